@@ -1,0 +1,19 @@
+//! Turns LoRA files into reports, and recipes (model + adapters + prompt + seed) into pictures.
+//!
+//! Two arms share the first modules. *Inspect*: formats -> model -> adapters -> analysis.
+//! *Generate*: model -> ops -> plan -> gpu -> weights -> samplers -> pipeline.
+//! Who may use whom is a table in ARCHITECTURE.md, checked by tests/layers.rs.
+
+pub mod formats;
+pub mod model;
+pub mod ops;
+pub mod plan;
+pub mod adapters;
+pub mod analysis;
+pub mod gpu;
+pub mod weights;
+pub mod text;
+pub mod samplers;
+pub mod pipeline;
+#[cfg(target_arch = "wasm32")]
+pub mod wasm;
