@@ -1,0 +1,400 @@
+//! Turns a UNet config into its layers in the order in which data flows
+//! (diffusers' `UNet2DConditionModel`, LDM's `openaimodel.UNetModel`).
+
+use super::config::UnetConfig;
+use super::module::{Kind, Module};
+
+/// Epsilon of the group norm at the head of a spatial transformer, unlike the resnets' 1e-5.
+const TRANSFORMER_NORM_EPS: f32 = 1e-6;
+/// Epsilon of the transformer blocks' layer norms (PyTorch's default).
+const LAYER_NORM_EPS: f32 = 1e-5;
+
+/// A whole UNet.
+#[derive(Debug, Clone)]
+pub struct Unet {
+    /// Its sizes.
+    pub config: UnetConfig,
+    /// Latents (B, in_channels, H, W) to the first level's channels.
+    pub conv_in: Module,
+    /// The two layers that turn the timestep's sinusoid into the time embedding.
+    pub time_embedding: [Module; 2],
+    /// SDXL: the two layers for pooled text and time ids.
+    pub add_embedding: Option<[Module; 2]>,
+    /// From the largest level to the smallest.
+    pub down: Vec<DownBlock>,
+    /// Resnet, transformer, resnet at the smallest level.
+    pub mid: MidBlock,
+    /// From the smallest level to the largest.
+    pub up: Vec<UpBlock>,
+    /// Group norm before the last convolution.
+    pub norm_out: Module,
+    /// The first level's channels to the predicted noise.
+    pub conv_out: Module,
+}
+
+/// One level on the way down: (resnet, transformer?) layers, then perhaps a stride-2 convolution.
+#[derive(Debug, Clone)]
+pub struct DownBlock {
+    /// Resnets with the transformer that follows each, where the level has attention.
+    pub layers: Vec<(Resnet, Option<Transformer>)>,
+    /// Halves height and width; absent at the last level.
+    pub downsampler: Option<Module>,
+}
+
+/// The smallest level's middle.
+#[derive(Debug, Clone)]
+pub struct MidBlock {
+    /// Before the transformer.
+    pub resnet_in: Resnet,
+    /// The middle's attention.
+    pub transformer: Transformer,
+    /// After the transformer.
+    pub resnet_out: Resnet,
+}
+
+/// One level on the way up: each resnet takes a skip connection as well.
+#[derive(Debug, Clone)]
+pub struct UpBlock {
+    /// Resnets with the transformer that follows each, where the level has attention.
+    pub layers: Vec<(Resnet, Option<Transformer>)>,
+    /// Doubles height and width (to the skip's size), then convolves; absent at the last level.
+    pub upsampler: Option<Module>,
+}
+
+/// norm, SiLU, conv, + time, norm, SiLU, conv, + shortcut.
+#[derive(Debug, Clone)]
+pub struct Resnet {
+    /// diffusers' path of the block.
+    pub path: String,
+    /// Group norm over the input.
+    pub norm1: Module,
+    /// 3x3.
+    pub conv1: Module,
+    /// Time embedding to channels; absent in the VAE.
+    pub time_emb_proj: Option<Module>,
+    /// Group norm over the middle.
+    pub norm2: Module,
+    /// 3x3.
+    pub conv2: Module,
+    /// 1x1, only where the channel count changes.
+    pub conv_shortcut: Option<Module>,
+}
+
+/// Group norm, projection in, blocks, projection out, + input.
+#[derive(Debug, Clone)]
+pub struct Transformer {
+    /// diffusers' path of the block.
+    pub path: String,
+    /// Group norm with epsilon 1e-6.
+    pub norm: Module,
+    /// 1x1 convolution or linear.
+    pub proj_in: Module,
+    /// Self-attention, cross-attention, feed-forward; each.
+    pub blocks: Vec<TransformerBlock>,
+    /// 1x1 convolution or linear.
+    pub proj_out: Module,
+}
+
+/// Self-attention, cross-attention and a GEGLU feed-forward, each with its layer norm.
+#[derive(Debug, Clone)]
+pub struct TransformerBlock {
+    /// diffusers' path of the block.
+    pub path: String,
+    /// Before self-attention.
+    pub norm1: Module,
+    /// Over the feature map's own tokens.
+    pub attn1: Attention,
+    /// Before cross-attention.
+    pub norm2: Module,
+    /// Over the text states.
+    pub attn2: Attention,
+    /// Before the feed-forward.
+    pub norm3: Module,
+    /// `ff.net.0.proj`: to twice four times the width; GEGLU halves it.
+    pub ff_in: Module,
+    /// `ff.net.2`: back to the width.
+    pub ff_out: Module,
+}
+
+/// The four projections of multi-head attention.
+#[derive(Debug, Clone)]
+pub struct Attention {
+    /// diffusers' path of the layer.
+    pub path: String,
+    /// Number of heads.
+    pub heads: usize,
+    /// Queries.
+    pub to_q: Module,
+    /// Keys.
+    pub to_k: Module,
+    /// Values.
+    pub to_v: Module,
+    /// `to_out.0`.
+    pub to_out: Module,
+}
+
+fn linear(path: String, ldm: String, inputs: usize, outputs: usize) -> Module {
+    Module::new(path, ldm, Kind::Linear { inputs, outputs })
+}
+
+fn conv(path: String, ldm: String, inputs: usize, outputs: usize, kernel: usize, stride: usize) -> Module {
+    Module::new(path, ldm, Kind::Conv { inputs, outputs, kernel, stride, padding: kernel / 2 })
+}
+
+impl Unet {
+    /// Lists the layers of a checked config.
+    pub fn new(config: &UnetConfig) -> Unet {
+        let channels = &config.block_out_channels;
+        let (levels, per_level) = (channels.len(), config.layers_per_block);
+        let time = config.time_width();
+        let groups = |path: &str, ldm: &str, channels: usize| {
+            Module::new(path, ldm, Kind::GroupNorm { channels, groups: config.norm_num_groups, eps: config.norm_eps })
+        };
+
+        let mut skips = vec![channels[0]];
+        let mut index = 1;
+        let mut width = channels[0];
+        let mut down = Vec::new();
+        for level in 0..levels {
+            let attends = config.down_block_types[level].starts_with("CrossAttn");
+            let mut layers = Vec::new();
+            for layer in 0..per_level {
+                let (path, ldm) = (format!("down_blocks.{level}"), format!("input_blocks.{index}"));
+                let resnet = Resnet::unet(
+                    config,
+                    &format!("{path}.resnets.{layer}"),
+                    &format!("{ldm}.0"),
+                    width,
+                    channels[level],
+                );
+                let transformer = attends.then(|| {
+                    Transformer::new(config, &format!("{path}.attentions.{layer}"), &format!("{ldm}.1"), level)
+                });
+                layers.push((resnet, transformer));
+                width = channels[level];
+                skips.push(width);
+                index += 1;
+            }
+            let downsampler = (level + 1 < levels).then(|| {
+                skips.push(width);
+                index += 1;
+                conv(
+                    format!("down_blocks.{level}.downsamplers.0.conv"),
+                    format!("input_blocks.{}.0.op", index - 1),
+                    width,
+                    width,
+                    3,
+                    2,
+                )
+            });
+            down.push(DownBlock { layers, downsampler });
+        }
+
+        let mid = MidBlock {
+            resnet_in: Resnet::unet(config, "mid_block.resnets.0", "middle_block.0", width, width),
+            transformer: Transformer::new(config, "mid_block.attentions.0", "middle_block.1", levels - 1),
+            resnet_out: Resnet::unet(config, "mid_block.resnets.1", "middle_block.2", width, width),
+        };
+
+        let mut index = 0;
+        let mut up = Vec::new();
+        for block in 0..levels {
+            let level = levels - 1 - block;
+            let attends = config.up_block_types[block].starts_with("CrossAttn");
+            let mut layers = Vec::new();
+            for layer in 0..=per_level {
+                let (path, ldm) = (format!("up_blocks.{block}"), format!("output_blocks.{index}"));
+                let inputs = width + skips.pop().unwrap_or(0);
+                let resnet = Resnet::unet(
+                    config,
+                    &format!("{path}.resnets.{layer}"),
+                    &format!("{ldm}.0"),
+                    inputs,
+                    channels[level],
+                );
+                let transformer = attends.then(|| {
+                    Transformer::new(config, &format!("{path}.attentions.{layer}"), &format!("{ldm}.1"), level)
+                });
+                layers.push((resnet, transformer));
+                width = channels[level];
+                index += 1;
+            }
+            let upsampler = (level > 0).then(|| {
+                let slot = if attends { 2 } else { 1 };
+                conv(
+                    format!("up_blocks.{block}.upsamplers.0.conv"),
+                    format!("output_blocks.{}.{slot}.conv", index - 1),
+                    width,
+                    width,
+                    3,
+                    1,
+                )
+            });
+            up.push(UpBlock { layers, upsampler });
+        }
+
+        Unet {
+            conv_in: conv("conv_in".into(), "input_blocks.0.0".into(), config.in_channels, channels[0], 3, 1),
+            time_embedding: [
+                linear("time_embedding.linear_1".into(), "time_embed.0".into(), channels[0], time),
+                linear("time_embedding.linear_2".into(), "time_embed.2".into(), time, time),
+            ],
+            add_embedding: config
+                .projection_class_embeddings_input_dim
+                .filter(|_| config.addition_embed_type.is_some())
+                .map(|inputs| {
+                    [
+                        linear("add_embedding.linear_1".into(), "label_emb.0.0".into(), inputs, time),
+                        linear("add_embedding.linear_2".into(), "label_emb.0.2".into(), time, time),
+                    ]
+                }),
+            down,
+            mid,
+            up,
+            norm_out: groups("conv_norm_out", "out.0", channels[0]),
+            conv_out: conv("conv_out".into(), "out.2".into(), channels[0], config.out_channels, 3, 1),
+            config: config.clone(),
+        }
+    }
+
+    /// Every layer, in the order in which data flows.
+    pub fn modules(&self) -> Vec<&Module> {
+        let mut list: Vec<&Module> = self.time_embedding.iter().collect();
+        list.extend(self.add_embedding.iter().flatten());
+        list.push(&self.conv_in);
+        for block in &self.down {
+            push_layers(&block.layers, &mut list);
+            list.extend(&block.downsampler);
+        }
+        self.mid.resnet_in.push(&mut list);
+        self.mid.transformer.push(&mut list);
+        self.mid.resnet_out.push(&mut list);
+        for block in &self.up {
+            push_layers(&block.layers, &mut list);
+            list.extend(&block.upsampler);
+        }
+        list.extend([&self.norm_out, &self.conv_out]);
+        list
+    }
+}
+
+fn push_layers<'a>(layers: &'a [(Resnet, Option<Transformer>)], list: &mut Vec<&'a Module>) {
+    for (resnet, transformer) in layers {
+        resnet.push(list);
+        if let Some(transformer) = transformer {
+            transformer.push(list);
+        }
+    }
+}
+
+impl Resnet {
+    fn unet(config: &UnetConfig, path: &str, ldm: &str, inputs: usize, outputs: usize) -> Resnet {
+        let norm = |name: &str, old: &str, channels| {
+            let kind = Kind::GroupNorm { channels, groups: config.norm_num_groups, eps: config.norm_eps };
+            Module::new(format!("{path}.{name}"), format!("{ldm}.{old}"), kind)
+        };
+        let at = |name: &str| format!("{path}.{name}");
+        let was = |name: &str| format!("{ldm}.{name}");
+        Resnet {
+            path: path.into(),
+            norm1: norm("norm1", "in_layers.0", inputs),
+            conv1: conv(at("conv1"), was("in_layers.2"), inputs, outputs, 3, 1),
+            time_emb_proj: Some(linear(at("time_emb_proj"), was("emb_layers.1"), config.time_width(), outputs)),
+            norm2: norm("norm2", "out_layers.0", outputs),
+            conv2: conv(at("conv2"), was("out_layers.3"), outputs, outputs, 3, 1),
+            conv_shortcut: (inputs != outputs)
+                .then(|| conv(at("conv_shortcut"), was("skip_connection"), inputs, outputs, 1, 1)),
+        }
+    }
+
+    /// Appends the layers in order.
+    pub(super) fn push<'a>(&'a self, list: &mut Vec<&'a Module>) {
+        list.extend([&self.norm1, &self.conv1]);
+        list.extend(&self.time_emb_proj);
+        list.extend([&self.norm2, &self.conv2]);
+        list.extend(&self.conv_shortcut);
+    }
+}
+
+impl Transformer {
+    fn new(config: &UnetConfig, path: &str, ldm: &str, level: usize) -> Transformer {
+        let width = config.block_out_channels[level];
+        let project = |name: &str| {
+            let (path, ldm) = (format!("{path}.{name}"), format!("{ldm}.{name}"));
+            match config.use_linear_projection {
+                true => linear(path, ldm, width, width),
+                false => conv(path, ldm, width, width, 1, 1),
+            }
+        };
+        let norm = Kind::GroupNorm { channels: width, groups: config.norm_num_groups, eps: TRANSFORMER_NORM_EPS };
+        Transformer {
+            norm: Module::new(format!("{path}.norm"), format!("{ldm}.norm"), norm),
+            proj_in: project("proj_in"),
+            blocks: (0..config.transformer_layers_per_block.at(level))
+                .map(|i| {
+                    let (path, ldm) =
+                        (format!("{path}.transformer_blocks.{i}"), format!("{ldm}.transformer_blocks.{i}"));
+                    TransformerBlock::new(path, &ldm, width, config.cross_attention_dim, config.heads(level))
+                })
+                .collect(),
+            proj_out: project("proj_out"),
+            path: path.into(),
+        }
+    }
+
+    fn push<'a>(&'a self, list: &mut Vec<&'a Module>) {
+        list.extend([&self.norm, &self.proj_in]);
+        for block in &self.blocks {
+            list.push(&block.norm1);
+            block.attn1.push(list);
+            list.push(&block.norm2);
+            block.attn2.push(list);
+            list.extend([&block.norm3, &block.ff_in, &block.ff_out]);
+        }
+        list.push(&self.proj_out);
+    }
+}
+
+impl TransformerBlock {
+    fn new(path: String, ldm: &str, width: usize, text_width: usize, heads: usize) -> TransformerBlock {
+        let norm = |name: &str| {
+            Module::new(
+                format!("{path}.{name}"),
+                format!("{ldm}.{name}"),
+                Kind::LayerNorm { width, eps: LAYER_NORM_EPS },
+            )
+        };
+        let attention = |name: &str, states: usize| {
+            let at = |layer: &str| (format!("{path}.{name}.{layer}"), format!("{ldm}.{name}.{layer}"));
+            let project = |layer: &str, inputs: usize| {
+                let (path, ldm) = at(layer);
+                linear(path, ldm, inputs, width)
+            };
+            Attention {
+                path: format!("{path}.{name}"),
+                heads,
+                to_q: project("to_q", width).without_bias(),
+                to_k: project("to_k", states).without_bias(),
+                to_v: project("to_v", states).without_bias(),
+                to_out: project("to_out.0", width),
+            }
+        };
+        TransformerBlock {
+            norm1: norm("norm1"),
+            attn1: attention("attn1", width),
+            norm2: norm("norm2"),
+            attn2: attention("attn2", text_width),
+            norm3: norm("norm3"),
+            ff_in: linear(format!("{path}.ff.net.0.proj"), format!("{ldm}.ff.net.0.proj"), width, width * 8),
+            ff_out: linear(format!("{path}.ff.net.2"), format!("{ldm}.ff.net.2"), width * 4, width),
+            path,
+        }
+    }
+}
+
+impl Attention {
+    /// Appends the layers in order.
+    pub(super) fn push<'a>(&'a self, list: &mut Vec<&'a Module>) {
+        list.extend([&self.to_q, &self.to_k, &self.to_v, &self.to_out]);
+    }
+}
