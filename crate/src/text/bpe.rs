@@ -1,0 +1,241 @@
+//! Turns text into token ids with CLIP's byte-pair encoding, id for id as transformers' fast tokenizer does.
+//!
+//! Text is normalised (NFC, white-space runs to one space, lower case character by character), cut
+//! into words, and every word's UTF-8 bytes are merged in the order of the merges list. The last
+//! byte of a word is a token of its own kind, spelled with `</w>`.
+//! Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+
+use super::{TextError, TokenizerConfig};
+
+/// End-of-word mark in the spelling of vocabulary entries.
+const WORD_END: &str = "</w>";
+
+/// A CLIP tokenizer: vocabulary, merges and special tokens.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    /// Id of every byte inside a word.
+    inner_bytes: [u32; 256],
+    /// Id of every byte that ends a word.
+    final_bytes: [u32; 256],
+    /// (left id, right id) -> (rank, merged id); the lowest rank merges first.
+    merges: HashMap<(u32, u32), (u32, u32)>,
+    bos: (String, u32),
+    eos: (String, u32),
+    pad: u32,
+    model_max_length: usize,
+}
+
+impl Tokenizer {
+    /// The full CLIP vocabulary (49408 tokens), which every SD 1.x, 2.x and SDXL model uses, with
+    /// SD 1.x's padding. For checkpoints that bring no tokenizer.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn clip() -> Self {
+        Self::clip_from_merges_gz(include_bytes!("clip_merges.txt.gz")).expect("the merges list of this crate is whole")
+    }
+
+    /// As `Tokenizer::clip`, from the bytes of `clip_merges.txt.gz`, which a web page loads only when it needs them.
+    ///
+    /// # Errors
+    /// [`TextError::Gzip`] for damaged bytes, [`TextError::Merge`] for a list that is not a merges list.
+    pub fn clip_from_merges_gz(bytes: &[u8]) -> Result<Self, TextError> {
+        let mut merges = String::new();
+        flate2::read::GzDecoder::new(bytes).read_to_string(&mut merges)?;
+        let config = TokenizerConfig::default();
+        Self::build(&vocabulary_of(&merges, &config), &merges, &config)
+    }
+
+    /// A model's own tokenizer, from the text of its `vocab.json` and `merges.txt`.
+    ///
+    /// # Errors
+    /// [`TextError`] when the files are damaged or do not belong together.
+    pub fn from_files(vocab_json: &str, merges_txt: &str, config: &TokenizerConfig) -> Result<Self, TextError> {
+        let vocab =
+            serde_json::from_str(vocab_json).map_err(|source| TextError::Json { file: "vocab.json", source })?;
+        Self::build(&vocab, merges_txt, config)
+    }
+
+    /// The same tokenizer with another padding id: 0 (`!`) for SD 2.x and SDXL's second text encoder.
+    pub fn padded_with(mut self, pad: u32) -> Self {
+        self.pad = pad;
+        self
+    }
+
+    fn build(vocab: &HashMap<String, u32>, merges_txt: &str, config: &TokenizerConfig) -> Result<Self, TextError> {
+        let id = |token: &str, role| {
+            vocab.get(token).copied().ok_or_else(|| TextError::MissingToken { token: token.into(), role })
+        };
+        let (mut inner_bytes, mut final_bytes) = ([0; 256], [0; 256]);
+        for (byte, letter) in byte_letters() {
+            inner_bytes[usize::from(byte)] = id(&letter.to_string(), "a byte")?;
+            final_bytes[usize::from(byte)] = id(&format!("{letter}{WORD_END}"), "a byte that ends a word")?;
+        }
+        let mut merges = HashMap::new();
+        for (rank, (line, text)) in merge_lines(merges_txt).enumerate() {
+            let bad = |reason| TextError::Merge { line, text: text.into(), reason };
+            let (left, right) = text.split_once(' ').ok_or_else(|| bad("is not two tokens with a space between"))?;
+            let known = |token: &str| {
+                vocab.get(token).copied().ok_or_else(|| bad("names or makes a token that vocab.json lacks"))
+            };
+            let pair = (known(left)?, known(right)?);
+            merges.entry(pair).or_insert((rank as u32, known(&format!("{left}{right}"))?));
+        }
+        if config.model_max_length < 2 {
+            return Err(TextError::TooShort(config.model_max_length));
+        }
+        Ok(Self {
+            inner_bytes,
+            final_bytes,
+            merges,
+            bos: (config.bos_token.clone(), id(&config.bos_token, "start of text")?),
+            eos: (config.eos_token.clone(), id(&config.eos_token, "end of text")?),
+            pad: id(&config.pad_token, "padding")?,
+            model_max_length: config.model_max_length,
+        })
+    }
+
+    /// Ids of a text of any length, without start, end and padding tokens.
+    ///
+    /// `<|startoftext|>` and `<|endoftext|>` written in the text stand for those tokens.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        let mut ids = Vec::new();
+        let mut rest = text;
+        while let Some((at, (token, id))) = [&self.bos, &self.eos]
+            .into_iter()
+            .filter_map(|special| Some((rest.find(&special.0)?, special)))
+            .min_by_key(|found| found.0)
+        {
+            self.encode_plain(&rest[..at], &mut ids);
+            ids.push(*id);
+            rest = &rest[at + token.len()..];
+        }
+        self.encode_plain(rest, &mut ids);
+        ids
+    }
+
+    /// The text encoder's input: start token, ids, end token, padding; always
+    /// [`model_max_length`](Self::model_max_length) ids. What does not fit is cut off.
+    pub fn encode_padded(&self, text: &str) -> Vec<u32> {
+        let mut ids = vec![self.bos.1];
+        ids.extend(self.encode(text).into_iter().take(self.model_max_length - 2));
+        ids.push(self.eos.1);
+        ids.resize(self.model_max_length, self.pad);
+        ids
+    }
+
+    /// Number of ids of a text, without start and end; more than `model_max_length() - 2` are cut off.
+    pub fn count(&self, text: &str) -> usize {
+        self.encode(text).len()
+    }
+
+    /// Number of ids that the text encoder reads: 77 for CLIP.
+    pub fn model_max_length(&self) -> usize {
+        self.model_max_length
+    }
+
+    /// Id of the end token; CLIP pools the hidden state at its first place.
+    pub fn eos_id(&self) -> u32 {
+        self.eos.1
+    }
+
+    fn encode_plain(&self, text: &str, ids: &mut Vec<u32>) {
+        let text = normalise(text);
+        for word in words(&text) {
+            ids.extend(self.word(word));
+        }
+    }
+
+    /// Merges a word's bytes: the pair of lowest rank first, all its places from left to right.
+    fn word(&self, word: &str) -> Vec<u32> {
+        let mut ids: Vec<u32> = word.bytes().map(|byte| self.inner_bytes[usize::from(byte)]).collect();
+        if let (Some(id), Some(byte)) = (ids.last_mut(), word.bytes().last()) {
+            *id = self.final_bytes[usize::from(byte)];
+        }
+        while let Some((_, merged, pair)) = ids
+            .windows(2)
+            .filter_map(|w| self.merges.get(&(w[0], w[1])).map(|&(rank, merged)| (rank, merged, (w[0], w[1]))))
+            .min()
+        {
+            let mut joined = Vec::with_capacity(ids.len());
+            for id in ids {
+                match joined.last_mut() {
+                    Some(last) if (*last, id) == pair => *last = merged,
+                    _ => joined.push(id),
+                }
+            }
+            ids = joined;
+        }
+        ids
+    }
+}
+
+/// NFC, runs of white space to one space, lower case of each character by itself (so that a final
+/// Greek sigma becomes σ and not ς).
+fn normalise(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.nfc() {
+        if !c.is_whitespace() {
+            out.extend(c.to_lowercase());
+        } else if !out.ends_with(' ') {
+            out.push(' ');
+        }
+    }
+    out
+}
+
+/// Cuts normalised text into contractions, runs of letters, single digits and runs of anything else.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    const CONTRACTIONS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start();
+        let first = rest.chars().next()?;
+        let run = |same: fn(char) -> bool| rest.find(|c| !same(c)).unwrap_or(rest.len());
+        let length = if let Some(contraction) = CONTRACTIONS.iter().find(|c| rest.starts_with(**c)) {
+            contraction.len()
+        } else if is_letter(first) {
+            run(is_letter)
+        } else if first.is_numeric() {
+            first.len_utf8()
+        } else {
+            run(|c| !is_letter(c) && !c.is_numeric() && !c.is_whitespace())
+        };
+        let (word, tail) = rest.split_at(length);
+        rest = tail;
+        Some(word)
+    })
+}
+
+/// Unicode's general category L: what is alphabetic without being a number, a mark or a circled letter.
+fn is_letter(c: char) -> bool {
+    let circled = matches!(c, '\u{24b6}'..='\u{24e9}' | '\u{1f130}'..='\u{1f149}' | '\u{1f150}'..='\u{1f169}' | '\u{1f170}'..='\u{1f189}');
+    c.is_alphabetic() && !c.is_numeric() && !is_combining_mark(c) && !circled
+}
+
+/// The letter that spells each byte in vocabulary files, in the order of the ids: printable Latin-1
+/// characters spell themselves, the other bytes take the letters from U+0100 on.
+fn byte_letters() -> impl Iterator<Item = (u8, char)> {
+    let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let others = (0..=255).filter(move |byte| !printable(byte)).zip('\u{100}'..);
+    (0..=255).filter(printable).map(|byte| (byte, char::from(byte))).chain(others)
+}
+
+/// The merges of a `merges.txt`, each with its line number from 1; the version line and empty lines are none.
+fn merge_lines(merges_txt: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(merges_txt.lines()).filter(|(_, text)| !text.is_empty() && !text.starts_with("#version"))
+}
+
+/// CLIP's ids follow from the merges: bytes, bytes that end a word, merges, then the two special tokens.
+fn vocabulary_of(merges_txt: &str, config: &TokenizerConfig) -> HashMap<String, u32> {
+    let bytes = || byte_letters().map(|(_, letter)| letter.to_string());
+    bytes()
+        .chain(bytes().map(|letter| letter + WORD_END))
+        .chain(merge_lines(merges_txt).map(|(_, pair)| pair.replace(' ', "")))
+        .chain([config.bos_token.clone(), config.eos_token.clone()])
+        .zip(0..)
+        .collect()
+}
