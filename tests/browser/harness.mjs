@@ -1,0 +1,147 @@
+/**
+ * Turns dist/ into a page in headless Chromium, served from a sub-path as a static host would.
+ *
+ * Run the tests with `cargo xtask test browser`, which sets CHROME_PATH.
+ */
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { extname, join, normalize, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+/** Where the built page stands on the test server: never at the root, as on a project's site. */
+export const SUB_PATH = '/some/sub/path/';
+/** An empty page of the same origin, for tests that need a browser and not the app. */
+export const BLANK = '/blank.html';
+
+const MIME = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.mjs': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.json': 'application/json',
+  '.wasm': 'application/wasm',
+  '.png': 'image/png',
+  '.svg': 'image/svg+xml',
+  '.txt': 'text/plain; charset=utf-8',
+};
+
+const FLAGS = [
+  '--no-sandbox',
+  '--enable-unsafe-webgpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/**
+ * Starts the server and the browser.
+ *
+ * @returns `open(path)` gives a fresh page (own storage) at a path of the server, by default the
+ *   built app, and its `errors`: the texts of uncaught errors, console errors and failed requests.
+ *   `url` is the app's address, `browser` is Playwright's. `close()` ends both.
+ */
+export async function launch() {
+  const executablePath = process.env.CHROME_PATH;
+  if (!executablePath) throw new Error('CHROME_PATH is not set: run `cargo xtask test browser`');
+  const server = await serve();
+  const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
+  const origin = `http://127.0.0.1:${server.address().port}`;
+
+  async function open(path = SUB_PATH) {
+    const page = await (await browser.newContext()).newPage();
+    /** @type {string[]} */
+    const errors = [];
+    page.on('pageerror', (error) => errors.push(String(error)));
+    page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+    page.on('requestfailed', (request) => errors.push(`${request.url()}: ${request.failure()?.errorText}`));
+    await page.goto(origin + path);
+    return { page, errors };
+  }
+
+  async function close() {
+    await browser.close();
+    server.closeAllConnections();
+    server.close();
+  }
+
+  return { browser, url: origin + SUB_PATH, open, close };
+}
+
+/**
+ * Drops files of the repository's tests/ folder on a page, as a person drops them from a desktop.
+ *
+ * @param {import('playwright-core').Page} page
+ * @param {string[]} paths below tests/, such as 'golden/lora.safetensors'
+ */
+export async function drop(page, paths) {
+  await page.evaluate(async (paths) => {
+    const transfer = new DataTransfer();
+    for (const path of paths) {
+      const response = await fetch(`/tests/${path}`);
+      if (!response.ok) throw new Error(`tests/${path}: ${response.status}`);
+      transfer.items.add(new File([await response.blob()], path.split('/').at(-1)));
+    }
+    for (const type of ['dragenter', 'dragover', 'drop']) {
+      const event = { dataTransfer: transfer, bubbles: true, cancelable: true, composed: true };
+      document.body.dispatchEvent(new DragEvent(type, event));
+    }
+  }, paths);
+}
+
+/** Serves dist/ under SUB_PATH and tests/ under /tests/ on a free port. */
+async function serve() {
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error) => response.destroy(error));
+  });
+  await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+  return server;
+}
+
+async function answer(request, response) {
+  const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
+  if (path === BLANK) {
+    response.writeHead(200, { 'content-type': MIME['.html'] });
+    return response.end('<!doctype html><meta charset="utf-8"><title>Blank</title><link rel="icon" href="data:,">');
+  }
+  const file = fileOf(path.endsWith('/') ? `${path}index.html` : path);
+  const info = file && (await stat(file).catch(() => null));
+  if (!info?.isFile()) return response.writeHead(404).end();
+
+  const headers = {
+    'content-type': MIME[extname(file)] ?? 'application/octet-stream',
+    'accept-ranges': 'bytes',
+  };
+  const range = rangeOf(request.headers.range, info.size);
+  if (range === null) return response.writeHead(416, { 'content-range': `bytes */${info.size}` }).end();
+  if (request.headers.range) headers['content-range'] = `bytes ${range.start}-${range.end}/${info.size}`;
+  headers['content-length'] = range.end - range.start + 1;
+  response.writeHead(request.headers.range ? 206 : 200, headers);
+  if (request.method === 'HEAD' || info.size === 0) return response.end();
+  createReadStream(file, range).on('error', (error) => response.destroy(error)).pipe(response);
+}
+
+/** The file that a path of the server means, or null outside the two served folders. */
+function fileOf(path) {
+  for (const [prefix, folder] of [[SUB_PATH, 'dist'], ['/tests/', 'tests']]) {
+    if (!path.startsWith(prefix)) continue;
+    const base = join(ROOT, folder);
+    const file = normalize(join(base, path.slice(prefix.length)));
+    return file.startsWith(base + sep) ? file : null;
+  }
+  return null;
+}
+
+/** First and last byte that a Range header asks for: all without one, null for none. */
+function rangeOf(header, size) {
+  if (!header) return { start: 0, end: size - 1 };
+  const [, first, last] = /^bytes=(\d*)-(\d*)$/.exec(header) ?? [];
+  if (!first && !last) return null;
+  const start = first ? Number(first) : Math.max(0, size - Number(last));
+  const end = first && last ? Math.min(Number(last), size - 1) : size - 1;
+  return start <= end ? { start, end } : null;
+}

@@ -1,0 +1,177 @@
+//! Turns a machine with git, cargo and Node into one that can build and test the page.
+//!
+//! Every step looks first and does nothing when its work is already done. A step that it may
+//! not do itself (no root, no package manager) ends in the exact command to run by hand.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{Error, on_path, output, root, run, say};
+
+/// The oldest Node that Vite runs on, as (major, minor).
+const NODE_VERSION: (u32, u32) = (20, 19);
+/// The target triple of WebAssembly in a browser.
+pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// A compiler that can build for [`WASM_TARGET`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WasmToolchain {
+    /// The cargo that runs this program, with the target's standard library installed.
+    Own,
+    /// Debian's rustc-web, which builds the standard library from its packaged source.
+    Debian,
+}
+
+/// Gets a compiler for WebAssembly: the target of rustup's toolchain, else Debian's packages.
+pub fn wasm_toolchain() -> Result<WasmToolchain, Error> {
+    if own_wasm_std() {
+        return Ok(WasmToolchain::Own);
+    }
+    if on_path("rustup").is_some() {
+        say(&format!("rustup target add {WASM_TARGET}"));
+        let added = run(Command::new("rustup").args(["target", "add", WASM_TARGET]));
+        if added.is_ok() && own_wasm_std() {
+            return Ok(WasmToolchain::Own);
+        }
+    }
+    let by_hand = format!("rustup target add {WASM_TARGET}");
+    debian_packages(
+        &format!("Rust's standard library for {WASM_TARGET}"),
+        &["rustc-web", "cargo-web", "rust-web-src", "lld"],
+        debian_wasm_toolchain,
+        Some(&by_hand),
+    )?;
+    Ok(WasmToolchain::Debian)
+}
+
+/// Gets the npm packages of package-lock.json into node_modules/.
+pub fn npm_packages() -> Result<(), Error> {
+    node()?;
+    let modified = |file: &str| root().join(file).metadata().and_then(|data| data.modified()).ok();
+    // npm writes this file last, so an interrupted install is not taken for a finished one.
+    let installed = modified("node_modules/.package-lock.json");
+    if installed.is_some() && installed >= modified("package-lock.json") {
+        return Ok(());
+    }
+    say("npm ci");
+    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
+    run(Command::new(npm).args(["ci", "--no-audit", "--no-fund"]))
+}
+
+/// Gets a Chromium with WebGPU and returns the path of its program.
+pub fn chromium() -> Result<PathBuf, Error> {
+    if let Some(path) = std::env::var_os("CHROME_PATH").map(PathBuf::from) {
+        let missing = || Error::Missing {
+            what: format!("CHROME_PATH names {}, which is not a file: Chromium", path.display()),
+            by_hand: "unset CHROME_PATH".into(),
+        };
+        return if path.is_file() { Ok(path) } else { Err(missing()) };
+    }
+    debian_packages("Chromium", &["chromium"], || find_chromium().is_some(), None)?;
+    find_chromium().ok_or_else(|| Error::Missing {
+        what: "Chromium".into(),
+        by_hand: "export CHROME_PATH=/path/to/chrome".into(),
+    })
+}
+
+/// Gets a Vulkan loader and driver, in software if need be, on systems whose GPU speaks Vulkan.
+pub fn vulkan() -> Result<(), Error> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let packages = ["mesa-vulkan-drivers", "libvulkan1"];
+    debian_packages("a Vulkan driver", &packages, || vulkan_loader() && vulkan_driver(), None)
+}
+
+/// Fails unless `node` is there and new enough.
+fn node() -> Result<(), Error> {
+    let (major, minor) = NODE_VERSION;
+    let version = output(Command::new("node").arg("--version")).unwrap_or_default();
+    let mut numbers = version.trim_start_matches('v').split('.').map_while(|n| n.parse().ok());
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if found >= NODE_VERSION {
+        return Ok(());
+    }
+    let found = if version.is_empty() { "no node on PATH".into() } else { format!("found {version}") };
+    Err(Error::Missing {
+        what: format!("Node {major}.{minor} or newer ({found})"),
+        by_hand: "open https://nodejs.org/en/download".into(),
+    })
+}
+
+/// Whether the toolchain that built this program has the standard library of [`WASM_TARGET`].
+fn own_wasm_std() -> bool {
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    output(rustc.args(["--print", "target-libdir", "--target", WASM_TARGET]))
+        .is_some_and(|folder| has_entry(Path::new(&folder), |name| name.starts_with("libstd-")))
+}
+
+/// Whether Debian's rustc-web, cargo-web, rust-web-src and lld are all installed.
+fn debian_wasm_toolchain() -> bool {
+    let rustc_web = output(Command::new("dpkg-query").args([
+        "--show",
+        "--showformat=${db:Status-Status} ",
+        "rustc-web",
+        "cargo-web",
+        "rust-web-src",
+        "lld",
+    ]));
+    rustc_web.is_some_and(|states| states.split(' ').all(|state| state == "installed"))
+}
+
+/// A Chromium or Chrome among the usual names and places.
+fn find_chromium() -> Option<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
+    let places = [
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+        "/Applications/Chromium.app/Contents/MacOS/Chromium",
+        "C:/Program Files/Google/Chrome/Application/chrome.exe",
+    ];
+    let named = names.iter().find_map(|name| on_path(name));
+    named.or_else(|| places.iter().map(PathBuf::from).find(|place| place.is_file()))
+}
+
+/// Whether the Vulkan loader, libvulkan.so.1, is in one of the system's library folders.
+fn vulkan_loader() -> bool {
+    let arch = std::env::consts::ARCH;
+    let folders = [format!("/usr/lib/{arch}-linux-gnu"), "/usr/lib64".into(), "/usr/lib".into()];
+    folders.iter().any(|folder| Path::new(folder).join("libvulkan.so.1").exists())
+}
+
+/// Whether a Vulkan driver is installed: a manifest in the loader's folders or environment.
+fn vulkan_driver() -> bool {
+    let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].iter().any(|name| std::env::var_os(name).is_some());
+    let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+    named || folders.iter().any(|folder| has_entry(Path::new(folder), |name| name.ends_with(".json")))
+}
+
+fn has_entry(folder: &Path, wanted: impl Fn(&str) -> bool) -> bool {
+    let Ok(entries) = folder.read_dir() else { return false };
+    entries.flatten().any(|entry| wanted(&entry.file_name().to_string_lossy()))
+}
+
+/// Installs Debian packages unless `done`; as root only, else names the command (or `by_hand`,
+/// where there is a better way than Debian's packages).
+fn debian_packages(
+    what: &str,
+    packages: &[&str],
+    done: impl Fn() -> bool,
+    by_hand: Option<&str>,
+) -> Result<(), Error> {
+    if done() {
+        return Ok(());
+    }
+    let packages = packages.join(" ");
+    let install = format!("apt-get update && apt-get install -y {packages}");
+    let root_here = output(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
+    if root_here && on_path("apt-get").is_some() {
+        say(&install);
+        let mut shell = Command::new("sh");
+        run(shell.args(["-c", &install]).env("DEBIAN_FRONTEND", "noninteractive"))?;
+        if done() {
+            return Ok(());
+        }
+    }
+    let as_root = format!("sudo sh -c '{install}'");
+    Err(Error::Missing { what: what.into(), by_hand: by_hand.map_or(as_root, str::to_owned) })
+}

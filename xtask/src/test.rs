@@ -1,0 +1,214 @@
+//! Turns the project's tests, of Rust, types and the page in a browser, into one verdict.
+
+use std::ops::AddAssign;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::process::{Error, cargo, node_script, root, run, run_lines, say};
+use crate::{dist, setup};
+
+/// What `cargo xtask test` takes.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The parts to run, with the parts that they need; all when none is named.
+    parts: Vec<Part>,
+}
+
+/// One part of the tests. Parts run in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// `cargo test` of the workspace.
+    Native,
+    /// The crate built for WebAssembly into pkg/.
+    Engine,
+    /// The page's and the worker's JavaScript checked by `tsc --noEmit`.
+    Types,
+    /// The page built into dist/.
+    Page,
+    /// tests/browser/*.test.mjs against dist/ in Chromium.
+    Browser,
+}
+
+/// How many checks passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+}
+
+/// Runs the parts, prints a summary, and fails if anything failed or did not run.
+pub fn test(options: &Options) -> Result<(), Error> {
+    let mut results: Vec<(Part, Tally, String)> = Vec::new();
+    for part in Part::ALL.into_iter().filter(|part| part.is_wanted(&options.parts)) {
+        let broken = results.iter().find(|(done, tally, _)| part.needs(*done) && tally.failed > 0);
+        let (tally, note) = match broken {
+            Some((needed, ..)) => (Tally::FAILED, format!("not run: it needs {needed:?}")),
+            None => verdict(part),
+        };
+        results.push((part, tally, note));
+    }
+    println!("\nSummary");
+    let mut total = Tally::default();
+    for (part, tally, note) in results {
+        println!("{:10}{:6} passed{:6} failed  {note}", format!("{part:?}"), tally.passed, tally.failed);
+        total += tally;
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    match total {
+        Tally { failed: 0, .. } => Ok(()),
+        Tally { passed, failed } => Err(Error::Tests { failed, total: passed + failed }),
+    }
+}
+
+/// Runs one part. A bad exit status or no test at all is a failure, whatever was counted.
+fn verdict(part: Part) -> (Tally, String) {
+    say(&format!("test: {part:?}"));
+    let mut tally = Tally::default();
+    let result = part.run(&mut tally);
+    match result {
+        Err(error) => {
+            eprintln!("{error}");
+            tally.failed = tally.failed.max(1);
+            (tally, error.to_string().lines().next().unwrap_or_default().to_owned())
+        }
+        Ok(()) if tally == Tally::default() => (Tally::FAILED, "no test ran".into()),
+        Ok(()) => (tally, String::new()),
+    }
+}
+
+impl Part {
+    const ALL: [Part; 5] = [Part::Native, Part::Engine, Part::Types, Part::Page, Part::Browser];
+
+    /// Whether the part cannot run where `other` failed.
+    fn needs(self, other: Part) -> bool {
+        match self {
+            Part::Native | Part::Engine => false,
+            Part::Types | Part::Page => other == Part::Engine,
+            Part::Browser => other == Part::Page || other == Part::Engine,
+        }
+    }
+
+    /// Whether the part, or a part that needs it, is among the chosen ones.
+    fn is_wanted(self, chosen: &[Part]) -> bool {
+        chosen.is_empty() || chosen.iter().any(|&part| part == self || part.needs(self))
+    }
+
+    /// Sets up what the part needs, runs it and counts what it checked.
+    fn run(self, tally: &mut Tally) -> Result<(), Error> {
+        match self {
+            Part::Native => native(tally),
+            Part::Engine => tally.count(dist::engine()),
+            Part::Types => ["web/tsconfig.json", "web/tsconfig.worker.json"]
+                .map(|project| {
+                    let mut tsc = node_script("typescript/bin/tsc");
+                    tally.count(run(tsc.args(["--noEmit", "--project", project])))
+                })
+                .into_iter()
+                .collect(),
+            Part::Page => tally.count(dist::page()),
+            Part::Browser => browser(tally),
+        }
+    }
+}
+
+fn native(tally: &mut Tally) -> Result<(), Error> {
+    setup::vulkan()?;
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    run_lines(&mut command, |line| *tally += cargo_tally(line))
+}
+
+fn browser(tally: &mut Tally) -> Result<(), Error> {
+    let files = browser_tests()?;
+    if files.is_empty() {
+        return Ok(()); // with no file named, Node would look for tests of its own choice
+    }
+    let mut command = Command::new("node");
+    command.env("CHROME_PATH", setup::chromium()?);
+    command.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);
+    run_lines(command.args(files), |line| *tally += node_tally(line))
+}
+
+/// The test files of tests/browser/, by name.
+fn browser_tests() -> Result<Vec<PathBuf>, Error> {
+    let folder = root().join("tests").join("browser");
+    let entries = folder.read_dir().map_err(|cause| Error::File { path: folder.clone(), cause })?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|file| file.to_string_lossy().ends_with(".test.mjs"));
+    files.sort();
+    Ok(files)
+}
+
+impl Tally {
+    const FAILED: Tally = Tally { passed: 0, failed: 1 };
+
+    /// Counts a check that has only one result, and hands the result on.
+    fn count(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(_) => self.failed += 1,
+        }
+        result
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+/// What a line of `cargo test` adds: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+fn cargo_tally(line: &str) -> Tally {
+    let Some(result) = line.strip_prefix("test result: ") else { return Tally::default() };
+    let words: Vec<&str> = result.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
+    let before = |unit: &str| {
+        let number = words.windows(2).find(|pair| pair[1] == unit).and_then(|pair| pair[0].parse().ok());
+        number.unwrap_or(0)
+    };
+    Tally { passed: before("passed"), failed: before("failed") }
+}
+
+/// What a line of Node's test summary adds: `ℹ pass 3`, `ℹ fail 0`, `ℹ cancelled 0`, `ℹ skipped 0`.
+/// A test that was skipped did not pass, so it counts as failed.
+fn node_tally(line: &str) -> Tally {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let ["ℹ", kind, number] = words[..] else { return Tally::default() };
+    let number = number.parse().unwrap_or(0);
+    match kind {
+        "pass" => Tally { passed: number, failed: 0 },
+        "fail" | "cancelled" | "skipped" => Tally { passed: 0, failed: number },
+        _ => Tally::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_summaries_are_counted_and_other_lines_are_not() {
+        let summary = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.10s";
+        assert_eq!(cargo_tally(summary), Tally { passed: 12, failed: 3 });
+        assert_eq!(cargo_tally("test nine passed ... ok"), Tally::default());
+        assert_eq!(cargo_tally("running 9 tests"), Tally::default());
+    }
+
+    #[test]
+    fn node_summaries_are_counted_and_other_lines_are_not() {
+        assert_eq!(node_tally("ℹ pass 4"), Tally { passed: 4, failed: 0 });
+        assert_eq!(node_tally("ℹ fail 2"), Tally { passed: 0, failed: 2 });
+        assert_eq!(node_tally("ℹ skipped 1"), Tally { passed: 0, failed: 1 });
+        assert_eq!(node_tally("ℹ tests 7"), Tally::default());
+        assert_eq!(node_tally("✔ pass 4 (3ms)"), Tally::default());
+    }
+
+    #[test]
+    fn a_part_brings_what_it_needs() {
+        assert!(Part::Page.is_wanted(&[Part::Browser]));
+        assert!(Part::Engine.is_wanted(&[Part::Types]));
+        assert!(!Part::Native.is_wanted(&[Part::Browser]));
+        assert!(Part::Native.is_wanted(&[]));
+    }
+}
