@@ -1,0 +1,68 @@
+//! Turns a feature map into one whose channel groups have mean 0 and variance 1, scaled and
+//! shifted by channel (Wu and He 2018), with SiLU after it where asked.
+
+use super::unary::silu;
+use super::{Operation, ShapeError, View};
+
+/// Inputs: x (B, …, C), weight (C), bias (C). Variance is the biased one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GroupNorm {
+    /// Groups of neighbouring channels.
+    pub groups: usize,
+    /// Added to the variance.
+    pub eps: f32,
+    /// SiLU on the result.
+    pub silu: bool,
+}
+
+impl Operation for GroupNorm {
+    fn name(&self) -> &'static str {
+        "group_norm"
+    }
+
+    fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
+        let &[x, weight, bias] = inputs else { return Err(self.refuse(inputs, "needs x, weight and bias")) };
+        let (Some(&channels), true) = (x.last(), x.len() >= 2) else {
+            return Err(self.refuse(inputs, "x needs a batch and a channel axis"));
+        };
+        if weight != [channels] || bias != [channels] {
+            return Err(self.refuse(inputs, format!("weight and bias must have {channels} numbers")));
+        }
+        if self.groups == 0 || channels % self.groups != 0 {
+            return Err(self.refuse(inputs, format!("{channels} channels do not divide into {} groups", self.groups)));
+        }
+        Ok(x.to_vec())
+    }
+
+    fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
+        let (x, weight, bias) = (inputs[0], inputs[1].data, inputs[2].data);
+        let (batch, channels) = (x.shape[0], x.width());
+        let (image, size) = (x.data.len() / batch, channels / self.groups);
+        for b in 0..batch {
+            for group in 0..self.groups {
+                let members = || {
+                    (b * image..(b + 1) * image)
+                        .step_by(channels)
+                        .flat_map(move |pixel| pixel + group * size..pixel + (group + 1) * size)
+                };
+                let count = (image / self.groups) as f64;
+                let mean = members().map(|i| f64::from(x.data[i])).sum::<f64>() / count;
+                let variance = members().map(|i| (f64::from(x.data[i]) - mean).powi(2)).sum::<f64>() / count;
+                let scale = 1.0 / (variance + f64::from(self.eps)).sqrt();
+                for i in members() {
+                    let c = i % channels;
+                    let value = (f64::from(x.data[i]) - mean) * scale * f64::from(weight[c]) + f64::from(bias[c]);
+                    output[i] = if self.silu { silu(value as f32) } else { value as f32 };
+                }
+            }
+        }
+    }
+
+    fn flops(&self, _inputs: &[&[usize]], output: &[usize]) -> u64 {
+        8 * output.iter().product::<usize>() as u64
+    }
+
+    fn details(&self) -> String {
+        format!("G={} eps={:e}{}", self.groups, self.eps, if self.silu { " silu" } else { "" })
+    }
+}

@@ -1,0 +1,47 @@
+//! Turns each row of the last axis into one with mean 0 and variance 1, scaled and shifted
+//! (Ba et al. 2016).
+
+use super::{Operation, ShapeError, View};
+
+/// Inputs: x (…, D), weight (D), bias (D). Variance is the biased one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LayerNorm {
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+impl Operation for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
+        let &[x, weight, bias] = inputs else { return Err(self.refuse(inputs, "needs x, weight and bias")) };
+        let Some(&width) = x.last() else { return Err(self.refuse(inputs, "x needs an axis")) };
+        if weight != [width] || bias != [width] {
+            return Err(self.refuse(inputs, format!("weight and bias must have {width} numbers")));
+        }
+        Ok(x.to_vec())
+    }
+
+    fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
+        let (weight, bias) = (inputs[1].data, inputs[2].data);
+        for (row, out) in inputs[0].rows().zip(output.chunks_exact_mut(inputs[0].width())) {
+            let count = row.len() as f64;
+            let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+            let variance = row.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+            let scale = 1.0 / (variance + f64::from(self.eps)).sqrt();
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = ((f64::from(row[i]) - mean) * scale * f64::from(weight[i]) + f64::from(bias[i])) as f32;
+            }
+        }
+    }
+
+    fn flops(&self, _inputs: &[&[usize]], output: &[usize]) -> u64 {
+        8 * output.iter().product::<usize>() as u64
+    }
+
+    fn details(&self) -> String {
+        format!("eps={:e}", self.eps)
+    }
+}

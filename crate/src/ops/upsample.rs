@@ -1,0 +1,43 @@
+//! Turns a feature map (B, H, W, C) into a larger one by repeating pixels: PyTorch's
+//! `interpolate(mode="nearest")`.
+
+use super::{Operation, ShapeError, View};
+
+/// Output pixel (y, x) is input pixel (y * H / height, x * W / width), rounded down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upsample {
+    /// Height of the output. It is the skip connection's, so it need not be twice the input's.
+    pub height: usize,
+    /// Width of the output.
+    pub width: usize,
+}
+
+impl Operation for Upsample {
+    fn name(&self) -> &'static str {
+        "upsample"
+    }
+
+    fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
+        match inputs {
+            &[&[batch, height, width, channels]] if height <= self.height && width <= self.width => {
+                Ok(vec![batch, self.height, self.width, channels])
+            }
+            _ => Err(self.refuse(inputs, format!("takes one map of at most {}x{}", self.height, self.width))),
+        }
+    }
+
+    fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
+        let &[_, height, width, channels] = inputs[0].shape else { return };
+        for (pixel, out) in output.chunks_exact_mut(channels).enumerate() {
+            let image = pixel / (self.height * self.width);
+            let y = pixel / self.width % self.height * height / self.height;
+            let x = pixel % self.width * width / self.width;
+            let from = ((image * height + y) * width + x) * channels;
+            out.copy_from_slice(&inputs[0].data[from..from + channels]);
+        }
+    }
+
+    fn details(&self) -> String {
+        String::new()
+    }
+}

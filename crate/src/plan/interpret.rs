@@ -1,0 +1,67 @@
+//! Turns a plan and its tensors into its outputs on the CPU, step by step: the oracle of the GPU
+//! runner, and how a delta is folded where there is no GPU.
+
+use super::{Plan, PlanError, Source, ValueId};
+use crate::ops::View;
+use std::collections::BTreeMap;
+
+/// Runs the plan; `tensors` gives inputs and weights by name, in the plan's order.
+/// Returns the named outputs.
+pub fn interpret(
+    plan: &Plan,
+    tensors: &mut dyn FnMut(&str) -> Option<Vec<f32>>,
+    scalars: &[f32],
+) -> Result<BTreeMap<String, Vec<f32>>, PlanError> {
+    let wanted: Vec<ValueId> = plan.outputs.iter().map(|&(_, id)| id).collect();
+    let mut values = interpret_values(plan, tensors, scalars, &wanted)?;
+    Ok(plan.outputs.iter().filter_map(|(name, id)| Some((name.clone(), values.remove(id)?))).collect())
+}
+
+/// Runs the plan and keeps the `wanted` tensors; every other one is dropped after its last use.
+pub fn interpret_values(
+    plan: &Plan,
+    tensors: &mut dyn FnMut(&str) -> Option<Vec<f32>>,
+    scalars: &[f32],
+    wanted: &[ValueId],
+) -> Result<BTreeMap<ValueId, Vec<f32>>, PlanError> {
+    let last_use = plan.last_uses();
+    let mut live: BTreeMap<ValueId, Vec<f32>> = BTreeMap::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        for &id in &step.inputs {
+            if let std::collections::btree_map::Entry::Vacant(slot) = live.entry(id) {
+                slot.insert(fetch(plan, id, tensors)?);
+            }
+        }
+        let shapes = plan.input_shapes(step);
+        let inputs: Vec<View> =
+            step.inputs.iter().zip(&shapes).map(|(id, &shape)| View { data: &live[id], shape }).collect();
+        let mut output = vec![0.0; plan.value(step.output).len()];
+        step.op.get().run(&inputs, scalars, &mut output);
+        live.insert(step.output, output);
+        live.retain(|id, _| wanted.contains(id) || last_use[id.0].is_none_or(|last| last > index));
+    }
+    for &id in wanted {
+        if !matches!(plan.value(id).source, Source::Step(_)) && !live.contains_key(&id) {
+            live.insert(id, fetch(plan, id, tensors)?);
+        }
+    }
+    live.retain(|id, _| wanted.contains(id));
+    Ok(live)
+}
+
+fn fetch(plan: &Plan, id: ValueId, tensors: &mut dyn FnMut(&str) -> Option<Vec<f32>>) -> Result<Vec<f32>, PlanError> {
+    let value = plan.value(id);
+    let (Source::Input(name) | Source::Weight { name, .. }) = &value.source else {
+        unreachable!("a step runs before its output is read")
+    };
+    let data = tensors(name).ok_or_else(|| PlanError::Missing { plan: plan.name.clone(), name: name.clone() })?;
+    if data.len() != value.len() {
+        return Err(PlanError::Length {
+            plan: plan.name.clone(),
+            name: name.clone(),
+            found: data.len(),
+            wanted: value.len(),
+        });
+    }
+    Ok(data)
+}

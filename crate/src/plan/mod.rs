@@ -1,0 +1,177 @@
+//! Turns networks into plans: a flat list of operations on named and temporary tensors.
+//!
+//! A plan knows shapes and names, no weights and no GPU. It prints one step a line, says how much
+//! memory it needs, and runs on the CPU step by step; the GPU runner executes the same value.
+
+mod builder;
+mod clip;
+mod interpret;
+mod memory;
+mod print;
+mod unet;
+mod vae;
+
+pub use builder::Builder;
+pub use clip::{TextOutput, text_encoder};
+pub use interpret::{interpret, interpret_values};
+pub use memory::{Memory, Place};
+pub use unet::unet;
+pub use vae::vae_decoder;
+
+use crate::ops::{Op, ShapeError};
+
+/// Index of a tensor in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub usize);
+
+/// Index of a run-time number in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScalarId(pub usize);
+
+/// How a file's tensor is ordered before a plan reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// As stored.
+    Plain,
+    /// Stored (O, I, H, W), read as (O, H, W, I): convolution weights on channels-last maps.
+    Ohwi,
+}
+
+/// Where a tensor's numbers come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// Given at each run, by name.
+    Input(String),
+    /// Resident between runs, by name: `unet.conv_in.weight`.
+    Weight { name: String, layout: Layout },
+    /// The output of the step with this index.
+    Step(usize),
+}
+
+/// A tensor of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    /// Its shape, in the plan's order.
+    pub shape: Vec<usize>,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+impl Value {
+    /// Numbers in it.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it holds no number.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What to compute.
+    pub op: Op,
+    /// From which tensors.
+    pub inputs: Vec<ValueId>,
+    /// Into which.
+    pub output: ValueId,
+    /// Whose step it is: a module path, or what the step does between modules.
+    pub label: String,
+}
+
+/// A finished list of operations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What it computes.
+    pub name: String,
+    /// Every tensor.
+    pub values: Vec<Value>,
+    /// The operations, in order.
+    pub steps: Vec<Step>,
+    /// Names of the numbers given at each run.
+    pub scalars: Vec<String>,
+    /// Tensors that outlive a run, by name.
+    pub outputs: Vec<(String, ValueId)>,
+}
+
+impl Plan {
+    /// The tensor with this index.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0]
+    }
+
+    /// Shapes of a step's inputs.
+    pub fn input_shapes(&self, step: &Step) -> Vec<&[usize]> {
+        step.inputs.iter().map(|&id| self.value(id).shape.as_slice()).collect()
+    }
+
+    /// The named weights, in order of first use: (name, layout, shape in the plan).
+    pub fn weights(&self) -> impl Iterator<Item = (&str, Layout, &[usize])> {
+        self.values.iter().filter_map(|value| match &value.source {
+            Source::Weight { name, layout } => Some((name.as_str(), *layout, value.shape.as_slice())),
+            _ => None,
+        })
+    }
+
+    /// Floating-point operations of one run, multiply and add counted as two.
+    pub fn flops(&self) -> u64 {
+        self.steps
+            .iter()
+            .map(|step| step.op.get().flops(&self.input_shapes(step), &self.value(step.output).shape))
+            .sum()
+    }
+}
+
+/// Why a plan cannot be built or run.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// Shapes that do not fit.
+    #[error("{label}: {source}")]
+    Shape { label: String, source: ShapeError },
+    /// A tensor that nobody gave.
+    #[error("plan `{plan}` needs the tensor `{name}`, which is missing")]
+    Missing { plan: String, name: String },
+    /// A tensor of another size.
+    #[error("plan `{plan}`: `{name}` has {found} numbers, the plan wants {wanted}")]
+    Length { plan: String, name: String, found: usize, wanted: usize },
+    /// A size that the network cannot take.
+    #[error("{what} must be {wanted}, not {found}")]
+    Size { what: String, wanted: String, found: String },
+}
+
+impl Layout {
+    /// Puts a tensor of this PyTorch `shape` into the plan's order. Shapes of other than four
+    /// axes have no other order and pass unchanged.
+    pub fn arrange<T: Copy>(self, data: Vec<T>, shape: &[usize]) -> Vec<T> {
+        match (self, shape) {
+            (Layout::Ohwi, &[outer, channels, height, width]) if channels > 1 && height * width > 1 => {
+                permute(&data, outer, channels, height * width)
+            }
+            _ => data,
+        }
+    }
+
+    /// Undoes [`Layout::arrange`].
+    pub fn restore<T: Copy>(self, data: Vec<T>, shape: &[usize]) -> Vec<T> {
+        match (self, shape) {
+            (Layout::Ohwi, &[outer, channels, height, width]) if channels > 1 && height * width > 1 => {
+                permute(&data, outer, height * width, channels)
+            }
+            _ => data,
+        }
+    }
+}
+
+/// (outer, rows, columns) to (outer, columns, rows).
+fn permute<T: Copy>(data: &[T], outer: usize, rows: usize, columns: usize) -> Vec<T> {
+    let mut out = Vec::with_capacity(data.len());
+    for matrix in data.chunks_exact(rows * columns).take(outer) {
+        for column in 0..columns {
+            out.extend((0..rows).map(|row| matrix[row * columns + column]));
+        }
+    }
+    out
+}

@@ -1,0 +1,148 @@
+//! Turns a UNet into a plan: latents, timestep and text states in, predicted noise out
+//! (diffusers' `UNet2DConditionModel.forward`).
+
+use super::{Builder, Plan, PlanError, ValueId};
+use crate::model::unet::{Attention as AttentionLayer, Resnet, Transformer, TransformerBlock, Unet};
+use crate::ops::{Add, Attention, Broadcast, Concat, Function, Geglu, Unary, Upsample};
+
+const SUM: Add = Add { broadcast: Broadcast::None };
+const SILU: Unary = Unary { function: Function::Silu };
+
+/// The plan for `batch` latents of `height` x `width` and `tokens` text states.
+///
+/// Inputs: `sample` (B, H, W, in_channels), `time` (B, first level's channels: the timestep's
+/// sinusoid), `text` (B, T, cross_attention_dim), and for SDXL `added` (B, projection input:
+/// pooled text and the sinusoids of the time ids). Output: `noise` (B, H, W, out_channels).
+pub fn unet(net: &Unet, batch: usize, height: usize, width: usize, tokens: usize) -> Result<Plan, PlanError> {
+    let config = &net.config;
+    let mut builder = Builder::for_component("unet", "unet");
+    let b = &mut builder;
+    let sample = b.input("sample", &[batch, height, width, config.in_channels]);
+    let sinusoid = b.input("time", &[batch, config.block_out_channels[0]]);
+    let text = b.input("text", &[batch, tokens, config.cross_attention_dim]);
+
+    let mut time = embed(b, &net.time_embedding, sinusoid)?;
+    if let (Some(layers), Some(inputs)) = (&net.add_embedding, config.projection_class_embeddings_input_dim) {
+        let added = b.input("added", &[batch, inputs]);
+        let added = embed(b, layers, added)?;
+        time = b.push(SUM, &[time, added], "add_embedding")?;
+    }
+    let time = b.push(SILU, &[time], "time_embedding.act")?;
+
+    let mut x = b.module(&net.conv_in, sample)?;
+    let mut skips = vec![x];
+    for block in &net.down {
+        for (resnet, transformer) in &block.layers {
+            x = layer(b, resnet, transformer.as_ref(), x, time, text)?;
+            skips.push(x);
+        }
+        if let Some(conv) = &block.downsampler {
+            x = b.module(conv, x)?;
+            skips.push(x);
+        }
+    }
+
+    x = residual(b, &net.mid.resnet_in, x, Some(time))?;
+    x = transform(b, &net.mid.transformer, x, text)?;
+    x = residual(b, &net.mid.resnet_out, x, Some(time))?;
+
+    for block in &net.up {
+        for (resnet, transformer) in &block.layers {
+            let skip = skips.pop().unwrap_or(x);
+            let both = b.push(Concat, &[x, skip], &resnet.path)?;
+            x = layer(b, resnet, transformer.as_ref(), both, time, text)?;
+        }
+        if let Some(conv) = &block.upsampler {
+            // The next skip's size, which is not twice ours when the latent's size is odd.
+            let next = skips.last().map(|&skip| b.shape(skip).to_vec()).unwrap_or_default();
+            let up = Upsample { height: next[1], width: next[2] };
+            x = b.push(up, &[x], &conv.path)?;
+            x = b.module(conv, x)?;
+        }
+    }
+
+    x = b.norm_silu(&net.norm_out, x)?;
+    x = b.module(&net.conv_out, x)?;
+    b.output("noise", x);
+    Ok(builder.finish())
+}
+
+fn embed(b: &mut Builder, layers: &[crate::model::Module; 2], x: ValueId) -> Result<ValueId, PlanError> {
+    let x = b.module(&layers[0], x)?;
+    let x = b.push(SILU, &[x], &layers[0].path)?;
+    b.module(&layers[1], x)
+}
+
+fn layer(
+    b: &mut Builder,
+    resnet: &Resnet,
+    transformer: Option<&Transformer>,
+    x: ValueId,
+    time: ValueId,
+    text: ValueId,
+) -> Result<ValueId, PlanError> {
+    let x = residual(b, resnet, x, Some(time))?;
+    transformer.map_or(Ok(x), |transformer| transform(b, transformer, x, text))
+}
+
+/// A resnet; `time` is the time embedding after SiLU, (B, time width).
+pub(super) fn residual(
+    b: &mut Builder,
+    resnet: &Resnet,
+    x: ValueId,
+    time: Option<ValueId>,
+) -> Result<ValueId, PlanError> {
+    let mut inner = b.norm_silu(&resnet.norm1, x)?;
+    inner = b.module(&resnet.conv1, inner)?;
+    if let (Some(project), Some(time)) = (&resnet.time_emb_proj, time) {
+        let shift = b.module(project, time)?;
+        inner = b.push(Add { broadcast: Broadcast::Pixels }, &[inner, shift], &project.path)?;
+    }
+    inner = b.norm_silu(&resnet.norm2, inner)?;
+    inner = b.module(&resnet.conv2, inner)?;
+    let shortcut = resnet.conv_shortcut.as_ref().map_or(Ok(x), |conv| b.module(conv, x))?;
+    b.push(SUM, &[shortcut, inner], &resnet.path)
+}
+
+fn transform(b: &mut Builder, transformer: &Transformer, x: ValueId, text: ValueId) -> Result<ValueId, PlanError> {
+    let mut inner = b.module(&transformer.norm, x)?;
+    inner = b.module(&transformer.proj_in, inner)?;
+    for block in &transformer.blocks {
+        inner = transformer_block(b, block, inner, text)?;
+    }
+    inner = b.module(&transformer.proj_out, inner)?;
+    b.push(SUM, &[x, inner], &transformer.path)
+}
+
+fn transformer_block(
+    b: &mut Builder,
+    block: &TransformerBlock,
+    x: ValueId,
+    text: ValueId,
+) -> Result<ValueId, PlanError> {
+    let normed = b.module(&block.norm1, x)?;
+    let own = attend(b, &block.attn1, normed, normed)?;
+    let x = b.push(SUM, &[x, own], &block.attn1.path)?;
+    let normed = b.module(&block.norm2, x)?;
+    let cross = attend(b, &block.attn2, normed, text)?;
+    let x = b.push(SUM, &[x, cross], &block.attn2.path)?;
+    let normed = b.module(&block.norm3, x)?;
+    let wide = b.module(&block.ff_in, normed)?;
+    let gated = b.push(Geglu, &[wide], &block.ff_in.path)?;
+    let narrow = b.module(&block.ff_out, gated)?;
+    b.push(SUM, &[x, narrow], &block.path)
+}
+
+/// Multi-head attention with its four projections.
+pub(super) fn attend(
+    b: &mut Builder,
+    layer: &AttentionLayer,
+    x: ValueId,
+    states: ValueId,
+) -> Result<ValueId, PlanError> {
+    let q = b.module(&layer.to_q, x)?;
+    let k = b.module(&layer.to_k, states)?;
+    let v = b.module(&layer.to_v, states)?;
+    let mixed = b.push(Attention { heads: layer.heads, causal: false }, &[q, k, v], &layer.path)?;
+    b.module(&layer.to_out, mixed)
+}
