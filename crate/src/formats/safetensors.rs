@@ -1,0 +1,300 @@
+//! Turns the head of a safetensors file into a checked list of tensors, and such a list back into a head.
+//!
+//! The rules are those of the `safetensors` crate (huggingface/safetensors, `Metadata::validate`):
+//! what is accepted here, it accepts too. One rule is stricter, as the format's description asks:
+//! a name may stand for one tensor only. The checks stand here again, so that every failure has
+//! its own class and so that only the header of a file is ever in memory.
+
+use super::{ByteSource, Dtype, FormatError, widen::widen};
+use serde::Deserialize;
+use serde::de::{Deserializer, IntoDeserializer, MapAccess, Visitor, value::StrDeserializer};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io::{self, Write};
+use std::ops::Range;
+
+/// The longest header that the format allows, in bytes.
+pub const MAX_HEADER_LEN: u64 = 100_000_000;
+
+/// One tensor of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorInfo {
+    /// Its key.
+    pub name: String,
+    /// How its numbers are stored.
+    pub dtype: Dtype,
+    /// Outermost axis first; empty for a single number.
+    pub shape: Vec<usize>,
+    /// Where its bytes lie, counted from the start of the file.
+    pub bytes: Range<u64>,
+}
+
+impl TensorInfo {
+    /// Reads the tensor as f32, in row-major order.
+    pub async fn read(&self, source: &dyn ByteSource) -> Result<Vec<f32>, FormatError> {
+        widen(self.dtype, &source.read(self.bytes.clone()).await?)
+    }
+
+    /// Count of numbers.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// What a safetensors file holds.
+#[derive(Debug, Clone, Default)]
+pub struct Header {
+    /// In the order of their bytes.
+    pub tensors: Vec<TensorInfo>,
+    /// `__metadata__`.
+    pub metadata: BTreeMap<String, String>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Header {
+    /// Reads and checks the header; no more than its own length is ever allocated for it.
+    pub async fn read(source: &dyn ByteSource) -> Result<Header, FormatError> {
+        let file_len = source.len();
+        if file_len < 8 {
+            return Err(FormatError::Truncated(format!(
+                "it has {file_len} bytes, and a safetensors file starts with 8 for the length of its header"
+            )));
+        }
+        let head = source.read(0..8).await?;
+        let header_len = u64::from_le_bytes(head.try_into().unwrap_or_default());
+        if header_len > MAX_HEADER_LEN {
+            return Err(FormatError::BadHeader(format!(
+                "it claims {header_len} bytes, and the format allows {MAX_HEADER_LEN}"
+            )));
+        }
+        if header_len > file_len - 8 {
+            return Err(FormatError::Truncated(format!(
+                "its header claims {header_len} bytes, and {} follow",
+                file_len - 8
+            )));
+        }
+        Header::parse(&source.read(8..8 + header_len).await?, file_len)
+    }
+
+    /// Checks the header's text `json` of a file of `file_len` bytes.
+    pub fn parse(json: &[u8], file_len: u64) -> Result<Header, FormatError> {
+        let text =
+            std::str::from_utf8(json).map_err(|error| FormatError::BadHeader(format!("it is not UTF-8: {error}")))?;
+        let raw: RawHeader = serde_json::from_str(text).map_err(|error| FormatError::BadHeader(error.to_string()))?;
+        let data_start = 8 + json.len() as u64;
+        let mut tensors = Vec::with_capacity(raw.tensors.len());
+        let mut by_name = HashMap::with_capacity(raw.tensors.len());
+        for (name, tensor) in raw.tensors {
+            if by_name.insert(name.clone(), 0).is_some() {
+                return Err(FormatError::DuplicateKey(name));
+            }
+            tensors.push(tensor.check(name, data_start)?);
+        }
+        tensors.sort_by_key(|tensor| (tensor.bytes.start, tensor.bytes.end));
+        cover(&tensors, data_start, file_len)?;
+        for (index, tensor) in tensors.iter().enumerate() {
+            by_name.insert(tensor.name.clone(), index);
+        }
+        Ok(Header { tensors, metadata: raw.metadata, by_name })
+    }
+
+    /// The tensor of that name.
+    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.get(*self.by_name.get(name)?)
+    }
+
+    /// A header of the same checks' outcome for tensors that come from elsewhere.
+    pub fn of(tensors: Vec<TensorInfo>, metadata: BTreeMap<String, String>) -> Header {
+        let by_name = tensors.iter().enumerate().map(|(index, tensor)| (tensor.name.clone(), index)).collect();
+        Header { tensors, metadata, by_name }
+    }
+
+    /// Writes the length and the header for the same tensors in the same order and number types.
+    /// Their bytes are to follow without gaps.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut map = serde_json::Map::new();
+        if !self.metadata.is_empty() {
+            map.insert("__metadata__".into(), serde_json::json!(self.metadata));
+        }
+        let mut at = 0;
+        for tensor in &self.tensors {
+            let end = at + (tensor.bytes.end - tensor.bytes.start);
+            let info = serde_json::json!({
+                "dtype": tensor.dtype.to_string(), "shape": tensor.shape, "data_offsets": [at, end],
+            });
+            map.insert(tensor.name.clone(), info);
+            at = end;
+        }
+        let mut text = serde_json::to_vec(&map)?;
+        text.resize(text.len().next_multiple_of(8), b' ');
+        out.write_all(&(text.len() as u64).to_le_bytes())?;
+        out.write_all(&text)
+    }
+}
+
+/// The tensors, sorted, start where the header ends, touch and end where the file ends.
+fn cover(tensors: &[TensorInfo], data_start: u64, file_len: u64) -> Result<(), FormatError> {
+    let mut at = data_start;
+    for tensor in tensors {
+        let (name, start) = (&tensor.name, tensor.bytes.start);
+        if start < at {
+            return Err(FormatError::BadOffsets(format!(
+                "`{name}` overlaps the tensor before it by {} bytes",
+                at - start
+            )));
+        }
+        if start > at {
+            return Err(FormatError::BadOffsets(format!("{} bytes before `{name}` belong to no tensor", start - at)));
+        }
+        at = tensor.bytes.end;
+    }
+    if at < file_len {
+        return Err(FormatError::BadOffsets(format!("{} bytes after the last tensor belong to none", file_len - at)));
+    }
+    if let Some(cut) = tensors.iter().find(|tensor| tensor.bytes.end > file_len) {
+        let missing = 100.0 * (at - file_len) as f64 / (at - data_start) as f64;
+        return Err(FormatError::Truncated(format!(
+            "{missing:.0} % of the data is missing, from `{}` on ({file_len} bytes of {at})",
+            cut.name
+        )));
+    }
+    Ok(())
+}
+
+/// The header as JSON has it, before any check.
+#[derive(Default)]
+struct RawHeader {
+    metadata: BTreeMap<String, String>,
+    tensors: Vec<(String, RawTensor)>,
+}
+
+/// Numbers are kept as they stand, so that a negative or fractional one has its own message.
+#[derive(Deserialize)]
+struct RawTensor {
+    dtype: String,
+    shape: Vec<serde_json::Number>,
+    data_offsets: (serde_json::Number, serde_json::Number),
+}
+
+impl<'de> Deserialize<'de> for RawHeader {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawHeader, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = RawHeader;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
+                let mut header = RawHeader::default();
+                let mut described = false;
+                while let Some(key) = map.next_key::<String>()? {
+                    if key != "__metadata__" {
+                        header.tensors.push((key, map.next_value()?));
+                    } else if std::mem::replace(&mut described, true) {
+                        return Err(serde::de::Error::duplicate_field("__metadata__"));
+                    } else {
+                        header.metadata = map.next_value::<Option<_>>()?.unwrap_or_default();
+                    }
+                }
+                Ok(header)
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+impl RawTensor {
+    fn check(self, name: String, data_start: u64) -> Result<TensorInfo, FormatError> {
+        let text: StrDeserializer<serde::de::value::Error> = self.dtype.as_str().into_deserializer();
+        let Ok(dtype) = Dtype::deserialize(text) else {
+            return Err(FormatError::BadDtype { name, dtype: self.dtype });
+        };
+        let bad_shape = |reason: String| FormatError::BadShape { name: name.clone(), reason };
+        let mut shape = Vec::with_capacity(self.shape.len());
+        for axis in &self.shape {
+            let size = axis.as_u64().and_then(|size| usize::try_from(size).ok());
+            shape.push(size.ok_or_else(|| bad_shape(format!("an axis is {axis} long")))?);
+        }
+        let bits = shape
+            .iter()
+            .try_fold(1u64, |product, &axis| product.checked_mul(axis as u64))
+            .and_then(|count| count.checked_mul(dtype.bitsize() as u64))
+            .ok_or_else(|| bad_shape(format!("{shape:?} is more numbers than any file can hold")))?;
+        let offset = |number: &serde_json::Number| {
+            number
+                .as_u64()
+                .and_then(|offset| offset.checked_add(data_start))
+                .ok_or_else(|| FormatError::BadOffsets(format!("`{name}` has {number} for an offset")))
+        };
+        let bytes = offset(&self.data_offsets.0)?..offset(&self.data_offsets.1)?;
+        if bytes.end < bytes.start {
+            return Err(FormatError::BadOffsets(format!("`{name}` ends before it starts")));
+        }
+        let (span, remainder) = (bytes.end - bytes.start, bits % 8);
+        if remainder != 0 || span != bits / 8 {
+            return Err(bad_shape(format!(
+                "{shape:?} numbers of {dtype} take {} bytes, and it has {span}",
+                bits.div_ceil(8)
+            )));
+        }
+        Ok(TensorInfo { name, dtype, shape, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(json: &str, data: usize) -> Vec<u8> {
+        let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(json.as_bytes());
+        bytes.resize(bytes.len() + data, 0);
+        bytes
+    }
+
+    fn check(json: &str, data: usize, class: &str) {
+        let error = pollster::block_on(Header::read(&file(json, data))).expect_err(json);
+        assert_eq!(error.class(), class, "{json}: {error}");
+    }
+
+    #[test]
+    fn every_fault_has_its_class() {
+        check("", 0, "bad_header");
+        check("[1]", 0, "bad_header");
+        check("{} x", 0, "bad_header");
+        check(
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#,
+            8,
+            "duplicate_key",
+        );
+        check(r#"{"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}}"#, 4, "bad_shape");
+        check(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4, "bad_shape");
+        check(r#"{"a":{"dtype":"F4","shape":[1],"data_offsets":[0,1]}}"#, 1, "bad_shape");
+        check(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#, 0, "bad_shape");
+        check(r#"{"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}}"#, 4, "bad_dtype");
+        check(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}}"#, 4, "bad_offsets");
+        check(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4, "bad_offsets");
+        check(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8, "bad_offsets");
+        check(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 5, "bad_offsets");
+        check(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 3, "truncated");
+        check(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"__metadata__":{"a":1}}"#, 4, "bad_header");
+    }
+
+    #[test]
+    fn a_written_header_reads_back_and_the_safetensors_crate_agrees() {
+        let json = r#"{"__metadata__":{"format":"pt"},"b":{"dtype":"F16","shape":[2,1],"data_offsets":[4,8]},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}"#;
+        let header = pollster::block_on(Header::read(&file(json, 8))).expect("a good file");
+        assert_eq!(header.tensors.iter().map(|tensor| &*tensor.name).collect::<Vec<_>>(), ["a", "b"]);
+        let mut bytes = Vec::new();
+        header.write(&mut bytes).expect("memory");
+        assert_eq!(bytes.len() % 8, 0);
+        bytes.extend([0, 0, 0x80, 0x3f, 0, 0x3c, 0, 0xc0]);
+        let again = pollster::block_on(Header::read(&bytes)).expect("what we wrote");
+        let b = again.get("b").expect("tensor b");
+        assert_eq!(pollster::block_on(b.read(&bytes)).expect("numbers"), [1.0, -2.0]);
+        let theirs = ::safetensors::SafeTensors::deserialize(&bytes).expect("a file for everyone");
+        assert_eq!(theirs.tensor("b").expect("tensor b").shape(), [2, 1]);
+    }
+}
