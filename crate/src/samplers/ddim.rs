@@ -1,0 +1,37 @@
+//! Turns a network output into the sample of the previous timestep by DDIM.
+//!
+//! Source: Song et al., "Denoising Diffusion Implicit Models", 2020, formulas (12) and (16).
+
+use super::config::ScheduleConfig;
+use super::schedule::{Level, Schedule, Track};
+use super::{Call, clip, weighted_sum};
+
+pub(super) struct Ddim {
+    /// Level after each call: one step width below the call's timestep, which with "linspace" is
+    /// not the next call's timestep.
+    targets: Vec<Level>,
+    clip: Option<f32>,
+    eta: f64,
+}
+
+impl Ddim {
+    pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize, eta: f64) -> (Self, Track) {
+        let timesteps: Vec<f64> = schedule.timesteps(steps, steps).into_iter().map(f64::round_ties_even).collect();
+        let width = (schedule.alphas_bar.len() / steps) as isize;
+        let targets: Vec<Level> = timesteps.iter().map(|t| schedule.level(*t as isize - width)).collect();
+        let levels = timesteps.iter().map(|t| schedule.level(*t as isize)).chain(targets.last().copied()).collect();
+        let clip = config.clip_range(true);
+        (Self { targets, clip, eta }, Track { timesteps, levels })
+    }
+
+    pub fn step(&self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+        let (from, to) = (call.level(), self.targets[call.index]);
+        let mut clean = call.clean();
+        clip(&mut clean, self.clip);
+        let fresh = self.eta * to.sigma / from.sigma * (1.0 - (from.alpha / to.alpha).powi(2)).sqrt();
+        let kept = (to.sigma * to.sigma - fresh * fresh).sqrt();
+        let direction = call.noise();
+        let drawn = if self.eta > 0.0 { noise(clean.len()) } else { Vec::new() };
+        weighted_sum(&[(to.alpha, &clean), (kept, &direction), (fresh, &drawn)])
+    }
+}

@@ -1,0 +1,10 @@
+//! Turns a network output into the next sample by one step of Euler's method in σ.
+//!
+//! Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, algorithm 2 without churn.
+
+use super::{Call, weighted_sum};
+
+pub(super) fn step(call: &Call) -> Vec<f32> {
+    let width = call.next_level().ratio() - call.level().ratio();
+    weighted_sum(&[(1.0, call.sample), (width, &call.noise())])
+}

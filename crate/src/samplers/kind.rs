@@ -1,0 +1,125 @@
+//! Turns a sampler's name into its kind, and a kind into the facts that its diffusers class fixes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ScheduleError, TimestepSpacing};
+
+/// The samplers, by the names that recipes and the command line use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
+pub enum SamplerKind {
+    /// Denoising diffusion implicit models: one model call a step, no noise unless `eta` asks for it.
+    Ddim,
+    /// Euler's method on the probability flow.
+    Euler,
+    /// Euler's method with fresh noise in every step.
+    EulerA,
+    /// DPM-Solver++, second order, multistep.
+    Dpmpp2m,
+    /// The same on the stochastic differential equation, with fresh noise in every step.
+    Dpmpp2mSde,
+    /// Heun's method: two model calls a step.
+    Heun,
+    /// Linear multistep method of order 4.
+    Lms,
+    /// Pseudo linear multistep method, without Runge-Kutta start: one call more than steps.
+    Pndm,
+    /// Unified predictor-corrector, second order.
+    UniPc,
+    /// Latent consistency sampling, for models distilled to 1 to 8 steps.
+    Lcm,
+}
+
+impl SamplerKind {
+    /// Every sampler, in the order of a menu.
+    pub const ALL: [SamplerKind; 10] = [
+        Self::Ddim,
+        Self::Euler,
+        Self::EulerA,
+        Self::Dpmpp2m,
+        Self::Dpmpp2mSde,
+        Self::Heun,
+        Self::Lms,
+        Self::Pndm,
+        Self::UniPc,
+        Self::Lcm,
+    ];
+
+    /// The name: `ddim`, `euler_a`, `dpmpp_2m`, …
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ddim => "ddim",
+            Self::Euler => "euler",
+            Self::EulerA => "euler_a",
+            Self::Dpmpp2m => "dpmpp_2m",
+            Self::Dpmpp2mSde => "dpmpp_2m_sde",
+            Self::Heun => "heun",
+            Self::Lms => "lms",
+            Self::Pndm => "pndm",
+            Self::UniPc => "unipc",
+            Self::Lcm => "lcm",
+        }
+    }
+
+    /// Whether samples are clean + σ·noise and are scaled down for the network.
+    pub(super) fn is_exploding(self) -> bool {
+        matches!(self, Self::Euler | Self::EulerA | Self::Heun | Self::Lms)
+    }
+
+    /// Whether noise levels come from a table of σ, which must be finite.
+    pub(super) fn is_sigma_based(self) -> bool {
+        !matches!(self, Self::Ddim | Self::Pndm | Self::Lcm)
+    }
+
+    /// Whether noise levels can be spaced by themselves, apart from the timesteps.
+    pub fn has_sigma_spacing(self) -> bool {
+        self.is_sigma_based() && self != Self::EulerA
+    }
+
+    /// Whether the class knows `rescale_betas_zero_snr`.
+    pub(super) fn rescales_betas(self) -> bool {
+        !matches!(self, Self::Heun | Self::Lms | Self::Pndm)
+    }
+
+    /// Model calls of a step in the middle of a run.
+    pub(super) fn calls_per_step(self) -> usize {
+        if self == Self::Heun { 2 } else { 1 }
+    }
+
+    /// Spacing of the class.
+    pub(super) fn default_spacing(self) -> TimestepSpacing {
+        if self.is_sigma_based() { TimestepSpacing::Linspace } else { TimestepSpacing::Leading }
+    }
+}
+
+impl fmt::Display for SamplerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for SamplerKind {
+    type Err = ScheduleError;
+
+    fn from_str(name: &str) -> Result<Self, ScheduleError> {
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| ScheduleError::UnknownSampler { name: name.into() })
+    }
+}
+
+impl TryFrom<String> for SamplerKind {
+    type Error = ScheduleError;
+
+    fn try_from(name: String) -> Result<Self, ScheduleError> {
+        name.parse()
+    }
+}
+
+impl From<SamplerKind> for &'static str {
+    fn from(kind: SamplerKind) -> Self {
+        kind.name()
+    }
+}

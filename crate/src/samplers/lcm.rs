@@ -1,0 +1,45 @@
+//! Turns a network output into a clean sample at once, and that into the next sample with fresh noise.
+//!
+//! Source: Luo et al., "Latent Consistency Models", 2023, multistep sampling.
+
+use super::config::ScheduleConfig;
+use super::schedule::{Level, Schedule, Track};
+use super::{Call, clip, weighted_sum};
+
+/// Standard deviation of the data that the boundary condition assumes.
+const SIGMA_DATA: f64 = 0.5;
+
+pub(super) struct Lcm {
+    /// Scaled timestep of each call.
+    timesteps: Vec<f64>,
+    clip: Option<f32>,
+}
+
+impl Lcm {
+    pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> (Self, Track) {
+        let distilled = config.distilled_steps();
+        let width = schedule.alphas_bar.len() / distilled;
+        let place = |i: usize| (i as f64 * (distilled as f64 / steps as f64)) as usize;
+        let timesteps: Vec<usize> = (0..steps).map(|i| (distilled - place(i)) * width - 1).collect();
+        let end = Level { alpha: 1.0, sigma: 0.0 };
+        let levels = timesteps.iter().map(|t| schedule.level(*t as isize)).chain([end]).collect();
+        let timesteps: Vec<f64> = timesteps.into_iter().map(|t| t as f64).collect();
+        let scale = config.timestep_scaling.unwrap_or(10.0);
+        let lcm = Self { timesteps: timesteps.iter().map(|t| t * scale).collect(), clip: config.clip_range(false) };
+        (lcm, Track { timesteps, levels })
+    }
+
+    pub fn step(&self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+        let mut clean = call.clean();
+        clip(&mut clean, self.clip);
+        let distance = self.timesteps[call.index].hypot(SIGMA_DATA);
+        let of_sample = (SIGMA_DATA / distance).powi(2);
+        let of_clean = self.timesteps[call.index] / distance;
+        let denoised = weighted_sum(&[(of_clean, &clean), (of_sample, call.sample)]);
+        if call.is_last() {
+            return denoised;
+        }
+        let to = call.next_level();
+        weighted_sum(&[(to.alpha, &denoised), (to.sigma, &noise(denoised.len()))])
+    }
+}

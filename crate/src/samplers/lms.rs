@@ -1,0 +1,37 @@
+//! Turns the last four network outputs into the next sample: the polynomial through their slopes, integrated over the step.
+//!
+//! Source: k-diffusion's linear multistep sampler (Adams-Bashforth with uneven steps).
+
+use std::collections::VecDeque;
+
+use super::{Call, weighted_sum};
+
+const ORDER: usize = 4;
+
+/// Slopes of the last calls, newest first.
+#[derive(Default)]
+pub(super) struct Lms(VecDeque<Vec<f32>>);
+
+impl Lms {
+    pub fn step(&mut self, call: &Call) -> Vec<f32> {
+        self.0.push_front(call.noise());
+        self.0.truncate(ORDER);
+        // The reference counts the order from the start of the schedule, also in a run that starts
+        // later and has fewer slopes yet.
+        let order = (call.index + 1).min(ORDER);
+        let sigmas: Vec<f64> = (0..order).map(|k| call.levels[call.index - k].ratio()).collect();
+        let end = call.next_level().ratio();
+        let mut terms = vec![(1.0, call.sample)];
+        terms.extend(self.0.iter().zip(0..order).map(|(slope, k)| (weight(&sigmas, k, end), slope.as_slice())));
+        weighted_sum(&terms)
+    }
+}
+
+/// ∫ from `sigmas[0]` to `end` of the polynomial that is 1 at `sigmas[k]` and 0 at the others, exact up to degree 3.
+fn weight(sigmas: &[f64], k: usize, end: f64) -> f64 {
+    let others = || sigmas.iter().enumerate().filter(move |(j, _)| *j != k).map(|(_, sigma)| *sigma);
+    let basis = |x: f64| others().map(|other| (x - other) / (sigmas[k] - other)).product::<f64>();
+    let (middle, half) = ((sigmas[0] + end) / 2.0, (end - sigmas[0]) / 2.0);
+    let gauss = half / 3.0_f64.sqrt();
+    half * (basis(middle - gauss) + basis(middle + gauss))
+}

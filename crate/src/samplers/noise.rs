@@ -1,0 +1,152 @@
+//! Turns a seed into normal noise, number for number as PyTorch's CPU generator or CUDA-like Philox draw it.
+//!
+//! Both are functions of the seed and of the calls made before, so a picture's noise can be drawn again anywhere.
+
+use std::f64::consts::TAU;
+
+/// Length of the Mersenne twister's state, and the distance of the words that it mixes.
+const STATE: usize = 624;
+const MIDDLE: usize = 397;
+
+/// Normal noise of `torch.Generator("cpu")`: the Mersenne twister MT19937 and two Box-Muller paths.
+///
+/// Only the low 32 bits of the seed count, as in PyTorch. Sources: Matsumoto and Nishimura 1998;
+/// PyTorch's `aten/src/ATen/native/cpu/DistributionTemplates.h`.
+#[derive(Debug, Clone)]
+pub struct TorchNoise {
+    state: [u32; STATE],
+    next: usize,
+    /// Second value of the last pair that the path for short tensors made.
+    spare: Option<f64>,
+}
+
+impl TorchNoise {
+    /// The generator after `manual_seed(seed)`.
+    pub fn new(seed: u64) -> Self {
+        let mut state = [seed as u32; STATE];
+        for j in 1..STATE {
+            let last = state[j - 1];
+            state[j] = 1_812_433_253_u32.wrapping_mul(last ^ (last >> 30)).wrapping_add(j as u32);
+        }
+        Self { state, next: STATE, spare: None }
+    }
+
+    /// The next raw 32-bit word.
+    pub fn word(&mut self) -> u32 {
+        if self.next == STATE {
+            self.twist();
+            self.next = 0;
+        }
+        let mut y = self.state[self.next];
+        self.next += 1;
+        y ^= y >> 11;
+        y ^= (y << 7) & 0x9d2c_5680;
+        y ^= (y << 15) & 0xefc6_0000;
+        y ^ (y >> 18)
+    }
+
+    fn twist(&mut self) {
+        for i in 0..STATE {
+            let y = (self.state[i] & 0x8000_0000) | (self.state[(i + 1) % STATE] & 0x7fff_ffff);
+            let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
+            self.state[i] = self.state[(i + MIDDLE) % STATE] ^ (y >> 1) ^ odd;
+        }
+    }
+
+    /// `torch.randn(n)` in f32: the next `n` values, for a tensor of any shape with `n` elements.
+    ///
+    /// From 16 values on, PyTorch fills blocks of 16 from 24-bit uniforms and draws the last 16 anew
+    /// when `n` is no multiple of 16; below, it draws pairs from 53-bit uniforms and keeps the spare one.
+    pub fn randn(&mut self, n: usize) -> Vec<f32> {
+        if n < 16 {
+            return (0..n).map(|_| self.normal() as f32).collect();
+        }
+        let mut values: Vec<f32> = (0..n).map(|_| self.uniform_24()).collect();
+        values.chunks_exact_mut(16).for_each(box_muller_16);
+        if !n.is_multiple_of(16) {
+            let tail = &mut values[n - 16..];
+            tail.fill_with(|| self.uniform_24());
+            box_muller_16(tail);
+        }
+        values
+    }
+
+    /// Uniform in [0, 1) with 24 random bits.
+    fn uniform_24(&mut self) -> f32 {
+        (self.word() & 0xff_ffff) as f32 / (1 << 24) as f32
+    }
+
+    /// Uniform in [0, 1) with 53 random bits.
+    fn uniform_53(&mut self) -> f64 {
+        let bits = u64::from(self.word()) << 32 | u64::from(self.word());
+        (bits & ((1 << 53) - 1)) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn normal(&mut self) -> f64 {
+        if let Some(spare) = self.spare.take() {
+            return spare;
+        }
+        let angle = TAU * self.uniform_53();
+        let radius = (-2.0 * (-self.uniform_53()).ln_1p()).sqrt();
+        self.spare = Some(radius * angle.sin());
+        radius * angle.cos()
+    }
+}
+
+/// Turns 16 uniforms into 16 normals: value j pairs with value j + 8.
+fn box_muller_16(block: &mut [f32]) {
+    let (first, second) = block.split_at_mut(8);
+    for (a, b) in first.iter_mut().zip(second) {
+        let radius = (-2.0 * (1.0 - f64::from(*a)).ln()).sqrt();
+        let angle = TAU * f64::from(*b);
+        (*a, *b) = ((radius * angle.cos()) as f32, (radius * angle.sin()) as f32);
+    }
+}
+
+/// Normal noise of the web UIs' "NV" generator: Philox 4x32-10, which imitates PyTorch on CUDA.
+///
+/// Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011; AUTOMATIC1111's `rng_philox.py`.
+#[derive(Debug, Clone)]
+pub struct PhiloxNoise {
+    seed: u64,
+    call: u32,
+}
+
+impl PhiloxNoise {
+    /// The generator before its first call.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, call: 0 }
+    }
+
+    /// The next call's `n` values; value i depends on seed, number of the call and i alone.
+    pub fn randn(&mut self, n: usize) -> Vec<f32> {
+        let call = self.call;
+        self.call += 1;
+        (0..n as u32).map(|index| philox_normal(Self::words(self.seed, call, index))).collect()
+    }
+
+    /// The four raw words for one value of one call.
+    pub fn words(seed: u64, call: u32, index: u32) -> [u32; 4] {
+        let mut counter = [call, 0, index, 0];
+        let mut key = [seed as u32, (seed >> 32) as u32];
+        for round in 0..10 {
+            if round > 0 {
+                key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];
+            }
+            let a = u64::from(counter[0]) * 0xd251_1f53;
+            let b = u64::from(counter[2]) * 0xcd9e_8d57;
+            let high = |product: u64| (product >> 32) as u32;
+            counter = [high(b) ^ counter[1] ^ key[0], b as u32, high(a) ^ counter[3] ^ key[1], a as u32];
+        }
+        counter
+    }
+}
+
+/// Box-Muller on words 0 and 1, with the constants rounded to f32 as in the reference.
+fn philox_normal(words: [u32; 4]) -> f32 {
+    let unit = f64::from(2.328_306_4e-10_f32);
+    let turn = f64::from((2.328_306_4e-10 * 6.283_185_5) as f32);
+    let u = f64::from(words[0]) * unit + unit / 2.0;
+    let v = f64::from(words[1]) * turn + turn / 2.0;
+    ((-2.0 * u.ln()).sqrt() * v.sin()) as f32
+}

@@ -1,0 +1,256 @@
+//! Turns a schedule configuration into noise levels: per training timestep, and per model call of a run.
+
+use super::config::{BetaSchedule, PredictionType, ScheduleConfig, TimestepSpacing};
+use super::{SamplerKind, SamplerOptions, ScheduleError, SigmaSpacing};
+
+/// A sample's make-up: `alpha` · clean sample + `sigma` · noise, with `alpha`² + `sigma`² = 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Level {
+    pub alpha: f64,
+    pub sigma: f64,
+}
+
+impl Level {
+    /// From ᾱ = `alpha`².
+    pub fn from_alpha_bar(alpha_bar: f64) -> Self {
+        Self { alpha: alpha_bar.sqrt(), sigma: (1.0 - alpha_bar).sqrt() }
+    }
+
+    /// From the noise level of samples whose clean part is not scaled down.
+    pub fn from_sigma(sigma: f64) -> Self {
+        let alpha = 1.0 / (sigma * sigma + 1.0).sqrt();
+        Self { alpha, sigma: sigma * alpha }
+    }
+
+    /// Noise level of the sample when its clean part is scaled to 1.
+    pub fn ratio(self) -> f64 {
+        self.sigma / self.alpha
+    }
+
+    /// Half the logarithm of the signal-to-noise ratio, λ in the DPM-Solver papers.
+    pub fn lambda(self) -> f64 {
+        self.alpha.ln() - self.sigma.ln()
+    }
+}
+
+/// Timesteps that the network is told, one per model call, and the levels of the samples there;
+/// `levels` has one entry more, the level at the end.
+pub(super) struct Track {
+    pub timesteps: Vec<f64>,
+    pub levels: Vec<Level>,
+}
+
+impl Track {
+    /// Every step but the first and the last level twice, for samplers that call the network again at the next level.
+    pub fn doubled(self) -> Self {
+        let twice = |i: usize| if i == 0 { 1 } else { 2 };
+        let timesteps = self.timesteps.iter().enumerate().flat_map(|(i, t)| std::iter::repeat_n(*t, twice(i)));
+        let (end, middle) = (self.levels.len() - 1, self.levels.iter().enumerate());
+        let levels = middle.flat_map(|(i, level)| std::iter::repeat_n(*level, if i == end { 1 } else { twice(i) }));
+        Self { timesteps: timesteps.collect(), levels: levels.collect() }
+    }
+}
+
+impl PredictionType {
+    /// Weights of a sample at `level` and of the network's output that give the clean sample.
+    pub(super) fn clean_weights(self, level: Level) -> (f64, f64) {
+        let Level { alpha, sigma } = level;
+        match self {
+            Self::Epsilon => (1.0 / alpha, -sigma / alpha),
+            Self::VPrediction => (alpha, -sigma),
+            Self::Sample => (0.0, 1.0),
+        }
+    }
+
+    /// Weights of a sample at `level` and of the network's output that give the noise.
+    pub(super) fn noise_weights(self, level: Level) -> (f64, f64) {
+        let Level { alpha, sigma } = level;
+        match self {
+            Self::Epsilon => (0.0, 1.0),
+            Self::VPrediction => (sigma, alpha),
+            Self::Sample => (1.0 / sigma, -alpha / sigma),
+        }
+    }
+}
+
+/// The training schedule and the choice of timesteps for one sampler.
+pub(super) struct Schedule {
+    /// ᾱ of every training timestep.
+    pub alphas_bar: Vec<f64>,
+    pub prediction: PredictionType,
+    pub spacing: TimestepSpacing,
+    sigma_spacing: SigmaSpacing,
+    steps_offset: usize,
+    /// ᾱ behind the last step.
+    final_alpha_bar: f64,
+    cosine: bool,
+}
+
+impl Schedule {
+    /// Resolves `config` for a sampler: what it leaves open takes the default of the sampler's diffusers class.
+    pub fn new(kind: SamplerKind, config: &ScheduleConfig, options: &SamplerOptions) -> Result<Self, ScheduleError> {
+        let alphas_bar = alphas_bar(kind, config);
+        let final_alpha_bar =
+            if config.set_alpha_to_one.unwrap_or(kind != SamplerKind::Pndm) { 1.0 } else { alphas_bar[0] };
+        let configured = match (config.use_karras_sigmas, config.use_exponential_sigmas) {
+            _ if !kind.has_sigma_spacing() => SigmaSpacing::Timesteps,
+            (Some(true), _) => SigmaSpacing::Karras,
+            (_, Some(true)) => SigmaSpacing::Exponential,
+            _ => SigmaSpacing::Timesteps,
+        };
+        let sigma_spacing = options.sigma_spacing.unwrap_or(configured);
+        if sigma_spacing != SigmaSpacing::Timesteps && !kind.has_sigma_spacing() {
+            return Err(ScheduleError::SigmaSpacing { kind });
+        }
+        Ok(Self {
+            final_alpha_bar,
+            alphas_bar,
+            prediction: config.prediction_type.unwrap_or(PredictionType::Epsilon),
+            spacing: options.timestep_spacing.or(config.timestep_spacing).unwrap_or(kind.default_spacing()),
+            sigma_spacing,
+            steps_offset: config.steps_offset.unwrap_or(0),
+            cosine: config.beta_schedule == Some(BetaSchedule::SquaredCosine),
+        })
+    }
+
+    /// Level at a training timestep; a negative one is behind the last step.
+    pub fn level(&self, timestep: isize) -> Level {
+        let alpha_bar = usize::try_from(timestep).map_or(self.final_alpha_bar, |t| self.alphas_bar[t]);
+        Level::from_alpha_bar(alpha_bar)
+    }
+
+    /// `steps` timesteps in falling order. `intervals` is what "leading" and "linspace" divide the
+    /// training range into: `steps`, or one more for the solvers that leave the last timestep out.
+    pub fn timesteps(&self, steps: usize, intervals: usize) -> Vec<f64> {
+        let train = self.alphas_bar.len();
+        let last = (train - 1) as f64;
+        let nth = |i: usize| match self.spacing {
+            TimestepSpacing::Leading => {
+                ((intervals - 1 - i) * (train / intervals) + self.steps_offset).min(train - 1) as f64
+            }
+            TimestepSpacing::Linspace if intervals == 1 => 0.0,
+            TimestepSpacing::Linspace => (intervals - 1 - i) as f64 * (last / (intervals - 1) as f64),
+            TimestepSpacing::Trailing => {
+                (train as f64 - i as f64 * (train as f64 / steps as f64)).round_ties_even() - 1.0
+            }
+        };
+        (0..steps).map(nth).collect()
+    }
+
+    /// Track of the samplers that step from σ to σ (k-diffusion's): timesteps may be fractional.
+    pub fn sigma_track(&self, steps: usize) -> Track {
+        let table = self.sigma_table();
+        // The reference holds these timesteps in f32.
+        let timesteps: Vec<f64> = self.timesteps(steps, steps).into_iter().map(|t| f64::from(t as f32)).collect();
+        let sigmas: Vec<f64> = timesteps.iter().map(|t| interpolate(&table, *t)).collect();
+        let Some(sigmas) = self.respaced(sigmas[0], sigmas[steps - 1], steps) else {
+            return track(timesteps, &sigmas);
+        };
+        track(sigmas.iter().map(|sigma| timestep_of(*sigma, &table)).collect(), &sigmas)
+    }
+
+    /// Track of the multistep solvers in λ (DPM++ 2M, UniPC): timesteps are whole.
+    pub fn lambda_track(&self, steps: usize) -> Track {
+        let table = self.sigma_table();
+        let Some(sigmas) = self.respaced(table[table.len() - 1], table[0], steps) else {
+            let timesteps: Vec<f64> = self.timesteps(steps, steps + 1).into_iter().map(f64::round_ties_even).collect();
+            let sigmas: Vec<f64> = timesteps.iter().map(|t| interpolate(&table, *t)).collect();
+            return track(timesteps, &sigmas);
+        };
+        let rounded = self.sigma_spacing == SigmaSpacing::Karras && !self.cosine;
+        let whole = |t: f64| if rounded { t.round_ties_even() } else { t.trunc() };
+        track(sigmas.iter().map(|sigma| whole(timestep_of(*sigma, &table))).collect(), &sigmas)
+    }
+
+    /// σ of every training timestep, rising.
+    fn sigma_table(&self) -> Vec<f64> {
+        self.alphas_bar.iter().map(|alpha_bar| Level::from_alpha_bar(*alpha_bar).ratio()).collect()
+    }
+
+    /// `steps` noise levels between two, falling; `None` when the timesteps decide.
+    fn respaced(&self, max: f64, min: f64, steps: usize) -> Option<Vec<f64>> {
+        /// Exponent of Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022.
+        const RHO: f64 = 7.0;
+        let ramp = (0..steps).map(|i| i as f64 / (steps - 1).max(1) as f64);
+        let between = |a: f64, b: f64, t: f64| a + t * (b - a);
+        match self.sigma_spacing {
+            SigmaSpacing::Timesteps => None,
+            SigmaSpacing::Karras => {
+                let (max, min) = (max.powf(1.0 / RHO), min.powf(1.0 / RHO));
+                Some(ramp.map(|t| between(max, min, t).powf(RHO)).collect())
+            }
+            SigmaSpacing::Exponential => Some(ramp.map(|t| between(max.ln(), min.ln(), t).exp()).collect()),
+        }
+    }
+}
+
+fn track(timesteps: Vec<f64>, sigmas: &[f64]) -> Track {
+    let levels = sigmas.iter().copied().chain([0.0]).map(Level::from_sigma).collect();
+    Track { timesteps, levels }
+}
+
+/// ᾱ of every training timestep: the product of 1 - β up to there. β and ᾱ are rounded to f32 as in the reference.
+fn alphas_bar(kind: SamplerKind, config: &ScheduleConfig) -> Vec<f64> {
+    let mut product = 1.0;
+    let mut alphas_bar: Vec<f64> = betas(config)
+        .into_iter()
+        .map(|beta| {
+            product *= f64::from(1.0 - beta);
+            f64::from(product as f32)
+        })
+        .collect();
+    if config.rescale_betas_zero_snr == Some(true) && kind.rescales_betas() {
+        rescale_to_zero_snr(&mut alphas_bar);
+        if kind.is_sigma_based() {
+            let last = alphas_bar.len() - 1;
+            // The noise level must stay finite: the reference puts the smallest f16 number here.
+            alphas_bar[last] = f64::from(2.0_f32.powi(-24));
+        }
+    }
+    alphas_bar
+}
+
+/// Noise variance of every training step.
+fn betas(config: &ScheduleConfig) -> Vec<f32> {
+    if let Some(betas) = &config.trained_betas {
+        return betas.clone();
+    }
+    let train = config.train_steps();
+    let (start, end) = (config.beta_start.unwrap_or(0.0001), config.beta_end.unwrap_or(0.02));
+    let ramp = |start: f64, end: f64| {
+        (0..train).map(move |i| (start + (end - start) * i as f64 / (train - 1).max(1) as f64) as f32)
+    };
+    match config.beta_schedule.unwrap_or(BetaSchedule::Linear) {
+        BetaSchedule::Linear => ramp(start, end).collect(),
+        BetaSchedule::ScaledLinear => ramp(start.sqrt(), end.sqrt()).map(|root| root * root).collect(),
+        BetaSchedule::SquaredCosine => {
+            let curve =
+                |i: usize| ((i as f64 / train as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
+            (0..train).map(|i| (1.0 - curve(i + 1) / curve(i)).min(0.999) as f32).collect()
+        }
+    }
+}
+
+/// Shifts and scales √ᾱ so that the last one is 0 and the first one stays (Lin et al.,
+/// "Common Diffusion Noise Schedules and Sample Steps are Flawed", 2023, algorithm 1).
+fn rescale_to_zero_snr(alphas_bar: &mut [f64]) {
+    let (first, last) = (alphas_bar[0].sqrt(), alphas_bar[alphas_bar.len() - 1].sqrt());
+    for alpha_bar in alphas_bar {
+        *alpha_bar = ((alpha_bar.sqrt() - last) * first / (first - last)).powi(2);
+    }
+}
+
+/// Value of a table at a fractional place inside it.
+fn interpolate(table: &[f64], place: f64) -> f64 {
+    let low = (place as usize).min(table.len() - 1);
+    let high = (low + 1).min(table.len() - 1);
+    table[low] + (table[high] - table[low]) * (place - low as f64)
+}
+
+/// Fractional timestep of a noise level: linear in log σ between the neighbours in the table.
+pub(super) fn timestep_of(sigma: f64, table: &[f64]) -> f64 {
+    let low = table.partition_point(|entry| *entry <= sigma).saturating_sub(1).min(table.len() - 2);
+    let (below, above) = (table[low].ln(), table[low + 1].ln());
+    let share = ((sigma.max(1e-10).ln() - below) / (above - below)).clamp(0.0, 1.0);
+    low as f64 + share
+}

@@ -1,0 +1,316 @@
+//! Noise, schedules and samplers against PyTorch's and diffusers' numbers for the same seeds and settings.
+
+use std::fs;
+use std::path::PathBuf;
+
+use lora_loupe::samplers::{
+    PhiloxNoise, PredictionType, Sampler, SamplerKind, SamplerOptions, ScheduleConfig, ScheduleError, SigmaSpacing,
+    TimestepSpacing, TorchNoise,
+};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+fn golden(path: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(path);
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn floats(file: &SafeTensors, name: &str) -> Vec<f32> {
+    let tensor = file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+    tensor.data().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+}
+
+fn words(file: &SafeTensors, name: &str) -> Vec<u32> {
+    let tensor = file.tensor(name).unwrap();
+    tensor.data().chunks_exact(8).map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap()) as u32).collect()
+}
+
+/// ‖a - b‖ / ‖b‖; infinite when the lengths differ or a value is no number.
+fn rel_rms(a: &[f32], b: &[f32]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let difference = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    let ratio = difference / norm(&mut b.iter().map(|b| f64::from(*b)));
+    if a.len() != b.len() || ratio.is_nan() { f64::INFINITY } else { ratio }
+}
+
+fn max_abs(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn the_measures_see_a_difference() {
+    assert_eq!(rel_rms(&[1.0, 2.0], &[1.0, 2.0]), 0.0);
+    assert!(rel_rms(&[1.0, 2.001], &[1.0, 2.0]) > 1e-4);
+    assert_eq!(rel_rms(&[1.0], &[1.0, 2.0]), f64::INFINITY);
+    assert_eq!(rel_rms(&[f32::NAN, 2.0], &[1.0, 2.0]), f64::INFINITY);
+    assert!(max_abs(&[1.0, 2.001], &[1.0, 2.0]) > 1e-4);
+}
+
+/// The number behind `label` in a golden's name: `seed12` -> 12.
+fn number(part: &str, label: &str) -> u64 {
+    part.strip_prefix(label).and_then(|rest| rest.parse().ok()).unwrap_or_else(|| panic!("{part}: no {label}"))
+}
+
+#[test]
+fn torch_noise_gives_pytorchs_words_and_values() {
+    let data = golden("rng/rng.safetensors");
+    let file = SafeTensors::deserialize(&data).unwrap();
+    let (mut words_seen, mut tensors_seen) = (0, 0);
+    for name in file.names() {
+        let parts: Vec<&str> = name.split('.').collect();
+        match parts[0] {
+            "mt19937_words" => {
+                let mut noise = TorchNoise::new(number(parts[1], "seed"));
+                let expected = words(&file, name);
+                assert_eq!(expected.iter().map(|_| noise.word()).collect::<Vec<_>>(), expected, "{name}");
+                words_seen += 1;
+            }
+            "torch" => {
+                let expected = floats(&file, name);
+                let got = TorchNoise::new(number(parts[1], "seed")).randn(expected.len());
+                assert!(max_abs(&got, &expected) <= 3e-6, "{name}");
+                tensors_seen += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((words_seen, tensors_seen), (6, 93));
+}
+
+#[test]
+fn torch_noise_goes_on_from_call_to_call() {
+    let data = golden("rng/rng.safetensors");
+    let file = SafeTensors::deserialize(&data).unwrap();
+    for seed in [0, 1, 42, 1234, 4_294_967_295, 9_007_199_254_740_992] {
+        let mut noise = TorchNoise::new(seed);
+        for (call, n) in [3, 64, 1, 2, 5, 20, 16, 1].into_iter().enumerate() {
+            let name = format!("torch_sequence.seed{seed}.call{call}.n{n}");
+            assert!(max_abs(&noise.randn(n), &floats(&file, &name)) <= 3e-6, "{name}");
+        }
+    }
+}
+
+#[test]
+fn philox_noise_gives_the_web_uis_words_and_values() {
+    let data = golden("rng/rng.safetensors");
+    let file = SafeTensors::deserialize(&data).unwrap();
+    let mut seen = 0;
+    for name in file.names() {
+        let parts: Vec<&str> = name.split('.').collect();
+        if parts[0] == "philox_words" {
+            let (seed, call) = (number(parts[1], "seed"), number(parts[2], "call") as u32);
+            let got: Vec<u32> = (0..6).flat_map(|index| PhiloxNoise::words(seed, call, index)).collect();
+            assert_eq!(got, words(&file, name), "{name}");
+        } else if parts[0] == "philox" {
+            let expected = floats(&file, name);
+            let mut noise = PhiloxNoise::new(number(parts[1], "seed"));
+            let mut got = noise.randn(expected.len());
+            for _ in 0..number(parts[2], "call") {
+                got = noise.randn(expected.len());
+            }
+            assert!(max_abs(&got, &expected) <= 1e-6, "{name}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 36);
+}
+
+#[derive(Deserialize)]
+struct Schedulers {
+    configs: std::collections::BTreeMap<String, Map<String, Value>>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    key: String,
+    scheduler: String,
+    prediction_type: String,
+    spacing: Option<String>,
+    steps: usize,
+    strength: Option<f64>,
+    model_calls: usize,
+    init_noise_sigma: Option<f32>,
+    noise_tensors_used: usize,
+}
+
+impl Schedulers {
+    fn read() -> Self {
+        serde_json::from_slice(&golden("schedulers/schedulers.json")).unwrap()
+    }
+
+    /// The sampler of a case, by the class and the settings that diffusers had.
+    fn sampler(&self, scheduler: &str, prediction: &str, spacing: Option<&str>, steps: usize) -> Sampler {
+        let mut config = self.configs[scheduler].clone();
+        config.insert("prediction_type".into(), prediction.into());
+        config.insert("timestep_spacing".into(), spacing.into());
+        let eta = config["step_kwargs"].get("eta").and_then(Value::as_f64).unwrap_or(0.0);
+        let options = SamplerOptions { eta, ..SamplerOptions::default() };
+        let config = ScheduleConfig::from_json(&Value::Object(config).to_string()).unwrap();
+        Sampler::new(kind(scheduler), &config, steps, &options).unwrap()
+    }
+}
+
+/// Golden names are a sampler's name and a variant of its settings.
+fn kind(scheduler: &str) -> SamplerKind {
+    let variants = ["_karras", "_exponential", "_eta0.5", "_zero_snr", "_euler_at_final"];
+    let name = variants.iter().find_map(|variant| scheduler.strip_suffix(variant)).unwrap_or(scheduler);
+    name.parse().unwrap()
+}
+
+/// The stand-in for a network that the goldens were made with.
+fn stand_in(x: &[f32], t: f32, pattern: &[f32]) -> Vec<f32> {
+    let drift = 0.15 * (t / 1000.0 - 0.5);
+    x.iter().zip(pattern).map(|(x, pattern)| 0.8 * x / (1.0 + 0.2 * x * x) + drift + 0.2 * pattern).collect()
+}
+
+#[test]
+fn trajectories_follow_diffusers() {
+    let data = golden("schedulers/schedulers.safetensors");
+    let file = SafeTensors::deserialize(&data).unwrap();
+    let schedulers = Schedulers::read();
+    let common = |name: &str| floats(&file, &format!("common.{name}"));
+    let (initial, pattern, clean, bank) =
+        (common("initial_noise"), common("pattern"), common("x0"), common("noise_bank"));
+    let n = initial.len();
+    for case in &schedulers.cases {
+        let key = &case.key;
+        let spacing = case.spacing.as_deref();
+        let mut sampler = schedulers.sampler(&case.scheduler, &case.prediction_type, spacing, case.steps);
+        let start = case.strength.map_or(0, |strength| sampler.start_index(strength));
+        assert_eq!(sampler.timesteps().len() - start, case.model_calls, "{key}: calls");
+
+        let timesteps = floats(&file, &format!("{key}.timesteps"));
+        let off = max_abs(&sampler.timesteps()[start..], &timesteps);
+        assert!(off <= 1e-3, "{key}: timesteps off by {off}: {:?} for {timesteps:?}", &sampler.timesteps()[start..]);
+
+        let mut sample: Vec<f32> = initial.iter().map(|x| x * sampler.init_noise_sigma()).collect();
+        if case.strength.is_some() {
+            sample = sampler.add_noise(&clean, &initial, start);
+            let off = rel_rms(&sample, &floats(&file, &format!("{key}.noised_start")));
+            assert!(off < 1e-5, "{key}: noised start off by {off:e}");
+        } else {
+            let expected = case.init_noise_sigma.unwrap();
+            assert!((sampler.init_noise_sigma() / expected - 1.0).abs() < 1e-4, "{key}: init_noise_sigma");
+        }
+
+        let mut drawn = 0;
+        let mut noise = |count: usize| {
+            assert_eq!(count, n);
+            drawn += 1;
+            bank[(drawn - 1) * n..drawn * n].to_vec()
+        };
+        let samples = floats(&file, &format!("{key}.samples"));
+        for (call, expected) in samples.chunks_exact(n).enumerate() {
+            let i = start + call;
+            let output = stand_in(&sampler.scale_input(i, &sample), sampler.timesteps()[i], &pattern);
+            sample = sampler.step(i, &output, &sample, &mut noise);
+            let off = rel_rms(&sample, expected);
+            assert!(off < 1e-4, "{key}: call {call} off by {off:e}");
+        }
+        assert_eq!(drawn, case.noise_tensors_used, "{key}: noise tensors");
+    }
+}
+
+#[test]
+fn sigmas_are_diffusers() {
+    let data = golden("schedulers/schedulers.safetensors");
+    let file = SafeTensors::deserialize(&data).unwrap();
+    let schedulers = Schedulers::read();
+    let mut seen = 0;
+    for case in schedulers.cases.iter().filter(|case| case.strength.is_none()) {
+        let name = format!("{}.sigmas", case.key);
+        if file.tensor(&name).is_err() {
+            continue;
+        }
+        let sampler = schedulers.sampler(&case.scheduler, &case.prediction_type, case.spacing.as_deref(), case.steps);
+        let (got, expected) = (sampler.sigmas(), floats(&file, &name));
+        assert_eq!(got.len(), expected.len(), "{name}");
+        for (got, expected) in got.iter().zip(&expected) {
+            assert!((got - expected).abs() <= 1e-4 * expected, "{name}: {got} for {expected}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn noise_is_added_as_at_each_of_twenty_timesteps() {
+    let data = golden("schedulers/schedulers.safetensors");
+    let file = SafeTensors::deserialize(&data).unwrap();
+    let schedulers = Schedulers::read();
+    let (clean, noise) = (floats(&file, "common.x0"), floats(&file, "common.initial_noise"));
+    let mut seen = 0;
+    for name in file.names() {
+        let Some((scheduler, index)) = name.split_once(".add_noise.i").filter(|_| !name.ends_with(".t")) else {
+            continue;
+        };
+        let index: usize = index.parse().unwrap();
+        let sampler = schedulers.sampler(scheduler, "epsilon", None, 20);
+        let t = floats(&file, &format!("{name}.t"))[0];
+        assert!((sampler.timesteps()[index] - t).abs() < 1e-3, "{name}: {t}");
+        assert!(rel_rms(&sampler.add_noise(&clean, &noise, index), &floats(&file, name)) < 1e-5, "{name}");
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn a_switched_sampler_keeps_the_models_fields_and_its_own_defaults() {
+    let sd15 = r#"{"_class_name": "PNDMScheduler", "beta_end": 0.012, "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085, "clip_sample": false, "num_train_timesteps": 1000, "set_alpha_to_one": false,
+        "skip_prk_steps": true, "steps_offset": 1, "trained_betas": null}"#;
+    let config = ScheduleConfig::from_json(sd15).unwrap();
+    let plan = |kind| Sampler::new(kind, &config, 4, &SamplerOptions::default()).unwrap();
+    assert_eq!(plan(SamplerKind::Ddim).timesteps(), [751.0, 501.0, 251.0, 1.0]);
+    assert_eq!(plan(SamplerKind::Euler).timesteps(), [999.0, 666.0, 333.0, 0.0]);
+    let options = SamplerOptions { timestep_spacing: Some(TimestepSpacing::Trailing), ..SamplerOptions::default() };
+    let trailing = Sampler::new(SamplerKind::Euler, &config, 4, &options).unwrap();
+    assert_eq!(trailing.timesteps(), [999.0, 749.0, 499.0, 249.0]);
+    let default = ScheduleConfig::stable_diffusion();
+    assert_eq!(ScheduleConfig { prediction_type: Some(PredictionType::Epsilon), ..config.clone() }, default);
+}
+
+#[test]
+fn fields_that_would_change_the_result_are_named() {
+    let error = |json: &str| ScheduleConfig::from_json(json).unwrap_err().to_string();
+    assert!(error(r#"{"thresholding": true}"#).contains("thresholding is true, supported is [false]"));
+    assert!(error(r#"{"prediction_type": "flow_prediction"}"#).contains("prediction_type is \"flow_prediction\""));
+    assert!(error(r#"{"_class_name": "FlowMatchEulerDiscreteScheduler"}"#).contains("_class_name"));
+    assert!(error(r#"{"sigma_min": 0.002}"#).contains("sigma_min"));
+    assert!(error("[]").contains("scheduler_config.json is not valid"));
+    assert!(ScheduleConfig::from_json(r#"{"lambda_min_clipped": -Infinity, "solver_order": 2}"#).is_ok());
+    assert!(error(r#"{"lambda_min_clipped": -5.1}"#).contains("lambda_min_clipped"));
+}
+
+#[test]
+fn runs_that_cannot_be_planned_are_refused() {
+    let config = ScheduleConfig::stable_diffusion();
+    let plan = |kind, config: &ScheduleConfig, steps, options: &SamplerOptions| {
+        Sampler::new(kind, config, steps, options).map(|_| ())
+    };
+    let options = SamplerOptions::default();
+    for steps in [0, 1000] {
+        assert!(matches!(plan(SamplerKind::Euler, &config, steps, &options), Err(ScheduleError::Steps { .. })));
+    }
+    for train_steps in [0, 1] {
+        let tiny = ScheduleConfig { num_train_timesteps: Some(train_steps), ..config.clone() };
+        assert!(matches!(plan(SamplerKind::Ddim, &tiny, 1, &options), Err(ScheduleError::Steps { .. })));
+    }
+    let karras = SamplerOptions { sigma_spacing: Some(SigmaSpacing::Karras), ..options };
+    assert!(matches!(plan(SamplerKind::Ddim, &config, 4, &karras), Err(ScheduleError::SigmaSpacing { .. })));
+    let zero_snr = ScheduleConfig { rescale_betas_zero_snr: Some(true), ..config.clone() };
+    assert!(matches!(plan(SamplerKind::Ddim, &zero_snr, 4, &options), Err(ScheduleError::Unsupported { .. })));
+}
+
+#[test]
+fn sampler_names_go_both_ways() {
+    for kind in SamplerKind::ALL {
+        assert_eq!(kind.to_string().parse::<SamplerKind>().unwrap(), kind);
+        assert_eq!(serde_json::from_value::<SamplerKind>(serde_json::to_value(kind).unwrap()).unwrap(), kind);
+    }
+    let error = "dimd".parse::<SamplerKind>().unwrap_err().to_string();
+    assert!(error.starts_with("there is no sampler \"dimd\"; there are ddim, "));
+}
