@@ -1,0 +1,264 @@
+//! Turns the machine's graphics processor into a device with buffers and a pipeline cache.
+
+use super::kernel::{self, Launch, LaunchError, Scalar};
+use serde::Serialize;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+/// Why the graphics processor did not do what was asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum GpuError {
+    /// There is none, or none that WebGPU or Vulkan, Metal or DirectX 12 can use.
+    #[error(
+        "no usable graphics processor: {0}. On the web, use a current Chrome, Edge, Safari or Firefox with WebGPU switched on; on Linux without a graphics driver, install mesa-vulkan-drivers"
+    )]
+    NoAdapter(String),
+    /// It refused to open.
+    #[error("the graphics processor did not open: {0}. Close other programs that use it, or restart the browser")]
+    NoDevice(String),
+    /// A tensor is larger than one binding may be.
+    #[error("{what} needs {bytes} bytes at once, this device binds at most {limit}: choose a smaller picture")]
+    TooLarge { what: String, bytes: u64, limit: u64 },
+    /// Memory is used up.
+    #[error("out of graphics memory while making {0}: choose a smaller picture or close other programs")]
+    OutOfMemory(String),
+    /// A step has no kernel for its shapes.
+    #[error("{label}: {source}")]
+    NoLaunch { label: String, source: LaunchError },
+    /// The plan names a tensor that nobody gave.
+    #[error("the plan `{plan}` needs `{name}`, which is not there")]
+    Missing { plan: String, name: String },
+    /// A tensor of another size.
+    #[error("`{name}` has {found} numbers, the plan wants {wanted}")]
+    Length { name: String, found: usize, wanted: usize },
+    /// The driver reported a fault; a defect of this program or of the driver.
+    #[error("the graphics driver reported a fault in {what}: {message}")]
+    Fault { what: String, message: String },
+    /// The device is gone (driver reset, sleep, other graphics card).
+    #[error("the graphics processor was lost ({0}): reload and try again, with a smaller picture if it happens again")]
+    Lost(String),
+}
+
+/// What the device is, for people and for reports.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GpuInfo {
+    /// The adapter's name, or what the browser tells of it.
+    pub adapter: String,
+    /// `vulkan`, `metal`, `dx12` or `webgpu`.
+    pub backend: String,
+    /// It is the processor in disguise.
+    pub software: bool,
+    /// Storage of 16-bit floats is possible.
+    pub shader_f16: bool,
+    /// Most bytes of one binding.
+    pub max_binding: u64,
+}
+
+/// Numbers that live in graphics memory. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    pub(super) buffer: wgpu::Buffer,
+    /// How many.
+    pub len: usize,
+}
+
+type PipelineKey = (&'static str, Vec<(&'static str, u64)>, Scalar);
+
+/// An open device.
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    info: GpuInfo,
+    scalar: Scalar,
+    pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
+    fault: Arc<Mutex<Option<GpuError>>>,
+}
+
+impl Gpu {
+    /// Opens the fastest adapter, with as large buffers as it allows.
+    pub async fn open() -> Result<Gpu, GpuError> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        let adapter =
+            instance.request_adapter(&options).await.map_err(|error| GpuError::NoAdapter(error.to_string()))?;
+        let about = adapter.get_info();
+        let limits = adapter.limits();
+        let info = GpuInfo {
+            adapter: if about.name.is_empty() { about.driver.clone() } else { about.name.clone() },
+            backend: match about.backend {
+                wgpu::Backend::BrowserWebGpu => "webgpu".into(),
+                other => other.to_str().into(),
+            },
+            software: about.device_type == wgpu::DeviceType::Cpu,
+            shader_f16: adapter.features().contains(wgpu::Features::SHADER_F16),
+            max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+        };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("lora-loupe"),
+            required_features: adapter.features() & wgpu::Features::SHADER_F16,
+            required_limits: limits,
+            ..Default::default()
+        };
+        let (device, queue) =
+            adapter.request_device(&descriptor).await.map_err(|error| GpuError::NoDevice(error.to_string()))?;
+
+        let fault = Arc::new(Mutex::new(None));
+        let seen = fault.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&seen, named("a step", error))));
+        let seen = fault.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                note(&seen, GpuError::Lost(message));
+            }
+        });
+        Ok(Gpu { device, queue, info, scalar: Scalar::F32, pipelines: RefCell::default(), fault })
+    }
+
+    /// What the device is.
+    pub fn info(&self) -> &GpuInfo {
+        &self.info
+    }
+
+    /// How tensors are stored.
+    pub fn scalar(&self) -> Scalar {
+        self.scalar
+    }
+
+    /// The first fault since the last call that no operation reported by itself.
+    pub fn check(&self) -> Result<(), GpuError> {
+        match self.fault.lock().ok().and_then(|mut fault| fault.take()) {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs `make`, which creates things on the device, and reports what it did wrong under `what`.
+    pub(super) async fn guarded<T>(
+        &self,
+        what: &str,
+        make: impl FnOnce() -> Result<T, GpuError>,
+    ) -> Result<T, GpuError> {
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validity = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let made = make();
+        let validity = validity.pop();
+        let memory = memory.pop();
+        for error in [memory.await, validity.await].into_iter().flatten() {
+            return Err(named(what, error));
+        }
+        made
+    }
+
+    /// Room for `len` numbers; `what` names them in an error. The numbers are 0 at first.
+    pub fn tensor(&self, what: &str, len: usize) -> Result<Tensor, GpuError> {
+        // A binding is never empty, and copies go in steps of 4 bytes.
+        let bytes = (len.max(1) as u64 * self.scalar.bytes()).next_multiple_of(4);
+        if bytes > self.info.max_binding {
+            return Err(GpuError::TooLarge { what: what.into(), bytes, limit: self.info.max_binding });
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let descriptor = wgpu::BufferDescriptor { label: Some(what), size: bytes, usage, mapped_at_creation: false };
+        Ok(Tensor { buffer: self.device.create_buffer(&descriptor), len })
+    }
+
+    /// Writes all numbers of a tensor.
+    pub fn write(&self, tensor: &Tensor, data: &[f32]) {
+        match self.scalar {
+            Scalar::F32 => self.queue.write_buffer(&tensor.buffer, 0, bytemuck::cast_slice(data)),
+            Scalar::F16 => {
+                let mut half: Vec<half::f16> = data.iter().map(|&value| half::f16::from_f32(value)).collect();
+                half.resize(half.len().next_multiple_of(2), half::f16::ZERO);
+                self.queue.write_buffer(&tensor.buffer, 0, bytemuck::cast_slice(&half));
+            }
+        }
+    }
+
+    /// A tensor with these numbers.
+    pub fn upload(&self, what: &str, data: &[f32]) -> Result<Tensor, GpuError> {
+        let tensor = self.tensor(what, data.len())?;
+        self.write(&tensor, data);
+        Ok(tensor)
+    }
+
+    /// Copies all numbers of one tensor over another of the same length.
+    pub fn copy(&self, from: &Tensor, to: &Tensor) {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(&from.buffer, 0, &to.buffer, 0, from.buffer.size().min(to.buffer.size()));
+        self.queue.submit([encoder.finish()]);
+    }
+
+    /// The pipeline of a launch, made at its first use.
+    pub(super) fn pipeline(&self, launch: &Launch) -> Result<wgpu::ComputePipeline, GpuError> {
+        let constants: Vec<(&'static str, u64)> =
+            launch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
+        let key = (launch.kernel, constants, self.scalar);
+        if let Some(pipeline) = self.pipelines.borrow().get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let text = kernel::text(launch.kernel, self.scalar).ok_or_else(|| GpuError::Fault {
+            what: launch.kernel.into(),
+            message: "there is no kernel of this name".into(),
+        })?;
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(launch.kernel),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(launch.kernel),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &launch.constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        self.pipelines.borrow_mut().insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// Pipelines made so far: tells whether something was compiled anew.
+    pub fn pipelines_made(&self) -> usize {
+        self.pipelines.borrow().len()
+    }
+
+    /// Waits until all submitted work is done.
+    pub fn finished(&self) -> impl Future<Output = Result<(), GpuError>> + '_ {
+        let (done, wait) = futures_channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            let _ = done.send(());
+        });
+        async move {
+            self.poll();
+            wait.await.map_err(|_| GpuError::Lost("it stopped answering".into()))?;
+            self.check()
+        }
+    }
+
+    /// Lets a native device call its callbacks; on the web the browser does.
+    pub(super) fn poll(&self) {
+        if let Err(error) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
+            note(&self.fault, GpuError::Lost(error.to_string()));
+        }
+    }
+}
+
+/// Keeps the first fault: later ones follow from it.
+fn note(place: &Mutex<Option<GpuError>>, fault: GpuError) {
+    if let Ok(mut place) = place.lock() {
+        place.get_or_insert(fault);
+    }
+}
+
+fn named(what: &str, error: wgpu::Error) -> GpuError {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory(what.into()),
+        other => GpuError::Fault { what: what.into(), message: other.to_string() },
+    }
+}

@@ -1,0 +1,52 @@
+// Group norm over (B, P, C), perhaps with SiLU; see ops/group_norm.rs. One workgroup: one group
+// of one item, read three times (mean, variance, result), so that nothing cancels.
+
+struct Params { pixels: u32, channels: u32, groups: u32, eps: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<Scalar>; // (B, P, C)
+@group(0) @binding(2) var<storage, read> weight: array<Scalar>; // (C)
+@group(0) @binding(3) var<storage, read> bias: array<Scalar>; // (C)
+@group(0) @binding(4) var<storage, read_write> output: array<Scalar>; // (B, P, C)
+
+override SILU: bool = false;
+
+const THREADS: u32 = 256;
+var<workgroup> partial: array<f32, THREADS>;
+
+fn total(local: u32, value: f32) -> f32 {
+    workgroupBarrier();
+    partial[local] = value;
+    workgroupBarrier();
+    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+        if local < half { partial[local] += partial[local + half]; }
+        workgroupBarrier();
+    }
+    return partial[0];
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let size = params.channels / params.groups;
+    let count = params.pixels * size;
+    let base = id.y * params.pixels * params.channels + id.x * size;
+
+    var sum = 0.0;
+    for (var i = local; i < count; i += THREADS) { sum += f32(x[base + i / size * params.channels + i % size]); }
+    let mean = total(local, sum) / f32(count);
+
+    var squares = 0.0;
+    for (var i = local; i < count; i += THREADS) {
+        let off = f32(x[base + i / size * params.channels + i % size]) - mean;
+        squares = fma(off, off, squares);
+    }
+    let scale = inverseSqrt(total(local, squares) / f32(count) + params.eps);
+
+    for (var i = local; i < count; i += THREADS) {
+        let at = base + i / size * params.channels + i % size;
+        let channel = id.x * size + i % size;
+        var value = (f32(x[at]) - mean) * scale * f32(weight[channel]) + f32(bias[channel]);
+        if SILU { value = silu(value); }
+        output[at] = Scalar(value);
+    }
+}

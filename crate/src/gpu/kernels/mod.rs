@@ -1,0 +1,53 @@
+//! Turns an operation and its shapes into the launch of its kernel.
+//!
+//! `<op>.wgsl` is the kernel and `<op>.rs` its launch, both with the stem of ops/<op>.rs.
+
+mod add;
+mod attention;
+mod axpy;
+mod concat;
+mod conv2d;
+mod geglu;
+mod group_norm;
+mod layer_norm;
+mod matmul;
+mod unary;
+mod upsample;
+
+use super::kernel::{Launch, LaunchError};
+use crate::ops::Op;
+
+/// The launch of `op` on inputs and output of these shapes.
+pub fn launch(op: &Op, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
+    match op {
+        Op::Add(op) => add::launch(op, inputs, output),
+        Op::Attention(op) => attention::launch(op, inputs, output),
+        Op::Axpy(op) => axpy::launch(op, inputs, output),
+        Op::Concat(op) => concat::launch(op, inputs, output),
+        Op::Conv2d(op) => conv2d::launch(op, inputs, output),
+        Op::Geglu(op) => geglu::launch(op, inputs, output),
+        Op::GroupNorm(op) => group_norm::launch(op, inputs, output),
+        Op::LayerNorm(op) => layer_norm::launch(op, inputs, output),
+        Op::Matmul(op) => matmul::launch(op, inputs, output),
+        Op::Unary(op) => unary::launch(op, inputs, output),
+        Op::Upsample(op) => upsample::launch(op, inputs, output),
+    }
+}
+
+/// Every kernel's name and text, for tools that validate them.
+pub const ALL: [(&str, &str); 11] = [
+    ("add", include_str!("add.wgsl")),
+    ("attention", include_str!("attention.wgsl")),
+    ("axpy", include_str!("axpy.wgsl")),
+    ("concat", include_str!("concat.wgsl")),
+    ("conv2d", include_str!("conv2d.wgsl")),
+    ("geglu", include_str!("geglu.wgsl")),
+    ("group_norm", include_str!("group_norm.wgsl")),
+    ("layer_norm", include_str!("layer_norm.wgsl")),
+    ("matmul", include_str!("matmul.wgsl")),
+    ("unary", include_str!("unary.wgsl")),
+    ("upsample", include_str!("upsample.wgsl")),
+];
+
+/// What stands before every kernel's own text, after the line that says what `Scalar` is.
+pub const HEADER: &str = concat!(include_str!("common.wgsl"), include_str!("tile.wgsl"));

@@ -1,0 +1,13 @@
+//! Turns an enlargement into its launch.
+
+use crate::gpu::kernel::{Launch, LaunchError, number};
+use crate::ops::Upsample;
+
+/// See upsample.wgsl.
+pub fn launch(op: &Upsample, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
+    let mut rest = Vec::new();
+    for &size in inputs[0][1..].iter().chain([&op.height, &op.width]) {
+        rest.push(number("upsample", size)?);
+    }
+    Launch::elementwise("upsample", 1, output.iter().product(), &rest)
+}

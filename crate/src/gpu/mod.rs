@@ -1,0 +1,13 @@
+//! Turns plans into work on the graphics processor, through wgpu, natively and on the web.
+//!
+//! The only module that knows wgpu. It knows steps, shapes and names, not what a UNet is.
+
+mod device;
+pub mod kernel;
+pub mod kernels;
+mod readback;
+mod run;
+
+pub use device::{Gpu, GpuError, GpuInfo, Tensor};
+pub use kernel::{Launch, Scalar};
+pub use run::Runner;

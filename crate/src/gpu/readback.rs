@@ -1,0 +1,40 @@
+//! Turns a tensor in graphics memory into numbers in main memory.
+
+use super::device::{Gpu, GpuError, Tensor};
+use super::kernel::Scalar;
+
+impl Gpu {
+    /// Reads all numbers of a tensor, after all work submitted before.
+    pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>, GpuError> {
+        let size = tensor.buffer.size();
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(&tensor.buffer, 0, &staging, 0, size);
+        self.queue.submit([encoder.finish()]);
+
+        let (done, wait) = futures_channel::oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            let _ = done.send(result);
+        });
+        self.poll();
+        let mapped = wait.await.map_err(|_| GpuError::Lost("it stopped answering".into()))?;
+        self.check()?;
+        mapped.map_err(|error| GpuError::Lost(error.to_string()))?;
+        let view = staging
+            .get_mapped_range(..)
+            .map_err(|error| GpuError::Fault { what: "readback".into(), message: error.to_string() })?;
+        let mut data: Vec<f32> = match self.scalar() {
+            Scalar::F32 => bytemuck::pod_collect_to_vec(&view[..]),
+            Scalar::F16 => {
+                bytemuck::pod_collect_to_vec::<u8, half::f16>(&view[..]).into_iter().map(half::f16::to_f32).collect()
+            }
+        };
+        data.truncate(tensor.len);
+        Ok(data)
+    }
+}

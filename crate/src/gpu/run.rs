@@ -1,0 +1,198 @@
+//! Turns a plan into dispatches that can be submitted again and again: buffers, parameters and
+//! bind groups are made once.
+
+use super::device::{Gpu, GpuError, Tensor};
+use super::kernel::Binding;
+use super::kernels;
+use crate::plan::{Place, Plan, Source, ValueId};
+use std::collections::BTreeMap;
+
+/// Floating-point operations of one submission. Small enough that a slow device answers between
+/// two (about 50 ms at 40 GFLOP/s), large enough that submissions do not cost.
+const SUBMISSION_FLOPS: u64 = 2_000_000_000;
+/// Uniform buffers bind at multiples of this on every device.
+const PARAMS_STRIDE: u64 = 256;
+
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    groups: [u32; 3],
+    flops: u64,
+}
+
+/// A plan with its buffers.
+pub struct Runner {
+    dispatches: Vec<Dispatch>,
+    inputs: BTreeMap<String, Tensor>,
+    outputs: BTreeMap<String, Tensor>,
+    scalars: wgpu::Buffer,
+    /// Bytes of graphics memory made for this plan: temporaries, inputs, outputs, parameters.
+    pub bytes: u64,
+}
+
+impl Runner {
+    /// Makes everything that the plan needs. `resident` gives weights by name, and tensors that
+    /// outputs are to be written into; outputs that it does not know get tensors of their own.
+    pub async fn new(gpu: &Gpu, plan: &Plan, resident: &dyn Fn(&str) -> Option<Tensor>) -> Result<Runner, GpuError> {
+        gpu.guarded(&format!("the plan `{}`", plan.name), || Runner::make(gpu, plan, resident)).await
+    }
+
+    fn make(gpu: &Gpu, plan: &Plan, resident: &dyn Fn(&str) -> Option<Tensor>) -> Result<Runner, GpuError> {
+        let memory = plan.memory(gpu.scalar().bytes());
+        let slots: Vec<Tensor> = memory
+            .slots
+            .iter()
+            .enumerate()
+            .map(|(i, bytes)| {
+                gpu.tensor(&format!("temporary {i} of `{}`", plan.name), (bytes / gpu.scalar().bytes()) as usize)
+            })
+            .collect::<Result<_, _>>()?;
+        let mut bytes = memory.bytes();
+        let (mut inputs, mut outputs) = (BTreeMap::new(), BTreeMap::new());
+        let mut tensors: Vec<Option<Tensor>> = Vec::with_capacity(plan.values.len());
+        for (index, value) in plan.values.iter().enumerate() {
+            let fits = |name: &str, tensor: Tensor| match tensor.len == value.len() {
+                true => Ok(tensor),
+                false => Err(GpuError::Length { name: name.into(), found: tensor.len, wanted: value.len() }),
+            };
+            let tensor = match (&value.source, memory.places[index]) {
+                (Source::Weight { name, .. }, _) => {
+                    let missing = || GpuError::Missing { plan: plan.name.clone(), name: name.clone() };
+                    Some(fits(name, resident(name).ok_or_else(missing)?)?)
+                }
+                (Source::Input(name), _) => {
+                    let tensor = gpu.tensor(name, value.len())?;
+                    bytes += tensor.buffer.size();
+                    inputs.insert(name.clone(), tensor.clone());
+                    Some(tensor)
+                }
+                (Source::Step(_), Place::Slot(slot)) => Some(slots[slot].clone()),
+                (Source::Step(_), Place::Own) => match plan.outputs.iter().find(|(_, id)| id.0 == index) {
+                    Some((name, _)) => Some(match resident(name) {
+                        Some(tensor) => fits(name, tensor)?,
+                        None => {
+                            let tensor = gpu.tensor(name, value.len())?;
+                            bytes += tensor.buffer.size();
+                            tensor
+                        }
+                    }),
+                    None => None,
+                },
+            };
+            tensors.push(tensor);
+        }
+        for (name, id) in &plan.outputs {
+            if let Some(tensor) = &tensors[id.0] {
+                outputs.insert(name.clone(), tensor.clone());
+            }
+        }
+
+        let buffer = |label: &str, size: u64, usage| {
+            let usage = usage | wgpu::BufferUsages::COPY_DST;
+            gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let scalars = buffer("run-time numbers", plan.scalars.len().max(1) as u64 * 4, wgpu::BufferUsages::STORAGE);
+        let params = buffer("parameters", plan.steps.len().max(1) as u64 * PARAMS_STRIDE, wgpu::BufferUsages::UNIFORM);
+        bytes += scalars.size() + params.size();
+
+        let tensor = |id: ValueId| -> Result<&Tensor, GpuError> {
+            tensors[id.0]
+                .as_ref()
+                .ok_or_else(|| GpuError::Missing { plan: plan.name.clone(), name: format!("value {}", id.0) })
+        };
+        let mut dispatches = Vec::with_capacity(plan.steps.len());
+        let mut words = vec![0u8; params.size() as usize];
+        for (index, step) in plan.steps.iter().enumerate() {
+            let shapes = plan.input_shapes(step);
+            let output = &plan.value(step.output).shape;
+            let launch = kernels::launch(&step.op, &shapes, output)
+                .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })?;
+            let offset = index as u64 * PARAMS_STRIDE;
+            let own = bytemuck::cast_slice(&launch.params);
+            words[offset as usize..offset as usize + own.len()].copy_from_slice(own);
+            // A uniform binding covers whole 16-byte rows.
+            let span = wgpu::BufferSize::new((own.len() as u64).next_multiple_of(16));
+            let parameters = wgpu::BufferBinding { buffer: &params, offset, size: span };
+            let mut entries =
+                vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(parameters) }];
+            for (at, binding) in launch.bindings.iter().enumerate() {
+                let buffer = match binding {
+                    Binding::Input(input) => &tensor(step.inputs[*input])?.buffer,
+                    Binding::Output => &tensor(step.output)?.buffer,
+                    Binding::Scalars => &scalars,
+                };
+                entries.push(wgpu::BindGroupEntry { binding: at as u32 + 1, resource: buffer.as_entire_binding() });
+            }
+            let pipeline = gpu.pipeline(&launch)?;
+            let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(&step.label),
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &entries,
+            });
+            let flops = step.op.get().flops(&shapes, output);
+            dispatches.push(Dispatch { pipeline, bind_group, groups: launch.groups, flops });
+        }
+        gpu.queue.write_buffer(&params, 0, &words);
+        Ok(Runner { dispatches, inputs, outputs, scalars, bytes })
+    }
+
+    /// Gives an input its numbers.
+    pub fn set(&self, gpu: &Gpu, name: &str, data: &[f32]) -> Result<(), GpuError> {
+        let missing = || GpuError::Missing { plan: "this plan".into(), name: name.into() };
+        let tensor = self.inputs.get(name).ok_or_else(missing)?;
+        if tensor.len != data.len() {
+            return Err(GpuError::Length { name: name.into(), found: data.len(), wanted: tensor.len });
+        }
+        gpu.write(tensor, data);
+        Ok(())
+    }
+
+    /// Gives the run-time numbers, in the plan's order.
+    pub fn set_scalars(&self, gpu: &Gpu, scalars: &[f32]) {
+        gpu.queue.write_buffer(&self.scalars, 0, bytemuck::cast_slice(scalars));
+    }
+
+    /// Submits all steps, in portions.
+    pub fn run(&self, gpu: &Gpu) {
+        let mut rest = self.dispatches.as_slice();
+        while !rest.is_empty() {
+            let mut flops = 0;
+            let count = rest.iter().take_while(|dispatch| {
+                let room = flops < SUBMISSION_FLOPS;
+                flops += dispatch.flops;
+                room
+            });
+            let (now, later) = rest.split_at(count.count());
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                for dispatch in now {
+                    pass.set_pipeline(&dispatch.pipeline);
+                    pass.set_bind_group(0, &dispatch.bind_group, &[]);
+                    let [x, y, z] = dispatch.groups;
+                    pass.dispatch_workgroups(x, y, z);
+                }
+            }
+            gpu.queue.submit([encoder.finish()]);
+            rest = later;
+        }
+    }
+
+    /// An output's tensor.
+    pub fn output(&self, name: &str) -> Option<&Tensor> {
+        self.outputs.get(name)
+    }
+
+    /// Runs everything and reads one output.
+    pub async fn compute(&self, gpu: &Gpu, output: &str) -> Result<Vec<f32>, GpuError> {
+        let missing = || GpuError::Missing { plan: "this plan".into(), name: output.into() };
+        let tensor = self.output(output).ok_or_else(missing)?;
+        self.run(gpu);
+        gpu.read(tensor).await
+    }
+}

@@ -1,0 +1,69 @@
+//! Turns files under tests/ into tensors and JSON.
+
+use safetensors::{Dtype, SafeTensors};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A path under tests/.
+pub fn path(relative: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
+}
+
+/// A text file under tests/.
+#[track_caller]
+pub fn text(relative: &str) -> String {
+    std::fs::read_to_string(path(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"))
+}
+
+/// A JSON file under tests/.
+#[track_caller]
+pub fn json(relative: &str) -> serde_json::Value {
+    serde_json::from_str(&text(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"))
+}
+
+/// A tensor of a golden file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers.
+    pub data: Vec<f32>,
+}
+
+impl Tensor {
+    /// (B, C, H, W) to (B, H, W, C), and (B, C, P) to (B, P, C); others as they are.
+    pub fn channels_last(&self) -> Vec<f32> {
+        let &[batch, channels, ref pixels @ ..] = self.shape.as_slice() else { return self.data.clone() };
+        let pixels: usize = pixels.iter().product();
+        let mut out = Vec::with_capacity(self.data.len());
+        for b in 0..batch {
+            for p in 0..pixels {
+                out.extend((0..channels).map(|c| self.data[(b * channels + c) * pixels + p]));
+            }
+        }
+        out
+    }
+}
+
+/// All tensors of a safetensors file under tests/; integers become floats.
+#[track_caller]
+pub fn tensors(relative: &str) -> BTreeMap<String, Tensor> {
+    let bytes = std::fs::read(path(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"));
+    let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("tests/{relative}: {error}"));
+    file.tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let raw = view.data();
+            let data = match view.dtype() {
+                Dtype::F32 => raw.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+                Dtype::F16 => raw.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+                Dtype::I64 => {
+                    raw.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().expect("8 bytes")) as f32).collect()
+                }
+                Dtype::I32 => raw.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32).collect(),
+                other => panic!("tests/{relative}: `{name}` is {other:?}"),
+            };
+            (name, Tensor { shape: view.shape().to_vec(), data })
+        })
+        .collect()
+}

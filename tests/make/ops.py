@@ -1,0 +1,152 @@
+"""Turns a list of operation cases into PyTorch's answers: golden/ops/ops.json and ops.safetensors.
+
+Inputs are not stored: both sides compute them from (seed, index), see `numbers` and the Rust
+twin in harness/numbers.rs. Outputs are stored at up to 4096 evenly spread places.
+
+    pip install torch numpy safetensors
+    python tests/make/ops.py
+"""
+
+import json
+import pathlib
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.numpy import save_file
+
+torch.set_num_threads(1)
+HERE = pathlib.Path(__file__).resolve().parent.parent / "golden" / "ops"
+
+
+def numbers(seed, shape, scale=1.0, shift=0.0):
+    """Uniform numbers in (-1, 1) with 24 bits, exact in f32, the same in any language."""
+    count = int(np.prod(shape))
+    x = (np.arange(count, dtype=np.uint64) * 2654435761 + seed * 40503) & 0xFFFFFFFF
+    for _ in range(2):
+        x ^= x >> np.uint64(16)
+        x = (x * 0x45D9F3B) & 0xFFFFFFFF
+    x ^= x >> np.uint64(16)
+    unit = (x >> np.uint64(8)).astype(np.float32) / np.float32(2**23) - np.float32(1)
+    return torch.from_numpy((unit * np.float32(scale) + np.float32(shift)).reshape(shape))
+
+
+def nchw(x):
+    return x.permute(0, 3, 1, 2)
+
+
+def nhwc(x):
+    return x.permute(0, 2, 3, 1)
+
+
+def attention(q, k, v, heads, causal):
+    split = lambda t: t.reshape(t.shape[0], -1, heads, t.shape[-1] // heads).transpose(1, 2)
+    out = F.scaled_dot_product_attention(split(q), split(k), split(v), is_causal=causal)
+    return out.transpose(1, 2).reshape(q.shape)
+
+
+def run(op, f, x):
+    if op == "matmul":
+        out = x[0] @ (x[1].T if f["transpose_b"] else x[1])
+        return out + x[2] if f["bias"] else out
+    if op == "conv2d":
+        outputs, kernel = x[1].shape[0], f["kernel"]
+        weight = x[1].reshape(outputs, kernel, kernel, -1).permute(0, 3, 1, 2)
+        return nhwc(F.conv2d(nchw(x[0]), weight, x[2] if f["bias"] else None, f["stride"], f["padding"]))
+    if op == "group_norm":
+        out = nhwc(F.group_norm(nchw(x[0]), f["groups"], x[1], x[2], f["eps"]))
+        return F.silu(out) if f["silu"] else out
+    if op == "layer_norm":
+        return F.layer_norm(x[0], x[0].shape[-1:], x[1], x[2], f["eps"])
+    if op == "attention":
+        return attention(*x, f["heads"], f["causal"])
+    if op == "unary":
+        if f["function"] == "silu":
+            return F.silu(x[0])
+        if f["function"] == "gelu":
+            return F.gelu(x[0])
+        return x[0] * torch.sigmoid(1.702 * x[0])
+    if op == "add":
+        y = x[1]
+        if f["broadcast"] == "pixels":
+            y = y.reshape(y.shape[0], 1, 1, y.shape[1])
+        return x[0] + y
+    if op == "axpy":
+        return x[0] + f["number"] * f["factor"] * x[1]
+    if op == "concat":
+        return torch.cat(x, -1)
+    if op == "geglu":
+        hidden, gate = x[0].chunk(2, -1)
+        return hidden * F.gelu(gate)
+    if op == "upsample":
+        return nhwc(F.interpolate(nchw(x[0]), size=(f["height"], f["width"]), mode="nearest"))
+    raise ValueError(op)
+
+
+def cases():
+    """(operation, fields, input shapes); production shapes of SD 1.5 first, then odd ones."""
+    for m, k, n, bias in [(1024, 640, 640, True), (77, 768, 320, False), (2, 1280, 320, True), (1, 3, 5, True), (65, 17, 129, True), (130, 1, 1, False), (63, 64, 66, False)]:
+        yield "matmul", {"transpose_b": True, "bias": bias}, [[1, m, k], [n, k]] + ([[n]] if bias else [])
+    for m, k, n in [(640, 16, 640), (320, 4, 2880), (7, 3, 65), (1, 1, 1)]:
+        yield "matmul", {"transpose_b": False, "bias": False}, [[m, k], [k, n]]
+    for b, h, w, c, o, kernel, stride, padding, bias in [
+        (1, 16, 16, 320, 320, 3, 1, 1, True), (2, 16, 16, 320, 320, 3, 2, 1, True), (1, 32, 32, 4, 320, 3, 1, 1, True),
+        (1, 24, 24, 128, 3, 3, 1, 1, True), (1, 9, 13, 5, 7, 3, 1, 1, True), (2, 5, 3, 24, 24, 3, 1, 1, False),
+        (1, 7, 5, 3, 66, 3, 2, 1, True), (1, 1, 1, 40, 40, 3, 1, 1, True), (1, 6, 6, 3, 2, 5, 1, 2, False),
+    ]:
+        yield "conv2d", {"kernel": kernel, "stride": stride, "padding": padding, "bias": bias}, [[b, h, w, c], [o, kernel * kernel * c]] + ([[o]] if bias else [])
+    for b, h, w, c, groups, eps, act in [
+        (2, 32, 32, 320, 32, 1e-5, True), (1, 16, 16, 1280, 32, 1e-6, False), (1, 64, 64, 128, 32, 1e-6, True),
+        (1, 1, 1, 40, 8, 1e-5, True), (2, 9, 13, 24, 8, 1e-6, False), (1, 5, 3, 7, 7, 1e-5, False), (1, 3, 5, 6, 1, 1e-5, True),
+    ]:
+        yield "group_norm", {"groups": groups, "eps": eps, "silu": act}, [[b, h, w, c], [c], [c]]
+    for rows, d in [(1024, 320), (154, 768), (64, 1280), (1, 5), (3, 65), (77, 48)]:
+        yield "layer_norm", {"eps": 1e-5}, [[1, rows, d], [d], [d]]
+    for b, t, s, heads, size, causal in [
+        (1, 256, 256, 8, 40, False), (2, 256, 77, 8, 80, False), (1, 64, 64, 8, 160, False), (1, 77, 77, 12, 64, True),
+        (1, 64, 64, 1, 512, False), (1, 15, 15, 1, 24, False), (2, 117, 77, 8, 2, False), (1, 1, 1, 8, 5, False),
+        (1, 33, 7, 3, 13, False), (2, 19, 19, 4, 12, True), (1, 5, 70, 1, 1000, False),
+    ]:
+        yield "attention", {"heads": heads, "causal": causal}, [[b, t, heads * size], [b, s, heads * size], [b, s, heads * size]]
+    for function in ["silu", "gelu", "quick_gelu"]:
+        for count in [77 * 3072, 1, 257]:
+            yield "unary", {"function": function}, [[count]]
+    yield "add", {"broadcast": "none"}, [[1, 32, 32, 320], [1, 32, 32, 320]]
+    yield "add", {"broadcast": "batch"}, [[2, 77, 768], [77, 768]]
+    yield "add", {"broadcast": "pixels"}, [[2, 16, 16, 320], [2, 320]]
+    yield "add", {"broadcast": "pixels"}, [[3, 5, 3, 7], [3, 7]]
+    yield "axpy", {"number": 0.6, "factor": 0.25}, [[640, 640], [640, 640]]
+    yield "axpy", {"number": -0.5, "factor": 5.25}, [[3, 7], [3, 7]]
+    yield "axpy", {"number": 0.0, "factor": 1.0}, [[5], [5]]
+    yield "concat", {}, [[2, 16, 16, 640], [2, 16, 16, 320]]
+    yield "concat", {}, [[1, 5, 3, 7], [1, 5, 3, 2]]
+    yield "geglu", {}, [[1, 256, 2560]]
+    yield "geglu", {}, [[1, 3, 10]]
+    yield "upsample", {"height": 32, "width": 32}, [[1, 16, 16, 320]]
+    yield "upsample", {"height": 9, "width": 13}, [[2, 5, 7, 6]]
+    yield "upsample", {"height": 3, "width": 2}, [[1, 2, 1, 3]]
+
+
+def main():
+    listed, tensors = [], {}
+    for index, (op, fields, shapes) in enumerate(cases()):
+        # Sums stay of order 1: weights (the second input of a product) shrink with their width.
+        products = op in ("matmul", "conv2d")
+        inner = shapes[1][1 if fields.get("transpose_b", True) else 0] if products else 1
+        scales = [3.0 if op == "attention" and i < 2 else float(np.float32((3 / inner) ** 0.5)) if products and i == 1 else 4.0 if op in ("unary", "geglu") else 1.0 for i in range(len(shapes))]
+        # Norms see a mean that is not 0: a one-pass variance in f32 would show.
+        shifts = [2.0 if op.endswith("norm") and i == 0 else 0.0 for i in range(len(shapes))]
+        inputs = [numbers(index * 16 + i, shape, scales[i], shifts[i]) for i, shape in enumerate(shapes)]
+        out = run(op, fields, inputs).contiguous()
+        flat = out.reshape(-1).numpy()
+        places = np.unique(np.linspace(0, flat.size - 1, min(flat.size, 4096)).round().astype(np.int64))
+        tensors[str(index)] = flat[places].copy()
+        listed.append({"op": op, "fields": fields, "shapes": shapes, "scales": scales, "shifts": shifts, "output": list(out.shape)})
+    HERE.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, HERE / "ops.safetensors")
+    (HERE / "ops.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in listed) + "\n]\n")
+    print(len(listed), "cases", sum(t.nbytes for t in tensors.values()), "bytes, torch", torch.__version__)
+
+
+if __name__ == "__main__":
+    main()
