@@ -61,11 +61,8 @@ pub fn run(command: &mut Command) -> Result<(), Error> {
 /// Runs a command like [`run`], and hands every line of its standard output on to the
 /// terminal and to `each_line`.
 pub fn run_lines(command: &mut Command, mut each_line: impl FnMut(&str)) -> Result<(), Error> {
-    let mut child = command
-        .current_dir(root())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|cause| not_started(command, cause))?;
+    let mut child =
+        command.current_dir(root()).stdout(Stdio::piped()).spawn().map_err(|cause| not_started(command, cause))?;
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
@@ -86,9 +83,7 @@ pub fn output(command: &mut Command) -> Option<String> {
 /// The first file of this name in the folders of `PATH`.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 fn not_started(command: &Command, cause: std::io::Error) -> Error {
@@ -101,7 +96,8 @@ fn failed(command: &Command, status: std::process::ExitStatus) -> Error {
 
 /// The command as one would type it in the repository's root.
 fn text(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     words.join(" ").replace(&format!("{}/", root().display()), "")
 }

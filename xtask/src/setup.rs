@@ -68,10 +68,8 @@ pub fn chromium() -> Result<PathBuf, Error> {
         return if path.is_file() { Ok(path) } else { Err(missing()) };
     }
     debian_packages("Chromium", &["chromium"], || find_chromium().is_some(), None)?;
-    find_chromium().ok_or_else(|| Error::Missing {
-        what: "Chromium".into(),
-        by_hand: "export CHROME_PATH=/path/to/chrome".into(),
-    })
+    find_chromium()
+        .ok_or_else(|| Error::Missing { what: "Chromium".into(), by_hand: "export CHROME_PATH=/path/to/chrome".into() })
 }
 
 /// Gets a Vulkan loader and driver, in software if need be, on systems whose GPU speaks Vulkan.
@@ -152,12 +150,7 @@ fn has_entry(folder: &Path, wanted: impl Fn(&str) -> bool) -> bool {
 
 /// Installs Debian packages unless `done`; as root only, else names the command (or `by_hand`,
 /// where there is a better way than Debian's packages).
-fn debian_packages(
-    what: &str,
-    packages: &[&str],
-    done: impl Fn() -> bool,
-    by_hand: Option<&str>,
-) -> Result<(), Error> {
+fn debian_packages(what: &str, packages: &[&str], done: impl Fn() -> bool, by_hand: Option<&str>) -> Result<(), Error> {
     if done() {
         return Ok(());
     }

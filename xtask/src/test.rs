@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn cargo_summaries_are_counted_and_other_lines_are_not() {
-        let summary = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.10s";
+        let summary =
+            "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.10s";
         assert_eq!(cargo_tally(summary), Tally { passed: 12, failed: 3 });
         assert_eq!(cargo_tally("test nine passed ... ok"), Tally::default());
         assert_eq!(cargo_tally("running 9 tests"), Tally::default());
