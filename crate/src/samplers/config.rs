@@ -123,7 +123,7 @@ impl ScheduleConfig {
     pub(super) fn check(&self, kind: SamplerKind, steps: usize) -> Result<(), ScheduleError> {
         let train_steps = self.train_steps();
         let limit = match kind {
-            SamplerKind::Lcm => self.distilled_steps(),
+            SamplerKind::Lcm | SamplerKind::Tcd => self.distilled_steps(),
             _ => train_steps.saturating_sub(1),
         };
         if !(1..=limit).contains(&steps) {

@@ -23,6 +23,12 @@ pub enum SamplerKind {
     Dpmpp2mSde,
     /// Heun's method: two model calls a step.
     Heun,
+    /// Midpoint method, the middle taken in log σ: two model calls a step.
+    Dpm2,
+    /// The same with fresh noise in every step.
+    Dpm2A,
+    /// DPM-Solver++ on the stochastic differential equation: two model calls and two noises a step.
+    DpmppSde,
     /// Linear multistep method of order 4.
     Lms,
     /// Pseudo linear multistep method, without Runge-Kutta start: one call more than steps.
@@ -31,21 +37,27 @@ pub enum SamplerKind {
     UniPc,
     /// Latent consistency sampling, for models distilled to 1 to 8 steps.
     Lcm,
+    /// Trajectory consistency sampling, for models distilled to few steps.
+    Tcd,
 }
 
 impl SamplerKind {
     /// Every sampler, in the order of a menu.
-    pub const ALL: [SamplerKind; 10] = [
+    pub const ALL: [SamplerKind; 14] = [
         Self::Ddim,
         Self::Euler,
         Self::EulerA,
         Self::Dpmpp2m,
         Self::Dpmpp2mSde,
+        Self::DpmppSde,
         Self::Heun,
+        Self::Dpm2,
+        Self::Dpm2A,
         Self::Lms,
         Self::Pndm,
         Self::UniPc,
         Self::Lcm,
+        Self::Tcd,
     ];
 
     /// The name: `ddim`, `euler_a`, `dpmpp_2m`, …
@@ -56,22 +68,26 @@ impl SamplerKind {
             Self::EulerA => "euler_a",
             Self::Dpmpp2m => "dpmpp_2m",
             Self::Dpmpp2mSde => "dpmpp_2m_sde",
+            Self::DpmppSde => "dpmpp_sde",
             Self::Heun => "heun",
+            Self::Dpm2 => "dpm2",
+            Self::Dpm2A => "dpm2_a",
             Self::Lms => "lms",
             Self::Pndm => "pndm",
             Self::UniPc => "unipc",
             Self::Lcm => "lcm",
+            Self::Tcd => "tcd",
         }
     }
 
     /// Whether samples are clean + σ·noise and are scaled down for the network.
     pub(super) fn is_exploding(self) -> bool {
-        matches!(self, Self::Euler | Self::EulerA | Self::Heun | Self::Lms)
+        matches!(self, Self::Euler | Self::EulerA | Self::Lms) || self.calls_per_step() == 2
     }
 
     /// Whether noise levels come from a table of σ, which must be finite.
     pub(super) fn is_sigma_based(self) -> bool {
-        !matches!(self, Self::Ddim | Self::Pndm | Self::Lcm)
+        !matches!(self, Self::Ddim | Self::Pndm | Self::Lcm | Self::Tcd)
     }
 
     /// Whether noise levels can be spaced by themselves, apart from the timesteps.
@@ -81,12 +97,12 @@ impl SamplerKind {
 
     /// Whether the class knows `rescale_betas_zero_snr`.
     pub(super) fn rescales_betas(self) -> bool {
-        !matches!(self, Self::Heun | Self::Lms | Self::Pndm)
+        !matches!(self, Self::Lms | Self::Pndm) && self.calls_per_step() == 1
     }
 
     /// Model calls of a step in the middle of a run.
     pub(super) fn calls_per_step(self) -> usize {
-        if self == Self::Heun { 2 } else { 1 }
+        if matches!(self, Self::Heun | Self::Dpm2 | Self::Dpm2A | Self::DpmppSde) { 2 } else { 1 }
     }
 
     /// Spacing of the class.

@@ -15,18 +15,23 @@ pub(super) struct Lcm {
     clip: Option<f32>,
 }
 
+/// Timesteps of a model that was distilled on a coarser schedule: `steps` of that schedule's own.
+pub(super) fn track(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> Track {
+    let distilled = config.distilled_steps();
+    let width = schedule.alphas_bar.len() / distilled;
+    let place = |i: usize| (i as f64 * (distilled as f64 / steps as f64)) as usize;
+    let timesteps: Vec<usize> = (0..steps).map(|i| (distilled - place(i)) * width - 1).collect();
+    let end = Level { alpha: 1.0, sigma: 0.0 };
+    let levels = timesteps.iter().map(|t| schedule.level(*t as isize)).chain([end]).collect();
+    Track { timesteps: timesteps.into_iter().map(|t| t as f64).collect(), levels }
+}
+
 impl Lcm {
     pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> (Self, Track) {
-        let distilled = config.distilled_steps();
-        let width = schedule.alphas_bar.len() / distilled;
-        let place = |i: usize| (i as f64 * (distilled as f64 / steps as f64)) as usize;
-        let timesteps: Vec<usize> = (0..steps).map(|i| (distilled - place(i)) * width - 1).collect();
-        let end = Level { alpha: 1.0, sigma: 0.0 };
-        let levels = timesteps.iter().map(|t| schedule.level(*t as isize)).chain([end]).collect();
-        let timesteps: Vec<f64> = timesteps.into_iter().map(|t| t as f64).collect();
+        let track = track(schedule, config, steps);
         let scale = config.timestep_scaling.unwrap_or(10.0);
-        let lcm = Self { timesteps: timesteps.iter().map(|t| t * scale).collect(), clip: config.clip_range(false) };
-        (lcm, Track { timesteps, levels })
+        let timesteps = track.timesteps.iter().map(|t| t * scale).collect();
+        (Self { timesteps, clip: config.clip_range(false) }, track)
     }
 
     pub fn step(&self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {

@@ -8,7 +8,10 @@
 
 mod config;
 mod ddim;
+mod dpm2;
 mod dpmpp_2m;
+mod dpmpp_sde;
+mod error;
 mod euler;
 mod euler_a;
 mod heun;
@@ -18,56 +21,16 @@ mod lms;
 mod noise;
 mod pndm;
 mod schedule;
+mod tcd;
 mod unipc;
 
 use serde::{Deserialize, Serialize};
 
 pub use config::{BetaSchedule, PredictionType, ScheduleConfig, TimestepSpacing};
+pub use error::ScheduleError;
 pub use kind::SamplerKind;
 pub use noise::{PhiloxNoise, TorchNoise};
 use schedule::{Level, Schedule};
-
-/// Why a run cannot be planned.
-#[derive(Debug, thiserror::Error)]
-pub enum ScheduleError {
-    /// The schedule's file is not the JSON that it should be.
-    #[error("scheduler_config.json is not valid: {0}; take it from the model again")]
-    Json(#[from] serde_json::Error),
-    /// A field asks for maths that is not there.
-    #[error(
-        "scheduler_config.json: {field} is {value}, supported is {supported}; choose a model that uses one of these"
-    )]
-    Unsupported {
-        /// Name of the field.
-        field: &'static str,
-        /// Its value, as JSON.
-        value: String,
-        /// The supported values, as a JSON list.
-        supported: String,
-    },
-    /// The number of steps does not fit the schedule.
-    #[error("{steps} steps asked of {kind}, which takes 1 to {limit} with this model; change the number of steps")]
-    Steps {
-        /// The sampler.
-        kind: SamplerKind,
-        /// Steps asked for.
-        steps: usize,
-        /// Most steps that it can take.
-        limit: usize,
-    },
-    /// The sampler's timesteps decide its noise levels.
-    #[error("{kind} has no choice of noise levels; take another sampler or leave the choice out")]
-    SigmaSpacing {
-        /// The sampler.
-        kind: SamplerKind,
-    },
-    /// No sampler of that name.
-    #[error("there is no sampler {name:?}; there are {}", SamplerKind::ALL.map(|kind| kind.name()).join(", "))]
-    UnknownSampler {
-        /// The name asked for.
-        name: String,
-    },
-}
 
 /// How noise levels are spaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,8 +48,9 @@ pub enum SigmaSpacing {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SamplerOptions {
-    /// Share of fresh noise in DDIM's steps: 0 = none, 1 = as much as DDPM.
-    pub eta: f64,
+    /// Share of fresh noise, 0 to 1, in the steps of DDIM (0 unless given; 1 = as much as DDPM) and
+    /// TCD (0.3 unless given).
+    pub eta: Option<f64>,
     /// Spacing of the noise levels, in place of the model's.
     pub sigma_spacing: Option<SigmaSpacing>,
     /// Choice of timesteps, in place of the model's.
@@ -110,11 +74,14 @@ enum Solver {
     Euler,
     EulerA,
     Dpmpp2m(dpmpp_2m::Dpmpp2m),
+    DpmppSde(dpmpp_sde::DpmppSde),
     Heun(heun::Heun),
+    Dpm2(dpm2::Dpm2),
     Lms(lms::Lms),
     Pndm(pndm::Pndm),
     UniPc(unipc::UniPc),
     Lcm(lcm::Lcm),
+    Tcd(tcd::Tcd),
 }
 
 impl Sampler {
@@ -129,10 +96,13 @@ impl Sampler {
         options: &SamplerOptions,
     ) -> Result<Self, ScheduleError> {
         config.check(kind, steps)?;
+        if let Some(eta) = options.eta.filter(|eta| !(0.0..=1.0).contains(eta)) {
+            return Err(ScheduleError::Eta(eta));
+        }
         let schedule = Schedule::new(kind, config, options)?;
         let (solver, track) = match kind {
             SamplerKind::Ddim => {
-                let (ddim, track) = ddim::Ddim::new(&schedule, config, steps, options.eta);
+                let (ddim, track) = ddim::Ddim::new(&schedule, config, steps, options.eta.unwrap_or(0.0));
                 (Solver::Ddim(ddim), track)
             }
             SamplerKind::Pndm => {
@@ -143,9 +113,22 @@ impl Sampler {
                 let (lcm, track) = lcm::Lcm::new(&schedule, config, steps);
                 (Solver::Lcm(lcm), track)
             }
+            SamplerKind::Tcd => {
+                let (tcd, track) = tcd::Tcd::new(&schedule, config, steps, options.eta.unwrap_or(0.3));
+                (Solver::Tcd(tcd), track)
+            }
             SamplerKind::Euler => (Solver::Euler, schedule.sigma_track(steps)),
             SamplerKind::EulerA => (Solver::EulerA, schedule.sigma_track(steps)),
             SamplerKind::Heun => (Solver::Heun(heun::Heun::default()), schedule.sigma_track(steps).doubled()),
+            SamplerKind::Dpm2 => {
+                (Solver::Dpm2(dpm2::Dpm2::new(false)), schedule.midpoint_track(steps, dpm2::middle, true))
+            }
+            SamplerKind::Dpm2A => {
+                (Solver::Dpm2(dpm2::Dpm2::new(true)), schedule.midpoint_track(steps, dpm2::ancestral_middle, true))
+            }
+            SamplerKind::DpmppSde => {
+                (Solver::DpmppSde(dpmpp_sde::DpmppSde::default()), schedule.midpoint_track(steps, dpm2::middle, false))
+            }
             SamplerKind::Lms => (Solver::Lms(lms::Lms::default()), schedule.sigma_track(steps)),
             SamplerKind::Dpmpp2m => (Solver::Dpmpp2m(dpmpp_2m::Dpmpp2m::new(false)), schedule.lambda_track(steps)),
             SamplerKind::Dpmpp2mSde => (Solver::Dpmpp2m(dpmpp_2m::Dpmpp2m::new(true)), schedule.lambda_track(steps)),
@@ -228,11 +211,14 @@ impl Sampler {
             Solver::Euler => euler::step(&call),
             Solver::EulerA => euler_a::step(&call, noise),
             Solver::Dpmpp2m(dpmpp_2m) => dpmpp_2m.step(&call, noise),
+            Solver::DpmppSde(dpmpp_sde) => dpmpp_sde.step(&call, noise),
             Solver::Heun(heun) => heun.step(&call),
+            Solver::Dpm2(dpm2) => dpm2.step(&call, noise),
             Solver::Lms(lms) => lms.step(&call),
             Solver::Pndm(pndm) => pndm.step(&call),
             Solver::UniPc(unipc) => unipc.step(&call),
             Solver::Lcm(lcm) => lcm.step(&call, noise),
+            Solver::Tcd(tcd) => tcd.step(&call, noise),
         }
     }
 }

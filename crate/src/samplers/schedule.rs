@@ -149,6 +149,24 @@ impl Schedule {
         track(sigmas.iter().map(|sigma| timestep_of(*sigma, &table)).collect(), &sigmas)
     }
 
+    /// A sigma track with a call inside every step but the last, at the σ that `middle` finds between the step's two.
+    /// With `whole`, Karras levels round the timesteps of the others, as the DPM2 classes do.
+    pub fn midpoint_track(&self, steps: usize, middle: fn(Level, Level) -> f64, whole: bool) -> Track {
+        let table = self.sigma_table();
+        let Track { mut timesteps, levels } = self.sigma_track(steps);
+        if whole && self.sigma_spacing == SigmaSpacing::Karras {
+            timesteps.iter_mut().for_each(|t| *t = t.round_ties_even());
+        }
+        let mut calls = Track { timesteps: vec![timesteps[0]], levels: vec![levels[0]] };
+        for i in 1..steps {
+            let sigma = middle(levels[i - 1], levels[i]);
+            calls.timesteps.extend([timestep_of(sigma, &table), timesteps[i]]);
+            calls.levels.extend([Level::from_sigma(sigma), levels[i]]);
+        }
+        calls.levels.push(levels[steps]);
+        calls
+    }
+
     /// Track of the multistep solvers in λ (DPM++ 2M, UniPC): timesteps are whole.
     pub fn lambda_track(&self, steps: usize) -> Track {
         let table = self.sigma_table();
@@ -248,7 +266,7 @@ fn interpolate(table: &[f64], place: f64) -> f64 {
 }
 
 /// Fractional timestep of a noise level: linear in log σ between the neighbours in the table.
-pub(super) fn timestep_of(sigma: f64, table: &[f64]) -> f64 {
+fn timestep_of(sigma: f64, table: &[f64]) -> f64 {
     let low = table.partition_point(|entry| *entry <= sigma).saturating_sub(1).min(table.len() - 2);
     let (below, above) = (table[low].ln(), table[low + 1].ln());
     let share = ((sigma.max(1e-10).ln() - below) / (above - below)).clamp(0.0, 1.0);

@@ -1,0 +1,47 @@
+//! Turns two network outputs into the next sample: an Euler step to the middle, then the whole step with the slope there.
+//!
+//! Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022,
+//! and k-diffusion's DPM2 samplers, which put the middle halfway in log σ.
+
+use super::euler_a::split;
+use super::schedule::Level;
+use super::{Call, weighted_sum};
+
+/// σ in the middle of a step.
+pub(super) fn middle(from: Level, to: Level) -> f64 {
+    (from.ratio() * to.ratio()).sqrt()
+}
+
+/// σ in the middle of a step down to below its end, from where fresh noise brings it up.
+pub(super) fn ancestral_middle(from: Level, to: Level) -> f64 {
+    (from.ratio() * split(from, to).0).sqrt()
+}
+
+pub(super) struct Dpm2 {
+    ancestral: bool,
+    /// Sample at the start of the step, between its two calls.
+    start: Option<Vec<f32>>,
+}
+
+impl Dpm2 {
+    pub fn new(ancestral: bool) -> Self {
+        Self { ancestral, start: None }
+    }
+
+    pub fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+        let slope = call.noise();
+        let to = call.next_level();
+        let Some(start) = self.start.take() else {
+            if !call.is_last() {
+                self.start = Some(call.sample.to_vec());
+            }
+            return weighted_sum(&[(1.0, call.sample), (to.ratio() - call.level().ratio(), &slope)]);
+        };
+        let from = call.levels[call.index - 1];
+        if !self.ancestral {
+            return weighted_sum(&[(1.0, &start), (to.ratio() - from.ratio(), &slope)]);
+        }
+        let (down, up) = split(from, to);
+        weighted_sum(&[(1.0, &start), (down - from.ratio(), &slope), (up, &noise(start.len()))])
+    }
+}

@@ -1,0 +1,30 @@
+//! Turns two network outputs and two noises into the next sample by DPM-Solver++ (SDE).
+//!
+//! Source: k-diffusion's DPM++ SDE sampler with its middle halfway in log σ. The noises of a step
+//! are drawn apart, where k-diffusion can take both from one Brownian path.
+
+use super::euler_a::split;
+use super::{Call, weighted_sum};
+
+/// Sample at the start of the step, between its two calls.
+#[derive(Default)]
+pub(super) struct DpmppSde(Option<Vec<f32>>);
+
+impl DpmppSde {
+    pub fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+        let clean = call.clean();
+        if call.is_last() {
+            return clean;
+        }
+        let (from, start) = match self.0.take() {
+            Some(start) => (call.levels[call.index - 1], start),
+            None => {
+                self.0 = Some(call.sample.to_vec());
+                (call.level(), call.sample.to_vec())
+            }
+        };
+        let (down, up) = split(from, call.next_level());
+        let kept = down / from.ratio();
+        weighted_sum(&[(kept, &start), (1.0 - kept, &clean), (up, &noise(start.len()))])
+    }
+}

@@ -1,0 +1,31 @@
+//! Turns a network output into the sample of a timestep below the next one, and that up to the next with fresh noise.
+//!
+//! Source: Zheng et al., "Trajectory Consistency Distillation", 2024, strategic stochastic sampling.
+
+use super::config::ScheduleConfig;
+use super::schedule::{Level, Schedule, Track};
+use super::{Call, lcm, weighted_sum};
+
+pub(super) struct Tcd {
+    /// For each call: level that the network's output leads to, and level that fresh noise brings it up to.
+    targets: Vec<(Level, Level)>,
+}
+
+impl Tcd {
+    pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize, eta: f64) -> (Self, Track) {
+        let track = lcm::track(schedule, config, steps);
+        let next = track.timesteps.iter().skip(1).copied().chain([0.0]);
+        let target = |t: f64| (schedule.level(((1.0 - eta) * t).floor() as isize), schedule.level(t as isize));
+        (Self { targets: next.map(target).collect() }, track)
+    }
+
+    pub fn step(&self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+        let (below, to) = self.targets[call.index];
+        let noised = weighted_sum(&[(below.alpha, &call.clean()), (below.sigma, &call.noise())]);
+        if call.is_last() || below == to {
+            return noised;
+        }
+        let kept = to.alpha / below.alpha;
+        weighted_sum(&[(kept, &noised), ((1.0 - kept * kept).sqrt(), &noise(noised.len()))])
+    }
+}
