@@ -1,0 +1,62 @@
+/** The bundled demo's addresses -> its list, model files and LoRA files. All beside the page, whatever path it is served under. */
+
+/** @typedef {import("./types.d.ts").DemoCatalogue} DemoCatalogue */
+
+/** @param {string} path */
+const address = (path) => new URL(`demo/${path}`, document.baseURI);
+
+/** @returns {Promise<DemoCatalogue>} */
+export async function fetchCatalogue() {
+  const blob = await download("demo.json");
+  return JSON.parse(await blob.text());
+}
+
+/**
+ * All files of the model's folder, at once.
+ * @param {DemoCatalogue} catalogue
+ * @param {(received: number, total: number) => void} onProgress in bytes
+ */
+export async function fetchModel({ files }, onProgress) {
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  let received = 0;
+  onProgress(0, total);
+  return Promise.all(
+    files.map(async ({ path, size }) => {
+      const onBytes = (/** @type {number} */ bytes) => onProgress((received += bytes), total);
+      const file = await download(`model/${path}`, { size, onBytes });
+      return { path, file };
+    }),
+  );
+}
+
+/** @param {DemoCatalogue["loras"][number]} lora */
+export async function fetchLora({ file, size }) {
+  return new File([await download(`loras/${file}`, { size })], file);
+}
+
+/**
+ * @param {string} path
+ * @param {{ size?: number, onBytes?: (bytes: number) => void }} [options]
+ * @returns {Promise<Blob>}
+ */
+async function download(path, { size, onBytes } = {}) {
+  const response = await fetch(address(path)).catch(() => {
+    throw failure(path, "the connection failed");
+  });
+  if (!response.ok || !response.body) throw failure(path, `the server answered ${response.status}`);
+  const chunks = [];
+  for (const reader = response.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    chunks.push(value);
+    onBytes?.(value.byteLength);
+  }
+  const blob = new Blob(chunks);
+  if (size !== undefined && blob.size !== size) throw failure(path, `${blob.size} bytes came instead of ${size}`);
+  return blob;
+}
+
+/** @param {string} path @param {string} why */
+function failure(path, why) {
+  return { kind: "download", message: `The demo file ${path} could not be loaded: ${why}. Check the connection and try again; your own files can be read all the same.` };
+}

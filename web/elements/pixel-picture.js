@@ -1,0 +1,43 @@
+/**
+ * <pixel-picture>: draws raw pixels on a canvas at a whole-number scale.
+ *
+ * Property `picture`: { width, height, rgba }. Property `room`: the CSS pixels that its width may take, if it is smaller.
+ * Attribute `smooth`: interpolate instead of square pixels. Attribute `label`: what the picture shows, for screen readers.
+ */
+
+/** @typedef {{ width: number, height: number, rgba: Uint8ClampedArray<ArrayBuffer> }} Pixels */
+
+export class PixelPicture extends HTMLElement {
+  static observedAttributes = ["label"];
+  #canvas = document.createElement("canvas");
+  /** @type {Pixels | null} */
+  #picture = null;
+
+  room = 320;
+
+  connectedCallback() {
+    this.#canvas.setAttribute("role", "img");
+    this.append(this.#canvas);
+  }
+
+  /** @param {string} _name @param {string | null} _before @param {string | null} label */
+  attributeChangedCallback(_name, _before, label) {
+    this.#canvas.setAttribute("aria-label", label ?? "");
+  }
+
+  get picture() {
+    return this.#picture;
+  }
+
+  set picture(picture) {
+    if (!picture || picture === this.#picture) return;
+    this.#picture = picture;
+    const { width, height, rgba } = picture;
+    Object.assign(this.#canvas, { width, height });
+    this.#canvas.getContext("2d")?.putImageData(new ImageData(rgba, width, height), 0, 0);
+    const scale = Math.max(1, Math.floor(this.room / width));
+    this.style.setProperty("--width", `${width * scale}px`);
+  }
+}
+
+customElements.define("pixel-picture", PixelPicture);

@@ -1,0 +1,113 @@
+/** Method calls of the page -> messages to the engine's worker and back; a crashed worker is replaced at the next call. */
+
+import { asError } from "./protocol.js";
+
+/** @typedef {import("./types.d.ts").EngineError} EngineError */
+/** @typedef {import("./types.d.ts").Progress} Progress */
+/** @typedef {{ resolve: (result: any) => void, reject: (error: EngineError) => void, onProgress?: (progress: Progress) => void }} Waiting */
+
+export class EngineClient {
+  /** @type {Worker | null} */
+  #worker = null;
+  /** @type {Map<number, Waiting>} */
+  #waiting = new Map();
+  #nextId = 1;
+  #start;
+  #onCrash;
+
+  /** What the present worker was given: adapters by sha256, and a model. A fresh one knows nothing. */
+  known = new Set();
+  hasModel = false;
+
+  /**
+   * @param {() => Worker} start makes a worker that speaks protocol.js
+   * @param {(message: string) => void} onCrash told of a worker that broke while no call waited: a waiting call is rejected instead
+   */
+  constructor(start, onCrash) {
+    this.#start = start;
+    this.#onCrash = onCrash;
+  }
+
+  /** @param {File} file @returns {Promise<import("./types.d.ts").Report>} */
+  async inspect(file) {
+    const report = await this.#call("inspect", { file });
+    this.known.add(report.sha256);
+    return report;
+  }
+
+  /** @returns {Promise<import("./types.d.ts").GpuInfo>} */
+  gpu() {
+    return this.#call("gpu", {});
+  }
+
+  /** @param {{ path: string, file: Blob }[]} files @returns {Promise<import("./types.d.ts").ModelInfo>} */
+  async openModel(files) {
+    const model = await this.#call("openModel", { files });
+    this.hasModel = true;
+    return model;
+  }
+
+  /**
+   * @param {import("./types.d.ts").Recipe} recipe
+   * @param {(progress: Progress) => void} onProgress
+   * @returns {Promise<import("./types.d.ts").Picture>}
+   */
+  generate(recipe, onProgress) {
+    return this.#call("generate", { recipe }, onProgress);
+  }
+
+  /** Asks the running `generate` to stop: it then rejects with kind "cancelled". @returns {Promise<void>} */
+  cancel() {
+    return this.#call("cancel", {});
+  }
+
+  /**
+   * @param {import("./protocol.js").CallName} call
+   * @param {object} args
+   * @param {(progress: Progress) => void} [onProgress]
+   * @returns {Promise<any>}
+   */
+  #call(call, args, onProgress) {
+    const worker = (this.#worker ??= this.#fresh());
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject, onProgress });
+      worker.postMessage({ id, call, args });
+    });
+  }
+
+  #fresh() {
+    const worker = this.#start();
+    worker.onmessage = ({ data }) => this.#receive(worker, data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#crash(worker, event.message ?? "The engine's worker could not be loaded.");
+    };
+    worker.onmessageerror = () => this.#crash(worker, "A reply of the engine could not be read.");
+    return worker;
+  }
+
+  /** @param {Worker} worker @param {import("./protocol.js").Reply} reply */
+  #receive(worker, reply) {
+    if ("crashed" in reply) return this.#crash(worker, reply.crashed);
+    const waiting = this.#waiting.get(reply.id);
+    if (!waiting) return;
+    if ("progress" in reply) return waiting.onProgress?.(reply.progress);
+    this.#waiting.delete(reply.id);
+    if ("error" in reply) waiting.reject(asError(reply.error));
+    else waiting.resolve(reply.result);
+  }
+
+  /** @param {Worker} worker @param {string} message */
+  #crash(worker, message) {
+    if (worker !== this.#worker) return;
+    worker.terminate();
+    this.#worker = null;
+    this.known.clear();
+    this.hasModel = false;
+    const error = { kind: "crashed", message: `The engine stopped unexpectedly (${message}). A fresh one takes over; please try again.` };
+    if (this.#waiting.size === 0) this.#onCrash(message);
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+}

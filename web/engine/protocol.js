@@ -1,0 +1,43 @@
+/** The worker boundary as data: what goes in, what comes out, and how a thrown value becomes an error. */
+
+/** @typedef {import("./types.d.ts").EngineError} EngineError */
+
+/**
+ * To the worker: one call.
+ * @typedef {{ id: number, call: CallName, args: any }} Request
+ */
+
+/** @typedef {"inspect" | "gpu" | "openModel" | "generate" | "cancel"} CallName */
+
+/**
+ * From the worker: any number of `progress`, then one `result` or `error` for a call;
+ * or `crashed`, which belongs to no call and means that the worker is of no more use.
+ * @typedef {(
+ *   | { id: number, progress: import("./types.d.ts").Progress }
+ *   | { id: number, result: any }
+ *   | { id: number, error: EngineError }
+ *   | { crashed: string }
+ * )} Reply
+ */
+
+/**
+ * Any thrown value as an error with a kind and a message.
+ * @param {unknown} thrown
+ * @returns {EngineError}
+ */
+export function asError(thrown) {
+  if (thrown instanceof Error) return { kind: thrown.name, message: thrown.message };
+  if (thrown && typeof thrown === "object" && "message" in thrown) {
+    const { kind, message, where } = /** @type {any} */ (thrown);
+    return { kind: String(kind ?? "unknown"), message: String(message), where };
+  }
+  return { kind: "unknown", message: String(thrown) };
+}
+
+/**
+ * Whether the engine's code itself broke: its memory can no longer be trusted.
+ * @param {unknown} thrown
+ */
+export function isCrash(thrown) {
+  return thrown instanceof WebAssembly.RuntimeError;
+}

@@ -1,0 +1,46 @@
+/** Calls from the page -> the engine in wasm -> replies. The only file that imports the engine. */
+
+import init, { Engine } from "../../pkg/lora_loupe.js";
+import { asError, isCrash } from "./protocol.js";
+
+/** @typedef {import("./types.d.ts").Progress} Progress */
+
+const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+
+const starting = init().then(() => new Engine());
+starting.catch(() => {}); // each call reports it
+
+/** @type {Record<import("./protocol.js").CallName, (engine: Engine, args: any, onProgress: (progress: Progress) => void) => any>} */
+const calls = {
+  inspect: (engine, { file }) => engine.inspect(file),
+  gpu: (engine) => engine.gpu(),
+  openModel: (engine, { files }) => engine.open_model(files),
+  generate: (engine, { recipe }, onProgress) => engine.generate(recipe, onProgress),
+  cancel: (engine) => engine.cancel(),
+};
+
+/** @param {import("./protocol.js").Reply} reply @param {Transferable[]} [transfer] */
+function post(reply, transfer = []) {
+  scope.postMessage(reply, transfer);
+}
+
+/** The buffers of a picture move to the page; everything else is copied. @param {any} result */
+function transferred(result) {
+  return result?.rgba && result?.png ? [result.rgba.buffer, result.png.buffer] : [];
+}
+
+scope.onmessage = async ({ data }) => {
+  const { id, call, args } = /** @type {import("./protocol.js").Request} */ (data);
+  try {
+    const engine = await starting;
+    const result = await calls[call](engine, args, (progress) => post({ id, progress }));
+    post({ id, result }, transferred(result));
+  } catch (thrown) {
+    if (isCrash(thrown)) post({ crashed: asError(thrown).message });
+    else post({ id, error: asError(thrown) });
+  }
+};
+
+// A panic inside an async engine call reaches no caller: it surfaces here.
+scope.addEventListener("error", (event) => post({ crashed: event.message }));
+scope.addEventListener("unhandledrejection", (event) => post({ crashed: asError(event.reason).message }));

@@ -1,0 +1,46 @@
+/** The page's start: store, engine and views are joined here, and nowhere else. */
+
+import { render } from "lit-html";
+import workerAddress from "./engine/worker.js?worker&url";
+import { EngineClient } from "./engine/client.js";
+import { createEffects } from "./effects.js";
+import { initialState, reduce } from "./state.js";
+import { createStore } from "./store.js";
+import { pageView } from "./views/page.js";
+import "./elements/before-after.js";
+import "./elements/drop-zone.js";
+import "./elements/pixel-picture.js";
+
+const store = createStore(reduce, initialState);
+const client = new EngineClient(startWorker, (message) =>
+  store.send({
+    type: "notice/raised",
+    title: "The engine stopped and was started afresh",
+    message: `It reported: ${message}. Everything on the page is still there; what was running has to be started again.`,
+  }),
+);
+
+/** A worker from a blob obeys this page's Content-Security-Policy: it cannot reach another origin either. */
+function startWorker() {
+  const address = new URL(workerAddress, location.href).href;
+  const source = new Blob([`import ${JSON.stringify(address)};`], { type: "text/javascript" });
+  return new Worker(URL.createObjectURL(source), { type: "module" });
+}
+
+const root = /** @type {HTMLElement} */ (document.getElementById("app"));
+let drawn = true;
+
+/** Many actions in one turn, one drawing. */
+function draw() {
+  if (!drawn) return;
+  drawn = false;
+  queueMicrotask(() => {
+    drawn = true;
+    render(pageView(store.getState(), store.send), root);
+  });
+}
+
+store.subscribe(draw);
+draw();
+const effects = createEffects({ client, send: store.send, getState: store.getState });
+store.subscribe((_state, action) => effects(action));

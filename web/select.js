@@ -1,0 +1,103 @@
+/** State -> the answers that views and effects ask of it. Pure. */
+
+/** @typedef {import("./types.d.ts").State} State */
+/** @typedef {import("./types.d.ts").Entry} Entry */
+/** @typedef {import("./engine/types.d.ts").Report} Report */
+/** @typedef {import("./engine/types.d.ts").ReportModule} ReportModule */
+
+/** @param {number} value @param {number} least @param {number} most */
+export function clamp(value, least, most) {
+  return Number.isNaN(value) ? least : Math.min(most, Math.max(least, value));
+}
+
+/** @param {State} state @param {string} id */
+export function entryById(state, id) {
+  return state.files.find((entry) => entry.id === id);
+}
+
+/** @param {Report} report */
+export function refused(report) {
+  return report.problems.some(({ severity }) => severity === "refuse");
+}
+
+/** An adapter that was read and not refused. @param {Entry} entry */
+export function usable(entry) {
+  return entry.report?.kind === "adapter" && !refused(entry.report);
+}
+
+/**
+ * The width of the text features that an adapter was trained on, read from a layer that takes them in; null when it has none.
+ * @param {Report} report
+ */
+export function textWidth(report) {
+  const layer = report.modules.find(({ path, shape }) => shape.length >= 2 && /attn2\.to_[kv]$|self_attn\.q_proj$/.test(path));
+  return layer ? layer.shape[1] : null;
+}
+
+/** Whether an adapter's layers are as wide as the demo model's. @param {State} state @param {Report} report */
+export function fitsModel(state, report) {
+  const width = textWidth(report);
+  return width === null || width === state.demo.catalogue?.text_width;
+}
+
+/**
+ * What can be chosen to run with: the demo's LoRAs, and the files that were dropped.
+ * @param {State} state
+ * @returns {{ demo: { id: string, label: string, shows: string }[], own: { id: string, label: string }[] }}
+ */
+export function loraOptions(state) {
+  const demo = (state.demo.catalogue?.loras ?? []).map(({ file, label, shows }) => ({ id: `demo:${file}`, label, shows }));
+  const own = state.files
+    .filter((entry) => usable(entry) && !demo.some(({ id }) => id === entry.id))
+    .map(({ id, name }) => ({ id, label: name.replace(/\.\w+$/, "") }));
+  return { demo, own };
+}
+
+/** The label of the LoRA that the form has chosen, "" for none. @param {State} state */
+export function chosenLora(state) {
+  const { demo, own } = loraOptions(state);
+  return [...demo, ...own].find(({ id }) => id === state.form.lora)?.label ?? "";
+}
+
+/**
+ * The rows of the module table: filtered, then sorted.
+ * @param {Report} report @param {State["table"]} table @param {string} chosen "component/block" or ""
+ * @returns {ReportModule[]}
+ */
+export function tableRows(report, table, chosen) {
+  const needle = table.filter.trim().toLowerCase();
+  const rows = report.modules.filter(
+    (module) => (!chosen || blockKey(module) === chosen) && (!needle || module.path.toLowerCase().includes(needle)),
+  );
+  const { sort, descending } = table;
+  if (sort === "order") return descending ? rows.reverse() : rows;
+  const sign = descending ? -1 : 1;
+  return rows.sort((a, b) => sign * compare(a[sort], b[sort]));
+}
+
+/** Numbers by size, words by alphabet, nothing last. @param {string | number | null} a @param {string | number | null} b */
+function compare(a, b) {
+  if (a === null || b === null) return Number(a === null) - Number(b === null);
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  return String(a).localeCompare(String(b), "en", { numeric: true });
+}
+
+/** A module's cell in the coverage strip. @param {{ path: string, block: string }} module */
+export function blockKey({ path, block }) {
+  return `${path.split(".", 1)[0]}/${block}`;
+}
+
+/**
+ * How far all the pictures of a run are, 0 to 1, and the seconds they still need.
+ * @param {State["run"]} run
+ * @returns {{ done: number, secondsLeft: number | null }}
+ */
+export function overallProgress({ picture, pictures, progress }) {
+  if (!progress) return { done: (picture - 1) / pictures, secondsLeft: null };
+  const { step, steps, seconds_left } = progress;
+  const within = progress.stage === "decode" ? 1 : progress.stage === "denoise" ? step / Math.max(1, steps) : 0;
+  const later = pictures - picture;
+  const perStep = seconds_left !== null && steps > step ? seconds_left / (steps - step) : null;
+  const secondsLeft = perStep === null ? seconds_left : perStep * (steps - step + later * steps);
+  return { done: (picture - 1 + within) / pictures, secondsLeft };
+}

@@ -1,0 +1,16 @@
+/** Small drawings, 16 by 16, in the colour of the text. */
+
+import { svg } from "lit-html";
+
+/** @param {import("lit-html").TemplateResult} paths */
+const icon = (paths) => svg`<svg class="icon" viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor"
+  stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">${paths}</svg>`;
+
+export const dice = icon(svg`<rect x="2" y="2" width="12" height="12" rx="2.5" />
+  <path d="M5.5 5.5h.01M10.5 10.5h.01M10.5 5.5h.01M5.5 10.5h.01M8 8h.01" stroke-width="2" />`);
+export const download = icon(svg`<path d="M8 2v8M4.8 7 8 10.2 11.2 7M2.5 13.5h11" />`);
+export const copy = icon(svg`<rect x="5.5" y="5.5" width="8" height="8" rx="1.5" /><path d="M10.5 3V2.5h-8v8H3" />`);
+export const cross = icon(svg`<path d="m4 4 8 8M12 4l-8 8" />`);
+export const warning = icon(svg`<path d="M8 2.2 14.3 13H1.7ZM8 6.5v3M8 11.2v.01" />`);
+export const check = icon(svg`<path d="m3 8.5 3.2 3L13 4.8" />`);
+export const stop = icon(svg`<circle cx="8" cy="8" r="5.8" /><path d="m4.2 4.2 7.6 7.6" />`);

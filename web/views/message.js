@@ -1,0 +1,33 @@
+/** An error or a remark -> a card: what happened, why, what to do. */
+
+import { html, nothing } from "lit-html";
+import { cross, stop, warning } from "./icons.js";
+
+/**
+ * @param {{
+ *   title: string, message: string, severity: "refuse" | "warn",
+ *   kind?: string, where?: string, details?: string[], noun?: string, dismiss?: () => void,
+ * }} content
+ */
+export function messageView({ title, message, severity, kind, where, details = [], noun = "modules", dismiss }) {
+  return html`
+    <div class="message ${severity}" role=${severity === "refuse" ? "alert" : "note"} data-testid="message" data-kind=${kind ?? nothing}>
+      ${severity === "refuse" ? stop : warning}
+      <div>
+        <p class="message-title">${title}</p>
+        ${message ? html`<p>${message}</p>` : nothing}
+        ${where ? html`<p class="fine">Where: <code>${where}</code></p>` : nothing}
+        ${details.length
+          ? html`<details>
+              <summary>${details.length} ${noun}</summary>
+              <ul class="keys">
+                ${details.slice(0, 200).map((detail) => html`<li><code>${detail}</code></li>`)}
+                ${details.length > 200 ? html`<li>… and ${details.length - 200} more</li>` : nothing}
+              </ul>
+            </details>`
+          : nothing}
+      </div>
+      ${dismiss ? html`<button class="quiet" type="button" aria-label="Dismiss" @click=${dismiss}>${cross}</button>` : nothing}
+    </div>
+  `;
+}

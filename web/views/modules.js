@@ -1,0 +1,127 @@
+/** Modules and leftovers -> tables: sortable by header, filterable, a hundred rows at first. */
+
+import { html, nothing, svg } from "lit-html";
+import { formatNumber, plural } from "../format.js";
+import { tableRows } from "../select.js";
+import { ALGORITHMS, word } from "../words.js";
+
+/** @typedef {import("../engine/types.d.ts").ReportModule} Module */
+/** @typedef {import("../types.d.ts").Table} Table */
+/** @typedef {import("../types.d.ts").Send} Send */
+/** @typedef {{ key: import("../types.d.ts").SortKey, name: string, cell: (module: Module) => unknown, numeric?: boolean }} Column */
+
+const FIRST_ROWS = 100;
+
+/** @param {import("../engine/types.d.ts").Report} report @param {Table} table @param {string} chosen @param {Send} send */
+export function modulesView(report, table, chosen, send) {
+  const rows = tableRows(report, table, chosen);
+  const shown = table.all ? rows : rows.slice(0, FIRST_ROWS);
+  const columns = columnsOf(report.modules);
+  return html`
+    <details
+      class="card"
+      id="modules"
+      .open=${table.open}
+      @toggle=${(/** @type {Event} */ { target }) =>
+        send({ type: "table/changed", change: { open: /** @type {HTMLDetailsElement} */ (target).open } })}
+    >
+      <summary><h3>Modules</h3> <span class="fine">${plural(report.modules.length, "module")}</span></summary>
+      <div class="filter">
+        <label>
+          <span class="visually-hidden">Filter modules by name</span>
+          <input
+            type="search"
+            id="module-filter"
+            placeholder="Filter, e.g. attn2"
+            .value=${table.filter}
+            @input=${(/** @type {Event} */ { target }) =>
+              send({ type: "table/changed", change: { filter: /** @type {HTMLInputElement} */ (target).value, all: false } })}
+          />
+        </label>
+        ${chosen
+          ? html`<button class="button small" type="button" @click=${() => send({ type: "block/chosen", block: chosen })}>
+              Only ${chosen.split("/")[1]}: show all blocks
+            </button>`
+          : nothing}
+        <span class="fine" role="status">${rows.length} of ${report.modules.length}</span>
+      </div>
+      <div class="scroller tall" tabindex="0" role="region" aria-label="Table of modules">
+        <table data-testid="modules">
+          <thead>
+            <tr>${columns.map((column) => headerView(column, table, send))}</tr>
+          </thead>
+          <tbody>
+            ${shown.map(
+              (module) => html`<tr>
+                ${columns.map(({ key, numeric, cell }) =>
+                  key === "path"
+                    ? html`<th scope="row"><code>${cell(module)}</code></th>`
+                    : html`<td class=${numeric ? "numeric" : ""}>${cell(module)}</td>`,
+                )}
+              </tr>`,
+            )}
+          </tbody>
+        </table>
+      </div>
+      ${shown.length < rows.length
+        ? html`<button class="button small" type="button" id="show-all" @click=${() => send({ type: "table/changed", change: { all: true } })}>
+            Show all ${rows.length} rows
+          </button>`
+        : nothing}
+    </details>
+  `;
+}
+
+/** Columns in which every cell would be empty are left out. @param {Module[]} modules @returns {Column[]} */
+function columnsOf(modules) {
+  const strongest = Math.max(...modules.map(({ norm }) => norm ?? 0));
+  const number = (/** @type {number | null} */ value) => (value === null ? "" : formatNumber(value));
+  /** @type {Column[]} */
+  const columns = [
+    { key: "path", name: "Module", cell: ({ path }) => path },
+    { key: "block", name: "Block", cell: ({ block }) => block },
+    { key: "algorithm", name: "Algorithm", cell: ({ algorithm }) => word(ALGORITHMS, algorithm) },
+    { key: "rank", name: "Rank", cell: ({ rank }) => number(rank), numeric: true },
+    { key: "alpha", name: "Alpha", cell: ({ alpha }) => number(alpha), numeric: true },
+    { key: "scale", name: "Scale", cell: ({ scale }) => number(scale), numeric: true },
+    { key: "norm", name: "Strength", cell: ({ norm }) => html`${number(norm)} ${barView(norm ?? 0, strongest)}`, numeric: true },
+    { key: "dtype", name: "Precision", cell: ({ dtype }) => dtype },
+    { key: "order", name: "Shape", cell: ({ shape }) => shape.join(" × ") },
+  ];
+  return columns.filter(({ key }) => key === "order" || modules.some((module) => module[key] !== null && module[key] !== ""));
+}
+
+/** @param {number} norm @param {number} strongest */
+function barView(norm, strongest) {
+  const width = strongest > 0 ? (40 * norm) / strongest : 0;
+  return html`<svg class="bar" width="40" height="8" aria-hidden="true">${svg`<rect width=${width} height="8" rx="2" />`}</svg>`;
+}
+
+/** @param {Column} column @param {Table} table @param {Send} send */
+function headerView({ key, name, numeric }, { sort, descending }, send) {
+  if (key === "order") return html`<th scope="col">${name}</th>`;
+  const order = sort !== key ? nothing : descending ? "descending" : "ascending";
+  return html`<th scope="col" class=${numeric ? "numeric" : ""} aria-sort=${order}>
+    <button type="button" @click=${() => send({ type: "table/sorted", key })}>${name}<span class="arrow" aria-hidden="true"></span></button>
+  </th>`;
+}
+
+/** @param {import("../engine/types.d.ts").Leftover[]} leftovers */
+export function leftoversView(leftovers) {
+  return html`
+    <details class="card" id="leftovers">
+      <summary><h3>Leftovers</h3> <span class="fine">${plural(leftovers.length, "name")} in the file that change nothing, and why</span></summary>
+      <div class="scroller tall" tabindex="0" role="region" aria-label="Table of leftovers">
+        <table data-testid="leftovers">
+          <thead>
+            <tr><th scope="col">Name in the file</th><th scope="col">Why it is left over</th></tr>
+          </thead>
+          <tbody>
+            ${leftovers.slice(0, 500).map(({ key, reason }) => html`<tr><th scope="row"><code>${key}</code></th><td>${reason}</td></tr>`)}
+          </tbody>
+        </table>
+      </div>
+      ${leftovers.length > 500 ? html`<p class="fine">The first 500 of ${leftovers.length}.</p>` : nothing}
+    </details>
+  `;
+}

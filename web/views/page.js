@@ -1,0 +1,31 @@
+/** The whole page: intro, files, Look, Run. */
+
+import { html, nothing } from "lit-html";
+import { entryById } from "../select.js";
+import { filesView } from "./files.js";
+import { introView } from "./intro.js";
+import { messageView } from "./message.js";
+import { lookView } from "./look.js";
+import { runView } from "./run.js";
+
+/** @typedef {import("../types.d.ts").State} State */
+/** @typedef {import("../types.d.ts").Send} Send */
+
+/** @param {State} state @param {Send} send */
+export function pageView(state, send) {
+  const entry = entryById(state, state.selected);
+  return html`
+    <div class="visually-hidden" role="status" data-testid="announcement">${state.announcement}</div>
+    <drop-zone
+      @files=${(/** @type {CustomEvent<{ files: File[], folders: number }>} */ { detail }) =>
+        send({ type: "files/dropped", ...detail })}
+    >
+      <p class="drop-overlay">Drop to look</p>
+    </drop-zone>
+    ${introView(state, send)}
+    ${state.notices.map(({ id, title, message }) =>
+      messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
+    )}
+    ${entry ? html`${filesView(state, send)} ${lookView(state, entry, send)} ${runView(state, send)}` : nothing}
+  `;
+}

@@ -1,0 +1,81 @@
+/** A report -> the card that answers first: what it is, for what, how strong, what is wrong. */
+
+import { html, nothing } from "lit-html";
+import { formatBytes, formatValues, plural } from "../format.js";
+import { refused } from "../select.js";
+import { ALGORITHMS, CONVENTIONS, KINDS, PROBLEMS, word } from "../words.js";
+import { check, copy, stop, warning } from "./icons.js";
+import { messageView } from "./message.js";
+
+/** @typedef {import("../engine/types.d.ts").Report} Report */
+
+/** @param {Report} report @param {import("../types.d.ts").Send} send */
+export function verdictView(report, send) {
+  return html`
+    <div class="card verdict" data-testid="verdict">
+      <p class="badges">${statusBadge(report)}<span class="badge">${word(KINDS, report.kind)}</span></p>
+      <p class="sentence">${report.verdict}</p>
+      ${factsView(report, send)}
+    </div>
+    ${report.problems.length
+      ? html`<div class="problems" data-testid="problems">
+          ${report.problems.map((problem) => problemView(problem, report.verdict))}
+        </div>`
+      : nothing}
+  `;
+}
+
+/** What the verdict has already said is not said again. @param {import("../engine/types.d.ts").Problem} problem @param {string} verdict */
+function problemView({ class: kind, severity, message, modules }, verdict) {
+  return messageView({ title: word(PROBLEMS, kind), message: message === verdict ? "" : message, severity, kind, details: modules });
+}
+
+/** @param {Report} report */
+function statusBadge(report) {
+  const { length } = report.problems;
+  if (refused(report)) return html`<span class="badge refuse">${stop} Cannot be used</span>`;
+  if (length) return html`<span class="badge warn">${warning} ${plural(length, "problem")}</span>`;
+  return html`<span class="badge good">${check} No problems found</span>`;
+}
+
+/** Only facts that the file has. @param {Report} report @param {import("../types.d.ts").Send} send */
+function factsView(report, send) {
+  const { base, modules, algorithms, convention, sha256 } = report;
+  const ranks = modules.flatMap(({ rank }) => rank ?? []);
+  const alphas = modules.flatMap(({ alpha }) => alpha ?? []);
+  const dtypes = [...new Set(modules.map(({ dtype }) => dtype))];
+  return html`
+    <dl class="facts">
+      ${base.label || base.evidence.length
+        ? fact("Made for", html`${base.label || "unknown"}${base.evidence.map((line) => html`<span class="evidence">${line}</span>`)}`, "wide")
+        : nothing}
+      ${algorithms.length ? fact("Algorithm", algorithms.map((name) => word(ALGORITHMS, name)).join(", ")) : nothing}
+      ${convention ? fact("Names", word(CONVENTIONS, convention)) : nothing}
+      ${ranks.length ? fact("Rank", formatValues(ranks)) : nothing}
+      ${alphas.length ? fact("Alpha", formatValues(alphas)) : nothing}
+      ${modules.length ? fact("Modules", modules.length.toLocaleString("en")) : nothing}
+      ${dtypes.length ? fact("Precision", dtypes.join(", ")) : nothing}
+      ${fact("Size", formatBytes(report.size))}
+      ${sha256
+        ? fact(
+            "SHA-256",
+            html`<code>${sha256.slice(0, 12)}…</code>
+              <button
+                class="quiet"
+                type="button"
+                aria-label="Copy the whole SHA-256"
+                title="Copy the whole SHA-256"
+                @click=${() => send({ type: "text/copied", text: sha256, what: "SHA-256" })}
+              >
+                ${copy}
+              </button>`,
+          )
+        : nothing}
+    </dl>
+  `;
+}
+
+/** @param {string} name @param {unknown} value @param {string} [size] */
+function fact(name, value, size = "") {
+  return html`<div class=${size}><dt>${name}</dt><dd>${value}</dd></div>`;
+}

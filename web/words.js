@@ -1,0 +1,129 @@
+/** The engine's short names -> words for people. A name that is not listed is shown as it is. */
+
+/** @param {Record<string, string>} words @param {string} name */
+export function word(words, name) {
+  return words[name] ?? name.replaceAll("_", " ");
+}
+
+/** @type {Record<string, string>} */
+export const ALGORITHMS = {
+  lora: "LoRA",
+  locon: "LoCon (LoRA on convolutions)",
+  locon_tucker: "LoCon, Tucker form",
+  dylora: "DyLoRA",
+  loha: "LoHa",
+  loha_tucker: "LoHa, Tucker form",
+  lokr: "LoKr",
+  lokr_tucker: "LoKr, Tucker form",
+  glora: "GLoRA",
+  glora_old: "GLoRA, older layout",
+  ia3: "(IA)³",
+  full: "full difference",
+  norm: "normalisation layers",
+  diag_oft: "diagonal OFT",
+  oft: "OFT",
+  boft: "BOFT",
+  dora: "DoRA",
+};
+
+/** @type {Record<string, string>} */
+export const CONVENTIONS = {
+  kohya: "kohya",
+  kohya_ldm: "kohya, original block names",
+  peft_prefixed: "diffusers (PEFT)",
+  peft_plain: "PEFT",
+  diffusers: "diffusers",
+  diffusers_attn_procs: "old diffusers, attention processors",
+  diffusers_attn_procs_no_prefix: "old diffusers, attention processors, no prefix",
+  comfy: "ComfyUI",
+};
+
+/** @type {Record<string, string>} */
+export const KINDS = {
+  adapter: "Adapter",
+  checkpoint: "Full checkpoint",
+  textual_inversion: "Textual inversion",
+  html: "Web page",
+  json: "JSON text",
+  git_lfs: "Git LFS pointer",
+  gguf: "GGUF file",
+  image: "Image",
+  pickle: "Pickle",
+  empty: "Empty file",
+  unknown: "Unknown file",
+};
+
+/** @type {Record<string, string>} */
+export const PROBLEMS = {
+  truncated: "The file is cut off",
+  bad_header: "The header is broken",
+  duplicate_key: "A name appears twice",
+  bad_offsets: "The header points to wrong places",
+  bad_shape: "A shape is impossible",
+  bad_dtype: "A number format is unknown",
+  bad_zip: "The zip archive is broken",
+  bad_pickle: "The pickle is broken",
+  unsafe_pickle: "The file would run code",
+  unknown_global: "The file asks for unknown code",
+  resource_bomb: "The file would fill the memory",
+  unsupported_format: "This format is not supported",
+  not_an_adapter: "This is not a LoRA",
+  full_checkpoint: "This is a whole model",
+  textual_inversion: "This is a textual inversion",
+  wrong_base: "Made for another model",
+  shape_mismatch: "Layers of another size",
+  rank_mismatch: "Ranks do not agree",
+  incomplete_pair: "Half of a pair is missing",
+  unmatched_keys: "Some names address nothing",
+  nan_inf: "Broken numbers inside",
+  no_effect: "It changes nothing",
+  ambiguous_alpha: "The strength is ambiguous",
+};
+
+/** @type {Record<string, string>} */
+export const COMPONENTS = {
+  text_encoder: "Text encoder",
+  text_encoder_2: "Second text encoder",
+  unet: "UNet",
+};
+
+/** @type {Record<string, string>} */
+export const SAMPLERS = { ddim: "DDIM", euler: "Euler" };
+
+/** The metadata that people look for first, in this order. @type {Record<string, string>} */
+export const METADATA = {
+  "modelspec.title": "Title",
+  "modelspec.author": "Author",
+  "modelspec.description": "Description",
+  "modelspec.trigger_phrase": "Trigger phrase",
+  "modelspec.usage_hint": "How to use",
+  "modelspec.license": "Licence",
+  "modelspec.date": "Date",
+  "modelspec.architecture": "Architecture",
+  ss_output_name: "Name given in training",
+  ss_training_comment: "Comment",
+  ss_sd_model_name: "Trained on",
+  ss_base_model_version: "Base version",
+  ss_network_module: "Trainer module",
+  ss_network_dim: "Rank (network dim)",
+  ss_network_alpha: "Alpha",
+  ss_network_args: "Network options",
+  ss_resolution: "Resolution",
+  ss_num_train_images: "Training pictures",
+  ss_num_epochs: "Epochs",
+  ss_steps: "Steps",
+  ss_max_train_steps: "Steps planned",
+  ss_total_batch_size: "Batch size",
+  ss_learning_rate: "Learning rate",
+  ss_unet_lr: "Learning rate, UNet",
+  ss_text_encoder_lr: "Learning rate, text encoder",
+  ss_lr_scheduler: "Schedule",
+  ss_optimizer: "Optimizer",
+  ss_mixed_precision: "Training precision",
+  ss_clip_skip: "Clip skip",
+  ss_noise_offset: "Noise offset",
+  ss_min_snr_gamma: "Min SNR gamma",
+  ss_seed: "Seed",
+  ss_training_started_at: "Started",
+  ss_training_finished_at: "Finished",
+};
