@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A set-up step that this process may not or could not do itself.
-    #[error("{what} is missing and could not be set up from here. Run this, then try again:\n\n    {by_hand}\n")]
+    #[error("{what} is missing and could not be set up from here.\nRun this, then try again:\n\n    {by_hand}\n")]
     Missing { what: String, by_hand: String },
     /// A program that ended with a bad exit status.
     #[error("`{command}` failed ({status})")]

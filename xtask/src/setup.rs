@@ -12,6 +12,8 @@ use crate::process::{Error, on_path, output, root, run, say};
 const NODE_VERSION: (u32, u32) = (20, 19);
 /// The target triple of WebAssembly in a browser.
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
+/// The Debian packages that together can build for [`WASM_TARGET`].
+const DEBIAN_WASM: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 
 /// A compiler that can build for [`WASM_TARGET`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,9 @@ pub fn wasm_toolchain() -> Result<WasmToolchain, Error> {
     if own_wasm_std() {
         return Ok(WasmToolchain::Own);
     }
+    if debian_wasm_toolchain() {
+        return Ok(WasmToolchain::Debian);
+    }
     if on_path("rustup").is_some() {
         say(&format!("rustup target add {WASM_TARGET}"));
         let added = run(Command::new("rustup").args(["target", "add", WASM_TARGET]));
@@ -34,13 +39,13 @@ pub fn wasm_toolchain() -> Result<WasmToolchain, Error> {
             return Ok(WasmToolchain::Own);
         }
     }
-    let by_hand = format!("rustup target add {WASM_TARGET}");
-    debian_packages(
-        &format!("Rust's standard library for {WASM_TARGET}"),
-        &["rustc-web", "cargo-web", "rust-web-src", "lld"],
-        debian_wasm_toolchain,
-        Some(&by_hand),
-    )?;
+    let what = format!("Rust's standard library for {WASM_TARGET}");
+    debian_packages(&what, &DEBIAN_WASM, debian_wasm_toolchain).map_err(|error| match error {
+        Error::Missing { what, by_hand } => {
+            Error::Missing { what, by_hand: format!("rustup target add {WASM_TARGET}\n\nor\n\n    {by_hand}") }
+        }
+        other => other,
+    })?;
     Ok(WasmToolchain::Debian)
 }
 
@@ -67,7 +72,7 @@ pub fn chromium() -> Result<PathBuf, Error> {
         };
         return if path.is_file() { Ok(path) } else { Err(missing()) };
     }
-    debian_packages("Chromium", &["chromium"], || find_chromium().is_some(), None)?;
+    debian_packages("Chromium", &["chromium"], || find_chromium().is_some())?;
     find_chromium()
         .ok_or_else(|| Error::Missing { what: "Chromium".into(), by_hand: "export CHROME_PATH=/path/to/chrome".into() })
 }
@@ -78,7 +83,7 @@ pub fn vulkan() -> Result<(), Error> {
         return Ok(());
     }
     let packages = ["mesa-vulkan-drivers", "libvulkan1"];
-    debian_packages("a Vulkan driver", &packages, || vulkan_loader() && vulkan_driver(), None)
+    debian_packages("a Vulkan driver", &packages, || vulkan_loader() && vulkan_driver())
 }
 
 /// Fails unless `node` is there and new enough.
@@ -104,17 +109,11 @@ fn own_wasm_std() -> bool {
         .is_some_and(|folder| has_entry(Path::new(&folder), |name| name.starts_with("libstd-")))
 }
 
-/// Whether Debian's rustc-web, cargo-web, rust-web-src and lld are all installed.
+/// Whether the packages of [`DEBIAN_WASM`] are all installed.
 fn debian_wasm_toolchain() -> bool {
-    let rustc_web = output(Command::new("dpkg-query").args([
-        "--show",
-        "--showformat=${db:Status-Status} ",
-        "rustc-web",
-        "cargo-web",
-        "rust-web-src",
-        "lld",
-    ]));
-    rustc_web.is_some_and(|states| states.split(' ').all(|state| state == "installed"))
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat=${db:Status-Status} "]).args(DEBIAN_WASM);
+    output(&mut query).is_some_and(|states| states.split(' ').all(|state| state == "installed"))
 }
 
 /// A Chromium or Chrome among the usual names and places.
@@ -148,23 +147,19 @@ fn has_entry(folder: &Path, wanted: impl Fn(&str) -> bool) -> bool {
     entries.flatten().any(|entry| wanted(&entry.file_name().to_string_lossy()))
 }
 
-/// Installs Debian packages unless `done`; as root only, else names the command (or `by_hand`,
-/// where there is a better way than Debian's packages).
-fn debian_packages(what: &str, packages: &[&str], done: impl Fn() -> bool, by_hand: Option<&str>) -> Result<(), Error> {
+/// Installs Debian packages unless `done`; as root only, else names the command.
+fn debian_packages(what: &str, packages: &[&str], done: impl Fn() -> bool) -> Result<(), Error> {
     if done() {
         return Ok(());
     }
-    let packages = packages.join(" ");
-    let install = format!("apt-get update && apt-get install -y {packages}");
-    let root_here = output(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
-    if root_here && on_path("apt-get").is_some() {
+    let install = format!("apt-get update && apt-get install -y {}", packages.join(" "));
+    let is_root = output(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
+    if is_root && on_path("apt-get").is_some() {
         say(&install);
-        let mut shell = Command::new("sh");
-        run(shell.args(["-c", &install]).env("DEBIAN_FRONTEND", "noninteractive"))?;
+        run(Command::new("sh").args(["-c", &install]).env("DEBIAN_FRONTEND", "noninteractive"))?;
         if done() {
             return Ok(());
         }
     }
-    let as_root = format!("sudo sh -c '{install}'");
-    Err(Error::Missing { what: what.into(), by_hand: by_hand.map_or(as_root, str::to_owned) })
+    Err(Error::Missing { what: what.into(), by_hand: format!("sudo sh -c '{install}'") })
 }
