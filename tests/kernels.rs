@@ -5,8 +5,11 @@ use lora_loupe::plan::interpret;
 use lora_loupe_tests::compare::{close, rel_rms};
 use lora_loupe_tests::ops::{Case, cases};
 
-/// f32 sums in another order: measured at most 6e-7 over these cases.
-const LIMIT: f64 = 5e-6;
+/// The definitions sum in f64 and round once, as the golden does.
+const DEFINITION: f64 = 3e-7;
+/// Kernels sum in f32, in another order, with a 1.5e-7 erf. The worst is a dot product of 1000
+/// numbers under a softmax, 3.4e-6 on software Vulkan; the others stay under 2e-6.
+const KERNEL: f64 = 5e-6;
 
 fn define(case: &Case) -> Vec<f32> {
     let mut give = |name: &str| name[1..].parse::<usize>().ok().map(|i| case.inputs[i].clone());
@@ -16,7 +19,7 @@ fn define(case: &Case) -> Vec<f32> {
 #[test]
 fn definitions_agree_with_pytorch() {
     for case in cases() {
-        close(&case.name, &case.sample(&define(&case)), &case.golden, LIMIT);
+        close(&case.name, &case.sample(&define(&case)), &case.golden, DEFINITION);
     }
 }
 
@@ -32,7 +35,7 @@ fn kernels_agree_with_definitions() {
             }
             runner.set_scalars(&gpu, &case.scalars);
             let got = runner.compute(&gpu, "y").await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
-            close(&case.name, &got, &define(&case), LIMIT);
+            close(&case.name, &got, &define(&case), KERNEL);
         }
     });
 }
@@ -43,7 +46,7 @@ fn a_broken_definition_would_be_seen() {
     let mut output = define(&case);
     let last = output.len() - 1;
     output[last] += 0.5;
-    assert!(rel_rms(&case.sample(&output), &case.golden) > LIMIT);
+    assert!(rel_rms(&case.sample(&output), &case.golden) > DEFINITION);
 }
 
 #[test]
