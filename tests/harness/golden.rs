@@ -60,7 +60,9 @@ pub fn tensors(relative: &str) -> BTreeMap<String, Tensor> {
                 Dtype::I64 => {
                     raw.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().expect("8 bytes")) as f32).collect()
                 }
-                Dtype::I32 => raw.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32).collect(),
+                Dtype::I32 => {
+                    raw.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32).collect()
+                }
                 other => panic!("tests/{relative}: `{name}` is {other:?}"),
             };
             (name, Tensor { shape: view.shape().to_vec(), data })

@@ -4,3 +4,4 @@ pub mod compare;
 pub mod golden;
 pub mod numbers;
 pub mod ops;
+pub mod taps;

@@ -1,9 +1,7 @@
 //! Turns golden/ops/ops.json into plans of one operation with their inputs and PyTorch's answers.
 
 use crate::{golden, numbers::numbers};
-use lora_loupe::ops::{
-    Add, Attention, Axpy, Broadcast, Concat, Conv2d, Function, Geglu, GroupNorm, LayerNorm, Matmul, Op, Unary, Upsample,
-};
+use lora_loupe::ops::Op;
 use lora_loupe::plan::{Builder, Plan};
 use serde_json::Value;
 
@@ -41,51 +39,9 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn read(index: usize, case: &Value, golden: Vec<f32>) -> Case {
-    let fields = &case["fields"];
-    let size = |name: &str| fields[name].as_u64().unwrap_or_else(|| panic!("case {index}: {name}")) as usize;
-    let flag = |name: &str| fields[name].as_bool().unwrap_or_else(|| panic!("case {index}: {name}"));
-    let number = |name: &str| fields[name].as_f64().unwrap_or_else(|| panic!("case {index}: {name}")) as f32;
-    let kind = case["op"].as_str().expect("an operation's name");
-    let mut scalars = Vec::new();
-    let op: Op = match kind {
-        "matmul" => Matmul { transpose_b: flag("transpose_b"), bias: flag("bias") }.into(),
-        "conv2d" => Conv2d {
-            kernel: size("kernel"),
-            stride: size("stride"),
-            padding: size("padding"),
-            bias: flag("bias"),
-        }
-        .into(),
-        "group_norm" => GroupNorm { groups: size("groups"), eps: number("eps"), silu: flag("silu") }.into(),
-        "layer_norm" => LayerNorm { eps: number("eps") }.into(),
-        "attention" => Attention { heads: size("heads"), causal: flag("causal") }.into(),
-        "unary" => Unary {
-            function: match fields["function"].as_str() {
-                Some("silu") => Function::Silu,
-                Some("gelu") => Function::Gelu,
-                Some("quick_gelu") => Function::QuickGelu,
-                other => panic!("case {index}: function {other:?}"),
-            },
-        }
-        .into(),
-        "add" => Add {
-            broadcast: match fields["broadcast"].as_str() {
-                Some("none") => Broadcast::None,
-                Some("batch") => Broadcast::Batch,
-                Some("pixels") => Broadcast::Pixels,
-                other => panic!("case {index}: broadcast {other:?}"),
-            },
-        }
-        .into(),
-        "axpy" => {
-            scalars.push(number("number"));
-            Axpy { scalar: 0, factor: number("factor") }.into()
-        }
-        "concat" => Concat.into(),
-        "geglu" => Geglu.into(),
-        "upsample" => Upsample { height: size("height"), width: size("width") }.into(),
-        other => panic!("case {index}: operation {other}"),
-    };
+    let op: Op = serde_json::from_value(case.clone()).unwrap_or_else(|error| panic!("case {index}: {error}"));
+    let kind = op.to_string();
+    let scalars: Vec<f32> = serde_json::from_value(case["scalars"].clone()).expect("scalars");
     let shape = |value: &Value| -> Vec<usize> {
         value.as_array().expect("a shape").iter().map(|n| n.as_u64().expect("a size") as usize).collect()
     };
@@ -96,13 +52,13 @@ fn read(index: usize, case: &Value, golden: Vec<f32>) -> Case {
             numbers((index * 16 + i) as u32, shapes[i].iter().product(), at("scales"), at("shifts"))
         })
         .collect();
-    let name = format!("{index}: {kind} {fields} {shapes:?}");
-    let mut builder = Builder::new(kind);
+    let name = format!("{index}: {kind} {} {shapes:?}", case["fields"]);
+    let mut builder = Builder::new(&kind);
     let ids: Vec<_> = shapes.iter().enumerate().map(|(i, shape)| builder.input(&format!("x{i}"), shape)).collect();
     if !scalars.is_empty() {
         builder.scalar("number");
     }
-    let y = builder.push(op, &ids, kind).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let y = builder.push(op, &ids, &kind).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(builder.shape(y), shape(&case["output"]), "{name}: shape rule");
     builder.output("y", y);
     Case { name, plan: builder.finish(), inputs, scalars, golden }

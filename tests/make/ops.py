@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from safetensors.numpy import save_file
 
 torch.set_num_threads(1)
+# The run-time number of axpy.
+NUMBER = 0.5
 HERE = pathlib.Path(__file__).resolve().parent.parent / "golden" / "ops"
 
 
@@ -72,7 +74,7 @@ def run(op, f, x):
             y = y.reshape(y.shape[0], 1, 1, y.shape[1])
         return x[0] + y
     if op == "axpy":
-        return x[0] + f["number"] * f["factor"] * x[1]
+        return x[0] + NUMBER * f["factor"] * x[1]
     if op == "concat":
         return torch.cat(x, -1)
     if op == "geglu":
@@ -115,9 +117,9 @@ def cases():
     yield "add", {"broadcast": "batch"}, [[2, 77, 768], [77, 768]]
     yield "add", {"broadcast": "pixels"}, [[2, 16, 16, 320], [2, 320]]
     yield "add", {"broadcast": "pixels"}, [[3, 5, 3, 7], [3, 7]]
-    yield "axpy", {"number": 0.6, "factor": 0.25}, [[640, 640], [640, 640]]
-    yield "axpy", {"number": -0.5, "factor": 5.25}, [[3, 7], [3, 7]]
-    yield "axpy", {"number": 0.0, "factor": 1.0}, [[5], [5]]
+    yield "axpy", {"scalar": 0, "factor": 0.25}, [[640, 640], [640, 640]]
+    yield "axpy", {"scalar": 0, "factor": -5.25}, [[3, 7], [3, 7]]
+    yield "axpy", {"scalar": 0, "factor": 0.0}, [[5], [5]]
     yield "concat", {}, [[2, 16, 16, 640], [2, 16, 16, 320]]
     yield "concat", {}, [[1, 5, 3, 7], [1, 5, 3, 2]]
     yield "geglu", {}, [[1, 256, 2560]]
@@ -142,7 +144,7 @@ def main():
         flat = out.reshape(-1).numpy()
         places = np.unique(np.linspace(0, flat.size - 1, min(flat.size, 4096)).round().astype(np.int64))
         tensors[str(index)] = flat[places].copy()
-        listed.append({"op": op, "fields": fields, "shapes": shapes, "scales": scales, "shifts": shifts, "output": list(out.shape)})
+        listed.append({"op": op, "fields": fields, "shapes": shapes, "scales": scales, "shifts": shifts, "scalars": [NUMBER] if op == "axpy" else [], "output": list(out.shape)})
     HERE.mkdir(parents=True, exist_ok=True)
     save_file(tensors, HERE / "ops.safetensors")
     (HERE / "ops.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in listed) + "\n]\n")

@@ -138,7 +138,7 @@ impl Gpu {
     }
 
     /// Runs `make`, which creates things on the device, and reports what it did wrong under `what`.
-    pub(super) async fn guarded<T>(
+    pub async fn guarded<T>(
         &self,
         what: &str,
         make: impl FnOnce() -> Result<T, GpuError>,

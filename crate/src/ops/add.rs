@@ -1,9 +1,11 @@
 //! Turns two tensors into their sum.
 
 use super::{Operation, ShapeError, View};
+use serde::{Deserialize, Serialize};
 
 /// How the second input is spread over the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Broadcast {
     /// Both have one shape.
     None,
@@ -14,7 +16,7 @@ pub enum Broadcast {
 }
 
 /// x + y.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Add {
     /// How y is spread.
     pub broadcast: Broadcast,

@@ -2,10 +2,11 @@
 //! (Vaswani et al. 2017).
 
 use super::{Operation, ShapeError, View};
+use serde::{Deserialize, Serialize};
 
 /// Inputs: q (B, …, D), k (B, …, D), v (B, …, D); the middle axes are the tokens, and a head is a
 /// run of D / heads neighbouring channels. Output: q's shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attention {
     /// Number of heads.
     pub heads: usize,

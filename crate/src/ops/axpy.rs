@@ -2,9 +2,10 @@
 //! (BLAS's `axpy`).
 
 use super::{Operation, ShapeError, View};
+use serde::{Deserialize, Serialize};
 
 /// x + (scalars[scalar] * factor) * y; exactly x, whatever y holds, where that number is 0.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Axpy {
     /// Index into the plan's scalars.
     pub scalar: usize,

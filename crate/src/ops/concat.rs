@@ -1,10 +1,11 @@
 //! Turns two feature maps into one with the channels of both (the UNet's skip connections).
 
 use super::{Operation, ShapeError, View};
+use serde::{Deserialize, Serialize};
 
 /// x's channels, then y's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Concat;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concat {}
 
 impl Operation for Concat {
     fn name(&self) -> &'static str {

@@ -1,10 +1,11 @@
 //! Turns a feature map (B, H, W, C) into one with other channels: PyTorch's `conv2d`, channels last.
 
 use super::{Operation, ShapeError, View};
+use serde::{Deserialize, Serialize};
 
 /// A square convolution with zero padding; the weight is (O, kernel * kernel * C) with the
 /// kernel's rows outermost and the channels innermost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conv2d {
     /// Edge of the kernel.
     pub kernel: usize,

@@ -2,10 +2,11 @@
 
 use super::unary::gelu;
 use super::{Operation, ShapeError, View};
+use serde::{Deserialize, Serialize};
 
 /// x[..D] * gelu(x[D..]), with the exact GELU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Geglu;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Geglu {}
 
 impl Operation for Geglu {
     fn name(&self) -> &'static str {

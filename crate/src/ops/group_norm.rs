@@ -3,9 +3,10 @@
 
 use super::unary::silu;
 use super::{Operation, ShapeError, View};
+use serde::{Deserialize, Serialize};
 
 /// Inputs: x (B, …, C), weight (C), bias (C). Variance is the biased one.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GroupNorm {
     /// Groups of neighbouring channels.
     pub groups: usize,

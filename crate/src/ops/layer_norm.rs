@@ -2,9 +2,10 @@
 //! (Ba et al. 2016).
 
 use super::{Operation, ShapeError, View};
+use serde::{Deserialize, Serialize};
 
 /// Inputs: x (…, D), weight (D), bias (D). Variance is the biased one.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LayerNorm {
     /// Added to the variance.
     pub eps: f32,

@@ -2,9 +2,10 @@
 //! channels-last maps.
 
 use super::{Operation, ShapeError, View, leading};
+use serde::{Deserialize, Serialize};
 
 /// output[m, n] = sum over k of x[m, k] * matrix[k, n] (+ bias[n]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matmul {
     /// The matrix is stored (N, K), as PyTorch stores a linear layer's weight; else (K, N).
     pub transpose_b: bool,

@@ -31,6 +31,7 @@ pub use matmul::Matmul;
 pub use unary::{Function, Unary};
 pub use upsample::Upsample;
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Why an operation cannot take these inputs.
@@ -101,7 +102,8 @@ pub trait Operation {
 macro_rules! operations {
     ($($name:ident),*) => {
         /// Any operation of a plan.
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "op", content = "fields", rename_all = "snake_case")]
         pub enum Op {
             $(#[doc = concat!("See [`", stringify!($name), "`].")] $name($name),)*
         }

@@ -1,9 +1,11 @@
 //! Turns each number into a function of it.
 
 use super::{Operation, ShapeError, View};
+use serde::{Deserialize, Serialize};
 
 /// The function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Function {
     /// x * sigmoid(x).
     Silu,
@@ -14,7 +16,7 @@ pub enum Function {
 }
 
 /// The same function everywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unary {
     /// Which one.
     pub function: Function,

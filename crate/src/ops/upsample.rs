@@ -2,9 +2,10 @@
 //! `interpolate(mode="nearest")`.
 
 use super::{Operation, ShapeError, View};
+use serde::{Deserialize, Serialize};
 
 /// Output pixel (y, x) is input pixel (y * H / height, x * W / width), rounded down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upsample {
     /// Height of the output. It is the skip connection's, so it need not be twice the input's.
     pub height: usize,

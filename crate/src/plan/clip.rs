@@ -51,7 +51,7 @@ pub fn text_encoder(
         let attention = Attention { heads: config.num_attention_heads, causal: true };
         let mixed = b.push(attention, &[q, k, v], &format!("{}.self_attn", layer.path))?;
         let mixed = b.module(&layer.out_proj, mixed)?;
-        x = b.push(SUM, &[x, mixed], &format!("{}.self_attn", layer.path))?;
+        x = b.push(SUM, &[x, mixed], &format!("{}.self_attn.add", layer.path))?;
         let normed = b.module(&layer.layer_norm2, x)?;
         let wide = b.module(&layer.fc1, normed)?;
         let wide = b.push(Unary { function }, &[wide], &layer.fc1.path)?;

@@ -108,6 +108,17 @@ impl Plan {
         step.inputs.iter().map(|&id| self.value(id).shape.as_slice()).collect()
     }
 
+    /// The same plan with the outputs of the last steps of these labels among its outputs, so that
+    /// a run can be compared step by step. Labels that no step has are left out.
+    pub fn tapped(mut self, labels: &[String]) -> Plan {
+        for label in labels {
+            if let Some(step) = self.steps.iter().rev().find(|step| step.label == *label) {
+                self.outputs.push((label.clone(), step.output));
+            }
+        }
+        self
+    }
+
     /// The named weights, in order of first use: (name, layout, shape in the plan).
     pub fn weights(&self) -> impl Iterator<Item = (&str, Layout, &[usize])> {
         self.values.iter().filter_map(|value| match &value.source {

@@ -49,7 +49,7 @@ pub fn unet(net: &Unet, batch: usize, height: usize, width: usize, tokens: usize
     for block in &net.up {
         for (resnet, transformer) in &block.layers {
             let skip = skips.pop().unwrap_or(x);
-            let both = b.push(Concat, &[x, skip], &resnet.path)?;
+            let both = b.push(Concat {}, &[x, skip], &format!("{}.concat", resnet.path))?;
             x = layer(b, resnet, transformer.as_ref(), both, time, text)?;
         }
         if let Some(conv) = &block.upsampler {
@@ -96,7 +96,7 @@ pub(super) fn residual(
     inner = b.module(&resnet.conv1, inner)?;
     if let (Some(project), Some(time)) = (&resnet.time_emb_proj, time) {
         let shift = b.module(project, time)?;
-        inner = b.push(Add { broadcast: Broadcast::Pixels }, &[inner, shift], &project.path)?;
+        inner = b.push(Add { broadcast: Broadcast::Pixels }, &[inner, shift], &format!("{}.add", project.path))?;
     }
     inner = b.norm_silu(&resnet.norm2, inner)?;
     inner = b.module(&resnet.conv2, inner)?;
@@ -122,13 +122,13 @@ fn transformer_block(
 ) -> Result<ValueId, PlanError> {
     let normed = b.module(&block.norm1, x)?;
     let own = attend(b, &block.attn1, normed, normed)?;
-    let x = b.push(SUM, &[x, own], &block.attn1.path)?;
+    let x = b.push(SUM, &[x, own], &format!("{}.add", block.attn1.path))?;
     let normed = b.module(&block.norm2, x)?;
     let cross = attend(b, &block.attn2, normed, text)?;
-    let x = b.push(SUM, &[x, cross], &block.attn2.path)?;
+    let x = b.push(SUM, &[x, cross], &format!("{}.add", block.attn2.path))?;
     let normed = b.module(&block.norm3, x)?;
     let wide = b.module(&block.ff_in, normed)?;
-    let gated = b.push(Geglu, &[wide], &block.ff_in.path)?;
+    let gated = b.push(Geglu {}, &[wide], &block.ff_in.path)?;
     let narrow = b.module(&block.ff_out, gated)?;
     b.push(SUM, &[x, narrow], &block.path)
 }

@@ -21,7 +21,7 @@ pub fn vae_decoder(net: &Vae, batch: usize, height: usize, width: usize) -> Resu
     if let Some((norm, attention)) = &net.mid_attention {
         let normed = b.module(norm, x)?;
         let mixed = attend(b, attention, normed, normed)?;
-        x = b.push(Add { broadcast: Broadcast::None }, &[x, mixed], &attention.path)?;
+        x = b.push(Add { broadcast: Broadcast::None }, &[x, mixed], &format!("{}.add", attention.path))?;
     }
     x = residual(b, &net.mid_out, x, None)?;
     for (resnets, upsampler) in &net.up {

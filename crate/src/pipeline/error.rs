@@ -1,0 +1,71 @@
+//! Turns every reason why there is no picture into one sentence with what to do.
+
+use crate::gpu::GpuError;
+use crate::model::ConfigError;
+use crate::plan::PlanError;
+use crate::samplers::ScheduleError;
+use crate::text::TextError;
+use crate::weights::WeightsError;
+
+/// Why there is no picture.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The person stopped it.
+    #[error("stopped")]
+    Cancelled,
+    /// A file of the model folder is missing.
+    #[error(
+        "the model folder has no {0}: drop the whole folder as diffusers saves it (model_index.json, unet, vae, text_encoder, tokenizer, scheduler)"
+    )]
+    NoFile(String),
+    /// A file of the model folder cannot be read.
+    #[error("{file}: {reason}")]
+    BadFile { file: String, reason: String },
+    /// A pipeline that is not built.
+    #[error("this is a {0}, which this program cannot run yet; it runs StableDiffusionPipeline folders")]
+    Unsupported(String),
+    /// A number of the recipe that cannot be.
+    #[error("{what} is {found}; {wanted}")]
+    Recipe { what: &'static str, found: String, wanted: String },
+    /// An adapter that the recipe names and nobody gave.
+    #[error("the recipe asks for the adapter {name} (sha256 {sha256}), which is not loaded: drop its file first")]
+    NoAdapter { name: String, sha256: String },
+    /// Not a number, at a step.
+    #[error("the picture broke at step {step} of {steps}: the network gave NaN or infinity{hint}")]
+    NotFinite { step: usize, steps: usize, hint: String },
+    /// A config.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A tokenizer or prompt.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A scheduler config or a number of steps.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// Weights or adapters.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The graphics processor.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+impl PipelineError {
+    /// Short name for programs: `cancelled`, `no_webgpu`, `gpu`, `adapter`, `model`, `recipe`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            PipelineError::Cancelled => "cancelled",
+            PipelineError::Gpu(GpuError::NoAdapter(_))
+            | PipelineError::Weights(WeightsError::Gpu(GpuError::NoAdapter(_))) => "no_webgpu",
+            PipelineError::Gpu(_) | PipelineError::Weights(WeightsError::Gpu(_)) | PipelineError::NotFinite { .. } => {
+                "gpu"
+            }
+            PipelineError::NoAdapter { .. } | PipelineError::Weights(WeightsError::Delta { .. }) => "adapter",
+            PipelineError::Recipe { .. } | PipelineError::Schedule(_) => "recipe",
+            _ => "model",
+        }
+    }
+}

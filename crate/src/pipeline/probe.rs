@@ -1,0 +1,62 @@
+//! Turns one network with given inputs into its output and any steps' outputs: for tests against a
+//! reference, and to find the step where two devices part.
+
+use super::error::PipelineError;
+use super::generate::Session;
+use crate::gpu::Runner;
+use crate::plan::{self, Plan, TextOutput};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A network of a pipeline at one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "network", rename_all = "snake_case")]
+pub enum Network {
+    /// Input `tokens`, outputs `states` and `last`.
+    TextEncoder { batch: usize, tokens: usize },
+    /// Inputs `sample`, `time`, `text`, output `noise`.
+    Unet { batch: usize, height: usize, width: usize, tokens: usize },
+    /// Input `latents`, output `image`.
+    VaeDecoder { batch: usize, height: usize, width: usize },
+}
+
+impl Session {
+    /// The plan of one network of this session's model.
+    pub fn plan(&self, network: Network) -> Result<Plan, PipelineError> {
+        let model = &self.model;
+        Ok(match network {
+            Network::TextEncoder { batch, tokens } => {
+                plan::text_encoder(&model.networks.text_encoder, "text_encoder", batch, tokens, TextOutput::Last)?
+            }
+            Network::Unet { batch, height, width, tokens } => {
+                plan::unet(&model.networks.unet, batch, height, width, tokens)?
+            }
+            Network::VaeDecoder { batch, height, width } => plan::vae_decoder(&model.vae, batch, height, width)?,
+        })
+    }
+
+    /// Runs one network and reads its outputs and those of the steps labelled `taps`.
+    pub async fn probe(
+        &mut self,
+        network: Network,
+        inputs: &BTreeMap<String, Vec<f32>>,
+        taps: &[String],
+    ) -> Result<BTreeMap<String, Vec<f32>>, PipelineError> {
+        let plan = self.plan(network)?.tapped(taps);
+        for (name, layout) in self.weights.missing(&plan) {
+            self.weights.load(&self.gpu, &self.model.checkpoint, name, layout).await?;
+        }
+        let runner = Runner::new(&self.gpu, &plan, &|name| self.weights.get(name)).await?;
+        for (name, data) in inputs {
+            runner.set(&self.gpu, name, data)?;
+        }
+        runner.run(&self.gpu);
+        let mut outputs = BTreeMap::new();
+        for (name, _) in &plan.outputs {
+            if let Some(tensor) = runner.output(name) {
+                outputs.insert(name.clone(), self.gpu.read(tensor).await?);
+            }
+        }
+        Ok(outputs)
+    }
+}

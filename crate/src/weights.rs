@@ -1,0 +1,379 @@
+//! Turns model files and adapters into the tensors in graphics memory that plans read.
+//!
+//! Weights go tensor by tensor from file to graphics memory. A tensor that an adapter touches
+//! gets a pristine copy beside it, and each change of strength forms W + Σ s·ΔW anew from that
+//! copy, in f32, by one plan of all folds: nothing is ever subtracted, and neither plans nor
+//! pipelines are rebuilt.
+
+use crate::adapters::{self, Adapter, Delta, PeftConfigs};
+use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
+use crate::gpu::{Gpu, GpuError, Runner, Tensor};
+use crate::model::{Component, Module};
+use crate::plan::{Builder, Layout, Plan, PlanError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+/// Why weights or adapters cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// A file could not be read.
+    #[error("{file}: {source}")]
+    File { file: String, source: FormatError },
+    /// The model lacks a tensor.
+    #[error("the model's {component} files lack `{name}`: they are incomplete or belong to another kind of model")]
+    Missing { component: Component, name: String },
+    /// A tensor of another shape.
+    #[error(
+        "`{name}`: the file has {found:?}, the network wants {wanted:?}; the config and the weights do not belong together"
+    )]
+    Shape { name: String, found: Vec<usize>, wanted: Vec<usize> },
+    /// A delta that cannot land.
+    #[error("the adapter {adapter} cannot be applied to this model: {reason}")]
+    Delta { adapter: String, reason: String },
+    /// The graphics processor refused.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// The folds cannot be planned.
+    #[error("the adapter's change cannot be computed: {0}")]
+    Plan(#[from] PlanError),
+}
+
+/// A file of tensors with its header read.
+pub struct TensorFile {
+    /// What people call it.
+    pub name: String,
+    /// Its tensors.
+    pub header: Header,
+    /// Its bytes.
+    pub source: Rc<dyn ByteSource>,
+}
+
+impl TensorFile {
+    /// Reads the header.
+    pub async fn open(name: String, source: Rc<dyn ByteSource>) -> Result<TensorFile, WeightsError> {
+        match Header::read(source.as_ref()).await {
+            Ok(header) => Ok(TensorFile { name, header, source }),
+            Err(source) => Err(WeightsError::File { file: name, source }),
+        }
+    }
+
+    /// The numbers of one tensor, in the file's order.
+    pub async fn read(&self, tensor: &TensorInfo) -> Result<Vec<f32>, WeightsError> {
+        let failed = |source| WeightsError::File { file: self.name.clone(), source };
+        tensor.read(self.source.as_ref()).await.map_err(failed)
+    }
+}
+
+/// Where a named tensor of the model lies.
+struct Place {
+    file: Rc<TensorFile>,
+    tensor: TensorInfo,
+}
+
+/// The tensors of a model's networks, found in its files by name and checked by shape.
+#[derive(Default)]
+pub struct Checkpoint {
+    places: HashMap<String, Place>,
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+impl Checkpoint {
+    /// Finds every tensor of `modules` in the files of their component; an error names the first
+    /// that is missing or has another shape.
+    pub fn add(
+        &mut self,
+        component: Component,
+        modules: &[&Module],
+        files: &[Rc<TensorFile>],
+    ) -> Result<(), WeightsError> {
+        for module in modules {
+            let parts = [("weight", module.weight_shape()), ("bias", vec![module.bias_len()])];
+            for (part, wanted) in parts.into_iter().take(if module.bias { 2 } else { 1 }) {
+                let name = format!("{component}.{}.{part}", module.path);
+                let spellings = [Some(&module.path), module.alias.as_ref()];
+                let found = spellings.into_iter().flatten().find_map(|path| {
+                    files.iter().find_map(|file| Some((file, file.header.get(&format!("{path}.{part}"))?)))
+                });
+                let Some((file, tensor)) = found else {
+                    return Err(WeightsError::Missing { component, name: format!("{}.{part}", module.path) });
+                };
+                if squeezed(&tensor.shape) != squeezed(&wanted) {
+                    return Err(WeightsError::Shape { name, found: tensor.shape.clone(), wanted });
+                }
+                self.places.insert(name.clone(), Place { file: file.clone(), tensor: tensor.clone() });
+                self.shapes.insert(name, wanted);
+            }
+        }
+        Ok(())
+    }
+
+    /// PyTorch's shape of a tensor.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.shapes.get(name).map(Vec::as_slice)
+    }
+
+    fn place(&self, name: &str) -> Result<&Place, WeightsError> {
+        let component = Component::Unet;
+        self.places.get(name).ok_or_else(|| WeightsError::Missing { component, name: name.into() })
+    }
+
+    /// The numbers of a tensor in the plan's order.
+    pub async fn read(&self, name: &str, layout: Layout) -> Result<Vec<f32>, WeightsError> {
+        let place = self.place(name)?;
+        Ok(layout.arrange(place.file.read(&place.tensor).await?, &place.tensor.shape))
+    }
+
+    /// Rows of a table, one after the other: the token embeddings of a prompt.
+    pub async fn rows(&self, name: &str, rows: &[u32]) -> Result<Vec<f32>, WeightsError> {
+        let place = self.place(name)?;
+        let (count, width) = match place.tensor.shape.as_slice() {
+            &[count, width] => (count as u64, width),
+            other => {
+                return Err(WeightsError::Shape { name: name.into(), found: other.to_vec(), wanted: vec![0, 0] });
+            }
+        };
+        let bytes = (place.tensor.bytes.end - place.tensor.bytes.start) / count.max(1);
+        let mut known: HashMap<u32, Vec<f32>> = HashMap::new();
+        let mut out = Vec::with_capacity(rows.len() * width);
+        for &row in rows {
+            if u64::from(row) >= count {
+                let found = vec![row as usize];
+                return Err(WeightsError::Shape { name: format!("{name}, row"), found, wanted: vec![count as usize] });
+            }
+            if !known.contains_key(&row) {
+                let start = place.tensor.bytes.start + u64::from(row) * bytes;
+                let one = TensorInfo { bytes: start..start + bytes, shape: vec![width], ..place.tensor.clone() };
+                known.insert(row, place.file.read(&one).await?);
+            }
+            out.extend_from_slice(&known[&row]);
+        }
+        Ok(out)
+    }
+}
+
+/// A shape without the axes of length 1 at its end: (C, C, 1, 1) stands for (C, C).
+fn squeezed(shape: &[usize]) -> &[usize] {
+    let kept = shape.iter().rposition(|&length| length != 1).map_or(1, |last| last + 1);
+    &shape[..kept.min(shape.len())]
+}
+
+/// An adapter with the file that holds its numbers.
+pub struct LoadedAdapter {
+    /// What tells it from others: its sha256.
+    pub id: String,
+    /// What changes.
+    pub adapter: Adapter,
+    /// The factors.
+    pub file: TensorFile,
+}
+
+impl LoadedAdapter {
+    /// Reads what a file changes in a model with these `modules`. `config` is the text of the
+    /// adapter_config.json that belongs to a plain PEFT file.
+    pub async fn open(
+        id: String,
+        file: TensorFile,
+        config: Option<&str>,
+        modules: &[(Component, &Module)],
+    ) -> Result<LoadedAdapter, WeightsError> {
+        let stored = file.header.metadata.get("lora_adapter_metadata");
+        let configs = match (config, stored) {
+            (Some(text), _) => PeftConfigs::parse(text),
+            (None, Some(text)) => PeftConfigs::parse_metadata(text),
+            (None, None) => Ok(PeftConfigs::default()),
+        };
+        let configs = configs.map_err(|error| WeightsError::Delta {
+            adapter: file.name.clone(),
+            reason: format!("its PEFT config is not readable: {error}"),
+        })?;
+        let adapter = adapters::read(file.source.as_ref(), &file.header, &configs, modules)
+            .await
+            .map_err(|source| WeightsError::File { file: file.name.clone(), source })?;
+        Ok(LoadedAdapter { id, adapter, file })
+    }
+}
+
+/// The folds of one set of adapters.
+struct Folds {
+    ids: Vec<String>,
+    runner: Runner,
+    strengths: Vec<f32>,
+    /// Factors stay in graphics memory as long as their folds.
+    _factors: HashMap<String, Tensor>,
+}
+
+/// A model's tensors in graphics memory.
+#[derive(Default)]
+pub struct Weights {
+    tensors: HashMap<String, Tensor>,
+    pristine: HashMap<String, Tensor>,
+    folds: Option<Folds>,
+}
+
+/// Stands before the name of a pristine tensor in the plan of all folds.
+const PRISTINE: &str = "pristine/";
+
+impl Weights {
+    /// The tensor that plans read under this name.
+    pub fn get(&self, name: &str) -> Option<Tensor> {
+        self.tensors.get(name).cloned()
+    }
+
+    /// Names of the plan's weights that are not in graphics memory yet.
+    pub fn missing<'a>(&self, plan: &'a Plan) -> Vec<(&'a str, Layout)> {
+        let wanted = plan.weights().map(|(name, layout, _)| (name, layout));
+        wanted.filter(|(name, _)| !self.tensors.contains_key(*name)).collect()
+    }
+
+    /// Brings one tensor to graphics memory.
+    pub async fn load(
+        &mut self,
+        gpu: &Gpu,
+        checkpoint: &Checkpoint,
+        name: &str,
+        layout: Layout,
+    ) -> Result<(), WeightsError> {
+        let data = checkpoint.read(name, layout).await?;
+        let tensor = gpu.guarded(name, || gpu.upload(name, &data)).await?;
+        self.tensors.insert(name.into(), tensor);
+        Ok(())
+    }
+
+    /// Makes the tensors W + Σ strength·ΔW. The same adapters with other strengths cost one run of
+    /// the folds; other adapters also cost their upload.
+    pub async fn apply(
+        &mut self,
+        gpu: &Gpu,
+        checkpoint: &Checkpoint,
+        adapters: &[(&LoadedAdapter, f32)],
+    ) -> Result<(), WeightsError> {
+        let ids: Vec<String> = adapters.iter().map(|(adapter, _)| adapter.id.clone()).collect();
+        let strengths: Vec<f32> = adapters.iter().map(|(_, strength)| *strength).collect();
+        if self.folds.as_ref().map(|folds| &folds.ids) != Some(&ids) {
+            self.restore(gpu);
+            if adapters.is_empty() {
+                return Ok(());
+            }
+            let folds = self.prepare(gpu, checkpoint, adapters, ids).await?;
+            self.folds = Some(folds);
+        }
+        if let Some(folds) = &mut self.folds
+            && folds.strengths != strengths
+        {
+            folds.runner.set_scalars(gpu, &strengths);
+            folds.runner.run(gpu);
+            folds.strengths = strengths;
+        }
+        Ok(())
+    }
+
+    /// Puts the pristine numbers back.
+    fn restore(&mut self, gpu: &Gpu) {
+        if self.folds.take().is_some() {
+            for (name, tensor) in &self.pristine {
+                if let Some(changed) = self.tensors.get(name) {
+                    gpu.copy(tensor, changed);
+                }
+            }
+        }
+    }
+
+    /// Uploads factors, keeps pristine copies and plans the folds; changes no weight yet.
+    async fn prepare(
+        &mut self,
+        gpu: &Gpu,
+        checkpoint: &Checkpoint,
+        adapters: &[(&LoadedAdapter, f32)],
+        ids: Vec<String>,
+    ) -> Result<Folds, WeightsError> {
+        let mut touched: BTreeMap<String, Vec<(usize, &Delta)>> = BTreeMap::new();
+        for (index, (loaded, _)) in adapters.iter().enumerate() {
+            // Keys of layers that this model does not have are reported; part of a change that
+            // belongs to one of its layers is never left out.
+            if let Some(part) = loaded.adapter.leftovers.iter().find(|left| left.why.class() != "unmatched_keys") {
+                let reason = format!("`{}`: {}", part.key, part.why);
+                return Err(WeightsError::Delta { adapter: loaded.file.name.clone(), reason });
+            }
+            for delta in &loaded.adapter.deltas {
+                touched.entry(delta.tensor()).or_default().push((index, delta));
+            }
+        }
+        let mut builder = Builder::new("folds");
+        let scalars: Vec<_> = (0..adapters.len()).map(|index| builder.scalar(&index.to_string())).collect();
+        for (name, deltas) in &touched {
+            let (adapter, delta) = deltas[0];
+            let refuse =
+                |reason: String| WeightsError::Delta { adapter: adapters[adapter].0.file.name.clone(), reason };
+            let shape = checkpoint
+                .shape(name)
+                .ok_or_else(|| refuse(format!("it changes `{name}`, which the model does not have")))?;
+            if !self.tensors.contains_key(name) {
+                return Err(refuse(format!(
+                    "it changes `{name}`, which this program does not keep in graphics memory"
+                )));
+            }
+            if let Some((_, misfit)) = deltas.iter().find(|(_, delta)| !delta.fits(shape)) {
+                let found = misfit.change.shape();
+                return Err(refuse(format!(
+                    "its change of `{name}` has shape {found:?}, the model's tensor {shape:?}: it was made for another base model"
+                )));
+            }
+            let matrix = match shape {
+                &[outputs, inputs, height, width] => vec![outputs, inputs * height * width],
+                other => other.to_vec(),
+            };
+            let mut value = builder.weight(&format!("{PRISTINE}{name}"), &matrix, Layout::Ohwi);
+            for (index, delta) in deltas {
+                value = delta.fold(&mut builder, value, scalars[*index], &prefix(*index))?;
+            }
+            debug_assert_eq!(delta.tensor(), *name);
+            builder.output(name, value);
+        }
+        let plan = builder.finish();
+
+        let mut factors = HashMap::new();
+        for (index, (loaded, _)) in adapters.iter().enumerate() {
+            let wanted: BTreeSet<&str> =
+                plan.weights().filter_map(|(name, _, _)| name.strip_prefix(&prefix(index))).collect();
+            for factor in loaded.adapter.deltas.iter().flat_map(|delta| delta.change.factors()) {
+                if !wanted.contains(factor.key.as_str())
+                    || factors.contains_key(&format!("{}{}", prefix(index), factor.key))
+                {
+                    continue;
+                }
+                let info = loaded.file.header.get(&factor.key).ok_or_else(|| WeightsError::Delta {
+                    adapter: loaded.file.name.clone(),
+                    reason: format!("its tensor `{}` is gone", factor.key),
+                })?;
+                let data = Layout::Ohwi.arrange(loaded.file.read(info).await?, &factor.shape);
+                if let Some(bad) = data.iter().find(|value| !value.is_finite()) {
+                    let reason = format!("`{}` holds {bad}, which would spoil every picture", factor.key);
+                    return Err(WeightsError::Delta { adapter: loaded.file.name.clone(), reason });
+                }
+                let name = format!("{}{}", prefix(index), factor.key);
+                let tensor = gpu.guarded(&name, || gpu.upload(&name, &data)).await?;
+                factors.insert(name, tensor);
+            }
+        }
+        for name in touched.keys() {
+            if !self.pristine.contains_key(name)
+                && let Some(tensor) = self.tensors.get(name)
+            {
+                let copy = gpu.guarded(name, || gpu.tensor(name, tensor.len)).await?;
+                gpu.copy(tensor, &copy);
+                self.pristine.insert(name.clone(), copy);
+            }
+        }
+        let resident = |name: &str| match name.strip_prefix(PRISTINE) {
+            Some(name) => self.pristine.get(name).cloned(),
+            None => factors.get(name).or_else(|| self.tensors.get(name)).cloned(),
+        };
+        let runner = Runner::new(gpu, &plan, &resident).await?;
+        Ok(Folds { ids, runner, strengths: Vec::new(), _factors: factors })
+    }
+}
+
+/// Stands before the keys of the adapter with this index.
+fn prefix(index: usize) -> String {
+    format!("adapter{index}/")
+}
