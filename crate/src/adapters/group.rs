@@ -1,0 +1,54 @@
+//! Turns a file's keys into groups: the tensors that belong to one layer, by role.
+
+use crate::formats::{Header, TensorInfo};
+use crate::model::spelling::{self, Role};
+use std::collections::{BTreeMap, HashMap};
+
+/// The tensors of one layer, as far as keys tell.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// What their keys share.
+    pub stem: String,
+    /// Each with its role.
+    pub tensors: BTreeMap<Role, TensorInfo>,
+    /// Whether their suffixes are PEFT's.
+    pub peft: bool,
+}
+
+impl Group {
+    /// The tensor in this role.
+    pub fn get(&self, role: Role) -> Option<&TensorInfo> {
+        self.tensors.get(&role)
+    }
+
+    /// Whether any tensor has one of these roles.
+    pub fn has_any(&self, roles: &[Role]) -> bool {
+        roles.iter().any(|role| self.tensors.contains_key(role))
+    }
+}
+
+/// Groups the tensors of a file by layer, in the file's order.
+/// Returns also those whose key has no known ending, and those whose place was taken.
+pub fn group(header: &Header) -> (Vec<Group>, Vec<&TensorInfo>) {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut by_stem: HashMap<&str, usize> = HashMap::new();
+    let mut others = Vec::new();
+    for tensor in &header.tensors {
+        let Some((stem, suffix)) = spelling::split(&tensor.name) else {
+            others.push(tensor);
+            continue;
+        };
+        let index = *by_stem.entry(stem).or_insert_with(|| {
+            groups.push(Group { stem: stem.into(), tensors: BTreeMap::new(), peft: false });
+            groups.len() - 1
+        });
+        let group = &mut groups[index];
+        if group.tensors.contains_key(&suffix.role) {
+            others.push(tensor);
+            continue;
+        }
+        group.peft |= suffix.peft;
+        group.tensors.insert(suffix.role, tensor.clone());
+    }
+    (groups, others)
+}

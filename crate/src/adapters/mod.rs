@@ -1,0 +1,21 @@
+//! Turns a file's tensors into deltas: which weight of which layer changes, and by what.
+//!
+//! One file a family of algorithms: it recognises its tensors by their roles, and folds them into
+//! a weight as a tiny plan that the report runs on the CPU and the picture on the GPU. Every key
+//! of a file ends in a delta or among the leftovers with a reason; none is dropped in silence.
+
+mod bake;
+mod config;
+mod delta;
+mod fold;
+mod group;
+mod linear;
+mod lora;
+mod read;
+
+pub use bake::{BakeError, BakedAdapter, ModelFile, bake};
+pub use config::{PeftConfig, PeftConfigs};
+pub use delta::{Change, Delta, Factor, Numbers, Part};
+pub use fold::{Folding, fold_on_cpu};
+pub use group::{Group, group};
+pub use read::{Adapter, Leftover, Why, read};

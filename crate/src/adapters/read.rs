@@ -1,0 +1,270 @@
+//! Turns a file's groups into deltas of a model's layers, and into leftovers with their reasons.
+
+use super::config::PeftConfigs;
+use super::delta::{Change, Delta, Part};
+use super::group::{Group, group};
+use super::lora::{self, Lora};
+use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
+use crate::model::spelling::{self, Found, Role, Spellings};
+use crate::model::{Component, Module};
+use std::collections::{BTreeMap, HashMap};
+
+/// What a file changes.
+#[derive(Debug, Default)]
+pub struct Adapter {
+    /// The spelling of its keys: the UNet's, or the text encoder's where there is no other.
+    pub convention: String,
+    /// Every change, in the file's order.
+    pub deltas: Vec<Delta>,
+    /// Every key that takes part in no delta.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// A key that takes part in no delta.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leftover {
+    /// The key.
+    pub key: String,
+    /// The layer that it names, where the model has it: `unet.down_blocks.0…`.
+    pub path: Option<String>,
+    /// Why not.
+    pub why: Why,
+}
+
+/// Why a key takes part in no delta.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Why {
+    /// The key's ending is none that adapters use.
+    #[error("no known adapter tensor has this name")]
+    UnknownName,
+    /// A textual inversion that travels with the adapter.
+    #[error("a textual inversion embedding bundled with the adapter; it changes no layer")]
+    Embedding,
+    /// The model has no such layer.
+    #[error("the model has no layer `{0}`")]
+    NoSuchLayer(String),
+    /// Another group of keys names the same layer.
+    #[error("the layer is already changed by `{by}`, under another spelling")]
+    Taken { by: String },
+    /// Another key has the same role.
+    #[error("another key of the same layer has the same role")]
+    Twice,
+    /// A tensor without its partner.
+    #[error("its partner {missing} is missing, so there is nothing to multiply it with")]
+    Incomplete { missing: &'static str },
+    /// The two sides of a product do not meet.
+    #[error("lora_up has rank {up} and lora_down rank {down}, so they cannot be multiplied")]
+    RankMismatch { up: usize, down: usize },
+    /// A tensor of a shape that its role does not allow.
+    #[error("`{key}` has shape {shape:?}: it {reason}")]
+    Malformed { key: String, shape: Vec<usize>, reason: String },
+    /// An algorithm that is recognised, but not computed.
+    #[error("{0} is recognised, but this program cannot compute it")]
+    NotBuilt(&'static str),
+}
+
+impl Why {
+    /// The class of problem that a report files it under.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Why::UnknownName | Why::Embedding | Why::NoSuchLayer(_) | Why::Taken { .. } | Why::Twice => {
+                "unmatched_keys"
+            }
+            Why::Incomplete { .. } => "incomplete_pair",
+            Why::RankMismatch { .. } => "rank_mismatch",
+            Why::Malformed { .. } => "shape_mismatch",
+            Why::NotBuilt(_) => "unsupported_algorithm",
+        }
+    }
+}
+
+/// Reads what the file changes in a model with these `modules`. Only alphas are read from the
+/// file's data; shapes are not compared with the model's (see [`Delta::fits`]).
+pub async fn read(
+    source: &dyn ByteSource,
+    header: &Header,
+    configs: &PeftConfigs,
+    modules: &[(Component, &Module)],
+) -> Result<Adapter, FormatError> {
+    let spellings = Spellings::new(modules);
+    let (groups, others) = group(header);
+    let mut reader = Reader { source, header, configs, adapter: Adapter::default(), taken: HashMap::new() };
+    for tensor in others {
+        reader.leave(tensor, None, unknown(tensor));
+    }
+    for group in &groups {
+        match spellings.find(&group.stem, group.peft) {
+            Some(found) => reader.layer(group, found).await?,
+            None => {
+                for tensor in group.tensors.values() {
+                    let why = match unknown(tensor) {
+                        Why::Embedding => Why::Embedding,
+                        _ => Why::NoSuchLayer(group.stem.clone()),
+                    };
+                    reader.leave(tensor, None, why);
+                }
+            }
+        }
+    }
+    let mut adapter = reader.adapter;
+    adapter.convention = convention(&adapter.deltas, &groups);
+    Ok(adapter)
+}
+
+fn unknown(tensor: &TensorInfo) -> Why {
+    let name = &tensor.name;
+    let bundled = name.starts_with("bundle_emb.") || name.starts_with('<') && name.ends_with('>');
+    let twice = spelling::split(name).is_some();
+    match (bundled, twice) {
+        (true, _) => Why::Embedding,
+        (_, true) => Why::Twice,
+        _ => Why::UnknownName,
+    }
+}
+
+/// The most common spelling of the UNet's layers, else of all, else what the prefixes say.
+fn convention(deltas: &[Delta], groups: &[Group]) -> String {
+    let unet = deltas.iter().filter(|delta| delta.component == Component::Unet).map(|delta| delta.convention);
+    most_common(unet)
+        .or_else(|| most_common(deltas.iter().map(|delta| delta.convention)))
+        .or_else(|| most_common(groups.iter().map(|group| spelling::convention_of(&group.stem, group.peft))))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn most_common<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|&(_, count)| count).map(|(name, _)| name)
+}
+
+/// An adapter in the making.
+struct Reader<'a> {
+    source: &'a dyn ByteSource,
+    header: &'a Header,
+    configs: &'a PeftConfigs,
+    adapter: Adapter,
+    taken: HashMap<String, String>,
+}
+
+impl Reader<'_> {
+    fn leave(&mut self, tensor: &TensorInfo, path: Option<&str>, why: Why) {
+        self.adapter.leftovers.push(Leftover { key: tensor.name.clone(), path: path.map(str::to_owned), why });
+    }
+
+    /// Reads the group of a layer that the model has.
+    async fn layer(&mut self, group: &Group, found: Found<'_>) -> Result<(), FormatError> {
+        let path = format!("{}.{}", found.component, found.module.path);
+        if let Some(by) = self.taken.get(&path).cloned() {
+            for tensor in group.tensors.values() {
+                self.leave(tensor, Some(&path), Why::Taken { by: by.clone() });
+            }
+            return Ok(());
+        }
+        let mut used: Vec<Role> = Vec::new();
+        let mut failed: Option<Why> = None;
+        for family in FAMILIES {
+            if !group.has_any(family.roles) {
+                continue;
+            }
+            match (family.recognise)(group, found.module) {
+                Ok(change) => {
+                    let delta = self.delta(group, found, family, change).await?;
+                    self.adapter.deltas.push(delta);
+                    used.extend(family.roles);
+                }
+                Err(why) => failed = Some(why),
+            }
+        }
+        if !used.is_empty() {
+            used.extend([Role::Alpha, Role::Scale]);
+            self.taken.insert(path.clone(), group.stem.clone());
+        }
+        for (role, tensor) in &group.tensors {
+            if !used.contains(role) {
+                self.leave(tensor, Some(&path), failed.clone().unwrap_or_else(|| lonely(*role)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn delta(
+        &self,
+        group: &Group,
+        found: Found<'_>,
+        family: &Family,
+        change: Box<dyn Change>,
+    ) -> Result<Delta, FormatError> {
+        let number = async |role| match group.get(role) {
+            Some(tensor) => Ok(tensor.read(self.source).await?.first().copied()),
+            None => Ok::<_, FormatError>(None),
+        };
+        let config = self.configs.of(found.component).filter(|_| group.peft);
+        let stored = number(Role::Alpha).await?;
+        let alpha = stored.or_else(|| config.and_then(|config| config.alpha(&found.module.path)));
+        let scale = match (number(Role::Scale).await?, alpha, change.alpha_rank()) {
+            (Some(scale), _, _) => scale,
+            (None, Some(alpha), Some(rank)) => match config.filter(|_| stored.is_none()) {
+                Some(config) => config.scale(alpha, rank),
+                None => alpha / rank as f32,
+            },
+            _ => 1.0,
+        };
+        let algorithm = self.named(change.algorithm());
+        Ok(Delta {
+            component: found.component,
+            module: found.module.clone(),
+            part: family.part,
+            convention: found.convention,
+            algorithm,
+            alpha,
+            scale,
+            change,
+        })
+    }
+
+    /// The name that the file's trainer gives the algorithm: sd-scripts and LyCORIS call LoRA on
+    /// kernels LoCon, and only the metadata tells DyLoRA.
+    fn named(&self, algorithm: &'static str) -> &'static str {
+        let said = |key: &str, text: &str| self.header.metadata.get(key).is_some_and(|value| value.contains(text));
+        match algorithm {
+            "lora" | "locon" if said("ss_network_module", "dylora") => "dylora",
+            "locon" if said("ss_network_args", "conv_dim") || said("ss_network_module", "lycoris") => "locon",
+            "locon" => "lora",
+            other => other,
+        }
+    }
+}
+
+/// Why a tensor of a known layer that no family uses is left over.
+fn lonely(role: Role) -> Why {
+    match role {
+        Role::Alpha | Role::Scale => Why::Incomplete { missing: "pair of factors" },
+        Role::Weight => Why::UnknownName,
+        Role::HadaW1A | Role::HadaW1B | Role::HadaW2A | Role::HadaW2B | Role::HadaT1 | Role::HadaT2 => {
+            Why::NotBuilt("LoHa")
+        }
+        Role::LokrW1 | Role::LokrW1A | Role::LokrW1B => Why::NotBuilt("LoKr"),
+        Role::LokrW2 | Role::LokrW2A | Role::LokrW2B | Role::LokrT2 => Why::NotBuilt("LoKr"),
+        Role::GloraA1 | Role::GloraA2 | Role::GloraB1 | Role::GloraB2 | Role::GloraBm => Why::NotBuilt("GLoRA"),
+        Role::OftBlocks | Role::OftDiag | Role::Rescale => Why::NotBuilt("OFT"),
+        Role::OnInput => Why::NotBuilt("(IA)^3"),
+        Role::DoraScale | Role::Magnitude => Why::NotBuilt("DoRA"),
+        Role::Diff | Role::DiffB | Role::WNorm | Role::BNorm => Why::NotBuilt("a full difference"),
+        Role::SetWeight | Role::ReshapeWeight | Role::LoraBias => Why::NotBuilt("a replaced weight"),
+        Role::Up | Role::Down | Role::Mid => Why::UnknownName,
+    }
+}
+
+/// A family of algorithms: the roles that show it and how its tensors become a change.
+struct Family {
+    roles: &'static [Role],
+    part: Part,
+    recognise: fn(&Group, &Module) -> Result<Box<dyn Change>, Why>,
+}
+
+const FAMILIES: &[Family] =
+    &[Family { roles: lora::ROLES, part: Part::Weight, recognise: |group, _| Ok(Box::new(Lora::recognise(group)?)) }];

@@ -1,0 +1,160 @@
+//! Turns what was found in an adapter into problems, each with its layers and what to do.
+
+use super::base::BaseShapes;
+use super::family::Detected;
+use super::report::{Problem, Severity};
+use crate::adapters::{Adapter, Delta, Leftover, Numbers, PeftConfigs};
+use crate::model::{Component, Module};
+use std::collections::BTreeMap;
+
+/// What was odd about an adapter's numbers.
+#[derive(Debug, Default)]
+pub struct Findings {
+    not_finite: Vec<String>,
+    zero_alpha: Vec<String>,
+    /// Deltas that change something, or may.
+    alive: usize,
+}
+
+impl Findings {
+    /// Looks at one delta's numbers.
+    pub fn look(&mut self, delta: &Delta, numbers: &Numbers, norm: Option<f64>) {
+        let finite = delta.scale.is_finite() && numbers.values().flatten().all(|x| x.is_finite());
+        if !finite {
+            self.not_finite.push(delta.path());
+        }
+        if delta.alpha == Some(0.0) && delta.change.alpha_rank().is_some() {
+            self.zero_alpha.push(delta.path());
+        }
+        self.alive += usize::from(norm != Some(0.0));
+    }
+}
+
+/// Appends every problem of an adapter.
+pub fn collect(
+    problems: &mut Vec<Problem>,
+    adapter: &Adapter,
+    findings: &Findings,
+    found: &Detected,
+    base: Option<&BaseShapes>,
+    modules: &[(Component, &Module)],
+    configs: &PeftConfigs,
+) {
+    problems.extend(wrong_base(found, base));
+    problems.extend(misfits(adapter, found, base, modules));
+    problems.extend(leftovers(adapter, found));
+    if !findings.not_finite.is_empty() {
+        let message = format!(
+            "{} hold NaN or infinite numbers: with them the picture turns black or to noise. \
+             Ask who made the file for another one.",
+            count(findings.not_finite.len())
+        );
+        problems.push(Problem::warn("nan_inf", message).of(findings.not_finite.clone()));
+    }
+    if !findings.zero_alpha.is_empty() {
+        let message = format!(
+            "alpha is 0 in {}: ComfyUI and A1111 then change nothing, which is what is done here too; \
+             sd-scripts and LyCORIS take alpha as the rank.",
+            count(findings.zero_alpha.len())
+        );
+        problems.push(Problem::warn("ambiguous_alpha", message).of(findings.zero_alpha.clone()));
+    } else if !adapter.deltas.is_empty() && findings.alive == 0 {
+        let message = "Every change is zero, so the file has no effect: it was saved before training, \
+                       or training failed. Ask who made the file for another one.";
+        problems.push(Problem::warn("no_effect", message));
+    }
+    if adapter.convention == "peft_plain" && *configs == PeftConfigs::default() {
+        let message = "alpha stands in PEFT's adapter_config.json, which is not here, so scale 1 is assumed. \
+                       Give that file too for the right strength.";
+        problems.push(Problem::warn("ambiguous_alpha", message));
+    }
+}
+
+/// "1 layer", "7 layers".
+fn count(layers: usize) -> String {
+    if layers == 1 { "1 layer".into() } else { format!("{layers} layers") }
+}
+
+fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
+    let label = &found.label;
+    match (base, found.id) {
+        (Some(base), id) if id.is_some_and(|id| id != base.family) || id.is_none() && found.name != "unknown" => {
+            let message = format!(
+                "This adapter was made for {label}, and the base model is {}: their layers do not match. \
+                 Use it with {label}.",
+                base.family.label()
+            );
+            Some(Problem::refuse("wrong_base", message))
+        }
+        (None, None) if found.name != "unknown" => {
+            let message = format!(
+                "This adapter was made for {label}, whose layers this program does not know: \
+                 it can be named but not applied here."
+            );
+            Some(Problem::warn("unmatched_keys", message))
+        }
+        (_, None) => {
+            let message = "No layer of Stable Diffusion 1.x, 2.x or XL has these names, so there is nothing to apply. \
+                           Ask who made the file which model it is for.";
+            Some(Problem::refuse("unmatched_keys", message))
+        }
+        _ => None,
+    }
+}
+
+/// Deltas whose shape is not the base's.
+fn misfits(
+    adapter: &Adapter,
+    found: &Detected,
+    base: Option<&BaseShapes>,
+    modules: &[(Component, &Module)],
+) -> Option<Problem> {
+    let comparable = match base {
+        Some(base) => found.id == Some(base.family),
+        None => found.published_sizes,
+    };
+    if !comparable || modules.is_empty() {
+        return None;
+    }
+    let misfits: Vec<&Delta> = adapter.deltas.iter().filter(|delta| !delta.fits(&delta.wanted_shape())).collect();
+    let first = misfits.first()?;
+    let message = format!(
+        "{} have another size than the base model's; the first is `{}`: the file has {:?}, the model wants {:?}. \
+         {}",
+        count(misfits.len()),
+        first.tensor(),
+        first.change.shape(),
+        first.wanted_shape(),
+        "Use the file with the model that it was made for."
+    );
+    let paths = misfits.iter().map(|delta| delta.path()).collect();
+    let severity = if base.is_some() { Severity::Refuse } else { Severity::Warn };
+    Some(Problem { severity, ..Problem::refuse("shape_mismatch", message).of(paths) })
+}
+
+/// One problem for each class of leftover keys.
+fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<Problem> {
+    if found.id.is_none() {
+        return Vec::new();
+    }
+    let mut classes: BTreeMap<&str, Vec<&Leftover>> = BTreeMap::new();
+    for left in &adapter.leftovers {
+        classes.entry(left.why.class()).or_default().push(left);
+    }
+    let problem = |(class, keys): (&str, Vec<&Leftover>)| {
+        let message = format!(
+            "{} of the file's keys are not applied; the first is `{}`: {}.",
+            keys.len(),
+            keys[0].key,
+            keys[0].why
+        );
+        let mut paths: Vec<String> = keys.iter().filter_map(|left| left.path.clone()).collect();
+        paths.dedup();
+        let severity = match class {
+            "rank_mismatch" | "shape_mismatch" | "unsupported_algorithm" => Severity::Refuse,
+            _ => Severity::Warn,
+        };
+        Problem { severity, ..Problem::refuse(class, message).of(paths) }
+    };
+    classes.into_iter().map(problem).collect()
+}

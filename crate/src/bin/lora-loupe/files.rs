@@ -1,0 +1,99 @@
+//! Turns paths given on the command line into opened models and adapters.
+
+use lora_loupe::analysis::BaseShapes;
+use lora_loupe::formats::{FormatError, Header, source::FileSource};
+use lora_loupe::model::Component;
+use pollster::block_on;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// Why a path cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file cannot be opened.
+    #[error("{}: {source}", .path.display())]
+    Open { path: PathBuf, source: std::io::Error },
+    /// The file is damaged.
+    #[error("{}: {source}", .path.display())]
+    Format { path: PathBuf, source: FormatError },
+    /// The path is no model.
+    #[error(
+        "{} is no model that this program knows: give a .safetensors checkpoint of Stable Diffusion 1.x, 2.x or XL, \
+         or a diffusers folder with unet/ and text_encoder/",
+        .0.display()
+    )]
+    NoModel(PathBuf),
+}
+
+/// One opened safetensors file.
+pub struct Opened {
+    /// The network whose own file this is; none for a single-file model.
+    pub component: Option<Component>,
+    /// Its bytes.
+    pub source: FileSource,
+    /// What they hold.
+    pub header: Header,
+}
+
+/// An opened model.
+pub struct Model {
+    /// Its files.
+    pub files: Vec<Opened>,
+    /// Its layers.
+    pub shapes: BaseShapes,
+}
+
+/// Opens a file for reading.
+pub fn source(path: &Path) -> Result<FileSource, FileError> {
+    FileSource::open(path).map_err(|source| FileError::Open { path: path.into(), source })
+}
+
+/// Opens a safetensors file.
+fn open(component: Option<Component>, path: &Path) -> Result<Opened, FileError> {
+    let source = source(path)?;
+    let header = block_on(Header::read(&source)).map_err(|source| FileError::Format { path: path.into(), source })?;
+    Ok(Opened { component, source, header })
+}
+
+/// Opens a single-file model or a diffusers folder.
+pub fn model(path: &Path) -> Result<Model, FileError> {
+    let mut files = Vec::new();
+    if path.is_dir() {
+        for component in [Component::TextEncoder, Component::TextEncoder2, Component::Unet, Component::Vae] {
+            for file in weights(&path.join(component.name())) {
+                files.push(open(Some(component), &file)?);
+            }
+        }
+    } else {
+        files.push(open(None, path)?);
+    }
+    let headers: Vec<_> = files.iter().map(|file| (file.component, &file.header)).collect();
+    let shapes = BaseShapes::of(&headers).ok_or_else(|| FileError::NoModel(path.into()))?;
+    Ok(Model { files, shapes })
+}
+
+/// The weight files of a diffusers component folder: all shards, and no variant (`.fp16.`) where
+/// there is the plain one.
+fn weights(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension() == Some(OsStr::new("safetensors"))).collect();
+    files.sort();
+    let variant = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem.to_string_lossy().contains('.'));
+    if files.iter().any(|path| !variant(path)) {
+        files.retain(|path| !variant(path));
+    }
+    files
+}
+
+/// The adapter file that a path means (a PEFT folder means the one inside), and the text of the
+/// adapter_config.json beside it.
+pub fn adapter(path: &Path) -> (PathBuf, Option<String>) {
+    let file = if path.is_dir() { path.join("adapter_model.safetensors") } else { path.into() };
+    let config = file.with_file_name("adapter_config.json");
+    (file, std::fs::read_to_string(config).ok())
+}
+
+/// A path's last part, for people.
+pub fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
