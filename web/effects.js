@@ -59,8 +59,9 @@ export function createEffects({ client, send, getState }) {
 
   /** The first demo LoRA's report, and the model made ready for its picture. */
   async function tryDemo() {
+    if (!getState().demo.catalogue) await listDemo();
     const { catalogue } = getState().demo;
-    if (!catalogue) return listDemo();
+    if (!catalogue) return;
     const id = `demo:${catalogue.loras[0].file}`;
     try {
       if (getState().files.some((entry) => entry.id === id)) send({ type: "files/selected", id });

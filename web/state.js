@@ -55,7 +55,7 @@ export function reduce(state, action) {
       return { ...state, demo: { ...state.demo, status: "loading", received, total } };
     }
     case "demo/ready":
-      return { ...state, demo: { ...state.demo, status: "ready", model: action.model } };
+      return withModel(state, action.model);
     case "demo/failed":
       return { ...state, demo: { ...state.demo, status: "none" } };
 
@@ -139,6 +139,13 @@ export function reduce(state, action) {
     default: // intents: effects.js acts on them
       return state;
   }
+}
+
+/** A sampler that the model's list lacks gives way to its first. @param {State} state @param {import("./engine/types.d.ts").ModelInfo} model @returns {State} */
+function withModel(state, model) {
+  const { demo, form } = state;
+  const sampler = model.samplers.includes(form.sampler) ? form.sampler : model.samplers[0];
+  return { ...state, demo: { ...demo, status: "ready", model }, form: { ...form, sampler } };
 }
 
 /** What belongs to one report starts afresh with another. @param {State} state @param {string} id @returns {State} */

@@ -9,12 +9,12 @@ export function word(words, name) {
 export const ALGORITHMS = {
   lora: "LoRA",
   locon: "LoCon (LoRA on convolutions)",
-  locon_tucker: "LoCon, Tucker form",
+  locon_tucker: "LoCon with cores",
   dylora: "DyLoRA",
   loha: "LoHa",
-  loha_tucker: "LoHa, Tucker form",
+  loha_tucker: "LoHa with cores",
   lokr: "LoKr",
-  lokr_tucker: "LoKr, Tucker form",
+  lokr_tucker: "LoKr with cores",
   glora: "GLoRA",
   glora_old: "GLoRA, older layout",
   ia3: "(IA)³",
@@ -78,6 +78,7 @@ export const PROBLEMS = {
   nan_inf: "Broken numbers inside",
   no_effect: "It changes nothing",
   ambiguous_alpha: "The strength is ambiguous",
+  unreadable: "The file cannot be opened",
 };
 
 /** @type {Record<string, string>} */
@@ -88,7 +89,22 @@ export const COMPONENTS = {
 };
 
 /** @type {Record<string, string>} */
-export const SAMPLERS = { ddim: "DDIM", euler: "Euler" };
+export const SAMPLERS = {
+  ddim: "DDIM",
+  euler: "Euler",
+  euler_a: "Euler, ancestral",
+  dpmpp_2m: "DPM++ 2M",
+  dpmpp_2m_sde: "DPM++ 2M SDE",
+  dpmpp_sde: "DPM++ SDE",
+  heun: "Heun",
+  dpm2: "DPM2",
+  dpm2_a: "DPM2, ancestral",
+  lms: "LMS",
+  pndm: "PNDM",
+  unipc: "UniPC",
+  lcm: "LCM",
+  tcd: "TCD",
+};
 
 /** The metadata that people look for first, in this order. @type {Record<string, string>} */
 export const METADATA = {

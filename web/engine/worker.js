@@ -7,7 +7,13 @@ import { asError, isCrash } from "./protocol.js";
 
 const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
-const starting = init().then(() => new Engine());
+const starting = init().then(
+  () => new Engine(),
+  (thrown) => {
+    const message = `The engine could not be started: ${asError(thrown).message}. Reload the page; a browser older than 2023 may be too old for it.`;
+    throw { kind: "engine_start", message };
+  },
+);
 starting.catch(() => {}); // each call reports it
 
 /** @type {Record<import("./protocol.js").CallName, (engine: Engine, args: any, onProgress: (progress: Progress) => void) => any>} */

@@ -38,7 +38,8 @@ export function coverageView({ coverage }, pointed, chosen, send) {
 const keyOf = ({ component, block }) => `${component}/${block}`;
 
 /**
- * Each block's distance from the left, in cells: a gap before each new group (IN, MID, OUT).
+ * Each block's distance from the left, in cells, with a gap before each new group (BASE, IN, MID, OUT, END), and the
+ * words over and under it: a numbered group has its name over its first block, any other under its only one.
  * @param {Block[]} blocks
  */
 function place(blocks) {
@@ -49,7 +50,7 @@ function place(blocks) {
     const opens = name !== group;
     if (opens && group) x += 0.7;
     group = name;
-    return { block, x: x++, name: opens ? name : "", number };
+    return { block, x: x++, over: opens && number ? name : "", under: number.replace(/^0+(?=.)/, "") || name.toLowerCase() };
   });
   return { cells, length: x };
 }
@@ -78,7 +79,7 @@ function stripView(blocks, { longest, strongest, pointed, chosen }, send) {
         @mouseleave=${() => send({ type: "block/pointed", block: "" })}
         @blur=${() => send({ type: "block/pointed", block: "" })}
       >
-        ${cells.map(({ block, x, name, number }) => {
+        ${cells.map(({ block, x, over, under }) => {
           const key = keyOf(block);
           const tall = block.total ? (TALL * block.covered) / block.total : 0;
           return svg`<g id=${cellId(block)} role="option" class="cell"
@@ -86,10 +87,10 @@ function stripView(blocks, { longest, strongest, pointed, chosen }, send) {
               data-pointed=${key === pointed ? "" : nothing}
               @mouseenter=${() => send({ type: "block/pointed", block: key })}
               @click=${() => send({ type: "block/chosen", block: key })}>
-            ${name && name !== "TE" ? svg`<text class="group" x="${x * unit}%" y="12">${name}</text>` : nothing}
+            ${over && over !== "TE" ? svg`<text class="group" x="${x * unit}%" y="12">${over}</text>` : nothing}
             <rect class="room" x="${x * unit}%" y=${TOP} width="${unit * 0.86}%" height=${TALL} rx="2" />
             <rect class="step-${step(block.norm, strongest)}" x="${x * unit}%" y=${TOP + TALL - tall} width="${unit * 0.86}%" height=${tall} rx="2" />
-            <text class="number" x="${(x + 0.43) * unit}%" y=${TOP + TALL + 14}>${number}</text>
+            <text class="under ${Number(under) % 2 ? "odd" : ""}" x="${(x + 0.43) * unit}%" y=${TOP + TALL + 14}>${under}</text>
           </g>`;
         })}
       </svg>

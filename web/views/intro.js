@@ -13,7 +13,8 @@ export function introView(state, send) {
               What it was made for, how strong it is, where it acts and what is wrong with it. Then draw with it, on your own
               graphics card. Nothing leaves your browser.
             </p>`
-        : html`<p class="fine">Drop more files anywhere on the page.</p>`}
+        : html`<h1 class="visually-hidden">LoRA Loupe</h1>
+            <p class="fine">Drop more files anywhere on the page.</p>`}
       <div class="ways-in">
         <label class="button ${first ? "primary" : ""}">
           <input
@@ -27,7 +28,7 @@ export function introView(state, send) {
         </label>
         <button class="button" type="button" id="try-demo" @click=${() => send({ type: "demo/try" })}>Try the demo</button>
       </div>
-      ${first ? html`<p class="fine">.safetensors, .pt, .ckpt or .bin, of any size. Try the demo needs no file of your own.</p>` : nothing}
+      ${first ? html`<p class="fine">.safetensors, .pt, .ckpt or .bin, of any size. The demo needs no file of your own.</p>` : nothing}
     </section>
   `;
 }

@@ -33,7 +33,7 @@ export function lookView(state, entry, send) {
 function reportView(state, report, send) {
   return html`
     ${verdictView(report, send)}
-    ${report.coverage.length ? coverageView(report, state.pointed, state.chosen, send) : nothing}
+    ${report.coverage.some(({ covered }) => covered > 0) ? coverageView(report, state.pointed, state.chosen, send) : nothing}
     ${report.modules.length ? modulesView(report, state.table, state.chosen, send) : nothing}
     ${report.leftovers.length ? leftoversView(report.leftovers) : nothing}
     ${Object.keys(report.metadata).length ? metadataView(report.metadata, state, send) : nothing}

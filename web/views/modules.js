@@ -72,13 +72,13 @@ export function modulesView(report, table, chosen, send) {
   `;
 }
 
-/** Columns in which every cell would be empty are left out. @param {Module[]} modules @returns {Column[]} */
+/** Columns that tell nothing are left out: all empty, or the one algorithm and precision that the verdict names. @param {Module[]} modules @returns {Column[]} */
 function columnsOf(modules) {
   const strongest = Math.max(...modules.map(({ norm }) => norm ?? 0));
   const number = (/** @type {number | null} */ value) => (value === null ? "" : formatNumber(value));
   /** @type {Column[]} */
   const columns = [
-    { key: "path", name: "Module", cell: ({ path }) => path },
+    { key: "path", name: "Module", cell: ({ path }) => breakable(path) },
     { key: "block", name: "Block", cell: ({ block }) => block },
     { key: "algorithm", name: "Algorithm", cell: ({ algorithm }) => word(ALGORITHMS, algorithm) },
     { key: "rank", name: "Rank", cell: ({ rank }) => number(rank), numeric: true },
@@ -88,7 +88,17 @@ function columnsOf(modules) {
     { key: "dtype", name: "Precision", cell: ({ dtype }) => dtype },
     { key: "order", name: "Shape", cell: ({ shape }) => shape.join(" × ") },
   ];
-  return columns.filter(({ key }) => key === "order" || modules.some((module) => module[key] !== null && module[key] !== ""));
+  return columns.filter(({ key }) => {
+    if (key === "order") return true;
+    const values = new Set(modules.map((module) => module[key]));
+    if (key === "algorithm" || key === "dtype") return values.size > 1;
+    return [...values].some((value) => value !== null && value !== "");
+  });
+}
+
+/** A long name may break after each dot. @param {string} path */
+function breakable(path) {
+  return path.split(".").map((part, i) => html`${i ? html`.<wbr />` : nothing}${part}`);
 }
 
 /** @param {number} norm @param {number} strongest */

@@ -64,6 +64,7 @@ function unfitView(state) {
 
 /** @param {import("../engine/types.d.ts").EngineError} error */
 function missingView({ kind, message }) {
+  if (kind !== "no_webgpu") return messageView({ title: "Nothing can be drawn just now", message, kind, severity: "refuse" });
   return html`
     <div class="message warn" role="note" data-testid="no-webgpu" data-kind=${kind}>
       <div>

@@ -25,9 +25,9 @@ export function verdictView(report, send) {
   `;
 }
 
-/** What the verdict has already said is not said again. @param {import("../engine/types.d.ts").Problem} problem @param {string} verdict */
+/** What the verdict has said already is not said again. @param {import("../engine/types.d.ts").Problem} problem @param {string} verdict */
 function problemView({ class: kind, severity, message, modules }, verdict) {
-  return messageView({ title: word(PROBLEMS, kind), message: message === verdict ? "" : message, severity, kind, details: modules });
+  return messageView({ title: word(PROBLEMS, kind), message: verdict.includes(message) ? "" : message, severity, kind, details: modules });
 }
 
 /** @param {Report} report */
@@ -46,8 +46,8 @@ function factsView(report, send) {
   const dtypes = [...new Set(modules.map(({ dtype }) => dtype))];
   return html`
     <dl class="facts">
-      ${base.label || base.evidence.length
-        ? fact("Made for", html`${base.label || "unknown"}${base.evidence.map((line) => html`<span class="evidence">${line}</span>`)}`, "wide")
+      ${base.family !== "unknown" || base.evidence.length
+        ? fact("Made for", html`${base.label}${base.evidence.map((line) => html`<span class="evidence">${line}</span>`)}`, "wide")
         : nothing}
       ${algorithms.length ? fact("Algorithm", algorithms.map((name) => word(ALGORITHMS, name)).join(", ")) : nothing}
       ${convention ? fact("Names", word(CONVENTIONS, convention)) : nothing}

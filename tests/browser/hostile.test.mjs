@@ -1,0 +1,52 @@
+/** Drops every damaged, hostile or unsuitable file on one page: each gets its message, and the page goes on. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import { drop, launch } from './harness.mjs';
+
+/** @type {{ file: string, acceptable: string[], severity: 'refuse' | 'refuse_or_warn' | 'warn' }[]} */
+const files = JSON.parse(readFileSync(new URL('../hostile/manifest.json', import.meta.url), 'utf8'));
+const GOOD = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
+
+describe('hostile files', () => {
+  let site, page, errors;
+  before(async () => {
+    site = await launch();
+    ({ page, errors } = await site.open());
+  });
+  after(() => site.close());
+
+  /** What the page says of a file, once it has read it. */
+  async function told(path) {
+    await drop(page, [path]);
+    const name = path.split('/').at(-1);
+    await page.waitForSelector(`[data-testid=report][data-file="${name}"]:not([data-status=reading])`);
+    return page.getByTestId('report').evaluate((report) => ({
+      status: report.dataset.status,
+      verdict: report.querySelector('[data-testid=verdict] .sentence')?.textContent ?? '',
+      badge: report.querySelector('.badge')?.textContent?.trim() ?? '',
+      kinds: [...report.querySelectorAll('[data-testid=message]')].map((message) => message.dataset.kind),
+      text: report.innerText,
+    }));
+  }
+
+  assert.ok(files.length > 0, 'tests/hostile/manifest.json lists no file');
+  for (const { file, acceptable, severity } of files) {
+    it(file, async () => {
+      const { status, verdict, badge, kinds, text } = await told(`hostile/${file}`);
+      assert.equal(status, 'read', text);
+      assert.ok(verdict.length > 20, `the verdict is a sentence: ${verdict}`);
+      const found = kinds.length ? kinds : ['ok'];
+      assert.ok(found.some((kind) => acceptable.includes(kind)), `${found} instead of one of ${acceptable}\n${text}`);
+      if (severity === 'refuse') assert.match(badge, /Cannot be used/, text);
+    });
+  }
+
+  it('the page then still reads a good file, and nothing broke meanwhile', async () => {
+    const { status, badge, text } = await told(GOOD);
+    assert.equal(status, 'read');
+    assert.match(badge, /No problems found/);
+    assert.match(text, /kohya/i);
+    assert.deepEqual(errors, []);
+  });
+});

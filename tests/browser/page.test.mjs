@@ -1,0 +1,343 @@
+/** Drives the built page as a person does: drops files, reads reports, draws with and without a LoRA. */
+import assert from 'node:assert/strict';
+import { readFile, stat } from 'node:fs/promises';
+import { after, before, describe, it } from 'node:test';
+import { BLANK, drop, launch } from './harness.mjs';
+
+const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
+const DEMO = new URL('../../web/public/demo/', import.meta.url);
+/** Enough to tell pictures apart, few enough for a software adapter. */
+const STEPS = '4';
+/** How long a software adapter may take for two pictures. */
+const PATIENCE = { timeout: 300_000 };
+
+let site;
+before(async () => (site = await launch()));
+after(() => site.close());
+
+/** A fresh page on which the report of the demo's first LoRA is read and everything is ready to draw. */
+async function openDemo() {
+  const { page, errors } = await site.open();
+  await page.click('#try-demo');
+  await reportOf(page, 'duotone.safetensors');
+  await ready(page);
+  await page.fill('#steps', STEPS);
+  await page.press('#steps', 'Tab');
+  return { page, errors };
+}
+
+/** Waits until a file's report is the one on show. */
+async function reportOf(page, name) {
+  await page.waitForSelector(`[data-testid=report][data-file="${name}"]:not([data-status=reading])`);
+  return page.getByTestId('report');
+}
+
+async function ready(page) {
+  await page.waitForSelector('#generate[aria-disabled=false]', PATIENCE);
+}
+
+/** Presses Generate and waits for the end; the pixels of both pictures. */
+async function generate(page) {
+  await page.click('#generate');
+  await finished(page);
+  assert.equal(await page.locator('#run [role=alert]').count(), 0, await page.getByTestId('run').innerText());
+  return { without: await pixels(page, 'without'), with: await pixels(page, 'with') };
+}
+
+async function finished(page) {
+  await page.waitForSelector('[data-testid=run][data-status=idle]', PATIENCE);
+}
+
+/** RGBA values of a picture's canvas. */
+async function pixels(page, which) {
+  return page.locator(`[data-testid=picture-${which}] canvas`).evaluate((canvas) => {
+    const { width, height } = canvas;
+    return Array.from(canvas.getContext('2d').getImageData(0, 0, width, height).data);
+  });
+}
+
+function deviation(values) {
+  const colours = values.filter((_, i) => i % 4 !== 3);
+  const mean = colours.reduce((sum, value) => sum + value, 0) / colours.length;
+  return Math.sqrt(colours.reduce((sum, value) => sum + (value - mean) ** 2, 0) / colours.length);
+}
+
+/** Mean absolute difference of two pictures, in grey levels. */
+function difference(a, b) {
+  assert.equal(a.length, b.length);
+  return a.reduce((sum, value, i) => sum + Math.abs(value - b[i]), 0) / a.length;
+}
+
+async function fitsWidth(page, what) {
+  const [wanted, given] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(wanted <= given, `${what}: ${wanted} px wide in a window of ${given}`);
+}
+
+describe('look', () => {
+  it('reads a dropped kohya LoRA from verdict to metadata', async () => {
+    const { page, errors } = await site.open();
+    await drop(page, [KOHYA]);
+    const report = await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+
+    const verdict = await page.getByTestId('verdict').innerText();
+    assert.match(verdict, /kohya/i);
+    assert.match(verdict, /Stable Diffusion 1/);
+    assert.match(verdict, /Rank\s+4\b/i);
+    assert.match(verdict, /Alpha\s+1\b/i);
+    assert.match(verdict, /Modules\s+264\b/i);
+    assert.match(verdict, /No problems found/);
+
+    const blocks = page.locator('[data-testid=coverage] [role=option]');
+    const told = await blocks.evaluateAll((cells) => cells.map((cell) => cell.getAttribute('aria-label')));
+    assert.ok(told.length >= 12 + 25, `${told.length} blocks`);
+    assert.ok(told.some((line) => /strength [\d.]+$/.test(line)), told.join('\n'));
+    assert.ok(told.some((line) => /not changed/.test(line)), told.join('\n'));
+
+    await page.click('#metadata summary');
+    const metadata = await page.getByTestId('metadata').innerText();
+    assert.match(metadata, /Trained on\s+mini-sd15\.safetensors/);
+    assert.match(metadata, /mini cat/);
+    assert.match(metadata, /héllo 世界 "quoted" \\ back/);
+    assert.equal(await report.getAttribute('data-status'), 'read');
+    assert.deepEqual(errors, []);
+  });
+
+  it('sorts, filters and unfolds the table of modules', async () => {
+    const { page } = await site.open();
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    await page.click('#modules summary');
+    const rows = page.locator('[data-testid=modules] tbody tr');
+    assert.equal(await rows.count(), 100);
+    await page.click('#show-all');
+    assert.equal(await rows.count(), 264);
+
+    await page.getByRole('button', { name: 'Strength' }).click();
+    const strengths = await rows.evaluateAll((all) => all.map((row) => parseFloat(row.children[5].textContent)));
+    assert.ok(strengths.every((value) => value > 0), strengths.join(' '));
+    assert.deepEqual(strengths, strengths.toSorted((a, b) => b - a));
+
+    await page.fill('#module-filter', 'attn2.to_k');
+    const names = await rows.evaluateAll((all) => all.map((row) => row.children[0].textContent));
+    assert.equal(names.length, 16);
+    assert.ok(names.every((name) => name.endsWith('attn2.to_k')), names.join('\n'));
+  });
+
+  it('lists several dropped files, the newest in front', async () => {
+    const { page } = await site.open();
+    await drop(page, [KOHYA, 'corpus/files/kohya_lora_unet_only_r8a8_bf16.safetensors']);
+    await reportOf(page, 'kohya_lora_unet_only_r8a8_bf16.safetensors');
+    assert.match(await page.getByTestId('verdict').innerText(), /Rank\s+8\b/i);
+    await page.getByRole('button', { name: 'kohya_lora_r4a1_fp16.safetensors' }).click();
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    assert.match(await page.getByTestId('verdict').innerText(), /Rank\s+4\b/i);
+  });
+
+  it('still reports without WebGPU, and says what to do', async () => {
+    const { page, errors } = await site.open(BLANK);
+    await page.addInitScript(() => Object.defineProperty(Navigator.prototype, 'gpu', { get: () => undefined }));
+    await page.goto(site.url);
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    assert.match(await page.getByTestId('verdict').innerText(), /kohya/i);
+    assert.match(await page.getByTestId('no-webgpu').innerText(), /chrome:\/\/flags/);
+    assert.equal(await page.locator('#generate').count(), 0);
+    assert.deepEqual(errors, []);
+  });
+
+  it('goes on with a fresh worker when the engine breaks', async () => {
+    const { page } = await site.open();
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    await page.workers()[0].evaluate(() => void setTimeout(() => { throw new Error('broken on purpose'); }));
+    await page.getByText('broken on purpose').waitFor();
+    await drop(page, ['corpus/files/kohya_te_only_r4a2_fp16.safetensors']);
+    await reportOf(page, 'kohya_te_only_r4a2_fp16.safetensors');
+    assert.match(await page.getByTestId('verdict').innerText(), /kohya/i);
+  });
+});
+
+describe('run', () => {
+  it('draws without and with the LoRA, repeatably, and not at all differently at strength 0', async () => {
+    const { page, errors } = await openDemo();
+    const first = await generate(page);
+    assert.ok(deviation(first.without) > 10, `without: deviation ${deviation(first.without)}`);
+    assert.ok(deviation(first.with) > 10, `with: deviation ${deviation(first.with)}`);
+    assert.ok(difference(first.without, first.with) > 2, `difference ${difference(first.without, first.with)}`);
+    assert.match(await page.getByTestId('caption').innerText(), /duotone\.safetensors: 84 modules applied/);
+
+    await page.fill('#strength', '0');
+    const idle = await generate(page);
+    assert.deepEqual(idle.with, idle.without);
+
+    await page.fill('#seed', '2');
+    await page.press('#seed', 'Tab');
+    await page.fill('#strength', '1');
+    const other = await generate(page);
+    assert.ok(difference(first.without, other.without) > 1, 'another seed, another picture');
+
+    await page.fill('#seed', '1');
+    await page.press('#seed', 'Tab');
+    const again = await generate(page);
+    assert.deepEqual(again.without, first.without);
+    assert.deepEqual(again.with, first.with);
+    assert.deepEqual(errors, []);
+  });
+
+  it('saves each picture as a PNG', async () => {
+    const { page } = await openDemo();
+    await generate(page);
+    for (const [which, name] of [['without', /^red_apple_seed_1_no_LoRA\.png$/], ['with', /^red_apple_seed_1_Duotone_1\.png$/]]) {
+      const [download] = await Promise.all([page.waitForEvent('download'), page.click(`#download-${which}`)]);
+      assert.match(download.suggestedFilename(), name);
+      const bytes = await readFile(await download.path());
+      assert.equal(bytes.subarray(1, 4).toString(), 'PNG');
+      assert.deepEqual([bytes.readUInt32BE(16), bytes.readUInt32BE(20)], [64, 64]);
+    }
+  });
+
+  it('cancels between two steps and can draw again', async () => {
+    const { page, errors } = await openDemo();
+    await page.fill('#steps', '100');
+    await page.press('#steps', 'Tab');
+    await page.click('#generate');
+    await page.waitForFunction(() => /step [1-9]/i.test(document.querySelector('#progress-what')?.textContent ?? ''), null, PATIENCE);
+    await page.click('#cancel');
+    await finished(page);
+    assert.equal(await page.getByTestId('announcement').textContent(), 'Cancelled');
+    assert.equal(await page.getByTestId('picture-without').count(), 0);
+    assert.equal(await page.locator('#run [role=alert]').count(), 0);
+
+    await page.fill('#steps', STEPS);
+    await page.press('#steps', 'Tab');
+    const { without } = await generate(page);
+    assert.ok(deviation(without) > 10);
+    assert.deepEqual(errors, []);
+  });
+
+  it('reads another file while it draws', async () => {
+    const { page } = await openDemo();
+    await page.click('#generate');
+    await page.waitForSelector('[data-testid=run][data-status=running]');
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    assert.match(await page.getByTestId('verdict').innerText(), /Modules\s+264\b/i);
+    await finished(page);
+    assert.ok(deviation(await pixels(page, 'with')) > 10);
+  });
+
+  it('says why a LoRA of another size cannot draw, and keeps the pictures', async () => {
+    const { page } = await openDemo();
+    await generate(page);
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    await page.locator('#run [data-kind=unfit]').waitFor();
+    await page.selectOption('#lora', { label: 'kohya_lora_r4a1_fp16' });
+    await page.click('#generate');
+    const alert = page.locator('#run [role=alert]');
+    await alert.waitFor(PATIENCE);
+    assert.ok((await alert.innerText()).length > 40, await alert.innerText());
+    assert.ok(deviation(await pixels(page, 'without')) > 10);
+  });
+});
+
+describe('everywhere', () => {
+  it('asks no other origin for anything, and could not', async () => {
+    const { page } = await site.open(BLANK);
+    const asked = [];
+    page.context().on('request', (request) => asked.push(request.url()));
+    await page.goto(site.url);
+    await page.click('#try-demo');
+    await reportOf(page, 'duotone.safetensors');
+    await ready(page);
+    await page.waitForFunction(() => document.querySelector('#run .act')?.textContent.includes('parameters'), null, PATIENCE);
+    const { origin } = new URL(site.url);
+    assert.ok(asked.some((url) => url.endsWith('demo.json')), asked.join('\n'));
+    assert.deepEqual(asked.filter((url) => !url.startsWith(origin) && !url.startsWith(`blob:${origin}`)), []);
+
+    const elsewhere = site.url.replace('127.0.0.1', 'localhost');
+    const reach = (url) => fetch(url, { mode: 'no-cors' }).then(() => 'reached', () => 'blocked');
+    assert.equal(await page.evaluate(reach, elsewhere), 'blocked');
+    assert.equal(await page.workers()[0].evaluate(reach, elsewhere), 'blocked');
+    assert.equal(await page.workers()[0].evaluate(reach, site.url), 'reached');
+  });
+
+  it('fits a narrow window', async () => {
+    const { page } = await site.open(BLANK);
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.goto(site.url);
+    await page.waitForSelector('#try-demo');
+    await fitsWidth(page, 'first visit');
+    await drop(page, [KOHYA, 'corpus/files/kohya_locon_r4c2_fp16.safetensors']);
+    await reportOf(page, 'kohya_locon_r4c2_fp16.safetensors');
+    await page.click('#modules summary');
+    await page.click('#metadata summary');
+    await fitsWidth(page, 'report');
+    await ready(page);
+    await page.fill('#steps', STEPS);
+    await page.press('#steps', 'Tab');
+    await generate(page);
+    await fitsWidth(page, 'pictures');
+    await page.click('#compare-slider');
+    await fitsWidth(page, 'slider');
+  });
+
+  it('can be used by keyboard alone', async () => {
+    const { page } = await site.open();
+    await page.waitForSelector('#try-demo');
+    const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.className);
+    /** Tab until an element has the focus; every stop on the way must show it. */
+    const tabTo = async (id) => {
+      for (let stop = 0; stop < 120; stop++) {
+        await page.keyboard.press('Tab');
+        const seen = await page.evaluate(() => {
+          const element = document.activeElement;
+          const holder = element?.closest('.button') ?? element;
+          return !holder || holder === document.body || getComputedStyle(holder).outlineStyle !== 'none';
+        });
+        assert.ok(seen, `no visible focus on ${await focused()}`);
+        if ((await focused()) === id) return;
+      }
+      assert.fail(`${id} is not reached by Tab`);
+    };
+    await tabTo('skip');
+    await tabTo('file-picker');
+    await tabTo('try-demo');
+    await page.keyboard.press('Enter');
+    await reportOf(page, 'duotone.safetensors');
+    await ready(page);
+
+    await page.keyboard.press('Tab');
+    while (!(await page.evaluate(() => document.activeElement?.getAttribute('role') === 'listbox'))) await page.keyboard.press('Tab');
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowRight');
+    assert.match(await page.getByTestId('block-detail').innerText(), /modules/);
+    await page.keyboard.press('Enter');
+    assert.equal(await page.locator('[role=option][aria-selected=true]').count(), 1);
+    assert.ok(await page.locator('#modules').evaluate((details) => details.open));
+
+    for (const id of ['prompt', 'negative', 'lora', 'strength', 'seed', 'roll']) await tabTo(id);
+    await tabTo('steps');
+    await page.keyboard.press('ControlOrMeta+a');
+    await page.keyboard.type(STEPS);
+    for (const id of ['guidance', 'sampler', 'generate']) await tabTo(id);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('[data-testid=run][data-status=running]');
+    await finished(page);
+    assert.ok(deviation(await pixels(page, 'with')) > 10);
+    await tabTo('compare-slider');
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Tab'); // smooth
+    await page.keyboard.press('Tab'); // the divider
+    await page.keyboard.press('Home');
+    assert.equal(await page.getByTestId('slider').evaluate((slider) => slider.position), 0);
+  });
+
+  it('lists the demo as it lies on disk', async () => {
+    const { files, loras, text_width } = JSON.parse(await readFile(new URL('demo.json', DEMO), 'utf8'));
+    for (const { path, size } of files) assert.equal((await stat(new URL(`model/${path}`, DEMO))).size, size, path);
+    for (const { file, size } of loras) assert.equal((await stat(new URL(`loras/${file}`, DEMO))).size, size, file);
+    const unet = JSON.parse(await readFile(new URL('model/unet/config.json', DEMO), 'utf8'));
+    assert.equal(text_width, unet.cross_attention_dim);
+  });
+});
