@@ -29,7 +29,8 @@ fn kernels_agree_with_definitions() {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
         println!("on {:?}", gpu.info());
         for case in cases() {
-            let runner = Runner::new(&gpu, &case.plan, &|_| None).await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
+            let runner =
+                Runner::new(&gpu, &case.plan, &|_| None).await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
             for (i, data) in case.inputs.iter().enumerate() {
                 runner.set(&gpu, &format!("x{i}"), data).expect("an input");
             }

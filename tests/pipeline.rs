@@ -2,7 +2,7 @@
 
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::gpu::Gpu;
-use lora_loupe::pipeline::{AdapterChoice, Folder, Model, Network, Picture, Recipe, Session, sinusoid};
+use lora_loupe::pipeline::{AdapterChoice, Folder, Model, Network, Picture, Recipe, Session, TOKEN_TABLE, sinusoid};
 use lora_loupe::plan::interpret;
 use lora_loupe::samplers::ScheduleConfig;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
@@ -34,7 +34,8 @@ async fn session(keep: impl Fn(&str) -> Option<String>) -> Session {
         }
     }
     let model = Model::open("mini-sd15", &Folder::new(files)).await.expect("the model");
-    Session::new(Gpu::open().await.expect("a Vulkan device; software Vulkan counts"), model)
+    let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+    Session::new(Rc::new(gpu), model)
 }
 
 async fn full() -> Session {
@@ -54,8 +55,7 @@ fn text_encoder() {
         for prompt in 0..5 {
             let get = |name: &str| golden.get(&format!("text_encoder.p{prompt}.{name}"));
             let ids: Vec<u32> = get("input_ids").expect("ids").data.iter().map(|&id| id as u32).collect();
-            let table = "text_encoder.text_model.embeddings.token_embedding.weight";
-            let tokens = session.model.checkpoint.rows(table, &ids).await.expect("rows");
+            let tokens = session.model.checkpoint.rows(TOKEN_TABLE, &ids).await.expect("rows");
             let network = Network::TextEncoder { batch: 1, tokens: 77 };
             let got = session.probe(network, &given([("tokens", tokens)]), &taps).await.expect("a run");
             close(&format!("prompt {prompt}"), &got["states"], &get("last_hidden_state").expect("states").data, TEXT);

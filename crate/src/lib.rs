@@ -4,16 +4,15 @@
 //! *Generate*: model -> ops -> plan -> gpu -> weights -> samplers -> pipeline.
 //! Who may use whom is a table in ARCHITECTURE.md, checked by tests/layers.rs.
 
-pub mod formats;
-pub mod model;
-pub mod ops;
-pub mod plan;
 pub mod adapters;
 pub mod analysis;
+pub mod formats;
 pub mod gpu;
-pub mod weights;
-pub mod text;
-pub mod samplers;
+pub mod model;
+pub mod ops;
 pub mod pipeline;
-#[cfg(target_arch = "wasm32")]
+pub mod plan;
+pub mod samplers;
+pub mod text;
 pub mod wasm;
+pub mod weights;

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
+use ts_rs::TS;
 
 /// Why the graphics processor did not do what was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -42,7 +43,7 @@ pub enum GpuError {
 }
 
 /// What the device is, for people and for reports.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct GpuInfo {
     /// The adapter's name, or what the browser tells of it.
     pub adapter: String,
@@ -53,6 +54,7 @@ pub struct GpuInfo {
     /// Storage of 16-bit floats is possible.
     pub shader_f16: bool,
     /// Most bytes of one binding.
+    #[ts(type = "number")]
     pub max_binding: u64,
 }
 
@@ -138,11 +140,7 @@ impl Gpu {
     }
 
     /// Runs `make`, which creates things on the device, and reports what it did wrong under `what`.
-    pub async fn guarded<T>(
-        &self,
-        what: &str,
-        make: impl FnOnce() -> Result<T, GpuError>,
-    ) -> Result<T, GpuError> {
+    pub async fn guarded<T>(&self, what: &str, make: impl FnOnce() -> Result<T, GpuError>) -> Result<T, GpuError> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validity = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let made = make();

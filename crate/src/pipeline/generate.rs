@@ -13,10 +13,14 @@ use crate::weights::{LoadedAdapter, Weights};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use ts_rs::TS;
 
 /// Go on, or stop at the next step.
 pub type Control = ControlFlow<()>;
+
+/// Name of the token table, which is read row by row and never goes to graphics memory.
+pub const TOKEN_TABLE: &str = "text_encoder.text_model.embeddings.token_embedding.weight";
 
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
@@ -89,7 +93,7 @@ struct Runners {
 /// A device, a model and everything that stays between pictures.
 pub struct Session {
     /// The device.
-    pub gpu: Gpu,
+    pub gpu: Rc<Gpu>,
     /// The model.
     pub model: Model,
     pub(super) weights: Weights,
@@ -98,7 +102,7 @@ pub struct Session {
 
 impl Session {
     /// A session that has loaded nothing yet.
-    pub fn new(gpu: Gpu, model: Model) -> Session {
+    pub fn new(gpu: Rc<Gpu>, model: Model) -> Session {
         Session { gpu, model, weights: Weights::default(), runners: None }
     }
 
@@ -225,8 +229,7 @@ impl Session {
     /// Text states of each prompt, one after the other.
     async fn text_states(&self, prompts: &[&str]) -> Result<Vec<f32>, PipelineError> {
         let ids: Vec<u32> = prompts.iter().flat_map(|prompt| self.model.tokenizer.encode_padded(prompt)).collect();
-        let table = "text_encoder.text_model.embeddings.token_embedding.weight";
-        let tokens = self.model.checkpoint.rows(table, &ids).await?;
+        let tokens = self.model.checkpoint.rows(TOKEN_TABLE, &ids).await?;
         let Some(runners) = &self.runners else { unreachable!("prepare made them") };
         runners.text.set(&self.gpu, "tokens", &tokens)?;
         Ok(runners.text.compute(&self.gpu, "states").await?)

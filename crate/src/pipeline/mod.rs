@@ -10,7 +10,7 @@ mod recipe;
 
 pub use error::PipelineError;
 pub use folder::Folder;
-pub use generate::{Applied, Control, Picture, Progress, Session, Stage, denoise_seconds_left, sinusoid};
+pub use generate::{Applied, Control, Picture, Progress, Session, Stage, TOKEN_TABLE, denoise_seconds_left, sinusoid};
 pub use image::{encode_png, to_rgb8};
 pub use model::Model;
 pub use probe::Network;

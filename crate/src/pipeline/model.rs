@@ -2,7 +2,7 @@
 
 use super::error::PipelineError;
 use super::folder::Folder;
-use crate::model::{Clip, ClipConfig, Component, Family, Module, Unet, UnetConfig, Vae, VaeConfig};
+use crate::model::{Clip, ClipConfig, Component, Family, FamilyId, Module, Unet, UnetConfig, Vae, VaeConfig};
 use crate::samplers::ScheduleConfig;
 use crate::text::{Tokenizer, TokenizerConfig};
 use crate::weights::Checkpoint;
@@ -68,6 +68,16 @@ impl Model {
             schedule,
             checkpoint,
         })
+    }
+
+    /// The family, by how the UNet is built.
+    pub fn family(&self) -> FamilyId {
+        let unet = &self.networks.unet;
+        match (unet.add_embedding.is_some(), unet.config.use_linear_projection) {
+            (true, _) => FamilyId::Sdxl,
+            (false, true) => FamilyId::Sd21,
+            (false, false) => FamilyId::Sd15,
+        }
     }
 
     /// Pixels along one edge of a latent: sizes are multiples of it.

@@ -1,0 +1,186 @@
+//! Turns the worker's calls into reports and pictures; keeps files, device and model between them.
+
+use super::convert::{failure, from_js, refused, to_js};
+use super::sources::{BlobSource, HttpSource};
+use super::types::{ModelInfo, PageProgress, PictureInfo};
+use crate::analysis;
+use crate::formats::ByteSource;
+use crate::gpu::Gpu;
+use crate::pipeline::{
+    Folder, Model, Picture, PipelineError, Progress, Recipe, Session, Stage, denoise_seconds_left, encode_png,
+};
+use crate::weights::{LoadedAdapter, TensorFile};
+use js_sys::{Array, Function, Reflect, Uint8Array, Uint8ClampedArray};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use wasm_bindgen::prelude::*;
+use web_sys::{Blob, File};
+
+/// A file that was inspected, with the config that came with it.
+#[derive(Clone)]
+struct Known {
+    name: String,
+    source: Rc<dyn ByteSource>,
+    config: Option<String>,
+}
+
+/// Everything behind the page, in one worker.
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct Engine {
+    files: RefCell<HashMap<String, Known>>,
+    adapters: RefCell<HashMap<String, Rc<LoadedAdapter>>>,
+    gpu: RefCell<Option<Rc<Gpu>>>,
+    /// Taken out while it draws.
+    pub(super) session: RefCell<Option<Session>>,
+    stop: Cell<bool>,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// An engine that holds nothing yet; needs no graphics processor.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Engine {
+        console_error_panic_hook::set_once();
+        Engine::default()
+    }
+
+    /// Reports on a file, and keeps it under its sha256 for [`Engine::generate`]. `config` is the
+    /// text of the adapter_config.json that was dropped with it.
+    pub async fn inspect(&self, file: File, config: Option<String>) -> Result<JsValue, JsValue> {
+        self.report(file.name(), Rc::new(BlobSource(file.into())), config).await
+    }
+
+    /// Reports on a file at an address, reading only what it needs.
+    pub async fn inspect_address(&self, address: String) -> Result<JsValue, JsValue> {
+        let source = HttpSource::open(&address).await.map_err(|error| failure("file", error.to_string()))?;
+        let name = address.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).unwrap_or(&address);
+        self.report(name.to_owned(), Rc::new(source), None).await
+    }
+
+    /// Opens the graphics processor and says what it is.
+    pub async fn gpu(&self) -> Result<JsValue, JsValue> {
+        to_js(self.device().await?.info())
+    }
+
+    /// Reads a diffusers folder given as `{path, file}[]`; its weights are read when they are needed.
+    pub async fn open_model(&self, name: String, files: Array) -> Result<JsValue, JsValue> {
+        let mut listed: Vec<(String, Rc<dyn ByteSource>)> = Vec::new();
+        for entry in files.iter() {
+            let path = Reflect::get(&entry, &"path".into())?.as_string().unwrap_or_default();
+            let blob: Blob = Reflect::get(&entry, &"file".into())?.dyn_into()?;
+            listed.push((path, Rc::new(BlobSource(blob))));
+        }
+        let model = Model::open(&name, &Folder::new(listed)).await.map_err(refused)?;
+        let info = ModelInfo::of(&model);
+        let device = self.device().await?;
+        self.adapters.borrow_mut().clear();
+        *self.session.borrow_mut() = Some(Session::new(device, model));
+        to_js(&info)
+    }
+
+    /// Draws a recipe's picture. `on_progress` hears of each part.
+    pub async fn generate(&self, recipe: JsValue, on_progress: Function) -> Result<JsValue, JsValue> {
+        let recipe: Recipe = from_js("the recipe", recipe)?;
+        let session = self.session.borrow_mut().take();
+        let mut session =
+            session.ok_or_else(|| failure("busy", "no model is open, or a picture is being drawn: stop it or wait"))?;
+        self.stop.set(false);
+        let started = js_sys::Date::now();
+        let drawn = self.draw(&mut session, &recipe, &on_progress).await;
+        let mut place = self.session.borrow_mut();
+        if place.is_none() {
+            *place = Some(session);
+        }
+        let picture = drawn.map_err(refused)?;
+        hand_over(&recipe, picture, (js_sys::Date::now() - started) / 1000.0)
+    }
+
+    /// Stops the picture that is being drawn, before its next step.
+    pub fn cancel(&self) {
+        self.stop.set(true);
+    }
+}
+
+impl Engine {
+    async fn report(
+        &self,
+        name: String,
+        source: Rc<dyn ByteSource>,
+        config: Option<String>,
+    ) -> Result<JsValue, JsValue> {
+        let report = analysis::inspect(&name, source.as_ref(), config.as_deref(), None).await;
+        self.files.borrow_mut().insert(report.sha256.clone(), Known { name, source, config });
+        to_js(&report)
+    }
+
+    pub(super) async fn device(&self) -> Result<Rc<Gpu>, JsValue> {
+        if let Some(gpu) = self.gpu.borrow().clone() {
+            return Ok(gpu);
+        }
+        let opened = Gpu::open().await.map_err(|error| refused(error.into()))?;
+        Ok(self.gpu.borrow_mut().get_or_insert(Rc::new(opened)).clone())
+    }
+
+    pub(super) async fn draw(
+        &self,
+        session: &mut Session,
+        recipe: &Recipe,
+        on_progress: &Function,
+    ) -> Result<Picture, PipelineError> {
+        let mut adapters = Vec::new();
+        for choice in &recipe.adapters {
+            if let Some(adapter) = self.adapter(session, &choice.sha256).await? {
+                adapters.push(adapter);
+            }
+        }
+        let chosen: Vec<&LoadedAdapter> = adapters.iter().map(Rc::as_ref).collect();
+        let mut denoising: Option<f64> = None;
+        let mut hear = |progress: Progress| {
+            let seconds_left = (progress.stage == Stage::Denoise).then(|| {
+                let since = *denoising.get_or_insert_with(js_sys::Date::now);
+                denoise_seconds_left((js_sys::Date::now() - since) / 1000.0, progress.step, progress.steps)
+            });
+            let progress = PageProgress {
+                stage: progress.stage,
+                step: progress.step,
+                steps: progress.steps,
+                seconds_left: seconds_left.flatten(),
+            };
+            if let Ok(progress) = to_js(&progress) {
+                // A listener that throws must not cost the picture.
+                let _ = on_progress.call1(&JsValue::NULL, &progress);
+            }
+            if self.stop.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        session.generate(recipe, &chosen, &mut hear).await
+    }
+
+    /// The adapter of an inspected file, read against the session's model.
+    async fn adapter(&self, session: &Session, sha256: &str) -> Result<Option<Rc<LoadedAdapter>>, PipelineError> {
+        if let Some(known) = self.adapters.borrow().get(sha256) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(file) = self.files.borrow().get(sha256).cloned() else { return Ok(None) };
+        let tensors = TensorFile::open(file.name, file.source).await?;
+        let modules = session.model.networks.modules();
+        let loaded = Rc::new(LoadedAdapter::open(sha256.into(), tensors, file.config.as_deref(), &modules).await?);
+        self.adapters.borrow_mut().insert(sha256.into(), loaded.clone());
+        Ok(Some(loaded))
+    }
+}
+
+/// The picture as `{width, height, seconds, applied, rgba, png}`.
+fn hand_over(recipe: &Recipe, picture: Picture, seconds: f64) -> Result<JsValue, JsValue> {
+    let (width, height) = (picture.width, picture.height);
+    let written = serde_json::to_string(recipe).map_err(|error| failure("recipe", error.to_string()))?;
+    let png = encode_png(&picture.rgb, width, height, &[("lora-loupe", &written)])
+        .map_err(|error| failure("file", format!("the PNG could not be written: {error}")))?;
+    let rgba: Vec<u8> = picture.rgb.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
+    let result = to_js(&PictureInfo { width, height, seconds, applied: picture.applied })?;
+    Reflect::set(&result, &"rgba".into(), &Uint8ClampedArray::from(rgba.as_slice()))?;
+    Reflect::set(&result, &"png".into(), &Uint8Array::from(png.as_slice()))?;
+    Ok(result)
+}

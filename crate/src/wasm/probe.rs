@@ -1,0 +1,90 @@
+//! Turns single operations and networks with given inputs into their outputs, for the browser tests.
+
+use super::convert::{failure, from_js, refused, to_js};
+use super::engine::Engine;
+use crate::gpu::Runner;
+use crate::ops::Op;
+use crate::pipeline::Network;
+use crate::plan::{Builder, interpret};
+use js_sys::{Array, Float32Array, Object, Reflect};
+use std::collections::BTreeMap;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+impl Engine {
+    /// Runs one operation by its kernel and by its definition: `{kernel, definition}`.
+    pub async fn probe_op(
+        &self,
+        op: JsValue,
+        shapes: JsValue,
+        inputs: Array,
+        scalars: Vec<f32>,
+    ) -> Result<JsValue, JsValue> {
+        let op: Op = from_js("the operation", op)?;
+        let shapes: Vec<Vec<usize>> = from_js("the shapes", shapes)?;
+        let inputs: Vec<Vec<f32>> = inputs.iter().map(|data| Float32Array::unchecked_from_js(data).to_vec()).collect();
+        let mut builder = Builder::new("probe");
+        let ids: Vec<_> = shapes.iter().enumerate().map(|(i, shape)| builder.input(&format!("x{i}"), shape)).collect();
+        for index in 0..scalars.len() {
+            builder.scalar(&index.to_string());
+        }
+        let output = builder.push(op, &ids, "probe").map_err(|error| failure("recipe", error.to_string()))?;
+        builder.output("y", output);
+        let plan = builder.finish();
+        let gpu = self.device().await?;
+        let failed = |error: crate::gpu::GpuError| refused(error.into());
+        let runner = Runner::new(&gpu, &plan, &|_| None).await.map_err(failed)?;
+        for (i, data) in inputs.iter().enumerate() {
+            runner.set(&gpu, &format!("x{i}"), data).map_err(failed)?;
+        }
+        runner.set_scalars(&gpu, &scalars);
+        let kernel = runner.compute(&gpu, "y").await.map_err(failed)?;
+        let mut give = |name: &str| name[1..].parse::<usize>().ok().map(|i| inputs[i].clone());
+        let definition = interpret(&plan, &mut give, &scalars).map_err(|error| refused(error.into()))?;
+        let result = Object::new();
+        Reflect::set(&result, &"kernel".into(), &Float32Array::from(kernel.as_slice()))?;
+        Reflect::set(&result, &"definition".into(), &Float32Array::from(definition["y"].as_slice()))?;
+        Ok(result.into())
+    }
+
+    /// Runs one network of the open model: outputs and tapped steps as `{name: Float32Array}`.
+    pub async fn probe_network(&self, network: JsValue, inputs: Object, taps: Vec<String>) -> Result<JsValue, JsValue> {
+        let network: Network = from_js("the network", network)?;
+        let mut given = BTreeMap::new();
+        for name in Object::keys(&inputs).iter() {
+            let data = Float32Array::unchecked_from_js(Reflect::get(&inputs, &name)?).to_vec();
+            given.insert(name.as_string().unwrap_or_default(), data);
+        }
+        let mut session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
+        let outputs = session.probe(network, &given, &taps).await;
+        *self.session.borrow_mut() = Some(session);
+        let result = Object::new();
+        for (name, data) in outputs.map_err(refused)? {
+            Reflect::set(&result, &name.into(), &Float32Array::from(data.as_slice()))?;
+        }
+        Ok(result.into())
+    }
+
+    /// Rows of the open model's token table, for the text encoder's input.
+    pub async fn probe_tokens(&self, ids: Vec<u32>) -> Result<Float32Array, JsValue> {
+        let session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
+        let rows = session.model.checkpoint.rows(crate::pipeline::TOKEN_TABLE, &ids).await;
+        *self.session.borrow_mut() = Some(session);
+        Ok(Float32Array::from(rows.map_err(|error| refused(error.into()))?.as_slice()))
+    }
+
+    /// The recipe's picture as numbers: `{latents, image}`, both channels last.
+    pub async fn probe_picture(&self, recipe: JsValue) -> Result<JsValue, JsValue> {
+        let recipe = from_js("the recipe", recipe)?;
+        let mut session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
+        let nobody = js_sys::Function::new_no_args("");
+        let drawn = self.draw(&mut session, &recipe, &nobody).await;
+        *self.session.borrow_mut() = Some(session);
+        let picture = drawn.map_err(refused)?;
+        let result = Object::new();
+        Reflect::set(&result, &"latents".into(), &Float32Array::from(picture.latents.as_slice()))?;
+        Reflect::set(&result, &"image".into(), &Float32Array::from(picture.image.as_slice()))?;
+        Reflect::set(&result, &"applied".into(), &to_js(&picture.applied)?)?;
+        Ok(result.into())
+    }
+}

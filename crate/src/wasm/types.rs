@@ -1,0 +1,109 @@
+//! Turns what crosses to the page into types with a TypeScript form.
+
+use crate::analysis::{Base, Container, Coverage, FileKind, LeftoverRow, ModuleRow, Problem, Report, Severity};
+use crate::gpu::GpuInfo;
+use crate::pipeline::{AdapterChoice, Applied, Model, Recipe, Stage};
+use crate::samplers::SamplerKind;
+use serde::Serialize;
+use ts_rs::{Config, TS};
+
+/// A base model that is ready to draw.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct ModelInfo {
+    /// What people call it.
+    pub name: String,
+    /// Short name of its family: `sd15`.
+    pub family: String,
+    /// The family's name for people.
+    pub label: String,
+    /// Numbers in all networks.
+    pub parameters: usize,
+    /// Pixels that it was made for.
+    pub width: usize,
+    /// Pixels that it was made for.
+    pub height: usize,
+    /// Width and height must be multiples of this.
+    pub multiple: usize,
+    /// Names of the samplers that it can be drawn with.
+    pub samplers: Vec<String>,
+}
+
+impl ModelInfo {
+    /// What there is to say about a model.
+    pub fn of(model: &Model) -> ModelInfo {
+        ModelInfo {
+            name: model.name.clone(),
+            family: model.family().name().into(),
+            label: model.family().label().into(),
+            parameters: model.parameters(),
+            width: model.native_size(),
+            height: model.native_size(),
+            multiple: model.multiple(),
+            samplers: SamplerKind::ALL.iter().map(|kind| kind.name().into()).collect(),
+        }
+    }
+}
+
+/// How far a picture is.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct PageProgress {
+    /// What is being done.
+    pub stage: Stage,
+    /// Parts of the stage that are done.
+    pub step: usize,
+    /// Parts of the stage.
+    pub steps: usize,
+    /// Seconds until the stage is over, where it can be told.
+    pub seconds_left: Option<f64>,
+}
+
+/// What a picture comes with, besides its pixels.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct PictureInfo {
+    /// Pixels.
+    pub width: usize,
+    /// Pixels.
+    pub height: usize,
+    /// Time that it took.
+    pub seconds: f64,
+    /// What each adapter did.
+    pub applied: Vec<Applied>,
+}
+
+/// Why a call failed: what happened, why, and what to do.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct EngineError {
+    /// For programs: `cancelled`, `busy`, `no_webgpu`, `gpu`, `adapter`, `recipe`, `model`, `file`.
+    pub kind: String,
+    /// For people.
+    pub message: String,
+}
+
+/// The text of web/engine/types.d.ts.
+pub fn typescript() -> String {
+    let config = Config::new().with_large_int("number");
+    let mut text = String::from(
+        "/** What crosses between the page and the engine; generated from the Rust types by tests/types.rs. */\n",
+    );
+    let mut add = |declaration: String| text.push_str(&format!("\nexport {declaration}\n"));
+    add(Report::decl(&config));
+    add(Container::decl(&config));
+    add(FileKind::decl(&config));
+    add(Base::decl(&config));
+    add(ModuleRow::decl(&config));
+    add(LeftoverRow::decl(&config));
+    add(Coverage::decl(&config));
+    add(Problem::decl(&config));
+    add(Severity::decl(&config));
+    add(Recipe::decl(&config));
+    add(AdapterChoice::decl(&config));
+    add(GpuInfo::decl(&config));
+    add(ModelInfo::decl(&config));
+    add(Stage::decl(&config));
+    add(PageProgress::decl(&config));
+    add(Applied::decl(&config));
+    add(PictureInfo::decl(&config));
+    add("type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };".into());
+    add(EngineError::decl(&config));
+    text
+}
