@@ -1,0 +1,143 @@
+//! The layer table of ARCHITECTURE.md holds: no module uses one that the table does not grant it.
+
+use lora_loupe_tests::golden;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Module -> modules that it may use, from the table under "Who may use whom".
+fn table() -> BTreeMap<String, BTreeSet<String>> {
+    let text = golden::text("../ARCHITECTURE.md");
+    let rows = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").map(str::trim).collect();
+        let [modules, uses, _] = cells.as_slice() else { return None };
+        Some((*modules, *uses))
+    });
+    let mut table = BTreeMap::new();
+    for (modules, uses) in rows {
+        for module in modules.split(", ").filter(|name| MODULES.contains(name)) {
+            let uses = match uses {
+                "all" => MODULES.iter().map(|name| (*name).to_owned()).collect(),
+                _ => uses.split(", ").filter(|name| MODULES.contains(name)).map(str::to_owned).collect(),
+            };
+            table.insert(module.to_owned(), uses);
+        }
+    }
+    table
+}
+
+const MODULES: [&str; 13] = [
+    "formats", "model", "ops", "plan", "adapters", "analysis", "gpu", "weights", "text", "samplers", "pipeline", "wasm", "bin",
+];
+
+fn sources(at: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(at).expect("a folder of sources").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Path below crate/src and text of every source file, without comments.
+fn code() -> Vec<(String, String)> {
+    let root = golden::path("../crate/src");
+    let mut found = Vec::new();
+    sources(&root, &mut found);
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        let code = text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
+        (path.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/"), code)
+    };
+    found.into_iter().map(read).collect()
+}
+
+fn module_of(path: &str) -> &str {
+    path.split(['/', '.']).next().unwrap_or(path)
+}
+
+/// Modules named after `crate::` or `lora_loupe::`, also in braces.
+fn uses(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for start in ["crate::", "lora_loupe::"] {
+        for (at, _) in code.match_indices(start) {
+            let rest = &code[at + start.len()..];
+            let names = match rest.strip_prefix('{') {
+                Some(list) => list.split('}').next().unwrap_or_default(),
+                None => rest.split([':', ';', ',', ' ', '\n', ')', '<', '(']).next().unwrap_or_default(),
+            };
+            found.extend(names.split([',', ':', ' ', '\n']).filter(|name| MODULES.contains(name)).map(str::to_owned));
+        }
+    }
+    found
+}
+
+#[test]
+fn modules_use_only_what_the_table_grants() {
+    let table = table();
+    assert_eq!(table.len(), MODULES.len(), "the table has a row for every module: {:?}", table.keys());
+    let mut seen = 0;
+    for (path, code) in code() {
+        let module = module_of(&path);
+        if module == "lib" {
+            continue;
+        }
+        let granted = table.get(module).unwrap_or_else(|| panic!("{path}: `{module}` is not in the table"));
+        for used in uses(&code) {
+            seen += 1;
+            assert!(used == module || granted.contains(&used), "{path} uses `{used}`, which the table does not grant `{module}`");
+        }
+    }
+    assert!(seen > 100, "only {seen} uses were found: the reader is broken");
+}
+
+#[test]
+fn foreign_crates_stay_in_their_module() {
+    for (path, code) in code() {
+        for (name, home) in [("wgpu::", "gpu"), ("wasm_bindgen", "wasm"), ("js_sys", "wasm"), ("web_sys", "wasm"), ("clap::", "bin")] {
+            assert!(!code.contains(name) || module_of(&path) == home, "{path} uses {name}, which belongs in {home}/");
+        }
+    }
+}
+
+#[test]
+fn every_source_file_opens_with_what_it_does() {
+    let root = golden::path("../crate/src");
+    for (path, _) in code() {
+        let text = std::fs::read_to_string(root.join(&path)).expect("a source file");
+        assert!(text.starts_with("//! "), "{path} does not open with a sentence that says what it turns into what");
+    }
+}
+
+#[test]
+fn a_forbidden_use_would_be_seen() {
+    assert!(uses("use crate::gpu::Gpu;").contains("gpu"));
+    assert!(uses("use crate::{ops::Op, gpu};").contains("gpu"));
+    assert!(uses("let x: crate::weights::Weights").contains("weights"));
+    assert!(!table()["gpu"].contains("weights"));
+}
+
+#[test]
+fn only_the_worker_imports_the_engine() {
+    let mut found = Vec::new();
+    fn scripts(at: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(at).expect("web/").flatten() {
+            let path = entry.path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "public") {
+                scripts(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "js") {
+                found.push(path);
+            }
+        }
+    }
+    scripts(&golden::path("../web"), &mut found);
+    assert!(found.len() > 10, "the page's scripts were not found");
+    for path in found {
+        let text = std::fs::read_to_string(&path).expect("a script");
+        let name = path.to_string_lossy().replace('\\', "/");
+        assert!(!text.contains("pkg/lora_loupe") || name.ends_with("engine/worker.js"), "{name} imports the engine");
+        let is_view = name.contains("/views/") || name.contains("/elements/");
+        assert!(!(is_view && text.contains("from \"../engine/") ), "{name}: a view imports the engine");
+    }
+}
