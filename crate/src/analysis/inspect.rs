@@ -8,7 +8,7 @@ use super::refusal;
 use super::report::{Base, Container, FileKind, LeftoverRow, ModuleRow, Problem, Report};
 use super::verdict;
 use crate::adapters::{Adapter, Delta, Group, Leftover, PeftConfigs, Why, group, read};
-use crate::formats::{Buffered, ByteSource, FormatError, Header, sniff};
+use crate::formats::{Buffered, ByteSource, Content, FormatError, Header, read_header, sniff};
 use crate::model::spelling::Role;
 use crate::model::{Component, Family, Module};
 use sha2::{Digest, Sha256};
@@ -46,13 +46,18 @@ async fn fill(
     let size = source.len();
     report.sha256 = sha256(source).await?;
     let start = source.read(0..size.min(sniff::SNIFF_LEN as u64)).await?;
-    if let Some((container, kind, problem)) = refusal::by_content(sniff::sniff(&start), size) {
+    let content = sniff::sniff(&start);
+    if let Some((container, kind, problem)) = refusal::by_content(content, size) {
         (report.container, report.kind) = (container, kind);
         report.problems.push(problem);
         return Ok(());
     }
-    report.container = Container::Safetensors;
-    let header = Header::read(source).await?;
+    (report.container, report.kind) = match content {
+        Content::Zip => (Container::PickleZip, FileKind::Pickle),
+        Content::Pickle => (Container::PickleLegacy, FileKind::Pickle),
+        _ => (Container::Safetensors, FileKind::Unknown),
+    };
+    let header = read_header(&Buffered::new(source)).await?;
     report.metadata = header.metadata.clone();
     let (groups, _) = group(&header);
     let adapter_groups: Vec<Group> = groups.into_iter().filter(has_change).collect();

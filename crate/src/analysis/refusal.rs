@@ -5,12 +5,12 @@ use crate::formats::{Content, Header};
 use crate::model::spelling::Spellings;
 use crate::model::{Family, FamilyId};
 
-/// What a file is by its first bytes, where that is not safetensors.
+/// What a file is by its first bytes, where tensors cannot be read from it.
 pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, Problem)> {
     let not = |text: String| Problem::refuse("not_an_adapter", text);
     let unknown = Container::Unknown;
     Some(match content {
-        Content::Safetensors => return None,
+        Content::Safetensors | Content::Zip | Content::Pickle => return None,
         Content::Empty => (
             unknown,
             FileKind::Empty,
@@ -52,8 +52,6 @@ pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, P
                  Look for the same adapter as .safetensors.",
             ),
         ),
-        Content::Zip => (Container::PickleZip, FileKind::Pickle, pickle()),
-        Content::Pickle => (Container::PickleLegacy, FileKind::Pickle, pickle()),
         Content::Unknown if size < 8 => (
             unknown,
             FileKind::Unknown,
@@ -72,15 +70,7 @@ pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, P
     })
 }
 
-fn pickle() -> Problem {
-    Problem::refuse(
-        "unsupported_format",
-        "This is a PyTorch pickle (.pt, .bin or .ckpt), a format that can run programs when it is opened; \
-         it is not read here. Look for the same adapter as .safetensors, or convert it.",
-    )
-}
-
-/// What a safetensors file without adapter tensors is.
+/// What a tensor file without adapter tensors is.
 pub fn by_tensors(header: &Header) -> (FileKind, Problem) {
     if is_embedding(header) {
         let text = "This is a textual inversion (word embeddings), not a LoRA: it changes no layer. \

@@ -30,6 +30,26 @@ pub enum FormatError {
         "`{name}` is stored as `{dtype}`, which is not a safetensors number type; a newer program may be needed to read it"
     )]
     BadDtype { name: String, dtype: String },
+    /// A zip archive that breaks the format's rules.
+    #[error("the zip archive is damaged: {0}; download the file again")]
+    BadZip(String),
+    /// A file that would unpack to far more than it is.
+    #[error("the file would take far more memory than its size: {0}; do not use it")]
+    ResourceBomb(String),
+    /// A pickle that breaks the format's rules.
+    #[error("the pickle is damaged: {0}; download the file again")]
+    BadPickle(String),
+    /// A pickle that stops before its end.
+    #[error("the file is cut short: its pickle stops at byte {0}; download it again")]
+    PickleEnds(usize),
+    /// A pickle that names a function to run.
+    #[error("the pickle would run `{0}` when it is opened the usual way; nothing was run here. Delete the file")]
+    UnsafePickle(String),
+    /// A pickle that names something that is neither known to be harmless nor to be dangerous.
+    #[error(
+        "the pickle names `{0}`, which has no place in an adapter; nothing was run here. Ask for a .safetensors file"
+    )]
+    UnknownGlobal(String),
     /// A number type that cannot be turned into f32 here.
     #[error("numbers stored as {0} cannot be used here; convert the file to F16, BF16 or F32")]
     NoNumbers(::safetensors::Dtype),
@@ -50,6 +70,12 @@ impl FormatError {
             FormatError::DuplicateKey(_) => "duplicate_key",
             FormatError::BadOffsets(_) => "bad_offsets",
             FormatError::BadShape { .. } => "bad_shape",
+            FormatError::BadZip(_) => "bad_zip",
+            FormatError::ResourceBomb(_) => "resource_bomb",
+            FormatError::BadPickle(_) => "bad_pickle",
+            FormatError::PickleEnds(_) => "truncated",
+            FormatError::UnsafePickle(_) => "unsafe_pickle",
+            FormatError::UnknownGlobal(_) => "unknown_global",
             FormatError::BadDtype { .. } | FormatError::NoNumbers(_) => "bad_dtype",
             FormatError::Overflow { .. } => "overflow",
         }

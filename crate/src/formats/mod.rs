@@ -5,13 +5,27 @@
 //! small multiple of the bytes that are really there.
 
 mod error;
+mod pickle;
 pub mod safetensors;
 pub mod sniff;
 pub mod source;
+mod torch;
 pub mod widen;
+mod zip;
 
 pub use ::safetensors::Dtype;
 pub use error::FormatError;
 pub use safetensors::{Header, TensorInfo};
 pub use sniff::{Content, sniff};
 pub use source::{Buffered, ByteSource, Reading};
+
+/// Reads the list of tensors of a file of any readable kind, by its content.
+/// Files of other kinds are a [`FormatError::BadHeader`].
+pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError> {
+    let start = source.read(0..source.len().min(sniff::SNIFF_LEN as u64)).await?;
+    match sniff(&start) {
+        Content::Zip => torch::read_zip(source).await,
+        Content::Pickle => torch::read_legacy(source).await,
+        _ => Header::read(source).await,
+    }
+}

@@ -3,7 +3,7 @@
 use crate::files::{self, FileError, Model};
 use lora_loupe::adapters::{Adapter, BakeError, BakedAdapter, Delta, ModelFile, PeftConfigs, Why, bake, read};
 use lora_loupe::analysis::{Severity, inspect};
-use lora_loupe::formats::{FormatError, Header, source::FileSource};
+use lora_loupe::formats::{FormatError, Header, read_header, source::FileSource};
 use lora_loupe::model::Family;
 use lora_loupe::model::spelling::Spellings;
 use pollster::block_on;
@@ -129,7 +129,7 @@ fn ready(lora: &Lora, model: &Model, force: bool) -> Result<Ready, StopError> {
         }
     }
     let numbers = |source| StopError::Adapter { file: file.clone(), source };
-    let header = block_on(Header::read(&source)).map_err(numbers)?;
+    let header = block_on(read_header(&source)).map_err(numbers)?;
     let configs = configs(&header, companion.as_deref());
     let mut adapter = block_on(read(&source, &header, &configs, &model.shapes.modules())).map_err(numbers)?;
     adapter.deltas.retain(|delta| delta.fits(&delta.wanted_shape()) && lands(delta, model));

@@ -1,0 +1,214 @@
+//! Reports and folded weights against what the reference libraries say of the same adapter files.
+//!
+//! corpus/manifest.json and corpus/expected come from kohya-ss/sd-scripts, LyCORIS, peft and
+//! diffusers; corpus/README.md says how they were made and within which limits they hold.
+
+use lora_loupe::adapters::{Delta, Numbers, PeftConfigs, fold_on_cpu, read};
+use lora_loupe::analysis::{BaseShapes, Report, inspect};
+use lora_loupe::formats::Header;
+use lora_loupe_tests::golden::{self, Tensor};
+use pollster::block_on;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Deserialize)]
+struct Manifest {
+    files: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    file: String,
+    kind: String,
+    algorithms: Vec<String>,
+    naming_convention: String,
+    base_family: String,
+    #[serde(default)]
+    n_modules_unet: usize,
+    #[serde(default)]
+    n_modules_te: usize,
+    ranks: Vec<usize>,
+    alphas: Vec<f32>,
+    dtypes: Vec<String>,
+    #[serde(default)]
+    unmatched_keys: Vec<String>,
+    companion: Option<String>,
+    #[serde(default)]
+    expected: Vec<Expected>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    strength: f32,
+    primary: bool,
+    file: String,
+    norms: String,
+}
+
+const BASE: &str = "corpus/base/mini_sd15_diffusers.safetensors";
+
+fn cases(kind: &str) -> Vec<Case> {
+    let manifest: Manifest = serde_json::from_str(&golden::text("corpus/manifest.json")).expect("the manifest");
+    manifest.files.into_iter().filter(|case| case.kind == kind).collect()
+}
+
+fn bytes(relative: &str) -> Vec<u8> {
+    std::fs::read(golden::path(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"))
+}
+
+fn base() -> BaseShapes {
+    let header = block_on(Header::read(&bytes(BASE))).expect("the base");
+    BaseShapes::of(&[(None, &header)]).expect("a known family")
+}
+
+impl Case {
+    fn bytes(&self) -> Vec<u8> {
+        bytes(&format!("corpus/{}", self.file))
+    }
+
+    fn companion(&self) -> Option<String> {
+        self.companion.as_ref().map(|path| golden::text(&format!("corpus/{path}")))
+    }
+
+    fn report(&self, base: Option<&BaseShapes>) -> Report {
+        block_on(inspect(&self.file, &self.bytes(), self.companion().as_deref(), base))
+    }
+
+    /// The manifest's words as reports spell them.
+    fn convention(&self) -> &str {
+        match self.naming_convention.split([' ', ',']).next().unwrap_or_default() {
+            "kohya" if self.naming_convention.contains("LDM block names") => "kohya_ldm",
+            "onetrainer" => "kohya",
+            "ComfyUI" | "diffusion_model.blocks" => "comfy",
+            "transformer.*" => "peft_prefixed",
+            "transformer_blocks.*" => "peft_no_prefix",
+            "base_model.model.model.layers" => "peft_plain",
+            word => word,
+        }
+    }
+}
+
+/// Distinct values, sorted; floats by their bits' order.
+fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
+    values.collect::<BTreeSet<T>>().into_iter().collect()
+}
+
+fn sorted(values: &[f32]) -> Vec<f32> {
+    let mut values = values.to_vec();
+    values.sort_by(f32::total_cmp);
+    values.dedup();
+    values
+}
+
+#[test]
+fn reports_agree_with_the_manifest() {
+    let base = base();
+    for case in cases("valid") {
+        for base in [None, Some(&base)] {
+            let report = case.report(base);
+            let what = format!("{} {}", case.file, if base.is_some() { "with base" } else { "alone" });
+            assert!(!report.refused(), "{what}: {:?}", report.problems);
+            assert_eq!(distinct(report.algorithms.iter()), distinct(case.algorithms.iter()), "{what}");
+            assert_eq!(report.convention, case.convention(), "{what}");
+            assert_eq!(report.base.family, case.base_family, "{what}: {:?}", report.base.evidence);
+            let count = |part| report.modules.iter().filter(|row| row.path.starts_with(part)).count();
+            assert_eq!((count("unet."), count("text_encoder.")), (case.n_modules_unet, case.n_modules_te), "{what}");
+            let ranks = distinct(report.modules.iter().filter_map(|row| row.rank));
+            assert_eq!(ranks, distinct(case.ranks.iter().copied()), "{what}");
+            let alphas: Vec<f32> = report.modules.iter().filter_map(|row| row.alpha).collect();
+            assert_eq!(sorted(&alphas), sorted(&case.alphas), "{what}");
+            assert_eq!(distinct(report.modules.iter().map(|row| &row.dtype)), distinct(case.dtypes.iter()), "{what}");
+            let keys = distinct(report.leftovers.iter().map(|row| &row.key));
+            assert_eq!(keys, distinct(case.unmatched_keys.iter()), "{what}");
+            let covered: usize = report.coverage.iter().map(|block| block.covered).sum();
+            let norms = report.modules.iter().filter(|row| row.shape.len() == 1).count();
+            assert_eq!(covered, report.modules.len() - norms, "{what}");
+        }
+    }
+}
+
+#[test]
+fn files_for_other_models_are_named() {
+    let base = base();
+    for case in cases("detect_only") {
+        let report = case.report(None);
+        assert_eq!(report.base.family, case.base_family, "{}: {:?}", case.file, report.base.evidence);
+        assert_eq!(report.convention, case.convention(), "{}", case.file);
+        assert!(!report.refused(), "{}: {:?}", case.file, report.problems);
+        assert!(case.report(Some(&base)).refused(), "{} does not fit the mini base", case.file);
+    }
+}
+
+/// The deltas of a case with their factors.
+fn deltas(case: &Case, base: &BaseShapes) -> Vec<(Delta, Numbers)> {
+    let file = case.bytes();
+    let header = block_on(Header::read(&file)).expect("a valid file");
+    let configs = match (case.companion(), header.metadata.get("lora_adapter_metadata")) {
+        (Some(text), _) => PeftConfigs::parse(&text).expect("a config"),
+        (None, Some(text)) => PeftConfigs::parse_metadata(text).expect("a config"),
+        (None, None) => PeftConfigs::default(),
+    };
+    let adapter = block_on(read(&file, &header, &configs, &base.modules())).expect("a valid file");
+    let numbers = |delta: &Delta| block_on(delta.read(&file, &header)).expect("its factors");
+    adapter.deltas.into_iter().map(|delta| (numbers(&delta), delta)).map(|(numbers, delta)| (delta, numbers)).collect()
+}
+
+fn norm(numbers: impl Iterator<Item = f32>) -> f64 {
+    numbers.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt()
+}
+
+#[test]
+fn folded_weights_agree_with_the_reference_libraries() {
+    let (shapes, weights) = (base(), golden::tensors(BASE));
+    for case in cases("valid") {
+        let deltas = deltas(&case, &shapes);
+        for expected in case.expected.iter().filter(|expected| expected.primary) {
+            let what = format!("{} at {}", case.file, expected.strength);
+            let norms: BTreeMap<String, f64> =
+                serde_json::from_str(&golden::text(&format!("corpus/{}", expected.norms))).expect("norms");
+            let sample = golden::tensors(&format!("corpus/{}", expected.file));
+            let names = distinct(deltas.iter().map(|(delta, _)| delta.tensor()));
+            assert_eq!(names, distinct(norms.keys().cloned()), "{what}: the tensors that change");
+            for (delta, numbers) in &deltas {
+                let name = delta.tensor();
+                let Tensor { shape, data: before } = &weights[&name];
+                let after = fold_on_cpu(before.clone(), shape, &[(delta, numbers, expected.strength)]).expect("a fold");
+                let change: Vec<f32> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+                let (got, want) = (norm(change.iter().copied()), norms[&name]);
+                assert!((got - want).abs() <= 1e-4 * want + 1e-6, "{what}: ‖{name}‖ is {got}, not {want}");
+                if let Some(closed) = delta.norm(numbers).filter(|_| expected.strength == 1.0) {
+                    assert!((closed - want).abs() <= 1e-4 * want + 1e-6, "{what}: ‖{name}‖ is {closed}, not {want}");
+                }
+                if let Some(want) = sample.get(&name) {
+                    close(&format!("{what}: {name}"), &change, &want.data);
+                }
+            }
+            assert!(sample.keys().all(|name| norms.contains_key(name)), "{what}");
+        }
+    }
+}
+
+/// The corpus' own limit: 1e-5 of the largest expected number, and 1e-6.
+#[track_caller]
+fn close(what: &str, got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    let largest = want.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+    let off = got.iter().zip(want).fold(0f32, |off, (got, want)| off.max((got - want).abs()));
+    assert!(off <= 1e-5 * largest + 1e-6, "{what}: off by {off} of {largest}");
+}
+
+#[test]
+fn a_perturbed_delta_is_seen() {
+    assert!(std::panic::catch_unwind(|| close("x", &[1.0, 0.5], &[1.0, 0.50002])).is_err());
+}
+
+#[test]
+fn strength_zero_leaves_the_bits_of_the_base() {
+    let (shapes, weights) = (base(), golden::tensors(BASE));
+    let case = &cases("valid")[0];
+    for (delta, numbers) in deltas(case, &shapes).iter().take(20) {
+        let Tensor { shape, data } = &weights[&delta.tensor()];
+        let after = fold_on_cpu(data.clone(), shape, &[(delta, numbers, 0.0)]).expect("a fold");
+        assert!(after.iter().zip(data).all(|(a, b)| a.to_bits() == b.to_bits()), "{}", delta.tensor());
+    }
+}

@@ -1,0 +1,250 @@
+//! Damaged and hostile files: each is named for what it is, costs no more memory than it is worth,
+//! and panics nothing.
+
+use lora_loupe::analysis::{BaseShapes, Report, Severity, inspect};
+use lora_loupe::formats::{Header, read_header, widen::widen};
+use lora_loupe_tests::golden;
+use pollster::block_on;
+use proptest::prelude::*;
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// Counts the bytes that this thread holds and the most it ever held.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    HELD.set(HELD.get() + bytes);
+    PEAK.set(PEAK.get().max(HELD.get()));
+}
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most bytes that `work` holds at once.
+fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = HELD.get();
+    PEAK.set(before);
+    let result = work();
+    (result, (PEAK.get() - before) as usize)
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    files: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    file: String,
+    acceptable_verdicts: Vec<String>,
+    severity: String,
+    #[serde(default)]
+    bad_modules: Vec<String>,
+    hint: Option<String>,
+    danger: Option<String>,
+}
+
+fn cases() -> Vec<Case> {
+    let manifest: Manifest = serde_json::from_str(&golden::text("hostile/manifest.json")).expect("the manifest");
+    manifest.files
+}
+
+fn base() -> BaseShapes {
+    let bytes = std::fs::read(golden::path("corpus/base/mini_sd15_diffusers.safetensors")).expect("the base");
+    let header = block_on(Header::read(&bytes)).expect("the base's header");
+    BaseShapes::of(&[(None, &header)]).expect("a known family")
+}
+
+impl Case {
+    fn bytes(&self) -> Vec<u8> {
+        std::fs::read(golden::path("hostile").join(&self.file)).expect("a file of the set")
+    }
+
+    fn accepts(&self, verdict: &str) -> bool {
+        self.acceptable_verdicts.iter().any(|accepted| accepted == verdict)
+    }
+
+    /// The class of the most severe finding counts, or that there was a warning or none.
+    fn check(&self, report: &Report) {
+        let (file, problems) = (&self.file, &report.problems);
+        let worst = problems.iter().find(|problem| problem.severity == Severity::Refuse).or(problems.first());
+        let named = match worst {
+            Some(problem) => self.accepts(&problem.class) || !report.refused() && self.accepts("warn"),
+            None => self.accepts("ok"),
+        };
+        assert!(named, "{file}: {problems:?}, not one of {:?}", self.acceptable_verdicts);
+        match self.severity.as_str() {
+            "refuse" => assert!(report.refused(), "{file}: {problems:?}"),
+            "warn" => assert!(!report.refused(), "{file}: {problems:?}"),
+            _ => assert!(!problems.is_empty(), "{file}"),
+        }
+        assert!(!report.verdict.is_empty(), "{file}");
+        let flat: Vec<String> =
+            problems.iter().flat_map(|problem| &problem.modules).map(|path| path.replace('.', "_")).collect();
+        for module in &self.bad_modules {
+            let module = module.replace("lora_unet_", "unet_").replace("lora_te_", "text_encoder_");
+            assert!(flat.contains(&module), "{file}: {module} is not among {flat:?}");
+        }
+        if let Some(danger) = &self.danger {
+            let told = danger.split('.').next_back().is_some_and(|name| report.verdict.contains(name));
+            assert!(told, "{file}: {} does not name {danger}", report.verdict);
+        }
+        if let Some(hint) = self.hint.as_deref().filter(|hint| *hint != "checkpoint" && *hint != "textual_inversion") {
+            let kind = serde_json::to_value(report.kind).expect("a kind");
+            assert_eq!(kind, hint, "{file}");
+        }
+    }
+}
+
+#[test]
+fn every_file_is_named_within_its_worth_of_memory() {
+    let base = base();
+    for case in cases() {
+        let bytes = case.bytes();
+        // The layer tables of three families take some megabytes, whatever the file.
+        let limit = 24_000_000 + 16 * bytes.len();
+        let (report, peak) = peak(|| block_on(inspect(&case.file, &bytes, None, Some(&base))));
+        case.check(&report);
+        assert!(peak < limit, "{}: {peak} bytes at once for a file of {}", case.file, bytes.len());
+    }
+}
+
+#[test]
+fn a_large_allocation_would_be_seen() {
+    assert!(peak(|| vec![0u8; 100_000_000].len()).1 >= 100_000_000);
+}
+
+#[test]
+fn a_damaged_companion_is_a_warning() {
+    let bytes = std::fs::read(golden::path("hostile/alpha_zero.safetensors")).expect("a file of the set");
+    for text in ["", "[]", "{\"lora_alpha\": \"x\"}", "<html>"] {
+        let report = block_on(inspect("a.safetensors", &bytes, Some(text), None));
+        assert!(report.problems.iter().any(|problem| problem.class == "bad_config"), "{text:?}");
+    }
+}
+
+/// A well-formed file of small tensors under adapter names.
+fn valid_file() -> impl Strategy<Value = Vec<u8>> {
+    let stem = prop_oneof![
+        Just("lora_unet_mid_block_attentions_0_proj_in"),
+        Just("lora_unet_conv_in"),
+        Just("lora_te_text_model_encoder_layers_0_mlp_fc1"),
+        Just("unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"),
+        Just("nobody"),
+    ];
+    let suffix = prop_oneof![
+        Just("lora_up.weight"),
+        Just("lora_down.weight"),
+        Just("lora_mid.weight"),
+        Just("alpha"),
+        Just("lora_A.weight"),
+        Just("lora_B.weight"),
+        Just("hada_w1_a"),
+        Just("lokr_w1"),
+        Just("diff"),
+        Just("dora_scale"),
+        Just("oft_blocks"),
+        Just("weight"),
+    ];
+    let dtype =
+        prop_oneof![Just(("F32", 4)), Just(("F16", 2)), Just(("BF16", 2)), Just(("F8_E4M3", 1)), Just(("I64", 8))];
+    let shape = prop::collection::vec(0usize..5, 0..5);
+    let entry = (stem, suffix, dtype, shape, any::<u8>());
+    prop::collection::vec(entry, 0..12).prop_map(|entries| {
+        let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+        for (stem, suffix, (dtype, width), shape, fill) in entries {
+            let name = format!("{stem}.{suffix}");
+            if header.contains_key(&name) {
+                continue;
+            }
+            let start = data.len();
+            data.resize(start + width * shape.iter().product::<usize>(), fill);
+            let info = serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [start, data.len()]});
+            header.insert(name, info);
+        }
+        let text = serde_json::to_vec(&header).expect("a header");
+        [&(text.len() as u64).to_le_bytes()[..], &text, &data].concat()
+    })
+}
+
+/// Reads a file in every way there is.
+fn read_all(bytes: &Vec<u8>) {
+    let report = block_on(inspect("any", bytes, None, None));
+    assert!(!report.verdict.is_empty());
+    if let Ok(header) = block_on(read_header(bytes)) {
+        for tensor in &header.tensors {
+            let _ = block_on(tensor.read(bytes));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+
+    #[test]
+    fn arbitrary_bytes_panic_nothing(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        read_all(&bytes);
+    }
+
+    #[test]
+    fn arbitrary_pickles_panic_nothing(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        read_all(&[&[0x80, 2][..], &bytes].concat());
+    }
+
+    #[test]
+    fn valid_files_of_odd_tensors_panic_nothing_and_are_valid_for_all(bytes in valid_file()) {
+        let header = block_on(Header::read(&bytes)).expect("a valid header");
+        let theirs = SafeTensors::deserialize(&bytes).expect("a valid file");
+        prop_assert_eq!(header.tensors.len(), theirs.len());
+        for tensor in &header.tensors {
+            let view = theirs.tensor(&tensor.name).expect("the same tensor");
+            prop_assert_eq!(view.shape(), tensor.shape.as_slice());
+            prop_assert_eq!(view.data(), &bytes[tensor.bytes.start as usize..tensor.bytes.end as usize]);
+            prop_assert_eq!(widen(tensor.dtype, view.data()).expect("numbers").len(), tensor.elements());
+        }
+        read_all(&bytes);
+    }
+
+    #[test]
+    fn what_is_accepted_after_a_change_is_accepted_by_the_safetensors_crate(
+        bytes in valid_file(), at in any::<prop::sample::Index>(), to in any::<u8>(), cut in 0usize..4
+    ) {
+        let mut bytes = bytes;
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        bytes.truncate(bytes.len() - cut.min(bytes.len()));
+        if block_on(Header::read(&bytes)).is_ok() {
+            prop_assert!(SafeTensors::deserialize(&bytes).is_ok());
+        }
+        read_all(&bytes);
+    }
+}
