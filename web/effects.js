@@ -3,7 +3,7 @@
 import { fetchCatalogue, fetchLora } from "./demo.js";
 import { asError } from "./engine/protocol.js";
 import { createRunner } from "./runner.js";
-import { fileOf, keep, keepDropped } from "./library.js";
+import { keep, keepDropped, keptOf } from "./library.js";
 import { plural } from "./format.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
@@ -18,10 +18,10 @@ export function createEffects({ client, send, getState }) {
 
   /** Reads one file; its entry says how it went. @param {string} id */
   async function inspect(id) {
-    const file = fileOf(id);
-    if (!file) return;
+    const kept = keptOf(id);
+    if (!kept) return;
     try {
-      send({ type: "files/read", id, report: await client.inspect(file) });
+      send({ type: "files/read", id, report: await client.inspect(kept.file, kept.config) });
     } catch (thrown) {
       send({ type: "files/failed", id, error: asError(thrown) });
     }
@@ -33,15 +33,15 @@ export function createEffects({ client, send, getState }) {
       const title = "Folders are not opened";
       send({ type: "notice/raised", title, message: `${plural(folders, "folder")} left out. Open the folder and drop the files in it.` });
     }
-    const ids = dropped.map((file) => addEntry(keepDropped(file), file, true));
-    for (const id of ids) await inspect(id);
+    const entries = await keepDropped(dropped);
+    for (const { id, file } of entries) addEntry(id, file, true);
+    for (const { id } of entries) await inspect(id);
   }
 
   /** @param {string} id @param {File} file @param {boolean} select */
   function addEntry(id, file, select) {
     const entry = { id, name: file.name, size: file.size, report: null, error: null };
     send({ type: "files/added", entry: { ...entry, status: "reading" }, select });
-    return id;
   }
 
   /**
@@ -51,8 +51,8 @@ export function createEffects({ client, send, getState }) {
   async function bringLora(id, select) {
     const lora = getState().demo.catalogue?.loras.find(({ file }) => id === `demo:${file}`);
     if (!lora) return;
-    if (!fileOf(id)) keep(id, await fetchLora(lora));
-    const file = /** @type {File} */ (fileOf(id));
+    const file = keptOf(id)?.file ?? (await fetchLora(lora));
+    keep(id, file);
     addEntry(id, file, select);
     await inspect(id);
   }

@@ -2,6 +2,7 @@
 
 import { METADATA } from "./words.js";
 
+/** @typedef {import("./engine/types.d.ts").Report["metadata"]} Metadata */
 /** @typedef {{ key: string, label: string, value: string, code: boolean }} Field `code`: set in a fixed-width face, with its line breaks */
 
 const TIMES = ["ss_training_started_at", "ss_training_finished_at"];
@@ -9,14 +10,14 @@ const NOTHING = ["", "None", "null", "{}", "[]"];
 
 /**
  * Known fields first and named, then the rest under their own keys; empty values are left out.
- * @param {Record<string, string>} metadata
+ * @param {Metadata} metadata
  * @returns {{ known: Field[], others: Field[] }}
  */
 export function readable(metadata) {
   const known = Object.keys(METADATA).filter((key) => key in metadata);
   const others = Object.keys(metadata).filter((key) => !(key in METADATA) && key !== "ss_tag_frequency");
-  const told = (/** @type {string} */ key) => !NOTHING.includes(metadata[key].trim());
-  const field = (/** @type {string} */ key) => ({ key, label: METADATA[key] ?? key, ...shown(key, metadata[key]) });
+  const told = (/** @type {string} */ key) => !NOTHING.includes((metadata[key] ?? "").trim());
+  const field = (/** @type {string} */ key) => ({ key, label: METADATA[key] ?? key, ...shown(key, metadata[key] ?? "") });
   return { known: known.filter(told).map(field), others: others.filter(told).sort().map(field) };
 }
 
@@ -41,7 +42,7 @@ function prettyJson(value) {
 
 /**
  * Training captions' tags with their counts over all folders, most frequent first.
- * @param {Record<string, string>} metadata
+ * @param {Metadata} metadata
  * @returns {[tag: string, count: number][]}
  */
 export function trainingTags({ ss_tag_frequency }) {

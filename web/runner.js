@@ -2,7 +2,7 @@
 
 import { asError } from "./engine/protocol.js";
 import { fetchModel } from "./demo.js";
-import { fileOf } from "./library.js";
+import { keptOf } from "./library.js";
 import { chosenLora, entryById, usable } from "./select.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -37,7 +37,7 @@ export function createRunner({ client, send, getState, bringLora }) {
     if (!catalogue) throw { kind: "download", message: "The list of the demo's files is not loaded. Reload the page and try again." };
     try {
       modelFiles ??= await fetchModel(catalogue, (received, total) => send({ type: "demo/progress", received, total }));
-      send({ type: "demo/ready", model: await client.openModel(modelFiles) });
+      send({ type: "demo/ready", model: await client.openModel(catalogue.name, modelFiles) });
     } catch (thrown) {
       send({ type: "demo/failed" });
       throw thrown;
@@ -50,12 +50,12 @@ export function createRunner({ client, send, getState, bringLora }) {
     if (!lora) return [];
     if (!entryById(getState(), lora)) await bringLora(lora, false);
     const entry = entryById(getState(), lora);
-    const file = fileOf(lora);
-    if (!file || !entry?.report || !usable(entry)) {
+    const kept = keptOf(lora);
+    if (!kept || !entry?.report || !usable(entry)) {
       throw entry?.error ?? { kind: "unusable", message: "The chosen file cannot be used as a LoRA. Choose another." };
     }
     const { sha256 } = entry.report;
-    if (!client.known.has(sha256)) await client.inspect(file);
+    if (!client.known.has(sha256)) await client.inspect(kept.file, kept.config);
     return [{ name: entry.name, sha256, strength }];
   }
 

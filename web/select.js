@@ -3,7 +3,7 @@
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Entry} Entry */
 /** @typedef {import("./engine/types.d.ts").Report} Report */
-/** @typedef {import("./engine/types.d.ts").ReportModule} ReportModule */
+/** @typedef {import("./engine/types.d.ts").ModuleRow} ModuleRow */
 
 /** @param {number} value @param {number} least @param {number} most */
 export function clamp(value, least, most) {
@@ -62,7 +62,7 @@ export function chosenLora(state) {
 /**
  * The rows of the module table: filtered, then sorted.
  * @param {Report} report @param {State["table"]} table @param {string} chosen "component/block" or ""
- * @returns {ReportModule[]}
+ * @returns {ModuleRow[]}
  */
 export function tableRows(report, table, chosen) {
   const needle = table.filter.trim().toLowerCase();

@@ -1,6 +1,6 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
-import type { EngineError, GpuInfo, ModelInfo, Picture, Progress, Recipe, Report } from "./engine/types.d.ts";
+import type { EngineError, GpuInfo, ModelInfo, PageProgress, Picture, Recipe, Report } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -76,7 +76,7 @@ export type Run = {
   /** Which picture is being made, from 1. */
   picture: number;
   pictures: number;
-  progress: Progress | null;
+  progress: PageProgress | null;
   error: EngineError | null;
 };
 
@@ -132,7 +132,7 @@ export type Action =
   | { type: "run/generate" }
   | { type: "run/started"; pictures: number }
   | { type: "run/picture"; picture: number }
-  | { type: "run/progress"; progress: Progress }
+  | { type: "run/progress"; progress: PageProgress }
   | { type: "run/result"; result: Result }
   | { type: "run/done" }
   | { type: "run/cancel" }

@@ -14,7 +14,7 @@ describe('hostile files', () => {
     site = await launch();
     ({ page, errors } = await site.open());
   });
-  after(() => site.close());
+  after(() => site?.close());
 
   /** What the page says of a file, once it has read it. */
   async function told(path) {

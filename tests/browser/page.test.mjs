@@ -13,7 +13,7 @@ const PATIENCE = { timeout: 300_000 };
 
 let site;
 before(async () => (site = await launch()));
-after(() => site.close());
+after(() => site?.close());
 
 /** A fresh page on which the report of the demo's first LoRA is read and everything is ready to draw. */
 async function openDemo() {
@@ -131,6 +131,16 @@ describe('look', () => {
     await page.getByRole('button', { name: 'kohya_lora_r4a1_fp16.safetensors' }).click();
     await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
     assert.match(await page.getByTestId('verdict').innerText(), /Rank\s+4\b/i);
+  });
+
+  it('reads an adapter_config.json together with the file that it belongs to', async () => {
+    const { page } = await site.open();
+    const folder = 'corpus/files/peft_plain_text_encoder';
+    await drop(page, [`${folder}/adapter_model.safetensors`, `${folder}/adapter_config.json`]);
+    await reportOf(page, 'adapter_model.safetensors');
+    assert.equal(await page.locator('nav .tab').count(), 0);
+    const { lora_alpha: alpha } = JSON.parse(await readFile(new URL(`../${folder}/adapter_config.json`, import.meta.url), 'utf8'));
+    assert.match(await page.getByTestId('verdict').innerText(), new RegExp(`Alpha\\s+${alpha}\\b`, 'i'));
   });
 
   it('still reports without WebGPU, and says what to do', async () => {

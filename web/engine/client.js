@@ -3,7 +3,7 @@
 import { asError } from "./protocol.js";
 
 /** @typedef {import("./types.d.ts").EngineError} EngineError */
-/** @typedef {import("./types.d.ts").Progress} Progress */
+/** @typedef {import("./types.d.ts").PageProgress} Progress */
 /** @typedef {{ resolve: (result: any) => void, reject: (error: EngineError) => void, onProgress?: (progress: Progress) => void }} Waiting */
 
 export class EngineClient {
@@ -28,9 +28,13 @@ export class EngineClient {
     this.#onCrash = onCrash;
   }
 
-  /** @param {File} file @returns {Promise<import("./types.d.ts").Report>} */
-  async inspect(file) {
-    const report = await this.#call("inspect", { file });
+  /**
+   * @param {File} file
+   * @param {string} [config] the text of the adapter_config.json that belongs to it
+   * @returns {Promise<import("./types.d.ts").Report>}
+   */
+  async inspect(file, config) {
+    const report = await this.#call("inspect", { file, config });
     this.known.add(report.sha256);
     return report;
   }
@@ -40,9 +44,13 @@ export class EngineClient {
     return this.#call("gpu", {});
   }
 
-  /** @param {{ path: string, file: Blob }[]} files @returns {Promise<import("./types.d.ts").ModelInfo>} */
-  async openModel(files) {
-    const model = await this.#call("openModel", { files });
+  /**
+   * @param {string} name
+   * @param {{ path: string, file: Blob }[]} files a diffusers folder, paths relative to it
+   * @returns {Promise<import("./types.d.ts").ModelInfo>}
+   */
+  async openModel(name, files) {
+    const model = await this.#call("openModel", { name, files });
     this.hasModel = true;
     return model;
   }

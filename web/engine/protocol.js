@@ -13,7 +13,7 @@
  * From the worker: any number of `progress`, then one `result` or `error` for a call;
  * or `crashed`, which belongs to no call and means that the worker is of no more use.
  * @typedef {(
- *   | { id: number, progress: import("./types.d.ts").Progress }
+ *   | { id: number, progress: import("./types.d.ts").PageProgress }
  *   | { id: number, result: any }
  *   | { id: number, error: EngineError }
  *   | { crashed: string }
@@ -28,8 +28,8 @@
 export function asError(thrown) {
   if (thrown instanceof Error) return { kind: thrown.name, message: thrown.message };
   if (thrown && typeof thrown === "object" && "message" in thrown) {
-    const { kind, message, where } = /** @type {any} */ (thrown);
-    return { kind: String(kind ?? "unknown"), message: String(message), where };
+    const { kind, message } = /** @type {any} */ (thrown);
+    return { kind: String(kind ?? "unknown"), message: String(message) };
   }
   return { kind: "unknown", message: String(thrown) };
 }

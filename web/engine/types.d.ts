@@ -23,17 +23,17 @@ export type Report = {
   convention: string;
   algorithms: string[];
   base: Base;
-  modules: ReportModule[];
-  leftovers: Leftover[];
+  modules: ModuleRow[];
+  leftovers: LeftoverRow[];
   /** Blocks in the network's own order. */
-  coverage: BlockCoverage[];
+  coverage: Coverage[];
   metadata: Record<string, string>;
   problems: Problem[];
 };
 
 export type Base = { family: string; label: string; evidence: string[] };
 
-export type ReportModule = {
+export type ModuleRow = {
   path: string;
   algorithm: string;
   rank: number | null;
@@ -46,9 +46,9 @@ export type ReportModule = {
   block: string;
 };
 
-export type Leftover = { key: string; reason: string };
+export type LeftoverRow = { key: string; reason: string };
 
-export type BlockCoverage = {
+export type Coverage = {
   component: "text_encoder" | "text_encoder_2" | "unet";
   block: string;
   label: string;
@@ -68,7 +68,7 @@ export type Problem = {
 export type Recipe = {
   version: 1;
   model: string;
-  adapters: RecipeAdapter[];
+  adapters: AdapterChoice[];
   prompt: string;
   negative: string;
   seed: number;
@@ -79,14 +79,16 @@ export type Recipe = {
   height: number;
 };
 
-export type RecipeAdapter = { name: string; sha256: string; strength: number };
+export type AdapterChoice = { name: string; sha256: string; strength: number };
 
 export type GpuInfo = {
   adapter: string;
-  vendor: string;
   backend: string;
+  /** It is the processor in disguise. */
   software: boolean;
-  features: string[];
+  shader_f16: boolean;
+  /** Most bytes of one binding. */
+  max_binding: number;
 };
 
 export type ModelInfo = {
@@ -101,21 +103,16 @@ export type ModelInfo = {
   multiple: number;
 };
 
-export type Progress = {
-  stage: "load" | "text" | "adapters" | "denoise" | "decode";
-  step: number;
-  steps: number;
-  seconds_left: number | null;
-};
+export type Stage = "load" | "text" | "adapters" | "denoise" | "decode";
 
-export type Picture = {
-  width: number;
-  height: number;
-  rgba: Uint8ClampedArray<ArrayBuffer>;
-  png: Uint8Array<ArrayBuffer>;
-  seconds: number;
-  applied: { name: string; matched: number; leftovers: number }[];
-};
+export type PageProgress = { stage: Stage; step: number; steps: number; seconds_left: number | null };
+
+/** What an adapter did: layers that changed, and keys that name nothing in the model. */
+export type Applied = { name: string; matched: number; leftovers: number };
+
+export type PictureInfo = { width: number; height: number; seconds: number; applied: Applied[] };
+
+export type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };
 
 /** What happened, why, and what to do. */
-export type EngineError = { kind: string; message: string; where?: string };
+export type EngineError = { kind: string; message: string };

@@ -3,7 +3,7 @@
 import init, { Engine } from "../../pkg/lora_loupe.js";
 import { asError, isCrash } from "./protocol.js";
 
-/** @typedef {import("./types.d.ts").Progress} Progress */
+/** @typedef {import("./types.d.ts").PageProgress} Progress */
 
 const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
@@ -18,9 +18,9 @@ starting.catch(() => {}); // each call reports it
 
 /** @type {Record<import("./protocol.js").CallName, (engine: Engine, args: any, onProgress: (progress: Progress) => void) => any>} */
 const calls = {
-  inspect: (engine, { file }) => engine.inspect(file),
+  inspect: (engine, { file, config }) => engine.inspect(file, config),
   gpu: (engine) => engine.gpu(),
-  openModel: (engine, { files }) => engine.open_model(files),
+  openModel: (engine, { name, files }) => engine.open_model(name, files),
   generate: (engine, { recipe }, onProgress) => engine.generate(recipe, onProgress),
   cancel: (engine) => engine.cancel(),
 };

@@ -4,7 +4,7 @@ import { html, nothing, svg } from "lit-html";
 import { formatNumber } from "../format.js";
 import { COMPONENTS, word } from "../words.js";
 
-/** @typedef {import("../engine/types.d.ts").BlockCoverage} Block */
+/** @typedef {import("../engine/types.d.ts").Coverage} Block */
 /** @typedef {import("../types.d.ts").Send} Send */
 
 /** Steps of the colour scale; the styles know step-0 to step-5. */

@@ -6,17 +6,16 @@ import { cross, stop, warning } from "./icons.js";
 /**
  * @param {{
  *   title: string, message: string, severity: "refuse" | "warn",
- *   kind?: string, where?: string, details?: string[], noun?: string, dismiss?: () => void,
+ *   kind?: string, details?: string[], noun?: string, dismiss?: () => void,
  * }} content
  */
-export function messageView({ title, message, severity, kind, where, details = [], noun = "modules", dismiss }) {
+export function messageView({ title, message, severity, kind, details = [], noun = "modules", dismiss }) {
   return html`
     <div class="message ${severity}" role=${severity === "refuse" ? "alert" : "note"} data-testid="message" data-kind=${kind ?? nothing}>
       ${severity === "refuse" ? stop : warning}
       <div>
         <p class="message-title">${title}</p>
         ${message ? html`<p>${message}</p>` : nothing}
-        ${where ? html`<p class="fine">Where: <code>${where}</code></p>` : nothing}
         ${details.length
           ? html`<details>
               <summary>${details.length} ${noun}</summary>

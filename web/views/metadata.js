@@ -5,11 +5,12 @@ import { plural } from "../format.js";
 import { readable, trainingTags } from "../metadata.js";
 import { copy } from "./icons.js";
 
+/** @typedef {import("../engine/types.d.ts").Report["metadata"]} Metadata */
 /** @typedef {import("../types.d.ts").Send} Send */
 
 const FIRST_TAGS = 30;
 
-/** @param {Record<string, string>} metadata @param {import("../types.d.ts").State} state @param {Send} send */
+/** @param {Metadata} metadata @param {import("../types.d.ts").State} state @param {Send} send */
 export function metadataView(metadata, { rawMetadata, form }, send) {
   const raw = JSON.stringify(metadata, null, 2);
   return html`
@@ -34,7 +35,7 @@ export function metadataView(metadata, { rawMetadata, form }, send) {
   `;
 }
 
-/** @param {Record<string, string>} metadata @param {string} prompt @param {Send} send */
+/** @param {Metadata} metadata @param {string} prompt @param {Send} send */
 function readableView(metadata, prompt, send) {
   const { known, others } = readable(metadata);
   const tags = trainingTags(metadata);

@@ -5,7 +5,7 @@ import { formatNumber, plural } from "../format.js";
 import { tableRows } from "../select.js";
 import { ALGORITHMS, word } from "../words.js";
 
-/** @typedef {import("../engine/types.d.ts").ReportModule} Module */
+/** @typedef {import("../engine/types.d.ts").ModuleRow} Module */
 /** @typedef {import("../types.d.ts").Table} Table */
 /** @typedef {import("../types.d.ts").Send} Send */
 /** @typedef {{ key: import("../types.d.ts").SortKey, name: string, cell: (module: Module) => unknown, numeric?: boolean }} Column */
@@ -116,7 +116,7 @@ function headerView({ key, name, numeric }, { sort, descending }, send) {
   </th>`;
 }
 
-/** @param {import("../engine/types.d.ts").Leftover[]} leftovers */
+/** @param {import("../engine/types.d.ts").LeftoverRow[]} leftovers */
 export function leftoversView(leftovers) {
   return html`
     <details class="card" id="leftovers">
