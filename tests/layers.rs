@@ -141,3 +141,14 @@ fn only_the_worker_imports_the_engine() {
         assert!(!(is_view && text.contains("from \"../engine/") ), "{name}: a view imports the engine");
     }
 }
+
+#[test]
+fn every_test_file_is_run() {
+    let manifest = golden::text("Cargo.toml");
+    for entry in std::fs::read_dir(golden::path("")).expect("tests/").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".rs") {
+            assert!(manifest.contains(&format!("path = \"{name}\"")), "tests/Cargo.toml does not list {name}: it would never run");
+        }
+    }
+}

@@ -93,7 +93,7 @@ export async function drop(page, paths) {
   }, paths);
 }
 
-/** Serves dist/ under SUB_PATH and tests/ under /tests/ on a free port. */
+/** Serves dist/ under SUB_PATH, tests/ under /tests/ and pkg/ under /pkg/ on a free port. */
 async function serve() {
   const server = createServer((request, response) => {
     answer(request, response).catch((error) => response.destroy(error));
@@ -125,9 +125,9 @@ async function answer(request, response) {
   createReadStream(file, range).on('error', (error) => response.destroy(error)).pipe(response);
 }
 
-/** The file that a path of the server means, or null outside the two served folders. */
+/** The file that a path of the server means, or null outside the served folders. */
 function fileOf(path) {
-  for (const [prefix, folder] of [[SUB_PATH, 'dist'], ['/tests/', 'tests']]) {
+  for (const [prefix, folder] of [[SUB_PATH, 'dist'], ['/tests/', 'tests'], ['/pkg/', 'pkg']]) {
     if (!path.startsWith(prefix)) continue;
     const base = join(ROOT, folder);
     const file = normalize(join(base, path.slice(prefix.length)));

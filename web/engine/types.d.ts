@@ -1,118 +1,351 @@
-/** What the engine takes and gives back across the worker boundary. */
+/** What crosses between the page and the engine; generated from the Rust types by tests/types.rs. */
 
-/** What a dropped file is. */
-export type Report = {
-  file: string;
-  size: number;
-  sha256: string;
-  container: "safetensors" | "pickle_zip" | "pickle_legacy" | "gguf" | "unknown";
-  kind:
-    | "adapter"
-    | "checkpoint"
-    | "textual_inversion"
-    | "html"
-    | "json"
-    | "git_lfs"
-    | "gguf"
-    | "image"
-    | "pickle"
-    | "empty"
-    | "unknown";
-  /** One plain sentence: what it is, for what, how strong; or why it is refused. */
-  verdict: string;
-  convention: string;
-  algorithms: string[];
-  base: Base;
-  modules: ModuleRow[];
-  leftovers: LeftoverRow[];
-  /** Blocks in the network's own order. */
-  coverage: Coverage[];
-  metadata: Record<string, string>;
-  problems: Problem[];
-};
+export type Report = { 
+/**
+ * Its name, without folders.
+ */
+file: string, 
+/**
+ * Its length in bytes.
+ */
+size: number, 
+/**
+ * SHA-256 of the whole file, in lower-case hexadecimal.
+ */
+sha256: string, 
+/**
+ * How its bytes are organised.
+ */
+container: Container, 
+/**
+ * What it is.
+ */
+kind: FileKind, 
+/**
+ * One plain sentence: what it is, for what, how strong; or why it is refused and what to do.
+ */
+verdict: string, 
+/**
+ * The spelling of its keys; empty where it has none.
+ */
+convention: string, 
+/**
+ * The families of algorithms inside.
+ */
+algorithms: Array<string>, 
+/**
+ * The family of models that it was made for.
+ */
+base: Base, 
+/**
+ * Every layer that it changes, in the file's order.
+ */
+modules: Array<ModuleRow>, 
+/**
+ * Every key that changes nothing.
+ */
+leftovers: Array<LeftoverRow>, 
+/**
+ * How much of each block it changes, in network order.
+ */
+coverage: Array<Coverage>, 
+/**
+ * The header's `__metadata__`.
+ */
+metadata: { [key in string]: string }, 
+/**
+ * What is wrong.
+ */
+problems: Array<Problem>, };
 
-export type Base = { family: string; label: string; evidence: string[] };
+export type Container = "safetensors" | "pickle_zip" | "pickle_legacy" | "gguf" | "unknown";
 
-export type ModuleRow = {
-  path: string;
-  algorithm: string;
-  rank: number | null;
-  alpha: number | null;
-  scale: number;
-  dtype: string;
-  /** Frobenius norm of the change at strength 1. */
-  norm: number | null;
-  shape: number[];
-  block: string;
-};
+export type FileKind = "adapter" | "checkpoint" | "textual_inversion" | "html" | "json" | "git_lfs" | "gguf" | "image" | "pickle" | "empty" | "unknown";
 
-export type LeftoverRow = { key: string; reason: string };
+export type Base = { 
+/**
+ * `sd15`, `sd21`, `sdxl`, `flux1`, … or `unknown`.
+ */
+family: string, 
+/**
+ * Its name for people.
+ */
+label: string, 
+/**
+ * What in the file says so, in sentences.
+ */
+evidence: Array<string>, };
 
-export type Coverage = {
-  component: "text_encoder" | "text_encoder_2" | "unet";
-  block: string;
-  label: string;
-  covered: number;
-  total: number;
-  norm: number;
-};
+export type ModuleRow = { 
+/**
+ * diffusers' path with the network before it: `unet.down_blocks.0…`.
+ */
+path: string, 
+/**
+ * The family of algorithms.
+ */
+algorithm: string, 
+/**
+ * Its rank, where the algorithm has one.
+ */
+rank: number | null, 
+/**
+ * alpha, where the file or its config gives one.
+ */
+alpha: number | null, 
+/**
+ * What the change is multiplied by at strength 1.
+ */
+scale: number, 
+/**
+ * How its numbers are stored.
+ */
+dtype: string, 
+/**
+ * Frobenius norm of the change at strength 1; null where it depends on the base's weights.
+ */
+norm: number | null, 
+/**
+ * Shape of the change.
+ */
+shape: Array<number>, 
+/**
+ * The block of [`Coverage`] that it lies in.
+ */
+block: string, };
 
-export type Problem = {
-  class: string;
-  severity: "refuse" | "warn";
-  message: string;
-  modules: string[];
-};
+export type LeftoverRow = { 
+/**
+ * The key.
+ */
+key: string, 
+/**
+ * Why.
+ */
+reason: string, };
 
-/** The whole cause of a picture. */
-export type Recipe = {
-  version: 1;
-  model: string;
-  adapters: AdapterChoice[];
-  prompt: string;
-  negative: string;
-  seed: number;
-  steps: number;
-  guidance: number;
-  sampler: string;
-  width: number;
-  height: number;
-};
+export type Coverage = { 
+/**
+ * `text_encoder`, `text_encoder_2` or `unet`.
+ */
+component: string, 
+/**
+ * `TE00`…, `BASE`, `IN00`…, `MID`, `OUT00`…, `END`.
+ */
+block: string, 
+/**
+ * Where that is, for people.
+ */
+label: string, 
+/**
+ * Linear and convolution layers that change.
+ */
+covered: number, 
+/**
+ * Linear and convolution layers in all.
+ */
+total: number, 
+/**
+ * Frobenius norm of all changes together at strength 1, as far as it is known.
+ */
+norm: number, };
 
-export type AdapterChoice = { name: string; sha256: string; strength: number };
+export type Problem = { 
+/**
+ * Its short name: `truncated`, `shape_mismatch`, …
+ */
+class: string, 
+/**
+ * Whether the file can be used all the same.
+ */
+severity: Severity, 
+/**
+ * What is wrong and what to do.
+ */
+message: string, 
+/**
+ * The layers concerned, if only some are.
+ */
+modules: Array<string>, };
 
-export type GpuInfo = {
-  adapter: string;
-  backend: string;
-  /** It is the processor in disguise. */
-  software: boolean;
-  shader_f16: boolean;
-  /** Most bytes of one binding. */
-  max_binding: number;
-};
+export type Severity = "refuse" | "warn";
 
-export type ModelInfo = {
-  name: string;
-  family: string;
-  label: string;
-  parameters: number;
-  width: number;
-  height: number;
-  samplers: string[];
-  /** Width and height must be multiples of this. */
-  multiple: number;
-};
+export type Recipe = { 
+/**
+ * 1.
+ */
+version: number, 
+/**
+ * Name of the base model.
+ */
+model: string, 
+/**
+ * Adapters, in the order in which they were chosen; the sum does not depend on it.
+ */
+adapters: Array<AdapterChoice>, 
+/**
+ * What to draw.
+ */
+prompt: string, 
+/**
+ * What to keep away from.
+ */
+negative: string, 
+/**
+ * Seed of the first latent: its low 32 bits, as PyTorch's CPU generator takes it.
+ */
+seed: number, 
+/**
+ * Sampling steps.
+ */
+steps: number, 
+/**
+ * Classifier-free guidance; 1 leaves out the negative prompt and its cost.
+ */
+guidance: number, 
+/**
+ * Name of the sampler: `ddim`, `euler`, …
+ */
+sampler: string, 
+/**
+ * Pixels.
+ */
+width: number, 
+/**
+ * Pixels.
+ */
+height: number, };
+
+export type AdapterChoice = { 
+/**
+ * File name, for people.
+ */
+name: string, 
+/**
+ * What identifies it.
+ */
+sha256: string, 
+/**
+ * 0 changes nothing, 1 is what was trained.
+ */
+strength: number, };
+
+export type GpuInfo = { 
+/**
+ * The adapter's name, or what the browser tells of it.
+ */
+adapter: string, 
+/**
+ * `vulkan`, `metal`, `dx12` or `webgpu`.
+ */
+backend: string, 
+/**
+ * It is the processor in disguise.
+ */
+software: boolean, 
+/**
+ * Storage of 16-bit floats is possible.
+ */
+shader_f16: boolean, 
+/**
+ * Most bytes of one binding.
+ */
+max_binding: number, };
+
+export type ModelInfo = { 
+/**
+ * What people call it.
+ */
+name: string, 
+/**
+ * Short name of its family: `sd15`.
+ */
+family: string, 
+/**
+ * The family's name for people.
+ */
+label: string, 
+/**
+ * Numbers in all networks.
+ */
+parameters: number, 
+/**
+ * Pixels that it was made for.
+ */
+width: number, 
+/**
+ * Pixels that it was made for.
+ */
+height: number, 
+/**
+ * Width and height must be multiples of this.
+ */
+multiple: number, 
+/**
+ * Names of the samplers that it can be drawn with.
+ */
+samplers: Array<string>, };
 
 export type Stage = "load" | "text" | "adapters" | "denoise" | "decode";
 
-export type PageProgress = { stage: Stage; step: number; steps: number; seconds_left: number | null };
+export type PageProgress = { 
+/**
+ * What is being done.
+ */
+stage: Stage, 
+/**
+ * Parts of the stage that are done.
+ */
+step: number, 
+/**
+ * Parts of the stage.
+ */
+steps: number, 
+/**
+ * Seconds until the stage is over, where it can be told.
+ */
+seconds_left: number | null, };
 
-/** What an adapter did: layers that changed, and keys that name nothing in the model. */
-export type Applied = { name: string; matched: number; leftovers: number };
+export type Applied = { 
+/**
+ * The file's name.
+ */
+name: string, 
+/**
+ * Layers that changed.
+ */
+matched: number, 
+/**
+ * Keys that name nothing in this model.
+ */
+leftovers: number, };
 
-export type PictureInfo = { width: number; height: number; seconds: number; applied: Applied[] };
+export type PictureInfo = { 
+/**
+ * Pixels.
+ */
+width: number, 
+/**
+ * Pixels.
+ */
+height: number, 
+/**
+ * Time that it took.
+ */
+seconds: number, 
+/**
+ * What each adapter did.
+ */
+applied: Array<Applied>, };
 
 export type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };
 
-/** What happened, why, and what to do. */
-export type EngineError = { kind: string; message: string };
+export type EngineError = { 
+/**
+ * For programs: `cancelled`, `busy`, `no_webgpu`, `gpu`, `adapter`, `recipe`, `model`, `file`.
+ */
+kind: string, 
+/**
+ * For people.
+ */
+message: string, };

@@ -1,0 +1,150 @@
+/** Turns goldens into proof that the engine computes in Chromium what PyTorch computes: operations, networks, pictures. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { BLANK, launch } from './harness.mjs';
+
+/** Limits of tests/kernels.rs and tests/pipeline.rs. */
+const LIMITS = { kernel: 5e-6, definition: 3e-7, text: 1e-5, unet: 1e-5, inner: 2e-5, vae: 1e-5, latents: 2e-5 };
+
+let app;
+let page;
+let errors;
+before(async () => {
+  app = await launch();
+  ({ page, errors } = await app.open(BLANK));
+  await page.evaluate(async () => {
+    globalThis.g = await import('/tests/browser/goldens.js');
+    globalThis.engine = await g.engine();
+  });
+});
+after(() => app?.close());
+
+function under(distances, limit) {
+  const names = Object.keys(distances);
+  assert.ok(names.length > 0, 'something was compared');
+  for (const name of names) assert.ok(distances[name] <= limit, `${name}: rel_rms ${distances[name]} > ${limit}`);
+}
+
+test('every kernel agrees with its definition, and the definition with PyTorch', async () => {
+  const found = await page.evaluate(async () => {
+    const cases = await g.json('golden/ops/ops.json');
+    const golden = await g.tensors('golden/ops/ops.safetensors');
+    const [kernel, definition] = [{}, {}];
+    for (const [index, { op, fields, shapes, scales, shifts, scalars }] of cases.entries()) {
+      const size = (shape) => shape.reduce((a, b) => a * b, 1);
+      const inputs = shapes.map((shape, i) => g.numbers(index * 16 + i, size(shape), scales[i], shifts[i]));
+      const got = await engine.probe_op({ op, fields }, shapes, inputs, scalars);
+      const name = `${index} ${op} ${JSON.stringify(fields)} ${JSON.stringify(shapes)}`;
+      kernel[name] = g.relRms(got.kernel, got.definition);
+      const wanted = golden[index].data;
+      // Goldens hold whole outputs up to 4096 numbers, and places of larger ones.
+      if (wanted.length === got.definition.length) definition[name] = g.relRms(got.definition, wanted);
+    }
+    return { kernel, definition };
+  });
+  assert.ok(Object.keys(found.kernel).length >= 60);
+  assert.ok(Object.keys(found.definition).length >= 20);
+  under(found.kernel, LIMITS.kernel);
+  under(found.definition, LIMITS.definition);
+});
+
+test('mini-sd15: text encoder, UNet and VAE decoder agree with diffusers', async () => {
+  const found = await page.evaluate(async () => {
+    await engine.open_model('mini-sd15', await g.miniModel());
+    const root = 'golden/components/mini-sd15';
+    const text = {};
+    const states = await g.tensors(`${root}/text.safetensors`);
+    for (let prompt = 0; prompt < 5; prompt++) {
+      const at = (name) => states[`text_encoder.p${prompt}.${name}`].data;
+      const tokens = await engine.probe_tokens(Uint32Array.from(at('input_ids')));
+      const got = await engine.probe_network({ network: 'text_encoder', batch: 1, tokens: 77 }, { tokens }, []);
+      text[`prompt ${prompt}`] = g.relRms(got.states, at('last_hidden_state'));
+    }
+    const unet = {};
+    const cases = await g.tensors(`${root}/unet.safetensors`);
+    for (const name of ['b1_t981', 'b1_t1', 'b2_t421', 'odd_t946p4737']) {
+      const at = (part) => cases[`${name}.${part}`];
+      const [batch, , height, width] = at('sample').shape;
+      const inputs = {
+        sample: g.channelsLast(at('sample')),
+        time: g.repeat(g.sinusoid(at('timestep').data[0], 16), batch),
+        text: at('encoder_hidden_states').data,
+      };
+      const got = await engine.probe_network({ network: 'unet', batch, height, width, tokens: 77 }, inputs, []);
+      unet[name] = g.relRms(got.noise, g.channelsLast(at('out')));
+    }
+    const vae = {};
+    const decoded = await g.tensors(`${root}/vae.safetensors`);
+    for (const name of ['dec_b1', 'dec_b2']) {
+      const [batch, , height, width] = decoded[`${name}.latents`].shape;
+      const inputs = { latents: g.channelsLast(decoded[`${name}.latents`]) };
+      const got = await engine.probe_network({ network: 'vae_decoder', batch, height, width }, inputs, []);
+      vae[name] = g.relRms(got.image, g.channelsLast(decoded[`${name}.image`]));
+    }
+    return { text, unet, vae };
+  });
+  under(found.text, LIMITS.text);
+  under(found.unet, LIMITS.unet);
+  under(found.vae, LIMITS.vae);
+});
+
+test('mini-sd15: every block inside the UNet agrees with diffusers', async () => {
+  const taps = JSON.parse(readFileSync(new URL('taps.json', import.meta.url), 'utf8'));
+  const found = await page.evaluate(async (taps) => {
+    const root = 'golden/components/mini-sd15';
+    const cases = await g.tensors(`${root}/unet.safetensors`);
+    const inner = await g.tensors(`${root}/unet_intermediates.safetensors`);
+    const inputs = {
+      sample: g.channelsLast(cases['b1_t981.sample']),
+      time: g.sinusoid(981, 16),
+      text: cases['b1_t981.encoder_hidden_states'].data,
+    };
+    const [, , height, width] = cases['b1_t981.sample'].shape;
+    const network = { network: 'unet', batch: 1, height, width, tokens: 77 };
+    const got = await engine.probe_network(network, inputs, Object.values(taps));
+    const distances = {};
+    for (const [name, label] of Object.entries(taps)) {
+      const wanted = inner[name];
+      distances[name] = g.relRms(got[label] ?? [], wanted.shape.length === 4 ? g.channelsLast(wanted) : wanted.data);
+    }
+    return distances;
+  }, taps);
+  assert.ok(Object.keys(found).length >= 20);
+  under(found, LIMITS.inner);
+});
+
+test('mini-sd15: pictures agree with diffusers, with and without LoRAs, at odd sizes too', async () => {
+  const found = await page.evaluate(async () => {
+    const root = 'golden/e2e/mini-sd15';
+    const cases = await g.json(`${root}/cases.json`);
+    const ids = {};
+    for (const name of ['lora_a', 'lora_b']) {
+      const file = new File([await g.blob(`golden/loras/mini-sd15/${name}.safetensors`)], `${name}.safetensors`);
+      ids[name] = (await engine.inspect(file)).sha256;
+    }
+    const distances = {};
+    const names = ['ddim', 'euler', 'euler_othersize', 'lora_a_1.0', 'lora_a_0.6', 'lora_a_-0.5', 'lora_a_0.7_plus_b_0.4'];
+    for (const name of names) {
+      const { prompt, negative, seed, steps, cfg, hw, sched, lora } = cases.find((entry) => entry.name === name);
+      const adapters = (lora ?? []).map(([name, strength]) => ({ name, sha256: ids[name], strength }));
+      const got = await engine.probe_picture({
+        version: 1, model: 'mini-sd15', adapters, prompt, negative: negative ?? '', seed, steps, guidance: cfg,
+        sampler: sched, width: hw[1], height: hw[0],
+      });
+      const golden = await g.tensors(`${root}/${name}.safetensors`);
+      distances[name] = g.relRms(got.latents, g.channelsLast(golden.final_latents));
+    }
+    return distances;
+  });
+  under(found, LIMITS.latents);
+});
+
+test('a file at an address is read by byte ranges', async () => {
+  const report = await page.evaluate(() => engine.inspect_address('/tests/golden/loras/mini-sd15/lora_a.safetensors'));
+  assert.equal(report.file, 'lora_a.safetensors');
+  assert.equal(report.base.family, 'sd15');
+  assert.ok(report.modules.length > 0);
+});
+
+test('nothing went wrong beside the tests', () => assert.deepEqual(errors, []));

@@ -1,0 +1,93 @@
+/** Turns golden files into tensors in the browser, and an engine's answers into distances from them. */
+import init, { Engine } from '/pkg/lora_loupe.js';
+
+/** An engine with its wasm, outside the page. */
+export async function engine() {
+  await init({ module_or_path: '/pkg/lora_loupe_bg.wasm' });
+  return new Engine();
+}
+
+/** A file of tests/ as a Blob. */
+export async function blob(path) {
+  const response = await fetch(`/tests/${path}`);
+  if (!response.ok) throw new Error(`tests/${path}: ${response.status}`);
+  return response.blob();
+}
+
+export const json = async (path) => JSON.parse(await (await blob(path)).text());
+
+/** All tensors of a safetensors file as {name: {shape, data}}; integers become numbers. */
+export async function tensors(path) {
+  const bytes = await (await blob(path)).arrayBuffer();
+  const length = Number(new DataView(bytes).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)));
+  const read = ({ dtype, data_offsets: [from, to] }) => {
+    const raw = bytes.slice(8 + length + from, 8 + length + to);
+    if (dtype === 'F32') return new Float32Array(raw);
+    if (dtype === 'I64') return Float32Array.from(new BigInt64Array(raw), Number);
+    if (dtype === 'I32') return Float32Array.from(new Int32Array(raw));
+    throw new Error(`${path}: ${dtype}`);
+  };
+  const entries = Object.entries(header).filter(([name]) => name !== '__metadata__');
+  return Object.fromEntries(entries.map(([name, info]) => [name, { shape: info.shape, data: read(info) }]));
+}
+
+/** (B, C, …) to (B, …, C). */
+export function channelsLast({ shape: [batch, channels, ...rest], data }) {
+  const pixels = rest.reduce((a, b) => a * b, 1);
+  const out = new Float32Array(data.length);
+  for (let b = 0; b < batch; b++)
+    for (let c = 0; c < channels; c++)
+      for (let p = 0; p < pixels; p++) out[(b * pixels + p) * channels + c] = data[(b * channels + c) * pixels + p];
+  return out;
+}
+
+/** ||a - b|| / ||b||; Infinity where lengths differ or a number is not finite. */
+export function relRms(a, b) {
+  if (a.length !== b.length) return Infinity;
+  let [difference, size] = [0, 0];
+  for (let i = 0; i < a.length; i++) {
+    if (!Number.isFinite(a[i]) || !Number.isFinite(b[i])) return Infinity;
+    difference += (a[i] - b[i]) ** 2;
+    size += b[i] ** 2;
+  }
+  return Math.sqrt(size === 0 ? difference : difference / size);
+}
+
+/** The twin of `numbers` in make/ops.py. */
+export function numbers(seed, count, scale, shift) {
+  const out = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    let x = (Math.imul(i, 2654435761) + Math.imul(seed, 40503)) >>> 0;
+    for (let round = 0; round < 2; round++) x = Math.imul(x ^ (x >>> 16), 0x45d9f3b) >>> 0;
+    x = (x ^ (x >>> 16)) >>> 0;
+    const unit = Math.fround((x >>> 8) / 8388608 - 1);
+    out[i] = Math.fround(Math.fround(unit * Math.fround(scale)) + Math.fround(shift));
+  }
+  return out;
+}
+
+/** Cosines, then sines: the timestep's input of the UNet plan. */
+export function sinusoid(timestep, width) {
+  const half = width / 2;
+  const angles = Array.from({ length: half }, (_, i) => timestep * Math.exp((-Math.log(10000) * i) / half));
+  return Float32Array.from([...angles.map(Math.cos), ...angles.map(Math.sin)]);
+}
+
+export function repeat(data, times) {
+  const out = new Float32Array(data.length * times);
+  for (let i = 0; i < times; i++) out.set(data, i * data.length);
+  return out;
+}
+
+/** The files of mini-sd15 in full precision, as the engine takes a model folder. */
+export async function miniModel() {
+  const root = 'golden/pipelines/mini-sd15';
+  const paths = [
+    'model_index.json', 'unet/config.json', 'unet/diffusion_pytorch_model.safetensors', 'vae/config.json',
+    'vae/diffusion_pytorch_model.safetensors', 'text_encoder/config.json', 'text_encoder/model.safetensors',
+    'tokenizer/vocab.json', 'tokenizer/merges.txt', 'tokenizer/tokenizer_config.json',
+    'tokenizer/special_tokens_map.json', 'scheduler/scheduler_config.json',
+  ];
+  return Promise.all(paths.map(async (path) => ({ path, file: await blob(`${root}/${path}`) })));
+}
