@@ -138,6 +138,48 @@ fn every_file_is_named_within_its_worth_of_memory() {
     }
 }
 
+/// A file of F8 zeros with these tensors of one layer.
+fn factors(tensors: &[(&str, &[usize])]) -> Vec<u8> {
+    let (mut header, mut at) = (serde_json::Map::new(), 0);
+    for (role, shape) in tensors {
+        let end = at + shape.iter().product::<usize>();
+        let info = serde_json::json!({"dtype": "F8_E4M3", "shape": shape, "data_offsets": [at, end]});
+        header.insert(format!("lora_unet_conv_in.{role}"), info);
+        at = end;
+    }
+    let text = serde_json::to_vec(&header).expect("a header");
+    [&(text.len() as u64).to_le_bytes()[..], &text, &vec![0; at]].concat()
+}
+
+/// Small factors whose product, core or Gram matrix would fill the memory.
+#[test]
+fn factors_of_absurd_shapes_cost_no_more_than_they_are_worth() {
+    const MANY: usize = 100_000;
+    for tensors in [
+        vec![("lora_up.weight", &[1, MANY][..]), ("lora_down.weight", &[MANY, 1])],
+        vec![("lora_up.weight", &[MANY, 1][..]), ("lora_down.weight", &[1, MANY])],
+        vec![
+            ("lora_up.weight", &[1, MANY, 1, 1][..]),
+            ("lora_down.weight", &[1, MANY, 1, 1]),
+            ("lora_mid.weight", &[MANY, 1, 3, 3]),
+        ],
+        vec![
+            ("hada_w1_a", &[1, MANY][..]),
+            ("hada_w1_b", &[MANY, 9]),
+            ("hada_w2_a", &[1, MANY]),
+            ("hada_w2_b", &[MANY, 9]),
+        ],
+        vec![("lokr_w1", &[MANY, 1][..]), ("lokr_w2", &[1, MANY, 3, 3])],
+        vec![("lokr_w1", &[300, 300][..]), ("lokr_w2_a", &[1, MANY]), ("lokr_w2_b", &[MANY, 9])],
+    ] {
+        let bytes = factors(&tensors);
+        let limit = 24_000_000 + 100 * bytes.len();
+        let (report, peak) = peak(|| block_on(inspect("absurd", &bytes, None, None)));
+        assert_eq!(report.modules.len(), 1, "{tensors:?}: {:?}", report.problems);
+        assert!(peak < limit, "{tensors:?}: {peak} bytes at once for a file of {}", bytes.len());
+    }
+}
+
 #[test]
 fn a_large_allocation_would_be_seen() {
     assert!(peak(|| vec![0u8; 100_000_000].len()).1 >= 100_000_000);

@@ -1,6 +1,15 @@
-//! Turns factors of a product into the product's Frobenius norm without forming the product.
+//! Turns factors of a product into what can be known or made of them cheaply: the product's
+//! norm without the product, a core's contraction, and the smaller of the ways to hold a change.
 
-/// Σ over the columns: `matrix` (rows, columns) to its Gram matrix (rows, rows), M·Mᵀ.
+use super::delta::{Fold, Numbers};
+use crate::ops::Matmul;
+use crate::plan::{Layout, PlanError, ValueId};
+
+/// The most numbers that are made of a few factors where no base model vouches for the sizes:
+/// many times what any published layer needs.
+pub(super) const MOST: usize = 1 << 24;
+
+/// `matrix` (rows, columns) to its Gram matrix (rows, rows), M·Mᵀ.
 fn gram_of_rows(matrix: &[f32], rows: usize) -> Vec<f64> {
     let columns = matrix.len() / rows.max(1);
     let mut gram = vec![0.0; rows * rows];
@@ -14,7 +23,7 @@ fn gram_of_rows(matrix: &[f32], rows: usize) -> Vec<f64> {
     gram
 }
 
-/// Σ over the rows: `matrix` (rows, columns) to its Gram matrix (columns, columns), Mᵀ·M.
+/// `matrix` (rows, columns) to its Gram matrix (columns, columns), Mᵀ·M.
 fn gram_of_columns(matrix: &[f32], columns: usize) -> Vec<f64> {
     let mut gram = vec![0.0; columns * columns];
     for row in matrix.chunks_exact(columns.max(1)) {
@@ -28,8 +37,13 @@ fn gram_of_columns(matrix: &[f32], columns: usize) -> Vec<f64> {
 }
 
 /// ‖left · right‖ for `left` (m, rank) and `right` (rank, n): the square is the trace of
-/// (leftᵀ·left)·(right·rightᵀ).
+/// (leftᵀ·left)·(right·rightᵀ). A product smaller than these two is formed instead, so that
+/// memory stays in proportion to the factors.
 pub(super) fn product_norm(left: &[f32], right: &[f32], rank: usize) -> f64 {
+    let formed = (left.len() / rank.max(1)).saturating_mul(right.len() / rank.max(1));
+    if formed < rank.saturating_mul(rank) {
+        return norm(&product(left, right, rank));
+    }
     let (left, right) = (gram_of_columns(left, rank), gram_of_rows(right, rank));
     left.iter().zip(&right).map(|(a, b)| a * b).sum::<f64>().max(0.0).sqrt()
 }
@@ -39,17 +53,117 @@ pub(super) fn norm(numbers: &[f32]) -> f64 {
     numbers.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
 }
 
+/// `left` (m, rank) times `right` (rank, n).
+pub(super) fn product(left: &[f32], right: &[f32], rank: usize) -> Vec<f32> {
+    let columns = right.len() / rank.max(1);
+    let mut out = vec![0.0; left.len() / rank.max(1) * columns];
+    for (row, out) in left.chunks_exact(rank.max(1)).zip(out.chunks_exact_mut(columns.max(1))) {
+        for (x, row) in row.iter().zip(right.chunks_exact(columns.max(1))) {
+            out.iter_mut().zip(row).for_each(|(out, y)| *out += x * y);
+        }
+    }
+    out
+}
+
+/// (rows, columns) to (columns, rows).
+pub(super) fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| matrix.iter().skip(column).step_by(columns).copied()).collect()
+}
+
+/// `core` (rank, inner, kernel) and `down` (inner, inputs) to (rank, inputs, kernel):
+/// Σ over n of core[m, n, k] · down[n, i]. None above [`MOST`] numbers.
+pub(super) fn contracted(core: &[f32], down: &[f32], inner: usize, inputs: usize, kernel: usize) -> Option<Vec<f32>> {
+    let rank = core.len() / (inner * kernel).max(1);
+    let count = rank.checked_mul(inputs)?.checked_mul(kernel).filter(|&count| count <= MOST)?;
+    let mut out = vec![0.0; count];
+    for (at, sum) in out.iter_mut().enumerate() {
+        let (m, i, k) = (at / (inputs * kernel), at / kernel % inputs, at % kernel);
+        *sum = (0..inner).map(|n| core[(m * inner + n) * kernel + k] * down[n * inputs + i]).sum();
+    }
+    Some(out)
+}
+
+/// How a change is held in memory until it is added: as a product of two matrices or as itself,
+/// whichever is smaller.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Held {
+    /// (outputs, rank) · (rank, columns).
+    Pair { rank: usize },
+    /// (outputs, columns).
+    Whole,
+}
+
+/// Name of a held pair's second matrix, after the first one's.
+const RIGHT: &str = "·";
+
+impl Held {
+    /// The smaller way for a change (outputs, columns) that has a product of this rank.
+    pub(super) fn smaller(outputs: usize, columns: usize, rank: usize) -> Held {
+        if rank * (outputs + columns) < outputs * columns { Held::Pair { rank } } else { Held::Whole }
+    }
+
+    /// The tensors of a pair under the name `key`: `left` is (outputs, rank), `right` has the
+    /// change's PyTorch shape `shape` but for the rank as its first axis.
+    pub(super) fn prepare(self, key: &str, left: Vec<f32>, right: Vec<f32>, shape: &[usize]) -> Numbers {
+        let rank = left.len() / shape[0].max(1);
+        let right_shape = [&[rank], &shape[1..]].concat();
+        match self {
+            Held::Whole => Held::whole(key, product(&left, &right, rank), shape),
+            Held::Pair { .. } => Numbers::from([
+                (key.to_owned(), left),
+                (format!("{key}{RIGHT}"), Layout::Ohwi.arrange(right, &right_shape)),
+            ]),
+        }
+    }
+
+    /// The tensor of a whole change of PyTorch shape `shape` under the name `key`.
+    pub(super) fn whole(key: &str, change: Vec<f32>, shape: &[usize]) -> Numbers {
+        Numbers::from([(key.to_owned(), Layout::Ohwi.arrange(change, shape))])
+    }
+
+    /// The steps that add the change to `base`.
+    pub(super) fn fold(self, key: &str, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
+        let shape = fold.builder.shape(base).to_vec();
+        let change = match self {
+            Held::Whole => fold.factor(key, &shape),
+            Held::Pair { rank } => {
+                let left = fold.factor(key, &[shape[0], rank]);
+                let right = fold.factor(&format!("{key}{RIGHT}"), &[rank, shape[1..].iter().product()]);
+                fold.push(Matmul { transpose_b: false, bias: false }, &[left, right])?
+            }
+        };
+        fold.add(base, change)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * seed % 13) as f32 - 6.0) / 4.0).collect()
+    }
+
     #[test]
     fn the_norm_of_a_product_is_that_of_the_formed_product() {
-        let (m, rank, n) = (5, 3, 7);
-        let left: Vec<f32> = (0..m * rank).map(|i| ((i * 37 % 11) as f32 - 5.0) / 3.0).collect();
-        let right: Vec<f32> = (0..rank * n).map(|i| ((i * 29 % 13) as f32 - 6.0) / 4.0).collect();
-        let product: Vec<f32> =
-            (0..m * n).map(|at| (0..rank).map(|r| left[at / n * rank + r] * right[r * n + at % n]).sum()).collect();
-        assert!((product_norm(&left, &right, rank) / norm(&product) - 1.0).abs() < 1e-6);
+        let (left, right) = (numbers(5 * 3, 37), numbers(3 * 7, 29));
+        let formed = product(&left, &right, 3);
+        assert_eq!(formed[8], (0..3).map(|r| left[3 + r] * right[r * 7 + 1]).sum::<f32>());
+        assert!((product_norm(&left, &right, 3) / norm(&formed) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_core_of_ones_sums_what_stands_below_it() {
+        let down = numbers(2 * 3, 5);
+        let out = contracted(&[1.0; 2 * 2 * 4], &down, 2, 3, 4).expect("a small product");
+        assert_eq!(contracted(&[1.0; 8192], &[1.0; 8192], 1, 8192, 1), None);
+        assert!(out.chunks_exact(4).enumerate().all(|(at, k)| k == [down[at % 3] + down[3 + at % 3]; 4]));
+    }
+
+    #[test]
+    fn transposing_twice_changes_nothing() {
+        let matrix = numbers(6, 5);
+        assert_eq!(transposed(&matrix, 3)[1], matrix[3]);
+        assert_eq!(transposed(&transposed(&matrix, 3), 2), matrix);
     }
 }

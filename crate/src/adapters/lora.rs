@@ -5,7 +5,7 @@
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::group::Group;
-use super::linear::product_norm;
+use super::linear::{contracted, product_norm};
 use super::read::Why;
 use crate::model::spelling::Role;
 use crate::ops::Matmul;
@@ -31,22 +31,17 @@ impl Lora {
         let factor = |role, name| group.get(role).map(Factor::of).ok_or(Why::Incomplete { missing: name });
         let (up, down) = (factor(Role::Up, "lora_up (lora_B)")?, factor(Role::Down, "lora_down (lora_A)")?);
         let core = group.get(Role::Mid).map(Factor::of);
-        let malformed = |factor: &Factor, reason: &str| Why::Malformed {
-            key: factor.key.clone(),
-            shape: factor.shape.clone(),
-            reason: reason.into(),
-        };
         for factor in [&up, &down].into_iter().chain(&core) {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(malformed(factor, "needs two axes or more, none of them empty"));
+                return Err(Why::malformed(factor, "needs two axes or more, none of them empty"));
             }
         }
         if up.from_axis(2) != 1 {
-            return Err(malformed(&up, "should have a 1x1 kernel"));
+            return Err(Why::malformed(&up, "should have a 1x1 kernel"));
         }
         let (left, right) = match &core {
-            Some(core) if core.shape.len() != 4 => return Err(malformed(core, "should have four axes")),
-            Some(_) if down.from_axis(2) != 1 => return Err(malformed(&down, "should have a 1x1 kernel")),
+            Some(core) if core.shape.len() != 4 => return Err(Why::malformed(core, "should have four axes")),
+            Some(_) if down.from_axis(2) != 1 => return Err(Why::malformed(&down, "should have a 1x1 kernel")),
             Some(core) => (core.axis(0), core.axis(1)),
             None => (down.axis(0), down.axis(0)),
         };
@@ -67,13 +62,7 @@ impl Lora {
         let down = numbers.get(&self.down.key)?;
         let Some(core) = &self.core else { return Some(down.clone()) };
         let (inner, inputs, kernel) = (self.down.axis(0), self.down.axis(1), core.from_axis(2));
-        let core = numbers.get(&core.key)?;
-        let mut right = vec![0.0; self.up.axis(1) * inputs * kernel];
-        for (at, sum) in right.iter_mut().enumerate() {
-            let (m, i, k) = (at / (inputs * kernel), at / kernel % inputs, at % kernel);
-            *sum = (0..inner).map(|n| core[(m * inner + n) * kernel + k] * down[n * inputs + i]).sum();
-        }
-        Some(right)
+        contracted(numbers.get(&core.key)?, down, inner, inputs, kernel)
     }
 }
 

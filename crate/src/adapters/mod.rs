@@ -8,8 +8,11 @@ mod bake;
 mod config;
 mod delta;
 mod fold;
+mod full;
 mod group;
 mod linear;
+mod loha;
+mod lokr;
 mod lora;
 mod read;
 

@@ -1,8 +1,11 @@
 //! Turns a file's groups into deltas of a model's layers, and into leftovers with their reasons.
 
 use super::config::PeftConfigs;
-use super::delta::{Change, Delta, Part};
+use super::delta::{Change, Delta, Factor, Part};
+use super::full::Full;
 use super::group::{Group, group};
+use super::loha::{self, Loha};
+use super::lokr::{self, Lokr};
 use super::lora::{self, Lora};
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
 use crate::model::spelling::{self, Found, Role, Spellings};
@@ -65,6 +68,11 @@ pub enum Why {
 }
 
 impl Why {
+    /// A tensor whose shape its role does not allow.
+    pub(super) fn malformed(factor: &Factor, reason: &str) -> Why {
+        Why::Malformed { key: factor.key.clone(), shape: factor.shape.clone(), reason: reason.into() }
+    }
+
     /// The class of problem that a report files it under.
     pub fn class(&self) -> &'static str {
         match self {
@@ -244,18 +252,13 @@ fn lonely(role: Role) -> Why {
     match role {
         Role::Alpha | Role::Scale => Why::Incomplete { missing: "pair of factors" },
         Role::Weight => Why::UnknownName,
-        Role::HadaW1A | Role::HadaW1B | Role::HadaW2A | Role::HadaW2B | Role::HadaT1 | Role::HadaT2 => {
-            Why::NotBuilt("LoHa")
-        }
-        Role::LokrW1 | Role::LokrW1A | Role::LokrW1B => Why::NotBuilt("LoKr"),
-        Role::LokrW2 | Role::LokrW2A | Role::LokrW2B | Role::LokrT2 => Why::NotBuilt("LoKr"),
         Role::GloraA1 | Role::GloraA2 | Role::GloraB1 | Role::GloraB2 | Role::GloraBm => Why::NotBuilt("GLoRA"),
         Role::OftBlocks | Role::OftDiag | Role::Rescale => Why::NotBuilt("OFT"),
         Role::OnInput => Why::NotBuilt("(IA)^3"),
         Role::DoraScale | Role::Magnitude => Why::NotBuilt("DoRA"),
-        Role::Diff | Role::DiffB | Role::WNorm | Role::BNorm => Why::NotBuilt("a full difference"),
         Role::SetWeight | Role::ReshapeWeight | Role::LoraBias => Why::NotBuilt("a replaced weight"),
-        Role::Up | Role::Down | Role::Mid => Why::UnknownName,
+        // Every other role belongs to a family that has said why it failed.
+        _ => Why::UnknownName,
     }
 }
 
@@ -266,5 +269,24 @@ struct Family {
     recognise: fn(&Group, &Module) -> Result<Box<dyn Change>, Why>,
 }
 
-const FAMILIES: &[Family] =
-    &[Family { roles: lora::ROLES, part: Part::Weight, recognise: |group, _| Ok(Box::new(Lora::recognise(group)?)) }];
+const FAMILIES: &[Family] = &[
+    Family { roles: lora::ROLES, part: Part::Weight, recognise: |group, _| Ok(Box::new(Lora::recognise(group)?)) },
+    Family {
+        roles: loha::ROLES,
+        part: Part::Weight,
+        recognise: |group, module| Ok(Box::new(Loha::recognise(group, module)?)),
+    },
+    Family {
+        roles: lokr::ROLES,
+        part: Part::Weight,
+        recognise: |group, module| Ok(Box::new(Lokr::recognise(group, module)?)),
+    },
+    Family { roles: &[Role::Diff], part: Part::Weight, recognise: |group, _| full(group, Role::Diff) },
+    Family { roles: &[Role::DiffB], part: Part::Bias, recognise: |group, _| full(group, Role::DiffB) },
+    Family { roles: &[Role::WNorm], part: Part::Weight, recognise: |group, _| full(group, Role::WNorm) },
+    Family { roles: &[Role::BNorm], part: Part::Bias, recognise: |group, _| full(group, Role::BNorm) },
+];
+
+fn full(group: &Group, role: Role) -> Result<Box<dyn Change>, Why> {
+    Ok(Box::new(Full::recognise(group, role)?))
+}

@@ -150,10 +150,8 @@ fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<Problem> {
         );
         let mut paths: Vec<String> = keys.iter().filter_map(|left| left.path.clone()).collect();
         paths.dedup();
-        let severity = match class {
-            "rank_mismatch" | "shape_mismatch" | "unsupported_algorithm" => Severity::Refuse,
-            _ => Severity::Warn,
-        };
+        // A key for no layer is only told; part of a change to a layer is never left out.
+        let severity = if class == "unmatched_keys" { Severity::Warn } else { Severity::Refuse };
         Problem { severity, ..Problem::refuse(class, message).of(paths) }
     };
     classes.into_iter().map(problem).collect()

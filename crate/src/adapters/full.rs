@@ -1,0 +1,53 @@
+//! Turns a stored difference into a change: LyCORIS's full deltas of weights and biases, and its
+//! deltas of norms. alpha plays no part.
+
+use super::delta::{Change, Factor, Fold, Numbers};
+use super::group::Group;
+use super::linear::norm;
+use super::read::Why;
+use crate::model::spelling::Role;
+use crate::plan::{PlanError, ValueId};
+
+/// The difference itself, in the tensor's own shape.
+#[derive(Debug)]
+pub struct Full {
+    difference: Factor,
+    algorithm: &'static str,
+}
+
+impl Full {
+    /// The difference in this role.
+    pub(super) fn recognise(group: &Group, role: Role) -> Result<Full, Why> {
+        let difference = group.get(role).map(Factor::of).ok_or(Why::Incomplete { missing: "difference" })?;
+        let algorithm = if matches!(role, Role::WNorm | Role::BNorm) { "norm" } else { "full" };
+        Ok(Full { difference, algorithm })
+    }
+}
+
+impl Change for Full {
+    fn algorithm(&self) -> &'static str {
+        self.algorithm
+    }
+
+    fn factors(&self) -> Vec<&Factor> {
+        vec![&self.difference]
+    }
+
+    fn rank(&self) -> Option<usize> {
+        None
+    }
+
+    fn shape(&self) -> Vec<usize> {
+        self.difference.shape.clone()
+    }
+
+    fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
+        let shape = fold.builder.shape(base).to_vec();
+        let change = fold.factor(&self.difference.key, &shape);
+        fold.add(base, change)
+    }
+
+    fn norm(&self, numbers: &Numbers) -> Option<f64> {
+        Some(norm(numbers.get(&self.difference.key)?))
+    }
+}

@@ -1,0 +1,191 @@
+//! Turns two low-rank products into a change: their element-wise product.
+//!
+//! FedPara (Hyeon-Woo et al. 2022), LyCORIS's LoHa: (w1_a · w1_b) ∘ (w2_a · w2_b), for
+//! convolutions perhaps each with a core. The scale is alpha / rank. The change is itself a
+//! product of rank r²: U[i, (p, q)] = w1_a[i, p] w2_a[i, q] and V[(p, q), j] = w1_b[p, j] w2_b[q, j],
+//! which gives its norm, and its place in memory where that is smaller than the change.
+
+use super::delta::{Change, Factor, Fold, Numbers};
+use super::group::Group;
+use super::linear::{Held, MOST, contracted, product_norm, transposed};
+use super::read::Why;
+use crate::model::spelling::Role;
+use crate::model::{Kind, Module};
+use crate::plan::{PlanError, ValueId};
+
+/// One of the two products.
+#[derive(Debug)]
+struct Side {
+    /// (outputs, rank); (rank, outputs) where there is a core.
+    a: Factor,
+    /// (rank, inputs · kernel²); (rank, inputs) where there is a core.
+    b: Factor,
+    /// (a's rank, b's rank, kernel, kernel).
+    core: Option<Factor>,
+}
+
+/// (w1_a · w1_b) ∘ (w2_a · w2_b).
+#[derive(Debug)]
+pub struct Loha {
+    sides: [Side; 2],
+    shape: Vec<usize>,
+}
+
+/// The roles of both products.
+pub(super) const ROLES: &[Role] =
+    &[Role::HadaW1A, Role::HadaW1B, Role::HadaW2A, Role::HadaW2B, Role::HadaT1, Role::HadaT2];
+
+impl Side {
+    fn recognise(group: &Group, [a, b, core]: [Role; 3]) -> Result<Side, Why> {
+        let factor = |role| group.get(role).map(Factor::of).ok_or(Why::Incomplete { missing: "hada_w1/w2 factor" });
+        let side = Side { a: factor(a)?, b: factor(b)?, core: group.get(core).map(Factor::of) };
+        for factor in [&side.a, &side.b].into_iter().chain(&side.core) {
+            if factor.shape.len() < 2 || factor.shape.contains(&0) {
+                return Err(Why::malformed(factor, "needs two axes or more, none of them empty"));
+            }
+        }
+        let (left, right) = match &side.core {
+            Some(core) if core.shape.len() != 4 => return Err(Why::malformed(core, "should have four axes")),
+            Some(core) if side.a.axis(0) != core.axis(0) => (side.a.axis(0), core.axis(0)),
+            Some(core) => (core.axis(1), side.b.axis(0)),
+            None => (side.a.axis(1), side.b.axis(0)),
+        };
+        if left != right {
+            return Err(Why::RankMismatch { up: left, down: right });
+        }
+        Ok(side)
+    }
+
+    fn rank(&self) -> usize {
+        if self.core.is_some() { self.a.axis(0) } else { self.a.axis(1) }
+    }
+
+    fn outputs(&self) -> usize {
+        if self.core.is_some() { self.a.axis(1) } else { self.a.axis(0) }
+    }
+
+    /// (outputs, inputs, kernel, kernel), or without the kernel for a linear layer.
+    fn shape(&self, kernel: usize) -> Option<Vec<usize>> {
+        let columns = self.b.from_axis(1);
+        let kernel_axes = match (&self.core, kernel) {
+            (Some(core), _) => return Some(vec![self.outputs(), columns, core.axis(2), core.axis(3)]),
+            (None, 1) => vec![],
+            (None, kernel) => vec![kernel, kernel],
+        };
+        let inputs = columns.is_multiple_of(kernel * kernel).then_some(columns / (kernel * kernel))?;
+        Some([vec![self.outputs(), inputs], kernel_axes].concat())
+    }
+
+    /// (outputs, rank) and (rank, inputs · kernel²), in the file's order.
+    fn pair(&self, numbers: &Numbers) -> Option<(Vec<f32>, Vec<f32>)> {
+        let (a, b) = (numbers.get(&self.a.key)?, numbers.get(&self.b.key)?);
+        Some(match &self.core {
+            None => (a.clone(), b.clone()),
+            Some(core) => {
+                let right = contracted(numbers.get(&core.key)?, b, core.axis(1), self.b.axis(1), core.from_axis(2))?;
+                (transposed(a, self.a.axis(1)), right)
+            }
+        })
+    }
+}
+
+impl Loha {
+    /// Both products of a group for this layer, if their shapes fit each other.
+    pub(super) fn recognise(group: &Group, module: &Module) -> Result<Loha, Why> {
+        let kernel = if let Kind::Conv { kernel, .. } = module.kind { kernel } else { 1 };
+        let first = Side::recognise(group, [Role::HadaW1A, Role::HadaW1B, Role::HadaT1])?;
+        let second = Side::recognise(group, [Role::HadaW2A, Role::HadaW2B, Role::HadaT2])?;
+        match (first.shape(kernel), second.shape(kernel)) {
+            (Some(shape), Some(other)) if shape == other => Ok(Loha { sides: [first, second], shape }),
+            _ => Err(Why::malformed(&second.b, "does not fit the other product")),
+        }
+    }
+
+    fn columns(&self) -> usize {
+        self.shape[1..].iter().product()
+    }
+
+    fn held(&self) -> Held {
+        Held::smaller(self.shape[0], self.columns(), self.sides[0].rank() * self.sides[1].rank())
+    }
+
+    /// U and V of the r² form.
+    fn squared(&self, numbers: &Numbers) -> Option<(Vec<f32>, Vec<f32>)> {
+        let [(a1, b1), (a2, b2)] = [self.sides[0].pair(numbers)?, self.sides[1].pair(numbers)?];
+        let ranks = [self.sides[0].rank(), self.sides[1].rank()];
+        let rows = a1.chunks_exact(ranks[0]).zip(a2.chunks_exact(ranks[1]));
+        let left = rows.flat_map(|(a1, a2)| a1.iter().flat_map(move |x| a2.iter().map(move |y| x * y))).collect();
+        let columns = self.columns();
+        let mut right = Vec::with_capacity(ranks[0] * ranks[1] * columns);
+        for b1 in b1.chunks_exact(columns) {
+            for b2 in b2.chunks_exact(columns) {
+                right.extend(b1.iter().zip(b2).map(|(x, y)| x * y));
+            }
+        }
+        Some((left, right))
+    }
+
+    /// Each row of the change in turn, without the whole.
+    fn rows(&self, numbers: &Numbers, mut take: impl FnMut(Vec<f32>)) -> Option<()> {
+        let [(a1, b1), (a2, b2)] = [self.sides[0].pair(numbers)?, self.sides[1].pair(numbers)?];
+        let ranks = [self.sides[0].rank(), self.sides[1].rank()];
+        for (a1, a2) in a1.chunks_exact(ranks[0]).zip(a2.chunks_exact(ranks[1])) {
+            let (x, y) = (super::linear::product(a1, &b1, ranks[0]), super::linear::product(a2, &b2, ranks[1]));
+            take(x.iter().zip(&y).map(|(x, y)| x * y).collect());
+        }
+        Some(())
+    }
+}
+
+impl Change for Loha {
+    fn algorithm(&self) -> &'static str {
+        if self.sides[0].core.is_some() { "loha_tucker" } else { "loha" }
+    }
+
+    fn factors(&self) -> Vec<&Factor> {
+        self.sides.iter().flat_map(|side| [&side.a, &side.b].into_iter().chain(&side.core)).collect()
+    }
+
+    fn rank(&self) -> Option<usize> {
+        Some(self.sides[0].b.axis(0))
+    }
+
+    fn shape(&self) -> Vec<usize> {
+        self.shape.clone()
+    }
+
+    fn prepare(&self, numbers: &Numbers) -> Numbers {
+        let key = &self.sides[0].a.key;
+        match self.held() {
+            held @ Held::Pair { .. } => match self.squared(numbers) {
+                Some((left, right)) => held.prepare(key, left, right, &self.shape),
+                None => Numbers::new(),
+            },
+            Held::Whole => {
+                let mut whole = Vec::with_capacity(self.shape.iter().product());
+                match self.rows(numbers, |row| whole.extend(row)) {
+                    Some(()) => Held::whole(key, whole, &self.shape),
+                    None => Numbers::new(),
+                }
+            }
+        }
+    }
+
+    fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
+        self.held().fold(&self.sides[0].a.key, fold, base)
+    }
+
+    fn norm(&self, numbers: &Numbers) -> Option<f64> {
+        let (outputs, columns) = (self.shape[0], self.columns());
+        let (rank, ranks) = (self.sides[0].rank() * self.sides[1].rank(), self.sides[0].rank() + self.sides[1].rank());
+        let by_rows = outputs as f64 * columns as f64 * ranks as f64;
+        let by_grams = (rank as f64).powi(2) * (outputs + columns) as f64;
+        if by_grams < by_rows && rank.saturating_mul(outputs + columns) <= MOST {
+            let (left, right) = self.squared(numbers)?;
+            return Some(product_norm(&left, &right, rank));
+        }
+        let mut sum = 0.0;
+        self.rows(numbers, |row| sum += row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>())?;
+        Some(sum.sqrt())
+    }
+}
