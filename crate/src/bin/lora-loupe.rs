@@ -4,13 +4,17 @@
 mod bake;
 #[path = "lora-loupe/files.rs"]
 mod files;
+#[path = "lora-loupe/generate.rs"]
+mod generate;
 #[path = "lora-loupe/inspect.rs"]
 mod inspect;
+#[path = "lora-loupe/lora.rs"]
+mod lora;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Says what LoRA files hold, and folds them into Stable Diffusion models.
+/// Says what LoRA files hold, folds them into Stable Diffusion models, and draws with them.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -22,12 +26,14 @@ struct Arguments {
 enum Command {
     Inspect(inspect::Arguments),
     Bake(bake::Arguments),
+    Generate(generate::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bake(arguments) => bake::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("lora-loupe: {error}");

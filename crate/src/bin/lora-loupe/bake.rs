@@ -1,6 +1,7 @@
 //! Turns a model and adapters into a model with the adapters folded in.
 
 use crate::files::{self, FileError, Model};
+use crate::lora::Lora;
 use lora_loupe::adapters::{Adapter, BakeError, BakedAdapter, Delta, ModelFile, PeftConfigs, Why, bake, read};
 use lora_loupe::analysis::{Severity, inspect};
 use lora_loupe::formats::{FormatError, Header, read_header, source::FileSource};
@@ -12,7 +13,6 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 
 /// Write a model with adapters folded into its weights
 ///
@@ -33,27 +33,6 @@ pub struct Arguments {
     /// Fold in what lands even where the rest of an adapter does not
     #[arg(long)]
     force: bool,
-}
-
-/// `FILE=STRENGTH`.
-#[derive(Debug, Clone)]
-struct Lora {
-    path: PathBuf,
-    strength: f32,
-}
-
-impl FromStr for Lora {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Lora, String> {
-        match text.rsplit_once('=') {
-            Some((path, strength)) if !Path::new(text).exists() => match strength.parse::<f32>() {
-                Ok(strength) if strength.is_finite() => Ok(Lora { path: path.into(), strength }),
-                _ => Err(format!("`{strength}` is not a strength: give a number, as in {path}=0.6")),
-            },
-            _ => Ok(Lora { path: text.into(), strength: 1.0 }),
-        }
-    }
 }
 
 /// Why a bake stops.

@@ -105,12 +105,16 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let seconds = started.elapsed().as_secs_f64();
 
     let png = encode_png(&picture.rgb, width, height, &[("lora-loupe", &serde_json::to_string(&recipe)?)])?;
-    files::write(&arguments.output, &png)?;
+    write(&arguments.output, &png)?;
     if let Some(path) = &arguments.latents {
-        files::write(path, &latents(&picture, session.model.multiple())?)?;
+        write(path, &latents(&picture, session.model.multiple())?)?;
     }
     tell(arguments, &recipe, &picture, &session, seconds)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+    std::fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
 /// What was drawn, with what, on what.
