@@ -82,6 +82,19 @@ def run(op, f, x):
         return hidden * F.gelu(gate)
     if op == "upsample":
         return nhwc(F.interpolate(nchw(x[0]), size=(f["height"], f["width"]), mode="nearest"))
+    if op == "rotate":
+        rows, columns = x[1].shape
+        size, stride = x[0].shape[-1], f["stride"]
+        y = x[1] if stride == 0 else x[1].reshape(-1, 2, stride, columns).transpose(1, 2).reshape(rows, columns)
+        y = (x[0] @ y.reshape(-1, size, columns)).reshape(rows, columns)
+        return y if stride == 0 else y.reshape(-1, stride, 2, columns).transpose(1, 2).reshape(rows, columns)
+    if op == "scale":
+        return x[0] * (x[1][:, None] if f["axis"] == "rows" else x[1].repeat(x[0].shape[1] // x[1].shape[0]))
+    if op == "renorm":
+        if f["axis"] == "rows":
+            return x[2][:, None] * x[1] / x[1].norm(dim=1, keepdim=True) - x[0]
+        y = x[1].reshape(x[1].shape[0], -1, x[2].shape[0])
+        return (x[2] * y / y.norm(dim=(0, 1), keepdim=True)).reshape(x[0].shape) - x[0]
     raise ValueError(op)
 
 
@@ -127,6 +140,12 @@ def cases():
     yield "upsample", {"height": 32, "width": 32}, [[1, 16, 16, 320]]
     yield "upsample", {"height": 9, "width": 13}, [[2, 5, 7, 6]]
     yield "upsample", {"height": 3, "width": 2}, [[1, 2, 1, 3]]
+    for blocks, size, columns, stride in [(160, 8, 640, 0), (4, 80, 2880, 0), (160, 8, 320, 4), (160, 8, 320, 64), (3, 5, 7, 0), (2, 6, 5, 3)]:
+        yield "rotate", {"stride": stride}, [[blocks, size, size], [blocks * size, columns]]
+    for axis, rows, columns, count in [("rows", 640, 768, 640), ("columns", 320, 2880, 320), ("rows", 3, 5, 3), ("columns", 7, 6, 2)]:
+        yield "scale", {"axis": axis}, [[rows, columns], [count]]
+    for axis, rows, columns, count in [("rows", 640, 768, 640), ("columns", 320, 2880, 320), ("columns", 640, 768, 768), ("rows", 3, 5, 3), ("columns", 7, 6, 2)]:
+        yield "renorm", {"axis": axis}, [[rows, columns], [rows, columns], [count]]
 
 
 def main():

@@ -16,6 +16,9 @@ mod geglu;
 mod group_norm;
 mod layer_norm;
 mod matmul;
+mod renorm;
+mod rotate;
+mod scale;
 mod unary;
 mod upsample;
 
@@ -28,6 +31,9 @@ pub use geglu::Geglu;
 pub use group_norm::GroupNorm;
 pub use layer_norm::LayerNorm;
 pub use matmul::Matmul;
+pub use renorm::Renorm;
+pub use rotate::Rotate;
+pub use scale::{Axis, Scale};
 pub use unary::{Function, Unary};
 pub use upsample::Upsample;
 
@@ -116,7 +122,7 @@ macro_rules! operations {
         $(impl From<$name> for Op { fn from(op: $name) -> Op { Op::$name(op) } })*
     };
 }
-operations!(Add, Attention, Axpy, Concat, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Unary, Upsample);
+operations!(Add, Attention, Axpy, Concat, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Renorm, Rotate, Scale, Unary, Upsample);
 
 /// [`Operation`] behind a reference.
 pub trait DynOperation {

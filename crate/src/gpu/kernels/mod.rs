@@ -11,6 +11,9 @@ mod geglu;
 mod group_norm;
 mod layer_norm;
 mod matmul;
+mod renorm;
+mod rotate;
+mod scale;
 mod unary;
 mod upsample;
 
@@ -29,13 +32,16 @@ pub fn launch(op: &Op, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, 
         Op::GroupNorm(op) => group_norm::launch(op, inputs, output),
         Op::LayerNorm(op) => layer_norm::launch(op, inputs, output),
         Op::Matmul(op) => matmul::launch(op, inputs, output),
+        Op::Renorm(op) => renorm::launch(op, inputs, output),
+        Op::Rotate(op) => rotate::launch(op, inputs, output),
+        Op::Scale(op) => scale::launch(op, inputs, output),
         Op::Unary(op) => unary::launch(op, inputs, output),
         Op::Upsample(op) => upsample::launch(op, inputs, output),
     }
 }
 
 /// Every kernel's name and text, for tools that validate them.
-pub const ALL: [(&str, &str); 11] = [
+pub const ALL: [(&str, &str); 14] = [
     ("add", include_str!("add.wgsl")),
     ("attention", include_str!("attention.wgsl")),
     ("axpy", include_str!("axpy.wgsl")),
@@ -45,6 +51,9 @@ pub const ALL: [(&str, &str); 11] = [
     ("group_norm", include_str!("group_norm.wgsl")),
     ("layer_norm", include_str!("layer_norm.wgsl")),
     ("matmul", include_str!("matmul.wgsl")),
+    ("renorm", include_str!("renorm.wgsl")),
+    ("rotate", include_str!("rotate.wgsl")),
+    ("scale", include_str!("scale.wgsl")),
     ("unary", include_str!("unary.wgsl")),
     ("upsample", include_str!("upsample.wgsl")),
 ];

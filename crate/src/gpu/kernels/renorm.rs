@@ -1,0 +1,18 @@
+//! Turns a renormalisation of rows or columns into its launch.
+
+use crate::gpu::kernel::{Launch, LaunchError, number, spread};
+use crate::ops::{Axis, Renorm};
+
+/// See renorm.wgsl.
+pub fn launch(op: &Renorm, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
+    let (rows, columns) = (output[0], output[1]);
+    let count: usize = inputs[2].iter().product();
+    let (repeats, apart, members) = match op.axis {
+        Axis::Rows => (columns, 1, columns),
+        Axis::Columns => (columns / count, count, rows * (columns / count)),
+    };
+    let offset = if op.axis == Axis::Rows { columns } else { 1 };
+    let params = [count, columns, repeats, apart, members, offset].map(|value| number("renorm", value));
+    let params = params.into_iter().collect::<Result<Vec<u32>, _>>()?;
+    Ok(Launch::new("renorm", 3, params, spread("renorm", count)?))
+}
