@@ -5,7 +5,8 @@
 //! byte of a word is a token of its own kind, spelled with `</w>`.
 //! Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::io::Read;
 
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
@@ -14,6 +15,8 @@ use super::{TextError, TokenizerConfig};
 
 /// End-of-word mark in the spelling of vocabulary entries.
 const WORD_END: &str = "</w>";
+/// Successor of a place that went into the token before it.
+const GONE: usize = usize::MAX;
 
 /// A CLIP tokenizer: vocabulary, merges and special tokens.
 #[derive(Debug, Clone)]
@@ -67,7 +70,8 @@ impl Tokenizer {
 
     fn build(vocab: &HashMap<String, u32>, merges_txt: &str, config: &TokenizerConfig) -> Result<Self, TextError> {
         let id = |token: &str, role| {
-            vocab.get(token).copied().ok_or_else(|| TextError::MissingToken { token: token.into(), role })
+            let found = vocab.get(token).filter(|_| !token.is_empty());
+            found.copied().ok_or_else(|| TextError::MissingToken { token: token.into(), role })
         };
         let (mut inner_bytes, mut final_bytes) = ([0; 256], [0; 256]);
         for (byte, letter) in byte_letters() {
@@ -103,18 +107,29 @@ impl Tokenizer {
     /// `<|startoftext|>` and `<|endoftext|>` written in the text stand for those tokens.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
-        let mut rest = text;
-        while let Some((at, (token, id))) = [&self.bos, &self.eos]
-            .into_iter()
-            .filter_map(|special| Some((rest.find(&special.0)?, special)))
-            .min_by_key(|found| found.0)
-        {
-            self.encode_plain(&rest[..at], &mut ids);
-            ids.push(*id);
-            rest = &rest[at + token.len()..];
-        }
-        self.encode_plain(rest, &mut ids);
+        self.for_each_word(text, |_, word| ids.extend(word));
         ids
+    }
+
+    /// Tells each word of a text, normalised, with its ids.
+    pub(super) fn for_each_word(&self, text: &str, mut found: impl FnMut(&str, Vec<u32>)) {
+        let specials = [&self.bos, &self.eos];
+        let next = |from: usize, token: &str| text[from..].find(token).map(|at| from + at);
+        let mut places = specials.map(|(token, _)| next(0, token));
+        let mut start = 0;
+        loop {
+            let first = (0..specials.len()).filter_map(|i| Some((places[i]?, specials[i]))).min_by_key(|place| place.0);
+            let plain = normalise(&text[start..first.map_or(text.len(), |place| place.0)]);
+            words(&plain).for_each(|word| found(word, self.word(word)));
+            let Some((at, (token, id))) = first else { return };
+            found(token, vec![*id]);
+            start = at + token.len();
+            for (place, (token, _)) in places.iter_mut().zip(specials) {
+                if place.is_some_and(|at| at < start) {
+                    *place = next(start, token);
+                }
+            }
+        }
     }
 
     /// The text encoder's input: start token, ids, end token, padding; always
@@ -142,34 +157,63 @@ impl Tokenizer {
         self.eos.1
     }
 
-    fn encode_plain(&self, text: &str, ids: &mut Vec<u32>) {
-        let text = normalise(text);
-        for word in words(&text) {
-            ids.extend(self.word(word));
-        }
+    /// Id of the start token.
+    pub fn bos_id(&self) -> u32 {
+        self.bos.1
     }
 
-    /// Merges a word's bytes: the pair of lowest rank first, all its places from left to right.
+    /// Id that fills the sequence up behind the end token.
+    pub fn pad_id(&self) -> u32 {
+        self.pad
+    }
+
+    /// Id of a comma that stands alone.
+    pub(super) fn comma_id(&self) -> u32 {
+        self.final_bytes[usize::from(b',')]
+    }
+
+    /// Merges a word's bytes.
     fn word(&self, word: &str) -> Vec<u32> {
         let mut ids: Vec<u32> = word.bytes().map(|byte| self.inner_bytes[usize::from(byte)]).collect();
         if let (Some(id), Some(byte)) = (ids.last_mut(), word.bytes().last()) {
             *id = self.final_bytes[usize::from(byte)];
         }
-        while let Some((_, merged, pair)) = ids
-            .windows(2)
-            .filter_map(|w| self.merges.get(&(w[0], w[1])).map(|&(rank, merged)| (rank, merged, (w[0], w[1]))))
-            .min()
-        {
-            let mut joined = Vec::with_capacity(ids.len());
-            for id in ids {
-                match joined.last_mut() {
-                    Some(last) if (*last, id) == pair => *last = merged,
-                    _ => joined.push(id),
+        self.merge(ids)
+    }
+
+    /// Merges neighbours: the pair of lowest rank first, all its places from left to right.
+    ///
+    /// A queue holds the places of all pairs, by rank; one that no longer holds its pair is passed over.
+    fn merge(&self, mut ids: Vec<u32>) -> Vec<u32> {
+        let end = ids.len();
+        let mut after: Vec<usize> = (1..=end).collect();
+        let mut before: Vec<usize> = (0..end).map(|at| at.wrapping_sub(1)).collect();
+        let pair = |ids: &[u32], after: &[usize], at: usize| {
+            let right = *after.get(at)?;
+            self.merges.get(&(ids[at], *ids.get(right)?)).copied()
+        };
+        let place = |ids: &[u32], after: &[usize], at| pair(ids, after, at).map(|(rank, _)| Reverse((rank, at)));
+        let mut queue: BinaryHeap<_> = (0..end).filter_map(|at| place(&ids, &after, at)).collect();
+        let mut joined = Vec::new();
+        while let Some(Reverse((rank, at))) = queue.pop() {
+            if let Some((found, merged)) = pair(&ids, &after, at)
+                && found == rank
+            {
+                let gone = std::mem::replace(&mut after[at], after[after[at]]);
+                after[gone] = GONE;
+                if let Some(previous) = before.get_mut(after[at]) {
+                    *previous = at;
                 }
+                ids[at] = merged;
+                joined.push(at);
             }
-            ids = joined;
+            // New pairs wait until the last place of this rank is done.
+            if queue.peek().is_none_or(|Reverse(next)| next.0 != rank) {
+                let changed = joined.drain(..).flat_map(|at| [before[at], at]);
+                queue.extend(changed.filter_map(|at| place(&ids, &after, at)));
+            }
         }
-        ids
+        ids.into_iter().zip(after).filter(|(_, after)| *after != GONE).map(|(id, _)| id).collect()
     }
 }
 

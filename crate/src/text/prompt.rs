@@ -6,25 +6,29 @@
 
 /// Factor of a pair of round brackets without a number.
 const EMPHASIS: f64 = 1.1;
+/// Brackets inside so many others change no weight; 1.1^256 is no weight that anyone means.
+const DEEPEST: usize = 256;
 
 /// Pieces of the prompt with their weights (1 = plain), neighbours of one weight joined.
 ///
 /// `BREAK` becomes the piece `("BREAK", -1.0)`, multiplied by the brackets around it. The result is
 /// never empty: an empty prompt is one empty piece. A number that cannot be read (`1.2.3`) is text.
+/// Of brackets in brackets, the outer 256 count.
 pub fn parse_attention(text: &str) -> Vec<(String, f64)> {
     let mut pieces: Vec<(String, f64)> = Vec::new();
     let (mut round, mut square) = (Vec::new(), Vec::new());
     let scale = |pieces: &mut [(String, f64)], from: usize, factor: f64| {
-        pieces[from..].iter_mut().for_each(|piece| piece.1 *= factor);
+        pieces.iter_mut().skip(from).for_each(|piece| piece.1 *= factor);
     };
     let mut rest = text;
     while !rest.is_empty() {
         let (mark, tail) = next_mark(rest);
         rest = tail;
+        let from = if round.len() + square.len() < DEEPEST { pieces.len() } else { usize::MAX };
         match mark {
             Mark::Escaped(text) => pieces.push((text.into(), 1.0)),
-            Mark::Text("(") => round.push(pieces.len()),
-            Mark::Text("[") => square.push(pieces.len()),
+            Mark::Text("(") => round.push(from),
+            Mark::Text("[") => square.push(from),
             Mark::Text(")") if !round.is_empty() => scale(&mut pieces, round.pop().unwrap_or(0), EMPHASIS),
             Mark::Text("]") if !square.is_empty() => scale(&mut pieces, square.pop().unwrap_or(0), 1.0 / EMPHASIS),
             Mark::Weight(_, weight) if !round.is_empty() => scale(&mut pieces, round.pop().unwrap_or(0), weight),
@@ -63,9 +67,11 @@ fn next_mark(text: &str) -> (Mark<'_>, &str) {
         let (escaped, tail) = after.split_at(usize::from(after.starts_with(['(', ')', '[', ']', '\\'])));
         return (Mark::Escaped(escaped), tail);
     }
-    if let Some((number, tail)) = text.strip_prefix(':').and_then(|after| after.split_once(')'))
-        && let number = number.trim()
-        && number.trim_start_matches(['+', '-']).chars().all(|c| c == '.' || c.is_ascii_digit())
+    if let Some(after) = text.strip_prefix(':').map(str::trim_start)
+        && let sign = usize::from(after.starts_with(['+', '-']))
+        && let digits = after[sign..].find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(after.len() - sign)
+        && let (number, after) = after.split_at(sign + digits)
+        && let Some(tail) = after.trim_start().strip_prefix(')')
         && let Ok(weight) = number.parse()
     {
         return (Mark::Weight(&text[..text.len() - tail.len()], weight), tail);

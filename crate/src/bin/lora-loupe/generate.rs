@@ -40,8 +40,8 @@ pub struct Arguments {
     /// Sampling steps
     #[arg(long, default_value_t = 20)]
     steps: usize,
-    /// Sampler: ddim, euler, …
-    #[arg(long, default_value = "ddim")]
+    /// Sampler: dpmpp_2m, ddim, euler, …
+    #[arg(long, default_value = "dpmpp_2m")]
     sampler: String,
     /// Classifier-free guidance; 1 leaves out the negative prompt
     #[arg(long, value_name = "X", default_value_t = 7.0)]
