@@ -2,7 +2,7 @@
 
 use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo};
 use crate::model::{Component, Module};
-use crate::ops::{Axpy, Op};
+use crate::ops::{Add, Axpy, Broadcast, Op};
 use crate::plan::{Builder, Layout, PlanError, ScalarId, ValueId};
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -77,8 +77,10 @@ pub trait Change: Debug {
     fn shape(&self) -> Vec<usize>;
 
     /// The tensors that [`Change::fold`] names, in the plan's order: the factors, convolutions
-    /// channels last; products of small factors where they are cheaper made once.
-    fn prepare(&self, numbers: &Numbers) -> Numbers {
+    /// channels last; products of small factors where they are cheaper made once. `scale` is the
+    /// delta's, for changes to which strength does not apply linearly.
+    fn prepare(&self, numbers: &Numbers, scale: f32) -> Numbers {
+        let _ = scale;
         let arrange = |factor: &Factor| {
             let data = numbers.get(&factor.key)?.clone();
             Some((factor.key.clone(), Layout::Ohwi.arrange(data, &factor.shape)))
@@ -99,18 +101,18 @@ pub trait Change: Debug {
 pub struct Fold<'a> {
     /// The plan in the making.
     pub builder: &'a mut Builder,
-    /// The strength given at run time.
-    pub strength: ScalarId,
+    /// The strength given at run time; none for full strength.
+    strength: Option<ScalarId>,
     /// Fixed part of the strength.
-    pub scale: f32,
+    scale: f32,
     /// Stands before every key in the plan's names, to tell stacked adapters apart.
-    pub prefix: &'a str,
+    prefix: &'a str,
     /// Whose steps these are.
-    pub label: &'a str,
+    label: &'a str,
 }
 
 impl Fold<'_> {
-    /// The prepared tensor of this key as a matrix of `shape`.
+    /// The prepared tensor of this key in the shape `shape`.
     pub fn factor(&mut self, key: &str, shape: &[usize]) -> ValueId {
         self.builder.weight(&format!("{}{key}", self.prefix), shape, Layout::Plain)
     }
@@ -120,10 +122,27 @@ impl Fold<'_> {
         self.builder.push(op, inputs, self.label)
     }
 
-    /// The last step: `base + strength * scale * change`, exactly `base` at strength 0.
+    /// `base + strength * scale * change`, exactly `base` at strength 0. At full strength the
+    /// scale is in the change already.
     pub fn add(&mut self, base: ValueId, change: ValueId) -> Result<ValueId, PlanError> {
-        let op = Axpy { scalar: self.strength.0, factor: self.scale };
-        self.push(op, &[base, change])
+        self.plus(base, change, self.scale)
+    }
+
+    /// `base + strength * change`, for a change that has its size.
+    pub fn blend(&mut self, base: ValueId, change: ValueId) -> Result<ValueId, PlanError> {
+        self.plus(base, change, 1.0)
+    }
+
+    fn plus(&mut self, base: ValueId, change: ValueId, factor: f32) -> Result<ValueId, PlanError> {
+        match self.strength {
+            Some(strength) => self.push(Axpy { scalar: strength.0, factor }, &[base, change]),
+            None => self.push(Add { broadcast: Broadcast::None }, &[base, change]),
+        }
+    }
+
+    /// The same fold at full strength, whatever the strength at run time.
+    pub fn at_full_strength(&mut self) -> Fold<'_> {
+        Fold { builder: self.builder, strength: None, ..*self }
     }
 }
 
@@ -186,7 +205,7 @@ impl Delta {
         prefix: &str,
     ) -> Result<ValueId, PlanError> {
         let label = self.tensor();
-        let mut fold = Fold { builder, strength, scale: self.scale, prefix, label: &label };
+        let mut fold = Fold { builder, strength: Some(strength), scale: self.scale, prefix, label: &label };
         self.change.fold(&mut fold, base)
     }
 
@@ -203,7 +222,7 @@ impl Delta {
 
     /// The tensors that the folding plan wants, by key: `numbers` in the plan's order.
     pub fn prepare(&self, numbers: &Numbers) -> Numbers {
-        self.change.prepare(numbers)
+        self.change.prepare(numbers, self.scale)
     }
 
     /// Frobenius norm of the delta at strength 1; none where it depends on the base weight.

@@ -11,6 +11,8 @@ pub struct Group {
     pub stem: String,
     /// Each with its role.
     pub tensors: BTreeMap<Role, TensorInfo>,
+    /// The values of those that are one number, once they have been read.
+    pub numbers: BTreeMap<Role, f32>,
     /// Whether their suffixes are PEFT's.
     pub peft: bool,
 }
@@ -19,6 +21,11 @@ impl Group {
     /// The tensor in this role.
     pub fn get(&self, role: Role) -> Option<&TensorInfo> {
         self.tensors.get(&role)
+    }
+
+    /// The value of the one-number tensor in this role.
+    pub fn number(&self, role: Role) -> Option<f32> {
+        self.numbers.get(&role).copied()
     }
 
     /// Whether any tensor has one of these roles.
@@ -39,7 +46,7 @@ pub fn group(header: &Header) -> (Vec<Group>, Vec<&TensorInfo>) {
             continue;
         };
         let index = *by_stem.entry(stem).or_insert_with(|| {
-            groups.push(Group { stem: stem.into(), tensors: BTreeMap::new(), peft: false });
+            groups.push(Group { stem: stem.into(), tensors: BTreeMap::new(), numbers: BTreeMap::new(), peft: false });
             groups.len() - 1
         });
         let group = &mut groups[index];

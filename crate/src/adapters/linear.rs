@@ -10,30 +10,34 @@ use crate::plan::{Layout, PlanError, ValueId};
 pub(super) const MOST: usize = 1 << 24;
 
 /// `matrix` (rows, columns) to its Gram matrix (rows, rows), M·Mᵀ.
-fn gram_of_rows(matrix: &[f32], rows: usize) -> Vec<f64> {
+fn gram(matrix: &[f32], rows: usize) -> Vec<f64> {
     let columns = matrix.len() / rows.max(1);
     let mut gram = vec![0.0; rows * rows];
     for p in 0..rows {
         for q in 0..=p {
-            let (a, b) = (&matrix[p * columns..][..columns], &matrix[q * columns..][..columns]);
-            let sum: f64 = a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+            let sum = dot(&matrix[p * columns..][..columns], &matrix[q * columns..][..columns]);
             (gram[p * rows + q], gram[q * rows + p]) = (sum, sum);
         }
     }
     gram
 }
 
-/// `matrix` (rows, columns) to its Gram matrix (columns, columns), Mᵀ·M.
-fn gram_of_columns(matrix: &[f32], columns: usize) -> Vec<f64> {
-    let mut gram = vec![0.0; columns * columns];
-    for row in matrix.chunks_exact(columns.max(1)) {
-        for (p, x) in row.iter().enumerate() {
-            for (q, y) in row.iter().enumerate() {
-                gram[p * columns + q] += f64::from(*x) * f64::from(*y);
+/// Σ a·b: short runs in f32 lanes, which compilers turn into vector instructions, their sums in f64.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    const LANES: usize = 8;
+    const RUN: usize = 32 * LANES;
+    let runs = a.chunks(RUN).zip(b.chunks(RUN)).map(|(a, b)| {
+        let mut lanes = [0f32; LANES];
+        let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        for (a, b) in a.iter().zip(b) {
+            for lane in 0..LANES {
+                lanes[lane] += a[lane] * b[lane];
             }
         }
-    }
-    gram
+        let rest: f64 = rest_a.iter().zip(rest_b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+        lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>() + rest
+    });
+    runs.sum()
 }
 
 /// ‖left · right‖ for `left` (m, rank) and `right` (rank, n): the square is the trace of
@@ -44,7 +48,7 @@ pub(super) fn product_norm(left: &[f32], right: &[f32], rank: usize) -> f64 {
     if formed < rank.saturating_mul(rank) {
         return norm(&product(left, right, rank));
     }
-    let (left, right) = (gram_of_columns(left, rank), gram_of_rows(right, rank));
+    let (left, right) = (gram(&transposed(left, rank), rank), gram(right, rank));
     left.iter().zip(&right).map(|(a, b)| a * b).sum::<f64>().max(0.0).sqrt()
 }
 
@@ -81,6 +85,24 @@ pub(super) fn contracted(core: &[f32], down: &[f32], inner: usize, inputs: usize
         *sum = (0..inner).map(|n| core[(m * inner + n) * kernel + k] * down[n * inputs + i]).sum();
     }
     Some(out)
+}
+
+/// `first` (a, b) ⊗ `second` (c, d, area) as (a·c, b·d, area).
+pub(super) fn kronecker(first: &[f32], b: usize, second: &[f32], c: usize, d: usize, area: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(first.len() * second.len());
+    for row in first.chunks_exact(b) {
+        for second in second.chunks_exact(d * area).take(c) {
+            for x in row {
+                out.extend(second.iter().map(|y| x * y));
+            }
+        }
+    }
+    out
+}
+
+/// The unit matrix (size, size).
+pub(super) fn identity(size: usize) -> Vec<f32> {
+    (0..size * size).map(|at| f32::from(u8::from(at / size == at % size))).collect()
 }
 
 /// How a change is held in memory until it is added: as a product of two matrices or as itself,
@@ -150,6 +172,14 @@ mod tests {
         let formed = product(&left, &right, 3);
         assert_eq!(formed[8], (0..3).map(|r| left[3 + r] * right[r * 7 + 1]).sum::<f32>());
         assert!((product_norm(&left, &right, 3) / norm(&formed) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_dot_product_counts_every_number() {
+        let numbers = numbers(1003, 7);
+        let plain: f64 = numbers.iter().map(|x| f64::from(*x).powi(2)).sum();
+        assert!((dot(&numbers, &numbers) / plain - 1.0).abs() < 1e-6);
+        assert!((dot(&numbers[..1002], &numbers[..1002]) - plain).abs() > 1e-3);
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Change for Loha {
         self.shape.clone()
     }
 
-    fn prepare(&self, numbers: &Numbers) -> Numbers {
+    fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
         let key = &self.sides[0].a.key;
         match self.held() {
             held @ Held::Pair { .. } => match self.squared(numbers) {

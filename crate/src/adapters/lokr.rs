@@ -7,7 +7,7 @@
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::group::Group;
-use super::linear::{Held, contracted, norm, product, product_norm, transposed};
+use super::linear::{Held, contracted, identity, kronecker, norm, product, product_norm, transposed};
 use super::read::Why;
 use crate::model::spelling::Role;
 use crate::model::{Kind, Module};
@@ -165,25 +165,11 @@ impl Lokr {
             held @ Held::Pair { .. } => {
                 let (left, right) = self.second.pair(numbers)?;
                 let rank = self.second.rank()?;
-                let identity: Vec<f32> = (0..b * b).map(|at| f32::from(u8::from(at / b == at % b))).collect();
                 let left = kronecker(&first, b, &left, c, rank, 1);
-                held.prepare(key, left, kronecker(&identity, b, &right, rank, d, area), &self.shape)
+                held.prepare(key, left, kronecker(&identity(b), b, &right, rank, d, area), &self.shape)
             }
         })
     }
-}
-
-/// `first` (a, b) ⊗ `second` (c, d, area) as (a·c, b·d, area).
-fn kronecker(first: &[f32], b: usize, second: &[f32], c: usize, d: usize, area: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(first.len() * second.len());
-    for row in first.chunks_exact(b) {
-        for second in second.chunks_exact(d * area).take(c) {
-            for x in row {
-                out.extend(second.iter().map(|y| x * y));
-            }
-        }
-    }
-    out
 }
 
 impl Change for Lokr {
@@ -203,7 +189,7 @@ impl Change for Lokr {
         self.shape.clone()
     }
 
-    fn prepare(&self, numbers: &Numbers) -> Numbers {
+    fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
         self.prepared(numbers).unwrap_or_default()
     }
 

@@ -89,7 +89,7 @@ impl Change for Lora {
         shape
     }
 
-    fn prepare(&self, numbers: &Numbers) -> Numbers {
+    fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
         let mut prepared = Numbers::new();
         let mut put = |factor: &Factor, data: Option<Vec<f32>>| {
             data.map(|data| prepared.insert(factor.key.clone(), data));

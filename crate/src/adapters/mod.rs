@@ -7,18 +7,22 @@
 mod bake;
 mod config;
 mod delta;
+mod dora;
 mod fold;
 mod full;
+mod glora;
 mod group;
+mod ia3;
 mod linear;
 mod loha;
 mod lokr;
 mod lora;
+mod oft;
 mod read;
 
 pub use bake::{BakeError, BakedAdapter, ModelFile, bake};
 pub use config::{PeftConfig, PeftConfigs};
-pub use delta::{Change, Delta, Factor, Numbers, Part};
+pub use delta::{Change, Delta, Factor, Fold, Numbers, Part};
 pub use fold::{Folding, fold_on_cpu};
 pub use group::{Group, group};
 pub use read::{Adapter, Leftover, Why, read};

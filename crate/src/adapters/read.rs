@@ -2,11 +2,15 @@
 
 use super::config::PeftConfigs;
 use super::delta::{Change, Delta, Factor, Part};
+use super::dora;
 use super::full::Full;
+use super::glora::{self, Glora};
 use super::group::{Group, group};
+use super::ia3::{self, Ia3};
 use super::loha::{self, Loha};
 use super::lokr::{self, Lokr};
 use super::lora::{self, Lora};
+use super::oft::{self, Oft};
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
 use crate::model::spelling::{self, Found, Role, Spellings};
 use crate::model::{Component, Module};
@@ -96,12 +100,12 @@ pub async fn read(
     modules: &[(Component, &Module)],
 ) -> Result<Adapter, FormatError> {
     let spellings = Spellings::new(modules);
-    let (groups, others) = group(header);
+    let (mut groups, others) = group(header);
     let mut reader = Reader { source, header, configs, adapter: Adapter::default(), taken: HashMap::new() };
     for tensor in others {
         reader.leave(tensor, None, unknown(tensor));
     }
-    for group in &groups {
+    for group in groups.iter_mut() {
         match spellings.find(&group.stem, group.peft) {
             Some(found) => reader.layer(group, found).await?,
             None => {
@@ -164,7 +168,7 @@ impl Reader<'_> {
     }
 
     /// Reads the group of a layer that the model has.
-    async fn layer(&mut self, group: &Group, found: Found<'_>) -> Result<(), FormatError> {
+    async fn layer(&mut self, group: &mut Group, found: Found<'_>) -> Result<(), FormatError> {
         let path = format!("{}.{}", found.component, found.module.path);
         if let Some(by) = self.taken.get(&path).cloned() {
             for tensor in group.tensors.values() {
@@ -172,23 +176,31 @@ impl Reader<'_> {
             }
             return Ok(());
         }
+        for role in [Role::Alpha, Role::Scale, Role::OnInput] {
+            if let Some(tensor) = group.get(role).filter(|tensor| tensor.elements() == 1) {
+                let number = tensor.read(self.source).await?;
+                group.numbers.extend(number.first().map(|&number| (role, number)));
+            }
+        }
         let mut used: Vec<Role> = Vec::new();
         let mut failed: Option<Why> = None;
-        for family in FAMILIES {
-            if !group.has_any(family.roles) {
-                continue;
-            }
-            match (family.recognise)(group, found.module) {
+        for family in FAMILIES
+            .iter()
+            .filter(|family| family.roles.iter().take(family.telling).any(|role| group.get(*role).is_some()))
+        {
+            let change = (family.recognise)(group, found.module);
+            match if family.takes_lengths { change.and_then(|change| dora::wrap(group, change)) } else { change } {
                 Ok(change) => {
-                    let delta = self.delta(group, found, family, change).await?;
-                    self.adapter.deltas.push(delta);
                     used.extend(family.roles);
+                    used.extend(dora::ROLES.iter().filter(|_| family.takes_lengths));
+                    used.extend(group.numbers.keys());
+                    let delta = self.delta(group, found, family.part, change);
+                    self.adapter.deltas.push(delta);
                 }
                 Err(why) => failed = Some(why),
             }
         }
         if !used.is_empty() {
-            used.extend([Role::Alpha, Role::Scale]);
             self.taken.insert(path.clone(), group.stem.clone());
         }
         for (role, tensor) in &group.tensors {
@@ -199,21 +211,11 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn delta(
-        &self,
-        group: &Group,
-        found: Found<'_>,
-        family: &Family,
-        change: Box<dyn Change>,
-    ) -> Result<Delta, FormatError> {
-        let number = async |role| match group.get(role) {
-            Some(tensor) => Ok(tensor.read(self.source).await?.first().copied()),
-            None => Ok::<_, FormatError>(None),
-        };
+    fn delta(&self, group: &Group, found: Found<'_>, part: Part, change: Box<dyn Change>) -> Delta {
         let config = self.configs.of(found.component).filter(|_| group.peft);
-        let stored = number(Role::Alpha).await?;
+        let stored = group.number(Role::Alpha);
         let alpha = stored.or_else(|| config.and_then(|config| config.alpha(&found.module.path)));
-        let scale = match (number(Role::Scale).await?, alpha, change.alpha_rank()) {
+        let scale = match (group.number(Role::Scale), alpha, change.alpha_rank()) {
             (Some(scale), _, _) => scale,
             (None, Some(alpha), Some(rank)) => match config.filter(|_| stored.is_none()) {
                 Some(config) => config.scale(alpha, rank),
@@ -221,17 +223,16 @@ impl Reader<'_> {
             },
             _ => 1.0,
         };
-        let algorithm = self.named(change.algorithm());
-        Ok(Delta {
+        Delta {
             component: found.component,
             module: found.module.clone(),
-            part: family.part,
+            part,
             convention: found.convention,
-            algorithm,
+            algorithm: self.named(change.algorithm()),
             alpha,
             scale,
             change,
-        })
+        }
     }
 
     /// The name that the file's trainer gives the algorithm: sd-scripts and LyCORIS call LoRA on
@@ -251,41 +252,51 @@ impl Reader<'_> {
 fn lonely(role: Role) -> Why {
     match role {
         Role::Alpha | Role::Scale => Why::Incomplete { missing: "pair of factors" },
-        Role::Weight => Why::UnknownName,
-        Role::GloraA1 | Role::GloraA2 | Role::GloraB1 | Role::GloraB2 | Role::GloraBm => Why::NotBuilt("GLoRA"),
-        Role::OftBlocks | Role::OftDiag | Role::Rescale => Why::NotBuilt("OFT"),
-        Role::OnInput => Why::NotBuilt("(IA)^3"),
-        Role::DoraScale | Role::Magnitude => Why::NotBuilt("DoRA"),
-        Role::SetWeight | Role::ReshapeWeight | Role::LoraBias => Why::NotBuilt("a replaced weight"),
-        // Every other role belongs to a family that has said why it failed.
+        Role::DoraScale | Role::Magnitude => Why::Incomplete { missing: "pair of factors" },
+        Role::OftDiag => Why::NotBuilt("LyCORIS's first form of OFT"),
+        Role::SetWeight | Role::ReshapeWeight => Why::NotBuilt("a replaced weight"),
+        Role::LoraBias => Why::NotBuilt("a LoRA of a bias"),
         _ => Why::UnknownName,
     }
 }
 
-/// A family of algorithms: the roles that show it and how its tensors become a change.
+/// A family of algorithms and how its tensors become a change.
 struct Family {
+    /// Its tensors.
     roles: &'static [Role],
+    /// How many of the roles, from the first, show that the family is meant.
+    telling: usize,
     part: Part,
+    /// Whether DoRA's lengths may stand beside it.
+    takes_lengths: bool,
     recognise: fn(&Group, &Module) -> Result<Box<dyn Change>, Why>,
 }
 
 const FAMILIES: &[Family] = &[
-    Family { roles: lora::ROLES, part: Part::Weight, recognise: |group, _| Ok(Box::new(Lora::recognise(group)?)) },
+    Family { takes_lengths: true, ..Family::of(lora::ROLES, |group, _| Ok(Box::new(Lora::recognise(group)?))) },
     Family {
-        roles: loha::ROLES,
-        part: Part::Weight,
-        recognise: |group, module| Ok(Box::new(Loha::recognise(group, module)?)),
+        takes_lengths: true,
+        ..Family::of(loha::ROLES, |group, module| Ok(Box::new(Loha::recognise(group, module)?)))
     },
     Family {
-        roles: lokr::ROLES,
-        part: Part::Weight,
-        recognise: |group, module| Ok(Box::new(Lokr::recognise(group, module)?)),
+        takes_lengths: true,
+        ..Family::of(lokr::ROLES, |group, module| Ok(Box::new(Lokr::recognise(group, module)?)))
     },
-    Family { roles: &[Role::Diff], part: Part::Weight, recognise: |group, _| full(group, Role::Diff) },
-    Family { roles: &[Role::DiffB], part: Part::Bias, recognise: |group, _| full(group, Role::DiffB) },
-    Family { roles: &[Role::WNorm], part: Part::Weight, recognise: |group, _| full(group, Role::WNorm) },
-    Family { roles: &[Role::BNorm], part: Part::Bias, recognise: |group, _| full(group, Role::BNorm) },
+    Family::of(glora::ROLES, |group, _| Ok(Box::new(Glora::recognise(group)?))),
+    Family { telling: 1, ..Family::of(oft::ROLES, |group, module| Ok(Box::new(Oft::recognise(group, module)?))) },
+    Family { telling: 1, ..Family::of(ia3::ROLES, |group, module| Ok(Box::new(Ia3::recognise(group, module)?))) },
+    Family::of(&[Role::Diff], |group, _| full(group, Role::Diff)),
+    Family { part: Part::Bias, ..Family::of(&[Role::DiffB], |group, _| full(group, Role::DiffB)) },
+    Family::of(&[Role::WNorm], |group, _| full(group, Role::WNorm)),
+    Family { part: Part::Bias, ..Family::of(&[Role::BNorm], |group, _| full(group, Role::BNorm)) },
 ];
+
+impl Family {
+    /// A family that changes weights and is shown by any of its roles.
+    const fn of(roles: &'static [Role], recognise: fn(&Group, &Module) -> Result<Box<dyn Change>, Why>) -> Family {
+        Family { roles, telling: usize::MAX, part: Part::Weight, takes_lengths: false, recognise }
+    }
+}
 
 fn full(group: &Group, role: Role) -> Result<Box<dyn Change>, Why> {
     Ok(Box::new(Full::recognise(group, role)?))

@@ -1,0 +1,118 @@
+//! Turns four small matrices into a change that also depends on the weight itself:
+//! W · a1 · a2 + b1 · b2.
+//!
+//! Chavan et al. 2023, LyCORIS's GLoRA since its version 2: a1 (inputs, rank), a2 (rank, inputs),
+//! b1 (outputs, rank), b2 (rank, inputs). Earlier files store them transposed and swapped:
+//! W · a2 · a1 + b2 · b1. The scale is alpha / rank.
+
+use super::delta::{Change, Factor, Fold, Numbers};
+use super::group::Group;
+use super::linear::{identity, kronecker};
+use super::read::Why;
+use crate::model::spelling::Role;
+use crate::ops::Matmul;
+use crate::plan::{Layout, PlanError, ValueId};
+
+/// W · inner.0 · inner.1 + outer.0 · outer.1.
+#[derive(Debug)]
+pub struct Glora {
+    /// (inputs, rank) and (rank, inputs), acting on each place of a kernel.
+    inner: [Factor; 2],
+    /// (outputs, rank) and (rank, inputs), the latter perhaps with a kernel.
+    outer: [Factor; 2],
+    old: bool,
+}
+
+/// The roles of the four matrices.
+pub(super) const ROLES: &[Role] = &[Role::GloraA1, Role::GloraA2, Role::GloraB1, Role::GloraB2, Role::GloraBm];
+
+impl Glora {
+    /// The matrices of a group, in either order, if their shapes fit each other.
+    pub(super) fn recognise(group: &Group) -> Result<Glora, Why> {
+        if group.get(Role::GloraBm).is_some() {
+            return Err(Why::NotBuilt("GLoRA with a core"));
+        }
+        let factor = |role| group.get(role).map(Factor::of).ok_or(Why::Incomplete { missing: "a1, a2, b1 or b2" });
+        let [a1, a2] = [factor(Role::GloraA1)?, factor(Role::GloraA2)?];
+        let [b1, b2] = [factor(Role::GloraB1)?, factor(Role::GloraB2)?];
+        for factor in [&a1, &a2, &b1, &b2] {
+            if factor.shape.len() < 2 || factor.shape.contains(&0) {
+                return Err(Why::malformed(factor, "needs two axes or more, none of them empty"));
+            }
+        }
+        let new = Glora { inner: [a1.clone(), a2.clone()], outer: [b1.clone(), b2.clone()], old: false };
+        let old = Glora { inner: [a2, a1], outer: [b2, b1], old: true };
+        match (new.is_consistent(), old.is_consistent()) {
+            (true, _) => Ok(new),
+            (false, true) => Ok(old),
+            _ => Err(Why::RankMismatch { up: new.outer[0].axis(1), down: new.outer[1].axis(0) }),
+        }
+    }
+
+    fn is_consistent(&self) -> bool {
+        let ([a1, a2], [b1, b2]) = (&self.inner, &self.outer);
+        let rank = a1.axis(1);
+        let ranks = [a2.axis(0), b1.axis(1), b2.axis(0)];
+        let inputs = [a2.axis(1), b2.axis(1)];
+        let plain = [a1, a2, b1].iter().all(|factor| factor.from_axis(2) == 1);
+        plain && ranks == [rank; 3] && inputs == [a1.axis(0); 2]
+    }
+
+    /// Places of the kernel.
+    fn area(&self) -> usize {
+        self.outer[1].from_axis(2)
+    }
+}
+
+impl Change for Glora {
+    fn algorithm(&self) -> &'static str {
+        if self.old { "glora_old" } else { "glora" }
+    }
+
+    fn factors(&self) -> Vec<&Factor> {
+        self.inner.iter().chain(&self.outer).collect()
+    }
+
+    fn rank(&self) -> Option<usize> {
+        Some(self.inner[0].axis(1))
+    }
+
+    fn shape(&self) -> Vec<usize> {
+        [&[self.outer[0].axis(0), self.outer[1].axis(1)], &self.outer[1].shape[2..]].concat()
+    }
+
+    /// The inner matrices stand once for each place of the kernel, along a diagonal.
+    fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
+        let mut prepared = Numbers::new();
+        let area = self.area();
+        for factor in &self.inner {
+            let Some(data) = numbers.get(&factor.key) else { continue };
+            let repeated = kronecker(&identity(area), area, data, factor.axis(0), factor.axis(1), 1);
+            prepared.insert(factor.key.clone(), repeated);
+        }
+        for factor in &self.outer {
+            let Some(data) = numbers.get(&factor.key) else { continue };
+            prepared.insert(factor.key.clone(), Layout::Ohwi.arrange(data.clone(), &factor.shape));
+        }
+        prepared
+    }
+
+    fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
+        let product = Matmul { transpose_b: false, bias: false };
+        let (rank, area) = (self.inner[0].axis(1), self.area());
+        let (inputs, outputs) = (self.outer[1].axis(1), self.outer[0].axis(0));
+        let a1 = fold.factor(&self.inner[0].key, &[area * inputs, area * rank]);
+        let a2 = fold.factor(&self.inner[1].key, &[area * rank, area * inputs]);
+        let b1 = fold.factor(&self.outer[0].key, &[outputs, rank]);
+        let b2 = fold.factor(&self.outer[1].key, &[rank, area * inputs]);
+        let narrow = fold.push(product, &[base, a1])?;
+        let inner = fold.push(product, &[narrow, a2])?;
+        let outer = fold.push(product, &[b1, b2])?;
+        let half = fold.add(base, inner)?;
+        fold.add(half, outer)
+    }
+
+    fn norm(&self, _numbers: &Numbers) -> Option<f64> {
+        None
+    }
+}

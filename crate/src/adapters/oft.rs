@@ -1,0 +1,198 @@
+//! Turns small skew matrices into rotations of a weight's rows.
+//!
+//! Qiu et al. 2023 (OFT; sd-scripts' and LyCORIS's Diag-OFT): Q = B − Bᵀ, R = (I + Q)(I − Q)⁻¹
+//! and W' = RᵀW, block by block. Liu et al. 2024 (BOFT): several stages, each over other rows, and
+//! R in place of Rᵀ. Strength s puts I + s(R − I) in place of R, in every stage. alpha, if it is
+//! positive, limits ‖Q‖ to alpha · outputs; where it is 0, sd-scripts' files have no effect and
+//! LyCORIS's no limit.
+
+use super::delta::{Change, Factor, Fold, Numbers};
+use super::group::Group;
+use super::read::Why;
+use crate::model::Module;
+use crate::model::spelling::Role;
+use crate::ops::Rotate;
+use crate::plan::{PlanError, ValueId};
+
+/// Rotations in one stage or several.
+#[derive(Debug)]
+pub struct Oft {
+    /// (blocks, size, size), or (stages, blocks, size, size).
+    blocks: Factor,
+    /// Diag-OFT: every row of the result times its number.
+    rescale: Option<Factor>,
+    alpha: Option<f32>,
+    /// Written by sd-scripts.
+    kohya: bool,
+    shape: Vec<usize>,
+}
+
+/// The roles of rotations.
+pub(super) const ROLES: &[Role] = &[Role::OftBlocks, Role::Rescale];
+
+impl Oft {
+    /// The rotations of a group for this layer.
+    pub(super) fn recognise(group: &Group, module: &Module) -> Result<Oft, Why> {
+        let blocks = group.get(Role::OftBlocks).map(Factor::of).ok_or(Why::Incomplete { missing: "oft_blocks" })?;
+        let rescale = group.get(Role::Rescale).map(Factor::of);
+        let (stages, count, size) = match blocks.shape[..] {
+            [count, rows, columns] if rows == columns => (1, count, rows),
+            [stages, count, rows, columns] if rows == columns && rows % 2 == 0 => (stages, count, rows),
+            _ => return Err(Why::malformed(&blocks, "should be a stack of square matrices")),
+        };
+        if stages > 1 && rescale.is_some() {
+            return Err(Why::NotBuilt("BOFT with rescale"));
+        }
+        let mut shape = module.weight_shape();
+        let rows = count.checked_mul(size).filter(|&rows| rows > 0 && shape.len() > 1);
+        shape[0] = rows.ok_or_else(|| Why::malformed(&blocks, "does not cover the rows of a layer"))?;
+        if let Some(rescale) = rescale.as_ref().filter(|rescale| rescale.from_axis(0) != shape[0]) {
+            return Err(Why::malformed(rescale, "should hold one number for each output"));
+        }
+        let (alpha, kohya) = (group.number(Role::Alpha), group.stem.starts_with("oft_"));
+        Ok(Oft { blocks, rescale, alpha, kohya, shape })
+    }
+
+    fn is_butterfly(&self) -> bool {
+        self.blocks.shape.len() == 4
+    }
+
+    fn stages(&self) -> usize {
+        if self.is_butterfly() { self.blocks.axis(0) } else { 1 }
+    }
+
+    /// Length of a block's side.
+    fn size(&self) -> usize {
+        self.blocks.shape[self.blocks.shape.len() - 1]
+    }
+
+    fn key(&self, stage: usize) -> String {
+        if stage == 0 { self.blocks.key.clone() } else { format!("{}·{stage}", self.blocks.key) }
+    }
+
+    /// What the stored blocks are multiplied by, so that ‖Q‖ keeps its limit.
+    fn limited(&self, blocks: &[f32]) -> f64 {
+        let Some(alpha) = self.alpha.filter(|&alpha| alpha > 0.0 || self.kohya) else { return 1.0 };
+        let (size, limit) = (self.size(), f64::from(alpha) * self.shape[0] as f64);
+        let squares = blocks.chunks_exact(size * size).flat_map(|block| {
+            (0..size * size).map(move |at| f64::from(block[at]) - f64::from(block[at % size * size + at / size]))
+        });
+        let norm = squares.map(|q| q * q).sum::<f64>().sqrt();
+        if norm > limit { limit / norm } else { 1.0 }
+    }
+
+    /// R − I (or its transpose, rescaled) of every block of one stage.
+    fn turned(&self, blocks: &[f32], limited: f64, rescale: Option<&Vec<f32>>) -> Vec<f32> {
+        let size = self.size();
+        let mut out = Vec::with_capacity(blocks.len());
+        for (index, block) in blocks.chunks_exact(size * size).enumerate() {
+            let r = cayley(block, size, limited);
+            for row in 0..size {
+                let factor = rescale.and_then(|rescale| rescale.get(index * size + row)).map_or(1.0, |&x| f64::from(x));
+                for column in 0..size {
+                    let at = if self.is_butterfly() { row * size + column } else { column * size + row };
+                    out.push((r[at] * factor - f64::from(u8::from(row == column))) as f32);
+                }
+            }
+        }
+        out
+    }
+}
+
+/// (I + Q)(I − Q)⁻¹ for Q = factor · (B − Bᵀ): the solution of (I − Q) R = I + Q, by elimination
+/// with pivots. I − Q can always be inverted, as Q is skew.
+fn cayley(block: &[f32], size: usize, factor: f64) -> Vec<f64> {
+    let q = |row: usize, column: usize| {
+        factor * (f64::from(block[row * size + column]) - f64::from(block[column * size + row]))
+    };
+    let one = |row, column| f64::from(u8::from(row == column));
+    let width = 2 * size;
+    let mut rows: Vec<Vec<f64>> = (0..size)
+        .map(|row| {
+            let left = (0..size).map(|column| one(row, column) - q(row, column));
+            left.chain((0..size).map(|column| one(row, column) + q(row, column))).collect()
+        })
+        .collect();
+    for column in 0..size {
+        let best = (column..size).max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()));
+        rows.swap(column, best.unwrap_or(column));
+        let pivot: Vec<f64> = rows[column].iter().map(|value| value / rows[column][column]).collect();
+        for (row, values) in rows.iter_mut().enumerate() {
+            let by = if row == column { 0.0 } else { values[column] };
+            if by != 0.0 {
+                (column..width).for_each(|at| values[at] -= by * pivot[at]);
+            }
+        }
+        rows[column] = pivot;
+    }
+    rows.iter().flat_map(|row| row[size..].iter().copied()).collect()
+}
+
+impl Change for Oft {
+    fn algorithm(&self) -> &'static str {
+        match (self.is_butterfly(), self.kohya) {
+            (true, _) => "boft",
+            (false, true) => "oft",
+            (false, false) => "diag_oft",
+        }
+    }
+
+    fn factors(&self) -> Vec<&Factor> {
+        [&self.blocks].into_iter().chain(&self.rescale).collect()
+    }
+
+    /// sd-scripts counts blocks, LyCORIS their size.
+    fn rank(&self) -> Option<usize> {
+        Some(if self.kohya { self.blocks.axis(0) } else { self.size() })
+    }
+
+    fn alpha_rank(&self) -> Option<usize> {
+        None
+    }
+
+    fn shape(&self) -> Vec<usize> {
+        self.shape.clone()
+    }
+
+    fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
+        let Some(blocks) = numbers.get(&self.blocks.key) else { return Numbers::new() };
+        let limited = self.limited(blocks);
+        let rescale = self.rescale.as_ref().and_then(|rescale| numbers.get(&rescale.key));
+        let stages = blocks.chunks_exact(blocks.len() / self.stages());
+        stages.enumerate().map(|(stage, blocks)| (self.key(stage), self.turned(blocks, limited, rescale))).collect()
+    }
+
+    fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
+        let size = self.size();
+        let mut value = base;
+        for stage in 0..self.stages() {
+            let turned = fold.factor(&self.key(stage), &[self.shape[0] / size, size, size]);
+            let stride = if self.is_butterfly() { (size / 2) << stage } else { 0 };
+            let change = fold.push(Rotate { stride }, &[turned, value])?;
+            value = fold.blend(value, change)?;
+        }
+        Ok(value)
+    }
+
+    fn norm(&self, _numbers: &Numbers) -> Option<f64> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cayley_transform_is_a_rotation() {
+        let block = [0.3, 0.9, -0.2, 0.1, 0.5, 0.7, -0.4, 0.2, 0.0];
+        let r = cayley(&block, 3, 1.0);
+        for row in 0..3 {
+            for other in 0..3 {
+                let dot: f64 = (0..3).map(|at| r[row * 3 + at] * r[other * 3 + at]).sum();
+                assert!((dot - f64::from(u8::from(row == other))).abs() < 1e-12);
+            }
+        }
+        assert!((cayley(&[0.0, 0.5, 0.0, 0.0], 2, 1.0)[1] - 0.8).abs() < 1e-12, "tan of the half angle is 0.5");
+    }
+}
