@@ -3,9 +3,12 @@
 //! corpus/manifest.json and corpus/expected come from kohya-ss/sd-scripts, LyCORIS, peft and
 //! diffusers; corpus/README.md says how they were made and within which limits they hold.
 
-use lora_loupe::adapters::{Delta, Numbers, PeftConfigs, fold_on_cpu, read};
+#[path = "corpus/base.rs"]
+mod base;
+
+use lora_loupe::adapters::{BakedAdapter, Delta, ModelFile, Numbers, PeftConfigs, bake, fold_on_cpu, read};
 use lora_loupe::analysis::{BaseShapes, Report, inspect};
-use lora_loupe::formats::Header;
+use lora_loupe::formats::{Header, read_header};
 use lora_loupe_tests::golden::{self, Tensor};
 use pollster::block_on;
 use serde::Deserialize;
@@ -45,7 +48,7 @@ struct Expected {
     norms: String,
 }
 
-const BASE: &str = "corpus/base/mini_sd15_diffusers.safetensors";
+const SAMPLE: &str = "corpus/base/sample.safetensors";
 
 fn cases(kind: &str) -> Vec<Case> {
     let manifest: Manifest = serde_json::from_str(&golden::text("corpus/manifest.json")).expect("the manifest");
@@ -56,14 +59,18 @@ fn bytes(relative: &str) -> Vec<u8> {
     std::fs::read(golden::path(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"))
 }
 
-fn base() -> BaseShapes {
-    let header = block_on(Header::read(&bytes(BASE))).expect("the base");
-    BaseShapes::of(&[(None, &header)]).expect("a known family")
-}
-
 impl Case {
+    /// The file; where only its header is kept, with zeros for numbers.
     fn bytes(&self) -> Vec<u8> {
-        bytes(&format!("corpus/{}", self.file))
+        let path = format!("corpus/{}", self.file);
+        if !path.ends_with(".header.json") {
+            return bytes(&path);
+        }
+        let header = golden::json(&path);
+        let end = |tensor: &serde_json::Value| tensor["data_offsets"][1].as_u64().unwrap_or(0);
+        let data = header.as_object().expect("a header").values().map(end).max().unwrap_or(0);
+        let text = header.to_string();
+        [&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), &vec![0; data as usize]].concat()
     }
 
     fn companion(&self) -> Option<String> {
@@ -78,6 +85,9 @@ impl Case {
     fn convention(&self) -> &str {
         match self.naming_convention.split([' ', ',']).next().unwrap_or_default() {
             "kohya" if self.naming_convention.contains("LDM block names") => "kohya_ldm",
+            "diffusers_attn_procs" if self.naming_convention.contains("without prefix") => {
+                "diffusers_attn_procs_no_prefix"
+            }
             "onetrainer" => "kohya",
             "ComfyUI" | "diffusion_model.blocks" => "comfy",
             "transformer.*" => "peft_prefixed",
@@ -102,7 +112,7 @@ fn sorted(values: &[f32]) -> Vec<f32> {
 
 #[test]
 fn reports_agree_with_the_manifest() {
-    let base = base();
+    let base = base::shapes();
     for case in cases("valid") {
         for base in [None, Some(&base)] {
             let report = case.report(base);
@@ -129,7 +139,7 @@ fn reports_agree_with_the_manifest() {
 
 #[test]
 fn files_for_other_models_are_named() {
-    let base = base();
+    let base = base::shapes();
     for case in cases("detect_only") {
         let report = case.report(None);
         assert_eq!(report.base.family, case.base_family, "{}: {:?}", case.file, report.base.evidence);
@@ -142,7 +152,7 @@ fn files_for_other_models_are_named() {
 /// The deltas of a case with their factors.
 fn deltas(case: &Case, base: &BaseShapes) -> Vec<(Delta, Numbers)> {
     let file = case.bytes();
-    let header = block_on(Header::read(&file)).expect("a valid file");
+    let header = block_on(read_header(&file)).expect("a valid file");
     let configs = match (case.companion(), header.metadata.get("lora_adapter_metadata")) {
         (Some(text), _) => PeftConfigs::parse(&text).expect("a config"),
         (None, Some(text)) => PeftConfigs::parse_metadata(text).expect("a config"),
@@ -159,7 +169,8 @@ fn norm(numbers: impl Iterator<Item = f32>) -> f64 {
 
 #[test]
 fn folded_weights_agree_with_the_reference_libraries() {
-    let (shapes, weights) = (base(), golden::tensors(BASE));
+    let (shapes, weights) = (base::shapes(), golden::tensors(SAMPLE));
+    let all = base::header();
     for case in cases("valid") {
         let deltas = deltas(&case, &shapes);
         for expected in case.expected.iter().filter(|expected| expected.primary) {
@@ -169,21 +180,73 @@ fn folded_weights_agree_with_the_reference_libraries() {
             let sample = golden::tensors(&format!("corpus/{}", expected.file));
             let names = distinct(deltas.iter().map(|(delta, _)| delta.tensor()));
             assert_eq!(names, distinct(norms.keys().cloned()), "{what}: the tensors that change");
+            assert!(sample.keys().all(|name| norms.contains_key(name)), "{what}");
             for (delta, numbers) in &deltas {
                 let name = delta.tensor();
-                let Tensor { shape, data: before } = &weights[&name];
+                let near = |got: f64| (got - norms[&name]).abs() <= 1e-4 * norms[&name] + 1e-6;
+                let closed = delta.norm(numbers).map(|norm| norm * f64::from(expected.strength).abs());
+                assert!(closed.is_none_or(near), "{what}: ‖{name}‖ is {closed:?}, not {}", norms[&name]);
+                // A change without a closed norm depends on the base, of which only a sample is here.
+                let shape = &all.get(&name).expect("a tensor of the base").shape;
+                let before = match (weights.get(&name), closed) {
+                    (Some(tensor), _) => tensor.data.clone(),
+                    (None, Some(_)) => vec![0.0; shape.iter().product()],
+                    (None, None) => continue,
+                };
                 let after = fold_on_cpu(before.clone(), shape, &[(delta, numbers, expected.strength)]).expect("a fold");
-                let change: Vec<f32> = after.iter().zip(before).map(|(after, before)| after - before).collect();
-                let (got, want) = (norm(change.iter().copied()), norms[&name]);
-                assert!((got - want).abs() <= 1e-4 * want + 1e-6, "{what}: ‖{name}‖ is {got}, not {want}");
-                if let Some(closed) = delta.norm(numbers).filter(|_| expected.strength == 1.0) {
-                    assert!((closed - want).abs() <= 1e-4 * want + 1e-6, "{what}: ‖{name}‖ is {closed}, not {want}");
-                }
+                let change: Vec<f32> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
+                let folded = norm(change.iter().copied());
+                assert!(near(folded), "{what}: ‖{name}‖ is {folded}, not {}", norms[&name]);
                 if let Some(want) = sample.get(&name) {
                     close(&format!("{what}: {name}"), &change, &want.data);
                 }
             }
-            assert!(sample.keys().all(|name| norms.contains_key(name)), "{what}");
+        }
+    }
+}
+
+/// A model file of the base's sample.
+fn model() -> (Vec<u8>, Header) {
+    let file = bytes(SAMPLE);
+    let header = block_on(Header::read(&file)).expect("the base's sample");
+    (file, header)
+}
+
+#[test]
+fn baking_keeps_names_and_types_and_adds_the_changes() {
+    let (model, header) = model();
+    let shapes = BaseShapes::of(&[(None, &header)]).expect("a known family");
+    let case = cases("valid").into_iter().find(|case| case.file.contains("alpha_gt_rank")).expect("a case");
+    let (file, sample) = (case.bytes(), golden::tensors(&format!("corpus/{}", case.expected[0].file)));
+    let adapter_header = block_on(Header::read(&file)).expect("a valid file");
+    let mut adapter =
+        block_on(read(&file, &adapter_header, &PeftConfigs::default(), &shapes.modules())).expect("a valid file");
+    adapter.deltas.retain(|delta| sample.contains_key(&delta.tensor()));
+    let baked = |strengths: &[f32]| {
+        let adapters: Vec<BakedAdapter> = strengths
+            .iter()
+            .map(|&strength| BakedAdapter { source: &file, header: &adapter_header, adapter: &adapter, strength })
+            .collect();
+        let files = [ModelFile { component: None, source: &model, header: &header }];
+        let mut out = Vec::new();
+        let changed = block_on(bake(&files, &shapes.tensors, &adapters, &mut out)).expect("a baked model");
+        assert_eq!(changed, sample.len());
+        let again = block_on(Header::read(&out)).expect("a safetensors file");
+        let same = |tensor: &lora_loupe::formats::TensorInfo| (tensor.name.clone(), tensor.dtype, tensor.shape.clone());
+        assert!(again.tensors.iter().map(same).eq(header.tensors.iter().map(same)));
+        (out, again)
+    };
+    for (strengths, total) in [(&[1.0][..], 1.0), (&[0.0], 0.0), (&[0.75, -0.5], 0.25)] {
+        let (out, again) = baked(strengths);
+        for tensor in &header.tensors {
+            let before = block_on(tensor.read(&model)).expect("numbers");
+            let after = block_on(again.get(&tensor.name).expect("the tensor").read(&out)).expect("numbers");
+            let change: Vec<f32> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
+            let want = match sample.get(&tensor.name) {
+                Some(want) => want.data.iter().map(|x| x * total).collect(),
+                None => vec![0.0; before.len()],
+            };
+            close(&format!("{} at {strengths:?}", tensor.name), &change, &want);
         }
     }
 }
@@ -204,11 +267,15 @@ fn a_perturbed_delta_is_seen() {
 
 #[test]
 fn strength_zero_leaves_the_bits_of_the_base() {
-    let (shapes, weights) = (base(), golden::tensors(BASE));
-    let case = &cases("valid")[0];
-    for (delta, numbers) in deltas(case, &shapes).iter().take(20) {
-        let Tensor { shape, data } = &weights[&delta.tensor()];
-        let after = fold_on_cpu(data.clone(), shape, &[(delta, numbers, 0.0)]).expect("a fold");
-        assert!(after.iter().zip(data).all(|(a, b)| a.to_bits() == b.to_bits()), "{}", delta.tensor());
+    let (shapes, weights) = (base::shapes(), golden::tensors(SAMPLE));
+    let mut seen = BTreeSet::new();
+    for case in cases("valid") {
+        for (delta, numbers) in &deltas(&case, &shapes) {
+            let Some(Tensor { shape, data }) = weights.get(&delta.tensor()) else { continue };
+            let after = fold_on_cpu(data.clone(), shape, &[(delta, numbers, 0.0)]).expect("a fold");
+            assert!(after.iter().zip(data).all(|(a, b)| a.to_bits() == b.to_bits()), "{}", delta.tensor());
+            seen.insert(delta.algorithm);
+        }
     }
+    assert!(seen.len() >= 10, "only {seen:?} change the sampled tensors");
 }

@@ -1,7 +1,10 @@
 //! Damaged and hostile files: each is named for what it is, costs no more memory than it is worth,
 //! and panics nothing.
 
-use lora_loupe::analysis::{BaseShapes, Report, Severity, inspect};
+#[path = "corpus/base.rs"]
+mod base;
+
+use lora_loupe::analysis::{Report, Severity, inspect};
 use lora_loupe::formats::{Header, read_header, widen::widen};
 use lora_loupe_tests::golden;
 use pollster::block_on;
@@ -78,12 +81,6 @@ fn cases() -> Vec<Case> {
     manifest.files
 }
 
-fn base() -> BaseShapes {
-    let bytes = std::fs::read(golden::path("corpus/base/mini_sd15_diffusers.safetensors")).expect("the base");
-    let header = block_on(Header::read(&bytes)).expect("the base's header");
-    BaseShapes::of(&[(None, &header)]).expect("a known family")
-}
-
 impl Case {
     fn bytes(&self) -> Vec<u8> {
         std::fs::read(golden::path("hostile").join(&self.file)).expect("a file of the set")
@@ -127,7 +124,7 @@ impl Case {
 
 #[test]
 fn every_file_is_named_within_its_worth_of_memory() {
-    let base = base();
+    let base = base::shapes();
     for case in cases() {
         let bytes = case.bytes();
         // The layer tables of three families take some megabytes, whatever the file.

@@ -1,0 +1,24 @@
+//! Turns base/shapes.json into the mini base model as the report sees it.
+
+use lora_loupe::analysis::BaseShapes;
+use lora_loupe::formats::{Dtype, Header, TensorInfo};
+use lora_loupe_tests::golden;
+use std::collections::BTreeMap;
+
+/// The header of the mini base, as if it were stored in f32 and in this order.
+pub fn header() -> Header {
+    let shapes: BTreeMap<String, Vec<usize>> =
+        serde_json::from_str(&golden::text("corpus/base/shapes.json")).expect("shapes");
+    let mut at = 0;
+    let tensors = shapes.into_iter().map(|(name, shape)| {
+        let start = at;
+        at += 4 * shape.iter().product::<usize>() as u64;
+        TensorInfo { name, dtype: Dtype::F32, shape, bytes: start..at }
+    });
+    Header::of(tensors.collect(), BTreeMap::new())
+}
+
+/// Its layers.
+pub fn shapes() -> BaseShapes {
+    BaseShapes::of(&[(None, &header())]).expect("a known family")
+}
