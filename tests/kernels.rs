@@ -1,6 +1,6 @@
 //! PyTorch = definition = kernel, for every operation at production shapes and odd ones.
 
-use lora_loupe::gpu::{Gpu, Runner, Scalar, kernel, kernels};
+use lora_loupe::gpu::{Gpu, Runner, Scalar, Style, kernel, kernels};
 use lora_loupe::plan::interpret;
 use lora_loupe_tests::compare::{close, rel_rms};
 use lora_loupe_tests::ops::{Case, cases};
@@ -23,10 +23,10 @@ fn definitions_agree_with_pytorch() {
     }
 }
 
-#[test]
-fn kernels_agree_with_definitions() {
+fn agree(style: Style) {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        gpu.set_style(style);
         println!("on {:?}", gpu.info());
         for case in cases() {
             let runner =
@@ -39,6 +39,16 @@ fn kernels_agree_with_definitions() {
             close(&case.name, &got, &define(&case), KERNEL);
         }
     });
+}
+
+#[test]
+fn tiled_kernels_agree_with_definitions() {
+    agree(Style::Tiled);
+}
+
+#[test]
+fn direct_kernels_agree_with_definitions() {
+    agree(Style::Direct);
 }
 
 #[test]

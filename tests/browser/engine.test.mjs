@@ -30,22 +30,24 @@ test('every kernel agrees with its definition, and the definition with PyTorch',
   const found = await page.evaluate(async () => {
     const cases = await g.json('golden/ops/ops.json');
     const golden = await g.tensors('golden/ops/ops.safetensors');
-    const [kernel, definition] = [{}, {}];
+    const [tiled, direct, definition] = [{}, {}, {}];
     for (const [index, { op, fields, shapes, scales, shifts, scalars }] of cases.entries()) {
       const size = (shape) => shape.reduce((a, b) => a * b, 1);
       const inputs = shapes.map((shape, i) => g.numbers(index * 16 + i, size(shape), scales[i], shifts[i]));
       const got = await engine.probe_op({ op, fields }, shapes, inputs, scalars);
       const name = `${index} ${op} ${JSON.stringify(fields)} ${JSON.stringify(shapes)}`;
-      kernel[name] = g.relRms(got.kernel, got.definition);
+      tiled[name] = g.relRms(got.tiled, got.definition);
+      direct[name] = g.relRms(got.direct, got.definition);
       const wanted = golden[index].data;
       // Goldens hold whole outputs up to 4096 numbers, and places of larger ones.
       if (wanted.length === got.definition.length) definition[name] = g.relRms(got.definition, wanted);
     }
-    return { kernel, definition };
+    return { tiled, direct, definition };
   });
-  assert.ok(Object.keys(found.kernel).length >= 60);
+  assert.ok(Object.keys(found.tiled).length >= 60);
   assert.ok(Object.keys(found.definition).length >= 20);
-  under(found.kernel, LIMITS.kernel);
+  under(found.tiled, LIMITS.kernel);
+  under(found.direct, LIMITS.kernel);
   under(found.definition, LIMITS.definition);
 });
 

@@ -10,6 +10,8 @@ mod generate;
 mod inspect;
 #[path = "lora-loupe/lora.rs"]
 mod lora;
+#[path = "lora-loupe/plan.rs"]
+mod plan;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -27,6 +29,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Bake(bake::Arguments),
     Generate(generate::Arguments),
+    Plan(plan::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bake(arguments) => bake::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("lora-loupe: {error}");

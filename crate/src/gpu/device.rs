@@ -1,8 +1,8 @@
 //! Turns the machine's graphics processor into a device with buffers and a pipeline cache.
 
-use super::kernel::{self, Launch, LaunchError, Scalar};
+use super::kernel::{self, Launch, LaunchError, Scalar, Style};
 use serde::Serialize;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -74,6 +74,7 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     info: GpuInfo,
     scalar: Scalar,
+    style: Cell<Style>,
     pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
     fault: Arc<Mutex<Option<GpuError>>>,
 }
@@ -118,7 +119,16 @@ impl Gpu {
                 note(&seen, GpuError::Lost(message));
             }
         });
-        Ok(Gpu { device, queue, info, scalar: Scalar::F32, pipelines: RefCell::default(), fault })
+        let style = if info.software { Style::Direct } else { Style::Tiled };
+        Ok(Gpu {
+            device,
+            queue,
+            info,
+            scalar: Scalar::F32,
+            style: Cell::new(style),
+            pipelines: RefCell::default(),
+            fault,
+        })
     }
 
     /// What the device is.
@@ -129,6 +139,16 @@ impl Gpu {
     /// How tensors are stored.
     pub fn scalar(&self) -> Scalar {
         self.scalar
+    }
+
+    /// How its kernels are written.
+    pub fn style(&self) -> Style {
+        self.style.get()
+    }
+
+    /// Writes the kernels of plans made from now on in another style.
+    pub fn set_style(&self, style: Style) {
+        self.style.set(style);
     }
 
     /// The first fault since the last call that no operation reported by itself.

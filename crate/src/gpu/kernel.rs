@@ -75,6 +75,16 @@ pub fn spread(kernel: &'static str, count: usize) -> Result<[u32; 3], LaunchErro
     Ok([count.div_ceil(rows), rows, 1])
 }
 
+/// How kernels that sum over many numbers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Style {
+    /// Workgroups share tiles in their fast memory: graphics processors.
+    Tiled,
+    /// Invocations work alone, or few together: software devices, where a barrier is a change of
+    /// context and caches are large.
+    Direct,
+}
+
 /// Storage type of a kernel's tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scalar {

@@ -9,5 +9,5 @@ mod readback;
 mod run;
 
 pub use device::{Gpu, GpuError, GpuInfo, Tensor};
-pub use kernel::{Launch, Scalar};
+pub use kernel::{Launch, Scalar, Style};
 pub use run::Runner;

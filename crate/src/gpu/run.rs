@@ -110,7 +110,7 @@ impl Runner {
         for (index, step) in plan.steps.iter().enumerate() {
             let shapes = plan.input_shapes(step);
             let output = &plan.value(step.output).shape;
-            let launch = kernels::launch(&step.op, &shapes, output)
+            let launch = kernels::launch(&step.op, &shapes, output, gpu.style())
                 .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })?;
             let offset = index as u64 * PARAMS_STRIDE;
             let own = bytemuck::cast_slice(&launch.params);

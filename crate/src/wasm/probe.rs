@@ -2,7 +2,7 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::engine::Engine;
-use crate::gpu::Runner;
+use crate::gpu::{Runner, Style};
 use crate::ops::Op;
 use crate::pipeline::Network;
 use crate::plan::{Builder, interpret};
@@ -12,7 +12,7 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 impl Engine {
-    /// Runs one operation by its kernel and by its definition: `{kernel, definition}`.
+    /// Runs one operation by its kernels and by its definition: `{tiled, direct, definition}`.
     pub async fn probe_op(
         &self,
         op: JsValue,
@@ -32,17 +32,22 @@ impl Engine {
         builder.output("y", output);
         let plan = builder.finish();
         let gpu = self.device().await?;
-        let failed = |error: crate::gpu::GpuError| refused(error.into());
-        let runner = Runner::new(&gpu, &plan, &|_| None).await.map_err(failed)?;
-        for (i, data) in inputs.iter().enumerate() {
-            runner.set(&gpu, &format!("x{i}"), data).map_err(failed)?;
+        let usual = gpu.style();
+        let result = Object::new();
+        for (name, style) in [("tiled", Style::Tiled), ("direct", Style::Direct)] {
+            gpu.set_style(style);
+            let runner = Runner::new(&gpu, &plan, &|_| None).await;
+            gpu.set_style(usual);
+            let runner = runner.map_err(|error| refused(error.into()))?;
+            for (i, data) in inputs.iter().enumerate() {
+                runner.set(&gpu, &format!("x{i}"), data).map_err(|error| refused(error.into()))?;
+            }
+            runner.set_scalars(&gpu, &scalars);
+            let got = runner.compute(&gpu, "y").await.map_err(|error| refused(error.into()))?;
+            Reflect::set(&result, &name.into(), &Float32Array::from(got.as_slice()))?;
         }
-        runner.set_scalars(&gpu, &scalars);
-        let kernel = runner.compute(&gpu, "y").await.map_err(failed)?;
         let mut give = |name: &str| name[1..].parse::<usize>().ok().map(|i| inputs[i].clone());
         let definition = interpret(&plan, &mut give, &scalars).map_err(|error| refused(error.into()))?;
-        let result = Object::new();
-        Reflect::set(&result, &"kernel".into(), &Float32Array::from(kernel.as_slice()))?;
         Reflect::set(&result, &"definition".into(), &Float32Array::from(definition["y"].as_slice()))?;
         Ok(result.into())
     }

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 /// The bundled demo model, where the program was built.
-const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/public/demo/model");
+pub const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/public/demo/model");
 
 /// Draw a picture with a model and any number of LoRAs
 #[derive(clap::Args)]
@@ -60,7 +60,8 @@ pub struct Arguments {
     json: bool,
 }
 
-fn size(text: &str) -> Result<(usize, usize), String> {
+/// Reads `512x512` as (width, height).
+pub fn size(text: &str) -> Result<(usize, usize), String> {
     let parts = text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     parts.ok_or_else(|| format!("`{text}` is not a size: give width x height, as in 512x512"))
 }

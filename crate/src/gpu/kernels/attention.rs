@@ -1,12 +1,15 @@
 //! Turns an attention into its launch, with blocks that fit 16 KiB of workgroup memory.
 
-use crate::gpu::kernel::{Launch, LaunchError, number};
+use crate::gpu::kernel::{Launch, LaunchError, Style, number};
 use crate::ops::Attention;
 
 /// Numbers of workgroup memory that a WebGPU device has at least (16 KiB), less some for the rest.
 const ROOM: usize = 4096 - 64;
 /// Outputs that one of 64 invocations may keep.
 const MAX_OWN: usize = 32;
+
+/// Largest head of attention_direct.wgsl.
+const DIRECT_SIZE: usize = 512;
 
 /// Queries and keys of a block for heads of `size` numbers.
 fn blocks(size: usize) -> Option<(usize, usize)> {
@@ -15,20 +18,24 @@ fn blocks(size: usize) -> Option<(usize, usize)> {
     })
 }
 
-/// See attention.wgsl.
-pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
+/// See attention.wgsl and attention_direct.wgsl.
+pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
     let count = |n| number("attention", n);
     let tokens = |shape: &[usize]| shape[1..shape.len() - 1].iter().product::<usize>();
     let size = output[output.len() - 1] / op.heads;
+    let (asked, seen) = (tokens(output), tokens(inputs[1]));
+    let scale = (1.0 / (size as f64).sqrt()) as f32;
+    let params = vec![count(asked)?, count(seen)?, count(op.heads)?, scale.to_bits()];
+    let (heads, items) = (count(op.heads)?, count(output[0])?);
+    if style == Style::Direct && size <= DIRECT_SIZE {
+        let launch = Launch::new("attention_direct", 3, params, [count(asked.div_ceil(32))?, heads, items]);
+        return Ok(launch.with("SIZE", count(size)?).with("CAUSAL", op.causal));
+    }
     let (queries, keys) = blocks(size).ok_or_else(|| LaunchError {
         kernel: "attention",
         reason: format!("takes heads of at most 1024 numbers, not {size}"),
     })?;
-    let (asked, seen) = (tokens(output), tokens(inputs[1]));
-    let scale = (1.0 / (size as f64).sqrt()) as f32;
-    let params = vec![count(asked)?, count(seen)?, count(op.heads)?, scale.to_bits()];
-    let groups = [count(asked.div_ceil(queries))?, count(op.heads)?, count(output[0])?];
-    Ok(Launch::new("attention", 3, params, groups)
+    Ok(Launch::new("attention", 3, params, [count(asked.div_ceil(queries))?, heads, items])
         .with("SIZE", count(size)?)
         .with("QUERIES", queries as u32)
         .with("KEYS", keys as u32)

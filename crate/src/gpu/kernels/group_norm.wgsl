@@ -11,21 +11,26 @@ struct Params { pixels: u32, channels: u32, groups: u32, eps: f32 }
 
 override SILU: bool = false;
 
-const THREADS: u32 = 256;
+override THREADS: u32 = 256;
 var<workgroup> partial: array<f32, THREADS>;
+var<workgroup> gathered: array<f32, 16>;
 
+// Sum of all invocations' values, in two stages: a barrier is dear on some devices.
 fn total(local: u32, value: f32) -> f32 {
-    workgroupBarrier();
     partial[local] = value;
     workgroupBarrier();
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        if local < half { partial[local] += partial[local + half]; }
-        workgroupBarrier();
+    if local < 16u {
+        var sum = 0.0;
+        for (var i = local; i < THREADS; i += 16u) { sum += partial[i]; }
+        gathered[local] = sum;
     }
-    return partial[0];
+    workgroupBarrier();
+    var sum = 0.0;
+    for (var i = 0u; i < 16u; i++) { sum += gathered[i]; }
+    return sum;
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let size = params.channels / params.groups;
     let count = params.pixels * size;

@@ -17,21 +17,21 @@ mod scale;
 mod unary;
 mod upsample;
 
-use super::kernel::{Launch, LaunchError};
+use super::kernel::{Launch, LaunchError, Style};
 use crate::ops::Op;
 
-/// The launch of `op` on inputs and output of these shapes.
-pub fn launch(op: &Op, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
+/// The launch of `op` on inputs and output of these shapes, in the given style.
+pub fn launch(op: &Op, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
     match op {
         Op::Add(op) => add::launch(op, inputs, output),
-        Op::Attention(op) => attention::launch(op, inputs, output),
+        Op::Attention(op) => attention::launch(op, inputs, output, style),
         Op::Axpy(op) => axpy::launch(op, inputs, output),
         Op::Concat(op) => concat::launch(op, inputs, output),
-        Op::Conv2d(op) => conv2d::launch(op, inputs, output),
+        Op::Conv2d(op) => conv2d::launch(op, inputs, output, style),
         Op::Geglu(op) => geglu::launch(op, inputs, output),
-        Op::GroupNorm(op) => group_norm::launch(op, inputs, output),
-        Op::LayerNorm(op) => layer_norm::launch(op, inputs, output),
-        Op::Matmul(op) => matmul::launch(op, inputs, output),
+        Op::GroupNorm(op) => group_norm::launch(op, inputs, output, style),
+        Op::LayerNorm(op) => layer_norm::launch(op, inputs, output, style),
+        Op::Matmul(op) => matmul::launch(op, inputs, output, style),
         Op::Renorm(op) => renorm::launch(op, inputs, output),
         Op::Rotate(op) => rotate::launch(op, inputs, output),
         Op::Scale(op) => scale::launch(op, inputs, output),
@@ -41,16 +41,19 @@ pub fn launch(op: &Op, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, 
 }
 
 /// Every kernel's name and text, for tools that validate them.
-pub const ALL: [(&str, &str); 14] = [
+pub const ALL: [(&str, &str); 17] = [
     ("add", include_str!("add.wgsl")),
     ("attention", include_str!("attention.wgsl")),
+    ("attention_direct", include_str!("attention_direct.wgsl")),
     ("axpy", include_str!("axpy.wgsl")),
     ("concat", include_str!("concat.wgsl")),
     ("conv2d", include_str!("conv2d.wgsl")),
+    ("conv2d_direct", include_str!("conv2d_direct.wgsl")),
     ("geglu", include_str!("geglu.wgsl")),
     ("group_norm", include_str!("group_norm.wgsl")),
     ("layer_norm", include_str!("layer_norm.wgsl")),
     ("matmul", include_str!("matmul.wgsl")),
+    ("matmul_direct", include_str!("matmul_direct.wgsl")),
     ("renorm", include_str!("renorm.wgsl")),
     ("rotate", include_str!("rotate.wgsl")),
     ("scale", include_str!("scale.wgsl")),

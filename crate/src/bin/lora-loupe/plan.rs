@@ -1,0 +1,42 @@
+//! Turns a model and a size into its printed plans: steps, operations and memory.
+
+use crate::generate::{DEMO, size};
+use lora_loupe::pipeline::{Folder, Model};
+use lora_loupe::plan::{Plan, TextOutput, text_encoder, unet, vae_decoder};
+use std::error::Error;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Print what drawing a picture asks of the graphics processor, one step a line
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// A diffusers folder; the bundled demo model if left out
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Pixels, as in 512x512; the model's own size if left out
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    size: Option<(usize, usize)>,
+    /// Items in a batch: 2 with guidance, 1 without
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    batch: usize,
+}
+
+/// Prints the plans of the text encoder, the UNet and the decoder.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
+    let model = pollster::block_on(Model::open("model", &Folder::open(&root)?))?;
+    let (width, height) = arguments.size.unwrap_or((model.native_size(), model.native_size()));
+    let (height, width) = (height / model.multiple(), width / model.multiple());
+    let tokens = model.tokenizer.model_max_length();
+    let plans: [Plan; 3] = [
+        text_encoder(&model.networks.text_encoder, "text_encoder", arguments.batch, tokens, TextOutput::Last)?,
+        unet(&model.networks.unet, arguments.batch, height, width, tokens)?,
+        vae_decoder(&model.vae, 1, height, width)?,
+    ];
+    let mut out = std::io::stdout().lock();
+    for plan in &plans {
+        writeln!(out, "{plan}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
