@@ -23,6 +23,6 @@ mod read;
 pub use bake::{BakeError, BakedAdapter, ModelFile, bake};
 pub use config::{PeftConfig, PeftConfigs};
 pub use delta::{Change, Delta, Factor, Fold, Numbers, Part};
-pub use fold::{Folding, fold_on_cpu};
+pub use fold::{BASE, FOLDED, Folding, fold_on_cpu, fold_plan};
 pub use group::{Group, group};
 pub use read::{Adapter, Leftover, Why, read};

@@ -1,0 +1,55 @@
+//! Every algorithm's fold on the graphics processor against the same plan on the CPU.
+
+#[path = "corpus/base.rs"]
+mod base;
+
+use lora_loupe::adapters::{BASE, FOLDED, PeftConfigs, fold_on_cpu, fold_plan, read};
+use lora_loupe::formats::read_header;
+use lora_loupe::gpu::{Gpu, Runner};
+use lora_loupe::plan::Layout;
+use lora_loupe_tests::compare::close;
+use lora_loupe_tests::golden::{self, Tensor};
+use pollster::block_on;
+use std::collections::{BTreeSet, HashMap};
+
+/// Sums of f32 in another order; the rotations multiply several times.
+const LIMIT: f64 = 2e-6;
+
+#[test]
+fn folds_on_the_gpu_agree_with_the_cpu() {
+    block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        let (shapes, weights) = (base::shapes(), golden::tensors("corpus/base/sample.safetensors"));
+        let mut seen = BTreeSet::new();
+        for case in golden::json("corpus/manifest.json")["files"].as_array().expect("cases") {
+            let file = case["file"].as_str().expect("a name");
+            if case["kind"] != "valid" {
+                continue;
+            }
+            let bytes = std::fs::read(golden::path("corpus").join(file)).expect("a file of the cut");
+            let header = read_header(&bytes).await.expect("a valid file");
+            let adapter =
+                read(&bytes, &header, &PeftConfigs::default(), &shapes.modules()).await.expect("a valid file");
+            for delta in &adapter.deltas {
+                let name = delta.tensor();
+                let Some(Tensor { shape, data }) = weights.get(&name) else { continue };
+                let numbers = delta.read(&bytes, &header).await.expect("its factors");
+                let folding = [(delta, &numbers, 0.6), (delta, &numbers, -0.25)];
+                let (plan, tensors, strengths) = fold_plan(shape, &folding).expect("a plan");
+                let upload = |name: &str, data: &[f32]| gpu.upload(name, data).expect("graphics memory");
+                let uploaded: HashMap<&str, _> =
+                    tensors.iter().map(|(name, data)| (name.as_str(), upload(name, data))).collect();
+                let before = upload(BASE, &Layout::Ohwi.arrange(data.clone(), shape));
+                let resident =
+                    |name: &str| if name == BASE { Some(before.clone()) } else { uploaded.get(name).cloned() };
+                let runner = Runner::new(&gpu, &plan, &resident).await.expect("a runner");
+                runner.set_scalars(&gpu, &strengths);
+                let got = runner.compute(&gpu, FOLDED).await.expect("a result");
+                let want = fold_on_cpu(data.clone(), shape, &folding).expect("a fold");
+                close(&format!("{file} {name}"), &Layout::Ohwi.restore(got, shape), &want, LIMIT);
+                seen.insert(delta.algorithm);
+            }
+        }
+        assert!(seen.len() >= 10, "only {seen:?} change the sampled tensors");
+    });
+}
