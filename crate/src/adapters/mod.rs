@@ -8,6 +8,7 @@ mod bake;
 mod config;
 mod delta;
 mod dora;
+mod families;
 mod fold;
 mod full;
 mod glora;

@@ -3,14 +3,8 @@
 use super::config::PeftConfigs;
 use super::delta::{Change, Delta, Factor, Part};
 use super::dora;
-use super::full::Full;
-use super::glora::{self, Glora};
+use super::families::FAMILIES;
 use super::group::{Group, group};
-use super::ia3::{self, Ia3};
-use super::loha::{self, Loha};
-use super::lokr::{self, Lokr};
-use super::lora::{self, Lora};
-use super::oft::{self, Oft};
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
 use crate::model::spelling::{self, Found, Role, Spellings};
 use crate::model::{Component, Module};
@@ -258,46 +252,4 @@ fn lonely(role: Role) -> Why {
         Role::LoraBias => Why::NotBuilt("a LoRA of a bias"),
         _ => Why::UnknownName,
     }
-}
-
-/// A family of algorithms and how its tensors become a change.
-struct Family {
-    /// Its tensors.
-    roles: &'static [Role],
-    /// How many of the roles, from the first, show that the family is meant.
-    telling: usize,
-    part: Part,
-    /// Whether DoRA's lengths may stand beside it.
-    takes_lengths: bool,
-    recognise: fn(&Group, &Module) -> Result<Box<dyn Change>, Why>,
-}
-
-const FAMILIES: &[Family] = &[
-    Family { takes_lengths: true, ..Family::of(lora::ROLES, |group, _| Ok(Box::new(Lora::recognise(group)?))) },
-    Family {
-        takes_lengths: true,
-        ..Family::of(loha::ROLES, |group, module| Ok(Box::new(Loha::recognise(group, module)?)))
-    },
-    Family {
-        takes_lengths: true,
-        ..Family::of(lokr::ROLES, |group, module| Ok(Box::new(Lokr::recognise(group, module)?)))
-    },
-    Family::of(glora::ROLES, |group, _| Ok(Box::new(Glora::recognise(group)?))),
-    Family { telling: 1, ..Family::of(oft::ROLES, |group, module| Ok(Box::new(Oft::recognise(group, module)?))) },
-    Family { telling: 1, ..Family::of(ia3::ROLES, |group, module| Ok(Box::new(Ia3::recognise(group, module)?))) },
-    Family::of(&[Role::Diff], |group, _| full(group, Role::Diff)),
-    Family { part: Part::Bias, ..Family::of(&[Role::DiffB], |group, _| full(group, Role::DiffB)) },
-    Family::of(&[Role::WNorm], |group, _| full(group, Role::WNorm)),
-    Family { part: Part::Bias, ..Family::of(&[Role::BNorm], |group, _| full(group, Role::BNorm)) },
-];
-
-impl Family {
-    /// A family that changes weights and is shown by any of its roles.
-    const fn of(roles: &'static [Role], recognise: fn(&Group, &Module) -> Result<Box<dyn Change>, Why>) -> Family {
-        Family { roles, telling: usize::MAX, part: Part::Weight, takes_lengths: false, recognise }
-    }
-}
-
-fn full(group: &Group, role: Role) -> Result<Box<dyn Change>, Why> {
-    Ok(Box::new(Full::recognise(group, role)?))
 }

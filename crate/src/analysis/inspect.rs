@@ -102,7 +102,7 @@ async fn adapter(
     report.algorithms = algorithms(&adapter);
     report.leftovers = leftovers(&adapter, &found);
     report.convention = adapter.convention.clone();
-    problems::collect(&mut report.problems, &adapter, &findings, &found, base, &modules, &configs);
+    problems::collect(&mut report.problems, &adapter, &findings, &found, base, &configs);
     report.base = Base { family: found.name, label: found.label, evidence: found.evidence };
     Ok(())
 }

@@ -4,7 +4,6 @@ use super::base::BaseShapes;
 use super::family::Detected;
 use super::report::{Problem, Severity};
 use crate::adapters::{Adapter, Delta, Leftover, Numbers, PeftConfigs};
-use crate::model::{Component, Module};
 use std::collections::BTreeMap;
 
 /// What was odd about an adapter's numbers.
@@ -37,11 +36,10 @@ pub fn collect(
     findings: &Findings,
     found: &Detected,
     base: Option<&BaseShapes>,
-    modules: &[(Component, &Module)],
     configs: &PeftConfigs,
 ) {
     problems.extend(wrong_base(found, base));
-    problems.extend(misfits(adapter, found, base, modules));
+    problems.extend(misfits(adapter, found, base));
     problems.extend(leftovers(adapter, found));
     if !findings.not_finite.is_empty() {
         let message = format!(
@@ -103,29 +101,23 @@ fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
 }
 
 /// Deltas whose shape is not the base's.
-fn misfits(
-    adapter: &Adapter,
-    found: &Detected,
-    base: Option<&BaseShapes>,
-    modules: &[(Component, &Module)],
-) -> Option<Problem> {
+fn misfits(adapter: &Adapter, found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
     let comparable = match base {
         Some(base) => found.id == Some(base.family),
         None => found.published_sizes,
     };
-    if !comparable || modules.is_empty() {
+    if !comparable {
         return None;
     }
     let misfits: Vec<&Delta> = adapter.deltas.iter().filter(|delta| !delta.fits(&delta.wanted_shape())).collect();
     let first = misfits.first()?;
     let message = format!(
         "{} have another size than the base model's; the first is `{}`: the file has {:?}, the model wants {:?}. \
-         {}",
+         Use the file with the model that it was made for.",
         count(misfits.len()),
         first.tensor(),
         first.change.shape(),
         first.wanted_shape(),
-        "Use the file with the model that it was made for."
     );
     let paths = misfits.iter().map(|delta| delta.path()).collect();
     let severity = if base.is_some() { Severity::Refuse } else { Severity::Warn };

@@ -5,6 +5,7 @@
 //! small multiple of the bytes that are really there.
 
 mod error;
+mod opcodes;
 mod pickle;
 pub mod safetensors;
 pub mod sniff;

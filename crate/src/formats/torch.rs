@@ -3,8 +3,8 @@
 //! Since PyTorch 1.6 such a file is a zip archive: `NAME/data.pkl` describes the tensors and
 //! `NAME/data/KEY` holds their numbers. Before, it is five pickles in a row, then the numbers.
 
-use super::pickle::{self, Id, Pickle, Value};
-use super::{ByteSource, Dtype, FormatError, Header, TensorInfo, zip};
+use super::pickle::{Id, Pickle, Value};
+use super::{ByteSource, Dtype, FormatError, Header, TensorInfo, opcodes, zip};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub async fn read_zip(source: &dyn ByteSource) -> Result<Header, FormatError> {
     if len > MAX_PICKLE {
         return Err(FormatError::ResourceBomb(format!("its pickle has {len} bytes")));
     }
-    let pickle = pickle::read(&source.read(main.bytes.clone()).await?)?;
+    let pickle = opcodes::read(&source.read(main.bytes.clone()).await?)?;
     let folder = main.name.strip_suffix("data.pkl").unwrap_or_default().to_owned() + "data/";
     let storages = records
         .iter()
@@ -52,7 +52,7 @@ pub async fn read_legacy(source: &dyn ByteSource) -> Result<Header, FormatError>
 async fn legacy(bytes: &[u8], source: &dyn ByteSource) -> Result<Header, FormatError> {
     let mut at = 0;
     let mut next = || {
-        let pickle = pickle::read(bytes.get(at..).unwrap_or_default())?;
+        let pickle = opcodes::read(bytes.get(at..).unwrap_or_default())?;
         at += pickle.len;
         Ok::<_, FormatError>(pickle)
     };
