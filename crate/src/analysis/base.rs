@@ -1,8 +1,9 @@
 //! Turns the headers of a base model into its layers at their real sizes.
 
+use super::single_file::unet_config;
 use crate::formats::Header;
 use crate::model::spelling::Spellings;
-use crate::model::{Component, Family, FamilyId, Kind, Module};
+use crate::model::{Component, Family, FamilyId, Kind, Module, Unet};
 use std::collections::HashMap;
 
 /// The layers of a base model that one has.
@@ -21,7 +22,12 @@ impl BaseShapes {
     /// Recognises the model of these files: one single-file model (no component) or the files of
     /// a diffusers folder. None where fewer than half of the tensors belong to a known network.
     pub fn of(files: &[(Option<Component>, &Header)]) -> Option<BaseShapes> {
-        let candidates = FamilyId::ALL.iter().filter_map(|&id| Candidate::new(id, files));
+        let shapes = files.iter().flat_map(|(_, header)| &header.tensors).map(|tensor| (&*tensor.name, &*tensor.shape));
+        let candidates = match unet_config(&shapes.collect()) {
+            Some((id, config)) => vec![(id, Some(Unet::new(&config)))],
+            None => FamilyId::ALL.map(|id| (id, None)).into(),
+        };
+        let candidates = candidates.into_iter().filter_map(|(id, unet)| Candidate::new(id, unet, files));
         let best = candidates.reduce(|best, next| if next.score() > best.score() { next } else { best })?;
         best.into_base()
     }
@@ -44,8 +50,12 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn new(id: FamilyId, files: &[(Option<Component>, &Header)]) -> Option<Candidate> {
-        let family = Family::published(id).ok()?;
+    /// Reads the files as the published family, with another UNet if its blocks are known.
+    fn new(id: FamilyId, unet: Option<Unet>, files: &[(Option<Component>, &Header)]) -> Option<Candidate> {
+        let mut family = Family::published(id).ok()?;
+        if let Some(unet) = unet {
+            family.unet = unet;
+        }
         let modules = family.modules();
         let spellings = Spellings::new(&modules);
         let (mut shapes, mut tensors) = (HashMap::new(), HashMap::new());

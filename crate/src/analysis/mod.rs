@@ -7,6 +7,7 @@ mod inspect;
 mod problems;
 mod refusal;
 mod report;
+mod single_file;
 mod verdict;
 
 pub use base::BaseShapes;
