@@ -9,6 +9,7 @@ use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::compare::{close, max_abs, rel_rms};
 use lora_loupe_tests::golden::{self, Tensor};
 use lora_loupe_tests::taps;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -21,15 +22,18 @@ const VAE: f64 = 1e-5;
 const LATENTS: f64 = 2e-5;
 const FOLDER: &str = "golden/pipelines/mini-sd15";
 
-async fn session(keep: impl Fn(&str) -> Option<String>) -> Session {
+/// A session with mini-sd15, its weight files changed by `change`.
+async fn session(change: impl Fn(Vec<u8>) -> Vec<u8>) -> Session {
     let root = golden::path(FOLDER);
     let mut files: Vec<(String, Rc<dyn lora_loupe::formats::ByteSource>)> = Vec::new();
     for directory in ["", "unet", "vae", "text_encoder", "tokenizer", "scheduler"] {
         for entry in std::fs::read_dir(root.join(directory)).expect("the folder").flatten() {
             let path = entry.path();
             let name = format!("{directory}/{}", entry.file_name().to_string_lossy());
-            if let (true, Some(name)) = (path.is_file(), keep(name.trim_start_matches('/'))) {
-                files.push((name, Rc::new(FileSource::open(&path).expect("a file"))));
+            if path.is_file() {
+                let bytes = std::fs::read(&path).expect("a file");
+                let bytes = if name.ends_with(".safetensors") { change(bytes) } else { bytes };
+                files.push((name.trim_start_matches('/').to_owned(), Rc::new(bytes)));
             }
         }
     }
@@ -38,8 +42,34 @@ async fn session(keep: impl Fn(&str) -> Option<String>) -> Session {
     Session::new(Rc::new(gpu), model)
 }
 
+/// The pipeline as diffusers saves it with `variant="fp16"`: every weight rounded to f16.
+async fn half_session() -> Session {
+    let rounded = |bytes: Vec<u8>| {
+        let file = SafeTensors::deserialize(&bytes).expect("weights");
+        let half = |raw: &[u8]| {
+            let number = f32::from_le_bytes(raw.try_into().expect("4 bytes"));
+            half::f16::from_f32(number).to_le_bytes()
+        };
+        let stored: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = file
+            .iter()
+            .map(|(name, view)| match view.dtype() {
+                Dtype::F32 => {
+                    let data = view.data().chunks_exact(4).flat_map(half).collect();
+                    (name.to_owned(), Dtype::F16, view.shape().to_vec(), data)
+                }
+                other => (name.to_owned(), other, view.shape().to_vec(), view.data().to_vec()),
+            })
+            .collect();
+        let views = stored.iter().map(|(name, dtype, shape, data)| {
+            (name.as_str(), TensorView::new(*dtype, shape.clone(), data).expect("a tensor"))
+        });
+        safetensors::serialize(views, None).expect("a file")
+    };
+    session(rounded).await
+}
+
 async fn full() -> Session {
-    session(|name| Some(name.to_owned())).await
+    session(|bytes| bytes).await
 }
 
 fn given<const N: usize>(list: [(&str, Vec<f32>); N]) -> BTreeMap<String, Vec<f32>> {
@@ -190,11 +220,7 @@ fn vae_decoder() {
 #[test]
 fn half_precision_weights_in_f32_arithmetic() {
     pollster::block_on(async {
-        let only_half = |name: &str| match name.contains(".fp16.") {
-            true => Some(name.to_owned()),
-            false => (!name.ends_with(".safetensors")).then(|| name.to_owned()),
-        };
-        let mut session = session(only_half).await;
+        let mut session = half_session().await;
         let golden = golden::tensors("golden/components/mini-sd15/fp16_weights_fp32_math.safetensors");
         let inputs = golden::tensors("golden/components/mini-sd15/unet.safetensors");
         for case in ["b1_t981", "b2_t421"] {

@@ -6,11 +6,11 @@
 //! pipelines are rebuilt.
 
 use crate::adapters::{self, Adapter, Delta, PeftConfigs};
-use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
+use crate::formats::{ByteSource, FormatError, Header, TensorInfo, read_header};
 use crate::gpu::{Gpu, GpuError, Runner, Tensor};
 use crate::model::{Component, Module};
 use crate::plan::{Builder, Layout, Plan, PlanError};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 /// Why weights or adapters cannot be used.
@@ -51,7 +51,7 @@ pub struct TensorFile {
 impl TensorFile {
     /// Reads the header.
     pub async fn open(name: String, source: Rc<dyn ByteSource>) -> Result<TensorFile, WeightsError> {
-        match Header::read(source.as_ref()).await {
+        match read_header(source.as_ref()).await {
             Ok(header) => Ok(TensorFile { name, header, source }),
             Err(source) => Err(WeightsError::File { file: name, source }),
         }
@@ -333,26 +333,24 @@ impl Weights {
 
         let mut factors = HashMap::new();
         for (index, (loaded, _)) in adapters.iter().enumerate() {
-            let wanted: BTreeSet<&str> =
-                plan.weights().filter_map(|(name, _, _)| name.strip_prefix(&prefix(index))).collect();
-            for factor in loaded.adapter.deltas.iter().flat_map(|delta| delta.change.factors()) {
-                if !wanted.contains(factor.key.as_str())
-                    || factors.contains_key(&format!("{}{}", prefix(index), factor.key))
-                {
-                    continue;
+            for delta in &loaded.adapter.deltas {
+                let refuse = |reason| WeightsError::Delta { adapter: loaded.file.name.clone(), reason };
+                let numbers = delta
+                    .read(loaded.file.source.as_ref(), &loaded.file.header)
+                    .await
+                    .map_err(|source| WeightsError::File { file: loaded.file.name.clone(), source })?;
+                let finite = |data: &[f32]| data.iter().all(|value| value.is_finite());
+                if !delta.scale.is_finite() || !numbers.values().all(|data| finite(data)) {
+                    return Err(refuse(format!(
+                        "its change of `{}` holds NaN or infinity, which would spoil every picture",
+                        delta.tensor()
+                    )));
                 }
-                let info = loaded.file.header.get(&factor.key).ok_or_else(|| WeightsError::Delta {
-                    adapter: loaded.file.name.clone(),
-                    reason: format!("its tensor `{}` is gone", factor.key),
-                })?;
-                let data = Layout::Ohwi.arrange(loaded.file.read(info).await?, &factor.shape);
-                if let Some(bad) = data.iter().find(|value| !value.is_finite()) {
-                    let reason = format!("`{}` holds {bad}, which would spoil every picture", factor.key);
-                    return Err(WeightsError::Delta { adapter: loaded.file.name.clone(), reason });
+                for (key, data) in delta.prepare(&numbers) {
+                    let name = format!("{}{key}", prefix(index));
+                    let tensor = gpu.guarded(&name, || gpu.upload(&name, &data)).await?;
+                    factors.insert(name, tensor);
                 }
-                let name = format!("{}{}", prefix(index), factor.key);
-                let tensor = gpu.guarded(&name, || gpu.upload(&name, &data)).await?;
-                factors.insert(name, tensor);
             }
         }
         for name in touched.keys() {

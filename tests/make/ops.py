@@ -1,7 +1,7 @@
 """Turns a list of operation cases into PyTorch's answers: golden/ops/ops.json and ops.safetensors.
 
 Inputs are not stored: both sides compute them from (seed, index), see `numbers` and the Rust
-twin in harness/numbers.rs. Outputs are stored at up to 4096 evenly spread places.
+twin in harness/numbers.rs. Outputs are stored at up to 1024 evenly spread places.
 
     pip install torch numpy safetensors
     python tests/make/ops.py
@@ -161,7 +161,7 @@ def main():
         # In double precision: PyTorch's own f32 rounding (5e-6 in a group norm) is not the reference.
         out = run(op, fields, [x.double() for x in inputs]).float().contiguous()
         flat = out.reshape(-1).numpy()
-        places = np.unique(np.linspace(0, flat.size - 1, min(flat.size, 4096)).round().astype(np.int64))
+        places = np.unique(np.linspace(0, flat.size - 1, min(flat.size, 1024)).round().astype(np.int64))
         tensors[str(index)] = flat[places].copy()
         listed.append({"op": op, "fields": fields, "shapes": shapes, "scales": scales, "shifts": shifts, "scalars": [NUMBER] if op == "axpy" else [], "output": list(out.shape)})
     HERE.mkdir(parents=True, exist_ok=True)

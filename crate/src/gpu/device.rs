@@ -91,13 +91,18 @@ impl Gpu {
             instance.request_adapter(&options).await.map_err(|error| GpuError::NoAdapter(error.to_string()))?;
         let about = adapter.get_info();
         let limits = adapter.limits();
+        let software = about.device_type == wgpu::DeviceType::Cpu;
         let info = GpuInfo {
-            adapter: if about.name.is_empty() { about.driver.clone() } else { about.name.clone() },
+            adapter: match (about.name.as_str(), software) {
+                ("", true) => "a software renderer".into(),
+                ("", false) => "a graphics processor that the browser does not name".into(),
+                (name, _) => name.into(),
+            },
             backend: match about.backend {
                 wgpu::Backend::BrowserWebGpu => "webgpu".into(),
                 other => other.to_str().into(),
             },
-            software: about.device_type == wgpu::DeviceType::Cpu,
+            software,
             shader_f16: adapter.features().contains(wgpu::Features::SHADER_F16),
             max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
         };

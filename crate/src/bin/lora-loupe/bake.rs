@@ -30,7 +30,7 @@ pub struct Arguments {
     /// The file to write
     #[arg(short, long, value_name = "OUT.safetensors")]
     output: PathBuf,
-    /// Fold in what lands even where the rest of an adapter does not
+    /// Overwrite the output where it exists
     #[arg(long)]
     force: bool,
 }
@@ -40,7 +40,7 @@ pub struct Arguments {
 enum StopError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{file}: {reason} (--force folds in what lands)")]
+    #[error("{file}: {reason}")]
     Refused { file: String, reason: String },
     #[error("{file}: nothing in it changes a layer of the base model; it was made for {made_for}")]
     NothingLands { file: String, made_for: String },
@@ -50,6 +50,8 @@ enum StopError {
     Bake(#[from] BakeError),
     #[error("{} is one of the files to read; choose another name for the result", .0.display())]
     Overwrites(PathBuf),
+    #[error("{} exists; --force overwrites it", .0.display())]
+    Exists(PathBuf),
     #[error("{}: {source}", .path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -67,11 +69,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let model = files::model(&arguments.base)?;
     let mut loras = Vec::new();
     for lora in &arguments.loras {
-        loras.push(ready(lora, &model, arguments.force)?);
+        loras.push(ready(lora, &model)?);
     }
     let inputs = arguments.loras.iter().map(|lora| &lora.path).chain([&arguments.base]);
     if let Some(same) = inputs.into_iter().find(|path| is_same(path, &arguments.output)) {
         return Err(StopError::Overwrites(same.clone()).into());
+    }
+    if arguments.output.exists() && !arguments.force {
+        return Err(StopError::Exists(arguments.output.clone()).into());
     }
     let partial = arguments.output.with_extension("part");
     let written = write(&partial, &model, &loras).and_then(|changed| {
@@ -95,7 +100,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
 }
 
 /// Reads an adapter and makes sure that it lands.
-fn ready(lora: &Lora, model: &Model, force: bool) -> Result<Ready, StopError> {
+fn ready(lora: &Lora, model: &Model) -> Result<Ready, StopError> {
     let (path, companion) = files::adapter(&lora.path);
     let file = files::name(&path);
     let source = files::source(&path)?;
@@ -103,16 +108,19 @@ fn ready(lora: &Lora, model: &Model, force: bool) -> Result<Ready, StopError> {
     let refuse = |reason: &str| StopError::Refused { file: file.clone(), reason: reason.into() };
     for problem in &report.problems {
         match problem.severity {
-            Severity::Refuse if !force => return Err(refuse(&problem.message)),
+            Severity::Refuse => return Err(refuse(&problem.message)),
             _ => eprintln!("{file}: {}", problem.message),
         }
     }
     let numbers = |source| StopError::Adapter { file: file.clone(), source };
     let header = block_on(read_header(&source)).map_err(numbers)?;
     let configs = configs(&header, companion.as_deref());
-    let mut adapter = block_on(read(&source, &header, &configs, &model.shapes.modules())).map_err(numbers)?;
-    adapter.deltas.retain(|delta| delta.fits(&delta.wanted_shape()) && lands(delta, model));
-    if let Some(missing) = missing_layer(&adapter, model).filter(|_| !force) {
+    let adapter = block_on(read(&source, &header, &configs, &model.shapes.modules())).map_err(numbers)?;
+    if let Some(stray) = adapter.deltas.iter().find(|delta| !delta.fits(&delta.wanted_shape()) || !lands(delta, model))
+    {
+        return Err(refuse(&format!("its change of `{}` does not fit the base model", stray.tensor())));
+    }
+    if let Some(missing) = missing_layer(&adapter, model) {
         return Err(refuse(&format!("the base model lacks the layer of `{missing}`")));
     }
     if adapter.deltas.is_empty() {

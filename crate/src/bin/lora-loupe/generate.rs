@@ -5,7 +5,9 @@ use crate::lora::Lora;
 use lora_loupe::analysis::sha256;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::Gpu;
-use lora_loupe::pipeline::{AdapterChoice, Folder, Model, Picture, Progress, Recipe, Session, Stage, denoise_seconds_left, encode_png};
+use lora_loupe::pipeline::{
+    AdapterChoice, Folder, Model, Picture, Progress, Recipe, Session, Stage, denoise_seconds_left, encode_png,
+};
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use serde_json::json;
 use std::error::Error;
@@ -62,7 +64,8 @@ pub struct Arguments {
 
 /// Reads `512x512` as (width, height).
 pub fn size(text: &str) -> Result<(usize, usize), String> {
-    let parts = text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    let parts =
+        text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     parts.ok_or_else(|| format!("`{text}` is not a size: give width x height, as in 512x512"))
 }
 
@@ -119,7 +122,13 @@ fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
 }
 
 /// What was drawn, with what, on what.
-fn tell(arguments: &Arguments, recipe: &Recipe, picture: &Picture, session: &Session, seconds: f64) -> Result<(), Box<dyn Error>> {
+fn tell(
+    arguments: &Arguments,
+    recipe: &Recipe,
+    picture: &Picture,
+    session: &Session,
+    seconds: f64,
+) -> Result<(), Box<dyn Error>> {
     let output = arguments.output.display().to_string();
     let mut out = std::io::stdout().lock();
     if arguments.json {
@@ -130,7 +139,13 @@ fn tell(arguments: &Arguments, recipe: &Recipe, picture: &Picture, session: &Ses
     for applied in &picture.applied {
         writeln!(out, "{}: {} layers changed, {} keys left over", applied.name, applied.matched, applied.leftovers)?;
     }
-    writeln!(out, "{output}: {}x{} in {seconds:.1} s on {}", picture.width, picture.height, session.gpu.info().adapter)?;
+    writeln!(
+        out,
+        "{output}: {}x{} in {seconds:.1} s on {}",
+        picture.width,
+        picture.height,
+        session.gpu.info().adapter
+    )?;
     Ok(())
 }
 
@@ -141,7 +156,8 @@ fn reporter() -> impl FnMut(Progress) -> ControlFlow<()> {
     move |progress: Progress| {
         if shown {
             let Progress { stage, step, steps } = progress;
-            let left = (stage == Stage::Denoise).then(|| denoising.get_or_insert_with(Instant::now).elapsed().as_secs_f64());
+            let left =
+                (stage == Stage::Denoise).then(|| denoising.get_or_insert_with(Instant::now).elapsed().as_secs_f64());
             let left = left.and_then(|elapsed| denoise_seconds_left(elapsed, step, steps));
             let left = left.map(|seconds| format!(", {seconds:.0} s left")).unwrap_or_default();
             eprint!("\r\x1b[K{stage:?} {step}/{steps}{left}");
