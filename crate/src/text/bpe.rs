@@ -199,8 +199,8 @@ impl Tokenizer {
             if let Some((found, merged)) = pair(&ids, &after, at)
                 && found == rank
             {
-                let gone = std::mem::replace(&mut after[at], after[after[at]]);
-                after[gone] = GONE;
+                let gone = after[at];
+                after[at] = std::mem::replace(&mut after[gone], GONE);
                 if let Some(previous) = before.get_mut(after[at]) {
                     *previous = at;
                 }
@@ -282,4 +282,52 @@ fn vocabulary_of(merges_txt: &str, config: &TokenizerConfig) -> HashMap<String, 
         .chain([config.bos_token.clone(), config.eos_token.clone()])
         .zip(0..)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition of [`Tokenizer::merge`], in quadratic time.
+    fn merge_by_definition(tokenizer: &Tokenizer, mut ids: Vec<u32>) -> Vec<u32> {
+        let rank = |pair: &[u32]| tokenizer.merges.get(&(pair[0], pair[1])).map(|found| (*found, (pair[0], pair[1])));
+        while let Some(((_, merged), pair)) = ids.windows(2).filter_map(rank).min() {
+            let mut joined = Vec::with_capacity(ids.len());
+            for id in ids {
+                match joined.last_mut() {
+                    Some(last) if (*last, id) == pair => *last = merged,
+                    _ => joined.push(id),
+                }
+            }
+            ids = joined;
+        }
+        ids
+    }
+
+    #[test]
+    fn merging_follows_its_definition() {
+        let clip = Tokenizer::clip();
+        // Ranks in an order in which no list of merges would hold them: later tokens merge first.
+        let mut odd = clip.clone();
+        let (mut state, letters) = (1u64, [0u32, 1, 2, 3]);
+        let mut draw = |limit: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % limit
+        };
+        odd.merges = (0..40).map(|rank| ((draw(12) as u32, draw(12) as u32), (rank, 4 + draw(8) as u32))).collect();
+        let mut merged = 0;
+        for length in 0..60 {
+            for _ in 0..20 {
+                let word: Vec<u32> = (0..length).map(|_| letters[draw(4) as usize]).collect();
+                for tokenizer in [&clip, &odd] {
+                    let bytes = word.iter().map(|letter| tokenizer.inner_bytes[b'a' as usize + *letter as usize * 4]);
+                    let ids = if tokenizer.merges.len() > 40 { bytes.collect() } else { word.clone() };
+                    let expected = merge_by_definition(tokenizer, ids.clone());
+                    merged += ids.len() - expected.len();
+                    assert_eq!(tokenizer.merge(ids), expected, "{word:?}");
+                }
+            }
+        }
+        assert!(merged > 10_000, "only {merged} merges were tried");
+    }
 }

@@ -1,0 +1,228 @@
+//! Turns a recipe into the text that AUTOMATIC1111's web UI keeps in a PNG's `parameters`, and such a text into a recipe.
+//!
+//! ```text
+//! a cat <lora:ink:0.8>
+//! Negative prompt: blurry
+//! Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, …
+//! ```
+//! Reading never fails: what is not understood is listed with the reason.
+
+mod names;
+mod png_text;
+mod read;
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Serialize;
+use ts_rs::TS;
+
+use super::recipe::{AdapterChoice, Recipe};
+use crate::text::{NetworkKind, extra_networks};
+
+pub use png_text::png_parameters;
+
+/// What an infotext says; `None` where it says nothing.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, TS)]
+pub struct Infotext {
+    /// The prompt without `<lora:…>`.
+    pub prompt: String,
+    /// The negative prompt.
+    pub negative: String,
+    /// LoRAs that the prompt mentions.
+    pub adapters: Vec<Mention>,
+    /// Sampling steps.
+    pub steps: Option<usize>,
+    /// Our name of the sampler: `euler_a`.
+    pub sampler: Option<String>,
+    /// Our name of the spacing of noise levels: `normal`, `karras`, `exponential`, `sgm_uniform`, `simple`, `beta`, `ays`.
+    pub schedule: Option<String>,
+    /// Classifier-free guidance.
+    pub guidance: Option<f32>,
+    /// Seed of the first latent.
+    #[ts(type = "number | null")]
+    pub seed: Option<u64>,
+    /// Width and height in pixels.
+    pub size: Option<(usize, usize)>,
+    /// The base model's name, without the file's ending.
+    pub model: Option<String>,
+    /// First 10 hex digits of the SHA-256 of the model's file.
+    pub model_hash: Option<String>,
+    /// Share of the steps that image-to-image takes, 0 to 1.
+    pub strength: Option<f32>,
+    /// Layers of the text encoder counted from its end: 1 is the last one, which a text that says nothing means.
+    pub clip_skip: Option<u32>,
+    /// Generator of the noise: `torch` (on the processor) or `philox` (as on a graphics card).
+    pub rng: Option<String>,
+    /// The program that wrote the text.
+    pub version: Option<String>,
+    /// What was read and not understood.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// A LoRA that the prompt mentions.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct Mention {
+    /// Its file's name without the ending.
+    pub name: String,
+    /// Strength in the text encoder.
+    pub text_encoder: f32,
+    /// Strength in the UNet.
+    pub unet: f32,
+    /// First hex digits of the SHA-256 of the file without its header (12 by the web UI) or of the whole file (10 by Civitai).
+    pub hash: Option<String>,
+}
+
+/// Something that was read and not understood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+pub struct Leftover {
+    /// Name of the setting.
+    pub name: String,
+    /// Its value, as it stands there.
+    pub value: String,
+    /// Why it has no effect.
+    pub reason: String,
+}
+
+impl Mention {
+    /// Whether a file of this name is meant, as the web UI finds files: by the name without the ending.
+    pub fn is_named(&self, file: &str) -> bool {
+        tag_name(&self.name) == tag_name(stem(file))
+    }
+
+    /// Whether a file is meant of which this is one of the hashes that [`hash`](Self::hash) may be of.
+    pub fn has_hash(&self, hash: &str) -> bool {
+        self.hash
+            .as_ref()
+            .is_some_and(|own| own.len() >= 8 && hash.len() >= own.len() && hash.starts_with(own.as_str()))
+    }
+}
+
+impl Infotext {
+    /// What a recipe says. The caller adds what a recipe does not hold: hashes of the model and of
+    /// `adapters`, which stand in the recipe's order.
+    pub fn of(recipe: &Recipe) -> Infotext {
+        let (prompt, mentioned) = extra_networks(&recipe.prompt);
+        let chosen = recipe.adapters.iter().map(|choice| Mention {
+            name: tag_name(stem(&choice.name)),
+            text_encoder: choice.strength,
+            unet: choice.strength,
+            hash: None,
+        });
+        let mut adapters: Vec<Mention> = chosen.collect();
+        let named: HashSet<String> = adapters.iter().map(|adapter| tag_name(&adapter.name)).collect();
+        let others = mentioned.into_iter().filter(|network| network.kind == NetworkKind::Lora);
+        adapters.extend(others.filter(|network| !named.contains(&tag_name(&network.name))).map(Mention::from));
+        Infotext {
+            prompt,
+            negative: recipe.negative.clone(),
+            adapters,
+            steps: Some(recipe.steps),
+            sampler: Some(recipe.sampler.clone()),
+            guidance: Some(recipe.guidance),
+            seed: Some(recipe.seed),
+            size: Some((recipe.width, recipe.height)),
+            model: Some(stem(&recipe.model).to_owned()).filter(|name| !name.is_empty()),
+            version: Some(concat!("LoRA Loupe ", env!("CARGO_PKG_VERSION")).into()),
+            ..Infotext::default()
+        }
+    }
+
+    /// Writes what the text says over a recipe's fields; the others stay. `find` gives the loaded
+    /// adapter that a mention means. Returns the mentions for which there is none.
+    pub fn restore(
+        &self,
+        recipe: &mut Recipe,
+        find: &mut dyn FnMut(&Mention) -> Option<AdapterChoice>,
+    ) -> Vec<Mention> {
+        fn set<T: Clone>(field: &mut T, said: &Option<T>) {
+            if let Some(said) = said {
+                field.clone_from(said);
+            }
+        }
+        recipe.prompt.clone_from(&self.prompt);
+        recipe.negative.clone_from(&self.negative);
+        set(&mut recipe.steps, &self.steps);
+        set(&mut recipe.sampler, &self.sampler);
+        set(&mut recipe.guidance, &self.guidance);
+        set(&mut recipe.seed, &self.seed);
+        set(&mut recipe.model, &self.model);
+        set(&mut recipe.width, &self.size.map(|size| size.0));
+        set(&mut recipe.height, &self.size.map(|size| size.1));
+        recipe.adapters.clear();
+        let mut missing = Vec::new();
+        for mention in &self.adapters {
+            match find(mention) {
+                Some(choice) => recipe.adapters.push(AdapterChoice { strength: mention.unet, ..choice }),
+                None => missing.push(mention.clone()),
+            }
+        }
+        missing
+    }
+}
+
+/// The text, as the web UI writes it.
+impl fmt::Display for Infotext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.prompt)?;
+        for Mention { name, text_encoder, unet, .. } in &self.adapters {
+            let name = tag_name(name);
+            match text_encoder == unet {
+                true => write!(f, " <lora:{name}:{unet}>")?,
+                false => write!(f, " <lora:{name}:{text_encoder}:{unet}>")?,
+            }
+        }
+        if !self.negative.is_empty() {
+            write!(f, "\nNegative prompt: {}", self.negative)?;
+        }
+        let hashes = self.adapters.iter().filter_map(|adapter| {
+            let hash = adapter.hash.as_ref()?;
+            Some(format!("{}: {hash}", hash_name(&adapter.name)))
+        });
+        let hashes = hashes.collect::<Vec<_>>().join(", ");
+        let rng = self.rng.as_deref().map(|rng| if rng == "philox" { "NV" } else { "CPU" });
+        let fields = [
+            ("Steps", self.steps.map(|steps| steps.to_string())),
+            ("Sampler", self.sampler.as_deref().map(|name| names::sampler_label(name).into())),
+            ("Schedule type", self.schedule.as_deref().map(|name| names::schedule_label(name).into())),
+            ("CFG scale", self.guidance.map(|guidance| guidance.to_string())),
+            ("Seed", self.seed.map(|seed| seed.to_string())),
+            ("Size", self.size.map(|(width, height)| format!("{width}x{height}"))),
+            ("Model hash", self.model_hash.clone()),
+            ("Model", self.model.clone()),
+            ("Denoising strength", self.strength.map(|strength| strength.to_string())),
+            ("Clip skip", self.clip_skip.filter(|skip| *skip > 1).map(|skip| skip.to_string())),
+            ("RNG", rng.map(str::to_owned)),
+            ("Lora hashes", Some(hashes).filter(|hashes| !hashes.is_empty())),
+            ("Version", self.version.clone()),
+        ];
+        let said = fields.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", quote(&value?))));
+        let said = said.collect::<Vec<_>>().join(", ");
+        if said.is_empty() { Ok(()) } else { write!(f, "\n{said}") }
+    }
+}
+
+/// A value as it may stand between commas: as JSON where it would be misread otherwise.
+fn quote(value: &str) -> String {
+    let misread = value.contains([',', ':', '\n', '\r']) || value.starts_with('"') || value.trim() != value;
+    match serde_json::to_string(value) {
+        Ok(quoted) if misread => quoted,
+        _ => value.to_owned(),
+    }
+}
+
+/// A file's name without the ending that weights have.
+fn stem(file: &str) -> &str {
+    const ENDINGS: [&str; 5] = [".safetensors", ".pt", ".pth", ".bin", ".ckpt"];
+    ENDINGS.iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(file)
+}
+
+/// A name as it may stand in `<lora:…>`.
+fn tag_name(name: &str) -> String {
+    name.replace([':', '<', '>', '\n', '\r'], "")
+}
+
+/// A name as it may stand in `Lora hashes`.
+fn hash_name(name: &str) -> String {
+    tag_name(name).replace(',', "").trim().to_owned()
+}

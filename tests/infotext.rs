@@ -1,0 +1,412 @@
+//! Infotexts: written and read back, read as other programs write them, and found in PNG files.
+
+use lora_loupe::pipeline::{AdapterChoice, Infotext, Leftover, Mention, Recipe, encode_png, png_parameters};
+use lora_loupe::samplers::SamplerKind;
+use proptest::prelude::*;
+
+fn recipe() -> Recipe {
+    let adapter =
+        |name: &str, sha256: &str, strength| AdapterChoice { name: name.into(), sha256: sha256.into(), strength };
+    Recipe {
+        version: 1,
+        model: "photon_v1.safetensors".into(),
+        adapters: vec![adapter("ink.safetensors", "aa11", 0.8), adapter("odd: name, v2.pt", "bb22", -1.0)],
+        prompt: "a (red:1.3) cat,\nsitting".into(),
+        negative: "blurry".into(),
+        seed: 4_294_967_299,
+        steps: 20,
+        guidance: 7.5,
+        sampler: "dpmpp_2m".into(),
+        width: 512,
+        height: 768,
+    }
+}
+
+/// A recipe's infotext with everything that the recipe does not hold.
+fn full() -> Infotext {
+    let mut info = Infotext::of(&recipe());
+    info.schedule = Some("karras".into());
+    info.model_hash = Some("ec41bd2a82".into());
+    info.adapters[0].hash = Some("0123456789ab".into());
+    info.adapters[1].hash = Some("ba9876543210".into());
+    info.clip_skip = Some(2);
+    info.rng = Some("torch".into());
+    info.strength = Some(0.55);
+    info
+}
+
+fn leftovers(info: &Infotext) -> Vec<(&str, &str)> {
+    info.leftovers.iter().map(|Leftover { name, value, .. }| (name.as_str(), value.as_str())).collect()
+}
+
+#[test]
+fn a_recipe_is_written_as_the_web_ui_writes_it() {
+    let expected = format!(
+        "a (red:1.3) cat,\nsitting <lora:ink:0.8> <lora:odd name, v2:-1>\nNegative prompt: blurry\n\
+         Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 4294967299, Size: 512x768, \
+         Model hash: ec41bd2a82, Model: photon_v1, Denoising strength: 0.55, Clip skip: 2, RNG: CPU, \
+         Lora hashes: \"ink: 0123456789ab, odd name v2: ba9876543210\", Version: LoRA Loupe {}",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert_eq!(full().to_string(), expected);
+    assert_eq!(Infotext::read(&expected), full());
+}
+
+#[test]
+fn odd_values_come_back() {
+    for model in
+        [" padded ", "\"quoted\"", "\"half", "a, b: c", "back\\slash\\", "two\nlines\r", "[1, 2]", "{", "é, 日本"]
+    {
+        let info = Infotext { model: Some(model.into()), ..full() };
+        assert_eq!(Infotext::read(&info.to_string()), info, "{model:?}");
+    }
+    let unquoted = Infotext::read("a\nSteps: 2, Model: \"x\" y, Seed: 3, Model hash: [1] z, CFG scale: 1");
+    assert_eq!((unquoted.model.as_deref(), unquoted.model_hash.as_deref()), (Some("\"x\" y"), Some("[1] z")));
+    assert_eq!((unquoted.seed, unquoted.guidance), (Some(3), Some(1.0)));
+}
+
+#[test]
+fn what_a_recipe_does_not_say_is_not_written() {
+    let plain = Recipe { adapters: vec![], negative: String::new(), ..recipe() };
+    let text = Infotext::of(&plain).to_string();
+    for absent in ["Negative", "Clip skip", "Schedule", "hash", "RNG", "Denoising", "<"] {
+        assert!(!text.contains(absent), "{absent} in {text}");
+    }
+    let one = Infotext { clip_skip: Some(1), ..full() };
+    assert!(!one.to_string().contains("Clip skip"), "1 is what a text without it means");
+    assert_eq!(Infotext::default().to_string(), "");
+}
+
+#[test]
+fn strengths_of_the_recipe_replace_those_of_the_prompt() {
+    let tagged = Recipe { prompt: "a <lora:ink:0.1> cat <lora:lost:0.4:0.2><hypernet:x:1>".into(), ..recipe() };
+    let text = Infotext::of(&tagged).to_string();
+    assert!(text.starts_with("a  cat  <lora:ink:0.8> <lora:odd name, v2:-1> <lora:lost:0.4:0.2>\nNegative"), "{text}");
+}
+
+#[test]
+fn a_recipe_is_restored_and_what_is_missing_is_named() {
+    let info = full();
+    let mut restored = Recipe { prompt: String::new(), steps: 1, width: 64, sampler: "ddim".into(), ..recipe() };
+    let loaded = &recipe().adapters[..1];
+    let missing = info.restore(&mut restored, &mut |mention| {
+        loaded
+            .iter()
+            .find(|choice| mention.is_named(&choice.name))
+            .cloned()
+            .map(|choice| AdapterChoice { strength: 0.0, ..choice })
+    });
+    let expected = Recipe { model: "photon_v1".into(), adapters: loaded.to_vec(), ..recipe() };
+    assert_eq!(restored, expected);
+    assert_eq!(missing, [info.adapters[1].clone()]);
+
+    let mut kept = recipe();
+    assert_eq!(Infotext::read("only a prompt").restore(&mut kept, &mut |_| None), []);
+    let expected = Recipe { prompt: "only a prompt".into(), negative: String::new(), adapters: vec![], ..recipe() };
+    assert_eq!(kept, expected, "what the text does not say stays");
+}
+
+#[test]
+fn a_mention_means_a_file_by_name_or_hash() {
+    let mention =
+        Mention { name: "odd name, v2".into(), text_encoder: 1.0, unet: 1.0, hash: Some("0123456789ab".into()) };
+    assert!(mention.is_named("odd: name, v2.safetensors") && mention.is_named("odd name, v2"));
+    assert!(!mention.is_named("odd name, v3.safetensors"));
+    assert!(mention.has_hash("0123456789abcdef") && mention.has_hash("0123456789ab"));
+    assert!(!mention.has_hash("0123456789ac") && !mention.has_hash("0123"));
+    assert!(!Mention { hash: Some(String::new()), ..mention.clone() }.has_hash("0123456789ab"));
+    assert!(!Mention { hash: None, ..mention }.has_hash("0123456789ab"));
+}
+
+#[test]
+fn the_web_ui_1_10() {
+    let info = Infotext::read(
+        "portrait of a (lighthouse keeper:1.2), storm <lora:ink-wash v2:0.65> <lora:detail:0.2:0.4>\n\
+         BREAK\n\
+         oil painting\n\
+         Negative prompt: lowres, (worst quality:1.4),\n\
+         watermark\n\
+         Steps: 28, Sampler: DPM++ 2M SDE, Schedule type: Automatic, CFG scale: 5.5, Seed: 3735928559, Size: 832x1216, \
+         Model hash: 31e35c80fc, Model: \"sd_xl: base, 1.0\", Denoising strength: 0.4, Clip skip: 2, Hires upscale: 1.5, \
+         Hires upscaler: Latent, ADetailer prompt: \"a \\\"face\\\", sharp\\nSteps: 3\", \
+         Lora hashes: \"ink-wash v2: 0F1E2D3C4B5A, detail: 1a2b3c4d5e6f\", TI hashes: \"neg: 5e40d722fc3d\", Version: v1.10.1",
+    );
+    assert_eq!(
+        info.prompt,
+        "portrait of a (lighthouse keeper:1.2), storm\nBREAK\noil painting".replace("storm", "storm  ")
+    );
+    assert_eq!(info.negative, "lowres, (worst quality:1.4),\nwatermark");
+    let mention = |name: &str, text_encoder, unet, hash: &str| Mention {
+        name: name.into(),
+        text_encoder,
+        unet,
+        hash: Some(hash.into()),
+    };
+    let adapters = [mention("ink-wash v2", 0.65, 0.65, "0f1e2d3c4b5a"), mention("detail", 0.2, 0.4, "1a2b3c4d5e6f")];
+    assert_eq!(info.adapters, adapters);
+    assert_eq!((info.steps, info.guidance, info.seed), (Some(28), Some(5.5), Some(3_735_928_559)));
+    assert_eq!((info.sampler.as_deref(), info.schedule.as_deref()), (Some("dpmpp_2m_sde"), Some("exponential")));
+    assert_eq!((info.size, info.strength, info.clip_skip), (Some((832, 1216)), Some(0.4), Some(2)));
+    assert_eq!((info.model.as_deref(), info.model_hash.as_deref()), (Some("sd_xl: base, 1.0"), Some("31e35c80fc")));
+    assert_eq!((info.rng.as_deref(), info.version.as_deref()), (Some("philox"), Some("v1.10.1")));
+    let expected = [
+        ("Hires upscale", "1.5"),
+        ("Hires upscaler", "Latent"),
+        ("ADetailer prompt", "a \"face\", sharp\nSteps: 3"),
+        ("TI hashes", "neg: 5e40d722fc3d"),
+    ];
+    assert_eq!(leftovers(&info), expected);
+}
+
+#[test]
+fn web_uis_before_1_9_name_the_spacing_with_the_sampler() {
+    let read = |sampler: &str| {
+        let info = Infotext::read(&format!(
+            "a\nSteps: 20, Sampler: {sampler}, CFG scale: 7, Seed: 1, Size: 512x512, ENSD: 31337"
+        ));
+        assert_eq!(leftovers(&info).last(), Some(&("ENSD", "31337")));
+        (info.sampler, info.schedule)
+    };
+    let some = |sampler: &str, schedule: Option<&str>| (Some(sampler.to_owned()), schedule.map(str::to_owned));
+    assert_eq!(read("Euler a"), some("euler_a", None));
+    assert_eq!(read("DPM++ 2M Karras"), some("dpmpp_2m", Some("karras")));
+    assert_eq!(read("DPM++ 2M SDE Exponential"), some("dpmpp_2m_sde", Some("exponential")));
+    assert_eq!(read("DPM++ SDE Karras"), some("dpmpp_sde", Some("karras")));
+    assert_eq!(read("DPM2 a Karras"), some("dpm2_a", Some("karras")));
+    assert_eq!(read("LMS Karras"), some("lms", Some("karras")));
+    assert_eq!(read("PLMS"), some("pndm", None));
+    assert_eq!(read("dpmpp_2m_karras"), some("dpmpp_2m", Some("karras")));
+    assert_eq!(read("DPM adaptive"), (None, None));
+    assert_eq!(read("Karras"), (None, None));
+}
+
+#[test]
+fn automatic_spacing_is_the_samplers() {
+    let read = |sampler: &str, schedule: &str| {
+        let text = format!("a\nSteps: 20, Schedule type: {schedule}, Sampler: {sampler}, CFG scale: 7");
+        let info = Infotext::read(&text);
+        (info.schedule.clone(), info.leftovers.len())
+    };
+    let some = |schedule: &str| (Some(schedule.to_owned()), 0);
+    assert_eq!(read("DPM++ 2M", "Automatic"), some("karras"));
+    assert_eq!(read("Euler a", "Automatic"), some("normal"));
+    assert_eq!(read("DDIM", "Automatic"), (None, 0));
+    assert_eq!(read("DPM++ 2M", "Uniform"), some("normal"));
+    assert_eq!(read("DPM++ 2M", "SGM Uniform"), some("sgm_uniform"));
+    assert_eq!(read("Euler", "Align Your Steps"), some("ays"));
+    assert_eq!(read("UniPC", "Karras"), some("karras"));
+    assert_eq!(read("Euler", "Polyexponential"), (None, 1));
+}
+
+#[test]
+fn civitais_json_values_are_one_value() {
+    let info = Infotext::read(
+        "a tree <lora:moss:1>\nSteps: 25, Sampler: Euler, CFG scale: 4.0, Seed: 7, Size: 1024x1024, \
+         Hashes: {\"model\": \"00AABBCCDD\", \"lora:moss\": \"FFEEDD0011\", \"vae\": \"123\"}, Clip skip: 1, \
+         Civitai resources: [{\"type\":\"checkpoint\",\"modelVersionId\":1,\"modelName\":\"A, B\"}], Version: ComfyUI",
+    );
+    assert_eq!(info.model_hash.as_deref(), Some("00AABBCCDD"));
+    assert_eq!(info.adapters[0].hash.as_deref(), Some("ffeedd0011"));
+    assert_eq!((info.clip_skip, info.guidance), (Some(1), Some(4.0)));
+    assert_eq!((info.version.as_deref(), info.rng.as_deref()), (Some("ComfyUI"), None));
+    let resources = ("Civitai resources", r#"[{"type":"checkpoint","modelVersionId":1,"modelName":"A, B"}]"#);
+    assert_eq!(leftovers(&info), [("Hashes", "vae: \"123\""), resources]);
+}
+
+#[test]
+fn texts_of_other_shapes() {
+    let only = Infotext::read("just a prompt, with (weights:1.2): and colons");
+    assert_eq!(
+        only,
+        Infotext { prompt: "just a prompt, with (weights:1.2): and colons".into(), ..Infotext::default() }
+    );
+    let windows = Infotext::read("a\r\nNegative prompt: b\r\n\r\nSteps: 5, Sampler: LCM, Seed: 2\r\n");
+    assert_eq!((windows.prompt.as_str(), windows.negative.as_str(), windows.steps), ("a", "b", Some(5)));
+    let no_prompt = Infotext::read("Negative prompt: b\nSteps: 5, Sampler: LCM, Seed: 2");
+    assert_eq!((no_prompt.prompt.as_str(), no_prompt.negative.as_str(), no_prompt.steps), ("", "b", Some(5)));
+    let template = Infotext::read("a\nSteps: 5, Sampler: LCM, Seed: 2\nTemplate: {a|b}\nloose end");
+    assert_eq!((template.prompt.as_str(), template.steps), ("a", Some(5)));
+    assert_eq!(leftovers(&template), [("Template", "{a|b}"), ("", "loose end")]);
+    let no_steps = Infotext::read("a\nSampler: LCM, Seed: 2, CFG scale: 1");
+    assert_eq!((no_steps.prompt.as_str(), no_steps.seed), ("a", Some(2)));
+    let stairs = Infotext::read("a temple\nSteps: worn by feet");
+    assert_eq!((stairs.prompt.as_str(), stairs.steps), ("a temple\nSteps: worn by feet", None));
+    let hypernet = Infotext::read("a<hypernet:anime:0.5>");
+    assert_eq!((hypernet.prompt.as_str(), leftovers(&hypernet)), ("a", vec![("hypernet", "anime")]));
+    assert_eq!(Infotext::read(""), Infotext::default());
+}
+
+#[test]
+fn values_that_cannot_be_are_left_over_with_the_reason() {
+    let info = Infotext::read(
+        "a<lora:x:strong>\nSteps: 20.5, Sampler: Restart, CFG scale: inf, Seed: -1, Size: big, Clip skip: 0, \
+         RNG: dice, Denoising strength: 2, Lora hashes: \"y: 12, z\", stray, Hashes: {1}, Face restoration: CodeFormer",
+    );
+    let unread = Infotext { prompt: "a".into(), ..Infotext::default() };
+    let understood = Infotext { adapters: vec![], leftovers: vec![], rng: None, ..info.clone() };
+    assert_eq!(understood, unread);
+    let names: Vec<&str> = leftovers(&info).into_iter().map(|pair| pair.0).collect();
+    let expected = [
+        "lora x",
+        "Steps",
+        "Sampler",
+        "CFG scale",
+        "Seed",
+        "Size",
+        "Clip skip",
+        "RNG",
+        "Denoising strength",
+        "Lora hashes",
+        "",
+        "Hashes",
+        "Face restoration",
+        "Lora hashes",
+    ];
+    assert_eq!(names, expected);
+    assert!(info.leftovers.iter().all(|leftover| !leftover.reason.is_empty()));
+    assert_eq!(info.leftovers[2].reason, "this program has no such sampler");
+}
+
+/// A PNG of one pixel with what `add` adds.
+fn png(add: impl FnOnce(&mut png::Encoder<&mut Vec<u8>>)) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, 1, 1);
+    add(&mut encoder);
+    encoder.write_header().unwrap().write_image_data(&[0]).unwrap();
+    file
+}
+
+#[test]
+fn a_png_keeps_its_parameters() {
+    let text = format!("日本, ü {}", full());
+    let written = encode_png(&[1, 2, 3], 1, 1, &[("lora-loupe", "{}"), ("parameters", &text)]).unwrap();
+    assert_eq!(png_parameters("a.png", &written).unwrap(), Some(text.clone()));
+    let of = |bytes: &[u8]| png_parameters("a.png", bytes).unwrap();
+    let latin = png(|encoder| encoder.add_text_chunk("parameters".into(), "ü a".into()).unwrap());
+    assert_eq!(of(&latin).as_deref(), Some("ü a"));
+    let utf8_as_latin: String = text.bytes().map(char::from).collect();
+    let wrong = png(|encoder| encoder.add_text_chunk("parameters".into(), utf8_as_latin).unwrap());
+    assert_eq!(of(&wrong), Some(text));
+    let packed = png(|encoder| encoder.add_ztxt_chunk("parameters".into(), "packed ".repeat(50)).unwrap());
+    assert_eq!(of(&packed), Some("packed ".repeat(50)));
+    assert_eq!(of(&png(|encoder| encoder.add_text_chunk("Comment".into(), "parameters".into()).unwrap())), None);
+}
+
+#[test]
+fn damaged_pngs_are_named_or_read_as_far_as_they_go() {
+    let whole = png(|encoder| encoder.add_text_chunk("parameters".into(), "a cat".into()).unwrap());
+    let pixels = whole.windows(4).position(|bytes| bytes == b"IDAT").unwrap();
+    for end in 0..whole.len() {
+        match png_parameters("broken.png", &whole[..end]) {
+            Ok(found) => assert_eq!((found.as_deref(), end > pixels), (Some("a cat"), true), "{end}"),
+            Err(error) => assert!(error.to_string().starts_with("broken.png: ") && end < pixels + 8, "{end}: {error}"),
+        }
+    }
+    assert!(png_parameters("page.png", b"<html>").unwrap_err().to_string().starts_with("page.png: "));
+    let bomb = png(|encoder| encoder.add_ztxt_chunk("parameters".into(), "a".repeat(5 << 20)).unwrap());
+    assert_eq!(png_parameters("bomb.png", &bomb).unwrap(), None, "5 MiB is no infotext");
+}
+
+/// Had one of these quadratic time, the test would take minutes.
+#[test]
+fn texts_of_100_000_characters_are_read() {
+    let parts = [
+        "a",
+        ":",
+        "ab:",
+        "ab: 1, ",
+        "Steps word ",
+        "Steps: 1\n",
+        "Negative prompt:\n",
+        "ab:\"x,",
+        "ab:\"\\\"",
+        "ab:[\"ab:[\",",
+        "ab:{\"ab\":",
+        "ab:[",
+        "[",
+        "\"",
+        "<lora:a:1>",
+        "<a:",
+        ",",
+        "\n",
+        "-",
+        "é:",
+    ];
+    for part in parts {
+        for start in ["", "Steps: 1, ", "Steps: 1, ab: "] {
+            let text = format!("{start}{}", part.repeat(100_000 / part.len()));
+            let again = Infotext::read(&Infotext::read(&text).to_string());
+            assert!(again.prompt.len() <= text.len());
+        }
+    }
+    let tags = "<lora:a:1>".repeat(5000);
+    let text = format!("{tags}\nSteps: 1, Lora hashes: \"{}\"", "a: b, ".repeat(5000));
+    assert_eq!(Infotext::read(&text).adapters.len(), 5000);
+}
+
+fn adapter() -> impl Strategy<Value = Mention> {
+    let name = "[a-zA-Z0-9 ._,()é=-]{0,10}[a-z]"
+        .prop_filter("named strengths", |name| !name.starts_with("te=") && !name.starts_with("unet="));
+    let strength = || prop_oneof![-4f32..4.0, Just(1.0), Just(0.0)];
+    (name, strength(), strength(), prop::option::of("[0-9a-f]{12}"))
+        .prop_map(|(name, text_encoder, unet, hash)| Mention { name, text_encoder, unet, hash })
+}
+
+prop_compose! {
+    fn infotext()(
+        prompt in r"[a-zé(]([a-z0-9 ,.:()\[\]|é\\/\n-]{0,60}[a-z0-9)\]])?",
+        negative in r"([a-z(][a-z0-9 ,.:()é\n]{0,40}[a-z)])?",
+        adapters in prop::collection::vec(adapter(), 0..4),
+        (steps, seed, size, guidance) in (any::<u16>(), any::<u64>(), any::<(u16, u16)>(), -50f32..50.0),
+        sampler in prop::option::of(prop::sample::select(SamplerKind::ALL.to_vec())),
+        schedule in prop::option::of(prop::sample::select(vec!["normal", "karras", "exponential", "sgm_uniform", "simple", "beta", "ays"])),
+        (model, model_hash) in (prop::option::of(any::<String>()), prop::option::of("[0-9a-f]{10}")),
+        (strength, clip_skip) in (prop::option::of(0f32..=1.0), prop::option::of(2u32..13)),
+        (rng, version) in (prop::sample::select(vec!["torch", "philox"]), prop::option::of("LoRA Loupe [0-9.]{1,5}")),
+    ) -> Infotext {
+        let lines = |text: String| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+        let mut names = std::collections::BTreeSet::new();
+        Infotext {
+            prompt: lines(prompt),
+            negative: lines(negative),
+            adapters: adapters.into_iter().filter(|adapter| names.insert(adapter.name.replace(',', "").trim().to_owned())).collect(),
+            steps: Some(steps.into()),
+            sampler: sampler.map(|kind| kind.name().into()),
+            schedule: schedule.map(str::to_owned),
+            guidance: Some(guidance),
+            seed: Some(seed),
+            size: Some((size.0.into(), size.1.into())),
+            model,
+            model_hash,
+            strength,
+            clip_skip,
+            rng: Some(rng.into()),
+            version,
+            leftovers: vec![],
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(info in infotext()) {
+        prop_assert_eq!(Infotext::read(&info.to_string()), info);
+    }
+
+    #[test]
+    fn any_text_is_read(text in any::<String>()) {
+        Infotext::read(&text);
+    }
+
+    #[test]
+    fn any_parameters_are_read(text in "(Steps: |Size: |Sampler: |Lora hashes: |Hashes: |Negative prompt: |<lora:|[ ab1x:,\"\\\\\\n{}\\[\\]<>é-]){0,40}") {
+        let info = Infotext::read(&text);
+        prop_assert_eq!(info.prompt.trim(), info.prompt.as_str());
+        Infotext::read(&info.to_string());
+    }
+
+    #[test]
+    fn any_bytes_are_no_png(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(png_parameters("x.png", &bytes).is_err());
+    }
+}
