@@ -2,7 +2,7 @@
 
 use lora_loupe::text::{
     CHUNK, Chunk, ExtraNetwork, NetworkKind, Syntax, TextError, Tokenizer, count, emphasis, extra_networks, level,
-    parse_attention, schedule,
+    parse_attention, schedule, text_at,
 };
 use lora_loupe_tests::{compare::rel_rms, golden};
 use proptest::prelude::*;
@@ -26,6 +26,15 @@ fn schedules_are_the_web_uis() {
         let (prompt, steps) = (case["prompt"].as_str().unwrap(), case["steps"].as_u64().unwrap() as usize);
         assert_eq!(schedule(prompt, steps), expected, "{prompt:?} in {steps} steps");
     }
+}
+
+#[test]
+fn texts_stand_at_the_calls_at_which_the_web_ui_has_them() {
+    let places = |prompt: &str| (0..6).map(|call| text_at(&schedule(prompt, 6), call)).collect::<Vec<_>>();
+    assert_eq!(places("a"), [0; 6]);
+    assert_eq!(places("[a:b:3]"), [0, 0, 0, 0, 1, 1]);
+    assert_eq!(places("[a|b]"), [0, 0, 1, 2, 3, 4]);
+    assert_eq!(text_at(&schedule("[a:b:3]", 6), 99), 0);
 }
 
 fn lora(name: &str, text_encoder: f32, unet: f32) -> ExtraNetwork {

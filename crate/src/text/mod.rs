@@ -16,7 +16,7 @@ pub use chunks::{CHUNK, Chunk, Syntax, count, emphasis, level};
 pub use config::TokenizerConfig;
 pub use extra::{ExtraNetwork, NetworkKind, extra_networks};
 pub use prompt::parse_attention;
-pub use schedule::schedule;
+pub use schedule::{schedule, text_at};
 
 /// Why a tokenizer could not be made from its files, or a name of this module not be read.
 #[derive(Debug, thiserror::Error)]

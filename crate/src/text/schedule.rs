@@ -11,11 +11,11 @@
 
 use std::collections::BTreeSet;
 
-/// The prompt of each stretch of a run of `steps` steps, with the last step (counted from 1) that it
-/// holds for. Neighbours may be equal.
+/// The prompt of each stretch of a run of `steps` steps, with the last step that it holds for, in
+/// their order. Neighbours may be equal.
 ///
 /// This is what the web UI's `get_learned_conditioning_prompt_schedules` gives for a run without a
-/// second pass.
+/// second pass. For samplers that call the model twice a step it takes twice the steps.
 pub fn schedule(prompt: &str, steps: usize) -> Vec<(usize, String)> {
     let Some(pieces) = parse(prompt, steps) else { return vec![(steps, prompt.into())] };
     let mut ends = BTreeSet::from([steps]);
@@ -27,6 +27,13 @@ pub fn schedule(prompt: &str, steps: usize) -> Vec<(usize, String)> {
         }
     }
     ends.into_iter().map(|step| (step, at_step(&pieces, step))).collect()
+}
+
+/// The place in a [`schedule`] of the text that the web UI draws with at model call `call`.
+///
+/// It counts calls from 0 and steps from 1, so that `[a:b:3]` draws with `a` at 4 calls.
+pub fn text_at(schedule: &[(usize, String)], call: usize) -> usize {
+    schedule.iter().position(|(until, _)| call <= *until).unwrap_or(0)
 }
 
 /// A part of the prompt. The branches of a choice stand one after the other between its brackets.
