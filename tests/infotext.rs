@@ -1,37 +1,30 @@
 //! Infotexts: written and read back, read as other programs write them, and found in PNG files.
 
-use lora_loupe::pipeline::{AdapterChoice, Infotext, Leftover, Mention, Recipe, encode_png, png_parameters};
-use lora_loupe::samplers::SamplerKind;
+use lora_loupe::pipeline::{AdapterChoice, Infotext, Leftover, Mention, Recipe, Rng, encode_png, png_parameters};
+use lora_loupe::samplers::{SamplerKind, SigmaSpacing};
 use proptest::prelude::*;
+use serde_json::json;
 
 fn recipe() -> Recipe {
-    let adapter =
-        |name: &str, sha256: &str, strength| AdapterChoice { name: name.into(), sha256: sha256.into(), strength };
-    Recipe {
-        version: 1,
-        model: "photon_v1.safetensors".into(),
-        adapters: vec![adapter("ink.safetensors", "aa11", 0.8), adapter("odd: name, v2.pt", "bb22", -1.0)],
-        prompt: "a (red:1.3) cat,\nsitting".into(),
-        negative: "blurry".into(),
-        seed: 4_294_967_299,
-        steps: 20,
-        guidance: 7.5,
-        sampler: "dpmpp_2m".into(),
-        width: 512,
-        height: 768,
-    }
+    let adapters = json!([
+        { "name": "ink.safetensors", "sha256": "aa11", "strength": 0.8f32 },
+        { "name": "odd: name, v2.pt", "sha256": "bb22", "strength": -1.0, "text_encoder": 0.5 },
+    ]);
+    let recipe = json!({
+        "version": 1, "model": "photon_v1.safetensors", "adapters": adapters,
+        "prompt": "a (red:1.3) cat,\nsitting", "negative": "blurry", "seed": 4_294_967_299u64, "steps": 20,
+        "guidance": 7.5, "sampler": "dpmpp_2m", "schedule": "karras", "width": 512, "height": 768,
+        "rng": "philox", "clip_skip": 1, "denoise": 0.55,
+    });
+    serde_json::from_value(recipe).unwrap()
 }
 
-/// A recipe's infotext with everything that the recipe does not hold.
+/// A recipe's infotext with the hashes, which a recipe does not hold.
 fn full() -> Infotext {
     let mut info = Infotext::of(&recipe());
-    info.schedule = Some("karras".into());
     info.model_hash = Some("ec41bd2a82".into());
     info.adapters[0].hash = Some("0123456789ab".into());
     info.adapters[1].hash = Some("ba9876543210".into());
-    info.clip_skip = Some(2);
-    info.rng = Some("torch".into());
-    info.strength = Some(0.55);
     info
 }
 
@@ -42,9 +35,9 @@ fn leftovers(info: &Infotext) -> Vec<(&str, &str)> {
 #[test]
 fn a_recipe_is_written_as_the_web_ui_writes_it() {
     let expected = format!(
-        "a (red:1.3) cat,\nsitting <lora:ink:0.8> <lora:odd name, v2:-1>\nNegative prompt: blurry\n\
+        "a (red:1.3) cat,\nsitting <lora:ink:0.8> <lora:odd name, v2:0.5:-1>\nNegative prompt: blurry\n\
          Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 4294967299, Size: 512x768, \
-         Model hash: ec41bd2a82, Model: photon_v1, Denoising strength: 0.55, Clip skip: 2, RNG: CPU, \
+         Model hash: ec41bd2a82, Model: photon_v1, Denoising strength: 0.55, Clip skip: 2, RNG: NV, \
          Lora hashes: \"ink: 0123456789ab, odd name v2: ba9876543210\", Version: LoRA Loupe {}",
         env!("CARGO_PKG_VERSION")
     );
@@ -67,13 +60,14 @@ fn odd_values_come_back() {
 
 #[test]
 fn what_a_recipe_does_not_say_is_not_written() {
-    let plain = Recipe { adapters: vec![], negative: String::new(), ..recipe() };
+    let plain = Recipe { adapters: vec![], negative: None, schedule: None, clip_skip: 0, denoise: None, ..recipe() };
     let text = Infotext::of(&plain).to_string();
-    for absent in ["Negative", "Clip skip", "Schedule", "hash", "RNG", "Denoising", "<"] {
+    for absent in ["Negative", "Clip skip", "Schedule", "hash", "Denoising", "<"] {
         assert!(!text.contains(absent), "{absent} in {text}");
     }
-    let one = Infotext { clip_skip: Some(1), ..full() };
-    assert!(!one.to_string().contains("Clip skip"), "1 is what a text without it means");
+    assert_eq!(Infotext::of(&plain).clip_skip, Some(1), "which is not written");
+    let torch = Recipe { rng: Rng::Torch, ..plain };
+    assert!(Infotext::of(&torch).to_string().contains(", RNG: CPU, "));
     assert_eq!(Infotext::default().to_string(), "");
 }
 
@@ -81,13 +75,18 @@ fn what_a_recipe_does_not_say_is_not_written() {
 fn strengths_of_the_recipe_replace_those_of_the_prompt() {
     let tagged = Recipe { prompt: "a <lora:ink:0.1> cat <lora:lost:0.4:0.2><hypernet:x:1>".into(), ..recipe() };
     let text = Infotext::of(&tagged).to_string();
-    assert!(text.starts_with("a  cat  <lora:ink:0.8> <lora:odd name, v2:-1> <lora:lost:0.4:0.2>\nNegative"), "{text}");
+    assert!(
+        text.starts_with("a  cat  <lora:ink:0.8> <lora:odd name, v2:0.5:-1> <lora:lost:0.4:0.2>\nNegative"),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_recipe_is_restored_and_what_is_missing_is_named() {
     let info = full();
-    let mut restored = Recipe { prompt: String::new(), steps: 1, width: 64, sampler: "ddim".into(), ..recipe() };
+    let mut restored =
+        Recipe { prompt: String::new(), steps: 1, width: 64, sampler: "ddim".into(), rng: Rng::Torch, ..recipe() };
+    (restored.schedule, restored.clip_skip, restored.denoise, restored.negative) = (None, 0, None, None);
     let loaded = &recipe().adapters[..1];
     let missing = info.restore(&mut restored, &mut |mention| {
         loaded
@@ -102,8 +101,14 @@ fn a_recipe_is_restored_and_what_is_missing_is_named() {
 
     let mut kept = recipe();
     assert_eq!(Infotext::read("only a prompt").restore(&mut kept, &mut |_| None), []);
-    let expected = Recipe { prompt: "only a prompt".into(), negative: String::new(), adapters: vec![], ..recipe() };
+    let expected = Recipe { prompt: "only a prompt".into(), negative: None, adapters: vec![], ..recipe() };
     assert_eq!(kept, expected, "what the text does not say stays");
+    Infotext::read("a\nSteps: 3, Sampler: Euler, RNG: CPU").restore(&mut kept, &mut |_| None);
+    assert_eq!((kept.steps, kept.clip_skip, kept.denoise, kept.schedule), (3, 0, None, None));
+    let found = AdapterChoice { name: "x.pt".into(), sha256: "cc".into(), strength: 9.0, text_encoder: Some(9.0) };
+    Infotext::read("<lora:x:0.5><lora:x:0.5:1>").restore(&mut kept, &mut |_| Some(found.clone()));
+    let strengths = kept.adapters.iter().map(|choice| (choice.strength, choice.text_encoder));
+    assert_eq!(strengths.collect::<Vec<_>>(), [(0.5, None), (1.0, Some(0.5))]);
 }
 
 #[test]
@@ -145,15 +150,16 @@ fn the_web_ui_1_10() {
     let adapters = [mention("ink-wash v2", 0.65, 0.65, "0f1e2d3c4b5a"), mention("detail", 0.2, 0.4, "1a2b3c4d5e6f")];
     assert_eq!(info.adapters, adapters);
     assert_eq!((info.steps, info.guidance, info.seed), (Some(28), Some(5.5), Some(3_735_928_559)));
-    assert_eq!((info.sampler.as_deref(), info.schedule.as_deref()), (Some("dpmpp_2m_sde"), Some("exponential")));
-    assert_eq!((info.size, info.strength, info.clip_skip), (Some((832, 1216)), Some(0.4), Some(2)));
+    assert_eq!((info.sampler.as_deref(), info.schedule), (Some("dpmpp_2m_sde"), Some(SigmaSpacing::Exponential)));
+    assert_eq!((info.size, info.denoise, info.clip_skip), (Some((832, 1216)), None, Some(2)));
     assert_eq!((info.model.as_deref(), info.model_hash.as_deref()), (Some("sd_xl: base, 1.0"), Some("31e35c80fc")));
-    assert_eq!((info.rng.as_deref(), info.version.as_deref()), (Some("philox"), Some("v1.10.1")));
+    assert_eq!((info.rng, info.version.as_deref()), (Some(Rng::Philox), Some("v1.10.1")));
     let expected = [
         ("Hires upscale", "1.5"),
         ("Hires upscaler", "Latent"),
         ("ADetailer prompt", "a \"face\", sharp\nSteps: 3"),
         ("TI hashes", "neg: 5e40d722fc3d"),
+        ("Denoising strength", "0.4"),
     ];
     assert_eq!(leftovers(&info), expected);
 }
@@ -167,15 +173,15 @@ fn web_uis_before_1_9_name_the_spacing_with_the_sampler() {
         assert_eq!(leftovers(&info).last(), Some(&("ENSD", "31337")));
         (info.sampler, info.schedule)
     };
-    let some = |sampler: &str, schedule: Option<&str>| (Some(sampler.to_owned()), schedule.map(str::to_owned));
+    let some = |sampler: &str, schedule| (Some(sampler.to_owned()), schedule);
     assert_eq!(read("Euler a"), some("euler_a", None));
-    assert_eq!(read("DPM++ 2M Karras"), some("dpmpp_2m", Some("karras")));
-    assert_eq!(read("DPM++ 2M SDE Exponential"), some("dpmpp_2m_sde", Some("exponential")));
-    assert_eq!(read("DPM++ SDE Karras"), some("dpmpp_sde", Some("karras")));
-    assert_eq!(read("DPM2 a Karras"), some("dpm2_a", Some("karras")));
-    assert_eq!(read("LMS Karras"), some("lms", Some("karras")));
+    assert_eq!(read("DPM++ 2M Karras"), some("dpmpp_2m", Some(SigmaSpacing::Karras)));
+    assert_eq!(read("DPM++ 2M SDE Exponential"), some("dpmpp_2m_sde", Some(SigmaSpacing::Exponential)));
+    assert_eq!(read("DPM++ SDE Karras"), some("dpmpp_sde", Some(SigmaSpacing::Karras)));
+    assert_eq!(read("DPM2 a Karras"), some("dpm2_a", Some(SigmaSpacing::Karras)));
+    assert_eq!(read("LMS Karras"), some("lms", Some(SigmaSpacing::Karras)));
     assert_eq!(read("PLMS"), some("pndm", None));
-    assert_eq!(read("dpmpp_2m_karras"), some("dpmpp_2m", Some("karras")));
+    assert_eq!(read("dpmpp_2m_karras"), some("dpmpp_2m", Some(SigmaSpacing::Karras)));
     assert_eq!(read("DPM adaptive"), (None, None));
     assert_eq!(read("Karras"), (None, None));
 }
@@ -185,16 +191,16 @@ fn automatic_spacing_is_the_samplers() {
     let read = |sampler: &str, schedule: &str| {
         let text = format!("a\nSteps: 20, Schedule type: {schedule}, Sampler: {sampler}, CFG scale: 7");
         let info = Infotext::read(&text);
-        (info.schedule.clone(), info.leftovers.len())
+        (info.schedule, info.leftovers.len())
     };
-    let some = |schedule: &str| (Some(schedule.to_owned()), 0);
-    assert_eq!(read("DPM++ 2M", "Automatic"), some("karras"));
-    assert_eq!(read("Euler a", "Automatic"), some("normal"));
+    assert_eq!(read("DPM++ 2M", "Automatic"), (Some(SigmaSpacing::Karras), 0));
+    assert_eq!(read("DPM++ 2M SDE", "Automatic"), (Some(SigmaSpacing::Exponential), 0));
+    assert_eq!(read("Euler a", "Automatic"), (Some(SigmaSpacing::Timesteps), 0));
     assert_eq!(read("DDIM", "Automatic"), (None, 0));
-    assert_eq!(read("DPM++ 2M", "Uniform"), some("normal"));
-    assert_eq!(read("DPM++ 2M", "SGM Uniform"), some("sgm_uniform"));
-    assert_eq!(read("Euler", "Align Your Steps"), some("ays"));
-    assert_eq!(read("UniPC", "Karras"), some("karras"));
+    assert_eq!(read("DPM++ 2M", "Uniform"), (Some(SigmaSpacing::Timesteps), 0));
+    assert_eq!(read("DPM++ 2M", "Normal"), (Some(SigmaSpacing::Timesteps), 0));
+    assert_eq!(read("UniPC", "karras"), (Some(SigmaSpacing::Karras), 0));
+    assert_eq!(read("DPM++ 2M Karras", "Exponential"), (Some(SigmaSpacing::Exponential), 0));
     assert_eq!(read("Euler", "Polyexponential"), (None, 1));
 }
 
@@ -202,13 +208,13 @@ fn automatic_spacing_is_the_samplers() {
 fn civitais_json_values_are_one_value() {
     let info = Infotext::read(
         "a tree <lora:moss:1>\nSteps: 25, Sampler: Euler, CFG scale: 4.0, Seed: 7, Size: 1024x1024, \
-         Hashes: {\"model\": \"00AABBCCDD\", \"lora:moss\": \"FFEEDD0011\", \"vae\": \"123\"}, Clip skip: 1, \
+         Hashes: {\"model\": \"00AABBCCDD\", \"lora:moss\": \"FFEEDD0011\", \"vae\": \"123\"}, Clip skip: 1, Denoising strength: 0.3, \
          Civitai resources: [{\"type\":\"checkpoint\",\"modelVersionId\":1,\"modelName\":\"A, B\"}], Version: ComfyUI",
     );
     assert_eq!(info.model_hash.as_deref(), Some("00AABBCCDD"));
     assert_eq!(info.adapters[0].hash.as_deref(), Some("ffeedd0011"));
-    assert_eq!((info.clip_skip, info.guidance), (Some(1), Some(4.0)));
-    assert_eq!((info.version.as_deref(), info.rng.as_deref()), (Some("ComfyUI"), None));
+    assert_eq!((info.clip_skip, info.guidance, info.denoise), (Some(1), Some(4.0), Some(0.3)));
+    assert_eq!((info.version.as_deref(), info.rng), (Some("ComfyUI"), None));
     let resources = ("Civitai resources", r#"[{"type":"checkpoint","modelVersionId":1,"modelName":"A, B"}]"#);
     assert_eq!(leftovers(&info), [("Hashes", "vae: \"123\""), resources]);
 }
@@ -359,10 +365,10 @@ prop_compose! {
         adapters in prop::collection::vec(adapter(), 0..4),
         (steps, seed, size, guidance) in (any::<u16>(), any::<u64>(), any::<(u16, u16)>(), -50f32..50.0),
         sampler in prop::option::of(prop::sample::select(SamplerKind::ALL.to_vec())),
-        schedule in prop::option::of(prop::sample::select(vec!["normal", "karras", "exponential", "sgm_uniform", "simple", "beta", "ays"])),
+        schedule in prop::option::of(prop::sample::select(vec![SigmaSpacing::Timesteps, SigmaSpacing::Karras, SigmaSpacing::Exponential])),
         (model, model_hash) in (prop::option::of(any::<String>()), prop::option::of("[0-9a-f]{10}")),
-        (strength, clip_skip) in (prop::option::of(0f32..=1.0), prop::option::of(2u32..13)),
-        (rng, version) in (prop::sample::select(vec!["torch", "philox"]), prop::option::of("LoRA Loupe [0-9.]{1,5}")),
+        (denoise, clip_skip) in (prop::option::of(0f64..=1.0), prop::option::of(2usize..13)),
+        (rng, version) in (prop::sample::select(vec![Rng::Torch, Rng::Philox]), prop::option::of("LoRA Loupe [0-9.]{1,5}")),
     ) -> Infotext {
         let lines = |text: String| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
         let mut names = std::collections::BTreeSet::new();
@@ -372,15 +378,15 @@ prop_compose! {
             adapters: adapters.into_iter().filter(|adapter| names.insert(adapter.name.replace(',', "").trim().to_owned())).collect(),
             steps: Some(steps.into()),
             sampler: sampler.map(|kind| kind.name().into()),
-            schedule: schedule.map(str::to_owned),
+            schedule,
             guidance: Some(guidance),
             seed: Some(seed),
             size: Some((size.0.into(), size.1.into())),
             model,
             model_hash,
-            strength,
+            denoise,
             clip_skip,
-            rng: Some(rng.into()),
+            rng: Some(rng),
             version,
             leftovers: vec![],
         }

@@ -17,7 +17,8 @@ use std::fmt;
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::recipe::{AdapterChoice, Recipe};
+use super::recipe::{AdapterChoice, Recipe, Rng};
+use crate::samplers::SigmaSpacing;
 use crate::text::{NetworkKind, extra_networks};
 
 pub use png_text::png_parameters;
@@ -35,8 +36,9 @@ pub struct Infotext {
     pub steps: Option<usize>,
     /// Our name of the sampler: `euler_a`.
     pub sampler: Option<String>,
-    /// Our name of the spacing of noise levels: `normal`, `karras`, `exponential`, `sgm_uniform`, `simple`, `beta`, `ays`.
-    pub schedule: Option<String>,
+    /// Spacing of the noise levels.
+    #[ts(type = "\"timesteps\" | \"karras\" | \"exponential\" | null")]
+    pub schedule: Option<SigmaSpacing>,
     /// Classifier-free guidance.
     pub guidance: Option<f32>,
     /// Seed of the first latent.
@@ -49,11 +51,11 @@ pub struct Infotext {
     /// First 10 hex digits of the SHA-256 of the model's file.
     pub model_hash: Option<String>,
     /// Share of the steps that image-to-image takes, 0 to 1.
-    pub strength: Option<f32>,
-    /// Layers of the text encoder counted from its end: 1 is the last one, which a text that says nothing means.
-    pub clip_skip: Option<u32>,
-    /// Generator of the noise: `torch` (on the processor) or `philox` (as on a graphics card).
-    pub rng: Option<String>,
+    pub denoise: Option<f64>,
+    /// Which layer of the text encoder counts, from its end: 1 is the last one, which a text that says nothing means.
+    pub clip_skip: Option<usize>,
+    /// Where noise comes from.
+    pub rng: Option<Rng>,
     /// The program that wrote the text.
     pub version: Option<String>,
     /// What was read and not understood.
@@ -105,7 +107,7 @@ impl Infotext {
         let (prompt, mentioned) = extra_networks(&recipe.prompt);
         let chosen = recipe.adapters.iter().map(|choice| Mention {
             name: tag_name(stem(&choice.name)),
-            text_encoder: choice.strength,
+            text_encoder: choice.text_encoder.unwrap_or(choice.strength),
             unet: choice.strength,
             hash: None,
         });
@@ -115,21 +117,29 @@ impl Infotext {
         adapters.extend(others.filter(|network| !named.contains(&tag_name(&network.name))).map(Mention::from));
         Infotext {
             prompt,
-            negative: recipe.negative.clone(),
+            negative: recipe.negative.clone().unwrap_or_default(),
             adapters,
             steps: Some(recipe.steps),
             sampler: Some(recipe.sampler.clone()),
+            schedule: recipe.schedule,
             guidance: Some(recipe.guidance),
             seed: Some(recipe.seed),
             size: Some((recipe.width, recipe.height)),
             model: Some(stem(&recipe.model).to_owned()).filter(|name| !name.is_empty()),
+            model_hash: None,
+            denoise: recipe.denoise,
+            clip_skip: Some(recipe.clip_skip.saturating_add(1)),
+            rng: Some(recipe.rng),
             version: Some(concat!("LoRA Loupe ", env!("CARGO_PKG_VERSION")).into()),
-            ..Infotext::default()
+            leftovers: Vec::new(),
         }
     }
 
     /// Writes what the text says over a recipe's fields; the others stay. `find` gives the loaded
     /// adapter that a mention means. Returns the mentions for which there is none.
+    ///
+    /// A text with parameters that has no "Clip skip" or "Denoising strength" says that there was none.
+    /// The web UI passes "Clip skip" over with SDXL, which the caller knows.
     pub fn restore(
         &self,
         recipe: &mut Recipe,
@@ -141,7 +151,7 @@ impl Infotext {
             }
         }
         recipe.prompt.clone_from(&self.prompt);
-        recipe.negative.clone_from(&self.negative);
+        recipe.negative = Some(self.negative.clone()).filter(|negative| !negative.is_empty());
         set(&mut recipe.steps, &self.steps);
         set(&mut recipe.sampler, &self.sampler);
         set(&mut recipe.guidance, &self.guidance);
@@ -149,11 +159,21 @@ impl Infotext {
         set(&mut recipe.model, &self.model);
         set(&mut recipe.width, &self.size.map(|size| size.0));
         set(&mut recipe.height, &self.size.map(|size| size.1));
+        set(&mut recipe.rng, &self.rng);
+        if self.steps.is_some() {
+            recipe.schedule = self.schedule;
+            recipe.denoise = self.denoise;
+            recipe.clip_skip = self.clip_skip.unwrap_or(1).saturating_sub(1);
+        }
         recipe.adapters.clear();
         let mut missing = Vec::new();
         for mention in &self.adapters {
             match find(mention) {
-                Some(choice) => recipe.adapters.push(AdapterChoice { strength: mention.unet, ..choice }),
+                Some(choice) => recipe.adapters.push(AdapterChoice {
+                    strength: mention.unet,
+                    text_encoder: Some(mention.text_encoder).filter(|strength| *strength != mention.unet),
+                    ..choice
+                }),
                 None => missing.push(mention.clone()),
             }
         }
@@ -180,19 +200,18 @@ impl fmt::Display for Infotext {
             Some(format!("{}: {hash}", hash_name(&adapter.name)))
         });
         let hashes = hashes.collect::<Vec<_>>().join(", ");
-        let rng = self.rng.as_deref().map(|rng| if rng == "philox" { "NV" } else { "CPU" });
         let fields = [
             ("Steps", self.steps.map(|steps| steps.to_string())),
             ("Sampler", self.sampler.as_deref().map(|name| names::sampler_label(name).into())),
-            ("Schedule type", self.schedule.as_deref().map(|name| names::schedule_label(name).into())),
+            ("Schedule type", self.schedule.map(|schedule| names::schedule_label(schedule).into())),
             ("CFG scale", self.guidance.map(|guidance| guidance.to_string())),
             ("Seed", self.seed.map(|seed| seed.to_string())),
             ("Size", self.size.map(|(width, height)| format!("{width}x{height}"))),
             ("Model hash", self.model_hash.clone()),
             ("Model", self.model.clone()),
-            ("Denoising strength", self.strength.map(|strength| strength.to_string())),
+            ("Denoising strength", self.denoise.map(|share| share.to_string())),
             ("Clip skip", self.clip_skip.filter(|skip| *skip > 1).map(|skip| skip.to_string())),
-            ("RNG", rng.map(str::to_owned)),
+            ("RNG", self.rng.map(|rng| names::rng_label(rng).into())),
             ("Lora hashes", Some(hashes).filter(|hashes| !hashes.is_empty())),
             ("Version", self.version.clone()),
         ];

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{Infotext, Leftover, Mention, hash_name, names};
+use crate::pipeline::recipe::Rng;
 use crate::text::{ExtraNetwork, NetworkKind, extra_networks};
 
 /// Parameters that a line must hold to be one of parameters, if it does not begin with `Steps: 20`.
@@ -78,7 +79,7 @@ impl Reader {
             "CFG scale" => number(&mut info.guidance, value, |scale| scale.is_finite()),
             "Seed" => number(&mut info.seed, value, |_| true),
             "Clip skip" => number(&mut info.clip_skip, value, |skip| *skip > 0),
-            "Denoising strength" => number(&mut info.strength, value, |share| (0.0..=1.0).contains(share)),
+            "Denoising strength" => number(&mut info.denoise, value, |share| (0.0..=1.0).contains(share)),
             "Size" => {
                 let size = value.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
                 info.size = size.or(info.size);
@@ -103,8 +104,8 @@ impl Reader {
     fn sampler(&mut self, label: &str) {
         match names::sampler(label) {
             Some((sampler, schedule)) => {
-                self.info.sampler = Some(sampler.into());
-                self.info.schedule = schedule.map(str::to_owned);
+                self.info.sampler = Some(sampler.name().into());
+                self.info.schedule = schedule;
             }
             None => self.leave("Sampler", label, "this program has no such sampler"),
         }
@@ -112,8 +113,8 @@ impl Reader {
 
     fn rng(&mut self, value: &str) {
         match value {
-            "CPU" => self.info.rng = Some("torch".into()),
-            "NV" | "GPU" => self.info.rng = Some("philox".into()),
+            "CPU" => self.info.rng = Some(Rng::Torch),
+            "NV" | "GPU" => self.info.rng = Some(Rng::Philox),
             _ => self.leave("RNG", value, "this program has no such generator"),
         }
     }
@@ -146,15 +147,20 @@ impl Reader {
     fn finish(mut self) -> Infotext {
         if let Some(label) = self.schedule.take() {
             match names::schedule(&label, self.info.sampler.as_deref()) {
-                Some(schedule) => self.info.schedule = schedule.map(str::to_owned),
+                Some(schedule) => self.info.schedule = schedule,
                 None => self.leave("Schedule type", &label, "this program cannot space noise levels so"),
             }
+        }
+        if self.info.leftovers.iter().any(|leftover| leftover.name.starts_with("Hires "))
+            && let Some(share) = self.info.denoise.take()
+        {
+            self.leave("Denoising strength", &share.to_string(), "is that of the second pass, which is left out");
         }
         // The web UI leaves its default out: noise of the graphics card.
         let of_web_ui =
             |version: &String| version.strip_prefix(['v', 'f']).is_some_and(|rest| rest.starts_with(DIGITS));
         if self.info.rng.is_none() && self.info.steps.is_some() && self.info.version.as_ref().is_none_or(of_web_ui) {
-            self.info.rng = Some("philox".into());
+            self.info.rng = Some(Rng::Philox);
         }
         let mut places: HashMap<String, Vec<usize>> = HashMap::new();
         for (place, adapter) in self.info.adapters.iter().enumerate() {
