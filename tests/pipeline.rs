@@ -2,13 +2,14 @@
 
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::gpu::Gpu;
-use lora_loupe::pipeline::{AdapterChoice, Folder, Model, Network, Picture, Recipe, Session, TOKEN_TABLE, sinusoid};
+use lora_loupe::model::Component;
+use lora_loupe::pipeline::{Folder, Model, Network, Picture, Session, sinusoid, token_table};
 use lora_loupe::plan::interpret;
 use lora_loupe::samplers::ScheduleConfig;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::compare::{close, max_abs, rel_rms};
 use lora_loupe_tests::golden::{self, Tensor};
-use lora_loupe_tests::taps;
+use lora_loupe_tests::{cases::recipe, taps};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -85,7 +86,7 @@ fn text_encoder() {
         for prompt in 0..5 {
             let get = |name: &str| golden.get(&format!("text_encoder.p{prompt}.{name}"));
             let ids: Vec<u32> = get("input_ids").expect("ids").data.iter().map(|&id| id as u32).collect();
-            let tokens = session.model.checkpoint.rows(TOKEN_TABLE, &ids).await.expect("rows");
+            let tokens = session.model.checkpoint.rows(&token_table(Component::TextEncoder), &ids).await.expect("rows");
             let network = Network::TextEncoder { batch: 1, tokens: 77 };
             let got = session.probe(network, &given([("tokens", tokens)]), &taps).await.expect("a run");
             close(&format!("prompt {prompt}"), &got["states"], &get("last_hidden_state").expect("states").data, TEXT);
@@ -104,7 +105,7 @@ fn prompts_become_the_references_ids() {
     let golden = golden::tensors("golden/components/mini-sd15/text.safetensors");
     let listed = golden::json("golden/components/mini-sd15/components.json");
     for entry in listed["text"].as_array().expect("prompts") {
-        let ids = session.model.tokenizer.encode_padded(entry["prompt"].as_str().expect("a prompt"));
+        let ids = session.model.tokenizers[0].encode_padded(entry["prompt"].as_str().expect("a prompt"));
         let wanted = &golden[&format!("{}input_ids", entry["prefix"].as_str().expect("a prefix"))].data;
         assert_eq!(ids.iter().map(|&id| id as f32).collect::<Vec<_>>(), *wanted, "{}", entry["prompt"]);
     }
@@ -253,33 +254,10 @@ async fn adapter(session: &Session, name: &str) -> LoadedAdapter {
     LoadedAdapter::open(name.into(), file, None, &session.model.networks.modules()).await.expect("an adapter")
 }
 
-fn recipe(case: &serde_json::Value) -> Recipe {
-    let loras = case["lora"].as_array().cloned().unwrap_or_default();
-    Recipe {
-        version: 1,
-        model: "mini-sd15".into(),
-        adapters: loras
-            .iter()
-            .map(|lora| {
-                let name = lora[0].as_str().expect("a name").to_owned();
-                AdapterChoice { sha256: name.clone(), name, strength: lora[1].as_f64().expect("a strength") as f32 }
-            })
-            .collect(),
-        prompt: case["prompt"].as_str().expect("a prompt").into(),
-        negative: case["negative"].as_str().unwrap_or_default().into(),
-        seed: case["seed"].as_u64().expect("a seed"),
-        steps: case["steps"].as_u64().expect("steps") as usize,
-        guidance: case["cfg"].as_f64().expect("guidance") as f32,
-        sampler: case["sched"].as_str().expect("a sampler").into(),
-        width: case["hw"][1].as_u64().expect("a width") as usize,
-        height: case["hw"][0].as_u64().expect("a height") as usize,
-    }
-}
-
 async fn draw(session: &mut Session, case: &serde_json::Value, adapters: &[&LoadedAdapter]) -> Picture {
     session.model.schedule = ScheduleConfig::from_json(&case["scheduler_config"].to_string()).expect("a schedule");
     let recipe = recipe(case);
-    let picture = session.generate(&recipe, adapters, &mut |_| ControlFlow::Continue(())).await;
+    let picture = session.generate(&recipe, adapters, None, &mut |_| ControlFlow::Continue(())).await;
     picture.unwrap_or_else(|error| panic!("{}: {error}", case["name"]))
 }
 
@@ -367,7 +345,7 @@ fn stopping_answers_before_the_next_step() {
         let recipe = recipe(&case("ddim"));
         let mut seen = 0;
         let result = session
-            .generate(&recipe, &[], &mut |progress| {
+            .generate(&recipe, &[], None, &mut |progress| {
                 seen = progress.step;
                 let stop = progress.stage == lora_loupe::pipeline::Stage::Denoise && progress.step == 3;
                 if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -193,11 +193,20 @@ impl LoadedAdapter {
     }
 }
 
+/// How strongly an adapter acts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Strength {
+    /// On the UNet.
+    pub unet: f32,
+    /// On the text encoders.
+    pub text: f32,
+}
+
 /// The folds of one set of adapters.
 struct Folds {
     ids: Vec<String>,
     runner: Runner,
-    strengths: Vec<f32>,
+    strengths: Vec<Strength>,
     /// Factors stay in graphics memory as long as their folds.
     _factors: HashMap<String, Tensor>,
 }
@@ -245,10 +254,10 @@ impl Weights {
         &mut self,
         gpu: &Gpu,
         checkpoint: &Checkpoint,
-        adapters: &[(&LoadedAdapter, f32)],
+        adapters: &[(&LoadedAdapter, Strength)],
     ) -> Result<(), WeightsError> {
         let ids: Vec<String> = adapters.iter().map(|(adapter, _)| adapter.id.clone()).collect();
-        let strengths: Vec<f32> = adapters.iter().map(|(_, strength)| *strength).collect();
+        let strengths: Vec<Strength> = adapters.iter().map(|(_, strength)| *strength).collect();
         if self.folds.as_ref().map(|folds| &folds.ids) != Some(&ids) {
             self.restore(gpu);
             if adapters.is_empty() {
@@ -260,7 +269,8 @@ impl Weights {
         if let Some(folds) = &mut self.folds
             && folds.strengths != strengths
         {
-            folds.runner.set_scalars(gpu, &strengths);
+            let scalars: Vec<f32> = strengths.iter().flat_map(|strength| [strength.unet, strength.text]).collect();
+            folds.runner.set_scalars(gpu, &scalars);
             folds.runner.run(gpu);
             folds.strengths = strengths;
         }
@@ -283,7 +293,7 @@ impl Weights {
         &mut self,
         gpu: &Gpu,
         checkpoint: &Checkpoint,
-        adapters: &[(&LoadedAdapter, f32)],
+        adapters: &[(&LoadedAdapter, Strength)],
         ids: Vec<String>,
     ) -> Result<Folds, WeightsError> {
         let mut touched: BTreeMap<String, Vec<(usize, &Delta)>> = BTreeMap::new();
@@ -299,7 +309,9 @@ impl Weights {
             }
         }
         let mut builder = Builder::new("folds");
-        let scalars: Vec<_> = (0..adapters.len()).map(|index| builder.scalar(&index.to_string())).collect();
+        let scalars: Vec<_> = (0..adapters.len())
+            .map(|index| [builder.scalar(&format!("unet {index}")), builder.scalar(&format!("text {index}"))])
+            .collect();
         for (name, deltas) in &touched {
             let (adapter, delta) = deltas[0];
             let refuse =
@@ -324,7 +336,12 @@ impl Weights {
             };
             let mut value = builder.weight(&format!("{PRISTINE}{name}"), &matrix, Layout::Ohwi);
             for (index, delta) in deltas {
-                value = delta.fold(&mut builder, value, scalars[*index], &prefix(*index))?;
+                value = delta.fold(
+                    &mut builder,
+                    value,
+                    scalars[*index][usize::from(delta.component != Component::Unet)],
+                    &prefix(*index),
+                )?;
             }
             debug_assert_eq!(delta.tensor(), *name);
             builder.output(name, value);

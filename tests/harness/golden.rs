@@ -48,8 +48,15 @@ impl Tensor {
 /// All tensors of a safetensors file under tests/; integers become floats.
 #[track_caller]
 pub fn tensors(relative: &str) -> BTreeMap<String, Tensor> {
-    let bytes = std::fs::read(path(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"));
-    let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("tests/{relative}: {error}"));
+    read_tensors(&path(relative))
+}
+
+/// All tensors of a safetensors file; integers become floats.
+#[track_caller]
+pub fn read_tensors(path: &Path) -> BTreeMap<String, Tensor> {
+    let relative = path.display();
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{relative}: {error}"));
+    let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{relative}: {error}"));
     file.tensors()
         .into_iter()
         .map(|(name, view)| {
@@ -63,7 +70,7 @@ pub fn tensors(relative: &str) -> BTreeMap<String, Tensor> {
                 Dtype::I32 => {
                     raw.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32).collect()
                 }
-                other => panic!("tests/{relative}: `{name}` is {other:?}"),
+                other => panic!("{relative}: `{name}` is {other:?}"),
             };
             (name, Tensor { shape: view.shape().to_vec(), data })
         })

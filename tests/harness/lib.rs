@@ -1,5 +1,6 @@
 //! Turns golden files into numbers that tests compare: reading, seeded inputs, distances.
 
+pub mod cases;
 pub mod compare;
 pub mod golden;
 pub mod numbers;

@@ -188,9 +188,9 @@ adapters: Array<AdapterChoice>,
  */
 prompt: string, 
 /**
- * What to keep away from.
+ * What to keep away from; null for nothing, which SDXL tells from an empty text.
  */
-negative: string, 
+negative: string | null, 
 /**
  * Seed of the first latent: its low 32 bits, as PyTorch's CPU generator takes it.
  */
@@ -214,7 +214,32 @@ width: number,
 /**
  * Pixels.
  */
-height: number, };
+height: number, 
+/**
+ * Spacing of the noise levels, in place of the model's.
+ */
+schedule?: "timesteps" | "karras" | "exponential", 
+/**
+ * Choice of timesteps, in place of the model's.
+ */
+spacing?: "leading" | "linspace" | "trailing", 
+/**
+ * Where noise comes from.
+ */
+rng?: Rng, 
+/**
+ * Layers of the text encoder left out at the end, beyond what the model itself leaves out:
+ * diffusers' `clip_skip`, one less than the web UIs' number.
+ */
+clip_skip?: number, 
+/**
+ * Pictures drawn at once, their noise from one generator one after the other.
+ */
+batch?: number, 
+/**
+ * With a picture to start from: how far to go from it, 0 to 1.
+ */
+denoise?: number, };
 
 export type AdapterChoice = { 
 /**
@@ -228,7 +253,111 @@ sha256: string,
 /**
  * 0 changes nothing, 1 is what was trained.
  */
-strength: number, };
+strength: number, 
+/**
+ * The same for the text encoders, where it differs.
+ */
+text_encoder?: number, };
+
+export type Rng = "torch" | "philox";
+
+export type Infotext = { 
+/**
+ * The prompt without `<lora:…>`.
+ */
+prompt: string, 
+/**
+ * The negative prompt.
+ */
+negative: string, 
+/**
+ * LoRAs that the prompt mentions.
+ */
+adapters: Array<Mention>, 
+/**
+ * Sampling steps.
+ */
+steps: number | null, 
+/**
+ * Our name of the sampler: `euler_a`.
+ */
+sampler: string | null, 
+/**
+ * Spacing of the noise levels.
+ */
+schedule: "timesteps" | "karras" | "exponential" | null, 
+/**
+ * Classifier-free guidance.
+ */
+guidance: number | null, 
+/**
+ * Seed of the first latent.
+ */
+seed: number | null, 
+/**
+ * Width and height in pixels.
+ */
+size: [number, number] | null, 
+/**
+ * The base model's name, without the file's ending.
+ */
+model: string | null, 
+/**
+ * First 10 hex digits of the SHA-256 of the model's file.
+ */
+model_hash: string | null, 
+/**
+ * Share of the steps that image-to-image takes, 0 to 1.
+ */
+denoise: number | null, 
+/**
+ * Which layer of the text encoder counts, from its end: 1 is the last one, which a text that says nothing means.
+ */
+clip_skip: number | null, 
+/**
+ * Where noise comes from.
+ */
+rng: Rng | null, 
+/**
+ * The program that wrote the text.
+ */
+version: string | null, 
+/**
+ * What was read and not understood.
+ */
+leftovers: Array<Leftover>, };
+
+export type Mention = { 
+/**
+ * Its file's name without the ending.
+ */
+name: string, 
+/**
+ * Strength in the text encoder.
+ */
+text_encoder: number, 
+/**
+ * Strength in the UNet.
+ */
+unet: number, 
+/**
+ * First hex digits of the SHA-256 of the file without its header (12 by the web UI) or of the whole file (10 by Civitai).
+ */
+hash: string | null, };
+
+export type Leftover = { 
+/**
+ * Name of the setting.
+ */
+name: string, 
+/**
+ * Its value, as it stands there.
+ */
+value: string, 
+/**
+ * Why it has no effect.
+ */
+reason: string, };
 
 export type GpuInfo = { 
 /**

@@ -1,5 +1,5 @@
-//! Turns a VAE config into the decoder's layers in the order in which data flows
-//! (diffusers' `AutoencoderKL`, LDM's `autoencoder.Decoder`).
+//! Turns a VAE config into the layers of decoder and encoder in the order in which data flows
+//! (diffusers' `AutoencoderKL`, LDM's `autoencoder.Decoder` and `Encoder`).
 
 use super::config::VaeConfig;
 use super::module::{Kind, Module};
@@ -8,9 +8,11 @@ use super::unet::{Attention, Resnet};
 /// Epsilon of every group norm in the VAE.
 const NORM_EPS: f32 = 1e-6;
 
-/// The decoding half of an autoencoder.
+/// An autoencoder between pixels and latents.
 #[derive(Debug, Clone)]
 pub struct Vae {
+    /// From pixels to latents.
+    pub encoder: Encoder,
     /// Its sizes.
     pub config: VaeConfig,
     /// 1x1 over the latents.
@@ -31,12 +33,92 @@ pub struct Vae {
     pub conv_out: Module,
 }
 
+/// The encoding half.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    /// Colours to the first level's channels.
+    pub conv_in: Module,
+    /// From the largest level to the smallest: resnets, then perhaps a strided convolution.
+    pub down: Vec<(Vec<Resnet>, Option<Module>)>,
+    /// First resnet of the middle.
+    pub mid_in: Resnet,
+    /// The middle's group norm and single-head attention.
+    pub mid_attention: Option<(Module, Attention)>,
+    /// Second resnet of the middle.
+    pub mid_out: Resnet,
+    /// Group norm before the last convolution.
+    pub norm_out: Module,
+    /// To mean and log-variance of each latent channel.
+    pub conv_out: Module,
+    /// 1x1 over both.
+    pub quant_conv: Option<Module>,
+}
+
+impl Encoder {
+    fn new(config: &VaeConfig) -> Encoder {
+        let channels = &config.block_out_channels;
+        let (levels, groups) = (channels.len(), config.norm_num_groups);
+        let (deep, moments) = (channels[levels - 1], 2 * config.latent_channels);
+        let mut width = channels[0];
+        let mut down = Vec::new();
+        for level in 0..levels {
+            let resnets = (0..config.layers_per_block)
+                .map(|layer| {
+                    let path = format!("encoder.down_blocks.{level}.resnets.{layer}");
+                    let resnet =
+                        resnet(path, &format!("encoder.down.{level}.block.{layer}"), width, channels[level], groups);
+                    width = channels[level];
+                    resnet
+                })
+                .collect();
+            let downsampler = (level + 1 < levels).then(|| {
+                let kind = Kind::Conv { inputs: width, outputs: width, kernel: 3, stride: 2, padding: 0 };
+                let ldm = format!("encoder.down.{level}.downsample.conv");
+                Module::new(format!("encoder.down_blocks.{level}.downsamplers.0.conv"), ldm, kind)
+            });
+            down.push((resnets, downsampler));
+        }
+        Encoder {
+            conv_in: conv("encoder.conv_in".into(), "encoder.conv_in".into(), config.in_channels, channels[0], 3),
+            down,
+            mid_in: resnet("encoder.mid_block.resnets.0".into(), "encoder.mid.block_1", deep, deep, groups),
+            mid_attention: config.mid_block_add_attention.then(|| attention("encoder", deep, groups)),
+            mid_out: resnet("encoder.mid_block.resnets.1".into(), "encoder.mid.block_2", deep, deep, groups),
+            norm_out: norm("encoder.conv_norm_out".into(), "encoder.norm_out".into(), deep, groups),
+            conv_out: conv("encoder.conv_out".into(), "encoder.conv_out".into(), deep, moments, 3),
+            quant_conv: config
+                .use_quant_conv
+                .then(|| conv("quant_conv".into(), "quant_conv".into(), moments, moments, 1)),
+        }
+    }
+
+    /// Every layer, in the order in which data flows.
+    pub fn modules(&self) -> Vec<&Module> {
+        let mut list = vec![&self.conv_in];
+        for (resnets, downsampler) in &self.down {
+            for resnet in resnets {
+                resnet.push(&mut list);
+            }
+            list.extend(downsampler);
+        }
+        self.mid_in.push(&mut list);
+        if let Some((norm, attention)) = &self.mid_attention {
+            list.push(norm);
+            attention.push(&mut list);
+        }
+        self.mid_out.push(&mut list);
+        list.extend([&self.norm_out, &self.conv_out]);
+        list.extend(&self.quant_conv);
+        list
+    }
+}
+
 fn conv(path: String, ldm: String, inputs: usize, outputs: usize, kernel: usize) -> Module {
     Module::new(path, ldm, Kind::Conv { inputs, outputs, kernel, stride: 1, padding: kernel / 2 })
 }
 
 impl Vae {
-    /// Lists the decoder's layers of a checked config.
+    /// Lists the layers of a checked config.
     pub fn new(config: &VaeConfig) -> Vae {
         let channels = &config.block_out_channels;
         let levels = channels.len();
@@ -64,6 +146,7 @@ impl Vae {
         }
 
         Vae {
+            encoder: Encoder::new(config),
             post_quant_conv: config.use_post_quant_conv.then(|| {
                 conv(
                     "post_quant_conv".into(),
@@ -75,7 +158,7 @@ impl Vae {
             }),
             conv_in: conv("decoder.conv_in".into(), "decoder.conv_in".into(), config.latent_channels, deep, 3),
             mid_in: resnet("decoder.mid_block.resnets.0".into(), "decoder.mid.block_1", deep, deep, groups),
-            mid_attention: config.mid_block_add_attention.then(|| attention(deep, groups)),
+            mid_attention: config.mid_block_add_attention.then(|| attention("decoder", deep, groups)),
             mid_out: resnet("decoder.mid_block.resnets.1".into(), "decoder.mid.block_2", deep, deep, groups),
             up,
             norm_out: norm("decoder.conv_norm_out".into(), "decoder.norm_out".into(), channels[0], groups),
@@ -84,7 +167,7 @@ impl Vae {
         }
     }
 
-    /// Every layer, in the order in which data flows.
+    /// Every layer of the decoder, in the order in which data flows.
     pub fn modules(&self) -> Vec<&Module> {
         let mut list: Vec<&Module> = self.post_quant_conv.iter().collect();
         list.push(&self.conv_in);
@@ -133,20 +216,20 @@ fn resnet(path: String, ldm: &str, inputs: usize, outputs: usize, groups: usize)
 
 /// Old diffusers files spell the projections `query`, `key`, `value` and `proj_attn`;
 /// LDM files hold them as 1x1 convolutions `q`, `k`, `v` and `proj_out`.
-fn attention(width: usize, groups: usize) -> (Module, Attention) {
-    const PATH: &str = "decoder.mid_block.attentions.0";
-    const LDM: &str = "decoder.mid.attn_1";
+fn attention(half: &str, width: usize, groups: usize) -> (Module, Attention) {
+    let path = format!("{half}.mid_block.attentions.0");
+    let was = format!("{half}.mid.attn_1");
     let linear = |name: &str, old: &str, ldm: &str| {
         let kind = Kind::Linear { inputs: width, outputs: width };
-        Module::new(format!("{PATH}.{name}"), format!("{LDM}.{ldm}"), kind).or_spelled(format!("{PATH}.{old}"))
+        Module::new(format!("{path}.{name}"), format!("{was}.{ldm}"), kind).or_spelled(format!("{path}.{old}"))
     };
     let attention = Attention {
-        path: PATH.into(),
         heads: 1,
         to_q: linear("to_q", "query", "q"),
         to_k: linear("to_k", "key", "k"),
         to_v: linear("to_v", "value", "v"),
         to_out: linear("to_out.0", "proj_attn", "proj_out"),
+        path: path.clone(),
     };
-    (norm(format!("{PATH}.group_norm"), format!("{LDM}.norm"), width, groups), attention)
+    (norm(format!("{path}.group_norm"), format!("{was}.norm"), width, groups), attention)
 }

@@ -13,6 +13,9 @@ pub struct Conv2d {
     pub stride: usize,
     /// Zeros around the map.
     pub padding: usize,
+    /// Zeros below and to the right beyond those (the VAE encoder's strided convolutions).
+    #[serde(default)]
+    pub extra: usize,
     /// A third input (O) is added to every pixel.
     pub bias: bool,
 }
@@ -36,8 +39,9 @@ impl Operation for Conv2d {
         if self.bias && inputs[2] != [outputs] {
             return Err(self.refuse(inputs, format!("the bias must have {outputs} numbers")));
         }
-        let edge =
-            |length: usize| (length + 2 * self.padding).checked_sub(self.kernel).map(|room| room / self.stride + 1);
+        let edge = |length: usize| {
+            (length + 2 * self.padding + self.extra).checked_sub(self.kernel).map(|room| room / self.stride + 1)
+        };
         match (edge(height), edge(width)) {
             (Some(height), Some(width)) => Ok(vec![batch, height, width, outputs]),
             _ => Err(self.refuse(inputs, format!("the map is smaller than the kernel of {}", self.kernel))),
@@ -47,7 +51,7 @@ impl Operation for Conv2d {
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
         let &[batch, height, width, channels] = inputs[0].shape else { return };
         let (x, weight, outputs) = (inputs[0].data, inputs[1].data, inputs[1].shape[0]);
-        let edge = |length: usize| (length + 2 * self.padding - self.kernel) / self.stride + 1;
+        let edge = |length: usize| (length + 2 * self.padding + self.extra - self.kernel) / self.stride + 1;
         let (out_height, out_width) = (edge(height), edge(width));
         let span = self.kernel * self.kernel * channels;
         let inside = |at: usize, tap: usize, length: usize| {

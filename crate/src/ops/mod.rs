@@ -122,7 +122,9 @@ macro_rules! operations {
         $(impl From<$name> for Op { fn from(op: $name) -> Op { Op::$name(op) } })*
     };
 }
-operations!(Add, Attention, Axpy, Concat, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Renorm, Rotate, Scale, Unary, Upsample);
+operations!(
+    Add, Attention, Axpy, Concat, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Renorm, Rotate, Scale, Unary, Upsample
+);
 
 /// [`Operation`] behind a reference.
 pub trait DynOperation {

@@ -1,15 +1,16 @@
 //! Turns a recipe into a picture, step by step, on a device that keeps weights and plans between
 //! pictures.
 
+use super::conditioning;
 use super::error::PipelineError;
 use super::image::to_rgb8;
 use super::model::Model;
-use super::recipe::Recipe;
+use super::recipe::{AdapterChoice, Recipe, Rng};
 use crate::adapters::Delta;
 use crate::gpu::{Gpu, Runner};
-use crate::plan::{self, Plan, TextOutput};
-use crate::samplers::{Sampler, SamplerKind, SamplerOptions, TorchNoise};
-use crate::weights::{LoadedAdapter, Weights};
+use crate::plan::{self, Plan};
+use crate::samplers::{PhiloxNoise, Sampler, SamplerKind, SamplerOptions, TorchNoise};
+use crate::weights::{LoadedAdapter, Strength, Weights};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -18,9 +19,6 @@ use ts_rs::TS;
 
 /// Go on, or stop at the next step.
 pub type Control = ControlFlow<()>;
-
-/// Name of the token table, which is read row by row and never goes to graphics memory.
-pub const TOKEN_TABLE: &str = "text_encoder.text_model.embeddings.token_embedding.weight";
 
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
@@ -65,29 +63,41 @@ pub struct Applied {
     pub leftovers: usize,
 }
 
-/// A finished picture.
+/// A finished picture, or a batch of them.
 #[derive(Debug, Clone)]
 pub struct Picture {
     /// Pixels.
     pub width: usize,
     /// Pixels.
     pub height: usize,
-    /// 8-bit colours, row by row.
+    /// 8-bit colours, row by row, picture by picture.
     pub rgb: Vec<u8>,
-    /// The decoder's output, (H, W, 3).
+    /// The decoder's output, (B, H, W, 3).
     pub image: Vec<f32>,
-    /// The last latent, (h, w, 4), before division by the scaling factor.
+    /// The last latents, (B, h, w, 4), before division by the scaling factor.
     pub latents: Vec<f32>,
     /// What each adapter did.
     pub applied: Vec<Applied>,
 }
 
-/// Plans of one size and batch, with their buffers.
+/// What the plans of a picture depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    pictures: usize,
+    guided: bool,
+    height: usize,
+    width: usize,
+    clip_skip: usize,
+    starts_from_picture: bool,
+}
+
+/// Plans of one shape, with their buffers.
 struct Runners {
-    key: (usize, usize, usize),
-    text: Runner,
+    shape: Shape,
+    text: Vec<Runner>,
     unet: Runner,
-    vae: Runner,
+    decoder: Runner,
+    encoder: Option<Runner>,
 }
 
 /// A device, a model and everything that stays between pictures.
@@ -100,123 +110,208 @@ pub struct Session {
     runners: Option<Runners>,
 }
 
+/// Hears of each part of the work and may stop it.
+type Report<'a> = &'a mut dyn FnMut(Stage, usize, usize) -> Result<(), PipelineError>;
+
 impl Session {
     /// A session that has loaded nothing yet.
     pub fn new(gpu: Rc<Gpu>, model: Model) -> Session {
         Session { gpu, model, weights: Weights::default(), runners: None }
     }
 
-    /// Draws the recipe's picture. `adapters` are found by their sha256. `progress` hears of each
-    /// part and may stop the work, which it does before the next part.
+    /// Draws the recipe's picture. `adapters` are found by their sha256; `init` is the picture to
+    /// start from, (H, W, 3) from -1 to 1, where the recipe has a `denoise`. `progress` hears of
+    /// each part and may stop the work, which it does before the next part.
     pub async fn generate(
         &mut self,
         recipe: &Recipe,
         adapters: &[&LoadedAdapter],
+        init: Option<&[f32]>,
         progress: &mut dyn FnMut(Progress) -> Control,
     ) -> Result<Picture, PipelineError> {
         let multiple = self.model.multiple();
         recipe.check(multiple)?;
         let kind: SamplerKind = recipe.sampler.parse()?;
-        let mut sampler = Sampler::new(kind, &self.model.schedule, recipe.steps, &SamplerOptions::default())?;
-        let mut chosen = Vec::new();
-        for choice in &recipe.adapters {
-            let found = adapters.iter().find(|adapter| adapter.id == choice.sha256);
-            let missing = || PipelineError::NoAdapter { name: choice.name.clone(), sha256: choice.sha256.clone() };
-            chosen.push((*found.ok_or_else(missing)?, choice.strength));
-        }
-        let guided = recipe.guidance != 1.0;
-        let batch = if guided { 2 } else { 1 };
-        let (height, width) = (recipe.height / multiple, recipe.width / multiple);
-        let mut report = |stage, step, steps| match progress(Progress { stage, step, steps }) {
+        let options = SamplerOptions { eta: None, sigma_spacing: recipe.schedule, timestep_spacing: recipe.spacing };
+        let sampler = Sampler::new(kind, &self.model.schedule, recipe.steps, &options)?;
+        let chosen = choose(recipe, adapters)?;
+        let init = starting_picture(recipe, init)?;
+        let shape = Shape {
+            pictures: recipe.batch,
+            guided: recipe.guidance != 1.0,
+            height: recipe.height / multiple,
+            width: recipe.width / multiple,
+            clip_skip: recipe.clip_skip,
+            starts_from_picture: init.is_some(),
+        };
+        let report: Report = &mut |stage, step, steps| match progress(Progress { stage, step, steps }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(PipelineError::Cancelled),
         };
 
-        self.prepare(batch, height, width, &mut report).await?;
+        self.prepare(shape, report).await?;
         report(Stage::Adapters, 0, chosen.len())?;
         let applied = self.apply(&chosen).await?;
         report(Stage::Text, 0, 1)?;
-        let prompts: &[&str] = if guided { &[&recipe.negative, &recipe.prompt] } else { &[&recipe.prompt] };
-        let states = self.text_states(prompts).await?;
         let Some(runners) = &self.runners else { unreachable!("prepare made them") };
-        runners.unet.set(&self.gpu, "text", &states)?;
+        let mut prompts = vec![Some(recipe.prompt.as_str()); shape.pictures];
+        if shape.guided {
+            prompts.splice(0..0, vec![recipe.negative.as_deref(); shape.pictures]);
+        }
+        let told = self.condition(&runners.text, &prompts, recipe.height, recipe.width).await?;
+        runners.unet.set(&self.gpu, "text", &told.states)?;
+        if let Some(added) = &told.added {
+            runners.unet.set(&self.gpu, "added", added)?;
+        }
 
-        let channels = self.model.vae.config.latent_channels;
-        let mut generator = TorchNoise::new(recipe.seed);
-        let mut noise = move || channels_last(&generator.randn(channels * height * width), channels);
-        let start = sampler.init_noise_sigma();
-        let mut latents: Vec<f32> = noise().into_iter().map(|value| value * start).collect();
+        let noise = Noise::new(recipe, self.model.vae.config.latent_channels, shape.pictures);
+        let latents = self.denoise(runners, shape, recipe, sampler, noise, init, report).await?;
+        report(Stage::Decode, 0, shape.pictures)?;
+        let image = self.decode(runners, &latents, shape.pictures, report).await?;
+        Ok(Picture { width: recipe.width, height: recipe.height, rgb: to_rgb8(&image), image, latents, applied })
+    }
+
+    /// Takes the noise away, call by call, and returns the last latents.
+    #[allow(clippy::too_many_arguments)] // one use; each is a value of its own
+    async fn denoise(
+        &self,
+        runners: &Runners,
+        shape: Shape,
+        recipe: &Recipe,
+        mut sampler: Sampler,
+        mut noise: Noise,
+        init: Option<(&[f32], f64)>,
+        report: Report<'_>,
+    ) -> Result<Vec<f32>, PipelineError> {
+        let pixels = shape.height * shape.width;
+        let (mut latents, first) = match init {
+            Some((picture, denoise)) => {
+                let clean = self.encode(runners, picture, shape, &mut noise).await?;
+                let start = sampler.start_index(denoise);
+                (sampler.add_noise(&clean, &noise.draw(pixels), start), start)
+            }
+            None => {
+                let scale = sampler.init_noise_sigma();
+                (noise.draw(pixels).into_iter().map(|value| value * scale).collect(), 0)
+            }
+        };
+        let copies = if shape.guided { 2 } else { 1 };
         let calls = sampler.timesteps().len();
         let time_width = self.model.networks.unet.config.block_out_channels[0];
-        for call in 0..calls {
-            report(Stage::Denoise, call, calls)?;
+        for call in first..calls {
+            report(Stage::Denoise, call - first, calls - first)?;
             let input = sampler.scale_input(call, &latents);
-            runners.unet.set(&self.gpu, "sample", &input.repeat(batch))?;
+            runners.unet.set(&self.gpu, "sample", &input.repeat(copies))?;
             let time = sinusoid(sampler.timesteps()[call], time_width);
-            runners.unet.set(&self.gpu, "time", &time.repeat(batch))?;
+            runners.unet.set(&self.gpu, "time", &time.repeat(copies * shape.pictures))?;
             let mut predicted = runners.unet.compute(&self.gpu, "noise").await?;
             if predicted.iter().any(|value| !value.is_finite()) {
-                let hint = match chosen.is_empty() {
-                    true => "; the model's weights may be damaged".into(),
-                    false => "; try a lower LoRA strength".to_owned(),
+                let hint = match recipe.adapters.is_empty() {
+                    true => "; the model's weights may be damaged",
+                    false => "; try a lower LoRA strength",
                 };
-                return Err(PipelineError::NotFinite { step: call + 1, steps: calls, hint });
+                return Err(PipelineError::NotFinite { step: call + 1, steps: calls, hint: hint.into() });
             }
-            if guided {
+            if shape.guided {
                 let conditional = predicted.split_off(latents.len());
                 for (without, with) in predicted.iter_mut().zip(conditional) {
                     *without += recipe.guidance * (with - *without);
                 }
             }
-            latents = sampler.step(call, &predicted, &latents, &mut |_| noise());
+            latents = sampler.step(call, &predicted, &latents, &mut |_| noise.draw(pixels));
         }
-        report(Stage::Decode, 0, 1)?;
-        let scale = self.model.vae.config.scaling_factor;
-        let scaled: Vec<f32> = latents.iter().map(|value| value / scale).collect();
-        runners.vae.set(&self.gpu, "latents", &scaled)?;
-        let image = runners.vae.compute(&self.gpu, "image").await?;
-        report(Stage::Decode, 1, 1)?;
-        Ok(Picture { width: recipe.width, height: recipe.height, rgb: to_rgb8(&image), image, latents, applied })
+        Ok(latents)
     }
 
-    /// Plans and weights for this batch and latent size; what is there is kept.
-    async fn prepare(
-        &mut self,
-        batch: usize,
-        height: usize,
-        width: usize,
-        report: &mut dyn FnMut(Stage, usize, usize) -> Result<(), PipelineError>,
-    ) -> Result<(), PipelineError> {
-        let key = (batch, height, width);
-        if self.runners.as_ref().is_some_and(|runners| runners.key == key) {
+    /// The picture's latents: a sample of what the encoder says, repeated for each of the batch.
+    async fn encode(
+        &self,
+        runners: &Runners,
+        picture: &[f32],
+        shape: Shape,
+        noise: &mut Noise,
+    ) -> Result<Vec<f32>, PipelineError> {
+        let Some(encoder) = &runners.encoder else { unreachable!("prepare made it") };
+        encoder.set(&self.gpu, "image", picture)?;
+        let moments = encoder.compute(&self.gpu, "moments").await?;
+        let config = &self.model.vae.config;
+        let (channels, scale) = (config.latent_channels, config.scaling_factor);
+        let posterior = noise.draw(shape.height * shape.width);
+        let sample = |(index, noise): (usize, f32)| {
+            let pixel = index / channels % (moments.len() / 2 / channels);
+            let at = pixel * 2 * channels + index % channels;
+            let deviation = (0.5 * moments[at + channels].clamp(-30.0, 20.0)).exp();
+            (moments[at] + deviation * noise) * scale
+        };
+        Ok(posterior.into_iter().enumerate().map(sample).collect())
+    }
+
+    /// The latents' colours, picture by picture.
+    async fn decode(
+        &self,
+        runners: &Runners,
+        latents: &[f32],
+        pictures: usize,
+        report: Report<'_>,
+    ) -> Result<Vec<f32>, PipelineError> {
+        let scale = self.model.vae.config.scaling_factor;
+        let mut image = Vec::new();
+        for (index, latent) in latents.chunks_exact(latents.len() / pictures).enumerate() {
+            let scaled: Vec<f32> = latent.iter().map(|value| value / scale).collect();
+            runners.decoder.set(&self.gpu, "latents", &scaled)?;
+            image.extend(runners.decoder.compute(&self.gpu, "image").await?);
+            report(Stage::Decode, index + 1, pictures)?;
+        }
+        Ok(image)
+    }
+
+    /// Plans and weights for this shape; what is there is kept.
+    async fn prepare(&mut self, shape: Shape, report: Report<'_>) -> Result<(), PipelineError> {
+        if self.runners.as_ref().is_some_and(|runners| runners.shape == shape) {
             return Ok(());
         }
-        // Buffers of the old size go before those of the new size come.
+        // Buffers of the old shape go before those of the new shape come.
         self.runners = None;
-        let networks = &self.model.networks;
-        let tokens = self.model.tokenizer.model_max_length();
-        let plans: [Plan; 3] = [
-            plan::text_encoder(&networks.text_encoder, "text_encoder", batch, tokens, TextOutput::Last)?,
-            plan::unet(&networks.unet, batch, height, width, tokens)?,
-            plan::vae_decoder(&self.model.vae, 1, height, width)?,
-        ];
-        let missing: Vec<_> = plans.iter().flat_map(|plan| self.weights.missing(plan)).collect();
+        let Shape { pictures, guided, height, width, clip_skip, starts_from_picture } = shape;
+        let items = if guided { 2 * pictures } else { pictures };
+        let model = &self.model;
+        let encoders = model.encoders();
+        let tokens = encoders.iter().map(|(_, _, tokenizer)| tokenizer.model_max_length()).max().unwrap_or(77);
+        let text = conditioning::plans(&encoders, items, clip_skip)?;
+        let unet = plan::unet(&model.networks.unet, items, height, width, tokens)?;
+        let decoder = plan::vae_decoder(&model.vae, 1, height, width)?;
+        let encoder = match starts_from_picture {
+            true => Some(plan::vae_encoder(&model.vae, 1, height * model.multiple(), width * model.multiple())?),
+            false => None,
+        };
+        let plans: Vec<&Plan> = text.iter().chain([&unet, &decoder]).chain(&encoder).collect();
+        let mut missing: Vec<_> = plans.iter().flat_map(|plan| self.weights.missing(plan)).collect();
+        let mut seen = BTreeSet::new();
+        missing.retain(|(name, _)| seen.insert(*name));
         for (index, (name, layout)) in missing.iter().enumerate() {
             report(Stage::Load, index, missing.len())?;
             self.weights.load(&self.gpu, &self.model.checkpoint, name, *layout).await?;
         }
         let resident = |name: &str| self.weights.get(name);
+        let mut runners = Vec::new();
+        for plan in &text {
+            runners.push(Runner::new(&self.gpu, plan, &resident).await?);
+        }
         self.runners = Some(Runners {
-            key,
-            text: Runner::new(&self.gpu, &plans[0], &resident).await?,
-            unet: Runner::new(&self.gpu, &plans[1], &resident).await?,
-            vae: Runner::new(&self.gpu, &plans[2], &resident).await?,
+            shape,
+            text: runners,
+            unet: Runner::new(&self.gpu, &unet, &resident).await?,
+            decoder: Runner::new(&self.gpu, &decoder, &resident).await?,
+            encoder: match &encoder {
+                Some(plan) => Some(Runner::new(&self.gpu, plan, &resident).await?),
+                None => None,
+            },
         });
         Ok(())
     }
 
-    /// Folds the adapters in; those at strength 0 are left out, so that they cost and change nothing.
-    async fn apply(&mut self, chosen: &[(&LoadedAdapter, f32)]) -> Result<Vec<Applied>, PipelineError> {
+    /// Folds the adapters in.
+    async fn apply(&mut self, chosen: &[(&LoadedAdapter, Strength)]) -> Result<Vec<Applied>, PipelineError> {
         self.weights.apply(&self.gpu, &self.model.checkpoint, chosen).await?;
         let applied = chosen.iter().map(|(loaded, _)| Applied {
             name: loaded.file.name.clone(),
@@ -225,14 +320,63 @@ impl Session {
         });
         Ok(applied.collect())
     }
+}
 
-    /// Text states of each prompt, one after the other.
-    async fn text_states(&self, prompts: &[&str]) -> Result<Vec<f32>, PipelineError> {
-        let ids: Vec<u32> = prompts.iter().flat_map(|prompt| self.model.tokenizer.encode_padded(prompt)).collect();
-        let tokens = self.model.checkpoint.rows(TOKEN_TABLE, &ids).await?;
-        let Some(runners) = &self.runners else { unreachable!("prepare made them") };
-        runners.text.set(&self.gpu, "tokens", &tokens)?;
-        Ok(runners.text.compute(&self.gpu, "states").await?)
+/// The recipe's adapters among those that are loaded.
+fn choose<'a>(
+    recipe: &Recipe,
+    adapters: &[&'a LoadedAdapter],
+) -> Result<Vec<(&'a LoadedAdapter, Strength)>, PipelineError> {
+    let find = |choice: &AdapterChoice| {
+        let found = adapters.iter().find(|adapter| adapter.id == choice.sha256);
+        let missing = || PipelineError::NoAdapter { name: choice.name.clone(), sha256: choice.sha256.clone() };
+        let text = choice.text_encoder.unwrap_or(choice.strength);
+        Ok((*found.ok_or_else(missing)?, Strength { unet: choice.strength, text }))
+    };
+    recipe.adapters.iter().map(find).collect()
+}
+
+/// The picture to start from and how far to go from it, which come together or not at all.
+fn starting_picture<'a>(recipe: &Recipe, init: Option<&'a [f32]>) -> Result<Option<(&'a [f32], f64)>, PipelineError> {
+    let bad = |found: String, wanted: &str| PipelineError::Recipe {
+        what: "the picture to start from",
+        found,
+        wanted: wanted.into(),
+    };
+    match (init, recipe.denoise) {
+        (None, None) => Ok(None),
+        (Some(picture), Some(denoise)) => match picture.len() == recipe.width * recipe.height * 3 {
+            true => Ok(Some((picture, denoise))),
+            false => Err(bad(format!("{} numbers", picture.len()), "it must have the size of the result")),
+        },
+        (None, Some(_)) => Err(bad("missing".into(), "the recipe has a denoising strength, so give its picture")),
+        (Some(_), None) => Err(bad("given".into(), "also give the denoising strength, 0 to 1")),
+    }
+}
+
+/// The noise of a recipe: one generator, drawn from in order, channel by channel as PyTorch does.
+struct Noise {
+    torch: TorchNoise,
+    philox: PhiloxNoise,
+    rng: Rng,
+    channels: usize,
+    pictures: usize,
+}
+
+impl Noise {
+    fn new(recipe: &Recipe, channels: usize, pictures: usize) -> Noise {
+        let (torch, philox) = (TorchNoise::new(recipe.seed), PhiloxNoise::new(recipe.seed));
+        Noise { torch, philox, rng: recipe.rng, channels, pictures }
+    }
+
+    /// The next (B, pixels, C) numbers.
+    fn draw(&mut self, pixels: usize) -> Vec<f32> {
+        let count = self.pictures * self.channels * pixels;
+        let drawn = match self.rng {
+            Rng::Torch => self.torch.randn(count),
+            Rng::Philox => self.philox.randn(count),
+        };
+        drawn.chunks_exact(self.channels * pixels).flat_map(|item| channels_last(item, self.channels)).collect()
     }
 }
 

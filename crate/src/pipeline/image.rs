@@ -1,4 +1,4 @@
-//! Turns the decoder's output into 8-bit colours and a PNG file.
+//! Turns the decoder's output into 8-bit colours and a PNG file, and a PNG file into colours.
 
 /// Numbers from -1 to 1, channels last, to 0 to 255: round(255 * clamp(x / 2 + 1 / 2)), as diffusers does.
 pub fn to_rgb8(image: &[f32]) -> Vec<u8> {
@@ -23,4 +23,31 @@ pub fn encode_png(
     writer.write_image_data(rgb)?;
     writer.finish()?;
     Ok(file)
+}
+
+/// 8-bit RGB pixels of a PNG file.
+pub struct Decoded {
+    /// Pixels.
+    pub width: usize,
+    /// Pixels.
+    pub height: usize,
+    /// Row by row; transparency is dropped.
+    pub rgb: Vec<u8>,
+}
+
+/// Reads a PNG of any colour type.
+pub fn decode_png(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
+    let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info()?;
+    let mut data = vec![0; reader.output_buffer_size().unwrap_or(0)];
+    let frame = reader.next_frame(&mut data)?;
+    data.truncate(frame.buffer_size());
+    let rgb = match frame.color_type {
+        png::ColorType::Rgb => data,
+        png::ColorType::Rgba => data.chunks_exact(4).flat_map(|pixel| pixel[..3].to_vec()).collect(),
+        png::ColorType::GrayscaleAlpha => data.chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect(),
+        png::ColorType::Grayscale | png::ColorType::Indexed => data.iter().flat_map(|&value| [value; 3]).collect(),
+    };
+    Ok(Decoded { width: frame.width as usize, height: frame.height as usize, rgb })
 }

@@ -15,8 +15,10 @@ pub struct Model {
     pub networks: Family,
     /// The decoder.
     pub vae: Vae,
-    /// Prompt to token ids.
-    pub tokenizer: Tokenizer,
+    /// Prompt to token ids, one for each text encoder.
+    pub tokenizers: Vec<Tokenizer>,
+    /// No negative prompt means states of zeros (SDXL), not those of an empty text.
+    pub zeros_for_no_prompt: bool,
     /// Noise schedule.
     pub schedule: ScheduleConfig,
     /// Where the weights are.
@@ -26,22 +28,28 @@ pub struct Model {
 impl Model {
     /// Reads configs, tokenizer and headers; weights are read when they are needed.
     pub async fn open(name: &str, folder: &Folder) -> Result<Model, PipelineError> {
-        if let Some(index) = folder.text("model_index.json").await? {
-            let index: serde_json::Value = serde_json::from_str(&index).map_err(|error| PipelineError::BadFile {
+        let index = match folder.text("model_index.json").await? {
+            Some(text) => serde_json::from_str(&text).map_err(|error| PipelineError::BadFile {
                 file: "model_index.json".into(),
                 reason: error.to_string(),
-            })?;
-            match index["_class_name"].as_str() {
-                None | Some("StableDiffusionPipeline") => {}
-                Some(other) => return Err(PipelineError::Unsupported(other.into())),
-            }
+            })?,
+            None => serde_json::Value::Null,
+        };
+        match index["_class_name"].as_str() {
+            None | Some("StableDiffusionPipeline" | "StableDiffusionXLPipeline") => {}
+            Some(other) => return Err(PipelineError::Unsupported(other.into())),
         }
         let unet = Unet::new(&UnetConfig::parse(&folder.required("unet/config.json").await?)?);
-        let text = Clip::new(&ClipConfig::parse(&folder.required("text_encoder/config.json").await?)?);
         let vae = Vae::new(&VaeConfig::parse(&folder.required("vae/config.json").await?)?);
-        let (states, wanted) = (text.config.hidden_size, unet.config.cross_attention_dim);
+        let text = Clip::new(&ClipConfig::parse(&folder.required("text_encoder/config.json").await?)?);
+        let second = match folder.text("text_encoder_2/config.json").await? {
+            Some(config) => Some(Clip::new(&ClipConfig::parse(&config)?)),
+            None => None,
+        };
+        let states = text.config.hidden_size + second.as_ref().map_or(0, |clip| clip.config.hidden_size);
+        let wanted = unet.config.cross_attention_dim;
         if states != wanted {
-            let reason = format!("the text encoder's states are {states} wide, the UNet wants {wanted}");
+            let reason = format!("the text encoders' states are {states} wide, the UNet wants {wanted}");
             return Err(PipelineError::BadFile { file: "unet/config.json".into(), reason });
         }
         let (latents, wanted) = (unet.config.in_channels, vae.config.latent_channels);
@@ -53,8 +61,14 @@ impl Model {
 
         let mut checkpoint = Checkpoint::default();
         checkpoint.add(Component::TextEncoder, &text.modules(), &folder.weights("text_encoder").await?)?;
+        let mut tokenizers = vec![tokenizer(folder, "tokenizer").await?];
+        if let Some(clip) = &second {
+            checkpoint.add(Component::TextEncoder2, &clip.modules(), &folder.weights("text_encoder_2").await?)?;
+            tokenizers.push(tokenizer(folder, "tokenizer_2").await?);
+        }
         checkpoint.add(Component::Unet, &unet.modules(), &folder.weights("unet").await?)?;
-        checkpoint.add(Component::Vae, &vae.modules(), &folder.weights("vae").await?)?;
+        let decoder_and_encoder = [vae.modules(), vae.encoder.modules()].concat();
+        checkpoint.add(Component::Vae, &decoder_and_encoder, &folder.weights("vae").await?)?;
 
         let schedule = match folder.text("scheduler/scheduler_config.json").await? {
             Some(text) => ScheduleConfig::from_json(&text)?,
@@ -62,9 +76,10 @@ impl Model {
         };
         Ok(Model {
             name: name.into(),
-            networks: Family { unet, text_encoder: text, text_encoder_2: None },
+            networks: Family { unet, text_encoder: text, text_encoder_2: second },
             vae,
-            tokenizer: tokenizer(folder).await?,
+            tokenizers,
+            zeros_for_no_prompt: index["force_zeros_for_empty_prompt"].as_bool().unwrap_or(false),
             schedule,
             checkpoint,
         })
@@ -78,6 +93,14 @@ impl Model {
             (false, true) => FamilyId::Sd21,
             (false, false) => FamilyId::Sd15,
         }
+    }
+
+    /// The text encoders with their tokenizers.
+    pub fn encoders(&self) -> Vec<(Component, &Clip, &Tokenizer)> {
+        let first = (Component::TextEncoder, &self.networks.text_encoder);
+        let second = self.networks.text_encoder_2.as_ref().map(|clip| (Component::TextEncoder2, clip));
+        let clips = [Some(first), second].into_iter().flatten();
+        clips.zip(&self.tokenizers).map(|((component, clip), tokenizer)| (component, clip, tokenizer)).collect()
     }
 
     /// Pixels along one edge of a latent: sizes are multiples of it.
@@ -97,19 +120,19 @@ impl Model {
     }
 }
 
-async fn tokenizer(folder: &Folder) -> Result<Tokenizer, PipelineError> {
-    let vocab = folder.text("tokenizer/vocab.json").await?;
-    let merges = folder.text("tokenizer/merges.txt").await?;
+async fn tokenizer(folder: &Folder, directory: &str) -> Result<Tokenizer, PipelineError> {
+    let text = async |file: &str| folder.text(&format!("{directory}/{file}")).await;
+    let (vocab, merges) = (text("vocab.json").await?, text("merges.txt").await?);
     match (vocab, merges) {
         (Some(vocab), Some(merges)) => {
-            let config = folder.text("tokenizer/tokenizer_config.json").await?;
-            let special = folder.text("tokenizer/special_tokens_map.json").await?;
+            let config = text("tokenizer_config.json").await?;
+            let special = text("special_tokens_map.json").await?;
             let config = TokenizerConfig::from_json(config.as_deref().unwrap_or("{}"), special.as_deref())?;
             Ok(Tokenizer::from_files(&vocab, &merges, &config)?)
         }
         #[cfg(not(target_arch = "wasm32"))]
         _ => Ok(Tokenizer::clip()),
         #[cfg(target_arch = "wasm32")]
-        _ => Err(PipelineError::NoFile("tokenizer/vocab.json and merges.txt".into())),
+        _ => Err(PipelineError::NoFile(format!("{directory}/vocab.json and merges.txt"))),
     }
 }

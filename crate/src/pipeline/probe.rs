@@ -1,10 +1,11 @@
 //! Turns one network with given inputs into its output and any steps' outputs: for tests against a
 //! reference, and to find the step where two devices part.
 
+use super::conditioning;
 use super::error::PipelineError;
 use super::generate::Session;
 use crate::gpu::Runner;
-use crate::plan::{self, Plan, TextOutput};
+use crate::plan::{self, Plan};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -14,10 +15,14 @@ use std::collections::BTreeMap;
 pub enum Network {
     /// Input `tokens`, outputs `states` and `last`.
     TextEncoder { batch: usize, tokens: usize },
+    /// SDXL's second: input `tokens`, outputs `states` and `last`.
+    TextEncoder2 { batch: usize, tokens: usize },
     /// Inputs `sample`, `time`, `text`, output `noise`.
     Unet { batch: usize, height: usize, width: usize, tokens: usize },
-    /// Input `latents`, output `image`.
+    /// Input `latents`, output `image`; latent sizes.
     VaeDecoder { batch: usize, height: usize, width: usize },
+    /// Input `image`, output `moments`; pixel sizes.
+    VaeEncoder { batch: usize, height: usize, width: usize },
 }
 
 impl Session {
@@ -25,14 +30,21 @@ impl Session {
     pub fn plan(&self, network: Network) -> Result<Plan, PipelineError> {
         let model = &self.model;
         Ok(match network {
-            Network::TextEncoder { batch, tokens } => {
-                plan::text_encoder(&model.networks.text_encoder, "text_encoder", batch, tokens, TextOutput::Last)?
-            }
+            Network::TextEncoder { batch, tokens } => self.text_plan(0, batch, tokens)?,
+            Network::TextEncoder2 { batch, tokens } => self.text_plan(1, batch, tokens)?,
             Network::Unet { batch, height, width, tokens } => {
                 plan::unet(&model.networks.unet, batch, height, width, tokens)?
             }
             Network::VaeDecoder { batch, height, width } => plan::vae_decoder(&model.vae, batch, height, width)?,
+            Network::VaeEncoder { batch, height, width } => plan::vae_encoder(&model.vae, batch, height, width)?,
         })
+    }
+
+    fn text_plan(&self, index: usize, batch: usize, tokens: usize) -> Result<Plan, PipelineError> {
+        let encoders = self.model.encoders();
+        let (component, clip, _) =
+            encoders.get(index).ok_or_else(|| PipelineError::NoFile(format!("text encoder {}", index + 1)))?;
+        Ok(plan::text_encoder(clip, component.name(), batch, tokens, conditioning::output(encoders.len() > 1, 0))?)
     }
 
     /// Runs one network and reads its outputs and those of the steps labelled `taps`.

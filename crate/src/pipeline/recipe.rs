@@ -1,6 +1,7 @@
 //! Turns the whole cause of a picture into one value that travels: in links, files and tests.
 
 use super::error::PipelineError;
+use crate::samplers::{SigmaSpacing, TimestepSpacing};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -15,8 +16,9 @@ pub struct Recipe {
     pub adapters: Vec<AdapterChoice>,
     /// What to draw.
     pub prompt: String,
-    /// What to keep away from.
-    pub negative: String,
+    /// What to keep away from; null for nothing, which SDXL tells from an empty text.
+    #[serde(default)]
+    pub negative: Option<String>,
     /// Seed of the first latent: its low 32 bits, as PyTorch's CPU generator takes it.
     #[ts(type = "number")]
     pub seed: u64,
@@ -30,6 +32,58 @@ pub struct Recipe {
     pub width: usize,
     /// Pixels.
     pub height: usize,
+    /// Spacing of the noise levels, in place of the model's.
+    #[serde(default)]
+    #[ts(optional, type = "\"timesteps\" | \"karras\" | \"exponential\"")]
+    pub schedule: Option<SigmaSpacing>,
+    /// Choice of timesteps, in place of the model's.
+    #[serde(default)]
+    #[ts(optional, type = "\"leading\" | \"linspace\" | \"trailing\"")]
+    pub spacing: Option<TimestepSpacing>,
+    /// Where noise comes from.
+    #[serde(default)]
+    #[ts(optional, as = "Option<Rng>")]
+    pub rng: Rng,
+    /// Layers of the text encoder left out at the end, beyond what the model itself leaves out:
+    /// diffusers' `clip_skip`, one less than the web UIs' number.
+    #[serde(default)]
+    #[ts(optional, as = "Option<usize>")]
+    pub clip_skip: usize,
+    /// Pictures drawn at once, their noise from one generator one after the other.
+    #[serde(default = "one")]
+    #[ts(optional, as = "Option<usize>")]
+    pub batch: usize,
+    /// With a picture to start from: how far to go from it, 0 to 1.
+    #[serde(default)]
+    #[ts(optional)]
+    pub denoise: Option<f64>,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// Where noise comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Rng {
+    /// PyTorch's CPU generator (diffusers, ComfyUI, A1111 "CPU").
+    #[default]
+    Torch,
+    /// Philox 4x32-10 as A1111's "NV" has it.
+    Philox,
+}
+
+impl std::str::FromStr for Rng {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Rng, String> {
+        match text {
+            "torch" => Ok(Rng::Torch),
+            "philox" => Ok(Rng::Philox),
+            other => Err(format!("there is no generator `{other}`; there are torch and philox")),
+        }
+    }
 }
 
 /// An adapter and how strongly it acts.
@@ -41,6 +95,10 @@ pub struct AdapterChoice {
     pub sha256: String,
     /// 0 changes nothing, 1 is what was trained.
     pub strength: f32,
+    /// The same for the text encoders, where it differs.
+    #[serde(default)]
+    #[ts(optional)]
+    pub text_encoder: Option<f32>,
 }
 
 impl Recipe {
@@ -59,11 +117,17 @@ impl Recipe {
                 );
             }
         }
+        if self.batch == 0 || self.batch > 16 {
+            return bad("the batch", self.batch.to_string(), "it must be 1 to 16".into());
+        }
+        if let Some(denoise) = self.denoise.filter(|denoise| !(0.0..=1.0).contains(denoise)) {
+            return bad("the denoising strength", denoise.to_string(), "it must be 0 to 1".into());
+        }
         if !self.guidance.is_finite() {
             return bad("guidance", self.guidance.to_string(), "it must be a number; 7 is usual".into());
         }
         for adapter in &self.adapters {
-            if !adapter.strength.is_finite() {
+            if !adapter.strength.is_finite() || adapter.text_encoder.is_some_and(|strength| !strength.is_finite()) {
                 return bad(
                     "a LoRA's strength",
                     adapter.strength.to_string(),

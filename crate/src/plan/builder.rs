@@ -104,7 +104,9 @@ impl Builder {
             Kind::Linear { .. } | Kind::Conv { kernel: 1, .. } => {
                 Matmul { transpose_b: true, bias: module.bias }.into()
             }
-            Kind::Conv { kernel, stride, padding, .. } => Conv2d { kernel, stride, padding, bias: module.bias }.into(),
+            Kind::Conv { kernel, stride, padding, .. } => {
+                Conv2d { kernel, stride, padding, extra: 0, bias: module.bias }.into()
+            }
             Kind::LayerNorm { eps, .. } => LayerNorm { eps }.into(),
             Kind::GroupNorm { groups, eps, .. } => GroupNorm { groups, eps, silu: false }.into(),
             Kind::Embedding { rows, width } => {
@@ -116,6 +118,17 @@ impl Builder {
             }
         };
         self.with_parameters(op, module, x)
+    }
+
+    /// A convolution without padding but for `extra` zeros below and to the right.
+    pub fn convolve_from_corner(&mut self, module: &Module, x: ValueId, extra: usize) -> Result<ValueId, PlanError> {
+        match module.kind {
+            Kind::Conv { kernel, stride, .. } => {
+                let op = Conv2d { kernel, stride, padding: 0, extra, bias: module.bias };
+                self.with_parameters(op.into(), module, x)
+            }
+            _ => self.module(module, x),
+        }
     }
 
     /// A group norm with SiLU after it.

@@ -9,11 +9,16 @@ const SUM: Add = Add { broadcast: Broadcast::None };
 
 /// Which state of the encoder a pipeline uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextOutput {
-    /// After the last layer and the final norm (SD 1.x and 2.x).
-    Last,
-    /// Input of the last layer, without the final norm (SDXL).
-    Penultimate,
+pub struct TextOutput {
+    /// Layers left out at the end: 0 for SD 1.x and 2.x, 1 for SDXL, more with clip skip.
+    pub skipped: usize,
+    /// Whether the final layer norm follows (SD 1.x and 2.x), or not (SDXL).
+    pub normed: bool,
+}
+
+impl TextOutput {
+    /// After the last layer and the final norm.
+    pub const LAST: TextOutput = TextOutput { skipped: 0, normed: true };
 }
 
 /// The plan for `batch` prompts of `tokens` tokens.
@@ -41,9 +46,8 @@ pub fn text_encoder(
     let embedded = b.input("tokens", &[batch, tokens, config.hidden_size]);
     let table = b.table(&net.position_embedding);
     let mut x = b.push(Add { broadcast: Broadcast::Batch }, &[embedded, table], &net.position_embedding.path)?;
-    let mut penultimate = x;
+    let mut states = vec![x];
     for layer in &net.layers {
-        penultimate = x;
         let normed = b.module(&layer.layer_norm1, x)?;
         let q = b.module(&layer.q_proj, normed)?;
         let k = b.module(&layer.k_proj, normed)?;
@@ -57,11 +61,18 @@ pub fn text_encoder(
         let wide = b.push(Unary { function }, &[wide], &layer.fc1.path)?;
         let narrow = b.module(&layer.fc2, wide)?;
         x = b.push(SUM, &[x, narrow], &layer.path)?;
+        states.push(x);
     }
     let last = b.module(&net.final_layer_norm, x)?;
+    let chosen = states.len().checked_sub(1 + which.skipped).ok_or_else(|| PlanError::Size {
+        what: "clip skip".into(),
+        wanted: format!("at most {}", net.layers.len()),
+        found: which.skipped.to_string(),
+    })?;
     let states = match which {
-        TextOutput::Last => last,
-        TextOutput::Penultimate => penultimate,
+        TextOutput::LAST => last,
+        TextOutput { normed: false, .. } => states[chosen],
+        TextOutput { normed: true, .. } => b.module(&net.final_layer_norm, states[chosen])?,
     };
     b.output("states", states);
     b.output("last", last);

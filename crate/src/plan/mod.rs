@@ -16,7 +16,7 @@ pub use clip::{TextOutput, text_encoder};
 pub use interpret::{interpret, interpret_values};
 pub use memory::{Memory, Place};
 pub use unet::unet;
-pub use vae::vae_decoder;
+pub use vae::{vae_decoder, vae_encoder};
 
 use crate::ops::{Op, ShapeError};
 

@@ -1,7 +1,10 @@
-//! Turns a VAE decoder into a plan: latents in, colours out (diffusers' `AutoencoderKL.decode`).
+//! Turns a VAE into two plans: latents to colours and colours to latents
+//! (diffusers' `AutoencoderKL.decode` and `encode`).
 
 use super::unet::{attend, residual};
-use super::{Builder, Plan, PlanError};
+use super::{Builder, Plan, PlanError, ValueId};
+use crate::model::Module;
+use crate::model::unet::Attention;
 use crate::model::vae::Vae;
 use crate::ops::{Add, Broadcast, Upsample};
 
@@ -18,11 +21,7 @@ pub fn vae_decoder(net: &Vae, batch: usize, height: usize, width: usize) -> Resu
     }
     x = b.module(&net.conv_in, x)?;
     x = residual(b, &net.mid_in, x, None)?;
-    if let Some((norm, attention)) = &net.mid_attention {
-        let normed = b.module(norm, x)?;
-        let mixed = attend(b, attention, normed, normed)?;
-        x = b.push(Add { broadcast: Broadcast::None }, &[x, mixed], &format!("{}.add", attention.path))?;
-    }
+    x = self_attention(b, net.mid_attention.as_ref(), x)?;
     x = residual(b, &net.mid_out, x, None)?;
     for (resnets, upsampler) in &net.up {
         for resnet in resnets {
@@ -38,4 +37,41 @@ pub fn vae_decoder(net: &Vae, batch: usize, height: usize, width: usize) -> Resu
     x = b.module(&net.conv_out, x)?;
     b.output("image", x);
     Ok(builder.finish())
+}
+
+/// The plan for `batch` pictures of `height` x `width` pixels.
+///
+/// Input: `image` (B, H, W, 3), -1 to 1. Output: `moments` (B, H / scale, W / scale, 2 * latent
+/// channels): means, then log-variances, not yet multiplied by the scaling factor.
+pub fn vae_encoder(net: &Vae, batch: usize, height: usize, width: usize) -> Result<Plan, PlanError> {
+    let encoder = &net.encoder;
+    let mut builder = Builder::for_component("vae_encoder", "vae");
+    let b = &mut builder;
+    let image = b.input("image", &[batch, height, width, net.config.in_channels]);
+    let mut x = b.module(&encoder.conv_in, image)?;
+    for (resnets, downsampler) in &encoder.down {
+        for resnet in resnets {
+            x = residual(b, resnet, x, None)?;
+        }
+        if let Some(conv) = downsampler {
+            x = b.convolve_from_corner(conv, x, 1)?;
+        }
+    }
+    x = residual(b, &encoder.mid_in, x, None)?;
+    x = self_attention(b, encoder.mid_attention.as_ref(), x)?;
+    x = residual(b, &encoder.mid_out, x, None)?;
+    x = b.norm_silu(&encoder.norm_out, x)?;
+    x = b.module(&encoder.conv_out, x)?;
+    if let Some(conv) = &encoder.quant_conv {
+        x = b.module(conv, x)?;
+    }
+    b.output("moments", x);
+    Ok(builder.finish())
+}
+
+fn self_attention(b: &mut Builder, layers: Option<&(Module, Attention)>, x: ValueId) -> Result<ValueId, PlanError> {
+    let Some((norm, attention)) = layers else { return Ok(x) };
+    let normed = b.module(norm, x)?;
+    let mixed = attend(b, attention, normed, normed)?;
+    b.push(Add { broadcast: Broadcast::None }, &[x, mixed], &format!("{}.add", attention.path))
 }

@@ -81,15 +81,25 @@ impl Engine {
         to_js(&info)
     }
 
-    /// Draws a recipe's picture. `on_progress` hears of each part.
-    pub async fn generate(&self, recipe: JsValue, on_progress: Function) -> Result<JsValue, JsValue> {
+    /// Draws a recipe's picture, or the first of its batch. `on_progress` hears of each part; `init`
+    /// holds the RGBA pixels of the picture to start from, where the recipe has a `denoise`.
+    pub async fn generate(
+        &self,
+        recipe: JsValue,
+        on_progress: Function,
+        init: Option<Vec<u8>>,
+    ) -> Result<JsValue, JsValue> {
         let recipe: Recipe = from_js("the recipe", recipe)?;
+        let init = init.map(|rgba| {
+            let colours = rgba.chunks_exact(4).flat_map(|pixel| &pixel[..3]);
+            colours.map(|&value| f32::from(value) / 127.5 - 1.0).collect::<Vec<f32>>()
+        });
         let session = self.session.borrow_mut().take();
         let mut session =
             session.ok_or_else(|| failure("busy", "no model is open, or a picture is being drawn: stop it or wait"))?;
         self.stop.set(false);
         let started = js_sys::Date::now();
-        let drawn = self.draw(&mut session, &recipe, &on_progress).await;
+        let drawn = self.draw(&mut session, &recipe, init.as_deref(), &on_progress).await;
         let mut place = self.session.borrow_mut();
         if place.is_none() {
             *place = Some(session);
@@ -128,6 +138,7 @@ impl Engine {
         &self,
         session: &mut Session,
         recipe: &Recipe,
+        init: Option<&[f32]>,
         on_progress: &Function,
     ) -> Result<Picture, PipelineError> {
         let mut adapters = Vec::new();
@@ -155,7 +166,7 @@ impl Engine {
             }
             if self.stop.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        session.generate(recipe, &chosen, &mut hear).await
+        session.generate(recipe, &chosen, init, &mut hear).await
     }
 
     /// The adapter of an inspected file, read against the session's model.

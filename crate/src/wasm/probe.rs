@@ -73,7 +73,11 @@ impl Engine {
     /// Rows of the open model's token table, for the text encoder's input.
     pub async fn probe_tokens(&self, ids: Vec<u32>) -> Result<Float32Array, JsValue> {
         let session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
-        let rows = session.model.checkpoint.rows(crate::pipeline::TOKEN_TABLE, &ids).await;
+        let rows = session
+            .model
+            .checkpoint
+            .rows(&crate::pipeline::token_table(crate::model::Component::TextEncoder), &ids)
+            .await;
         *self.session.borrow_mut() = Some(session);
         Ok(Float32Array::from(rows.map_err(|error| refused(error.into()))?.as_slice()))
     }
@@ -83,7 +87,7 @@ impl Engine {
         let recipe = from_js("the recipe", recipe)?;
         let mut session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
         let nobody = js_sys::Function::new_no_args("");
-        let drawn = self.draw(&mut session, &recipe, &nobody).await;
+        let drawn = self.draw(&mut session, &recipe, None, &nobody).await;
         *self.session.borrow_mut() = Some(session);
         let picture = drawn.map_err(refused)?;
         let result = Object::new();

@@ -2,7 +2,7 @@
 
 use crate::analysis::{Base, Container, Coverage, FileKind, LeftoverRow, ModuleRow, Problem, Report, Severity};
 use crate::gpu::GpuInfo;
-use crate::pipeline::{AdapterChoice, Applied, Model, Recipe, Stage};
+use crate::pipeline::{AdapterChoice, Applied, Infotext, Leftover, Mention, Model, Recipe, Rng, Stage};
 use crate::samplers::SamplerKind;
 use serde::Serialize;
 use ts_rs::{Config, TS};
@@ -97,6 +97,10 @@ pub fn typescript() -> String {
     add(Severity::decl(&config));
     add(Recipe::decl(&config));
     add(AdapterChoice::decl(&config));
+    add(Rng::decl(&config));
+    add(Infotext::decl(&config));
+    add(Mention::decl(&config));
+    add(Leftover::decl(&config));
     add(GpuInfo::decl(&config));
     add(ModelInfo::decl(&config));
     add(Stage::decl(&config));

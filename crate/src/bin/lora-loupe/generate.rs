@@ -6,8 +6,10 @@ use lora_loupe::analysis::sha256;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::Gpu;
 use lora_loupe::pipeline::{
-    AdapterChoice, Folder, Model, Picture, Progress, Recipe, Session, Stage, denoise_seconds_left, encode_png,
+    AdapterChoice, Folder, Model, Picture, Progress, Recipe, Rng, Session, Stage, decode_png, denoise_seconds_left,
+    encode_png,
 };
+use lora_loupe::samplers::{SigmaSpacing, TimestepSpacing};
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use serde_json::json;
 use std::error::Error;
@@ -34,8 +36,8 @@ pub struct Arguments {
     #[arg(long)]
     prompt: String,
     /// What to keep away from
-    #[arg(long, default_value = "")]
-    negative: String,
+    #[arg(long)]
+    negative: Option<String>,
     /// Seed of PyTorch's CPU generator
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -45,6 +47,30 @@ pub struct Arguments {
     /// Sampler: dpmpp_2m, ddim, euler, …
     #[arg(long, default_value = "dpmpp_2m")]
     sampler: String,
+    /// Spacing of the noise levels: timesteps, karras or exponential
+    #[arg(long, value_parser = named::<SigmaSpacing>)]
+    schedule: Option<SigmaSpacing>,
+    /// Choice of timesteps: leading, linspace or trailing
+    #[arg(long, value_parser = named::<TimestepSpacing>)]
+    spacing: Option<TimestepSpacing>,
+    /// Where noise comes from: torch or philox
+    #[arg(long, default_value = "torch")]
+    rng: Rng,
+    /// Layers of the text encoder to leave out at the end (diffusers' number)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    clip_skip: usize,
+    /// Pictures to draw at once; all but the first get a number in their name
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    batch: usize,
+    /// A PNG to start from
+    #[arg(long, value_name = "IMG.png", requires = "strength")]
+    init: Option<PathBuf>,
+    /// How far to go from it, 0 to 1
+    #[arg(long, value_name = "X", requires = "init")]
+    strength: Option<f64>,
+    /// Strength of all LoRAs on the text encoders, where it differs
+    #[arg(long, value_name = "X")]
+    te_strength: Option<f32>,
     /// Classifier-free guidance; 1 leaves out the negative prompt
     #[arg(long, value_name = "X", default_value_t = 7.0)]
     cfg: f32,
@@ -69,6 +95,11 @@ pub fn size(text: &str) -> Result<(usize, usize), String> {
     parts.ok_or_else(|| format!("`{text}` is not a size: give width x height, as in 512x512"))
 }
 
+/// Reads a word of a type that JSON spells in words.
+fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(json!(text)).map_err(|error| error.to_string())
+}
+
 /// Draws the picture and writes it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     pollster::block_on(draw(arguments))
@@ -83,7 +114,12 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         let (path, config) = files::adapter(&lora.path);
         let source: Rc<dyn ByteSource> = Rc::new(files::source(&path)?);
         let id = sha256(source.as_ref()).await?;
-        choices.push(AdapterChoice { name: files::name(&path), sha256: id.clone(), strength: lora.strength });
+        choices.push(AdapterChoice {
+            name: files::name(&path),
+            sha256: id.clone(),
+            strength: lora.strength,
+            text_encoder: arguments.te_strength,
+        });
         let file = TensorFile::open(files::name(&path), source).await?;
         adapters.push(LoadedAdapter::open(id, file, config.as_deref(), &model.networks.modules()).await?);
     }
@@ -101,20 +137,51 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         sampler: arguments.sampler.clone(),
         width,
         height,
+        schedule: arguments.schedule,
+        spacing: arguments.spacing,
+        rng: arguments.rng,
+        clip_skip: arguments.clip_skip,
+        batch: arguments.batch,
+        denoise: arguments.strength,
     };
+    let init = arguments.init.as_ref().map(|path| picture_file(path, width, height)).transpose()?;
     let mut session = Session::new(Rc::new(Gpu::open().await?), model);
     let started = Instant::now();
     let chosen: Vec<&LoadedAdapter> = adapters.iter().collect();
-    let picture = session.generate(&recipe, &chosen, &mut reporter()).await?;
+    let picture = session.generate(&recipe, &chosen, init.as_deref(), &mut reporter()).await?;
     let seconds = started.elapsed().as_secs_f64();
 
-    let png = encode_png(&picture.rgb, width, height, &[("lora-loupe", &serde_json::to_string(&recipe)?)])?;
-    write(&arguments.output, &png)?;
+    let written = serde_json::to_string(&recipe)?;
+    for (index, rgb) in picture.rgb.chunks_exact(width * height * 3).enumerate() {
+        let png = encode_png(rgb, width, height, &[("lora-loupe", &written)])?;
+        write(&numbered(&arguments.output, index), &png)?;
+    }
     if let Some(path) = &arguments.latents {
         write(path, &latents(&picture, session.model.multiple())?)?;
     }
     tell(arguments, &recipe, &picture, &session, seconds)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The path itself for the first picture, `name.1.png` for the second, …
+fn numbered(path: &std::path::Path, index: usize) -> PathBuf {
+    match index {
+        0 => path.to_owned(),
+        _ => path.with_extension(format!("{index}.png")),
+    }
+}
+
+/// A PNG of the wanted size as numbers from -1 to 1.
+fn picture_file(path: &std::path::Path, width: usize, height: usize) -> Result<Vec<f32>, Box<dyn Error>> {
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let picture = decode_png(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    if (picture.width, picture.height) != (width, height) {
+        let found = format!("{}x{}", picture.width, picture.height);
+        return Err(
+            format!("{}: it is {found} pixels, the result {width}x{height}; scale it first", path.display()).into()
+        );
+    }
+    Ok(picture.rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect())
 }
 
 fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
@@ -169,13 +236,19 @@ fn reporter() -> impl FnMut(Progress) -> ControlFlow<()> {
     }
 }
 
-/// The last latent as PyTorch lays it out, under the name `latents`.
+/// The last latents as PyTorch lays them out, under the name `latents`.
 fn latents(picture: &Picture, multiple: usize) -> Result<Vec<u8>, Box<dyn Error>> {
     let (height, width) = (picture.height / multiple, picture.width / multiple);
-    let channels = picture.latents.len() / (height * width);
+    let pictures = picture.rgb.len() / (picture.height * picture.width * 3);
     let pixels = height * width;
-    let numbers = (0..picture.latents.len()).map(|i| picture.latents[i % pixels * channels + i / pixels]);
-    let bytes: Vec<u8> = numbers.flat_map(f32::to_le_bytes).collect();
-    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1, channels, height, width], &bytes)?;
+    let channels = picture.latents.len() / pixels / pictures;
+    let mut bytes = Vec::with_capacity(picture.latents.len() * 4);
+    for latent in picture.latents.chunks_exact(pixels * channels) {
+        for i in 0..latent.len() {
+            bytes.extend(latent[i % pixels * channels + i / pixels].to_le_bytes());
+        }
+    }
+    let shape = vec![pictures, channels, height, width];
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &bytes)?;
     Ok(safetensors::serialize([("latents", view)], None)?)
 }

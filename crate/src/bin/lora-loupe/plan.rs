@@ -28,9 +28,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let model = pollster::block_on(Model::open("model", &Folder::open(&root)?))?;
     let (width, height) = arguments.size.unwrap_or((model.native_size(), model.native_size()));
     let (height, width) = (height / model.multiple(), width / model.multiple());
-    let tokens = model.tokenizer.model_max_length();
+    let tokens = model.tokenizers[0].model_max_length();
     let plans: [Plan; 3] = [
-        text_encoder(&model.networks.text_encoder, "text_encoder", arguments.batch, tokens, TextOutput::Last)?,
+        text_encoder(&model.networks.text_encoder, "text_encoder", arguments.batch, tokens, TextOutput::LAST)?,
         unet(&model.networks.unet, arguments.batch, height, width, tokens)?,
         vae_decoder(&model.vae, 1, height, width)?,
     ];

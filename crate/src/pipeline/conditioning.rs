@@ -1,0 +1,116 @@
+//! Turns prompts into what the UNet is told: text states, and for SDXL pooled text and sizes.
+
+use super::error::PipelineError;
+use super::generate::{Session, sinusoid};
+use crate::gpu::Runner;
+use crate::model::{Clip, Component};
+use crate::plan::{self, Layout, Plan, TextOutput};
+use crate::text::Tokenizer;
+
+/// What the UNet is told, batch item by batch item.
+pub struct Conditioning {
+    /// (B, T, width): the encoders' states, side by side.
+    pub states: Vec<f32>,
+    /// SDXL: (B, pooled width + six sinusoids).
+    pub added: Option<Vec<f32>>,
+}
+
+/// The output that a model's UNet was trained on, with `skip` more layers left out.
+pub fn output(is_xl: bool, skip: usize) -> TextOutput {
+    match is_xl {
+        true => TextOutput { skipped: 1 + skip, normed: false },
+        false => TextOutput { skipped: skip, normed: true },
+    }
+}
+
+/// The plans of a model's text encoders for `batch` prompts.
+pub fn plans(
+    encoders: &[(Component, &Clip, &Tokenizer)],
+    batch: usize,
+    skip: usize,
+) -> Result<Vec<Plan>, PipelineError> {
+    let which = output(encoders.len() > 1, skip);
+    let plan = |(component, clip, tokenizer): &(Component, &Clip, &Tokenizer)| {
+        Ok(plan::text_encoder(clip, component.name(), batch, tokenizer.model_max_length(), which)?)
+    };
+    encoders.iter().map(plan).collect()
+}
+
+/// Name of an encoder's token table, which is read row by row and never goes to graphics memory.
+pub fn token_table(component: Component) -> String {
+    format!("{component}.text_model.embeddings.token_embedding.weight")
+}
+
+impl Session {
+    /// Tells the UNet of `prompts`, one a batch item; None stands for no prompt at all.
+    pub(super) async fn condition(
+        &self,
+        runners: &[Runner],
+        prompts: &[Option<&str>],
+        height: usize,
+        width: usize,
+    ) -> Result<Conditioning, PipelineError> {
+        let encoders = self.model.encoders();
+        let mut parts: Vec<(Vec<f32>, usize)> = Vec::new();
+        let mut pooled = Vec::new();
+        for ((component, clip, tokenizer), runner) in encoders.iter().zip(runners) {
+            let ids: Vec<Vec<u32>> =
+                prompts.iter().map(|prompt| tokenizer.encode_padded(prompt.unwrap_or(""))).collect();
+            let tokens = self.model.checkpoint.rows(&token_table(*component), &ids.concat()).await?;
+            runner.set(&self.gpu, "tokens", &tokens)?;
+            let states = runner.compute(&self.gpu, "states").await?;
+            if clip.text_projection.is_some() {
+                let last = match runner.output("last") {
+                    Some(last) => self.gpu.read(last).await?,
+                    None => Vec::new(),
+                };
+                pooled = self.pool(*component, clip, tokenizer, &ids, &last).await?;
+            }
+            parts.push((states, clip.config.hidden_size));
+        }
+        let rows = parts[0].0.len() / parts[0].1;
+        let mut states = Vec::with_capacity(parts.iter().map(|(part, _)| part.len()).sum());
+        for row in 0..rows {
+            for (part, width) in &parts {
+                states.extend_from_slice(&part[row * width..(row + 1) * width]);
+            }
+        }
+        if self.model.zeros_for_no_prompt {
+            let (item, pool) = (states.len() / prompts.len(), pooled.len() / prompts.len());
+            for (index, _) in prompts.iter().enumerate().filter(|(_, prompt)| prompt.is_none()) {
+                states[index * item..(index + 1) * item].fill(0.0);
+                pooled[index * pool..(index + 1) * pool].fill(0.0);
+            }
+        }
+        let added = self.model.networks.unet.config.addition_time_embed_dim.filter(|_| encoders.len() > 1);
+        let added = added.map(|each| {
+            // Original height and width, crop from the top and the left, target height and width.
+            let sizes = [height, width, 0, 0, height, width];
+            let sizes: Vec<f32> = sizes.iter().flat_map(|&size| sinusoid(size as f32, each)).collect();
+            pooled.chunks(pooled.len() / prompts.len()).flat_map(|pool| [pool, &sizes].concat()).collect()
+        });
+        Ok(Conditioning { states, added })
+    }
+
+    /// The last state at each prompt's first end token, projected (`text_embeds`).
+    async fn pool(
+        &self,
+        component: Component,
+        clip: &Clip,
+        tokenizer: &Tokenizer,
+        ids: &[Vec<u32>],
+        last: &[f32],
+    ) -> Result<Vec<f32>, PipelineError> {
+        let width = clip.config.hidden_size;
+        let matrix = self.model.checkpoint.read(&format!("{component}.text_projection.weight"), Layout::Plain).await?;
+        let mut pooled = Vec::new();
+        for (prompt, ids) in ids.iter().enumerate() {
+            let end = ids.iter().position(|&id| id == tokenizer.eos_id()).unwrap_or(ids.len() - 1);
+            let state = &last[(prompt * ids.len() + end) * width..][..width];
+            let dot =
+                |row: &[f32]| row.iter().zip(state).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32;
+            pooled.extend(matrix.chunks_exact(width).map(dot));
+        }
+        Ok(pooled)
+    }
+}
