@@ -36,8 +36,17 @@ struct Case {
     #[serde(default)]
     unmatched_keys: Vec<String>,
     companion: Option<String>,
+    /// For files that name layers by place: all layers in order, perhaps by network.
+    positional_targets: Option<Targets>,
     #[serde(default)]
     expected: Vec<Expected>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Targets {
+    One(Vec<String>),
+    Each(BTreeMap<String, Vec<String>>),
 }
 
 #[derive(Deserialize)]
@@ -135,6 +144,31 @@ fn reports_agree_with_the_manifest() {
             assert_eq!(covered, report.modules.len() - norms, "{what}");
         }
     }
+}
+
+/// Where a key has only a place, the place means the layer that cloneofsimo/lora means.
+#[test]
+fn places_are_layers_in_the_order_of_the_walk() {
+    let shapes = base::shapes();
+    let mut seen = 0;
+    for case in cases("valid") {
+        let targets = match &case.positional_targets {
+            Some(Targets::One(list)) => vec![(String::new(), list)],
+            Some(Targets::Each(lists)) => lists.iter().map(|(name, list)| (name.clone(), list)).collect(),
+            None => continue,
+        };
+        let deltas = deltas(&case, &shapes);
+        for (network, list) in targets {
+            for (place, path) in list.iter().enumerate() {
+                let key = if network.is_empty() { (2 * place).to_string() } else { format!("{network}:{place}:up") };
+                let delta = deltas.iter().find(|(delta, _)| delta.change.factors()[0].key == key);
+                let (delta, _) = delta.unwrap_or_else(|| panic!("{}: {key} is in no delta", case.file));
+                assert_eq!(&delta.path(), path, "{}: {key}", case.file);
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, 144 + 48 + 144 + 48);
 }
 
 #[test]

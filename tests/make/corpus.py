@@ -22,9 +22,10 @@ old_diffusers_attn_procs_legacy_pickle lycoris_lora_norm_r2a1_fp16 lycoris_locon
 lycoris_loha_tucker_r3a2_fp32 lycoris_lokr_full_bf16 lycoris_lokr_t2_r2a1_fp16
 lycoris_lokr_both_factored_r1a1_fp16 lycoris_glora_r3a2_fp16 lycoris_ia3_fp16 lycoris_diag_oft_b4_fp16
 lycoris_boft_fp16 lycoris_dora_in_axis_r4a2_fp16
+cloneofsimo_lora_weight cloneofsimo_lora_weight.text_encoder cloneofsimo_safeloras
 """.split()
 FIELDS = """file kind algorithms naming_convention base_family n_modules_unet n_modules_te ranks alphas dtypes
-unmatched_keys companion expected""".split()
+unmatched_keys companion positional_targets expected""".split()
 HOSTILE = "acceptable_verdicts severity reason bad_modules hint danger".split()
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 

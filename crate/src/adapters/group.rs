@@ -37,6 +37,9 @@ impl Group {
 /// Groups the tensors of a file by layer, in the file's order.
 /// Returns also those whose key has no known ending, and those whose place was taken.
 pub fn group(header: &Header) -> (Vec<Group>, Vec<&TensorInfo>) {
+    if let Some(groups) = pairs(header) {
+        return (groups, Vec::new());
+    }
     let mut groups: Vec<Group> = Vec::new();
     let mut by_stem: HashMap<&str, usize> = HashMap::new();
     let mut others = Vec::new();
@@ -58,4 +61,23 @@ pub fn group(header: &Header) -> (Vec<Group>, Vec<&TensorInfo>) {
         group.tensors.insert(suffix.role, tensor.clone());
     }
     (groups, others)
+}
+
+/// The groups of a bare list of tensors (cloneofsimo/lora's .pt): up and down in turn, each pair
+/// under its place.
+fn pairs(header: &Header) -> Option<Vec<Group>> {
+    let mut list: BTreeMap<usize, &TensorInfo> = BTreeMap::new();
+    for tensor in &header.tensors {
+        list.insert(tensor.name.parse().ok()?, tensor);
+    }
+    let count = header.tensors.len();
+    let whole = count > 0 && count.is_multiple_of(2) && list.keys().copied().eq(0..count);
+    let pair = |place: usize| {
+        let tensors = BTreeMap::from([
+            (Role::Up, list.get(&(2 * place)).copied()?.clone()),
+            (Role::Down, list.get(&(2 * place + 1)).copied()?.clone()),
+        ]);
+        Some(Group { stem: format!(":{place}"), tensors, numbers: BTreeMap::new(), peft: false })
+    };
+    (0..count / 2).map(pair).collect::<Option<Vec<Group>>>().filter(|_| whole)
 }

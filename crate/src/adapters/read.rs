@@ -5,8 +5,9 @@ use super::delta::{Change, Delta, Factor, Part};
 use super::dora;
 use super::families::FAMILIES;
 use super::group::{Group, group};
+use super::locate::locate;
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
-use crate::model::spelling::{self, Found, Role, Spellings};
+use crate::model::spelling::{self, Found, Role};
 use crate::model::{Component, Module};
 use std::collections::{BTreeMap, HashMap};
 
@@ -93,14 +94,14 @@ pub async fn read(
     configs: &PeftConfigs,
     modules: &[(Component, &Module)],
 ) -> Result<Adapter, FormatError> {
-    let spellings = Spellings::new(modules);
     let (mut groups, others) = group(header);
+    let found = locate(&groups, modules);
     let mut reader = Reader { source, header, configs, adapter: Adapter::default(), taken: HashMap::new() };
     for tensor in others {
         reader.leave(tensor, None, unknown(tensor));
     }
-    for group in groups.iter_mut() {
-        match spellings.find(&group.stem, group.peft) {
+    for (group, found) in groups.iter_mut().zip(found) {
+        match found {
             Some(found) => reader.layer(group, found).await?,
             None => {
                 for tensor in group.tensors.values() {

@@ -3,8 +3,8 @@
 //! Shapes count before metadata, which is often wrong or missing: names say which networks are
 //! possible, the kind of layers and their widths decide between them, and metadata breaks ties.
 
-use crate::adapters::Group;
-use crate::model::spelling::{Role, Spellings};
+use crate::adapters::{Group, locate};
+use crate::model::spelling::Role;
 use crate::model::{Component, Family, FamilyId, Kind, Module};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -87,7 +87,6 @@ struct Fit {
 
 impl Fit {
     fn of(id: FamilyId, groups: &[Group], modules: &[(Component, &Module)]) -> Fit {
-        let spellings = Spellings::new(modules);
         let mut fit = Fit {
             id,
             named: 0,
@@ -102,8 +101,8 @@ impl Fit {
             last_text_layer: None,
             second_encoder: 0,
         };
-        for group in groups {
-            if let Some(found) = spellings.find(&group.stem, group.peft) {
+        for (group, found) in groups.iter().zip(locate(groups, modules)) {
+            if let Some(found) = found {
                 fit.take(group, found.component, found.module);
             }
         }

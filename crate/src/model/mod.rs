@@ -7,6 +7,7 @@ pub mod clip;
 pub mod config;
 pub mod family;
 pub mod module;
+pub mod positional;
 pub mod spelling;
 pub mod unet;
 pub mod vae;

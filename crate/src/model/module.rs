@@ -16,6 +16,9 @@ pub enum Component {
 }
 
 impl Component {
+    /// Every component, in the order of a pipeline.
+    pub const ALL: [Component; 4] = [Component::TextEncoder, Component::TextEncoder2, Component::Unet, Component::Vae];
+
     /// diffusers' folder name, which is also the first part of a full module path.
     pub fn name(self) -> &'static str {
         match self {
