@@ -1,8 +1,10 @@
 //! PyTorch = definition = kernel, for every operation at production shapes and odd ones.
 
 use lora_loupe::gpu::{Gpu, Runner, Scalar, Style, kernel, kernels};
-use lora_loupe::plan::interpret;
+use lora_loupe::ops::{Axpy, Function, Matmul, Narrow, Storage, Unary, Widen};
+use lora_loupe::plan::{Builder, Layout, interpret};
 use lora_loupe_tests::compare::{close, rel_rms};
+use lora_loupe_tests::numbers::numbers;
 use lora_loupe_tests::ops::{Case, cases};
 
 /// The definitions sum in f64 and round once, as the golden does.
@@ -62,7 +64,8 @@ fn a_broken_definition_would_be_seen() {
 
 #[test]
 fn every_kernel_is_valid_wgsl_in_both_storages() {
-    let capabilities = naga::valid::Capabilities::SHADER_FLOAT16;
+    // unpack2x16float is in every WebGPU; naga counts it apart.
+    let capabilities = naga::valid::Capabilities::SHADER_FLOAT16 | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     for (name, _) in kernels::ALL {
         for scalar in [Scalar::F32, Scalar::F16] {
             let text = kernel::text(name, scalar).expect("a text");
@@ -73,4 +76,58 @@ fn every_kernel_is_valid_wgsl_in_both_storages() {
                 .unwrap_or_else(|error| panic!("{name} {scalar:?}: {}", error.emit_to_string(&text)));
         }
     }
+}
+
+#[test]
+fn halves_are_read_widened_and_rounded_as_defined() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        for style in [Style::Tiled, Style::Direct] {
+            gpu.set_style(style);
+            for storage in [Storage::F16, Storage::Bf16] {
+                // 5 x 7 numbers: an odd count, so that the last pair is half empty.
+                let (x, weight) = (numbers(1, 3 * 7, 1.0, 0.0), numbers(2, 5 * 7, 3.0, 0.0));
+                let rounded: Vec<f32> = weight.iter().map(|&value| storage.round(value)).collect();
+                let resident = gpu.upload("weight", &weight, storage).expect("a tensor");
+                assert_eq!(gpu.read(&resident).await.expect("numbers"), rounded, "{storage:?} upload");
+
+                let mut builder = Builder::new("halves");
+                let a = builder.input("x", &[3, 7]);
+                let w = builder.weight("weight", &[5, 7], Layout::Plain);
+                let y = builder.push(Matmul { transpose_b: true, bias: false }, &[a, w], "y").expect("y");
+                builder.output("y", y);
+                let wide = builder.push(Widen {}, &[w], "wide").expect("wide");
+                let scalar = builder.scalar("s").0;
+                let sum = builder.push(Axpy { scalar, factor: 1.0 }, &[wide, wide], "sum").expect("sum");
+                let narrow = builder.push(Narrow { storage }, &[sum], "narrow").expect("narrow");
+                builder.output("narrow", narrow);
+                let plan = builder.finish();
+
+                let resident = |name: &str| (name == "weight").then(|| resident.clone());
+                let runner = Runner::new(&gpu, &plan, &resident).await.expect("a runner");
+                runner.set(&gpu, "x", &x).expect("x");
+                runner.set_scalars(&gpu, &[0.3]);
+                let got = runner.compute(&gpu, "y").await.expect("y");
+                let mut give = |name: &str| Some(if name == "x" { x.clone() } else { rounded.clone() });
+                let wanted = interpret(&plan, &mut give, &[0.3]).expect("the definition runs");
+                close(&format!("{style:?} {storage:?} matmul"), &got, &wanted["y"], KERNEL);
+                let narrow = gpu.read(runner.output("narrow").expect("narrow")).await.expect("numbers");
+                assert_eq!(narrow, wanted["narrow"], "{storage:?} narrow");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_kernel_that_cannot_read_halves_is_refused() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        let halves = gpu.upload("weight", &[1.0, 2.0], Storage::F16).expect("a tensor");
+        let mut builder = Builder::new("misread");
+        let w = builder.weight("weight", &[2], Layout::Plain);
+        let y = builder.push(Unary { function: Function::Silu }, &[w], "y").expect("y");
+        builder.output("y", y);
+        let refused = Runner::new(&gpu, &builder.finish(), &|_| Some(halves.clone())).await.err().expect("a refusal");
+        assert!(refused.to_string().contains("halves"), "{refused}");
+    });
 }

@@ -233,6 +233,19 @@ fn half_precision_weights_in_f32_arithmetic() {
         }
         let picture = draw(&mut session, &case("ddim_fp16_weights_fp32_math"), &[]).await;
         check(&picture, "ddim_fp16_weights_fp32_math");
+
+        // The same with the halves kept in graphics memory, which loses nothing.
+        let mut session = half_session().await;
+        session.gpu.set_keeps_halves(true);
+        let kept = draw(&mut session, &case("ddim_fp16_weights_fp32_math"), &[]).await;
+        check(&kept, "ddim_fp16_weights_fp32_math");
+        // With a LoRA the sum is rounded to f16 once: near the picture of f32 weights, and gone without a trace.
+        let lora = adapter(&session, "lora_a").await;
+        let with = draw(&mut session, &case("lora_a_1.0"), &[&lora]).await;
+        let golden = golden::tensors("golden/e2e/mini-sd15/lora_a_1.0.safetensors");
+        close("a LoRA on halves", &with.latents, &golden["final_latents"].channels_last(), 2e-2);
+        let after = draw(&mut session, &case("ddim_fp16_weights_fp32_math"), &[&lora]).await;
+        assert_eq!(after.latents, kept.latents);
     });
 }
 

@@ -6,9 +6,10 @@
 //! pipelines are rebuilt.
 
 use crate::adapters::{self, Adapter, Delta, PeftConfigs};
-use crate::formats::{ByteSource, FormatError, Header, TensorInfo, read_header};
+use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo, read_header};
 use crate::gpu::{Gpu, GpuError, Runner, Tensor};
 use crate::model::{Component, Module};
+use crate::ops::{Narrow, Storage, Widen};
 use crate::plan::{Builder, Layout, Plan, PlanError};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -121,6 +122,18 @@ impl Checkpoint {
     pub async fn read(&self, name: &str, layout: Layout) -> Result<Vec<f32>, WeightsError> {
         let place = self.place(name)?;
         Ok(layout.arrange(place.file.read(&place.tensor).await?, &place.tensor.shape))
+    }
+
+    /// How a tensor may lie in memory without loss: matrices and kernels in the halves that their
+    /// file has; what is small, or read otherwise, as f32.
+    fn storage(&self, name: &str) -> Result<Storage, WeightsError> {
+        let tensor = &self.place(name)?.tensor;
+        let is_matrix = self.shape(name).is_some_and(|shape| shape.len() >= 2) && !name.contains("embeddings.");
+        Ok(match tensor.dtype {
+            Dtype::F16 | Dtype::F8_E4M3 | Dtype::F8_E5M2 if is_matrix => Storage::F16,
+            Dtype::BF16 if is_matrix => Storage::Bf16,
+            _ => Storage::F32,
+        })
     }
 
     /// Rows of a table, one after the other: the token embeddings of a prompt.
@@ -243,7 +256,8 @@ impl Weights {
         layout: Layout,
     ) -> Result<(), WeightsError> {
         let data = checkpoint.read(name, layout).await?;
-        let tensor = gpu.guarded(name, || gpu.upload(name, &data)).await?;
+        let storage = if gpu.keeps_halves() { checkpoint.storage(name)? } else { Storage::F32 };
+        let tensor = gpu.guarded(name, || gpu.upload(name, &data, storage)).await?;
         self.tensors.insert(name.into(), tensor);
         Ok(())
     }
@@ -313,7 +327,7 @@ impl Weights {
             .map(|index| [builder.scalar(&format!("unet {index}")), builder.scalar(&format!("text {index}"))])
             .collect();
         for (name, deltas) in &touched {
-            let (adapter, delta) = deltas[0];
+            let (adapter, _) = deltas[0];
             let refuse =
                 |reason: String| WeightsError::Delta { adapter: adapters[adapter].0.file.name.clone(), reason };
             let shape = checkpoint
@@ -335,6 +349,10 @@ impl Weights {
                 other => other.to_vec(),
             };
             let mut value = builder.weight(&format!("{PRISTINE}{name}"), &matrix, Layout::Ohwi);
+            let storage = self.tensors.get(name).map_or(Storage::F32, |tensor| tensor.storage);
+            if storage != Storage::F32 {
+                value = builder.push(Widen {}, &[value], name)?;
+            }
             for (index, delta) in deltas {
                 value = delta.fold(
                     &mut builder,
@@ -343,7 +361,10 @@ impl Weights {
                     &prefix(*index),
                 )?;
             }
-            debug_assert_eq!(delta.tensor(), *name);
+            if storage != Storage::F32 {
+                // The sum is formed in f32 and rounded once.
+                value = builder.push(Narrow { storage }, &[value], name)?;
+            }
             builder.output(name, value);
         }
         let plan = builder.finish();
@@ -365,7 +386,7 @@ impl Weights {
                 }
                 for (key, data) in delta.prepare(&numbers) {
                     let name = format!("{}{key}", prefix(index));
-                    let tensor = gpu.guarded(&name, || gpu.upload(&name, &data)).await?;
+                    let tensor = gpu.guarded(&name, || gpu.upload(&name, &data, Storage::F32)).await?;
                     factors.insert(name, tensor);
                 }
             }
@@ -374,7 +395,7 @@ impl Weights {
             if !self.pristine.contains_key(name)
                 && let Some(tensor) = self.tensors.get(name)
             {
-                let copy = gpu.guarded(name, || gpu.tensor(name, tensor.len)).await?;
+                let copy = gpu.guarded(name, || gpu.tensor_stored(name, tensor.len, tensor.storage)).await?;
                 gpu.copy(tensor, &copy);
                 self.pristine.insert(name.clone(), copy);
             }

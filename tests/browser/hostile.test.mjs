@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { drop, launch } from './harness.mjs';
 
-/** @type {{ file: string, acceptable: string[], severity: 'refuse' | 'refuse_or_warn' | 'warn' }[]} */
-const files = JSON.parse(readFileSync(new URL('../hostile/manifest.json', import.meta.url), 'utf8'));
+/** @type {{ files: { file: string, acceptable_verdicts: string[], severity: 'refuse' | 'refuse_or_warn' | 'warn' }[] }} */
+const { files } = JSON.parse(readFileSync(new URL('../hostile/manifest.json', import.meta.url), 'utf8'));
 const GOOD = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
 
 describe('hostile files', () => {
@@ -31,7 +31,7 @@ describe('hostile files', () => {
   }
 
   assert.ok(files.length > 0, 'tests/hostile/manifest.json lists no file');
-  for (const { file, acceptable, severity } of files) {
+  for (const { file, acceptable_verdicts: acceptable, severity } of files) {
     it(file, async () => {
       const { status, verdict, badge, kinds, text } = await told(`hostile/${file}`);
       assert.equal(status, 'read', text);

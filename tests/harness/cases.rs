@@ -1,6 +1,7 @@
 //! Turns an end-to-end case of the goldens into a recipe.
 
 use lora_loupe::pipeline::{AdapterChoice, Recipe, Rng};
+use lora_loupe::text::Syntax;
 use serde_json::Value;
 
 /// The recipe of a case; adapters are identified by the goldens' names for them.
@@ -36,6 +37,7 @@ pub fn recipe(case: &Value) -> Recipe {
         schedule: None,
         spacing: None,
         rng: Rng::Torch,
+        syntax: Syntax::Plain,
         clip_skip: 0,
         batch: if case["batch"] == "num_images" { 2 } else { 1 },
         denoise: case["strength"].as_f64(),

@@ -228,6 +228,10 @@ spacing?: "leading" | "linspace" | "trailing",
  */
 rng?: Rng, 
 /**
+ * How the prompts are read.
+ */
+syntax?: Syntax, 
+/**
  * Layers of the text encoder left out at the end, beyond what the model itself leaves out:
  * diffusers' `clip_skip`, one less than the web UIs' number.
  */
@@ -260,6 +264,8 @@ strength: number,
 text_encoder?: number, };
 
 export type Rng = "torch" | "philox";
+
+export type Syntax = "plain" | "a1111";
 
 export type Infotext = { 
 /**

@@ -1,6 +1,7 @@
 //! Turns the machine's graphics processor into a device with buffers and a pipeline cache.
 
 use super::kernel::{self, Launch, LaunchError, Scalar, Style};
+use crate::ops::Storage;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -64,6 +65,8 @@ pub struct Tensor {
     pub(super) buffer: wgpu::Buffer,
     /// How many.
     pub len: usize,
+    /// How they lie.
+    pub storage: Storage,
 }
 
 type PipelineKey = (&'static str, Vec<(&'static str, u64)>, Scalar);
@@ -75,6 +78,7 @@ pub struct Gpu {
     info: GpuInfo,
     scalar: Scalar,
     style: Cell<Style>,
+    keeps_halves: Cell<bool>,
     pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
     fault: Arc<Mutex<Option<GpuError>>>,
 }
@@ -124,6 +128,7 @@ impl Gpu {
                 note(&seen, GpuError::Lost(message));
             }
         });
+        let keeps_halves = Cell::new(!info.software);
         let style = if info.software { Style::Direct } else { Style::Tiled };
         Ok(Gpu {
             device,
@@ -131,6 +136,7 @@ impl Gpu {
             info,
             scalar: Scalar::F32,
             style: Cell::new(style),
+            keeps_halves,
             pipelines: RefCell::default(),
             fault,
         })
@@ -179,31 +185,55 @@ impl Gpu {
 
     /// Room for `len` numbers; `what` names them in an error. The numbers are 0 at first.
     pub fn tensor(&self, what: &str, len: usize) -> Result<Tensor, GpuError> {
+        self.tensor_stored(what, len, Storage::F32)
+    }
+
+    /// The same for numbers that lie in another way.
+    pub fn tensor_stored(&self, what: &str, len: usize, storage: Storage) -> Result<Tensor, GpuError> {
         // A binding is never empty, and copies go in steps of 4 bytes.
-        let bytes = (len.max(1) as u64 * self.scalar.bytes()).next_multiple_of(4);
+        let bytes = match storage {
+            Storage::F32 => (len.max(1) as u64 * self.scalar.bytes()).next_multiple_of(4),
+            halves => halves.bytes(len.max(1)),
+        };
         if bytes > self.info.max_binding {
             return Err(GpuError::TooLarge { what: what.into(), bytes, limit: self.info.max_binding });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let descriptor = wgpu::BufferDescriptor { label: Some(what), size: bytes, usage, mapped_at_creation: false };
-        Ok(Tensor { buffer: self.device.create_buffer(&descriptor), len })
+        Ok(Tensor { buffer: self.device.create_buffer(&descriptor), len, storage })
     }
 
     /// Writes all numbers of a tensor.
     pub fn write(&self, tensor: &Tensor, data: &[f32]) {
-        match self.scalar {
-            Scalar::F32 => self.queue.write_buffer(&tensor.buffer, 0, bytemuck::cast_slice(data)),
-            Scalar::F16 => {
-                let mut half: Vec<half::f16> = data.iter().map(|&value| half::f16::from_f32(value)).collect();
-                half.resize(half.len().next_multiple_of(2), half::f16::ZERO);
-                self.queue.write_buffer(&tensor.buffer, 0, bytemuck::cast_slice(&half));
+        let put = |bytes: &[u8]| self.queue.write_buffer(&tensor.buffer, 0, bytes);
+        match (tensor.storage, self.scalar) {
+            (Storage::F32, Scalar::F32) => put(bytemuck::cast_slice(data)),
+            (Storage::F16, _) | (Storage::F32, Scalar::F16) => {
+                let mut halves: Vec<half::f16> = data.iter().map(|&value| half::f16::from_f32(value)).collect();
+                halves.resize(halves.len().next_multiple_of(2), half::f16::ZERO);
+                put(bytemuck::cast_slice(&halves));
+            }
+            (Storage::Bf16, _) => {
+                let mut halves: Vec<half::bf16> = data.iter().map(|&value| half::bf16::from_f32(value)).collect();
+                halves.resize(halves.len().next_multiple_of(2), half::bf16::ZERO);
+                put(bytemuck::cast_slice(&halves));
             }
         }
     }
 
+    /// Whether weights stay in the halves that their file has: less memory, more work a number.
+    pub fn keeps_halves(&self) -> bool {
+        self.keeps_halves.get()
+    }
+
+    /// Chooses it for weights loaded from now on.
+    pub fn set_keeps_halves(&self, keep: bool) {
+        self.keeps_halves.set(keep);
+    }
+
     /// A tensor with these numbers.
-    pub fn upload(&self, what: &str, data: &[f32]) -> Result<Tensor, GpuError> {
-        let tensor = self.tensor(what, data.len())?;
+    pub fn upload(&self, what: &str, data: &[f32], storage: Storage) -> Result<Tensor, GpuError> {
+        let tensor = self.tensor_stored(what, data.len(), storage)?;
         self.write(&tensor, data);
         Ok(tensor)
     }

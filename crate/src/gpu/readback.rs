@@ -2,6 +2,7 @@
 
 use super::device::{Gpu, GpuError, Tensor};
 use super::kernel::Scalar;
+use crate::ops::Storage;
 
 impl Gpu {
     /// Reads all numbers of a tensor, after all work submitted before.
@@ -28,10 +29,13 @@ impl Gpu {
         let view = staging
             .get_mapped_range(..)
             .map_err(|error| GpuError::Fault { what: "readback".into(), message: error.to_string() })?;
-        let mut data: Vec<f32> = match self.scalar() {
-            Scalar::F32 => bytemuck::pod_collect_to_vec(&view[..]),
-            Scalar::F16 => {
+        let mut data: Vec<f32> = match (tensor.storage, self.scalar()) {
+            (Storage::F32, Scalar::F32) => bytemuck::pod_collect_to_vec(&view[..]),
+            (Storage::F16, _) | (Storage::F32, Scalar::F16) => {
                 bytemuck::pod_collect_to_vec::<u8, half::f16>(&view[..]).into_iter().map(half::f16::to_f32).collect()
+            }
+            (Storage::Bf16, _) => {
+                bytemuck::pod_collect_to_vec::<u8, half::bf16>(&view[..]).into_iter().map(half::bf16::to_f32).collect()
             }
         };
         data.truncate(tensor.len);

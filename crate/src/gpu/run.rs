@@ -4,6 +4,7 @@
 use super::device::{Gpu, GpuError, Tensor};
 use super::kernel::Binding;
 use super::kernels;
+use crate::ops::{Op, Storage};
 use crate::plan::{Place, Plan, Source, ValueId};
 use std::collections::BTreeMap;
 
@@ -67,11 +68,15 @@ impl Runner {
                     Some(tensor)
                 }
                 (Source::Step(_), Place::Slot(slot)) => Some(slots[slot].clone()),
-                (Source::Step(_), Place::Own) => match plan.outputs.iter().find(|(_, id)| id.0 == index) {
+                (Source::Step(step), Place::Own) => match plan.outputs.iter().find(|(_, id)| id.0 == index) {
                     Some((name, _)) => Some(match resident(name) {
                         Some(tensor) => fits(name, tensor)?,
                         None => {
-                            let tensor = gpu.tensor(name, value.len())?;
+                            let storage = match plan.steps[*step].op {
+                                Op::Narrow(narrow) => narrow.storage,
+                                _ => Storage::F32,
+                            };
+                            let tensor = gpu.tensor_stored(name, value.len(), storage)?;
                             bytes += tensor.buffer.size();
                             tensor
                         }
@@ -110,8 +115,12 @@ impl Runner {
         for (index, step) in plan.steps.iter().enumerate() {
             let shapes = plan.input_shapes(step);
             let output = &plan.value(step.output).shape;
-            let launch = kernels::launch(&step.op, &shapes, output, gpu.style())
-                .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })?;
+            let launch = {
+                let stored: Vec<Storage> =
+                    step.inputs.iter().map(|&id| Ok(tensor(id)?.storage)).collect::<Result<_, GpuError>>()?;
+                kernels::launch(&step.op, &shapes, output, &stored, gpu.style())
+            }
+            .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })?;
             let offset = index as u64 * PARAMS_STRIDE;
             let own = bytemuck::cast_slice(&launch.params);
             words[offset as usize..offset as usize + own.len()].copy_from_slice(own);

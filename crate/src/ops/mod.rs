@@ -16,11 +16,13 @@ mod geglu;
 mod group_norm;
 mod layer_norm;
 mod matmul;
+mod narrow;
 mod renorm;
 mod rotate;
 mod scale;
 mod unary;
 mod upsample;
+mod widen;
 
 pub use add::{Add, Broadcast};
 pub use attention::Attention;
@@ -31,11 +33,13 @@ pub use geglu::Geglu;
 pub use group_norm::GroupNorm;
 pub use layer_norm::LayerNorm;
 pub use matmul::Matmul;
+pub use narrow::{Narrow, Storage};
 pub use renorm::Renorm;
 pub use rotate::Rotate;
 pub use scale::{Axis, Scale};
 pub use unary::{Function, Unary};
 pub use upsample::Upsample;
+pub use widen::Widen;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -123,7 +127,8 @@ macro_rules! operations {
     };
 }
 operations!(
-    Add, Attention, Axpy, Concat, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Renorm, Rotate, Scale, Unary, Upsample
+    Add, Attention, Axpy, Concat, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Narrow, Renorm, Rotate, Scale, Unary,
+    Upsample, Widen
 );
 
 /// [`Operation`] behind a reference.

@@ -2,10 +2,11 @@
 
 use super::error::PipelineError;
 use super::generate::{Session, sinusoid};
+use super::script::Script;
 use crate::gpu::Runner;
 use crate::model::{Clip, Component};
 use crate::plan::{self, Layout, Plan, TextOutput};
-use crate::text::Tokenizer;
+use crate::text::{CHUNK, Chunk, Tokenizer, emphasis};
 
 /// What the UNet is told, batch item by batch item.
 pub struct Conditioning {
@@ -30,8 +31,8 @@ pub fn plans(
     skip: usize,
 ) -> Result<Vec<Plan>, PipelineError> {
     let which = output(encoders.len() > 1, skip);
-    let plan = |(component, clip, tokenizer): &(Component, &Clip, &Tokenizer)| {
-        Ok(plan::text_encoder(clip, component.name(), batch, tokenizer.model_max_length(), which)?)
+    let plan = |(component, clip, _): &(Component, &Clip, &Tokenizer)| {
+        Ok(plan::text_encoder(clip, component.name(), batch, CHUNK, which)?)
     };
     encoders.iter().map(plan).collect()
 }
@@ -42,29 +43,46 @@ pub fn token_table(component: Component) -> String {
 }
 
 impl Session {
-    /// Tells the UNet of `prompts`, one a batch item; None stands for no prompt at all.
+    /// Tells the UNet of `prompts`, one a batch item; None stands for no prompt at all. Each is
+    /// read in `chunks` chunks.
     pub(super) async fn condition(
         &self,
         runners: &[Runner],
+        script: &Script,
         prompts: &[Option<&str>],
-        height: usize,
-        width: usize,
+        chunks: usize,
+        (height, width): (usize, usize),
     ) -> Result<Conditioning, PipelineError> {
         let encoders = self.model.encoders();
         let mut parts: Vec<(Vec<f32>, usize)> = Vec::new();
         let mut pooled = Vec::new();
         for ((component, clip, tokenizer), runner) in encoders.iter().zip(runners) {
-            let ids: Vec<Vec<u32>> =
-                prompts.iter().map(|prompt| tokenizer.encode_padded(prompt.unwrap_or(""))).collect();
-            let tokens = self.model.checkpoint.rows(&token_table(*component), &ids.concat()).await?;
-            runner.set(&self.gpu, "tokens", &tokens)?;
-            let states = runner.compute(&self.gpu, "states").await?;
-            if clip.text_projection.is_some() {
-                let last = match runner.output("last") {
-                    Some(last) => self.gpu.read(last).await?,
-                    None => Vec::new(),
-                };
-                pooled = self.pool(*component, clip, tokenizer, &ids, &last).await?;
+            let mut read: Vec<Vec<Chunk>> =
+                prompts.iter().map(|prompt| script.chunks(tokenizer, prompt.unwrap_or(""))).collect();
+            read.iter_mut().for_each(|item| item.resize(chunks, Chunk::empty(tokenizer)));
+            let size = CHUNK * clip.config.hidden_size;
+            let mut states = vec![0.0; prompts.len() * chunks * size];
+            for chunk in 0..chunks {
+                let ids: Vec<Vec<u32>> = read.iter().map(|item| item[chunk].ids.to_vec()).collect();
+                let tokens = self.model.checkpoint.rows(&token_table(*component), &ids.concat()).await?;
+                runner.set(&self.gpu, "tokens", &tokens)?;
+                let got = runner.compute(&self.gpu, "states").await?;
+                for (item, (got, read)) in got.chunks_exact(size).zip(&read).enumerate() {
+                    let weights = &read[chunk].weights;
+                    let is_weighted = weights.iter().any(|&weight| weight != 1.0);
+                    let place = &mut states[(item * chunks + chunk) * size..][..size];
+                    match is_weighted {
+                        true => place.copy_from_slice(&emphasis(got, weights)),
+                        false => place.copy_from_slice(got),
+                    }
+                }
+                if chunk == 0 && clip.text_projection.is_some() {
+                    let last = match runner.output("last") {
+                        Some(last) => self.gpu.read(last).await?,
+                        None => Vec::new(),
+                    };
+                    pooled = self.pool(*component, clip, tokenizer, &ids, &last).await?;
+                }
             }
             parts.push((states, clip.config.hidden_size));
         }

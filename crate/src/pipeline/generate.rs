@@ -5,11 +5,13 @@ use super::conditioning;
 use super::error::PipelineError;
 use super::image::to_rgb8;
 use super::model::Model;
-use super::recipe::{AdapterChoice, Recipe, Rng};
+use super::recipe::{Recipe, Rng};
+use super::script::Script;
 use crate::adapters::Delta;
 use crate::gpu::{Gpu, Runner};
 use crate::plan::{self, Plan};
 use crate::samplers::{PhiloxNoise, Sampler, SamplerKind, SamplerOptions, TorchNoise};
+use crate::text::CHUNK;
 use crate::weights::{LoadedAdapter, Strength, Weights};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -87,6 +89,7 @@ struct Shape {
     guided: bool,
     height: usize,
     width: usize,
+    chunks: usize,
     clip_skip: usize,
     starts_from_picture: bool,
 }
@@ -134,13 +137,16 @@ impl Session {
         let kind: SamplerKind = recipe.sampler.parse()?;
         let options = SamplerOptions { eta: None, sigma_spacing: recipe.schedule, timestep_spacing: recipe.spacing };
         let sampler = Sampler::new(kind, &self.model.schedule, recipe.steps, &options)?;
-        let chosen = choose(recipe, adapters)?;
+        let calls = sampler.timesteps().len();
+        let script = Script::of(recipe, if calls > recipe.steps { 2 * recipe.steps } else { recipe.steps })?;
+        let chosen = choose(recipe, &script, adapters)?;
         let init = starting_picture(recipe, init)?;
         let shape = Shape {
             pictures: recipe.batch,
             guided: recipe.guidance != 1.0,
             height: recipe.height / multiple,
             width: recipe.width / multiple,
+            chunks: self.model.tokenizers.iter().map(|tokenizer| script.longest(tokenizer)).max().unwrap_or(1),
             clip_skip: recipe.clip_skip,
             starts_from_picture: init.is_some(),
         };
@@ -154,18 +160,8 @@ impl Session {
         let applied = self.apply(&chosen).await?;
         report(Stage::Text, 0, 1)?;
         let Some(runners) = &self.runners else { unreachable!("prepare made them") };
-        let mut prompts = vec![Some(recipe.prompt.as_str()); shape.pictures];
-        if shape.guided {
-            prompts.splice(0..0, vec![recipe.negative.as_deref(); shape.pictures]);
-        }
-        let told = self.condition(&runners.text, &prompts, recipe.height, recipe.width).await?;
-        runners.unet.set(&self.gpu, "text", &told.states)?;
-        if let Some(added) = &told.added {
-            runners.unet.set(&self.gpu, "added", added)?;
-        }
-
         let noise = Noise::new(recipe, self.model.vae.config.latent_channels, shape.pictures);
-        let latents = self.denoise(runners, shape, recipe, sampler, noise, init, report).await?;
+        let latents = self.denoise(runners, shape, recipe, &script, sampler, noise, init, report).await?;
         report(Stage::Decode, 0, shape.pictures)?;
         let image = self.decode(runners, &latents, shape.pictures, report).await?;
         Ok(Picture { width: recipe.width, height: recipe.height, rgb: to_rgb8(&image), image, latents, applied })
@@ -178,6 +174,7 @@ impl Session {
         runners: &Runners,
         shape: Shape,
         recipe: &Recipe,
+        script: &Script,
         mut sampler: Sampler,
         mut noise: Noise,
         init: Option<(&[f32], f64)>,
@@ -198,8 +195,14 @@ impl Session {
         let copies = if shape.guided { 2 } else { 1 };
         let calls = sampler.timesteps().len();
         let time_width = self.model.networks.unet.config.block_out_channels[0];
+        let mut told = None;
         for call in first..calls {
             report(Stage::Denoise, call - first, calls - first)?;
+            let scene = script.scene(call);
+            if told != Some(scene) {
+                self.tell(runners, shape, recipe, script, scene).await?;
+                told = Some(scene);
+            }
             let input = sampler.scale_input(call, &latents);
             runners.unet.set(&self.gpu, "sample", &input.repeat(copies))?;
             let time = sinusoid(sampler.timesteps()[call], time_width);
@@ -221,6 +224,29 @@ impl Session {
             latents = sampler.step(call, &predicted, &latents, &mut |_| noise.draw(pixels));
         }
         Ok(latents)
+    }
+
+    /// Tells the UNet of the texts of a scene.
+    async fn tell(
+        &self,
+        runners: &Runners,
+        shape: Shape,
+        recipe: &Recipe,
+        script: &Script,
+        scene: (usize, usize),
+    ) -> Result<(), PipelineError> {
+        let (negative, prompt) = script.texts(scene);
+        let mut prompts = vec![Some(prompt); shape.pictures];
+        if shape.guided {
+            prompts.splice(0..0, vec![negative; shape.pictures]);
+        }
+        let size = (recipe.height, recipe.width);
+        let told = self.condition(&runners.text, script, &prompts, shape.chunks, size).await?;
+        runners.unet.set(&self.gpu, "text", &told.states)?;
+        if let Some(added) = &told.added {
+            runners.unet.set(&self.gpu, "added", added)?;
+        }
+        Ok(())
     }
 
     /// The picture's latents: a sample of what the encoder says, repeated for each of the batch.
@@ -272,13 +298,12 @@ impl Session {
         }
         // Buffers of the old shape go before those of the new shape come.
         self.runners = None;
-        let Shape { pictures, guided, height, width, clip_skip, starts_from_picture } = shape;
+        let Shape { pictures, guided, height, width, chunks, clip_skip, starts_from_picture } = shape;
         let items = if guided { 2 * pictures } else { pictures };
         let model = &self.model;
         let encoders = model.encoders();
-        let tokens = encoders.iter().map(|(_, _, tokenizer)| tokenizer.model_max_length()).max().unwrap_or(77);
         let text = conditioning::plans(&encoders, items, clip_skip)?;
-        let unet = plan::unet(&model.networks.unet, items, height, width, tokens)?;
+        let unet = plan::unet(&model.networks.unet, items, height, width, chunks * CHUNK)?;
         let decoder = plan::vae_decoder(&model.vae, 1, height, width)?;
         let encoder = match starts_from_picture {
             true => Some(plan::vae_encoder(&model.vae, 1, height * model.multiple(), width * model.multiple())?),
@@ -322,18 +347,33 @@ impl Session {
     }
 }
 
-/// The recipe's adapters among those that are loaded.
+/// The recipe's adapters and those that its prompt mentions, among those that are loaded.
 fn choose<'a>(
     recipe: &Recipe,
+    script: &Script,
     adapters: &[&'a LoadedAdapter],
 ) -> Result<Vec<(&'a LoadedAdapter, Strength)>, PipelineError> {
-    let find = |choice: &AdapterChoice| {
+    let missing = |name: &str, sha256: &str| PipelineError::NoAdapter { name: name.into(), sha256: sha256.into() };
+    let mut chosen = Vec::new();
+    for choice in &recipe.adapters {
         let found = adapters.iter().find(|adapter| adapter.id == choice.sha256);
-        let missing = || PipelineError::NoAdapter { name: choice.name.clone(), sha256: choice.sha256.clone() };
         let text = choice.text_encoder.unwrap_or(choice.strength);
-        Ok((*found.ok_or_else(missing)?, Strength { unet: choice.strength, text }))
-    };
-    recipe.adapters.iter().map(find).collect()
+        let strength = Strength { unet: choice.strength, text };
+        chosen.push((*found.ok_or_else(|| missing(&choice.name, &choice.sha256))?, strength));
+    }
+    for mention in &script.mentions {
+        let is_named = |adapter: &&&LoadedAdapter| {
+            let file = &adapter.file.name;
+            *file == mention.name || file.rsplit_once('.').is_some_and(|(stem, _)| stem == mention.name)
+        };
+        let found = adapters.iter().find(is_named).ok_or_else(|| missing(&mention.name, "unknown"))?;
+        let strength = Strength { unet: mention.unet, text: mention.text_encoder };
+        match chosen.iter_mut().find(|(adapter, _)| adapter.id == found.id) {
+            Some((_, chosen)) => *chosen = strength,
+            None => chosen.push((*found, strength)),
+        }
+    }
+    Ok(chosen)
 }
 
 /// The picture to start from and how far to go from it, which come together or not at all.

@@ -9,6 +9,7 @@ mod infotext;
 mod model;
 mod probe;
 mod recipe;
+mod script;
 
 pub use conditioning::token_table;
 pub use error::PipelineError;

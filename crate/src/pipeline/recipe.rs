@@ -2,6 +2,7 @@
 
 use super::error::PipelineError;
 use crate::samplers::{SigmaSpacing, TimestepSpacing};
+use crate::text::Syntax;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -44,6 +45,10 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(optional, as = "Option<Rng>")]
     pub rng: Rng,
+    /// How the prompts are read.
+    #[serde(default)]
+    #[ts(optional, as = "Option<Syntax>")]
+    pub syntax: Syntax,
     /// Layers of the text encoder left out at the end, beyond what the model itself leaves out:
     /// diffusers' `clip_skip`, one less than the web UIs' number.
     #[serde(default)]

@@ -6,6 +6,9 @@
 use std::array;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
 use super::{TextError, Tokenizer, extra_networks, parse_attention, schedule};
 
 /// Ids of a chunk, start and end included.
@@ -16,7 +19,8 @@ const ROOM: usize = CHUNK - 2;
 const COMMA_REACH: usize = 20;
 
 /// How a prompt is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
 pub enum Syntax {
     /// As diffusers does: every character is text, and 75 ids are read.
     #[default]

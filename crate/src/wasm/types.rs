@@ -4,6 +4,7 @@ use crate::analysis::{Base, Container, Coverage, FileKind, LeftoverRow, ModuleRo
 use crate::gpu::GpuInfo;
 use crate::pipeline::{AdapterChoice, Applied, Infotext, Leftover, Mention, Model, Recipe, Rng, Stage};
 use crate::samplers::SamplerKind;
+use crate::text::Syntax;
 use serde::Serialize;
 use ts_rs::{Config, TS};
 
@@ -98,6 +99,7 @@ pub fn typescript() -> String {
     add(Recipe::decl(&config));
     add(AdapterChoice::decl(&config));
     add(Rng::decl(&config));
+    add(Syntax::decl(&config));
     add(Infotext::decl(&config));
     add(Mention::decl(&config));
     add(Leftover::decl(&config));

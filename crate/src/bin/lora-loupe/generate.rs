@@ -10,6 +10,7 @@ use lora_loupe::pipeline::{
     encode_png,
 };
 use lora_loupe::samplers::{SigmaSpacing, TimestepSpacing};
+use lora_loupe::text::Syntax;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use serde_json::json;
 use std::error::Error;
@@ -56,6 +57,9 @@ pub struct Arguments {
     /// Where noise comes from: torch or philox
     #[arg(long, default_value = "torch")]
     rng: Rng,
+    /// How prompts are read: plain (as diffusers) or a1111 (weights, BREAK, [a:b:0.5], <lora:name:0.8>)
+    #[arg(long, default_value = "plain")]
+    syntax: Syntax,
     /// Layers of the text encoder to leave out at the end (diffusers' number)
     #[arg(long, value_name = "N", default_value_t = 0)]
     clip_skip: usize,
@@ -140,6 +144,7 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         schedule: arguments.schedule,
         spacing: arguments.spacing,
         rng: arguments.rng,
+        syntax: arguments.syntax,
         clip_skip: arguments.clip_skip,
         batch: arguments.batch,
         denoise: arguments.strength,

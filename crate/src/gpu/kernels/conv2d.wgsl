@@ -8,11 +8,21 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Scalar>; // (B, H, W, C)
-@group(0) @binding(2) var<storage, read> weight: array<Scalar>; // (O, kernel * kernel * C)
+@group(0) @binding(2) var<storage, read> weight: array<u32>; // (O, kernel * kernel * C)
 @group(0) @binding(3) var<storage, read> bias: array<Scalar>; // (O)
 @group(0) @binding(4) var<storage, read_write> output: array<Scalar>; // (B, H', W', O)
 
 override BIAS: bool = false;
+
+override STORAGE: u32 = 0; // of the weights: 0 f32, 1 f16 in pairs, 2 bf16 in pairs
+
+// A number of weight, whose words hold one f32 or a pair of halves.
+fn stored(i: u32) -> f32 {
+    if STORAGE == 0u { return bitcast<f32>(weight[i]); }
+    let word = weight[i / 2u];
+    if STORAGE == 1u { return unpack2x16float(word)[i % 2u]; }
+    return bitcast<f32>(select(word << 16u, word & 0xffff0000u, i % 2u == 1u));
+}
 
 // An output pixel as (image, top row, left column) of its window; image = B where there is none.
 fn window(pixel: u32) -> vec3<i32> {
@@ -32,7 +42,7 @@ fn x_at(window: vec3<i32>, tap: vec2<i32>, channel: u32) -> f32 {
 }
 
 fn weight_at(channel: u32, k: u32, depth: u32) -> f32 {
-    if channel < params.outputs && k < depth { return f32(weight[channel * depth + k]); }
+    if channel < params.outputs && k < depth { return stored(channel * depth + k); }
     return 0.0;
 }
 

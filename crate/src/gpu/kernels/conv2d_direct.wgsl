@@ -7,11 +7,21 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Scalar>; // (B, H, W, C)
-@group(0) @binding(2) var<storage, read> weight: array<Scalar>; // (O, kernel * kernel * C)
+@group(0) @binding(2) var<storage, read> weight: array<u32>; // (O, kernel * kernel * C)
 @group(0) @binding(3) var<storage, read> bias: array<Scalar>; // (O)
 @group(0) @binding(4) var<storage, read_write> output: array<Scalar>; // (B, H', W', O)
 
 override BIAS: bool = false;
+
+override STORAGE: u32 = 0; // of the weights: 0 f32, 1 f16 in pairs, 2 bf16 in pairs
+
+// A number of weight, whose words hold one f32 or a pair of halves.
+fn stored(i: u32) -> f32 {
+    if STORAGE == 0u { return bitcast<f32>(weight[i]); }
+    let word = weight[i / 2u];
+    if STORAGE == 1u { return unpack2x16float(word)[i % 2u]; }
+    return bitcast<f32>(select(word << 16u, word & 0xffff0000u, i % 2u == 1u));
+}
 
 // Start of the input pixel under a tap of an output pixel, and 1, or 0 and 0 outside the map.
 fn source(pixel: u32, tap: vec2<u32>) -> vec2<u32> {
@@ -52,7 +62,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         if all(live == vec4(0.0)) { continue; }
         let taps = rows + tap * params.channels;
         for (var c = 0u; c < params.channels; c++) {
-            let b = vec4(f32(weight[taps.x + c]), f32(weight[taps.y + c]), f32(weight[taps.z + c]), f32(weight[taps.w + c]));
+            let b = vec4(stored(taps.x + c), stored(taps.y + c), stored(taps.z + c), stored(taps.w + c));
             let a = live * vec4(f32(x[from0.x + c]), f32(x[from1.x + c]), f32(x[from2.x + c]), f32(x[from3.x + c]));
             sum0 += a.x * b;
             sum1 += a.y * b;

@@ -4,12 +4,22 @@ struct Params { rows: u32, columns: u32, inner: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Scalar>; // (M, K)
-@group(0) @binding(2) var<storage, read> matrix: array<Scalar>; // (N, K) or (K, N)
+@group(0) @binding(2) var<storage, read> matrix: array<u32>; // (N, K) or (K, N)
 @group(0) @binding(3) var<storage, read> bias: array<Scalar>; // (N)
 @group(0) @binding(4) var<storage, read_write> output: array<Scalar>; // (M, N)
 
 override TRANSPOSE_B: bool = true;
 override BIAS: bool = false;
+
+override STORAGE: u32 = 0; // of the weights: 0 f32, 1 f16 in pairs, 2 bf16 in pairs
+
+// A number of matrix, whose words hold one f32 or a pair of halves.
+fn stored(i: u32) -> f32 {
+    if STORAGE == 0u { return bitcast<f32>(matrix[i]); }
+    let word = matrix[i / 2u];
+    if STORAGE == 1u { return unpack2x16float(word)[i % 2u]; }
+    return bitcast<f32>(select(word << 16u, word & 0xffff0000u, i % 2u == 1u));
+}
 
 fn x_at(row: u32, k: u32) -> f32 {
     if row < params.rows && k < params.inner { return f32(x[row * params.inner + k]); }
@@ -18,8 +28,8 @@ fn x_at(row: u32, k: u32) -> f32 {
 
 fn matrix_at(column: u32, k: u32) -> f32 {
     if column >= params.columns || k >= params.inner { return 0.0; }
-    if TRANSPOSE_B { return f32(matrix[column * params.inner + k]); }
-    return f32(matrix[k * params.columns + column]);
+    if TRANSPOSE_B { return stored(column * params.inner + k); }
+    return stored(k * params.columns + column);
 }
 
 fn store(row: u32, column: u32, sums: vec4<f32>) {

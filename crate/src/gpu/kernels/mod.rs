@@ -11,37 +11,56 @@ mod geglu;
 mod group_norm;
 mod layer_norm;
 mod matmul;
+mod narrow;
 mod renorm;
 mod rotate;
 mod scale;
 mod unary;
 mod upsample;
+mod widen;
 
 use super::kernel::{Launch, LaunchError, Style};
-use crate::ops::Op;
+use crate::ops::{Op, Storage};
 
-/// The launch of `op` on inputs and output of these shapes, in the given style.
-pub fn launch(op: &Op, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
+/// The launch of `op` on inputs and output of these shapes, in the given style. `stored` says how
+/// each input lies in memory.
+pub fn launch(
+    op: &Op,
+    inputs: &[&[usize]],
+    output: &[usize],
+    stored: &[Storage],
+    style: Style,
+) -> Result<Launch, LaunchError> {
+    // Only these read halves; elsewhere they would be misread.
+    let reads_halves = |input: usize| matches!((op, input), (Op::Matmul(_) | Op::Conv2d(_), 1) | (Op::Widen(_), 0));
+    if let Some(input) = stored.iter().enumerate().position(|(i, stored)| *stored != Storage::F32 && !reads_halves(i)) {
+        return Err(LaunchError {
+            kernel: op.get().name(),
+            reason: format!("cannot read halves as its input {input}"),
+        });
+    }
     match op {
         Op::Add(op) => add::launch(op, inputs, output),
         Op::Attention(op) => attention::launch(op, inputs, output, style),
         Op::Axpy(op) => axpy::launch(op, inputs, output),
         Op::Concat(op) => concat::launch(op, inputs, output),
-        Op::Conv2d(op) => conv2d::launch(op, inputs, output, style),
+        Op::Conv2d(op) => conv2d::launch(op, inputs, output, stored[1], style),
         Op::Geglu(op) => geglu::launch(op, inputs, output),
         Op::GroupNorm(op) => group_norm::launch(op, inputs, output, style),
         Op::LayerNorm(op) => layer_norm::launch(op, inputs, output, style),
-        Op::Matmul(op) => matmul::launch(op, inputs, output, style),
+        Op::Matmul(op) => matmul::launch(op, inputs, output, stored[1], style),
         Op::Renorm(op) => renorm::launch(op, inputs, output),
         Op::Rotate(op) => rotate::launch(op, inputs, output),
         Op::Scale(op) => scale::launch(op, inputs, output),
+        Op::Narrow(op) => narrow::launch(op, output),
         Op::Unary(op) => unary::launch(op, inputs, output),
         Op::Upsample(op) => upsample::launch(op, inputs, output),
+        Op::Widen(op) => widen::launch(op, output, stored[0]),
     }
 }
 
 /// Every kernel's name and text, for tools that validate them.
-pub const ALL: [(&str, &str); 17] = [
+pub const ALL: [(&str, &str); 19] = [
     ("add", include_str!("add.wgsl")),
     ("attention", include_str!("attention.wgsl")),
     ("attention_direct", include_str!("attention_direct.wgsl")),
@@ -57,8 +76,10 @@ pub const ALL: [(&str, &str); 17] = [
     ("renorm", include_str!("renorm.wgsl")),
     ("rotate", include_str!("rotate.wgsl")),
     ("scale", include_str!("scale.wgsl")),
+    ("narrow", include_str!("narrow.wgsl")),
     ("unary", include_str!("unary.wgsl")),
     ("upsample", include_str!("upsample.wgsl")),
+    ("widen", include_str!("widen.wgsl")),
 ];
 
 /// What stands before every kernel's own text, after the line that says what `Scalar` is.
