@@ -1,5 +1,6 @@
 //! Turns one tensor of the base model into the changed tensor: which one, by what, how strongly.
 
+use super::form::Form;
 use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo};
 use crate::model::{Component, Module};
 use crate::ops::{Add, Axpy, Broadcast, Op};
@@ -95,6 +96,13 @@ pub trait Change: Debug {
     /// Frobenius norm of the change at scale 1, from the factors alone; none where it depends on
     /// the base weight.
     fn norm(&self, numbers: &Numbers) -> Option<f64>;
+
+    /// The change at scale 1 as a matrix in factors; none where it depends on the base weight, is
+    /// no matrix or is too large for one layer.
+    fn form(&self, numbers: &Numbers) -> Option<Form> {
+        let _ = numbers;
+        None
+    }
 }
 
 /// What a [`Change`] needs to add its steps to a plan.

@@ -2,6 +2,7 @@
 //! deltas of norms. alpha plays no part.
 
 use super::delta::{Change, Factor, Fold, Numbers};
+use super::form::{Dense, Form};
 use super::group::Group;
 use super::linear::norm;
 use super::read::Why;
@@ -49,5 +50,11 @@ impl Change for Full {
 
     fn norm(&self, numbers: &Numbers) -> Option<f64> {
         Some(norm(numbers.get(&self.difference.key)?))
+    }
+
+    fn form(&self, numbers: &Numbers) -> Option<Form> {
+        let is_matrix = self.difference.shape.len() > 1;
+        let data = numbers.get(&self.difference.key).filter(|_| is_matrix)?;
+        Some(Form::Whole(Dense::new(data.clone(), self.difference.from_axis(1))))
     }
 }

@@ -6,6 +6,7 @@
 //! which gives its norm, and its place in memory where that is smaller than the change.
 
 use super::delta::{Change, Factor, Fold, Numbers};
+use super::form::{Dense, Form};
 use super::group::Group;
 use super::linear::{Held, MOST, contracted, product_norm, transposed};
 use super::read::Why;
@@ -187,5 +188,17 @@ impl Change for Loha {
         let mut sum = 0.0;
         self.rows(numbers, |row| sum += row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>())?;
         Some(sum.sqrt())
+    }
+
+    /// The r² form, or the matrix where that is smaller.
+    fn form(&self, numbers: &Numbers) -> Option<Form> {
+        if let Held::Pair { rank } = self.held() {
+            let (left, right) = self.squared(numbers)?;
+            return Some(Form::product(left, right, rank));
+        }
+        let count = self.shape[0].checked_mul(self.columns()).filter(|&count| count <= 2 * MOST)?;
+        let mut whole = Vec::with_capacity(count);
+        self.rows(numbers, |row| whole.extend(row))?;
+        Some(Form::Whole(Dense::new(whole, self.columns())))
     }
 }

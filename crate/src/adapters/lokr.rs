@@ -6,6 +6,7 @@
 //! ComfyUI and A1111.
 
 use super::delta::{Change, Factor, Fold, Numbers};
+use super::form::{Dense, Form};
 use super::group::Group;
 use super::linear::{Held, contracted, identity, kronecker, norm, product, product_norm, transposed};
 use super::read::Why;
@@ -115,6 +116,17 @@ impl Side {
         }
     }
 
+    fn form(&self, numbers: &Numbers) -> Option<Form> {
+        match self {
+            Side::Whole(whole) => Some(Form::Whole(Dense::new(numbers.get(&whole.key)?.clone(), whole.from_axis(1)))),
+            _ => {
+                let (left, right) = self.pair(numbers)?;
+                let rank = left.len() / self.sizes(1)?[0];
+                Some(Form::product(left, right, rank))
+            }
+        }
+    }
+
     fn norm(&self, numbers: &Numbers) -> Option<f64> {
         match self {
             Side::Whole(whole) => Some(norm(numbers.get(&whole.key)?)),
@@ -199,5 +211,9 @@ impl Change for Lokr {
 
     fn norm(&self, numbers: &Numbers) -> Option<f64> {
         Some(self.first.norm(numbers)? * self.second.norm(numbers)?)
+    }
+
+    fn form(&self, numbers: &Numbers) -> Option<Form> {
+        Some(Form::Kronecker(Box::new(self.first.form(numbers)?), Box::new(self.second.form(numbers)?)))
     }
 }

@@ -4,6 +4,7 @@
 //! decomposition). The scale is alpha / rank. DyLoRA's files are pairs of the full rank.
 
 use super::delta::{Change, Factor, Fold, Numbers};
+use super::form::Form;
 use super::group::Group;
 use super::linear::{contracted, product_norm};
 use super::read::Why;
@@ -109,5 +110,9 @@ impl Change for Lora {
 
     fn norm(&self, numbers: &Numbers) -> Option<f64> {
         Some(product_norm(numbers.get(&self.up.key)?, &self.right(numbers)?, self.up.axis(1)))
+    }
+
+    fn form(&self, numbers: &Numbers) -> Option<Form> {
+        Some(Form::product(numbers.get(&self.up.key)?.clone(), self.right(numbers)?, self.up.axis(1)))
     }
 }

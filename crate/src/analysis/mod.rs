@@ -4,13 +4,17 @@ mod base;
 mod blocks;
 mod family;
 mod inspect;
+mod low_rank;
+mod matrix;
 mod problems;
 mod refusal;
 mod report;
-mod single_file;
+mod spectrum;
 mod verdict;
 
 pub use base::BaseShapes;
 pub use blocks::block;
 pub use inspect::{inspect, sha256};
+pub use low_rank::LowRank;
 pub use report::{Base, Container, Coverage, FileKind, LeftoverRow, ModuleRow, Problem, Report, Severity};
+pub use spectrum::Spectrum;

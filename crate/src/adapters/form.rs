@@ -1,0 +1,155 @@
+//! Turns a change's factors into the matrix that they stand for, kept in factors: what spectra,
+//! conversions and comparisons start from.
+
+use super::linear::{identity, kronecker, product};
+
+/// A matrix of numbers, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dense {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub columns: usize,
+    /// rows · columns numbers.
+    pub data: Vec<f32>,
+}
+
+impl Dense {
+    /// `data` as a matrix with this many columns.
+    pub fn new(data: Vec<f32>, columns: usize) -> Dense {
+        Dense { rows: data.len() / columns.max(1), columns, data }
+    }
+
+    fn identity(size: usize) -> Dense {
+        Dense::new(identity(size), size)
+    }
+
+    fn kronecker(&self, other: &Dense) -> Dense {
+        let data = kronecker(&self.data, self.columns, &other.data, other.rows, other.columns, 1);
+        Dense { rows: self.rows * other.rows, columns: self.columns * other.columns, data }
+    }
+}
+
+/// A change at scale 1 as the matrix (outputs, inputs · kernel²) in PyTorch's order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Form {
+    /// The matrix itself.
+    Whole(Dense),
+    /// (outputs, rank) · (rank, columns).
+    Product(Dense, Dense),
+    /// first ⊗ second.
+    Kronecker(Box<Form>, Box<Form>),
+}
+
+impl Form {
+    /// `left` (rows, rank) times `right` (rank, columns).
+    pub fn product(left: Vec<f32>, right: Vec<f32>, rank: usize) -> Form {
+        let columns = right.len() / rank.max(1);
+        Form::Product(Dense::new(left, rank), Dense::new(right, columns))
+    }
+
+    /// (rows, columns) of the matrix.
+    pub fn size(&self) -> (usize, usize) {
+        match self {
+            Form::Whole(whole) => (whole.rows, whole.columns),
+            Form::Product(left, right) => (left.rows, right.columns),
+            Form::Kronecker(first, second) => {
+                let ((a, b), (c, d)) = (first.size(), second.size());
+                (a * c, b * d)
+            }
+        }
+    }
+
+    /// The most that the matrix's rank can be.
+    pub fn rank(&self) -> usize {
+        let (rows, columns) = self.size();
+        match self {
+            Form::Whole(_) => rows.min(columns),
+            Form::Product(left, _) => left.columns.min(rows).min(columns),
+            Form::Kronecker(first, second) => first.rank() * second.rank(),
+        }
+    }
+
+    /// Columns of the left matrix of [`Form::pair`].
+    pub fn pair_rank(&self) -> usize {
+        match self {
+            Form::Product(left, _) => left.columns,
+            _ => self.rank(),
+        }
+    }
+
+    /// Whether a product of two matrices without loss is smaller than the matrix itself.
+    pub fn is_low_rank(&self) -> bool {
+        let (rows, columns) = self.size();
+        self.pair_rank() * (rows + columns) < rows * columns
+    }
+
+    /// The same matrix as a product of two, without loss: a Kronecker product is that of the left
+    /// matrices times that of the right ones, and a whole side a product with the unit matrix.
+    pub fn pair(&self) -> (Dense, Dense) {
+        match self {
+            Form::Whole(whole) if whole.rows <= whole.columns => (Dense::identity(whole.rows), whole.clone()),
+            Form::Whole(whole) => (whole.clone(), Dense::identity(whole.columns)),
+            Form::Product(left, right) => (left.clone(), right.clone()),
+            Form::Kronecker(first, second) => {
+                let ((a, b), (c, d)) = (first.reduced().pair(), second.reduced().pair());
+                (a.kronecker(&c), b.kronecker(&d))
+            }
+        }
+    }
+
+    /// A product of no more columns than its matrix needs.
+    fn reduced(&self) -> Form {
+        match self {
+            Form::Product(left, _) if left.columns > self.rank() => Form::Whole(self.matrix()),
+            other => other.clone(),
+        }
+    }
+
+    /// The matrix, multiplied out in f32.
+    pub fn matrix(&self) -> Dense {
+        match self {
+            Form::Whole(whole) => whole.clone(),
+            Form::Product(left, right) => {
+                Dense { rows: left.rows, columns: right.columns, data: product(&left.data, &right.data, left.columns) }
+            }
+            Form::Kronecker(first, second) => first.matrix().kronecker(&second.matrix()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dense(rows: usize, columns: usize, seed: usize) -> Dense {
+        let data = (0..rows * columns).map(|i| ((i * seed % 17) as f32 - 8.0) / 8.0).collect();
+        Dense { rows, columns, data }
+    }
+
+    #[test]
+    fn a_pair_multiplies_out_to_the_matrix() {
+        let whole = |rows, columns| Box::new(Form::Whole(dense(rows, columns, 5)));
+        let low = |rows, columns| Box::new(Form::Product(dense(rows, 2, 7), dense(2, columns, 3)));
+        let check = |form: Form, rank: usize| {
+            let (left, right) = form.pair();
+            assert_eq!((left.columns, form.pair_rank()), (rank, rank));
+            assert_eq!((left.rows, right.columns), form.size());
+            let (got, want) = (product(&left.data, &right.data, rank), form.matrix());
+            assert!(got.iter().zip(&want.data).all(|(got, want)| (got - want).abs() < 1e-5), "{form:?}");
+        };
+        check(Form::Whole(dense(3, 5, 11)), 3);
+        check(*low(6, 5), 2);
+        check(Form::Kronecker(whole(3, 2), low(4, 6)), 2 * 2);
+        check(Form::Kronecker(low(5, 4), whole(3, 7)), 2 * 3);
+        check(Form::Kronecker(low(1, 4), low(5, 6)), 2);
+    }
+
+    #[test]
+    fn a_kronecker_product_has_its_blocks() {
+        let form = Form::Kronecker(Box::new(Form::Whole(dense(2, 2, 3))), Box::new(Form::Whole(dense(1, 3, 5))));
+        let (first, second) = (dense(2, 2, 3), dense(1, 3, 5));
+        assert_eq!(form.matrix().data[3], first.data[1] * second.data[0]);
+        assert_eq!(form.size(), (2, 6));
+    }
+}

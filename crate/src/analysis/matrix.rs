@@ -1,0 +1,368 @@
+//! Turns matrices into products, and symmetric ones into their eigenvalues and eigenvectors, in f64.
+//!
+//! Eigenvalues: reduction to a tridiagonal matrix by reflections, then implicit QL steps
+//! (Golub and Van Loan, Matrix Computations, 4th edition, 8.3). Vectors lie in rows, so that every
+//! inner loop runs over neighbouring numbers.
+
+/// A matrix, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matrix {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub columns: usize,
+    /// rows · columns numbers.
+    pub data: Vec<f64>,
+}
+
+impl Matrix {
+    /// Zeros.
+    pub fn zeros(rows: usize, columns: usize) -> Matrix {
+        Matrix { rows, columns, data: vec![0.0; rows * columns] }
+    }
+
+    /// f32 numbers with this many columns.
+    pub fn of(numbers: &[f32], columns: usize) -> Matrix {
+        let data = numbers.iter().map(|&x| f64::from(x)).collect();
+        Matrix { rows: numbers.len() / columns.max(1), columns, data }
+    }
+
+    /// The numbers in f32.
+    pub fn to_f32(&self) -> Vec<f32> {
+        self.data.iter().map(|&x| x as f32).collect()
+    }
+
+    /// One row.
+    pub fn row(&self, row: usize) -> &[f64] {
+        &self.data[row * self.columns..][..self.columns]
+    }
+
+    /// The first rows.
+    pub fn first_rows(mut self, rows: usize) -> Matrix {
+        self.rows = rows.min(self.rows);
+        self.data.truncate(self.rows * self.columns);
+        self
+    }
+
+    /// Columns and rows exchanged.
+    pub fn transposed(&self) -> Matrix {
+        let mut out = Matrix::zeros(self.columns, self.rows);
+        for (row, numbers) in self.data.chunks_exact(self.columns.max(1)).enumerate() {
+            for (column, &x) in numbers.iter().enumerate() {
+                out.data[column * self.rows + row] = x;
+            }
+        }
+        out
+    }
+
+    /// Row `i` times `factors[i]`.
+    pub fn scale_rows(&mut self, factors: impl IntoIterator<Item = f64>) {
+        for (row, factor) in self.data.chunks_exact_mut(self.columns.max(1)).zip(factors) {
+            row.iter_mut().for_each(|x| *x *= factor);
+        }
+    }
+
+    /// self · other.
+    pub fn times(&self, other: &Matrix) -> Matrix {
+        product(View::of(self), View::of(other))
+    }
+
+    /// selfᵀ · other.
+    pub fn transposed_times(&self, other: &Matrix) -> Matrix {
+        product(View::of(self).transposed(), View::of(other))
+    }
+
+    /// self · otherᵀ.
+    pub fn times_transposed(&self, other: &Matrix) -> Matrix {
+        product(View::of(self), View::of(other).transposed())
+    }
+
+    /// Σ of the element-wise product with a matrix of the same size.
+    pub fn dot(&self, other: &Matrix) -> f64 {
+        dot(&self.data, &other.data)
+    }
+}
+
+/// A matrix and the order in which it is read.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    data: &'a [f64],
+    size: (usize, usize),
+    /// Steps from one row to the next and from one column to the next.
+    strides: (isize, isize),
+}
+
+impl View<'_> {
+    fn of(matrix: &Matrix) -> View<'_> {
+        View { data: &matrix.data, size: (matrix.rows, matrix.columns), strides: (matrix.columns as isize, 1) }
+    }
+
+    fn transposed(self) -> Self {
+        View { size: (self.size.1, self.size.0), strides: (self.strides.1, self.strides.0), ..self }
+    }
+}
+
+fn product(left: View, right: View) -> Matrix {
+    let ((rows, inner), (depth, columns)) = (left.size, right.size);
+    assert_eq!(inner, depth, "({rows}, {inner}) · ({depth}, {columns})");
+    assert!(left.data.len() >= rows * inner && right.data.len() >= inner * columns);
+    let mut out = Matrix::zeros(rows, columns);
+    // SAFETY: each view's strides reach exactly its rows · columns numbers, which its data has, and
+    // `out` has rows · columns.
+    unsafe {
+        matrixmultiply::dgemm(
+            rows,
+            inner,
+            columns,
+            1.0,
+            left.data.as_ptr(),
+            left.strides.0,
+            left.strides.1,
+            right.data.as_ptr(),
+            right.strides.0,
+            right.strides.1,
+            0.0,
+            out.data.as_mut_ptr(),
+            columns as isize,
+            1,
+        );
+    }
+    out
+}
+
+/// Σ a·b, in lanes that compilers turn into vector instructions.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut lanes = [0f64; 8];
+    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..8 {
+            lanes[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest: f64 = rest_a.iter().zip(rest_b).map(|(x, y)| x * y).sum();
+    lanes.iter().sum::<f64>() + rest
+}
+
+/// to += factor · from.
+fn add(to: &mut [f64], factor: f64, from: &[f64]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += factor * from);
+}
+
+/// A symmetric matrix S as Vᵀ · diag(values) · V.
+#[derive(Debug, Clone)]
+pub struct Eigen {
+    /// Largest first.
+    pub values: Vec<f64>,
+    /// One unit vector a row, in the values' order; no rows where only values were asked for.
+    pub vectors: Matrix,
+}
+
+/// Eigenvalues alone of a symmetric matrix, largest first. Reads its lower half.
+pub fn eigenvalues(matrix: Matrix) -> Vec<f64> {
+    decompose(matrix, false).values
+}
+
+/// Eigenvalues and eigenvectors of a symmetric matrix. Reads its lower half.
+pub fn eigen(matrix: Matrix) -> Eigen {
+    decompose(matrix, true)
+}
+
+fn decompose(mut matrix: Matrix, with_vectors: bool) -> Eigen {
+    let size = matrix.rows;
+    if !matrix.data.iter().all(|x| x.is_finite()) {
+        return Eigen {
+            values: vec![f64::NAN; size],
+            vectors: Matrix::zeros(if with_vectors { size } else { 0 }, size),
+        };
+    }
+    let reflections = tridiagonalise(&mut matrix);
+    let mut values: Vec<f64> = (0..size).map(|i| matrix.data[i * size + i]).collect();
+    let mut beside: Vec<f64> = (1..size).map(|i| matrix.data[i * size + i - 1]).collect();
+    let mut vectors = if with_vectors { reflected(&reflections, size) } else { Matrix::zeros(0, size) };
+    ql(&mut values, &mut beside, &mut vectors);
+    let mut order: Vec<usize> = (0..size).collect();
+    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+    let rows = order.iter().filter(|_| with_vectors).flat_map(|&i| vectors.row(i).iter().copied()).collect();
+    Eigen { values: order.iter().map(|&i| values[i]).collect(), vectors: Matrix { data: rows, ..vectors } }
+}
+
+/// I − β·v·vᵀ on the axes from `first` on.
+struct Reflection {
+    first: usize,
+    v: Vec<f64>,
+    beta: f64,
+}
+
+/// Brings the lower half of a symmetric matrix into tridiagonal form.
+fn tridiagonalise(matrix: &mut Matrix) -> Vec<Reflection> {
+    let size = matrix.rows;
+    let mut reflections = Vec::new();
+    for k in 0..size.saturating_sub(2) {
+        let first = k + 1;
+        let mut v: Vec<f64> = (first..size).map(|i| matrix.data[i * size + k]).collect();
+        let rest = dot(&v[1..], &v[1..]);
+        if rest == 0.0 {
+            continue;
+        }
+        let length = v[0].hypot(rest.sqrt());
+        let new = if v[0] > 0.0 { -length } else { length };
+        v[0] -= new;
+        let beta = 2.0 / (v[0] * v[0] + rest);
+        matrix.data[first * size + k] = new;
+        reflect(matrix, first, &v, beta);
+        reflections.push(Reflection { first, v, beta });
+    }
+    reflections
+}
+
+/// S − v·wᵀ − w·vᵀ with w = p − ½β(pᵀv)v and p = βSv, in the lower half from `first` on.
+fn reflect(matrix: &mut Matrix, first: usize, v: &[f64], beta: f64) {
+    let size = matrix.rows;
+    let mut w = vec![0.0; v.len()];
+    for i in 0..v.len() {
+        let row = &matrix.data[(first + i) * size + first..][..=i];
+        w[i] += dot(row, &v[..=i]);
+        add(&mut w[..i], v[i], &row[..i]);
+    }
+    w.iter_mut().for_each(|x| *x *= beta);
+    let half = 0.5 * beta * dot(&w, v);
+    add(&mut w, -half, v);
+    for i in 0..v.len() {
+        let row = &mut matrix.data[(first + i) * size + first..][..=i];
+        let (a, b) = (v[i], w[i]);
+        row.iter_mut().zip(&w).zip(v).for_each(|((x, w), v)| *x -= a * w + b * v);
+    }
+}
+
+/// The product of all reflections, transposed.
+fn reflected(reflections: &[Reflection], size: usize) -> Matrix {
+    let mut out = Matrix::zeros(size, size);
+    (0..size).for_each(|i| out.data[i * size + i] = 1.0);
+    for Reflection { first, v, beta } in reflections.iter().rev() {
+        for row in *first..size {
+            let row = &mut out.data[row * size + first..][..v.len()];
+            let along = beta * dot(row, v);
+            add(row, -along, v);
+        }
+    }
+    out
+}
+
+/// Brings a tridiagonal matrix, `values` on the diagonal and `beside` next to it, into diagonal
+/// form, and turns the rows of `vectors` alike.
+fn ql(values: &mut [f64], beside: &mut Vec<f64>, vectors: &mut Matrix) {
+    /// Far more steps than any eigenvalue takes.
+    const MOST_STEPS: usize = 100;
+    let size = values.len();
+    beside.push(0.0);
+    for low in 0..size {
+        for _ in 0..MOST_STEPS {
+            let small = |m: &usize| beside[*m].abs() <= f64::EPSILON * (values[*m].abs() + values[*m + 1].abs());
+            let high = (low..size - 1).find(small).unwrap_or(size - 1);
+            if high == low {
+                break;
+            }
+            let shift = (values[low + 1] - values[low]) / (2.0 * beside[low]);
+            let root = shift.hypot(1.0).copysign(shift);
+            let mut g = values[high] - values[low] + beside[low] / (shift + root);
+            let (mut sine, mut cosine, mut moved) = (1.0, 1.0, 0.0);
+            let mut broke = false;
+            for i in (low..high).rev() {
+                let (f, b) = (sine * beside[i], cosine * beside[i]);
+                let length = f.hypot(g);
+                beside[i + 1] = length;
+                if length == 0.0 {
+                    values[i + 1] -= moved;
+                    beside[high] = 0.0;
+                    broke = true;
+                    break;
+                }
+                (sine, cosine) = (f / length, g / length);
+                let inner = values[i + 1] - moved;
+                let turned = (values[i] - inner) * sine + 2.0 * cosine * b;
+                moved = sine * turned;
+                values[i + 1] = inner + moved;
+                g = cosine * turned - b;
+                if vectors.rows > 0 {
+                    rotate(vectors, i, sine, cosine);
+                }
+            }
+            if !broke {
+                values[low] -= moved;
+                beside[low] = g;
+                beside[high] = 0.0;
+            }
+        }
+    }
+}
+
+/// Rows i and i + 1, turned.
+fn rotate(vectors: &mut Matrix, i: usize, sine: f64, cosine: f64) {
+    let columns = vectors.columns;
+    let (low, high) = vectors.data[i * columns..][..2 * columns].split_at_mut(columns);
+    for (low, high) in low.iter_mut().zip(high) {
+        let kept = *high;
+        *high = sine * *low + cosine * kept;
+        *low = cosine * *low - sine * kept;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn symmetric(size: usize, seed: u64) -> Matrix {
+        let mut out = Matrix::zeros(size, size);
+        let mut state = seed;
+        for i in 0..size {
+            for j in 0..=i {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let x = (state >> 40) as f64 / (1u64 << 24) as f64 - 0.5;
+                (out.data[i * size + j], out.data[j * size + i]) = (x, x);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn vectors_and_values_make_the_matrix_again() {
+        for (size, seed) in [(1, 3), (2, 5), (3, 7), (17, 11), (64, 13)] {
+            let matrix = symmetric(size, seed);
+            let Eigen { values, vectors } = eigen(matrix.clone());
+            assert!(values.windows(2).all(|pair| pair[0] >= pair[1]));
+            let mut scaled = vectors.clone();
+            scaled.scale_rows(values.iter().copied());
+            let again = vectors.transposed_times(&scaled);
+            let unit = vectors.times_transposed(&vectors);
+            for i in 0..size * size {
+                assert!((again.data[i] - matrix.data[i]).abs() < 1e-12 * size as f64, "{size}: {i}");
+                assert!((unit.data[i] - f64::from(u8::from(i / size == i % size))).abs() < 1e-12);
+            }
+            let alone = eigenvalues(matrix);
+            assert!(alone.iter().zip(&values).all(|(a, b)| (a - b).abs() < 1e-12 * size as f64));
+        }
+    }
+
+    #[test]
+    fn special_matrices_have_their_eigenvalues() {
+        let check = |data: Vec<f64>, want: &[f64]| {
+            let size = want.len();
+            let values = eigenvalues(Matrix { rows: size, columns: size, data });
+            assert!(values.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-14), "{values:?}");
+        };
+        check(vec![0.0; 9], &[0.0; 3]);
+        check(vec![1.0; 9], &[3.0, 0.0, 0.0]);
+        check(vec![2.0, 0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0, -1.0], &[5.0, 2.0, -1.0]);
+        check(vec![2.0, 1.0, 1.0, 2.0], &[3.0, 1.0]);
+        assert!(eigenvalues(Matrix { rows: 1, columns: 1, data: vec![f64::NAN] })[0].is_nan());
+        assert!(eigenvalues(Matrix::zeros(0, 0)).is_empty());
+    }
+
+    #[test]
+    fn products_are_those_of_the_definition() {
+        let (a, b) = (Matrix::of(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3), Matrix::of(&[1.0, 0.0, 2.0, 1.0, 0.0, 3.0], 2));
+        assert_eq!(a.times(&b).data, [5.0, 11.0, 14.0, 23.0]);
+        assert_eq!(a.transposed().transposed_times(&b), a.times(&b));
+        assert_eq!(a.times_transposed(&b.transposed()), a.times(&b));
+    }
+}
