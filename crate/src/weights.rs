@@ -69,6 +69,38 @@ impl TensorFile {
 struct Place {
     file: Rc<TensorFile>,
     tensor: TensorInfo,
+    transposed: bool,
+}
+
+/// One way to find a tensor in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spelled {
+    /// Its name there.
+    pub key: String,
+    /// The third of its rows that is meant, where queries, keys and values are stored as one.
+    pub third: Option<usize>,
+    /// Stored with rows and columns exchanged.
+    pub transposed: bool,
+}
+
+impl Spelled {
+    /// The whole tensor of that name.
+    pub fn whole(key: String) -> Spelled {
+        Spelled { key, third: None, transposed: false }
+    }
+
+    /// Where the part of the stored tensor lies.
+    fn of(&self, tensor: &TensorInfo) -> TensorInfo {
+        let Some(third) = self.third else { return tensor.clone() };
+        let mut part = tensor.clone();
+        let bytes = (tensor.bytes.end - tensor.bytes.start) / 3;
+        let start = tensor.bytes.start + bytes * third as u64;
+        part.bytes = start..start + bytes;
+        if let Some(rows) = part.shape.first_mut() {
+            *rows /= 3;
+        }
+        part
+    }
 }
 
 /// The tensors of a model's networks, found in its files by name and checked by shape.
@@ -87,21 +119,40 @@ impl Checkpoint {
         modules: &[&Module],
         files: &[Rc<TensorFile>],
     ) -> Result<(), WeightsError> {
+        self.add_spelled(component, modules, files, &|module, part| {
+            let paths = [Some(&module.path), module.alias.as_ref()];
+            paths.into_iter().flatten().map(|path| Spelled::whole(format!("{path}.{part}"))).collect()
+        })
+    }
+
+    /// The same for files that spell the tensors as `spell` says, the likeliest first.
+    pub fn add_spelled(
+        &mut self,
+        component: Component,
+        modules: &[&Module],
+        files: &[Rc<TensorFile>],
+        spell: &dyn Fn(&Module, &str) -> Vec<Spelled>,
+    ) -> Result<(), WeightsError> {
         for module in modules {
             let parts = [("weight", module.weight_shape()), ("bias", vec![module.bias_len()])];
             for (part, wanted) in parts.into_iter().take(if module.bias { 2 } else { 1 }) {
                 let name = format!("{component}.{}.{part}", module.path);
-                let spellings = [Some(&module.path), module.alias.as_ref()];
-                let found = spellings.into_iter().flatten().find_map(|path| {
-                    files.iter().find_map(|file| Some((file, file.header.get(&format!("{path}.{part}"))?)))
+                let found = spell(module, part).into_iter().find_map(|spelled| {
+                    files.iter().find_map(|file| Some((file, file.header.get(&spelled.key)?, spelled.clone())))
                 });
-                let Some((file, tensor)) = found else {
+                let Some((file, tensor, spelled)) = found else {
                     return Err(WeightsError::Missing { component, name: format!("{}.{part}", module.path) });
                 };
-                if squeezed(&tensor.shape) != squeezed(&wanted) {
-                    return Err(WeightsError::Shape { name, found: tensor.shape.clone(), wanted });
+                let tensor = spelled.of(tensor);
+                let stored: Vec<usize> = match spelled.transposed {
+                    true => tensor.shape.iter().rev().copied().collect(),
+                    false => tensor.shape.clone(),
+                };
+                if squeezed(&stored) != squeezed(&wanted) {
+                    return Err(WeightsError::Shape { name, found: stored, wanted });
                 }
-                self.places.insert(name.clone(), Place { file: file.clone(), tensor: tensor.clone() });
+                let place = Place { file: file.clone(), tensor, transposed: spelled.transposed };
+                self.places.insert(name.clone(), place);
                 self.shapes.insert(name, wanted);
             }
         }
@@ -121,7 +172,11 @@ impl Checkpoint {
     /// The numbers of a tensor in the plan's order.
     pub async fn read(&self, name: &str, layout: Layout) -> Result<Vec<f32>, WeightsError> {
         let place = self.place(name)?;
-        Ok(layout.arrange(place.file.read(&place.tensor).await?, &place.tensor.shape))
+        let data = place.file.read(&place.tensor).await?;
+        Ok(match (place.transposed, place.tensor.shape.as_slice()) {
+            (true, &[rows, columns]) => (0..data.len()).map(|i| data[i % rows * columns + i / rows]).collect(),
+            (_, shape) => layout.arrange(data, shape),
+        })
     }
 
     /// How a tensor may lie in memory without loss: matrices and kernels in the halves that their

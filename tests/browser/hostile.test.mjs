@@ -8,6 +8,9 @@ import { drop, launch } from './harness.mjs';
 const { files } = JSON.parse(readFileSync(new URL('../hostile/manifest.json', import.meta.url), 'utf8'));
 const GOOD = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
 
+/** Sound files that only a base model shows to be wrong: without one the page says what they are for. */
+const SOUND_WITHOUT_BASE = { 'sdxl_on_sd15.safetensors': /Stable Diffusion XL/, 'wrong_width.safetensors': /Stable Diffusion 1\.x/ };
+
 describe('hostile files', () => {
   let site, page, errors;
   before(async () => {
@@ -36,6 +39,7 @@ describe('hostile files', () => {
       const { status, verdict, badge, kinds, text } = await told(`hostile/${file}`);
       assert.equal(status, 'read', text);
       assert.ok(verdict.length > 20, `the verdict is a sentence: ${verdict}`);
+      if (SOUND_WITHOUT_BASE[file]) return assert.match(text, SOUND_WITHOUT_BASE[file]);
       const found = kinds.length ? kinds : ['ok'];
       assert.ok(found.some((kind) => acceptable.includes(kind)), `${found} instead of one of ${acceptable}\n${text}`);
       if (severity === 'refuse') assert.match(badge, /Cannot be used/, text);

@@ -1,7 +1,7 @@
 //! Turns the headers of a base model into its layers at their real sizes.
 
-use super::single_file::unet_config;
 use crate::formats::Header;
+use crate::model::single_file::unet_config;
 use crate::model::spelling::Spellings;
 use crate::model::{Component, Family, FamilyId, Kind, Module, Unet};
 use std::collections::HashMap;

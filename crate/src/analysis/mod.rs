@@ -3,6 +3,7 @@
 mod base;
 mod blocks;
 mod family;
+mod hashes;
 mod inspect;
 mod low_rank;
 mod matrix;
@@ -14,6 +15,7 @@ mod verdict;
 
 pub use base::BaseShapes;
 pub use blocks::block;
+pub use hashes::{Claim, ClaimVerdict, DataHashes, HeaderHashes, Hashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
 pub use inspect::{inspect, sha256};
 pub use low_rank::LowRank;
 pub use report::{Base, Container, Coverage, FileKind, LeftoverRow, ModuleRow, Problem, Report, Severity};

@@ -1,7 +1,7 @@
 //! Turns the published configs of each model family into one list of named layers.
 
 use super::module::{Component, Module};
-use super::{Clip, ClipConfig, ConfigError, Unet, UnetConfig};
+use super::{Clip, ClipConfig, ConfigError, Unet, UnetConfig, Vae, VaeConfig};
 use std::fmt;
 
 /// A family of base models that share layer names and sizes.
@@ -76,6 +76,16 @@ impl Family {
             text_encoder: Clip::new(&ClipConfig::parse(text)?),
             text_encoder_2: second.map(|text| ClipConfig::parse(text).map(|config| Clip::new(&config))).transpose()?,
         })
+    }
+
+    /// The family's autoencoder at the size that was published.
+    pub fn published_vae(id: FamilyId) -> Result<Vae, ConfigError> {
+        let text = match id {
+            FamilyId::Sd15 => include_str!("configs/sd15/vae.json"),
+            FamilyId::Sd21 => include_str!("configs/sd21/vae.json"),
+            FamilyId::Sdxl => include_str!("configs/sdxl/vae.json"),
+        };
+        Ok(Vae::new(&VaeConfig::parse(text)?))
     }
 
     /// Every layer that an adapter may name, in network order: text encoders first, then the UNet.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod family;
 pub mod module;
 pub mod positional;
+pub mod single_file;
 pub mod spelling;
 pub mod unet;
 pub mod vae;

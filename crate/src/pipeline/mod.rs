@@ -10,6 +10,7 @@ mod model;
 mod probe;
 mod recipe;
 mod script;
+mod single_file;
 
 pub use conditioning::token_table;
 pub use error::PipelineError;

@@ -9,6 +9,7 @@ use crate::gpu::Gpu;
 use crate::pipeline::{
     Folder, Model, Picture, PipelineError, Progress, Recipe, Session, Stage, denoise_seconds_left, encode_png,
 };
+use crate::text::Tokenizer;
 use crate::weights::{LoadedAdapter, TensorFile};
 use js_sys::{Array, Function, Reflect, Uint8Array, Uint8ClampedArray};
 use std::cell::{Cell, RefCell};
@@ -74,11 +75,30 @@ impl Engine {
             listed.push((path, Rc::new(BlobSource(blob))));
         }
         let model = Model::open(&name, &Folder::new(listed)).await.map_err(refused)?;
-        let info = ModelInfo::of(&model);
-        let device = self.device().await?;
-        self.adapters.borrow_mut().clear();
-        *self.session.borrow_mut() = Some(Session::new(device, model));
-        to_js(&info)
+        self.adopt(model).await
+    }
+
+    /// Reads a single-file checkpoint; `merges` is CLIP's gzipped merge list, `vae` a file in place
+    /// of the checkpoint's own autoencoder.
+    pub async fn open_checkpoint(
+        &self,
+        name: String,
+        file: Blob,
+        merges: Vec<u8>,
+        vae: Option<Blob>,
+    ) -> Result<JsValue, JsValue> {
+        let tokenizer = Tokenizer::clip_from_merges_gz(&merges).map_err(|error| refused(error.into()))?;
+        let open = async |name: &str, blob: Blob| {
+            let opened = TensorFile::open(name.into(), Rc::new(BlobSource(blob))).await;
+            opened.map_err(|error| refused(error.into()))
+        };
+        let vae = match vae {
+            Some(blob) => Some(open("the VAE", blob).await?),
+            None => None,
+        };
+        let file = open(&name, file).await?;
+        let model = Model::open_file(&name, file, vae, tokenizer).await.map_err(refused)?;
+        self.adopt(model).await
     }
 
     /// Draws a recipe's picture, or the first of its batch. `on_progress` hears of each part; `init`
@@ -115,6 +135,15 @@ impl Engine {
 }
 
 impl Engine {
+    /// Makes a model the one that is drawn with.
+    async fn adopt(&self, model: Model) -> Result<JsValue, JsValue> {
+        let info = ModelInfo::of(&model);
+        let device = self.device().await?;
+        self.adapters.borrow_mut().clear();
+        *self.session.borrow_mut() = Some(Session::new(device, model));
+        to_js(&info)
+    }
+
     async fn report(
         &self,
         name: String,

@@ -10,13 +10,13 @@ use lora_loupe::pipeline::{
     encode_png,
 };
 use lora_loupe::samplers::{SigmaSpacing, TimestepSpacing};
-use lora_loupe::text::Syntax;
+use lora_loupe::text::{Syntax, Tokenizer};
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use serde_json::json;
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Instant;
@@ -27,9 +27,12 @@ pub const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/public/demo/
 /// Draw a picture with a model and any number of LoRAs
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A diffusers folder; the bundled demo model if left out
-    #[arg(long, value_name = "DIR")]
+    /// A diffusers folder or a single-file checkpoint; the bundled demo model if left out
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
+    /// A .safetensors VAE to use in place of a checkpoint's own
+    #[arg(long, value_name = "FILE")]
+    vae: Option<PathBuf>,
     /// An adapter and its strength (1 if left out); may be given several times
     #[arg(long = "lora", value_name = "FILE=STRENGTH")]
     loras: Vec<Lora>,
@@ -109,10 +112,26 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     pollster::block_on(draw(arguments))
 }
 
+/// Opens a diffusers folder or a single-file checkpoint.
+pub async fn open(path: &Path, vae: Option<&Path>) -> Result<Model, Box<dyn Error>> {
+    let name = files::name(path);
+    if path.is_dir() {
+        return Ok(Model::open(&name, &Folder::open(path)?).await?);
+    }
+    let file = async |path: &Path| -> Result<TensorFile, Box<dyn Error>> {
+        Ok(TensorFile::open(files::name(path), Rc::new(files::source(path)?)).await?)
+    };
+    let vae = match vae {
+        Some(path) => Some(file(path).await?),
+        None => None,
+    };
+    Ok(Model::open_file(&name, file(path).await?, vae, Tokenizer::clip()).await?)
+}
+
 async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
-    let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let model = Model::open(&name, &Folder::open(&root)?).await?;
+    let model = open(&root, arguments.vae.as_deref()).await?;
+    let name = model.name.clone();
     let (mut adapters, mut choices) = (Vec::new(), Vec::new());
     for lora in &arguments.loras {
         let (path, config) = files::adapter(&lora.path);
@@ -169,7 +188,7 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// The path itself for the first picture, `name.1.png` for the second, …
-fn numbered(path: &std::path::Path, index: usize) -> PathBuf {
+fn numbered(path: &Path, index: usize) -> PathBuf {
     match index {
         0 => path.to_owned(),
         _ => path.with_extension(format!("{index}.png")),
@@ -177,7 +196,7 @@ fn numbered(path: &std::path::Path, index: usize) -> PathBuf {
 }
 
 /// A PNG of the wanted size as numbers from -1 to 1.
-fn picture_file(path: &std::path::Path, width: usize, height: usize) -> Result<Vec<f32>, Box<dyn Error>> {
+fn picture_file(path: &Path, width: usize, height: usize) -> Result<Vec<f32>, Box<dyn Error>> {
     let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let picture = decode_png(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
     if (picture.width, picture.height) != (width, height) {
@@ -189,7 +208,7 @@ fn picture_file(path: &std::path::Path, width: usize, height: usize) -> Result<V
     Ok(picture.rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect())
 }
 
-fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     std::fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 

@@ -1,7 +1,6 @@
 //! Turns a model and a size into its printed plans: steps, operations and memory.
 
-use crate::generate::{DEMO, size};
-use lora_loupe::pipeline::{Folder, Model};
+use crate::generate::{DEMO, open, size};
 use lora_loupe::plan::{Plan, TextOutput, text_encoder, unet, vae_decoder};
 use std::error::Error;
 use std::io::Write;
@@ -11,8 +10,8 @@ use std::process::ExitCode;
 /// Print what drawing a picture asks of the graphics processor, one step a line
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A diffusers folder; the bundled demo model if left out
-    #[arg(long, value_name = "DIR")]
+    /// A diffusers folder or a single-file checkpoint; the bundled demo model if left out
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Pixels, as in 512x512; the model's own size if left out
     #[arg(long, value_name = "WxH", value_parser = size)]
@@ -25,7 +24,7 @@ pub struct Arguments {
 /// Prints the plans of the text encoder, the UNet and the decoder.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
-    let model = pollster::block_on(Model::open("model", &Folder::open(&root)?))?;
+    let model = pollster::block_on(open(&root, None))?;
     let (width, height) = arguments.size.unwrap_or((model.native_size(), model.native_size()));
     let (height, width) = (height / model.multiple(), width / model.multiple());
     let tokens = model.tokenizers[0].model_max_length();

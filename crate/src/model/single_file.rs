@@ -1,8 +1,8 @@
 //! Turns the tensor shapes of a single-file checkpoint into the config of its UNet: block numbers
 //! in such files depend on how many layers and levels the network has.
 
-use crate::model::config::PerLevel;
-use crate::model::{FamilyId, UnetConfig};
+use super::config::{PerLevel, UnetConfig};
+use super::family::FamilyId;
 use std::collections::HashMap;
 
 /// Where single-file checkpoints keep the UNet.

@@ -1,0 +1,169 @@
+//! Single-file checkpoints of full size, header real and data made up as it is read: which model
+//! they are, and where every tensor lies. The keys are those that diffusers' converters accept.
+
+use lora_loupe::formats::ByteSource;
+use lora_loupe::formats::source::Reading;
+use lora_loupe::model::FamilyId;
+use lora_loupe::pipeline::{Model, PipelineError};
+use lora_loupe::plan::Layout;
+use lora_loupe::text::Tokenizer;
+use lora_loupe::weights::TensorFile;
+use lora_loupe_tests::golden;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// A file of gigabytes that is never there: the header, then f16 numbers that follow from their place.
+struct Imagined {
+    head: Vec<u8>,
+    len: u64,
+}
+
+/// The number at place `at` of the data: one of 1024 multiples of 1/512.
+fn number(at: u64) -> f32 {
+    (at.wrapping_mul(2_654_435_761) >> 7 & 1023) as f32 / 512.0 - 1.0
+}
+
+impl ByteSource for Imagined {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read(&self, range: Range<u64>) -> Reading<'_> {
+        let head = self.head.len() as u64;
+        let byte = |at: u64| match self.head.get(at as usize) {
+            Some(&byte) => byte,
+            None => half::f16::from_f32(number((at - head) / 2)).to_le_bytes()[((at - head) % 2) as usize],
+        };
+        Box::pin(std::future::ready(Ok(range.map(byte).collect())))
+    }
+}
+
+type Shapes = BTreeMap<String, Vec<usize>>;
+
+fn shapes(family: &str) -> Shapes {
+    serde_json::from_value(golden::json(&format!("golden/single_file/{family}.json"))).expect("shapes")
+}
+
+/// The file, and the place of each tensor's first number.
+fn imagine(shapes: &Shapes, metadata: &[(&str, &str)]) -> (Imagined, BTreeMap<String, u64>) {
+    let mut header = serde_json::Map::new();
+    let metadata: serde_json::Map<_, _> = metadata.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    header.insert("__metadata__".into(), metadata.into());
+    let (mut at, mut places) = (0, BTreeMap::new());
+    for (key, shape) in shapes {
+        let bytes = 2 * shape.iter().product::<usize>() as u64;
+        let entry = serde_json::json!({ "dtype": "F16", "shape": shape, "data_offsets": [at, at + bytes] });
+        header.insert(key.clone(), entry);
+        places.insert(key.clone(), at / 2);
+        at += bytes;
+    }
+    let text = serde_json::to_string(&header).expect("JSON");
+    let mut head = (text.len() as u64).to_le_bytes().to_vec();
+    head.extend(text.as_bytes());
+    let len = head.len() as u64 + at;
+    (Imagined { head, len }, places)
+}
+
+fn open(shapes: &Shapes, metadata: &[(&str, &str)], vae: Option<&Shapes>) -> Result<Model, PipelineError> {
+    pollster::block_on(async {
+        let file = |shapes: &Shapes| TensorFile::open("model".into(), Rc::new(imagine(shapes, metadata).0));
+        let vae = match vae {
+            Some(shapes) => Some(file(shapes).await?),
+            None => None,
+        };
+        Model::open_file("model", file(shapes).await?, vae, Tokenizer::clip()).await
+    })
+}
+
+fn numbers(from: u64, count: usize) -> Vec<f32> {
+    (from..from + count as u64).map(number).collect()
+}
+
+#[test]
+fn every_family_is_known_by_its_shapes_and_every_tensor_is_found() {
+    // The published counts: UNets 859,520,964, 865,910,724 and 2,567,463,684; text encoders
+    // 123,060,480, 340,387,840 and 123,060,480 + 694,659,840; VAE 83,653,863.
+    for (family, id, parameters) in [
+        ("sd15", FamilyId::Sd15, 1_066_235_307),
+        ("sd21", FamilyId::Sd21, 1_289_952_427),
+        ("sdxl", FamilyId::Sdxl, 3_468_837_867u64),
+    ] {
+        let model = open(&shapes(family), &[], None).unwrap_or_else(|error| panic!("{family}: {error}"));
+        assert_eq!(model.family(), id);
+        // Text encoders, UNet and both halves of the VAE; Model::parameters leaves the encoder out.
+        let encoder: usize = model.vae.encoder.modules().iter().map(|module| module.parameters()).sum();
+        assert_eq!((model.parameters() + encoder) as u64, parameters, "{family}");
+        assert_eq!(model.encoders().len(), if family == "sdxl" { 2 } else { 1 });
+    }
+}
+
+#[test]
+fn parts_of_joined_and_turned_matrices_are_read_from_their_place() {
+    let shapes = shapes("sdxl");
+    let (_, places) = imagine(&shapes, &[]);
+    let model = open(&shapes, &[], None).expect("a model");
+    let read = |name: &str| pollster::block_on(model.checkpoint.read(name, Layout::Plain)).expect("a tensor");
+    let joined = places["conditioner.embedders.1.model.transformer.resblocks.3.attn.in_proj_weight"];
+    for (third, name) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
+        let got = read(&format!("text_encoder_2.text_model.encoder.layers.3.self_attn.{name}.weight"));
+        assert!(got == numbers(joined + (third * 1280 * 1280) as u64, 1280 * 1280), "{name}");
+    }
+    let bias = places["conditioner.embedders.1.model.transformer.resblocks.3.attn.in_proj_bias"];
+    let got = read("text_encoder_2.text_model.encoder.layers.3.self_attn.k_proj.bias");
+    assert_eq!(got, numbers(bias + 1280, 1280));
+    let stored = numbers(places["conditioner.embedders.1.model.text_projection"], 1280 * 1280);
+    let turned = read("text_encoder_2.text_projection.weight");
+    assert!((0..1280 * 1280).all(|i| turned[i] == stored[i % 1280 * 1280 + i / 1280]));
+    let conv = read("unet.down_blocks.1.attentions.1.transformer_blocks.1.attn2.to_k.weight");
+    let place = places["model.diffusion_model.input_blocks.5.1.transformer_blocks.1.attn2.to_k.weight"];
+    assert!(conv == numbers(place, 640 * 2048));
+}
+
+#[test]
+fn prediction_type_comes_from_evidence() {
+    let predicts_v = |family: &str, metadata: &[(&str, &str)], extra: &[&str]| {
+        let mut shapes = shapes(family);
+        shapes.extend(extra.iter().map(|key| ((*key).to_owned(), vec![1])));
+        let schedule = open(&shapes, metadata, None).expect("a model").schedule;
+        (
+            format!("{:?}", schedule.prediction_type.expect("a type")) == "VPrediction",
+            schedule.rescale_betas_zero_snr == Some(true),
+        )
+    };
+    assert_eq!(predicts_v("sd15", &[], &[]), (false, false));
+    assert_eq!(predicts_v("sd21", &[], &[]), (true, false), "2.x is the 768 model unless it says otherwise");
+    assert_eq!(predicts_v("sd21", &[("modelspec.architecture", "stable-diffusion-v2-512")], &[]), (false, false));
+    assert_eq!(predicts_v("sdxl", &[], &["v_pred", "ztsnr"]), (true, true));
+    assert_eq!(predicts_v("sdxl", &[("modelspec.prediction_type", "epsilon")], &[]), (false, false));
+}
+
+#[test]
+fn other_files_are_named_and_not_misread() {
+    let refusal = |shapes: &Shapes| open(shapes, &[], None).err().expect("a refusal").to_string();
+    let mut inpainting = shapes("sd15");
+    inpainting.insert("model.diffusion_model.input_blocks.0.0.weight".into(), vec![320, 9, 3, 3]);
+    assert!(refusal(&inpainting).contains("inpainting"), "{}", refusal(&inpainting));
+
+    let mut small = shapes("sd15");
+    for block in [1, 2] {
+        small.insert(format!("model.diffusion_model.input_blocks.{block}.0.in_layers.2.weight"), vec![64, 320, 3, 3]);
+    }
+    assert!(refusal(&small).contains("diffusers folder"), "{}", refusal(&small));
+
+    let mut damaged = shapes("sd15");
+    damaged.remove("model.diffusion_model.output_blocks.5.1.proj_out.weight");
+    assert!(refusal(&damaged).contains("up_blocks.1.attentions.2.proj_out.weight"), "{}", refusal(&damaged));
+
+    let lora = BTreeMap::from([("lora_unet_x.lora_up.weight".to_owned(), vec![2, 2])]);
+    assert!(refusal(&lora).contains("no Stable Diffusion checkpoint"), "{}", refusal(&lora));
+}
+
+#[test]
+fn a_missing_vae_is_asked_for_and_a_separate_one_taken() {
+    let (vae, rest): (Shapes, Shapes) =
+        shapes("sd15").into_iter().partition(|(key, _)| key.starts_with("first_stage_model."));
+    assert!(open(&rest, &[], None).err().expect("a refusal").to_string().contains("VAE"));
+    let bare = vae.iter().map(|(key, shape)| (key["first_stage_model.".len()..].to_owned(), shape.clone())).collect();
+    assert_eq!(open(&rest, &[], Some(&bare)).expect("a model").family(), FamilyId::Sd15);
+}
