@@ -1,0 +1,11 @@
+//! Turns a narrowing into its launch.
+
+use crate::gpu::kernel::{Launch, LaunchError, number};
+use crate::ops::Narrow;
+
+/// See narrow.wgsl.
+pub fn launch(op: &Narrow, output: &[usize]) -> Result<Launch, LaunchError> {
+    let count: usize = output.iter().product();
+    let rest = [number("narrow", count)?];
+    Ok(Launch::elementwise("narrow", 1, count.div_ceil(2), &rest)?.with("STORAGE", op.storage.code()))
+}
