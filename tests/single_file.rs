@@ -42,7 +42,8 @@ impl ByteSource for Imagined {
 type Shapes = BTreeMap<String, Vec<usize>>;
 
 fn shapes(family: &str) -> Shapes {
-    serde_json::from_value(golden::json(&format!("golden/single_file/{family}.json"))).expect("shapes")
+    let file = std::fs::File::open(golden::path(&format!("golden/single_file/{family}.json.gz"))).expect("shapes");
+    serde_json::from_reader(flate2::read::GzDecoder::new(file)).expect("shapes")
 }
 
 /// The file, and the place of each tensor's first number.

@@ -6,9 +6,10 @@ converters turn into diffusers' names.
     python tests/make/single_file.py keys.jsonl
 
 Every tensor is one number, repeated: a key that the converters move elsewhere is seen by it.
-Writes golden/single_file/FAMILY.json: {key: shape}.
+Writes golden/single_file/FAMILY.json.gz: {key: shape}.
 """
 
+import gzip
 import json
 import pathlib
 import sys
@@ -86,7 +87,7 @@ def main():
         wrong = [name for name in wanted if name in got and float(got[name].reshape(-1)[0]) != ids[wanted[name]]]
         assert not missing and not wrong, (family, missing[:5], wrong[:5])
         OUT.mkdir(parents=True, exist_ok=True)
-        (OUT / f"{family}.json").write_text(json.dumps(shapes, separators=(",", ":")))
+        (OUT / f"{family}.json.gz").write_bytes(gzip.compress(json.dumps(shapes, separators=(",", ":")).encode(), mtime=0))
         print(family, len(shapes), "keys", len(wanted), "tensors agree with diffusers' converters")
 
 
