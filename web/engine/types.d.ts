@@ -475,6 +475,16 @@ applied: Array<Applied>, };
 
 export type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };
 
+export type PngInfo = { 
+/**
+ * This program's recipe.
+ */
+recipe: Recipe | null, 
+/**
+ * What the web UIs write.
+ */
+infotext: Infotext | null, };
+
 export type EngineError = { 
 /**
  * For programs: `cancelled`, `busy`, `no_webgpu`, `gpu`, `adapter`, `recipe`, `model`, `file`.

@@ -2,12 +2,13 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::sources::{BlobSource, HttpSource};
-use super::types::{ModelInfo, PageProgress, PictureInfo};
+use super::types::{ModelInfo, PageProgress, PictureInfo, PngInfo};
 use crate::analysis;
 use crate::formats::ByteSource;
 use crate::gpu::Gpu;
 use crate::pipeline::{
-    Folder, Model, Picture, PipelineError, Progress, Recipe, Session, Stage, denoise_seconds_left, encode_png,
+    Folder, Infotext, Model, Picture, PipelineError, Progress, Recipe, Session, Stage, denoise_seconds_left,
+    encode_png, png_parameters,
 };
 use crate::text::Tokenizer;
 use crate::weights::{LoadedAdapter, TensorFile};
@@ -128,6 +129,23 @@ impl Engine {
         hand_over(&recipe, picture, (js_sys::Date::now() - started) / 1000.0)
     }
 
+    /// What a PNG says of how it was made: this program's own recipe, and the web UIs' infotext.
+    pub fn read_png(&self, bytes: Vec<u8>) -> Result<JsValue, JsValue> {
+        let recipe = png_text("lora-loupe", &bytes).and_then(|text| serde_json::from_str(&text).ok());
+        let infotext = png_text("parameters", &bytes).map(|text| Infotext::read(&text));
+        to_js(&PngInfo { recipe, infotext })
+    }
+
+    /// How many tokens a prompt takes of the open model's room, `[used, room]`; null while none is open.
+    pub fn count_tokens(&self, prompt: String, syntax: String, steps: usize) -> Result<JsValue, JsValue> {
+        let session = self.session.borrow();
+        let Some(tokenizer) = session.as_ref().and_then(|session| session.model.tokenizers.first()) else {
+            return Ok(JsValue::NULL);
+        };
+        let syntax = syntax.parse().map_err(|error: crate::text::TextError| refused(error.into()))?;
+        to_js(&crate::text::count(tokenizer, &prompt, syntax, steps))
+    }
+
     /// Stops the picture that is being drawn, before its next step.
     pub fn cancel(&self) {
         self.stop.set(true);
@@ -212,11 +230,18 @@ impl Engine {
     }
 }
 
+/// A text chunk of a PNG, or None where there is none or it cannot be read.
+fn png_text(name: &str, bytes: &[u8]) -> Option<String> {
+    png_parameters(name, bytes).ok().flatten()
+}
+
 /// The picture as `{width, height, seconds, applied, rgba, png}`.
 fn hand_over(recipe: &Recipe, picture: Picture, seconds: f64) -> Result<JsValue, JsValue> {
     let (width, height) = (picture.width, picture.height);
     let written = serde_json::to_string(recipe).map_err(|error| failure("recipe", error.to_string()))?;
-    let png = encode_png(&picture.rgb, width, height, &[("lora-loupe", &written)])
+    let parameters = Infotext::of(recipe).to_string();
+    let texts = [("parameters", parameters.as_str()), ("lora-loupe", &written)];
+    let png = encode_png(&picture.rgb[..width * height * 3], width, height, &texts)
         .map_err(|error| failure("file", format!("the PNG could not be written: {error}")))?;
     let rgba: Vec<u8> = picture.rgb.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
     let result = to_js(&PictureInfo { width, height, seconds, applied: picture.applied })?;

@@ -71,6 +71,15 @@ pub struct PictureInfo {
     pub applied: Vec<Applied>,
 }
 
+/// What a PNG says of how it was made.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct PngInfo {
+    /// This program's recipe.
+    pub recipe: Option<Recipe>,
+    /// What the web UIs write.
+    pub infotext: Option<Infotext>,
+}
+
 /// Why a call failed: what happened, why, and what to do.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct EngineError {
@@ -110,6 +119,7 @@ pub fn typescript() -> String {
     add(Applied::decl(&config));
     add(PictureInfo::decl(&config));
     add("type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };".into());
+    add(PngInfo::decl(&config));
     add(EngineError::decl(&config));
     text
 }
