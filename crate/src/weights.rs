@@ -191,6 +191,21 @@ impl Checkpoint {
         })
     }
 
+    /// The bits of a tensor that its file has in the wanted halves, in the plan's order: they never
+    /// become f32, which would take three times the memory. None where the file has other numbers.
+    async fn halves(&self, name: &str, layout: Layout, storage: Storage) -> Result<Option<Vec<u16>>, WeightsError> {
+        let place = self.place(name)?;
+        let is_same =
+            matches!((place.tensor.dtype, storage), (Dtype::F16, Storage::F16) | (Dtype::BF16, Storage::Bf16));
+        if !is_same || place.transposed {
+            return Ok(None);
+        }
+        let failed = |error: std::io::Error| WeightsError::File { file: place.file.name.clone(), source: error.into() };
+        let bytes = place.file.source.read(place.tensor.bytes.clone()).await.map_err(failed)?;
+        let halves = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        Ok(Some(layout.arrange(halves, &place.tensor.shape)))
+    }
+
     /// Rows of a table, one after the other: the token embeddings of a prompt.
     pub async fn rows(&self, name: &str, rows: &[u32]) -> Result<Vec<f32>, WeightsError> {
         let place = self.place(name)?;
@@ -310,9 +325,14 @@ impl Weights {
         name: &str,
         layout: Layout,
     ) -> Result<(), WeightsError> {
-        let data = checkpoint.read(name, layout).await?;
         let storage = if gpu.keeps_halves() { checkpoint.storage(name)? } else { Storage::F32 };
-        let tensor = gpu.guarded(name, || gpu.upload(name, &data, storage)).await?;
+        let tensor = match checkpoint.halves(name, layout, storage).await? {
+            Some(halves) => gpu.guarded(name, || gpu.upload_halves(name, &halves, storage)).await?,
+            None => {
+                let data = checkpoint.read(name, layout).await?;
+                gpu.guarded(name, || gpu.upload(name, &data, storage)).await?
+            }
+        };
         self.tensors.insert(name.into(), tensor);
         Ok(())
     }

@@ -8,9 +8,9 @@ use crate::ops::{Op, Storage};
 use crate::plan::{Place, Plan, Source, ValueId};
 use std::collections::BTreeMap;
 
-/// Floating-point operations of one submission. Small enough that a slow device answers between
-/// two (about 50 ms at 40 GFLOP/s), large enough that submissions do not cost.
-const SUBMISSION_FLOPS: u64 = 2_000_000_000;
+/// What a submission may take: short enough that a cancel or a watchdog never waits, long enough
+/// that submitting costs nothing.
+const SUBMISSION_SECONDS: f64 = 0.08;
 /// Uniform buffers bind at multiples of this on every device.
 const PARAMS_STRIDE: u64 = 256;
 
@@ -168,11 +168,12 @@ impl Runner {
 
     /// Submits all steps, in portions.
     pub fn run(&self, gpu: &Gpu) {
+        let limit = gpu.submission_flops.get();
         let mut rest = self.dispatches.as_slice();
         while !rest.is_empty() {
             let mut flops = 0;
             let count = rest.iter().take_while(|dispatch| {
-                let room = flops < SUBMISSION_FLOPS;
+                let room = flops < limit;
                 flops += dispatch.flops;
                 room
             });
@@ -197,11 +198,20 @@ impl Runner {
         self.outputs.get(name)
     }
 
-    /// Runs everything and reads one output.
+    /// Runs everything and reads one output; learns from it how large submissions should be.
     pub async fn compute(&self, gpu: &Gpu, output: &str) -> Result<Vec<f32>, GpuError> {
         let missing = || GpuError::Missing { plan: "this plan".into(), name: output.into() };
         let tensor = self.output(output).ok_or_else(missing)?;
+        let started = web_time::Instant::now();
         self.run(gpu);
-        gpu.read(tensor).await
+        let numbers = gpu.read(tensor).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        let flops: u64 = self.dispatches.iter().map(|dispatch| dispatch.flops).sum();
+        // Small plans are all overhead and tell nothing of the speed.
+        if flops > 100_000_000 && seconds > 0.0 {
+            let measured = flops as f64 / seconds * SUBMISSION_SECONDS;
+            gpu.submission_flops.set(measured.clamp(1e8, 1e12) as u64);
+        }
+        Ok(numbers)
     }
 }
