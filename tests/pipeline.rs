@@ -369,3 +369,32 @@ fn stopping_answers_before_the_next_step() {
         draw(&mut session, &case("ddim"), &[]).await;
     });
 }
+
+#[test]
+fn a_lost_device_costs_time_and_no_picture() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        let lora = adapter(&session, "lora_a").await;
+        let case = case("lora_a_0.6");
+        let whole = draw(&mut session, &case, &[&lora]).await;
+        let recipe = recipe(&case);
+        for loss in 0..10 {
+            let gpu = session.gpu.clone();
+            // Eight steps, then losses before the text, the adapters and in decoding.
+            let mut parts = 0;
+            let picture = session
+                .generate(&recipe, &[&lora], None, &mut |_| {
+                    if parts == loss + 1 {
+                        gpu.lose();
+                    }
+                    parts += 1;
+                    ControlFlow::Continue(())
+                })
+                .await;
+            let picture = picture.unwrap_or_else(|error| panic!("loss {loss}: {error}"));
+            assert!(!Rc::ptr_eq(&gpu, &session.gpu), "loss {loss}: the device was opened anew");
+            assert_eq!(picture.latents, whole.latents, "loss {loss}");
+            assert_eq!(picture.rgb, whole.rgb, "loss {loss}");
+        }
+    });
+}

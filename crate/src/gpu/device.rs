@@ -168,6 +168,12 @@ impl Gpu {
         self.style.set(style);
     }
 
+    /// Gives the device up as a driver's reset does, to see what the program does then.
+    pub fn lose(&self) {
+        note(&self.fault, GpuError::Lost("it was given up".into()));
+        self.device.destroy();
+    }
+
     /// The first fault since the last call that no operation reported by itself.
     pub fn check(&self) -> Result<(), GpuError> {
         match self.fault.lock().ok().and_then(|mut fault| fault.take()) {

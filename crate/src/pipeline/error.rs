@@ -54,6 +54,14 @@ pub enum PipelineError {
 }
 
 impl PipelineError {
+    /// Whether the device is gone, and may come back.
+    pub fn is_lost_device(&self) -> bool {
+        matches!(
+            self,
+            PipelineError::Gpu(GpuError::Lost(_)) | PipelineError::Weights(WeightsError::Gpu(GpuError::Lost(_)))
+        )
+    }
+
     /// Short name for programs: `cancelled`, `no_webgpu`, `gpu`, `adapter`, `model`, `recipe`.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -4,13 +4,14 @@
 use super::conditioning;
 use super::error::PipelineError;
 use super::image::to_rgb8;
+use super::latents::Latents;
 use super::model::Model;
-use super::recipe::{Recipe, Rng};
+use super::recipe::Recipe;
 use super::script::Script;
 use crate::adapters::Delta;
 use crate::gpu::{Gpu, Runner};
 use crate::plan::{self, Plan};
-use crate::samplers::{PhiloxNoise, Sampler, SamplerKind, SamplerOptions, TorchNoise};
+use crate::samplers::{Sampler, SamplerKind, SamplerOptions};
 use crate::text::CHUNK;
 use crate::weights::{LoadedAdapter, Strength, Weights};
 use serde::Serialize;
@@ -84,14 +85,26 @@ pub struct Picture {
 
 /// What the plans of a picture depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shape {
-    pictures: usize,
+pub(super) struct Shape {
+    pub(super) pictures: usize,
     guided: bool,
-    height: usize,
-    width: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
     chunks: usize,
     clip_skip: usize,
     starts_from_picture: bool,
+}
+
+/// Losses of the device that a picture survives.
+const MAX_LOSSES: usize = 3;
+
+/// A picture to be drawn.
+pub(super) struct Job<'a> {
+    pub(super) recipe: &'a Recipe,
+    script: Script,
+    chosen: Vec<(&'a LoadedAdapter, Strength)>,
+    pub(super) init: Option<(&'a [f32], f64)>,
+    pub(super) shape: Shape,
 }
 
 /// Plans of one shape, with their buffers.
@@ -154,87 +167,118 @@ impl Session {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(PipelineError::Cancelled),
         };
+        let job = Job { recipe, script, chosen, init, shape };
+        let mut latents = Latents::new(&job, sampler, self.model.vae.config.latent_channels);
 
-        self.prepare(shape, report).await?;
-        report(Stage::Adapters, 0, chosen.len())?;
-        let applied = self.apply(&chosen).await?;
-        report(Stage::Text, 0, 1)?;
-        let Some(runners) = &self.runners else { unreachable!("prepare made them") };
-        let noise = Noise::new(recipe, self.model.vae.config.latent_channels, shape.pictures);
-        let latents = self.denoise(runners, shape, recipe, &script, sampler, noise, init, report).await?;
-        report(Stage::Decode, 0, shape.pictures)?;
-        let image = self.decode(runners, &latents, shape.pictures, report).await?;
-        Ok(Picture { width: recipe.width, height: recipe.height, rgb: to_rgb8(&image), image, latents, applied })
-    }
-
-    /// Takes the noise away, call by call, and returns the last latents.
-    #[allow(clippy::too_many_arguments)] // one use; each is a value of its own
-    async fn denoise(
-        &self,
-        runners: &Runners,
-        shape: Shape,
-        recipe: &Recipe,
-        script: &Script,
-        mut sampler: Sampler,
-        mut noise: Noise,
-        init: Option<(&[f32], f64)>,
-        report: Report<'_>,
-    ) -> Result<Vec<f32>, PipelineError> {
-        let pixels = shape.height * shape.width;
-        let (mut latents, first) = match init {
-            Some((picture, denoise)) => {
-                let clean = self.encode(runners, picture, shape, &mut noise).await?;
-                let start = sampler.start_index(denoise);
-                (sampler.add_noise(&clean, &noise.draw(pixels), start), start)
-            }
-            None => {
-                let scale = sampler.init_noise_sigma();
-                (noise.draw(pixels).into_iter().map(|value| value * scale).collect(), 0)
+        let mut losses = 0;
+        let image = loop {
+            match self.draw(&job, &mut latents, report).await {
+                // The device comes back, and the picture goes on from its last latents.
+                Err(error) if error.is_lost_device() && losses < MAX_LOSSES => {
+                    losses += 1;
+                    self.revive().await?;
+                    latents.told = None;
+                }
+                other => break other?,
             }
         };
+        let applied = job.chosen.iter().map(|(loaded, _)| Applied {
+            name: loaded.file.name.clone(),
+            matched: loaded.adapter.deltas.iter().map(Delta::path).collect::<BTreeSet<_>>().len(),
+            leftovers: loaded.adapter.leftovers.len(),
+        });
+        Ok(Picture {
+            width: recipe.width,
+            height: recipe.height,
+            rgb: to_rgb8(&image),
+            image,
+            applied: applied.collect(),
+            latents: latents.now.unwrap_or_default(),
+        })
+    }
+
+    /// Opens the device anew after a loss. All that was in its memory is gone and comes again.
+    async fn revive(&mut self) -> Result<(), PipelineError> {
+        let gpu = Gpu::open().await?;
+        gpu.set_style(self.gpu.style());
+        gpu.set_keeps_halves(self.gpu.keeps_halves());
+        self.runners = None;
+        self.weights = Weights::default();
+        self.gpu = Rc::new(gpu);
+        Ok(())
+    }
+
+    /// Does what is left of a picture and returns its colours.
+    async fn draw(
+        &mut self,
+        job: &Job<'_>,
+        latents: &mut Latents,
+        report: Report<'_>,
+    ) -> Result<Vec<f32>, PipelineError> {
+        self.prepare(job.shape, report).await?;
+        report(Stage::Adapters, 0, job.chosen.len())?;
+        self.weights.apply(&self.gpu, &self.model.checkpoint, &job.chosen).await?;
+        report(Stage::Text, 0, 1)?;
+        let Some(runners) = &self.runners else { unreachable!("prepare made them") };
+        let done = self.denoise(runners, job, latents, report).await?;
+        report(Stage::Decode, 0, job.shape.pictures)?;
+        self.decode(runners, done, job.shape.pictures, report).await
+    }
+
+    /// Takes the noise away, call by call, and returns the last latents. Latents change only when
+    /// a call is over, so that after an error it can be made again.
+    async fn denoise<'a>(
+        &self,
+        runners: &Runners,
+        job: &Job<'_>,
+        latents: &'a mut Latents,
+        report: Report<'_>,
+    ) -> Result<&'a [f32], PipelineError> {
+        let Job { recipe, shape, .. } = job;
+        if latents.now.is_none() {
+            let clean = match job.init {
+                Some((picture, _)) => Some(self.encode(runners, picture, *shape, &latents.posterior).await?),
+                None => None,
+            };
+            latents.start(clean);
+        }
         let copies = if shape.guided { 2 } else { 1 };
-        let calls = sampler.timesteps().len();
+        let calls = latents.sampler.timesteps().len();
         let time_width = self.model.networks.unet.config.block_out_channels[0];
-        let mut told = None;
-        for call in first..calls {
+        while latents.call < calls {
+            let (call, first) = (latents.call, latents.first);
             report(Stage::Denoise, call - first, calls - first)?;
-            let scene = script.scene(call);
-            if told != Some(scene) {
-                self.tell(runners, shape, recipe, script, scene).await?;
-                told = Some(scene);
+            let scene = job.script.scene(call);
+            if latents.told != Some(scene) {
+                self.tell(runners, job, scene).await?;
+                latents.told = Some(scene);
             }
-            let input = sampler.scale_input(call, &latents);
+            let input = latents.input();
             runners.unet.set(&self.gpu, "sample", &input.repeat(copies))?;
-            let time = sinusoid(sampler.timesteps()[call], time_width);
+            let time = sinusoid(latents.sampler.timesteps()[call], time_width);
             runners.unet.set(&self.gpu, "time", &time.repeat(copies * shape.pictures))?;
             let mut predicted = runners.unet.compute(&self.gpu, "noise").await?;
             if predicted.iter().any(|value| !value.is_finite()) {
-                let hint = match recipe.adapters.is_empty() {
+                let hint = match job.chosen.is_empty() {
                     true => "; the model's weights may be damaged",
                     false => "; try a lower LoRA strength",
                 };
                 return Err(PipelineError::NotFinite { step: call + 1, steps: calls, hint: hint.into() });
             }
             if shape.guided {
-                let conditional = predicted.split_off(latents.len());
+                let conditional = predicted.split_off(input.len());
                 for (without, with) in predicted.iter_mut().zip(conditional) {
                     *without += recipe.guidance * (with - *without);
                 }
             }
-            latents = sampler.step(call, &predicted, &latents, &mut |_| noise.draw(pixels));
+            latents.step(&predicted);
         }
-        Ok(latents)
+        Ok(latents.now.as_deref().unwrap_or_default())
     }
 
     /// Tells the UNet of the texts of a scene.
-    async fn tell(
-        &self,
-        runners: &Runners,
-        shape: Shape,
-        recipe: &Recipe,
-        script: &Script,
-        scene: (usize, usize),
-    ) -> Result<(), PipelineError> {
+    async fn tell(&self, runners: &Runners, job: &Job<'_>, scene: (usize, usize)) -> Result<(), PipelineError> {
+        let Job { recipe, shape, script, .. } = job;
         let (negative, prompt) = script.texts(scene);
         let mut prompts = vec![Some(prompt); shape.pictures];
         if shape.guided {
@@ -255,21 +299,21 @@ impl Session {
         runners: &Runners,
         picture: &[f32],
         shape: Shape,
-        noise: &mut Noise,
+        posterior: &[f32],
     ) -> Result<Vec<f32>, PipelineError> {
         let Some(encoder) = &runners.encoder else { unreachable!("prepare made it") };
         encoder.set(&self.gpu, "image", picture)?;
         let moments = encoder.compute(&self.gpu, "moments").await?;
         let config = &self.model.vae.config;
         let (channels, scale) = (config.latent_channels, config.scaling_factor);
-        let posterior = noise.draw(shape.height * shape.width);
-        let sample = |(index, noise): (usize, f32)| {
-            let pixel = index / channels % (moments.len() / 2 / channels);
+        let pixels = shape.height * shape.width;
+        let sample = |(index, noise): (usize, &f32)| {
+            let pixel = index / channels % pixels;
             let at = pixel * 2 * channels + index % channels;
             let deviation = (0.5 * moments[at + channels].clamp(-30.0, 20.0)).exp();
             (moments[at] + deviation * noise) * scale
         };
-        Ok(posterior.into_iter().enumerate().map(sample).collect())
+        Ok(posterior.iter().enumerate().map(sample).collect())
     }
 
     /// The latents' colours, picture by picture.
@@ -334,17 +378,6 @@ impl Session {
         });
         Ok(())
     }
-
-    /// Folds the adapters in.
-    async fn apply(&mut self, chosen: &[(&LoadedAdapter, Strength)]) -> Result<Vec<Applied>, PipelineError> {
-        self.weights.apply(&self.gpu, &self.model.checkpoint, chosen).await?;
-        let applied = chosen.iter().map(|(loaded, _)| Applied {
-            name: loaded.file.name.clone(),
-            matched: loaded.adapter.deltas.iter().map(Delta::path).collect::<BTreeSet<_>>().len(),
-            leftovers: loaded.adapter.leftovers.len(),
-        });
-        Ok(applied.collect())
-    }
 }
 
 /// The recipe's adapters and those that its prompt mentions, among those that are loaded.
@@ -392,38 +425,6 @@ fn starting_picture<'a>(recipe: &Recipe, init: Option<&'a [f32]>) -> Result<Opti
         (None, Some(_)) => Err(bad("missing".into(), "the recipe has a denoising strength, so give its picture")),
         (Some(_), None) => Err(bad("given".into(), "also give the denoising strength, 0 to 1")),
     }
-}
-
-/// The noise of a recipe: one generator, drawn from in order, channel by channel as PyTorch does.
-struct Noise {
-    torch: TorchNoise,
-    philox: PhiloxNoise,
-    rng: Rng,
-    channels: usize,
-    pictures: usize,
-}
-
-impl Noise {
-    fn new(recipe: &Recipe, channels: usize, pictures: usize) -> Noise {
-        let (torch, philox) = (TorchNoise::new(recipe.seed), PhiloxNoise::new(recipe.seed));
-        Noise { torch, philox, rng: recipe.rng, channels, pictures }
-    }
-
-    /// The next (B, pixels, C) numbers.
-    fn draw(&mut self, pixels: usize) -> Vec<f32> {
-        let count = self.pictures * self.channels * pixels;
-        let drawn = match self.rng {
-            Rng::Torch => self.torch.randn(count),
-            Rng::Philox => self.philox.randn(count),
-        };
-        drawn.chunks_exact(self.channels * pixels).flat_map(|item| channels_last(item, self.channels)).collect()
-    }
-}
-
-/// (C, P) to (P, C): PyTorch draws noise channel by channel.
-fn channels_last(data: &[f32], channels: usize) -> Vec<f32> {
-    let pixels = data.len() / channels;
-    (0..data.len()).map(|i| data[i % channels * pixels + i / channels]).collect()
 }
 
 /// Cosines, then sines, of the timestep at `width / 2` frequencies from 1 down to 1/10000

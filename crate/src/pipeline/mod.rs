@@ -6,6 +6,7 @@ mod folder;
 mod generate;
 mod image;
 mod infotext;
+mod latents;
 mod model;
 mod probe;
 mod recipe;

@@ -121,6 +121,8 @@ impl Engine {
         self.stop.set(false);
         let started = js_sys::Date::now();
         let drawn = self.draw(&mut session, &recipe, init.as_deref(), &on_progress).await;
+        // A lost device has been opened anew.
+        *self.gpu.borrow_mut() = Some(session.gpu.clone());
         let mut place = self.session.borrow_mut();
         if place.is_none() {
             *place = Some(session);
