@@ -25,8 +25,8 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
     table
 }
 
-const MODULES: [&str; 13] = [
-    "formats", "model", "ops", "plan", "adapters", "analysis", "gpu", "weights", "text", "samplers", "pipeline", "wasm", "bin",
+const MODULES: [&str; 14] = [
+    "formats", "model", "ops", "plan", "adapters", "analysis", "edit", "gpu", "weights", "text", "samplers", "pipeline", "wasm", "bin",
 ];
 
 fn sources(at: &Path, found: &mut Vec<PathBuf>) {

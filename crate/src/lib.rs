@@ -6,6 +6,7 @@
 
 pub mod adapters;
 pub mod analysis;
+pub mod edit;
 pub mod formats;
 pub mod gpu;
 pub mod model;

@@ -2,6 +2,8 @@
 
 #[path = "lora-loupe/bake.rs"]
 mod bake;
+#[path = "lora-loupe/convert.rs"]
+mod convert;
 #[path = "lora-loupe/files.rs"]
 mod files;
 #[path = "lora-loupe/generate.rs"]
@@ -10,6 +12,8 @@ mod generate;
 mod inspect;
 #[path = "lora-loupe/lora.rs"]
 mod lora;
+#[path = "lora-loupe/output.rs"]
+mod output;
 #[path = "lora-loupe/plan.rs"]
 mod plan;
 
@@ -28,6 +32,7 @@ struct Arguments {
 enum Command {
     Inspect(inspect::Arguments),
     Bake(bake::Arguments),
+    Convert(convert::Arguments),
     Generate(generate::Arguments),
     Plan(plan::Arguments),
 }
@@ -36,6 +41,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bake(arguments) => bake::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
     };

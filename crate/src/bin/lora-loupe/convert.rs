@@ -1,0 +1,132 @@
+//! Turns an adapter into the same adapter in another convention.
+
+use crate::files;
+use crate::output::{Output, size, thinned};
+use lora_loupe::edit::{AlphaPlace, ConvertOptions, ConvertPreview, Opened, Strengths, Target, convert};
+use lora_loupe::formats::Dtype;
+use pollster::block_on;
+use serde_json::json;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Write an adapter under other names, in another number type, or as a LoRA
+///
+/// The result changes the model as the file did, but for the rounding of its number type; where
+/// that is not possible the run stops and names the layer. Keys that change no layer are left out.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// An adapter, or a PEFT folder with adapter_model.safetensors
+    file: PathBuf,
+    /// kohya, peft, diffusers, comfy or onetrainer; the file's own names if left out
+    #[arg(long, value_name = "CONVENTION")]
+    to: Option<Target>,
+    #[command(flatten)]
+    output: Output,
+    /// Number type: f32, f16 or bf16; each layer's own if left out
+    #[arg(long, value_parser = dtype)]
+    dtype: Option<Dtype>,
+    /// Where alpha / rank goes: `keep` as alpha, `bake` into the numbers; what is usual if left out
+    #[arg(long, value_name = "keep|bake", value_parser = alpha)]
+    alpha: Option<AlphaPlace>,
+    /// Make LoHa, LoKr and LoCon with cores a LoRA
+    #[arg(long)]
+    as_lora: bool,
+    /// Rank of what cannot become a LoRA without loss
+    #[arg(long, value_name = "N")]
+    rank: Option<usize>,
+    /// Strengths of blocks: IN04=0.5,MID=0,TE=1 or a list of 12, 17, 20 or 26 numbers
+    #[arg(long, value_name = "LIST")]
+    blocks: Option<Strengths>,
+    /// Leave out what has no place in the convention or is incomplete
+    #[arg(long)]
+    drop: bool,
+    /// Copy keys that change no layer
+    #[arg(long)]
+    keep_leftovers: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads a number type that can be written.
+pub fn dtype(text: &str) -> Result<Dtype, String> {
+    match text {
+        "f32" | "fp32" => Ok(Dtype::F32),
+        "f16" | "fp16" => Ok(Dtype::F16),
+        "bf16" => Ok(Dtype::BF16),
+        _ => Err(format!("`{text}` is none of f32, f16 and bf16")),
+    }
+}
+
+fn alpha(text: &str) -> Result<AlphaPlace, String> {
+    match text {
+        "keep" => Ok(AlphaPlace::Kept),
+        "bake" => Ok(AlphaPlace::Baked),
+        _ => Err(format!("`{text}` is neither keep nor bake")),
+    }
+}
+
+/// Writes the converted file.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let (path, companion) = files::adapter(&arguments.file);
+    arguments.output.check(&[&path])?;
+    let source = files::source(&path)?;
+    let opened = block_on(Opened::new(&files::name(&path), &source, companion.as_deref()))?;
+    let options = ConvertOptions {
+        to: arguments.to,
+        dtype: arguments.dtype,
+        alpha: arguments.alpha.unwrap_or_default(),
+        as_lora: arguments.as_lora,
+        rank: arguments.rank,
+        drop: arguments.drop,
+        keep_leftovers: arguments.keep_leftovers,
+        strengths: arguments.blocks.clone().unwrap_or_default(),
+    };
+    let conversion = block_on(convert(&opened, &options))?;
+    let outcome = arguments.output.write(|out| block_on(conversion.write(out)))?;
+    if arguments.json {
+        println!("{}", json!({ "file": opened.file, "preview": conversion.preview, "outcome": outcome }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    print!("{}", text(&conversion.preview));
+    for line in outcome.iter().flat_map(thinned) {
+        println!("  warning     {line}");
+    }
+    println!("{}: {}", arguments.output.name(), size(conversion.preview.size_after));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The preview for people.
+fn text(preview: &ConvertPreview) -> String {
+    let mut lines = Vec::new();
+    let mut row = |name: &str, text: String| lines.push(format!("  {name:<11} {text}\n"));
+    let to = preview.to.map_or(preview.from.as_str(), |target| target.name());
+    row("spelling", format!("{} -> {to}", preview.from));
+    row("tensors", format!("{} -> {}", preview.tensors_before, preview.tensors_after));
+    row("size", format!("{} -> {}", size(preview.size_before), size(preview.size_after)));
+    if let Some(first) = preview.renamed.first() {
+        row("renamed", format!("{} keys, as `{}` -> `{}`", preview.renamed.len(), first.from, first.to));
+    }
+    if let Some(first) = preview.baked.first() {
+        row("baked", format!("{} scales, as {} in {}", preview.baked.len(), first.scale, first.path));
+    }
+    let (exact, near): (Vec<_>, Vec<_>) = preview.rebuilt.iter().partition(|layer| layer.exact);
+    if !exact.is_empty() {
+        row("as LoRA", format!("{} layers without loss", exact.len()));
+    }
+    for layer in near {
+        let error = (1.0 - layer.kept.energy).max(0.0).sqrt();
+        row(
+            "as LoRA",
+            format!("{} of rank {}: {:.2} % of its norm is lost", layer.kept.path, layer.kept.rank, 100.0 * error),
+        );
+    }
+    for dropped in preview.dropped.iter().take(10) {
+        row("left out", format!("`{}`: {}", dropped.key, dropped.reason));
+    }
+    if preview.dropped.len() > 10 {
+        row("left out", format!("and {} more keys (--json lists all)", preview.dropped.len() - 10));
+    }
+    lines.concat()
+}

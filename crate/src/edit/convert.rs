@@ -1,0 +1,377 @@
+//! Turns an adapter into the same adapter under other names, with alpha in another place, in
+//! another number type, or with its algorithms made LoRA.
+
+use super::draft::{Draft, Origin, Outcome, Piece, Slot};
+use super::error::EditError;
+use super::names::Target;
+use super::open::Opened;
+use super::pairs::{KeptRow, Naming, alpha, dtype, form, pair, pair_pieces, roles};
+use super::peft::PeftNotes;
+use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
+use super::strengths::Strengths;
+use crate::adapters::{Delta, Part};
+use crate::analysis::Spectrum;
+use crate::formats::{Dtype, TensorInfo};
+use crate::model::spelling::Role;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// Where the scale alpha / rank goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AlphaPlace {
+    /// Kept where the convention has alpha tensors, else baked.
+    #[default]
+    Usual,
+    /// Kept as alpha: in tensors, or for PEFT in the header.
+    Kept,
+    /// Multiplied into the first factor.
+    Baked,
+}
+
+/// What is asked of a conversion.
+#[derive(Debug, Clone, Default)]
+pub struct ConvertOptions {
+    /// The convention; none keeps the file's names.
+    pub to: Option<Target>,
+    /// F32, F16 or BF16; none keeps each layer's own.
+    pub dtype: Option<Dtype>,
+    /// Where the scale goes.
+    pub alpha: AlphaPlace,
+    /// Whether LoHa, LoKr and LoCon with cores become LoRA where the convention could hold them.
+    pub as_lora: bool,
+    /// The rank of what cannot become a LoRA without loss.
+    pub rank: Option<usize>,
+    /// Whether what has no place or is incomplete is left out, instead of an error.
+    pub drop: bool,
+    /// Whether keys that change no layer are copied.
+    pub keep_leftovers: bool,
+    /// What the blocks' changes are multiplied by.
+    pub strengths: Strengths,
+}
+
+/// A conversion that is planned.
+pub struct Conversion<'a, 'b> {
+    opened: &'a Opened<'b>,
+    layers: Vec<Layer<'a>>,
+    draft: Draft,
+    /// What it changes.
+    pub preview: ConvertPreview,
+}
+
+/// One layer of the result.
+enum Layer<'a> {
+    /// The same factors; those at some places multiplied by a number.
+    Same { delta: &'a Delta, order: Vec<String>, bake: Vec<String>, scale: f32 },
+    /// A pair made of them.
+    Pair { delta: &'a Delta, rank: usize, scale: f32 },
+}
+
+/// Plans a conversion. Reads alphas, and the factors of layers that become LoRA.
+pub async fn convert<'a, 'b>(
+    opened: &'a Opened<'b>,
+    options: &ConvertOptions,
+) -> Result<Conversion<'a, 'b>, EditError> {
+    let naming = Naming::new(options.to, opened)?;
+    let mut planner = Planner {
+        opened,
+        options,
+        naming,
+        pieces: Vec::new(),
+        layers: Vec::new(),
+        notes: PeftNotes::default(),
+        preview: ConvertPreview {
+            from: opened.adapter.convention.clone(),
+            to: options.to,
+            tensors_before: opened.header.tensors.len(),
+            size_before: crate::formats::ByteSource::len(&opened.source),
+            ..ConvertPreview::default()
+        },
+    };
+    planner.leftovers()?;
+    for delta in &opened.adapter.deltas {
+        match planner.delta(delta).await {
+            Err(EditError::NoPlace { what, hint, .. }) if options.drop => {
+                planner.leave(delta, &format!("{what}: {hint}"))
+            }
+            Err(EditError::NoMatrix { algorithm, .. }) if options.drop => {
+                planner.leave(delta, &format!("{algorithm} cannot be made a LoRA without the base model"));
+            }
+            other => other?,
+        }
+    }
+    planner.finish()
+}
+
+impl Conversion<'_, '_> {
+    /// The header of the result.
+    pub fn draft(&self) -> &Draft {
+        &self.draft
+    }
+
+    /// Writes the result; see [`Draft::write`].
+    pub async fn write(&self, out: &mut dyn Write) -> Result<Outcome, EditError> {
+        self.draft.write(Some(&self.opened.source), async |layer| self.make(&self.layers[layer]).await, out).await
+    }
+
+    async fn make(&self, layer: &Layer<'_>) -> Result<Vec<Vec<f32>>, EditError> {
+        match layer {
+            Layer::Pair { delta, rank, scale } => Ok(pair(&form(self.opened, delta).await?, *scale, *rank)),
+            Layer::Same { delta, order, bake, scale } => {
+                let mut numbers = self.opened.numbers(delta).await?;
+                for key in bake {
+                    numbers.entry(key.clone()).and_modify(|data| data.iter_mut().for_each(|x| *x *= scale));
+                }
+                Ok(order.iter().map(|key| numbers.remove(key).unwrap_or_default()).collect())
+            }
+        }
+    }
+}
+
+struct Planner<'a, 'b, 'c> {
+    opened: &'a Opened<'b>,
+    options: &'c ConvertOptions,
+    naming: Naming,
+    pieces: Vec<Piece>,
+    layers: Vec<Layer<'a>>,
+    notes: PeftNotes,
+    preview: ConvertPreview,
+}
+
+impl<'a, 'b> Planner<'a, 'b, '_> {
+    fn drop_key(&mut self, key: &str, reason: &str) {
+        self.preview.dropped.push(DroppedKey { key: key.into(), reason: reason.into() });
+    }
+
+    /// Keys that change no layer: copied or dropped; parts of a layer's change only if asked.
+    fn leftovers(&mut self) -> Result<(), EditError> {
+        for left in &self.opened.adapter.leftovers {
+            let stray = left.why.class() == "unmatched_keys";
+            match self.opened.header.get(&left.key) {
+                Some(tensor) if stray && self.options.keep_leftovers => self.copy(tensor),
+                _ if stray || self.options.drop => self.drop_key(&left.key, &left.why.to_string()),
+                _ => {
+                    let (file, key) = (self.opened.file.clone(), left.key.clone());
+                    return Err(EditError::Incomplete { file, key, reason: left.why.to_string() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, tensor: &TensorInfo) {
+        let slot = Slot { name: tensor.name.clone(), dtype: tensor.dtype, shape: tensor.shape.clone() };
+        self.pieces.push(Piece { slots: vec![slot], origin: Origin::Copy(tensor.clone()) });
+    }
+
+    /// Leaves a delta out.
+    fn leave(&mut self, delta: &Delta, reason: &str) {
+        for factor in delta.change.factors() {
+            self.drop_key(&factor.key, reason);
+        }
+    }
+
+    async fn delta(&mut self, delta: &'a Delta) -> Result<(), EditError> {
+        let strength = self.options.strengths.of(delta);
+        let linear = !matches!(delta.algorithm, "dora" | "oft" | "diag_oft" | "boft");
+        if strength == 0.0 {
+            self.leave(delta, "its block has strength 0");
+            return Ok(());
+        }
+        if strength != 1.0 && !linear {
+            let layer = self.opened.layer(delta);
+            return Err(EditError::NotLinear { layer, algorithm: delta.algorithm, strength });
+        }
+        let dtype = dtype(delta, self.options.dtype);
+        self.preview.retyped += usize::from(delta.change.factors().iter().any(|factor| factor.dtype != dtype));
+        let scale = delta.scale * strength;
+        if self.becomes_lora(delta)? {
+            return self.pair(delta, scale, dtype).await;
+        }
+        self.same(delta, strength, dtype).await
+    }
+
+    /// Whether a delta has to be made a LoRA, or is to; an error where it has no place at all.
+    fn becomes_lora(&self, delta: &Delta) -> Result<bool, EditError> {
+        let composed = matches!(delta.algorithm, "loha" | "loha_tucker" | "lokr" | "lokr_tucker" | "locon_tucker");
+        let Naming::Target(target, _) = self.naming else { return Ok(self.options.as_lora && composed) };
+        let no_place = |what: &str, hint| {
+            let (layer, target) = (self.opened.layer(delta), target.name());
+            Err(EditError::NoPlace { layer, what: what.into(), target, hint })
+        };
+        let roles: Vec<Role> = roles(self.opened, delta).into_values().collect();
+        let oft = roles.contains(&Role::OftBlocks);
+        if oft
+            && target != Target::Kohya
+            && self.opened.group(delta).is_some_and(|group| group.stem.starts_with("oft_"))
+        {
+            return no_place("sd-scripts' OFT", "its constraint means something else there; --drop leaves it out");
+        }
+        if delta.algorithm == "dora" {
+            let over_inputs = self.lengths_over_inputs(delta);
+            return match target {
+                Target::Diffusers => no_place("DoRA", "choose peft, or leave such layers out with --drop"),
+                Target::Peft if over_inputs => {
+                    no_place("DoRA with lengths over inputs", "PEFT's run over outputs; --drop leaves such layers out")
+                }
+                Target::Peft
+                    if !roles
+                        .iter()
+                        .all(|role| matches!(role, Role::Up | Role::Down | Role::DoraScale | Role::Magnitude)) =>
+                {
+                    no_place("DoRA of this algorithm", "choose kohya, or leave such layers out with --drop")
+                }
+                _ => Ok(false),
+            };
+        }
+        if roles.iter().all(|&role| target.holds(role) || role == Role::Magnitude) {
+            return Ok(self.options.as_lora && composed);
+        }
+        let is_matrix =
+            composed || delta.algorithm == "full" && delta.part == Part::Weight && delta.change.shape().len() > 1;
+        if is_matrix {
+            return Ok(true);
+        }
+        let what = match delta.part {
+            Part::Bias => format!("a change of a bias ({})", delta.algorithm),
+            Part::Weight => delta.algorithm.to_owned(),
+        };
+        no_place(&what, "choose kohya, or leave such layers out with --drop")
+    }
+
+    fn lengths_over_inputs(&self, delta: &Delta) -> bool {
+        let roles = roles(self.opened, delta);
+        let lengths =
+            delta.change.factors().into_iter().find(|factor| roles.get(&*factor.key) == Some(&Role::DoraScale));
+        lengths.is_some_and(|lengths| lengths.shape.len() > 1 && lengths.shape[0] == 1)
+    }
+
+    async fn pair(&mut self, delta: &'a Delta, scale: f32, dtype: Dtype) -> Result<(), EditError> {
+        let form = form(self.opened, delta).await?;
+        /// A layer so small that a LoRA of its full rank hurts nobody.
+        const SMALL: usize = 16;
+        let full = form.rank();
+        let (rank, exact) = match self.options.rank {
+            _ if form.is_low_rank() => (form.pair_rank(), true),
+            _ if full <= SMALL => (full, true),
+            Some(rank) => (rank.min(full), rank >= full),
+            None => {
+                let layer = self.opened.layer(delta);
+                return Err(EditError::NeedsRank { layer, algorithm: delta.algorithm, rank: full });
+            }
+        };
+        let spectrum = Spectrum::of(&form, f64::from(scale));
+        let kept = KeptRow::new(self.opened.layer(delta), delta.change.rank(), rank, &spectrum);
+        self.preview.rebuilt.push(Rebuilt { algorithm: delta.algorithm.into(), exact, kept });
+        self.notes.add(delta, rank, rank as f32, false);
+        self.pieces.extend(pair_pieces((self.naming, self.opened, delta), rank, dtype, self.layers.len()));
+        self.layers.push(Layer::Pair { delta, rank, scale });
+        Ok(())
+    }
+
+    async fn same(&mut self, delta: &'a Delta, strength: f32, dtype: Dtype) -> Result<(), EditError> {
+        let roles = roles(self.opened, delta);
+        let factors = delta.change.factors();
+        let mut slots = Vec::new();
+        for factor in &factors {
+            let role = roles.get(&*factor.key).copied();
+            let (name, shape) = self.renamed(delta, &factor.key, role);
+            let stored = self.opened.header.get(&factor.key).map(|tensor| tensor.shape.clone());
+            slots.push(Slot { name, dtype, shape: shape.or(stored).unwrap_or_else(|| factor.shape.clone()) });
+        }
+        let order: Vec<String> = factors.iter().map(|factor| factor.key.clone()).collect();
+        let (scale, stored) = self.scale(delta, strength);
+        let first: &[usize] = if delta.algorithm.starts_with("glora") { &[0, 2] } else { &[0] };
+        let bake = if scale == 1.0 { Vec::new() } else { first.iter().map(|&index| order[index].clone()).collect() };
+        if scale != 1.0 {
+            self.preview.baked.push(BakedScale { path: self.opened.layer(delta), scale });
+        }
+        for (from, slot) in order.iter().zip(&slots).filter(|(from, slot)| **from != slot.name) {
+            self.preview.renamed.push(Renamed { from: from.clone(), to: slot.name.clone() });
+        }
+        self.pieces.push(Piece { slots, origin: Origin::Layer(self.layers.len()) });
+        if let Some(value) = stored {
+            self.pieces.push(alpha(self.naming.key(self.opened, delta, Role::Alpha), value, dtype));
+        }
+        self.on_input(delta, dtype).await?;
+        self.layers.push(Layer::Same { delta, order, bake, scale });
+        Ok(())
+    }
+
+    /// A factor's new key, and its shape where that changes with it.
+    fn renamed(&self, delta: &Delta, key: &str, role: Option<Role>) -> (String, Option<Vec<usize>>) {
+        let (Some(role), Naming::Target(target, _)) = (role, self.naming) else { return (key.to_owned(), None) };
+        if role == Role::OftBlocks && target == Target::Kohya && key.starts_with("oft_") {
+            return (key.to_owned(), None);
+        }
+        let (outputs, kernel) = (delta.change.shape()[0], delta.change.shape().len().saturating_sub(2));
+        let (role, shape) = match role {
+            Role::DoraScale if target == Target::Peft && kernel == 0 => (Role::Magnitude, Some(vec![outputs])),
+            Role::DoraScale if target == Target::Peft => {
+                (Role::Magnitude, Some([vec![1, outputs], vec![1; kernel]].concat()))
+            }
+            Role::Magnitude if target != Target::Peft => {
+                (Role::DoraScale, Some([vec![outputs, 1], vec![1; kernel]].concat()))
+            }
+            role => (role, None),
+        };
+        (self.naming.key(self.opened, delta, role), shape)
+    }
+
+    /// What the first factor is multiplied by, and the alpha that is written.
+    fn scale(&mut self, delta: &Delta, strength: f32) -> (f32, Option<f32>) {
+        let tensor = self.naming.has_alpha(self.opened, delta);
+        let scale = delta.scale * strength;
+        let Some(rank) = delta.change.alpha_rank() else {
+            return (scale, delta.alpha.filter(|_| tensor));
+        };
+        let rank = rank as f32;
+        let group = self.opened.group(delta);
+        let has = |role| group.is_some_and(|group| group.get(role).is_some());
+        let as_stored = strength == 1.0 && has(Role::Alpha) && !has(Role::Scale);
+        let alpha = delta.alpha.filter(|_| as_stored).unwrap_or(scale * rank);
+        let is_peft = matches!(self.naming, Naming::Target(Target::Peft, _));
+        let (bake, alpha) = match self.options.alpha {
+            AlphaPlace::Baked => (scale, rank),
+            AlphaPlace::Kept if is_peft => (1.0, alpha),
+            _ if tensor => (1.0, alpha),
+            _ => (scale, rank),
+        };
+        self.notes.add(delta, delta.change.rank().unwrap_or(1), alpha, delta.algorithm == "dora");
+        (bake, Some(alpha).filter(|_| tensor))
+    }
+
+    /// (IA)³'s direction.
+    async fn on_input(&mut self, delta: &Delta, dtype: Dtype) -> Result<(), EditError> {
+        let group = self.opened.group(delta).filter(|_| delta.algorithm == "ia3");
+        let Some(tensor) = group.and_then(|group| group.get(Role::OnInput)) else { return Ok(()) };
+        let value = tensor.read(&self.opened.source).await.map_err(|source| self.opened.unreadable(source))?;
+        let name = self.naming.key(self.opened, delta, Role::OnInput);
+        self.pieces.extend(value.first().map(|&value| alpha(name, value, dtype)));
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Conversion<'a, 'b>, EditError> {
+        if self.layers.is_empty() {
+            return Err(EditError::Nothing);
+        }
+        let metadata = self.metadata();
+        let draft = Draft::new(self.pieces, metadata);
+        self.preview.tensors_after = draft.header().tensors.len();
+        self.preview.size_after = draft.size();
+        Ok(Conversion { opened: self.opened, layers: self.layers, draft, preview: self.preview })
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        let mut metadata = self.opened.header.metadata.clone();
+        metadata.remove("lora_adapter_metadata");
+        let had_notes = self.opened.header.metadata.contains_key("lora_adapter_metadata");
+        if matches!(self.naming, Naming::Target(Target::Peft, _)) || had_notes && matches!(self.naming, Naming::Own) {
+            metadata.insert("lora_adapter_metadata".into(), self.notes.text());
+        }
+        if !self.preview.rebuilt.is_empty() {
+            self.notes.describe(&mut metadata);
+        }
+        metadata.entry("format".into()).or_insert_with(|| "pt".into());
+        metadata
+    }
+}

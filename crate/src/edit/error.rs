@@ -1,0 +1,68 @@
+//! Turns what stands in the way of an edit into a sentence.
+
+use crate::formats::{Dtype, FormatError};
+use std::io;
+
+/// Why a file cannot be edited as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// The file cannot be read.
+    #[error("{file}: {source}")]
+    Read { file: String, source: FormatError },
+    /// The file changes no layer.
+    #[error("{file} is no adapter that can be edited: none of its {keys} tensors changes a layer")]
+    NoAdapter { file: String, keys: usize },
+    /// adapter_config.json or its copy in the header cannot be read.
+    #[error("{file}: {place} cannot be read ({reason}), so the strength of the file is not known; correct it first")]
+    BadConfig { file: String, place: &'static str, reason: String },
+    /// Part of a layer's change is missing or cannot be computed.
+    #[error("{file}: `{key}` cannot be used: {reason}; --drop leaves such tensors out")]
+    Incomplete { file: String, key: String, reason: String },
+    /// The layers have no other names.
+    #[error("{file} was made for {label}, whose layers have no listed names, so it cannot be renamed; leave out --to")]
+    NoNames { file: String, label: String },
+    /// The spelling has no place for an algorithm.
+    #[error("`{layer}`: {what} has no place in {target} files; {hint}")]
+    NoPlace { layer: String, what: String, target: &'static str, hint: &'static str },
+    /// The change is no matrix in factors, so it cannot be made a LoRA.
+    #[error(
+        "`{layer}`: {algorithm} depends on the base model's weights or is no matrix, so it cannot be made a LoRA \
+         from this file alone; bake it into the model and extract it, or leave such layers out with --drop"
+    )]
+    NoMatrix { layer: String, algorithm: &'static str },
+    /// No rank was given for a change of full rank.
+    #[error(
+        "`{layer}`: {algorithm} of rank {rank} is no smaller as a LoRA without loss; --rank N makes the nearest of that \
+         rank and says the error"
+    )]
+    NeedsRank { layer: String, algorithm: &'static str, rank: usize },
+    /// A strength that does not apply to an algorithm.
+    #[error(
+        "`{layer}`: {algorithm} at strength {strength} is not a multiple of itself, so only 0 and 1 can be baked in"
+    )]
+    NotLinear { layer: String, algorithm: &'static str, strength: f32 },
+    /// Shapes of two files' layers differ.
+    #[error("`{layer}` is {a:?} in {file_a} and {b:?} in {file_b}: the files were made for different models")]
+    OtherShape { layer: String, file_a: String, a: (usize, usize), file_b: String, b: (usize, usize) },
+    /// Nothing is left to write.
+    #[error("nothing would be left in the result")]
+    Nothing,
+    /// A number type that cannot be written.
+    #[error("tensors cannot be written as {0}; choose f32, f16 or bf16")]
+    NoType(Dtype),
+    /// A number that the type cannot hold.
+    #[error("`{name}` reaches {value}, more than {dtype} can hold; write it as bf16 or f32")]
+    Overflow { name: String, value: f32, dtype: Dtype },
+    /// The metadata of a file without a safetensors header.
+    #[error("{file} is no safetensors file, so it has no metadata; convert it first")]
+    NoHeader { file: String },
+    /// A metadata key that programs rely on.
+    #[error("`{0}` cannot be a metadata key")]
+    BadKey(String),
+    /// Strengths of blocks that cannot be read.
+    #[error("`{0}` are no block strengths: give IN04=0.5,MID=0 or a list of 12, 17, 20 or 26 numbers")]
+    BadStrengths(String),
+    /// The result cannot be written.
+    #[error("the result cannot be written: {0}; check that there is room")]
+    Write(#[from] io::Error),
+}

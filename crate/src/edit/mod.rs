@@ -1,0 +1,24 @@
+//! Turns adapters into other adapters: renamed, resized, merged, extracted, with other metadata.
+//!
+//! Every edit is planned first, from headers and small factors alone: the plan is a [`Draft`], the
+//! whole header of the result with a place for each tensor, and a preview that says what changes.
+//! Then it is written layer by layer, so that a file of any size takes the memory of one layer.
+
+mod convert;
+mod draft;
+mod error;
+mod names;
+mod open;
+mod pairs;
+mod peft;
+mod preview;
+mod strengths;
+
+pub use convert::{AlphaPlace, Conversion, ConvertOptions, convert};
+pub use draft::{Draft, Outcome, Thinned};
+pub use error::EditError;
+pub use names::Target;
+pub use open::Opened;
+pub use pairs::{KeptRow, RankRule};
+pub use preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
+pub use strengths::Strengths;

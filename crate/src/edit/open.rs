@@ -1,0 +1,108 @@
+//! Turns a file into an adapter that can be edited: its header, what it changes and for which model.
+
+use super::error::EditError;
+use crate::adapters::{Adapter, Delta, Group, Numbers, PeftConfigs, group, read};
+use crate::analysis::detect;
+use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
+use crate::model::spelling::Role;
+use crate::model::{Component, Family, FamilyId, Kind, Module};
+use std::collections::HashMap;
+
+/// An adapter file, opened for edits.
+pub struct Opened<'a> {
+    /// Its name, for messages.
+    pub file: String,
+    /// Its bytes.
+    pub source: Buffered<'a>,
+    /// What they hold.
+    pub header: Header,
+    /// What it changes.
+    pub adapter: Adapter,
+    /// The family whose layers it names; none where no listed family has them.
+    pub family: Option<FamilyId>,
+    /// The family's name for people.
+    pub label: String,
+    groups: Vec<Group>,
+    /// Key to its group and its role there.
+    places: HashMap<String, (usize, Role)>,
+}
+
+impl<'a> Opened<'a> {
+    /// Opens `source`, called `file`; `companion` is the text of the adapter_config.json beside it.
+    ///
+    /// Layers of a model that is not listed keep the file's own names: such a file can be resized,
+    /// merged and compared, but not renamed.
+    pub async fn new(file: &str, source: &'a dyn ByteSource, companion: Option<&str>) -> Result<Opened<'a>, EditError> {
+        let failed = |source| EditError::Read { file: file.into(), source };
+        let source = Buffered::new(source);
+        let header = read_header(&source).await.map_err(failed)?;
+        let configs = configs(file, &header, companion)?;
+        let (groups, _) = group(&header);
+        let found = detect(&groups, &header.metadata, None);
+        let family = found.id.and_then(|id| Family::published(id).ok());
+        let own = own_modules(&groups);
+        let modules: Vec<(Component, &Module)> = match &family {
+            Some(family) => family.modules(),
+            None => own.iter().map(|module| (Component::Unet, module)).collect(),
+        };
+        let adapter = read(&source, &header, &configs, &modules).await.map_err(failed)?;
+        if adapter.deltas.is_empty() {
+            return Err(EditError::NoAdapter { file: file.into(), keys: header.tensors.len() });
+        }
+        let mut places = HashMap::new();
+        for (index, group) in groups.iter().enumerate() {
+            places.extend(group.tensors.iter().map(|(role, tensor)| (tensor.name.clone(), (index, *role))));
+        }
+        let family = found.id.filter(|_| family.is_some());
+        Ok(Opened { file: file.into(), source, header, adapter, family, label: found.label, groups, places })
+    }
+
+    /// Reads a delta's factors.
+    pub async fn numbers(&self, delta: &Delta) -> Result<Numbers, EditError> {
+        delta.read(&self.source, &self.header).await.map_err(|source| self.unreadable(source))
+    }
+
+    /// The tensors of the delta's layer.
+    pub fn group(&self, delta: &Delta) -> Option<&Group> {
+        let factors = delta.change.factors();
+        let (group, _) = self.places.get(&factors.first()?.key)?;
+        self.groups.get(*group)
+    }
+
+    /// What a tensor is for in its layer.
+    pub fn role(&self, key: &str) -> Option<Role> {
+        self.places.get(key).map(|(_, role)| *role)
+    }
+
+    /// The layer's name for people: the file's own where the model is not listed.
+    pub fn layer(&self, delta: &Delta) -> String {
+        if self.family.is_some() { delta.path() } else { delta.module.path.clone() }
+    }
+
+    pub(super) fn unreadable(&self, source: FormatError) -> EditError {
+        EditError::Read { file: self.file.clone(), source }
+    }
+}
+
+/// The PEFT configs that speak for the file: its companion, else its header.
+fn configs(file: &str, header: &Header, companion: Option<&str>) -> Result<PeftConfigs, EditError> {
+    let (text, place) = match (companion, header.metadata.get("lora_adapter_metadata")) {
+        (Some(text), _) => (PeftConfigs::parse(text), "adapter_config.json"),
+        (None, Some(text)) => (PeftConfigs::parse_metadata(text), "the header's lora_adapter_metadata"),
+        (None, None) => return Ok(PeftConfigs::default()),
+    };
+    text.map_err(|error| EditError::BadConfig { file: file.into(), place, reason: error.to_string() })
+}
+
+/// A layer for each group, under the file's own name for it.
+fn own_modules(groups: &[Group]) -> Vec<Module> {
+    let module = |group: &Group| {
+        let shape = [Role::Down, Role::Diff].iter().find_map(|role| group.get(*role)).map(|tensor| &*tensor.shape);
+        let kind = match shape {
+            Some(&[outputs, inputs, kernel, _]) => Kind::Conv { inputs, outputs, kernel, stride: 1, padding: 0 },
+            _ => Kind::Linear { inputs: 1, outputs: 1 },
+        };
+        Module::new(group.stem.clone(), group.stem.clone(), kind)
+    };
+    groups.iter().map(module).collect()
+}

@@ -1,0 +1,215 @@
+//! Turns changes of any algorithm that are matrices in factors into pairs of LoRA factors.
+
+use super::draft::{Origin, Piece, Slot, is_exact, writable};
+use super::error::EditError;
+use super::names::{Target, suffix};
+use super::open::Opened;
+use crate::adapters::{Delta, Form};
+use crate::analysis::{LowRank, Spectrum};
+use crate::formats::Dtype;
+use crate::model::spelling::Role;
+use crate::model::{FamilyId, Kind};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use ts_rs::TS;
+
+/// How many ranks of a change are kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RankRule {
+    /// So many, or fewer where there are fewer.
+    Fixed(usize),
+    /// As few as keep this share of the energy Σσ².
+    Energy(f64),
+    /// Those whose singular value is at least this share of the largest.
+    Ratio(f64),
+}
+
+impl RankRule {
+    /// The rank for a change with this spectrum, at least 1.
+    pub fn rank(self, spectrum: &Spectrum) -> usize {
+        match self {
+            RankRule::Fixed(rank) => rank.min(spectrum.values.len()).max(1),
+            RankRule::Energy(share) => spectrum.rank_for_energy(share),
+            RankRule::Ratio(ratio) => spectrum.rank_for_ratio(ratio),
+        }
+    }
+}
+
+/// What a layer keeps when its rank changes.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct KeptRow {
+    /// The layer.
+    pub path: String,
+    /// Its rank before, where its algorithm has one.
+    pub rank_before: Option<usize>,
+    /// Its rank now.
+    pub rank: usize,
+    /// Frobenius norm before.
+    pub norm: f64,
+    /// Share of the energy Σσ² that is kept: 1 − (error / norm)².
+    pub energy: f64,
+    /// Frobenius norm of what is lost.
+    pub error: f64,
+}
+
+impl KeptRow {
+    /// A layer with this spectrum at this rank.
+    pub(super) fn new(path: String, rank_before: Option<usize>, rank: usize, spectrum: &Spectrum) -> KeptRow {
+        let lost = spectrum.values.iter().skip(rank).map(|value| value * value).sum::<f64>().sqrt();
+        KeptRow { path, rank_before, rank, norm: spectrum.frobenius(), energy: spectrum.energy_kept(rank), error: lost }
+    }
+}
+
+/// Share of the energy of all layers together that is kept.
+pub(super) fn energy_kept(rows: &[KeptRow]) -> f64 {
+    let (all, lost) =
+        rows.iter().fold((0.0, 0.0), |(all, lost), row| (all + row.norm.powi(2), lost + row.error.powi(2)));
+    if all > 0.0 { 1.0 - lost / all } else { 1.0 }
+}
+
+/// How the keys of a result are spelled.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Naming {
+    /// As in the file that the layer comes from.
+    Own,
+    /// As a convention has them.
+    Target(Target, FamilyId),
+}
+
+impl Naming {
+    /// The naming of a target, or the file's own.
+    pub fn new(to: Option<Target>, opened: &Opened) -> Result<Naming, EditError> {
+        match (to, opened.family) {
+            (None, _) => Ok(Naming::Own),
+            (Some(target), Some(family)) => Ok(Naming::Target(target, family)),
+            (Some(_), None) => Err(EditError::NoNames { file: opened.file.clone(), label: opened.label.clone() }),
+        }
+    }
+
+    /// The key of a tensor in this role.
+    pub fn key(self, opened: &Opened, delta: &Delta, role: Role) -> String {
+        if let Naming::Target(target, family) = self {
+            return target.key(family, delta.component, &delta.module, role);
+        }
+        let Some(group) = opened.group(delta) else { return format!("{}{}", delta.module.path, suffix(role)) };
+        match (group.get(role), role) {
+            (Some(tensor), _) => tensor.name.clone(),
+            (None, Role::Up) if group.peft => format!("{}.lora_B.weight", group.stem),
+            (None, Role::Down) if group.peft => format!("{}.lora_A.weight", group.stem),
+            _ => format!("{}{}", group.stem, suffix(role)),
+        }
+    }
+
+    /// Whether a layer's alpha is a tensor of the result.
+    pub fn has_alpha(self, opened: &Opened, delta: &Delta) -> bool {
+        match self {
+            Naming::Target(target, _) => target.has_alphas(),
+            Naming::Own => opened.group(delta).is_some_and(|group| group.get(Role::Alpha).is_some()),
+        }
+    }
+}
+
+/// The tensor of a layer's alpha, in the layer's number type where that holds it exactly.
+pub(super) fn alpha(name: String, value: f32, dtype: Dtype) -> Piece {
+    let dtype = if is_exact(value, dtype) { dtype } else { Dtype::F32 };
+    Piece { slots: vec![Slot { name, dtype, shape: vec![] }], origin: Origin::Number(value) }
+}
+
+/// The number type of a delta's tensors in the result: the widest of its factors'.
+pub(super) fn dtype(delta: &Delta, wanted: Option<Dtype>) -> Dtype {
+    let types = delta.change.factors().into_iter().map(|factor| writable(factor.dtype));
+    wanted.unwrap_or_else(|| types.reduce(wider).unwrap_or(Dtype::F32))
+}
+
+/// A type that holds the numbers of both.
+pub(super) fn wider(a: Dtype, b: Dtype) -> Dtype {
+    if a == b { a } else { Dtype::F32 }
+}
+
+/// Up and down for a LoRA of this rank on the delta's layer, as layer number `layer` of the draft,
+/// and its alpha, which is the rank.
+pub(super) fn pair_pieces(
+    (naming, opened, delta): (Naming, &Opened, &Delta),
+    rank: usize,
+    dtype: Dtype,
+    layer: usize,
+) -> Vec<Piece> {
+    let shape = delta.change.shape();
+    let kernel: Vec<usize> = match (&shape[2..], delta.module.kind) {
+        ([], Kind::Conv { kernel: 1, .. }) if opened.family.is_some() => vec![1, 1],
+        (kernel, _) => kernel.to_vec(),
+    };
+    let ones = vec![1; kernel.len()];
+    let slot = |role, shape| Slot { name: naming.key(opened, delta, role), dtype, shape };
+    let slots = vec![
+        slot(Role::Down, [vec![rank, shape[1]], kernel].concat()),
+        slot(Role::Up, [vec![shape[0], rank], ones].concat()),
+    ];
+    let mut pieces = vec![Piece { slots, origin: Origin::Layer(layer) }];
+    if naming.has_alpha(opened, delta) {
+        pieces.push(alpha(naming.key(opened, delta, Role::Alpha), rank as f32, dtype));
+    }
+    pieces
+}
+
+/// Down and up of `scale` times the form: without loss where `rank` columns are enough for that,
+/// else the nearest of that rank.
+pub(super) fn pair(form: &Form, scale: f32, rank: usize) -> Vec<Vec<f32>> {
+    if form.pair_rank() <= rank {
+        let (left, right) = form.pair();
+        let (mut up, mut down) = (left.data, right.data);
+        up.iter_mut().for_each(|x| *x *= scale);
+        even_out(&mut up, &mut down);
+        let (outputs, columns) = form.size();
+        return vec![padded_rows(down, rank, columns), padded_columns(&up, outputs, left.columns, rank)];
+    }
+    let (mut up, down) = LowRank::of(form, rank).balanced(rank);
+    // The nearest is of the unscaled form; half of the scale goes to each side.
+    let half = scale.abs().sqrt();
+    up.iter_mut().for_each(|x| *x *= half.copysign(scale));
+    let down = down.into_iter().map(|x| x * half).collect();
+    vec![down, up]
+}
+
+/// Multiplies one side and divides the other by a power of two, which loses nothing, so that the
+/// largest numbers of both are alike and small ones are not lost in f16.
+fn even_out(up: &mut [f32], down: &mut [f32]) {
+    let largest = |numbers: &[f32]| numbers.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+    let ratio = largest(down) / largest(up);
+    if ratio.is_finite() && ratio > 0.0 {
+        let factor = (0.5 * ratio.log2()).round().clamp(-60.0, 60.0).exp2();
+        up.iter_mut().for_each(|x| *x *= factor);
+        down.iter_mut().for_each(|x| *x /= factor);
+    }
+}
+
+fn padded_rows(mut data: Vec<f32>, rows: usize, columns: usize) -> Vec<f32> {
+    data.resize(rows * columns, 0.0);
+    data
+}
+
+fn padded_columns(data: &[f32], rows: usize, columns: usize, wanted: usize) -> Vec<f32> {
+    if columns == wanted {
+        return data.to_vec();
+    }
+    let mut out = vec![0.0; rows * wanted];
+    for (from, to) in data.chunks_exact(columns.max(1)).zip(out.chunks_exact_mut(wanted)) {
+        to[..columns].copy_from_slice(from);
+    }
+    out
+}
+
+/// The role of each factor of a delta, by its key.
+pub(super) fn roles<'a>(opened: &Opened, delta: &'a Delta) -> BTreeMap<&'a str, Role> {
+    let factors = delta.change.factors().into_iter();
+    factors.filter_map(|factor| Some((factor.key.as_str(), opened.role(&factor.key)?))).collect()
+}
+
+/// The delta's matrix in factors.
+pub(super) async fn form(opened: &Opened<'_>, delta: &Delta) -> Result<Form, EditError> {
+    let numbers = opened.numbers(delta).await?;
+    delta
+        .change
+        .form(&numbers)
+        .ok_or_else(|| EditError::NoMatrix { layer: opened.layer(delta), algorithm: delta.algorithm })
+}

@@ -1,0 +1,83 @@
+//! Turns the ranks and alphas of a result into the texts that programs read them from: diffusers'
+//! `lora_adapter_metadata` and sd-scripts' `ss_network_…`.
+
+use crate::adapters::Delta;
+use crate::model::Component;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Ranks and alphas of a result's LoRA layers.
+#[derive(Debug, Default)]
+pub(super) struct PeftNotes {
+    layers: BTreeMap<Component, Vec<Note>>,
+}
+
+#[derive(Debug)]
+struct Note {
+    path: String,
+    rank: usize,
+    alpha: f32,
+    dora: bool,
+}
+
+impl PeftNotes {
+    /// Notes a layer.
+    pub fn add(&mut self, delta: &Delta, rank: usize, alpha: f32, dora: bool) {
+        let note = Note { path: delta.module.path.clone(), rank, alpha, dora };
+        self.layers.entry(delta.component).or_default().push(note);
+    }
+
+    /// The fields of a `LoraConfig` for each network, flat, with the network's name before each:
+    /// the most common rank and alpha, and patterns for layers with others.
+    pub fn text(&self) -> String {
+        let mut fields = Map::new();
+        for (component, notes) in &self.layers {
+            let mut put = |field: &str, value: Value| fields.insert(format!("{component}.{field}"), value);
+            let rank = most_common(notes.iter().map(|note| note.rank)).unwrap_or(1);
+            let alpha = most_common(notes.iter().map(|note| note.alpha.to_bits())).map_or(1.0, f32::from_bits);
+            let ranks = notes.iter().filter(|note| note.rank != rank).map(|note| (note.path.clone(), json!(note.rank)));
+            let alphas = notes.iter().filter(|note| note.alpha != alpha);
+            let alphas = alphas.map(|note| (note.path.clone(), number(note.alpha)));
+            let (ranks, alphas): (Map<_, _>, Map<_, _>) = (ranks.collect(), alphas.collect());
+            let targets: Vec<&str> = notes.iter().map(|note| note.path.as_str()).collect();
+            put("r", json!(rank));
+            put("lora_alpha", number(alpha));
+            put("rank_pattern", Value::Object(ranks));
+            put("alpha_pattern", Value::Object(alphas));
+            put("target_modules", json!(targets));
+            put("use_dora", json!(notes.iter().any(|note| note.dora)));
+            put("use_rslora", json!(false));
+            put("lora_bias", json!(false));
+        }
+        Value::Object(fields).to_string()
+    }
+
+    /// Says in sd-scripts' metadata, where a file has them, that it is a LoRA of these ranks now.
+    pub fn describe(&self, metadata: &mut BTreeMap<String, String>) {
+        let notes = || self.layers.values().flatten();
+        let one = |values: Vec<String>| match values.split_first() {
+            Some((first, rest)) if rest.iter().all(|other| other == first) => first.clone(),
+            _ => "Dynamic".into(),
+        };
+        let dims = one(notes().map(|note| note.rank.to_string()).collect());
+        let alphas = one(notes().map(|note| note.alpha.to_string()).collect());
+        for (key, value) in
+            [("ss_network_module", "networks.lora".to_owned()), ("ss_network_dim", dims), ("ss_network_alpha", alphas)]
+        {
+            metadata.entry(key.into()).and_modify(|text| *text = value);
+        }
+        metadata.remove("ss_network_args");
+    }
+}
+
+/// A whole number where it is one, as PEFT's configs have it.
+fn number(value: f32) -> Value {
+    if value.fract() == 0.0 && value.abs() < 1e9 { json!(value as i64) } else { json!(value) }
+}
+
+/// Of equals the first.
+fn most_common<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
+    let mut counts: BTreeMap<T, usize> = BTreeMap::new();
+    values.for_each(|value| *counts.entry(value).or_default() += 1);
+    counts.into_iter().reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(value, _)| value)
+}

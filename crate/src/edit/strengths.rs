@@ -1,0 +1,104 @@
+//! Turns a list of block strengths, as block-weight tools write them, into the strength of each layer.
+
+use super::error::EditError;
+use crate::adapters::Delta;
+use crate::analysis::block;
+use crate::model::Component;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// What each block's change is multiplied by; blocks that are not named keep theirs.
+///
+/// Written as `IN04=0.5,MID=0,TE=0.7` (`TE` is all of the text encoders), or as a list of numbers in
+/// the layouts of sd-webui-lora-block-weight: 17 or 26 for SD 1.x and 2.x, 12 or 20 for SDXL, the
+/// first of which is `BASE`, the text encoders and what lies outside the UNet's blocks.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Strengths {
+    blocks: BTreeMap<String, f32>,
+}
+
+impl FromStr for Strengths {
+    type Err = EditError;
+
+    fn from_str(text: &str) -> Result<Strengths, EditError> {
+        let bad = || EditError::BadStrengths(text.into());
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        let number = |text: &str| text.trim().parse::<f32>().ok().filter(|x| x.is_finite()).ok_or_else(bad);
+        if parts.iter().all(|part| part.contains('=')) {
+            let named = parts.iter().map(|part| {
+                let (name, strength) = part.split_once('=').ok_or_else(bad)?;
+                let name = name.trim().to_ascii_uppercase();
+                if is_block(&name) { Ok((name, number(strength)?)) } else { Err(bad()) }
+            });
+            return Ok(Strengths { blocks: named.collect::<Result<_, _>>()? });
+        }
+        let names = layout(parts.len()).ok_or_else(bad)?;
+        let mut blocks = BTreeMap::new();
+        for (name, part) in names.into_iter().zip(parts) {
+            let strength = number(part)?;
+            if name == "BASE" {
+                blocks.insert("TE".into(), strength);
+            }
+            blocks.insert(name, strength);
+        }
+        Ok(Strengths { blocks })
+    }
+}
+
+impl Strengths {
+    /// Whether nothing changes.
+    pub fn is_one(&self) -> bool {
+        self.blocks.values().all(|&strength| strength == 1.0)
+    }
+
+    /// What a delta is multiplied by.
+    pub fn of(&self, delta: &Delta) -> f32 {
+        let block = block(delta.component, &delta.module);
+        let text = delta.component != Component::Unet;
+        // A text encoder's own BASE and END are not the UNet's.
+        let own = if text && !block.starts_with("TE") { None } else { self.blocks.get(&block) };
+        own.or_else(|| self.blocks.get("TE").filter(|_| text)).copied().unwrap_or(1.0)
+    }
+}
+
+fn is_block(name: &str) -> bool {
+    let numbered =
+        |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.len() == 2 && rest.parse::<u8>().is_ok());
+    matches!(name, "BASE" | "MID" | "END" | "TE") || numbered("IN") || numbered("OUT") || numbered("TE")
+}
+
+/// The blocks of a list of this length.
+fn layout(count: usize) -> Option<Vec<String>> {
+    let (inputs, outputs): (Vec<usize>, Vec<usize>) = match count {
+        17 => (vec![1, 2, 4, 5, 7, 8], (3..12).collect()),
+        26 => ((0..12).collect(), (0..12).collect()),
+        12 => (vec![4, 5, 7, 8], (0..6).collect()),
+        20 => ((0..9).collect(), (0..9).collect()),
+        _ => return None,
+    };
+    let names = ["BASE".to_owned()].into_iter();
+    let names = names.chain(inputs.iter().map(|number| format!("IN{number:02}"))).chain(["MID".to_owned()]);
+    Some(names.chain(outputs.iter().map(|number| format!("OUT{number:02}"))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_and_names_are_read() {
+        let list: Strengths = "1,0,0,0,0,0,0,0,0,0,0,0.5,1,1,1,1,1".parse().expect("a list of 17");
+        let get = |strengths: &Strengths, name: &str| strengths.blocks.get(name).copied();
+        assert_eq!((get(&list, "IN01"), get(&list, "OUT06"), get(&list, "TE")), (Some(0.0), Some(0.5), Some(1.0)));
+        assert_eq!(get(&list, "IN03"), None);
+        let named: Strengths = "in04=0.25, MID=-1".parse().expect("names");
+        assert_eq!((get(&named, "IN04"), get(&named, "MID")), (Some(0.25), Some(-1.0)));
+        for (count, last) in [(12, "OUT05"), (17, "OUT11"), (20, "OUT08"), (26, "OUT11")] {
+            let names = layout(count).expect("a layout");
+            assert_eq!((names.len(), names.last().map(String::as_str)), (count, Some(last)));
+        }
+        for wrong in ["1,2,3", "IN4=1", "XYZ=1", "MID=nan", "MID=", ""] {
+            assert!(wrong.parse::<Strengths>().is_err(), "{wrong}");
+        }
+    }
+}
