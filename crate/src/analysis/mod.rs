@@ -15,6 +15,7 @@ mod verdict;
 
 pub use base::BaseShapes;
 pub use blocks::block;
+pub use family::{Detected, detect};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, HeaderHashes, Hashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
 pub use inspect::{inspect, sha256};
 pub use low_rank::LowRank;
