@@ -126,11 +126,11 @@ reason: string, };
 
 export type Coverage = { 
 /**
- * `text_encoder`, `text_encoder_2` or `unet`.
+ * `text_encoder`, `text_encoder_2`, `text_encoder_3`, `unet`, `transformer`, `prior` or `language_model`.
  */
 component: string, 
 /**
- * `TE00`…, `BASE`, `IN00`…, `MID`, `OUT00`…, `END`.
+ * `TE00`…, `BASE`, `IN00`…, `MID`, `OUT00`…, `END`; of transformers `D00`…, `S00`…, …
  */
 block: string, 
 /**

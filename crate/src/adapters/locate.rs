@@ -1,7 +1,7 @@
 //! Turns a file's groups into the layers that they mean, by name or by place.
 
 use super::group::Group;
-use crate::model::spelling::{Found, Role, Spellings};
+use crate::model::spelling::{Found, Names, Role, Spellings};
 use crate::model::{Component, Module, positional};
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 ///
 /// Names are looked up. A place (`unet:12`, or `:12` in a file that is a bare list) counts in the
 /// one of the network's orders that has as many layers as the file and fits its sizes best.
-pub fn locate<'a>(groups: &[Group], modules: &[(Component, &'a Module)]) -> Vec<Option<Found<'a>>> {
-    let spellings = Spellings::new(modules);
+pub fn locate<'a>(groups: &[Group], spellings: &Spellings<'a>) -> Vec<Option<Found<'a>>> {
+    let modules = spellings.modules();
     let mut found: Vec<Option<Found>> = groups.iter().map(|group| spellings.find(&group.stem, group.peft)).collect();
     let mut placed: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
     for (index, group) in groups.iter().enumerate() {
@@ -38,7 +38,8 @@ pub fn locate<'a>(groups: &[Group], modules: &[(Component, &'a Module)]) -> Vec<
             .reduce(|best, next| if next.0 > best.0 { next } else { best });
         if let Some((_, component, order)) = best {
             for (&index, &module) in places.values().zip(&order) {
-                found[index] = Some(Found { component, module, convention: "cloneofsimo" });
+                let names = Names::Place;
+                found[index] = Some(Found { component, module, convention: "cloneofsimo", names, prefix: "" });
             }
         }
     }
@@ -84,10 +85,11 @@ mod tests {
         let modules = family.modules();
         for order in positional::orders(Component::Unet, &modules) {
             let groups: Vec<Group> = order.iter().enumerate().map(|(place, module)| pair(place, module)).collect();
-            let found = locate(&groups, &modules);
+            let spellings = Spellings::new(&modules);
+            let found = locate(&groups, &spellings);
             let paths = found.iter().map(|found| found.map(|found| found.module.path.as_str()));
             assert!(paths.eq(order.iter().map(|module| Some(module.path.as_str()))));
-            assert!(locate(&groups[1..], &modules).iter().all(Option::is_none), "a list with a gap means nothing");
+            assert!(locate(&groups[1..], &spellings).iter().all(Option::is_none), "a list with a gap means nothing");
         }
     }
 }

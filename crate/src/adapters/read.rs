@@ -7,7 +7,7 @@ use super::families::FAMILIES;
 use super::group::{Group, group};
 use super::locate::locate;
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
-use crate::model::spelling::{self, Found, Role};
+use crate::model::spelling::{self, Found, Role, Spellings};
 use crate::model::{Component, Module};
 use std::collections::{BTreeMap, HashMap};
 
@@ -95,7 +95,7 @@ pub async fn read(
     modules: &[(Component, &Module)],
 ) -> Result<Adapter, FormatError> {
     let (mut groups, others) = group(header);
-    let found = locate(&groups, modules);
+    let found = locate(&groups, &Spellings::new(modules));
     let mut reader = Reader { source, header, configs, adapter: Adapter::default(), taken: HashMap::new() };
     for tensor in others {
         reader.leave(tensor, None, unknown(tensor));

@@ -2,7 +2,8 @@
 //! many of a block's layers a file changes.
 //!
 //! The UNet's blocks have the names of the web UIs' block weights: BASE, IN00…, MID, OUT00…; a
-//! text encoder has one a layer.
+//! transformer's those of its stacks: D00… for double blocks, S00… for single ones; a text
+//! encoder has one a layer.
 
 use super::report::{Coverage, ModuleRow};
 use crate::model::{Component, Kind, Module};
@@ -11,8 +12,16 @@ use std::collections::HashSet;
 /// Short name of the block that a layer lies in.
 pub fn block(component: Component, module: &Module) -> String {
     let number = |text: &str| text.split('.').next().and_then(|number| number.parse::<usize>().ok());
+    if matches!(component, Component::Transformer | Component::Prior | Component::LanguageModel) {
+        return match stack(&module.ldm) {
+            Some((short, _, block)) => format!("{short}{block:02}"),
+            None if is_last(&module.ldm) => "END".into(),
+            None => "BASE".into(),
+        };
+    }
     if component != Component::Unet {
-        return match module.path.split_once("layers.").and_then(|(_, rest)| number(rest)) {
+        let layer = module.path.split_once("layers.").or(module.path.split_once("block."));
+        return match layer.and_then(|(_, rest)| number(rest)) {
             Some(layer) => format!("TE{layer:02}"),
             None if module.path.contains("embeddings") => "BASE".into(),
             None => "END".into(),
@@ -27,9 +36,49 @@ pub fn block(component: Component, module: &Module) -> String {
     }
 }
 
+/// A stack of equal blocks: the start of its layers' names, its blocks' short name, its name for people.
+const STACKS: [(&str, &str, &str); 14] = [
+    ("double_blocks.", "D", "double block"),
+    ("single_blocks.", "S", "single block"),
+    ("joint_blocks.", "J", "joint block"),
+    ("transformer_blocks.", "T", "block"),
+    ("blocks.", "B", "block"),
+    ("layers.", "L", "layer"),
+    ("model.layers.", "L", "layer"),
+    ("context_refiner.", "CR", "context refiner"),
+    ("noise_refiner.", "NR", "noise refiner"),
+    ("txt_in.individual_token_refiner.blocks.", "TR", "token refiner"),
+    ("llm_adapter.blocks.", "A", "text adapter block"),
+    ("distilled_guidance_layer.layers.", "G", "guidance layer"),
+    ("down_blocks.", "DOWN", "down block"),
+    ("up_blocks.", "UP", "up block"),
+];
+
+/// The stack and the block in it that a layer of a transformer lies in.
+fn stack(native: &str) -> Option<(&'static str, &'static str, usize)> {
+    STACKS.iter().find_map(|&(start, short, label)| {
+        let block = native.strip_prefix(start)?.split('.').next()?.parse().ok()?;
+        Some((short, label, block))
+    })
+}
+
+/// Whether a layer outside of the stacks stands behind them.
+fn is_last(native: &str) -> bool {
+    ["final_layer.", "norm_out.", "proj_out", "head.", "clf.", "llm_adapter.out"]
+        .iter()
+        .any(|start| native.starts_with(start))
+}
+
 /// Where a block is, for people.
 fn label(component: Component, block: &str, module: &Module) -> String {
     let parts: Vec<&str> = module.path.split('.').collect();
+    if matches!(component, Component::Transformer | Component::Prior | Component::LanguageModel) {
+        return match stack(&module.ldm) {
+            Some((_, label, number)) => format!("{label} {number}"),
+            None if block == "END" => "output layers".into(),
+            None => "input and time layers".into(),
+        };
+    }
     match (component, parts.as_slice()) {
         (Component::Unet, ["down_blocks", level, "downsamplers", ..]) => format!("down block {level}, downsampler"),
         (Component::Unet, ["up_blocks", level, "upsamplers", ..]) => format!("up block {level}, upsampler"),
@@ -78,7 +127,7 @@ pub fn coverage(modules: &[(Component, &Module)], rows: &[ModuleRow]) -> Vec<Cov
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Family, FamilyId};
+    use crate::model::{Architecture, Family, FamilyId, Naming};
 
     #[test]
     fn blocks_come_in_network_order() {
@@ -94,5 +143,23 @@ mod tests {
         };
         check(FamilyId::Sd15, "unet:BASE unet:IN00 unet:IN01", 1 + 12 + 1 + 12 + 1, 12);
         check(FamilyId::Sdxl, "unet:BASE unet:IN00 unet:IN01", 1 + 9 + 1 + 9 + 1, 12 + 32 + 1);
+    }
+
+    #[test]
+    fn transformers_have_their_own_blocks() {
+        let check = |family: &str, naming, expect: &str, blocks: usize| {
+            let architecture = &Architecture::of(family)[0];
+            let list = coverage(&architecture.modules_of(naming), &[]);
+            let own: Vec<_> = list.iter().filter(|entry| !entry.component.starts_with("text")).collect();
+            let names: Vec<&str> = own.iter().map(|entry| entry.block.as_str()).collect();
+            assert_eq!(names.join(" ").get(..expect.len()), Some(expect), "{family}");
+            assert_eq!(names.len(), blocks, "{family}: {names:?}");
+        };
+        check("flux1", Naming::Native, "BASE D00 D01", 1 + 19 + 38 + 1);
+        check("flux1", Naming::Diffusers, "BASE D00 D01", 1 + 19 + 38 + 1);
+        check("sd3", Naming::Diffusers, "BASE J00 J01", 1 + 24 + 1);
+        check("hunyuan_video", Naming::Diffusers, "BASE TR00 TR01 D00", 1 + 2 + 20 + 40 + 1);
+        check("z_image", Naming::Native, "BASE CR00 CR01 NR00 NR01 L00", 1 + 4 + 30 + 1);
+        check("cascade", Naming::Native, "BASE DOWN00 DOWN01 UP00 UP01", 1 + 4 + 1);
     }
 }

@@ -3,15 +3,25 @@
 //! Shapes count before metadata, which is often wrong or missing: names say which networks are
 //! possible, the kind of layers and their widths decide between them, and metadata breaks ties.
 
+use super::signature::{self, fitting, said};
 use crate::adapters::{Group, locate};
-use crate::model::spelling::Role;
-use crate::model::{Component, Family, FamilyId, Kind, Module};
-use serde::Deserialize;
+use crate::model::spelling::{Names, Role, Spellings};
+use crate::model::{Architecture, Component, Family, FamilyId, Kind, Module, Naming};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+/// The families that can be drawn with, their layers and these under all their names.
+static PUBLISHED: LazyLock<Vec<(FamilyId, &'static Family, Spellings<'static>)>> = LazyLock::new(|| {
+    let published = FamilyId::ALL.into_iter().filter_map(|id| {
+        // Made once and kept: every report looks its keys up here.
+        let family: &'static Family = Box::leak(Box::new(Family::published(id).ok()?));
+        Some((id, family, Spellings::new(&family.modules())))
+    });
+    published.collect()
+});
+
 /// The family of models that a file was made for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Detected {
     /// `sd15`, …, or `unknown`.
     pub name: String,
@@ -19,10 +29,41 @@ pub struct Detected {
     pub label: String,
     /// What says so.
     pub evidence: Vec<String>,
-    /// The family, where its layers are listed.
+    /// The family, where it can be drawn with.
     pub id: Option<FamilyId>,
+    /// The layers of the family, where they are listed.
+    pub layers: Option<Layers>,
     /// Whether the sizes are those of the published model.
     pub published_sizes: bool,
+    /// The family that the metadata names, where it is another one.
+    pub contradicted: Option<&'static str>,
+}
+
+/// Where a family's layers are listed.
+#[derive(Debug, Clone)]
+pub enum Layers {
+    /// In the configs of a model that can be drawn with.
+    Family(&'static Family),
+    /// In a table, counted in one of its two namings.
+    Architecture(Box<Architecture>, Naming),
+}
+
+impl Layers {
+    /// Every layer under every name, for look-ups.
+    pub fn modules(&self) -> Vec<(Component, &Module)> {
+        match self {
+            Layers::Family(family) => family.modules(),
+            Layers::Architecture(architecture, _) => architecture.modules(),
+        }
+    }
+
+    /// The layers as the file counts them.
+    pub fn counted(&self) -> Vec<(Component, &Module)> {
+        match self {
+            Layers::Family(family) => family.modules(),
+            Layers::Architecture(architecture, naming) => architecture.modules_of(*naming),
+        }
+    }
 }
 
 /// Names the family of a file's groups. `base` is the model that the file is meant for, if known.
@@ -31,45 +72,71 @@ pub fn detect(
     metadata: &BTreeMap<String, String>,
     base: Option<(FamilyId, &[(Component, &Module)])>,
 ) -> Detected {
-    let mut best: Option<Fit> = None;
-    for id in FamilyId::ALL {
-        let Ok(family) = Family::published(id) else { continue };
-        let mut fit = Fit::of(id, groups, &family.modules());
-        if let Some((_, modules)) = base.filter(|&(base, _)| base == id) {
-            fit.at_base = Fit::of(id, groups, modules).sizes;
+    let named = said(metadata);
+    let rows = fitting(groups);
+    let mut fits: Vec<Fit> = Vec::new();
+    for (id, family, spellings) in PUBLISHED.iter() {
+        let mut fit = Fit::of(id.name(), id.label(), groups, spellings);
+        fit.id = Some(*id);
+        fit.layers = Some(Layers::Family(family));
+        if let Some((_, modules)) = base.filter(|&(base, _)| base == *id) {
+            fit.at_base = Fit::of(id.name(), id.label(), groups, &Spellings::new(modules)).sizes;
         }
-        fit.said = said(metadata) == Some(id);
-        if best.as_ref().is_none_or(|best| fit.score() > best.score()) {
-            best = Some(fit);
+        fits.push(fit);
+    }
+    for (row, evidence) in &rows {
+        for architecture in Architecture::of(&row.name) {
+            let mut fit = Fit::of(&row.name, architecture.label, groups, &Spellings::new(&architecture.modules()));
+            fit.evidence = evidence.clone();
+            let naming = if fit.native > fit.diffusers { Naming::Native } else { Naming::Diffusers };
+            fit.layers = Some(Layers::Architecture(Box::new(architecture), naming));
+            fits.push(fit);
         }
     }
-    match best.filter(|fit| fit.named > 0 && fit.named * 2 >= groups.len()) {
-        Some(fit) => fit.detected(groups.len(), metadata),
-        None => foreign(groups, metadata),
+    for fit in &mut fits {
+        fit.said = named == Some(fit.name.as_str());
     }
+    // Of equals the first counts.
+    let best = fits.into_iter().reduce(|best, next| if next.score() > best.score() { next } else { best });
+    let mut found = match best.filter(|fit| fit.named > 0 && fit.named * 2 >= groups.len()) {
+        Some(fit) => fit.detected(groups.len()),
+        None => unlisted(&rows),
+    };
+    found.evidence.extend(signature::quoted(metadata));
+    found.contradicted = named.filter(|named| found.name != "unknown" && *named != found.name);
+    found
 }
 
-/// The family that the metadata names.
-fn said(metadata: &BTreeMap<String, String>) -> Option<FamilyId> {
-    let text = metadata.get("ss_base_model_version").or(metadata.get("modelspec.architecture"))?;
-    let starts = |list: &[&str]| list.iter().any(|start| text.starts_with(start));
-    if starts(&["sd_v1", "stable-diffusion-v1"]) {
-        Some(FamilyId::Sd15)
-    } else if starts(&["sd_v2", "stable-diffusion-v2"]) {
-        Some(FamilyId::Sd21)
-    } else if starts(&["sdxl", "stable-diffusion-xl"]) {
-        Some(FamilyId::Sdxl)
-    } else {
-        None
+/// A family known by marks alone, or none.
+fn unlisted(rows: &[(&'static signature::Signature, Vec<String>)]) -> Detected {
+    let (name, label, evidence) = match rows.first() {
+        Some((row, evidence)) => (&*row.name, &*row.label, evidence.clone()),
+        None => ("unknown", "an unknown model", Vec::new()),
+    };
+    Detected {
+        name: name.into(),
+        label: label.into(),
+        evidence,
+        id: None,
+        layers: None,
+        published_sizes: false,
+        contradicted: None,
     }
 }
 
 /// How well a family explains a file.
 struct Fit {
-    id: FamilyId,
+    name: String,
+    label: String,
+    id: Option<FamilyId>,
+    layers: Option<Layers>,
+    /// What led to the family, beside its layers.
+    evidence: Vec<String>,
     /// Groups whose layer the family has.
     named: usize,
-    unet: usize,
+    /// Of those, under the authors' names of parts that diffusers splits, and the other way round.
+    native: usize,
+    diffusers: usize,
     /// Of those, with a convolution's tensors for a linear layer or the other way round.
     wrong_kind: usize,
     /// Of those, with the layer's input width.
@@ -86,11 +153,16 @@ struct Fit {
 }
 
 impl Fit {
-    fn of(id: FamilyId, groups: &[Group], modules: &[(Component, &Module)]) -> Fit {
+    fn of(name: &str, label: &str, groups: &[Group], spellings: &Spellings) -> Fit {
         let mut fit = Fit {
-            id,
+            name: name.into(),
+            label: label.into(),
+            id: None,
+            layers: None,
+            evidence: Vec::new(),
             named: 0,
-            unet: 0,
+            native: 0,
+            diffusers: 0,
             wrong_kind: 0,
             sizes: 0,
             sized: 0,
@@ -101,8 +173,10 @@ impl Fit {
             last_text_layer: None,
             second_encoder: 0,
         };
-        for (group, found) in groups.iter().zip(locate(groups, modules)) {
+        for (group, found) in groups.iter().zip(locate(groups, spellings)) {
             if let Some(found) = found {
+                fit.native += usize::from(found.names == Names::Native);
+                fit.diffusers += usize::from(found.names == Names::Diffusers);
                 fit.take(group, found.component, found.module);
             }
         }
@@ -112,18 +186,18 @@ impl Fit {
     fn take(&mut self, group: &Group, component: Component, module: &Module) {
         self.named += 1;
         match component {
-            Component::Unet => self.unet += 1,
             Component::TextEncoder2 => self.second_encoder += 1,
-            _ => self.last_text_layer = self.last_text_layer.max(layer_number(&module.path)),
+            Component::TextEncoder => self.last_text_layer = self.last_text_layer.max(layer_number(&module.path)),
+            _ => {}
         }
         let Some((found, axes)) = input_width(group) else { return };
-        let (wanted, conv) = match module.kind {
-            Kind::Linear { inputs, .. } => (inputs, false),
-            Kind::Conv { inputs, .. } => (inputs, true),
+        let (wanted, outputs, conv) = match module.kind {
+            Kind::Linear { inputs, outputs } => (inputs, outputs, false),
+            Kind::Conv { inputs, outputs, .. } => (inputs, outputs, true),
             _ => return,
         };
         self.sized += 1;
-        self.sizes += usize::from(found == wanted);
+        self.sizes += usize::from(found == wanted && output_width(group).is_none_or(|found| found == outputs));
         self.wrong_kind += usize::from(axes.is_some_and(|axes| (axes == 4) != conv));
         if module.path.ends_with("attn2.to_k") || module.path.ends_with("attn2.to_v") {
             self.cross = Some((found, wanted));
@@ -137,9 +211,10 @@ impl Fit {
         (self.named - self.wrong_kind.min(self.named), self.at_base, self.sizes, self.said)
     }
 
-    fn detected(self, groups: usize, metadata: &BTreeMap<String, String>) -> Detected {
-        let label = self.id.label();
-        let mut evidence = vec![format!("{} of {groups} layers have names of {label}", self.named)];
+    fn detected(self, groups: usize) -> Detected {
+        let label = &self.label;
+        let mut evidence = self.evidence.clone();
+        evidence.push(format!("{} of {groups} layers have names of {label}", self.named));
         match self.cross {
             Some((found, wanted)) if found == wanted => {
                 evidence.push(format!("cross-attention input {found} wide: {label}"));
@@ -158,24 +233,26 @@ impl Fit {
             evidence.push(format!("text encoder layers up to number {last}"));
         }
         if self.second_encoder > 0 {
-            evidence.push(format!("{} layers of a second text encoder: Stable Diffusion XL", self.second_encoder));
+            evidence.push(format!("{} layers of a second text encoder", self.second_encoder));
         }
         let published_sizes = self.sizes * 2 > self.sized;
         if self.sized > 0 && !published_sizes {
             evidence.push(format!(
                 "the sizes are not those of the published {label}: a small or changed model of that family"
             ));
+        } else if self.id.is_none() && self.sized > 0 {
+            evidence.push(format!("{} of {} layers have the sizes of {label}", self.sizes, self.sized));
         }
-        evidence.extend(metadata_evidence(metadata));
-        Detected { name: self.id.name().into(), label: label.into(), evidence, id: Some(self.id), published_sizes }
+        Detected {
+            name: self.name,
+            label: self.label,
+            evidence,
+            id: self.id,
+            layers: self.layers,
+            published_sizes,
+            contradicted: None,
+        }
     }
-}
-
-fn metadata_evidence(metadata: &BTreeMap<String, String>) -> Vec<String> {
-    ["ss_base_model_version", "modelspec.architecture"]
-        .iter()
-        .filter_map(|key| Some(format!("metadata {key} says {:?}", metadata.get(*key)?)))
-        .collect()
 }
 
 /// The number in `….layers.7.…`.
@@ -192,65 +269,8 @@ fn input_width(group: &Group) -> Option<(usize, Option<usize>)> {
     Some((*shape(Role::HadaW1B)?.get(1)?, None))
 }
 
-/// A row of families.toml.
-#[derive(Deserialize)]
-struct Signature {
-    name: String,
-    label: String,
-    #[serde(default)]
-    any: Vec<String>,
-    #[serde(default)]
-    none: Vec<String>,
-    #[serde(default)]
-    widths: Vec<usize>,
-}
-
-#[derive(Deserialize)]
-struct Signatures {
-    family: Vec<Signature>,
-}
-
-static SIGNATURES: LazyLock<Signatures> =
-    LazyLock::new(|| toml::from_str(include_str!("families.toml")).expect("families.toml is checked by a test"));
-
-/// The family of a file for a network whose layers are not listed.
-fn foreign(groups: &[Group], metadata: &BTreeMap<String, String>) -> Detected {
-    let stems: Vec<String> = groups.iter().map(|group| group.stem.replace('.', "_")).collect();
-    let has = |mark: &String| stems.iter().find(|stem| stem.contains(mark.as_str()));
-    let wide =
-        |width: usize| groups.iter().any(|group| group.tensors.values().any(|tensor| tensor.shape.contains(&width)));
-    for row in &SIGNATURES.family {
-        let (Some(stem), None) = (row.any.iter().find_map(has), row.none.iter().find_map(has)) else { continue };
-        let width = row.widths.iter().find(|&&width| wide(width));
-        if !row.widths.is_empty() && width.is_none() {
-            continue;
-        }
-        let mut evidence = vec![format!("a layer is called `{stem}`: {}", row.label)];
-        evidence.extend(width.map(|width| format!("layers {width} wide: {}", row.label)));
-        evidence.extend(metadata_evidence(metadata));
-        return Detected {
-            name: row.name.clone(),
-            label: row.label.clone(),
-            evidence,
-            id: None,
-            published_sizes: true,
-        };
-    }
-    Detected {
-        name: "unknown".into(),
-        label: "an unknown model".into(),
-        evidence: metadata_evidence(metadata),
-        id: None,
-        published_sizes: false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_of_families_is_well_formed() {
-        assert!(SIGNATURES.family.iter().all(|row| !row.any.is_empty() && !row.label.is_empty()));
-    }
+/// Output channels that a group's tensors show.
+fn output_width(group: &Group) -> Option<usize> {
+    let tensor = group.get(Role::Up).or(group.get(Role::Diff))?;
+    tensor.shape.first().copied()
 }

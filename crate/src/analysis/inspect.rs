@@ -10,7 +10,6 @@ use super::verdict;
 use crate::adapters::{Adapter, Delta, Group, Leftover, PeftConfigs, Why, group, read};
 use crate::formats::{Buffered, ByteSource, Content, FormatError, Header, read_header, sniff};
 use crate::model::spelling::Role;
-use crate::model::{Component, Family, Module};
 use sha2::{Digest, Sha256};
 
 /// Reports on a file. `companion` is the text of the adapter_config.json beside it; `base` the
@@ -87,23 +86,23 @@ async fn adapter(
     let own = base.map(BaseShapes::modules);
     let known = base.zip(own.as_deref()).map(|(base, modules)| (base.family, modules));
     let found = detect(groups, &header.metadata, known);
-    let family = found.id.and_then(|id| Family::published(id).ok());
-    let modules: Vec<(Component, &Module)> = match (&own, &family) {
-        (Some(own), Some(_)) if found.id == base.map(|base| base.family) => own.clone(),
-        (_, Some(family)) => family.modules(),
-        _ => Vec::new(),
+    let fits_base = found.id.is_some() && found.id == base.map(|base| base.family);
+    let (modules, counted) = match (&own, &found.layers) {
+        (Some(own), _) if fits_base => (own.clone(), own.clone()),
+        (_, Some(layers)) => (layers.modules(), layers.counted()),
+        _ => (Vec::new(), Vec::new()),
     };
     let configs = configs(report, header, companion);
     let source = Buffered::new(source);
     let adapter = read(&source, header, &configs, &modules).await?;
     let mut findings = problems::Findings::default();
     report.modules = rows(&adapter, &source, header, &mut findings).await?;
-    report.coverage = coverage(&modules, &report.modules);
+    report.coverage = coverage(&counted, &report.modules);
     report.algorithms = algorithms(&adapter);
     report.leftovers = leftovers(&adapter, &found);
     report.convention = adapter.convention.clone();
     problems::collect(&mut report.problems, &adapter, &findings, &found, base, &configs);
-    report.base = Base { family: found.name, label: found.label, evidence: found.evidence };
+    report.base = Base { family: found.name.clone(), label: found.label.clone(), evidence: found.evidence.clone() };
     Ok(())
 }
 
@@ -173,10 +172,10 @@ fn algorithms(adapter: &Adapter) -> Vec<String> {
 
 fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<LeftoverRow> {
     let reason = |why: &Why| match why {
-        Why::NoSuchLayer(_) if found.id.is_none() && found.name != "unknown" => {
+        Why::NoSuchLayer(_) if found.layers.is_none() && found.name != "unknown" => {
             format!("made for {}", found.label)
         }
-        Why::NoSuchLayer(stem) if found.id.is_some() => {
+        Why::NoSuchLayer(stem) if found.layers.is_some() => {
             format!("{} has no layer `{stem}`", found.label)
         }
         why => why.to_string(),

@@ -10,13 +10,14 @@ mod matrix;
 mod problems;
 mod refusal;
 mod report;
+mod signature;
 mod spectrum;
 mod verdict;
 
 pub use base::BaseShapes;
 pub use blocks::block;
 pub use family::{Detected, detect};
-pub use hashes::{Claim, ClaimVerdict, DataHashes, HeaderHashes, Hashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
+pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
 pub use inspect::{inspect, sha256};
 pub use low_rank::LowRank;
 pub use report::{Base, Container, Coverage, FileKind, LeftoverRow, ModuleRow, Problem, Report, Severity};

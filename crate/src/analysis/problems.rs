@@ -39,6 +39,7 @@ pub fn collect(
     configs: &PeftConfigs,
 ) {
     problems.extend(wrong_base(found, base));
+    problems.extend(contradiction(found));
     problems.extend(misfits(adapter, found, base));
     problems.extend(leftovers(adapter, found));
     if !findings.not_finite.is_empty() {
@@ -85,19 +86,27 @@ fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
             Some(Problem::refuse("wrong_base", message))
         }
         (None, None) if found.name != "unknown" => {
-            let message = format!(
-                "This adapter was made for {label}, whose layers this program does not know: \
-                 it can be named but not applied here."
-            );
-            Some(Problem::warn("unmatched_keys", message))
+            let message = format!("This adapter was made for {label}, which cannot be drawn with here.");
+            Some(Problem::warn("other_model", message))
         }
         (_, None) => {
-            let message = "No layer of Stable Diffusion 1.x, 2.x or XL has these names, so there is nothing to apply. \
+            let message = "No layer of a known model has these names, so there is nothing to apply. \
                            Ask who made the file which model it is for.";
             Some(Problem::refuse("unmatched_keys", message))
         }
         _ => None,
     }
+}
+
+/// A header that names another family than the layers show.
+fn contradiction(found: &Detected) -> Option<Problem> {
+    let said = found.contradicted?;
+    let message = format!(
+        "The header says {said}, and the layers are those of {}: the header is wrong. Programs that sort files by \
+         the header show this one in the wrong place; correct its metadata.",
+        found.label
+    );
+    Some(Problem::warn("wrong_header", message))
 }
 
 /// Deltas whose shape is not the base's.
@@ -126,7 +135,7 @@ fn misfits(adapter: &Adapter, found: &Detected, base: Option<&BaseShapes>) -> Op
 
 /// One problem for each class of leftover keys.
 fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<Problem> {
-    if found.id.is_none() {
+    if found.layers.is_none() {
         return Vec::new();
     }
     let mut classes: BTreeMap<&str, Vec<&Leftover>> = BTreeMap::new();

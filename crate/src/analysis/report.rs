@@ -164,9 +164,9 @@ pub struct LeftoverRow {
 /// How much of a block a file changes.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Coverage {
-    /// `text_encoder`, `text_encoder_2` or `unet`.
+    /// `text_encoder`, `text_encoder_2`, `text_encoder_3`, `unet`, `transformer`, `prior` or `language_model`.
     pub component: String,
-    /// `TE00`…, `BASE`, `IN00`…, `MID`, `OUT00`…, `END`.
+    /// `TE00`…, `BASE`, `IN00`…, `MID`, `OUT00`…, `END`; of transformers `D00`…, `S00`…, …
     pub block: String,
     /// Where that is, for people.
     pub label: String,

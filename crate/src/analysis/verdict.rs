@@ -42,8 +42,12 @@ fn layers(rows: &[ModuleRow]) -> String {
     let count = |component: &str| rows.iter().filter(|row| row.path.split('.').next() == Some(component)).count();
     let parts = [
         ("UNet", count("unet")),
+        ("transformer", count("transformer")),
+        ("prior", count("prior")),
+        ("language model", count("language_model")),
         ("text encoder", count("text_encoder")),
         ("second text encoder", count("text_encoder_2")),
+        ("third text encoder", count("text_encoder_3")),
     ];
     let list: Vec<String> = parts
         .iter()

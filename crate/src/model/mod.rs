@@ -3,6 +3,7 @@
 //! A network is a plain tree of [`Module`]s in the order in which data flows. The plan builder
 //! walks it, the adapters look keys up in it, checkpoints are read by it.
 
+pub mod architecture;
 pub mod clip;
 pub mod config;
 pub mod family;
@@ -13,6 +14,7 @@ pub mod spelling;
 pub mod unet;
 pub mod vae;
 
+pub use architecture::{Architecture, Naming};
 pub use clip::Clip;
 pub use config::{ClipConfig, ConfigError, UnetConfig, VaeConfig};
 pub use family::{Family, FamilyId};

@@ -7,24 +7,50 @@ use std::fmt;
 pub enum Component {
     /// The first (or only) CLIP text encoder.
     TextEncoder,
-    /// SDXL's second text encoder (OpenCLIP bigG).
+    /// The second text encoder: SDXL's OpenCLIP bigG, Flux's T5.
     TextEncoder2,
-    /// The denoising network.
+    /// SD 3's T5.
+    TextEncoder3,
+    /// The denoising network of Stable Diffusion 1.x, 2.x and XL.
     Unet,
+    /// The denoising network of newer models.
+    Transformer,
+    /// Stable Cascade's stage C.
+    Prior,
+    /// A model that writes text.
+    LanguageModel,
     /// The autoencoder between latents and pixels.
     Vae,
 }
 
 impl Component {
     /// Every component, in the order of a pipeline.
-    pub const ALL: [Component; 4] = [Component::TextEncoder, Component::TextEncoder2, Component::Unet, Component::Vae];
+    pub const ALL: [Component; 8] = [
+        Component::TextEncoder,
+        Component::TextEncoder2,
+        Component::TextEncoder3,
+        Component::Unet,
+        Component::Transformer,
+        Component::Prior,
+        Component::LanguageModel,
+        Component::Vae,
+    ];
+
+    /// Whether it turns noise into latents.
+    pub fn is_denoiser(self) -> bool {
+        matches!(self, Component::Unet | Component::Transformer | Component::Prior)
+    }
 
     /// diffusers' folder name, which is also the first part of a full module path.
     pub fn name(self) -> &'static str {
         match self {
             Component::TextEncoder => "text_encoder",
             Component::TextEncoder2 => "text_encoder_2",
+            Component::TextEncoder3 => "text_encoder_3",
             Component::Unet => "unet",
+            Component::Transformer => "transformer",
+            Component::Prior => "prior",
+            Component::LanguageModel => "language_model",
             Component::Vae => "vae",
         }
     }

@@ -61,6 +61,7 @@ pub struct Suffix {
     /// Whether PEFT spells it so.
     #[serde(default)]
     pub peft: bool,
+    after: Option<String>,
 }
 
 /// The start of a key.
@@ -86,7 +87,7 @@ struct Checkpoint {
 
 fn component<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Component, D::Error> {
     let name = String::deserialize(deserializer)?;
-    [Component::TextEncoder, Component::TextEncoder2, Component::Unet]
+    Component::ALL
         .into_iter()
         .find(|component| component.name() == name)
         .ok_or_else(|| serde::de::Error::custom(format!("no component is called {name}")))
@@ -107,7 +108,8 @@ impl Prefix {
         let special = match names {
             Names::Ldm => self.ldm.as_ref(),
             Names::AttnProcs => self.attn_procs.as_ref(),
-            Names::Diffusers => self.peft.as_ref().filter(|_| peft),
+            Names::Place => None,
+            Names::Native | Names::Diffusers => self.peft.as_ref().filter(|_| peft),
         };
         special.unwrap_or(&self.convention)
     }
@@ -118,10 +120,14 @@ impl Prefix {
 pub enum Names {
     /// diffusers' and transformers'.
     Diffusers,
-    /// Single-file checkpoints'.
+    /// Single-file checkpoints' of Stable Diffusion 1.x, 2.x and XL.
     Ldm,
+    /// The authors' of newer models.
+    Native,
     /// diffusers' attention processors: `attn1.processor.to_q` for `attn1.to_q`.
     AttnProcs,
+    /// A place in the walk through the network's modules.
+    Place,
 }
 
 /// A key without its suffix, and the suffix.
@@ -130,6 +136,7 @@ pub fn split(key: &str) -> Option<(&str, &'static Suffix)> {
         .suffix
         .iter()
         .filter(|suffix| key.len() > suffix.text.len() && key.ends_with(&suffix.text))
+        .filter(|suffix| suffix.after.as_ref().is_none_or(|word| key[..key.len() - suffix.text.len()].contains(word)))
         .max_by_key(|suffix| suffix.text.len())
         .map(|suffix| (&key[..key.len() - suffix.text.len()], suffix))
 }
@@ -153,11 +160,18 @@ pub struct Found<'a> {
     pub module: &'a Module,
     /// The name of the spelling: `kohya`, `peft_prefixed`, …
     pub convention: &'static str,
+    /// Whose name of the layer the key uses.
+    pub names: Names,
+    /// The start of the key that names the network.
+    pub prefix: &'static str,
 }
 
 /// Every module of a model under every name that files use.
 pub struct Spellings<'a> {
+    modules: Vec<(Component, &'a Module)>,
     names: HashMap<Component, HashMap<String, (&'a Module, Names)>>,
+    /// What the prefixes of a denoiser mean in this model.
+    denoiser: Component,
 }
 
 impl<'a> Spellings<'a> {
@@ -166,13 +180,19 @@ impl<'a> Spellings<'a> {
         let mut names: HashMap<Component, HashMap<String, (&Module, Names)>> = HashMap::new();
         for &(component, module) in modules {
             let of_component = names.entry(component).or_default();
-            for (name, kind) in spell(module) {
+            for (name, kind) in spell(component, module) {
                 for separator in [".", "_"] {
                     of_component.entry(name.replace('.', separator)).or_insert((module, kind));
                 }
             }
         }
-        Spellings { names }
+        let denoiser = modules.iter().map(|&(component, _)| component).find(|component| component.is_denoiser());
+        Spellings { modules: modules.to_vec(), names, denoiser: denoiser.unwrap_or(Component::Unet) }
+    }
+
+    /// The modules that are spelled.
+    pub fn modules(&self) -> &[(Component, &'a Module)] {
+        &self.modules
     }
 
     /// The module of an adapter key without its suffix.
@@ -182,8 +202,10 @@ impl<'a> Spellings<'a> {
             if prefix.separator == "_" && rest.contains('.') {
                 return None;
             }
-            let &(module, names) = self.names.get(&prefix.component)?.get(rest)?;
-            Some(Found { component: prefix.component, module, convention: prefix.convention(names, peft) })
+            let component = if prefix.component == Component::Unet { self.denoiser } else { prefix.component };
+            let &(module, names) = self.names.get(&component)?.get(rest)?;
+            let convention = prefix.convention(names, peft);
+            Some(Found { component, module, convention, names, prefix: &prefix.text })
         })
     }
 
@@ -203,10 +225,17 @@ impl<'a> Spellings<'a> {
 }
 
 /// Every dotted name of a module.
-fn spell(module: &Module) -> Vec<(String, Names)> {
-    let mut names = vec![(module.path.clone(), Names::Diffusers)];
-    names.extend(module.alias.clone().map(|alias| (alias, Names::Diffusers)));
-    names.push((module.ldm.clone(), Names::Ldm));
+fn spell(component: Component, module: &Module) -> Vec<(String, Names)> {
+    let (other, alias) = match component {
+        Component::Transformer | Component::Prior => (Names::Native, Names::Native),
+        _ => (Names::Ldm, Names::Diffusers),
+    };
+    let mut names = vec![(module.path.clone(), if module.path == module.ldm { other } else { Names::Diffusers })];
+    names.extend(module.alias.clone().map(|name| (name, alias)));
+    names.push((module.ldm.clone(), other));
+    if component != Component::Unet {
+        return names;
+    }
     if let Some((attention, projection)) = module.path.rsplit_once(".to_") {
         let projection = projection.trim_end_matches(".0");
         names.push((format!("{attention}.processor.to_{projection}"), Names::AttnProcs));
@@ -262,7 +291,7 @@ mod tests {
             let family = Family::published(id).expect("a published config");
             let mut seen: HashMap<(Component, String), &str> = HashMap::new();
             for (component, module) in family.modules() {
-                for (name, _) in spell(module) {
+                for (name, _) in spell(component, module) {
                     for separator in [".", "_"] {
                         let other = seen.insert((component, name.replace('.', separator)), &module.path);
                         assert!(other.is_none_or(|path| path == module.path), "{id} {name}: {other:?}");

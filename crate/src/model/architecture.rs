@@ -1,0 +1,371 @@
+//! Turns the tables in architectures/ into the layers of networks that this program reports on
+//! but does not run, each under its native and its diffusers name.
+//!
+//! A table says a layer in one line, `NATIVE : DIFFUSERS : OUTPUTS INPUTS [KERNEL] : OTHER NAMES`,
+//! and how often the lines repeat. Sizes are numbers and letters (`6D`), letters stand for the
+//! values of a published size. `=` is the same name again, `-` none. Several DIFFUSERS names with
+//! `+` between their outputs are one fused native layer. One size alone is a norm's. `~` marks
+//! names of a trainer for parts of a layer, which count for no coverage.
+
+use super::module::{Component, Kind, Module};
+use super::{Clip, ClipConfig, Unet, UnetConfig};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// Epsilon of norms; no computation here depends on it.
+const EPS: f32 = 1e-6;
+
+/// Whose list of layers a layer belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Naming {
+    /// Both: one layer under two names.
+    Both,
+    /// The authors': parts are fused here.
+    Native,
+    /// diffusers': parts of a fused layer.
+    Diffusers,
+    /// A trainer's names for parts.
+    Extra,
+}
+
+/// One network family at one published size.
+#[derive(Debug, Clone)]
+pub struct Architecture {
+    /// `flux1`, `sd3`, …
+    pub family: &'static str,
+    /// The size's name for people.
+    pub label: &'static str,
+    layers: Vec<(Component, Module, Naming)>,
+}
+
+impl Architecture {
+    /// Every published size of a family, the most common first; none for an unknown family.
+    pub fn of(family: &str) -> Vec<Architecture> {
+        if family == "sdxl_refiner" {
+            return refiner().into_iter().collect();
+        }
+        let Some(table) = TABLES.families.iter().find(|table| table.family == family) else { return Vec::new() };
+        table.size.iter().map(|size| table.build(size)).collect()
+    }
+
+    /// The families that have tables.
+    pub fn families() -> impl Iterator<Item = &'static str> {
+        TABLES.families.iter().map(|table| table.family.as_str()).chain(["sdxl_refiner"])
+    }
+
+    /// Every layer under every naming, for look-ups.
+    pub fn modules(&self) -> Vec<(Component, &Module)> {
+        self.layers.iter().map(|(component, module, _)| (*component, module)).collect()
+    }
+
+    /// The layers as one naming counts them, [`Naming::Native`] or [`Naming::Diffusers`].
+    pub fn modules_of(&self, naming: Naming) -> Vec<(Component, &Module)> {
+        let own = self.layers.iter().filter(|(_, _, of)| matches!(of, Naming::Both) || *of == naming);
+        own.map(|(component, module, _)| (*component, module)).collect()
+    }
+
+    /// Whose list has the layer with this path.
+    pub fn naming(&self, path: &str) -> Option<Naming> {
+        self.layers.iter().find(|(_, module, _)| module.path == path).map(|&(_, _, naming)| naming)
+    }
+}
+
+/// A table of architectures/.
+#[derive(Deserialize)]
+struct Table {
+    family: String,
+    #[serde(default = "transformer")]
+    component: String,
+    #[serde(default = "yes")]
+    bias: bool,
+    /// Text encoders in the order of their numbers.
+    #[serde(default)]
+    text: Vec<String>,
+    size: Vec<Size>,
+    layers: Vec<Layers>,
+}
+
+fn transformer() -> String {
+    Component::Transformer.name().into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one() -> usize {
+    1
+}
+
+#[derive(Deserialize)]
+struct Size {
+    label: String,
+    values: BTreeMap<String, usize>,
+}
+
+#[derive(Deserialize)]
+struct Layers {
+    /// The value that says how often the list repeats; once without.
+    count: Option<String>,
+    /// The list stands only where this value is not 0.
+    when: Option<String>,
+    /// The value that the repetitions start from.
+    from: Option<String>,
+    /// Number of a repetition: step · index + offset.
+    #[serde(default = "one")]
+    step: usize,
+    #[serde(default)]
+    offset: usize,
+    #[serde(default)]
+    native: String,
+    #[serde(default)]
+    diffusers: String,
+    list: String,
+}
+
+#[derive(Deserialize)]
+struct Encoder {
+    name: String,
+    values: BTreeMap<String, usize>,
+    prefix: String,
+    list: String,
+}
+
+#[derive(Deserialize)]
+struct Encoders {
+    encoder: Vec<Encoder>,
+}
+
+struct Tables {
+    families: Vec<Table>,
+    encoders: Vec<Encoder>,
+}
+
+static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+    const FAMILIES: [&str; 12] = [
+        include_str!("architectures/flux1.toml"),
+        include_str!("architectures/chroma.toml"),
+        include_str!("architectures/flux2.toml"),
+        include_str!("architectures/sd3.toml"),
+        include_str!("architectures/qwen_image.toml"),
+        include_str!("architectures/wan.toml"),
+        include_str!("architectures/hunyuan_video.toml"),
+        include_str!("architectures/z_image.toml"),
+        include_str!("architectures/lumina2.toml"),
+        include_str!("architectures/cascade.toml"),
+        include_str!("architectures/anima.toml"),
+        include_str!("architectures/llm.toml"),
+    ];
+    let families = FAMILIES.iter().map(|text| toml::from_str(text).expect("the tables are checked by a test"));
+    let encoders: Encoders =
+        toml::from_str(include_str!("architectures/text.toml")).expect("the tables are checked by a test");
+    Tables { families: families.collect(), encoders: encoders.encoder }
+});
+
+/// The SDXL refiner: a UNet of the known kind, and SDXL's second text encoder.
+fn refiner() -> Option<Architecture> {
+    let unet = Unet::new(&UnetConfig::parse(include_str!("configs/sdxl_refiner/unet.json")).ok()?);
+    let mut layers = encoder("clip_g", Component::TextEncoder2);
+    layers.extend(unet.modules().into_iter().map(|module| (Component::Unet, module.clone(), Naming::Both)));
+    Some(Architecture { family: "sdxl_refiner", label: "the SDXL refiner", layers })
+}
+
+impl Table {
+    fn build(&'static self, size: &'static Size) -> Architecture {
+        const TEXT: [Component; 3] = [Component::TextEncoder, Component::TextEncoder2, Component::TextEncoder3];
+        // A model with one text encoder that is no CLIP has it in the first place.
+        let mut layers: Vec<_> =
+            self.text.iter().zip(TEXT).flat_map(|(name, component)| encoder(name, component)).collect();
+        let component = Component::ALL.into_iter().find(|component| component.name() == self.component);
+        let component = component.unwrap_or(Component::Transformer);
+        for section in &self.layers {
+            let value = |name: &Option<String>, default| match name {
+                Some(name) => size.values.get(name).copied().unwrap_or(0),
+                None => default,
+            };
+            if value(&section.when, 1) == 0 {
+                continue;
+            }
+            for index in value(&section.from, 0)..value(&section.count, 1) {
+                let number = match &section.count {
+                    Some(_) => format!("{}.", section.step * index + section.offset),
+                    None => String::new(),
+                };
+                let native = format!("{}{number}", section.native);
+                let diffusers = format!("{}{number}", section.diffusers);
+                for line in section.list.lines().filter(|line| !line.trim().is_empty()) {
+                    let line = Line::parse(line, &size.values);
+                    layers.extend(
+                        line.modules(&native, &diffusers, self.bias).map(|(module, of)| (component, module, of)),
+                    );
+                }
+            }
+        }
+        Architecture { family: &self.family, label: &size.label, layers }
+    }
+}
+
+/// The layers of a text encoder.
+fn encoder(name: &str, component: Component) -> Vec<(Component, Module, Naming)> {
+    let clip = match name {
+        "clip_l" => Some(include_str!("configs/sd15/text_encoder.json")),
+        "clip_g" => Some(include_str!("configs/sdxl/text_encoder_2.json")),
+        _ => None,
+    };
+    if let Some(config) = clip.and_then(|text| ClipConfig::parse(text).ok()) {
+        let modules = Clip::new(&config).modules().into_iter().cloned().collect::<Vec<Module>>();
+        return modules.into_iter().map(|module| (component, module, Naming::Both)).collect();
+    }
+    let Some(encoder) = TABLES.encoders.iter().find(|encoder| encoder.name == name) else { return Vec::new() };
+    let layers = (0..encoder.values.get("N").copied().unwrap_or(0)).flat_map(|index| {
+        let prefix = format!("{}{index}.", encoder.prefix);
+        let lines = encoder.list.lines().filter(|line| !line.trim().is_empty());
+        lines.flat_map(move |line| {
+            Line::parse(line, &encoder.values).modules(&prefix, &prefix, false).collect::<Vec<_>>()
+        })
+    });
+    layers.map(|(module, naming)| (component, module, naming)).collect()
+}
+
+/// A line of a table, with its sizes worked out.
+struct Line<'a> {
+    extra: bool,
+    native: &'a str,
+    diffusers: Vec<&'a str>,
+    /// Outputs of each diffusers name.
+    outputs: Vec<usize>,
+    /// Inputs, and the kernel where there is one.
+    rest: Vec<usize>,
+    alias: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    fn parse(line: &'a str, values: &BTreeMap<String, usize>) -> Line<'a> {
+        let mut cells = line.split(" : ").map(str::trim);
+        let first = cells.next().unwrap_or_default();
+        let native = first.trim_start_matches("~ ");
+        let diffusers = match cells.next() {
+            Some("=") => vec![native],
+            Some("-") | None => Vec::new(),
+            Some(names) => names.split(' ').collect(),
+        };
+        let mut sizes = cells.next().unwrap_or_default().split(' ');
+        let outputs = sizes.next().unwrap_or_default().split('+').map(|size| number(size, values)).collect();
+        let rest = sizes.map(|size| number(size, values)).collect();
+        Line { extra: first.starts_with('~'), native, diffusers, outputs, rest, alias: cells.next() }
+    }
+
+    /// The fused layer and its parts, or the one layer that they are.
+    fn modules(&self, native: &str, diffusers: &str, bias: bool) -> impl Iterator<Item = (Module, Naming)> {
+        let ldm = format!("{native}{}", self.native);
+        let module = |path: String, outputs| {
+            let module = Module::new(path, ldm.clone(), kind(outputs, &self.rest));
+            if bias { module } else { module.without_bias() }
+        };
+        let whole = |path: String, naming| {
+            let module = module(path, self.outputs.iter().sum());
+            let alias = self.alias.map(|alias| format!("{native}{alias}"));
+            (Module { alias, ..module }, naming)
+        };
+        let mut list = Vec::new();
+        match self.diffusers.as_slice() {
+            [] => list.push(whole(ldm.clone(), if self.extra { Naming::Extra } else { Naming::Native })),
+            [name] => list.push(whole(format!("{diffusers}{name}"), Naming::Both)),
+            names => {
+                list.push(whole(ldm.clone(), Naming::Native));
+                let parts = names.iter().zip(&self.outputs);
+                list.extend(
+                    parts.map(|(name, &outputs)| (module(format!("{diffusers}{name}"), outputs), Naming::Diffusers)),
+                );
+            }
+        }
+        list.into_iter()
+    }
+}
+
+/// "6D" with the value of D.
+fn number(size: &str, values: &BTreeMap<String, usize>) -> usize {
+    let letters = size.find(|c: char| !c.is_ascii_digit()).unwrap_or(size.len());
+    let (factor, letter) = size.split_at(letters);
+    factor.parse().unwrap_or(1) * if letter.is_empty() { 1 } else { values.get(letter).copied().unwrap_or(0) }
+}
+
+fn kind(outputs: usize, rest: &[usize]) -> Kind {
+    match *rest {
+        [] => Kind::LayerNorm { width: outputs, eps: EPS },
+        [inputs] => Kind::Linear { inputs, outputs },
+        [inputs, kernel, ..] => Kind::Conv { inputs, outputs, kernel, stride: kernel, padding: 0 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_table_is_whole() {
+        for family in Architecture::families() {
+            let sizes = Architecture::of(family);
+            assert!(!sizes.is_empty(), "{family} has no size");
+            for architecture in sizes {
+                let mut paths = HashSet::new();
+                for (component, module) in architecture.modules() {
+                    let shape = module.weight_shape();
+                    assert!(!shape.contains(&0), "{} {}: {shape:?}", architecture.label, module.path);
+                    assert!(paths.insert((component, &module.path)), "{}: {} twice", architecture.label, module.path);
+                }
+            }
+        }
+        assert!(Architecture::of("nobody").is_empty());
+    }
+
+    /// Linear and convolution layers of the denoiser, and its size next to the published one.
+    #[test]
+    fn layers_and_sizes_are_those_that_were_published() {
+        let check = |family: &str, size: usize, naming, layers: usize, published: f64| {
+            let list = Architecture::of(family);
+            let modules = list[size].modules_of(naming);
+            let denoiser = modules.iter().filter(|(component, _)| !component.name().starts_with("text"));
+            let own: Vec<&Module> = denoiser.map(|&(_, module)| module).collect();
+            let billions = own.iter().map(|module| module.parameters()).sum::<usize>() as f64 / 1e9;
+            let large = own.iter().filter(|module| module.weight_shape().len() > 1).count();
+            assert_eq!(large, layers, "{}", list[size].label);
+            let off = billions / published - 1.0;
+            assert!(off.abs() < 0.005, "{}: {billions} billion parameters, not {published}", list[size].label);
+        };
+        check("flux1", 0, Naming::Native, 8 + 19 * 10 + 38 * 3 + 2, 11.90);
+        check("flux1", 0, Naming::Diffusers, 8 + 19 * 14 + 38 * 6 + 2, 11.90);
+        check("chroma", 0, Naming::Native, 4 + 10 + 19 * 8 + 38 * 2 + 1, 8.90);
+        check("flux2", 0, Naming::Native, 9 + 8 * 8 + 48 * 2 + 2, 32.22);
+        check("flux2", 2, Naming::Diffusers, 9 + 5 * 12 + 20 * 2 + 2, 3.88);
+        check("sd3", 0, Naming::Native, 6 + 24 * 7 + 23 * 3 + 2, 2.0283);
+        check("sd3", 1, Naming::Native, 6 + 24 * 7 + 23 * 3 + 13 * 2 + 2, 2.2432);
+        check("sd3", 2, Naming::Native, 6 + 38 * 7 + 37 * 3 + 2, 8.057);
+        check("qwen_image", 0, Naming::Native, 4 + 60 * 14 + 2, 20.43);
+        check("wan", 0, Naming::Native, 5 + 30 * 10 + 1, 1.419);
+        check("wan", 1, Naming::Diffusers, 5 + 40 * 10 + 1, 14.29);
+        check("wan", 2, Naming::Native, 5 + 40 * 12 + 2 + 1, 16.40);
+        check("wan", 3, Naming::Native, 5 + 30 * 10 + 1, 5.00);
+        check("hunyuan_video", 0, Naming::Native, 5 + 2 * 5 + 6 + 20 * 10 + 40 * 3 + 2, 12.82);
+        check("z_image", 0, Naming::Native, 4 + 2 * 5 + 2 * 6 + 30 * 6 + 2, 6.155);
+        check("lumina2", 0, Naming::Diffusers, 4 + 2 * 7 + 2 * 8 + 26 * 8 + 2, 2.61);
+        check("cascade", 0, Naming::Native, 5 + 64 * 10, 3.59);
+        check("anima", 0, Naming::Native, 3 + 28 * 16 + 3 + 6 * 10 + 1, 2.06);
+        check("sdxl_refiner", 0, Naming::Native, 554, 2.26);
+    }
+
+    #[test]
+    fn a_fused_layer_is_as_large_as_its_parts() {
+        let flux = &Architecture::of("flux1")[0];
+        let rows = |path: &str| {
+            let modules = flux.modules();
+            let found = modules.iter().find(|(_, module)| module.path == path).expect(path);
+            (found.1.weight_shape()[0], flux.naming(path))
+        };
+        assert_eq!(rows("single_blocks.7.linear1"), (21504, Some(Naming::Native)));
+        assert_eq!(rows("single_transformer_blocks.7.proj_mlp"), (12288, Some(Naming::Diffusers)));
+        assert_eq!(rows("single_transformer_blocks.7.proj_out"), (3072, Some(Naming::Both)));
+    }
+}
