@@ -1,18 +1,16 @@
 //! Turns a recipe into a picture, step by step, on a device that keeps weights and plans between
 //! pictures.
 
-use super::conditioning;
 use super::error::PipelineError;
 use super::image::to_rgb8;
 use super::latents::Latents;
 use super::model::Model;
 use super::recipe::Recipe;
+use super::runners::{Runners, Shape};
 use super::script::Script;
 use crate::adapters::Delta;
-use crate::gpu::{Gpu, Runner};
-use crate::plan::{self, Plan};
+use crate::gpu::Gpu;
 use crate::samplers::{Sampler, SamplerKind, SamplerOptions};
-use crate::text::CHUNK;
 use crate::weights::{LoadedAdapter, Strength, Weights};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -83,18 +81,6 @@ pub struct Picture {
     pub applied: Vec<Applied>,
 }
 
-/// What the plans of a picture depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape {
-    pub(super) pictures: usize,
-    guided: bool,
-    pub(super) height: usize,
-    pub(super) width: usize,
-    chunks: usize,
-    clip_skip: usize,
-    starts_from_picture: bool,
-}
-
 /// Losses of the device that a picture survives.
 const MAX_LOSSES: usize = 3;
 
@@ -107,15 +93,6 @@ pub(super) struct Job<'a> {
     pub(super) shape: Shape,
 }
 
-/// Plans of one shape, with their buffers.
-struct Runners {
-    shape: Shape,
-    text: Vec<Runner>,
-    unet: Runner,
-    decoder: Runner,
-    encoder: Option<Runner>,
-}
-
 /// A device, a model and everything that stays between pictures.
 pub struct Session {
     /// The device.
@@ -123,11 +100,11 @@ pub struct Session {
     /// The model.
     pub model: Model,
     pub(super) weights: Weights,
-    runners: Option<Runners>,
+    pub(super) runners: Option<Runners>,
 }
 
 /// Hears of each part of the work and may stop it.
-type Report<'a> = &'a mut dyn FnMut(Stage, usize, usize) -> Result<(), PipelineError>;
+pub(super) type Report<'a> = &'a mut dyn FnMut(Stage, usize, usize) -> Result<(), PipelineError>;
 
 impl Session {
     /// A session that has loaded nothing yet.
@@ -333,50 +310,6 @@ impl Session {
             report(Stage::Decode, index + 1, pictures)?;
         }
         Ok(image)
-    }
-
-    /// Plans and weights for this shape; what is there is kept.
-    async fn prepare(&mut self, shape: Shape, report: Report<'_>) -> Result<(), PipelineError> {
-        if self.runners.as_ref().is_some_and(|runners| runners.shape == shape) {
-            return Ok(());
-        }
-        // Buffers of the old shape go before those of the new shape come.
-        self.runners = None;
-        let Shape { pictures, guided, height, width, chunks, clip_skip, starts_from_picture } = shape;
-        let items = if guided { 2 * pictures } else { pictures };
-        let model = &self.model;
-        let encoders = model.encoders();
-        let text = conditioning::plans(&encoders, items, clip_skip)?;
-        let unet = plan::unet(&model.networks.unet, items, height, width, chunks * CHUNK)?;
-        let decoder = plan::vae_decoder(&model.vae, 1, height, width)?;
-        let encoder = match starts_from_picture {
-            true => Some(plan::vae_encoder(&model.vae, 1, height * model.multiple(), width * model.multiple())?),
-            false => None,
-        };
-        let plans: Vec<&Plan> = text.iter().chain([&unet, &decoder]).chain(&encoder).collect();
-        let mut missing: Vec<_> = plans.iter().flat_map(|plan| self.weights.missing(plan)).collect();
-        let mut seen = BTreeSet::new();
-        missing.retain(|(name, _)| seen.insert(*name));
-        for (index, (name, layout)) in missing.iter().enumerate() {
-            report(Stage::Load, index, missing.len())?;
-            self.weights.load(&self.gpu, &self.model.checkpoint, name, *layout).await?;
-        }
-        let resident = |name: &str| self.weights.get(name);
-        let mut runners = Vec::new();
-        for plan in &text {
-            runners.push(Runner::new(&self.gpu, plan, &resident).await?);
-        }
-        self.runners = Some(Runners {
-            shape,
-            text: runners,
-            unet: Runner::new(&self.gpu, &unet, &resident).await?,
-            decoder: Runner::new(&self.gpu, &decoder, &resident).await?,
-            encoder: match &encoder {
-                Some(plan) => Some(Runner::new(&self.gpu, plan, &resident).await?),
-                None => None,
-            },
-        });
-        Ok(())
     }
 }
 

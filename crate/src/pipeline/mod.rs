@@ -10,6 +10,7 @@ mod latents;
 mod model;
 mod probe;
 mod recipe;
+mod runners;
 mod script;
 mod single_file;
 
