@@ -131,3 +131,19 @@ fn a_kernel_that_cannot_read_halves_is_refused() {
         assert!(refused.to_string().contains("halves"), "{refused}");
     });
 }
+
+#[test]
+fn the_self_test_passes_in_both_styles_and_names_what_fails() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        for style in [Style::Tiled, Style::Direct] {
+            gpu.set_style(style);
+            gpu.self_test().await.expect("this device computes what it should");
+            assert_eq!(gpu.style(), style, "and needs no other style");
+        }
+        // f32 sums are never exact: asked for equality, it fails, names the operations and keeps the style.
+        let error = gpu.self_test_within(0.0).await.expect_err("rounding is seen").to_string();
+        assert!(error.contains("matmul") && error.contains("attention"), "{error}");
+        assert_eq!(gpu.style(), Style::Direct);
+    });
+}

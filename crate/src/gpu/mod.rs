@@ -7,6 +7,7 @@ pub mod kernel;
 pub mod kernels;
 mod readback;
 mod run;
+mod self_test;
 
 pub use device::{Gpu, GpuError, GpuInfo, Tensor};
 pub use kernel::{Launch, Scalar, Style};

@@ -180,6 +180,7 @@ impl Engine {
             return Ok(gpu);
         }
         let opened = Gpu::open().await.map_err(|error| refused(error.into()))?;
+        opened.self_test().await.map_err(|error| refused(error.into()))?;
         Ok(self.gpu.borrow_mut().get_or_insert(Rc::new(opened)).clone())
     }
 

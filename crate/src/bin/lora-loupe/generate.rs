@@ -169,7 +169,9 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         denoise: arguments.strength,
     };
     let init = arguments.init.as_ref().map(|path| picture_file(path, width, height)).transpose()?;
-    let mut session = Session::new(Rc::new(Gpu::open().await?), model);
+    let gpu = Gpu::open().await?;
+    gpu.self_test().await?;
+    let mut session = Session::new(Rc::new(gpu), model);
     let started = Instant::now();
     let chosen: Vec<&LoadedAdapter> = adapters.iter().collect();
     let picture = session.generate(&recipe, &chosen, init.as_deref(), &mut reporter()).await?;

@@ -1,0 +1,97 @@
+//! Turns doubt about a driver into an answer: each kernel family runs once on numbers whose result
+//! the definitions know. A family that fails as tiles is tried without them.
+
+use super::device::{Gpu, GpuError};
+use super::kernel::Style;
+use super::run::Runner;
+use crate::ops::{Add, Attention, Broadcast, Conv2d, Function, Geglu, GroupNorm, LayerNorm, Matmul, Op, Unary};
+use crate::plan::{Builder, PlanError, interpret};
+
+/// Kernels agree with definitions to 5e-6; a driver that computes something else is far off.
+const TOLERANCE: f64 = 1e-3;
+
+impl Gpu {
+    /// Makes sure that this device computes what it should, and chooses a style of kernels that
+    /// does. An error names what fails in every style.
+    pub async fn self_test(&self) -> Result<(), GpuError> {
+        self.self_test_within(TOLERANCE).await
+    }
+
+    /// The same within another relative distance.
+    pub async fn self_test_within(&self, tolerance: f64) -> Result<(), GpuError> {
+        let first = self.style();
+        let other = if first == Style::Tiled { Style::Direct } else { Style::Tiled };
+        let mut failed = Vec::new();
+        for style in [first, other] {
+            self.set_style(style);
+            failed = self.failures(tolerance).await?;
+            if failed.is_empty() {
+                return Ok(());
+            }
+        }
+        self.set_style(first);
+        let what = format!("{} on {}", failed.join(", "), self.info().adapter);
+        let message = "its results are wrong, so pictures would be too; update the graphics driver or the browser";
+        Err(GpuError::Fault { what, message: message.into() })
+    }
+
+    /// Names of the operations whose kernel is further than `tolerance` from its definition.
+    async fn failures(&self, tolerance: f64) -> Result<Vec<&'static str>, GpuError> {
+        let mut failed = Vec::new();
+        for (op, shapes) in cases() {
+            let distance = self.distance(&op, &shapes).await?;
+            if distance.is_nan() || distance > tolerance {
+                failed.push(op.get().name());
+            }
+        }
+        Ok(failed)
+    }
+
+    /// ||kernel - definition|| / ||definition||.
+    async fn distance(&self, op: &Op, shapes: &[Vec<usize>]) -> Result<f64, GpuError> {
+        let name = op.get().name();
+        let unbuilt = |error: PlanError| GpuError::Fault { what: name.into(), message: error.to_string() };
+        let inputs: Vec<Vec<f32>> =
+            shapes.iter().enumerate().map(|(i, shape)| numbers(i as u32, shape.iter().product())).collect();
+        let mut builder = Builder::new(name);
+        let ids: Vec<_> = shapes.iter().enumerate().map(|(i, shape)| builder.input(&i.to_string(), shape)).collect();
+        let y = builder.push(op.clone(), &ids, name).map_err(unbuilt)?;
+        builder.output("y", y);
+        let plan = builder.finish();
+        let runner = Runner::new(self, &plan, &|_| None).await?;
+        for (i, data) in inputs.iter().enumerate() {
+            runner.set(self, &i.to_string(), data)?;
+        }
+        let kernel = runner.compute(self, "y").await?;
+        let mut give = |name: &str| name.parse::<usize>().ok().map(|i| inputs[i].clone());
+        let definition = interpret(&plan, &mut give, &[]).map_err(unbuilt)?;
+        let squared = |pairs: &mut dyn Iterator<Item = f64>| pairs.map(|x| x * x).sum::<f64>();
+        let wanted = &definition["y"];
+        let off = squared(&mut kernel.iter().zip(wanted).map(|(a, b)| f64::from(a - b)));
+        Ok((off / squared(&mut wanted.iter().map(|&x| f64::from(x)))).sqrt())
+    }
+}
+
+/// One small and odd case of each family: sizes that fill no tile.
+fn cases() -> Vec<(Op, Vec<Vec<usize>>)> {
+    vec![
+        (Matmul { transpose_b: true, bias: true }.into(), vec![vec![1, 70, 35], vec![67, 35], vec![67]]),
+        (Matmul { transpose_b: false, bias: false }.into(), vec![vec![33, 19], vec![19, 66]]),
+        (
+            Conv2d { kernel: 3, stride: 1, padding: 1, extra: 0, bias: true }.into(),
+            vec![vec![1, 9, 7, 6], vec![10, 54], vec![10]],
+        ),
+        (Attention { heads: 3, causal: true }.into(), vec![vec![1, 37, 30]; 3]),
+        (GroupNorm { groups: 4, eps: 1e-5, silu: true }.into(), vec![vec![2, 5, 9, 12], vec![12], vec![12]]),
+        (LayerNorm { eps: 1e-5 }.into(), vec![vec![1, 5, 77], vec![77], vec![77]]),
+        (Geglu {}.into(), vec![vec![1, 9, 14]]),
+        (Unary { function: Function::QuickGelu }.into(), vec![vec![300]]),
+        (Add { broadcast: Broadcast::Pixels }.into(), vec![vec![2, 3, 5, 7], vec![2, 7]]),
+    ]
+}
+
+/// Numbers from -1 to 1 that repeat nowhere soon.
+fn numbers(seed: u32, count: usize) -> Vec<f32> {
+    let word = |i: u32| (i + 1).wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(0x9e37_79b9)) >> 8;
+    (0..count as u32).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()
+}
