@@ -23,7 +23,9 @@ struct Note {
 impl PeftNotes {
     /// Notes a layer.
     pub fn add(&mut self, delta: &Delta, rank: usize, alpha: f32, dora: bool) {
-        let note = Note { path: delta.module.path.clone(), rank, alpha, dora };
+        // transformers 5 has no text_model before its names; PEFT compares the ends of names.
+        let path = delta.module.path.trim_start_matches("text_model.").to_owned();
+        let note = Note { path, rank, alpha, dora };
         self.layers.entry(delta.component).or_default().push(note);
     }
 
