@@ -1,10 +1,13 @@
-/** Actions -> everything that touches the world: the engine, downloads, the clipboard. Each answers with further actions. */
+/** Actions -> everything that touches the world: the engine, files, downloads, the clipboard. Each answers with further actions. */
 
 import { fetchCatalogue, fetchLora } from "./demo.js";
 import { asError } from "./engine/protocol.js";
 import { createRunner } from "./runner.js";
-import { keep, keepDropped, keptOf } from "./library.js";
-import { plural } from "./format.js";
+import { keep, keepDropped, keepFolder, keepNew, keptOf } from "./library.js";
+import { isPicture, isPng } from "./pictures.js";
+import { canRedraw, modelKey } from "./recipe.js";
+import { restored } from "./restore.js";
+import { saveResult } from "./save.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
@@ -27,16 +30,94 @@ export function createEffects({ client, send, getState }) {
     }
   }
 
-  /** @param {File[]} dropped @param {number} folders */
-  async function addFiles(dropped, folders) {
-    if (folders) {
-      const title = "Folders are not opened";
-      send({ type: "notice/raised", title, message: `${plural(folders, "folder")} left out. Open the folder and drop the files in it.` });
+  /**
+   * Each kind of file goes its way: pictures to the form, models to the base model, everything else to its report.
+   * @param {Extract<Action, { type: "files/dropped" }>} drop
+   */
+  async function addFiles({ files: dropped, folders, place }) {
+    const models = folders.filter(({ files }) => files.some(({ path }) => path.endsWith("model_index.json")));
+    const others = folders.filter((folder) => !models.includes(folder)).flatMap(({ files }) => files);
+    const inside = others.map(({ file }) => file).filter(({ name }) => /\.(safetensors|pth?|bin|ckpt)$|^adapter_config\.json$/i.test(name));
+    if (folders.length && !models.length && !inside.length) {
+      raise("Nothing to open in the folder", { message: "It holds neither a diffusers model (model_index.json) nor a LoRA file." });
     }
-    const entries = await keepDropped(dropped);
+    for (const { name, files } of models) useModel(keepFolder(files), name, "folder");
+    const all = [...dropped, ...inside];
+    for (const picture of all.filter(isPicture)) await (place === "start" ? startFrom(picture) : readPicture(picture));
+    const rest = all.filter((file) => !isPicture(file));
+    if (place === "base") return rest.forEach(useFile);
+    const entries = await keepDropped(rest);
     for (const { id, file } of entries) addEntry(id, file, true);
     for (const { id } of entries) await inspect(id);
   }
+
+  /** A picture's recipe goes into the form; one without is offered to start from. @param {File} file */
+  async function readPicture(file) {
+    try {
+      await listed;
+      const said = isPng(file) ? await client.readPng(new Uint8Array(await file.arrayBuffer())) : { recipe: null, infotext: null };
+      const found = restored(getState(), file.name, said);
+      if (found) send({ type: "restored", ...found });
+      else offer(file);
+    } catch (thrown) {
+      return raise(`${file.name} could not be read`, thrown);
+    }
+    show("run");
+  }
+
+  /** @param {File} file */
+  function offer(file) {
+    const title = `${file.name} does not say how it was made`;
+    const message = "It holds no recipe and no parameters. It can be the picture to start from.";
+    const remark = { kind: "picture", severity: /** @type {const} */ ("good"), title, message, details: [] };
+    send({ type: "remark/made", remark: { ...remark, picture: keptPicture(file) } });
+  }
+
+  /** @param {File} file */
+  function keptPicture(file) {
+    return { id: keepNew("picture", file), name: file.name, url: URL.createObjectURL(file) };
+  }
+
+  /** @param {File} file */
+  function startFrom(file) {
+    send({ type: "start/taken", start: keptPicture(file) });
+  }
+
+  /** @param {File} file */
+  function useFile(file) {
+    useModel(keepNew("model", file), file.name, "file");
+  }
+
+  /** Makes the visitor's own model the base model. @param {string} id @param {string} name @param {"file" | "folder"} kind */
+  function useModel(id, name, kind) {
+    if (!getState().base.own.some((model) => model.id === id)) send({ type: "model/added", model: { id, name, kind } });
+    send({ type: "model/chosen", id });
+    show("run");
+  }
+
+  /** The chosen model, opened ahead of the first picture; what goes wrong is a remark already. */
+  async function openChosen() {
+    await gpuKnown;
+    const { gpu, base, demo } = getState();
+    if (gpu.status !== "ready" || (base.chosen === "demo" && demo.status !== "ready")) return;
+    await runner.openModel().catch(() => {});
+  }
+
+  /** @param {string} id */
+  function show(id) {
+    requestAnimationFrame(() => document.getElementById(id)?.scrollIntoView({ block: "start" }));
+  }
+
+  const countSoon = debounced(200, async () => {
+    const { form, base } = getState();
+    if (!base.info || client.model !== modelKey(getState())) return;
+    const counted = await client.countTokens(form.prompt, form.syntax, form.steps).catch(() => null);
+    if (counted) send({ type: "tokens/counted", tokens: { used: counted[0], room: counted[1] } });
+  });
+
+  const redrawSoon = debounced(250, () => {
+    if (canRedraw(getState())) void runner.redraw();
+  });
 
   /** @param {string} id @param {File} file @param {boolean} select */
   function addEntry(id, file, select) {
@@ -63,6 +144,7 @@ export function createEffects({ client, send, getState }) {
     const { catalogue } = getState().demo;
     if (!catalogue) return;
     const id = `demo:${catalogue.loras[0].file}`;
+    send({ type: "model/chosen", id: "demo" });
     try {
       if (getState().files.some((entry) => entry.id === id)) send({ type: "files/selected", id });
       else await bringLora(id, true);
@@ -104,15 +186,38 @@ export function createEffects({ client, send, getState }) {
     send({ type: "notice/raised", title, message: asError(thrown).message });
   }
 
-  void listDemo();
+  const listed = listDemo();
   const gpuKnown = findGpu();
 
   return (action) => {
     switch (action.type) {
       case "files/dropped":
-        return void addFiles(action.files, action.folders);
+        return void addFiles(action);
       case "demo/try":
         return void tryDemo();
+      case "model/picked":
+        return useFile(action.file);
+      case "model/used":
+        return useModel(action.id, getState().files.find(({ id }) => id === action.id)?.name ?? "", "file");
+      case "vae/picked":
+        return send({ type: "vae/taken", vae: { id: keepNew("vae", action.file), name: action.file.name } });
+      case "vae/taken":
+      case "model/chosen":
+      case "model/failed":
+        return void openChosen();
+      case "start/picked":
+        return startFrom(action.file);
+      case "restored":
+        countSoon();
+        return void openChosen();
+      case "model/ready":
+      case "run/done":
+        return countSoon();
+      case "form/changed":
+        countSoon();
+        return redrawSoon();
+      case "row/changed":
+        return redrawSoon();
       case "run/generate":
         return void runner.generate();
       case "run/cancel":
@@ -125,16 +230,12 @@ export function createEffects({ client, send, getState }) {
   };
 }
 
-/** @param {State["result"]} result @param {"without" | "with"} which */
-function saveResult(result, which) {
-  const picture = result?.[which];
-  if (!result || !picture) return;
-  const { prompt, seed, adapters } = result.recipe;
-  const lora = which === "with" && adapters[0] ? `${result.lora} ${adapters[0].strength}` : "no LoRA";
-  const name = `${prompt} seed ${seed} ${lora}`.replace(/[^\p{L}\p{N}.+-]+/gu, "_").slice(0, 100);
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([picture.png], { type: "image/png" }));
-  link.download = `${name}.png`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+/** A function that runs once calls have ceased for a while. @param {number} ms @param {() => void} act */
+function debounced(ms, act) {
+  /** @type {number | undefined} */
+  let timer;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(act, ms);
+  };
 }

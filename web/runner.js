@@ -1,13 +1,19 @@
-/** The form -> two pictures of one recipe, without and with the LoRA. Model and LoRA are brought first; cancel answers at every point. */
+/** The form -> two pictures of one recipe, without and with the LoRAs. Model and LoRAs are brought first; cancel answers at every point. */
 
 import { asError } from "./engine/protocol.js";
 import { fetchModel } from "./demo.js";
-import { keptOf } from "./library.js";
-import { chosenLora, entryById, usable } from "./select.js";
+import { folderOf, keptOf } from "./library.js";
+import { clipMerges } from "./merges.js";
+import { pixelsOf } from "./pictures.js";
+import { activeLabels, activeRows, canRedraw, causeOf, modelKey, plainRecipe, sameRecipe, stackedRecipe } from "./recipe.js";
+import { entryById, usable } from "./select.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
 /** @typedef {import("./engine/types.d.ts").Picture} Picture */
+
+/** The most steps of a picture that follows a slider. */
+const LIVE_STEPS = 8;
 
 /**
  * @param {{
@@ -19,78 +25,140 @@ import { chosenLora, entryById, usable } from "./select.js";
  */
 export function createRunner({ client, send, getState, bringLora }) {
   /** @type {{ path: string, file: Blob }[] | null} */
-  let modelFiles = null;
+  let demoFiles = null;
   /** @type {Promise<void> | null} */
   let opening = null;
+  /** What the engine said of the model that the worker has. @type {import("./engine/types.d.ts").ModelInfo | null} */
+  let opened = null;
   /** Aborted when the run at hand is cancelled. */
   let running = new AbortController();
   let drawing = false;
+  /** Ends with the run at hand. @type {Promise<void>} */
+  let current = Promise.resolve();
+  let redraws = 0;
 
-  /** Downloads the demo model once, and hands it to each worker once. */
+  /** Hands the chosen model to each worker once; the one chosen meanwhile after it. */
   async function openModel() {
-    if (client.hasModel) return;
-    await (opening ??= open().finally(() => (opening = null)));
+    while (client.model !== modelKey(getState())) {
+      if (opening) await opening.catch(() => {}); // whoever asked for it hears of it
+      else await (opening = open(modelKey(getState())).finally(() => (opening = null)));
+    }
+    // It may have been open all the time, while another was tried in vain.
+    if (opened && !getState().base.info) send({ type: "model/ready", info: opened });
   }
 
-  async function open() {
+  /** @param {string} key */
+  async function open(key) {
+    try {
+      opened = await (getState().base.chosen === "demo" ? openDemo(key) : openOwn(key));
+      if (key === modelKey(getState())) send({ type: "model/ready", info: opened });
+    } catch (thrown) {
+      if (key !== modelKey(getState())) return;
+      if (key !== "demo") send({ type: "model/failed", error: asError(thrown) });
+      throw thrown;
+    }
+  }
+
+  /** Downloads the demo model once. @param {string} key */
+  async function openDemo(key) {
     const { catalogue } = getState().demo;
     if (!catalogue) throw { kind: "download", message: "The list of the demo's files is not loaded. Reload the page and try again." };
     try {
-      modelFiles ??= await fetchModel(catalogue, (received, total) => send({ type: "demo/progress", received, total }));
-      send({ type: "demo/ready", model: await client.openModel(catalogue.name, modelFiles) });
+      demoFiles ??= await fetchModel(catalogue, (received, total) => send({ type: "demo/progress", received, total }));
+      const info = await client.openModel(key, catalogue.name, demoFiles);
+      send({ type: "demo/ready" });
+      return info;
     } catch (thrown) {
       send({ type: "demo/failed" });
       throw thrown;
     }
   }
 
-  /** The chosen LoRA as a recipe's line, known to the worker; none when none is chosen. */
-  async function adapters() {
-    const { lora, strength } = getState().form;
-    if (!lora) return [];
-    if (!entryById(getState(), lora)) await bringLora(lora, false);
-    const entry = entryById(getState(), lora);
-    const kept = keptOf(lora);
-    if (!kept || !entry?.report || !usable(entry)) {
-      throw entry?.error ?? { kind: "unusable", message: "The chosen file cannot be used as a LoRA. Choose another." };
-    }
-    const { sha256 } = entry.report;
-    if (!client.known.has(sha256)) await client.inspect(kept.file, kept.config);
-    return [{ name: entry.name, sha256, strength }];
+  /** @param {string} key */
+  async function openOwn(key) {
+    const { chosen, own, vae } = getState().base;
+    const name = own.find(({ id }) => id === chosen)?.name ?? "";
+    const folder = folderOf(chosen);
+    if (folder) return client.openModel(key, name, folder);
+    const file = keptOf(chosen)?.file;
+    if (!file) throw { kind: "no_model", message: `${name} is no longer there. Drop it again.` };
+    return client.openCheckpoint(key, name, { file, merges: await clipMerges(), vae: vae ? keptOf(vae.id)?.file : undefined });
   }
 
-  /** @param {Recipe} recipe @param {number} picture @returns {Promise<Picture>} */
-  async function draw(recipe, picture) {
+  /** The stack as a recipe's lines, each known to the worker. @param {State} state @returns {Promise<Recipe["adapters"]>} */
+  async function adapters(state) {
+    const choices = [];
+    for (const { id, strength, textEncoder } of activeRows(state)) {
+      if (!entryById(getState(), id)) await bringLora(id, false);
+      const entry = entryById(getState(), id);
+      const kept = keptOf(id);
+      if (!kept || !entry?.report || !usable(entry)) {
+        throw entry?.error ?? { kind: "unusable", message: "The chosen file cannot be used as a LoRA. Choose another." };
+      }
+      const { sha256 } = entry.report;
+      if (!client.known.has(sha256)) await client.inspect(kept.file, kept.config);
+      choices.push({ name: entry.name, sha256, strength, ...(textEncoder !== null && { text_encoder: textEncoder }) });
+    }
+    return choices;
+  }
+
+  /** @param {Recipe} recipe @param {Uint8Array | undefined} start @param {number} picture @returns {Promise<Picture>} */
+  async function draw(recipe, start, picture) {
     running.signal.throwIfAborted();
     send({ type: "run/picture", picture });
     drawing = true;
     try {
-      return await client.generate(recipe, (progress) => send({ type: "run/progress", progress }));
+      return await client.generate(recipe, start, (progress) => send({ type: "run/progress", progress }));
     } finally {
       drawing = false;
     }
   }
 
-  async function generate() {
-    const { run, gpu, form, result: last } = getState();
-    if (run.status !== "idle" || gpu.status !== "ready") return;
+  /** Everything that the pictures need, brought. @param {AbortSignal} signal */
+  async function prepare(signal) {
+    await until(signal, openModel());
+    const state = getState();
+    const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
+    const recipe = stackedRecipe(state, plain, await until(signal, adapters(state)));
+    const file = state.start && keptOf(state.start.id)?.file;
+    const start = file ? await pixelsOf(file, plain.width, plain.height) : undefined;
+    return { plain, recipe, cause, loras, start };
+  }
+
+  /** Both pictures; the one without LoRAs is drawn anew only when its recipe is new. @param {AbortSignal} signal */
+  async function drawBoth(signal) {
+    const { result: last } = getState();
+    const { plain, recipe, cause, loras, start } = await prepare(signal);
+    const reused = last && last.cause === cause && sameRecipe(last.plain, plain) ? last.without : null;
+    if (reused) send({ type: "run/started", pictures: 1, live: false });
+    const result = { plain, recipe, cause, loras, preview: false };
+    const without = reused ?? (await draw(plain, start, 1));
+    const stacked = !sameRecipe(plain, recipe);
+    if (!reused || !stacked) send({ type: "run/result", result: { ...result, without, with: null } });
+    if (stacked) {
+      const picture = await draw(recipe, start, reused ? 1 : 2);
+      send({ type: "run/result", result: { ...result, without, with: picture } });
+    }
+  }
+
+  /** The picture with the LoRAs alone, in few steps. @param {AbortSignal} signal */
+  async function drawQuickly(signal) {
+    const { result: last } = getState();
+    const { recipe, start, ...rest } = await prepare(signal);
+    if (!last) return;
+    const steps = Math.min(recipe.steps, LIVE_STEPS);
+    const result = { ...last, ...rest, recipe: { ...recipe, steps }, preview: steps < recipe.steps };
+    const picture = !sameRecipe(rest.plain, recipe) ? await draw(result.recipe, start, 1) : null;
+    send({ type: "run/result", result: { ...result, with: picture } });
+  }
+
+  /** @param {number} pictures @param {boolean} live @param {(signal: AbortSignal) => Promise<void>} make */
+  async function run(pictures, live, make) {
     running = new AbortController();
     const { signal } = running;
-    const lora = chosenLora(getState());
-    send({ type: "run/started", pictures: lora ? 2 : 1 });
+    send({ type: "run/started", pictures, live });
     try {
-      await until(signal, openModel());
-      const plain = plainRecipe(getState(), form);
-      const recipe = { ...plain, adapters: await until(signal, adapters()) };
-      const reused = last && sameButAdapters(last.recipe, recipe) ? last.without : null;
-      if (reused) send({ type: "run/started", pictures: 1 });
-
-      const without = reused ?? (await draw(plain, 1));
-      if (!reused || !lora) send({ type: "run/result", result: { recipe, lora, without, with: null } });
-      if (recipe.adapters.length) {
-        const picture = await draw(recipe, reused ? 1 : 2);
-        send({ type: "run/result", result: { recipe, lora, without, with: picture } });
-      }
+      await make(signal);
       send({ type: "run/done" });
     } catch (thrown) {
       const error = asError(thrown);
@@ -99,30 +167,34 @@ export function createRunner({ client, send, getState, bringLora }) {
     }
   }
 
+  async function generate() {
+    const { run: now, gpu } = getState();
+    if ((now.status !== "idle" && !now.live) || gpu.status !== "ready") return;
+    redraws++;
+    if (now.live) cancel();
+    await current;
+    await (current = run(activeRows(getState()).length ? 2 : 1, false, drawBoth));
+  }
+
+  /** The last wish wins: what is being drawn is stopped, and wishes in between are passed over. */
+  async function redraw() {
+    const wish = ++redraws;
+    cancel();
+    await current;
+    if (wish === redraws && canRedraw(getState())) await (current = run(1, true, drawQuickly));
+  }
+
   /** A run that is still loading stops at once, a drawing one within a step. */
   function cancel() {
     running.abort();
     if (drawing) client.cancel().catch(() => {}); // a broken worker has stopped as well
   }
 
-  return { openModel, generate, cancel };
+  return { openModel, generate, redraw, cancel };
 }
 
 /** @template T @param {AbortSignal} signal @param {Promise<T>} promise @returns {Promise<T>} */
 function until(signal, promise) {
   const aborted = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
   return Promise.race([promise, /** @type {Promise<never>} */ (aborted)]);
-}
-
-/** @param {State} state @param {State["form"]} form @returns {Recipe} */
-function plainRecipe({ demo }, { prompt, negative, seed, steps, guidance, sampler }) {
-  const { model, catalogue } = demo;
-  if (!model || !catalogue) throw { kind: "no_model", message: "The demo model is not open. Press Generate again." };
-  const { width, height } = catalogue.defaults;
-  return { version: 1, model: model.name, adapters: [], prompt, negative, seed, steps, guidance, sampler, width, height };
-}
-
-/** @param {Recipe} a @param {Recipe} b */
-function sameButAdapters(a, b) {
-  return JSON.stringify({ ...a, adapters: [] }) === JSON.stringify({ ...b, adapters: [] });
 }

@@ -34,29 +34,51 @@ export function textWidth(report) {
   return layer ? layer.shape[1] : null;
 }
 
-/** Whether an adapter's layers are as wide as the demo model's. @param {State} state @param {Report} report */
-export function fitsModel(state, report) {
+/**
+ * Whether an adapter can change the chosen model: its layers are as wide as the demo's, or its family is the model's.
+ * What cannot be told yet counts as fitting; the engine has the last word.
+ * @param {State} state @param {Report} report
+ */
+export function fitsModel({ base, demo }, report) {
+  if (base.chosen !== "demo") return !base.info || ["unknown", base.info.family].includes(report.base.family);
   const width = textWidth(report);
-  return width === null || width === state.demo.catalogue?.text_width;
+  return width === null || width === demo.catalogue?.text_width;
+}
+
+/** Width and height must be multiples of this. @param {State} state */
+export function sizeStep({ base }) {
+  return base.info?.multiple ?? 8;
+}
+
+/** Whether there is anything to draw with or to say of drawing. @param {State} state */
+export function showsRun({ files, base, start, remark }) {
+  return files.length > 0 || base.own.length > 0 || start !== null || remark !== null;
 }
 
 /**
- * What can be chosen to run with: the demo's LoRAs, and the files that were dropped.
+ * What can be chosen to run with: the demo model's LoRAs, and the files that were dropped.
  * @param {State} state
  * @returns {{ demo: { id: string, label: string, shows: string }[], own: { id: string, label: string }[] }}
  */
 export function loraOptions(state) {
-  const demo = (state.demo.catalogue?.loras ?? []).map(({ file, label, shows }) => ({ id: `demo:${file}`, label, shows }));
+  const loras = state.base.chosen === "demo" ? (state.demo.catalogue?.loras ?? []) : [];
+  const demo = loras.map(({ file, label, shows }) => ({ id: `demo:${file}`, label, shows }));
   const own = state.files
-    .filter((entry) => usable(entry) && !demo.some(({ id }) => id === entry.id))
+    .filter((entry) => usable(entry) && !entry.id.startsWith("demo:"))
     .map(({ id, name }) => ({ id, label: name.replace(/\.\w+$/, "") }));
   return { demo, own };
 }
 
-/** The label of the LoRA that the form has chosen, "" for none. @param {State} state */
-export function chosenLora(state) {
-  const { demo, own } = loraOptions(state);
-  return [...demo, ...own].find(({ id }) => id === state.form.lora)?.label ?? "";
+/** A file's name as the web UIs compare it. @param {string} name */
+export function stem(name) {
+  return name.replace(/\.(safetensors|ckpt|pth?|bin)$/i, "").toLowerCase();
+}
+
+/** The id of the LoRA of a name, the newest first, "" for none. @param {State} state @param {string} name */
+export function loraNamed(state, name) {
+  const { demo } = loraOptions(state);
+  const own = state.files.findLast((entry) => usable(entry) && !entry.id.startsWith("demo:") && stem(entry.name) === stem(name));
+  return own?.id ?? demo.find(({ id }) => stem(id) === `demo:${stem(name)}`)?.id ?? "";
 }
 
 /**

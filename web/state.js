@@ -1,10 +1,10 @@
 /** State and action -> the next state. Pure: no clock, no chance, no engine. */
 
-import { clamp, entryById, fitsModel, usable } from "./select.js";
+import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
+import { entryById, fitsModel, loraOptions, sizeStep } from "./select.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Action} Action */
-/** @typedef {import("./types.d.ts").Form} Form */
 /** @typedef {import("./types.d.ts").Table} Table */
 
 /** @type {Table} */
@@ -15,22 +15,17 @@ export const initialState = {
   files: [],
   selected: "",
   gpu: { status: "checking" },
-  demo: { catalogue: null, status: "none", received: 0, total: 0, model: null },
+  demo: { catalogue: null, status: "none", received: 0, total: 0 },
+  base: { chosen: "demo", own: [], vae: null, info: null, usual: {}, last: "demo" },
+  start: null,
+  remark: null,
+  tokens: null,
   table: freshTable,
   pointed: "",
   chosen: "",
   rawMetadata: false,
-  form: {
-    prompt: "",
-    negative: "",
-    seed: 1,
-    steps: 20,
-    guidance: 5,
-    sampler: "",
-    lora: "",
-    strength: 1,
-  },
-  run: { status: "idle", picture: 1, pictures: 1, progress: null, error: null },
+  form: FIRST_FORM,
+  run: { status: "idle", picture: 1, pictures: 1, live: false, progress: null, error: null },
   result: null,
   compare: "side",
   smooth: true,
@@ -44,20 +39,48 @@ export function reduce(state, action) {
     case "gpu/known":
       return { ...state, gpu: action.gpu };
 
-    case "demo/listed":
+    case "demo/listed": {
+      const { steps, guidance, sampler, width, height } = action.catalogue.defaults;
       return {
         ...state,
         demo: { ...state.demo, catalogue: action.catalogue },
-        form: firstForm(state.form, action.catalogue),
+        base: { ...state.base, usual: { steps, guidance, sampler, width, height } },
+        form: demoForm(state.form, action.catalogue),
       };
+    }
     case "demo/progress": {
       const { received, total } = action;
       return { ...state, demo: { ...state.demo, status: "loading", received, total } };
     }
     case "demo/ready":
-      return withModel(state, action.model);
+      return { ...state, demo: { ...state.demo, status: "ready" } };
     case "demo/failed":
       return { ...state, demo: { ...state.demo, status: "none" } };
+
+    case "model/added":
+      return { ...state, base: { ...state.base, own: [...state.base.own, action.model] } };
+    case "model/chosen":
+      return withBase(state, action.id);
+    case "model/ready":
+      return withModel(state, action.info);
+    case "model/failed":
+      return withoutModel(state, action.error);
+    case "vae/taken":
+      return { ...state, base: { ...state.base, vae: action.vae, info: null } };
+
+    case "start/taken":
+      return { ...state, start: action.start, remark: null };
+    case "restored": {
+      const { change, model, remark } = action;
+      const next = model === state.base.chosen ? state : withBase(state, model);
+      const form = checkedForm({ ...next.form, ...change }, 1);
+      // What was restored stays as it is, whatever model is opened next.
+      return { ...next, form, remark, base: { ...next.base, usual: {} }, announcement: [remark.title, ...remark.details].join(". ") };
+    }
+    case "remark/made":
+      return { ...state, remark: action.remark, announcement: action.remark?.title ?? state.announcement };
+    case "tokens/counted":
+      return { ...state, tokens: action.tokens };
 
     case "files/added": {
       const files = [...state.files.filter(({ id }) => id !== action.entry.id), action.entry];
@@ -66,11 +89,10 @@ export function reduce(state, action) {
     case "files/read": {
       const { id, report } = action;
       const next = withEntry(state, id, { status: "read", report, error: null });
-      const entry = entryById(next, id);
-      const runs = entry && id === state.selected && usable(entry) && fitsModel(next, report);
+      const runs = id === state.selected && canRun(next, id);
       return {
         ...next,
-        form: runs ? { ...state.form, lora: id } : state.form,
+        form: runs ? withLora(state.form, id) : state.form,
         announcement: `${report.file}: ${report.verdict}`,
       };
     }
@@ -97,11 +119,19 @@ export function reduce(state, action) {
       return { ...state, rawMetadata: action.raw };
 
     case "form/changed":
-      return { ...state, form: checkedForm({ ...state.form, ...action.change }) };
+      return { ...state, form: checkedForm({ ...state.form, ...action.change }, sizeStep(state)) };
+    case "row/added":
+      return { ...state, form: { ...state.form, loras: [...state.form.loras, { ...EMPTY_ROW, id: unused(state) }] } };
+    case "row/changed":
+      return { ...state, form: withRow(state.form, action.index, action.change) };
+    case "row/removed":
+      return { ...state, form: withoutRow(state.form, action.index) };
 
     case "run/started": {
-      const run = { ...state.run, picture: 1, pictures: action.pictures, progress: null, error: null };
-      return { ...state, run: { ...run, status: "running" }, announcement: "Making the picture" };
+      const { pictures, live } = action;
+      const run = { ...state.run, picture: 1, pictures, live, progress: null, error: null };
+      const remark = state.remark?.severity === "good" && !live ? null : state.remark;
+      return { ...state, remark, run: { ...run, status: "running" }, announcement: live ? state.announcement : "Making the picture" };
     }
     case "run/picture":
       return { ...state, run: { ...state.run, picture: action.picture, progress: null } };
@@ -110,12 +140,12 @@ export function reduce(state, action) {
     case "run/result":
       return { ...state, result: action.result };
     case "run/done":
-      return { ...state, run: { ...state.run, status: "idle" }, announcement: "The picture is ready" };
+      return ended(state, "The picture is ready");
     case "run/cancel":
       if (state.run.status !== "running") return state;
       return { ...state, run: { ...state.run, status: "cancelling" }, announcement: "Cancelling" };
     case "run/cancelled":
-      return { ...state, run: { ...state.run, status: "idle" }, announcement: "Cancelled" };
+      return ended(state, "Cancelled");
     case "run/failed": {
       const run = { ...state.run, error: action.error };
       return { ...state, run: { ...run, status: "idle" }, announcement: action.error.message };
@@ -141,18 +171,61 @@ export function reduce(state, action) {
   }
 }
 
-/** A sampler that the model's list lacks gives way to its first. @param {State} state @param {import("./engine/types.d.ts").ModelInfo} model @returns {State} */
-function withModel(state, model) {
-  const { demo, form } = state;
-  const sampler = model.samplers.includes(form.sampler) ? form.sampler : model.samplers[0];
-  return { ...state, demo: { ...demo, status: "ready", model }, form: { ...form, sampler } };
+/** Pictures of a moved strength come too often to be read out. @param {State} state @param {string} announcement @returns {State} */
+function ended(state, announcement) {
+  const { run } = state;
+  return { ...state, run: { ...run, status: "idle" }, announcement: run.live ? state.announcement : announcement };
+}
+
+/** Another base model: what was made for the last one gives way. @param {State} state @param {string} chosen @returns {State} */
+function withBase(state, chosen) {
+  if (chosen === state.base.chosen) return state;
+  const next = { ...state, base: { ...state.base, chosen, info: null }, tokens: null, remark: null };
+  const { demo, own } = loraOptions(next);
+  const known = new Set([...demo, ...own].map(({ id }) => id));
+  const kept = state.form.loras.filter(({ id }) => known.has(id));
+  const first = chosen === "demo" ? (demo[0]?.id ?? "") : own.some(({ id }) => id === state.selected) ? state.selected : "";
+  return { ...next, form: { ...state.form, loras: kept.length ? kept : [{ ...EMPTY_ROW, id: first }] } };
+}
+
+/** Untouched numbers follow the model; a sampler that it lacks gives way. @param {State} state @param {import("./engine/types.d.ts").ModelInfo} info @returns {State} */
+function withModel(state, info) {
+  const { base, demo } = state;
+  const { steps, guidance, sampler, width, height } = demo.catalogue?.defaults ?? usualNumbers(info);
+  const usual = base.chosen === "demo" ? { steps, guidance, sampler, width, height } : usualNumbers(info);
+  const form = checkedForm(followed(state.form, base.usual, usual), info.multiple);
+  if (!info.samplers.includes(form.sampler)) form.sampler = usual.sampler ?? info.samplers[0];
+  return { ...state, base: { ...base, info, usual, last: base.chosen }, form };
+}
+
+/** What does not open is let go, with a word: the separate VAE first, then the model. @param {State} state @param {import("./engine/types.d.ts").EngineError} error @returns {State} */
+function withoutModel(state, { kind, message }) {
+  const { own, chosen, vae, last } = state.base;
+  const model = own.find(({ id }) => id === chosen);
+  const withVae = model?.kind === "file" && vae;
+  const left = own.filter(({ id }) => id !== chosen);
+  const next = withVae
+    ? { ...state, base: { ...state.base, vae: null } }
+    : withBase({ ...state, base: { ...state.base, own: left } }, left.some(({ id }) => id === last) ? last : "demo");
+  const title = `${model?.name ?? "The model"} cannot be drawn with${withVae ? `, not with the VAE ${vae.name}` : ""}`;
+  return { ...next, remark: { kind, severity: "refuse", title, message, details: [], picture: null }, announcement: message };
+}
+
+/** A file of the visitor's that no row has yet, "" for none. @param {State} state */
+function unused(state) {
+  return loraOptions(state).own.find(({ id }) => !state.form.loras.some((row) => row.id === id))?.id ?? "";
+}
+
+/** Whether an opened file is a LoRA for the chosen model. @param {State} state @param {string} id */
+function canRun(state, id) {
+  const { demo, own } = loraOptions(state);
+  const report = entryById(state, id)?.report;
+  return [...demo, ...own].some((option) => option.id === id) && !!report && fitsModel(state, report);
 }
 
 /** What belongs to one report starts afresh with another. @param {State} state @param {string} id @returns {State} */
 function select(state, id) {
-  const entry = entryById(state, id);
-  const runs = entry?.report && usable(entry) && fitsModel(state, entry.report);
-  const form = runs ? { ...state.form, lora: id } : state.form;
+  const form = canRun(state, id) ? withLora(state.form, id) : state.form;
   return { ...state, selected: id, form, table: { ...freshTable, open: state.table.open }, pointed: "", chosen: "" };
 }
 
@@ -169,26 +242,4 @@ function sorted(table, key) {
   if (table.sort === key) return { ...table, descending: !table.descending };
   const descending = ["rank", "alpha", "scale", "norm"].includes(key);
   return { ...table, sort: key, descending };
-}
-
-/** The demo's own settings and its first prompt and LoRA. @param {Form} form @param {import("./types.d.ts").DemoCatalogue} catalogue @returns {Form} */
-function firstForm(form, { prompts, loras, defaults }) {
-  const { steps, guidance, sampler, seed } = defaults;
-  return {
-    ...form,
-    prompt: form.prompt || prompts[0],
-    lora: form.lora || `demo:${loras[0].file}`,
-    ...{ steps, guidance, sampler, seed },
-  };
-}
-
-/** Every number within its bounds, whatever was typed. @param {Form} form @returns {Form} */
-function checkedForm(form) {
-  return {
-    ...form,
-    seed: Math.trunc(clamp(form.seed, 0, 2 ** 32 - 1)),
-    steps: Math.trunc(clamp(form.steps, 1, 100)),
-    guidance: clamp(form.guidance, 0, 30),
-    strength: clamp(form.strength, -1, 1.5),
-  };
 }

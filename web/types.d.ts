@@ -1,6 +1,6 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
-import type { EngineError, GpuInfo, ModelInfo, PageProgress, Picture, Recipe, Report } from "./engine/types.d.ts";
+import type { EngineError, GpuInfo, ModelInfo, PageProgress, Picture, Recipe, Report, Rng, Syntax } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -19,6 +19,9 @@ export type DemoCatalogue = {
     height: number;
   };
 };
+
+/** A dropped or picked folder: its files with their paths below it. */
+export type Folder = { name: string; files: { path: string; file: File }[] };
 
 /** One dropped (or demo) file. The File itself stays in library.js. */
 export type Entry = {
@@ -41,7 +44,48 @@ export type Demo = {
   /** Bytes downloaded so far, and in all. */
   received: number;
   total: number;
-  model: ModelInfo | null;
+};
+
+/** A base model that the visitor brought. Its files stay in library.js. */
+export type OwnModel = { id: string; name: string; kind: "file" | "folder" };
+
+/** What is drawn with. */
+export type Base = {
+  /** "demo", or the id of one of `own`. */
+  chosen: string;
+  own: OwnModel[];
+  /** A separate VAE file for single-file models. */
+  vae: { id: string; name: string } | null;
+  /** What the engine says of the chosen model, once it has been opened. */
+  info: ModelInfo | null;
+  /** The numbers that the form was given by the last model; a number that still has this value follows the next model. */
+  usual: Partial<Form>;
+  /** The last choice that could be opened. */
+  last: string;
+};
+
+/** One LoRA of the stack. */
+export type Row = {
+  /** An entry's id, "demo:FILE", or "" for none. */
+  id: string;
+  on: boolean;
+  strength: number;
+  /** The text encoders' strength where it differs. */
+  textEncoder: number | null;
+};
+
+/** The picture to start from. Its file stays in library.js; `url` shows it. */
+export type Start = { id: string; name: string; url: string };
+
+/** What there is to say above the form: of a restored recipe, a dropped picture, a model that does not open. */
+export type Remark = {
+  kind: string;
+  severity: "good" | "warn" | "refuse";
+  title: string;
+  message: string;
+  details: string[];
+  /** A picture that can be started from. */
+  picture: Start | null;
 };
 
 export type SortKey = "order" | "path" | "block" | "algorithm" | "rank" | "alpha" | "scale" | "norm" | "dtype";
@@ -66,9 +110,21 @@ export type Form = {
   steps: number;
   guidance: number;
   sampler: string;
-  /** An entry's id, "demo:FILE", or "" for no LoRA. */
-  lora: string;
-  strength: number;
+  loras: Row[];
+  /** Pixels; the demo is always drawn at its own size. */
+  width: number;
+  height: number;
+  /** Spacing of the noise levels and choice of timesteps, "" for the model's own. */
+  schedule: "" | NonNullable<Recipe["schedule"]>;
+  spacing: "" | NonNullable<Recipe["spacing"]>;
+  rng: Rng;
+  syntax: Syntax;
+  /** As the web UIs count: 1 is the last layer. */
+  clipSkip: number;
+  /** How far to go from the picture to start from. */
+  denoise: number;
+  /** Draw again when a strength has changed. */
+  live: boolean;
 };
 
 export type Run = {
@@ -76,16 +132,24 @@ export type Run = {
   /** Which picture is being made, from 1. */
   picture: number;
   pictures: number;
+  /** A quick picture for a moved strength. */
+  live: boolean;
   progress: PageProgress | null;
   error: EngineError | null;
 };
 
-/** Two pictures of the same recipe, but for the LoRA. */
+/** Two pictures of the same recipe, but for the LoRAs. */
 export type Result = {
-  /** The recipe with the LoRA, if there is one. */
+  /** What decides a picture besides its recipe: the model's id and VAE, the picture to start from. */
+  cause: string;
+  /** The recipe of `without`. */
+  plain: Recipe;
+  /** The recipe with the LoRAs, if there are any. */
   recipe: Recipe;
-  /** The LoRA's label, "" when there is none. */
-  lora: string;
+  /** The LoRAs with their strengths, for people. */
+  loras: { label: string; strength: number }[];
+  /** `with` was drawn in fewer steps than `without`. */
+  preview: boolean;
   without: Picture | null;
   with: Picture | null;
 };
@@ -97,6 +161,11 @@ export type State = {
   selected: string;
   gpu: Gpu;
   demo: Demo;
+  base: Base;
+  start: Start | null;
+  remark: Remark | null;
+  /** How many tokens the prompt takes of the model's room. */
+  tokens: { used: number; room: number } | null;
   table: Table;
   pointed: BlockKey;
   chosen: BlockKey;
@@ -116,9 +185,25 @@ export type Action =
   | { type: "demo/listed"; catalogue: DemoCatalogue }
   | { type: "demo/try" }
   | { type: "demo/progress"; received: number; total: number }
-  | { type: "demo/ready"; model: ModelInfo }
+  | { type: "demo/ready" }
   | { type: "demo/failed" }
-  | { type: "files/dropped"; files: File[]; folders: number }
+  | { type: "files/dropped"; files: File[]; folders: Folder[]; place: string }
+  | { type: "model/picked"; file: File }
+  | { type: "model/used"; id: string }
+  | { type: "vae/picked"; file: File }
+  | { type: "vae/taken"; vae: Base["vae"] }
+  | { type: "model/chosen"; id: string }
+  | { type: "model/added"; model: OwnModel }
+  | { type: "model/ready"; info: ModelInfo }
+  | { type: "model/failed"; error: EngineError }
+  | { type: "start/picked"; file: File }
+  | { type: "start/taken"; start: Start | null }
+  | { type: "restored"; change: Partial<Form>; model: string; remark: Remark }
+  | { type: "remark/made"; remark: Remark | null }
+  | { type: "tokens/counted"; tokens: State["tokens"] }
+  | { type: "row/added" }
+  | { type: "row/changed"; index: number; change: Partial<Row> }
+  | { type: "row/removed"; index: number }
   | { type: "files/added"; entry: Entry; select: boolean }
   | { type: "files/read"; id: string; report: Report }
   | { type: "files/failed"; id: string; error: EngineError }
@@ -130,7 +215,7 @@ export type Action =
   | { type: "metadata/raw"; raw: boolean }
   | { type: "form/changed"; change: Partial<Form> }
   | { type: "run/generate" }
-  | { type: "run/started"; pictures: number }
+  | { type: "run/started"; pictures: number; live: boolean }
   | { type: "run/picture"; picture: number }
   | { type: "run/progress"; progress: PageProgress }
   | { type: "run/result"; result: Result }

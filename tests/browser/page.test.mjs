@@ -3,13 +3,12 @@ import assert from 'node:assert/strict';
 import { readFile, stat } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { BLANK, drop, launch } from './harness.mjs';
+import { PATIENCE, deviation, difference, finished, generate, pixels, ready, reportOf } from './studio.mjs';
 
 const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
 const DEMO = new URL('../../web/public/demo/', import.meta.url);
 /** Enough to tell pictures apart, few enough for a software adapter. */
 const STEPS = '4';
-/** How long a software adapter may take for two pictures. */
-const PATIENCE = { timeout: 300_000 };
 
 let site;
 before(async () => (site = await launch()));
@@ -24,48 +23,6 @@ async function openDemo() {
   await page.fill('#steps', STEPS);
   await page.press('#steps', 'Tab');
   return { page, errors };
-}
-
-/** Waits until a file's report is the one on show. */
-async function reportOf(page, name) {
-  await page.waitForSelector(`[data-testid=report][data-file="${name}"]:not([data-status=reading])`);
-  return page.getByTestId('report');
-}
-
-async function ready(page) {
-  await page.waitForSelector('#generate[aria-disabled=false]', PATIENCE);
-}
-
-/** Presses Generate and waits for the end; the pixels of both pictures. */
-async function generate(page) {
-  await page.click('#generate');
-  await finished(page);
-  assert.equal(await page.locator('#run [role=alert]').count(), 0, await page.getByTestId('run').innerText());
-  return { without: await pixels(page, 'without'), with: await pixels(page, 'with') };
-}
-
-async function finished(page) {
-  await page.waitForSelector('[data-testid=run][data-status=idle]', PATIENCE);
-}
-
-/** RGBA values of a picture's canvas. */
-async function pixels(page, which) {
-  return page.locator(`[data-testid=picture-${which}] canvas`).evaluate((canvas) => {
-    const { width, height } = canvas;
-    return Array.from(canvas.getContext('2d').getImageData(0, 0, width, height).data);
-  });
-}
-
-function deviation(values) {
-  const colours = values.filter((_, i) => i % 4 !== 3);
-  const mean = colours.reduce((sum, value) => sum + value, 0) / colours.length;
-  return Math.sqrt(colours.reduce((sum, value) => sum + (value - mean) ** 2, 0) / colours.length);
-}
-
-/** Mean absolute difference of two pictures, in grey levels. */
-function difference(a, b) {
-  assert.equal(a.length, b.length);
-  return a.reduce((sum, value, i) => sum + Math.abs(value - b[i]), 0) / a.length;
 }
 
 async function fitsWidth(page, what) {

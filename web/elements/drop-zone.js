@@ -1,17 +1,21 @@
 /**
  * <drop-zone>: the whole window takes files. Shows its content as an overlay while files hover.
  *
- * Fires `files` with detail { files: File[], folders: number } on a drop. Folders are counted, not opened.
+ * Fires `files` on a drop, with detail { files: File[], folders: { name, files: { path, file }[] }[], place: string }.
+ * Paths are relative to the folder. `place` is the data-drop of the element under the pointer, "" for none; while files
+ * hover over such an element, it has the attribute data-over and the overlay stays away.
  */
 
 const style = new CSSStyleSheet();
 style.replaceSync(`
   :host { position: fixed; inset: 0; z-index: 10; display: none; pointer-events: none; }
-  :host([over]) { display: grid; place-items: center; }
+  :host([over]:not([placed])) { display: grid; place-items: center; }
 `);
 
 export class DropZone extends HTMLElement {
   #depth = 0;
+  /** @type {HTMLElement | null} */
+  #place = null;
   #listening = new AbortController();
 
   connectedCallback() {
@@ -24,7 +28,7 @@ export class DropZone extends HTMLElement {
     const { signal } = this.#listening;
     window.addEventListener("dragenter", (event) => this.#hover(event, 1), { signal });
     window.addEventListener("dragleave", (event) => this.#hover(event, -1), { signal });
-    window.addEventListener("dragover", (event) => carriesFiles(event) && event.preventDefault(), { signal });
+    window.addEventListener("dragover", (event) => this.#pass(event), { signal });
     window.addEventListener("drop", (event) => this.#drop(event), { signal });
   }
 
@@ -41,15 +45,62 @@ export class DropZone extends HTMLElement {
   }
 
   /** @param {DragEvent} event */
-  #drop(event) {
+  #pass(event) {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    this.#point(placeOf(event));
+  }
+
+  /** @param {HTMLElement | null} place */
+  #point(place) {
+    this.#place?.removeAttribute("data-over");
+    place?.setAttribute("data-over", "");
+    this.#place = place;
+    this.toggleAttribute("placed", place !== null);
+  }
+
+  /** Entries must be taken before the first wait: the browser empties the drop after it. @param {DragEvent} event */
+  async #drop(event) {
     if (!event.dataTransfer || !carriesFiles(event)) return;
     event.preventDefault();
     this.#depth = 0;
     this.removeAttribute("over");
+    this.#point(null);
+    const place = placeOf(event)?.dataset.drop ?? "";
     const items = [...event.dataTransfer.items].filter(({ kind }) => kind === "file");
-    const files = items.filter((item) => !item.webkitGetAsEntry()?.isDirectory).flatMap((item) => item.getAsFile() ?? []);
-    this.dispatchEvent(new CustomEvent("files", { detail: { files, folders: items.length - files.length } }));
+    const opened = items.map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
+    const files = opened.flatMap(({ entry, file }) => (!entry?.isDirectory && file ? [file] : []));
+    const directories = opened.flatMap(({ entry }) => (entry?.isDirectory ? [/** @type {FileSystemDirectoryEntry} */ (entry)] : []));
+    const folders = await Promise.all(directories.map(async (entry) => ({ name: entry.name, files: await walk(entry, "") })));
+    this.dispatchEvent(new CustomEvent("files", { detail: { files, folders, place } }));
   }
+}
+
+/** @param {DragEvent} event @returns {HTMLElement | null} */
+function placeOf({ target }) {
+  return target instanceof Element ? target.closest("[data-drop]") : null;
+}
+
+/**
+ * All files below a directory; one that cannot be read is left out.
+ * @param {FileSystemDirectoryEntry} directory @param {string} path
+ * @returns {Promise<{ path: string, file: File }[]>}
+ */
+async function walk(directory, path) {
+  const reader = directory.createReader();
+  /** @type {FileSystemEntry[]} */
+  const entries = [];
+  for (;;) {
+    const some = await new Promise((resolve) => reader.readEntries(resolve, () => resolve([])));
+    if (!some.length) break;
+    entries.push(...some);
+  }
+  const found = entries.map(async (entry) => {
+    if (entry.isDirectory) return walk(/** @type {FileSystemDirectoryEntry} */ (entry), `${path}${entry.name}/`);
+    const file = await new Promise((resolve) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, () => resolve(null)));
+    return file ? [{ path: path + entry.name, file }] : [];
+  });
+  return (await Promise.all(found)).flat();
 }
 
 /** @param {DragEvent} event */

@@ -15,9 +15,9 @@ export class EngineClient {
   #start;
   #onCrash;
 
-  /** What the present worker was given: adapters by sha256, and a model. A fresh one knows nothing. */
+  /** What the present worker was given: adapters by sha256, and a model by its key, "" for none. A fresh one knows nothing. */
   known = new Set();
-  hasModel = false;
+  model = "";
 
   /**
    * @param {() => Worker} start makes a worker that speaks protocol.js
@@ -45,23 +45,51 @@ export class EngineClient {
   }
 
   /**
+   * @param {string} key
    * @param {string} name
    * @param {{ path: string, file: Blob }[]} files a diffusers folder, paths relative to it
    * @returns {Promise<import("./types.d.ts").ModelInfo>}
    */
-  async openModel(name, files) {
+  async openModel(key, name, files) {
     const model = await this.#call("openModel", { name, files });
-    this.hasModel = true;
+    this.model = key;
+    return model;
+  }
+
+  /**
+   * @param {string} key
+   * @param {string} name
+   * @param {{ file: Blob, merges: Uint8Array, vae?: Blob }} parts a single-file checkpoint, CLIP's gzipped merges, and a VAE in place of its own
+   * @returns {Promise<import("./types.d.ts").ModelInfo>}
+   */
+  async openCheckpoint(key, name, parts) {
+    const model = await this.#call("openCheckpoint", { name, ...parts });
+    this.model = key;
     return model;
   }
 
   /**
    * @param {import("./types.d.ts").Recipe} recipe
+   * @param {Uint8Array | undefined} start RGBA pixels of the recipe's size, where it has a `denoise`
    * @param {(progress: Progress) => void} onProgress
    * @returns {Promise<import("./types.d.ts").Picture>}
    */
-  generate(recipe, onProgress) {
-    return this.#call("generate", { recipe }, onProgress);
+  generate(recipe, start, onProgress) {
+    return this.#call("generate", { recipe, start }, onProgress);
+  }
+
+  /** What a PNG says of how it was made. @param {Uint8Array} bytes @returns {Promise<import("./types.d.ts").PngInfo>} */
+  readPng(bytes) {
+    return this.#call("readPng", { bytes });
+  }
+
+  /**
+   * Tokens used and room for them; null while no model is at rest.
+   * @param {string} prompt @param {import("./types.d.ts").Syntax} syntax @param {number} steps
+   * @returns {Promise<[used: number, room: number] | null>}
+   */
+  countTokens(prompt, syntax, steps) {
+    return this.#call("countTokens", { prompt, syntax, steps });
   }
 
   /** Asks the running `generate` to stop: it then rejects with kind "cancelled". @returns {Promise<void>} */
@@ -112,7 +140,7 @@ export class EngineClient {
     worker.terminate();
     this.#worker = null;
     this.known.clear();
-    this.hasModel = false;
+    this.model = "";
     const error = { kind: "crashed", message: `The engine stopped unexpectedly (${message}). A fresh one takes over; please try again.` };
     if (this.#waiting.size === 0) this.#onCrash(message);
     for (const { reject } of this.#waiting.values()) reject(error);

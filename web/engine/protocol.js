@@ -7,7 +7,7 @@
  * @typedef {{ id: number, call: CallName, args: any }} Request
  */
 
-/** @typedef {"inspect" | "gpu" | "openModel" | "generate" | "cancel"} CallName */
+/** @typedef {"inspect" | "gpu" | "openModel" | "openCheckpoint" | "generate" | "readPng" | "countTokens" | "cancel"} CallName */
 
 /**
  * From the worker: any number of `progress`, then one `result` or `error` for a call;

@@ -21,7 +21,10 @@ const calls = {
   inspect: (engine, { file, config }) => engine.inspect(file, config),
   gpu: (engine) => engine.gpu(),
   openModel: (engine, { name, files }) => engine.open_model(name, files),
-  generate: (engine, { recipe }, onProgress) => engine.generate(recipe, onProgress),
+  openCheckpoint: (engine, { name, file, merges, vae }) => engine.open_checkpoint(name, file, merges, vae),
+  generate: (engine, { recipe, start }, onProgress) => engine.generate(recipe, onProgress, start),
+  readPng: (engine, { bytes }) => engine.read_png(bytes),
+  countTokens: (engine, { prompt, syntax, steps }) => engine.count_tokens(prompt, syntax, steps),
   cancel: (engine) => engine.cancel(),
 };
 

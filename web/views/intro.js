@@ -1,10 +1,11 @@
 /** First visit: the promise and the two ways in. Later the same, small, above the report. */
 
 import { html, nothing } from "lit-html";
+import { showsRun } from "../select.js";
 
 /** @param {import("../types.d.ts").State} state @param {import("../types.d.ts").Send} send */
 export function introView(state, send) {
-  const first = state.files.length === 0;
+  const first = !showsRun(state);
   return html`
     <section class="intro ${first ? "first" : "later"}" aria-label="Open a file">
       ${first
@@ -38,5 +39,5 @@ function pick({ target }, send) {
   const picker = /** @type {HTMLInputElement} */ (target);
   const files = [...(picker.files ?? [])];
   picker.value = ""; // the same file can be picked again
-  if (files.length) send({ type: "files/dropped", files, folders: 0 });
+  if (files.length) send({ type: "files/dropped", files, folders: [], place: "" });
 }

@@ -24,15 +24,15 @@ export function lookView(state, entry, send) {
       ${entry.error
         ? messageView({ title: "The file could not be read", severity: "refuse", ...entry.error })
         : nothing}
-      ${entry.report ? reportView(state, entry.report, send) : nothing}
+      ${entry.report ? reportView(state, entry.id, entry.report, send) : nothing}
     </section>
   `;
 }
 
-/** @param {State} state @param {import("../engine/types.d.ts").Report} report @param {Send} send */
-function reportView(state, report, send) {
+/** @param {State} state @param {string} id @param {import("../engine/types.d.ts").Report} report @param {Send} send */
+function reportView(state, id, report, send) {
   return html`
-    ${verdictView(report, send)}
+    ${verdictView(id, report, send)}
     ${report.coverage.some(({ covered }) => covered > 0) ? coverageView(report, state.pointed, state.chosen, send) : nothing}
     ${report.modules.length ? modulesView(report, state.table, state.chosen, send) : nothing}
     ${report.leftovers.length ? leftoversView(report.leftovers) : nothing}

@@ -1,18 +1,18 @@
 /** An error or a remark -> a card: what happened, why, what to do. */
 
 import { html, nothing } from "lit-html";
-import { cross, stop, warning } from "./icons.js";
+import { check, cross, stop, warning } from "./icons.js";
 
 /**
  * @param {{
- *   title: string, message: string, severity: "refuse" | "warn",
- *   kind?: string, details?: string[], noun?: string, dismiss?: () => void,
+ *   title: string, message: string, severity: "refuse" | "warn" | "good",
+ *   kind?: string, details?: string[], noun?: string, extra?: unknown, dismiss?: () => void,
  * }} content
  */
-export function messageView({ title, message, severity, kind, details = [], noun = "modules", dismiss }) {
+export function messageView({ title, message, severity, kind, details = [], noun = "modules", extra, dismiss }) {
   return html`
     <div class="message ${severity}" role=${severity === "refuse" ? "alert" : "note"} data-testid="message" data-kind=${kind ?? nothing}>
-      ${severity === "refuse" ? stop : warning}
+      ${{ refuse: stop, warn: warning, good: check }[severity]}
       <div>
         <p class="message-title">${title}</p>
         ${message ? html`<p>${message}</p>` : nothing}
@@ -25,6 +25,7 @@ export function messageView({ title, message, severity, kind, details = [], noun
               </ul>
             </details>`
           : nothing}
+        ${extra ?? nothing}
       </div>
       ${dismiss ? html`<button class="quiet" type="button" aria-label="Dismiss" @click=${dismiss}>${cross}</button>` : nothing}
     </div>

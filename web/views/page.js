@@ -1,7 +1,7 @@
 /** The whole page: intro, files, Look, Run. */
 
 import { html, nothing } from "lit-html";
-import { entryById } from "../select.js";
+import { entryById, showsRun } from "../select.js";
 import { filesView } from "./files.js";
 import { introView } from "./intro.js";
 import { messageView } from "./message.js";
@@ -17,7 +17,7 @@ export function pageView(state, send) {
   return html`
     <div class="visually-hidden" role="status" data-testid="announcement">${state.announcement}</div>
     <drop-zone
-      @files=${(/** @type {CustomEvent<{ files: File[], folders: number }>} */ { detail }) =>
+      @files=${(/** @type {CustomEvent<{ files: File[], folders: import("../types.d.ts").Folder[], place: string }>} */ { detail }) =>
         send({ type: "files/dropped", ...detail })}
     >
       <p class="drop-overlay">Drop to look</p>
@@ -26,6 +26,6 @@ export function pageView(state, send) {
     ${state.notices.map(({ id, title, message }) =>
       messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
     )}
-    ${entry ? html`${filesView(state, send)} ${lookView(state, entry, send)} ${runView(state, send)}` : nothing}
+    ${entry ? html`${filesView(state, send)} ${lookView(state, entry, send)}` : nothing} ${showsRun(state) ? runView(state, send) : nothing}
   `;
 }

@@ -51,7 +51,7 @@ function choiceView(compare, send) {
 
 /** @param {Result} result @param {boolean} busy @param {boolean} smooth */
 function sideView(result, busy, smooth) {
-  const { lora } = result;
+  const lora = result.loras.length > 0;
   return html`
     <div class="pictures">
       ${result.without ? figureView(result.without, lora ? "Without" : "No LoRA", "without", smooth, result) : nothing}
@@ -88,20 +88,24 @@ function placeholder(name) {
 }
 
 /** @param {Result} result */
-function withName({ lora, recipe }) {
-  return `${lora} × ${(recipe.adapters[0]?.strength ?? 1).toFixed(2)}`;
+function withName({ loras }) {
+  return loras.map(({ label, strength }) => `${label} × ${strength.toFixed(2)}`).join(" + ");
 }
 
 /** @param {Result} result */
-function captionView({ recipe, without, with: picture }) {
+function captionView({ plain, recipe, preview, without, with: picture }) {
   const applied = (picture?.applied ?? []).map(
-    ({ name, matched, leftovers }) => `${name}: ${plural(matched, "module")} applied${leftovers ? `, ${leftovers} left over` : ""}. `,
+    ({ name, matched, leftovers }) => html`<li>${name}: ${plural(matched, "module")} applied${leftovers ? `, ${leftovers} left over` : ""}</li>`,
   );
   const seconds = (without?.seconds ?? 0) + (picture?.seconds ?? 0);
-  const { prompt, seed, steps, sampler, guidance } = recipe;
-  return html`<p class="fine" data-testid="caption">
-    ${applied}“${prompt}”, seed ${seed}, ${plural(steps, "step")} of ${word(SAMPLERS, sampler)}, guidance ${guidance}. Drawn in ${formatSeconds(seconds)}.
-  </p>`;
+  const { prompt, seed, steps, sampler, guidance } = plain;
+  return html`<div class="fine" data-testid="caption">
+    ${applied.length ? html`<ul class="applied">${applied}</ul>` : nothing}
+    <p>
+      “${prompt}”, seed ${seed}, ${plural(steps, "step")} of ${word(SAMPLERS, sampler)}, guidance ${guidance}. Drawn in ${formatSeconds(seconds)}.
+      ${preview ? html`<strong>With LoRAs: a quick picture of ${plural(recipe.steps, "step")}; Generate draws it in full.</strong>` : nothing}
+    </p>
+  </div>`;
 }
 
 /** @param {"without" | "with"} which @param {string} name @param {Send} send */

@@ -13,24 +13,24 @@ import { resultView } from "./result.js";
 
 /** @param {State} state @param {Send} send */
 export function runView(state, send) {
-  const { gpu, demo, run } = state;
+  const { gpu, demo, run, remark } = state;
   return html`
     <section id="run" aria-labelledby="run-title" data-testid="run" data-status=${run.status}>
       <header class="act">
         <p class="act-name">Run</p>
         <h2 id="run-title">Draw with it</h2>
-        ${demo.catalogue ? html`<p class="fine">${modelLine(demo)}</p>` : nothing}
+        <p class="fine">${modelLine(state)}</p>
       </header>
       ${gpu.status === "missing"
         ? missingView(gpu.error)
         : html`
-            ${unfitView(state)}
+            ${remark ? remarkView(remark, send) : nothing} ${unfitView(state)}
             <div class="card studio">
               ${formView(state, send)}
               <div class="stage">
-                ${run.status === "idle" ? nothing : progressView(run, demo, send)}
+                ${run.status === "idle" || run.live ? nothing : progressView(run, demo, send)}
                 ${run.error ? messageView({ title: "No picture was made", severity: "refuse", ...run.error }) : nothing}
-                ${resultView(state, send)}
+                ${resultView(state, send)} ${run.live ? liveView(state, send) : nothing}
               </div>
             </div>
             ${gpu.status === "ready" && gpu.info.software
@@ -41,24 +41,57 @@ export function runView(state, send) {
   `;
 }
 
-/** @param {State["demo"]} demo */
-function modelLine({ catalogue, model }) {
-  const { name, files, defaults } = /** @type {NonNullable<typeof catalogue>} */ (catalogue);
+/** Below the pictures, whose place it must not move. @param {State} state @param {Send} send */
+function liveView({ run, demo }, send) {
+  return run.status === "idle" ? nothing : progressView(run, demo, send);
+}
+
+/** @param {State} state */
+function modelLine({ base, demo }) {
+  const { info } = base;
+  if (base.chosen !== "demo") {
+    return info ? `With your ${info.name}: ${info.label}, made for ${info.width} × ${info.height} pixels, ${millions(info)}.` : nothing;
+  }
+  if (!demo.catalogue) return nothing;
+  const { name, files, defaults } = demo.catalogue;
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
-  const size = model ? `${(model.parameters / 1e6).toFixed(1)} million parameters` : `${formatBytes(bytes)}, loaded when first used`;
+  const size = info ? millions(info) : `${formatBytes(bytes)}, loaded when first used`;
   return `With the bundled ${name}, a miniature of Stable Diffusion: ${defaults.width} × ${defaults.height} pixels, ${size}.`;
 }
 
-/** A dropped LoRA for full-size models cannot run on the miniature: say so before it is tried. @param {State} state */
+/** @param {import("../engine/types.d.ts").ModelInfo} info */
+function millions({ parameters }) {
+  return `${(parameters / 1e6).toFixed(1)} million parameters`;
+}
+
+/** @param {NonNullable<State["remark"]>} remark @param {Send} send */
+function remarkView({ kind, severity, title, message, details, picture }, send) {
+  const list = details.length ? html`<ul>${details.map((detail) => html`<li>${detail}</li>`)}</ul>` : nothing;
+  const take = picture
+    ? html`<p class="offer">
+        <img src=${picture.url} alt="" width="56" height="56" />
+        <button class="button small" type="button" id="start-from" @click=${() => send({ type: "start/taken", start: picture })}>Start from it</button>
+      </p>`
+    : nothing;
+  const dismiss = () => send({ type: "remark/made", remark: null });
+  return messageView({ kind, severity, title, message, extra: html`${list} ${take}`, dismiss });
+}
+
+/** A LoRA for models of another kind is named before it is tried. @param {State} state */
 function unfitView(state) {
   const entry = entryById(state, state.selected);
-  const { catalogue } = state.demo;
-  if (!entry?.report || !catalogue || !usable(entry) || fitsModel(state, entry.report)) return nothing;
+  const { base, demo } = state;
+  if (!entry?.report || !demo.catalogue || !usable(entry) || fitsModel(state, entry.report)) return nothing;
+  if (base.chosen !== "demo" && entry.id.startsWith("demo:")) return nothing; // of the bundled model, as everybody can see
+  const look = { severity: /** @type {const} */ ("warn"), kind: "unfit" };
+  if (base.chosen !== "demo") {
+    const message = `It was made for ${entry.report.base.label}; the base model is ${base.info?.label}. Its report is complete, but it can only change models of its own kind.`;
+    return messageView({ ...look, title: "This file does not fit the base model", message });
+  }
   return messageView({
-    severity: "warn",
-    kind: "unfit",
+    ...look,
     title: "This file does not fit the demo model",
-    message: `It was trained on text features ${textWidth(entry.report)} numbers wide; the bundled miniature has ${catalogue.text_width}. Its report is complete, but here only LoRAs of the miniature's size can draw: the demo's own are in the list.`,
+    message: `It was trained on text features ${textWidth(entry.report)} numbers wide; the bundled miniature has ${demo.catalogue.text_width}. Its report is complete. To draw with it, choose a model of your own that it was made for, under Base model; the demo has LoRAs of its own in the list.`,
   });
 }
 

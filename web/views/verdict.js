@@ -9,12 +9,15 @@ import { messageView } from "./message.js";
 
 /** @typedef {import("../engine/types.d.ts").Report} Report */
 
-/** @param {Report} report @param {import("../types.d.ts").Send} send */
-export function verdictView(report, send) {
+/** @param {string} id the file's entry @param {Report} report @param {import("../types.d.ts").Send} send */
+export function verdictView(id, report, send) {
   return html`
     <div class="card verdict" data-testid="verdict">
       <p class="badges">${statusBadge(report)}<span class="badge">${word(KINDS, report.kind)}</span></p>
       <p class="sentence">${report.verdict}</p>
+      ${report.kind === "checkpoint" && report.container === "safetensors"
+        ? html`<p><button class="button" type="button" id="draw-with" @click=${() => send({ type: "model/used", id })}>Draw with this model</button></p>`
+        : nothing}
       ${factsView(report, send)}
     </div>
     ${report.problems.length
@@ -33,7 +36,7 @@ function problemView({ class: kind, severity, message, modules }, verdict) {
 /** @param {Report} report */
 function statusBadge(report) {
   const { length } = report.problems;
-  if (refused(report)) return html`<span class="badge refuse">${stop} Cannot be used</span>`;
+  if (refused(report)) return html`<span class="badge refuse">${stop} Cannot be used${report.kind === "checkpoint" ? " as a LoRA" : nothing}</span>`;
   if (length) return html`<span class="badge warn">${warning} ${plural(length, "problem")}</span>`;
   return html`<span class="badge good">${check} No problems found</span>`;
 }

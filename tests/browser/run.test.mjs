@@ -1,0 +1,241 @@
+/** Drives the Run card as a person does: own models, stacks of LoRAs, pictures to start from, recipes out of PNGs. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { crc32 } from 'node:zlib';
+import { drop, launch } from './harness.mjs';
+import { PATIENCE, deviation, difference, finished, generate, pixels, ready, reportOf } from './studio.mjs';
+
+const TESTS = new URL('../', import.meta.url);
+const MINI = fileURLToPath(new URL('golden/pipelines/mini-sd15', TESTS));
+const LORAS = ['lora_a', 'lora_b'].map((name) => `golden/loras/mini-sd15/${name}.safetensors`);
+
+let site;
+before(async () => (site = await launch()));
+after(() => site?.close());
+
+/** Types a number into a field, as a person leaves it. */
+async function type(page, id, value) {
+  await page.fill(`#${id}`, String(value));
+  if ((await page.getAttribute(`#${id}`, 'type')) === 'number') await page.press(`#${id}`, 'Tab');
+}
+
+/** Drops bytes as files, on the page or on the element of a selector. */
+async function dropBytes(page, files, selector = 'body') {
+  const encoded = files.map(({ name, bytes }) => ({ name, base64: Buffer.from(bytes).toString('base64') }));
+  await page.evaluate(([files, selector]) => {
+    const transfer = new DataTransfer();
+    for (const { name, base64 } of files) transfer.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name));
+    const event = { dataTransfer: transfer, bubbles: true, cancelable: true, composed: true };
+    for (const type of ['dragenter', 'dragover', 'drop']) document.querySelector(selector).dispatchEvent(new DragEvent(type, event));
+  }, [encoded, selector]);
+}
+
+/** A page with mini-sd15 as its base model and both of its LoRAs read; four steps. */
+async function openMini() {
+  const { page, errors } = await site.open();
+  await drop(page, LORAS);
+  await reportOf(page, 'lora_b.safetensors');
+  await ready(page);
+  await page.getByText('Use your own model').click();
+  await page.setInputFiles('#pick-folder', MINI);
+  await page.getByText('With your mini-sd15').waitFor(PATIENCE);
+  await type(page, 'prompt', 'a cat on a mat');
+  await type(page, 'steps', 4);
+  return { page, errors };
+}
+
+/** A page on which the demo is ready to draw, in four steps. */
+async function openDemo() {
+  const { page, errors } = await site.open();
+  await page.click('#try-demo');
+  await reportOf(page, 'duotone.safetensors');
+  await ready(page);
+  await type(page, 'steps', 4);
+  return { page, errors };
+}
+
+async function saved(page, which) {
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click(`#download-${which}`)]);
+  return readFile(await download.path());
+}
+
+/** A PNG with a text chunk behind its header. */
+function withText(png, keyword, text) {
+  const body = Buffer.from(`tEXt${keyword}\0${text}`, 'latin1');
+  const chunk = Buffer.alloc(body.length + 8);
+  chunk.writeUInt32BE(body.length - 4, 0);
+  body.copy(chunk, 4);
+  chunk.writeUInt32BE(crc32(body), body.length + 4);
+  return Buffer.concat([png.subarray(0, 33), chunk, png.subarray(33)]);
+}
+
+/** A PNG of nothing but two colours, without any text. */
+async function plainPng(page) {
+  const bytes = await page.evaluate(async () => {
+    const canvas = new OffscreenCanvas(96, 64);
+    const context = canvas.getContext('2d');
+    context.fillStyle = '#2040c0';
+    context.fillRect(0, 0, 96, 64);
+    context.fillStyle = '#f0d020';
+    context.fillRect(32, 16, 32, 32);
+    return [...new Uint8Array(await (await canvas.convertToBlob({ type: 'image/png' })).arrayBuffer())];
+  });
+  return Buffer.from(bytes);
+}
+
+const remark = (page, kind) => page.locator(`#run [data-testid=message][data-kind=${kind}]`);
+
+describe('a model of one’s own', () => {
+  it('draws from a folder with a stack of LoRAs, and again from its PNG', async () => {
+    const { page, errors } = await openMini();
+    assert.equal(await page.inputValue('#width'), '64');
+    await page.getByText(/\d+ of 75 tokens/).waitFor();
+
+    await page.selectOption('#lora', { label: 'lora_a' });
+    const alone = await generate(page);
+    await page.click('#add-lora');
+    assert.equal(await page.locator('#lora-2 option:checked').innerText(), 'lora_b');
+    await type(page, 'strength-2', 0.4);
+    const both = await generate(page);
+    assert.deepEqual(both.without, alone.without);
+    assert.ok(difference(both.with, alone.with) > 0.5, 'the second LoRA acts');
+    const caption = await page.getByTestId('caption').innerText();
+    assert.match(caption, /lora_a\.safetensors: \d+ modules applied/);
+    assert.match(caption, /lora_b\.safetensors: \d+ modules applied/);
+    const png = await saved(page, 'with');
+
+    await page.uncheck('#on-2');
+    assert.deepEqual((await generate(page)).with, alone.with);
+
+    await page.click('#remove-2');
+    await type(page, 'prompt', 'something else');
+    await type(page, 'seed', 77);
+    await type(page, 'width', 90);
+    assert.equal(await page.inputValue('#width'), '88', 'rounded to a multiple of 8');
+    await dropBytes(page, [{ name: 'mine.png', bytes: png }]);
+    await remark(page, 'restored').waitFor();
+    assert.match(await remark(page, 'restored').innerText(), /Settings taken from mine\.png\s+Everything/);
+    assert.equal(await page.inputValue('#prompt'), 'a cat on a mat');
+    assert.equal(await page.inputValue('#width'), '64');
+    assert.equal(await page.inputValue('#strength-2'), '0.4');
+    const again = await generate(page);
+    assert.deepEqual(again.with, both.with);
+    assert.deepEqual(again.without, both.without);
+    assert.deepEqual(errors, []);
+  });
+
+  it('takes noise, schedule and prompt syntax from the advanced part', async () => {
+    const { page } = await openMini();
+    await page.selectOption('#lora', '');
+    const usual = await generate(page);
+    await page.getByText('Advanced', { exact: true }).click();
+    for (const [field, value] of [['rng', 'philox'], ['schedule', 'karras'], ['spacing', 'trailing'], ['syntax', 'a1111']]) {
+      await page.selectOption(`#${field}`, value);
+    }
+    await type(page, 'clipSkip', 2);
+    await type(page, 'prompt', 'a (cat:1.3) on a mat <lora:lora_b:0.8>');
+    const other = await generate(page);
+    assert.ok(difference(usual.without, other.without) > 1);
+    assert.ok(difference(other.with, other.without) > 0.5, 'a LoRA that only the prompt names acts');
+    assert.match(await page.getByTestId('caption').innerText(), /lora_b\.safetensors: \d+ modules applied/);
+    const text = (await saved(page, 'without')).toString('latin1');
+    for (const said of [/Schedule type: Karras/, /RNG: NV/, /Clip skip: 2/, /"spacing":"trailing"/, /"syntax":"a1111"/]) assert.match(text, said);
+  });
+
+  it('says what is wrong with a damaged checkpoint, and keeps the demo', async () => {
+    const { page, errors } = await site.open();
+    await drop(page, ['hostile/full_checkpoint.safetensors']);
+    await reportOf(page, 'full_checkpoint.safetensors');
+    await page.getByRole('button', { name: 'Draw with this model' }).click();
+    const alert = page.locator('#run [role=alert]').filter({ hasText: 'full_checkpoint.safetensors cannot be drawn with' });
+    await alert.waitFor(PATIENCE);
+    assert.ok((await alert.innerText()).length > 80, await alert.innerText());
+    assert.equal(await page.inputValue('#base'), 'demo');
+
+    // The last model that worked comes back.
+    await page.getByText('Use your own model').click();
+    await page.setInputFiles('#pick-folder', MINI);
+    await page.getByText('With your mini-sd15').waitFor(PATIENCE);
+    await page.setInputFiles('#pick-checkpoint', fileURLToPath(new URL('hostile/truncated_data.safetensors', TESTS)));
+    const other = page.locator('#run [role=alert]').filter({ hasText: 'truncated_data.safetensors cannot be drawn with' });
+    await other.waitFor(PATIENCE);
+    assert.equal(await page.locator('#base option:checked').innerText(), 'mini-sd15');
+    await page.locator('#run [role=alert]').getByLabel('Dismiss').click();
+    await page.selectOption('#lora', '');
+    await type(page, 'steps', 2);
+    assert.ok(deviation((await generate(page)).without) > 1);
+    assert.deepEqual(errors, []);
+  });
+});
+
+describe('pictures', () => {
+  it('starts from a picture, near to it or far', async () => {
+    const { page, errors } = await openDemo();
+    await page.selectOption('#lora', '');
+    await type(page, 'steps', 2);
+    const { without: fresh } = await generate(page);
+    await dropBytes(page, [{ name: 'flag.png', bytes: await plainPng(page) }]);
+    await remark(page, 'picture').waitFor();
+    await page.click('#start-from');
+    assert.match(await page.getByTestId('start').innerText(), /flag\.png/);
+    await type(page, 'steps', 4);
+    await type(page, 'denoise', 0.25);
+    const { without: near } = await generate(page);
+    assert.ok(difference(near, fresh) > 2, 'the picture counts');
+    // Blue corner, yellow middle, as in the picture.
+    const at = (x, y) => near.slice((y * 64 + x) * 4, (y * 64 + x) * 4 + 3);
+    assert.ok(at(4, 4)[2] > at(4, 4)[0] + 40, `corner ${at(4, 4)}`);
+    assert.ok(at(32, 32)[0] > at(32, 32)[2] + 40, `middle ${at(32, 32)}`);
+
+    await page.click('#remove-start');
+    await dropBytes(page, [{ name: 'flag.png', bytes: await plainPng(page) }], '.slot');
+    assert.match(await page.getByTestId('start').innerText(), /flag\.png/);
+    await page.click('#remove-start');
+    await type(page, 'steps', 2);
+    assert.deepEqual((await generate(page)).without, fresh);
+    assert.deepEqual(errors, []);
+  });
+
+  it('takes the web UIs’ parameters and says what is missing', async () => {
+    const { page } = await openDemo();
+    const parameters = [
+      'red apple <lora:ink_icon:0.7> <lora:nowhere:1>',
+      'Negative prompt: blurry',
+      'Steps: 6, Sampler: Euler a, CFG scale: 4, Seed: 42, Size: 512x512, Model: elsewhere, Hires upscaler: Latent, Version: v1.9.4',
+    ].join('\n');
+    await dropBytes(page, [{ name: 'theirs.png', bytes: withText(await plainPng(page), 'parameters', parameters) }]);
+    await remark(page, 'restored').waitFor();
+    const fields = { prompt: 'red apple', negative: 'blurry', steps: '6', sampler: 'euler_a', guidance: '4', seed: '42', lora: 'demo:ink_icon.safetensors', strength: '0.7' };
+    for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
+    assert.equal(await page.locator('#lora-2').count(), 0);
+    const said = await remark(page, 'restored').innerText();
+    for (const missing of [/nowhere/, /elsewhere/, /Hires upscaler/, /512 × 512/]) assert.match(said, missing);
+  });
+
+  it('draws again while a strength moves', async () => {
+    const { page, errors } = await openMini();
+    await page.selectOption('#lora', { label: 'lora_a' });
+    await type(page, 'steps', 12);
+    const first = await generate(page);
+    await page.check('#live');
+    await type(page, 'strength', -0.5);
+    await page.getByText('a quick picture of 8 steps').waitFor(PATIENCE);
+    await finished(page);
+    const moved = await pixels(page, 'with');
+    assert.ok(difference(moved, first.with) > 0.5);
+    assert.deepEqual(await pixels(page, 'without'), first.without);
+
+    // Many moves in a row: the last one is what is seen in the end.
+    for (const strength of ['0.2', '0.4', '0.9']) {
+      await page.fill('#strength', strength);
+      await page.waitForTimeout(300);
+    }
+    await page.locator('figcaption', { hasText: 'lora_a × 0.90' }).waitFor(PATIENCE);
+    await finished(page);
+    const last = await pixels(page, 'with');
+    assert.ok(deviation(last) > 1 && difference(last, moved) > 0.5);
+    assert.deepEqual(errors, []);
+  });
+});

@@ -1,0 +1,87 @@
+/** What the form becomes by a model, a dropped LoRA or a typed number. Pure. */
+
+import { clamp } from "./select.js";
+
+/** @typedef {import("./types.d.ts").Form} Form */
+/** @typedef {import("./types.d.ts").Row} Row */
+/** @typedef {import("./types.d.ts").DemoCatalogue} DemoCatalogue */
+
+/** @type {Row} */
+export const EMPTY_ROW = { id: "", on: true, strength: 1, textEncoder: null };
+
+/** @type {Form} */
+export const FIRST_FORM = {
+  prompt: "",
+  negative: "",
+  seed: 1,
+  steps: 20,
+  guidance: 5,
+  sampler: "",
+  loras: [EMPTY_ROW],
+  width: 512,
+  height: 512,
+  schedule: "",
+  spacing: "",
+  rng: "torch",
+  syntax: "plain",
+  clipSkip: 1,
+  denoise: 0.6,
+  live: false,
+};
+
+/** The demo's own settings and its first prompt and LoRA. @param {Form} form @param {DemoCatalogue} catalogue @returns {Form} */
+export function demoForm(form, { prompts, loras, defaults }) {
+  const chosen = form.loras.some(({ id }) => id);
+  return {
+    ...form,
+    ...defaults,
+    prompt: form.prompt || prompts[0],
+    loras: chosen ? form.loras : [{ ...EMPTY_ROW, id: `demo:${loras[0].file}` }],
+  };
+}
+
+/** The numbers that a model is usually drawn with. @param {import("./engine/types.d.ts").ModelInfo} info @returns {Partial<Form>} */
+export function usualNumbers({ samplers, width, height }) {
+  return { steps: 20, guidance: 7, sampler: samplers.includes("dpmpp_2m") ? "dpmpp_2m" : samplers[0], width, height };
+}
+
+/**
+ * Numbers that nobody has touched since the last model go over to those of the next.
+ * @param {Form} form @param {Partial<Form>} last @param {Partial<Form>} next @returns {Form}
+ */
+export function followed(form, last, next) {
+  const untouched = Object.entries(next).filter(([key]) => form[/** @type {keyof Form} */ (key)] === last[/** @type {keyof Form} */ (key)]);
+  return { ...form, ...Object.fromEntries(untouched) };
+}
+
+/** A stack of one takes the LoRA in its only row; a larger one is the visitor's own work and stays. @param {Form} form @param {string} id @returns {Form} */
+export function withLora(form, id) {
+  if (form.loras.length > 1) return form;
+  return { ...form, loras: [{ ...(form.loras[0] ?? EMPTY_ROW), id, on: true }] };
+}
+
+/** @param {Form} form @param {number} index @param {Partial<Row>} change @returns {Form} */
+export function withRow(form, index, change) {
+  return { ...form, loras: form.loras.map((row, at) => (at === index ? { ...row, ...change } : row)) };
+}
+
+/** The last row is emptied, not taken away. @param {Form} form @param {number} index @returns {Form} */
+export function withoutRow(form, index) {
+  const loras = form.loras.filter((_, at) => at !== index);
+  return { ...form, loras: loras.length ? loras : [EMPTY_ROW] };
+}
+
+/** Every number within its bounds, whatever was typed. @param {Form} form @param {number} multiple of width and height @returns {Form} */
+export function checkedForm(form, multiple) {
+  const pixels = (/** @type {number} */ size) => multiple * Math.max(1, Math.round(clamp(size, multiple, 2048) / multiple));
+  return {
+    ...form,
+    seed: Math.trunc(clamp(form.seed, 0, 2 ** 32 - 1)),
+    steps: Math.trunc(clamp(form.steps, 1, 100)),
+    guidance: clamp(form.guidance, 0, 30),
+    width: pixels(form.width),
+    height: pixels(form.height),
+    clipSkip: Math.trunc(clamp(form.clipSkip, 1, 12)),
+    denoise: clamp(form.denoise, 0, 1),
+  };
+}

@@ -1,0 +1,32 @@
+/** Image files -> pixels of a recipe's size. */
+
+/** @param {File} file */
+export function isPicture({ name, type }) {
+  return type.startsWith("image/") || /\.(png|jpe?g|webp|gif|avif|bmp)$/i.test(name);
+}
+
+/** @param {File} file */
+export function isPng({ name, type }) {
+  return type === "image/png" || /\.png$/i.test(name);
+}
+
+/**
+ * The middle of the picture, as large as it fills the size, on white: RGBA, row by row.
+ * @param {File} file @param {number} width @param {number} height
+ * @returns {Promise<Uint8Array>}
+ */
+export async function pixelsOf(file, width, height) {
+  const bitmap = await createImageBitmap(file).catch(() => {
+    throw { kind: "picture", message: `${file.name} is not a picture that this browser can read. Take a PNG, JPEG or WebP.` };
+  });
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  if (!context) throw { kind: "picture", message: "This browser gives no canvas to draw the picture on." };
+  const scale = Math.max(width / bitmap.width, height / bitmap.height);
+  const [wide, high] = [bitmap.width * scale, bitmap.height * scale];
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, (width - wide) / 2, (height - high) / 2, wide, high);
+  bitmap.close();
+  return new Uint8Array(context.getImageData(0, 0, width, height).data.buffer);
+}

@@ -1,0 +1,84 @@
+/** State -> the recipe that its form means, and what else decides a picture. Pure. */
+
+import { entryById, loraNamed, loraOptions } from "./select.js";
+
+/** @typedef {import("./types.d.ts").State} State */
+/** @typedef {import("./types.d.ts").Row} Row */
+/** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
+
+/** What the worker must have opened: the chosen model, with its separate VAE. @param {State} state */
+export function modelKey({ base }) {
+  const single = base.own.some(({ id, kind }) => id === base.chosen && kind === "file");
+  return single && base.vae ? `${base.chosen} with ${base.vae.id}` : base.chosen;
+}
+
+/** What decides a picture besides its recipe. @param {State} state */
+export function causeOf(state) {
+  return `${modelKey(state)} from ${state.start?.id ?? "noise"}`;
+}
+
+/** `<lora:name:strength>` of the web UIs. */
+const MENTION = /<lora:([^:>]+)(?::([^>]*))?>/gi;
+
+/**
+ * What acts: the rows of the stack that are on, and the LoRAs that an A1111 prompt mentions, whose strengths come first.
+ * @param {State} state @returns {Row[]}
+ */
+export function activeRows(state) {
+  const said = mentions(state);
+  const rows = state.form.loras.filter(({ id, on }) => id && on && !said.some((row) => row.id === id));
+  return [...rows, ...said];
+}
+
+/** Their names for people. @param {State} state @returns {{ label: string, strength: number }[]} */
+export function activeLabels(state) {
+  const { demo, own } = loraOptions(state);
+  const label = (/** @type {string} */ id) => [...demo, ...own].find((option) => option.id === id)?.label ?? entryById(state, id)?.name ?? id;
+  return activeRows(state).map(({ id, strength }) => ({ label: label(id), strength }));
+}
+
+/** The mentioned LoRAs that are here; the engine names the others. @param {State} state @returns {Row[]} */
+function mentions(state) {
+  if (state.form.syntax !== "a1111") return [];
+  return [...state.form.prompt.matchAll(MENTION)].flatMap(([, name, strengths]) => {
+    const id = loraNamed(state, name);
+    const [text, unet = text] = (strengths || "1").split(":").map(Number);
+    return id ? [{ id, on: true, strength: unet || 0, textEncoder: text === unet ? null : text || 0 }] : [];
+  });
+}
+
+/** The recipe with the LoRAs. @param {State} state @param {Recipe} plain @param {Recipe["adapters"]} adapters @returns {Recipe} */
+export function stackedRecipe({ form }, plain, adapters) {
+  return { ...plain, prompt: form.prompt, adapters };
+}
+
+/** The form's recipe without any LoRA; what is left at the model's own value is left out. @param {State} state @returns {Recipe} */
+export function plainRecipe({ form, base, start, demo }) {
+  const { negative, seed, steps, guidance, sampler, schedule, spacing, rng, syntax, clipSkip } = form;
+  if (!base.info || !demo.catalogue) throw { kind: "no_model", message: "The model is not open. Press Generate again." };
+  const prompt = syntax === "a1111" ? form.prompt.replace(MENTION, "") : form.prompt;
+  const { width, height } = base.chosen === "demo" ? demo.catalogue.defaults : form;
+  return {
+    ...{ version: 1, model: base.info.name, adapters: [], prompt, seed, steps, guidance, sampler, width, height },
+    // The web UIs know no missing negative prompt, diffusers tells it from an empty one.
+    negative: negative || syntax === "a1111" ? negative : null,
+    ...(schedule && { schedule }),
+    ...(spacing && { spacing }),
+    ...(rng !== "torch" && { rng }),
+    ...(syntax !== "plain" && { syntax }),
+    ...(clipSkip > 1 && { clip_skip: clipSkip - 1 }),
+    ...(start && { denoise: form.denoise }),
+  };
+}
+
+/** Whether a quick picture with other strengths can stand beside the one without. @param {State} state */
+export function canRedraw(state) {
+  const { form, result, base, gpu } = state;
+  if (!form.live || !result?.without || !base.info || gpu.status !== "ready") return false;
+  return result.cause === causeOf(state) && sameRecipe(result.plain, plainRecipe(state));
+}
+
+/** Both in the order of keys of plainRecipe. @param {Recipe} a @param {Recipe} b */
+export function sameRecipe(a, b) {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,97 @@
+/** What a PNG says of how it was made -> the form's change, and one remark on what is missing. Pure. */
+
+import { EMPTY_ROW } from "./form.js";
+import { plural } from "./format.js";
+import { loraNamed, stem, usable } from "./select.js";
+
+/** @typedef {import("./types.d.ts").State} State */
+/** @typedef {import("./types.d.ts").Form} Form */
+/** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
+/** @typedef {import("./engine/types.d.ts").Infotext} Infotext */
+/** @typedef {{ name: string, strength: number, textEncoder: number | null, sha256: string }} Wanted `sha256` may be cut short or "" */
+
+/**
+ * @param {State} state @param {string} file the PNG's name
+ * @param {import("./engine/types.d.ts").PngInfo} said
+ * @returns {{ change: Partial<Form>, model: string, remark: import("./types.d.ts").Remark } | null} null where it says nothing
+ */
+export function restored(state, file, { recipe, infotext }) {
+  const told = recipe ? ofRecipe(recipe) : infotext ? ofInfotext(infotext) : null;
+  if (!told) return null;
+  /** @type {string[]} */
+  const missing = [...told.missing];
+  const rows = told.wanted.flatMap((wanted) => {
+    const { id, remark } = find(state, wanted);
+    if (remark) missing.push(remark);
+    return id ? [{ ...EMPTY_ROW, id, strength: wanted.strength, textEncoder: wanted.textEncoder }] : [];
+  });
+  const model = modelNamed(state, told.model) ?? state.base.chosen;
+  if (told.model && !modelNamed(state, told.model)) {
+    missing.push(`The model “${told.model}” is not open: choose it under Base model and drop this picture again. Other models draw other pictures.`);
+  }
+  const { defaults } = state.demo.catalogue ?? {};
+  const { width = 0, height = 0 } = told.change;
+  if (model === "demo" && defaults && width && (width !== defaults.width || height !== defaults.height)) {
+    missing.push(`Size ${width} × ${height}: the demo model draws ${defaults.width} × ${defaults.height}.`);
+  }
+  if (told.denoise !== null) {
+    missing.push(`It was started from another picture (change ${told.denoise}), which a PNG does not hold: give it under “Start from a picture”.`);
+  }
+  return {
+    change: { ...told.change, ...(told.denoise !== null && { denoise: told.denoise }), loras: rows.length ? rows : [EMPTY_ROW] },
+    model,
+    remark: {
+      kind: "restored",
+      severity: missing.length ? "warn" : "good",
+      title: missing.length ? `Settings taken from ${file}, but for ${plural(missing.length, "thing")}` : `Settings taken from ${file}`,
+      message: missing.length ? "" : `Everything that it says is in the form: Generate draws ${rows.length ? "it" : "it, without a LoRA,"} again.`,
+      details: missing,
+      picture: null,
+    },
+  };
+}
+
+/** @param {Recipe} recipe */
+function ofRecipe({ model, adapters, negative, seed, denoise, clip_skip, ...recipe }) {
+  const { prompt, steps, guidance, sampler, width, height, schedule = "", spacing = "", rng = "torch", syntax = "plain" } = recipe;
+  /** @type {Partial<Form>} */
+  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule, spacing, rng, syntax, clipSkip: (clip_skip ?? 0) + 1 };
+  const wanted = adapters.map(({ name, sha256, strength, text_encoder }) => ({ name, sha256, strength, textEncoder: text_encoder ?? null }));
+  return { change, model, wanted, denoise: denoise ?? null, missing: /** @type {string[]} */ ([]) };
+}
+
+/** The web UI draws its noise as graphics cards do, unless its text says otherwise. @param {Infotext} info */
+function ofInfotext(info) {
+  const { prompt, negative, seed, steps, guidance, sampler, schedule, size, clip_skip, rng, model, denoise, adapters, leftovers } = info;
+  /** @type {Partial<Form>} */
+  const change = {
+    ...{ prompt, negative, syntax: "a1111", rng: rng ?? "philox", schedule: schedule ?? "", spacing: "", clipSkip: clip_skip ?? 1 },
+    ...(seed !== null && { seed }),
+    ...(steps !== null && { steps }),
+    ...(guidance !== null && { guidance }),
+    ...(sampler !== null && { sampler }),
+    ...(size !== null && { width: size[0], height: size[1] }),
+  };
+  const wanted = adapters.map(({ name, unet, text_encoder, hash }) => ({
+    ...{ name, strength: unet, sha256: hash ?? "" },
+    textEncoder: text_encoder === unet ? null : text_encoder,
+  }));
+  const missing = leftovers.map(({ name, value, reason }) => `${name ? `${name}: ` : ""}${value} (${reason}).`);
+  return { change, model: model ?? "", wanted, denoise, missing };
+}
+
+/** The LoRA that is meant: by its hash, else by its name. @param {State} state @param {Wanted} wanted */
+function find(state, { name, strength, sha256 }) {
+  const same = state.files.find((entry) => usable(entry) && sha256.length >= 8 && entry.report?.sha256.startsWith(sha256));
+  if (same) return { id: same.id, remark: "" };
+  const id = loraNamed(state, name);
+  const other = id && !id.startsWith("demo:") && sha256.length === 64;
+  if (id) return { id, remark: other ? `The LoRA “${name}” has the right name but other contents.` : "" };
+  return { id: "", remark: `The LoRA “${name}” (strength ${strength}) is not here: drop its file and then this picture again.` };
+}
+
+/** @param {State} state @param {string} name @returns {string | undefined} */
+function modelNamed({ base, demo }, name) {
+  if (demo.catalogue && stem(demo.catalogue.name) === stem(name)) return "demo";
+  return base.own.findLast((model) => stem(model.name) === stem(name))?.id;
+}

@@ -1,0 +1,83 @@
+/** The base model: the demo, or the visitor's own checkpoint or folder. */
+
+import { html, nothing } from "lit-html";
+import { live } from "lit-html/directives/live.js";
+import { fileInto } from "./fields.js";
+import { cross } from "./icons.js";
+
+/** @typedef {import("../types.d.ts").State} State */
+/** @typedef {import("../types.d.ts").Send} Send */
+
+/** @param {State} state @param {Send} send */
+export function baseView({ base, demo, run }, send) {
+  const option = (/** @type {string} */ id, /** @type {string} */ name) =>
+    html`<option value=${id} .selected=${live(id === base.chosen)}>${name}</option>`;
+  const own = base.own.find(({ id }) => id === base.chosen);
+  return html`
+    <div class="base" data-drop="base">
+      <label class="field">
+        <span>Base model</span>
+        <select
+          id="base" ?disabled=${run.status !== "idle"}
+          @change=${(/** @type {Event} */ { target }) => send({ type: "model/chosen", id: /** @type {HTMLSelectElement} */ (target).value })}
+        >
+          ${option("demo", `${demo.catalogue?.name ?? "Demo"} (bundled)`)} ${base.own.map(({ id, name }) => option(id, name))}
+        </select>
+      </label>
+      ${own && !base.info ? html`<p class="fine"><span class="spinner"></span> Opening ${own.name}…</p>` : nothing}
+      <details>
+        <summary>Use your own model</summary>
+        <div class="inside">
+          <p class="fine">
+            A .safetensors checkpoint of Stable Diffusion 1.x, 2.x or XL, or a folder as diffusers saves it. It stays on this computer. Drop
+            it here, or:
+          </p>
+          <p class="chips">
+            <label class="button small">
+              <input
+                class="visually-hidden" id="pick-checkpoint" type="file" accept=".safetensors"
+                @change=${fileInto((file) => send({ type: "model/picked", file }))}
+              />
+              Choose a file
+            </label>
+            <label class="button small">
+              <input class="visually-hidden" id="pick-folder" type="file" webkitdirectory @change=${(/** @type {Event} */ event) => pickFolder(event, send)} />
+              Choose a folder
+            </label>
+          </p>
+          ${own?.kind === "file" ? vaeView(base.vae, send) : nothing}
+        </div>
+      </details>
+    </div>
+  `;
+}
+
+/** @param {State["base"]["vae"]} vae @param {Send} send */
+function vaeView(vae, send) {
+  if (vae) {
+    return html`<p class="fine taken">
+      With the VAE ${vae.name}
+      <button class="quiet" type="button" aria-label="Without ${vae.name}" @click=${() => send({ type: "vae/taken", vae: null })}>${cross}</button>
+    </p>`;
+  }
+  return html`<p class="chips">
+    <label class="button small">
+      <input
+        class="visually-hidden" id="pick-vae" type="file" accept=".safetensors"
+        @change=${fileInto((file) => send({ type: "vae/picked", file }))}
+      />
+      Add a separate VAE
+    </label>
+  </p>`;
+}
+
+/** The folder's own name stands first in each path. @param {Event} event @param {Send} send */
+function pickFolder({ target }, send) {
+  const picker = /** @type {HTMLInputElement} */ (target);
+  const files = [...(picker.files ?? [])].map((file) => ({ path: file.webkitRelativePath, file }));
+  picker.value = "";
+  if (!files.length) return;
+  const [name] = files[0].path.split("/", 1);
+  const inside = files.map(({ path, file }) => ({ path: path.slice(name.length + 1), file }));
+  send({ type: "files/dropped", files: [], folders: [{ name, files: inside }], place: "base" });
+}

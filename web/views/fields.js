@@ -1,0 +1,90 @@
+/** Inputs' events -> changes of a form's fields, and the plain number field. */
+
+import { html, noChange } from "lit-html";
+import { Directive, directive } from "lit-html/directive.js";
+import { live } from "lit-html/directives/live.js";
+
+/** @typedef {(change: any) => void} Change */
+
+/** The value of an input, but for one that is being typed in: other news of the page must not undo half a number. */
+const settled = directive(
+  class extends Directive {
+    /** @param {string} value */
+    render(value) {
+      return value;
+    }
+
+    /** @param {import("lit-html/directive.js").PartInfo} part @param {[string]} values */
+    update(part, [value]) {
+      const { element } = /** @type {import("lit-html").PropertyPart} */ (part);
+      const input = /** @type {HTMLInputElement} */ (element);
+      if (!typing.has(input) && input.value !== value) input.value = value;
+      return noChange;
+    }
+  },
+);
+
+/** @type {WeakSet<EventTarget>} */
+const typing = new WeakSet();
+
+const starts = (/** @type {Event} */ { target }) => void (target && typing.add(target));
+const ends = (/** @type {Event} */ { target }) => void (target && typing.delete(target));
+
+/** @param {string} id @param {number} value @param {{ min: number, max: number, step: number, mode?: "numeric" | "decimal" }} range @param {Change} change */
+export function numberInput(id, value, { min, max, step, mode = "numeric" }, change) {
+  const into = numberInto(id, change);
+  return html`<input
+    type="number" id=${id} min=${min} max=${max} step=${step} inputmode=${mode}
+    .value=${settled(String(value))} @input=${starts} @blur=${ends}
+    @change=${(/** @type {Event} */ event) => (ends(event), into(event))}
+  />`;
+}
+
+/** @param {string} field @param {Change} change */
+export function textInto(field, change) {
+  return (/** @type {Event} */ { target }) => change({ [field]: /** @type {HTMLInputElement} */ (target).value });
+}
+
+/** An emptied field keeps its last number. @param {string} field @param {Change} change */
+export function numberInto(field, change) {
+  return (/** @type {Event} */ { target }) => {
+    const { valueAsNumber } = /** @type {HTMLInputElement} */ (target);
+    change(Number.isNaN(valueAsNumber) ? {} : { [field]: valueAsNumber });
+  };
+}
+
+/** @param {string} field @param {Change} change */
+export function checkInto(field, change) {
+  return (/** @type {Event} */ { target }) => change({ [field]: /** @type {HTMLInputElement} */ (target).checked });
+}
+
+/** The one file that was picked; the same can be picked again. @param {(file: File) => void} take */
+export function fileInto(take) {
+  return (/** @type {Event} */ { target }) => {
+    const picker = /** @type {HTMLInputElement} */ (target);
+    const file = picker.files?.[0];
+    picker.value = "";
+    if (file) take(file);
+  };
+}
+
+/**
+ * @param {string} name @param {string} field its id as well
+ * @param {number} value @param {{ min: number, max: number, step: number, mode?: "numeric" | "decimal" }} range @param {Change} change
+ */
+export function numberField(name, field, value, range, change) {
+  return html`<label class="field"><span>${name}</span>${numberInput(field, value, range, change)}</label>`;
+}
+
+/**
+ * @param {string} name @param {string} field its id as well
+ * @param {string} value @param {[value: string, label: string][]} options @param {Change} change
+ */
+export function choiceField(name, field, value, options, change) {
+  return html`<label class="field">
+    <span>${name}</span>
+    <select id=${field} @change=${textInto(field, change)}>
+      ${options.map(([each, label]) => html`<option value=${each} .selected=${live(each === value)}>${label}</option>`)}
+    </select>
+  </label>`;
+}

@@ -1,0 +1,39 @@
+/** The picture to start from: a place to drop it, or what was dropped and how far to go from it. */
+
+import { html } from "lit-html";
+import { live } from "lit-html/directives/live.js";
+import { fileInto, numberInto } from "./fields.js";
+import { cross } from "./icons.js";
+
+/** @typedef {import("../types.d.ts").Form} Form */
+/** @typedef {import("../types.d.ts").Send} Send */
+
+/** @param {import("../types.d.ts").State["start"]} start @param {Form} form @param {(change: Partial<Form>) => void} change @param {Send} send */
+export function startView(start, { denoise }, change, send) {
+  if (!start) {
+    return html`<div class="slot" data-drop="start">
+      <label class="button small">
+        <input class="visually-hidden" id="pick-start" type="file" accept="image/*" @change=${fileInto((file) => send({ type: "start/picked", file }))} />
+        Start from a picture
+      </label>
+      <span class="fine">or drop it here</span>
+    </div>`;
+  }
+  return html`<div class="slot filled" data-drop="start" data-testid="start">
+    <img src=${start.url} alt="The picture to start from" width="56" height="56" />
+    <p class="taken">
+      <bdi>${start.name}</bdi>
+      <button class="quiet" type="button" id="remove-start" aria-label="Do not start from ${start.name}" @click=${() => send({ type: "start/taken", start: null })}>
+        ${cross}
+      </button>
+    </p>
+    <label class="field">
+      <span>Change <output>${denoise.toFixed(2)}</output></span>
+      <input
+        type="range" id="denoise" min="0" max="1" step="0.05" aria-describedby="denoise-ends"
+        .value=${live(String(denoise))} @input=${numberInto("denoise", change)}
+      />
+      <span class="fine" id="denoise-ends">0 keeps the picture, 1 keeps nothing of it.</span>
+    </label>
+  </div>`;
+}
