@@ -34,6 +34,12 @@ export function textWidth(report) {
   return layer ? layer.shape[1] : null;
 }
 
+/** Channels of the UNet's first level, read from a layer of an adapter that has as many; null when it has none. @param {Report} report */
+export function firstChannels(report) {
+  const first = /^unet\.(conv_in|down_blocks\.0\.(resnets\.\d\.conv\d|attentions\.\d\.proj_in|downsamplers\.0\.conv))$/;
+  return report.modules.find(({ path, shape }) => shape.length >= 2 && first.test(path))?.shape[0] ?? null;
+}
+
 /**
  * Whether an adapter can change the chosen model: its layers are as wide as the demo's, or its family is the model's.
  * What cannot be told yet counts as fitting; the engine has the last word.
@@ -41,8 +47,8 @@ export function textWidth(report) {
  */
 export function fitsModel({ base, demo }, report) {
   if (base.chosen !== "demo") return !base.info || ["unknown", base.info.family].includes(report.base.family);
-  const width = textWidth(report);
-  return width === null || width === demo.catalogue?.text_width;
+  const { text_width, channels } = demo.catalogue ?? {};
+  return [text_width, null].includes(textWidth(report)) && [channels, null].includes(firstChannels(report));
 }
 
 /** Width and height must be multiples of this. @param {State} state */

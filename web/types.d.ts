@@ -10,6 +10,8 @@ export type DemoCatalogue = {
   prompts: string[];
   /** Width of the model's text features: what cross-attention takes in. */
   text_width: number;
+  /** Channels of the UNet's first level. */
+  channels: number;
   defaults: {
     steps: number;
     guidance: number;

@@ -2,7 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { formatBytes } from "../format.js";
-import { entryById, fitsModel, textWidth, usable } from "../select.js";
+import { entryById, firstChannels, fitsModel, textWidth, usable } from "../select.js";
 import { formView } from "./form.js";
 import { messageView } from "./message.js";
 import { progressView } from "./progress.js";
@@ -91,8 +91,16 @@ function unfitView(state) {
   return messageView({
     ...look,
     title: "This file does not fit the demo model",
-    message: `It was trained on text features ${textWidth(entry.report)} numbers wide; the bundled miniature has ${demo.catalogue.text_width}. Its report is complete. To draw with it, choose a model of your own that it was made for, under Base model; the demo has LoRAs of its own in the list.`,
+    message: `${sizes(entry.report, demo.catalogue)} Its report is complete. To draw with it, choose a model of your own that it was made for, under Base model; the demo has LoRAs of its own in the list.`,
   });
+}
+
+/** @param {import("../engine/types.d.ts").Report} report @param {import("../types.d.ts").DemoCatalogue} catalogue */
+function sizes(report, { text_width, channels }) {
+  const width = textWidth(report);
+  return width === null || width === text_width
+    ? `It changes a UNet that begins with ${firstChannels(report)} channels; the bundled miniature begins with ${channels}.`
+    : `It was trained on text features ${width} numbers wide; the bundled miniature has ${text_width}.`;
 }
 
 /** @param {import("../engine/types.d.ts").EngineError} error */
