@@ -40,6 +40,11 @@ export function demoForm(form, { prompts, loras, defaults }) {
   };
 }
 
+/** The numbers that the demo is usually drawn with. @param {DemoCatalogue} catalogue @returns {Partial<Form>} */
+export function demoNumbers({ defaults: { steps, guidance, sampler, width, height } }) {
+  return { steps, guidance, sampler, width, height };
+}
+
 /** The numbers that a model is usually drawn with. @param {import("./engine/types.d.ts").ModelInfo} info @returns {Partial<Form>} */
 export function usualNumbers({ samplers, width, height }) {
   return { steps: 20, guidance: 7, sampler: samplers.includes("dpmpp_2m") ? "dpmpp_2m" : samplers[0], width, height };

@@ -1,6 +1,6 @@
 /** State and action -> the next state. Pure: no clock, no chance, no engine. */
 
-import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
+import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
 import { entryById, fitsModel, loraOptions, sizeStep } from "./select.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -39,15 +39,13 @@ export function reduce(state, action) {
     case "gpu/known":
       return { ...state, gpu: action.gpu };
 
-    case "demo/listed": {
-      const { steps, guidance, sampler, width, height } = action.catalogue.defaults;
+    case "demo/listed":
       return {
         ...state,
         demo: { ...state.demo, catalogue: action.catalogue },
-        base: { ...state.base, usual: { steps, guidance, sampler, width, height } },
+        base: { ...state.base, usual: demoNumbers(action.catalogue) },
         form: demoForm(state.form, action.catalogue),
       };
-    }
     case "demo/progress": {
       const { received, total } = action;
       return { ...state, demo: { ...state.demo, status: "loading", received, total } };
@@ -181,21 +179,26 @@ function ended(state, announcement) {
 function withBase(state, chosen) {
   if (chosen === state.base.chosen) return state;
   const next = { ...state, base: { ...state.base, chosen, info: null }, tokens: null, remark: null };
-  const { demo, own } = loraOptions(next);
-  const known = new Set([...demo, ...own].map(({ id }) => id));
-  const kept = state.form.loras.filter(({ id }) => known.has(id));
-  const first = chosen === "demo" ? (demo[0]?.id ?? "") : own.some(({ id }) => id === state.selected) ? state.selected : "";
-  return { ...next, form: { ...state.form, loras: kept.length ? kept : [{ ...EMPTY_ROW, id: first }] } };
+  const kept = state.form.loras.filter(({ id }) => canRun(next, id));
+  const { demo } = loraOptions(next);
+  const first = demo[0]?.id ?? (canRun(next, state.selected) ? state.selected : "");
+  const form = { ...state.form, loras: kept.length ? kept : [{ ...EMPTY_ROW, id: first }] };
+  return chosen === "demo" && state.demo.catalogue ? withUsual({ ...next, form }, demoNumbers(state.demo.catalogue)) : { ...next, form };
 }
 
-/** Untouched numbers follow the model; a sampler that it lacks gives way. @param {State} state @param {import("./engine/types.d.ts").ModelInfo} info @returns {State} */
+/** An opened model: untouched numbers follow it, and a sampler that it lacks gives way. @param {State} state @param {import("./engine/types.d.ts").ModelInfo} info @returns {State} */
 function withModel(state, info) {
   const { base, demo } = state;
-  const { steps, guidance, sampler, width, height } = demo.catalogue?.defaults ?? usualNumbers(info);
-  const usual = base.chosen === "demo" ? { steps, guidance, sampler, width, height } : usualNumbers(info);
-  const form = checkedForm(followed(state.form, base.usual, usual), info.multiple);
-  if (!info.samplers.includes(form.sampler)) form.sampler = usual.sampler ?? info.samplers[0];
-  return { ...state, base: { ...base, info, usual, last: base.chosen }, form };
+  const usual = base.chosen === "demo" && demo.catalogue ? demoNumbers(demo.catalogue) : usualNumbers(info);
+  const next = withUsual({ ...state, base: { ...base, info, last: base.chosen } }, usual);
+  const form = checkedForm(next.form, info.multiple);
+  const sampler = info.samplers.includes(form.sampler) ? form.sampler : (usual.sampler ?? info.samplers[0]);
+  return { ...next, form: { ...form, sampler } };
+}
+
+/** @param {State} state @param {Partial<import("./types.d.ts").Form>} usual @returns {State} */
+function withUsual(state, usual) {
+  return { ...state, form: followed(state.form, state.base.usual, usual), base: { ...state.base, usual } };
 }
 
 /** What does not open is let go, with a word: the separate VAE first, then the model. @param {State} state @param {import("./engine/types.d.ts").EngineError} error @returns {State} */
@@ -207,7 +210,8 @@ function withoutModel(state, { kind, message }) {
   const next = withVae
     ? { ...state, base: { ...state.base, vae: null } }
     : withBase({ ...state, base: { ...state.base, own: left } }, left.some(({ id }) => id === last) ? last : "demo");
-  const title = `${model?.name ?? "The model"} cannot be drawn with${withVae ? `, not with the VAE ${vae.name}` : ""}`;
+  const name = model?.name ?? "The model";
+  const title = withVae ? `${name} does not work with ${vae.name} as its VAE` : `${name} cannot be drawn with`;
   return { ...next, remark: { kind, severity: "refuse", title, message, details: [], picture: null }, announcement: message };
 }
 
@@ -216,11 +220,12 @@ function unused(state) {
   return loraOptions(state).own.find(({ id }) => !state.form.loras.some((row) => row.id === id))?.id ?? "";
 }
 
-/** Whether an opened file is a LoRA for the chosen model. @param {State} state @param {string} id */
+/** Whether an id is that of a LoRA for the chosen model: one of the demo's, or an opened file that fits. @param {State} state @param {string} id */
 function canRun(state, id) {
   const { demo, own } = loraOptions(state);
   const report = entryById(state, id)?.report;
-  return [...demo, ...own].some((option) => option.id === id) && !!report && fitsModel(state, report);
+  const fits = own.some((option) => option.id === id) && !!report && fitsModel(state, report);
+  return fits || demo.some((option) => option.id === id);
 }
 
 /** What belongs to one report starts afresh with another. @param {State} state @param {string} id @returns {State} */
