@@ -6,6 +6,7 @@ mod base;
 use lora_loupe::adapters::{BASE, FOLDED, PeftConfigs, fold_on_cpu, fold_plan, read};
 use lora_loupe::formats::read_header;
 use lora_loupe::gpu::{Gpu, Runner};
+use lora_loupe::ops::Storage;
 use lora_loupe::plan::Layout;
 use lora_loupe_tests::compare::close;
 use lora_loupe_tests::golden::{self, Tensor};
@@ -36,7 +37,7 @@ fn folds_on_the_gpu_agree_with_the_cpu() {
                 let numbers = delta.read(&bytes, &header).await.expect("its factors");
                 let folding = [(delta, &numbers, 0.6), (delta, &numbers, -0.25)];
                 let (plan, tensors, strengths) = fold_plan(shape, &folding).expect("a plan");
-                let upload = |name: &str, data: &[f32]| gpu.upload(name, data).expect("graphics memory");
+                let upload = |name: &str, data: &[f32]| gpu.upload(name, data, Storage::F32).expect("graphics memory");
                 let uploaded: HashMap<&str, _> =
                     tensors.iter().map(|(name, data)| (name.as_str(), upload(name, data))).collect();
                 let before = upload(BASE, &Layout::Ohwi.arrange(data.clone(), shape));
