@@ -50,6 +50,10 @@ leftovers: Array<LeftoverRow>,
  */
 coverage: Array<Coverage>, 
 /**
+ * What each program that loads adapters does with it.
+ */
+loaders: Array<LoaderVerdict>, 
+/**
  * The header's `__metadata__`.
  */
 metadata: { [key in string]: string }, 
@@ -149,6 +153,68 @@ total: number,
  * Frobenius norm of all changes together at strength 1, as far as it is known.
  */
 norm: number, };
+
+export type LoaderVerdict = { 
+/**
+ * Its short name: `comfyui`, `a1111`, `forge`, `diffusers`, `invokeai`, `stable_diffusion_cpp`, `this_page`.
+ */
+loader: string, 
+/**
+ * Its name for people.
+ */
+label: string, 
+/**
+ * The version that this holds for, and when its rules were read.
+ */
+version: string, 
+/**
+ * What becomes of the file.
+ */
+status: LoaderStatus, 
+/**
+ * Layers that are applied.
+ */
+applied: number, 
+/**
+ * Layers that the file changes.
+ */
+total: number, 
+/**
+ * Why not all, in a sentence; empty where all are.
+ */
+reason: string, 
+/**
+ * The line that it prints.
+ */
+log: string | null, 
+/**
+ * How the effect differs from what the file means, and by how much.
+ */
+strength_note: string | null, };
+
+export type LoaderStatus = "applied" | "partly" | "ignored" | "refused";
+
+export type LogExplanation = { 
+/**
+ * The loader that prints such lines: `comfyui`, …; null where several do.
+ */
+loader: string | null, 
+/**
+ * The key or layer that the line names, where it names one.
+ */
+key: string | null, 
+/**
+ * The layer that the file changes by this key: `unet.down_blocks.0…`; null where it is none.
+ */
+path: string | null, 
+/**
+ * What the line says, in a sentence.
+ */
+means: string, 
+/**
+ * What the file says to that: why, and what to do.
+ */
+reason: string, };
 
 export type Problem = { 
 /**

@@ -3,6 +3,7 @@
 //! Shapes count before metadata, which is often wrong or missing: names say which networks are
 //! possible, the kind of layers and their widths decide between them, and metadata breaks ties.
 
+use super::report::Report;
 use super::signature::{self, fitting, said};
 use crate::adapters::{Group, locate};
 use crate::model::spelling::{Names, Role, Spellings};
@@ -105,6 +106,17 @@ pub fn detect(
     found.evidence.extend(signature::quoted(metadata));
     found.contradicted = named.filter(|named| found.name != "unknown" && *named != found.name);
     found
+}
+
+/// Calls `look` with the layers of a report's family under all their names.
+pub fn spellings_of<T>(report: &Report, look: impl FnOnce(&Spellings) -> Option<T>) -> Option<T> {
+    let base = &report.base;
+    if let Some((_, _, spellings)) = PUBLISHED.iter().find(|(id, _, _)| id.name() == base.family) {
+        return look(spellings);
+    }
+    let sizes = Architecture::of(&base.family);
+    let architecture = sizes.iter().find(|size| size.label == base.label)?;
+    look(&Spellings::new(&architecture.modules()))
 }
 
 /// A family known by marks alone, or none.

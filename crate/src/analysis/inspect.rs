@@ -2,14 +2,15 @@
 
 use super::base::BaseShapes;
 use super::blocks::{block, coverage};
-use super::family::{Detected, detect};
+use super::family::{Detected, Layers, detect};
+use super::loaders::{Evidence, LoaderVerdict, verdicts};
 use super::problems;
 use super::refusal;
 use super::report::{Base, Container, FileKind, LeftoverRow, ModuleRow, Problem, Report};
 use super::verdict;
-use crate::adapters::{Adapter, Delta, Group, Leftover, PeftConfigs, Why, group, read};
+use crate::adapters::{Adapter, Delta, Group, Leftover, PeftConfigs, Why, group, locate, read};
 use crate::formats::{Buffered, ByteSource, Content, FormatError, Header, read_header, sniff};
-use crate::model::spelling::Role;
+use crate::model::spelling::{Role, Spellings};
 use sha2::{Digest, Sha256};
 
 /// Reports on a file. `companion` is the text of the adapter_config.json beside it; `base` the
@@ -102,8 +103,24 @@ async fn adapter(
     report.leftovers = leftovers(&adapter, &found);
     report.convention = adapter.convention.clone();
     problems::collect(&mut report.problems, &adapter, &findings, &found, base, &configs);
+    report.loaders = loaders(report, header, groups, &found, &adapter, companion.is_some());
     report.base = Base { family: found.name.clone(), label: found.label.clone(), evidence: found.evidence.clone() };
     Ok(())
+}
+
+/// What every loader does with the file, by the layers of its own family.
+fn loaders(
+    report: &Report,
+    header: &Header,
+    groups: &[Group],
+    family: &Detected,
+    adapter: &Adapter,
+    has_config: bool,
+) -> Vec<LoaderVerdict> {
+    let modules = family.layers.as_ref().map(Layers::modules).unwrap_or_default();
+    let found = locate(groups, &Spellings::new(&modules));
+    let (file, problems) = (report.file.as_str(), report.problems.as_slice());
+    verdicts(&Evidence { file, header, groups, found: &found, family, adapter, problems, has_config })
 }
 
 /// The PEFT configs that speak for the file: its companion, else its header.

@@ -1,5 +1,6 @@
 //! Turns findings into a report: the one value that the page shows and the command line prints.
 
+use super::loaders::LoaderVerdict;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use ts_rs::TS;
@@ -32,6 +33,8 @@ pub struct Report {
     pub leftovers: Vec<LeftoverRow>,
     /// How much of each block it changes, in network order.
     pub coverage: Vec<Coverage>,
+    /// What each program that loads adapters does with it.
+    pub loaders: Vec<LoaderVerdict>,
     /// The header's `__metadata__`.
     pub metadata: BTreeMap<String, String>,
     /// What is wrong.
@@ -54,6 +57,7 @@ impl Report {
             modules: Vec::new(),
             leftovers: Vec::new(),
             coverage: Vec::new(),
+            loaders: Vec::new(),
             metadata: BTreeMap::new(),
             problems: Vec::new(),
         }

@@ -10,6 +10,8 @@ mod files;
 mod generate;
 #[path = "lora-loupe/inspect.rs"]
 mod inspect;
+#[path = "lora-loupe/log.rs"]
+mod log;
 #[path = "lora-loupe/lora.rs"]
 mod lora;
 #[path = "lora-loupe/output.rs"]
@@ -31,6 +33,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Inspect(inspect::Arguments),
+    Log(log::Arguments),
     Bake(bake::Arguments),
     Convert(convert::Arguments),
     Generate(generate::Arguments),
@@ -40,6 +43,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Log(arguments) => log::run(&arguments),
         Command::Bake(arguments) => bake::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -55,7 +55,8 @@ pub enum Role {
 /// The end of a key.
 #[derive(Debug, Deserialize)]
 pub struct Suffix {
-    text: String,
+    /// Its letters.
+    pub text: String,
     /// What the tensor is for.
     pub role: Role,
     /// Whether PEFT spells it so.
@@ -139,6 +140,11 @@ pub fn split(key: &str) -> Option<(&str, &'static Suffix)> {
         .filter(|suffix| suffix.after.as_ref().is_none_or(|word| key[..key.len() - suffix.text.len()].contains(word)))
         .max_by_key(|suffix| suffix.text.len())
         .map(|suffix| (&key[..key.len() - suffix.text.len()], suffix))
+}
+
+/// Whether keys start so, or some prefix of keys does.
+pub fn is_prefix(text: &str) -> bool {
+    TABLE.prefix.iter().any(|prefix| prefix.text.starts_with(text))
 }
 
 /// The convention that a stem's prefix alone speaks for, where its module is not known.
@@ -230,7 +236,8 @@ fn spell(component: Component, module: &Module) -> Vec<(String, Names)> {
         Component::Transformer | Component::Prior => (Names::Native, Names::Native),
         _ => (Names::Ldm, Names::Diffusers),
     };
-    let mut names = vec![(module.path.clone(), if module.path == module.ldm { other } else { Names::Diffusers })];
+    let first = if other == Names::Native && module.path == module.ldm { other } else { Names::Diffusers };
+    let mut names = vec![(module.path.clone(), first)];
     names.extend(module.alias.clone().map(|name| (name, alias)));
     names.push((module.ldm.clone(), other));
     if component != Component::Unet {

@@ -1,6 +1,9 @@
 //! Turns what crosses to the page into types with a TypeScript form.
 
-use crate::analysis::{Base, Container, Coverage, FileKind, LeftoverRow, ModuleRow, Problem, Report, Severity};
+use crate::analysis::{
+    Base, Container, Coverage, FileKind, LeftoverRow, LoaderStatus, LoaderVerdict, LogExplanation, ModuleRow, Problem,
+    Report, Severity,
+};
 use crate::gpu::GpuInfo;
 use crate::pipeline::{AdapterChoice, Applied, Infotext, Leftover, Mention, Model, Recipe, Rng, Stage};
 use crate::samplers::SamplerKind;
@@ -103,6 +106,9 @@ pub fn typescript() -> String {
     add(ModuleRow::decl(&config));
     add(LeftoverRow::decl(&config));
     add(Coverage::decl(&config));
+    add(LoaderVerdict::decl(&config));
+    add(LoaderStatus::decl(&config));
+    add(LogExplanation::decl(&config));
     add(Problem::decl(&config));
     add(Severity::decl(&config));
     add(Recipe::decl(&config));

@@ -1,7 +1,7 @@
 //! Turns files into reports on the terminal, or into one JSON object a line.
 
 use crate::files;
-use lora_loupe::analysis::{Coverage, Report, Severity, inspect};
+use lora_loupe::analysis::{Coverage, LoaderStatus, LoaderVerdict, Report, Severity, inspect};
 use pollster::block_on;
 use std::error::Error;
 use std::io::{self, Write};
@@ -70,10 +70,31 @@ fn text(report: &Report) -> String {
     if report.leftovers.len() > 10 {
         row("left over", format!("and {} more keys (--json lists all)", report.leftovers.len() - 10));
     }
+    for verdict in &report.loaders {
+        row("works in", loader(verdict));
+        for note in verdict.strength_note.iter().filter(|_| verdict.applied > 0) {
+            row("", format!("  strength: {note}"));
+        }
+        for line in &verdict.log {
+            row("", format!("  it prints: {line}"));
+        }
+    }
     for problem in &report.problems {
         let severity = if problem.severity == Severity::Refuse { "refused" } else { "warning" };
         row(severity, format!("{}: {}", problem.class, problem.message));
     }
     row("sha256", report.sha256.clone());
     lines.join("\n") + "\n"
+}
+
+/// A loader's verdict in a line.
+fn loader(verdict: &LoaderVerdict) -> String {
+    let LoaderVerdict { label, version, applied, total, reason, .. } = verdict;
+    let status = match verdict.status {
+        LoaderStatus::Applied => "all applied",
+        LoaderStatus::Partly => "partly",
+        LoaderStatus::Ignored => "ignored",
+        LoaderStatus::Refused => "refused",
+    };
+    format!("{label} {version}: {status}, {applied} of {total} layers. {reason}").trim_end().to_owned()
 }

@@ -1,0 +1,290 @@
+//! Turns a file's groups and a loader's rules into a verdict.
+
+use super::rules::{self, Loader, Unreadable};
+use super::strength;
+use super::{LoaderStatus, LoaderVerdict};
+use crate::adapters::{Adapter, Group};
+use crate::analysis::family::Detected;
+use crate::analysis::report::{Problem, Severity};
+use crate::formats::Header;
+use crate::model::Component;
+use crate::model::spelling::{Found, Names, Role};
+use std::collections::{BTreeMap, HashSet};
+
+/// What is known of a file.
+#[derive(Clone, Copy)]
+pub struct Evidence<'a> {
+    /// Its name.
+    pub file: &'a str,
+    /// Its tensors.
+    pub header: &'a Header,
+    /// Its groups that change something.
+    pub groups: &'a [Group],
+    /// The layer of each group, in the family that it was made for.
+    pub found: &'a [Option<Found<'a>>],
+    /// The family.
+    pub family: &'a Detected,
+    /// What it changes, read against the family.
+    pub adapter: &'a Adapter,
+    /// What is wrong with it.
+    pub problems: &'a [Problem],
+    /// Whether an adapter_config.json speaks for it.
+    pub has_config: bool,
+}
+
+/// What a loader does with one group.
+enum Fate<'a> {
+    /// It changes its layer, perhaps without tensors that only scale the change.
+    Applied,
+    /// The family has no such layer.
+    NoLayer,
+    /// The loader does not look the name up.
+    Unnamed(&'a Found<'a>),
+    /// It does not read tensors with this ending.
+    Unreadable(&'a str),
+}
+
+/// What every loader, and this program, does with a file.
+pub fn verdicts(evidence: &Evidence) -> Vec<LoaderVerdict> {
+    let mut list: Vec<LoaderVerdict> = rules::all().iter().map(|loader| judge(loader, evidence)).collect();
+    list.push(own(evidence));
+    list
+}
+
+/// The ending of a tensor of a group.
+fn ending<'a>(group: &Group, name: &'a str) -> &'a str {
+    name.get(group.stem.len()..).unwrap_or(name)
+}
+
+/// Whether a tensor carries a change, and does not only scale or bound one.
+fn carries(role: Role) -> bool {
+    !matches!(
+        role,
+        Role::Alpha | Role::Scale | Role::DoraScale | Role::Magnitude | Role::Rescale | Role::OnInput | Role::LoraBias
+    )
+}
+
+fn fate<'a>(loader: &Loader, family: &str, group: &'a Group, found: &'a Option<Found<'a>>) -> Fate<'a> {
+    let Some(found) = found else { return Fate::NoLayer };
+    if !loader.looks_up(&group.stem, found, family) {
+        return Fate::Unnamed(found);
+    }
+    for (&role, tensor) in &group.tensors {
+        let ending = ending(group, &tensor.name);
+        if carries(role) && !loader.takes(ending) {
+            return Fate::Unreadable(ending);
+        }
+    }
+    let boft = group.get(Role::OftBlocks).is_some_and(|tensor| tensor.shape.len() == 4);
+    if loader.boft_needs_alpha && boft && group.get(Role::Alpha).is_none() {
+        return Fate::Unreadable(".oft_blocks");
+    }
+    let old = || {
+        group
+            .get(Role::GloraB1)
+            .zip(group.get(Role::GloraB2))
+            .is_some_and(|(b1, b2)| b1.shape.first() == b2.shape.get(1))
+    };
+    if loader.glora_old_only && group.get(Role::GloraB1).is_some() && !old() {
+        return Fate::Unreadable(".b1.weight");
+    }
+    if loader.dora_on_pairs_only && group.get(Role::DoraScale).is_some() && group.get(Role::Up).is_none() {
+        return Fate::Unreadable(".dora_scale");
+    }
+    Fate::Applied
+}
+
+fn judge(loader: &Loader, evidence: &Evidence) -> LoaderVerdict {
+    let total = evidence.groups.len();
+    let verdict = |status, applied, reason: String, log: Option<String>| LoaderVerdict {
+        loader: loader.name.clone(),
+        label: loader.label.clone(),
+        version: format!("{} (rules of {})", loader.version, loader.read),
+        status,
+        applied,
+        total,
+        reason,
+        log: log.filter(|log| !log.is_empty()),
+        strength_note: None,
+    };
+    let family = evidence.family.name.as_str();
+    if !loader.runs(family) {
+        let reason = format!("The file was made for {}, which {} does not run.", evidence.family.label, loader.label);
+        return verdict(LoaderStatus::Refused, 0, reason, None);
+    }
+    let bundled = |name: &str| name.starts_with("bundle_emb.");
+    let used_up = |key: &&str| loader.reads_bundles && bundled(key);
+    let keys: Vec<&str> = evidence
+        .header
+        .tensors
+        .iter()
+        .map(|tensor| tensor.name.as_str())
+        .filter(|name| !(loader.ignores_bundles && bundled(name)))
+        .collect();
+    if let Some(refusal) = loader.refusal(&keys, evidence.groups, family, evidence.file) {
+        let reason = format!("The whole file is refused: {}.", refusal.reason);
+        return verdict(LoaderStatus::Refused, 0, reason, Some(refusal.log));
+    }
+    let fates: Vec<Fate> =
+        evidence.groups.iter().zip(evidence.found).map(|(group, found)| fate(loader, family, group, found)).collect();
+    if let Some((group, ending)) =
+        unreadable(evidence.groups, &fates).filter(|_| loader.unreadable == Unreadable::Refuse)
+    {
+        let endings: Vec<&str> = group.tensors.values().map(|tensor| self::ending(group, &tensor.name)).collect();
+        let log = loader.unreadable(&endings, &format!("{}{ending}", group.stem));
+        let reason = format!("The whole file is refused: it does not read tensors that end in {ending}.");
+        return verdict(LoaderStatus::Refused, 0, reason, Some(log));
+    }
+    let used: HashSet<&str> = evidence
+        .groups
+        .iter()
+        .zip(&fates)
+        .filter(|(_, fate)| matches!(fate, Fate::Applied))
+        .flat_map(|(group, _)| group.tensors.values().map(move |tensor| (group, &*tensor.name)))
+        .filter(|(group, name)| loader.takes(self::ending(group, name)))
+        .map(|(_, name)| name)
+        .collect();
+    let unmatched: Vec<&str> =
+        keys.iter().copied().filter(|key| !used.contains(key)).filter(|key| !used_up(key)).collect();
+    let applied = fates.iter().filter(|fate| matches!(fate, Fate::Applied)).count();
+    if let Some(log) = loader.nothing_of_network().filter(|_| applied > 0 && lost_network(&fates, evidence)) {
+        let reason = format!("The whole file is refused: {}", reasons(loader, evidence, &fates));
+        return verdict(LoaderStatus::Refused, 0, reason, Some(log.into()));
+    }
+    if let Some(most) = loader.refuse_unmatched_over.filter(|&most| unmatched.len() > most) {
+        let reason = format!(
+            "The whole file is refused: {} keys are not matched, and it allows {most}. {}",
+            unmatched.len(),
+            if applied < total { reasons(loader, evidence, &fates) } else { left_out(evidence, &unmatched) }
+        );
+        let log = loader.refuse_log.as_ref().map(|log| log.replace("{file}", evidence.file));
+        return verdict(LoaderStatus::Refused, 0, reason, log);
+    }
+    let line = |key: &str| {
+        let stem = evidence.groups.iter().find(|group| key.starts_with(&group.stem)).map_or(key, |group| &group.stem);
+        let text = loader.unmatched.replace("{key}", key).replace("{stem}", stem).replace("{file}", evidence.file);
+        (!text.is_empty()).then_some(text)
+    };
+    let counted = loader.total_log.as_ref().filter(|_| !unmatched.is_empty()).map(|log| {
+        log.replace("{applied_keys}", &used.len().to_string()).replace("{total_keys}", &keys.len().to_string())
+    });
+    let log = counted.or_else(|| unmatched.first().and_then(|key| line(key)));
+    let mut judged = match applied {
+        0 => match loader.nothing(&keys) {
+            Some((log, true)) => verdict(LoaderStatus::Refused, 0, reasons(loader, evidence, &fates), Some(log.into())),
+            Some((log, false)) => {
+                verdict(LoaderStatus::Ignored, 0, reasons(loader, evidence, &fates), Some(log.into()))
+            }
+            None => verdict(LoaderStatus::Ignored, 0, reasons(loader, evidence, &fates), log),
+        },
+        applied if applied < total => verdict(LoaderStatus::Partly, applied, reasons(loader, evidence, &fates), log),
+        applied => verdict(LoaderStatus::Applied, applied, left_out(evidence, &unmatched), log),
+    };
+    if applied > 0 {
+        judged.strength_note = strength::note(loader, evidence, &applied_groups(evidence, &fates));
+    }
+    judged
+}
+
+/// The first group that is found and cannot be read.
+fn unreadable<'a>(groups: &'a [Group], fates: &'a [Fate<'a>]) -> Option<(&'a Group, &'a str)> {
+    groups.iter().zip(fates).find_map(|(group, fate)| match fate {
+        Fate::Unreadable(ending) => Some((group, *ending)),
+        _ => None,
+    })
+}
+
+/// The groups that land.
+fn applied_groups<'a>(evidence: &Evidence<'a>, fates: &[Fate]) -> Vec<&'a Group> {
+    let landed = evidence.groups.iter().zip(fates).filter(|(_, fate)| matches!(fate, Fate::Applied));
+    landed.map(|(group, _)| group).collect()
+}
+
+/// Whether all layers of one of the file's networks have names that are not looked up.
+fn lost_network(fates: &[Fate], evidence: &Evidence) -> bool {
+    let mut landed: BTreeMap<Component, bool> = BTreeMap::new();
+    for (fate, found) in fates.iter().zip(evidence.found) {
+        if let Some(found) = found {
+            *landed.entry(found.component).or_default() |= !matches!(fate, Fate::Unnamed(_));
+        }
+    }
+    landed.values().any(|landed| !landed)
+}
+
+/// Keys of no layer that are left over where every layer is applied.
+fn left_out(evidence: &Evidence, unmatched: &[&str]) -> String {
+    let grouped: HashSet<&str> =
+        evidence.groups.iter().flat_map(|group| group.tensors.values().map(|tensor| tensor.name.as_str())).collect();
+    let strays: Vec<&&str> = unmatched.iter().filter(|key| !grouped.contains(*key)).collect();
+    match strays.as_slice() {
+        [] => String::new(),
+        [key] => format!("Only `{key}` is left out; it changes no layer."),
+        [key, ..] => format!("{} keys are left out, the first is `{key}`; they change no layer.", strays.len()),
+    }
+}
+
+/// Why layers are not applied: each reason with its count.
+fn reasons(loader: &Loader, evidence: &Evidence, fates: &[Fate]) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (group, fate) in evidence.groups.iter().zip(fates) {
+        let reason = match fate {
+            Fate::Applied => continue,
+            Fate::NoLayer => format!("name no layer of {}", evidence.family.label),
+            Fate::Unnamed(found) => unnamed(group, found),
+            Fate::Unreadable(ending) => format!("are stored as `{ending}`, which it does not read"),
+        };
+        *counts.entry(reason).or_default() += 1;
+    }
+    let mut sorted: Vec<(String, usize)> = counts.into_iter().collect();
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let parts: Vec<String> = sorted.iter().map(|(reason, count)| format!("{count} layers {reason}")).collect();
+    let advice = if fates.iter().any(|fate| matches!(fate, Fate::Unnamed(_))) {
+        format!(" Rename the file's keys for {}.", loader.label)
+    } else if fates.iter().any(|fate| matches!(fate, Fate::Unreadable(_))) {
+        " Convert the file to plain LoRA.".into()
+    } else {
+        " These keys can be removed without loss.".into()
+    };
+    if parts.is_empty() { String::new() } else { format!("{}.{advice}", parts.join("; ")) }
+}
+
+fn unnamed(group: &Group, found: &Found) -> String {
+    let whose = match found.names {
+        Names::Diffusers => "diffusers' names",
+        Names::AttnProcs => "names of diffusers' attention processors",
+        Names::Ldm | Names::Native => "the original model's names",
+        Names::Place => return "have a place and no name, which it does not look up".into(),
+    };
+    let spelled = if group.peft { " in PEFT's spelling" } else { "" };
+    match found.prefix {
+        "" => format!("have {whose} without a prefix{spelled}, which it does not look up"),
+        prefix => format!("have {whose} after `{prefix}`{spelled}, which it does not look up"),
+    }
+}
+
+/// What this program's own runner does with the file.
+fn own(evidence: &Evidence) -> LoaderVerdict {
+    let total = evidence.groups.len();
+    let paths: HashSet<String> = evidence.adapter.deltas.iter().map(|delta| delta.path()).collect();
+    let refused = evidence.problems.iter().find(|problem| problem.severity == Severity::Refuse);
+    let applied = if refused.is_some() || evidence.family.id.is_none() { 0 } else { paths.len().min(total) };
+    let (status, reason) = match (refused, evidence.family.id) {
+        (Some(problem), _) => (LoaderStatus::Refused, problem.message.clone()),
+        (None, None) => (LoaderStatus::Refused, format!("Pictures of {} are not drawn here.", evidence.family.label)),
+        (None, Some(_)) if applied == total => (LoaderStatus::Applied, String::new()),
+        (None, Some(_)) => {
+            (LoaderStatus::Partly, format!("{} layers name no layer of {}.", total - applied, evidence.family.label))
+        }
+    };
+    LoaderVerdict {
+        loader: "this_page".into(),
+        label: "LoRA Loupe".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        status,
+        applied,
+        total,
+        reason,
+        log: None,
+        strength_note: None,
+    }
+}

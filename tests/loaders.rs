@@ -1,0 +1,316 @@
+//! What each loader does with files: the corpus, of which diffusers' part was run when it was made
+//! (manifest notes of the full set), and key sets in which one rule decides.
+
+use lora_loupe::analysis::{LoaderStatus, LoaderVerdict, Report, explain_log, inspect};
+use lora_loupe_tests::golden;
+use pollster::block_on;
+use serde_json::{Map, Value, json};
+
+const LOADERS: [&str; 7] = ["comfyui", "a1111", "forge", "diffusers", "invokeai", "stable_diffusion_cpp", "this_page"];
+
+fn report(file: &str) -> Report {
+    let path = golden::path("corpus/files").join(file);
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let companion = std::fs::read_to_string(path.with_file_name("adapter_config.json")).ok();
+    block_on(inspect(file, &bytes, companion.as_deref(), None))
+}
+
+fn verdict<'a>(report: &'a Report, loader: &str) -> &'a LoaderVerdict {
+    report.loaders.iter().find(|verdict| verdict.loader == loader).unwrap_or_else(|| panic!("no verdict on {loader}"))
+}
+
+/// One letter a loader: applied, partly, ignored, refused.
+fn letters(report: &Report) -> String {
+    assert!(report.loaders.iter().map(|verdict| &*verdict.loader).eq(LOADERS));
+    let letter = |verdict: &LoaderVerdict| {
+        let all = verdict.applied == verdict.total;
+        assert_eq!(verdict.status == LoaderStatus::Applied, all && verdict.total > 0, "{verdict:?}");
+        assert_eq!(verdict.status == LoaderStatus::Partly, verdict.applied > 0 && !all, "{verdict:?}");
+        assert!(all || !verdict.reason.is_empty(), "{verdict:?}");
+        match verdict.status {
+            LoaderStatus::Applied => 'a',
+            LoaderStatus::Partly => 'p',
+            LoaderStatus::Ignored => 'i',
+            LoaderStatus::Refused => 'r',
+        }
+    };
+    report.loaders.iter().map(letter).collect()
+}
+
+#[test]
+fn the_corpus_is_judged_loader_by_loader() {
+    for (file, expect) in [
+        ("kohya_lora_r4a1_fp16.safetensors", "aaaaaaa"),
+        ("kohya_fp8_e4m3_r4a4.safetensors", "aaaaaaa"),
+        ("kohya_te_only_r4a2_fp16.safetensors", "aaaaaaa"),
+        ("kohya_with_unmatched_keys_fp16.safetensors", "ppprppp"),
+        ("comfy_ldm_dotted_r3a3_fp16.safetensors", "arrrraa"),
+        ("diffusers_lora_AB_metadata_r6a3_fp32.safetensors", "piraraa"),
+        ("diffusers_lora_te_v5_names_r3_fp32.safetensors", "iiraraa"),
+        ("peft_plain_patterns_rslora/adapter_model.safetensors", "iiriria"),
+        ("old_diffusers_attn_procs_legacy_pickle.bin", "aiairaa"),
+        ("lycoris_lora_norm_r2a1_fp16.safetensors", "aaarapa"),
+        ("lycoris_locon_tucker_r3a2_fp16.safetensors", "aaaraaa"),
+        ("lycoris_loha_tucker_r3a2_fp32.safetensors", "aaaraaa"),
+        ("lycoris_lokr_full_bf16.safetensors", "aaaraaa"),
+        ("lycoris_lokr_t2_r2a1_fp16.safetensors", "aaarapa"),
+        ("lycoris_glora_r3a2_fp16.safetensors", "ararria"),
+        ("lycoris_ia3_fp16.safetensors", "iarraia"),
+        ("lycoris_diag_oft_b4_fp16.safetensors", "aarrria"),
+        ("lycoris_boft_fp16.safetensors", "aarrria"),
+        ("lycoris_dora_in_axis_r4a2_fp16.safetensors", "aaaaaaa"),
+        ("cloneofsimo_safeloras.safetensors", "iirrria"),
+    ] {
+        assert_eq!(letters(&report(file)), expect, "{file}");
+    }
+}
+
+#[test]
+fn partly_says_how_many_and_which() {
+    let report = report("diffusers_lora_AB_metadata_r6a3_fp32.safetensors");
+    let comfy = verdict(&report, "comfyui");
+    assert_eq!((comfy.applied, comfy.total), (48, 176));
+    assert!(
+        comfy.reason.starts_with("128 layers have diffusers' names after `unet.` in PEFT's spelling"),
+        "{}",
+        comfy.reason
+    );
+    let log = comfy.log.as_deref().expect("a line");
+    assert!(log.starts_with("lora key not loaded: unet.") && log.ends_with(".lora_A.weight"), "{log}");
+    let forge = verdict(&report, "forge");
+    assert!(forge.log.as_deref().is_some_and(|log| log.starts_with("[LORA] LoRA version mismatch for KModel")));
+    assert!(forge.reason.contains("256 keys are not matched, and it allows 12"), "{}", forge.reason);
+}
+
+/// alpha 3 at rank 6 stands in the header alone: twice as strong wherever it is not looked for.
+#[test]
+fn a_hidden_alpha_says_by_how_much() {
+    let header = report("diffusers_lora_AB_metadata_r6a3_fp32.safetensors");
+    let note = |report: &Report, loader: &str| verdict(report, loader).strength_note.clone().unwrap_or_default();
+    assert!(
+        note(&header, "comfyui").contains("2 times what it should be; use strength 0.5"),
+        "{}",
+        note(&header, "comfyui")
+    );
+    assert_eq!(note(&header, "diffusers"), "");
+    assert_eq!(note(&report("kohya_lora_r4a1_fp16.safetensors"), "comfyui"), "");
+}
+
+#[test]
+fn dora_and_oft_say_what_each_loader_makes_of_them() {
+    let note = |file: &str, loader: &str| verdict(&report(file), loader).strength_note.clone().unwrap_or_default();
+    let columns = "lycoris_dora_in_axis_r4a2_fp16.safetensors";
+    assert_eq!(note(columns, "comfyui") + &note(columns, "a1111"), "");
+    assert!(note(columns, "diffusers").contains("leaves out dora_scale in 215 layers"));
+    assert!(note(columns, "stable_diffusion_cpp").contains("plain LoRA remains"));
+    assert!(note("lycoris_boft_fp16.safetensors", "comfyui").contains("0.5 acts as 0.25"));
+    assert_eq!(note("lycoris_boft_fp16.safetensors", "a1111"), "");
+}
+
+/// A file of zeros with these tensors.
+fn made(tensors: &[(String, Vec<usize>)], metadata: Value) -> Vec<u8> {
+    let (mut header, mut at) = (Map::new(), 0);
+    header.insert("__metadata__".into(), metadata);
+    for (name, shape) in tensors {
+        let end = at + 2 * shape.iter().product::<usize>();
+        header.insert(name.clone(), json!({"dtype": "F16", "shape": shape, "data_offsets": [at, end]}));
+        at = end;
+    }
+    let text = serde_json::to_vec(&header).expect("a header");
+    [&(text.len() as u64).to_le_bytes()[..], &text, &vec![0; at]].concat()
+}
+
+fn judged(tensors: &[(String, Vec<usize>)]) -> Report {
+    block_on(inspect("made.safetensors", &made(tensors, json!({})), None, None))
+}
+
+/// A rank-1 pair under a stem.
+fn pair(stem: &str, outputs: usize, inputs: usize) -> Vec<(String, Vec<usize>)> {
+    vec![(format!("{stem}.lora_down.weight"), vec![1, inputs]), (format!("{stem}.lora_up.weight"), vec![outputs, 1])]
+}
+
+const Q: &str = "attentions_0_transformer_blocks_0_attn1_to_q";
+
+/// Pairs for SD 1.5's first attention layers.
+fn sd15() -> Vec<(String, Vec<usize>)> {
+    let mut tensors = pair(&format!("lora_unet_down_blocks_0_{Q}"), 320, 320);
+    tensors.extend(pair(&format!("lora_unet_down_blocks_1_{Q}"), 640, 640));
+    tensors.extend(pair("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k", 320, 768));
+    tensors
+}
+
+/// Forge allows twelve stray keys and not thirteen.
+#[test]
+fn forge_counts_unmatched_keys() {
+    let with = |strays: usize| {
+        let mut tensors = sd15();
+        tensors.extend((0..strays).map(|stray| (format!("lora_unet_nowhere_{stray}.alpha"), vec![1])));
+        let report = judged(&tensors);
+        let forge = verdict(&report, "forge");
+        (forge.status, forge.applied)
+    };
+    assert_eq!(with(0), (LoaderStatus::Applied, 3));
+    assert_eq!(with(12), (LoaderStatus::Applied, 3));
+    assert_eq!(with(13), (LoaderStatus::Refused, 0));
+}
+
+#[test]
+fn bundled_embeddings_cost_the_file_in_diffusers_only() {
+    let mut tensors = sd15();
+    tensors.push(("bundle_emb.me.string_to_param.*".into(), vec![1, 768]));
+    let report = judged(&tensors);
+    assert_eq!(letters(&report), "aaaraaa");
+    let diffusers = verdict(&report, "diffusers");
+    assert!(diffusers.log.as_deref().is_some_and(|log| log.contains("Make sure all LoRA param names contain")));
+    assert_eq!(verdict(&report, "a1111").reason, "");
+    assert!(verdict(&report, "comfyui").reason.contains("bundle_emb.me"));
+}
+
+/// sgm names are converted for XL and not for 1.x.
+#[test]
+fn original_names_are_converted_for_xl_only_in_diffusers_and_invoke() {
+    let stem = "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q";
+    let report = judged(&[pair(stem, 320, 320), pair(&stem.replace("attn1_to_q", "attn2_to_k"), 320, 768)].concat());
+    assert_eq!(letters(&report), "aaariaa");
+    let stem = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q";
+    let report = judged(&[pair(stem, 640, 640), pair(&stem.replace("attn1_to_q", "attn2_to_k"), 640, 2048)].concat());
+    assert_eq!((&*report.base.family, letters(&report)), ("sdxl", "aaaaaaa".into()));
+}
+
+/// (stem, outputs, inputs, letters)
+#[test]
+fn prefixes_of_transformers_are_told_apart() {
+    for (stem, outputs, inputs, expect) in [
+        ("lora_unet_double_blocks_0_img_attn_qkv", 9216, 3072, "araaaar"),
+        ("diffusion_model.double_blocks.0.img_attn.qkv", 9216, 3072, "araaaar"),
+        ("lora_transformer_single_transformer_blocks_0_proj_mlp", 12288, 3072, "araaaar"),
+        ("lycoris_single_transformer_blocks_0_proj_mlp", 12288, 3072, "arairar"),
+        ("transformer.blocks.0.attn1.to_q", 1536, 1536, "irrarar"),
+        ("diffusion_model.blocks.0.self_attn.q", 1536, 1536, "arrarar"),
+        ("lora_unet__blocks_0_self_attn_q", 1536, 1536, "arrrrir"),
+        ("lora_unet_joint_blocks_0_x_block_attn_qkv", 4608, 1536, "airrrar"),
+        ("diffusion_model.layers.0.attention.qkv", 11520, 3840, "arraaar"),
+        ("lora_prior_unet_down_blocks_0_2_attention_attn_to_q", 2048, 2048, "arrrrrr"),
+        ("lora_unet_blocks_0_self_attn_q_proj", 2048, 2048, "arrraar"),
+    ] {
+        let mut tensors = pair(stem, outputs, inputs);
+        if stem.contains("self_attn_q_proj") {
+            tensors.extend(pair("lora_unet_blocks_0_adaln_modulation_mlp_1", 256, 2048));
+        }
+        let report = judged(&tensors);
+        assert_eq!(letters(&report), expect, "{stem} ({})", report.base.label);
+    }
+}
+
+/// HunyuanVideo's feed-forwards have sd-scripts' names, under which ComfyUI does not look.
+#[test]
+fn comfyui_takes_part_of_a_hunyuan_video_file() {
+    let mut tensors = pair("lora_unet_double_blocks_19_img_attn_qkv", 9216, 3072);
+    tensors.extend(pair("lora_unet_double_blocks_19_img_mlp_fc1", 12288, 3072));
+    let report = judged(&tensors);
+    let comfy = verdict(&report, "comfyui");
+    assert_eq!((comfy.status, comfy.applied), (LoaderStatus::Partly, 1));
+}
+
+/// Unequal alphas of attention layers: diffusers 0.42.1 takes the most frequent for all.
+#[test]
+fn diffusers_mixes_alphas_up() {
+    let alpha = |tensors: &mut Vec<(String, Vec<usize>)>, stem: &str| tensors.push((format!("{stem}.alpha"), vec![]));
+    let stems = [0, 1, 2].map(|block| format!("lora_unet_down_blocks_{block}_{Q}"));
+    let mut tensors = Vec::new();
+    for (stem, width) in stems.iter().zip([320, 640, 1280]) {
+        tensors.extend(pair(stem, width, width));
+        alpha(&mut tensors, stem);
+    }
+    let mut bytes = made(&tensors, json!({}));
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
+    let header: Map<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
+    for (stem, bits) in stems.iter().zip([0x3c00u16, 0x3c00, 0x4400]) {
+        let at = 8 + length + header[&format!("{stem}.alpha")]["data_offsets"][0].as_u64().expect("an offset") as usize;
+        bytes[at..at + 2].copy_from_slice(&bits.to_le_bytes());
+    }
+    let report = block_on(inspect("made.safetensors", &bytes, None, None));
+    let note = verdict(&report, "diffusers").strength_note.clone().expect("a note");
+    assert!(
+        note.starts_with("1 attention layers get the file's most frequent alpha (1) and not their own: 0.25 times"),
+        "{note}"
+    );
+    assert_eq!(verdict(&report, "comfyui").strength_note, None);
+}
+
+#[test]
+fn pasted_lines_find_their_reason() {
+    let peft = report("diffusers_lora_AB_metadata_r6a3_fp32.safetensors");
+    let strays = report("kohya_with_unmatched_keys_fp16.safetensors");
+    let check = |report: &Report, line: &str, loader: Option<&str>, path: Option<&str>, says: &str| {
+        let found = explain_log(report, line).unwrap_or_else(|| panic!("{line} is not known"));
+        assert_eq!((found.loader.as_deref(), found.path.as_deref()), (loader, path), "{line}");
+        assert!(found.reason.contains(says), "{line}: {}", found.reason);
+        assert!(!found.means.is_empty());
+    };
+    let q = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q";
+    check(&peft, &format!("lora key not loaded: {q}.lora_A.weight"), Some("comfyui"), Some(q), "48 of 176 layers");
+    check(
+        &strays,
+        "2026-01-01 WARNING lora key not loaded: some_stray_tensor",
+        Some("comfyui"),
+        None,
+        "can be removed without loss",
+    );
+    check(&strays, "lora key not loaded: lora_unet_of_another_file.alpha", Some("comfyui"), None, "about another file");
+    check(&peft, "[LORA] LoRA version mismatch for KModel: x.safetensors", Some("forge"), None, "it allows 12");
+    check(
+        &peft,
+        &format!("[WARN ] lora.hpp:1 - unused lora tensor |{q}.lora_A.weight|"),
+        Some("stable_diffusion_cpp"),
+        Some(q),
+        "all 176",
+    );
+    check(
+        &peft,
+        "ERROR lora diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight shape '[320, 320]' is invalid for input of size 409600",
+        Some("comfyui"),
+        Some(q),
+        "",
+    );
+    check(
+        &strays,
+        "ValueError: Invalid LoRA checkpoint. Make sure all LoRA param names contain `'lora'` substring.",
+        Some("diffusers"),
+        None,
+        "some_stray_tensor",
+    );
+    check(
+        &strays,
+        "safetensors_rust.SafetensorError: Error while deserializing header: HeaderTooLarge",
+        None,
+        None,
+        "",
+    );
+    assert_eq!(explain_log(&peft, "Total VRAM 24576 MB"), None);
+}
+
+/// Every line that a verdict quotes is one that explain_log knows.
+#[test]
+fn quoted_lines_can_be_pasted_back() {
+    let mut quoted = 0;
+    for file in [
+        "kohya_with_unmatched_keys_fp16.safetensors",
+        "comfy_ldm_dotted_r3a3_fp16.safetensors",
+        "diffusers_lora_AB_metadata_r6a3_fp32.safetensors",
+        "lycoris_glora_r3a2_fp16.safetensors",
+        "lycoris_lokr_t2_r2a1_fp16.safetensors",
+        "old_diffusers_attn_procs_legacy_pickle.bin",
+        "cloneofsimo_safeloras.safetensors",
+    ] {
+        let report = report(file);
+        for verdict in &report.loaders {
+            let Some(log) = &verdict.log else { continue };
+            let found =
+                explain_log(&report, log).unwrap_or_else(|| panic!("{file}, {}: {log} is not known", verdict.loader));
+            assert_eq!(found.loader.as_deref(), Some(&*verdict.loader), "{file}: {log}");
+            quoted += 1;
+        }
+    }
+    assert!(quoted >= 20, "only {quoted} lines");
+}
