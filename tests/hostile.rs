@@ -191,6 +191,180 @@ fn a_damaged_companion_is_a_warning() {
     }
 }
 
+/// A zip archive of these files; `packed` ones in deflate's stored blocks, claiming `claim` bytes.
+fn zip(files: &[(&str, &[u8])], packed: bool, claim: Option<u32>) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (name, data) in files {
+        let start = bytes.len() as u32;
+        let stored: Vec<u8> = match packed {
+            true => data
+                .chunks(60_000)
+                .enumerate()
+                .flat_map(|(at, chunk)| {
+                    let last = u8::from((at + 1) * 60_000 >= data.len());
+                    let len = chunk.len() as u16;
+                    [&[last][..], &len.to_le_bytes(), &(!len).to_le_bytes(), chunk].concat()
+                })
+                .collect(),
+            false => data.to_vec(),
+        };
+        let size = claim.unwrap_or(data.len() as u32).to_le_bytes();
+        let method = if packed { [8, 0] } else { [0, 0] };
+        let lengths =
+            [&(stored.len() as u32).to_le_bytes()[..], &size, &(name.len() as u16).to_le_bytes(), &[0, 0]].concat();
+        bytes.extend([b"PK\x03\x04\x14\0\0\0", &method[..], &[0; 8], &lengths, name.as_bytes(), &stored].concat());
+        let place = [&[0; 10][..], &start.to_le_bytes()].concat();
+        directory
+            .extend([b"PK\x01\x02\x14\0\x14\0\0\0", &method[..], &[0; 8], &lengths, &place, name.as_bytes()].concat());
+    }
+    let (count, start) = ((files.len() as u16).to_le_bytes(), bytes.len() as u32);
+    bytes.extend(&directory);
+    bytes.extend(
+        [
+            b"PK\x05\x06\0\0\0\0",
+            &count[..],
+            &count,
+            &(directory.len() as u32).to_le_bytes(),
+            &start.to_le_bytes(),
+            &[0, 0],
+        ]
+        .concat(),
+    );
+    bytes
+}
+
+fn corpus(file: &str) -> Vec<u8> {
+    std::fs::read(golden::path("corpus/files").join(file)).expect("a file of the corpus")
+}
+
+fn classes(report: &Report) -> Vec<&str> {
+    report.problems.iter().map(|problem| problem.class.as_str()).collect()
+}
+
+#[test]
+fn an_archive_is_looked_into() {
+    let folder = "peft_plain_text_encoder";
+    let (config, model) =
+        (corpus(&format!("{folder}/adapter_config.json")), corpus(&format!("{folder}/adapter_model.safetensors")));
+    let alone = block_on(inspect("x", &model, Some(&String::from_utf8_lossy(&config)), None));
+    for packed in [false, true] {
+        let bytes = zip(
+            &[("a/adapter_config.json", &config), ("a/adapter_model.safetensors", &model), ("a/readme.txt", b"hello")],
+            packed,
+            None,
+        );
+        let report = block_on(inspect("x.zip", &bytes, None, None));
+        assert_eq!(classes(&report), ["archive"], "packed: {packed}");
+        assert_eq!(report.modules.len(), alone.modules.len());
+        assert_eq!(report.modules[3].scale, alone.modules[3].scale, "its adapter_config.json counts");
+        assert!(report.refused() && report.verdict.contains("Unpack it"), "{}", report.verdict);
+        assert_eq!(report.file, "x.zip");
+    }
+    let report = block_on(inspect("x.zip", &zip(&[("readme.txt", b"hello")], false, None), None, None));
+    assert_eq!(classes(&report), ["not_an_adapter"]);
+}
+
+#[test]
+fn an_archive_that_claims_too_much_is_not_unpacked() {
+    let bytes = zip(&[("a.safetensors", &corpus("kohya_te_only_r4a2_fp16.safetensors"))], true, Some(4_000_000_000));
+    let (report, peak) = peak(|| block_on(inspect("x.zip", &bytes, None, None)));
+    assert_eq!(classes(&report), ["resource_bomb"]);
+    assert!(peak < 24_000_000 + 16 * bytes.len(), "{peak} bytes");
+    let inner = zip(&[("a.safetensors", b"x")], false, None);
+    let nested = zip(&[("a.pt", &inner)], false, None);
+    let report = block_on(inspect("x.zip", &nested, None, None));
+    assert_eq!(classes(&report), ["bad_zip", "archive"], "an archive in an archive is not followed");
+}
+
+/// `posix.system("…")` as protocol 2 has it.
+const EVIL: &[u8] = b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00hi\x85R.";
+
+/// A pickle beside the one with the tensors, or behind the numbers, is looked at too.
+#[test]
+fn every_pickle_of_a_file_is_looked_at() {
+    let good = corpus("cloneofsimo_lora_weight.text_encoder.pt");
+    let report = block_on(inspect("good.pt", &good, None, None));
+    assert!(!report.refused(), "{:?}", report.problems);
+    let named = |report: &Report, name: &str| {
+        let verdict = report.imports.iter().find(|row| row.name == name).map(|row| row.verdict);
+        verdict.map(|verdict| serde_json::to_value(verdict).expect("a verdict"))
+    };
+    assert_eq!(named(&report, "torch._utils._rebuild_tensor_v2"), Some("harmless".into()));
+
+    let (harmless, extra) = (b"\x80\x02].", b"archive/extra.pkl");
+    let two = |second: &[u8]| {
+        let name = std::str::from_utf8(extra).expect("text");
+        zip(&[("archive/data.pkl", harmless), (name, second)], false, None)
+    };
+    let report = block_on(inspect("two.pt", &two(EVIL), None, None));
+    assert_eq!(classes(&report), ["unsafe_pickle"]);
+    assert_eq!(named(&report, "posix.system"), Some("dangerous".into()));
+    assert!(report.imports.iter().any(|row| row.place == "archive/extra.pkl"));
+    assert_eq!(classes(&block_on(inspect("two.pt", &two(harmless), None, None))), ["not_an_adapter"]);
+
+    let legacy = corpus("old_diffusers_attn_procs_legacy_pickle.bin");
+    assert!(!block_on(inspect("legacy.bin", &legacy, None, None)).refused());
+    let report = block_on(inspect("legacy.bin", &[&legacy[..], EVIL].concat(), None, None));
+    assert_eq!(classes(&report), ["unsafe_pickle"]);
+    assert!(
+        report.imports.iter().any(|row| row.place.starts_with("pickle behind the numbers")),
+        "{:?}",
+        report.imports
+    );
+}
+
+/// The list names every import of a hostile pickle, not only the first.
+#[test]
+fn all_imports_are_listed() {
+    let bytes = [&b"\x80\x02ccollections\nOrderedDict\ncmine\nThing\n0cos\nsystem\n."[..]].concat();
+    let report = block_on(inspect("x.ckpt", &bytes, None, None));
+    let list: Vec<_> = report.imports.iter().map(|row| (row.name.as_str(), format!("{:?}", row.verdict))).collect();
+    let expect = [("collections.OrderedDict", "Harmless"), ("mine.Thing", "Unknown"), ("os.system", "Dangerous")];
+    assert_eq!(list, expect.map(|(name, verdict)| (name, verdict.to_owned())));
+    assert!(report.refused());
+}
+
+/// llama.cpp's adapter for one layer of a Llama 3 8B: rank 2, alpha 8.
+#[test]
+fn a_gguf_adapter_has_its_layers_and_its_alpha() {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let value = |key: &str, value: &str| [text(key), 8u32.to_le_bytes().to_vec(), text(value)].concat();
+    let tensor = |name: &str, axes: [u64; 2], offset: u64| {
+        let axes: Vec<u8> = axes.iter().flat_map(|axis| axis.to_le_bytes()).collect();
+        [text(name), 2u32.to_le_bytes().to_vec(), axes, 1u32.to_le_bytes().to_vec(), offset.to_le_bytes().to_vec()]
+            .concat()
+    };
+    let stem = "blk.7.attn_k.weight";
+    let made = |kind: &str| {
+        let mut bytes = [
+            b"GGUF\x03\0\0\0".to_vec(),
+            2u64.to_le_bytes().to_vec(),
+            3u64.to_le_bytes().to_vec(),
+            value("general.type", kind),
+            value("general.architecture", "llama"),
+            [text("adapter.lora.alpha"), 6u32.to_le_bytes().to_vec(), 8f32.to_le_bytes().to_vec()].concat(),
+            tensor(&format!("{stem}.lora_a"), [4096, 2], 0),
+            tensor(&format!("{stem}.lora_b"), [2, 1024], 16384),
+        ]
+        .concat();
+        bytes.resize(bytes.len().next_multiple_of(32), 0);
+        bytes.extend([0x00, 0x3c].repeat(2 * 4096 + 2 * 1024));
+        bytes
+    };
+    let report = block_on(inspect("a.gguf", &made("adapter"), None, None));
+    assert_eq!((&*report.base.family, &*report.convention), ("llm", "gguf"), "{:?}", report.base.evidence);
+    let row = &report.modules[0];
+    assert_eq!(
+        (row.path.as_str(), row.rank, row.scale),
+        ("language_model.model.layers.7.self_attn.k_proj", Some(2), 4.0)
+    );
+    assert!((row.norm.expect("a norm") - 4.0 * 2.0 * (4096f64 * 1024.0).sqrt()).abs() < 1e-3);
+    assert!(report.base.evidence.iter().any(|line| line.contains("llama")), "{:?}", report.base.evidence);
+    let cut = made("adapter");
+    let report = block_on(inspect("a.gguf", &cut[..cut.len() - 1].to_vec(), None, None));
+    assert_eq!(classes(&report), ["truncated"]);
+}
+
 /// A well-formed file of small tensors under adapter names.
 fn valid_file() -> impl Strategy<Value = Vec<u8>> {
     let stem = prop_oneof![
@@ -257,6 +431,23 @@ proptest! {
     #[test]
     fn arbitrary_pickles_panic_nothing(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         read_all(&[&[0x80, 2][..], &bytes].concat());
+    }
+
+    #[test]
+    fn arbitrary_gguf_panics_nothing(bytes in prop::collection::vec(any::<u8>(), 0..600), count in 0u64..5) {
+        let head = [&b"GGUF\x03\0\0\0"[..], &count.to_le_bytes(), &count.to_le_bytes()].concat();
+        read_all(&[head, bytes].concat());
+    }
+
+    #[test]
+    fn arbitrary_archives_panic_nothing(
+        bytes in prop::collection::vec(any::<u8>(), 0..600), packed in any::<bool>(), claim in any::<Option<u32>>(),
+        at in any::<prop::sample::Index>(), to in any::<u8>()
+    ) {
+        let mut archive = zip(&[("a.safetensors", &bytes), ("b.pt", b"\x80\x02].")], packed, claim);
+        let at = at.index(archive.len());
+        archive[at] = to;
+        read_all(&archive);
     }
 
     #[test]

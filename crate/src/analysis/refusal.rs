@@ -1,16 +1,19 @@
 //! Turns a file that is no adapter into a sentence that says what it is and what to do.
 
+use super::family;
 use super::report::{Container, FileKind, Problem};
+use crate::formats::gguf::Gguf;
 use crate::formats::{Content, Header};
-use crate::model::spelling::Spellings;
-use crate::model::{Family, FamilyId};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// What a file is by its first bytes, where tensors cannot be read from it.
 pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, Problem)> {
     let not = |text: String| Problem::refuse("not_an_adapter", text);
     let unknown = Container::Unknown;
     Some(match content {
-        Content::Safetensors | Content::Zip | Content::Pickle => return None,
+        Content::Safetensors | Content::Zip | Content::Pickle | Content::Gguf => return None,
         Content::Empty => (
             unknown,
             FileKind::Empty,
@@ -43,15 +46,6 @@ pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, P
             FileKind::Image,
             not("This is a picture, perhaps a preview, not a LoRA. Choose the .safetensors file.".into()),
         ),
-        Content::Gguf => (
-            Container::Gguf,
-            FileKind::Gguf,
-            Problem::refuse(
-                "unsupported_format",
-                "This is a GGUF file, llama.cpp's format, which this program does not read. \
-                 Look for the same adapter as .safetensors.",
-            ),
-        ),
         Content::Unknown if size < 8 => (
             unknown,
             FileKind::Unknown,
@@ -68,6 +62,65 @@ pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, P
             not("The file is none of the formats that adapters come in. Choose a .safetensors file.".into()),
         ),
     })
+}
+
+/// A row of kinds.toml.
+#[derive(Deserialize)]
+struct Row {
+    kind: FileKind,
+    #[serde(default)]
+    starts: Vec<String>,
+    #[serde(default)]
+    holds: Vec<String>,
+    /// The least part of the names that must do so.
+    #[serde(default = "most")]
+    share: f64,
+    text: String,
+}
+
+fn most() -> f64 {
+    0.9
+}
+
+#[derive(Deserialize)]
+struct Rows {
+    kind: Vec<Row>,
+}
+
+static ROWS: LazyLock<Rows> =
+    LazyLock::new(|| toml::from_str(include_str!("kinds.toml")).expect("kinds.toml is checked by a test"));
+
+/// What a file is by the names of its tensors, if that is something else than a LoRA.
+pub fn by_names(header: &Header) -> Option<(FileKind, Problem)> {
+    let fits = |row: &Row, name: &str| {
+        row.starts.iter().any(|start| name.starts_with(start.as_str()))
+            || row.holds.iter().any(|part| name.contains(part.as_str()))
+    };
+    let total = header.tensors.len();
+    let row = ROWS.kind.iter().find(|row| {
+        let count = header.tensors.iter().filter(|tensor| fits(row, &tensor.name)).count();
+        count > 0 && count as f64 >= row.share * total as f64
+    })?;
+    Some((row.kind, Problem::refuse("not_an_adapter", row.text.clone())))
+}
+
+/// What a GGUF file is that is no adapter.
+pub fn by_gguf(gguf: &Gguf) -> Problem {
+    let said = |key: &str| gguf.metadata.get(key).map(String::as_str);
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for tensor in &gguf.tensors {
+        *kinds.entry(tensor.type_name()).or_default() += 1;
+    }
+    let kind = kinds.iter().max_by_key(|(_, count)| **count).map_or("no numbers", |(kind, _)| kind);
+    Problem::refuse(
+        "not_an_adapter",
+        format!(
+            "This is a whole model in llama.cpp's format (architecture {}, {} tensors, mostly {kind}), not a LoRA. \
+             Use it as the base model in a program that reads GGUF.",
+            said("general.architecture").unwrap_or("unknown"),
+            gguf.tensors.len()
+        ),
+    )
 }
 
 /// What a tensor file without adapter tensors is.
@@ -111,13 +164,48 @@ fn is_model(header: &Header) -> bool {
     if weights * 2 < header.tensors.len() {
         return false;
     }
-    let known = FamilyId::ALL.iter().any(|&id| {
-        let Ok(family) = Family::published(id) else { return false };
-        let modules = family.modules();
-        let spellings = Spellings::new(&modules);
-        let stem = |name: &str| name.rsplit_once('.').map(|(stem, _)| stem.to_owned());
+    let stem = |name: &str| name.rsplit_once('.').map(|(stem, _)| stem.to_owned());
+    let known = family::any_published(|spellings| {
         let found = header.tensors.iter().filter_map(|tensor| stem(&tensor.name));
         found.filter(|stem| spellings.find_weight(stem, None).is_some()).count() * 2 > header.tensors.len()
     });
     known || weights > 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::{Dtype, TensorInfo};
+
+    #[test]
+    fn files_that_are_no_lora_are_told_by_their_names() {
+        let check = |names: &[&str], kind: Option<FileKind>| {
+            let tensor =
+                |name: &&str| TensorInfo { name: (*name).into(), dtype: Dtype::F16, shape: vec![1, 1], bytes: 0..2 };
+            let header = Header::of(names.iter().map(tensor).collect(), BTreeMap::new());
+            assert_eq!(by_names(&header).map(|(kind, _)| kind), kind, "{names:?}");
+        };
+        check(&["image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"], Some(FileKind::IpAdapter));
+        check(&["ip_adapter.0.to_q_lora.down.weight", "ip_adapter.0.to_k_ip.weight"], Some(FileKind::IpAdapter));
+        check(
+            &["lllite_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.down.0.weight"],
+            Some(FileKind::ControlNet),
+        );
+        check(&["lora_controlnet", "input_blocks.1.0.emb_layers.1.down"], Some(FileKind::ControlNet));
+        check(&["adapter.body.0.block1.weight", "adapter.conv_in.weight"], Some(FileKind::ControlNet));
+        check(&["body.0.block1.weight", "body.0.in_conv.weight", "conv_in.weight"], Some(FileKind::ControlNet));
+        check(&["768.0.linear.0.weight", "768.1.linear.0.bias", "320.0.linear.0.weight"], Some(FileKind::Hypernetwork));
+        check(
+            &["decoder.mid.block_1.conv1.weight", "encoder.conv_in.weight", "quant_conv.weight"],
+            Some(FileKind::Vae),
+        );
+        check(&["decoder.up_blocks.0.resnets.0.conv1.weight", "post_quant_conv.bias"], Some(FileKind::Vae));
+        check(&["encoder.block.0.layer.0.SelfAttention.q.weight", "shared.weight"], Some(FileKind::TextEncoder));
+        check(&["down_blocks.0.motion_modules.0.norm.weight"], Some(FileKind::MotionModule));
+        check(&["conv_first.weight", "body.0.rdb1.conv1.weight"], Some(FileKind::Upscaler));
+        check(&["lora_unet_mid_block_attentions_0_proj_in.lora_up.weight"], None);
+        check(&["text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_A.weight"], None);
+        check(&["encoder_hid_proj.0.weight", "conv_in.weight", "down_blocks.0.resnets.0.conv1.weight"], None);
+        check(&[], None);
+    }
 }

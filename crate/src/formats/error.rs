@@ -30,6 +30,12 @@ pub enum FormatError {
         "`{name}` is stored as `{dtype}`, which is not a safetensors number type; a newer program may be needed to read it"
     )]
     BadDtype { name: String, dtype: String },
+    /// A GGUF head that breaks the format's rules.
+    #[error("the GGUF head is damaged: {0}; download the file again or ask who made it")]
+    BadGguf(String),
+    /// Numbers in one of ggml's packed types.
+    #[error("`{name}` is packed as {kind}, which cannot be unpacked here; convert the adapter with --outtype f16")]
+    Packed { name: String, kind: String },
     /// A zip archive that breaks the format's rules.
     #[error("the zip archive is damaged: {0}; download the file again")]
     BadZip(String),
@@ -66,7 +72,7 @@ impl FormatError {
         match self {
             FormatError::Io(_) => "unreadable",
             FormatError::Truncated(_) => "truncated",
-            FormatError::BadHeader(_) => "bad_header",
+            FormatError::BadHeader(_) | FormatError::BadGguf(_) => "bad_header",
             FormatError::DuplicateKey(_) => "duplicate_key",
             FormatError::BadOffsets(_) => "bad_offsets",
             FormatError::BadShape { .. } => "bad_shape",
@@ -76,7 +82,7 @@ impl FormatError {
             FormatError::PickleEnds(_) => "truncated",
             FormatError::UnsafePickle(_) => "unsafe_pickle",
             FormatError::UnknownGlobal(_) => "unknown_global",
-            FormatError::BadDtype { .. } | FormatError::NoNumbers(_) => "bad_dtype",
+            FormatError::BadDtype { .. } | FormatError::NoNumbers(_) | FormatError::Packed { .. } => "bad_dtype",
             FormatError::Overflow { .. } => "overflow",
         }
     }

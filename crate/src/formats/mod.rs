@@ -4,7 +4,10 @@
 //! first, then tensor by tensor: no reader holds a whole file, and none allocates more than a
 //! small multiple of the bytes that are really there.
 
+pub mod archive;
 mod error;
+pub mod gguf;
+mod imports;
 mod opcodes;
 mod pickle;
 pub mod safetensors;
@@ -15,7 +18,10 @@ pub mod widen;
 mod zip;
 
 pub use ::safetensors::Dtype;
+pub use archive::Archive;
 pub use error::FormatError;
+pub use imports::{Import, imports};
+pub use pickle::Danger;
 pub use safetensors::{Header, TensorInfo};
 pub use sniff::{Content, sniff};
 pub use source::{Buffered, ByteSource, Reading};
@@ -27,6 +33,7 @@ pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError>
     match sniff(&start) {
         Content::Zip => torch::read_zip(source).await,
         Content::Pickle => torch::read_legacy(source).await,
+        Content::Gguf => gguf::read_header(source).await,
         _ => Header::read(source).await,
     }
 }

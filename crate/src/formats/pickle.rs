@@ -123,13 +123,35 @@ const DANGEROUS: &[&str] = &[
     "torch.distributed",
 ];
 
+/// What importing a name would mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Danger {
+    /// It describes tensors.
+    Harmless,
+    /// It is neither known to be harmless nor to be dangerous.
+    Unknown,
+    /// It can run programs, open files or reach the network.
+    Dangerous,
+}
+
+/// What importing this name would mean.
+pub fn danger(name: &str) -> Danger {
+    let storage = name.strip_prefix("torch.").is_some_and(|rest| rest.ends_with("Storage") && !rest.contains('.'));
+    let of = |package: &&str| name.strip_prefix(*package).is_some_and(|rest| rest.starts_with('.'));
+    if storage || HARMLESS.contains(&name) {
+        Danger::Harmless
+    } else if DANGEROUS.iter().any(|package| of(package)) {
+        Danger::Dangerous
+    } else {
+        Danger::Unknown
+    }
+}
+
 /// The name, if it is harmless.
 pub(super) fn allow(name: String) -> Result<String, FormatError> {
-    let storage = name.strip_prefix("torch.").is_some_and(|rest| rest.ends_with("Storage") && !rest.contains('.'));
-    if storage || HARMLESS.contains(&name.as_str()) {
-        return Ok(name);
+    match danger(&name) {
+        Danger::Harmless => Ok(name),
+        Danger::Unknown => Err(FormatError::UnknownGlobal(name)),
+        Danger::Dangerous => Err(FormatError::UnsafePickle(name)),
     }
-    let dangerous =
-        DANGEROUS.iter().any(|package| name.strip_prefix(package).is_some_and(|rest| rest.starts_with('.')));
-    Err(if dangerous { FormatError::UnsafePickle(name) } else { FormatError::UnknownGlobal(name) })
 }

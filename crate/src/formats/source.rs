@@ -85,6 +85,33 @@ impl ByteSource for FileSource {
     }
 }
 
+/// A part of a source as a source of its own.
+pub struct Part<'a> {
+    inner: &'a dyn ByteSource,
+    range: Range<u64>,
+}
+
+impl<'a> Part<'a> {
+    /// These bytes of `inner`.
+    pub fn new(inner: &'a dyn ByteSource, range: Range<u64>) -> Part<'a> {
+        Part { inner, range }
+    }
+}
+
+impl ByteSource for Part<'_> {
+    fn len(&self) -> u64 {
+        self.range.end.saturating_sub(self.range.start)
+    }
+
+    fn read(&self, range: Range<u64>) -> Reading<'_> {
+        let bounds = |at: u64| self.range.start.checked_add(at).filter(|&at| at <= self.range.end);
+        match (bounds(range.start), bounds(range.end)) {
+            (Some(start), Some(end)) => self.inner.read(start..end),
+            _ => Box::pin(std::future::ready(Err(past_the_end(&range, self.len())))),
+        }
+    }
+}
+
 /// A source read in blocks, so that thousands of neighbouring small tensors cost few reads.
 pub struct Buffered<'a> {
     inner: &'a dyn ByteSource,

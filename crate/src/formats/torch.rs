@@ -4,7 +4,7 @@
 //! `NAME/data/KEY` holds their numbers. Before, it is five pickles in a row, then the numbers.
 
 use super::pickle::{Id, Pickle, Value};
-use super::{ByteSource, Dtype, FormatError, Header, TensorInfo, opcodes, zip};
+use super::{ByteSource, Dtype, FormatError, Header, TensorInfo, imports, opcodes, zip};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
@@ -20,6 +20,14 @@ type Storages = HashMap<String, Range<u64>>;
 /// Reads the tensors of a zip archive.
 pub async fn read_zip(source: &dyn ByteSource) -> Result<Header, FormatError> {
     let records = zip::records(source).await?;
+    if let Some(record) = records.iter().find(|record| record.packed) {
+        return Err(FormatError::ResourceBomb(format!(
+            "`{}` is compressed ({} bytes would become {}), and PyTorch never compresses",
+            record.name,
+            record.bytes.end - record.bytes.start,
+            record.size
+        )));
+    }
     let Some(main) = records.iter().find(|record| record.name.ends_with("/data.pkl") || record.name == "data.pkl")
     else {
         return Err(FormatError::BadZip("it is a zip archive, but not one of PyTorch's (data.pkl is missing)".into()));
@@ -29,6 +37,9 @@ pub async fn read_zip(source: &dyn ByteSource) -> Result<Header, FormatError> {
         return Err(FormatError::ResourceBomb(format!("its pickle has {len} bytes")));
     }
     let pickle = opcodes::read(&source.read(main.bytes.clone()).await?)?;
+    for other in records.iter().filter(|record| is_pickle_name(&record.name) && *record != main) {
+        imports::check(&source.read(other.bytes.start..other.bytes.end.min(other.bytes.start + MAX_PICKLE)).await?)?;
+    }
     let folder = main.name.strip_suffix("data.pkl").unwrap_or_default().to_owned() + "data/";
     let storages = records
         .iter()
@@ -42,14 +53,32 @@ pub async fn read_legacy(source: &dyn ByteSource) -> Result<Header, FormatError>
     let mut window = 1 << 20;
     loop {
         let end = source.len().min(window);
-        match legacy(&source.read(0..end).await?, source).await {
-            Err(FormatError::PickleEnds(_)) if end < source.len().min(MAX_PICKLE) => window *= 8,
-            other => return other,
-        }
+        let (header, numbers_end) = match legacy(&source.read(0..end).await?, source).await {
+            Err(FormatError::PickleEnds(_)) if end < source.len().min(MAX_PICKLE) => {
+                window *= 8;
+                continue;
+            }
+            other => other?,
+        };
+        // Whatever follows could be a further pickle, which some programs would run.
+        imports::check(&behind(source, numbers_end).await?)?;
+        return Ok(header);
     }
 }
 
-async fn legacy(bytes: &[u8], source: &dyn ByteSource) -> Result<Header, FormatError> {
+/// What follows the numbers of five pickles in a row; none where there are not five.
+pub(super) async fn after_numbers(source: &dyn ByteSource) -> Option<Vec<u8>> {
+    let bytes = source.read(0..source.len().min(MAX_PICKLE)).await.ok()?;
+    let (_, end) = legacy(&bytes, source).await.ok()?;
+    behind(source, end).await.ok()
+}
+
+async fn behind(source: &dyn ByteSource, end: u64) -> Result<Vec<u8>, FormatError> {
+    Ok(source.read(end..source.len().min(end.saturating_add(MAX_PICKLE))).await?)
+}
+
+/// The tensors, and where their numbers end.
+async fn legacy(bytes: &[u8], source: &dyn ByteSource) -> Result<(Header, u64), FormatError> {
     let mut at = 0;
     let mut next = || {
         let pickle = opcodes::read(bytes.get(at..).unwrap_or_default())?;
@@ -77,7 +106,12 @@ async fn legacy(bytes: &[u8], source: &dyn ByteSource) -> Result<Header, FormatE
         storages.insert(key.to_owned(), start + 8..end);
         start = end;
     }
-    header(&object, &storages)
+    Ok((header(&object, &storages)?, start))
+}
+
+/// Whether a record of an archive is a pickle by its name.
+pub(super) fn is_pickle_name(name: &str) -> bool {
+    [".pkl", ".pickle", ".p"].iter().any(|ending| name.ends_with(ending))
 }
 
 /// Bytes of one number in each storage.

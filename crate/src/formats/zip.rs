@@ -1,6 +1,5 @@
-//! Turns a zip archive's directory into the places of its stored records.
+//! Turns a zip archive's directory into the places of its records. Nothing is inflated here.
 //!
-//! `torch.save` only ever stores, so a compressed record is refused and nothing is inflated.
 //! Layout: PKWARE APPNOTE 4.3, with zip64 sizes.
 
 use super::{ByteSource, FormatError};
@@ -13,6 +12,10 @@ pub struct Record {
     pub name: String,
     /// Where its bytes lie in the file.
     pub bytes: Range<u64>,
+    /// Whether they are deflated.
+    pub packed: bool,
+    /// Its length when it is not, in bytes.
+    pub size: u64,
 }
 
 /// The largest directory that is read, in bytes.
@@ -63,7 +66,9 @@ async fn zip64_directory(source: &dyn ByteSource, tail: &[u8], end: usize) -> Re
 /// A line of the directory.
 struct Entry {
     name: String,
+    stored: u64,
     size: u64,
+    deflated: bool,
     header: u64,
 }
 
@@ -94,11 +99,11 @@ impl Entry {
             }
         }
         match method {
-            0 if size == packed => Ok(Entry { name, size, header }),
-            0 => Err(FormatError::BadZip(format!("`{name}` is stored with two sizes, {packed} and {size}"))),
-            _ => Err(FormatError::ResourceBomb(format!(
-                "`{name}` is compressed ({packed} bytes would become {size}), and PyTorch never compresses"
-            ))),
+            0 if size != packed => {
+                Err(FormatError::BadZip(format!("`{name}` is stored with two sizes, {packed} and {size}")))
+            }
+            0 | 8 => Ok(Entry { name, stored: packed, size, deflated: method == 8, header }),
+            other => Err(FormatError::BadZip(format!("`{name}` is packed by method {other}, which is not known"))),
         }
     }
 
@@ -111,9 +116,9 @@ impl Entry {
         }
         fields.take(22)?;
         let start = self.header + 30 + u64::from(fields.u16()?) + u64::from(fields.u16()?);
-        let end = start.checked_add(self.size).filter(|&end| end <= source.len());
+        let end = start.checked_add(self.stored).filter(|&end| end <= source.len());
         let end = end.ok_or_else(|| FormatError::Truncated(format!("`{}` reaches past its end", self.name)))?;
-        Ok(Record { name: self.name, bytes: start..end })
+        Ok(Record { name: self.name, bytes: start..end, packed: self.deflated, size: self.size })
     }
 }
 

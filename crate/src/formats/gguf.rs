@@ -1,0 +1,313 @@
+//! Turns the head of a GGUF file into its metadata and a list of tensors.
+//!
+//! ggml's docs/gguf.md, versions 2 and 3, little-endian. llama.cpp keeps LoRA adapters so
+//! (`general.type` is `adapter`); everything else in this format is a whole model.
+
+use super::{ByteSource, Dtype, FormatError, Header, TensorInfo};
+use std::collections::{BTreeMap, HashSet};
+
+/// The longest head that is read, in bytes: vocabularies of whole models take some megabytes.
+const MAX_HEAD: u64 = 64 << 20;
+
+/// The most axes that a tensor may have.
+const MAX_AXES: u32 = 4;
+
+/// What a GGUF file holds.
+#[derive(Debug, Clone)]
+pub struct Gguf {
+    /// Scalars and texts as text, lists as their length.
+    pub metadata: BTreeMap<String, String>,
+    /// In the file's order.
+    pub tensors: Vec<GgufTensor>,
+}
+
+/// One tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GgufTensor {
+    /// Its name, in an adapter `blk.0.attn_q.weight.lora_a`.
+    pub name: String,
+    /// Outermost axis first, as PyTorch has it.
+    pub shape: Vec<usize>,
+    /// ggml's number of its type.
+    kind: u32,
+    /// Where its bytes start, counted from the start of the data.
+    offset: u64,
+}
+
+impl GgufTensor {
+    /// ggml's name of its type.
+    pub fn type_name(&self) -> String {
+        const NAMES: [(u32, &str); 19] = [
+            (0, "F32"),
+            (1, "F16"),
+            (2, "Q4_0"),
+            (3, "Q4_1"),
+            (6, "Q5_0"),
+            (7, "Q5_1"),
+            (8, "Q8_0"),
+            (9, "Q8_1"),
+            (10, "Q2_K"),
+            (11, "Q3_K"),
+            (12, "Q4_K"),
+            (13, "Q5_K"),
+            (14, "Q6_K"),
+            (15, "Q8_K"),
+            (24, "I8"),
+            (25, "I16"),
+            (26, "I32"),
+            (28, "F64"),
+            (30, "BF16"),
+        ];
+        let name = NAMES.iter().find(|(kind, _)| *kind == self.kind);
+        name.map_or_else(|| format!("type {}", self.kind), |(_, name)| (*name).into())
+    }
+
+    /// The type as other formats know it; none for packed ones.
+    fn dtype(&self) -> Option<Dtype> {
+        Some(match self.kind {
+            0 => Dtype::F32,
+            1 => Dtype::F16,
+            24 => Dtype::I8,
+            25 => Dtype::I16,
+            26 => Dtype::I32,
+            28 => Dtype::F64,
+            30 => Dtype::BF16,
+            _ => return None,
+        })
+    }
+}
+
+impl Gguf {
+    /// Whether it is a LoRA adapter.
+    pub fn is_adapter(&self) -> bool {
+        let said = |key: &str, text: &str| self.metadata.get(key).is_some_and(|value| value == text);
+        said("general.type", "adapter") || self.tensors.iter().any(|tensor| tensor.name.ends_with(".lora_a"))
+    }
+}
+
+/// Reads the head.
+pub async fn read(source: &dyn ByteSource) -> Result<Gguf, FormatError> {
+    Ok(parse(source).await?.0)
+}
+
+/// Reads the tensors of an adapter with their places.
+pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError> {
+    let (gguf, data_start) = parse(source).await?;
+    let mut tensors = Vec::with_capacity(gguf.tensors.len());
+    for tensor in &gguf.tensors {
+        let Some(dtype) = tensor.dtype() else {
+            return Err(FormatError::Packed { name: tensor.name.clone(), kind: tensor.type_name() });
+        };
+        let count = tensor.shape.iter().try_fold(1u64, |product, &axis| product.checked_mul(axis as u64));
+        let len = count.and_then(|count| count.checked_mul(dtype.bitsize() as u64 / 8));
+        let start = data_start.checked_add(tensor.offset);
+        let bytes = start.zip(len).and_then(|(start, len)| Some(start..start.checked_add(len)?));
+        let bytes = bytes.filter(|bytes| bytes.end <= source.len()).ok_or_else(|| {
+            FormatError::Truncated(format!("`{}` reaches past the file's {} bytes", tensor.name, source.len()))
+        })?;
+        tensors.push(TensorInfo { name: tensor.name.clone(), dtype, shape: tensor.shape.clone(), bytes });
+    }
+    tensors.sort_by_key(|tensor| tensor.bytes.start);
+    Ok(Header::of(tensors, gguf.metadata))
+}
+
+/// The head, and where the data start. Reads more of the file only while the head goes on.
+async fn parse(source: &dyn ByteSource) -> Result<(Gguf, u64), FormatError> {
+    let mut window = 1 << 20;
+    loop {
+        let end = source.len().min(window);
+        let bytes = source.read(0..end).await?;
+        match (Reader { rest: &bytes }).head(bytes.len()) {
+            Err(FormatError::Truncated(_)) if end < source.len().min(MAX_HEAD) => window *= 8,
+            other => return other,
+        }
+    }
+}
+
+/// Little-endian fields, read one after the other.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: u64) -> Result<&'a [u8], FormatError> {
+        let short = || FormatError::Truncated("its GGUF head ends in the middle of an entry".into());
+        let len = usize::try_from(len).map_err(|_| short())?;
+        let (head, rest) = self.rest.split_at_checked(len).ok_or_else(short)?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    fn number<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
+        Ok(self.take(N as u64)?.try_into().unwrap_or([0; N]))
+    }
+
+    fn u32(&mut self) -> Result<u32, FormatError> {
+        Ok(u32::from_le_bytes(self.number()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, FormatError> {
+        Ok(u64::from_le_bytes(self.number()?))
+    }
+
+    fn text(&mut self) -> Result<String, FormatError> {
+        let len = self.u64()?;
+        Ok(String::from_utf8_lossy(self.take(len)?).into_owned())
+    }
+
+    fn head(mut self, len: usize) -> Result<(Gguf, u64), FormatError> {
+        self.take(4)?;
+        let version = self.u32()?;
+        if !(2..=3).contains(&version) {
+            return Err(FormatError::BadGguf(format!("its version is {version}, and 2 and 3 are known")));
+        }
+        let (tensor_count, entries) = (self.u64()?, self.u64()?);
+        let mut metadata = BTreeMap::new();
+        for _ in 0..entries {
+            let key = self.text()?;
+            let kind = self.u32()?;
+            let value = self.value(kind)?;
+            metadata.insert(key, value);
+        }
+        let mut tensors = Vec::new();
+        let mut names = HashSet::new();
+        for _ in 0..tensor_count {
+            let tensor = self.tensor()?;
+            if tensor.name.is_empty() || !names.insert(tensor.name.clone()) {
+                return Err(FormatError::BadGguf(format!("it names `{}` twice or not at all", tensor.name)));
+            }
+            tensors.push(tensor);
+        }
+        let alignment = metadata.get("general.alignment").and_then(|text| text.parse::<u64>().ok()).unwrap_or(32);
+        let at = (len - self.rest.len()) as u64;
+        let data_start = at.checked_next_multiple_of(alignment.clamp(1, 1 << 20));
+        Ok((Gguf { metadata, tensors }, data_start.unwrap_or(at)))
+    }
+
+    /// A value of this type, as text.
+    fn value(&mut self, kind: u32) -> Result<String, FormatError> {
+        Ok(match kind {
+            0 => self.number::<1>()?[0].to_string(),
+            1 => i8::from_le_bytes(self.number()?).to_string(),
+            2 => u16::from_le_bytes(self.number()?).to_string(),
+            3 => i16::from_le_bytes(self.number()?).to_string(),
+            4 => self.u32()?.to_string(),
+            5 => i32::from_le_bytes(self.number()?).to_string(),
+            6 => f32::from_le_bytes(self.number()?).to_string(),
+            7 => (self.number::<1>()?[0] != 0).to_string(),
+            8 => self.text()?,
+            9 => {
+                let (kind, count) = (self.u32()?, self.u64()?);
+                self.skip(kind, count)?;
+                format!("({count} values)")
+            }
+            10 => self.u64()?.to_string(),
+            11 => i64::from_le_bytes(self.number()?).to_string(),
+            12 => f64::from_le_bytes(self.number()?).to_string(),
+            other => return Err(FormatError::BadGguf(format!("it has a value of the unknown type {other}"))),
+        })
+    }
+
+    /// Passes over a list.
+    fn skip(&mut self, kind: u32, count: u64) -> Result<(), FormatError> {
+        let width = match kind {
+            0 | 1 | 7 => 1,
+            2 | 3 => 2,
+            4..=6 => 4,
+            10..=12 => 8,
+            8 => {
+                for _ in 0..count {
+                    let len = self.u64()?;
+                    self.take(len)?;
+                }
+                return Ok(());
+            }
+            other => return Err(FormatError::BadGguf(format!("it has a list of the unknown type {other}"))),
+        };
+        self.take(count.saturating_mul(width)).map(|_| ())
+    }
+
+    fn tensor(&mut self) -> Result<GgufTensor, FormatError> {
+        let name = self.text()?;
+        let axes = self.u32()?;
+        if axes > MAX_AXES {
+            return Err(FormatError::BadGguf(format!("`{name}` has {axes} axes, and {MAX_AXES} are allowed")));
+        }
+        let mut shape = Vec::new();
+        for _ in 0..axes {
+            let axis = self.u64()?;
+            let axis = usize::try_from(axis)
+                .map_err(|_| FormatError::BadShape { name: name.clone(), reason: format!("an axis is {axis} long") })?;
+            shape.push(axis);
+        }
+        shape.reverse();
+        Ok(GgufTensor { name, shape, kind: self.u32()?, offset: self.u64()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &mut Vec<u8>, text: &str) {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    }
+
+    /// An adapter for one layer: 2 inputs, rank 1, 3 outputs, alpha 8.
+    fn adapter() -> Vec<u8> {
+        let mut bytes = b"GGUF\x03\0\0\0".to_vec();
+        bytes.extend(2u64.to_le_bytes());
+        bytes.extend(3u64.to_le_bytes());
+        text(&mut bytes, "general.type");
+        bytes.extend(8u32.to_le_bytes());
+        text(&mut bytes, "adapter");
+        text(&mut bytes, "adapter.lora.alpha");
+        bytes.extend(6u32.to_le_bytes());
+        bytes.extend(8f32.to_le_bytes());
+        text(&mut bytes, "tokens");
+        bytes.extend(9u32.to_le_bytes());
+        bytes.extend(8u32.to_le_bytes());
+        bytes.extend(2u64.to_le_bytes());
+        text(&mut bytes, "a");
+        text(&mut bytes, "bc");
+        for (name, axes, offset) in
+            [("blk.0.attn_q.weight.lora_a", [2u64, 1], 0u64), ("blk.0.attn_q.weight.lora_b", [1, 3], 32)]
+        {
+            text(&mut bytes, name);
+            bytes.extend(2u32.to_le_bytes());
+            axes.iter().for_each(|axis| bytes.extend(axis.to_le_bytes()));
+            bytes.extend(0u32.to_le_bytes());
+            bytes.extend(offset.to_le_bytes());
+        }
+        bytes.resize(bytes.len().next_multiple_of(32), 0);
+        for value in [1f32, 2., 0., 0., 0., 0., 0., 0., 3., 4., 5.] {
+            bytes.extend(value.to_le_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn an_adapter_is_read_with_its_metadata_and_numbers() {
+        let bytes = adapter();
+        let gguf = pollster::block_on(read(&bytes)).expect("a GGUF file");
+        assert!(gguf.is_adapter());
+        assert_eq!(gguf.metadata["adapter.lora.alpha"], "8");
+        assert_eq!(gguf.metadata["tokens"], "(2 values)");
+        let header = pollster::block_on(read_header(&bytes)).expect("a GGUF file");
+        let b = header.get("blk.0.attn_q.weight.lora_b").expect("lora_b");
+        assert_eq!(
+            (b.shape.as_slice(), pollster::block_on(b.read(&bytes)).expect("numbers")),
+            (&[3, 1][..], vec![3., 4., 5.])
+        );
+    }
+
+    #[test]
+    fn every_cut_is_told() {
+        let bytes = adapter();
+        for len in 4..bytes.len() {
+            let cut = bytes[..len].to_vec();
+            assert!(pollster::block_on(read_header(&cut)).is_err(), "{len} of {} bytes", bytes.len());
+        }
+    }
+}
