@@ -7,12 +7,14 @@
 mod base;
 
 use lora_loupe::adapters::{BakedAdapter, Delta, ModelFile, Numbers, PeftConfigs, bake, fold_on_cpu, read};
-use lora_loupe::analysis::{BaseShapes, Report, inspect};
-use lora_loupe::formats::{Header, read_header};
+use lora_loupe::analysis::{BaseShapes, ModuleRow, Report, Summary, inspect, inspect_header};
+use lora_loupe::formats::{ByteSource, Header, Reading, read_header};
 use lora_loupe_tests::golden::{self, Tensor};
 use pollster::block_on;
 use serde::Deserialize;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 #[derive(Deserialize)]
 struct Manifest {
@@ -169,6 +171,59 @@ fn places_are_layers_in_the_order_of_the_walk() {
         }
     }
     assert_eq!(seen, 144 + 48 + 144 + 48);
+}
+
+/// A file that counts how many of its bytes are read.
+struct Counted(Vec<u8>, Cell<u64>);
+
+impl ByteSource for Counted {
+    fn len(&self) -> u64 {
+        ByteSource::len(&self.0)
+    }
+
+    fn read(&self, range: Range<u64>) -> Reading<'_> {
+        self.1.set(self.1.get() + (range.end - range.start));
+        self.0.read(range)
+    }
+}
+
+/// What a header alone tells is what the whole file tells, and no number is read for it.
+#[test]
+fn headers_alone_tell_the_same() {
+    for case in cases("valid").into_iter().chain(cases("detect_only")) {
+        let whole = case.report(None);
+        let source = Counted(case.bytes(), Cell::new(0));
+        let report = block_on(inspect_header(&case.file, &source, case.companion().as_deref()));
+        let file = &case.file;
+        assert_eq!((&report.base.family, &report.base.label), (&whole.base.family, &whole.base.label), "{file}");
+        assert_eq!((&report.convention, &report.algorithms), (&whole.convention, &whole.algorithms), "{file}");
+        assert_eq!((report.kind, &report.header_sha256), (whole.kind, &whole.header_sha256), "{file}");
+        // Which side (IA)^3 scales, and so its shape, is a number of the file.
+        let shape = |row: &ModuleRow| (row.algorithm != "ia3").then(|| row.shape.clone());
+        let rows = |report: &Report| -> Vec<_> {
+            report.modules.iter().map(|row| (row.path.clone(), row.rank, shape(row), row.dtype.clone())).collect()
+        };
+        assert_eq!(rows(&report), rows(&whole), "{file}");
+        let verdicts = |report: &Report| -> Vec<_> {
+            report.loaders.iter().map(|verdict| (verdict.loader.clone(), verdict.status, verdict.applied)).collect()
+        };
+        assert_eq!(verdicts(&report), verdicts(&whole), "{file}");
+        assert!(report.headers_only && report.sha256.is_empty() && !whole.sha256.is_empty(), "{file}");
+        assert!(!report.refused(), "{file}: {:?}", report.problems);
+        if file.ends_with(".safetensors") {
+            let header = u64::from_le_bytes(source.0[..8].try_into().expect("8 bytes"));
+            assert!(
+                source.1.get() <= header + 8 + 2 * 512,
+                "{file}: {} bytes read, the header has {header}",
+                source.1.get()
+            );
+        }
+        let row = Summary::of(&report);
+        assert_eq!(
+            (row.layers, row.rank_high),
+            (whole.modules.len(), whole.modules.iter().filter_map(|row| row.rank).max())
+        );
+    }
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 const MODULES: [&str; 14] = [
-    "formats", "model", "ops", "plan", "adapters", "analysis", "edit", "gpu", "weights", "text", "samplers", "pipeline", "wasm", "bin",
+    "formats", "model", "ops", "plan", "adapters", "analysis", "edit", "gpu", "weights", "text", "samplers",
+    "pipeline", "wasm", "bin",
 ];
 
 fn sources(at: &Path, found: &mut Vec<PathBuf>) {
@@ -86,7 +87,10 @@ fn modules_use_only_what_the_table_grants() {
         let granted = table.get(module).unwrap_or_else(|| panic!("{path}: `{module}` is not in the table"));
         for used in uses(&code) {
             seen += 1;
-            assert!(used == module || granted.contains(&used), "{path} uses `{used}`, which the table does not grant `{module}`");
+            assert!(
+                used == module || granted.contains(&used),
+                "{path} uses `{used}`, which the table does not grant `{module}`"
+            );
         }
     }
     assert!(seen > 100, "only {seen} uses were found: the reader is broken");
@@ -95,7 +99,9 @@ fn modules_use_only_what_the_table_grants() {
 #[test]
 fn foreign_crates_stay_in_their_module() {
     for (path, code) in code() {
-        for (name, home) in [("wgpu::", "gpu"), ("wasm_bindgen", "wasm"), ("js_sys", "wasm"), ("web_sys", "wasm"), ("clap::", "bin")] {
+        for (name, home) in
+            [("wgpu::", "gpu"), ("wasm_bindgen", "wasm"), ("js_sys", "wasm"), ("web_sys", "wasm"), ("clap::", "bin")]
+        {
             assert!(!code.contains(name) || module_of(&path) == home, "{path} uses {name}, which belongs in {home}/");
         }
     }
@@ -138,7 +144,7 @@ fn only_the_worker_imports_the_engine() {
         let name = path.to_string_lossy().replace('\\', "/");
         assert!(!text.contains("pkg/lora_loupe") || name.ends_with("engine/worker.js"), "{name} imports the engine");
         let is_view = name.contains("/views/") || name.contains("/elements/");
-        assert!(!(is_view && text.contains("from \"../engine/") ), "{name}: a view imports the engine");
+        assert!(!(is_view && text.contains("from \"../engine/")), "{name}: a view imports the engine");
     }
 }
 
@@ -148,7 +154,10 @@ fn every_test_file_is_run() {
     for entry in std::fs::read_dir(golden::path("")).expect("tests/").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".rs") {
-            assert!(manifest.contains(&format!("path = \"{name}\"")), "tests/Cargo.toml does not list {name}: it would never run");
+            assert!(
+                manifest.contains(&format!("path = \"{name}\"")),
+                "tests/Cargo.toml does not list {name}: it would never run"
+            );
         }
     }
 }

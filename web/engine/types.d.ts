@@ -10,9 +10,17 @@ file: string,
  */
 size: number, 
 /**
- * SHA-256 of the whole file, in lower-case hexadecimal.
+ * Only the header was read: norms, scales, alphas, hashes and faults of numbers are not known.
+ */
+headers_only: boolean, 
+/**
+ * SHA-256 of the whole file, in lower-case hexadecimal; empty where only the header was read.
  */
 sha256: string, 
+/**
+ * SHA-256 of its length and all that its header says: equal for copies of one file.
+ */
+header_sha256: string, 
 /**
  * How its bytes are organised.
  */
@@ -54,6 +62,14 @@ coverage: Array<Coverage>,
  */
 loaders: Array<LoaderVerdict>, 
 /**
+ * Every name that its pickles would import.
+ */
+imports: Array<ImportRow>, 
+/**
+ * What the header says of the training; null where it says nothing.
+ */
+training: Training | null, 
+/**
  * The header's `__metadata__`.
  */
 metadata: { [key in string]: string }, 
@@ -62,9 +78,9 @@ metadata: { [key in string]: string },
  */
 problems: Array<Problem>, };
 
-export type Container = "safetensors" | "pickle_zip" | "pickle_legacy" | "gguf" | "unknown";
+export type Container = "safetensors" | "pickle_zip" | "pickle_legacy" | "gguf" | "zip" | "unknown";
 
-export type FileKind = "adapter" | "checkpoint" | "textual_inversion" | "html" | "json" | "git_lfs" | "gguf" | "image" | "pickle" | "empty" | "unknown";
+export type FileKind = "adapter" | "checkpoint" | "textual_inversion" | "vae" | "hypernetwork" | "control_net" | "ip_adapter" | "motion_module" | "text_encoder" | "vision_model" | "upscaler" | "html" | "json" | "git_lfs" | "gguf" | "image" | "pickle" | "empty" | "unknown";
 
 export type Base = { 
 /**
@@ -215,6 +231,204 @@ means: string,
  * What the file says to that: why, and what to do.
  */
 reason: string, };
+
+export type ImportRow = { 
+/**
+ * `torch._utils._rebuild_tensor_v2`, `os.system`, …
+ */
+name: string, 
+/**
+ * Which of the file's pickles.
+ */
+place: string, 
+/**
+ * What that would mean.
+ */
+verdict: ImportVerdict, };
+
+export type ImportVerdict = "harmless" | "unknown" | "dangerous";
+
+export type Training = { 
+/**
+ * The program that trained, by the marks that it leaves.
+ */
+trainer: string | null, 
+/**
+ * Settings in a fixed order, only those that are there.
+ */
+settings: Array<Setting>, 
+/**
+ * Words that call up what was learned, the surest first.
+ */
+trigger_words: Array<TriggerWord>, 
+/**
+ * The most frequent tags of the captions, at most 100.
+ */
+tags: Array<TagCount>, 
+/**
+ * How many different tags there are.
+ */
+tag_total: number, 
+/**
+ * Folders of training images.
+ */
+datasets: Array<Dataset>, 
+/**
+ * Sizes that images were brought to.
+ */
+buckets: Array<Bucket>, 
+/**
+ * The metadata key whose value is a preview as a data URL.
+ */
+preview_key: string | null, };
+
+export type Setting = { 
+/**
+ * For programs: `optimizer`, …
+ */
+name: string, 
+/**
+ * For people.
+ */
+label: string, 
+/**
+ * What it was.
+ */
+value: string, };
+
+export type TriggerWord = { 
+/**
+ * The word or phrase.
+ */
+text: string, 
+/**
+ * What says so.
+ */
+source: string, };
+
+export type TagCount = { 
+/**
+ * The tag.
+ */
+tag: string, 
+/**
+ * Captions.
+ */
+count: number, };
+
+export type Dataset = { 
+/**
+ * Its name.
+ */
+folder: string, 
+/**
+ * Images in it.
+ */
+images: number, 
+/**
+ * How often each was shown an epoch.
+ */
+repeats: number, };
+
+export type Bucket = { 
+/**
+ * Pixels.
+ */
+width: number, 
+/**
+ * Pixels.
+ */
+height: number, 
+/**
+ * Images, with repeats.
+ */
+images: number, };
+
+export type Summary = { 
+/**
+ * Its name or path.
+ */
+file: string, 
+/**
+ * Its length in bytes.
+ */
+size: number, 
+/**
+ * Equal for copies of one file.
+ */
+header_sha256: string, 
+/**
+ * How its bytes are organised.
+ */
+container: Container, 
+/**
+ * What it is.
+ */
+kind: FileKind, 
+/**
+ * The family of models that it was made for: `sd15`, …, or `unknown`.
+ */
+family: string, 
+/**
+ * The family's name for people.
+ */
+label: string, 
+/**
+ * The spelling of its keys.
+ */
+convention: string, 
+/**
+ * The algorithms inside, joined by commas.
+ */
+algorithms: string, 
+/**
+ * The smallest rank; null without any.
+ */
+rank_low: number | null, 
+/**
+ * The largest rank.
+ */
+rank_high: number | null, 
+/**
+ * Layers that it changes.
+ */
+layers: number, 
+/**
+ * Of those, in text encoders.
+ */
+text_layers: number, 
+/**
+ * Keys that change nothing.
+ */
+leftovers: number, 
+/**
+ * How its numbers are stored, joined by commas.
+ */
+dtypes: string, 
+/**
+ * The program that trained it.
+ */
+trainer: string | null, 
+/**
+ * Its title or the name that it was saved under.
+ */
+title: string | null, 
+/**
+ * Words that call up what was learned, joined by commas.
+ */
+trigger_words: string, 
+/**
+ * Short names of the loaders that apply all of it.
+ */
+works_in: Array<string>, 
+/**
+ * The worst problem's short name; null without one.
+ */
+problem: string | null, 
+/**
+ * What it is, or what is wrong, in a sentence.
+ */
+verdict: string, };
 
 export type Problem = { 
 /**

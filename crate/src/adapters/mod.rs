@@ -30,4 +30,4 @@ pub use fold::{BASE, FOLDED, Folding, fold_on_cpu, fold_plan};
 pub use form::{Dense, Form};
 pub use group::{Group, group};
 pub use locate::locate;
-pub use read::{Adapter, Leftover, Why, read};
+pub use read::{Adapter, Leftover, Why, read, read_located};

@@ -95,14 +95,27 @@ pub async fn read(
     modules: &[(Component, &Module)],
 ) -> Result<Adapter, FormatError> {
     let (mut groups, others) = group(header);
-    let found = locate(&groups, &Spellings::new(modules));
+    let spellings = Spellings::new(modules);
+    let found = locate(&groups, &spellings);
+    read_located(source, header, configs, &mut groups, &found, others).await
+}
+
+/// The same of groups whose layers are found already (see [`locate`]); `others` belong to no group.
+pub async fn read_located(
+    source: &dyn ByteSource,
+    header: &Header,
+    configs: &PeftConfigs,
+    groups: &mut [Group],
+    found: &[Option<Found<'_>>],
+    others: Vec<&TensorInfo>,
+) -> Result<Adapter, FormatError> {
     let mut reader = Reader { source, header, configs, adapter: Adapter::default(), taken: HashMap::new() };
     for tensor in others {
         reader.leave(tensor, None, unknown(tensor));
     }
     for (group, found) in groups.iter_mut().zip(found) {
         match found {
-            Some(found) => reader.layer(group, found).await?,
+            Some(found) => reader.layer(group, *found).await?,
             None => {
                 for tensor in group.tensors.values() {
                     let why = match unknown(tensor) {
@@ -115,7 +128,7 @@ pub async fn read(
         }
     }
     let mut adapter = reader.adapter;
-    adapter.convention = convention(&adapter.deltas, &groups);
+    adapter.convention = convention(&adapter.deltas, groups);
     Ok(adapter)
 }
 

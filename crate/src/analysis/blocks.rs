@@ -38,13 +38,13 @@ pub fn block(component: Component, module: &Module) -> String {
 
 /// A stack of equal blocks: the start of its layers' names, its blocks' short name, its name for people.
 const STACKS: [(&str, &str, &str); 14] = [
+    ("blk.", "L", "layer"),
     ("double_blocks.", "D", "double block"),
     ("single_blocks.", "S", "single block"),
     ("joint_blocks.", "J", "joint block"),
     ("transformer_blocks.", "T", "block"),
     ("blocks.", "B", "block"),
     ("layers.", "L", "layer"),
-    ("model.layers.", "L", "layer"),
     ("context_refiner.", "CR", "context refiner"),
     ("noise_refiner.", "NR", "noise refiner"),
     ("txt_in.individual_token_refiner.blocks.", "TR", "token refiner"),

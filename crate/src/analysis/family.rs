@@ -6,23 +6,54 @@
 use super::report::Report;
 use super::signature::{self, fitting, said};
 use crate::adapters::{Group, locate};
-use crate::model::spelling::{Names, Role, Spellings};
+use crate::model::spelling::{Found, Names, Role, Spellings};
 use crate::model::{Architecture, Component, Family, FamilyId, Kind, Module, Naming};
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
-/// The families that can be drawn with, their layers and these under all their names.
-static PUBLISHED: LazyLock<Vec<(FamilyId, &'static Family, Spellings<'static>)>> = LazyLock::new(|| {
+/// A network's layers under all their names, made once and kept: every report looks its keys up.
+struct Listed {
+    name: &'static str,
+    label: &'static str,
+    /// The family, where it can be drawn with.
+    id: Option<FamilyId>,
+    /// Its layers, counted in diffusers' naming where there are two.
+    layers: Layers,
+    spellings: &'static Spellings<'static>,
+}
+
+/// The families that can be drawn with.
+static PUBLISHED: LazyLock<Vec<Listed>> = LazyLock::new(|| {
     let published = FamilyId::ALL.into_iter().filter_map(|id| {
-        // Made once and kept: every report looks its keys up here.
         let family: &'static Family = Box::leak(Box::new(Family::published(id).ok()?));
-        Some((id, family, Spellings::new(&family.modules())))
+        let spellings: &'static Spellings = Box::leak(Box::new(Spellings::new(&family.modules())));
+        Some(Listed { name: id.name(), label: id.label(), id: Some(id), layers: Layers::Family(family), spellings })
     });
     published.collect()
 });
 
+/// The families of architectures/, each made when it is first asked for.
+static TABLES: LazyLock<Vec<(&'static str, OnceLock<Vec<Listed>>)>> =
+    LazyLock::new(|| Architecture::families().map(|family| (family, OnceLock::new())).collect());
+
+/// The published sizes of a family of architectures/.
+fn sizes(family: &str) -> &'static [Listed] {
+    let table = TABLES.iter().find(|(name, _)| *name == family);
+    table.map_or(&[], |(name, listed)| {
+        listed.get_or_init(|| {
+            let list = Architecture::of(name).into_iter().map(|architecture| {
+                let architecture: &'static Architecture = Box::leak(Box::new(architecture));
+                let spellings: &'static Spellings = Box::leak(Box::new(Spellings::new(&architecture.modules())));
+                let layers = Layers::Architecture(architecture, Naming::Diffusers);
+                Listed { name, label: architecture.label, id: None, layers, spellings }
+            });
+            list.collect()
+        })
+    })
+}
+
 /// The family of models that a file was made for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Detected {
     /// `sd15`, …, or `unknown`.
     pub name: String,
@@ -34,6 +65,8 @@ pub struct Detected {
     pub id: Option<FamilyId>,
     /// The layers of the family, where they are listed.
     pub layers: Option<Layers>,
+    /// The layer of each group.
+    pub found: Vec<Option<Found<'static>>>,
     /// Whether the sizes are those of the published model.
     pub published_sizes: bool,
     /// The family that the metadata names, where it is another one.
@@ -41,17 +74,17 @@ pub struct Detected {
 }
 
 /// Where a family's layers are listed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Layers {
     /// In the configs of a model that can be drawn with.
     Family(&'static Family),
     /// In a table, counted in one of its two namings.
-    Architecture(Box<Architecture>, Naming),
+    Architecture(&'static Architecture, Naming),
 }
 
 impl Layers {
     /// Every layer under every name, for look-ups.
-    pub fn modules(&self) -> Vec<(Component, &Module)> {
+    pub fn modules(self) -> Vec<(Component, &'static Module)> {
         match self {
             Layers::Family(family) => family.modules(),
             Layers::Architecture(architecture, _) => architecture.modules(),
@@ -59,10 +92,10 @@ impl Layers {
     }
 
     /// The layers as the file counts them.
-    pub fn counted(&self) -> Vec<(Component, &Module)> {
+    pub fn counted(self) -> Vec<(Component, &'static Module)> {
         match self {
             Layers::Family(family) => family.modules(),
-            Layers::Architecture(architecture, naming) => architecture.modules_of(*naming),
+            Layers::Architecture(architecture, naming) => architecture.modules_of(naming),
         }
     }
 }
@@ -76,26 +109,26 @@ pub fn detect(
     let named = said(metadata);
     let rows = fitting(groups);
     let mut fits: Vec<Fit> = Vec::new();
-    for (id, family, spellings) in PUBLISHED.iter() {
-        let mut fit = Fit::of(id.name(), id.label(), groups, spellings);
-        fit.id = Some(*id);
-        fit.layers = Some(Layers::Family(family));
-        if let Some((_, modules)) = base.filter(|&(base, _)| base == *id) {
-            fit.at_base = Fit::of(id.name(), id.label(), groups, &Spellings::new(modules)).sizes;
+    for listed in PUBLISHED.iter() {
+        let mut fit = Fit::of(listed, groups);
+        if let Some((_, modules)) = base.filter(|&(base, _)| Some(base) == listed.id) {
+            fit.at_base = Fit::at(listed, groups, &locate(groups, &Spellings::new(modules))).sizes;
         }
         fits.push(fit);
     }
     for (row, evidence) in &rows {
-        for architecture in Architecture::of(&row.name) {
-            let mut fit = Fit::of(&row.name, architecture.label, groups, &Spellings::new(&architecture.modules()));
+        for listed in sizes(&row.name) {
+            let mut fit = Fit::of(listed, groups);
             fit.evidence = evidence.clone();
-            let naming = if fit.native > fit.diffusers { Naming::Native } else { Naming::Diffusers };
-            fit.layers = Some(Layers::Architecture(Box::new(architecture), naming));
+            if let Layers::Architecture(architecture, _) = listed.layers {
+                let naming = if fit.native > fit.diffusers { Naming::Native } else { Naming::Diffusers };
+                fit.layers = Layers::Architecture(architecture, naming);
+            }
             fits.push(fit);
         }
     }
     for fit in &mut fits {
-        fit.said = named == Some(fit.name.as_str());
+        fit.said = named == Some(fit.name);
     }
     // Of equals the first counts.
     let best = fits.into_iter().reduce(|best, next| if next.score() > best.score() { next } else { best });
@@ -108,15 +141,17 @@ pub fn detect(
     found
 }
 
-/// Calls `look` with the layers of a report's family under all their names.
-pub fn spellings_of<T>(report: &Report, look: impl FnOnce(&Spellings) -> Option<T>) -> Option<T> {
+/// Whether `fits` says so of the layers of any family that can be drawn with.
+pub fn any_published(fits: impl Fn(&Spellings) -> bool) -> bool {
+    PUBLISHED.iter().any(|listed| fits(listed.spellings))
+}
+
+/// The layers of a report's family under all their names.
+pub fn spellings_of(report: &Report) -> Option<&'static Spellings<'static>> {
     let base = &report.base;
-    if let Some((_, _, spellings)) = PUBLISHED.iter().find(|(id, _, _)| id.name() == base.family) {
-        return look(spellings);
-    }
-    let sizes = Architecture::of(&base.family);
-    let architecture = sizes.iter().find(|size| size.label == base.label)?;
-    look(&Spellings::new(&architecture.modules()))
+    let mut listed = PUBLISHED.iter().chain(sizes(&base.family));
+    let found = listed.find(|listed| listed.name == base.family && listed.label == base.label)?;
+    Some(found.spellings)
 }
 
 /// A family known by marks alone, or none.
@@ -131,6 +166,7 @@ fn unlisted(rows: &[(&'static signature::Signature, Vec<String>)]) -> Detected {
         evidence,
         id: None,
         layers: None,
+        found: Vec::new(),
         published_sizes: false,
         contradicted: None,
     }
@@ -138,10 +174,11 @@ fn unlisted(rows: &[(&'static signature::Signature, Vec<String>)]) -> Detected {
 
 /// How well a family explains a file.
 struct Fit {
-    name: String,
-    label: String,
+    name: &'static str,
+    label: &'static str,
     id: Option<FamilyId>,
-    layers: Option<Layers>,
+    layers: Layers,
+    found: Vec<Option<Found<'static>>>,
     /// What led to the family, beside its layers.
     evidence: Vec<String>,
     /// Groups whose layer the family has.
@@ -165,12 +202,19 @@ struct Fit {
 }
 
 impl Fit {
-    fn of(name: &str, label: &str, groups: &[Group], spellings: &Spellings) -> Fit {
+    fn of(listed: &Listed, groups: &[Group]) -> Fit {
+        let found = locate(groups, listed.spellings);
+        Fit { found: found.clone(), ..Fit::at(listed, groups, &found) }
+    }
+
+    /// How well a family explains a file whose groups mean these layers.
+    fn at(listed: &Listed, groups: &[Group], found: &[Option<Found>]) -> Fit {
         let mut fit = Fit {
-            name: name.into(),
-            label: label.into(),
-            id: None,
-            layers: None,
+            name: listed.name,
+            label: listed.label,
+            id: listed.id,
+            layers: listed.layers,
+            found: Vec::new(),
             evidence: Vec::new(),
             named: 0,
             native: 0,
@@ -185,7 +229,7 @@ impl Fit {
             last_text_layer: None,
             second_encoder: 0,
         };
-        for (group, found) in groups.iter().zip(locate(groups, spellings)) {
+        for (group, found) in groups.iter().zip(found) {
             if let Some(found) = found {
                 fit.native += usize::from(found.names == Names::Native);
                 fit.diffusers += usize::from(found.names == Names::Diffusers);
@@ -224,7 +268,7 @@ impl Fit {
     }
 
     fn detected(self, groups: usize) -> Detected {
-        let label = &self.label;
+        let label = self.label;
         let mut evidence = self.evidence.clone();
         evidence.push(format!("{} of {groups} layers have names of {label}", self.named));
         match self.cross {
@@ -256,11 +300,12 @@ impl Fit {
             evidence.push(format!("{} of {} layers have the sizes of {label}", self.sizes, self.sized));
         }
         Detected {
-            name: self.name,
-            label: self.label,
+            name: self.name.into(),
+            label: label.into(),
             evidence,
             id: self.id,
-            layers: self.layers,
+            layers: Some(self.layers),
+            found: self.found,
             published_sizes,
             contradicted: None,
         }

@@ -149,15 +149,15 @@ pub struct DataHashes {
 impl DataHashes {
     /// For data that follow a header of these tensors and metadata.
     pub fn new(header: &Header) -> DataHashes {
-        let kept: BTreeMap<String, String> = header
-            .metadata
-            .iter()
-            .filter(|(key, _)| key.starts_with("ss_"))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
+        let kept = header.metadata.iter().filter(|(key, _)| key.starts_with("ss_"));
+        let kept: BTreeMap<String, String> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let empty = kept.is_empty();
         let mut head = Vec::new();
         // Writing to memory does not fail.
         let _ = Header::of(header.tensors.clone(), kept).write(&mut head);
+        if empty {
+            head = with_empty_metadata(&head);
+        }
         DataHashes { model: Sha256::new(), legacy: Window::new(WINDOW, &head) }
     }
 
@@ -171,6 +171,16 @@ impl DataHashes {
     pub fn finish(self) -> HeaderHashes {
         HeaderHashes { model: hex(&self.model.finalize()), legacy: self.legacy.finish() }
     }
+}
+
+/// A header without metadata as the safetensors library writes one whose metadata are empty.
+fn with_empty_metadata(head: &[u8]) -> Vec<u8> {
+    let text = head.get(8..).unwrap_or_default().trim_ascii_end();
+    let rest = text.strip_prefix(b"{").unwrap_or_default();
+    let comma: &[u8] = if rest == b"}" { b"" } else { b"," };
+    let mut text = [b"{\"__metadata__\":{}", comma, rest].concat();
+    text.resize(text.len().next_multiple_of(8), b' ');
+    [&(text.len() as u64).to_le_bytes()[..], &text].concat()
 }
 
 /// The hash of some bytes of a stream.

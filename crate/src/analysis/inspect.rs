@@ -2,16 +2,21 @@
 
 use super::base::BaseShapes;
 use super::blocks::{block, coverage};
-use super::family::{Detected, Layers, detect};
+use super::family::{Detected, detect};
 use super::loaders::{Evidence, LoaderVerdict, verdicts};
+use super::packed;
 use super::problems;
 use super::refusal;
-use super::report::{Base, Container, FileKind, LeftoverRow, ModuleRow, Problem, Report};
+use super::report::{Base, Container, FileKind, ImportRow, LeftoverRow, ModuleRow, Problem, Report};
+use super::training::training;
 use super::verdict;
-use crate::adapters::{Adapter, Delta, Group, Leftover, PeftConfigs, Why, group, locate, read};
-use crate::formats::{Buffered, ByteSource, Content, FormatError, Header, read_header, sniff};
-use crate::model::spelling::{Role, Spellings};
+use crate::adapters::{Adapter, Delta, Group, Leftover, PeftConfigs, Why, group, locate, read_located};
+use crate::formats::{
+    Archive, Buffered, ByteSource, Content, FormatError, Header, Reading, TensorInfo, gguf, imports, read_header, sniff,
+};
+use crate::model::spelling::{Found, Role, Spellings};
 use sha2::{Digest, Sha256};
+use std::ops::Range;
 
 /// Reports on a file. `companion` is the text of the adapter_config.json beside it; `base` the
 /// model that it is meant for. Every failure is a problem of the report.
@@ -21,8 +26,28 @@ pub async fn inspect(
     companion: Option<&str>,
     base: Option<&BaseShapes>,
 ) -> Report {
-    let mut report = Report::empty(file, source.len());
-    match fill(&mut report, source, companion, base).await {
+    inspect_as(file, source, How { companion, base, headers_only: false, inside: false }).await
+}
+
+/// Reports on a file by its header alone: no norms, scales, hashes or anything else that needs its
+/// numbers. Takes milliseconds, whatever the file's size.
+pub async fn inspect_header(file: &str, source: &dyn ByteSource, companion: Option<&str>) -> Report {
+    inspect_as(file, source, How { companion, base: None, headers_only: true, inside: false }).await
+}
+
+/// What is known beside a file's bytes, and how far to go.
+#[derive(Clone, Copy)]
+pub(super) struct How<'a> {
+    pub(super) companion: Option<&'a str>,
+    pub(super) base: Option<&'a BaseShapes>,
+    pub(super) headers_only: bool,
+    /// The file lies in an archive.
+    pub(super) inside: bool,
+}
+
+pub(super) async fn inspect_as(file: &str, source: &dyn ByteSource, how: How<'_>) -> Report {
+    let mut report = Report { headers_only: how.headers_only, ..Report::empty(file, source.len()) };
+    match fill(&mut report, source, how).await {
         Ok(()) => {}
         Err(error) => report.problems.push(Problem::refuse(error.class(), sentence(&error.to_string()))),
     }
@@ -37,14 +62,11 @@ fn sentence(text: &str) -> String {
     format!("{start}{}.", chars.as_str())
 }
 
-async fn fill(
-    report: &mut Report,
-    source: &dyn ByteSource,
-    companion: Option<&str>,
-    base: Option<&BaseShapes>,
-) -> Result<(), FormatError> {
+async fn fill(report: &mut Report, source: &dyn ByteSource, how: How<'_>) -> Result<(), FormatError> {
     let size = source.len();
-    report.sha256 = sha256(source).await?;
+    if !how.headers_only {
+        report.sha256 = sha256(source).await?;
+    }
     let start = source.read(0..size.min(sniff::SNIFF_LEN as u64)).await?;
     let content = sniff::sniff(&start);
     if let Some((container, kind, problem)) = refusal::by_content(content, size) {
@@ -55,20 +77,54 @@ async fn fill(
     (report.container, report.kind) = match content {
         Content::Zip => (Container::PickleZip, FileKind::Pickle),
         Content::Pickle => (Container::PickleLegacy, FileKind::Pickle),
+        Content::Gguf => (Container::Gguf, FileKind::Gguf),
         _ => (Container::Safetensors, FileKind::Unknown),
     };
-    let header = read_header(&Buffered::new(source)).await?;
+    let buffered = Buffered::new(source);
+    // The header of a safetensors file is two reads; everything else takes many small ones.
+    let source = if how.headers_only && content == Content::Safetensors { source } else { &buffered };
+    if content == Content::Zip
+        && !how.inside
+        && let Some(archive) = Archive::open(source).await?
+    {
+        return packed::report(report, source, &archive, how).await;
+    }
+    if matches!(content, Content::Zip | Content::Pickle) {
+        report.imports = imports(source).await?.into_iter().map(ImportRow::from).collect();
+    }
+    if content == Content::Gguf {
+        let gguf = gguf::read(source).await?;
+        report.metadata = gguf.metadata.clone();
+        if !gguf.is_adapter() {
+            report.problems.push(refusal::by_gguf(&gguf));
+            return Ok(());
+        }
+    }
+    let header = read_header(source).await?;
     report.metadata = header.metadata.clone();
-    let (groups, _) = group(&header);
-    let adapter_groups: Vec<Group> = groups.into_iter().filter(has_change).collect();
-    if adapter_groups.is_empty() {
+    report.training = training(&header.metadata);
+    report.header_sha256 = header_sha256(&header, size);
+    if let Some((kind, problem)) = refusal::by_names(&header) {
+        report.kind = kind;
+        report.problems.push(problem);
+        return Ok(());
+    }
+    let (groups, others) = group(&header);
+    let (changing, idle): (Vec<Group>, Vec<Group>) = groups.into_iter().partition(has_change);
+    if changing.is_empty() {
         let (kind, problem) = refusal::by_tensors(&header);
         report.kind = kind;
         report.problems.push(problem);
         return Ok(());
     }
     report.kind = FileKind::Adapter;
-    adapter(report, source, &header, &adapter_groups, companion, base).await
+    adapter(report, source, &header, changing, Rest { idle, others }, how).await
+}
+
+/// What a file holds beside the groups that change something.
+struct Rest<'a> {
+    idle: Vec<Group>,
+    others: Vec<&'a TensorInfo>,
 }
 
 /// Whether a group holds more than a plain weight or a lone number.
@@ -80,24 +136,39 @@ async fn adapter(
     report: &mut Report,
     source: &dyn ByteSource,
     header: &Header,
-    groups: &[Group],
-    companion: Option<&str>,
-    base: Option<&BaseShapes>,
+    groups: Vec<Group>,
+    rest: Rest<'_>,
+    how: How<'_>,
 ) -> Result<(), FormatError> {
+    let How { companion, base, .. } = how;
     let own = base.map(BaseShapes::modules);
     let known = base.zip(own.as_deref()).map(|(base, modules)| (base.family, modules));
-    let found = detect(groups, &header.metadata, known);
+    let found = detect(&groups, &header.metadata, known);
     let fits_base = found.id.is_some() && found.id == base.map(|base| base.family);
-    let (modules, counted) = match (&own, &found.layers) {
-        (Some(own), _) if fits_base => (own.clone(), own.clone()),
-        (_, Some(layers)) => (layers.modules(), layers.counted()),
-        _ => (Vec::new(), Vec::new()),
+    let at_base = own.as_deref().filter(|_| fits_base);
+    let counted = match (at_base, found.layers) {
+        (Some(own), _) => own.to_vec(),
+        (None, Some(layers)) => layers.counted(),
+        (None, None) => Vec::new(),
     };
     let configs = configs(report, header, companion);
-    let source = Buffered::new(source);
-    let adapter = read(&source, header, &configs, &modules).await?;
-    let mut findings = problems::Findings::default();
-    report.modules = rows(&adapter, &source, header, &mut findings).await?;
+    let blank = Blank(source.len());
+    let source = if how.headers_only { &blank } else { source };
+    let changing = groups.len();
+    let mut groups = groups;
+    groups.extend(rest.idle);
+    let layers = match (at_base, found.layers) {
+        (Some(own), _) => locate(&groups, &Spellings::new(own)),
+        (None, Some(layers)) if groups.len() > changing => locate(&groups, &Spellings::new(&layers.modules())),
+        _ => padded(&found.found, groups.len()),
+    };
+    let adapter = read_located(source, header, &configs, &mut groups, &layers, rest.others).await?;
+    let groups = &groups[..changing];
+    let mut findings = problems::Findings::unread(&adapter);
+    report.modules = match how.headers_only {
+        true => bare_rows(&adapter),
+        false => rows(&adapter, source, header, &mut findings).await?,
+    };
     report.coverage = coverage(&counted, &report.modules);
     report.algorithms = algorithms(&adapter);
     report.leftovers = leftovers(&adapter, &found);
@@ -106,6 +177,13 @@ async fn adapter(
     report.loaders = loaders(report, header, groups, &found, &adapter, companion.is_some());
     report.base = Base { family: found.name.clone(), label: found.label.clone(), evidence: found.evidence.clone() };
     Ok(())
+}
+
+/// A list brought to a length.
+fn padded<'a>(found: &[Option<Found<'a>>], len: usize) -> Vec<Option<Found<'a>>> {
+    let mut list = found.to_vec();
+    list.resize(len, None);
+    list
 }
 
 /// What every loader does with the file, by the layers of its own family.
@@ -117,8 +195,7 @@ fn loaders(
     adapter: &Adapter,
     has_config: bool,
 ) -> Vec<LoaderVerdict> {
-    let modules = family.layers.as_ref().map(Layers::modules).unwrap_or_default();
-    let found = locate(groups, &Spellings::new(&modules));
+    let found = padded(&family.found, groups.len());
     let (file, problems) = (report.file.as_str(), report.problems.as_slice());
     verdicts(&Evidence { file, header, groups, found: &found, family, adapter, problems, has_config })
 }
@@ -128,7 +205,12 @@ fn configs(report: &mut Report, header: &Header, companion: Option<&str>) -> Pef
     let (text, place) = match (companion, header.metadata.get("lora_adapter_metadata")) {
         (Some(text), _) => (PeftConfigs::parse(text), "adapter_config.json"),
         (None, Some(text)) => (PeftConfigs::parse_metadata(text), "the header's lora_adapter_metadata"),
-        (None, None) => return PeftConfigs::default(),
+        (None, None) => match header.metadata.get("adapter.lora.alpha") {
+            Some(alpha) => {
+                (PeftConfigs::parse(&format!("{{\"lora_alpha\": {alpha}}}")), "the header's adapter.lora.alpha")
+            }
+            None => return PeftConfigs::default(),
+        },
     };
     text.unwrap_or_else(|error| {
         let message = format!("{place} cannot be read ({error}), so alpha is not known and scale 1 is used.");
@@ -145,6 +227,7 @@ async fn rows(
     findings: &mut problems::Findings,
 ) -> Result<Vec<ModuleRow>, FormatError> {
     let mut rows: Vec<ModuleRow> = Vec::new();
+    *findings = problems::Findings::default();
     for delta in &adapter.deltas {
         let numbers = delta.read(source, header).await?;
         let norm = delta.norm(&numbers);
@@ -155,6 +238,17 @@ async fn rows(
         }
     }
     Ok(rows)
+}
+
+/// One row a layer, without anything that stands in the file's numbers.
+fn bare_rows(adapter: &Adapter) -> Vec<ModuleRow> {
+    let mut rows: Vec<ModuleRow> = Vec::new();
+    for delta in &adapter.deltas {
+        if rows.last().is_none_or(|row| row.path != delta.path()) {
+            rows.push(ModuleRow { alpha: None, scale: 1.0, ..row(delta, None) });
+        }
+    }
+    rows
 }
 
 fn row(delta: &Delta, norm: Option<f64>) -> ModuleRow {
@@ -201,6 +295,36 @@ fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<LeftoverRow> {
     adapter.leftovers.iter().map(row).collect()
 }
 
+/// Zeros for every number of a file, without reading it.
+struct Blank(u64);
+
+impl ByteSource for Blank {
+    fn len(&self) -> u64 {
+        self.0
+    }
+
+    fn read(&self, range: Range<u64>) -> Reading<'_> {
+        Box::pin(std::future::ready(Ok(vec![0; (range.end - range.start) as usize])))
+    }
+}
+
+/// SHA-256 of what a header says: metadata, and each tensor with type, shape and place.
+fn header_sha256(header: &Header, size: u64) -> String {
+    let mut hash = Sha256::new();
+    hash.update(size.to_le_bytes());
+    for (key, value) in &header.metadata {
+        hash.update(format!("{key}\n{value}\n"));
+    }
+    for tensor in &header.tensors {
+        hash.update(format!("{} {} {:?} {:?}\n", tensor.name, tensor.dtype, tensor.shape, tensor.bytes));
+    }
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// SHA-256 of the whole file, read in blocks.
 pub async fn sha256(source: &dyn ByteSource) -> Result<String, FormatError> {
     const BLOCK: u64 = 4 << 20;
@@ -211,5 +335,5 @@ pub async fn sha256(source: &dyn ByteSource) -> Result<String, FormatError> {
         hash.update(source.read(at..end).await?);
         at = end;
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }

@@ -2,25 +2,38 @@
 
 mod base;
 mod blocks;
+mod compare;
 mod family;
 mod hashes;
+mod health;
 mod inspect;
 pub mod loaders;
 mod low_rank;
 mod matrix;
+mod packed;
 mod problems;
 mod refusal;
+mod relation;
 mod report;
 mod signature;
 mod spectrum;
+mod summary;
+mod training;
 mod verdict;
 
 pub use base::BaseShapes;
 pub use blocks::block;
-pub use family::{Detected, detect};
+pub use compare::{ComparedFile, Comparison, LayerComparison, MetadataDifference, SideOfLayer, compare, compare_forms};
+pub use family::{Detected, Layers, detect};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
-pub use inspect::{inspect, sha256};
-pub use low_rank::LowRank;
+pub use health::{Health, HealthRow, health};
+pub use inspect::{inspect, inspect_header, sha256};
 pub use loaders::{LoaderStatus, LoaderVerdict, LogExplanation, explain_log};
-pub use report::{Base, Container, Coverage, FileKind, LeftoverRow, ModuleRow, Problem, Report, Severity};
+pub use low_rank::LowRank;
+pub use relation::{Relation, relation};
+pub use report::{
+    Base, Container, Coverage, FileKind, ImportRow, ImportVerdict, LeftoverRow, ModuleRow, Problem, Report, Severity,
+};
 pub use spectrum::Spectrum;
+pub use summary::Summary;
+pub use training::{Bucket, Dataset, Setting, TagCount, Training, TriggerWord, training};

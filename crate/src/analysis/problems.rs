@@ -16,6 +16,11 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// What is odd about numbers that were not read: nothing is known.
+    pub fn unread(adapter: &Adapter) -> Findings {
+        Findings { alive: adapter.deltas.len(), ..Findings::default() }
+    }
+
     /// Looks at one delta's numbers.
     pub fn look(&mut self, delta: &Delta, numbers: &Numbers, norm: Option<f64>) {
         let finite = delta.scale.is_finite() && numbers.values().flatten().all(|x| x.is_finite());

@@ -1,7 +1,9 @@
 //! Turns findings into a report: the one value that the page shows and the command line prints.
 
 use super::loaders::LoaderVerdict;
-use serde::Serialize;
+use super::training::Training;
+use crate::formats::{Danger, Import};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
 
@@ -13,8 +15,12 @@ pub struct Report {
     /// Its length in bytes.
     #[ts(type = "number")]
     pub size: u64,
-    /// SHA-256 of the whole file, in lower-case hexadecimal.
+    /// Only the header was read: norms, scales, alphas, hashes and faults of numbers are not known.
+    pub headers_only: bool,
+    /// SHA-256 of the whole file, in lower-case hexadecimal; empty where only the header was read.
     pub sha256: String,
+    /// SHA-256 of its length and all that its header says: equal for copies of one file.
+    pub header_sha256: String,
     /// How its bytes are organised.
     pub container: Container,
     /// What it is.
@@ -35,6 +41,10 @@ pub struct Report {
     pub coverage: Vec<Coverage>,
     /// What each program that loads adapters does with it.
     pub loaders: Vec<LoaderVerdict>,
+    /// Every name that its pickles would import.
+    pub imports: Vec<ImportRow>,
+    /// What the header says of the training; null where it says nothing.
+    pub training: Option<Training>,
     /// The header's `__metadata__`.
     pub metadata: BTreeMap<String, String>,
     /// What is wrong.
@@ -47,7 +57,9 @@ impl Report {
         Report {
             file: file.into(),
             size,
+            headers_only: false,
             sha256: String::new(),
+            header_sha256: String::new(),
             container: Container::Unknown,
             kind: FileKind::Unknown,
             verdict: String::new(),
@@ -58,6 +70,8 @@ impl Report {
             leftovers: Vec::new(),
             coverage: Vec::new(),
             loaders: Vec::new(),
+            imports: Vec::new(),
+            training: None,
             metadata: BTreeMap::new(),
             problems: Vec::new(),
         }
@@ -89,12 +103,14 @@ pub enum Container {
     PickleLegacy,
     /// llama.cpp's format.
     Gguf,
+    /// A zip archive of files.
+    Zip,
     /// Anything else.
     Unknown,
 }
 
 /// What a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum FileKind {
@@ -104,6 +120,22 @@ pub enum FileKind {
     Checkpoint,
     /// Word embeddings.
     TextualInversion,
+    /// A network that turns latents into pixels.
+    Vae,
+    /// Networks beside the attention.
+    Hypernetwork,
+    /// Something that follows a control picture: ControlNet, Control-LoRA, LLLite, T2I-Adapter.
+    ControlNet,
+    /// Something that lets a picture guide.
+    IpAdapter,
+    /// AnimateDiff's layers.
+    MotionModule,
+    /// A network that reads prompts.
+    TextEncoder,
+    /// A network that reads pictures.
+    VisionModel,
+    /// A network that enlarges pictures.
+    Upscaler,
     /// A web page.
     Html,
     /// A JSON text.
@@ -163,6 +195,41 @@ pub struct LeftoverRow {
     pub key: String,
     /// Why.
     pub reason: String,
+}
+
+/// A name that a pickle would import when it is opened the usual way; nothing is imported here.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct ImportRow {
+    /// `torch._utils._rebuild_tensor_v2`, `os.system`, …
+    pub name: String,
+    /// Which of the file's pickles.
+    pub place: String,
+    /// What that would mean.
+    pub verdict: ImportVerdict,
+}
+
+/// What importing a name would mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(rename_all = "snake_case")]
+pub enum ImportVerdict {
+    /// It describes tensors.
+    Harmless,
+    /// It has no place in an adapter, and is not known to be dangerous.
+    Unknown,
+    /// It can run programs, open files or reach the network.
+    Dangerous,
+}
+
+impl From<Import> for ImportRow {
+    fn from(import: Import) -> ImportRow {
+        let verdict = match import.danger {
+            Danger::Harmless => ImportVerdict::Harmless,
+            Danger::Unknown => ImportVerdict::Unknown,
+            Danger::Dangerous => ImportVerdict::Dangerous,
+        };
+        ImportRow { name: import.name, place: import.place, verdict }
+    }
 }
 
 /// How much of a block a file changes.

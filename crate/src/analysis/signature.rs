@@ -68,7 +68,7 @@ pub fn said(metadata: &BTreeMap<String, String>) -> Option<&'static str> {
 
 /// What the metadata says of the base model, in sentences.
 pub fn quoted(metadata: &BTreeMap<String, String>) -> Vec<String> {
-    ["ss_base_model_version", "modelspec.architecture"]
+    ["ss_base_model_version", "modelspec.architecture", "general.architecture", "general.base_model.0.name"]
         .iter()
         .filter_map(|key| Some(format!("metadata {key} says {:?}", metadata.get(*key)?)))
         .collect()

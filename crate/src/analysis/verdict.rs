@@ -23,7 +23,9 @@ fn what(report: &Report) -> String {
     let ranks: Vec<f64> = report.modules.iter().filter_map(|row| row.rank).map(|rank| rank as f64).collect();
     let scales: Vec<f64> = report.modules.iter().map(|row| f64::from(row.scale)).collect();
     text += &range(", rank", &ranks);
-    text += &range(", scale", &scales);
+    if !report.headers_only {
+        text += &range(", scale", &scales);
+    }
     text.push('.');
     let warnings: Vec<&str> = report
         .problems

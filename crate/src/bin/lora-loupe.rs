@@ -2,8 +2,12 @@
 
 #[path = "lora-loupe/bake.rs"]
 mod bake;
+#[path = "lora-loupe/compare.rs"]
+mod compare;
 #[path = "lora-loupe/convert.rs"]
 mod convert;
+#[path = "lora-loupe/extract.rs"]
+mod extract;
 #[path = "lora-loupe/files.rs"]
 mod files;
 #[path = "lora-loupe/generate.rs"]
@@ -14,15 +18,25 @@ mod inspect;
 mod log;
 #[path = "lora-loupe/lora.rs"]
 mod lora;
+#[path = "lora-loupe/merge.rs"]
+mod merge;
+#[path = "lora-loupe/metadata.rs"]
+mod metadata;
 #[path = "lora-loupe/output.rs"]
 mod output;
 #[path = "lora-loupe/plan.rs"]
 mod plan;
+#[path = "lora-loupe/resize.rs"]
+mod resize;
+#[path = "lora-loupe/strength.rs"]
+mod strength;
+#[path = "lora-loupe/table.rs"]
+mod table;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Says what LoRA files hold, folds them into Stable Diffusion models, and draws with them.
+/// Says what LoRA files hold, edits and compares them, folds them into Stable Diffusion models, and draws with them.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -36,6 +50,12 @@ enum Command {
     Log(log::Arguments),
     Bake(bake::Arguments),
     Convert(convert::Arguments),
+    Resize(resize::Arguments),
+    Merge(merge::Arguments),
+    Extract(extract::Arguments),
+    Compare(compare::Arguments),
+    Strength(strength::Arguments),
+    Metadata(metadata::Arguments),
     Generate(generate::Arguments),
     Plan(plan::Arguments),
 }
@@ -46,6 +66,12 @@ fn main() -> ExitCode {
         Command::Log(arguments) => log::run(&arguments),
         Command::Bake(arguments) => bake::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Resize(arguments) => resize::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
+        Command::Extract(arguments) => extract::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Strength(arguments) => strength::run(&arguments),
+        Command::Metadata(arguments) => metadata::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
     };

@@ -5,14 +5,17 @@ use super::draft::{Draft, Origin, Outcome, Piece, Slot};
 use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
-use super::pairs::{KeptRow, Naming, alpha, dtype, form, pair, pair_pieces, roles};
+use super::pairs::{
+    KeptRow, Naming, PairKeys, alpha, dtype, form, layer_shape, no_name, pair, pair_pieces, roles, spectrum, wider,
+};
 use super::peft::PeftNotes;
 use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
+use super::qkv::{Block, Fusion, Place, assembled, place};
 use super::strengths::Strengths;
 use crate::adapters::{Delta, Part};
-use crate::analysis::Spectrum;
 use crate::formats::{Dtype, TensorInfo};
 use crate::model::spelling::Role;
+use crate::model::{Component, Module};
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -64,6 +67,8 @@ enum Layer<'a> {
     Same { delta: &'a Delta, order: Vec<String>, bake: Vec<String>, scale: f32 },
     /// A pair made of them.
     Pair { delta: &'a Delta, rank: usize, scale: f32 },
+    /// A pair for a layer of `rows` outputs, made of rows of others'.
+    Joint { blocks: Vec<Block<'a>>, rows: usize, rank: usize },
 }
 
 /// Plans a conversion. Reads alphas, and the factors of layers that become LoRA.
@@ -116,6 +121,7 @@ impl Conversion<'_, '_> {
     async fn make(&self, layer: &Layer<'_>) -> Result<Vec<Vec<f32>>, EditError> {
         match layer {
             Layer::Pair { delta, rank, scale } => Ok(pair(&form(self.opened, delta).await?, *scale, *rank)),
+            Layer::Joint { blocks, rows, rank } => Ok(pair(&assembled(self.opened, blocks, *rows).await?, 1.0, *rank)),
             Layer::Same { delta, order, bake, scale } => {
                 let mut numbers = self.opened.numbers(delta).await?;
                 for key in bake {
@@ -130,7 +136,7 @@ impl Conversion<'_, '_> {
 struct Planner<'a, 'b, 'c> {
     opened: &'a Opened<'b>,
     options: &'c ConvertOptions,
-    naming: Naming,
+    naming: Naming<'a>,
     pieces: Vec<Piece>,
     layers: Vec<Layer<'a>>,
     notes: PeftNotes,
@@ -182,6 +188,15 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             return Err(EditError::NotLinear { layer, algorithm: delta.algorithm, strength });
         }
         let dtype = dtype(delta, self.options.dtype);
+        if let (Naming::Target(target, _), Some(layers)) = (self.naming, &self.opened.layers) {
+            match place(layers, delta, target.is_native()) {
+                Place::Same => {}
+                Place::Nowhere => return Err(no_name(self.opened.layer(delta), target)),
+                Place::Swap => return self.swap(delta, target, strength).await,
+                Place::Split(fusion) => return self.split(delta, fusion, target, strength).await,
+                Place::Fuse(fusion) => return self.fuse(fusion, target).await,
+            }
+        }
         self.preview.retyped += usize::from(delta.change.factors().iter().any(|factor| factor.dtype != dtype));
         let scale = delta.scale * strength;
         if self.becomes_lora(delta)? {
@@ -238,6 +253,79 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         no_place(&what, "choose kohya, or leave such layers out with --drop")
     }
 
+    /// A change with its halves exchanged.
+    async fn swap(&mut self, delta: &'a Delta, target: Target, strength: f32) -> Result<(), EditError> {
+        let (rows, scale) = (delta.change.shape()[0], delta.scale * strength);
+        let half = rows / 2;
+        let block = |take: std::ops::Range<usize>, at| Block { delta, take, at, scale };
+        let blocks = vec![block(half..rows, 0), block(0..half, rows - half)];
+        self.joint((delta.component, &delta.module), blocks, rows, target).await
+    }
+
+    /// A fused layer's change, for each of its parts.
+    async fn split(
+        &mut self,
+        delta: &'a Delta,
+        fusion: Fusion<'a>,
+        target: Target,
+        strength: f32,
+    ) -> Result<(), EditError> {
+        let outputs = fusion.parts.last().map_or(0, |(_, rows)| rows.end);
+        if outputs != delta.change.shape()[0] {
+            return Err(no_name(self.opened.layer(delta), target));
+        }
+        for (part, rows) in fusion.parts {
+            let block = Block { delta, take: rows.clone(), at: 0, scale: delta.scale * strength };
+            self.joint((fusion.component, part), vec![block], rows.len(), target).await?;
+        }
+        self.preview.split.push(self.opened.layer(delta));
+        Ok(())
+    }
+
+    /// The changes of all parts of a fused layer, once.
+    async fn fuse(&mut self, fusion: Fusion<'a>, target: Target) -> Result<(), EditError> {
+        let path = format!("{}.{}", fusion.component, fusion.whole.path);
+        if self.preview.fused.contains(&path) {
+            return Ok(());
+        }
+        let mut blocks = Vec::new();
+        for (part, rows) in &fusion.parts {
+            let own = |delta: &&Delta| delta.component == fusion.component && delta.module.path == part.path;
+            for delta in self.opened.adapter.deltas.iter().filter(own) {
+                if delta.change.shape()[0] != rows.len() || delta.part == Part::Bias {
+                    return Err(no_name(self.opened.layer(delta), target));
+                }
+                let scale = delta.scale * self.options.strengths.of(delta);
+                blocks.push(Block { delta, take: 0..rows.len(), at: rows.start, scale });
+            }
+        }
+        let outputs = fusion.parts.last().map_or(0, |(_, rows)| rows.end);
+        self.joint((fusion.component, fusion.whole), blocks, outputs, target).await?;
+        self.preview.fused.push(path);
+        Ok(())
+    }
+
+    /// A pair for a layer, made of blocks.
+    async fn joint(
+        &mut self,
+        (component, module): (Component, &Module),
+        blocks: Vec<Block<'a>>,
+        rows: usize,
+        target: Target,
+    ) -> Result<(), EditError> {
+        let form = assembled(self.opened, &blocks, rows).await?;
+        let (rank, columns) = (form.pair_rank(), form.size().1);
+        let name = format!("{component}.{}", module.path);
+        let keys = PairKeys::for_layer(target, &self.opened.model, component, module);
+        let keys = keys.ok_or_else(|| no_name(name, target))?;
+        let types = blocks.iter().map(|block| dtype(block.delta, self.options.dtype));
+        let dtype = types.reduce(wider).unwrap_or(Dtype::F32);
+        self.notes.note(component, module, rank);
+        self.pieces.extend(pair_pieces(keys, &[rows, columns], rank, dtype, self.layers.len()));
+        self.layers.push(Layer::Joint { blocks, rows, rank });
+        Ok(())
+    }
+
     fn lengths_over_inputs(&self, delta: &Delta) -> bool {
         let roles = roles(self.opened, delta);
         let lengths =
@@ -259,11 +347,13 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
                 return Err(EditError::NeedsRank { layer, algorithm: delta.algorithm, rank: full });
             }
         };
-        let spectrum = Spectrum::of(&form, f64::from(scale));
-        let kept = KeptRow::new(self.opened.layer(delta), delta.change.rank(), rank, &spectrum);
+        let layer = self.opened.layer(delta);
+        let spectrum = spectrum(&layer, &form, scale)?;
+        let kept = KeptRow::new(layer, delta.change.rank(), rank, &spectrum);
         self.preview.rebuilt.push(Rebuilt { algorithm: delta.algorithm.into(), exact, kept });
         self.notes.add(delta, rank, rank as f32, false);
-        self.pieces.extend(pair_pieces((self.naming, self.opened, delta), rank, dtype, self.layers.len()));
+        let (keys, shape) = (PairKeys::of(self.naming, self.opened, delta)?, layer_shape(self.opened, delta));
+        self.pieces.extend(pair_pieces(keys, &shape, rank, dtype, self.layers.len()));
         self.layers.push(Layer::Pair { delta, rank, scale });
         Ok(())
     }
@@ -274,7 +364,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let mut slots = Vec::new();
         for factor in &factors {
             let role = roles.get(&*factor.key).copied();
-            let (name, shape) = self.renamed(delta, &factor.key, role);
+            let (name, shape) = self.renamed(delta, &factor.key, role)?;
             let stored = self.opened.header.get(&factor.key).map(|tensor| tensor.shape.clone());
             slots.push(Slot { name, dtype, shape: shape.or(stored).unwrap_or_else(|| factor.shape.clone()) });
         }
@@ -290,7 +380,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         }
         self.pieces.push(Piece { slots, origin: Origin::Layer(self.layers.len()) });
         if let Some(value) = stored {
-            self.pieces.push(alpha(self.naming.key(self.opened, delta, Role::Alpha), value, dtype));
+            self.pieces.push(alpha(self.naming.key(self.opened, delta, Role::Alpha)?, value, dtype));
         }
         self.on_input(delta, dtype).await?;
         self.layers.push(Layer::Same { delta, order, bake, scale });
@@ -298,10 +388,10 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
     }
 
     /// A factor's new key, and its shape where that changes with it.
-    fn renamed(&self, delta: &Delta, key: &str, role: Option<Role>) -> (String, Option<Vec<usize>>) {
-        let (Some(role), Naming::Target(target, _)) = (role, self.naming) else { return (key.to_owned(), None) };
+    fn renamed(&self, delta: &Delta, key: &str, role: Option<Role>) -> Result<(String, Option<Vec<usize>>), EditError> {
+        let (Some(role), Naming::Target(target, _)) = (role, self.naming) else { return Ok((key.to_owned(), None)) };
         if role == Role::OftBlocks && target == Target::Kohya && key.starts_with("oft_") {
-            return (key.to_owned(), None);
+            return Ok((key.to_owned(), None));
         }
         let (outputs, kernel) = (delta.change.shape()[0], delta.change.shape().len().saturating_sub(2));
         let (role, shape) = match role {
@@ -314,7 +404,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             }
             role => (role, None),
         };
-        (self.naming.key(self.opened, delta, role), shape)
+        Ok((self.naming.key(self.opened, delta, role)?, shape))
     }
 
     /// What the first factor is multiplied by, and the alpha that is written.
@@ -345,7 +435,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let group = self.opened.group(delta).filter(|_| delta.algorithm == "ia3");
         let Some(tensor) = group.and_then(|group| group.get(Role::OnInput)) else { return Ok(()) };
         let value = tensor.read(&self.opened.source).await.map_err(|source| self.opened.unreadable(source))?;
-        let name = self.naming.key(self.opened, delta, Role::OnInput);
+        let name = self.naming.key(self.opened, delta, Role::OnInput)?;
         self.pieces.extend(value.first().map(|&value| alpha(name, value, dtype)));
         Ok(())
     }
@@ -363,11 +453,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
 
     fn metadata(&self) -> BTreeMap<String, String> {
         let mut metadata = self.opened.header.metadata.clone();
-        metadata.remove("lora_adapter_metadata");
-        let had_notes = self.opened.header.metadata.contains_key("lora_adapter_metadata");
-        if matches!(self.naming, Naming::Target(Target::Peft, _)) || had_notes && matches!(self.naming, Naming::Own) {
-            metadata.insert("lora_adapter_metadata".into(), self.notes.text());
-        }
+        self.notes.replace(&mut metadata, self.naming);
         if !self.preview.rebuilt.is_empty() {
             self.notes.describe(&mut metadata);
         }

@@ -41,6 +41,21 @@ pub enum EditError {
         "`{layer}`: {algorithm} at strength {strength} is not a multiple of itself, so only 0 and 1 can be baked in"
     )]
     NotLinear { layer: String, algorithm: &'static str, strength: f32 },
+    /// NaN or infinite numbers.
+    #[error(
+        "`{layer}` holds NaN or infinite numbers, so nothing can be computed from it; leave its block out with \
+         --blocks, or ask who made the file for another one"
+    )]
+    NotFinite { layer: String },
+    /// The files were made for different families of models.
+    #[error("{file_a} was made for {a} and {file_b} for {b}, so they have no layers in common")]
+    OtherFamily { file_a: String, a: String, file_b: String, b: String },
+    /// One file has fused layers where the other has parts.
+    #[error(
+        "{file_a} and {file_b} name the layers of {model} differently, one with fused layers and one with their parts; \
+         convert one of them to the other's names first"
+    )]
+    OtherNaming { file_a: String, file_b: String, model: String },
     /// Shapes of two files' layers differ.
     #[error("`{layer}` is {a:?} in {file_a} and {b:?} in {file_b}: the files were made for different models")]
     OtherShape { layer: String, file_a: String, a: (usize, usize), file_b: String, b: (usize, usize) },

@@ -7,18 +7,27 @@
 mod convert;
 mod draft;
 mod error;
+mod extract;
+mod merge;
+mod metadata;
 mod names;
 mod open;
 mod pairs;
 mod peft;
 mod preview;
+mod qkv;
+mod resize;
 mod strengths;
 
 pub use convert::{AlphaPlace, Conversion, ConvertOptions, convert};
 pub use draft::{Draft, Outcome, Thinned};
 pub use error::EditError;
+pub use extract::{ExtractOptions, ExtractPreview, Extraction, ModelSide, extract};
+pub use merge::{MergeInput, MergeOptions, MergePreview, Merging, merge};
+pub use metadata::{MetadataChange, MetadataEdit, MetadataPreview, MetadataRewrite, edit_metadata};
 pub use names::Target;
 pub use open::Opened;
 pub use pairs::{KeptRow, RankRule};
 pub use preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
+pub use resize::{ResizeOptions, ResizePreview, Resizing, resize};
 pub use strengths::Strengths;

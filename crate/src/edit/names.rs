@@ -1,7 +1,7 @@
 //! Turns a layer and a tensor's role into the key that a convention has for them.
 
 use crate::model::spelling::Role;
-use crate::model::{Component, FamilyId, Module};
+use crate::model::{Component, Module};
 use serde::Serialize;
 use std::str::FromStr;
 use ts_rs::TS;
@@ -71,43 +71,65 @@ impl Target {
         }
     }
 
-    /// The whole key.
-    pub fn key(self, family: FamilyId, component: Component, module: &Module, role: Role) -> String {
-        let path = &module.path;
-        let (prefix, names) = match self {
-            Target::Kohya | Target::Onetrainer => (flat_prefix(family, component), path),
-            Target::Peft | Target::Diffusers => (component.name(), path),
-            Target::Comfy => (comfy_prefix(family, component), path),
-        };
-        match self {
-            Target::Kohya if family == FamilyId::Sdxl && component == Component::Unet => {
-                format!("{prefix}_{}{}", module.ldm.replace('.', "_"), suffix(role))
+    /// Whether fused layers of newer models have one name here: the authors', not diffusers'.
+    pub(super) fn is_native(self) -> bool {
+        matches!(self, Target::Kohya | Target::Comfy)
+    }
+
+    /// The whole key in files for `model` (`sd15`, `flux1`, …), where the convention has one. The
+    /// layer is named as the convention fuses it.
+    pub fn key(self, model: &str, component: Component, module: &Module, role: Role) -> Option<String> {
+        let (path, native) = (&module.path, &module.ldm);
+        let flat = |prefix: &str, name: &str| format!("{prefix}_{}{}", name.replace('.', "_"), suffix(role));
+        let denoiser = component.is_denoiser();
+        let newer = component == Component::Transformer;
+        Some(match self {
+            Target::Kohya if newer || component == Component::Unet && model.starts_with("sdxl") => {
+                flat("lora_unet", native)
             }
-            Target::Kohya | Target::Onetrainer => format!("{prefix}_{}{}", names.replace('.', "_"), suffix(role)),
-            Target::Comfy if component == Component::Unet => format!("{prefix}.{}{}", module.ldm, suffix(role)),
-            Target::Comfy => format!("{prefix}.{names}{}", suffix(role)),
-            Target::Peft => format!("{prefix}.{names}{}", peft_suffix(role)),
-            Target::Diffusers => format!("{prefix}.{}", old_diffusers(component, names, role)),
-        }
+            Target::Kohya if component == Component::Prior => flat("lora_prior_unet", native),
+            Target::Onetrainer if newer => flat("lora_transformer", path),
+            Target::Kohya | Target::Onetrainer if component == Component::Unet => flat("lora_unet", path),
+            Target::Kohya | Target::Onetrainer if !denoiser => flat(self.flat_encoder(model, component)?, path),
+            Target::Comfy if newer || component == Component::Unet => {
+                format!("diffusion_model.{native}{}", suffix(role))
+            }
+            Target::Comfy if !denoiser => {
+                format!("text_encoders.{}.transformer.{path}{}", comfy_encoder(model, component)?, suffix(role))
+            }
+            Target::Peft if component == Component::LanguageModel => {
+                format!("base_model.model.{path}{}", peft_suffix(role))
+            }
+            Target::Peft if component != Component::Prior => format!("{component}.{path}{}", peft_suffix(role)),
+            Target::Diffusers if model.starts_with("sd") && !newer && component != Component::TextEncoder3 => {
+                format!("{component}.{}", old_diffusers(component, path, role))
+            }
+            _ => return None,
+        })
+    }
+
+    /// sd-scripts' and OneTrainer's prefix of a text encoder.
+    fn flat_encoder(self, model: &str, component: Component) -> Option<&'static str> {
+        Some(match (model, component) {
+            ("sd15" | "sd21" | "anima" | "lumina2", Component::TextEncoder) => "lora_te",
+            ("sdxl" | "sdxl_refiner" | "sd3" | "flux1", Component::TextEncoder) => "lora_te1",
+            ("flux1", Component::TextEncoder2) if self == Target::Kohya => "lora_te3",
+            ("sdxl" | "sdxl_refiner" | "sd3" | "flux1", Component::TextEncoder2) => "lora_te2",
+            ("sd3", Component::TextEncoder3) => "lora_te3",
+            _ => return None,
+        })
     }
 }
 
-fn flat_prefix(family: FamilyId, component: Component) -> &'static str {
-    match (component, family) {
-        (Component::TextEncoder, FamilyId::Sdxl) => "lora_te1",
-        (Component::TextEncoder, _) => "lora_te",
-        (Component::TextEncoder2, _) => "lora_te2",
-        _ => "lora_unet",
-    }
-}
-
-fn comfy_prefix(family: FamilyId, component: Component) -> &'static str {
-    match (component, family) {
-        (Component::TextEncoder, FamilyId::Sd21) => "text_encoders.clip_h.transformer",
-        (Component::TextEncoder, _) => "text_encoders.clip_l.transformer",
-        (Component::TextEncoder2, _) => "text_encoders.clip_g.transformer",
-        _ => "diffusion_model",
-    }
+/// ComfyUI's name of a text encoder.
+fn comfy_encoder(model: &str, component: Component) -> Option<&'static str> {
+    Some(match (model, component) {
+        ("sd15" | "sdxl" | "flux1" | "sd3", Component::TextEncoder) => "clip_l",
+        ("sd21", Component::TextEncoder) => "clip_h",
+        ("sdxl" | "sdxl_refiner" | "sd3", Component::TextEncoder2) => "clip_g",
+        ("flux1", Component::TextEncoder2) | ("sd3", Component::TextEncoder3) => "t5xxl",
+        _ => return None,
+    })
 }
 
 /// sd-scripts' and LyCORIS's endings.
@@ -180,8 +202,8 @@ fn old_diffusers(component: Component, path: &str, role: Role) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Family;
     use crate::model::spelling::{Spellings, split};
+    use crate::model::{Architecture, Family, FamilyId, Naming};
 
     #[test]
     fn every_key_that_is_written_is_read_as_the_same_layer() {
@@ -193,7 +215,7 @@ mod tests {
             for target in targets {
                 for &(component, module) in &modules {
                     for role in [Role::Up, Role::Down] {
-                        let key = target.key(family_id, component, module, role);
+                        let key = target.key(family_id.name(), component, module, role).expect("a name");
                         let (stem, suffix) = split(&key).expect(&key);
                         let found = spellings.find(stem, suffix.peft).expect(&key);
                         assert_eq!((found.component, &found.module.path, suffix.role), (component, &module.path, role));
@@ -204,12 +226,39 @@ mod tests {
     }
 
     #[test]
+    fn every_key_of_a_newer_model_is_read_as_the_same_layer() {
+        let targets = [Target::Kohya, Target::Peft, Target::Comfy, Target::Onetrainer];
+        let mut written = 0;
+        for model in Architecture::families() {
+            for architecture in Architecture::of(model) {
+                let modules = architecture.modules();
+                let spellings = Spellings::new(&modules);
+                for target in targets {
+                    for &(component, module) in &modules {
+                        let own = if target.is_native() { Naming::Native } else { Naming::Diffusers };
+                        let naming = architecture.naming(&module.path);
+                        if naming != Some(Naming::Both) && naming != Some(own) {
+                            continue;
+                        }
+                        let Some(key) = target.key(model, component, module, Role::Up) else { continue };
+                        let (stem, suffix) = split(&key).expect(&key);
+                        let found = spellings.find(stem, suffix.peft).unwrap_or_else(|| panic!("{model} {key}"));
+                        assert_eq!((found.component, &found.module.path), (component, &module.path), "{model} {key}");
+                        written += 1;
+                    }
+                }
+            }
+        }
+        assert!(written > 10_000, "only {written} keys");
+    }
+
+    #[test]
     fn keys_look_as_their_programs_write_them() {
         let check = |target: Target, id, path: &str, want: &str| {
             let family = Family::published(id).expect("a published config");
             let (component, module) =
                 family.modules().into_iter().find(|(_, module)| module.path == path).expect("a layer");
-            assert_eq!(target.key(id, component, module, Role::Up), want);
+            assert_eq!(target.key(id.name(), component, module, Role::Up).as_deref(), Some(want));
         };
         const OUT: &str = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0";
         const FC1: &str = "text_model.encoder.layers.3.mlp.fc1";

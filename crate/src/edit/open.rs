@@ -2,10 +2,10 @@
 
 use super::error::EditError;
 use crate::adapters::{Adapter, Delta, Group, Numbers, PeftConfigs, group, read};
-use crate::analysis::detect;
+use crate::analysis::{Layers, detect};
 use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
 use crate::model::spelling::Role;
-use crate::model::{Component, Family, FamilyId, Kind, Module};
+use crate::model::{Component, Kind, Module};
 use std::collections::HashMap;
 
 /// An adapter file, opened for edits.
@@ -18,10 +18,12 @@ pub struct Opened<'a> {
     pub header: Header,
     /// What it changes.
     pub adapter: Adapter,
-    /// The family whose layers it names; none where no listed family has them.
-    pub family: Option<FamilyId>,
+    /// The family of models that it was made for: `sd15`, `flux1`, …, or `unknown`.
+    pub model: String,
     /// The family's name for people.
     pub label: String,
+    /// The family's layers, where they are listed.
+    pub layers: Option<Layers>,
     groups: Vec<Group>,
     /// Key to its group and its role there.
     places: HashMap<String, (usize, Role)>,
@@ -39,10 +41,9 @@ impl<'a> Opened<'a> {
         let configs = configs(file, &header, companion)?;
         let (groups, _) = group(&header);
         let found = detect(&groups, &header.metadata, None);
-        let family = found.id.and_then(|id| Family::published(id).ok());
         let own = own_modules(&groups);
-        let modules: Vec<(Component, &Module)> = match &family {
-            Some(family) => family.modules(),
+        let modules: Vec<(Component, &Module)> = match &found.layers {
+            Some(layers) => layers.modules(),
             None => own.iter().map(|module| (Component::Unet, module)).collect(),
         };
         let adapter = read(&source, &header, &configs, &modules).await.map_err(failed)?;
@@ -53,8 +54,22 @@ impl<'a> Opened<'a> {
         for (index, group) in groups.iter().enumerate() {
             places.extend(group.tensors.iter().map(|(role, tensor)| (tensor.name.clone(), (index, *role))));
         }
-        let family = found.id.filter(|_| family.is_some());
-        Ok(Opened { file: file.into(), source, header, adapter, family, label: found.label, groups, places })
+        let (model, label, layers) = (found.name, found.label, found.layers);
+        Ok(Opened { file: file.into(), source, header, adapter, model, label, layers, groups, places })
+    }
+
+    /// Makes sure that this file and another are for one family of models and name the same layers.
+    pub fn is_like(&self, other: &Opened) -> Result<(), EditError> {
+        let (file_a, file_b) = (self.file.clone(), other.file.clone());
+        if self.model != other.model {
+            return Err(EditError::OtherFamily { file_a, a: self.label.clone(), file_b, b: other.label.clone() });
+        }
+        match (&self.layers, &other.layers) {
+            (Some(Layers::Architecture(_, own)), Some(Layers::Architecture(_, others))) if own != others => {
+                Err(EditError::OtherNaming { file_a, file_b, model: self.label.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads a delta's factors.
@@ -76,7 +91,7 @@ impl<'a> Opened<'a> {
 
     /// The layer's name for people: the file's own where the model is not listed.
     pub fn layer(&self, delta: &Delta) -> String {
-        if self.family.is_some() { delta.path() } else { delta.module.path.clone() }
+        if self.layers.is_some() { delta.path() } else { delta.module.path.clone() }
     }
 
     pub(super) fn unreadable(&self, source: FormatError) -> EditError {

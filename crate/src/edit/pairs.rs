@@ -8,7 +8,7 @@ use crate::adapters::{Delta, Form};
 use crate::analysis::{LowRank, Spectrum};
 use crate::formats::Dtype;
 use crate::model::spelling::Role;
-use crate::model::{FamilyId, Kind};
+use crate::model::{Component, Kind, Module};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use ts_rs::TS;
@@ -69,35 +69,36 @@ pub(super) fn energy_kept(rows: &[KeptRow]) -> f64 {
 
 /// How the keys of a result are spelled.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Naming {
+pub(super) enum Naming<'m> {
     /// As in the file that the layer comes from.
     Own,
-    /// As a convention has them.
-    Target(Target, FamilyId),
+    /// As a convention has them for this family of models.
+    Target(Target, &'m str),
 }
 
-impl Naming {
+impl<'m> Naming<'m> {
     /// The naming of a target, or the file's own.
-    pub fn new(to: Option<Target>, opened: &Opened) -> Result<Naming, EditError> {
-        match (to, opened.family) {
+    pub fn new(to: Option<Target>, opened: &'m Opened) -> Result<Naming<'m>, EditError> {
+        match (to, &opened.layers) {
             (None, _) => Ok(Naming::Own),
-            (Some(target), Some(family)) => Ok(Naming::Target(target, family)),
+            (Some(target), Some(_)) => Ok(Naming::Target(target, &opened.model)),
             (Some(_), None) => Err(EditError::NoNames { file: opened.file.clone(), label: opened.label.clone() }),
         }
     }
 
     /// The key of a tensor in this role.
-    pub fn key(self, opened: &Opened, delta: &Delta, role: Role) -> String {
-        if let Naming::Target(target, family) = self {
-            return target.key(family, delta.component, &delta.module, role);
+    pub fn key(self, opened: &Opened, delta: &Delta, role: Role) -> Result<String, EditError> {
+        if let Naming::Target(target, model) = self {
+            let key = target.key(model, delta.component, &delta.module, role);
+            return key.ok_or_else(|| no_name(opened.layer(delta), target));
         }
-        let Some(group) = opened.group(delta) else { return format!("{}{}", delta.module.path, suffix(role)) };
-        match (group.get(role), role) {
+        let Some(group) = opened.group(delta) else { return Ok(format!("{}{}", delta.module.path, suffix(role))) };
+        Ok(match (group.get(role), role) {
             (Some(tensor), _) => tensor.name.clone(),
             (None, Role::Up) if group.peft => format!("{}.lora_B.weight", group.stem),
             (None, Role::Down) if group.peft => format!("{}.lora_A.weight", group.stem),
             _ => format!("{}{}", group.stem, suffix(role)),
-        }
+        })
     }
 
     /// Whether a layer's alpha is a tensor of the result.
@@ -107,6 +108,12 @@ impl Naming {
             Naming::Own => opened.group(delta).is_some_and(|group| group.get(Role::Alpha).is_some()),
         }
     }
+}
+
+/// A layer that a convention has no name for.
+pub(super) fn no_name(layer: String, target: Target) -> EditError {
+    let hint = "choose kohya, or leave such layers out with --drop";
+    EditError::NoPlace { layer, what: "this layer".into(), target: target.name(), hint }
 }
 
 /// The tensor of a layer's alpha, in the layer's number type where that holds it exactly.
@@ -126,30 +133,47 @@ pub(super) fn wider(a: Dtype, b: Dtype) -> Dtype {
     if a == b { a } else { Dtype::F32 }
 }
 
-/// Up and down for a LoRA of this rank on the delta's layer, as layer number `layer` of the draft,
-/// and its alpha, which is the rank.
-pub(super) fn pair_pieces(
-    (naming, opened, delta): (Naming, &Opened, &Delta),
-    rank: usize,
-    dtype: Dtype,
-    layer: usize,
-) -> Vec<Piece> {
-    let shape = delta.change.shape();
-    let kernel: Vec<usize> = match (&shape[2..], delta.module.kind) {
-        ([], Kind::Conv { kernel: 1, .. }) if opened.family.is_some() => vec![1, 1],
-        (kernel, _) => kernel.to_vec(),
-    };
-    let ones = vec![1; kernel.len()];
-    let slot = |role, shape| Slot { name: naming.key(opened, delta, role), dtype, shape };
-    let slots = vec![
-        slot(Role::Down, [vec![rank, shape[1]], kernel].concat()),
-        slot(Role::Up, [vec![shape[0], rank], ones].concat()),
-    ];
-    let mut pieces = vec![Piece { slots, origin: Origin::Layer(layer) }];
-    if naming.has_alpha(opened, delta) {
-        pieces.push(alpha(naming.key(opened, delta, Role::Alpha), rank as f32, dtype));
+/// The keys of a LoRA pair.
+pub(super) struct PairKeys {
+    pub down: String,
+    pub up: String,
+    /// Where the convention has alphas.
+    pub alpha: Option<String>,
+}
+
+impl PairKeys {
+    /// For the layer of a delta.
+    pub fn of(naming: Naming, opened: &Opened, delta: &Delta) -> Result<PairKeys, EditError> {
+        let key = |role| naming.key(opened, delta, role);
+        let alpha = naming.has_alpha(opened, delta).then(|| key(Role::Alpha)).transpose()?;
+        Ok(PairKeys { down: key(Role::Down)?, up: key(Role::Up)?, alpha })
     }
-    pieces
+
+    /// For a layer of a model, where the convention has a name for it.
+    pub fn for_layer(target: Target, model: &str, component: Component, module: &Module) -> Option<PairKeys> {
+        let key = |role| target.key(model, component, module, role);
+        let alpha = if target.has_alphas() { Some(key(Role::Alpha)?) } else { None };
+        Some(PairKeys { down: key(Role::Down)?, up: key(Role::Up)?, alpha })
+    }
+}
+
+/// PyTorch shape of the delta's layer, with the kernel of a 1x1 convolution.
+pub(super) fn layer_shape(opened: &Opened, delta: &Delta) -> Vec<usize> {
+    let shape = delta.change.shape();
+    match (&shape[..], delta.module.kind) {
+        (&[outputs, inputs], Kind::Conv { kernel: 1, .. }) if opened.layers.is_some() => vec![outputs, inputs, 1, 1],
+        _ => shape,
+    }
+}
+
+/// Down and up for a LoRA of this rank on a layer of PyTorch shape `shape`, as layer number `layer`
+/// of the draft, and its alpha, which is the rank.
+pub(super) fn pair_pieces(keys: PairKeys, shape: &[usize], rank: usize, dtype: Dtype, layer: usize) -> Vec<Piece> {
+    let ones = vec![1; shape.len() - 2];
+    let down = Slot { name: keys.down, dtype, shape: [&[rank], &shape[1..]].concat() };
+    let up = Slot { name: keys.up, dtype, shape: [vec![shape[0], rank], ones].concat() };
+    let pair = Piece { slots: vec![down, up], origin: Origin::Layer(layer) };
+    [pair].into_iter().chain(keys.alpha.map(|name| alpha(name, rank as f32, dtype))).collect()
 }
 
 /// Down and up of `scale` times the form: without loss where `rank` columns are enough for that,
@@ -212,4 +236,13 @@ pub(super) async fn form(opened: &Opened<'_>, delta: &Delta) -> Result<Form, Edi
         .change
         .form(&numbers)
         .ok_or_else(|| EditError::NoMatrix { layer: opened.layer(delta), algorithm: delta.algorithm })
+}
+
+/// The spectrum of `scale` times the form; an error where a number is not finite.
+pub(super) fn spectrum(layer: &str, form: &Form, scale: f32) -> Result<Spectrum, EditError> {
+    let spectrum = Spectrum::of(form, f64::from(scale));
+    match spectrum.frobenius().is_finite() {
+        true => Ok(spectrum),
+        false => Err(EditError::NotFinite { layer: layer.to_owned() }),
+    }
 }

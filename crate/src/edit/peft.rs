@@ -1,10 +1,15 @@
 //! Turns the ranks and alphas of a result into the texts that programs read them from: diffusers'
 //! `lora_adapter_metadata` and sd-scripts' `ss_network_…`.
 
+use super::names::Target;
+use super::pairs::Naming;
 use crate::adapters::Delta;
-use crate::model::Component;
+use crate::model::{Component, Module};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+
+/// Where diffusers keeps the text.
+const KEY: &str = "lora_adapter_metadata";
 
 /// Ranks and alphas of a result's LoRA layers.
 #[derive(Debug, Default)]
@@ -27,6 +32,12 @@ impl PeftNotes {
         let path = delta.module.path.trim_start_matches("text_model.").to_owned();
         let note = Note { path, rank, alpha, dora };
         self.layers.entry(delta.component).or_default().push(note);
+    }
+
+    /// Notes a LoRA whose alpha is its rank.
+    pub fn note(&mut self, component: Component, module: &Module, rank: usize) {
+        let path = module.path.trim_start_matches("text_model.").to_owned();
+        self.layers.entry(component).or_default().push(Note { path, rank, alpha: rank as f32, dora: false });
     }
 
     /// The fields of a `LoraConfig` for each network, flat, with the network's name before each:
@@ -52,6 +63,18 @@ impl PeftNotes {
             put("lora_bias", json!(false));
         }
         Value::Object(fields).to_string()
+    }
+
+    /// Puts the text where a result under this naming has it, and takes an old one away.
+    pub fn replace(&self, metadata: &mut BTreeMap<String, String>, naming: Naming) {
+        let had = metadata.remove(KEY).is_some();
+        let wants = match naming {
+            Naming::Target(target, _) => target == Target::Peft,
+            Naming::Own => had,
+        };
+        if wants {
+            metadata.insert(KEY.into(), self.text());
+        }
     }
 
     /// Says in sd-scripts' metadata, where a file has them, that it is a LoRA of these ranks now.

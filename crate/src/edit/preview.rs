@@ -20,6 +20,10 @@ pub struct ConvertPreview {
     pub baked: Vec<BakedScale>,
     /// Layers whose algorithm becomes LoRA.
     pub rebuilt: Vec<Rebuilt>,
+    /// Fused layers whose change is shared out to their parts.
+    pub split: Vec<String>,
+    /// Layers that get the changes of their parts.
+    pub fused: Vec<String>,
     /// Layers with another number type.
     pub retyped: usize,
     /// Tensors before.

@@ -6,6 +6,7 @@
 use super::module::{Component, Module};
 use serde::{Deserialize, Deserializer};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
 /// What a tensor of an adapter is for. The names are those of the files.
@@ -104,6 +105,14 @@ struct Table {
 static TABLE: LazyLock<Table> =
     LazyLock::new(|| toml::from_str(include_str!("spellings.toml")).expect("spellings.toml is checked by a test"));
 
+/// The prefixes that stems without a dot can have, and those that stems with one can have.
+static PREFIXES: LazyLock<[Vec<&Prefix>; 2]> = LazyLock::new(|| {
+    [
+        TABLE.prefix.iter().filter(|prefix| !prefix.text.contains('.')).collect(),
+        TABLE.prefix.iter().filter(|prefix| prefix.separator == ".").collect(),
+    ]
+});
+
 impl Prefix {
     fn convention(&self, names: Names, peft: bool) -> &str {
         let special = match names {
@@ -133,9 +142,11 @@ pub enum Names {
 
 /// A key without its suffix, and the suffix.
 pub fn split(key: &str) -> Option<(&str, &'static Suffix)> {
+    let last = key.as_bytes().last();
     TABLE
         .suffix
         .iter()
+        .filter(|suffix| suffix.text.as_bytes().last() == last)
         .filter(|suffix| key.len() > suffix.text.len() && key.ends_with(&suffix.text))
         .filter(|suffix| suffix.after.as_ref().is_none_or(|word| key[..key.len() - suffix.text.len()].contains(word)))
         .max_by_key(|suffix| suffix.text.len())
@@ -172,10 +183,33 @@ pub struct Found<'a> {
     pub prefix: &'static str,
 }
 
+/// FNV-1a over eight bytes at a time: the tables are made of names known beforehand, so that no
+/// input can crowd them, and are asked thousands of times a file.
+#[derive(Default, Clone)]
+struct Fnv(u64);
+
+type Hashing = BuildHasherDefault<Fnv>;
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut mix = |word: u64| {
+            self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        };
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
+        rest.iter().for_each(|&byte| mix(byte.into()));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 29
+    }
+}
+
 /// Every module of a model under every name that files use.
 pub struct Spellings<'a> {
     modules: Vec<(Component, &'a Module)>,
-    names: HashMap<Component, HashMap<String, (&'a Module, Names)>>,
+    /// By component, few enough to be walked.
+    names: Vec<(Component, HashMap<String, (&'a Module, Names), Hashing>)>,
     /// What the prefixes of a denoiser mean in this model.
     denoiser: Component,
 }
@@ -183,9 +217,13 @@ pub struct Spellings<'a> {
 impl<'a> Spellings<'a> {
     /// Spells the modules.
     pub fn new(modules: &[(Component, &'a Module)]) -> Spellings<'a> {
-        let mut names: HashMap<Component, HashMap<String, (&Module, Names)>> = HashMap::new();
+        let mut names: Vec<(Component, HashMap<String, (&Module, Names), Hashing>)> = Vec::new();
         for &(component, module) in modules {
-            let of_component = names.entry(component).or_default();
+            let at = names.iter().position(|(of, _)| *of == component).unwrap_or_else(|| {
+                names.push((component, HashMap::default()));
+                names.len() - 1
+            });
+            let of_component = &mut names[at].1;
             for (name, kind) in spell(component, module) {
                 for separator in [".", "_"] {
                     of_component.entry(name.replace('.', separator)).or_insert((module, kind));
@@ -196,6 +234,10 @@ impl<'a> Spellings<'a> {
         Spellings { modules: modules.to_vec(), names, denoiser: denoiser.unwrap_or(Component::Unet) }
     }
 
+    fn named(&self, component: Component) -> Option<&HashMap<String, (&'a Module, Names), Hashing>> {
+        self.names.iter().find(|(of, _)| *of == component).map(|(_, names)| names)
+    }
+
     /// The modules that are spelled.
     pub fn modules(&self) -> &[(Component, &'a Module)] {
         &self.modules
@@ -203,13 +245,10 @@ impl<'a> Spellings<'a> {
 
     /// The module of an adapter key without its suffix.
     pub fn find(&self, stem: &str, peft: bool) -> Option<Found<'a>> {
-        TABLE.prefix.iter().find_map(|prefix| {
+        PREFIXES[usize::from(stem.contains('.'))].iter().find_map(|prefix| {
             let rest = stem.strip_prefix(&prefix.text)?;
-            if prefix.separator == "_" && rest.contains('.') {
-                return None;
-            }
             let component = if prefix.component == Component::Unet { self.denoiser } else { prefix.component };
-            let &(module, names) = self.names.get(&component)?.get(rest)?;
+            let &(module, names) = self.named(component)?.get(rest)?;
             let convention = prefix.convention(names, peft);
             Some(Found { component, module, convention, names, prefix: &prefix.text })
         })
@@ -224,7 +263,7 @@ impl<'a> Spellings<'a> {
                 return None;
             }
             let component = folder.unwrap_or(checkpoint.component);
-            let &(module, _) = self.names.get(&component)?.get(rest)?;
+            let &(module, _) = self.named(component)?.get(rest)?;
             Some((component, module))
         })
     }

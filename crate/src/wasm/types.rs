@@ -1,8 +1,9 @@
 //! Turns what crosses to the page into types with a TypeScript form.
 
 use crate::analysis::{
-    Base, Container, Coverage, FileKind, LeftoverRow, LoaderStatus, LoaderVerdict, LogExplanation, ModuleRow, Problem,
-    Report, Severity,
+    Base, Bucket, Container, Coverage, Dataset, FileKind, ImportRow, ImportVerdict, LeftoverRow, LoaderStatus,
+    LoaderVerdict, LogExplanation, ModuleRow, Problem, Report, Setting, Severity, Summary, TagCount, Training,
+    TriggerWord,
 };
 use crate::gpu::GpuInfo;
 use crate::pipeline::{AdapterChoice, Applied, Infotext, Leftover, Mention, Model, Recipe, Rng, Stage};
@@ -109,6 +110,15 @@ pub fn typescript() -> String {
     add(LoaderVerdict::decl(&config));
     add(LoaderStatus::decl(&config));
     add(LogExplanation::decl(&config));
+    add(ImportRow::decl(&config));
+    add(ImportVerdict::decl(&config));
+    add(Training::decl(&config));
+    add(Setting::decl(&config));
+    add(TriggerWord::decl(&config));
+    add(TagCount::decl(&config));
+    add(Dataset::decl(&config));
+    add(Bucket::decl(&config));
+    add(Summary::decl(&config));
     add(Problem::decl(&config));
     add(Severity::decl(&config));
     add(Recipe::decl(&config));

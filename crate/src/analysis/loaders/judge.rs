@@ -1,7 +1,7 @@
 //! Turns a file's groups and a loader's rules into a verdict.
 
-use super::rules::{self, Loader, Unreadable};
-use super::strength;
+use super::rules::{self, Loader, Name, Unreadable};
+use super::strength::{self, Changes};
 use super::{LoaderStatus, LoaderVerdict};
 use crate::adapters::{Adapter, Group};
 use crate::analysis::family::Detected;
@@ -9,7 +9,7 @@ use crate::analysis::report::{Problem, Severity};
 use crate::formats::Header;
 use crate::model::Component;
 use crate::model::spelling::{Found, Names, Role};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What is known of a file.
 #[derive(Clone, Copy)]
@@ -46,9 +46,39 @@ enum Fate<'a> {
 
 /// What every loader, and this program, does with a file.
 pub fn verdicts(evidence: &Evidence) -> Vec<LoaderVerdict> {
-    let mut list: Vec<LoaderVerdict> = rules::all().iter().map(|loader| judge(loader, evidence)).collect();
+    let places = Places::of(evidence);
+    let changes = strength::changes(evidence);
+    let mut list: Vec<LoaderVerdict> =
+        rules::all().iter().map(|loader| judge(loader, evidence, &places, &changes)).collect();
     list.push(own(evidence));
     list
+}
+
+/// Where each tensor of the file belongs.
+struct Places<'a> {
+    /// The endings that there are.
+    endings: Vec<&'a str>,
+    /// For each tensor in the file's order: its group and its ending, where it has a group.
+    tensors: Vec<Option<(usize, usize)>>,
+}
+
+impl<'a> Places<'a> {
+    fn of(evidence: &Evidence<'a>) -> Places<'a> {
+        let mut endings: Vec<&str> = Vec::new();
+        let mut by_name: HashMap<&str, (usize, usize)> = HashMap::with_capacity(evidence.header.tensors.len());
+        for (index, group) in evidence.groups.iter().enumerate() {
+            for tensor in group.tensors.values() {
+                let ending = ending(group, &tensor.name);
+                let place = endings.iter().position(|known| *known == ending).unwrap_or_else(|| {
+                    endings.push(ending);
+                    endings.len() - 1
+                });
+                by_name.insert(&tensor.name, (index, place));
+            }
+        }
+        let tensors = evidence.header.tensors.iter().map(|tensor| by_name.get(tensor.name.as_str()).copied());
+        Places { tensors: tensors.collect(), endings }
+    }
 }
 
 /// The ending of a tensor of a group.
@@ -64,9 +94,9 @@ fn carries(role: Role) -> bool {
     )
 }
 
-fn fate<'a>(loader: &Loader, family: &str, group: &'a Group, found: &'a Option<Found<'a>>) -> Fate<'a> {
+fn fate<'a>(loader: &Loader, names: &[&Name], group: &'a Group, found: &'a Option<Found<'a>>) -> Fate<'a> {
     let Some(found) = found else { return Fate::NoLayer };
-    if !loader.looks_up(&group.stem, found, family) {
+    if !names.iter().any(|name| name.fits(&group.stem, found)) {
         return Fate::Unnamed(found);
     }
     for (&role, tensor) in &group.tensors {
@@ -94,7 +124,7 @@ fn fate<'a>(loader: &Loader, family: &str, group: &'a Group, found: &'a Option<F
     Fate::Applied
 }
 
-fn judge(loader: &Loader, evidence: &Evidence) -> LoaderVerdict {
+fn judge(loader: &Loader, evidence: &Evidence, places: &Places, changes: &Changes) -> LoaderVerdict {
     let total = evidence.groups.len();
     let verdict = |status, applied, reason: String, log: Option<String>| LoaderVerdict {
         loader: loader.name.clone(),
@@ -113,7 +143,6 @@ fn judge(loader: &Loader, evidence: &Evidence) -> LoaderVerdict {
         return verdict(LoaderStatus::Refused, 0, reason, None);
     }
     let bundled = |name: &str| name.starts_with("bundle_emb.");
-    let used_up = |key: &&str| loader.reads_bundles && bundled(key);
     let keys: Vec<&str> = evidence
         .header
         .tensors
@@ -125,8 +154,9 @@ fn judge(loader: &Loader, evidence: &Evidence) -> LoaderVerdict {
         let reason = format!("The whole file is refused: {}.", refusal.reason);
         return verdict(LoaderStatus::Refused, 0, reason, Some(refusal.log));
     }
+    let names = loader.names_for(family);
     let fates: Vec<Fate> =
-        evidence.groups.iter().zip(evidence.found).map(|(group, found)| fate(loader, family, group, found)).collect();
+        evidence.groups.iter().zip(evidence.found).map(|(group, found)| fate(loader, &names, group, found)).collect();
     if let Some((group, ending)) =
         unreadable(evidence.groups, &fates).filter(|_| loader.unreadable == Unreadable::Refuse)
     {
@@ -135,17 +165,20 @@ fn judge(loader: &Loader, evidence: &Evidence) -> LoaderVerdict {
         let reason = format!("The whole file is refused: it does not read tensors that end in {ending}.");
         return verdict(LoaderStatus::Refused, 0, reason, Some(log));
     }
-    let used: HashSet<&str> = evidence
-        .groups
-        .iter()
-        .zip(&fates)
-        .filter(|(_, fate)| matches!(fate, Fate::Applied))
-        .flat_map(|(group, _)| group.tensors.values().map(move |tensor| (group, &*tensor.name)))
-        .filter(|(group, name)| loader.takes(self::ending(group, name)))
-        .map(|(_, name)| name)
-        .collect();
-    let unmatched: Vec<&str> =
-        keys.iter().copied().filter(|key| !used.contains(key)).filter(|key| !used_up(key)).collect();
+    let takes: Vec<bool> = places.endings.iter().map(|ending| loader.takes(ending)).collect();
+    let dropped = |name: &str| bundled(name) && (loader.ignores_bundles || loader.reads_bundles);
+    let (mut used, mut unmatched, mut strays) = (0, Vec::new(), Vec::new());
+    for (tensor, place) in evidence.header.tensors.iter().zip(&places.tensors) {
+        match place {
+            Some((group, ending)) if matches!(fates[*group], Fate::Applied) && takes[*ending] => used += 1,
+            Some(_) => unmatched.push(tensor.name.as_str()),
+            None if dropped(&tensor.name) => {}
+            None => {
+                unmatched.push(&tensor.name);
+                strays.push(tensor.name.as_str());
+            }
+        }
+    }
     let applied = fates.iter().filter(|fate| matches!(fate, Fate::Applied)).count();
     if let Some(log) = loader.nothing_of_network().filter(|_| applied > 0 && lost_network(&fates, evidence)) {
         let reason = format!("The whole file is refused: {}", reasons(loader, evidence, &fates));
@@ -155,7 +188,7 @@ fn judge(loader: &Loader, evidence: &Evidence) -> LoaderVerdict {
         let reason = format!(
             "The whole file is refused: {} keys are not matched, and it allows {most}. {}",
             unmatched.len(),
-            if applied < total { reasons(loader, evidence, &fates) } else { left_out(evidence, &unmatched) }
+            if applied < total { reasons(loader, evidence, &fates) } else { left_out(&strays) }
         );
         let log = loader.refuse_log.as_ref().map(|log| log.replace("{file}", evidence.file));
         return verdict(LoaderStatus::Refused, 0, reason, log);
@@ -165,9 +198,10 @@ fn judge(loader: &Loader, evidence: &Evidence) -> LoaderVerdict {
         let text = loader.unmatched.replace("{key}", key).replace("{stem}", stem).replace("{file}", evidence.file);
         (!text.is_empty()).then_some(text)
     };
-    let counted = loader.total_log.as_ref().filter(|_| !unmatched.is_empty()).map(|log| {
-        log.replace("{applied_keys}", &used.len().to_string()).replace("{total_keys}", &keys.len().to_string())
-    });
+    let counted =
+        loader.total_log.as_ref().filter(|_| !unmatched.is_empty()).map(|log| {
+            log.replace("{applied_keys}", &used.to_string()).replace("{total_keys}", &keys.len().to_string())
+        });
     let log = counted.or_else(|| unmatched.first().and_then(|key| line(key)));
     let mut judged = match applied {
         0 => match loader.nothing(&keys) {
@@ -178,10 +212,12 @@ fn judge(loader: &Loader, evidence: &Evidence) -> LoaderVerdict {
             None => verdict(LoaderStatus::Ignored, 0, reasons(loader, evidence, &fates), log),
         },
         applied if applied < total => verdict(LoaderStatus::Partly, applied, reasons(loader, evidence, &fates), log),
-        applied => verdict(LoaderStatus::Applied, applied, left_out(evidence, &unmatched), log),
+        applied => verdict(LoaderStatus::Applied, applied, left_out(&strays), log),
     };
     if applied > 0 {
-        judged.strength_note = strength::note(loader, evidence, &applied_groups(evidence, &fates));
+        let landed = |at: &usize| matches!(fates[*at], Fate::Applied);
+        let landed = (0..total).filter(landed).map(|at| (&evidence.groups[at], changes[at]));
+        judged.strength_note = strength::note(loader, evidence, &landed.collect::<Vec<_>>());
     }
     judged
 }
@@ -192,12 +228,6 @@ fn unreadable<'a>(groups: &'a [Group], fates: &'a [Fate<'a>]) -> Option<(&'a Gro
         Fate::Unreadable(ending) => Some((group, *ending)),
         _ => None,
     })
-}
-
-/// The groups that land.
-fn applied_groups<'a>(evidence: &Evidence<'a>, fates: &[Fate]) -> Vec<&'a Group> {
-    let landed = evidence.groups.iter().zip(fates).filter(|(_, fate)| matches!(fate, Fate::Applied));
-    landed.map(|(group, _)| group).collect()
 }
 
 /// Whether all layers of one of the file's networks have names that are not looked up.
@@ -212,11 +242,8 @@ fn lost_network(fates: &[Fate], evidence: &Evidence) -> bool {
 }
 
 /// Keys of no layer that are left over where every layer is applied.
-fn left_out(evidence: &Evidence, unmatched: &[&str]) -> String {
-    let grouped: HashSet<&str> =
-        evidence.groups.iter().flat_map(|group| group.tensors.values().map(|tensor| tensor.name.as_str())).collect();
-    let strays: Vec<&&str> = unmatched.iter().filter(|key| !grouped.contains(*key)).collect();
-    match strays.as_slice() {
+fn left_out(strays: &[&str]) -> String {
+    match strays {
         [] => String::new(),
         [key] => format!("Only `{key}` is left out; it changes no layer."),
         [key, ..] => format!("{} keys are left out, the first is `{key}`; they change no layer.", strays.len()),

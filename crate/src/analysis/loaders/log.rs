@@ -91,10 +91,9 @@ fn path(report: &Report, key: &str) -> Option<String> {
     let changed = |path: String| report.modules.iter().any(|row| row.path == path).then_some(path);
     let (stem, peft) = spelling::split(key).map_or((key, false), |(stem, suffix)| (stem, suffix.peft));
     let stem = stem.strip_suffix(".weight").or(stem.strip_suffix(".bias")).unwrap_or(stem);
-    spellings_of(report, |spellings| {
-        let found = spellings.find(stem, peft).or(spellings.find(stem, !peft))?;
-        changed(format!("{}.{}", found.component, found.module.path))
-    })
+    let spellings = spellings_of(report)?;
+    let found = spellings.find(stem, peft).or(spellings.find(stem, !peft))?;
+    changed(format!("{}.{}", found.component, found.module.path))
 }
 
 fn about_key(report: &Report, verdict: Option<&LoaderVerdict>, key: Option<&str>, path: Option<&str>) -> String {

@@ -96,7 +96,7 @@ pub struct Loader {
 /// Names that a loader looks up.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Name {
+pub struct Name {
     prefix: String,
     spelled: Vec<Spelled>,
     families: Option<Vec<String>>,
@@ -104,6 +104,29 @@ struct Name {
     without: Vec<String>,
     #[serde(default)]
     within: Vec<String>,
+}
+
+impl Name {
+    /// Whether a layer that is called so is looked up by this name.
+    pub fn fits(&self, stem: &str, found: &Found) -> bool {
+        let prefix = match self.prefix.strip_suffix('*') {
+            Some(start) => found.prefix.starts_with(start),
+            None => found.prefix == self.prefix,
+        };
+        let both = found.names == Names::Native && found.module.path == found.module.ldm;
+        let spelled = |spelled: &Spelled| match (spelled, found.names) {
+            (Spelled::Native | Spelled::Diffusers, _) if both => true,
+            (Spelled::Diffusers, Names::Diffusers)
+            | (Spelled::AttnProcs, Names::AttnProcs)
+            | (Spelled::Ldm, Names::Ldm)
+            | (Spelled::Native, Names::Native) => true,
+            _ => false,
+        };
+        prefix
+            && self.spelled.iter().any(spelled)
+            && !self.without.iter().any(|part| stem.contains(part.as_str()))
+            && (self.within.is_empty() || self.within.iter().any(|part| stem.contains(part.as_str())))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -186,28 +209,10 @@ impl Loader {
         is_among(&self.families, family)
     }
 
-    /// Whether it looks up a layer that is called so.
-    pub fn looks_up(&self, stem: &str, found: &Found, family: &str) -> bool {
-        let both = found.names == Names::Native && found.module.path == found.module.ldm;
-        let fits = |spelled: Spelled| match (spelled, found.names) {
-            (Spelled::Native | Spelled::Diffusers, _) if both => true,
-            (Spelled::Diffusers, Names::Diffusers)
-            | (Spelled::AttnProcs, Names::AttnProcs)
-            | (Spelled::Ldm, Names::Ldm)
-            | (Spelled::Native, Names::Native) => true,
-            _ => false,
-        };
-        self.names.iter().any(|name| {
-            let prefix = match name.prefix.strip_suffix('*') {
-                Some(start) => found.prefix.starts_with(start),
-                None => found.prefix == name.prefix,
-            };
-            prefix
-                && name.families.as_ref().is_none_or(|families| is_among(families, family))
-                && name.spelled.iter().any(|&spelled| fits(spelled))
-                && !name.without.iter().any(|part| stem.contains(part.as_str()))
-                && (name.within.is_empty() || name.within.iter().any(|part| stem.contains(part.as_str())))
-        })
+    /// The names that it looks up for models of this family.
+    pub fn names_for(&self, family: &str) -> Vec<&Name> {
+        let fits = |name: &&Name| name.families.as_ref().is_none_or(|families| is_among(families, family));
+        self.names.iter().filter(fits).collect()
     }
 
     /// Whether it reads tensors with this ending.

@@ -6,32 +6,33 @@ use crate::adapters::{Delta, Group};
 use crate::model::spelling::Role;
 use std::collections::{BTreeMap, HashMap};
 
+/// The change that was read from each group, where one was.
+pub type Changes<'a> = Vec<Option<&'a Delta>>;
+
+/// The change that was read from each group.
+pub fn changes<'a>(evidence: &Evidence<'a>) -> Changes<'a> {
+    let mut by_key: HashMap<&str, &Delta> = HashMap::new();
+    for delta in &evidence.adapter.deltas {
+        by_key.extend(delta.change.factors().first().map(|factor| (factor.key.as_str(), delta)));
+    }
+    let of = |group: &Group| group.tensors.values().find_map(|tensor| by_key.get(tensor.name.as_str()).copied());
+    evidence.groups.iter().map(of).collect()
+}
+
 /// How a loader's effect differs for the groups that it applies; none where it does not.
-pub fn note(loader: &Loader, evidence: &Evidence, groups: &[&Group]) -> Option<String> {
-    let changes = changes(evidence, groups);
+pub fn note(loader: &Loader, evidence: &Evidence, landed: &[(&Group, Option<&Delta>)]) -> Option<String> {
+    let groups: Vec<&Group> = landed.iter().map(|(group, _)| *group).collect();
+    let changes: Vec<(&Group, &Delta)> = landed.iter().filter_map(|&(group, delta)| Some((group, delta?))).collect();
     let notes = [
         alpha(loader, evidence, &changes),
-        scale_key(loader, groups),
-        dora(loader, groups),
+        scale_key(loader, &groups),
+        dora(loader, &groups),
         oft(loader, &changes),
-        full_lokr(evidence, groups),
+        full_lokr(evidence, &groups),
         misplaced(loader, evidence, &changes),
     ];
     let notes: Vec<String> = notes.into_iter().flatten().collect();
     (!notes.is_empty()).then(|| notes.join(" "))
-}
-
-/// Each group with the change that was read from it.
-fn changes<'a>(evidence: &Evidence<'a>, groups: &[&'a Group]) -> Vec<(&'a Group, &'a Delta)> {
-    let mut by_key: HashMap<&str, &Delta> = HashMap::new();
-    for delta in &evidence.adapter.deltas {
-        by_key.extend(delta.change.factors().into_iter().map(|factor| (factor.key.as_str(), delta)));
-    }
-    let of = |group: &&'a Group| {
-        let delta = group.tensors.values().find_map(|tensor| by_key.get(tensor.name.as_str()))?;
-        Some((*group, *delta))
-    };
-    groups.iter().filter_map(of).collect()
 }
 
 /// "0.5" or "0.5 to 2"; none where there are no numbers.

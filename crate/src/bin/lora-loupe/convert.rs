@@ -111,6 +111,12 @@ fn text(preview: &ConvertPreview) -> String {
     if let Some(first) = preview.baked.first() {
         row("baked", format!("{} scales, as {} in {}", preview.baked.len(), first.scale, first.path));
     }
+    if let Some(first) = preview.split.first() {
+        row("split", format!("{} fused layers, as {first}", preview.split.len()));
+    }
+    if let Some(first) = preview.fused.first() {
+        row("fused", format!("{} layers, as {first}", preview.fused.len()));
+    }
     let (exact, near): (Vec<_>, Vec<_>) = preview.rebuilt.iter().partition(|layer| layer.exact);
     if !exact.is_empty() {
         row("as LoRA", format!("{} layers without loss", exact.len()));

@@ -1,7 +1,8 @@
 //! Turns files into reports on the terminal, or into one JSON object a line.
 
 use crate::files;
-use lora_loupe::analysis::{Coverage, LoaderStatus, LoaderVerdict, Report, Severity, inspect};
+use crate::table::{self, Style};
+use lora_loupe::analysis::{Coverage, ImportVerdict, LoaderStatus, LoaderVerdict, Report, Severity, inspect};
 use pollster::block_on;
 use std::error::Error;
 use std::io::{self, Write};
@@ -22,10 +23,25 @@ pub struct Arguments {
     /// Print one JSON object a line and file
     #[arg(long)]
     json: bool,
+    /// Read headers only and print a table: folders are searched, thousands of files take seconds
+    #[arg(long, conflicts_with = "base")]
+    headers: bool,
+    /// With --headers: print comma-separated values
+    #[arg(long, requires = "headers", conflicts_with = "json")]
+    csv: bool,
 }
 
 /// Reports on every file.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    if arguments.headers {
+        let style = match (arguments.json, arguments.csv) {
+            (true, _) => Style::Json,
+            (_, true) => Style::Csv,
+            _ => Style::Columns,
+        };
+        let all = table::write(&arguments.files, style)?;
+        return Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(2) });
+    }
     let base = arguments.base.as_deref().map(files::model).transpose()?;
     let mut refused = false;
     for path in &arguments.files {
@@ -70,12 +86,32 @@ fn text(report: &Report) -> String {
     if report.leftovers.len() > 10 {
         row("left over", format!("and {} more keys (--json lists all)", report.leftovers.len() - 10));
     }
+    for import in &report.imports {
+        let verdict = match import.verdict {
+            ImportVerdict::Harmless => "harmless",
+            ImportVerdict::Unknown => "unknown, not run",
+            ImportVerdict::Dangerous => "DANGEROUS, not run",
+        };
+        row("imports", format!("{} ({}): {verdict}", import.name, import.place));
+    }
+    if let Some(training) = &report.training {
+        for setting in &training.settings {
+            row("training", format!("{}: {}", setting.label, setting.value));
+        }
+        for word in &training.trigger_words {
+            row("trigger", format!("{} ({})", word.text, word.source));
+        }
+        let tags: Vec<String> = training.tags.iter().take(12).map(|tag| format!("{} {}", tag.tag, tag.count)).collect();
+        if !tags.is_empty() {
+            row("tags", format!("{} (of {})", tags.join(", "), training.tag_total));
+        }
+    }
     for verdict in &report.loaders {
         row("works in", loader(verdict));
-        for note in verdict.strength_note.iter().filter(|_| verdict.applied > 0) {
+        if let Some(note) = &verdict.strength_note {
             row("", format!("  strength: {note}"));
         }
-        for line in &verdict.log {
+        if let Some(line) = &verdict.log {
             row("", format!("  it prints: {line}"));
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 pub struct Output {
     /// The file to write
-    #[arg(short, long, value_name = "OUT.safetensors", required_unless_present = "preview")]
+    #[arg(short, long, value_name = "OUT.safetensors")]
     output: Option<PathBuf>,
     /// Overwrite the output where it exists
     #[arg(long)]
@@ -22,6 +22,9 @@ pub struct Output {
 /// Why a result is not written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
+    /// There is no output.
+    #[error("say where the result goes, with -o OUT.safetensors, or ask for --preview")]
+    NoOutput,
     /// The output is an input.
     #[error("{} is one of the files to read; choose another name for the result", .0.display())]
     Overwrites(PathBuf),
@@ -39,7 +42,11 @@ pub enum OutputError {
 impl Output {
     /// Makes sure that the output may be written before any work is done.
     pub fn check(&self, inputs: &[&Path]) -> Result<(), OutputError> {
-        let Some(output) = self.output.as_deref().filter(|_| !self.preview) else { return Ok(()) };
+        let output = match self.output.as_deref() {
+            _ if self.preview => return Ok(()),
+            None => return Err(OutputError::NoOutput),
+            Some(output) => output,
+        };
         let same =
             |input: &&&Path| input.canonicalize().ok().zip(output.canonicalize().ok()).is_some_and(|(a, b)| a == b);
         match inputs.iter().find(same) {
@@ -66,6 +73,11 @@ impl Output {
             let _ = std::fs::remove_file(&partial);
         }
         written.map(Some)
+    }
+
+    /// Whether a file is to be written.
+    pub fn is_given(&self) -> bool {
+        self.output.is_some()
     }
 
     /// The output's name.

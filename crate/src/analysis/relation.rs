@@ -1,0 +1,142 @@
+//! Turns the comparison of two files' layers into one word: the same, rescaled, resized, merged.
+
+use super::compare::{LayerComparison, SideOfLayer};
+use serde::Serialize;
+use ts_rs::TS;
+
+/// What two files are to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+#[ts(rename_all = "snake_case", tag = "kind")]
+pub enum Relation {
+    /// They change every layer alike.
+    Same,
+    /// The second is the first times `factor`.
+    Rescaled {
+        /// The strength at which the first is the second.
+        factor: f64,
+    },
+    /// The second is the first at a lower rank.
+    Resized {
+        /// Share of the first's energy that the second keeps.
+        energy: f64,
+    },
+    /// The first is the second at a lower rank.
+    Enlarged {
+        /// Share of the second's energy that the first keeps.
+        energy: f64,
+    },
+    /// The second holds the first and more.
+    MergedFrom,
+    /// The first holds the second and more.
+    MergedInto,
+    /// They have a direction in common, but neither holds the other.
+    Related {
+        /// The mean of the layers' cosines, weighted by both norms.
+        cosine: f64,
+    },
+    /// They have nothing in common.
+    Different,
+    /// They change no layer on which both could be compared.
+    Incomparable,
+}
+
+/// How far two numbers may be from each other, as parts of themselves, where files were stored in
+/// f16 or bf16.
+const NEAR: f64 = 0.02;
+
+fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() <= NEAR * a.abs().max(b.abs())
+}
+
+/// What the files are to each other, from all their layers.
+pub fn relation(rows: &[LayerComparison]) -> Relation {
+    if !rows.is_empty() && rows.iter().all(|row| row.identical) {
+        return Relation::Same;
+    }
+    let live = |side: &Option<SideOfLayer>| side.as_ref().is_some_and(|side| side.norm > 0.0);
+    let only_a = rows.iter().filter(|row| live(&row.a) && !live(&row.b)).count();
+    let only_b = rows.iter().filter(|row| live(&row.b) && !live(&row.a)).count();
+    let both: Vec<Shared> = rows.iter().filter_map(Shared::of).collect();
+    if both.is_empty() {
+        return if only_a + only_b > 0 { Relation::Different } else { Relation::Incomparable };
+    }
+    let sum = |value: &dyn Fn(&Shared) -> f64| both.iter().map(value).sum::<f64>();
+    let energy_a = sum(&|row| row.a.norm.powi(2));
+    let energy_b = sum(&|row| row.b.norm.powi(2));
+    let dot = sum(&|row| row.cosine * row.a.norm * row.b.norm);
+    let weight = sum(&|row| row.a.norm * row.b.norm);
+    let cosine = dot / weight;
+    let factor = cosine.signum() * (energy_b / energy_a).sqrt();
+    let parallel =
+        |row: &Shared| row.cosine * factor.signum() > 1.0 - NEAR / 2.0 && near(row.b.norm, factor.abs() * row.a.norm);
+    if only_a + only_b == 0 && both.iter().all(parallel) {
+        return if near(factor, 1.0) { Relation::Same } else { Relation::Rescaled { factor } };
+    }
+    // The nearest change b of a lower rank has ⟨a, b⟩ = ‖b‖² = Σσ² of a's largest.
+    let lower = |less: &dyn Fn(&Shared) -> usize, more: &dyn Fn(&Shared) -> usize| {
+        both.iter().all(|row| less(row) <= more(row)) && both.iter().any(|row| less(row) < more(row))
+    };
+    let (rank_a, rank_b) = (|row: &Shared| row.a.rank, |row: &Shared| row.b.rank);
+    let nearest_in_a = near(energy_b, sum(&|row| row.a.energy_at_other_rank));
+    let nearest_in_b = near(energy_a, sum(&|row| row.b.energy_at_other_rank));
+    if only_b == 0 && near(dot, energy_b) && nearest_in_a && lower(&rank_b, &rank_a) {
+        return Relation::Resized { energy: energy_b / energy_a };
+    }
+    if only_a == 0 && near(dot, energy_a) && nearest_in_b && lower(&rank_a, &rank_b) {
+        return Relation::Enlarged { energy: energy_a / energy_b };
+    }
+    if only_a == 0 && inside(&both, |row| row.a) {
+        return Relation::MergedFrom;
+    }
+    if only_b == 0 && inside(&both, |row| row.b) {
+        return Relation::MergedInto;
+    }
+    if cosine.abs() > 0.1 { Relation::Related { cosine } } else { Relation::Different }
+}
+
+/// A layer that both files change.
+struct Shared<'a> {
+    a: &'a SideOfLayer,
+    b: &'a SideOfLayer,
+    cosine: f64,
+}
+
+impl Shared<'_> {
+    fn of(row: &LayerComparison) -> Option<Shared<'_>> {
+        Some(Shared { a: row.a.as_ref()?, b: row.b.as_ref()?, cosine: row.cosine? })
+    }
+}
+
+/// Whether nearly all of a file's energy lies among the directions of the other, as far as that
+/// tells anything.
+fn inside<'a>(both: &[Shared<'a>], side: impl Fn(&Shared<'a>) -> &'a SideOfLayer) -> bool {
+    let known = both.iter().map(side).filter_map(|side| Some((side.norm.powi(2), side.inside_other?)));
+    let (inside, all) =
+        known.fold((0.0, 0.0), |(inside, all), (energy, share)| (inside + energy * share, all + energy));
+    all > 0.0 && inside / all > 1.0 - NEAR
+}
+
+impl Relation {
+    /// One sentence about two files.
+    pub fn sentence(self, a: &str, b: &str) -> String {
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        match self {
+            Relation::Same => format!("{a} and {b} change every layer alike: they are the same adapter."),
+            Relation::Rescaled { factor } => format!("{b} is {a} at strength {factor:.3}."),
+            Relation::Resized { energy } => {
+                format!("{b} is {a} at a lower rank and keeps {} of its energy.", percent(energy))
+            }
+            Relation::Enlarged { energy } => {
+                format!("{a} is {b} at a lower rank and keeps {} of its energy.", percent(energy))
+            }
+            Relation::MergedFrom => format!("{b} holds all of {a} and more: it was merged from it."),
+            Relation::MergedInto => format!("{a} holds all of {b} and more: it was merged from it."),
+            Relation::Related { cosine } => {
+                format!("{a} and {b} have something in common (cosine {cosine:.2}), but neither holds the other.")
+            }
+            Relation::Different => format!("{a} and {b} have nothing in common."),
+            Relation::Incomparable => format!("{a} and {b} cannot be compared without the base model."),
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! Turns a header's metadata into what can be read of the training: settings, datasets, sizes,
+//! tags and trigger words. What is not there is not said. The names of the keys are training.toml.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+use ts_rs::TS;
+
+/// The most tags that are listed.
+const MOST_TAGS: usize = 100;
+
+/// The least part of a folder's captions that a trigger word stands in.
+const ALWAYS: f64 = 0.95;
+
+/// What a header says of the training.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, TS)]
+pub struct Training {
+    /// The program that trained, by the marks that it leaves.
+    pub trainer: Option<String>,
+    /// Settings in a fixed order, only those that are there.
+    pub settings: Vec<Setting>,
+    /// Words that call up what was learned, the surest first.
+    pub trigger_words: Vec<TriggerWord>,
+    /// The most frequent tags of the captions, at most 100.
+    pub tags: Vec<TagCount>,
+    /// How many different tags there are.
+    pub tag_total: usize,
+    /// Folders of training images.
+    pub datasets: Vec<Dataset>,
+    /// Sizes that images were brought to.
+    pub buckets: Vec<Bucket>,
+    /// The metadata key whose value is a preview as a data URL.
+    pub preview_key: Option<String>,
+}
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct Setting {
+    /// For programs: `optimizer`, …
+    pub name: String,
+    /// For people.
+    pub label: String,
+    /// What it was.
+    pub value: String,
+}
+
+/// A word that calls up what was learned.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct TriggerWord {
+    /// The word or phrase.
+    pub text: String,
+    /// What says so.
+    pub source: String,
+}
+
+/// A tag and the captions that it stands in.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct TagCount {
+    /// The tag.
+    pub tag: String,
+    /// Captions.
+    #[ts(type = "number")]
+    pub count: u64,
+}
+
+/// A folder of training images.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct Dataset {
+    /// Its name.
+    pub folder: String,
+    /// Images in it.
+    #[ts(type = "number")]
+    pub images: u64,
+    /// How often each was shown an epoch.
+    #[ts(type = "number")]
+    pub repeats: u64,
+}
+
+/// Images of one size.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct Bucket {
+    /// Pixels.
+    #[ts(type = "number")]
+    pub width: u64,
+    /// Pixels.
+    #[ts(type = "number")]
+    pub height: u64,
+    /// Images, with repeats.
+    #[ts(type = "number")]
+    pub images: u64,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    setting: Vec<Row>,
+    trainer: Vec<Mark>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    name: String,
+    label: String,
+    keys: Vec<String>,
+    #[serde(default)]
+    shape: Shape,
+    /// The key that a duration starts from.
+    since: Option<String>,
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Shape {
+    #[default]
+    Plain,
+    /// Seconds since 1970, or a date as it is.
+    Time,
+    /// Seconds.
+    Duration,
+    /// A path, of which the last part counts.
+    File,
+    /// A Python call, without its packages.
+    Call,
+    /// "(512, 512)" or "512x512".
+    Size,
+    /// Said only if true.
+    True,
+}
+
+#[derive(Deserialize)]
+struct Mark {
+    name: String,
+    key: String,
+    holds: Option<String>,
+}
+
+static TABLE: LazyLock<Table> =
+    LazyLock::new(|| toml::from_str(include_str!("training.toml")).expect("training.toml is checked by a test"));
+
+/// What the metadata say; none where they say nothing of the training.
+pub fn training(metadata: &BTreeMap<String, String>) -> Option<Training> {
+    let source = Source { metadata, parsed: HashMap::new() };
+    let found = source.training();
+    (found != Training::default()).then_some(found)
+}
+
+/// Metadata whose JSON is parsed once.
+struct Source<'a> {
+    metadata: &'a BTreeMap<String, String>,
+    parsed: HashMap<&'a str, Value>,
+}
+
+impl<'a> Source<'a> {
+    fn training(mut self) -> Training {
+        let marked = |mark: &&Mark| {
+            let holds = |value: &String| mark.holds.as_ref().is_none_or(|word| value.contains(word.as_str()));
+            self.metadata.get(&mark.key).is_some_and(holds)
+        };
+        let trainer = TABLE.trainer.iter().find(marked).map(|mark| mark.name.clone());
+        let mut settings: Vec<Setting> = Vec::new();
+        for row in &TABLE.setting {
+            let Some(value) = row.keys.iter().find_map(|key| self.said(key)) else { continue };
+            let since = row.since.as_ref().and_then(|key| self.said(key));
+            let Some(value) = row.shape.write(&value, since.as_deref()) else { continue };
+            settings.push(Setting { name: row.name.clone(), label: row.label.clone(), value });
+        }
+        let folders = self.folders();
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (tag, count) in folders.iter().flat_map(|folder| &folder.tags) {
+            *counts.entry(tag).or_default() += count;
+        }
+        let mut tags: Vec<TagCount> =
+            counts.into_iter().map(|(tag, count)| TagCount { tag: tag.to_owned(), count }).collect();
+        tags.sort_by_key(|tag| std::cmp::Reverse(tag.count));
+        let tag_total = tags.len();
+        tags.truncate(MOST_TAGS);
+        Training {
+            trainer,
+            settings,
+            trigger_words: self.trigger_words(&folders),
+            tags,
+            tag_total,
+            datasets: folders.iter().filter_map(Folder::dataset).collect(),
+            buckets: self.buckets(),
+            preview_key: self.preview_key(),
+        }
+    }
+
+    /// The JSON under a key.
+    fn json(&mut self, key: &str) -> Option<&Value> {
+        let (key, text) = self.metadata.get_key_value(key)?;
+        if !self.parsed.contains_key(key.as_str()) {
+            self.parsed.insert(key, serde_json::from_str(text).unwrap_or(Value::Null));
+        }
+        self.parsed.get(key.as_str())
+    }
+
+    /// What a key says, in words; none where it says that there is nothing.
+    fn said(&mut self, key: &str) -> Option<String> {
+        let text = match key.split_once('/') {
+            None => self.metadata.get(key)?.clone(),
+            Some((key, path)) => {
+                let value = path.split('/').try_fold(self.json(key)?, |value, part| match part.parse::<usize>() {
+                    Ok(index) if value.is_array() => value.get(index),
+                    _ => value.get(part),
+                })?;
+                match value {
+                    Value::String(text) => text.clone(),
+                    Value::Number(number) => number.to_string(),
+                    Value::Bool(value) => value.to_string(),
+                    Value::Array(list) => list.iter().map(Value::to_string).collect::<Vec<_>>().join(", "),
+                    _ => return None,
+                }
+            }
+        };
+        let text = text.trim();
+        (!matches!(text, "" | "None" | "null" | "{}" | "[]")).then(|| text.to_owned())
+    }
+
+    /// The folders of images with their tags: sd-scripts' older keys, and its newer list of datasets.
+    fn folders(&mut self) -> Vec<Folder> {
+        let mut folders: Vec<Folder> = Vec::new();
+        let old = |key: &str, source: &mut Self| source.json(key).cloned().unwrap_or(Value::Null);
+        take(&mut folders, &old("ss_dataset_dirs", self), &old("ss_tag_frequency", self));
+        for dataset in old("ss_datasets", self).as_array().into_iter().flatten() {
+            let mut own = Vec::new();
+            take(&mut own, &Value::Null, &dataset["tag_frequency"]);
+            for subset in dataset["subsets"].as_array().into_iter().flatten() {
+                let path = subset["image_dir"].as_str().unwrap_or_default();
+                let folder = entry(&mut own, path.rsplit(['/', '\\']).next().unwrap_or(path));
+                folder.images = folder.images.max(subset["img_count"].as_u64().unwrap_or(0));
+                folder.repeats = folder.repeats.max(subset["num_repeats"].as_u64().unwrap_or(0));
+            }
+            folders.extend(own);
+        }
+        folders
+    }
+
+    fn trigger_words(&mut self, folders: &[Folder]) -> Vec<TriggerWord> {
+        let mut words: Vec<TriggerWord> = Vec::new();
+        let mut add = |text: &str, source: String| {
+            let text = text.trim();
+            if !text.is_empty() && !words.iter().any(|word| word.text.eq_ignore_ascii_case(text)) {
+                words.push(TriggerWord { text: text.into(), source });
+            }
+        };
+        for key in ["modelspec.trigger_phrase", "trigger_words", "trained_words", "instance_prompt", "trigger_word"] {
+            for text in self.said(key).iter().flat_map(|text| text.split(',')) {
+                add(text.trim_matches(['[', ']', '"', ' ']), key.into());
+            }
+        }
+        for folder in folders {
+            let most =
+                if folder.images > 0 { folder.images } else { folder.tags.iter().map(|tag| tag.1).max().unwrap_or(0) };
+            let always = folder.tags.iter().filter(|(_, count)| most > 1 && *count as f64 >= ALWAYS * most as f64);
+            for (tag, _) in always.take(3) {
+                add(tag, format!("in nearly every caption of {}", folder.name));
+            }
+            // sd-scripts' folders: REPEATS_CONCEPT.
+            if let Some((repeats, concept)) = folder.name.split_once('_')
+                && repeats.parse::<u32>().is_ok()
+            {
+                add(concept, format!("the folder {}", folder.name));
+            }
+        }
+        words
+    }
+
+    fn buckets(&mut self) -> Vec<Bucket> {
+        let mut list = Vec::new();
+        let mut add = |info: &Value| {
+            for bucket in info["buckets"].as_object().into_iter().flat_map(|buckets| buckets.values()) {
+                let number = |value: &Value| value.as_u64().unwrap_or(0);
+                let (width, height) = (number(&bucket["resolution"][0]), number(&bucket["resolution"][1]));
+                if width > 0 && height > 0 {
+                    list.push(Bucket { width, height, images: number(&bucket["count"]) });
+                }
+            }
+        };
+        if let Some(info) = self.json("ss_bucket_info") {
+            add(info);
+        }
+        if let Some(datasets) = self.json("ss_datasets") {
+            datasets.as_array().into_iter().flatten().for_each(|dataset| add(&dataset["bucket_info"]));
+        }
+        list.sort_by_key(|bucket| std::cmp::Reverse(bucket.images));
+        list
+    }
+
+    fn preview_key(&self) -> Option<String> {
+        let picture = |(_, value): &(&String, &String)| value.starts_with("data:image/");
+        self.metadata.iter().find(picture).map(|(key, _)| key.clone())
+    }
+}
+
+/// A folder of images with the tags of its captions.
+struct Folder {
+    name: String,
+    images: u64,
+    repeats: u64,
+    tags: Vec<(String, u64)>,
+}
+
+impl Folder {
+    fn dataset(&self) -> Option<Dataset> {
+        let Folder { name, images, repeats, .. } = self;
+        (*images > 0).then(|| Dataset { folder: name.clone(), images: *images, repeats: *repeats })
+    }
+}
+
+fn entry<'a>(folders: &'a mut Vec<Folder>, name: &str) -> &'a mut Folder {
+    let at = folders.iter().position(|folder| folder.name == name).unwrap_or_else(|| {
+        folders.push(Folder { name: name.into(), images: 0, repeats: 0, tags: Vec::new() });
+        folders.len() - 1
+    });
+    &mut folders[at]
+}
+
+/// Adds sd-scripts' maps of folders: image counts, and tag counts.
+fn take(folders: &mut Vec<Folder>, directories: &Value, frequencies: &Value) {
+    for (name, directory) in directories.as_object().into_iter().flatten() {
+        let folder = entry(folders, name);
+        folder.images += directory["img_count"].as_u64().unwrap_or(0);
+        folder.repeats = directory["n_repeats"].as_u64().unwrap_or(0);
+    }
+    for (name, tags) in frequencies.as_object().into_iter().flatten() {
+        let folder = entry(folders, name);
+        let counts = tags.as_object().into_iter().flatten();
+        folder.tags.extend(counts.filter_map(|(tag, count)| Some((tag.trim().to_owned(), count.as_u64()?))));
+    }
+}
+
+impl Shape {
+    /// The value for people; none where it says nothing.
+    fn write(self, value: &str, since: Option<&str>) -> Option<String> {
+        let seconds = |text: &str| text.parse::<f64>().ok().filter(|seconds| seconds.is_finite());
+        Some(match self {
+            Shape::Plain => value.into(),
+            Shape::Time => seconds(value).map_or_else(|| value.into(), date),
+            Shape::Duration => {
+                let seconds = (seconds(value)? - seconds(since?)?).max(0.0) as u64;
+                format!("{} h {} min", seconds / 3600, seconds % 3600 / 60)
+            }
+            Shape::File => value.rsplit(['/', '\\']).next().unwrap_or(value).into(),
+            Shape::Call => {
+                let name = value.split('(').next().unwrap_or(value);
+                let short = name.rsplit('.').next().unwrap_or(name);
+                format!("{short}{}", &value[name.len()..])
+            }
+            Shape::Size => {
+                let sides: Vec<&str> =
+                    value.split(|c: char| !c.is_ascii_digit()).filter(|side| !side.is_empty()).collect();
+                match sides.as_slice() {
+                    [side] => format!("{side} x {side}"),
+                    [width, height] => format!("{width} x {height}"),
+                    _ => value.into(),
+                }
+            }
+            Shape::True => matches!(value, "True" | "true" | "1").then(|| "yes".to_owned())?,
+        })
+    }
+}
+
+/// Seconds since 1970 as a date (Hinnant, "chrono-compatible low-level date algorithms").
+fn date(seconds: f64) -> String {
+    let days = (seconds / 86400.0).floor() as i64 + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let (day, month) = (day_of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Option<Training> {
+        training(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    }
+
+    fn setting<'a>(training: &'a Training, name: &str) -> Option<&'a str> {
+        training.settings.iter().find(|setting| setting.name == name).map(|setting| setting.value.as_str())
+    }
+
+    #[test]
+    fn sd_scripts_metadata_become_settings_tags_and_sizes() {
+        let found = read(&[
+            ("ss_network_module", "networks.lora"),
+            ("ss_network_dim", "32"),
+            ("ss_network_alpha", "16.0"),
+            ("ss_network_args", r#"{"conv_dim": "8", "conv_alpha": "4"}"#),
+            ("ss_optimizer", "bitsandbytes.optim.adamw.AdamW8bit(weight_decay=0.1)"),
+            ("ss_unet_lr", "0.0001"),
+            ("ss_text_encoder_lr", "None"),
+            ("ss_resolution", "(512, 768)"),
+            ("ss_sd_model_name", "/models/sd/anything.safetensors"),
+            ("ss_training_started_at", "1700000000.5"),
+            ("ss_training_finished_at", "1700005400.5"),
+            ("ss_v_parameterization", "False"),
+            ("ss_tag_frequency", r#"{"10_ohwx man": {"ohwx man": 20, "smile": 5, " hat": 19}, "5_dog": {"smile": 2}}"#),
+            ("ss_dataset_dirs", r#"{"10_ohwx man": {"n_repeats": 10, "img_count": 20}}"#),
+            ("ss_bucket_info", r#"{"buckets": {"0": {"resolution": [512, 768], "count": 30}, "1": {"resolution": [768, 512], "count": 170}}}"#),
+        ])
+        .expect("metadata of a training");
+        assert_eq!(found.trainer.as_deref(), Some("sd-scripts"));
+        for (name, value) in [
+            ("dim", Some("32")),
+            ("conv_dim", Some("8")),
+            ("optimizer", Some("AdamW8bit(weight_decay=0.1)")),
+            ("text_learning_rate", None),
+            ("v_prediction", None),
+            ("resolution", Some("512 x 768")),
+            ("base_model", Some("anything.safetensors")),
+            ("date", Some("2023-11-14")),
+            ("duration", Some("1 h 30 min")),
+        ] {
+            assert_eq!(setting(&found, name), value, "{name}");
+        }
+        let tags: Vec<(&str, u64)> = found.tags.iter().map(|tag| (tag.tag.as_str(), tag.count)).collect();
+        assert_eq!(tags, [("ohwx man", 20), ("hat", 19), ("smile", 7)]);
+        let words: Vec<&str> = found.trigger_words.iter().map(|word| word.text.as_str()).collect();
+        assert_eq!(words, ["ohwx man", "hat", "smile", "dog"]);
+        assert_eq!(found.datasets, [Dataset { folder: "10_ohwx man".into(), images: 20, repeats: 10 }]);
+        assert_eq!(found.buckets[0], Bucket { width: 768, height: 512, images: 170 });
+    }
+
+    #[test]
+    fn other_trainers_are_read_too() {
+        let found = read(&[
+            ("software", r#"{"name": "ai-toolkit", "version": "0.1"}"#),
+            ("training_info", r#"{"step": 2000, "epoch": 40}"#),
+            ("name", "my_lora"),
+        ]);
+        let found = found.expect("metadata of a training");
+        assert_eq!((found.trainer.as_deref(), setting(&found, "steps")), (Some("ai-toolkit"), Some("2000")));
+        let found = read(&[("lora_adapter_metadata", r#"{"unet.r": 6, "unet.lora_alpha": 3}"#)]);
+        let found = found.expect("metadata of a training");
+        assert_eq!((setting(&found, "dim"), setting(&found, "alpha")), (Some("6"), Some("3")));
+        let found = read(&[("ot_config", r#"{"lora_rank": 16, "optimizer": {"optimizer": "PRODIGY"}}"#)]);
+        assert_eq!(setting(&found.expect("metadata"), "optimizer"), Some("PRODIGY"));
+        let datasets = r#"[{"resolution": [1024, 1024], "tag_frequency": {"": {"cat": 7}},
+            "subsets": [{"img_count": 7, "num_repeats": 3, "image_dir": "C:\\data\\3_cat"}]}]"#;
+        let found = read(&[("ss_datasets", datasets)]).expect("metadata");
+        assert_eq!(setting(&found, "resolution"), Some("1024 x 1024"));
+        assert_eq!(found.datasets, [Dataset { folder: "3_cat".into(), images: 7, repeats: 3 }]);
+    }
+
+    #[test]
+    fn nothing_is_made_of_nothing() {
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&[("format", "pt")]), None);
+        assert_eq!(read(&[("ss_tag_frequency", "not json"), ("ss_bucket_info", "[1]")]), None);
+        assert_eq!(date(951_782_400.0), "2000-02-29");
+    }
+
+    #[test]
+    fn a_thousand_tags_are_cut_to_the_most_frequent() {
+        let tags: Vec<String> = (0..1000).map(|tag| format!("\"tag {tag}\": {tag}")).collect();
+        let found = read(&[("ss_tag_frequency", &format!("{{\"x\": {{{}}}}}", tags.join(",")))]).expect("metadata");
+        assert_eq!((found.tags.len(), found.tag_total, &*found.tags[0].tag), (100, 1000, "tag 999"));
+    }
+}

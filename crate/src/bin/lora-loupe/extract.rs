@@ -1,0 +1,86 @@
+//! Turns two models into the adapter between them.
+
+use crate::convert::dtype;
+use crate::files::{self, Model};
+use crate::output::{Output, size, thinned};
+use crate::resize::{kept, rank};
+use lora_loupe::adapters::ModelFile;
+use lora_loupe::edit::{ExtractOptions, ModelSide, Target, extract};
+use lora_loupe::formats::Dtype;
+use pollster::block_on;
+use serde_json::json;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Write the LoRA that makes one model of another
+///
+/// Each layer's difference at a rank; the energy kept is said. Norms, biases and embeddings that
+/// differ have no place in a LoRA and are named.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The model to get: a .safetensors file or a diffusers folder
+    tuned: PathBuf,
+    /// The model to start from
+    base: PathBuf,
+    /// Rank of every layer
+    #[arg(long, value_name = "N", value_parser = rank)]
+    rank: usize,
+    #[command(flatten)]
+    output: Output,
+    /// kohya, peft, diffusers, comfy or onetrainer
+    #[arg(long, value_name = "CONVENTION", default_value = "kohya")]
+    to: Target,
+    /// Number type: f32, f16 or bf16
+    #[arg(long, default_value = "f16", value_parser = dtype)]
+    dtype: Dtype,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Writes the extracted file.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    arguments.output.check(&[&arguments.tuned, &arguments.base])?;
+    let (tuned, base) = (files::model(&arguments.tuned)?, files::model(&arguments.base)?);
+    let (tuned_files, base_files) = (model_files(&tuned), model_files(&base));
+    let names = [files::name(&arguments.tuned), files::name(&arguments.base)];
+    let tuned = ModelSide { name: &names[0], files: &tuned_files, shapes: &tuned.shapes };
+    let base = ModelSide { name: &names[1], files: &base_files, shapes: &base.shapes };
+    let Arguments { rank, to, dtype, .. } = *arguments;
+    let extraction = block_on(extract(tuned, base, ExtractOptions { rank, to, dtype }))?;
+    let mut layers = Vec::new();
+    let outcome = arguments.output.write(|out| {
+        let (outcome, rows) = block_on(extraction.write(out))?;
+        layers = rows;
+        Ok(outcome)
+    })?;
+    let preview = &extraction.preview;
+    if arguments.json {
+        println!("{}", json!({ "files": names, "preview": preview, "layers": layers, "outcome": outcome }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    print!("{}", kept(&layers));
+    for name in preview.left_out.iter().take(10) {
+        println!("  left out    `{name}` differs and has no place in a LoRA");
+    }
+    if preview.left_out.len() > 10 {
+        println!("  left out    and {} more tensors (--json lists all)", preview.left_out.len() - 10);
+    }
+    for line in outcome.iter().flat_map(thinned) {
+        println!("  warning     {line}");
+    }
+    println!(
+        "{}: {}, {} layers differ and {} do not",
+        arguments.output.name(),
+        size(preview.size_after),
+        preview.layers,
+        preview.unchanged
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn model_files(model: &Model) -> Vec<ModelFile<'_>> {
+    let files = model.files.iter();
+    files.map(|file| ModelFile { component: file.component, source: &file.source, header: &file.header }).collect()
+}

@@ -1,0 +1,88 @@
+//! Turns several adapters, each with its strength, into one.
+
+use crate::convert::dtype;
+use crate::files;
+use crate::lora::Lora;
+use crate::output::{Output, size, thinned};
+use crate::resize::{kept, rank, share};
+use lora_loupe::edit::{MergeInput, MergeOptions, Opened, RankRule, Strengths, Target, merge};
+use lora_loupe::formats::{Dtype, source::FileSource};
+use pollster::block_on;
+use serde_json::json;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Write one adapter that changes a model as several together do
+///
+/// Ranks, algorithms and names may differ. Without a rank the result is exact, its ranks the sums
+/// of the inputs'; with one it is the nearest of that rank, and the energy kept is said.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Adapters and their strengths (1 if left out)
+    #[arg(value_name = "FILE=STRENGTH", required = true)]
+    loras: Vec<Lora>,
+    /// One rank for every layer
+    #[arg(long, value_name = "N", value_parser = rank, conflicts_with = "energy")]
+    rank: Option<usize>,
+    /// The rank that keeps this share of each layer's energy, as 0.98 or 98%
+    #[arg(long, value_name = "X", value_parser = share)]
+    energy: Option<f64>,
+    /// Strengths of blocks, for all files: IN04=0.5,MID=0,TE=1 or a list of 12, 17, 20 or 26 numbers
+    #[arg(long, value_name = "LIST")]
+    blocks: Option<Strengths>,
+    #[command(flatten)]
+    output: Output,
+    /// kohya, peft, diffusers, comfy or onetrainer; the first file's if left out
+    #[arg(long, value_name = "CONVENTION")]
+    to: Option<Target>,
+    /// Number type: f32, f16 or bf16; one that holds all inputs' numbers if left out
+    #[arg(long, value_parser = dtype)]
+    dtype: Option<Dtype>,
+    /// Leave out what cannot be added (DoRA, OFT, …)
+    #[arg(long)]
+    drop: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Writes the merged file.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let paths: Vec<(PathBuf, Option<String>)> = arguments.loras.iter().map(|lora| files::adapter(&lora.path)).collect();
+    arguments.output.check(&paths.iter().map(|(path, _)| path.as_path()).collect::<Vec<&Path>>())?;
+    let sources = paths.iter().map(|(path, _)| files::source(path)).collect::<Result<Vec<FileSource>, _>>()?;
+    let mut opened = Vec::new();
+    for ((path, companion), source) in paths.iter().zip(&sources) {
+        opened.push(block_on(Opened::new(&files::name(path), source, companion.as_deref()))?);
+    }
+    let strengths = arguments.blocks.clone().unwrap_or_default();
+    let input =
+        |(opened, lora): (_, &Lora)| MergeInput { opened, strength: lora.strength, strengths: strengths.clone() };
+    let inputs: Vec<MergeInput> = opened.iter().zip(&arguments.loras).map(input).collect();
+    let rule = arguments.rank.map(RankRule::Fixed).or(arguments.energy.map(RankRule::Energy));
+    let Arguments { to, dtype, drop, .. } = *arguments;
+    let merging = block_on(merge(&inputs, MergeOptions { rule, to, dtype, drop }))?;
+    let outcome = arguments.output.write(|out| block_on(merging.write(out)))?;
+    let preview = &merging.preview;
+    if arguments.json {
+        let names: Vec<&str> = opened.iter().map(|opened| opened.file.as_str()).collect();
+        println!("{}", json!({ "files": names, "preview": preview, "outcome": outcome }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    print!("{}", kept(&preview.layers));
+    for dropped in preview.dropped.iter().take(10) {
+        println!("  left out    `{}`: {}", dropped.key, dropped.reason);
+    }
+    for line in outcome.iter().flat_map(thinned) {
+        println!("  warning     {line}");
+    }
+    println!(
+        "{}: {}, {} layers of several files, {:.2} % of the energy kept",
+        arguments.output.name(),
+        size(preview.size_after),
+        preview.shared,
+        100.0 * preview.energy
+    );
+    Ok(ExitCode::SUCCESS)
+}

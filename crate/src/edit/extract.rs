@@ -1,0 +1,155 @@
+//! Turns two models into the adapter that makes one of the other: each layer's difference at a rank.
+
+use super::draft::{Draft, Outcome, Piece};
+use super::error::EditError;
+use super::names::Target;
+use super::pairs::{KeptRow, PairKeys, no_name, pair_pieces};
+use super::peft::PeftNotes;
+use crate::adapters::{Dense, Form, ModelFile};
+use crate::analysis::{BaseShapes, LowRank};
+use crate::formats::{Dtype, TensorInfo};
+use crate::model::Kind;
+use serde::Serialize;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::Write;
+use ts_rs::TS;
+
+/// One of the models.
+#[derive(Clone, Copy)]
+pub struct ModelSide<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
+    /// Its files.
+    pub files: &'a [ModelFile<'a>],
+    /// Its layers and where their tensors are.
+    pub shapes: &'a BaseShapes,
+}
+
+impl<'a> ModelSide<'a> {
+    fn tensor(&self, name: &str) -> Option<(&'a ModelFile<'a>, &'a TensorInfo)> {
+        let (file, place) = self.shapes.tensors.get(name)?;
+        let file = self.files.get(*file)?;
+        Some((file, file.header.get(place)?))
+    }
+
+    async fn read(&self, name: &str) -> Result<Vec<f32>, EditError> {
+        let Some((file, tensor)) = self.tensor(name) else { return Ok(Vec::new()) };
+        let read = tensor.read(file.source).await;
+        read.map_err(|source| EditError::Read { file: self.name.into(), source })
+    }
+}
+
+/// What is asked of an extraction.
+#[derive(Debug, Clone, Copy)]
+pub struct ExtractOptions {
+    /// The rank of every layer, or less where a layer has less.
+    pub rank: usize,
+    /// The convention.
+    pub to: Target,
+    /// F32, F16 or BF16.
+    pub dtype: Dtype,
+}
+
+/// What an extraction takes.
+#[derive(Debug, Clone, Default, Serialize, TS)]
+pub struct ExtractPreview {
+    /// Layers that differ.
+    pub layers: usize,
+    /// Layers that are the same in both.
+    pub unchanged: usize,
+    /// Tensors that differ and have no place in a LoRA: norms, biases, embeddings.
+    pub left_out: Vec<String>,
+    /// Bytes of the result.
+    #[ts(type = "number")]
+    pub size_after: u64,
+}
+
+/// An extraction that is planned.
+pub struct Extraction<'a> {
+    tuned: ModelSide<'a>,
+    base: ModelSide<'a>,
+    layers: Vec<(String, usize, usize)>,
+    draft: Draft,
+    kept: RefCell<Vec<KeptRow>>,
+    /// What it takes.
+    pub preview: ExtractPreview,
+}
+
+/// Plans an extraction: reads both models once, to see which layers differ.
+pub async fn extract<'a>(
+    tuned: ModelSide<'a>,
+    base: ModelSide<'a>,
+    options: ExtractOptions,
+) -> Result<Extraction<'a>, EditError> {
+    if tuned.shapes.family != base.shapes.family {
+        let label = |side: &ModelSide| side.shapes.family.label().to_owned();
+        let (a, b) = (label(&tuned), label(&base));
+        return Err(EditError::OtherFamily { file_a: tuned.name.into(), a, file_b: base.name.into(), b });
+    }
+    let mut preview = ExtractPreview::default();
+    let (mut pieces, mut layers, mut notes) = (Vec::<Piece>::new(), Vec::new(), PeftNotes::default());
+    for (component, module) in &tuned.shapes.modules {
+        for part in ["weight", "bias"] {
+            let name = format!("{component}.{}.{part}", module.path);
+            let (Some(a), Some(b)) = (tuned.tensor(&name), base.tensor(&name)) else { continue };
+            if a.1.shape != b.1.shape {
+                let sizes = [a.1, b.1].map(|tensor| (tensor.shape[0], tensor.elements() / tensor.shape[0].max(1)));
+                let (file_a, file_b) = (tuned.name.to_owned(), base.name.to_owned());
+                return Err(EditError::OtherShape { layer: name, file_a, a: sizes[0], file_b, b: sizes[1] });
+            }
+            let same = tuned.read(&name).await? == base.read(&name).await?;
+            let is_layer = part == "weight" && matches!(module.kind, Kind::Linear { .. } | Kind::Conv { .. });
+            match (is_layer, same) {
+                (true, true) => preview.unchanged += 1,
+                (false, true) => {}
+                (false, false) => preview.left_out.push(name),
+                (true, false) => {
+                    let shape = &a.1.shape;
+                    let columns = shape[1..].iter().product::<usize>();
+                    let rank = options.rank.min(shape[0]).min(columns).max(1);
+                    let keys = PairKeys::for_layer(options.to, tuned.shapes.family.name(), *component, module);
+                    let keys = keys.ok_or_else(|| no_name(name.clone(), options.to))?;
+                    notes.note(*component, module, rank);
+                    pieces.extend(pair_pieces(keys, shape, rank, options.dtype, layers.len()));
+                    layers.push((name, columns, rank));
+                }
+            }
+        }
+    }
+    if layers.is_empty() {
+        return Err(EditError::Nothing);
+    }
+    let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    if options.to == Target::Peft {
+        metadata.insert("lora_adapter_metadata".into(), notes.text());
+    }
+    let draft = Draft::new(pieces, metadata);
+    (preview.layers, preview.size_after) = (layers.len(), draft.size());
+    Ok(Extraction { tuned, base, layers, draft, kept: RefCell::default(), preview })
+}
+
+impl Extraction<'_> {
+    /// Writes the result; see [`Draft::write`]. What each layer keeps comes with it.
+    pub async fn write(&self, out: &mut dyn Write) -> Result<(Outcome, Vec<KeptRow>), EditError> {
+        let outcome = self.draft.write(None, async |layer| self.make(layer).await, out).await?;
+        Ok((outcome, self.kept.take()))
+    }
+
+    async fn make(&self, layer: usize) -> Result<Vec<Vec<f32>>, EditError> {
+        let (name, columns, rank) = &self.layers[layer];
+        let (tuned, base) = (self.tuned.read(name).await?, self.base.read(name).await?);
+        let difference: Vec<f32> = tuned.iter().zip(&base).map(|(tuned, base)| tuned - base).collect();
+        let norm = difference.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        let path = name.trim_end_matches(".weight").to_owned();
+        if !norm.is_finite() {
+            return Err(EditError::NotFinite { layer: path });
+        }
+        let found = LowRank::of(&Form::Whole(Dense::new(difference, *columns)), *rank);
+        let kept: f64 = found.values.iter().map(|value| value * value).sum();
+        let (energy, error) = (kept / norm.powi(2), (norm.powi(2) - kept).max(0.0).sqrt());
+        self.kept.borrow_mut().push(KeptRow { path, rank_before: None, rank: *rank, norm, energy, error });
+        let (up, down) = found.balanced(*rank);
+        Ok(vec![down, up])
+    }
+}

@@ -1,0 +1,213 @@
+//! Turns a safetensors file into the same tensors under other metadata, by a new header and a copy
+//! of the bytes behind it.
+
+use super::draft::{Outcome, head};
+use super::error::EditError;
+use crate::analysis::{DataHashes, HeaderHashes, SPEC_HASH};
+use crate::formats::{ByteSource, Content, FormatError, Header, sniff};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::Write;
+use ts_rs::TS;
+
+/// What is asked of the metadata.
+#[derive(Debug, Clone, Default)]
+pub struct MetadataEdit {
+    /// Keys and their new values.
+    pub set: Vec<(String, String)>,
+    /// Keys that go; one that ends in `*` means all that start so.
+    pub remove: Vec<String>,
+    /// Whether what tells of the person or the machine goes: paths, data sets, comments, sessions.
+    pub strip_private: bool,
+    /// Whether the hashes are put right, or in where there are none.
+    pub repair_hashes: bool,
+}
+
+/// What an edit changes.
+#[derive(Debug, Clone, Default, Serialize, TS)]
+pub struct MetadataPreview {
+    /// Every key whose value changes, in order.
+    pub changes: Vec<MetadataChange>,
+    /// The metadata of the result.
+    pub metadata: BTreeMap<String, String>,
+    /// Bytes before.
+    #[ts(type = "number")]
+    pub size_before: u64,
+    /// Bytes after.
+    #[ts(type = "number")]
+    pub size_after: u64,
+}
+
+/// A key whose value changes.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct MetadataChange {
+    /// The key.
+    pub key: String,
+    /// Its value before; none for a new key.
+    pub before: Option<String>,
+    /// Its value after; none for a key that goes.
+    pub after: Option<String>,
+}
+
+/// An edit that is planned.
+pub struct MetadataRewrite<'a> {
+    source: &'a dyn ByteSource,
+    file: String,
+    header: Header,
+    data_start: u64,
+    /// What it changes.
+    pub preview: MetadataPreview,
+}
+
+/// Keys that tell of the person or the machine. A `*` at the end means all that start so.
+const PRIVATE: &[&str] = &[
+    "ss_dataset_dirs",
+    "ss_reg_dataset_dirs",
+    "ss_datasets",
+    "ss_output_name",
+    "ss_training_comment",
+    "ss_session_id",
+    "ss_training_started_at",
+    "ss_training_finished_at",
+    "ss_sd_model_name",
+    "ss_vae_name",
+    "ss_tag_frequency",
+    "ss_bucket_info",
+    "ss_sd_scripts_commit_hash",
+    "ss_caption_dropout_*",
+    "ss_wandb*",
+    "ss_huggingface*",
+    "ss_sd_model_path",
+    "ss_vae_path",
+    "ss_config_file",
+    "ot_config",
+    "ot_revision",
+    "ot_branch",
+    "training_info",
+    "workflow",
+    "prompt",
+    "training_config",
+];
+
+/// Plans an edit of the metadata. Reads the header, and the data only for hashes.
+pub async fn edit_metadata<'a>(
+    file: &str,
+    source: &'a dyn ByteSource,
+    edit: &MetadataEdit,
+) -> Result<MetadataRewrite<'a>, EditError> {
+    let failed = |source| EditError::Read { file: file.into(), source };
+    let io = |error: std::io::Error| failed(FormatError::from(error));
+    let start = source.read(0..source.len().min(sniff::SNIFF_LEN as u64)).await.map_err(io)?;
+    if sniff::sniff(&start) != Content::Safetensors {
+        return Err(EditError::NoHeader { file: file.into() });
+    }
+    let mut header = Header::read(source).await.map_err(failed)?;
+    let length = source.read(0..8).await.map_err(io)?;
+    let data_start = 8 + u64::from_le_bytes(length.try_into().unwrap_or_default());
+    let before = header.metadata.clone();
+    apply(&mut header.metadata, edit)?;
+    if edit.repair_hashes {
+        let hashes = data_hashes(source, &header, data_start).await.map_err(failed)?;
+        repair(&mut header.metadata, &hashes);
+    }
+    let preview = MetadataPreview {
+        changes: changes(&before, &header.metadata),
+        metadata: header.metadata.clone(),
+        size_before: source.len(),
+        size_after: head(&header).len() as u64 + source.len() - data_start,
+    };
+    Ok(MetadataRewrite { source, file: file.into(), header, data_start, preview })
+}
+
+impl MetadataRewrite<'_> {
+    /// Writes the file: the new header, and every byte behind the old one.
+    pub async fn write(&self, out: &mut dyn Write) -> Result<Outcome, EditError> {
+        const BLOCK: u64 = 4 << 20;
+        out.write_all(&head(&self.header))?;
+        let mut at = self.data_start;
+        while at < self.source.len() {
+            let end = (at + BLOCK).min(self.source.len());
+            let read = self.source.read(at..end).await;
+            let bytes = read.map_err(|error| EditError::Read { file: self.file.clone(), source: error.into() })?;
+            out.write_all(&bytes)?;
+            at = end;
+        }
+        let (size, tensors) = (self.preview.size_after, self.header.tensors.len());
+        Ok(Outcome { size, tensors, thinned: Vec::new(), head: Vec::new() })
+    }
+}
+
+fn apply(metadata: &mut BTreeMap<String, String>, edit: &MetadataEdit) -> Result<(), EditError> {
+    let matches = |pattern: &str, key: &str| match pattern.strip_suffix('*') {
+        Some(start) => key.starts_with(start),
+        None => key == pattern,
+    };
+    metadata.retain(|key, _| {
+        let removed = edit.remove.iter().any(|pattern| matches(pattern, key));
+        let private = edit.strip_private && PRIVATE.iter().any(|pattern| matches(pattern, key));
+        !removed && !private
+    });
+    for (key, value) in &edit.set {
+        if key.is_empty() || key == "__metadata__" {
+            return Err(EditError::BadKey(key.clone()));
+        }
+        metadata.insert(key.clone(), value.clone());
+    }
+    Ok(())
+}
+
+async fn data_hashes(source: &dyn ByteSource, header: &Header, start: u64) -> Result<HeaderHashes, FormatError> {
+    const BLOCK: u64 = 4 << 20;
+    let mut hashes = DataHashes::new(header);
+    let mut at = start;
+    while at < source.len() {
+        let end = (at + BLOCK).min(source.len());
+        hashes.take(&source.read(at..end).await?);
+        at = end;
+    }
+    Ok(hashes.finish())
+}
+
+/// Sets the hashes that A1111 reads, and modelspec's where the file has one.
+fn repair(metadata: &mut BTreeMap<String, String>, hashes: &HeaderHashes) {
+    for (key, value) in hashes.values() {
+        if key != SPEC_HASH || metadata.contains_key(SPEC_HASH) {
+            metadata.insert(key.into(), value);
+        }
+    }
+}
+
+fn changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<MetadataChange> {
+    let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let change = |key: &String| MetadataChange {
+        key: key.clone(),
+        before: before.get(key).cloned(),
+        after: after.get(key).cloned(),
+    };
+    keys.into_iter().map(change).filter(|change| change.before != change.after).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_set_removed_and_stripped() {
+        let pairs =
+            [("ss_tag_frequency", "{}"), ("ss_steps", "3"), ("modelspec.title", "a"), ("x.1", "1"), ("x.2", "2")];
+        let before: BTreeMap<String, String> = pairs.map(|(key, value)| (key.into(), value.into())).into();
+        let mut after = before.clone();
+        let edit = MetadataEdit {
+            set: vec![("modelspec.title".into(), "b".into()), ("new".into(), "1".into())],
+            remove: vec!["x.*".into()],
+            strip_private: true,
+            repair_hashes: false,
+        };
+        apply(&mut after, &edit).expect("good keys");
+        assert_eq!(after.keys().collect::<Vec<_>>(), ["modelspec.title", "new", "ss_steps"]);
+        let changed: Vec<String> = changes(&before, &after).into_iter().map(|change| change.key).collect();
+        assert_eq!(changed, ["modelspec.title", "new", "ss_tag_frequency", "x.1", "x.2"]);
+        let bad = MetadataEdit { set: vec![("__metadata__".into(), "1".into())], ..MetadataEdit::default() };
+        assert!(apply(&mut after, &bad).is_err());
+    }
+}

@@ -1,0 +1,184 @@
+//! Turns changes of layers that one naming fuses and another splits into each other: the authors'
+//! `img_attn.qkv` and diffusers' `attn.to_q`, `to_k`, `to_v`.
+//!
+//! A fused layer's outputs are its parts' one below the other. A LoRA on it gives each part the same
+//! down and its rows of up, less the columns that are zero there. LoRAs on the parts become one
+//! whose downs stand below each other and whose ups stand along a diagonal, or with one down where
+//! all parts share it. Nothing is lost either way. In a few modulations diffusers has the two halves
+//! of a layer the other way round.
+
+use super::error::EditError;
+use super::open::Opened;
+use super::pairs::form;
+use crate::adapters::{Delta, Dense, Form};
+use crate::analysis::Layers;
+use crate::model::{Component, Module, Naming};
+use std::ops::Range;
+
+/// A fused layer and its parts.
+#[derive(Debug, Clone)]
+pub(super) struct Fusion<'a> {
+    /// The network.
+    pub component: Component,
+    /// The fused layer.
+    pub whole: &'a Module,
+    /// Its parts and their rows of it.
+    pub parts: Vec<(&'a Module, Range<usize>)>,
+}
+
+/// Where a layer's change goes in files of a naming.
+#[derive(Debug)]
+pub(super) enum Place<'a> {
+    /// To the same layer.
+    Same,
+    /// To the same layer with its upper and lower half exchanged.
+    Swap,
+    /// To the parts of it.
+    Split(Fusion<'a>),
+    /// With others to the layer that it is a part of.
+    Fuse(Fusion<'a>),
+    /// The naming has no such layer.
+    Nowhere,
+}
+
+/// Where a delta's change goes in files with the authors' names, or with diffusers'.
+pub(super) fn place<'a>(layers: &'a Layers, delta: &Delta, native: bool) -> Place<'a> {
+    let Layers::Architecture(architecture, own) = layers else { return Place::Same };
+    let crosses = (*own == Naming::Native) != native;
+    match (architecture.naming(&delta.module.path), native) {
+        (Some(Naming::Both), _) if crosses && is_swapped(architecture.family, &delta.module) => Place::Swap,
+        (Some(Naming::Both), _) | (Some(Naming::Native), true) | (Some(Naming::Diffusers), false) => Place::Same,
+        (Some(Naming::Native), false) => fusion(layers, delta).map_or(Place::Nowhere, Place::Split),
+        (Some(Naming::Diffusers), true) => fusion(layers, delta).map_or(Place::Nowhere, Place::Fuse),
+        _ => Place::Nowhere,
+    }
+}
+
+/// Whether the authors have shift above scale in a layer where diffusers has scale above shift: the
+/// last modulations of these families (diffusers' conversion scripts, `swap_scale_shift`).
+fn is_swapped(family: &str, module: &Module) -> bool {
+    let last = module.path == "norm_out.linear" && module.ldm == "final_layer.adaLN_modulation.1";
+    let shape = module.weight_shape();
+    let last_context = module.path.ends_with("norm1_context.linear") && shape[0] == 2 * shape[1];
+    matches!(family, "flux1" | "flux2" | "sd3" | "hunyuan_video") && last || family == "sd3" && last_context
+}
+
+/// The fused layer that a delta's layer is or is a part of.
+fn fusion<'a>(layers: &'a Layers, delta: &Delta) -> Option<Fusion<'a>> {
+    let Layers::Architecture(architecture, _) = layers else { return None };
+    let mut whole = None;
+    let mut parts: Vec<(&Module, Range<usize>)> = Vec::new();
+    for (component, module) in architecture.modules() {
+        if component != delta.component || module.ldm != delta.module.ldm {
+            continue;
+        }
+        match architecture.naming(&module.path) {
+            Some(Naming::Native) => whole = Some(module),
+            Some(Naming::Diffusers) => {
+                let start = parts.last().map_or(0, |(_, rows)| rows.end);
+                parts.push((module, start..start + module.weight_shape()[0]));
+            }
+            _ => {}
+        }
+    }
+    Some(Fusion { component: delta.component, whole: whole?, parts }).filter(|fusion| !fusion.parts.is_empty())
+}
+
+/// Some rows of a delta's change, and where they go in the result's.
+pub(super) struct Block<'a> {
+    /// The change.
+    pub delta: &'a Delta,
+    /// Its rows that count.
+    pub take: Range<usize>,
+    /// The row of the result where they start.
+    pub at: usize,
+    /// What they are multiplied by.
+    pub scale: f32,
+}
+
+/// The change of `rows` rows that the blocks make.
+pub(super) async fn assembled(opened: &Opened<'_>, blocks: &[Block<'_>], rows: usize) -> Result<Form, EditError> {
+    let mut pairs = Vec::new();
+    for block in blocks {
+        let (left, right) = form(opened, block.delta).await?.pair();
+        pairs.push((slice(&left, block), right));
+    }
+    Ok(joined(
+        &pairs.iter().zip(blocks).map(|((left, right), block)| (left, right, block.at)).collect::<Vec<_>>(),
+        rows,
+    ))
+}
+
+/// A block's rows of a left matrix, multiplied by its scale.
+fn slice(left: &Dense, block: &Block) -> Dense {
+    let data = left.data[block.take.start * left.columns..block.take.end * left.columns].iter();
+    Dense::new(data.map(|x| x * block.scale).collect(), left.columns)
+}
+
+/// Products one below the other, each from its row on.
+fn joined(pairs: &[(&Dense, &Dense, usize)], rows: usize) -> Form {
+    let shared = pairs.windows(2).all(|pair| pair[0].1 == pair[1].1);
+    let rank = if shared { pairs[0].0.columns } else { pairs.iter().map(|(left, ..)| left.columns).sum() };
+    let mut up = vec![0.0; rows * rank];
+    let mut down = Vec::new();
+    let mut column = 0;
+    for (left, right, at) in pairs {
+        for (row, numbers) in left.data.chunks_exact(left.columns).enumerate() {
+            up[(at + row) * rank + column..][..left.columns].copy_from_slice(numbers);
+        }
+        if !shared {
+            column += left.columns;
+        }
+        if !shared || down.is_empty() {
+            down.extend_from_slice(&right.data);
+        }
+    }
+    compact(&up, &down, rank)
+}
+
+/// left · right without the columns of left that are zeros; one column where all are.
+fn compact(left: &[f32], right: &[f32], rank: usize) -> Form {
+    let columns = right.len() / rank.max(1);
+    let mut kept: Vec<usize> =
+        (0..rank).filter(|&column| left.iter().skip(column).step_by(rank).any(|x| *x != 0.0)).collect();
+    if kept.is_empty() {
+        kept.push(0);
+    }
+    let rows = left.chunks_exact(rank);
+    let left = rows.flat_map(|row| kept.iter().map(|&column| row[column])).collect();
+    let right = kept.iter().flat_map(|&row| right[row * columns..][..columns].iter().copied()).collect();
+    Form::product(left, right, kept.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dense(rows: usize, columns: usize, seed: usize) -> Dense {
+        let data = (0..rows * columns).map(|i| (i * seed % 13) as f32 - 6.0).collect();
+        Dense { rows, columns, data }
+    }
+
+    #[test]
+    fn parts_stand_below_each_other() {
+        let (a, b, c) = (dense(2, 2, 5), dense(3, 2, 7), dense(2, 4, 3));
+        let other = dense(2, 4, 11);
+        let whole = joined(&[(&a, &c, 0), (&b, &other, 2)], 5);
+        assert_eq!((whole.size(), whole.pair_rank()), ((5, 4), 4));
+        let below = [Form::Product(a.clone(), c.clone()), Form::Product(b.clone(), other)];
+        let want: Vec<f32> = below.iter().flat_map(|form| form.matrix().data).collect();
+        assert_eq!(whole.matrix().data, want);
+        let shared = joined(&[(&a, &c, 0), (&b, &c, 3)], 6);
+        assert_eq!((shared.size(), shared.pair_rank()), ((6, 4), 2));
+        assert_eq!(shared.matrix().data[8..12], [0.0; 4], "the row between them is no part's");
+    }
+
+    #[test]
+    fn columns_of_zeros_go() {
+        let Form::Product(left, right) = compact(&[1.0, 0.0, 2.0, 3.0, 0.0, 4.0], &[1.0, 2.0, 3.0], 3) else {
+            panic!("it is a product")
+        };
+        assert_eq!((left.data, right.data), (vec![1.0, 2.0, 3.0, 4.0], vec![1.0, 3.0]));
+        assert_eq!(compact(&[0.0, 0.0], &[1.0, 2.0], 2).pair_rank(), 1);
+    }
+}

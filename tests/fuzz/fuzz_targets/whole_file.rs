@@ -1,0 +1,8 @@
+//! Reads bytes as whatever they are.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use lora_loupe_fuzz::read_all;
+
+fuzz_target!(|data: &[u8]| read_all(data));
