@@ -1,5 +1,6 @@
 /** Actions -> everything that touches the world: the engine, files, downloads, the clipboard. Each answers with further actions. */
 
+import { createApp } from "./app.js";
 import { fetchCatalogue, fetchLora } from "./demo.js";
 import { asError } from "./engine/protocol.js";
 import { createRunner } from "./runner.js";
@@ -17,6 +18,7 @@ import { saveResult } from "./save.js";
  * @returns {(action: Action) => void}
  */
 export function createEffects({ client, send, getState }) {
+  const app = createApp({ send });
   const runner = createRunner({ client, send, getState, bringLora });
 
   /** Reads one file; its entry says how it went. @param {string} id */
@@ -191,6 +193,12 @@ export function createEffects({ client, send, getState }) {
 
   return (action) => {
     switch (action.type) {
+      case "app/update":
+        return app.update();
+      case "app/install":
+        return void app.install();
+      case "demo/ready":
+        return app.keepDemo();
       case "files/dropped":
         return void addFiles(action);
       case "demo/try":

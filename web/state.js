@@ -12,6 +12,7 @@ const freshTable = { open: false, sort: "order", descending: false, filter: "", 
 
 /** @type {State} */
 export const initialState = {
+  app: { offline: false, update: false, installable: false },
   files: [],
   selected: "",
   gpu: { status: "checking" },
@@ -36,6 +37,8 @@ export const initialState = {
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduce(state, action) {
   switch (action.type) {
+    case "app/changed":
+      return { ...state, app: { ...state.app, ...action.change } };
     case "gpu/known":
       return { ...state, gpu: action.gpu };
 

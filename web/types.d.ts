@@ -158,7 +158,18 @@ export type Result = {
 
 export type Notice = { id: number; title: string; message: string };
 
+/** The page as an app. */
+export type App = {
+  /** The page is kept, and opens without a connection. */
+  offline: boolean;
+  /** A newer version is there and waits. */
+  update: boolean;
+  /** The browser offers to install the page. */
+  installable: boolean;
+};
+
 export type State = {
+  app: App;
   files: Entry[];
   selected: string;
   gpu: Gpu;
@@ -183,6 +194,9 @@ export type State = {
 };
 
 export type Action =
+  | { type: "app/changed"; change: Partial<App> }
+  | { type: "app/update" }
+  | { type: "app/install" }
   | { type: "gpu/known"; gpu: Gpu }
   | { type: "demo/listed"; catalogue: DemoCatalogue }
   | { type: "demo/try" }

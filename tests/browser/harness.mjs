@@ -26,6 +26,7 @@ const MIME = {
   '.png': 'image/png',
   '.svg': 'image/svg+xml',
   '.txt': 'text/plain; charset=utf-8',
+  '.webmanifest': 'application/manifest+json',
 };
 
 const FLAGS = [
@@ -43,12 +44,15 @@ const FLAGS = [
  *
  * @returns `open(path)` gives a fresh page (own storage) at a path of the server, by default the
  *   built app, and its `errors`: the texts of uncaught errors, console errors and failed requests.
- *   `url` is the app's address, `browser` is Playwright's. `close()` ends both.
+ *   `url` is the app's address, `browser` is Playwright's. `stop()` ends the server alone, `close()` both.
+ *   `changed` maps paths of the server to texts that stand in the files' place.
  */
 export async function launch() {
   const executablePath = process.env.CHROME_PATH;
   if (!executablePath) throw new Error('CHROME_PATH is not set: run `cargo xtask test browser`');
-  const server = await serve();
+  /** @type {Map<string, string>} */
+  const changed = new Map();
+  const server = await serve(changed);
   const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
   const origin = `http://127.0.0.1:${server.address().port}`;
 
@@ -63,13 +67,17 @@ export async function launch() {
     return { page, errors };
   }
 
-  async function close() {
-    await browser.close();
+  function stop() {
     server.closeAllConnections();
     server.close();
   }
 
-  return { browser, url: origin + SUB_PATH, open, close };
+  async function close() {
+    await browser.close();
+    stop();
+  }
+
+  return { browser, url: origin + SUB_PATH, changed, open, stop, close };
 }
 
 /**
@@ -94,16 +102,20 @@ export async function drop(page, paths) {
 }
 
 /** Serves dist/ under SUB_PATH, tests/ under /tests/ and pkg/ under /pkg/ on a free port. */
-async function serve() {
+async function serve(changed) {
   const server = createServer((request, response) => {
-    answer(request, response).catch((error) => response.destroy(error));
+    answer(request, response, changed).catch((error) => response.destroy(error));
   });
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
   return server;
 }
 
-async function answer(request, response) {
+async function answer(request, response, changed) {
   const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
+  if (changed.has(path)) {
+    response.writeHead(200, { 'content-type': MIME[extname(path)] });
+    return response.end(changed.get(path));
+  }
   if (path === BLANK) {
     response.writeHead(200, { 'content-type': MIME['.html'] });
     return response.end('<!doctype html><meta charset="utf-8"><title>Blank</title><link rel="icon" href="data:,">');

@@ -2,6 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { entryById, showsRun } from "../select.js";
+import { appView, updateView } from "./app.js";
 import { filesView } from "./files.js";
 import { introView } from "./intro.js";
 import { messageView } from "./message.js";
@@ -22,10 +23,11 @@ export function pageView(state, send) {
     >
       <p class="drop-overlay">Drop to look</p>
     </drop-zone>
-    ${introView(state, send)}
+    ${updateView(state, send)} ${introView(state, send)}
     ${state.notices.map(({ id, title, message }) =>
       messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
     )}
     ${entry ? html`${filesView(state, send)} ${lookView(state, entry, send)}` : nothing} ${showsRun(state) ? runView(state, send) : nothing}
+    ${appView(state, send)}
   `;
 }

@@ -1,0 +1,155 @@
+/** Drives the page as an installed app: without a connection, opened with files, shared to, and kept to its own origin. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, describe, it } from 'node:test';
+import { BLANK, SUB_PATH, drop, launch } from './harness.mjs';
+import { PATIENCE, deviation, generate, ready, reportOf } from './studio.mjs';
+
+const FILE = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
+const NAME = FILE.split('/').at(-1);
+
+let site;
+before(async () => (site = await launch()));
+after(() => site?.close());
+
+/** Waits until the service worker has everything that the page needs. */
+async function kept(page) {
+  await page.getByText('opens without a connection').waitFor();
+}
+
+describe('offline', () => {
+  it('reads a file and draws the demo after a reload with the server stopped', async () => {
+    const own = await launch();
+    try {
+      const { page } = await own.open();
+      await kept(page);
+      await page.click('#try-demo');
+      await reportOf(page, 'duotone.safetensors');
+      await ready(page);
+      await page.getByText('million parameters').waitFor(PATIENCE);
+      const keptFiles = () => page.evaluate(async () => (await (await caches.open('demo')).keys()).length);
+      const { files } = JSON.parse(await readFile(new URL('../../web/public/demo/demo.json', import.meta.url), 'utf8'));
+      while ((await keptFiles()) < files.length + 1) await page.waitForTimeout(100);
+      const bytes = [...(await readFile(new URL(`../${FILE}`, import.meta.url)))];
+
+      own.stop();
+      await page.reload();
+      await assert.rejects(page.evaluate(() => fetch('never-kept.txt')), 'the server is still there');
+      await page.click('#try-demo');
+      await reportOf(page, 'duotone.safetensors');
+      await ready(page);
+      await page.fill('#steps', '2');
+      await page.press('#steps', 'Tab');
+      assert.ok(deviation((await generate(page)).with) > 10);
+      await page.setInputFiles('#file-picker', { name: NAME, mimeType: '', buffer: Buffer.from(bytes) });
+      await reportOf(page, NAME);
+      assert.match(await page.getByTestId('verdict').innerText(), /Modules\s+264\b/i);
+    } finally {
+      await own.close();
+    }
+  });
+
+  it('keeps shell and engine, but the demo only once it is used, and no other model', async () => {
+    const { page } = await site.open();
+    await kept(page);
+    const addresses = () => page.evaluate(async () => {
+      const all = await Promise.all((await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url)));
+      return all.flat();
+    });
+    const first = await addresses();
+    assert.ok(first.some((url) => url.includes('.wasm')), first.join('\n'));
+    assert.ok(first.some((url) => url.includes('demo/demo.json')), first.join('\n'));
+    assert.deepEqual(first.filter((url) => /demo\/(model|loras)\//.test(url)), []);
+    assert.ok(first.every((url) => url.startsWith(site.url)), first.join('\n'));
+    await drop(page, [FILE]);
+    await reportOf(page, NAME);
+    assert.deepEqual(await addresses(), first);
+  });
+
+  it('offers a newer version, and takes it only when asked', async () => {
+    const { page } = await site.open();
+    await kept(page);
+    assert.equal(await page.locator('#update').count(), 0);
+    // Another worker at the same scope is what a newer version looks like.
+    const worker = await readFile(new URL('../../dist/sw.js', import.meta.url), 'utf8');
+    site.changed.set(`${SUB_PATH}sw.js`, `${worker}\n// newer`);
+    await page.evaluate(() => navigator.serviceWorker.getRegistration().then((registration) => registration.update()));
+    await page.waitForSelector('#update');
+    await page.evaluate(() => (window.stillHere = true));
+    await page.waitForTimeout(500);
+    assert.equal(await page.evaluate(() => window.stillHere), true, 'the page was loaded again unasked');
+    await Promise.all([page.waitForEvent('load'), page.click('#update')]);
+    assert.equal(await page.evaluate(() => window.stillHere), undefined);
+    site.changed.clear();
+  });
+});
+
+describe('as an app', () => {
+  it('can be installed: manifest and icons are what they say', async () => {
+    const { page } = await site.open();
+    const address = await page.locator('link[rel=manifest]').evaluate((link) => link.href);
+    const manifest = await page.evaluate((url) => fetch(url).then((response) => response.json()), address);
+    assert.equal(new URL(manifest.start_url, address).pathname, SUB_PATH);
+    assert.deepEqual(manifest.file_handlers[0].accept, { 'application/octet-stream': ['.safetensors'] });
+    for (const { src, sizes } of manifest.icons) {
+      const size = await page.evaluate(async (url) => {
+        const image = new Image();
+        image.src = url;
+        await image.decode();
+        return [image.naturalWidth, image.naturalHeight];
+      }, new URL(src, address).href);
+      if (sizes !== 'any') assert.equal(size.join('x'), sizes, src);
+    }
+    const problems = await (await page.context().newCDPSession(page)).send('Page.getInstallabilityErrors');
+    const unmet = problems.installabilityErrors.map(({ errorId }) => errorId).filter((id) => id !== 'in-incognito');
+    assert.deepEqual(unmet, []);
+  });
+
+  it('reads the files that it is launched with', async () => {
+    const { page, errors } = await site.open(BLANK);
+    await page.addInitScript(() => {
+      Object.defineProperty(window, 'launchQueue', { value: { setConsumer: (take) => (window.launchWith = take) } });
+    });
+    await page.goto(site.url);
+    await page.waitForFunction(() => window.launchWith);
+    await page.evaluate(async (path) => {
+      const blob = await (await fetch(`/tests/${path}`)).blob();
+      await window.launchWith({ files: [{ getFile: async () => new File([blob], path.split('/').at(-1)) }] });
+    }, FILE);
+    await reportOf(page, NAME);
+    assert.match(await page.getByTestId('verdict').innerText(), /kohya/i);
+    assert.deepEqual(errors, []);
+  });
+
+  it('reads the files that are shared to it', async () => {
+    const { page } = await site.open();
+    await kept(page);
+    await page.goto(new URL(BLANK, site.url).href);
+    // A share arrives as a form does.
+    await page.evaluate(async ([path, action]) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([await (await fetch(`/tests/${path}`)).blob()], path.split('/').at(-1)));
+      const form = Object.assign(document.createElement('form'), { method: 'POST', enctype: 'multipart/form-data', action });
+      const input = Object.assign(document.createElement('input'), { type: 'file', name: 'files', files: transfer.files });
+      form.append(input);
+      document.body.append(form);
+      form.submit();
+    }, [FILE, `${site.url}share`]);
+    await reportOf(page, NAME);
+    assert.equal(page.url(), site.url);
+    await page.reload();
+    await page.waitForSelector('#try-demo');
+    assert.equal(await page.locator('[data-testid=report]').count(), 0, 'a shared file is read once');
+  });
+
+  it('is refused every foreign address by its own policy', async () => {
+    const { page } = await site.open();
+    const elsewhere = site.url.replace('127.0.0.1', 'localhost');
+    const violation = await page.evaluate(async (url) => {
+      const told = new Promise((tell) => addEventListener('securitypolicyviolation', ({ blockedURI, effectiveDirective }) => tell([blockedURI, effectiveDirective])));
+      await fetch(url, { mode: 'no-cors' }).catch(() => {});
+      return told;
+    }, `${elsewhere}icon.svg`);
+    assert.deepEqual(violation, [`${elsewhere}icon.svg`, 'connect-src']);
+  });
+});

@@ -1,0 +1,76 @@
+/** Requests of the page -> kept files: page and engine as one version, the demo once it was used. Files shared with the app -> the page. */
+
+import { cleanupOutdatedCaches, precacheAndRoute } from "workbox-precaching";
+import { registerRoute } from "workbox-routing";
+
+const scope = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+
+/** Every file of dist/; the build puts the list here. @type {{ url: string, revision: string | null }[]} */
+const files = /** @type {any} */ (self).__WB_MANIFEST;
+const isDemo = (/** @type {{ url: string }} */ { url }) => url.startsWith("demo/") && url !== "demo/demo.json";
+
+/** Where the demo and shared files are kept. app.js reads the second. */
+const DEMO = "demo";
+const SHARED = "shared";
+
+cleanupOutdatedCaches();
+precacheAndRoute(files.filter((file) => !isDemo(file)), { ignoreURLParametersMatching: [/^shared$/], cleanURLs: false });
+
+/** Addresses of the demo's files -> the keys that they are kept under: another revision is another key. */
+const keys = new Map(
+  files.filter(isDemo).map(({ url, revision }) => {
+    const { href } = new URL(url, scope.registration.scope);
+    return [href, `${href}?revision=${revision}`];
+  }),
+);
+
+registerRoute(
+  ({ url }) => keys.has(url.href),
+  async ({ url, event }) => {
+    const cache = await caches.open(DEMO);
+    const key = keys.get(url.href) ?? "";
+    const kept = await cache.match(key);
+    if (kept) return kept;
+    const response = await fetch(url.href);
+    // A full disk keeps nothing, and the demo is there all the same.
+    if (response.ok) event.waitUntil(cache.put(key, response.clone()).catch(() => {}));
+    return response;
+  },
+);
+
+registerRoute(
+  ({ url }) => url.href === new URL("share", scope.registration.scope).href,
+  async ({ request }) => {
+    const shared = (await request.formData()).getAll("files").filter((part) => part instanceof File);
+    const cache = await caches.open(SHARED);
+    await Promise.all(shared.map((file, at) => cache.put(`${SHARED}/${at}/${encodeURIComponent(file.name)}`, new Response(file))));
+    return Response.redirect(new URL("./?shared", scope.registration.scope).href, 303);
+  },
+  "POST",
+);
+
+/** What the demo lacks here: it was used before this worker was there. */
+async function keepDemo() {
+  const cache = await caches.open(DEMO);
+  const kept = new Set((await cache.keys()).map(({ url }) => url));
+  for (const [address, key] of keys) {
+    if (kept.has(key)) continue;
+    const response = await fetch(address);
+    if (response.ok) await cache.put(key, response);
+  }
+}
+
+/** Files of a demo that is no longer this one. */
+async function dropOldDemo() {
+  const cache = await caches.open(DEMO);
+  const wanted = new Set(keys.values());
+  const old = (await cache.keys()).filter(({ url }) => !wanted.has(url));
+  await Promise.all(old.map((request) => cache.delete(request)));
+}
+
+scope.addEventListener("activate", (event) => event.waitUntil(Promise.all([scope.clients.claim(), dropOldDemo()])));
+
+scope.addEventListener("message", (event) => {
+  if (event.data?.type === "SKIP_WAITING") void scope.skipWaiting(); // only ever at the visitor's wish
+  if (event.data?.type === "KEEP_DEMO") event.waitUntil(keepDemo().catch(() => {})); // offline: the next time
+});
