@@ -5,14 +5,16 @@
 use lora_loupe::adapters::{Adapter, Delta, Dense, Form, ModelFile, Numbers, PeftConfigs, fold_on_cpu, read};
 use lora_loupe::analysis::{BaseShapes, ClaimVerdict, ComparedFile, LowRank, Relation, Spectrum, compare, hashes};
 use lora_loupe::edit::{
-    AlphaPlace, ConvertOptions, EditError, ExtractOptions, MergeInput, MergeOptions, MetadataEdit, ModelSide, Opened,
-    Outcome, RankRule, ResizeOptions, Strengths, Target, convert, edit_metadata, extract, merge, resize,
+    AlphaPlace, ConvertOptions, Edit, EditError, EditInput, EditProgress, Edited, ExtractOptions, MergeInput,
+    MergeOptions, MetadataEdit, ModelSide, Opened, Outcome, Preview, RankRule, ResizeOptions, Strengths, Target, apply,
+    convert, edit_metadata, extract, merge, preview, resize,
 };
 use lora_loupe::formats::{Dtype, Header, TensorInfo, read_header};
 use lora_loupe::model::{Family, FamilyId};
 use lora_loupe_tests::golden;
 use pollster::block_on;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 fn bytes(relative: &str) -> Vec<u8> {
     std::fs::read(golden::path(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"))
@@ -608,4 +610,69 @@ fn fused_layers_are_split_and_parts_are_fused_without_loss() {
     assert!(qkv[D * D..2 * D * D].iter().all(|x| *x == 0.0), "to_k is not there");
     assert_eq!(qkv[2 * D * D..], change(&apart, "transformer.transformer_blocks.0.attn.to_v.weight"));
     assert!(matches!(whole.is_like(&apart), Err(EditError::OtherNaming { .. })));
+}
+
+/// What `apply` makes of an edit written as JSON, with its first bytes in place.
+fn applied(edit: &str, inputs: &[EditInput]) -> Result<(Edited, Vec<u8>), EditError> {
+    let edit: Edit = serde_json::from_str(edit).unwrap_or_else(|error| panic!("{edit}: {error}"));
+    let mut out = Vec::new();
+    let edited = block_on(apply(&edit, inputs, &mut out, &mut |_| ControlFlow::Continue(())))?;
+    out[..edited.outcome.head.len()].copy_from_slice(&edited.outcome.head);
+    let planned = block_on(preview(&edit, inputs, &mut |_| ControlFlow::Continue(())))?;
+    let text = |preview: &Preview| serde_json::to_string(preview).expect("a preview");
+    assert_eq!(text(&planned), text(&edited.preview), "a preview says what is written");
+    assert_eq!((edited.outcome.size, out.len()), (out.len() as u64, edited.outcome.size as usize));
+    Ok((edited, out))
+}
+
+#[test]
+fn an_edit_is_a_value_that_one_function_applies() {
+    let file = bytes("corpus/files/kohya_lora_r4a1_fp16.safetensors");
+    let other = bytes("corpus/files/diffusers_lora_AB_metadata_r6a3_fp32.safetensors");
+    let (one, two) = (EditInput::file("a", &file, None), EditInput::file("b", &other, None));
+    let check = |edit: &str, inputs: &[EditInput]| {
+        let (_, out) = applied(edit, inputs).unwrap_or_else(|error| panic!("{edit}: {error}"));
+        block_on(read_header(&out)).unwrap_or_else(|error| panic!("{edit}: {error}"))
+    };
+    let alone = std::slice::from_ref(&one);
+    let peft = check(r#"{"kind": "convert", "to": "peft"}"#, alone);
+    assert!(peft.tensors.iter().all(|tensor| tensor.name.contains(".lora_")));
+    let small = check(r#"{"kind": "resize", "rule": {"fixed": 1}}"#, alone);
+    assert!(small.tensors.iter().any(|tensor| tensor.shape.first() == Some(&1)));
+    check(
+        r#"{"kind": "merge", "parts": [{"strength": 0.5}, {"strength": -1, "strengths": {"TE": 0}}]}"#,
+        &[one.clone(), two],
+    );
+    let told = check(r#"{"kind": "metadata", "set": [["modelspec.title", "x"]]}"#, alone);
+    assert_eq!(told.metadata.get("modelspec.title").map(String::as_str), Some("x"));
+    let pickle = bytes("corpus/files/cloneofsimo_lora_weight.pt");
+    let (_, plain) = applied(r#"{"kind": "export"}"#, &[EditInput::file("c", &pickle, None)]).expect("tensors");
+    let (before, after) =
+        (block_on(read_header(&pickle)).expect("a pickle"), block_on(Header::read(&plain)).expect("one"));
+    assert_eq!(before.tensors.len(), after.tensors.len());
+    for tensor in &before.tensors {
+        let same = after.get(&tensor.name).expect("every tensor");
+        assert_eq!(block_on(same.read(&plain)).expect("numbers"), block_on(tensor.read(&pickle)).expect("numbers"));
+    }
+}
+
+#[test]
+fn an_edit_tells_how_far_it_is_and_stops_when_asked() {
+    let file = bytes("corpus/files/kohya_lora_r4a1_fp16.safetensors");
+    let inputs = [EditInput::file("a", &file, None)];
+    let edit: Edit = serde_json::from_str(r#"{"kind": "resize", "rule": {"energy": 0.9}}"#).expect("an edit");
+    let mut heard: Vec<(u64, u64)> = Vec::new();
+    let mut out = Vec::new();
+    let mut hear = |progress: EditProgress| {
+        heard.push((progress.done, progress.total));
+        ControlFlow::Continue(())
+    };
+    block_on(apply(&edit, &inputs, &mut out, &mut hear)).expect("a file");
+    assert!(heard.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[1].0 <= pair[1].1), "{heard:?}");
+    assert!(heard.len() > 1 && heard.last().is_some_and(|(done, total)| done == total), "{heard:?}");
+    let mut out = Vec::new();
+    let stopped = block_on(apply(&edit, &inputs, &mut out, &mut |_| ControlFlow::Break(())));
+    assert!(matches!(stopped, Err(EditError::Stopped)) && out.is_empty());
+    let wrong = block_on(preview(&edit, &[], &mut |_| ControlFlow::Continue(())));
+    assert!(matches!(wrong, Err(EditError::Files { files: 0, .. })));
 }

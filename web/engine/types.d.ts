@@ -450,6 +450,483 @@ modules: Array<string>, };
 
 export type Severity = "refuse" | "warn";
 
+export type Edit = { "kind": "convert" } & ConvertOptions | { "kind": "resize" } & ResizeOptions | { "kind": "merge" } & MergeEdit | { "kind": "extract" } & ExtractOptions | { "kind": "bake" } & BakeEdit | { "kind": "metadata" } & MetadataEdit | { "kind": "export" } & ExportEdit;
+
+export type ConvertOptions = { 
+/**
+ * The convention; none keeps the file's names.
+ */
+to: Target | null, 
+/**
+ * F32, F16 or BF16; none keeps each layer's own.
+ */
+dtype: "F32" | "F16" | "BF16" | null, 
+/**
+ * Where the scale goes.
+ */
+alpha: AlphaPlace, 
+/**
+ * Whether LoHa, LoKr and LoCon with cores become LoRA where the convention could hold them.
+ */
+as_lora: boolean, 
+/**
+ * The rank of what cannot become a LoRA without loss.
+ */
+rank: number | null, 
+/**
+ * Whether what has no place or is incomplete is left out, instead of an error.
+ */
+drop: boolean, 
+/**
+ * Whether keys that change no layer are copied.
+ */
+keep_leftovers: boolean, 
+/**
+ * What the blocks' changes are multiplied by.
+ */
+strengths: Strengths, 
+/**
+ * Layers that are left out, by the paths of a report: `unet.down_blocks.0…`.
+ */
+without: Array<string>, };
+
+export type AlphaPlace = "usual" | "kept" | "baked";
+
+export type Target = "kohya" | "peft" | "diffusers" | "comfy" | "onetrainer";
+
+export type Strengths = Record<string, number>;
+
+export type ResizeOptions = { 
+/**
+ * The rank of each layer.
+ */
+rule: RankRule, 
+/**
+ * The most that a rank may be.
+ */
+most: number | null, 
+/**
+ * The convention; none keeps the file's names.
+ */
+to: Target | null, 
+/**
+ * F32, F16 or BF16; none keeps each layer's own.
+ */
+dtype: "F32" | "F16" | "BF16" | null, 
+/**
+ * Whether layers that are no matrix in factors (DoRA, OFT, norms, …) are left out, instead of
+ * an error.
+ */
+drop: boolean, };
+
+export type RankRule = { "fixed": number } | { "energy": number } | { "ratio": number };
+
+export type MergeEdit = { 
+/**
+ * One for each file.
+ */
+parts: Array<MergePart>, 
+/**
+ * What is asked of the result.
+ */
+options: MergeOptions, };
+
+export type MergePart = { 
+/**
+ * How strongly it acts.
+ */
+strength: number, 
+/**
+ * What its blocks are multiplied by.
+ */
+strengths: Strengths, };
+
+export type MergeOptions = { 
+/**
+ * The rank of each layer; none keeps the sum without loss.
+ */
+rule: RankRule | null, 
+/**
+ * The convention; none takes the first file's.
+ */
+to: Target | null, 
+/**
+ * F32, F16 or BF16; none takes what holds all inputs' numbers.
+ */
+dtype: "F32" | "F16" | "BF16" | null, 
+/**
+ * Whether what cannot be added (DoRA, OFT, …) is left out, instead of an error.
+ */
+drop: boolean, };
+
+export type ExtractOptions = { 
+/**
+ * The rank of every layer, or less where a layer has less.
+ */
+rank: number, 
+/**
+ * The convention.
+ */
+to: Target, 
+/**
+ * F32, F16 or BF16.
+ */
+dtype: "F32" | "F16" | "BF16", };
+
+export type BakeEdit = { 
+/**
+ * One for each adapter.
+ */
+strengths: Array<number>, };
+
+export type MetadataEdit = { 
+/**
+ * Keys and their new values.
+ */
+set: Array<[string, string]>, 
+/**
+ * Keys that go; one that ends in `*` means all that start so.
+ */
+remove: Array<string>, 
+/**
+ * Whether what tells of the person or the machine goes: paths, data sets, comments, sessions.
+ */
+strip_private: boolean, 
+/**
+ * Whether the hashes are put right, or in where there are none.
+ */
+repair_hashes: boolean, };
+
+export type ExportEdit = Record<symbol, never>;
+
+export type Preview = { "kind": "convert" } & ConvertPreview | { "kind": "resize" } & ResizePreview | { "kind": "merge" } & MergePreview | { "kind": "extract" } & ExtractPreview | { "kind": "bake" } & BakePreview | { "kind": "metadata" } & MetadataPreview | { "kind": "export" } & ExportPreview;
+
+export type ConvertPreview = { 
+/**
+ * The file's convention.
+ */
+from: string, 
+/**
+ * The result's, where it is another.
+ */
+to: Target | null, 
+/**
+ * Keys with another name.
+ */
+renamed: Array<Renamed>, 
+/**
+ * Keys that the result lacks.
+ */
+dropped: Array<DroppedKey>, 
+/**
+ * Layers whose scale goes into their numbers.
+ */
+baked: Array<BakedScale>, 
+/**
+ * Layers whose algorithm becomes LoRA.
+ */
+rebuilt: Array<Rebuilt>, 
+/**
+ * Fused layers whose change is shared out to their parts.
+ */
+split: Array<string>, 
+/**
+ * Layers that get the changes of their parts.
+ */
+fused: Array<string>, 
+/**
+ * Layers with another number type.
+ */
+retyped: number, 
+/**
+ * Tensors before.
+ */
+tensors_before: number, 
+/**
+ * Tensors after.
+ */
+tensors_after: number, 
+/**
+ * Bytes before.
+ */
+size_before: number, 
+/**
+ * Bytes after.
+ */
+size_after: number, };
+
+export type Renamed = { 
+/**
+ * Before.
+ */
+from: string, 
+/**
+ * After.
+ */
+to: string, };
+
+export type DroppedKey = { 
+/**
+ * The key.
+ */
+key: string, 
+/**
+ * Why.
+ */
+reason: string, };
+
+export type BakedScale = { 
+/**
+ * The layer.
+ */
+path: string, 
+/**
+ * What its first factor is multiplied by.
+ */
+scale: number, };
+
+export type Rebuilt = { 
+/**
+ * The algorithm before.
+ */
+algorithm: string, 
+/**
+ * Whether the LoRA is the same change but for rounding.
+ */
+exact: boolean, 
+/**
+ * The layer.
+ */
+path: string, 
+/**
+ * Its rank before, where its algorithm has one.
+ */
+rank_before: number | null, 
+/**
+ * Its rank now.
+ */
+rank: number, 
+/**
+ * Frobenius norm before.
+ */
+norm: number, 
+/**
+ * Share of the energy Σσ² that is kept: 1 − (error / norm)².
+ */
+energy: number, 
+/**
+ * Frobenius norm of what is lost.
+ */
+error: number, };
+
+export type KeptRow = { 
+/**
+ * The layer.
+ */
+path: string, 
+/**
+ * Its rank before, where its algorithm has one.
+ */
+rank_before: number | null, 
+/**
+ * Its rank now.
+ */
+rank: number, 
+/**
+ * Frobenius norm before.
+ */
+norm: number, 
+/**
+ * Share of the energy Σσ² that is kept: 1 − (error / norm)².
+ */
+energy: number, 
+/**
+ * Frobenius norm of what is lost.
+ */
+error: number, };
+
+export type ResizePreview = { 
+/**
+ * Every layer.
+ */
+layers: Array<KeptRow>, 
+/**
+ * Share of the energy Σσ² of all layers together that is kept.
+ */
+energy: number, 
+/**
+ * Keys that the result lacks.
+ */
+dropped: Array<DroppedKey>, 
+/**
+ * Bytes before.
+ */
+size_before: number, 
+/**
+ * Bytes after.
+ */
+size_after: number, };
+
+export type MergePreview = { 
+/**
+ * Every layer that is a LoRA in the result; the rank before is the sum of the inputs'.
+ */
+layers: Array<KeptRow>, 
+/**
+ * Layers that more than one file changes.
+ */
+shared: number, 
+/**
+ * Share of the energy Σσ² of all layers together that is kept.
+ */
+energy: number, 
+/**
+ * Keys that the result lacks.
+ */
+dropped: Array<DroppedKey>, 
+/**
+ * Bytes of all inputs.
+ */
+size_before: number, 
+/**
+ * Bytes of the result.
+ */
+size_after: number, };
+
+export type ExtractPreview = { 
+/**
+ * Layers that differ.
+ */
+layers: number, 
+/**
+ * Layers that are the same in both.
+ */
+unchanged: number, 
+/**
+ * Tensors that differ and have no place in a LoRA: norms, biases, embeddings.
+ */
+left_out: Array<string>, 
+/**
+ * Bytes of the result.
+ */
+size_after: number, };
+
+export type BakePreview = { 
+/**
+ * The model's family, for people.
+ */
+label: string, 
+/**
+ * Tensors that change.
+ */
+tensors: number, 
+/**
+ * Tensors of the result.
+ */
+tensors_after: number, 
+/**
+ * What is odd about the adapters, in sentences.
+ */
+warnings: Array<string>, 
+/**
+ * Bytes of the result.
+ */
+size_after: number, };
+
+export type MetadataPreview = { 
+/**
+ * Every key whose value changes, in order.
+ */
+changes: Array<MetadataChange>, 
+/**
+ * The metadata of the result.
+ */
+metadata: { [key in string]: string }, 
+/**
+ * Bytes before.
+ */
+size_before: number, 
+/**
+ * Bytes after.
+ */
+size_after: number, };
+
+export type MetadataChange = { 
+/**
+ * The key.
+ */
+key: string, 
+/**
+ * Its value before; none for a new key.
+ */
+before: string | null, 
+/**
+ * Its value after; none for a key that goes.
+ */
+after: string | null, };
+
+export type ExportPreview = { 
+/**
+ * Tensors in the file, and in the result.
+ */
+tensors: number, 
+/**
+ * Bytes before.
+ */
+size_before: number, 
+/**
+ * Bytes after.
+ */
+size_after: number, };
+
+export type Edited = { 
+/**
+ * What changed.
+ */
+preview: Preview, 
+/**
+ * What came of it.
+ */
+outcome: Outcome, 
+/**
+ * What each layer keeps, where only writing tells (extractions).
+ */
+kept: Array<KeptRow>, };
+
+export type Outcome = { 
+/**
+ * The result's size in bytes.
+ */
+size: number, 
+/**
+ * Tensors in it.
+ */
+tensors: number, 
+/**
+ * Tensors of which numbers were too small for the number type.
+ */
+thinned: Array<Thinned>, };
+
+export type Thinned = { 
+/**
+ * Its key.
+ */
+key: string, 
+/**
+ * How many numbers became zero, of those that were not.
+ */
+share: number, };
+
+export type EditProgress = { 
+/**
+ * Bytes read.
+ */
+done: number, 
+/**
+ * Bytes that are to be read, as far as can be told.
+ */
+total: number, };
+
 export type Recipe = { 
 /**
  * 1.

@@ -3,11 +3,11 @@
 use super::delta::Delta;
 use super::fold::{Folding, fold_on_cpu};
 use super::read::Adapter;
-use crate::formats::{ByteSource, FormatError, Header, TensorInfo, widen::narrow};
+use crate::formats::{ByteSink, ByteSource, FormatError, Header, TensorInfo, widen::narrow};
 use crate::model::Component;
 use crate::plan::PlanError;
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Write};
+use std::io;
 
 /// One file of the model.
 #[derive(Clone, Copy)]
@@ -60,7 +60,7 @@ pub async fn bake(
     files: &[ModelFile<'_>],
     places: &HashMap<String, (usize, String)>,
     adapters: &[BakedAdapter<'_>],
-    out: &mut dyn Write,
+    out: &mut dyn ByteSink,
 ) -> Result<usize, BakeError> {
     let mut targets: Targets = HashMap::new();
     for adapter in adapters {
@@ -70,16 +70,27 @@ pub async fn bake(
             targets.entry((*file, place)).or_default().push((adapter, delta));
         }
     }
-    head(files).write(out)?;
+    let mut first = Vec::new();
+    head(files).write(&mut first)?;
+    out.write(&first).await?;
     for (index, file) in files.iter().enumerate() {
         for tensor in &file.header.tensors {
             match targets.get(&(index, tensor.name.as_str())) {
-                Some(deltas) => out.write_all(&folded(file, tensor, deltas).await?)?,
+                Some(deltas) => out.write(&folded(file, tensor, deltas).await?).await?,
                 None => copy(file, tensor, out).await?,
             }
         }
     }
     Ok(targets.len())
+}
+
+/// Bytes that the result of [`bake`] takes.
+pub fn baked_size(files: &[ModelFile]) -> u64 {
+    let mut first = Vec::new();
+    // Writing to memory does not fail.
+    let _ = head(files).write(&mut first);
+    let tensors = files.iter().flat_map(|file| &file.header.tensors);
+    first.len() as u64 + tensors.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum::<u64>()
 }
 
 /// The deltas of each tensor of the model's files, in the order of the adapters.
@@ -119,12 +130,12 @@ async fn folded(
 }
 
 /// Copies a tensor that does not change, in blocks.
-async fn copy(file: &ModelFile<'_>, tensor: &TensorInfo, out: &mut dyn Write) -> io::Result<()> {
+async fn copy(file: &ModelFile<'_>, tensor: &TensorInfo, out: &mut dyn ByteSink) -> io::Result<()> {
     const BLOCK: u64 = 4 << 20;
     let mut at = tensor.bytes.start;
     while at < tensor.bytes.end {
         let end = (at + BLOCK).min(tensor.bytes.end);
-        out.write_all(&file.source.read(at..end).await?)?;
+        out.write(&file.source.read(at..end).await?).await?;
         at = end;
     }
     Ok(())

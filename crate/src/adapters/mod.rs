@@ -23,7 +23,7 @@ mod lora;
 mod oft;
 mod read;
 
-pub use bake::{BakeError, BakedAdapter, ModelFile, bake};
+pub use bake::{BakeError, BakedAdapter, ModelFile, bake, baked_size};
 pub use config::{PeftConfig, PeftConfigs};
 pub use delta::{Change, Delta, Factor, Fold, Numbers, Part};
 pub use fold::{BASE, FOLDED, Folding, fold_on_cpu, fold_plan};

@@ -13,14 +13,17 @@ use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
 use super::qkv::{Block, Fusion, Place, assembled, place};
 use super::strengths::Strengths;
 use crate::adapters::{Delta, Part};
-use crate::formats::{Dtype, TensorInfo};
+use crate::formats::{ByteSink, Dtype, TensorInfo};
 use crate::model::spelling::Role;
 use crate::model::{Component, Module};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Write;
+use ts_rs::TS;
 
 /// Where the scale alpha / rank goes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(rename_all = "snake_case")]
 pub enum AlphaPlace {
     /// Kept where the convention has alpha tensors, else baked.
     #[default]
@@ -32,11 +35,13 @@ pub enum AlphaPlace {
 }
 
 /// What is asked of a conversion.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
+#[serde(default)]
 pub struct ConvertOptions {
     /// The convention; none keeps the file's names.
     pub to: Option<Target>,
     /// F32, F16 or BF16; none keeps each layer's own.
+    #[ts(type = "\"F32\" | \"F16\" | \"BF16\" | null")]
     pub dtype: Option<Dtype>,
     /// Where the scale goes.
     pub alpha: AlphaPlace,
@@ -50,6 +55,8 @@ pub struct ConvertOptions {
     pub keep_leftovers: bool,
     /// What the blocks' changes are multiplied by.
     pub strengths: Strengths,
+    /// Layers that are left out, by the paths of a report: `unet.down_blocks.0…`.
+    pub without: Vec<String>,
 }
 
 /// A conversion that is planned.
@@ -114,7 +121,7 @@ impl Conversion<'_, '_> {
     }
 
     /// Writes the result; see [`Draft::write`].
-    pub async fn write(&self, out: &mut dyn Write) -> Result<Outcome, EditError> {
+    pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
         self.draft.write(Some(&self.opened.source), async |layer| self.make(&self.layers[layer]).await, out).await
     }
 
@@ -177,6 +184,10 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
     }
 
     async fn delta(&mut self, delta: &'a Delta) -> Result<(), EditError> {
+        if self.options.without.contains(&delta.path()) {
+            self.leave(delta, "it was asked to go");
+            return Ok(());
+        }
         let strength = self.options.strengths.of(delta);
         let linear = !matches!(delta.algorithm, "dora" | "oft" | "diag_oft" | "boft");
         if strength == 0.0 {

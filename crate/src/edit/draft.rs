@@ -4,10 +4,9 @@
 use super::error::EditError;
 use crate::analysis::{DataHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH};
 use crate::formats::widen::{narrow, widen};
-use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo};
+use crate::formats::{ByteSink, ByteSource, Dtype, FormatError, Header, TensorInfo};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::Write;
 use ts_rs::TS;
 
 /// A tensor of the result.
@@ -117,17 +116,17 @@ impl Draft {
         &self,
         source: Option<&dyn ByteSource>,
         mut make: impl AsyncFnMut(usize) -> Result<Vec<Vec<f32>>, EditError>,
-        out: &mut dyn Write,
+        out: &mut dyn ByteSink,
     ) -> Result<Outcome, EditError> {
         let first = head(&self.header);
-        out.write_all(&first)?;
+        out.write(&first).await?;
         let mut sink =
             Sink { out, hashes: DataHashes::new(&self.header), written: first.len() as u64, thinned: Vec::new() };
         for piece in &self.pieces {
             match &piece.origin {
-                Origin::Number(number) => sink.numbers(&piece.slots, vec![vec![*number]])?,
+                Origin::Number(number) => sink.numbers(&piece.slots, vec![vec![*number]]).await?,
                 Origin::Copy(tensor) => sink.copy(tensor, source).await?,
-                Origin::Layer(layer) => sink.numbers(&piece.slots, make(*layer).await?)?,
+                Origin::Layer(layer) => sink.numbers(&piece.slots, make(*layer).await?).await?,
             }
         }
         let mut header = self.header.clone();
@@ -168,20 +167,20 @@ pub(super) fn is_exact(number: f32, dtype: Dtype) -> bool {
 
 /// A file in the making.
 struct Sink<'a> {
-    out: &'a mut dyn Write,
+    out: &'a mut dyn ByteSink,
     hashes: DataHashes,
     written: u64,
     thinned: Vec<Thinned>,
 }
 
 impl Sink<'_> {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), EditError> {
+    async fn put(&mut self, bytes: &[u8]) -> Result<(), EditError> {
         self.hashes.take(bytes);
         self.written += bytes.len() as u64;
-        Ok(self.out.write_all(bytes)?)
+        Ok(self.out.write(bytes).await?)
     }
 
-    fn numbers(&mut self, slots: &[Slot], tensors: Vec<Vec<f32>>) -> Result<(), EditError> {
+    async fn numbers(&mut self, slots: &[Slot], tensors: Vec<Vec<f32>>) -> Result<(), EditError> {
         debug_assert_eq!(slots.len(), tensors.len());
         for (slot, numbers) in slots.iter().zip(tensors) {
             debug_assert_eq!(slot.shape.iter().product::<usize>(), numbers.len(), "{}", slot.name);
@@ -190,7 +189,7 @@ impl Sink<'_> {
                 _ => EditError::NoType(slot.dtype),
             })?;
             self.thinned.extend(thinned(slot, &numbers, &bytes));
-            self.put(&bytes)?;
+            self.put(&bytes).await?;
         }
         Ok(())
     }
@@ -201,7 +200,7 @@ impl Sink<'_> {
         let mut at = tensor.bytes.start;
         while at < tensor.bytes.end {
             let end = (at + BLOCK).min(tensor.bytes.end);
-            self.put(&source.read(at..end).await?)?;
+            self.put(&source.read(at..end).await?).await?;
             at = end;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Turns what stands in the way of an edit into a sentence.
 
+use crate::adapters::BakeError;
 use crate::formats::{Dtype, FormatError};
 use std::io;
 
@@ -75,8 +76,26 @@ pub enum EditError {
     #[error("`{0}` cannot be a metadata key")]
     BadKey(String),
     /// Strengths of blocks that cannot be read.
-    #[error("`{0}` are no block strengths: give IN04=0.5,MID=0 or a list of 12, 17, 20 or 26 numbers")]
+    #[error("`{0}` are no block strengths: give IN04=0.5,MID=0,ALL=0.8 or a list of 12, 17, 20 or 26 numbers")]
     BadStrengths(String),
+    /// Too few or too many files for an edit.
+    #[error("{edit} needs {wants}, and {files} are given")]
+    Files { edit: &'static str, wants: &'static str, files: usize },
+    /// A model that is not known.
+    #[error(
+        "{file} is no model that this program knows: give a checkpoint of Stable Diffusion 1.x, 2.x or XL, or a \
+         diffusers folder with unet/ and text_encoder/"
+    )]
+    NoModel { file: String },
+    /// An adapter that must not be folded into the base model.
+    #[error("{file}: {reason}")]
+    Refused { file: String, reason: String },
+    /// The fold fails.
+    #[error(transparent)]
+    Bake(#[from] BakeError),
+    /// The listener asked for it.
+    #[error("the edit was stopped")]
+    Stopped,
     /// The result cannot be written.
     #[error("the result cannot be written: {0}; check that there is room")]
     Write(#[from] io::Error),

@@ -7,12 +7,11 @@ use super::pairs::{KeptRow, PairKeys, no_name, pair_pieces};
 use super::peft::PeftNotes;
 use crate::adapters::{Dense, Form, ModelFile};
 use crate::analysis::{BaseShapes, LowRank};
-use crate::formats::{Dtype, TensorInfo};
+use crate::formats::{ByteSink, Dtype, TensorInfo};
 use crate::model::Kind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::Write;
 use ts_rs::TS;
 
 /// One of the models.
@@ -41,13 +40,14 @@ impl<'a> ModelSide<'a> {
 }
 
 /// What is asked of an extraction.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
 pub struct ExtractOptions {
     /// The rank of every layer, or less where a layer has less.
     pub rank: usize,
     /// The convention.
     pub to: Target,
     /// F32, F16 or BF16.
+    #[ts(type = "\"F32\" | \"F16\" | \"BF16\"")]
     pub dtype: Dtype,
 }
 
@@ -131,7 +131,7 @@ pub async fn extract<'a>(
 
 impl Extraction<'_> {
     /// Writes the result; see [`Draft::write`]. What each layer keeps comes with it.
-    pub async fn write(&self, out: &mut dyn Write) -> Result<(Outcome, Vec<KeptRow>), EditError> {
+    pub async fn write(&self, out: &mut dyn ByteSink) -> Result<(Outcome, Vec<KeptRow>), EditError> {
         let outcome = self.draft.write(None, async |layer| self.make(layer).await, out).await?;
         Ok((outcome, self.kept.take()))
     }

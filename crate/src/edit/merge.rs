@@ -13,10 +13,9 @@ use super::peft::PeftNotes;
 use super::preview::DroppedKey;
 use super::strengths::Strengths;
 use crate::adapters::{Delta, Dense, Form};
-use crate::formats::{ByteSource, Dtype};
-use serde::Serialize;
+use crate::formats::{ByteSink, ByteSource, Dtype};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use ts_rs::TS;
 
 /// One of the adapters.
@@ -30,13 +29,15 @@ pub struct MergeInput<'a, 'b> {
 }
 
 /// What is asked of a merge.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, TS)]
+#[serde(default)]
 pub struct MergeOptions {
     /// The rank of each layer; none keeps the sum without loss.
     pub rule: Option<RankRule>,
     /// The convention; none takes the first file's.
     pub to: Option<Target>,
     /// F32, F16 or BF16; none takes what holds all inputs' numbers.
+    #[ts(type = "\"F32\" | \"F16\" | \"BF16\" | null")]
     pub dtype: Option<Dtype>,
     /// Whether what cannot be added (DoRA, OFT, …) is left out, instead of an error.
     pub drop: bool,
@@ -293,7 +294,7 @@ fn common(inputs: &[MergeInput]) -> BTreeMap<String, String> {
 
 impl Merging<'_, '_> {
     /// Writes the result; see [`Draft::write`].
-    pub async fn write(&self, out: &mut dyn Write) -> Result<Outcome, EditError> {
+    pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
         let make = async |layer: usize| {
             let layer = &self.layers[layer];
             match layer.rank {

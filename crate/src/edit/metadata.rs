@@ -4,14 +4,14 @@
 use super::draft::{Outcome, head};
 use super::error::EditError;
 use crate::analysis::{DataHashes, HeaderHashes, SPEC_HASH};
-use crate::formats::{ByteSource, Content, FormatError, Header, sniff};
-use serde::Serialize;
+use crate::formats::{ByteSink, ByteSource, Content, FormatError, Header, sniff};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Write;
 use ts_rs::TS;
 
 /// What is asked of the metadata.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
+#[serde(default)]
 pub struct MetadataEdit {
     /// Keys and their new values.
     pub set: Vec<(String, String)>,
@@ -121,15 +121,15 @@ pub async fn edit_metadata<'a>(
 
 impl MetadataRewrite<'_> {
     /// Writes the file: the new header, and every byte behind the old one.
-    pub async fn write(&self, out: &mut dyn Write) -> Result<Outcome, EditError> {
+    pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
         const BLOCK: u64 = 4 << 20;
-        out.write_all(&head(&self.header))?;
+        out.write(&head(&self.header)).await?;
         let mut at = self.data_start;
         while at < self.source.len() {
             let end = (at + BLOCK).min(self.source.len());
             let read = self.source.read(at..end).await;
             let bytes = read.map_err(|error| EditError::Read { file: self.file.clone(), source: error.into() })?;
-            out.write_all(&bytes)?;
+            out.write(&bytes).await?;
             at = end;
         }
         let (size, tensors) = (self.preview.size_after, self.header.tensors.len());

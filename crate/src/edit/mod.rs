@@ -4,10 +4,14 @@
 //! whole header of the result with a place for each tensor, and a preview that says what changes.
 //! Then it is written layer by layer, so that a file of any size takes the memory of one layer.
 
+mod apply;
+mod baking;
 mod convert;
 mod draft;
 mod error;
+mod export;
 mod extract;
+mod inputs;
 mod merge;
 mod metadata;
 mod names;
@@ -19,10 +23,14 @@ mod qkv;
 mod resize;
 mod strengths;
 
+pub use apply::{BakeEdit, Edit, EditProgress, Edited, Listener, MergeEdit, MergePart, Preview, apply, preview};
+pub use baking::BakePreview;
 pub use convert::{AlphaPlace, Conversion, ConvertOptions, convert};
 pub use draft::{Draft, Outcome, Thinned};
 pub use error::EditError;
+pub use export::{Export, ExportPreview, export};
 pub use extract::{ExtractOptions, ExtractPreview, Extraction, ModelSide, extract};
+pub use inputs::EditInput;
 pub use merge::{MergeInput, MergeOptions, MergePreview, Merging, merge};
 pub use metadata::{MetadataChange, MetadataEdit, MetadataPreview, MetadataRewrite, edit_metadata};
 pub use names::Target;

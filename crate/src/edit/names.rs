@@ -2,12 +2,12 @@
 
 use crate::model::spelling::Role;
 use crate::model::{Component, Module};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use ts_rs::TS;
 
 /// A convention of keys that can be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum Target {

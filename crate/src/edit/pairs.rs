@@ -9,12 +9,14 @@ use crate::analysis::{LowRank, Spectrum};
 use crate::formats::Dtype;
 use crate::model::spelling::Role;
 use crate::model::{Component, Kind, Module};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
 
 /// How many ranks of a change are kept.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(rename_all = "snake_case")]
 pub enum RankRule {
     /// So many, or fewer where there are fewer.
     Fixed(usize),

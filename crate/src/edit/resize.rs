@@ -11,24 +11,28 @@ use super::pairs::{
 use super::peft::PeftNotes;
 use super::preview::DroppedKey;
 use crate::adapters::Delta;
-use crate::formats::{ByteSource, Dtype};
-use serde::Serialize;
-use std::io::Write;
+use crate::formats::{ByteSink, ByteSource, Dtype};
+use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 /// What is asked of a resize.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
 pub struct ResizeOptions {
     /// The rank of each layer.
     pub rule: RankRule,
     /// The most that a rank may be.
+    #[serde(default)]
     pub most: Option<usize>,
     /// The convention; none keeps the file's names.
+    #[serde(default)]
     pub to: Option<Target>,
     /// F32, F16 or BF16; none keeps each layer's own.
+    #[serde(default)]
+    #[ts(type = "\"F32\" | \"F16\" | \"BF16\" | null")]
     pub dtype: Option<Dtype>,
     /// Whether layers that are no matrix in factors (DoRA, OFT, norms, …) are left out, instead of
     /// an error.
+    #[serde(default)]
     pub drop: bool,
 }
 
@@ -103,7 +107,7 @@ pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> R
 
 impl Resizing<'_, '_> {
     /// Writes the result; see [`Draft::write`].
-    pub async fn write(&self, out: &mut dyn Write) -> Result<Outcome, EditError> {
+    pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
         let make = async |layer: usize| {
             let (delta, rank) = self.layers[layer];
             Ok(pair(&form(self.opened, delta).await?, delta.scale, rank))

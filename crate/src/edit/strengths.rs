@@ -4,15 +4,19 @@ use super::error::EditError;
 use crate::adapters::Delta;
 use crate::analysis::block;
 use crate::model::Component;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use ts_rs::TS;
 
 /// What each block's change is multiplied by; blocks that are not named keep theirs.
 ///
-/// Written as `IN04=0.5,MID=0,TE=0.7` (`TE` is all of the text encoders), or as a list of numbers in
-/// the layouts of sd-webui-lora-block-weight: 17 or 26 for SD 1.x and 2.x, 12 or 20 for SDXL, the
+/// Written as `IN04=0.5,MID=0,TE=0.7` (`TE` is all of the text encoders, `ALL=0.5` multiplies every
+/// block; newer models' blocks are `D00`, `S00`, … as a report names them), or as a list of numbers in the layouts of sd-webui-lora-block-weight: 17 or 26 for SD 1.x and 2.x, 12 or 20 for SDXL, the
 /// first of which is `BASE`, the text encoders and what lies outside the UNet's blocks.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
+#[serde(try_from = "BTreeMap<String, f32>", into = "BTreeMap<String, f32>")]
+#[ts(type = "Record<string, number>")]
 pub struct Strengths {
     blocks: BTreeMap<String, f32>,
 }
@@ -27,10 +31,9 @@ impl FromStr for Strengths {
         if parts.iter().all(|part| part.contains('=')) {
             let named = parts.iter().map(|part| {
                 let (name, strength) = part.split_once('=').ok_or_else(bad)?;
-                let name = name.trim().to_ascii_uppercase();
-                if is_block(&name) { Ok((name, number(strength)?)) } else { Err(bad()) }
+                Ok((name.trim().to_ascii_uppercase(), number(strength)?))
             });
-            return Ok(Strengths { blocks: named.collect::<Result<_, _>>()? });
+            return named.collect::<Result<BTreeMap<String, f32>, EditError>>()?.try_into();
         }
         let names = layout(parts.len()).ok_or_else(bad)?;
         let mut blocks = BTreeMap::new();
@@ -45,7 +48,29 @@ impl FromStr for Strengths {
     }
 }
 
+impl TryFrom<BTreeMap<String, f32>> for Strengths {
+    type Error = EditError;
+
+    fn try_from(blocks: BTreeMap<String, f32>) -> Result<Strengths, EditError> {
+        match blocks.iter().find(|(name, strength)| !is_block(name) || !strength.is_finite()) {
+            Some((name, strength)) => Err(EditError::BadStrengths(format!("{name}={strength}"))),
+            None => Ok(Strengths { blocks }),
+        }
+    }
+}
+
+impl From<Strengths> for BTreeMap<String, f32> {
+    fn from(strengths: Strengths) -> BTreeMap<String, f32> {
+        strengths.blocks
+    }
+}
+
 impl Strengths {
+    /// The same strength for all blocks.
+    pub fn all(strength: f32) -> Strengths {
+        Strengths { blocks: BTreeMap::from([("ALL".into(), strength)]) }
+    }
+
     /// Whether nothing changes.
     pub fn is_one(&self) -> bool {
         self.blocks.values().all(|&strength| strength == 1.0)
@@ -54,17 +79,20 @@ impl Strengths {
     /// What a delta is multiplied by.
     pub fn of(&self, delta: &Delta) -> f32 {
         let block = block(delta.component, &delta.module);
-        let text = delta.component != Component::Unet;
+        let text = !delta.component.is_denoiser() && delta.component != Component::LanguageModel;
         // A text encoder's own BASE and END are not the UNet's.
         let own = if text && !block.starts_with("TE") { None } else { self.blocks.get(&block) };
-        own.or_else(|| self.blocks.get("TE").filter(|_| text)).copied().unwrap_or(1.0)
+        let own = own.or_else(|| self.blocks.get("TE").filter(|_| text)).copied().unwrap_or(1.0);
+        own * self.blocks.get("ALL").copied().unwrap_or(1.0)
     }
 }
 
 fn is_block(name: &str) -> bool {
+    const NUMBERED: [&str; 16] =
+        ["IN", "OUT", "TE", "D", "S", "J", "T", "B", "L", "CR", "NR", "TR", "A", "G", "DOWN", "UP"];
     let numbered =
         |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.len() == 2 && rest.parse::<u8>().is_ok());
-    matches!(name, "BASE" | "MID" | "END" | "TE") || numbered("IN") || numbered("OUT") || numbered("TE")
+    matches!(name, "ALL" | "BASE" | "MID" | "END" | "TE") || NUMBERED.into_iter().any(numbered)
 }
 
 /// The blocks of a list of this length.

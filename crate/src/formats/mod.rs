@@ -11,6 +11,7 @@ mod imports;
 mod opcodes;
 mod pickle;
 pub mod safetensors;
+pub mod sink;
 pub mod sniff;
 pub mod source;
 mod torch;
@@ -23,6 +24,7 @@ pub use error::FormatError;
 pub use imports::{Import, imports};
 pub use pickle::Danger;
 pub use safetensors::{Header, TensorInfo};
+pub use sink::{ByteSink, Writing};
 pub use sniff::{Content, sniff};
 pub use source::{Buffered, ByteSource, Reading};
 

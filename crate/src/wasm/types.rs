@@ -5,6 +5,12 @@ use crate::analysis::{
     LoaderVerdict, LogExplanation, ModuleRow, Problem, Report, Setting, Severity, Summary, TagCount, Training,
     TriggerWord,
 };
+use crate::edit::{
+    AlphaPlace, BakeEdit, BakePreview, BakedScale, ConvertOptions, ConvertPreview, DroppedKey, Edit, EditProgress,
+    Edited, ExportPreview, ExtractOptions, ExtractPreview, KeptRow, MergeEdit, MergeOptions, MergePart, MergePreview,
+    MetadataChange, MetadataEdit, MetadataPreview, Outcome, Preview, RankRule, Rebuilt, Renamed, ResizeOptions,
+    ResizePreview, Strengths, Target, Thinned,
+};
 use crate::gpu::GpuInfo;
 use crate::pipeline::{AdapterChoice, Applied, Infotext, Leftover, Mention, Model, Recipe, Rng, Stage};
 use crate::samplers::SamplerKind;
@@ -121,6 +127,37 @@ pub fn typescript() -> String {
     add(Summary::decl(&config));
     add(Problem::decl(&config));
     add(Severity::decl(&config));
+    add(Edit::decl(&config));
+    add(ConvertOptions::decl(&config));
+    add(AlphaPlace::decl(&config));
+    add(Target::decl(&config));
+    add(Strengths::decl(&config));
+    add(ResizeOptions::decl(&config));
+    add(RankRule::decl(&config));
+    add(MergeEdit::decl(&config));
+    add(MergePart::decl(&config));
+    add(MergeOptions::decl(&config));
+    add(ExtractOptions::decl(&config));
+    add(BakeEdit::decl(&config));
+    add(MetadataEdit::decl(&config));
+    add(Preview::decl(&config));
+    add(ConvertPreview::decl(&config));
+    add(Renamed::decl(&config));
+    add(DroppedKey::decl(&config));
+    add(BakedScale::decl(&config));
+    add(Rebuilt::decl(&config));
+    add(KeptRow::decl(&config));
+    add(ResizePreview::decl(&config));
+    add(MergePreview::decl(&config));
+    add(ExtractPreview::decl(&config));
+    add(BakePreview::decl(&config));
+    add(MetadataPreview::decl(&config));
+    add(MetadataChange::decl(&config));
+    add(ExportPreview::decl(&config));
+    add(Edited::decl(&config));
+    add(Outcome::decl(&config));
+    add(Thinned::decl(&config));
+    add(EditProgress::decl(&config));
     add(Recipe::decl(&config));
     add(AdapterChoice::decl(&config));
     add(Rng::decl(&config));

@@ -41,6 +41,9 @@ pub struct Arguments {
     /// Leave out what has no place in the convention or is incomplete
     #[arg(long)]
     drop: bool,
+    /// A layer to leave out, by the path that inspect shows; may be given several times
+    #[arg(long, value_name = "LAYER")]
+    without: Vec<String>,
     /// Copy keys that change no layer
     #[arg(long)]
     keep_leftovers: bool,
@@ -82,6 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         drop: arguments.drop,
         keep_leftovers: arguments.keep_leftovers,
         strengths: arguments.blocks.clone().unwrap_or_default(),
+        without: arguments.without.clone(),
     };
     let conversion = block_on(convert(&opened, &options))?;
     let outcome = arguments.output.write(|out| block_on(conversion.write(out)))?;

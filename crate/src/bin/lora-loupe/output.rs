@@ -1,6 +1,7 @@
 //! Turns an edit into a file: beside its place first, then in it, and never over another unasked.
 
 use lora_loupe::edit::{EditError, Outcome};
+use lora_loupe::formats::ByteSink;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ impl Output {
     /// Writes the result, unless only a preview is asked for.
     pub fn write(
         &self,
-        edit: impl FnOnce(&mut dyn Write) -> Result<Outcome, EditError>,
+        edit: impl FnOnce(&mut dyn ByteSink) -> Result<Outcome, EditError>,
     ) -> Result<Option<Outcome>, OutputError> {
         let Some(output) = self.output.as_deref().filter(|_| !self.preview) else { return Ok(None) };
         let partial = output.with_extension("part");
@@ -86,7 +87,10 @@ impl Output {
     }
 }
 
-fn write(path: &Path, edit: impl FnOnce(&mut dyn Write) -> Result<Outcome, EditError>) -> Result<Outcome, OutputError> {
+fn write(
+    path: &Path,
+    edit: impl FnOnce(&mut dyn ByteSink) -> Result<Outcome, EditError>,
+) -> Result<Outcome, OutputError> {
     let failed = |source| OutputError::Write { path: path.into(), source };
     let mut out = BufWriter::new(File::create(path).map_err(failed)?);
     let outcome = edit(&mut out)?;
