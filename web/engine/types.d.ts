@@ -450,7 +450,7 @@ modules: Array<string>, };
 
 export type Severity = "refuse" | "warn";
 
-export type Edit = { "kind": "convert" } & ConvertOptions | { "kind": "resize" } & ResizeOptions | { "kind": "merge" } & MergeEdit | { "kind": "extract" } & ExtractOptions | { "kind": "bake" } & BakeEdit | { "kind": "metadata" } & MetadataEdit | { "kind": "export" } & ExportEdit;
+export type Edit = { "kind": "convert" } & ConvertOptions | { "kind": "resize" } & ResizeOptions | { "kind": "merge" } & MergeEdit | { "kind": "extract" } & ExtractOptions | { "kind": "bake" } & BakeEdit | { "kind": "metadata" } & MetadataEdit | { "kind": "export" };
 
 export type ConvertOptions = { 
 /**
@@ -596,8 +596,6 @@ strip_private: boolean,
  * Whether the hashes are put right, or in where there are none.
  */
 repair_hashes: boolean, };
-
-export type ExportEdit = Record<symbol, never>;
 
 export type Preview = { "kind": "convert" } & ConvertPreview | { "kind": "resize" } & ResizePreview | { "kind": "merge" } & MergePreview | { "kind": "extract" } & ExtractPreview | { "kind": "bake" } & BakePreview | { "kind": "metadata" } & MetadataPreview | { "kind": "export" } & ExportPreview;
 
