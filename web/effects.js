@@ -4,7 +4,9 @@ import { createApp } from "./app.js";
 import { fetchCatalogue, fetchLora } from "./demo.js";
 import { asError } from "./engine/protocol.js";
 import { createRunner } from "./runner.js";
-import { keep, keepDropped, keepFolder, keepNew, keptOf } from "./library.js";
+import { createLooking } from "./looking.js";
+import { fileOf, keep, keepDropped, keepFolder, keepNew } from "./library.js";
+import { adaptersOf, together, withConfig } from "./folder.js";
 import { isPicture, isPng } from "./pictures.js";
 import { canRedraw, modelKey } from "./recipe.js";
 import { restored } from "./restore.js";
@@ -13,24 +15,17 @@ import { saveResult } from "./save.js";
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
 
+/** More files than this in one drop become a table. */
+const MOST_TABS = 6;
+
 /**
- * @param {{ client: import("./engine/client.js").EngineClient, send: import("./types.d.ts").Send, getState: () => State }} world
+ * @param {{ client: import("./engine/client.js").EngineClient, reach: import("./address.js").Reach, send: import("./types.d.ts").Send, getState: () => State }} world
  * @returns {(action: Action) => void}
  */
-export function createEffects({ client, send, getState }) {
+export function createEffects({ client, reach, send, getState }) {
   const app = createApp({ send });
   const runner = createRunner({ client, send, getState, bringLora });
-
-  /** Reads one file; its entry says how it went. @param {string} id */
-  async function inspect(id) {
-    const kept = keptOf(id);
-    if (!kept) return;
-    try {
-      send({ type: "files/read", id, report: await client.inspect(kept.file, kept.config) });
-    } catch (thrown) {
-      send({ type: "files/failed", id, error: asError(thrown) });
-    }
-  }
+  const looking = createLooking({ client, reach, send, getState, raise, copy });
 
   /**
    * Each kind of file goes its way: pictures to the form, models to the base model, everything else to its report.
@@ -38,19 +33,19 @@ export function createEffects({ client, send, getState }) {
    */
   async function addFiles({ files: dropped, folders, place }) {
     const models = folders.filter(({ files }) => files.some(({ path }) => path.endsWith("model_index.json")));
-    const others = folders.filter((folder) => !models.includes(folder)).flatMap(({ files }) => files);
-    const inside = others.map(({ file }) => file).filter(({ name }) => /\.(safetensors|pth?|bin|ckpt)$|^adapter_config\.json$/i.test(name));
+    const others = folders.filter((folder) => !models.includes(folder));
+    const inside = others.flatMap(adaptersOf);
     if (folders.length && !models.length && !inside.length) {
       raise("Nothing to open in the folder", { message: "It holds neither a diffusers model (model_index.json) nor a LoRA file." });
     }
     for (const { name, files } of models) useModel(keepFolder(files), name, "folder");
-    const all = [...dropped, ...inside];
-    for (const picture of all.filter(isPicture)) await (place === "start" ? startFrom(picture) : readPicture(picture));
-    const rest = all.filter((file) => !isPicture(file));
-    if (place === "base") return rest.forEach(useFile);
-    const entries = await keepDropped(rest);
+    for (const picture of dropped.filter(isPicture)) await (place === "start" ? startFrom(picture) : readPicture(picture));
+    const rest = dropped.filter((file) => !isPicture(file));
+    if (place === "base") return [...rest, ...inside.map(({ file }) => file)].forEach(useFile);
+    const entries = [...keepDropped(await together(rest)), ...keepDropped(await Promise.all(inside.map(withConfig)))];
+    if (entries.length > MOST_TABS || inside.length > 1) return looking.list(entries);
     for (const { id, file } of entries) addEntry(id, file, true);
-    for (const { id } of entries) await inspect(id);
+    await looking.read(entries.map(({ id }) => id));
   }
 
   /** A picture's recipe goes into the form; one without is offered to start from. @param {File} file */
@@ -123,7 +118,7 @@ export function createEffects({ client, send, getState }) {
 
   /** @param {string} id @param {File} file @param {boolean} select */
   function addEntry(id, file, select) {
-    const entry = { id, name: file.name, size: file.size, report: null, error: null };
+    const entry = { id, name: file.name, size: file.size, report: null, error: null, done: 0, secondsLeft: null };
     send({ type: "files/added", entry: { ...entry, status: "reading" }, select });
   }
 
@@ -134,10 +129,10 @@ export function createEffects({ client, send, getState }) {
   async function bringLora(id, select) {
     const lora = getState().demo.catalogue?.loras.find(({ file }) => id === `demo:${file}`);
     if (!lora) return;
-    const file = keptOf(id)?.file ?? (await fetchLora(lora));
+    const file = fileOf(id) ?? (await fetchLora(lora));
     keep(id, file);
     addEntry(id, file, select);
-    await inspect(id);
+    await looking.read([id]);
   }
 
   /** The first demo LoRA's report, and the model made ready for its picture. */
@@ -192,6 +187,7 @@ export function createEffects({ client, send, getState }) {
   const gpuKnown = findGpu();
 
   return (action) => {
+    looking.act(action);
     switch (action.type) {
       case "app/update":
         return app.update();

@@ -1,6 +1,6 @@
 /** Ids -> the Files themselves, which the state does not hold: dropped files with their configs, models, pictures. */
 
-/** @typedef {{ file: File, config?: string }} Kept */
+/** @typedef {import("./engine/protocol.js").Place} Kept */
 /** @typedef {{ path: string, file: Blob }[]} ModelFiles */
 
 /** @type {Map<string, Kept>} */
@@ -10,20 +10,24 @@ const folders = new Map();
 let count = 0;
 
 /**
- * Keeps the files of one drop, each under an id of its own. An adapter_config.json among them is no
- * file to look at but belongs to the others.
- * @param {File[]} files
- * @returns {Promise<{ id: string, file: File }[]>}
+ * Keeps adapters with what belongs to them, each under an id of its own.
+ * @template {{ file: File, config?: string }} T
+ * @param {T[]} adapters
+ * @returns {(T & { id: string })[]}
  */
-export async function keepDropped(files) {
-  const isConfig = (/** @type {File} */ { name }) => name === "adapter_config.json";
-  const config = files.length > 1 ? await files.find(isConfig)?.text() : undefined;
-  const shown = config === undefined ? files : files.filter((file) => !isConfig(file));
-  return shown.map((file) => {
+export function keepDropped(adapters) {
+  return adapters.map((adapter) => {
     const id = `file:${++count}`;
-    kept.set(id, { file, config });
-    return { id, file };
+    kept.set(id, { file: adapter.file, config: adapter.config });
+    return { ...adapter, id };
   });
+}
+
+/** Keeps a file that lies at an address, under an id of its own. @param {import("./address.js").Remote} remote @returns {string} */
+export function keepRemote(remote) {
+  const id = `address:${++count}`;
+  kept.set(id, remote);
+  return id;
 }
 
 /** @param {string} id @param {File} file */
@@ -48,6 +52,12 @@ export function keepFolder(files) {
 /** @param {string} id */
 export function keptOf(id) {
   return kept.get(id);
+}
+
+/** The File of an id; undefined where there is none, or only an address. @param {string} id */
+export function fileOf(id) {
+  const place = kept.get(id);
+  return place && "file" in place ? place.file : undefined;
 }
 
 /** @param {string} id */

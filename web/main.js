@@ -3,6 +3,7 @@
 import { render } from "lit-html";
 import workerAddress from "./engine/worker.js?worker&url";
 import { EngineClient } from "./engine/client.js";
+import { Reach } from "./address.js";
 import { createEffects } from "./effects.js";
 import { initialState, reduce } from "./state.js";
 import { createStore } from "./store.js";
@@ -12,12 +13,14 @@ import "./elements/drop-zone.js";
 import "./elements/pixel-picture.js";
 
 const store = createStore(reduce, initialState);
+const reach = new Reach();
 const client = new EngineClient(startWorker, (message) =>
   store.send({
     type: "notice/raised",
     title: "The engine stopped and was started afresh",
     message: `It reported: ${message}. Everything on the page is still there; what was running has to be started again.`,
   }),
+  (address) => reach.port(address),
 );
 
 /** A worker from a blob obeys this page's Content-Security-Policy: it cannot reach another origin either. */
@@ -42,5 +45,5 @@ function draw() {
 
 store.subscribe(draw);
 draw();
-const effects = createEffects({ client, send: store.send, getState: store.getState });
+const effects = createEffects({ client, reach, send: store.send, getState: store.getState });
 store.subscribe((_state, action) => effects(action));

@@ -1,4 +1,4 @@
-/** A file's metadata strings -> readable fields, training tags and pretty JSON. Pure. */
+/** A file's metadata strings -> readable fields and pretty JSON. Pure. */
 
 import { METADATA } from "./words.js";
 
@@ -15,7 +15,7 @@ const NOTHING = ["", "None", "null", "{}", "[]"];
  */
 export function readable(metadata) {
   const known = Object.keys(METADATA).filter((key) => key in metadata);
-  const others = Object.keys(metadata).filter((key) => !(key in METADATA) && key !== "ss_tag_frequency");
+  const others = Object.keys(metadata).filter((key) => !(key in METADATA));
   const told = (/** @type {string} */ key) => !NOTHING.includes((metadata[key] ?? "").trim());
   const field = (/** @type {string} */ key) => ({ key, label: METADATA[key] ?? key, ...shown(key, metadata[key] ?? "") });
   return { known: known.filter(told).map(field), others: others.filter(told).sort().map(field) };
@@ -38,24 +38,4 @@ function prettyJson(value) {
   } catch {
     return null;
   }
-}
-
-/**
- * Training captions' tags with their counts over all folders, most frequent first.
- * @param {Metadata} metadata
- * @returns {[tag: string, count: number][]}
- */
-export function trainingTags({ ss_tag_frequency }) {
-  /** @type {Map<string, number>} */
-  const counts = new Map();
-  try {
-    for (const folder of Object.values(JSON.parse(ss_tag_frequency ?? "{}") ?? {})) {
-      for (const [tag, count] of Object.entries(folder ?? {})) {
-        if (typeof count === "number") counts.set(tag.trim(), (counts.get(tag.trim()) ?? 0) + count);
-      }
-    }
-  } catch {
-    return []; // broken JSON is still to be seen in the raw view
-  }
-  return [...counts].filter(([tag]) => tag).sort((a, b) => b[1] - a[1]);
 }

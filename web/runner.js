@@ -2,7 +2,7 @@
 
 import { asError } from "./engine/protocol.js";
 import { fetchModel } from "./demo.js";
-import { folderOf, keptOf } from "./library.js";
+import { fileOf, folderOf, keptOf } from "./library.js";
 import { clipMerges } from "./merges.js";
 import { pixelsOf } from "./pictures.js";
 import { activeLabels, activeRows, canRedraw, causeOf, modelKey, plainRecipe, sameRecipe, stackedRecipe } from "./recipe.js";
@@ -80,9 +80,9 @@ export function createRunner({ client, send, getState, bringLora }) {
     const name = own.find(({ id }) => id === chosen)?.name ?? "";
     const folder = folderOf(chosen);
     if (folder) return client.openModel(key, name, folder);
-    const file = keptOf(chosen)?.file;
+    const file = fileOf(chosen);
     if (!file) throw { kind: "no_model", message: `${name} is no longer there. Drop it again.` };
-    return client.openCheckpoint(key, name, { file, merges: await clipMerges(), vae: vae ? keptOf(vae.id)?.file : undefined });
+    return client.openCheckpoint(key, name, { file, merges: await clipMerges(), vae: vae ? fileOf(vae.id) : undefined });
   }
 
   /** The stack as a recipe's lines, each known to the worker. @param {State} state @returns {Promise<Recipe["adapters"]>} */
@@ -96,7 +96,7 @@ export function createRunner({ client, send, getState, bringLora }) {
         throw entry?.error ?? { kind: "unusable", message: "The chosen file cannot be used as a LoRA. Choose another." };
       }
       const { sha256 } = entry.report;
-      if (!client.known.has(sha256)) await client.inspect(kept.file, kept.config);
+      if (!client.known.has(sha256)) await client.remember(sha256, kept);
       choices.push({ name: entry.name, sha256, strength, ...(textEncoder !== null && { text_encoder: textEncoder }) });
     }
     return choices;
@@ -120,7 +120,7 @@ export function createRunner({ client, send, getState, bringLora }) {
     const state = getState();
     const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
     const recipe = stackedRecipe(state, plain, await until(signal, adapters(state)));
-    const file = state.start && keptOf(state.start.id)?.file;
+    const file = state.start && fileOf(state.start.id);
     const start = file ? await pixelsOf(file, plain.width, plain.height) : undefined;
     return { plain, recipe, cause, loras, start };
   }

@@ -22,7 +22,7 @@ export function refused(report) {
 
 /** An adapter that was read and not refused. @param {Entry} entry */
 export function usable(entry) {
-  return entry.report?.kind === "adapter" && !refused(entry.report);
+  return entry.report?.kind === "adapter" && !entry.report.headers_only && !refused(entry.report);
 }
 
 /**
@@ -85,6 +85,17 @@ export function loraNamed(state, name) {
   const { demo } = loraOptions(state);
   const own = state.files.findLast((entry) => usable(entry) && !entry.id.startsWith("demo:") && stem(entry.name) === stem(name));
   return own?.id ?? demo.find(({ id }) => stem(id) === `demo:${stem(name)}`)?.id ?? "";
+}
+
+/** The tags of a prompt. @param {string} prompt */
+export function tagsOf(prompt) {
+  return prompt.split(",").map((tag) => tag.trim()).filter(Boolean);
+}
+
+/** The prompt with a tag at its end, or without it where it has it. @param {string} prompt @param {string} tag */
+export function withTag(prompt, tag) {
+  const tags = tagsOf(prompt);
+  return (tags.includes(tag) ? tags.filter((each) => each !== tag) : [...tags, tag]).join(", ");
 }
 
 /**

@@ -1,7 +1,8 @@
 /** State and action -> the next state. Pure: no clock, no chance, no engine. */
 
+import { FIRST_LOOK, lookReduce } from "./look.js";
 import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
-import { entryById, fitsModel, loraOptions, sizeStep } from "./select.js";
+import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Action} Action */
@@ -13,6 +14,7 @@ const freshTable = { open: false, sort: "order", descending: false, filter: "", 
 /** @type {State} */
 export const initialState = {
   app: { offline: false, update: false, installable: false },
+  look: FIRST_LOOK,
   files: [],
   selected: "",
   gpu: { status: "checking" },
@@ -36,6 +38,12 @@ export const initialState = {
 
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduce(state, action) {
+  const look = lookReduce(state, action);
+  return reduceRest(look === state.look ? state : { ...state, look }, action);
+}
+
+/** @param {State} state @param {Action} action @returns {State} */
+function reduceRest(state, action) {
   switch (action.type) {
     case "app/changed":
       return { ...state, app: { ...state.app, ...action.change } };
@@ -87,6 +95,14 @@ export function reduce(state, action) {
       const files = [...state.files.filter(({ id }) => id !== action.entry.id), action.entry];
       return action.select ? select({ ...state, files }, action.entry.id) : { ...state, files };
     }
+    case "files/header":
+      return withEntry(state, action.id, { report: action.report });
+    case "files/progress":
+      return withEntry(state, action.id, { done: action.done, secondsLeft: action.secondsLeft });
+    case "files/waiting":
+      return withEntry(state, action.id, { status: "header" });
+    case "files/continued":
+      return withEntry(state, action.id, { status: "reading", done: 0, secondsLeft: null });
     case "files/read": {
       const { id, report } = action;
       const next = withEntry(state, id, { status: "read", report, error: null });
@@ -116,6 +132,8 @@ export function reduce(state, action) {
       const open = state.table.open || chosen !== "";
       return { ...state, chosen, table: { ...state.table, open, all: false } };
     }
+    case "tag/toggled":
+      return { ...state, form: { ...state.form, prompt: withTag(state.form.prompt, action.tag) } };
     case "metadata/raw":
       return { ...state, rawMetadata: action.raw };
 

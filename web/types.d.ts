@@ -1,6 +1,6 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
-import type { EngineError, GpuInfo, ModelInfo, PageProgress, Picture, Recipe, Report, Rng, Syntax } from "./engine/types.d.ts";
+import type { ComparedFiles, EngineError, GpuInfo, Hashes, LayerSpectrum, LogExplanation, ModelInfo, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -25,13 +25,18 @@ export type DemoCatalogue = {
 /** A dropped or picked folder: its files with their paths below it. */
 export type Folder = { name: string; files: { path: string; file: File }[] };
 
-/** One dropped (or demo) file. The File itself stays in library.js. */
+/** One dropped (or demo) file, or one at an address. The File itself stays in library.js. */
 export type Entry = {
   id: string;
   name: string;
   size: number;
-  status: "reading" | "read" | "failed";
+  /** "header": only the header was read, and the rest waits for a click; the file lies far away. */
+  status: "reading" | "header" | "read" | "failed";
+  /** While it is read: what its header says. */
   report: Report | null;
+  /** How far the reading of its numbers is, 0 to 1. */
+  done: number;
+  secondsLeft: number | null;
   error: EngineError | null;
 };
 
@@ -168,8 +173,32 @@ export type App = {
   installable: boolean;
 };
 
+/** A file of a folder in the table of many. The File itself stays in library.js. */
+export type FolderRow = { id: string; path: string; summary: Summary | null; error: EngineError | null };
+
+/** Many files at once, by their headers. */
+export type FolderTable = { rows: FolderRow[]; sort: FolderSort; descending: boolean; filter: string };
+
+export type FolderSort = "file" | "label" | "algorithms" | "rank_high" | "size" | "trigger_words" | "works_in" | "problem";
+
+/** What the Look act knows beyond the report on show. All but `folder` and `address` belongs to that report. */
+export type Look = {
+  /** A pasted line of a log, and what it means: null for a line that no known program prints. */
+  log: { line: string; answer: LogExplanation | null } | null;
+  /** The layer whose numbers are on show, by its path, "" for none. */
+  layer: string;
+  /** Spectra by the layers' paths; null for a change that is no matrix. */
+  spectra: Record<string, LayerSpectrum | null>;
+  hashes: Hashes | null;
+  /** The file that it is compared with. */
+  compared: { id: string; status: "running" | "done" | "failed"; result: ComparedFiles | null; error: EngineError | null } | null;
+  folder: FolderTable | null;
+  address: { status: "idle" | "asking"; error: EngineError | null };
+};
+
 export type State = {
   app: App;
+  look: Look;
   files: Entry[];
   selected: string;
   gpu: Gpu;
@@ -221,6 +250,31 @@ export type Action =
   | { type: "row/changed"; index: number; change: Partial<Row> }
   | { type: "row/removed"; index: number }
   | { type: "files/added"; entry: Entry; select: boolean }
+  | { type: "files/header"; id: string; report: Report }
+  | { type: "files/progress"; id: string; done: number; secondsLeft: number | null }
+  | { type: "files/waiting"; id: string }
+  | { type: "files/continued"; id: string }
+  | { type: "address/opened"; text: string }
+  | { type: "address/asking" }
+  | { type: "address/answered"; error: EngineError | null }
+  | { type: "folder/listed"; rows: FolderRow[] }
+  | { type: "folder/summarized"; rows: FolderRow[] }
+  | { type: "folder/changed"; change: Partial<FolderTable> }
+  | { type: "folder/sorted"; key: FolderSort }
+  | { type: "folder/opened"; id: string }
+  | { type: "folder/saved"; as: "csv" | "json" }
+  | { type: "folder/closed" }
+  | { type: "log/pasted"; line: string }
+  | { type: "log/explained"; id: string; line: string; answer: LogExplanation | null }
+  | { type: "layer/chosen"; path: string }
+  | { type: "layer/measured"; id: string; path: string; spectrum: LayerSpectrum | null }
+  | { type: "hashes/known"; id: string; hashes: Hashes }
+  | { type: "compare/asked"; id: string }
+  | { type: "compare/done"; id: string; other: string; result: ComparedFiles }
+  | { type: "compare/failed"; id: string; other: string; error: EngineError }
+  | { type: "tag/toggled"; tag: string }
+  | { type: "report/copied" }
+  | { type: "report/saved" }
   | { type: "files/read"; id: string; report: Report }
   | { type: "files/failed"; id: string; error: EngineError }
   | { type: "files/selected"; id: string }

@@ -43,6 +43,14 @@ export const KINDS = {
   adapter: "Adapter",
   checkpoint: "Full checkpoint",
   textual_inversion: "Textual inversion",
+  vae: "Autoencoder (VAE)",
+  hypernetwork: "Hypernetwork",
+  control_net: "ControlNet",
+  ip_adapter: "IP-Adapter",
+  motion_module: "Motion module",
+  text_encoder: "Text encoder",
+  vision_model: "Vision model",
+  upscaler: "Upscaler",
   html: "Web page",
   json: "JSON text",
   git_lfs: "Git LFS pointer",
@@ -78,6 +86,8 @@ export const PROBLEMS = {
   nan_inf: "Broken numbers inside",
   no_effect: "It changes nothing",
   ambiguous_alpha: "The strength is ambiguous",
+  archive: "It is packed in an archive",
+  bad_config: "The config cannot be read",
   unreadable: "The file cannot be opened",
 };
 
@@ -85,7 +95,34 @@ export const PROBLEMS = {
 export const COMPONENTS = {
   text_encoder: "Text encoder",
   text_encoder_2: "Second text encoder",
+  text_encoder_3: "Third text encoder",
   unet: "UNet",
+  transformer: "Transformer",
+  prior: "Prior",
+  language_model: "Language model",
+};
+
+/** What a program does with a file. @type {Record<import("./engine/types.d.ts").LoaderStatus, { name: string, says: string }>} */
+export const LOADER_STATUS = {
+  applied: { name: "works", says: "All of it is applied" },
+  partly: { name: "in part", says: "Part of it is applied" },
+  ignored: { name: "ignored in silence", says: "Nothing is applied, and nothing is said" },
+  refused: { name: "refused", says: "It stops with an error" },
+};
+
+/** What importing a name would mean: for one name, and for the file whose worst it is. @type {Record<import("./engine/types.d.ts").ImportVerdict, { name: string, file: string }>} */
+export const IMPORTS = {
+  dangerous: { name: "Dangerous", file: "No. It would run code of whoever made it on the machine of whoever opens it. Do not open it with any other program." },
+  unknown: { name: "Unknown", file: "Not for sure. It asks for code that a file of weights does not need; programs that check refuse it." },
+  harmless: { name: "Harmless", file: "Yes, as far as its pickles go: they only ask for what rebuilds tensors. A safetensors copy cannot carry code at all." },
+};
+
+/** How a hash in a header is wrong. @type {Record<import("./engine/types.d.ts").ClaimVerdict, string>} */
+export const CLAIMS = {
+  right: "It is right.",
+  prefix: "The digits are right, but 0x stands where it does not belong, or is missing; programs that compare texts do not find the file.",
+  of_nothing: "It is the hash of nothing at all: every file with it counts as one and the same.",
+  wrong: "The numbers were changed after it was written, or it was copied from another file.",
 };
 
 /** @type {Record<string, string>} */

@@ -53,7 +53,7 @@ describe('look', () => {
     await page.click('#metadata summary');
     const metadata = await page.getByTestId('metadata').innerText();
     assert.match(metadata, /Trained on\s+mini-sd15\.safetensors/);
-    assert.match(metadata, /mini cat/);
+    assert.match(await page.getByTestId('training').innerText(), /Trigger words\s+mini cat/);
     assert.match(metadata, /héllo 世界 "quoted" \\ back/);
     assert.equal(await report.getAttribute('data-status'), 'read');
     assert.deepEqual(errors, []);

@@ -4,6 +4,7 @@ import { asError } from "./protocol.js";
 
 /** @typedef {import("./types.d.ts").EngineError} EngineError */
 /** @typedef {import("./types.d.ts").PageProgress} Progress */
+/** @typedef {import("./protocol.js").Place} Place */
 /** @typedef {{ resolve: (result: any) => void, reject: (error: EngineError) => void, onProgress?: (progress: Progress) => void }} Waiting */
 
 export class EngineClient {
@@ -14,6 +15,7 @@ export class EngineClient {
   #nextId = 1;
   #start;
   #onCrash;
+  #connect;
 
   /** What the present worker was given: adapters by sha256, and a model by its key, "" for none. A fresh one knows nothing. */
   known = new Set();
@@ -22,21 +24,60 @@ export class EngineClient {
   /**
    * @param {() => Worker} start makes a worker that speaks protocol.js
    * @param {(message: string) => void} onCrash told of a worker that broke while no call waited: a waiting call is rejected instead
+   * @param {(address: string) => MessagePort} connect gives a port through which the bytes at an address are read
    */
-  constructor(start, onCrash) {
+  constructor(start, onCrash, connect) {
+    this.#connect = connect;
     this.#start = start;
     this.#onCrash = onCrash;
   }
 
-  /**
-   * @param {File} file
-   * @param {string} [config] the text of the adapter_config.json that belongs to it
-   * @returns {Promise<import("./types.d.ts").Report>}
-   */
-  async inspect(file, config) {
-    const report = await this.#call("inspect", { file, config });
+  /** What a file's header says. @param {Place} place @returns {Promise<import("./types.d.ts").Report>} */
+  async header(place) {
+    return this.#call("header", { place: await this.#reached(place) });
+  }
+
+  /** @param {Place} place @param {(progress: any) => void} onProgress @returns {Promise<import("./types.d.ts").Report>} */
+  async inspect(place, onProgress) {
+    const report = await this.#call("inspect", { place: await this.#reached(place) }, onProgress);
     this.known.add(report.sha256);
     return report;
+  }
+
+  /** Lets `generate` use a file that another worker inspected. @param {string} sha256 @param {Place} place @returns {Promise<void>} */
+  async remember(sha256, place) {
+    await this.#call("remember", { sha256, place: await this.#reached(place) });
+    this.known.add(sha256);
+  }
+
+  /** Asks the running `inspect` to stop: it then rejects with kind "cancelled". @returns {Promise<void>} */
+  stopReading() {
+    return this.#call("stopReading", {});
+  }
+
+  /** A file's row of a table of many. @param {Place} place @returns {Promise<import("./types.d.ts").Summary>} */
+  async summarize(place) {
+    return this.#call("summarize", { place: await this.#reached(place) });
+  }
+
+  /** @param {Place} place @param {string} line @returns {Promise<import("./types.d.ts").LogExplanation | null>} */
+  async explainLog(place, line) {
+    return this.#call("explainLog", { place: await this.#reached(place), line });
+  }
+
+  /** @param {Place} place @param {string} path a layer's @returns {Promise<import("./types.d.ts").LayerSpectrum | null>} */
+  async spectrum(place, path) {
+    return this.#call("spectrum", { place: await this.#reached(place), path });
+  }
+
+  /** @param {Place} place @returns {Promise<import("./types.d.ts").Hashes>} */
+  async hashes(place) {
+    return this.#call("hashes", { place: await this.#reached(place) });
+  }
+
+  /** @param {Place} a @param {Place} b @returns {Promise<import("./types.d.ts").ComparedFiles>} */
+  async compare(a, b) {
+    return this.#call("compare", { a: await this.#reached(a), b: await this.#reached(b) });
   }
 
   /** @returns {Promise<import("./types.d.ts").GpuInfo>} */
@@ -97,18 +138,29 @@ export class EngineClient {
     return this.#call("cancel", {});
   }
 
+  /** A place whose bytes the present worker can read. @param {Place} place @returns {Promise<Place>} */
+  async #reached(place) {
+    if ("address" in place && !this.known.has(place.address)) {
+      const port = this.#connect(place.address);
+      this.known.add(place.address);
+      await this.#call("connect", { address: place.address, port }, undefined, [port]);
+    }
+    return place;
+  }
+
   /**
    * @param {import("./protocol.js").CallName} call
    * @param {object} args
    * @param {(progress: Progress) => void} [onProgress]
+   * @param {Transferable[]} [transfer]
    * @returns {Promise<any>}
    */
-  #call(call, args, onProgress) {
+  #call(call, args, onProgress, transfer = []) {
     const worker = (this.#worker ??= this.#fresh());
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject, onProgress });
-      worker.postMessage({ id, call, args });
+      worker.postMessage({ id, call, args }, transfer);
     });
   }
 

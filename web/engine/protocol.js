@@ -7,7 +7,13 @@
  * @typedef {{ id: number, call: CallName, args: any }} Request
  */
 
-/** @typedef {"inspect" | "gpu" | "openModel" | "openCheckpoint" | "generate" | "readPng" | "countTokens" | "cancel"} CallName */
+/** @typedef {"connect" | "header" | "inspect" | "remember" | "stopReading" | "summarize" | "explainLog" | "spectrum" | "hashes" | "compare" | "gpu" | "openModel" | "openCheckpoint" | "generate" | "readPng" | "countTokens" | "cancel"} CallName */
+
+/**
+ * A file as calls speak of it: itself, or the address that `connect` gave a port for. `config` is the text of the
+ * adapter_config.json beside it.
+ * @typedef {{ file: File, config?: string } | { address: string, name: string, size: number, config?: string }} Place
+ */
 
 /**
  * From the worker: any number of `progress`, then one `result` or `error` for a call;

@@ -430,6 +430,187 @@ problem: string | null,
  */
 verdict: string, };
 
+export type ReadProgress = { 
+/**
+ * 0 to 1.
+ */
+done: number, };
+
+export type LayerSpectrum = { 
+/**
+ * At strength 1.
+ */
+values: Array<number>, 
+/**
+ * Frobenius norm.
+ */
+frobenius: number, 
+/**
+ * The largest singular value.
+ */
+spectral: number, 
+/**
+ * ‖·‖²_F over the square of the largest.
+ */
+stable_rank: number, 
+/**
+ * exp of the entropy of the values' shares of their sum.
+ */
+effective_rank: number, 
+/**
+ * Share of the energy that each rank keeps, from 1 on.
+ */
+energy: Array<number>, };
+
+export type Hashes = { 
+/**
+ * SHA-256 of the whole file.
+ */
+sha256: string, 
+/**
+ * A1111's first: 8 digits of the SHA-256 of 64 KiB at 1 MiB; none where the file is shorter.
+ */
+auto_v1: string | null, 
+/**
+ * 10 digits of `sha256`.
+ */
+auto_v2: string, 
+/**
+ * 12 digits of `model`.
+ */
+auto_v3: string | null, 
+/**
+ * SHA-256 of the bytes after the header; none where the file has no safetensors header. It
+ * stays the same when metadata change.
+ */
+model: string | null, 
+/**
+ * What sd-scripts writes as `sshs_legacy_hash`.
+ */
+legacy: string | null, 
+/**
+ * Every hash that the header claims.
+ */
+claims: Array<Claim>, };
+
+export type Claim = { 
+/**
+ * The metadata key.
+ */
+key: string, 
+/**
+ * Its value.
+ */
+says: string, 
+/**
+ * What its value should be.
+ */
+should_say: string, 
+/**
+ * How they differ.
+ */
+verdict: ClaimVerdict, };
+
+export type ClaimVerdict = "right" | "prefix" | "of_nothing" | "wrong";
+
+export type ComparedFiles = { 
+/**
+ * What they are to each other.
+ */
+sentence: string, 
+/**
+ * Layer by layer, and metadata.
+ */
+comparison: Comparison, };
+
+export type Comparison = { 
+/**
+ * What they are to each other.
+ */
+relation: Relation, 
+/**
+ * Every tensor that either changes, in the first file's order.
+ */
+layers: Array<LayerComparison>, 
+/**
+ * Metadata keys with other values.
+ */
+metadata: Array<MetadataDifference>, };
+
+export type Relation = { "kind": "same" } | { "kind": "rescaled", 
+/**
+ * The strength at which the first is the second.
+ */
+factor: number, } | { "kind": "resized", 
+/**
+ * Share of the first's energy that the second keeps.
+ */
+energy: number, } | { "kind": "enlarged", 
+/**
+ * Share of the second's energy that the first keeps.
+ */
+energy: number, } | { "kind": "merged_from" } | { "kind": "merged_into" } | { "kind": "related", 
+/**
+ * The mean of the layers' cosines, weighted by both norms.
+ */
+cosine: number, } | { "kind": "different" } | { "kind": "incomparable" };
+
+export type LayerComparison = { 
+/**
+ * The tensor: `unet.down_blocks.0….weight`.
+ */
+tensor: string, 
+/**
+ * The first file's change, where it is a matrix in factors.
+ */
+a: SideOfLayer | null, 
+/**
+ * The second's.
+ */
+b: SideOfLayer | null, 
+/**
+ * Whether both have the same numbers, which is all that can be said of what is no matrix.
+ */
+identical: boolean, 
+/**
+ * Inner product over both norms: 1 the same direction, 0 nothing in common; none where one
+ * file does not change the layer or is zero there.
+ */
+cosine: number | null, };
+
+export type SideOfLayer = { 
+/**
+ * Frobenius norm at strength 1.
+ */
+norm: number, 
+/**
+ * The most that its rank can be.
+ */
+rank: number, 
+/**
+ * Σσ² of as many of the largest singular values as the other's rank is.
+ */
+energy_at_other_rank: number, 
+/**
+ * Share of its energy that lies among the directions of the other; none where the other has so
+ * many that this says nothing.
+ */
+inside_other: number | null, };
+
+export type MetadataDifference = { 
+/**
+ * The key.
+ */
+key: string, 
+/**
+ * The first file's value.
+ */
+a: string | null, 
+/**
+ * The second's.
+ */
+b: string | null, };
+
 export type Problem = { 
 /**
  * Its short name: `truncated`, `shape_mismatch`, …

@@ -2,6 +2,7 @@
 
 import init, { Engine } from "../../pkg/lora_loupe.js";
 import { asError, isCrash } from "./protocol.js";
+import { readerOf } from "./reader.js";
 
 /** @typedef {import("./types.d.ts").PageProgress} Progress */
 
@@ -16,9 +17,26 @@ const starting = init().then(
 );
 starting.catch(() => {}); // each call reports it
 
+/** Addresses -> what reads their bytes. @type {Map<string, import("./reader.js").Reader>} */
+const readers = new Map();
+
+/** A place as the engine takes it. @param {import("./protocol.js").Place} place */
+function found(place) {
+  return "address" in place ? { ...place, read: readers.get(place.address) } : place;
+}
+
 /** @type {Record<import("./protocol.js").CallName, (engine: Engine, args: any, onProgress: (progress: Progress) => void) => any>} */
 const calls = {
-  inspect: (engine, { file, config }) => engine.inspect(file, config),
+  connect: (_engine, { address, port }) => void readers.set(address, readerOf(port)),
+  header: (engine, { place }) => engine.inspect_header(found(place)),
+  inspect: (engine, { place }, onProgress) => engine.inspect(found(place), onProgress),
+  remember: (engine, { sha256, place }) => engine.remember(sha256, found(place)),
+  stopReading: (engine) => engine.stop_reading(),
+  summarize: (engine, { place }) => engine.summarize(found(place)),
+  explainLog: (engine, { place, line }) => engine.explain_log(found(place), line),
+  spectrum: (engine, { place, path }) => engine.spectrum(found(place), path),
+  hashes: (engine, { place }) => engine.hashes(found(place)),
+  compare: (engine, { a, b }) => engine.compare(found(a), found(b)),
   gpu: (engine) => engine.gpu(),
   openModel: (engine, { name, files }) => engine.open_model(name, files),
   openCheckpoint: (engine, { name, file, merges, vae }) => engine.open_checkpoint(name, file, merges, vae),

@@ -13,4 +13,5 @@ export const copy = icon(svg`<rect x="5.5" y="5.5" width="8" height="8" rx="1.5"
 export const cross = icon(svg`<path d="m4 4 8 8M12 4l-8 8" />`);
 export const warning = icon(svg`<path d="M8 2.2 14.3 13H1.7ZM8 6.5v3M8 11.2v.01" />`);
 export const check = icon(svg`<path d="m3 8.5 3.2 3L13 4.8" />`);
+export const partly = icon(svg`<circle cx="8" cy="8" r="5.8" /><path d="M8 2.2a5.8 5.8 0 0 1 0 11.6Z" fill="currentColor" />`);
 export const stop = icon(svg`<circle cx="8" cy="8" r="5.8" /><path d="m4.2 4.2 7.6 7.6" />`);

@@ -5,7 +5,7 @@ import { showsRun } from "../select.js";
 
 /** @param {import("../types.d.ts").State} state @param {import("../types.d.ts").Send} send */
 export function introView(state, send) {
-  const first = !showsRun(state);
+  const first = !showsRun(state) && !state.look.folder;
   return html`
     <section class="intro ${first ? "first" : "later"}" aria-label="Open a file">
       ${first
@@ -27,11 +27,51 @@ export function introView(state, send) {
           />
           Choose files
         </label>
+        <label class="button">
+          <input class="visually-hidden" id="folder-picker" type="file" webkitdirectory @change=${(/** @type {Event} */ event) => pickFolder(event, send)} />
+          Open a folder
+        </label>
         <button class="button" type="button" id="try-demo" @click=${() => send({ type: "demo/try" })}>Try the demo</button>
       </div>
-      ${first ? html`<p class="fine">.safetensors, .pt, .ckpt or .bin, of any size. The demo needs no file of your own.</p>` : nothing}
+      ${addressView(state.look.address, send)}
+      ${first ? html`<p class="fine">.safetensors, .pt, .ckpt, .bin, .gguf or a zip of these, of any size. The demo needs no file of your own.</p>` : nothing}
     </section>
   `;
+}
+
+/** A file on the web: only its header is fetched, and only once asked for. @param {import("../types.d.ts").Look["address"]} address @param {import("../types.d.ts").Send} send */
+function addressView({ status, error }, send) {
+  return html`
+    <details class="address" ?open=${error !== null}>
+      <summary>or open an https address</summary>
+      <form
+        @submit=${(/** @type {SubmitEvent} */ event) => {
+          event.preventDefault();
+          const form = /** @type {HTMLFormElement} */ (event.target);
+          send({ type: "address/opened", text: /** @type {HTMLInputElement} */ (form.elements.namedItem("address")).value });
+        }}
+      >
+        <span class="joined">
+          <input
+            id="address" name="address" type="text" inputmode="url" autocomplete="off" spellcheck="false" required
+            aria-label="Address of a LoRA file" placeholder="https://huggingface.co/…/blob/main/lora.safetensors"
+          />
+          <button class="button" type="submit" id="open-address" aria-disabled=${status === "asking" ? "true" : "false"}>${status === "asking" ? "Opening…" : "Open"}</button>
+        </span>
+        <p class="fine">Its header is read from that server, some kilobytes; the rest only if you ask for it. This is the one thing here that leaves your browser.</p>
+        ${error ? html`<p class="address-error" role="alert" data-testid="address-error">${error.message}</p>` : nothing}
+      </form>
+    </details>
+  `;
+}
+
+/** @param {Event} event @param {import("../types.d.ts").Send} send */
+function pickFolder({ target }, send) {
+  const picker = /** @type {HTMLInputElement} */ (target);
+  const picked = [...(picker.files ?? [])].map((file) => ({ path: file.webkitRelativePath.split("/").slice(1).join("/"), file }));
+  const name = picker.files?.[0]?.webkitRelativePath.split("/", 1)[0] ?? "";
+  picker.value = "";
+  if (picked.length) send({ type: "files/dropped", files: [], folders: [{ name, files: picked }], place: "" });
 }
 
 /** @param {Event} event @param {import("../types.d.ts").Send} send */

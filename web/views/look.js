@@ -2,11 +2,20 @@
 
 import { html, nothing } from "lit-html";
 import { formatBytes } from "../format.js";
-import { coverageView } from "./coverage.js";
+import { usable } from "../select.js";
+import { compareView } from "./compare.js";
+import { hashesView } from "./hashes.js";
+import { importsView } from "./imports.js";
+import { layerView } from "./layer.js";
+import { mapView } from "./map.js";
+import { copy, download } from "./icons.js";
 import { messageView } from "./message.js";
 import { metadataView } from "./metadata.js";
 import { leftoversView, modulesView } from "./modules.js";
+import { sectionsView } from "./sections.js";
+import { trainingView } from "./training.js";
 import { verdictView } from "./verdict.js";
+import { worksView } from "./works.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Send} Send */
@@ -19,23 +28,39 @@ export function lookView(state, entry, send) {
         <p class="act-name">Look</p>
         <h2 id="look-title"><bdi>${entry.name}</bdi></h2>
         <p class="fine">${formatBytes(entry.size)}</p>
+        ${entry.report ? toolsView(entry.report, send) : nothing}
       </header>
-      ${entry.status === "reading" ? html`<p class="card reading"><span class="spinner"></span> Reading the file…</p>` : nothing}
+      ${entry.status === "reading" && !entry.report ? html`<p class="card reading"><span class="spinner"></span> Reading the file…</p>` : nothing}
       ${entry.error
         ? messageView({ title: "The file could not be read", severity: "refuse", ...entry.error })
         : nothing}
-      ${entry.report ? reportView(state, entry.id, entry.report, send) : nothing}
+      ${entry.report ? reportView(state, entry, entry.report, send) : nothing}
     </section>
   `;
 }
 
-/** @param {State} state @param {string} id @param {import("../engine/types.d.ts").Report} report @param {Send} send */
-function reportView(state, id, report, send) {
+/** @param {import("../engine/types.d.ts").Report} report @param {Send} send */
+function toolsView({ headers_only }, send) {
+  return html`<p class="act-tools">
+    <button class="button small" type="button" id="copy-report" @click=${() => send({ type: "report/copied" })}>${copy} Copy as markdown</button>
+    ${headers_only ? nothing : html`<button class="button small" type="button" id="save-report" @click=${() => send({ type: "report/saved" })}>${download} Save as HTML</button>`}
+  </p>`;
+}
+
+/** @param {State} state @param {import("../types.d.ts").Entry} entry @param {import("../engine/types.d.ts").Report} report @param {Send} send */
+function reportView(state, entry, report, send) {
+  const { look, pointed, chosen } = state;
+  const row = report.modules.find(({ path }) => path === look.layer);
+  const layer = row ? layerView(row, look.spectra[row.path], !report.headers_only, send) : nothing;
+  const { training, metadata, loaders, coverage, imports } = report;
   return html`
-    ${verdictView(id, report, send)}
-    ${report.coverage.some(({ covered }) => covered > 0) ? coverageView(report, state.pointed, state.chosen, send) : nothing}
-    ${report.modules.length ? modulesView(report, state.table, state.chosen, send) : nothing}
+    ${sectionsView(report, look)} ${verdictView(entry, report, send)} ${imports.length ? importsView(imports) : nothing}
+    ${loaders.length ? worksView(loaders, look.log, send) : nothing}
+    ${coverage.some(({ covered }) => covered > 0) ? mapView(report, { pointed, chosen, layer: look.layer }, layer, send) : nothing}
+    ${report.modules.length ? modulesView(report, state.table, chosen, send) : nothing}
     ${report.leftovers.length ? leftoversView(report.leftovers) : nothing}
-    ${Object.keys(report.metadata).length ? metadataView(report.metadata, state, send) : nothing}
+    ${training ? trainingView(training, metadata, state, send) : nothing}
+    ${Object.keys(metadata).length ? metadataView(metadata, state, send) : nothing} ${look.hashes ? hashesView(look.hashes, send) : nothing}
+    ${usable(entry) ? compareView(state, entry, send) : nothing}
   `;
 }

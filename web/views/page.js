@@ -4,6 +4,7 @@ import { html, nothing } from "lit-html";
 import { entryById, showsRun } from "../select.js";
 import { appView, updateView } from "./app.js";
 import { filesView } from "./files.js";
+import { folderView } from "./folder.js";
 import { introView } from "./intro.js";
 import { messageView } from "./message.js";
 import { lookView } from "./look.js";
@@ -27,6 +28,7 @@ export function pageView(state, send) {
     ${state.notices.map(({ id, title, message }) =>
       messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
     )}
+    ${state.look.folder ? folderView(state.look.folder, state.selected, send) : nothing}
     ${entry ? html`${filesView(state, send)} ${lookView(state, entry, send)}` : nothing} ${showsRun(state) ? runView(state, send) : nothing}
     ${appView(state, send)}
   `;

@@ -1,7 +1,7 @@
 /** A report -> the card that answers first: what it is, for what, how strong, what is wrong. */
 
 import { html, nothing } from "lit-html";
-import { formatBytes, formatValues, plural } from "../format.js";
+import { formatBytes, formatSeconds, formatValues, plural } from "../format.js";
 import { refused } from "../select.js";
 import { ALGORITHMS, CONVENTIONS, KINDS, PROBLEMS, word } from "../words.js";
 import { check, copy, stop, warning } from "./icons.js";
@@ -9,8 +9,9 @@ import { messageView } from "./message.js";
 
 /** @typedef {import("../engine/types.d.ts").Report} Report */
 
-/** @param {string} id the file's entry @param {Report} report @param {import("../types.d.ts").Send} send */
-export function verdictView(id, report, send) {
+/** @param {import("../types.d.ts").Entry} entry @param {Report} report @param {import("../types.d.ts").Send} send */
+export function verdictView(entry, report, send) {
+  const { id } = entry;
   return html`
     <div class="card verdict" data-testid="verdict">
       <p class="badges">${statusBadge(report)}<span class="badge">${word(KINDS, report.kind)}</span></p>
@@ -18,7 +19,8 @@ export function verdictView(id, report, send) {
       ${report.kind === "checkpoint" && report.container === "safetensors"
         ? html`<p><button class="button" type="button" id="draw-with" @click=${() => send({ type: "model/used", id })}>Draw with this model</button></p>`
         : nothing}
-      ${factsView(report, send)}
+      ${report.kind === "adapter" && report.loaders.length ? worksLine(report.loaders) : nothing}
+      ${factsView(report, send)} ${restView(entry, send)}
     </div>
     ${report.problems.length
       ? html`<div class="problems" data-testid="problems">
@@ -33,12 +35,39 @@ function problemView({ class: kind, severity, message, modules }, verdict) {
   return messageView({ title: word(PROBLEMS, kind), message: verdict.includes(message) ? "" : message, severity, kind, details: modules });
 }
 
+/** "Works in ComfyUI and Forge; in part in A1111." @param {Report["loaders"]} loaders */
+function worksLine(loaders) {
+  const list = (/** @type {string} */ status) => loaders.filter((verdict) => verdict.status === status).map(({ label }) => label);
+  const [applied, partly] = [list("applied"), list("partly")];
+  const format = new Intl.ListFormat("en");
+  if (!applied.length && !partly.length) return html`<p class="works-line">None of the ${loaders.length} programs that were looked at applies it.</p>`;
+  const words = [applied.length ? `Works in ${format.format(applied)}` : "", partly.length ? `${applied.length ? "in" : "In"} part in ${format.format(partly)}` : ""];
+  return html`<p class="works-line">${words.filter(Boolean).join("; ")}.</p>`;
+}
+
+/** What is still to be read: how far, how long, or the way to start. @param {import("../types.d.ts").Entry} entry @param {import("../types.d.ts").Send} send */
+function restView({ id, status, size, done, secondsLeft }, send) {
+  if (status === "header") {
+    return html`<div class="rest" data-testid="rest">
+      <p>This is what its header says. Strengths, spectra and hashes stand in its numbers: ${formatBytes(size)}.</p>
+      <button class="button small" type="button" id="read-numbers" @click=${() => send({ type: "files/continued", id })}>Read them too</button>
+    </div>`;
+  }
+  if (status !== "reading") return nothing;
+  return html`<div class="rest" data-testid="rest">
+    <p id="rest-what" class="fine">
+      Reading its numbers: ${Math.floor(100 * done)} %${secondsLeft === null ? "" : `, about ${formatSeconds(secondsLeft)} left`}
+    </p>
+    <progress max="1" .value=${done} aria-labelledby="rest-what"></progress>
+  </div>`;
+}
+
 /** @param {Report} report */
 function statusBadge(report) {
   const { length } = report.problems;
   if (refused(report)) return html`<span class="badge refuse">${stop} Cannot be used${report.kind === "checkpoint" ? " as a LoRA" : nothing}</span>`;
   if (length) return html`<span class="badge warn">${warning} ${plural(length, "problem")}</span>`;
-  return html`<span class="badge good">${check} No problems found</span>`;
+  return html`<span class="badge good">${check} No problems found${report.headers_only ? " so far" : ""}</span>`;
 }
 
 /** Only facts that the file has. @param {Report} report @param {import("../types.d.ts").Send} send */

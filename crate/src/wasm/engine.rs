@@ -1,8 +1,8 @@
 //! Turns the worker's calls into reports and pictures; keeps files, device and model between them.
 
 use super::convert::{failure, from_js, refused, to_js};
-use super::sources::{BlobSource, HttpSource};
-use super::types::{ModelInfo, PageProgress, PictureInfo, PngInfo};
+use super::sources::{BlobSource, Place, Watched};
+use super::types::{ModelInfo, PageProgress, PictureInfo, PngInfo, ReadProgress};
 use crate::analysis;
 use crate::formats::ByteSource;
 use crate::gpu::Gpu;
@@ -18,26 +18,20 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
-use web_sys::{Blob, File};
-
-/// A file that was inspected, with the config that came with it.
-#[derive(Clone)]
-struct Known {
-    name: String,
-    source: Rc<dyn ByteSource>,
-    config: Option<String>,
-}
+use web_sys::Blob;
 
 /// Everything behind the page, in one worker.
 #[wasm_bindgen]
 #[derive(Default)]
 pub struct Engine {
-    files: RefCell<HashMap<String, Known>>,
+    files: RefCell<HashMap<String, Place>>,
     adapters: RefCell<HashMap<String, Rc<LoadedAdapter>>>,
     gpu: RefCell<Option<Rc<Gpu>>>,
     /// Taken out while it draws.
     pub(super) session: RefCell<Option<Session>>,
     stop: Cell<bool>,
+    /// How often reading was stopped.
+    reading: Cell<u64>,
 }
 
 #[wasm_bindgen]
@@ -49,17 +43,43 @@ impl Engine {
         Engine::default()
     }
 
-    /// Reports on a file, and keeps it under its sha256 for [`Engine::generate`]. `config` is the
-    /// text of the adapter_config.json that was dropped with it.
-    pub async fn inspect(&self, file: File, config: Option<String>) -> Result<JsValue, JsValue> {
-        self.report(file.name(), Rc::new(BlobSource(file.into())), config).await
+    /// Reports on a file, and keeps it under its sha256 for [`Engine::generate`]. `on_progress` hears
+    /// how much of it was read: `{done}`, 0 to 1.
+    pub async fn inspect(&self, place: JsValue, on_progress: Option<Function>) -> Result<JsValue, JsValue> {
+        let place = Place::of(&place)?;
+        let turn = self.reading.get();
+        // Once for its hash, once for its numbers.
+        let all = (2 * place.source.len()).max(1) as f64;
+        let mut told = 0.0;
+        let hear = |read: u64| {
+            let done = (read as f64 / all).min(1.0);
+            if let Some(listener) = on_progress.as_ref().filter(|_| done - told >= 0.01) {
+                told = done;
+                if let Ok(progress) = to_js(&ReadProgress { done }) {
+                    // A listener that throws must not cost the report.
+                    let _ = listener.call1(&JsValue::NULL, &progress);
+                }
+            }
+            self.reading.get() == turn
+        };
+        let watched = Watched::new(place.source.as_ref(), hear);
+        let report = analysis::inspect(&place.name, &watched, place.config.as_deref(), None).await;
+        if self.reading.get() != turn {
+            return Err(failure("cancelled", "the reading was stopped"));
+        }
+        self.files.borrow_mut().insert(report.sha256.clone(), place);
+        to_js(&report)
     }
 
-    /// Reports on a file at an address, reading only what it needs.
-    pub async fn inspect_address(&self, address: String) -> Result<JsValue, JsValue> {
-        let source = HttpSource::open(&address).await.map_err(|error| failure("file", error.to_string()))?;
-        let name = address.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).unwrap_or(&address);
-        self.report(name.to_owned(), Rc::new(source), None).await
+    /// Keeps a file that was inspected before, under its sha256.
+    pub fn remember(&self, sha256: String, place: JsValue) -> Result<(), JsValue> {
+        self.files.borrow_mut().insert(sha256, Place::of(&place)?);
+        Ok(())
+    }
+
+    /// Ends every [`Engine::inspect`] that is running, at its next read.
+    pub fn stop_reading(&self) {
+        self.reading.set(self.reading.get() + 1);
     }
 
     /// Opens the graphics processor and says what it is.
@@ -162,17 +182,6 @@ impl Engine {
         self.adapters.borrow_mut().clear();
         *self.session.borrow_mut() = Some(Session::new(device, model));
         to_js(&info)
-    }
-
-    async fn report(
-        &self,
-        name: String,
-        source: Rc<dyn ByteSource>,
-        config: Option<String>,
-    ) -> Result<JsValue, JsValue> {
-        let report = analysis::inspect(&name, source.as_ref(), config.as_deref(), None).await;
-        self.files.borrow_mut().insert(report.sha256.clone(), Known { name, source, config });
-        to_js(&report)
     }
 
     pub(super) async fn device(&self) -> Result<Rc<Gpu>, JsValue> {

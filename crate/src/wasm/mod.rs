@@ -10,6 +10,8 @@ mod engine;
 #[cfg(target_arch = "wasm32")]
 mod headers;
 #[cfg(target_arch = "wasm32")]
+mod numbers;
+#[cfg(target_arch = "wasm32")]
 mod probe;
 #[cfg(target_arch = "wasm32")]
 mod sources;

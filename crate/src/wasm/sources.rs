@@ -1,18 +1,19 @@
-//! Turns a Blob or a web address into a file that is read piece by piece.
+//! Turns a Blob, or whatever promises bytes, into a file that is read piece by piece.
 
-use crate::formats::ByteSource;
-use crate::formats::source::Reading;
-use js_sys::{ArrayBuffer, Uint8Array};
+use super::convert::failure;
+use crate::formats::{ByteSource, Reading};
+use js_sys::{ArrayBuffer, Function, Promise, Reflect, Uint8Array};
+use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
+use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, Request, RequestInit, Response, WorkerGlobalScope};
+use web_sys::{Blob, File};
 
 fn failed(error: JsValue) -> io::Error {
-    let text =
-        error.as_string().or_else(|| error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message())));
-    io::Error::other(text.unwrap_or_else(|| "the browser gave no reason".into()))
+    let message = Reflect::get(&error, &"message".into()).ok().and_then(|message| message.as_string());
+    io::Error::other(error.as_string().or(message).unwrap_or_else(|| "the browser gave no reason".into()))
 }
 
 async fn bytes(promise: js_sys::Promise) -> io::Result<Vec<u8>> {
@@ -46,28 +47,13 @@ impl ByteSource for BlobSource {
     }
 }
 
-/// A file at an address whose server answers to byte ranges.
-pub struct HttpSource {
-    address: String,
+/// A file that lies elsewhere, such as at a web address: `read(start, end)` promises its bytes.
+pub struct RemoteSource {
     len: u64,
+    read: Function,
 }
 
-impl HttpSource {
-    /// Asks for the first byte, and so for the length.
-    pub async fn open(address: &str) -> io::Result<HttpSource> {
-        let response = fetch(address, 0..1).await?;
-        let total = response.headers().get("content-range").ok().flatten();
-        let total = total.and_then(|range| range.rsplit('/').next().and_then(|total| total.parse().ok()));
-        match total {
-            Some(len) => Ok(HttpSource { address: address.into(), len }),
-            None => Err(io::Error::other(format!(
-                "{address}: the server does not tell the file's length; download the file and drop it"
-            ))),
-        }
-    }
-}
-
-impl ByteSource for HttpSource {
+impl ByteSource for RemoteSource {
     fn len(&self) -> u64 {
         self.len
     }
@@ -77,23 +63,71 @@ impl ByteSource for HttpSource {
             if range.is_empty() {
                 return Ok(Vec::new());
             }
-            let response = fetch(&self.address, range.clone()).await?;
-            exactly(bytes(response.array_buffer().map_err(failed)?).await?, &range)
+            let (start, end) = (JsValue::from(range.start as f64), JsValue::from(range.end as f64));
+            let promise = self.read.call2(&JsValue::NULL, &start, &end).map_err(failed)?;
+            let bytes = JsFuture::from(Promise::resolve(&promise)).await.map_err(failed)?;
+            exactly(Uint8Array::new(&bytes).to_vec(), &range)
         })
     }
 }
 
-async fn fetch(address: &str, range: Range<u64>) -> io::Result<Response> {
-    let request = Request::new_with_str_and_init(address, &RequestInit::new()).map_err(failed)?;
-    let wanted = format!("bytes={}-{}", range.start, range.end - 1);
-    request.headers().set("range", &wanted).map_err(failed)?;
-    let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
-    let response: Response = JsFuture::from(scope.fetch_with_request(&request)).await.map_err(failed)?.unchecked_into();
-    match response.status() {
-        206 => Ok(response),
-        200 => {
-            Err(io::Error::other(format!("{address}: the server ignores byte ranges; download the file and drop it")))
+/// A source that tells how many bytes were read of it, and ends with an error once told to stop.
+pub struct Watched<'a, F> {
+    source: &'a dyn ByteSource,
+    /// Bytes read so far, and who hears of them.
+    heard: RefCell<(u64, F)>,
+}
+
+impl<'a, F: FnMut(u64) -> bool> Watched<'a, F> {
+    /// `hear` is given the bytes read so far, and says whether to go on.
+    pub fn new(source: &'a dyn ByteSource, hear: F) -> Watched<'a, F> {
+        Watched { source, heard: RefCell::new((0, hear)) }
+    }
+}
+
+impl<F: FnMut(u64) -> bool> ByteSource for Watched<'_, F> {
+    fn len(&self) -> u64 {
+        self.source.len()
+    }
+
+    fn read(&self, range: Range<u64>) -> Reading<'_> {
+        Box::pin(async move {
+            let goes_on = {
+                let (read, hear) = &mut *self.heard.borrow_mut();
+                *read += range.end.saturating_sub(range.start);
+                hear(*read)
+            };
+            if !goes_on {
+                return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
+            }
+            self.source.read(range).await
+        })
+    }
+}
+
+/// What a call of the page says of a file: `{file, config}`, or `{name, size, read, config}` of one
+/// that lies elsewhere. `config` is the text of the adapter_config.json beside it.
+#[derive(Clone)]
+pub struct Place {
+    pub name: String,
+    pub source: Rc<dyn ByteSource>,
+    pub config: Option<String>,
+}
+
+impl Place {
+    /// The file that `place` speaks of.
+    pub fn of(place: &JsValue) -> Result<Place, JsValue> {
+        let field = |name: &str| Reflect::get(place, &name.into());
+        let config = field("config")?.as_string();
+        if let Ok(file) = field("file")?.dyn_into::<File>() {
+            return Ok(Place { name: file.name(), source: Rc::new(BlobSource(file.into())), config });
         }
-        status => Err(io::Error::other(format!("{address}: the server answered {status}"))),
+        let (name, size, read) = (field("name")?, field("size")?, field("read")?);
+        match (name.as_string(), size.as_f64(), read.dyn_into::<Function>()) {
+            (Some(name), Some(size), Ok(read)) => {
+                Ok(Place { name, source: Rc::new(RemoteSource { len: size as u64, read }), config })
+            }
+            _ => Err(failure("file", "the file is not there any more: drop it again")),
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Turns what crosses to the page into types with a TypeScript form.
 
 use crate::analysis::{
-    Base, Bucket, Container, Coverage, Dataset, FileKind, ImportRow, ImportVerdict, LeftoverRow, LoaderStatus,
-    LoaderVerdict, LogExplanation, ModuleRow, Problem, Report, Setting, Severity, Summary, TagCount, Training,
+    Base, Bucket, Claim, ClaimVerdict, Comparison, Container, Coverage, Dataset, FileKind, Hashes, ImportRow,
+    ImportVerdict, LayerComparison, LeftoverRow, LoaderStatus, LoaderVerdict, LogExplanation, MetadataDifference,
+    ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Spectrum, Summary, TagCount, Training,
     TriggerWord,
 };
 use crate::edit::{
@@ -90,6 +91,53 @@ pub struct PngInfo {
     pub infotext: Option<Infotext>,
 }
 
+/// How far the reading of a file is.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct ReadProgress {
+    /// 0 to 1.
+    pub done: f64,
+}
+
+/// A layer's singular values at strength 1, largest first, and what they say.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct LayerSpectrum {
+    /// At strength 1.
+    pub values: Vec<f64>,
+    /// Frobenius norm.
+    pub frobenius: f64,
+    /// The largest singular value.
+    pub spectral: f64,
+    /// ‖·‖²_F over the square of the largest.
+    pub stable_rank: f64,
+    /// exp of the entropy of the values' shares of their sum.
+    pub effective_rank: f64,
+    /// Share of the energy that each rank keeps, from 1 on.
+    pub energy: Vec<f64>,
+}
+
+impl LayerSpectrum {
+    /// What a spectrum says.
+    pub fn of(spectrum: &Spectrum) -> LayerSpectrum {
+        LayerSpectrum {
+            frobenius: spectrum.frobenius(),
+            spectral: spectrum.spectral(),
+            stable_rank: spectrum.stable_rank(),
+            effective_rank: spectrum.effective_rank(),
+            energy: (1..=spectrum.values.len()).map(|rank| spectrum.energy_kept(rank)).collect(),
+            values: spectrum.values.clone(),
+        }
+    }
+}
+
+/// Two files, compared.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct ComparedFiles {
+    /// What they are to each other.
+    pub sentence: String,
+    /// Layer by layer, and metadata.
+    pub comparison: Comparison,
+}
+
 /// Why a call failed: what happened, why, and what to do.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct EngineError {
@@ -125,6 +173,17 @@ pub fn typescript() -> String {
     add(Dataset::decl(&config));
     add(Bucket::decl(&config));
     add(Summary::decl(&config));
+    add(ReadProgress::decl(&config));
+    add(LayerSpectrum::decl(&config));
+    add(Hashes::decl(&config));
+    add(Claim::decl(&config));
+    add(ClaimVerdict::decl(&config));
+    add(ComparedFiles::decl(&config));
+    add(Comparison::decl(&config));
+    add(Relation::decl(&config));
+    add(LayerComparison::decl(&config));
+    add(SideOfLayer::decl(&config));
+    add(MetadataDifference::decl(&config));
     add(Problem::decl(&config));
     add(Severity::decl(&config));
     add(Edit::decl(&config));

@@ -1,0 +1,71 @@
+/**
+ * A web address -> its length, and byte ranges of it.
+ *
+ * The one part of the page that can ask another server. Its worker comes from its own file and not from a blob, so that
+ * the page's Content-Security-Policy, which forbids every foreign address, does not bind it; it starts when a person
+ * opens an address, asks for that one only, and sends neither cookies nor where it comes from.
+ */
+
+import { asError } from "./protocol.js";
+
+const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+
+/** `{id, address}` is answered with `{id, size}` or `{id, error}`; `{address, port}` gives a port that ranges are asked through. */
+scope.onmessage = async ({ data: { id, address, port } }) => {
+  if (port) return serve(address, port);
+  try {
+    scope.postMessage({ id, size: await sizeOf(address) });
+  } catch (thrown) {
+    scope.postMessage({ id, error: asError(thrown) });
+  }
+};
+
+/** @param {string} address @param {MessagePort} port */
+function serve(address, port) {
+  port.onmessage = async ({ data: { id, start, end } }) => {
+    try {
+      const bytes = new Uint8Array(await (await range(address, start, end)).arrayBuffer());
+      port.postMessage({ id, bytes }, [bytes.buffer]);
+    } catch (thrown) {
+      port.postMessage({ id, error: asError(thrown) });
+    }
+  };
+}
+
+/** @param {string} address */
+async function sizeOf(address) {
+  const first = await range(address, 0, 1);
+  const total = first.headers.get("content-range")?.split("/")[1] ?? (await ask(address, { method: "HEAD" })).headers.get("content-length");
+  if (Number(total) > 0) return Number(total);
+  throw failure(`${hostOf(address)} does not tell how long the file is. Download it and drop it here.`);
+}
+
+/** @param {string} address @param {number} start @param {number} end */
+async function range(address, start, end) {
+  const response = await ask(address, { headers: { range: `bytes=${start}-${end - 1}` } });
+  if (response.status === 206) return response;
+  response.body?.cancel();
+  if (response.status === 200) throw failure(`${hostOf(address)} gives whole files only, no parts of them. Download the file and drop it here.`);
+  if ([401, 403].includes(response.status)) throw failure(`${hostOf(address)} gives this file to people who are logged in only. Download it there and drop it here.`);
+  if (response.status === 404) throw failure(`${hostOf(address)} has no such file. Check the address.`);
+  throw failure(`${hostOf(address)} answered ${response.status}. Try again later, or download the file and drop it here.`);
+}
+
+/** @param {string} address @param {RequestInit} how */
+async function ask(address, how) {
+  try {
+    return await fetch(address, { ...how, credentials: "omit", referrerPolicy: "no-referrer" });
+  } catch {
+    throw failure(`${hostOf(address)} cannot be reached, or does not let other pages read its files. Download the file and drop it here.`);
+  }
+}
+
+/** @param {string} address */
+function hostOf(address) {
+  return new URL(address).host;
+}
+
+/** @param {string} message */
+function failure(message) {
+  return { kind: "address", message };
+}

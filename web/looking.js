@@ -1,0 +1,240 @@
+/** The Look act's actions -> calls of the engine and downloads: files read header first, folders, addresses, logs, comparisons. */
+
+import { fileAddress } from "./address.js";
+import { asError } from "./engine/protocol.js";
+import { folderCsv, folderJson } from "./folder.js";
+import { keepRemote, keptOf } from "./library.js";
+import { reportHtml, reportMarkdown } from "./export.js";
+import { saveText } from "./save.js";
+import { entryById } from "./select.js";
+
+/** @typedef {import("./types.d.ts").Action} Action */
+/** @typedef {import("./types.d.ts").State} State */
+
+/** How many headers of a folder are read at once. */
+const AT_ONCE = 8;
+
+/**
+ * @param {{
+ *   client: import("./engine/client.js").EngineClient, reach: import("./address.js").Reach,
+ *   send: import("./types.d.ts").Send, getState: () => State,
+ *   raise: (title: string, thrown: unknown) => void, copy: (text: string, what: string) => void,
+ * }} world
+ */
+export function createLooking({ client, reach, send, getState, raise, copy }) {
+  /** Files whose numbers are still to be read, the next one first. @type {string[]} */
+  let queue = [];
+  /** The one that is being read, "" for none. */
+  let current = "";
+  /** Who waits for a file. @type {Map<string, () => void>} */
+  const waiting = new Map();
+
+  /**
+   * Reads files: what the headers say at once, then the numbers, these files' before all others.
+   * @param {string[]} ids
+   */
+  async function read(ids) {
+    queue = [...ids.toReversed(), ...queue.filter((id) => !ids.includes(id))];
+    if (current && !ids.includes(current)) void client.stopReading();
+    const all = ids.map((id) => new Promise((/** @type {(value: void) => void} */ resolve) => waiting.set(id, resolve)));
+    for (const id of ids.toReversed()) await readHeader(id);
+    void readQueue();
+    await Promise.all(all);
+  }
+
+  /** @param {string} id */
+  async function readHeader(id) {
+    const place = keptOf(id);
+    if (!place) return;
+    try {
+      send({ type: "files/header", id, report: await client.header(place) });
+    } catch {
+      // What is wrong is said when the whole file is read.
+    }
+  }
+
+  async function readQueue() {
+    if (current) return;
+    for (let id = queue.shift(); id; id = queue.shift()) {
+      current = id;
+      await readNumbers(id);
+      current = "";
+    }
+  }
+
+  /** A file that is stopped goes on when its turn comes again. @param {string} id */
+  async function readNumbers(id) {
+    const place = keptOf(id);
+    if (!place) return;
+    const started = performance.now();
+    try {
+      const report = await client.inspect(place, ({ done, report }) => {
+        const seconds = (performance.now() - started) / 1000;
+        send({ type: "files/progress", id, done, secondsLeft: seconds > 1 && done > 0 ? (seconds * (1 - done)) / done : null });
+        if (report) send({ type: "files/header", id, report });
+      });
+      send({ type: "files/read", id, report });
+    } catch (thrown) {
+      const error = asError(thrown);
+      if (error.kind === "cancelled") return void queue.push(id);
+      send({ type: "files/failed", id, error });
+    }
+    waiting.get(id)?.();
+    waiting.delete(id);
+    if (getState().selected === id) await readHashes(id);
+  }
+
+  /** @param {string} id */
+  async function readHashes(id) {
+    const place = keptOf(id);
+    if (!place || entryById(getState(), id)?.status !== "read" || getState().look.hashes) return;
+    const hashes = await client.hashes(place).catch(() => null);
+    if (hashes) send({ type: "hashes/known", id, hashes });
+  }
+
+  /** A file that comes to the front is read before those behind it. @param {string} id */
+  function cameToFront(id) {
+    if (queue.includes(id)) {
+      queue = [id, ...queue.filter((each) => each !== id)];
+      if (current) void client.stopReading();
+    }
+    void readHashes(id);
+  }
+
+  /** @param {string} text */
+  async function openAddress(text) {
+    send({ type: "address/asking" });
+    try {
+      const { address, name } = fileAddress(text);
+      const size = await reach.size(address);
+      const remote = { address, name, size };
+      const id = keepRemote(remote);
+      const report = await client.header(remote);
+      const entry = { id, name, size, status: /** @type {const} */ ("header"), report, error: null, done: 0, secondsLeft: null };
+      send({ type: "files/added", entry, select: true });
+      send({ type: "address/answered", error: null });
+    } catch (thrown) {
+      send({ type: "address/answered", error: asError(thrown) });
+    }
+  }
+
+  /** Many files as a table, by their headers. @param {{ id: string, file: File, path?: string }[]} entries */
+  async function list(entries) {
+    const rows = entries.map(({ id, file, path }) => ({ id, path: path ?? file.name, summary: null, error: null }));
+    send({ type: "folder/listed", rows });
+    /** @type {import("./types.d.ts").FolderRow[]} */
+    let ready = [];
+    let told = performance.now();
+    const tell = () => {
+      send({ type: "folder/summarized", rows: ready });
+      ready = [];
+      told = performance.now();
+    };
+    const left = rows.values();
+    const reader = async () => {
+      for (const row of left) {
+        const read = await summary(row);
+        ready.push(read);
+        if (performance.now() - told > 200) tell();
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, reader));
+    tell();
+  }
+
+  /** @param {import("./types.d.ts").FolderRow} row @returns {Promise<import("./types.d.ts").FolderRow>} */
+  async function summary(row) {
+    const place = keptOf(row.id);
+    try {
+      return place ? { ...row, summary: await client.summarize(place) } : row;
+    } catch (thrown) {
+      return { ...row, error: asError(thrown) };
+    }
+  }
+
+  /** @param {string} id */
+  async function openRow(id) {
+    const place = keptOf(id);
+    if (!place || !("file" in place)) return;
+    if (entryById(getState(), id)) return send({ type: "files/selected", id });
+    const { name, size } = place.file;
+    send({ type: "files/added", entry: { id, name, size, status: "reading", report: null, error: null, done: 0, secondsLeft: null }, select: true });
+    await read([id]);
+  }
+
+  /** @param {string} line */
+  async function explain(line) {
+    const id = getState().selected;
+    const place = keptOf(id);
+    if (!place || !line.trim()) return;
+    try {
+      send({ type: "log/explained", id, line, answer: await client.explainLog(place, line) });
+    } catch (thrown) {
+      raise("The line could not be looked up", thrown);
+    }
+  }
+
+  /** @param {string} path */
+  async function measure(path) {
+    const { selected: id, look } = getState();
+    const place = keptOf(id);
+    if (!place || !path || path in look.spectra || entryById(getState(), id)?.status !== "read") return;
+    try {
+      send({ type: "layer/measured", id, path, spectrum: await client.spectrum(place, path) });
+    } catch (thrown) {
+      raise("The layer could not be measured", thrown);
+    }
+  }
+
+  /** @param {string} other */
+  async function compare(other) {
+    const id = getState().selected;
+    const [a, b] = [keptOf(id), keptOf(other)];
+    if (!a || !b) return;
+    try {
+      send({ type: "compare/done", id, other, result: await client.compare(a, b) });
+    } catch (thrown) {
+      send({ type: "compare/failed", id, other, error: asError(thrown) });
+    }
+  }
+
+  function shown() {
+    return entryById(getState(), getState().selected)?.report ?? null;
+  }
+
+  /** @param {Action} action */
+  function act(action) {
+    const { look } = getState();
+    switch (action.type) {
+      case "files/selected":
+        return cameToFront(action.id);
+      case "files/continued":
+        return void read([action.id]);
+      case "address/opened":
+        return void openAddress(action.text);
+      case "folder/opened":
+        return void openRow(action.id);
+      case "folder/saved": {
+        if (!look.folder) return;
+        if (action.as === "csv") return saveText("lora-table.csv", folderCsv(look.folder), "text/csv");
+        return saveText("lora-table.json", folderJson(look.folder), "application/json");
+      }
+      case "log/pasted":
+        return void explain(action.line);
+      case "layer/chosen":
+        return void measure(look.layer);
+      case "compare/asked":
+        return void compare(action.id);
+      case "report/copied": {
+        const report = shown();
+        return report ? copy(reportMarkdown(report, look.hashes), "The report") : undefined;
+      }
+      case "report/saved": {
+        const report = shown();
+        return report ? saveText(`${report.file}.html`, reportHtml(report.file), "text/html") : undefined;
+      }
+    }
+  }
+
+  return { act, read, list };
+}
