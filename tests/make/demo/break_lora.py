@@ -1,0 +1,54 @@
+"""Turns a good kohya LoRA of the demo into one that is broken on purpose: right numbers under names that no loader looks up.
+
+    python break_lora.py [--source duotone] [--output broken_names]
+
+It is what PEFT's own `save_pretrained` leaves: `base_model.model.` before diffusers' names, no alpha
+(that stands in an `adapter_config.json`, which people forget to pass on) and nothing in the header.
+ComfyUI, A1111, diffusers and stable-diffusion.cpp ignore such a file, Forge and InvokeAI refuse it.
+`lora-loupe convert FILE --to kohya` mends it. The source has to have alpha = rank, so that the alpha
+which every program assumes is the right one.
+"""
+
+import argparse
+
+from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+
+from catalogue import LORAS, MODEL, list_lora
+
+PART = {"lora_down.weight": "lora_A.weight", "lora_up.weight": "lora_B.weight"}
+
+
+def broken(tensors, modules):
+    """The tensors of a kohya file under PEFT's names; `modules` are the UNet's own names."""
+    dotted = {name.replace(".", "_"): name for name in modules}
+    result = {}
+    for key, value in tensors.items():
+        layer, part = key.removeprefix("lora_unet_").split(".", 1)
+        if part == "alpha":
+            rank = tensors[f"lora_unet_{layer}.lora_down.weight"].shape[0]
+            if value.item() != rank:
+                raise SystemExit(f"{key} is {value.item()} and the rank is {rank}: choose a source whose alpha is its rank.")
+        else:
+            result[f"base_model.model.{dotted[layer]}.{PART[part]}"] = value
+    return result
+
+
+def write(source, output):
+    config = UNet2DConditionModel.load_config(MODEL / "unet")
+    modules = [name for name, _ in UNet2DConditionModel.from_config(config).named_modules()]
+    save_file(broken(load_file(LORAS / f"{source}.safetensors"), modules), LORAS / f"{output}.safetensors")
+    list_lora(
+        f"{output}.safetensors",
+        label=f"{source.capitalize()}, broken on purpose",
+        shows=f"{source} under names that other programs do not look up: its report says why, and converting it mends it",
+        broken=True,
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", default="duotone")
+    parser.add_argument("--output", default="broken_names")
+    arguments = parser.parse_args()
+    write(arguments.source, arguments.output)

@@ -1,0 +1,30 @@
+"""The demo's folder -> its list of files for the page, demo.json: sizes read from the disk, the rest kept as it is."""
+
+import json
+import pathlib
+
+DEMO = pathlib.Path(__file__).resolve().parents[3] / "web" / "public" / "demo"
+MODEL, LORAS, LIST = DEMO / "model", DEMO / "loras", DEMO / "demo.json"
+
+
+def list_lora(file, **entry):
+    """Puts a LoRA into the list, or changes what the list says of it."""
+    catalogue = json.loads(LIST.read_text())
+    found = next((lora for lora in catalogue["loras"] if lora["file"] == file), None)
+    if found is None:
+        found = {"file": file, "size": 0}
+        catalogue["loras"].append(found)
+    found.update(entry)
+    write(catalogue)
+
+
+def write(catalogue):
+    """Brings the sizes up to date and writes the list, one file and one LoRA a line."""
+    for entry in catalogue["files"]:
+        entry["size"] = (MODEL / entry["path"]).stat().st_size
+    for entry in catalogue["loras"]:
+        entry["size"] = (LORAS / entry["file"]).stat().st_size
+    line = lambda value: json.dumps(value, ensure_ascii=False)
+    rows = lambda entries: "[\n" + ",\n".join(f"    {line(entry)}" for entry in entries) + "\n  ]"
+    parts = [f'  {line(key)}: {rows(value) if key in ("files", "loras") else line(value)}' for key, value in catalogue.items()]
+    LIST.write_text("{\n" + ",\n".join(parts) + "\n}\n")
