@@ -10,7 +10,9 @@ import { adaptersOf, together, withConfig } from "./folder.js";
 import { isPicture, isPng } from "./pictures.js";
 import { canRedraw, modelKey } from "./recipe.js";
 import { restored } from "./restore.js";
-import { saveResult } from "./save.js";
+import { createLinks } from "./links.js";
+import { drawingOf } from "./gallery.js";
+import { saveDrawing, saveGrid, saveResult } from "./save.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
@@ -183,8 +185,24 @@ export function createEffects({ client, reach, send, getState }) {
     send({ type: "notice/raised", title, message: asError(thrown).message });
   }
 
+  /** A picture's settings, back in the form. @param {number} id */
+  function useSettings(id) {
+    const drawing = drawingOf(getState(), id);
+    const found = drawing && restored(getState(), "the picture", { recipe: drawing.recipe, infotext: null }, "then choose the picture again");
+    if (found) send({ type: "restored", ...found });
+    show("run");
+  }
+
   const listed = listDemo();
   const gpuKnown = findGpu();
+  const links = createLinks({ send, getState, listed, bringLora, generate, show });
+  void links.open();
+
+  /** As soon as it is known whether there is a graphics card. */
+  async function generate() {
+    await gpuKnown;
+    await runner.generate();
+  }
 
   return (action) => {
     looking.act(action);
@@ -211,6 +229,17 @@ export function createEffects({ client, reach, send, getState }) {
         return void openChosen();
       case "start/picked":
         return startFrom(action.file);
+      case "files/read":
+      case "model/added":
+        return links.goOn();
+      case "history/used":
+        return useSettings(action.id);
+      case "history/downloaded":
+        return saveDrawing(getState(), action.id);
+      case "grid/draw":
+        return void runner.generateGrid();
+      case "grid/downloaded":
+        return void saveGrid(getState().grid);
       case "restored":
         countSoon();
         return void openChosen();

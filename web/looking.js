@@ -110,7 +110,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
       const remote = { address, name, size };
       const id = keepRemote(remote);
       const report = await client.header(remote);
-      const entry = { id, name, size, status: /** @type {const} */ ("header"), report, error: null, done: 0, secondsLeft: null };
+      const entry = { id, name, size, address, status: /** @type {const} */ ("header"), report, error: null, done: 0, secondsLeft: null };
       send({ type: "files/added", entry, select: true });
       send({ type: "address/answered", error: null });
     } catch (thrown) {

@@ -1,8 +1,8 @@
-/** What a PNG says of how it was made -> the form's change, and one remark on what is missing. Pure. */
+/** What a PNG or a link says of how a picture was made -> the form's change, and one remark on what is missing. Pure. */
 
 import { EMPTY_ROW } from "./form.js";
 import { plural } from "./format.js";
-import { loraNamed, stem, usable } from "./select.js";
+import { entryById, loraNamed, stem, usable } from "./select.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Form} Form */
@@ -11,23 +11,24 @@ import { loraNamed, stem, usable } from "./select.js";
 /** @typedef {{ name: string, strength: number, textEncoder: number | null, sha256: string }} Wanted `sha256` may be cut short or "" */
 
 /**
- * @param {State} state @param {string} file the PNG's name
+ * @param {State} state @param {string} file the PNG's name, or "the link"
  * @param {import("./engine/types.d.ts").PngInfo} said
+ * @param {string} [again] what to do, or what happens, when a missing file has come
  * @returns {{ change: Partial<Form>, model: string, remark: import("./types.d.ts").Remark } | null} null where it says nothing
  */
-export function restored(state, file, { recipe, infotext }) {
+export function restored(state, file, { recipe, infotext }, again = "then drop this picture again") {
   const told = recipe ? ofRecipe(recipe) : infotext ? ofInfotext(infotext) : null;
   if (!told) return null;
   /** @type {string[]} */
   const missing = [...told.missing];
   const rows = told.wanted.flatMap((wanted) => {
-    const { id, remark } = find(state, wanted);
+    const { id, remark } = find(state, wanted, again);
     if (remark) missing.push(remark);
     return id ? [{ ...EMPTY_ROW, id, strength: wanted.strength, textEncoder: wanted.textEncoder }] : [];
   });
   const model = modelNamed(state, told.model) ?? state.base.chosen;
   if (told.model && !modelNamed(state, told.model)) {
-    missing.push(`The model “${told.model}” is not open: choose it under Base model and drop this picture again. Other models draw other pictures.`);
+    missing.push(`The model “${told.model}” is not open: choose it under Base model; ${again}. Other models draw other pictures.`);
   }
   const { defaults } = state.demo.catalogue ?? {};
   const { width = 0, height = 0 } = told.change;
@@ -80,14 +81,15 @@ function ofInfotext(info) {
   return { change, model: model ?? "", wanted, denoise, missing };
 }
 
-/** The LoRA that is meant: by its hash, else by its name. @param {State} state @param {Wanted} wanted */
-function find(state, { name, strength, sha256 }) {
+/** The LoRA that is meant: by its hash, else by its name. @param {State} state @param {Wanted} wanted @param {string} again */
+function find(state, { name, strength, sha256 }, again) {
   const same = state.files.find((entry) => usable(entry) && sha256.length >= 8 && entry.report?.sha256.startsWith(sha256));
   if (same) return { id: same.id, remark: "" };
   const id = loraNamed(state, name);
-  const other = id && !id.startsWith("demo:") && sha256.length === 64;
+  const report = entryById(state, id)?.report;
+  const other = report && sha256.length === 64 && report.sha256 !== sha256;
   if (id) return { id, remark: other ? `The LoRA “${name}” has the right name but other contents.` : "" };
-  return { id: "", remark: `The LoRA “${name}” (strength ${strength}) is not here: drop its file and then this picture again.` };
+  return { id: "", remark: `The LoRA “${name}” (strength ${strength}) is not here${sha256.length === 64 ? ` (SHA-256 ${sha256.slice(0, 12)}…)` : ""}: drop its file; ${again}.` };
 }
 
 /** @param {State} state @param {string} name @returns {string | undefined} */

@@ -1,7 +1,8 @@
-/** The form -> two pictures of one recipe, without and with the LoRAs. Model and LoRAs are brought first; cancel answers at every point. */
+/** The form -> two pictures of one recipe, without and with the LoRAs, or a grid of them. Model and LoRAs are brought first; cancel answers at every point. */
 
 import { asError } from "./engine/protocol.js";
 import { fetchModel } from "./demo.js";
+import { plannedGrid } from "./grid.js";
 import { fileOf, folderOf, keptOf } from "./library.js";
 import { clipMerges } from "./merges.js";
 import { pixelsOf } from "./pictures.js";
@@ -130,7 +131,7 @@ export function createRunner({ client, send, getState, bringLora }) {
     const { result: last } = getState();
     const { plain, recipe, cause, loras, start } = await prepare(signal);
     const reused = last && last.cause === cause && sameRecipe(last.plain, plain) ? last.without : null;
-    if (reused) send({ type: "run/started", pictures: 1, live: false });
+    if (reused) send({ type: "run/started", pictures: 1 });
     const result = { plain, recipe, cause, loras, preview: false };
     const without = reused ?? (await draw(plain, start, 1));
     const stacked = !sameRecipe(plain, recipe);
@@ -152,11 +153,29 @@ export function createRunner({ client, send, getState, bringLora }) {
     send({ type: "run/result", result: { ...result, with: picture } });
   }
 
-  /** @param {number} pictures @param {boolean} live @param {(signal: AbortSignal) => Promise<void>} make */
-  async function run(pictures, live, make) {
+  /** All pictures of the grid, row by row; those that are finished stay when it is stopped. @param {AbortSignal} signal */
+  async function drawGrid(signal) {
+    await until(signal, openModel());
+    const state = getState();
+    const { grid, forms } = plannedGrid(state);
+    send({ type: "run/started", pictures: forms.length, grid: true });
+    send({ type: "grid/started", grid });
+    const file = state.start && fileOf(state.start.id);
+    for (const [at, form] of forms.entries()) {
+      const asked = { ...state, form };
+      const plain = plainRecipe(asked);
+      const recipe = stackedRecipe(asked, plain, await until(signal, adapters(asked)));
+      const start = file ? await pixelsOf(file, plain.width, plain.height) : undefined;
+      const picture = await draw(recipe, start, at + 1);
+      send({ type: "grid/drawn", at, cell: { picture, recipe, loras: activeLabels(asked) } });
+    }
+  }
+
+  /** @param {{ pictures: number, live?: boolean, grid?: boolean }} what @param {(signal: AbortSignal) => Promise<void>} make */
+  async function run(what, make) {
     running = new AbortController();
     const { signal } = running;
-    send({ type: "run/started", pictures, live });
+    send({ type: "run/started", ...what });
     try {
       await make(signal);
       send({ type: "run/done" });
@@ -167,21 +186,25 @@ export function createRunner({ client, send, getState, bringLora }) {
     }
   }
 
-  async function generate() {
+  /** What was asked for goes before a picture that follows a slider. @param {Parameters<typeof run>} work */
+  async function start(...work) {
     const { run: now, gpu } = getState();
     if ((now.status !== "idle" && !now.live) || gpu.status !== "ready") return;
     redraws++;
     if (now.live) cancel();
     await current;
-    await (current = run(activeRows(getState()).length ? 2 : 1, false, drawBoth));
+    await (current = run(...work));
   }
+
+  const generate = () => start({ pictures: activeRows(getState()).length ? 2 : 1 }, drawBoth);
+  const generateGrid = () => start({ pictures: plannedGrid(getState()).forms.length, grid: true }, drawGrid);
 
   /** The last wish wins: what is being drawn is stopped, and wishes in between are passed over. */
   async function redraw() {
     const wish = ++redraws;
     cancel();
     await current;
-    if (wish === redraws && canRedraw(getState())) await (current = run(1, true, drawQuickly));
+    if (wish === redraws && canRedraw(getState())) await (current = run({ pictures: 1, live: true }, drawQuickly));
   }
 
   /** A run that is still loading stops at once, a drawing one within a step. */
@@ -190,7 +213,7 @@ export function createRunner({ client, send, getState, bringLora }) {
     if (drawing) client.cancel().catch(() => {}); // a broken worker has stopped as well
   }
 
-  return { openModel, generate, redraw, cancel };
+  return { openModel, generate, generateGrid, redraw, cancel };
 }
 
 /** @template T @param {AbortSignal} signal @param {Promise<T>} promise @returns {Promise<T>} */

@@ -1,13 +1,36 @@
 /** Pictures, texts and edited files -> files among the visitor's downloads. The browser gives each a name of its own: nothing is overwritten. */
 
-/** @param {import("./types.d.ts").State["result"]} result @param {"without" | "with"} which */
+import { drawingOf } from "./gallery.js";
+import { gridImage } from "./grid-image.js";
+
+/** @typedef {import("./types.d.ts").State} State */
+
+/** @param {State["result"]} result @param {"without" | "with"} which */
 export function saveResult(result, which) {
   const picture = result?.[which];
-  if (!result || !picture) return;
-  const { prompt, seed } = result.recipe;
-  const loras = result.loras.map(({ label, strength }) => `${label} ${strength}`).join(" ");
-  const name = `${prompt} seed ${seed} ${which === "with" ? loras : "no LoRA"}`.replace(/[^\p{L}\p{N}.+-]+/gu, "_").slice(0, 100);
-  saveBlob(`${name}.png`, new Blob([picture.png], { type: "image/png" }));
+  if (result && picture) save(picture.png, nameOf(result.recipe, which === "with" ? result.loras : []));
+}
+
+/** @param {State} state @param {number} id */
+export function saveDrawing(state, id) {
+  const drawing = drawingOf(state, id);
+  if (drawing) save(drawing.picture.png, nameOf(drawing.recipe, drawing.loras));
+}
+
+/** @param {State["grid"]} grid */
+export async function saveGrid(grid) {
+  if (grid) save(await gridImage(grid), `grid ${grid.title}`);
+}
+
+/** @param {import("./engine/types.d.ts").Recipe} recipe @param {{ label: string, strength: number }[]} loras */
+function nameOf({ prompt, seed }, loras) {
+  const acting = loras.map(({ label, strength }) => `${label} ${strength}`).join(" ");
+  return `${prompt} seed ${seed} ${acting || "no LoRA"}`;
+}
+
+/** @param {BlobPart} png @param {string} name */
+function save(png, name) {
+  saveBlob(`${name.replace(/[^\p{L}\p{N}.+-]+/gu, "_").slice(0, 100)}.png`, new Blob([png], { type: "image/png" }));
 }
 
 /** @param {string} name @param {string} text @param {string} type */

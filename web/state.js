@@ -2,6 +2,7 @@
 
 import { FIRST_LOOK, lookReduce } from "./look.js";
 import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
+import { FIRST_PICTURES, reducePictures } from "./gallery.js";
 import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -28,9 +29,12 @@ export const initialState = {
   chosen: "",
   rawMetadata: false,
   form: FIRST_FORM,
-  run: { status: "idle", picture: 1, pictures: 1, live: false, progress: null, error: null },
+  run: { status: "idle", picture: 1, pictures: 1, live: false, grid: false, progress: null, error: null },
   result: null,
   compare: "side",
+  ...FIRST_PICTURES,
+  link: null,
+  asked: "",
   smooth: true,
   notices: [],
   announcement: "",
@@ -39,11 +43,11 @@ export const initialState = {
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduce(state, action) {
   const look = lookReduce(state, action);
-  return reduceRest(look === state.look ? state : { ...state, look }, action);
+  return reducePictures(reducePage(look === state.look ? state : { ...state, look }, action), action);
 }
 
 /** @param {State} state @param {Action} action @returns {State} */
-function reduceRest(state, action) {
+function reducePage(state, action) {
   switch (action.type) {
     case "app/changed":
       return { ...state, app: { ...state.app, ...action.change } };
@@ -147,10 +151,10 @@ function reduceRest(state, action) {
       return { ...state, form: withoutRow(state.form, action.index) };
 
     case "run/started": {
-      const { pictures, live } = action;
-      const run = { ...state.run, picture: 1, pictures, live, progress: null, error: null };
+      const { pictures, live = false, grid = false } = action;
+      const run = { ...state.run, picture: 1, pictures, live, grid, progress: null, error: null };
       const remark = state.remark?.severity === "good" && !live ? null : state.remark;
-      return { ...state, remark, run: { ...run, status: "running" }, announcement: live ? state.announcement : "Making the picture" };
+      return { ...state, remark, run: { ...run, status: "running" }, announcement: live ? state.announcement : grid ? `Making ${pictures} pictures` : "Making the picture" };
     }
     case "run/picture":
       return { ...state, run: { ...state.run, picture: action.picture, progress: null } };
@@ -172,6 +176,10 @@ function reduceRest(state, action) {
 
     case "result/compared":
       return { ...state, compare: action.compare };
+    case "link/changed":
+      return { ...state, link: action.recipe };
+    case "link/asked":
+      return { ...state, asked: action.address };
     case "result/smoothed":
       return { ...state, smooth: action.smooth };
     case "text/copied":

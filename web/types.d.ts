@@ -30,6 +30,8 @@ export type Entry = {
   id: string;
   name: string;
   size: number;
+  /** Where it lies, if that is not here. */
+  address?: string;
   /** "header": only the header was read, and the rest waits for a click; the file lies far away. */
   status: "reading" | "header" | "read" | "failed";
   /** While it is read: what its header says. */
@@ -141,6 +143,8 @@ export type Run = {
   pictures: number;
   /** A quick picture for a moved strength. */
   live: boolean;
+  /** The pictures of a grid. */
+  grid: boolean;
   progress: PageProgress | null;
   error: EngineError | null;
 };
@@ -159,6 +163,50 @@ export type Result = {
   preview: boolean;
   without: Picture | null;
   with: Picture | null;
+};
+
+/** One picture of this visit. */
+export type Drawing = {
+  id: number;
+  picture: Picture;
+  recipe: Recipe;
+  /** The LoRAs with their strengths, for people. */
+  loras: { label: string; strength: number }[];
+};
+
+/** How two pictures are laid side by side. */
+export type Compare = "side" | "slider" | "difference";
+
+export type History = {
+  /** The oldest first. */
+  items: Drawing[];
+  /** Ids of drawings, 0 for none: the one that is looked at, and the one that it is compared with. */
+  selected: number;
+  pinned: number;
+  compare: Compare;
+};
+
+/** What changes along one side of a grid; "strength:N" is the strength of the Nth LoRA, counted from 0. */
+export type AxisKind = "none" | "seed" | "steps" | "guidance" | "sampler" | "lora" | `strength:${number}`;
+
+export type Axis = {
+  kind: AxisKind;
+  /** Numbers with commas between them, as they are typed. */
+  text: string;
+  /** Names of samplers or ids of LoRAs. */
+  chosen: string[];
+};
+
+/** A value along one side, as it is used and as people read it. */
+export type Tick = { value: string | number; label: string };
+
+/** Pictures of one recipe that differ in one or two things. */
+export type Grid = {
+  title: string;
+  x: { name: string; ticks: Tick[] };
+  y: { name: string; ticks: Tick[] };
+  /** Row by row; null for what is not drawn yet. */
+  cells: (Omit<Drawing, "id"> | null)[];
 };
 
 export type Notice = { id: number; title: string; message: string };
@@ -215,7 +263,14 @@ export type State = {
   form: Form;
   run: Run;
   result: Result | null;
-  compare: "side" | "slider";
+  compare: Compare;
+  history: History;
+  axes: { x: Axis; y: Axis };
+  grid: Grid | null;
+  /** A recipe from a link that is not complete yet: what it lacks is taken up when it comes. */
+  link: Recipe | null;
+  /** The address of a file that a link leads to, and that is asked for only after a click; "" for none. */
+  asked: string;
   smooth: boolean;
   notices: Notice[];
   /** Read out by screen readers when it changes. */
@@ -285,7 +340,7 @@ export type Action =
   | { type: "metadata/raw"; raw: boolean }
   | { type: "form/changed"; change: Partial<Form> }
   | { type: "run/generate" }
-  | { type: "run/started"; pictures: number; live: boolean }
+  | { type: "run/started"; pictures: number; live?: boolean; grid?: boolean }
   | { type: "run/picture"; picture: number }
   | { type: "run/progress"; progress: PageProgress }
   | { type: "run/result"; result: Result }
@@ -293,7 +348,18 @@ export type Action =
   | { type: "run/cancel" }
   | { type: "run/cancelled" }
   | { type: "run/failed"; error: EngineError }
-  | { type: "result/compared"; compare: "side" | "slider" }
+  | { type: "result/compared"; compare: Compare }
+  | { type: "history/changed"; change: Partial<Omit<History, "items">> }
+  | { type: "history/used"; id: number }
+  | { type: "history/downloaded"; id: number }
+  | { type: "axis/changed"; side: "x" | "y"; change: Partial<Axis> }
+  | { type: "grid/draw" }
+  | { type: "grid/started"; grid: Grid }
+  | { type: "grid/drawn"; at: number; cell: Omit<Drawing, "id"> }
+  | { type: "grid/picked"; at: number }
+  | { type: "grid/downloaded" }
+  | { type: "link/changed"; recipe: Recipe | null }
+  | { type: "link/asked"; address: string }
   | { type: "result/smoothed"; smooth: boolean }
   | { type: "result/downloaded"; which: "without" | "with" }
   | { type: "text/copied"; text: string; what: string }

@@ -6,6 +6,7 @@ import { usable } from "../select.js";
 import { compareView } from "./compare.js";
 import { hashesView } from "./hashes.js";
 import { importsView } from "./imports.js";
+import { lookButton } from "./link.js";
 import { layerView } from "./layer.js";
 import { mapView } from "./map.js";
 import { copy, download } from "./icons.js";
@@ -28,7 +29,7 @@ export function lookView(state, entry, send) {
         <p class="act-name">Look</p>
         <h2 id="look-title"><bdi>${entry.name}</bdi></h2>
         <p class="fine">${formatBytes(entry.size)}</p>
-        ${entry.report ? toolsView(entry.report, send) : nothing}
+        ${entry.report ? toolsView(entry, entry.report, send) : nothing}
       </header>
       ${entry.status === "reading" && !entry.report ? html`<p class="card reading"><span class="spinner"></span> Reading the file…</p>` : nothing}
       ${entry.error
@@ -39,11 +40,12 @@ export function lookView(state, entry, send) {
   `;
 }
 
-/** @param {import("../engine/types.d.ts").Report} report @param {Send} send */
-function toolsView({ headers_only }, send) {
+/** @param {import("../types.d.ts").Entry} entry @param {import("../engine/types.d.ts").Report} report @param {Send} send */
+function toolsView({ name, address = "" }, { headers_only, sha256 }, send) {
   return html`<p class="act-tools">
     <button class="button small" type="button" id="copy-report" @click=${() => send({ type: "report/copied" })}>${copy} Copy as markdown</button>
     ${headers_only ? nothing : html`<button class="button small" type="button" id="save-report" @click=${() => send({ type: "report/saved" })}>${download} Save as HTML</button>`}
+    ${address || sha256 ? lookButton({ name, sha256, address }, send) : nothing}
   </p>`;
 }
 

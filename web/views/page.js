@@ -7,6 +7,7 @@ import { filesView } from "./files.js";
 import { folderView } from "./folder.js";
 import { introView } from "./intro.js";
 import { messageView } from "./message.js";
+import { askView } from "./link.js";
 import { lookView } from "./look.js";
 import { runView } from "./run.js";
 
@@ -24,7 +25,7 @@ export function pageView(state, send) {
     >
       <p class="drop-overlay">Drop to look</p>
     </drop-zone>
-    ${updateView(state, send)} ${introView(state, send)}
+    ${updateView(state, send)} ${introView(state, send)} ${askView(state.asked, send)}
     ${state.notices.map(({ id, title, message }) =>
       messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
     )}

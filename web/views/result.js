@@ -1,10 +1,12 @@
-/** Two pictures of one seed -> side by side, or under one slider, each with what was applied and a download. */
+/** Two pictures of one seed -> side by side, under one slider or as their difference, with what was applied, downloads and a link. */
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import { formatSeconds, plural } from "../format.js";
 import { SAMPLERS, word } from "../words.js";
+import { compareChoice, differenceView, sliderView } from "./pair.js";
 import { download } from "./icons.js";
+import { linkButton } from "./link.js";
 
 /** @typedef {import("../engine/types.d.ts").Picture} Picture */
 /** @typedef {import("../types.d.ts").Send} Send */
@@ -21,7 +23,7 @@ export function resultView({ result, run, compare, smooth }, send) {
   return html`
     <div class="result" data-testid="result" aria-busy=${run.status === "idle" ? "false" : "true"}>
       <div class="tools">
-        ${both ? choiceView(compare, send) : nothing}
+        ${both ? compareChoice(compare, "compare", (way) => send({ type: "result/compared", compare: way })) : nothing}
         <label class="check">
           <input
             type="checkbox" id="smooth" .checked=${live(smooth)}
@@ -31,22 +33,14 @@ export function resultView({ result, run, compare, smooth }, send) {
           Smooth
         </label>
       </div>
-      ${both && compare === "slider" ? sliderView(result, smooth) : sideView(result, run.status !== "idle", smooth)}
+      ${both && compare !== "side" ? joinedView(result, compare, smooth) : sideView(result, run.status !== "idle" && !run.grid, smooth)}
       ${captionView(result)}
       <p class="downloads">
         ${result.without ? downloadView("without", "Without", send) : nothing} ${result.with ? downloadView("with", withName(result), send) : nothing}
+        ${linkButton(result.recipe, send)}
       </p>
     </div>
   `;
-}
-
-/** @param {"side" | "slider"} compare @param {Send} send */
-function choiceView(compare, send) {
-  const choice = (/** @type {"side" | "slider"} */ value, /** @type {string} */ name) =>
-    html`<button type="button" id="compare-${value}" aria-pressed=${compare === value ? "true" : "false"} @click=${() => send({ type: "result/compared", compare: value })}>
-      ${name}
-    </button>`;
-  return html`<div class="segments" role="group" aria-label="How to compare">${choice("side", "Side by side")} ${choice("slider", "Slider")}</div>`;
 }
 
 /** @param {Result} result @param {boolean} busy @param {boolean} smooth */
@@ -68,18 +62,16 @@ function figureView(picture, name, which, smooth, { recipe }) {
   </figure>`;
 }
 
-/** @param {Result} result @param {boolean} smooth */
-function sliderView(result, smooth) {
+/** @param {Result} result @param {"slider" | "difference"} compare @param {boolean} smooth */
+function joinedView(result, compare, smooth) {
+  const { without, with: stacked, recipe } = result;
+  if (!without || !stacked) return nothing;
   const name = withName(result);
-  return html`
-    <div class="compared">
-      <before-after label="How much of the picture without the LoRA is shown" data-testid="slider">
-        <pixel-picture slot="before" .room=${512} .picture=${result.without} ?smooth=${smooth} label="${result.recipe.prompt}, without"></pixel-picture>
-        <pixel-picture slot="after" .room=${512} .picture=${result.with} ?smooth=${smooth} label="${result.recipe.prompt}, ${name}"></pixel-picture>
-      </before-after>
-      <p class="ends"><span>Without</span><span>${name}</span></p>
-    </div>
-  `;
+  const [before, after] = [
+    { picture: without, name: "Without", label: `${recipe.prompt}, without` },
+    { picture: stacked, name, label: `${recipe.prompt}, ${name}` },
+  ];
+  return compare === "slider" ? sliderView(before, after, smooth) : differenceView(before, after);
 }
 
 /** @param {string} name */
@@ -87,8 +79,8 @@ function placeholder(name) {
   return html`<figure class="coming"><div class="blank"></div><figcaption>${name}</figcaption></figure>`;
 }
 
-/** @param {Result} result */
-function withName({ loras }) {
+/** @param {Pick<Result, "loras">} result */
+export function withName({ loras }) {
   return loras.map(({ label, strength }) => `${label} × ${strength.toFixed(2)}`).join(" + ");
 }
 

@@ -4,6 +4,8 @@ import { html, nothing } from "lit-html";
 import { formatBytes } from "../format.js";
 import { entryById, firstChannels, fitsModel, textWidth, usable } from "../select.js";
 import { formView } from "./form.js";
+import { gridView } from "./grid.js";
+import { historyView } from "./history.js";
 import { messageView } from "./message.js";
 import { progressView } from "./progress.js";
 import { resultView } from "./result.js";
@@ -28,11 +30,12 @@ export function runView(state, send) {
             <div class="card studio">
               ${formView(state, send)}
               <div class="stage">
-                ${run.status === "idle" || run.live ? nothing : progressView(run, demo, send)}
+                ${run.status === "idle" || run.live || run.grid ? nothing : progressView(run, demo, send)}
                 ${run.error ? messageView({ title: "No picture was made", severity: "refuse", ...run.error }) : nothing}
                 ${resultView(state, send)} ${run.live ? liveView(state, send) : nothing}
               </div>
             </div>
+            ${gridView(state, send)} ${historyView(state, send)}
             ${gpu.status === "ready" && gpu.info.software
               ? html`<p class="fine" data-testid="software">Software rendering (${gpu.info.adapter}): it works, but slowly.</p>`
               : nothing}

@@ -1,0 +1,82 @@
+/** Two axes and the form -> the grid to be drawn: its ticks, and each cell's form. Pure. */
+
+import { clamp, loraOptions } from "./select.js";
+import { SAMPLERS, word } from "./words.js";
+
+/** @typedef {import("./types.d.ts").State} State */
+/** @typedef {import("./types.d.ts").Axis} Axis */
+/** @typedef {import("./types.d.ts").AxisKind} AxisKind */
+/** @typedef {import("./types.d.ts").Tick} Tick */
+/** @typedef {import("./types.d.ts").Form} Form */
+
+/** The most pictures of one grid. */
+export const MOST_CELLS = 64;
+
+/** Bounds and usual values of the axes that take numbers. */
+const NUMBERS = {
+  strength: { min: -4, max: 4, whole: false, usual: "-1, -0.5, 0, 0.5, 1, 1.5" },
+  seed: { min: 0, max: 2 ** 32 - 1, whole: true, usual: "0, 1, 2, 3" },
+  steps: { min: 1, max: 100, whole: true, usual: "4, 8, 16" },
+  guidance: { min: 0, max: 30, whole: false, usual: "1, 3, 5, 8" },
+};
+
+/** @param {AxisKind} kind */
+function numbersOf(kind) {
+  return NUMBERS[/** @type {keyof typeof NUMBERS} */ (kind.split(":")[0])];
+}
+
+/** What can change along an axis, for people. @param {State} state @returns {[AxisKind, string][]} */
+export function axisKinds({ form }) {
+  const several = form.loras.length > 1;
+  const strengths = form.loras.map((_, at) => /** @type {[AxisKind, string]} */ ([`strength:${at}`, several ? `Strength of LoRA ${at + 1}` : "Strength"]));
+  return [["none", "nothing"], ...strengths, ["lora", "LoRA"], ["seed", "Seed"], ["steps", "Steps"], ["guidance", "Guidance"], ["sampler", "Sampler"]];
+}
+
+/** Names or ids that an axis of choices offers; null for an axis of numbers. @param {State} state @param {AxisKind} kind @returns {Tick[] | null} */
+export function axisChoices(state, kind) {
+  if (kind === "sampler") return (state.base.info?.samplers ?? [state.form.sampler]).map((value) => ({ value, label: word(SAMPLERS, value) }));
+  if (kind !== "lora") return null;
+  const { demo, own } = loraOptions(state);
+  return [{ value: "", label: "none" }, ...[...own, ...demo].map(({ id, label }) => ({ value: id, label }))];
+}
+
+/** An axis of another kind starts with values that show something. @param {State} state @param {AxisKind} kind @returns {Axis} */
+export function freshAxis(state, kind) {
+  const choices = axisChoices(state, kind)?.map(({ value }) => String(value)) ?? [];
+  return { kind, text: numbersOf(kind)?.usual ?? "", chosen: choices.slice(0, kind === "lora" ? 8 : 4) };
+}
+
+/** @param {State} state @param {Axis} axis @returns {Tick[]} one without a value for an axis of nothing */
+export function ticksOf(state, { kind, text, chosen }) {
+  if (kind === "none") return [{ value: "", label: "" }];
+  const choices = axisChoices(state, kind);
+  if (choices) return choices.filter(({ value }) => chosen.includes(String(value)));
+  const { min, max, whole } = numbersOf(kind);
+  const typed = text.split(/[,;\s]+/).filter(Boolean).map((part) => Number(part.replace("−", "-")));
+  const numbers = typed.filter((value) => !Number.isNaN(value)).map((value) => clamp(whole ? Math.round(value) : value, min, max));
+  return [...new Set(numbers)].map((value) => ({ value, label: String(value).replace("-", "−") }));
+}
+
+/** The form with one tick in its place. @param {Form} form @param {AxisKind} kind @param {Tick} tick @returns {Form} */
+function withTick(form, kind, { value }) {
+  if (kind === "none") return form;
+  const at = kind === "lora" ? 0 : kind.startsWith("strength:") ? Number(kind.split(":")[1]) : -1;
+  if (at < 0) return { ...form, [kind]: value };
+  const change = kind === "lora" ? { id: String(value), on: true } : { strength: Number(value), textEncoder: null };
+  return { ...form, loras: form.loras.map((row, index) => (index === at ? { ...row, ...change } : row)) };
+}
+
+/**
+ * The empty grid, and the form of each of its cells, row by row.
+ * @param {State} state
+ * @returns {{ grid: import("./types.d.ts").Grid, forms: Form[] }}
+ */
+export function plannedGrid(state) {
+  const { x, y } = state.axes;
+  const names = new Map(axisKinds(state));
+  const side = (/** @type {Axis} */ axis) => ({ name: axis.kind === "none" ? "" : (names.get(axis.kind) ?? ""), ticks: ticksOf(state, axis) });
+  const [across, down] = [side(x), side(y)];
+  const forms = down.ticks.flatMap((row) => across.ticks.map((column) => withTick(withTick(state.form, y.kind, row), x.kind, column)));
+  const title = [state.form.prompt, ...[across.name, down.name].filter(Boolean)].join(", ");
+  return { grid: { title, x: across, y: down, cells: forms.map(() => null) }, forms };
+}

@@ -1,0 +1,61 @@
+/** The page's fragment -> what it asks for: a picture's settings with its LoRAs, or a report. What is not here is asked for by name. */
+
+import { parsedLink } from "./link.js";
+import { restored } from "./restore.js";
+
+/** @typedef {import("./types.d.ts").State} State */
+/** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
+
+/**
+ * @param {{
+ *   send: import("./types.d.ts").Send, getState: () => State, listed: Promise<void>,
+ *   bringLora: (id: string, select: boolean) => Promise<void>, generate: () => Promise<void>, show: (id: string) => void,
+ * }} world
+ */
+export function createLinks({ send, getState, listed, bringLora, generate, show }) {
+  async function open() {
+    const link = parsedLink(location.hash);
+    if (!link) return;
+    await listed;
+    if ("unknown" in link) {
+      const message = `It is of version ${link.unknown.slice(1)}; this page reads version 1. Load the page again to get a newer one.`;
+      return send({ type: "notice/raised", title: "The link could not be read", message });
+    }
+    if ("recipe" in link) return takeRecipe(link.recipe);
+    return takeLook(link.look);
+  }
+
+  /** The demo's LoRAs come from beside the page; the others must be here. @param {Recipe} recipe */
+  async function takeRecipe(recipe) {
+    const demo = getState().demo.catalogue?.loras ?? [];
+    const wanted = recipe.adapters.filter(({ name }) => demo.some(({ file }) => file === name));
+    for (const { name, sha256 } of wanted) {
+      const here = getState().files.some(({ report, id }) => report?.sha256 === sha256 || id === `demo:${name}`);
+      if (!here) await bringLora(`demo:${name}`, getState().files.length === 0);
+    }
+    const found = restored(getState(), "the link", { recipe, infotext: null }, "it is then taken up by itself");
+    if (!found) return;
+    const complete = found.remark.details.length === 0;
+    send({ type: "link/changed", recipe: complete ? null : recipe });
+    send({ type: "restored", ...found });
+    show("run");
+    if (complete && getState().gpu.status !== "missing") await generate();
+  }
+
+  /** Something came: perhaps what the link lacks. */
+  function goOn() {
+    const { link } = getState();
+    if (link) void takeRecipe(link);
+  }
+
+  /** @param {import("./link.js").Look} look */
+  async function takeLook({ name, sha256, address }) {
+    if (address) return send({ type: "link/asked", address });
+    if (getState().demo.catalogue?.loras.some(({ file }) => file === name)) return bringLora(`demo:${name}`, true);
+    const hash = sha256 ? ` (SHA-256 ${sha256.slice(0, 12)}…)` : "";
+    send({ type: "notice/raised", title: `This link is about ${name}`, message: `Drop the file${hash} here to see its report: files themselves do not travel in links.` });
+  }
+
+  addEventListener("hashchange", () => void open());
+  return { open, goOn };
+}

@@ -1,0 +1,97 @@
+/** The pictures of this visit -> a row to choose from, and the chosen one, alone or beside the pinned one. */
+
+import { html, nothing } from "lit-html";
+import { repeat } from "lit-html/directives/repeat.js";
+import { drawingOf } from "../gallery.js";
+import { plural } from "../format.js";
+import { SAMPLERS, word } from "../words.js";
+import { compareChoice, differenceView, sameSize, sliderView } from "./pair.js";
+import { download, pin } from "./icons.js";
+import { linkButton } from "./link.js";
+import { withName } from "./result.js";
+
+/** @typedef {import("../types.d.ts").State} State */
+/** @typedef {import("../types.d.ts").Drawing} Drawing */
+/** @typedef {import("../types.d.ts").Send} Send */
+
+/** @param {State} state @param {Send} send */
+export function historyView(state, send) {
+  const { items, selected } = state.history;
+  if (items.length < 3) return nothing; // the two that are on show already
+  const chosen = drawingOf(state, selected);
+  return html`
+    <section class="card history" id="history" aria-labelledby="history-title" data-testid="history">
+      <header><h3 id="history-title">This visit’s pictures</h3>
+        <p class="fine">${plural(items.length, "picture")}, kept until the page is closed. Choose one to get its settings back; pin one to compare others with it.</p></header>
+      <ul class="row-of-pictures">
+        ${repeat(items.toReversed(), ({ id }) => id, (item) => itemView(state, item, send))}
+      </ul>
+      ${chosen ? chosenView(state, chosen, send) : nothing}
+    </section>
+  `;
+}
+
+/** @param {State} state @param {Drawing} item @param {Send} send */
+function itemView({ history, smooth }, item, send) {
+  const { id, picture, recipe } = item;
+  const chosen = id === history.selected;
+  return html`<li>
+    <button
+      type="button" class="thumb" aria-pressed=${chosen ? "true" : "false"} aria-label="${recipe.prompt}, ${nameOf(item)}, seed ${recipe.seed}"
+      @click=${() => send({ type: "history/changed", change: { selected: chosen ? 0 : id } })}
+    >
+      <pixel-picture .room=${96} .picture=${picture} ?smooth=${smooth} label=""></pixel-picture>
+      <span>${nameOf(item)}</span>
+      ${id === history.pinned ? html`<span class="pinned" title="Pinned">${pin}</span>` : nothing}
+    </button>
+  </li>`;
+}
+
+/** @param {Drawing} drawing */
+function nameOf(drawing) {
+  return withName(drawing) || "no LoRA";
+}
+
+/** @param {State} state @param {Drawing} chosen @param {Send} send */
+function chosenView(state, chosen, send) {
+  const { pinned, compare } = state.history;
+  const other = pinned === chosen.id ? undefined : drawingOf(state, pinned);
+  const { prompt, seed, steps, sampler, guidance } = chosen.recipe;
+  return html`
+    <div class="chosen" data-testid="chosen">
+      ${other && sameSize(other.picture, chosen.picture)
+        ? html`<div class="tools">${compareChoice(compare, "history", (way) => send({ type: "history/changed", change: { compare: way } }))}</div>`
+        : nothing}
+      ${other ? pairView(other, chosen, compare, state.smooth) : html`<div class="pictures">${figureView(chosen, state.smooth)}</div>`}
+      <p class="fine">“${prompt}”, seed ${seed}, ${plural(steps, "step")} of ${word(SAMPLERS, sampler)}, guidance ${guidance}.</p>
+      <p class="downloads">
+        <button class="button small" type="button" id="use-settings" @click=${() => send({ type: "history/used", id: chosen.id })}>Use these settings</button>
+        <button
+          class="button small" type="button" id="pin" aria-pressed=${pinned === chosen.id ? "true" : "false"}
+          @click=${() => send({ type: "history/changed", change: { pinned: pinned === chosen.id ? 0 : chosen.id } })}
+        >
+          ${pin} ${pinned === chosen.id ? "Unpin" : "Pin to compare"}
+        </button>
+        <button class="button small" type="button" @click=${() => send({ type: "history/downloaded", id: chosen.id })}>${download} PNG</button>
+        ${linkButton(chosen.recipe, send, "copy-chosen-link")}
+      </p>
+    </div>
+  `;
+}
+
+/** @param {Drawing} before @param {Drawing} after @param {State["compare"]} compare @param {boolean} smooth */
+function pairView(before, after, compare, smooth) {
+  const side = (/** @type {Drawing} */ drawing) => ({ picture: drawing.picture, name: nameOf(drawing), label: `${drawing.recipe.prompt}, ${nameOf(drawing)}` });
+  if (compare === "side" || !sameSize(before.picture, after.picture)) {
+    return html`<div class="pictures">${figureView(before, smooth)} ${figureView(after, smooth)}</div>`;
+  }
+  return compare === "slider" ? sliderView(side(before), side(after), smooth) : differenceView(side(before), side(after));
+}
+
+/** @param {Drawing} drawing @param {boolean} smooth */
+function figureView(drawing, smooth) {
+  return html`<figure>
+    <pixel-picture .picture=${drawing.picture} ?smooth=${smooth} label="${drawing.recipe.prompt}, ${nameOf(drawing)}"></pixel-picture>
+    <figcaption>${nameOf(drawing)}, seed ${drawing.recipe.seed}</figcaption>
+  </figure>`;
+}
