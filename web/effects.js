@@ -11,6 +11,7 @@ import { isPicture, isPng } from "./pictures.js";
 import { canRedraw, modelKey } from "./recipe.js";
 import { restored } from "./restore.js";
 import { createLinks } from "./links.js";
+import { createShelf } from "./shelf.js";
 import { drawingOf } from "./gallery.js";
 import { saveDrawing, saveGrid, saveResult } from "./save.js";
 
@@ -26,6 +27,7 @@ const MOST_TABS = 6;
  */
 export function createEffects({ client, reach, send, getState }) {
   const app = createApp({ send });
+  const shelf = createShelf({ send, getState });
   const runner = createRunner({ client, send, getState, bringLora });
   const looking = createLooking({ client, reach, send, getState, raise, copy });
 
@@ -206,6 +208,7 @@ export function createEffects({ client, reach, send, getState }) {
 
   return (action) => {
     looking.act(action);
+    shelf(action);
     switch (action.type) {
       case "app/update":
         return app.update();

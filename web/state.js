@@ -33,6 +33,7 @@ export const initialState = {
   result: null,
   compare: "side",
   ...FIRST_PICTURES,
+  shelf: { ready: false, items: [], works: {}, usage: 0, quota: 0, persisted: false },
   link: null,
   asked: "",
   smooth: true,
@@ -178,6 +179,14 @@ function reducePage(state, action) {
       return { ...state, compare: action.compare };
     case "link/changed":
       return { ...state, link: action.recipe };
+    case "shelf/listed": {
+      const { items, usage, quota, persisted } = action;
+      return { ...state, shelf: { ...state.shelf, ready: true, items, usage, quota, persisted } };
+    }
+    case "shelf/working": {
+      const { [action.key]: _, ...others } = state.shelf.works;
+      return { ...state, shelf: { ...state.shelf, works: action.work ? { ...others, [action.key]: action.work } : others } };
+    }
     case "link/asked":
       return { ...state, asked: action.address };
     case "result/smoothed":

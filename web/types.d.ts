@@ -244,7 +244,28 @@ export type Look = {
   address: { status: "idle" | "asking"; error: EngineError | null };
 };
 
+/** A file that stays in this browser. `sha256` is "" while it is incomplete; `address` where it comes from, if that is elsewhere. */
+export type KeptFile = { key: string; name: string; address: string; sha256: string; size: number; received: number };
+
+/** Something on its way into the library. */
+export type Work = { name: string; received: number; size: number; error: EngineError | null };
+
+/** Files that stay in this browser. */
+export type Shelf = {
+  /** The browser has room for a library. */
+  ready: boolean;
+  items: KeptFile[];
+  /** By the items' keys. */
+  works: Record<string, Work>;
+  /** Bytes, of everything that this page keeps. */
+  usage: number;
+  quota: number;
+  /** The browser has promised not to clear it. */
+  persisted: boolean;
+};
+
 export type State = {
+  shelf: Shelf;
   app: App;
   look: Look;
   files: Entry[];
@@ -278,6 +299,12 @@ export type State = {
 };
 
 export type Action =
+  | { type: "shelf/listed"; items: Shelf["items"]; usage: number; quota: number; persisted: boolean }
+  | { type: "shelf/working"; key: string; work: Work | null }
+  | { type: "shelf/keep"; id: string }
+  | { type: "shelf/download"; text: string; wanted: string }
+  | { type: "shelf/resumed" | "shelf/stopped" | "shelf/opened" | "shelf/removed"; key: string }
+  | { type: "shelf/persist" }
   | { type: "app/changed"; change: Partial<App> }
   | { type: "app/update" }
   | { type: "app/install" }

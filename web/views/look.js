@@ -14,6 +14,7 @@ import { messageView } from "./message.js";
 import { metadataView } from "./metadata.js";
 import { leftoversView, modulesView } from "./modules.js";
 import { sectionsView } from "./sections.js";
+import { keepButton } from "./shelf.js";
 import { trainingView } from "./training.js";
 import { verdictView } from "./verdict.js";
 import { worksView } from "./works.js";
@@ -29,7 +30,7 @@ export function lookView(state, entry, send) {
         <p class="act-name">Look</p>
         <h2 id="look-title"><bdi>${entry.name}</bdi></h2>
         <p class="fine">${formatBytes(entry.size)}</p>
-        ${entry.report ? toolsView(entry, entry.report, send) : nothing}
+        ${entry.report ? toolsView(entry, entry.report, state.shelf.ready, send) : nothing}
       </header>
       ${entry.status === "reading" && !entry.report ? html`<p class="card reading"><span class="spinner"></span> Reading the file…</p>` : nothing}
       ${entry.error
@@ -40,12 +41,13 @@ export function lookView(state, entry, send) {
   `;
 }
 
-/** @param {import("../types.d.ts").Entry} entry @param {import("../engine/types.d.ts").Report} report @param {Send} send */
-function toolsView({ name, address = "" }, { headers_only, sha256 }, send) {
+/** @param {import("../types.d.ts").Entry} entry @param {import("../engine/types.d.ts").Report} report @param {boolean} keeps @param {Send} send */
+function toolsView({ id, name, address = "" }, { headers_only, sha256 }, keeps, send) {
   return html`<p class="act-tools">
     <button class="button small" type="button" id="copy-report" @click=${() => send({ type: "report/copied" })}>${copy} Copy as markdown</button>
     ${headers_only ? nothing : html`<button class="button small" type="button" id="save-report" @click=${() => send({ type: "report/saved" })}>${download} Save as HTML</button>`}
     ${address || sha256 ? lookButton({ name, sha256, address }, send) : nothing}
+    ${keeps && !id.startsWith("demo:") ? keepButton(id, send) : nothing}
   </p>`;
 }
 

@@ -10,6 +10,7 @@ import { messageView } from "./message.js";
 import { askView } from "./link.js";
 import { lookView } from "./look.js";
 import { runView } from "./run.js";
+import { shelfView } from "./shelf.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Send} Send */
@@ -31,6 +32,6 @@ export function pageView(state, send) {
     )}
     ${state.look.folder ? folderView(state.look.folder, state.selected, send) : nothing}
     ${entry ? html`${filesView(state, send)} ${lookView(state, entry, send)}` : nothing} ${showsRun(state) ? runView(state, send) : nothing}
-    ${appView(state, send)}
+    ${shelfView(state, send)} ${appView(state, send)}
   `;
 }

@@ -1,0 +1,159 @@
+/** The library as a person uses it: files that stay, downloads that are cut off and go on, two tabs. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { after, before, describe, it } from 'node:test';
+import { drop, launch } from './harness.mjs';
+import { reportOf } from './studio.mjs';
+
+const FILE = 'golden/loras/mini-sd15/lora_a.safetensors';
+const bytes = await readFile(new URL(`../${FILE}`, import.meta.url));
+const sha256 = createHash('sha256').update(bytes).digest('hex');
+
+let site;
+before(async () => (site = await launch()));
+after(() => site?.close());
+
+/** A server of another origin that sends `most` bytes in its first answer, then nothing until `cut()` ends the connection; it gives ranges. */
+async function elsewhere({ most = Infinity } = {}) {
+  const asked = [];
+  let cut = () => {};
+  const server = createServer((request, response) => {
+    const { range } = request.headers;
+    asked.push({ range: range ?? '', cookie: request.headers.cookie, referer: request.headers.referer });
+    const start = range ? Number(/^bytes=(\d+)-$/.exec(range)[1]) : 0;
+    const headers = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'content-range, etag', etag: '"one"', 'content-length': bytes.length - start };
+    if (range) headers['content-range'] = `bytes ${start}-${bytes.length - 1}/${bytes.length}`;
+    response.writeHead(range ? 206 : 200, headers);
+    if (asked.length > 1 || most === Infinity) return response.end(bytes.subarray(start));
+    response.write(bytes.subarray(0, most));
+    cut = () => response.destroy();
+  });
+  await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+  const close = () => (server.closeAllConnections(), server.close());
+  return { address: `http://127.0.0.1:${server.address().port}/some/far.safetensors`, asked, cut: () => cut(), close };
+}
+
+const openLibrary = async (page) => {
+  await page.waitForSelector('#library');
+  if (!(await page.locator('#library').evaluate((details) => details.open))) await page.click('#library summary');
+};
+const item = (page, status) => page.locator(`[data-testid=kept][data-status=${status}]`);
+
+async function begin(page, address, hash = '') {
+  await openLibrary(page);
+  await page.fill('#download-address', address);
+  await page.fill('#download-sha256', hash);
+  await page.click('#download-begin');
+}
+
+describe('the library', () => {
+  it('keeps a dropped file over a reload, and lets it go', async () => {
+    const { page, errors } = await site.open();
+    await drop(page, [FILE]);
+    await reportOf(page, 'lora_a.safetensors');
+    await page.click('#keep');
+    await openLibrary(page);
+    await item(page, 'kept').waitFor();
+    await page.reload();
+    await openLibrary(page);
+    assert.match(await item(page, 'kept').innerText(), new RegExp(`lora_a\\.safetensors\\s+[\\s\\S]*${sha256.slice(0, 12)}`));
+    await item(page, 'kept').getByRole('button', { name: 'Open' }).click();
+    await reportOf(page, 'lora_a.safetensors');
+    await item(page, 'kept').getByRole('button', { name: 'Delete' }).click();
+    await page.getByText('Nothing yet').waitFor();
+    await page.reload();
+    await openLibrary(page);
+    await page.getByText('Nothing yet').waitFor();
+    assert.deepEqual(errors, []);
+  });
+
+  it('goes on with a download that the network cut off, after a reload', async () => {
+    const far = await elsewhere({ most: 100_000 });
+    try {
+      const { page } = await site.open();
+      await begin(page, far.address, sha256);
+      await item(page, 'working').getByText(/[1-9]\d* KB of 159 KB/).waitFor();
+      await page.waitForTimeout(300);
+      far.cut();
+      await item(page, 'part').getByRole('alert').waitFor();
+      const [, got] = /ended after (\d+) bytes/.exec(await item(page, 'part').innerText());
+      assert.ok(Number(got) > 0 && Number(got) <= 100_000, got);
+      await page.reload();
+      await openLibrary(page);
+      await item(page, 'part').getByRole('button', { name: 'Go on' }).click();
+      await item(page, 'kept').waitFor();
+      assert.deepEqual(far.asked.map(({ range }) => range), ['', `bytes=${got}-`]);
+      assert.ok(far.asked.every(({ cookie, referer }) => !cookie && !referer), JSON.stringify(far.asked));
+      assert.match(await item(page, 'kept').innerText(), new RegExp(sha256.slice(0, 12)));
+      await item(page, 'kept').getByRole('button', { name: 'Open' }).click();
+      const report = await reportOf(page, 'far.safetensors');
+      assert.equal(await report.getAttribute('data-status'), 'read');
+    } finally {
+      far.close();
+    }
+  });
+
+  it('goes on after the page was killed, and stops when asked', async () => {
+    const far = await elsewhere({ most: 100_000 });
+    try {
+      const { page } = await site.open();
+      await begin(page, far.address);
+      await item(page, 'working').waitFor();
+      while (!far.asked.length) await page.waitForTimeout(50);
+      await page.waitForTimeout(500);
+      const other = await page.context().newPage();
+      await page.close();
+      await other.goto(site.url);
+      await openLibrary(other);
+      await item(other, 'part').getByRole('button', { name: 'Go on' }).click();
+      await item(other, 'kept').waitFor();
+      assert.match(far.asked[1].range, /^bytes=\d+-$/);
+      assert.match(await item(other, 'kept').innerText(), new RegExp(sha256.slice(0, 12)));
+    } finally {
+      far.close();
+    }
+    const slow = await elsewhere({ most: 100_000 });
+    try {
+      const { page } = await site.open();
+      await begin(page, slow.address);
+      while (!slow.asked.length) await page.waitForTimeout(50);
+      await item(page, 'working').getByRole('button', { name: 'Stop' }).click();
+      await item(page, 'part').waitFor();
+      assert.equal(await item(page, 'part').getByRole('alert').count(), 0);
+    } finally {
+      slow.close();
+    }
+  });
+
+  it('throws away what is not the file that was meant', async () => {
+    const far = await elsewhere();
+    try {
+      const { page } = await site.open();
+      await begin(page, far.address, 'f'.repeat(64));
+      await item(page, 'part').getByRole('alert').waitFor();
+      assert.match(await item(page, 'part').innerText(), new RegExp(`SHA-256 is ${sha256}`));
+      assert.match(await item(page, 'part').innerText(), /0 bytes/);
+    } finally {
+      far.close();
+    }
+  });
+
+  it('lets one tab at a time work on a file', async () => {
+    const far = await elsewhere({ most: 100_000 });
+    try {
+      const { page } = await site.open();
+      await begin(page, far.address);
+      while (!far.asked.length) await page.waitForTimeout(50);
+      await page.waitForTimeout(300);
+      const other = await page.context().newPage();
+      await other.goto(site.url);
+      await begin(other, far.address);
+      await other.getByText('Another tab of this page is working on this file').waitFor();
+      assert.equal(far.asked.length, 1);
+    } finally {
+      far.close();
+    }
+  });
+});

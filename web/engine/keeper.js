@@ -1,0 +1,208 @@
+/**
+ * Files and web addresses -> files that stay in the browser (the origin's private file system), and back.
+ *
+ * Each file has a folder of its own below library/: `data`, and `about.json`, which has a hash once `data` is complete.
+ * A download that was cut off, by the network, a closed page or a kill, goes on where `data` ends. A Web Lock for each
+ * folder keeps two tabs apart. Like reach.js this worker comes from its own file, asks only for addresses that a person
+ * gave, and sends neither cookies nor where it comes from.
+ */
+
+import { createSHA256 } from "hash-wasm";
+import { asError } from "./protocol.js";
+
+/** @typedef {{ name: string, address: string, wanted: string, sha256: string, size: number, etag: string }} About `wanted`: the hash that it must have, "" for any */
+/** @typedef {import("../types.d.ts").KeptFile} Kept */
+/** @typedef {(received: number, size: number) => void} OnBytes */
+
+const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+
+/** Bytes that are read at once, and milliseconds between two reports of progress. */
+const PIECE = 4 << 20;
+const REPORT_MS = 250;
+
+/** Running downloads by their keys. @type {Map<string, AbortController>} */
+const running = new Map();
+
+/** @param {string} key @param {boolean} [create] */
+async function folder(key, create = false) {
+  const root = await navigator.storage.getDirectory();
+  return (await root.getDirectoryHandle("library", { create: true })).getDirectoryHandle(key, { create });
+}
+
+/** @param {FileSystemDirectoryHandle} dir @returns {Promise<About | null>} */
+async function readAbout(dir) {
+  const file = await dir.getFileHandle("about.json").then((handle) => handle.getFile(), () => null);
+  return file && JSON.parse(await file.text().catch(() => "null") || "null");
+}
+
+/** @param {FileSystemDirectoryHandle} dir @param {About} about */
+async function writeAbout(dir, about) {
+  const handle = await (await dir.getFileHandle("about.json", { create: true })).createSyncAccessHandle();
+  const bytes = new TextEncoder().encode(JSON.stringify(about));
+  handle.truncate(0);
+  handle.write(bytes, { at: 0 });
+  handle.close();
+}
+
+/** One tab at a time. @template T @param {string} key @param {() => Promise<T>} act @returns {Promise<T>} */
+function locked(key, act) {
+  return navigator.locks.request(`loupe-library:${key}`, { ifAvailable: true }, (lock) => {
+    if (!lock) throw failure("Another tab of this page is working on this file. Wait until it is done there.");
+    return act();
+  });
+}
+
+/** @returns {Promise<Kept[]>} */
+async function list() {
+  const root = await navigator.storage.getDirectory();
+  const library = await root.getDirectoryHandle("library", { create: true });
+  /** @type {Kept[]} */
+  const items = [];
+  for await (const [key, dir] of /** @type {any} */ (library).entries()) {
+    const about = await readAbout(dir).catch(() => null);
+    if (!about) continue; // another tab begins or deletes it just now
+    const { name, address, sha256, size } = about;
+    const received = sha256 ? size : await dir.getFileHandle("data").then((/** @type {FileSystemFileHandle} */ handle) => handle.getFile()).then((/** @type {File} */ file) => file.size, () => 0);
+    items.push({ key, name, address, sha256, size, received });
+  }
+  return items.sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/** Copies a file of the visitor's. @param {{ key: string, file: File }} what @param {OnBytes} onBytes */
+function keep({ key, file }, onBytes) {
+  return locked(key, async () => {
+    await room(file.size);
+    const dir = await folder(key, true);
+    const about = { name: file.name, address: "", wanted: "", sha256: "", size: file.size, etag: "" };
+    await writeAbout(dir, about);
+    await filled(dir, about, file.stream(), 0, onBytes);
+  });
+}
+
+/** Begins a download, or goes on with it. @param {{ key: string, name: string, address: string, wanted: string }} what @param {OnBytes} onBytes */
+function download({ key, name, address, wanted }, onBytes) {
+  return locked(key, async () => {
+    const dir = await folder(key, true);
+    const about = (await readAbout(dir)) ?? { name, address, wanted, sha256: "", size: 0, etag: "" };
+    await writeAbout(dir, about);
+    const data = await (await dir.getFileHandle("data", { create: true })).getFile();
+    const stop = new AbortController();
+    running.set(key, stop);
+    try {
+      const { body, start, size, etag } = await ask(about, data.size, stop.signal);
+      await room(size - start);
+      Object.assign(about, { size, etag });
+      await writeAbout(dir, about);
+      await filled(dir, about, body, start, onBytes);
+    } catch (thrown) {
+      if (stop.signal.aborted) throw { kind: "cancelled", message: "Stopped." };
+      throw thrown;
+    } finally {
+      running.delete(key);
+    }
+  });
+}
+
+/**
+ * The file from byte `have` on, or from its beginning where the server gives no parts or the file has changed.
+ * @param {About} about @param {number} have @param {AbortSignal} signal
+ * @returns {Promise<{ body: ReadableStream<Uint8Array>, start: number, size: number, etag: string }>}
+ */
+async function ask(about, have, signal) {
+  const { host } = new URL(about.address);
+  const get = (/** @type {number} */ from) =>
+    fetch(about.address, { signal, credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store", headers: from ? { range: `bytes=${from}-` } : {} }).catch((thrown) => {
+      if (signal.aborted) throw thrown;
+      throw failure(`${host} cannot be reached, or does not let other pages read its files. Download the file and drop it here.`);
+    });
+  let response = await get(have);
+  const changed = () => about.etag && response.headers.get("etag") && response.headers.get("etag") !== about.etag;
+  if (response.status === 416 || (response.status === 206 && changed())) response = await get(0);
+  if (!response.ok || !response.body) throw failure(`${host} answered ${response.status}. Check the address.`);
+  const start = response.status === 206 ? have : 0;
+  const size = start + Number(response.headers.get("content-length") ?? 0);
+  const total = Number(response.headers.get("content-range")?.split("/")[1]) || size;
+  return { body: response.body, start, size: total, etag: response.headers.get("etag") ?? "" };
+}
+
+/** @param {FileSystemDirectoryHandle} dir @param {About} about @param {ReadableStream<Uint8Array>} stream @param {number} start @param {OnBytes} onBytes */
+async function filled(dir, about, stream, start, onBytes) {
+  const hash = await createSHA256();
+  const handle = await (await dir.getFileHandle("data", { create: true })).createSyncAccessHandle();
+  let at = start;
+  try {
+    handle.truncate(start);
+    for (let read = 0; read < start; read += PIECE) {
+      const piece = new Uint8Array(Math.min(PIECE, start - read));
+      handle.read(piece, { at: read });
+      hash.update(piece);
+    }
+    let told = -REPORT_MS;
+    for await (const piece of /** @type {any} */ (stream)) {
+      handle.write(piece, { at });
+      hash.update(piece);
+      at += piece.byteLength;
+      if (performance.now() - told < REPORT_MS) continue;
+      told = performance.now();
+      handle.flush();
+      onBytes(at, about.size);
+    }
+  } catch (thrown) {
+    if (/** @type {any} */ (thrown)?.name === "QuotaExceededError") throw failure("The browser gives no more room. Delete something above, or make room on the disk.");
+    if (about.address) throw failure(`The connection to ${new URL(about.address).host} ended after ${at} bytes. “Go on” takes up from there.`);
+    throw thrown;
+  } finally {
+    handle.flush();
+    handle.close();
+  }
+  if (about.size && at !== about.size) throw failure(`The connection ended after ${at} of ${about.size} bytes. “Go on” takes up from there.`);
+  const sha256 = hash.digest("hex");
+  if (about.wanted && sha256 !== about.wanted) {
+    await dir.removeEntry("data");
+    throw failure(`Its SHA-256 is ${sha256}, and not ${about.wanted} as was asked for. What came was thrown away.`);
+  }
+  await writeAbout(dir, { ...about, sha256, size: at });
+}
+
+/** @param {number} bytes */
+async function room(bytes) {
+  const { quota = Infinity, usage = 0 } = await navigator.storage.estimate();
+  if (bytes > quota - usage) throw failure(`It has ${bytes} bytes, and the browser gives this page ${Math.max(0, quota - usage)} more. Delete something above, or make room on the disk.`);
+}
+
+/** @param {{ key: string }} what @returns {Promise<File>} under its own name, still on disk */
+async function open({ key }) {
+  const dir = await folder(key);
+  const about = await readAbout(dir);
+  if (!about?.sha256) throw failure("This file is not complete.");
+  return new File([await (await dir.getFileHandle("data")).getFile()], about.name);
+}
+
+/** @param {{ key: string }} what */
+function remove({ key }) {
+  return locked(key, async () => {
+    const root = await navigator.storage.getDirectory();
+    await (await root.getDirectoryHandle("library")).removeEntry(key, { recursive: true });
+  });
+}
+
+/** @param {{ key: string }} what */
+function stop({ key }) {
+  running.get(key)?.abort();
+}
+
+/** @param {string} message */
+function failure(message) {
+  return { kind: "library", message };
+}
+
+const calls = /** @type {Record<string, (args: any, onBytes: OnBytes) => any>} */ ({ list, keep, download, open, remove, stop });
+
+scope.onmessage = async ({ data: { id, call, args } }) => {
+  try {
+    const result = await calls[call](args, (received, size) => scope.postMessage({ id, received, size }));
+    scope.postMessage({ id, result });
+  } catch (thrown) {
+    scope.postMessage({ id, error: asError(thrown) });
+  }
+};

@@ -1,0 +1,141 @@
+/** The library's actions -> files that stay in this browser, through a worker of its own; what is there goes into the state. */
+
+import keeperAddress from "./engine/keeper.js?worker&url";
+import { fileAddress } from "./address.js";
+import { asError } from "./engine/protocol.js";
+import { fileOf } from "./library.js";
+
+/** @typedef {import("./types.d.ts").Action} Action */
+/** @typedef {import("./types.d.ts").State} State */
+/** @typedef {{ resolve: (result: any) => void, reject: (error: unknown) => void, onBytes?: (received: number, size: number) => void }} Waiting */
+
+/** @param {{ send: import("./types.d.ts").Send, getState: () => State }} world */
+export function createShelf({ send, getState }) {
+  /** @type {Worker | null} */
+  let worker = null;
+  /** @type {Map<number, Waiting>} */
+  const waiting = new Map();
+  let count = 0;
+
+  /** @param {string} call @param {object} [args] @param {Waiting["onBytes"]} [onBytes] @returns {Promise<any>} */
+  function ask(call, args = {}, onBytes) {
+    worker ??= started();
+    const id = ++count;
+    return new Promise((resolve, reject) => {
+      waiting.set(id, { resolve, reject, onBytes });
+      worker?.postMessage({ id, call, args });
+    });
+  }
+
+  function started() {
+    const fresh = new Worker(new URL(keeperAddress, location.href), { type: "module" });
+    fresh.onmessage = ({ data: { id, result, error, received, size } }) => {
+      const asked = waiting.get(id);
+      if (received !== undefined) return asked?.onBytes?.(received, size);
+      waiting.delete(id);
+      if (error) asked?.reject(asError(error));
+      else asked?.resolve(result);
+    };
+    return fresh;
+  }
+
+  /** What is kept, and how much room there is. */
+  async function look() {
+    try {
+      const items = await ask("list");
+      const { usage = 0, quota = 0 } = await navigator.storage.estimate();
+      const persisted = (await navigator.storage.persisted?.()) ?? false;
+      send({ type: "shelf/listed", items, usage, quota, persisted });
+    } catch {
+      // Without a private file system (private windows of some browsers) there is no library.
+    }
+  }
+
+  /** @param {string} key @param {string} name @param {string} call @param {object} args */
+  async function work(key, name, call, args) {
+    send({ type: "shelf/working", key, work: { name, received: 0, size: 0, error: null } });
+    try {
+      await ask(call, { key, ...args }, (received, size) => send({ type: "shelf/working", key, work: { name, received, size, error: null } }));
+      send({ type: "shelf/working", key, work: null });
+    } catch (thrown) {
+      const error = asError(thrown);
+      send({ type: "shelf/working", key, work: error.kind === "cancelled" ? null : { name, received: 0, size: 0, error } });
+    }
+    await look();
+  }
+
+  /** An opened file, copied into the browser's storage, or downloaded from where it lies. @param {string} id */
+  async function keep(id) {
+    const entry = getState().files.find((entry) => entry.id === id);
+    if (!entry) return;
+    void navigator.storage.persist?.();
+    const file = fileOf(id);
+    if (file) await work(await keyOf(`${file.name} ${file.size} ${file.lastModified}`), file.name, "keep", { file });
+    else if (entry.address) await download(entry.address, "");
+  }
+
+  /** @param {string} text @param {string} wanted the SHA-256 that it must have, "" for any */
+  async function download(text, wanted) {
+    try {
+      const { address, name } = fileAddress(text);
+      void navigator.storage.persist?.();
+      await work(await keyOf(address), name, "download", { name, address, wanted: wanted.trim().toLowerCase() });
+    } catch (thrown) {
+      send({ type: "notice/raised", title: "The download could not begin", message: asError(thrown).message });
+    }
+  }
+
+  /** @param {string} key */
+  async function goOn(key) {
+    const item = getState().shelf.items.find((item) => item.key === key);
+    if (item) await work(key, item.name, "download", item);
+  }
+
+  /** @param {string} key */
+  async function open(key) {
+    try {
+      send({ type: "files/dropped", files: [await ask("open", { key })], folders: [], place: "" });
+    } catch (thrown) {
+      send({ type: "notice/raised", title: "The kept file could not be opened", message: asError(thrown).message });
+    }
+  }
+
+  /** @param {string} key */
+  async function remove(key) {
+    await ask("remove", { key }).catch((thrown) => send({ type: "notice/raised", title: "The kept file could not be deleted", message: asError(thrown).message }));
+    await look();
+  }
+
+  async function persist() {
+    await navigator.storage.persist?.();
+    await look();
+  }
+
+  void look();
+
+  /** @param {Action} action */
+  return function act(action) {
+    switch (action.type) {
+      case "shelf/keep":
+        return void keep(action.id);
+      case "shelf/download":
+        return void download(action.text, action.wanted);
+      case "shelf/resumed":
+        return void goOn(action.key);
+      case "shelf/stopped":
+        return void ask("stop", { key: action.key });
+      case "shelf/opened":
+        return void open(action.key);
+      case "shelf/removed":
+        return void remove(action.key);
+      case "shelf/persist":
+        return void persist();
+    }
+  };
+}
+
+/** A folder's name for a file: the same file or address has the same in every tab. @param {string} text */
+async function keyOf(text) {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  return Array.from(digest.subarray(0, 12), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

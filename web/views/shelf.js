@@ -1,0 +1,78 @@
+/** The library: files that stay in this browser, downloads on their way, and the room that is left. */
+
+import { html, nothing } from "lit-html";
+import { formatBytes } from "../format.js";
+
+/** @typedef {import("../types.d.ts").State} State */
+/** @typedef {import("../types.d.ts").Send} Send */
+
+/** @param {State} state @param {Send} send */
+export function shelfView({ shelf }, send) {
+  if (!shelf.ready) return nothing;
+  const { items, works, usage, quota, persisted } = shelf;
+  const begun = Object.entries(works).filter(([key]) => !items.some((item) => item.key === key));
+  return html`
+    <details class="card shelf" id="library" data-testid="library">
+      <summary><h3>Library</h3> <span class="fine">${items.length ? `${items.length} kept in this browser, ${formatBytes(usage)}` : "files that stay in this browser"}</span></summary>
+      <div class="inside">
+        ${items.length || begun.length
+          ? html`<ul class="kept">
+              ${items.map((item) => itemView(item, works[item.key], send))}
+              ${begun.map(([key, work]) => itemView({ key, name: work.name, address: "", sha256: "", size: work.size, received: work.received }, work, send))}
+            </ul>`
+          : html`<p class="fine">Nothing yet. “Keep in this browser” above a report puts its file here; a model can be downloaded below.</p>`}
+        ${downloadView(send)}
+        <div class="room">
+          <meter min="0" max=${quota} .value=${usage} aria-labelledby="room-said"></meter>
+          <p class="fine" id="room-said">
+            ${formatBytes(usage)} used of ${formatBytes(quota)} that the browser gives this page.
+            ${persisted ? "It will not clear them by itself." : "It may clear them when the disk gets full."}
+          </p>
+          ${persisted || !items.length ? nothing : html`<button class="button small" type="button" id="persist" @click=${() => send({ type: "shelf/persist" })}>Ask it to keep them</button>`}
+        </div>
+      </div>
+    </details>
+  `;
+}
+
+/** @param {State["shelf"]["items"][number]} item @param {import("../types.d.ts").Work | undefined} work @param {Send} send */
+function itemView({ key, name, address, sha256, size, received }, work, send) {
+  const busy = work && !work.error;
+  const done = busy ? Math.max(work.received, 0) : received;
+  const all = busy && work.size ? work.size : size;
+  return html`<li data-testid="kept" data-name=${name} data-status=${busy ? "working" : sha256 ? "kept" : "part"}>
+    <p><bdi>${name}</bdi>
+      <span class="fine">${sha256 ? html`${formatBytes(size)}, SHA-256 <code>${sha256.slice(0, 12)}…</code>` : `${formatBytes(done)}${all ? ` of ${formatBytes(all)}` : ""}`}</span></p>
+    ${sha256 ? nothing : html`<progress max="1" .value=${all ? done / all : 0} aria-label="How much of ${name} is here"></progress>`}
+    ${work?.error ? html`<p class="fine over" role="alert">${work.error.message}</p>` : nothing}
+    <p class="downloads">
+      ${sha256 ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/opened", key })}>Open</button>` : nothing}
+      ${busy && !sha256 ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stopped", key })}>Stop</button>` : nothing}
+      ${!busy && !sha256 && address ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resumed", key })}>Go on</button>` : nothing}
+      ${busy ? nothing : html`<button class="button small" type="button" aria-label="Delete ${name} from this browser" @click=${() => send({ type: "shelf/removed", key })}>Delete</button>`}
+    </p>
+  </li>`;
+}
+
+/** @param {Send} send */
+function downloadView(send) {
+  const begin = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const form = /** @type {HTMLFormElement} */ (event.target);
+    const { address, sha256 } = /** @type {{ address: string, sha256: string }} */ (Object.fromEntries(new FormData(form)));
+    if (!address.trim()) return;
+    send({ type: "shelf/download", text: address, wanted: sha256 });
+    form.reset();
+  };
+  return html`<form class="download" aria-label="Download into the library" @submit=${begin}>
+    <label class="field"><span>Address of a model or LoRA</span><input type="text" name="address" id="download-address" inputmode="url" autocomplete="off" placeholder="https://…" /></label>
+    <label class="field"><span>SHA-256 <span class="fine">if you have it</span></span><input type="text" name="sha256" id="download-sha256" autocomplete="off" pattern="[0-9A-Fa-f]{64}" title="64 hexadecimal digits" /></label>
+    <button class="button" type="submit" id="download-begin">Download</button>
+    <p class="fine whole">Only then is the server asked. What was cut off goes on from where it was, also after the page was closed.</p>
+  </form>`;
+}
+
+/** @param {string} id of an entry @param {Send} send */
+export function keepButton(id, send) {
+  return html`<button class="button small" type="button" id="keep" @click=${() => send({ type: "shelf/keep", id })}>Keep in this browser</button>`;
+}
