@@ -1,4 +1,4 @@
-"""Turns a good kohya LoRA of the demo into one that is broken on purpose: right numbers under names that no loader looks up.
+"""A good kohya LoRA of the demo -> one that is broken on purpose: right numbers, names that no loader looks up.
 
     python break_lora.py [--source duotone] [--output broken_names]
 
@@ -28,7 +28,7 @@ def broken(tensors, modules):
         if part == "alpha":
             rank = tensors[f"lora_unet_{layer}.lora_down.weight"].shape[0]
             if value.item() != rank:
-                raise SystemExit(f"{key} is {value.item()} and the rank is {rank}: choose a source whose alpha is its rank.")
+                raise SystemExit(f"{key} is {value.item()}, the rank is {rank}: choose a source whose alpha is its rank.")
         else:
             result[f"base_model.model.{dotted[layer]}.{PART[part]}"] = value
     return result
@@ -41,7 +41,7 @@ def write(source, output):
     list_lora(
         f"{output}.safetensors",
         label=f"{source.capitalize()}, broken on purpose",
-        shows=f"{source} under names that other programs do not look up: its report says why, and converting it mends it",
+        shows=f"{source} under names that other programs do not look up: its report says why, converting it mends it",
         broken=True,
     )
 

@@ -26,5 +26,6 @@ def write(catalogue):
         entry["size"] = (LORAS / entry["file"]).stat().st_size
     line = lambda value: json.dumps(value, ensure_ascii=False)
     rows = lambda entries: "[\n" + ",\n".join(f"    {line(entry)}" for entry in entries) + "\n  ]"
-    parts = [f'  {line(key)}: {rows(value) if key in ("files", "loras") else line(value)}' for key, value in catalogue.items()]
+    table = lambda key, value: rows(value) if key in ("files", "loras") else line(value)
+    parts = [f"  {line(key)}: {table(key, value)}" for key, value in catalogue.items()]
     LIST.write_text("{\n" + ",\n".join(parts) + "\n}\n")

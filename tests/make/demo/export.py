@@ -1,0 +1,55 @@
+"""What was trained in the work folder -> the page's demo folder: the model in halves, the LoRAs, and the list of both."""
+
+import json
+import shutil
+
+import torch
+from safetensors.torch import load_file, save_file
+
+import break_lora
+import catalogue
+from train_lora import RECIPES
+
+BUDGET = 20e6
+"""Bytes that model and LoRAs may have together."""
+SCHEDULER = dict(
+    beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, skip_prk_steps=True,
+    set_alpha_to_one=False, steps_offset=1, prediction_type="epsilon",
+)
+
+
+def halves(source, target):
+    """The tensors in f16; a text encoder's under the names that it has in every published model."""
+    state = {}
+    for key, value in load_file(source).items():
+        bare = "text_encoder" in source.parts and not key.startswith("text_model.")
+        state[f"text_model.{key}" if bare else key] = value.half() if value.is_floating_point() else value
+    if not all(torch.isfinite(value).all() for value in state.values()):
+        raise SystemExit(f"{source} has numbers that f16 cannot hold: train again at a lower rate.")
+    save_file(state, target, {"format": "pt"})
+
+
+def export(work, chosen=None):
+    """Copies what there is: the model, or a better decoder alone, and the LoRAs (`chosen`, or all). Then lists it."""
+    for part, file in (("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model"), ("text_encoder", "model")):
+        source, target = work / "model" / part, catalogue.MODEL / part
+        if source.exists():
+            halves(source / f"{file}.safetensors", target / f"{file}.safetensors")
+            shutil.copy(source / "config.json", target / "config.json")
+    if (work / "model" / "tokenizer").exists():
+        shutil.copytree(work / "model" / "tokenizer", catalogue.MODEL / "tokenizer", dirs_exist_ok=True)
+        (catalogue.MODEL / "scheduler").mkdir(exist_ok=True)
+        scheduler = {"_class_name": "PNDMScheduler", **SCHEDULER}
+        (catalogue.MODEL / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler, indent=2) + "\n")
+    for name, recipe in RECIPES.items():
+        source = work / "loras" / f"{name}.safetensors"
+        if source.exists() and (not chosen or name in chosen):
+            shutil.copy(source, catalogue.LORAS / source.name)
+            catalogue.list_lora(source.name, label=recipe.label, shows=recipe.shows)
+    break_lora.write("duotone", "broken_names")
+    catalogue.write(json.loads(catalogue.LIST.read_text()))
+    files = [path for folder in (catalogue.MODEL, catalogue.LORAS) for path in folder.rglob("*") if path.is_file()]
+    total = sum(path.stat().st_size for path in files)
+    print(f"model and LoRAs: {total / 1e6:.2f} MB")
+    if total > BUDGET:
+        raise SystemExit(f"{total} bytes are more than {BUDGET:.0f}: lower a rank in train_lora.py.")

@@ -1,0 +1,51 @@
+"""The pictures of the work folder and a VAE -> tensors to train with: pictures and their latents in each style."""
+
+import json
+
+import numpy as np
+import torch
+
+from networks import encoded
+from pictures import SELECTION
+from styles import STYLES, styled
+
+
+def tensors(array):
+    """(n, 64, 64, 3) bytes -> (n, 3, 64, 64) bytes"""
+    return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()
+
+
+def unit(pictures):
+    return pictures.float() / 127.5 - 1
+
+
+def back(pictures):
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()
+
+
+def weight(entry):
+    """How often a picture is drawn from the pile, against the rarest."""
+    return 24.0 if entry["names"][0] in SELECTION["shown"] else 4.0 if entry["core"] else 1.0
+
+
+def read(work):
+    """captions.json, and the pictures by set."""
+    arrays = np.load(work / "pictures.npz")
+    return json.loads((work / "captions.json").read_text()), {key: tensors(arrays[key]) for key in arrays}
+
+
+def make(work, vae):
+    """
+    Latents by name, from LATENTS.pt or made: `noto` and `mirrored` for all entries, one of each style, and `fluent`,
+    which has the row that the entry says. Made anew when the VAE's encoder is another one.
+    """
+    path, mark = work / "latents.pt", float(sum(p.double().abs().sum() for p in vae.encoder.parameters()))
+    if path.exists() and (kept := torch.load(path))["mark"] == mark:
+        return kept["latents"]
+    _, sets = read(work)
+    noto = unit(sets["noto"])
+    piles = {"noto": noto, "mirrored": noto.flip(-1), "fluent": unit(sets["fluent"])}
+    piles |= {name: styled(name, noto) for name in STYLES}
+    latents = {name: encoded(vae, pile) for name, pile in piles.items()}
+    torch.save({"mark": mark, "latents": latents}, path)
+    return latents

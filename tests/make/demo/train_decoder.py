@@ -1,0 +1,62 @@
+"""A VAE whose encoder is settled -> a sharper decoder for it, which also mends what a UNet draws a little wrong.
+
+The latents stay what they are, so UNet and LoRAs need no new training. A third of the latents is as encoded, a third has
+noise on it, a third is the UNet's own estimate from a noisy latent; the target is the true picture each time. Pictures in
+the LoRAs' styles are among them, for the decoder has to know their colours.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from course import Course
+from networks import DEVICE, SCALING, bf16, text_features
+from noise import estimate
+
+BATCH, RATE = 8, 1e-3
+
+
+def variants(networks, latents, captions):
+    """(3, n, 4, 16, 16): as encoded (noise is added a step), and two estimates of the UNet at other noise levels."""
+    guesses = []
+    for low, high in ((20, 150), (100, 320)):
+        parts = []
+        for start in range(0, len(latents), 32):
+            part = latents[start : start + 32]
+            at = torch.randint(low, high, (len(part),))
+            parts.append(estimate(networks.unet, part, text_features(networks, captions[start : start + 32]), at))
+        guesses.append(torch.cat(parts))
+    return torch.stack([latents, *guesses])
+
+
+def loss(drawn, wanted):
+    """Distance of pixels, of steps between neighbours, and of coarse colours."""
+    off = drawn - wanted
+    steps = (off[..., 1:] - off[..., :-1]).abs().mean() + (off[..., 1:, :] - off[..., :-1, :]).abs().mean()
+    coarse = F.avg_pool2d(off, 4).abs().mean()
+    return off.abs().mean() + 2 * off.pow(2).mean() + 0.5 * steps + 0.5 * coarse
+
+
+def train(networks, pictures, latents, captions, folder, steps, minutes):
+    """`networks.vae` gets the better decoder. Pictures (n, 3, 64, 64) as bytes, latents of unit deviation."""
+    vae = networks.vae
+    inputs = variants(networks, latents, captions)
+    trained = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    optimiser = torch.optim.AdamW(trained, lr=RATE, betas=(0.9, 0.98), weight_decay=0)
+    course = Course(folder, "decoder", optimiser, {"vae": vae}, steps, minutes, seed=20)
+    for _ in course:
+        which, kind = torch.randint(len(pictures), (BATCH,)), torch.randint(3, (BATCH,))
+        given = inputs[kind, which]
+        given = given + torch.randn_like(given) * (torch.rand(BATCH) * 0.2 * (kind == 0)).view(-1, 1, 1, 1)
+        wanted = pictures[which].float().to(DEVICE) / 127.5 - 1
+        with bf16():
+            drawn = vae.decode(given.to(DEVICE) / SCALING).sample
+        far = loss(drawn.float(), wanted)
+        far.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        course.note(loss=far, psnr=10 * torch.log10(4 / (drawn.float() - wanted).pow(2).mean()))
+    for parameter in trained:
+        parameter.requires_grad_(False)
