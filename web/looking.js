@@ -1,12 +1,13 @@
 /** The Look act's actions -> calls of the engine and downloads: files read header first, folders, addresses, logs, comparisons. */
 
 import { fileAddress } from "./address.js";
+import { createChanging } from "./changing.js";
 import { asError } from "./engine/protocol.js";
 import { folderCsv, folderJson } from "./folder.js";
 import { keepRemote, keptOf } from "./library.js";
 import { reportHtml, reportMarkdown } from "./export.js";
 import { saveText } from "./save.js";
-import { entryById } from "./select.js";
+import { entryById, usable } from "./select.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
@@ -22,6 +23,7 @@ const AT_ONCE = 8;
  * }} world
  */
 export function createLooking({ client, reach, send, getState, raise, copy }) {
+  const changing = createChanging({ client, send, getState, show });
   /** Files whose numbers are still to be read, the next one first. @type {string[]} */
   let queue = [];
   /** The one that is being read, "" for none. */
@@ -81,15 +83,19 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
     }
     waiting.get(id)?.();
     waiting.delete(id);
-    if (getState().selected === id) await readHashes(id);
+    if (getState().selected === id) await readMore(id);
   }
 
-  /** @param {string} id */
-  async function readHashes(id) {
+  /** The heavier parts of the report on show. @param {string} id */
+  async function readMore(id) {
     const place = keptOf(id);
-    if (!place || entryById(getState(), id)?.status !== "read" || getState().look.hashes) return;
+    const entry = entryById(getState(), id);
+    if (!place || entry?.status !== "read" || getState().look.hashes) return;
     const hashes = await client.hashes(place).catch(() => null);
     if (hashes) send({ type: "hashes/known", id, hashes });
+    if (!usable(entry) || getState().selected !== id) return;
+    const health = await client.health(place, () => {}).catch(() => null);
+    send({ type: "health/known", id, health });
   }
 
   /** A file that comes to the front is read before those behind it. @param {string} id */
@@ -98,7 +104,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
       queue = [id, ...queue.filter((each) => each !== id)];
       if (current) void client.stopReading();
     }
-    void readHashes(id);
+    void readMore(id);
   }
 
   /** @param {string} text */
@@ -153,13 +159,18 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
   }
 
   /** @param {string} id */
-  async function openRow(id) {
+  function openRow(id) {
     const place = keptOf(id);
     if (!place || !("file" in place)) return;
+    show(id, place.file);
+  }
+
+  /** Opens the report of a file that is kept. @param {string} id @param {File} file */
+  function show(id, { name, size }) {
     if (entryById(getState(), id)) return send({ type: "files/selected", id });
-    const { name, size } = place.file;
     send({ type: "files/added", entry: { id, name, size, status: "reading", report: null, error: null, done: 0, secondsLeft: null }, select: true });
-    await read([id]);
+    void read([id]);
+    requestAnimationFrame(() => document.getElementById("look")?.scrollIntoView({ block: "start" }));
   }
 
   /** @param {string} line */
@@ -205,6 +216,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
   /** @param {Action} action */
   function act(action) {
     const { look } = getState();
+    changing(action);
     switch (action.type) {
       case "files/selected":
         return cameToFront(action.id);
@@ -213,7 +225,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
       case "address/opened":
         return void openAddress(action.text);
       case "folder/opened":
-        return void openRow(action.id);
+        return openRow(action.id);
       case "folder/saved": {
         if (!look.folder) return;
         if (action.as === "csv") return saveText("lora-table.csv", folderCsv(look.folder), "text/csv");

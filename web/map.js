@@ -8,7 +8,7 @@
 /** @typedef {{ component: string, columns: Column[], rows: Lane[], width: number }} Strip */
 
 /** Where a colour ends and the next begins: shares of the weights' norm. */
-export const LIMITS = [0.002, 0.01, 0.03, 0.1];
+export const LIMITS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
 
 /** Length of a row of a trained weight, as the engine's health check has it. */
 const ROW = 0.7;
@@ -44,7 +44,7 @@ export function relative({ norm, shape }) {
   return norm === null ? null : norm / (ROW * Math.sqrt(shape[0] ?? 1));
 }
 
-/** The colour of a layer: 0 not measured, 1 to 5 from weak to more than usual. @param {Row} row */
+/** The colour of a layer: 0 not measured, 1 to 7 from weak to more than usual. @param {Row} row */
 export function step(row) {
   const share = relative(row);
   if (share === null) return 0;
@@ -104,4 +104,39 @@ function lanesOf(names, component) {
     name,
     layers: layers.length ? layers : [""],
   }));
+}
+
+/** Blocks of the web UIs' lists, whose layers have attention and so are changed by a plain LoRA. @type {Record<string, string[]>} */
+const OF_A_LORA = {
+  sd: ["IN01", "IN02", "IN04", "IN05", "IN07", "IN08", "MID", "OUT03", "OUT04", "OUT05", "OUT06", "OUT07", "OUT08", "OUT09", "OUT10", "OUT11"],
+  sdxl: ["IN04", "IN05", "IN07", "IN08", "MID", "OUT00", "OUT01", "OUT02", "OUT03", "OUT04", "OUT05"],
+};
+
+/** The blocks that a file changes, in groups, text encoders as one. @param {import("./engine/types.d.ts").Report} report */
+export function sliders({ coverage }) {
+  const changed = coverage.filter(({ covered }) => covered > 0);
+  const text = changed.some(({ component }) => component.startsWith("text_encoder"));
+  const blocks = changed.filter(({ component }) => !component.startsWith("text_encoder"));
+  const groups = Map.groupBy(blocks, ({ block }) => block.replace(/\d+$/, ""));
+  const own = [...groups].map(([name, blocks]) => ({ name: GROUPS[name] ?? name, blocks: blocks.map(({ block, label }) => ({ block, label })) }));
+  return [...(text ? [{ name: "Text encoder", blocks: [{ block: "TE", label: "all text encoders" }] }] : []), ...own];
+}
+
+/** @type {Record<string, string>} */
+const GROUPS = { BASE: "Input and time", IN: "IN: down", MID: "MID: middle", OUT: "OUT: up", END: "Output", D: "Double blocks", S: "Single blocks", J: "Joint blocks" };
+
+/**
+ * The strengths as sd-webui-lora-block-weight takes them: 17 or 26 numbers for SD, 12 or 20 for SDXL, the first of them
+ * for the text encoders; "" for other models.
+ * @param {import("./engine/types.d.ts").Report} report @param {Record<string, number>} strengths
+ */
+export function blockWeights({ base, coverage }, strengths) {
+  const kind = base.family === "sdxl" ? "sdxl" : ["sd15", "sd21"].includes(base.family) ? "sd" : "";
+  if (!kind) return "";
+  const changed = coverage.filter(({ component, covered }) => component === "unet" && covered > 0).map(({ block }) => block);
+  const count = kind === "sdxl" ? 9 : 12;
+  const numbered = (/** @type {string} */ name) => Array.from({ length: count }, (_, i) => `${name}${String(i).padStart(2, "0")}`);
+  const plain = changed.every((block) => OF_A_LORA[kind].includes(block));
+  const blocks = plain ? OF_A_LORA[kind] : [...numbered("IN"), "MID", ...numbered("OUT")];
+  return ["TE", ...blocks].map((block) => String(Number((strengths[block] ?? 1).toFixed(2)))).join(",");
 }

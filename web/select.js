@@ -20,6 +20,12 @@ export function refused(report) {
   return report.problems.some(({ severity }) => severity === "refuse");
 }
 
+/** Whether a new file can be made of it: its header could be read, and its tensors are numbers. @param {Report} report */
+export function canChange({ container, kind, header_sha256 }) {
+  if (!header_sha256 || container === "zip") return false;
+  return kind === "adapter" || container === "safetensors" || container.startsWith("pickle");
+}
+
 /** An adapter that was read and not refused. @param {Entry} entry */
 export function usable(entry) {
   return entry.report?.kind === "adapter" && !entry.report.headers_only && !refused(entry.report);

@@ -1,6 +1,6 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
-import type { ComparedFiles, EngineError, GpuInfo, Hashes, LayerSpectrum, LogExplanation, ModelInfo, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax } from "./engine/types.d.ts";
+import type { AlphaPlace, ComparedFiles, EngineError, GpuInfo, Hashes, Health, LayerSpectrum, LogExplanation, ModelInfo, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -229,6 +229,45 @@ export type FolderTable = { rows: FolderRow[]; sort: FolderSort; descending: boo
 
 export type FolderSort = "file" | "label" | "algorithms" | "rank_high" | "size" | "trigger_words" | "works_in" | "problem";
 
+export type ChangeKind = "convert" | "resize" | "blocks" | "metadata" | "merge" | "export";
+
+/** What the panel "Change this file" holds, of every kind of change. */
+export type ChangeForm = {
+  to: "" | Target;
+  dtype: "" | "F32" | "F16" | "BF16";
+  alpha: AlphaPlace;
+  asLora: boolean;
+  /** The rank of what cannot become a LoRA without loss. */
+  rank: number | null;
+  drop: boolean;
+  keepLeftovers: boolean;
+  without: string[];
+  rule: "fixed" | "energy";
+  fixed: number;
+  /** Per cent. */
+  energy: number;
+  strengths: Strengths;
+  set: [key: string, value: string][];
+  remove: string[];
+  stripPrivate: boolean;
+  repairHashes: boolean;
+  /** Of the file on show, and of those merged with it. */
+  strength: number;
+  others: { id: string; strength: number }[];
+};
+
+export type Change = {
+  kind: ChangeKind;
+  form: ChangeForm;
+  status: "idle" | "planning" | "planned" | "writing" | "made" | "failed";
+  /** 0 to 1. */
+  done: number;
+  preview: Preview | null;
+  /** The new file, which stays in library.js; of how many tensors numbers were too small for the number type. */
+  result: { id: string; name: string; size: number; thinned: number } | null;
+  error: EngineError | null;
+};
+
 /** What the Look act knows beyond the report on show. All but `folder` and `address` belongs to that report. */
 export type Look = {
   /** A pasted line of a log, and what it means: null for a line that no known program prints. */
@@ -238,8 +277,11 @@ export type Look = {
   /** Spectra by the layers' paths; null for a change that is no matrix. */
   spectra: Record<string, LayerSpectrum | null>;
   hashes: Hashes | null;
+  /** null while it is not known, and where no layer is a matrix. */
+  health: Health | null;
   /** The file that it is compared with. */
   compared: { id: string; status: "running" | "done" | "failed"; result: ComparedFiles | null; error: EngineError | null } | null;
+  change: Change;
   folder: FolderTable | null;
   address: { status: "idle" | "asking"; error: EngineError | null };
 };
@@ -351,9 +393,22 @@ export type Action =
   | { type: "layer/chosen"; path: string }
   | { type: "layer/measured"; id: string; path: string; spectrum: LayerSpectrum | null }
   | { type: "hashes/known"; id: string; hashes: Hashes }
+  | { type: "health/known"; id: string; health: Health | null }
   | { type: "compare/asked"; id: string }
   | { type: "compare/done"; id: string; other: string; result: ComparedFiles }
   | { type: "compare/failed"; id: string; other: string; error: EngineError }
+  | { type: "change/opened"; kind: ChangeKind; form?: Partial<ChangeForm> }
+  | { type: "change/edited"; change: Partial<ChangeForm> }
+  | { type: "change/plan" }
+  | { type: "change/planned"; preview: Preview }
+  | { type: "change/make" }
+  | { type: "change/progress"; done: number }
+  | { type: "change/made"; preview: Preview; result: NonNullable<Change["result"]> }
+  | { type: "change/failed"; error: EngineError }
+  | { type: "change/stop" }
+  | { type: "change/stopped" }
+  | { type: "change/saved" }
+  | { type: "change/looked" }
   | { type: "tag/toggled"; tag: string }
   | { type: "report/copied" }
   | { type: "report/saved" }

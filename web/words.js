@@ -117,6 +117,28 @@ export const IMPORTS = {
   harmless: { name: "Harmless", file: "Yes, as far as its pickles go: they only ask for what rebuilds tensors. A safetensors copy cannot carry code at all." },
 };
 
+/** What can be changed of a file. @type {Record<import("./types.d.ts").ChangeKind, { name: string, says: string }>} */
+export const CHANGES = {
+  convert: { name: "Names and numbers", says: "Give the layers the names that another program knows, store the numbers in another type, turn LoHa and LoKr into plain LoRA." },
+  resize: { name: "Rank", says: "Keep what matters in fewer numbers: every layer gets the nearest change of a lower rank." },
+  blocks: { name: "Blocks", says: "Make parts of the network act more, less or not at all, and keep that in the file. In Stable Diffusion IN blocks are said to shape the composition, MID and OUT style and detail." },
+  metadata: { name: "Metadata", says: "Set trigger words and titles, remove what tells of you, put wrong hashes right." },
+  merge: { name: "Merge", says: "Put several LoRAs into one file, whatever their ranks, algorithms and names: it acts like all of them at these strengths." },
+  export: { name: "As safetensors", says: "Write the same tensors as safetensors, a format that cannot carry code." },
+};
+
+/** Conventions of names that can be written. @type {Record<import("./engine/types.d.ts").Target, string>} */
+export const TARGETS = {
+  kohya: "kohya (web UIs, most programs)",
+  peft: "PEFT",
+  diffusers: "diffusers",
+  comfy: "ComfyUI",
+  onetrainer: "OneTrainer",
+};
+
+/** @type {Record<string, string>} */
+export const DTYPES = { F16: "16-bit (F16)", BF16: "16-bit with F32's range (BF16)", F32: "32-bit (F32)" };
+
 /** How a hash in a header is wrong. @type {Record<import("./engine/types.d.ts").ClaimVerdict, string>} */
 export const CLAIMS = {
   right: "It is right.",

@@ -98,7 +98,7 @@ describe('many files', () => {
     assert.equal(await rows.count(), list.length);
     assert.equal(await page.locator('[data-testid=folder] tbody .badge').count(), 2, 'both copies are marked');
 
-    const ranks = () => rows.evaluateAll((all) => all.map((row) => parseFloat(row.children[3].textContent.split('–').at(-1)) || 0));
+    const ranks = () => rows.evaluateAll((all) => all.map((row) => parseFloat(row.children[4].textContent.split('–').at(-1)) || 0));
     await page.getByRole('button', { name: 'Rank' }).click();
     const sorted = await ranks();
     assert.deepEqual(sorted, sorted.toSorted((a, b) => b - a));
@@ -214,6 +214,20 @@ describe('the map', () => {
     await layer.getByRole('button').click();
     assert.equal(await layer.count(), 0);
     assert.deepEqual(errors, []);
+  });
+});
+
+describe('health', () => {
+  it('is told in a sentence once all numbers are read', async () => {
+    const { page } = await openReport(KOHYA);
+    const health = page.getByTestId('health');
+    await health.waitFor();
+    assert.match(await health.innerText(), /It changes the weights by about [\d.]+ %/);
+  });
+
+  it('of a file whose changes are all zero says so', async () => {
+    const { page } = await openReport('hostile/all_zero_up.safetensors');
+    assert.match(await page.getByTestId('report').innerText(), /changes nothing/i);
   });
 });
 

@@ -75,6 +75,11 @@ export class EngineClient {
     return this.#call("hashes", { place: await this.#reached(place) });
   }
 
+  /** How strong a file is, and how much of its rank it uses. @param {Place} place @param {(progress: any) => void} onProgress @returns {Promise<import("./types.d.ts").Health | null>} */
+  async health(place, onProgress) {
+    return this.#call("health", { place: await this.#reached(place) }, onProgress);
+  }
+
   /** @param {Place} a @param {Place} b @returns {Promise<import("./types.d.ts").ComparedFiles>} */
   async compare(a, b) {
     return this.#call("compare", { a: await this.#reached(a), b: await this.#reached(b) });
@@ -133,6 +138,30 @@ export class EngineClient {
     return this.#call("countTokens", { prompt, syntax, steps });
   }
 
+  /**
+   * What an edit would change.
+   * @param {import("./types.d.ts").Edit} edit @param {Place[]} places @param {(progress: any) => void} onProgress
+   * @returns {Promise<import("./types.d.ts").Preview>}
+   */
+  async previewEdit(edit, places, onProgress) {
+    return this.#call("previewEdit", { edit, places: await this.#allReached(places) }, onProgress);
+  }
+
+  /**
+   * Makes an edit's file.
+   * @param {import("./types.d.ts").Edit} edit @param {Place[]} places @param {{ name: string, session: string }} as
+   * @param {(progress: any) => void} onProgress
+   * @returns {Promise<{ edited: import("./types.d.ts").Edited, file: File }>}
+   */
+  async applyEdit(edit, places, as, onProgress) {
+    return this.#call("applyEdit", { edit, places: await this.#allReached(places), ...as }, onProgress);
+  }
+
+  /** Asks running edits to stop: they then reject with kind "cancelled". @returns {Promise<void>} */
+  stopEdit() {
+    return this.#call("stopEdit", {});
+  }
+
   /** Asks the running `generate` to stop: it then rejects with kind "cancelled". @returns {Promise<void>} */
   cancel() {
     return this.#call("cancel", {});
@@ -146,6 +175,11 @@ export class EngineClient {
       await this.#call("connect", { address: place.address, port }, undefined, [port]);
     }
     return place;
+  }
+
+  /** @param {Place[]} places */
+  #allReached(places) {
+    return Promise.all(places.map((place) => this.#reached(place)));
   }
 
   /**

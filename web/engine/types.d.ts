@@ -462,6 +462,45 @@ effective_rank: number,
  */
 energy: Array<number>, };
 
+export type Health = { 
+/**
+ * Median over the layers of ‖change‖ / ‖weight‖; the weight's norm is the base model's, or
+ * estimated from its size.
+ */
+relative: number, 
+/**
+ * Whether every weight's norm is the base model's own.
+ */
+measured: boolean, 
+/**
+ * How many times the upper end of what is usual the strength is; 1 where it is usual.
+ */
+times_usual: number, 
+/**
+ * The one rank for all layers that keeps 98 % of the energy of all together.
+ */
+rank_98: number, 
+/**
+ * The largest rank in the file.
+ */
+rank: number, 
+/**
+ * Bytes of the layers now.
+ */
+bytes: number, 
+/**
+ * Bytes at [`Health::rank_98`].
+ */
+bytes_98: number, 
+/**
+ * Share of the layers that change nothing.
+ */
+untrained: number, 
+/**
+ * Plain sentences, the most important first.
+ */
+sentences: Array<string>, };
+
 export type Hashes = { 
 /**
  * SHA-256 of the whole file.

@@ -3,6 +3,7 @@
 import init, { Engine } from "../../pkg/lora_loupe.js";
 import { asError, isCrash } from "./protocol.js";
 import { readerOf } from "./reader.js";
+import { openSink } from "./sink.js";
 
 /** @typedef {import("./types.d.ts").PageProgress} Progress */
 
@@ -36,7 +37,11 @@ const calls = {
   explainLog: (engine, { place, line }) => engine.explain_log(found(place), line),
   spectrum: (engine, { place, path }) => engine.spectrum(found(place), path),
   hashes: (engine, { place }) => engine.hashes(found(place)),
+  health: (engine, { place }, onProgress) => engine.health(found(place), onProgress),
   compare: (engine, { a, b }) => engine.compare(found(a), found(b)),
+  previewEdit: (engine, { edit, places }, onProgress) => engine.preview_edit(edit, places.map(found), onProgress),
+  applyEdit: written,
+  stopEdit: (engine) => engine.stop_edit(),
   gpu: (engine) => engine.gpu(),
   openModel: (engine, { name, files }) => engine.open_model(name, files),
   openCheckpoint: (engine, { name, file, merges, vae }) => engine.open_checkpoint(name, file, merges, vae),
@@ -45,6 +50,18 @@ const calls = {
   countTokens: (engine, { prompt, syntax, steps }) => engine.count_tokens(prompt, syntax, steps),
   cancel: (engine) => engine.cancel(),
 };
+
+/** @param {Engine} engine @param {any} args @param {(progress: any) => void} onProgress */
+async function written(engine, { edit, places, name, session }, onProgress) {
+  const sink = await openSink(name, session);
+  try {
+    const edited = await engine.apply_edit(edit, places.map(found), sink.append, sink.begin, onProgress);
+    return { edited, file: await sink.finish() };
+  } catch (thrown) {
+    await sink.drop();
+    throw thrown;
+  }
+}
 
 /** @param {import("./protocol.js").Reply} reply @param {Transferable[]} [transfer] */
 function post(reply, transfer = []) {

@@ -54,8 +54,8 @@ export function folderView(table, selected, send) {
         <table>
           <thead>
             <tr>
-              ${headerView("file", "File", false, table, send)} ${COLUMNS.map(({ key, name, numeric }) => headerView(key, name, !!numeric, table, send))}
-              ${headerView("problem", "Problem", false, table, send)}
+              ${headerView("file", "File", false, table, send)} ${headerView("problem", "Problem", false, table, send)}
+              ${COLUMNS.map(({ key, name, numeric }) => headerView(key, name, !!numeric, table, send))}
             </tr>
           </thead>
           <tbody>
@@ -83,8 +83,8 @@ function rowView({ id, path, summary, error }, current, twins, send) {
       ${twins ? html`<span class="badge warn" title="Its header says the same as that of ${twins.join(", ")}">copy</span>` : nothing}
     </th>
     ${summary
-      ? html`${COLUMNS.map(({ cell, numeric }) => html`<td class=${numeric ? "numeric" : ""}>${cell(summary)}</td>`)}
-          <td>${problem(summary)}</td>`
+      ? html`<td>${problem(summary)}</td>
+          ${COLUMNS.map(({ cell, numeric }) => html`<td class=${numeric ? "numeric" : ""}>${cell(summary)}</td>`)}`
       : html`<td colspan=${COLUMNS.length + 1} class="fine">${error ? error.message : "…"}</td>`}
   </tr>`;
 }

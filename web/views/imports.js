@@ -3,6 +3,7 @@
 import { html, nothing } from "lit-html";
 import { plural } from "../format.js";
 import { IMPORTS } from "../words.js";
+import { fixButton } from "./fix.js";
 import { check, stop, warning } from "./icons.js";
 
 /** @typedef {import("../engine/types.d.ts").ImportRow} Import */
@@ -11,14 +12,15 @@ const ORDER = /** @type {const} */ (["dangerous", "unknown", "harmless"]);
 const LOOK = { dangerous: "refuse", unknown: "warn", harmless: "good" };
 const ICON = { dangerous: stop, unknown: warning, harmless: check };
 
-/** @param {Import[]} imports */
-export function importsView(imports) {
+/** @param {Import[]} imports @param {boolean} canExport its tensors can be read @param {import("../types.d.ts").Send} send */
+export function importsView(imports, canExport, send) {
   const worst = ORDER.find((verdict) => imports.some((row) => row.verdict === verdict)) ?? "harmless";
   return html`
     <section class="card imports" id="pickle" aria-labelledby="pickle-title" data-testid="imports" data-worst=${worst}>
       <h3 id="pickle-title">Is it safe to open?</h3>
       <p class="pickle-verdict ${LOOK[worst]}">${ICON[worst]} <span>${IMPORTS[worst].file}</span></p>
       ${ORDER.map((verdict) => groupView(verdict, named(imports, verdict)))}
+      ${canExport ? fixButton({ label: "Make a safetensors copy", kind: "export", form: {} }, send) : nothing}
       <p class="fine">
         A pickle is a small program that rebuilds what was saved, and whatever loads it runs it. This page reads it as data and runs nothing
         of it.

@@ -51,7 +51,7 @@ function numbers({ spectral, stable_rank, effective_rank, values, energy }) {
 /** Singular values as bars from 0, and the share of the energy that each rank keeps as a line. @param {Spectrum} spectrum */
 function chartView({ values, energy }) {
   const most = values[0] || 1;
-  const step = WIDE / values.length;
+  const step = WIDE / Math.max(12, values.length); // few values make no wide bars
   const width = Math.max(0.5, step * 0.8);
   const line = energy.map((share, i) => `${(i + 0.5) * step},${TALL * (1 - share)}`).join(" ");
   const about = `${values.length} singular values from ${formatNumber(values[0])} down to ${formatNumber(values[values.length - 1])}`;

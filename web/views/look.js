@@ -2,7 +2,8 @@
 
 import { html, nothing } from "lit-html";
 import { formatBytes } from "../format.js";
-import { usable } from "../select.js";
+import { canChange, usable } from "../select.js";
+import { changeView } from "./change.js";
 import { compareView } from "./compare.js";
 import { hashesView } from "./hashes.js";
 import { importsView } from "./imports.js";
@@ -57,14 +58,15 @@ function reportView(state, entry, report, send) {
   const row = report.modules.find(({ path }) => path === look.layer);
   const layer = row ? layerView(row, look.spectra[row.path], !report.headers_only, send) : nothing;
   const { training, metadata, loaders, coverage, imports } = report;
+  const changeable = canChange(report);
   return html`
-    ${sectionsView(report, look)} ${verdictView(entry, report, send)} ${imports.length ? importsView(imports) : nothing}
-    ${loaders.length ? worksView(loaders, look.log, send) : nothing}
+    ${sectionsView(report, look)} ${verdictView(entry, report, look.health, send)} ${imports.length ? importsView(imports, changeable, send) : nothing}
+    ${loaders.length ? worksView(report, look.log, send) : nothing}
     ${coverage.some(({ covered }) => covered > 0) ? mapView(report, { pointed, chosen, layer: look.layer }, layer, send) : nothing}
     ${report.modules.length ? modulesView(report, state.table, chosen, send) : nothing}
     ${report.leftovers.length ? leftoversView(report.leftovers) : nothing}
     ${training ? trainingView(training, metadata, state, send) : nothing}
     ${Object.keys(metadata).length ? metadataView(metadata, state, send) : nothing} ${look.hashes ? hashesView(look.hashes, send) : nothing}
-    ${usable(entry) ? compareView(state, entry, send) : nothing}
+    ${changeable ? changeView(state, entry, report, send) : nothing} ${usable(entry) ? compareView(state, entry, send) : nothing}
   `;
 }

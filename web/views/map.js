@@ -27,7 +27,9 @@ export function mapView(report, marks, detail, send) {
       <h3 id="coverage-title">Where it acts</h3>
       ${strips.map((strip) => stripView(strip, longest, marks, send))}
       <p class="detail" data-testid="block-detail">${said(report, marks)}</p>
-      ${legendView(headers_only)} ${detail} ${numbersView(coverage)}
+      ${legendView(headers_only)}
+      <p><button class="button small" type="button" id="set-blocks" @click=${() => send({ type: "change/opened", kind: "blocks" })}>Make blocks weaker or stronger</button></p>
+      ${detail} ${numbersView(coverage)}
     </section>
   `;
 }

@@ -2,6 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { check, cross, stop, warning } from "./icons.js";
+import { textView } from "./text.js";
 
 /**
  * @param {{
@@ -15,7 +16,7 @@ export function messageView({ title, message, severity, kind, details = [], noun
       ${{ refuse: stop, warn: warning, good: check }[severity]}
       <div>
         <p class="message-title">${title}</p>
-        ${message ? html`<p>${message}</p>` : nothing}
+        ${message ? html`<p>${textView(message)}</p>` : nothing}
         ${details.length
           ? html`<details>
               <summary>${details.length} ${noun}</summary>

@@ -1,6 +1,7 @@
 /** The report's sections as a bar that stays in sight: a press scrolls there. */
 
 import { html } from "lit-html";
+import { canChange } from "../select.js";
 
 /** @param {import("../engine/types.d.ts").Report} report @param {import("../types.d.ts").Look} look */
 export function sectionsView(report, look) {
@@ -14,7 +15,7 @@ export function sectionsView(report, look) {
     ["training", "Training", report.training !== null],
     ["metadata", "Metadata", Object.keys(report.metadata).length > 0],
     ["hashes", "Hashes", look.hashes !== null],
-    ["change", "Change it", report.kind === "adapter"],
+    ["change", "Change it", canChange(report)],
     ["compare", "Compare", report.kind === "adapter"],
   ];
   const there = sections.filter(([, , there]) => there);

@@ -97,7 +97,7 @@ function bucketsView(buckets) {
           <svg viewBox="0 0 40 40" width="40" height="40" aria-hidden="true">
             <rect
               x=${20 - (20 * width) / tallest} y=${40 - (40 * height) / tallest} width=${(40 * width) / tallest} height=${(40 * height) / tallest}
-              rx="2" class="step-${Math.max(1, Math.round((5 * images) / most))}"
+              rx="2" class="step-${Math.max(1, Math.round((6 * images) / most))}"
             />
           </svg>
           <span>${width} × ${height}<br /><span class="fine">${plural(images, "picture")}</span></span>

@@ -1,38 +1,50 @@
 /** A report -> the card that answers first: what it is, for what, how strong, what is wrong. */
 
 import { html, nothing } from "lit-html";
-import { formatBytes, formatSeconds, formatValues, plural } from "../format.js";
+import { formatBytes, formatNumber, formatSeconds, formatValues, plural } from "../format.js";
+import { fixOf } from "../fixes.js";
 import { refused } from "../select.js";
 import { ALGORITHMS, CONVENTIONS, KINDS, PROBLEMS, word } from "../words.js";
+import { fixButton } from "./fix.js";
 import { check, copy, stop, warning } from "./icons.js";
 import { messageView } from "./message.js";
+import { textView } from "./text.js";
 
 /** @typedef {import("../engine/types.d.ts").Report} Report */
 
-/** @param {import("../types.d.ts").Entry} entry @param {Report} report @param {import("../types.d.ts").Send} send */
-export function verdictView(entry, report, send) {
+/** @param {import("../types.d.ts").Entry} entry @param {Report} report @param {import("../types.d.ts").Look["health"]} health @param {import("../types.d.ts").Send} send */
+export function verdictView(entry, report, health, send) {
   const { id } = entry;
   return html`
     <div class="card verdict" data-testid="verdict">
       <p class="badges">${statusBadge(report)}<span class="badge">${word(KINDS, report.kind)}</span></p>
-      <p class="sentence">${report.verdict}</p>
+      <p class="sentence">${textView(report.verdict)}</p>
       ${report.kind === "checkpoint" && report.container === "safetensors"
         ? html`<p><button class="button" type="button" id="draw-with" @click=${() => send({ type: "model/used", id })}>Draw with this model</button></p>`
         : nothing}
       ${report.kind === "adapter" && report.loaders.length ? worksLine(report.loaders) : nothing}
-      ${factsView(report, send)} ${restView(entry, send)}
+      ${health ? healthView(health, send) : nothing} ${factsView(report, send)} ${restView(entry, send)}
     </div>
     ${report.problems.length
       ? html`<div class="problems" data-testid="problems">
-          ${report.problems.map((problem) => problemView(problem, report.verdict))}
+          ${report.problems.map((problem) => problemView(problem, report, send))}
         </div>`
       : nothing}
   `;
 }
 
-/** What the verdict has said already is not said again. @param {import("../engine/types.d.ts").Problem} problem @param {string} verdict */
-function problemView({ class: kind, severity, message, modules }, verdict) {
-  return messageView({ title: word(PROBLEMS, kind), message: verdict.includes(message) ? "" : message, severity, kind, details: modules });
+/** What the verdict has said already is not said again. @param {import("../engine/types.d.ts").Problem} problem @param {Report} report @param {import("../types.d.ts").Send} send */
+function problemView(problem, report, send) {
+  const { class: kind, severity, message, modules } = problem;
+  const fix = fixOf(report, problem);
+  return messageView({
+    title: word(PROBLEMS, kind),
+    message: report.verdict.includes(message) ? "" : message,
+    severity,
+    kind,
+    details: modules,
+    extra: fix ? fixButton(fix, send) : undefined,
+  });
 }
 
 /** "Works in ComfyUI and Forge; in part in A1111." @param {Report["loaders"]} loaders */
@@ -43,6 +55,18 @@ function worksLine(loaders) {
   if (!applied.length && !partly.length) return html`<p class="works-line">None of the ${loaders.length} programs that were looked at applies it.</p>`;
   const words = [applied.length ? `Works in ${format.format(applied)}` : "", partly.length ? `${applied.length ? "in" : "In"} part in ${format.format(partly)}` : ""];
   return html`<p class="works-line">${words.filter(Boolean).join("; ")}.</p>`;
+}
+
+/** How strong, and how small it could be. @param {import("../engine/types.d.ts").Health} health @param {import("../types.d.ts").Send} send */
+function healthView({ relative, rank, rank_98, sentences }, send) {
+  const smaller = rank_98 * 2 <= rank;
+  return html`<div class="health" data-testid="health">
+    <p>
+      It changes the weights by about ${formatNumber(100 * relative)} %${sentences.length ? ". " : ", as most LoRAs do."}
+      ${sentences.join(" ")}
+    </p>
+    ${smaller ? fixButton({ label: `Make it rank ${rank_98}`, kind: "resize", form: { rule: "fixed", fixed: rank_98 } }, send) : nothing}
+  </div>`;
 }
 
 /** What is still to be read: how far, how long, or the way to start. @param {import("../types.d.ts").Entry} entry @param {import("../types.d.ts").Send} send */

@@ -1,8 +1,11 @@
 /** "Will it work?": what each program does with the file, why, and what a line of its log means. */
 
 import { html, nothing } from "lit-html";
+import { fixFor } from "../fixes.js";
 import { LOADER_STATUS } from "../words.js";
+import { fixButton } from "./fix.js";
 import { check, partly, stop, warning } from "./icons.js";
+import { textView } from "./text.js";
 
 /** @typedef {import("../engine/types.d.ts").LoaderVerdict} Verdict */
 /** @typedef {import("../types.d.ts").Send} Send */
@@ -10,27 +13,28 @@ import { check, partly, stop, warning } from "./icons.js";
 const LOOK = { applied: "good", partly: "warn", ignored: "refuse", refused: "refuse" };
 const ICON = { applied: check, partly, ignored: warning, refused: stop };
 
-/** @param {Verdict[]} loaders @param {import("../types.d.ts").Look["log"]} log @param {Send} send */
-export function worksView(loaders, log, send) {
+/** @param {import("../engine/types.d.ts").Report} report @param {import("../types.d.ts").Look["log"]} log @param {Send} send */
+export function worksView(report, log, send) {
   return html`
     <section class="card works" id="works" aria-labelledby="works-title" data-testid="works">
       <h3 id="works-title">Will it work?</h3>
-      <ul class="loaders">${loaders.map(loaderView)}</ul>
+      <ul class="loaders">${report.loaders.map((verdict) => loaderView(verdict, fixFor(report, verdict), send))}</ul>
       ${logView(log, send)}
     </section>
   `;
 }
 
-/** @param {Verdict} verdict */
-function loaderView({ loader, label, version, status, applied, total, reason, log, strength_note }) {
+/** @param {Verdict} verdict @param {import("../fixes.js").Fix | null} fix @param {Send} send */
+function loaderView({ loader, label, version, status, applied, total, reason, log, strength_note }, fix, send) {
   const { name, says } = LOADER_STATUS[status];
   return html`<li class="loader ${LOOK[status]}" data-loader=${loader} data-status=${status}>
     <span class="mark" title=${says}>${ICON[status]}</span>
     <div>
       <p class="loader-name"><strong>${label}</strong> <span class="status">${status === "partly" ? `${applied} of ${total} layers` : name}</span></p>
-      ${reason ? html`<p>${reason}</p>` : nothing}
-      ${strength_note ? html`<p><strong>Strength:</strong> ${strength_note}</p>` : nothing}
+      ${reason ? html`<p>${textView(reason)}</p>` : nothing}
+      ${strength_note ? html`<p><strong>Strength:</strong> ${textView(strength_note)}</p>` : nothing}
       ${log ? html`<p class="log-line"><span class="fine">It prints</span> <code>${log}</code></p>` : nothing}
+      ${fix ? fixButton(fix, send) : nothing}
       <p class="fine version">${version}</p>
     </div>
   </li>`;
@@ -68,8 +72,8 @@ function answerView({ answer }) {
   }
   const { means, reason, path } = answer;
   return html`<div class="answer">
-    <p><strong>${means}</strong></p>
-    <p>${reason}</p>
+    <p><strong>${textView(means)}</strong></p>
+    <p>${textView(reason)}</p>
     ${path ? html`<p class="fine">The layer: <code>${path}</code></p>` : nothing}
   </div>`;
 }

@@ -31,7 +31,9 @@ pub struct Engine {
     pub(super) session: RefCell<Option<Session>>,
     stop: Cell<bool>,
     /// How often reading was stopped.
-    reading: Cell<u64>,
+    pub(super) reading: Cell<u64>,
+    /// How often edits were stopped.
+    pub(super) editing: Cell<u64>,
 }
 
 #[wasm_bindgen]

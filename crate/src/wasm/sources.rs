@@ -11,7 +11,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
-fn failed(error: JsValue) -> io::Error {
+pub(super) fn failed(error: JsValue) -> io::Error {
     let message = Reflect::get(&error, &"message".into()).ok().and_then(|message| message.as_string());
     io::Error::other(error.as_string().or(message).unwrap_or_else(|| "the browser gave no reason".into()))
 }

@@ -1,7 +1,7 @@
 //! Turns what crosses to the page into types with a TypeScript form.
 
 use crate::analysis::{
-    Base, Bucket, Claim, ClaimVerdict, Comparison, Container, Coverage, Dataset, FileKind, Hashes, ImportRow,
+    Base, Bucket, Claim, ClaimVerdict, Comparison, Container, Coverage, Dataset, FileKind, Hashes, Health, ImportRow,
     ImportVerdict, LayerComparison, LeftoverRow, LoaderStatus, LoaderVerdict, LogExplanation, MetadataDifference,
     ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Spectrum, Summary, TagCount, Training,
     TriggerWord,
@@ -175,6 +175,7 @@ pub fn typescript() -> String {
     add(Summary::decl(&config));
     add(ReadProgress::decl(&config));
     add(LayerSpectrum::decl(&config));
+    add(Health::decl(&config));
     add(Hashes::decl(&config));
     add(Claim::decl(&config));
     add(ClaimVerdict::decl(&config));

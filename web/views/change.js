@@ -1,0 +1,128 @@
+/** "Change this file": what is to change, what that means, and the new file. */
+
+import { html, nothing } from "lit-html";
+import { QUICK, asksForSomething, newName } from "../change.js";
+import { formatBytes } from "../format.js";
+import { CHANGES } from "../words.js";
+import { blocksForm } from "./blocks.js";
+import { convertForm, mergeForm, resizeForm } from "./change-forms.js";
+import { check, download } from "./icons.js";
+import { messageView } from "./message.js";
+import { metadataForm } from "./metadata-form.js";
+import { previewView } from "./preview.js";
+
+/** @typedef {import("../types.d.ts").State} State */
+/** @typedef {import("../types.d.ts").Change} Change */
+/** @typedef {import("../types.d.ts").Send} Send */
+/** @typedef {(change: Partial<import("../types.d.ts").ChangeForm>) => void} Edit */
+
+/** @param {State} state @param {import("../types.d.ts").Entry} entry @param {import("../engine/types.d.ts").Report} report @param {Send} send */
+export function changeView(state, entry, report, send) {
+  const { change } = state.look;
+  /** @type {Edit} */
+  const edit = (part) => send({ type: "change/edited", change: part });
+  const kinds = kindsOf(report);
+  return html`
+    <section class="card change" id="change" aria-labelledby="change-title" data-testid="change" data-status=${change.status}>
+      <div>
+        <h3 id="change-title">Change this file</h3>
+        <p class="fine">Makes a new file; yours stays as it is.</p>
+      </div>
+      <div class="segments kinds" role="group" aria-label="What to change">
+        ${kinds.map(
+          (kind) => html`<button
+            type="button" data-kind=${kind} aria-pressed=${kind === change.kind ? "true" : "false"} @click=${() => send({ type: "change/opened", kind })}
+          >
+            ${CHANGES[kind].name}
+          </button>`,
+        )}
+      </div>
+      ${kinds.includes(change.kind)
+        ? html`<p>${CHANGES[change.kind].says}</p>
+            ${formOf(state, entry, report, edit, send)} ${actionsView(entry.name, change, send)} ${outcomeView(change, send)}`
+        : nothing}
+    </section>
+  `;
+}
+
+/** @param {import("../engine/types.d.ts").Report} report @returns {import("../types.d.ts").ChangeKind[]} */
+function kindsOf({ container, kind, modules }) {
+  const adapter = kind === "adapter" && modules.length > 0;
+  const safetensors = container === "safetensors";
+  return [
+    ...(adapter ? /** @type {const} */ (["convert", "resize", "blocks", "merge"]) : []),
+    ...(safetensors ? /** @type {const} */ (["metadata"]) : /** @type {const} */ (["export"])),
+  ];
+}
+
+/** @param {State} state @param {import("../types.d.ts").Entry} entry @param {import("../engine/types.d.ts").Report} report @param {Edit} edit @param {Send} send */
+function formOf(state, entry, report, edit, send) {
+  const { kind, form } = state.look.change;
+  switch (kind) {
+    case "convert":
+      return convertForm(form, report, edit);
+    case "resize":
+      return resizeForm(form, edit);
+    case "blocks":
+      return blocksForm(form, report, edit, send);
+    case "metadata":
+      return metadataForm(form, report.metadata, edit);
+    case "merge":
+      return mergeForm(form, entry, state.files, edit);
+    default:
+      return nothing;
+  }
+}
+
+/** @param {string} name @param {Change} change @param {Send} send */
+function actionsView(name, change, send) {
+  const { kind, status, done } = change;
+  const asked = asksForSomething(change);
+  const busy = status === "planning" || status === "writing";
+  if (busy && !(status === "planning" && QUICK.includes(kind))) {
+    return html`<div class="progress" data-testid="change-progress">
+      <div>
+        <p id="change-what">${status === "writing" ? "Writing the new file" : "Working out what changes"}</p>
+        <progress max="1" .value=${done} aria-labelledby="change-what"></progress>
+      </div>
+      <button class="button" type="button" id="change-stop" @click=${() => send({ type: "change/stop" })}>Cancel</button>
+    </div>`;
+  }
+  return html`<div class="change-actions">
+    <button class="button primary" type="button" id="change-make" aria-disabled=${asked ? "false" : "true"} @click=${() => asked && send({ type: "change/make" })}>
+      Make the new file
+    </button>
+    ${QUICK.includes(kind)
+      ? nothing
+      : html`<button class="button" type="button" id="change-plan" aria-disabled=${asked ? "false" : "true"} @click=${() => asked && send({ type: "change/plan" })}>
+          Show what would change
+        </button>`}
+    <span class="fine">${asked ? html`It will be called <bdi>${newName(name, change)}</bdi>.` : "Nothing is to be changed so far."}</span>
+  </div>`;
+}
+
+/** @param {Change} change @param {Send} send */
+function outcomeView({ preview, result, error, status }, send) {
+  return html`
+    ${error ? messageView({ title: "This cannot be done so", severity: "warn", ...error, message: asSentence(error.message) }) : nothing}
+    ${preview ? previewView(preview, status === "made") : nothing}
+    ${result
+      ? html`<div class="made" data-testid="made">
+          ${check}
+          <div>
+            <p><strong><bdi>${result.name}</bdi></strong> is made: ${formatBytes(result.size)}.</p>
+            ${result.thinned ? html`<p>In ${result.thinned} of its tensors some numbers were too small for the number type, and became zero.</p>` : nothing}
+            <p class="made-actions">
+              <button class="button primary" type="button" id="change-save" @click=${() => send({ type: "change/saved" })}>${download} Save it</button>
+              <button class="button" type="button" id="change-look" @click=${() => send({ type: "change/looked" })}>Look at the result</button>
+            </p>
+          </div>
+        </div>`
+      : nothing}
+  `;
+}
+
+/** @param {string} text */
+function asSentence(text) {
+  return text.replace(/([^.])$/, "$1.");
+}
