@@ -10,7 +10,7 @@ import break_lora
 import catalogue
 from train_lora import RECIPES
 
-BUDGET = 20e6
+BUDGET = 20 * 2**20
 """Bytes that model and LoRAs may have together."""
 SCHEDULER = dict(
     beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, skip_prk_steps=True,
@@ -31,11 +31,14 @@ def halves(source, target):
 
 def export(work, chosen=None):
     """Copies what there is: the model, or a better decoder alone, and the LoRAs (`chosen`, or all). Then lists it."""
-    for part, file in (("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model"), ("text_encoder", "model")):
+    for part in ("unet", "vae", "text_encoder"):
+        file = "model" if part == "text_encoder" else "diffusion_pytorch_model"
         source, target = work / "model" / part, catalogue.MODEL / part
         if source.exists():
             halves(source / f"{file}.safetensors", target / f"{file}.safetensors")
-            shutil.copy(source / "config.json", target / "config.json")
+            config = json.loads((source / "config.json").read_text())
+            config.pop("_name_or_path", None)  # a path of the machine that trained
+            (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     if (work / "model" / "tokenizer").exists():
         shutil.copytree(work / "model" / "tokenizer", catalogue.MODEL / "tokenizer", dirs_exist_ok=True)
         (catalogue.MODEL / "scheduler").mkdir(exist_ok=True)
@@ -52,4 +55,4 @@ def export(work, chosen=None):
     total = sum(path.stat().st_size for path in files)
     print(f"model and LoRAs: {total / 1e6:.2f} MB")
     if total > BUDGET:
-        raise SystemExit(f"{total} bytes are more than {BUDGET:.0f}: lower a rank in train_lora.py.")
+        raise SystemExit(f"{total} bytes are more than {BUDGET}: lower a rank in train_lora.py.")

@@ -39,12 +39,12 @@ def loss(drawn, wanted):
 def train(networks, pictures, latents, captions, folder, steps, minutes):
     """`networks.vae` gets the better decoder. Pictures (n, 3, 64, 64) as bytes, latents of unit deviation."""
     vae = networks.vae
-    inputs = variants(networks, latents, captions)
     trained = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
     for parameter in trained:
         parameter.requires_grad_(True)
     optimiser = torch.optim.AdamW(trained, lr=RATE, betas=(0.9, 0.98), weight_decay=0)
     course = Course(folder, "decoder", optimiser, {"vae": vae}, steps, minutes, seed=20)
+    inputs = variants(networks, latents, captions) if course.done() < 1 else None
     for _ in course:
         which, kind = torch.randint(len(pictures), (BATCH,)), torch.randint(3, (BATCH,))
         given = inputs[kind, which]

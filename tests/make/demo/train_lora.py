@@ -42,12 +42,15 @@ class Recipe:
 NOTO = "emoji-datasource-google 16.0.0 (Noto Emoji), recoloured by styles.py"
 FLUENT = "@iconify-json/fluent-emoji 1.2.7"
 ALL = (
-    Recipe("duotone", "Duotone", "two inks, violet and yellow", "duotone", "kohya", 4, "duotone", NOTO),
-    Recipe("ink_icon", "Ink icon", "black ink on white paper", "ink_icon", "kohya", 8, "ink icon", NOTO, text_rate=5e-4),
+    Recipe("duotone", "Duotone", "violet ink on yellow paper, the subject kept", "duotone", "kohya", 4, "duotone", NOTO),
+    Recipe(
+        "ink_icon", "Ink icon", "black ink on white paper, the subject kept", "ink_icon", "kohya", 8, "ink icon", NOTO,
+        text_rate=5e-4,
+    ),
     Recipe("fluent_glossy", "Fluent glossy", "a subtle, glossier look", "fluent", "peft", 8, "fluent style", FLUENT),
     Recipe(
-        "blueprint", "Blueprint", "white lines on blue paper", "blueprint", "kohya", 4, "blueprint", NOTO,
-        convolutions=True,
+        "blueprint", "Blueprint", "white lines on blue paper; fine subjects are lost at 1.0", "blueprint", "kohya", 4,
+        "blueprint", NOTO, convolutions=True,
     ),
 )
 RECIPES = {recipe.name: recipe for recipe in ALL}
