@@ -1,4 +1,4 @@
-/** Turns index.html, web/ and pkg/ into dist/: an installable page that works under any path of any static host. */
+/** Turns index.html, help.html, web/ and pkg/ into dist/: an installable page that works under any path of any static host. */
 import { defineConfig } from 'vite';
 import { VitePWA } from 'vite-plugin-pwa';
 
@@ -54,6 +54,7 @@ export default defineConfig({
     // A data: URL would break the page's Content-Security-Policy.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    rolldownOptions: { input: ['index.html', 'help.html'] },
   },
   worker: { format: 'es' },
   server: { watch: { ignored: ['**/target/**', '**/dist/**'] } },

@@ -156,6 +156,17 @@ export function createEffects({ client, reach, send, getState }) {
     }
   }
 
+  /** @param {string} id */
+  async function openDemoLora(id) {
+    try {
+      if (getState().files.some((entry) => entry.id === id)) send({ type: "files/selected", id });
+      else await bringLora(id, true);
+      show("look");
+    } catch (thrown) {
+      raise("The demo's LoRA could not be opened", thrown);
+    }
+  }
+
   async function listDemo() {
     try {
       send({ type: "demo/listed", catalogue: await fetchCatalogue() });
@@ -214,6 +225,8 @@ export function createEffects({ client, reach, send, getState }) {
         return app.update();
       case "app/install":
         return void app.install();
+      case "demo/opened":
+        return void openDemoLora(action.id);
       case "demo/ready":
         return app.keepDemo();
       case "files/dropped":

@@ -3,6 +3,7 @@
 import { FIRST_LOOK, lookReduce } from "./look.js";
 import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
 import { FIRST_PICTURES, reducePictures } from "./gallery.js";
+import { reduceGuide } from "./guide.js";
 import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -33,6 +34,7 @@ export const initialState = {
   result: null,
   compare: "side",
   ...FIRST_PICTURES,
+  guide: null,
   shelf: { ready: false, items: [], works: {}, usage: 0, quota: 0, persisted: false },
   link: null,
   asked: "",
@@ -44,7 +46,7 @@ export const initialState = {
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduce(state, action) {
   const look = lookReduce(state, action);
-  return reducePictures(reducePage(look === state.look ? state : { ...state, look }, action), action);
+  return reduceGuide(reducePictures(reducePage(look === state.look ? state : { ...state, look }, action), action), action);
 }
 
 /** @param {State} state @param {Action} action @returns {State} */

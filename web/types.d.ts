@@ -6,7 +6,7 @@ import type { AlphaPlace, ComparedFiles, EngineError, GpuInfo, Hashes, Health, L
 export type DemoCatalogue = {
   name: string;
   files: { path: string; size: number }[];
-  loras: { file: string; size: number; label: string; shows: string }[];
+  loras: { file: string; size: number; label: string; shows: string; broken?: boolean }[];
   prompts: string[];
   /** Width of the model's text features: what cross-attention takes in. */
   text_width: number;
@@ -209,6 +209,9 @@ export type Grid = {
   cells: (Omit<Drawing, "id"> | null)[];
 };
 
+/** A step of the guided minute. */
+export type GuideStep = "look" | "draw" | "slide" | "swap" | "fix";
+
 export type Notice = { id: number; title: string; message: string };
 
 /** The page as an app. */
@@ -330,6 +333,8 @@ export type State = {
   history: History;
   axes: { x: Axis; y: Axis };
   grid: Grid | null;
+  /** The guided minute with the demo: null when it is not on show, else the steps that are done. */
+  guide: GuideStep[] | null;
   /** A recipe from a link that is not complete yet: what it lacks is taken up when it comes. */
   link: Recipe | null;
   /** The address of a file that a link leads to, and that is asked for only after a click; "" for none. */
@@ -353,6 +358,8 @@ export type Action =
   | { type: "gpu/known"; gpu: Gpu }
   | { type: "demo/listed"; catalogue: DemoCatalogue }
   | { type: "demo/try" }
+  | { type: "demo/opened"; id: string }
+  | { type: "guide/closed" }
   | { type: "demo/progress"; received: number; total: number }
   | { type: "demo/ready" }
   | { type: "demo/failed" }

@@ -5,6 +5,7 @@ import { entryById, showsRun } from "../select.js";
 import { appView, updateView } from "./app.js";
 import { filesView } from "./files.js";
 import { folderView } from "./folder.js";
+import { guideView } from "./guide.js";
 import { introView } from "./intro.js";
 import { messageView } from "./message.js";
 import { askView } from "./link.js";
@@ -26,7 +27,7 @@ export function pageView(state, send) {
     >
       <p class="drop-overlay">Drop to look</p>
     </drop-zone>
-    ${updateView(state, send)} ${introView(state, send)} ${askView(state.asked, send)}
+    ${updateView(state, send)} ${introView(state, send)} ${askView(state.asked, send)} ${guideView(state, send)}
     ${state.notices.map(({ id, title, message }) =>
       messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
     )}

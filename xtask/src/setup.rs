@@ -77,6 +77,18 @@ pub fn chromium() -> Result<PathBuf, Error> {
         .ok_or_else(|| Error::Missing { what: "Chromium".into(), by_hand: "export CHROME_PATH=/path/to/chrome".into() })
 }
 
+/// Gets a Firefox and returns the path of its program.
+pub fn firefox() -> Result<PathBuf, Error> {
+    if let Some(path) = std::env::var_os("FIREFOX_PATH").map(PathBuf::from).filter(|path| path.is_file()) {
+        return Ok(path);
+    }
+    debian_packages("Firefox", &["firefox-esr"], || find_firefox().is_some())?;
+    find_firefox().ok_or_else(|| Error::Missing {
+        what: "Firefox".into(),
+        by_hand: "export FIREFOX_PATH=/path/to/firefox".into(),
+    })
+}
+
 /// Gets a Vulkan loader and driver, in software if need be, on systems whose GPU speaks Vulkan.
 pub fn vulkan() -> Result<(), Error> {
     if !cfg!(target_os = "linux") {
@@ -125,6 +137,13 @@ fn find_chromium() -> Option<PathBuf> {
         "C:/Program Files/Google/Chrome/Application/chrome.exe",
     ];
     let named = names.iter().find_map(|name| on_path(name));
+    named.or_else(|| places.iter().map(PathBuf::from).find(|place| place.is_file()))
+}
+
+/// A Firefox among the usual names and places.
+fn find_firefox() -> Option<PathBuf> {
+    let places = ["/Applications/Firefox.app/Contents/MacOS/firefox", "C:/Program Files/Mozilla Firefox/firefox.exe"];
+    let named = ["firefox-esr", "firefox"].iter().find_map(|name| on_path(name));
     named.or_else(|| places.iter().map(PathBuf::from).find(|place| place.is_file()))
 }
 

@@ -25,7 +25,7 @@ enum Part {
     Types,
     /// The page built into dist/.
     Page,
-    /// tests/browser/*.test.mjs against dist/ in Chromium.
+    /// tests/browser/*.test.mjs against dist/ in Chromium, one of them in Firefox.
     Browser,
 }
 
@@ -124,7 +124,7 @@ fn browser(tally: &mut Tally) -> Result<(), Error> {
         return Ok(()); // with no file named, Node would look for tests of its own choice
     }
     let mut command = Command::new("node");
-    command.env("CHROME_PATH", setup::chromium()?);
+    command.env("CHROME_PATH", setup::chromium()?).env("FIREFOX_PATH", setup::firefox()?);
     command.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);
     run_lines(command.args(files), |line| *tally += node_tally(line))
 }

@@ -1,0 +1,97 @@
+/** Each state of the page, light and dark, wide and narrow, under axe-core: no serious violation. And the motion that people can refuse. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { after, before, describe, it } from 'node:test';
+import { BLANK, drop, launch } from './harness.mjs';
+import { PATIENCE, finished, ready, reportOf } from './studio.mjs';
+
+const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+let site;
+before(async () => (site = await launch()));
+after(() => site?.close());
+
+/** Serious and critical violations of the page as it stands, each with its first places. */
+async function violations(page) {
+  await page.evaluate((source) => window.axe ?? (0, eval)(source), AXE).catch(() => page.addScriptTag({ content: AXE }));
+  return page.evaluate(async () => {
+    const { violations } = await window.axe.run(document, { resultTypes: ['violations'] });
+    return violations
+      .filter(({ impact }) => ['serious', 'critical'].includes(impact))
+      .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 4).map(({ target, any }) => `${target.join(' ')} (${any[0]?.message ?? ''})`).join('; ')}`);
+  });
+}
+
+/** In both colour schemes. */
+async function passes(page, what) {
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    assert.deepEqual(await violations(page), [], `${what}, ${colorScheme}`);
+  }
+}
+
+/** A fresh page whose scripts may be added to by this test alone. */
+async function open() {
+  const page = await (await site.browser.newContext({ bypassCSP: true })).newPage();
+  await page.goto(site.url);
+  await page.waitForSelector('#try-demo');
+  return page;
+}
+
+describe('no serious violation', () => {
+  it('at the first visit, and in the help', async () => {
+    const page = await open();
+    await page.click('#library summary');
+    await passes(page, 'first visit with the library');
+    await page.goto(`${site.url}help.html`);
+    await passes(page, 'help');
+  });
+
+  it('in reports, good and bad', async () => {
+    const page = await open();
+    await drop(page, ['corpus/files/kohya_lora_r4a1_fp16.safetensors']);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    await page.evaluate(() => document.querySelectorAll('#look details').forEach((details) => (details.open = true)));
+    await passes(page, 'report');
+    await drop(page, ['hostile/nan_inf_weights.safetensors', 'hostile/html_page.safetensors']);
+    await reportOf(page, 'html_page.safetensors');
+    await passes(page, 'refusal');
+    await page.getByRole('button', { name: 'nan_inf_weights.safetensors' }).click();
+    await reportOf(page, 'nan_inf_weights.safetensors');
+    await passes(page, 'problems');
+  });
+
+  it('while it draws, and with pictures, a grid and the history', async () => {
+    const page = await open();
+    await page.click('#try-demo');
+    await reportOf(page, 'duotone.safetensors');
+    await ready(page);
+    await page.evaluate(() => document.querySelectorAll('#run details').forEach((details) => (details.open = true)));
+    await page.fill('#steps', '1');
+    await page.fill('#values-x', '0.5, 1');
+    await page.click('#generate');
+    await page.waitForSelector('[data-testid=progress]');
+    await passes(page, 'drawing');
+    await finished(page);
+    await page.click('#draw-grid');
+    await finished(page);
+    await page.locator('.cells .thumb').first().click();
+    await page.waitForSelector('[data-testid=chosen]', PATIENCE);
+    await passes(page, 'pictures');
+    await page.setViewportSize({ width: 390, height: 844 });
+    await passes(page, 'pictures, narrow');
+  });
+});
+
+describe('motion', () => {
+  it('stands still for people who ask for that', async () => {
+    const { page } = await site.open(BLANK);
+    await page.emulateMedia({ reducedMotion: 'reduce' });
+    await page.goto(site.url);
+    await page.click('#try-demo');
+    await reportOf(page, 'duotone.safetensors');
+    assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+    assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).scrollBehavior), 'auto');
+  });
+});

@@ -1,0 +1,64 @@
+/** The Look act in Firefox without WebGPU, and what the Run act says then. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import puppeteer from 'puppeteer-core';
+import { launch } from './harness.mjs';
+
+const FILE = fileURLToPath(new URL('../corpus/files/kohya_lora_r4a1_fp16.safetensors', import.meta.url));
+const PATIENCE = { timeout: 120_000 };
+
+let site;
+let firefox;
+before(async () => {
+  if (!process.env.FIREFOX_PATH) throw new Error('FIREFOX_PATH is not set: run `cargo xtask test browser`');
+  site = await launch();
+  firefox = await puppeteer.launch({
+    browser: 'firefox',
+    executablePath: process.env.FIREFOX_PATH,
+    headless: true,
+    extraPrefsFirefox: { 'dom.webgpu.enabled': false, 'intl.accept_languages': 'en' },
+    ...PATIENCE,
+  });
+});
+after(async () => {
+  await firefox?.close();
+  await site?.close();
+});
+
+const textOf = (page, selector) => page.$eval(selector, (element) => element.innerText);
+
+describe('Firefox', () => {
+  it('reads a file from verdict to metadata, and says what drawing lacks', async () => {
+    const page = await firefox.newPage();
+    page.setDefaultTimeout(PATIENCE.timeout);
+    const errors = [];
+    page.on('pageerror', (error) => errors.push(String(error)));
+    await page.goto(site.url);
+    const picker = await page.waitForSelector('#file-picker');
+    await picker.uploadFile(FILE);
+    await page.waitForSelector('[data-testid=report][data-status=read]');
+    const verdict = await textOf(page, '[data-testid=verdict]');
+    for (const said of [/kohya/i, /Stable Diffusion 1/, /Rank\s+4\b/i, /Modules\s+264\b/i]) assert.match(verdict, said);
+    assert.match(await textOf(page, '[data-testid=no-webgpu]'), /Firefox 141/);
+    assert.equal(await page.$('#generate'), null);
+    const [wanted, given] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(wanted <= given, `${wanted} px wide in a window of ${given}`);
+    assert.deepEqual(errors, []);
+  });
+
+  it('keeps a file in its library over a reload, and opens without a connection', async () => {
+    const page = await firefox.newPage();
+    page.setDefaultTimeout(PATIENCE.timeout);
+    await page.goto(site.url);
+    const picker = await page.waitForSelector('#file-picker');
+    await picker.uploadFile(FILE);
+    await (await page.waitForSelector('#keep')).click();
+    await page.waitForSelector('[data-testid=kept][data-status=kept]');
+    await page.waitForSelector('[data-testid=app]');
+    site.stop();
+    await page.reload();
+    await page.waitForSelector('[data-testid=kept][data-status=kept]');
+    assert.match(await page.$eval('[data-testid=kept]', (item) => item.textContent), /kohya_lora_r4a1_fp16\.safetensors/);
+  });
+});
