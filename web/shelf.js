@@ -1,8 +1,9 @@
-/** The library's actions -> files that stay in this browser, through a worker of its own; what is there goes into the state. */
+/** The library's actions -> files that stay in this browser, written by a worker of their own; what is there goes into the state. */
 
 import keeperAddress from "./engine/keeper.js?worker&url";
 import { fileAddress } from "./address.js";
 import { asError } from "./engine/protocol.js";
+import { list, open as openKept, remove as removeKept } from "./kept.js";
 import { fileOf } from "./library.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
@@ -17,8 +18,8 @@ export function createShelf({ send, getState }) {
   const waiting = new Map();
   let count = 0;
 
-  /** @param {string} call @param {object} [args] @param {Waiting["onBytes"]} [onBytes] @returns {Promise<any>} */
-  function ask(call, args = {}, onBytes) {
+  /** @param {string} call @param {object} args @param {Waiting["onBytes"]} [onBytes] @returns {Promise<any>} */
+  function ask(call, args, onBytes) {
     worker ??= started();
     const id = ++count;
     return new Promise((resolve, reject) => {
@@ -42,7 +43,7 @@ export function createShelf({ send, getState }) {
   /** What is kept, and how much room there is. */
   async function look() {
     try {
-      const items = await ask("list");
+      const items = await list();
       const { usage = 0, quota = 0 } = await navigator.storage.estimate();
       const persisted = (await navigator.storage.persisted?.()) ?? false;
       send({ type: "shelf/listed", items, usage, quota, persisted });
@@ -94,7 +95,7 @@ export function createShelf({ send, getState }) {
   /** @param {string} key */
   async function open(key) {
     try {
-      send({ type: "files/dropped", files: [await ask("open", { key })], folders: [], place: "" });
+      send({ type: "files/dropped", files: [await openKept(key)], folders: [], place: "" });
     } catch (thrown) {
       send({ type: "notice/raised", title: "The kept file could not be opened", message: asError(thrown).message });
     }
@@ -102,7 +103,7 @@ export function createShelf({ send, getState }) {
 
   /** @param {string} key */
   async function remove(key) {
-    await ask("remove", { key }).catch((thrown) => send({ type: "notice/raised", title: "The kept file could not be deleted", message: asError(thrown).message }));
+    await removeKept(key).catch((thrown) => send({ type: "notice/raised", title: "The kept file could not be deleted", message: asError(thrown).message }));
     await look();
   }
 

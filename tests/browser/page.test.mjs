@@ -294,6 +294,7 @@ describe('everywhere', () => {
     assert.ok(deviation(await pixels(page, 'with')) > 10);
     await tabTo('compare-slider');
     await page.keyboard.press('Enter');
+    await page.keyboard.press('Tab'); // difference
     await page.keyboard.press('Tab'); // smooth
     await page.keyboard.press('Tab'); // the divider
     await page.keyboard.press('Home');

@@ -2,7 +2,8 @@
  * <pixel-picture>: draws raw pixels on a canvas at a whole-number scale.
  *
  * Property `picture`: { width, height, rgba }. Property `room`: the CSS pixels that its width may take, if it is smaller.
- * Attribute `smooth`: interpolate instead of square pixels. Attribute `label`: what the picture shows, for screen readers.
+ * Attribute `smooth`: interpolate instead of square pixels. Attribute `label`: what the picture shows, for screen readers; one
+ * with "" is passed over by them.
  */
 
 /** @typedef {{ width: number, height: number, rgba: Uint8ClampedArray<ArrayBuffer> }} Pixels */
@@ -16,13 +17,15 @@ export class PixelPicture extends HTMLElement {
   room = 320;
 
   connectedCallback() {
-    this.#canvas.setAttribute("role", "img");
     this.append(this.#canvas);
   }
 
   /** @param {string} _name @param {string | null} _before @param {string | null} label */
   attributeChangedCallback(_name, _before, label) {
-    this.#canvas.setAttribute("aria-label", label ?? "");
+    for (const [name, value] of [["role", label && "img"], ["aria-label", label], ["aria-hidden", label ? "" : "true"]]) {
+      if (value) this.#canvas.setAttribute(/** @type {string} */ (name), value);
+      else this.#canvas.removeAttribute(/** @type {string} */ (name));
+    }
   }
 
   get picture() {

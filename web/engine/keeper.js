@@ -1,17 +1,16 @@
 /**
- * Files and web addresses -> files that stay in the browser (the origin's private file system), and back.
+ * Files and web addresses -> files that stay in the browser, laid out as kept.js says.
  *
- * Each file has a folder of its own below library/: `data`, and `about.json`, which has a hash once `data` is complete.
- * A download that was cut off, by the network, a closed page or a kill, goes on where `data` ends. A Web Lock for each
- * folder keeps two tabs apart. Like reach.js this worker comes from its own file, asks only for addresses that a person
- * gave, and sends neither cookies nor where it comes from.
+ * A download that was cut off, by the network, a closed page or a kill, goes on where `data` ends. Like reach.js this
+ * worker comes from its own file, starts when a person keeps or downloads something, asks only for addresses that a
+ * person gave, and sends neither cookies nor where it comes from.
  */
 
 import { createSHA256 } from "hash-wasm";
+import { failure, folder, locked, readAbout } from "../kept.js";
 import { asError } from "./protocol.js";
 
-/** @typedef {{ name: string, address: string, wanted: string, sha256: string, size: number, etag: string }} About `wanted`: the hash that it must have, "" for any */
-/** @typedef {import("../types.d.ts").KeptFile} Kept */
+/** @typedef {import("../kept.js").About} About */
 /** @typedef {(received: number, size: number) => void} OnBytes */
 
 const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
@@ -23,18 +22,6 @@ const REPORT_MS = 250;
 /** Running downloads by their keys. @type {Map<string, AbortController>} */
 const running = new Map();
 
-/** @param {string} key @param {boolean} [create] */
-async function folder(key, create = false) {
-  const root = await navigator.storage.getDirectory();
-  return (await root.getDirectoryHandle("library", { create: true })).getDirectoryHandle(key, { create });
-}
-
-/** @param {FileSystemDirectoryHandle} dir @returns {Promise<About | null>} */
-async function readAbout(dir) {
-  const file = await dir.getFileHandle("about.json").then((handle) => handle.getFile(), () => null);
-  return file && JSON.parse(await file.text().catch(() => "null") || "null");
-}
-
 /** @param {FileSystemDirectoryHandle} dir @param {About} about */
 async function writeAbout(dir, about) {
   const handle = await (await dir.getFileHandle("about.json", { create: true })).createSyncAccessHandle();
@@ -42,30 +29,6 @@ async function writeAbout(dir, about) {
   handle.truncate(0);
   handle.write(bytes, { at: 0 });
   handle.close();
-}
-
-/** One tab at a time. @template T @param {string} key @param {() => Promise<T>} act @returns {Promise<T>} */
-function locked(key, act) {
-  return navigator.locks.request(`loupe-library:${key}`, { ifAvailable: true }, (lock) => {
-    if (!lock) throw failure("Another tab of this page is working on this file. Wait until it is done there.");
-    return act();
-  });
-}
-
-/** @returns {Promise<Kept[]>} */
-async function list() {
-  const root = await navigator.storage.getDirectory();
-  const library = await root.getDirectoryHandle("library", { create: true });
-  /** @type {Kept[]} */
-  const items = [];
-  for await (const [key, dir] of /** @type {any} */ (library).entries()) {
-    const about = await readAbout(dir).catch(() => null);
-    if (!about) continue; // another tab begins or deletes it just now
-    const { name, address, sha256, size } = about;
-    const received = sha256 ? size : await dir.getFileHandle("data").then((/** @type {FileSystemFileHandle} */ handle) => handle.getFile()).then((/** @type {File} */ file) => file.size, () => 0);
-    items.push({ key, name, address, sha256, size, received });
-  }
-  return items.sort((a, b) => a.name.localeCompare(b.name));
 }
 
 /** Copies a file of the visitor's. @param {{ key: string, file: File }} what @param {OnBytes} onBytes */
@@ -170,33 +133,12 @@ async function room(bytes) {
   if (bytes > quota - usage) throw failure(`It has ${bytes} bytes, and the browser gives this page ${Math.max(0, quota - usage)} more. Delete something above, or make room on the disk.`);
 }
 
-/** @param {{ key: string }} what @returns {Promise<File>} under its own name, still on disk */
-async function open({ key }) {
-  const dir = await folder(key);
-  const about = await readAbout(dir);
-  if (!about?.sha256) throw failure("This file is not complete.");
-  return new File([await (await dir.getFileHandle("data")).getFile()], about.name);
-}
-
-/** @param {{ key: string }} what */
-function remove({ key }) {
-  return locked(key, async () => {
-    const root = await navigator.storage.getDirectory();
-    await (await root.getDirectoryHandle("library")).removeEntry(key, { recursive: true });
-  });
-}
-
 /** @param {{ key: string }} what */
 function stop({ key }) {
   running.get(key)?.abort();
 }
 
-/** @param {string} message */
-function failure(message) {
-  return { kind: "library", message };
-}
-
-const calls = /** @type {Record<string, (args: any, onBytes: OnBytes) => any>} */ ({ list, keep, download, open, remove, stop });
+const calls = /** @type {Record<string, (args: any, onBytes: OnBytes) => any>} */ ({ keep, download, stop });
 
 scope.onmessage = async ({ data: { id, call, args } }) => {
   try {

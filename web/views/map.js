@@ -60,7 +60,7 @@ function stripView({ component, columns, rows }, longest, { pointed, chosen, lay
             const key = blockKeyOf(block);
             const left = `${x * unit}%`;
             return svg`<g id=${cellId(block)} role="option" class="cell"
-                aria-selected=${key === chosen ? "true" : "false"} aria-label=${sentence(block)}
+                aria-selected=${key === chosen ? "true" : "false"} aria-label="${[over, under].filter(Boolean).join(" ")}, ${sentence(block)}"
                 data-pointed=${key === pointed ? "" : nothing}
                 @mouseover=${(/** @type {MouseEvent} */ event) => send({ type: "block/pointed", block: pathOf(event) || key })}
                 @click=${(/** @type {MouseEvent} */ event) => choose(pathOf(event), key, send)}>
@@ -69,8 +69,7 @@ function stripView({ component, columns, rows }, longest, { pointed, chosen, lay
               ${rows.map(({ layers }, i) => svg`<rect class="room" x=${left} y=${tops[i]} width="${(width - 0.14) * unit}%" height=${layers.length * TILE - 1} rx="2" />`)}
               ${tiles.map(
                 ({ row, lane, line, across, of }) => svg`<rect class="tile step-${step(row)}" data-path=${row.path} data-on=${row.path === layer ? "" : nothing}
-                  x="${(x + ((width - 0.14) * across) / of) * unit}%" y=${tops[lane] + line * TILE} width="${((width - 0.14) / of) * unit}%" height=${TILE - 1}
-                  ><title>${row.path}</title></rect>`,
+                  x="${(x + ((width - 0.14) * across) / of) * unit}%" y=${tops[lane] + line * TILE} width="${((width - 0.14) / of) * unit}%" height=${TILE - 1} />`,
               )}
               <text class="under ${Number(under) % 2 ? "odd" : ""}" x="${(x + (width - 0.14) / 2) * unit}%" y=${tall + 13}>${under}</text>
             </g>`;

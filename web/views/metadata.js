@@ -46,6 +46,6 @@ function readableView(metadata) {
 function fieldView({ key, label, value, code }) {
   return html`<div>
     <dt title=${key}>${label}</dt>
-    <dd>${code ? html`<pre>${value}</pre>` : html`<bdi>${value}</bdi>`}</dd>
+    <dd>${code ? html`<pre tabindex="0">${value}</pre>` : html`<bdi>${value}</bdi>`}</dd>
   </div>`;
 }

@@ -1,6 +1,7 @@
 /** The whole page: intro, files, Look, Run. */
 
 import { html, nothing } from "lit-html";
+import { guard } from "lit-html/directives/guard.js";
 import { entryById, showsRun } from "../select.js";
 import { appView, updateView } from "./app.js";
 import { filesView } from "./files.js";
@@ -32,7 +33,12 @@ export function pageView(state, send) {
       messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
     )}
     ${state.look.folder ? folderView(state.look.folder, state.selected, send) : nothing}
-    ${entry ? html`${filesView(state, send)} ${lookView(state, entry, send)}` : nothing} ${showsRun(state) ? runView(state, send) : nothing}
+    ${entry ? guard(besidesRun(state), () => html`${filesView(state, send)} ${lookView(state, entry, send)}`) : nothing} ${showsRun(state) ? runView(state, send) : nothing}
     ${shelfView(state, send)} ${appView(state, send)}
   `;
+}
+
+/** All that a report can depend on: a run's news come often, and leave it as it is. @param {State} state */
+function besidesRun({ run, result, announcement, tokens, history, grid, ...others }) {
+  return Object.values(others);
 }
