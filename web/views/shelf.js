@@ -13,7 +13,7 @@ export function shelfView({ shelf }, send) {
   const begun = Object.entries(works).filter(([key]) => !items.some((item) => item.key === key));
   return html`
     <details class="card shelf" id="library" data-testid="library">
-      <summary><h3>Library</h3> <span class="fine">${items.length ? `${items.length} kept in this browser, ${formatBytes(usage)}` : "files that stay in this browser"}</span></summary>
+      <summary><h2>Library</h2> <span class="fine">${items.length ? `${items.length} kept in this browser, ${formatBytes(usage)}` : "files that stay in this browser"}</span></summary>
       <div class="inside">
         ${items.length || begun.length
           ? html`<ul class="kept">

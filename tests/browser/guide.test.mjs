@@ -1,0 +1,56 @@
+/** The guided minute with the demo, and the help, as a newcomer goes through them. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { launch } from './harness.mjs';
+import { generate, ready, reportOf } from './studio.mjs';
+
+let site;
+before(async () => (site = await launch()));
+after(() => site?.close());
+
+const done = (page) => page.locator('.guide li[data-done]').evaluateAll((steps) => steps.map(({ dataset }) => dataset.step));
+
+describe('the guided minute', () => {
+  it('ticks what was done, from the report to the broken LoRA', async () => {
+    const { page, errors } = await site.open();
+    assert.equal(await page.getByTestId('guide').count(), 0);
+    await page.click('#try-demo');
+    await reportOf(page, 'duotone.safetensors');
+    await page.waitForSelector('.guide li[data-step=look][data-done]');
+    assert.deepEqual(await done(page), ['look']);
+    await ready(page);
+    await page.fill('#steps', '1');
+    await page.press('#steps', 'Tab');
+    await generate(page);
+    assert.deepEqual(await done(page), ['look', 'draw']);
+    await page.fill('#strength', '-0.5');
+    await page.selectOption('#lora', 'demo:ink_icon.safetensors');
+    assert.deepEqual(await done(page), ['look', 'draw', 'slide', 'swap']);
+    await page.click('#open-broken');
+    await reportOf(page, 'broken_names.safetensors');
+    await page.waitForSelector('.guide li[data-step=fix][data-done]');
+    assert.match(await page.locator('#works').innerText(), /ComfyUI/);
+    assert.equal(await page.locator('#change').count(), 1);
+    await page.getByRole('button', { name: 'Close the guide' }).click();
+    assert.equal(await page.getByTestId('guide').count(), 0);
+    assert.deepEqual(errors, []);
+  });
+});
+
+describe('the help', () => {
+  it('leads to reports that show what it says', async () => {
+    const { page, errors } = await site.open();
+    await page.getByRole('link', { name: 'Help' }).click();
+    await page.getByRole('heading', { name: 'Why doesn’t my LoRA work?' }).waitFor();
+    await page.getByRole('link', { name: 'See it in the demo’s broken LoRA' }).click();
+    await reportOf(page, 'broken_names.safetensors');
+    assert.deepEqual(errors, []);
+  });
+
+  it('fits a narrow window', async () => {
+    const { page } = await site.open(`${new URL(site.url).pathname}help.html`);
+    await page.setViewportSize({ width: 390, height: 844 });
+    const [wanted, given] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(wanted <= given, `${wanted} px wide in a window of ${given}`);
+  });
+});
