@@ -82,6 +82,23 @@ def run(op, f, x):
         return hidden * F.gelu(gate)
     if op == "upsample":
         return nhwc(F.interpolate(nchw(x[0]), size=(f["height"], f["width"]), mode="nearest"))
+    if op == "rows":
+        return torch.cat([map[:, start : start + count] for map, (start, count) in zip(x, f["parts"])], 1)
+    if op == "moments":
+        strip = x[0][:, f["start"] : f["start"] + f["count"]]
+        grouped = strip.reshape(strip.shape[0], -1, f["groups"], strip.shape[-1] // f["groups"]).permute(0, 2, 1, 3).flatten(2)
+        n, mean = grouped.shape[2], grouped.mean(2)
+        squares = ((grouped - mean[..., None]) ** 2).sum(2)
+        if len(x) == 2:
+            before, m, s = x[1].unbind(-1)
+            squares = s + squares + (mean - m) ** 2 * before * n / (before + n)
+            mean, n = (m * before + mean * n) / (before + n), before + n
+        return torch.stack([torch.zeros_like(mean) + n, mean, squares], -1)
+    if op == "normalize":
+        each = lambda t: t.repeat_interleave(x[0].shape[-1] // x[1].shape[1], 1)[:, None, None]
+        count, mean, squares = (each(t) for t in x[1].unbind(-1))
+        out = (x[0] - mean) / (squares / count + f["eps"]).sqrt() * x[2] + x[3]
+        return F.silu(out) if f["silu"] else out
     if op == "rotate":
         rows, columns = x[1].shape
         size, stride = x[0].shape[-1], f["stride"]
@@ -146,6 +163,14 @@ def cases():
         yield "scale", {"axis": axis}, [[rows, columns], [count]]
     for axis, rows, columns, count in [("rows", 640, 768, 640), ("columns", 320, 2880, 320), ("columns", 640, 768, 768), ("rows", 3, 5, 3), ("columns", 7, 6, 2)]:
         yield "renorm", {"axis": axis}, [[rows, columns], [rows, columns], [count]]
+    for batch, width, channels, heights, parts in [
+        (1, 32, 64, [16, 16, 16], [(15, 1), (0, 16), (0, 1)]), (2, 3, 5, [4], [(1, 2)]), (1, 7, 3, [2, 3, 1, 4, 2, 5], [(0, 2), (1, 2), (0, 1), (3, 1), (0, 1), (2, 3)]), (2, 2, 2, [3, 3], [(0, 3), (0, 0)]),
+    ]:
+        yield "rows", {"parts": parts}, [[batch, height, width, channels] for height in heights]
+    for b, h, w, c, groups, start, count, goes_on in [(1, 18, 64, 128, 32, 1, 16, True), (1, 4, 64, 128, 32, 0, 4, False), (2, 5, 3, 6, 3, 2, 3, True), (1, 1, 1, 8, 8, 0, 1, False)]:
+        yield "moments", {"groups": groups, "start": start, "count": count}, [[b, h, w, c]] + ([[b, groups, 3]] if goes_on else [])
+    for b, h, w, c, groups, act in [(1, 16, 64, 128, 32, True), (2, 3, 5, 6, 3, False)]:
+        yield "normalize", {"eps": 1e-6, "silu": act}, [[b, h, w, c], [b, groups, 3], [c], [c]]
 
 
 def main():
@@ -156,7 +181,7 @@ def main():
         inner = shapes[1][1 if fields.get("transpose_b", True) else 0] if products else 1
         scales = [3.0 if op == "attention" and i < 2 else float(np.float32((3 / inner) ** 0.5)) if products and i == 1 else 4.0 if op in ("unary", "geglu") else 1.0 for i in range(len(shapes))]
         # Norms see a mean that is not 0: a one-pass variance in f32 would show.
-        shifts = [2.0 if op.endswith("norm") and i == 0 else 0.0 for i in range(len(shapes))]
+        shifts = [2.0 if op.endswith("norm") and i == 0 or op == "moments" or op == "normalize" and i == 1 else 0.0 for i in range(len(shapes))]
         inputs = [numbers(index * 16 + i, shape, scales[i], shifts[i]) for i, shape in enumerate(shapes)]
         # In double precision: PyTorch's own f32 rounding (5e-6 in a group norm) is not the reference.
         out = run(op, fields, [x.double() for x in inputs]).float().contiguous()

@@ -16,9 +16,12 @@ mod geglu;
 mod group_norm;
 mod layer_norm;
 mod matmul;
+mod moments;
 mod narrow;
+mod normalize;
 mod renorm;
 mod rotate;
+mod rows;
 mod scale;
 mod unary;
 mod upsample;
@@ -33,9 +36,12 @@ pub use geglu::Geglu;
 pub use group_norm::GroupNorm;
 pub use layer_norm::LayerNorm;
 pub use matmul::Matmul;
+pub use moments::Moments;
 pub use narrow::{Narrow, Storage};
+pub use normalize::Normalize;
 pub use renorm::Renorm;
 pub use rotate::Rotate;
+pub use rows::{MOST_PARTS, Rows};
 pub use scale::{Axis, Scale};
 pub use unary::{Function, Unary};
 pub use upsample::Upsample;
@@ -127,8 +133,8 @@ macro_rules! operations {
     };
 }
 operations!(
-    Add, Attention, Axpy, Concat, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Narrow, Renorm, Rotate, Scale, Unary,
-    Upsample, Widen
+    Add, Attention, Axpy, Concat, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Moments, Narrow, Normalize, Renorm,
+    Rotate, Rows, Scale, Unary, Upsample, Widen
 );
 
 /// [`Operation`] behind a reference.

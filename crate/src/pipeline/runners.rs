@@ -55,9 +55,13 @@ impl Session {
         let encoders = model.encoders();
         let text = conditioning::plans(&encoders, items, clip_skip)?;
         let unet = plan::unet(&model.networks.unet, items, height, width, chunks * CHUNK)?;
-        let decoder = plan::vae_decoder(&model.vae, 1, height, width)?;
+        let strip = plan::vae_strip(&model.vae, height, width, self.gpu.info().max_binding);
+        let decoder = plan::vae_decoder(&model.vae, 1, height, width)?.in_strips(strip)?;
         let encoder = match starts_from_picture {
-            true => Some(plan::vae_encoder(&model.vae, 1, height * model.multiple(), width * model.multiple())?),
+            true => {
+                let (height, width) = (height * model.multiple(), width * model.multiple());
+                Some(plan::vae_encoder(&model.vae, 1, height, width)?.in_strips(strip)?)
+            }
             false => None,
         };
         let plans: Vec<&Plan> = text.iter().chain([&unet, &decoder]).chain(&encoder).collect();

@@ -8,6 +8,7 @@ mod clip;
 mod interpret;
 mod memory;
 mod print;
+mod strips;
 mod unet;
 mod vae;
 
@@ -16,7 +17,7 @@ pub use clip::{TextOutput, text_encoder};
 pub use interpret::{interpret, interpret_values};
 pub use memory::{Memory, Place};
 pub use unet::unet;
-pub use vae::{vae_decoder, vae_encoder};
+pub use vae::{vae_decoder, vae_encoder, vae_strip};
 
 use crate::ops::{Op, ShapeError};
 

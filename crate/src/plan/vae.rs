@@ -69,6 +69,18 @@ pub fn vae_encoder(net: &Vae, batch: usize, height: usize, width: usize) -> Resu
     Ok(builder.finish())
 }
 
+/// Numbers that a map of the VAE may have before it is cut into strips: little memory beside what
+/// has to be there, and never more than a binding of `max_binding` bytes. The middle, which has
+/// attention, stays whole.
+pub fn vae_strip(net: &Vae, height: usize, width: usize, max_binding: u64) -> usize {
+    let channels = net.config.block_out_channels.iter().copied().max().unwrap_or(1);
+    let middle = (height * width * channels * 4) as u64;
+    (STRIP_BYTES.max(2 * middle).min(max_binding) / 4) as usize
+}
+
+/// See [`vae_strip`].
+const STRIP_BYTES: u64 = 32 << 20;
+
 fn self_attention(b: &mut Builder, layers: Option<&(Module, Attention)>, x: ValueId) -> Result<ValueId, PlanError> {
     let Some((norm, attention)) = layers else { return Ok(x) };
     let normed = b.module(norm, x)?;

@@ -1,11 +1,14 @@
 //! Turns a model and a size into its printed plans: steps, operations and memory.
 
 use crate::generate::{DEMO, open, size};
-use lora_loupe::plan::{Plan, TextOutput, text_encoder, unet, vae_decoder};
+use lora_loupe::plan::{Plan, TextOutput, text_encoder, unet, vae_decoder, vae_strip};
 use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// What every WebGPU device binds at once.
+const DEFAULT_BINDING: u64 = 128 << 20;
 
 /// Print what drawing a picture asks of the graphics processor, one step a line
 #[derive(clap::Args)]
@@ -31,7 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let plans: [Plan; 3] = [
         text_encoder(&model.networks.text_encoder, "text_encoder", arguments.batch, tokens, TextOutput::LAST)?,
         unet(&model.networks.unet, arguments.batch, height, width, tokens)?,
-        vae_decoder(&model.vae, 1, height, width)?,
+        vae_decoder(&model.vae, 1, height, width)?.in_strips(vae_strip(&model.vae, height, width, DEFAULT_BINDING))?,
     ];
     let mut out = std::io::stdout().lock();
     for plan in &plans {

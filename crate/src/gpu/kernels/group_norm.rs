@@ -4,7 +4,7 @@ use crate::gpu::kernel::{Launch, LaunchError, Style, number};
 use crate::ops::GroupNorm;
 
 /// Invocations of a workgroup.
-fn threads(style: Style) -> u32 {
+pub(super) fn threads(style: Style) -> u32 {
     match style {
         Style::Tiled => 256,
         Style::Direct => 32,

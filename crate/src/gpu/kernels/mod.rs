@@ -11,9 +11,12 @@ mod geglu;
 mod group_norm;
 mod layer_norm;
 mod matmul;
+mod moments;
 mod narrow;
+mod normalize;
 mod renorm;
 mod rotate;
+mod rows;
 mod scale;
 mod unary;
 mod upsample;
@@ -49,8 +52,11 @@ pub fn launch(
         Op::GroupNorm(op) => group_norm::launch(op, inputs, output, style),
         Op::LayerNorm(op) => layer_norm::launch(op, inputs, output, style),
         Op::Matmul(op) => matmul::launch(op, inputs, output, stored[1], style),
+        Op::Moments(op) => moments::launch(op, inputs, style),
+        Op::Normalize(op) => normalize::launch(op, inputs, output),
         Op::Renorm(op) => renorm::launch(op, inputs, output),
         Op::Rotate(op) => rotate::launch(op, inputs, output),
+        Op::Rows(op) => rows::launch(op, inputs, output),
         Op::Scale(op) => scale::launch(op, inputs, output),
         Op::Narrow(op) => narrow::launch(op, output),
         Op::Unary(op) => unary::launch(op, inputs, output),
@@ -60,7 +66,7 @@ pub fn launch(
 }
 
 /// Every kernel's name and text, for tools that validate them.
-pub const ALL: [(&str, &str); 19] = [
+pub const ALL: [(&str, &str); 22] = [
     ("add", include_str!("add.wgsl")),
     ("attention", include_str!("attention.wgsl")),
     ("attention_direct", include_str!("attention_direct.wgsl")),
@@ -73,8 +79,11 @@ pub const ALL: [(&str, &str); 19] = [
     ("layer_norm", include_str!("layer_norm.wgsl")),
     ("matmul", include_str!("matmul.wgsl")),
     ("matmul_direct", include_str!("matmul_direct.wgsl")),
+    ("moments", include_str!("moments.wgsl")),
+    ("normalize", include_str!("normalize.wgsl")),
     ("renorm", include_str!("renorm.wgsl")),
     ("rotate", include_str!("rotate.wgsl")),
+    ("rows", include_str!("rows.wgsl")),
     ("scale", include_str!("scale.wgsl")),
     ("narrow", include_str!("narrow.wgsl")),
     ("unary", include_str!("unary.wgsl")),
