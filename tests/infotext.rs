@@ -1,6 +1,8 @@
 //! Infotexts: written and read back, read as other programs write them, and found in PNG files.
 
-use lora_loupe::pipeline::{AdapterChoice, Infotext, Leftover, Mention, Recipe, Rng, encode_png, png_parameters};
+use lora_loupe::pipeline::{
+    AdapterChoice, Hires, Infotext, Leftover, Mention, Recipe, Rng, Upscaler, encode_png, png_parameters,
+};
 use lora_loupe::samplers::{SamplerKind, SigmaSpacing};
 use proptest::prelude::*;
 use serde_json::json;
@@ -105,7 +107,14 @@ fn a_recipe_is_restored_and_what_is_missing_is_named() {
     assert_eq!(kept, expected, "what the text does not say stays");
     Infotext::read("a\nSteps: 3, Sampler: Euler, RNG: CPU").restore(&mut kept, &mut |_| None);
     assert_eq!((kept.steps, kept.clip_skip, kept.denoise, kept.schedule), (3, 0, None, None));
-    let found = AdapterChoice { name: "x.pt".into(), sha256: "cc".into(), strength: 9.0, text_encoder: Some(9.0) };
+    let found = AdapterChoice {
+        name: "x.pt".into(),
+        sha256: "cc".into(),
+        strength: 9.0,
+        text_encoder: Some(9.0),
+        blocks: None,
+        hash: None,
+    };
     Infotext::read("<lora:x:0.5><lora:x:0.5:1>").restore(&mut kept, &mut |_| Some(found.clone()));
     let strengths = kept.adapters.iter().map(|choice| (choice.strength, choice.text_encoder));
     assert_eq!(strengths.collect::<Vec<_>>(), [(0.5, None), (1.0, Some(0.5))]);
@@ -113,8 +122,13 @@ fn a_recipe_is_restored_and_what_is_missing_is_named() {
 
 #[test]
 fn a_mention_means_a_file_by_name_or_hash() {
-    let mention =
-        Mention { name: "odd name, v2".into(), text_encoder: 1.0, unet: 1.0, hash: Some("0123456789ab".into()) };
+    let mention = Mention {
+        name: "odd name, v2".into(),
+        text_encoder: 1.0,
+        unet: 1.0,
+        blocks: None,
+        hash: Some("0123456789ab".into()),
+    };
     assert!(mention.is_named("odd: name, v2.safetensors") && mention.is_named("odd name, v2"));
     assert!(!mention.is_named("odd name, v3.safetensors"));
     assert!(mention.has_hash("0123456789abcdef") && mention.has_hash("0123456789ab"));
@@ -145,6 +159,7 @@ fn the_web_ui_1_10() {
         name: name.into(),
         text_encoder,
         unet,
+        blocks: None,
         hash: Some(hash.into()),
     };
     let adapters = [mention("ink-wash v2", 0.65, 0.65, "0f1e2d3c4b5a"), mention("detail", 0.2, 0.4, "1a2b3c4d5e6f")];
@@ -154,13 +169,9 @@ fn the_web_ui_1_10() {
     assert_eq!((info.size, info.denoise, info.clip_skip), (Some((832, 1216)), None, Some(2)));
     assert_eq!((info.model.as_deref(), info.model_hash.as_deref()), (Some("sd_xl: base, 1.0"), Some("31e35c80fc")));
     assert_eq!((info.rng, info.version.as_deref()), (Some(Rng::Philox), Some("v1.10.1")));
-    let expected = [
-        ("Hires upscale", "1.5"),
-        ("Hires upscaler", "Latent"),
-        ("ADetailer prompt", "a \"face\", sharp\nSteps: 3"),
-        ("TI hashes", "neg: 5e40d722fc3d"),
-        ("Denoising strength", "0.4"),
-    ];
+    let expected = [("ADetailer prompt", "a \"face\", sharp\nSteps: 3"), ("TI hashes", "neg: 5e40d722fc3d")];
+    let hires = Hires { scale: 1.5, denoise: 0.4, steps: 0, upscaler: Upscaler::Latent };
+    assert_eq!(info.hires, Some(hires));
     assert_eq!(leftovers(&info), expected);
 }
 
@@ -351,11 +362,13 @@ fn texts_of_100_000_characters_are_read() {
 }
 
 fn adapter() -> impl Strategy<Value = Mention> {
-    let name = "[a-zA-Z0-9 ._,()é=-]{0,10}[a-z]"
-        .prop_filter("named strengths", |name| !name.starts_with("te=") && !name.starts_with("unet="));
+    let name = "[a-zA-Z0-9 ._,()é=-]{0,10}[a-z]".prop_filter("named strengths", |name| {
+        !name.starts_with("te=") && !name.starts_with("unet=") && !name.starts_with("lbw=")
+    });
     let strength = || prop_oneof![-4f32..4.0, Just(1.0), Just(0.0)];
-    (name, strength(), strength(), prop::option::of("[0-9a-f]{12}"))
-        .prop_map(|(name, text_encoder, unet, hash)| Mention { name, text_encoder, unet, hash })
+    let blocks = prop::option::of("[A-Z]{2}0[0-9]=0\\.[1-9](,MID=-?[0-9])?");
+    (name, strength(), strength(), blocks, prop::option::of("[0-9a-f]{12}"))
+        .prop_map(|(name, text_encoder, unet, blocks, hash)| Mention { name, text_encoder, unet, blocks, hash })
 }
 
 prop_compose! {
@@ -365,9 +378,10 @@ prop_compose! {
         adapters in prop::collection::vec(adapter(), 0..4),
         (steps, seed, size, guidance) in (any::<u16>(), any::<u64>(), any::<(u16, u16)>(), -50f32..50.0),
         sampler in prop::option::of(prop::sample::select(SamplerKind::ALL.to_vec())),
-        schedule in prop::option::of(prop::sample::select(vec![SigmaSpacing::Timesteps, SigmaSpacing::Karras, SigmaSpacing::Exponential])),
+        schedule in prop::option::of(prop::sample::select(SigmaSpacing::ALL.to_vec())),
         (model, model_hash) in (prop::option::of(any::<String>()), prop::option::of("[0-9a-f]{10}")),
-        (denoise, clip_skip) in (prop::option::of(0f64..=1.0), prop::option::of(2usize..13)),
+        (denoise, clip_skip, eta) in (prop::option::of(0f64..=1.0), prop::option::of(2usize..13), prop::option::of(0f64..=1.0)),
+        hires in prop::option::of((1.01f64..4.0, 0f64..=1.0, 0usize..90, prop::sample::select(vec![Upscaler::Latent, Upscaler::Pixels]))),
         (rng, version) in (prop::sample::select(vec![Rng::Torch, Rng::Philox]), prop::option::of("LoRA Loupe [0-9.]{1,5}")),
     ) -> Infotext {
         let lines = |text: String| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
@@ -384,7 +398,10 @@ prop_compose! {
             size: Some((size.0.into(), size.1.into())),
             model,
             model_hash,
-            denoise,
+            // The second pass's strength stands in the place of the first's.
+            denoise: denoise.filter(|_| hires.is_none()),
+            eta,
+            hires: hires.map(|(scale, denoise, steps, upscaler)| Hires { scale, denoise, steps, upscaler }),
             clip_skip,
             rng: Some(rng),
             version,

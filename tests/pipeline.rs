@@ -3,7 +3,7 @@
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::gpu::Gpu;
 use lora_loupe::model::Component;
-use lora_loupe::pipeline::{Folder, Model, Network, Picture, Session, sinusoid, token_table};
+use lora_loupe::pipeline::{Folder, Given, Model, Network, Picture, Session, sinusoid, token_table};
 use lora_loupe::plan::interpret;
 use lora_loupe::samplers::ScheduleConfig;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
@@ -267,10 +267,14 @@ async fn adapter(session: &Session, name: &str) -> LoadedAdapter {
     LoadedAdapter::open(name.into(), file, None, &session.model.networks.modules()).await.expect("an adapter")
 }
 
+fn with<'a>(adapters: &'a [&'a LoadedAdapter]) -> Given<'a> {
+    Given { adapters, ..Given::default() }
+}
+
 async fn draw(session: &mut Session, case: &serde_json::Value, adapters: &[&LoadedAdapter]) -> Picture {
     session.model.schedule = ScheduleConfig::from_json(&case["scheduler_config"].to_string()).expect("a schedule");
     let recipe = recipe(case);
-    let picture = session.generate(&recipe, adapters, None, &mut |_| ControlFlow::Continue(())).await;
+    let picture = session.generate(&recipe, &with(adapters), &mut |_| ControlFlow::Continue(())).await;
     picture.unwrap_or_else(|error| panic!("{}: {error}", case["name"]))
 }
 
@@ -358,7 +362,7 @@ fn stopping_answers_before_the_next_step() {
         let recipe = recipe(&case("ddim"));
         let mut seen = 0;
         let result = session
-            .generate(&recipe, &[], None, &mut |progress| {
+            .generate(&recipe, &Given::default(), &mut |progress| {
                 seen = progress.step;
                 let stop = progress.stage == lora_loupe::pipeline::Stage::Denoise && progress.step == 3;
                 if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -383,7 +387,7 @@ fn a_lost_device_costs_time_and_no_picture() {
             // Eight steps, then losses before the text, the adapters and in decoding.
             let mut parts = 0;
             let picture = session
-                .generate(&recipe, &[&lora], None, &mut |_| {
+                .generate(&recipe, &with(&[&lora]), &mut |_| {
                     if parts == loss + 1 {
                         gpu.lose();
                     }

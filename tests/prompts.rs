@@ -38,7 +38,7 @@ fn texts_stand_at_the_calls_at_which_the_web_ui_has_them() {
 }
 
 fn lora(name: &str, text_encoder: f32, unet: f32) -> ExtraNetwork {
-    ExtraNetwork { kind: NetworkKind::Lora, name: name.into(), text_encoder, unet, unread: Vec::new() }
+    ExtraNetwork { kind: NetworkKind::Lora, name: name.into(), text_encoder, unet, blocks: None, unread: Vec::new() }
 }
 
 #[test]
@@ -66,7 +66,8 @@ fn what_is_no_lora_is_named() {
     assert_eq!(clean, "x");
     assert_eq!(kinds, [&NetworkKind::Unsupported("hypernet".into()), &NetworkKind::Lora]);
     assert_eq!((networks[1].text_encoder, networks[1].unet), (0.8, 0.6));
-    assert_eq!(networks[1].unread, ["8", "lbw=IN02", "nan"]);
+    assert_eq!(networks[1].unread, ["8", "nan"]);
+    assert_eq!(networks[1].blocks.as_deref(), Some("IN02"));
     for no_strength in ["strong", "nan", "-inf", ""] {
         let (_, networks) = extra_networks(&format!("<lora:ink:{no_strength}>"));
         assert_eq!((networks[0].unet, networks[0].unread.as_slice()), (1.0, [no_strength.to_owned()].as_slice()));
@@ -86,7 +87,7 @@ fn contents(prompt: &str) -> Vec<Vec<u32>> {
         assert_eq!((chunk.ids[0], chunk.ids[CHUNK - 1]), (START, END));
         chunk.ids[1..].iter().copied().take_while(|id| *id != END).collect()
     };
-    Chunk::weighted(&CLIP, prompt).iter().map(inside).collect()
+    Chunk::weighted(&CLIP, prompt, &[]).iter().map(inside).collect()
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn a_chunk_holds_75_ids() {
     assert_eq!(contents("dog cat"), [[DOG, CAT]]);
     assert_eq!(contents(&"dog ".repeat(75)), [[DOG; 75]]);
     assert_eq!(contents(&"dog ".repeat(76)), [vec![DOG; 75], vec![DOG]]);
-    let chunk = &Chunk::weighted(&CLIP, "a (red:1.5) [cat]")[0];
+    let chunk = &Chunk::weighted(&CLIP, "a (red:1.5) [cat]", &[])[0];
     assert_eq!(chunk.ids[..5], [START, 320, 736, CAT, END]);
     assert_eq!(chunk.weights[..5], [1.0, 1.0, 1.5, (1.0 / 1.1f64) as f32, 1.0]);
     assert!(chunk.weights[5..].iter().all(|weight| *weight == 1.0));
@@ -129,7 +130,7 @@ fn a_full_chunk_breaks_behind_a_comma_that_is_near() {
     let long = contents(&words(60, 120));
     assert_eq!(long, [dogs_and_comma(60), vec![CAT; 75], vec![CAT; 45]]);
     // Weights move with their ids.
-    let moved = Chunk::weighted(&CLIP, &format!("{}, (cat:1.5) {}", "dog ".repeat(60), "cat ".repeat(20)));
+    let moved = Chunk::weighted(&CLIP, &format!("{}, (cat:1.5) {}", "dog ".repeat(60), "cat ".repeat(20)), &[]);
     assert_eq!(moved[1].weights[1..3], [1.5, 1.0]);
     assert!(moved[0].weights.iter().all(|weight| *weight == 1.0));
 }
@@ -137,19 +138,19 @@ fn a_full_chunk_breaks_behind_a_comma_that_is_near() {
 #[test]
 fn padding_is_the_models() {
     let sd2 = Tokenizer::clip().padded_with(0);
-    let chunk = &Chunk::weighted(&sd2, "dog")[0];
+    let chunk = &Chunk::weighted(&sd2, "dog", &[])[0];
     assert_eq!(chunk.ids[..4], [START, DOG, END, 0]);
     assert_eq!(chunk.ids[CHUNK - 1], 0);
     assert_eq!(Chunk::empty(&sd2).ids[..3], [START, END, 0]);
     assert_eq!(Chunk::empty(&CLIP).ids[1..], [END; CHUNK - 1]);
-    assert_eq!(Chunk::weighted(&sd2, "dog <|endoftext|> cat")[0].ids[..5], [START, DOG, END, 0, 0]);
-    let full = &Chunk::weighted(&sd2, &"dog ".repeat(75))[0];
+    assert_eq!(Chunk::weighted(&sd2, "dog <|endoftext|> cat", &[])[0].ids[..5], [START, DOG, END, 0, 0]);
+    let full = &Chunk::weighted(&sd2, &"dog ".repeat(75), &[])[0];
     assert_eq!(full.ids[75..], [DOG, END]);
 }
 
 #[test]
 fn shorter_prompts_get_empty_chunks() {
-    let mut prompts = [Chunk::weighted(&CLIP, "dog"), Chunk::weighted(&CLIP, &"cat ".repeat(160)), vec![]];
+    let mut prompts = [Chunk::weighted(&CLIP, "dog", &[]), Chunk::weighted(&CLIP, &"cat ".repeat(160), &[]), vec![]];
     level(&CLIP, &mut prompts);
     assert_eq!(prompts.each_ref().map(Vec::len), [3, 3, 3]);
     assert_eq!(prompts[0][0].ids[1], DOG);
@@ -159,16 +160,16 @@ fn shorter_prompts_get_empty_chunks() {
 #[test]
 fn plain_syntax_is_diffusers_and_says_what_it_cut() {
     for prompt in ["", "a (red:1.5) <lora:x:1> [cat|dog] BREAK", &"dog ".repeat(75)] {
-        let (chunk, cut) = Chunk::plain(&CLIP, prompt);
+        let (chunk, cut) = Chunk::plain(&CLIP, prompt, &[]);
         assert_eq!(chunk.ids.to_vec(), CLIP.encode_padded(prompt), "{prompt:?}");
         assert_eq!((chunk.weights, cut), ([1.0; CHUNK], vec![]), "{prompt:?}");
     }
     let long = format!("{}Extraordinarilyx, Cat", "dog ".repeat(74));
-    let (chunk, cut) = Chunk::plain(&CLIP, &long);
+    let (chunk, cut) = Chunk::plain(&CLIP, &long, &[]);
     assert_eq!(chunk.ids.to_vec(), CLIP.encode_padded(&long));
     assert_eq!(cut, ["extraordinarilyx", ",", "cat"]);
     let sd2 = Tokenizer::clip().padded_with(0);
-    assert_eq!(Chunk::plain(&sd2, "dog").0.ids.to_vec(), sd2.encode_padded("dog"));
+    assert_eq!(Chunk::plain(&sd2, "dog", &[]).0.ids.to_vec(), sd2.encode_padded("dog"));
 }
 
 #[test]
@@ -227,11 +228,11 @@ fn read(prompt: &str, steps: usize) {
     assert!(ids.len() <= prompt.len().max(1) * 3);
     let (used, of) = count(&CLIP, prompt, Syntax::A1111, steps);
     assert!(used <= of && of % 75 == 0 && of > 0);
-    for chunk in Chunk::weighted(&CLIP, prompt) {
+    for chunk in Chunk::weighted(&CLIP, prompt, &[]) {
         assert_eq!(chunk.ids[0], START);
         assert!(chunk.ids.contains(&END));
     }
-    assert_eq!(Chunk::plain(&CLIP, prompt).0.ids.to_vec(), CLIP.encode_padded(prompt));
+    assert_eq!(Chunk::plain(&CLIP, prompt, &[]).0.ids.to_vec(), CLIP.encode_padded(prompt));
 }
 
 /// Had one of these quadratic time, the test would take minutes.

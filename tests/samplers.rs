@@ -162,7 +162,7 @@ fn kind(scheduler: &str) -> SamplerKind {
 
 /// Whether a sampler's second call of a step is at a level between two steps.
 fn calls_inside_steps(kind: SamplerKind) -> bool {
-    matches!(kind, SamplerKind::Dpm2 | SamplerKind::Dpm2A | SamplerKind::DpmppSde)
+    matches!(kind, SamplerKind::Dpm2 | SamplerKind::Dpm2A | SamplerKind::Dpmpp2sA | SamplerKind::DpmppSde)
 }
 
 /// The stand-in for a network that the goldens were made with.
@@ -216,6 +216,59 @@ fn trajectories_follow_diffusers() {
             assert!(off < 1e-4, "{key}: call {call} off by {off:e}");
         }
         assert_eq!(drawn, case.noise_tensors_used, "{key}: noise tensors");
+    }
+}
+
+#[derive(Deserialize)]
+struct KCase {
+    sampler: SamplerKind,
+    schedule: SigmaSpacing,
+    xl: bool,
+    steps: usize,
+    eta: Option<f64>,
+    noises: usize,
+}
+
+#[test]
+fn samplers_and_spacings_that_diffusers_lacks_follow_k_diffusion() {
+    let (common, data) = (golden("schedulers/schedulers.safetensors"), golden("schedulers/k_diffusion.safetensors"));
+    let (common, file) = (SafeTensors::deserialize(&common).unwrap(), SafeTensors::deserialize(&data).unwrap());
+    let common = |name: &str| floats(&common, &format!("common.{name}"));
+    let (initial, pattern, bank) = (common("initial_noise"), common("pattern"), common("noise_bank"));
+    let n = initial.len();
+    let cases: Vec<KCase> = serde_json::from_slice(&golden("schedulers/k_diffusion.json")).unwrap();
+    let config =
+        ScheduleConfig { timestep_spacing: Some(TimestepSpacing::Linspace), ..ScheduleConfig::stable_diffusion() };
+    for (index, case) in cases.iter().enumerate() {
+        let key = format!("{} {:?} {} steps, eta {:?}", case.sampler, case.schedule, case.steps, case.eta);
+        let options = SamplerOptions {
+            eta: case.eta,
+            sigma_spacing: Some(case.schedule),
+            is_xl: case.xl,
+            ..SamplerOptions::default()
+        };
+        let mut sampler = Sampler::new(case.sampler, &config, case.steps, &options).unwrap();
+        let timesteps = floats(&file, &format!("{index}.timesteps"));
+        let off = max_abs(sampler.timesteps(), &timesteps);
+        assert!(off <= 2e-2, "{key}: timesteps off by {off}: {:?} for {timesteps:?}", sampler.timesteps());
+        if !calls_inside_steps(case.sampler) {
+            let off = rel_rms(&sampler.sigmas(), &floats(&file, &format!("{index}.sigmas")));
+            assert!(off < 1e-5, "{key}: sigmas off by {off:e}");
+        }
+        let mut drawn = 0;
+        let mut noise = |count: usize| {
+            assert_eq!(count, n);
+            drawn += 1;
+            bank[(drawn - 1) * n..drawn * n].to_vec()
+        };
+        let mut sample: Vec<f32> = initial.iter().map(|x| x * sampler.init_noise_sigma()).collect();
+        for i in 0..sampler.timesteps().len() {
+            let output = stand_in(&sampler.scale_input(i, &sample), sampler.timesteps()[i], &pattern);
+            sample = sampler.step(i, &output, &sample, &mut noise);
+        }
+        let off = rel_rms(&sample, &floats(&file, &format!("{index}.end")));
+        assert!(off < 1e-4, "{key}: off by {off:e}");
+        assert_eq!(drawn, case.noises, "{key}: noises");
     }
 }
 
@@ -311,6 +364,8 @@ fn runs_that_cannot_be_planned_are_refused() {
     }
     let karras = SamplerOptions { sigma_spacing: Some(SigmaSpacing::Karras), ..options };
     assert!(matches!(plan(SamplerKind::Ddim, &config, 4, &karras), Err(ScheduleError::SigmaSpacing { .. })));
+    let eta = SamplerOptions { eta: Some(0.5), ..options };
+    assert!(matches!(plan(SamplerKind::Euler, &config, 4, &eta), Err(ScheduleError::NoEta { .. })));
     let eta = SamplerOptions { eta: Some(1.5), ..options };
     assert!(matches!(plan(SamplerKind::Ddim, &config, 4, &eta), Err(ScheduleError::Eta(_))));
     let zero_snr = ScheduleConfig { rescale_betas_zero_snr: Some(true), ..config.clone() };

@@ -5,10 +5,10 @@
 //! copy, in f32, by one plan of all folds: nothing is ever subtracted, and neither plans nor
 //! pipelines are rebuilt.
 
-use crate::adapters::{self, Adapter, Delta, PeftConfigs};
+use crate::adapters::{self, Adapter, Delta, PeftConfigs, Strengths};
 use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo, read_header};
 use crate::gpu::{Gpu, GpuError, Runner, Tensor};
-use crate::model::{Component, Module};
+use crate::model::{Component, Module, block};
 use crate::ops::{Narrow, Storage, Widen};
 use crate::plan::{Builder, Layout, Plan, PlanError};
 use std::collections::{BTreeMap, HashMap};
@@ -251,6 +251,11 @@ pub struct LoadedAdapter {
 }
 
 impl LoadedAdapter {
+    /// Whether it changes a text encoder.
+    pub fn changes_text(&self) -> bool {
+        self.adapter.deltas.iter().any(|delta| delta.component != Component::Unet)
+    }
+
     /// Reads what a file changes in a model with these `modules`. `config` is the text of the
     /// adapter_config.json that belongs to a plain PEFT file.
     pub async fn open(
@@ -277,18 +282,30 @@ impl LoadedAdapter {
 }
 
 /// How strongly an adapter acts.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Strength {
     /// On the UNet.
     pub unet: f32,
     /// On the text encoders.
     pub text: f32,
+    /// What that is multiplied by in each block.
+    pub blocks: Strengths,
+}
+
+impl Strength {
+    /// In one block.
+    fn at(&self, component: Component, block: &str) -> f32 {
+        let whole = if component == Component::Unet { self.unet } else { self.text };
+        whole * self.blocks.at(component, block)
+    }
 }
 
 /// The folds of one set of adapters.
 struct Folds {
     ids: Vec<String>,
     runner: Runner,
+    /// Whose strength each of the plan's run-time numbers is: an adapter's, in a block.
+    scalars: Vec<(usize, Component, String)>,
     strengths: Vec<Strength>,
     /// Factors stay in graphics memory as long as their folds.
     _factors: HashMap<String, Tensor>,
@@ -346,7 +363,7 @@ impl Weights {
         adapters: &[(&LoadedAdapter, Strength)],
     ) -> Result<(), WeightsError> {
         let ids: Vec<String> = adapters.iter().map(|(adapter, _)| adapter.id.clone()).collect();
-        let strengths: Vec<Strength> = adapters.iter().map(|(_, strength)| *strength).collect();
+        let strengths: Vec<Strength> = adapters.iter().map(|(_, strength)| strength.clone()).collect();
         if self.folds.as_ref().map(|folds| &folds.ids) != Some(&ids) {
             self.restore(gpu);
             if adapters.is_empty() {
@@ -358,7 +375,9 @@ impl Weights {
         if let Some(folds) = &mut self.folds
             && folds.strengths != strengths
         {
-            let scalars: Vec<f32> = strengths.iter().flat_map(|strength| [strength.unet, strength.text]).collect();
+            let scalars = folds.scalars.iter();
+            let scalars: Vec<f32> =
+                scalars.map(|(index, component, block)| strengths[*index].at(*component, block)).collect();
             folds.runner.set_scalars(gpu, &scalars);
             folds.runner.run(gpu);
             folds.strengths = strengths;
@@ -398,9 +417,7 @@ impl Weights {
             }
         }
         let mut builder = Builder::new("folds");
-        let scalars: Vec<_> = (0..adapters.len())
-            .map(|index| [builder.scalar(&format!("unet {index}")), builder.scalar(&format!("text {index}"))])
-            .collect();
+        let mut scalars: Vec<(usize, Component, String)> = Vec::new();
         for (name, deltas) in &touched {
             let (adapter, _) = deltas[0];
             let refuse =
@@ -429,12 +446,12 @@ impl Weights {
                 value = builder.push(Widen {}, &[value], name)?;
             }
             for (index, delta) in deltas {
-                value = delta.fold(
-                    &mut builder,
-                    value,
-                    scalars[*index][usize::from(delta.component != Component::Unet)],
-                    &prefix(*index),
-                )?;
+                let whose = (*index, delta.component, block(delta.component, &delta.module));
+                let scalar = builder.scalar(&format!("{index} {} {}", whose.1, whose.2));
+                if scalar.0 == scalars.len() {
+                    scalars.push(whose);
+                }
+                value = delta.fold(&mut builder, value, scalar, &prefix(*index))?;
             }
             if storage != Storage::F32 {
                 // The sum is formed in f32 and rounded once.
@@ -480,7 +497,7 @@ impl Weights {
             None => factors.get(name).or_else(|| self.tensors.get(name)).cloned(),
         };
         let runner = Runner::new(gpu, &plan, &resident).await?;
-        Ok(Folds { ids, runner, strengths: Vec::new(), _factors: factors })
+        Ok(Folds { ids, runner, scalars, strengths: Vec::new(), _factors: factors })
     }
 }
 

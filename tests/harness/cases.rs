@@ -10,7 +10,7 @@ pub fn recipe(case: &Value) -> Recipe {
     let adapters = loras.iter().map(|lora| {
         let name = lora[0].as_str().expect("a name").to_owned();
         let strength = lora[1].as_f64().expect("a strength") as f32;
-        AdapterChoice { sha256: name.clone(), name, strength, text_encoder: None }
+        AdapterChoice { sha256: name.clone(), name, strength, text_encoder: None, blocks: None, hash: None }
     });
     let text = |name: &str| case[name].as_str().unwrap_or_else(|| panic!("{name} of {}", case["name"])).to_owned();
     let number = |name: &str| case[name].as_u64().unwrap_or_else(|| panic!("{name} of {}", case["name"]));
@@ -41,5 +41,9 @@ pub fn recipe(case: &Value) -> Recipe {
         clip_skip: 0,
         batch: if case["batch"] == "num_images" { 2 } else { 1 },
         denoise: case["strength"].as_f64(),
+        eta: None,
+        masked: false,
+        hires: None,
+        embeddings: Vec::new(),
     }
 }

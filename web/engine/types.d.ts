@@ -1193,11 +1193,15 @@ height: number,
 /**
  * Spacing of the noise levels, in place of the model's.
  */
-schedule?: "timesteps" | "karras" | "exponential", 
+schedule?: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays", 
 /**
  * Choice of timesteps, in place of the model's.
  */
 spacing?: "leading" | "linspace" | "trailing", 
+/**
+ * Share of fresh noise in each step, 0 to 1, for samplers that have it.
+ */
+eta?: number, 
 /**
  * Where noise comes from.
  */
@@ -1218,7 +1222,19 @@ batch?: number,
 /**
  * With a picture to start from: how far to go from it, 0 to 1.
  */
-denoise?: number, };
+denoise?: number, 
+/**
+ * With a picture to start from: a mask comes with it, and only what is white there is drawn anew.
+ */
+masked?: boolean, 
+/**
+ * A second pass over the picture at a larger size.
+ */
+hires?: Hires, 
+/**
+ * Textual inversions that the prompts call by name.
+ */
+embeddings?: Array<EmbeddingChoice>, };
 
 export type AdapterChoice = { 
 /**
@@ -1236,7 +1252,45 @@ strength: number,
 /**
  * The same for the text encoders, where it differs.
  */
-text_encoder?: number, };
+text_encoder?: number, 
+/**
+ * What the strength is multiplied by in some blocks, `IN04=0.5,MID=0` or a list of 12, 17, 20 or 26 numbers.
+ */
+blocks?: string, 
+/**
+ * The web UIs' hash of its file, where it is known: 12 digits of the SHA-256 of what stands behind the header.
+ */
+hash?: string, };
+
+export type EmbeddingChoice = { 
+/**
+ * File name, for people.
+ */
+name: string, 
+/**
+ * What identifies it.
+ */
+sha256: string, };
+
+export type Hires = { 
+/**
+ * Times as wide and high.
+ */
+scale: number, 
+/**
+ * How far to go from the first pass, 0 to 1.
+ */
+denoise: number, 
+/**
+ * Sampling steps; 0 for as many as the first pass has.
+ */
+steps?: number, 
+/**
+ * What is made larger.
+ */
+upscaler?: Upscaler, };
+
+export type Upscaler = "latent" | "pixels";
 
 export type Rng = "torch" | "philox";
 
@@ -1266,7 +1320,7 @@ sampler: string | null,
 /**
  * Spacing of the noise levels.
  */
-schedule: "timesteps" | "karras" | "exponential" | null, 
+schedule: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays" | null, 
 /**
  * Classifier-free guidance.
  */
@@ -1291,6 +1345,14 @@ model_hash: string | null,
  * Share of the steps that image-to-image takes, 0 to 1.
  */
 denoise: number | null, 
+/**
+ * Share of fresh noise in each step.
+ */
+eta: number | null, 
+/**
+ * A second pass at a larger size.
+ */
+hires: Hires | null, 
 /**
  * Which layer of the text encoder counts, from its end: 1 is the last one, which a text that says nothing means.
  */
@@ -1321,6 +1383,10 @@ text_encoder: number,
  * Strength in the UNet.
  */
 unet: number, 
+/**
+ * Strengths of blocks, as sd-webui-lora-block-weight writes them.
+ */
+blocks: string | null, 
 /**
  * First hex digits of the SHA-256 of the file without its header (12 by the web UI) or of the whole file (10 by Civitai).
  */
@@ -1394,11 +1460,33 @@ multiple: number,
 /**
  * Names of the samplers that it can be drawn with.
  */
-samplers: Array<string>, };
+samplers: Array<string>, 
+/**
+ * Those of them that have a spacing of noise levels.
+ */
+spaced: Array<string>, 
+/**
+ * Those of them that have fresh noise in each step.
+ */
+fresh: Array<string>, };
 
 export type Stage = "load" | "text" | "adapters" | "denoise" | "decode";
 
-export type PageProgress = { 
+export type PreviewInfo = { 
+/**
+ * Pixels.
+ */
+width: number, 
+/**
+ * Pixels.
+ */
+height: number, };
+
+export type Preview = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };
+
+export type PageProgress = ProgressInfo & { preview?: Preview };
+
+export type ProgressInfo = { 
 /**
  * What is being done.
  */

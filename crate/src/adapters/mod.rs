@@ -22,6 +22,7 @@ mod lokr;
 mod lora;
 mod oft;
 mod read;
+mod strengths;
 
 pub use bake::{BakeError, BakedAdapter, ModelFile, bake, baked_size};
 pub use config::{PeftConfig, PeftConfigs};
@@ -31,3 +32,4 @@ pub use form::{Dense, Form};
 pub use group::{Group, group};
 pub use locate::locate;
 pub use read::{Adapter, Leftover, Why, read, read_located};
+pub use strengths::{NoStrengths, Strengths};

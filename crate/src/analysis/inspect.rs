@@ -1,7 +1,7 @@
 //! Turns a file into its report: bytes, header, groups, family, deltas, norms, problems.
 
 use super::base::BaseShapes;
-use super::blocks::{block, coverage};
+use super::blocks::coverage;
 use super::family::{Detected, detect};
 use super::loaders::{Evidence, LoaderVerdict, verdicts};
 use super::packed;
@@ -14,6 +14,7 @@ use crate::adapters::{Adapter, Delta, Group, Leftover, PeftConfigs, Why, group, 
 use crate::formats::{
     Archive, Buffered, ByteSource, Content, FormatError, Header, Reading, TensorInfo, gguf, imports, read_header, sniff,
 };
+use crate::model::block;
 use crate::model::spelling::{Found, Role, Spellings};
 use sha2::{Digest, Sha256};
 use std::ops::Range;

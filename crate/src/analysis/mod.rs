@@ -21,8 +21,8 @@ mod summary;
 mod training;
 mod verdict;
 
+pub use crate::model::block;
 pub use base::BaseShapes;
-pub use blocks::block;
 pub use compare::{ComparedFile, Comparison, LayerComparison, MetadataDifference, SideOfLayer, compare, compare_forms};
 pub use family::{Detected, Layers, detect};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};

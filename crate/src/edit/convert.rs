@@ -11,7 +11,7 @@ use super::pairs::{
 use super::peft::PeftNotes;
 use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
 use super::qkv::{Block, Fusion, Place, assembled, place};
-use super::strengths::Strengths;
+use crate::adapters::Strengths;
 use crate::adapters::{Delta, Part};
 use crate::formats::{ByteSink, Dtype, TensorInfo};
 use crate::model::spelling::Role;

@@ -75,9 +75,6 @@ pub enum EditError {
     /// A metadata key that programs rely on.
     #[error("`{0}` cannot be a metadata key")]
     BadKey(String),
-    /// Strengths of blocks that cannot be read.
-    #[error("`{0}` are no block strengths: give IN04=0.5,MID=0,ALL=0.8 or a list of 12, 17, 20 or 26 numbers")]
-    BadStrengths(String),
     /// Too few or too many files for an edit.
     #[error("{edit} needs {wants}, and {files} are given")]
     Files { edit: &'static str, wants: &'static str, files: usize },

@@ -11,7 +11,7 @@ use super::pairs::{
 };
 use super::peft::PeftNotes;
 use super::preview::DroppedKey;
-use super::strengths::Strengths;
+use crate::adapters::Strengths;
 use crate::adapters::{Delta, Dense, Form};
 use crate::formats::{ByteSink, ByteSource, Dtype};
 use serde::{Deserialize, Serialize};

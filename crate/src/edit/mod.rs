@@ -21,8 +21,8 @@ mod peft;
 mod preview;
 mod qkv;
 mod resize;
-mod strengths;
 
+pub use crate::adapters::Strengths;
 pub use apply::{BakeEdit, Edit, EditProgress, Edited, Listener, MergeEdit, MergePart, Preview, apply, preview};
 pub use baking::BakePreview;
 pub use convert::{AlphaPlace, Conversion, ConvertOptions, convert};
@@ -38,4 +38,3 @@ pub use open::Opened;
 pub use pairs::{KeptRow, RankRule};
 pub use preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
 pub use resize::{ResizeOptions, ResizePreview, Resizing, resize};
-pub use strengths::Strengths;

@@ -21,9 +21,16 @@ struct Dispatch {
     flops: u64,
 }
 
+/// What a dispatch computes.
+struct Made {
+    label: String,
+    output: Tensor,
+}
+
 /// A plan with its buffers.
 pub struct Runner {
     dispatches: Vec<Dispatch>,
+    made: Vec<Made>,
     inputs: BTreeMap<String, Tensor>,
     outputs: BTreeMap<String, Tensor>,
     scalars: wgpu::Buffer,
@@ -111,6 +118,7 @@ impl Runner {
                 .ok_or_else(|| GpuError::Missing { plan: plan.name.clone(), name: format!("value {}", id.0) })
         };
         let mut dispatches = Vec::with_capacity(plan.steps.len());
+        let mut made = Vec::with_capacity(plan.steps.len());
         let mut words = vec![0u8; params.size() as usize];
         for (index, step) in plan.steps.iter().enumerate() {
             let shapes = plan.input_shapes(step);
@@ -145,9 +153,11 @@ impl Runner {
             });
             let flops = step.op.get().flops(&shapes, output);
             dispatches.push(Dispatch { pipeline, bind_group, groups: launch.groups, flops });
+            let output = Tensor { len: plan.value(step.output).len(), ..tensor(step.output)?.clone() };
+            made.push(Made { label: format!("`{}` ({})", step.label, step.op), output });
         }
         gpu.queue.write_buffer(&params, 0, &words);
-        Ok(Runner { dispatches, inputs, outputs, scalars, bytes })
+        Ok(Runner { dispatches, made, inputs, outputs, scalars, bytes })
     }
 
     /// Gives an input its numbers.
@@ -166,10 +176,42 @@ impl Runner {
         gpu.queue.write_buffer(&self.scalars, 0, bytemuck::cast_slice(scalars));
     }
 
+    /// How many numbers an input has.
+    pub fn len(&self, input: &str) -> Option<usize> {
+        self.inputs.get(input).map(|tensor| tensor.len)
+    }
+
+    /// The first step whose output holds NaN or infinity, with the inputs of the last run; or the
+    /// input that does. Runs the plan again, in part and several times.
+    pub async fn first_not_finite(&self, gpu: &Gpu) -> Result<Option<String>, GpuError> {
+        let is_finite = async |tensor| Ok(gpu.read(tensor).await?.iter().all(|value| value.is_finite()));
+        for (name, tensor) in &self.inputs {
+            if !is_finite(tensor).await? {
+                return Ok(Some(format!("its input `{name}`")));
+            }
+        }
+        // What is not finite once stays so in nearly all that follows from it.
+        let (mut low, mut high) = (0, self.made.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            self.run_first(gpu, middle + 1);
+            match is_finite(&self.made[middle].output).await? {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        Ok(self.made.get(low).map(|made| made.label.clone()))
+    }
+
     /// Submits all steps, in portions.
     pub fn run(&self, gpu: &Gpu) {
+        self.run_first(gpu, self.dispatches.len());
+    }
+
+    /// Submits the first steps.
+    fn run_first(&self, gpu: &Gpu, steps: usize) {
         let limit = gpu.submission_flops.get();
-        let mut rest = self.dispatches.as_slice();
+        let mut rest = &self.dispatches[..steps];
         while !rest.is_empty() {
             let mut flops = 0;
             let count = rest.iter().take_while(|dispatch| {

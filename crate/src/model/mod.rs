@@ -4,6 +4,7 @@
 //! walks it, the adapters look keys up in it, checkpoints are read by it.
 
 pub mod architecture;
+pub mod block;
 pub mod clip;
 pub mod config;
 pub mod family;
@@ -15,6 +16,7 @@ pub mod unet;
 pub mod vae;
 
 pub use architecture::{Architecture, Naming};
+pub use block::block;
 pub use clip::Clip;
 pub use config::{ClipConfig, ConfigError, UnetConfig, VaeConfig};
 pub use family::{Family, FamilyId};

@@ -1,12 +1,11 @@
 //! Turns prompts into what the UNet is told: text states, and for SDXL pooled text and sizes.
 
 use super::error::PipelineError;
-use super::generate::{Session, sinusoid};
-use super::script::Script;
+use super::generate::{Job, Session, sinusoid};
 use crate::gpu::Runner;
 use crate::model::{Clip, Component};
 use crate::plan::{self, Layout, Plan, TextOutput};
-use crate::text::{CHUNK, Chunk, Tokenizer, emphasis};
+use crate::text::{CHUNK, Chunk, Tokenizer, Word, emphasis};
 
 /// What the UNet is told, batch item by batch item.
 pub struct Conditioning {
@@ -43,16 +42,17 @@ pub fn token_table(component: Component) -> String {
 }
 
 impl Session {
-    /// Tells the UNet of `prompts`, one a batch item; None stands for no prompt at all. Each is
-    /// read in `chunks` chunks.
+    /// What the UNet is told of `prompts`, one a batch item; None stands for no prompt at all. Each is
+    /// read in as many chunks as the longest takes.
     pub(super) async fn condition(
         &self,
         runners: &[Runner],
-        script: &Script,
+        job: &Job<'_>,
         prompts: &[Option<&str>],
-        chunks: usize,
-        (height, width): (usize, usize),
     ) -> Result<Conditioning, PipelineError> {
+        let Job { script, vocabulary, shape, .. } = job;
+        let (chunks, multiple) = (shape.chunks, self.model.multiple());
+        let (height, width) = (shape.height * multiple, shape.width * multiple);
         let encoders = self.model.encoders();
         let mut parts: Vec<(Vec<f32>, usize)> = Vec::new();
         let mut pooled = Vec::new();
@@ -64,7 +64,17 @@ impl Session {
             let mut states = vec![0.0; prompts.len() * chunks * size];
             for chunk in 0..chunks {
                 let ids: Vec<Vec<u32>> = read.iter().map(|item| item[chunk].ids.to_vec()).collect();
-                let tokens = self.model.checkpoint.rows(&token_table(*component), &ids.concat()).await?;
+                // A textual inversion's vectors are not in the table.
+                let listed = ids.concat();
+                let in_table: Vec<u32> =
+                    listed.iter().map(|&id| if id >= Word::FIRST { tokenizer.eos_id() } else { id }).collect();
+                let mut tokens = self.model.checkpoint.rows(&token_table(*component), &in_table).await?;
+                let width = clip.config.hidden_size;
+                for (&id, row) in listed.iter().zip(tokens.chunks_exact_mut(width)) {
+                    if let Some(vector) = vocabulary.row(*component, id, width) {
+                        row.copy_from_slice(vector);
+                    }
+                }
                 runner.set(&self.gpu, "tokens", &tokens)?;
                 let got = runner.compute(&self.gpu, "states").await?;
                 for (item, (got, read)) in got.chunks_exact(size).zip(&read).enumerate() {

@@ -31,8 +31,8 @@ pub enum PipelineError {
     #[error("the recipe asks for the adapter {name} (sha256 {sha256}), which is not loaded: drop its file first")]
     NoAdapter { name: String, sha256: String },
     /// Not a number, at a step.
-    #[error("the picture broke at step {step} of {steps}: the network gave NaN or infinity{hint}")]
-    NotFinite { step: usize, steps: usize, hint: String },
+    #[error("the picture broke at {when}: {} gave NaN or infinity; {hint}", place(.network, .layer))]
+    NotFinite { when: String, network: &'static str, layer: Option<String>, hint: String },
     /// A config.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -51,6 +51,13 @@ pub enum PipelineError {
     /// The graphics processor.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+}
+
+fn place(network: &str, layer: &Option<String>) -> String {
+    match layer {
+        Some(layer) => format!("{layer} of the {network}"),
+        None => format!("the {network}"),
+    }
 }
 
 impl PipelineError {

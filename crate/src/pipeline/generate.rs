@@ -1,16 +1,22 @@
 //! Turns a recipe into a picture, step by step, on a device that keeps weights and plans between
 //! pictures.
 
+use super::conditioning::Conditioning;
+use super::embedding::{Embedding, Vocabulary};
 use super::error::PipelineError;
 use super::image::to_rgb8;
 use super::latents::Latents;
 use super::model::Model;
-use super::recipe::Recipe;
+use super::preview::{Preview, Previewer};
+use super::recipe::{Recipe, Upscaler};
+use super::resize::{Filter, latent_mask, resize};
 use super::runners::{Runners, Shape};
 use super::script::Script;
-use crate::adapters::Delta;
+use crate::adapters::{Delta, Strengths};
 use crate::gpu::Gpu;
+use crate::model::{Clip, Component, FamilyId};
 use crate::samplers::{Sampler, SamplerKind, SamplerOptions};
+use crate::text::ExtraNetwork;
 use crate::weights::{LoadedAdapter, Strength, Weights};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -39,13 +45,15 @@ pub enum Stage {
 
 /// How far a picture is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct Progress<'a> {
     /// What is being done.
     pub stage: Stage,
     /// Parts of the stage that are done.
     pub step: usize,
     /// Parts of the stage.
     pub steps: usize,
+    /// What the picture may become, where that was asked for and is new.
+    pub preview: Option<&'a Preview>,
 }
 
 /// Seconds left of denoising after `step` of `steps` calls in `elapsed` seconds.
@@ -84,13 +92,59 @@ pub struct Picture {
 /// Losses of the device that a picture survives.
 const MAX_LOSSES: usize = 3;
 
-/// A picture to be drawn.
+/// What a recipe names and does not hold.
+#[derive(Clone, Copy, Default)]
+pub struct Given<'a> {
+    /// Adapters, found by their sha256.
+    pub adapters: &'a [&'a LoadedAdapter],
+    /// Textual inversions, found by their sha256.
+    pub embeddings: &'a [&'a Embedding],
+    /// The picture to start from, (H, W, 3) from -1 to 1, where the recipe has a `denoise`.
+    pub init: Option<&'a [f32]>,
+    /// (H, W) from 0 to 1, where the recipe is `masked`: 1 is drawn anew.
+    pub mask: Option<&'a [f32]>,
+    /// Whether the progress shows what the picture may become.
+    pub preview: bool,
+}
+
+/// What a pass begins with.
+pub(super) enum Start<'a> {
+    /// Noise alone.
+    Noise,
+    /// A picture, of which the encoder's distribution is sampled; with a mask, what it leaves white
+    /// stays the picture's.
+    Picture { pixels: &'a [f32], denoise: f64, mask: Option<Vec<bool>> },
+    /// Pictures of a first pass, of which the encoder's mean is taken.
+    Pixels { pixels: Vec<f32>, denoise: f64 },
+    /// Latents of a first pass.
+    Latents { clean: Vec<f32>, denoise: f64 },
+}
+
+impl Start<'_> {
+    /// How far to go from it.
+    pub fn denoise(&self) -> Option<f64> {
+        match self {
+            Start::Noise => None,
+            Start::Picture { denoise, .. } | Start::Pixels { denoise, .. } | Start::Latents { denoise, .. } => {
+                Some(*denoise)
+            }
+        }
+    }
+
+    fn is_encoded(&self) -> bool {
+        matches!(self, Start::Picture { .. } | Start::Pixels { .. })
+    }
+}
+
+/// A pass over a picture.
 pub(super) struct Job<'a> {
     pub(super) recipe: &'a Recipe,
-    script: Script,
-    chosen: Vec<(&'a LoadedAdapter, Strength)>,
-    pub(super) init: Option<(&'a [f32], f64)>,
+    pub(super) script: Script,
+    pub(super) vocabulary: &'a Vocabulary,
+    pub(super) chosen: &'a [(&'a LoadedAdapter, Strength)],
+    pub(super) start: Start<'a>,
     pub(super) shape: Shape,
+    pub(super) preview: bool,
 }
 
 /// A device, a model and everything that stays between pictures.
@@ -101,55 +155,113 @@ pub struct Session {
     pub model: Model,
     pub(super) weights: Weights,
     pub(super) runners: Option<Runners>,
+    pub(super) told: Vec<(String, Rc<Conditioning>)>,
+    pub(super) previewer: Option<Previewer>,
 }
 
 /// Hears of each part of the work and may stop it.
-pub(super) type Report<'a> = &'a mut dyn FnMut(Stage, usize, usize) -> Result<(), PipelineError>;
+pub(super) type Report<'a> = &'a mut dyn FnMut(Stage, usize, usize, Option<&Preview>) -> Result<(), PipelineError>;
 
 impl Session {
     /// A session that has loaded nothing yet.
     pub fn new(gpu: Rc<Gpu>, model: Model) -> Session {
-        Session { gpu, model, weights: Weights::default(), runners: None }
+        Session { gpu, model, weights: Weights::default(), runners: None, told: Vec::new(), previewer: None }
     }
 
-    /// Draws the recipe's picture. `adapters` are found by their sha256; `init` is the picture to
-    /// start from, (H, W, 3) from -1 to 1, where the recipe has a `denoise`. `progress` hears of
-    /// each part and may stop the work, which it does before the next part.
+    /// Draws the recipe's picture with what it names. `progress` hears of each part and may stop the
+    /// work, which it does before the next part.
     pub async fn generate(
         &mut self,
         recipe: &Recipe,
-        adapters: &[&LoadedAdapter],
-        init: Option<&[f32]>,
+        given: &Given<'_>,
         progress: &mut dyn FnMut(Progress) -> Control,
     ) -> Result<Picture, PipelineError> {
         let multiple = self.model.multiple();
         recipe.check(multiple)?;
-        let kind: SamplerKind = recipe.sampler.parse()?;
-        let options = SamplerOptions { eta: None, sigma_spacing: recipe.schedule, timestep_spacing: recipe.spacing };
-        let sampler = Sampler::new(kind, &self.model.schedule, recipe.steps, &options)?;
-        let calls = sampler.timesteps().len();
-        let script = Script::of(recipe, if calls > recipe.steps { 2 * recipe.steps } else { recipe.steps })?;
-        let chosen = choose(recipe, &script, adapters)?;
-        let init = starting_picture(recipe, init)?;
-        let shape = Shape {
-            pictures: recipe.batch,
-            guided: recipe.guidance != 1.0,
-            height: recipe.height / multiple,
-            width: recipe.width / multiple,
-            chunks: self.model.tokenizers.iter().map(|tokenizer| script.longest(tokenizer)).max().unwrap_or(1),
-            clip_skip: recipe.clip_skip,
-            starts_from_picture: init.is_some(),
-        };
-        let report: Report = &mut |stage, step, steps| match progress(Progress { stage, step, steps }) {
+        let mentions = Script::of(recipe, recipe.steps)?.mentions;
+        let chosen = choose(recipe, &mentions, given.adapters)?;
+        let vocabulary = self.vocabulary(recipe, given, &chosen).await?;
+        let start = starting_picture(recipe, given, multiple)?;
+        let report: Report = &mut |stage, step, steps, preview| match progress(Progress { stage, step, steps, preview })
+        {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(PipelineError::Cancelled),
         };
-        let job = Job { recipe, script, chosen, init, shape };
-        let mut latents = Latents::new(&job, sampler, self.model.vae.config.latent_channels);
+        let sized = |(height, width), start| Pass { height, width, steps: recipe.steps, start };
+        let first = sized((recipe.height, recipe.width), start);
+        let wants_pixels = recipe.hires.is_none_or(|hires| hires.upscaler == Upscaler::Pixels);
+        let made = self.pass(recipe, given, &vocabulary, &chosen, first, wants_pixels, report).await?;
+        let (mut size, mut made) = ((recipe.height, recipe.width), made);
+        if let Some(hires) = recipe.hires {
+            let to = recipe.size_times(hires.scale, multiple);
+            let denoise = hires.denoise;
+            let start = match hires.upscaler {
+                Upscaler::Latent => {
+                    let inner = |(height, width): (usize, usize)| (height / multiple, width / multiple);
+                    let clean = each(&made.latents, recipe.batch, inner(size), inner(to), Filter::Linear);
+                    Start::Latents { clean, denoise }
+                }
+                Upscaler::Pixels => {
+                    Start::Pixels { pixels: each(&made.image, recipe.batch, size, to, Filter::Cubic), denoise }
+                }
+            };
+            let steps = if hires.steps == 0 { recipe.steps } else { hires.steps };
+            let second = Pass { steps, ..sized(to, start) };
+            made = self.pass(recipe, given, &vocabulary, &chosen, second, true, report).await?;
+            size = to;
+        }
+        let applied = chosen.iter().map(|(loaded, _)| Applied {
+            name: loaded.file.name.clone(),
+            matched: loaded.adapter.deltas.iter().map(Delta::path).collect::<BTreeSet<_>>().len(),
+            leftovers: loaded.adapter.leftovers.len(),
+        });
+        Ok(Picture {
+            width: size.1,
+            height: size.0,
+            rgb: to_rgb8(&made.image),
+            image: made.image,
+            applied: applied.collect(),
+            latents: made.latents,
+        })
+    }
 
+    /// One pass: noise or a start becomes latents, and those pixels where they are wanted.
+    #[allow(clippy::too_many_arguments)]
+    async fn pass(
+        &mut self,
+        recipe: &Recipe,
+        given: &Given<'_>,
+        vocabulary: &Vocabulary,
+        chosen: &[(&LoadedAdapter, Strength)],
+        Pass { height, width, steps, start }: Pass<'_>,
+        wants_pixels: bool,
+        report: Report<'_>,
+    ) -> Result<Made, PipelineError> {
+        let kind: SamplerKind = recipe.sampler.parse()?;
+        let options = SamplerOptions {
+            eta: recipe.eta,
+            sigma_spacing: recipe.schedule,
+            timestep_spacing: recipe.spacing,
+            is_xl: self.model.family() == FamilyId::Sdxl,
+        };
+        let sampler = Sampler::new(kind, &self.model.schedule, steps, &options)?;
+        let mut script = Script::of(recipe, if sampler.timesteps().len() > steps { 2 * steps } else { steps })?;
+        script.words.clone_from(&vocabulary.words);
+        let multiple = self.model.multiple();
+        let shape = Shape {
+            pictures: recipe.batch,
+            guided: recipe.guidance != 1.0 && !self.model.is_told_guidance(),
+            height: height / multiple,
+            width: width / multiple,
+            chunks: self.model.tokenizers.iter().map(|tokenizer| script.longest(tokenizer)).max().unwrap_or(1),
+            clip_skip: recipe.clip_skip,
+            starts_from_picture: start.is_encoded(),
+        };
+        let job = Job { recipe, script, vocabulary, chosen, start, shape, preview: given.preview };
+        let mut latents = Latents::new(&job, sampler, self.model.vae.config.latent_channels);
         let mut losses = 0;
         let image = loop {
-            match self.draw(&job, &mut latents, report).await {
+            match self.draw(&job, &mut latents, wants_pixels, report).await {
                 // The device comes back, and the picture goes on from its last latents.
                 Err(error) if error.is_lost_device() && losses < MAX_LOSSES => {
                     losses += 1;
@@ -159,19 +271,33 @@ impl Session {
                 other => break other?,
             }
         };
-        let applied = job.chosen.iter().map(|(loaded, _)| Applied {
-            name: loaded.file.name.clone(),
-            matched: loaded.adapter.deltas.iter().map(Delta::path).collect::<BTreeSet<_>>().len(),
-            leftovers: loaded.adapter.leftovers.len(),
-        });
-        Ok(Picture {
-            width: recipe.width,
-            height: recipe.height,
-            rgb: to_rgb8(&image),
-            image,
-            applied: applied.collect(),
-            latents: latents.now.unwrap_or_default(),
-        })
+        Ok(Made { image, latents: latents.now.unwrap_or_default() })
+    }
+
+    /// The words that the prompts may use beyond the tokenizer's.
+    async fn vocabulary(
+        &self,
+        recipe: &Recipe,
+        given: &Given<'_>,
+        chosen: &[(&LoadedAdapter, Strength)],
+    ) -> Result<Vocabulary, PipelineError> {
+        let mut bundled = Vec::new();
+        for (loaded, _) in chosen {
+            bundled.extend(Embedding::bundled(&loaded.id, &loaded.file, &self.text_widths()).await?);
+        }
+        let mut named = Vec::new();
+        for choice in &recipe.embeddings {
+            let found = given.embeddings.iter().find(|embedding| embedding.id == choice.sha256);
+            let missing = || PipelineError::NoAdapter { name: choice.name.clone(), sha256: choice.sha256.clone() };
+            named.push(*found.ok_or_else(missing)?);
+        }
+        Ok(Vocabulary::new(&named.into_iter().chain(&bundled).collect::<Vec<_>>()))
+    }
+
+    /// Width of each text encoder's vectors.
+    pub fn text_widths(&self) -> Vec<(Component, usize)> {
+        let width = |(component, clip, _): (Component, &Clip, _)| (component, clip.config.hidden_size);
+        self.model.encoders().into_iter().map(width).collect()
     }
 
     /// Opens the device anew after a loss. All that was in its memory is gone and comes again.
@@ -180,160 +306,42 @@ impl Session {
         gpu.set_style(self.gpu.style());
         gpu.set_keeps_halves(self.gpu.keeps_halves());
         self.runners = None;
+        self.told.clear();
         self.weights = Weights::default();
         self.gpu = Rc::new(gpu);
         Ok(())
-    }
-
-    /// Does what is left of a picture and returns its colours.
-    async fn draw(
-        &mut self,
-        job: &Job<'_>,
-        latents: &mut Latents,
-        report: Report<'_>,
-    ) -> Result<Vec<f32>, PipelineError> {
-        self.prepare(job.shape, report).await?;
-        report(Stage::Adapters, 0, job.chosen.len())?;
-        self.weights.apply(&self.gpu, &self.model.checkpoint, &job.chosen).await?;
-        report(Stage::Text, 0, 1)?;
-        let Some(runners) = &self.runners else { unreachable!("prepare made them") };
-        let done = self.denoise(runners, job, latents, report).await?;
-        report(Stage::Decode, 0, job.shape.pictures)?;
-        self.decode(runners, done, job.shape.pictures, report).await
-    }
-
-    /// Takes the noise away, call by call, and returns the last latents. Latents change only when
-    /// a call is over, so that after an error it can be made again.
-    async fn denoise<'a>(
-        &self,
-        runners: &Runners,
-        job: &Job<'_>,
-        latents: &'a mut Latents,
-        report: Report<'_>,
-    ) -> Result<&'a [f32], PipelineError> {
-        let Job { recipe, shape, .. } = job;
-        if latents.now.is_none() {
-            let clean = match job.init {
-                Some((picture, _)) => Some(self.encode(runners, picture, *shape, &latents.posterior).await?),
-                None => None,
-            };
-            latents.start(clean);
-        }
-        let copies = if shape.guided { 2 } else { 1 };
-        let calls = latents.sampler.timesteps().len();
-        let time_width = self.model.networks.unet.config.block_out_channels[0];
-        while latents.call < calls {
-            let (call, first) = (latents.call, latents.first);
-            report(Stage::Denoise, call - first, calls - first)?;
-            let scene = job.script.scene(call);
-            if latents.told != Some(scene) {
-                self.tell(runners, job, scene).await?;
-                latents.told = Some(scene);
-            }
-            let input = latents.input();
-            runners.unet.set(&self.gpu, "sample", &input.repeat(copies))?;
-            let time = sinusoid(latents.sampler.timesteps()[call], time_width);
-            runners.unet.set(&self.gpu, "time", &time.repeat(copies * shape.pictures))?;
-            let mut predicted = runners.unet.compute(&self.gpu, "noise").await?;
-            if predicted.iter().any(|value| !value.is_finite()) {
-                let hint = match job.chosen.is_empty() {
-                    true => "; the model's weights may be damaged",
-                    false => "; try a lower LoRA strength",
-                };
-                return Err(PipelineError::NotFinite { step: call + 1, steps: calls, hint: hint.into() });
-            }
-            if shape.guided {
-                let conditional = predicted.split_off(input.len());
-                for (without, with) in predicted.iter_mut().zip(conditional) {
-                    *without += recipe.guidance * (with - *without);
-                }
-            }
-            latents.step(&predicted);
-        }
-        Ok(latents.now.as_deref().unwrap_or_default())
-    }
-
-    /// Tells the UNet of the texts of a scene.
-    async fn tell(&self, runners: &Runners, job: &Job<'_>, scene: (usize, usize)) -> Result<(), PipelineError> {
-        let Job { recipe, shape, script, .. } = job;
-        let (negative, prompt) = script.texts(scene);
-        let mut prompts = vec![Some(prompt); shape.pictures];
-        if shape.guided {
-            prompts.splice(0..0, vec![negative; shape.pictures]);
-        }
-        let size = (recipe.height, recipe.width);
-        let told = self.condition(&runners.text, script, &prompts, shape.chunks, size).await?;
-        runners.unet.set(&self.gpu, "text", &told.states)?;
-        if let Some(added) = &told.added {
-            runners.unet.set(&self.gpu, "added", added)?;
-        }
-        Ok(())
-    }
-
-    /// The picture's latents: a sample of what the encoder says, repeated for each of the batch.
-    async fn encode(
-        &self,
-        runners: &Runners,
-        picture: &[f32],
-        shape: Shape,
-        posterior: &[f32],
-    ) -> Result<Vec<f32>, PipelineError> {
-        let Some(encoder) = &runners.encoder else { unreachable!("prepare made it") };
-        encoder.set(&self.gpu, "image", picture)?;
-        let moments = encoder.compute(&self.gpu, "moments").await?;
-        let config = &self.model.vae.config;
-        let (channels, scale) = (config.latent_channels, config.scaling_factor);
-        let pixels = shape.height * shape.width;
-        let sample = |(index, noise): (usize, &f32)| {
-            let pixel = index / channels % pixels;
-            let at = pixel * 2 * channels + index % channels;
-            let deviation = (0.5 * moments[at + channels].clamp(-30.0, 20.0)).exp();
-            (moments[at] + deviation * noise) * scale
-        };
-        Ok(posterior.iter().enumerate().map(sample).collect())
-    }
-
-    /// The latents' colours, picture by picture.
-    async fn decode(
-        &self,
-        runners: &Runners,
-        latents: &[f32],
-        pictures: usize,
-        report: Report<'_>,
-    ) -> Result<Vec<f32>, PipelineError> {
-        let scale = self.model.vae.config.scaling_factor;
-        let mut image = Vec::new();
-        for (index, latent) in latents.chunks_exact(latents.len() / pictures).enumerate() {
-            let scaled: Vec<f32> = latent.iter().map(|value| value / scale).collect();
-            runners.decoder.set(&self.gpu, "latents", &scaled)?;
-            image.extend(runners.decoder.compute(&self.gpu, "image").await?);
-            report(Stage::Decode, index + 1, pictures)?;
-        }
-        Ok(image)
     }
 }
 
 /// The recipe's adapters and those that its prompt mentions, among those that are loaded.
 fn choose<'a>(
     recipe: &Recipe,
-    script: &Script,
+    mentions: &[ExtraNetwork],
     adapters: &[&'a LoadedAdapter],
 ) -> Result<Vec<(&'a LoadedAdapter, Strength)>, PipelineError> {
     let missing = |name: &str, sha256: &str| PipelineError::NoAdapter { name: name.into(), sha256: sha256.into() };
+    let blocks = |said: Option<&str>| {
+        said.map_or(Ok(Strengths::default()), str::parse).map_err(|error| PipelineError::Recipe {
+            what: "a LoRA's block strengths",
+            found: said.unwrap_or_default().into(),
+            wanted: error.to_string(),
+        })
+    };
     let mut chosen = Vec::new();
     for choice in &recipe.adapters {
         let found = adapters.iter().find(|adapter| adapter.id == choice.sha256);
         let text = choice.text_encoder.unwrap_or(choice.strength);
-        let strength = Strength { unet: choice.strength, text };
+        let strength = Strength { unet: choice.strength, text, blocks: blocks(choice.blocks.as_deref())? };
         chosen.push((*found.ok_or_else(|| missing(&choice.name, &choice.sha256))?, strength));
     }
-    for mention in &script.mentions {
+    for mention in mentions {
         let is_named = |adapter: &&&LoadedAdapter| {
             let file = &adapter.file.name;
             *file == mention.name || file.rsplit_once('.').is_some_and(|(stem, _)| stem == mention.name)
         };
         let found = adapters.iter().find(is_named).ok_or_else(|| missing(&mention.name, "unknown"))?;
-        let strength = Strength { unet: mention.unet, text: mention.text_encoder };
+        let strength =
+            Strength { unet: mention.unet, text: mention.text_encoder, blocks: blocks(mention.blocks.as_deref())? };
         match chosen.iter_mut().find(|(adapter, _)| adapter.id == found.id) {
             Some((_, chosen)) => *chosen = strength,
             None => chosen.push((*found, strength)),
@@ -342,21 +350,51 @@ fn choose<'a>(
     Ok(chosen)
 }
 
-/// The picture to start from and how far to go from it, which come together or not at all.
-fn starting_picture<'a>(recipe: &Recipe, init: Option<&'a [f32]>) -> Result<Option<(&'a [f32], f64)>, PipelineError> {
-    let bad = |found: String, wanted: &str| PipelineError::Recipe {
-        what: "the picture to start from",
-        found,
-        wanted: wanted.into(),
+/// A pass to be made.
+struct Pass<'a> {
+    height: usize,
+    width: usize,
+    steps: usize,
+    start: Start<'a>,
+}
+
+/// What a pass gives: pixels where they were wanted, and the last latents.
+struct Made {
+    image: Vec<f32>,
+    latents: Vec<f32>,
+}
+
+/// Resizes each map of a batch.
+fn each(maps: &[f32], batch: usize, from: (usize, usize), to: (usize, usize), filter: Filter) -> Vec<f32> {
+    maps.chunks_exact(maps.len() / batch).flat_map(|map| resize(map, from, to, filter)).collect()
+}
+
+/// The picture to start from, how far to go from it and where, which come together or not at all.
+fn starting_picture<'a>(recipe: &Recipe, given: &Given<'a>, multiple: usize) -> Result<Start<'a>, PipelineError> {
+    let bad = |what, found: String, wanted: &str| PipelineError::Recipe { what, found, wanted: wanted.into() };
+    let picture = "the picture to start from";
+    let pixels = recipe.width * recipe.height;
+    let mask = match (recipe.masked, given.mask) {
+        (false, None) => None,
+        (true, Some(mask)) if mask.len() == pixels => Some(latent_mask(mask, recipe.width, multiple)),
+        (true, Some(mask)) => {
+            return Err(bad("the mask", format!("{} numbers", mask.len()), "it must have the size of the result"));
+        }
+        (true, None) => return Err(bad("the mask", "missing".into(), "the recipe has one, so give it")),
+        (false, Some(_)) => return Err(bad("the mask", "given".into(), "the recipe has none: say that it is masked")),
     };
-    match (init, recipe.denoise) {
-        (None, None) => Ok(None),
-        (Some(picture), Some(denoise)) => match picture.len() == recipe.width * recipe.height * 3 {
-            true => Ok(Some((picture, denoise))),
-            false => Err(bad(format!("{} numbers", picture.len()), "it must have the size of the result")),
-        },
-        (None, Some(_)) => Err(bad("missing".into(), "the recipe has a denoising strength, so give its picture")),
-        (Some(_), None) => Err(bad("given".into(), "also give the denoising strength, 0 to 1")),
+    match (given.init, recipe.denoise) {
+        (None, None) => Ok(Start::Noise),
+        (Some(given), Some(denoise)) if given.len() == pixels * 3 => {
+            Ok(Start::Picture { pixels: given, denoise, mask })
+        }
+        (Some(given), Some(_)) => {
+            Err(bad(picture, format!("{} numbers", given.len()), "it must have the size of the result"))
+        }
+        (None, Some(_)) => {
+            Err(bad(picture, "missing".into(), "the recipe has a denoising strength, so give its picture"))
+        }
+        (Some(_), None) => Err(bad(picture, "given".into(), "also give the denoising strength, 0 to 1")),
     }
 }
 

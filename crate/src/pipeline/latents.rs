@@ -1,7 +1,8 @@
 //! Turns a recipe's noise and the UNet's predictions into latents, call by call: all of a picture's
 //! state that does not live on the device.
 
-use super::generate::Job;
+use super::generate::{Job, Start};
+use super::preview::Preview;
 use super::recipe::{Recipe, Rng};
 use crate::samplers::{PhiloxNoise, Sampler, TorchNoise};
 
@@ -19,6 +20,11 @@ pub struct Latents {
     pub told: Option<(usize, usize)>,
     /// Noise for the sample of what the encoder says; drawn before the picture's own.
     pub posterior: Vec<f32>,
+    /// What the picture may become, as of the last call.
+    pub preview: Option<Preview>,
+    /// The picture's own latents, its noise and where it is drawn anew.
+    masked: Option<(Vec<f32>, Vec<f32>, Vec<bool>)>,
+    from_noise: bool,
     own: Vec<f32>,
     noise: Noise,
     pixels: usize,
@@ -29,15 +35,29 @@ impl Latents {
     pub fn new(job: &Job, sampler: Sampler, channels: usize) -> Latents {
         let mut noise = Noise::new(job.recipe, channels, job.shape.pictures);
         let pixels = job.shape.height * job.shape.width;
-        let posterior = if job.init.is_some() { noise.draw(pixels) } else { Vec::new() };
-        let first = job.init.map_or(0, |(_, denoise)| sampler.start_index(denoise));
+        let is_sampled = matches!(job.start, Start::Picture { .. });
+        let posterior = if is_sampled { noise.draw(pixels) } else { Vec::new() };
+        let first = job.start.denoise().map_or(0, |denoise| sampler.start_index(denoise));
+        let own = noise.draw(pixels);
+        let mask = match &job.start {
+            Start::Picture { mask, .. } => mask.clone(),
+            _ => None,
+        };
+        if mask.is_some() {
+            // The reference also encodes the picture without what is masked, for inpainting models.
+            noise.draw(pixels);
+        }
         Latents {
+            preview: None,
+            // With a mask, a strength of 1 leaves nothing of the picture in what is drawn anew.
+            from_noise: mask.is_some() && job.start.denoise() == Some(1.0),
+            masked: mask.map(|mask| (Vec::new(), own.clone(), mask)),
             now: None,
             call: first,
             first,
             told: None,
             posterior,
-            own: noise.draw(pixels),
+            own,
             noise,
             pixels,
             sampler,
@@ -48,7 +68,10 @@ impl Latents {
     pub fn start(&mut self, clean: Option<Vec<f32>>) {
         let own = std::mem::take(&mut self.own);
         let scale = self.sampler.init_noise_sigma();
-        self.now = Some(match clean {
+        if let (Some((picture, _, _)), Some(clean)) = (&mut self.masked, &clean) {
+            picture.clone_from(clean);
+        }
+        self.now = Some(match clean.filter(|_| !self.from_noise) {
             Some(clean) => self.sampler.add_noise(&clean, &own, self.first),
             None => own.into_iter().map(|value| value * scale).collect(),
         });
@@ -59,12 +82,31 @@ impl Latents {
         self.sampler.scale_input(self.call, self.now.as_deref().unwrap_or_default())
     }
 
-    /// Ends this call with the UNet's prediction.
+    /// The clean latents that a prediction means at this call.
+    pub fn clean(&self, predicted: &[f32]) -> Vec<f32> {
+        self.sampler.clean(self.call, predicted, self.now.as_deref().unwrap_or_default())
+    }
+
+    /// Ends this call with the UNet's prediction. What is not drawn anew becomes the picture's own
+    /// latents again, with as much noise as there is now.
     pub fn step(&mut self, predicted: &[f32]) {
-        let Latents { sampler, now, call, noise, pixels, .. } = self;
+        let Latents { sampler, now, call, noise, pixels, masked, .. } = self;
         let before = now.take().unwrap_or_default();
-        *now = Some(sampler.step(*call, predicted, &before, &mut |_| noise.draw(*pixels)));
+        let mut next = sampler.step(*call, predicted, &before, &mut |_| noise.draw(*pixels));
         *call += 1;
+        if let Some((picture, own, mask)) = masked {
+            let noised = match *call < sampler.timesteps().len() {
+                true => sampler.add_noise(picture, own, *call),
+                false => picture.clone(),
+            };
+            let channels = next.len() / *pixels / noise.pictures;
+            for (at, (value, kept)) in next.iter_mut().zip(noised).enumerate() {
+                if !mask[at / channels % mask.len()] {
+                    *value = kept;
+                }
+            }
+        }
+        *now = Some(next);
     }
 }
 

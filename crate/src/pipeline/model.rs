@@ -95,6 +95,12 @@ impl Model {
         }
     }
 
+    /// Whether the guidance is an input of the UNet (latent consistency models), and not the distance
+    /// of two predictions.
+    pub fn is_told_guidance(&self) -> bool {
+        false
+    }
+
     /// The text encoders with their tokenizers.
     pub fn encoders(&self) -> Vec<(Component, &Clip, &Tokenizer)> {
         let first = (Component::TextEncoder, &self.networks.text_encoder);

@@ -35,12 +35,19 @@ pub struct Recipe {
     pub height: usize,
     /// Spacing of the noise levels, in place of the model's.
     #[serde(default)]
-    #[ts(optional, type = "\"timesteps\" | \"karras\" | \"exponential\"")]
+    #[ts(
+        optional,
+        type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\""
+    )]
     pub schedule: Option<SigmaSpacing>,
     /// Choice of timesteps, in place of the model's.
     #[serde(default)]
     #[ts(optional, type = "\"leading\" | \"linspace\" | \"trailing\"")]
     pub spacing: Option<TimestepSpacing>,
+    /// Share of fresh noise in each step, 0 to 1, for samplers that have it.
+    #[serde(default)]
+    #[ts(optional)]
+    pub eta: Option<f64>,
     /// Where noise comes from.
     #[serde(default)]
     #[ts(optional, as = "Option<Rng>")]
@@ -62,6 +69,55 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(optional)]
     pub denoise: Option<f64>,
+    /// With a picture to start from: a mask comes with it, and only what is white there is drawn anew.
+    #[serde(default)]
+    #[ts(optional, as = "Option<bool>")]
+    pub masked: bool,
+    /// A second pass over the picture at a larger size.
+    #[serde(default)]
+    #[ts(optional)]
+    pub hires: Option<Hires>,
+    /// Textual inversions that the prompts call by name.
+    #[serde(default)]
+    #[ts(optional, as = "Option<Vec<EmbeddingChoice>>")]
+    pub embeddings: Vec<EmbeddingChoice>,
+}
+
+/// A second pass, from the first one's result at a larger size.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
+pub struct Hires {
+    /// Times as wide and high.
+    pub scale: f64,
+    /// How far to go from the first pass, 0 to 1.
+    pub denoise: f64,
+    /// Sampling steps; 0 for as many as the first pass has.
+    #[serde(default)]
+    #[ts(optional, as = "Option<usize>")]
+    pub steps: usize,
+    /// What is made larger.
+    #[serde(default)]
+    #[ts(optional, as = "Option<Upscaler>")]
+    pub upscaler: Upscaler,
+}
+
+/// What a second pass makes larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Upscaler {
+    /// The latents, linearly (A1111's "Latent"): new detail, and wants a denoising strength from 0.5 on.
+    #[default]
+    Latent,
+    /// The decoded pixels, cubically.
+    Pixels,
+}
+
+/// A textual inversion that prompts call by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct EmbeddingChoice {
+    /// File name, for people.
+    pub name: String,
+    /// What identifies it.
+    pub sha256: String,
 }
 
 fn one() -> usize {
@@ -104,6 +160,14 @@ pub struct AdapterChoice {
     #[serde(default)]
     #[ts(optional)]
     pub text_encoder: Option<f32>,
+    /// What the strength is multiplied by in some blocks, `IN04=0.5,MID=0` or a list of 12, 17, 20 or 26 numbers.
+    #[serde(default)]
+    #[ts(optional)]
+    pub blocks: Option<String>,
+    /// The web UIs' hash of its file, where it is known: 12 digits of the SHA-256 of what stands behind the header.
+    #[serde(default)]
+    #[ts(optional)]
+    pub hash: Option<String>,
 }
 
 impl Recipe {
@@ -128,6 +192,22 @@ impl Recipe {
         if let Some(denoise) = self.denoise.filter(|denoise| !(0.0..=1.0).contains(denoise)) {
             return bad("the denoising strength", denoise.to_string(), "it must be 0 to 1".into());
         }
+        if self.masked && self.denoise.is_none() {
+            return bad("the mask", "given alone".into(), "a mask needs a picture to start from".into());
+        }
+        if let Some(hires) = &self.hires {
+            let larger = self.size_times(hires.scale, multiple);
+            if !(hires.scale > 1.0 && hires.scale <= 4.0 && larger.0 <= 4096 && larger.1 <= 4096) {
+                return bad(
+                    "the second pass's scale",
+                    hires.scale.to_string(),
+                    "it must be over 1 and at most 4, and the result at most 4096 pixels wide and high".into(),
+                );
+            }
+            if !(0.0..=1.0).contains(&hires.denoise) {
+                return bad("the second pass's strength", hires.denoise.to_string(), "it must be 0 to 1".into());
+            }
+        }
         if !self.guidance.is_finite() {
             return bad("guidance", self.guidance.to_string(), "it must be a number; 7 is usual".into());
         }
@@ -141,5 +221,11 @@ impl Recipe {
             }
         }
         Ok(())
+    }
+
+    /// Height and width, so many times as large, as multiples of `multiple`.
+    pub fn size_times(&self, scale: f64, multiple: usize) -> (usize, usize) {
+        let times = |pixels: usize| (pixels as f64 * scale / multiple as f64) as usize * multiple;
+        (times(self.height), times(self.width))
     }
 }

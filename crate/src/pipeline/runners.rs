@@ -69,7 +69,7 @@ impl Session {
         let mut seen = BTreeSet::new();
         missing.retain(|(name, _)| seen.insert(*name));
         for (index, (name, layout)) in missing.iter().enumerate() {
-            report(Stage::Load, index, missing.len())?;
+            report(Stage::Load, index, missing.len(), None)?;
             self.weights.load(&self.gpu, &self.model.checkpoint, name, *layout).await?;
         }
         let resident = |name: &str| self.weights.get(name);

@@ -3,7 +3,7 @@
 
 use super::error::PipelineError;
 use super::recipe::Recipe;
-use crate::text::{Chunk, ExtraNetwork, NetworkKind, Syntax, Tokenizer, extra_networks, schedule, text_at};
+use crate::text::{Chunk, ExtraNetwork, NetworkKind, Syntax, Tokenizer, Word, extra_networks, schedule, text_at};
 
 /// The texts of one prompt, each until a step.
 type Lane = Vec<(usize, String)>;
@@ -16,6 +16,8 @@ pub struct Script {
     syntax: Syntax,
     /// Adapters that the prompt mentions.
     pub mentions: Vec<ExtraNetwork>,
+    /// Words that stand for textual inversions.
+    pub words: Vec<Word>,
 }
 
 impl Script {
@@ -43,6 +45,7 @@ impl Script {
             negative: recipe.negative.as_deref().map(lane),
             syntax: recipe.syntax,
             mentions,
+            words: Vec::new(),
         })
     }
 
@@ -61,8 +64,8 @@ impl Script {
     /// A text as the chunks that a text encoder reads.
     pub fn chunks(&self, tokenizer: &Tokenizer, text: &str) -> Vec<Chunk> {
         match self.syntax {
-            Syntax::Plain => vec![Chunk::plain(tokenizer, text).0],
-            Syntax::A1111 => Chunk::weighted(tokenizer, text),
+            Syntax::Plain => vec![Chunk::plain(tokenizer, text, &self.words).0],
+            Syntax::A1111 => Chunk::weighted(tokenizer, text, &self.words),
         }
     }
 

@@ -79,6 +79,8 @@ pub struct ScheduleConfig {
     pub use_karras_sigmas: Option<bool>,
     /// Noise levels in a geometric row.
     pub use_exponential_sigmas: Option<bool>,
+    /// Noise levels at quantiles of a Beta distribution.
+    pub use_beta_sigmas: Option<bool>,
     /// Steps of the schedule that LCM was distilled with.
     pub original_inference_steps: Option<usize>,
     /// Scale of the timestep in LCM's boundary condition.
@@ -166,7 +168,7 @@ fn unsupported(field: &'static str, value: &Value, supported: &Value) -> Schedul
 }
 
 /// The values of every field whose other values would ask for other maths.
-fn supported_values() -> [(&'static str, Value); 22] {
+fn supported_values() -> [(&'static str, Value); 21] {
     [
         ("_class_name", json!(BETA_CLASSES)),
         ("beta_schedule", json!(["linear", "scaled_linear", "squaredcos_cap_v2"])),
@@ -183,7 +185,6 @@ fn supported_values() -> [(&'static str, Value); 22] {
         ("disable_corrector", json!([[]])),
         ("variance_type", json!(["fixed_small"])),
         ("thresholding", json!([false])),
-        ("use_beta_sigmas", json!([false])),
         ("use_lu_lambdas", json!([false])),
         ("use_flow_sigmas", json!([false])),
         ("use_dynamic_shifting", json!([false])),

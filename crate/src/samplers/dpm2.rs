@@ -13,19 +13,20 @@ pub(super) fn middle(from: Level, to: Level) -> f64 {
 }
 
 /// σ in the middle of a step down to below its end, from where fresh noise brings it up.
-pub(super) fn ancestral_middle(from: Level, to: Level) -> f64 {
-    (from.ratio() * split(from, to).0).sqrt()
+pub(super) fn ancestral_middle(eta: f64) -> impl Fn(Level, Level) -> f64 {
+    move |from, to| (from.ratio() * split(from, to, eta).0).sqrt()
 }
 
 pub(super) struct Dpm2 {
-    ancestral: bool,
+    /// Share of fresh noise; None goes to the end of the step at once.
+    eta: Option<f64>,
     /// Sample at the start of the step, between its two calls.
     start: Option<Vec<f32>>,
 }
 
 impl Dpm2 {
-    pub fn new(ancestral: bool) -> Self {
-        Self { ancestral, start: None }
+    pub fn new(eta: Option<f64>) -> Self {
+        Self { eta, start: None }
     }
 
     pub fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
@@ -38,10 +39,10 @@ impl Dpm2 {
             return weighted_sum(&[(1.0, call.sample), (to.ratio() - call.level().ratio(), &slope)]);
         };
         let from = call.levels[call.index - 1];
-        if !self.ancestral {
+        let Some(eta) = self.eta else {
             return weighted_sum(&[(1.0, &start), (to.ratio() - from.ratio(), &slope)]);
-        }
-        let (down, up) = split(from, to);
+        };
+        let (down, up) = split(from, to, eta);
         weighted_sum(&[(1.0, &start), (down - from.ratio(), &slope), (up, &noise(start.len()))])
     }
 }

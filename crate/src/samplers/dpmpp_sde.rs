@@ -6,24 +6,30 @@
 use super::euler_a::split;
 use super::{Call, weighted_sum};
 
-/// Sample at the start of the step, between its two calls.
-#[derive(Default)]
-pub(super) struct DpmppSde(Option<Vec<f32>>);
+pub(super) struct DpmppSde {
+    eta: f64,
+    /// Sample at the start of the step, between its two calls.
+    start: Option<Vec<f32>>,
+}
 
 impl DpmppSde {
+    pub fn new(eta: f64) -> Self {
+        Self { eta, start: None }
+    }
+
     pub fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         let clean = call.clean();
         if call.is_last() {
             return clean;
         }
-        let (from, start) = match self.0.take() {
+        let (from, start) = match self.start.take() {
             Some(start) => (call.levels[call.index - 1], start),
             None => {
-                self.0 = Some(call.sample.to_vec());
+                self.start = Some(call.sample.to_vec());
                 (call.level(), call.sample.to_vec())
             }
         };
-        let (down, up) = split(from, call.next_level());
+        let (down, up) = split(from, call.next_level(), self.eta);
         let kept = down / from.ratio();
         weighted_sum(&[(kept, &start), (1.0 - kept, &clean), (up, &noise(start.len()))])
     }

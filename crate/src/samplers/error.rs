@@ -39,6 +39,12 @@ pub enum ScheduleError {
     /// The share of fresh noise is no share.
     #[error("eta is {0}; it must be from 0 (no fresh noise) to 1")]
     Eta(f64),
+    /// The sampler has no fresh noise to share out.
+    #[error("{kind} has no eta; leave it out, or take a sampler with fresh noise, such as euler_a or ddim")]
+    NoEta {
+        /// The sampler.
+        kind: SamplerKind,
+    },
     /// No sampler of that name.
     #[error("there is no sampler {name:?}; there are {}", SamplerKind::ALL.map(|kind| kind.name()).join(", "))]
     UnknownSampler {

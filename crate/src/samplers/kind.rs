@@ -27,6 +27,8 @@ pub enum SamplerKind {
     Dpm2,
     /// The same with fresh noise in every step.
     Dpm2A,
+    /// DPM-Solver++, second order, singlestep, with fresh noise in every step: two model calls a step.
+    Dpmpp2sA,
     /// DPM-Solver++ on the stochastic differential equation: two model calls and two noises a step.
     DpmppSde,
     /// Linear multistep method of order 4.
@@ -43,12 +45,13 @@ pub enum SamplerKind {
 
 impl SamplerKind {
     /// Every sampler, in the order of a menu.
-    pub const ALL: [SamplerKind; 14] = [
+    pub const ALL: [SamplerKind; 15] = [
         Self::Ddim,
         Self::Euler,
         Self::EulerA,
         Self::Dpmpp2m,
         Self::Dpmpp2mSde,
+        Self::Dpmpp2sA,
         Self::DpmppSde,
         Self::Heun,
         Self::Dpm2,
@@ -68,6 +71,7 @@ impl SamplerKind {
             Self::EulerA => "euler_a",
             Self::Dpmpp2m => "dpmpp_2m",
             Self::Dpmpp2mSde => "dpmpp_2m_sde",
+            Self::Dpmpp2sA => "dpmpp_2s_a",
             Self::DpmppSde => "dpmpp_sde",
             Self::Heun => "heun",
             Self::Dpm2 => "dpm2",
@@ -92,7 +96,17 @@ impl SamplerKind {
 
     /// Whether noise levels can be spaced by themselves, apart from the timesteps.
     pub fn has_sigma_spacing(self) -> bool {
-        self.is_sigma_based() && self != Self::EulerA
+        self.is_sigma_based()
+    }
+
+    /// Whether the diffusers class follows a config that asks for it.
+    pub(super) fn follows_spaced_config(self) -> bool {
+        self.is_sigma_based() && !matches!(self, Self::EulerA | Self::Dpmpp2sA)
+    }
+
+    /// Whether steps can have more or less fresh noise.
+    pub fn has_eta(self) -> bool {
+        matches!(self, Self::Ddim | Self::Tcd | Self::EulerA | Self::Dpm2A | Self::Dpmpp2sA | Self::DpmppSde)
     }
 
     /// Whether the class knows `rescale_betas_zero_snr`.
@@ -102,7 +116,7 @@ impl SamplerKind {
 
     /// Model calls of a step in the middle of a run.
     pub(super) fn calls_per_step(self) -> usize {
-        if matches!(self, Self::Heun | Self::Dpm2 | Self::Dpm2A | Self::DpmppSde) { 2 } else { 1 }
+        if matches!(self, Self::Heun | Self::Dpm2 | Self::Dpm2A | Self::Dpmpp2sA | Self::DpmppSde) { 2 } else { 1 }
     }
 
     /// Spacing of the class.

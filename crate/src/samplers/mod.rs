@@ -10,6 +10,7 @@ mod config;
 mod ddim;
 mod dpm2;
 mod dpmpp_2m;
+mod dpmpp_2s_a;
 mod dpmpp_sde;
 mod error;
 mod euler;
@@ -21,6 +22,7 @@ mod lms;
 mod noise;
 mod pndm;
 mod schedule;
+mod spacing;
 mod tcd;
 mod unipc;
 
@@ -31,30 +33,21 @@ pub use error::ScheduleError;
 pub use kind::SamplerKind;
 pub use noise::{PhiloxNoise, TorchNoise};
 use schedule::{Level, Schedule};
-
-/// How noise levels are spaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SigmaSpacing {
-    /// The levels of the timesteps.
-    Timesteps,
-    /// After Karras et al. 2022, ρ = 7.
-    Karras,
-    /// A geometric row.
-    Exponential,
-}
+pub use spacing::SigmaSpacing;
 
 /// What a run asks for beyond the model's schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SamplerOptions {
-    /// Share of fresh noise, 0 to 1, in the steps of DDIM (0 unless given; 1 = as much as DDPM) and
-    /// TCD (0.3 unless given).
+    /// Share of fresh noise, 0 to 1, in the steps of DDIM (0 unless given; 1 = as much as DDPM),
+    /// TCD (0.3 unless given) and the ancestral samplers (1 unless given).
     pub eta: Option<f64>,
     /// Spacing of the noise levels, in place of the model's.
     pub sigma_spacing: Option<SigmaSpacing>,
     /// Choice of timesteps, in place of the model's.
     pub timestep_spacing: Option<TimestepSpacing>,
+    /// The model is SDXL, for which "Align Your Steps" has levels of its own.
+    pub is_xl: bool,
 }
 
 /// One run of a sampler: what the network is told at each call, and what its output makes of the sample.
@@ -72,8 +65,9 @@ pub struct Sampler {
 enum Solver {
     Ddim(ddim::Ddim),
     Euler,
-    EulerA,
+    EulerA(f64),
     Dpmpp2m(dpmpp_2m::Dpmpp2m),
+    Dpmpp2sA(dpmpp_2s_a::Dpmpp2sA),
     DpmppSde(dpmpp_sde::DpmppSde),
     Heun(heun::Heun),
     Dpm2(dpm2::Dpm2),
@@ -99,6 +93,10 @@ impl Sampler {
         if let Some(eta) = options.eta.filter(|eta| !(0.0..=1.0).contains(eta)) {
             return Err(ScheduleError::Eta(eta));
         }
+        if options.eta.is_some() && !kind.has_eta() {
+            return Err(ScheduleError::NoEta { kind });
+        }
+        let fresh = options.eta.unwrap_or(1.0);
         let schedule = Schedule::new(kind, config, options)?;
         let (solver, track) = match kind {
             SamplerKind::Ddim => {
@@ -118,16 +116,23 @@ impl Sampler {
                 (Solver::Tcd(tcd), track)
             }
             SamplerKind::Euler => (Solver::Euler, schedule.sigma_track(steps)),
-            SamplerKind::EulerA => (Solver::EulerA, schedule.sigma_track(steps)),
+            SamplerKind::EulerA => (Solver::EulerA(fresh), schedule.sigma_track(steps)),
             SamplerKind::Heun => (Solver::Heun(heun::Heun::default()), schedule.sigma_track(steps).doubled()),
             SamplerKind::Dpm2 => {
-                (Solver::Dpm2(dpm2::Dpm2::new(false)), schedule.midpoint_track(steps, dpm2::middle, true))
+                (Solver::Dpm2(dpm2::Dpm2::new(None)), schedule.midpoint_track(steps, &dpm2::middle, true))
             }
             SamplerKind::Dpm2A => {
-                (Solver::Dpm2(dpm2::Dpm2::new(true)), schedule.midpoint_track(steps, dpm2::ancestral_middle, true))
+                let middle = dpm2::ancestral_middle(fresh);
+                (Solver::Dpm2(dpm2::Dpm2::new(Some(fresh))), schedule.midpoint_track(steps, &middle, true))
+            }
+            SamplerKind::Dpmpp2sA => {
+                let middle = dpm2::ancestral_middle(fresh);
+                let solver = dpmpp_2s_a::Dpmpp2sA::new(fresh);
+                (Solver::Dpmpp2sA(solver), schedule.midpoint_track(steps, &middle, false))
             }
             SamplerKind::DpmppSde => {
-                (Solver::DpmppSde(dpmpp_sde::DpmppSde::default()), schedule.midpoint_track(steps, dpm2::middle, false))
+                let solver = dpmpp_sde::DpmppSde::new(fresh);
+                (Solver::DpmppSde(solver), schedule.midpoint_track(steps, &dpm2::middle, false))
             }
             SamplerKind::Lms => (Solver::Lms(lms::Lms::default()), schedule.sigma_track(steps)),
             SamplerKind::Dpmpp2m => (Solver::Dpmpp2m(dpmpp_2m::Dpmpp2m::new(false)), schedule.lambda_track(steps)),
@@ -136,6 +141,8 @@ impl Sampler {
         };
         let max = track.levels.iter().map(|level| level.ratio()).fold(0.0, f64::max);
         let init_noise_sigma = match schedule.spacing {
+            _ if schedule.is_of_web_uis() && kind.is_exploding() => max,
+            _ if schedule.is_of_web_uis() => track.levels[0].sigma,
             _ if !kind.is_exploding() => 1.0,
             TimestepSpacing::Leading => (max * max + 1.0).sqrt(),
             TimestepSpacing::Linspace | TimestepSpacing::Trailing => max,
@@ -187,6 +194,16 @@ impl Sampler {
         weighted_sum(&[(level.alpha * scale, clean), (level.sigma * scale, noise)])
     }
 
+    /// The clean sample that the network's output means at call `i`.
+    pub fn clean(&self, i: usize, model_output: &[f32], sample: &[f32]) -> Vec<f32> {
+        self.call(i, model_output, sample).clean()
+    }
+
+    fn call<'a>(&'a self, i: usize, output: &'a [f32], sample: &'a [f32]) -> Call<'a> {
+        let Sampler { levels, prediction, exploding, .. } = self;
+        Call { index: i, levels, prediction: *prediction, exploding: *exploding, output, sample }
+    }
+
     /// The next sample after call `i`, from the network's output and the sample (unscaled) of that call.
     ///
     /// Calls come in order, one `Sampler` for one run, from 0 or from the start index of an image-to-image run. `noise(n)` gives
@@ -209,8 +226,9 @@ impl Sampler {
         match &mut self.solver {
             Solver::Ddim(ddim) => ddim.step(&call, noise),
             Solver::Euler => euler::step(&call),
-            Solver::EulerA => euler_a::step(&call, noise),
+            Solver::EulerA(eta) => euler_a::step(&call, *eta, noise),
             Solver::Dpmpp2m(dpmpp_2m) => dpmpp_2m.step(&call, noise),
+            Solver::Dpmpp2sA(dpmpp_2s_a) => dpmpp_2s_a.step(&call, noise),
             Solver::DpmppSde(dpmpp_sde) => dpmpp_sde.step(&call, noise),
             Solver::Heun(heun) => heun.step(&call),
             Solver::Dpm2(dpm2) => dpm2.step(&call, noise),

@@ -1,6 +1,7 @@
 //! Turns a schedule configuration into noise levels: per training timestep, and per model call of a run.
 
 use super::config::{BetaSchedule, PredictionType, ScheduleConfig, TimestepSpacing};
+use super::spacing::interpolate;
 use super::{SamplerKind, SamplerOptions, ScheduleError, SigmaSpacing};
 
 /// A sample's make-up: `alpha` · clean sample + `sigma` · noise, with `alpha`² + `sigma`² = 1.
@@ -80,6 +81,10 @@ pub(super) struct Schedule {
     pub prediction: PredictionType,
     pub spacing: TimestepSpacing,
     sigma_spacing: SigmaSpacing,
+    is_xl: bool,
+    /// Spaced levels go from the table's end to its start, as k-diffusion's do, and not between those
+    /// of the first and last timestep.
+    spans_table: bool,
     steps_offset: usize,
     /// ᾱ behind the last step.
     final_alpha_bar: f64,
@@ -92,12 +97,13 @@ impl Schedule {
         let alphas_bar = alphas_bar(kind, config);
         let final_alpha_bar =
             if config.set_alpha_to_one.unwrap_or(kind != SamplerKind::Pndm) { 1.0 } else { alphas_bar[0] };
-        let configured = match (config.use_karras_sigmas, config.use_exponential_sigmas) {
-            _ if !kind.has_sigma_spacing() => SigmaSpacing::Timesteps,
-            (Some(true), _) => SigmaSpacing::Karras,
-            (_, Some(true)) => SigmaSpacing::Exponential,
-            _ => SigmaSpacing::Timesteps,
-        };
+        let asked = [
+            (config.use_karras_sigmas, SigmaSpacing::Karras),
+            (config.use_exponential_sigmas, SigmaSpacing::Exponential),
+            (config.use_beta_sigmas, SigmaSpacing::Beta),
+        ];
+        let asked = asked.iter().find(|(asked, _)| *asked == Some(true) && kind.follows_spaced_config());
+        let configured = asked.map_or(SigmaSpacing::Timesteps, |(_, spacing)| *spacing);
         let sigma_spacing = options.sigma_spacing.unwrap_or(configured);
         if sigma_spacing != SigmaSpacing::Timesteps && !kind.has_sigma_spacing() {
             return Err(ScheduleError::SigmaSpacing { kind });
@@ -108,6 +114,8 @@ impl Schedule {
             prediction: config.prediction_type.unwrap_or(PredictionType::Epsilon),
             spacing: options.timestep_spacing.or(config.timestep_spacing).unwrap_or(kind.default_spacing()),
             sigma_spacing,
+            is_xl: options.is_xl,
+            spans_table: !kind.follows_spaced_config(),
             steps_offset: config.steps_offset.unwrap_or(0),
             cosine: config.beta_schedule == Some(BetaSchedule::SquaredCosine),
         })
@@ -143,7 +151,11 @@ impl Schedule {
         // The reference holds these timesteps in f32.
         let timesteps: Vec<f64> = self.timesteps(steps, steps).into_iter().map(|t| f64::from(t as f32)).collect();
         let sigmas: Vec<f64> = timesteps.iter().map(|t| interpolate(&table, *t)).collect();
-        let Some(sigmas) = self.respaced(sigmas[0], sigmas[steps - 1], steps) else {
+        let ends = match self.spans_table {
+            true => (table[table.len() - 1], table[0]),
+            false => (sigmas[0], sigmas[steps - 1]),
+        };
+        let Some(sigmas) = self.respaced(&table, ends, steps) else {
             return track(timesteps, &sigmas);
         };
         track(sigmas.iter().map(|sigma| timestep_of(*sigma, &table)).collect(), &sigmas)
@@ -151,7 +163,7 @@ impl Schedule {
 
     /// A sigma track with a call inside every step but the last, at the σ that `middle` finds between the step's two.
     /// With `whole`, Karras levels round the timesteps of the others, as the DPM2 classes do.
-    pub fn midpoint_track(&self, steps: usize, middle: fn(Level, Level) -> f64, whole: bool) -> Track {
+    pub fn midpoint_track(&self, steps: usize, middle: &dyn Fn(Level, Level) -> f64, whole: bool) -> Track {
         let table = self.sigma_table();
         let Track { mut timesteps, levels } = self.sigma_track(steps);
         if whole && self.sigma_spacing == SigmaSpacing::Karras {
@@ -170,13 +182,16 @@ impl Schedule {
     /// Track of the multistep solvers in λ (DPM++ 2M, UniPC): timesteps are whole.
     pub fn lambda_track(&self, steps: usize) -> Track {
         let table = self.sigma_table();
-        let Some(sigmas) = self.respaced(table[table.len() - 1], table[0], steps) else {
+        let Some(sigmas) = self.respaced(&table, (table[table.len() - 1], table[0]), steps) else {
             let timesteps: Vec<f64> = self.timesteps(steps, steps + 1).into_iter().map(f64::round_ties_even).collect();
             let sigmas: Vec<f64> = timesteps.iter().map(|t| interpolate(&table, *t)).collect();
             return track(timesteps, &sigmas);
         };
-        let rounded = self.sigma_spacing == SigmaSpacing::Karras && !self.cosine;
-        let whole = |t: f64| if rounded { t.round_ties_even() } else { t.trunc() };
+        let whole = |t: f64| match self.sigma_spacing {
+            _ if self.is_of_web_uis() => t,
+            SigmaSpacing::Karras if !self.cosine => t.round_ties_even(),
+            _ => t.trunc(),
+        };
         track(sigmas.iter().map(|sigma| whole(timestep_of(*sigma, &table))).collect(), &sigmas)
     }
 
@@ -186,19 +201,14 @@ impl Schedule {
     }
 
     /// `steps` noise levels between two, falling; `None` when the timesteps decide.
-    fn respaced(&self, max: f64, min: f64, steps: usize) -> Option<Vec<f64>> {
-        /// Exponent of Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022.
-        const RHO: f64 = 7.0;
-        let ramp = (0..steps).map(|i| i as f64 / (steps - 1).max(1) as f64);
-        let between = |a: f64, b: f64, t: f64| a + t * (b - a);
-        match self.sigma_spacing {
-            SigmaSpacing::Timesteps => None,
-            SigmaSpacing::Karras => {
-                let (max, min) = (max.powf(1.0 / RHO), min.powf(1.0 / RHO));
-                Some(ramp.map(|t| between(max, min, t).powf(RHO)).collect())
-            }
-            SigmaSpacing::Exponential => Some(ramp.map(|t| between(max.ln(), min.ln(), t).exp()).collect()),
-        }
+    fn respaced(&self, table: &[f64], ends: (f64, f64), steps: usize) -> Option<Vec<f64>> {
+        self.sigma_spacing.levels(steps, table, ends, self.is_xl)
+    }
+
+    /// Whether noise levels are spaced in a way that k-diffusion's users have and diffusers has not:
+    /// timesteps are then fractional with every sampler, and the first sample is noise times σ.
+    pub fn is_of_web_uis(&self) -> bool {
+        matches!(self.sigma_spacing, SigmaSpacing::SgmUniform | SigmaSpacing::Simple | SigmaSpacing::Ays)
     }
 }
 
@@ -256,13 +266,6 @@ fn rescale_to_zero_snr(alphas_bar: &mut [f64]) {
     for alpha_bar in alphas_bar {
         *alpha_bar = ((alpha_bar.sqrt() - last) * first / (first - last)).powi(2);
     }
-}
-
-/// Value of a table at a fractional place inside it.
-fn interpolate(table: &[f64], place: f64) -> f64 {
-    let low = (place as usize).min(table.len() - 1);
-    let high = (low + 1).min(table.len() - 1);
-    table[low] + (table[high] - table[low]) * (place - low as f64)
 }
 
 /// Fractional timestep of a noise level: linear in log σ between the neighbours in the table.

@@ -18,6 +18,20 @@ const WORD_END: &str = "</w>";
 /// Successor of a place that went into the token before it.
 const GONE: usize = usize::MAX;
 
+/// A word that the vocabulary lacks: a textual inversion's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// As it is written.
+    pub name: String,
+    /// What it stands for, one id a vector: beyond every vocabulary, from [`Word::FIRST`] on.
+    pub ids: std::ops::Range<u32>,
+}
+
+impl Word {
+    /// No vocabulary has so many tokens.
+    pub const FIRST: u32 = 1 << 24;
+}
+
 /// A CLIP tokenizer: vocabulary, merges and special tokens.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
@@ -107,24 +121,30 @@ impl Tokenizer {
     /// `<|startoftext|>` and `<|endoftext|>` written in the text stand for those tokens.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
-        self.for_each_word(text, |_, word| ids.extend(word));
+        self.for_each_word(text, &[], |_, word| ids.extend(word));
         ids
     }
 
-    /// Tells each word of a text, normalised, with its ids.
-    pub(super) fn for_each_word(&self, text: &str, mut found: impl FnMut(&str, Vec<u32>)) {
-        let specials = [&self.bos, &self.eos];
+    /// Tells each word of a text, normalised, with its ids. `added` words stand for their ids wherever
+    /// they are written, as special tokens do.
+    pub(super) fn for_each_word(&self, text: &str, added: &[Word], mut found: impl FnMut(&str, Vec<u32>)) {
+        let special = [&self.bos, &self.eos].into_iter().map(|(token, id)| (token.as_str(), vec![*id]));
+        let mut specials: Vec<(&str, Vec<u32>)> = special.collect();
+        specials.extend(added.iter().map(|word| (word.name.as_str(), word.ids.clone().collect())));
+        // Of two at one place, the longer one.
+        specials.sort_by_key(|(token, _)| std::cmp::Reverse(token.len()));
         let next = |from: usize, token: &str| text[from..].find(token).map(|at| from + at);
-        let mut places = specials.map(|(token, _)| next(0, token));
+        let mut places: Vec<Option<usize>> = specials.iter().map(|(token, _)| next(0, token)).collect();
         let mut start = 0;
         loop {
-            let first = (0..specials.len()).filter_map(|i| Some((places[i]?, specials[i]))).min_by_key(|place| place.0);
+            let first =
+                (0..specials.len()).filter_map(|i| Some((places[i]?, &specials[i]))).min_by_key(|place| place.0);
             let plain = normalise(&text[start..first.map_or(text.len(), |place| place.0)]);
             words(&plain).for_each(|word| found(word, self.word(word)));
-            let Some((at, (token, id))) = first else { return };
-            found(token, vec![*id]);
+            let Some((at, (token, ids))) = first else { return };
+            found(token, ids.clone());
             start = at + token.len();
-            for (place, (token, _)) in places.iter_mut().zip(specials) {
+            for (place, (token, _)) in places.iter_mut().zip(&specials) {
                 if place.is_some_and(|at| at < start) {
                     *place = next(start, token);
                 }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{TextError, Tokenizer, extra_networks, parse_attention, schedule};
+use super::{TextError, Tokenizer, Word, extra_networks, parse_attention, schedule};
 
 /// Ids of a chunk, start and end included.
 pub const CHUNK: usize = 77;
@@ -56,10 +56,11 @@ impl Chunk {
         Chunk::of(tokenizer, &[])
     }
 
-    /// The only chunk of a prompt as diffusers reads it, and the words that were cut off or into.
-    pub fn plain(tokenizer: &Tokenizer, prompt: &str) -> (Chunk, Vec<String>) {
+    /// The only chunk of a prompt as diffusers reads it, with `added` words, and the words that were
+    /// cut off or into.
+    pub fn plain(tokenizer: &Tokenizer, prompt: &str, added: &[Word]) -> (Chunk, Vec<String>) {
         let (mut ids, mut cut) = (Vec::new(), Vec::new());
-        tokenizer.for_each_word(prompt, |word, of_word| {
+        tokenizer.for_each_word(prompt, added, |word, of_word| {
             ids.extend(of_word.into_iter().map(|id| (id, 1.0)));
             if ids.len() > ROOM {
                 cut.push(word.to_owned());
@@ -71,9 +72,10 @@ impl Chunk {
 
     /// The chunks of a prompt as AUTOMATIC1111's web UI reads it, at least one.
     ///
-    /// `prompt` is one text of [`schedule`], without [`extra_networks`]. `BREAK` ends a chunk.
-    pub fn weighted(tokenizer: &Tokenizer, prompt: &str) -> Vec<Chunk> {
-        fill(tokenizer, prompt).0.iter().map(|ids| Chunk::of(tokenizer, ids)).collect()
+    /// `prompt` is one text of [`schedule`], without [`extra_networks`]. `BREAK` ends a chunk. `added`
+    /// words are found by the ids of their names, the longest first, and not parted between chunks.
+    pub fn weighted(tokenizer: &Tokenizer, prompt: &str, added: &[Word]) -> Vec<Chunk> {
+        fill(tokenizer, prompt, added).0.iter().map(|ids| Chunk::of(tokenizer, ids)).collect()
     }
 
     /// Behind the first end token only padding follows, also where the prompt itself writes an end token.
@@ -121,13 +123,16 @@ pub fn count(tokenizer: &Tokenizer, prompt: &str, syntax: Syntax, steps: usize) 
     let mut texts: Vec<String> = schedule(&extra_networks(prompt).0, steps).into_iter().map(|(_, text)| text).collect();
     texts.sort_unstable();
     texts.dedup();
-    let used = texts.iter().map(|text| fill(tokenizer, text).1).max().unwrap_or(0);
+    let used = texts.iter().map(|text| fill(tokenizer, text, &[]).1).max().unwrap_or(0);
     (used, used.max(1).div_ceil(ROOM) * ROOM)
 }
 
 /// The ids of each chunk with their weights, without start, end and padding, and how many ids they
 /// take; all chunks but an open one at the end count in full.
-fn fill(tokenizer: &Tokenizer, prompt: &str) -> (Vec<Vec<(u32, f32)>>, usize) {
+fn fill(tokenizer: &Tokenizer, prompt: &str, added: &[Word]) -> (Vec<Vec<(u32, f32)>>, usize) {
+    let mut names: Vec<(Vec<u32>, &Word)> = added.iter().map(|word| (tokenizer.encode(&word.name), word)).collect();
+    names.retain(|(ids, _)| !ids.is_empty());
+    names.sort_by_key(|(ids, _)| std::cmp::Reverse(ids.len()));
     let mut chunks = Vec::new();
     let mut chunk: Vec<(u32, f32)> = Vec::new();
     let mut comma = None;
@@ -137,7 +142,9 @@ fn fill(tokenizer: &Tokenizer, prompt: &str) -> (Vec<Vec<(u32, f32)>>, usize) {
             comma = None;
             continue;
         }
-        for id in tokenizer.encode(&text) {
+        let ids = tokenizer.encode(&text);
+        let mut rest = ids.as_slice();
+        while let Some((&id, behind)) = rest.split_first() {
             let is_comma = id == tokenizer.comma_id();
             if chunk.len() == ROOM {
                 let kept = comma.filter(|at| !is_comma && ROOM - at <= COMMA_REACH).map_or(ROOM, |at| at + 1);
@@ -145,6 +152,16 @@ fn fill(tokenizer: &Tokenizer, prompt: &str) -> (Vec<Vec<(u32, f32)>>, usize) {
                 chunks.push(std::mem::replace(&mut chunk, moved));
                 comma = None;
             }
+            if let Some((name, word)) = names.iter().find(|(name, _)| rest.starts_with(name)) {
+                rest = &rest[name.len()..];
+                if chunk.len() + word.ids.len() > ROOM {
+                    chunks.push(std::mem::take(&mut chunk));
+                    comma = None;
+                }
+                chunk.extend(word.ids.clone().take(ROOM).map(|id| (id, weight as f32)));
+                continue;
+            }
+            rest = behind;
             if is_comma {
                 comma = Some(chunk.len());
             }

@@ -24,7 +24,9 @@ pub struct ExtraNetwork {
     pub text_encoder: f32,
     /// Strength in the UNet.
     pub unet: f32,
-    /// Arguments that mean nothing here: no numbers, or of an extension (`lbw=…`).
+    /// Strengths of blocks, `lbw=…`, as sd-webui-lora-block-weight reads them: the text behind the sign.
+    pub blocks: Option<String>,
+    /// Arguments that mean nothing here: no numbers, or of another extension.
     pub unread: Vec<String>,
 }
 
@@ -58,13 +60,17 @@ pub fn extra_networks(prompt: &str) -> (String, Vec<ExtraNetwork>) {
 }
 
 fn network(word: &str, arguments: &str) -> ExtraNetwork {
-    let (mut name, mut unread) = (None, Vec::new());
+    let (mut name, mut blocks, mut unread) = (None, None, Vec::new());
     let (mut text_encoder, mut unet, mut place) = (None, None, 0);
     let (mut named_text_encoder, mut named_unet) = (None, None);
     for argument in arguments.split(':') {
         let slot = match (argument.split_once('='), place) {
             (Some(("te", value)), _) => Some((&mut named_text_encoder, value)),
             (Some(("unet", value)), _) => Some((&mut named_unet, value)),
+            (Some(("lbw", value)), _) => {
+                blocks = Some(value.to_owned());
+                continue;
+            }
             (_, 0) => {
                 (name, place) = (Some(argument), 1);
                 continue;
@@ -87,5 +93,5 @@ fn network(word: &str, arguments: &str) -> ExtraNetwork {
         "lora" | "lyco" => NetworkKind::Lora,
         other => NetworkKind::Unsupported(other.into()),
     };
-    ExtraNetwork { kind, name, text_encoder, unet, unread }
+    ExtraNetwork { kind, name, text_encoder, unet, blocks, unread }
 }

@@ -11,7 +11,7 @@ mod extra;
 mod prompt;
 mod schedule;
 
-pub use bpe::Tokenizer;
+pub use bpe::{Tokenizer, Word};
 pub use chunks::{CHUNK, Chunk, Syntax, count, emphasis, level};
 pub use config::TokenizerConfig;
 pub use extra::{ExtraNetwork, NetworkKind, extra_networks};

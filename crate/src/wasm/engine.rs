@@ -2,13 +2,13 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::sources::{BlobSource, Place, Watched};
-use super::types::{ModelInfo, PageProgress, PictureInfo, PngInfo, ReadProgress};
+use super::types::{ModelInfo, PictureInfo, PngInfo, PreviewInfo, ProgressInfo, ReadProgress};
 use crate::analysis;
 use crate::formats::ByteSource;
 use crate::gpu::Gpu;
 use crate::pipeline::{
-    Folder, Infotext, Model, Picture, PipelineError, Progress, Recipe, Session, Stage, denoise_seconds_left,
-    encode_png, png_parameters,
+    Embedding, Folder, Given, Infotext, Model, Picture, PipelineError, Preview, Progress, Recipe, Session, Stage,
+    denoise_seconds_left, encode_png, png_parameters,
 };
 use crate::text::Tokenizer;
 use crate::weights::{LoadedAdapter, TensorFile};
@@ -26,6 +26,7 @@ use web_sys::Blob;
 pub struct Engine {
     files: RefCell<HashMap<String, Place>>,
     adapters: RefCell<HashMap<String, Rc<LoadedAdapter>>>,
+    embeddings: RefCell<HashMap<String, Rc<Embedding>>>,
     gpu: RefCell<Option<Rc<Gpu>>>,
     /// Taken out while it draws.
     pub(super) session: RefCell<Option<Session>>,
@@ -124,25 +125,32 @@ impl Engine {
         self.adopt(model).await
     }
 
-    /// Draws a recipe's picture, or the first of its batch. `on_progress` hears of each part; `init`
-    /// holds the RGBA pixels of the picture to start from, where the recipe has a `denoise`.
+    /// Draws a recipe's picture, or the first of its batch. `on_progress` hears of each part, with a
+    /// `preview` where that is asked for; `init` holds the RGBA pixels of the picture to start from,
+    /// where the recipe has a `denoise`, and `mask` those of its mask, where it is `masked`.
     pub async fn generate(
         &self,
         recipe: JsValue,
         on_progress: Function,
         init: Option<Vec<u8>>,
+        mask: Option<Vec<u8>>,
+        preview: bool,
     ) -> Result<JsValue, JsValue> {
         let recipe: Recipe = from_js("the recipe", recipe)?;
         let init = init.map(|rgba| {
             let colours = rgba.chunks_exact(4).flat_map(|pixel| &pixel[..3]);
             colours.map(|&value| f32::from(value) / 127.5 - 1.0).collect::<Vec<f32>>()
         });
+        let mask = mask.map(|rgba| {
+            let grey = |pixel: &[u8]| pixel[..3].iter().map(|&value| f32::from(value)).sum::<f32>() / 765.0;
+            rgba.chunks_exact(4).map(grey).collect::<Vec<f32>>()
+        });
         let session = self.session.borrow_mut().take();
         let mut session =
             session.ok_or_else(|| failure("busy", "no model is open, or a picture is being drawn: stop it or wait"))?;
         self.stop.set(false);
         let started = js_sys::Date::now();
-        let drawn = self.draw(&mut session, &recipe, init.as_deref(), &on_progress).await;
+        let drawn = self.draw(&mut session, &recipe, (init.as_deref(), mask.as_deref(), preview), &on_progress).await;
         // A lost device has been opened anew.
         *self.gpu.borrow_mut() = Some(session.gpu.clone());
         let mut place = self.session.borrow_mut();
@@ -182,6 +190,7 @@ impl Engine {
         let info = ModelInfo::of(&model);
         let device = self.device().await?;
         self.adapters.borrow_mut().clear();
+        self.embeddings.borrow_mut().clear();
         *self.session.borrow_mut() = Some(Session::new(device, model));
         to_js(&info)
     }
@@ -199,7 +208,7 @@ impl Engine {
         &self,
         session: &mut Session,
         recipe: &Recipe,
-        init: Option<&[f32]>,
+        (init, mask, preview): (Option<&[f32]>, Option<&[f32]>, bool),
         on_progress: &Function,
     ) -> Result<Picture, PipelineError> {
         let mut adapters = Vec::new();
@@ -209,25 +218,47 @@ impl Engine {
             }
         }
         let chosen: Vec<&LoadedAdapter> = adapters.iter().map(Rc::as_ref).collect();
+        let mut words = Vec::new();
+        for choice in &recipe.embeddings {
+            words.extend(self.embedding(session, &choice.sha256).await?);
+        }
+        let called: Vec<&Embedding> = words.iter().map(Rc::as_ref).collect();
+        let given = Given { adapters: &chosen, embeddings: &called, init, mask, preview };
         let mut denoising: Option<f64> = None;
         let mut hear = |progress: Progress| {
             let seconds_left = (progress.stage == Stage::Denoise).then(|| {
                 let since = *denoising.get_or_insert_with(js_sys::Date::now);
                 denoise_seconds_left((js_sys::Date::now() - since) / 1000.0, progress.step, progress.steps)
             });
-            let progress = PageProgress {
+            let shown = progress.preview.and_then(|preview| preview_to_js(preview).ok());
+            let progress = ProgressInfo {
                 stage: progress.stage,
                 step: progress.step,
                 steps: progress.steps,
                 seconds_left: seconds_left.flatten(),
             };
             if let Ok(progress) = to_js(&progress) {
+                if let Some(shown) = shown {
+                    let _ = Reflect::set(&progress, &"preview".into(), &shown);
+                }
                 // A listener that throws must not cost the picture.
                 let _ = on_progress.call1(&JsValue::NULL, &progress);
             }
             if self.stop.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        session.generate(recipe, &chosen, init, &mut hear).await
+        session.generate(recipe, &given, &mut hear).await
+    }
+
+    /// The textual inversion of an inspected file, read for the session's model.
+    async fn embedding(&self, session: &Session, sha256: &str) -> Result<Option<Rc<Embedding>>, PipelineError> {
+        if let Some(known) = self.embeddings.borrow().get(sha256) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(file) = self.files.borrow().get(sha256).cloned() else { return Ok(None) };
+        let tensors = TensorFile::open(file.name, file.source).await?;
+        let read = Rc::new(Embedding::open(sha256.into(), &tensors, &session.text_widths()).await?);
+        self.embeddings.borrow_mut().insert(sha256.into(), read.clone());
+        Ok(Some(read))
     }
 
     /// The adapter of an inspected file, read against the session's model.
@@ -242,6 +273,14 @@ impl Engine {
         self.adapters.borrow_mut().insert(sha256.into(), loaded.clone());
         Ok(Some(loaded))
     }
+}
+
+/// A small picture as `{width, height, rgba}`.
+fn preview_to_js(preview: &Preview) -> Result<JsValue, JsValue> {
+    let rgba: Vec<u8> = preview.rgb.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
+    let shown = to_js(&PreviewInfo { width: preview.width, height: preview.height })?;
+    Reflect::set(&shown, &"rgba".into(), &Uint8ClampedArray::from(rgba.as_slice()))?;
+    Ok(shown)
 }
 
 /// A text chunk of a PNG, or None where there is none or it cannot be read.

@@ -13,7 +13,9 @@ use crate::edit::{
     ResizePreview, Strengths, Target, Thinned,
 };
 use crate::gpu::GpuInfo;
-use crate::pipeline::{AdapterChoice, Applied, Infotext, Leftover, Mention, Model, Recipe, Rng, Stage};
+use crate::pipeline::{
+    AdapterChoice, Applied, EmbeddingChoice, Hires, Infotext, Leftover, Mention, Model, Recipe, Rng, Stage, Upscaler,
+};
 use crate::samplers::SamplerKind;
 use crate::text::Syntax;
 use serde::Serialize;
@@ -38,11 +40,18 @@ pub struct ModelInfo {
     pub multiple: usize,
     /// Names of the samplers that it can be drawn with.
     pub samplers: Vec<String>,
+    /// Those of them that have a spacing of noise levels.
+    pub spaced: Vec<String>,
+    /// Those of them that have fresh noise in each step.
+    pub fresh: Vec<String>,
 }
 
 impl ModelInfo {
     /// What there is to say about a model.
     pub fn of(model: &Model) -> ModelInfo {
+        let names = |fits: fn(SamplerKind) -> bool| {
+            SamplerKind::ALL.into_iter().filter(|kind| fits(*kind)).map(|kind| kind.name().into()).collect()
+        };
         ModelInfo {
             name: model.name.clone(),
             family: model.family().name().into(),
@@ -51,14 +60,16 @@ impl ModelInfo {
             width: model.native_size(),
             height: model.native_size(),
             multiple: model.multiple(),
-            samplers: SamplerKind::ALL.iter().map(|kind| kind.name().into()).collect(),
+            samplers: names(|_| true),
+            spaced: names(SamplerKind::has_sigma_spacing),
+            fresh: names(SamplerKind::has_eta),
         }
     }
 }
 
 /// How far a picture is.
 #[derive(Debug, Clone, Serialize, TS)]
-pub struct PageProgress {
+pub struct ProgressInfo {
     /// What is being done.
     pub stage: Stage,
     /// Parts of the stage that are done.
@@ -67,6 +78,15 @@ pub struct PageProgress {
     pub steps: usize,
     /// Seconds until the stage is over, where it can be told.
     pub seconds_left: Option<f64>,
+}
+
+/// A small picture of what the latents may become; its pixels come beside it.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct PreviewInfo {
+    /// Pixels.
+    pub width: usize,
+    /// Pixels.
+    pub height: usize,
 }
 
 /// What a picture comes with, besides its pixels.
@@ -220,6 +240,9 @@ pub fn typescript() -> String {
     add(EditProgress::decl(&config));
     add(Recipe::decl(&config));
     add(AdapterChoice::decl(&config));
+    add(EmbeddingChoice::decl(&config));
+    add(Hires::decl(&config));
+    add(Upscaler::decl(&config));
     add(Rng::decl(&config));
     add(Syntax::decl(&config));
     add(Infotext::decl(&config));
@@ -228,7 +251,10 @@ pub fn typescript() -> String {
     add(GpuInfo::decl(&config));
     add(ModelInfo::decl(&config));
     add(Stage::decl(&config));
-    add(PageProgress::decl(&config));
+    add(PreviewInfo::decl(&config));
+    add("type Preview = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };".into());
+    add("type PageProgress = ProgressInfo & { preview?: Preview };".into());
+    add(ProgressInfo::decl(&config));
     add(Applied::decl(&config));
     add(PictureInfo::decl(&config));
     add("type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };".into());

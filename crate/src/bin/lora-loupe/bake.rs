@@ -106,6 +106,9 @@ fn ready(lora: &Lora, model: &Model) -> Result<Ready, StopError> {
     let source = files::source(&path)?;
     let report = block_on(inspect(&file, &source, companion.as_deref(), Some(&model.shapes)));
     let refuse = |reason: &str| StopError::Refused { file: file.clone(), reason: reason.into() };
+    if lora.blocks.is_some() {
+        return Err(refuse("strengths of blocks cannot be baked in one go: convert it with --blocks first"));
+    }
     for problem in &report.problems {
         match problem.severity {
             Severity::Refuse => return Err(refuse(&problem.message)),

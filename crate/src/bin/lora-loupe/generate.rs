@@ -2,12 +2,12 @@
 
 use crate::files;
 use crate::lora::Lora;
-use lora_loupe::analysis::sha256;
+use lora_loupe::analysis::{hashes, sha256};
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::Gpu;
 use lora_loupe::pipeline::{
-    AdapterChoice, Folder, Model, Picture, Progress, Recipe, Rng, Session, Stage, decode_png, denoise_seconds_left,
-    encode_png,
+    AdapterChoice, Embedding, EmbeddingChoice, Folder, Given, Hires, Infotext, Model, Picture, Progress, Recipe, Rng,
+    Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
 };
 use lora_loupe::samplers::{SigmaSpacing, TimestepSpacing};
 use lora_loupe::text::{Syntax, Tokenizer};
@@ -33,9 +33,12 @@ pub struct Arguments {
     /// A .safetensors VAE to use in place of a checkpoint's own
     #[arg(long, value_name = "FILE")]
     vae: Option<PathBuf>,
-    /// An adapter and its strength (1 if left out); may be given several times
-    #[arg(long = "lora", value_name = "FILE=STRENGTH")]
+    /// An adapter, its strength (1 if left out) and perhaps strengths of blocks; may be given several times
+    #[arg(long = "lora", value_name = "FILE=STRENGTH[:IN04=0.2,MID=0]")]
     loras: Vec<Lora>,
+    /// A textual inversion, called in the prompts by its file's name; may be given several times
+    #[arg(long = "embedding", value_name = "FILE")]
+    embeddings: Vec<PathBuf>,
     /// What to draw
     #[arg(long)]
     prompt: String,
@@ -51,12 +54,15 @@ pub struct Arguments {
     /// Sampler: dpmpp_2m, ddim, euler, …
     #[arg(long, default_value = "dpmpp_2m")]
     sampler: String,
-    /// Spacing of the noise levels: timesteps, karras or exponential
+    /// Spacing of the noise levels: timesteps, karras, exponential, sgm_uniform, simple, beta or ays
     #[arg(long, value_parser = named::<SigmaSpacing>)]
     schedule: Option<SigmaSpacing>,
     /// Choice of timesteps: leading, linspace or trailing
     #[arg(long, value_parser = named::<TimestepSpacing>)]
     spacing: Option<TimestepSpacing>,
+    /// Share of fresh noise in each step, 0 to 1, for samplers that have it
+    #[arg(long, value_name = "X")]
+    eta: Option<f64>,
     /// Where noise comes from: torch or philox
     #[arg(long, default_value = "torch")]
     rng: Rng,
@@ -75,6 +81,21 @@ pub struct Arguments {
     /// How far to go from it, 0 to 1
     #[arg(long, value_name = "X", requires = "init")]
     strength: Option<f64>,
+    /// A PNG of the same size: what is white there is drawn anew, the rest stays
+    #[arg(long, value_name = "IMG.png", requires = "init")]
+    mask: Option<PathBuf>,
+    /// Draw a second pass, so many times as wide and high
+    #[arg(long, value_name = "X")]
+    hires_scale: Option<f64>,
+    /// How far the second pass goes from the first, 0 to 1
+    #[arg(long, value_name = "X", default_value_t = 0.7, requires = "hires_scale")]
+    hires_strength: f64,
+    /// Sampling steps of the second pass; 0 for as many as the first has
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "hires_scale")]
+    hires_steps: usize,
+    /// What the second pass makes larger: latent or pixels
+    #[arg(long, default_value = "latent", value_parser = named::<Upscaler>, requires = "hires_scale")]
+    hires_upscaler: Upscaler,
     /// Strength of all LoRAs on the text encoders, where it differs
     #[arg(long, value_name = "X")]
     te_strength: Option<f32>,
@@ -136,17 +157,31 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     for lora in &arguments.loras {
         let (path, config) = files::adapter(&lora.path);
         let source: Rc<dyn ByteSource> = Rc::new(files::source(&path)?);
-        let id = sha256(source.as_ref()).await?;
+        let file = TensorFile::open(files::name(&path), source).await?;
+        let known = hashes(file.source.as_ref(), Some(&file.header)).await?;
         choices.push(AdapterChoice {
             name: files::name(&path),
-            sha256: id.clone(),
+            sha256: known.sha256.clone(),
             strength: lora.strength,
             text_encoder: arguments.te_strength,
+            blocks: lora.blocks.clone(),
+            hash: known.auto_v3,
         });
-        let file = TensorFile::open(files::name(&path), source).await?;
-        adapters.push(LoadedAdapter::open(id, file, config.as_deref(), &model.networks.modules()).await?);
+        let modules = model.networks.modules();
+        adapters.push(LoadedAdapter::open(known.sha256, file, config.as_deref(), &modules).await?);
     }
-    let native = model.native_size();
+    let gpu = Gpu::open().await?;
+    gpu.self_test().await?;
+    let mut session = Session::new(Rc::new(gpu), model);
+    let (mut embeddings, mut words) = (Vec::new(), Vec::new());
+    for path in &arguments.embeddings {
+        let source: Rc<dyn ByteSource> = Rc::new(files::source(path)?);
+        let sha256 = sha256(source.as_ref()).await?;
+        let file = TensorFile::open(files::name(path), source).await?;
+        embeddings.push(Embedding::open(sha256.clone(), &file, &session.text_widths()).await?);
+        words.push(EmbeddingChoice { name: file.name, sha256 });
+    }
+    let native = session.model.native_size();
     let (width, height) = arguments.size.unwrap_or((native, native));
     let recipe = Recipe {
         version: 1,
@@ -167,19 +202,35 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         clip_skip: arguments.clip_skip,
         batch: arguments.batch,
         denoise: arguments.strength,
+        eta: arguments.eta,
+        masked: arguments.mask.is_some(),
+        hires: arguments.hires_scale.map(|scale| Hires {
+            scale,
+            denoise: arguments.hires_strength,
+            steps: arguments.hires_steps,
+            upscaler: arguments.hires_upscaler,
+        }),
+        embeddings: words,
     };
-    let init = arguments.init.as_ref().map(|path| picture_file(path, width, height)).transpose()?;
-    let gpu = Gpu::open().await?;
-    gpu.self_test().await?;
-    let mut session = Session::new(Rc::new(gpu), model);
+    let picture = |path: &PathBuf| picture_file(path, width, height);
+    let init = arguments.init.as_ref().map(picture).transpose()?;
+    // The mean of a pixel's colours, from 0 to 1.
+    let grey = |pixel: &[f32]| pixel.iter().sum::<f32>() / 6.0 + 0.5;
+    let mask = arguments.mask.as_ref().map(picture).transpose()?;
+    let mask: Option<Vec<f32>> = mask.map(|mask| mask.chunks_exact(3).map(grey).collect());
     let started = Instant::now();
     let chosen: Vec<&LoadedAdapter> = adapters.iter().collect();
-    let picture = session.generate(&recipe, &chosen, init.as_deref(), &mut reporter()).await?;
+    let called: Vec<&Embedding> = embeddings.iter().collect();
+    let given =
+        Given { adapters: &chosen, embeddings: &called, init: init.as_deref(), mask: mask.as_deref(), preview: false };
+    let picture = session.generate(&recipe, &given, &mut reporter()).await?;
     let seconds = started.elapsed().as_secs_f64();
 
     let written = serde_json::to_string(&recipe)?;
-    for (index, rgb) in picture.rgb.chunks_exact(width * height * 3).enumerate() {
-        let png = encode_png(rgb, width, height, &[("lora-loupe", &written)])?;
+    let parameters = Infotext::of(&recipe).to_string();
+    let texts = [("parameters", parameters.as_str()), ("lora-loupe", &written)];
+    for (index, rgb) in picture.rgb.chunks_exact(picture.width * picture.height * 3).enumerate() {
+        let png = encode_png(rgb, picture.width, picture.height, &texts)?;
         write(&numbered(&arguments.output, index), &png)?;
     }
     if let Some(path) = &arguments.latents {
@@ -248,7 +299,7 @@ fn reporter() -> impl FnMut(Progress) -> ControlFlow<()> {
     let mut denoising: Option<Instant> = None;
     move |progress: Progress| {
         if shown {
-            let Progress { stage, step, steps } = progress;
+            let Progress { stage, step, steps, .. } = progress;
             let left =
                 (stage == Stage::Denoise).then(|| denoising.get_or_insert_with(Instant::now).elapsed().as_secs_f64());
             let left = left.and_then(|elapsed| denoise_seconds_left(elapsed, step, steps));

@@ -17,7 +17,7 @@ use std::fmt;
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::recipe::{AdapterChoice, Recipe, Rng};
+use super::recipe::{AdapterChoice, Hires, Recipe, Rng};
 use crate::samplers::SigmaSpacing;
 use crate::text::{NetworkKind, extra_networks};
 
@@ -37,7 +37,9 @@ pub struct Infotext {
     /// Our name of the sampler: `euler_a`.
     pub sampler: Option<String>,
     /// Spacing of the noise levels.
-    #[ts(type = "\"timesteps\" | \"karras\" | \"exponential\" | null")]
+    #[ts(
+        type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\" | null"
+    )]
     pub schedule: Option<SigmaSpacing>,
     /// Classifier-free guidance.
     pub guidance: Option<f32>,
@@ -52,6 +54,10 @@ pub struct Infotext {
     pub model_hash: Option<String>,
     /// Share of the steps that image-to-image takes, 0 to 1.
     pub denoise: Option<f64>,
+    /// Share of fresh noise in each step.
+    pub eta: Option<f64>,
+    /// A second pass at a larger size.
+    pub hires: Option<Hires>,
     /// Which layer of the text encoder counts, from its end: 1 is the last one, which a text that says nothing means.
     pub clip_skip: Option<usize>,
     /// Where noise comes from.
@@ -71,6 +77,8 @@ pub struct Mention {
     pub text_encoder: f32,
     /// Strength in the UNet.
     pub unet: f32,
+    /// Strengths of blocks, as sd-webui-lora-block-weight writes them.
+    pub blocks: Option<String>,
     /// First hex digits of the SHA-256 of the file without its header (12 by the web UI) or of the whole file (10 by Civitai).
     pub hash: Option<String>,
 }
@@ -101,15 +109,15 @@ impl Mention {
 }
 
 impl Infotext {
-    /// What a recipe says. The caller adds what a recipe does not hold: hashes of the model and of
-    /// `adapters`, which stand in the recipe's order.
+    /// What a recipe says. The caller adds what a recipe does not hold: the model's hash.
     pub fn of(recipe: &Recipe) -> Infotext {
         let (prompt, mentioned) = extra_networks(&recipe.prompt);
         let chosen = recipe.adapters.iter().map(|choice| Mention {
             name: tag_name(stem(&choice.name)),
             text_encoder: choice.text_encoder.unwrap_or(choice.strength),
             unet: choice.strength,
-            hash: None,
+            hash: choice.hash.clone(),
+            blocks: choice.blocks.clone(),
         });
         let mut adapters: Vec<Mention> = chosen.collect();
         let named: HashSet<String> = adapters.iter().map(|adapter| tag_name(&adapter.name)).collect();
@@ -128,6 +136,8 @@ impl Infotext {
             model: Some(stem(&recipe.model).to_owned()).filter(|name| !name.is_empty()),
             model_hash: None,
             denoise: recipe.denoise,
+            eta: recipe.eta,
+            hires: recipe.hires,
             clip_skip: Some(recipe.clip_skip.saturating_add(1)),
             rng: Some(recipe.rng),
             version: Some(concat!("LoRA Loupe ", env!("CARGO_PKG_VERSION")).into()),
@@ -163,6 +173,9 @@ impl Infotext {
         if self.steps.is_some() {
             recipe.schedule = self.schedule;
             recipe.denoise = self.denoise;
+            recipe.eta = self.eta;
+            recipe.hires = self.hires;
+            recipe.masked = false;
             recipe.clip_skip = self.clip_skip.unwrap_or(1).saturating_sub(1);
         }
         recipe.adapters.clear();
@@ -172,6 +185,7 @@ impl Infotext {
                 Some(choice) => recipe.adapters.push(AdapterChoice {
                     strength: mention.unet,
                     text_encoder: Some(mention.text_encoder).filter(|strength| *strength != mention.unet),
+                    blocks: mention.blocks.clone(),
                     ..choice
                 }),
                 None => missing.push(mention.clone()),
@@ -185,11 +199,12 @@ impl Infotext {
 impl fmt::Display for Infotext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.prompt)?;
-        for Mention { name, text_encoder, unet, .. } in &self.adapters {
+        for Mention { name, text_encoder, unet, blocks, .. } in &self.adapters {
+            let blocks = blocks.as_ref().map_or(String::new(), |blocks| format!(":lbw={}", tag_name(blocks)));
             let name = tag_name(name);
             match text_encoder == unet {
-                true => write!(f, " <lora:{name}:{unet}>")?,
-                false => write!(f, " <lora:{name}:{text_encoder}:{unet}>")?,
+                true => write!(f, " <lora:{name}:{unet}{blocks}>")?,
+                false => write!(f, " <lora:{name}:{text_encoder}:{unet}{blocks}>")?,
             }
         }
         if !self.negative.is_empty() {
@@ -209,9 +224,16 @@ impl fmt::Display for Infotext {
             ("Size", self.size.map(|(width, height)| format!("{width}x{height}"))),
             ("Model hash", self.model_hash.clone()),
             ("Model", self.model.clone()),
-            ("Denoising strength", self.denoise.map(|share| share.to_string())),
+            (
+                "Denoising strength",
+                self.hires.map(|hires| hires.denoise).or(self.denoise).map(|share| share.to_string()),
+            ),
+            ("Eta", self.eta.map(|eta| eta.to_string())),
             ("Clip skip", self.clip_skip.filter(|skip| *skip > 1).map(|skip| skip.to_string())),
             ("RNG", self.rng.map(|rng| names::rng_label(rng).into())),
+            ("Hires upscale", self.hires.map(|hires| hires.scale.to_string())),
+            ("Hires steps", self.hires.filter(|hires| hires.steps > 0).map(|hires| hires.steps.to_string())),
+            ("Hires upscaler", self.hires.map(|hires| names::upscaler_label(hires.upscaler).into())),
             ("Lora hashes", Some(hashes).filter(|hashes| !hashes.is_empty())),
             ("Version", self.version.clone()),
         ];

@@ -1,6 +1,6 @@
 //! Turns the web UI's names of samplers and of noise level spacings into ours, and ours into its.
 
-use crate::pipeline::recipe::Rng;
+use crate::pipeline::recipe::{Rng, Upscaler};
 use crate::samplers::{SamplerKind, SigmaSpacing};
 
 const TIMESTEPS: Option<SigmaSpacing> = Some(SigmaSpacing::Timesteps);
@@ -14,6 +14,7 @@ const SAMPLERS: [(SamplerKind, &str, Option<SigmaSpacing>); SamplerKind::ALL.len
     (SamplerKind::EulerA, "Euler a", TIMESTEPS),
     (SamplerKind::Dpmpp2m, "DPM++ 2M", KARRAS),
     (SamplerKind::Dpmpp2mSde, "DPM++ 2M SDE", EXPONENTIAL),
+    (SamplerKind::Dpmpp2sA, "DPM++ 2S a", KARRAS),
     (SamplerKind::DpmppSde, "DPM++ SDE", KARRAS),
     (SamplerKind::Heun, "Heun", TIMESTEPS),
     (SamplerKind::Dpm2, "DPM2", KARRAS),
@@ -26,11 +27,15 @@ const SAMPLERS: [(SamplerKind, &str, Option<SigmaSpacing>); SamplerKind::ALL.len
 ];
 
 /// The web UI's names of spacings.
-const SCHEDULES: [(&str, SigmaSpacing); 4] = [
+const SCHEDULES: [(&str, SigmaSpacing); 8] = [
     ("Uniform", SigmaSpacing::Timesteps),
     ("Normal", SigmaSpacing::Timesteps),
     ("Karras", SigmaSpacing::Karras),
     ("Exponential", SigmaSpacing::Exponential),
+    ("SGM Uniform", SigmaSpacing::SgmUniform),
+    ("Simple", SigmaSpacing::Simple),
+    ("Beta", SigmaSpacing::Beta),
+    ("Align Your Steps", SigmaSpacing::Ays),
 ];
 
 /// The web UI's name of our sampler; a name that is none stays.
@@ -44,6 +49,10 @@ pub(super) fn schedule_label(spacing: SigmaSpacing) -> &'static str {
         SigmaSpacing::Timesteps => "Uniform",
         SigmaSpacing::Karras => "Karras",
         SigmaSpacing::Exponential => "Exponential",
+        SigmaSpacing::SgmUniform => "SGM Uniform",
+        SigmaSpacing::Simple => "Simple",
+        SigmaSpacing::Beta => "Beta",
+        SigmaSpacing::Ays => "Align Your Steps",
     }
 }
 
@@ -52,6 +61,23 @@ pub(super) fn rng_label(rng: Rng) -> &'static str {
     match rng {
         Rng::Torch => "CPU",
         Rng::Philox => "NV",
+    }
+}
+
+/// The web UI's name of what a second pass makes larger.
+pub(super) fn upscaler_label(upscaler: Upscaler) -> &'static str {
+    match upscaler {
+        Upscaler::Latent => "Latent",
+        Upscaler::Pixels => "None",
+    }
+}
+
+/// Ours; the web UI's other latent ones come near, its networks for pixels do not.
+pub(super) fn upscaler(label: &str) -> Option<Upscaler> {
+    match plain(label).as_str() {
+        "latent" => Some(Upscaler::Latent),
+        "none" | "pixels" => Some(Upscaler::Pixels),
+        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{Infotext, Leftover, Mention, hash_name, names};
-use crate::pipeline::recipe::Rng;
+use crate::pipeline::recipe::{Hires, Rng, Upscaler};
 use crate::text::{ExtraNetwork, NetworkKind, extra_networks};
 
 /// Parameters that a line must hold to be one of parameters, if it does not begin with `Steps: 20`.
@@ -16,8 +16,8 @@ const NEGATIVE: &str = "Negative prompt:";
 
 impl From<ExtraNetwork> for Mention {
     fn from(network: ExtraNetwork) -> Mention {
-        let ExtraNetwork { name, text_encoder, unet, .. } = network;
-        Mention { name, text_encoder, unet, hash: None }
+        let ExtraNetwork { name, text_encoder, unet, blocks, .. } = network;
+        Mention { name, text_encoder, unet, blocks, hash: None }
     }
 }
 
@@ -51,6 +51,9 @@ struct Reader {
     schedule: Option<String>,
     /// Names of LoRAs and their hashes.
     hashes: Vec<(String, String)>,
+    hires_scale: Option<f64>,
+    hires_steps: Option<usize>,
+    hires_upscaler: Option<Upscaler>,
 }
 
 impl Reader {
@@ -80,6 +83,13 @@ impl Reader {
             "Seed" => number(&mut info.seed, value, |_| true),
             "Clip skip" => number(&mut info.clip_skip, value, |skip| *skip > 0),
             "Denoising strength" => number(&mut info.denoise, value, |share| (0.0..=1.0).contains(share)),
+            "Eta" => number(&mut info.eta, value, |share| (0.0..=1.0).contains(share)),
+            "Hires upscale" => number(&mut self.hires_scale, value, |scale| *scale > 1.0),
+            "Hires steps" => number(&mut self.hires_steps, value, |_| true),
+            "Hires upscaler" => {
+                self.hires_upscaler = names::upscaler(value);
+                self.hires_upscaler.is_some()
+            }
             "Size" => {
                 let size = value.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
                 info.size = size.or(info.size);
@@ -151,7 +161,13 @@ impl Reader {
                 None => self.leave("Schedule type", &label, "this program cannot space noise levels so"),
             }
         }
-        if self.info.leftovers.iter().any(|leftover| leftover.name.starts_with("Hires "))
+        if let Some(scale) = self.hires_scale.take() {
+            // The web UI has one strength for both, and a second pass takes it.
+            let denoise = self.info.denoise.take().unwrap_or(0.75);
+            let steps = self.hires_steps.unwrap_or(0);
+            let upscaler = self.hires_upscaler.unwrap_or_default();
+            self.info.hires = Some(Hires { scale, denoise, steps, upscaler });
+        } else if self.info.leftovers.iter().any(|leftover| leftover.name.starts_with("Hires "))
             && let Some(share) = self.info.denoise.take()
         {
             self.leave("Denoising strength", &share.to_string(), "is that of the second pass, which is left out");

@@ -1,9 +1,7 @@
 //! Turns a list of block strengths, as block-weight tools write them, into the strength of each layer.
 
-use super::error::EditError;
-use crate::adapters::Delta;
-use crate::analysis::block;
-use crate::model::Component;
+use super::Delta;
+use crate::model::{Component, block};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -21,11 +19,16 @@ pub struct Strengths {
     blocks: BTreeMap<String, f32>,
 }
 
-impl FromStr for Strengths {
-    type Err = EditError;
+/// A text that gives no block strengths.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` are no block strengths: give IN04=0.5,MID=0,ALL=0.8 or a list of 12, 17, 20 or 26 numbers")]
+pub struct NoStrengths(String);
 
-    fn from_str(text: &str) -> Result<Strengths, EditError> {
-        let bad = || EditError::BadStrengths(text.into());
+impl FromStr for Strengths {
+    type Err = NoStrengths;
+
+    fn from_str(text: &str) -> Result<Strengths, NoStrengths> {
+        let bad = || NoStrengths(text.into());
         let parts: Vec<&str> = text.split(',').map(str::trim).collect();
         let number = |text: &str| text.trim().parse::<f32>().ok().filter(|x| x.is_finite()).ok_or_else(bad);
         if parts.iter().all(|part| part.contains('=')) {
@@ -33,7 +36,7 @@ impl FromStr for Strengths {
                 let (name, strength) = part.split_once('=').ok_or_else(bad)?;
                 Ok((name.trim().to_ascii_uppercase(), number(strength)?))
             });
-            return named.collect::<Result<BTreeMap<String, f32>, EditError>>()?.try_into();
+            return named.collect::<Result<BTreeMap<String, f32>, NoStrengths>>()?.try_into();
         }
         let names = layout(parts.len()).ok_or_else(bad)?;
         let mut blocks = BTreeMap::new();
@@ -49,11 +52,11 @@ impl FromStr for Strengths {
 }
 
 impl TryFrom<BTreeMap<String, f32>> for Strengths {
-    type Error = EditError;
+    type Error = NoStrengths;
 
-    fn try_from(blocks: BTreeMap<String, f32>) -> Result<Strengths, EditError> {
+    fn try_from(blocks: BTreeMap<String, f32>) -> Result<Strengths, NoStrengths> {
         match blocks.iter().find(|(name, strength)| !is_block(name) || !strength.is_finite()) {
-            Some((name, strength)) => Err(EditError::BadStrengths(format!("{name}={strength}"))),
+            Some((name, strength)) => Err(NoStrengths(format!("{name}={strength}"))),
             None => Ok(Strengths { blocks }),
         }
     }
@@ -78,10 +81,14 @@ impl Strengths {
 
     /// What a delta is multiplied by.
     pub fn of(&self, delta: &Delta) -> f32 {
-        let block = block(delta.component, &delta.module);
-        let text = !delta.component.is_denoiser() && delta.component != Component::LanguageModel;
+        self.at(delta.component, &block(delta.component, &delta.module))
+    }
+
+    /// What the deltas of a component's block are multiplied by.
+    pub fn at(&self, component: Component, block: &str) -> f32 {
+        let text = !component.is_denoiser() && component != Component::LanguageModel;
         // A text encoder's own BASE and END are not the UNet's.
-        let own = if text && !block.starts_with("TE") { None } else { self.blocks.get(&block) };
+        let own = if text && !block.starts_with("TE") { None } else { self.blocks.get(block) };
         let own = own.or_else(|| self.blocks.get("TE").filter(|_| text)).copied().unwrap_or(1.0);
         own * self.blocks.get("ALL").copied().unwrap_or(1.0)
     }

@@ -1,0 +1,229 @@
+//! Turns a pass into latents and colours: text states, then call by call of the UNet, then the decoder.
+
+use super::conditioning::Conditioning;
+use super::error::PipelineError;
+use super::generate::{Job, Report, Session, Stage, Start, sinusoid};
+use super::latents::Latents;
+use super::preview::Previewer;
+use super::runners::Shape;
+use crate::gpu::Runner;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// What a call of the UNet is told, by the scene that it is in.
+type Scenes = BTreeMap<(usize, usize), Rc<Conditioning>>;
+
+/// Texts whose states are kept for the next picture.
+const KEPT_TEXTS: usize = 8;
+
+impl Session {
+    /// Does what is left of a pass and returns its colours, where they are wanted.
+    pub(super) async fn draw(
+        &mut self,
+        job: &Job<'_>,
+        latents: &mut Latents,
+        wants_pixels: bool,
+        report: Report<'_>,
+    ) -> Result<Vec<f32>, PipelineError> {
+        self.prepare(job.shape, report).await?;
+        report(Stage::Adapters, 0, job.chosen.len(), None)?;
+        self.weights.apply(&self.gpu, &self.model.checkpoint, job.chosen).await?;
+        report(Stage::Text, 0, 1, None)?;
+        let scenes = self.read_texts(job, latents).await?;
+        if job.preview && self.previewer.is_none() {
+            self.previewer = Some(self.make_previewer().await?);
+        }
+        self.denoise(job, latents, &scenes, report).await?;
+        if !wants_pixels {
+            return Ok(Vec::new());
+        }
+        report(Stage::Decode, 0, job.shape.pictures, None)?;
+        self.decode(latents.now.as_deref().unwrap_or_default(), job.shape.pictures, report).await
+    }
+
+    /// The states of all texts that the calls to come are told of.
+    async fn read_texts(&mut self, job: &Job<'_>, latents: &Latents) -> Result<Scenes, PipelineError> {
+        let mut scenes = Scenes::new();
+        for call in latents.call..latents.sampler.timesteps().len() {
+            let scene = job.script.scene(call);
+            if scenes.contains_key(&scene) {
+                continue;
+            }
+            let key = self.text_key(job, scene);
+            let known = self.told.iter().find(|(known, _)| *known == key).map(|(_, told)| told.clone());
+            let told = match known {
+                Some(told) => told,
+                None => Rc::new(self.tell(job, scene).await?),
+            };
+            self.told.retain(|(known, _)| *known != key);
+            self.told.push((key, told.clone()));
+            self.told.drain(..self.told.len().saturating_sub(KEPT_TEXTS));
+            scenes.insert(scene, told);
+        }
+        Ok(scenes)
+    }
+
+    /// All that the states of a scene's texts depend on.
+    fn text_key(&self, job: &Job<'_>, scene: (usize, usize)) -> String {
+        let Job { recipe, shape, script, .. } = job;
+        let adapters = job.chosen.iter().filter(|(loaded, _)| loaded.changes_text());
+        let adapters: Vec<_> = adapters.map(|(loaded, strength)| (&loaded.id, strength)).collect();
+        let embeddings: Vec<_> = recipe.embeddings.iter().map(|choice| &choice.sha256).collect();
+        format!(
+            "{:?} {:?} {shape:?} {adapters:?} {embeddings:?} {:?}",
+            script.texts(scene),
+            recipe.syntax,
+            script.words
+        )
+    }
+
+    /// Takes the noise away, call by call. Latents change only when a call is over, so that after an
+    /// error it can be made again.
+    async fn denoise(
+        &self,
+        job: &Job<'_>,
+        latents: &mut Latents,
+        scenes: &Scenes,
+        report: Report<'_>,
+    ) -> Result<(), PipelineError> {
+        let Some(runners) = &self.runners else { unreachable!("prepare made them") };
+        let Job { recipe, shape, .. } = job;
+        if latents.now.is_none() {
+            let clean = match &job.start {
+                Start::Noise => None,
+                Start::Picture { pixels, .. } => Some(self.encode(pixels, *shape, &latents.posterior).await?),
+                Start::Pixels { pixels, .. } => Some(self.encode(pixels, *shape, &latents.posterior).await?),
+                Start::Latents { clean, .. } => Some(clean.clone()),
+            };
+            latents.start(clean);
+        }
+        let copies = if shape.guided { 2 } else { 1 };
+        let calls = latents.sampler.timesteps().len();
+        let time_width = self.model.networks.unet.config.block_out_channels[0];
+        while latents.call < calls {
+            let (call, first) = (latents.call, latents.first);
+            report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref())?;
+            let scene = job.script.scene(call);
+            if latents.told != Some(scene) {
+                let told = &scenes[&scene];
+                runners.unet.set(&self.gpu, "text", &told.states)?;
+                if let Some(added) = &told.added {
+                    runners.unet.set(&self.gpu, "added", added)?;
+                }
+                latents.told = Some(scene);
+            }
+            let input = latents.input();
+            runners.unet.set(&self.gpu, "sample", &input.repeat(copies))?;
+            let time = sinusoid(latents.sampler.timesteps()[call], time_width);
+            runners.unet.set(&self.gpu, "time", &time.repeat(copies * shape.pictures))?;
+            let mut predicted = runners.unet.compute(&self.gpu, "noise").await?;
+            if predicted.iter().any(|value| !value.is_finite()) {
+                return Err(self.not_finite(&runners.unet, "UNet", Some((call + 1, calls)), job).await?);
+            }
+            if shape.guided {
+                let conditional = predicted.split_off(input.len());
+                for (without, with) in predicted.iter_mut().zip(conditional) {
+                    *without += recipe.guidance * (with - *without);
+                }
+            }
+            if let Some(previewer) = self.previewer.as_ref().filter(|_| job.preview) {
+                let clean = latents.clean(&predicted);
+                latents.preview =
+                    Some(previewer.show(&clean[..clean.len() / shape.pictures], shape.height, shape.width));
+            }
+            latents.step(&predicted);
+        }
+        Ok(())
+    }
+
+    /// The states of a scene's texts, for the UNet.
+    async fn tell(&mut self, job: &Job<'_>, scene: (usize, usize)) -> Result<Conditioning, PipelineError> {
+        let Some(runners) = &self.runners else { unreachable!("prepare made them") };
+        let Job { shape, script, .. } = job;
+        let (negative, prompt) = script.texts(scene);
+        let mut prompts = vec![Some(prompt); shape.pictures];
+        if shape.guided {
+            prompts.splice(0..0, vec![negative; shape.pictures]);
+        }
+        let told = self.condition(&runners.text, job, &prompts).await?;
+        if told.states.iter().any(|value| !value.is_finite()) {
+            for runner in &runners.text {
+                return Err(self.not_finite(runner, "text encoder", None, job).await?);
+            }
+        }
+        Ok(told)
+    }
+
+    /// Pictures' latents: a sample of what the encoder says, or its mean where there is no noise. A
+    /// single picture is repeated for each of the batch.
+    async fn encode(&self, pictures: &[f32], shape: Shape, posterior: &[f32]) -> Result<Vec<f32>, PipelineError> {
+        let Some(encoder) = self.runners.as_ref().and_then(|runners| runners.encoder.as_ref()) else {
+            unreachable!("prepare made it")
+        };
+        let config = &self.model.vae.config;
+        let (channels, scale) = (config.latent_channels, config.scaling_factor);
+        let each = shape.height * shape.width * channels;
+        let mut moments = Vec::new();
+        for picture in pictures.chunks_exact(encoder.len("image").unwrap_or(pictures.len())) {
+            encoder.set(&self.gpu, "image", picture)?;
+            moments.push(encoder.compute(&self.gpu, "moments").await?);
+        }
+        let sample = |index: usize| {
+            let moments = &moments[index / each % moments.len()];
+            let at = index % each / channels * 2 * channels + index % channels;
+            let noise = posterior.get(index).copied().unwrap_or(0.0);
+            let deviation = (0.5 * moments[at + channels].clamp(-30.0, 20.0)).exp();
+            (moments[at] + deviation * noise) * scale
+        };
+        Ok((0..each * shape.pictures).map(sample).collect())
+    }
+
+    /// The latents' colours, picture by picture.
+    async fn decode(&self, latents: &[f32], pictures: usize, report: Report<'_>) -> Result<Vec<f32>, PipelineError> {
+        let Some(runners) = &self.runners else { unreachable!("prepare made them") };
+        let mut image = Vec::new();
+        for (index, latent) in latents.chunks_exact(latents.len() / pictures).enumerate() {
+            let colours = self.decode_one(&runners.decoder, latent).await?;
+            if colours.iter().any(|value| !value.is_finite()) {
+                let layer = runners.decoder.first_not_finite(&self.gpu).await?;
+                let hint = "give another VAE; this model's may be damaged".into();
+                return Err(PipelineError::NotFinite { when: "decoding".into(), network: "VAE", layer, hint });
+            }
+            image.extend(colours);
+            report(Stage::Decode, index + 1, pictures, None)?;
+        }
+        Ok(image)
+    }
+
+    /// One latent's colours by a decoder of its size.
+    pub(super) async fn decode_one(&self, decoder: &Runner, latent: &[f32]) -> Result<Vec<f32>, PipelineError> {
+        let scale = self.model.vae.config.scaling_factor;
+        let scaled: Vec<f32> = latent.iter().map(|value| value / scale).collect();
+        decoder.set(&self.gpu, "latents", &scaled)?;
+        Ok(decoder.compute(&self.gpu, "image").await?)
+    }
+
+    /// Names the layer where a network's numbers broke, and what to do.
+    async fn not_finite(
+        &self,
+        runner: &Runner,
+        network: &'static str,
+        step: Option<(usize, usize)>,
+        job: &Job<'_>,
+    ) -> Result<PipelineError, PipelineError> {
+        let layer = runner.first_not_finite(&self.gpu).await?;
+        let when = step.map_or("reading the prompt".into(), |(step, steps)| format!("step {step} of {steps}"));
+        let hint = match job.chosen.is_empty() {
+            true => "the model's weights may be damaged: download it again, or take its f32 file",
+            false => "try a lower LoRA strength, or the picture without LoRAs",
+        };
+        Ok(PipelineError::NotFinite { when, network, layer, hint: hint.into() })
+    }
+
+    async fn make_previewer(&self) -> Result<Previewer, PipelineError> {
+        match Previewer::published(&self.model) {
+            Some(previewer) => Ok(previewer),
+            None => self.fitted_previewer().await,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Turns textual inversions into the vectors that a prompt's words stand for: files of their own,
+//! and those that a LoRA brings along (`bundle_emb.NAME.…`).
+
+use super::error::PipelineError;
+use crate::formats::TensorInfo;
+use crate::model::Component;
+use crate::text::Word;
+use crate::weights::TensorFile;
+use std::collections::BTreeMap;
+
+/// Before the keys of textual inversions in a LoRA's file.
+const BUNDLED: &str = "bundle_emb.";
+
+/// A textual inversion: what a word stands for in each text encoder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// What tells it from others: the sha256 of its file.
+    pub id: String,
+    /// How prompts may call it: its file's name without the ending, and the token that the file names.
+    pub names: Vec<String>,
+    /// Vectors, one after the other, and how many there are.
+    rows: BTreeMap<Component, Vec<f32>>,
+    count: usize,
+}
+
+impl Embedding {
+    /// Reads a file of its own: A1111's `string_to_param` or `emb_params`, diffusers' `<token>`,
+    /// SDXL's `clip_l` with `clip_g`. `widths` are those of the model's text encoders.
+    pub async fn open(
+        id: String,
+        file: &TensorFile,
+        widths: &[(Component, usize)],
+    ) -> Result<Embedding, PipelineError> {
+        let stem = file.name.rsplit_once('.').map_or(file.name.as_str(), |(stem, _)| stem).to_owned();
+        let tensors = file.header.tensors.iter().filter(|tensor| matches!(tensor.shape.len(), 1 | 2));
+        let mut parts: Vec<(&str, &TensorInfo)> = tensors.map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let known = |key: &str| ["emb_params", "clip_l", "clip_g"].contains(&key) || key.starts_with("string_to_param");
+        if parts.iter().any(|(key, _)| known(key)) {
+            parts.retain(|(key, _)| known(key));
+        }
+        let mut names = vec![stem.clone()];
+        names.extend(parts.iter().map(|(key, _)| (*key).to_owned()).filter(|key| !known(key)));
+        let (rows, count) = read(file, &stem, &parts, widths).await?;
+        Ok(Embedding { id, names, rows, count })
+    }
+
+    /// Those that a LoRA's file brings along.
+    pub async fn bundled(
+        id: &str,
+        file: &TensorFile,
+        widths: &[(Component, usize)],
+    ) -> Result<Vec<Embedding>, PipelineError> {
+        let mut groups: BTreeMap<&str, Vec<(&str, &TensorInfo)>> = BTreeMap::new();
+        for tensor in &file.header.tensors {
+            let named = tensor.name.strip_prefix(BUNDLED).and_then(|rest| rest.split_once('.'));
+            if let Some((name, key)) = named {
+                groups.entry(name).or_default().push((key, tensor));
+            }
+        }
+        let mut list = Vec::new();
+        for (name, parts) in groups {
+            let (rows, count) = read(file, name, &parts, widths).await?;
+            list.push(Embedding { id: format!("{id}/{name}"), names: vec![name.to_owned()], rows, count });
+        }
+        Ok(list)
+    }
+}
+
+type Rows = (BTreeMap<Component, Vec<f32>>, usize);
+
+async fn read(
+    file: &TensorFile,
+    name: &str,
+    parts: &[(&str, &TensorInfo)],
+    widths: &[(Component, usize)],
+) -> Result<Rows, PipelineError> {
+    let bad =
+        |reason: String| PipelineError::BadFile { file: format!("the embedding {name} in {}", file.name), reason };
+    let (mut rows, mut counts) = (BTreeMap::new(), Vec::new());
+    for (key, tensor) in parts {
+        let component = if *key == "clip_g" { Component::TextEncoder2 } else { Component::TextEncoder };
+        let (count, width) = match tensor.shape.as_slice() {
+            &[width] => (1, width),
+            &[count, width] => (count, width),
+            other => return Err(bad(format!("`{key}` has shape {other:?}, a list of vectors was expected"))),
+        };
+        match widths.iter().find(|(encoder, _)| *encoder == component) {
+            Some((_, wanted)) if *wanted == width => {}
+            wanted => {
+                let wanted = wanted.map_or("has no such text encoder".into(), |(_, wanted)| format!("wants {wanted}"));
+                return Err(bad(format!(
+                    "its vectors are {width} wide, the model {wanted}: it was made for another base model"
+                )));
+            }
+        }
+        counts.push(count);
+        rows.insert(component, file.read(tensor).await?);
+    }
+    match counts.first() {
+        Some(&count) if (1..=75).contains(&count) && counts.iter().all(|&other| other == count) => {
+            match widths.iter().find(|(component, _)| !rows.contains_key(component)) {
+                None => Ok((rows, count)),
+                Some((component, _)) => Err(bad(format!("it has no vectors for the {component}"))),
+            }
+        }
+        _ => Err(bad(format!("it has {counts:?} vectors, 1 to 75 for each text encoder were expected"))),
+    }
+}
+
+/// The words of a picture's prompts that the vocabulary lacks, with what they stand for.
+#[derive(Debug, Default)]
+pub struct Vocabulary {
+    /// Their names.
+    pub words: Vec<Word>,
+    rows: BTreeMap<Component, Vec<f32>>,
+}
+
+impl Vocabulary {
+    /// All names of these embeddings.
+    pub fn new(embeddings: &[&Embedding]) -> Vocabulary {
+        let mut all = Vocabulary::default();
+        let mut next = Word::FIRST;
+        for embedding in embeddings {
+            let ids = next..next + embedding.count as u32;
+            next = ids.end;
+            all.words.extend(embedding.names.iter().map(|name| Word { name: name.clone(), ids: ids.clone() }));
+            for (component, rows) in &embedding.rows {
+                all.rows.entry(*component).or_default().extend(rows);
+            }
+        }
+        all
+    }
+
+    /// The vector of an id beyond the tokenizer's vocabulary.
+    pub fn row(&self, component: Component, id: u32, width: usize) -> Option<&[f32]> {
+        let at = id.checked_sub(Word::FIRST)? as usize * width;
+        self.rows.get(&component)?.get(at..at + width)
+    }
+}

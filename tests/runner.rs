@@ -1,0 +1,243 @@
+//! Inpainting, second passes, textual inversions and strengths of blocks against diffusers, on mini-sd15.
+
+use lora_loupe::formats::source::FileSource;
+use lora_loupe::gpu::Gpu;
+use lora_loupe::pipeline::{
+    AdapterChoice, Embedding, EmbeddingChoice, Filter, Folder, Given, Hires, Model, PipelineError, Recipe, Rng,
+    Session, Upscaler, resize,
+};
+use lora_loupe::text::Syntax;
+use lora_loupe::weights::{LoadedAdapter, TensorFile};
+use lora_loupe_tests::compare::{close, max_abs, rel_rms};
+use lora_loupe_tests::golden::{self, Tensor};
+use lora_loupe_tests::numbers::numbers;
+use safetensors::{Dtype, tensor::TensorView};
+use serde_json::Value;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+/// The goldens' "expected" limit for end-to-end latents in f32.
+const LATENTS: f64 = 2e-5;
+
+async fn session() -> Session {
+    let folder = Folder::open(&golden::path("golden/pipelines/mini-sd15")).expect("the folder");
+    let model = Model::open("mini-sd15", &folder).await.expect("the model");
+    Session::new(Rc::new(Gpu::open().await.expect("a Vulkan device; software Vulkan counts")), model)
+}
+
+/// The cases of one kind, each with a plain recipe and diffusers' latents.
+fn cases(kind: &str) -> Vec<(Value, Recipe, Vec<f32>)> {
+    let file = golden::json("golden/runner/cases.json");
+    let latents = golden::tensors("golden/runner/latents.safetensors");
+    let common = &file["common"];
+    let number = |name: &str| common[name].as_u64().expect("a number");
+    let recipe = |case: &Value| Recipe {
+        version: 1,
+        model: "mini-sd15".into(),
+        adapters: Vec::new(),
+        prompt: case["prompt"].as_str().or(common["prompt"].as_str()).expect("a prompt").into(),
+        negative: common["negative"].as_str().map(str::to_owned),
+        seed: number("seed"),
+        steps: case["steps"].as_u64().unwrap_or(4) as usize,
+        guidance: common["guidance"].as_f64().expect("guidance") as f32,
+        sampler: case["sampler"].as_str().unwrap_or("ddim").into(),
+        width: number("width") as usize,
+        height: number("height") as usize,
+        schedule: None,
+        spacing: None,
+        eta: None,
+        rng: Rng::Torch,
+        syntax: Syntax::Plain,
+        clip_skip: 0,
+        batch: 1,
+        denoise: None,
+        masked: false,
+        hires: None,
+        embeddings: Vec::new(),
+    };
+    let listed = file["cases"].as_array().expect("cases").iter().enumerate();
+    let listed = listed.filter(|(_, case)| case["kind"] == kind);
+    listed.map(|(i, case)| (case.clone(), recipe(case), latents[&i.to_string()].channels_last())).collect()
+}
+
+async fn latents(session: &mut Session, recipe: &Recipe, given: &Given<'_>) -> Vec<f32> {
+    let drawn = session.generate(recipe, given, &mut |_| ControlFlow::Continue(())).await;
+    drawn.unwrap_or_else(|error| panic!("{error}")).latents
+}
+
+fn picture(recipe: &Recipe) -> Vec<f32> {
+    let data = numbers(11, 3 * recipe.height * recipe.width, 1.0, 0.0).iter().map(|x| x * 0.9).collect();
+    Tensor { shape: vec![1, 3, recipe.height, recipe.width], data }.channels_last()
+}
+
+#[test]
+fn inpainting() {
+    pollster::block_on(async {
+        let mut session = session().await;
+        for (case, recipe, wanted) in cases("inpaint") {
+            let init = picture(&recipe);
+            let mask: Vec<f32> = (0..recipe.height * recipe.width)
+                .map(|i| if (i % recipe.width + 2 * (i / recipe.width)) % 24 < 12 { 1.0 } else { 0.0 })
+                .collect();
+            let recipe = Recipe { denoise: case["strength"].as_f64(), masked: true, ..recipe };
+            let given = Given { init: Some(&init), mask: Some(&mask), ..Given::default() };
+            let got = latents(&mut session, &recipe, &given).await;
+            close(&format!("{case}"), &got, &wanted, LATENTS);
+
+            let unmasked = Recipe { masked: false, ..recipe.clone() };
+            let other = latents(&mut session, &unmasked, &Given { mask: None, ..given }).await;
+            assert!(rel_rms(&other, &wanted) > 1e-2, "the mask acts");
+            let given = Given { mask: None, ..given };
+            let lost = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
+            assert!(lost.expect_err("no mask").to_string().contains("the mask"));
+        }
+    });
+}
+
+#[test]
+fn second_passes() {
+    pollster::block_on(async {
+        let mut session = session().await;
+        for (case, recipe, wanted) in cases("hires") {
+            let number = |name: &str| case[name].as_f64().expect("a number");
+            let hires = Hires {
+                scale: number("scale"),
+                denoise: number("strength"),
+                steps: number("second") as usize,
+                upscaler: Upscaler::Latent,
+            };
+            let recipe = Recipe { hires: Some(hires), ..recipe };
+            let got = latents(&mut session, &recipe, &Given::default()).await;
+            close(&format!("{case}"), &got, &wanted, LATENTS);
+
+            let pixels = Recipe { hires: Some(Hires { upscaler: Upscaler::Pixels, ..hires }), ..recipe.clone() };
+            let drawn = session.generate(&pixels, &Given::default(), &mut |_| ControlFlow::Continue(())).await;
+            let drawn = drawn.expect("a picture");
+            assert_eq!((drawn.height, drawn.width), recipe.size_times(hires.scale, 8));
+            assert_eq!(drawn.rgb.len(), drawn.height * drawn.width * 3);
+            assert!(rel_rms(&drawn.latents, &wanted) > 1e-2, "pixels are another start");
+        }
+        let (_, recipe, _) = cases("hires").remove(0);
+        let hires = Hires { scale: 0.9, denoise: 0.5, steps: 0, upscaler: Upscaler::Latent };
+        assert!(Recipe { hires: Some(hires), ..recipe }.check(8).expect_err("smaller").to_string().contains("scale"));
+    });
+}
+
+#[test]
+fn enlargements_are_pytorchs() {
+    // torch.nn.functional.interpolate of arange(6).reshape(1, 1, 2, 3) ** 2 to (3, 5).
+    let map: Vec<f32> = (0..6).map(|i| (i * i) as f32).collect();
+    let linear = [0.0, 0.4, 1.0, 2.8, 4.0, 4.5, 6.1000004, 8.5, 12.1, 14.5, 9.0, 11.8, 16.0, 21.400002, 25.0];
+    assert!(max_abs(&resize(&map, (2, 3), (3, 5), Filter::Linear), &linear) < 1e-5);
+    let constant = vec![0.7; 5 * 4 * 3];
+    let large = resize(&constant, (5, 4), (11, 7), Filter::Cubic);
+    assert_eq!(large.len(), 11 * 7 * 3);
+    assert!(large.iter().all(|value| (value - 0.7).abs() < 1e-6), "a cubic keeps what is even");
+}
+
+/// An embedding file of `vectors` vectors, `inkstyle.safetensors` unless named otherwise.
+async fn embedding(session: &Session, key: &str, width: usize, vectors: usize) -> Result<Embedding, PipelineError> {
+    let data: Vec<u8> = numbers(21, vectors * width, 1.0, 0.0).iter().flat_map(|x| (x * 0.1).to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::F32, vec![vectors, width], &data).expect("a tensor");
+    let bytes = safetensors::serialize([(key, view)], None).expect("a file");
+    let file = TensorFile::open("inkstyle.safetensors".into(), Rc::new(bytes)).await.expect("a header");
+    Embedding::open("e".into(), &file, &session.text_widths()).await
+}
+
+#[test]
+fn textual_inversions() {
+    pollster::block_on(async {
+        let mut session = session().await;
+        let width = session.text_widths()[0].1;
+        for (case, recipe, wanted) in cases("inversion") {
+            let vectors = case["vectors"].as_u64().expect("a number") as usize;
+            let embedding = embedding(&session, "emb_params", width, vectors).await.expect("an embedding");
+            let choice = EmbeddingChoice { name: "inkstyle.safetensors".into(), sha256: "e".into() };
+            let recipe = Recipe { embeddings: vec![choice], ..recipe };
+            let given = Given { embeddings: &[&embedding], ..Given::default() };
+            let got = latents(&mut session, &recipe, &given).await;
+            close(&format!("{case}"), &got, &wanted, LATENTS);
+            if vectors == 3 {
+                // The web UI's syntax finds the same bare name.
+                let a1111 = Recipe { syntax: Syntax::A1111, ..recipe.clone() };
+                close("a1111", &latents(&mut session, &a1111, &given).await, &wanted, LATENTS);
+            }
+            let without = Recipe { embeddings: Vec::new(), ..recipe };
+            assert!(rel_rms(&latents(&mut session, &without, &given).await, &wanted) > 1e-3, "the vectors act");
+        }
+        let misfit = embedding(&session, "emb_params", width + 8, 2).await.expect_err("another width").to_string();
+        assert!(misfit.contains("another base model") && misfit.contains("inkstyle"), "{misfit}");
+        let token = embedding(&session, "<ink>", width, 1).await.expect("diffusers' form");
+        assert_eq!(token.names, ["inkstyle", "<ink>"]);
+    });
+}
+
+#[test]
+fn a_lora_brings_its_embeddings_along() {
+    pollster::block_on(async {
+        let mut session = session().await;
+        let width = session.text_widths()[0].1;
+        let (case, recipe, wanted) = cases("inversion").remove(0);
+        let vectors = case["vectors"].as_u64().expect("a number") as usize;
+        let floats = |data: &[f32]| data.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let embedding: Vec<f32> = numbers(21, vectors * width, 1.0, 0.0).iter().map(|x| x * 0.1).collect();
+        let (embedding, zeros) = (floats(&embedding), floats(&vec![0.0; width]));
+        let parts = [
+            ("bundle_emb.inkstyle.string_to_param.*", vec![vectors, width], &embedding),
+            ("lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_up.weight", vec![width, 1], &zeros),
+            ("lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight", vec![1, width], &zeros),
+        ];
+        let views = parts
+            .iter()
+            .map(|(name, shape, data)| (*name, TensorView::new(Dtype::F32, shape.clone(), data).expect("a tensor")));
+        let bytes = safetensors::serialize(views, None).expect("a file");
+        let file = TensorFile::open("style.safetensors".into(), Rc::new(bytes)).await.expect("a header");
+        let modules = session.model.networks.modules();
+        let loaded = LoadedAdapter::open("l".into(), file, None, &modules).await.expect("a LoRA");
+        let recipe = Recipe { adapters: vec![choice("l", 0.5, None)], ..recipe };
+        let given = Given { adapters: &[&loaded], ..Given::default() };
+        close("bundled", &latents(&mut session, &recipe, &given).await, &wanted, LATENTS);
+    });
+}
+
+fn choice(id: &str, strength: f32, blocks: Option<&str>) -> AdapterChoice {
+    AdapterChoice {
+        name: id.into(),
+        sha256: id.into(),
+        strength,
+        text_encoder: None,
+        blocks: blocks.map(str::to_owned),
+        hash: None,
+    }
+}
+
+#[test]
+fn strengths_of_blocks() {
+    pollster::block_on(async {
+        let mut session = session().await;
+        let source = FileSource::open(&golden::path("golden/loras/mini-sd15/lora_b.safetensors")).expect("a LoRA");
+        let file = TensorFile::open("lora_b.safetensors".into(), Rc::new(source)).await.expect("a header");
+        let modules = session.model.networks.modules();
+        let loaded = LoadedAdapter::open("b".into(), file, None, &modules).await.expect("an adapter");
+        let given = Given { adapters: &[&loaded], ..Given::default() };
+        for (case, recipe, wanted) in cases("blocks") {
+            let strength = case["strength"].as_f64().expect("a strength") as f32;
+            let whole = Recipe { adapters: vec![choice("b", strength, None)], ..recipe.clone() };
+            let without_blocks = latents(&mut session, &whole, &given).await;
+            assert!(rel_rms(&without_blocks, &wanted) > 1e-3, "blocks act");
+            let made = session.gpu.pipelines_made();
+            let recipe = Recipe { adapters: vec![choice("b", strength, case["blocks"].as_str())], ..whole };
+            close(&format!("{case}"), &latents(&mut session, &recipe, &given).await, &wanted, LATENTS);
+            assert_eq!(session.gpu.pipelines_made(), made, "no pipeline is made for other blocks");
+
+            let said =
+                format!("{} <lora:lora_b:{strength}:lbw={}>", recipe.prompt, case["blocks"].as_str().expect("blocks"));
+            let in_prompt = Recipe { adapters: Vec::new(), prompt: said, syntax: Syntax::A1111, ..recipe };
+            // A space stands before the mark.
+            close("lbw", &latents(&mut session, &in_prompt, &given).await, &wanted, LATENTS);
+            let wrong = Recipe { adapters: vec![choice("b", 1.0, Some("1,2"))], ..in_prompt };
+            let refused = session.generate(&wrong, &given, &mut |_| ControlFlow::Continue(())).await;
+            assert!(refused.expect_err("two numbers").to_string().contains("block strengths"));
+        }
+    });
+}
