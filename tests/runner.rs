@@ -1,17 +1,18 @@
 //! Inpainting, second passes, textual inversions and strengths of blocks against diffusers, on mini-sd15.
 
+use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::gpu::Gpu;
 use lora_loupe::pipeline::{
-    AdapterChoice, Embedding, EmbeddingChoice, Filter, Folder, Given, Hires, Model, PipelineError, Recipe, Rng,
-    Session, Upscaler, resize,
+    AdapterChoice, Embedding, EmbeddingChoice, Filter, Folder, Given, Hires, Model, PipelineError, Progress, Recipe,
+    Rng, Session, Shape, Stage, Upscaler, resize,
 };
 use lora_loupe::text::Syntax;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::compare::{close, max_abs, rel_rms};
 use lora_loupe_tests::golden::{self, Tensor};
 use lora_loupe_tests::numbers::numbers;
-use safetensors::{Dtype, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -239,5 +240,141 @@ fn strengths_of_blocks() {
             let refused = session.generate(&wrong, &given, &mut |_| ControlFlow::Continue(())).await;
             assert!(refused.expect_err("two numbers").to_string().contains("block strengths"));
         }
+    });
+}
+
+#[test]
+fn a_network_that_is_told_the_guidance() {
+    pollster::block_on(async {
+        let root = golden::path("golden/pipelines/mini-sd15");
+        let (case, recipe, wanted) = cases("told guidance").remove(0);
+        let width = case["width"].as_u64().expect("a width") as usize;
+        let mut config = golden::json("golden/pipelines/mini-sd15/unet/config.json");
+        config["time_cond_proj_dim"] = width.into();
+        let time = config["block_out_channels"][0].as_u64().expect("channels") as usize;
+        let bytes = std::fs::read(root.join("unet/diffusion_pytorch_model.safetensors")).expect("weights");
+        let file = SafeTensors::deserialize(&bytes).expect("weights");
+        let projection: Vec<u8> = numbers(31, time * width, 1.0, 0.0).iter().flat_map(|x| x.to_le_bytes()).collect();
+        let own = TensorView::new(Dtype::F32, vec![time, width], &projection).expect("a tensor");
+        let views = file.tensors().into_iter().chain([("time_embedding.cond_proj.weight".to_owned(), own)]);
+        let unet = safetensors::serialize(views, None).expect("a file");
+
+        let mut files: Vec<(String, Rc<dyn ByteSource>)> = Vec::new();
+        for directory in ["vae", "text_encoder", "tokenizer", "scheduler"] {
+            for entry in std::fs::read_dir(root.join(directory)).expect("the folder").flatten() {
+                let name = format!("{directory}/{}", entry.file_name().to_string_lossy());
+                files.push((name, Rc::new(std::fs::read(entry.path()).expect("a file"))));
+            }
+        }
+        files.push(("unet/config.json".into(), Rc::new(config.to_string().into_bytes())));
+        files.push(("unet/weights.safetensors".into(), Rc::new(unet)));
+        let model = Model::open("told", &Folder::new(files)).await.expect("the model");
+        let mut session = Session::new(Rc::new(Gpu::open().await.expect("a Vulkan device")), model);
+        let recipe = Recipe { guidance: case["guidance"].as_f64().expect("guidance") as f32, ..recipe };
+        close("told", &latents(&mut session, &recipe, &Given::default()).await, &wanted, LATENTS);
+    });
+}
+
+#[test]
+fn memory_is_as_planned_and_nothing_is_made_between_steps() {
+    pollster::block_on(async {
+        let mut session = session().await;
+        let (_, recipe, _) = cases("hires").remove(0);
+        let recipe = Recipe { steps: 4, ..recipe };
+        let gpu = session.gpu.clone();
+        let mut steps = Vec::new();
+        for picture in 0..2 {
+            let mut hear = |progress: Progress| {
+                if progress.stage == Stage::Denoise {
+                    steps.push((picture, progress.step, gpu.made()));
+                }
+                ControlFlow::Continue(())
+            };
+            session.generate(&recipe, &Given::default(), &mut hear).await.expect("a picture");
+        }
+        assert_eq!(steps.len(), 8);
+        for pair in steps.windows(2).filter(|pair| pair[1].1 > 1) {
+            assert_eq!(pair[0].2, pair[1].2, "between steps {} and {}", pair[0].1, pair[1].1);
+        }
+        let shape = Shape {
+            pictures: 1,
+            guided: true,
+            height: recipe.height / 8,
+            width: recipe.width / 8,
+            chunks: 1,
+            clip_skip: 0,
+            starts_from_picture: false,
+        };
+        let need = session.model.memory_need(shape, gpu.info().max_binding, gpu.keeps_halves()).expect("plans");
+        assert_eq!(gpu.made().bytes, need.total(), "{need:?}");
+        assert_eq!(steps[7].2.bytes, need.total());
+        // Another picture of the same shape makes nothing at all.
+        assert_eq!(steps[7].2.pipelines, gpu.made().pipelines);
+        assert_eq!((steps[3].2.buffers, steps[3].2.bind_groups), (steps[4].2.buffers, steps[4].2.bind_groups));
+    });
+}
+
+#[test]
+fn the_layer_that_breaks_is_named() {
+    pollster::block_on(async {
+        let (_, recipe, _) = cases("hires").remove(0);
+        for (file, tensor, named) in [
+            ("unet/diffusion_pytorch_model.safetensors", "down_blocks.1.resnets.0.conv2.weight", "UNet"),
+            ("vae/diffusion_pytorch_model.safetensors", "decoder.up_blocks.0.resnets.1.conv1.weight", "VAE"),
+            ("text_encoder/model.safetensors", "text_model.encoder.layers.1.mlp.fc2.bias", "text encoder"),
+        ] {
+            let root = golden::path("golden/pipelines/mini-sd15");
+            let mut files: Vec<(String, Rc<dyn ByteSource>)> = Vec::new();
+            for directory in ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] {
+                for entry in std::fs::read_dir(root.join(directory)).expect("the folder").flatten() {
+                    let name = format!("{directory}/{}", entry.file_name().to_string_lossy());
+                    let mut bytes = std::fs::read(entry.path()).expect("a file");
+                    if name == file {
+                        let head = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
+                        let header: Value = serde_json::from_slice(&bytes[8..head]).expect("a header");
+                        let start = head + header[tensor]["data_offsets"][0].as_u64().expect("a place") as usize;
+                        bytes[start..start + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+                    }
+                    files.push((name, Rc::new(bytes)));
+                }
+            }
+            let model = Model::open("broken", &Folder::new(files)).await.expect("the model");
+            let mut session = Session::new(Rc::new(Gpu::open().await.expect("a Vulkan device")), model);
+            let drawn = session.generate(&recipe, &Given::default(), &mut |_| ControlFlow::Continue(())).await;
+            let said = drawn.expect_err("a broken layer").to_string();
+            let layer = tensor.trim_end_matches(".weight").trim_end_matches(".bias");
+            assert!(said.contains(layer) && said.contains(named), "{said}");
+        }
+    });
+}
+
+#[test]
+fn previews_come_near_the_picture() {
+    pollster::block_on(async {
+        let mut session = session().await;
+        let (_, recipe, _) = cases("hires").remove(0);
+        let recipe = Recipe { steps: 6, ..recipe };
+        let mut shown = Vec::new();
+        let given = Given { preview: true, ..Given::default() };
+        let mut hear = |progress: Progress| {
+            shown.extend(progress.preview.filter(|_| progress.stage == Stage::Denoise).cloned());
+            ControlFlow::Continue(())
+        };
+        let picture = session.generate(&recipe, &given, &mut hear).await.expect("a picture");
+        assert_eq!(shown.len(), 5, "one after each step but the last");
+        let last = &shown[4];
+        assert_eq!((last.width, last.height), (recipe.width / 8, recipe.height / 8));
+        // The picture's mean colour in each latent's place, and how far a preview is from it.
+        let mut mean = vec![0.0f64; last.rgb.len()];
+        for (i, &value) in picture.rgb.iter().enumerate() {
+            let (pixel, colour) = (i / 3, i % 3);
+            let (row, column) = (pixel / recipe.width / 8, pixel % recipe.width / 8);
+            mean[(row * last.width + column) * 3 + colour] += f64::from(value) / 64.0;
+        }
+        let off =
+            |rgb: &[u8]| rgb.iter().zip(&mean).map(|(a, b)| (f64::from(*a) - b).abs()).sum::<f64>() / mean.len() as f64;
+        let grey = vec![(mean.iter().sum::<f64>() / mean.len() as f64) as u8; mean.len()];
+        println!("{} levels off, plain grey {}", off(&last.rgb), off(&grey));
+        assert!(off(&last.rgb) < off(&grey), "{} against {}", off(&last.rgb), off(&grey));
     });
 }

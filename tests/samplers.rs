@@ -268,7 +268,9 @@ fn samplers_and_spacings_that_diffusers_lacks_follow_k_diffusion() {
         }
         let off = rel_rms(&sample, &floats(&file, &format!("{index}.end")));
         assert!(off < 1e-4, "{key}: off by {off:e}");
-        assert_eq!(drawn, case.noises, "{key}: noises");
+        // diffusers draws noise for Euler a's last step too, and gives it no weight.
+        let at_end = usize::from(case.sampler == SamplerKind::EulerA);
+        assert_eq!(drawn, case.noises + at_end, "{key}: noises");
     }
 }
 

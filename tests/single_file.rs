@@ -4,7 +4,7 @@
 use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::Reading;
 use lora_loupe::model::FamilyId;
-use lora_loupe::pipeline::{Model, PipelineError};
+use lora_loupe::pipeline::{Model, PipelineError, Shape};
 use lora_loupe::plan::Layout;
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::TensorFile;
@@ -167,4 +167,26 @@ fn a_missing_vae_is_asked_for_and_a_separate_one_taken() {
     assert!(open(&rest, &[], None).err().expect("a refusal").to_string().contains("VAE"));
     let bare = vae.iter().map(|(key, shape)| (key["first_stage_model.".len()..].to_owned(), shape.clone())).collect();
     assert_eq!(open(&rest, &[], Some(&bare)).expect("a model").family(), FamilyId::Sd15);
+}
+
+#[test]
+fn stable_diffusion_1_5_needs_at_most_2_4_gigabytes() {
+    let model = open(&shapes("sd15"), &[], None).expect("a model");
+    let shape = |height, width| Shape {
+        pictures: 1,
+        guided: true,
+        height,
+        width,
+        chunks: 1,
+        clip_skip: 0,
+        starts_from_picture: false,
+    };
+    const BINDING: u64 = 128 << 20;
+    let need = model.memory_need(shape(64, 64), BINDING, true).expect("plans");
+    println!("512x512: {need:?}, {} in all", need.total());
+    assert!(need.total() <= 2_400_000_000, "{need:?}");
+    assert!(need.weights > 1_800_000_000, "the UNet and the decoder are there");
+    let larger = model.memory_need(shape(96, 96), BINDING, true).expect("plans");
+    println!("768x768: {larger:?}, {} in all", larger.total());
+    assert!(larger.total() > need.total());
 }

@@ -191,6 +191,12 @@ impl Checkpoint {
         })
     }
 
+    /// Bytes that a tensor of this shape takes in graphics memory.
+    pub fn resident_bytes(&self, name: &str, shape: &[usize], keeps_halves: bool) -> Result<u64, WeightsError> {
+        let storage = if keeps_halves { self.storage(name)? } else { Storage::F32 };
+        Ok(storage.bytes(shape.iter().product::<usize>().max(1)))
+    }
+
     /// The bits of a tensor that its file has in the wanted halves, in the plan's order: they never
     /// become f32, which would take three times the memory. None where the file has other numbers.
     async fn halves(&self, name: &str, layout: Layout, storage: Storage) -> Result<Option<Vec<u16>>, WeightsError> {
@@ -383,6 +389,22 @@ impl Weights {
             folds.strengths = strengths;
         }
         Ok(())
+    }
+
+    /// Puts the pristine numbers back where an adapter has changed any weight of these plans.
+    pub fn restore_any(&mut self, gpu: &Gpu, plans: &[Plan]) {
+        if plans.iter().flat_map(Plan::weights).any(|(name, ..)| self.pristine.contains_key(name)) {
+            self.restore(gpu);
+        }
+    }
+
+    /// Gives the memory of these plans' weights back; they come from the file again when they are needed.
+    pub fn release(&mut self, gpu: &Gpu, plans: &[Plan]) {
+        self.restore_any(gpu, plans);
+        for (name, ..) in plans.iter().flat_map(Plan::weights) {
+            self.tensors.remove(name);
+            self.pristine.remove(name);
+        }
     }
 
     /// Puts the pristine numbers back.

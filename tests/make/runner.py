@@ -19,6 +19,7 @@ from diffusers import (
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
+    UNet2DConditionModel,
 )
 from ops import numbers
 from safetensors.torch import load_file, save_file
@@ -89,6 +90,17 @@ def blocks(strength, factors):
     return pipe(**usual(height=HEIGHT, width=WIDTH, num_inference_steps=4)).images
 
 
+def told_guidance(guidance, width):
+    """A UNet that is told the guidance, as latent consistency models are."""
+    pipe = pipeline(StableDiffusionPipeline)
+    unet = UNet2DConditionModel.from_config(pipe.unet.config, time_cond_proj_dim=width)
+    unet.load_state_dict(pipe.unet.state_dict(), strict=False)
+    projection = unet.time_embedding.cond_proj.weight
+    projection.data = numbers(31, tuple(projection.shape))
+    pipe.unet = unet.eval()
+    return pipe(**usual(height=HEIGHT, width=WIDTH, num_inference_steps=4, guidance_scale=guidance)).images
+
+
 def main():
     cases, tensors = [], {}
 
@@ -104,6 +116,8 @@ def main():
         add(inversion(prompt, vectors), kind="inversion", prompt=prompt, vectors=vectors)
     factors = {"TE": 0.5, "MID": -0.75}
     add(blocks(0.8, factors), kind="blocks", strength=0.8, blocks=",".join(f"{name}={factor}" for name, factor in factors.items()))
+
+    add(told_guidance(2.5, 16), kind="told guidance", guidance=2.5, width=16)
 
     folder = GOLDEN / "runner"
     folder.mkdir(exist_ok=True)

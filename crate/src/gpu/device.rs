@@ -6,6 +6,7 @@ use serde::Serialize;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use ts_rs::TS;
 
@@ -59,10 +60,38 @@ pub struct GpuInfo {
     pub max_binding: u64,
 }
 
+/// Buffers that a device has made, and bytes of those that are still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Made {
+    /// Buffers so far.
+    pub buffers: usize,
+    /// Bind groups so far.
+    pub bind_groups: usize,
+    /// Pipelines so far.
+    pub pipelines: usize,
+    /// Bytes of the buffers that somebody still holds.
+    pub bytes: u64,
+}
+
+/// Takes its bytes off the count when the last holder of a buffer lets it go.
+#[derive(Debug)]
+pub(super) struct Counted {
+    bytes: u64,
+    made: Rc<Cell<Made>>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let made = self.made.get();
+        self.made.set(Made { bytes: made.bytes - self.bytes, ..made });
+    }
+}
+
 /// Numbers that live in graphics memory. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Tensor {
     pub(super) buffer: wgpu::Buffer,
+    pub(super) _counted: Rc<Counted>,
     /// How many.
     pub len: usize,
     /// How they lie.
@@ -85,6 +114,8 @@ pub struct Gpu {
     keeps_halves: Cell<bool>,
     pub(super) submission_flops: Cell<u64>,
     pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
+    made: Rc<Cell<Made>>,
+    pub(super) staging: RefCell<Option<wgpu::Buffer>>,
     fault: Arc<Mutex<Option<GpuError>>>,
 }
 
@@ -144,6 +175,8 @@ impl Gpu {
             keeps_halves,
             submission_flops: Cell::new(FIRST_SUBMISSION_FLOPS),
             pipelines: RefCell::default(),
+            made: Rc::default(),
+            staging: RefCell::default(),
             fault,
         })
     }
@@ -212,7 +245,26 @@ impl Gpu {
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let descriptor = wgpu::BufferDescriptor { label: Some(what), size: bytes, usage, mapped_at_creation: false };
-        Ok(Tensor { buffer: self.device.create_buffer(&descriptor), len, storage })
+        let buffer = self.device.create_buffer(&descriptor);
+        Ok(Tensor { buffer, _counted: self.count(bytes), len, storage })
+    }
+
+    /// Counts a buffer as made, and as there until the last holder of the count lets it go.
+    pub(super) fn count(&self, bytes: u64) -> Rc<Counted> {
+        let made = self.made.get();
+        self.made.set(Made { buffers: made.buffers + 1, bytes: made.bytes + bytes, ..made });
+        Rc::new(Counted { bytes, made: self.made.clone() })
+    }
+
+    /// Counts a bind group.
+    pub(super) fn count_bind_group(&self) {
+        let made = self.made.get();
+        self.made.set(Made { bind_groups: made.bind_groups + 1, ..made });
+    }
+
+    /// What was made so far, and what of it is there.
+    pub fn made(&self) -> Made {
+        Made { pipelines: self.pipelines_made(), ..self.made.get() }
     }
 
     /// Writes all numbers of a tensor.

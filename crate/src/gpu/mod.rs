@@ -9,6 +9,6 @@ mod readback;
 mod run;
 mod self_test;
 
-pub use device::{Gpu, GpuError, GpuInfo, Tensor};
+pub use device::{Gpu, GpuError, GpuInfo, Made, Tensor};
 pub use kernel::{Launch, Scalar, Style};
-pub use run::Runner;
+pub use run::{Arena, Runner};

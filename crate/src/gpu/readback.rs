@@ -4,15 +4,22 @@ use super::device::{Gpu, GpuError, Tensor};
 use super::kernel::Scalar;
 use crate::ops::Storage;
 
+/// Larger buffers for reading are made anew each time.
+const KEPT_BYTES: u64 = 16 << 20;
+
 impl Gpu {
     /// Reads all numbers of a tensor, after all work submitted before.
     pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>, GpuError> {
         let size = tensor.buffer.size();
-        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
+        // One buffer serves reads of one size, which come one after the other.
+        let kept = self.staging.borrow_mut().take().filter(|kept| kept.size() == size);
+        let staging = kept.unwrap_or_else(|| {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("readback"),
+                size,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
         });
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&tensor.buffer, 0, &staging, 0, size);
@@ -39,6 +46,11 @@ impl Gpu {
             }
         };
         data.truncate(tensor.len);
+        drop(view);
+        staging.unmap();
+        if size <= KEPT_BYTES {
+            *self.staging.borrow_mut() = Some(staging);
+        }
         Ok(data)
     }
 }

@@ -1,12 +1,13 @@
 //! Turns a plan into dispatches that can be submitted again and again: buffers, parameters and
 //! bind groups are made once.
 
-use super::device::{Gpu, GpuError, Tensor};
+use super::device::{Counted, Gpu, GpuError, Tensor};
 use super::kernel::Binding;
 use super::kernels;
 use crate::ops::{Op, Storage};
 use crate::plan::{Place, Plan, Source, ValueId};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// What a submission may take: short enough that a cancel or a watchdog never waits, long enough
 /// that submitting costs nothing.
@@ -21,8 +22,46 @@ struct Dispatch {
     flops: u64,
 }
 
+/// Buffers for the temporaries of plans that never run at the same time.
+pub struct Arena {
+    slots: Vec<Tensor>,
+}
+
+impl Arena {
+    /// Buffers in which each of these plans fits.
+    pub async fn of(gpu: &Gpu, plans: &[&Plan]) -> Result<Arena, GpuError> {
+        let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+        let make = || {
+            let slot = |bytes: &u64| gpu.tensor(&format!("a temporary of {}", names.join(", ")), (bytes / 4) as usize);
+            Ok(Arena { slots: Arena::sizes(plans).iter().map(slot).collect::<Result<_, GpuError>>()? })
+        };
+        gpu.guarded("temporaries", make).await
+    }
+
+    /// Bytes of its buffers, the largest first.
+    pub fn sizes(plans: &[&Plan]) -> Vec<u64> {
+        let mut sizes: Vec<u64> = Vec::new();
+        for plan in plans {
+            let mut own = plan.memory(4).slots;
+            own.sort_unstable_by_key(|&bytes| std::cmp::Reverse(bytes));
+            sizes.resize(sizes.len().max(own.len()), 0);
+            sizes.iter_mut().zip(own).for_each(|(size, own)| *size = (*size).max(own));
+        }
+        sizes
+    }
+
+    /// The buffers of a plan's slots.
+    fn slots(&self, sizes: &[u64]) -> Vec<Tensor> {
+        let mut order: Vec<usize> = (0..sizes.len()).collect();
+        order.sort_by_key(|&slot| std::cmp::Reverse(sizes[slot]));
+        let mut slots = vec![None; sizes.len()];
+        order.into_iter().zip(&self.slots).for_each(|(slot, tensor)| slots[slot] = Some(tensor.clone()));
+        slots.into_iter().flatten().collect()
+    }
+}
+
 /// What a dispatch computes.
-struct Made {
+struct Formed {
     label: String,
     output: Tensor,
 }
@@ -30,11 +69,12 @@ struct Made {
 /// A plan with its buffers.
 pub struct Runner {
     dispatches: Vec<Dispatch>,
-    made: Vec<Made>,
+    formed: Vec<Formed>,
     inputs: BTreeMap<String, Tensor>,
     outputs: BTreeMap<String, Tensor>,
     scalars: wgpu::Buffer,
-    /// Bytes of graphics memory made for this plan: temporaries, inputs, outputs, parameters.
+    _counted: [Rc<Counted>; 2],
+    /// Bytes of graphics memory made for this plan: inputs, outputs, parameters.
     pub bytes: u64,
 }
 
@@ -42,20 +82,38 @@ impl Runner {
     /// Makes everything that the plan needs. `resident` gives weights by name, and tensors that
     /// outputs are to be written into; outputs that it does not know get tensors of their own.
     pub async fn new(gpu: &Gpu, plan: &Plan, resident: &dyn Fn(&str) -> Option<Tensor>) -> Result<Runner, GpuError> {
-        gpu.guarded(&format!("the plan `{}`", plan.name), || Runner::make(gpu, plan, resident)).await
+        let arena = Arena::of(gpu, &[plan]).await?;
+        Runner::within(gpu, plan, resident, &arena).await
     }
 
-    fn make(gpu: &Gpu, plan: &Plan, resident: &dyn Fn(&str) -> Option<Tensor>) -> Result<Runner, GpuError> {
+    /// The same with temporaries in an arena that was made for this plan among others.
+    pub async fn within(
+        gpu: &Gpu,
+        plan: &Plan,
+        resident: &dyn Fn(&str) -> Option<Tensor>,
+        arena: &Arena,
+    ) -> Result<Runner, GpuError> {
+        gpu.guarded(&format!("the plan `{}`", plan.name), || Runner::make(gpu, plan, resident, arena)).await
+    }
+
+    /// Bytes of graphics memory that a plan's runner makes besides temporaries and weights.
+    pub fn own_bytes(plan: &Plan) -> u64 {
+        let inputs = plan.values.iter().filter(|value| matches!(value.source, Source::Input(_)));
+        let outputs = plan.outputs.iter().map(|(_, id)| plan.value(*id));
+        let numbers: usize = inputs.chain(outputs).map(|value| value.len().max(1)).sum();
+        let (scalars, steps) = (plan.scalars.len().max(1) as u64, plan.steps.len().max(1) as u64);
+        numbers as u64 * 4 + scalars * 4 + steps * PARAMS_STRIDE
+    }
+
+    fn make(
+        gpu: &Gpu,
+        plan: &Plan,
+        resident: &dyn Fn(&str) -> Option<Tensor>,
+        arena: &Arena,
+    ) -> Result<Runner, GpuError> {
         let memory = plan.memory(gpu.scalar().bytes());
-        let slots: Vec<Tensor> = memory
-            .slots
-            .iter()
-            .enumerate()
-            .map(|(i, bytes)| {
-                gpu.tensor(&format!("temporary {i} of `{}`", plan.name), (bytes / gpu.scalar().bytes()) as usize)
-            })
-            .collect::<Result<_, _>>()?;
-        let mut bytes = memory.bytes();
+        let slots = arena.slots(&memory.slots);
+        let mut bytes = 0;
         let (mut inputs, mut outputs) = (BTreeMap::new(), BTreeMap::new());
         let mut tensors: Vec<Option<Tensor>> = Vec::with_capacity(plan.values.len());
         for (index, value) in plan.values.iter().enumerate() {
@@ -111,6 +169,7 @@ impl Runner {
         let scalars = buffer("run-time numbers", plan.scalars.len().max(1) as u64 * 4, wgpu::BufferUsages::STORAGE);
         let params = buffer("parameters", plan.steps.len().max(1) as u64 * PARAMS_STRIDE, wgpu::BufferUsages::UNIFORM);
         bytes += scalars.size() + params.size();
+        let counted = [gpu.count(scalars.size()), gpu.count(params.size())];
 
         let tensor = |id: ValueId| -> Result<&Tensor, GpuError> {
             tensors[id.0]
@@ -118,7 +177,7 @@ impl Runner {
                 .ok_or_else(|| GpuError::Missing { plan: plan.name.clone(), name: format!("value {}", id.0) })
         };
         let mut dispatches = Vec::with_capacity(plan.steps.len());
-        let mut made = Vec::with_capacity(plan.steps.len());
+        let mut formed = Vec::with_capacity(plan.steps.len());
         let mut words = vec![0u8; params.size() as usize];
         for (index, step) in plan.steps.iter().enumerate() {
             let shapes = plan.input_shapes(step);
@@ -146,6 +205,7 @@ impl Runner {
                 entries.push(wgpu::BindGroupEntry { binding: at as u32 + 1, resource: buffer.as_entire_binding() });
             }
             let pipeline = gpu.pipeline(&launch)?;
+            gpu.count_bind_group();
             let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(&step.label),
                 layout: &pipeline.get_bind_group_layout(0),
@@ -154,10 +214,10 @@ impl Runner {
             let flops = step.op.get().flops(&shapes, output);
             dispatches.push(Dispatch { pipeline, bind_group, groups: launch.groups, flops });
             let output = Tensor { len: plan.value(step.output).len(), ..tensor(step.output)?.clone() };
-            made.push(Made { label: format!("`{}` ({})", step.label, step.op), output });
+            formed.push(Formed { label: format!("`{}` ({})", step.label, step.op), output });
         }
         gpu.queue.write_buffer(&params, 0, &words);
-        Ok(Runner { dispatches, made, inputs, outputs, scalars, bytes })
+        Ok(Runner { dispatches, formed, inputs, outputs, scalars, _counted: counted, bytes })
     }
 
     /// Gives an input its numbers.
@@ -191,16 +251,16 @@ impl Runner {
             }
         }
         // What is not finite once stays so in nearly all that follows from it.
-        let (mut low, mut high) = (0, self.made.len());
+        let (mut low, mut high) = (0, self.formed.len());
         while low < high {
             let middle = usize::midpoint(low, high);
             self.run_first(gpu, middle + 1);
-            match is_finite(&self.made[middle].output).await? {
+            match is_finite(&self.formed[middle].output).await? {
                 true => low = middle + 1,
                 false => high = middle,
             }
         }
-        Ok(self.made.get(low).map(|made| made.label.clone()))
+        Ok(self.formed.get(low).map(|formed| formed.label.clone()))
     }
 
     /// Submits all steps, in portions.

@@ -60,6 +60,9 @@ pub struct UnetConfig {
     pub layers_per_block: usize,
     /// Width of the text states.
     pub cross_attention_dim: usize,
+    /// Width of the guidance's embedding, where the UNet is told the guidance (latent consistency models).
+    #[serde(default)]
+    pub time_cond_proj_dim: Option<usize>,
     /// Number of attention HEADS, not their size: diffusers kept the misnomer of the first
     /// SD configs (huggingface/diffusers issue 2011). `num_attention_heads` overrides it.
     pub attention_head_dim: PerLevel,
@@ -128,7 +131,6 @@ impl UnetConfig {
             "num_class_embeds",
             "encoder_hid_dim",
             "encoder_hid_dim_type",
-            "time_cond_proj_dim",
             "time_embedding_dim",
             "time_embedding_act_fn",
             "timestep_post_act",

@@ -47,6 +47,7 @@ pub fn unet_config(shapes: &HashMap<&str, &[usize]>) -> Option<(FamilyId, UnetCo
         up_block_types: levels.iter().rev().map(|level| level.kind("Up")).collect(),
         layers_per_block: per_level,
         cross_attention_dim: *text.get(1)?,
+        time_cond_proj_dim: None,
         attention_head_dim: PerLevel::One(1),
         num_attention_heads: None,
         transformer_layers_per_block: PerLevel::Each(depths),

@@ -18,6 +18,8 @@ pub struct Unet {
     pub conv_in: Module,
     /// The two layers that turn the timestep's sinusoid into the time embedding.
     pub time_embedding: [Module; 2],
+    /// The guidance's embedding to the timestep's width, where the network is told the guidance.
+    pub guidance: Option<Module>,
     /// SDXL: the two layers for pooled text and time ids.
     pub add_embedding: Option<[Module; 2]>,
     /// From the largest level to the smallest.
@@ -239,6 +241,10 @@ impl Unet {
                 linear("time_embedding.linear_1".into(), "time_embed.0".into(), channels[0], time),
                 linear("time_embedding.linear_2".into(), "time_embed.2".into(), time, time),
             ],
+            guidance: config.time_cond_proj_dim.map(|width| {
+                let path = "time_embedding.cond_proj";
+                linear(path.into(), path.into(), width, channels[0]).without_bias()
+            }),
             add_embedding: config
                 .projection_class_embeddings_input_dim
                 .filter(|_| config.addition_embed_type.is_some())
@@ -260,6 +266,7 @@ impl Unet {
     /// Every layer, in the order in which data flows.
     pub fn modules(&self) -> Vec<&Module> {
         let mut list: Vec<&Module> = self.time_embedding.iter().collect();
+        list.extend(&self.guidance);
         list.extend(self.add_embedding.iter().flatten());
         list.push(&self.conv_in);
         for block in &self.down {

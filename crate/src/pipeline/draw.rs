@@ -1,6 +1,6 @@
 //! Turns a pass into latents and colours: text states, then call by call of the UNet, then the decoder.
 
-use super::conditioning::Conditioning;
+use super::conditioning::{self, Conditioning};
 use super::error::PipelineError;
 use super::generate::{Job, Report, Session, Stage, Start, sinusoid};
 use super::latents::Latents;
@@ -25,11 +25,9 @@ impl Session {
         wants_pixels: bool,
         report: Report<'_>,
     ) -> Result<Vec<f32>, PipelineError> {
+        let scenes = self.read_texts(job, latents, report).await?;
         self.prepare(job.shape, report).await?;
-        report(Stage::Adapters, 0, job.chosen.len(), None)?;
-        self.weights.apply(&self.gpu, &self.model.checkpoint, job.chosen).await?;
-        report(Stage::Text, 0, 1, None)?;
-        let scenes = self.read_texts(job, latents).await?;
+        self.adapt(job, report).await?;
         if job.preview && self.previewer.is_none() {
             self.previewer = Some(self.make_previewer().await?);
         }
@@ -41,10 +39,44 @@ impl Session {
         self.decode(latents.now.as_deref().unwrap_or_default(), job.shape.pictures, report).await
     }
 
-    /// The states of all texts that the calls to come are told of.
-    async fn read_texts(&mut self, job: &Job<'_>, latents: &Latents) -> Result<Scenes, PipelineError> {
+    /// Folds the adapters into the weights.
+    async fn adapt(&mut self, job: &Job<'_>, report: Report<'_>) -> Result<(), PipelineError> {
+        report(Stage::Adapters, 0, job.chosen.len(), None)?;
+        Ok(self.weights.apply(&self.gpu, &self.model.checkpoint, job.chosen).await?)
+    }
+
+    /// The states of all texts that the calls to come are told of. The text encoders' weights are in
+    /// graphics memory only while they are needed, or while an adapter changes them.
+    async fn read_texts(
+        &mut self,
+        job: &Job<'_>,
+        latents: &Latents,
+        report: Report<'_>,
+    ) -> Result<Scenes, PipelineError> {
+        let plans = conditioning::plans(&self.model.encoders(), job.shape.items(), job.shape.clip_skip)?;
+        let is_changed = job.chosen.iter().any(|(loaded, _)| loaded.changes_text());
+        let calls = latents.call..latents.sampler.timesteps().len();
+        let is_known = |scene| self.told.iter().any(|(known, _)| *known == self.text_key(job, scene));
+        let all_known = calls.clone().all(|call| is_known(job.script.scene(call)));
+        if is_changed {
+            // Folds change all of an adapter's layers at once.
+            self.load(&plans, report).await?;
+            self.prepare(job.shape, report).await?;
+            self.adapt(job, report).await?;
+        }
+        let mut runners = Vec::new();
+        if !all_known {
+            if !is_changed {
+                self.weights.restore_any(&self.gpu, &plans);
+                self.load(&plans, report).await?;
+            }
+            report(Stage::Text, 0, 1, None)?;
+            for plan in &plans {
+                runners.push(Runner::new(&self.gpu, plan, &|name| self.weights.get(name)).await?);
+            }
+        }
         let mut scenes = Scenes::new();
-        for call in latents.call..latents.sampler.timesteps().len() {
+        for call in calls {
             let scene = job.script.scene(call);
             if scenes.contains_key(&scene) {
                 continue;
@@ -53,12 +85,15 @@ impl Session {
             let known = self.told.iter().find(|(known, _)| *known == key).map(|(_, told)| told.clone());
             let told = match known {
                 Some(told) => told,
-                None => Rc::new(self.tell(job, scene).await?),
+                None => Rc::new(self.tell(&runners, job, scene).await?),
             };
             self.told.retain(|(known, _)| *known != key);
             self.told.push((key, told.clone()));
             self.told.drain(..self.told.len().saturating_sub(KEPT_TEXTS));
             scenes.insert(scene, told);
+        }
+        if !is_changed {
+            self.weights.release(&self.gpu, &plans);
         }
         Ok(scenes)
     }
@@ -116,6 +151,10 @@ impl Session {
             runners.unet.set(&self.gpu, "sample", &input.repeat(copies))?;
             let time = sinusoid(latents.sampler.timesteps()[call], time_width);
             runners.unet.set(&self.gpu, "time", &time.repeat(copies * shape.pictures))?;
+            if let Some(width) = self.model.networks.unet.config.time_cond_proj_dim {
+                let told = guidance_embedding(recipe.guidance, width);
+                runners.unet.set(&self.gpu, "guidance", &told.repeat(copies * shape.pictures))?;
+            }
             let mut predicted = runners.unet.compute(&self.gpu, "noise").await?;
             if predicted.iter().any(|value| !value.is_finite()) {
                 return Err(self.not_finite(&runners.unet, "UNet", Some((call + 1, calls)), job).await?);
@@ -137,18 +176,22 @@ impl Session {
     }
 
     /// The states of a scene's texts, for the UNet.
-    async fn tell(&mut self, job: &Job<'_>, scene: (usize, usize)) -> Result<Conditioning, PipelineError> {
-        let Some(runners) = &self.runners else { unreachable!("prepare made them") };
+    async fn tell(
+        &self,
+        runners: &[Runner],
+        job: &Job<'_>,
+        scene: (usize, usize),
+    ) -> Result<Conditioning, PipelineError> {
         let Job { shape, script, .. } = job;
         let (negative, prompt) = script.texts(scene);
         let mut prompts = vec![Some(prompt); shape.pictures];
         if shape.guided {
             prompts.splice(0..0, vec![negative; shape.pictures]);
         }
-        let told = self.condition(&runners.text, job, &prompts).await?;
+        let told = self.condition(runners, job, &prompts).await?;
         if told.states.iter().any(|value| !value.is_finite()) {
-            for runner in &runners.text {
-                return Err(self.not_finite(runner, "text encoder", None, job).await?);
+            if let Some(last) = runners.last() {
+                return Err(self.not_finite(last, "text encoder", None, job).await?);
             }
         }
         Ok(told)
@@ -226,4 +269,14 @@ impl Session {
             None => self.fitted_previewer().await,
         }
     }
+}
+
+/// Sines, then cosines, of 1000 (guidance - 1) at `width / 2` frequencies from 1 to 1/10000
+/// (diffusers' `get_guidance_scale_embedding`).
+fn guidance_embedding(guidance: f32, width: usize) -> Vec<f32> {
+    let half = width / 2;
+    let place = 1000.0 * f64::from(guidance - 1.0);
+    let angle = |i: usize| place * (-(10_000f64.ln()) * i as f64 / (half as f64 - 1.0)).exp();
+    let sines = (0..half).map(|i| angle(i).sin() as f32);
+    sines.chain((0..half).map(|i| angle(i).cos() as f32)).collect()
 }

@@ -30,3 +30,4 @@ pub use preview::Preview;
 pub use probe::Network;
 pub use recipe::{AdapterChoice, EmbeddingChoice, Hires, Recipe, Rng, Upscaler};
 pub use resize::{Filter, resize};
+pub use runners::{MemoryNeed, Shape};

@@ -98,7 +98,7 @@ impl Model {
     /// Whether the guidance is an input of the UNet (latent consistency models), and not the distance
     /// of two predictions.
     pub fn is_told_guidance(&self) -> bool {
-        false
+        self.networks.unet.guidance.is_some()
     }
 
     /// The text encoders with their tokenizers.

@@ -3,10 +3,11 @@
 use super::conditioning;
 use super::error::PipelineError;
 use super::generate::{Report, Session, Stage};
-use crate::gpu::Runner;
+use super::model::Model;
+use crate::gpu::{Arena, Runner};
 use crate::plan::{self, Plan};
 use crate::text::CHUNK;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the plans of a picture depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +28,17 @@ pub struct Shape {
     pub starts_from_picture: bool,
 }
 
+impl Shape {
+    /// Batch items of the UNet and of the text encoders.
+    pub fn items(&self) -> usize {
+        if self.guided { 2 * self.pictures } else { self.pictures }
+    }
+}
+
 /// Plans of one shape, with their buffers.
 pub struct Runners {
     /// What they were made for.
     pub shape: Shape,
-    /// The text encoders.
-    pub text: Vec<Runner>,
     /// The UNet.
     pub unet: Runner,
     /// Latents to pixels, one picture at a time.
@@ -41,30 +47,67 @@ pub struct Runners {
     pub encoder: Option<Runner>,
 }
 
-impl Session {
-    /// Plans and weights for this shape; what is there is kept.
-    pub(super) async fn prepare(&mut self, shape: Shape, report: Report<'_>) -> Result<(), PipelineError> {
-        if self.runners.as_ref().is_some_and(|runners| runners.shape == shape) {
-            return Ok(());
+/// The plans of a picture behind its text encoders: UNet, decoder, and the encoder where it is needed.
+pub fn plans(model: &Model, shape: Shape, max_binding: u64) -> Result<Vec<Plan>, PipelineError> {
+    let Shape { height, width, chunks, .. } = shape;
+    let strip = plan::vae_strip(&model.vae, height, width, max_binding);
+    let mut plans = vec![
+        plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK)?,
+        plan::vae_decoder(&model.vae, 1, height, width)?.in_strips(strip)?,
+    ];
+    if shape.starts_from_picture {
+        let (height, width) = (height * model.multiple(), width * model.multiple());
+        plans.push(plan::vae_encoder(&model.vae, 1, height, width)?.in_strips(strip)?);
+    }
+    Ok(plans)
+}
+
+/// Bytes of graphics memory that drawing takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryNeed {
+    /// The networks' weights.
+    pub weights: u64,
+    /// Temporary tensors, which the plans share.
+    pub temporaries: u64,
+    /// Inputs, outputs and parameters.
+    pub others: u64,
+}
+
+impl MemoryNeed {
+    /// What these plans need together: weights once, temporaries in one arena.
+    fn of(model: &Model, plans: &[&Plan], keeps_halves: bool) -> Result<MemoryNeed, PipelineError> {
+        let mut weights = BTreeMap::new();
+        for (name, _, shape) in plans.iter().flat_map(|plan| plan.weights()) {
+            weights.insert(name, model.checkpoint.resident_bytes(name, shape, keeps_halves)?);
         }
-        // Buffers of the old shape go before those of the new shape come.
-        self.runners = None;
-        let Shape { pictures, guided, height, width, chunks, clip_skip, starts_from_picture } = shape;
-        let items = if guided { 2 * pictures } else { pictures };
-        let model = &self.model;
-        let encoders = model.encoders();
-        let text = conditioning::plans(&encoders, items, clip_skip)?;
-        let unet = plan::unet(&model.networks.unet, items, height, width, chunks * CHUNK)?;
-        let strip = plan::vae_strip(&model.vae, height, width, self.gpu.info().max_binding);
-        let decoder = plan::vae_decoder(&model.vae, 1, height, width)?.in_strips(strip)?;
-        let encoder = match starts_from_picture {
-            true => {
-                let (height, width) = (height * model.multiple(), width * model.multiple());
-                Some(plan::vae_encoder(&model.vae, 1, height, width)?.in_strips(strip)?)
-            }
-            false => None,
-        };
-        let plans: Vec<&Plan> = text.iter().chain([&unet, &decoder]).chain(&encoder).collect();
+        Ok(MemoryNeed {
+            weights: weights.values().sum(),
+            temporaries: Arena::sizes(plans).iter().sum(),
+            others: plans.iter().map(|plan| Runner::own_bytes(plan)).sum(),
+        })
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.temporaries + self.others
+    }
+}
+
+impl Model {
+    /// What drawing needs at its worst, without adapters: either while the texts are read, or
+    /// afterwards, when the text encoders are gone.
+    pub fn memory_need(&self, shape: Shape, max_binding: u64, keeps_halves: bool) -> Result<MemoryNeed, PipelineError> {
+        let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
+        let rest = plans(self, shape, max_binding)?;
+        let need = |plans: &[Plan]| MemoryNeed::of(self, &plans.iter().collect::<Vec<_>>(), keeps_halves);
+        let (text, rest) = (need(&text)?, need(&rest)?);
+        Ok(if text.total() > rest.total() { text } else { rest })
+    }
+}
+
+impl Session {
+    /// Brings weights that plans read and that are not there yet.
+    pub(super) async fn load(&mut self, plans: &[Plan], report: Report<'_>) -> Result<(), PipelineError> {
         let mut missing: Vec<_> = plans.iter().flat_map(|plan| self.weights.missing(plan)).collect();
         let mut seen = BTreeSet::new();
         missing.retain(|(name, _)| seen.insert(*name));
@@ -72,21 +115,26 @@ impl Session {
             report(Stage::Load, index, missing.len(), None)?;
             self.weights.load(&self.gpu, &self.model.checkpoint, name, *layout).await?;
         }
-        let resident = |name: &str| self.weights.get(name);
-        let mut runners = Vec::new();
-        for plan in &text {
-            runners.push(Runner::new(&self.gpu, plan, &resident).await?);
+        Ok(())
+    }
+
+    /// Plans and weights for this shape, but for the text encoders; what is there is kept.
+    pub(super) async fn prepare(&mut self, shape: Shape, report: Report<'_>) -> Result<(), PipelineError> {
+        if self.runners.as_ref().is_some_and(|runners| runners.shape == shape) {
+            return Ok(());
         }
-        self.runners = Some(Runners {
-            shape,
-            text: runners,
-            unet: Runner::new(&self.gpu, &unet, &resident).await?,
-            decoder: Runner::new(&self.gpu, &decoder, &resident).await?,
-            encoder: match &encoder {
-                Some(plan) => Some(Runner::new(&self.gpu, plan, &resident).await?),
-                None => None,
-            },
-        });
+        // Buffers of the old shape go before those of the new shape come.
+        self.runners = None;
+        let plans = plans(&self.model, shape, self.gpu.info().max_binding)?;
+        self.load(&plans, report).await?;
+        let arena = Arena::of(&self.gpu, &plans.iter().collect::<Vec<_>>()).await?;
+        let mut runners = Vec::new();
+        for plan in &plans {
+            runners.push(Runner::within(&self.gpu, plan, &|name| self.weights.get(name), &arena).await?);
+        }
+        let mut runners = runners.into_iter();
+        let (Some(unet), Some(decoder)) = (runners.next(), runners.next()) else { unreachable!("both were planned") };
+        self.runners = Some(Runners { shape, unet, decoder, encoder: runners.next() });
         Ok(())
     }
 }

@@ -12,7 +12,8 @@ const SILU: Unary = Unary { function: Function::Silu };
 ///
 /// Inputs: `sample` (B, H, W, in_channels), `time` (B, first level's channels: the timestep's
 /// sinusoid), `text` (B, T, cross_attention_dim), and for SDXL `added` (B, projection input:
-/// pooled text and the sinusoids of the time ids). Output: `noise` (B, H, W, out_channels).
+/// pooled text and the sinusoids of the time ids), and for networks that are told the guidance
+/// `guidance` (B, its embedding's width). Output: `noise` (B, H, W, out_channels).
 pub fn unet(net: &Unet, batch: usize, height: usize, width: usize, tokens: usize) -> Result<Plan, PlanError> {
     let config = &net.config;
     let mut builder = Builder::for_component("unet", "unet");
@@ -21,6 +22,12 @@ pub fn unet(net: &Unet, batch: usize, height: usize, width: usize, tokens: usize
     let sinusoid = b.input("time", &[batch, config.block_out_channels[0]]);
     let text = b.input("text", &[batch, tokens, config.cross_attention_dim]);
 
+    let mut sinusoid = sinusoid;
+    if let (Some(project), Some(width)) = (&net.guidance, config.time_cond_proj_dim) {
+        let guidance = b.input("guidance", &[batch, width]);
+        let guidance = b.module(project, guidance)?;
+        sinusoid = b.push(SUM, &[sinusoid, guidance], "time_embedding.add")?;
+    }
     let mut time = embed(b, &net.time_embedding, sinusoid)?;
     if let (Some(layers), Some(inputs)) = (&net.add_embedding, config.projection_class_embeddings_input_dim) {
         let added = b.input("added", &[batch, inputs]);
