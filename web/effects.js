@@ -245,6 +245,8 @@ export function createEffects({ client, reach, send, getState }) {
         return void openChosen();
       case "start/picked":
         return startFrom(action.file);
+      case "mask/picked":
+        return send({ type: "mask/taken", mask: keptPicture(action.file) });
       case "files/read":
       case "model/added":
         return links.goOn();

@@ -7,7 +7,7 @@ import { clamp } from "./select.js";
 /** @typedef {import("./types.d.ts").DemoCatalogue} DemoCatalogue */
 
 /** @type {Row} */
-export const EMPTY_ROW = { id: "", on: true, strength: 1, textEncoder: null };
+export const EMPTY_ROW = { id: "", on: true, strength: 1, textEncoder: null, blocks: "" };
 
 /** @type {Form} */
 export const FIRST_FORM = {
@@ -26,6 +26,11 @@ export const FIRST_FORM = {
   syntax: "plain",
   clipSkip: 1,
   denoise: 0.6,
+  eta: null,
+  hires: "",
+  hiresScale: 1.5,
+  hiresDenoise: 0.6,
+  preview: true,
   live: false,
 };
 
@@ -88,5 +93,8 @@ export function checkedForm(form, multiple) {
     height: pixels(form.height),
     clipSkip: Math.trunc(clamp(form.clipSkip, 1, 12)),
     denoise: clamp(form.denoise, 0, 1),
+    eta: form.eta === null ? null : clamp(form.eta, 0, 1),
+    hiresScale: clamp(form.hiresScale, 1.05, 4),
+    hiresDenoise: clamp(form.hiresDenoise, 0, 1),
   };
 }

@@ -1,6 +1,6 @@
 /** State -> the recipe that its form means, and what else decides a picture. Pure. */
 
-import { entryById, loraNamed, loraOptions } from "./select.js";
+import { entryById, loraNamed, loraOptions, stem } from "./select.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Row} Row */
@@ -14,7 +14,7 @@ export function modelKey({ base }) {
 
 /** What decides a picture besides its recipe. @param {State} state */
 export function causeOf(state) {
-  return `${modelKey(state)} from ${state.start?.id ?? "noise"}`;
+  return `${modelKey(state)} from ${state.start?.id ?? "noise"} through ${state.mask?.id ?? "no mask"}`;
 }
 
 /** `<lora:name:strength>` of the web UIs. */
@@ -42,8 +42,10 @@ function mentions(state) {
   if (state.form.syntax !== "a1111") return [];
   return [...state.form.prompt.matchAll(MENTION)].flatMap(([, name, strengths]) => {
     const id = loraNamed(state, name);
-    const [text, unet = text] = (strengths || "1").split(":").map(Number);
-    return id ? [{ id, on: true, strength: unet || 0, textEncoder: text === unet ? null : text || 0 }] : [];
+    const parts = (strengths || "1").split(":");
+    const said = Object.fromEntries(parts.filter((part) => part.startsWith("lbw=")).map((part) => ["lbw", part.slice(4)]));
+    const [text, unet = text] = parts.filter((part) => !part.includes("=")).map(Number);
+    return id ? [{ id, on: true, strength: unet || 0, textEncoder: text === unet ? null : text || 0, blocks: said.lbw ?? "" }] : [];
   });
 }
 
@@ -53,7 +55,7 @@ export function stackedRecipe({ form }, plain, adapters) {
 }
 
 /** The form's recipe without any LoRA; what is left at the model's own value is left out. @param {State} state @returns {Recipe} */
-export function plainRecipe({ form, base, start, demo }) {
+export function plainRecipe({ form, base, start, mask, demo, files }) {
   const { negative, seed, steps, guidance, sampler, schedule, spacing, rng, syntax, clipSkip } = form;
   if (!base.info || !demo.catalogue) throw { kind: "no_model", message: "The model is not open. Press Generate again." };
   const prompt = syntax === "a1111" ? form.prompt.replace(MENTION, "") : form.prompt;
@@ -68,7 +70,19 @@ export function plainRecipe({ form, base, start, demo }) {
     ...(syntax !== "plain" && { syntax }),
     ...(clipSkip > 1 && { clip_skip: clipSkip - 1 }),
     ...(start && { denoise: form.denoise }),
+    ...(start && mask && { masked: true }),
+    ...(form.eta !== null && base.info.fresh.includes(sampler) && { eta: form.eta }),
+    ...(form.hires && { hires: { scale: form.hiresScale, denoise: form.hiresDenoise, upscaler: form.hires } }),
+    ...embeddings(files, `${prompt} ${negative}`),
   };
+}
+
+/** Opened textual inversions that the prompts call by name. @param {State["files"]} files @param {string} prompts */
+function embeddings(files, prompts) {
+  const said = prompts.toLowerCase();
+  const called = files.filter(({ name, report }) => report?.kind === "textual_inversion" && said.includes(stem(name).toLowerCase()));
+  const choices = called.flatMap(({ name, report }) => (report ? [{ name, sha256: report.sha256 }] : []));
+  return choices.length ? { embeddings: choices } : {};
 }
 
 /** Whether a quick picture with other strengths can stand beside the one without. @param {State} state */

@@ -8,7 +8,7 @@ import { entryById, loraNamed, stem, usable } from "./select.js";
 /** @typedef {import("./types.d.ts").Form} Form */
 /** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
 /** @typedef {import("./engine/types.d.ts").Infotext} Infotext */
-/** @typedef {{ name: string, strength: number, textEncoder: number | null, sha256: string }} Wanted `sha256` may be cut short or "" */
+/** @typedef {{ name: string, strength: number, textEncoder: number | null, sha256: string, blocks?: string | null }} Wanted `sha256` may be cut short or "" */
 
 /**
  * @param {State} state @param {string} file the PNG's name, or "the link"
@@ -24,7 +24,7 @@ export function restored(state, file, { recipe, infotext }, again = "then drop t
   const rows = told.wanted.flatMap((wanted) => {
     const { id, remark } = find(state, wanted, again);
     if (remark) missing.push(remark);
-    return id ? [{ ...EMPTY_ROW, id, strength: wanted.strength, textEncoder: wanted.textEncoder }] : [];
+    return id ? [{ ...EMPTY_ROW, id, strength: wanted.strength, textEncoder: wanted.textEncoder, blocks: wanted.blocks ?? "" }] : [];
   });
   const model = modelNamed(state, told.model) ?? state.base.chosen;
   if (told.model && !modelNamed(state, told.model)) {
@@ -54,31 +54,36 @@ export function restored(state, file, { recipe, infotext }, again = "then drop t
 
 /** @param {Recipe} recipe */
 function ofRecipe({ model, adapters, negative, seed, denoise, clip_skip, ...recipe }) {
-  const { prompt, steps, guidance, sampler, width, height, schedule = "", spacing = "", rng = "torch", syntax = "plain" } = recipe;
+  const { prompt, steps, guidance, sampler, width, height, schedule = "", spacing = "", rng = "torch", syntax = "plain", eta = null, hires } = recipe;
   /** @type {Partial<Form>} */
-  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule, spacing, rng, syntax, clipSkip: (clip_skip ?? 0) + 1 };
-  const wanted = adapters.map(({ name, sha256, strength, text_encoder }) => ({ name, sha256, strength, textEncoder: text_encoder ?? null }));
+  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule, spacing, rng, syntax, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires) };
+  const wanted = adapters.map(({ name, sha256, strength, text_encoder, blocks }) => ({ name, sha256, strength, textEncoder: text_encoder ?? null, blocks }));
   return { change, model, wanted, denoise: denoise ?? null, missing: /** @type {string[]} */ ([]) };
 }
 
 /** The web UI draws its noise as graphics cards do, unless its text says otherwise. @param {Infotext} info */
 function ofInfotext(info) {
-  const { prompt, negative, seed, steps, guidance, sampler, schedule, size, clip_skip, rng, model, denoise, adapters, leftovers } = info;
+  const { prompt, negative, seed, steps, guidance, sampler, schedule, size, clip_skip, rng, model, denoise, eta, hires, adapters, leftovers } = info;
   /** @type {Partial<Form>} */
   const change = {
-    ...{ prompt, negative, syntax: "a1111", rng: rng ?? "philox", schedule: schedule ?? "", spacing: "", clipSkip: clip_skip ?? 1 },
+    ...{ prompt, negative, syntax: "a1111", rng: rng ?? "philox", schedule: schedule ?? "", spacing: "", clipSkip: clip_skip ?? 1, eta, ...secondPass(hires) },
     ...(seed !== null && { seed }),
     ...(steps !== null && { steps }),
     ...(guidance !== null && { guidance }),
     ...(sampler !== null && { sampler }),
     ...(size !== null && { width: size[0], height: size[1] }),
   };
-  const wanted = adapters.map(({ name, unet, text_encoder, hash }) => ({
-    ...{ name, strength: unet, sha256: hash ?? "" },
+  const wanted = adapters.map(({ name, unet, text_encoder, blocks, hash }) => ({
+    ...{ name, strength: unet, sha256: hash ?? "", blocks },
     textEncoder: text_encoder === unet ? null : text_encoder,
   }));
   const missing = leftovers.map(({ name, value, reason }) => `${name ? `${name}: ` : ""}${value} (${reason}).`);
   return { change, model: model ?? "", wanted, denoise, missing };
+}
+
+/** @param {Recipe["hires"] | null} hires @returns {Partial<Form>} */
+function secondPass(hires) {
+  return hires ? { hires: hires.upscaler ?? "latent", hiresScale: hires.scale, hiresDenoise: hires.denoise } : { hires: "" };
 }
 
 /** The LoRA that is meant: by its hash, else by its name. @param {State} state @param {Wanted} wanted @param {string} again */

@@ -89,7 +89,7 @@ export function createRunner({ client, send, getState, bringLora }) {
   /** The stack as a recipe's lines, each known to the worker. @param {State} state @returns {Promise<Recipe["adapters"]>} */
   async function adapters(state) {
     const choices = [];
-    for (const { id, strength, textEncoder } of activeRows(state)) {
+    for (const { id, strength, textEncoder, blocks } of activeRows(state)) {
       if (!entryById(getState(), id)) await bringLora(id, false);
       const entry = entryById(getState(), id);
       const kept = keptOf(id);
@@ -98,18 +98,27 @@ export function createRunner({ client, send, getState, bringLora }) {
       }
       const { sha256 } = entry.report;
       if (!client.known.has(sha256)) await client.remember(sha256, kept);
-      choices.push({ name: entry.name, sha256, strength, ...(textEncoder !== null && { text_encoder: textEncoder }) });
+      choices.push({ name: entry.name, sha256, strength, ...(textEncoder !== null && { text_encoder: textEncoder }), ...(blocks && { blocks }) });
     }
     return choices;
   }
 
-  /** @param {Recipe} recipe @param {Uint8Array | undefined} start @param {number} picture @returns {Promise<Picture>} */
+  /** Textual inversions that the recipe calls, each known to the worker. @param {Recipe} recipe */
+  async function embeddings({ embeddings = [] }) {
+    for (const { sha256 } of embeddings) {
+      const entry = getState().files.find(({ report }) => report?.sha256 === sha256);
+      const kept = entry && keptOf(entry.id);
+      if (kept && !client.known.has(sha256)) await client.remember(sha256, kept);
+    }
+  }
+
+  /** @param {Recipe} recipe @param {{ start?: Uint8Array, mask?: Uint8Array }} start @param {number} picture @returns {Promise<Picture>} */
   async function draw(recipe, start, picture) {
     running.signal.throwIfAborted();
     send({ type: "run/picture", picture });
     drawing = true;
     try {
-      return await client.generate(recipe, start, (progress) => send({ type: "run/progress", progress }));
+      return await client.generate(recipe, { ...start, preview: getState().form.preview }, (progress) => send({ type: "run/progress", progress }));
     } finally {
       drawing = false;
     }
@@ -121,8 +130,12 @@ export function createRunner({ client, send, getState, bringLora }) {
     const state = getState();
     const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
     const recipe = stackedRecipe(state, plain, await until(signal, adapters(state)));
-    const file = state.start && fileOf(state.start.id);
-    const start = file ? await pixelsOf(file, plain.width, plain.height) : undefined;
+    await until(signal, embeddings(plain));
+    const pixels = async (/** @type {import("./types.d.ts").Start | null} */ picture) => {
+      const file = picture && fileOf(picture.id);
+      return file ? await pixelsOf(file, plain.width, plain.height) : undefined;
+    };
+    const start = { start: await pixels(state.start), mask: await pixels(state.start && state.mask) };
     return { plain, recipe, cause, loras, start };
   }
 

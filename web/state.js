@@ -23,6 +23,7 @@ export const initialState = {
   demo: { catalogue: null, status: "none", received: 0, total: 0 },
   base: { chosen: "demo", own: [], vae: null, info: null, usual: {}, last: "demo" },
   start: null,
+  mask: null,
   remark: null,
   tokens: null,
   table: freshTable,
@@ -85,7 +86,9 @@ function reducePage(state, action) {
       return { ...state, base: { ...state.base, vae: action.vae, info: null } };
 
     case "start/taken":
-      return { ...state, start: action.start, remark: null };
+      return { ...state, start: action.start, mask: null, remark: null };
+    case "mask/taken":
+      return { ...state, mask: action.mask };
     case "restored": {
       const { change, model, remark } = action;
       const next = model === state.base.chosen ? state : withBase(state, model);

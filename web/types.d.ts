@@ -81,6 +81,8 @@ export type Row = {
   strength: number;
   /** The text encoders' strength where it differs. */
   textEncoder: number | null;
+  /** Strengths of blocks, as IN04=0.5,MID=0 or a list of 12, 17, 20 or 26 numbers; "" for 1 everywhere. */
+  blocks: string;
 };
 
 /** The picture to start from. Its file stays in library.js; `url` shows it. */
@@ -132,6 +134,14 @@ export type Form = {
   clipSkip: number;
   /** How far to go from the picture to start from. */
   denoise: number;
+  /** Share of fresh noise in each step, for samplers that have it; null for the usual. */
+  eta: number | null;
+  /** What a second pass makes larger, "" for no second pass; how many times, and how far it goes. */
+  hires: "" | NonNullable<NonNullable<Recipe["hires"]>["upscaler"]>;
+  hiresScale: number;
+  hiresDenoise: number;
+  /** Show the picture while it forms. */
+  preview: boolean;
   /** Draw again when a strength has changed. */
   live: boolean;
 };
@@ -319,6 +329,8 @@ export type State = {
   demo: Demo;
   base: Base;
   start: Start | null;
+  /** With it: what is white there is drawn anew. */
+  mask: Start | null;
   remark: Remark | null;
   /** How many tokens the prompt takes of the model's room. */
   tokens: { used: number; room: number } | null;
@@ -374,6 +386,8 @@ export type Action =
   | { type: "model/failed"; error: EngineError }
   | { type: "start/picked"; file: File }
   | { type: "start/taken"; start: Start | null }
+  | { type: "mask/picked"; file: File }
+  | { type: "mask/taken"; mask: Start | null }
   | { type: "restored"; change: Partial<Form>; model: string; remark: Remark }
   | { type: "remark/made"; remark: Remark | null }
   | { type: "tokens/counted"; tokens: State["tokens"] }

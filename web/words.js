@@ -154,6 +154,7 @@ export const SAMPLERS = {
   euler_a: "Euler, ancestral",
   dpmpp_2m: "DPM++ 2M",
   dpmpp_2m_sde: "DPM++ 2M SDE",
+  dpmpp_2s_a: "DPM++ 2S a",
   dpmpp_sde: "DPM++ SDE",
   heun: "Heun",
   dpm2: "DPM2",

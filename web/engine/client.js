@@ -116,12 +116,12 @@ export class EngineClient {
 
   /**
    * @param {import("./types.d.ts").Recipe} recipe
-   * @param {Uint8Array | undefined} start RGBA pixels of the recipe's size, where it has a `denoise`
+   * @param {{ start?: Uint8Array, mask?: Uint8Array, preview: boolean }} given RGBA pixels of the recipe's size, where it has a `denoise` and is `masked`
    * @param {(progress: Progress) => void} onProgress
    * @returns {Promise<import("./types.d.ts").Picture>}
    */
-  generate(recipe, start, onProgress) {
-    return this.#call("generate", { recipe, start }, onProgress);
+  generate(recipe, given, onProgress) {
+    return this.#call("generate", { recipe, ...given }, onProgress);
   }
 
   /** What a PNG says of how it was made. @param {Uint8Array} bytes @returns {Promise<import("./types.d.ts").PngInfo>} */

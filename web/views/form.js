@@ -18,14 +18,14 @@ import { startView } from "./start.js";
 
 /** @param {State} state @param {Send} send */
 export function formView(state, send) {
-  const { form, demo, gpu, run, start } = state;
+  const { form, demo, gpu, run, start, mask } = state;
   const change = (/** @type {Partial<Form>} */ change) => send({ type: "form/changed", change });
   const ready = gpu.status === "ready" && (run.status === "idle" || run.live) && demo.catalogue !== null;
   const stacked = activeRows(state).length;
   return html`
     <form class="recipe" aria-label="What to draw" @submit=${(/** @type {Event} */ event) => submit(event, ready, send)}>
       ${baseView(state, send)} ${promptView(state, change)} ${stackView(state, send)} ${numbersView(state, change)}
-      ${startView(start, form, change, send)} ${advancedView(form, change)}
+      ${startView(start, mask, form, change, send)} ${advancedView(form, state.base.info, change)}
       <button class="button primary" id="generate" type="submit" aria-disabled=${ready ? "false" : "true"}>
         ${gpu.status === "checking" ? "Looking for the graphics card…" : "Generate"}
       </button>

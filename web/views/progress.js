@@ -19,6 +19,11 @@ export function progressView(run, demo, send) {
         <progress max="1" .value=${value} aria-labelledby="progress-what"></progress>
         <p class="fine">${secondsLeft === null || run.status === "cancelling" ? nothing : `about ${formatSeconds(secondsLeft)} left`}</p>
       </div>
+      ${run.progress?.preview && !run.live
+        ? html`<pixel-picture
+            class="forming" smooth .room=${96} .picture=${run.progress.preview} label="What the picture may become" data-testid="preview"
+          ></pixel-picture>`
+        : nothing}
       <button
         class="button" type="button" id="cancel" aria-disabled=${run.status === "cancelling" ? "true" : "false"}
         @click=${() => send({ type: "run/cancel" })}

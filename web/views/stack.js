@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import { loraOptions } from "../select.js";
-import { checkInto, numberInto } from "./fields.js";
+import { checkInto, numberInto, textInto } from "./fields.js";
 import { cross } from "./icons.js";
 
 /** @typedef {import("../types.d.ts").State} State */
@@ -80,10 +80,10 @@ function rowView(row, index, rows, { demo, own }, send) {
 }
 
 /** @param {Row} row @param {string} suffix @param {(change: Partial<Row>) => void} change */
-function textEncoderView({ strength, textEncoder }, suffix, change) {
+function textEncoderView({ strength, textEncoder, blocks }, suffix, change) {
   return html`
     <details>
-      <summary>Text encoder ${textEncoder === null ? nothing : html`<output>${textEncoder.toFixed(2)}</output>`}</summary>
+      <summary>Text encoder, blocks ${textEncoder === null ? nothing : html`<output>${textEncoder.toFixed(2)}</output>`}${blocks ? " · blocks" : nothing}</summary>
       <label class="field">
         <span>In the text encoder <output>${textEncoder === null ? "the same" : textEncoder.toFixed(2)}</output></span>
         <input
@@ -94,6 +94,14 @@ function textEncoderView({ strength, textEncoder }, suffix, change) {
       ${textEncoder === null
         ? nothing
         : html`<button class="button small" type="button" @click=${() => change({ textEncoder: null })}>The same again</button>`}
+      <label class="field">
+        <span>In some blocks</span>
+        <input
+          type="text" id="blocks${suffix}" autocomplete="off" spellcheck="false" placeholder="IN04=0.5,MID=0" aria-describedby="blocks-help${suffix}"
+          .value=${live(blocks)} @change=${textInto("blocks", change)}
+        />
+        <span class="fine" id="blocks-help${suffix}">Times the strength: names of blocks, or a list of 12, 17, 20 or 26 numbers.</span>
+      </label>
     </details>
   `;
 }

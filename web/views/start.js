@@ -1,4 +1,4 @@
-/** The picture to start from: a place to drop it, or what was dropped and how far to go from it. */
+/** The picture to start from: a place to drop it, or what was dropped, how far to go from it and where. */
 
 import { html } from "lit-html";
 import { live } from "lit-html/directives/live.js";
@@ -8,8 +8,8 @@ import { cross } from "./icons.js";
 /** @typedef {import("../types.d.ts").Form} Form */
 /** @typedef {import("../types.d.ts").Send} Send */
 
-/** @param {import("../types.d.ts").State["start"]} start @param {Form} form @param {(change: Partial<Form>) => void} change @param {Send} send */
-export function startView(start, { denoise }, change, send) {
+/** @param {import("../types.d.ts").State["start"]} start @param {import("../types.d.ts").State["mask"]} mask @param {Form} form @param {(change: Partial<Form>) => void} change @param {Send} send */
+export function startView(start, mask, { denoise }, change, send) {
   if (!start) {
     return html`<div class="slot" data-drop="start">
       <label class="button small">
@@ -35,5 +35,26 @@ export function startView(start, { denoise }, change, send) {
       />
       <span class="fine" id="denoise-ends">0 keeps the picture, 1 keeps nothing of it.</span>
     </label>
+    ${maskView(mask, send)}
   </div>`;
+}
+
+/** @param {import("../types.d.ts").State["mask"]} mask @param {Send} send */
+function maskView(mask, send) {
+  if (!mask) {
+    return html`<p class="taken">
+      <label class="button small">
+        <input class="visually-hidden" id="pick-mask" type="file" accept="image/*" @change=${fileInto((file) => send({ type: "mask/picked", file }))} />
+        Only a part of it
+      </label>
+      <span class="fine">A mask of the same shape: white is drawn anew, black stays.</span>
+    </p>`;
+  }
+  return html`<p class="taken" data-testid="mask">
+    <img src=${mask.url} alt="The mask: white is drawn anew" width="56" height="56" />
+    <bdi>${mask.name}</bdi>
+    <button class="quiet" type="button" id="remove-mask" aria-label="Do not use the mask ${mask.name}" @click=${() => send({ type: "mask/taken", mask: null })}>
+      ${cross}
+    </button>
+  </p>`;
 }

@@ -16,7 +16,7 @@ use super::open::Opened;
 use super::pairs::KeptRow;
 use super::preview::ConvertPreview;
 use super::resize::{ResizeOptions, ResizePreview, resize};
-use super::strengths::Strengths;
+use crate::adapters::Strengths;
 use crate::formats::ByteSink;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};

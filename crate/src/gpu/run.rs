@@ -64,6 +64,8 @@ impl Arena {
 struct Formed {
     label: String,
     output: Tensor,
+    /// The steps that formed its inputs.
+    from: Vec<usize>,
 }
 
 /// A plan with its buffers.
@@ -214,7 +216,12 @@ impl Runner {
             let flops = step.op.get().flops(&shapes, output);
             dispatches.push(Dispatch { pipeline, bind_group, groups: launch.groups, flops });
             let output = Tensor { len: plan.value(step.output).len(), ..tensor(step.output)?.clone() };
-            formed.push(Formed { label: format!("`{}` ({})", step.label, step.op), output });
+            let forms = |id: &ValueId| match plan.value(*id).source {
+                Source::Step(step) => Some(step),
+                _ => None,
+            };
+            let from = step.inputs.iter().filter_map(forms).collect();
+            formed.push(Formed { label: format!("`{}` ({})", step.label, step.op), output, from });
         }
         gpu.queue.write_buffer(&params, 0, &words);
         Ok(Runner { dispatches, formed, inputs, outputs, scalars, _counted: counted, bytes })
@@ -250,14 +257,31 @@ impl Runner {
                 return Ok(Some(format!("its input `{name}`")));
             }
         }
-        // What is not finite once stays so in nearly all that follows from it.
+        let is_right = async |step: usize| {
+            self.run_first(gpu, step + 1);
+            is_finite(&self.formed[step].output).await
+        };
+        // What is not finite once stays so in nearly all that follows from it: half of the plan is
+        // left out at a time.
         let (mut low, mut high) = (0, self.formed.len());
         while low < high {
             let middle = usize::midpoint(low, high);
-            self.run_first(gpu, middle + 1);
-            match is_finite(&self.formed[middle].output).await? {
+            match is_right(middle).await? {
                 true => low = middle + 1,
                 false => high = middle,
+            }
+        }
+        // Two branches may lie side by side there: one of them is at fault.
+        while let Some(formed) = self.formed.get(low) {
+            let mut wrong = None;
+            for &step in &formed.from {
+                if wrong.is_none() && !is_right(step).await? {
+                    wrong = Some(step);
+                }
+            }
+            match wrong {
+                Some(step) => low = step,
+                None => break,
             }
         }
         Ok(self.formed.get(low).map(|formed| formed.label.clone()))
