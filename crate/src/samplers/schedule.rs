@@ -205,10 +205,11 @@ impl Schedule {
         self.sigma_spacing.levels(steps, table, ends, self.is_xl)
     }
 
-    /// Whether noise levels are spaced in a way that k-diffusion's users have and diffusers has not:
+    /// Whether noise levels are spaced as k-diffusion's users do, and diffusers' pipelines seldom:
     /// timesteps are then fractional with every sampler, and the first sample is noise times σ.
     pub fn is_of_web_uis(&self) -> bool {
-        matches!(self.sigma_spacing, SigmaSpacing::SgmUniform | SigmaSpacing::Simple | SigmaSpacing::Ays)
+        use SigmaSpacing::{Ays, Beta, SgmUniform, Simple};
+        matches!(self.sigma_spacing, SgmUniform | Simple | Beta | Ays)
     }
 }
 

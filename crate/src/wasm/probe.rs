@@ -87,7 +87,7 @@ impl Engine {
         let recipe = from_js("the recipe", recipe)?;
         let mut session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
         let nobody = js_sys::Function::new_no_args("");
-        let drawn = self.draw(&mut session, &recipe, None, &nobody).await;
+        let drawn = self.draw(&mut session, &recipe, (None, None, false), &nobody).await;
         *self.session.borrow_mut() = Some(session);
         let picture = drawn.map_err(refused)?;
         let result = Object::new();
