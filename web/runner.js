@@ -112,6 +112,15 @@ export function createRunner({ client, send, getState, bringLora }) {
     }
   }
 
+  /** The pixels to start from, and those of their mask. @param {State} state @param {Recipe} recipe */
+  async function startOf({ start, mask }, { width, height }) {
+    const pixels = async (/** @type {import("./types.d.ts").Start | null} */ picture) => {
+      const file = picture && fileOf(picture.id);
+      return file ? await pixelsOf(file, width, height) : undefined;
+    };
+    return { start: await pixels(start), mask: await pixels(start && mask) };
+  }
+
   /** @param {Recipe} recipe @param {{ start?: Uint8Array, mask?: Uint8Array }} start @param {number} picture @returns {Promise<Picture>} */
   async function draw(recipe, start, picture) {
     running.signal.throwIfAborted();
@@ -131,11 +140,7 @@ export function createRunner({ client, send, getState, bringLora }) {
     const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
     const recipe = stackedRecipe(state, plain, await until(signal, adapters(state)));
     await until(signal, embeddings(plain));
-    const pixels = async (/** @type {import("./types.d.ts").Start | null} */ picture) => {
-      const file = picture && fileOf(picture.id);
-      return file ? await pixelsOf(file, plain.width, plain.height) : undefined;
-    };
-    const start = { start: await pixels(state.start), mask: await pixels(state.start && state.mask) };
+    const start = await startOf(state, plain);
     return { plain, recipe, cause, loras, start };
   }
 
@@ -173,13 +178,12 @@ export function createRunner({ client, send, getState, bringLora }) {
     const { grid, forms } = plannedGrid(state);
     send({ type: "run/started", pictures: forms.length, grid: true });
     send({ type: "grid/started", grid });
-    const file = state.start && fileOf(state.start.id);
     for (const [at, form] of forms.entries()) {
       const asked = { ...state, form };
       const plain = plainRecipe(asked);
       const recipe = stackedRecipe(asked, plain, await until(signal, adapters(asked)));
-      const start = file ? await pixelsOf(file, plain.width, plain.height) : undefined;
-      const picture = await draw(recipe, start, at + 1);
+      await until(signal, embeddings(plain));
+      const picture = await draw(recipe, await startOf(state, plain), at + 1);
       send({ type: "grid/drawn", at, cell: { picture, recipe, loras: activeLabels(asked) } });
     }
   }
