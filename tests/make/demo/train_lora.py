@@ -47,7 +47,10 @@ ALL = (
         "ink_icon", "Ink icon", "black ink on white paper, the subject kept", "ink_icon", "kohya", 8, "ink icon", NOTO,
         text_rate=5e-4,
     ),
-    Recipe("fluent_glossy", "Fluent glossy", "a subtle, glossier look", "fluent", "peft", 8, "fluent style", FLUENT),
+    Recipe(
+        "fluent_glossy", "Fluent glossy", "a subtle, glossier look; best at 0.7", "fluent", "peft", 8, "fluent style",
+        FLUENT,
+    ),
     Recipe(
         "blueprint", "Blueprint", "white lines on blue paper; fine subjects are lost at 1.0", "blueprint", "kohya", 4,
         "blueprint", NOTO, convolutions=True,
