@@ -3,17 +3,19 @@
 //! differs from it by the error that is stated.
 
 use lora_loupe::adapters::{Adapter, Delta, Dense, Form, ModelFile, Numbers, PeftConfigs, fold_on_cpu, read};
-use lora_loupe::analysis::{BaseShapes, ClaimVerdict, ComparedFile, LowRank, Relation, Spectrum, compare, hashes};
+use lora_loupe::analysis::{
+    BaseShapes, ClaimVerdict, ComparedFile, LoaderStatus, LowRank, Relation, Spectrum, compare, hashes, inspect,
+};
 use lora_loupe::edit::{
     AlphaPlace, ConvertOptions, Edit, EditError, EditInput, EditProgress, Edited, ExtractOptions, MergeInput,
     MergeOptions, MetadataEdit, ModelSide, Opened, Outcome, Preview, RankRule, ResizeOptions, Strengths, Target, apply,
-    convert, edit_metadata, extract, merge, preview, resize,
+    convert, edit_metadata, extract, fixes, merge, preview, resize,
 };
 use lora_loupe::formats::{Dtype, Header, TensorInfo, read_header};
 use lora_loupe::model::{Family, FamilyId};
 use lora_loupe_tests::golden;
 use pollster::block_on;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 fn bytes(relative: &str) -> Vec<u8> {
@@ -675,4 +677,51 @@ fn an_edit_tells_how_far_it_is_and_stops_when_asked() {
     assert!(matches!(stopped, Err(EditError::Stopped)) && out.is_empty());
     let wrong = block_on(preview(&edit, &[], &mut |_| ControlFlow::Continue(())));
     assert!(matches!(wrong, Err(EditError::Files { files: 0, .. })));
+}
+
+/// Every adapter of the corpus that is one file, and some that something is wrong with.
+fn adapters_to_mend() -> Vec<(String, Vec<u8>)> {
+    let folders = ["corpus/files", "hostile"];
+    let entries =
+        folders.iter().flat_map(|folder| std::fs::read_dir(golden::path(folder)).expect("a folder").flatten());
+    let mut files: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    files.into_iter().map(|path| (path.display().to_string(), std::fs::read(&path).expect("a file"))).collect()
+}
+
+#[test]
+fn a_fix_mends_what_it_says() {
+    let (mut mended, mut ids) = (0, BTreeSet::new());
+    for (name, file) in adapters_to_mend() {
+        let report = block_on(inspect(&name, &file, None, None));
+        let input = EditInput::file(&name, &file, None);
+        for fix in block_on(fixes(&input, &report)).unwrap_or_else(|error| panic!("{name}: {error}")) {
+            let json = serde_json::to_string(&fix.edit).expect("an edit");
+            let (_, out) = match applied(&json, std::slice::from_ref(&input)) {
+                Ok(done) => done,
+                Err(error) => panic!("{name}: {}: {error}", fix.title),
+            };
+            let after = block_on(inspect("after", &out, None, None));
+            for class in &fix.problems {
+                assert!(
+                    after.problems.iter().all(|problem| problem.class != *class),
+                    "{name}: {}: {class} stays",
+                    fix.title
+                );
+            }
+            for loader in &fix.loaders {
+                let verdict = after.loaders.iter().find(|verdict| verdict.loader == *loader).expect("a loader");
+                assert_eq!(
+                    verdict.status,
+                    LoaderStatus::Applied,
+                    "{name}: {}: {loader}: {}",
+                    fix.title,
+                    verdict.reason
+                );
+                mended += 1;
+            }
+            ids.insert(fix.id);
+        }
+    }
+    assert!(mended > 10 && ids.len() > 4, "{mended} {ids:?}");
 }

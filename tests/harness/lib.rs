@@ -5,4 +5,5 @@ pub mod compare;
 pub mod golden;
 pub mod numbers;
 pub mod ops;
+pub mod synthetic;
 pub mod taps;

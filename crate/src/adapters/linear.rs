@@ -2,43 +2,13 @@
 //! norm without the product, a core's contraction, and the smaller of the ways to hold a change.
 
 use super::delta::{Fold, Numbers};
+use super::gram::{Lines, quick_gram};
 use crate::ops::Matmul;
 use crate::plan::{Layout, PlanError, ValueId};
 
 /// The most numbers that are made of a few factors where no base model vouches for the sizes:
 /// many times what any published layer needs.
 pub(super) const MOST: usize = 1 << 24;
-
-/// `matrix` (rows, columns) to its Gram matrix (rows, rows), M·Mᵀ.
-fn gram(matrix: &[f32], rows: usize) -> Vec<f64> {
-    let columns = matrix.len() / rows.max(1);
-    let mut gram = vec![0.0; rows * rows];
-    for p in 0..rows {
-        for q in 0..=p {
-            let sum = dot(&matrix[p * columns..][..columns], &matrix[q * columns..][..columns]);
-            (gram[p * rows + q], gram[q * rows + p]) = (sum, sum);
-        }
-    }
-    gram
-}
-
-/// Σ a·b: short runs in f32 lanes, which compilers turn into vector instructions, their sums in f64.
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    const LANES: usize = 8;
-    const RUN: usize = 32 * LANES;
-    let runs = a.chunks(RUN).zip(b.chunks(RUN)).map(|(a, b)| {
-        let mut lanes = [0f32; LANES];
-        let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-        for (a, b) in a.iter().zip(b) {
-            for lane in 0..LANES {
-                lanes[lane] += a[lane] * b[lane];
-            }
-        }
-        let rest: f64 = rest_a.iter().zip(rest_b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
-        lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>() + rest
-    });
-    runs.sum()
-}
 
 /// ‖left · right‖ for `left` (m, rank) and `right` (rank, n): the square is the trace of
 /// (leftᵀ·left)·(right·rightᵀ). A product smaller than these two is formed instead, so that
@@ -48,7 +18,8 @@ pub(super) fn product_norm(left: &[f32], right: &[f32], rank: usize) -> f64 {
     if formed < rank.saturating_mul(rank) {
         return norm(&product(left, right, rank));
     }
-    let (left, right) = (gram(&transposed(left, rank), rank), gram(right, rank));
+    let columns = right.len() / rank.max(1);
+    let (left, right) = (quick_gram(left, rank, Lines::Columns), quick_gram(right, columns, Lines::Rows));
     left.iter().zip(&right).map(|(a, b)| a * b).sum::<f64>().max(0.0).sqrt()
 }
 
@@ -172,14 +143,6 @@ mod tests {
         let formed = product(&left, &right, 3);
         assert_eq!(formed[8], (0..3).map(|r| left[3 + r] * right[r * 7 + 1]).sum::<f32>());
         assert!((product_norm(&left, &right, 3) / norm(&formed) - 1.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn a_dot_product_counts_every_number() {
-        let numbers = numbers(1003, 7);
-        let plain: f64 = numbers.iter().map(|x| f64::from(*x).powi(2)).sum();
-        assert!((dot(&numbers, &numbers) / plain - 1.0).abs() < 1e-6);
-        assert!((dot(&numbers[..1002], &numbers[..1002]) - plain).abs() > 1e-3);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use crate::formats::{ByteSource, FormatError, Header};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::io;
+use std::ops::{ControlFlow, Range};
 use ts_rs::TS;
 
 /// What A1111 and Forge take for the file's identity: SHA-256 of all bytes after the header.
@@ -85,6 +86,17 @@ impl Claim {
 
 /// Computes every hash in one pass over the file. `header` is what [`Header::read`] made of it.
 pub async fn hashes(source: &dyn ByteSource, header: Option<&Header>) -> Result<Hashes, FormatError> {
+    let found = hashes_with(source, header, &mut |_| ControlFlow::Continue(())).await?;
+    // Nobody stops it.
+    found.ok_or_else(|| FormatError::from(io::Error::from(io::ErrorKind::Interrupted)))
+}
+
+/// The same, telling `hear` how many bytes are done; none where that stops it.
+pub(super) async fn hashes_with(
+    source: &dyn ByteSource,
+    header: Option<&Header>,
+    hear: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<Option<Hashes>, FormatError> {
     const BLOCK: u64 = 4 << 20;
     let data_start = match header {
         Some(_) => {
@@ -107,13 +119,16 @@ pub async fn hashes(source: &dyn ByteSource, header: Option<&Header>) -> Result<
             data.take(&bytes[skip..]);
         }
         at = end;
+        if hear(at).is_break() {
+            return Ok(None);
+        }
     }
     let sha256 = hex(&whole.finalize());
     let found = data.map(DataHashes::finish);
     let says = |key: &str| header.and_then(|header| header.metadata.get(key));
     let right = found.iter().flat_map(|found| found.values());
     let claims = right.filter_map(|(key, value)| Some(Claim::new(key, says(key)?, value))).collect();
-    Ok(Hashes {
+    Ok(Some(Hashes {
         auto_v1: (source.len() > WINDOW.start).then(|| window.finish()),
         auto_v2: sha256[..10].to_owned(),
         auto_v3: found.as_ref().map(|found| found.model[..12].to_owned()),
@@ -121,7 +136,7 @@ pub async fn hashes(source: &dyn ByteSource, header: Option<&Header>) -> Result<
         legacy: found.map(|found| found.legacy),
         sha256,
         claims,
-    })
+    }))
 }
 
 /// The hashes that a header may hold.

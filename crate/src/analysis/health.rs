@@ -2,12 +2,16 @@
 //! rank it uses, how much of it was never trained.
 
 use super::spectrum::Spectrum;
+use crate::adapters::Delta;
+use crate::formats::Header;
 use serde::Serialize;
 use ts_rs::TS;
 
 /// One layer, as far as health needs it.
 #[derive(Debug, Clone)]
 pub struct HealthRow {
+    /// The layer.
+    pub path: String,
     /// Numbers in a row of the change times its rows: (outputs, inputs · kernel²).
     pub size: (usize, usize),
     /// Bytes that the layer's tensors take in the file.
@@ -40,6 +44,10 @@ pub struct Health {
     pub bytes_98: u64,
     /// Share of the layers that change nothing.
     pub untrained: f64,
+    /// Share of all layers' energy Σσ² that every layer cut to rank 1, 2, … keeps, up to the largest rank.
+    pub energy: Vec<f32>,
+    /// Layers whose norm is far above the others', the strongest first.
+    pub outliers: Vec<String>,
     /// Plain sentences, the most important first.
     pub sentences: Vec<String>,
 }
@@ -56,6 +64,50 @@ const ROW: f64 = 0.7;
 /// The share of energy that "keeps" a file.
 const KEPT: f64 = 0.98;
 
+/// How many times the median of all layers' norms makes one stand out.
+const STANDS_OUT: f64 = 8.0;
+
+impl HealthRow {
+    /// A delta with these singular values, whose tensors `header` has.
+    pub fn new(delta: &Delta, header: &Header, spectrum: Spectrum) -> HealthRow {
+        let tensors = delta.change.factors().into_iter().filter_map(|factor| header.get(&factor.key));
+        let bytes = tensors.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum();
+        let shape = delta.change.shape();
+        let size = (shape.first().copied().unwrap_or(0), shape.iter().skip(1).product());
+        HealthRow { path: delta.path(), size, bytes, base_norm: None, spectrum }
+    }
+}
+
+/// The share of energy that is kept at rank 1, 2, … `most`.
+fn energy(rows: &[HealthRow], most: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; most];
+    for row in rows {
+        sums.iter_mut().zip(&row.spectrum.values).for_each(|(sum, value)| *sum += value * value);
+    }
+    let all: f64 = sums.iter().sum();
+    let mut kept = 0.0;
+    let share = |energy: f64| {
+        kept += energy;
+        if all > 0.0 { (kept / all) as f32 } else { 1.0 }
+    };
+    sums.into_iter().map(share).collect()
+}
+
+/// Layers of far more than the median norm.
+fn outliers(rows: &[HealthRow], norms: &[f64]) -> Vec<String> {
+    let mut sorted: Vec<f64> = norms.iter().copied().filter(|&norm| norm > 0.0).collect();
+    sorted.sort_by(f64::total_cmp);
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+    let mut far: Vec<(f64, &str)> = norms
+        .iter()
+        .zip(rows)
+        .filter(|(norm, _)| **norm > STANDS_OUT * median)
+        .map(|(norm, row)| (*norm, row.path.as_str()))
+        .collect();
+    far.sort_by(|a, b| b.0.total_cmp(&a.0));
+    far.into_iter().map(|(_, path)| path.to_owned()).collect()
+}
+
 /// Judges a file by its layers; none where there are none.
 pub fn health(rows: &[HealthRow]) -> Option<Health> {
     let norms: Vec<f64> = rows.iter().map(|row| row.spectrum.frobenius()).collect();
@@ -66,7 +118,8 @@ pub fn health(rows: &[HealthRow]) -> Option<Health> {
     let relative = relatives.get(relatives.len() / 2).copied().unwrap_or(0.0);
     let untrained = norms.iter().filter(|norm| **norm == 0.0).count() as f64 / rows.len().max(1) as f64;
     let rank = rows.iter().map(|row| row.spectrum.values.len()).max().filter(|&rank| rank > 0)?;
-    let rank_98 = rank_for(rows, rank);
+    let energy = energy(rows, rank);
+    let rank_98 = energy.iter().position(|&share| f64::from(share) >= KEPT).map_or(rank, |index| index + 1);
     let bytes_98 = rows.iter().map(|row| resized(row, rank_98)).sum();
     let mut health = Health {
         relative,
@@ -83,19 +136,12 @@ pub fn health(rows: &[HealthRow]) -> Option<Health> {
         bytes: rows.iter().map(|row| row.bytes).sum(),
         bytes_98,
         untrained,
+        energy,
+        outliers: outliers(rows, &norms),
         sentences: Vec::new(),
     };
     health.sentences = sentences(&health, rows.len());
     Some(health)
-}
-
-/// The smallest rank for all layers that keeps the share of all layers' energy.
-fn rank_for(rows: &[HealthRow], most: usize) -> usize {
-    let energy = |rank: usize| -> f64 {
-        rows.iter().flat_map(|row| row.spectrum.values.iter().take(rank)).map(|value| value * value).sum()
-    };
-    let wanted = KEPT * energy(most);
-    (1..most).find(|&rank| energy(rank) >= wanted).unwrap_or(most)
 }
 
 /// A layer's bytes at a rank, or its own where it has no more.
@@ -123,6 +169,13 @@ fn sentences(health: &Health, layers: usize) -> Vec<String> {
         let (times, try_at) = (short(1.0 / health.times_usual), short(1.0 / health.times_usual));
         list.push(format!("About {times}x weaker than usual: try strength {try_at}."));
     }
+    if let Some(first) = health.outliers.first() {
+        let others = match health.outliers.len() {
+            1 => "1 layer is".to_owned(),
+            count => format!("{count} layers are"),
+        };
+        list.push(format!("{others} far stronger than the rest, the strongest is {first}."));
+    }
     if health.rank_98 * 2 <= health.rank {
         let mb = |bytes: u64| format!("{:.0} MB", (bytes as f64 / 1e6).max(1.0));
         let (rank, before, after) = (health.rank_98, mb(health.bytes), mb(health.bytes_98));
@@ -149,6 +202,7 @@ mod tests {
     fn row(values: &[f64]) -> HealthRow {
         let values = values.to_vec();
         HealthRow {
+            path: String::new(),
             size: (300, 300),
             bytes: values.len() as u64 * 1200,
             base_norm: None,

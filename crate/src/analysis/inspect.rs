@@ -3,21 +3,49 @@
 use super::base::BaseShapes;
 use super::blocks::coverage;
 use super::family::{Detected, detect};
+use super::hashes::{hashes_with, hex};
 use super::loaders::{Evidence, LoaderVerdict, verdicts};
 use super::packed;
 use super::problems;
 use super::refusal;
 use super::report::{Base, Container, FileKind, ImportRow, LeftoverRow, ModuleRow, Problem, Report};
+use super::rows;
 use super::training::training;
 use super::verdict;
-use crate::adapters::{Adapter, Delta, Group, Leftover, PeftConfigs, Why, group, locate, read_located};
+use crate::adapters::{Adapter, Group, Leftover, PeftConfigs, Why, group, locate, read_located};
 use crate::formats::{
     Archive, Buffered, ByteSource, Content, FormatError, Header, Reading, TensorInfo, gguf, imports, read_header, sniff,
 };
 use crate::model::block;
 use crate::model::spelling::{Found, Role, Spellings};
 use sha2::{Digest, Sha256};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+
+/// Something that is known of a file before all is.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// All that its header says: what it is, where it acts, what loaders do with it.
+    Header(&'a Report),
+    /// A layer's numbers were read.
+    Layer {
+        /// Changes that are done.
+        done: usize,
+        /// Changes in all.
+        total: usize,
+        /// The layer, as the report will have it.
+        row: &'a ModuleRow,
+    },
+    /// Part of the file was hashed.
+    Hashed {
+        /// Bytes that are done.
+        done: u64,
+        /// The file's length.
+        total: u64,
+    },
+}
+
+/// Who hears what is known, and may stop the rest.
+pub type Hear<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// Reports on a file. `companion` is the text of the adapter_config.json beside it; `base` the
 /// model that it is meant for. Every failure is a problem of the report.
@@ -27,13 +55,33 @@ pub async fn inspect(
     companion: Option<&str>,
     base: Option<&BaseShapes>,
 ) -> Report {
-    inspect_as(file, source, How { companion, base, headers_only: false, inside: false }).await
+    let how = How { companion, base, headers_only: false, inside: false };
+    inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await
+}
+
+/// The same, told piece by piece: first what the header says, then every layer's numbers, then the
+/// hashes. Where `hear` stops it, the report has what was known by then, and says `headers_only`
+/// where not all numbers were read.
+pub async fn inspect_with(
+    file: &str,
+    source: &dyn ByteSource,
+    companion: Option<&str>,
+    base: Option<&BaseShapes>,
+    hear: &mut Hear<'_>,
+) -> Report {
+    let how = How { companion, base, headers_only: true, inside: false };
+    let first = inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await;
+    if hear(Progress::Header(&first)).is_break() {
+        return first;
+    }
+    inspect_as(file, source, How { headers_only: false, ..how }, hear).await
 }
 
 /// Reports on a file by its header alone: no norms, scales, hashes or anything else that needs its
 /// numbers. Takes milliseconds, whatever the file's size.
 pub async fn inspect_header(file: &str, source: &dyn ByteSource, companion: Option<&str>) -> Report {
-    inspect_as(file, source, How { companion, base: None, headers_only: true, inside: false }).await
+    let how = How { companion, base: None, headers_only: true, inside: false };
+    inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await
 }
 
 /// What is known beside a file's bytes, and how far to go.
@@ -46,11 +94,14 @@ pub(super) struct How<'a> {
     pub(super) inside: bool,
 }
 
-pub(super) async fn inspect_as(file: &str, source: &dyn ByteSource, how: How<'_>) -> Report {
+pub(super) async fn inspect_as(file: &str, source: &dyn ByteSource, how: How<'_>, hear: &mut Hear<'_>) -> Report {
     let mut report = Report { headers_only: how.headers_only, ..Report::empty(file, source.len()) };
-    match fill(&mut report, source, how).await {
-        Ok(()) => {}
-        Err(error) => report.problems.push(Problem::refuse(error.class(), sentence(&error.to_string()))),
+    let mut filled = fill(&mut report, source, how, hear).await;
+    if !report.headers_only && !how.inside {
+        filled = filled.and(hashed(&mut report, source, hear).await);
+    }
+    if let Err(error) = filled {
+        report.problems.push(Problem::refuse(error.class(), sentence(&error.to_string())));
     }
     report.verdict = verdict::sentence(&report);
     report
@@ -63,11 +114,29 @@ fn sentence(text: &str) -> String {
     format!("{start}{}.", chars.as_str())
 }
 
-async fn fill(report: &mut Report, source: &dyn ByteSource, how: How<'_>) -> Result<(), FormatError> {
-    let size = source.len();
-    if !how.headers_only {
-        report.sha256 = sha256(source).await?;
+/// Adds the hashes, which take one more pass over the file.
+async fn hashed(report: &mut Report, source: &dyn ByteSource, hear: &mut Hear<'_>) -> Result<(), FormatError> {
+    let header = match report.container {
+        Container::Safetensors => Header::read(source).await.ok(),
+        _ => None,
+    };
+    let total = source.len();
+    let found = hashes_with(source, header.as_ref(), &mut |done| hear(Progress::Hashed { done, total })).await?;
+    if let Some(found) = found {
+        report.sha256 = found.sha256.clone();
+        report.problems.extend(problems::wrong_hashes(&found));
+        report.hashes = Some(found);
     }
+    Ok(())
+}
+
+async fn fill(
+    report: &mut Report,
+    source: &dyn ByteSource,
+    how: How<'_>,
+    hear: &mut Hear<'_>,
+) -> Result<(), FormatError> {
+    let size = source.len();
     let start = source.read(0..size.min(sniff::SNIFF_LEN as u64)).await?;
     let content = sniff::sniff(&start);
     if let Some((container, kind, problem)) = refusal::by_content(content, size) {
@@ -88,7 +157,7 @@ async fn fill(report: &mut Report, source: &dyn ByteSource, how: How<'_>) -> Res
         && !how.inside
         && let Some(archive) = Archive::open(source).await?
     {
-        return packed::report(report, source, &archive, how).await;
+        return packed::report(report, source, &archive, how, hear).await;
     }
     if matches!(content, Content::Zip | Content::Pickle) {
         report.imports = imports(source).await?.into_iter().map(ImportRow::from).collect();
@@ -119,7 +188,7 @@ async fn fill(report: &mut Report, source: &dyn ByteSource, how: How<'_>) -> Res
         return Ok(());
     }
     report.kind = FileKind::Adapter;
-    adapter(report, source, &header, changing, Rest { idle, others }, how).await
+    adapter(report, source, &header, changing, Rest { idle, others }, how, hear).await
 }
 
 /// What a file holds beside the groups that change something.
@@ -140,6 +209,7 @@ async fn adapter(
     groups: Vec<Group>,
     rest: Rest<'_>,
     how: How<'_>,
+    hear: &mut Hear<'_>,
 ) -> Result<(), FormatError> {
     let How { companion, base, .. } = how;
     let own = base.map(BaseShapes::modules);
@@ -166,10 +236,13 @@ async fn adapter(
     let adapter = read_located(source, header, &configs, &mut groups, &layers, rest.others).await?;
     let groups = &groups[..changing];
     let mut findings = problems::Findings::unread(&adapter);
-    report.modules = match how.headers_only {
-        true => bare_rows(&adapter),
-        false => rows(&adapter, source, header, &mut findings).await?,
-    };
+    if how.headers_only {
+        report.modules = rows::bare(&adapter);
+    } else {
+        let measured = rows::measured(&adapter, source, header, hear).await?;
+        report.headers_only = !measured.whole;
+        (report.modules, report.health, findings) = (measured.rows, measured.health, measured.findings);
+    }
     report.coverage = coverage(&counted, &report.modules);
     report.algorithms = algorithms(&adapter);
     report.leftovers = leftovers(&adapter, &found);
@@ -218,53 +291,6 @@ fn configs(report: &mut Report, header: &Header, companion: Option<&str>) -> Pef
         report.problems.push(Problem::warn("bad_config", message));
         PeftConfigs::default()
     })
-}
-
-/// One row a layer; reads every factor once and notes what is odd about the numbers.
-async fn rows(
-    adapter: &Adapter,
-    source: &dyn ByteSource,
-    header: &Header,
-    findings: &mut problems::Findings,
-) -> Result<Vec<ModuleRow>, FormatError> {
-    let mut rows: Vec<ModuleRow> = Vec::new();
-    *findings = problems::Findings::default();
-    for delta in &adapter.deltas {
-        let numbers = delta.read(source, header).await?;
-        let norm = delta.norm(&numbers);
-        findings.look(delta, &numbers, norm);
-        match rows.last_mut().filter(|row| row.path == delta.path()) {
-            Some(row) => row.norm = row.norm.zip(norm).map(|(a, b)| a.hypot(b)),
-            None => rows.push(row(delta, norm)),
-        }
-    }
-    Ok(rows)
-}
-
-/// One row a layer, without anything that stands in the file's numbers.
-fn bare_rows(adapter: &Adapter) -> Vec<ModuleRow> {
-    let mut rows: Vec<ModuleRow> = Vec::new();
-    for delta in &adapter.deltas {
-        if rows.last().is_none_or(|row| row.path != delta.path()) {
-            rows.push(ModuleRow { alpha: None, scale: 1.0, ..row(delta, None) });
-        }
-    }
-    rows
-}
-
-fn row(delta: &Delta, norm: Option<f64>) -> ModuleRow {
-    let dtype = delta.change.factors().first().map(|factor| factor.dtype.to_string());
-    ModuleRow {
-        path: delta.path(),
-        algorithm: delta.algorithm.into(),
-        rank: delta.change.rank(),
-        alpha: delta.alpha,
-        scale: delta.scale,
-        dtype: dtype.unwrap_or_default(),
-        norm,
-        shape: delta.change.shape(),
-        block: block(delta.component, &delta.module),
-    }
 }
 
 /// The algorithms of all deltas, once each. A LoCon with cores counts as one algorithm, although
@@ -320,21 +346,4 @@ fn header_sha256(header: &Header, size: u64) -> String {
         hash.update(format!("{} {} {:?} {:?}\n", tensor.name, tensor.dtype, tensor.shape, tensor.bytes));
     }
     hex(&hash.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// SHA-256 of the whole file, read in blocks.
-pub async fn sha256(source: &dyn ByteSource) -> Result<String, FormatError> {
-    const BLOCK: u64 = 4 << 20;
-    let mut hash = Sha256::new();
-    let mut at = 0;
-    while at < source.len() {
-        let end = (at + BLOCK).min(source.len());
-        hash.update(source.read(at..end).await?);
-        at = end;
-    }
-    Ok(hex(&hash.finalize()))
 }

@@ -15,6 +15,7 @@ mod problems;
 mod refusal;
 mod relation;
 mod report;
+mod rows;
 mod signature;
 mod spectrum;
 mod summary;
@@ -27,12 +28,13 @@ pub use compare::{ComparedFile, Comparison, LayerComparison, MetadataDifference,
 pub use family::{Detected, Layers, detect};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
 pub use health::{Health, HealthRow, health};
-pub use inspect::{inspect, inspect_header, sha256};
+pub use inspect::{Hear, Progress, inspect, inspect_header, inspect_with};
 pub use loaders::{LoaderStatus, LoaderVerdict, LogExplanation, explain_log};
 pub use low_rank::LowRank;
 pub use relation::{Relation, relation};
 pub use report::{
     Base, Container, Coverage, FileKind, ImportRow, ImportVerdict, LeftoverRow, ModuleRow, Problem, Report, Severity,
+    Strength,
 };
 pub use spectrum::Spectrum;
 pub use summary::Summary;

@@ -1,6 +1,6 @@
 //! Turns a zip archive of files into the report on the adapter in it.
 
-use super::inspect::{How, inspect_as};
+use super::inspect::{Hear, How, inspect_as};
 use super::report::{Container, FileKind, Problem, Report};
 use crate::formats::{Archive, ByteSource, FormatError};
 
@@ -17,6 +17,7 @@ pub(super) async fn report(
     source: &dyn ByteSource,
     archive: &Archive,
     how: How<'_>,
+    hear: &mut Hear<'_>,
 ) -> Result<(), FormatError> {
     (report.container, report.kind) = (Container::Zip, FileKind::Unknown);
     let names = candidates(archive);
@@ -39,7 +40,7 @@ pub(super) async fn report(
     };
     let member = archive.member(source, first).await?;
     let how = How { companion: config.as_deref(), inside: true, ..how };
-    let inside = Box::pin(inspect_as(first, &member, how)).await;
+    let inside = Box::pin(inspect_as(first, &member, how, hear)).await;
     let others = match names.len() - 1 {
         0 => String::new(),
         1 => format!(", beside `{}`", names[1]),
@@ -48,8 +49,8 @@ pub(super) async fn report(
     let message = format!(
         "This is a zip archive; what is said is of `{first}` inside it{others}. Unpack it: programs load the file itself."
     );
-    let (file, size, sha256) = (report.file.clone(), report.size, report.sha256.clone());
-    *report = Report { file, size, sha256, container: Container::Zip, ..inside };
+    let (file, size) = (report.file.clone(), report.size);
+    *report = Report { file, size, container: Container::Zip, ..inside };
     report.problems.push(Problem::refuse("archive", message));
     Ok(())
 }

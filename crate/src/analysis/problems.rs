@@ -2,6 +2,7 @@
 
 use super::base::BaseShapes;
 use super::family::Detected;
+use super::hashes::{Claim, ClaimVerdict, Hashes};
 use super::report::{Problem, Severity};
 use crate::adapters::{Adapter, Delta, Leftover, Numbers, PeftConfigs};
 use std::collections::BTreeMap;
@@ -32,6 +33,18 @@ impl Findings {
         }
         self.alive += usize::from(norm != Some(0.0));
     }
+}
+
+/// Hashes in the header that are not the file's.
+pub fn wrong_hashes(hashes: &Hashes) -> Option<Problem> {
+    let wrong = |claim: &&Claim| matches!(claim.verdict, ClaimVerdict::Wrong | ClaimVerdict::OfNothing);
+    let first = hashes.claims.iter().find(wrong)?;
+    let message = format!(
+        "The header's hash is wrong: {} says {}, and it should be {}. Programs that know files by it take this one \
+         for another; repair the hashes.",
+        first.key, first.says, first.should_say
+    );
+    Some(Problem::warn("wrong_hash", message))
 }
 
 /// Appends every problem of an adapter.

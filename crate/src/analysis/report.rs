@@ -1,6 +1,9 @@
 //! Turns findings into a report: the one value that the page shows and the command line prints.
 
+use super::hashes::Hashes;
+use super::health::Health;
 use super::loaders::LoaderVerdict;
+use super::spectrum::Spectrum;
 use super::training::Training;
 use crate::formats::{Danger, Import};
 use serde::{Deserialize, Serialize};
@@ -43,6 +46,11 @@ pub struct Report {
     pub loaders: Vec<LoaderVerdict>,
     /// Every name that its pickles would import.
     pub imports: Vec<ImportRow>,
+    /// How strong the changes are and how much of their ranks they use; null where no layer's
+    /// singular values were computed.
+    pub health: Option<Health>,
+    /// What programs and sites know the file by; null where only the header was read.
+    pub hashes: Option<Hashes>,
     /// What the header says of the training; null where it says nothing.
     pub training: Option<Training>,
     /// The header's `__metadata__`.
@@ -71,6 +79,8 @@ impl Report {
             coverage: Vec::new(),
             loaders: Vec::new(),
             imports: Vec::new(),
+            health: None,
+            hashes: None,
             training: None,
             metadata: BTreeMap::new(),
             problems: Vec::new(),
@@ -182,10 +192,41 @@ pub struct ModuleRow {
     pub dtype: String,
     /// Frobenius norm of the change at strength 1; null where it depends on the base's weights.
     pub norm: Option<f64>,
+    /// Its singular values in a few numbers; null where it depends on the base's weights or has
+    /// too many.
+    pub strength: Option<Strength>,
     /// Shape of the change.
     pub shape: Vec<usize>,
     /// The block of [`Coverage`] that it lies in.
     pub block: String,
+}
+
+/// The singular values of a layer's change at strength 1, in a few numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
+pub struct Strength {
+    /// The largest: the spectral norm.
+    pub spectral: f64,
+    /// ‖·‖²_F / ‖·‖²: how many directions of the strongest one's strength there are.
+    pub stable_rank: f64,
+    /// exp of the entropy of the values' shares.
+    pub effective_rank: f64,
+    /// The smallest rank that keeps 90 % of the energy Σσ².
+    pub rank_90: usize,
+    /// The smallest rank that keeps 98 % of it.
+    pub rank_98: usize,
+}
+
+impl Strength {
+    /// Of these singular values.
+    pub fn of(spectrum: &Spectrum) -> Strength {
+        Strength {
+            spectral: spectrum.spectral(),
+            stable_rank: spectrum.stable_rank(),
+            effective_rank: spectrum.effective_rank(),
+            rank_90: spectrum.rank_for_energy(0.9),
+            rank_98: spectrum.rank_for_energy(0.98),
+        }
+    }
 }
 
 /// A key that changes nothing.

@@ -6,7 +6,7 @@
 //! 1e-7 of the largest are rounding.
 
 use super::matrix::{Matrix, dot, eigenvalues};
-use crate::adapters::{Delta, Dense, Form, Numbers};
+use crate::adapters::{Delta, Dense, Form, Lines, Numbers, gram};
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -118,36 +118,17 @@ pub(super) fn core(a: &Matrix, b: &Matrix) -> (Matrix, Matrix) {
 
 /// leftᵀ · left.
 pub(super) fn gram_of_columns(matrix: &Dense) -> Matrix {
-    let matrix = Matrix::of(&matrix.data, matrix.columns);
-    matrix.transposed_times(&matrix)
+    Matrix { rows: matrix.columns, columns: matrix.columns, data: gram(&matrix.data, matrix.columns, Lines::Columns) }
 }
 
 /// right · rightᵀ.
 pub(super) fn gram_of_rows(matrix: &Dense) -> Matrix {
-    let matrix = Matrix::of(&matrix.data, matrix.columns);
-    matrix.times_transposed(&matrix)
+    Matrix { rows: matrix.rows, columns: matrix.rows, data: gram(&matrix.data, matrix.columns, Lines::Rows) }
 }
 
-/// The smaller of M·Mᵀ and Mᵀ·M, summed over blocks, so that M is never whole in f64.
+/// The smaller of M·Mᵀ and Mᵀ·M.
 pub(super) fn small_gram(matrix: &Dense) -> Matrix {
-    const BLOCK: usize = 512;
-    let (rows, columns) = (matrix.rows, matrix.columns);
-    let mut sum = Matrix::zeros(rows.min(columns), rows.min(columns));
-    let mut take = |part: Matrix| sum.data.iter_mut().zip(part.data).for_each(|(sum, x)| *sum += x);
-    if columns < rows {
-        for block in matrix.data.chunks(BLOCK * columns.max(1)) {
-            let block = Matrix::of(block, columns);
-            take(block.transposed_times(&block));
-        }
-    } else {
-        for start in (0..columns).step_by(BLOCK) {
-            let width = BLOCK.min(columns - start);
-            let lines = matrix.data.chunks_exact(columns).flat_map(|row| &row[start..start + width]);
-            let block = Matrix { rows, columns: width, data: lines.map(|&x| f64::from(x)).collect() };
-            take(block.times_transposed(&block));
-        }
-    }
-    sum
+    if matrix.columns < matrix.rows { gram_of_columns(matrix) } else { gram_of_rows(matrix) }
 }
 
 /// L with L·Lᵀ = `matrix`, positive semidefinite: one column a pivot, the largest first, until

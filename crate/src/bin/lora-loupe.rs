@@ -10,6 +10,8 @@ mod convert;
 mod extract;
 #[path = "lora-loupe/files.rs"]
 mod files;
+#[path = "lora-loupe/fix.rs"]
+mod fix;
 #[path = "lora-loupe/generate.rs"]
 mod generate;
 #[path = "lora-loupe/inspect.rs"]
@@ -54,6 +56,7 @@ enum Command {
     Merge(merge::Arguments),
     Extract(extract::Arguments),
     Compare(compare::Arguments),
+    Fix(fix::Arguments),
     Strength(strength::Arguments),
     Metadata(metadata::Arguments),
     Generate(generate::Arguments),
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Extract(arguments) => extract::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Fix(arguments) => fix::run(&arguments),
         Command::Strength(arguments) => strength::run(&arguments),
         Command::Metadata(arguments) => metadata::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -112,19 +112,29 @@ impl ByteSource for Part<'_> {
     }
 }
 
-/// A source read in blocks, so that thousands of neighbouring small tensors cost few reads.
+/// A source read in blocks, so that thousands of neighbouring small tensors cost few reads. Blocks
+/// grow while they follow each other; small reads here and there cost small blocks.
 pub struct Buffered<'a> {
     inner: &'a dyn ByteSource,
     block: RefCell<(u64, Vec<u8>)>,
 }
 
 impl<'a> Buffered<'a> {
-    /// Bytes fetched at once.
-    const BLOCK: u64 = 1 << 20;
+    /// Bytes fetched at once: at first, and at most.
+    const FIRST: u64 = 1 << 14;
+    const MOST: u64 = 1 << 20;
 
     /// Reads `inner` in blocks.
     pub fn new(inner: &'a dyn ByteSource) -> Buffered<'a> {
         Buffered { inner, block: RefCell::new((0, Vec::new())) }
+    }
+
+    /// Bytes to fetch from `start` on: twice the last block's where it begins in or right behind that.
+    fn next_block(&self, start: u64) -> u64 {
+        let (last, bytes) = &*self.block.borrow();
+        let len = bytes.len() as u64;
+        let follows = start >= *last && start <= *last + len;
+        if follows { (2 * len).clamp(Self::FIRST, Self::MOST) } else { Self::FIRST }
     }
 
     fn held(&self, range: &Range<u64>) -> Option<Vec<u8>> {
@@ -145,10 +155,12 @@ impl ByteSource for Buffered<'_> {
             if let Some(bytes) = self.held(&range) {
                 return Ok(bytes);
             }
-            if range.end.saturating_sub(range.start) >= Self::BLOCK || range.end > self.len() {
+            let wanted = range.end.saturating_sub(range.start);
+            if wanted >= Self::MOST || range.end > self.len() {
                 return self.inner.read(range).await;
             }
-            let end = range.start.saturating_add(Self::BLOCK).min(self.len());
+            let block = self.next_block(range.start).max(wanted);
+            let end = range.start.saturating_add(block).min(self.len());
             let block = self.inner.read(range.start..end).await?;
             let bytes = block[..(range.end - range.start) as usize].to_vec();
             *self.block.borrow_mut() = (range.start, block);

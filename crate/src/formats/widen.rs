@@ -26,8 +26,8 @@ pub fn widen(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, FormatError> {
     }
     Ok(match dtype {
         Dtype::F32 => each!(f32, |x| x),
-        Dtype::F16 => each!(f16, f16::to_f32),
-        Dtype::BF16 => each!(bf16, bf16::to_f32),
+        Dtype::F16 => each!(u16, half_float),
+        Dtype::BF16 => each!(u16, |bits| f32::from_bits(u32::from(bits) << 16)),
         Dtype::F64 => each!(f64, |x| x as f32),
         Dtype::F8_E4M3 => table(bytes, |byte| small_float(byte, 3, 7, Special::OnlyNan)),
         Dtype::F8_E5M2 => table(bytes, |byte| small_float(byte, 2, 15, Special::Ieee)),
@@ -66,6 +66,20 @@ pub fn narrow(dtype: Dtype, numbers: &[f32], name: &str) -> Result<Vec<u8>, Form
         Dtype::F64 => numbers.iter().flat_map(|&x| f64::from(x).to_le_bytes()).collect(),
         _ => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
     })
+}
+
+/// An IEEE half by its bits. Without branches, so that compilers do several at once; subnormal ones
+/// are made of normal numbers, since arithmetic on subnormal f32 is slow.
+fn half_float(bits: u16) -> f32 {
+    const SMALLEST_NORMAL: u32 = 113 << 23; // 2^-14
+    let sign = u32::from(bits & 0x8000) << 16;
+    let magnitude = u32::from(bits & 0x7fff) << 13;
+    let normal = magnitude + (112 << 23);
+    let special = magnitude | 0xff << 23;
+    let tiny = (f32::from_bits(magnitude + SMALLEST_NORMAL) - f32::from_bits(SMALLEST_NORMAL)).to_bits();
+    let number = if magnitude < 1 << 23 { tiny } else { normal };
+    let number = if magnitude >= 31 << 23 { special } else { number };
+    f32::from_bits(number | sign)
 }
 
 fn table(bytes: &[u8], value: impl Fn(u8) -> f32) -> Vec<f32> {
@@ -130,6 +144,14 @@ mod tests {
         assert_eq!(widen(Dtype::BF16, &[0x80, 0x3f]).expect("bf16"), [1.0]);
         assert_eq!(widen(Dtype::F16, &[0x01, 0x00]).expect("f16"), [2f32.powi(-24)]);
         assert!(widen(Dtype::C64, &[0; 8]).is_err());
+    }
+
+    #[test]
+    fn every_half_is_what_the_half_crate_says() {
+        for bits in 0..=u16::MAX {
+            let (got, want) = (half_float(bits), f16::from_bits(bits).to_f32());
+            assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{bits:#x}: {got}, not {want}");
+        }
     }
 
     #[test]

@@ -40,11 +40,7 @@ impl Engine {
             }
             let numbers = opened.numbers(delta).await.map_err(broken)?;
             let Some(spectrum) = Spectrum::of_delta(delta, &numbers) else { continue };
-            let tensors = delta.change.factors().into_iter().filter_map(|factor| opened.header.get(&factor.key));
-            let bytes = tensors.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum();
-            let shape = delta.change.shape();
-            let size = (shape[0], shape[1..].iter().product());
-            rows.push(HealthRow { size, bytes, base_norm: None, spectrum });
+            rows.push(HealthRow::new(delta, &opened.header, spectrum));
             let done = (index + 1) as f64 / opened.adapter.deltas.len() as f64;
             // A listener that throws must not cost the answer.
             let _ = on_progress.call1(&JsValue::NULL, &to_js(&ReadProgress { done })?);

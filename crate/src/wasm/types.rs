@@ -3,14 +3,14 @@
 use crate::analysis::{
     Base, Bucket, Claim, ClaimVerdict, Comparison, Container, Coverage, Dataset, FileKind, Hashes, Health, ImportRow,
     ImportVerdict, LayerComparison, LeftoverRow, LoaderStatus, LoaderVerdict, LogExplanation, MetadataDifference,
-    ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Spectrum, Summary, TagCount, Training,
-    TriggerWord,
+    ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Spectrum, Strength, Summary, TagCount,
+    Training, TriggerWord,
 };
 use crate::edit::{
     AlphaPlace, BakeEdit, BakePreview, BakedScale, ConvertOptions, ConvertPreview, DroppedKey, Edit, EditProgress,
-    Edited, ExportPreview, ExtractOptions, ExtractPreview, KeptRow, MergeEdit, MergeOptions, MergePart, MergePreview,
-    MetadataChange, MetadataEdit, MetadataPreview, Outcome, Preview, RankRule, Rebuilt, Renamed, ResizeOptions,
-    ResizePreview, Strengths, Target, Thinned,
+    Edited, ExportPreview, ExtractOptions, ExtractPreview, Fix, KeptRow, MergeEdit, MergeOptions, MergePart,
+    MergePreview, MetadataChange, MetadataEdit, MetadataPreview, Outcome, Preview, RankRule, Rebuilt, Renamed,
+    ResizeOptions, ResizePreview, Strengths, Target, Thinned,
 };
 use crate::gpu::GpuInfo;
 use crate::pipeline::{
@@ -179,6 +179,11 @@ pub fn typescript() -> String {
     add(FileKind::decl(&config));
     add(Base::decl(&config));
     add(ModuleRow::decl(&config));
+    add(Strength::decl(&config));
+    add(Health::decl(&config));
+    add(Hashes::decl(&config));
+    add(Claim::decl(&config));
+    add(ClaimVerdict::decl(&config));
     add(LeftoverRow::decl(&config));
     add(Coverage::decl(&config));
     add(LoaderVerdict::decl(&config));
@@ -195,10 +200,6 @@ pub fn typescript() -> String {
     add(Summary::decl(&config));
     add(ReadProgress::decl(&config));
     add(LayerSpectrum::decl(&config));
-    add(Health::decl(&config));
-    add(Hashes::decl(&config));
-    add(Claim::decl(&config));
-    add(ClaimVerdict::decl(&config));
     add(ComparedFiles::decl(&config));
     add(Comparison::decl(&config));
     add(Relation::decl(&config));
@@ -238,6 +239,7 @@ pub fn typescript() -> String {
     add(Outcome::decl(&config));
     add(Thinned::decl(&config));
     add(EditProgress::decl(&config));
+    add(Fix::decl(&config));
     add(Recipe::decl(&config));
     add(AdapterChoice::decl(&config));
     add(EmbeddingChoice::decl(&config));

@@ -2,7 +2,7 @@
 
 use crate::files;
 use crate::lora::Lora;
-use lora_loupe::analysis::{hashes, sha256};
+use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::Gpu;
 use lora_loupe::pipeline::{
@@ -176,7 +176,7 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let (mut embeddings, mut words) = (Vec::new(), Vec::new());
     for path in &arguments.embeddings {
         let source: Rc<dyn ByteSource> = Rc::new(files::source(path)?);
-        let sha256 = sha256(source.as_ref()).await?;
+        let sha256 = hashes(source.as_ref(), None).await?.sha256;
         let file = TensorFile::open(files::name(path), source).await?;
         embeddings.push(Embedding::open(sha256.clone(), &file, &session.text_widths()).await?);
         words.push(EmbeddingChoice { name: file.name, sha256 });

@@ -29,14 +29,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         let (mut rows, mut layers, mut lines) = (Vec::new(), Vec::new(), String::new());
         for delta in &opened.adapter.deltas {
             let Some(spectrum) = Spectrum::of_delta(delta, &block_on(opened.numbers(delta))?) else { continue };
-            let keys = delta.change.factors();
-            let bytes = keys.iter().filter_map(|factor| opened.header.get(&factor.key));
-            let bytes = bytes.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum();
-            let shape = delta.change.shape();
-            let size = (shape[0], shape[1..].iter().product());
             lines += &line(&opened.layer(delta), &spectrum);
             layers.push(layer(&opened.layer(delta), &spectrum));
-            rows.push(HealthRow { size, bytes, base_norm: None, spectrum });
+            rows.push(HealthRow::new(delta, &opened.header, spectrum));
         }
         let judged = health(&rows);
         if arguments.json {

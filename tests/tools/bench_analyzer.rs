@@ -1,0 +1,155 @@
+//! Turns files made on the spot into the analyzer's times, beside numpy's on the same files: one
+//! JSON object a line.
+//!
+//!     cargo run --release -p lora-loupe-tests --bin bench_analyzer [small]
+//!
+//! numpy runs in a process of its own (`python3`, or what the variable `PYTHON` names), with one
+//! BLAS thread, in turns with this program. `small` leaves the SDXL file out.
+
+use lora_loupe::adapters::Delta;
+use lora_loupe::analysis::{Spectrum, inspect_header};
+use lora_loupe::edit::Opened;
+use lora_loupe::formats::source::FileSource;
+use lora_loupe_tests::synthetic::{self, Network};
+use pollster::block_on;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+/// How often each thing is timed.
+const ROUNDS: usize = 5;
+/// Files of the folder whose headers are read.
+const FILES: usize = 1000;
+
+fn main() {
+    let small = std::env::args().any(|argument| argument == "small");
+    let folder = std::env::temp_dir().join(format!("lora-loupe-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the files");
+    for (network, name, rounds) in
+        [(Network::Sd15, "SD 1.5 rank 128", ROUNDS), (Network::Sdxl, "SDXL rank 128", ROUNDS)]
+    {
+        if small && network == Network::Sdxl {
+            continue;
+        }
+        let file = folder.join("file.safetensors");
+        synthetic::write(&file, network, 128).expect("room for the file");
+        let megabytes = std::fs::metadata(&file).map_or(0, |data| data.len() / 1_000_000);
+        let mut numpy = Numpy::start(&file);
+        if numpy.is_none() {
+            eprintln!("numpy is not there (python3, or the variable PYTHON): rows have no peer");
+        }
+        let label = format!("{name} ({megabytes} MB)");
+        row(&format!("verdict and coverage, {label}"), rounds, || header(&file), None);
+        row(&format!("all norms, {label}"), rounds, || norms(&file), numpy.as_mut().map(|numpy| (numpy, "norms")));
+        row(
+            &format!("norms and singular values, {label}"),
+            rounds,
+            || spectra(&file),
+            numpy.as_mut().map(|numpy| (numpy, "spectra")),
+        );
+    }
+    let files = copies(&folder);
+    row(&format!("headers of {FILES} files"), ROUNDS, || files.iter().for_each(|file| header(file)), None);
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}
+
+/// A thousand files that differ, each with the header of a rank-4 SD 1.5 adapter.
+fn copies(folder: &Path) -> Vec<PathBuf> {
+    let first = folder.join("0.safetensors");
+    synthetic::write(&first, Network::Sd15, 4).expect("room for the file");
+    let copy = |index: usize| {
+        let file = folder.join(format!("{index}.safetensors"));
+        std::fs::hard_link(&first, &file)
+            .or_else(|_| std::fs::copy(&first, &file).map(|_| ()))
+            .expect("room for the file");
+        file
+    };
+    (1..=FILES).map(copy).collect()
+}
+
+fn header(file: &Path) {
+    let source = FileSource::open(file).expect("the file");
+    let report = block_on(inspect_header("file", &source, None));
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+}
+
+/// Every delta's numbers, once.
+fn each(file: &Path, mut look: impl FnMut(&Delta, &lora_loupe::adapters::Numbers)) {
+    let source = FileSource::open(file).expect("the file");
+    let opened = block_on(Opened::new("file", &source, None)).expect("an adapter");
+    for delta in &opened.adapter.deltas {
+        look(delta, &block_on(opened.numbers(delta)).expect("its factors"));
+    }
+}
+
+fn norms(file: &Path) {
+    each(file, |delta, numbers| assert!(delta.norm(numbers).is_some_and(|norm| norm > 0.0)));
+}
+
+fn spectra(file: &Path) {
+    each(file, |delta, numbers| {
+        assert!(Spectrum::of_delta(delta, numbers).is_some_and(|found| found.values.len() == 128))
+    });
+}
+
+/// Times `ours` and numpy in turns, and prints the row.
+fn row(name: &str, rounds: usize, mut ours: impl FnMut(), mut peer: Option<(&mut Numpy, &str)>) {
+    let (mut own, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let start = Instant::now();
+        ours();
+        own.push(start.elapsed().as_secs_f64() * 1000.0);
+        theirs.extend(peer.as_mut().map(|(numpy, work)| numpy.milliseconds(work)));
+    }
+    let mut row = json!({ "group": "analyzer", "name": name, "ours_ms": figures(&mut own) });
+    if !theirs.is_empty() {
+        row["peer"] = "numpy".into();
+        row["peer_ms"] = figures(&mut theirs);
+        row["ratio"] = json!(own[own.len() / 2] / theirs[theirs.len() / 2]);
+    }
+    println!("{row}");
+}
+
+/// The least, the median and the most; sorts the times.
+fn figures(times: &mut [f64]) -> Value {
+    times.sort_by(f64::total_cmp);
+    json!({ "min": times[0], "median": times[times.len() / 2], "max": times[times.len() - 1] })
+}
+
+/// numpy, waiting for work on one file.
+struct Numpy {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Numpy {
+    /// Starts it; none where there is no Python with numpy.
+    fn start(file: &Path) -> Option<Numpy> {
+        let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("make/bench_analyzer.py");
+        let there = Command::new(&python).args(["-c", "import numpy"]).stderr(Stdio::null()).status();
+        there.ok().filter(|status| status.success())?;
+        let mut command = Command::new(&python);
+        let mut child = command.arg(script).arg(file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+        let (input, output) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        Some(Numpy { child, input, output })
+    }
+
+    fn milliseconds(&mut self, work: &str) -> f64 {
+        writeln!(self.input, "{work}").expect("numpy waits");
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("numpy answers");
+        line.trim().parse().expect("milliseconds")
+    }
+}
+
+impl Drop for Numpy {
+    fn drop(&mut self) {
+        // Nothing is lost with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
