@@ -70,6 +70,7 @@ def corpus(source, target, files):
     write(target / "manifest.json", json.dumps({"files": cases}, indent=1))
     base, start = header(source / "base/mini_sd15_diffusers.safetensors")
     write(target / "base/shapes.json", json.dumps({name: info["shape"] for name, info in base.items() if name != "__metadata__"}))
+    copy(source / "base/config.json", target / "base/config.json")
     data = (source / "base/mini_sd15_diffusers.safetensors").read_bytes()[start:]
     kept, parts, at = {}, [], 0
     for name in sorted(sampled):

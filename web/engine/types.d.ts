@@ -66,6 +66,15 @@ loaders: Array<LoaderVerdict>,
  */
 imports: Array<ImportRow>, 
 /**
+ * How strong the changes are and how much of their ranks they use; null where no layer's
+ * singular values were computed.
+ */
+health: Health | null, 
+/**
+ * What programs and sites know the file by; null where only the header was read.
+ */
+hashes: Hashes | null, 
+/**
  * What the header says of the training; null where it says nothing.
  */
 training: Training | null, 
@@ -126,6 +135,11 @@ dtype: string,
  */
 norm: number | null, 
 /**
+ * Its singular values in a few numbers; null where it depends on the base's weights or has
+ * too many.
+ */
+strength: Strength | null, 
+/**
  * Shape of the change.
  */
 shape: Array<number>, 
@@ -133,6 +147,126 @@ shape: Array<number>,
  * The block of [`Coverage`] that it lies in.
  */
 block: string, };
+
+export type Strength = { 
+/**
+ * The largest: the spectral norm.
+ */
+spectral: number, 
+/**
+ * ‖·‖²_F / ‖·‖²: how many directions of the strongest one's strength there are.
+ */
+stable_rank: number, 
+/**
+ * exp of the entropy of the values' shares.
+ */
+effective_rank: number, 
+/**
+ * The smallest rank that keeps 90 % of the energy Σσ².
+ */
+rank_90: number, 
+/**
+ * The smallest rank that keeps 98 % of it.
+ */
+rank_98: number, };
+
+export type Health = { 
+/**
+ * Median over the layers of ‖change‖ / ‖weight‖; the weight's norm is the base model's, or
+ * estimated from its size.
+ */
+relative: number, 
+/**
+ * Whether every weight's norm is the base model's own.
+ */
+measured: boolean, 
+/**
+ * How many times the upper end of what is usual the strength is; 1 where it is usual.
+ */
+times_usual: number, 
+/**
+ * The one rank for all layers that keeps 98 % of the energy of all together.
+ */
+rank_98: number, 
+/**
+ * The largest rank in the file.
+ */
+rank: number, 
+/**
+ * Bytes of the layers now.
+ */
+bytes: number, 
+/**
+ * Bytes at [`Health::rank_98`].
+ */
+bytes_98: number, 
+/**
+ * Share of the layers that change nothing.
+ */
+untrained: number, 
+/**
+ * Share of all layers' energy Σσ² that every layer cut to rank 1, 2, … keeps, up to the largest rank.
+ */
+energy: Array<number>, 
+/**
+ * Layers whose norm is far above the others', the strongest first.
+ */
+outliers: Array<string>, 
+/**
+ * Plain sentences, the most important first.
+ */
+sentences: Array<string>, };
+
+export type Hashes = { 
+/**
+ * SHA-256 of the whole file.
+ */
+sha256: string, 
+/**
+ * A1111's first: 8 digits of the SHA-256 of 64 KiB at 1 MiB; none where the file is shorter.
+ */
+auto_v1: string | null, 
+/**
+ * 10 digits of `sha256`.
+ */
+auto_v2: string, 
+/**
+ * 12 digits of `model`.
+ */
+auto_v3: string | null, 
+/**
+ * SHA-256 of the bytes after the header; none where the file has no safetensors header. It
+ * stays the same when metadata change.
+ */
+model: string | null, 
+/**
+ * What sd-scripts writes as `sshs_legacy_hash`.
+ */
+legacy: string | null, 
+/**
+ * Every hash that the header claims.
+ */
+claims: Array<Claim>, };
+
+export type Claim = { 
+/**
+ * The metadata key.
+ */
+key: string, 
+/**
+ * Its value.
+ */
+says: string, 
+/**
+ * What its value should be.
+ */
+should_say: string, 
+/**
+ * How they differ.
+ */
+verdict: ClaimVerdict, };
+
+export type ClaimVerdict = "right" | "prefix" | "of_nothing" | "wrong";
 
 export type LeftoverRow = { 
 /**
@@ -461,96 +595,6 @@ effective_rank: number,
  * Share of the energy that each rank keeps, from 1 on.
  */
 energy: Array<number>, };
-
-export type Health = { 
-/**
- * Median over the layers of ‖change‖ / ‖weight‖; the weight's norm is the base model's, or
- * estimated from its size.
- */
-relative: number, 
-/**
- * Whether every weight's norm is the base model's own.
- */
-measured: boolean, 
-/**
- * How many times the upper end of what is usual the strength is; 1 where it is usual.
- */
-times_usual: number, 
-/**
- * The one rank for all layers that keeps 98 % of the energy of all together.
- */
-rank_98: number, 
-/**
- * The largest rank in the file.
- */
-rank: number, 
-/**
- * Bytes of the layers now.
- */
-bytes: number, 
-/**
- * Bytes at [`Health::rank_98`].
- */
-bytes_98: number, 
-/**
- * Share of the layers that change nothing.
- */
-untrained: number, 
-/**
- * Plain sentences, the most important first.
- */
-sentences: Array<string>, };
-
-export type Hashes = { 
-/**
- * SHA-256 of the whole file.
- */
-sha256: string, 
-/**
- * A1111's first: 8 digits of the SHA-256 of 64 KiB at 1 MiB; none where the file is shorter.
- */
-auto_v1: string | null, 
-/**
- * 10 digits of `sha256`.
- */
-auto_v2: string, 
-/**
- * 12 digits of `model`.
- */
-auto_v3: string | null, 
-/**
- * SHA-256 of the bytes after the header; none where the file has no safetensors header. It
- * stays the same when metadata change.
- */
-model: string | null, 
-/**
- * What sd-scripts writes as `sshs_legacy_hash`.
- */
-legacy: string | null, 
-/**
- * Every hash that the header claims.
- */
-claims: Array<Claim>, };
-
-export type Claim = { 
-/**
- * The metadata key.
- */
-key: string, 
-/**
- * Its value.
- */
-says: string, 
-/**
- * What its value should be.
- */
-should_say: string, 
-/**
- * How they differ.
- */
-verdict: ClaimVerdict, };
-
-export type ClaimVerdict = "right" | "prefix" | "of_nothing" | "wrong";
 
 export type ComparedFiles = { 
 /**
@@ -1144,6 +1188,32 @@ done: number,
  * Bytes that are to be read, as far as can be told.
  */
 total: number, };
+
+export type Fix = { 
+/**
+ * Short name: `rename_kohya`, `remove_strays`, `repair_hashes`, …
+ */
+id: string, 
+/**
+ * What it does, as on a button.
+ */
+title: string, 
+/**
+ * What that is good for, in a sentence.
+ */
+why: string, 
+/**
+ * Classes of the report's problems that it mends.
+ */
+problems: Array<string>, 
+/**
+ * Short names of the loaders that then apply all of the file.
+ */
+loaders: Array<string>, 
+/**
+ * The edit, for this file alone.
+ */
+edit: Edit, };
 
 export type Recipe = { 
 /**

@@ -1,6 +1,7 @@
 //! Turns `cargo xtask serve|test|dist` into a running page, a test verdict or a folder for a static host.
 
 mod dist;
+mod libraries;
 mod process;
 mod serve;
 mod setup;

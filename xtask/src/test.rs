@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::process::{Error, cargo, node_script, root, run, run_lines, say};
-use crate::{dist, setup};
+use crate::{dist, libraries, setup};
 
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The parts to run, with the parts that they need; all when none is named.
+    /// The parts to run, with the parts that they need; all but `libraries` when none is named.
     parts: Vec<Part>,
 }
 
@@ -27,6 +27,8 @@ enum Part {
     Page,
     /// tests/browser/*.test.mjs against dist/ in Chromium, one of them in Firefox.
     Browser,
+    /// Converted files in diffusers, peft and lycoris-lora, where Python is there; only when named.
+    Libraries,
 }
 
 /// How many checks passed and failed.
@@ -77,12 +79,12 @@ fn verdict(part: Part) -> (Tally, String) {
 }
 
 impl Part {
-    const ALL: [Part; 5] = [Part::Native, Part::Engine, Part::Types, Part::Page, Part::Browser];
+    const ALL: [Part; 6] = [Part::Native, Part::Engine, Part::Types, Part::Page, Part::Browser, Part::Libraries];
 
     /// Whether the part cannot run where `other` failed.
     fn needs(self, other: Part) -> bool {
         match self {
-            Part::Native | Part::Engine => false,
+            Part::Native | Part::Engine | Part::Libraries => false,
             Part::Types | Part::Page => other == Part::Engine,
             Part::Browser => other == Part::Page || other == Part::Engine,
         }
@@ -90,7 +92,7 @@ impl Part {
 
     /// Whether the part, or a part that needs it, is among the chosen ones.
     fn is_wanted(self, chosen: &[Part]) -> bool {
-        chosen.is_empty() || chosen.iter().any(|&part| part == self || part.needs(self))
+        chosen.is_empty() && self != Part::Libraries || chosen.iter().any(|&part| part == self || part.needs(self))
     }
 
     /// Sets up what the part needs, runs it and counts what it checked.
@@ -107,6 +109,7 @@ impl Part {
                 .collect(),
             Part::Page => tally.count(dist::page()),
             Part::Browser => browser(tally),
+            Part::Libraries => tally.count(libraries::check()),
         }
     }
 }
@@ -211,5 +214,6 @@ mod tests {
         assert!(Part::Engine.is_wanted(&[Part::Types]));
         assert!(!Part::Native.is_wanted(&[Part::Browser]));
         assert!(Part::Native.is_wanted(&[]));
+        assert!(!Part::Libraries.is_wanted(&[]) && Part::Libraries.is_wanted(&[Part::Libraries]));
     }
 }

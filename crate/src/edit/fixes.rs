@@ -8,6 +8,7 @@ use super::apply::Edit;
 use super::convert::{AlphaPlace, ConvertOptions, convert};
 use super::draft::head;
 use super::error::EditError;
+use super::export::export;
 use super::inputs::EditInput;
 use super::metadata::MetadataEdit;
 use super::names::Target;
@@ -47,8 +48,9 @@ const RANK: usize = 64;
 /// its header alone has fewer.
 pub async fn fixes(input: &EditInput<'_>, report: &Report) -> Result<Vec<Fix>, EditError> {
     let mut list = Vec::new();
-    if matches!(report.container, Container::PickleZip | Container::PickleLegacy | Container::Gguf) {
-        list.extend(as_safetensors(report));
+    let packed = matches!(report.container, Container::PickleZip | Container::PickleLegacy | Container::Gguf);
+    if packed && export(input.name, input.source()?).await.is_ok() {
+        list.push(as_safetensors(report));
     }
     list.extend(header_fixes(report));
     if report.kind != FileKind::Adapter || report.modules.is_empty() {
@@ -72,15 +74,12 @@ fn has(report: &Report, class: &str) -> bool {
     report.problems.iter().any(|problem| problem.class == class)
 }
 
-fn as_safetensors(report: &Report) -> Option<Fix> {
+fn as_safetensors(report: &Report) -> Fix {
     let why = match report.container {
         Container::Gguf => "Programs for pictures read safetensors.",
         _ => "A safetensors file holds no code, and every program reads it.",
     };
-    let readable = report.kind == FileKind::Adapter || !report.imports.is_empty();
-    let classes: Vec<&str> =
-        report.problems.iter().map(|problem| problem.class.as_str()).filter(|class| class.contains("pickle")).collect();
-    readable.then(|| fix("safetensors", "Save its tensors as safetensors".into(), why, &classes, Edit::Export))
+    fix("safetensors", "Save its tensors as safetensors".into(), why, &[], Edit::Export)
 }
 
 /// Hashes and claims of the header.
@@ -286,7 +285,7 @@ fn number_type(report: &Report) -> Option<Fix> {
 /// Edits that nothing forces, and that make the file better.
 fn advice(report: &Report) -> Vec<Fix> {
     let mut list = Vec::new();
-    let Some(health) = &report.health else { return list };
+    let Some(health) = report.health.as_ref().filter(|_| !has(report, "nan_inf")) else { return list };
     if health.rank_98 * 2 <= health.rank && !report.refused() {
         let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
         let (before, after) = (megabytes(health.bytes), megabytes(health.bytes_98));
