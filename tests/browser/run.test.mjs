@@ -85,6 +85,18 @@ async function plainPng(page) {
   return Buffer.from(bytes);
 }
 
+/** A PNG of one colour. */
+async function evenPng(page, colour) {
+  const bytes = await page.evaluate(async (colour) => {
+    const canvas = new OffscreenCanvas(16, 16);
+    const context = canvas.getContext('2d');
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 16, 16);
+    return [...new Uint8Array(await (await canvas.convertToBlob({ type: 'image/png' })).arrayBuffer())];
+  }, colour);
+  return Buffer.from(bytes);
+}
+
 const remark = (page, kind) => page.locator(`#run [data-testid=message][data-kind=${kind}]`);
 
 describe('a model of one’s own', () => {
@@ -143,6 +155,68 @@ describe('a model of one’s own', () => {
     assert.match(await page.getByTestId('caption').innerText(), /lora_b\.safetensors: \d+ modules applied/);
     const text = (await saved(page, 'without')).toString('latin1');
     for (const said of [/Schedule type: Karras/, /RNG: NV/, /Clip skip: 2/, /"spacing":"trailing"/, /"syntax":"a1111"/]) assert.match(text, said);
+  });
+
+  it('draws anew only what a mask leaves white, in blocks of its own strength, and once more larger', async () => {
+    const { page, errors } = await openMini();
+    await page.selectOption('#lora', { label: 'lora_b' });
+    await page.getByText('Advanced', { exact: true }).click();
+    await type(page, 'steps', 3);
+    await page.uncheck('#preview');
+    await page.setInputFiles('#pick-start', { name: 'start.png', mimeType: 'image/png', buffer: await plainPng(page) });
+    await page.setInputFiles('#pick-mask', { name: 'black.png', mimeType: 'image/png', buffer: await evenPng(page, '#000') });
+    await page.getByTestId('mask').getByText('black.png').waitFor();
+    const black = await generate(page);
+    await type(page, 'prompt', 'something else');
+    const still = await generate(page);
+    assert.deepEqual(still, black, 'nothing is drawn anew where the mask is black');
+    await page.click('#remove-mask');
+    await page.setInputFiles('#pick-mask', { name: 'white.png', mimeType: 'image/png', buffer: await evenPng(page, '#fff') });
+    const white = await generate(page);
+    assert.ok(difference(white.without, black.without) > 1, 'all is where it is white');
+    assert.match((await saved(page, 'without')).toString('latin1'), /"masked":true/);
+
+    await page.click('#remove-start');
+    const whole = await generate(page);
+    await page.getByText('Text encoder, blocks').click();
+    await type(page, 'blocks', 'ALL=0');
+    await page.press('#blocks', 'Tab');
+    const none = await generate(page);
+    assert.deepEqual(none.with, whole.without, 'no block, no change');
+    await page.selectOption('#hires', 'latent');
+    await type(page, 'hiresScale', 1.5);
+    const large = await generate(page);
+    assert.equal(large.without.length, 96 * 96 * 4);
+    assert.match((await saved(page, 'without')).toString('latin1'), /Hires upscale: 1.5/);
+    assert.deepEqual(errors, []);
+  });
+
+  it('reads the words of a textual inversion, and shows the picture while it forms', async () => {
+    const { page, errors } = await openMini();
+    await page.selectOption('#lora', '');
+    await type(page, 'prompt', 'inkstyle cat');
+    const plain = await generate(page);
+    const header = JSON.stringify({ emb_params: { dtype: 'F32', shape: [2, 48], data_offsets: [0, 384] } });
+    const file = Buffer.alloc(8 + header.length + 384);
+    file.writeBigUInt64LE(BigInt(header.length));
+    file.write(header, 8);
+    for (let i = 0; i < 96; i++) file.writeFloatLE(Math.sin(i) / 4, 8 + header.length + 4 * i);
+    await dropBytes(page, [{ name: 'inkstyle.safetensors', bytes: file }]);
+    await reportOf(page, 'inkstyle.safetensors');
+    await page.evaluate(() => {
+      globalThis.formed = [];
+      const watch = () => {
+        const canvas = document.querySelector('[data-testid=preview] canvas');
+        if (canvas) globalThis.formed.push([canvas.width, canvas.height]);
+      };
+      new MutationObserver(watch).observe(document.body, { subtree: true, childList: true, attributes: true });
+    });
+    const called = await generate(page);
+    assert.ok(difference(plain.without, called.without) > 0.2, 'the word has a meaning now');
+    assert.match((await saved(page, 'without')).toString('latin1'), /"embeddings":\[\{"name":"inkstyle/);
+    const formed = await page.evaluate(() => globalThis.formed);
+    assert.ok(formed.length > 0 && formed.every(([width, height]) => width === 8 && height === 8), JSON.stringify(formed));
+    assert.deepEqual(errors, []);
   });
 
   it('says what is wrong with a damaged checkpoint, and keeps the demo', async () => {
