@@ -16,7 +16,6 @@ use crate::adapters::{Adapter, Group, Leftover, PeftConfigs, Why, group, locate,
 use crate::formats::{
     Archive, Buffered, ByteSource, Content, FormatError, Header, Reading, TensorInfo, gguf, imports, read_header, sniff,
 };
-use crate::model::block;
 use crate::model::spelling::{Found, Role, Spellings};
 use sha2::{Digest, Sha256};
 use std::ops::{ControlFlow, Range};

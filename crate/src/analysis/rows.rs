@@ -1,7 +1,6 @@
 //! Turns an adapter's changes into the rows of its report: with their norms and spectra from the
 //! file's numbers, layer by layer, or by the header alone.
 
-use super::blocks::block;
 use super::health::{Health, HealthRow, health};
 use super::inspect::{Hear, Progress};
 use super::problems::Findings;
@@ -9,6 +8,7 @@ use super::report::{ModuleRow, Strength};
 use super::spectrum::Spectrum;
 use crate::adapters::{Adapter, Delta, Form, Numbers};
 use crate::formats::{ByteSource, FormatError, Header};
+use crate::model::block;
 
 /// What the numbers of a file say.
 pub(super) struct Measured {

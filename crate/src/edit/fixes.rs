@@ -15,8 +15,8 @@ use super::names::Target;
 use super::open::Opened;
 use super::pairs::{Naming, PairKeys, RankRule, layer_shape, pair_pieces};
 use super::resize::ResizeOptions;
-use super::strengths::Strengths;
-use crate::adapters::{Delta, Part};
+
+use crate::adapters::{Delta, Part, Strengths};
 use crate::analysis::{Container, FileKind, LoaderStatus, LoaderVerdict, Report, inspect_header};
 use crate::formats::{ByteSource, Dtype, Header, Reading};
 use serde::Serialize;
