@@ -17,7 +17,7 @@ export const FIRST_FORM = {
 export const FIRST_CHANGE = { kind: "convert", form: FIRST_FORM, status: "idle", done: 0, preview: null, result: null, error: null };
 
 /** Kinds whose preview reads headers only, so that it can follow every key press. */
-export const QUICK = ["convert", "blocks", "metadata", "export"];
+export const QUICK = ["convert", "blocks", "metadata", "bake", "export"];
 
 /** The edit, and the ids of the files after the one on show that it takes. @param {Change} change @returns {{ edit: Edit, others: string[] }} */
 export function editOf({ kind, form }) {
@@ -40,8 +40,35 @@ export function editOf({ kind, form }) {
       const parts = [form.strength, ...form.others.map(({ strength }) => strength)].map((strength) => ({ strength, strengths: {} }));
       return { edit: { kind, parts, options: { rule: form.rule === "fixed" ? rule : null, to: null, dtype: dtype || null, drop } }, others: form.others.map(({ id }) => id) };
     }
+    case "bake":
+      return { edit: { kind, strengths: form.others.map(({ strength }) => strength) }, others: form.others.map(({ id }) => id) };
+    case "extract":
+      return { edit: { kind, rank: form.fixed, to: to || "kohya", dtype: dtype || "F16" }, others: form.others.map(({ id }) => id) };
     case "export":
       return { edit: { kind }, others: [] };
+  }
+}
+
+/** An edit of one file as the panel holds it; null for one that it has no form for. @param {Edit} edit @returns {{ kind: import("./types.d.ts").ChangeKind, form: Partial<ChangeForm> } | null} */
+export function changeOf(edit) {
+  switch (edit.kind) {
+    case "convert": {
+      const { to, dtype, alpha, as_lora, rank, drop, keep_leftovers, strengths, without } = edit;
+      if (Object.keys(strengths).length) return { kind: "blocks", form: { strengths } };
+      return { kind: "convert", form: { to: to ?? "", dtype: dtype ?? "", alpha, asLora: as_lora, rank, drop, keepLeftovers: keep_leftovers, without } };
+    }
+    case "resize": {
+      const { rule, to, dtype, drop } = edit;
+      const same = { to: to ?? /** @type {const} */ (""), dtype: dtype ?? /** @type {const} */ (""), drop };
+      if ("fixed" in rule) return { kind: "resize", form: { ...same, rule: "fixed", fixed: rule.fixed } };
+      return "energy" in rule ? { kind: "resize", form: { ...same, rule: "energy", energy: 100 * rule.energy } } : null;
+    }
+    case "metadata":
+      return { kind: "metadata", form: { set: edit.set, remove: edit.remove, stripPrivate: edit.strip_private, repairHashes: edit.repair_hashes } };
+    case "export":
+      return { kind: "export", form: {} };
+    default:
+      return null;
   }
 }
 
@@ -51,7 +78,7 @@ export function asksForSomething({ kind, form }) {
   if (kind === "convert") return !!(to || dtype || asLora || drop || alpha !== "usual" || without.length);
   if (kind === "blocks") return Object.values(strengths).some((strength) => strength !== 1);
   if (kind === "metadata") return set.some(([key]) => key.trim()) || remove.length > 0 || stripPrivate || repairHashes;
-  if (kind === "merge") return others.length > 0;
+  if (["merge", "bake", "extract"].includes(kind)) return others.length > 0;
   return true;
 }
 
@@ -66,6 +93,8 @@ export function newName(name, { kind, form }) {
     resize: rule === "fixed" ? `rank${fixed}` : `energy${energy}`,
     metadata: stripPrivate ? "private" : "meta",
     merge: "merged",
+    bake: "baked",
+    extract: `lora.rank${fixed}`,
     export: "",
   };
   return [stem, told[kind], "safetensors"].filter(Boolean).join(".");

@@ -122,7 +122,7 @@ export function createEffects({ client, reach, send, getState }) {
 
   /** @param {string} id @param {File} file @param {boolean} select */
   function addEntry(id, file, select) {
-    const entry = { id, name: file.name, size: file.size, report: null, error: null, done: 0, secondsLeft: null };
+    const entry = { id, name: file.name, size: file.size, report: null, fixes: [], error: null, done: 0, secondsLeft: null };
     send({ type: "files/added", entry: { ...entry, status: "reading" }, select });
   }
 

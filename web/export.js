@@ -5,9 +5,9 @@ import { ALGORITHMS, CONVENTIONS, LOADER_STATUS, PROBLEMS, word } from "./words.
 
 /** @typedef {import("./engine/types.d.ts").Report} Report */
 
-/** @param {Report} report @param {import("./engine/types.d.ts").Hashes | null} hashes */
-export function reportMarkdown(report, hashes) {
-  const { file, verdict, base, algorithms, convention, modules, size, sha256, problems, loaders, coverage, training } = report;
+/** @param {Report} report */
+export function reportMarkdown(report) {
+  const { file, verdict, base, algorithms, convention, modules, size, sha256, problems, loaders, coverage, training, hashes, health } = report;
   const facts = [
     ["Made for", base.family === "unknown" ? "" : base.label],
     ["Algorithm", algorithms.map((name) => word(ALGORITHMS, name)).join(", ")],
@@ -22,7 +22,7 @@ export function reportMarkdown(report, hashes) {
   const changed = coverage.filter(({ covered }) => covered);
   return [
     `# ${file}`,
-    verdict,
+    [verdict, ...(health?.sentences ?? [])].join(" "),
     table(["", ""], facts),
     ...(problems.length ? ["## Problems", problems.map((problem) => `- **${word(PROBLEMS, problem.class)}**: ${problem.message}`).join("\n")] : []),
     ...(loaders.length

@@ -7,14 +7,14 @@ import { FIRST_CHANGE, changeReduce } from "./change.js";
 /** @typedef {import("./types.d.ts").Action} Action */
 
 /** What belongs to one report, before anything is asked of it. */
-const FRESH = { log: null, layer: "", spectra: {}, hashes: null, health: null, compared: null, change: FIRST_CHANGE };
+const FRESH = { log: null, layer: "", spectra: {}, compared: null, change: FIRST_CHANGE };
 
 /** @type {Look} */
 export const FIRST_LOOK = { ...FRESH, folder: null, address: { status: "idle", error: null } };
 
 /** What was found out about a file that is no longer on show is dropped. @param {State} state @param {Action} action @returns {Look} */
 export function lookReduce({ look, selected }, action) {
-  if ("id" in action && action.id !== selected && /^(log|layer|hashes|health|compare)\//.test(action.type) && action.type !== "compare/asked") return look;
+  if ("id" in action && action.id !== selected && /^(log|layer|compare)\//.test(action.type) && action.type !== "compare/asked") return look;
   switch (action.type) {
     case "files/selected":
       return { ...look, ...FRESH };
@@ -27,11 +27,6 @@ export function lookReduce({ look, selected }, action) {
       return { ...look, layer: action.path === look.layer ? "" : action.path };
     case "layer/measured":
       return { ...look, spectra: { ...look.spectra, [action.path]: action.spectrum } };
-    case "hashes/known":
-      return { ...look, hashes: action.hashes };
-
-    case "health/known":
-      return { ...look, health: action.health };
 
     case "compare/asked":
       return { ...look, compared: action.id ? { id: action.id, status: "running", result: null, error: null } : null };

@@ -7,7 +7,7 @@ import { folderCsv, folderJson } from "./folder.js";
 import { keepRemote, keptOf } from "./library.js";
 import { reportHtml, reportMarkdown } from "./export.js";
 import { saveText } from "./save.js";
-import { entryById, usable } from "./select.js";
+import { entryById } from "./select.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
@@ -70,12 +70,12 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
     if (!place) return;
     const started = performance.now();
     try {
-      const report = await client.inspect(place, ({ done, report }) => {
+      const { report, fixes } = await client.inspect(place, ({ done, rows }) => {
         const seconds = (performance.now() - started) / 1000;
-        send({ type: "files/progress", id, done, secondsLeft: seconds > 1 && done > 0 ? (seconds * (1 - done)) / done : null });
-        if (report) send({ type: "files/header", id, report });
+        const secondsLeft = seconds > 1 && done > 0 ? (seconds * (1 - done)) / done : null;
+        send({ type: "files/progress", id, done, secondsLeft, rows });
       });
-      send({ type: "files/read", id, report });
+      send({ type: "files/read", id, report, fixes });
     } catch (thrown) {
       const error = asError(thrown);
       if (error.kind === "cancelled") return void queue.push(id);
@@ -83,19 +83,6 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
     }
     waiting.get(id)?.();
     waiting.delete(id);
-    if (getState().selected === id) await readMore(id);
-  }
-
-  /** The heavier parts of the report on show. @param {string} id */
-  async function readMore(id) {
-    const place = keptOf(id);
-    const entry = entryById(getState(), id);
-    if (!place || entry?.status !== "read" || getState().look.hashes) return;
-    const hashes = await client.hashes(place).catch(() => null);
-    if (hashes) send({ type: "hashes/known", id, hashes });
-    if (!usable(entry) || getState().selected !== id) return;
-    const health = await client.health(place, () => {}).catch(() => null);
-    send({ type: "health/known", id, health });
   }
 
   /** A file that comes to the front is read before those behind it. @param {string} id */
@@ -104,7 +91,6 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
       queue = [id, ...queue.filter((each) => each !== id)];
       if (current) void client.stopReading();
     }
-    void readMore(id);
   }
 
   /** @param {string} text */
@@ -116,7 +102,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
       const remote = { address, name, size };
       const id = keepRemote(remote);
       const report = await client.header(remote);
-      const entry = { id, name, size, address, status: /** @type {const} */ ("header"), report, error: null, done: 0, secondsLeft: null };
+      const entry = { id, name, size, address, status: /** @type {const} */ ("header"), report, fixes: [], error: null, done: 0, secondsLeft: null };
       send({ type: "files/added", entry, select: true });
       send({ type: "address/answered", error: null });
     } catch (thrown) {
@@ -168,7 +154,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
   /** Opens the report of a file that is kept. @param {string} id @param {File} file */
   function show(id, { name, size }) {
     if (entryById(getState(), id)) return send({ type: "files/selected", id });
-    send({ type: "files/added", entry: { id, name, size, status: "reading", report: null, error: null, done: 0, secondsLeft: null }, select: true });
+    send({ type: "files/added", entry: { id, name, size, status: "reading", report: null, fixes: [], error: null, done: 0, secondsLeft: null }, select: true });
     void read([id]);
     requestAnimationFrame(() => document.getElementById("look")?.scrollIntoView({ block: "start" }));
   }
@@ -239,7 +225,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
         return void compare(action.id);
       case "report/copied": {
         const report = shown();
-        return report ? copy(reportMarkdown(report, look.hashes), "The report") : undefined;
+        return report ? copy(reportMarkdown(report), "The report") : undefined;
       }
       case "report/saved": {
         const report = shown();

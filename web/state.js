@@ -108,14 +108,14 @@ function reducePage(state, action) {
     case "files/header":
       return withEntry(state, action.id, { report: action.report });
     case "files/progress":
-      return withEntry(state, action.id, { done: action.done, secondsLeft: action.secondsLeft });
+      return withRows(state, action);
     case "files/waiting":
       return withEntry(state, action.id, { status: "header" });
     case "files/continued":
       return withEntry(state, action.id, { status: "reading", done: 0, secondsLeft: null });
     case "files/read": {
-      const { id, report } = action;
-      const next = withEntry(state, id, { status: "read", report, error: null });
+      const { id, report, fixes } = action;
+      const next = withEntry(state, id, { status: "read", report, fixes, error: null });
       const runs = id === state.selected && canRun(next, id);
       return {
         ...next,
@@ -283,6 +283,15 @@ function select(state, id) {
  */
 function withEntry(state, id, change) {
   return { ...state, files: state.files.map((entry) => (entry.id === id ? { ...entry, ...change } : entry)) };
+}
+
+/** Layers that were read take the place of what the header says of them. @param {State} state @param {Extract<Action, { type: "files/progress" }>} action @returns {State} */
+function withRows(state, { id, done, secondsLeft, rows }) {
+  const report = state.files.find((entry) => entry.id === id)?.report;
+  if (!report || !rows.length) return withEntry(state, id, { done, secondsLeft });
+  const known = new Map(rows.map((row) => [row.path, row]));
+  const modules = report.modules.map((row) => known.get(row.path) ?? row);
+  return withEntry(state, id, { done, secondsLeft, report: { ...report, modules } });
 }
 
 /** The same header again turns the order round; numbers start with the largest. @param {Table} table @param {import("./types.d.ts").SortKey} key @returns {Table} */

@@ -1,6 +1,6 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
-import type { AlphaPlace, ComparedFiles, EngineError, GpuInfo, Hashes, Health, LayerSpectrum, LogExplanation, ModelInfo, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax } from "./engine/types.d.ts";
+import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -36,6 +36,8 @@ export type Entry = {
   status: "reading" | "header" | "read" | "failed";
   /** While it is read: what its header says. */
   report: Report | null;
+  /** What mends it, once its numbers are read. */
+  fixes: Fix[];
   /** How far the reading of its numbers is, 0 to 1. */
   done: number;
   secondsLeft: number | null;
@@ -242,7 +244,7 @@ export type FolderTable = { rows: FolderRow[]; sort: FolderSort; descending: boo
 
 export type FolderSort = "file" | "label" | "algorithms" | "rank_high" | "size" | "trigger_words" | "works_in" | "problem";
 
-export type ChangeKind = "convert" | "resize" | "blocks" | "metadata" | "merge" | "export";
+export type ChangeKind = "convert" | "resize" | "blocks" | "metadata" | "merge" | "bake" | "extract" | "export";
 
 /** What the panel "Change this file" holds, of every kind of change. */
 export type ChangeForm = {
@@ -289,9 +291,6 @@ export type Look = {
   layer: string;
   /** Spectra by the layers' paths; null for a change that is no matrix. */
   spectra: Record<string, LayerSpectrum | null>;
-  hashes: Hashes | null;
-  /** null while it is not known, and where no layer is a matrix. */
-  health: Health | null;
   /** The file that it is compared with. */
   compared: { id: string; status: "running" | "done" | "failed"; result: ComparedFiles | null; error: EngineError | null } | null;
   change: Change;
@@ -396,7 +395,7 @@ export type Action =
   | { type: "row/removed"; index: number }
   | { type: "files/added"; entry: Entry; select: boolean }
   | { type: "files/header"; id: string; report: Report }
-  | { type: "files/progress"; id: string; done: number; secondsLeft: number | null }
+  | { type: "files/progress"; id: string; done: number; secondsLeft: number | null; rows: ModuleRow[] }
   | { type: "files/waiting"; id: string }
   | { type: "files/continued"; id: string }
   | { type: "address/opened"; text: string }
@@ -413,8 +412,6 @@ export type Action =
   | { type: "log/explained"; id: string; line: string; answer: LogExplanation | null }
   | { type: "layer/chosen"; path: string }
   | { type: "layer/measured"; id: string; path: string; spectrum: LayerSpectrum | null }
-  | { type: "hashes/known"; id: string; hashes: Hashes }
-  | { type: "health/known"; id: string; health: Health | null }
   | { type: "compare/asked"; id: string }
   | { type: "compare/done"; id: string; other: string; result: ComparedFiles }
   | { type: "compare/failed"; id: string; other: string; error: EngineError }
@@ -433,7 +430,7 @@ export type Action =
   | { type: "tag/toggled"; tag: string }
   | { type: "report/copied" }
   | { type: "report/saved" }
-  | { type: "files/read"; id: string; report: Report }
+  | { type: "files/read"; id: string; report: Report; fixes: Fix[] }
   | { type: "files/failed"; id: string; error: EngineError }
   | { type: "files/selected"; id: string }
   | { type: "table/changed"; change: Partial<Table> }

@@ -124,6 +124,8 @@ export const CHANGES = {
   blocks: { name: "Blocks", says: "Make parts of the network act more, less or not at all, and keep that in the file. In Stable Diffusion IN blocks are said to shape the composition, MID and OUT style and detail." },
   metadata: { name: "Metadata", says: "Set trigger words and titles, remove what tells of you, put wrong hashes right." },
   merge: { name: "Merge", says: "Put several LoRAs into one file, whatever their ranks, algorithms and names: it acts like all of them at these strengths." },
+  bake: { name: "Bake LoRAs in", says: "Add LoRAs to this model's weights for good: the new model acts as the old one with them at these strengths." },
+  extract: { name: "Extract a LoRA", says: "Take what makes this model differ from the one that it was trained from, as a LoRA." },
   export: { name: "As safetensors", says: "Write the same tensors as safetensors, a format that cannot carry code." },
 };
 

@@ -45,7 +45,7 @@ async function headerOf(path) {
 describe('a fix', () => {
   it('for names that address nothing leaves them out; the result is sound', async () => {
     const { page, errors } = await openReport(UNMATCHED);
-    await page.locator('[data-testid=problems] .fix').click();
+    await page.locator('[data-testid=problems] [data-kind=unmatched_keys] .fix').first().click();
     const preview = page.getByTestId('preview');
     await preview.waitFor();
     assert.match(await preview.innerText(), /tensors? left out/);

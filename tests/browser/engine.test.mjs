@@ -123,7 +123,7 @@ test('mini-sd15: pictures agree with diffusers, with and without LoRAs, at odd s
     const ids = {};
     for (const name of ['lora_a', 'lora_b']) {
       const file = new File([await g.blob(`golden/loras/mini-sd15/${name}.safetensors`)], `${name}.safetensors`);
-      ids[name] = (await engine.inspect({ file })).sha256;
+      ids[name] = (await engine.inspect({ file })).report.sha256;
     }
     const distances = {};
     const names = ['ddim', 'euler', 'euler_othersize', 'lora_a_1.0', 'lora_a_0.6', 'lora_a_-0.5', 'lora_a_0.7_plus_b_0.4'];
@@ -150,7 +150,7 @@ test('a file that lies elsewhere is read by byte ranges', async () => {
       const response = await fetch(address, { headers: { range: `bytes=${start}-${end - 1}` } });
       return new Uint8Array(await response.arrayBuffer());
     };
-    return engine.inspect({ name: 'lora_a.safetensors', size, read });
+    return (await engine.inspect({ name: 'lora_a.safetensors', size, read })).report;
   });
   assert.equal(report.file, 'lora_a.safetensors');
   assert.equal(report.base.family, 'sd15');

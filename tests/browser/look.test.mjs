@@ -217,6 +217,41 @@ describe('the map', () => {
   });
 });
 
+describe('a file that is being read', () => {
+  it('has its verdict and its map from the header before its numbers are there', async () => {
+    const { page, errors } = await site.open();
+    await page.evaluate(() => {
+      window.seen = [];
+      const look = () => {
+        const report = document.querySelector('[data-testid=report][data-status=reading]');
+        if (!report?.querySelector('[data-testid=verdict]')) return;
+        const { length } = report.querySelectorAll('.tile');
+        window.seen.push({ sentence: report.querySelector('.sentence').textContent, tiles: length, unmeasured: report.querySelectorAll('.tile.step-0').length });
+      };
+      new MutationObserver(look).observe(document.body, { childList: true, subtree: true, attributes: true });
+    });
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    const seen = await page.evaluate(() => window.seen);
+    assert.ok(seen.length > 0, 'the header was on show first');
+    assert.match(seen[0].sentence, /LoRA for Stable Diffusion 1/);
+    assert.deepEqual([seen[0].tiles, seen[0].unmeasured], [264, 264]);
+    assert.equal(await page.locator('.tile.step-0').count(), 0);
+    assert.deepEqual(errors, []);
+  });
+
+  it('gives way to one that is dropped later, and is read after it', async () => {
+    const { page, errors } = await site.open();
+    await drop(page, [LOKR]);
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    await page.getByRole('button', { name: 'lycoris_lokr_full_bf16.safetensors' }).click();
+    await reportOf(page, 'lycoris_lokr_full_bf16.safetensors');
+    assert.equal(await page.getByTestId('rest').count(), 0);
+    assert.deepEqual(errors, []);
+  });
+});
+
 describe('health', () => {
   it('is told in a sentence once all numbers are read', async () => {
     const { page } = await openReport(KOHYA);

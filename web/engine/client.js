@@ -37,11 +37,11 @@ export class EngineClient {
     return this.#call("header", { place: await this.#reached(place) });
   }
 
-  /** @param {Place} place @param {(progress: any) => void} onProgress @returns {Promise<import("./types.d.ts").Report>} */
+  /** @param {Place} place @param {(progress: any) => void} onProgress hears of `ReadProgress` @returns {Promise<import("./types.d.ts").Inspected>} */
   async inspect(place, onProgress) {
-    const report = await this.#call("inspect", { place: await this.#reached(place) }, onProgress);
-    this.known.add(report.sha256);
-    return report;
+    const inspected = await this.#call("inspect", { place: await this.#reached(place) }, onProgress);
+    this.known.add(inspected.report.sha256);
+    return inspected;
   }
 
   /** Lets `generate` use a file that another worker inspected. @param {string} sha256 @param {Place} place @returns {Promise<void>} */
@@ -68,16 +68,6 @@ export class EngineClient {
   /** @param {Place} place @param {string} path a layer's @returns {Promise<import("./types.d.ts").LayerSpectrum | null>} */
   async spectrum(place, path) {
     return this.#call("spectrum", { place: await this.#reached(place), path });
-  }
-
-  /** @param {Place} place @returns {Promise<import("./types.d.ts").Hashes>} */
-  async hashes(place) {
-    return this.#call("hashes", { place: await this.#reached(place) });
-  }
-
-  /** How strong a file is, and how much of its rank it uses. @param {Place} place @param {(progress: any) => void} onProgress @returns {Promise<import("./types.d.ts").Health | null>} */
-  async health(place, onProgress) {
-    return this.#call("health", { place: await this.#reached(place) }, onProgress);
   }
 
   /** @param {Place} a @param {Place} b @returns {Promise<import("./types.d.ts").ComparedFiles>} */

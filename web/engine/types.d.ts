@@ -568,7 +568,21 @@ export type ReadProgress = {
 /**
  * 0 to 1.
  */
-done: number, };
+done: number, 
+/**
+ * Layers that were read since the last message.
+ */
+rows: Array<ModuleRow>, };
+
+export type Inspected = { 
+/**
+ * What it is.
+ */
+report: Report, 
+/**
+ * Edits that mend what is wrong, the most useful first.
+ */
+fixes: Array<Fix>, };
 
 export type LayerSpectrum = { 
 /**

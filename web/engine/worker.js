@@ -36,8 +36,6 @@ const calls = {
   summarize: (engine, { place }) => engine.summarize(found(place)),
   explainLog: (engine, { place, line }) => engine.explain_log(found(place), line),
   spectrum: (engine, { place, path }) => engine.spectrum(found(place), path),
-  hashes: (engine, { place }) => engine.hashes(found(place)),
-  health: (engine, { place }, onProgress) => engine.health(found(place), onProgress),
   compare: (engine, { a, b }) => engine.compare(found(a), found(b)),
   previewEdit: (engine, { edit, places }, onProgress) => engine.preview_edit(edit, places.map(found), onProgress),
   applyEdit: written,

@@ -51,8 +51,8 @@ export function resizeForm(form, edit) {
   </div>`;
 }
 
-/** @param {Form} form @param {import("../types.d.ts").Entry} entry @param {import("../types.d.ts").Entry[]} files @param {Edit} edit */
-export function mergeForm(form, entry, files, edit) {
+/** @param {Form} form @param {"merge" | "bake"} kind @param {import("../types.d.ts").Entry} entry @param {import("../types.d.ts").Entry[]} files @param {Edit} edit */
+export function mergeForm(form, kind, entry, files, edit) {
   const free = files.filter((file) => file.id !== entry.id && usable(file) && !form.others.some(({ id }) => id === file.id));
   const part = (/** @type {string} */ name, /** @type {number} */ strength, /** @type {(strength: number) => void} */ set, /** @type {(() => void) | null} */ remove) => html`<li>
     <bdi>${name}</bdi>
@@ -62,7 +62,7 @@ export function mergeForm(form, entry, files, edit) {
   </li>`;
   return html`<div class="change-form">
     <ul class="parts">
-      ${part(entry.name, form.strength, (strength) => edit({ strength }), null)}
+      ${kind === "merge" ? part(entry.name, form.strength, (strength) => edit({ strength }), null) : nothing}
       ${form.others.map(({ id, strength }, at) =>
         part(
           files.find((file) => file.id === id)?.name ?? "",
@@ -74,9 +74,25 @@ export function mergeForm(form, entry, files, edit) {
     </ul>
     ${free.length
       ? select("merge-with", "Add a file", "", [["", "Choose…"], ...free.map(({ id, name }) => /** @type {[string, string]} */ ([id, name]))], (id) => edit({ others: [...form.others, { id, strength: 1 }] }))
-      : html`<p class="fine">${form.others.length ? "Drop more files to add them." : "Drop the LoRA to merge with on the page; it is then listed here."}</p>`}
-    ${ruleFields(form, [["energy", "exact: the ranks add up"], ["fixed", "the same everywhere"]], edit)} ${dtypeField(form, edit)}
-    <div class="checks">${box("change-drop", "Leave out what cannot be added (DoRA, OFT)", form.drop, (drop) => edit({ drop }))}</div>
+      : html`<p class="fine">${form.others.length ? "Drop more files to add them." : "Drop the LoRA on the page; it is then listed here."}</p>`}
+    ${kind === "merge"
+      ? html`${ruleFields(form, [["energy", "exact: the ranks add up"], ["fixed", "the same everywhere"]], edit)} ${dtypeField(form, edit)}
+          <div class="checks">${box("change-drop", "Leave out what cannot be added (DoRA, OFT)", form.drop, (drop) => edit({ drop }))}</div>`
+      : nothing}
+  </div>`;
+}
+
+/** @param {Form} form @param {import("../types.d.ts").Entry} entry @param {import("../types.d.ts").Entry[]} files @param {Edit} edit */
+export function extractForm(form, entry, files, edit) {
+  const bases = files.filter((file) => file.id !== entry.id && file.report?.kind === "checkpoint");
+  return html`<div class="change-form">
+    ${bases.length
+      ? select("extract-base", "The model it was trained from", form.others[0]?.id ?? "", [["", "Choose…"], ...bases.map(({ id, name }) => /** @type {[string, string]} */ ([id, name]))], (id) =>
+          edit({ others: id ? [{ id, strength: 1 }] : [] }),
+        )
+      : html`<p class="fine">Drop the model that it was trained from on the page; it is then listed here.</p>`}
+    ${number("change-fixed", "Rank of every layer", form.fixed, 1, 1024, 1, (fixed) => edit({ fixed }))}
+    ${select("change-to", "Names", form.to || "kohya", Object.entries(TARGETS), (to) => edit({ to: /** @type {Form["to"]} */ (to) }))} ${dtypeField(form, edit)}
   </div>`;
 }
 

@@ -5,7 +5,7 @@ import { QUICK, asksForSomething, newName } from "../change.js";
 import { formatBytes } from "../format.js";
 import { CHANGES } from "../words.js";
 import { blocksForm } from "./blocks.js";
-import { convertForm, mergeForm, resizeForm } from "./change-forms.js";
+import { convertForm, extractForm, mergeForm, resizeForm } from "./change-forms.js";
 import { check, download } from "./icons.js";
 import { messageView } from "./message.js";
 import { metadataForm } from "./metadata-form.js";
@@ -49,7 +49,9 @@ export function changeView(state, entry, report, send) {
 function kindsOf({ container, kind, modules }) {
   const adapter = kind === "adapter" && modules.length > 0;
   const safetensors = container === "safetensors";
+  const model = kind === "checkpoint" && safetensors;
   return [
+    ...(model ? /** @type {const} */ (["bake", "extract"]) : []),
     ...(adapter ? /** @type {const} */ (["convert", "resize", "blocks", "merge"]) : []),
     ...(safetensors ? /** @type {const} */ (["metadata"]) : /** @type {const} */ (["export"])),
   ];
@@ -68,7 +70,10 @@ function formOf(state, entry, report, edit, send) {
     case "metadata":
       return metadataForm(form, report.metadata, edit);
     case "merge":
-      return mergeForm(form, entry, state.files, edit);
+    case "bake":
+      return mergeForm(form, kind, entry, state.files, edit);
+    case "extract":
+      return extractForm(form, entry, state.files, edit);
     default:
       return nothing;
   }

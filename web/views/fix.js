@@ -3,6 +3,6 @@
 import { html } from "lit-html";
 
 /** @param {import("../fixes.js").Fix} fix @param {import("../types.d.ts").Send} send */
-export function fixButton({ label, kind, form }, send) {
-  return html`<p><button class="button small fix" type="button" @click=${() => send({ type: "change/opened", kind, form })}>${label}</button></p>`;
+export function fixButton({ label, why, kind, form }, send) {
+  return html`<p><button class="button small fix" type="button" title=${why} @click=${() => send({ type: "change/opened", kind, form })}>${label}</button></p>`;
 }

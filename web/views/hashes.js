@@ -23,7 +23,7 @@ export function hashesView(hashes, send) {
         ${legacy ? row("Legacy", "sshs_legacy_hash of sd-scripts", legacy, send) : nothing}
       </dl>
       ${claims.length && !wrong.length ? html`<p class="claim good">${check} <span>The hashes in its header are right.</span></p>` : nothing}
-      ${wrong.length ? fixButton({ label: "Put the hashes right", kind: "metadata", form: { repairHashes: true } }, send) : nothing}
+      ${wrong.length ? fixButton({ label: "Put the hashes right", why: "The tensors stay as they are.", kind: "metadata", form: { repairHashes: true } }, send) : nothing}
       ${wrong.map(
         ({ key, says, should_say, verdict }) => html`<div class="claim warn" data-testid="wrong-hash">
           ${warning}

@@ -20,7 +20,7 @@ export function importsView(imports, canExport, send) {
       <h3 id="pickle-title">Is it safe to open?</h3>
       <p class="pickle-verdict ${LOOK[worst]}">${ICON[worst]} <span>${IMPORTS[worst].file}</span></p>
       ${ORDER.map((verdict) => groupView(verdict, named(imports, verdict)))}
-      ${canExport ? fixButton({ label: "Make a safetensors copy", kind: "export", form: {} }, send) : nothing}
+      ${canExport ? fixButton({ label: "Make a safetensors copy", why: "It holds no code, and every program reads it.", kind: "export", form: {} }, send) : nothing}
       <p class="fine">
         A pickle is a small program that rebuilds what was saved, and whatever loads it runs it. This page reads it as data and runs nothing
         of it.

@@ -60,13 +60,13 @@ function reportView(state, entry, report, send) {
   const { training, metadata, loaders, coverage, imports } = report;
   const changeable = canChange(report);
   return html`
-    ${sectionsView(report, look)} ${verdictView(entry, report, look.health, send)} ${imports.length ? importsView(imports, changeable, send) : nothing}
-    ${loaders.length ? worksView(report, look.log, send) : nothing}
+    ${sectionsView(report)} ${verdictView(entry, report, send)} ${imports.length ? importsView(imports, changeable, send) : nothing}
+    ${loaders.length ? worksView(report, entry.fixes, look.log, send) : nothing}
     ${coverage.some(({ covered }) => covered > 0) ? mapView(report, { pointed, chosen, layer: look.layer }, layer, send) : nothing}
     ${report.modules.length ? modulesView(report, state.table, chosen, send) : nothing}
     ${report.leftovers.length ? leftoversView(report.leftovers) : nothing}
     ${training ? trainingView(training, metadata, state, send) : nothing}
-    ${Object.keys(metadata).length ? metadataView(metadata, state, send) : nothing} ${look.hashes ? hashesView(look.hashes, send) : nothing}
+    ${Object.keys(metadata).length ? metadataView(metadata, state, send) : nothing} ${report.hashes ? hashesView(report.hashes, send) : nothing}
     ${changeable ? changeView(state, entry, report, send) : nothing} ${usable(entry) ? compareView(state, entry, send) : nothing}
   `;
 }

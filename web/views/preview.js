@@ -15,7 +15,7 @@ export function previewView(preview, made) {
   return html`<div class="change-preview" data-testid="preview" data-kind=${preview.kind}>
     <h4>${made ? "What changed" : "What will change"}</h4>
     <ul class="changes">${sentences(preview)}</ul>
-    ${size_before === undefined || size_after === undefined ? nothing : html`<p data-testid="sizes">Size: ${formatBytes(size_before)} → <strong>${formatBytes(size_after)}</strong></p>`}
+    ${size_after === undefined ? nothing : html`<p data-testid="sizes">Size: ${size_before === undefined ? nothing : html`${formatBytes(size_before)} → `}<strong>${formatBytes(size_after)}</strong></p>`}
   </div>`;
 }
 
@@ -58,6 +58,16 @@ function sentences(preview) {
             </div>
           </li>`
         : html`<li>Nothing: the header says all that already.</li>`;
+    case "bake": {
+      const { tensors, tensors_after, warnings } = preview;
+      return html`<li>${plural(tensors, "tensor")} of ${tensors_after.toLocaleString("en")} get other numbers</li>
+        ${warnings.map((warning) => html`<li>${warning}</li>`)}`;
+    }
+    case "extract": {
+      const { layers, unchanged, left_out } = preview;
+      return html`<li>${plural(layers, "layer")} differ and ${unchanged.toLocaleString("en")} are the same</li>
+        ${said(left_out.length, `${plural(left_out.length, "tensor")} differ and have no place in a LoRA`, left_out.map((key) => html`<code>${key}</code>`))}`;
+    }
     case "export":
       return html`<li>${plural(preview.tensors, "tensor")} as they are, in a file that cannot carry code</li>`;
     default:

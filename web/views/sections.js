@@ -3,8 +3,8 @@
 import { html } from "lit-html";
 import { canChange } from "../select.js";
 
-/** @param {import("../engine/types.d.ts").Report} report @param {import("../types.d.ts").Look} look */
-export function sectionsView(report, look) {
+/** @param {import("../engine/types.d.ts").Report} report */
+export function sectionsView(report) {
   /** @type {[id: string, name: string, there: boolean][]} */
   const sections = [
     ["look", "Verdict", true],
@@ -14,7 +14,7 @@ export function sectionsView(report, look) {
     ["modules", "Modules", report.modules.length > 0],
     ["training", "Training", report.training !== null],
     ["metadata", "Metadata", Object.keys(report.metadata).length > 0],
-    ["hashes", "Hashes", look.hashes !== null],
+    ["hashes", "Hashes", report.hashes !== null],
     ["change", "Change it", canChange(report)],
     ["compare", "Compare", report.kind === "adapter"],
   ];

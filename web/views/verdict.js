@@ -2,7 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { formatBytes, formatNumber, formatSeconds, formatValues, plural } from "../format.js";
-import { fixOf } from "../fixes.js";
+import { advice, fixesOf } from "../fixes.js";
 import { refused } from "../select.js";
 import { ALGORITHMS, CONVENTIONS, KINDS, PROBLEMS, word } from "../words.js";
 import { fixButton } from "./fix.js";
@@ -12,8 +12,8 @@ import { textView } from "./text.js";
 
 /** @typedef {import("../engine/types.d.ts").Report} Report */
 
-/** @param {import("../types.d.ts").Entry} entry @param {Report} report @param {import("../types.d.ts").Look["health"]} health @param {import("../types.d.ts").Send} send */
-export function verdictView(entry, report, health, send) {
+/** @param {import("../types.d.ts").Entry} entry @param {Report} report @param {import("../types.d.ts").Send} send */
+export function verdictView(entry, report, send) {
   const { id } = entry;
   return html`
     <div class="card verdict" data-testid="verdict">
@@ -23,27 +23,27 @@ export function verdictView(entry, report, health, send) {
         ? html`<p><button class="button" type="button" id="draw-with" @click=${() => send({ type: "model/used", id })}>Draw with this model</button></p>`
         : nothing}
       ${report.kind === "adapter" && report.loaders.length ? worksLine(report.loaders) : nothing}
-      ${health ? healthView(health, send) : nothing} ${factsView(report, send)} ${restView(entry, send)}
+      ${report.health ? healthView(report.health, entry.fixes, send) : nothing} ${factsView(report, send)} ${restView(entry, send)}
     </div>
     ${report.problems.length
       ? html`<div class="problems" data-testid="problems">
-          ${report.problems.map((problem) => problemView(problem, report, send))}
+          ${report.problems.map((problem) => problemView(problem, report, entry.fixes, send))}
         </div>`
       : nothing}
   `;
 }
 
-/** What the verdict has said already is not said again. @param {import("../engine/types.d.ts").Problem} problem @param {Report} report @param {import("../types.d.ts").Send} send */
-function problemView(problem, report, send) {
+/** What the verdict has said already is not said again. @param {import("../engine/types.d.ts").Problem} problem @param {Report} report @param {import("../engine/types.d.ts").Fix[]} fixes @param {import("../types.d.ts").Send} send */
+function problemView(problem, report, fixes, send) {
   const { class: kind, severity, message, modules } = problem;
-  const fix = fixOf(report, problem);
+  const mends = fixesOf(fixes, kind);
   return messageView({
     title: word(PROBLEMS, kind),
     message: report.verdict.includes(message) ? "" : message,
     severity,
     kind,
     details: modules,
-    extra: fix ? fixButton(fix, send) : undefined,
+    extra: mends.length ? html`<div class="fixes">${mends.map((fix) => fixButton(fix, send))}</div>` : undefined,
   });
 }
 
@@ -57,15 +57,14 @@ function worksLine(loaders) {
   return html`<p class="works-line">${words.filter(Boolean).join("; ")}.</p>`;
 }
 
-/** How strong, and how small it could be. @param {import("../engine/types.d.ts").Health} health @param {import("../types.d.ts").Send} send */
-function healthView({ relative, rank, rank_98, sentences }, send) {
-  const smaller = rank_98 * 2 <= rank;
+/** How strong, and how small it could be. @param {import("../engine/types.d.ts").Health} health @param {import("../engine/types.d.ts").Fix[]} fixes @param {import("../types.d.ts").Send} send */
+function healthView({ relative, sentences }, fixes, send) {
   return html`<div class="health" data-testid="health">
     <p>
       It changes the weights by about ${formatNumber(100 * relative)} %${sentences.length ? ". " : ", as most LoRAs do."}
       ${sentences.join(" ")}
     </p>
-    ${smaller ? fixButton({ label: `Make it rank ${rank_98}`, kind: "resize", form: { rule: "fixed", fixed: rank_98 } }, send) : nothing}
+    ${advice(fixes).map((fix) => fixButton(fix, send))}
   </div>`;
 }
 

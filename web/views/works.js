@@ -13,12 +13,12 @@ import { textView } from "./text.js";
 const LOOK = { applied: "good", partly: "warn", ignored: "refuse", refused: "refuse" };
 const ICON = { applied: check, partly, ignored: warning, refused: stop };
 
-/** @param {import("../engine/types.d.ts").Report} report @param {import("../types.d.ts").Look["log"]} log @param {Send} send */
-export function worksView(report, log, send) {
+/** @param {import("../engine/types.d.ts").Report} report @param {import("../engine/types.d.ts").Fix[]} fixes @param {import("../types.d.ts").Look["log"]} log @param {Send} send */
+export function worksView(report, fixes, log, send) {
   return html`
     <section class="card works" id="works" aria-labelledby="works-title" data-testid="works">
       <h3 id="works-title">Will it work?</h3>
-      <ul class="loaders">${report.loaders.map((verdict) => loaderView(verdict, fixFor(report, verdict), send))}</ul>
+      <ul class="loaders">${report.loaders.map((verdict) => loaderView(verdict, fixFor(fixes, verdict), send))}</ul>
       ${logView(log, send)}
     </section>
   `;

@@ -1,9 +1,11 @@
 //! Turns the worker's calls into reports and pictures; keeps files, device and model between them.
 
 use super::convert::{failure, from_js, refused, to_js};
-use super::sources::{BlobSource, Place, Watched};
-use super::types::{ModelInfo, PictureInfo, PngInfo, PreviewInfo, ProgressInfo, ReadProgress};
+use super::sources::{BlobSource, Place};
+use super::teller::Teller;
+use super::types::{Inspected, ModelInfo, PictureInfo, PngInfo, PreviewInfo, ProgressInfo};
 use crate::analysis;
+use crate::edit::{EditInput, fixes};
 use crate::formats::ByteSource;
 use crate::gpu::Gpu;
 use crate::pipeline::{
@@ -32,7 +34,7 @@ pub struct Engine {
     pub(super) session: RefCell<Option<Session>>,
     stop: Cell<bool>,
     /// How often reading was stopped.
-    pub(super) reading: Cell<u64>,
+    reading: Cell<u64>,
     /// How often edits were stopped.
     pub(super) editing: Cell<u64>,
 }
@@ -46,32 +48,28 @@ impl Engine {
         Engine::default()
     }
 
-    /// Reports on a file, and keeps it under its sha256 for [`Engine::generate`]. `on_progress` hears
-    /// how much of it was read: `{done}`, 0 to 1.
+    /// Reports on a file, with what mends it, and keeps it under its sha256 for
+    /// [`Engine::generate`]. `on_progress` hears of the layers as they are read; see [`ReadProgress`].
     pub async fn inspect(&self, place: JsValue, on_progress: Option<Function>) -> Result<JsValue, JsValue> {
-        let place = Place::of(&place)?;
+        let Place { name, source, config } = Place::of(&place)?;
         let turn = self.reading.get();
-        // Once for its hash, once for its numbers.
-        let all = (2 * place.source.len()).max(1) as f64;
-        let mut told = 0.0;
-        let hear = |read: u64| {
-            let done = (read as f64 / all).min(1.0);
-            if let Some(listener) = on_progress.as_ref().filter(|_| done - told >= 0.01) {
-                told = done;
-                if let Ok(progress) = to_js(&ReadProgress { done }) {
-                    // A listener that throws must not cost the report.
-                    let _ = listener.call1(&JsValue::NULL, &progress);
-                }
-            }
-            self.reading.get() == turn
+        let mut teller = Teller::new(on_progress);
+        let mut hear = |progress: analysis::Progress<'_>| {
+            teller.hear(progress);
+            if self.reading.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        let watched = Watched::new(place.source.as_ref(), hear);
-        let report = analysis::inspect(&place.name, &watched, place.config.as_deref(), None).await;
+        let report = analysis::inspect_with(&name, source.as_ref(), config.as_deref(), None, &mut hear).await;
         if self.reading.get() != turn {
             return Err(failure("cancelled", "the reading was stopped"));
         }
-        self.files.borrow_mut().insert(report.sha256.clone(), place);
-        to_js(&report)
+        let input = EditInput::file(&name, source.as_ref(), config.as_deref());
+        // A file that cannot be mended is reported all the same.
+        let fixes = fixes(&input, &report).await.unwrap_or_default();
+        self.files.borrow_mut().insert(
+            report.sha256.clone(),
+            Place { name: name.clone(), source: source.clone(), config: config.clone() },
+        );
+        to_js(&Inspected { report, fixes })
     }
 
     /// Keeps a file that was inspected before, under its sha256.
@@ -80,7 +78,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends every [`Engine::inspect`] that is running, at its next read.
+    /// Ends every [`Engine::inspect`] that is running, at its next layer.
     pub fn stop_reading(&self) {
         self.reading.set(self.reading.get() + 1);
     }

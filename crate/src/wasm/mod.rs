@@ -17,4 +17,6 @@ mod numbers;
 mod probe;
 #[cfg(target_arch = "wasm32")]
 mod sources;
+#[cfg(target_arch = "wasm32")]
+mod teller;
 pub mod types;

@@ -3,7 +3,6 @@
 use super::convert::failure;
 use crate::formats::{ByteSource, Reading};
 use js_sys::{ArrayBuffer, Function, Promise, Reflect, Uint8Array};
-use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
@@ -67,40 +66,6 @@ impl ByteSource for RemoteSource {
             let promise = self.read.call2(&JsValue::NULL, &start, &end).map_err(failed)?;
             let bytes = JsFuture::from(Promise::resolve(&promise)).await.map_err(failed)?;
             exactly(Uint8Array::new(&bytes).to_vec(), &range)
-        })
-    }
-}
-
-/// A source that tells how many bytes were read of it, and ends with an error once told to stop.
-pub struct Watched<'a, F> {
-    source: &'a dyn ByteSource,
-    /// Bytes read so far, and who hears of them.
-    heard: RefCell<(u64, F)>,
-}
-
-impl<'a, F: FnMut(u64) -> bool> Watched<'a, F> {
-    /// `hear` is given the bytes read so far, and says whether to go on.
-    pub fn new(source: &'a dyn ByteSource, hear: F) -> Watched<'a, F> {
-        Watched { source, heard: RefCell::new((0, hear)) }
-    }
-}
-
-impl<F: FnMut(u64) -> bool> ByteSource for Watched<'_, F> {
-    fn len(&self) -> u64 {
-        self.source.len()
-    }
-
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
-        Box::pin(async move {
-            let goes_on = {
-                let (read, hear) = &mut *self.heard.borrow_mut();
-                *read += range.end.saturating_sub(range.start);
-                hear(*read)
-            };
-            if !goes_on {
-                return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
-            }
-            self.source.read(range).await
         })
     }
 }

@@ -116,6 +116,17 @@ pub struct PngInfo {
 pub struct ReadProgress {
     /// 0 to 1.
     pub done: f64,
+    /// Layers that were read since the last message.
+    pub rows: Vec<ModuleRow>,
+}
+
+/// A file that was read, and what mends it.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct Inspected {
+    /// What it is.
+    pub report: Report,
+    /// Edits that mend what is wrong, the most useful first.
+    pub fixes: Vec<Fix>,
 }
 
 /// A layer's singular values at strength 1, largest first, and what they say.
@@ -199,6 +210,7 @@ pub fn typescript() -> String {
     add(Bucket::decl(&config));
     add(Summary::decl(&config));
     add(ReadProgress::decl(&config));
+    add(Inspected::decl(&config));
     add(LayerSpectrum::decl(&config));
     add(ComparedFiles::decl(&config));
     add(Comparison::decl(&config));
