@@ -25,9 +25,9 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
     table
 }
 
-const MODULES: [&str; 14] = [
+const MODULES: [&str; 15] = [
     "formats", "model", "ops", "plan", "adapters", "analysis", "edit", "gpu", "weights", "text", "samplers",
-    "pipeline", "wasm", "bin",
+    "pipeline", "bench", "wasm", "bin",
 ];
 
 fn sources(at: &Path, found: &mut Vec<PathBuf>) {

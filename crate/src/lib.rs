@@ -1,11 +1,12 @@
 //! Turns LoRA files into reports, and recipes (model + adapters + prompt + seed) into pictures.
 //!
 //! Two arms share the first modules. *Inspect*: formats -> model -> adapters -> analysis.
-//! *Generate*: model -> ops -> plan -> gpu -> weights -> samplers -> pipeline.
+//! *Generate*: model -> ops -> plan -> gpu -> weights -> samplers -> pipeline; bench times it.
 //! Who may use whom is a table in ARCHITECTURE.md, checked by tests/layers.rs.
 
 pub mod adapters;
 pub mod analysis;
+pub mod bench;
 pub mod edit;
 pub mod formats;
 pub mod gpu;

@@ -1632,6 +1632,42 @@ recipe: Recipe | null,
  */
 infotext: Infotext | null, };
 
+export type Row = { 
+/**
+ * `roof`, `kernels`, `networks`, `pictures`, `strength`.
+ */
+group: string, 
+/**
+ * What was timed, with its sizes.
+ */
+name: string, 
+/**
+ * How long it took.
+ */
+ours_ms: Spread, 
+/**
+ * Billions of floating-point operations a second, at the median; of a copy, gigabytes a second.
+ */
+gflops: number | null, 
+/**
+ * Part of what the device's arithmetic can do at most.
+ */
+share_of_roof: number | null, };
+
+export type Spread = { 
+/**
+ * The best.
+ */
+min: number, 
+/**
+ * The middle one: what is compared.
+ */
+median: number, 
+/**
+ * The worst.
+ */
+max: number, };
+
 export type EngineError = { 
 /**
  * For programs: `cancelled`, `busy`, `no_webgpu`, `gpu`, `adapter`, `recipe`, `model`, `file`.

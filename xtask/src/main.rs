@@ -1,5 +1,6 @@
-//! Turns `cargo xtask serve|test|dist` into a running page, a test verdict or a folder for a static host.
+//! Turns `cargo xtask serve|test|bench|dist` into a running page, a test verdict, a table of times or a folder for a static host.
 
+mod bench;
 mod dist;
 mod libraries;
 mod process;
@@ -26,6 +27,8 @@ enum Command {
     Serve(serve::Options),
     /// Run every test: Rust, types, and the built page in a browser.
     Test(test::Options),
+    /// Time kernels, networks, pictures and the page, beside a peer; say how much of the device is used.
+    Bench(bench::Options),
     /// Write dist/, a folder that any static host can serve under any path.
     Dist,
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(options) => serve::serve(&options),
         Command::Test(options) => test::test(&options),
+        Command::Bench(options) => bench::bench(&options),
         Command::Dist => dist::dist(),
     };
     match result {

@@ -22,6 +22,9 @@ pub enum Error {
     /// A .wasm file that wasm-bindgen refused.
     #[error("wasm-bindgen could not turn {} into a JavaScript module: {cause}", wasm.display())]
     Bindgen { wasm: PathBuf, cause: String },
+    /// A program that did not print its table.
+    #[error("`{command}` printed no table of rows: {cause}")]
+    Table { command: String, cause: String },
     /// No TCP port to serve on.
     #[error("ports {first} to {last} are all in use: give another with --port N")]
     NoPort { first: u16, last: u16 },

@@ -6,9 +6,12 @@ mod device;
 pub mod kernel;
 pub mod kernels;
 mod readback;
+mod roof;
 mod run;
 mod self_test;
 
 pub use device::{Gpu, GpuError, GpuInfo, Made, Tensor};
 pub use kernel::{Launch, Scalar, Style};
+pub use roof::{Effort, Roof};
 pub use run::{Arena, Runner};
+pub use self_test::numbers;

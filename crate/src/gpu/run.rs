@@ -319,6 +319,11 @@ impl Runner {
         }
     }
 
+    /// Floating-point operations of one run.
+    pub fn flops(&self) -> u64 {
+        self.dispatches.iter().map(|dispatch| dispatch.flops).sum()
+    }
+
     /// An output's tensor.
     pub fn output(&self, name: &str) -> Option<&Tensor> {
         self.outputs.get(name)
@@ -332,7 +337,7 @@ impl Runner {
         self.run(gpu);
         let numbers = gpu.read(tensor).await?;
         let seconds = started.elapsed().as_secs_f64();
-        let flops: u64 = self.dispatches.iter().map(|dispatch| dispatch.flops).sum();
+        let flops = self.flops();
         // Small plans are all overhead and tell nothing of the speed.
         if flops > 100_000_000 && seconds > 0.0 {
             let measured = flops as f64 / seconds * SUBMISSION_SECONDS;

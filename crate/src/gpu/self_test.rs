@@ -91,7 +91,7 @@ fn cases() -> Vec<(Op, Vec<Vec<usize>>)> {
 }
 
 /// Numbers from -1 to 1 that repeat nowhere soon.
-fn numbers(seed: u32, count: usize) -> Vec<f32> {
+pub fn numbers(seed: u32, count: usize) -> Vec<f32> {
     let word = |i: u32| (i + 1).wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(0x9e37_79b9)) >> 8;
     (0..count as u32).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()
 }

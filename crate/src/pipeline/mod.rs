@@ -17,6 +17,7 @@ mod resize;
 mod runners;
 mod script;
 mod single_file;
+mod timing;
 
 pub use conditioning::token_table;
 pub use embedding::Embedding;
@@ -31,3 +32,4 @@ pub use probe::Network;
 pub use recipe::{AdapterChoice, EmbeddingChoice, Hires, Recipe, Rng, Upscaler};
 pub use resize::{Filter, resize};
 pub use runners::{MemoryNeed, Shape};
+pub use timing::Timed;

@@ -74,6 +74,30 @@ pub fn unet(net: &Unet, batch: usize, height: usize, width: usize, tokens: usize
     Ok(builder.finish())
 }
 
+/// The plan of the first layer of a level on the way down, resnet and transformer: for measuring.
+///
+/// Inputs: `x` (B, H, W, C), `time` (B, time width; after SiLU), `text` (B, T, cross_attention_dim).
+/// Output: `y` (B, H, W, C).
+pub fn unet_layer(
+    net: &Unet,
+    level: usize,
+    batch: usize,
+    height: usize,
+    width: usize,
+    tokens: usize,
+) -> Result<Plan, PlanError> {
+    let mut builder = Builder::for_component("unet layer", "unet");
+    let b = &mut builder;
+    let channels = net.config.block_out_channels[level];
+    let x = b.input("x", &[batch, height, width, channels]);
+    let time = b.input("time", &[batch, 4 * net.config.block_out_channels[0]]);
+    let text = b.input("text", &[batch, tokens, net.config.cross_attention_dim]);
+    let (resnet, transformer) = &net.down[level].layers[0];
+    let y = layer(b, resnet, transformer.as_ref(), x, time, text)?;
+    b.output("y", y);
+    Ok(builder.finish())
+}
+
 fn embed(b: &mut Builder, layers: &[crate::model::Module; 2], x: ValueId) -> Result<ValueId, PlanError> {
     let x = b.module(&layers[0], x)?;
     let x = b.push(SILU, &[x], &layers[0].path)?;

@@ -7,7 +7,7 @@ use super::types::{Inspected, ModelInfo, PictureInfo, PngInfo, PreviewInfo, Prog
 use crate::analysis;
 use crate::edit::{EditInput, fixes};
 use crate::formats::ByteSource;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Roof};
 use crate::pipeline::{
     Embedding, Folder, Given, Infotext, Model, Picture, PipelineError, Preview, Progress, Recipe, Session, Stage,
     denoise_seconds_left, encode_png, png_parameters,
@@ -37,6 +37,8 @@ pub struct Engine {
     reading: Cell<u64>,
     /// How often edits were stopped.
     pub(super) editing: Cell<u64>,
+    /// What the device can do at most, once measured.
+    pub(super) roof: Cell<Option<Roof>>,
 }
 
 #[wasm_bindgen]
@@ -260,7 +262,11 @@ impl Engine {
     }
 
     /// The adapter of an inspected file, read against the session's model.
-    async fn adapter(&self, session: &Session, sha256: &str) -> Result<Option<Rc<LoadedAdapter>>, PipelineError> {
+    pub(super) async fn adapter(
+        &self,
+        session: &Session,
+        sha256: &str,
+    ) -> Result<Option<Rc<LoadedAdapter>>, PipelineError> {
         if let Some(known) = self.adapters.borrow().get(sha256) {
             return Ok(Some(known.clone()));
         }

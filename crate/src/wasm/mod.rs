@@ -4,6 +4,8 @@
 //! their TypeScript form can be generated and tested natively.
 
 #[cfg(target_arch = "wasm32")]
+mod bench;
+#[cfg(target_arch = "wasm32")]
 mod convert;
 #[cfg(target_arch = "wasm32")]
 mod edits;

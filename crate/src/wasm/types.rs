@@ -6,6 +6,7 @@ use crate::analysis::{
     ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Spectrum, Strength, Summary, TagCount,
     Training, TriggerWord,
 };
+use crate::bench::{Row, Spread};
 use crate::edit::{
     AlphaPlace, BakeEdit, BakePreview, BakedScale, ConvertOptions, ConvertPreview, DroppedKey, Edit, EditProgress,
     Edited, ExportPreview, ExtractOptions, ExtractPreview, Fix, KeptRow, MergeEdit, MergeOptions, MergePart,
@@ -273,6 +274,8 @@ pub fn typescript() -> String {
     add(PictureInfo::decl(&config));
     add("type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };".into());
     add(PngInfo::decl(&config));
+    add(Row::decl(&config));
+    add(Spread::decl(&config));
     add(EngineError::decl(&config));
     text
 }

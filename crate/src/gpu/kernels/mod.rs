@@ -66,7 +66,7 @@ pub fn launch(
 }
 
 /// Every kernel's name and text, for tools that validate them.
-pub const ALL: [(&str, &str); 22] = [
+pub const ALL: [(&str, &str); 24] = [
     ("add", include_str!("add.wgsl")),
     ("attention", include_str!("attention.wgsl")),
     ("attention_direct", include_str!("attention_direct.wgsl")),
@@ -82,6 +82,8 @@ pub const ALL: [(&str, &str); 22] = [
     ("moments", include_str!("moments.wgsl")),
     ("normalize", include_str!("normalize.wgsl")),
     ("renorm", include_str!("renorm.wgsl")),
+    ("roof_arithmetic", include_str!("roof_arithmetic.wgsl")),
+    ("roof_copy", include_str!("roof_copy.wgsl")),
     ("rotate", include_str!("rotate.wgsl")),
     ("rows", include_str!("rows.wgsl")),
     ("scale", include_str!("scale.wgsl")),

@@ -11,7 +11,7 @@ override STORAGE: u32 = 1; // 1 f16, 2 bf16
 // The nearest bf16's bits; ties go to the even one.
 fn bf16(value: f32) -> u32 {
     let bits = bitcast<u32>(value);
-    return (bits + 0x7fffu + (bits >> 16u & 1u)) >> 16u;
+    return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
 }
 
 @compute @workgroup_size(256)
@@ -28,6 +28,6 @@ fn main(
     if STORAGE == 1u {
         output[i] = pack2x16float(vec2(low, high));
     } else {
-        output[i] = bf16(low) | bf16(high) << 16u;
+        output[i] = bf16(low) | (bf16(high) << 16u);
     }
 }

@@ -1,0 +1,145 @@
+//! Turns names into the plans that are timed: single operations and one UNet layer.
+
+use crate::model::{Family, FamilyId};
+use crate::ops::{Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Op, Storage};
+use crate::plan::{Builder, Layout, Plan, PlanError, unet_layer};
+
+/// How large the shapes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// Those that a software renderer ends within seconds, in a browser too.
+    Small,
+    /// Those of Stable Diffusion 1.5 at 512x512 with guidance, and of SDXL at 1024x1024.
+    Full,
+}
+
+/// Something to time.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// What it is, with its sizes.
+    pub name: String,
+    /// Its one output is `y`.
+    pub plan: Plan,
+    /// How its matrices lie.
+    pub storage: Storage,
+}
+
+/// The cases of a size, whose matrices lie in `storage`.
+pub fn cases(size: Size, storage: Storage) -> Result<Vec<Case>, PlanError> {
+    let mut list = match size {
+        Size::Small => vec![
+            conv(1, 32, 320, 320)?,
+            conv(1, 16, 640, 640)?,
+            matmul(1024, 320, 320)?,
+            matmul(256, 640, 2560)?,
+            matmul(64, 1280, 1280)?,
+            attention(1, 1024, 1024, 8, 40)?,
+            attention(1, 256, 256, 8, 80)?,
+            group_norm(1, 32, 320)?,
+            layer_norm(1024, 320)?,
+            layer(1, 16)?,
+        ],
+        Size::Full => vec![
+            conv(2, 64, 320, 320)?,
+            conv(2, 32, 640, 640)?,
+            conv(2, 16, 1280, 1280)?,
+            conv(2, 8, 1280, 1280)?,
+            conv(1, 128, 512, 512)?,
+            conv(1, 256, 256, 256)?,
+            conv(1, 512, 128, 128)?,
+            matmul(8192, 320, 320)?,
+            matmul(8192, 320, 2560)?,
+            matmul(8192, 1280, 320)?,
+            matmul(2048, 640, 640)?,
+            matmul(512, 1280, 1280)?,
+            matmul(2048, 1280, 10240)?,
+            attention(2, 4096, 4096, 8, 40)?,
+            attention(2, 1024, 1024, 8, 80)?,
+            attention(2, 256, 256, 8, 160)?,
+            attention(2, 4096, 77, 8, 40)?,
+            attention(2, 1024, 1024, 20, 64)?,
+            group_norm(2, 64, 320)?,
+            layer_norm(8192, 320)?,
+            layer(2, 64)?,
+        ],
+    };
+    list.iter_mut().for_each(|case| case.storage = storage);
+    Ok(list)
+}
+
+fn single(
+    name: String,
+    op: impl Into<Op>,
+    inputs: &[(&str, &[usize])],
+    weights: &[(&str, &[usize])],
+) -> Result<Case, PlanError> {
+    let mut builder = Builder::new(&name);
+    let mut ids: Vec<_> = inputs.iter().map(|(name, shape)| builder.input(name, shape)).collect();
+    ids.extend(weights.iter().map(|(name, shape)| builder.weight(name, shape, Layout::Ohwi)));
+    let y = builder.push(op, &ids, &name)?;
+    builder.output("y", y);
+    Ok(Case { name, plan: builder.finish(), storage: Storage::F32 })
+}
+
+fn batched(batch: usize, name: String) -> String {
+    if batch == 1 { name } else { format!("{batch} x {name}") }
+}
+
+fn conv(batch: usize, edge: usize, channels: usize, outputs: usize) -> Result<Case, PlanError> {
+    let name = batched(batch, format!("conv 3x3 {channels} to {outputs} at {edge}x{edge}"));
+    let op = Conv2d { kernel: 3, stride: 1, padding: 1, extra: 0, bias: true };
+    let weights: [(&str, &[usize]); 2] = [("w", &[outputs, 9 * channels]), ("b", &[outputs])];
+    single(name, op, &[("x", &[batch, edge, edge, channels])], &weights)
+}
+
+fn matmul(rows: usize, inner: usize, columns: usize) -> Result<Case, PlanError> {
+    let op = Matmul { transpose_b: true, bias: false };
+    single(format!("matmul {rows} x {inner} x {columns}"), op, &[("x", &[1, rows, inner])], &[("w", &[columns, inner])])
+}
+
+fn attention(batch: usize, queries: usize, keys: usize, heads: usize, size: usize) -> Result<Case, PlanError> {
+    let tokens = if queries == keys { format!("{queries}") } else { format!("{queries} to {keys}") };
+    let name = batched(batch, format!("attention {tokens} tokens, {heads} heads of {size}"));
+    let (asked, seen) = ([batch, queries, heads * size], [batch, keys, heads * size]);
+    let inputs: [(&str, &[usize]); 3] = [("q", &asked), ("k", &seen), ("v", &seen)];
+    single(name, Attention { heads, causal: false }, &inputs, &[])
+}
+
+fn group_norm(batch: usize, edge: usize, channels: usize) -> Result<Case, PlanError> {
+    let name = batched(batch, format!("group norm and SiLU, {channels} channels at {edge}x{edge}"));
+    let op = GroupNorm { groups: 32, eps: 1e-5, silu: true };
+    single(name, op, &[("x", &[batch, edge, edge, channels])], &[("weight", &[channels]), ("bias", &[channels])])
+}
+
+fn layer_norm(rows: usize, width: usize) -> Result<Case, PlanError> {
+    let op = LayerNorm { eps: 1e-5 };
+    let weights: [(&str, &[usize]); 2] = [("weight", &[width]), ("bias", &[width])];
+    single(format!("layer norm {rows} x {width}"), op, &[("x", &[1, rows, width])], &weights)
+}
+
+/// SD 1.5's first layer: a resnet and a transformer of 320 channels.
+fn layer(batch: usize, edge: usize) -> Result<Case, PlanError> {
+    let family = Family::published(FamilyId::Sd15).map_err(|error| PlanError::Size {
+        what: "Stable Diffusion 1.5's published config".into(),
+        wanted: "one that is understood".into(),
+        found: error.to_string(),
+    })?;
+    let name = batched(batch, format!("UNet layer of 320 channels at {edge}x{edge}: resnet and transformer"));
+    Ok(Case { name, plan: unet_layer(&family.unet, 0, batch, edge, edge, 77)?, storage: Storage::F32 })
+}
+
+/// The seed of a tensor's numbers: its name's FNV-1a hash.
+pub fn seed(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// The numbers of a tensor of this name: from -1 to 1, of a matrix so small that products keep their size.
+pub fn numbers(name: &str, shape: &[usize]) -> Vec<f32> {
+    let scale = match shape {
+        [_, inner] => (3.0 / *inner as f32).sqrt(),
+        _ => 1.0,
+    };
+    let mut data = crate::gpu::numbers(seed(name), shape.iter().product());
+    data.iter_mut().for_each(|value| *value *= scale);
+    data
+}

@@ -1,0 +1,112 @@
+//! Turns a device into a table of times: kernels against its roofs, networks, pictures, strengths.
+//!
+//! The command line, the tests' browser and the page's own panel all run these rows.
+
+mod cases;
+mod session;
+
+pub use cases::{Case, Size, cases, numbers, seed};
+
+use crate::gpu::{Effort, Gpu, Roof, Runner, Tensor};
+use crate::ops::Storage;
+use crate::pipeline::PipelineError;
+use crate::plan::{Plan, Source};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::time::Duration;
+use ts_rs::TS;
+
+/// What an ordinary row is given.
+pub const EFFORT: Effort = Effort { rounds: 7, limit: Duration::from_secs(6) };
+
+/// Times of the rounds of a row, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
+pub struct Spread {
+    /// The best.
+    pub min: f64,
+    /// The middle one: what is compared.
+    pub median: f64,
+    /// The worst.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of at least one round.
+    pub fn of(mut rounds: Vec<f64>) -> Spread {
+        rounds.sort_by(f64::total_cmp);
+        Spread { min: rounds[0], median: rounds[rounds.len() / 2], max: rounds[rounds.len() - 1] }
+    }
+}
+
+/// One line of the table. A peer's time is for whoever has a peer to add.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+pub struct Row {
+    /// `roof`, `kernels`, `networks`, `pictures`, `strength`.
+    pub group: String,
+    /// What was timed, with its sizes.
+    pub name: String,
+    /// How long it took.
+    pub ours_ms: Spread,
+    /// Billions of floating-point operations a second, at the median; of a copy, gigabytes a second.
+    pub gflops: Option<f64>,
+    /// Part of what the device's arithmetic can do at most.
+    pub share_of_roof: Option<f64>,
+}
+
+impl Row {
+    fn new(group: &str, name: impl Into<String>, rounds: Vec<f64>) -> Row {
+        Row { group: group.into(), name: name.into(), ours_ms: Spread::of(rounds), gflops: None, share_of_roof: None }
+    }
+
+    fn with_flops(mut self, flops: u64, roof: Roof) -> Row {
+        let rate = flops as f64 / (self.ours_ms.median / 1e3);
+        self.gflops = Some(rate / 1e9);
+        self.share_of_roof = Some(rate / roof.flops);
+        self
+    }
+}
+
+/// The two roofs as rows. The times are those of a billion operations and a gigabyte.
+pub fn roof_rows(roof: Roof) -> [Row; 2] {
+    let row = |name: &str, rate: f64| {
+        let mut row = Row::new("roof", name, vec![1e12 / rate]);
+        row.gflops = Some(rate / 1e9);
+        row
+    };
+    [row("multiply-adds in registers, 1 GFLOP", roof.flops), row("copy, 1 GB read and written", roof.bytes)]
+}
+
+/// A case's plan with its buffers, filled with numbers.
+pub struct Prepared {
+    runner: Runner,
+    flops: u64,
+}
+
+impl Prepared {
+    /// Makes the plan's buffers; weights lie in `storage`, and all numbers follow from their names.
+    pub async fn new(gpu: &Gpu, plan: &Plan, storage: Storage) -> Result<Prepared, PipelineError> {
+        let mut weights: HashMap<&str, Tensor> = HashMap::new();
+        for (name, _, shape) in plan.weights() {
+            let kept = if shape.len() > 1 { storage } else { Storage::F32 };
+            weights.insert(name, gpu.guarded(name, || gpu.upload(name, &numbers(name, shape), kept)).await?);
+        }
+        let runner = Runner::new(gpu, plan, &|name| weights.get(name).cloned()).await?;
+        for value in &plan.values {
+            if let Source::Input(name) = &value.source {
+                runner.set(gpu, name, &numbers(name, &value.shape))?;
+            }
+        }
+        Ok(Prepared { runner, flops: plan.flops() })
+    }
+
+    /// Times runs of the whole plan.
+    pub async fn row(&self, gpu: &Gpu, group: &str, name: &str, roof: Roof) -> Result<Row, PipelineError> {
+        let rounds = gpu.time(EFFORT, &|| self.runner.run(gpu)).await?;
+        Ok(Row::new(group, name, rounds).with_flops(self.flops, roof))
+    }
+
+    /// The plan's output, for a comparison with a peer's.
+    pub async fn output(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>, PipelineError> {
+        Ok(self.runner.compute(gpu, name).await?)
+    }
+}

@@ -1,0 +1,65 @@
+//! Turns the open device and model into rows of times, for `cargo xtask bench` and the page's panel.
+
+use super::convert::{failure, from_js, refused, to_js};
+use super::engine::Engine;
+use crate::bench::{Case, EFFORT, Prepared, Row, Size, cases, roof_rows};
+use crate::ops::Storage;
+use crate::pipeline::Recipe;
+use js_sys::{Float32Array, Object, Reflect};
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+impl Engine {
+    /// Measures what the device can do at most; later rows are compared with it.
+    pub async fn bench_roof(&self) -> Result<JsValue, JsValue> {
+        let gpu = self.device().await?;
+        let roof = gpu.roof(EFFORT).await.map_err(|error| refused(error.into()))?;
+        self.roof.set(Some(roof));
+        to_js(&roof_rows(roof))
+    }
+
+    /// Names of the kernels that are timed: small shapes, or those of published models.
+    pub fn bench_names(&self, full: bool) -> Result<JsValue, JsValue> {
+        let names: Vec<String> = bench_cases(full)?.into_iter().map(|case| case.name).collect();
+        to_js(&names)
+    }
+
+    /// Times one of them, after [`Engine::bench_roof`]: `{row, output?}`.
+    pub async fn bench_case(&self, full: bool, name: String, with_output: bool) -> Result<JsValue, JsValue> {
+        let gpu = self.device().await?;
+        let roof = self.roof.get().ok_or_else(|| failure("busy", "measure the roof first"))?;
+        let case = bench_cases(full)?.into_iter().find(|case| case.name == name);
+        let case = case.ok_or_else(|| failure("recipe", format!("no measurement is called `{name}`")))?;
+        let prepared = Prepared::new(&gpu, &case.plan, case.storage).await.map_err(refused)?;
+        let row = prepared.row(&gpu, "kernels", &case.name, roof).await.map_err(refused)?;
+        let result = Object::new();
+        Reflect::set(&result, &"row".into(), &to_js(&row)?)?;
+        if with_output {
+            let output = prepared.output(&gpu, "y").await.map_err(refused)?;
+            Reflect::set(&result, &"output".into(), &Float32Array::from(output.as_slice()))?;
+        }
+        Ok(result.into())
+    }
+
+    /// Times a recipe's picture with the open model, its parts, and its first LoRA's strength.
+    pub async fn bench_session(&self, recipe: JsValue) -> Result<JsValue, JsValue> {
+        let recipe: Recipe = from_js("the recipe", recipe)?;
+        let roof = self.roof.get().ok_or_else(|| failure("busy", "measure the roof first"))?;
+        let mut session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
+        let adapter = match recipe.adapters.first() {
+            Some(choice) => self.adapter(&session, &choice.sha256).await,
+            None => Ok(None),
+        };
+        let rows = match adapter {
+            Ok(adapter) => Row::of_session(&mut session, &recipe, adapter.as_deref(), roof).await,
+            Err(error) => Err(error),
+        };
+        *self.session.borrow_mut() = Some(session);
+        to_js(&rows.map_err(refused)?)
+    }
+}
+
+fn bench_cases(full: bool) -> Result<Vec<Case>, JsValue> {
+    let size = if full { Size::Full } else { Size::Small };
+    cases(size, Storage::F32).map_err(|error| refused(error.into()))
+}

@@ -1,0 +1,72 @@
+/**
+ * Turns the built page, headless Chromium and onnxruntime-web into rows of times, as one JSON object on stdout.
+ *
+ * `cargo xtask bench --browser` builds what it needs and runs it.
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { BLANK, SUB_PATH, launch } from '../browser/harness.mjs';
+import { PEERS } from './peers.mjs';
+
+const ROUNDS = 5;
+
+const spread = (times) => {
+  const sorted = [...times].sort((a, b) => a - b);
+  return { min: sorted[0], median: sorted[sorted.length >> 1], max: sorted.at(-1) };
+};
+const say = (text) => console.error(text);
+
+const app = await launch();
+const rows = [];
+try {
+  const { page } = await app.open(BLANK);
+  page.setDefaultTimeout(0);
+  await page.evaluate(async () => {
+    globalThis.bench = await import('/tests/bench/page.js');
+    await bench.start();
+  });
+  const peerName = await page.evaluate(() => bench.peer());
+  rows.push(...(await page.evaluate(() => bench.roof())));
+  for (const name of await page.evaluate(() => bench.names())) {
+    say(name);
+    const peer = PEERS[name];
+    const found = await page.evaluate(([name, peer, rounds]) => bench.kernel(name, peer, rounds), [
+      name,
+      peer && { ...peer, model: { ...peer.model, bytes: [...peer.model.bytes] } },
+      ROUNDS,
+    ]);
+    const peer_ms = found.times && spread(found.times);
+    rows.push({ ...found.row, ...(peer_ms && { peer: peerName, peer_ms, peer_distance: found.distance, ratio: peer_ms.median / found.row.ours_ms.median }) });
+  }
+  say('the demo model');
+  rows.push(...(await page.evaluate((root) => bench.demo(root), `${SUB_PATH}demo/`)));
+  rows.push(...(await weight()));
+  console.log(JSON.stringify({ adapter: await page.evaluate(() => bench.adapter()), rows }));
+} finally {
+  await app.close();
+}
+
+/** Bytes of dist/ that the first visit brings, compressed, and the time until the page takes a file. */
+async function weight() {
+  const root = fileURLToPath(new URL('../../dist/', import.meta.url));
+  const files = readdirSync(root, { recursive: true }).filter((name) => statSync(root + name).isFile());
+  const zipped = (keep) => files.filter(keep).reduce((sum, name) => sum + gzipSync(readFileSync(root + name)).length, 0);
+  const isDemo = (name) => name.startsWith('demo');
+  const isShell = (name) => /\.(html|js|css|wasm)$/.test(name);
+  const bytes = (name, value) => ({ group: 'page', name, bytes: value });
+  const times = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const { page } = await app.open();
+    const ready = page.waitForFunction(() => document.querySelector('input[type=file]'));
+    await ready;
+    times.push(await page.evaluate(() => performance.now()));
+    await page.context().close();
+  }
+  return [
+    bytes('shell, engine and styles, gzip', zipped((name) => !isDemo(name) && isShell(name))),
+    bytes('engine alone, gzip', zipped((name) => name.endsWith('.wasm'))),
+    bytes('demo model and its LoRAs, gzip', zipped(isDemo)),
+    { group: 'page', name: 'time until a file can be dropped', ours_ms: spread(times) },
+  ];
+}

@@ -1,0 +1,136 @@
+//! Turns the benchmarks, native and in headless Chromium, into one table and one JSON file.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::process::{Error, cargo, output, root, run, say};
+use crate::{dist, setup};
+
+/// What `cargo xtask bench` takes. Without a place, both.
+#[derive(clap::Args)]
+pub struct Options {
+    /// On this machine's Vulkan, Metal or DirectX device.
+    #[arg(long)]
+    native: bool,
+    /// In headless Chromium, beside onnxruntime-web's WebGPU backend.
+    #[arg(long)]
+    browser: bool,
+    /// Also the shapes of Stable Diffusion 1.5 and XL (native; minutes without a graphics card).
+    #[arg(long)]
+    full: bool,
+    /// Also a whole UNet call and VAE decoding of SD 1.5 at 512x512 with made-up weights (native).
+    #[arg(long)]
+    step: bool,
+    /// Also write the table as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Runs what was asked for, prints the table and writes the file.
+pub fn bench(options: &Options) -> Result<(), Error> {
+    let both = !options.native && !options.browser;
+    let mut parts = Vec::new();
+    if options.native || both {
+        parts.push(native(options)?);
+    }
+    if options.browser || both {
+        parts.push(browser()?);
+    }
+    parts.extend(analyzer()?);
+    for part in &parts {
+        print(part);
+    }
+    if let Some(path) = &options.json {
+        let adapters: Vec<&str> = parts.iter().filter_map(|part| part["adapter"].as_str()).collect();
+        let rows: Vec<&Value> = parts.iter().filter_map(|part| part["rows"].as_array()).flatten().collect();
+        let commit = output(Command::new("git").args(["rev-parse", "HEAD"])).unwrap_or_default();
+        let table = json!({ "adapter": adapters.join("; "), "commit": commit, "rows": rows });
+        let text = format!("{table:#}\n");
+        fs::write(path, text).map_err(|cause| Error::File { path: path.clone(), cause })?;
+    }
+    Ok(())
+}
+
+fn native(options: &Options) -> Result<Value, Error> {
+    setup::vulkan()?;
+    let mut command = cargo();
+    command.args(["run", "--release", "--quiet", "-p", "lora-loupe-tests", "--bin", "bench", "--"]);
+    let flags = [(options.full, "--full"), (options.step, "--step")];
+    table(command.args(flags.iter().filter(|(asked, _)| *asked).map(|(_, flag)| flag)), "native")
+}
+
+fn browser() -> Result<Value, Error> {
+    dist::engine()?;
+    dist::page()?;
+    let folder = root().join("tests").join("bench");
+    if !folder.join("node_modules").join("onnxruntime-web").is_dir() {
+        say("npm ci, in tests/bench");
+        let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
+        run(Command::new(npm).args(["ci", "--prefix", "tests/bench", "--no-audit", "--no-fund"]))?;
+    }
+    let mut command = Command::new("node");
+    command.env("CHROME_PATH", setup::chromium()?).arg(folder.join("browser.mjs"));
+    table(&mut command, "browser")
+}
+
+/// The analyzer's rows, which need no device.
+fn analyzer() -> Result<Option<Value>, Error> {
+    if !root().join("tests").join("tools").join("bench_analyzer.rs").is_file() {
+        return Ok(None);
+    }
+    let mut command = cargo();
+    command.args(["run", "--release", "--quiet", "-p", "lora-loupe-tests", "--bin", "bench_analyzer"]);
+    Ok(Some(table(&mut command, "analyzer")?))
+}
+
+/// Runs a program that prints its rows as JSON, and marks each with the place where it ran.
+fn table(command: &mut Command, place: &str) -> Result<Value, Error> {
+    say(&format!("bench: {place}"));
+    command.current_dir(root()).stderr(Stdio::inherit());
+    let name = command.get_program().to_string_lossy().into_owned();
+    let printed = command.output().map_err(|cause| Error::NotStarted { command: name.clone(), cause })?;
+    if !printed.status.success() {
+        return Err(Error::Failed { command: name, status: printed.status });
+    }
+    // One table, or a row a line, which has no adapter.
+    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&printed.stdout).into_iter().collect();
+    let values = values.map_err(|cause| Error::Table { command: name, cause: cause.to_string() })?;
+    let mut table = match values.as_slice() {
+        [table] if table["rows"].is_array() => table.clone(),
+        rows => json!({ "rows": rows }),
+    };
+    for row in table["rows"].as_array_mut().into_iter().flatten() {
+        row["where"] = place.into();
+    }
+    table["where"] = place.into();
+    Ok(table)
+}
+
+/// One line a row: times, rate, share of the roof, and what the peer needed.
+fn print(part: &Value) {
+    println!("\n{}: {}", part["where"].as_str().unwrap_or_default(), part["adapter"].as_str().unwrap_or("no device"));
+    println!(
+        "{:62} {:>26} {:>9} {:>7} {:>14} {:>6}",
+        "", "min / median / max ms", "GFLOP/s", "of roof", "peer ms", "ratio"
+    );
+    for row in part["rows"].as_array().into_iter().flatten() {
+        let number = |value: &Value, digits: usize| {
+            value.as_f64().map(|number| format!("{number:.digits$}")).unwrap_or_default()
+        };
+        let ours = match &row["ours_ms"] {
+            Value::Null => format!("{} bytes", row["bytes"]),
+            ms => ["min", "median", "max"].map(|part| number(&ms[part], 1)).join(" / "),
+        };
+        let share = row["share_of_roof"].as_f64().map(|share| format!("{:.0} %", 100.0 * share)).unwrap_or_default();
+        println!(
+            "{:62} {ours:>26} {:>9} {share:>7} {:>14} {:>6}",
+            row["name"].as_str().unwrap_or_default(),
+            number(&row["gflops"], 2),
+            number(&row["peer_ms"]["median"], 1),
+            number(&row["ratio"], 2),
+        );
+    }
+}
