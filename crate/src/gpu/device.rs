@@ -223,9 +223,17 @@ impl Gpu {
         let validity = validity.pop();
         let memory = memory.pop();
         for error in [memory.await, validity.await].into_iter().flatten() {
-            return Err(named(what, error));
+            return Err(self.loss().unwrap_or_else(|| named(what, error)));
         }
         made
+    }
+
+    /// The loss of the device, where it was lost: everything made on it since is invalid, and not by its own fault.
+    fn loss(&self) -> Option<GpuError> {
+        match self.fault.lock().ok()?.as_ref() {
+            Some(GpuError::Lost(message)) => Some(GpuError::Lost(message.clone())),
+            _ => None,
+        }
     }
 
     /// Room for `len` numbers; `what` names them in an error. The numbers are 0 at first.
