@@ -116,8 +116,8 @@ describe('look', () => {
     const { page } = await site.open();
     await drop(page, [KOHYA]);
     await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
-    await page.workers()[0].evaluate(() => void setTimeout(() => { throw new Error('broken on purpose'); }));
-    await page.getByText('broken on purpose').waitFor();
+    await page.workers()[0].evaluate(() => void setTimeout(() => { throw new Error('the engine of this test broke'); }));
+    await page.getByText('the engine of this test broke').waitFor();
     await drop(page, ['corpus/files/kohya_te_only_r4a2_fp16.safetensors']);
     await reportOf(page, 'kohya_te_only_r4a2_fp16.safetensors');
     assert.match(await page.getByTestId('verdict').innerText(), /kohya/i);
