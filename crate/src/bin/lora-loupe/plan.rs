@@ -1,6 +1,7 @@
 //! Turns a model and a size into its printed plans: steps, operations and memory.
 
 use crate::generate::{DEMO, open, size};
+use lora_loupe::pipeline::Shape;
 use lora_loupe::plan::{Plan, TextOutput, text_encoder, unet, vae_decoder, vae_strip};
 use std::error::Error;
 use std::io::Write;
@@ -40,5 +41,23 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     for plan in &plans {
         writeln!(out, "{plan}")?;
     }
+    let shape = Shape {
+        pictures: 1,
+        guided: arguments.batch > 1,
+        height,
+        width,
+        chunks: 1,
+        clip_skip: 0,
+        starts_from_picture: false,
+    };
+    let need = model.memory_need(shape, DEFAULT_BINDING, true)?;
+    writeln!(
+        out,
+        "one picture: {} bytes of graphics memory at most: {} weights, {} temporaries, {} inputs, outputs and parameters",
+        need.total(),
+        need.weights,
+        need.temporaries,
+        need.others
+    )?;
     Ok(ExitCode::SUCCESS)
 }
