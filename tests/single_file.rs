@@ -3,11 +3,12 @@
 
 use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::Reading;
+use lora_loupe::gpu::Gpu;
 use lora_loupe::model::FamilyId;
 use lora_loupe::pipeline::{Model, PipelineError, Shape};
 use lora_loupe::plan::Layout;
 use lora_loupe::text::Tokenizer;
-use lora_loupe::weights::TensorFile;
+use lora_loupe::weights::{TensorFile, Weights};
 use lora_loupe_tests::golden;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -189,4 +190,50 @@ fn stable_diffusion_1_5_needs_at_most_2_4_gigabytes() {
     let larger = model.memory_need(shape(96, 96), BINDING, true).expect("plans");
     println!("768x768: {larger:?}, {} in all", larger.total());
     assert!(larger.total() > need.total());
+}
+
+/// Hears how much is read at once.
+struct Heard {
+    file: Imagined,
+    most: std::cell::Cell<u64>,
+}
+
+impl ByteSource for Heard {
+    fn len(&self) -> u64 {
+        self.file.len
+    }
+
+    fn read(&self, range: Range<u64>) -> Reading<'_> {
+        self.most.set(self.most.get().max(range.end - range.start));
+        self.file.read(range)
+    }
+}
+
+#[test]
+fn weights_come_in_slices_and_in_the_plans_order() {
+    pollster::block_on(async {
+        let shapes = shapes("sd15");
+        let (file, places) = imagine(&shapes, &[]);
+        let heard = Rc::new(Heard { file, most: 0.into() });
+        let file = TensorFile::open("model".into(), heard.clone()).await.expect("a header");
+        let model = Model::open_file("model", file, None, Tokenizer::clip()).await.expect("a model");
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        // The largest tensor: 2560 to 1280 channels, 3x3.
+        let name = "unet.up_blocks.0.resnets.0.conv1.weight";
+        let place = places["model.diffusion_model.output_blocks.0.0.in_layers.2.weight"];
+        heard.most.set(0);
+        for keeps in [false, true] {
+            gpu.set_keeps_halves(keeps);
+            let mut weights = Weights::default();
+            weights.load(&gpu, &model.checkpoint, name, Layout::Ohwi).await.expect("a tensor");
+            let got = gpu.read(&weights.get(name).expect("there")).await.expect("numbers");
+            assert_eq!(got.len(), 1280 * 9 * 2560);
+            for at in [0, 1, 2559, 2560, 9 * 2560, 700 * 9 * 2560 + 5 * 2560 + 77, got.len() - 1] {
+                let (output, tap, input) = (at / (9 * 2560), at / 2560 % 9, at % 2560);
+                let wanted = number(place + ((output * 2560 + input) * 9 + tap) as u64);
+                assert_eq!(got[at], wanted, "number {at}, halves kept: {keeps}");
+            }
+        }
+        assert!((1 << 20..9 << 20).contains(&heard.most.get()), "{} bytes at once", heard.most.get());
+    });
 }

@@ -103,6 +103,9 @@ impl Spelled {
     }
 }
 
+/// Most numbers of a tensor that are in main memory at once, where its rows are no longer.
+const SLICE: usize = 4 << 20;
+
 /// The tensors of a model's networks, found in its files by name and checked by shape.
 #[derive(Default)]
 pub struct Checkpoint {
@@ -197,19 +200,51 @@ impl Checkpoint {
         Ok(storage.bytes(shape.iter().product::<usize>().max(1)))
     }
 
-    /// The bits of a tensor that its file has in the wanted halves, in the plan's order: they never
-    /// become f32, which would take three times the memory. None where the file has other numbers.
-    async fn halves(&self, name: &str, layout: Layout, storage: Storage) -> Result<Option<Vec<u16>>, WeightsError> {
+    /// The slices in which a tensor is brought to graphics memory: (place of the first number, what
+    /// the file has of it). A slice is some of the outermost axis; turned tensors come whole.
+    fn slices(&self, name: &str) -> Result<Vec<(usize, TensorInfo)>, WeightsError> {
+        let Place { tensor, transposed, .. } = self.place(name)?;
+        let (rows, row) = match tensor.shape.as_slice() {
+            [rows, rest @ ..] if !transposed && !rest.is_empty() => (*rows, rest.iter().product::<usize>()),
+            _ => return Ok(vec![(0, tensor.clone())]),
+        };
+        // An even number of rows, so that halves are written in pairs.
+        let each = (SLICE / row.max(1) / 2 * 2).max(2);
+        let bytes = (tensor.bytes.end - tensor.bytes.start) / rows.max(1) as u64;
+        let slice = |start: usize| {
+            let count = each.min(rows - start);
+            let from = tensor.bytes.start + start as u64 * bytes;
+            let mut part = TensorInfo { bytes: from..from + count as u64 * bytes, ..tensor.clone() };
+            part.shape[0] = count;
+            (start * row, part)
+        };
+        Ok((0..rows).step_by(each).map(slice).collect())
+    }
+
+    /// Brings a tensor to graphics memory, slice by slice: main memory holds one slice at a time.
+    /// Halves that the file has as they are wanted never become f32.
+    async fn bring(&self, gpu: &Gpu, name: &str, layout: Layout, storage: Storage) -> Result<Tensor, WeightsError> {
         let place = self.place(name)?;
+        let len = place.tensor.shape.iter().product();
+        let resident = gpu.guarded(name, || gpu.tensor_stored(name, len, storage)).await?;
         let is_same =
             matches!((place.tensor.dtype, storage), (Dtype::F16, Storage::F16) | (Dtype::BF16, Storage::Bf16));
-        if !is_same || place.transposed {
-            return Ok(None);
+        if place.transposed {
+            gpu.write(&resident, &self.read(name, layout).await?);
+            return Ok(resident);
         }
-        let failed = |error: std::io::Error| WeightsError::File { file: place.file.name.clone(), source: error.into() };
-        let bytes = place.file.source.read(place.tensor.bytes.clone()).await.map_err(failed)?;
-        let halves = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-        Ok(Some(layout.arrange(halves, &place.tensor.shape)))
+        for (first, part) in self.slices(name)? {
+            if is_same {
+                let failed =
+                    |error: std::io::Error| WeightsError::File { file: place.file.name.clone(), source: error.into() };
+                let bytes = place.file.source.read(part.bytes.clone()).await.map_err(failed)?;
+                let halves = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+                gpu.write_halves_at(&resident, first, &layout.arrange(halves, &part.shape));
+            } else {
+                gpu.write_at(&resident, first, &layout.arrange(place.file.read(&part).await?, &part.shape));
+            }
+        }
+        Ok(resident)
     }
 
     /// Rows of a table, one after the other: the token embeddings of a prompt.
@@ -349,13 +384,7 @@ impl Weights {
         layout: Layout,
     ) -> Result<(), WeightsError> {
         let storage = if gpu.keeps_halves() { checkpoint.storage(name)? } else { Storage::F32 };
-        let tensor = match checkpoint.halves(name, layout, storage).await? {
-            Some(halves) => gpu.guarded(name, || gpu.upload_halves(name, &halves, storage)).await?,
-            None => {
-                let data = checkpoint.read(name, layout).await?;
-                gpu.guarded(name, || gpu.upload(name, &data, storage)).await?
-            }
-        };
+        let tensor = checkpoint.bring(gpu, name, layout, storage).await?;
         self.tensors.insert(name.into(), tensor);
         Ok(())
     }

@@ -277,7 +277,16 @@ impl Gpu {
 
     /// Writes all numbers of a tensor.
     pub fn write(&self, tensor: &Tensor, data: &[f32]) {
-        let put = |bytes: &[u8]| self.queue.write_buffer(&tensor.buffer, 0, bytes);
+        self.write_at(tensor, 0, data);
+    }
+
+    /// Writes some numbers of a tensor, from the even place `first` on; an odd count only at its end.
+    pub fn write_at(&self, tensor: &Tensor, first: usize, data: &[f32]) {
+        let each = match tensor.storage {
+            Storage::F32 => self.scalar.bytes(),
+            Storage::F16 | Storage::Bf16 => 2,
+        };
+        let put = |bytes: &[u8]| self.queue.write_buffer(&tensor.buffer, first as u64 * each, bytes);
         match (tensor.storage, self.scalar) {
             (Storage::F32, Scalar::F32) => put(bytemuck::cast_slice(data)),
             (Storage::F16, _) | (Storage::F32, Scalar::F16) => {
@@ -310,15 +319,17 @@ impl Gpu {
         Ok(tensor)
     }
 
-    /// A tensor of halves with these bits.
-    pub fn upload_halves(&self, what: &str, halves: &[u16], storage: Storage) -> Result<Tensor, GpuError> {
-        let tensor = self.tensor_stored(what, halves.len(), storage)?;
+    /// Writes the bits of some halves of a tensor of halves, from the even place `first` on; an odd
+    /// count only at its end.
+    pub fn write_halves_at(&self, tensor: &Tensor, first: usize, halves: &[u16]) {
+        let put = |at: usize, halves: &[u16]| {
+            self.queue.write_buffer(&tensor.buffer, at as u64 * 2, bytemuck::cast_slice(halves));
+        };
         let (even, last) = halves.split_at(halves.len() / 2 * 2);
-        self.queue.write_buffer(&tensor.buffer, 0, bytemuck::cast_slice(even));
+        put(first, even);
         if let [odd] = last {
-            self.queue.write_buffer(&tensor.buffer, even.len() as u64 * 2, bytemuck::cast_slice(&[*odd, 0]));
+            put(first + even.len(), &[*odd, 0]);
         }
-        Ok(tensor)
     }
 
     /// Copies all numbers of one tensor over another of the same length.
