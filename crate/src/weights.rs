@@ -103,14 +103,18 @@ impl Spelled {
     }
 }
 
-/// Most numbers of a tensor that are in main memory at once, where its rows are no longer.
-const SLICE: usize = 4 << 20;
-
 /// The tensors of a model's networks, found in its files by name and checked by shape.
-#[derive(Default)]
 pub struct Checkpoint {
     places: HashMap<String, Place>,
     shapes: BTreeMap<String, Vec<usize>>,
+    /// Most numbers of a tensor that are in main memory at once, where its rows are no longer.
+    pub slice: usize,
+}
+
+impl Default for Checkpoint {
+    fn default() -> Checkpoint {
+        Checkpoint { places: HashMap::new(), shapes: BTreeMap::new(), slice: 4 << 20 }
+    }
 }
 
 impl Checkpoint {
@@ -209,7 +213,7 @@ impl Checkpoint {
             _ => return Ok(vec![(0, tensor.clone())]),
         };
         // An even number of rows, so that halves are written in pairs.
-        let each = (SLICE / row.max(1) / 2 * 2).max(2);
+        let each = (self.slice / row.max(1) / 2 * 2).max(2);
         let bytes = (tensor.bytes.end - tensor.bytes.start) / rows.max(1) as u64;
         let slice = |start: usize| {
             let count = each.min(rows - start);
