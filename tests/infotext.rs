@@ -176,6 +176,16 @@ fn the_web_ui_1_10() {
 }
 
 #[test]
+fn a_second_pass_of_unknown_size_is_left_out_and_told() {
+    let info = Infotext::read(
+        "a\nSteps: 6, Sampler: Euler, Denoising strength: 0.4, Hires steps: 3, Hires upscaler: Latent, Size: 512x512",
+    );
+    assert_eq!((info.hires, info.denoise), (None, None));
+    let expected = [("Hires steps", "3"), ("Hires upscaler", "Latent"), ("Denoising strength", "0.4")];
+    assert_eq!(leftovers(&info), expected);
+}
+
+#[test]
 fn web_uis_before_1_9_name_the_spacing_with_the_sampler() {
     let read = |sampler: &str| {
         let info = Infotext::read(&format!(

@@ -62,7 +62,11 @@ export async function launch() {
     const errors = [];
     page.on('pageerror', (error) => errors.push(String(error)));
     page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-    page.on('requestfailed', (request) => errors.push(`${request.url()}: ${request.failure()?.errorText}`));
+    page.on('requestfailed', (request) => {
+      const why = request.failure()?.errorText;
+      // A page that is left gives up what it was still loading.
+      if (why !== 'net::ERR_ABORTED') errors.push(`${request.url()}: ${why}`);
+    });
     await page.goto(origin + path);
     return { page, errors };
   }

@@ -23,7 +23,7 @@ pub(super) struct Measured {
 }
 
 /// The most multiplications that one layer's singular values may take here: seconds in a browser.
-const MOST_WORK: usize = 4_000_000_000;
+const MOST_WORK: usize = 1_000_000_000;
 
 /// One row a layer; reads every factor once, and tells of every finished row.
 pub(super) async fn measured(

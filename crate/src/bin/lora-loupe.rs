@@ -1,5 +1,9 @@
 //! Turns the command line into calls of the same core that the page uses.
 
+#[macro_use]
+#[path = "lora-loupe/say.rs"]
+mod say;
+
 #[path = "lora-loupe/bake.rs"]
 mod bake;
 #[path = "lora-loupe/compare.rs"]

@@ -62,9 +62,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         eprintln!("{warning}");
     }
     match arguments.json {
-        true => println!("{}", json!({ "files": names, "preview": planned, "outcome": outcome })),
+        true => say!("{}", json!({ "files": names, "preview": planned, "outcome": outcome })),
         false => {
-            println!("{}: {} tensors changed, {}", arguments.output.name(), baked.tensors, size(baked.size_after))
+            say!("{}: {} tensors changed, {}", arguments.output.name(), baked.tensors, size(baked.size_after))
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -36,11 +36,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let sentence = comparison.relation.sentence(&a.file, &b.file);
     if arguments.json {
         let files = [&a.file, &b.file];
-        println!("{}", json!({ "files": files, "sentence": sentence, "comparison": comparison }));
+        say!("{}", json!({ "files": files, "sentence": sentence, "comparison": comparison }));
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", text(&comparison));
-    println!("{sentence}");
+    crate::say::say(format_args!("{}", text(&comparison)));
+    say!("{sentence}");
     Ok(ExitCode::SUCCESS)
 }
 

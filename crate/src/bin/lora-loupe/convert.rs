@@ -90,14 +90,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let conversion = block_on(convert(&opened, &options))?;
     let outcome = arguments.output.write(|out| block_on(conversion.write(out)))?;
     if arguments.json {
-        println!("{}", json!({ "file": opened.file, "preview": conversion.preview, "outcome": outcome }));
+        say!("{}", json!({ "file": opened.file, "preview": conversion.preview, "outcome": outcome }));
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", text(&conversion.preview));
+    crate::say::say(format_args!("{}", text(&conversion.preview)));
     for line in outcome.iter().flat_map(thinned) {
-        println!("  warning     {line}");
+        say!("  warning     {line}");
     }
-    println!("{}: {}", arguments.output.name(), size(conversion.preview.size_after));
+    say!("{}: {}", arguments.output.name(), size(conversion.preview.size_after));
     Ok(ExitCode::SUCCESS)
 }
 

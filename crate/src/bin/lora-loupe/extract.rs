@@ -57,20 +57,20 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     })?;
     let preview = &extraction.preview;
     if arguments.json {
-        println!("{}", json!({ "files": names, "preview": preview, "layers": layers, "outcome": outcome }));
+        say!("{}", json!({ "files": names, "preview": preview, "layers": layers, "outcome": outcome }));
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", kept(&layers));
+    crate::say::say(format_args!("{}", kept(&layers)));
     for name in preview.left_out.iter().take(10) {
-        println!("  left out    `{name}` differs and has no place in a LoRA");
+        say!("  left out    `{name}` differs and has no place in a LoRA");
     }
     if preview.left_out.len() > 10 {
-        println!("  left out    and {} more tensors (--json lists all)", preview.left_out.len() - 10);
+        say!("  left out    and {} more tensors (--json lists all)", preview.left_out.len() - 10);
     }
     for line in outcome.iter().flat_map(thinned) {
-        println!("  warning     {line}");
+        say!("  warning     {line}");
     }
-    println!(
+    say!(
         "{}: {}, {} layers differ and {} do not",
         arguments.output.name(),
         size(preview.size_after),

@@ -48,8 +48,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let list = block_on(fixes(&input, &report))?;
     let Some(wanted) = &arguments.apply else {
         match arguments.json {
-            true => println!("{}", json!({ "file": name, "fixes": list })),
-            false => print!("{}", text(&list)),
+            true => say!("{}", json!({ "file": name, "fixes": list })),
+            false => crate::say::say(format_args!("{}", text(&list))),
         }
         return Ok(if list.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     };
@@ -61,14 +61,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let planned = block_on(preview(&fix.edit, &inputs, &mut hear))?;
     let outcome = arguments.output.write(|out| Ok(block_on(apply(&fix.edit, &inputs, out, &mut hear))?.outcome))?;
     if arguments.json {
-        println!("{}", json!({ "files": [name], "fix": fix, "preview": planned, "outcome": outcome }));
+        say!("{}", json!({ "files": [name], "fix": fix, "preview": planned, "outcome": outcome }));
         return Ok(ExitCode::SUCCESS);
     }
     for line in outcome.iter().flat_map(thinned) {
-        println!("  warning     {line}");
+        say!("  warning     {line}");
     }
     let written = outcome.as_ref().map_or_else(|| "nothing written".into(), |outcome| size(outcome.size));
-    println!("{}: {}, {written}", arguments.output.name(), fix.title);
+    say!("{}: {}, {written}", arguments.output.name(), fix.title);
     Ok(ExitCode::SUCCESS)
 }
 

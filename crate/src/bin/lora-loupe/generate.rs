@@ -14,7 +14,7 @@ use lora_loupe::text::{Syntax, Tokenizer};
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use serde_json::json;
 use std::error::Error;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -274,22 +274,15 @@ fn tell(
     seconds: f64,
 ) -> Result<(), Box<dyn Error>> {
     let output = arguments.output.display().to_string();
-    let mut out = std::io::stdout().lock();
     if arguments.json {
         let told = json!({ "output": output, "recipe": recipe, "applied": picture.applied, "seconds": seconds, "gpu": session.gpu.info() });
-        writeln!(out, "{told}")?;
+        say!("{told}");
         return Ok(());
     }
     for applied in &picture.applied {
-        writeln!(out, "{}: {} layers changed, {} keys left over", applied.name, applied.matched, applied.leftovers)?;
+        say!("{}: {} layers changed, {} keys left over", applied.name, applied.matched, applied.leftovers);
     }
-    writeln!(
-        out,
-        "{output}: {}x{} in {seconds:.1} s on {}",
-        picture.width,
-        picture.height,
-        session.gpu.info().adapter
-    )?;
+    say!("{output}: {}x{} in {seconds:.1} s on {}", picture.width, picture.height, session.gpu.info().adapter);
     Ok(())
 }
 

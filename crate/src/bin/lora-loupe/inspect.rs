@@ -5,7 +5,6 @@ use crate::table::{self, Style};
 use lora_loupe::analysis::{Coverage, ImportVerdict, LoaderStatus, LoaderVerdict, Report, Severity, inspect};
 use pollster::block_on;
 use std::error::Error;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -57,9 +56,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         };
         refused |= report.refused();
         if arguments.json {
-            writeln!(io::stdout(), "{}", serde_json::to_string(&report)?)?;
+            say!("{}", serde_json::to_string(&report)?);
         } else {
-            io::stdout().write_all(text(&report).as_bytes())?;
+            crate::say::say(format_args!("{}", text(&report)));
         }
     }
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -32,9 +32,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::FAILURE);
     };
     if arguments.json {
-        println!("{}", serde_json::to_string(&explanation)?);
+        say!("{}", serde_json::to_string(&explanation)?);
     } else {
-        println!("{}\n{}", explanation.means, explanation.reason);
+        say!("{}\n{}", explanation.means, explanation.reason);
     }
     Ok(ExitCode::SUCCESS)
 }

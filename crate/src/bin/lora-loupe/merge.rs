@@ -69,17 +69,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let preview = &merging.preview;
     if arguments.json {
         let names: Vec<&str> = opened.iter().map(|opened| opened.file.as_str()).collect();
-        println!("{}", json!({ "files": names, "preview": preview, "outcome": outcome }));
+        say!("{}", json!({ "files": names, "preview": preview, "outcome": outcome }));
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", kept(&preview.layers));
+    crate::say::say(format_args!("{}", kept(&preview.layers)));
     for dropped in preview.dropped.iter().take(10) {
-        println!("  left out    `{}`: {}", dropped.key, dropped.reason);
+        say!("  left out    `{}`: {}", dropped.key, dropped.reason);
     }
     for line in outcome.iter().flat_map(thinned) {
-        println!("  warning     {line}");
+        say!("  warning     {line}");
     }
-    println!(
+    say!(
         "{}: {}, {} layers of several files, {:.2} % of the energy kept",
         arguments.output.name(),
         size(preview.size_after),

@@ -62,16 +62,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let preview = &rewrite.preview;
     if edits {
         match arguments.json {
-            true => println!("{}", json!({ "file": file, "preview": preview, "outcome": outcome })),
-            false => print!("{}{}: {}\n", changes(preview), arguments.output.name(), size(preview.size_after)),
+            true => say!("{}", json!({ "file": file, "preview": preview, "outcome": outcome })),
+            false => say!("{}{}: {}", changes(preview), arguments.output.name(), size(preview.size_after)),
         }
         return Ok(ExitCode::SUCCESS);
     }
     let header = block_on(Header::read(&source))?;
     let hashes = block_on(hashes(&source, Some(&header)))?;
     match arguments.json {
-        true => println!("{}", json!({ "file": file, "metadata": preview.metadata, "hashes": hashes })),
-        false => print!("{}", shown(preview, &hashes)),
+        true => say!("{}", json!({ "file": file, "metadata": preview.metadata, "hashes": hashes })),
+        false => crate::say::say(format_args!("{}", shown(preview, &hashes))),
     }
     Ok(ExitCode::SUCCESS)
 }

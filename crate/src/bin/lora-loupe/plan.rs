@@ -4,7 +4,6 @@ use crate::generate::{DEMO, open, size};
 use lora_loupe::pipeline::Shape;
 use lora_loupe::plan::{Plan, TextOutput, text_encoder, unet, vae_decoder, vae_strip};
 use std::error::Error;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,9 +36,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         unet(&model.networks.unet, arguments.batch, height, width, tokens)?,
         vae_decoder(&model.vae, 1, height, width)?.in_strips(vae_strip(&model.vae, height, width, DEFAULT_BINDING))?,
     ];
-    let mut out = std::io::stdout().lock();
     for plan in &plans {
-        writeln!(out, "{plan}")?;
+        say!("{plan}");
     }
     let shape = Shape {
         pictures: 1,

@@ -82,24 +82,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let outcome = arguments.output.write(|out| block_on(resizing.write(out)))?;
     let preview = &resizing.preview;
     if arguments.json {
-        println!("{}", json!({ "file": opened.file, "preview": preview, "outcome": outcome }));
+        say!("{}", json!({ "file": opened.file, "preview": preview, "outcome": outcome }));
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", kept(&preview.layers));
+    crate::say::say(format_args!("{}", kept(&preview.layers)));
     for dropped in preview.dropped.iter().take(10) {
-        println!("  left out    `{}`: {}", dropped.key, dropped.reason);
+        say!("  left out    `{}`: {}", dropped.key, dropped.reason);
     }
     for line in outcome.iter().flat_map(thinned) {
-        println!("  warning     {line}");
+        say!("  warning     {line}");
     }
     let (before, after) = (size(preview.size_before), size(preview.size_after));
-    println!(
-        "{}: {} -> {}, {:.2} % of the energy kept",
-        arguments.output.name(),
-        before,
-        after,
-        100.0 * preview.energy
-    );
+    say!("{}: {} -> {}, {:.2} % of the energy kept", arguments.output.name(), before, after, 100.0 * preview.energy);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -35,9 +35,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         }
         let judged = health(&rows);
         if arguments.json {
-            println!("{}", json!({ "file": opened.file, "layers": layers, "health": judged }));
+            say!("{}", json!({ "file": opened.file, "layers": layers, "health": judged }));
         } else {
-            println!("{}\n{lines}{}", opened.file, judged.as_ref().map(text).unwrap_or_default());
+            say!("{}\n{lines}{}", opened.file, judged.as_ref().map(text).unwrap_or_default());
         }
     }
     Ok(ExitCode::SUCCESS)

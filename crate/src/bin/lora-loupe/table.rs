@@ -4,7 +4,6 @@ use crate::files;
 use lora_loupe::analysis::{Summary, inspect_header};
 use pollster::block_on;
 use std::collections::HashMap;
-use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// How a table is written.
@@ -48,14 +47,13 @@ fn ranks(row: &Summary) -> String {
 }
 
 /// Writes the table of all adapter files under these paths; returns whether all could be opened.
-pub fn write(paths: &[PathBuf], style: Style) -> io::Result<bool> {
+pub fn write(paths: &[PathBuf], style: Style) -> serde_json::Result<bool> {
     let mut list = Vec::new();
     paths.iter().for_each(|path| collect(path, &mut list));
     list.sort();
-    let mut out = BufWriter::new(io::stdout().lock());
     if style == Style::Csv {
         let heads: Vec<&str> = COLUMNS.iter().map(|(head, _)| *head).collect();
-        writeln!(out, "{},copy_of", heads.join(","))?;
+        say!("{},copy_of", heads.join(","));
     }
     let mut seen: HashMap<String, String> = HashMap::new();
     let (mut rows, mut all) = (Vec::new(), true);
@@ -76,11 +74,11 @@ pub fn write(paths: &[PathBuf], style: Style) -> io::Result<bool> {
             Style::Json => {
                 let mut value = serde_json::to_value(&row)?;
                 value["copy_of"] = if copy_of.is_empty() { serde_json::Value::Null } else { copy_of.into() };
-                writeln!(out, "{value}")?;
+                say!("{value}");
             }
             Style::Csv => {
                 let cells = COLUMNS.iter().map(|(_, cell)| quoted(&cell(&row))).chain([quoted(&copy_of)]);
-                writeln!(out, "{}", cells.collect::<Vec<_>>().join(","))?;
+                say!("{}", cells.collect::<Vec<_>>().join(","));
             }
             Style::Columns => {
                 let mut cells: Vec<String> = COLUMNS.iter().map(|(_, cell)| cell(&row)).collect();
@@ -90,9 +88,8 @@ pub fn write(paths: &[PathBuf], style: Style) -> io::Result<bool> {
         }
     }
     if style == Style::Columns {
-        columns(&mut out, &rows)?;
+        columns(&rows);
     }
-    out.flush()?;
     Ok(all)
 }
 
@@ -130,7 +127,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Writes rows under each other, each column as wide as its widest cell, at most 48 letters.
-fn columns(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
+fn columns(rows: &[Vec<String>]) {
     const MOST: usize = 48;
     let heads: Vec<String> = COLUMNS.iter().map(|(head, _)| (*head).to_owned()).chain([String::new()]).collect();
     let short = |cell: &str| match cell.chars().count() {
@@ -143,7 +140,6 @@ fn columns(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
     let widths: Vec<usize> = (0..heads.len()).map(width).collect();
     for line in &lines {
         let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
+        say!("{}", cells.join("  ").trim_end());
     }
-    Ok(())
 }

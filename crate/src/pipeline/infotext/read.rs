@@ -167,10 +167,18 @@ impl Reader {
             let steps = self.hires_steps.unwrap_or(0);
             let upscaler = self.hires_upscaler.unwrap_or_default();
             self.info.hires = Some(Hires { scale, denoise, steps, upscaler });
-        } else if self.info.leftovers.iter().any(|leftover| leftover.name.starts_with("Hires "))
-            && let Some(share) = self.info.denoise.take()
-        {
-            self.leave("Denoising strength", &share.to_string(), "is that of the second pass, which is left out");
+        } else {
+            let steps = self.hires_steps.take().map(|steps| ("Hires steps", steps.to_string()));
+            let upscaler = self.hires_upscaler.take();
+            let upscaler = upscaler.map(|it| ("Hires upscaler", names::upscaler_label(it).into()));
+            for (name, value) in [steps, upscaler].into_iter().flatten() {
+                self.leave(name, &value, "belongs to a second pass that does not say how much larger it is: left out");
+            }
+            if self.info.leftovers.iter().any(|leftover| leftover.name.starts_with("Hires "))
+                && let Some(share) = self.info.denoise.take()
+            {
+                self.leave("Denoising strength", &share.to_string(), "is that of the second pass, which is left out");
+            }
         }
         // The web UI leaves its default out: noise of the graphics card.
         let of_web_ui =
