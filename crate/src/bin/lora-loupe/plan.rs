@@ -49,13 +49,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         starts_from_picture: false,
     };
     let need = model.memory_need(shape, DEFAULT_BINDING, true)?;
-    writeln!(
-        out,
+    say!(
         "one picture: {} bytes of graphics memory at most: {} weights, {} temporaries, {} inputs, outputs and parameters",
         need.total(),
         need.weights,
         need.temporaries,
         need.others
-    )?;
+    );
     Ok(ExitCode::SUCCESS)
 }
