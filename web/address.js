@@ -2,6 +2,7 @@
 
 import reachAddress from "./engine/reach.js?worker&url";
 import { asError } from "./engine/protocol.js";
+import { language, t } from "./words.js";
 
 /** @typedef {{ address: string, name: string, size: number }} Remote */
 
@@ -14,11 +15,11 @@ export function fileAddress(text) {
   const typed = text.trim();
   const url = URL.parse(/^[a-z]+:/i.test(typed) ? typed : `https://${typed}`);
   if (!url || !["https:", "http:"].includes(url.protocol) || !url.host.includes(".")) {
-    throw { kind: "address", message: `“${typed}” is no web address. It should begin with https:// and lead to a file.` };
+    throw { kind: "address", message: t("address.none", { typed }) };
   }
   if (url.host === "huggingface.co" || url.host === "hf.co") url.pathname = url.pathname.replace(/^(\/(?:datasets\/)?[^/]+\/[^/]+)\/blob\//, "$1/resolve/");
   const name = decodeURIComponent(url.pathname.split("/").at(-1) ?? "");
-  if (!name) throw { kind: "address", message: `${url.href} leads to a page, not to a file. Open the page, find the .safetensors file there and copy its link.` };
+  if (!name) throw { kind: "address", message: t("address.page", { address: url.href }) };
   return { address: url.href, name };
 }
 
@@ -48,7 +49,7 @@ export class Reach {
 
   #started() {
     if (this.#worker) return this.#worker;
-    const worker = new Worker(new URL(reachAddress, location.href), { type: "module" });
+    const worker = new Worker(new URL(reachAddress, location.href), { type: "module", name: language() });
     worker.onmessage = ({ data: { id, size, error } }) => {
       const asked = this.#waiting.get(id);
       this.#waiting.delete(id);

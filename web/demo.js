@@ -1,5 +1,7 @@
 /** The bundled demo's addresses -> its list, model files and LoRA files. All beside the page, whatever path it is served under. */
 
+import { t } from "./words.js";
+
 /** @typedef {import("./types.d.ts").DemoCatalogue} DemoCatalogue */
 
 /** @param {string} path */
@@ -41,9 +43,9 @@ export async function fetchLora({ file, size }) {
  */
 async function download(path, { size, onBytes } = {}) {
   const response = await fetch(address(path)).catch(() => {
-    throw failure(path, "the connection failed");
+    throw failure(path, t("demo.no_connection"));
   });
-  if (!response.ok || !response.body) throw failure(path, `the server answered ${response.status}`);
+  if (!response.ok || !response.body) throw failure(path, t("demo.answered", { status: response.status }));
   const chunks = [];
   for (const reader = response.body.getReader(); ; ) {
     const { done, value } = await reader.read();
@@ -52,11 +54,11 @@ async function download(path, { size, onBytes } = {}) {
     onBytes?.(value.byteLength);
   }
   const blob = new Blob(chunks);
-  if (size !== undefined && blob.size !== size) throw failure(path, `${blob.size} bytes came instead of ${size}`);
+  if (size !== undefined && blob.size !== size) throw failure(path, t("demo.short", { came: blob.size, size }));
   return blob;
 }
 
 /** @param {string} path @param {string} why */
 function failure(path, why) {
-  return { kind: "download", message: `The demo file ${path} could not be loaded: ${why}. Check the connection and try again; your own files can be read all the same.` };
+  return { kind: "download", message: t("demo.failed", { path, why }) };
 }

@@ -14,6 +14,7 @@ import { createLinks } from "./links.js";
 import { createShelf } from "./shelf.js";
 import { drawingOf } from "./gallery.js";
 import { saveDrawing, saveGrid, saveResult } from "./save.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
@@ -40,7 +41,7 @@ export function createEffects({ client, reach, send, getState }) {
     const others = folders.filter((folder) => !models.includes(folder));
     const inside = others.flatMap(adaptersOf);
     if (folders.length && !models.length && !inside.length) {
-      raise("Nothing to open in the folder", { message: "It holds neither a diffusers model (model_index.json) nor a LoRA file." });
+      raise(t("error.empty_folder"), { message: t("error.empty_folder_says") });
     }
     for (const { name, files } of models) useModel(keepFolder(files), name, "folder");
     for (const picture of dropped.filter(isPicture)) await (place === "start" ? startFrom(picture) : readPicture(picture));
@@ -61,15 +62,15 @@ export function createEffects({ client, reach, send, getState }) {
       if (found) send({ type: "restored", ...found });
       else offer(file);
     } catch (thrown) {
-      return raise(`${file.name} could not be read`, thrown);
+      return raise(t("error.not_read", { name: file.name }), thrown);
     }
     show("run");
   }
 
   /** @param {File} file */
   function offer(file) {
-    const title = `${file.name} does not say how it was made`;
-    const message = "It holds no recipe and no parameters. It can be the picture to start from.";
+    const title = t("picture.no_recipe", { name: file.name });
+    const message = t("picture.no_recipe_says");
     const remark = { kind: "picture", severity: /** @type {const} */ ("good"), title, message, details: [] };
     send({ type: "remark/made", remark: { ...remark, picture: keptPicture(file) } });
   }
@@ -152,7 +153,7 @@ export function createEffects({ client, reach, send, getState }) {
       await gpuKnown;
       if (getState().gpu.status === "ready") await runner.openModel();
     } catch (thrown) {
-      raise("The demo could not be opened", thrown);
+      raise(t("error.demo"), thrown);
     }
   }
 
@@ -163,7 +164,7 @@ export function createEffects({ client, reach, send, getState }) {
       else await bringLora(id, true);
       show("look");
     } catch (thrown) {
-      raise("The demo's LoRA could not be opened", thrown);
+      raise(t("error.demo_lora"), thrown);
     }
   }
 
@@ -171,13 +172,13 @@ export function createEffects({ client, reach, send, getState }) {
     try {
       send({ type: "demo/listed", catalogue: await fetchCatalogue() });
     } catch (thrown) {
-      raise("The demo could not be listed", thrown);
+      raise(t("error.demo_list"), thrown);
     }
   }
 
   async function findGpu() {
     try {
-      if (!navigator.gpu) throw { kind: "no_webgpu", message: "This browser offers no WebGPU." };
+      if (!navigator.gpu) throw { kind: "no_webgpu", message: t("error.no_webgpu") };
       send({ type: "gpu/known", gpu: { status: "ready", info: await client.gpu() } });
     } catch (thrown) {
       send({ type: "gpu/known", gpu: { status: "missing", error: asError(thrown) } });
@@ -189,7 +190,7 @@ export function createEffects({ client, reach, send, getState }) {
     try {
       await navigator.clipboard.writeText(text);
     } catch (thrown) {
-      raise(`${what} could not be copied`, thrown);
+      raise(t("error.not_copied", { what }), thrown);
     }
   }
 
@@ -201,7 +202,7 @@ export function createEffects({ client, reach, send, getState }) {
   /** A picture's settings, back in the form. @param {number} id */
   function useSettings(id) {
     const drawing = drawingOf(getState(), id);
-    const found = drawing && restored(getState(), "the picture", { recipe: drawing.recipe, infotext: null }, "then choose the picture again");
+    const found = drawing && restored(getState(), t("restore.picture"), { recipe: drawing.recipe, infotext: null }, t("restore.choose_again"));
     if (found) send({ type: "restored", ...found });
     show("run");
   }

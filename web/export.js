@@ -1,7 +1,7 @@
 /** A report -> markdown, and what the page shows of it -> one HTML file that needs nothing else. */
 
 import { formatBytes, formatNumber, formatValues } from "./format.js";
-import { ALGORITHMS, CONVENTIONS, LOADER_STATUS, PROBLEMS, word } from "./words.js";
+import { language, t, word } from "./words.js";
 
 /** @typedef {import("./engine/types.d.ts").Report} Report */
 
@@ -9,13 +9,13 @@ import { ALGORITHMS, CONVENTIONS, LOADER_STATUS, PROBLEMS, word } from "./words.
 export function reportMarkdown(report) {
   const { file, verdict, base, algorithms, convention, modules, size, sha256, problems, loaders, coverage, training, hashes, health } = report;
   const facts = [
-    ["Made for", base.family === "unknown" ? "" : base.label],
-    ["Algorithm", algorithms.map((name) => word(ALGORITHMS, name)).join(", ")],
-    ["Names", convention && word(CONVENTIONS, convention)],
-    ["Rank", formatValues(modules.flatMap(({ rank }) => rank ?? []))],
-    ["Alpha", formatValues(modules.flatMap(({ alpha }) => alpha ?? []))],
-    ["Modules", modules.length ? String(modules.length) : ""],
-    ["Size", formatBytes(size)],
+    [t("fact.made_for"), base.family === "unknown" ? "" : base.label],
+    [t("fact.algorithm"), algorithms.map((name) => word("algorithm", name)).join(", ")],
+    [t("fact.names"), convention && word("convention", convention)],
+    [t("fact.rank"), formatValues(modules.flatMap(({ rank }) => rank ?? []))],
+    [t("fact.alpha"), formatValues(modules.flatMap(({ alpha }) => alpha ?? []))],
+    [t("fact.modules"), modules.length ? String(modules.length) : ""],
+    [t("fact.size"), formatBytes(size)],
     ["SHA-256", sha256 && `\`${sha256}\``],
     ["AutoV3", hashes?.auto_v3 ? `\`${hashes.auto_v3}\`` : ""],
   ].filter(([, value]) => value);
@@ -24,14 +24,14 @@ export function reportMarkdown(report) {
     `# ${file}`,
     [verdict, ...(health?.sentences ?? [])].join(" "),
     table(["", ""], facts),
-    ...(problems.length ? ["## Problems", problems.map((problem) => `- **${word(PROBLEMS, problem.class)}**: ${problem.message}`).join("\n")] : []),
+    ...(problems.length ? [`## ${t("export.problems")}`, problems.map((problem) => `- **${word("problem", problem.class)}**: ${problem.message}`).join("\n")] : []),
     ...(loaders.length
-      ? ["## Will it work?", table(["Program", "", "Why"], loaders.map(({ label, status, applied, total, reason }) => [label, `${LOADER_STATUS[status].name}, ${applied} of ${total}`, reason]))]
+      ? [`## ${t("works.title")}`, table([t("export.program"), "", t("export.why")], loaders.map(({ label, status, applied, total, reason }) => [label, t("export.status", { status: word("status", status), applied, total }), reason]))]
       : []),
     ...(changed.length
-      ? ["## Where it acts", table(["Part", "Block", "Layers", "Strength"], changed.map(({ component, block, covered, total, norm }) => [component, block, `${covered} of ${total}`, formatNumber(norm)]))]
+      ? [`## ${t("map.title")}`, table([t("table.part"), t("table.block"), t("export.layers"), t("table.strength")], changed.map(({ component, block, covered, total, norm }) => [component, block, t("table.of", { covered, total }), formatNumber(norm)]))]
       : []),
-    ...(training?.settings.length ? ["## Training", table(["", ""], training.settings.map(({ label, value }) => [label, value]))] : []),
+    ...(training?.settings.length ? [`## ${t("section.training")}`, table(["", ""], training.settings.map(({ label, value }) => [label, value]))] : []),
   ].join("\n\n") + "\n";
 }
 
@@ -63,9 +63,9 @@ export function reportHtml(title) {
   page.head.append(style);
   const main = page.createElement("main");
   main.append(shown);
-  const made = Object.assign(page.createElement("p"), { className: "fine", textContent: `Made by LoRA Loupe on ${new Date().toISOString().slice(0, 10)}.` });
+  const made = Object.assign(page.createElement("p"), { className: "fine", textContent: t("export.made", { date: new Date().toISOString().slice(0, 10) }) });
   page.body.append(main, made);
-  page.documentElement.lang = "en";
+  page.documentElement.lang = language();
   // The first kilobyte must name the encoding.
   return `<!doctype html>\n${page.documentElement.outerHTML.replace("<head>", '<head><meta charset="utf-8">')}\n`;
 }

@@ -1,5 +1,7 @@
 /** A grid -> one PNG: its pictures with the values above and beside them. */
 
+import { t } from "./words.js";
+
 const GAP = 8;
 const LINE = 22;
 
@@ -11,7 +13,7 @@ export async function gridImage({ title, x, y, cells }) {
   const [wide, high] = [width * scale, height * scale];
 
   const measure = new OffscreenCanvas(1, 1).getContext("2d");
-  if (!measure) throw { kind: "picture", message: "This browser gives no canvas to draw the grid on." };
+  if (!measure) throw { kind: "picture", message: t("error.canvas_grid") };
   measure.font = font(15);
   const labelled = y.name ? [...y.ticks.map(({ label }) => label), y.name] : [];
   const left = GAP + Math.ceil(Math.max(0, ...labelled.map((text) => measure.measureText(text).width))) + (y.name ? GAP : 0);

@@ -1,7 +1,7 @@
 /** Two axes and the form -> the grid to be drawn: its ticks, and each cell's form. Pure. */
 
 import { clamp, loraOptions } from "./select.js";
-import { SAMPLERS, word } from "./words.js";
+import { t, word } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Axis} Axis */
@@ -28,16 +28,16 @@ function numbersOf(kind) {
 /** What can change along an axis, for people. @param {State} state @returns {[AxisKind, string][]} */
 export function axisKinds({ form }) {
   const several = form.loras.length > 1;
-  const strengths = form.loras.map((_, at) => /** @type {[AxisKind, string]} */ ([`strength:${at}`, several ? `Strength of LoRA ${at + 1}` : "Strength"]));
-  return [["none", "nothing"], ...strengths, ["lora", "LoRA"], ["seed", "Seed"], ["steps", "Steps"], ["guidance", "Guidance"], ["sampler", "Sampler"]];
+  const strengths = form.loras.map((_, at) => /** @type {[AxisKind, string]} */ ([`strength:${at}`, several ? t("axis.strength_of", { n: at + 1 }) : t("axis.strength")]));
+  return [["none", t("axis.none")], ...strengths, ["lora", t("axis.lora")], ["seed", t("form.seed")], ["steps", t("form.steps")], ["guidance", t("form.guidance")], ["sampler", t("form.sampler")]];
 }
 
 /** Names or ids that an axis of choices offers; null for an axis of numbers. @param {State} state @param {AxisKind} kind @returns {Tick[] | null} */
 export function axisChoices(state, kind) {
-  if (kind === "sampler") return (state.base.info?.samplers ?? [state.form.sampler]).map((value) => ({ value, label: word(SAMPLERS, value) }));
+  if (kind === "sampler") return (state.base.info?.samplers ?? [state.form.sampler]).map((value) => ({ value, label: word("sampler", value) }));
   if (kind !== "lora") return null;
   const { demo, own } = loraOptions(state);
-  return [{ value: "", label: "none" }, ...[...own, ...demo].map(({ id, label }) => ({ value: id, label }))];
+  return [{ value: "", label: t("stack.none") }, ...[...own, ...demo].map(({ id, label }) => ({ value: id, label }))];
 }
 
 /** An axis of another kind starts with values that show something. @param {State} state @param {AxisKind} kind @returns {Axis} */

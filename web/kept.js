@@ -5,6 +5,8 @@
  * A Web Lock for each folder keeps two tabs apart. engine/keeper.js writes them.
  */
 
+import { t } from "./words.js";
+
 /** @typedef {{ name: string, address: string, wanted: string, sha256: string, size: number, etag: string }} About `wanted`: the hash that it must have, "" for any */
 /** @typedef {import("./types.d.ts").KeptFile} Kept */
 
@@ -23,7 +25,7 @@ export async function readAbout(dir) {
 /** One tab at a time. @template T @param {string} key @param {() => Promise<T>} act @returns {Promise<T>} */
 export function locked(key, act) {
   return navigator.locks.request(`loupe-library:${key}`, { ifAvailable: true }, (lock) => {
-    if (!lock) throw failure("Another tab of this page is working on this file. Wait until it is done there.");
+    if (!lock) throw failure(t("shelf.other_tab"));
     return act();
   });
 }
@@ -53,7 +55,7 @@ async function arrived(dir) {
 export async function open(key) {
   const dir = await folder(key);
   const about = await readAbout(dir);
-  if (!about?.sha256) throw failure("This file is not complete.");
+  if (!about?.sha256) throw failure(t("shelf.incomplete"));
   return new File([await (await dir.getFileHandle("data")).getFile()], about.name);
 }
 

@@ -2,6 +2,7 @@
 
 import { parsedLink } from "./link.js";
 import { restored } from "./restore.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
@@ -18,8 +19,8 @@ export function createLinks({ send, getState, listed, bringLora, generate, show 
     if (!link) return;
     await listed;
     if ("unknown" in link) {
-      const message = `It is of version ${link.unknown.slice(1)}; this page reads version 1. Load the page again to get a newer one.`;
-      return send({ type: "notice/raised", title: "The link could not be read", message });
+      const message = t("link.version", { version: link.unknown.slice(1) });
+      return send({ type: "notice/raised", title: t("link.unreadable"), message });
     }
     if ("recipe" in link) return takeRecipe(link.recipe);
     return takeLook(link.look);
@@ -33,7 +34,7 @@ export function createLinks({ send, getState, listed, bringLora, generate, show 
       const here = getState().files.some(({ report, id }) => report?.sha256 === sha256 || id === `demo:${name}`);
       if (!here) await bringLora(`demo:${name}`, getState().files.length === 0);
     }
-    const found = restored(getState(), "the link", { recipe, infotext: null }, "it is then taken up by itself");
+    const found = restored(getState(), t("link.the_link"), { recipe, infotext: null }, t("link.by_itself"));
     if (!found) return;
     const complete = found.remark.details.length === 0;
     send({ type: "link/changed", recipe: complete ? null : recipe });
@@ -52,8 +53,7 @@ export function createLinks({ send, getState, listed, bringLora, generate, show 
   async function takeLook({ name, sha256, address }) {
     if (address) return send({ type: "link/asked", address });
     if (getState().demo.catalogue?.loras.some(({ file }) => file === name)) return bringLora(`demo:${name}`, true);
-    const hash = sha256 ? ` (SHA-256 ${sha256.slice(0, 12)}…)` : "";
-    send({ type: "notice/raised", title: `This link is about ${name}`, message: `Drop the file${hash} here to see its report: files themselves do not travel in links.` });
+    send({ type: "notice/raised", title: t("link.about", { name }), message: t(sha256 ? "link.about_hash" : "link.about_says", { hash: sha256.slice(0, 12) }) });
   }
 
   addEventListener("hashchange", () => void open());

@@ -8,6 +8,7 @@ import { keepRemote, keptOf } from "./library.js";
 import { reportHtml, reportMarkdown } from "./export.js";
 import { saveText } from "./save.js";
 import { entryById } from "./select.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
@@ -167,7 +168,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
     try {
       send({ type: "log/explained", id, line, answer: await client.explainLog(place, line) });
     } catch (thrown) {
-      raise("The line could not be looked up", thrown);
+      raise(t("error.log"), thrown);
     }
   }
 
@@ -179,7 +180,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
     try {
       send({ type: "layer/measured", id, path, spectrum: await client.spectrum(place, path) });
     } catch (thrown) {
-      raise("The layer could not be measured", thrown);
+      raise(t("error.layer"), thrown);
     }
   }
 
@@ -225,7 +226,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
         return void compare(action.id);
       case "report/copied": {
         const report = shown();
-        return report ? copy(reportMarkdown(report), "The report") : undefined;
+        return report ? copy(reportMarkdown(report), t("look.the_report")) : undefined;
       }
       case "report/saved": {
         const report = shown();

@@ -5,20 +5,22 @@ import workerAddress from "./engine/worker.js?worker&url";
 import { EngineClient } from "./engine/client.js";
 import { Reach } from "./address.js";
 import { createEffects } from "./effects.js";
+import { startLanguage } from "./language.js";
 import { initialState, reduce } from "./state.js";
 import { createStore } from "./store.js";
 import { pageView } from "./views/page.js";
 import "./elements/before-after.js";
 import "./elements/drop-zone.js";
 import "./elements/pixel-picture.js";
+import { language, t } from "./words.js";
 
 const store = createStore(reduce, initialState);
 const reach = new Reach();
 const client = new EngineClient(startWorker, (message) =>
   store.send({
     type: "notice/raised",
-    title: "The engine stopped and was started afresh",
-    message: `It reported: ${message}. Everything on the page is still there; what was running has to be started again.`,
+    title: t("error.engine"),
+    message: t("error.engine_says", { message }),
   }),
   (address) => reach.port(address),
 );
@@ -43,6 +45,7 @@ function draw() {
   });
 }
 
+await startLanguage(() => store.send({ type: "language/changed", language: language() }));
 store.subscribe(draw);
 draw();
 const effects = createEffects({ client, reach, send: store.send, getState: store.getState });

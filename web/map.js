@@ -1,5 +1,7 @@
 /** A report -> the network as columns of blocks and lanes of layers, and how strong a layer's change is. Pure. */
 
+import { t } from "./words.js";
+
 /** @typedef {import("./engine/types.d.ts").ModuleRow} Row */
 /** @typedef {import("./engine/types.d.ts").Coverage} Block */
 /** @typedef {{ row: Row, lane: number, line: number, across: number, of: number }} Tile its line in the lane, and its place among `of` side by side */
@@ -15,18 +17,18 @@ const ROW = 0.7;
 
 /** The lanes by what the layers' names say, in the order in which they are drawn; the last one that fits counts. @type {[name: string, says: RegExp][]} */
 const LANES = [
-  ["Other", /^/],
-  ["Resnets", /^(conv|time_emb|time_embedding|add_embedding)/],
-  ["Attention", /attn|attention|qkv/i],
-  ["Self-attention", /^(attn1|self_attn)/],
-  ["Cross-attention", /^(attn2|cross_attn)/],
-  ["Feed-forward", /^ff|mlp|ffn|feed_forward|^linear[12]$|^DenseReluDense/],
-  ["Modulation", /mod(ulation)?[._]|^norm.*linear|adaLN/],
-  ["Projections", /^proj_(in|out)$/],
+  ["other", /^/],
+  ["resnets", /^(conv|time_emb|time_embedding|add_embedding)/],
+  ["attention", /attn|attention|qkv/i],
+  ["self_attention", /^(attn1|self_attn)/],
+  ["cross_attention", /^(attn2|cross_attn)/],
+  ["feed_forward", /^ff|mlp|ffn|feed_forward|^linear[12]$|^DenseReluDense/],
+  ["modulation", /mod(ulation)?[._]|^norm.*linear|adaLN/],
+  ["projections", /^proj_(in|out)$/],
 ];
 
 /** Lanes that a UNet has, changed or not. */
-const OF_A_UNET = ["Resnets", "Self-attention", "Cross-attention", "Feed-forward"];
+const OF_A_UNET = ["resnets", "self_attention", "cross_attention", "feed_forward"];
 
 /** Lines of a lane, first to last, by the ends of the layers' names. */
 const LINES = [/conv_?(in|1)?$/, /time_emb|linear_1/, /conv_?(out|2)$|linear_2/, /shortcut/, /q(_proj)?$/, /k(_proj)?$/, /v(_proj)?$/, /(out|o)(_proj)?$/];
@@ -100,7 +102,7 @@ function lanesOf(names, component) {
   const laneOf = (/** @type {string} */ layer) => LANES.findLast(([, says]) => says.test(layer))?.[0];
   const all = LANES.map(([name]) => ({ name, layers: distinct.filter((layer) => laneOf(layer) === name) }));
   const kept = all.filter(({ name, layers }) => layers.length || (component === "unet" && OF_A_UNET.includes(name)));
-  return [...kept.slice(kept[0]?.name === "Other" ? 1 : 0), ...kept.filter(({ name }) => name === "Other")].map(({ name, layers }) => ({
+  return [...kept.slice(kept[0]?.name === "other" ? 1 : 0), ...kept.filter(({ name }) => name === "other")].map(({ name, layers }) => ({
     name,
     layers: layers.length ? layers : [""],
   }));
@@ -118,12 +120,9 @@ export function sliders({ coverage }) {
   const text = changed.some(({ component }) => component.startsWith("text_encoder"));
   const blocks = changed.filter(({ component }) => !component.startsWith("text_encoder"));
   const groups = Map.groupBy(blocks, ({ block }) => block.replace(/\d+$/, ""));
-  const own = [...groups].map(([name, blocks]) => ({ name: GROUPS[name] ?? name, blocks: blocks.map(({ block, label }) => ({ block, label })) }));
-  return [...(text ? [{ name: "Text encoder", blocks: [{ block: "TE", label: "all text encoders" }] }] : []), ...own];
+  const own = [...groups].map(([name, blocks]) => ({ name, blocks: blocks.map(({ block, label }) => ({ block, label })) }));
+  return [...(text ? [{ name: "TE", blocks: [{ block: "TE", label: t("group.all_te") }] }] : []), ...own];
 }
-
-/** @type {Record<string, string>} */
-const GROUPS = { BASE: "Input and time", IN: "IN: down", MID: "MID: middle", OUT: "OUT: up", END: "Output", D: "Double blocks", S: "Single blocks", J: "Joint blocks" };
 
 /**
  * The strengths as sd-webui-lora-block-weight takes them: 17 or 26 numbers for SD, 12 or 20 for SDXL, the first of them

@@ -1,5 +1,7 @@
 /** CLIP's list of merges, which single-file checkpoints do not bring: fetched from beside the page when one is opened. */
 
+import { t } from "./words.js";
+
 const address = new URL("../crate/src/text/clip_merges.txt.gz", import.meta.url);
 
 /** @type {Promise<Uint8Array> | null} */
@@ -13,7 +15,7 @@ export function clipMerges() {
 }
 
 async function load() {
-  const failure = { kind: "download", message: "CLIP's word list could not be loaded from beside the page. Check the connection and try again." };
+  const failure = { kind: "download", message: t("error.merges") };
   const response = await fetch(address).catch(() => null);
   if (!response?.ok || !response.body) throw failure;
   const bytes = new Uint8Array(await response.arrayBuffer());

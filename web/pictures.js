@@ -1,5 +1,7 @@
 /** Image files -> pixels of a recipe's size. */
 
+import { t } from "./words.js";
+
 /** @param {File} file */
 export function isPicture({ name, type }) {
   return type.startsWith("image/") || /\.(png|jpe?g|webp|gif|avif|bmp)$/i.test(name);
@@ -17,10 +19,10 @@ export function isPng({ name, type }) {
  */
 export async function pixelsOf(file, width, height) {
   const bitmap = await createImageBitmap(file).catch(() => {
-    throw { kind: "picture", message: `${file.name} is not a picture that this browser can read. Take a PNG, JPEG or WebP.` };
+    throw { kind: "picture", message: t("error.not_picture", { name: file.name }) };
   });
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  if (!context) throw { kind: "picture", message: "This browser gives no canvas to draw the picture on." };
+  if (!context) throw { kind: "picture", message: t("error.canvas_picture") };
   const scale = Math.max(width / bitmap.width, height / bitmap.height);
   const [wide, high] = [bitmap.width * scale, bitmap.height * scale];
   context.fillStyle = "#fff";

@@ -1,6 +1,7 @@
 /** State -> the recipe that its form means, and what else decides a picture. Pure. */
 
 import { entryById, loraNamed, loraOptions, stem } from "./select.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Row} Row */
@@ -57,7 +58,7 @@ export function stackedRecipe({ form }, plain, adapters) {
 /** The form's recipe without any LoRA; what is left at the model's own value is left out. @param {State} state @returns {Recipe} */
 export function plainRecipe({ form, base, start, mask, demo, files }) {
   const { negative, seed, steps, guidance, sampler, schedule, spacing, rng, syntax, clipSkip } = form;
-  if (!base.info || !demo.catalogue) throw { kind: "no_model", message: "The model is not open. Press Generate again." };
+  if (!base.info || !demo.catalogue) throw { kind: "no_model", message: t("error.no_model") };
   const prompt = syntax === "a1111" ? form.prompt.replace(MENTION, "") : form.prompt;
   const { width, height } = base.chosen === "demo" ? demo.catalogue.defaults : form;
   return {

@@ -1,8 +1,8 @@
 /** What a PNG or a link says of how a picture was made -> the form's change, and one remark on what is missing. Pure. */
 
 import { EMPTY_ROW } from "./form.js";
-import { plural } from "./format.js";
 import { entryById, loraNamed, stem, usable } from "./select.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Form} Form */
@@ -16,7 +16,7 @@ import { entryById, loraNamed, stem, usable } from "./select.js";
  * @param {string} [again] what to do, or what happens, when a missing file has come
  * @returns {{ change: Partial<Form>, model: string, remark: import("./types.d.ts").Remark } | null} null where it says nothing
  */
-export function restored(state, file, { recipe, infotext }, again = "then drop this picture again") {
+export function restored(state, file, { recipe, infotext }, again = t("restore.drop_again")) {
   const told = recipe ? ofRecipe(recipe) : infotext ? ofInfotext(infotext) : null;
   if (!told) return null;
   /** @type {string[]} */
@@ -28,15 +28,15 @@ export function restored(state, file, { recipe, infotext }, again = "then drop t
   });
   const model = modelNamed(state, told.model) ?? state.base.chosen;
   if (told.model && !modelNamed(state, told.model)) {
-    missing.push(`The model “${told.model}” is not open: choose it under Base model; ${again}. Other models draw other pictures.`);
+    missing.push(t("restore.no_model", { name: told.model, again }));
   }
   const { defaults } = state.demo.catalogue ?? {};
   const { width = 0, height = 0 } = told.change;
   if (model === "demo" && defaults && width && (width !== defaults.width || height !== defaults.height)) {
-    missing.push(`Size ${width} × ${height}: the demo model draws ${defaults.width} × ${defaults.height}.`);
+    missing.push(t("restore.size", { width, height, demo_width: defaults.width, demo_height: defaults.height }));
   }
   if (told.denoise !== null) {
-    missing.push(`It was started from another picture (change ${told.denoise}), which a PNG does not hold: give it under “Start from a picture”.`);
+    missing.push(t("restore.start", { amount: told.denoise }));
   }
   return {
     change: { ...told.change, ...(told.denoise !== null && { denoise: told.denoise }), loras: rows.length ? rows : [EMPTY_ROW] },
@@ -44,8 +44,8 @@ export function restored(state, file, { recipe, infotext }, again = "then drop t
     remark: {
       kind: "restored",
       severity: missing.length ? "warn" : "good",
-      title: missing.length ? `Settings taken from ${file}, but for ${plural(missing.length, "thing")}` : `Settings taken from ${file}`,
-      message: missing.length ? "" : `Everything that it says is in the form: Generate draws ${rows.length ? "it" : "it, without a LoRA,"} again.`,
+      title: missing.length ? t("restore.but", { file, things: t("n.thing", { n: missing.length }) }) : t("restore.taken", { file }),
+      message: missing.length ? "" : t(rows.length ? "restore.complete" : "restore.complete_plain"),
       details: missing,
       picture: null,
     },
@@ -93,8 +93,8 @@ function find(state, { name, strength, sha256 }, again) {
   const id = loraNamed(state, name);
   const report = entryById(state, id)?.report;
   const other = report && sha256.length === 64 && report.sha256 !== sha256;
-  if (id) return { id, remark: other ? `The LoRA “${name}” has the right name but other contents.` : "" };
-  return { id: "", remark: `The LoRA “${name}” (strength ${strength}) is not here${sha256.length === 64 ? ` (SHA-256 ${sha256.slice(0, 12)}…)` : ""}: drop its file; ${again}.` };
+  if (id) return { id, remark: other ? t("restore.other", { name }) : "" };
+  return { id: "", remark: t(sha256.length === 64 ? "restore.no_lora_hash" : "restore.no_lora", { name, strength, hash: sha256.slice(0, 12), again }) };
 }
 
 /** @param {State} state @param {string} name @returns {string | undefined} */

@@ -8,6 +8,7 @@ import { clipMerges } from "./merges.js";
 import { pixelsOf } from "./pictures.js";
 import { activeLabels, activeRows, canRedraw, causeOf, modelKey, plainRecipe, sameRecipe, stackedRecipe } from "./recipe.js";
 import { entryById, usable } from "./select.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
@@ -63,7 +64,7 @@ export function createRunner({ client, send, getState, bringLora }) {
   /** Downloads the demo model once. @param {string} key */
   async function openDemo(key) {
     const { catalogue } = getState().demo;
-    if (!catalogue) throw { kind: "download", message: "The list of the demo's files is not loaded. Reload the page and try again." };
+    if (!catalogue) throw { kind: "download", message: t("error.demo_files") };
     try {
       demoFiles ??= await fetchModel(catalogue, (received, total) => send({ type: "demo/progress", received, total }));
       const info = await client.openModel(key, catalogue.name, demoFiles);
@@ -82,7 +83,7 @@ export function createRunner({ client, send, getState, bringLora }) {
     const folder = folderOf(chosen);
     if (folder) return client.openModel(key, name, folder);
     const file = fileOf(chosen);
-    if (!file) throw { kind: "no_model", message: `${name} is no longer there. Drop it again.` };
+    if (!file) throw { kind: "no_model", message: t("error.gone", { name }) };
     return client.openCheckpoint(key, name, { file, merges: await clipMerges(), vae: vae ? fileOf(vae.id) : undefined });
   }
 
@@ -94,7 +95,7 @@ export function createRunner({ client, send, getState, bringLora }) {
       const entry = entryById(getState(), id);
       const kept = keptOf(id);
       if (!kept || !entry?.report || !usable(entry)) {
-        throw entry?.error ?? { kind: "unusable", message: "The chosen file cannot be used as a LoRA. Choose another." };
+        throw entry?.error ?? { kind: "unusable", message: t("error.no_lora") };
       }
       const { sha256 } = entry.report;
       if (!client.known.has(sha256)) await client.remember(sha256, kept);

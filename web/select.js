@@ -1,5 +1,7 @@
 /** State -> the answers that views and effects ask of it. Pure. */
 
+import { word } from "./words.js";
+
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Entry} Entry */
 /** @typedef {import("./engine/types.d.ts").Report} Report */
@@ -74,7 +76,10 @@ export function showsRun({ files, base, start, remark }) {
  */
 export function loraOptions(state) {
   const loras = state.base.chosen === "demo" ? (state.demo.catalogue?.loras ?? []) : [];
-  const demo = loras.map(({ file, label, shows }) => ({ id: `demo:${file}`, label, shows }));
+  const demo = loras.map(({ file, label, shows }) => {
+    const name = file.replace(/\.\w+$/, "");
+    return { id: `demo:${file}`, label: word("demo_label", name, label), shows: word("demo", name, shows) };
+  });
   const own = state.files
     .filter((entry) => usable(entry) && !entry.id.startsWith("demo:"))
     .map(({ id, name }) => ({ id, label: name.replace(/\.\w+$/, "") }));

@@ -5,6 +5,7 @@ import { fileAddress } from "./address.js";
 import { asError } from "./engine/protocol.js";
 import { list, open as openKept, remove as removeKept } from "./kept.js";
 import { fileOf } from "./library.js";
+import { language, t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
@@ -29,7 +30,7 @@ export function createShelf({ send, getState }) {
   }
 
   function started() {
-    const fresh = new Worker(new URL(keeperAddress, location.href), { type: "module" });
+    const fresh = new Worker(new URL(keeperAddress, location.href), { type: "module", name: language() });
     fresh.onmessage = ({ data: { id, result, error, received, size } }) => {
       const asked = waiting.get(id);
       if (received !== undefined) return asked?.onBytes?.(received, size);
@@ -82,7 +83,7 @@ export function createShelf({ send, getState }) {
       void navigator.storage.persist?.();
       await work(await keyOf(address), name, "download", { name, address, wanted: wanted.trim().toLowerCase() });
     } catch (thrown) {
-      send({ type: "notice/raised", title: "The download could not begin", message: asError(thrown).message });
+      send({ type: "notice/raised", title: t("shelf.not_begun"), message: asError(thrown).message });
     }
   }
 
@@ -97,13 +98,13 @@ export function createShelf({ send, getState }) {
     try {
       send({ type: "files/dropped", files: [await openKept(key)], folders: [], place: "" });
     } catch (thrown) {
-      send({ type: "notice/raised", title: "The kept file could not be opened", message: asError(thrown).message });
+      send({ type: "notice/raised", title: t("shelf.not_opened"), message: asError(thrown).message });
     }
   }
 
   /** @param {string} key */
   async function remove(key) {
-    await removeKept(key).catch((thrown) => send({ type: "notice/raised", title: "The kept file could not be deleted", message: asError(thrown).message }));
+    await removeKept(key).catch((thrown) => send({ type: "notice/raised", title: t("shelf.not_deleted"), message: asError(thrown).message }));
     await look();
   }
 

@@ -5,6 +5,7 @@ import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, us
 import { FIRST_PICTURES, reducePictures } from "./gallery.js";
 import { reduceGuide } from "./guide.js";
 import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Action} Action */
@@ -15,6 +16,7 @@ const freshTable = { open: false, sort: "order", descending: false, filter: "", 
 
 /** @type {State} */
 export const initialState = {
+  language: "en",
   app: { offline: false, update: false, installable: false },
   look: FIRST_LOOK,
   files: [],
@@ -53,6 +55,8 @@ export function reduce(state, action) {
 /** @param {State} state @param {Action} action @returns {State} */
 function reducePage(state, action) {
   switch (action.type) {
+    case "language/changed":
+      return { ...state, language: action.language };
     case "app/changed":
       return { ...state, app: { ...state.app, ...action.change } };
     case "gpu/known":
@@ -160,7 +164,7 @@ function reducePage(state, action) {
       const { pictures, live = false, grid = false } = action;
       const run = { ...state.run, picture: 1, pictures, live, grid, progress: null, error: null };
       const remark = state.remark?.severity === "good" && !live ? null : state.remark;
-      return { ...state, remark, run: { ...run, status: "running" }, announcement: live ? state.announcement : grid ? `Making ${pictures} pictures` : "Making the picture" };
+      return { ...state, remark, run: { ...run, status: "running" }, announcement: live ? state.announcement : grid ? t("said.making_many", { pictures }) : t("said.making") };
     }
     case "run/picture":
       return { ...state, run: { ...state.run, picture: action.picture, progress: null } };
@@ -169,12 +173,12 @@ function reducePage(state, action) {
     case "run/result":
       return { ...state, result: action.result };
     case "run/done":
-      return ended(state, "The picture is ready");
+      return ended(state, t("said.ready"));
     case "run/cancel":
       if (state.run.status !== "running") return state;
-      return { ...state, run: { ...state.run, status: "cancelling" }, announcement: "Cancelling" };
+      return { ...state, run: { ...state.run, status: "cancelling" }, announcement: t("said.cancelling") };
     case "run/cancelled":
-      return ended(state, "Cancelled");
+      return ended(state, t("said.cancelled"));
     case "run/failed": {
       const run = { ...state.run, error: action.error };
       return { ...state, run: { ...run, status: "idle" }, announcement: action.error.message };
@@ -197,7 +201,7 @@ function reducePage(state, action) {
     case "result/smoothed":
       return { ...state, smooth: action.smooth };
     case "text/copied":
-      return { ...state, announcement: `${action.what} copied` };
+      return { ...state, announcement: t("said.copied", { what: action.what }) };
 
     case "notice/raised": {
       const id = 1 + Math.max(0, ...state.notices.map((notice) => notice.id));
@@ -253,8 +257,8 @@ function withoutModel(state, { kind, message }) {
   const next = withVae
     ? { ...state, base: { ...state.base, vae: null } }
     : withBase({ ...state, base: { ...state.base, own: left } }, left.some(({ id }) => id === last) ? last : "demo");
-  const name = model?.name ?? "The model";
-  const title = withVae ? `${name} does not work with ${vae.name} as its VAE` : `${name} cannot be drawn with`;
+  const name = model?.name ?? t("said.the_model");
+  const title = withVae ? t("said.not_with_vae", { name, vae: vae.name }) : t("said.not_drawn_with", { name });
   return { ...next, remark: { kind, severity: "refuse", title, message, details: [], picture: null }, announcement: message };
 }
 

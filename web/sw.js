@@ -8,17 +8,20 @@ const scope = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (s
 /** Every file of dist/; the build puts the list here. @type {{ url: string, revision: string | null }[]} */
 const files = /** @type {any} */ (self).__WB_MANIFEST;
 const isDemo = (/** @type {{ url: string }} */ { url }) => url.startsWith("demo/") && url !== "demo/demo.json";
+/** Texts in languages other than English are kept once they are used. */
+const isLanguage = (/** @type {{ url: string }} */ { url }) => /^assets\/(de|zh)-/.test(url);
+const isLazy = (/** @type {{ url: string }} */ file) => isDemo(file) || isLanguage(file);
 
-/** Where the demo and shared files are kept. app.js reads the second. */
+/** Where the demo, other languages and shared files are kept. app.js reads the second. */
 const DEMO = "demo";
 const SHARED = "shared";
 
 cleanupOutdatedCaches();
-precacheAndRoute(files.filter((file) => !isDemo(file)), { ignoreURLParametersMatching: [/^shared$/], cleanURLs: false });
+precacheAndRoute(files.filter((file) => !isLazy(file)), { ignoreURLParametersMatching: [/^shared$/], cleanURLs: false });
 
 /** Addresses of the demo's files -> the keys that they are kept under: another revision is another key. */
 const keys = new Map(
-  files.filter(isDemo).map(({ url, revision }) => {
+  files.filter(isLazy).map(({ url, revision }) => {
     const { href } = new URL(url, scope.registration.scope);
     return [href, `${href}?revision=${revision}`];
   }),
@@ -54,7 +57,7 @@ async function keepDemo() {
   const cache = await caches.open(DEMO);
   const kept = new Set((await cache.keys()).map(({ url }) => url));
   for (const [address, key] of keys) {
-    if (kept.has(key)) continue;
+    if (kept.has(key) || !address.includes("/demo/")) continue;
     const response = await fetch(address);
     if (response.ok) await cache.put(key, response);
   }

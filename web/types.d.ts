@@ -1,5 +1,6 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
+import type { Language } from "./words.js";
 import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
@@ -319,6 +320,8 @@ export type Shelf = {
 };
 
 export type State = {
+  /** Of the page; words.js has its texts. */
+  language: Language;
   shelf: Shelf;
   app: App;
   look: Look;
@@ -357,6 +360,7 @@ export type State = {
 };
 
 export type Action =
+  | { type: "language/changed"; language: Language }
   | { type: "shelf/listed"; items: Shelf["items"]; usage: number; quota: number; persisted: boolean }
   | { type: "shelf/working"; key: string; work: Work | null }
   | { type: "shelf/keep"; id: string }

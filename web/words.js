@@ -1,207 +1,69 @@
-/** The engine's short names -> words for people. A name that is not listed is shown as it is. */
+/** A text's key and its values -> the text in the language of the page. English is always here; the others are loaded when they are wanted. */
 
-/** @param {Record<string, string>} words @param {string} name */
-export function word(words, name) {
-  return words[name] ?? name.replaceAll("_", " ");
+import en from "./words/en.js";
+
+/** @typedef {keyof typeof en} Key */
+/** @typedef {{ one: string, other: string }} Forms of a text for one and for other numbers */
+/** @typedef {Record<Key, string | Forms>} Texts */
+/** @typedef {"en" | "de" | "zh"} Language */
+/** @typedef {Record<string, string | number | undefined>} Values `n` decides between the forms, and is written with marks between thousands */
+
+/** Each language as it calls itself. @type {Record<Language, string>} */
+export const LANGUAGES = { en: "English", de: "Deutsch", zh: "中文" };
+
+/** @type {Record<Exclude<Language, "en">, () => Promise<{ default: Texts }>>} */
+const OTHERS = { de: () => import("./words/de.js"), zh: () => import("./words/zh.js") };
+
+/** @type {Language} */
+let current = "en";
+/** @type {Texts} */
+let texts = en;
+let plurals = new Intl.PluralRules("en");
+
+/** The language of the page. */
+export function language() {
+  return current;
 }
 
-/** @type {Record<string, string>} */
-export const ALGORITHMS = {
-  lora: "LoRA",
-  locon: "LoCon (LoRA on convolutions)",
-  locon_tucker: "LoCon with cores",
-  dylora: "DyLoRA",
-  loha: "LoHa",
-  loha_tucker: "LoHa with cores",
-  lokr: "LoKr",
-  lokr_tucker: "LoKr with cores",
-  glora: "GLoRA",
-  glora_old: "GLoRA, older layout",
-  ia3: "(IA)³",
-  full: "full difference",
-  norm: "normalisation layers",
-  diag_oft: "diagonal OFT",
-  oft: "OFT",
-  boft: "BOFT",
-  dora: "DoRA",
-};
+/** Another language from now on; the last one stays where its texts cannot be loaded. @param {string} wanted one of LANGUAGES */
+export async function useLanguage(wanted) {
+  const next = /** @type {Language} */ (wanted);
+  texts = next === "en" ? en : (await OTHERS[next]()).default;
+  current = next;
+  plurals = new Intl.PluralRules(next);
+}
 
-/** @type {Record<string, string>} */
-export const CONVENTIONS = {
-  kohya: "kohya",
-  kohya_ldm: "kohya, original block names",
-  peft_prefixed: "diffusers (PEFT)",
-  peft_plain: "PEFT",
-  diffusers: "diffusers",
-  diffusers_attn_procs: "old diffusers, attention processors",
-  diffusers_attn_procs_no_prefix: "old diffusers, attention processors, no prefix",
-  comfy: "ComfyUI",
-};
+/** A text with its values in place. @param {Key} key @param {Values} [values] @returns {string} */
+export function t(key, values = {}) {
+  return form(key, values).replace(/\{(\w+)\}/g, (_, name) => shown(name, values[name]));
+}
 
-/** @type {Record<string, string>} */
-export const KINDS = {
-  adapter: "Adapter",
-  checkpoint: "Full checkpoint",
-  textual_inversion: "Textual inversion",
-  vae: "Autoencoder (VAE)",
-  hypernetwork: "Hypernetwork",
-  control_net: "ControlNet",
-  ip_adapter: "IP-Adapter",
-  motion_module: "Motion module",
-  text_encoder: "Text encoder",
-  vision_model: "Vision model",
-  upscaler: "Upscaler",
-  html: "Web page",
-  json: "JSON text",
-  git_lfs: "Git LFS pointer",
-  gguf: "GGUF file",
-  image: "Image",
-  pickle: "Pickle",
-  empty: "Empty file",
-  unknown: "Unknown file",
-};
+/**
+ * A text in pieces for a template: values stand in place of `{name}`, and `<name>words</name>` becomes what the function of that name makes of the words.
+ * @param {Key} key @param {Record<string, unknown>} values
+ * @returns {unknown[]}
+ */
+export function rich(key, values) {
+  return form(key, /** @type {Values} */ (values)).split(/(\{\w+\}|<\w+>[^<]*<\/\w+>)/).map((part) => {
+    const [, name, tag, words] = /^(?:\{(\w+)\}|<(\w+)>(.*)<\/\w+>)$/s.exec(part) ?? [];
+    const make = values[tag];
+    return name ? values[name] : typeof make === "function" ? make(words) : part;
+  });
+}
 
-/** @type {Record<string, string>} */
-export const PROBLEMS = {
-  truncated: "The file is cut off",
-  bad_header: "The header is broken",
-  duplicate_key: "A name appears twice",
-  bad_offsets: "The header points to wrong places",
-  bad_shape: "A shape is impossible",
-  bad_dtype: "A number format is unknown",
-  bad_zip: "The zip archive is broken",
-  bad_pickle: "The pickle is broken",
-  unsafe_pickle: "The file would run code",
-  unknown_global: "The file asks for unknown code",
-  resource_bomb: "The file would fill the memory",
-  unsupported_format: "This format is not supported",
-  not_an_adapter: "This is not a LoRA",
-  full_checkpoint: "This is a whole model",
-  textual_inversion: "This is a textual inversion",
-  wrong_base: "Made for another model",
-  shape_mismatch: "Layers of another size",
-  rank_mismatch: "Ranks do not agree",
-  incomplete_pair: "Half of a pair is missing",
-  unmatched_keys: "Some names address nothing",
-  nan_inf: "Broken numbers inside",
-  no_effect: "It changes nothing",
-  ambiguous_alpha: "The strength is ambiguous",
-  archive: "It is packed in an archive",
-  bad_config: "The config cannot be read",
-  unreadable: "The file cannot be opened",
-};
+/** The word for one of the engine's short names; a name that has none is shown as it is. @param {string} group the first part of the key @param {string} name @param {string} [otherwise] */
+export function word(group, name, otherwise = name.replaceAll("_", " ")) {
+  const found = texts[/** @type {Key} */ (`${group}.${name}`)];
+  return typeof found === "string" ? found : otherwise;
+}
 
-/** @type {Record<string, string>} */
-export const COMPONENTS = {
-  text_encoder: "Text encoder",
-  text_encoder_2: "Second text encoder",
-  text_encoder_3: "Third text encoder",
-  unet: "UNet",
-  transformer: "Transformer",
-  prior: "Prior",
-  language_model: "Language model",
-};
+/** @param {Key} key @param {Values} values */
+function form(key, { n }) {
+  const text = texts[key];
+  return typeof text === "string" ? text : plurals.select(Number(n)) === "one" ? text.one : text.other;
+}
 
-/** What a program does with a file. @type {Record<import("./engine/types.d.ts").LoaderStatus, { name: string, says: string }>} */
-export const LOADER_STATUS = {
-  applied: { name: "works", says: "All of it is applied" },
-  partly: { name: "in part", says: "Part of it is applied" },
-  ignored: { name: "ignored in silence", says: "Nothing is applied, and nothing is said" },
-  refused: { name: "refused", says: "It stops with an error" },
-};
-
-/** What importing a name would mean: for one name, and for the file whose worst it is. @type {Record<import("./engine/types.d.ts").ImportVerdict, { name: string, file: string }>} */
-export const IMPORTS = {
-  dangerous: { name: "Dangerous", file: "No. It would run code of whoever made it on the machine of whoever opens it. Do not open it with any other program." },
-  unknown: { name: "Unknown", file: "Not for sure. It asks for code that a file of weights does not need; programs that check refuse it." },
-  harmless: { name: "Harmless", file: "Yes, as far as its pickles go: they only ask for what rebuilds tensors. A safetensors copy cannot carry code at all." },
-};
-
-/** What can be changed of a file. @type {Record<import("./types.d.ts").ChangeKind, { name: string, says: string }>} */
-export const CHANGES = {
-  convert: { name: "Names and numbers", says: "Give the layers the names that another program knows, store the numbers in another type, turn LoHa and LoKr into plain LoRA." },
-  resize: { name: "Rank", says: "Keep what matters in fewer numbers: every layer gets the nearest change of a lower rank." },
-  blocks: { name: "Blocks", says: "Make parts of the network act more, less or not at all, and keep that in the file. In Stable Diffusion IN blocks are said to shape the composition, MID and OUT style and detail." },
-  metadata: { name: "Metadata", says: "Set trigger words and titles, remove what tells of you, put wrong hashes right." },
-  merge: { name: "Merge", says: "Put several LoRAs into one file, whatever their ranks, algorithms and names: it acts like all of them at these strengths." },
-  bake: { name: "Bake LoRAs in", says: "Add LoRAs to this model's weights for good: the new model acts as the old one with them at these strengths." },
-  extract: { name: "Extract a LoRA", says: "Take what makes this model differ from the one that it was trained from, as a LoRA." },
-  export: { name: "As safetensors", says: "Write the same tensors as safetensors, a format that cannot carry code." },
-};
-
-/** Conventions of names that can be written. @type {Record<import("./engine/types.d.ts").Target, string>} */
-export const TARGETS = {
-  kohya: "kohya (web UIs, most programs)",
-  peft: "PEFT",
-  diffusers: "diffusers",
-  comfy: "ComfyUI",
-  onetrainer: "OneTrainer",
-};
-
-/** @type {Record<string, string>} */
-export const DTYPES = { F16: "16-bit (F16)", BF16: "16-bit with F32's range (BF16)", F32: "32-bit (F32)" };
-
-/** How a hash in a header is wrong. @type {Record<import("./engine/types.d.ts").ClaimVerdict, string>} */
-export const CLAIMS = {
-  right: "It is right.",
-  prefix: "The digits are right, but 0x stands where it does not belong, or is missing; programs that compare texts do not find the file.",
-  of_nothing: "It is the hash of nothing at all: every file with it counts as one and the same.",
-  wrong: "The numbers were changed after it was written, or it was copied from another file.",
-};
-
-/** @type {Record<string, string>} */
-export const SAMPLERS = {
-  ddim: "DDIM",
-  euler: "Euler",
-  euler_a: "Euler, ancestral",
-  dpmpp_2m: "DPM++ 2M",
-  dpmpp_2m_sde: "DPM++ 2M SDE",
-  dpmpp_2s_a: "DPM++ 2S a",
-  dpmpp_sde: "DPM++ SDE",
-  heun: "Heun",
-  dpm2: "DPM2",
-  dpm2_a: "DPM2, ancestral",
-  lms: "LMS",
-  pndm: "PNDM",
-  unipc: "UniPC",
-  lcm: "LCM",
-  tcd: "TCD",
-};
-
-/** The metadata that people look for first, in this order. @type {Record<string, string>} */
-export const METADATA = {
-  "modelspec.title": "Title",
-  "modelspec.author": "Author",
-  "modelspec.description": "Description",
-  "modelspec.trigger_phrase": "Trigger phrase",
-  "modelspec.usage_hint": "How to use",
-  "modelspec.license": "Licence",
-  "modelspec.date": "Date",
-  "modelspec.architecture": "Architecture",
-  ss_output_name: "Name given in training",
-  ss_training_comment: "Comment",
-  ss_sd_model_name: "Trained on",
-  ss_base_model_version: "Base version",
-  ss_network_module: "Trainer module",
-  ss_network_dim: "Rank (network dim)",
-  ss_network_alpha: "Alpha",
-  ss_network_args: "Network options",
-  ss_resolution: "Resolution",
-  ss_num_train_images: "Training pictures",
-  ss_num_epochs: "Epochs",
-  ss_steps: "Steps",
-  ss_max_train_steps: "Steps planned",
-  ss_total_batch_size: "Batch size",
-  ss_learning_rate: "Learning rate",
-  ss_unet_lr: "Learning rate, UNet",
-  ss_text_encoder_lr: "Learning rate, text encoder",
-  ss_lr_scheduler: "Schedule",
-  ss_optimizer: "Optimizer",
-  ss_mixed_precision: "Training precision",
-  ss_clip_skip: "Clip skip",
-  ss_noise_offset: "Noise offset",
-  ss_min_snr_gamma: "Min SNR gamma",
-  ss_seed: "Seed",
-  ss_training_started_at: "Started",
-  ss_training_finished_at: "Finished",
-};
+/** @param {string} name @param {string | number | undefined} value */
+function shown(name, value) {
+  return name === "n" ? Number(value).toLocaleString(current) : String(value);
+}

@@ -1,5 +1,6 @@
 /** Method calls of the page -> messages to the engine's worker and back; a crashed worker is replaced at the next call. */
 
+import { t } from "../words.js";
 import { asError } from "./protocol.js";
 
 /** @typedef {import("./types.d.ts").EngineError} EngineError */
@@ -193,9 +194,9 @@ export class EngineClient {
     worker.onmessage = ({ data }) => this.#receive(worker, data);
     worker.onerror = (event) => {
       event.preventDefault();
-      this.#crash(worker, event.message ?? "The engine's worker could not be loaded.");
+      this.#crash(worker, event.message ?? t("engine.not_loaded"));
     };
-    worker.onmessageerror = () => this.#crash(worker, "A reply of the engine could not be read.");
+    worker.onmessageerror = () => this.#crash(worker, t("engine.bad_reply"));
     return worker;
   }
 
@@ -217,7 +218,7 @@ export class EngineClient {
     this.#worker = null;
     this.known.clear();
     this.model = "";
-    const error = { kind: "crashed", message: `The engine stopped unexpectedly (${message}). A fresh one takes over; please try again.` };
+    const error = { kind: "crashed", message: t("engine.stopped", { message }) };
     if (this.#waiting.size === 0) this.#onCrash(message);
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();

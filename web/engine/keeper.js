@@ -8,6 +8,7 @@
 
 import { createSHA256 } from "hash-wasm";
 import { failure, folder, locked, readAbout } from "../kept.js";
+import { t, useLanguage } from "../words.js";
 import { asError } from "./protocol.js";
 
 /** @typedef {import("../kept.js").About} About */
@@ -58,7 +59,7 @@ function download({ key, name, address, wanted }, onBytes) {
       await writeAbout(dir, about);
       await filled(dir, about, body, start, onBytes);
     } catch (thrown) {
-      if (stop.signal.aborted) throw { kind: "cancelled", message: "Stopped." };
+      if (stop.signal.aborted) throw { kind: "cancelled", message: t("keeper.stopped") };
       throw thrown;
     } finally {
       running.delete(key);
@@ -76,12 +77,12 @@ async function ask(about, have, signal) {
   const get = (/** @type {number} */ from) =>
     fetch(about.address, { signal, credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store", headers: from ? { range: `bytes=${from}-` } : {} }).catch((thrown) => {
       if (signal.aborted) throw thrown;
-      throw failure(`${host} cannot be reached, or does not let other pages read its files. Download the file and drop it here.`);
+      throw failure(t("far.unreachable", { host }));
     });
   let response = await get(have);
   const changed = () => about.etag && response.headers.get("etag") && response.headers.get("etag") !== about.etag;
   if (response.status === 416 || (response.status === 206 && changed())) response = await get(0);
-  if (!response.ok || !response.body) throw failure(`${host} answered ${response.status}. Check the address.`);
+  if (!response.ok || !response.body) throw failure(t("keeper.answered", { host, status: response.status }));
   const start = response.status === 206 ? have : 0;
   const size = start + Number(response.headers.get("content-length") ?? 0);
   const total = Number(response.headers.get("content-range")?.split("/")[1]) || size;
@@ -111,18 +112,18 @@ async function filled(dir, about, stream, start, onBytes) {
       onBytes(at, about.size);
     }
   } catch (thrown) {
-    if (/** @type {any} */ (thrown)?.name === "QuotaExceededError") throw failure("The browser gives no more room. Delete something above, or make room on the disk.");
-    if (about.address) throw failure(`The connection to ${new URL(about.address).host} ended after ${at} bytes. “Go on” takes up from there.`);
+    if (/** @type {any} */ (thrown)?.name === "QuotaExceededError") throw failure(t("keeper.full"));
+    if (about.address) throw failure(t("keeper.cut", { host: new URL(about.address).host, at }));
     throw thrown;
   } finally {
     handle.flush();
     handle.close();
   }
-  if (about.size && at !== about.size) throw failure(`The connection ended after ${at} of ${about.size} bytes. “Go on” takes up from there.`);
+  if (about.size && at !== about.size) throw failure(t("keeper.short", { at, size: about.size }));
   const sha256 = hash.digest("hex");
   if (about.wanted && sha256 !== about.wanted) {
     await dir.removeEntry("data");
-    throw failure(`Its SHA-256 is ${sha256}, and not ${about.wanted} as was asked for. What came was thrown away.`);
+    throw failure(t("keeper.other", { sha256, wanted: about.wanted }));
   }
   await writeAbout(dir, { ...about, sha256, size: at });
 }
@@ -130,7 +131,7 @@ async function filled(dir, about, stream, start, onBytes) {
 /** @param {number} bytes */
 async function room(bytes) {
   const { quota = Infinity, usage = 0 } = await navigator.storage.estimate();
-  if (bytes > quota - usage) throw failure(`It has ${bytes} bytes, and the browser gives this page ${Math.max(0, quota - usage)} more. Delete something above, or make room on the disk.`);
+  if (bytes > quota - usage) throw failure(t("keeper.no_room", { bytes, left: Math.max(0, quota - usage) }));
 }
 
 /** @param {{ key: string }} what */
@@ -140,7 +141,11 @@ function stop({ key }) {
 
 const calls = /** @type {Record<string, (args: any, onBytes: OnBytes) => any>} */ ({ keep, download, stop });
 
+/** The page names its language when it starts this worker. */
+const speaking = useLanguage(scope.name || "en").catch(() => {});
+
 scope.onmessage = async ({ data: { id, call, args } }) => {
+  await speaking;
   try {
     const result = await calls[call](args, (received, size) => scope.postMessage({ id, received, size }));
     scope.postMessage({ id, result });

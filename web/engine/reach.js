@@ -6,12 +6,17 @@
  * opens an address, asks for that one only, and sends neither cookies nor where it comes from.
  */
 
+import { t, useLanguage } from "../words.js";
 import { asError } from "./protocol.js";
 
 const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
+/** The page names its language when it starts this worker. */
+const speaking = useLanguage(scope.name || "en").catch(() => {});
+
 /** `{id, address}` is answered with `{id, size}` or `{id, error}`; `{address, port}` gives a port that ranges are asked through. */
 scope.onmessage = async ({ data: { id, address, port } }) => {
+  await speaking;
   if (port) return serve(address, port);
   try {
     scope.postMessage({ id, size: await sizeOf(address) });
@@ -37,7 +42,7 @@ async function sizeOf(address) {
   const first = await range(address, 0, 1);
   const total = first.headers.get("content-range")?.split("/")[1] ?? (await ask(address, { method: "HEAD" })).headers.get("content-length");
   if (Number(total) > 0) return Number(total);
-  throw failure(`${hostOf(address)} does not tell how long the file is. Download it and drop it here.`);
+  throw failure(t("far.no_length", { host: hostOf(address) }));
 }
 
 /** @param {string} address @param {number} start @param {number} end */
@@ -45,10 +50,10 @@ async function range(address, start, end) {
   const response = await ask(address, { headers: { range: `bytes=${start}-${end - 1}` } });
   if (response.status === 206) return response;
   response.body?.cancel();
-  if (response.status === 200) throw failure(`${hostOf(address)} gives whole files only, no parts of them. Download the file and drop it here.`);
-  if ([401, 403].includes(response.status)) throw failure(`${hostOf(address)} gives this file to people who are logged in only. Download it there and drop it here.`);
-  if (response.status === 404) throw failure(`${hostOf(address)} has no such file. Check the address.`);
-  throw failure(`${hostOf(address)} answered ${response.status}. Try again later, or download the file and drop it here.`);
+  if (response.status === 200) throw failure(t("far.whole", { host: hostOf(address) }));
+  if ([401, 403].includes(response.status)) throw failure(t("far.login", { host: hostOf(address) }));
+  if (response.status === 404) throw failure(t("far.missing", { host: hostOf(address) }));
+  throw failure(t("far.answered", { host: hostOf(address), status: response.status }));
 }
 
 /** @param {string} address @param {RequestInit} how */
@@ -56,7 +61,7 @@ async function ask(address, how) {
   try {
     return await fetch(address, { ...how, credentials: "omit", referrerPolicy: "no-referrer" });
   } catch {
-    throw failure(`${hostOf(address)} cannot be reached, or does not let other pages read its files. Download the file and drop it here.`);
+    throw failure(t("far.unreachable", { host: hostOf(address) }));
   }
 }
 

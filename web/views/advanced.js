@@ -2,6 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
+import { t } from "../words.js";
 import { checkInto, choiceField, numberField } from "./fields.js";
 
 /** @typedef {import("../types.d.ts").Form} Form */
@@ -12,42 +13,42 @@ export function advancedView(form, info, change) {
   const eta = (/** @type {{ eta?: number }} */ { eta }) => eta !== undefined && change({ eta });
   return html`
     <details class="advanced" id="advanced">
-      <summary>Advanced</summary>
+      <summary>${t("advanced.title")}</summary>
       <div class="inside numbers">
-        ${choiceField("Schedule", "schedule", form.schedule, [
-          ["", "the model’s"], ["timesteps", "timesteps"], ["karras", "Karras"], ["exponential", "exponential"],
-          ["sgm_uniform", "SGM uniform"], ["simple", "simple"], ["beta", "beta"], ["ays", "Align Your Steps"],
+        ${choiceField(t("advanced.schedule"), "schedule", form.schedule, [
+          ["", t("option.models")], ["timesteps", t("option.timesteps")], ["karras", "Karras"], ["exponential", t("option.exponential")],
+          ["sgm_uniform", "SGM uniform"], ["simple", t("option.simple")], ["beta", "beta"], ["ays", "Align Your Steps"],
         ], change)}
-        ${choiceField("Timestep spacing", "spacing", form.spacing, [
-          ["", "the model’s"], ["leading", "leading"], ["linspace", "linspace"], ["trailing", "trailing"],
+        ${choiceField(t("advanced.spacing"), "spacing", form.spacing, [
+          ["", t("option.models")], ["leading", t("option.leading")], ["linspace", t("option.linspace")], ["trailing", t("option.trailing")],
         ], change)}
         <div class="whole">
-          ${choiceField("Noise", "rng", form.rng, [
-            ["torch", "PyTorch, on the CPU"], ["philox", "Philox"],
+          ${choiceField(t("advanced.noise"), "rng", form.rng, [
+            ["torch", t("advanced.torch")], ["philox", "Philox"],
           ], change)}
-          <p class="fine">${form.rng === "torch" ? "As diffusers, ComfyUI and A1111’s “CPU” draw it." : "As A1111’s “NV” draws it, and its graphics cards by default."}</p>
+          <p class="fine">${form.rng === "torch" ? t("advanced.torch_says") : t("advanced.philox_says")}</p>
         </div>
         <div class="whole">
-          ${choiceField("Prompt syntax", "syntax", form.syntax, [
-            ["plain", "plain, as diffusers"], ["a1111", "A1111, with weights"],
+          ${choiceField(t("advanced.syntax"), "syntax", form.syntax, [
+            ["plain", t("advanced.plain")], ["a1111", t("advanced.a1111")],
           ], change)}
           <p class="fine">
             ${form.syntax === "plain"
-              ? "Every character is part of the prompt; what is over 75 tokens is cut off."
-              : "(word:1.2) weighs more, [word] less; [a:b:0.5] changes half-way; longer prompts take more chunks of 75 tokens."}
+              ? t("advanced.plain_says")
+              : t("advanced.a1111_says")}
           </p>
         </div>
         ${isFresh
-          ? html`${numberField("Fresh noise (eta)", "eta", form.eta ?? usualEta(form.sampler), { min: 0, max: 1, step: 0.05, mode: "decimal" }, eta)}
-              <p class="fine beside">The share of new noise in each step; 0 for none.</p>`
+          ? html`${numberField(t("advanced.eta"), "eta", form.eta ?? usualEta(form.sampler), { min: 0, max: 1, step: 0.05, mode: "decimal" }, eta)}
+              <p class="fine beside">${t("advanced.eta_says")}</p>`
           : nothing}
         ${secondPassView(form, change)}
         <label class="check whole">
           <input type="checkbox" id="preview" .checked=${live(form.preview)} @change=${checkInto("preview", change)} />
-          Show the picture while it forms
+          ${t("advanced.preview")}
         </label>
-        ${numberField("Clip skip", "clipSkip", form.clipSkip, { min: 1, max: 12, step: 1 }, change)}
-        <p class="fine beside">1 reads the text encoder’s last layer, 2 the one before.</p>
+        ${numberField(t("advanced.clip_skip"), "clipSkip", form.clipSkip, { min: 1, max: 12, step: 1 }, change)}
+        <p class="fine beside">${t("advanced.clip_says")}</p>
       </div>
     </details>
   `;
@@ -57,20 +58,20 @@ export function advancedView(form, info, change) {
 function secondPassView(form, change) {
   return html`
     <div class="whole">
-      ${choiceField("Second pass", "hires", form.hires, [
-        ["", "none"], ["latent", "larger latents"], ["pixels", "larger pixels"],
+      ${choiceField(t("advanced.hires"), "hires", form.hires, [
+        ["", t("option.none")], ["latent", t("advanced.latent")], ["pixels", t("advanced.pixels")],
       ], change)}
       ${form.hires
         ? html`<p class="fine">
             ${form.hires === "latent"
-              ? "Draws it again larger, with new detail; a change of 0.5 or more clears the blur."
-              : "Draws it again larger, closer to the first picture."}
+              ? t("advanced.latent_says")
+              : t("advanced.pixels_says")}
           </p>`
         : nothing}
     </div>
     ${form.hires
-      ? html`${numberField("Times as large", "hiresScale", form.hiresScale, { min: 1.05, max: 4, step: 0.05, mode: "decimal" }, change)}
-          ${numberField("Change", "hiresDenoise", form.hiresDenoise, { min: 0, max: 1, step: 0.05, mode: "decimal" }, change)}`
+      ? html`${numberField(t("advanced.times"), "hiresScale", form.hiresScale, { min: 1.05, max: 4, step: 0.05, mode: "decimal" }, change)}
+          ${numberField(t("advanced.change"), "hiresDenoise", form.hiresDenoise, { min: 0, max: 1, step: 0.05, mode: "decimal" }, change)}`
       : nothing}
   `;
 }

@@ -2,6 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
+import { t } from "../words.js";
 import { fileInto } from "./fields.js";
 import { cross } from "./icons.js";
 
@@ -16,21 +17,20 @@ export function baseView({ base, demo, run }, send) {
   return html`
     <div class="base" data-drop="base">
       <label class="field">
-        <span>Base model</span>
+        <span>${t("base.title")}</span>
         <select
           id="base" ?disabled=${run.status !== "idle"}
           @change=${(/** @type {Event} */ { target }) => send({ type: "model/chosen", id: /** @type {HTMLSelectElement} */ (target).value })}
         >
-          ${option("demo", `${demo.catalogue?.name ?? "Demo"} (bundled)`)} ${base.own.map(({ id, name }) => option(id, name))}
+          ${option("demo", t("base.bundled", { name: demo.catalogue?.name ?? "Demo" }))} ${base.own.map(({ id, name }) => option(id, name))}
         </select>
       </label>
-      ${own && !base.info ? html`<p class="fine"><span class="spinner"></span> Opening ${own.name}…</p>` : nothing}
+      ${own && !base.info ? html`<p class="fine"><span class="spinner"></span> ${t("base.opening", { name: own.name })}</p>` : nothing}
       <details>
-        <summary>Use your own model</summary>
+        <summary>${t("base.own")}</summary>
         <div class="inside">
           <p class="fine">
-            A .safetensors checkpoint of Stable Diffusion 1.x, 2.x or XL, or a folder as diffusers saves it. It stays on this computer. Drop
-            it here, or:
+            ${t("base.says")}
           </p>
           <p class="chips">
             <label class="button small">
@@ -38,11 +38,11 @@ export function baseView({ base, demo, run }, send) {
                 class="visually-hidden" id="pick-checkpoint" type="file" accept=".safetensors"
                 @change=${fileInto((file) => send({ type: "model/picked", file }))}
               />
-              Choose a file
+              ${t("base.file")}
             </label>
             <label class="button small">
               <input class="visually-hidden" id="pick-folder" type="file" webkitdirectory @change=${(/** @type {Event} */ event) => pickFolder(event, send)} />
-              Choose a folder
+              ${t("base.folder")}
             </label>
           </p>
           ${own?.kind === "file" ? vaeView(base.vae, send) : nothing}
@@ -56,8 +56,8 @@ export function baseView({ base, demo, run }, send) {
 function vaeView(vae, send) {
   if (vae) {
     return html`<p class="fine taken">
-      With the VAE ${vae.name}
-      <button class="quiet" type="button" aria-label="Without ${vae.name}" @click=${() => send({ type: "vae/taken", vae: null })}>${cross}</button>
+      ${t("base.with_vae", { name: vae.name })}
+      <button class="quiet" type="button" aria-label=${t("base.without_vae", { name: vae.name })} @click=${() => send({ type: "vae/taken", vae: null })}>${cross}</button>
     </p>`;
   }
   return html`<p class="chips">
@@ -66,7 +66,7 @@ function vaeView(vae, send) {
         class="visually-hidden" id="pick-vae" type="file" accept=".safetensors"
         @change=${fileInto((file) => send({ type: "vae/picked", file }))}
       />
-      Add a separate VAE
+      ${t("base.vae")}
     </label>
   </p>`;
 }

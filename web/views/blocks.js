@@ -1,7 +1,9 @@
 /** Strengths of the network's blocks as sliders in its order, and as the text that block-weight extensions take. */
 
 import { html, nothing } from "lit-html";
+import { formatFixed } from "../format.js";
 import { blockWeights, sliders } from "../map.js";
+import { t, word } from "../words.js";
 import { copy } from "./icons.js";
 
 /** @typedef {import("../types.d.ts").ChangeForm} Form */
@@ -16,21 +18,21 @@ export function blocksForm({ strengths }, report, edit, send) {
     <div class="block-groups">
       ${groups.map(
         ({ name, blocks }) => html`<fieldset class="block-group">
-          <legend>${name}</legend>
+          <legend>${word("group", name)}</legend>
           ${blocks.length > 1
             ? html`<span class="group-tools">
-                <button class="button small" type="button" @click=${() => all(blocks.map(({ block }) => block), 0)}>Off</button>
-                <button class="button small" type="button" @click=${() => all(blocks.map(({ block }) => block), 1)}>Full</button>
+                <button class="button small" type="button" @click=${() => all(blocks.map(({ block }) => block), 0)}>${t("blocks.off")}</button>
+                <button class="button small" type="button" @click=${() => all(blocks.map(({ block }) => block), 1)}>${t("blocks.full")}</button>
               </span>`
             : nothing}
           ${blocks.map(
             ({ block, label }) => html`<label class="block-slider">
               <span title=${label}>${block}</span>
               <input
-                type="range" min="-0.5" max="1.5" step="0.05" data-block=${block} .value=${String(strengths[block] ?? 1)} aria-label="Strength of ${block}, ${label}"
+                type="range" min="-0.5" max="1.5" step="0.05" data-block=${block} .value=${String(strengths[block] ?? 1)} aria-label=${t("blocks.strength", { block, label })}
                 @input=${(/** @type {Event} */ { target }) => edit({ strengths: { ...strengths, [block]: Number(/** @type {HTMLInputElement} */ (target).value) } })}
               />
-              <output>${(strengths[block] ?? 1).toFixed(2)}</output>
+              <output>${formatFixed(strengths[block] ?? 1)}</output>
             </label>`,
           )}
         </fieldset>`,
@@ -38,10 +40,10 @@ export function blocksForm({ strengths }, report, edit, send) {
     </div>
     ${weights
       ? html`<p class="lbw">
-          <span class="fine">Block weights (${weights.split(",").length}):</span> <code data-testid="block-weights">${weights}</code>
-          <button class="button small" type="button" id="copy-weights" @click=${() => send({ type: "text/copied", text: weights, what: "Block weights" })}>${copy} Copy</button>
+          <span class="fine">${t("blocks.weights", { n: weights.split(",").length })}</span> <code data-testid="block-weights">${weights}</code>
+          <button class="button small" type="button" id="copy-weights" @click=${() => send({ type: "text/copied", text: weights, what: t("blocks.copied") })}>${copy} ${t("button.copy")}</button>
         </p>`
       : nothing}
-    <p class="change-actions"><button class="button small" type="button" @click=${() => edit({ strengths: {} })}>Set all back to 1</button></p>
+    <p class="change-actions"><button class="button small" type="button" @click=${() => edit({ strengths: {} })}>${t("blocks.reset")}</button></p>
   `;
 }

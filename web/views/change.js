@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { QUICK, asksForSomething, newName } from "../change.js";
 import { formatBytes } from "../format.js";
-import { CHANGES } from "../words.js";
+import { rich, t, word } from "../words.js";
 import { blocksForm } from "./blocks.js";
 import { convertForm, extractForm, mergeForm, resizeForm } from "./change-forms.js";
 import { check, download } from "./icons.js";
@@ -25,20 +25,20 @@ export function changeView(state, entry, report, send) {
   return html`
     <section class="card change" id="change" aria-labelledby="change-title" data-testid="change" data-status=${change.status}>
       <div>
-        <h3 id="change-title">Change this file</h3>
-        <p class="fine">Makes a new file; yours stays as it is.</p>
+        <h3 id="change-title">${t("change.title")}</h3>
+        <p class="fine">${t("change.says")}</p>
       </div>
-      <div class="segments kinds" role="group" aria-label="What to change">
+      <div class="segments kinds" role="group" aria-label=${t("change.label")}>
         ${kinds.map(
           (kind) => html`<button
             type="button" data-kind=${kind} aria-pressed=${kind === change.kind ? "true" : "false"} @click=${() => send({ type: "change/opened", kind })}
           >
-            ${CHANGES[kind].name}
+            ${word("change", kind)}
           </button>`,
         )}
       </div>
       ${kinds.includes(change.kind)
-        ? html`<p>${CHANGES[change.kind].says}</p>
+        ? html`<p>${word("change_says", change.kind)}</p>
             ${formOf(state, entry, report, edit, send)} ${actionsView(entry.name, change, send)} ${outcomeView(change, send)}`
         : nothing}
     </section>
@@ -87,39 +87,39 @@ function actionsView(name, change, send) {
   if (busy && !(status === "planning" && QUICK.includes(kind))) {
     return html`<div class="progress" data-testid="change-progress">
       <div>
-        <p id="change-what">${status === "writing" ? "Writing the new file" : "Working out what changes"}</p>
+        <p id="change-what">${status === "writing" ? t("change.writing") : t("change.planning")}</p>
         <progress max="1" .value=${done} aria-labelledby="change-what"></progress>
       </div>
-      <button class="button" type="button" id="change-stop" @click=${() => send({ type: "change/stop" })}>Cancel</button>
+      <button class="button" type="button" id="change-stop" @click=${() => send({ type: "change/stop" })}>${t("button.cancel")}</button>
     </div>`;
   }
   return html`<div class="change-actions">
     <button class="button primary" type="button" id="change-make" aria-disabled=${asked ? "false" : "true"} @click=${() => asked && send({ type: "change/make" })}>
-      Make the new file
+      ${t("change.make")}
     </button>
     ${QUICK.includes(kind)
       ? nothing
       : html`<button class="button" type="button" id="change-plan" aria-disabled=${asked ? "false" : "true"} @click=${() => asked && send({ type: "change/plan" })}>
-          Show what would change
+          ${t("change.plan")}
         </button>`}
-    <span class="fine">${asked ? html`It will be called <bdi>${newName(name, change)}</bdi>.` : "Nothing is to be changed so far."}</span>
+    <span class="fine">${asked ? rich("change.called", { name: html`<bdi>${newName(name, change)}</bdi>` }) : t("change.nothing")}</span>
   </div>`;
 }
 
 /** @param {Change} change @param {Send} send */
 function outcomeView({ preview, result, error, status }, send) {
   return html`
-    ${error ? messageView({ title: "This cannot be done so", severity: "warn", ...error, message: asSentence(error.message) }) : nothing}
+    ${error ? messageView({ title: t("change.failed"), severity: "warn", ...error, message: asSentence(error.message) }) : nothing}
     ${preview ? previewView(preview, status === "made") : nothing}
     ${result
       ? html`<div class="made" data-testid="made">
           ${check}
           <div>
-            <p><strong><bdi>${result.name}</bdi></strong> is made: ${formatBytes(result.size)}.</p>
-            ${result.thinned ? html`<p>In ${result.thinned} of its tensors some numbers were too small for the number type, and became zero.</p>` : nothing}
+            <p>${rich("change.made", { name: html`<strong><bdi>${result.name}</bdi></strong>`, size: formatBytes(result.size) })}</p>
+            ${result.thinned ? html`<p>${t("change.thinned", { n: result.thinned })}</p>` : nothing}
             <p class="made-actions">
-              <button class="button primary" type="button" id="change-save" @click=${() => send({ type: "change/saved" })}>${download} Save it</button>
-              <button class="button" type="button" id="change-look" @click=${() => send({ type: "change/looked" })}>Look at the result</button>
+              <button class="button primary" type="button" id="change-save" @click=${() => send({ type: "change/saved" })}>${download} ${t("change.save")}</button>
+              <button class="button" type="button" id="change-look" @click=${() => send({ type: "change/looked" })}>${t("change.look")}</button>
             </p>
           </div>
         </div>`

@@ -1,8 +1,9 @@
 /** Two files side by side: what they are to each other, layer by layer, and where their metadata differ. */
 
 import { html, nothing } from "lit-html";
-import { formatNumber, plural } from "../format.js";
+import { formatNumber } from "../format.js";
 import { usable } from "../select.js";
+import { t } from "../words.js";
 import { messageView } from "./message.js";
 
 /** @typedef {import("../types.d.ts").State} State */
@@ -17,18 +18,18 @@ export function compareView({ files, look: { compared } }, entry, send) {
   const other = files.find(({ id }) => id === compared?.id);
   return html`
     <section class="card compare" id="compare" aria-labelledby="compare-title" data-testid="compare" data-status=${compared?.status ?? "none"}>
-      <h3 id="compare-title">Compare with another file</h3>
+      <h3 id="compare-title">${t("compare.title")}</h3>
       ${others.length
         ? html`<label class="field narrow">
-            <span>The other file</span>
+            <span>${t("compare.other")}</span>
             <select id="compare-with" @change=${(/** @type {Event} */ { target }) => send({ type: "compare/asked", id: /** @type {HTMLSelectElement} */ (target).value })}>
-              <option value="" ?selected=${!compared}>Choose…</option>
+              <option value="" ?selected=${!compared}>${t("option.choose")}</option>
               ${others.map(({ id, name }) => html`<option value=${id} ?selected=${id === compared?.id}>${name}</option>`)}
             </select>
           </label>`
-        : html`<p class="fine">Drop a second LoRA on the page to compare it with this one: by their effect, whatever their names, ranks and algorithms.</p>`}
-      ${compared?.status === "running" ? html`<p class="reading"><span class="spinner"></span> Comparing layer by layer…</p>` : nothing}
-      ${compared?.error ? messageView({ title: "They cannot be compared", severity: "warn", ...compared.error }) : nothing}
+        : html`<p class="fine">${t("compare.first")}</p>`}
+      ${compared?.status === "running" ? html`<p class="reading"><span class="spinner"></span> ${t("compare.running")}</p>` : nothing}
+      ${compared?.error ? messageView({ title: t("compare.failed"), severity: "warn", ...compared.error }) : nothing}
       ${compared?.result && other ? resultView(compared.result, entry.name, other.name) : nothing}
     </section>
   `;
@@ -41,23 +42,23 @@ function resultView({ sentence, comparison }, a, b) {
   return html`
     <p class="sentence" data-testid="relation">${sentence}</p>
     <details>
-      <summary>Layer by layer: ${plural(layers.length, "layer")}, ${known.length} in both</summary>
-      <div class="scroller tall" tabindex="0" role="region" aria-label="Comparison by layer">
+      <summary>${t("compare.layers", { layers: t("n.layer", { n: layers.length }), known: known.length })}</summary>
+      <div class="scroller tall" tabindex="0" role="region" aria-label=${t("compare.by_layer")}>
         <table data-testid="compared-layers">
           <thead>
             <tr>
-              <th scope="col">Layer</th>
-              <th scope="col" class="numeric"><abbr title="1: the same direction; 0: nothing in common; -1: opposite">Cosine</abbr></th>
-              <th scope="col" class="numeric">Strength here</th>
-              <th scope="col" class="numeric">Strength there</th>
-              <th scope="col" class="numeric">Ranks</th>
+              <th scope="col">${t("table.layer")}</th>
+              <th scope="col" class="numeric"><abbr title=${t("compare.cosine_says")}>${t("compare.cosine")}</abbr></th>
+              <th scope="col" class="numeric">${t("compare.here")}</th>
+              <th scope="col" class="numeric">${t("compare.there")}</th>
+              <th scope="col" class="numeric">${t("compare.ranks")}</th>
             </tr>
           </thead>
           <tbody>
             ${layers.slice(0, FIRST_ROWS).map(
               ({ tensor, a, b, identical, cosine }) => html`<tr>
                 <th scope="row"><code>${tensor.replace(/\.weight$/, "")}</code></th>
-                <td class="numeric">${identical ? "identical" : cosine === null ? "–" : cosine.toFixed(3)}</td>
+                <td class="numeric">${identical ? t("compare.identical") : cosine === null ? "–" : cosine.toFixed(3)}</td>
                 <td class="numeric">${a ? formatNumber(a.norm) : "–"}</td>
                 <td class="numeric">${b ? formatNumber(b.norm) : "–"}</td>
                 <td class="numeric">${a?.rank ?? "–"} / ${b?.rank ?? "–"}</td>
@@ -66,26 +67,26 @@ function resultView({ sentence, comparison }, a, b) {
           </tbody>
         </table>
       </div>
-      ${layers.length > FIRST_ROWS ? html`<p class="fine">The first ${FIRST_ROWS} of ${layers.length}.</p>` : nothing}
+      ${layers.length > FIRST_ROWS ? html`<p class="fine">${t("compare.first_of", { n: FIRST_ROWS, all: layers.length })}</p>` : nothing}
     </details>
     ${metadata.length
       ? html`<details>
-          <summary>Metadata: ${plural(metadata.length, "difference")}</summary>
-          <div class="scroller tall" tabindex="0" role="region" aria-label="Differences of the metadata">
+          <summary>${t("compare.metadata", { differences: t("n.difference", { n: metadata.length }) })}</summary>
+          <div class="scroller tall" tabindex="0" role="region" aria-label=${t("compare.differences")}>
             <table class="wrap">
-              <thead><tr><th scope="col">Key</th><th scope="col"><bdi>${a}</bdi></th><th scope="col"><bdi>${b}</bdi></th></tr></thead>
+              <thead><tr><th scope="col">${t("meta.key")}</th><th scope="col"><bdi>${a}</bdi></th><th scope="col"><bdi>${b}</bdi></th></tr></thead>
               <tbody>
                 ${metadata.map(({ key, a, b }) => html`<tr><th scope="row"><code>${key}</code></th><td>${short(a)}</td><td>${short(b)}</td></tr>`)}
               </tbody>
             </table>
           </div>
         </details>`
-      : html`<p class="fine">Their metadata are the same.</p>`}
+      : html`<p class="fine">${t("compare.same")}</p>`}
   `;
 }
 
 /** @param {string | null} value */
 function short(value) {
-  if (value === null) return html`<span class="fine">not there</span>`;
+  if (value === null) return html`<span class="fine">${t("table.not_there")}</span>`;
   return value.length > 160 ? `${value.slice(0, 160)}…` : value;
 }

@@ -2,6 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { refused } from "../select.js";
+import { t } from "../words.js";
 import { check, stop, warning } from "./icons.js";
 
 /** @typedef {import("../types.d.ts").Entry} Entry */
@@ -10,7 +11,7 @@ import { check, stop, warning } from "./icons.js";
 export function filesView({ files, selected }, send) {
   if (files.length < 2) return nothing;
   return html`
-    <nav class="files" aria-label="Opened files">
+    <nav class="files" aria-label=${t("files.label")}>
       <ul>
         ${[...files].reverse().map(
           (entry) => html`<li>
@@ -31,8 +32,8 @@ export function filesView({ files, selected }, send) {
 
 /** @param {Entry} entry */
 function mark({ status, report }) {
-  if (status === "reading") return html`<span class="spinner" aria-label="reading"></span>`;
-  if (status === "failed" || !report || refused(report)) return html`<span class="refuse" title="Cannot be used">${stop}</span>`;
-  if (report.problems.length) return html`<span class="warn" title="With remarks">${warning}</span>`;
-  return html`<span class="good" title="No problems found">${check}</span>`;
+  if (status === "reading") return html`<span class="spinner" aria-label=${t("files.reading")}></span>`;
+  if (status === "failed" || !report || refused(report)) return html`<span class="refuse" title=${t("verdict.unusable")}>${stop}</span>`;
+  if (report.problems.length) return html`<span class="warn" title=${t("files.remarks")}>${warning}</span>`;
+  return html`<span class="good" title=${t("verdict.clean")}>${check}</span>`;
 }

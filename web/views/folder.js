@@ -1,9 +1,9 @@
 /** Many files by their headers -> a table to sort and filter; a row opens its report. */
 
 import { html, nothing } from "lit-html";
-import { formatBytes, plural } from "../format.js";
+import { formatBytes } from "../format.js";
 import { copies, folderRows } from "../folder.js";
-import { ALGORITHMS, KINDS, PROBLEMS, word } from "../words.js";
+import { t, word } from "../words.js";
 import { check, cross, download, stop, warning } from "./icons.js";
 
 /** @typedef {import("../types.d.ts").FolderTable} FolderTable */
@@ -15,14 +15,14 @@ import { check, cross, download, stop, warning } from "./icons.js";
 /** Rows that are drawn: more would make every key press slow. */
 const MOST_ROWS = 500;
 
-/** @type {Column[]} */
-const COLUMNS = [
-  { key: "label", name: "Made for", cell: (summary) => (summary.kind === "adapter" ? summary.label : word(KINDS, summary.kind)) },
-  { key: "algorithms", name: "Algorithm", cell: ({ algorithms }) => algorithms.split(", ").map((name) => word(ALGORITHMS, name)).join(", ") },
-  { key: "rank_high", name: "Rank", cell: rank, numeric: true },
-  { key: "size", name: "Size", cell: ({ size }) => formatBytes(size), numeric: true },
-  { key: "trigger_words", name: "Trigger words", cell: ({ trigger_words }) => trigger_words },
-  { key: "works_in", name: "Works in", cell: ({ kind, works_in }) => (kind === "adapter" ? plural(works_in.length, "program") : ""), numeric: true },
+/** @returns {Column[]} */
+const columns = () => [
+  { key: "label", name: t("fact.made_for"), cell: (summary) => (summary.kind === "adapter" ? summary.label : word("kind", summary.kind)) },
+  { key: "algorithms", name: t("fact.algorithm"), cell: ({ algorithms }) => algorithms.split(", ").map((name) => word("algorithm", name)).join(", ") },
+  { key: "rank_high", name: t("fact.rank"), cell: rank, numeric: true },
+  { key: "size", name: t("fact.size"), cell: ({ size }) => formatBytes(size), numeric: true },
+  { key: "trigger_words", name: t("training.triggers"), cell: ({ trigger_words }) => trigger_words },
+  { key: "works_in", name: t("folder.works"), cell: ({ kind, works_in }) => (kind === "adapter" ? t("n.program", { n: works_in.length }) : ""), numeric: true },
 ];
 
 /** @param {FolderTable} table @param {string} selected @param {Send} send */
@@ -34,28 +34,28 @@ export function folderView(table, selected, send) {
   return html`
     <section class="card folder" aria-labelledby="folder-title" data-testid="folder" data-done=${done === rows.length ? "yes" : "no"}>
       <header class="folder-head">
-        <h2 id="folder-title">${plural(rows.length, "file")}</h2>
-        <p class="fine">${done < rows.length ? `${done} read so far…` : headline(rows, twins.size)}</p>
-        <button class="quiet" type="button" aria-label="Close the table" @click=${() => send({ type: "folder/closed" })}>${cross}</button>
+        <h2 id="folder-title">${t("n.file", { n: rows.length })}</h2>
+        <p class="fine">${done < rows.length ? t("folder.done", { done }) : headline(rows, twins.size)}</p>
+        <button class="quiet" type="button" aria-label=${t("folder.close")} @click=${() => send({ type: "folder/closed" })}>${cross}</button>
       </header>
       <div class="filter">
         <label>
-          <span class="visually-hidden">Filter files</span>
+          <span class="visually-hidden">${t("folder.filter")}</span>
           <input
-            type="search" id="folder-filter" placeholder="Filter, e.g. SDXL" .value=${filter}
+            type="search" id="folder-filter" placeholder=${t("folder.example")} .value=${filter}
             @input=${(/** @type {Event} */ { target }) => send({ type: "folder/changed", change: { filter: /** @type {HTMLInputElement} */ (target).value } })}
           />
         </label>
-        <span class="fine" role="status">${shown.length} of ${rows.length}</span>
+        <span class="fine" role="status">${t("table.of_rows", { rows: shown.length, all: rows.length })}</span>
         <button class="button small" type="button" id="folder-csv" @click=${() => send({ type: "folder/saved", as: "csv" })}>${download} CSV</button>
         <button class="button small" type="button" id="folder-json" @click=${() => send({ type: "folder/saved", as: "json" })}>${download} JSON</button>
       </div>
-      <div class="scroller tall" tabindex="0" role="region" aria-label="Table of files">
+      <div class="scroller tall" tabindex="0" role="region" aria-label=${t("folder.table")}>
         <table>
           <thead>
             <tr>
-              ${headerView("file", "File", false, table, send)} ${headerView("problem", "Problem", false, table, send)}
-              ${COLUMNS.map(({ key, name, numeric }) => headerView(key, name, !!numeric, table, send))}
+              ${headerView("file", t("table.file"), false, table, send)} ${headerView("problem", t("table.problem"), false, table, send)}
+              ${columns().map(({ key, name, numeric }) => headerView(key, name, !!numeric, table, send))}
             </tr>
           </thead>
           <tbody>
@@ -63,7 +63,7 @@ export function folderView(table, selected, send) {
           </tbody>
         </table>
       </div>
-      ${shown.length > MOST_ROWS ? html`<p class="fine">The first ${MOST_ROWS} of ${shown.length}: filter to see others. The downloads hold all.</p>` : nothing}
+      ${shown.length > MOST_ROWS ? html`<p class="fine">${t("folder.most", { n: MOST_ROWS, all: shown.length })}</p>` : nothing}
     </section>
   `;
 }
@@ -72,7 +72,7 @@ export function folderView(table, selected, send) {
 function headline(rows, twins) {
   const adapters = rows.filter(({ summary }) => summary?.kind === "adapter").length;
   const bytes = rows.reduce((sum, { summary }) => sum + (summary?.size ?? 0), 0);
-  return [plural(adapters, "adapter"), formatBytes(bytes), twins ? `${plural(twins, "file")} with a copy` : ""].filter(Boolean).join(", ");
+  return [t("n.adapter", { n: adapters }), formatBytes(bytes), twins ? t("folder.twins", { files: t("n.file", { n: twins }) }) : ""].filter(Boolean).join(", ");
 }
 
 /** @param {FolderRow} row @param {boolean} current @param {string[] | undefined} twins @param {Send} send */
@@ -80,12 +80,12 @@ function rowView({ id, path, summary, error }, current, twins, send) {
   return html`<tr aria-current=${current ? "true" : "false"} @click=${() => send({ type: "folder/opened", id })}>
     <th scope="row">
       <button class="link" type="button" @click=${(/** @type {Event} */ event) => (event.stopPropagation(), send({ type: "folder/opened", id }))}><bdi>${path}</bdi></button>
-      ${twins ? html`<span class="badge warn" title="Its header says the same as that of ${twins.join(", ")}">copy</span>` : nothing}
+      ${twins ? html`<span class="badge warn" title=${t("folder.same", { twins: twins.join(", ") })}>${t("folder.copy")}</span>` : nothing}
     </th>
     ${summary
       ? html`<td>${problem(summary)}</td>
-          ${COLUMNS.map(({ cell, numeric }) => html`<td class=${numeric ? "numeric" : ""}>${cell(summary)}</td>`)}`
-      : html`<td colspan=${COLUMNS.length + 1} class="fine">${error ? error.message : "…"}</td>`}
+          ${columns().map(({ cell, numeric }) => html`<td class=${numeric ? "numeric" : ""}>${cell(summary)}</td>`)}`
+      : html`<td colspan=${columns().length + 1} class="fine">${error ? error.message : "…"}</td>`}
   </tr>`;
 }
 
@@ -96,9 +96,9 @@ function rank({ rank_low, rank_high }) {
 
 /** @param {Summary} summary */
 function problem({ problem, kind, works_in }) {
-  if (!problem) return html`<span class="good" title="No problems found">${check}</span>`;
+  if (!problem) return html`<span class="good" title=${t("verdict.clean")}>${check}</span>`;
   const bad = kind !== "adapter" || !works_in.length;
-  return html`<span class=${bad ? "refuse" : "warn"}>${bad ? stop : warning} ${word(PROBLEMS, problem)}</span>`;
+  return html`<span class=${bad ? "refuse" : "warn"}>${bad ? stop : warning} ${word("problem", problem)}</span>`;
 }
 
 /** @param {import("../types.d.ts").FolderSort} key @param {string} name @param {boolean} numeric @param {FolderTable} table @param {Send} send */

@@ -4,7 +4,7 @@ import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import { activeRows } from "../recipe.js";
 import { sizeStep } from "../select.js";
-import { SAMPLERS, word } from "../words.js";
+import { t, word } from "../words.js";
 import { advancedView } from "./advanced.js";
 import { baseView } from "./base.js";
 import { choiceField, numberField, numberInput, textInto } from "./fields.js";
@@ -23,14 +23,14 @@ export function formView(state, send) {
   const ready = gpu.status === "ready" && (run.status === "idle" || run.live) && demo.catalogue !== null;
   const stacked = activeRows(state).length;
   return html`
-    <form class="recipe" aria-label="What to draw" @submit=${(/** @type {Event} */ event) => submit(event, ready, send)}>
+    <form class="recipe" aria-label=${t("form.label")} @submit=${(/** @type {Event} */ event) => submit(event, ready, send)}>
       ${baseView(state, send)} ${promptView(state, change)} ${stackView(state, send)} ${numbersView(state, change)}
       ${startView(start, mask, form, change, send)} ${advancedView(form, state.base.info, change)}
       <button class="button primary" id="generate" type="submit" aria-disabled=${ready ? "false" : "true"}>
-        ${gpu.status === "checking" ? "Looking for the graphics card…" : "Generate"}
+        ${gpu.status === "checking" ? t("form.checking") : t("form.generate")}
       </button>
       ${stacked
-        ? html`<p class="fine">Two pictures from the same seed: without ${stacked > 1 ? "any LoRA, and with all of them" : "the LoRA, and with it"}.</p>`
+        ? html`<p class="fine">${t(stacked > 1 ? "form.two_many" : "form.two_one")}</p>`
         : nothing}
     </form>
   `;
@@ -41,14 +41,14 @@ function promptView({ form, base, demo, tokens }, change) {
   const prompts = base.chosen === "demo" ? (demo.catalogue?.prompts ?? []) : [];
   return html`
     <div class="field">
-      <label for="prompt">Prompt ${tokens ? html`<output class="fine" id="tokens">${tokens.used} of ${tokens.room} tokens</output>` : nothing}</label>
+      <label for="prompt">${t("form.prompt")} ${tokens ? html`<output class="fine" id="tokens">${t("form.tokens", { used: tokens.used, room: tokens.room })}</output>` : nothing}</label>
       <input type="text" id="prompt" autocomplete="off" .value=${live(form.prompt)} @input=${textInto("prompt", change)} />
       ${tokens && tokens.used > tokens.room
-        ? html`<p class="fine over" role="status">The last ${tokens.used - tokens.room} are cut off; A1111 syntax, under Advanced, reads them all.</p>`
+        ? html`<p class="fine over" role="status">${t("form.cut", { n: tokens.used - tokens.room })}</p>`
         : nothing}
     </div>
     ${prompts.length
-      ? html`<p class="chips" role="group" aria-label="Prompts that the demo model knows well">
+      ? html`<p class="chips" role="group" aria-label=${t("form.prompts")}>
           ${prompts.map(
             (prompt) =>
               html`<button class="chip" type="button" aria-pressed=${prompt === form.prompt ? "true" : "false"} @click=${() => change({ prompt })}>
@@ -58,7 +58,7 @@ function promptView({ form, base, demo, tokens }, change) {
         </p>`
       : nothing}
     <label class="field">
-      <span>Negative prompt</span>
+      <span>${t("form.negative")}</span>
       <input type="text" id="negative" autocomplete="off" .value=${live(form.negative)} @input=${textInto("negative", change)} />
     </label>
   `;
@@ -74,22 +74,22 @@ function numbersView(state, change) {
     <div class="numbers">
       ${base.chosen === "demo"
         ? nothing
-        : html`${numberField("Width", "width", form.width, size, change)} ${numberField("Height", "height", form.height, size, change)}`}
+        : html`${numberField(t("form.width"), "width", form.width, size, change)} ${numberField(t("form.height"), "height", form.height, size, change)}`}
       <div class="field">
-        <label for="seed">Seed</label>
+        <label for="seed">${t("form.seed")}</label>
         <span class="joined">
           ${numberInput("seed", form.seed, { min: 0, max: 4294967295, step: 1 }, change)}
           <button
-            class="button" type="button" id="roll" aria-label="Another seed by chance" title="Another seed by chance"
+            class="button" type="button" id="roll" aria-label=${t("form.roll")} title=${t("form.roll")}
             @click=${() => change({ seed: Math.floor(Math.random() * 1_000_000) })}
           >
             ${dice}
           </button>
         </span>
       </div>
-      ${numberField("Steps", "steps", form.steps, { min: 1, max: 100, step: 1 }, change)}
-      ${numberField("Guidance", "guidance", form.guidance, { min: 0, max: 30, step: 0.5, mode: "decimal" }, change)}
-      ${choiceField("Sampler", "sampler", form.sampler, samplers.map((name) => [name, word(SAMPLERS, name)]), change)}
+      ${numberField(t("form.steps"), "steps", form.steps, { min: 1, max: 100, step: 1 }, change)}
+      ${numberField(t("form.guidance"), "guidance", form.guidance, { min: 0, max: 30, step: 0.5, mode: "decimal" }, change)}
+      ${choiceField(t("form.sampler"), "sampler", form.sampler, samplers.map((name) => [name, word("sampler", name)]), change)}
     </div>
   `;
 }

@@ -2,8 +2,8 @@
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
-import { plural } from "../format.js";
 import { MOST_CELLS, axisChoices, axisKinds, freshAxis, ticksOf } from "../grid.js";
+import { t } from "../words.js";
 import { download } from "./icons.js";
 import { progressView } from "./progress.js";
 import { withName } from "./result.js";
@@ -19,15 +19,15 @@ export function gridView(state, send) {
   const ready = gpu.status === "ready" && (run.status === "idle" || run.live) && demo.catalogue !== null && count > 0 && count <= MOST_CELLS;
   return html`
     <details class="card grid" id="grid" data-testid="grid">
-      <summary><h3>Many at once</h3> <span class="fine">a strip of strengths, or a grid of two things that change</span></summary>
+      <summary><h3>${t("grid.title")}</h3> <span class="fine">${t("grid.says")}</span></summary>
       <div class="inside">
         <div class="axes">
-        ${axisView(state, "x", "Across", send)} ${axisView(state, "y", "Down", send)}
+        ${axisView(state, "x", t("grid.across"), send)} ${axisView(state, "y", t("grid.down"), send)}
         <p class="go">
           <button class="button primary" type="button" id="draw-grid" aria-disabled=${ready ? "false" : "true"} @click=${() => ready && send({ type: "grid/draw" })}>
-            Draw ${plural(count, "picture")}
+            ${t("grid.draw", { pictures: t("n.picture", { n: count }) })}
           </button>
-          <span class="fine">${count > MOST_CELLS ? `At most ${MOST_CELLS} at once: take out some values.` : "Everything else is as in the form above."}</span>
+          <span class="fine">${count > MOST_CELLS ? t("grid.most", { n: MOST_CELLS }) : t("grid.rest")}</span>
         </p>
       </div>
       ${run.grid && run.status !== "idle" ? progressView(run, demo, send) : nothing}
@@ -56,7 +56,7 @@ function axisView(state, side, name, send) {
         </select>
       </label>
       ${choices
-        ? html`<div class="chips" role="group" aria-label="Values, ${name.toLowerCase()}">
+        ? html`<div class="chips" role="group" aria-label=${t("grid.values_of", { side: name.toLowerCase() })}>
             ${choices.map(({ value, label }) => {
               const on = axis.chosen.includes(String(value));
               const chosen = on ? axis.chosen.filter((each) => each !== value) : [...axis.chosen, String(value)];
@@ -66,7 +66,7 @@ function axisView(state, side, name, send) {
         : axis.kind === "none"
           ? nothing
           : html`<label class="field">
-              <span>Values <span class="fine">with commas between them</span></span>
+              <span>${t("grid.values")} <span class="fine">${t("grid.commas")}</span></span>
               <input
                 type="text" id="values-${side}" inputmode="text" autocomplete="off" .value=${live(axis.text)}
                 @input=${(/** @type {Event} */ { target }) => change({ text: /** @type {HTMLInputElement} */ (target).value })}
@@ -81,17 +81,17 @@ function tableView({ title, x, y, cells }, smooth, send) {
   const drawn = cells.filter((cell) => cell !== null).length;
   const cell = (/** @type {number} */ at) => {
     const drawing = cells[at];
-    const name = drawing ? `${withName(drawing) || "no LoRA"}, seed ${drawing.recipe.seed}` : "";
+    const name = drawing ? t("grid.cell", { name: withName(drawing) || t("grid.no_lora"), seed: drawing.recipe.seed }) : "";
     return html`<td>
       ${drawing
-        ? html`<button type="button" class="thumb" aria-label="Look at ${name}" @click=${() => send({ type: "grid/picked", at })}>
+        ? html`<button type="button" class="thumb" aria-label=${t("grid.look", { name })} @click=${() => send({ type: "grid/picked", at })}>
             <pixel-picture .room=${144} .picture=${drawing.picture} ?smooth=${smooth} label=""></pixel-picture>
           </button>`
         : html`<div class="blank"></div>`}
     </td>`;
   };
   return html`
-    <div class="scroller" tabindex="0" role="region" aria-label="The grid">
+    <div class="scroller" tabindex="0" role="region" aria-label=${t("grid.label")}>
       <table class="cells">
         <caption class="visually-hidden">${title}</caption>
         ${x.name
@@ -106,8 +106,8 @@ function tableView({ title, x, y, cells }, smooth, send) {
       </table>
     </div>
     <p class="downloads">
-      ${drawn ? html`<button class="button small" type="button" id="download-grid" @click=${() => send({ type: "grid/downloaded" })}>${download} PNG of the grid</button>` : nothing}
-      <span class="fine" data-testid="grid-count">${drawn} of ${plural(cells.length, "picture")}: ${[x.name, y.name].filter(Boolean).join(" across, ") || title}${x.name && y.name ? " down" : ""}. A click puts one among this visit’s pictures.</span>
+      ${drawn ? html`<button class="button small" type="button" id="download-grid" @click=${() => send({ type: "grid/downloaded" })}>${download} ${t("grid.png")}</button>` : nothing}
+      <span class="fine" data-testid="grid-count">${t("grid.drawn", { drawn, pictures: t("n.picture", { n: cells.length }), what: x.name && y.name ? t("grid.two", { x: x.name, y: y.name }) : x.name || y.name || title })} ${t("grid.click")}</span>
     </p>
   `;
 }

@@ -1,6 +1,7 @@
 /** The guided minute with the demo: five things to do, each ticked when it is done. */
 
 import { html, nothing } from "lit-html";
+import { rich, t } from "../words.js";
 import { check, cross } from "./icons.js";
 
 /** @typedef {import("../types.d.ts").State} State */
@@ -13,29 +14,24 @@ export function guideView({ guide, demo, gpu }, send) {
   const open = () => broken && send({ type: "demo/opened", id: `demo:${broken.file}` });
   /** @type {[import("../types.d.ts").GuideStep, unknown, boolean][]} */
   const steps = [
-    ["look", html`<a href="#look">See the report</a>: what the file is, and where it acts.`, true],
-    ["draw", html`<a href="#run">Press Generate</a>: one seed, without the LoRA and with it.`, gpu.status !== "missing"],
-    ["slide", html`Slide its strength, and generate again; below 0 it acts the other way round.`, gpu.status !== "missing"],
-    ["swap", html`Swap the LoRA for another in the list.`, gpu.status !== "missing"],
-    [
-      "fix",
-      html`<a href="#look" id="open-broken" @click=${open}>Open the broken one</a>: its report says why most programs pass it
-        over; “Change it” mends it.`,
-      broken !== undefined,
-    ],
+    ["look", rich("guide.look", { a: (/** @type {string} */ text) => html`<a href="#look">${text}</a>` }), true],
+    ["draw", rich("guide.draw", { a: (/** @type {string} */ text) => html`<a href="#run">${text}</a>` }), gpu.status !== "missing"],
+    ["slide", t("guide.slide"), gpu.status !== "missing"],
+    ["swap", t("guide.swap"), gpu.status !== "missing"],
+    ["fix", rich("guide.fix", { a: (/** @type {string} */ text) => html`<a href="#look" id="open-broken" @click=${open}>${text}</a>` }), broken !== undefined],
   ];
   const shown = steps.filter(([, , possible]) => possible);
   return html`
     <section class="card guide" aria-labelledby="guide-title" data-testid="guide">
       <header>
-        <h2 id="guide-title">A minute with the demo</h2>
-        <button class="quiet" type="button" aria-label="Close the guide" @click=${() => send({ type: "guide/closed" })}>${cross}</button>
+        <h2 id="guide-title">${t("guide.title")}</h2>
+        <button class="quiet" type="button" aria-label=${t("guide.close")} @click=${() => send({ type: "guide/closed" })}>${cross}</button>
       </header>
       <ol>
         ${shown.map(([step, what]) => {
           const done = guide.includes(step);
           return html`<li data-step=${step} ?data-done=${done}>
-            <span class="tick">${done ? html`${check}<span class="visually-hidden">done</span>` : nothing}</span> <span>${what}</span>
+            <span class="tick">${done ? html`${check}<span class="visually-hidden">${t("guide.done")}</span>` : nothing}</span> <span>${what}</span>
           </li>`;
         })}
       </ol>

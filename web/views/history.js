@@ -3,12 +3,11 @@
 import { html, nothing } from "lit-html";
 import { repeat } from "lit-html/directives/repeat.js";
 import { drawingOf } from "../gallery.js";
-import { plural } from "../format.js";
-import { SAMPLERS, word } from "../words.js";
+import { t } from "../words.js";
 import { compareChoice, differenceView, sameSize, sliderView } from "./pair.js";
 import { download, pin } from "./icons.js";
 import { linkButton } from "./link.js";
-import { withName } from "./result.js";
+import { recipeLine, withName } from "./result.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Drawing} Drawing */
@@ -21,8 +20,8 @@ export function historyView(state, send) {
   const chosen = drawingOf(state, selected);
   return html`
     <section class="card history" id="history" aria-labelledby="history-title" data-testid="history">
-      <header><h3 id="history-title">This visit’s pictures</h3>
-        <p class="fine">${plural(items.length, "picture")}, kept until the page is closed. Choose one to get its settings back; pin one to compare others with it.</p></header>
+      <header><h3 id="history-title">${t("history.title")}</h3>
+        <p class="fine">${t("history.says", { pictures: t("n.picture", { n: items.length }) })}</p></header>
       <ul class="row-of-pictures">
         ${repeat(items.toReversed(), ({ id }) => id, (item) => itemView(state, item, send))}
       </ul>
@@ -37,40 +36,39 @@ function itemView({ history, smooth }, item, send) {
   const chosen = id === history.selected;
   return html`<li>
     <button
-      type="button" class="thumb" aria-pressed=${chosen ? "true" : "false"} aria-label="${recipe.prompt}, ${nameOf(item)}, seed ${recipe.seed}"
+      type="button" class="thumb" aria-pressed=${chosen ? "true" : "false"} aria-label="${recipe.prompt}, ${t("grid.cell", { name: nameOf(item), seed: recipe.seed })}"
       @click=${() => send({ type: "history/changed", change: { selected: chosen ? 0 : id } })}
     >
       <pixel-picture .room=${96} .picture=${picture} ?smooth=${smooth} label=""></pixel-picture>
       <span>${nameOf(item)}</span>
-      ${id === history.pinned ? html`<span class="pinned" title="Pinned">${pin}</span>` : nothing}
+      ${id === history.pinned ? html`<span class="pinned" title=${t("history.pinned")}>${pin}</span>` : nothing}
     </button>
   </li>`;
 }
 
 /** @param {Drawing} drawing */
 function nameOf(drawing) {
-  return withName(drawing) || "no LoRA";
+  return withName(drawing) || t("grid.no_lora");
 }
 
 /** @param {State} state @param {Drawing} chosen @param {Send} send */
 function chosenView(state, chosen, send) {
   const { pinned, compare } = state.history;
   const other = pinned === chosen.id ? undefined : drawingOf(state, pinned);
-  const { prompt, seed, steps, sampler, guidance } = chosen.recipe;
   return html`
     <div class="chosen" data-testid="chosen">
       ${other && sameSize(other.picture, chosen.picture)
         ? html`<div class="tools">${compareChoice(compare, "history", (way) => send({ type: "history/changed", change: { compare: way } }))}</div>`
         : nothing}
       ${other ? pairView(other, chosen, compare, state.smooth) : html`<div class="pictures">${figureView(chosen, state.smooth)}</div>`}
-      <p class="fine">“${prompt}”, seed ${seed}, ${plural(steps, "step")} of ${word(SAMPLERS, sampler)}, guidance ${guidance}.</p>
+      <p class="fine">${recipeLine(chosen.recipe)}</p>
       <p class="downloads">
-        <button class="button small" type="button" id="use-settings" @click=${() => send({ type: "history/used", id: chosen.id })}>Use these settings</button>
+        <button class="button small" type="button" id="use-settings" @click=${() => send({ type: "history/used", id: chosen.id })}>${t("history.use")}</button>
         <button
           class="button small" type="button" id="pin" aria-pressed=${pinned === chosen.id ? "true" : "false"}
           @click=${() => send({ type: "history/changed", change: { pinned: pinned === chosen.id ? 0 : chosen.id } })}
         >
-          ${pin} ${pinned === chosen.id ? "Unpin" : "Pin to compare"}
+          ${pin} ${pinned === chosen.id ? t("history.unpin") : t("history.pin")}
         </button>
         <button class="button small" type="button" @click=${() => send({ type: "history/downloaded", id: chosen.id })}>${download} PNG</button>
         ${linkButton(chosen.recipe, send, "copy-chosen-link")}
@@ -92,6 +90,6 @@ function pairView(before, after, compare, smooth) {
 function figureView(drawing, smooth) {
   return html`<figure>
     <pixel-picture .picture=${drawing.picture} ?smooth=${smooth} label="${drawing.recipe.prompt}, ${nameOf(drawing)}"></pixel-picture>
-    <figcaption>${nameOf(drawing)}, seed ${drawing.recipe.seed}</figcaption>
+    <figcaption>${t("grid.cell", { name: nameOf(drawing), seed: drawing.recipe.seed })}</figcaption>
   </figure>`;
 }

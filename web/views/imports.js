@@ -1,8 +1,7 @@
 /** What the pickles inside a file would import, if a program ran them: worst first. */
 
 import { html, nothing } from "lit-html";
-import { plural } from "../format.js";
-import { IMPORTS } from "../words.js";
+import { t, word } from "../words.js";
 import { fixButton } from "./fix.js";
 import { check, stop, warning } from "./icons.js";
 
@@ -17,13 +16,12 @@ export function importsView(imports, canExport, send) {
   const worst = ORDER.find((verdict) => imports.some((row) => row.verdict === verdict)) ?? "harmless";
   return html`
     <section class="card imports" id="pickle" aria-labelledby="pickle-title" data-testid="imports" data-worst=${worst}>
-      <h3 id="pickle-title">Is it safe to open?</h3>
-      <p class="pickle-verdict ${LOOK[worst]}">${ICON[worst]} <span>${IMPORTS[worst].file}</span></p>
+      <h3 id="pickle-title">${t("imports.title")}</h3>
+      <p class="pickle-verdict ${LOOK[worst]}">${ICON[worst]} <span>${word("import_file", worst)}</span></p>
       ${ORDER.map((verdict) => groupView(verdict, named(imports, verdict)))}
-      ${canExport ? fixButton({ label: "Make a safetensors copy", why: "It holds no code, and every program reads it.", kind: "export", form: {} }, send) : nothing}
+      ${canExport ? fixButton({ label: t("imports.export"), why: t("imports.export_why"), kind: "export", form: {} }, send) : nothing}
       <p class="fine">
-        A pickle is a small program that rebuilds what was saved, and whatever loads it runs it. This page reads it as data and runs nothing
-        of it.
+        ${t("imports.pickle")}
       </p>
     </section>
   `;
@@ -41,9 +39,9 @@ function named(imports, verdict) {
 function groupView(verdict, names) {
   if (!names.length) return nothing;
   const list = html`<ul class="import-list">
-    ${names.map(([name, places]) => html`<li><code>${name}</code> <span class="fine">in ${[...places].join(", ")}</span></li>`)}
+    ${names.map(([name, places]) => html`<li><code>${name}</code> <span class="fine">${t("imports.in", { places: [...places].join(", ") })}</span></li>`)}
   </ul>`;
-  const title = `${IMPORTS[verdict].name}: ${plural(names.length, "name")}`;
+  const title = t("imports.group", { verdict: word("import", verdict), names: t("n.name", { n: names.length }) });
   if (verdict !== "harmless") return html`<div><h4 class=${LOOK[verdict]}>${title}</h4>${list}</div>`;
   return html`<details><summary>${title}</summary>${list}</details>`;
 }

@@ -2,20 +2,20 @@
 
 import { html, nothing } from "lit-html";
 import { showsRun } from "../select.js";
+import { t } from "../words.js";
 
 /** @param {import("../types.d.ts").State} state @param {import("../types.d.ts").Send} send */
 export function introView(state, send) {
   const first = !showsRun(state) && !state.look.folder;
   return html`
-    <section class="intro ${first ? "first" : "later"}" aria-label="Open a file">
+    <section class="intro ${first ? "first" : "later"}" aria-label=${t("intro.label")}>
       ${first
-        ? html`<h1>Drop a LoRA file:<br />see what it is.</h1>
+        ? html`<h1>${t("intro.promise")}</h1>
             <p class="lead">
-              What it was made for, how strong it is, where it acts and what is wrong with it. Then draw with it, on your own
-              graphics card. Nothing leaves your browser.
+              ${t("intro.lead")}
             </p>`
         : html`<h1 class="visually-hidden">LoRA Loupe</h1>
-            <p class="fine">Drop more files anywhere on the page.</p>`}
+            <p class="fine">${t("intro.more")}</p>`}
       <div class="ways-in">
         <label class="button ${first ? "primary" : ""}">
           <input
@@ -25,16 +25,16 @@ export function introView(state, send) {
             multiple
             @change=${(/** @type {Event} */ event) => pick(event, send)}
           />
-          Choose files
+          ${t("intro.files")}
         </label>
         <label class="button">
           <input class="visually-hidden" id="folder-picker" type="file" webkitdirectory @change=${(/** @type {Event} */ event) => pickFolder(event, send)} />
-          Open a folder
+          ${t("intro.folder")}
         </label>
-        <button class="button" type="button" id="try-demo" @click=${() => send({ type: "demo/try" })}>Try the demo</button>
+        <button class="button" type="button" id="try-demo" @click=${() => send({ type: "demo/try" })}>${t("intro.demo")}</button>
       </div>
       ${addressView(state.look.address, send)}
-      ${first ? html`<p class="fine">.safetensors, .pt, .ckpt, .bin, .gguf or a zip of these, of any size. The demo needs no file of your own.</p>` : nothing}
+      ${first ? html`<p class="fine">${t("intro.formats")}</p>` : nothing}
     </section>
   `;
 }
@@ -43,7 +43,7 @@ export function introView(state, send) {
 function addressView({ status, error }, send) {
   return html`
     <details class="address" ?open=${error !== null}>
-      <summary>or open an https address</summary>
+      <summary>${t("address.open")}</summary>
       <form
         @submit=${(/** @type {SubmitEvent} */ event) => {
           event.preventDefault();
@@ -54,11 +54,11 @@ function addressView({ status, error }, send) {
         <span class="joined">
           <input
             id="address" name="address" type="text" inputmode="url" autocomplete="off" spellcheck="false" required
-            aria-label="Address of a LoRA file" placeholder="https://huggingface.co/…/blob/main/lora.safetensors"
+            aria-label=${t("address.label")} placeholder="https://huggingface.co/…/blob/main/lora.safetensors"
           />
-          <button class="button" type="submit" id="open-address" aria-disabled=${status === "asking" ? "true" : "false"}>${status === "asking" ? "Opening…" : "Open"}</button>
+          <button class="button" type="submit" id="open-address" aria-disabled=${status === "asking" ? "true" : "false"}>${status === "asking" ? t("address.opening") : t("address.go")}</button>
         </span>
-        <p class="fine">Its header is read from that server, some kilobytes; the rest only if you ask for it. This is the one thing here that leaves your browser.</p>
+        <p class="fine">${t("address.note")}</p>
         ${error ? html`<p class="address-error" role="alert" data-testid="address-error">${error.message}</p>` : nothing}
       </form>
     </details>

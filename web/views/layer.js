@@ -1,8 +1,8 @@
 /** One layer: its singular values as a chart, and the numbers that people read from them. */
 
 import { html, nothing, svg } from "lit-html";
-import { formatNumber } from "../format.js";
-import { ALGORITHMS, word } from "../words.js";
+import { formatFixed, formatNumber } from "../format.js";
+import { t, word } from "../words.js";
 import { cross } from "./icons.js";
 
 /** @typedef {import("../engine/types.d.ts").LayerSpectrum} Spectrum */
@@ -18,12 +18,12 @@ export function layerView(row, spectrum, read, send) {
     <div class="layer" data-testid="layer" data-path=${path}>
       <p class="layer-name">
         <code>${path.split(".").map((part, i) => html`${i ? html`.<wbr />` : nothing}${part}`)}</code>
-        <button class="quiet" type="button" aria-label="Close this layer" @click=${() => send({ type: "layer/chosen", path })}>${cross}</button>
+        <button class="quiet" type="button" aria-label=${t("layer.close")} @click=${() => send({ type: "layer/chosen", path })}>${cross}</button>
       </p>
       <dl class="facts small">
-        ${fact("Algorithm", word(ALGORITHMS, algorithm))} ${fact("Shape", shape.join(" × "))}
-        ${rank === null ? nothing : fact("Rank", formatNumber(rank))} ${alpha === null ? nothing : fact("Alpha", formatNumber(alpha))}
-        ${read ? fact("Scale", formatNumber(scale)) : nothing} ${norm === null ? nothing : fact("Strength", formatNumber(norm), "Frobenius norm of the change at strength 1")}
+        ${fact(t("fact.algorithm"), word("algorithm", algorithm))} ${fact(t("fact.shape"), shape.join(" × "))}
+        ${rank === null ? nothing : fact(t("fact.rank"), formatNumber(rank))} ${alpha === null ? nothing : fact(t("fact.alpha"), formatNumber(alpha))}
+        ${read ? fact(t("fact.scale"), formatNumber(scale)) : nothing} ${norm === null ? nothing : fact(t("table.strength"), formatNumber(norm), t("layer.norm"))}
         ${spectrum ? numbers(spectrum) : nothing}
       </dl>
       ${spectrum ? chartView(spectrum) : waitingView(spectrum, read)}
@@ -33,18 +33,18 @@ export function layerView(row, spectrum, read, send) {
 
 /** @param {null | undefined} spectrum @param {boolean} read */
 function waitingView(spectrum, read) {
-  if (spectrum === null) return html`<p class="fine">Its change depends on the base model's weights, or is no matrix: it has no singular values of its own.</p>`;
-  return html`<p class="fine">${read ? "Measuring…" : "Its numbers are not read yet."}</p>`;
+  if (spectrum === null) return html`<p class="fine">${t("layer.no_spectrum")}</p>`;
+  return html`<p class="fine">${read ? t("layer.measuring") : t("layer.unread")}</p>`;
 }
 
 /** @param {Spectrum} spectrum */
 function numbers({ spectral, stable_rank, effective_rank, values, energy }) {
   const enough = energy.findIndex((share) => share >= 0.98) + 1;
   return html`
-    ${fact("Largest", formatNumber(spectral), "Spectral norm: the largest singular value")}
-    ${fact("Stable rank", formatNumber(stable_rank), "How many directions as strong as the strongest one there are: ‖·‖²_F / σ₁²")}
-    ${fact("Effective rank", formatNumber(effective_rank), "exp of the entropy of the singular values")}
-    ${values.length > 1 ? fact("98 % in rank", `${enough} of ${values.length}`, "The smallest rank that keeps 98 % of the energy") : nothing}
+    ${fact(t("layer.largest"), formatNumber(spectral), t("layer.largest_says"))}
+    ${fact(t("layer.stable"), formatNumber(stable_rank), t("layer.stable_says"))}
+    ${fact(t("layer.effective"), formatNumber(effective_rank), t("layer.effective_says"))}
+    ${values.length > 1 ? fact(t("layer.enough"), t("layer.of", { enough, all: values.length }), t("layer.enough_says")) : nothing}
   `;
 }
 
@@ -54,17 +54,17 @@ function chartView({ values, energy }) {
   const step = WIDE / Math.max(12, values.length); // few values make no wide bars
   const width = Math.max(0.5, step * 0.8);
   const line = energy.map((share, i) => `${(i + 0.5) * step},${TALL * (1 - share)}`).join(" ");
-  const about = `${values.length} singular values from ${formatNumber(values[0])} down to ${formatNumber(values[values.length - 1])}`;
+  const about = t("layer.about", { n: values.length, first: formatNumber(values[0]), last: formatNumber(values[values.length - 1]) });
   return html`
     <figure class="spectrum">
       <svg viewBox="0 0 ${WIDE} ${TALL}" preserveAspectRatio="none" role="img" aria-label=${about}>
         ${values.map((value, i) => {
           const tall = (TALL * value) / most;
-          return svg`<rect x=${i * step + (step - width) / 2} y=${TALL - tall} width=${width} height=${tall}><title>σ${i + 1} = ${formatNumber(value)}; rank ${i + 1} keeps ${(100 * energy[i]).toFixed(1)} %</title></rect>`;
+          return svg`<rect x=${i * step + (step - width) / 2} y=${TALL - tall} width=${width} height=${tall}><title>${t("layer.bar", { at: i + 1, value: formatNumber(value), percent: formatFixed(100 * energy[i], 1) })}</title></rect>`;
         })}
         <polyline points=${line} vector-effect="non-scaling-stroke" />
       </svg>
-      <figcaption class="fine">Bars: singular values, the largest ${formatNumber(values[0])}. Line: share of the energy kept by each rank, 0 to 100 %.</figcaption>
+      <figcaption class="fine">${t("layer.caption", { first: formatNumber(values[0]) })}</figcaption>
     </figure>
   `;
 }

@@ -3,6 +3,7 @@
 import { html, nothing } from "lit-html";
 import { formatBytes } from "../format.js";
 import { canChange, usable } from "../select.js";
+import { t } from "../words.js";
 import { changeView } from "./change.js";
 import { compareView } from "./compare.js";
 import { hashesView } from "./hashes.js";
@@ -28,14 +29,14 @@ export function lookView(state, entry, send) {
   return html`
     <section id="look" aria-labelledby="look-title" data-testid="report" data-status=${entry.status} data-file=${entry.name}>
       <header class="act">
-        <p class="act-name">Look</p>
+        <p class="act-name">${t("look.act")}</p>
         <h2 id="look-title"><bdi>${entry.name}</bdi></h2>
         <p class="fine">${formatBytes(entry.size)}</p>
         ${entry.report ? toolsView(entry, entry.report, state.shelf.ready, send) : nothing}
       </header>
-      ${entry.status === "reading" && !entry.report ? html`<p class="card reading"><span class="spinner"></span> Reading the file…</p>` : nothing}
+      ${entry.status === "reading" && !entry.report ? html`<p class="card reading"><span class="spinner"></span> ${t("look.reading")}</p>` : nothing}
       ${entry.error
-        ? messageView({ title: "The file could not be read", severity: "refuse", ...entry.error })
+        ? messageView({ title: t("look.failed"), severity: "refuse", ...entry.error })
         : nothing}
       ${entry.report ? reportView(state, entry, entry.report, send) : nothing}
     </section>
@@ -45,8 +46,8 @@ export function lookView(state, entry, send) {
 /** @param {import("../types.d.ts").Entry} entry @param {import("../engine/types.d.ts").Report} report @param {boolean} keeps @param {Send} send */
 function toolsView({ id, name, address = "" }, { headers_only, sha256 }, keeps, send) {
   return html`<p class="act-tools">
-    <button class="button small" type="button" id="copy-report" @click=${() => send({ type: "report/copied" })}>${copy} Copy as markdown</button>
-    ${headers_only ? nothing : html`<button class="button small" type="button" id="save-report" @click=${() => send({ type: "report/saved" })}>${download} Save as HTML</button>`}
+    <button class="button small" type="button" id="copy-report" @click=${() => send({ type: "report/copied" })}>${copy} ${t("look.markdown")}</button>
+    ${headers_only ? nothing : html`<button class="button small" type="button" id="save-report" @click=${() => send({ type: "report/saved" })}>${download} ${t("look.html")}</button>`}
     ${address || sha256 ? lookButton({ name, sha256, address }, send) : nothing}
     ${keeps && !id.startsWith("demo:") ? keepButton(id, send) : nothing}
   </p>`;

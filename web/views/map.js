@@ -3,7 +3,7 @@
 import { html, nothing, svg } from "lit-html";
 import { formatNumber } from "../format.js";
 import { LIMITS, lanes, blockKeyOf, relative, step } from "../map.js";
-import { COMPONENTS, word } from "../words.js";
+import { t, word } from "../words.js";
 
 /** @typedef {import("../engine/types.d.ts").Report} Report */
 /** @typedef {import("../engine/types.d.ts").Coverage} Block */
@@ -24,11 +24,11 @@ export function mapView(report, marks, detail, send) {
   const longest = Math.max(14, ...strips.map(({ width }) => width));
   return html`
     <section class="card coverage" id="map" aria-labelledby="coverage-title" data-testid="coverage">
-      <h3 id="coverage-title">Where it acts</h3>
+      <h3 id="coverage-title">${t("map.title")}</h3>
       ${strips.map((strip) => stripView(strip, longest, marks, send))}
       <p class="detail" data-testid="block-detail">${said(report, marks)}</p>
       ${legendView(headers_only)}
-      <p><button class="button small" type="button" id="set-blocks" @click=${() => send({ type: "change/opened", kind: "blocks" })}>Make blocks weaker or stronger</button></p>
+      <p><button class="button small" type="button" id="set-blocks" @click=${() => send({ type: "change/opened", kind: "blocks" })}>${t("map.blocks")}</button></p>
       ${detail} ${numbersView(coverage)}
     </section>
   `;
@@ -39,18 +39,18 @@ function stripView({ component, columns, rows }, longest, { pointed, chosen, lay
   const unit = 100 / longest;
   const tops = rows.map((_, i) => TOP + rows.slice(0, i).reduce((sum, lane) => sum + lane.layers.length * TILE + GAP, 0));
   const tall = tops[tops.length - 1] + rows[rows.length - 1].layers.length * TILE;
-  const title = word(COMPONENTS, component);
+  const title = word("component", component);
   const active = columns.find(({ block }) => blockKeyOf(block) === (pointed || chosen));
   return html`
     <div class="strip">
       <p class="strip-title">${title}</p>
       <div class="network">
         <svg class="lane-names" width="112" height=${tall} aria-hidden="true">
-          ${rows.map(({ name, layers }, i) => svg`<text y=${tops[i] + (layers.length * TILE) / 2 + 3}>${name}</text>`)}
+          ${rows.map(({ name, layers }, i) => svg`<text y=${tops[i] + (layers.length * TILE) / 2 + 3}>${word("lane", name)}</text>`)}
         </svg>
         <svg
           width="100%" height=${tall + 18} role="listbox" tabindex="0"
-          aria-label="${title}: blocks in network order. Arrow keys move, Enter lists the block's modules."
+          aria-label=${t("map.list", { title })}
           aria-activedescendant=${active ? cellId(active.block) : nothing}
           @keydown=${(/** @type {KeyboardEvent} */ event) => onKey(event, columns, active?.block, send)}
           @mouseleave=${() => send({ type: "block/pointed", block: "" })}
@@ -96,25 +96,26 @@ const cellId = (block) => `block-${blockKeyOf(block).replace(/\W/g, "-")}`;
 
 /** @param {Block} block */
 function sentence({ label, block, covered, total, norm }) {
-  if (!covered) return `${label || block}: not changed (0 of ${total} modules)`;
-  return `${label || block}: ${covered} of ${total} modules${norm ? `, strength ${formatNumber(norm)}` : ""}`;
+  const name = label || block;
+  if (!covered) return t("map.unchanged", { name, total });
+  return norm ? t("map.changed_by", { name, covered, total, norm: formatNumber(norm) }) : t("map.changed", { name, covered, total });
 }
 
 /** What is under the pointer: a layer by its path, or a block. @param {Report} report @param {Marks} marks */
 function said({ coverage, modules }, { pointed, chosen }) {
   const layer = modules.find(({ path }) => path === pointed);
   if (layer) {
-    const strength = layer.norm === null ? "" : ` — changed by about ${percent(relative(layer) ?? 0)} of its weights`;
+    const strength = layer.norm === null ? "" : ` — ${t("map.layer_changed", { percent: percent(relative(layer) ?? 0) })}`;
     return html`<code>${layer.path}</code>${strength}`;
   }
   const block = coverage.find((each) => blockKeyOf(each) === (pointed || chosen));
-  if (!block) return "Point at the network to see what is where; click a layer for its numbers, a block's name for its modules.";
-  return html`<strong>${block.block}</strong> ${sentence(block)}${blockKeyOf(block) === chosen ? " — listed below" : ""}`;
+  if (!block) return t("map.hint");
+  return html`<strong>${block.block}</strong> ${sentence(block)}${blockKeyOf(block) === chosen ? ` — ${t("map.listed")}` : ""}`;
 }
 
-/** @param {number} share */
+/** Per cent. @param {number} share */
 function percent(share) {
-  return `${formatNumber(100 * share)} %`;
+  return formatNumber(100 * share);
 }
 
 /** @param {KeyboardEvent} event @param {import("../map.js").Column[]} columns @param {Block | undefined} active @param {Send} send */
@@ -134,16 +135,16 @@ function onKey(event, columns, active, send) {
 
 /** @param {boolean} headersOnly */
 function legendView(headersOnly) {
-  const steps = [...LIMITS.map((limit) => `under ${percent(limit)}`), `${percent(LIMITS[LIMITS.length - 1])} and more`];
+  const steps = [...LIMITS.map((limit) => t("map.under", { percent: percent(limit) })), t("map.and_more", { percent: percent(LIMITS[LIMITS.length - 1]) })];
   return html`
     <div class="legend">
       <span class="scale">
-        <abbr title="The Frobenius norm of a layer's change at strength 1, over that of its weights. Without the base model at hand the weights are taken to be as large as trained weights of that size usually are.">Change of a layer's weights</abbr>
+        <abbr title=${t("map.measure")}>${t("map.change")}</abbr>
         ${headersOnly
-          ? html`<svg width="17" height="12" aria-hidden="true"><rect class="step-0" width="17" height="12" rx="2" /></svg> not measured yet`
+          ? html`<svg width="17" height="12" aria-hidden="true"><rect class="step-0" width="17" height="12" rx="2" /></svg> ${t("map.not_measured")}`
           : steps.map((name, i) => html`<span class="key"><svg width="17" height="12" aria-hidden="true"><rect class="step-${i + 1}" width="17" height="12" rx="2" /></svg> ${name}</span>`)}
       </span>
-      ${headersOnly ? nothing : html`<span>The same colours for every file. Most LoRAs lie between 0.2 % and 10 %.</span>`}
+      ${headersOnly ? nothing : html`<span>${t("map.same_colours")}</span>`}
     </div>
   `;
 }
@@ -152,18 +153,18 @@ function legendView(headersOnly) {
 function numbersView(coverage) {
   return html`
     <details>
-      <summary>As a table</summary>
-      <div class="scroller" tabindex="0" role="region" aria-label="Coverage by block">
+      <summary>${t("map.table")}</summary>
+      <div class="scroller" tabindex="0" role="region" aria-label=${t("map.coverage")}>
         <table>
           <thead>
-            <tr><th scope="col">Part</th><th scope="col">Block</th><th scope="col">Modules</th><th scope="col">Strength</th></tr>
+            <tr><th scope="col">${t("table.part")}</th><th scope="col">${t("table.block")}</th><th scope="col">${t("table.modules")}</th><th scope="col">${t("table.strength")}</th></tr>
           </thead>
           <tbody>
             ${coverage.map(
               (block) => html`<tr>
-                <td>${word(COMPONENTS, block.component)}</td>
+                <td>${word("component", block.component)}</td>
                 <th scope="row">${block.label || block.block}</th>
-                <td>${block.covered} of ${block.total}</td>
+                <td>${t("table.of", { covered: block.covered, total: block.total })}</td>
                 <td>${formatNumber(block.norm)}</td>
               </tr>`,
             )}

@@ -1,16 +1,17 @@
 /** An error or a remark -> a card: what happened, why, what to do. */
 
 import { html, nothing } from "lit-html";
+import { t } from "../words.js";
 import { check, cross, stop, warning } from "./icons.js";
 import { textView } from "./text.js";
 
 /**
  * @param {{
  *   title: string, message: string, severity: "refuse" | "warn" | "good",
- *   kind?: string, details?: string[], noun?: string, extra?: unknown, dismiss?: () => void,
+ *   kind?: string, details?: string[], extra?: unknown, dismiss?: () => void,
  * }} content
  */
-export function messageView({ title, message, severity, kind, details = [], noun = "modules", extra, dismiss }) {
+export function messageView({ title, message, severity, kind, details = [], extra, dismiss }) {
   return html`
     <div class="message ${severity}" role=${severity === "refuse" ? "alert" : "note"} data-testid="message" data-kind=${kind ?? nothing}>
       ${{ refuse: stop, warn: warning, good: check }[severity]}
@@ -19,16 +20,16 @@ export function messageView({ title, message, severity, kind, details = [], noun
         ${message ? html`<p>${textView(message)}</p>` : nothing}
         ${details.length
           ? html`<details>
-              <summary>${details.length} ${noun}</summary>
+              <summary>${t("message.modules", { n: details.length })}</summary>
               <ul class="keys">
                 ${details.slice(0, 200).map((detail) => html`<li><code>${detail}</code></li>`)}
-                ${details.length > 200 ? html`<li>… and ${details.length - 200} more</li>` : nothing}
+                ${details.length > 200 ? html`<li>${t("message.more", { n: details.length - 200 })}</li>` : nothing}
               </ul>
             </details>`
           : nothing}
         ${extra ?? nothing}
       </div>
-      ${dismiss ? html`<button class="quiet" type="button" aria-label="Dismiss" @click=${dismiss}>${cross}</button>` : nothing}
+      ${dismiss ? html`<button class="quiet" type="button" aria-label=${t("button.dismiss")} @click=${dismiss}>${cross}</button>` : nothing}
     </div>
   `;
 }

@@ -1,7 +1,8 @@
 /** What can be asked of a file's metadata: words set, keys removed, private things stripped, hashes put right. */
 
 import { html, nothing } from "lit-html";
-import { METADATA } from "../words.js";
+import { KNOWN } from "../metadata.js";
+import { t } from "../words.js";
 import { cross } from "./icons.js";
 
 /** @typedef {import("../types.d.ts").ChangeForm} Form */
@@ -11,47 +12,47 @@ const TRIGGER = "modelspec.trigger_phrase";
 
 /** @param {Form} form @param {import("../engine/types.d.ts").Report["metadata"]} metadata @param {Edit} edit */
 export function metadataForm({ set, remove, stripPrivate, repairHashes }, metadata, edit) {
-  const keys = [...new Set([...Object.keys(METADATA), ...Object.keys(metadata)])].sort();
+  const keys = [...new Set([...KNOWN, ...Object.keys(metadata)])].sort();
   const trigger = set.find(([key]) => key === TRIGGER)?.[1] ?? metadata[TRIGGER] ?? "";
   const others = set.flatMap(([key, value], at) => (key === TRIGGER ? [] : [{ key, value, at }]));
   const put = (/** @type {number} */ at, /** @type {[string, string]} */ pair) => edit({ set: set.with(at, pair) });
   return html`<div class="change-form metadata-form">
     <label class="field"
-      ><span>Trigger words</span>
+      ><span>${t("training.triggers")}</span>
       <input
-        type="text" id="meta-trigger" .value=${trigger} placeholder="what calls up what was learned"
+        type="text" id="meta-trigger" .value=${trigger} placeholder=${t("meta.trigger_hint")}
         @input=${(/** @type {Event} */ { target }) => edit({ set: withKey(set, TRIGGER, /** @type {HTMLInputElement} */ (target).value) })}
     /></label>
     <div class="pairs">
       ${others.map(
         ({ key, value, at }) => html`<div class="pair">
           <input
-            type="text" list="metadata-keys" aria-label="Key" placeholder="modelspec.title" .value=${key}
+            type="text" list="metadata-keys" aria-label=${t("meta.key")} placeholder="modelspec.title" .value=${key}
             @change=${(/** @type {Event} */ { target }) => {
               const typed = /** @type {HTMLInputElement} */ (target).value.trim();
               put(at, [typed, value || metadata[typed] || ""]);
             }}
           />
-          <input type="text" aria-label="Value of ${key}" placeholder="value" .value=${value} @input=${(/** @type {Event} */ { target }) => put(at, [key, /** @type {HTMLInputElement} */ (target).value])} />
-          <button class="quiet" type="button" aria-label="Do not set ${key}" @click=${() => edit({ set: set.toSpliced(at, 1) })}>${cross}</button>
+          <input type="text" aria-label=${t("meta.value_of", { key })} placeholder=${t("meta.value")} .value=${value} @input=${(/** @type {Event} */ { target }) => put(at, [key, /** @type {HTMLInputElement} */ (target).value])} />
+          <button class="quiet" type="button" aria-label=${t("meta.unset", { key })} @click=${() => edit({ set: set.toSpliced(at, 1) })}>${cross}</button>
         </div>`,
       )}
-      <button class="button small" type="button" id="meta-add" @click=${() => edit({ set: [...set, ["", ""]] })}>Set another entry</button>
+      <button class="button small" type="button" id="meta-add" @click=${() => edit({ set: [...set, ["", ""]] })}>${t("meta.add")}</button>
       <datalist id="metadata-keys">${keys.map((key) => html`<option value=${key}></option>`)}</datalist>
     </div>
     <div class="checks">
       <label class="check"
         ><input type="checkbox" id="meta-private" .checked=${stripPrivate} @change=${(/** @type {Event} */ { target }) => edit({ stripPrivate: /** @type {HTMLInputElement} */ (target).checked })} />
-        Remove what tells of you: paths, folders and tags of the training pictures, comments, sessions</label
+        ${t("meta.private")}</label
       >
       <label class="check"
         ><input type="checkbox" id="meta-hashes" .checked=${repairHashes} @change=${(/** @type {Event} */ { target }) => edit({ repairHashes: /** @type {HTMLInputElement} */ (target).checked })} />
-        Put the hashes in the header right</label
+        ${t("meta.hashes")}</label
       >
     </div>
     ${Object.keys(metadata).length
       ? html`<details>
-          <summary>Remove single entries${remove.length ? `: ${remove.length} chosen` : nothing}</summary>
+          <summary>${remove.length ? t("meta.remove_n", { n: remove.length }) : t("meta.remove")}</summary>
           <p class="chips">
             ${Object.keys(metadata).map(
               (key) => html`<button
@@ -64,7 +65,7 @@ export function metadataForm({ set, remove, stripPrivate, repairHashes }, metada
           </p>
         </details>`
       : nothing}
-    <p class="fine">The tensors stay as they are, byte for byte. AutoV3 and the web UIs' hashes stay the same; SHA-256 and AutoV2 change.</p>
+    <p class="fine">${t("meta.note")}</p>
   </div>`;
 }
 

@@ -1,8 +1,8 @@
 /** A file's metadata -> every entry by name, or the raw text. */
 
 import { html, nothing } from "lit-html";
-import { plural } from "../format.js";
 import { readable } from "../metadata.js";
+import { t } from "../words.js";
 import { copy } from "./icons.js";
 
 /** @typedef {import("../engine/types.d.ts").Report["metadata"]} Metadata */
@@ -13,7 +13,7 @@ export function metadataView(metadata, { rawMetadata }, send) {
   const raw = JSON.stringify(metadata, null, 2);
   return html`
     <details class="card" id="metadata" data-testid="metadata">
-      <summary><h3>Metadata</h3> <span class="fine">all ${plural(Object.keys(metadata).length, "entry", "entries")} of the header, as they stand there</span></summary>
+      <summary><h3>${t("metadata.title")}</h3> <span class="fine">${t("metadata.all", { entries: t("n.entry", { n: Object.keys(metadata).length }) })}</span></summary>
       <div class="filter">
         <label class="check">
           <input
@@ -22,13 +22,13 @@ export function metadataView(metadata, { rawMetadata }, send) {
             @change=${(/** @type {Event} */ { target }) =>
               send({ type: "metadata/raw", raw: /** @type {HTMLInputElement} */ (target).checked })}
           />
-          Raw
+          ${t("metadata.raw")}
         </label>
-        <button class="button small" type="button" @click=${() => send({ type: "text/copied", text: raw, what: "Metadata" })}>
-          ${copy} Copy all
+        <button class="button small" type="button" @click=${() => send({ type: "text/copied", text: raw, what: t("metadata.title") })}>
+          ${copy} ${t("metadata.copy")}
         </button>
       </div>
-      ${rawMetadata ? html`<pre class="scroller tall" tabindex="0" role="region" aria-label="Raw metadata">${raw}</pre>` : readableView(metadata)}
+      ${rawMetadata ? html`<pre class="scroller tall" tabindex="0" role="region" aria-label=${t("metadata.raw_label")}>${raw}</pre>` : readableView(metadata)}
     </details>
   `;
 }
@@ -38,7 +38,7 @@ function readableView(metadata) {
   const { known, others } = readable(metadata);
   return html`
     ${known.length ? html`<dl class="fields">${known.map(fieldView)}</dl>` : nothing}
-    ${others.length ? html`<h4>Other entries</h4><dl class="fields">${others.map(fieldView)}</dl>` : nothing}
+    ${others.length ? html`<h4>${t("metadata.others")}</h4><dl class="fields">${others.map(fieldView)}</dl>` : nothing}
   `;
 }
 

@@ -1,9 +1,9 @@
 /** Modules and leftovers -> tables: sortable by header, filterable, a hundred rows at first. */
 
 import { html, nothing, svg } from "lit-html";
-import { formatNumber, plural } from "../format.js";
+import { formatNumber } from "../format.js";
 import { tableRows } from "../select.js";
-import { ALGORITHMS, word } from "../words.js";
+import { t, word } from "../words.js";
 
 /** @typedef {import("../engine/types.d.ts").ModuleRow} Module */
 /** @typedef {import("../types.d.ts").Table} Table */
@@ -25,14 +25,14 @@ export function modulesView(report, table, chosen, send) {
       @toggle=${(/** @type {Event} */ { target }) =>
         send({ type: "table/changed", change: { open: /** @type {HTMLDetailsElement} */ (target).open } })}
     >
-      <summary><h3>Modules</h3> <span class="fine">${plural(report.modules.length, "module")}</span></summary>
+      <summary><h3>${t("modules.title")}</h3> <span class="fine">${t("n.module", { n: report.modules.length })}</span></summary>
       <div class="filter">
         <label>
-          <span class="visually-hidden">Filter modules by name</span>
+          <span class="visually-hidden">${t("modules.filter")}</span>
           <input
             type="search"
             id="module-filter"
-            placeholder="Filter, e.g. attn2"
+            placeholder=${t("modules.example")}
             .value=${table.filter}
             @input=${(/** @type {Event} */ { target }) =>
               send({ type: "table/changed", change: { filter: /** @type {HTMLInputElement} */ (target).value, all: false } })}
@@ -40,12 +40,12 @@ export function modulesView(report, table, chosen, send) {
         </label>
         ${chosen
           ? html`<button class="button small" type="button" @click=${() => send({ type: "block/chosen", block: chosen })}>
-              Only ${chosen.split("/")[1]}: show all blocks
+              ${t("modules.only", { block: chosen.split("/")[1] })}
             </button>`
           : nothing}
-        <span class="fine" role="status">${rows.length} of ${report.modules.length}</span>
+        <span class="fine" role="status">${t("table.of_rows", { rows: rows.length, all: report.modules.length })}</span>
       </div>
-      <div class="scroller tall" tabindex="0" role="region" aria-label="Table of modules">
+      <div class="scroller tall" tabindex="0" role="region" aria-label=${t("modules.table")}>
         <table data-testid="modules">
           <thead>
             <tr>${columns.map((column) => headerView(column, table, send))}</tr>
@@ -65,7 +65,7 @@ export function modulesView(report, table, chosen, send) {
       </div>
       ${shown.length < rows.length
         ? html`<button class="button small" type="button" id="show-all" @click=${() => send({ type: "table/changed", change: { all: true } })}>
-            Show all ${rows.length} rows
+            ${t("modules.all", { n: rows.length })}
           </button>`
         : nothing}
     </details>
@@ -78,15 +78,15 @@ function columnsOf(modules) {
   const number = (/** @type {number | null} */ value) => (value === null ? "" : formatNumber(value));
   /** @type {Column[]} */
   const columns = [
-    { key: "path", name: "Module", cell: ({ path }) => breakable(path) },
-    { key: "block", name: "Block", cell: ({ block }) => block },
-    { key: "algorithm", name: "Algorithm", cell: ({ algorithm }) => word(ALGORITHMS, algorithm) },
-    { key: "rank", name: "Rank", cell: ({ rank }) => number(rank), numeric: true },
-    { key: "alpha", name: "Alpha", cell: ({ alpha }) => number(alpha), numeric: true },
-    { key: "scale", name: "Scale", cell: ({ scale }) => number(scale), numeric: true },
-    { key: "norm", name: "Strength", cell: ({ norm }) => html`${number(norm)} ${barView(norm ?? 0, strongest)}`, numeric: true },
-    { key: "dtype", name: "Precision", cell: ({ dtype }) => dtype },
-    { key: "order", name: "Shape", cell: ({ shape }) => shape.join(" × ") },
+    { key: "path", name: t("table.module"), cell: ({ path }) => breakable(path) },
+    { key: "block", name: t("table.block"), cell: ({ block }) => block },
+    { key: "algorithm", name: t("fact.algorithm"), cell: ({ algorithm }) => word("algorithm", algorithm) },
+    { key: "rank", name: t("fact.rank"), cell: ({ rank }) => number(rank), numeric: true },
+    { key: "alpha", name: t("fact.alpha"), cell: ({ alpha }) => number(alpha), numeric: true },
+    { key: "scale", name: t("fact.scale"), cell: ({ scale }) => number(scale), numeric: true },
+    { key: "norm", name: t("table.strength"), cell: ({ norm }) => html`${number(norm)} ${barView(norm ?? 0, strongest)}`, numeric: true },
+    { key: "dtype", name: t("fact.precision"), cell: ({ dtype }) => dtype },
+    { key: "order", name: t("fact.shape"), cell: ({ shape }) => shape.join(" × ") },
   ];
   return columns.filter(({ key }) => {
     if (key === "order") return true;
@@ -120,18 +120,18 @@ function headerView({ key, name, numeric }, { sort, descending }, send) {
 export function leftoversView(leftovers) {
   return html`
     <details class="card" id="leftovers">
-      <summary><h3>Leftovers</h3> <span class="fine">${plural(leftovers.length, "name")} in the file that change nothing, and why</span></summary>
-      <div class="scroller tall" tabindex="0" role="region" aria-label="Table of leftovers">
+      <summary><h3>${t("leftovers.title")}</h3> <span class="fine">${t("leftovers.says", { names: t("n.name", { n: leftovers.length }) })}</span></summary>
+      <div class="scroller tall" tabindex="0" role="region" aria-label=${t("leftovers.table")}>
         <table data-testid="leftovers">
           <thead>
-            <tr><th scope="col">Name in the file</th><th scope="col">Why it is left over</th></tr>
+            <tr><th scope="col">${t("leftovers.name")}</th><th scope="col">${t("leftovers.why")}</th></tr>
           </thead>
           <tbody>
             ${leftovers.slice(0, 500).map(({ key, reason }) => html`<tr><th scope="row"><code>${key}</code></th><td>${reason}</td></tr>`)}
           </tbody>
         </table>
       </div>
-      ${leftovers.length > 500 ? html`<p class="fine">The first 500 of ${leftovers.length}.</p>` : nothing}
+      ${leftovers.length > 500 ? html`<p class="fine">${t("table.first", { all: leftovers.length })}</p>` : nothing}
     </details>
   `;
 }

@@ -3,6 +3,7 @@
 import { html, nothing } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
 import { entryById, showsRun } from "../select.js";
+import { t } from "../words.js";
 import { appView, updateView } from "./app.js";
 import { filesView } from "./files.js";
 import { folderView } from "./folder.js";
@@ -26,7 +27,7 @@ export function pageView(state, send) {
       @files=${(/** @type {CustomEvent<{ files: File[], folders: import("../types.d.ts").Folder[], place: string }>} */ { detail }) =>
         send({ type: "files/dropped", ...detail })}
     >
-      <p class="drop-overlay">Drop to look</p>
+      <p class="drop-overlay">${t("page.drop")}</p>
     </drop-zone>
     ${updateView(state, send)} ${introView(state, send)} ${askView(state.asked, send)} ${guideView(state, send)}
     ${state.notices.map(({ id, title, message }) =>

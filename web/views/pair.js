@@ -3,18 +3,19 @@
 import { html } from "lit-html";
 import { differenceOf } from "../difference.js";
 import { formatNumber } from "../format.js";
+import { t } from "../words.js";
 
 /** @typedef {import("../types.d.ts").Compare} Compare */
 /** @typedef {import("../engine/types.d.ts").Picture} Picture */
 /** @typedef {{ picture: Picture, name: string, label: string }} Side `name` is shown, `label` read out */
 
-/** @type {[Compare, string][]} */
-const WAYS = [["side", "Side by side"], ["slider", "Slider"], ["difference", "Difference"]];
+/** @returns {[Compare, string][]} */
+const ways = () => [["side", t("pair.side")], ["slider", t("pair.slider")], ["difference", t("pair.difference")]];
 
 /** @param {Compare} compare @param {string} id of the buttons, before the way @param {(compare: Compare) => void} choose */
 export function compareChoice(compare, id, choose) {
-  return html`<div class="segments" role="group" aria-label="How to compare">
-    ${WAYS.map(
+  return html`<div class="segments" role="group" aria-label=${t("pair.label")}>
+    ${ways().map(
       ([way, name]) =>
         html`<button type="button" id="${id}-${way}" aria-pressed=${compare === way ? "true" : "false"} @click=${() => choose(way)}>${name}</button>`,
     )}
@@ -25,7 +26,7 @@ export function compareChoice(compare, id, choose) {
 export function sliderView(before, after, smooth) {
   return html`
     <div class="compared">
-      <before-after label="How much of the picture on the left is shown" data-testid="slider">
+      <before-after label=${t("pair.slider_label")} data-testid="slider">
         <pixel-picture slot="before" .room=${512} .picture=${before.picture} ?smooth=${smooth} label=${before.label}></pixel-picture>
         <pixel-picture slot="after" .room=${512} .picture=${after.picture} ?smooth=${smooth} label=${after.label}></pixel-picture>
       </before-after>
@@ -39,11 +40,11 @@ export function differenceView(before, after) {
   const { pixels, most, mean } = differenceOf(before.picture, after.picture);
   const said =
     most === 0
-      ? "Not one pixel differs."
-      : `Black is equal, white the largest difference: ${most} of 255 grey levels. On the average of all pixels it is ${formatNumber(mean)}.`;
+      ? t("pair.equal")
+      : t("pair.says", { most, mean: formatNumber(mean) });
   return html`
     <figure class="compared" data-testid="difference">
-      <pixel-picture .room=${512} .picture=${pixels} label="Where ${before.name} and ${after.name} differ"></pixel-picture>
+      <pixel-picture .room=${512} .picture=${pixels} label=${t("pair.where", { before: before.name, after: after.name })}></pixel-picture>
       <figcaption class="fine">${said}</figcaption>
     </figure>
   `;

@@ -3,6 +3,7 @@
 import { html, nothing } from "lit-html";
 import { formatBytes, formatSeconds } from "../format.js";
 import { overallProgress } from "../select.js";
+import { t } from "../words.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 
@@ -11,24 +12,24 @@ export function progressView(run, demo, send) {
   const downloading = !run.progress && demo.status === "loading";
   const { done, secondsLeft } = overallProgress(run);
   const value = downloading ? demo.received / Math.max(1, demo.total) : done;
-  const what = run.status === "cancelling" ? "Cancelling…" : downloading ? downloadLine(demo) : stageLine(run);
+  const what = run.status === "cancelling" ? t("progress.cancelling") : downloading ? downloadLine(demo) : stageLine(run);
   return html`
     <div class="progress" data-testid="progress">
       <div>
         <p id="progress-what">${what}</p>
         <progress max="1" .value=${value} aria-labelledby="progress-what"></progress>
-        <p class="fine">${secondsLeft === null || run.status === "cancelling" ? nothing : `about ${formatSeconds(secondsLeft)} left`}</p>
+        <p class="fine">${secondsLeft === null || run.status === "cancelling" ? nothing : t("progress.left", { seconds: formatSeconds(secondsLeft) })}</p>
       </div>
       ${run.progress?.preview && !run.live
         ? html`<pixel-picture
-            class="forming" smooth .room=${96} .picture=${run.progress.preview} label="What the picture may become" data-testid="preview"
+            class="forming" smooth .room=${96} .picture=${run.progress.preview} label=${t("progress.preview")} data-testid="preview"
           ></pixel-picture>`
         : nothing}
       <button
         class="button" type="button" id="cancel" aria-disabled=${run.status === "cancelling" ? "true" : "false"}
         @click=${() => send({ type: "run/cancel" })}
       >
-        Cancel
+        ${t("button.cancel")}
       </button>
     </div>
   `;
@@ -36,30 +37,29 @@ export function progressView(run, demo, send) {
 
 /** @param {State["demo"]} demo */
 function downloadLine({ received, total }) {
-  if (received >= total) return "Opening the demo model…";
-  return `Loading the demo model: ${formatBytes(received)} of ${formatBytes(total)}`;
+  if (received >= total) return t("progress.opening");
+  return t("progress.loading", { received: formatBytes(received), total: formatBytes(total) });
 }
 
 /** @param {State["run"]} run */
 function stageLine({ picture, pictures, progress }) {
-  const which = pictures > 1 ? `Picture ${picture} of ${pictures}: ` : "";
-  return which + stage(progress);
+  return pictures > 1 ? t("progress.picture", { at: picture, all: pictures, stage: stage(progress) }) : stage(progress);
 }
 
 /** @param {State["run"]["progress"]} progress */
 function stage(progress) {
   switch (progress?.stage) {
     case "load":
-      return "loading the weights";
+      return t("progress.weights");
     case "text":
-      return "reading the prompt";
+      return t("progress.text");
     case "adapters":
-      return "applying the LoRA";
+      return t("progress.adapters");
     case "denoise":
-      return `step ${progress.step} of ${progress.steps}`;
+      return t("progress.step", { step: progress.step, steps: progress.steps });
     case "decode":
-      return "turning it into pixels";
+      return t("progress.decode");
     default:
-      return "getting ready";
+      return t("progress.ready");
   }
 }

@@ -2,8 +2,8 @@
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
-import { formatSeconds, plural } from "../format.js";
-import { SAMPLERS, word } from "../words.js";
+import { formatFixed, formatNumber, formatSeconds } from "../format.js";
+import { t, word } from "../words.js";
 import { compareChoice, differenceView, sliderView } from "./pair.js";
 import { download } from "./icons.js";
 import { linkButton } from "./link.js";
@@ -16,8 +16,8 @@ import { linkButton } from "./link.js";
 export function resultView({ result, run, compare, smooth }, send) {
   if (!result) {
     return run.status === "idle"
-      ? html`<p class="empty">The pictures appear here.</p>`
-      : html`<div class="pictures">${placeholder("Without")}</div>`;
+      ? html`<p class="empty">${t("result.empty")}</p>`
+      : html`<div class="pictures">${placeholder(t("result.without"))}</div>`;
   }
   const both = result.without && result.with;
   return html`
@@ -30,13 +30,13 @@ export function resultView({ result, run, compare, smooth }, send) {
             @change=${(/** @type {Event} */ { target }) =>
               send({ type: "result/smoothed", smooth: /** @type {HTMLInputElement} */ (target).checked })}
           />
-          Smooth
+          ${t("result.smooth")}
         </label>
       </div>
       ${both && compare !== "side" ? joinedView(result, compare, smooth) : sideView(result, run.status !== "idle" && !run.grid, smooth)}
       ${captionView(result)}
       <p class="downloads">
-        ${result.without ? downloadView("without", "Without", send) : nothing} ${result.with ? downloadView("with", withName(result), send) : nothing}
+        ${result.without ? downloadView("without", "", send) : nothing} ${result.with ? downloadView("with", withName(result), send) : nothing}
         ${linkButton(result.recipe, send)}
       </p>
     </div>
@@ -48,7 +48,7 @@ function sideView(result, busy, smooth) {
   const lora = result.loras.length > 0;
   return html`
     <div class="pictures">
-      ${result.without ? figureView(result.without, lora ? "Without" : "No LoRA", "without", smooth, result) : nothing}
+      ${result.without ? figureView(result.without, lora ? t("result.without") : t("result.no_lora"), "without", smooth, result) : nothing}
       ${result.with ? figureView(result.with, withName(result), "with", smooth, result) : lora && busy ? placeholder(withName(result)) : nothing}
     </div>
   `;
@@ -68,7 +68,7 @@ function joinedView(result, compare, smooth) {
   if (!without || !stacked) return nothing;
   const name = withName(result);
   const [before, after] = [
-    { picture: without, name: "Without", label: `${recipe.prompt}, without` },
+    { picture: without, name: t("result.without"), label: t("result.named", { prompt: recipe.prompt }) },
     { picture: stacked, name, label: `${recipe.prompt}, ${name}` },
   ];
   return compare === "slider" ? sliderView(before, after, smooth) : differenceView(before, after);
@@ -81,21 +81,28 @@ function placeholder(name) {
 
 /** @param {Pick<Result, "loras">} result */
 export function withName({ loras }) {
-  return loras.map(({ label, strength }) => `${label} × ${strength.toFixed(2)}`).join(" + ");
+  return loras.map(({ label, strength }) => `${label} × ${formatFixed(strength)}`).join(" + ");
+}
+
+/** How a picture was made, in a sentence. @param {import("../engine/types.d.ts").Recipe} recipe */
+export function recipeLine({ prompt, seed, steps, sampler, guidance }) {
+  return t("result.caption", { prompt, seed, steps: t("n.step", { n: steps }), sampler: word("sampler", sampler), guidance: formatNumber(guidance) });
 }
 
 /** @param {Result} result */
 function captionView({ plain, recipe, preview, without, with: picture }) {
   const applied = (picture?.applied ?? []).map(
-    ({ name, matched, leftovers }) => html`<li>${name}: ${plural(matched, "module")} applied${leftovers ? `, ${leftovers} left over` : ""}</li>`,
+    ({ name, matched, leftovers: left }) => {
+      const modules = t("n.module", { n: matched });
+      return html`<li>${left ? t("result.applied_left", { name, modules, left }) : t("result.applied", { name, modules })}</li>`;
+    },
   );
   const seconds = (without?.seconds ?? 0) + (picture?.seconds ?? 0);
-  const { prompt, seed, steps, sampler, guidance } = plain;
   return html`<div class="fine" data-testid="caption">
     ${applied.length ? html`<ul class="applied">${applied}</ul>` : nothing}
     <p>
-      “${prompt}”, seed ${seed}, ${plural(steps, "step")} of ${word(SAMPLERS, sampler)}, guidance ${guidance}. Drawn in ${formatSeconds(seconds)}.
-      ${preview ? html`<strong>With LoRAs: a quick picture of ${plural(recipe.steps, "step")}; Generate draws it in full.</strong>` : nothing}
+      ${recipeLine(plain)} ${t("result.drawn", { time: formatSeconds(seconds) })}
+      ${preview ? html`<strong>${t("result.quick", { steps: t("n.step", { n: recipe.steps }) })}</strong>` : nothing}
     </p>
   </div>`;
 }
@@ -103,6 +110,6 @@ function captionView({ plain, recipe, preview, without, with: picture }) {
 /** @param {"without" | "with"} which @param {string} name @param {Send} send */
 function downloadView(which, name, send) {
   return html`<button class="button small" type="button" id="download-${which}" @click=${() => send({ type: "result/downloaded", which })}>
-    ${download} PNG, ${name.toLowerCase() === "without" ? "without" : name}
+    ${download} ${name ? t("result.png", { name }) : t("result.png_without")}
   </button>`;
 }

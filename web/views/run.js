@@ -1,8 +1,9 @@
 /** Act two, Run: the form on one side, the pictures on the other; or, without WebGPU, what to do about it. */
 
 import { html, nothing } from "lit-html";
-import { formatBytes } from "../format.js";
+import { formatBytes, formatFixed } from "../format.js";
 import { entryById, firstChannels, fitsModel, textWidth, usable } from "../select.js";
+import { rich, t } from "../words.js";
 import { formView } from "./form.js";
 import { gridView } from "./grid.js";
 import { historyView } from "./history.js";
@@ -19,8 +20,8 @@ export function runView(state, send) {
   return html`
     <section id="run" aria-labelledby="run-title" data-testid="run" data-status=${run.status}>
       <header class="act">
-        <p class="act-name">Run</p>
-        <h2 id="run-title">Draw with it</h2>
+        <p class="act-name">${t("run.act")}</p>
+        <h2 id="run-title">${t("run.title")}</h2>
         <p class="fine">${modelLine(state)}</p>
       </header>
       ${gpu.status === "missing"
@@ -31,13 +32,13 @@ export function runView(state, send) {
               ${formView(state, send)}
               <div class="stage">
                 ${run.status === "idle" || run.live || run.grid ? nothing : progressView(run, demo, send)}
-                ${run.error ? messageView({ title: "No picture was made", severity: "refuse", ...run.error }) : nothing}
+                ${run.error ? messageView({ title: t("run.no_picture"), severity: "refuse", ...run.error }) : nothing}
                 ${resultView(state, send)} ${run.live ? liveView(state, send) : nothing}
               </div>
             </div>
             ${gridView(state, send)} ${historyView(state, send)}
             ${gpu.status === "ready" && gpu.info.software
-              ? html`<p class="fine" data-testid="software">Software rendering (${gpu.info.adapter}): it works, but slowly.</p>`
+              ? html`<p class="fine" data-testid="software">${t("run.software", { adapter: gpu.info.adapter })}</p>`
               : nothing}
           `}
     </section>
@@ -53,18 +54,18 @@ function liveView({ run, demo }, send) {
 function modelLine({ base, demo }) {
   const { info } = base;
   if (base.chosen !== "demo") {
-    return info ? `With your ${info.name}: ${info.label}, made for ${info.width} × ${info.height} pixels, ${millions(info)}.` : nothing;
+    return info ? t("run.own_line", { name: info.name, label: info.label, width: info.width, height: info.height, size: millions(info) }) : nothing;
   }
   if (!demo.catalogue) return nothing;
   const { name, files, defaults } = demo.catalogue;
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
-  const size = info ? millions(info) : `${formatBytes(bytes)}, loaded when first used`;
-  return `With the bundled ${name}, a miniature of Stable Diffusion: ${defaults.width} × ${defaults.height} pixels, ${size}.`;
+  const size = info ? millions(info) : t("run.lazy", { size: formatBytes(bytes) });
+  return t("run.demo_line", { name, width: defaults.width, height: defaults.height, size });
 }
 
 /** @param {import("../engine/types.d.ts").ModelInfo} info */
 function millions({ parameters }) {
-  return `${(parameters / 1e6).toFixed(1)} million parameters`;
+  return t("run.parameters", { millions: formatFixed(parameters / 1e6, 1) });
 }
 
 /** @param {NonNullable<State["remark"]>} remark @param {Send} send */
@@ -73,7 +74,7 @@ function remarkView({ kind, severity, title, message, details, picture }, send) 
   const take = picture
     ? html`<p class="offer">
         <img src=${picture.url} alt="" width="56" height="56" />
-        <button class="button small" type="button" id="start-from" @click=${() => send({ type: "start/taken", start: picture })}>Start from it</button>
+        <button class="button small" type="button" id="start-from" @click=${() => send({ type: "start/taken", start: picture })}>${t("run.start_from")}</button>
       </p>`
     : nothing;
   const dismiss = () => send({ type: "remark/made", remark: null });
@@ -88,13 +89,13 @@ function unfitView(state) {
   if (base.chosen !== "demo" && entry.id.startsWith("demo:")) return nothing; // of the bundled model, as everybody can see
   const look = { severity: /** @type {const} */ ("warn"), kind: "unfit" };
   if (base.chosen !== "demo") {
-    const message = `It was made for ${entry.report.base.label}; the base model is ${base.info?.label}. Its report is complete, but it can only change models of its own kind.`;
-    return messageView({ ...look, title: "This file does not fit the base model", message });
+    const message = t("run.unfit_own", { family: entry.report.base.label, label: base.info?.label });
+    return messageView({ ...look, title: t("run.unfit_title"), message });
   }
   return messageView({
     ...look,
-    title: "This file does not fit the demo model",
-    message: `${sizes(entry.report, demo.catalogue)} Its report is complete. To draw with it, choose a model of your own that it was made for, under Base model; the demo has LoRAs of its own in the list.`,
+    title: t("run.unfit_demo"),
+    message: t("run.unfit_says", { sizes: sizes(entry.report, demo.catalogue) }),
   });
 }
 
@@ -102,28 +103,25 @@ function unfitView(state) {
 function sizes(report, { text_width, channels }) {
   const width = textWidth(report);
   return width === null || width === text_width
-    ? `It changes a UNet that begins with ${firstChannels(report)} channels; the bundled miniature begins with ${channels}.`
-    : `It was trained on text features ${width} numbers wide; the bundled miniature has ${text_width}.`;
+    ? t("run.unfit_channels", { first: firstChannels(report) ?? 0, channels })
+    : t("run.unfit_width", { width, text_width });
 }
 
 /** @param {import("../engine/types.d.ts").EngineError} error */
 function missingView({ kind, message }) {
-  if (kind !== "no_webgpu") return messageView({ title: "Nothing can be drawn just now", message, kind, severity: "refuse" });
+  if (kind !== "no_webgpu") return messageView({ title: t("run.not_now"), message, kind, severity: "refuse" });
   return html`
     <div class="message warn" role="note" data-testid="no-webgpu" data-kind=${kind}>
       <div>
-        <p class="message-title">Drawing needs WebGPU, and this browser gives none</p>
-        <p>The report above works all the same. To draw as well, open this page over https (or on localhost) in one of these:</p>
+        <p class="message-title">${t("webgpu.title")}</p>
+        <p>${t("webgpu.says")}</p>
         <ul>
-          <li>Chrome or Edge 113 and later on Windows, macOS and ChromeOS, 121 and later on Android</li>
-          <li>Safari 26 and later</li>
-          <li>Firefox 141 and later on Windows, 145 and later on macOS</li>
-          <li>
-            Chrome on Linux, or where the graphics card is refused: switch on <code>chrome://flags/#enable-unsafe-webgpu</code> and
-            check that “Use graphics acceleration” is on in the settings
-          </li>
+          <li>${t("webgpu.chrome")}</li>
+          <li>${t("webgpu.safari")}</li>
+          <li>${t("webgpu.firefox")}</li>
+          <li>${rich("webgpu.flag", { code: (/** @type {string} */ text) => html`<code>${text}</code>` })}</li>
         </ul>
-        <p class="fine">The browser says: ${message}</p>
+        <p class="fine">${t("webgpu.reason", { message })}</p>
       </div>
     </div>
   `;

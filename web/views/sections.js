@@ -2,25 +2,26 @@
 
 import { html } from "lit-html";
 import { canChange } from "../select.js";
+import { t } from "../words.js";
 
 /** @param {import("../engine/types.d.ts").Report} report */
 export function sectionsView(report) {
   /** @type {[id: string, name: string, there: boolean][]} */
   const sections = [
-    ["look", "Verdict", true],
-    ["pickle", "Safety", report.imports.length > 0],
-    ["works", "Will it work?", report.loaders.length > 0],
-    ["map", "Map", report.coverage.some(({ covered }) => covered > 0)],
-    ["modules", "Modules", report.modules.length > 0],
-    ["training", "Training", report.training !== null],
-    ["metadata", "Metadata", Object.keys(report.metadata).length > 0],
-    ["hashes", "Hashes", report.hashes !== null],
-    ["change", "Change it", canChange(report)],
-    ["compare", "Compare", report.kind === "adapter"],
+    ["look", t("section.verdict"), true],
+    ["pickle", t("section.safety"), report.imports.length > 0],
+    ["works", t("works.title"), report.loaders.length > 0],
+    ["map", t("section.map"), report.coverage.some(({ covered }) => covered > 0)],
+    ["modules", t("modules.title"), report.modules.length > 0],
+    ["training", t("section.training"), report.training !== null],
+    ["metadata", t("metadata.title"), Object.keys(report.metadata).length > 0],
+    ["hashes", t("section.hashes"), report.hashes !== null],
+    ["change", t("section.change"), canChange(report)],
+    ["compare", t("section.compare"), report.kind === "adapter"],
   ];
   const there = sections.filter(([, , there]) => there);
   return html`
-    <nav class="sections" aria-label="Sections of the report">
+    <nav class="sections" aria-label=${t("sections.label")}>
       <ul>${there.map(([id, name]) => html`<li><button type="button" @click=${() => show(id)}>${name}</button></li>`)}</ul>
     </nav>
   `;

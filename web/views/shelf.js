@@ -2,6 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { formatBytes } from "../format.js";
+import { t } from "../words.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Send} Send */
@@ -13,22 +14,22 @@ export function shelfView({ shelf }, send) {
   const begun = Object.entries(works).filter(([key]) => !items.some((item) => item.key === key));
   return html`
     <details class="card shelf" id="library" data-testid="library">
-      <summary><h2>Library</h2> <span class="fine">${items.length ? `${items.length} kept in this browser, ${formatBytes(usage)}` : "files that stay in this browser"}</span></summary>
+      <summary><h2>${t("shelf.title")}</h2> <span class="fine">${items.length ? t("shelf.kept", { n: items.length, size: formatBytes(usage) }) : t("shelf.none")}</span></summary>
       <div class="inside">
         ${items.length || begun.length
           ? html`<ul class="kept">
               ${items.map((item) => itemView(item, works[item.key], send))}
               ${begun.map(([key, work]) => itemView({ key, name: work.name, address: "", sha256: "", size: work.size, received: work.received }, work, send))}
             </ul>`
-          : html`<p class="fine">Nothing yet. “Keep in this browser” above a report puts its file here; a model can be downloaded below.</p>`}
+          : html`<p class="fine">${t("shelf.empty")}</p>`}
         ${downloadView(send)}
         <div class="room">
           <meter min="0" max=${quota} .value=${usage} aria-labelledby="room-said"></meter>
           <p class="fine" id="room-said">
-            ${formatBytes(usage)} used of ${formatBytes(quota)} that the browser gives this page.
-            ${persisted ? "It will not clear them by itself." : "It may clear them when the disk gets full."}
+            ${t("shelf.room", { usage: formatBytes(usage), quota: formatBytes(quota) })}
+            ${persisted ? t("shelf.stays") : t("shelf.may_go")}
           </p>
-          ${persisted || !items.length ? nothing : html`<button class="button small" type="button" id="persist" @click=${() => send({ type: "shelf/persist" })}>Ask it to keep them</button>`}
+          ${persisted || !items.length ? nothing : html`<button class="button small" type="button" id="persist" @click=${() => send({ type: "shelf/persist" })}>${t("shelf.persist")}</button>`}
         </div>
       </div>
     </details>
@@ -42,14 +43,14 @@ function itemView({ key, name, address, sha256, size, received }, work, send) {
   const all = busy && work.size ? work.size : size;
   return html`<li data-testid="kept" data-name=${name} data-status=${busy ? "working" : sha256 ? "kept" : "part"}>
     <p><bdi>${name}</bdi>
-      <span class="fine">${sha256 ? html`${formatBytes(size)}, SHA-256 <code>${sha256.slice(0, 12)}…</code>` : `${formatBytes(done)}${all ? ` of ${formatBytes(all)}` : ""}`}</span></p>
-    ${sha256 ? nothing : html`<progress max="1" .value=${all ? done / all : 0} aria-label="How much of ${name} is here"></progress>`}
+      <span class="fine">${sha256 ? html`${formatBytes(size)}, SHA-256 <code>${sha256.slice(0, 12)}…</code>` : all ? t("shelf.part", { done: formatBytes(done), all: formatBytes(all) }) : formatBytes(done)}</span></p>
+    ${sha256 ? nothing : html`<progress max="1" .value=${all ? done / all : 0} aria-label=${t("shelf.progress", { name })}></progress>`}
     ${work?.error ? html`<p class="fine over" role="alert">${work.error.message}</p>` : nothing}
     <p class="downloads">
-      ${sha256 ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/opened", key })}>Open</button>` : nothing}
-      ${busy && !sha256 ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stopped", key })}>Stop</button>` : nothing}
-      ${!busy && !sha256 && address ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resumed", key })}>Go on</button>` : nothing}
-      ${busy ? nothing : html`<button class="button small" type="button" aria-label="Delete ${name} from this browser" @click=${() => send({ type: "shelf/removed", key })}>Delete</button>`}
+      ${sha256 ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/opened", key })}>${t("address.go")}</button>` : nothing}
+      ${busy && !sha256 ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stopped", key })}>${t("button.stop")}</button>` : nothing}
+      ${!busy && !sha256 && address ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resumed", key })}>${t("shelf.go_on")}</button>` : nothing}
+      ${busy ? nothing : html`<button class="button small" type="button" aria-label=${t("shelf.delete_named", { name })} @click=${() => send({ type: "shelf/removed", key })}>${t("button.delete")}</button>`}
     </p>
   </li>`;
 }
@@ -64,15 +65,15 @@ function downloadView(send) {
     send({ type: "shelf/download", text: address, wanted: sha256 });
     form.reset();
   };
-  return html`<form class="download" aria-label="Download into the library" @submit=${begin}>
-    <label class="field"><span>Address of a model or LoRA</span><input type="text" name="address" id="download-address" inputmode="url" autocomplete="off" placeholder="https://…" /></label>
-    <label class="field"><span>SHA-256 <span class="fine">if you have it</span></span><input type="text" name="sha256" id="download-sha256" autocomplete="off" pattern="[0-9A-Fa-f]{64}" title="64 hexadecimal digits" /></label>
-    <button class="button" type="submit" id="download-begin">Download</button>
-    <p class="fine whole">Only then is the server asked. What was cut off goes on from where it was, also after the page was closed.</p>
+  return html`<form class="download" aria-label=${t("shelf.download_label")} @submit=${begin}>
+    <label class="field"><span>${t("shelf.address")}</span><input type="text" name="address" id="download-address" inputmode="url" autocomplete="off" placeholder="https://…" /></label>
+    <label class="field"><span>SHA-256 <span class="fine">${t("shelf.if_known")}</span></span><input type="text" name="sha256" id="download-sha256" autocomplete="off" pattern="[0-9A-Fa-f]{64}" title=${t("shelf.digits")} /></label>
+    <button class="button" type="submit" id="download-begin">${t("shelf.download")}</button>
+    <p class="fine whole">${t("shelf.note")}</p>
   </form>`;
 }
 
 /** @param {string} id of an entry @param {Send} send */
 export function keepButton(id, send) {
-  return html`<button class="button small" type="button" id="keep" @click=${() => send({ type: "shelf/keep", id })}>Keep in this browser</button>`;
+  return html`<button class="button small" type="button" id="keep" @click=${() => send({ type: "shelf/keep", id })}>${t("shelf.keep")}</button>`;
 }

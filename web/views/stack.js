@@ -2,7 +2,9 @@
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
+import { formatFixed } from "../format.js";
 import { loraOptions } from "../select.js";
+import { t } from "../words.js";
 import { checkInto, numberInto, textInto } from "./fields.js";
 import { cross } from "./icons.js";
 
@@ -17,14 +19,14 @@ export function stackView(state, send) {
   const more = options.demo.length + options.own.length > loras.length && loras.every(({ id }) => id);
   const change = (/** @type {Partial<State["form"]>} */ change) => send({ type: "form/changed", change });
   return html`
-    <div class="stack" role="group" aria-label="LoRAs">
+    <div class="stack" role="group" aria-label=${t("stack.label")}>
       ${loras.map((row, index) => rowView(row, index, loras, options, send))}
       <div class="more">
         ${more
-          ? html`<button class="button small" type="button" id="add-lora" @click=${() => send({ type: "row/added" })}>Add another LoRA</button>`
+          ? html`<button class="button small" type="button" id="add-lora" @click=${() => send({ type: "row/added" })}>${t("stack.add")}</button>`
           : nothing}
         ${state.result?.with || redraws
-          ? html`<label class="check"><input type="checkbox" id="live" .checked=${live(redraws)} @change=${checkInto("live", change)} /> Redraw as I move</label>`
+          ? html`<label class="check"><input type="checkbox" id="live" .checked=${live(redraws)} @change=${checkInto("live", change)} /> ${t("stack.live")}</label>`
           : nothing}
       </div>
       <datalist id="strengths"><option value="0"></option><option value="1"></option></datalist>
@@ -53,14 +55,14 @@ function rowView(row, index, rows, { demo, own }, send) {
           id="lora${suffix}" aria-describedby="lora-shows${suffix}"
           @change=${(/** @type {Event} */ { target }) => change({ id: /** @type {HTMLSelectElement} */ (target).value })}
         >
-          <option value="" .selected=${live(row.id === "")}>none</option>
-          ${own.length ? html`<optgroup label="Your files">${own.filter(free).map(option)}</optgroup>` : nothing}
-          ${demo.length ? html`<optgroup label="Demo">${demo.filter(free).map(option)}</optgroup>` : nothing}
+          <option value="" .selected=${live(row.id === "")}>${t("stack.none")}</option>
+          ${own.length ? html`<optgroup label=${t("stack.own")}>${own.filter(free).map(option)}</optgroup>` : nothing}
+          ${demo.length ? html`<optgroup label=${t("stack.demo")}>${demo.filter(free).map(option)}</optgroup>` : nothing}
         </select>
         <span class="fine" id="lora-shows${suffix}">${shows ?? nothing}</span>
       </label>
       <label class="field">
-        <span>Strength <output>${row.strength.toFixed(2)}</output></span>
+        <span>${t("stack.strength")} <output>${formatFixed(row.strength)}</output></span>
         <input
           type="range" id="strength${suffix}" min="-1" max="1.5" step="0.05" list="strengths" ?disabled=${!row.id}
           .value=${live(String(row.strength))} @input=${numberInto("strength", change)}
@@ -69,8 +71,8 @@ function rowView(row, index, rows, { demo, own }, send) {
       <div class="row-tools">
         ${row.id ? textEncoderView(row, suffix, change) : nothing}
         ${several
-          ? html`<label class="check"><input type="checkbox" id="on${suffix}" .checked=${live(row.on)} @change=${checkInto("on", change)} /> On</label>
-              <button class="quiet" type="button" id="remove${suffix}" aria-label="Remove LoRA${number}" title="Remove" @click=${() => send({ type: "row/removed", index })}>
+          ? html`<label class="check"><input type="checkbox" id="on${suffix}" .checked=${live(row.on)} @change=${checkInto("on", change)} /> ${t("stack.on")}</label>
+              <button class="quiet" type="button" id="remove${suffix}" aria-label=${t("stack.remove", { number })} title=${t("button.remove")} @click=${() => send({ type: "row/removed", index })}>
                 ${cross}
               </button>`
           : nothing}
@@ -83,9 +85,9 @@ function rowView(row, index, rows, { demo, own }, send) {
 function textEncoderView({ strength, textEncoder, blocks }, suffix, change) {
   return html`
     <details>
-      <summary>Text encoder, blocks ${textEncoder === null ? nothing : html`<output>${textEncoder.toFixed(2)}</output>`}${blocks ? " · blocks" : nothing}</summary>
+      <summary>${t("stack.more")} ${textEncoder === null ? nothing : html`<output>${formatFixed(textEncoder)}</output>`}${blocks ? ` · ${t("stack.blocks")}` : nothing}</summary>
       <label class="field">
-        <span>In the text encoder <output>${textEncoder === null ? "the same" : textEncoder.toFixed(2)}</output></span>
+        <span>${t("stack.te")} <output>${textEncoder === null ? t("stack.same") : formatFixed(textEncoder)}</output></span>
         <input
           type="range" id="text-encoder${suffix}" min="-1" max="1.5" step="0.05" list="strengths"
           .value=${live(String(textEncoder ?? strength))} @input=${numberInto("textEncoder", change)}
@@ -93,14 +95,14 @@ function textEncoderView({ strength, textEncoder, blocks }, suffix, change) {
       </label>
       ${textEncoder === null
         ? nothing
-        : html`<button class="button small" type="button" @click=${() => change({ textEncoder: null })}>The same again</button>`}
+        : html`<button class="button small" type="button" @click=${() => change({ textEncoder: null })}>${t("stack.again")}</button>`}
       <label class="field">
-        <span>In some blocks</span>
+        <span>${t("stack.in_blocks")}</span>
         <input
           type="text" id="blocks${suffix}" autocomplete="off" spellcheck="false" placeholder="IN04=0.5,MID=0" aria-describedby="blocks-help${suffix}"
           .value=${live(blocks)} @change=${textInto("blocks", change)}
         />
-        <span class="fine" id="blocks-help${suffix}">Times the strength: names of blocks, or a list of 12, 17, 20 or 26 numbers.</span>
+        <span class="fine" id="blocks-help${suffix}">${t("stack.blocks_says")}</span>
       </label>
     </details>
   `;

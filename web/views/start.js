@@ -2,6 +2,8 @@
 
 import { html } from "lit-html";
 import { live } from "lit-html/directives/live.js";
+import { formatFixed } from "../format.js";
+import { t } from "../words.js";
 import { fileInto, numberInto } from "./fields.js";
 import { cross } from "./icons.js";
 
@@ -14,26 +16,26 @@ export function startView(start, mask, { denoise }, change, send) {
     return html`<div class="slot" data-drop="start">
       <label class="button small">
         <input class="visually-hidden" id="pick-start" type="file" accept="image/*" @change=${fileInto((file) => send({ type: "start/picked", file }))} />
-        Start from a picture
+        ${t("start.pick")}
       </label>
-      <span class="fine">or drop it here</span>
+      <span class="fine">${t("start.drop")}</span>
     </div>`;
   }
   return html`<div class="slot filled" data-drop="start" data-testid="start">
-    <img src=${start.url} alt="The picture to start from" width="56" height="56" />
+    <img src=${start.url} alt=${t("start.alt")} width="56" height="56" />
     <p class="taken">
       <bdi>${start.name}</bdi>
-      <button class="quiet" type="button" id="remove-start" aria-label="Do not start from ${start.name}" @click=${() => send({ type: "start/taken", start: null })}>
+      <button class="quiet" type="button" id="remove-start" aria-label=${t("start.remove", { name: start.name })} @click=${() => send({ type: "start/taken", start: null })}>
         ${cross}
       </button>
     </p>
     <label class="field">
-      <span>Change <output>${denoise.toFixed(2)}</output></span>
+      <span>${t("start.change")} <output>${formatFixed(denoise)}</output></span>
       <input
         type="range" id="denoise" min="0" max="1" step="0.05" aria-describedby="denoise-ends"
         .value=${live(String(denoise))} @input=${numberInto("denoise", change)}
       />
-      <span class="fine" id="denoise-ends">0 keeps the picture, 1 keeps nothing of it.</span>
+      <span class="fine" id="denoise-ends">${t("start.ends")}</span>
     </label>
     ${maskView(mask, send)}
   </div>`;
@@ -45,15 +47,15 @@ function maskView(mask, send) {
     return html`<p class="taken">
       <label class="button small">
         <input class="visually-hidden" id="pick-mask" type="file" accept="image/*" @change=${fileInto((file) => send({ type: "mask/picked", file }))} />
-        Only a part of it
+        ${t("mask.pick")}
       </label>
-      <span class="fine">A mask of the same shape: white is drawn anew, black stays.</span>
+      <span class="fine">${t("mask.help")}</span>
     </p>`;
   }
   return html`<p class="taken" data-testid="mask">
-    <img src=${mask.url} alt="The mask: white is drawn anew" width="56" height="56" />
+    <img src=${mask.url} alt=${t("mask.alt")} width="56" height="56" />
     <bdi>${mask.name}</bdi>
-    <button class="quiet" type="button" id="remove-mask" aria-label="Do not use the mask ${mask.name}" @click=${() => send({ type: "mask/taken", mask: null })}>
+    <button class="quiet" type="button" id="remove-mask" aria-label=${t("mask.remove", { name: mask.name })} @click=${() => send({ type: "mask/taken", mask: null })}>
       ${cross}
     </button>
   </p>`;

@@ -1,8 +1,9 @@
 /** What the header says of the training, for people: trigger words and tags that go into the prompt, settings, pictures. */
 
 import { html, nothing } from "lit-html";
-import { plural } from "../format.js";
+import { formatCount } from "../format.js";
 import { tagsOf } from "../select.js";
+import { t } from "../words.js";
 import { copy } from "./icons.js";
 
 /** @typedef {import("../engine/types.d.ts").Training} Training */
@@ -16,10 +17,10 @@ export function trainingView({ trainer, settings, trigger_words, tags, tag_total
   const preview = preview_key ? metadata[preview_key] : null;
   return html`
     <section class="card training" id="training" aria-labelledby="training-title" data-testid="training">
-      <h3 id="training-title">How it was trained</h3>
-      ${trainer ? html`<p class="fine">With ${trainer}, by the marks that it leaves</p>` : nothing}
+      <h3 id="training-title">${t("training.title")}</h3>
+      ${trainer ? html`<p class="fine">${t("training.with", { trainer })}</p>` : nothing}
       <div class="training-top">
-        ${preview ? html`<img class="preview" src=${preview} alt="The preview that is kept in the file" />` : nothing}
+        ${preview ? html`<img class="preview" src=${preview} alt=${t("training.preview")} />` : nothing}
         <div class="words">
           ${trigger_words.length ? triggersView(trigger_words, chosen, send) : nothing}
           ${tags.length ? tagsView(tags, tag_total, chosen, send) : nothing}
@@ -36,10 +37,10 @@ export function trainingView({ trainer, settings, trigger_words, tags, tag_total
 /** @param {Training["trigger_words"]} words @param {string[]} chosen @param {Send} send */
 function triggersView(words, chosen, send) {
   const all = words.map(({ text }) => text).join(", ");
-  return html`<h4>Trigger words</h4>
+  return html`<h4>${t("training.triggers")}</h4>
     <p class="chips">
-      ${words.map(({ text, source }) => chipView(text, `${source}. Click to add it to the prompt.`, chosen, send))}
-      <button class="quiet" type="button" aria-label="Copy the trigger words" title="Copy" @click=${() => send({ type: "text/copied", text: all, what: "Trigger words" })}>
+      ${words.map(({ text, source }) => chipView(text, t("training.click", { source }), chosen, send))}
+      <button class="quiet" type="button" aria-label=${t("training.copy")} title=${t("button.copy")} @click=${() => send({ type: "text/copied", text: all, what: t("training.triggers") })}>
         ${copy}
       </button>
     </p>`;
@@ -49,12 +50,12 @@ function triggersView(words, chosen, send) {
 function tagsView(tags, total, chosen, send) {
   const most = tags[0].count;
   const chip = (/** @type {Training["tags"][number]} */ { tag, count }) =>
-    chipView(tag, `In ${plural(count, "caption")}. Click to add it to the prompt.`, chosen, send, count, count / most);
-  return html`<h4>Tags of the training captions <span class="fine">click to build a prompt</span></h4>
+    chipView(tag, t("training.captions", { captions: t("n.caption", { n: count }) }), chosen, send, count, count / most);
+  return html`<h4>${t("training.tags")} <span class="fine">${t("training.tags_click")}</span></h4>
     <p class="chips">${tags.slice(0, FIRST_TAGS).map(chip)}</p>
     ${tags.length > FIRST_TAGS
       ? html`<details>
-          <summary>${tags.length - FIRST_TAGS} more${total > tags.length ? `, of ${total.toLocaleString("en")} in all` : ""}</summary>
+          <summary>${total > tags.length ? t("training.more_of", { n: tags.length - FIRST_TAGS, total: formatCount(total) }) : t("training.more", { n: tags.length - FIRST_TAGS })}</summary>
           <p class="chips">${tags.slice(FIRST_TAGS).map(chip)}</p>
         </details>`
       : nothing}`;
@@ -72,14 +73,14 @@ function chipView(tag, title, chosen, send, count, share = 0) {
 
 /** @param {Training["datasets"]} datasets */
 function datasetsView(datasets) {
-  return html`<h4>Training pictures</h4>
-    <div class="scroller" tabindex="0" role="region" aria-label="Folders of training pictures">
+  return html`<h4>${t("training.pictures")}</h4>
+    <div class="scroller" tabindex="0" role="region" aria-label=${t("training.folders")}>
       <table>
-        <thead><tr><th scope="col">Folder</th><th scope="col" class="numeric">Pictures</th><th scope="col" class="numeric">Repeats</th></tr></thead>
+        <thead><tr><th scope="col">${t("table.folder")}</th><th scope="col" class="numeric">${t("table.pictures")}</th><th scope="col" class="numeric">${t("table.repeats")}</th></tr></thead>
         <tbody>
           ${datasets.map(
             ({ folder, images, repeats }) =>
-              html`<tr><th scope="row"><bdi>${folder}</bdi></th><td class="numeric">${images.toLocaleString("en")}</td><td class="numeric">${repeats}</td></tr>`,
+              html`<tr><th scope="row"><bdi>${folder}</bdi></th><td class="numeric">${formatCount(images)}</td><td class="numeric">${repeats}</td></tr>`,
           )}
         </tbody>
       </table>
@@ -90,7 +91,7 @@ function datasetsView(datasets) {
 function bucketsView(buckets) {
   const most = Math.max(...buckets.map(({ images }) => images));
   const tallest = Math.max(...buckets.flatMap(({ width, height }) => [width, height]));
-  return html`<h4>Sizes that they were brought to</h4>
+  return html`<h4>${t("training.sizes")}</h4>
     <ul class="buckets">
       ${buckets.map(
         ({ width, height, images }) => html`<li>
@@ -100,7 +101,7 @@ function bucketsView(buckets) {
               rx="2" class="step-${Math.max(1, Math.round((6 * images) / most))}"
             />
           </svg>
-          <span>${width} × ${height}<br /><span class="fine">${plural(images, "picture")}</span></span>
+          <span>${width} × ${height}<br /><span class="fine">${t("n.picture", { n: images })}</span></span>
         </li>`,
       )}
     </ul>`;

@@ -1,14 +1,14 @@
 /** A report -> the card that answers first: what it is, for what, how strong, what is wrong. */
 
 import { html, nothing } from "lit-html";
-import { formatBytes, formatNumber, formatSeconds, formatValues, plural } from "../format.js";
+import { formatBytes, formatCount, formatNumber, formatSeconds, formatValues } from "../format.js";
 import { advice, fixesOf } from "../fixes.js";
 import { refused } from "../select.js";
-import { ALGORITHMS, CONVENTIONS, KINDS, PROBLEMS, word } from "../words.js";
+import { language, t, word } from "../words.js";
 import { fixButton } from "./fix.js";
 import { check, copy, stop, warning } from "./icons.js";
 import { messageView } from "./message.js";
-import { textView } from "./text.js";
+import { engineText, textView } from "./text.js";
 
 /** @typedef {import("../engine/types.d.ts").Report} Report */
 
@@ -17,10 +17,10 @@ export function verdictView(entry, report, send) {
   const { id } = entry;
   return html`
     <div class="card verdict" data-testid="verdict">
-      <p class="badges">${statusBadge(report)}<span class="badge">${word(KINDS, report.kind)}</span></p>
+      <p class="badges">${statusBadge(report)}<span class="badge">${word("kind", report.kind)}</span></p>
       <p class="sentence">${textView(report.verdict)}</p>
       ${report.kind === "checkpoint" && report.container === "safetensors"
-        ? html`<p><button class="button" type="button" id="draw-with" @click=${() => send({ type: "model/used", id })}>Draw with this model</button></p>`
+        ? html`<p><button class="button" type="button" id="draw-with" @click=${() => send({ type: "model/used", id })}>${t("verdict.draw")}</button></p>`
         : nothing}
       ${report.kind === "adapter" && report.loaders.length ? worksLine(report.loaders) : nothing}
       ${report.health ? healthView(report.health, entry.fixes, send) : nothing} ${factsView(report, send)} ${restView(entry, send)}
@@ -38,7 +38,7 @@ function problemView(problem, report, fixes, send) {
   const { class: kind, severity, message, modules } = problem;
   const mends = fixesOf(fixes, kind);
   return messageView({
-    title: word(PROBLEMS, kind),
+    title: word("problem", kind),
     message: report.verdict.includes(message) ? "" : message,
     severity,
     kind,
@@ -51,18 +51,19 @@ function problemView(problem, report, fixes, send) {
 function worksLine(loaders) {
   const list = (/** @type {string} */ status) => loaders.filter((verdict) => verdict.status === status).map(({ label }) => label);
   const [applied, partly] = [list("applied"), list("partly")];
-  const format = new Intl.ListFormat("en");
-  if (!applied.length && !partly.length) return html`<p class="works-line">None of the ${loaders.length} programs that were looked at applies it.</p>`;
-  const words = [applied.length ? `Works in ${format.format(applied)}` : "", partly.length ? `${applied.length ? "in" : "In"} part in ${format.format(partly)}` : ""];
-  return html`<p class="works-line">${words.filter(Boolean).join("; ")}.</p>`;
+  const format = new Intl.ListFormat(language());
+  if (!applied.length && !partly.length) return html`<p class="works-line">${t("verdict.nowhere", { n: loaders.length })}</p>`;
+  const said = { list: format.format(applied), partly: format.format(partly) };
+  const line = !partly.length ? t("verdict.works", said) : applied.length ? t("verdict.works_partly", said) : t("verdict.partly", said);
+  return html`<p class="works-line">${line}</p>`;
 }
 
 /** How strong, and how small it could be. @param {import("../engine/types.d.ts").Health} health @param {import("../engine/types.d.ts").Fix[]} fixes @param {import("../types.d.ts").Send} send */
 function healthView({ relative, sentences }, fixes, send) {
   return html`<div class="health" data-testid="health">
     <p>
-      It changes the weights by about ${formatNumber(100 * relative)} %${sentences.length ? ". " : ", as most LoRAs do."}
-      ${sentences.join(" ")}
+      ${t(sentences.length ? "verdict.relative" : "verdict.usual", { percent: formatNumber(100 * relative) })}
+      ${engineText(sentences.join(" "))}
     </p>
     ${advice(fixes).map((fix) => fixButton(fix, send))}
   </div>`;
@@ -72,14 +73,14 @@ function healthView({ relative, sentences }, fixes, send) {
 function restView({ id, status, size, done, secondsLeft }, send) {
   if (status === "header") {
     return html`<div class="rest" data-testid="rest">
-      <p>This is what its header says. Strengths, spectra and hashes stand in its numbers: ${formatBytes(size)}.</p>
-      <button class="button small" type="button" id="read-numbers" @click=${() => send({ type: "files/continued", id })}>Read them too</button>
+      <p>${t("verdict.header", { size: formatBytes(size) })}</p>
+      <button class="button small" type="button" id="read-numbers" @click=${() => send({ type: "files/continued", id })}>${t("verdict.read_on")}</button>
     </div>`;
   }
   if (status !== "reading") return nothing;
   return html`<div class="rest" data-testid="rest">
     <p id="rest-what" class="fine">
-      Reading its numbers: ${Math.floor(100 * done)} %${secondsLeft === null ? "" : `, about ${formatSeconds(secondsLeft)} left`}
+      ${secondsLeft === null ? t("verdict.reading", { percent: Math.floor(100 * done) }) : t("verdict.reading_left", { percent: Math.floor(100 * done), left: formatSeconds(secondsLeft) })}
     </p>
     <progress max="1" .value=${done} aria-labelledby="rest-what"></progress>
   </div>`;
@@ -88,9 +89,9 @@ function restView({ id, status, size, done, secondsLeft }, send) {
 /** @param {Report} report */
 function statusBadge(report) {
   const { length } = report.problems;
-  if (refused(report)) return html`<span class="badge refuse">${stop} Cannot be used${report.kind === "checkpoint" ? " as a LoRA" : nothing}</span>`;
-  if (length) return html`<span class="badge warn">${warning} ${plural(length, "problem")}</span>`;
-  return html`<span class="badge good">${check} No problems found${report.headers_only ? " so far" : ""}</span>`;
+  if (refused(report)) return html`<span class="badge refuse">${stop} ${t(report.kind === "checkpoint" ? "verdict.no_lora" : "verdict.unusable")}</span>`;
+  if (length) return html`<span class="badge warn">${warning} ${t("n.problem", { n: length })}</span>`;
+  return html`<span class="badge good">${check} ${t(report.headers_only ? "verdict.clean_so_far" : "verdict.clean")}</span>`;
 }
 
 /** Only facts that the file has. @param {Report} report @param {import("../types.d.ts").Send} send */
@@ -102,15 +103,15 @@ function factsView(report, send) {
   return html`
     <dl class="facts">
       ${base.family !== "unknown" || base.evidence.length
-        ? fact("Made for", html`${base.label}${base.evidence.map((line) => html`<span class="evidence">${line}</span>`)}`, "wide")
+        ? fact(t("fact.made_for"), html`${base.label}${base.evidence.map((line) => html`<span class="evidence">${line}</span>`)}`, "wide")
         : nothing}
-      ${algorithms.length ? fact("Algorithm", algorithms.map((name) => word(ALGORITHMS, name)).join(", ")) : nothing}
-      ${convention ? fact("Names", word(CONVENTIONS, convention)) : nothing}
-      ${ranks.length ? fact("Rank", formatValues(ranks)) : nothing}
-      ${alphas.length ? fact("Alpha", formatValues(alphas)) : nothing}
-      ${modules.length ? fact("Modules", modules.length.toLocaleString("en")) : nothing}
-      ${dtypes.length ? fact("Precision", dtypes.join(", ")) : nothing}
-      ${fact("Size", formatBytes(report.size))}
+      ${algorithms.length ? fact(t("fact.algorithm"), algorithms.map((name) => word("algorithm", name)).join(", ")) : nothing}
+      ${convention ? fact(t("fact.names"), word("convention", convention)) : nothing}
+      ${ranks.length ? fact(t("fact.rank"), formatValues(ranks)) : nothing}
+      ${alphas.length ? fact(t("fact.alpha"), formatValues(alphas)) : nothing}
+      ${modules.length ? fact(t("fact.modules"), formatCount(modules.length)) : nothing}
+      ${dtypes.length ? fact(t("fact.precision"), dtypes.join(", ")) : nothing}
+      ${fact(t("fact.size"), formatBytes(report.size))}
       ${sha256
         ? fact(
             "SHA-256",
@@ -118,8 +119,8 @@ function factsView(report, send) {
               <button
                 class="quiet"
                 type="button"
-                aria-label="Copy the whole SHA-256"
-                title="Copy the whole SHA-256"
+                aria-label=${t("verdict.copy_hash")}
+                title=${t("verdict.copy_hash")}
                 @click=${() => send({ type: "text/copied", text: sha256, what: "SHA-256" })}
               >
                 ${copy}

@@ -1,8 +1,8 @@
-/** "Will it work?": what each program does with the file, why, and what a line of its log means. */
+/** t("works.title"): what each program does with the file, why, and what a line of its log means. */
 
 import { html, nothing } from "lit-html";
 import { fixFor } from "../fixes.js";
-import { LOADER_STATUS } from "../words.js";
+import { rich, t, word } from "../words.js";
 import { fixButton } from "./fix.js";
 import { check, partly, stop, warning } from "./icons.js";
 import { textView } from "./text.js";
@@ -17,7 +17,7 @@ const ICON = { applied: check, partly, ignored: warning, refused: stop };
 export function worksView(report, fixes, log, send) {
   return html`
     <section class="card works" id="works" aria-labelledby="works-title" data-testid="works">
-      <h3 id="works-title">Will it work?</h3>
+      <h3 id="works-title">${t("works.title")}</h3>
       <ul class="loaders">${report.loaders.map((verdict) => loaderView(verdict, fixFor(fixes, verdict), send))}</ul>
       ${logView(log, send)}
     </section>
@@ -26,14 +26,13 @@ export function worksView(report, fixes, log, send) {
 
 /** @param {Verdict} verdict @param {import("../fixes.js").Fix | null} fix @param {Send} send */
 function loaderView({ loader, label, version, status, applied, total, reason, log, strength_note }, fix, send) {
-  const { name, says } = LOADER_STATUS[status];
-  return html`<li class="loader ${LOOK[status]}" data-loader=${loader} data-status=${status}>
-    <span class="mark" title=${says}>${ICON[status]}</span>
+    return html`<li class="loader ${LOOK[status]}" data-loader=${loader} data-status=${status}>
+    <span class="mark" title=${word("status_says", status)}>${ICON[status]}</span>
     <div>
-      <p class="loader-name"><strong>${label}</strong> <span class="status">${status === "partly" ? `${applied} of ${total} layers` : name}</span></p>
+      <p class="loader-name"><strong>${label}</strong> <span class="status">${status === "partly" ? t("works.layers", { applied, total }) : word("status", status)}</span></p>
       ${reason ? html`<p>${textView(reason)}</p>` : nothing}
-      ${strength_note ? html`<p><strong>Strength:</strong> ${textView(strength_note)}</p>` : nothing}
-      ${log ? html`<p class="log-line"><span class="fine">It prints</span> <code>${log}</code></p>` : nothing}
+      ${strength_note ? html`<p><strong>${t("works.strength")}</strong> ${textView(strength_note)}</p>` : nothing}
+      ${log ? html`<p class="log-line"><span class="fine">${t("works.prints")}</span> <code>${log}</code></p>` : nothing}
       ${fix ? fixButton(fix, send) : nothing}
       <p class="fine version">${version}</p>
     </div>
@@ -52,10 +51,10 @@ function logView(log, send) {
       }}
     >
       <label class="field">
-        <span>A program printed something? Paste the line</span>
+        <span>${t("works.paste")}</span>
         <span class="joined">
           <input id="log-line" name="line" type="text" autocomplete="off" spellcheck="false" placeholder="lora key not loaded: lora_unet_…" />
-          <button class="button" type="submit" id="explain">Explain</button>
+          <button class="button" type="submit" id="explain">${t("works.explain")}</button>
         </span>
       </label>
     </form>
@@ -67,13 +66,13 @@ function logView(log, send) {
 function answerView({ answer }) {
   if (!answer) {
     return html`<p class="answer">
-      None of the programs above prints such a line about a LoRA. Paste one whole line of its log, with the name of the key in it.
+      ${t("works.no_answer")}
     </p>`;
   }
   const { means, reason, path } = answer;
   return html`<div class="answer">
     <p><strong>${textView(means)}</strong></p>
     <p>${textView(reason)}</p>
-    ${path ? html`<p class="fine">The layer: <code>${path}</code></p>` : nothing}
+    ${path ? html`<p class="fine">${rich("works.layer", { path: html`<code>${path}</code>` })}</p>` : nothing}
   </div>`;
 }
