@@ -1,6 +1,7 @@
 /** The page as an app: kept for offline use, brought up to date at the visitor's wish, installed, opened with files. */
 
 import { Workbox } from "workbox-window";
+import { remember } from "./handles.js";
 
 /** Where sw.js puts what was shared. */
 const SHARED = "shared";
@@ -31,7 +32,7 @@ export function createApp({ send }) {
 
   // Files that were opened with the installed app.
   /** @type {any} */ (window).launchQueue?.setConsumer(async (/** @type {{ files?: FileSystemFileHandle[] }} */ { files = [] }) => {
-    open(await Promise.all(files.map((handle) => handle.getFile())));
+    open(await Promise.all(files.map(async (handle) => remember(await handle.getFile(), handle))));
   });
   if (location.search === "?shared") void openShared();
   if (matchMedia("(display-mode: standalone)").matches) whenIdle(keepDemo);

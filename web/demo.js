@@ -36,6 +36,31 @@ export async function fetchLora({ file, size }) {
   return new File([await download(`loras/${file}`, { size })], file);
 }
 
+/** Where sw.js keeps the demo's files once they were used, each under its address and revision. */
+const CACHE = "demo";
+
+/** Every file of the demo. @param {DemoCatalogue} catalogue */
+function filesOf({ files, loras }) {
+  return [...files.map(({ path, size }) => ({ path: `model/${path}`, size })), ...loras.map(({ file, size }) => ({ path: `loras/${file}`, size }))];
+}
+
+/** How much of the demo stays in this browser. @param {DemoCatalogue | null} catalogue */
+export async function demoKept(catalogue) {
+  const files = catalogue ? filesOf(catalogue) : [];
+  const keys = catalogue && "caches" in globalThis && (await caches.has(CACHE)) ? await (await caches.open(CACHE)).keys() : [];
+  const kept = new Set(keys.map(({ url }) => url.split("?")[0]));
+  return { kept: files.filter(({ path }) => kept.has(address(path).href)).length, all: files.length, bytes: files.reduce((sum, { size }) => sum + size, 0) };
+}
+
+/** Every file is asked for once: the service worker keeps them. @param {DemoCatalogue | null} catalogue */
+export async function keepDemo(catalogue) {
+  if (catalogue) await Promise.all(filesOf(catalogue).map(({ path, size }) => download(path, { size })));
+}
+
+export function dropDemo() {
+  return caches.delete(CACHE);
+}
+
 /**
  * @param {string} path
  * @param {{ size?: number, onBytes?: (bytes: number) => void }} [options]

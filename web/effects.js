@@ -10,6 +10,7 @@ import { adaptersOf, together, withConfig } from "./folder.js";
 import { isPicture, isPng } from "./pictures.js";
 import { canRedraw, modelKey } from "./recipe.js";
 import { restored } from "./restore.js";
+import { pickFiles, remember } from "./handles.js";
 import { createLinks } from "./links.js";
 import { createShelf } from "./shelf.js";
 import { drawingOf } from "./gallery.js";
@@ -36,7 +37,8 @@ export function createEffects({ client, reach, send, getState }) {
    * Each kind of file goes its way: pictures to the form, models to the base model, everything else to its report.
    * @param {Extract<Action, { type: "files/dropped" }>} drop
    */
-  async function addFiles({ files: dropped, folders, place }) {
+  async function addFiles({ files: dropped, handles = [], folders, place }) {
+    dropped.forEach((file, at) => remember(file, handles[at]));
     const models = folders.filter(({ files }) => files.some(({ path }) => path.endsWith("model_index.json")));
     const others = folders.filter((folder) => !models.includes(folder));
     const inside = others.flatMap(adaptersOf);
@@ -151,7 +153,10 @@ export function createEffects({ client, reach, send, getState }) {
       if (getState().files.some((entry) => entry.id === id)) send({ type: "files/selected", id });
       else await bringLora(id, true);
       await gpuKnown;
-      if (getState().gpu.status === "ready") await runner.openModel();
+      const { gpu, result } = getState();
+      if (gpu.status !== "ready") return;
+      await runner.openModel();
+      if (!gpu.info.software && !result) await runner.generate(); // a graphics card draws it in a moment
     } catch (thrown) {
       raise(t("error.demo"), thrown);
     }
@@ -232,6 +237,8 @@ export function createEffects({ client, reach, send, getState }) {
         return app.keepDemo();
       case "files/dropped":
         return void addFiles(action);
+      case "files/pick":
+        return void pickFiles().then((files) => files?.length && send({ type: "files/dropped", files, folders: [], place: "" }));
       case "demo/try":
         return void tryDemo();
       case "model/picked":
@@ -269,6 +276,7 @@ export function createEffects({ client, reach, send, getState }) {
         countSoon();
         return redrawSoon();
       case "row/changed":
+      case "blocks/edited":
         return redrawSoon();
       case "run/generate":
         return void runner.generate();

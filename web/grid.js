@@ -1,6 +1,7 @@
 /** Two axes and the form -> the grid to be drawn: its ticks, and each cell's form. Pure. */
 
-import { clamp, loraOptions } from "./select.js";
+import { sliders, strengthsText } from "./blocks.js";
+import { clamp, entryById, loraOptions } from "./select.js";
 import { t, word } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -26,24 +27,46 @@ function numbersOf(kind) {
 }
 
 /** What can change along an axis, for people. @param {State} state @returns {[AxisKind, string][]} */
-export function axisKinds({ form }) {
+export function axisKinds(state) {
+  const { form } = state;
   const several = form.loras.length > 1;
   const strengths = form.loras.map((_, at) => /** @type {[AxisKind, string]} */ ([`strength:${at}`, several ? t("axis.strength_of", { n: at + 1 }) : t("axis.strength")]));
-  return [["none", t("axis.none")], ...strengths, ["lora", t("axis.lora")], ["seed", t("form.seed")], ["steps", t("form.steps")], ["guidance", t("form.guidance")], ["sampler", t("form.sampler")]];
+  const blocks = form.loras.flatMap(({ id }, at) => (entryById(state, id)?.report ? [/** @type {[AxisKind, string]} */ ([`blocks:${at}`, several ? t("axis.blocks_of", { n: at + 1 }) : t("axis.blocks")])] : []));
+  return [["none", t("axis.none")], ...strengths, ...blocks, ["lora", t("axis.lora")], ["seed", t("form.seed")], ["steps", t("form.steps")], ["guidance", t("form.guidance")], ["sampler", t("form.sampler")]];
 }
 
 /** Names or ids that an axis of choices offers; null for an axis of numbers. @param {State} state @param {AxisKind} kind @returns {Tick[] | null} */
 export function axisChoices(state, kind) {
   if (kind === "sampler") return (state.base.info?.samplers ?? [state.form.sampler]).map((value) => ({ value, label: word("sampler", value) }));
+  if (kind.startsWith("blocks:")) return blockChoices(entryById(state, state.form.loras[numberOf(kind)]?.id ?? "")?.report);
   if (kind !== "lora") return null;
   const { demo, own } = loraOptions(state);
   return [{ value: "", label: t("stack.none") }, ...[...own, ...demo].map(({ id, label }) => ({ value: id, label }))];
 }
 
+/** All blocks, none or only one of each kind, and all but one. @param {import("./engine/types.d.ts").Report | null | undefined} report @returns {Tick[]} */
+function blockChoices(report) {
+  const groups = report ? sliders(report).map(({ name, blocks }) => ({ name, blocks: blocks.map(({ block }) => block) })) : [];
+  const all = groups.flatMap(({ blocks }) => blocks);
+  const off = (/** @type {string[]} */ blocks) => strengthsText(Object.fromEntries(blocks.map((block) => [block, 0])));
+  const choices = [
+    { value: "", label: t("axis.all") },
+    ...groups.map(({ name, blocks }) => ({ value: off(blocks), label: t("axis.without", { name }) })),
+    ...groups.map(({ name, blocks }) => ({ value: off(all.filter((block) => !blocks.includes(block))), label: t("axis.only", { name }) })),
+    ...all.map((block) => ({ value: off([block]), label: t("axis.without", { name: block }) })),
+  ];
+  return choices.filter(({ value }, at) => choices.findIndex((other) => other.value === value) === at);
+}
+
+/** Which LoRA of the stack an axis is about. @param {AxisKind} kind */
+function numberOf(kind) {
+  return Number(kind.split(":")[1]);
+}
+
 /** An axis of another kind starts with values that show something. @param {State} state @param {AxisKind} kind @returns {Axis} */
 export function freshAxis(state, kind) {
   const choices = axisChoices(state, kind)?.map(({ value }) => String(value)) ?? [];
-  return { kind, text: numbersOf(kind)?.usual ?? "", chosen: choices.slice(0, kind === "lora" ? 8 : 4) };
+  return { kind, text: numbersOf(kind)?.usual ?? "", chosen: choices.slice(0, kind === "lora" ? 8 : kind.startsWith("blocks:") ? 6 : 4) };
 }
 
 /** @param {State} state @param {Axis} axis @returns {Tick[]} one without a value for an axis of nothing */
@@ -60,9 +83,9 @@ export function ticksOf(state, { kind, text, chosen }) {
 /** The form with one tick in its place. @param {Form} form @param {AxisKind} kind @param {Tick} tick @returns {Form} */
 function withTick(form, kind, { value }) {
   if (kind === "none") return form;
-  const at = kind === "lora" ? 0 : kind.startsWith("strength:") ? Number(kind.split(":")[1]) : -1;
-  if (at < 0) return { ...form, [kind]: value };
-  const change = kind === "lora" ? { id: String(value), on: true } : { strength: Number(value), textEncoder: null };
+  const at = kind === "lora" ? 0 : numberOf(kind);
+  if (Number.isNaN(at)) return { ...form, [kind]: value };
+  const change = kind === "lora" ? { id: String(value), on: true } : kind.startsWith("blocks:") ? { blocks: String(value) } : { strength: Number(value), textEncoder: null };
   return { ...form, loras: form.loras.map((row, index) => (index === at ? { ...row, ...change } : row)) };
 }
 

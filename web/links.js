@@ -5,7 +5,6 @@ import { restored } from "./restore.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
-/** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
 
 /**
  * @param {{
@@ -26,7 +25,7 @@ export function createLinks({ send, getState, listed, bringLora, generate, show 
     return takeLook(link.look);
   }
 
-  /** The demo's LoRAs come from beside the page; the others must be here. @param {Recipe} recipe */
+  /** The demo's LoRAs come from beside the page; the others must be here. @param {import("./link.js").LinkedRecipe} recipe */
   async function takeRecipe(recipe) {
     const demo = getState().demo.catalogue?.loras ?? [];
     const wanted = recipe.adapters.filter(({ name }) => demo.some(({ file }) => file === name));
@@ -36,11 +35,18 @@ export function createLinks({ send, getState, listed, bringLora, generate, show 
     }
     const found = restored(getState(), t("link.the_link"), { recipe, infotext: null }, t("link.by_itself"));
     if (!found) return;
+    const far = recipe.adapters.flatMap(({ name, sha256, address }) => (address && !isHere(name, sha256) ? [address] : []));
+    send({ type: "link/asked", asked: far.length ? { addresses: far, whole: true } : null });
     const complete = found.remark.details.length === 0;
     send({ type: "link/changed", recipe: complete ? null : recipe });
     send({ type: "restored", ...found });
     show("run");
     if (complete && getState().gpu.status !== "missing") await generate();
+  }
+
+  /** @param {string} name @param {string} sha256 */
+  function isHere(name, sha256) {
+    return getState().files.some((entry) => entry.report && (sha256 ? entry.report.sha256 === sha256 : entry.name === name));
   }
 
   /** Something came: perhaps what the link lacks. */
@@ -51,7 +57,7 @@ export function createLinks({ send, getState, listed, bringLora, generate, show 
 
   /** @param {import("./link.js").Look} look */
   async function takeLook({ name, sha256, address }) {
-    if (address) return send({ type: "link/asked", address });
+    if (address) return send({ type: "link/asked", asked: { addresses: [address], whole: false } });
     if (getState().demo.catalogue?.loras.some(({ file }) => file === name)) return bringLora(`demo:${name}`, true);
     send({ type: "notice/raised", title: t("link.about", { name }), message: t(sha256 ? "link.about_hash" : "link.about_says", { hash: sha256.slice(0, 12) }) });
   }

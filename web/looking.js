@@ -94,8 +94,8 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
     }
   }
 
-  /** @param {string} text */
-  async function openAddress(text) {
+  /** @param {string} text @param {boolean} whole read its numbers as well */
+  async function openAddress(text, whole) {
     send({ type: "address/asking" });
     try {
       const { address, name } = fileAddress(text);
@@ -106,6 +106,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
       const entry = { id, name, size, address, status: /** @type {const} */ ("header"), report, fixes: [], error: null, done: 0, secondsLeft: null };
       send({ type: "files/added", entry, select: true });
       send({ type: "address/answered", error: null });
+      if (whole) send({ type: "files/continued", id });
     } catch (thrown) {
       send({ type: "address/answered", error: asError(thrown) });
     }
@@ -210,7 +211,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
       case "files/continued":
         return void read([action.id]);
       case "address/opened":
-        return void openAddress(action.text);
+        return void openAddress(action.text, action.whole ?? false);
       case "folder/opened":
         return openRow(action.id);
       case "folder/saved": {

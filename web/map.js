@@ -1,7 +1,5 @@
 /** A report -> the network as columns of blocks and lanes of layers, and how strong a layer's change is. Pure. */
 
-import { t } from "./words.js";
-
 /** @typedef {import("./engine/types.d.ts").ModuleRow} Row */
 /** @typedef {import("./engine/types.d.ts").Coverage} Block */
 /** @typedef {{ row: Row, lane: number, line: number, across: number, of: number }} Tile its line in the lane, and its place among `of` side by side */
@@ -106,36 +104,4 @@ function lanesOf(names, component) {
     name,
     layers: layers.length ? layers : [""],
   }));
-}
-
-/** Blocks of the web UIs' lists, whose layers have attention and so are changed by a plain LoRA. @type {Record<string, string[]>} */
-const OF_A_LORA = {
-  sd: ["IN01", "IN02", "IN04", "IN05", "IN07", "IN08", "MID", "OUT03", "OUT04", "OUT05", "OUT06", "OUT07", "OUT08", "OUT09", "OUT10", "OUT11"],
-  sdxl: ["IN04", "IN05", "IN07", "IN08", "MID", "OUT00", "OUT01", "OUT02", "OUT03", "OUT04", "OUT05"],
-};
-
-/** The blocks that a file changes, in groups, text encoders as one. @param {import("./engine/types.d.ts").Report} report */
-export function sliders({ coverage }) {
-  const changed = coverage.filter(({ covered }) => covered > 0);
-  const text = changed.some(({ component }) => component.startsWith("text_encoder"));
-  const blocks = changed.filter(({ component }) => !component.startsWith("text_encoder"));
-  const groups = Map.groupBy(blocks, ({ block }) => block.replace(/\d+$/, ""));
-  const own = [...groups].map(([name, blocks]) => ({ name, blocks: blocks.map(({ block, label }) => ({ block, label })) }));
-  return [...(text ? [{ name: "TE", blocks: [{ block: "TE", label: t("group.all_te") }] }] : []), ...own];
-}
-
-/**
- * The strengths as sd-webui-lora-block-weight takes them: 17 or 26 numbers for SD, 12 or 20 for SDXL, the first of them
- * for the text encoders; "" for other models.
- * @param {import("./engine/types.d.ts").Report} report @param {Record<string, number>} strengths
- */
-export function blockWeights({ base, coverage }, strengths) {
-  const kind = base.family === "sdxl" ? "sdxl" : ["sd15", "sd21"].includes(base.family) ? "sd" : "";
-  if (!kind) return "";
-  const changed = coverage.filter(({ component, covered }) => component === "unet" && covered > 0).map(({ block }) => block);
-  const count = kind === "sdxl" ? 9 : 12;
-  const numbered = (/** @type {string} */ name) => Array.from({ length: count }, (_, i) => `${name}${String(i).padStart(2, "0")}`);
-  const plain = changed.every((block) => OF_A_LORA[kind].includes(block));
-  const blocks = plain ? OF_A_LORA[kind] : [...numbered("IN"), "MID", ...numbered("OUT")];
-  return ["TE", ...blocks].map((block) => String(Number((strengths[block] ?? 1).toFixed(2)))).join(",");
 }

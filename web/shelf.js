@@ -4,6 +4,8 @@ import keeperAddress from "./engine/keeper.js?worker&url";
 import { fileAddress } from "./address.js";
 import { asError } from "./engine/protocol.js";
 import { list, open as openKept, remove as removeKept } from "./kept.js";
+import { demoKept, dropDemo, keepDemo } from "./demo.js";
+import { forgetHandle, handleOf, keepHandle, listHandles, openHandle } from "./handles.js";
 import { fileOf } from "./library.js";
 import { language, t } from "./words.js";
 
@@ -44,10 +46,10 @@ export function createShelf({ send, getState }) {
   /** What is kept, and how much room there is. */
   async function look() {
     try {
-      const items = await list();
+      const items = [...(await list()), ...(await listHandles())].sort((a, b) => a.name.localeCompare(b.name));
       const { usage = 0, quota = 0 } = await navigator.storage.estimate();
       const persisted = (await navigator.storage.persisted?.()) ?? false;
-      send({ type: "shelf/listed", items, usage, quota, persisted });
+      send({ type: "shelf/listed", items, demo: await demoKept(getState().demo.catalogue), usage, quota, persisted });
     } catch {
       // Without a private file system (private windows of some browsers) there is no library.
     }
@@ -72,8 +74,23 @@ export function createShelf({ send, getState }) {
     if (!entry) return;
     void navigator.storage.persist?.();
     const file = fileOf(id);
-    if (file) await work(await keyOf(`${file.name} ${file.size} ${file.lastModified}`), file.name, "keep", { file });
+    const handle = handleOf(file);
+    if (file && handle) await keepOwn(file, handle, entry.report?.sha256 ?? "");
+    else if (file) await work(await keyOf(`${file.name} ${file.size} ${file.lastModified}`), file.name, "keep", { file });
     else if (entry.address) await download(entry.address, "");
+  }
+
+  /** The visitor's own file, without a copy. @param {File} file @param {FileSystemFileHandle} handle @param {string} sha256 "" while it is not known */
+  async function keepOwn({ name, size, lastModified }, handle, sha256) {
+    await keepHandle(await keyOf(`${name} ${size} ${lastModified}`), { handle, name, size, sha256 });
+    await look();
+  }
+
+  /** @param {boolean} keep */
+  async function demo(keep) {
+    if (keep) await keepDemo(getState().demo.catalogue).catch((/** @type {unknown} */ thrown) => send({ type: "notice/raised", title: t("error.demo"), message: asError(thrown).message }));
+    else await dropDemo();
+    await look();
   }
 
   /** @param {string} text @param {string} wanted the SHA-256 that it must have, "" for any */
@@ -96,7 +113,7 @@ export function createShelf({ send, getState }) {
   /** @param {string} key */
   async function open(key) {
     try {
-      send({ type: "files/dropped", files: [await openKept(key)], folders: [], place: "" });
+      send({ type: "files/dropped", files: [await (isOwn(key) ? openHandle(key) : openKept(key))], folders: [], place: "" });
     } catch (thrown) {
       send({ type: "notice/raised", title: t("shelf.not_opened"), message: asError(thrown).message });
     }
@@ -104,8 +121,13 @@ export function createShelf({ send, getState }) {
 
   /** @param {string} key */
   async function remove(key) {
-    await removeKept(key).catch((thrown) => send({ type: "notice/raised", title: t("shelf.not_deleted"), message: asError(thrown).message }));
+    await (isOwn(key) ? forgetHandle(key) : removeKept(key)).catch((thrown) => send({ type: "notice/raised", title: t("shelf.not_deleted"), message: asError(thrown).message }));
     await look();
+  }
+
+  /** @param {string} key */
+  function isOwn(key) {
+    return getState().shelf.items.some((item) => item.key === key && item.own);
   }
 
   async function persist() {
@@ -130,6 +152,12 @@ export function createShelf({ send, getState }) {
         return void open(action.key);
       case "shelf/removed":
         return void remove(action.key);
+      case "shelf/demo":
+        return void demo(action.keep);
+      case "demo/listed":
+      case "demo/ready":
+      case "files/read":
+        return void look();
       case "shelf/persist":
         return void persist();
     }

@@ -1,5 +1,6 @@
 /** State and action -> the next state. Pure: no clock, no chance, no engine. */
 
+import { strengthsText } from "./blocks.js";
 import { FIRST_LOOK, lookReduce } from "./look.js";
 import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
 import { FIRST_PICTURES, reducePictures } from "./gallery.js";
@@ -38,9 +39,9 @@ export const initialState = {
   compare: "side",
   ...FIRST_PICTURES,
   guide: null,
-  shelf: { ready: false, items: [], works: {}, usage: 0, quota: 0, persisted: false },
+  shelf: { ready: false, items: [], demo: { kept: 0, all: 0, bytes: 0 }, works: {}, usage: 0, quota: 0, persisted: false },
   link: null,
-  asked: "",
+  asked: null,
   smooth: true,
   notices: [],
   announcement: "",
@@ -146,6 +147,11 @@ function reducePage(state, action) {
       const open = state.table.open || chosen !== "";
       return { ...state, chosen, table: { ...state.table, open, all: false } };
     }
+    case "blocks/edited": {
+      const blocks = strengthsText(action.strengths);
+      const loras = state.form.loras.map((row) => (row.id === state.selected ? { ...row, blocks } : row));
+      return { ...state, form: { ...state.form, loras } };
+    }
     case "tag/toggled":
       return { ...state, form: { ...state.form, prompt: withTag(state.form.prompt, action.tag) } };
     case "metadata/raw":
@@ -189,15 +195,15 @@ function reducePage(state, action) {
     case "link/changed":
       return { ...state, link: action.recipe };
     case "shelf/listed": {
-      const { items, usage, quota, persisted } = action;
-      return { ...state, shelf: { ...state.shelf, ready: true, items, usage, quota, persisted } };
+      const { items, demo, usage, quota, persisted } = action;
+      return { ...state, shelf: { ...state.shelf, ready: true, items, demo, usage, quota, persisted } };
     }
     case "shelf/working": {
       const { [action.key]: _, ...others } = state.shelf.works;
       return { ...state, shelf: { ...state.shelf, works: action.work ? { ...others, [action.key]: action.work } : others } };
     }
     case "link/asked":
-      return { ...state, asked: action.address };
+      return { ...state, asked: action.asked };
     case "result/smoothed":
       return { ...state, smooth: action.smooth };
     case "text/copied":

@@ -1,5 +1,6 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
+import type { LinkedRecipe } from "./link.js";
 import type { Language } from "./words.js";
 import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax } from "./engine/types.d.ts";
 
@@ -199,8 +200,8 @@ export type History = {
   compare: Compare;
 };
 
-/** What changes along one side of a grid; "strength:N" is the strength of the Nth LoRA, counted from 0. */
-export type AxisKind = "none" | "seed" | "steps" | "guidance" | "sampler" | "lora" | `strength:${number}`;
+/** What changes along one side of a grid; "strength:N" and "blocks:N" are the strength of the Nth LoRA, counted from 0, and those of its blocks. */
+export type AxisKind = "none" | "seed" | "steps" | "guidance" | "sampler" | "lora" | `strength:${number}` | `blocks:${number}`;
 
 export type Axis = {
   kind: AxisKind;
@@ -295,12 +296,14 @@ export type Look = {
   /** The file that it is compared with. */
   compared: { id: string; status: "running" | "done" | "failed"; result: ComparedFiles | null; error: EngineError | null } | null;
   change: Change;
+  /** Strengths of its blocks, while it is not among the LoRAs that are drawn with. */
+  strengths: Strengths;
   folder: FolderTable | null;
   address: { status: "idle" | "asking"; error: EngineError | null };
 };
 
-/** A file that stays in this browser. `sha256` is "" while it is incomplete; `address` where it comes from, if that is elsewhere. */
-export type KeptFile = { key: string; name: string; address: string; sha256: string; size: number; received: number };
+/** A file that stays in this browser. `sha256` is "" while it is incomplete; `address` where it comes from, if that is elsewhere; `own` for the visitor's own file, which lies where it lay. */
+export type KeptFile = { key: string; name: string; address: string; sha256: string; size: number; received: number; own?: boolean };
 
 /** Something on its way into the library. */
 export type Work = { name: string; received: number; size: number; error: EngineError | null };
@@ -310,6 +313,8 @@ export type Shelf = {
   /** The browser has room for a library. */
   ready: boolean;
   items: KeptFile[];
+  /** Of the demo's files: how many are here, of how many, and their bytes in all. */
+  demo: { kept: number; all: number; bytes: number };
   /** By the items' keys. */
   works: Record<string, Work>;
   /** Bytes, of everything that this page keeps. */
@@ -350,9 +355,9 @@ export type State = {
   /** The guided minute with the demo: null when it is not on show, else the steps that are done. */
   guide: GuideStep[] | null;
   /** A recipe from a link that is not complete yet: what it lacks is taken up when it comes. */
-  link: Recipe | null;
-  /** The address of a file that a link leads to, and that is asked for only after a click; "" for none. */
-  asked: string;
+  link: LinkedRecipe | null;
+  /** Addresses of files that a link leads to, and that are asked for only after a click; `whole` for LoRAs that are to be drawn with. */
+  asked: { addresses: string[]; whole: boolean } | null;
   smooth: boolean;
   notices: Notice[];
   /** Read out by screen readers when it changes. */
@@ -361,12 +366,13 @@ export type State = {
 
 export type Action =
   | { type: "language/changed"; language: Language }
-  | { type: "shelf/listed"; items: Shelf["items"]; usage: number; quota: number; persisted: boolean }
+  | { type: "shelf/listed"; items: Shelf["items"]; demo: Shelf["demo"]; usage: number; quota: number; persisted: boolean }
   | { type: "shelf/working"; key: string; work: Work | null }
   | { type: "shelf/keep"; id: string }
   | { type: "shelf/download"; text: string; wanted: string }
   | { type: "shelf/resumed" | "shelf/stopped" | "shelf/opened" | "shelf/removed"; key: string }
   | { type: "shelf/persist" }
+  | { type: "shelf/demo"; keep: boolean }
   | { type: "app/changed"; change: Partial<App> }
   | { type: "app/update" }
   | { type: "app/install" }
@@ -378,7 +384,8 @@ export type Action =
   | { type: "demo/progress"; received: number; total: number }
   | { type: "demo/ready" }
   | { type: "demo/failed" }
-  | { type: "files/dropped"; files: File[]; folders: Folder[]; place: string }
+  | { type: "files/dropped"; files: File[]; handles?: (FileSystemFileHandle | null)[]; folders: Folder[]; place: string }
+  | { type: "files/pick" }
   | { type: "model/picked"; file: File }
   | { type: "model/used"; id: string }
   | { type: "vae/picked"; file: File }
@@ -402,7 +409,7 @@ export type Action =
   | { type: "files/progress"; id: string; done: number; secondsLeft: number | null; rows: ModuleRow[] }
   | { type: "files/waiting"; id: string }
   | { type: "files/continued"; id: string }
-  | { type: "address/opened"; text: string }
+  | { type: "address/opened"; text: string; whole?: boolean }
   | { type: "address/asking" }
   | { type: "address/answered"; error: EngineError | null }
   | { type: "folder/listed"; rows: FolderRow[] }
@@ -419,6 +426,7 @@ export type Action =
   | { type: "compare/asked"; id: string }
   | { type: "compare/done"; id: string; other: string; result: ComparedFiles }
   | { type: "compare/failed"; id: string; other: string; error: EngineError }
+  | { type: "blocks/edited"; strengths: Strengths }
   | { type: "change/opened"; kind: ChangeKind; form?: Partial<ChangeForm> }
   | { type: "change/edited"; change: Partial<ChangeForm> }
   | { type: "change/plan" }
@@ -462,8 +470,8 @@ export type Action =
   | { type: "grid/drawn"; at: number; cell: Omit<Drawing, "id"> }
   | { type: "grid/picked"; at: number }
   | { type: "grid/downloaded" }
-  | { type: "link/changed"; recipe: Recipe | null }
-  | { type: "link/asked"; address: string }
+  | { type: "link/changed"; recipe: LinkedRecipe | null }
+  | { type: "link/asked"; asked: State["asked"] }
   | { type: "result/smoothed"; smooth: boolean }
   | { type: "result/downloaded"; which: "without" | "with" }
   | { type: "text/copied"; text: string; what: string }

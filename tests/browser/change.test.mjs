@@ -137,12 +137,13 @@ describe('a change', () => {
 
   it('of the blocks switches one off, and gives the weights as text', async () => {
     const { page } = await openReport(KOHYA);
-    await page.click('#set-blocks');
-    const weights = page.getByTestId('block-weights');
+    await page.click('#tune summary');
+    const weights = page.locator('#tune').getByTestId('block-weights');
     assert.equal(await weights.innerText(), Array(17).fill('1').join(','));
     await page.locator('[data-block=IN01]').fill('0');
     await page.locator('[data-block=TE]').fill('0.5');
     assert.equal(await weights.innerText(), ['0.5', '0', ...Array(15).fill('1')].join(','));
+    await page.click('#save-blocks');
     const { tensors } = await make(page);
     assert.ok(!Object.keys(tensors).some((key) => key.includes('down_blocks_0_attentions_0')), 'IN01 is gone');
     assert.ok(Object.keys(tensors).some((key) => key.includes('down_blocks_0_attentions_1')), 'IN02 is there');

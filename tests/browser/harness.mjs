@@ -105,6 +105,31 @@ export async function drop(page, paths) {
   }, paths);
 }
 
+/**
+ * A server of another origin with one file, `address`, in ranges. It sends `most` bytes in its first answer, then nothing
+ * until `cut()` ends the connection. `asked` is what requests said.
+ */
+export async function elsewhere(bytes, { most = Infinity } = {}) {
+  const asked = [];
+  let cut = () => {};
+  const server = createServer((request, response) => {
+    const shared = { 'access-control-allow-origin': '*', 'access-control-allow-headers': 'range', 'access-control-expose-headers': 'content-range, etag', etag: '"one"' };
+    if (request.method === 'OPTIONS') return response.writeHead(204, shared).end();
+    const { range } = request.headers;
+    asked.push({ range: range ?? '', cookie: request.headers.cookie, referer: request.headers.referer });
+    const { start, end } = rangeOf(range, bytes.length);
+    const headers = { ...shared, 'content-length': end - start + 1 };
+    if (range) headers['content-range'] = `bytes ${start}-${end}/${bytes.length}`;
+    response.writeHead(range ? 206 : 200, headers);
+    if (asked.length > 1 || most === Infinity) return response.end(bytes.subarray(start, end + 1));
+    response.write(bytes.subarray(0, most));
+    cut = () => response.destroy();
+  });
+  await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+  const close = () => (server.closeAllConnections(), server.close());
+  return { address: `http://127.0.0.1:${server.address().port}/some/far.safetensors`, asked, cut: () => cut(), close };
+}
+
 /** Serves dist/ under SUB_PATH, tests/ under /tests/ and pkg/ under /pkg/ on a free port. */
 async function serve(changed) {
   const server = createServer((request, response) => {

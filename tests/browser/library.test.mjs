@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { after, before, describe, it } from 'node:test';
-import { drop, launch } from './harness.mjs';
+import { BLANK, drop, elsewhere, launch } from './harness.mjs';
 import { reportOf } from './studio.mjs';
 
 const FILE = 'golden/loras/mini-sd15/lora_a.safetensors';
@@ -14,26 +13,6 @@ const sha256 = createHash('sha256').update(bytes).digest('hex');
 let site;
 before(async () => (site = await launch()));
 after(() => site?.close());
-
-/** A server of another origin that sends `most` bytes in its first answer, then nothing until `cut()` ends the connection; it gives ranges. */
-async function elsewhere({ most = Infinity } = {}) {
-  const asked = [];
-  let cut = () => {};
-  const server = createServer((request, response) => {
-    const { range } = request.headers;
-    asked.push({ range: range ?? '', cookie: request.headers.cookie, referer: request.headers.referer });
-    const start = range ? Number(/^bytes=(\d+)-$/.exec(range)[1]) : 0;
-    const headers = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'content-range, etag', etag: '"one"', 'content-length': bytes.length - start };
-    if (range) headers['content-range'] = `bytes ${start}-${bytes.length - 1}/${bytes.length}`;
-    response.writeHead(range ? 206 : 200, headers);
-    if (asked.length > 1 || most === Infinity) return response.end(bytes.subarray(start));
-    response.write(bytes.subarray(0, most));
-    cut = () => response.destroy();
-  });
-  await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
-  const close = () => (server.closeAllConnections(), server.close());
-  return { address: `http://127.0.0.1:${server.address().port}/some/far.safetensors`, asked, cut: () => cut(), close };
-}
 
 const openLibrary = async (page) => {
   await page.waitForSelector('#library');
@@ -69,8 +48,55 @@ describe('the library', () => {
     assert.deepEqual(errors, []);
   });
 
+  it('keeps a file of the visitor without a copy where the browser gives a handle', async () => {
+    const { page } = await site.open(BLANK);
+    await page.addInitScript(() => Object.defineProperty(window, 'launchQueue', { value: { setConsumer: (take) => (window.launchWith = take) } }));
+    await page.goto(site.url);
+    await page.waitForFunction(() => window.launchWith);
+    // A file system's handle is one, wherever its file lies.
+    await page.evaluate(async (path) => {
+      const blob = await (await fetch(`/tests/${path}`)).blob();
+      const handle = await (await navigator.storage.getDirectory()).getFileHandle('mine.safetensors', { create: true });
+      const writable = await handle.createWritable();
+      await writable.write(blob);
+      await writable.close();
+      await window.launchWith({ files: [handle] });
+    }, FILE);
+    await reportOf(page, 'mine.safetensors');
+    await page.click('#keep');
+    await openLibrary(page);
+    await item(page, 'own').waitFor();
+    const copies = () => page.evaluate(async () => {
+      const library = await (await navigator.storage.getDirectory()).getDirectoryHandle('library', { create: true });
+      return (await Array.fromAsync(library.keys())).length;
+    });
+    assert.equal(await copies(), 0);
+    await page.reload();
+    await openLibrary(page);
+    await item(page, 'own').getByRole('button', { name: 'Open' }).click();
+    const report = await reportOf(page, 'mine.safetensors');
+    assert.equal(await report.getAttribute('data-status'), 'read');
+    await page.evaluate(async () => (await navigator.storage.getDirectory()).removeEntry('mine.safetensors'));
+    await item(page, 'own').getByRole('button', { name: 'Open' }).click();
+    await page.getByText('no longer where it was').waitFor();
+    await item(page, 'own').getByRole('button', { name: 'Forget' }).click();
+    await page.getByText('Nothing yet').waitFor();
+  });
+
+  it('shows how much of the demo is kept, keeps all of it and lets it go', async () => {
+    const { page } = await site.open();
+    await page.getByText('opens without a connection').waitFor();
+    await openLibrary(page);
+    const demo = page.getByTestId('kept-demo');
+    assert.match(await demo.innerText(), /21 MB, 0 of 17 files here/);
+    await page.click('#keep-demo');
+    await demo.getByText('all of it here').waitFor();
+    await page.click('#drop-demo');
+    await demo.getByText('0 of 17 files').waitFor();
+  });
+
   it('goes on with a download that the network cut off, after a reload', async () => {
-    const far = await elsewhere({ most: 100_000 });
+    const far = await elsewhere(bytes, { most: 100_000 });
     try {
       const { page } = await site.open();
       await begin(page, far.address, sha256);
@@ -96,7 +122,7 @@ describe('the library', () => {
   });
 
   it('goes on after the page was killed, and stops when asked', async () => {
-    const far = await elsewhere({ most: 100_000 });
+    const far = await elsewhere(bytes, { most: 100_000 });
     try {
       const { page } = await site.open();
       await begin(page, far.address);
@@ -114,7 +140,7 @@ describe('the library', () => {
     } finally {
       far.close();
     }
-    const slow = await elsewhere({ most: 100_000 });
+    const slow = await elsewhere(bytes, { most: 100_000 });
     try {
       const { page } = await site.open();
       await begin(page, slow.address);
@@ -128,7 +154,7 @@ describe('the library', () => {
   });
 
   it('throws away what is not the file that was meant', async () => {
-    const far = await elsewhere();
+    const far = await elsewhere(bytes);
     try {
       const { page } = await site.open();
       await begin(page, far.address, 'f'.repeat(64));
@@ -141,7 +167,7 @@ describe('the library', () => {
   });
 
   it('lets one tab at a time work on a file', async () => {
-    const far = await elsewhere({ most: 100_000 });
+    const far = await elsewhere(bytes, { most: 100_000 });
     try {
       const { page } = await site.open();
       await begin(page, far.address);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { lookLink, parsedLink, recipeLink } from '../../web/link.js';
-import { BLANK, drop, launch } from './harness.mjs';
+import { BLANK, drop, elsewhere, launch } from './harness.mjs';
 import { PATIENCE, difference, finished, generate, pixels, ready, reportOf } from './studio.mjs';
 
 const STORED = JSON.parse(await readFile(new URL('links.json', import.meta.url), 'utf8'));
@@ -80,6 +80,29 @@ describe('a link', () => {
     await page.waitForFunction(() => !document.querySelector('#run [data-kind=restored]')?.textContent.includes('lora_a'));
     assert.equal(await page.inputValue('#strength'), '0.5');
     assert.equal(await page.locator('#lora option:checked').innerText(), 'lora_a');
+  });
+
+  it('brings a LoRA from its address after a click, and no sooner', async () => {
+    const bytes = await readFile(new URL('../../web/public/demo/loras/duotone.safetensors', import.meta.url));
+    const sha256 = Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
+    const far = await elsewhere(bytes);
+    try {
+      const { page } = await site.open(BLANK);
+      const recipe = { version: 1, model: 'Tiny emoji SD', prompt: 'panda', negative: null, seed: 1, steps: 2, guidance: 5, sampler: 'dpmpp_2m', width: 64, height: 64 };
+      const adapter = { name: 'far.safetensors', sha256, strength: 0.5, blocks: 'MID=0', address: far.address };
+      await page.goto(site.url + recipeLink({ ...recipe, adapters: [adapter] }));
+      await page.locator('[data-kind=asked]').getByText(far.address).waitFor();
+      assert.deepEqual(far.asked, []);
+      await page.click('#read-asked');
+      await page.waitForSelector('[data-testid=picture-with]', PATIENCE);
+      await finished(page);
+      assert.ok(far.asked.every(({ cookie, referer }) => !cookie && !referer), JSON.stringify(far.asked));
+      assert.equal(await page.locator('#lora option:checked').innerText(), 'far');
+      const link = new URL(await copied(page, '#copy-link'));
+      assert.deepEqual(parsedLink(link.hash).recipe.adapters, [adapter]);
+    } finally {
+      far.close();
+    }
   });
 
   it('to a report shows it', async () => {

@@ -47,6 +47,24 @@ describe('many at once', () => {
     assert.deepEqual(errors, []);
   });
 
+  it('draws all blocks, and without some of them', async () => {
+    const { page } = await openDemo();
+    const { without, with: full } = await generate(page);
+    await page.click('#grid summary');
+    await page.selectOption('#axis-x', 'blocks:0');
+    const chips = page.locator('.axis').first().locator('.chip');
+    assert.deepEqual((await chips.allInnerTexts()).slice(0, 2).map((text) => text.trim()), ['all blocks', 'without IN']);
+    for (const chip of await chips.all()) {
+      const wanted = ['all blocks', 'without IN'].includes((await chip.innerText()).trim());
+      if (wanted !== ((await chip.getAttribute('aria-pressed')) === 'true')) await chip.click();
+    }
+    await drawGrid(page);
+    const cells = await canvases(page, '.cells canvas');
+    assert.equal(cells.length, 2);
+    assert.deepEqual(cells[0], full);
+    assert.ok(difference(cells[1], full) > 0.5 && difference(cells[1], without) > 0.5);
+  });
+
   it('draws a grid of LoRAs and seeds, and saves it as one PNG', async () => {
     const { page } = await openDemo();
     await page.click('#grid summary');

@@ -1,7 +1,8 @@
 /**
  * <drop-zone>: the whole window takes files. Shows its content as an overlay while files hover.
  *
- * Fires `files` on a drop, with detail { files: File[], folders: { name, files: { path, file }[] }[], place: string }.
+ * Fires `files` on a drop, with detail { files: File[], handles: (FileSystemFileHandle | null)[], folders: { name, files: { path, file }[] }[], place: string }.
+ * A file's handle is null where the browser gives none.
  * Paths are relative to the folder. `place` is the data-drop of the element under the pointer, "" for none; while files
  * hover over such an element, it has the attribute data-over and the overlay stays away.
  */
@@ -68,12 +69,20 @@ export class DropZone extends HTMLElement {
     this.#point(null);
     const place = placeOf(event)?.dataset.drop ?? "";
     const items = [...event.dataTransfer.items].filter(({ kind }) => kind === "file");
-    const opened = items.map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
-    const files = opened.flatMap(({ entry, file }) => (!entry?.isDirectory && file ? [file] : []));
+    const opened = items.map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile(), handle: handleOf(item) }));
+    const dropped = opened.flatMap(({ entry, file, handle }) => (!entry?.isDirectory && file ? [{ file, handle }] : []));
+    const files = dropped.map(({ file }) => file);
+    const handles = await Promise.all(dropped.map(({ handle }) => handle));
     const directories = opened.flatMap(({ entry }) => (entry?.isDirectory ? [/** @type {FileSystemDirectoryEntry} */ (entry)] : []));
     const folders = await Promise.all(directories.map(async (entry) => ({ name: entry.name, files: await walk(entry, "") })));
-    this.dispatchEvent(new CustomEvent("files", { detail: { files, folders, place } }));
+    this.dispatchEvent(new CustomEvent("files", { detail: { files, handles, folders, place } }));
   }
+}
+
+/** Not yet in TypeScript's library, nor in every browser. @param {DataTransferItem} item @returns {Promise<FileSystemFileHandle | null>} */
+async function handleOf(item) {
+  const handle = await /** @type {any} */ (item).getAsFileSystemHandle?.().catch(() => null);
+  return handle?.kind === "file" ? handle : null;
 }
 
 /** @param {DragEvent} event @returns {HTMLElement | null} */

@@ -2,48 +2,50 @@
 
 import { html, nothing } from "lit-html";
 import { formatFixed } from "../format.js";
-import { blockWeights, sliders } from "../map.js";
+import { blockWeights, sliders } from "../blocks.js";
 import { t, word } from "../words.js";
 import { copy } from "./icons.js";
 
-/** @typedef {import("../types.d.ts").ChangeForm} Form */
-/** @typedef {import("./change.js").Edit} Edit */
+/** @typedef {import("../blocks.js").Strengths} Strengths */
 
-/** @param {Form} form @param {import("../engine/types.d.ts").Report} report @param {Edit} edit @param {import("../types.d.ts").Send} send */
-export function blocksForm({ strengths }, report, edit, send) {
+/**
+ * @param {Strengths} strengths @param {import("../engine/types.d.ts").Report} report @param {(strengths: Strengths) => void} set
+ * @param {import("../types.d.ts").Send} send @param {unknown} [more] what else can be done with them
+ */
+export function blocksForm(strengths, report, set, send, more = nothing) {
   const groups = sliders(report);
   const weights = blockWeights(report, strengths);
-  const all = (/** @type {string[]} */ blocks, /** @type {number} */ strength) => edit({ strengths: { ...strengths, ...Object.fromEntries(blocks.map((block) => [block, strength])) } });
+  const all = (/** @type {string[]} */ blocks, /** @type {number} */ strength) => set({ ...strengths, ...Object.fromEntries(blocks.map((block) => [block, strength])) });
   return html`
     <div class="block-groups">
       ${groups.map(
-        ({ name, blocks }) => html`<fieldset class="block-group">
-          <legend>${word("group", name)}</legend>
-          ${blocks.length > 1
-            ? html`<span class="group-tools">
-                <button class="button small" type="button" @click=${() => all(blocks.map(({ block }) => block), 0)}>${t("blocks.off")}</button>
-                <button class="button small" type="button" @click=${() => all(blocks.map(({ block }) => block), 1)}>${t("blocks.full")}</button>
-              </span>`
-            : nothing}
+        ({ name, blocks }) => html`<div class="block-group" role="group" aria-label=${word("group", name)}>
+          <p class="group-head">
+            ${word("group", name)}
+            ${blocks.length > 1
+              ? html`<button type="button" @click=${() => all(blocks.map(({ block }) => block), 0)}>${t("blocks.off")}</button>
+                  <button type="button" @click=${() => all(blocks.map(({ block }) => block), 1)}>${t("blocks.full")}</button>`
+              : nothing}
+          </p>
           ${blocks.map(
             ({ block, label }) => html`<label class="block-slider">
               <span title=${label}>${block}</span>
               <input
                 type="range" min="-0.5" max="1.5" step="0.05" data-block=${block} .value=${String(strengths[block] ?? 1)} aria-label=${t("blocks.strength", { block, label })}
-                @input=${(/** @type {Event} */ { target }) => edit({ strengths: { ...strengths, [block]: Number(/** @type {HTMLInputElement} */ (target).value) } })}
+                @input=${(/** @type {Event} */ { target }) => set({ ...strengths, [block]: Number(/** @type {HTMLInputElement} */ (target).value) })}
               />
               <output>${formatFixed(strengths[block] ?? 1)}</output>
             </label>`,
           )}
-        </fieldset>`,
+        </div>`,
       )}
     </div>
     ${weights
       ? html`<p class="lbw">
           <span class="fine">${t("blocks.weights", { n: weights.split(",").length })}</span> <code data-testid="block-weights">${weights}</code>
-          <button class="button small" type="button" id="copy-weights" @click=${() => send({ type: "text/copied", text: weights, what: t("blocks.copied") })}>${copy} ${t("button.copy")}</button>
+          <button class="button small" type="button" data-testid="copy-weights" @click=${() => send({ type: "text/copied", text: weights, what: t("blocks.copied") })}>${copy} ${t("button.copy")}</button>
         </p>`
       : nothing}
-    <p class="change-actions"><button class="button small" type="button" @click=${() => edit({ strengths: {} })}>${t("blocks.reset")}</button></p>
+    <p class="change-actions">${more} <button class="button small" type="button" @click=${() => set({})}>${t("blocks.reset")}</button></p>
   `;
 }

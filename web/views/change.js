@@ -66,7 +66,7 @@ function formOf(state, entry, report, edit, send) {
     case "resize":
       return resizeForm(form, edit);
     case "blocks":
-      return blocksForm(form, report, edit, send);
+      return blocksForm(form.strengths, report, (strengths) => edit({ strengths }), send);
     case "metadata":
       return metadataForm(form, report.metadata, edit);
     case "merge":

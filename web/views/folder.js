@@ -84,7 +84,7 @@ function rowView({ id, path, summary, error }, current, twins, send) {
     </th>
     ${summary
       ? html`<td>${problem(summary)}</td>
-          ${columns().map(({ cell, numeric }) => html`<td class=${numeric ? "numeric" : ""}>${cell(summary)}</td>`)}`
+          ${columns().map(({ cell, numeric }) => html`<td class=${numeric ? "numeric" : ""} title=${numeric ? nothing : cell(summary)}>${cell(summary)}</td>`)}`
       : html`<td colspan=${columns().length + 1} class="fine">${error ? error.message : "…"}</td>`}
   </tr>`;
 }

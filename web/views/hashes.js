@@ -44,7 +44,7 @@ export function hashesView(hashes, send) {
 
 /** @param {string} name @param {string} what @param {string} hash @param {Send} send */
 function row(name, what, hash, send) {
-  return html`<div>
+  return html`<div class=${hash.length > 20 ? "wide" : ""}>
     <dt>${name} <span class="fine">${what}</span></dt>
     <dd>
       <code>${hash}</code>

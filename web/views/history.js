@@ -71,7 +71,7 @@ function chosenView(state, chosen, send) {
           ${pin} ${pinned === chosen.id ? t("history.unpin") : t("history.pin")}
         </button>
         <button class="button small" type="button" @click=${() => send({ type: "history/downloaded", id: chosen.id })}>${download} PNG</button>
-        ${linkButton(chosen.recipe, send, "copy-chosen-link")}
+        ${linkButton(chosen.recipe, state, send, "copy-chosen-link")}
       </p>
     </div>
   `;

@@ -6,11 +6,12 @@ import { t } from "../words.js";
 import { link } from "./icons.js";
 import { messageView } from "./message.js";
 
-/** @param {import("../engine/types.d.ts").Recipe} recipe @param {import("../types.d.ts").Send} send @param {string} [id] */
-export function linkButton(recipe, send, id = "copy-link") {
+/** @param {import("../engine/types.d.ts").Recipe} recipe @param {import("../types.d.ts").State} state @param {import("../types.d.ts").Send} send @param {string} [id] */
+export function linkButton(recipe, { files }, send, id = "copy-link") {
+  const addresses = new Map(files.flatMap(({ address, report }) => (address && report?.sha256 ? [[report.sha256, address]] : [])));
   return html`<button
     class="button small" type="button" id=${id} title=${t("link.recipe_says")}
-    @click=${() => copied(recipeLink(recipe), send)}
+    @click=${() => copied(recipeLink(recipe, addresses), send)}
   >
     ${link} ${t("link.copy")}
   </button>`;
@@ -31,17 +32,18 @@ function copied(fragment, send) {
   send({ type: "text/copied", text: new URL(fragment, location.href).href, what: t("link.copied") });
 }
 
-/** @param {string} address @param {import("../types.d.ts").Send} send */
-export function askView(address, send) {
-  if (!address) return nothing;
-  const done = () => send({ type: "link/asked", address: "" });
-  const read = () => (done(), send({ type: "address/opened", text: address }));
+/** @param {import("../types.d.ts").State["asked"]} asked @param {import("../types.d.ts").Send} send */
+export function askView(asked, send) {
+  if (!asked) return nothing;
+  const { addresses, whole } = asked;
+  const done = () => send({ type: "link/asked", asked: null });
+  const read = () => (done(), addresses.forEach((text) => send({ type: "address/opened", text, whole })));
   return messageView({
-    title: t("link.far"),
-    message: t("link.far_says", { address }),
+    title: t(whole ? "link.loras" : "link.far"),
+    message: t(whole ? "link.loras_say" : "link.far_says", { address: addresses.join(", ") }),
     severity: "good",
     kind: "asked",
-    extra: html`<p><button class="button small" type="button" id="read-asked" @click=${read}>${t("link.read")}</button></p>`,
+    extra: html`<p><button class="button small" type="button" id="read-asked" @click=${read}>${t(whole ? "link.bring" : "link.read")}</button></p>`,
     dismiss: done,
   });
 }

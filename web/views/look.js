@@ -18,6 +18,7 @@ import { leftoversView, modulesView } from "./modules.js";
 import { sectionsView } from "./sections.js";
 import { keepButton } from "./shelf.js";
 import { trainingView } from "./training.js";
+import { tuneView } from "./tune.js";
 import { verdictView } from "./verdict.js";
 import { worksView } from "./works.js";
 
@@ -61,9 +62,9 @@ function reportView(state, entry, report, send) {
   const { training, metadata, loaders, coverage, imports } = report;
   const changeable = canChange(report);
   return html`
-    ${sectionsView(report)} ${verdictView(entry, report, send)} ${imports.length ? importsView(imports, changeable, send) : nothing}
+    ${sectionsView(report, usable(entry) && state.gpu.status !== "missing")} ${verdictView(entry, report, send)} ${imports.length ? importsView(imports, changeable, send) : nothing}
     ${loaders.length ? worksView(report, entry.fixes, look.log, send) : nothing}
-    ${coverage.some(({ covered }) => covered > 0) ? mapView(report, { pointed, chosen, layer: look.layer }, layer, send) : nothing}
+    ${coverage.some(({ covered }) => covered > 0) ? mapView(report, { pointed, chosen, layer: look.layer }, layer, tuneView(state, report, changeable, send), send) : nothing}
     ${report.modules.length ? modulesView(report, state.table, chosen, send) : nothing}
     ${report.leftovers.length ? leftoversView(report.leftovers) : nothing}
     ${training ? trainingView(training, metadata, state, send) : nothing}

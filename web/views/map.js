@@ -15,8 +15,8 @@ const TILE = 9;
 const TOP = 18;
 const GAP = 5;
 
-/** @param {Report} report @param {Marks} marks @param {unknown} detail what is shown of the chosen layer @param {Send} send */
-export function mapView(report, marks, detail, send) {
+/** @param {Report} report @param {Marks} marks @param {unknown} detail what is shown of the chosen layer @param {unknown} tune the blocks' sliders @param {Send} send */
+export function mapView(report, marks, detail, tune, send) {
   const { coverage, headers_only } = report;
   const parts = [...new Set(coverage.map(({ component }) => component))];
   const shown = parts.filter((part) => coverage.some(({ component, covered }) => component === part && covered > 0));
@@ -28,8 +28,7 @@ export function mapView(report, marks, detail, send) {
       ${strips.map((strip) => stripView(strip, longest, marks, send))}
       <p class="detail" data-testid="block-detail">${said(report, marks)}</p>
       ${legendView(headers_only)}
-      <p><button class="button small" type="button" id="set-blocks" @click=${() => send({ type: "change/opened", kind: "blocks" })}>${t("map.blocks")}</button></p>
-      ${detail} ${numbersView(coverage)}
+      ${detail} ${tune} ${numbersView(coverage)}
     </section>
   `;
 }

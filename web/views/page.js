@@ -24,7 +24,7 @@ export function pageView(state, send) {
   return html`
     <div class="visually-hidden" role="status" data-testid="announcement">${state.announcement}</div>
     <drop-zone
-      @files=${(/** @type {CustomEvent<{ files: File[], folders: import("../types.d.ts").Folder[], place: string }>} */ { detail }) =>
+      @files=${(/** @type {CustomEvent<{ files: File[], handles: (FileSystemFileHandle | null)[], folders: import("../types.d.ts").Folder[], place: string }>} */ { detail }) =>
         send({ type: "files/dropped", ...detail })}
     >
       <p class="drop-overlay">${t("page.drop")}</p>

@@ -13,7 +13,8 @@ import { linkButton } from "./link.js";
 /** @typedef {import("../types.d.ts").Result} Result */
 
 /** @param {import("../types.d.ts").State} state @param {Send} send */
-export function resultView({ result, run, compare, smooth }, send) {
+export function resultView(state, send) {
+  const { result, run, compare, smooth } = state;
   if (!result) {
     return run.status === "idle"
       ? html`<p class="empty">${t("result.empty")}</p>`
@@ -37,7 +38,7 @@ export function resultView({ result, run, compare, smooth }, send) {
       ${captionView(result)}
       <p class="downloads">
         ${result.without ? downloadView("without", "", send) : nothing} ${result.with ? downloadView("with", withName(result), send) : nothing}
-        ${linkButton(result.recipe, send)}
+        ${linkButton(result.recipe, state, send)}
       </p>
     </div>
   `;

@@ -1,11 +1,11 @@
 /** The report's sections as a bar that stays in sight: a press scrolls there. */
 
-import { html } from "lit-html";
+import { html, nothing } from "lit-html";
 import { canChange } from "../select.js";
 import { t } from "../words.js";
 
-/** @param {import("../engine/types.d.ts").Report} report */
-export function sectionsView(report) {
+/** @param {import("../engine/types.d.ts").Report} report @param {boolean} draws whether pictures can be made with it */
+export function sectionsView(report, draws) {
   /** @type {[id: string, name: string, there: boolean][]} */
   const sections = [
     ["look", t("section.verdict"), true],
@@ -22,7 +22,10 @@ export function sectionsView(report) {
   const there = sections.filter(([, , there]) => there);
   return html`
     <nav class="sections" aria-label=${t("sections.label")}>
-      <ul>${there.map(([id, name]) => html`<li><button type="button" @click=${() => show(id)}>${name}</button></li>`)}</ul>
+      <ul>
+        ${there.map(([id, name]) => html`<li><button type="button" @click=${() => show(id)}>${name}</button></li>`)}
+        ${draws ? html`<li><button type="button" class="to-run" @click=${() => show("run")}>${t("section.run")}</button></li>` : nothing}
+      </ul>
     </nav>
   `;
 }

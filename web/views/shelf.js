@@ -8,14 +8,16 @@ import { t } from "../words.js";
 /** @typedef {import("../types.d.ts").Send} Send */
 
 /** @param {State} state @param {Send} send */
-export function shelfView({ shelf }, send) {
+export function shelfView(state, send) {
+  const { shelf } = state;
   if (!shelf.ready) return nothing;
-  const { items, works, usage, quota, persisted } = shelf;
+  const { items, works, demo, usage, quota, persisted } = shelf;
   const begun = Object.entries(works).filter(([key]) => !items.some((item) => item.key === key));
   return html`
     <details class="card shelf" id="library" data-testid="library">
       <summary><h2>${t("shelf.title")}</h2> <span class="fine">${items.length ? t("shelf.kept", { n: items.length, size: formatBytes(usage) }) : t("shelf.none")}</span></summary>
       <div class="inside">
+        ${demo.all && state.app.offline ? demoView(demo, state.demo.catalogue?.loras.length ?? 0, send) : nothing}
         ${items.length || begun.length
           ? html`<ul class="kept">
               ${items.map((item) => itemView(item, works[item.key], send))}
@@ -36,21 +38,34 @@ export function shelfView({ shelf }, send) {
   `;
 }
 
+/** @param {State["shelf"]["demo"]} demo @param {number} n of its LoRAs @param {Send} send */
+function demoView({ kept, all, bytes }, n, send) {
+  const size = formatBytes(bytes);
+  return html`<div class="kept-demo" data-testid="kept-demo" data-kept=${kept}>
+    <p>${t("shelf.demo", { n })} <span class="fine">${kept === all ? t("shelf.demo_all", { size }) : t("shelf.demo_part", { size, kept, all })}</span></p>
+    <p class="downloads">
+      ${kept < all ? html`<button class="button small" type="button" id="keep-demo" @click=${() => send({ type: "shelf/demo", keep: true })}>${t("shelf.demo_keep")}</button>` : nothing}
+      ${kept ? html`<button class="button small" type="button" id="drop-demo" @click=${() => send({ type: "shelf/demo", keep: false })}>${t("button.delete")}</button>` : nothing}
+    </p>
+  </div>`;
+}
+
 /** @param {State["shelf"]["items"][number]} item @param {import("../types.d.ts").Work | undefined} work @param {Send} send */
-function itemView({ key, name, address, sha256, size, received }, work, send) {
+function itemView({ key, name, address, sha256, size, received, own }, work, send) {
+  const whole = own || sha256 !== "";
   const busy = work && !work.error;
   const done = busy ? Math.max(work.received, 0) : received;
   const all = busy && work.size ? work.size : size;
-  return html`<li data-testid="kept" data-name=${name} data-status=${busy ? "working" : sha256 ? "kept" : "part"}>
+  return html`<li data-testid="kept" data-name=${name} data-status=${busy ? "working" : own ? "own" : whole ? "kept" : "part"}>
     <p><bdi>${name}</bdi>
-      <span class="fine">${sha256 ? html`${formatBytes(size)}, SHA-256 <code>${sha256.slice(0, 12)}…</code>` : all ? t("shelf.part", { done: formatBytes(done), all: formatBytes(all) }) : formatBytes(done)}</span></p>
-    ${sha256 ? nothing : html`<progress max="1" .value=${all ? done / all : 0} aria-label=${t("shelf.progress", { name })}></progress>`}
+      <span class="fine">${own ? html`${formatBytes(size)}, ${t("shelf.own")}` : sha256 ? html`${formatBytes(size)}, SHA-256 <code>${sha256.slice(0, 12)}…</code>` : all ? t("shelf.part", { done: formatBytes(done), all: formatBytes(all) }) : formatBytes(done)}</span></p>
+    ${whole ? nothing : html`<progress max="1" .value=${all ? done / all : 0} aria-label=${t("shelf.progress", { name })}></progress>`}
     ${work?.error ? html`<p class="fine over" role="alert">${work.error.message}</p>` : nothing}
     <p class="downloads">
-      ${sha256 ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/opened", key })}>${t("address.go")}</button>` : nothing}
-      ${busy && !sha256 ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stopped", key })}>${t("button.stop")}</button>` : nothing}
-      ${!busy && !sha256 && address ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resumed", key })}>${t("shelf.go_on")}</button>` : nothing}
-      ${busy ? nothing : html`<button class="button small" type="button" aria-label=${t("shelf.delete_named", { name })} @click=${() => send({ type: "shelf/removed", key })}>${t("button.delete")}</button>`}
+      ${whole ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/opened", key })}>${t("address.go")}</button>` : nothing}
+      ${busy && !whole ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stopped", key })}>${t("button.stop")}</button>` : nothing}
+      ${!busy && !whole && address ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resumed", key })}>${t("shelf.go_on")}</button>` : nothing}
+      ${busy ? nothing : html`<button class="button small" type="button" aria-label=${own ? `${t("shelf.forget")} ${name}` : t("shelf.delete_named", { name })} @click=${() => send({ type: "shelf/removed", key })}>${t(own ? "shelf.forget" : "button.delete")}</button>`}
     </p>
   </li>`;
 }

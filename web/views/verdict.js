@@ -103,7 +103,7 @@ function factsView(report, send) {
   return html`
     <dl class="facts">
       ${base.family !== "unknown" || base.evidence.length
-        ? fact(t("fact.made_for"), html`${base.label}${base.evidence.map((line) => html`<span class="evidence">${line}</span>`)}`, "wide")
+        ? fact(t("fact.made_for"), html`${base.label}${base.evidence.length ? html`<ul class="evidence" lang="en">${base.evidence.map((line) => html`<li>${line}</li>`)}</ul>` : nothing}`, "wide")
         : nothing}
       ${algorithms.length ? fact(t("fact.algorithm"), algorithms.map((name) => word("algorithm", name)).join(", ")) : nothing}
       ${convention ? fact(t("fact.names"), word("convention", convention)) : nothing}

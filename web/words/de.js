@@ -296,6 +296,7 @@ export default {
   "section.hashes": "Hashes",
   "section.change": "Ändern",
   "section.compare": "Vergleichen",
+  "section.run": "Zeichnen",
 
   "works.title": "Läuft es?",
   "works.layers": "{applied} von {total} Schichten",
@@ -680,6 +681,14 @@ export default {
   "shelf.not_begun": "Der Download konnte nicht beginnen",
   "shelf.not_opened": "Die behaltene Datei konnte nicht geöffnet werden",
   "shelf.not_deleted": "Die behaltene Datei konnte nicht gelöscht werden",
+  "shelf.not_allowed": "Der Browser durfte {name} nicht lesen. Öffne die Datei noch einmal und stimme zu.",
+  "shelf.moved": "{name} ist nicht mehr da, wo es war. Lege es vom neuen Ort noch einmal ab.",
+  "shelf.own": "deine eigene Datei, keine Kopie",
+  "shelf.demo": "Die Demo: ein Modell und {n} LoRAs",
+  "shelf.demo_all": "{size}, alles hier",
+  "shelf.demo_part": "{size}, {kept} von {all} Dateien hier",
+  "shelf.demo_keep": "Behalten",
+  "shelf.forget": "Vergessen",
 
   "link.recipe_says": "Wer ihn öffnet, bekommt dieselben Einstellungen; Bilder und Dateien reisen nicht mit",
   "link.copy": "Link kopieren",
@@ -695,6 +704,9 @@ export default {
   "link.about": "Dieser Link handelt von {name}",
   "link.about_says": "Lege die Datei hier ab, um ihren Bericht zu sehen: Dateien selbst reisen nicht in Links.",
   "link.about_hash": "Lege die Datei (SHA-256 {hash}…) hier ab, um ihren Bericht zu sehen: Dateien selbst reisen nicht in Links.",
+  "link.loras": "Dieser Link zeichnet mit Dateien, die anderswo liegen",
+  "link.loras_say": "{address} Beim Holen wird dieser Server nach ihnen gefragt, und nach nichts von dir.",
+  "link.bring": "Hierher holen",
 
   "alpha.usual": "wie zu den Namen üblich",
   "alpha.kept": "als Alpha behalten",
@@ -846,6 +858,11 @@ export default {
   "axis.strength": "Stärke",
   "axis.strength_of": "Stärke von LoRA {n}",
   "axis.lora": "LoRA",
+  "axis.blocks": "Blöcke",
+  "axis.blocks_of": "Blöcke von LoRA {n}",
+  "axis.all": "alle Blöcke",
+  "axis.without": "ohne {name}",
+  "axis.only": "nur {name}",
 
   "export.problems": "Probleme",
   "export.program": "Programm",
@@ -932,4 +949,8 @@ export default {
   "engine.not_loaded": "Der Worker der Engine konnte nicht geladen werden.",
   "engine.bad_reply": "Eine Antwort der Engine war nicht lesbar.",
   "engine.stopped": "Die Engine ist unerwartet stehen geblieben ({message}). Eine neue übernimmt; bitte noch einmal versuchen.",
+
+  "tune.save": "Als neue Datei speichern",
+  "tune.draws": "Die Bilder unten werden mit diesen Stärken gezeichnet; eine neue Datei behält sie für immer.",
+  "tune.rests": "Eine neue Datei behält diese Stärken für immer, und jedes Programm wendet sie dann an.",
 };

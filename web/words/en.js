@@ -295,6 +295,7 @@ export default {
   "section.hashes": "Hashes",
   "section.change": "Change it",
   "section.compare": "Compare",
+  "section.run": "Draw",
 
   "works.title": "Will it work?",
   "works.layers": "{applied} of {total} layers",
@@ -679,6 +680,14 @@ export default {
   "shelf.not_begun": "The download could not begin",
   "shelf.not_opened": "The kept file could not be opened",
   "shelf.not_deleted": "The kept file could not be deleted",
+  "shelf.not_allowed": "The browser was not allowed to read {name}. Open it again and agree.",
+  "shelf.moved": "{name} is no longer where it was. Drop it again from its new place.",
+  "shelf.own": "your own file, no copy",
+  "shelf.demo": "The demo: a model and {n} LoRAs",
+  "shelf.demo_all": "{size}, all of it here",
+  "shelf.demo_part": "{size}, {kept} of {all} files here",
+  "shelf.demo_keep": "Keep it",
+  "shelf.forget": "Forget",
 
   "link.recipe_says": "Whoever opens it gets the same settings; pictures and files do not travel in it",
   "link.copy": "Copy link",
@@ -694,6 +703,9 @@ export default {
   "link.about": "This link is about {name}",
   "link.about_says": "Drop the file here to see its report: files themselves do not travel in links.",
   "link.about_hash": "Drop the file (SHA-256 {hash}…) here to see its report: files themselves do not travel in links.",
+  "link.loras": "This link draws with files that lie elsewhere",
+  "link.loras_say": "{address} Bringing them here asks that server for them, and for nothing of yours.",
+  "link.bring": "Bring them here",
 
   "alpha.usual": "as the names have it",
   "alpha.kept": "kept as alpha",
@@ -845,6 +857,11 @@ export default {
   "axis.strength": "Strength",
   "axis.strength_of": "Strength of LoRA {n}",
   "axis.lora": "LoRA",
+  "axis.blocks": "Blocks",
+  "axis.blocks_of": "Blocks of LoRA {n}",
+  "axis.all": "all blocks",
+  "axis.without": "without {name}",
+  "axis.only": "only {name}",
 
   "export.problems": "Problems",
   "export.program": "Program",
@@ -931,4 +948,8 @@ export default {
   "engine.not_loaded": "The engine's worker could not be loaded.",
   "engine.bad_reply": "A reply of the engine could not be read.",
   "engine.stopped": "The engine stopped unexpectedly ({message}). A fresh one takes over; please try again.",
+
+  "tune.save": "Save as a new file",
+  "tune.draws": "The pictures below are drawn with these strengths; a new file keeps them for good.",
+  "tune.rests": "A new file keeps these strengths for good, and any program then applies them.",
 };

@@ -296,6 +296,7 @@ export default {
   "section.hashes": "哈希",
   "section.change": "修改",
   "section.compare": "比较",
+  "section.run": "作画",
 
   "works.title": "能用吗？",
   "works.layers": "{total} 层中的 {applied} 层",
@@ -680,6 +681,14 @@ export default {
   "shelf.not_begun": "下载无法开始",
   "shelf.not_opened": "无法打开保存的文件",
   "shelf.not_deleted": "无法删除保存的文件",
+  "shelf.not_allowed": "浏览器未获准读取 {name}。请再次打开并同意。",
+  "shelf.moved": "{name} 已不在原处。请从新位置重新拖入。",
+  "shelf.own": "你自己的文件，未复制",
+  "shelf.demo": "演示：一个模型和 {n} 个 LoRA",
+  "shelf.demo_all": "{size}，已全部保存",
+  "shelf.demo_part": "{size}，已保存 {kept} / {all} 个文件",
+  "shelf.demo_keep": "保存",
+  "shelf.forget": "移除",
 
   "link.recipe_says": "打开链接的人会得到相同的设置；图片和文件不会随链接传递",
   "link.copy": "复制链接",
@@ -695,6 +704,9 @@ export default {
   "link.about": "此链接关于 {name}",
   "link.about_says": "把文件拖到此处即可查看报告：文件本身不会随链接传递。",
   "link.about_hash": "把文件（SHA-256 {hash}…）拖到此处即可查看报告：文件本身不会随链接传递。",
+  "link.loras": "此链接会用到别处的文件",
+  "link.loras_say": "{address} 获取时只会向该服务器请求这些文件，不会发送你的任何内容。",
+  "link.bring": "获取文件",
 
   "alpha.usual": "按命名惯例",
   "alpha.kept": "保留为 alpha",
@@ -846,6 +858,11 @@ export default {
   "axis.strength": "强度",
   "axis.strength_of": "LoRA {n} 的强度",
   "axis.lora": "LoRA",
+  "axis.blocks": "块",
+  "axis.blocks_of": "LoRA {n} 的块",
+  "axis.all": "所有块",
+  "axis.without": "去掉 {name}",
+  "axis.only": "仅 {name}",
 
   "export.problems": "问题",
   "export.program": "程序",
@@ -932,4 +949,8 @@ export default {
   "engine.not_loaded": "无法加载引擎的工作线程。",
   "engine.bad_reply": "无法读取引擎的回复。",
   "engine.stopped": "引擎意外停止（{message}）。新的引擎已接替，请重试。",
+
+  "tune.save": "另存为新文件",
+  "tune.draws": "下方的图片会用这些强度绘制；新文件可永久保留它们。",
+  "tune.rests": "新文件可永久保留这些强度，之后任何程序都会应用它们。",
 };
