@@ -393,8 +393,7 @@ fn the_difference_of_two_models_is_what_was_baked_in() {
 }
 
 fn related(a: &Opened, b: &Opened) -> Relation {
-    let file = |opened| -> ComparedFile { compared(opened) };
-    block_on(compare(file(a), file(b))).expect("readable files").relation
+    block_on(compare(compared(a), compared(b))).expect("readable files").relation
 }
 
 fn compared<'a>(opened: &'a Opened) -> ComparedFile<'a> {

@@ -5,7 +5,7 @@ use lora_loupe::formats::{Dtype, Header, TensorInfo};
 use lora_loupe::model::{Component, Family, FamilyId, Kind};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
 
 /// Whose layers an adapter changes.
@@ -20,6 +20,32 @@ pub enum Network {
 /// Writes a kohya adapter in f16 on all layers that sd-scripts takes by default: the projections and
 /// attentions of the UNet's transformers and of the text encoders. Numbers are small and random.
 pub fn write(path: &Path, network: Network, rank: usize) -> io::Result<()> {
+    let header = header(network, rank)?;
+    let mut out = BufWriter::new(File::create(path)?);
+    header.write(&mut out)?;
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    for tensor in &header.tensors {
+        if tensor.shape.is_empty() {
+            out.write_all(&f16::from_f32(rank as f32 / 2.0).to_le_bytes())?;
+            continue;
+        }
+        let bytes: Vec<u8> =
+            (0..tensor.elements()).flat_map(|_| f16::from_f32(next(&mut state)).to_le_bytes()).collect();
+        out.write_all(&bytes)?;
+    }
+    out.flush()
+}
+
+/// The same with zeros for all numbers, which take no room on disk where its file system knows holes.
+pub fn write_hollow(path: &Path, network: Network, rank: usize) -> io::Result<()> {
+    let header = header(network, rank)?;
+    let mut file = File::create(path)?;
+    header.write(&mut file)?;
+    let start = file.stream_position()?;
+    file.set_len(start + header.tensors.iter().map(|tensor| tensor.bytes.end).max().unwrap_or(0))
+}
+
+fn header(network: Network, rank: usize) -> io::Result<Header> {
     let (id, prefixes) = match network {
         Network::Sd15 => (FamilyId::Sd15, [("text_encoder", "lora_te"), ("", "")]),
         Network::Sdxl => (FamilyId::Sdxl, [("text_encoder", "lora_te1"), ("text_encoder_2", "lora_te2")]),
@@ -56,19 +82,7 @@ pub fn write(path: &Path, network: Network, rank: usize) -> io::Result<()> {
         ("ss_network_module".to_owned(), "networks.lora".to_owned()),
         ("ss_network_dim".to_owned(), rank.to_string()),
     ]);
-    let mut out = BufWriter::new(File::create(path)?);
-    Header::of(tensors.clone(), metadata).write(&mut out)?;
-    let mut state = 0x2545_f491_4f6c_dd1du64;
-    for tensor in &tensors {
-        if tensor.shape.is_empty() {
-            out.write_all(&f16::from_f32(rank as f32 / 2.0).to_le_bytes())?;
-            continue;
-        }
-        let bytes: Vec<u8> =
-            (0..tensor.elements()).flat_map(|_| f16::from_f32(next(&mut state)).to_le_bytes()).collect();
-        out.write_all(&bytes)?;
-    }
-    out.flush()
+    Ok(Header::of(tensors, metadata))
 }
 
 /// A random number between -0.05 and 0.05 (Marsaglia's xorshift).

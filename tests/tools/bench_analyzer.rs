@@ -2,9 +2,11 @@
 //! JSON object a line.
 //!
 //!     cargo run --release -p lora-loupe-tests --bin bench_analyzer [small]
+//!     cargo run --release -p lora-loupe-tests --bin bench_analyzer write FILE sd15|sdxl RANK [hollow]
 //!
 //! numpy runs in a process of its own (`python3`, or what the variable `PYTHON` names), with one
 //! BLAS thread, in turns with this program. `small` leaves the SDXL file out.
+//! `write` only makes such a file, for tests/bench/analyzer.mjs; a hollow one has zeros for numbers.
 
 use lora_loupe::adapters::Delta;
 use lora_loupe::analysis::{Spectrum, inspect_header};
@@ -24,7 +26,18 @@ const ROUNDS: usize = 5;
 const FILES: usize = 1000;
 
 fn main() {
-    let small = std::env::args().any(|argument| argument == "small");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["write", file, network, rank, ref how @ ..] => {
+            let network = if network == "sdxl" { Network::Sdxl } else { Network::Sd15 };
+            let write = if how.contains(&"hollow") { synthetic::write_hollow } else { synthetic::write };
+            write(Path::new(file), network, rank.parse().expect("a rank")).expect("room for the file");
+        }
+        ref how => bench(how.contains(&"small")),
+    }
+}
+
+fn bench(small: bool) {
     let folder = std::env::temp_dir().join(format!("lora-loupe-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for the files");
     for (network, name, rounds) in
@@ -107,7 +120,7 @@ fn row(name: &str, rounds: usize, mut ours: impl FnMut(), mut peer: Option<(&mut
     if !theirs.is_empty() {
         row["peer"] = "numpy".into();
         row["peer_ms"] = figures(&mut theirs);
-        row["ratio"] = json!(own[own.len() / 2] / theirs[theirs.len() / 2]);
+        row["ratio"] = json!(theirs[theirs.len() / 2] / own[own.len() / 2]);
     }
     println!("{row}");
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::process::{Error, cargo, output, root, run, say};
 use crate::{dist, setup};
 
-/// What `cargo xtask bench` takes. Without a place, both.
+/// What `cargo xtask bench` takes. Without a part, all.
 #[derive(clap::Args)]
 pub struct Options {
     /// On this machine's Vulkan, Metal or DirectX device.
@@ -18,6 +18,9 @@ pub struct Options {
     /// In headless Chromium, beside onnxruntime-web's WebGPU backend.
     #[arg(long)]
     browser: bool,
+    /// The analyzer on large files, native and in headless Chromium, beside numpy (`PYTHON` names one with numpy).
+    #[arg(long)]
+    analyzer: bool,
     /// Also the shapes of Stable Diffusion 1.5 and XL (native; minutes without a graphics card).
     #[arg(long)]
     full: bool,
@@ -31,15 +34,17 @@ pub struct Options {
 
 /// Runs what was asked for, prints the table and writes the file.
 pub fn bench(options: &Options) -> Result<(), Error> {
-    let both = !options.native && !options.browser;
+    let all = !options.native && !options.browser && !options.analyzer;
     let mut parts = Vec::new();
-    if options.native || both {
+    if options.native || all {
         parts.push(native(options)?);
     }
-    if options.browser || both {
+    if options.browser || all {
         parts.push(browser()?);
     }
-    parts.extend(analyzer()?);
+    if options.analyzer || all {
+        parts.extend(analyzer()?);
+    }
     for part in &parts {
         print(part);
     }
@@ -76,14 +81,16 @@ fn browser() -> Result<Value, Error> {
     table(&mut command, "browser")
 }
 
-/// The analyzer's rows, which need no device.
-fn analyzer() -> Result<Option<Value>, Error> {
-    if !root().join("tests").join("tools").join("bench_analyzer.rs").is_file() {
-        return Ok(None);
-    }
-    let mut command = cargo();
-    command.args(["run", "--release", "--quiet", "-p", "lora-loupe-tests", "--bin", "bench_analyzer"]);
-    Ok(Some(table(&mut command, "analyzer")?))
+/// The analyzer's rows, which need no device: of the native build and of the page.
+fn analyzer() -> Result<[Value; 2], Error> {
+    dist::engine()?;
+    dist::page()?;
+    run(cargo().args(["build", "--release", "--quiet", "-p", "lora-loupe-tests", "--bin", "bench_analyzer"]))?;
+    let tool =
+        root().join("target").join("release").join("bench_analyzer").with_extension(std::env::consts::EXE_EXTENSION);
+    let mut page = Command::new("node");
+    page.env("CHROME_PATH", setup::chromium()?).arg(root().join("tests").join("bench").join("analyzer.mjs")).arg(&tool);
+    Ok([table(&mut Command::new(&tool), "analyzer")?, table(&mut page, "analyzer in Chromium")?])
 }
 
 /// Runs a program that prints its rows as JSON, and marks each with the place where it ran.

@@ -217,13 +217,13 @@ impl Delta {
         self.change.fold(&mut fold, base)
     }
 
-    /// Reads the factors from the file.
+    /// Reads the factors from the file, in its order.
     pub async fn read(&self, source: &dyn ByteSource, header: &Header) -> Result<Numbers, FormatError> {
+        let mut tensors: Vec<_> = self.change.factors().iter().filter_map(|factor| header.get(&factor.key)).collect();
+        tensors.sort_by_key(|tensor| tensor.bytes.start);
         let mut numbers = Numbers::new();
-        for factor in self.change.factors() {
-            if let Some(tensor) = header.get(&factor.key) {
-                numbers.insert(factor.key.clone(), tensor.read(source).await?);
-            }
+        for tensor in tensors {
+            numbers.insert(tensor.name.clone(), tensor.read(source).await?);
         }
         Ok(numbers)
     }

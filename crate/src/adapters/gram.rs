@@ -116,10 +116,8 @@ fn add_chunk<T: Number>(packed: &[[T; LANES]], run: usize, count: usize, sums: &
         // SAFETY: the processor has what the function was compiled for.
         return unsafe { add_chunk_fused(packed, run, count, sums) };
     }
-    match size_of::<T>() {
-        4 => tiles::<T, 4, false>(packed, run, count, sums),
-        _ => tiles::<T, 2, false>(packed, run, count, sums),
-    }
+    // More lines do not fit into WebAssembly's registers, which costs six times the time.
+    tiles::<T, 2, false>(packed, run, count, sums);
 }
 
 /// The same with the processor's wide registers.

@@ -38,7 +38,7 @@ pub(super) async fn measured(
     for (done, delta) in adapter.deltas.iter().enumerate() {
         let numbers = delta.read(source, header).await?;
         let spectrum = spectrum(delta, &numbers);
-        let norm = delta.norm(&numbers);
+        let norm = spectrum.as_ref().map(Spectrum::frobenius).or_else(|| delta.norm(&numbers));
         measured.findings.look(delta, &numbers, norm);
         let strength = spectrum.as_ref().map(Strength::of);
         match measured.rows.last_mut().filter(|row| row.path == delta.path()) {

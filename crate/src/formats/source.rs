@@ -1,10 +1,11 @@
 //! Turns "these bytes of that file" into a future of bytes, wherever the file lies.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 /// The answer to a read: ready at once for files and memory, later for the web.
 pub type Reading<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<u8>>> + 'a>>;
@@ -113,10 +114,16 @@ impl ByteSource for Part<'_> {
 }
 
 /// A source read in blocks, so that thousands of neighbouring small tensors cost few reads. Blocks
-/// grow while they follow each other; small reads here and there cost small blocks.
+/// grow while they follow each other, and then the next one is on its way while this one is used;
+/// small reads here and there cost small blocks.
 pub struct Buffered<'a> {
     inner: &'a dyn ByteSource,
-    block: RefCell<(u64, Vec<u8>)>,
+    /// Where the bytes that are held begin, and these.
+    held: RefCell<(u64, Vec<u8>)>,
+    /// Bytes of the last block.
+    block: Cell<u64>,
+    /// The block that will be asked for next, if all goes on as it did.
+    ahead: RefCell<Option<(Range<u64>, Reading<'a>)>>,
 }
 
 impl<'a> Buffered<'a> {
@@ -126,19 +133,54 @@ impl<'a> Buffered<'a> {
 
     /// Reads `inner` in blocks.
     pub fn new(inner: &'a dyn ByteSource) -> Buffered<'a> {
-        Buffered { inner, block: RefCell::new((0, Vec::new())) }
+        Buffered { inner, held: RefCell::new((0, Vec::new())), block: Cell::new(0), ahead: RefCell::new(None) }
     }
 
-    /// Bytes to fetch from `start` on: twice the last block's where it begins in or right behind that.
-    fn next_block(&self, start: u64) -> u64 {
-        let (last, bytes) = &*self.block.borrow();
-        let len = bytes.len() as u64;
-        let follows = start >= *last && start <= *last + len;
-        if follows { (2 * len).clamp(Self::FIRST, Self::MOST) } else { Self::FIRST }
+    /// Forgets what a read of `range` does not go on from, and says which bytes to fetch for it: those
+    /// behind the held ones where it begins among them or less than a block behind.
+    fn next_block(&self, range: &Range<u64>) -> Range<u64> {
+        let held = &mut *self.held.borrow_mut();
+        let end = held.0 + held.1.len() as u64;
+        let follows = range.start >= held.0 && range.start <= end + self.block.get();
+        let (from, most) = if follows {
+            (end, (2 * self.block.get()).clamp(Self::FIRST, Self::MOST))
+        } else {
+            (range.start, Self::FIRST)
+        };
+        if !follows {
+            *held = (from, Vec::new());
+        }
+        from..from.saturating_add(most).min(self.inner.len()).max(range.end)
+    }
+
+    /// Reads a block, and starts reading the one behind it where reads have followed each other for long.
+    async fn block(&self, block: Range<u64>) -> io::Result<Vec<u8>> {
+        let ahead = self.ahead.take().filter(|(range, _)| *range == block);
+        let bytes = ahead.map_or_else(|| self.inner.read(block.clone()), |(_, reading)| reading).await?;
+        let next = block.end..(block.end + Self::MOST).min(self.len());
+        if block.end - block.start == Self::MOST && !next.is_empty() {
+            let mut reading = self.inner.read(next.clone());
+            let reading = match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(done) => Box::pin(std::future::ready(done)),
+                Poll::Pending => reading,
+            };
+            *self.ahead.borrow_mut() = Some((next, reading));
+        }
+        Ok(bytes)
+    }
+
+    /// Holds a block that lies right behind the held bytes, and no more than a few blocks before `start`.
+    fn hold(&self, block: Vec<u8>, start: u64) {
+        let (from, bytes) = &mut *self.held.borrow_mut();
+        self.block.set(block.len() as u64);
+        let spare = (start - *from).min((bytes.len() as u64).saturating_sub(Self::MOST));
+        bytes.drain(..spare as usize);
+        *from += spare;
+        bytes.extend(block);
     }
 
     fn held(&self, range: &Range<u64>) -> Option<Vec<u8>> {
-        let (start, bytes) = &*self.block.borrow();
+        let (start, bytes) = &*self.held.borrow();
         let from = usize::try_from(range.start.checked_sub(*start)?).ok()?;
         let to = usize::try_from(range.end.checked_sub(*start)?).ok()?;
         bytes.get(from..to).map(<[u8]>::to_vec)
@@ -159,12 +201,9 @@ impl ByteSource for Buffered<'_> {
             if wanted >= Self::MOST || range.end > self.len() {
                 return self.inner.read(range).await;
             }
-            let block = self.next_block(range.start).max(wanted);
-            let end = range.start.saturating_add(block).min(self.len());
-            let block = self.inner.read(range.start..end).await?;
-            let bytes = block[..(range.end - range.start) as usize].to_vec();
-            *self.block.borrow_mut() = (range.start, block);
-            Ok(bytes)
+            let block = self.next_block(&range);
+            self.hold(self.block(block).await?, range.start);
+            self.held(&range).ok_or_else(|| past_the_end(&range, self.len()))
         })
     }
 }
@@ -185,5 +224,32 @@ mod tests {
             let error = pollster::block_on(source.read(range)).expect_err("past the end");
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         }
+    }
+
+    /// Counts the reads of a file of zeros.
+    struct Counted(Cell<usize>);
+
+    impl ByteSource for Counted {
+        fn len(&self) -> u64 {
+            100_000_000
+        }
+
+        fn read(&self, range: Range<u64>) -> Reading<'_> {
+            self.0.set(self.0.get() + 1);
+            Box::pin(std::future::ready(Ok(vec![0; (range.end - range.start) as usize])))
+        }
+    }
+
+    #[test]
+    fn neighbours_cost_few_reads_and_strangers_few_bytes() {
+        let file = Counted(Cell::new(0));
+        let source = Buffered::new(&file);
+        // With gaps, as where a tensor is passed over.
+        for at in (0..1000).map(|i| i * 90_000) {
+            pollster::block_on(source.read(at..at + 80_000)).expect("inside the file");
+        }
+        assert!(file.0.get() < 40, "{} reads", file.0.get());
+        pollster::block_on(source.read(1000..1010)).expect("inside the file");
+        assert_eq!(source.block.get(), Buffered::FIRST);
     }
 }

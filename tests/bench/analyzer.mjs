@@ -1,0 +1,142 @@
+/**
+ * Turns large files made on the spot and the built page into the analyzer's times and memory in headless
+ * Chromium, beside numpy's on the same files, as one JSON object on stdout.
+ *
+ *     node tests/bench/analyzer.mjs PATH_TO_BENCH_ANALYZER
+ *
+ * `cargo xtask bench --analyzer` builds what it needs and runs it. The peer computes all norms and singular
+ * values, natively, with one BLAS thread; PYTHON names a Python with numpy.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { launch } from '../browser/harness.mjs';
+
+const [, , tool, ...chosen] = process.argv;
+/** Files by what `bench_analyzer write` takes, how often each is read, and whether to the end. */
+const FILES = [
+  { name: 'SD 1.5 rank 128', make: ['sd15', '128'], rounds: Number(process.env.ROUNDS ?? 5), whole: true },
+  { name: 'SDXL rank 128', make: ['sdxl', '128'], rounds: 3, whole: true },
+  { name: 'SDXL rank 620, zeros', make: ['sdxl', '620', 'hollow'], rounds: 1, whole: false },
+].filter(({ make }) => !chosen.length || chosen.includes(make.join('-')));
+/** How long a file that is not read to its end is watched. */
+const WATCHED = 20_000;
+
+const spread = (times) => {
+  const sorted = [...times].sort((a, b) => a - b);
+  return { min: sorted[0], median: sorted[sorted.length >> 1], max: sorted.at(-1) };
+};
+
+const folder = mkdtempSync(join(tmpdir(), 'lora-loupe-'));
+const app = await launch();
+const rows = [];
+try {
+  for (const { name, make, rounds, whole } of FILES) {
+    const path = join(folder, `${make.join('-')}.safetensors`);
+    execFileSync(tool, ['write', path, ...make]);
+    const label = `${name} (${Math.round(statSync(path).size / 1e6)} MB)`;
+    const peer = whole ? numpy(path) : null;
+    const found = [];
+    for (let round = 0; round < rounds; round++) {
+      console.error(label);
+      found.push({ ...(await read(path, whole)), peer: await peer?.() });
+    }
+    const times = (what) => spread(found.map((each) => each[what]));
+    const row = (what, value) => rows.push({ group: 'analyzer', name: `${what}, ${label}, in Chromium`, ...value });
+    row('verdict and coverage', { ours_ms: times('verdict') });
+    row('first layers with their strength on the map', { ours_ms: times('map') });
+    if (whole) {
+      const ours_ms = times('layers');
+      const peers = found[0].peer && { peer: 'numpy, native', peer_ms: times('peer') };
+      row('all norms and singular values', { ours_ms, ...(peers && { ...peers, ratio: peers.peer_ms.median / ours_ms.median }) });
+      row('these and all hashes', { ours_ms: times('read') });
+    }
+    if (found[0].bytes !== null) row('memory above the idle page, at most', { bytes: Math.max(...found.map(({ bytes }) => bytes)) });
+    peer?.stop();
+    rmSync(path);
+  }
+  console.log(JSON.stringify({ rows }));
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+  await app.close();
+}
+
+/** Drops a file on a fresh page; times from the drop, and the most memory of the page's process. */
+async function read(path, whole) {
+  const { page } = await app.open();
+  page.setDefaultTimeout(0);
+  await page.waitForFunction(() => document.querySelector('#file-picker'));
+  await page.evaluate(() => {
+    const seen = {};
+    let start = 0;
+    globalThis.marks = seen;
+    document.addEventListener('change', () => (start = performance.now()), { capture: true, once: true });
+    const look = () => {
+      const mark = (name, selector) => {
+        if (!(name in seen) && document.querySelector(selector)) seen[name] = performance.now() - start;
+      };
+      mark('verdict', '[data-testid=verdict]');
+      mark('map', '[data-testid=coverage] .tile:not(.step-0)');
+      if ('map' in seen) mark('layers', '[data-testid=coverage]:not(:has(.tile.step-0))');
+      mark('read', '[data-testid=report][data-status=read]');
+    };
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
+  });
+  const memory = await watch(page);
+  await page.setInputFiles('#file-picker', path);
+  const wanted = whole ? 'read' : 'map';
+  await page.waitForFunction((name) => name in globalThis.marks, wanted);
+  if (!whole) await new Promise((done) => setTimeout(done, WATCHED));
+  const marks = await page.evaluate(() => globalThis.marks);
+  const bytes = memory.stop();
+  await page.context().close();
+  return { ...marks, bytes };
+}
+
+/** Watches the memory of the page's process above what it has now; null where /proc does not tell. */
+async function watch(page) {
+  const session = await app.browser.newBrowserCDPSession();
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+  await session.detach();
+  // The process of this page is the one that was started last.
+  const pid = Math.max(...processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id));
+  const used = () => {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      const kilobytes = ['RssAnon', 'RssShmem'].map((name) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]));
+      return 1024 * kilobytes.reduce((sum, value) => sum + value, 0);
+    } catch {
+      return null;
+    }
+  };
+  const idle = used();
+  let most = idle;
+  const timer = setInterval(() => (most = Math.max(most, used() ?? 0)), 50);
+  return {
+    stop() {
+      clearInterval(timer);
+      return idle === null ? null : most - idle;
+    },
+  };
+}
+
+/** numpy in a process of its own: each call computes once and says the milliseconds; null without numpy. */
+function numpy(path) {
+  const python = process.env.PYTHON ?? 'python3';
+  try {
+    execFileSync(python, ['-c', 'import numpy'], { stdio: 'ignore' });
+  } catch {
+    console.error('numpy is not there (python3, or the variable PYTHON): rows have no peer');
+    return null;
+  }
+  const child = spawn(python, [fileURLToPath(new URL('../make/bench_analyzer.py', import.meta.url)), path], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const work = async () => {
+    child.stdin.write('spectra\n');
+    return Number((await lines.next()).value);
+  };
+  return Object.assign(work, { stop: () => child.kill() });
+}
