@@ -94,7 +94,7 @@ fn halves_are_read_widened_and_rounded_as_defined() {
                 let mut builder = Builder::new("halves");
                 let a = builder.input("x", &[3, 7]);
                 let w = builder.weight("weight", &[5, 7], Layout::Plain);
-                let y = builder.push(Matmul { transpose_b: true, bias: false }, &[a, w], "y").expect("y");
+                let y = builder.push(Matmul { transpose_b: true, ..Default::default() }, &[a, w], "y").expect("y");
                 builder.output("y", y);
                 let wide = builder.push(Widen {}, &[w], "wide").expect("wide");
                 let scalar = builder.scalar("s").0;

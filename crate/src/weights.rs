@@ -201,7 +201,7 @@ impl Checkpoint {
     /// Bytes that a tensor of this shape takes in graphics memory.
     pub fn resident_bytes(&self, name: &str, shape: &[usize], keeps_halves: bool) -> Result<u64, WeightsError> {
         let storage = if keeps_halves { self.storage(name)? } else { Storage::F32 };
-        Ok(storage.bytes(shape.iter().product::<usize>().max(1)))
+        Ok(storage.resident(shape.iter().product()))
     }
 
     /// The slices in which a tensor is brought to graphics memory: (place of the first number, what

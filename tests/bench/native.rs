@@ -30,10 +30,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         if asked("--step") {
             let net = Family::published(FamilyId::Sd15)?.unet;
             rows.push(
-                network(&gpu, "UNet step: SD 1.5 at 512x512 with guidance", unet(&net, 2, 64, 64, 77)?, roof).await?,
+                network(&gpu, "UNet step: SD 1.5 at 512x512 with guidance", unet(&net, 2, 64, 64, 77)?.fused(), roof)
+                    .await?,
             );
             let net = Family::published_vae(FamilyId::Sd15)?;
-            rows.push(network(&gpu, "VAE decode: SD 1.5 at 512x512", vae_decoder(&net, 1, 64, 64)?, roof).await?);
+            rows.push(
+                network(&gpu, "VAE decode: SD 1.5 at 512x512", vae_decoder(&net, 1, 64, 64)?.fused(), roof).await?,
+            );
         }
         rows.extend(demo(&gpu, roof).await?);
         let info = gpu.info();

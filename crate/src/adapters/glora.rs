@@ -98,7 +98,7 @@ impl Change for Glora {
     }
 
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
-        let product = Matmul { transpose_b: false, bias: false };
+        let product = Matmul::default();
         let (rank, area) = (self.inner[0].axis(1), self.area());
         let (inputs, outputs) = (self.outer[1].axis(1), self.outer[0].axis(0));
         let a1 = fold.factor(&self.inner[0].key, &[area * inputs, area * rank]);

@@ -122,7 +122,7 @@ impl Held {
             Held::Pair { rank } => {
                 let left = fold.factor(key, &[shape[0], rank]);
                 let right = fold.factor(&format!("{key}{RIGHT}"), &[rank, shape[1..].iter().product()]);
-                fold.push(Matmul { transpose_b: false, bias: false }, &[left, right])?
+                fold.push(Matmul::default(), &[left, right])?
             }
         };
         fold.add(base, change)

@@ -104,7 +104,7 @@ impl Change for Lora {
         let rank = self.up.axis(1);
         let up = fold.factor(&self.up.key, &[self.up.axis(0), rank]);
         let down = fold.factor(&self.down.key, &[rank, self.right_shape()[1..].iter().product()]);
-        let change = fold.push(Matmul { transpose_b: false, bias: false }, &[up, down])?;
+        let change = fold.push(Matmul::default(), &[up, down])?;
         fold.add(base, change)
     }
 

@@ -87,13 +87,13 @@ fn batched(batch: usize, name: String) -> String {
 
 fn conv(batch: usize, edge: usize, channels: usize, outputs: usize) -> Result<Case, PlanError> {
     let name = batched(batch, format!("conv 3x3 {channels} to {outputs} at {edge}x{edge}"));
-    let op = Conv2d { kernel: 3, stride: 1, padding: 1, extra: 0, bias: true };
+    let op = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
     let weights: [(&str, &[usize]); 2] = [("w", &[outputs, 9 * channels]), ("b", &[outputs])];
     single(name, op, &[("x", &[batch, edge, edge, channels])], &weights)
 }
 
 fn matmul(rows: usize, inner: usize, columns: usize) -> Result<Case, PlanError> {
-    let op = Matmul { transpose_b: true, bias: false };
+    let op = Matmul { transpose_b: true, ..Default::default() };
     single(format!("matmul {rows} x {inner} x {columns}"), op, &[("x", &[1, rows, inner])], &[("w", &[columns, inner])])
 }
 
@@ -125,7 +125,7 @@ fn layer(batch: usize, edge: usize) -> Result<Case, PlanError> {
         found: error.to_string(),
     })?;
     let name = batched(batch, format!("UNet layer of 320 channels at {edge}x{edge}: resnet and transformer"));
-    Ok(Case { name, plan: unet_layer(&family.unet, 0, batch, edge, edge, 77)?, storage: Storage::F32 })
+    Ok(Case { name, plan: unet_layer(&family.unet, 0, batch, edge, edge, 77)?.fused(), storage: Storage::F32 })
 }
 
 /// The seed of a tensor's numbers: its name's FNV-1a hash.

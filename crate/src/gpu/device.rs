@@ -243,11 +243,12 @@ impl Gpu {
 
     /// The same for numbers that lie in another way.
     pub fn tensor_stored(&self, what: &str, len: usize, storage: Storage) -> Result<Tensor, GpuError> {
-        // A binding is never empty, and copies go in steps of 4 bytes.
+        // A binding is never empty, and kernels read vec4s.
         let bytes = match storage {
-            Storage::F32 => (len.max(1) as u64 * self.scalar.bytes()).next_multiple_of(4),
+            Storage::F32 => len.max(1) as u64 * self.scalar.bytes(),
             halves => halves.bytes(len.max(1)),
-        };
+        }
+        .next_multiple_of(16);
         if bytes > self.info.max_binding {
             return Err(GpuError::TooLarge { what: what.into(), bytes, limit: self.info.max_binding });
         }

@@ -5,7 +5,7 @@ use super::device::{Counted, Gpu, GpuError, Tensor};
 use super::kernel::Binding;
 use super::kernels;
 use crate::ops::{Op, Storage};
-use crate::plan::{Place, Plan, Source, ValueId};
+use crate::plan::{Place, Plan, Source, Value, ValueId};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -43,6 +43,7 @@ impl Arena {
         let mut sizes: Vec<u64> = Vec::new();
         for plan in plans {
             let mut own = plan.memory(4).slots;
+            own.iter_mut().for_each(|bytes| *bytes = bytes.next_multiple_of(16));
             own.sort_unstable_by_key(|&bytes| std::cmp::Reverse(bytes));
             sizes.resize(sizes.len().max(own.len()), 0);
             sizes.iter_mut().zip(own).for_each(|(size, own)| *size = (*size).max(own));
@@ -82,7 +83,7 @@ pub struct Runner {
 
 impl Runner {
     /// Makes everything that the plan needs. `resident` gives weights by name, and tensors that
-    /// outputs are to be written into; outputs that it does not know get tensors of their own.
+    /// inputs are read from and outputs written into; those that it does not know get their own.
     pub async fn new(gpu: &Gpu, plan: &Plan, resident: &dyn Fn(&str) -> Option<Tensor>) -> Result<Runner, GpuError> {
         let arena = Arena::of(gpu, &[plan]).await?;
         Runner::within(gpu, plan, resident, &arena).await
@@ -98,13 +99,15 @@ impl Runner {
         gpu.guarded(&format!("the plan `{}`", plan.name), || Runner::make(gpu, plan, resident, arena)).await
     }
 
-    /// Bytes of graphics memory that a plan's runner makes besides temporaries and weights.
-    pub fn own_bytes(plan: &Plan) -> u64 {
-        let inputs = plan.values.iter().filter(|value| matches!(value.source, Source::Input(_)));
+    /// Bytes of graphics memory that a plan's runner makes besides temporaries, weights and the inputs
+    /// that are `given`.
+    pub fn own_bytes(plan: &Plan, given: &dyn Fn(&str) -> bool) -> u64 {
+        let is_own = |value: &&Value| matches!(&value.source, Source::Input(name) if !given(name));
         let outputs = plan.outputs.iter().map(|(_, id)| plan.value(*id));
-        let numbers: usize = inputs.chain(outputs).map(|value| value.len().max(1)).sum();
+        let tensors = plan.values.iter().filter(is_own).chain(outputs);
+        let numbers: u64 = tensors.map(|value| Storage::F32.resident(value.len())).sum();
         let (scalars, steps) = (plan.scalars.len().max(1) as u64, plan.steps.len().max(1) as u64);
-        numbers as u64 * 4 + scalars * 4 + steps * PARAMS_STRIDE
+        numbers + scalars * 4 + steps * PARAMS_STRIDE
     }
 
     fn make(
@@ -129,8 +132,14 @@ impl Runner {
                     Some(fits(name, resident(name).ok_or_else(missing)?)?)
                 }
                 (Source::Input(name), _) => {
-                    let tensor = gpu.tensor(name, value.len())?;
-                    bytes += tensor.buffer.size();
+                    let tensor = match resident(name) {
+                        Some(tensor) => fits(name, tensor)?,
+                        None => {
+                            let tensor = gpu.tensor(name, value.len())?;
+                            bytes += tensor.buffer.size();
+                            tensor
+                        }
+                    };
                     inputs.insert(name.clone(), tensor.clone());
                     Some(tensor)
                 }

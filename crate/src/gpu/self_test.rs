@@ -72,16 +72,17 @@ impl Gpu {
     }
 }
 
-/// One small and odd case of each family: sizes that fill no tile.
+/// Small cases of each kernel: sizes that fill no tile, with widths of whole vec4s and without.
 fn cases() -> Vec<(Op, Vec<Vec<usize>>)> {
+    let linear = Matmul { transpose_b: true, bias: true, ..Default::default() };
+    let conv = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
     vec![
-        (Matmul { transpose_b: true, bias: true }.into(), vec![vec![1, 70, 35], vec![67, 35], vec![67]]),
-        (Matmul { transpose_b: false, bias: false }.into(), vec![vec![33, 19], vec![19, 66]]),
-        (
-            Conv2d { kernel: 3, stride: 1, padding: 1, extra: 0, bias: true }.into(),
-            vec![vec![1, 9, 7, 6], vec![10, 54], vec![10]],
-        ),
-        (Attention { heads: 3, causal: true }.into(), vec![vec![1, 37, 30]; 3]),
+        (linear.into(), vec![vec![1, 70, 36], vec![68, 36], vec![68]]),
+        (linear.into(), vec![vec![1, 9, 35], vec![13, 35], vec![13]]),
+        (Matmul::default().into(), vec![vec![33, 20], vec![20, 68]]),
+        (conv.into(), vec![vec![1, 9, 7, 8], vec![12, 72], vec![12]]),
+        (conv.into(), vec![vec![1, 9, 7, 6], vec![10, 54], vec![10]]),
+        (Attention { heads: 3, causal: true }.into(), vec![vec![1, 37, 36]; 3]),
         (GroupNorm { groups: 4, eps: 1e-5, silu: true }.into(), vec![vec![2, 5, 9, 12], vec![12], vec![12]]),
         (LayerNorm { eps: 1e-5 }.into(), vec![vec![1, 5, 77], vec![77], vec![77]]),
         (Geglu {}.into(), vec![vec![1, 9, 14]]),

@@ -1,11 +1,11 @@
 //! Turns a feature map (B, H, W, C) into one with other channels: PyTorch's `conv2d`, channels last.
 
-use super::{Operation, ShapeError, View};
+use super::{After, Operation, ShapeError, View, leading};
 use serde::{Deserialize, Serialize};
 
 /// A square convolution with zero padding; the weight is (O, kernel * kernel * C) with the
 /// kernel's rows outermost and the channels innermost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Conv2d {
     /// Edge of the kernel.
     pub kernel: usize,
@@ -18,6 +18,24 @@ pub struct Conv2d {
     pub extra: usize,
     /// A third input (O) is added to every pixel.
     pub bias: bool,
+    /// Height and width to which the map is enlarged first, by the nearest pixel (as [`super::Upsample`]).
+    #[serde(default)]
+    pub enlarged: Option<(usize, usize)>,
+    /// What the sums go through; its inputs come last.
+    #[serde(default)]
+    pub after: After,
+}
+
+impl Conv2d {
+    /// Index of the first input of what follows.
+    pub fn after_at(&self) -> usize {
+        2 + usize::from(self.bias)
+    }
+
+    /// Height and width of the map that the kernel moves over.
+    pub fn large(&self, height: usize, width: usize) -> (usize, usize) {
+        self.enlarged.unwrap_or((height, width))
+    }
 }
 
 impl Operation for Conv2d {
@@ -26,7 +44,7 @@ impl Operation for Conv2d {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        if inputs.len() != 2 + usize::from(self.bias) {
+        if inputs.len() != self.after_at() + self.after.inputs() {
             return Err(self.refuse(inputs, "wrong number of inputs"));
         }
         let (&[batch, height, width, channels], &[outputs, span]) = (inputs[0], inputs[1]) else {
@@ -42,9 +60,17 @@ impl Operation for Conv2d {
         let edge = |length: usize| {
             (length + 2 * self.padding + self.extra).checked_sub(self.kernel).map(|room| room / self.stride + 1)
         };
-        match (edge(height), edge(width)) {
-            (Some(height), Some(width)) => Ok(vec![batch, height, width, outputs]),
-            _ => Err(self.refuse(inputs, format!("the map is smaller than the kernel of {}", self.kernel))),
+        if self.enlarged.is_some_and(|(large, wide)| large < height || wide < width) {
+            return Err(self.refuse(inputs, "the map cannot be enlarged to a smaller one"));
+        }
+        let (height, width) = self.large(height, width);
+        let (Some(height), Some(width)) = (edge(height), edge(width)) else {
+            return Err(self.refuse(inputs, format!("the map is smaller than the kernel of {}", self.kernel)));
+        };
+        let shape = vec![batch, height, width, self.after.stored(outputs)];
+        match self.after.misfit(&inputs[self.after_at()..], &shape, outputs) {
+            Some(reason) => Err(self.refuse(inputs, reason)),
+            None => Ok(shape),
         }
     }
 
@@ -52,39 +78,45 @@ impl Operation for Conv2d {
         let &[batch, height, width, channels] = inputs[0].shape else { return };
         let (x, weight, outputs) = (inputs[0].data, inputs[1].data, inputs[1].shape[0]);
         let edge = |length: usize| (length + 2 * self.padding + self.extra - self.kernel) / self.stride + 1;
-        let (out_height, out_width) = (edge(height), edge(width));
+        let (large, wide) = self.large(height, width);
+        let (out_height, out_width) = (edge(large), edge(wide));
+        let rows = batch * out_height * out_width;
+        let mut sums = vec![0.0; outputs];
         let span = self.kernel * self.kernel * channels;
         let inside = |at: usize, tap: usize, length: usize| {
             (at * self.stride + tap).checked_sub(self.padding).filter(|&position| position < length)
         };
-        for (pixel, out) in output.chunks_exact_mut(outputs).enumerate() {
+        for (pixel, out) in output.chunks_exact_mut(self.after.stored(outputs)).enumerate() {
             let (image, row, column) =
                 (pixel / (out_height * out_width), pixel / out_width % out_height, pixel % out_width);
-            debug_assert!(image < batch);
-            for (channel, out) in out.iter_mut().enumerate() {
-                let mut sum = if self.bias { f64::from(inputs[2].data[channel]) } else { 0.0 };
+            for (channel, sum) in sums.iter_mut().enumerate() {
+                *sum = if self.bias { f64::from(inputs[2].data[channel]) } else { 0.0 };
                 for ky in 0..self.kernel {
-                    let Some(y) = inside(row, ky, height) else { continue };
+                    let Some(y) = inside(row, ky, large) else { continue };
+                    let y = y * height / large;
                     for kx in 0..self.kernel {
-                        let Some(x_at) = inside(column, kx, width) else { continue };
+                        let Some(x_at) = inside(column, kx, wide) else { continue };
+                        let x_at = x_at * width / wide;
                         let from = ((image * height + y) * width + x_at) * channels;
                         let taps = channel * span + (ky * self.kernel + kx) * channels;
                         for (value, weight) in x[from..from + channels].iter().zip(&weight[taps..taps + channels]) {
-                            sum += f64::from(*value) * f64::from(*weight);
+                            *sum += f64::from(*value) * f64::from(*weight);
                         }
                     }
                 }
-                *out = sum as f32;
             }
+            self.after.store(&inputs[self.after_at()..], pixel, rows, &mut sums, out);
         }
     }
 
     fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
-        2 * (output.iter().product::<usize>() * inputs[1][1]) as u64
+        2 * (leading(output) * inputs[1].iter().product::<usize>()) as u64
     }
 
     fn details(&self) -> String {
         let stride = if self.stride == 1 { String::new() } else { format!(" stride {}", self.stride) };
-        format!("{0}x{0}{stride}{1}", self.kernel, if self.bias { " bias" } else { "" })
+        let large = self.enlarged.map(|(height, width)| format!(" enlarged {height}x{width}")).unwrap_or_default();
+        let bias = if self.bias { " bias" } else { "" };
+        format!("{0}x{0}{stride}{large}{bias}{1}", self.kernel, self.after.details())
     }
 }

@@ -1,16 +1,26 @@
 //! Turns (…, K) and a matrix into (…, N): PyTorch's `linear`, `@`, and a 1x1 convolution on
 //! channels-last maps.
 
-use super::{Operation, ShapeError, View, leading};
+use super::{After, Operation, ShapeError, View, leading};
 use serde::{Deserialize, Serialize};
 
-/// output[m, n] = sum over k of x[m, k] * matrix[k, n] (+ bias[n]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// output[m, n] = sum over k of x[m, k] * matrix[k, n] (+ bias[n]), then what follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Matmul {
     /// The matrix is stored (N, K), as PyTorch stores a linear layer's weight; else (K, N).
     pub transpose_b: bool,
     /// A third input (N) is added to every row.
     pub bias: bool,
+    /// What the sums go through; its inputs come last.
+    #[serde(default)]
+    pub after: After,
+}
+
+impl Matmul {
+    /// Index of the first input of what follows.
+    pub fn after_at(&self) -> usize {
+        2 + usize::from(self.bias)
+    }
 }
 
 impl Operation for Matmul {
@@ -19,12 +29,11 @@ impl Operation for Matmul {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let (x, matrix) = match (self.bias, inputs) {
-            (false, [x, matrix]) => (x, matrix),
-            (true, [x, matrix, _]) => (x, matrix),
-            _ => return Err(self.refuse(inputs, "wrong number of inputs")),
-        };
-        let (&[.., inner], &[rows, columns]) = (*x, *matrix) else {
+        if inputs.len() != self.after_at() + self.after.inputs() {
+            return Err(self.refuse(inputs, "wrong number of inputs"));
+        }
+        let (x, matrix) = (inputs[0], inputs[1]);
+        let (&[.., inner], &[rows, columns]) = (x, matrix) else {
             return Err(self.refuse(inputs, "x needs an axis and the matrix two"));
         };
         let (k, n) = if self.transpose_b { (columns, rows) } else { (rows, columns) };
@@ -35,28 +44,33 @@ impl Operation for Matmul {
             return Err(self.refuse(inputs, format!("the bias must have {n} numbers")));
         }
         let mut shape = x.to_vec();
-        shape[x.len() - 1] = n;
-        Ok(shape)
+        shape[x.len() - 1] = self.after.stored(n);
+        match self.after.misfit(&inputs[self.after_at()..], &shape, n) {
+            Some(reason) => Err(self.refuse(inputs, reason)),
+            None => Ok(shape),
+        }
     }
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
         let (x, matrix) = (inputs[0], inputs[1]);
-        let (k, n) = (x.width(), output.len() / leading(x.shape));
-        for (row, out) in x.rows().zip(output.chunks_exact_mut(n)) {
-            for (column, out) in out.iter_mut().enumerate() {
-                let mut sum = if self.bias { f64::from(inputs[2].data[column]) } else { 0.0 };
+        let (k, rows) = (x.width(), leading(x.shape));
+        let n = matrix.data.len() / k;
+        let mut sums = vec![0.0; n];
+        for (index, (row, out)) in x.rows().zip(output.chunks_exact_mut(self.after.stored(n))).enumerate() {
+            for (column, sum) in sums.iter_mut().enumerate() {
+                *sum = if self.bias { f64::from(inputs[2].data[column]) } else { 0.0 };
                 for (i, &value) in row.iter().enumerate() {
                     let at = if self.transpose_b { column * k + i } else { i * n + column };
-                    sum += f64::from(value) * f64::from(matrix.data[at]);
+                    *sum += f64::from(value) * f64::from(matrix.data[at]);
                 }
-                *out = sum as f32;
             }
+            self.after.store(&inputs[self.after_at()..], index, rows, &mut sums, out);
         }
     }
 
-    fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
-        let inner = inputs[0].last().copied().unwrap_or(1);
-        2 * (output.iter().product::<usize>() * inner) as u64
+    fn flops(&self, inputs: &[&[usize]], _output: &[usize]) -> u64 {
+        let rows = leading(inputs[0]);
+        2 * (rows * inputs[1].iter().product::<usize>()) as u64
     }
 
     fn details(&self) -> String {
@@ -67,6 +81,7 @@ impl Operation for Matmul {
         if self.bias {
             parts.push("bias");
         }
-        parts.join(" ")
+        let text = parts.join(" ") + &self.after.details();
+        text.trim_start().into()
     }
 }

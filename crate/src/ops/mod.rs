@@ -8,6 +8,7 @@
 //! axis takes any number of axes before it, so a feature map is a token sequence without a copy.
 
 mod add;
+mod after;
 mod attention;
 mod axpy;
 mod concat;
@@ -28,6 +29,7 @@ mod upsample;
 mod widen;
 
 pub use add::{Add, Broadcast};
+pub use after::After;
 pub use attention::Attention;
 pub use axpy::Axpy;
 pub use concat::Concat;

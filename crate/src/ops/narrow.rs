@@ -30,6 +30,11 @@ impl Storage {
         }
     }
 
+    /// Bytes of a buffer for so many numbers: never empty, in whole vec4s.
+    pub fn resident(self, count: usize) -> u64 {
+        self.bytes(count.max(1)).next_multiple_of(16)
+    }
+
     /// The nearest number that it can hold; ties go to the even one.
     pub fn round(self, value: f32) -> f32 {
         match self {

@@ -15,6 +15,26 @@ pub enum Function {
     QuickGelu,
 }
 
+impl Function {
+    /// Its name in printed plans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Function::Silu => "silu",
+            Function::Gelu => "gelu",
+            Function::QuickGelu => "quick_gelu",
+        }
+    }
+
+    /// Its value.
+    pub fn of(self, x: f32) -> f32 {
+        match self {
+            Function::Silu => silu(x),
+            Function::Gelu => gelu(x),
+            Function::QuickGelu => quick_gelu(x),
+        }
+    }
+}
+
 /// The same function everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unary {
@@ -35,23 +55,13 @@ impl Operation for Unary {
     }
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
-        let function = match self.function {
-            Function::Silu => silu,
-            Function::Gelu => gelu,
-            Function::QuickGelu => quick_gelu,
-        };
         for (out, &x) in output.iter_mut().zip(inputs[0].data) {
-            *out = function(x);
+            *out = self.function.of(x);
         }
     }
 
     fn details(&self) -> String {
-        match self.function {
-            Function::Silu => "silu",
-            Function::Gelu => "gelu",
-            Function::QuickGelu => "quick_gelu",
-        }
-        .into()
+        self.function.name().into()
     }
 }
 

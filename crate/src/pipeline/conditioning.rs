@@ -31,7 +31,7 @@ pub fn plans(
 ) -> Result<Vec<Plan>, PipelineError> {
     let which = output(encoders.len() > 1, skip);
     let plan = |(component, clip, _): &(Component, &Clip, &Tokenizer)| {
-        Ok(plan::text_encoder(clip, component.name(), batch, CHUNK, which)?)
+        Ok(plan::text_encoder(clip, component.name(), batch, CHUNK, which)?.fused())
     };
     encoders.iter().map(plan).collect()
 }

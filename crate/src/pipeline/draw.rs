@@ -141,10 +141,11 @@ impl Session {
             let scene = job.script.scene(call);
             if latents.told != Some(scene) {
                 let told = &scenes[&scene];
-                runners.unet.set(&self.gpu, "text", &told.states)?;
+                runners.texts.set(&self.gpu, "text", &told.states)?;
                 if let Some(added) = &told.added {
-                    runners.unet.set(&self.gpu, "added", added)?;
+                    runners.texts.set(&self.gpu, "added", added)?;
                 }
+                runners.texts.run(&self.gpu);
                 latents.told = Some(scene);
             }
             let input = latents.input();
@@ -157,7 +158,9 @@ impl Session {
             }
             let mut predicted = runners.unet.compute(&self.gpu, "noise").await?;
             if predicted.iter().any(|value| !value.is_finite()) {
-                return Err(self.not_finite(&runners.unet, "UNet", Some((call + 1, calls)), job).await?);
+                return Err(self
+                    .not_finite(&[&runners.texts, &runners.unet], "UNet", Some((call + 1, calls)), job)
+                    .await?);
             }
             if shape.guided {
                 let conditional = predicted.split_off(input.len());
@@ -191,7 +194,7 @@ impl Session {
         let told = self.condition(runners, job, &prompts).await?;
         if told.states.iter().any(|value| !value.is_finite()) {
             if let Some(last) = runners.last() {
-                return Err(self.not_finite(last, "text encoder", None, job).await?);
+                return Err(self.not_finite(&[last], "text encoder", None, job).await?);
             }
         }
         Ok(told)
@@ -249,12 +252,17 @@ impl Session {
     /// Names the layer where a network's numbers broke, and what to do.
     async fn not_finite(
         &self,
-        runner: &Runner,
+        runners: &[&Runner],
         network: &'static str,
         step: Option<(usize, usize)>,
         job: &Job<'_>,
     ) -> Result<PipelineError, PipelineError> {
-        let layer = runner.first_not_finite(&self.gpu).await?;
+        let mut layer = None;
+        for runner in runners {
+            if layer.is_none() {
+                layer = runner.first_not_finite(&self.gpu).await?;
+            }
+        }
         let when = step.map_or("reading the prompt".into(), |(step, steps)| format!("step {step} of {steps}"));
         let hint = match job.chosen.is_empty() {
             true => "the model's weights may be damaged: download it again, or take its f32 file",

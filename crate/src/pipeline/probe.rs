@@ -54,7 +54,7 @@ impl Session {
         inputs: &BTreeMap<String, Vec<f32>>,
         taps: &[String],
     ) -> Result<BTreeMap<String, Vec<f32>>, PipelineError> {
-        let plan = self.plan(network)?.tapped(taps);
+        let plan = self.plan(network)?.tapped(taps).fused();
         for (name, layout) in self.weights.missing(&plan) {
             self.weights.load(&self.gpu, &self.model.checkpoint, name, layout).await?;
         }

@@ -39,7 +39,9 @@ impl Shape {
 pub struct Runners {
     /// What they were made for.
     pub shape: Shape,
-    /// The UNet.
+    /// What the UNet makes of the texts alone: keys and values of cross-attention.
+    pub texts: Runner,
+    /// The rest of the UNet, at each call.
     pub unet: Runner,
     /// Latents to pixels, one picture at a time.
     pub decoder: Runner,
@@ -47,17 +49,18 @@ pub struct Runners {
     pub encoder: Option<Runner>,
 }
 
-/// The plans of a picture behind its text encoders: UNet, decoder, and the encoder where it is needed.
+/// The plans of a picture behind its text encoders: what the UNet makes of the texts alone, the
+/// rest of the UNet, decoder, and the encoder where it is needed.
 pub fn plans(model: &Model, shape: Shape, max_binding: u64) -> Result<Vec<Plan>, PipelineError> {
     let Shape { height, width, chunks, .. } = shape;
     let strip = plan::vae_strip(&model.vae, height, width, max_binding);
-    let mut plans = vec![
-        plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK)?,
-        plan::vae_decoder(&model.vae, 1, height, width)?.in_strips(strip)?,
-    ];
+    let unet = plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK)?;
+    let (texts, unet) = unet.fused().hoisted(&plan::UNET_VARYING);
+    let decoder = plan::vae_decoder(&model.vae, 1, height, width)?.in_strips(strip)?.fused();
+    let mut plans = vec![texts, unet, decoder];
     if shape.starts_from_picture {
         let (height, width) = (height * model.multiple(), width * model.multiple());
-        plans.push(plan::vae_encoder(&model.vae, 1, height, width)?.in_strips(strip)?);
+        plans.push(plan::vae_encoder(&model.vae, 1, height, width)?.in_strips(strip)?.fused());
     }
     Ok(plans)
 }
@@ -80,10 +83,12 @@ impl MemoryNeed {
         for (name, _, shape) in plans.iter().flat_map(|plan| plan.weights()) {
             weights.insert(name, model.checkpoint.resident_bytes(name, shape, keeps_halves)?);
         }
+        // The others read what the first made.
+        let is_made = |name: &str| plans[0].outputs.iter().any(|(made, _)| made == name);
         Ok(MemoryNeed {
             weights: weights.values().sum(),
             temporaries: Arena::sizes(plans).iter().sum(),
-            others: plans.iter().map(|plan| Runner::own_bytes(plan)).sum(),
+            others: plans.iter().map(|plan| Runner::own_bytes(plan, &is_made)).sum(),
         })
     }
 
@@ -128,13 +133,18 @@ impl Session {
         let plans = plans(&self.model, shape, self.gpu.info().max_binding)?;
         self.load(&plans, report).await?;
         let arena = Arena::of(&self.gpu, &plans.iter().collect::<Vec<_>>()).await?;
-        let mut runners = Vec::new();
+        let mut runners: Vec<Runner> = Vec::new();
         for plan in &plans {
-            runners.push(Runner::within(&self.gpu, plan, &|name| self.weights.get(name), &arena).await?);
+            // The rest of the UNet reads what the first plan made of the texts.
+            let made = |name: &str| runners.first().and_then(|texts| texts.output(name).cloned());
+            let known = |name: &str| self.weights.get(name).or_else(|| made(name));
+            runners.push(Runner::within(&self.gpu, plan, &known, &arena).await?);
         }
         let mut runners = runners.into_iter();
-        let (Some(unet), Some(decoder)) = (runners.next(), runners.next()) else { unreachable!("both were planned") };
-        self.runners = Some(Runners { shape, unet, decoder, encoder: runners.next() });
+        let (Some(texts), Some(unet), Some(decoder)) = (runners.next(), runners.next(), runners.next()) else {
+            unreachable!("all three were planned")
+        };
+        self.runners = Some(Runners { shape, texts, unet, decoder, encoder: runners.next() });
         Ok(())
     }
 }

@@ -102,10 +102,10 @@ impl Builder {
     pub fn module(&mut self, module: &Module, x: ValueId) -> Result<ValueId, PlanError> {
         let op: Op = match module.kind {
             Kind::Linear { .. } | Kind::Conv { kernel: 1, .. } => {
-                Matmul { transpose_b: true, bias: module.bias }.into()
+                Matmul { transpose_b: true, bias: module.bias, ..Default::default() }.into()
             }
             Kind::Conv { kernel, stride, padding, .. } => {
-                Conv2d { kernel, stride, padding, extra: 0, bias: module.bias }.into()
+                Conv2d { kernel, stride, padding, bias: module.bias, ..Default::default() }.into()
             }
             Kind::LayerNorm { eps, .. } => LayerNorm { eps }.into(),
             Kind::GroupNorm { groups, eps, .. } => GroupNorm { groups, eps, silu: false }.into(),
@@ -124,7 +124,7 @@ impl Builder {
     pub fn convolve_from_corner(&mut self, module: &Module, x: ValueId, extra: usize) -> Result<ValueId, PlanError> {
         match module.kind {
             Kind::Conv { kernel, stride, .. } => {
-                let op = Conv2d { kernel, stride, padding: 0, extra, bias: module.bias };
+                let op = Conv2d { kernel, stride, padding: 0, extra, bias: module.bias, ..Default::default() };
                 self.with_parameters(op.into(), module, x)
             }
             _ => self.module(module, x),

@@ -5,6 +5,7 @@
 
 mod builder;
 mod clip;
+mod fuse;
 mod interpret;
 mod memory;
 mod print;
@@ -16,7 +17,7 @@ pub use builder::Builder;
 pub use clip::{TextOutput, text_encoder};
 pub use interpret::{interpret, interpret_values};
 pub use memory::{Memory, Place};
-pub use unet::{unet, unet_layer};
+pub use unet::{UNET_VARYING, unet, unet_layer};
 pub use vae::{vae_decoder, vae_encoder, vae_strip};
 
 use crate::ops::{Op, ShapeError};

@@ -8,6 +8,9 @@ use crate::ops::{Add, Attention, Broadcast, Concat, Function, Geglu, Unary, Upsa
 const SUM: Add = Add { broadcast: Broadcast::None };
 const SILU: Unary = Unary { function: Function::Silu };
 
+/// Inputs that change from call to call; the others stay for a picture.
+pub const UNET_VARYING: [&str; 3] = ["sample", "time", "guidance"];
+
 /// The plan for `batch` latents of `height` x `width` and `tokens` text states.
 ///
 /// Inputs: `sample` (B, H, W, in_channels), `time` (B, first level's channels: the timestep's

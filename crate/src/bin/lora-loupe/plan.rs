@@ -2,7 +2,7 @@
 
 use crate::generate::{DEMO, open, size};
 use lora_loupe::pipeline::Shape;
-use lora_loupe::plan::{Plan, TextOutput, text_encoder, unet, vae_decoder, vae_strip};
+use lora_loupe::plan::{Plan, TextOutput, UNET_VARYING, text_encoder, unet, vae_decoder, vae_strip};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,11 +31,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let (width, height) = arguments.size.unwrap_or((model.native_size(), model.native_size()));
     let (height, width) = (height / model.multiple(), width / model.multiple());
     let tokens = model.tokenizers[0].model_max_length();
-    let plans: [Plan; 3] = [
-        text_encoder(&model.networks.text_encoder, "text_encoder", arguments.batch, tokens, TextOutput::LAST)?,
-        unet(&model.networks.unet, arguments.batch, height, width, tokens)?,
-        vae_decoder(&model.vae, 1, height, width)?.in_strips(vae_strip(&model.vae, height, width, DEFAULT_BINDING))?,
-    ];
+    let text = text_encoder(&model.networks.text_encoder, "text_encoder", arguments.batch, tokens, TextOutput::LAST)?;
+    let (texts, unet) =
+        unet(&model.networks.unet, arguments.batch, height, width, tokens)?.fused().hoisted(&UNET_VARYING);
+    let decoder =
+        vae_decoder(&model.vae, 1, height, width)?.in_strips(vae_strip(&model.vae, height, width, DEFAULT_BINDING))?;
+    let plans: [Plan; 4] = [text.fused(), texts, unet, decoder.fused()];
     for plan in &plans {
         say!("{plan}");
     }

@@ -8,7 +8,7 @@ const ROOM: usize = 4096 - 64;
 /// Outputs that one of 64 invocations may keep.
 const MAX_OWN: usize = 32;
 
-/// Largest head of attention_direct.wgsl.
+/// Largest head of attention_direct.wgsl, which takes multiples of 4.
 const DIRECT_SIZE: usize = 512;
 
 /// Queries and keys of a block for heads of `size` numbers.
@@ -27,9 +27,10 @@ pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Styl
     let scale = (1.0 / (size as f64).sqrt()) as f32;
     let params = vec![count(asked)?, count(seen)?, count(op.heads)?, scale.to_bits()];
     let (heads, items) = (count(op.heads)?, count(output[0])?);
-    if style == Style::Direct && size <= DIRECT_SIZE {
-        let launch = Launch::new("attention_direct", 3, params, [count(asked.div_ceil(32))?, heads, items]);
-        return Ok(launch.with("SIZE", count(size)?).with("CAUSAL", op.causal));
+    if style == Style::Direct && size <= DIRECT_SIZE && size % 4 == 0 {
+        let params = [params, vec![count(size)?]].concat();
+        let launch = Launch::new("attention_direct", 3, params, [count(asked.div_ceil(16 * 4))?, heads, items]);
+        return Ok(launch.with("CAUSAL", op.causal));
     }
     let (queries, keys) = blocks(size).ok_or_else(|| LaunchError {
         kernel: "attention",

@@ -1,10 +1,11 @@
 //! Turns a convolution into its launch.
 
-use super::matmul::TILE;
+use super::matmul::refuse_after;
+use super::product::Product;
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
 use crate::ops::{Conv2d, Storage, leading};
 
-/// See conv2d.wgsl and conv2d_direct.wgsl.
+/// See conv2d.wgsl, conv2d_direct.wgsl and, for channels that are no multiples of 4, conv2d_odd.wgsl.
 pub fn launch(
     op: &Conv2d,
     inputs: &[&[usize]],
@@ -13,16 +14,40 @@ pub fn launch(
     style: Style,
 ) -> Result<Launch, LaunchError> {
     let count = |n| number("conv2d", n);
+    let (channels, outputs) = (inputs[0][3], inputs[1][0]);
+    let product = Product {
+        tiled: "conv2d",
+        direct: "conv2d_direct",
+        size: (leading(output), outputs, inputs[1][1]),
+        item_rows: output[1] * output[2],
+        bias: op.bias,
+        after: op.after,
+        inputs,
+        stored,
+    };
+    if channels % 4 != 0 || !product.is_aligned() || op.after.gate {
+        return odd(op, inputs, output, stored);
+    }
+    let (height, width) = (inputs[0][1], inputs[0][2]);
+    let (large, wide) = op.large(height, width);
+    let sizes = [height, width, large, wide, output[1], output[2], channels, op.kernel, op.stride, op.padding];
+    let rest = sizes.iter().map(|&size| count(size)).collect::<Result<Vec<_>, _>>()?;
+    product.launch(&rest, style)
+}
+
+fn odd(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
+    let count = |n| number("conv2d_odd", n);
+    refuse_after("conv2d_odd", op.after)?;
+    if op.enlarged.is_some() {
+        return Err(LaunchError { kernel: "conv2d_odd", reason: "does not enlarge".into() });
+    }
     let mut params = Vec::new();
     for &size in inputs[0].iter().chain(&output[1..]).chain([&op.kernel, &op.stride, &op.padding]) {
         params.push(count(size)?);
     }
     let (pixels, outputs) = (count(leading(output))?, count(output[3])?);
-    let (kernel, groups) = match style {
-        Style::Tiled => ("conv2d", [pixels.div_ceil(TILE), outputs.div_ceil(TILE), 1]),
-        Style::Direct => ("conv2d_direct", [outputs.div_ceil(8 * 4), pixels.div_ceil(4 * 4), 1]),
-    };
-    let mut launch = Launch::new(kernel, 2, params, groups).with("BIAS", op.bias).with("STORAGE", stored.code());
+    let groups = [outputs.div_ceil(8 * 4), pixels.div_ceil(4 * 4), 1];
+    let mut launch = Launch::new("conv2d_odd", 2, params, groups).with("BIAS", op.bias).with("STORAGE", stored.code());
     launch.bindings.insert(2, Binding::Input(if op.bias { 2 } else { 1 }));
     Ok(launch)
 }

@@ -14,6 +14,7 @@ mod matmul;
 mod moments;
 mod narrow;
 mod normalize;
+mod product;
 mod renorm;
 mod rotate;
 mod rows;
@@ -51,7 +52,7 @@ pub fn launch(
         Op::Geglu(op) => geglu::launch(op, inputs, output),
         Op::GroupNorm(op) => group_norm::launch(op, inputs, output, style),
         Op::LayerNorm(op) => layer_norm::launch(op, inputs, output, style),
-        Op::Matmul(op) => matmul::launch(op, inputs, output, stored[1], style),
+        Op::Matmul(op) => matmul::launch(op, inputs, stored[1], style),
         Op::Moments(op) => moments::launch(op, inputs, style),
         Op::Normalize(op) => normalize::launch(op, inputs, output),
         Op::Renorm(op) => renorm::launch(op, inputs, output),
@@ -66,19 +67,32 @@ pub fn launch(
 }
 
 /// Every kernel's name and text, for tools that validate them.
-pub const ALL: [(&str, &str); 24] = [
+pub const ALL: [(&str, &str); 26] = [
     ("add", include_str!("add.wgsl")),
     ("attention", include_str!("attention.wgsl")),
     ("attention_direct", include_str!("attention_direct.wgsl")),
     ("axpy", include_str!("axpy.wgsl")),
     ("concat", include_str!("concat.wgsl")),
-    ("conv2d", include_str!("conv2d.wgsl")),
-    ("conv2d_direct", include_str!("conv2d_direct.wgsl")),
+    (
+        "conv2d",
+        concat!(
+            include_str!("product.wgsl"),
+            include_str!("window.wgsl"),
+            include_str!("tile.wgsl"),
+            include_str!("conv2d.wgsl")
+        ),
+    ),
+    (
+        "conv2d_direct",
+        concat!(include_str!("product.wgsl"), include_str!("window.wgsl"), include_str!("conv2d_direct.wgsl")),
+    ),
+    ("conv2d_odd", include_str!("conv2d_odd.wgsl")),
     ("geglu", include_str!("geglu.wgsl")),
     ("group_norm", include_str!("group_norm.wgsl")),
     ("layer_norm", include_str!("layer_norm.wgsl")),
-    ("matmul", include_str!("matmul.wgsl")),
-    ("matmul_direct", include_str!("matmul_direct.wgsl")),
+    ("matmul", concat!(include_str!("product.wgsl"), include_str!("tile.wgsl"), include_str!("matmul.wgsl"))),
+    ("matmul_direct", concat!(include_str!("product.wgsl"), include_str!("matmul_direct.wgsl"))),
+    ("matmul_odd", include_str!("matmul_odd.wgsl")),
     ("moments", include_str!("moments.wgsl")),
     ("normalize", include_str!("normalize.wgsl")),
     ("renorm", include_str!("renorm.wgsl")),
@@ -94,4 +108,4 @@ pub const ALL: [(&str, &str); 24] = [
 ];
 
 /// What stands before every kernel's own text, after the line that says what `Scalar` is.
-pub const HEADER: &str = concat!(include_str!("common.wgsl"), include_str!("tile.wgsl"));
+pub const HEADER: &str = include_str!("common.wgsl");

@@ -1,34 +1,80 @@
-// The inner loop of matmul and conv2d: a 64 x 64 tile of the output by 128 invocations, each of
-// which keeps 8 rows x 4 columns. A tile of each factor, 16 deep, lies in workgroup memory (8 KiB).
+// The inner loop of matmul and conv2d on graphics processors: a tile of ROWS x 64 of the output by
+// ROWS invocations, each of which keeps 8 rows x 8 columns in registers. A tile of each factor, 16
+// deep, lies in workgroup memory (at most 12.5 KiB); one vec4 of padding a line spreads the banks.
 
-const TILE: u32 = 64;
+override ROWS: u32 = 64; // 32, 64 or 128
+
 const DEPTH: u32 = 16;
+const COLUMN_LINE: u32 = 17; // 64 columns and the padding, in vec4s
 
-var<workgroup> tile_rows: array<vec4<f32>, 256>; // (DEPTH, TILE / 4): 4 rows of x at one depth
-var<workgroup> tile_columns: array<vec4<f32>, 256>; // (DEPTH, TILE / 4): 4 columns of the matrix
+var<workgroup> tile_x: array<vec4<f32>, DEPTH * (ROWS / 4 + 1)>; // 4 rows at one depth
+var<workgroup> tile_matrix: array<vec4<f32>, DEPTH * COLUMN_LINE>; // 4 columns at one depth
 
-var<private> sum0: vec4<f32>;
-var<private> sum1: vec4<f32>;
-var<private> sum2: vec4<f32>;
-var<private> sum3: vec4<f32>;
-var<private> sum4: vec4<f32>;
-var<private> sum5: vec4<f32>;
-var<private> sum6: vec4<f32>;
-var<private> sum7: vec4<f32>;
+var<private> sums_a0: mat4x4<f32>; // rows 0-3, first four columns
+var<private> sums_a1: mat4x4<f32>; // rows 4-7
+var<private> sums_b0: mat4x4<f32>; // rows 0-3, second four columns
+var<private> sums_b1: mat4x4<f32>;
+
+// Column of the matrix where the four of this place in the tile begin. Fours of an invocation are
+// neighbours; of a gate, the second of a pair is the one that belongs to the first.
+fn tile_column(group: u32, four: u32) -> u32 {
+    if has(GATE) { return group * 32u + four / 2u * 4u + four % 2u * (params.columns / 2u); }
+    return group * 64u + four * 4u;
+}
+
+// Fills the matrix's tile from depth `start` on.
+fn fill_matrix(group: u32, local: u32, start: u32) {
+    for (var block = local; block < 64u; block += ROWS) {
+        let depth = block % 4u;
+        let four = block / 4u;
+        var values = mat4x4<f32>();
+        if start + 4u * depth < params.inner { values = matrix_block(tile_column(group, four), start / 4u + depth); }
+        let at = 4u * depth * COLUMN_LINE + four;
+        tile_matrix[at] = values[0];
+        tile_matrix[at + COLUMN_LINE] = values[1];
+        tile_matrix[at + 2u * COLUMN_LINE] = values[2];
+        tile_matrix[at + 3u * COLUMN_LINE] = values[3];
+    }
+}
+
+// Puts four rows (a row each column) at four depths into the rows' tile.
+fn fill_rows(four: u32, depth: u32, rows: mat4x4<f32>) {
+    let line = ROWS / 4u + 1u;
+    let values = transpose(rows);
+    let at = 4u * depth * line + four;
+    tile_x[at] = values[0];
+    tile_x[at + line] = values[1];
+    tile_x[at + 2u * line] = values[2];
+    tile_x[at + 3u * line] = values[3];
+}
 
 // Adds the product of the two tiles to this invocation's sums.
-fn multiply_tiles(column: u32, row: u32) {
+fn multiply_tiles(local: u32) {
+    let line = ROWS / 4u + 1u;
+    let column = local % 8u * 2u;
+    let row = local / 8u * 2u;
     for (var depth = 0u; depth < DEPTH; depth++) {
-        let b = tile_columns[depth * 16 + column];
-        let low = tile_rows[depth * 16 + row * 2];
-        let high = tile_rows[depth * 16 + row * 2 + 1];
-        sum0 = fma(vec4(low.x), b, sum0);
-        sum1 = fma(vec4(low.y), b, sum1);
-        sum2 = fma(vec4(low.z), b, sum2);
-        sum3 = fma(vec4(low.w), b, sum3);
-        sum4 = fma(vec4(high.x), b, sum4);
-        sum5 = fma(vec4(high.y), b, sum5);
-        sum6 = fma(vec4(high.z), b, sum6);
-        sum7 = fma(vec4(high.w), b, sum7);
+        let a = tile_matrix[depth * COLUMN_LINE + column];
+        let b = tile_matrix[depth * COLUMN_LINE + column + 1u];
+        let low = tile_x[depth * line + row];
+        let high = tile_x[depth * line + row + 1u];
+        sums_a0 += mat4x4(a * low.x, a * low.y, a * low.z, a * low.w);
+        sums_a1 += mat4x4(a * high.x, a * high.y, a * high.z, a * high.w);
+        sums_b0 += mat4x4(b * low.x, b * low.y, b * low.z, b * low.w);
+        sums_b1 += mat4x4(b * high.x, b * high.y, b * high.z, b * high.w);
+    }
+}
+
+// Stores this invocation's 8 x 8 sums, from one place in a loop: its text is long.
+fn finish_tile(first_row: u32, group: u32, local: u32) {
+    let row = first_row + local / 8u * 8u;
+    let column = tile_column(group, local % 8u * 2u);
+    var firsts = array<mat4x4<f32>, 2>(sums_a0, sums_a1);
+    var seconds = array<mat4x4<f32>, 2>(sums_b0, sums_b1);
+    for (var i = 0u; i < 8u; i++) {
+        let first = firsts[i / 4u][i % 4u];
+        let second = seconds[i / 4u][i % 4u];
+        finish(row + i, column, first, second);
+        if !has(GATE) { finish(row + i, column + 4u, second, vec4(0.0)); }
     }
 }

@@ -1,0 +1,95 @@
+//! Turns what matmul and conv2d share into the parts of their launches; see product.wgsl.
+
+use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
+use crate::ops::{After, Function, Storage};
+
+/// Columns of the tile that one workgroup makes, in tile.wgsl.
+const TILE: u32 = 64;
+/// Workgroups that keep a large graphics card busy.
+const BUSY: u32 = 256;
+
+/// A matrix product, whatever its rows are.
+pub struct Product<'a> {
+    /// Stem of the tiled kernel.
+    pub tiled: &'static str,
+    /// Stem of the other, whose invocations make 8 rows x 8 columns.
+    pub direct: &'static str,
+    /// (rows, columns, depth).
+    pub size: (usize, usize, usize),
+    /// Rows of an item of the batch.
+    pub item_rows: usize,
+    /// Whether a bias follows the matrix among the inputs.
+    pub bias: bool,
+    /// What follows.
+    pub after: After,
+    /// Shapes of the inputs.
+    pub inputs: &'a [&'a [usize]],
+    /// How the matrix lies.
+    pub stored: Storage,
+}
+
+impl Product<'_> {
+    /// Whether rows of all tensors are whole vec4s, as product.wgsl needs.
+    pub fn is_aligned(&self) -> bool {
+        let (_, columns, inner) = self.size;
+        let shift = self.after.shift.unwrap_or(0) + self.shift_width();
+        self.after.stored(columns) % 4 == 0 && columns % 4 == 0 && inner % 4 == 0 && shift % 4 == 0
+    }
+
+    fn after_at(&self) -> usize {
+        2 + usize::from(self.bias)
+    }
+
+    fn shift_width(&self) -> usize {
+        self.after.shift.map_or(0, |_| self.inputs[self.after_at()].iter().product::<usize>() / self.inputs[0][0])
+    }
+
+    /// The launch; `rest` are the parameters after those of product.wgsl that every product has.
+    pub fn launch(&self, rest: &[u32], style: Style) -> Result<Launch, LaunchError> {
+        let count = |n| number(self.tiled, n);
+        let (rows, columns, inner) = (count(self.size.0)?, count(self.size.1)?, count(self.size.2)?);
+        let mut params = vec![rows, columns, inner, count(self.item_rows)?, count(self.shift_width())?];
+        params.push(count(self.after.shift.unwrap_or(0))?);
+        let flags = [self.bias, self.after.shift.is_some(), self.after.gate, self.after.residual];
+        params.push(flags.iter().enumerate().map(|(bit, &flag)| u32::from(flag) << bit).sum());
+        params.push(function(self.after.function));
+        params.extend_from_slice(rest);
+        params.resize(20, 0);
+        let tile_rows = tile_rows(rows, columns);
+        let (kernel, groups) = match style {
+            Style::Tiled => (self.tiled, [rows.div_ceil(tile_rows), columns.div_ceil(TILE), 1]),
+            Style::Direct => (self.direct, [columns.div_ceil(4 * 8), rows.div_ceil(4 * 8), 1]),
+        };
+        let mut launch = Launch::new(kernel, 2, params, groups).with("STORAGE", self.stored.code());
+        if style == Style::Tiled {
+            launch = launch.with("ROWS", tile_rows);
+        }
+        // What a product does not have, the matrix stands in for, and is not read.
+        let mut next = 2;
+        let parts = [self.bias, self.after.shift.is_some(), self.after.residual].map(|there| match there {
+            true => {
+                next += 1;
+                Binding::Input(next - 1)
+            }
+            false => Binding::Input(1),
+        });
+        launch.bindings.splice(2..2, parts);
+        Ok(launch)
+    }
+}
+
+/// Rows of a tile: as many as leave enough workgroups to fill the device.
+fn tile_rows(rows: u32, columns: u32) -> u32 {
+    let groups = |tile: u32| rows.div_ceil(tile) * columns.div_ceil(TILE);
+    [128, 64].into_iter().find(|&tile| groups(tile) >= BUSY).unwrap_or(32)
+}
+
+/// A function's number in product.wgsl.
+fn function(function: Option<Function>) -> u32 {
+    match function {
+        None => 0,
+        Some(Function::Silu) => 1,
+        Some(Function::Gelu) => 2,
+        Some(Function::QuickGelu) => 3,
+    }
+}
