@@ -15,6 +15,8 @@ pub mod sink;
 pub mod sniff;
 pub mod source;
 mod torch;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod web;
 pub mod widen;
 mod zip;
 

@@ -1,10 +1,10 @@
 //! Turns a model and adapters into a model with the adapters folded in.
 
-use crate::files;
+use crate::files::{self, Source};
 use crate::lora::Lora;
 use crate::output::{Output, size};
 use lora_loupe::edit::{BakeEdit, Edit, EditError, EditInput, Preview, apply, preview};
-use lora_loupe::formats::{ByteSource, source::FileSource};
+use lora_loupe::formats::ByteSource;
 use pollster::block_on;
 use serde_json::json;
 use std::error::Error;
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         return Err(EditError::Refused { file, reason }.into());
     }
     let model = files::model(&arguments.base)?;
-    let sources = paths.iter().map(|(path, _)| files::source(path)).collect::<Result<Vec<FileSource>, _>>()?;
+    let sources = paths.iter().map(|(path, _)| files::source(path)).collect::<Result<Vec<Source>, _>>()?;
     let mut names = vec![files::name(&arguments.base)];
     names.extend(paths.iter().map(|(path, _)| files::name(path)));
     let parts = model.files.iter().map(|file| (file.component, &file.source as &dyn ByteSource));

@@ -1,10 +1,12 @@
 //! Turns paths given on the command line into opened models and adapters.
 
 use lora_loupe::analysis::BaseShapes;
-use lora_loupe::formats::{FormatError, Header, source::FileSource};
+use lora_loupe::formats::web::{WebError, WebSource, is_address};
+use lora_loupe::formats::{ByteSource, FormatError, Header, Reading, source::FileSource};
 use lora_loupe::model::Component;
 use pollster::block_on;
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Why a path cannot be used.
@@ -13,6 +15,9 @@ pub enum FileError {
     /// The file cannot be opened.
     #[error("{}: {source}", .path.display())]
     Open { path: PathBuf, source: std::io::Error },
+    /// The address cannot be read.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// The file is damaged.
     #[error("{}: {source}", .path.display())]
     Format { path: PathBuf, source: FormatError },
@@ -30,7 +35,7 @@ pub struct Opened {
     /// The network whose own file this is; none for a single-file model.
     pub component: Option<Component>,
     /// Its bytes.
-    pub source: FileSource,
+    pub source: Source,
     /// What they hold.
     pub header: Header,
 }
@@ -43,9 +48,41 @@ pub struct Model {
     pub shapes: BaseShapes,
 }
 
-/// Opens a file for reading.
-pub fn source(path: &Path) -> Result<FileSource, FileError> {
-    FileSource::open(path).map_err(|source| FileError::Open { path: path.into(), source })
+/// A file on disk or at a web address.
+pub enum Source {
+    File(FileSource),
+    Web(WebSource),
+}
+
+impl ByteSource for Source {
+    fn len(&self) -> u64 {
+        match self {
+            Source::File(source) => source.len(),
+            Source::Web(source) => source.len(),
+        }
+    }
+
+    fn read(&self, range: Range<u64>) -> Reading<'_> {
+        match self {
+            Source::File(source) => source.read(range),
+            Source::Web(source) => source.read(range),
+        }
+    }
+}
+
+/// The web address that is given in a path's place.
+fn address(path: &Path) -> Option<&str> {
+    path.to_str().filter(|text| is_address(text))
+}
+
+/// Opens a file, or the file at a web address, for reading.
+pub fn source(path: &Path) -> Result<Source, FileError> {
+    match address(path) {
+        Some(address) => Ok(Source::Web(WebSource::open(address)?)),
+        None => {
+            FileSource::open(path).map(Source::File).map_err(|source| FileError::Open { path: path.into(), source })
+        }
+    }
 }
 
 /// Opens a safetensors file.
@@ -88,6 +125,11 @@ fn weights(folder: &Path) -> Vec<PathBuf> {
 /// The adapter file that a path means (a PEFT folder means the one inside), and the text of the
 /// adapter_config.json beside it.
 pub fn adapter(path: &Path) -> (PathBuf, Option<String>) {
+    if let Some(address) = address(path) {
+        // An address that cannot be read is told of when the file itself is opened.
+        let config = WebSource::open(address).ok().and_then(|source| source.beside("adapter_config.json"));
+        return (path.into(), config);
+    }
     let file = if path.is_dir() { path.join("adapter_model.safetensors") } else { path.into() };
     let config = file.with_file_name("adapter_config.json");
     (file, std::fs::read_to_string(config).ok())
@@ -95,5 +137,9 @@ pub fn adapter(path: &Path) -> (PathBuf, Option<String>) {
 
 /// A path's last part, for people.
 pub fn name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    match address(path) {
+        Some(_) => name.split(['?', '#']).next().unwrap_or_default().to_owned(),
+        None => name,
+    }
 }

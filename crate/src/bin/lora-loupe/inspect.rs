@@ -13,7 +13,7 @@ use std::process::ExitCode;
 /// The exit status is 1 when a file is refused, 2 when something else fails.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Adapter files, or PEFT folders with adapter_model.safetensors
+    /// Adapter files, PEFT folders with adapter_model.safetensors, or https addresses of files
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The model they are meant for: a .safetensors file or a diffusers folder

@@ -1,12 +1,12 @@
 //! Turns several adapters, each with its strength, into one.
 
 use crate::convert::dtype;
-use crate::files;
+use crate::files::{self, Source};
 use crate::lora::Lora;
 use crate::output::{Output, size, thinned};
 use crate::resize::{kept, rank, share};
 use lora_loupe::edit::{MergeInput, MergeOptions, Opened, RankRule, Strengths, Target, merge};
-use lora_loupe::formats::{Dtype, source::FileSource};
+use lora_loupe::formats::Dtype;
 use pollster::block_on;
 use serde_json::json;
 use std::error::Error;
@@ -51,7 +51,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let paths: Vec<(PathBuf, Option<String>)> = arguments.loras.iter().map(|lora| files::adapter(&lora.path)).collect();
     arguments.output.check(&paths.iter().map(|(path, _)| path.as_path()).collect::<Vec<&Path>>())?;
-    let sources = paths.iter().map(|(path, _)| files::source(path)).collect::<Result<Vec<FileSource>, _>>()?;
+    let sources = paths.iter().map(|(path, _)| files::source(path)).collect::<Result<Vec<Source>, _>>()?;
     let mut opened = Vec::new();
     for ((path, companion), source) in paths.iter().zip(&sources) {
         opened.push(block_on(Opened::new(&files::name(path), source, companion.as_deref()))?);
