@@ -7,7 +7,7 @@ import { FIRST_CHANGE, changeReduce } from "./change.js";
 /** @typedef {import("./types.d.ts").Action} Action */
 
 /** What belongs to one report, before anything is asked of it. */
-const FRESH = { log: null, layer: "", spectra: {}, compared: null, change: FIRST_CHANGE, strengths: {} };
+const FRESH = { log: null, layer: "", spectra: {}, compared: null, change: FIRST_CHANGE, strengths: {}, settled: false };
 
 /** @type {Look} */
 export const FIRST_LOOK = { ...FRESH, folder: null, address: { status: "idle", error: null } };
@@ -27,6 +27,9 @@ export function lookReduce({ look, selected }, action) {
       return { ...look, layer: action.path === look.layer ? "" : action.path };
     case "layer/measured":
       return { ...look, spectra: { ...look.spectra, [action.path]: action.spectrum } };
+
+    case "look/settled":
+      return look.settled ? look : { ...look, settled: true };
 
     case "blocks/edited":
       return { ...look, strengths: action.strengths };

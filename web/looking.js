@@ -201,10 +201,16 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
     return entryById(getState(), getState().selected)?.report ?? null;
   }
 
+  /** The rest of a report is drawn when its upper half stands. */
+  function settleSoon() {
+    if (!getState().look.settled && shown()) setTimeout(() => send({ type: "look/settled" }), 30);
+  }
+
   /** @param {Action} action */
   function act(action) {
     const { look } = getState();
     changing(action);
+    if (action.type.startsWith("files/")) settleSoon();
     switch (action.type) {
       case "files/selected":
         return cameToFront(action.id);

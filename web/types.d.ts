@@ -296,6 +296,8 @@ export type Look = {
   /** The file that it is compared with. */
   compared: { id: string; status: "running" | "done" | "failed"; result: ComparedFiles | null; error: EngineError | null } | null;
   change: Change;
+  /** All of the report is on show, not just its upper half. */
+  settled: boolean;
   /** Strengths of its blocks, while it is not among the LoRAs that are drawn with. */
   strengths: Strengths;
   folder: FolderTable | null;
@@ -426,6 +428,7 @@ export type Action =
   | { type: "compare/asked"; id: string }
   | { type: "compare/done"; id: string; other: string; result: ComparedFiles }
   | { type: "compare/failed"; id: string; other: string; error: EngineError }
+  | { type: "look/settled" }
   | { type: "blocks/edited"; strengths: Strengths }
   | { type: "change/opened"; kind: ChangeKind; form?: Partial<ChangeForm> }
   | { type: "change/edited"; change: Partial<ChangeForm> }

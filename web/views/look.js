@@ -1,6 +1,7 @@
 /** Act one, Look: a file's report from the verdict down to its raw metadata. */
 
 import { html, nothing } from "lit-html";
+import { guard } from "lit-html/directives/guard.js";
 import { formatBytes } from "../format.js";
 import { canChange, usable } from "../select.js";
 import { t } from "../words.js";
@@ -28,7 +29,7 @@ import { worksView } from "./works.js";
 /** @param {State} state @param {import("../types.d.ts").Entry} entry @param {Send} send */
 export function lookView(state, entry, send) {
   return html`
-    <section id="look" aria-labelledby="look-title" data-testid="report" data-status=${entry.status} data-file=${entry.name}>
+    <section id="look" aria-labelledby="look-title" data-testid="report" data-status=${entry.report && !state.look.settled ? "reading" : entry.status} data-file=${entry.name}>
       <header class="act">
         <p class="act-name">${t("look.act")}</p>
         <h2 id="look-title"><bdi>${entry.name}</bdi></h2>
@@ -59,16 +60,29 @@ function reportView(state, entry, report, send) {
   const { look, pointed, chosen } = state;
   const row = report.modules.find(({ path }) => path === look.layer);
   const layer = row ? layerView(row, look.spectra[row.path], !report.headers_only, send) : nothing;
-  const { training, metadata, loaders, coverage, imports } = report;
+  const { training, metadata, loaders, coverage, imports, modules, leftovers, hashes } = report;
+  const { fixes } = entry;
   const changeable = canChange(report);
+  // Each part is drawn again only with what it says; a pointer on the map moves the map alone.
+  const part = (/** @type {unknown[]} */ of, /** @type {() => unknown} */ view) => guard([...of, state.language], view);
   return html`
-    ${sectionsView(report, usable(entry) && state.gpu.status !== "missing")} ${verdictView(entry, report, send)} ${imports.length ? importsView(imports, changeable, send) : nothing}
-    ${loaders.length ? worksView(report, entry.fixes, look.log, send) : nothing}
+    ${sectionsView(report, usable(entry) && state.gpu.status !== "missing")} ${part([entry], () => verdictView(entry, report, send))}
+    ${imports.length ? part([report], () => importsView(imports, changeable, send)) : nothing}
+    ${loaders.length ? part([loaders, fixes, look.log], () => worksView(report, fixes, look.log, send)) : nothing}
     ${coverage.some(({ covered }) => covered > 0) ? mapView(report, { pointed, chosen, layer: look.layer }, layer, tuneView(state, report, changeable, send), send) : nothing}
-    ${report.modules.length ? modulesView(report, state.table, chosen, send) : nothing}
-    ${report.leftovers.length ? leftoversView(report.leftovers) : nothing}
-    ${training ? trainingView(training, metadata, state, send) : nothing}
-    ${Object.keys(metadata).length ? metadataView(metadata, state, send) : nothing} ${report.hashes ? hashesView(report.hashes, send) : nothing}
-    ${changeable ? changeView(state, entry, report, send) : nothing} ${usable(entry) ? compareView(state, entry, send) : nothing}
+    ${look.settled ? restView() : nothing}
   `;
+
+  /** What lies further down comes a moment later, so that no drawing takes long. */
+  function restView() {
+    return html`
+      ${modules.length ? part([modules, state.table, chosen], () => modulesView(report, state.table, chosen, send)) : nothing}
+      ${leftovers.length ? part([leftovers], () => leftoversView(leftovers)) : nothing}
+      ${training ? part([training, metadata, state.form.prompt], () => trainingView(training, metadata, state, send)) : nothing}
+      ${Object.keys(metadata).length ? part([metadata, state.rawMetadata], () => metadataView(metadata, state, send)) : nothing}
+      ${hashes ? part([hashes], () => hashesView(hashes, send)) : nothing}
+      ${changeable ? part([look.change, state.files, report], () => changeView(state, entry, report, send)) : nothing}
+      ${usable(entry) ? part([look.compared, state.files, entry], () => compareView(state, entry, send)) : nothing}
+    `;
+  }
 }

@@ -264,13 +264,13 @@ export default {
   "mask.remove": "Die Maske {name} nicht benutzen",
 
   "intro.label": "Datei öffnen",
-  "intro.promise": "Leg eine LoRA-Datei ab:\nsieh, was sie ist.",
   "intro.lead": "Wofür sie gemacht ist, wie stark und wo sie wirkt und was mit ihr nicht stimmt. Dann erzeuge Bilder damit, auf deiner eigenen Grafikkarte. Nichts verlässt deinen Browser.",
   "intro.more": "Weitere Dateien überall auf der Seite ablegen.",
   "intro.files": "Dateien wählen",
   "intro.folder": "Ordner öffnen",
   "intro.demo": "Demo ausprobieren",
   "intro.formats": ".safetensors, .pt, .ckpt, .bin, .gguf oder ein Zip davon, in jeder Größe. Die Demo braucht keine eigene Datei.",
+  "intro.promise": "Leg eine LoRA‑Datei ab:\nsieh, was sie ist.",
 
   "address.open": "oder eine https-Adresse öffnen",
   "address.label": "Adresse einer LoRA-Datei",

@@ -263,13 +263,13 @@ export default {
   "mask.remove": "Do not use the mask {name}",
 
   "intro.label": "Open a file",
-  "intro.promise": "Drop a LoRA file:\nsee what it is.",
   "intro.lead": "What it was made for, how strong it is, where it acts and what is wrong with it. Then draw with it, on your own graphics card. Nothing leaves your browser.",
   "intro.more": "Drop more files anywhere on the page.",
   "intro.files": "Choose files",
   "intro.folder": "Open a folder",
   "intro.demo": "Try the demo",
   "intro.formats": ".safetensors, .pt, .ckpt, .bin, .gguf or a zip of these, of any size. The demo needs no file of your own.",
+  "intro.promise": "Drop a LoRA file:\nsee what it is.",
 
   "address.open": "or open an https address",
   "address.label": "Address of a LoRA file",

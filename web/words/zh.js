@@ -264,13 +264,13 @@ export default {
   "mask.remove": "不使用蒙版 {name}",
 
   "intro.label": "打开文件",
-  "intro.promise": "拖入 LoRA 文件，\n看清它是什么。",
   "intro.lead": "它为哪个模型训练、强度多大、作用在哪里、有什么问题。然后用你自己的显卡，用它来作画。任何内容都不会离开浏览器。",
   "intro.more": "可将更多文件拖放到页面任意位置。",
   "intro.files": "选择文件",
   "intro.folder": "打开文件夹",
   "intro.demo": "试用演示",
   "intro.formats": "支持 .safetensors、.pt、.ckpt、.bin、.gguf 或它们的 zip，大小不限。演示无需自备文件。",
+  "intro.promise": "拖入 LoRA 文件，\n看清它是什么。",
 
   "address.open": "或打开一个 https 地址",
   "address.label": "LoRA 文件的地址",
