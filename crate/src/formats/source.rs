@@ -248,7 +248,8 @@ mod tests {
         for at in (0..1000).map(|i| i * 90_000) {
             pollster::block_on(source.read(at..at + 80_000)).expect("inside the file");
         }
-        assert!(file.0.get() < 40, "{} reads", file.0.get());
+        let most = 90_000_000 / Buffered::MOST as usize + 16;
+        assert!(file.0.get() <= most, "{} reads", file.0.get());
         pollster::block_on(source.read(1000..1010)).expect("inside the file");
         assert_eq!(source.block.get(), Buffered::FIRST);
     }
