@@ -137,7 +137,7 @@ fn a_full_chunk_breaks_behind_a_comma_that_is_near() {
 
 #[test]
 fn padding_is_the_models() {
-    let sd2 = Tokenizer::clip().padded_with(0);
+    let sd2 = Tokenizer::clip().padded_with_zero();
     let chunk = &Chunk::weighted(&sd2, "dog", &[])[0];
     assert_eq!(chunk.ids[..4], [START, DOG, END, 0]);
     assert_eq!(chunk.ids[CHUNK - 1], 0);
@@ -168,7 +168,7 @@ fn plain_syntax_is_diffusers_and_says_what_it_cut() {
     let (chunk, cut) = Chunk::plain(&CLIP, &long, &[]);
     assert_eq!(chunk.ids.to_vec(), CLIP.encode_padded(&long));
     assert_eq!(cut, ["extraordinarilyx", ",", "cat"]);
-    let sd2 = Tokenizer::clip().padded_with(0);
+    let sd2 = Tokenizer::clip().padded_with_zero();
     assert_eq!(Chunk::plain(&sd2, "dog", &[]).0.ids.to_vec(), sd2.encode_padded("dog"));
 }
 

@@ -244,6 +244,20 @@ fn strengths_of_blocks() {
 }
 
 #[test]
+fn several_pictures_from_one() {
+    pollster::block_on(async {
+        let mut session = session().await;
+        for (case, recipe, wanted) in cases("from picture") {
+            let init = picture(&recipe);
+            let pictures = case["pictures"].as_u64().expect("a number") as usize;
+            let recipe = Recipe { denoise: case["strength"].as_f64(), batch: pictures, ..recipe };
+            let got = latents(&mut session, &recipe, &Given { init: Some(&init), ..Given::default() }).await;
+            close(&format!("{case}"), &got, &wanted, LATENTS);
+        }
+    });
+}
+
+#[test]
 fn a_network_that_is_told_the_guidance() {
     pollster::block_on(async {
         let root = golden::path("golden/pipelines/mini-sd15");

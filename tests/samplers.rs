@@ -339,6 +339,22 @@ fn a_switched_sampler_keeps_the_models_fields_and_its_own_defaults() {
 }
 
 #[test]
+fn spaced_levels_of_a_config_are_told_as_whole_timesteps() {
+    // diffusers 0.42.1: set_timesteps(4) of DPMSolverMultistepScheduler and UniPCMultistepScheduler. The
+    // largest level is a hair below that of timestep 999.
+    for (spacing, wanted) in [("exponential", [998.0, 538.0, 52.0, 0.0]), ("beta", [998.0, 943.0, 746.0, 0.0])] {
+        let mut config = ScheduleConfig::stable_diffusion();
+        config.use_exponential_sigmas = Some(spacing == "exponential");
+        config.use_beta_sigmas = Some(spacing == "beta");
+        for kind in [SamplerKind::Dpmpp2m, SamplerKind::UniPc] {
+            let sampler = Sampler::new(kind, &config, 4, &SamplerOptions::default()).unwrap();
+            assert_eq!(sampler.timesteps(), wanted, "{spacing} {kind:?}");
+            assert_eq!(sampler.init_noise_sigma(), 1.0, "{spacing} {kind:?}");
+        }
+    }
+}
+
+#[test]
 fn fields_that_would_change_the_result_are_named() {
     let error = |json: &str| ScheduleConfig::from_json(json).unwrap_err().to_string();
     assert!(error(r#"{"thresholding": true}"#).contains("thresholding is true, supported is [false]"));

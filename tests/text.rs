@@ -68,9 +68,13 @@ fn a_models_own_vocabulary_gives_the_reference_ids() {
 
 #[test]
 fn padding_and_counting() {
-    let tokenizer = Tokenizer::clip().padded_with(0);
+    let tokenizer = Tokenizer::clip().padded_with_zero();
     assert_eq!(tokenizer.encode("a cat"), [320, 2368]);
     assert_eq!(tokenizer.encode_padded("a cat")[..6], [49406, 320, 2368, 49407, 0, 0]);
+    // Where an exclamation mark is the padding token, transformers takes it for that wherever it is
+    // written, and parts words at it; the web UIs do not. Ids from transformers 5.23.
+    assert_eq!(tokenizer.encode_padded("a cat!! b!c")[1..10], [320, 2368, 0, 0, 321, 0, 322, 49407, 0]);
+    assert_eq!(tokenizer.encode("a cat!"), Tokenizer::clip().encode("a cat!"));
     let long = "dog ".repeat(100);
     assert_eq!(tokenizer.count(&long), 100);
     let padded = tokenizer.encode_padded(&long);

@@ -36,7 +36,8 @@ impl Latents {
         let mut noise = Noise::new(job.recipe, channels, job.shape.pictures);
         let pixels = job.shape.height * job.shape.width;
         let is_sampled = matches!(job.start, Start::Picture { .. });
-        let posterior = if is_sampled { noise.draw(pixels) } else { Vec::new() };
+        // The picture is one, however many are drawn from it.
+        let posterior = if is_sampled { noise.draw_one(pixels).repeat(job.shape.pictures) } else { Vec::new() };
         let first = job.start.denoise().map_or(0, |denoise| sampler.start_index(denoise));
         let own = noise.draw(pixels);
         let mask = match &job.start {
@@ -45,7 +46,7 @@ impl Latents {
         };
         if mask.is_some() {
             // The reference also encodes the picture without what is masked, for inpainting models.
-            noise.draw(pixels);
+            noise.draw_one(pixels);
         }
         Latents {
             preview: None,
@@ -127,7 +128,16 @@ impl Noise {
 
     /// The next (B, pixels, C) numbers.
     fn draw(&mut self, pixels: usize) -> Vec<f32> {
-        let count = self.pictures * self.channels * pixels;
+        self.draw_of(self.pictures, pixels)
+    }
+
+    /// The next (pixels, C) numbers.
+    fn draw_one(&mut self, pixels: usize) -> Vec<f32> {
+        self.draw_of(1, pixels)
+    }
+
+    fn draw_of(&mut self, pictures: usize, pixels: usize) -> Vec<f32> {
+        let count = pictures * self.channels * pixels;
         let drawn = match self.rng {
             Rng::Torch => self.torch.randn(count),
             Rng::Philox => self.philox.randn(count),

@@ -114,8 +114,8 @@ impl Model {
 
         let tokenizers = match family {
             FamilyId::Sd15 => vec![tokenizer],
-            FamilyId::Sd21 => vec![tokenizer.padded_with(0)],
-            FamilyId::Sdxl => vec![tokenizer.clone(), tokenizer.padded_with(0)],
+            FamilyId::Sd21 => vec![tokenizer.padded_with_zero()],
+            FamilyId::Sdxl => vec![tokenizer.clone(), tokenizer.padded_with_zero()],
         };
         Ok(Model {
             name: name.into(),

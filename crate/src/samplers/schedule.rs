@@ -81,6 +81,8 @@ pub(super) struct Schedule {
     pub prediction: PredictionType,
     pub spacing: TimestepSpacing,
     sigma_spacing: SigmaSpacing,
+    /// The run chose the spacing, and not the model's config.
+    is_chosen: bool,
     is_xl: bool,
     /// Spaced levels go from the table's end to its start, as k-diffusion's do, and not between those
     /// of the first and last timestep.
@@ -114,6 +116,7 @@ impl Schedule {
             prediction: config.prediction_type.unwrap_or(PredictionType::Epsilon),
             spacing: options.timestep_spacing.or(config.timestep_spacing).unwrap_or(kind.default_spacing()),
             sigma_spacing,
+            is_chosen: options.sigma_spacing.is_some(),
             is_xl: options.is_xl,
             spans_table: !kind.follows_spaced_config(),
             steps_offset: config.steps_offset.unwrap_or(0),
@@ -195,9 +198,10 @@ impl Schedule {
         track(sigmas.iter().map(|sigma| whole(timestep_of(*sigma, &table))).collect(), &sigmas)
     }
 
-    /// σ of every training timestep, rising.
+    /// σ of every training timestep, rising; in f32, as the reference has them.
     fn sigma_table(&self) -> Vec<f64> {
-        self.alphas_bar.iter().map(|alpha_bar| Level::from_alpha_bar(*alpha_bar).ratio()).collect()
+        let sigma = |alpha_bar: f32| ((1.0 - alpha_bar) / alpha_bar).sqrt();
+        self.alphas_bar.iter().map(|&alpha_bar| f64::from(sigma(alpha_bar as f32))).collect()
     }
 
     /// `steps` noise levels between two, falling; `None` when the timesteps decide.
@@ -209,7 +213,7 @@ impl Schedule {
     /// timesteps are then fractional with every sampler, and the first sample is noise times σ.
     pub fn is_of_web_uis(&self) -> bool {
         use SigmaSpacing::{Ays, Beta, SgmUniform, Simple};
-        matches!(self.sigma_spacing, SgmUniform | Simple | Beta | Ays)
+        self.is_chosen && matches!(self.sigma_spacing, SgmUniform | Simple | Beta | Ays)
     }
 }
 
@@ -269,10 +273,12 @@ fn rescale_to_zero_snr(alphas_bar: &mut [f64]) {
     }
 }
 
-/// Fractional timestep of a noise level: linear in log σ between the neighbours in the table.
+/// Fractional timestep of a noise level: linear in log σ between the neighbours in the table. Where
+/// timesteps are cut to whole ones it counts that the reference has the table's logarithms in f32.
 fn timestep_of(sigma: f64, table: &[f64]) -> f64 {
-    let low = table.partition_point(|entry| *entry <= sigma).saturating_sub(1).min(table.len() - 2);
-    let (below, above) = (table[low].ln(), table[low + 1].ln());
-    let share = ((sigma.max(1e-10).ln() - below) / (above - below)).clamp(0.0, 1.0);
-    low as f64 + share
+    let log = |entry: f64| f64::from(entry.ln() as f32);
+    let wanted = sigma.max(1e-10).ln();
+    let low = table.partition_point(|entry| log(*entry) <= wanted).saturating_sub(1).min(table.len() - 2);
+    let (below, above) = (log(table[low]), log(table[low + 1]));
+    low as f64 + ((wanted - below) / (above - below)).clamp(0.0, 1.0)
 }

@@ -43,7 +43,7 @@ pub struct Tokenizer {
     merges: HashMap<(u32, u32), (u32, u32)>,
     bos: (String, u32),
     eos: (String, u32),
-    pad: u32,
+    pad: (String, u32),
     model_max_length: usize,
 }
 
@@ -76,9 +76,9 @@ impl Tokenizer {
         Self::build(&vocab, merges_txt, config)
     }
 
-    /// The same tokenizer with another padding id: 0 (`!`) for SD 2.x and SDXL's second text encoder.
-    pub fn padded_with(mut self, pad: u32) -> Self {
-        self.pad = pad;
+    /// The same tokenizer with `!`, which is 0, as its padding: SD 2.x and SDXL's second text encoder.
+    pub fn padded_with_zero(mut self) -> Self {
+        self.pad = ("!".into(), 0);
         self
     }
 
@@ -111,18 +111,28 @@ impl Tokenizer {
             merges,
             bos: (config.bos_token.clone(), id(&config.bos_token, "start of text")?),
             eos: (config.eos_token.clone(), id(&config.eos_token, "end of text")?),
-            pad: id(&config.pad_token, "padding")?,
+            pad: (config.pad_token.clone(), id(&config.pad_token, "padding")?),
             model_max_length: config.model_max_length,
         })
     }
 
-    /// Ids of a text of any length, without start, end and padding tokens.
+    /// Ids of a text of any length, without start, end and padding tokens, as the web UIs read it.
     ///
     /// `<|startoftext|>` and `<|endoftext|>` written in the text stand for those tokens.
     pub fn encode(&self, text: &str) -> Vec<u32> {
+        self.encode_with(text, &[])
+    }
+
+    fn encode_with(&self, text: &str, added: &[Word]) -> Vec<u32> {
         let mut ids = Vec::new();
-        self.for_each_word(text, &[], |_, word| ids.extend(word));
+        self.for_each_word(text, added, |_, word| ids.extend(word));
         ids
+    }
+
+    /// The padding token as a word: transformers, and so diffusers, takes it for itself wherever it
+    /// is written. An exclamation mark is one for SD 2.x and SDXL's second text encoder.
+    pub(super) fn padding(&self) -> Word {
+        Word { name: self.pad.0.clone(), ids: self.pad.1..self.pad.1 + 1 }
     }
 
     /// Tells each word of a text, normalised, with its ids. `added` words stand for their ids wherever
@@ -152,19 +162,19 @@ impl Tokenizer {
         }
     }
 
-    /// The text encoder's input: start token, ids, end token, padding; always
+    /// The text encoder's input as transformers makes it: start token, ids, end token, padding; always
     /// [`model_max_length`](Self::model_max_length) ids. What does not fit is cut off.
     pub fn encode_padded(&self, text: &str) -> Vec<u32> {
         let mut ids = vec![self.bos.1];
-        ids.extend(self.encode(text).into_iter().take(self.model_max_length - 2));
+        ids.extend(self.encode_with(text, &[self.padding()]).into_iter().take(self.model_max_length - 2));
         ids.push(self.eos.1);
-        ids.resize(self.model_max_length, self.pad);
+        ids.resize(self.model_max_length, self.pad.1);
         ids
     }
 
     /// Number of ids of a text, without start and end; more than `model_max_length() - 2` are cut off.
     pub fn count(&self, text: &str) -> usize {
-        self.encode(text).len()
+        self.encode_with(text, &[self.padding()]).len()
     }
 
     /// Number of ids that the text encoder reads: 77 for CLIP.
@@ -184,7 +194,7 @@ impl Tokenizer {
 
     /// Id that fills the sequence up behind the end token.
     pub fn pad_id(&self) -> u32 {
-        self.pad
+        self.pad.1
     }
 
     /// Id of a comma that stands alone.

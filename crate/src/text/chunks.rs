@@ -60,7 +60,8 @@ impl Chunk {
     /// cut off or into.
     pub fn plain(tokenizer: &Tokenizer, prompt: &str, added: &[Word]) -> (Chunk, Vec<String>) {
         let (mut ids, mut cut) = (Vec::new(), Vec::new());
-        tokenizer.for_each_word(prompt, added, |word, of_word| {
+        let added = [added, &[tokenizer.padding()]].concat();
+        tokenizer.for_each_word(prompt, &added, |word, of_word| {
             ids.extend(of_word.into_iter().map(|id| (id, 1.0)));
             if ids.len() > ROOM {
                 cut.push(word.to_owned());
