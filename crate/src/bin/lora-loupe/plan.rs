@@ -1,8 +1,9 @@
 //! Turns a model and a size into its printed plans: steps, operations and memory.
 
 use crate::generate::{DEMO, open, size};
-use lora_loupe::pipeline::Shape;
+use lora_loupe::pipeline::{MemoryNeed, Shape};
 use lora_loupe::plan::{Plan, TextOutput, UNET_VARYING, text_encoder, unet, vae_decoder, vae_strip};
+use serde_json::{Value, json};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,9 @@ pub struct Arguments {
     /// Items in a batch: 2 with guidance, 1 without
     #[arg(long, value_name = "N", default_value_t = 2)]
     batch: usize,
+    /// Print one JSON object: the plans' totals and steps, and the memory of one picture
+    #[arg(long)]
+    json: bool,
 }
 
 /// Prints the plans of the text encoder, the UNet and the decoder.
@@ -37,9 +41,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let decoder =
         vae_decoder(&model.vae, 1, height, width)?.in_strips(vae_strip(&model.vae, height, width, DEFAULT_BINDING))?;
     let plans: [Plan; 4] = [text.fused(), texts, unet, decoder.fused()];
-    for plan in &plans {
-        say!("{plan}");
-    }
     let shape = Shape {
         pictures: 1,
         guided: arguments.batch > 1,
@@ -50,6 +51,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         starts_from_picture: false,
     };
     let need = model.memory_need(shape, DEFAULT_BINDING, true)?;
+    if arguments.json {
+        say!("{}", told(&plans, need));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for plan in &plans {
+        say!("{plan}");
+    }
     say!(
         "one picture: {} bytes of graphics memory at most: {} weights, {} temporaries, {} inputs, outputs and parameters",
         need.total(),
@@ -58,4 +66,21 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         need.others
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same as JSON; sizes are bytes.
+fn told(plans: &[Plan], need: MemoryNeed) -> Value {
+    let plan = |plan: &Plan| {
+        let steps = plan.steps.iter().map(|step| {
+            let output = &plan.value(step.output).shape;
+            let flops = step.op.get().flops(&plan.input_shapes(step), output);
+            json!({ "op": step.op.to_string(), "label": step.label, "shape": output, "flops": flops })
+        });
+        let steps: Vec<Value> = steps.collect();
+        let dispatches = steps.len();
+        json!({ "name": plan.name, "flops": plan.flops(), "dispatches": dispatches, "temporaries": plan.memory(4).bytes(), "steps": steps })
+    };
+    let (weights, temporaries, others) = (need.weights, need.temporaries, need.others);
+    let memory = json!({ "total": need.total(), "weights": weights, "temporaries": temporaries, "others": others });
+    json!({ "plans": plans.iter().map(plan).collect::<Vec<_>>(), "memory": memory })
 }
