@@ -47,6 +47,15 @@ impl Session {
         Ok(plan::text_encoder(clip, component.name(), batch, tokens, conditioning::output(encoders.len() > 1, 0))?)
     }
 
+    /// Brings the weights of one network to graphics memory.
+    pub async fn probe_loading(&mut self, network: Network) -> Result<(), PipelineError> {
+        let plan = self.plan(network)?.fused();
+        for (name, layout) in self.weights.missing(&plan) {
+            self.weights.load(&self.gpu, &self.model.checkpoint, name, layout).await?;
+        }
+        Ok(())
+    }
+
     /// Runs one network and reads its outputs and those of the steps labelled `taps`.
     pub async fn probe(
         &mut self,
@@ -54,10 +63,8 @@ impl Session {
         inputs: &BTreeMap<String, Vec<f32>>,
         taps: &[String],
     ) -> Result<BTreeMap<String, Vec<f32>>, PipelineError> {
+        self.probe_loading(network).await?;
         let plan = self.plan(network)?.tapped(taps).fused();
-        for (name, layout) in self.weights.missing(&plan) {
-            self.weights.load(&self.gpu, &self.model.checkpoint, name, layout).await?;
-        }
         let runner = Runner::new(&self.gpu, &plan, &|name| self.weights.get(name)).await?;
         for (name, data) in inputs {
             runner.set(&self.gpu, name, data)?;

@@ -70,6 +70,17 @@ impl Engine {
         Ok(result.into())
     }
 
+    /// Brings the weights of one network of the open model to graphics memory, in the halves that its
+    /// file has, as devices that are no software keep them.
+    pub async fn probe_loading(&self, network: JsValue) -> Result<(), JsValue> {
+        let network: Network = from_js("the network", network)?;
+        let mut session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
+        session.gpu.set_keeps_halves(true);
+        let loaded = session.probe_loading(network).await;
+        *self.session.borrow_mut() = Some(session);
+        loaded.map_err(refused)
+    }
+
     /// Rows of the open model's token table, for the text encoder's input.
     pub async fn probe_tokens(&self, ids: Vec<u32>) -> Result<Float32Array, JsValue> {
         let session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
