@@ -25,8 +25,7 @@ export async function fetchModel({ files }, onProgress) {
   return Promise.all(
     files.map(async ({ path, size }) => {
       const onBytes = (/** @type {number} */ bytes) => onProgress((received += bytes), total);
-      const file = await download(`model/${path}`, { size, onBytes });
-      return { path, file };
+      return { path, file: new File([await download(`model/${path}`, { size, onBytes })], path) };
     }),
   );
 }

@@ -3,9 +3,10 @@
 import { createApp } from "./app.js";
 import { fetchCatalogue, fetchLora } from "./demo.js";
 import { asError } from "./engine/protocol.js";
+import { farModel } from "./far-model.js";
 import { createRunner } from "./runner.js";
 import { createLooking } from "./looking.js";
-import { fileOf, keep, keepDropped, keepFolder, keepNew } from "./library.js";
+import { fileOf, keep, keepDropped, keepFolder, keepNew, keepRemote } from "./library.js";
 import { adaptersOf, together, withConfig } from "./folder.js";
 import { isPicture, isPng } from "./pictures.js";
 import { canRedraw, modelKey } from "./recipe.js";
@@ -97,6 +98,19 @@ export function createEffects({ client, reach, send, getState }) {
     if (!getState().base.own.some((model) => model.id === id)) send({ type: "model/added", model: { id, name, kind } });
     send({ type: "model/chosen", id });
     show("run");
+  }
+
+  /** A model that lies elsewhere: what it needs comes from there, piece by piece. @param {string} text */
+  async function useFarModel(text) {
+    send({ type: "model/asking" });
+    try {
+      const found = await farModel(text, (address) => reach.size(address));
+      if ("files" in found) useModel(keepFolder(found.files), found.name, "folder");
+      else useModel(keepRemote(found.file), found.name, "file");
+      send({ type: "model/answered", error: null });
+    } catch (thrown) {
+      send({ type: "model/answered", error: asError(thrown) });
+    }
   }
 
   /** The chosen model, opened ahead of the first picture; what goes wrong is a remark already. */
@@ -245,6 +259,8 @@ export function createEffects({ client, reach, send, getState }) {
         return useFile(action.file);
       case "model/used":
         return useModel(action.id, getState().files.find(({ id }) => id === action.id)?.name ?? "", "file");
+      case "model/far":
+        return void useFarModel(action.text);
       case "vae/picked":
         return send({ type: "vae/taken", vae: { id: keepNew("vae", action.file), name: action.file.name } });
       case "vae/taken":

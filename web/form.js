@@ -30,6 +30,7 @@ export const FIRST_FORM = {
   hires: "",
   hiresScale: 1.5,
   hiresDenoise: 0.6,
+  hiresSteps: 0,
   preview: true,
   live: false,
 };
@@ -96,5 +97,6 @@ export function checkedForm(form, multiple) {
     eta: form.eta === null ? null : clamp(form.eta, 0, 1),
     hiresScale: clamp(form.hiresScale, 1.05, 4),
     hiresDenoise: clamp(form.hiresDenoise, 0, 1),
+    hiresSteps: Math.trunc(clamp(form.hiresSteps, 0, 100)),
   };
 }

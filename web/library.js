@@ -1,7 +1,7 @@
 /** Ids -> the Files themselves, which the state does not hold: dropped files with their configs, models, pictures. */
 
 /** @typedef {import("./engine/protocol.js").Place} Kept */
-/** @typedef {{ path: string, file: Blob }[]} ModelFiles */
+/** @typedef {({ path: string } & Kept)[]} ModelFiles */
 
 /** @type {Map<string, Kept>} */
 const kept = new Map();

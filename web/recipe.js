@@ -73,7 +73,7 @@ export function plainRecipe({ form, base, start, mask, demo, files }) {
     ...(start && { denoise: form.denoise }),
     ...(start && mask && { masked: true }),
     ...(form.eta !== null && base.info.fresh.includes(sampler) && { eta: form.eta }),
-    ...(form.hires && { hires: { scale: form.hiresScale, denoise: form.hiresDenoise, upscaler: form.hires } }),
+    ...(form.hires && { hires: { scale: form.hiresScale, denoise: form.hiresDenoise, upscaler: form.hires, ...(form.hiresSteps && { steps: form.hiresSteps }) } }),
     ...embeddings(files, `${prompt} ${negative}`),
   };
 }

@@ -36,7 +36,10 @@ export function restored(state, file, { recipe, infotext }, again = t("restore.d
     missing.push(t("restore.size", { width, height, demo_width: defaults.width, demo_height: defaults.height }));
   }
   if (told.denoise !== null) {
-    missing.push(t("restore.start", { amount: told.denoise }));
+    missing.push(t(told.masked ? "restore.start_mask" : "restore.start", { amount: told.denoise }));
+  }
+  for (const { name, sha256 } of told.words) {
+    if (!state.files.some(({ report }) => report?.sha256 === sha256)) missing.push(t("restore.no_words", { name, again }));
   }
   return {
     change: { ...told.change, ...(told.denoise !== null && { denoise: told.denoise }), loras: rows.length ? rows : [EMPTY_ROW] },
@@ -53,12 +56,13 @@ export function restored(state, file, { recipe, infotext }, again = t("restore.d
 }
 
 /** @param {Recipe} recipe */
-function ofRecipe({ model, adapters, negative, seed, denoise, clip_skip, ...recipe }) {
+function ofRecipe({ model, adapters, negative, seed, denoise, clip_skip, batch = 1, masked = false, embeddings = [], ...recipe }) {
   const { prompt, steps, guidance, sampler, width, height, schedule = "", spacing = "", rng = "torch", syntax = "plain", eta = null, hires } = recipe;
   /** @type {Partial<Form>} */
   const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule, spacing, rng, syntax, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires) };
   const wanted = adapters.map(({ name, sha256, strength, text_encoder, blocks }) => ({ name, sha256, strength, textEncoder: text_encoder ?? null, blocks }));
-  return { change, model, wanted, denoise: denoise ?? null, missing: /** @type {string[]} */ ([]) };
+  const missing = batch > 1 ? [t("restore.batch", { n: batch })] : [];
+  return { change, model, wanted, words: embeddings, masked, denoise: denoise ?? null, missing };
 }
 
 /** The web UI draws its noise as graphics cards do, unless its text says otherwise. @param {Infotext} info */
@@ -78,21 +82,27 @@ function ofInfotext(info) {
     textEncoder: text_encoder === unet ? null : text_encoder,
   }));
   const missing = leftovers.map(({ name, value, reason }) => `${name ? `${name}: ` : ""}${value} (${reason}).`);
-  return { change, model: model ?? "", wanted, denoise, missing };
+  return { change, model: model ?? "", wanted, words: [], masked: false, denoise, missing };
 }
 
 /** @param {Recipe["hires"] | null} hires @returns {Partial<Form>} */
 function secondPass(hires) {
-  return hires ? { hires: hires.upscaler ?? "latent", hiresScale: hires.scale, hiresDenoise: hires.denoise } : { hires: "" };
+  return hires ? { hires: hires.upscaler ?? "latent", hiresScale: hires.scale, hiresDenoise: hires.denoise, hiresSteps: hires.steps ?? 0 } : { hires: "" };
+}
+
+/** Whether a file has the hash that is meant: the whole file's SHA-256 or that of what stands behind its header, at any length that sites cut it to. @param {import("./engine/types.d.ts").Report | null} report @param {string} hash */
+function hasHash(report, hash) {
+  const own = [report?.sha256, report?.hashes?.auto_v3];
+  return hash.length >= 8 && own.some((full) => full && (full.startsWith(hash) || (full.length < hash.length && hash.startsWith(full))));
 }
 
 /** The LoRA that is meant: by its hash, else by its name. @param {State} state @param {Wanted} wanted @param {string} again */
 function find(state, { name, strength, sha256 }, again) {
-  const same = state.files.find((entry) => usable(entry) && sha256.length >= 8 && entry.report?.sha256.startsWith(sha256));
+  const same = state.files.find((entry) => usable(entry) && hasHash(entry.report, sha256));
   if (same) return { id: same.id, remark: "" };
   const id = loraNamed(state, name);
   const report = entryById(state, id)?.report;
-  const other = report && sha256.length === 64 && report.sha256 !== sha256;
+  const other = report?.sha256 && sha256.length >= 8;
   if (id) return { id, remark: other ? t("restore.other", { name }) : "" };
   return { id: "", remark: t(sha256.length === 64 ? "restore.no_lora_hash" : "restore.no_lora", { name, strength, hash: sha256.slice(0, 12), again }) };
 }

@@ -26,7 +26,7 @@ const LIVE_STEPS = 8;
  * }} world
  */
 export function createRunner({ client, send, getState, bringLora }) {
-  /** @type {{ path: string, file: Blob }[] | null} */
+  /** @type {import("./library.js").ModelFiles | null} */
   let demoFiles = null;
   /** @type {Promise<void> | null} */
   let opening = null;
@@ -82,9 +82,9 @@ export function createRunner({ client, send, getState, bringLora }) {
     const name = own.find(({ id }) => id === chosen)?.name ?? "";
     const folder = folderOf(chosen);
     if (folder) return client.openModel(key, name, folder);
-    const file = fileOf(chosen);
-    if (!file) throw { kind: "no_model", message: t("error.gone", { name }) };
-    return client.openCheckpoint(key, name, { file, merges: await clipMerges(), vae: vae ? fileOf(vae.id) : undefined });
+    const place = keptOf(chosen);
+    if (!place) throw { kind: "no_model", message: t("error.gone", { name }) };
+    return client.openCheckpoint(key, name, { place, merges: await clipMerges(), vae: vae ? keptOf(vae.id) : undefined });
   }
 
   /** The stack as a recipe's lines, each known to the worker. @param {State} state @returns {Promise<Recipe["adapters"]>} */
@@ -97,9 +97,10 @@ export function createRunner({ client, send, getState, bringLora }) {
       if (!kept || !entry?.report || !usable(entry)) {
         throw entry?.error ?? { kind: "unusable", message: t("error.no_lora") };
       }
-      const { sha256 } = entry.report;
+      const { sha256, hashes } = entry.report;
       if (!client.known.has(sha256)) await client.remember(sha256, kept);
-      choices.push({ name: entry.name, sha256, strength, ...(textEncoder !== null && { text_encoder: textEncoder }), ...(blocks && { blocks }) });
+      const rest = { ...(textEncoder !== null && { text_encoder: textEncoder }), ...(blocks && { blocks }), ...(hashes?.auto_v3 && { hash: hashes.auto_v3 }) };
+      choices.push({ name: entry.name, sha256, strength, ...rest });
     }
     return choices;
   }

@@ -24,7 +24,7 @@ export const initialState = {
   selected: "",
   gpu: { status: "checking" },
   demo: { catalogue: null, status: "none", received: 0, total: 0 },
-  base: { chosen: "demo", own: [], vae: null, info: null, usual: {}, last: "demo" },
+  base: { chosen: "demo", own: [], vae: null, info: null, usual: {}, last: "demo", far: { status: "idle", error: null } },
   start: null,
   mask: null,
   remark: null,
@@ -87,6 +87,10 @@ function reducePage(state, action) {
       return withModel(state, action.info);
     case "model/failed":
       return withoutModel(state, action.error);
+    case "model/asking":
+      return { ...state, base: { ...state.base, far: { status: "asking", error: null } } };
+    case "model/answered":
+      return { ...state, base: { ...state.base, far: { status: "idle", error: action.error } } };
     case "vae/taken":
       return { ...state, base: { ...state.base, vae: action.vae, info: null } };
 

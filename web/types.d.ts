@@ -75,6 +75,8 @@ export type Base = {
   usual: Partial<Form>;
   /** The last choice that could be opened. */
   last: string;
+  /** What a person typed as a model's address. */
+  far: Look["address"];
 };
 
 /** One LoRA of the stack. */
@@ -144,6 +146,8 @@ export type Form = {
   hires: "" | NonNullable<NonNullable<Recipe["hires"]>["upscaler"]>;
   hiresScale: number;
   hiresDenoise: number;
+  /** 0 for as many as the first pass has. */
+  hiresSteps: number;
   /** Show the picture while it forms. */
   preview: boolean;
   /** Draw again when a strength has changed. */
@@ -390,6 +394,9 @@ export type Action =
   | { type: "files/pick" }
   | { type: "model/picked"; file: File }
   | { type: "model/used"; id: string }
+  | { type: "model/far"; text: string }
+  | { type: "model/asking" }
+  | { type: "model/answered"; error: EngineError | null }
   | { type: "vae/picked"; file: File }
   | { type: "vae/taken"; vae: Base["vae"] }
   | { type: "model/chosen"; id: string }

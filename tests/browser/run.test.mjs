@@ -135,6 +135,20 @@ describe('a model of one’s own', () => {
     const again = await generate(page);
     assert.deepEqual(again.with, both.with);
     assert.deepEqual(again.without, both.without);
+
+    // The web UIs' text names the LoRAs by hash too, and finds them by it under any name.
+    const [, hash] = /Lora hashes: "lora_a: [0-9a-f]{12}, lora_b: ([0-9a-f]{12})"/.exec(png.toString('latin1')) ?? [];
+    assert.ok(hash, 'the PNG has both hashes');
+    const parameters = [
+      'a cat <lora:renamed:0.5:lbw=MID=0>',
+      `Steps: 6, Sampler: Euler a, CFG scale: 4, Seed: 42, Size: 64x64, Denoising strength: 0.7, RNG: CPU, Hires upscale: 1.5, Hires steps: 3, Hires upscaler: Latent, Lora hashes: "renamed: ${hash}", Version: v1.9.4`,
+    ].join('\n');
+    await dropBytes(page, [{ name: 'theirs.png', bytes: withText(await plainPng(page), 'parameters', parameters) }]);
+    await remark(page, 'restored').getByText('theirs.png').waitFor();
+    assert.match(await remark(page, 'restored').innerText(), /Everything/);
+    assert.equal(await page.locator('#lora option:checked').innerText(), 'lora_b');
+    const fields = { strength: '0.5', blocks: 'MID=0', hires: 'latent', hiresScale: '1.5', hiresDenoise: '0.7', hiresSteps: '3' };
+    for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
     assert.deepEqual(errors, []);
   });
 

@@ -84,11 +84,11 @@ export class EngineClient {
   /**
    * @param {string} key
    * @param {string} name
-   * @param {{ path: string, file: Blob }[]} files a diffusers folder, paths relative to it
+   * @param {({ path: string } & Place)[]} files a diffusers folder, paths relative to it
    * @returns {Promise<import("./types.d.ts").ModelInfo>}
    */
   async openModel(key, name, files) {
-    const model = await this.#call("openModel", { name, files });
+    const model = await this.#call("openModel", { name, files: await this.#allReached(files) });
     this.model = key;
     return model;
   }
@@ -96,11 +96,12 @@ export class EngineClient {
   /**
    * @param {string} key
    * @param {string} name
-   * @param {{ file: Blob, merges: Uint8Array, vae?: Blob }} parts a single-file checkpoint, CLIP's gzipped merges, and a VAE in place of its own
+   * @param {{ place: Place, merges: Uint8Array, vae?: Place }} parts a single-file checkpoint, CLIP's gzipped merges, and a VAE in place of its own
    * @returns {Promise<import("./types.d.ts").ModelInfo>}
    */
-  async openCheckpoint(key, name, parts) {
-    const model = await this.#call("openCheckpoint", { name, ...parts });
+  async openCheckpoint(key, name, { place, merges, vae }) {
+    await this.#allReached(vae ? [place, vae] : [place]);
+    const model = await this.#call("openCheckpoint", { name, place, merges, vae });
     this.model = key;
     return model;
   }

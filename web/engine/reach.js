@@ -52,7 +52,7 @@ async function range(address, start, end) {
   response.body?.cancel();
   if (response.status === 200) throw failure(t("far.whole", { host: hostOf(address) }));
   if ([401, 403].includes(response.status)) throw failure(t("far.login", { host: hostOf(address) }));
-  if (response.status === 404) throw failure(t("far.missing", { host: hostOf(address) }));
+  if (response.status === 404) throw failure(t("far.missing", { host: hostOf(address) }), "missing");
   throw failure(t("far.answered", { host: hostOf(address), status: response.status }));
 }
 
@@ -70,7 +70,7 @@ function hostOf(address) {
   return new URL(address).host;
 }
 
-/** @param {string} message */
-function failure(message) {
-  return { kind: "address", message };
+/** @param {string} message @param {string} [kind] */
+function failure(message, kind = "address") {
+  return { kind, message };
 }

@@ -71,7 +71,9 @@ function secondPassView(form, change) {
     </div>
     ${form.hires
       ? html`${numberField(t("advanced.times"), "hiresScale", form.hiresScale, { min: 1.05, max: 4, step: 0.05, mode: "decimal" }, change)}
-          ${numberField(t("advanced.change"), "hiresDenoise", form.hiresDenoise, { min: 0, max: 1, step: 0.05, mode: "decimal" }, change)}`
+          ${numberField(t("advanced.change"), "hiresDenoise", form.hiresDenoise, { min: 0, max: 1, step: 0.05, mode: "decimal" }, change)}
+          ${numberField(t("advanced.pass_steps"), "hiresSteps", form.hiresSteps, { min: 0, max: 100, step: 1 }, change)}
+          <p class="fine beside">${t("advanced.pass_steps_says")}</p>`
       : nothing}
   `;
 }

@@ -45,10 +45,35 @@ export function baseView({ base, demo, run }, send) {
               ${t("base.folder")}
             </label>
           </p>
-          ${own?.kind === "file" ? vaeView(base.vae, send) : nothing}
+          ${own?.kind === "file" ? vaeView(base.vae, send) : nothing} ${farView(base.far, send)}
         </div>
       </details>
     </div>
+  `;
+}
+
+/** A model on the web, which is asked only once this is sent. It stands in the form of the picture, so it is no form itself. @param {State["base"]["far"]} far @param {Send} send */
+function farView({ status, error }, send) {
+  const open = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const input = /** @type {HTMLElement} */ (event.currentTarget).closest(".joined")?.querySelector("input");
+    if (input?.value.trim() && status !== "asking") send({ type: "model/far", text: input.value });
+  };
+  return html`
+    <label class="field" for="far-model"><span>${t("base.web")}</span></label>
+    <span class="joined">
+      <input
+        id="far-model" type="text" inputmode="url" autocomplete="off" spellcheck="false" placeholder=${t("base.web_place")}
+        aria-describedby="far-model-hint" @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === "Enter" && open(event)}
+      />
+      <button class="button" type="button" id="open-far-model" aria-disabled=${status === "asking" ? "true" : "false"} @click=${open}>
+        ${t(status === "asking" ? "address.opening" : "address.go")}
+      </button>
+    </span>
+    ${error ? html`<p class="address-error" role="alert" data-testid="far-model-error">${error.message}</p>` : nothing}
+    <p class="fine" id="far-model-hint">
+      ${t("base.web_says")}
+    </p>
   `;
 }
 

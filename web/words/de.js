@@ -548,6 +548,8 @@ export default {
   "advanced.pixels_says": "Zeichnet es noch einmal größer, näher am ersten Bild.",
   "advanced.times": "Vergrößerung",
   "advanced.change": "Veränderung",
+  "advanced.pass_steps": "Seine Schritte",
+  "advanced.pass_steps_says": "0 für so viele, wie der erste Durchgang hat.",
 
   "option.models": "wie das Modell",
   "option.timesteps": "Zeitschritte",
@@ -595,6 +597,9 @@ export default {
   "base.with_vae": "Mit dem VAE {name}",
   "base.without_vae": "Ohne {name}",
   "base.vae": "Eigenes VAE dazu",
+  "base.web": "oder eines im Netz öffnen",
+  "base.web_place": "besitzer/name bei Hugging Face, oder https://…",
+  "base.web_says": "Ein diffusers-Ordner oder eine .safetensors-Datei. Die Gewichte kommen von jenem Server, wenn ein Bild sie braucht, einige Gigabyte; für mehr als einen Besuch lade die Datei lieber herunter.",
 
   "progress.cancelling": "Wird abgebrochen …",
   "progress.left": "noch etwa {seconds}",
@@ -846,6 +851,9 @@ export default {
   "restore.no_model": "Das Modell „{name}“ ist nicht offen: Wähle es unter Basismodell; {again}. Andere Modelle zeichnen andere Bilder.",
   "restore.size": "Größe {width} × {height}: Das Demo-Modell zeichnet {demo_width} × {demo_height}.",
   "restore.start": "Es ging von einem anderen Bild aus (Veränderung {amount}), das ein PNG nicht enthält: Gib es unter „Von einem Bild ausgehen“ an.",
+  "restore.start_mask": "Es ging durch eine Maske von einem anderen Bild aus (Veränderung {amount}), die ein PNG beide nicht enthält: Gib sie unter „Von einem Bild ausgehen“ an.",
+  "restore.batch": "Es ist eines von {n} Bildern, die zugleich gezeichnet wurden; diese Seite zeichnet das erste.",
+  "restore.no_words": "Die Textual Inversion „{name}“ ist nicht hier: Lege ihre Datei ab; {again}.",
   "restore.but": "Einstellungen aus {file} übernommen, bis auf {things}",
   "restore.taken": "Einstellungen aus {file} übernommen",
   "restore.complete": "Alles, was darin steht, ist im Formular: Erzeugen zeichnet es wieder.",
@@ -936,6 +944,7 @@ export default {
   "far.whole": "{host} gibt nur ganze Dateien, keine Teile. Lade die Datei herunter und lege sie hier ab.",
   "far.login": "{host} gibt diese Datei nur Angemeldeten. Lade sie dort herunter und lege sie hier ab.",
   "far.missing": "{host} hat keine solche Datei. Prüfe die Adresse.",
+  "far.no_model": "{address} enthält kein diffusers-Modell: es gibt keine unet/config.json. Gib die Adresse eines .safetensors-Checkpoints an oder die eines Ordners, wie diffusers ihn speichert.",
   "far.answered": "{host} antwortete {status}. Versuche es später noch einmal, oder lade die Datei herunter und lege sie hier ab.",
 
   "keeper.answered": "{host} antwortete {status}. Prüfe die Adresse.",

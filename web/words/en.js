@@ -547,6 +547,8 @@ export default {
   "advanced.pixels_says": "Draws it again larger, closer to the first picture.",
   "advanced.times": "Times as large",
   "advanced.change": "Change",
+  "advanced.pass_steps": "Its steps",
+  "advanced.pass_steps_says": "0 for as many as the first pass has.",
 
   "option.models": "the model’s",
   "option.timesteps": "timesteps",
@@ -594,6 +596,9 @@ export default {
   "base.with_vae": "With the VAE {name}",
   "base.without_vae": "Without {name}",
   "base.vae": "Add a separate VAE",
+  "base.web": "or open one on the web",
+  "base.web_place": "owner/name at Hugging Face, or https://…",
+  "base.web_says": "A diffusers folder or a .safetensors file. Weights come from that server when a picture needs them, some gigabytes; for more than one visit, download the file instead.",
 
   "progress.cancelling": "Cancelling…",
   "progress.left": "about {seconds} left",
@@ -845,6 +850,9 @@ export default {
   "restore.no_model": "The model “{name}” is not open: choose it under Base model; {again}. Other models draw other pictures.",
   "restore.size": "Size {width} × {height}: the demo model draws {demo_width} × {demo_height}.",
   "restore.start": "It was started from another picture (change {amount}), which a PNG does not hold: give it under “Start from a picture”.",
+  "restore.start_mask": "It was started from another picture through a mask (change {amount}), which a PNG does not hold: give both under “Start from a picture”.",
+  "restore.batch": "It is one of {n} pictures drawn at once; this page draws the first.",
+  "restore.no_words": "The textual inversion “{name}” is not here: drop its file; {again}.",
   "restore.but": "Settings taken from {file}, but for {things}",
   "restore.taken": "Settings taken from {file}",
   "restore.complete": "Everything that it says is in the form: Generate draws it again.",
@@ -935,6 +943,7 @@ export default {
   "far.whole": "{host} gives whole files only, no parts of them. Download the file and drop it here.",
   "far.login": "{host} gives this file to people who are logged in only. Download it there and drop it here.",
   "far.missing": "{host} has no such file. Check the address.",
+  "far.no_model": "{address} holds no diffusers model: there is no unet/config.json. Give the address of a .safetensors checkpoint, or of a folder as diffusers saves it.",
   "far.answered": "{host} answered {status}. Try again later, or download the file and drop it here.",
 
   "keeper.answered": "{host} answered {status}. Check the address.",

@@ -548,6 +548,8 @@ export default {
   "advanced.pixels_says": "以更大尺寸重绘，更接近第一张图。",
   "advanced.times": "放大倍数",
   "advanced.change": "变化幅度",
+  "advanced.pass_steps": "该遍的步数",
+  "advanced.pass_steps_says": "0 表示与第一遍相同。",
 
   "option.models": "模型默认",
   "option.timesteps": "时间步",
@@ -595,6 +597,9 @@ export default {
   "base.with_vae": "使用 VAE：{name}",
   "base.without_vae": "不用 {name}",
   "base.vae": "添加单独的 VAE",
+  "base.web": "或打开网上的模型",
+  "base.web_place": "Hugging Face 上的 所有者/名称，或 https://…",
+  "base.web_says": "diffusers 文件夹或 .safetensors 文件。画图需要权重时才从该服务器读取，有数 GB；若要多次使用，请改为下载文件。",
 
   "progress.cancelling": "正在取消…",
   "progress.left": "大约还需 {seconds}",
@@ -846,6 +851,9 @@ export default {
   "restore.no_model": "模型“{name}”未打开：请在“基础模型”处选择它；{again}。不同的模型会画出不同的图片。",
   "restore.size": "尺寸 {width} × {height}：演示模型绘制 {demo_width} × {demo_height}。",
   "restore.start": "它由另一张图片生成（变化幅度 {amount}），PNG 中不含该图：请在“从一张图片开始”处提供。",
+  "restore.start_mask": "它由另一张图片通过蒙版生成（变化幅度 {amount}），PNG 中不含这两者：请在“从一张图片开始”处提供。",
+  "restore.batch": "它是同时绘制的 {n} 张图之一；本页只画第一张。",
+  "restore.no_words": "此处没有文本反转“{name}”：请拖入其文件；{again}。",
   "restore.but": "已从{file}取得设置，但缺 {things}",
   "restore.taken": "已从{file}取得设置",
   "restore.complete": "其中的内容都已填入表单：点击“生成”即可重绘。",
@@ -936,6 +944,7 @@ export default {
   "far.whole": "{host} 只提供完整文件，不提供片段。请下载文件后拖到此处。",
   "far.login": "{host} 只向登录用户提供该文件。请在那里下载后拖到此处。",
   "far.missing": "{host} 上没有该文件。请检查地址。",
+  "far.no_model": "{address} 不含 diffusers 模型：没有 unet/config.json。请提供 .safetensors 检查点的地址，或 diffusers 保存的文件夹的地址。",
   "far.answered": "{host} 返回 {status}。请稍后重试，或下载文件后拖到此处。",
 
   "keeper.answered": "{host} 返回 {status}。请检查地址。",

@@ -1,7 +1,7 @@
 //! Turns the worker's calls into reports and pictures; keeps files, device and model between them.
 
 use super::convert::{failure, from_js, refused, to_js};
-use super::sources::{BlobSource, Place};
+use super::sources::Place;
 use super::teller::Teller;
 use super::types::{Inspected, ModelInfo, PictureInfo, PngInfo, PreviewInfo, ProgressInfo};
 use crate::analysis;
@@ -20,7 +20,6 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
-use web_sys::Blob;
 
 /// Everything behind the page, in one worker.
 #[wasm_bindgen]
@@ -90,37 +89,33 @@ impl Engine {
         to_js(self.device().await?.info())
     }
 
-    /// Reads a diffusers folder given as `{path, file}[]`; its weights are read when they are needed.
+    /// Reads a diffusers folder given as its places, each with its `path`; weights are read when they are needed.
     pub async fn open_model(&self, name: String, files: Array) -> Result<JsValue, JsValue> {
         let mut listed: Vec<(String, Rc<dyn ByteSource>)> = Vec::new();
         for entry in files.iter() {
             let path = Reflect::get(&entry, &"path".into())?.as_string().unwrap_or_default();
-            let blob: Blob = Reflect::get(&entry, &"file".into())?.dyn_into()?;
-            listed.push((path, Rc::new(BlobSource(blob))));
+            listed.push((path, Place::of(&entry)?.source));
         }
         let model = Model::open(&name, &Folder::new(listed)).await.map_err(refused)?;
         self.adopt(model).await
     }
 
-    /// Reads a single-file checkpoint; `merges` is CLIP's gzipped merge list, `vae` a file in place
-    /// of the checkpoint's own autoencoder.
+    /// Reads the single-file checkpoint at a place; `merges` is CLIP's gzipped merge list, `vae` the
+    /// place of a file in place of the checkpoint's own autoencoder, or undefined.
     pub async fn open_checkpoint(
         &self,
         name: String,
-        file: Blob,
+        place: JsValue,
         merges: Vec<u8>,
-        vae: Option<Blob>,
+        vae: JsValue,
     ) -> Result<JsValue, JsValue> {
         let tokenizer = Tokenizer::clip_from_merges_gz(&merges).map_err(|error| refused(error.into()))?;
-        let open = async |name: &str, blob: Blob| {
-            let opened = TensorFile::open(name.into(), Rc::new(BlobSource(blob))).await;
+        let open = async |name: &str, place: JsValue| {
+            let opened = TensorFile::open(name.into(), Place::of(&place)?.source).await;
             opened.map_err(|error| refused(error.into()))
         };
-        let vae = match vae {
-            Some(blob) => Some(open("the VAE", blob).await?),
-            None => None,
-        };
-        let file = open(&name, file).await?;
+        let vae = if vae.is_undefined() { None } else { Some(open("the VAE", vae).await?) };
+        let file = open(&name, place).await?;
         let model = Model::open_file(&name, file, vae, tokenizer).await.map_err(refused)?;
         self.adopt(model).await
     }

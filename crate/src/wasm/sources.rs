@@ -70,7 +70,7 @@ impl ByteSource for RemoteSource {
     }
 }
 
-/// What a call of the page says of a file: `{file, config}`, or `{name, size, read, config}` of one
+/// What a call of the page says of a file: `{file, config}` of one that is here, or `{name, size, read, config}` of one
 /// that lies elsewhere. `config` is the text of the adapter_config.json beside it.
 #[derive(Clone)]
 pub struct Place {
@@ -84,8 +84,9 @@ impl Place {
     pub fn of(place: &JsValue) -> Result<Place, JsValue> {
         let field = |name: &str| Reflect::get(place, &name.into());
         let config = field("config")?.as_string();
-        if let Ok(file) = field("file")?.dyn_into::<File>() {
-            return Ok(Place { name: file.name(), source: Rc::new(BlobSource(file.into())), config });
+        if let Ok(blob) = field("file")?.dyn_into::<Blob>() {
+            let name = blob.dyn_ref::<File>().map(File::name).unwrap_or_default();
+            return Ok(Place { name, source: Rc::new(BlobSource(blob)), config });
         }
         let (name, size, read) = (field("name")?, field("size")?, field("read")?);
         match (name.as_string(), size.as_f64(), read.dyn_into::<Function>()) {
