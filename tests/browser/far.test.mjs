@@ -4,9 +4,9 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { launch } from './harness.mjs';
 import { PATIENCE, deviation, difference, generate, ready } from './studio.mjs';
-import { fileURLToPath } from 'node:url';
 
 const TESTS = new URL('../', import.meta.url);
 const MINI = 'golden/pipelines/mini-sd15';
@@ -56,8 +56,9 @@ async function fourSteps(page) {
 }
 
 describe('a model at another origin', () => {
-  it('draws from a diffusers folder the picture that the same folder on this computer gives', async () => {
+  it('draws from a diffusers folder the picture that the same folder on this computer gives', async (test) => {
     const other = await elsewhere();
+    test.after(other.close);
     const { page, errors } = await openFar(`${other.origin}/${MINI}`);
     await page.getByText('With your mini-sd15').waitFor(PATIENCE);
     const weights = () => other.asked.filter(({ path, status }) => path.endsWith('unet/diffusion_pytorch_model.safetensors') && status === 206);
@@ -78,11 +79,11 @@ describe('a model at another origin', () => {
     await here.page.fill('#seed', await page.inputValue('#seed'));
     assert.equal(difference(await fourSteps(here.page), far), 0);
     assert.deepEqual(errors.filter((text) => !text.includes('404') && !text.startsWith(other.origin)), []);
-    other.close();
   });
 
-  it('is named where it is none, and where the server has no such file', async () => {
+  it('is named where it is none, and where the server has no such file', async (test) => {
     const other = await elsewhere();
+    test.after(other.close);
     const { page } = await openFar(`${other.origin}/golden/loras`);
     const error = page.getByTestId('far-model-error');
     await error.waitFor(PATIENCE);
@@ -94,6 +95,5 @@ describe('a model at another origin', () => {
     await page.click('#open-far-model');
     await page.locator('#run [role=alert]').filter({ hasText: 'full_checkpoint.safetensors cannot be drawn with' }).waitFor(PATIENCE);
     assert.equal(await page.inputValue('#base'), 'demo');
-    other.close();
   });
 });
