@@ -104,9 +104,11 @@ export async function demo(root) {
   const files = await Promise.all(catalogue.files.map(async ({ path }) => ({ path, file: await get(`model/${path}`) })));
   const model = await engine.open_model('demo', files);
   const [{ file }] = catalogue.loras;
-  const { sha256 } = await engine.inspect(new File([await get(`loras/${file}`)], file));
+  const place = { file: new File([await get(`loras/${file}`)], file) };
+  const { report } = await engine.inspect(place);
+  engine.remember(report.sha256, place);
   return engine.bench_session({
-    version: 1, model: 'demo', adapters: [{ name: file, sha256, strength: 1 }], prompt: 'a panda', negative: '', seed: 1,
+    version: 1, model: 'demo', adapters: [{ name: file, sha256: report.sha256, strength: 1 }], prompt: 'a panda', negative: '', seed: 1,
     steps: 4, guidance: 5, sampler: 'dpmpp_2m', width: model.width, height: model.height,
   });
 }
