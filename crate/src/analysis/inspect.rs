@@ -23,8 +23,6 @@ use std::ops::{ControlFlow, Range};
 /// Something that is known of a file before all is.
 #[derive(Debug)]
 pub enum Progress<'a> {
-    /// All that its header says: what it is, where it acts, what loaders do with it.
-    Header(&'a Report),
     /// A layer's numbers were read.
     Layer {
         /// Changes that are done.
@@ -54,13 +52,11 @@ pub async fn inspect(
     companion: Option<&str>,
     base: Option<&BaseShapes>,
 ) -> Report {
-    let how = How { companion, base, headers_only: false, inside: false };
-    inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await
+    inspect_with(file, source, companion, base, &mut |_| ControlFlow::Continue(())).await
 }
 
-/// The same, told piece by piece: first what the header says, then every layer's numbers, then the
-/// hashes. Where `hear` stops it, the report has what was known by then, and says `headers_only`
-/// where not all numbers were read.
+/// The same, told piece by piece: every layer's numbers, then the hashes. Where `hear` stops it, the
+/// report has what was known by then, and says `headers_only` where not all numbers were read.
 pub async fn inspect_with(
     file: &str,
     source: &dyn ByteSource,
@@ -68,12 +64,8 @@ pub async fn inspect_with(
     base: Option<&BaseShapes>,
     hear: &mut Hear<'_>,
 ) -> Report {
-    let how = How { companion, base, headers_only: true, inside: false };
-    let first = inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await;
-    if hear(Progress::Header(&first)).is_break() {
-        return first;
-    }
-    inspect_as(file, source, How { headers_only: false, ..how }, hear).await
+    let how = How { companion, base, headers_only: false, inside: false };
+    inspect_as(file, source, how, hear).await
 }
 
 /// Reports on a file by its header alone: no norms, scales, hashes or anything else that needs its

@@ -178,8 +178,13 @@ fn decompose(mut matrix: Matrix, with_vectors: bool) -> Eigen {
     let reflections = tridiagonalise(&mut matrix);
     let mut values: Vec<f64> = (0..size).map(|i| matrix.data[i * size + i]).collect();
     let mut beside: Vec<f64> = (1..size).map(|i| matrix.data[i * size + i - 1]).collect();
+    let largest = values.iter().chain(&beside).fold(0.0, |largest: f64, x| largest.max(x.abs()));
+    if largest > 0.0 {
+        values.iter_mut().chain(&mut beside).for_each(|x| *x /= largest);
+    }
     let mut vectors = if with_vectors { reflected(&reflections, size) } else { Matrix::zeros(0, size) };
     ql(&mut values, &mut beside, &mut vectors);
+    values.iter_mut().for_each(|x| *x *= largest);
     let mut order: Vec<usize> = (0..size).collect();
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
     let rows = order.iter().filter(|_| with_vectors).flat_map(|&i| vectors.row(i).iter().copied()).collect();
@@ -248,8 +253,8 @@ fn reflected(reflections: &[Reflection], size: usize) -> Matrix {
     out
 }
 
-/// Brings a tridiagonal matrix, `values` on the diagonal and `beside` next to it, into diagonal
-/// form, and turns the rows of `vectors` alike.
+/// Brings a tridiagonal matrix, `values` on the diagonal and `beside` next to it, none above 1, into
+/// diagonal form, and turns the rows of `vectors` alike.
 fn ql(values: &mut [f64], beside: &mut Vec<f64>, vectors: &mut Matrix) {
     /// Far more steps than any eigenvalue takes.
     const MOST_STEPS: usize = 100;
@@ -269,7 +274,8 @@ fn ql(values: &mut [f64], beside: &mut Vec<f64>, vectors: &mut Matrix) {
             let mut broke = false;
             for i in (low..high).rev() {
                 let (f, b) = (sine * beside[i], cosine * beside[i]);
-                let length = f.hypot(g);
+                // Of numbers up to about 1: squares that vanish are far below rounding.
+                let length = (f * f + g * g).sqrt();
                 beside[i + 1] = length;
                 if length == 0.0 {
                     values[i + 1] -= moved;

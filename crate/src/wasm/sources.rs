@@ -2,22 +2,39 @@
 
 use super::convert::failure;
 use crate::formats::{ByteSource, Reading};
-use js_sys::{ArrayBuffer, Function, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, File};
+use web_sys::{Blob, File, MessageChannel, MessagePort};
 
 pub(super) fn failed(error: JsValue) -> io::Error {
     let message = Reflect::get(&error, &"message".into()).ok().and_then(|message| message.as_string());
     io::Error::other(error.as_string().or(message).unwrap_or_else(|| "the browser gave no reason".into()))
 }
 
-async fn bytes(promise: js_sys::Promise) -> io::Result<Vec<u8>> {
-    let buffer: ArrayBuffer = JsFuture::from(promise).await.map_err(failed)?.unchecked_into();
-    Ok(Uint8Array::new(&buffer).to_vec())
+thread_local! {
+    /// A port without another end: what is transferred through it is gone.
+    static NOWHERE: Option<MessagePort> = MessageChannel::new().ok().map(|channel| {
+        channel.port2().close();
+        channel.port1()
+    });
+}
+
+/// The promised bytes, copied. Their buffer is given away, which frees its memory at once: left to the garbage
+/// collector, buffers worth hundreds of megabytes pile up while a large file is read.
+async fn bytes(promise: Promise) -> io::Result<Vec<u8>> {
+    let promised = JsFuture::from(promise).await.map_err(failed)?;
+    let view = promised.dyn_into().unwrap_or_else(|buffer| Uint8Array::new(&buffer));
+    let bytes = view.to_vec();
+    NOWHERE.with(|port| {
+        let buffers = Array::of1(&view.buffer());
+        // A buffer that cannot be given away waits for the collector.
+        port.as_ref().map(|port| port.post_message_with_transferable(&JsValue::NULL, &buffers))
+    });
+    Ok(bytes)
 }
 
 fn exactly(got: Vec<u8>, range: &Range<u64>) -> io::Result<Vec<u8>> {
@@ -46,7 +63,8 @@ impl ByteSource for BlobSource {
     }
 }
 
-/// A file that lies elsewhere, such as at a web address: `read(start, end)` promises its bytes.
+/// A file that lies elsewhere, such as at a web address: `read(start, end)` promises its bytes, and gives their buffer
+/// away.
 pub struct RemoteSource {
     len: u64,
     read: Function,
@@ -64,8 +82,7 @@ impl ByteSource for RemoteSource {
             }
             let (start, end) = (JsValue::from(range.start as f64), JsValue::from(range.end as f64));
             let promise = self.read.call2(&JsValue::NULL, &start, &end).map_err(failed)?;
-            let bytes = JsFuture::from(Promise::resolve(&promise)).await.map_err(failed)?;
-            exactly(Uint8Array::new(&bytes).to_vec(), &range)
+            exactly(bytes(Promise::resolve(&promise)).await?, &range)
         })
     }
 }

@@ -28,8 +28,6 @@ impl Teller {
     pub fn hear(&mut self, progress: Progress<'_>) {
         let share = |done: f64, total: f64| if total > 0.0 { done / total } else { 1.0 };
         let done = match progress {
-            // The page has asked for the header by itself.
-            Progress::Header(_) => return,
             Progress::Layer { done, total, row } => {
                 self.rows.push(row.clone());
                 LAYERS * share(done as f64, total as f64)
