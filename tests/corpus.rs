@@ -7,14 +7,17 @@
 mod base;
 
 use lora_loupe::adapters::{BakedAdapter, Delta, ModelFile, Numbers, PeftConfigs, bake, fold_on_cpu, read};
-use lora_loupe::analysis::{BaseShapes, ModuleRow, Report, Summary, inspect, inspect_header};
+use lora_loupe::analysis::{
+    BaseShapes, GroupNumbers, ModuleRow, Progress, Report, Share, Summary, inspect, inspect_header, inspect_with,
+    measure,
+};
 use lora_loupe::formats::{ByteSource, Header, Reading, read_header};
 use lora_loupe_tests::golden::{self, Tensor};
 use pollster::block_on;
 use serde::Deserialize;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 #[derive(Deserialize)]
 struct Manifest {
@@ -224,6 +227,37 @@ fn headers_alone_tell_the_same() {
             (whole.modules.len(), whole.modules.iter().filter_map(|row| row.rank).max())
         );
     }
+}
+
+#[test]
+fn workers_that_share_a_file_report_what_one_reports() {
+    const PARTS: usize = 3;
+    let mut alone = 0;
+    for case in cases("valid") {
+        let (file, name, config) = (case.bytes(), case.file.as_str(), case.companion());
+        let go_on = &mut |_: Progress<'_>| ControlFlow::Continue(());
+        let whole = block_on(inspect_with(name, &file, config.as_deref(), &[], go_on));
+        let shares: Vec<Vec<GroupNumbers>> = (0..PARTS)
+            .map(|part| block_on(measure(name, &file, config.as_deref(), Share { part, parts: PARTS }, go_on)))
+            .collect();
+        alone += usize::from(shares.iter().filter(|share| !share.is_empty()).count() == 1);
+        // As between workers: as plain values, and in any order.
+        let known = serde_json::to_value(shares.into_iter().rev().flatten().collect::<Vec<_>>()).expect("a value");
+        let known: Vec<GroupNumbers> = serde_json::from_value(known).expect("the same");
+        let mut read_again = 0;
+        let hear = &mut |progress: Progress<'_>| {
+            read_again += usize::from(matches!(progress, Progress::Layer { .. }));
+            ControlFlow::Continue(())
+        };
+        let joined = block_on(inspect_with(name, &file, config.as_deref(), &known, hear));
+        let text = |report: &Report| serde_json::to_string(report).expect("text");
+        assert_eq!(text(&joined), text(&whole), "{name}");
+        assert_eq!(read_again, 0, "{name}");
+        // One that knows only a part reads the rest itself.
+        let half = block_on(inspect_with(name, &file, config.as_deref(), &known[..known.len() / 2], go_on));
+        assert_eq!(text(&half), text(&whole), "{name}");
+    }
+    assert!(alone < 5, "{alone} files were not divided");
 }
 
 #[test]

@@ -25,14 +25,14 @@ import { t } from "./words.js";
 const MOST_TABS = 6;
 
 /**
- * @param {{ client: import("./engine/client.js").EngineClient, reach: import("./address.js").Reach, send: import("./types.d.ts").Send, getState: () => State }} world
+ * @param {{ client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers, reach: import("./address.js").Reach, send: import("./types.d.ts").Send, getState: () => State }} world
  * @returns {(action: Action) => void}
  */
-export function createEffects({ client, reach, send, getState }) {
+export function createEffects({ client, readers, reach, send, getState }) {
   const app = createApp({ send });
   const shelf = createShelf({ send, getState });
   const runner = createRunner({ client, send, getState, bringLora });
-  const looking = createLooking({ client, reach, send, getState, raise, copy });
+  const looking = createLooking({ client, readers, reach, send, getState, raise, copy });
 
   /**
    * Each kind of file goes its way: pictures to the form, models to the base model, everything else to its report.

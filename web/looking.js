@@ -18,12 +18,12 @@ const AT_ONCE = 8;
 
 /**
  * @param {{
- *   client: import("./engine/client.js").EngineClient, reach: import("./address.js").Reach,
- *   send: import("./types.d.ts").Send, getState: () => State,
+ *   client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers,
+ *   reach: import("./address.js").Reach, send: import("./types.d.ts").Send, getState: () => State,
  *   raise: (title: string, thrown: unknown) => void, copy: (text: string, what: string) => void,
  * }} world
  */
-export function createLooking({ client, reach, send, getState, raise, copy }) {
+export function createLooking({ client, readers, reach, send, getState, raise, copy }) {
   const changing = createChanging({ client, send, getState, show });
   /** Files whose numbers are still to be read, the next one first. @type {string[]} */
   let queue = [];
@@ -38,7 +38,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
    */
   async function read(ids) {
     queue = [...ids.toReversed(), ...queue.filter((id) => !ids.includes(id))];
-    if (current && !ids.includes(current)) void client.stopReading();
+    if (current && !ids.includes(current)) readers.stop();
     const all = ids.map((id) => new Promise((/** @type {(value: void) => void} */ resolve) => waiting.set(id, resolve)));
     for (const id of ids.toReversed()) await readHeader(id);
     void readQueue();
@@ -63,6 +63,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
       await readNumbers(id);
       current = "";
     }
+    readers.rest();
   }
 
   /** A file that is stopped goes on when its turn comes again. @param {string} id */
@@ -71,7 +72,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
     if (!place) return;
     const started = performance.now();
     try {
-      const { report, fixes } = await client.inspect(place, ({ done, rows }) => {
+      const { report, fixes } = await readers.inspect(place, ({ done, rows }) => {
         const seconds = (performance.now() - started) / 1000;
         const secondsLeft = seconds > 1 && done > 0 ? (seconds * (1 - done)) / done : null;
         send({ type: "files/progress", id, done, secondsLeft, rows });
@@ -90,7 +91,7 @@ export function createLooking({ client, reach, send, getState, raise, copy }) {
   function cameToFront(id) {
     if (queue.includes(id)) {
       queue = [id, ...queue.filter((each) => each !== id)];
-      if (current) void client.stopReading();
+      if (current) readers.stop();
     }
   }
 

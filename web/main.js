@@ -3,6 +3,7 @@
 import { render } from "lit-html";
 import workerAddress from "./engine/worker.js?worker&url";
 import { EngineClient } from "./engine/client.js";
+import { Readers } from "./engine/readers.js";
 import { Reach } from "./address.js";
 import { createEffects } from "./effects.js";
 import { startLanguage } from "./language.js";
@@ -16,14 +17,19 @@ import { language, t } from "./words.js";
 
 const store = createStore(reduce, initialState);
 const reach = new Reach();
-const client = new EngineClient(startWorker, (message) =>
+const client = engineClient((message) =>
   store.send({
     type: "notice/raised",
     title: t("error.engine"),
     message: t("error.engine_says", { message }),
   }),
-  (address) => reach.port(address),
 );
+const readers = new Readers(client, () => engineClient(() => {}));
+
+/** @param {(message: string) => void} onCrash */
+function engineClient(onCrash) {
+  return new EngineClient(startWorker, onCrash, (address) => reach.port(address));
+}
 
 /** A worker from a blob obeys this page's Content-Security-Policy: it cannot reach another origin either. */
 function startWorker() {
@@ -48,5 +54,5 @@ function draw() {
 await startLanguage(() => store.send({ type: "language/changed", language: language() }));
 store.subscribe(draw);
 draw();
-const effects = createEffects({ client, reach, send: store.send, getState: store.getState });
+const effects = createEffects({ client, readers, reach, send: store.send, getState: store.getState });
 store.subscribe((_state, action) => effects(action));

@@ -38,9 +38,22 @@ export class EngineClient {
     return this.#call("header", { place: await this.#reached(place) });
   }
 
-  /** @param {Place} place @param {(progress: any) => void} onProgress hears of `ReadProgress` @returns {Promise<import("./types.d.ts").Inspected>} */
-  async inspect(place, onProgress) {
-    const inspected = await this.#call("inspect", { place: await this.#reached(place) }, onProgress);
+  /**
+   * Reads one of the `parts` of a file, for `inspect` of any worker.
+   * @param {Place} place @param {number} part @param {number} parts @param {(progress: any) => void} onProgress hears of `ReadProgress`
+   * @returns {Promise<object[]>}
+   */
+  async measure(place, part, parts, onProgress) {
+    return this.#call("measure", { place: await this.#reached(place), part, parts }, onProgress);
+  }
+
+  /**
+   * @param {Place} place @param {object[]} known what `measure` gave for parts of it
+   * @param {(progress: any) => void} onProgress hears of `ReadProgress`
+   * @returns {Promise<import("./types.d.ts").Inspected>}
+   */
+  async inspect(place, known, onProgress) {
+    const inspected = await this.#call("inspect", { place: await this.#reached(place), known }, onProgress);
     this.known.add(inspected.report.sha256);
     return inspected;
   }
@@ -51,7 +64,7 @@ export class EngineClient {
     this.known.add(sha256);
   }
 
-  /** Asks the running `inspect` to stop: it then rejects with kind "cancelled". @returns {Promise<void>} */
+  /** Asks the running `measure` and `inspect` to stop: they then reject with kind "cancelled". @returns {Promise<void>} */
   stopReading() {
     return this.#call("stopReading", {});
   }
@@ -157,6 +170,12 @@ export class EngineClient {
   /** Asks the running `generate` to stop: it then rejects with kind "cancelled". @returns {Promise<void>} */
   cancel() {
     return this.#call("cancel", {});
+  }
+
+  /** Ends the worker; a call that waits never hears of it. */
+  end() {
+    this.#worker?.terminate();
+    this.#worker = null;
   }
 
   /** A place whose bytes the present worker can read. @param {Place} place @returns {Promise<Place>} */

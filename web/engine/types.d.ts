@@ -566,9 +566,13 @@ verdict: string, };
 
 export type ReadProgress = { 
 /**
- * 0 to 1.
+ * 0 to 1, of the layers, or of the hashes.
  */
 done: number, 
+/**
+ * Whether the hashes are being made.
+ */
+hashing: boolean, 
 /**
  * Layers that were read since the last message.
  */

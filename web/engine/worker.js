@@ -30,7 +30,8 @@ function found(place) {
 const calls = {
   connect: (_engine, { address, port }) => void readers.set(address, readerOf(port)),
   header: (engine, { place }) => engine.inspect_header(found(place)),
-  inspect: (engine, { place }, onProgress) => engine.inspect(found(place), onProgress),
+  measure: (engine, { place, part, parts }, onProgress) => engine.measure(found(place), part, parts, onProgress),
+  inspect: (engine, { place, known }, onProgress) => engine.inspect(found(place), onProgress, known),
   remember: (engine, { sha256, place }) => engine.remember(sha256, found(place)),
   stopReading: (engine) => engine.stop_reading(),
   summarize: (engine, { place }) => engine.summarize(found(place)),

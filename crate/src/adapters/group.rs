@@ -1,6 +1,6 @@
 //! Turns a file's keys into groups: the tensors that belong to one layer, by role.
 
-use crate::formats::{Header, TensorInfo};
+use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
 use crate::model::spelling::{self, Role};
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,6 +26,22 @@ impl Group {
     /// The value of the one-number tensor in this role.
     pub fn number(&self, role: Role) -> Option<f32> {
         self.numbers.get(&role).copied()
+    }
+
+    /// The roles of its tensors of one number, which say how strongly it acts.
+    pub fn lone_numbers(&self) -> impl Iterator<Item = (Role, &TensorInfo)> {
+        let roles = [Role::Alpha, Role::Scale, Role::OnInput].into_iter();
+        roles.filter_map(|role| Some((role, self.get(role)?))).filter(|(_, tensor)| tensor.elements() == 1)
+    }
+
+    /// Reads the tensors of one number.
+    pub async fn read_numbers(&mut self, source: &dyn ByteSource) -> Result<(), FormatError> {
+        let mut numbers = BTreeMap::new();
+        for (role, tensor) in self.lone_numbers() {
+            numbers.extend(tensor.read(source).await?.first().map(|&number| (role, number)));
+        }
+        self.numbers = numbers;
+        Ok(())
     }
 
     /// Whether any tensor has one of these roles.

@@ -33,5 +33,5 @@ pub use form::{Dense, Form};
 pub use gram::{Lines, gram, quick_gram};
 pub use group::{Group, group};
 pub use locate::locate;
-pub use read::{Adapter, Leftover, Why, read, read_located};
+pub use read::{Adapter, Leftover, Reader, Why, read};
 pub use strengths::{NoStrengths, Strengths};

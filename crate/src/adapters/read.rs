@@ -97,39 +97,12 @@ pub async fn read(
     let (mut groups, others) = group(header);
     let spellings = Spellings::new(modules);
     let found = locate(&groups, &spellings);
-    read_located(source, header, configs, &mut groups, &found, others).await
-}
-
-/// The same of groups whose layers are found already (see [`locate`]); `others` belong to no group.
-pub async fn read_located(
-    source: &dyn ByteSource,
-    header: &Header,
-    configs: &PeftConfigs,
-    groups: &mut [Group],
-    found: &[Option<Found<'_>>],
-    others: Vec<&TensorInfo>,
-) -> Result<Adapter, FormatError> {
-    let mut reader = Reader { source, header, configs, adapter: Adapter::default(), taken: HashMap::new() };
-    for tensor in others {
-        reader.leave(tensor, None, unknown(tensor));
+    let mut reader = Reader::new(header, configs, &others);
+    for (group, found) in groups.iter_mut().zip(&found) {
+        group.read_numbers(source).await?;
+        reader.add(group, *found);
     }
-    for (group, found) in groups.iter_mut().zip(found) {
-        match found {
-            Some(found) => reader.layer(group, *found).await?,
-            None => {
-                for tensor in group.tensors.values() {
-                    let why = match unknown(tensor) {
-                        Why::Embedding => Why::Embedding,
-                        _ => Why::NoSuchLayer(group.stem.clone()),
-                    };
-                    reader.leave(tensor, None, why);
-                }
-            }
-        }
-    }
-    let mut adapter = reader.adapter;
-    adapter.convention = convention(&adapter.deltas, groups);
-    Ok(adapter)
+    Ok(reader.finish(&groups))
 }
 
 fn unknown(tensor: &TensorInfo) -> Why {
@@ -161,34 +134,61 @@ fn most_common<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     counts.into_iter().max_by_key(|&(_, count)| count).map(|(name, _)| name)
 }
 
-/// An adapter in the making.
-struct Reader<'a> {
-    source: &'a dyn ByteSource,
+/// An adapter in the making, group by group, in the file's order.
+pub struct Reader<'a> {
     header: &'a Header,
     configs: &'a PeftConfigs,
     adapter: Adapter,
     taken: HashMap<String, String>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Of a file in which `others` belong to no group.
+    pub fn new(header: &'a Header, configs: &'a PeftConfigs, others: &[&TensorInfo]) -> Reader<'a> {
+        let mut reader = Reader { header, configs, adapter: Adapter::default(), taken: HashMap::new() };
+        for tensor in others {
+            reader.leave(tensor, None, unknown(tensor));
+        }
+        reader
+    }
+
+    /// Takes in a group whose layer is known (see [`locate`]) and whose numbers are read (see
+    /// [`Group::read_numbers`]); returns what it changes.
+    pub fn add(&mut self, group: &Group, found: Option<Found<'_>>) -> &[Delta] {
+        let before = self.adapter.deltas.len();
+        match found {
+            Some(found) => self.layer(group, found),
+            None => {
+                for tensor in group.tensors.values() {
+                    let why = match unknown(tensor) {
+                        Why::Embedding => Why::Embedding,
+                        _ => Why::NoSuchLayer(group.stem.clone()),
+                    };
+                    self.leave(tensor, None, why);
+                }
+            }
+        }
+        &self.adapter.deltas[before..]
+    }
+
+    /// The adapter of all these groups.
+    pub fn finish(mut self, groups: &[Group]) -> Adapter {
+        self.adapter.convention = convention(&self.adapter.deltas, groups);
+        self.adapter
+    }
+
     fn leave(&mut self, tensor: &TensorInfo, path: Option<&str>, why: Why) {
         self.adapter.leftovers.push(Leftover { key: tensor.name.clone(), path: path.map(str::to_owned), why });
     }
 
-    /// Reads the group of a layer that the model has.
-    async fn layer(&mut self, group: &mut Group, found: Found<'_>) -> Result<(), FormatError> {
+    /// The group of a layer that the model has.
+    fn layer(&mut self, group: &Group, found: Found<'_>) {
         let path = format!("{}.{}", found.component, found.module.path);
         if let Some(by) = self.taken.get(&path).cloned() {
             for tensor in group.tensors.values() {
                 self.leave(tensor, Some(&path), Why::Taken { by: by.clone() });
             }
-            return Ok(());
-        }
-        for role in [Role::Alpha, Role::Scale, Role::OnInput] {
-            if let Some(tensor) = group.get(role).filter(|tensor| tensor.elements() == 1) {
-                let number = tensor.read(self.source).await?;
-                group.numbers.extend(number.first().map(|&number| (role, number)));
-            }
+            return;
         }
         let mut used: Vec<Role> = Vec::new();
         let mut failed: Option<Why> = None;
@@ -216,7 +216,6 @@ impl Reader<'_> {
                 self.leave(tensor, Some(&path), failed.clone().unwrap_or_else(|| lonely(*role)));
             }
         }
-        Ok(())
     }
 
     fn delta(&self, group: &Group, found: Found<'_>, part: Part, change: Box<dyn Change>) -> Delta {

@@ -9,26 +9,26 @@ use super::packed;
 use super::problems;
 use super::refusal;
 use super::report::{Base, Container, FileKind, ImportRow, LeftoverRow, ModuleRow, Problem, Report};
-use super::rows;
+use super::rows::{self, GroupNumbers, Located, Share};
 use super::training::training;
 use super::verdict;
-use crate::adapters::{Adapter, Group, Leftover, PeftConfigs, Why, group, locate, read_located};
+use crate::adapters::{Adapter, Group, Leftover, PeftConfigs, Reader, Why, group, locate};
 use crate::formats::{
-    Archive, Buffered, ByteSource, Content, FormatError, Header, Reading, TensorInfo, gguf, imports, read_header, sniff,
+    Archive, Buffered, ByteSource, Content, FormatError, Header, TensorInfo, gguf, imports, read_header, sniff,
 };
 use crate::model::spelling::{Found, Role, Spellings};
 use sha2::{Digest, Sha256};
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 
 /// Something that is known of a file before all is.
 #[derive(Debug)]
 pub enum Progress<'a> {
     /// A layer's numbers were read.
     Layer {
-        /// Changes that are done.
-        done: usize,
-        /// Changes in all.
-        total: usize,
+        /// Bytes that are done.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
         /// The layer, as the report will have it.
         row: &'a ModuleRow,
     },
@@ -52,27 +52,41 @@ pub async fn inspect(
     companion: Option<&str>,
     base: Option<&BaseShapes>,
 ) -> Report {
-    inspect_with(file, source, companion, base, &mut |_| ControlFlow::Continue(())).await
+    let how = How { companion, base, depth: Depth::Numbers(&[]), inside: false };
+    inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await.0
 }
 
-/// The same, told piece by piece: every layer's numbers, then the hashes. Where `hear` stops it, the
-/// report has what was known by then, and says `headers_only` where not all numbers were read.
+/// The same, told piece by piece: every layer's numbers, then the hashes. `known` is what
+/// [`measure`] has read. Where `hear` stops it, the report has what was known by then, and says
+/// `headers_only` where not all numbers were read.
 pub async fn inspect_with(
     file: &str,
     source: &dyn ByteSource,
     companion: Option<&str>,
-    base: Option<&BaseShapes>,
+    known: &[GroupNumbers],
     hear: &mut Hear<'_>,
 ) -> Report {
-    let how = How { companion, base, headers_only: false, inside: false };
-    inspect_as(file, source, how, hear).await
+    let how = How { companion, base: None, depth: Depth::Numbers(known), inside: false };
+    inspect_as(file, source, how, hear).await.0
+}
+
+/// Reads the numbers of a share of a file, for [`inspect_with`]; nothing of files in archives.
+pub async fn measure(
+    file: &str,
+    source: &dyn ByteSource,
+    companion: Option<&str>,
+    share: Share,
+    hear: &mut Hear<'_>,
+) -> Vec<GroupNumbers> {
+    let how = How { companion, base: None, depth: Depth::Share(share), inside: false };
+    inspect_as(file, source, how, hear).await.1
 }
 
 /// Reports on a file by its header alone: no norms, scales, hashes or anything else that needs its
 /// numbers. Takes milliseconds, whatever the file's size.
 pub async fn inspect_header(file: &str, source: &dyn ByteSource, companion: Option<&str>) -> Report {
-    let how = How { companion, base: None, headers_only: true, inside: false };
-    inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await
+    let how = How { companion, base: None, depth: Depth::Header, inside: false };
+    inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await.0
 }
 
 /// What is known beside a file's bytes, and how far to go.
@@ -80,14 +94,35 @@ pub async fn inspect_header(file: &str, source: &dyn ByteSource, companion: Opti
 pub(super) struct How<'a> {
     pub(super) companion: Option<&'a str>,
     pub(super) base: Option<&'a BaseShapes>,
-    pub(super) headers_only: bool,
+    pub(super) depth: Depth<'a>,
     /// The file lies in an archive.
     pub(super) inside: bool,
 }
 
-pub(super) async fn inspect_as(file: &str, source: &dyn ByteSource, how: How<'_>, hear: &mut Hear<'_>) -> Report {
-    let mut report = Report { headers_only: how.headers_only, ..Report::empty(file, source.len()) };
-    let mut filled = fill(&mut report, source, how, hear).await;
+/// Which of a file's bytes are read.
+#[derive(Clone, Copy)]
+pub(super) enum Depth<'a> {
+    Header,
+    /// All of a share's numbers.
+    Share(Share),
+    /// All numbers but those of groups that are known, and all bytes for the hashes.
+    Numbers(&'a [GroupNumbers]),
+}
+
+/// A report, with the numbers that it rests on.
+pub(super) async fn inspect_as(
+    file: &str,
+    source: &dyn ByteSource,
+    how: How<'_>,
+    hear: &mut Hear<'_>,
+) -> (Report, Vec<GroupNumbers>) {
+    let headers_only = !matches!(how.depth, Depth::Numbers(_));
+    let mut report = Report { headers_only, ..Report::empty(file, source.len()) };
+    let (mut filled, mut numbers) = (Ok(()), Vec::new());
+    match fill(&mut report, source, how, hear).await {
+        Ok(read) => numbers = read,
+        Err(error) => filled = Err(error),
+    }
     if !report.headers_only && !how.inside {
         filled = filled.and(hashed(&mut report, source, hear).await);
     }
@@ -95,7 +130,7 @@ pub(super) async fn inspect_as(file: &str, source: &dyn ByteSource, how: How<'_>
         report.problems.push(Problem::refuse(error.class(), sentence(&error.to_string())));
     }
     report.verdict = verdict::sentence(&report);
-    report
+    (report, numbers)
 }
 
 /// The text with a capital at the start and a full stop at the end.
@@ -126,14 +161,14 @@ async fn fill(
     source: &dyn ByteSource,
     how: How<'_>,
     hear: &mut Hear<'_>,
-) -> Result<(), FormatError> {
+) -> Result<Vec<GroupNumbers>, FormatError> {
     let size = source.len();
     let start = source.read(0..size.min(sniff::SNIFF_LEN as u64)).await?;
     let content = sniff::sniff(&start);
     if let Some((container, kind, problem)) = refusal::by_content(content, size) {
         (report.container, report.kind) = (container, kind);
         report.problems.push(problem);
-        return Ok(());
+        return Ok(Vec::new());
     }
     (report.container, report.kind) = match content {
         Content::Zip => (Container::PickleZip, FileKind::Pickle),
@@ -143,12 +178,15 @@ async fn fill(
     };
     let buffered = Buffered::new(source);
     // The header of a safetensors file is two reads; everything else takes many small ones.
-    let source = if how.headers_only && content == Content::Safetensors { source } else { &buffered };
+    let source = if matches!(how.depth, Depth::Header) && content == Content::Safetensors { source } else { &buffered };
     if content == Content::Zip
         && !how.inside
         && let Some(archive) = Archive::open(source).await?
     {
-        return packed::report(report, source, &archive, how, hear).await;
+        if !matches!(how.depth, Depth::Share(_)) {
+            packed::report(report, source, &archive, how, hear).await?;
+        }
+        return Ok(Vec::new());
     }
     if matches!(content, Content::Zip | Content::Pickle) {
         report.imports = imports(source).await?.into_iter().map(ImportRow::from).collect();
@@ -158,7 +196,7 @@ async fn fill(
         report.metadata = gguf.metadata.clone();
         if !gguf.is_adapter() {
             report.problems.push(refusal::by_gguf(&gguf));
-            return Ok(());
+            return Ok(Vec::new());
         }
     }
     let header = read_header(source).await?;
@@ -168,7 +206,7 @@ async fn fill(
     if let Some((kind, problem)) = refusal::by_names(&header) {
         report.kind = kind;
         report.problems.push(problem);
-        return Ok(());
+        return Ok(Vec::new());
     }
     let (groups, others) = group(&header);
     let (changing, idle): (Vec<Group>, Vec<Group>) = groups.into_iter().partition(has_change);
@@ -176,7 +214,7 @@ async fn fill(
         let (kind, problem) = refusal::by_tensors(&header);
         report.kind = kind;
         report.problems.push(problem);
-        return Ok(());
+        return Ok(Vec::new());
     }
     report.kind = FileKind::Adapter;
     adapter(report, source, &header, changing, Rest { idle, others }, how, hear).await
@@ -201,8 +239,8 @@ async fn adapter(
     rest: Rest<'_>,
     how: How<'_>,
     hear: &mut Hear<'_>,
-) -> Result<(), FormatError> {
-    let How { companion, base, .. } = how;
+) -> Result<Vec<GroupNumbers>, FormatError> {
+    let How { companion, base, depth, .. } = how;
     let own = base.map(BaseShapes::modules);
     let known = base.zip(own.as_deref()).map(|(base, modules)| (base.family, modules));
     let found = detect(&groups, &header.metadata, known);
@@ -214,8 +252,6 @@ async fn adapter(
         (None, None) => Vec::new(),
     };
     let configs = configs(report, header, companion);
-    let blank = Blank(source.len());
-    let source = if how.headers_only { &blank } else { source };
     let changing = groups.len();
     let mut groups = groups;
     groups.extend(rest.idle);
@@ -224,15 +260,29 @@ async fn adapter(
         (None, Some(layers)) if groups.len() > changing => locate(&groups, &Spellings::new(&layers.modules())),
         _ => padded(&found.found, groups.len()),
     };
-    let adapter = read_located(source, header, &configs, &mut groups, &layers, rest.others).await?;
+    let mut reader = Reader::new(header, &configs, &rest.others);
+    let located = Located { groups: &mut groups, layers: &layers };
+    let measured = match depth {
+        Depth::Header => {
+            rows::unread(&mut reader, located);
+            None
+        }
+        Depth::Share(share) => {
+            return Ok(rows::measured(&mut reader, located, source, header, (share, &[]), hear).await?.groups);
+        }
+        Depth::Numbers(known) => {
+            Some(rows::measured(&mut reader, located, source, header, (Share::WHOLE, known), hear).await?)
+        }
+    };
+    let adapter = reader.finish(&groups);
     let groups = &groups[..changing];
     let mut findings = problems::Findings::unread(&adapter);
-    if how.headers_only {
-        report.modules = rows::bare(&adapter);
-    } else {
-        let measured = rows::measured(&adapter, source, header, hear).await?;
-        report.headers_only = !measured.whole;
-        (report.modules, report.health, findings) = (measured.rows, measured.health, measured.findings);
+    match measured {
+        None => report.modules = rows::bare(&adapter),
+        Some(measured) => {
+            report.headers_only = !measured.whole;
+            (report.modules, report.health, findings) = (measured.rows, measured.health, measured.findings);
+        }
     }
     report.coverage = coverage(&counted, &report.modules);
     report.algorithms = algorithms(&adapter);
@@ -241,7 +291,7 @@ async fn adapter(
     problems::collect(&mut report.problems, &adapter, &findings, &found, base, &configs);
     report.loaders = loaders(report, header, groups, &found, &adapter, companion.is_some());
     report.base = Base { family: found.name.clone(), label: found.label.clone(), evidence: found.evidence.clone() };
-    Ok(())
+    Ok(Vec::new())
 }
 
 /// A list brought to a length.
@@ -311,19 +361,6 @@ fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<LeftoverRow> {
     };
     let row = |left: &Leftover| LeftoverRow { key: left.key.clone(), reason: reason(&left.why) };
     adapter.leftovers.iter().map(row).collect()
-}
-
-/// Zeros for every number of a file, without reading it.
-struct Blank(u64);
-
-impl ByteSource for Blank {
-    fn len(&self) -> u64 {
-        self.0
-    }
-
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
-        Box::pin(std::future::ready(Ok(vec![0; (range.end - range.start) as usize])))
-    }
 }
 
 /// SHA-256 of what a header says: metadata, and each tensor with type, shape and place.

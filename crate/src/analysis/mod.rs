@@ -28,7 +28,7 @@ pub use compare::{ComparedFile, Comparison, LayerComparison, MetadataDifference,
 pub use family::{Detected, Layers, detect};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
 pub use health::{Health, HealthRow, health};
-pub use inspect::{Hear, Progress, inspect, inspect_header, inspect_with};
+pub use inspect::{Hear, Progress, inspect, inspect_header, inspect_with, measure};
 pub use loaders::{LoaderStatus, LoaderVerdict, LogExplanation, explain_log};
 pub use low_rank::LowRank;
 pub use relation::{Relation, relation};
@@ -36,6 +36,7 @@ pub use report::{
     Base, Container, Coverage, FileKind, ImportRow, ImportVerdict, LeftoverRow, ModuleRow, Problem, Report, Severity,
     Strength,
 };
+pub use rows::{GroupNumbers, Share};
 pub use spectrum::Spectrum;
 pub use summary::Summary;
 pub use training::{Bucket, Dataset, Setting, TagCount, Training, TriggerWord, training};

@@ -40,7 +40,7 @@ pub(super) async fn report(
     };
     let member = archive.member(source, first).await?;
     let how = How { companion: config.as_deref(), inside: true, ..how };
-    let inside = Box::pin(inspect_as(first, &member, how, hear)).await;
+    let (inside, _) = Box::pin(inspect_as(first, &member, how, hear)).await;
     let others = match names.len() - 1 {
         0 => String::new(),
         1 => format!(", beside `{}`", names[1]),

@@ -4,7 +4,8 @@ use super::base::BaseShapes;
 use super::family::Detected;
 use super::hashes::{Claim, ClaimVerdict, Hashes};
 use super::report::{Problem, Severity};
-use crate::adapters::{Adapter, Delta, Leftover, Numbers, PeftConfigs};
+use super::rows::ChangeNumbers;
+use crate::adapters::{Adapter, Delta, Leftover, PeftConfigs};
 use std::collections::BTreeMap;
 
 /// What was odd about an adapter's numbers.
@@ -22,16 +23,15 @@ impl Findings {
         Findings { alive: adapter.deltas.len(), ..Findings::default() }
     }
 
-    /// Looks at one delta's numbers.
-    pub fn look(&mut self, delta: &Delta, numbers: &Numbers, norm: Option<f64>) {
-        let finite = delta.scale.is_finite() && numbers.values().flatten().all(|x| x.is_finite());
-        if !finite {
+    /// Looks at what one delta's numbers say.
+    pub fn look(&mut self, delta: &Delta, numbers: &ChangeNumbers) {
+        if !numbers.finite {
             self.not_finite.push(delta.path());
         }
         if delta.alpha == Some(0.0) && delta.change.alpha_rank().is_some() {
             self.zero_alpha.push(delta.path());
         }
-        self.alive += usize::from(norm != Some(0.0));
+        self.alive += usize::from(numbers.norm != Some(0.0));
     }
 }
 

@@ -49,20 +49,40 @@ impl Engine {
         Engine::default()
     }
 
-    /// Reports on a file, with what mends it, and keeps it under its sha256 for
-    /// [`Engine::generate`]. `on_progress` hears of the layers as they are read; see [`ReadProgress`].
-    pub async fn inspect(&self, place: JsValue, on_progress: Option<Function>) -> Result<JsValue, JsValue> {
+    /// Reads the numbers of one of the `parts` of a file, for [`Engine::inspect`] of any engine.
+    /// `on_progress` hears of the layers as they are read; see [`ReadProgress`].
+    pub async fn measure(
+        &self,
+        place: JsValue,
+        part: usize,
+        parts: usize,
+        on_progress: Function,
+    ) -> Result<JsValue, JsValue> {
         let Place { name, source, config } = Place::of(&place)?;
-        let turn = self.reading.get();
-        let mut teller = Teller::new(on_progress);
-        let mut hear = |progress: analysis::Progress<'_>| {
-            teller.hear(progress);
-            if self.reading.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        };
-        let report = analysis::inspect_with(&name, source.as_ref(), config.as_deref(), None, &mut hear).await;
-        if self.reading.get() != turn {
-            return Err(failure("cancelled", "the reading was stopped"));
-        }
+        let (mut teller, turn) = (Teller::new(Some(on_progress)), self.reading.get());
+        let share = analysis::Share { part, parts };
+        let mut hear = |progress: analysis::Progress<'_>| self.heard(&mut teller, turn, progress);
+        let numbers = analysis::measure(&name, source.as_ref(), config.as_deref(), share, &mut hear).await;
+        self.unless_stopped(turn)?;
+        teller.rest();
+        to_js(&numbers)
+    }
+
+    /// Reports on a file, with what mends it, and keeps it under its sha256 for
+    /// [`Engine::generate`]. `on_progress` hears of the layers as they are read, then of the hashes; see
+    /// [`ReadProgress`]. `known` lists what [`Engine::measure`] gave for parts of the file.
+    pub async fn inspect(
+        &self,
+        place: JsValue,
+        on_progress: Option<Function>,
+        known: JsValue,
+    ) -> Result<JsValue, JsValue> {
+        let Place { name, source, config } = Place::of(&place)?;
+        let known = if known.is_undefined() { Vec::new() } else { from_js("the numbers that were read", known)? };
+        let (mut teller, turn) = (Teller::new(on_progress), self.reading.get());
+        let mut hear = |progress: analysis::Progress<'_>| self.heard(&mut teller, turn, progress);
+        let report = analysis::inspect_with(&name, source.as_ref(), config.as_deref(), &known, &mut hear).await;
+        self.unless_stopped(turn)?;
         let input = EditInput::file(&name, source.as_ref(), config.as_deref());
         // A file that cannot be mended is reported all the same.
         let fixes = fixes(&input, &report).await.unwrap_or_default();
@@ -79,7 +99,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends every [`Engine::inspect`] that is running, at its next layer.
+    /// Ends every [`Engine::measure`] and [`Engine::inspect`] that is running, at its next layer.
     pub fn stop_reading(&self) {
         self.reading.set(self.reading.get() + 1);
     }
@@ -180,6 +200,15 @@ impl Engine {
 }
 
 impl Engine {
+    fn heard(&self, teller: &mut Teller, turn: u64, progress: analysis::Progress<'_>) -> ControlFlow<()> {
+        teller.hear(progress);
+        if self.reading.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    fn unless_stopped(&self, turn: u64) -> Result<(), JsValue> {
+        if self.reading.get() == turn { Ok(()) } else { Err(failure("cancelled", "the reading was stopped")) }
+    }
+
     /// Makes a model the one that is drawn with.
     async fn adopt(&self, model: Model) -> Result<JsValue, JsValue> {
         let info = ModelInfo::of(&model);

@@ -6,8 +6,6 @@ use crate::analysis::{ModuleRow, Progress};
 use js_sys::{Date, Function};
 use wasm_bindgen::JsValue;
 
-/// The share of the work that layers take; hashes take the rest.
-const LAYERS: f64 = 0.75;
 /// Between two messages.
 const PAUSE_MS: f64 = 120.0;
 
@@ -26,17 +24,28 @@ impl Teller {
 
     /// Takes in what is known, and tells of it when the last message is old enough.
     pub fn hear(&mut self, progress: Progress<'_>) {
-        let share = |done: f64, total: f64| if total > 0.0 { done / total } else { 1.0 };
-        let done = match progress {
+        let (done, total) = match progress {
             Progress::Layer { done, total, row } => {
                 self.rows.push(row.clone());
-                LAYERS * share(done as f64, total as f64)
+                (done, total)
             }
-            Progress::Hashed { done, total } => LAYERS + (1.0 - LAYERS) * share(done as f64, total as f64),
+            Progress::Hashed { done, total } => (done, total),
         };
-        let Some(listener) = self.listener.as_ref().filter(|_| Date::now() - self.told_ms >= PAUSE_MS) else { return };
+        let hashing = matches!(progress, Progress::Hashed { .. });
+        if Date::now() - self.told_ms >= PAUSE_MS {
+            self.tell(if total > 0 { done as f64 / total as f64 } else { 1.0 }, hashing);
+        }
+    }
+
+    /// Tells of the rows that were kept back.
+    pub fn rest(&mut self) {
+        self.tell(1.0, false);
+    }
+
+    fn tell(&mut self, done: f64, hashing: bool) {
         self.told_ms = Date::now();
-        if let Ok(message) = to_js(&ReadProgress { done, rows: std::mem::take(&mut self.rows) }) {
+        let Some(listener) = &self.listener else { return };
+        if let Ok(message) = to_js(&ReadProgress { done, hashing, rows: std::mem::take(&mut self.rows) }) {
             // A listener that throws must not cost the report.
             let _ = listener.call1(&JsValue::NULL, &message);
         }

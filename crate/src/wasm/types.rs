@@ -115,8 +115,10 @@ pub struct PngInfo {
 /// How far the reading of a file is.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct ReadProgress {
-    /// 0 to 1.
+    /// 0 to 1, of the layers, or of the hashes.
     pub done: f64,
+    /// Whether the hashes are being made.
+    pub hashing: bool,
     /// Layers that were read since the last message.
     pub rows: Vec<ModuleRow>,
 }
