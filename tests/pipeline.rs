@@ -1,16 +1,16 @@
 //! mini-sd15 against diffusers: networks, their inner steps, whole pictures, with and without LoRAs.
 
 use lora_loupe::formats::source::FileSource;
-use lora_loupe::gpu::Gpu;
+use lora_loupe::gpu::Style;
 use lora_loupe::model::Component;
-use lora_loupe::pipeline::{Folder, Given, Model, Network, Picture, Session, sinusoid, token_table};
+use lora_loupe::pipeline::{Given, Model, Network, Picture, Session, Stage, sinusoid, token_table};
 use lora_loupe::plan::interpret;
 use lora_loupe::samplers::ScheduleConfig;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::compare::{close, max_abs, rel_rms};
 use lora_loupe_tests::golden::{self, Tensor};
-use lora_loupe_tests::{cases::recipe, taps};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use lora_loupe_tests::{cases::recipe, mini, taps};
+use safetensors::Dtype;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -21,56 +21,14 @@ const UNET: f64 = 1e-5;
 const INNER: f64 = 2e-5;
 const VAE: f64 = 1e-5;
 const LATENTS: f64 = 2e-5;
-const FOLDER: &str = "golden/pipelines/mini-sd15";
-
-/// A session with mini-sd15, its weight files changed by `change`.
-async fn session(change: impl Fn(Vec<u8>) -> Vec<u8>) -> Session {
-    let root = golden::path(FOLDER);
-    let mut files: Vec<(String, Rc<dyn lora_loupe::formats::ByteSource>)> = Vec::new();
-    for directory in ["", "unet", "vae", "text_encoder", "tokenizer", "scheduler"] {
-        for entry in std::fs::read_dir(root.join(directory)).expect("the folder").flatten() {
-            let path = entry.path();
-            let name = format!("{directory}/{}", entry.file_name().to_string_lossy());
-            if path.is_file() {
-                let bytes = std::fs::read(&path).expect("a file");
-                let bytes = if name.ends_with(".safetensors") { change(bytes) } else { bytes };
-                files.push((name.trim_start_matches('/').to_owned(), Rc::new(bytes)));
-            }
-        }
-    }
-    let model = Model::open("mini-sd15", &Folder::new(files)).await.expect("the model");
-    let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-    Session::new(Rc::new(gpu), model)
-}
 
 /// The pipeline as diffusers saves it with `variant="fp16"`: every weight rounded to f16.
 async fn half_session() -> Session {
-    let rounded = |bytes: Vec<u8>| {
-        let file = SafeTensors::deserialize(&bytes).expect("weights");
-        let half = |raw: &[u8]| {
-            let number = f32::from_le_bytes(raw.try_into().expect("4 bytes"));
-            half::f16::from_f32(number).to_le_bytes()
-        };
-        let stored: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = file
-            .iter()
-            .map(|(name, view)| match view.dtype() {
-                Dtype::F32 => {
-                    let data = view.data().chunks_exact(4).flat_map(half).collect();
-                    (name.to_owned(), Dtype::F16, view.shape().to_vec(), data)
-                }
-                other => (name.to_owned(), other, view.shape().to_vec(), view.data().to_vec()),
-            })
-            .collect();
-        let views = stored.iter().map(|(name, dtype, shape, data)| {
-            (name.as_str(), TensorView::new(*dtype, shape.clone(), data).expect("a tensor"))
-        });
-        safetensors::serialize(views, None).expect("a file")
-    };
-    session(rounded).await
+    mini::stored(|_, numbers| (Dtype::F16, mini::halves(&numbers))).await
 }
 
 async fn full() -> Session {
-    session(|bytes| bytes).await
+    mini::session(|_, bytes| bytes).await
 }
 
 fn given<const N: usize>(list: [(&str, Vec<f32>); N]) -> BTreeMap<String, Vec<f32>> {
@@ -249,6 +207,60 @@ fn half_precision_weights_in_f32_arithmetic() {
     });
 }
 
+#[test]
+fn a_decoder_whose_maps_are_beyond_halves_keeps_its_numbers() {
+    pollster::block_on(async {
+        // As SDXL's VAE does, and further: its maps grow past the 65504 of f16, where others turn black.
+        let grown = |name: &str, numbers: Vec<f32>| {
+            let factor = if name.starts_with("decoder.conv_in.") { 1e4 } else { 1.0 };
+            (Dtype::F16, mini::halves(&numbers.iter().map(|x| x * factor).collect::<Vec<f32>>()))
+        };
+        let golden = golden::tensors("golden/components/mini-sd15/vae.safetensors");
+        let latents = &golden["dec_b1.latents"];
+        let &[batch, _, height, width] = latents.shape.as_slice() else { panic!("four axes") };
+        let inputs = given([("latents", latents.channels_last().iter().map(|x| x * 100.0).collect())]);
+        let network = Network::VaeDecoder { batch, height, width };
+        for style in [Style::Tiled, Style::Direct] {
+            for keeps_halves in [false, true] {
+                let mut session = mini::stored(grown).await;
+                session.gpu.set_style(style);
+                session.gpu.set_keeps_halves(keeps_halves);
+                let tap = "decoder.conv_in".to_owned();
+                let got = session.probe(network, &inputs, std::slice::from_ref(&tap)).await.expect("a run");
+                let largest = got[&tap].iter().fold(0f32, |largest, x| largest.max(x.abs()));
+                assert!(largest > 10.0 * 65504.0 && largest.is_finite(), "{largest}");
+
+                let plan = session.plan(network).expect("a plan");
+                let mut weights = BTreeMap::new();
+                for (name, layout, _) in plan.weights() {
+                    weights
+                        .insert(name.to_owned(), session.model.checkpoint.read(name, layout).await.expect("a weight"));
+                }
+                let mut give = |name: &str| inputs.get(name).or_else(|| weights.get(name)).cloned();
+                let wanted = interpret(&plan, &mut give, &[]).expect("a run");
+                close(&format!("{style:?}, halves kept: {keeps_halves}"), &got["image"], &wanted["image"], VAE);
+            }
+        }
+    });
+}
+
+#[test]
+fn early_configs_are_mended_as_pipelines_mend_them() {
+    let changed = |path: &str, bytes: Vec<u8>| match path {
+        "scheduler/scheduler_config.json" => {
+            let mut config: serde_json::Value = serde_json::from_slice(&bytes).expect("a config");
+            config
+                .as_object_mut()
+                .expect("fields")
+                .retain(|field, _| field != "clip_sample" && field != "steps_offset");
+            config.to_string().into_bytes()
+        }
+        _ => bytes,
+    };
+    let open = |folder| pollster::block_on(Model::open("mini", &folder)).expect("a model").schedule;
+    assert_eq!(open(mini::folder(changed)), open(mini::folder(|_, bytes| bytes)));
+}
+
 fn case(name: &str) -> serde_json::Value {
     let cases = golden::json("golden/e2e/mini-sd15/cases.json");
     cases
@@ -364,13 +376,47 @@ fn stopping_answers_before_the_next_step() {
         let result = session
             .generate(&recipe, &Given::default(), &mut |progress| {
                 seen = progress.step;
-                let stop = progress.stage == lora_loupe::pipeline::Stage::Denoise && progress.step == 3;
+                let stop = progress.stage == Stage::Denoise && progress.step == 3;
                 if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
             .await;
         assert_eq!(result.expect_err("stopped").kind(), "cancelled");
         assert_eq!(seen, 3);
         draw(&mut session, &case("ddim"), &[]).await;
+    });
+}
+
+#[test]
+fn stopping_answers_within_a_call_of_the_network() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        let recipe = recipe(&case("ddim"));
+        let mut heard = async |stop: Option<(Stage, usize, usize)>| {
+            // Portions as small as those of a slow device with a large model.
+            session.gpu.set_submission_flops(500_000);
+            let mut heard = Vec::new();
+            let hear = &mut |progress: lora_loupe::pipeline::Progress| {
+                heard.push((progress.stage, progress.step));
+                let now = heard.iter().filter(|&&at| at == (progress.stage, progress.step)).count();
+                let is_there = stop == Some((progress.stage, progress.step, now));
+                if is_there { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let drawn = session.generate(&recipe, &Given::default(), hear).await;
+            (drawn, heard)
+        };
+        let (whole, all) = heard(None).await;
+        let whole = whole.expect("a picture");
+        check(&whole, "ddim");
+        for (stage, step) in [(Stage::Denoise, 3), (Stage::Decode, 0)] {
+            let portions = all.iter().filter(|&&at| at == (stage, step)).count();
+            assert!(portions > 8, "{stage:?} takes {portions} portions");
+            let (stopped, heard) = heard(Some((stage, step, 3))).await;
+            assert_eq!(stopped.map(|_| ()).expect_err("stopped").kind(), "cancelled");
+            assert_eq!(heard.last(), Some(&(stage, step)));
+            assert_eq!(heard.iter().filter(|&&at| at == (stage, step)).count(), 3, "{stage:?}: no portion later");
+        }
+        let (again, _) = heard(None).await;
+        assert_eq!(again.expect("a picture").latents, whole.latents, "what was stopped leaves no trace");
     });
 }
 

@@ -1,16 +1,15 @@
 //! Inpainting, second passes, textual inversions and strengths of blocks against diffusers, on mini-sd15.
 
-use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::FileSource;
-use lora_loupe::gpu::Gpu;
 use lora_loupe::pipeline::{
-    AdapterChoice, Embedding, EmbeddingChoice, Filter, Folder, Given, Hires, Model, PipelineError, Progress, Recipe,
-    Rng, Session, Shape, Stage, Upscaler, resize,
+    AdapterChoice, Embedding, EmbeddingChoice, Filter, Given, Hires, PipelineError, Progress, Recipe, Rng, Session,
+    Shape, Stage, Upscaler, resize,
 };
 use lora_loupe::text::Syntax;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::compare::{close, max_abs, rel_rms};
 use lora_loupe_tests::golden::{self, Tensor};
+use lora_loupe_tests::mini;
 use lora_loupe_tests::numbers::numbers;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
@@ -21,9 +20,7 @@ use std::rc::Rc;
 const LATENTS: f64 = 2e-5;
 
 async fn session() -> Session {
-    let folder = Folder::open(&golden::path("golden/pipelines/mini-sd15")).expect("the folder");
-    let model = Model::open("mini-sd15", &folder).await.expect("the model");
-    Session::new(Rc::new(Gpu::open().await.expect("a Vulkan device; software Vulkan counts")), model)
+    mini::session(|_, bytes| bytes).await
 }
 
 /// The cases of one kind, each with a plain recipe and diffusers' latents.
@@ -258,32 +255,89 @@ fn several_pictures_from_one() {
 }
 
 #[test]
+fn clip_skip_low_guidance_and_tcd_are_read_as_pipelines_read_them() {
+    pollster::block_on(async {
+        let mut session = session().await;
+        for (case, recipe, wanted) in cases("asked") {
+            let guidance = case["guidance"].as_f64().expect("guidance") as f32;
+            let clip_skip = case["clip_skip"].as_u64().expect("a number") as usize;
+            let recipe = Recipe { guidance, clip_skip, ..recipe };
+            let got = latents(&mut session, &recipe, &Given::default()).await;
+            close(&format!("{case}"), &got, &wanted, LATENTS);
+            // The web UIs leave layers out for both prompts.
+            let web = latents(&mut session, &Recipe { syntax: Syntax::A1111, ..recipe }, &Given::default()).await;
+            assert_eq!(rel_rms(&web, &wanted) > 1e-3, clip_skip > 0 && guidance > 1.0, "{case}");
+        }
+    });
+}
+
+/// The nearest code of an eight-bit type whose codes from 0 up to `last` stand for growing numbers.
+fn eight_bits(value: f32, number: fn(u8) -> f32, last: u8) -> u8 {
+    let size = value.abs();
+    let above = (0..last).find(|&code| number(code) >= size).unwrap_or(last);
+    let below = above.saturating_sub(1);
+    let (up, down) = (number(above) - size, size - number(below));
+    let code = if up < down || up == down && above % 2 == 0 { above } else { below };
+    code | u8::from(value.is_sign_negative()) << 7
+}
+
+/// Four bits of exponent and three of mantissa.
+fn e4m3fn(code: u8) -> f32 {
+    let (exponent, mantissa) = (i32::from(code >> 3), f32::from(code & 7) / 8.0);
+    if exponent == 0 { mantissa * 2f32.powi(-6) } else { (1.0 + mantissa) * 2f32.powi(exponent - 7) }
+}
+
+/// The upper half of an f16.
+fn e5m2(code: u8) -> f32 {
+    half::f16::from_bits(u16::from(code) << 8).to_f32()
+}
+
+#[test]
+fn weights_of_eight_bits_draw_as_their_numbers_do() {
+    pollster::block_on(async {
+        for (case, recipe, wanted) in cases("eight bits") {
+            let (dtype, number, last): (_, fn(u8) -> f32, _) = match case["dtype"].as_str() {
+                Some("float8_e4m3fn") => (Dtype::F8_E4M3, e4m3fn, 0x7e),
+                _ => (Dtype::F8_E5M2, e5m2, 0x7b),
+            };
+            let store = |_: &str, numbers: Vec<f32>| {
+                (dtype, numbers.iter().map(|&value| eight_bits(value, number, last)).collect())
+            };
+            for keeps_halves in [false, true] {
+                let mut session = mini::stored(store).await;
+                session.gpu.set_keeps_halves(keeps_halves);
+                let got = latents(&mut session, &recipe, &Given::default()).await;
+                close(&format!("{case}, halves kept: {keeps_halves}"), &got, &wanted, LATENTS);
+            }
+            let whole = latents(&mut self::session().await, &recipe, &Given::default()).await;
+            assert!(rel_rms(&whole, &wanted) > 1e-3, "rounding changes the picture");
+        }
+    });
+}
+
+#[test]
 fn a_network_that_is_told_the_guidance() {
     pollster::block_on(async {
-        let root = golden::path("golden/pipelines/mini-sd15");
         let (case, recipe, wanted) = cases("told guidance").remove(0);
         let width = case["width"].as_u64().expect("a width") as usize;
-        let mut config = golden::json("golden/pipelines/mini-sd15/unet/config.json");
-        config["time_cond_proj_dim"] = width.into();
-        let time = config["block_out_channels"][0].as_u64().expect("channels") as usize;
-        let bytes = std::fs::read(root.join("unet/diffusion_pytorch_model.safetensors")).expect("weights");
-        let file = SafeTensors::deserialize(&bytes).expect("weights");
-        let projection: Vec<u8> = numbers(31, time * width, 1.0, 0.0).iter().flat_map(|x| x.to_le_bytes()).collect();
-        let own = TensorView::new(Dtype::F32, vec![time, width], &projection).expect("a tensor");
-        let views = file.tensors().into_iter().chain([("time_embedding.cond_proj.weight".to_owned(), own)]);
-        let unet = safetensors::serialize(views, None).expect("a file");
-
-        let mut files: Vec<(String, Rc<dyn ByteSource>)> = Vec::new();
-        for directory in ["vae", "text_encoder", "tokenizer", "scheduler"] {
-            for entry in std::fs::read_dir(root.join(directory)).expect("the folder").flatten() {
-                let name = format!("{directory}/{}", entry.file_name().to_string_lossy());
-                files.push((name, Rc::new(std::fs::read(entry.path()).expect("a file"))));
+        let told = |path: &str, bytes: Vec<u8>| match path {
+            "unet/config.json" => {
+                let mut config: Value = serde_json::from_slice(&bytes).expect("a config");
+                config["time_cond_proj_dim"] = width.into();
+                config.to_string().into_bytes()
             }
-        }
-        files.push(("unet/config.json".into(), Rc::new(config.to_string().into_bytes())));
-        files.push(("unet/weights.safetensors".into(), Rc::new(unet)));
-        let model = Model::open("told", &Folder::new(files)).await.expect("the model");
-        let mut session = Session::new(Rc::new(Gpu::open().await.expect("a Vulkan device")), model);
+            "unet/diffusion_pytorch_model.safetensors" => {
+                let file = SafeTensors::deserialize(&bytes).expect("weights");
+                let time = file.tensor("time_embedding.linear_1.weight").expect("a tensor").shape()[1];
+                let numbers = numbers(31, time * width, 1.0, 0.0);
+                let projection: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+                let own = TensorView::new(Dtype::F32, vec![time, width], &projection).expect("a tensor");
+                let views = file.tensors().into_iter().chain([("time_embedding.cond_proj.weight".to_owned(), own)]);
+                safetensors::serialize(views, None).expect("a file")
+            }
+            _ => bytes,
+        };
+        let mut session = mini::session(told).await;
         let recipe = Recipe { guidance: case["guidance"].as_f64().expect("guidance") as f32, ..recipe };
         close("told", &latents(&mut session, &recipe, &Given::default()).await, &wanted, LATENTS);
     });
@@ -337,23 +391,16 @@ fn the_layer_that_breaks_is_named() {
             ("vae/diffusion_pytorch_model.safetensors", "decoder.up_blocks.0.resnets.1.conv1.weight", "VAE"),
             ("text_encoder/model.safetensors", "text_model.encoder.layers.1.mlp.fc2.bias", "text encoder"),
         ] {
-            let root = golden::path("golden/pipelines/mini-sd15");
-            let mut files: Vec<(String, Rc<dyn ByteSource>)> = Vec::new();
-            for directory in ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] {
-                for entry in std::fs::read_dir(root.join(directory)).expect("the folder").flatten() {
-                    let name = format!("{directory}/{}", entry.file_name().to_string_lossy());
-                    let mut bytes = std::fs::read(entry.path()).expect("a file");
-                    if name == file {
-                        let head = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
-                        let header: Value = serde_json::from_slice(&bytes[8..head]).expect("a header");
-                        let start = head + header[tensor]["data_offsets"][0].as_u64().expect("a place") as usize;
-                        bytes[start..start + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
-                    }
-                    files.push((name, Rc::new(bytes)));
+            let broken = |path: &str, mut bytes: Vec<u8>| {
+                if path == file {
+                    let head = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
+                    let header: Value = serde_json::from_slice(&bytes[8..head]).expect("a header");
+                    let start = head + header[tensor]["data_offsets"][0].as_u64().expect("a place") as usize;
+                    bytes[start..start + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
                 }
-            }
-            let model = Model::open("broken", &Folder::new(files)).await.expect("the model");
-            let mut session = Session::new(Rc::new(Gpu::open().await.expect("a Vulkan device")), model);
+                bytes
+            };
+            let mut session = mini::session(broken).await;
             let drawn = session.generate(&recipe, &Given::default(), &mut |_| ControlFlow::Continue(())).await;
             let said = drawn.expect_err("a broken layer").to_string();
             let layer = tensor.trim_end_matches(".weight").trim_end_matches(".bias");

@@ -3,6 +3,7 @@
 pub mod cases;
 pub mod compare;
 pub mod golden;
+pub mod mini;
 pub mod numbers;
 pub mod ops;
 pub mod synthetic;

@@ -55,14 +55,16 @@ def reference(arguments, width, height):
     with torch.no_grad():
         image = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
     pixels = (image / 2 + 0.5).clamp(0, 1)[0].permute(1, 2, 0) * 255
-    return latents.float().cpu(), pixels.round().cpu().numpy()
+    return latents.float().cpu(), pixels.round().cpu().numpy(), pipe.scheduler.config.get("timestep_spacing")
 
 
-def ours(arguments, folder):
+def ours(arguments, folder, spacing):
     png, latents = folder / "ours.png", folder / "ours.safetensors"
     command = [arguments.binary, "generate", "--model", arguments.model, "--prompt", arguments.prompt, "--negative", arguments.negative]
     command += ["--seed", arguments.seed, "--steps", arguments.steps, "--cfg", arguments.cfg, "--sampler", arguments.sampler]
     command += ["--size", arguments.size, "-o", png, "--latents", latents]
+    if spacing:
+        command += ["--spacing", spacing]
     for lora in arguments.lora:
         command += ["--lora", lora]
     subprocess.run([str(part) for part in command], check=True)
@@ -84,9 +86,10 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "target" / "release" / "lora-loupe")
     arguments = parser.parse_args()
     width, height = (int(part) for part in arguments.size.split("x"))
+    # Single files do not say how timesteps are chosen; diffusers takes the published model's config.
+    wanted, colours, spacing = reference(arguments, width, height)
     with tempfile.TemporaryDirectory() as folder:
-        latents, pixels = ours(arguments, pathlib.Path(folder))
-    wanted, colours = reference(arguments, width, height)
+        latents, pixels = ours(arguments, pathlib.Path(folder), spacing)
     off = np.abs(pixels - colours)
     print(f"latents: {(latents - wanted).norm() / wanted.norm():.1e} apart")
     print(f"pixels: {off.mean():.2f} levels apart on average, {off.max():.0f} at most")

@@ -1,6 +1,7 @@
 """Turns cases that the end-to-end goldens lack into diffusers' latents: golden/runner/cases.json and
 latents.safetensors. Inpainting with a four-channel UNet, a second pass at a larger size, textual
-inversions, strengths of blocks. The model is golden/pipelines/mini-sd15; pictures, masks and
+inversions, strengths of blocks, what pipelines do with clip skip, low guidance and TCD, weights in eight
+bits. The model is golden/pipelines/mini-sd15; pictures, masks and
 vectors follow from (seed, index), see `numbers` in ops.py.
 
     pip install torch diffusers transformers safetensors
@@ -16,9 +17,11 @@ from diffusers import (
     DDIMScheduler,
     EulerAncestralDiscreteScheduler,
     HeunDiscreteScheduler,
+    KDPM2DiscreteScheduler,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
+    TCDScheduler,
     UNet2DConditionModel,
 )
 from ops import numbers
@@ -32,7 +35,13 @@ PROMPT, NEGATIVE, SEED, GUIDANCE = "a cat on a mat", "blurry", 7, 5.0
 PICTURE = numbers(11, (1, 3, HEIGHT, WIDTH)) * 0.9
 Y, X = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
 MASK = (((X + 2 * Y) % 24) < 12).float()[None, None]
-SCHEDULERS = {"ddim": DDIMScheduler, "euler_a": EulerAncestralDiscreteScheduler, "heun": HeunDiscreteScheduler}
+SCHEDULERS = {
+    "ddim": DDIMScheduler,
+    "dpm2": KDPM2DiscreteScheduler,
+    "euler_a": EulerAncestralDiscreteScheduler,
+    "heun": HeunDiscreteScheduler,
+    "tcd": TCDScheduler,
+}
 
 
 def pipeline(cls, sampler="ddim"):
@@ -107,6 +116,24 @@ def told_guidance(guidance, width):
     return pipe(**usual(height=HEIGHT, width=WIDTH, num_inference_steps=4, guidance_scale=guidance)).images
 
 
+def asked(sampler, **more):
+    """What a pipeline itself decides."""
+    pipe = pipeline(StableDiffusionPipeline, sampler)
+    if not hasattr(pipe.text_encoder, "text_model"):
+        # Newer transformers leave this part of the name out, and the pipeline asks for it.
+        pipe.text_encoder.__dict__["text_model"] = pipe.text_encoder
+    return pipe(**usual(height=HEIGHT, width=WIDTH, num_inference_steps=4, **more)).images
+
+
+def eight_bits(dtype):
+    """All weights rounded to an eight-bit type; arithmetic is f32."""
+    pipe = pipeline(StableDiffusionPipeline)
+    for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+        for parameter in part.parameters():
+            parameter.data = parameter.data.to(dtype).float()
+    return pipe(**usual(height=HEIGHT, width=WIDTH, num_inference_steps=4)).images
+
+
 def main():
     cases, tensors = [], {}
 
@@ -114,7 +141,7 @@ def main():
         tensors[str(len(cases))] = latents.contiguous()
         cases.append(case)
 
-    for sampler, steps, strength in [("ddim", 6, 0.7), ("euler_a", 5, 1.0), ("heun", 4, 0.8)]:
+    for sampler, steps, strength in [("ddim", 6, 0.7), ("euler_a", 5, 1.0), ("heun", 4, 0.8), ("dpm2", 5, 0.6)]:
         add(inpaint(sampler, steps, strength), kind="inpaint", sampler=sampler, steps=steps, strength=strength)
     for steps, scale, second, strength in [(5, 1.5, 4, 0.6), (4, 2.0, 6, 0.5)]:
         add(hires(steps, scale, second, strength), kind="hires", steps=steps, scale=scale, second=second, strength=strength)
@@ -125,6 +152,15 @@ def main():
 
     add(told_guidance(2.5, 16), kind="told guidance", guidance=2.5, width=16)
     add(from_picture(2, 5, 0.6), kind="from picture", pictures=2, steps=5, strength=0.6)
+
+    for clip_skip, guidance in [(1, GUIDANCE), (2, 1.0)]:
+        latents = asked("ddim", clip_skip=clip_skip, guidance_scale=guidance)
+        add(latents, kind="asked", sampler="ddim", clip_skip=clip_skip, guidance=guidance)
+    add(asked("ddim", guidance_scale=0.5), kind="asked", sampler="ddim", clip_skip=0, guidance=0.5)
+    add(asked("tcd"), kind="asked", sampler="tcd", clip_skip=0, guidance=GUIDANCE)
+
+    for name in ["float8_e4m3fn", "float8_e5m2"]:
+        add(eight_bits(getattr(torch, name)), kind="eight bits", dtype=name)
 
     folder = GOLDEN / "runner"
     folder.mkdir(exist_ok=True)

@@ -1263,7 +1263,7 @@ seed: number,
  */
 steps: number, 
 /**
- * Classifier-free guidance; 1 leaves out the negative prompt and its cost.
+ * Classifier-free guidance; 1 and less leave out the negative prompt and its cost.
  */
 guidance: number, 
 /**
@@ -1299,8 +1299,9 @@ rng?: Rng,
  */
 syntax?: Syntax, 
 /**
- * Layers of the text encoder left out at the end, beyond what the model itself leaves out:
- * diffusers' `clip_skip`, one less than the web UIs' number.
+ * Layers of the text encoder left out at the end: diffusers' `clip_skip`, one less than the web UIs'
+ * number. Read plainly, they are beyond those that SDXL itself leaves out, and negative prompts keep
+ * all, as in diffusers; in the web UIs' syntax both are as there.
  */
 clip_skip?: number, 
 /**

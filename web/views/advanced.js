@@ -80,5 +80,5 @@ function secondPassView(form, change) {
 
 /** What a sampler takes unless it is told. @param {string} sampler */
 function usualEta(sampler) {
-  return sampler === "ddim" ? 0 : sampler === "tcd" ? 0.3 : 1;
+  return sampler === "ddim" || sampler === "tcd" ? 0 : 1;
 }

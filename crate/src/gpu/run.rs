@@ -303,28 +303,9 @@ impl Runner {
 
     /// Submits the first steps.
     fn run_first(&self, gpu: &Gpu, steps: usize) {
-        let limit = gpu.submission_flops.get();
         let mut rest = &self.dispatches[..steps];
         while !rest.is_empty() {
-            let mut flops = 0;
-            let count = rest.iter().take_while(|dispatch| {
-                let room = flops < limit;
-                flops += dispatch.flops;
-                room
-            });
-            let (now, later) = rest.split_at(count.count());
-            let mut encoder = gpu.device.create_command_encoder(&Default::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                for dispatch in now {
-                    pass.set_pipeline(&dispatch.pipeline);
-                    pass.set_bind_group(0, &dispatch.bind_group, &[]);
-                    let [x, y, z] = dispatch.groups;
-                    pass.dispatch_workgroups(x, y, z);
-                }
-            }
-            gpu.queue.submit([encoder.finish()]);
-            rest = later;
+            rest = submit_some(gpu, rest);
         }
     }
 
@@ -338,20 +319,79 @@ impl Runner {
         self.outputs.get(name)
     }
 
-    /// Runs everything and reads one output; learns from it how large submissions should be.
+    /// Runs everything and reads one output.
     pub async fn compute(&self, gpu: &Gpu, output: &str) -> Result<Vec<f32>, GpuError> {
+        self.compute_while(gpu, output, &mut || Ok(())).await
+    }
+
+    /// The same, and asks `go_on` whenever the device has done a portion: what it refuses ends the run at
+    /// once, with no more than the portion that the device is at. Learns how large portions should be.
+    pub async fn compute_while<E: From<GpuError>>(
+        &self,
+        gpu: &Gpu,
+        output: &str,
+        go_on: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<Vec<f32>, E> {
         let missing = || GpuError::Missing { plan: "this plan".into(), name: output.into() };
         let tensor = self.output(output).ok_or_else(missing)?;
         let started = web_time::Instant::now();
-        self.run(gpu);
+        let flops_of = |dispatches: &[Dispatch]| dispatches.iter().map(|dispatch| dispatch.flops).sum::<u64>();
+        let (mut rest, mut under_way) = (self.dispatches.as_slice(), None);
+        loop {
+            // One portion waits at the device while it is at another.
+            rest = submit_some(gpu, rest);
+            if rest.is_empty() {
+                break;
+            }
+            let submitted = (gpu.finished(), self.flops() - flops_of(rest));
+            if let Some((done, flops)) = under_way.replace(submitted) {
+                done.await?;
+                gpu.learn(flops, started.elapsed().as_secs_f64());
+                go_on()?;
+            }
+        }
         let numbers = gpu.read(tensor).await?;
-        let seconds = started.elapsed().as_secs_f64();
-        let flops = self.flops();
+        gpu.learn(self.flops(), started.elapsed().as_secs_f64());
+        Ok(numbers)
+    }
+}
+
+/// Submits as many of these dispatches as fill a portion; returns the others.
+fn submit_some<'a>(gpu: &Gpu, dispatches: &'a [Dispatch]) -> &'a [Dispatch] {
+    let (limit, mut flops) = (gpu.submission_flops.get(), 0);
+    let count = dispatches.iter().take_while(|dispatch| {
+        let room = flops < limit;
+        flops += dispatch.flops;
+        room
+    });
+    let (now, later) = dispatches.split_at(count.count());
+    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+    {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for dispatch in now {
+            pass.set_pipeline(&dispatch.pipeline);
+            pass.set_bind_group(0, &dispatch.bind_group, &[]);
+            let [x, y, z] = dispatch.groups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+    gpu.queue.submit([encoder.finish()]);
+    later
+}
+
+impl Gpu {
+    /// Learns from work that is done how many operations a submission may have.
+    fn learn(&self, flops: u64, seconds: f64) {
         // Small plans are all overhead and tell nothing of the speed.
         if flops > 100_000_000 && seconds > 0.0 {
-            let measured = flops as f64 / seconds * SUBMISSION_SECONDS;
-            gpu.submission_flops.set(measured.clamp(1e8, 1e12) as u64);
+            let (measured, now) = (flops as f64 / seconds * SUBMISSION_SECONDS, self.submission_flops.get() as f64);
+            // The first portions of a run also wait for what was submitted before.
+            self.submission_flops.set(measured.min(4.0 * now).clamp(1e8, 1e12) as u64);
         }
-        Ok(numbers)
+    }
+
+    /// Chooses how many operations a submission has until the device's speed is known.
+    pub fn set_submission_flops(&self, flops: u64) {
+        self.submission_flops.set(flops);
     }
 }

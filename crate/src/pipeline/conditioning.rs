@@ -1,11 +1,12 @@
 //! Turns prompts into what the UNet is told: text states, and for SDXL pooled text and sizes.
 
 use super::error::PipelineError;
-use super::generate::{Job, Session, sinusoid};
+use super::generate::{Job, Report, Session, Stage, sinusoid};
+use super::recipe::Recipe;
 use crate::gpu::Runner;
 use crate::model::{Clip, Component};
 use crate::plan::{self, Layout, Plan, TextOutput};
-use crate::text::{CHUNK, Chunk, Tokenizer, Word, emphasis};
+use crate::text::{CHUNK, Chunk, Syntax, Tokenizer, Word, emphasis};
 
 /// What the UNet is told, batch item by batch item.
 pub struct Conditioning {
@@ -15,11 +16,17 @@ pub struct Conditioning {
     pub added: Option<Vec<f32>>,
 }
 
-/// The output that a model's UNet was trained on, with `skip` more layers left out.
-pub fn output(is_xl: bool, skip: usize) -> TextOutput {
-    match is_xl {
-        true => TextOutput { skipped: 1 + skip, normed: false },
-        false => TextOutput { skipped: skip, normed: true },
+/// The output that a model's UNet was trained on.
+pub fn output(is_xl: bool) -> TextOutput {
+    if is_xl { TextOutput { skipped: 1, normed: false } } else { TextOutput::LAST }
+}
+
+/// Layers left out beyond those that the model itself leaves out. The web UIs count from the last
+/// layer, so that their 2 is what SDXL does anyway; diffusers counts from the model's own.
+pub fn clip_skip(recipe: &Recipe, is_xl: bool) -> usize {
+    match recipe.syntax {
+        Syntax::A1111 if is_xl => recipe.clip_skip.saturating_sub(1),
+        _ => recipe.clip_skip,
     }
 }
 
@@ -29,9 +36,9 @@ pub fn plans(
     batch: usize,
     skip: usize,
 ) -> Result<Vec<Plan>, PipelineError> {
-    let which = output(encoders.len() > 1, skip);
+    let which = output(encoders.len() > 1);
     let plan = |(component, clip, _): &(Component, &Clip, &Tokenizer)| {
-        Ok(plan::text_encoder(clip, component.name(), batch, CHUNK, which)?.fused())
+        Ok(plan::text_encoder(clip, component.name(), batch, CHUNK, which, skip)?.fused())
     };
     encoders.iter().map(plan).collect()
 }
@@ -49,11 +56,17 @@ impl Session {
         runners: &[Runner],
         job: &Job<'_>,
         prompts: &[Option<&str>],
+        report: Report<'_>,
     ) -> Result<Conditioning, PipelineError> {
         let Job { script, vocabulary, shape, .. } = job;
         let (chunks, multiple) = (shape.chunks, self.model.multiple());
         let (height, width) = (shape.height * multiple, shape.width * multiple);
         let encoders = self.model.encoders();
+        // Clip skip is for the prompts alone in diffusers, for negative prompts too in the web UIs.
+        let usual = match job.recipe.syntax {
+            Syntax::Plain => prompts.len() - shape.pictures,
+            Syntax::A1111 => 0,
+        };
         let mut parts: Vec<(Vec<f32>, usize)> = Vec::new();
         let mut pooled = Vec::new();
         for ((component, clip, tokenizer), runner) in encoders.iter().zip(runners) {
@@ -76,7 +89,11 @@ impl Session {
                     }
                 }
                 runner.set(&self.gpu, "tokens", &tokens)?;
-                let got = runner.compute(&self.gpu, "states").await?;
+                let mut got =
+                    runner.compute_while(&self.gpu, "states", &mut || report(Stage::Text, 0, 1, None)).await?;
+                if let Some(early) = runner.output("early") {
+                    got.splice(usual * size.., self.gpu.read(early).await?.drain(usual * size..));
+                }
                 for (item, (got, read)) in got.chunks_exact(size).zip(&read).enumerate() {
                     let weights = &read[chunk].weights;
                     let is_weighted = weights.iter().any(|&weight| weight != 1.0);

@@ -85,7 +85,7 @@ impl Session {
             let known = self.told.iter().find(|(known, _)| *known == key).map(|(_, told)| told.clone());
             let told = match known {
                 Some(told) => told,
-                None => Rc::new(self.tell(&runners, job, scene).await?),
+                None => Rc::new(self.tell(&runners, job, scene, report).await?),
             };
             self.told.retain(|(known, _)| *known != key);
             self.told.push((key, told.clone()));
@@ -126,8 +126,8 @@ impl Session {
         if latents.now.is_none() {
             let clean = match &job.start {
                 Start::Noise => None,
-                Start::Picture { pixels, .. } => Some(self.encode(pixels, *shape, &latents.posterior).await?),
-                Start::Pixels { pixels, .. } => Some(self.encode(pixels, *shape, &latents.posterior).await?),
+                Start::Picture { pixels, .. } => Some(self.encode(pixels, *shape, &latents.posterior, report).await?),
+                Start::Pixels { pixels, .. } => Some(self.encode(pixels, *shape, &latents.posterior, report).await?),
                 Start::Latents { clean, .. } => Some(clean.clone()),
             };
             latents.start(clean);
@@ -156,7 +156,8 @@ impl Session {
                 let told = guidance_embedding(recipe.guidance, width);
                 runners.unet.set(&self.gpu, "guidance", &told.repeat(copies * shape.pictures))?;
             }
-            let mut predicted = runners.unet.compute(&self.gpu, "noise").await?;
+            let go_on = &mut || report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref());
+            let mut predicted = runners.unet.compute_while(&self.gpu, "noise", go_on).await?;
             if predicted.iter().any(|value| !value.is_finite()) {
                 return Err(self
                     .not_finite(&[&runners.texts, &runners.unet], "UNet", Some((call + 1, calls)), job)
@@ -184,6 +185,7 @@ impl Session {
         runners: &[Runner],
         job: &Job<'_>,
         scene: (usize, usize),
+        report: Report<'_>,
     ) -> Result<Conditioning, PipelineError> {
         let Job { shape, script, .. } = job;
         let (negative, prompt) = script.texts(scene);
@@ -191,7 +193,7 @@ impl Session {
         if shape.guided {
             prompts.splice(0..0, vec![negative; shape.pictures]);
         }
-        let told = self.condition(runners, job, &prompts).await?;
+        let told = self.condition(runners, job, &prompts, report).await?;
         if told.states.iter().any(|value| !value.is_finite()) {
             if let Some(last) = runners.last() {
                 return Err(self.not_finite(&[last], "text encoder", None, job).await?);
@@ -202,7 +204,13 @@ impl Session {
 
     /// Pictures' latents: a sample of what the encoder says, or its mean where there is no noise. A
     /// single picture is repeated for each of the batch.
-    async fn encode(&self, pictures: &[f32], shape: Shape, posterior: &[f32]) -> Result<Vec<f32>, PipelineError> {
+    async fn encode(
+        &self,
+        pictures: &[f32],
+        shape: Shape,
+        posterior: &[f32],
+        report: Report<'_>,
+    ) -> Result<Vec<f32>, PipelineError> {
         let Some(encoder) = self.runners.as_ref().and_then(|runners| runners.encoder.as_ref()) else {
             unreachable!("prepare made it")
         };
@@ -212,7 +220,8 @@ impl Session {
         let mut moments = Vec::new();
         for picture in pictures.chunks_exact(encoder.len("image").unwrap_or(pictures.len())) {
             encoder.set(&self.gpu, "image", picture)?;
-            moments.push(encoder.compute(&self.gpu, "moments").await?);
+            let go_on = &mut || report(Stage::Denoise, 0, 1, None);
+            moments.push(encoder.compute_while(&self.gpu, "moments", go_on).await?);
         }
         let sample = |index: usize| {
             let moments = &moments[index / each % moments.len()];
@@ -229,7 +238,8 @@ impl Session {
         let Some(runners) = &self.runners else { unreachable!("prepare made them") };
         let mut image = Vec::new();
         for (index, latent) in latents.chunks_exact(latents.len() / pictures).enumerate() {
-            let colours = self.decode_one(&runners.decoder, latent).await?;
+            let go_on = &mut || report(Stage::Decode, index, pictures, None);
+            let colours = self.decode_one(&runners.decoder, latent, go_on).await?;
             if colours.iter().any(|value| !value.is_finite()) {
                 let layer = runners.decoder.first_not_finite(&self.gpu).await?;
                 let hint = "give another VAE; this model's may be damaged".into();
@@ -242,11 +252,16 @@ impl Session {
     }
 
     /// One latent's colours by a decoder of its size.
-    pub(super) async fn decode_one(&self, decoder: &Runner, latent: &[f32]) -> Result<Vec<f32>, PipelineError> {
+    pub(super) async fn decode_one(
+        &self,
+        decoder: &Runner,
+        latent: &[f32],
+        go_on: &mut dyn FnMut() -> Result<(), PipelineError>,
+    ) -> Result<Vec<f32>, PipelineError> {
         let scale = self.model.vae.config.scaling_factor;
         let scaled: Vec<f32> = latent.iter().map(|value| value / scale).collect();
         decoder.set(&self.gpu, "latents", &scaled)?;
-        Ok(decoder.compute(&self.gpu, "image").await?)
+        decoder.compute_while(&self.gpu, "image", go_on).await
     }
 
     /// Names the layer where a network's numbers broke, and what to do.

@@ -1,7 +1,7 @@
 //! Turns a recipe into a picture, step by step, on a device that keeps weights and plans between
 //! pictures.
 
-use super::conditioning::Conditioning;
+use super::conditioning::{self, Conditioning};
 use super::embedding::{Embedding, Vocabulary};
 use super::error::PipelineError;
 use super::image::to_rgb8;
@@ -238,11 +238,13 @@ impl Session {
         report: Report<'_>,
     ) -> Result<Made, PipelineError> {
         let kind: SamplerKind = recipe.sampler.parse()?;
+        let is_xl = self.model.family() == FamilyId::Sdxl;
         let options = SamplerOptions {
-            eta: recipe.eta,
+            // diffusers' pipelines hand TCD an eta of 0 and not the 0.3 that its class has.
+            eta: recipe.eta.or((kind == SamplerKind::Tcd).then_some(0.0)),
             sigma_spacing: recipe.schedule,
             timestep_spacing: recipe.spacing,
-            is_xl: self.model.family() == FamilyId::Sdxl,
+            is_xl,
         };
         let sampler = Sampler::new(kind, &self.model.schedule, steps, &options)?;
         let mut script = Script::of(recipe, if sampler.timesteps().len() > steps { 2 * steps } else { steps })?;
@@ -250,11 +252,11 @@ impl Session {
         let multiple = self.model.multiple();
         let shape = Shape {
             pictures: recipe.batch,
-            guided: recipe.guidance != 1.0 && !self.model.is_told_guidance(),
+            guided: recipe.guidance > 1.0 && !self.model.is_told_guidance(),
             height: height / multiple,
             width: width / multiple,
             chunks: self.model.tokenizers.iter().map(|tokenizer| script.longest(tokenizer)).max().unwrap_or(1),
-            clip_skip: recipe.clip_skip,
+            clip_skip: conditioning::clip_skip(recipe, is_xl),
             starts_from_picture: start.is_encoded(),
         };
         let job = Job { recipe, script, vocabulary, chosen, start, shape, preview: given.preview };

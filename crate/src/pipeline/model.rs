@@ -71,6 +71,7 @@ impl Model {
         checkpoint.add(Component::Vae, &decoder_and_encoder, &folder.weights("vae").await?)?;
 
         let schedule = match folder.text("scheduler/scheduler_config.json").await? {
+            Some(text) if second.is_none() => ScheduleConfig::from_json(&text)?.mended(),
             Some(text) => ScheduleConfig::from_json(&text)?,
             None => ScheduleConfig::stable_diffusion(),
         };

@@ -119,7 +119,7 @@ impl Session {
         let mut pairs = Vec::new();
         for _ in 0..FITS {
             let latent = noise.randn(FIT * FIT * channels);
-            let image = self.decode_one(&decoder, &latent).await?;
+            let image = self.decode_one(&decoder, &latent, &mut || Ok(())).await?;
             for (at, pixel) in latent.chunks_exact(channels).enumerate() {
                 let (row, column) = (at / FIT * multiple, at % FIT * multiple);
                 let place = |i: usize| ((row + i / multiple) * FIT * multiple + column + i % multiple) * 3;

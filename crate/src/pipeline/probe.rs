@@ -44,7 +44,7 @@ impl Session {
         let encoders = self.model.encoders();
         let (component, clip, _) =
             encoders.get(index).ok_or_else(|| PipelineError::NoFile(format!("text encoder {}", index + 1)))?;
-        Ok(plan::text_encoder(clip, component.name(), batch, tokens, conditioning::output(encoders.len() > 1, 0))?)
+        Ok(plan::text_encoder(clip, component.name(), batch, tokens, conditioning::output(encoders.len() > 1), 0)?)
     }
 
     /// Brings the weights of one network to graphics memory.

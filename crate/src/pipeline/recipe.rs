@@ -25,7 +25,7 @@ pub struct Recipe {
     pub seed: u64,
     /// Sampling steps.
     pub steps: usize,
-    /// Classifier-free guidance; 1 leaves out the negative prompt and its cost.
+    /// Classifier-free guidance; 1 and less leave out the negative prompt and its cost.
     pub guidance: f32,
     /// Name of the sampler: `ddim`, `euler`, …
     pub sampler: String,
@@ -56,8 +56,9 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(optional, as = "Option<Syntax>")]
     pub syntax: Syntax,
-    /// Layers of the text encoder left out at the end, beyond what the model itself leaves out:
-    /// diffusers' `clip_skip`, one less than the web UIs' number.
+    /// Layers of the text encoder left out at the end: diffusers' `clip_skip`, one less than the web UIs'
+    /// number. Read plainly, they are beyond those that SDXL itself leaves out, and negative prompts keep
+    /// all, as in diffusers; in the web UIs' syntax both are as there.
     #[serde(default)]
     #[ts(optional, as = "Option<usize>")]
     pub clip_skip: usize,

@@ -10,7 +10,7 @@ const SUM: Add = Add { broadcast: Broadcast::None };
 /// Which state of the encoder a pipeline uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextOutput {
-    /// Layers left out at the end: 0 for SD 1.x and 2.x, 1 for SDXL, more with clip skip.
+    /// Layers left out at the end: 0 for SD 1.x and 2.x, 1 for SDXL.
     pub skipped: usize,
     /// Whether the final layer norm follows (SD 1.x and 2.x), or not (SDXL).
     pub normed: bool,
@@ -24,14 +24,16 @@ impl TextOutput {
 /// The plan for `batch` prompts of `tokens` tokens.
 ///
 /// Input: `tokens` (B, T, width), rows of the token table: they are looked up where the table is,
-/// so that a table of 150 MB never has to be one GPU binding. Outputs: `states` (B, T, width) as
-/// `which` says, and `last` (B, T, width), the last state after the final norm, for pooling.
+/// so that a table of 150 MB never has to be one GPU binding. Outputs, each (B, T, width): `states` as
+/// `which` says; with a `clip_skip`, also `early`, as many layers before it; and `last`, the last state
+/// after the final norm, for pooling.
 pub fn text_encoder(
     net: &Clip,
     component: &str,
     batch: usize,
     tokens: usize,
     which: TextOutput,
+    clip_skip: usize,
 ) -> Result<Plan, PlanError> {
     let config = &net.config;
     if tokens > config.max_position_embeddings {
@@ -64,17 +66,23 @@ pub fn text_encoder(
         states.push(x);
     }
     let last = b.module(&net.final_layer_norm, x)?;
-    let chosen = states.len().checked_sub(1 + which.skipped).ok_or_else(|| PlanError::Size {
-        what: "clip skip".into(),
-        wanted: format!("at most {}", net.layers.len()),
-        found: which.skipped.to_string(),
-    })?;
-    let states = match which {
-        TextOutput::LAST => last,
-        TextOutput { normed: false, .. } => states[chosen],
-        TextOutput { normed: true, .. } => b.module(&net.final_layer_norm, states[chosen])?,
+    let mut state = |clip_skip: usize| {
+        let chosen = states.len().checked_sub(1 + which.skipped + clip_skip).ok_or_else(|| PlanError::Size {
+            what: "clip skip".into(),
+            wanted: format!("at most {}", net.layers.len() - which.skipped),
+            found: clip_skip.to_string(),
+        })?;
+        match which.normed {
+            true if states[chosen] == x => Ok(last),
+            true => b.module(&net.final_layer_norm, states[chosen]),
+            false => Ok(states[chosen]),
+        }
     };
-    b.output("states", states);
+    let (usual, early) = (state(0)?, state(clip_skip)?);
+    b.output("states", usual);
+    if clip_skip > 0 {
+        b.output("early", early);
+    }
     b.output("last", last);
     Ok(b.finish())
 }

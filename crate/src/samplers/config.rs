@@ -121,6 +121,12 @@ impl ScheduleConfig {
         Ok(serde_json::from_value(Value::Object(fields))?)
     }
 
+    /// The same as diffusers' pipelines of SD 1.x and 2.x mend it: early configs lack two fields, of which
+    /// the classes' defaults are wrong for these models.
+    pub fn mended(self) -> Self {
+        Self { steps_offset: Some(1), clip_sample: Some(false), ..self }
+    }
+
     /// Checks what only some samplers read, and the numbers that everything divides by.
     pub(super) fn check(&self, kind: SamplerKind, steps: usize) -> Result<(), ScheduleError> {
         let train_steps = self.train_steps();

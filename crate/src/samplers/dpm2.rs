@@ -29,6 +29,11 @@ impl Dpm2 {
         Self { eta, start: None }
     }
 
+    /// Whether steps have no fresh noise.
+    pub fn is_deterministic(&self) -> bool {
+        self.eta.is_none()
+    }
+
     pub fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         let slope = call.noise();
         let to = call.next_level();

@@ -189,7 +189,9 @@ impl Sampler {
 
     /// A clean sample with noise, as it stands at call `start_index`.
     pub fn add_noise(&self, clean: &[f32], noise: &[f32], start_index: usize) -> Vec<f32> {
-        let level = self.levels[start_index];
+        // Between DPM2's two calls diffusers takes the level at the end of the step.
+        let is_between = start_index % 2 == 1 && matches!(&self.solver, Solver::Dpm2(dpm2) if dpm2.is_deterministic());
+        let level = self.levels[start_index + usize::from(is_between)];
         let scale = if self.exploding { 1.0 / level.alpha } else { 1.0 };
         weighted_sum(&[(level.alpha * scale, clean), (level.sigma * scale, noise)])
     }

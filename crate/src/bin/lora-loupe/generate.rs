@@ -99,7 +99,7 @@ pub struct Arguments {
     /// Strength of all LoRAs on the text encoders, where it differs
     #[arg(long, value_name = "X")]
     te_strength: Option<f32>,
-    /// Classifier-free guidance; 1 leaves out the negative prompt
+    /// Classifier-free guidance; 1 and less leave out the negative prompt
     #[arg(long, value_name = "X", default_value_t = 7.0)]
     cfg: f32,
     /// Pixels, as in 512x512; the model's own size if left out

@@ -35,7 +35,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let (width, height) = arguments.size.unwrap_or((model.native_size(), model.native_size()));
     let (height, width) = (height / model.multiple(), width / model.multiple());
     let tokens = model.tokenizers[0].model_max_length();
-    let text = text_encoder(&model.networks.text_encoder, "text_encoder", arguments.batch, tokens, TextOutput::LAST)?;
+    let text =
+        text_encoder(&model.networks.text_encoder, "text_encoder", arguments.batch, tokens, TextOutput::LAST, 0)?;
     let (texts, unet) =
         unet(&model.networks.unet, arguments.batch, height, width, tokens)?.fused().hoisted(&UNET_VARYING);
     let decoder =

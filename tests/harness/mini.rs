@@ -1,0 +1,61 @@
+//! Turns the folder of mini-sd15 into a folder whose files are changed on the way.
+
+use crate::golden;
+use lora_loupe::formats::ByteSource;
+use lora_loupe::gpu::Gpu;
+use lora_loupe::pipeline::{Folder, Model, Session};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::rc::Rc;
+
+/// The pipeline's files, each as `change` makes it of its path and its bytes.
+pub fn folder(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Folder {
+    let root = golden::path("golden/pipelines/mini-sd15");
+    let mut files: Vec<(String, Rc<dyn ByteSource>)> = Vec::new();
+    for directory in ["", "unet", "vae", "text_encoder", "tokenizer", "scheduler"] {
+        for entry in std::fs::read_dir(root.join(directory)).expect("the folder").flatten() {
+            let path = entry.path();
+            let name = format!("{directory}/{}", entry.file_name().to_string_lossy());
+            let name = name.trim_start_matches('/');
+            if path.is_file() {
+                files.push((name.to_owned(), Rc::new(change(name, std::fs::read(&path).expect("a file")))));
+            }
+        }
+    }
+    Folder::new(files)
+}
+
+/// A session with such a folder.
+pub async fn session(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Session {
+    let model = Model::open("mini-sd15", &folder(change)).await.expect("the model");
+    let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+    Session::new(Rc::new(gpu), model)
+}
+
+/// A session whose f32 tensors are stored as `store` makes them of their names and numbers.
+pub async fn stored(store: impl Fn(&str, Vec<f32>) -> (Dtype, Vec<u8>)) -> Session {
+    let change =
+        |path: &str, bytes: Vec<u8>| if path.ends_with(".safetensors") { rewritten(&bytes, &store) } else { bytes };
+    session(change).await
+}
+
+fn rewritten(bytes: &[u8], store: &dyn Fn(&str, Vec<f32>) -> (Dtype, Vec<u8>)) -> Vec<u8> {
+    let file = SafeTensors::deserialize(bytes).expect("weights");
+    let number = |raw: &[u8]| f32::from_le_bytes(raw.try_into().expect("4 bytes"));
+    let tensors = file.iter().map(|(name, view)| {
+        let (dtype, data) = match view.dtype() {
+            Dtype::F32 => store(name, view.data().chunks_exact(4).map(number).collect()),
+            other => (other, view.data().to_vec()),
+        };
+        (name.to_owned(), dtype, view.shape().to_vec(), data)
+    });
+    let tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = tensors.collect();
+    let views = tensors.iter().map(|(name, dtype, shape, data)| {
+        (name.as_str(), TensorView::new(*dtype, shape.clone(), data).expect("a tensor"))
+    });
+    safetensors::serialize(views, None).expect("a file")
+}
+
+/// f16 bits of each number.
+pub fn halves(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|&number| half::f16::from_f32(number).to_le_bytes()).collect()
+}
