@@ -63,7 +63,6 @@ export function createLooking({ client, readers, reach, send, getState, raise, c
       await readNumbers(id);
       current = "";
     }
-    readers.rest();
   }
 
   /** A file that is stopped goes on when its turn comes again. @param {string} id */

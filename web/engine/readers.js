@@ -4,12 +4,15 @@
 /** @typedef {import("./protocol.js").Place} Place */
 /** @typedef {{ done: number, rows: import("./types.d.ts").ModuleRow[] }} Progress `done` is 0 to 1 of all work */
 
-/** Bytes below which one worker is done before others have started. */
+/** Bytes below which one worker is done before others have started, and above which a layer takes too much memory twice. */
 const SMALL = 24 << 20;
-/** Workers at most: each takes memory. */
-const MOST = 4;
+const LARGE = 2 ** 31;
+/** Workers at most: each takes 40 MB of memory, and the page has to draw what they read. */
+const MOST = 2;
 /** The share of the work that layers take; hashes take the rest. */
 const LAYERS = 0.5;
+/** Milliseconds between two reports of progress: each draws the map anew, on a core that could read. */
+const PAUSE = 250;
 
 export class Readers {
   #client;
@@ -28,7 +31,8 @@ export class Readers {
 
   /** @param {Place} place @param {(progress: Progress) => void} onProgress @returns {Promise<import("./types.d.ts").Inspected>} */
   async inspect(place, onProgress) {
-    const known = "file" in place && place.file.size >= SMALL ? await this.#measured(place, onProgress) : [];
+    const shared = "file" in place && place.file.size >= SMALL && place.file.size <= LARGE;
+    const known = shared ? await this.#measured(place, onProgress) : [];
     return this.#client.inspect(place, known, ({ done, hashing, rows }) => {
       onProgress({ done: hashing ? LAYERS + (1 - LAYERS) * done : LAYERS * done, rows });
     });
@@ -40,28 +44,36 @@ export class Readers {
     if (parts === 1) return [];
     while (this.#helpers.length < parts - 1) this.#helpers.push(this.#another());
     const done = Array(parts).fill(0);
+    /** @type {import("./types.d.ts").ModuleRow[]} */
+    let rows = [];
+    let told = performance.now();
+    const tell = () => {
+      told = performance.now();
+      onProgress({ done: (LAYERS * done.reduce((sum, share) => sum + share)) / parts, rows });
+      rows = [];
+    };
     const read = [this.#client, ...this.#helpers].map((worker, part) =>
       worker
         .measure(place, part, parts, (progress) => {
           done[part] = progress.done;
-          const all = done.reduce((sum, share) => sum + share) / parts;
-          onProgress({ done: LAYERS * all, rows: progress.rows });
+          rows.push(...progress.rows);
+          if (performance.now() - told >= PAUSE) tell();
         })
         .catch((error) => {
           if (error.kind === "cancelled") throw error;
           return [];
         }),
     );
-    return (await Promise.all(read)).flat();
+    try {
+      return (await Promise.all(read)).flat();
+    } finally {
+      tell();
+      for (const helper of this.#helpers.splice(0)) helper.end();
+    }
   }
 
   /** Asks what is read to stop: it then rejects with kind "cancelled". */
   stop() {
     for (const worker of [this.#client, ...this.#helpers]) void worker.stopReading();
-  }
-
-  /** Ends the workers that only read. */
-  rest() {
-    for (const helper of this.#helpers.splice(0)) helper.end();
   }
 }

@@ -97,7 +97,7 @@ pub(super) async fn hashes_with(
     header: Option<&Header>,
     hear: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Option<Hashes>, FormatError> {
-    const BLOCK: u64 = 1 << 22;
+    const BLOCK: u64 = 1 << 21;
     let data_start = match header {
         Some(_) => {
             let head = source.read(0..source.len().min(8)).await?;

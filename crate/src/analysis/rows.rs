@@ -6,7 +6,7 @@ use super::inspect::{Hear, Progress};
 use super::problems::Findings;
 use super::report::{ModuleRow, Strength};
 use super::spectrum::Spectrum;
-use crate::adapters::{Adapter, Delta, Form, Group, Numbers, Reader};
+use crate::adapters::{Adapter, Delta, Form, Group, Reader};
 use crate::formats::{ByteSource, FormatError, Header};
 use crate::model::block;
 use crate::model::spelling::{Found, Role};
@@ -54,12 +54,13 @@ pub(super) struct ChangeNumbers {
 impl ChangeNumbers {
     async fn read(delta: &Delta, source: &dyn ByteSource, header: &Header) -> Result<ChangeNumbers, FormatError> {
         let numbers = delta.read(source, header).await?;
-        let spectrum = spectrum(delta, &numbers);
-        Ok(ChangeNumbers {
-            finite: delta.scale.is_finite() && numbers.values().flatten().all(|x| x.is_finite()),
-            norm: spectrum.as_ref().map(Spectrum::frobenius).or_else(|| delta.norm(&numbers)),
-            values: spectrum.map(|spectrum| spectrum.values),
-        })
+        let finite = delta.scale.is_finite() && numbers.values().flatten().all(|x| x.is_finite());
+        let Some(form) = delta.change.form(&numbers).filter(|form| work(form) <= MOST_WORK) else {
+            return Ok(ChangeNumbers { finite, norm: delta.norm(&numbers), values: None });
+        };
+        drop(numbers); // the form has its own: two of each would be the most memory that a file takes
+        let spectrum = Spectrum::of(&form, f64::from(delta.scale));
+        Ok(ChangeNumbers { finite, norm: Some(spectrum.frobenius()), values: Some(spectrum.values) })
     }
 }
 
@@ -171,12 +172,6 @@ pub(super) fn unread(reader: &mut Reader<'_>, located: Located<'_>) {
 fn skip(reader: &mut Reader<'_>, group: &mut Group, found: Option<Found<'_>>) {
     group.numbers = group.lone_numbers().map(|(role, _)| (role, 0.0)).collect();
     reader.add(group, found);
-}
-
-/// The singular values of a delta, where they are known without the base and do not take too long.
-fn spectrum(delta: &Delta, numbers: &Numbers) -> Option<Spectrum> {
-    let form = delta.change.form(numbers).filter(|form| work(form) <= MOST_WORK)?;
-    Some(Spectrum::of(&form, f64::from(delta.scale)))
 }
 
 /// Multiplications that a form's singular values take, about.

@@ -30,9 +30,18 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Reads the tensor as f32, in row-major order.
+    /// Reads the tensor as f32, in row-major order, piece by piece.
     pub async fn read(&self, source: &dyn ByteSource) -> Result<Vec<f32>, FormatError> {
-        widen(self.dtype, &source.read(self.bytes.clone()).await?)
+        /// A multiple of every number's size.
+        const PIECE: u64 = 1 << 19;
+        let Range { start, end } = self.bytes;
+        let first = if end > source.len() { end } else { end.min(start.saturating_add(PIECE)) };
+        let mut numbers = widen(self.dtype, &source.read(start..first).await?)?;
+        numbers.reserve_exact(numbers.len() * end.saturating_sub(first).div_ceil(PIECE) as usize);
+        for at in (first..end).step_by(PIECE as usize) {
+            numbers.extend(widen(self.dtype, &source.read(at..end.min(at + PIECE)).await?)?);
+        }
+        Ok(numbers)
     }
 
     /// Count of numbers.

@@ -129,7 +129,7 @@ pub struct Buffered<'a> {
 impl<'a> Buffered<'a> {
     /// Bytes fetched at once: at first, and at most.
     const FIRST: u64 = 1 << 14;
-    const MOST: u64 = 1 << 22;
+    const MOST: u64 = 1 << 20;
 
     /// Reads `inner` in blocks.
     pub fn new(inner: &'a dyn ByteSource) -> Buffered<'a> {
