@@ -6,7 +6,7 @@
 #[path = "corpus/base.rs"]
 mod base;
 
-use lora_loupe::adapters::{BakedAdapter, Delta, ModelFile, Numbers, PeftConfigs, bake, fold_on_cpu, read};
+use lora_loupe::adapters::{BakedAdapter, Delta, ModelFile, Numbers, PeftConfigs, Strengths, bake, fold_on_cpu, read};
 use lora_loupe::analysis::{
     BaseShapes, GroupNumbers, ModuleRow, Progress, Report, Share, Summary, inspect, inspect_header, inspect_with,
     measure,
@@ -345,10 +345,17 @@ fn baking_keeps_names_and_types_and_adds_the_changes() {
     let mut adapter =
         block_on(read(&file, &adapter_header, &PeftConfigs::default(), &shapes.modules())).expect("a valid file");
     adapter.deltas.retain(|delta| sample.contains_key(&delta.tensor()));
+    let whole = Strengths::default();
     let baked = |strengths: &[f32]| {
         let adapters: Vec<BakedAdapter> = strengths
             .iter()
-            .map(|&strength| BakedAdapter { source: &file, header: &adapter_header, adapter: &adapter, strength })
+            .map(|&strength| BakedAdapter {
+                source: &file,
+                header: &adapter_header,
+                adapter: &adapter,
+                strength,
+                blocks: &whole,
+            })
             .collect();
         let files = [ModelFile { component: None, source: &model, header: &header }];
         let mut out = Vec::new();

@@ -1,6 +1,9 @@
 //! Inpainting, second passes, textual inversions and strengths of blocks against diffusers, on mini-sd15.
 
+use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, apply};
+use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::FileSource;
+use lora_loupe::model::Component;
 use lora_loupe::pipeline::{
     AdapterChoice, Embedding, EmbeddingChoice, Filter, Given, Hires, PipelineError, Progress, Recipe, Rng, Session,
     Shape, Stage, Upscaler, resize,
@@ -237,6 +240,44 @@ fn strengths_of_blocks() {
             let refused = session.generate(&wrong, &given, &mut |_| ControlFlow::Continue(())).await;
             assert!(refused.expect_err("two numbers").to_string().contains("block strengths"));
         }
+    });
+}
+
+#[test]
+fn a_baked_model_draws_what_its_lora_drew() {
+    pollster::block_on(async {
+        let (case, recipe, wanted) = cases("blocks").remove(0);
+        let parts: Vec<(Component, Vec<u8>)> = [
+            (Component::TextEncoder, "text_encoder/model.safetensors"),
+            (Component::Unet, "unet/diffusion_pytorch_model.safetensors"),
+        ]
+        .map(|(part, file)| {
+            (part, std::fs::read(golden::path("golden/pipelines/mini-sd15").join(file)).expect("weights"))
+        })
+        .into();
+        let lora = std::fs::read(golden::path("golden/loras/mini-sd15/lora_b.safetensors")).expect("a LoRA");
+        let files = parts.iter().map(|(part, bytes)| (Some(*part), bytes as &dyn ByteSource)).collect();
+        let inputs =
+            [EditInput { name: "mini-sd15", files, config: None }, EditInput::file("lora_b.safetensors", &lora, None)];
+        let strengths = case["blocks"].as_str().expect("blocks").parse().expect("strengths");
+        let part = MergePart { strength: case["strength"].as_f64().expect("a strength") as f32, strengths };
+        let mut out = Vec::new();
+        let edit = Edit::Bake(BakeEdit { parts: vec![part] });
+        apply(&edit, &inputs, &mut out, &mut |_| ControlFlow::Continue(())).await.expect("a baked model");
+
+        let baked = SafeTensors::deserialize(&out).expect("a file");
+        let change = |path: &str, bytes: Vec<u8>| match path.split_once('/') {
+            Some((part @ ("unet" | "text_encoder"), file)) if file.ends_with(".safetensors") => {
+                let own = |(name, view): (String, _)| {
+                    let name = name.strip_prefix(part)?.strip_prefix('.')?;
+                    Some((name.to_owned(), view))
+                };
+                safetensors::serialize(baked.tensors().into_iter().filter_map(own), None).expect("a file")
+            }
+            _ => bytes,
+        };
+        let mut session = mini::session(change).await;
+        close("baked", &latents(&mut session, &recipe, &Given::default()).await, &wanted, LATENTS);
     });
 }
 

@@ -4,8 +4,8 @@
 use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::Reading;
 use lora_loupe::gpu::Gpu;
-use lora_loupe::model::FamilyId;
-use lora_loupe::pipeline::{Model, PipelineError, Shape};
+use lora_loupe::model::{FamilyId, Module, Unet, UnetConfig};
+use lora_loupe::pipeline::{Folder, Model, PipelineError, Shape};
 use lora_loupe::plan::Layout;
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{TensorFile, Weights};
@@ -140,12 +140,67 @@ fn prediction_type_comes_from_evidence() {
     assert_eq!(predicts_v("sdxl", &[("modelspec.prediction_type", "epsilon")], &[]), (false, false));
 }
 
+/// The keys of sd_xl_refiner_1.0.safetensors by its published config.
+fn refiner() -> Shapes {
+    let config = r#"{"sample_size": 128, "in_channels": 4, "out_channels": 4, "layers_per_block": 2,
+        "block_out_channels": [384, 768, 1536, 1536], "attention_head_dim": [6, 12, 24, 24],
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+        "transformer_layers_per_block": 4, "cross_attention_dim": 1280, "use_linear_projection": true,
+        "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2560, "norm_num_groups": 32, "norm_eps": 1e-5}"#;
+    let unet = Unet::new(&UnetConfig::parse(config).expect("a config"));
+    let named = |module: &&Module| (format!("model.diffusion_model.{}.weight", module.ldm), module.weight_shape());
+    let mut shapes: Shapes = unet.modules().iter().map(named).collect();
+    assert_eq!(shapes["model.diffusion_model.label_emb.0.0.weight"], [1536, 2560]);
+    shapes.insert("conditioner.embedders.0.model.text_projection".into(), vec![1280, 1280]);
+    shapes
+}
+
+#[test]
+fn folders_of_other_models_are_named() {
+    let refusal = |index: &str, text_encoder: &str, channels: usize| {
+        let mut files: Vec<(String, Rc<dyn ByteSource>)> = Vec::new();
+        let mut add = |path: &str, text: String| files.push((path.into(), Rc::new(text.into_bytes())));
+        add("model_index.json", format!(r#"{{"_class_name": "{index}"}}"#));
+        for file in ["unet/config.json", "vae/config.json"] {
+            let text = golden::text(&format!("golden/pipelines/mini-sd15/{file}"));
+            add(file, text.replacen(r#""in_channels": 4"#, &format!(r#""in_channels": {channels}"#), 1));
+        }
+        add(
+            &format!("{text_encoder}/config.json"),
+            golden::text("golden/pipelines/mini-sd15/text_encoder/config.json"),
+        );
+        pollster::block_on(Model::open("model", &Folder::new(files))).err().expect("a refusal").to_string()
+    };
+    let named = |said: String, kind: &str| assert!(said.contains(kind), "{said}");
+    named(refusal("StableDiffusionXLImg2ImgPipeline", "text_encoder_2", 4), "this is the SDXL refiner");
+    named(refusal("StableDiffusionInpaintPipeline", "text_encoder", 9), "this is an inpainting model");
+    named(refusal("StableDiffusionUpscalePipeline", "text_encoder", 7), "this is a StableDiffusionUpscalePipeline");
+    named(refusal("StableDiffusionPipeline", "text_encoder", 4), "the model folder has no text_encoder/");
+}
+
 #[test]
 fn other_files_are_named_and_not_misread() {
     let refusal = |shapes: &Shapes| open(shapes, &[], None).err().expect("a refusal").to_string();
-    let mut inpainting = shapes("sd15");
-    inpainting.insert("model.diffusion_model.input_blocks.0.0.weight".into(), vec![320, 9, 3, 3]);
-    assert!(refusal(&inpainting).contains("inpainting"), "{}", refusal(&inpainting));
+    for family in ["sd15", "sd21", "sdxl"] {
+        for (channels, kind) in
+            [(9, "inpainting"), (8, "led by a picture"), (7, "enlarges"), (5, "depth map"), (6, "special")]
+        {
+            let mut other = shapes(family);
+            other.insert("model.diffusion_model.input_blocks.0.0.weight".into(), vec![320, channels, 3, 3]);
+            let said = refusal(&other);
+            assert!(
+                said.contains(kind) && said.contains(&format!("{channels} input channels in place of 4")),
+                "{said}"
+            );
+        }
+    }
+    let said = refusal(&refiner());
+    assert!(said.contains("the SDXL refiner") && said.contains("base model"), "{said}");
+    let mut scaled = shapes("sdxl");
+    scaled.insert("model.diffusion_model.middle_block.1.proj_in.scale_weight".into(), vec![1]);
+    assert!(refusal(&scaled).contains("scaled"), "{}", refusal(&scaled));
 
     let mut small = shapes("sd15");
     for block in [1, 2] {

@@ -41,7 +41,7 @@ export function editOf({ kind, form }) {
       return { edit: { kind, parts, options: { rule: form.rule === "fixed" ? rule : null, to: null, dtype: dtype || null, drop } }, others: form.others.map(({ id }) => id) };
     }
     case "bake":
-      return { edit: { kind, strengths: form.others.map(({ strength }) => strength) }, others: form.others.map(({ id }) => id) };
+      return { edit: { kind, parts: form.others.map(({ strength }) => ({ strength, strengths: {} })) }, others: form.others.map(({ id }) => id) };
     case "extract":
       return { edit: { kind, rank: form.fixed, to: to || "kohya", dtype: dtype || "F16" }, others: form.others.map(({ id }) => id) };
     case "export":

@@ -142,6 +142,34 @@ test('mini-sd15: pictures agree with diffusers, with and without LoRAs, at odd s
   under(found, LIMITS.latents);
 });
 
+test('a device that binds little draws the same picture, its maps in strips of rows', async () => {
+  const found = await page.evaluate(async () => {
+    const recipe = {
+      version: 1, model: 'mini-sd15', adapters: [], prompt: 'a cat', negative: '', seed: 3, steps: 2, guidance: 5,
+      sampler: 'ddim', width: 96, height: 64,
+    };
+    const whole = await engine.probe_picture(recipe);
+    const { limits } = Object.getOwnPropertyDescriptors(GPUAdapter.prototype);
+    // Less than one map of 16 channels, more than the largest weight.
+    const few = (adapter) => new Proxy(limits.get.call(adapter), {
+      get: (all, name) => (name === 'maxStorageBufferBindingSize' ? 120_000 : all[name]),
+    });
+    Object.defineProperty(GPUAdapter.prototype, 'limits', { configurable: true, get() { return few(this); } });
+    try {
+      const small = await g.engine();
+      await small.open_model('mini-sd15', await g.miniModel());
+      const strips = await small.probe_picture(recipe);
+      const { max_binding } = await small.gpu();
+      return { max_binding, latents: g.relRms(strips.latents, whole.latents), image: g.relRms(strips.image, whole.image) };
+    } finally {
+      Object.defineProperty(GPUAdapter.prototype, 'limits', limits);
+    }
+  });
+  assert.ok(found.max_binding < 96 * 64 * 16 * 4, `${found.max_binding} bytes are bound at once`);
+  under({ latents: found.latents }, LIMITS.latents);
+  under({ image: found.image }, LIMITS.vae);
+});
+
 test('a file that lies elsewhere is read by byte ranges', async () => {
   const report = await page.evaluate(async () => {
     const address = '/tests/golden/loras/mini-sd15/lora_a.safetensors';

@@ -859,7 +859,7 @@ export type BakeEdit = {
 /**
  * One for each adapter.
  */
-strengths: Array<number>, };
+parts: Array<MergePart>, };
 
 export type MetadataEdit = { 
 /**

@@ -3,6 +3,7 @@
 use super::delta::Delta;
 use super::fold::{Folding, fold_on_cpu};
 use super::read::Adapter;
+use super::strengths::Strengths;
 use crate::formats::{ByteSink, ByteSource, FormatError, Header, TensorInfo, widen::narrow};
 use crate::model::Component;
 use crate::plan::PlanError;
@@ -31,6 +32,8 @@ pub struct BakedAdapter<'a> {
     pub adapter: &'a Adapter,
     /// How strongly.
     pub strength: f32,
+    /// What that is multiplied by in each block.
+    pub blocks: &'a Strengths,
 }
 
 /// Why a model cannot be baked.
@@ -122,8 +125,10 @@ async fn folded(
     for (adapter, delta) in deltas {
         factors.push(delta.read(adapter.source, adapter.header).await.map_err(failed)?);
     }
-    let foldings: Vec<Folding> =
-        deltas.iter().zip(&factors).map(|((adapter, delta), numbers)| (*delta, numbers, adapter.strength)).collect();
+    let mut foldings: Vec<Folding> = Vec::new();
+    for ((adapter, delta), numbers) in deltas.iter().zip(&factors) {
+        foldings.push((*delta, numbers, adapter.strength * adapter.blocks.of(delta)));
+    }
     let numbers = fold_on_cpu(base, &tensor.shape, &foldings)
         .map_err(|source| BakeError::Fold { tensor: tensor.name.clone(), source })?;
     narrow(tensor.dtype, &numbers, &tensor.name).map_err(failed)

@@ -37,7 +37,7 @@ pub enum Edit {
     Merge(MergeEdit),
     /// The adapter between two models. The tuned model, then the base.
     Extract(ExtractOptions),
-    /// Adapters folded into a model. The model, then as many adapters as strengths.
+    /// Adapters folded into a model, each as strongly as the runner would draw with it. The model, then as many adapters as strengths.
     Bake(BakeEdit),
     /// Other metadata and right hashes before the same tensors. One safetensors file.
     Metadata(MetadataEdit),
@@ -69,7 +69,7 @@ pub struct MergePart {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct BakeEdit {
     /// One for each adapter.
-    pub strengths: Vec<f32>,
+    pub parts: Vec<MergePart>,
 }
 
 /// What an edit changes.
@@ -286,13 +286,13 @@ async fn extracted(
 }
 
 async fn baked(edit: &BakeEdit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSink>) -> Result<Done, EditError> {
-    let Some((base, adapters)) = inputs.split_first().filter(|(_, rest)| rest.len() == edit.strengths.len()) else {
+    let Some((base, adapters)) = inputs.split_first().filter(|(_, rest)| rest.len() == edit.parts.len()) else {
         let wants = "a model and an adapter for each strength";
         return Err(EditError::Files { edit: "a fold into a model", wants, files: inputs.len() });
     };
     let base = Models::open(base).await?;
     let files = base.files();
-    let planned: Baking = bake_into(&base, &files, adapters, &edit.strengths).await?;
+    let planned: Baking = bake_into(&base, &files, adapters, &edit.parts).await?;
     let outcome = match out {
         Some(out) => Some(planned.write(out).await?),
         None => None,

@@ -1,6 +1,7 @@
 //! Turns a model and adapters into the model with the adapters folded in, after making sure that
 //! every change lands.
 
+use super::apply::MergePart;
 use super::draft::Outcome;
 use super::error::EditError;
 use super::inputs::{EditInput, Models};
@@ -43,7 +44,7 @@ struct Ready<'a> {
     source: &'a dyn ByteSource,
     header: Header,
     adapter: Adapter,
-    strength: f32,
+    part: &'a MergePart,
 }
 
 /// Plans a fold: reads every adapter once and makes sure that it lands.
@@ -51,11 +52,11 @@ pub(super) async fn bake_into<'a>(
     base: &'a Models<'a>,
     files: &'a [ModelFile<'a>],
     adapters: &[EditInput<'a>],
-    strengths: &[f32],
+    parts: &'a [MergePart],
 ) -> Result<Baking<'a>, EditError> {
     let (mut loras, mut warnings) = (Vec::new(), Vec::new());
-    for (input, &strength) in adapters.iter().zip(strengths) {
-        loras.push(ready(input, strength, &base.shapes, &mut warnings).await?);
+    for (input, part) in adapters.iter().zip(parts) {
+        loras.push(ready(input, part, &base.shapes, &mut warnings).await?);
     }
     let changed: HashSet<String> =
         loras.iter().flat_map(|lora| &lora.adapter.deltas).map(|delta| delta.tensor()).collect();
@@ -79,7 +80,8 @@ impl Baking<'_> {
                 source: lora.source,
                 header: &lora.header,
                 adapter: &lora.adapter,
-                strength: lora.strength,
+                strength: lora.part.strength,
+                blocks: &lora.part.strengths,
             })
             .collect();
         bake(self.files, &self.base.tensors, &adapters, out).await?;
@@ -91,7 +93,7 @@ impl Baking<'_> {
 /// Reads an adapter and makes sure that it lands.
 async fn ready<'a>(
     input: &EditInput<'a>,
-    strength: f32,
+    part: &'a MergePart,
     base: &BaseShapes,
     warnings: &mut Vec<String>,
 ) -> Result<Ready<'a>, EditError> {
@@ -119,7 +121,7 @@ async fn ready<'a>(
         let made_for = &report.base.label;
         return Err(refuse(format!("nothing in it changes a layer of the base model; it was made for {made_for}")));
     }
-    Ok(Ready { source, header, adapter, strength })
+    Ok(Ready { source, header, adapter, part })
 }
 
 /// The configs that speak for an adapter. One that cannot be read has been reported by now.

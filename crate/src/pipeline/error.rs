@@ -22,7 +22,9 @@ pub enum PipelineError {
     #[error("{file}: {reason}")]
     BadFile { file: String, reason: String },
     /// A pipeline that is not built.
-    #[error("this is a {0}, which this program cannot run yet; it runs StableDiffusionPipeline folders")]
+    #[error(
+        "this is {0}, which this program cannot run; it runs Stable Diffusion 1.x, 2.x and XL models that turn text into pictures"
+    )]
     Unsupported(String),
     /// A number of the recipe that cannot be.
     #[error("{what} is {found}; {wanted}")]

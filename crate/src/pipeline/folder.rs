@@ -53,6 +53,11 @@ impl Folder {
         Ok(Folder::new(files))
     }
 
+    /// Whether there is such a file.
+    pub fn has(&self, path: &str) -> bool {
+        self.files.contains_key(path)
+    }
+
     /// A text file, or None where there is none.
     pub async fn text(&self, path: &str) -> Result<Option<String>, PipelineError> {
         let Some(file) = self.files.get(path) else { return Ok(None) };

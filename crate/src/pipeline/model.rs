@@ -7,6 +7,33 @@ use crate::samplers::ScheduleConfig;
 use crate::text::{Tokenizer, TokenizerConfig};
 use crate::weights::Checkpoint;
 
+/// The refiner has one text encoder, the second, and was trained on nearly finished latents only.
+pub(super) const REFINER: &str = "the SDXL refiner, which ends pictures that an SDXL base model began";
+
+/// diffusers' pipelines whose networks are those of a model that turns text into pictures; what
+/// their UNets read beyond latents is seen from the channels.
+const PIPELINES: [&str; 7] = [
+    "StableDiffusionPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionInpaintPipeline",
+    "StableDiffusionXLPipeline",
+    "StableDiffusionXLImg2ImgPipeline",
+    "StableDiffusionXLInpaintPipeline",
+    "LatentConsistencyModelPipeline",
+];
+
+/// Names a model whose UNet reads more than latents.
+pub(super) fn special(channels: usize) -> PipelineError {
+    let kind = match channels {
+        5 => "a model that is led by a depth map",
+        7 => "a model that enlarges pictures",
+        8 => "a model that is led by a picture, as InstructPix2Pix",
+        9 => "an inpainting model",
+        _ => "a special model",
+    };
+    PipelineError::Unsupported(format!("{kind}: its UNet has {channels} input channels in place of 4"))
+}
+
 /// A base model that is ready to be loaded.
 pub struct Model {
     /// What people call it.
@@ -36,8 +63,11 @@ impl Model {
             None => serde_json::Value::Null,
         };
         match index["_class_name"].as_str() {
-            None | Some("StableDiffusionPipeline" | "StableDiffusionXLPipeline") => {}
-            Some(other) => return Err(PipelineError::Unsupported(other.into())),
+            Some(other) if !PIPELINES.contains(&other) => return Err(PipelineError::Unsupported(format!("a {other}"))),
+            _ => {}
+        }
+        if !folder.has("text_encoder/config.json") && folder.has("text_encoder_2/config.json") {
+            return Err(PipelineError::Unsupported(REFINER.into()));
         }
         let unet = Unet::new(&UnetConfig::parse(&folder.required("unet/config.json").await?)?);
         let vae = Vae::new(&VaeConfig::parse(&folder.required("vae/config.json").await?)?);
@@ -54,9 +84,7 @@ impl Model {
         }
         let (latents, wanted) = (unet.config.in_channels, vae.config.latent_channels);
         if latents != wanted {
-            return Err(PipelineError::Unsupported(format!(
-                "UNet with {latents} input channels for a VAE of {wanted} (an inpainting or other special model)"
-            )));
+            return Err(special(latents));
         }
 
         let mut checkpoint = Checkpoint::default();

@@ -2,7 +2,7 @@
 //! comes from the names and shapes of its tensors.
 
 use super::error::PipelineError;
-use super::model::Model;
+use super::model::{Model, REFINER, special};
 use crate::model::config::PerLevel;
 use crate::model::{Component, Family, FamilyId, Module, Unet, single_file};
 use crate::samplers::{PredictionType, ScheduleConfig};
@@ -17,6 +17,9 @@ struct Places {
     text_is_open_clip: bool,
     text_2: &'static str,
 }
+
+/// Width of SDXL's second text encoder, the only one of the refiner.
+const OPEN_CLIP_G: usize = 1280;
 
 fn places(family: FamilyId) -> Places {
     match family {
@@ -47,15 +50,14 @@ impl Model {
             bad("it is no Stable Diffusion checkpoint: it has no UNet under model.diffusion_model".into())
         })?;
         if config.in_channels != 4 {
-            let kind = match config.in_channels {
-                9 => "an inpainting model",
-                8 => "a model that is led by a picture",
-                _ => "a special model",
-            };
-            return Err(PipelineError::Unsupported(format!(
-                "checkpoint with {} input channels, {kind}",
-                config.in_channels
-            )));
+            return Err(special(config.in_channels));
+        }
+        if family == FamilyId::Sdxl && config.cross_attention_dim == OPEN_CLIP_G {
+            return Err(PipelineError::Unsupported(REFINER.into()));
+        }
+        if shapes.keys().any(|key| key.ends_with(".scale_weight") || key.ends_with(".weight_scale")) {
+            let kind = "a checkpoint whose weights are scaled, each tensor by a number of its own";
+            return Err(PipelineError::Unsupported(kind.into()));
         }
         if config.block_out_channels.first() != Some(&320) {
             return Err(bad(format!(

@@ -3,7 +3,7 @@
 use crate::files::{self, Source};
 use crate::lora::Lora;
 use crate::output::{Output, size};
-use lora_loupe::edit::{BakeEdit, Edit, EditError, EditInput, Preview, apply, preview};
+use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, Preview, apply, preview};
 use lora_loupe::formats::ByteSource;
 use pollster::block_on;
 use serde_json::json;
@@ -22,8 +22,8 @@ pub struct Arguments {
     /// A .safetensors model or a diffusers folder
     #[arg(long, value_name = "MODEL")]
     base: PathBuf,
-    /// An adapter and its strength (1 if left out); may be given several times
-    #[arg(long = "lora", value_name = "FILE=STRENGTH", required = true)]
+    /// An adapter, its strength (1 if left out) and perhaps strengths of blocks; may be given several times
+    #[arg(long = "lora", value_name = "FILE=STRENGTH[:IN04=0.2,MID=0]", required = true)]
     loras: Vec<Lora>,
     #[command(flatten)]
     output: Output,
@@ -32,18 +32,11 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Why strengths of blocks are not baked.
-const BLOCKS: &str = "strengths of blocks cannot be baked in one go: convert it with --blocks first";
-
 /// Writes the baked model.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let paths: Vec<(PathBuf, Option<String>)> = arguments.loras.iter().map(|lora| files::adapter(&lora.path)).collect();
     let read = paths.iter().map(|(path, _)| path.as_path()).chain([arguments.base.as_path()]);
     arguments.output.check(&read.collect::<Vec<&Path>>())?;
-    if let Some(lora) = arguments.loras.iter().find(|lora| lora.blocks.is_some()) {
-        let (file, reason) = (files::name(&lora.path), BLOCKS.into());
-        return Err(EditError::Refused { file, reason }.into());
-    }
     let model = files::model(&arguments.base)?;
     let sources = paths.iter().map(|(path, _)| files::source(path)).collect::<Result<Vec<Source>, _>>()?;
     let mut names = vec![files::name(&arguments.base)];
@@ -53,7 +46,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     for ((name, source), (_, config)) in names[1..].iter().zip(&sources).zip(&paths) {
         inputs.push(EditInput::file(name, source, config.as_deref()));
     }
-    let edit = Edit::Bake(BakeEdit { strengths: arguments.loras.iter().map(|lora| lora.strength).collect() });
+    let part = |lora: &Lora| MergePart { strength: lora.strength, strengths: lora.strengths().unwrap_or_default() };
+    let edit = Edit::Bake(BakeEdit { parts: arguments.loras.iter().map(part).collect() });
     let mut hear = |_| ControlFlow::Continue(());
     let planned = block_on(preview(&edit, &inputs, &mut hear))?;
     let outcome = arguments.output.write(|out| Ok(block_on(apply(&edit, &inputs, out, &mut hear))?.outcome))?;

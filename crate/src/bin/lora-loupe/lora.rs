@@ -16,6 +16,13 @@ pub struct Lora {
     pub blocks: Option<String>,
 }
 
+impl Lora {
+    /// Strengths of blocks, where they were given.
+    pub fn strengths(&self) -> Option<Strengths> {
+        self.blocks.as_ref().and_then(|blocks| blocks.parse().ok())
+    }
+}
+
 impl FromStr for Lora {
     type Err = String;
 

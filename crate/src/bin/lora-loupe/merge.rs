@@ -57,9 +57,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         opened.push(block_on(Opened::new(&files::name(path), source, companion.as_deref()))?);
     }
     let strengths = arguments.blocks.clone().unwrap_or_default();
-    let input = |(opened, lora): (_, &Lora)| {
-        let own = lora.blocks.as_ref().and_then(|blocks| blocks.parse().ok());
-        MergeInput { opened, strength: lora.strength, strengths: own.unwrap_or_else(|| strengths.clone()) }
+    let input = |(opened, lora): (_, &Lora)| MergeInput {
+        opened,
+        strength: lora.strength,
+        strengths: lora.strengths().unwrap_or_else(|| strengths.clone()),
     };
     let inputs: Vec<MergeInput> = opened.iter().zip(&arguments.loras).map(input).collect();
     let rule = arguments.rank.map(RankRule::Fixed).or(arguments.energy.map(RankRule::Energy));
