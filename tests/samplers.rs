@@ -396,6 +396,9 @@ fn sampler_names_go_both_ways() {
         assert_eq!(kind.to_string().parse::<SamplerKind>().unwrap(), kind);
         assert_eq!(serde_json::from_value::<SamplerKind>(serde_json::to_value(kind).unwrap()).unwrap(), kind);
     }
+    assert_eq!("plms".parse::<SamplerKind>().unwrap(), SamplerKind::Pndm);
+    let normal = serde_json::from_str::<SigmaSpacing>("\"normal\"").unwrap();
+    assert_eq!((normal, serde_json::to_value(normal).unwrap()), (SigmaSpacing::Timesteps, "timesteps".into()));
     let error = "dimd".parse::<SamplerKind>().unwrap_err().to_string();
     assert!(error.starts_with("there is no sampler \"dimd\"; there are ddim, "));
 }

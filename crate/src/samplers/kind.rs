@@ -135,6 +135,8 @@ impl FromStr for SamplerKind {
     type Err = ScheduleError;
 
     fn from_str(name: &str) -> Result<Self, ScheduleError> {
+        // The web UIs' name of it.
+        let name = if name == "plms" { Self::Pndm.name() } else { name };
         let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
         found.ok_or_else(|| ScheduleError::UnknownSampler { name: name.into() })
     }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SigmaSpacing {
-    /// The levels of the timesteps.
+    /// The levels of the timesteps, which the web UIs call normal.
+    #[serde(alias = "normal")]
     Timesteps,
     /// After Karras et al. 2022, ρ = 7.
     Karras,

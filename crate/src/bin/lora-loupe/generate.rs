@@ -54,7 +54,7 @@ pub struct Arguments {
     /// Sampler: dpmpp_2m, ddim, euler, …
     #[arg(long, default_value = "dpmpp_2m")]
     sampler: String,
-    /// Spacing of the noise levels: timesteps, karras, exponential, sgm_uniform, simple, beta or ays
+    /// Spacing of the noise levels: timesteps (or normal), karras, exponential, sgm_uniform, simple, beta or ays
     #[arg(long, value_parser = named::<SigmaSpacing>)]
     schedule: Option<SigmaSpacing>,
     /// Choice of timesteps: leading, linspace or trailing
