@@ -1,11 +1,12 @@
 //! PyTorch = definition = kernel, for every operation at production shapes and odd ones.
 
-use lora_loupe::gpu::{Gpu, Runner, Scalar, Style, kernel, kernels};
+use lora_loupe::gpu::{Choice, Gpu, Runner, Scalar, Style, Tuning, kernel, kernels};
 use lora_loupe::ops::{Axpy, Function, Matmul, Narrow, Storage, Unary, Widen};
 use lora_loupe::plan::{Builder, Layout, interpret};
 use lora_loupe_tests::compare::{close, rel_rms};
 use lora_loupe_tests::numbers::numbers;
 use lora_loupe_tests::ops::{Case, cases};
+use std::ops::ControlFlow;
 
 /// The definitions sum in f64 and round once, as the golden does.
 const DEFINITION: f64 = 3e-7;
@@ -31,16 +32,18 @@ fn agree(style: Style) {
         gpu.set_style(style);
         println!("on {:?}", gpu.info());
         for case in cases() {
-            let runner =
-                Runner::new(&gpu, &case.plan, &|_| None).await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
-            for (i, data) in case.inputs.iter().enumerate() {
-                runner.set(&gpu, &format!("x{i}"), data).expect("an input");
-            }
-            runner.set_scalars(&gpu, &case.scalars);
-            let got = runner.compute(&gpu, "y").await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
-            close(&case.name, &got, &define(&case), KERNEL);
+            close(&case.name, &compute(&gpu, &case).await, &define(&case), KERNEL);
         }
     });
+}
+
+async fn compute(gpu: &Gpu, case: &Case) -> Vec<f32> {
+    let runner = Runner::new(gpu, &case.plan, &|_| None).await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    for (i, data) in case.inputs.iter().enumerate() {
+        runner.set(gpu, &format!("x{i}"), data).expect("an input");
+    }
+    runner.set_scalars(gpu, &case.scalars);
+    runner.compute(gpu, "y").await.unwrap_or_else(|e| panic!("{}: {e}", case.name))
 }
 
 #[test]
@@ -51,6 +54,74 @@ fn tiled_kernels_agree_with_definitions() {
 #[test]
 fn direct_kernels_agree_with_definitions() {
     agree(Style::Direct);
+}
+
+#[test]
+fn every_tile_shape_agrees_with_definitions() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        gpu.set_style(Style::Tiled);
+        let listed: Vec<Case> = cases().into_iter().filter(|case| case.plan.flops() < 30_000_000).collect();
+        for index in 0..4 {
+            gpu.choose(Choice::Forced(index));
+            let made = gpu.pipelines_made();
+            for case in &listed {
+                if !["matmul", "conv2d", "attention"].contains(&case.plan.steps[0].op.get().name()) {
+                    continue;
+                }
+                let got = compute(&gpu, case).await;
+                close(&format!("shape {index}, {}", case.name), &got, &define(case), KERNEL);
+            }
+            assert!(index == 0 || gpu.pipelines_made() > made, "shape {index} has kernels of its own");
+        }
+    });
+}
+
+#[test]
+fn a_device_is_tuned_once_and_within_its_time() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        gpu.set_style(Style::Tiled);
+        let listed: Vec<Case> = cases();
+        let is_small = |case: &&Case| case.plan.flops() < 5_000_000;
+        let of = |name: &str| {
+            let named = |case: &&Case| case.plan.steps[0].op.get().name() == name && case.plan.flops() > 200_000;
+            listed.iter().filter(is_small).find(named).expect("a case")
+        };
+        let chosen = [of("matmul"), of("attention")];
+        let storages: Vec<Vec<Storage>> =
+            chosen.iter().map(|case| vec![Storage::F32; case.plan.values.len()]).collect();
+        let plans: Vec<_> = chosen.iter().zip(&storages).map(|(case, all)| (&case.plan, all.as_slice())).collect();
+
+        gpu.set_wants_tuning(true);
+        gpu.tune(&plans, &mut |_, _| panic!("a software renderer has no time for it")).await.expect("nothing");
+        gpu.tune_all(&plans, &mut |_, _| ControlFlow::Break(())).await.expect("nothing");
+        let Choice::Tuned(none) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        assert!(none.best.is_empty(), "skipped at once: {none:?}");
+
+        let mut heard = Vec::new();
+        let mut hear = |done, all| {
+            heard.push((done, all));
+            ControlFlow::Continue(())
+        };
+        gpu.tune_all(&plans, &mut hear).await.expect("times");
+        assert_eq!(heard, [(0, 2), (1, 2)]);
+        let Choice::Tuned(tuning) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        assert_eq!(tuning.best.len(), 2, "{tuning:?}");
+        gpu.tune_all(&plans, &mut |_, _| panic!("all is known")).await.expect("nothing");
+        for case in chosen {
+            close(&case.name, &compute(&gpu, case).await, &define(case), KERNEL);
+        }
+
+        // Another device's tuning is left out; this one's is taken, whatever it says.
+        let text = serde_json::to_string(&tuning).expect("text");
+        let mut kept: Tuning = serde_json::from_str(&text).expect("a tuning");
+        kept.best.values_mut().for_each(|index| *index = 99);
+        gpu.choose(Choice::Tuned(Tuning { device: "another".into(), ..kept.clone() }));
+        assert_eq!(gpu.choice(), Choice::Tuned(tuning));
+        gpu.choose(Choice::Tuned(kept));
+        close(&chosen[0].name, &compute(&gpu, chosen[0]).await, &define(chosen[0]), KERNEL);
+    });
 }
 
 #[test]

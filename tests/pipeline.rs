@@ -349,6 +349,18 @@ fn pictures_with_loras() {
 }
 
 #[test]
+fn pictures_with_kernels_for_graphics_cards() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        session.gpu.set_style(Style::Tiled);
+        let lora = adapter(&session, "lora_a").await;
+        for name in ["ddim", "lora_a_1.0", "lora_a_-0.5"] {
+            check(&draw(&mut session, &case(name), &[&lora]).await, name);
+        }
+    });
+}
+
+#[test]
 fn strength_zero_gives_the_bits_of_no_lora_and_changes_rebuild_nothing() {
     pollster::block_on(async {
         let mut session = full().await;

@@ -3,6 +3,7 @@
 use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, apply};
 use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::FileSource;
+use lora_loupe::gpu::Style;
 use lora_loupe::model::Component;
 use lora_loupe::pipeline::{
     AdapterChoice, Embedding, EmbeddingChoice, Filter, Given, Hires, PipelineError, Progress, Recipe, Rng, Session,
@@ -386,41 +387,46 @@ fn a_network_that_is_told_the_guidance() {
 
 #[test]
 fn memory_is_as_planned_and_nothing_is_made_between_steps() {
-    pollster::block_on(async {
-        let mut session = session().await;
-        let (_, recipe, _) = cases("hires").remove(0);
-        let recipe = Recipe { steps: 4, ..recipe };
-        let gpu = session.gpu.clone();
-        let mut steps = Vec::new();
-        for picture in 0..2 {
-            let mut hear = |progress: Progress| {
-                if progress.stage == Stage::Denoise {
-                    steps.push((picture, progress.step, gpu.made()));
-                }
-                ControlFlow::Continue(())
-            };
-            session.generate(&recipe, &Given::default(), &mut hear).await.expect("a picture");
-        }
-        assert_eq!(steps.len(), 8);
-        for pair in steps.windows(2).filter(|pair| pair[1].1 > 1) {
-            assert_eq!(pair[0].2, pair[1].2, "between steps {} and {}", pair[0].1, pair[1].1);
-        }
-        let shape = Shape {
-            pictures: 1,
-            guided: true,
-            height: recipe.height / 8,
-            width: recipe.width / 8,
-            chunks: 1,
-            clip_skip: 0,
-            starts_from_picture: false,
+    for style in [Style::Direct, Style::Tiled] {
+        pollster::block_on(memory_is_as_planned(style));
+    }
+}
+
+async fn memory_is_as_planned(style: Style) {
+    let mut session = session().await;
+    session.gpu.set_style(style);
+    let (_, recipe, _) = cases("hires").remove(0);
+    let recipe = Recipe { steps: 4, ..recipe };
+    let gpu = session.gpu.clone();
+    let mut steps = Vec::new();
+    for picture in 0..2 {
+        let mut hear = |progress: Progress| {
+            if progress.stage == Stage::Denoise {
+                steps.push((picture, progress.step, gpu.made()));
+            }
+            ControlFlow::Continue(())
         };
-        let need = session.model.memory_need(shape, gpu.info().max_binding, gpu.keeps_halves()).expect("plans");
-        assert_eq!(gpu.made().bytes, need.total(), "{need:?}");
-        assert_eq!(steps[7].2.bytes, need.total());
-        // Another picture of the same shape makes nothing at all.
-        assert_eq!(steps[7].2.pipelines, gpu.made().pipelines);
-        assert_eq!((steps[3].2.buffers, steps[3].2.bind_groups), (steps[4].2.buffers, steps[4].2.bind_groups));
-    });
+        session.generate(&recipe, &Given::default(), &mut hear).await.expect("a picture");
+    }
+    assert_eq!(steps.len(), 8);
+    for pair in steps.windows(2).filter(|pair| pair[1].1 > 1) {
+        assert_eq!(pair[0].2, pair[1].2, "between steps {} and {}", pair[0].1, pair[1].1);
+    }
+    let shape = Shape {
+        pictures: 1,
+        guided: true,
+        height: recipe.height / 8,
+        width: recipe.width / 8,
+        chunks: 1,
+        clip_skip: 0,
+        starts_from_picture: false,
+    };
+    let need = session.model.memory_need(shape, gpu.means()).expect("plans");
+    assert_eq!(gpu.made().bytes, need.total(), "{need:?}");
+    assert_eq!(steps[7].2.bytes, need.total());
+    // Another picture of the same shape makes nothing at all.
+    assert_eq!(steps[7].2.pipelines, gpu.made().pipelines);
+    assert_eq!((steps[3].2.buffers, steps[3].2.bind_groups), (steps[4].2.buffers, steps[4].2.bind_groups));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::Reading;
-use lora_loupe::gpu::Gpu;
+use lora_loupe::gpu::{Gpu, Means};
 use lora_loupe::model::{FamilyId, Module, Unet, UnetConfig};
 use lora_loupe::pipeline::{Folder, Model, PipelineError, Shape};
 use lora_loupe::plan::Layout;
@@ -237,12 +237,11 @@ fn stable_diffusion_1_5_needs_at_most_2_4_gigabytes() {
         clip_skip: 0,
         starts_from_picture: false,
     };
-    const BINDING: u64 = 128 << 20;
-    let need = model.memory_need(shape(64, 64), BINDING, true).expect("plans");
+    let need = model.memory_need(shape(64, 64), Means::COMMON).expect("plans");
     println!("512x512: {need:?}, {} in all", need.total());
     assert!(need.total() <= 2_400_000_000, "{need:?}");
     assert!(need.weights > 1_800_000_000, "the UNet and the decoder are there");
-    let larger = model.memory_need(shape(96, 96), BINDING, true).expect("plans");
+    let larger = model.memory_need(shape(96, 96), Means::COMMON).expect("plans");
     println!("768x768: {larger:?}, {} in all", larger.total());
     assert!(larger.total() > need.total());
 }

@@ -29,7 +29,7 @@ fn given(plan: &Plan) -> BTreeMap<String, Vec<f32>> {
             Source::Input(name) => (name, 1.0, 0.2),
             Source::Weight { name, .. } if value.shape.len() == 2 => (name, (3.0 / value.shape[1] as f32).sqrt(), 0.0),
             Source::Weight { name, .. } => (name, 0.5, 0.7),
-            Source::Step(_) => continue,
+            Source::Joined(_) | Source::Step(_) => continue,
         };
         list.insert(name.clone(), numbers(index as u32, value.len(), scale, shift));
     }

@@ -10,7 +10,7 @@ use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo, read_he
 use crate::gpu::{Gpu, GpuError, Runner, Tensor};
 use crate::model::{Component, Module, block};
 use crate::ops::{Narrow, Storage, Widen};
-use crate::plan::{Builder, Layout, Plan, PlanError};
+use crate::plan::{Builder, Layout, Plan, PlanError, Source};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -198,10 +198,53 @@ impl Checkpoint {
         })
     }
 
-    /// Bytes that a tensor of this shape takes in graphics memory.
-    pub fn resident_bytes(&self, name: &str, shape: &[usize], keeps_halves: bool) -> Result<u64, WeightsError> {
-        let storage = if keeps_halves { self.storage(name)? } else { Storage::F32 };
-        Ok(storage.resident(shape.iter().product()))
+    /// How tensors lie that are read as one: as each would, or as f32 where they differ.
+    fn common_storage<'a>(
+        &self,
+        mut names: impl Iterator<Item = &'a str>,
+        keeps_halves: bool,
+    ) -> Result<Storage, WeightsError> {
+        let Some(first) = names.next().filter(|_| keeps_halves) else { return Ok(Storage::F32) };
+        let storage = self.storage(first)?;
+        for name in names {
+            if self.storage(name)? != storage {
+                return Ok(Storage::F32);
+            }
+        }
+        Ok(storage)
+    }
+
+    /// How each tensor of a plan lies in graphics memory, in the order of its values.
+    pub fn storages(&self, plan: &Plan, keeps_halves: bool) -> Result<Vec<Storage>, WeightsError> {
+        let mut storages = vec![Storage::F32; plan.values.len()];
+        for (index, value) in plan.values.iter().enumerate() {
+            if let Source::Weight { name, .. } = &value.source {
+                storages[index] = self.common_storage([name.as_str()].into_iter(), keeps_halves)?;
+            }
+        }
+        for (index, value) in plan.values.iter().enumerate() {
+            if let Source::Joined(parts) = &value.source {
+                let is_common = parts.iter().all(|part| storages[part.0] == storages[parts[0].0]);
+                let storage = if is_common { storages[parts[0].0] } else { Storage::F32 };
+                parts.iter().for_each(|part| storages[part.0] = storage);
+                storages[index] = storage;
+            }
+        }
+        Ok(storages)
+    }
+
+    /// Bytes that each weight of a plan takes in graphics memory, by name.
+    pub fn resident_bytes<'a>(
+        &self,
+        plan: &'a Plan,
+        keeps_halves: bool,
+    ) -> Result<BTreeMap<&'a str, u64>, WeightsError> {
+        let storages = self.storages(plan, keeps_halves)?;
+        let bytes = plan.values.iter().zip(storages).filter_map(|(value, storage)| match &value.source {
+            Source::Weight { name, .. } => Some((name.as_str(), storage.resident(value.len()))),
+            _ => None,
+        });
+        Ok(bytes.collect())
     }
 
     /// The slices in which a tensor is brought to graphics memory: (place of the first number, what
@@ -225,17 +268,16 @@ impl Checkpoint {
         Ok((0..rows).step_by(each).map(slice).collect())
     }
 
-    /// Brings a tensor to graphics memory, slice by slice: main memory holds one slice at a time.
-    /// Halves that the file has as they are wanted never become f32.
-    async fn bring(&self, gpu: &Gpu, name: &str, layout: Layout, storage: Storage) -> Result<Tensor, WeightsError> {
+    /// Brings a tensor to its room in graphics memory, slice by slice: main memory holds one slice at
+    /// a time. Halves that the file has as they are wanted never become f32.
+    async fn bring(&self, gpu: &Gpu, name: &str, layout: Layout, resident: &Tensor) -> Result<(), WeightsError> {
         let place = self.place(name)?;
-        let len = place.tensor.shape.iter().product();
-        let resident = gpu.guarded(name, || gpu.tensor_stored(name, len, storage)).await?;
+        let storage = resident.storage;
         let is_same =
             matches!((place.tensor.dtype, storage), (Dtype::F16, Storage::F16) | (Dtype::BF16, Storage::Bf16));
         if place.transposed {
-            gpu.write(&resident, &self.read(name, layout).await?);
-            return Ok(resident);
+            gpu.write(resident, &self.read(name, layout).await?);
+            return Ok(());
         }
         for (first, part) in self.slices(name)? {
             if is_same {
@@ -243,12 +285,12 @@ impl Checkpoint {
                     |error: std::io::Error| WeightsError::File { file: place.file.name.clone(), source: error.into() };
                 let bytes = place.file.source.read(part.bytes.clone()).await.map_err(failed)?;
                 let halves = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-                gpu.write_halves_at(&resident, first, &layout.arrange(halves, &part.shape));
+                gpu.write_halves_at(resident, first, &layout.arrange(halves, &part.shape));
             } else {
-                gpu.write_at(&resident, first, &layout.arrange(place.file.read(&part).await?, &part.shape));
+                gpu.write_at(resident, first, &layout.arrange(place.file.read(&part).await?, &part.shape));
             }
         }
-        Ok(resident)
+        Ok(())
     }
 
     /// Rows of a table, one after the other: the token embeddings of a prompt.
@@ -360,6 +402,8 @@ struct Folds {
 #[derive(Default)]
 pub struct Weights {
     tensors: HashMap<String, Tensor>,
+    /// Places of tensors to come that plans read as one with others.
+    rooms: HashMap<String, Tensor>,
     pristine: HashMap<String, Tensor>,
     folds: Option<Folds>,
 }
@@ -371,6 +415,32 @@ impl Weights {
     /// The tensor that plans read under this name.
     pub fn get(&self, name: &str) -> Option<Tensor> {
         self.tensors.get(name).cloned()
+    }
+
+    /// Makes room for the tensors that these plans read as one. Those that are in graphics memory
+    /// apart from each other leave it, to be loaded again.
+    pub async fn make_room(&mut self, gpu: &Gpu, checkpoint: &Checkpoint, plans: &[Plan]) -> Result<(), WeightsError> {
+        for parts in plans.iter().flat_map(Plan::joined) {
+            let names: Vec<&str> = parts.iter().map(|(name, ..)| *name).collect();
+            let placed = |name: &&str| self.tensors.get(*name).or_else(|| self.rooms.get(*name)).cloned();
+            let there: Vec<Tensor> = names.iter().filter_map(placed).collect();
+            if there.len() == names.len() && Tensor::joined(&there).is_some() {
+                continue;
+            }
+            if names.iter().any(|name| self.pristine.contains_key(*name)) {
+                self.restore(gpu);
+            }
+            for name in &names {
+                self.tensors.remove(*name);
+                self.pristine.remove(*name);
+            }
+            let lengths: Vec<(&str, usize)> =
+                parts.iter().map(|(name, _, shape)| (*name, shape.iter().product())).collect();
+            let storage = checkpoint.common_storage(names.iter().copied(), gpu.keeps_halves())?;
+            let rooms = gpu.guarded(names[0], || gpu.adjacent(&lengths, storage)).await?;
+            self.rooms.extend(names.iter().map(|name| (*name).to_owned()).zip(rooms));
+        }
+        Ok(())
     }
 
     /// Names of the plan's weights that are not in graphics memory yet.
@@ -387,8 +457,16 @@ impl Weights {
         name: &str,
         layout: Layout,
     ) -> Result<(), WeightsError> {
-        let storage = if gpu.keeps_halves() { checkpoint.storage(name)? } else { Storage::F32 };
-        let tensor = checkpoint.bring(gpu, name, layout, storage).await?;
+        let tensor = match self.rooms.get(name) {
+            Some(room) => room.clone(),
+            None => {
+                let storage = checkpoint.common_storage([name].into_iter(), gpu.keeps_halves())?;
+                let len = checkpoint.place(name)?.tensor.shape.iter().product();
+                gpu.guarded(name, || gpu.tensor_stored(name, len, storage)).await?
+            }
+        };
+        checkpoint.bring(gpu, name, layout, &tensor).await?;
+        self.rooms.remove(name);
         self.tensors.insert(name.into(), tensor);
         Ok(())
     }
@@ -436,6 +514,7 @@ impl Weights {
         self.restore_any(gpu, plans);
         for (name, ..) in plans.iter().flat_map(Plan::weights) {
             self.tensors.remove(name);
+            self.rooms.remove(name);
             self.pristine.remove(name);
         }
     }

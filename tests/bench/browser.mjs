@@ -10,6 +10,8 @@ import { BLANK, SUB_PATH, launch } from '../browser/harness.mjs';
 import { PEERS } from './peers.mjs';
 
 const ROUNDS = 5;
+/** Relative distance of two right results in f32. */
+const LIKE = 1e-5;
 
 const spread = (times) => {
   const sorted = [...times].sort((a, b) => a - b);
@@ -37,6 +39,8 @@ try {
       ROUNDS,
     ]);
     const peer_ms = found.times && spread(found.times);
+    // Times of different results are no comparison.
+    if (found.distance > LIKE) throw new Error(`${name}: the peer's result differs by ${found.distance}`);
     rows.push({ ...found.row, ...(peer_ms && { peer: peerName, peer_ms, peer_distance: found.distance, ratio: peer_ms.median / found.row.ours_ms.median }) });
   }
   say('the demo model');

@@ -6,7 +6,7 @@ use lora_loupe::formats::source::FileSource;
 use lora_loupe::gpu::{Gpu, Roof};
 use lora_loupe::model::{Family, FamilyId};
 use lora_loupe::ops::Storage;
-use lora_loupe::pipeline::{AdapterChoice, Folder, Model, PipelineError, Recipe, Session};
+use lora_loupe::pipeline::{AdapterChoice, Folder, Model, PipelineError, Recipe, Session, calls};
 use lora_loupe::plan::{Plan, unet, vae_decoder};
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::golden;
@@ -29,10 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         if asked("--step") {
             let net = Family::published(FamilyId::Sd15)?.unet;
-            rows.push(
-                network(&gpu, "UNet step: SD 1.5 at 512x512 with guidance", unet(&net, 2, 64, 64, 77)?.fused(), roof)
-                    .await?,
-            );
+            let (_, each) = calls(unet(&net, 2, 64, 64, 77)?, gpu.style());
+            rows.push(network(&gpu, "UNet step: SD 1.5 at 512x512 with guidance", each, roof).await?);
             let net = Family::published_vae(FamilyId::Sd15)?;
             rows.push(
                 network(&gpu, "VAE decode: SD 1.5 at 512x512", vae_decoder(&net, 1, 64, 64)?.fused(), roof).await?,

@@ -114,11 +114,25 @@ export function matmul({ rows, inner, columns }) {
   return g.model(g.node('MatMul', [g.input('x', [1, rows, inner]), g.input('w', [inner, columns])]), [1, rows, columns]);
 }
 
-/** softmax(QKᵀ / sqrt d) V with the operator that ONNX Runtime's own optimiser makes. */
+/**
+ * softmax(QKᵀ / sqrt d) V from (1, t, h d), in the operators that exporters write. The fused operator
+ * (com.microsoft.MultiHeadAttention) is not compared with: on a software adapter its sums over more than 16 keys are
+ * wrong, see docs/BENCHMARKS.md.
+ */
+function attend(g, [q, k, v], { tokens, seen, heads, size }) {
+  const split = (x, count, perm) => g.node('Transpose', [g.node('Reshape', [x, g.ints([1, count, heads, size])])], { perm });
+  const rows = split(q, tokens, [0, 2, 1, 3]);
+  const scores = g.node('MatMul', [rows, split(k, seen, [0, 2, 3, 1])]);
+  const weights = g.node('Softmax', [g.node('Mul', [scores, g.floats([1 / Math.sqrt(size)])])], { axis: -1 });
+  const mixed = g.node('MatMul', [weights, split(v, seen, [0, 2, 1, 3])]);
+  return g.node('Reshape', [g.node('Transpose', [mixed], { perm: [0, 2, 1, 3] }), g.ints([1, tokens, heads * size])]);
+}
+
+/** One attention. */
 export function attention({ tokens, heads, size }) {
   const g = new Graph();
   const inputs = ['q', 'k', 'v'].map((name) => g.input(name, [1, tokens, heads * size]));
-  return g.model(g.node('MultiHeadAttention', inputs, { num_heads: heads }, CONTRIB), [1, tokens, heads * size]);
+  return g.model(attend(g, inputs, { tokens, seen: tokens, heads, size }), [1, tokens, heads * size]);
 }
 
 /** A resnet and a transformer as SD 1.5 has them, on (1, c, h, h) with text states (1, t, d). */
@@ -143,9 +157,9 @@ export function block({ edge, channels, heads, tokens, states, time, groups }) {
     g.node('LayerNormalization', [x, g.input(`${name}.weight`, [c]), g.input(`${name}.bias`, [c])], { epsilon: 1e-5 });
   const conv3 = (name, x) =>
     g.node('Conv', [x, g.input(`${name}.weight`, [c, c, 3, 3]), g.input(`${name}.bias`, [c])], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] });
-  const attend = (name, x, from, width) => {
+  const mix = (name, x, from, seen, width) => {
     const [q, k, v] = [linear(`${name}.to_q`, x, c, c, false), linear(`${name}.to_k`, from, width, c, false), linear(`${name}.to_v`, from, width, c, false)];
-    const mixed = g.node('MultiHeadAttention', [q, k, v], { num_heads: heads }, CONTRIB);
+    const mixed = attend(g, [q, k, v], { tokens: pixels, seen, heads, size: c / heads });
     return linear(`${name}.to_out.0`, mixed, c, c);
   };
 
@@ -161,9 +175,9 @@ export function block({ edge, channels, heads, tokens, states, time, groups }) {
   h = g.node('Reshape', [g.node('Transpose', [h], { perm: [0, 2, 3, 1] }), g.ints([1, pixels, c])]);
   h = linear('attention.proj_in', h, c, c);
   let normed = layerNorm('attention.transformer_blocks.0.norm1', h);
-  h = g.node('Add', [h, attend('attention.transformer_blocks.0.attn1', normed, normed, c)]);
+  h = g.node('Add', [h, mix('attention.transformer_blocks.0.attn1', normed, normed, pixels, c)]);
   normed = layerNorm('attention.transformer_blocks.0.norm2', h);
-  h = g.node('Add', [h, attend('attention.transformer_blocks.0.attn2', normed, text, states)]);
+  h = g.node('Add', [h, mix('attention.transformer_blocks.0.attn2', normed, text, tokens, states)]);
   normed = layerNorm('attention.transformer_blocks.0.norm3', h);
   const ff = 'attention.transformer_blocks.0.ff.net';
   const wide = g.node('MatMul', [normed, g.input(`${ff}.0.proj.weight`, [c, 8 * c])]);

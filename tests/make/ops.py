@@ -49,19 +49,23 @@ def attention(q, k, v, heads, causal):
 
 def run(op, f, x):
     if op == "matmul":
-        out = x[0] @ (x[1].T if f["transpose_b"] else x[1])
+        rows = torch.cat([x[0], x[-1]], -1) if f.get("before") == "beside" else x[0]
+        out = rows @ (x[1].T if f["transpose_b"] else x[1])
         return out + x[2] if f["bias"] else out
     if op == "conv2d":
         outputs, kernel = x[1].shape[0], f["kernel"]
         weight = x[1].reshape(outputs, kernel, kernel, -1).permute(0, 3, 1, 2)
         return nhwc(F.conv2d(nchw(x[0]), weight, x[2] if f["bias"] else None, f["stride"], f["padding"]))
     if op == "group_norm":
-        out = nhwc(F.group_norm(nchw(x[0]), f["groups"], x[1], x[2], f["eps"]))
+        both = torch.cat([x[0], x[3]], -1) if f.get("beside") else x[0]
+        out = nhwc(F.group_norm(nchw(both), f["groups"], x[1], x[2], f["eps"]))
         return F.silu(out) if f["silu"] else out
     if op == "layer_norm":
         return F.layer_norm(x[0], x[0].shape[-1:], x[1], x[2], f["eps"])
     if op == "attention":
-        return attention(*x, f["heads"], f["causal"])
+        # One input is queries, keys and values, two are queries and the others.
+        q, k, v = x if len(x) == 3 else x[0].chunk(3, -1) if len(x) == 1 else (x[0], *x[1].chunk(2, -1))
+        return attention(q, k, v, f["heads"], f["causal"])
     if op == "unary":
         if f["function"] == "silu":
             return F.silu(x[0])
@@ -171,6 +175,14 @@ def cases():
         yield "moments", {"groups": groups, "start": start, "count": count}, [[b, h, w, c]] + ([[b, groups, 3]] if goes_on else [])
     for b, h, w, c, groups, act in [(1, 16, 64, 128, 32, True), (2, 3, 5, 6, 3, False)]:
         yield "normalize", {"eps": 1e-6, "silu": act}, [[b, h, w, c], [b, groups, 3], [c], [c]]
+    # Read in place: two tensors side by side, three in one.
+    for m, left, right, n, bias in [(70, 40, 24, 36, True), (5, 4, 12, 8, False)]:
+        yield "matmul", {"transpose_b": True, "bias": bias, "before": "beside"}, [[1, m, left], [n, left + right]] + ([[n]] if bias else []) + [[1, m, right]]
+    for b, h, w, left, right, groups in [(1, 6, 4, 80, 40, 8), (2, 3, 5, 3, 5, 4)]:
+        yield "group_norm", {"groups": groups, "eps": 1e-5, "silu": True, "beside": True}, [[b, h, w, left], [left + right], [left + right], [b, h, w, right]]
+    for b, t, s, heads, size, causal in [(1, 37, 37, 4, 8, True), (2, 9, 9, 3, 5, False), (1, 33, 19, 2, 12, False)]:
+        shapes = [[b, t, 3 * heads * size]] if t == s else [[b, t, heads * size], [b, s, 2 * heads * size]]
+        yield "attention", {"heads": heads, "causal": causal}, shapes
 
 
 def main():

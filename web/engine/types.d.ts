@@ -1559,7 +1559,7 @@ spaced: Array<string>,
  */
 fresh: Array<string>, };
 
-export type Stage = "load" | "text" | "adapters" | "denoise" | "decode";
+export type Stage = "tune" | "load" | "text" | "adapters" | "denoise" | "decode";
 
 export type PreviewInfo = { 
 /**

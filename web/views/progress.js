@@ -49,6 +49,8 @@ function stageLine({ picture, pictures, progress }) {
 /** @param {State["run"]["progress"]} progress */
 function stage(progress) {
   switch (progress?.stage) {
+    case "tune":
+      return t("progress.tune", { done: progress.step, all: progress.steps });
     case "load":
       return t("progress.weights");
     case "text":

@@ -607,6 +607,7 @@ export default {
   "progress.opening": "Demo-Modell wird geöffnet …",
   "progress.loading": "Demo-Modell wird geladen: {received} von {total}",
   "progress.picture": "Bild {at} von {all}: {stage}",
+  "progress.tune": "Einmalig wird gemessen, was dieser Grafikkarte liegt: {done} von {all}",
   "progress.weights": "Gewichte werden geladen",
   "progress.text": "Prompt wird gelesen",
   "progress.adapters": "LoRA wird angewandt",

@@ -606,6 +606,7 @@ export default {
   "progress.opening": "Opening the demo model…",
   "progress.loading": "Loading the demo model: {received} of {total}",
   "progress.picture": "Picture {at} of {all}: {stage}",
+  "progress.tune": "measuring what suits this graphics card, once: {done} of {all}",
   "progress.weights": "loading the weights",
   "progress.text": "reading the prompt",
   "progress.adapters": "applying the LoRA",

@@ -607,6 +607,7 @@ export default {
   "progress.opening": "正在打开演示模型…",
   "progress.loading": "正在加载演示模型：{received} / {total}",
   "progress.picture": "第 {at} / {all} 张：{stage}",
+  "progress.tune": "正在测量最适合此显卡的设置（只需一次）：{done}/{all}",
   "progress.weights": "加载权重",
   "progress.text": "读取提示词",
   "progress.adapters": "应用 LoRA",

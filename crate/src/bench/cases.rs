@@ -107,7 +107,7 @@ fn attention(batch: usize, queries: usize, keys: usize, heads: usize, size: usiz
 
 fn group_norm(batch: usize, edge: usize, channels: usize) -> Result<Case, PlanError> {
     let name = batched(batch, format!("group norm and SiLU, {channels} channels at {edge}x{edge}"));
-    let op = GroupNorm { groups: 32, eps: 1e-5, silu: true };
+    let op = GroupNorm { groups: 32, eps: 1e-5, silu: true, beside: false };
     single(name, op, &[("x", &[batch, edge, edge, channels])], &[("weight", &[channels]), ("bias", &[channels])])
 }
 

@@ -7,12 +7,11 @@ mod session;
 
 pub use cases::{Case, Size, cases, numbers, seed};
 
-use crate::gpu::{Effort, Gpu, Roof, Runner, Tensor};
+use crate::gpu::{Effort, Gpu, Roof, Runner};
 use crate::ops::Storage;
 use crate::pipeline::PipelineError;
 use crate::plan::{Plan, Source};
 use serde::Serialize;
-use std::collections::HashMap;
 use std::time::Duration;
 use ts_rs::TS;
 
@@ -85,10 +84,10 @@ pub struct Prepared {
 impl Prepared {
     /// Makes the plan's buffers; weights lie in `storage`, and all numbers follow from their names.
     pub async fn new(gpu: &Gpu, plan: &Plan, storage: Storage) -> Result<Prepared, PipelineError> {
-        let mut weights: HashMap<&str, Tensor> = HashMap::new();
+        let kept = |_: &str, shape: &[usize]| if shape.len() > 1 { storage } else { Storage::F32 };
+        let weights = gpu.guarded(&plan.name, || gpu.rooms(plan, &kept)).await?;
         for (name, _, shape) in plan.weights() {
-            let kept = if shape.len() > 1 { storage } else { Storage::F32 };
-            weights.insert(name, gpu.guarded(name, || gpu.upload(name, &numbers(name, shape), kept)).await?);
+            gpu.write(&weights[name], &numbers(name, shape));
         }
         let runner = Runner::new(gpu, plan, &|name| weights.get(name).cloned()).await?;
         for value in &plan.values {

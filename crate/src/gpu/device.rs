@@ -1,6 +1,7 @@
 //! Turns the machine's graphics processor into a device with buffers and a pipeline cache.
 
 use super::kernel::{self, Launch, LaunchError, Scalar, Style};
+use super::tune::Choice;
 use crate::ops::Storage;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
@@ -27,6 +28,9 @@ pub enum GpuError {
     /// Memory is used up.
     #[error("out of graphics memory while making {0}: choose a smaller picture or close other programs")]
     OutOfMemory(String),
+    /// Weights that a plan reads as one are not in one buffer.
+    #[error("the plan `{plan}` reads `{name}` and what follows it as one tensor, but they lie apart")]
+    Apart { plan: String, name: String },
     /// A step has no kernel for its shapes.
     #[error("{label}: {source}")]
     NoLaunch { label: String, source: LaunchError },
@@ -60,6 +64,22 @@ pub struct GpuInfo {
     pub max_binding: u64,
 }
 
+/// What of a device decides how plans are made for it and how much memory they need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Means {
+    /// Most bytes of one binding.
+    pub max_binding: u64,
+    /// Whether weights stay in the halves that their file has.
+    pub keeps_halves: bool,
+    /// How its kernels are written.
+    pub style: Style,
+}
+
+impl Means {
+    /// Those of a graphics card that binds no more than every WebGPU device does: 128 MiB.
+    pub const COMMON: Means = Means { max_binding: 128 << 20, keeps_halves: true, style: Style::Tiled };
+}
+
 /// Buffers that a device has made, and bytes of those that are still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Made {
@@ -87,15 +107,27 @@ impl Drop for Counted {
     }
 }
 
-/// Numbers that live in graphics memory. Clones share them.
+/// Numbers that live in graphics memory. Clones share them, and parts of a larger one its buffer.
 #[derive(Debug, Clone)]
 pub struct Tensor {
     pub(super) buffer: wgpu::Buffer,
+    /// Bytes of the buffer before the first number.
+    pub(super) offset: u64,
+    /// Bytes that kernels see of it.
+    pub(super) bytes: u64,
     pub(super) _counted: Rc<Counted>,
     /// How many.
     pub len: usize,
     /// How they lie.
     pub storage: Storage,
+}
+
+impl Tensor {
+    /// As a kernel's binding.
+    pub(super) fn binding(&self) -> wgpu::BindingResource<'_> {
+        let size = wgpu::BufferSize::new(self.bytes);
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &self.buffer, offset: self.offset, size })
+    }
 }
 
 /// Floating-point operations of a submission before the device's speed is known: about 50 ms at
@@ -112,6 +144,8 @@ pub struct Gpu {
     scalar: Scalar,
     style: Cell<Style>,
     keeps_halves: Cell<bool>,
+    pub(super) choice: RefCell<Choice>,
+    wants_tuning: Cell<bool>,
     pub(super) submission_flops: Cell<u64>,
     pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
     made: Rc<Cell<Made>>,
@@ -173,6 +207,8 @@ impl Gpu {
             scalar: Scalar::F32,
             style: Cell::new(style),
             keeps_halves,
+            choice: RefCell::default(),
+            wants_tuning: Cell::new(false),
             submission_flops: Cell::new(FIRST_SUBMISSION_FLOPS),
             pipelines: RefCell::default(),
             made: Rc::default(),
@@ -184,6 +220,12 @@ impl Gpu {
     /// What the device is.
     pub fn info(&self) -> &GpuInfo {
         &self.info
+    }
+
+    /// What decides how plans are made for it.
+    pub fn means(&self) -> Means {
+        let (max_binding, keeps_halves) = (self.info.max_binding, self.keeps_halves());
+        Means { max_binding, keeps_halves, style: self.style() }
     }
 
     /// How tensors are stored.
@@ -243,19 +285,23 @@ impl Gpu {
 
     /// The same for numbers that lie in another way.
     pub fn tensor_stored(&self, what: &str, len: usize, storage: Storage) -> Result<Tensor, GpuError> {
-        // A binding is never empty, and kernels read vec4s.
-        let bytes = match storage {
-            Storage::F32 => len.max(1) as u64 * self.scalar.bytes(),
-            halves => halves.bytes(len.max(1)),
-        }
-        .next_multiple_of(16);
+        let bytes = self.bytes(len, storage);
         if bytes > self.info.max_binding {
             return Err(GpuError::TooLarge { what: what.into(), bytes, limit: self.info.max_binding });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let descriptor = wgpu::BufferDescriptor { label: Some(what), size: bytes, usage, mapped_at_creation: false };
         let buffer = self.device.create_buffer(&descriptor);
-        Ok(Tensor { buffer, _counted: self.count(bytes), len, storage })
+        Ok(Tensor { buffer, offset: 0, bytes, _counted: self.count(bytes), len, storage })
+    }
+
+    /// Bytes of so many numbers: a binding is never empty, and kernels read vec4s.
+    pub(super) fn bytes(&self, len: usize, storage: Storage) -> u64 {
+        match storage {
+            Storage::F32 => len.max(1) as u64 * self.scalar.bytes(),
+            halves => halves.bytes(len.max(1)),
+        }
+        .next_multiple_of(16)
     }
 
     /// Counts a buffer as made, and as there until the last holder of the count lets it go.
@@ -287,7 +333,7 @@ impl Gpu {
             Storage::F32 => self.scalar.bytes(),
             Storage::F16 | Storage::Bf16 => 2,
         };
-        let put = |bytes: &[u8]| self.queue.write_buffer(&tensor.buffer, first as u64 * each, bytes);
+        let put = |bytes: &[u8]| self.queue.write_buffer(&tensor.buffer, tensor.offset + first as u64 * each, bytes);
         match (tensor.storage, self.scalar) {
             (Storage::F32, Scalar::F32) => put(bytemuck::cast_slice(data)),
             (Storage::F16, _) | (Storage::F32, Scalar::F16) => {
@@ -313,6 +359,16 @@ impl Gpu {
         self.keeps_halves.set(keep);
     }
 
+    /// Whether kernels that no tuning knows are timed before a picture.
+    pub fn wants_tuning(&self) -> bool {
+        self.wants_tuning.get()
+    }
+
+    /// Chooses it; where it is taken back while kernels are timed, that ends.
+    pub fn set_wants_tuning(&self, wants: bool) {
+        self.wants_tuning.set(wants);
+    }
+
     /// A tensor with these numbers.
     pub fn upload(&self, what: &str, data: &[f32], storage: Storage) -> Result<Tensor, GpuError> {
         let tensor = self.tensor_stored(what, data.len(), storage)?;
@@ -324,7 +380,7 @@ impl Gpu {
     /// count only at its end.
     pub fn write_halves_at(&self, tensor: &Tensor, first: usize, halves: &[u16]) {
         let put = |at: usize, halves: &[u16]| {
-            self.queue.write_buffer(&tensor.buffer, at as u64 * 2, bytemuck::cast_slice(halves));
+            self.queue.write_buffer(&tensor.buffer, tensor.offset + at as u64 * 2, bytemuck::cast_slice(halves));
         };
         let (even, last) = halves.split_at(halves.len() / 2 * 2);
         put(first, even);
@@ -336,7 +392,8 @@ impl Gpu {
     /// Copies all numbers of one tensor over another of the same length.
     pub fn copy(&self, from: &Tensor, to: &Tensor) {
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&from.buffer, 0, &to.buffer, 0, from.buffer.size().min(to.buffer.size()));
+        let bytes = from.bytes.min(to.bytes);
+        encoder.copy_buffer_to_buffer(&from.buffer, from.offset, &to.buffer, to.offset, bytes);
         self.queue.submit([encoder.finish()]);
     }
 

@@ -7,11 +7,14 @@ pub mod kernel;
 pub mod kernels;
 mod readback;
 mod roof;
+mod rooms;
 mod run;
 mod self_test;
+mod tune;
 
-pub use device::{Gpu, GpuError, GpuInfo, Made, Tensor};
+pub use device::{Gpu, GpuError, GpuInfo, Made, Means, Tensor};
 pub use kernel::{Launch, Scalar, Style};
 pub use roof::{Effort, Roof};
 pub use run::{Arena, Runner};
 pub use self_test::numbers;
+pub use tune::{Choice, Tuning};

@@ -10,7 +10,7 @@ const KEPT_BYTES: u64 = 16 << 20;
 impl Gpu {
     /// Reads all numbers of a tensor, after all work submitted before.
     pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>, GpuError> {
-        let size = tensor.buffer.size();
+        let size = tensor.bytes;
         // One buffer serves reads of one size, which come one after the other.
         let kept = self.staging.borrow_mut().take().filter(|kept| kept.size() == size);
         let staging = kept.unwrap_or_else(|| {
@@ -22,7 +22,7 @@ impl Gpu {
             })
         });
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&tensor.buffer, 0, &staging, 0, size);
+        encoder.copy_buffer_to_buffer(&tensor.buffer, tensor.offset, &staging, 0, size);
         self.queue.submit([encoder.finish()]);
 
         let (done, wait) = futures_channel::oneshot::channel();

@@ -80,7 +80,12 @@ impl Gpu {
     }
 
     /// Times one dispatch; tensors are bound from 1 on.
-    async fn time_launch(&self, effort: Effort, launch: &Launch, tensors: &[&Tensor]) -> Result<Vec<f64>, GpuError> {
+    pub(super) async fn time_launch(
+        &self,
+        effort: Effort,
+        launch: &Launch,
+        tensors: &[&Tensor],
+    ) -> Result<Vec<f64>, GpuError> {
         let (pipeline, params, group) = self.guarded(launch.kernel, || self.bind(launch, tensors)).await?;
         let submit = || {
             let mut encoder = self.device.create_command_encoder(&Default::default());
@@ -106,7 +111,7 @@ impl Gpu {
         let pipeline = self.pipeline(launch)?;
         let params = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(launch.kernel),
-            size: 16,
+            size: (4 * launch.params.len() as u64).next_multiple_of(16).max(16),
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
@@ -116,7 +121,7 @@ impl Gpu {
             entries.push(wgpu::BindGroupEntry { binding: 0, resource: params.as_entire_binding() });
         }
         for (at, tensor) in tensors.iter().enumerate() {
-            let resource = tensor.buffer.as_entire_binding();
+            let resource = tensor.binding();
             entries.push(wgpu::BindGroupEntry { binding: at as u32 + 1, resource });
         }
         let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {

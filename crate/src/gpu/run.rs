@@ -131,12 +131,18 @@ impl Runner {
                     let missing = || GpuError::Missing { plan: plan.name.clone(), name: name.clone() };
                     Some(fits(name, resident(name).ok_or_else(missing)?)?)
                 }
+                (Source::Joined(parts), _) => {
+                    let parts: Vec<Tensor> = parts.iter().filter_map(|part| tensors[part.0].clone()).collect();
+                    let apart = || GpuError::Apart { plan: plan.name.clone(), name: plan.name_of(ValueId(index)) };
+                    let name = plan.name_of(ValueId(index));
+                    Some(fits(&name, Tensor::joined(&parts).ok_or_else(apart)?)?)
+                }
                 (Source::Input(name), _) => {
                     let tensor = match resident(name) {
                         Some(tensor) => fits(name, tensor)?,
                         None => {
                             let tensor = gpu.tensor(name, value.len())?;
-                            bytes += tensor.buffer.size();
+                            bytes += tensor.bytes;
                             tensor
                         }
                     };
@@ -153,7 +159,7 @@ impl Runner {
                                 _ => Storage::F32,
                             };
                             let tensor = gpu.tensor_stored(name, value.len(), storage)?;
-                            bytes += tensor.buffer.size();
+                            bytes += tensor.bytes;
                             tensor
                         }
                     }),
@@ -199,6 +205,7 @@ impl Runner {
                 kernels::launch(&step.op, &shapes, output, &stored, gpu.style())
             }
             .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })?;
+            let launch = gpu.chosen(launch);
             let offset = index as u64 * PARAMS_STRIDE;
             let own = bytemuck::cast_slice(&launch.params);
             words[offset as usize..offset as usize + own.len()].copy_from_slice(own);
@@ -208,12 +215,12 @@ impl Runner {
             let mut entries =
                 vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(parameters) }];
             for (at, binding) in launch.bindings.iter().enumerate() {
-                let buffer = match binding {
-                    Binding::Input(input) => &tensor(step.inputs[*input])?.buffer,
-                    Binding::Output => &tensor(step.output)?.buffer,
-                    Binding::Scalars => &scalars,
+                let resource = match binding {
+                    Binding::Input(input) => tensor(step.inputs[*input])?.binding(),
+                    Binding::Output => tensor(step.output)?.binding(),
+                    Binding::Scalars => scalars.as_entire_binding(),
                 };
-                entries.push(wgpu::BindGroupEntry { binding: at as u32 + 1, resource: buffer.as_entire_binding() });
+                entries.push(wgpu::BindGroupEntry { binding: at as u32 + 1, resource });
             }
             let pipeline = gpu.pipeline(&launch)?;
             gpu.count_bind_group();

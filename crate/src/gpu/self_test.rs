@@ -83,7 +83,10 @@ fn cases() -> Vec<(Op, Vec<Vec<usize>>)> {
         (conv.into(), vec![vec![1, 9, 7, 8], vec![12, 72], vec![12]]),
         (conv.into(), vec![vec![1, 9, 7, 6], vec![10, 54], vec![10]]),
         (Attention { heads: 3, causal: true }.into(), vec![vec![1, 37, 36]; 3]),
-        (GroupNorm { groups: 4, eps: 1e-5, silu: true }.into(), vec![vec![2, 5, 9, 12], vec![12], vec![12]]),
+        (
+            GroupNorm { groups: 4, eps: 1e-5, silu: true, beside: false }.into(),
+            vec![vec![2, 5, 9, 12], vec![12], vec![12]],
+        ),
         (LayerNorm { eps: 1e-5 }.into(), vec![vec![1, 5, 77], vec![77], vec![77]]),
         (Geglu {}.into(), vec![vec![1, 9, 14]]),
         (Unary { function: Function::QuickGelu }.into(), vec![vec![300]]),

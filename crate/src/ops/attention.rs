@@ -5,7 +5,8 @@ use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
 /// Inputs: q (B, …, D), k (B, …, D), v (B, …, D); the middle axes are the tokens, and a head is a
-/// run of D / heads neighbouring channels. Output: q's shape.
+/// run of D / heads neighbouring channels. Two inputs are q and, with k's channels before v's, both
+/// (B, …, 2 D); one is all three (B, …, 3 D). Output: q's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attention {
     /// Number of heads.
@@ -14,14 +15,50 @@ pub struct Attention {
     pub causal: bool,
 }
 
+/// Where queries, keys or values lie: in which input, and from which channel on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Index of the input.
+    pub input: usize,
+    /// First channel, in parts as wide as the output.
+    pub place: usize,
+    /// Parts that its rows have.
+    pub of: usize,
+}
+
+impl Attention {
+    /// Queries, keys and values among so many inputs.
+    pub fn parts(inputs: usize) -> [Part; 3] {
+        let part = |input, place, of| Part { input, place, of };
+        match inputs {
+            1 => [part(0, 0, 3), part(0, 1, 3), part(0, 2, 3)],
+            2 => [part(0, 0, 1), part(1, 0, 2), part(1, 1, 2)],
+            _ => [part(0, 0, 1), part(1, 0, 1), part(2, 0, 1)],
+        }
+    }
+}
+
 impl Operation for Attention {
     fn name(&self) -> &'static str {
         "attention"
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let &[q, k, v] = inputs else { return Err(self.refuse(inputs, "needs q, k and v")) };
-        if q.len() < 3 || k.len() < 3 || k != v || q[0] != k[0] || q.last() != k.last() {
+        if !(1..=3).contains(&inputs.len()) || inputs.iter().any(|input| input.len() < 3) {
+            return Err(self.refuse(inputs, "needs q, k and v"));
+        }
+        let mut parts = Vec::new();
+        for Part { input, of, .. } in Attention::parts(inputs.len()) {
+            let mut shape = inputs[input].to_vec();
+            let last = shape.len() - 1;
+            if shape[last] % of != 0 {
+                return Err(self.refuse(inputs, format!("input {input} does not divide into {of} parts")));
+            }
+            shape[last] /= of;
+            parts.push(shape);
+        }
+        let [q, k, v] = parts.as_slice() else { unreachable!("there are three parts") };
+        if k != v || q[0] != k[0] || q.last() != k.last() {
             return Err(self.refuse(inputs, "q, k and v must share batch and width, k and v their shape"));
         }
         let width = q[q.len() - 1];
@@ -35,32 +72,34 @@ impl Operation for Attention {
     }
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
-        let (q, k, v) = (inputs[0], inputs[1], inputs[2]);
-        let (batch, width) = (q.shape[0], q.width());
-        let (queries, keys) = (q.data.len() / batch / width, k.data.len() / batch / width);
+        let [q, k, v] = Attention::parts(inputs.len());
+        let batch = inputs[0].shape[0];
+        let width = inputs[0].width() / q.of;
+        let tokens = |part: Part| inputs[part.input].data.len() / batch / width / part.of;
+        let (queries, keys) = (tokens(q), tokens(k));
+        let number = |part: Part, token: usize, channel: usize| {
+            f64::from(inputs[part.input].data[(token * part.of + part.place) * width + channel])
+        };
         let size = width / self.heads;
         let scale = 1.0 / (size as f64).sqrt();
         for b in 0..batch {
             for head in 0..self.heads {
                 for query in 0..queries {
-                    let at = (b * queries + query) * width + head * size;
+                    let (token, first) = (b * queries + query, head * size);
                     let seen = if self.causal { query + 1 } else { keys };
-                    let key_at = |key: usize| (b * keys + key) * width + head * size;
                     let scores: Vec<f64> = (0..seen)
                         .map(|key| {
-                            let from = key_at(key);
-                            let dot: f64 =
-                                (0..size).map(|i| f64::from(q.data[at + i]) * f64::from(k.data[from + i])).sum();
-                            dot * scale
+                            let one = |i| number(q, token, first + i) * number(k, b * keys + key, first + i);
+                            (0..size).map(one).sum::<f64>() * scale
                         })
                         .collect();
                     let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                     let weights: Vec<f64> = scores.iter().map(|score| (score - top).exp()).collect();
                     let total: f64 = weights.iter().sum();
                     for i in 0..size {
-                        let sum: f64 =
-                            weights.iter().enumerate().map(|(key, w)| w * f64::from(v.data[key_at(key) + i])).sum();
-                        output[at + i] = (sum / total) as f32;
+                        let one = |(key, weight): (usize, &f64)| weight * number(v, b * keys + key, first + i);
+                        let sum: f64 = weights.iter().enumerate().map(one).sum();
+                        output[token * width + first + i] = (sum / total) as f32;
                     }
                 }
             }
@@ -68,7 +107,8 @@ impl Operation for Attention {
     }
 
     fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
-        let keys: usize = inputs[1][1..inputs[1].len() - 1].iter().product();
+        let keys = inputs[Attention::parts(inputs.len())[1].input];
+        let keys: usize = keys[1..keys.len() - 1].iter().product();
         4 * (output.iter().product::<usize>() * keys) as u64
     }
 

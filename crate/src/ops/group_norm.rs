@@ -5,7 +5,8 @@ use super::unary::silu;
 use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
-/// Inputs: x (B, …, C), weight (C), bias (C). Variance is the biased one.
+/// Inputs: x (B, …, C), weight (C), bias (C), and perhaps a second map, whose channels follow x's (a
+/// skip connection read in place); C counts both. Variance is the biased one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GroupNorm {
     /// Groups of neighbouring channels.
@@ -14,6 +15,9 @@ pub struct GroupNorm {
     pub eps: f32,
     /// SiLU on the result.
     pub silu: bool,
+    /// A fourth input's channels follow x's.
+    #[serde(default)]
+    pub beside: bool,
 }
 
 impl Operation for GroupNorm {
@@ -22,23 +26,41 @@ impl Operation for GroupNorm {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let &[x, weight, bias] = inputs else { return Err(self.refuse(inputs, "needs x, weight and bias")) };
-        let (Some(&channels), true) = (x.last(), x.len() >= 2) else {
+        let (x, weight, bias, other) = match (inputs, self.beside) {
+            (&[x, weight, bias], false) => (x, weight, bias, None),
+            (&[x, weight, bias, other], true) => (x, weight, bias, Some(other)),
+            _ => return Err(self.refuse(inputs, "needs x, weight and bias, and what stands beside x")),
+        };
+        let (Some((&own, outer)), true) = (x.split_last(), x.len() >= 2) else {
             return Err(self.refuse(inputs, "x needs a batch and a channel axis"));
         };
+        let more = match other.map(|other| other.split_last()) {
+            None => 0,
+            Some(Some((&more, same))) if same == outer => more,
+            Some(_) => return Err(self.refuse(inputs, "all axes but the last must agree")),
+        };
+        let channels = own + more;
         if weight != [channels] || bias != [channels] {
             return Err(self.refuse(inputs, format!("weight and bias must have {channels} numbers")));
         }
         if self.groups == 0 || channels % self.groups != 0 {
             return Err(self.refuse(inputs, format!("{channels} channels do not divide into {} groups", self.groups)));
         }
-        Ok(x.to_vec())
+        Ok([outer, &[channels]].concat())
     }
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
         let (x, weight, bias) = (inputs[0], inputs[1].data, inputs[2].data);
-        let (batch, channels) = (x.shape[0], x.width());
-        let (image, size) = (x.data.len() / batch, channels / self.groups);
+        let (batch, channels) = (x.shape[0], weight.len());
+        let (image, size) = (output.len() / batch, channels / self.groups);
+        let own = x.width();
+        let at = |i: usize| {
+            let (pixel, channel) = (i / channels, i % channels);
+            f64::from(match channel.checked_sub(own) {
+                None => x.data[pixel * own + channel],
+                Some(channel) => inputs[3].data[pixel * (channels - own) + channel],
+            })
+        };
         for b in 0..batch {
             for group in 0..self.groups {
                 let members = || {
@@ -47,12 +69,12 @@ impl Operation for GroupNorm {
                         .flat_map(move |pixel| pixel + group * size..pixel + (group + 1) * size)
                 };
                 let count = (image / self.groups) as f64;
-                let mean = members().map(|i| f64::from(x.data[i])).sum::<f64>() / count;
-                let variance = members().map(|i| (f64::from(x.data[i]) - mean).powi(2)).sum::<f64>() / count;
+                let mean = members().map(&at).sum::<f64>() / count;
+                let variance = members().map(|i| (at(i) - mean).powi(2)).sum::<f64>() / count;
                 let scale = 1.0 / (variance + f64::from(self.eps)).sqrt();
                 for i in members() {
                     let c = i % channels;
-                    let value = (f64::from(x.data[i]) - mean) * scale * f64::from(weight[c]) + f64::from(bias[c]);
+                    let value = (at(i) - mean) * scale * f64::from(weight[c]) + f64::from(bias[c]);
                     output[i] = if self.silu { silu(value as f32) } else { value as f32 };
                 }
             }
@@ -64,6 +86,7 @@ impl Operation for GroupNorm {
     }
 
     fn details(&self) -> String {
-        format!("G={} eps={:e}{}", self.groups, self.eps, if self.silu { " silu" } else { "" })
+        let (silu, beside) = (if self.silu { " silu" } else { "" }, if self.beside { " beside" } else { "" });
+        format!("G={} eps={:e}{silu}{beside}", self.groups, self.eps)
     }
 }

@@ -1,25 +1,34 @@
 //! Turns (…, K) and a matrix into (…, N): PyTorch's `linear`, `@`, and a 1x1 convolution on
 //! channels-last maps.
 
-use super::{After, Operation, ShapeError, View, leading};
+use super::{After, Before, Operation, ShapeError, View, leading};
 use serde::{Deserialize, Serialize};
 
-/// output[m, n] = sum over k of x[m, k] * matrix[k, n] (+ bias[n]), then what follows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// output[m, n] = sum over k of x[m, k] * matrix[k, n] (+ bias[n]), then what follows it; x may be
+/// made of the inputs as `before` says.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Matmul {
     /// The matrix is stored (N, K), as PyTorch stores a linear layer's weight; else (K, N).
     pub transpose_b: bool,
     /// A third input (N) is added to every row.
     pub bias: bool,
+    /// What x is made of; its inputs come after the bias.
+    #[serde(default)]
+    pub before: Before,
     /// What the sums go through; its inputs come last.
     #[serde(default)]
     pub after: After,
 }
 
 impl Matmul {
+    /// Index of the first input of what comes before.
+    pub fn before_at(&self) -> usize {
+        2 + usize::from(self.bias)
+    }
+
     /// Index of the first input of what follows.
     pub fn after_at(&self) -> usize {
-        2 + usize::from(self.bias)
+        self.before_at() + self.before.inputs()
     }
 }
 
@@ -37,6 +46,11 @@ impl Operation for Matmul {
             return Err(self.refuse(inputs, "x needs an axis and the matrix two"));
         };
         let (k, n) = if self.transpose_b { (columns, rows) } else { (rows, columns) };
+        let before = &inputs[self.before_at()..self.after_at()];
+        if let Some(reason) = self.before.misfit(before, x, n) {
+            return Err(self.refuse(inputs, reason));
+        }
+        let inner = self.before.width(before, inner);
         if inner != k {
             return Err(self.refuse(inputs, format!("x is {inner} wide, the matrix takes {k}")));
         }
@@ -53,15 +67,18 @@ impl Operation for Matmul {
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
         let (x, matrix) = (inputs[0], inputs[1]);
-        let (k, rows) = (x.width(), leading(x.shape));
+        let before = &inputs[self.before_at()..self.after_at()];
+        let rows = leading(x.shape);
+        let k = matrix.shape[usize::from(self.transpose_b)];
         let n = matrix.data.len() / k;
         let mut sums = vec![0.0; n];
-        for (index, (row, out)) in x.rows().zip(output.chunks_exact_mut(self.after.stored(n))).enumerate() {
+        for (index, out) in output.chunks_exact_mut(self.after.stored(n)).enumerate() {
+            let row = self.before.row(&x, before, index);
             for (column, sum) in sums.iter_mut().enumerate() {
                 *sum = if self.bias { f64::from(inputs[2].data[column]) } else { 0.0 };
                 for (i, &value) in row.iter().enumerate() {
                     let at = if self.transpose_b { column * k + i } else { i * n + column };
-                    *sum += f64::from(value) * f64::from(matrix.data[at]);
+                    *sum += value * f64::from(matrix.data[at]);
                 }
             }
             self.after.store(&inputs[self.after_at()..], index, rows, &mut sums, out);
@@ -81,7 +98,7 @@ impl Operation for Matmul {
         if self.bias {
             parts.push("bias");
         }
-        let text = parts.join(" ") + &self.after.details();
+        let text = parts.join(" ") + &self.before.details() + &self.after.details();
         text.trim_start().into()
     }
 }

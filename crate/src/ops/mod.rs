@@ -11,6 +11,7 @@ mod add;
 mod after;
 mod attention;
 mod axpy;
+mod before;
 mod concat;
 mod conv2d;
 mod geglu;
@@ -30,8 +31,9 @@ mod widen;
 
 pub use add::{Add, Broadcast};
 pub use after::After;
-pub use attention::Attention;
+pub use attention::{Attention, Part};
 pub use axpy::Axpy;
+pub use before::Before;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use geglu::Geglu;

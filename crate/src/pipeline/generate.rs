@@ -31,6 +31,8 @@ pub type Control = ControlFlow<()>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
+    /// Kernels are timed in the shapes that they can have, once on each device.
+    Tune,
     /// Weights go to graphics memory.
     Load,
     /// The prompt becomes text states.
@@ -307,6 +309,8 @@ impl Session {
         let gpu = Gpu::open().await?;
         gpu.set_style(self.gpu.style());
         gpu.set_keeps_halves(self.gpu.keeps_halves());
+        gpu.choose(self.gpu.choice());
+        gpu.set_wants_tuning(self.gpu.wants_tuning());
         self.runners = None;
         self.told.clear();
         self.weights = Weights::default();

@@ -50,10 +50,7 @@ impl Session {
     /// Brings the weights of one network to graphics memory.
     pub async fn probe_loading(&mut self, network: Network) -> Result<(), PipelineError> {
         let plan = self.plan(network)?.fused();
-        for (name, layout) in self.weights.missing(&plan) {
-            self.weights.load(&self.gpu, &self.model.checkpoint, name, layout).await?;
-        }
-        Ok(())
+        self.load(&[plan], &mut |_, _, _, _| Ok(())).await
     }
 
     /// Runs one network and reads its outputs and those of the steps labelled `taps`.
@@ -63,8 +60,9 @@ impl Session {
         inputs: &BTreeMap<String, Vec<f32>>,
         taps: &[String],
     ) -> Result<BTreeMap<String, Vec<f32>>, PipelineError> {
-        self.probe_loading(network).await?;
-        let plan = self.plan(network)?.tapped(taps).fused();
+        let plan = [self.plan(network)?.tapped(taps).fused()];
+        self.load(&plan, &mut |_, _, _, _| Ok(())).await?;
+        let [plan] = plan;
         let runner = Runner::new(&self.gpu, &plan, &|name| self.weights.get(name)).await?;
         for (name, data) in inputs {
             runner.set(&self.gpu, name, data)?;

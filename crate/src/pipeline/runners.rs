@@ -4,10 +4,11 @@ use super::conditioning;
 use super::error::PipelineError;
 use super::generate::{Report, Session, Stage};
 use super::model::Model;
-use crate::gpu::{Arena, Runner};
+use crate::gpu::{Arena, Means, Runner, Style};
 use crate::plan::{self, Plan};
 use crate::text::CHUNK;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 /// What the plans of a picture depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +52,11 @@ pub struct Runners {
 
 /// The plans of a picture behind its text encoders: what the UNet makes of the texts alone, the
 /// rest of the UNet, decoder, and the encoder where it is needed.
-pub fn plans(model: &Model, shape: Shape, max_binding: u64) -> Result<Vec<Plan>, PipelineError> {
+pub fn plans(model: &Model, shape: Shape, means: Means) -> Result<Vec<Plan>, PipelineError> {
     let Shape { height, width, chunks, .. } = shape;
-    let strip = plan::vae_strip(&model.vae, height, width, max_binding);
+    let strip = plan::vae_strip(&model.vae, height, width, means.max_binding);
     let unet = plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK)?;
-    let (texts, unet) = unet.fused().hoisted(&plan::UNET_VARYING);
+    let (texts, unet) = calls(unet, means.style);
     let decoder = plan::vae_decoder(&model.vae, 1, height, width)?.in_strips(strip)?.fused();
     let mut plans = vec![texts, unet, decoder];
     if shape.starts_from_picture {
@@ -63,6 +64,14 @@ pub fn plans(model: &Model, shape: Shape, max_binding: u64) -> Result<Vec<Plan>,
         plans.push(plan::vae_encoder(&model.vae, 1, height, width)?.in_strips(strip)?.fused());
     }
     Ok(plans)
+}
+
+/// A UNet's plan as kernels of this style run it: what it makes of the texts alone, and the rest.
+/// Software devices lose with a layer norm in each of a product's many invocations.
+pub fn calls(unet: Plan, style: Style) -> (Plan, Plan) {
+    let fused = unet.fused();
+    let fused = if style == Style::Tiled { fused.normed() } else { fused };
+    fused.hoisted(&plan::UNET_VARYING)
 }
 
 /// Bytes of graphics memory that drawing takes.
@@ -80,8 +89,8 @@ impl MemoryNeed {
     /// What these plans need together: weights once, temporaries in one arena.
     fn of(model: &Model, plans: &[&Plan], keeps_halves: bool) -> Result<MemoryNeed, PipelineError> {
         let mut weights = BTreeMap::new();
-        for (name, _, shape) in plans.iter().flat_map(|plan| plan.weights()) {
-            weights.insert(name, model.checkpoint.resident_bytes(name, shape, keeps_halves)?);
+        for plan in plans {
+            weights.extend(model.checkpoint.resident_bytes(plan, keeps_halves)?);
         }
         // The others read what the first made.
         let is_made = |name: &str| plans[0].outputs.iter().any(|(made, _)| made == name);
@@ -101,10 +110,10 @@ impl MemoryNeed {
 impl Model {
     /// What drawing needs at its worst, without adapters: either while the texts are read, or
     /// afterwards, when the text encoders are gone.
-    pub fn memory_need(&self, shape: Shape, max_binding: u64, keeps_halves: bool) -> Result<MemoryNeed, PipelineError> {
+    pub fn memory_need(&self, shape: Shape, means: Means) -> Result<MemoryNeed, PipelineError> {
         let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
-        let rest = plans(self, shape, max_binding)?;
-        let need = |plans: &[Plan]| MemoryNeed::of(self, &plans.iter().collect::<Vec<_>>(), keeps_halves);
+        let rest = plans(self, shape, means)?;
+        let need = |plans: &[Plan]| MemoryNeed::of(self, &plans.iter().collect::<Vec<_>>(), means.keeps_halves);
         let (text, rest) = (need(&text)?, need(&rest)?);
         Ok(if text.total() > rest.total() { text } else { rest })
     }
@@ -113,12 +122,33 @@ impl Model {
 impl Session {
     /// Brings weights that plans read and that are not there yet.
     pub(super) async fn load(&mut self, plans: &[Plan], report: Report<'_>) -> Result<(), PipelineError> {
+        self.weights.make_room(&self.gpu, &self.model.checkpoint, plans).await?;
         let mut missing: Vec<_> = plans.iter().flat_map(|plan| self.weights.missing(plan)).collect();
         let mut seen = BTreeSet::new();
         missing.retain(|(name, _)| seen.insert(*name));
         for (index, (name, layout)) in missing.iter().enumerate() {
             report(Stage::Load, index, missing.len(), None)?;
             self.weights.load(&self.gpu, &self.model.checkpoint, name, *layout).await?;
+        }
+        Ok(())
+    }
+
+    /// Times kernels that this device has not been tuned for, where that is wanted, and begins to
+    /// compile what these plans run.
+    async fn tune(&mut self, plans: &[Plan], report: Report<'_>) -> Result<(), PipelineError> {
+        let halves = self.gpu.keeps_halves();
+        let storages =
+            plans.iter().map(|plan| self.model.checkpoint.storages(plan, halves)).collect::<Result<Vec<_>, _>>()?;
+        let pairs: Vec<(&Plan, &[_])> = plans.iter().zip(storages.iter().map(Vec::as_slice)).collect();
+        let mut stopped = Ok(());
+        let mut hear = |done, all| {
+            stopped = report(Stage::Tune, done, all, None);
+            if stopped.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        self.gpu.tune(&pairs, &mut hear).await?;
+        stopped?;
+        for (plan, storages) in pairs {
+            self.gpu.warm(plan, storages).await?;
         }
         Ok(())
     }
@@ -130,7 +160,8 @@ impl Session {
         }
         // Buffers of the old shape go before those of the new shape come.
         self.runners = None;
-        let plans = plans(&self.model, shape, self.gpu.info().max_binding)?;
+        let plans = plans(&self.model, shape, self.gpu.means())?;
+        self.tune(&plans, report).await?;
         self.load(&plans, report).await?;
         let arena = Arena::of(&self.gpu, &plans.iter().collect::<Vec<_>>()).await?;
         let mut runners: Vec<Runner> = Vec::new();

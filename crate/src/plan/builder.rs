@@ -108,7 +108,7 @@ impl Builder {
                 Conv2d { kernel, stride, padding, bias: module.bias, ..Default::default() }.into()
             }
             Kind::LayerNorm { eps, .. } => LayerNorm { eps }.into(),
-            Kind::GroupNorm { groups, eps, .. } => GroupNorm { groups, eps, silu: false }.into(),
+            Kind::GroupNorm { groups, eps, .. } => GroupNorm { groups, eps, silu: false, beside: false }.into(),
             Kind::Embedding { rows, width } => {
                 return Err(PlanError::Size {
                     what: format!("`{}`", module.path),
@@ -135,7 +135,7 @@ impl Builder {
     pub fn norm_silu(&mut self, module: &Module, x: ValueId) -> Result<ValueId, PlanError> {
         match module.kind {
             Kind::GroupNorm { groups, eps, .. } => {
-                self.with_parameters(GroupNorm { groups, eps, silu: true }.into(), module, x)
+                self.with_parameters(GroupNorm { groups, eps, silu: true, beside: false }.into(), module, x)
             }
             _ => self.module(module, x),
         }

@@ -1,5 +1,6 @@
 //! Turns a plan into one of fewer steps with the same outputs: what follows a product moves into
-//! its kernel, and what does not change from call to call moves into a plan of its own.
+//! its kernel, and what does not change from call to call moves into a plan of its own. See join.rs
+//! for products that become one, before.rs for what goes before a product.
 
 use super::{Plan, Source, Step, ValueId};
 use crate::ops::{After, Broadcast, Op};
@@ -7,7 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 
 impl Plan {
     /// The same plan with additions, functions and gates in the kernel of the product before them,
-    /// and enlargements in that of the convolution after them. Outputs, tapped ones too, stay.
+    /// enlargements in that of the convolution after them, products of the same rows as one, and
+    /// maps read side by side in place. Outputs, tapped ones too, stay.
     pub fn fused(mut self) -> Plan {
         let mut index = 0;
         while index < self.steps.len() {
@@ -20,6 +22,9 @@ impl Plan {
                 None => index += 1,
             }
         }
+        self.join_shifts();
+        self.join_attentions();
+        self.read_in_place();
         self.compact()
     }
 
@@ -84,7 +89,7 @@ impl Plan {
     }
 
     /// The same where the step is a product whose kernel has room for more.
-    fn product(&self, value: ValueId) -> Option<(usize, &Step, After)> {
+    pub(super) fn product(&self, value: ValueId) -> Option<(usize, &Step, After)> {
         let (at, step) = self.only_reader(value)?;
         let after = match &step.op {
             Op::Matmul(op) => op.after,
@@ -95,7 +100,7 @@ impl Plan {
     }
 
     /// Whether the product's rows are whole vec4s; kernels for others do nothing but the product.
-    fn is_aligned(&self, step: &Step) -> bool {
+    pub(super) fn is_aligned(&self, step: &Step) -> bool {
         let width = |id: ValueId| self.value(id).shape.last().copied().unwrap_or(1);
         width(step.inputs[0]) % 4 == 0 && self.value(step.inputs[1]).shape.iter().all(|length| length % 4 == 0)
     }
@@ -129,9 +134,14 @@ impl Plan {
     }
 
     /// The same plan without values that nobody touches, its steps numbered anew.
-    fn compact(self) -> Plan {
+    pub(super) fn compact(self) -> Plan {
         let mut used: BTreeSet<ValueId> = self.outputs.iter().map(|(_, id)| *id).collect();
         used.extend(self.steps.iter().flat_map(|step| step.inputs.iter().copied().chain([step.output])));
+        for id in used.clone() {
+            if let Source::Joined(parts) = &self.value(id).source {
+                used.extend(parts);
+            }
+        }
         let places: HashMap<ValueId, ValueId> =
             used.iter().enumerate().map(|(index, &id)| (id, ValueId(index))).collect();
         let mut values: Vec<_> = used.iter().map(|id| self.values[id.0].clone()).collect();
@@ -146,6 +156,11 @@ impl Plan {
             .collect();
         for (index, step) in steps.iter().enumerate() {
             values[step.output.0].source = Source::Step(index);
+        }
+        for value in &mut values {
+            if let Source::Joined(parts) = &mut value.source {
+                parts.iter_mut().for_each(|part| *part = places[part]);
+            }
         }
         let outputs = self.outputs.into_iter().map(|(name, id)| (name, places[&id])).collect();
         Plan { values, steps, outputs, ..self }

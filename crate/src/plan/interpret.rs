@@ -51,8 +51,13 @@ pub fn interpret_values(
 
 fn fetch(plan: &Plan, id: ValueId, tensors: &mut dyn FnMut(&str) -> Option<Vec<f32>>) -> Result<Vec<f32>, PlanError> {
     let value = plan.value(id);
-    let (Source::Input(name) | Source::Weight { name, .. }) = &value.source else {
-        unreachable!("a step runs before its output is read")
+    let name = match &value.source {
+        Source::Input(name) | Source::Weight { name, .. } => name,
+        Source::Joined(parts) => {
+            let parts = parts.iter().map(|&part| fetch(plan, part, tensors)).collect::<Result<Vec<_>, _>>()?;
+            return Ok(parts.concat());
+        }
+        Source::Step(_) => unreachable!("a step runs before its output is read"),
     };
     let data = tensors(name).ok_or_else(|| PlanError::Missing { plan: plan.name.clone(), name: name.clone() })?;
     if data.len() != value.len() {

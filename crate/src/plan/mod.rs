@@ -3,10 +3,12 @@
 //! A plan knows shapes and names, no weights and no GPU. It prints one step a line, says how much
 //! memory it needs, and runs on the CPU step by step; the GPU runner executes the same value.
 
+mod before;
 mod builder;
 mod clip;
 mod fuse;
 mod interpret;
+mod join;
 mod memory;
 mod print;
 mod strips;
@@ -46,6 +48,8 @@ pub enum Source {
     Input(String),
     /// Resident between runs, by name: `unet.conv_in.weight`.
     Weight { name: String, layout: Layout },
+    /// Resident weights of equal rows read as one, in this order: their rows follow each other.
+    Joined(Vec<ValueId>),
     /// The output of the step with this index.
     Step(usize),
 }
@@ -127,6 +131,27 @@ impl Plan {
             Source::Weight { name, layout } => Some((name.as_str(), *layout, value.shape.as_slice())),
             _ => None,
         })
+    }
+
+    /// The weights that are read as one: for each such tensor its parts, as [`Plan::weights`] gives them.
+    pub fn joined(&self) -> impl Iterator<Item = Vec<(&str, Layout, &[usize])>> {
+        let part = |id: &ValueId| match &self.value(*id).source {
+            Source::Weight { name, layout } => (name.as_str(), *layout, self.value(*id).shape.as_slice()),
+            _ => unreachable!("only weights are joined"),
+        };
+        self.values.iter().filter_map(move |value| match &value.source {
+            Source::Joined(parts) => Some(parts.iter().map(part).collect()),
+            _ => None,
+        })
+    }
+
+    /// What people call a tensor.
+    pub fn name_of(&self, id: ValueId) -> String {
+        match &self.value(id).source {
+            Source::Input(name) | Source::Weight { name, .. } => name.clone(),
+            Source::Joined(parts) => parts.iter().map(|&part| self.name_of(part)).collect::<Vec<_>>().join(" + "),
+            Source::Step(step) => self.steps[*step].label.clone(),
+        }
     }
 
     /// Floating-point operations of one run, multiply and add counted as two.

@@ -11,7 +11,7 @@ impl fmt::Display for Plan {
         let memory = self.memory(4);
         let place = |id: ValueId| match (&self.value(id).source, memory.places[id.0]) {
             (Source::Input(name), _) => Some(format!("${name}")),
-            (Source::Weight { .. }, _) => None,
+            (Source::Weight { .. } | Source::Joined(_), _) => None,
             (Source::Step(_), Place::Slot(slot)) => Some(format!("b{slot}")),
             (Source::Step(_), Place::Own) => {
                 self.outputs.iter().find(|(_, output)| *output == id).map(|(name, _)| format!("={name}"))

@@ -1,15 +1,13 @@
 //! Turns a model and a size into its printed plans: steps, operations and memory.
 
 use crate::generate::{DEMO, open, size};
-use lora_loupe::pipeline::{MemoryNeed, Shape};
-use lora_loupe::plan::{Plan, TextOutput, UNET_VARYING, text_encoder, unet, vae_decoder, vae_strip};
+use lora_loupe::gpu::Means;
+use lora_loupe::pipeline::{MemoryNeed, Shape, calls};
+use lora_loupe::plan::{Plan, TextOutput, text_encoder, unet, vae_decoder, vae_strip};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// What every WebGPU device binds at once.
-const DEFAULT_BINDING: u64 = 128 << 20;
 
 /// Print what drawing a picture asks of the graphics processor, one step a line
 #[derive(clap::Args)]
@@ -37,10 +35,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let tokens = model.tokenizers[0].model_max_length();
     let text =
         text_encoder(&model.networks.text_encoder, "text_encoder", arguments.batch, tokens, TextOutput::LAST, 0)?;
-    let (texts, unet) =
-        unet(&model.networks.unet, arguments.batch, height, width, tokens)?.fused().hoisted(&UNET_VARYING);
-    let decoder =
-        vae_decoder(&model.vae, 1, height, width)?.in_strips(vae_strip(&model.vae, height, width, DEFAULT_BINDING))?;
+    let unet = unet(&model.networks.unet, arguments.batch, height, width, tokens)?;
+    let (texts, unet) = calls(unet, Means::COMMON.style);
+    let decoder = vae_decoder(&model.vae, 1, height, width)?.in_strips(vae_strip(
+        &model.vae,
+        height,
+        width,
+        Means::COMMON.max_binding,
+    ))?;
     let plans: [Plan; 4] = [text.fused(), texts, unet, decoder.fused()];
     let shape = Shape {
         pictures: 1,
@@ -51,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         clip_skip: 0,
         starts_from_picture: false,
     };
-    let need = model.memory_need(shape, DEFAULT_BINDING, true)?;
+    let need = model.memory_need(shape, Means::COMMON)?;
     if arguments.json {
         say!("{}", told(&plans, need));
         return Ok(ExitCode::SUCCESS);

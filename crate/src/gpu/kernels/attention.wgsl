@@ -2,12 +2,16 @@
 // blocks, and each query keeps a running maximum and total (Milakov and Gimelshein 2018,
 // Dao et al. 2022). One workgroup: QUERIES queries of one head of one item.
 
-struct Params { queries: u32, keys: u32, heads: u32, scale: f32 }
+// Rows of q are `asked_width` long, those of k and v `seen_width`, where k and v begin at their
+// places: the three may be parts of one tensor.
+struct Params {
+    queries: u32, keys: u32, heads: u32, scale: f32, size: u32, asked_width: u32, seen_width: u32, key_at: u32, value_at: u32,
+}
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<Scalar>; // (B, queries, heads * SIZE)
-@group(0) @binding(2) var<storage, read> k: array<Scalar>; // (B, keys, heads * SIZE)
-@group(0) @binding(3) var<storage, read> v: array<Scalar>; // (B, keys, heads * SIZE)
+@group(0) @binding(1) var<storage, read> q: array<Scalar>; // (B, queries, asked_width)
+@group(0) @binding(2) var<storage, read> k: array<Scalar>; // (B, keys, seen_width)
+@group(0) @binding(3) var<storage, read> v: array<Scalar>; // (B, keys, seen_width)
 @group(0) @binding(4) var<storage, read_write> output: array<Scalar>; // (B, queries, heads * SIZE)
 
 override SIZE: u32 = 40; // numbers a head
@@ -36,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = local; i < QUERIES * SIZE; i += THREADS) {
         let query = first + i / SIZE;
         var value = 0.0;
-        if query < params.queries { value = f32(q[(item * params.queries + query) * width + head * SIZE + i % SIZE]); }
+        if query < params.queries { value = f32(q[(item * params.queries + query) * params.asked_width + head * SIZE + i % SIZE]); }
         tile_q[i] = value * params.scale;
     }
     if local < QUERIES {
@@ -51,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = local; i < KEYS * SIZE; i += THREADS) {
             let key = start + i / SIZE;
             var value = 0.0;
-            if key < params.keys { value = f32(k[(item * params.keys + key) * width + head * SIZE + i % SIZE]); }
+            if key < params.keys { value = f32(k[(item * params.keys + key) * params.seen_width + params.key_at + head * SIZE + i % SIZE]); }
             tile_kv[i] = value;
         }
         workgroupBarrier();
@@ -81,7 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = local; i < KEYS * SIZE; i += THREADS) {
             let key = start + i / SIZE;
             var value = 0.0;
-            if key < params.keys { value = f32(v[(item * params.keys + key) * width + head * SIZE + i % SIZE]); }
+            if key < params.keys { value = f32(v[(item * params.keys + key) * params.seen_width + params.value_at + head * SIZE + i % SIZE]); }
             tile_kv[i] = value;
         }
         workgroupBarrier();

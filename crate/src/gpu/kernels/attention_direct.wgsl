@@ -4,12 +4,16 @@
 
 // `size` is the numbers of a head: a multiple of 4, at most 512. No constant, lest compilers unroll
 // loops over it, which takes some of them minutes.
-struct Params { queries: u32, keys: u32, heads: u32, scale: f32, size: u32 }
+// Rows of q are `asked_width` long, those of k and v `seen_width`, where k and v begin at their
+// places: the three may be parts of one tensor.
+struct Params {
+    queries: u32, keys: u32, heads: u32, scale: f32, size: u32, asked_width: u32, seen_width: u32, key_at: u32, value_at: u32,
+}
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec4<Scalar>>; // (B, queries, heads * size)
-@group(0) @binding(2) var<storage, read> k: array<vec4<Scalar>>; // (B, keys, heads * size)
-@group(0) @binding(3) var<storage, read> v: array<vec4<Scalar>>; // (B, keys, heads * size)
+@group(0) @binding(1) var<storage, read> q: array<vec4<Scalar>>; // (B, queries, asked_width)
+@group(0) @binding(2) var<storage, read> k: array<vec4<Scalar>>; // (B, keys, seen_width)
+@group(0) @binding(3) var<storage, read> v: array<vec4<Scalar>>; // (B, keys, seen_width)
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<Scalar>>; // (B, queries, heads * size)
 
 override CAUSAL: bool = false;
@@ -69,6 +73,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     // Queries and keys past the end repeat the last one; they are not stored, and hidden.
     let queries = min(query + vec4(0u, 1u, 2u, 3u), vec4(params.queries - 1u));
     let own = (id.z * params.queries + queries) * width + id.y * fours;
+    let asked_at = (id.z * params.queries + queries) * (params.asked_width / 4u) + id.y * fours;
+    let key_at = params.key_at / 4u;
+    let value_at = params.value_at / 4u;
+    let step = params.seen_width / 4u;
     let limits = select(vec4(params.keys), queries + 1u, CAUSAL);
     // Sums of values lie where the result will: an array of them would be many registers.
     for (var d = 0u; d < fours; d++) { put(own, d, mat4x4<f32>()); }
@@ -78,18 +86,18 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         let keys = key + vec4(0u, 1u, 2u, 3u);
         let last = vec4(params.keys - 1u);
         let base = id.z * params.keys;
-        let at0 = (base + min(keys, last)) * width + id.y * fours;
-        let at1 = (base + min(keys + 4u, last)) * width + id.y * fours;
-        let at2 = (base + min(keys + 8u, last)) * width + id.y * fours;
-        let at3 = (base + min(keys + 12u, last)) * width + id.y * fours;
+        let at0 = (base + min(keys, last)) * step + id.y * fours;
+        let at1 = (base + min(keys + 4u, last)) * step + id.y * fours;
+        let at2 = (base + min(keys + 8u, last)) * step + id.y * fours;
+        let at3 = (base + min(keys + 12u, last)) * step + id.y * fours;
         var scores0 = mat4x4<f32>(); var scores1 = mat4x4<f32>();
         var scores2 = mat4x4<f32>(); var scores3 = mat4x4<f32>();
         for (var d = 0u; d < fours; d++) {
-            let asked = q_block(own, d);
-            scores0 += transpose(k_block(at0, d)) * asked;
-            scores1 += transpose(k_block(at1, d)) * asked;
-            scores2 += transpose(k_block(at2, d)) * asked;
-            scores3 += transpose(k_block(at3, d)) * asked;
+            let asked = q_block(asked_at, d);
+            scores0 += transpose(k_block(at0, d + key_at)) * asked;
+            scores1 += transpose(k_block(at1, d + key_at)) * asked;
+            scores2 += transpose(k_block(at2, d + key_at)) * asked;
+            scores3 += transpose(k_block(at3, d + key_at)) * asked;
         }
         scores0 = seen(scores0, key, limits);
         scores1 = seen(scores1, key + 4u, limits);
@@ -106,7 +114,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var d = 0u; d < fours; d++) {
             let sum = got(own, d);
             put(own, d, mat4x4(sum[0] * shrink.x, sum[1] * shrink.y, sum[2] * shrink.z, sum[3] * shrink.w)
-                + v_block(at0, d) * scores0 + v_block(at1, d) * scores1 + v_block(at2, d) * scores2 + v_block(at3, d) * scores3);
+                + v_block(at0, d + value_at) * scores0 + v_block(at1, d + value_at) * scores1 + v_block(at2, d + value_at) * scores2 + v_block(at3, d + value_at) * scores3);
         }
     }
     for (var d = 0u; d < fours; d++) {

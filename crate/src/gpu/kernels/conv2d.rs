@@ -1,6 +1,6 @@
 //! Turns a convolution into its launch.
 
-use super::matmul::refuse_after;
+use super::matmul::refuse_others;
 use super::product::Product;
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
 use crate::ops::{Conv2d, Storage, leading};
@@ -21,6 +21,7 @@ pub fn launch(
         size: (leading(output), outputs, inputs[1][1]),
         item_rows: output[1] * output[2],
         bias: op.bias,
+        before: None,
         after: op.after,
         inputs,
         stored,
@@ -37,7 +38,7 @@ pub fn launch(
 
 fn odd(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
     let count = |n| number("conv2d_odd", n);
-    refuse_after("conv2d_odd", op.after)?;
+    refuse_others("conv2d_odd", &op.after.details())?;
     if op.enlarged.is_some() {
         return Err(LaunchError { kernel: "conv2d_odd", reason: "does not enlarge".into() });
     }

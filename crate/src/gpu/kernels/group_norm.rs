@@ -1,6 +1,6 @@
 //! Turns a group norm into its launch.
 
-use crate::gpu::kernel::{Launch, LaunchError, Style, number};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
 use crate::ops::GroupNorm;
 
 /// Invocations of a workgroup.
@@ -12,11 +12,15 @@ pub(super) fn threads(style: Style) -> u32 {
 }
 
 /// See group_norm.wgsl.
-pub fn launch(op: &GroupNorm, inputs: &[&[usize]], _output: &[usize], style: Style) -> Result<Launch, LaunchError> {
+pub fn launch(op: &GroupNorm, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
     let count = |n| number("group_norm", n);
-    let (batch, channels) = (inputs[0][0], inputs[0][inputs[0].len() - 1]);
-    let pixels: usize = inputs[0][1..inputs[0].len() - 1].iter().product();
-    let params = vec![count(pixels)?, count(channels)?, count(op.groups)?, op.eps.to_bits()];
+    let (batch, channels) = (output[0], output[output.len() - 1]);
+    let pixels: usize = output[1..output.len() - 1].iter().product();
+    let left = inputs[0][inputs[0].len() - 1];
+    let params = vec![count(pixels)?, count(channels)?, count(op.groups)?, op.eps.to_bits(), count(left)?];
     let groups = [count(op.groups)?, count(batch)?, 1];
-    Ok(Launch::new("group_norm", 3, params, groups).with("SILU", op.silu).with("THREADS", threads(style)))
+    let mut launch = Launch::new("group_norm", 3, params, groups);
+    // Where nothing stands beside it, x is bound in its place, and not read there.
+    launch.bindings.insert(3, Binding::Input(if op.beside { 3 } else { 0 }));
+    Ok(launch.with("SILU", op.silu).with("THREADS", threads(style)))
 }

@@ -2,18 +2,22 @@
 
 use super::product::Product;
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
-use crate::ops::{After, Matmul, Storage, leading};
+use crate::ops::{Matmul, Storage, leading};
 
 /// See matmul.wgsl, matmul_direct.wgsl and, for widths that are no multiples of 4, matmul_odd.wgsl.
 pub fn launch(op: &Matmul, inputs: &[&[usize]], stored: Storage, style: Style) -> Result<Launch, LaunchError> {
-    let (rows, inner) = (leading(inputs[0]), inputs[0][inputs[0].len() - 1]);
-    let columns = inputs[1].iter().product::<usize>() / inner.max(1);
+    let rows = leading(inputs[0]);
+    let (columns, inner) = match (op.transpose_b, inputs[1]) {
+        (true, &[columns, inner]) | (false, &[inner, columns]) => (columns, inner),
+        _ => unreachable!("the shape rule has seen a matrix"),
+    };
     let product = Product {
         tiled: "matmul",
         direct: "matmul_direct",
         size: (rows, columns, inner),
         item_rows: rows / inputs[0].first().copied().unwrap_or(1).max(1),
         bias: op.bias,
+        before: Some(op.before),
         after: op.after,
         inputs,
         stored,
@@ -26,7 +30,7 @@ pub fn launch(op: &Matmul, inputs: &[&[usize]], stored: Storage, style: Style) -
 
 fn odd(op: &Matmul, (rows, columns, inner): (usize, usize, usize), stored: Storage) -> Result<Launch, LaunchError> {
     let count = |n| number("matmul_odd", n);
-    refuse_after("matmul_odd", op.after)?;
+    refuse_others("matmul_odd", &(op.before.details() + &op.after.details()))?;
     let (rows, columns, inner) = (count(rows)?, count(columns)?, count(inner)?);
     let groups = [columns.div_ceil(8 * 4), rows.div_ceil(4 * 8), 1];
     let mut launch = Launch::new("matmul_odd", 2, vec![rows, columns, inner], groups)
@@ -38,10 +42,10 @@ fn odd(op: &Matmul, (rows, columns, inner): (usize, usize, usize), stored: Stora
     Ok(launch)
 }
 
-/// Kernels for odd widths store sums as they are.
-pub fn refuse_after(kernel: &'static str, after: After) -> Result<(), LaunchError> {
-    match after == After::default() {
+/// Kernels for odd widths store sums of x as they are; `others` are the words of what else is asked.
+pub fn refuse_others(kernel: &'static str, others: &str) -> Result<(), LaunchError> {
+    match others.is_empty() {
         true => Ok(()),
-        false => Err(LaunchError { kernel, reason: format!("has no{}", after.details()) }),
+        false => Err(LaunchError { kernel, reason: format!("has no{others}") }),
     }
 }

@@ -5,19 +5,39 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = group.x * ROWS;
     let fours = params.inner / 4u;
     // Rows past the end repeat the last one; their sums are not stored.
-    let four = local / 4u;
-    let starts = min(first + four * 4u + vec4(0u, 1u, 2u, 3u), vec4(params.rows - 1u)) * fours;
+    let rows = min(first + local / 4u * 4u + vec4(0u, 1u, 2u, 3u), vec4(params.rows - 1u));
+    var four = start_four(rows);
     for (var start = 0u; start < params.inner; start += DEPTH) {
         let k = start / 4u + local % 4u;
-        var rows = mat4x4<f32>();
-        if k < fours {
-            rows = mat4x4(vec4<f32>(x[starts.x + k]), vec4<f32>(x[starts.y + k]), vec4<f32>(x[starts.z + k]), vec4<f32>(x[starts.w + k]));
-        }
-        fill_rows(four, local % 4u, rows);
+        var block = mat4x4<f32>();
+        if k < fours { block = row_block(rows, k, &four); }
+        fill_rows(local / 4u, local % 4u, block);
         fill_matrix(group.y, local, start);
         workgroupBarrier();
         multiply_tiles(local);
         workgroupBarrier();
     }
+    if has(NORMED) {
+        // Each invocation has read a quarter of four rows, and keeps sums of eight others.
+        tile_x[local] = four.sum;
+        tile_x[ROWS + local] = four.squares;
+        workgroupBarrier();
+        let column = tile_column(group.y, local % 8u * 2u);
+        let next = tile_column(group.y, local % 8u * 2u + 1u);
+        let low = local / 8u * 8u;
+        let low_sum = gathered(low);
+        let low_squares = gathered(ROWS + low);
+        sums_a0 = normed(sums_a0, column, low_sum, low_squares);
+        sums_b0 = normed(sums_b0, next, low_sum, low_squares);
+        let high_sum = gathered(low + 4u);
+        let high_squares = gathered(ROWS + low + 4u);
+        sums_a1 = normed(sums_a1, column, high_sum, high_squares);
+        sums_b1 = normed(sums_b1, next, high_sum, high_squares);
+    }
     finish_tile(first, group.y, local);
+}
+
+// What four neighbouring invocations have put into the rows' tile.
+fn gathered(at: u32) -> vec4<f32> {
+    return tile_x[at] + tile_x[at + 1u] + tile_x[at + 2u] + tile_x[at + 3u];
 }

@@ -2,11 +2,6 @@
 // 8 rows x 8 columns, so that a number that is read is used 8 times. For devices where a barrier
 // costs more than a cache miss, and a read more than an addition.
 
-// Rows from the four starts (in vec4s) at depth 4 k: a row each column.
-fn rows_block(starts: vec4<u32>, k: u32) -> mat4x4<f32> {
-    return mat4x4(vec4<f32>(x[starts.x + k]), vec4<f32>(x[starts.y + k]), vec4<f32>(x[starts.z + k]), vec4<f32>(x[starts.w + k]));
-}
-
 @compute @workgroup_size(4, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y * 8u;
@@ -17,17 +12,23 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let fours = params.inner / 4u;
     // Rows past the end repeat the last one; their sums are not stored.
     let last = vec4(params.rows - 1u);
-    let start0 = min(row + vec4(0u, 1u, 2u, 3u), last) * fours;
-    let start1 = min(row + vec4(4u, 5u, 6u, 7u), last) * fours;
+    let rows0 = min(row + vec4(0u, 1u, 2u, 3u), last);
+    let rows1 = min(row + vec4(4u, 5u, 6u, 7u), last);
+    var low = start_four(rows0);
+    var high = start_four(rows1);
     var a0 = mat4x4<f32>(); var a1 = mat4x4<f32>();
     var b0 = mat4x4<f32>(); var b1 = mat4x4<f32>();
     for (var k = 0u; k < fours; k++) {
-        let x0 = rows_block(start0, k);
-        let x1 = rows_block(start1, k);
+        let x0 = row_block(rows0, k, &low);
+        let x1 = row_block(rows1, k, &high);
         let a = matrix_block(column, k);
         a0 += a * x0; a1 += a * x1;
         let b = matrix_block(second, k);
         b0 += b * x0; b1 += b * x1;
+    }
+    if has(NORMED) {
+        a0 = normed(a0, column, low.sum, low.squares); a1 = normed(a1, column, high.sum, high.squares);
+        b0 = normed(b0, second, low.sum, low.squares); b1 = normed(b1, second, high.sum, high.squares);
     }
     // One place that stores, in a loop that no compiler unrolls: its text is long.
     var sums = array<mat4x4<f32>, 4>(a0, a1, b0, b1);

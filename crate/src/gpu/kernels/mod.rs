@@ -23,6 +23,9 @@ mod unary;
 mod upsample;
 mod widen;
 
+pub use attention::blocks as attention_blocks;
+pub use product::direct_groups;
+
 use super::kernel::{Launch, LaunchError, Style};
 use crate::ops::{Op, Storage};
 
@@ -90,8 +93,19 @@ pub const ALL: [(&str, &str); 26] = [
     ("geglu", include_str!("geglu.wgsl")),
     ("group_norm", include_str!("group_norm.wgsl")),
     ("layer_norm", include_str!("layer_norm.wgsl")),
-    ("matmul", concat!(include_str!("product.wgsl"), include_str!("tile.wgsl"), include_str!("matmul.wgsl"))),
-    ("matmul_direct", concat!(include_str!("product.wgsl"), include_str!("matmul_direct.wgsl"))),
+    (
+        "matmul",
+        concat!(
+            include_str!("product.wgsl"),
+            include_str!("before.wgsl"),
+            include_str!("tile.wgsl"),
+            include_str!("matmul.wgsl")
+        ),
+    ),
+    (
+        "matmul_direct",
+        concat!(include_str!("product.wgsl"), include_str!("before.wgsl"), include_str!("matmul_direct.wgsl")),
+    ),
     ("matmul_odd", include_str!("matmul_odd.wgsl")),
     ("moments", include_str!("moments.wgsl")),
     ("normalize", include_str!("normalize.wgsl")),

@@ -1,7 +1,7 @@
 //! Turns what matmul and conv2d share into the parts of their launches; see product.wgsl.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
-use crate::ops::{After, Function, Storage};
+use crate::ops::{After, Before, Function, Storage};
 
 /// Columns of the tile that one workgroup makes, in tile.wgsl.
 const TILE: u32 = 64;
@@ -20,6 +20,9 @@ pub struct Product<'a> {
     pub item_rows: usize,
     /// Whether a bias follows the matrix among the inputs.
     pub bias: bool,
+    /// What the rows are made of, of a kernel that can make them of more than x; its inputs come
+    /// after the bias.
+    pub before: Option<Before>,
     /// What follows.
     pub after: After,
     /// Shapes of the inputs.
@@ -33,11 +36,21 @@ impl Product<'_> {
     pub fn is_aligned(&self) -> bool {
         let (_, columns, inner) = self.size;
         let shift = self.after.shift.unwrap_or(0) + self.shift_width();
-        self.after.stored(columns) % 4 == 0 && columns % 4 == 0 && inner % 4 == 0 && shift % 4 == 0
+        let beside = self.before == Some(Before::Beside) && self.left() % 4 != 0;
+        !beside && self.after.stored(columns) % 4 == 0 && columns % 4 == 0 && inner % 4 == 0 && shift % 4 == 0
+    }
+
+    fn before_at(&self) -> usize {
+        2 + usize::from(self.bias)
     }
 
     fn after_at(&self) -> usize {
-        2 + usize::from(self.bias)
+        self.before_at() + self.before.unwrap_or_default().inputs()
+    }
+
+    /// Columns of x.
+    fn left(&self) -> usize {
+        self.inputs[0].last().copied().unwrap_or(1)
     }
 
     fn shift_width(&self) -> usize {
@@ -50,32 +63,45 @@ impl Product<'_> {
         let (rows, columns, inner) = (count(self.size.0)?, count(self.size.1)?, count(self.size.2)?);
         let mut params = vec![rows, columns, inner, count(self.item_rows)?, count(self.shift_width())?];
         params.push(count(self.after.shift.unwrap_or(0))?);
-        let flags = [self.bias, self.after.shift.is_some(), self.after.gate, self.after.residual];
+        let (beside, eps) = match self.before {
+            Some(Before::Beside) => (true, None),
+            Some(Before::Normed { eps }) => (false, Some(eps)),
+            _ => (false, None),
+        };
+        let After { shift, gate, residual, .. } = self.after;
+        let flags = [self.bias, shift.is_some(), gate, residual, beside, eps.is_some()];
         params.push(flags.iter().enumerate().map(|(bit, &flag)| u32::from(flag) << bit).sum());
         params.push(function(self.after.function));
         params.extend_from_slice(rest);
-        params.resize(20, 0);
+        params.resize(18, 0);
+        params.extend([count(self.left())?, eps.unwrap_or(0.0).to_bits()]);
         let tile_rows = tile_rows(rows, columns);
         let (kernel, groups) = match style {
             Style::Tiled => (self.tiled, [rows.div_ceil(tile_rows), columns.div_ceil(TILE), 1]),
-            Style::Direct => (self.direct, [columns.div_ceil(4 * 8), rows.div_ceil(4 * 8), 1]),
+            Style::Direct => (self.direct, direct_groups(rows, columns)),
         };
         let mut launch = Launch::new(kernel, 2, params, groups).with("STORAGE", self.stored.code());
         if style == Style::Tiled {
             launch = launch.with("ROWS", tile_rows);
         }
         // What a product does not have, the matrix stands in for, and is not read.
-        let mut next = 2;
-        let parts = [self.bias, self.after.shift.is_some(), self.after.residual].map(|there| match there {
-            true => {
-                next += 1;
-                Binding::Input(next - 1)
-            }
-            false => Binding::Input(1),
-        });
+        let or_matrix = |there: bool, input: usize| Binding::Input(if there { input } else { 1 });
+        let residual_at = self.after_at() + usize::from(shift.is_some());
+        let parts =
+            [or_matrix(self.bias, 2), or_matrix(shift.is_some(), self.after_at()), or_matrix(residual, residual_at)];
         launch.bindings.splice(2..2, parts);
+        if self.before.is_some() {
+            let parts =
+                [or_matrix(beside || eps.is_some(), self.before_at()), or_matrix(eps.is_some(), self.before_at() + 1)];
+            launch.bindings.extend(parts);
+        }
         Ok(launch)
     }
+}
+
+/// Workgroups of 4 x 4 invocations, each of 8 rows x 8 columns.
+pub fn direct_groups(rows: u32, columns: u32) -> [u32; 3] {
+    [columns.div_ceil(4 * 8), rows.div_ceil(4 * 8), 1]
 }
 
 /// Rows of a tile: as many as leave enough workgroups to fill the device.

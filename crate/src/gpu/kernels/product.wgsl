@@ -7,6 +7,8 @@ struct Params {
     // conv2d only: of the map that is read, then as it is enlarged, then of the output.
     height: u32, width: u32, large_height: u32, large_width: u32, out_height: u32, out_width: u32,
     channels: u32, kernel: u32, stride: u32, padding: u32,
+    // matmul only: columns of x, and what a norm adds to a variance.
+    left: u32, eps: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -25,6 +27,8 @@ const BIAS: u32 = 1;
 const SHIFT: u32 = 2;
 const GATE: u32 = 4; // the first half of the columns times GELU of the second
 const RESIDUAL: u32 = 8;
+const BESIDE: u32 = 16; // see before.wgsl
+const NORMED: u32 = 32;
 
 // What follows a sum is chosen at run time: it is little work, and every pipeline costs a compilation.
 fn has(flag: u32) -> bool {

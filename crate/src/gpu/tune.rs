@@ -1,0 +1,247 @@
+//! Turns a graphics card into the tile shapes that suit it: each class of products, convolutions and
+//! attentions is timed once in a handful of shapes. What comes out is text that can be kept.
+
+use super::device::{Gpu, GpuError};
+use super::kernel::{Binding, Launch, Style};
+use super::kernels;
+use super::roof::Effort;
+use crate::ops::Storage;
+use crate::plan::Plan;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+use web_time::Instant;
+
+/// No class is begun after this time.
+const LIMIT: Duration = Duration::from_secs(4);
+/// A dispatch that takes longer says that this device has no time for tuning.
+const SLOW: Duration = Duration::from_millis(400);
+/// One variant's measurement: its best round counts.
+const EFFORT: Effort = Effort { rounds: 3, limit: Duration::from_millis(120) };
+/// A variant must be this much faster than what the rule of sizes chooses, or noise would choose.
+const GAIN: f64 = 0.97;
+
+/// Tile shapes of one device, by class of launch.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tuning {
+    /// Whose they are: adapter, driver as far as it is told, and this program's kernels.
+    pub device: String,
+    /// Class -> index of the variant that was fastest.
+    pub best: BTreeMap<String, usize>,
+}
+
+/// What a device is to use.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// What the rule of sizes says.
+    #[default]
+    Rule,
+    /// What was fastest.
+    Tuned(Tuning),
+    /// The variant with this index, wherever there are as many: for tests of each.
+    Forced(usize),
+}
+
+/// The same work in each tile shape, in an order that does not depend on the launch's own; empty
+/// where there is no choice.
+pub fn variants(launch: &Launch) -> Vec<Launch> {
+    let other = |changes: &[(&str, usize)], groups: u32| {
+        let mut variant = launch.clone();
+        for (name, value) in &mut variant.constants {
+            if let Some((_, new)) = changes.iter().find(|(known, _)| known == name) {
+                *value = *new as f64;
+            }
+        }
+        variant.groups[0] = groups;
+        variant
+    };
+    match launch.kernel {
+        "matmul" | "conv2d" => {
+            let (rows, columns) = (launch.params[0], launch.params[1]);
+            let tile = |tile: u32| other(&[("ROWS", tile as usize)], rows.div_ceil(tile));
+            let kernel = if launch.kernel == "matmul" { "matmul_direct" } else { "conv2d_direct" };
+            let constants = launch.constants.iter().copied().filter(|(name, _)| *name != "ROWS").collect();
+            let groups = kernels::direct_groups(rows, columns);
+            let direct = Launch { kernel, constants, groups, ..launch.clone() };
+            vec![tile(32), tile(64), tile(128), direct]
+        }
+        "attention" => {
+            let (asked, size) = (launch.params[0], launch.params[4] as usize);
+            let block = |(queries, keys, own): (usize, usize, usize)| {
+                other(&[("QUERIES", queries), ("KEYS", keys), ("OWN", own)], asked.div_ceil(queries as u32))
+            };
+            kernels::attention_blocks(size).take(4).map(block).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Launches that one measurement speaks for: kernel, sizes to a power of two, storage and flags.
+pub fn class(launch: &Launch) -> Option<String> {
+    let size = |at: usize| launch.params.get(at).map_or(0, |&n: &u32| n.next_power_of_two().trailing_zeros());
+    let constant =
+        |name: &str| launch.constants.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, value)| *value);
+    match launch.kernel {
+        "matmul" | "conv2d" => {
+            let sizes = [size(0), size(1), size(2)];
+            Some(format!("{} {sizes:?} {} {}", launch.kernel, constant("STORAGE"), launch.params[6]))
+        }
+        "attention" => Some(format!("attention {:?} {}", [size(0), size(1)], constant("SIZE"))),
+        _ => None,
+    }
+}
+
+/// What tells kernels of this build from those of another: FNV-1a of their texts.
+fn build() -> u32 {
+    let bytes = kernels::ALL.iter().flat_map(|(_, text)| text.bytes());
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// A launch of a plan, and the numbers and storage of what it reads and writes.
+struct Measured {
+    launch: Launch,
+    inputs: Vec<(usize, Storage)>,
+    output: usize,
+    flops: u64,
+}
+
+impl Gpu {
+    /// What a [`Tuning`] of this device names.
+    pub fn tuned_for(&self) -> String {
+        let info = self.info();
+        format!("{} ({}), kernels {:08x}", info.adapter, info.backend, build())
+    }
+
+    /// The launch in the tile shape that was chosen for its class.
+    pub(super) fn chosen(&self, launch: Launch) -> Launch {
+        let index = match &*self.choice.borrow() {
+            Choice::Rule => None,
+            Choice::Forced(index) => Some(*index),
+            Choice::Tuned(tuning) => class(&launch).and_then(|class| tuning.best.get(&class).copied()),
+        };
+        index.and_then(|index| variants(&launch).into_iter().nth(index)).unwrap_or(launch)
+    }
+
+    /// Chooses tile shapes for plans made from now on; a tuning of another device is left out.
+    pub fn choose(&self, choice: Choice) {
+        let fits = !matches!(&choice, Choice::Tuned(tuning) if tuning.device != self.tuned_for());
+        if fits {
+            *self.choice.borrow_mut() = choice;
+        }
+    }
+
+    /// What was chosen.
+    pub fn choice(&self) -> Choice {
+        self.choice.borrow().clone()
+    }
+
+    /// Times the classes of these plans that no tuning knows, the heaviest first, for a few seconds at
+    /// most; `storages` tells of each plan how its tensors lie. `hear` is told how many of how many
+    /// are done, and may end it: what is known by then is used. Software renderers are left alone, and
+    /// devices of which [`Gpu::set_wants_tuning`] does not say so.
+    pub async fn tune(
+        &self,
+        plans: &[(&Plan, &[Storage])],
+        hear: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<(), GpuError> {
+        let is_forced = matches!(self.choice(), Choice::Forced(_));
+        if self.style() != Style::Tiled || self.info().software || is_forced || !self.wants_tuning() {
+            return Ok(());
+        }
+        let mut hear = |done, all| match self.wants_tuning() {
+            true => hear(done, all),
+            false => ControlFlow::Break(()),
+        };
+        self.tune_all(plans, &mut hear).await
+    }
+
+    /// The same on any device.
+    pub async fn tune_all(
+        &self,
+        plans: &[(&Plan, &[Storage])],
+        hear: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<(), GpuError> {
+        let mut tuning = match self.choice() {
+            Choice::Tuned(tuning) => tuning,
+            _ => Tuning { device: self.tuned_for(), best: BTreeMap::new() },
+        };
+        let mut unknown: BTreeMap<String, Measured> = BTreeMap::new();
+        for (plan, storages) in plans {
+            for measured in self.launches(plan, storages)? {
+                if let Some(class) = class(&measured.launch).filter(|class| !tuning.best.contains_key(class)) {
+                    unknown.entry(class).and_modify(|known| known.flops += measured.flops).or_insert(measured);
+                }
+            }
+        }
+        let mut unknown: Vec<(String, Measured)> = unknown.into_iter().collect();
+        unknown.sort_by_key(|(_, measured)| std::cmp::Reverse(measured.flops));
+        let (begun, count) = (Instant::now(), unknown.len());
+        for (index, (class, measured)) in unknown.into_iter().enumerate() {
+            if begun.elapsed() > LIMIT || hear(index, count).is_break() {
+                break;
+            }
+            let Some(best) = self.fastest(&measured).await? else { break };
+            tuning.best.insert(class, best);
+        }
+        *self.choice.borrow_mut() = Choice::Tuned(tuning);
+        Ok(())
+    }
+
+    /// Index of the fastest variant; None where one takes so long that the rest is left.
+    async fn fastest(&self, measured: &Measured) -> Result<Option<usize>, GpuError> {
+        // What is read may be anything of the right size: one tensor for each way to lie.
+        let largest = measured.inputs.iter().map(|&(len, storage)| storage.bytes(len)).max().unwrap_or(4);
+        let source = self.tensor("what tuning reads", largest.div_ceil(4) as usize)?;
+        let target = self.tensor("what tuning writes", measured.output)?;
+        let mut best: Option<(f64, usize)> = None;
+        let mut candidates: Vec<(usize, Launch)> = variants(&measured.launch).into_iter().enumerate().collect();
+        // The rule's own choice comes first: others have to be faster than it.
+        candidates.sort_by_key(|(_, variant)| *variant != measured.launch);
+        for (index, variant) in &candidates {
+            let tensors: Vec<_> =
+                variant.bindings.iter().map(|b| if *b == Binding::Output { &target } else { &source }).collect();
+            let begun = Instant::now();
+            // A variant that a driver refuses is no candidate.
+            let Ok(rounds) = self.time_launch(EFFORT, variant, &tensors).await else { continue };
+            let time = rounds.into_iter().fold(f64::INFINITY, f64::min);
+            if best.is_none_or(|(known, _)| time < known * GAIN) {
+                best = Some((time, *index));
+            }
+            if time > SLOW.as_secs_f64() * 1e3 || begun.elapsed() > 8 * SLOW {
+                return Ok(None);
+            }
+        }
+        Ok(best.map(|(_, index)| index))
+    }
+
+    /// Makes the pipelines of a plan before they are needed, one after the other, so that neither the
+    /// browser's other work nor a cancel waits for more than one.
+    pub async fn warm(&self, plan: &Plan, storages: &[Storage]) -> Result<(), GpuError> {
+        for Measured { launch, .. } in self.launches(plan, storages)? {
+            let made = self.pipelines_made();
+            let launch = self.chosen(launch);
+            self.guarded(launch.kernel, || self.pipeline(&launch)).await?;
+            if self.pipelines_made() > made {
+                self.finished().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The launches of a plan as the rule of sizes has them.
+    fn launches(&self, plan: &Plan, storages: &[Storage]) -> Result<Vec<Measured>, GpuError> {
+        let mut list = Vec::new();
+        for step in &plan.steps {
+            let shapes = plan.input_shapes(step);
+            let output = plan.value(step.output);
+            let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
+            let launch = kernels::launch(&step.op, &shapes, &output.shape, &stored, self.style())
+                .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })?;
+            let inputs = step.inputs.iter().map(|id| (plan.value(*id).len(), storages[id.0])).collect();
+            let flops = step.op.get().flops(&shapes, &output.shape);
+            list.push(Measured { launch, inputs, output: output.len(), flops });
+        }
+        Ok(list)
+    }
+}
