@@ -298,6 +298,8 @@ export function createEffects({ client, readers, reach, send, getState }) {
         return void runner.generate();
       case "run/cancel":
         return runner.cancel();
+      case "run/skip_tuning":
+        return void client.skipTuning().catch(() => {});
       case "result/downloaded":
         return saveResult(getState().result, action.which);
       case "text/copied":

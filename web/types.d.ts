@@ -468,6 +468,7 @@ export type Action =
   | { type: "run/result"; result: Result }
   | { type: "run/done" }
   | { type: "run/cancel" }
+  | { type: "run/skip_tuning" }
   | { type: "run/cancelled" }
   | { type: "run/failed"; error: EngineError }
   | { type: "result/compared"; compare: Compare }

@@ -91,6 +91,22 @@ test('mini-sd15: text encoder, UNet and VAE decoder agree with diffusers', async
   under(found.vae, LIMITS.vae);
 });
 
+test('kernels can be timed here, within seconds, and what is found is kept and used', async () => {
+  const { text, seconds } = await page.evaluate(async () => {
+    const started = performance.now();
+    const text = await engine.probe_tuning({ network: 'unet', batch: 1, height: 4, width: 4, tokens: 8 });
+    const seconds = (performance.now() - started) / 1000;
+    engine.use_tuning('no tuning');
+    engine.use_tuning(JSON.stringify({ device: 'another', best: { nothing: 1 } }));
+    const kept = engine.tuning() === text;
+    return { text: kept && text, seconds };
+  });
+  const { device, best } = JSON.parse(text);
+  assert.match(device, /kernels [0-9a-f]{8}$/);
+  assert.ok(Object.values(best).every((index) => index < 4), text);
+  assert.ok(seconds < 60, `${seconds} s`);
+});
+
 test('mini-sd15: every block inside the UNet agrees with diffusers', async () => {
   const taps = JSON.parse(readFileSync(new URL('taps.json', import.meta.url), 'utf8'));
   const found = await page.evaluate(async (taps) => {

@@ -178,6 +178,11 @@ export class EngineClient {
     this.#worker = null;
   }
 
+  /** Asks the running `generate` to leave the timing of kernels. @returns {Promise<void>} */
+  skipTuning() {
+    return this.#call("skipTuning", {});
+  }
+
   /** A place whose bytes the present worker can read. @param {Place} place @returns {Promise<Place>} */
   async #reached(place) {
     if ("address" in place && !this.known.has(place.address)) {

@@ -4,6 +4,7 @@ import init, { Engine } from "../../pkg/lora_loupe.js";
 import { asError, isCrash } from "./protocol.js";
 import { readerOf } from "./reader.js";
 import { openSink } from "./sink.js";
+import { load, save } from "./tuned.js";
 
 /** @typedef {import("./types.d.ts").PageProgress} Progress */
 
@@ -44,11 +45,29 @@ const calls = {
   gpu: (engine) => engine.gpu(),
   openModel: (engine, { name, files }) => engine.open_model(name, files.map(found)),
   openCheckpoint: (engine, { name, place, merges, vae }) => engine.open_checkpoint(name, found(place), merges, vae && found(vae)),
-  generate: (engine, { recipe, start, mask, preview }, onProgress) => engine.generate(recipe, onProgress, start, mask, preview),
+  generate: drawn,
+  skipTuning: (engine) => engine.skip_tuning(),
   readPng: (engine, { bytes }) => engine.read_png(bytes),
   countTokens: (engine, { prompt, syntax, steps }) => engine.count_tokens(prompt, syntax, steps),
   cancel: (engine) => engine.cancel(),
 };
+
+/** What was last kept of the graphics card; null until it was looked for. @type {string | null} */
+let tuned = null;
+
+/** @param {Engine} engine @param {any} args @param {(progress: any) => void} onProgress */
+async function drawn(engine, { recipe, start, mask, preview }, onProgress) {
+  if (tuned === null) {
+    tuned = await load();
+    if (tuned) engine.use_tuning(tuned);
+  }
+  try {
+    return await engine.generate(recipe, onProgress, start, mask, preview);
+  } finally {
+    const now = engine.tuning();
+    if (now && now !== tuned) await save((tuned = now));
+  }
+}
 
 /** @param {Engine} engine @param {any} args @param {(progress: any) => void} onProgress */
 async function written(engine, { edit, places, name, session }, onProgress) {

@@ -25,6 +25,9 @@ export function progressView(run, demo, send) {
             class="forming" smooth .room=${96} .picture=${run.progress.preview} label=${t("progress.preview")} data-testid="preview"
           ></pixel-picture>`
         : nothing}
+      ${run.progress?.stage === "tune"
+        ? html`<button class="button" type="button" id="skip-tuning" @click=${() => send({ type: "run/skip_tuning" })}>${t("button.skip_tuning")}</button>`
+        : nothing}
       <button
         class="button" type="button" id="cancel" aria-disabled=${run.status === "cancelling" ? "true" : "false"}
         @click=${() => send({ type: "run/cancel" })}

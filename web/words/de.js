@@ -438,6 +438,7 @@ export default {
   "button.copy": "Kopieren",
   "button.dismiss": "Schließen",
   "button.remove": "Entfernen",
+  "button.skip_tuning": "Messung überspringen",
   "button.cancel": "Abbrechen",
   "button.stop": "Anhalten",
   "button.delete": "Löschen",

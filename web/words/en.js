@@ -437,6 +437,7 @@ export default {
   "button.copy": "Copy",
   "button.dismiss": "Dismiss",
   "button.remove": "Remove",
+  "button.skip_tuning": "Skip measuring",
   "button.cancel": "Cancel",
   "button.stop": "Stop",
   "button.delete": "Delete",

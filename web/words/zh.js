@@ -438,6 +438,7 @@ export default {
   "button.copy": "复制",
   "button.dismiss": "关闭",
   "button.remove": "移除",
+  "button.skip_tuning": "跳过测量",
   "button.cancel": "取消",
   "button.stop": "停止",
   "button.delete": "删除",

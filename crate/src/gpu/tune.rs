@@ -136,6 +136,16 @@ impl Gpu {
         self.choice.borrow().clone()
     }
 
+    fn can_be_tuned(&self) -> bool {
+        let is_forced = matches!(self.choice(), Choice::Forced(_));
+        self.style() == Style::Tiled && !self.info().software && !is_forced && self.wants_tuning()
+    }
+
+    /// Whether nothing is known of this device, and will be before a picture.
+    pub fn is_to_be_tuned(&self) -> bool {
+        self.can_be_tuned() && self.choice() == Choice::Rule
+    }
+
     /// Times the classes of these plans that no tuning knows, the heaviest first, for a few seconds at
     /// most; `storages` tells of each plan how its tensors lie. `hear` is told how many of how many
     /// are done, and may end it: what is known by then is used. Software renderers are left alone, and
@@ -145,8 +155,7 @@ impl Gpu {
         plans: &[(&Plan, &[Storage])],
         hear: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(), GpuError> {
-        let is_forced = matches!(self.choice(), Choice::Forced(_));
-        if self.style() != Style::Tiled || self.info().software || is_forced || !self.wants_tuning() {
+        if !self.can_be_tuned() {
             return Ok(());
         }
         let mut hear = |done, all| match self.wants_tuning() {

@@ -8,6 +8,7 @@ use crate::gpu::Runner;
 use crate::plan::{self, Plan};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 /// A network of a pipeline at one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,14 @@ impl Session {
     pub async fn probe_loading(&mut self, network: Network) -> Result<(), PipelineError> {
         let plan = self.plan(network)?.fused();
         self.load(&[plan], &mut |_, _, _, _| Ok(())).await
+    }
+
+    /// Times the kernels of one network, on any device.
+    pub async fn probe_tuning(&self, network: Network) -> Result<(), PipelineError> {
+        let plan = self.plan(network)?.fused();
+        let storages = self.model.checkpoint.storages(&plan, self.gpu.keeps_halves())?;
+        self.gpu.tune_all(&[(&plan, &storages)], &mut |_, _| ControlFlow::Continue(())).await?;
+        Ok(())
     }
 
     /// Runs one network and reads its outputs and those of the steps labelled `taps`.

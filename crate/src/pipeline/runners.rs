@@ -8,6 +8,7 @@ use crate::gpu::{Arena, Means, Runner, Style};
 use crate::plan::{self, Plan};
 use crate::text::CHUNK;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::ops::ControlFlow;
 
 /// What the plans of a picture depend on.
@@ -151,6 +152,37 @@ impl Session {
             self.gpu.warm(plan, storages).await?;
         }
         Ok(())
+    }
+
+    /// Compiles what a guided picture of the model's own size runs, while nobody waits for it yet.
+    /// Does nothing where kernels are to be timed first, which also compiles them.
+    pub fn warm_up(&self) -> impl Future<Output = ()> + use<> {
+        let gpu = self.gpu.clone();
+        let edge = self.model.native_size() / self.model.multiple();
+        let shape = Shape {
+            pictures: 1,
+            guided: true,
+            height: edge,
+            width: edge,
+            chunks: 1,
+            clip_skip: 0,
+            starts_from_picture: false,
+        };
+        let plans =
+            if gpu.is_to_be_tuned() { Vec::new() } else { plans(&self.model, shape, gpu.means()).unwrap_or_default() };
+        let halves = gpu.keeps_halves();
+        let list: Vec<_> = plans
+            .into_iter()
+            .filter_map(|plan| Some((self.model.checkpoint.storages(&plan, halves).ok()?, plan)))
+            .collect();
+        async move {
+            for (storages, plan) in list {
+                // What is wrong with a kernel is told when it is used.
+                if gpu.warm(&plan, &storages).await.is_err() {
+                    return;
+                }
+            }
+        }
     }
 
     /// Plans and weights for this shape, but for the text encoders; what is there is kept.

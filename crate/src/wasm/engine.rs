@@ -7,7 +7,7 @@ use super::types::{Inspected, ModelInfo, PictureInfo, PngInfo, PreviewInfo, Prog
 use crate::analysis;
 use crate::edit::{EditInput, fixes};
 use crate::formats::ByteSource;
-use crate::gpu::{Gpu, Roof};
+use crate::gpu::{Gpu, Roof, Tuning};
 use crate::pipeline::{
     Embedding, Folder, Given, Infotext, Model, Picture, PipelineError, Preview, Progress, Recipe, Session, Stage,
     denoise_seconds_left, encode_png, png_parameters,
@@ -28,7 +28,9 @@ pub struct Engine {
     files: RefCell<HashMap<String, Place>>,
     adapters: RefCell<HashMap<String, Rc<LoadedAdapter>>>,
     embeddings: RefCell<HashMap<String, Rc<Embedding>>>,
-    gpu: RefCell<Option<Rc<Gpu>>>,
+    pub(super) gpu: RefCell<Option<Rc<Gpu>>>,
+    /// What an earlier visit found out of the device.
+    pub(super) tuning: RefCell<Option<Tuning>>,
     /// Taken out while it draws.
     pub(super) session: RefCell<Option<Session>>,
     stop: Cell<bool>,
@@ -215,7 +217,9 @@ impl Engine {
         let device = self.device().await?;
         self.adapters.borrow_mut().clear();
         self.embeddings.borrow_mut().clear();
-        *self.session.borrow_mut() = Some(Session::new(device, model));
+        let session = Session::new(device, model);
+        wasm_bindgen_futures::spawn_local(session.warm_up());
+        *self.session.borrow_mut() = Some(session);
         to_js(&info)
     }
 
@@ -225,6 +229,8 @@ impl Engine {
         }
         let opened = Gpu::open().await.map_err(|error| refused(error.into()))?;
         opened.self_test().await.map_err(|error| refused(error.into()))?;
+        opened.set_wants_tuning(true);
+        self.tell_tuning(&opened);
         Ok(self.gpu.borrow_mut().get_or_insert(Rc::new(opened)).clone())
     }
 

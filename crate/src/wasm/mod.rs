@@ -21,4 +21,6 @@ mod probe;
 mod sources;
 #[cfg(target_arch = "wasm32")]
 mod teller;
+#[cfg(target_arch = "wasm32")]
+mod tuning;
 pub mod types;

@@ -81,6 +81,20 @@ impl Engine {
         loaded.map_err(refused)
     }
 
+    /// Times the kernels for graphics cards of one network of the open model, on whatever device this
+    /// is: what [`Engine::tuning`] then gives.
+    pub async fn probe_tuning(&self, network: JsValue) -> Result<Option<String>, JsValue> {
+        let network: Network = from_js("the network", network)?;
+        let session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
+        let usual = session.gpu.style();
+        session.gpu.set_style(Style::Tiled);
+        let timed = session.probe_tuning(network).await;
+        session.gpu.set_style(usual);
+        *self.session.borrow_mut() = Some(session);
+        timed.map_err(refused)?;
+        Ok(self.tuning())
+    }
+
     /// Rows of the open model's token table, for the text encoder's input.
     pub async fn probe_tokens(&self, ids: Vec<u32>) -> Result<Float32Array, JsValue> {
         let session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
