@@ -13,9 +13,6 @@ import { t } from "./words.js";
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
 
-/** How many headers of a folder are read at once. */
-const AT_ONCE = 8;
-
 /**
  * @param {{
  *   client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers,
@@ -124,23 +121,22 @@ export function createLooking({ client, readers, reach, send, getState, raise, c
       ready = [];
       told = performance.now();
     };
-    const left = rows.values();
-    const reader = async () => {
-      for (const row of left) {
-        const read = await summary(row);
-        ready.push(read);
-        if (performance.now() - told > 200) tell();
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, reader));
+    await readers.each(rows, async (row, worker) => {
+      const read = await summary(row, worker);
+      ready.push(read);
+      if (performance.now() - told > 250) tell();
+    });
     tell();
   }
 
-  /** @param {import("./types.d.ts").FolderRow} row @returns {Promise<import("./types.d.ts").FolderRow>} */
-  async function summary(row) {
+  /**
+   * @param {import("./types.d.ts").FolderRow} row @param {import("./engine/client.js").EngineClient} worker
+   * @returns {Promise<import("./types.d.ts").FolderRow>}
+   */
+  async function summary(row, worker) {
     const place = keptOf(row.id);
     try {
-      return place ? { ...row, summary: await client.summarize(place) } : row;
+      return place ? { ...row, summary: await worker.summarize(place) } : row;
     } catch (thrown) {
       return { ...row, error: asError(thrown) };
     }

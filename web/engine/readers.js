@@ -1,4 +1,4 @@
-/** A file -> its report, its numbers read by several workers at once. */
+/** A file -> its report, and many files -> their rows, read by several workers at once. */
 
 /** @typedef {import("./client.js").EngineClient} EngineClient */
 /** @typedef {import("./protocol.js").Place} Place */
@@ -11,14 +11,16 @@ const LARGE = 2 ** 31;
 const MOST = 2;
 /** The share of the work that layers take; hashes take the rest. */
 const LAYERS = 0.5;
+/** Headers that a worker reads at once. */
+const AT_ONCE = 4;
 /** Milliseconds between two reports of progress: each draws the map anew, on a core that could read. */
 const PAUSE = 250;
 
 export class Readers {
   #client;
   #another;
-  /** @type {EngineClient[]} */
-  #helpers = [];
+  /** @type {Set<EngineClient>} */
+  #helpers = new Set();
 
   /**
    * @param {EngineClient} client makes the report
@@ -38,11 +40,40 @@ export class Readers {
     });
   }
 
+  /**
+   * The rows of many files, told one by one.
+   * @template T @param {Iterable<T>} files @param {(file: T, worker: EngineClient) => Promise<void>} read
+   */
+  async each(files, read) {
+    const left = files[Symbol.iterator]();
+    const workers = this.#together();
+    const reader = async (/** @type {EngineClient} */ worker) => {
+      for (let next = left.next(); !next.done; next = left.next()) await read(next.value, worker);
+    };
+    try {
+      await Promise.all(workers.flatMap((worker) => Array.from({ length: AT_ONCE }, () => reader(worker))));
+    } finally {
+      this.#end(workers);
+    }
+  }
+
+  /** The reporting worker and helpers, which are started. */
+  #together() {
+    const helpers = Array.from({ length: Math.min(MOST, navigator.hardwareConcurrency || 1) - 1 }, this.#another);
+    helpers.forEach((helper) => this.#helpers.add(helper));
+    return [this.#client, ...helpers];
+  }
+
+  /** Ends the helpers among these. @param {EngineClient[]} workers */
+  #end(workers) {
+    for (const worker of workers) if (this.#helpers.delete(worker)) worker.end();
+  }
+
   /** The numbers of every part; of one whose worker broke, none, so that the report reads them. @param {Place} place @param {(progress: Progress) => void} onProgress */
   async #measured(place, onProgress) {
-    const parts = Math.min(MOST, navigator.hardwareConcurrency || 1);
+    const workers = this.#together();
+    const parts = workers.length;
     if (parts === 1) return [];
-    while (this.#helpers.length < parts - 1) this.#helpers.push(this.#another());
     const done = Array(parts).fill(0);
     /** @type {import("./types.d.ts").ModuleRow[]} */
     let rows = [];
@@ -52,7 +83,7 @@ export class Readers {
       onProgress({ done: (LAYERS * done.reduce((sum, share) => sum + share)) / parts, rows });
       rows = [];
     };
-    const read = [this.#client, ...this.#helpers].map((worker, part) =>
+    const read = workers.map((worker, part) =>
       worker
         .measure(place, part, parts, (progress) => {
           done[part] = progress.done;
@@ -68,7 +99,7 @@ export class Readers {
       return (await Promise.all(read)).flat();
     } finally {
       tell();
-      for (const helper of this.#helpers.splice(0)) helper.end();
+      this.#end(workers);
     }
   }
 

@@ -33,12 +33,17 @@ static SIGNATURES: LazyLock<Signatures> =
 
 /// The rows that fit a file, each with what shows it.
 pub fn fitting(groups: &[Group]) -> Vec<(&'static Signature, Vec<String>)> {
-    let stems: Vec<String> = groups.iter().map(|group| group.stem.replace('.', "_")).collect();
+    // One text for all: a search has to be prepared for each text that is searched.
+    let stems = groups.iter().fold(String::new(), |stems, group| stems + &group.stem + "\n").replace('.', "_");
     let axes: HashSet<usize> = groups
         .iter()
         .flat_map(|group| group.tensors.values().flat_map(|tensor| tensor.shape.iter().copied()))
         .collect();
-    let has = |mark: &String| stems.iter().find(|stem| stem.contains(mark.as_str()));
+    let has = |mark: &String| {
+        let (before, after) = stems.split_at(stems.find(mark.as_str())?);
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        Some(&stems[start..before.len() + after.find('\n')?])
+    };
     let fits = |row: &'static Signature| {
         let (Some(stem), None) = (row.any.iter().find_map(has), row.none.iter().find_map(has)) else { return None };
         let width = row.widths.iter().find(|width| axes.contains(width));
