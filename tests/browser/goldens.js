@@ -81,13 +81,15 @@ export function repeat(data, times) {
 }
 
 /** The files of mini-sd15 in full precision, as the engine takes a model folder. */
-export async function miniModel() {
-  const root = 'golden/pipelines/mini-sd15';
-  const paths = [
-    'model_index.json', 'unet/config.json', 'unet/diffusion_pytorch_model.safetensors', 'vae/config.json',
-    'vae/diffusion_pytorch_model.safetensors', 'text_encoder/config.json', 'text_encoder/model.safetensors',
-    'tokenizer/vocab.json', 'tokenizer/merges.txt', 'tokenizer/tokenizer_config.json',
-    'tokenizer/special_tokens_map.json', 'scheduler/scheduler_config.json',
-  ];
+export const miniModel = () => model('golden/pipelines/mini-sd15');
+
+/** The files of a pipeline's folder; `coders` are the endings of its text encoders' names. */
+export async function model(root, coders = ['']) {
+  const paths = ['model_index.json', 'scheduler/scheduler_config.json'];
+  for (const part of ['unet', 'vae']) paths.push(`${part}/config.json`, `${part}/diffusion_pytorch_model.safetensors`);
+  for (const end of coders) {
+    paths.push(`text_encoder${end}/config.json`, `text_encoder${end}/model.safetensors`);
+    for (const file of ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json']) paths.push(`tokenizer${end}/${file}`);
+  }
   return Promise.all(paths.map(async (path) => ({ path, file: await blob(`${root}/${path}`) })));
 }

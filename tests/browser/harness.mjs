@@ -45,12 +45,12 @@ const FLAGS = [
  * @returns `open(path)` gives a fresh page (own storage) at a path of the server, by default the
  *   built app, and its `errors`: the texts of uncaught errors, console errors and failed requests.
  *   `url` is the app's address, `browser` is Playwright's. `stop()` ends the server alone, `close()` both.
- *   `changed` maps paths of the server to texts that stand in the files' place.
+ *   `changed` maps paths of the server to texts or bytes that stand in the files' place.
  */
 export async function launch() {
   const executablePath = process.env.CHROME_PATH;
   if (!executablePath) throw new Error('CHROME_PATH is not set: run `cargo xtask test browser`');
-  /** @type {Map<string, string>} */
+  /** @type {Map<string, string | Uint8Array>} */
   const changed = new Map();
   const server = await serve(changed);
   const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
@@ -142,7 +142,7 @@ async function serve(changed) {
 async function answer(request, response, changed) {
   const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
   if (changed.has(path)) {
-    response.writeHead(200, { 'content-type': MIME[extname(path)] });
+    response.writeHead(200, { 'content-type': MIME[extname(path)] ?? 'application/octet-stream' });
     return response.end(changed.get(path));
   }
   if (path === BLANK) {

@@ -1,7 +1,7 @@
 """Turns cases that the end-to-end goldens lack into diffusers' latents: golden/runner/cases.json and
 latents.safetensors. Inpainting with a four-channel UNet, a second pass at a larger size, textual
-inversions, strengths of blocks, what pipelines do with clip skip, low guidance and TCD, weights in eight
-bits. The model is golden/pipelines/mini-sd15; pictures, masks and
+inversions, strengths of blocks, what pipelines do with clip skip, low guidance and TCD, rounded
+weights. The model is golden/pipelines/mini-sd15; pictures, masks and
 vectors follow from (seed, index), see `numbers` in ops.py.
 
     pip install torch diffusers transformers safetensors
@@ -125,8 +125,8 @@ def asked(sampler, **more):
     return pipe(**usual(height=HEIGHT, width=WIDTH, num_inference_steps=4, **more)).images
 
 
-def eight_bits(dtype):
-    """All weights rounded to an eight-bit type; arithmetic is f32."""
+def rounded(dtype):
+    """All weights rounded to a smaller type; arithmetic is f32."""
     pipe = pipeline(StableDiffusionPipeline)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         for parameter in part.parameters():
@@ -159,8 +159,8 @@ def main():
     add(asked("ddim", guidance_scale=0.5), kind="asked", sampler="ddim", clip_skip=0, guidance=0.5)
     add(asked("tcd"), kind="asked", sampler="tcd", clip_skip=0, guidance=GUIDANCE)
 
-    for name in ["float8_e4m3fn", "float8_e5m2"]:
-        add(eight_bits(getattr(torch, name)), kind="eight bits", dtype=name)
+    for name in ["float8_e4m3fn", "float8_e5m2", "bfloat16"]:
+        add(rounded(getattr(torch, name)), kind="rounded", dtype=name)
 
     folder = GOLDEN / "runner"
     folder.mkdir(exist_ok=True)

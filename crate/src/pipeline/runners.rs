@@ -109,6 +109,13 @@ impl MemoryNeed {
 }
 
 impl Model {
+    /// All plans of a picture in the order in which they run: text encoders, what the UNet makes of the
+    /// texts alone, the rest of the UNet, decoder; and the encoder where it is needed.
+    pub fn plans(&self, shape: Shape, means: Means) -> Result<Vec<Plan>, PipelineError> {
+        let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
+        Ok([text, plans(self, shape, means)?].concat())
+    }
+
     /// What drawing needs at its worst, without adapters: either while the texts are read, or
     /// afterwards, when the text encoders are gone.
     pub fn memory_need(&self, shape: Shape, means: Means) -> Result<MemoryNeed, PipelineError> {

@@ -2,8 +2,8 @@
 
 use crate::generate::{DEMO, open, size};
 use lora_loupe::gpu::Means;
-use lora_loupe::pipeline::{MemoryNeed, Shape, calls};
-use lora_loupe::plan::{Plan, TextOutput, text_encoder, unet, vae_decoder, vae_strip};
+use lora_loupe::pipeline::{MemoryNeed, Shape};
+use lora_loupe::plan::Plan;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::path::PathBuf;
@@ -18,41 +18,35 @@ pub struct Arguments {
     /// Pixels, as in 512x512; the model's own size if left out
     #[arg(long, value_name = "WxH", value_parser = size)]
     size: Option<(usize, usize)>,
-    /// Items in a batch: 2 with guidance, 1 without
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    batch: usize,
+    /// Items in a batch: 2 a picture with guidance; an odd number means pictures without
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=32))]
+    batch: u8,
     /// Print one JSON object: the plans' totals and steps, and the memory of one picture
     #[arg(long)]
     json: bool,
 }
 
-/// Prints the plans of the text encoder, the UNet and the decoder.
+/// Prints the plans of text encoders, UNet and decoder.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
     let model = pollster::block_on(open(&root, None))?;
     let (width, height) = arguments.size.unwrap_or((model.native_size(), model.native_size()));
-    let (height, width) = (height / model.multiple(), width / model.multiple());
-    let tokens = model.tokenizers[0].model_max_length();
-    let text =
-        text_encoder(&model.networks.text_encoder, "text_encoder", arguments.batch, tokens, TextOutput::LAST, 0)?;
-    let unet = unet(&model.networks.unet, arguments.batch, height, width, tokens)?;
-    let (texts, unet) = calls(unet, Means::COMMON.style);
-    let decoder = vae_decoder(&model.vae, 1, height, width)?.in_strips(vae_strip(
-        &model.vae,
-        height,
-        width,
-        Means::COMMON.max_binding,
-    ))?;
-    let plans: [Plan; 4] = [text.fused(), texts, unet, decoder.fused()];
+    let multiple = model.multiple();
+    if [width, height].iter().any(|&pixels| pixels == 0 || pixels % multiple != 0) {
+        return Err(format!("{width}x{height} is no size for this model: both must be multiples of {multiple}").into());
+    }
+    let batch = usize::from(arguments.batch);
+    let guided = batch.is_multiple_of(2);
     let shape = Shape {
-        pictures: 1,
-        guided: arguments.batch > 1,
-        height,
-        width,
+        pictures: if guided { batch / 2 } else { batch },
+        guided,
+        height: height / multiple,
+        width: width / multiple,
         chunks: 1,
         clip_skip: 0,
         starts_from_picture: false,
     };
+    let plans = model.plans(shape, Means::COMMON)?;
     let need = model.memory_need(shape, Means::COMMON)?;
     if arguments.json {
         say!("{}", told(&plans, need));
