@@ -5,6 +5,7 @@
 mod base;
 
 use lora_loupe::analysis::{Report, Severity, inspect};
+use lora_loupe::edit::{EditInput, apply, fixes};
 use lora_loupe::formats::{Header, read_header, widen::widen};
 use lora_loupe_tests::golden;
 use pollster::block_on;
@@ -13,6 +14,7 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
 /// Counts the bytes that this thread holds and the most it ever held.
 struct Counting;
@@ -237,6 +239,10 @@ fn corpus(file: &str) -> Vec<u8> {
     std::fs::read(golden::path("corpus/files").join(file)).expect("a file of the corpus")
 }
 
+fn header(bytes: &Vec<u8>) -> Header {
+    block_on(Header::read(bytes)).expect("a header")
+}
+
 fn classes(report: &Report) -> Vec<&str> {
     report.problems.iter().map(|problem| problem.class.as_str()).collect()
 }
@@ -259,6 +265,16 @@ fn an_archive_is_looked_into() {
         assert_eq!(report.modules[3].scale, alone.modules[3].scale, "its adapter_config.json counts");
         assert!(report.refused() && report.verdict.contains("Unpack it"), "{}", report.verdict);
         assert_eq!(report.file, "x.zip");
+        let inputs = [EditInput::file("x.zip", &bytes, None)];
+        let list = block_on(fixes(&inputs[0], &report)).expect("fixes");
+        assert_eq!(list.iter().map(|fix| fix.id.as_str()).collect::<Vec<_>>(), ["unpack"]);
+        let mut out = Vec::new();
+        block_on(apply(&list[0].edit, &inputs, &mut out, &mut |_| ControlFlow::Continue(()))).expect("unpacked");
+        let (out, model) = (header(&out), header(&model));
+        assert_eq!(out.tensors.len(), model.tensors.len());
+        assert!(
+            model.tensors.iter().all(|tensor| out.get(&tensor.name).is_some_and(|same| same.shape == tensor.shape))
+        );
     }
     let report = block_on(inspect("x.zip", &zip(&[("readme.txt", b"hello")], false, None), None, None));
     assert_eq!(classes(&report), ["not_an_adapter"]);

@@ -31,6 +31,7 @@ pub use health::{Health, HealthRow, health};
 pub use inspect::{Hear, Progress, inspect, inspect_header, inspect_with, measure};
 pub use loaders::{LoaderStatus, LoaderVerdict, LogExplanation, explain_log};
 pub use low_rank::LowRank;
+pub use packed::Inside;
 pub use relation::{Relation, relation};
 pub use report::{
     Base, Container, Coverage, FileKind, ImportRow, ImportVerdict, LeftoverRow, ModuleRow, Problem, Report, Severity,

@@ -17,6 +17,7 @@ use super::pairs::KeptRow;
 use super::preview::ConvertPreview;
 use super::resize::{ResizeOptions, ResizePreview, resize};
 use crate::adapters::Strengths;
+use crate::analysis::Inside;
 use crate::formats::ByteSink;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
@@ -220,7 +221,12 @@ async fn run(edit: &Edit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSin
         }
         Edit::Export => {
             let input = one("an export", inputs)?;
-            let planned = export(input.name, input.source()?).await?;
+            let inside = Inside::find(input.source()?).await;
+            let inside = inside.map_err(|source| EditError::Read { file: input.name.into(), source })?;
+            let planned = match &inside {
+                Some(inside) => export(&inside.name, &inside.source).await?,
+                None => export(input.name, input.source()?).await?,
+            };
             let outcome = match out {
                 Some(out) => Some(planned.write(out).await?),
                 None => None,

@@ -1,5 +1,5 @@
 //! Turns a file of any readable kind into a safetensors file of the same tensors: a pickle without
-//! its code, a GGUF without its wrapping.
+//! its code, a GGUF without its wrapping, the adapter in an archive.
 
 use super::draft::{Draft, Origin, Outcome, Piece, Slot};
 use super::error::EditError;

@@ -52,6 +52,11 @@ pub async fn fixes(input: &EditInput<'_>, report: &Report) -> Result<Vec<Fix>, E
     if packed && export(input.name, input.source()?).await.is_ok() {
         list.push(as_safetensors(report));
     }
+    if report.container == Container::Zip && report.kind == FileKind::Adapter {
+        let why = "Programs load the file itself, not an archive with it.";
+        list.push(fix("unpack", "Unpack it as safetensors".into(), why, &["archive"], Edit::Export));
+        return Ok(list);
+    }
     list.extend(header_fixes(report));
     if report.kind != FileKind::Adapter || report.modules.is_empty() {
         return Ok(list);

@@ -21,7 +21,7 @@ pub mod widen;
 mod zip;
 
 pub use ::safetensors::Dtype;
-pub use archive::Archive;
+pub use archive::{Archive, Member};
 pub use error::FormatError;
 pub use imports::{Import, imports};
 pub use pickle::Danger;
