@@ -9,6 +9,8 @@ const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
 const PEFT = 'corpus/files/peft_plain_patterns_rslora';
 const UNMATCHED = 'corpus/files/kohya_with_unmatched_keys_fp16.safetensors';
 const LOHA = 'corpus/files/lycoris_loha_tucker_r3a2_fp32.safetensors';
+const UNET = 'golden/pipelines/mini-sd15/unet/diffusion_pytorch_model.safetensors';
+const LORA = 'golden/loras/mini-sd15/lora_a.safetensors';
 const PICKLE = 'corpus/files/old_diffusers_attn_procs_legacy_pickle.bin';
 
 let site;
@@ -181,6 +183,35 @@ describe('a change', () => {
     await page.selectOption('#compare-with', { label: 'kohya_alpha_gt_rank_r3a16_fp32.safetensors' });
     await page.waitForSelector('[data-testid=compare][data-status=done]');
     assert.doesNotMatch(await page.getByTestId('relation').innerText(), /nothing in common/);
+  });
+
+  it('of a model bakes a LoRA into it, and takes it out again', async () => {
+    const { page } = await site.open();
+    const report = async (name, path) => {
+      const bytes = await readFile(new URL(`../${path}`, import.meta.url));
+      await page.setInputFiles('#file-picker', { name, mimeType: '', buffer: bytes });
+      await reportOf(page, name);
+    };
+    await report('lora.safetensors', LORA);
+    await report('unet.safetensors', UNET);
+    await page.click('[data-kind=bake]');
+    await page.selectOption('#merge-with', { label: 'lora.safetensors' });
+    const baked = await make(page);
+    assert.equal(baked.name, 'unet.baked.safetensors');
+    const before = await headerOf(UNET);
+    assert.deepEqual(baked.tensors, before.tensors);
+    assert.notDeepEqual(baked.data, before.data);
+    await page.click('#change-look');
+    await reportOf(page, baked.name);
+    await page.click('[data-kind=extract]');
+    await page.selectOption('#extract-base', { label: 'unet.safetensors' });
+    await page.fill('#change-fixed', '8');
+    const { name } = await make(page);
+    await page.click('#change-look');
+    await reportOf(page, name);
+    await page.selectOption('#compare-with', { label: 'lora.safetensors' });
+    await page.waitForSelector('[data-testid=compare][data-status=done]');
+    assert.match(await page.getByTestId('relation').innerText(), /same/);
   });
 
   it('that cannot be done says why', async () => {
