@@ -1,5 +1,6 @@
 /** Actions -> everything that touches the world: the engine, files, downloads, the clipboard. Each answers with further actions. */
 
+import { createBenching } from "./benching.js";
 import { createApp } from "./app.js";
 import { fetchCatalogue, fetchLora } from "./demo.js";
 import { asError } from "./engine/protocol.js";
@@ -31,6 +32,7 @@ const MOST_TABS = 6;
 export function createEffects({ client, readers, reach, send, getState }) {
   const app = createApp({ send });
   const shelf = createShelf({ send, getState });
+  const benching = createBenching({ client, send, getState });
   const runner = createRunner({ client, send, getState, bringLora });
   const looking = createLooking({ client, readers, reach, send, getState, raise, copy });
 
@@ -298,6 +300,10 @@ export function createEffects({ client, readers, reach, send, getState }) {
         return void runner.generate();
       case "run/cancel":
         return runner.cancel();
+      case "bench/run":
+        return void benching.run();
+      case "bench/stop":
+        return benching.stop();
       case "run/skip_tuning":
         return void client.skipTuning().catch(() => {});
       case "result/downloaded":

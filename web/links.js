@@ -1,4 +1,4 @@
-/** The page's fragment -> what it asks for: a picture's settings with its LoRAs, or a report. What is not here is asked for by name. */
+/** The page's fragment -> what it asks for: a picture's settings with its LoRAs, a report, or measurements. What is not here is asked for by name. */
 
 import { parsedLink } from "./link.js";
 import { restored } from "./restore.js";
@@ -14,6 +14,10 @@ import { t } from "./words.js";
  */
 export function createLinks({ send, getState, listed, bringLora, generate, show }) {
   async function open() {
+    if (location.hash === "#bench") {
+      send({ type: "bench/shown" });
+      return show("bench");
+    }
     const link = parsedLink(location.hash);
     if (!link) return;
     await listed;

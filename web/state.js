@@ -1,5 +1,6 @@
 /** State and action -> the next state. Pure: no clock, no chance, no engine. */
 
+import { FIRST_BENCH, reduceBench } from "./bench.js";
 import { strengthsText } from "./blocks.js";
 import { FIRST_LOOK, lookReduce } from "./look.js";
 import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
@@ -39,6 +40,7 @@ export const initialState = {
   compare: "side",
   ...FIRST_PICTURES,
   guide: null,
+  bench: FIRST_BENCH,
   shelf: { ready: false, items: [], demo: { kept: 0, all: 0, bytes: 0 }, works: {}, usage: 0, quota: 0, persisted: false },
   link: null,
   asked: null,
@@ -50,7 +52,8 @@ export const initialState = {
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduce(state, action) {
   const look = lookReduce(state, action);
-  return reduceGuide(reducePictures(reducePage(look === state.look ? state : { ...state, look }, action), action), action);
+  const page = reducePage(look === state.look ? state : { ...state, look }, action);
+  return reduceBench(reduceGuide(reducePictures(page, action), action), action);
 }
 
 /** @param {State} state @param {Action} action @returns {State} */

@@ -339,6 +339,7 @@ export type State = {
   files: Entry[];
   selected: string;
   gpu: Gpu;
+  bench: Bench;
   demo: Demo;
   base: Base;
   start: Start | null;
@@ -369,6 +370,10 @@ export type State = {
   /** Read out by screen readers when it changes. */
   announcement: string;
 };
+
+/** Measurements of the graphics card; `all` rows are to come. */
+export type Bench = { shown: boolean; status: "idle" | "running"; all: number; rows: Measured[]; adapter: string; error: EngineError | null };
+type Measured = import("./engine/types.d.ts").Row;
 
 export type Action =
   | { type: "language/changed"; language: Language }
@@ -467,6 +472,9 @@ export type Action =
   | { type: "run/progress"; progress: PageProgress }
   | { type: "run/result"; result: Result }
   | { type: "run/done" }
+  | { type: "bench/shown" | "bench/run" | "bench/stop" }
+  | { type: "bench/measured"; adapter: string; rows: Measured[]; all: number }
+  | { type: "bench/ended"; error: EngineError | null }
   | { type: "run/cancel" }
   | { type: "run/skip_tuning" }
   | { type: "run/cancelled" }

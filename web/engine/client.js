@@ -178,6 +178,21 @@ export class EngineClient {
     this.#worker = null;
   }
 
+  /** Names of the kernels that are timed: small shapes, or those of published models. @param {boolean} full @returns {Promise<string[]>} */
+  benchNames(full) {
+    return this.#call("benchNames", { full });
+  }
+
+  /** What the graphics card can do at most. @returns {Promise<import("./types.d.ts").Row[]>} */
+  benchRoof() {
+    return this.#call("benchRoof", {});
+  }
+
+  /** Times one kernel, after `benchRoof`. @param {boolean} full @param {string} name @returns {Promise<import("./types.d.ts").Row>} */
+  benchCase(full, name) {
+    return this.#call("benchCase", { full, name });
+  }
+
   /** Asks the running `generate` to leave the timing of kernels. @returns {Promise<void>} */
   skipTuning() {
     return this.#call("skipTuning", {});

@@ -78,6 +78,8 @@ export function helpView() {
       <h2 id="languages-title">${t("help.languages")}</h2>
       <p>${t("help.languages_says")}</p>
     </section>
+
+    <p class="fine">${rich("help.bench", link("./#bench"))}</p>
   `;
 }
 

@@ -1,0 +1,68 @@
+/** The measurements of the visitor's graphics card: hidden until they are asked for, usable with keys, copied as text; and the way out of tuning. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { after, before, describe, it } from 'node:test';
+import { benchText, figures } from '../../web/bench.js';
+import { progressView } from '../../web/views/progress.js';
+import { SUB_PATH, launch } from './harness.mjs';
+
+let site;
+before(async () => (site = await launch()));
+after(() => site?.close());
+
+describe('the measurements', () => {
+  it('come by the address or the help, and are hidden otherwise', async () => {
+    const { page } = await site.open();
+    await page.waitForSelector('#try-demo');
+    assert.equal(await page.getByTestId('bench').count(), 0);
+    await page.goto(`${site.url}help.html`);
+    await page.click('a[href="./#bench"]');
+    await page.getByTestId('bench').waitFor();
+    await page.context().close();
+  });
+
+  it('start and stop with keys, and are copied with the name of the device', async () => {
+    const { page, errors } = await site.open(`${SUB_PATH}#bench`);
+    await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (text) => void (window.copied = text) } }));
+    await page.locator('#bench-run[aria-disabled=false]').waitFor();
+    await page.focus('#bench-run');
+    await page.keyboard.press('Enter');
+    const rows = page.locator('[data-testid=bench] tbody tr');
+    await rows.nth(2).waitFor({ timeout: 120_000 });
+    await page.focus('#bench-stop');
+    await page.keyboard.press('Space');
+    await page.locator('#bench-copy').waitFor({ timeout: 120_000 });
+    assert.match(await page.getByTestId('bench-status').innerText(), /Measured on .*software renderer/);
+    await page.evaluate(await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
+    const violations = await page.evaluate(async () => (await window.axe.run('#bench')).violations.map(({ id }) => id));
+    assert.deepEqual(violations, []);
+    await page.click('#bench-copy');
+    const lines = (await page.evaluate(() => window.copied)).split('\n');
+    assert.match(lines[0], /^LoRA Loupe on .*software renderer/);
+    assert.match(lines[1], /^multiply-adds in registers, .* GFLOP\/s/);
+    assert.match(lines[3], /^conv 3x3 320 to 320 at 32x32, [\d.]+ ms \([\d.]+ to [\d.]+\), [\d.]+ GFLOP\/s, \d+ % of the roof$/);
+    assert.deepEqual(errors, []);
+    await page.context().close();
+  });
+
+  it('are told with the digits that they have', () => {
+    const row = { group: 'kernels', name: 'x', ours_ms: { min: 1.234, median: 12.34, max: 123.4 }, gflops: null, share_of_roof: 0.456 };
+    assert.deepEqual(figures(row), { min: '1.23', median: '12.3', max: '123', gflops: '', percent: '46 %' });
+    assert.equal(benchText({ adapter: 'a card', rows: [row] }), 'LoRA Loupe on a card\nx, 12.3 ms (1.23 to 123), 46 % of the roof\n');
+  });
+});
+
+describe('tuning', () => {
+  it('says how far it is and can be skipped', () => {
+    const run = (stage) => ({ status: 'running', picture: 1, pictures: 1, live: false, progress: { stage, step: 1, steps: 3, seconds_left: null } });
+    const sent = [];
+    const drawn = (stage) => progressView(run(stage), { status: 'none' }, (action) => sent.push(action.type));
+    const nested = (part) => (part?.strings ? [part, ...part.values.flatMap(nested)] : []);
+    const skip = (stage) => nested(drawn(stage)).find(({ strings }) => strings.join('').includes('id="skip-tuning"'));
+    assert.equal(skip('denoise'), undefined);
+    assert.ok(JSON.stringify(drawn('tune').values).includes('1 of 3'));
+    skip('tune').values.find((value) => typeof value === 'function')();
+    assert.deepEqual(sent, ['run/skip_tuning']);
+  });
+});
