@@ -5,24 +5,6 @@ struct Params {
     batch: u32, height: u32, width: u32, channels: u32, out_height: u32, out_width: u32, outputs: u32, kernel: u32, stride: u32, padding: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<Scalar>; // (B, H, W, C)
-@group(0) @binding(2) var<storage, read> weight: array<u32>; // (O, kernel * kernel * C)
-@group(0) @binding(3) var<storage, read> bias: array<Scalar>; // (O)
-@group(0) @binding(4) var<storage, read_write> output: array<Scalar>; // (B, H', W', O)
-
-override BIAS: bool = false;
-
-override STORAGE: u32 = 0; // of the weights: 0 f32, 1 f16 in pairs, 2 bf16 in pairs
-
-// A number of weight, whose words hold one f32 or a pair of halves.
-fn stored(i: u32) -> f32 {
-    if STORAGE == 0u { return bitcast<f32>(weight[i]); }
-    let word = weight[i / 2u];
-    if STORAGE == 1u { return unpack2x16float(word)[i % 2u]; }
-    return bitcast<f32>(select(word << 16u, word & 0xffff0000u, i % 2u == 1u));
-}
-
 // Start of the input pixel under a tap of an output pixel, and 1, or 0 and 0 outside the map.
 fn source(pixel: u32, tap: vec2<u32>) -> vec2<u32> {
     let image = pixel / (params.out_height * params.out_width);
@@ -33,23 +15,12 @@ fn source(pixel: u32, tap: vec2<u32>) -> vec2<u32> {
     return vec2(((image * params.height + u32(at.x)) * params.width + u32(at.y)) * params.channels, 1u);
 }
 
-fn store(pixel: u32, channel: u32, sums: vec4<f32>) {
-    if pixel >= params.batch * params.out_height * params.out_width { return; }
-    for (var i = 0u; i < 4u; i++) {
-        let at = channel + i;
-        if at < params.outputs {
-            var value = sums[i];
-            if BIAS { value += f32(bias[at]); }
-            output[pixel * params.outputs + at] = Scalar(value);
-        }
-    }
-}
-
 @compute @workgroup_size(8, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let pixel = id.y * 4u;
     let channel = id.x * 4u;
-    if pixel >= params.batch * params.out_height * params.out_width || channel >= params.outputs { return; }
+    let pixels = params.batch * params.out_height * params.out_width;
+    if pixel >= pixels || channel >= params.outputs { return; }
     let span = params.kernel * params.kernel * params.channels;
     let rows = min(channel + vec4(0u, 1u, 2u, 3u), vec4(params.outputs - 1u)) * span;
     var sum0 = vec4(0.0); var sum1 = vec4(0.0); var sum2 = vec4(0.0); var sum3 = vec4(0.0);
@@ -63,7 +34,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         if all(live == vec4(0.0)) { continue; }
         let taps = rows + tap * params.channels;
         for (var c = 0u; c < params.channels; c++) {
-            let b = vec4(stored(taps.x + c), stored(taps.y + c), stored(taps.z + c), stored(taps.w + c));
+            let b = stored_four(taps + c);
             let a = live * vec4(f32(x[from0.x + c]), f32(x[from1.x + c]), f32(x[from2.x + c]), f32(x[from3.x + c]));
             sum0 += a.x * b;
             sum1 += a.y * b;
@@ -71,8 +42,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             sum3 += a.w * b;
         }
     }
-    store(pixel, channel, sum0);
-    store(pixel + 1u, channel, sum1);
-    store(pixel + 2u, channel, sum2);
-    store(pixel + 3u, channel, sum3);
+    store(pixel, channel, sum0, pixels, params.outputs);
+    store(pixel + 1u, channel, sum1, pixels, params.outputs);
+    store(pixel + 2u, channel, sum2, pixels, params.outputs);
+    store(pixel + 3u, channel, sum3, pixels, params.outputs);
 }
