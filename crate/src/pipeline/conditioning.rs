@@ -162,16 +162,16 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::clip_skip;
 
     #[test]
     fn the_web_uis_second_layer_from_the_end_is_sdxls_own() {
-        let skipped = |syntax: &str, clip_skip: usize, is_xl| {
+        let skipped = |syntax: &str, number: usize, is_xl| {
             let recipe = serde_json::json!({
                 "version": 1, "model": "", "adapters": [], "prompt": "", "seed": 0, "steps": 1, "guidance": 1.0,
-                "sampler": "ddim", "width": 8, "height": 8, "syntax": syntax, "clip_skip": clip_skip
+                "sampler": "ddim", "width": 8, "height": 8, "syntax": syntax, "clip_skip": number
             });
-            super::clip_skip(&serde_json::from_value(recipe).expect("a recipe"), is_xl)
+            clip_skip(&serde_json::from_value(recipe).expect("a recipe"), is_xl)
         };
         let of = |syntax, is_xl| [0, 1, 2].map(|number| skipped(syntax, number, is_xl));
         assert_eq!((of("plain", false), of("plain", true)), ([0, 1, 2], [0, 1, 2]));
