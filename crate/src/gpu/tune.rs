@@ -85,7 +85,8 @@ pub fn class(launch: &Launch) -> Option<String> {
     match launch.kernel {
         "matmul" | "conv2d" => {
             let sizes = [size(0), size(1), size(2)];
-            Some(format!("{} {sizes:?} {} {}", launch.kernel, constant("STORAGE"), launch.params[6]))
+            let (storage, before) = (constant("STORAGE"), constant("BEFORE"));
+            Some(format!("{} {sizes:?} {storage} {before} {}", launch.kernel, launch.params[6]))
         }
         "attention" => Some(format!("attention {:?} {}", [size(0), size(1)], constant("SIZE"))),
         _ => None,

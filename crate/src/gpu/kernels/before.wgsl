@@ -2,38 +2,48 @@
 // mean 0 and variance 1; see ops/before.rs. A norm costs no pass of its own: sums are of x minus
 // something near its mean, times the scale; the mean's part is taken off them at the end.
 
-@group(0) @binding(7) var<storage, read> before: array<vec4<Scalar>>; // BESIDE (rows, inner - left), NORMED the scale (inner)
-@group(0) @binding(8) var<storage, read> scale_sums: array<vec4<Scalar>>; // NORMED: the scale times the matrix (columns)
+@group(0) @binding(7) var<storage, read> before: array<vec4<Scalar>>; // beside: (rows, inner - left); normed: the scale (inner)
+@group(0) @binding(8) var<storage, read> scale_sums: array<vec4<Scalar>>; // normed: the scale times the matrix (columns)
+
+// Chosen when a pipeline is made, unlike what follows a sum: it would cost every read a branch.
+override BEFORE: u32 = 0; // 0 x as it is, 1 x and another tensor side by side, 2 x normed
+
+// Where four rows begin, in vec4s, in x and in what stands beside it.
+struct Rows { own: vec4<u32>, beside: vec4<u32> }
+
+fn rows_from(rows: vec4<u32>) -> Rows {
+    let fours = params.left / 4u;
+    return Rows(rows * fours, rows * (params.inner / 4u - fours));
+}
 
 // Moments of four rows, as far as they were read, of x minus `near`.
 struct Four { near: vec4<f32>, sum: vec4<f32>, squares: vec4<f32> }
 
-// Four numbers of each of four rows, as they lie: a row each column.
-fn plain_block(rows: vec4<u32>, k: u32) -> mat4x4<f32> {
-    let fours = params.left / 4u;
-    if k >= fours {
-        let at = rows * (params.inner / 4u - fours) + (k - fours);
-        return mat4x4(vec4<f32>(before[at.x]), vec4<f32>(before[at.y]), vec4<f32>(before[at.z]), vec4<f32>(before[at.w]));
-    }
-    let at = rows * fours + k;
+// Four numbers of each of four rows of x: a row each column.
+fn own_block(rows: Rows, k: u32) -> mat4x4<f32> {
+    let at = rows.own + k;
     return mat4x4(vec4<f32>(x[at.x]), vec4<f32>(x[at.y]), vec4<f32>(x[at.z]), vec4<f32>(x[at.w]));
 }
 
 // Before the first block: the mean of the first numbers of each row, so that nothing cancels later.
-fn start_four(rows: vec4<u32>) -> Four {
+fn start_four(rows: Rows) -> Four {
     var near = vec4(0.0);
-    if has(NORMED) {
+    if BEFORE == 2u {
         let count = min(4u, params.left / 4u);
-        for (var k = 0u; k < count; k++) { near += vec4(1.0) * plain_block(rows, k); }
+        for (var k = 0u; k < count; k++) { near += vec4(1.0) * own_block(rows, k); }
         near /= f32(4u * count);
     }
     return Four(near, vec4(0.0), vec4(0.0));
 }
 
 // Four numbers of each of four rows as they are multiplied.
-fn row_block(rows: vec4<u32>, k: u32, four: ptr<function, Four>) -> mat4x4<f32> {
-    let block = plain_block(rows, k);
-    if !has(NORMED) { return block; }
+fn row_block(rows: Rows, k: u32, four: ptr<function, Four>) -> mat4x4<f32> {
+    if BEFORE == 1u && k >= params.left / 4u {
+        let at = rows.beside + (k - params.left / 4u);
+        return mat4x4(vec4<f32>(before[at.x]), vec4<f32>(before[at.y]), vec4<f32>(before[at.z]), vec4<f32>(before[at.w]));
+    }
+    let block = own_block(rows, k);
+    if BEFORE != 2u { return block; }
     let near = (*four).near;
     let off = mat4x4(block[0] - near.x, block[1] - near.y, block[2] - near.z, block[3] - near.w);
     (*four).sum += vec4(1.0) * off;

@@ -5,7 +5,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = group.x * ROWS;
     let fours = params.inner / 4u;
     // Rows past the end repeat the last one; their sums are not stored.
-    let rows = min(first + local / 4u * 4u + vec4(0u, 1u, 2u, 3u), vec4(params.rows - 1u));
+    let rows = rows_from(min(first + local / 4u * 4u + vec4(0u, 1u, 2u, 3u), vec4(params.rows - 1u)));
     var four = start_four(rows);
     for (var start = 0u; start < params.inner; start += DEPTH) {
         let k = start / 4u + local % 4u;
@@ -17,7 +17,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         multiply_tiles(local);
         workgroupBarrier();
     }
-    if has(NORMED) {
+    if BEFORE == 2u {
         // Each invocation has read a quarter of four rows, and keeps sums of eight others.
         tile_x[local] = four.sum;
         tile_x[ROWS + local] = four.squares;

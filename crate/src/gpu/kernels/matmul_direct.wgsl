@@ -12,8 +12,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let fours = params.inner / 4u;
     // Rows past the end repeat the last one; their sums are not stored.
     let last = vec4(params.rows - 1u);
-    let rows0 = min(row + vec4(0u, 1u, 2u, 3u), last);
-    let rows1 = min(row + vec4(4u, 5u, 6u, 7u), last);
+    let rows0 = rows_from(min(row + vec4(0u, 1u, 2u, 3u), last));
+    let rows1 = rows_from(min(row + vec4(4u, 5u, 6u, 7u), last));
     var low = start_four(rows0);
     var high = start_four(rows1);
     var a0 = mat4x4<f32>(); var a1 = mat4x4<f32>();
@@ -26,7 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         let b = matrix_block(second, k);
         b0 += b * x0; b1 += b * x1;
     }
-    if has(NORMED) {
+    if BEFORE == 2u {
         a0 = normed(a0, column, low.sum, low.squares); a1 = normed(a1, column, high.sum, high.squares);
         b0 = normed(b0, second, low.sum, low.squares); b1 = normed(b1, second, high.sum, high.squares);
     }

@@ -69,7 +69,7 @@ impl Product<'_> {
             _ => (false, None),
         };
         let After { shift, gate, residual, .. } = self.after;
-        let flags = [self.bias, shift.is_some(), gate, residual, beside, eps.is_some()];
+        let flags = [self.bias, shift.is_some(), gate, residual];
         params.push(flags.iter().enumerate().map(|(bit, &flag)| u32::from(flag) << bit).sum());
         params.push(function(self.after.function));
         params.extend_from_slice(rest);
@@ -91,6 +91,7 @@ impl Product<'_> {
             [or_matrix(self.bias, 2), or_matrix(shift.is_some(), self.after_at()), or_matrix(residual, residual_at)];
         launch.bindings.splice(2..2, parts);
         if self.before.is_some() {
+            launch = launch.with("BEFORE", if beside { 1 } else { 2 * u32::from(eps.is_some()) });
             let parts =
                 [or_matrix(beside || eps.is_some(), self.before_at()), or_matrix(eps.is_some(), self.before_at() + 1)];
             launch.bindings.extend(parts);

@@ -27,8 +27,6 @@ const BIAS: u32 = 1;
 const SHIFT: u32 = 2;
 const GATE: u32 = 4; // the first half of the columns times GELU of the second
 const RESIDUAL: u32 = 8;
-const BESIDE: u32 = 16; // see before.wgsl
-const NORMED: u32 = 32;
 
 // What follows a sum is chosen at run time: it is little work, and every pipeline costs a compilation.
 fn has(flag: u32) -> bool {
