@@ -302,11 +302,17 @@ describe('everywhere', () => {
   });
 
   it('lists the demo as it lies on disk', async () => {
-    const { files, loras, text_width, channels } = JSON.parse(await readFile(new URL('demo.json', DEMO), 'utf8'));
+    const { files, loras, prompts, defaults, text_width, channels } = JSON.parse(await readFile(new URL('demo.json', DEMO), 'utf8'));
     for (const { path, size } of files) assert.equal((await stat(new URL(`model/${path}`, DEMO))).size, size, path);
     for (const { file, size } of loras) assert.equal((await stat(new URL(`loras/${file}`, DEMO))).size, size, file);
     const unet = JSON.parse(await readFile(new URL('model/unet/config.json', DEMO), 'utf8'));
     assert.equal(text_width, unet.cross_attention_dim);
     assert.equal(channels, unet.block_out_channels[0]);
+    for (const [name, lora] of [['without', false], ['with', true]]) {
+      const png = await readFile(new URL(`../../web/public/samples/${name}.png`, import.meta.url), 'latin1');
+      const { steps, guidance, seed } = defaults;
+      for (const said of [prompts[0], `Steps: ${steps}, `, `CFG scale: ${guidance}, `, `Seed: ${seed}, `]) assert.ok(png.includes(said), `${name}: ${said}`);
+      assert.equal(png.includes(`<lora:${loras[0].file.split('.')[0]}:1>`), lora);
+    }
   });
 });

@@ -16,9 +16,8 @@ import { linkButton } from "./link.js";
 export function resultView(state, send) {
   const { result, run, compare, smooth } = state;
   if (!result) {
-    return run.status === "idle"
-      ? html`<p class="empty">${t("result.empty")}</p>`
-      : html`<div class="pictures">${placeholder(t("result.without"))}</div>`;
+    if (run.status !== "idle") return html`<div class="pictures">${placeholder(t("result.without"))}</div>`;
+    return isSample(state) ? sampleView(state) : html`<p class="empty">${t("result.empty")}</p>`;
   }
   const both = result.without && result.with;
   return html`
@@ -42,6 +41,25 @@ export function resultView(state, send) {
       </p>
     </div>
   `;
+}
+
+/** Whether the form asks for the demo's own picture, which lies ready. @param {import("../types.d.ts").State} state */
+function isSample({ base, demo: { catalogue }, form }) {
+  if (base.chosen !== "demo" || !catalogue) return false;
+  return form.prompt === catalogue.prompts[0] && form.loras.length === 1 && form.loras[0].id === `demo:${catalogue.loras[0].file}`;
+}
+
+/** @param {import("../types.d.ts").State} state */
+function sampleView({ demo: { catalogue } }) {
+  const [{ label }] = catalogue?.loras ?? [];
+  const picture = (/** @type {string} */ file, /** @type {string} */ name) => html`<figure>
+    <img class="sample" src="./samples/${file}.png" alt="${catalogue?.prompts[0]}, ${name}" width="320" height="320" />
+    <figcaption>${name}</figcaption>
+  </figure>`;
+  return html`<div class="result" data-testid="sample">
+    <div class="pictures">${picture("without", t("result.without"))} ${picture("with", `${label} × ${formatFixed(1)}`)}</div>
+    <p class="fine">${t("result.sample")}</p>
+  </div>`;
 }
 
 /** @param {Result} result @param {boolean} busy @param {boolean} smooth */

@@ -628,6 +628,7 @@ export default {
   "progress.ready": "wird vorbereitet",
 
   "result.empty": "Hier erscheinen die Bilder.",
+  "result.sample": "Vorab gezeichnet von derselben Engine, mit den Einstellungen nebenan. „Erzeugen“ zeichnet sie hier, auf deiner eigenen Grafikkarte.",
   "result.without": "Ohne",
   "result.smooth": "Geglättet",
   "result.no_lora": "Kein LoRA",

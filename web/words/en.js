@@ -627,6 +627,7 @@ export default {
   "progress.ready": "getting ready",
 
   "result.empty": "The pictures appear here.",
+  "result.sample": "Drawn beforehand by this engine, with the settings beside. Press Generate to draw them here, on your own graphics card.",
   "result.without": "Without",
   "result.smooth": "Smooth",
   "result.no_lora": "No LoRA",

@@ -628,6 +628,7 @@ export default {
   "progress.ready": "准备中",
 
   "result.empty": "图片会出现在这里。",
+  "result.sample": "这两张图由同一引擎按旁边的设置预先绘制。点击“生成”即可用您自己的显卡在此绘制。",
   "result.without": "不使用",
   "result.smooth": "平滑",
   "result.no_lora": "无 LoRA",
