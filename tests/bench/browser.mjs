@@ -51,13 +51,26 @@ try {
   await app.close();
 }
 
-/** Bytes of dist/ that the first visit brings, compressed, and the time until the page takes a file. */
+/** Files of dist/ that a first visit asks for, before the service worker keeps the rest for offline use. */
+async function asked() {
+  const context = await app.browser.newContext({ serviceWorkers: 'block' });
+  const page = await context.newPage();
+  const names = new Set();
+  page.on('request', (request) => request.url().startsWith(app.url) && names.add(new URL(request.url()).pathname.slice(SUB_PATH.length) || 'index.html'));
+  await page.goto(app.url);
+  await page.waitForLoadState('networkidle');
+  await context.close();
+  if (![...names].some((name) => name.endsWith('.wasm'))) throw new Error('the engine is not among what a first visit asks for');
+  return names;
+}
+
+/** Bytes of dist/ that visits bring, compressed, and the time until the page takes a file. */
 async function weight() {
   const root = fileURLToPath(new URL('../../dist/', import.meta.url));
   const files = readdirSync(root, { recursive: true }).filter((name) => statSync(root + name).isFile());
   const zipped = (keep) => files.filter(keep).reduce((sum, name) => sum + gzipSync(readFileSync(root + name)).length, 0);
   const isDemo = (name) => name.startsWith('demo');
-  const isShell = (name) => /\.(html|js|css|wasm)$/.test(name);
+  const first = await asked();
   const bytes = (name, value) => ({ group: 'page', name, bytes: value });
   const times = [];
   for (let round = 0; round < ROUNDS; round++) {
@@ -68,8 +81,9 @@ async function weight() {
     await page.context().close();
   }
   return [
-    bytes('shell, engine and styles, gzip', zipped((name) => !isDemo(name) && isShell(name))),
+    bytes('what a first visit asks for, gzip', zipped((name) => first.has(name))),
     bytes('engine alone, gzip', zipped((name) => name.endsWith('.wasm'))),
+    bytes('all that is kept for offline use but the demo, gzip', zipped((name) => !isDemo(name))),
     bytes('demo model and its LoRAs, gzip', zipped(isDemo)),
     { group: 'page', name: 'time until a file can be dropped', ours_ms: spread(times) },
   ];
