@@ -42,13 +42,15 @@ function tableView(rows) {
   return html`<div class="scroller" tabindex="0" role="region" aria-label=${t("bench.table")}>
     <table>
       <thead>
-        <tr>${[t("bench.what"), t("bench.median"), t("bench.range"), "GFLOP/s", t("bench.share")].map((name) => html`<th scope="col">${name}</th>`)}</tr>
+        <tr>${[t("bench.what"), t("bench.median"), t("bench.range"), "GFLOP/s", t("bench.share")].map((name, at) => html`<th scope="col" class=${at ? "numeric" : ""}>${name}</th>`)}</tr>
       </thead>
       <tbody>
         ${rows.map((row) => {
           const { median, min, max, gflops, percent } = figures(row);
           const isRoof = row.group === "roof";
-          return html`<tr><th scope="row">${row.name}</th><td>${isRoof ? "" : median}</td><td>${isRoof ? "" : `${min} – ${max}`}</td><td>${gflops}</td><td>${percent}</td></tr>`;
+          const rate = row.name.startsWith("copy") ? `${gflops} GB/s` : gflops;
+          const cells = [isRoof ? "" : median, isRoof ? "" : `${min} – ${max}`, rate, percent];
+          return html`<tr><th scope="row">${row.name}</th>${cells.map((cell) => html`<td class="numeric">${cell}</td>`)}</tr>`;
         })}
       </tbody>
     </table>
