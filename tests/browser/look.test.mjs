@@ -218,6 +218,18 @@ describe('the map', () => {
 });
 
 describe('a file that is being read', () => {
+  it('explains the words of the field to the mouse, a finger and the keyboard', async () => {
+    const { page } = await openReport(KOHYA);
+    const rank = page.getByTestId('verdict').locator('summary', { hasText: 'Rank' });
+    const says = page.getByText('How many directions of change');
+    assert.match(await rank.getAttribute('title'), /How many directions/);
+    assert.equal(await says.isVisible(), false);
+    await rank.click();
+    assert.equal(await says.isVisible(), true);
+    await page.getByTestId('verdict').locator('summary', { hasText: 'Alpha' }).press('Enter');
+    assert.equal(await says.isVisible(), false, 'one at a time');
+  });
+
   it('has its verdict and its map from the header before its numbers are there', async () => {
     const { page, errors } = await site.open();
     await page.evaluate(() => {

@@ -103,14 +103,14 @@ function factsView(report, send) {
   return html`
     <dl class="facts">
       ${base.family !== "unknown" || base.evidence.length
-        ? fact(t("fact.made_for"), html`${base.label}${base.evidence.length ? html`<ul class="evidence" lang="en">${base.evidence.map((line) => html`<li>${line}</li>`)}</ul>` : nothing}`, "wide")
+        ? fact(term(t("fact.made_for"), t("term.made_for")), html`${base.label}${base.evidence.length ? html`<ul class="evidence" lang="en">${base.evidence.map((line) => html`<li>${line}</li>`)}</ul>` : nothing}`, "wide")
         : nothing}
-      ${algorithms.length ? fact(t("fact.algorithm"), algorithms.map((name) => word("algorithm", name)).join(", ")) : nothing}
-      ${convention ? fact(t("fact.names"), word("convention", convention)) : nothing}
-      ${ranks.length ? fact(t("fact.rank"), formatValues(ranks)) : nothing}
-      ${alphas.length ? fact(t("fact.alpha"), formatValues(alphas)) : nothing}
-      ${modules.length ? fact(t("fact.modules"), formatCount(modules.length)) : nothing}
-      ${dtypes.length ? fact(t("fact.precision"), dtypes.join(", ")) : nothing}
+      ${algorithms.length ? fact(term(t("fact.algorithm"), t("term.algorithm")), algorithms.map((name) => word("algorithm", name)).join(", ")) : nothing}
+      ${convention ? fact(term(t("fact.names"), t("term.names")), word("convention", convention)) : nothing}
+      ${ranks.length ? fact(term(t("fact.rank"), t("term.rank")), formatValues(ranks)) : nothing}
+      ${alphas.length ? fact(term(t("fact.alpha"), t("term.alpha")), formatValues(alphas)) : nothing}
+      ${modules.length ? fact(term(t("fact.modules"), t("term.modules")), formatCount(modules.length)) : nothing}
+      ${dtypes.length ? fact(term(t("fact.precision"), t("term.precision")), dtypes.join(", ")) : nothing}
       ${fact(t("fact.size"), formatBytes(report.size))}
       ${sha256
         ? fact(
@@ -131,7 +131,12 @@ function factsView(report, send) {
   `;
 }
 
-/** @param {string} name @param {unknown} value @param {string} [size] */
+/** A word of the field, explained on hover or when it is pressed. @param {string} name @param {string} says */
+function term(name, says) {
+  return html`<details class="term" name="term"><summary title=${says}>${name}</summary><p>${says}</p></details>`;
+}
+
+/** @param {unknown} name @param {unknown} value @param {string} [size] */
 function fact(name, value, size = "") {
   return html`<div class=${size}><dt>${name}</dt><dd>${value}</dd></div>`;
 }

@@ -341,6 +341,13 @@ export default {
   "fact.size": "Größe",
   "fact.shape": "Form",
   "fact.scale": "Faktor",
+  "term.algorithm": "Wie die Änderung jeder Schicht gespeichert ist: LoRA als zwei schmale Matrizen, LoHa, LoKr und andere auf eigene Art.",
+  "term.alpha": "Die Änderung wird mit Alpha ÷ Rang multipliziert: Ein Alpha vom halben Rang halbiert sie bei gleicher Stärke.",
+  "term.made_for": "Das Basismodell, dessen Schichten in Name und Größe passen. Auf einem anderen bewirkt die Datei nichts oder scheitert.",
+  "term.modules": "Schichten des Basismodells, die die Datei ändert.",
+  "term.names": "Wie die Datei die Schichten nennt. Programme suchen Schichten nach Namen; was sie nicht finden, ändert nichts.",
+  "term.precision": "Wie die Zahlen gespeichert sind: F16 und BF16 brauchen je zwei Bytes, F32 vier.",
+  "term.rank": "Wie viele Richtungen der Änderung eine Schicht hat: die Breite ihrer schmalen Matrizen. Mehr fasst mehr und macht die Datei größer.",
 
   "map.title": "Wo es wirkt",
   "map.blocks": "Blöcke schwächer oder stärker machen",

@@ -340,6 +340,13 @@ export default {
   "fact.size": "Size",
   "fact.shape": "Shape",
   "fact.scale": "Scale",
+  "term.algorithm": "How the change of each layer is stored: LoRA as two thin matrices, LoHa, LoKr and others in ways of their own.",
+  "term.alpha": "The change is multiplied by alpha ÷ rank: an alpha of half the rank halves it at the same strength.",
+  "term.made_for": "The base model whose layers fit in name and size. On another one the file does nothing, or fails.",
+  "term.modules": "Layers of the base model that the file changes.",
+  "term.names": "How the file calls the layers. Programs look layers up by name; what they do not find changes nothing.",
+  "term.precision": "How its numbers are stored: F16 and BF16 take two bytes each, F32 takes four.",
+  "term.rank": "How many directions of change a layer has: the width of its thin matrices. More holds more, in a larger file.",
 
   "map.title": "Where it acts",
   "map.blocks": "Make blocks weaker or stronger",

@@ -341,6 +341,13 @@ export default {
   "fact.size": "大小",
   "fact.shape": "形状",
   "fact.scale": "缩放",
+  "term.algorithm": "每一层的改动以何种方式存储：LoRA 用两个窄矩阵，LoHa、LoKr 等各有自己的方式。",
+  "term.alpha": "改动会乘以 alpha ÷ 秩：alpha 为秩的一半时，同样强度下效果减半。",
+  "term.made_for": "层的名称和大小与之相符的基础模型。用在别的模型上，文件不起作用或会报错。",
+  "term.modules": "该文件改动的基础模型的层。",
+  "term.names": "文件如何称呼各层。程序按名称查找层，找不到的就不起作用。",
+  "term.precision": "数值的存储方式：F16 和 BF16 每个占两个字节，F32 占四个。",
+  "term.rank": "一层的改动有多少个方向，即窄矩阵的宽度。秩越大，能容纳的越多，文件也越大。",
 
   "map.title": "作用位置",
   "map.blocks": "调弱或调强各块",
