@@ -366,8 +366,8 @@ fn the_difference_of_two_models_is_what_was_baked_in() {
     let mut tuned = base.clone();
     let mut want = BTreeMap::new();
     for (name, change) in changes(&opened) {
-        let Some((_, place)) = shapes.tensors.get(&name) else { continue };
-        let tensor = header.get(place).expect("a tensor");
+        let Some((_, stored)) = shapes.tensors.get(&name) else { continue };
+        let tensor = header.get(&stored.key).expect("a tensor");
         assert_eq!(tensor.dtype, Dtype::F32);
         let before = block_on(tensor.read(&base)).expect("numbers");
         let after: Vec<f32> = before.iter().zip(&change).map(|(before, change)| before + change).collect();

@@ -1,17 +1,19 @@
 //! Single-file checkpoints of full size, header real and data made up as it is read: which model
 //! they are, and where every tensor lies. The keys are those that diffusers' converters accept.
 
-use lora_loupe::formats::ByteSource;
+use lora_loupe::analysis::BaseShapes;
+use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, Strengths, apply};
 use lora_loupe::formats::source::Reading;
+use lora_loupe::formats::{ByteSource, Dtype, Header, TensorInfo};
 use lora_loupe::gpu::{Gpu, Means};
-use lora_loupe::model::{FamilyId, Module, Unet, UnetConfig};
+use lora_loupe::model::{Family, FamilyId, Module, Unet, UnetConfig};
 use lora_loupe::pipeline::{Folder, Model, PipelineError, Shape};
 use lora_loupe::plan::Layout;
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{TensorFile, Weights};
 use lora_loupe_tests::golden;
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 
 /// A file of gigabytes that is never there: the header, then f16 numbers that follow from their place.
@@ -120,6 +122,78 @@ fn parts_of_joined_and_turned_matrices_are_read_from_their_place() {
     let conv = read("unet.down_blocks.1.attentions.1.transformer_blocks.1.attn2.to_k.weight");
     let place = places["model.diffusion_model.input_blocks.5.1.transformer_blocks.1.attn2.to_k.weight"];
     assert!(conv == numbers(place, 640 * 2048));
+}
+
+#[test]
+fn a_base_model_has_every_layer_that_adapters_change() {
+    for (family, id) in [("sd15", FamilyId::Sd15), ("sd21", FamilyId::Sd21), ("sdxl", FamilyId::Sdxl)] {
+        let (file, _) = imagine(&shapes(family), &[]);
+        let header = pollster::block_on(Header::read(&file)).expect("a header");
+        let base = BaseShapes::of(&[(None, &header)]).expect("a model");
+        assert_eq!(base.family, id);
+        let published = Family::published(id).expect("a published config");
+        let want: Vec<_> = published.modules().iter().map(|(of, module)| (*of, &*module.path)).collect();
+        let got: Vec<_> = base.modules.iter().map(|(of, module)| (*of, &*module.path)).collect();
+        assert_eq!(got, want, "{family}");
+    }
+}
+
+/// A LoRA of rank 1 in sd-scripts' names: each layer's change is up · downᵀ of these two numbers.
+fn rank_one(layers: &[(&str, f32, f32)], width: usize) -> Vec<u8> {
+    let (mut tensors, mut data) = (Vec::new(), Vec::new());
+    for &(layer, up, down) in layers {
+        for (part, shape, value) in [("lora_up", vec![width, 1], up), ("lora_down", vec![1, width], down)] {
+            let start = 4 * data.len() as u64;
+            let bytes = start..start + 4 * width as u64;
+            tensors.push(TensorInfo { name: format!("{layer}.{part}.weight"), dtype: Dtype::F32, shape, bytes });
+            data.extend(std::iter::repeat_n(value, width));
+        }
+    }
+    let mut file = Vec::new();
+    Header::of(tensors, BTreeMap::new()).write(&mut file).expect("memory");
+    file.extend(data.iter().flat_map(|x| x.to_le_bytes()));
+    file
+}
+
+#[test]
+fn changes_of_joined_and_turned_matrices_land_in_their_part() {
+    const WIDTH: usize = 1280;
+    let of_one_layer = |key: &String| key.contains("embedders.1.model.transformer.resblocks.0.");
+    let mut few = shapes("sdxl");
+    few.retain(|key, _| of_one_layer(key) || key == "conditioner.embedders.1.model.text_projection");
+    let (model, places) = imagine(&few, &[]);
+    let attention = "lora_te2_text_model_encoder_layers_0_self_attn";
+    let layers = [(&*format!("{attention}_k_proj"), 0.5, 1.0), (&*format!("{attention}_v_proj"), 1.0, 2.0)];
+    let lora = rank_one(&layers, WIDTH);
+    let mut turned = rank_one(&[("lora_te2_text_projection", 1.0, 1.0)], WIDTH);
+    // Only the first output changes: a row of the layer's matrix, which is a column of what is stored.
+    let head = turned.len() - 8 * WIDTH;
+    turned[head + 4..head + 4 * WIDTH].fill(0);
+    let mut out = Vec::new();
+    let inputs = [
+        EditInput::file("model", &model, None),
+        EditInput::file("lora", &lora, None),
+        EditInput::file("turned", &turned, None),
+    ];
+    let part = MergePart { strength: 1.0, strengths: Strengths::default() };
+    let edit = Edit::Bake(BakeEdit { parts: vec![part.clone(), part] });
+    pollster::block_on(apply(&edit, &inputs, &mut out, &mut |_| ControlFlow::Continue(()))).expect("a baked model");
+    let header = pollster::block_on(Header::read(&out)).expect("a file");
+    let change = |key: &str| {
+        let key = format!("conditioner.embedders.1.model.{key}");
+        let tensor = header.get(&key).expect("the tensor");
+        let after = pollster::block_on(tensor.read(&out)).expect("numbers");
+        let before = numbers(places[&key], after.len());
+        after.iter().zip(before).map(|(after, before)| after - before).collect::<Vec<f32>>()
+    };
+    let joined = change("transformer.resblocks.0.attn.in_proj_weight");
+    for (third, want) in [0.0, 0.5, 2.0].into_iter().enumerate() {
+        let part = &joined[third * WIDTH * WIDTH..(third + 1) * WIDTH * WIDTH];
+        assert!(part.iter().all(|&x| (x - want).abs() < 2e-3), "third {third} changes by {want}, to f16's rounding");
+    }
+    let turned = change("text_projection");
+    assert!((0..WIDTH * WIDTH).all(|i| (turned[i] - f32::from(u8::from(i % WIDTH == 0))).abs() < 2e-3));
+    assert!(change("transformer.resblocks.0.attn.in_proj_bias").iter().all(|&x| x == 0.0));
 }
 
 #[test]

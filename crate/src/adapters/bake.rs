@@ -1,25 +1,16 @@
 //! Turns a model's files and adapters into one model file with the adapters folded in.
 
+use super::base::{ModelFile, Places, stored_part};
 use super::delta::Delta;
 use super::fold::{Folding, fold_on_cpu};
 use super::read::Adapter;
 use super::strengths::Strengths;
 use crate::formats::{ByteSink, ByteSource, FormatError, Header, TensorInfo, widen::narrow};
-use crate::model::Component;
+use crate::model::Stored;
+use crate::model::stored::transposed;
 use crate::plan::PlanError;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-
-/// One file of the model.
-#[derive(Clone, Copy)]
-pub struct ModelFile<'a> {
-    /// The network whose own file this is; none for a single-file model.
-    pub component: Option<Component>,
-    /// Its bytes.
-    pub source: &'a dyn ByteSource,
-    /// What they hold.
-    pub header: &'a Header,
-}
 
 /// One adapter to fold in. Every delta's shape must fit (see [`Delta::fits`]).
 #[derive(Clone, Copy)]
@@ -53,15 +44,13 @@ pub enum BakeError {
     Write(#[from] io::Error),
 }
 
-/// Writes the model with every delta folded in, tensor by tensor, and returns how many tensors
-/// changed. Arithmetic is f32; number types, order and metadata stay the model's, and names too,
-/// except that those of a folder's files get their network's name before them.
-///
-/// `places` tells where each tensor is: full name (`unet.conv_in.weight`) to the index of its file
-/// and its name there.
+/// Writes the model with every delta folded in, tensor by tensor, and returns how many of its tensors
+/// changed: a matrix of queries, keys and values counts once. Arithmetic is f32; number types, order
+/// and metadata stay the model's, and names too, except that those of a folder's files get their
+/// network's name before them.
 pub async fn bake(
     files: &[ModelFile<'_>],
-    places: &HashMap<String, (usize, String)>,
+    places: &Places,
     adapters: &[BakedAdapter<'_>],
     out: &mut dyn ByteSink,
 ) -> Result<usize, BakeError> {
@@ -69,8 +58,12 @@ pub async fn bake(
     for adapter in adapters {
         for delta in &adapter.adapter.deltas {
             let name = delta.tensor();
-            let (file, place) = places.get(&name).ok_or(BakeError::NoTensor(name))?;
-            targets.entry((*file, place)).or_default().push((adapter, delta));
+            let (file, stored) = places.get(&name).ok_or(BakeError::NoTensor(name))?;
+            let parts = targets.entry((*file, &stored.key)).or_default();
+            match parts.iter_mut().find(|(known, _)| *known == stored) {
+                Some((_, deltas)) => deltas.push((adapter, delta)),
+                None => parts.push((stored, vec![(adapter, delta)])),
+            }
         }
     }
     let mut first = Vec::new();
@@ -79,7 +72,7 @@ pub async fn bake(
     for (index, file) in files.iter().enumerate() {
         for tensor in &file.header.tensors {
             match targets.get(&(index, tensor.name.as_str())) {
-                Some(deltas) => out.write(&folded(file, tensor, deltas).await?).await?,
+                Some(parts) => out.write(&changed(file, tensor, parts).await?).await?,
                 None => copy(file, tensor, out).await?,
             }
         }
@@ -96,8 +89,11 @@ pub fn baked_size(files: &[ModelFile]) -> u64 {
     first.len() as u64 + tensors.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum::<u64>()
 }
 
-/// The deltas of each tensor of the model's files, in the order of the adapters.
-type Targets<'a> = HashMap<(usize, &'a str), Vec<(&'a BakedAdapter<'a>, &'a Delta)>>;
+/// The deltas on each part of the tensors in the model's files, in the order of the adapters.
+type Targets<'a> = HashMap<(usize, &'a str), Vec<(&'a Stored, Vec<Change<'a>>)>>;
+
+/// A delta with the adapter that it is from.
+type Change<'a> = (&'a BakedAdapter<'a>, &'a Delta);
 
 /// The header of the result: a single file's own, or all of a folder's with the networks' names.
 fn head(files: &[ModelFile]) -> Header {
@@ -114,24 +110,42 @@ fn head(files: &[ModelFile]) -> Header {
     Header::of(tensors.collect(), BTreeMap::from([("format".into(), "pt".into())]))
 }
 
-async fn folded(
+/// The bytes of a tensor with the changes of all its parts.
+async fn changed(
     file: &ModelFile<'_>,
     tensor: &TensorInfo,
-    deltas: &[(&BakedAdapter<'_>, &Delta)],
+    parts: &[(&Stored, Vec<Change<'_>>)],
 ) -> Result<Vec<u8>, BakeError> {
     let failed = |source| BakeError::Numbers { tensor: tensor.name.clone(), source };
-    let base = tensor.read(file.source).await.map_err(failed)?;
+    let mut numbers = tensor.read(file.source).await.map_err(failed)?;
+    let row = numbers.len() / tensor.shape.first().map_or(1, |&rows| rows.max(1));
+    for (stored, changes) in parts {
+        let part = stored_part(tensor, stored);
+        let start = stored.third.map_or(0, |third| third * part.shape[0] * row);
+        let place = &mut numbers[start..start + part.elements()];
+        let base = if stored.transposed { transposed(place, part.shape[0]) } else { place.to_vec() };
+        let shape: Vec<usize> = match stored.transposed {
+            true => part.shape.iter().rev().copied().collect(),
+            false => part.shape,
+        };
+        let sum = folded(base, &shape, &tensor.name, changes).await?;
+        place.copy_from_slice(&if stored.transposed { transposed(&sum, shape[0]) } else { sum });
+    }
+    narrow(tensor.dtype, &numbers, &tensor.name).map_err(failed)
+}
+
+/// A tensor of PyTorch's shape with changes folded in.
+async fn folded(base: Vec<f32>, shape: &[usize], name: &str, changes: &[Change<'_>]) -> Result<Vec<f32>, BakeError> {
+    let failed = |source| BakeError::Numbers { tensor: name.into(), source };
     let mut factors = Vec::new();
-    for (adapter, delta) in deltas {
+    for (adapter, delta) in changes {
         factors.push(delta.read(adapter.source, adapter.header).await.map_err(failed)?);
     }
     let mut foldings: Vec<Folding> = Vec::new();
-    for ((adapter, delta), numbers) in deltas.iter().zip(&factors) {
+    for ((adapter, delta), numbers) in changes.iter().zip(&factors) {
         foldings.push((*delta, numbers, adapter.strength * adapter.blocks.of(delta)));
     }
-    let numbers = fold_on_cpu(base, &tensor.shape, &foldings)
-        .map_err(|source| BakeError::Fold { tensor: tensor.name.clone(), source })?;
-    narrow(tensor.dtype, &numbers, &tensor.name).map_err(failed)
+    fold_on_cpu(base, shape, &foldings).map_err(|source| BakeError::Fold { tensor: name.into(), source })
 }
 
 /// Copies a tensor that does not change, in blocks.

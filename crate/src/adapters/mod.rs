@@ -5,6 +5,7 @@
 //! of a file ends in a delta or among the leftovers with a reason; none is dropped in silence.
 
 mod bake;
+mod base;
 mod config;
 mod delta;
 mod dora;
@@ -25,7 +26,8 @@ mod oft;
 mod read;
 mod strengths;
 
-pub use bake::{BakeError, BakedAdapter, ModelFile, bake, baked_size};
+pub use bake::{BakeError, BakedAdapter, bake, baked_size};
+pub use base::{BaseTensor, ModelFile, Places, stored_part};
 pub use config::{PeftConfig, PeftConfigs};
 pub use delta::{Change, Delta, Factor, Fold, Numbers, Part};
 pub use fold::{BASE, FOLDED, Folding, fold_on_cpu, fold_plan};

@@ -1,9 +1,11 @@
 //! Turns the headers of a base model into its layers at their real sizes.
 
-use crate::formats::Header;
+use crate::adapters::{Places, stored_part};
+use crate::formats::{Header, TensorInfo};
 use crate::model::single_file::unet_config;
 use crate::model::spelling::Spellings;
-use crate::model::{Component, Family, FamilyId, Kind, Module, Unet};
+use crate::model::stored::{open_clip, open_clip_encoder};
+use crate::model::{Component, Family, FamilyId, Kind, Module, Stored, Unet};
 use std::collections::HashMap;
 
 /// The layers of a base model that one has.
@@ -13,9 +15,8 @@ pub struct BaseShapes {
     pub family: FamilyId,
     /// Its layers in network order, at their real sizes.
     pub modules: Vec<(Component, Module)>,
-    /// Where each tensor is: full name (`unet.conv_in.weight`) to the index of its file and its
-    /// name there.
-    pub tensors: HashMap<String, (usize, String)>,
+    /// Where each tensor is.
+    pub tensors: Places,
 }
 
 impl BaseShapes {
@@ -43,7 +44,7 @@ struct Candidate {
     id: FamilyId,
     family: Family,
     shapes: HashMap<String, Vec<usize>>,
-    tensors: HashMap<String, (usize, String)>,
+    tensors: Places,
     /// Weights whose kind of layer and whose sizes are the published ones.
     kinds: usize,
     sizes: usize,
@@ -56,27 +57,56 @@ impl Candidate {
         if let Some(unet) = unet {
             family.unet = unet;
         }
+        let mut candidate =
+            Candidate { id, family, shapes: HashMap::new(), tensors: HashMap::new(), kinds: 0, sizes: 0 };
+        candidate.look(files);
+        Some(candidate)
+    }
+
+    /// Finds the family's tensors in the files.
+    fn look(&mut self, files: &[(Option<Component>, &Header)]) {
+        let family = self.family.clone();
         let modules = family.modules();
         let spellings = Spellings::new(&modules);
-        let (mut shapes, mut tensors) = (HashMap::new(), HashMap::new());
-        let (mut kinds, mut sizes) = (0, 0);
+        let joined = open_clip_encoder(self.id);
         for (index, (folder, header)) in files.iter().enumerate() {
             for tensor in &header.tensors {
                 let Some((stem, part)) = tensor.name.rsplit_once('.') else { continue };
                 let Some((component, module)) = spellings.find_weight(stem, *folder) else { continue };
-                if part == "weight" {
-                    let published = module.weight_shape();
-                    kinds += usize::from(published.len() == tensor.shape.len());
-                    sizes += usize::from(published == tensor.shape);
+                self.take(component, module, part, index, (Stored::whole(tensor.name.clone()), tensor));
+            }
+            let Some((encoder, prefix)) = joined.filter(|_| folder.is_none()) else { continue };
+            for &(component, module) in modules.iter().filter(|(component, _)| *component == encoder) {
+                for part in ["weight", "bias"] {
+                    let Some(stored) = open_clip(prefix, module, part) else { continue };
+                    let Some(tensor) = header.get(&stored.key) else { continue };
+                    self.take(component, module, part, index, (stored, tensor));
                 }
-                let name = format!("{component}.{}.{part}", module.path);
-                shapes.insert(name.clone(), tensor.shape.clone());
-                tensors.insert(name, (index, tensor.name.clone()));
             }
         }
-        drop(spellings);
-        drop(modules);
-        Some(Candidate { id, family, shapes, tensors, kinds, sizes })
+    }
+
+    /// Takes in where a layer's tensor was found.
+    fn take(
+        &mut self,
+        component: Component,
+        module: &Module,
+        part: &str,
+        file: usize,
+        (stored, tensor): (Stored, &TensorInfo),
+    ) {
+        let mut shape = stored_part(tensor, &stored).shape;
+        if stored.transposed {
+            shape.reverse();
+        }
+        if part == "weight" {
+            let published = module.weight_shape();
+            self.kinds += usize::from(published.len() == shape.len());
+            self.sizes += usize::from(published == shape);
+        }
+        let name = format!("{component}.{}.{part}", module.path);
+        self.shapes.insert(name.clone(), shape);
+        self.tensors.insert(name, (file, stored));
     }
 
     fn score(&self) -> (usize, usize) {

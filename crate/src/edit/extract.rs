@@ -5,9 +5,9 @@ use super::error::EditError;
 use super::names::Target;
 use super::pairs::{KeptRow, PairKeys, no_name, pair_pieces};
 use super::peft::PeftNotes;
-use crate::adapters::{Dense, Form, ModelFile};
+use crate::adapters::{BaseTensor, Dense, Form, ModelFile};
 use crate::analysis::{BaseShapes, LowRank};
-use crate::formats::{ByteSink, Dtype, TensorInfo};
+use crate::formats::{ByteSink, Dtype};
 use crate::model::Kind;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -26,16 +26,13 @@ pub struct ModelSide<'a> {
 }
 
 impl<'a> ModelSide<'a> {
-    fn tensor(&self, name: &str) -> Option<(&'a ModelFile<'a>, &'a TensorInfo)> {
-        let (file, place) = self.shapes.tensors.get(name)?;
-        let file = self.files.get(*file)?;
-        Some((file, file.header.get(place)?))
+    fn tensor(&self, name: &str) -> Option<BaseTensor<'a>> {
+        BaseTensor::find(self.files, &self.shapes.tensors, name)
     }
 
     async fn read(&self, name: &str) -> Result<Vec<f32>, EditError> {
-        let Some((file, tensor)) = self.tensor(name) else { return Ok(Vec::new()) };
-        let read = tensor.read(file.source).await;
-        read.map_err(|source| EditError::Read { file: self.name.into(), source })
+        let Some(tensor) = self.tensor(name) else { return Ok(Vec::new()) };
+        tensor.read().await.map_err(|source| EditError::Read { file: self.name.into(), source })
     }
 }
 
@@ -93,8 +90,9 @@ pub async fn extract<'a>(
         for part in ["weight", "bias"] {
             let name = format!("{component}.{}.{part}", module.path);
             let (Some(a), Some(b)) = (tuned.tensor(&name), base.tensor(&name)) else { continue };
-            if a.1.shape != b.1.shape {
-                let sizes = [a.1, b.1].map(|tensor| (tensor.shape[0], tensor.elements() / tensor.shape[0].max(1)));
+            let [a, b] = [a.shape(), b.shape()];
+            if a != b {
+                let sizes = [a, b].map(|shape| (shape[0], shape[1..].iter().product()));
                 let (file_a, file_b) = (tuned.name.to_owned(), base.name.to_owned());
                 return Err(EditError::OtherShape { layer: name, file_a, a: sizes[0], file_b, b: sizes[1] });
             }
@@ -105,7 +103,7 @@ pub async fn extract<'a>(
                 (false, true) => {}
                 (false, false) => preview.left_out.push(name),
                 (true, false) => {
-                    let shape = &a.1.shape;
+                    let shape = &a;
                     let columns = shape[1..].iter().product::<usize>();
                     let rank = options.rank.min(shape[0]).min(columns).max(1);
                     let keys = PairKeys::for_layer(options.to, tuned.shapes.family.name(), *component, module);

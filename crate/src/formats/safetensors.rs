@@ -44,6 +44,17 @@ impl TensorInfo {
         Ok(numbers)
     }
 
+    /// Some of its rows, the outermost axis, as a tensor.
+    pub fn rows(&self, rows: Range<usize>) -> TensorInfo {
+        let row = (self.bytes.end - self.bytes.start) / self.shape.first().map_or(1, |&rows| rows as u64).max(1);
+        let at = |row_index: usize| self.bytes.start + row_index as u64 * row;
+        let mut part = TensorInfo { bytes: at(rows.start)..at(rows.end), ..self.clone() };
+        if let Some(axis) = part.shape.first_mut() {
+            *axis = rows.len();
+        }
+        part
+    }
+
     /// Count of numbers.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()

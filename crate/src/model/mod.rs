@@ -12,6 +12,7 @@ pub mod module;
 pub mod positional;
 pub mod single_file;
 pub mod spelling;
+pub mod stored;
 pub mod unet;
 pub mod vae;
 
@@ -21,5 +22,6 @@ pub use clip::Clip;
 pub use config::{ClipConfig, ConfigError, UnetConfig, VaeConfig};
 pub use family::{Family, FamilyId};
 pub use module::{Component, Kind, Module};
+pub use stored::Stored;
 pub use unet::Unet;
 pub use vae::Vae;

@@ -4,32 +4,22 @@
 use super::error::PipelineError;
 use super::model::{Model, REFINER, special};
 use crate::model::config::PerLevel;
-use crate::model::{Component, Family, FamilyId, Module, Unet, single_file};
+use crate::model::stored::{open_clip, open_clip_encoder};
+use crate::model::{Component, Family, FamilyId, Stored, Unet, single_file};
 use crate::samplers::{PredictionType, ScheduleConfig};
 use crate::text::Tokenizer;
-use crate::weights::{Checkpoint, Spelled, TensorFile};
+use crate::weights::{Checkpoint, TensorFile};
 use std::collections::HashMap;
 use std::rc::Rc;
-
-/// Where the parts of a file lie, and how their text encoders are spelled.
-struct Places {
-    text: &'static str,
-    text_is_open_clip: bool,
-    text_2: &'static str,
-}
 
 /// Width of SDXL's second text encoder, the only one of the refiner.
 const OPEN_CLIP_G: usize = 1280;
 
-fn places(family: FamilyId) -> Places {
+/// Where a family's files keep the text encoder that is spelled as transformers does.
+fn clip_prefix(family: FamilyId) -> &'static str {
     match family {
-        FamilyId::Sd15 => Places { text: "cond_stage_model.transformer.", text_is_open_clip: false, text_2: "" },
-        FamilyId::Sd21 => Places { text: "cond_stage_model.model.", text_is_open_clip: true, text_2: "" },
-        FamilyId::Sdxl => Places {
-            text: "conditioner.embedders.0.transformer.",
-            text_is_open_clip: false,
-            text_2: "conditioner.embedders.1.model.",
-        },
+        FamilyId::Sd15 | FamilyId::Sd21 => "cond_stage_model.transformer.",
+        FamilyId::Sdxl => "conditioner.embedders.0.transformer.",
     }
 }
 
@@ -88,18 +78,14 @@ impl Model {
         let files = std::slice::from_ref(&file);
         let mut checkpoint = Checkpoint::default();
         checkpoint.add_spelled(Component::Unet, &networks.unet.modules(), files, &|module, part| {
-            vec![Spelled::whole(format!("model.diffusion_model.{}.{part}", module.ldm))]
+            vec![Stored::whole(format!("model.diffusion_model.{}.{part}", module.ldm))]
         })?;
-        let Places { text, text_is_open_clip, text_2 } = places(family);
-        checkpoint.add_spelled(Component::TextEncoder, &networks.text_encoder.modules(), files, &|module, part| {
-            match text_is_open_clip {
-                true => open_clip(text, module, part),
-                false => vec![Spelled::whole(format!("{text}{}.{part}", module.path))],
-            }
-        })?;
-        if let Some(clip) = &networks.text_encoder_2 {
-            checkpoint.add_spelled(Component::TextEncoder2, &clip.modules(), files, &|module, part| {
-                open_clip(text_2, module, part)
+        let second = networks.text_encoder_2.as_ref().map(|clip| (Component::TextEncoder2, clip));
+        for (component, clip) in [(Component::TextEncoder, &networks.text_encoder)].into_iter().chain(second) {
+            let open = open_clip_encoder(family).filter(|(encoder, _)| *encoder == component);
+            checkpoint.add_spelled(component, &clip.modules(), files, &|module, part| match open {
+                Some((_, prefix)) => open_clip(prefix, module, part).into_iter().collect(),
+                None => vec![Stored::whole(format!("{}{}.{part}", clip_prefix(family), module.path))],
             })?;
         }
         let vae_file = match vae {
@@ -111,7 +97,7 @@ impl Model {
         checkpoint.add_spelled(Component::Vae, &modules, &[vae_file], &|module, part| {
             let paths = [format!("first_stage_model.{}", module.ldm), module.ldm.clone(), module.path.clone()];
             let paths = paths.into_iter().chain(module.alias.clone());
-            paths.map(|path| Spelled::whole(format!("{path}.{part}"))).collect()
+            paths.map(|path| Stored::whole(format!("{path}.{part}"))).collect()
         })?;
 
         let tokenizers = match family {
@@ -146,36 +132,4 @@ fn schedule(file: &TensorFile, family: FamilyId) -> ScheduleConfig {
         rescale_betas_zero_snr: Some(marked("ztsnr")),
         ..ScheduleConfig::stable_diffusion()
     }
-}
-
-/// OpenCLIP's names of a CLIP text encoder's tensors: queries, keys and values are one matrix, and
-/// the last projection is stored the other way round.
-fn open_clip(prefix: &str, module: &Module, part: &str) -> Vec<Spelled> {
-    let whole = |name: String| Spelled::whole(format!("{prefix}{name}"));
-    let path = module.path.strip_prefix("text_model.").unwrap_or(&module.path);
-    let spelled = match path {
-        "embeddings.token_embedding" => whole(format!("token_embedding.{part}")),
-        "embeddings.position_embedding" => whole("positional_embedding".into()),
-        "final_layer_norm" => whole(format!("ln_final.{part}")),
-        "text_projection" => Spelled { transposed: true, ..whole("text_projection".into()) },
-        _ => {
-            let Some((layer, name)) = path.strip_prefix("encoder.layers.").and_then(|rest| rest.split_once('.')) else {
-                return Vec::new();
-            };
-            let at = |name: &str| whole(format!("transformer.resblocks.{layer}.{name}"));
-            let joined = |third| Spelled { third: Some(third), ..at(&format!("attn.in_proj_{part}")) };
-            match name {
-                "self_attn.q_proj" => joined(0),
-                "self_attn.k_proj" => joined(1),
-                "self_attn.v_proj" => joined(2),
-                "self_attn.out_proj" => at(&format!("attn.out_proj.{part}")),
-                "layer_norm1" => at(&format!("ln_1.{part}")),
-                "layer_norm2" => at(&format!("ln_2.{part}")),
-                "mlp.fc1" => at(&format!("mlp.c_fc.{part}")),
-                "mlp.fc2" => at(&format!("mlp.c_proj.{part}")),
-                _ => return Vec::new(),
-            }
-        }
-    };
-    vec![spelled]
 }

@@ -2,9 +2,11 @@
 //! graphics memory in slices.
 
 use super::WeightsError;
+use crate::adapters::stored_part;
 use crate::formats::{ByteSource, Dtype, Header, TensorInfo, read_header};
 use crate::gpu::{Gpu, Tensor};
-use crate::model::{Component, Module};
+use crate::model::stored::transposed;
+use crate::model::{Component, Module, Stored};
 use crate::ops::Storage;
 use crate::plan::{Layout, Plan, Source};
 use std::collections::{BTreeMap, HashMap};
@@ -43,37 +45,6 @@ pub(super) struct Place {
     transposed: bool,
 }
 
-/// One way to find a tensor in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spelled {
-    /// Its name there.
-    pub key: String,
-    /// The third of its rows that is meant, where queries, keys and values are stored as one.
-    pub third: Option<usize>,
-    /// Stored with rows and columns exchanged.
-    pub transposed: bool,
-}
-
-impl Spelled {
-    /// The whole tensor of that name.
-    pub fn whole(key: String) -> Spelled {
-        Spelled { key, third: None, transposed: false }
-    }
-
-    /// Where the part of the stored tensor lies.
-    fn of(&self, tensor: &TensorInfo) -> TensorInfo {
-        let Some(third) = self.third else { return tensor.clone() };
-        let mut part = tensor.clone();
-        let bytes = (tensor.bytes.end - tensor.bytes.start) / 3;
-        let start = tensor.bytes.start + bytes * third as u64;
-        part.bytes = start..start + bytes;
-        if let Some(rows) = part.shape.first_mut() {
-            *rows /= 3;
-        }
-        part
-    }
-}
-
 /// The tensors of a model's networks, found in its files by name and checked by shape.
 pub struct Checkpoint {
     places: HashMap<String, Place>,
@@ -99,7 +70,7 @@ impl Checkpoint {
     ) -> Result<(), WeightsError> {
         self.add_spelled(component, modules, files, &|module, part| {
             let paths = [Some(&module.path), module.alias.as_ref()];
-            paths.into_iter().flatten().map(|path| Spelled::whole(format!("{path}.{part}"))).collect()
+            paths.into_iter().flatten().map(|path| Stored::whole(format!("{path}.{part}"))).collect()
         })
     }
 
@@ -109,7 +80,7 @@ impl Checkpoint {
         component: Component,
         modules: &[&Module],
         files: &[Rc<TensorFile>],
-        spell: &dyn Fn(&Module, &str) -> Vec<Spelled>,
+        spell: &dyn Fn(&Module, &str) -> Vec<Stored>,
     ) -> Result<(), WeightsError> {
         for module in modules {
             let parts = [("weight", module.weight_shape()), ("bias", vec![module.bias_len()])];
@@ -121,7 +92,7 @@ impl Checkpoint {
                 let Some((file, tensor, spelled)) = found else {
                     return Err(WeightsError::Missing { component, name: format!("{}.{part}", module.path) });
                 };
-                let tensor = spelled.of(tensor);
+                let tensor = stored_part(tensor, &spelled);
                 let stored: Vec<usize> = match spelled.transposed {
                     true => tensor.shape.iter().rev().copied().collect(),
                     false => tensor.shape.clone(),
@@ -152,7 +123,7 @@ impl Checkpoint {
         let place = self.place(name)?;
         let data = place.file.read(&place.tensor).await?;
         Ok(match (place.transposed, place.tensor.shape.as_slice()) {
-            (true, &[rows, columns]) => (0..data.len()).map(|i| data[i % rows * columns + i / rows]).collect(),
+            (true, &[rows, _]) => transposed(&data, rows),
             (_, shape) => layout.arrange(data, shape),
         })
     }
@@ -228,14 +199,7 @@ impl Checkpoint {
         };
         // An even number of rows, so that halves are written in pairs.
         let each = (self.slice / row.max(1) / 2 * 2).max(2);
-        let bytes = (tensor.bytes.end - tensor.bytes.start) / rows.max(1) as u64;
-        let slice = |start: usize| {
-            let count = each.min(rows - start);
-            let from = tensor.bytes.start + start as u64 * bytes;
-            let mut part = TensorInfo { bytes: from..from + count as u64 * bytes, ..tensor.clone() };
-            part.shape[0] = count;
-            (start * row, part)
-        };
+        let slice = |start: usize| (start * row, tensor.rows(start..rows.min(start + each)));
         Ok((0..rows).step_by(each).map(slice).collect())
     }
 

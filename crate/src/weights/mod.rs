@@ -7,7 +7,7 @@
 
 mod checkpoint;
 
-pub use checkpoint::{Checkpoint, Spelled, TensorFile};
+pub use checkpoint::{Checkpoint, TensorFile};
 
 use crate::adapters::{self, Adapter, Delta, PeftConfigs, Strengths};
 use crate::formats::FormatError;
