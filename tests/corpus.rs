@@ -8,15 +8,16 @@ mod base;
 
 use lora_loupe::adapters::{BakedAdapter, Delta, ModelFile, Numbers, PeftConfigs, Strengths, bake, fold_on_cpu, read};
 use lora_loupe::analysis::{
-    BaseShapes, GroupNumbers, ModuleRow, Progress, Report, Share, Summary, inspect, inspect_header, inspect_with,
-    measure,
+    BaseShapes, GroupNumbers, ModuleRow, Progress, Report, Share, Summary, Weighed, inspect, inspect_header,
+    inspect_with, measure,
 };
+use lora_loupe::edit::{EditError, ModelSide, Opened};
 use lora_loupe::formats::{ByteSource, Header, Reading, read_header};
 use lora_loupe_tests::golden::{self, Tensor};
 use pollster::block_on;
 use serde::Deserialize;
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{ControlFlow, Range};
 
 #[derive(Deserialize)]
@@ -326,6 +327,68 @@ fn folded_weights_agree_with_the_reference_libraries() {
             }
         }
     }
+}
+
+#[test]
+fn changes_are_weighed_beside_the_bases_weights() {
+    let (model, header) = model();
+    let shapes = BaseShapes::of(&[(None, &header)]).expect("a known family");
+    let files = [ModelFile { component: None, source: &model, header: &header }];
+    let side = ModelSide { name: "base", files: &files, shapes: &shapes };
+    let weights = golden::tensors(SAMPLE);
+    let near = |got: f64, want: f64| (got - want).abs() <= 1e-4 * want + 1e-6;
+    let mut by_the_base = 0;
+    // Files that count layers by place want all of a model's, and the sample has some.
+    for case in cases("valid").into_iter().filter(|case| case.positional_targets.is_none()) {
+        let Some(expected) = case.expected.iter().find(|expected| expected.primary && expected.strength == 1.0) else {
+            continue;
+        };
+        let norms: BTreeMap<String, f64> =
+            serde_json::from_str(&golden::text(&format!("corpus/{}", expected.norms))).expect("norms");
+        let mut want: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+        for (name, change) in norms.iter().filter(|(name, _)| weights.contains_key(*name)) {
+            let layer = name.rsplit_once('.').expect("a part").0;
+            if !weights.contains_key(&format!("{layer}.weight")) {
+                continue; // a layer without its weight is not one of the sample's
+            }
+            let layer = want.entry(layer.to_owned()).or_default();
+            let base = norm(weights[name].data.iter().copied());
+            *layer = (layer.0.hypot(base), layer.1.hypot(*change));
+        }
+        let (file, config) = (case.bytes(), case.companion());
+        let opened = block_on(Opened::new(&case.file, &file, config.as_deref())).expect("an adapter");
+        let mut told = Vec::new();
+        let mut hear = |done, total| {
+            told.push((done, total));
+            ControlFlow::Continue(())
+        };
+        let weighed = block_on(opened.weigh(side, &HashMap::new(), &mut hear)).expect("weights");
+        assert!(weighed.iter().map(|layer| &layer.path).eq(want.keys()), "{}", case.file);
+        assert!(told.len() == want.len() && told.last().is_none_or(|(done, total)| done == total), "{told:?}");
+        for Weighed { path, base_norm, norm } in &weighed {
+            let (base, change) = want[path];
+            assert!(near(*base_norm, base), "{}: ‖{path}‖ is {base_norm}, not {base}", case.file);
+            assert!(near(*norm, change), "{}: {path} changes by {norm}, not {change}", case.file);
+        }
+        // A report takes them in, and what it knows is not computed again.
+        let mut report = case.report(None);
+        let before = report.clone();
+        let known = before.modules.iter().filter_map(|row| Some((row.path.as_str(), row.norm?))).collect();
+        report.weigh(&block_on(opened.weigh(side, &known, &mut |_, _| ControlFlow::Continue(()))).expect("weights"));
+        for (row, was) in report.modules.iter().zip(&before.modules) {
+            let layer = want.get(&row.path);
+            assert_eq!(row.base_norm.is_some(), layer.is_some(), "{}: {}", case.file, row.path);
+            assert!(was.norm.is_none() || row.norm == was.norm, "{}: {}", case.file, row.path);
+            by_the_base += usize::from(was.norm.is_none() && row.norm.is_some());
+        }
+    }
+    assert!(by_the_base > 0, "no change depended on the base");
+
+    let case = cases("detect_only").into_iter().find(|case| case.base_family == "wan").expect("a case");
+    let file = case.bytes();
+    let opened = block_on(Opened::new(&case.file, &file, None)).expect("an adapter");
+    let refused = block_on(opened.weigh(side, &HashMap::new(), &mut |_, _| ControlFlow::Continue(())));
+    assert!(matches!(refused, Err(EditError::OtherFamily { .. })), "{refused:?}");
 }
 
 /// A model file of the base's sample.

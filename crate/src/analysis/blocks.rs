@@ -56,13 +56,20 @@ pub fn coverage(modules: &[(Component, &Module)], rows: &[ModuleRow]) -> Vec<Cov
         list[index].covered += usize::from(changed.contains(format!("{component}.{}", module.path).as_str()));
     }
     for entry in &mut list {
-        let inside = rows.iter().filter(|row| {
-            let component = row.path.split('.').next();
-            row.block == entry.block && component == Some(entry.component.as_str())
-        });
-        entry.norm = inside.filter_map(|row| row.norm).map(|norm| norm * norm).sum::<f64>().sqrt();
+        entry.measure(rows);
     }
     list
+}
+
+impl Coverage {
+    /// Sums up the block's layers.
+    pub(super) fn measure(&mut self, rows: &[ModuleRow]) {
+        let inside = rows.iter().filter(|row| {
+            let component = row.path.split('.').next();
+            row.block == self.block && component == Some(self.component.as_str())
+        });
+        self.norm = inside.filter_map(|row| row.norm).map(|norm| norm * norm).sum::<f64>().sqrt();
+    }
 }
 
 #[cfg(test)]

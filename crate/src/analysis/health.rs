@@ -1,10 +1,11 @@
 //! Turns norms and spectra of a file's changes into sentences: how strong it is, how much of its
 //! rank it uses, how much of it was never trained.
 
+use super::report::ModuleRow;
 use super::spectrum::Spectrum;
 use crate::adapters::Delta;
 use crate::formats::Header;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 /// One layer, as far as health needs it.
@@ -16,15 +17,15 @@ pub struct HealthRow {
     pub size: (usize, usize),
     /// Bytes that the layer's tensors take in the file.
     pub bytes: u64,
-    /// Frobenius norm of the base model's weight, where a base is at hand.
-    pub base_norm: Option<f64>,
     /// Its singular values at strength 1.
     pub spectrum: Spectrum,
 }
 
 /// What can be said of a file's strength and rank.
-#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Health {
+    /// Layers whose singular values were computed.
+    pub layers: usize,
     /// Median over the layers of ‖change‖ / ‖weight‖; the weight's norm is the base model's, or
     /// estimated from its size.
     pub relative: f64,
@@ -74,7 +75,7 @@ impl HealthRow {
         let bytes = tensors.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum();
         let shape = delta.change.shape();
         let size = (shape.first().copied().unwrap_or(0), shape.iter().skip(1).product());
-        HealthRow { path: delta.path(), size, bytes, base_norm: None, spectrum }
+        HealthRow { path: delta.path(), size, bytes, spectrum }
     }
 }
 
@@ -111,26 +112,17 @@ fn outliers(rows: &[HealthRow], norms: &[f64]) -> Vec<String> {
 /// Judges a file by its layers; none where there are none.
 pub fn health(rows: &[HealthRow]) -> Option<Health> {
     let norms: Vec<f64> = rows.iter().map(|row| row.spectrum.frobenius()).collect();
-    let weight = |row: &HealthRow| row.base_norm.unwrap_or(ROW * (row.size.0 as f64).sqrt());
-    let mut relatives: Vec<f64> =
-        rows.iter().zip(&norms).filter(|(_, norm)| **norm > 0.0).map(|(row, norm)| norm / weight(row)).collect();
-    relatives.sort_by(f64::total_cmp);
-    let relative = relatives.get(relatives.len() / 2).copied().unwrap_or(0.0);
+    let relative = median(rows.iter().zip(&norms).map(|(row, norm)| norm / estimate(row.size.0)));
     let untrained = norms.iter().filter(|norm| **norm == 0.0).count() as f64 / rows.len().max(1) as f64;
     let rank = rows.iter().map(|row| row.spectrum.values.len()).max().filter(|&rank| rank > 0)?;
     let energy = energy(rows, rank);
     let rank_98 = energy.iter().position(|&share| f64::from(share) >= KEPT).map_or(rank, |index| index + 1);
     let bytes_98 = rows.iter().map(|row| resized(row, rank_98)).sum();
     let mut health = Health {
-        relative,
-        measured: rows.iter().all(|row| row.base_norm.is_some()),
-        times_usual: if relative > USUAL.1 {
-            relative / USUAL.1
-        } else if relative < USUAL.0 {
-            relative / USUAL.0
-        } else {
-            1.0
-        },
+        layers: rows.len(),
+        relative: 0.0,
+        measured: false,
+        times_usual: 1.0,
         rank_98,
         rank,
         bytes: rows.iter().map(|row| row.bytes).sum(),
@@ -140,8 +132,41 @@ pub fn health(rows: &[HealthRow]) -> Option<Health> {
         outliers: outliers(rows, &norms),
         sentences: Vec::new(),
     };
-    health.sentences = sentences(&health, rows.len());
+    health.judge(relative);
     Some(health)
+}
+
+impl Health {
+    /// Judges anew by the layers' ‖change‖ / ‖weight‖; `measured` where all are by the base's own weights.
+    pub fn measure(&mut self, shares: impl Iterator<Item = f64>, measured: bool) {
+        self.measured = measured;
+        self.judge(median(shares));
+    }
+
+    fn judge(&mut self, relative: f64) {
+        self.relative = relative;
+        self.times_usual = relative / relative.clamp(USUAL.0, USUAL.1);
+        self.sentences = sentences(self);
+    }
+}
+
+impl ModuleRow {
+    /// ‖change‖ / ‖weight‖ at strength 1; the weight's norm is estimated where no base was at hand.
+    pub fn relative(&self) -> Option<f64> {
+        Some(self.norm? / self.base_norm.unwrap_or(estimate(*self.shape.first()?)))
+    }
+}
+
+/// Frobenius norm of a weight with so many outputs, about.
+fn estimate(outputs: usize) -> f64 {
+    ROW * (outputs as f64).sqrt()
+}
+
+/// The median of those that are above 0; 0 where none is.
+fn median(shares: impl Iterator<Item = f64>) -> f64 {
+    let mut shares: Vec<f64> = shares.filter(|&share| share > 0.0).collect();
+    shares.sort_by(f64::total_cmp);
+    shares.get(shares.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// A layer's bytes at a rank, or its own where it has no more.
@@ -151,8 +176,9 @@ fn resized(row: &HealthRow, rank: usize) -> u64 {
     if rank < now { (number * (rank * sides) as f64) as u64 } else { row.bytes }
 }
 
-fn sentences(health: &Health, layers: usize) -> Vec<String> {
+fn sentences(health: &Health) -> Vec<String> {
     let mut list = Vec::new();
+    let layers = health.layers;
     let silent = (health.untrained * layers as f64).round();
     if health.untrained == 1.0 {
         list.push("Every change is zero: the file was saved before training, or training failed.".into());
@@ -205,7 +231,6 @@ mod tests {
             path: String::new(),
             size: (300, 300),
             bytes: values.len() as u64 * 1200,
-            base_norm: None,
             spectrum: Spectrum { values },
         }
     }
@@ -226,9 +251,6 @@ mod tests {
         );
         check(&[row(&[0.001, 0.001])], &["About 17x weaker"]);
         assert!(health(&[]).is_none());
-        let measured = HealthRow { base_norm: Some(0.5), ..row(&[0.1]) };
-        let health = health(&[measured]).expect("a layer");
-        assert!(health.measured && (health.relative - 0.2).abs() < 1e-12);
     }
 
     #[test]

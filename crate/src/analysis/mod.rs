@@ -21,6 +21,7 @@ mod spectrum;
 mod summary;
 mod training;
 mod verdict;
+mod weigh;
 
 pub use crate::model::block;
 pub use base::BaseShapes;
@@ -41,3 +42,4 @@ pub use rows::{GroupNumbers, Share};
 pub use spectrum::Spectrum;
 pub use summary::Summary;
 pub use training::{Bucket, Dataset, Setting, TagCount, Training, TriggerWord, training};
+pub use weigh::{Measures, Weighed, weigh};

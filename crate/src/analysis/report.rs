@@ -5,6 +5,7 @@ use super::health::Health;
 use super::loaders::LoaderVerdict;
 use super::spectrum::Spectrum;
 use super::training::Training;
+use super::weigh::{Measures, Weighed};
 use crate::formats::{Danger, Import};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -94,6 +95,14 @@ impl Report {
         Report { verdict, problems, ..Report::empty(file, 0) }
     }
 
+    /// Takes in what the base model says of the layers; see [`super::weigh`].
+    pub fn weigh(&mut self, layers: &[Weighed]) {
+        let (modules, coverage) = (std::mem::take(&mut self.modules), std::mem::take(&mut self.coverage));
+        let mut measures = Measures { modules, coverage, health: self.health.take() };
+        measures.weigh(layers);
+        Measures { modules: self.modules, coverage: self.coverage, health: self.health } = measures;
+    }
+
     /// Whether the file must not be applied.
     pub fn refused(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Refuse)
@@ -176,7 +185,7 @@ pub struct Base {
 }
 
 /// A layer that the file changes.
-#[derive(Debug, Clone, Serialize, TS)]
+#[derive(Debug, Clone, Serialize, Deserialize, TS)]
 pub struct ModuleRow {
     /// diffusers' path with the network before it: `unet.down_blocks.0…`.
     pub path: String,
@@ -190,8 +199,11 @@ pub struct ModuleRow {
     pub scale: f32,
     /// How its numbers are stored.
     pub dtype: String,
-    /// Frobenius norm of the change at strength 1; null where it depends on the base's weights.
+    /// Frobenius norm of the change at strength 1; null where it depends on the base's weights and
+    /// no base was at hand.
     pub norm: Option<f64>,
+    /// Frobenius norm of the base model's weight; null where no base was at hand.
+    pub base_norm: Option<f64>,
     /// Its singular values in a few numbers; null where it depends on the base's weights or has
     /// too many.
     pub strength: Option<Strength>,
@@ -202,7 +214,7 @@ pub struct ModuleRow {
 }
 
 /// The singular values of a layer's change at strength 1, in a few numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
 pub struct Strength {
     /// The largest: the spectral norm.
     pub spectral: f64,
@@ -274,7 +286,7 @@ impl From<Import> for ImportRow {
 }
 
 /// How much of a block a file changes.
-#[derive(Debug, Clone, Serialize, TS)]
+#[derive(Debug, Clone, Serialize, Deserialize, TS)]
 pub struct Coverage {
     /// `text_encoder`, `text_encoder_2`, `text_encoder_3`, `unet`, `transformer`, `prior` or `language_model`.
     pub component: String,

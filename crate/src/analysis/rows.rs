@@ -211,6 +211,7 @@ fn row(delta: &Delta, norm: Option<f64>) -> ModuleRow {
         scale: delta.scale,
         dtype: dtype.unwrap_or_default(),
         norm,
+        base_norm: None,
         strength: None,
         shape: delta.change.shape(),
         block: block(delta.component, &delta.module),

@@ -48,7 +48,7 @@ impl<'a> EditInput<'a> {
 }
 
 /// A model's files with their headers and layers.
-pub(super) struct Models<'a> {
+pub struct Models<'a> {
     name: &'a str,
     opened: Vec<(Option<Component>, &'a dyn ByteSource, Header)>,
     /// Its layers.

@@ -32,7 +32,7 @@ pub use error::EditError;
 pub use export::{Export, ExportPreview, export};
 pub use extract::{ExtractOptions, ExtractPreview, Extraction, ModelSide, extract};
 pub use fixes::{Fix, fixes};
-pub use inputs::EditInput;
+pub use inputs::{EditInput, Models};
 pub use merge::{MergeInput, MergeOptions, MergePreview, Merging, merge};
 pub use metadata::{MetadataChange, MetadataEdit, MetadataPreview, MetadataRewrite, edit_metadata};
 pub use names::Target;

@@ -1,12 +1,14 @@
 //! Turns a file into an adapter that can be edited: its header, what it changes and for which model.
 
 use super::error::EditError;
+use super::extract::ModelSide;
 use crate::adapters::{Adapter, Delta, Group, Numbers, PeftConfigs, group, read};
-use crate::analysis::{Layers, detect};
+use crate::analysis::{ComparedFile, Layers, Weighed, detect, weigh};
 use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
 use crate::model::spelling::Role;
 use crate::model::{Component, Kind, Module};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 /// An adapter file, opened for edits.
 pub struct Opened<'a> {
@@ -24,6 +26,7 @@ pub struct Opened<'a> {
     pub label: String,
     /// The family's layers, where they are listed.
     pub layers: Option<Layers>,
+    configs: PeftConfigs,
     groups: Vec<Group>,
     /// Key to its group and its role there.
     places: HashMap<String, (usize, Role)>,
@@ -55,7 +58,7 @@ impl<'a> Opened<'a> {
             places.extend(group.tensors.iter().map(|(role, tensor)| (tensor.name.clone(), (index, *role))));
         }
         let (model, label, layers) = (found.name, found.label, found.layers);
-        Ok(Opened { file: file.into(), source, header, adapter, model, label, layers, groups, places })
+        Ok(Opened { file: file.into(), source, header, adapter, model, label, layers, configs, groups, places })
     }
 
     /// Makes sure that this file and another are for one family of models and name the same layers.
@@ -70,6 +73,26 @@ impl<'a> Opened<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Weighs its changes beside a base model of its family; see [`analysis::weigh`](crate::analysis::weigh).
+    pub async fn weigh(
+        &self,
+        base: ModelSide<'_>,
+        norms: &HashMap<&str, f64>,
+        hear: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+    ) -> Result<Vec<Weighed>, EditError> {
+        let family = base.shapes.family;
+        if self.model != family.name() {
+            let (a, b) = (self.label.clone(), family.label().to_owned());
+            return Err(EditError::OtherFamily { file_a: self.file.clone(), a, file_b: base.name.into(), b });
+        }
+        // Some changes have the size of the layer, which may be another than the published one.
+        let adapter = read(&self.source, &self.header, &self.configs, &base.shapes.modules()).await;
+        let adapter = adapter.map_err(|source| self.unreadable(source))?;
+        let own = ComparedFile { source: &self.source, header: &self.header, adapter: &adapter };
+        let weighed = weigh(own, norms, base.files, &base.shapes.tensors, hear).await;
+        weighed.map_err(|source| EditError::Read { file: base.name.into(), source })
     }
 
     /// Reads a delta's factors.

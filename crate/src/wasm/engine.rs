@@ -35,7 +35,7 @@ pub struct Engine {
     pub(super) session: RefCell<Option<Session>>,
     stop: Cell<bool>,
     /// How often reading was stopped.
-    reading: Cell<u64>,
+    pub(super) reading: Cell<u64>,
     /// How often edits were stopped.
     pub(super) editing: Cell<u64>,
     /// What the device can do at most, once measured.
@@ -207,7 +207,7 @@ impl Engine {
         if self.reading.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    fn unless_stopped(&self, turn: u64) -> Result<(), JsValue> {
+    pub(super) fn unless_stopped(&self, turn: u64) -> Result<(), JsValue> {
         if self.reading.get() == turn { Ok(()) } else { Err(failure("cancelled", "the reading was stopped")) }
     }
 

@@ -1,11 +1,15 @@
 //! Turns single layers into their spectra, and two files into what they have in common.
 
-use super::convert::{failure, to_js};
+use super::convert::{failure, from_js, to_js};
 use super::engine::Engine;
 use super::sources::Place;
 use super::types::{ComparedFiles, LayerSpectrum};
-use crate::analysis::{ComparedFile, Spectrum, compare};
-use crate::edit::Opened;
+use crate::analysis::{ComparedFile, Measures, Spectrum, compare};
+use crate::edit::{EditInput, Models, Opened};
+use crate::model::Component;
+use js_sys::{Array, Function, Reflect};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
@@ -22,6 +26,52 @@ impl Engine {
         }
         // A layer's bias is no matrix; of a layer with two matrices the first one is meant.
         to_js(&spectra.first().map(LayerSpectrum::of))
+    }
+
+    /// Weighs an adapter's changes beside the model that they are for: `base` lists the model's files, each with its
+    /// `path` where they are a folder's. `measures` are the report's, and come back with the norms of the base's weights;
+    /// `on_progress` hears of each hundredth. [`Engine::stop_reading`] ends it.
+    pub async fn weigh(
+        &self,
+        place: JsValue,
+        base: Array,
+        measures: JsValue,
+        on_progress: Function,
+    ) -> Result<JsValue, JsValue> {
+        let mut measures: Measures = from_js("the report", measures)?;
+        let (place, turn) = (Place::of(&place)?, self.reading.get());
+        let opened = open(&place).await?;
+        let mut parts = Vec::new();
+        for file in base.iter() {
+            let path = Reflect::get(&file, &"path".into())?.as_string().unwrap_or_default();
+            let folder = path.split_once('/').map(|(folder, _)| folder.to_owned());
+            if folder.is_none() || path.ends_with(".safetensors") {
+                parts.push((folder, Place::of(&file)?));
+            }
+        }
+        let component = |folder: &String| Component::ALL.into_iter().find(|component| component.name() == folder);
+        let name = parts.first().map(|(_, place)| place.name.clone()).unwrap_or_default();
+        let files =
+            parts.iter().map(|(folder, place)| (folder.as_ref().and_then(component), place.source.as_ref() as _));
+        let models = Models::open(&EditInput { name: &name, files: files.collect(), config: None }).await;
+        let models = models.map_err(broken)?;
+        let norms: HashMap<&str, f64> =
+            measures.modules.iter().filter_map(|row| Some((row.path.as_str(), row.norm?))).collect();
+        let mut told = 0;
+        let mut hear = |done: u64, total: u64| {
+            let hundredth = 100 * done / total.max(1);
+            if hundredth > told {
+                told = hundredth;
+                // A listener that throws must not cost the answer.
+                let _ = on_progress.call1(&JsValue::NULL, &JsValue::from(hundredth as f64 / 100.0));
+            }
+            if self.reading.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let files = models.files();
+        let layers = opened.weigh(models.side(&files), &norms, &mut hear).await.map_err(broken)?;
+        self.unless_stopped(turn)?;
+        measures.weigh(&layers);
+        to_js(&measures)
     }
 
     /// What two adapters have in common, whatever their names, ranks and algorithms.

@@ -2,9 +2,9 @@
 
 use crate::analysis::{
     Base, Bucket, Claim, ClaimVerdict, Comparison, Container, Coverage, Dataset, FileKind, Hashes, Health, ImportRow,
-    ImportVerdict, LayerComparison, LeftoverRow, LoaderStatus, LoaderVerdict, LogExplanation, MetadataDifference,
-    ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Spectrum, Strength, Summary, TagCount,
-    Training, TriggerWord,
+    ImportVerdict, LayerComparison, LeftoverRow, LoaderStatus, LoaderVerdict, LogExplanation, Measures,
+    MetadataDifference, ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Spectrum, Strength,
+    Summary, TagCount, Training, TriggerWord,
 };
 use crate::bench::{Row, Spread};
 use crate::edit::{
@@ -195,6 +195,7 @@ pub fn typescript() -> String {
     add(ModuleRow::decl(&config));
     add(Strength::decl(&config));
     add(Health::decl(&config));
+    add(Measures::decl(&config));
     add(Hashes::decl(&config));
     add(Claim::decl(&config));
     add(ClaimVerdict::decl(&config));

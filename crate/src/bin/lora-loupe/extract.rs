@@ -1,11 +1,10 @@
 //! Turns two models into the adapter between them.
 
 use crate::convert::dtype;
-use crate::files::{self, Model};
+use crate::files;
 use crate::output::{Output, size, thinned};
 use crate::resize::{kept, rank};
-use lora_loupe::adapters::ModelFile;
-use lora_loupe::edit::{ExtractOptions, ModelSide, Target, extract};
+use lora_loupe::edit::{ExtractOptions, Target, extract};
 use lora_loupe::formats::Dtype;
 use pollster::block_on;
 use serde_json::json;
@@ -43,10 +42,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     arguments.output.check(&[&arguments.tuned, &arguments.base])?;
     let (tuned, base) = (files::model(&arguments.tuned)?, files::model(&arguments.base)?);
-    let (tuned_files, base_files) = (model_files(&tuned), model_files(&base));
+    let (tuned_files, base_files) = (tuned.model_files(), base.model_files());
     let names = [files::name(&arguments.tuned), files::name(&arguments.base)];
-    let tuned = ModelSide { name: &names[0], files: &tuned_files, shapes: &tuned.shapes };
-    let base = ModelSide { name: &names[1], files: &base_files, shapes: &base.shapes };
+    let (tuned, base) = (tuned.side(&names[0], &tuned_files), base.side(&names[1], &base_files));
     let Arguments { rank, to, dtype, .. } = *arguments;
     let extraction = block_on(extract(tuned, base, ExtractOptions { rank, to, dtype }))?;
     let mut layers = Vec::new();
@@ -78,9 +76,4 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         preview.unchanged
     );
     Ok(ExitCode::SUCCESS)
-}
-
-fn model_files(model: &Model) -> Vec<ModelFile<'_>> {
-    let files = model.files.iter();
-    files.map(|file| ModelFile { component: file.component, source: &file.source, header: &file.header }).collect()
 }

@@ -1,6 +1,8 @@
 //! Turns paths given on the command line into opened models and adapters.
 
+use lora_loupe::adapters::ModelFile;
 use lora_loupe::analysis::BaseShapes;
+use lora_loupe::edit::ModelSide;
 use lora_loupe::formats::web::{WebError, WebSource, is_address};
 use lora_loupe::formats::{ByteSource, FormatError, Header, Reading, source::FileSource};
 use lora_loupe::model::Component;
@@ -46,6 +48,19 @@ pub struct Model {
     pub files: Vec<Opened>,
     /// Its layers.
     pub shapes: BaseShapes,
+}
+
+impl Model {
+    /// Its files as the core takes them.
+    pub fn model_files(&self) -> Vec<ModelFile<'_>> {
+        let files = self.files.iter();
+        files.map(|file| ModelFile { component: file.component, source: &file.source, header: &file.header }).collect()
+    }
+
+    /// The model, called `name`, with [`Model::model_files`].
+    pub fn side<'a>(&'a self, name: &'a str, files: &'a [ModelFile<'a>]) -> ModelSide<'a> {
+        ModelSide { name, files, shapes: &self.shapes }
+    }
 }
 
 /// A file on disk or at a web address.

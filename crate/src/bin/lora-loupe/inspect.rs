@@ -1,10 +1,12 @@
 //! Turns files into reports on the terminal, or into one JSON object a line.
 
-use crate::files;
+use crate::files::{self, Model, Source};
 use crate::table::{self, Style};
-use lora_loupe::analysis::{Coverage, ImportVerdict, LoaderStatus, LoaderVerdict, Report, Severity, inspect};
+use lora_loupe::analysis::{Coverage, ImportVerdict, LoaderStatus, LoaderVerdict, Problem, Report, Severity, inspect};
+use lora_loupe::edit::Opened;
 use pollster::block_on;
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,12 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     for path in &arguments.files {
         let (file, companion) = files::adapter(path);
         let report = match files::source(&file) {
-            Ok(source) => block_on(inspect(
-                &files::name(&file),
-                &source,
-                companion.as_deref(),
-                base.as_ref().map(|model| &model.shapes),
-            )),
+            Ok(source) => report(&files::name(&file), &source, companion.as_deref(), base.as_ref()),
             Err(error) => Report::unreadable(&files::name(&file), &error.to_string()),
         };
         refused |= report.refused();
@@ -62,6 +59,23 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         }
     }
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The report on a file, with its strength measured beside the base model's weights.
+fn report(name: &str, source: &Source, companion: Option<&str>, base: Option<&Model>) -> Report {
+    let mut report = block_on(inspect(name, source, companion, base.map(|model| &model.shapes)));
+    let Some(base) = base.filter(|_| !report.refused()) else { return report };
+    let files = base.model_files();
+    let weighed = block_on(async {
+        let opened = Opened::new(name, source, companion).await?;
+        let norms = report.modules.iter().filter_map(|row| Some((row.path.as_str(), row.norm?))).collect();
+        opened.weigh(base.side("the base model", &files), &norms, &mut |_, _| ControlFlow::Continue(())).await
+    });
+    match weighed {
+        Ok(layers) => report.weigh(&layers),
+        Err(error) => report.problems.push(Problem::warn("not_weighed", format!("It is not weighed: {error}."))),
+    }
+    report
 }
 
 /// The report for people.
@@ -78,6 +92,9 @@ fn text(report: &Report) -> String {
     for block in report.coverage.iter().filter(|block| block.covered > 0) {
         let Coverage { component, block, covered, total, norm, label } = block;
         row(block, format!("{covered:>3} of {total:>3} layers, norm {norm:.4}  ({component}, {label})"));
+    }
+    if let Some(health) = report.health.as_ref().filter(|health| health.measured) {
+        row("strength", format!("{:.2} % of the base model's weights", 100.0 * health.relative));
     }
     for left in report.leftovers.iter().take(10) {
         row("left over", format!("{}: {}", left.key, left.reason));

@@ -1,11 +1,13 @@
 //! Turns an adapter into its strength and rank, layer by layer, and a sentence on its health.
 
-use crate::files;
-use lora_loupe::analysis::{Health, HealthRow, Spectrum, health};
+use crate::files::{self, FileError};
+use lora_loupe::analysis::{Health, HealthRow, Spectrum, Weighed, health};
 use lora_loupe::edit::Opened;
 use pollster::block_on;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,58 +17,91 @@ pub struct Arguments {
     /// Adapters, or PEFT folders with adapter_model.safetensors
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// The model that they are meant for: strengths are then shares of its own weights
+    #[arg(long, value_name = "MODEL")]
+    base: Option<PathBuf>,
     /// Print one JSON object a line and file, with all singular values
     #[arg(long)]
     json: bool,
 }
 
+/// What is known of a layer.
+#[derive(Default)]
+struct Layer {
+    spectrum: Option<Spectrum>,
+    /// ‖change‖ / ‖weight‖ of the base model.
+    relative: Option<f64>,
+}
+
 /// Measures every file.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let base = arguments.base.as_deref().map(|path| Ok::<_, FileError>((files::name(path), files::model(path)?)));
+    let base = base.transpose()?;
     for path in &arguments.files {
         let (path, companion) = files::adapter(path);
         let source = files::source(&path)?;
         let opened = block_on(Opened::new(&files::name(&path), &source, companion.as_deref()))?;
-        let (mut rows, mut layers, mut lines) = (Vec::new(), Vec::new(), String::new());
+        let (mut rows, mut layers) = (Vec::new(), BTreeMap::<String, Layer>::new());
         for delta in &opened.adapter.deltas {
             let Some(spectrum) = Spectrum::of_delta(delta, &block_on(opened.numbers(delta))?) else { continue };
-            lines += &line(&opened.layer(delta), &spectrum);
-            layers.push(layer(&opened.layer(delta), &spectrum));
-            rows.push(HealthRow::new(delta, &opened.header, spectrum));
+            rows.push(HealthRow::new(delta, &opened.header, spectrum.clone()));
+            layers.entry(opened.layer(delta)).or_default().spectrum = Some(spectrum);
         }
-        let judged = health(&rows);
+        let mut judged = health(&rows);
+        if let Some((name, model)) = &base {
+            let files = model.model_files();
+            let side = model.side(name, &files);
+            let weighed = block_on(opened.weigh(side, &HashMap::new(), &mut |_, _| ControlFlow::Continue(())))?;
+            let all = weighed.len() >= layers.len();
+            judged.iter_mut().for_each(|health| health.measure(weighed.iter().map(Weighed::relative), all));
+            for layer in weighed {
+                layers.entry(layer.path.clone()).or_default().relative = Some(layer.relative());
+            }
+        }
         if arguments.json {
+            let layers: Vec<Value> = layers.iter().map(|(path, layer)| value(path, layer)).collect();
             say!("{}", json!({ "file": opened.file, "layers": layers, "health": judged }));
         } else {
+            let lines: String = layers.iter().map(|(path, layer)| line(path, layer)).collect();
             say!("{}\n{lines}{}", opened.file, judged.as_ref().map(text).unwrap_or_default());
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn layer(path: &str, spectrum: &Spectrum) -> Value {
-    json!({
-        "path": path,
-        "norm": spectrum.frobenius(),
-        "spectral": spectrum.spectral(),
-        "stable_rank": spectrum.stable_rank(),
-        "effective_rank": spectrum.effective_rank(),
-        "rank_98": spectrum.rank_for_energy(0.98),
-        "values": spectrum.values,
-    })
+fn value(path: &str, Layer { spectrum, relative }: &Layer) -> Value {
+    let mut value = json!({ "path": path, "relative": relative });
+    if let (Some(spectrum), Some(fields)) = (spectrum, value.as_object_mut()) {
+        fields.insert("norm".into(), spectrum.frobenius().into());
+        fields.insert("spectral".into(), spectrum.spectral().into());
+        fields.insert("stable_rank".into(), spectrum.stable_rank().into());
+        fields.insert("effective_rank".into(), spectrum.effective_rank().into());
+        fields.insert("rank_98".into(), spectrum.rank_for_energy(0.98).into());
+        fields.insert("values".into(), json!(spectrum.values));
+    }
+    value
 }
 
-fn line(path: &str, spectrum: &Spectrum) -> String {
-    format!(
-        "  norm {:<9.4} spectral {:<9.4} stable rank {:<5.1} effective rank {:<6.1} 98 % at {:<4} {path}\n",
-        spectrum.frobenius(),
-        spectrum.spectral(),
-        spectrum.stable_rank(),
-        spectrum.effective_rank(),
-        spectrum.rank_for_energy(0.98)
-    )
+fn line(path: &str, Layer { spectrum, relative }: &Layer) -> String {
+    let spectrum = spectrum.as_ref().map_or_else(
+        || format!("{:<79}", "no matrix that the file alone knows"),
+        |spectrum| {
+            format!(
+                "norm {:<9.4} spectral {:<9.4} stable rank {:<5.1} effective rank {:<6.1} 98 % at {:<4}",
+                spectrum.frobenius(),
+                spectrum.spectral(),
+                spectrum.stable_rank(),
+                spectrum.effective_rank(),
+                spectrum.rank_for_energy(0.98)
+            )
+        },
+    );
+    let share = relative.map(|share| format!(" {:>6.2} % of its weight", 100.0 * share)).unwrap_or_default();
+    format!("  {spectrum}{share} {path}\n")
 }
 
 fn text(health: &Health) -> String {
-    let usual = format!("  strength    {:.2} % of a usual weight's\n", 100.0 * health.relative);
-    health.sentences.iter().fold(usual, |text, sentence| format!("{text}  {sentence}\n"))
+    let of = if health.measured { "the base model's weights" } else { "a usual weight's" };
+    let strength = format!("  strength    {:.2} % of {of}\n", 100.0 * health.relative);
+    health.sentences.iter().fold(strength, |text, sentence| format!("{text}  {sentence}\n"))
 }
