@@ -34,7 +34,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   const shelf = createShelf({ send, getState });
   const benching = createBenching({ client, send, getState });
   const runner = createRunner({ client, send, getState, bringLora });
-  const looking = createLooking({ client, readers, reach, send, getState, raise, copy });
+  const looking = createLooking({ client, readers, reach, send, getState, raise, copy, modelFiles: runner.modelFiles });
 
   /**
    * Each kind of file goes its way: pictures to the form, models to the base model, everything else to its report.

@@ -7,14 +7,14 @@ import { FIRST_CHANGE, changeReduce } from "./change.js";
 /** @typedef {import("./types.d.ts").Action} Action */
 
 /** What belongs to one report, before anything is asked of it. */
-const FRESH = { log: null, layer: "", spectra: {}, compared: null, change: FIRST_CHANGE, strengths: {}, settled: false };
+const FRESH = { log: null, layer: "", spectra: {}, weighing: null, compared: null, change: FIRST_CHANGE, strengths: {}, settled: false };
 
 /** @type {Look} */
 export const FIRST_LOOK = { ...FRESH, folder: null, address: { status: "idle", error: null } };
 
 /** What was found out about a file that is no longer on show is dropped. @param {State} state @param {Action} action @returns {Look} */
 export function lookReduce({ look, selected }, action) {
-  if ("id" in action && action.id !== selected && /^(log|layer|compare)\//.test(action.type) && action.type !== "compare/asked") return look;
+  if ("id" in action && action.id !== selected && /^(log|layer|weigh|compare)\//.test(action.type) && action.type !== "compare/asked") return look;
   switch (action.type) {
     case "files/selected":
       return { ...look, ...FRESH };
@@ -27,6 +27,16 @@ export function lookReduce({ look, selected }, action) {
       return { ...look, layer: action.path === look.layer ? "" : action.path };
     case "layer/measured":
       return { ...look, spectra: { ...look.spectra, [action.path]: action.spectrum } };
+
+    case "weigh/asked":
+      return { ...look, weighing: { done: 0, error: null } };
+    case "weigh/progress":
+      return { ...look, weighing: { done: action.done, error: null } };
+    case "weigh/failed":
+      return { ...look, weighing: { done: 0, error: action.error } };
+    case "weigh/done":
+    case "weigh/stopped":
+      return { ...look, weighing: null };
 
     case "look/settled":
       return look.settled ? look : { ...look, settled: true };

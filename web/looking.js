@@ -7,7 +7,7 @@ import { folderCsv, folderJson } from "./folder.js";
 import { keepRemote, keptOf } from "./library.js";
 import { reportHtml, reportMarkdown } from "./export.js";
 import { saveText } from "./save.js";
-import { entryById } from "./select.js";
+import { entryById, weighableBy } from "./select.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
@@ -18,14 +18,17 @@ import { t } from "./words.js";
  *   client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers,
  *   reach: import("./address.js").Reach, send: import("./types.d.ts").Send, getState: () => State,
  *   raise: (title: string, thrown: unknown) => void, copy: (text: string, what: string) => void,
- * }} world
+ *   modelFiles: () => Promise<import("./library.js").ModelFiles>,
+ * }} world `modelFiles` gives the chosen base model's
  */
-export function createLooking({ client, readers, reach, send, getState, raise, copy }) {
+export function createLooking({ client, readers, reach, send, getState, raise, copy, modelFiles }) {
   const changing = createChanging({ client, send, getState, show });
   /** Files whose numbers are still to be read, the next one first. @type {string[]} */
   let queue = [];
   /** The one that is being read, "" for none. */
   let current = "";
+  /** Counts up with each weighing and each stop. */
+  let weighings = 0;
   /** Who waits for a file. @type {Map<string, () => void>} */
   const waiting = new Map();
 
@@ -181,6 +184,24 @@ export function createLooking({ client, readers, reach, send, getState, raise, c
     }
   }
 
+  /** Measures a report's strengths beside the weights of the chosen model. @param {string} id */
+  async function weigh(id) {
+    const entry = entryById(getState(), id);
+    const place = keptOf(id);
+    if (!entry?.report || !place) return;
+    const model = weighableBy(getState(), entry);
+    const own = ++weighings;
+    try {
+      const files = await modelFiles();
+      if (own !== weighings) return send({ type: "weigh/stopped", id });
+      const measures = await client.weigh(place, files, entry.report, (done) => send({ type: "weigh/progress", id, done }));
+      send({ type: "weigh/done", id, measures, model });
+    } catch (thrown) {
+      const error = asError(thrown);
+      send(error.kind === "cancelled" ? { type: "weigh/stopped", id } : { type: "weigh/failed", id, error });
+    }
+  }
+
   /** @param {string} other */
   async function compare(other) {
     const id = getState().selected;
@@ -225,6 +246,11 @@ export function createLooking({ client, readers, reach, send, getState, raise, c
         return void explain(action.line);
       case "layer/chosen":
         return void measure(look.layer);
+      case "weigh/asked":
+        return void weigh(action.id);
+      case "weigh/stop":
+        weighings++;
+        return void client.stopWeighing();
       case "compare/asked":
         return void compare(action.id);
       case "report/copied": {

@@ -39,9 +39,9 @@ export function blockKeyOf({ component, block }) {
   return `${component}/${block}`;
 }
 
-/** ‖change‖ / ‖weight‖ at strength 1, the weight's norm estimated from its size; null while the change is not measured. @param {Row} row */
-export function relative({ norm, shape }) {
-  return norm === null ? null : norm / (ROW * Math.sqrt(shape[0] ?? 1));
+/** ‖change‖ / ‖weight‖ at strength 1, the weight's norm estimated from its size where no base model was at hand; null while the change is not measured. @param {Row} row */
+export function relative({ norm, base_norm, shape }) {
+  return norm === null ? null : norm / (base_norm ?? ROW * Math.sqrt(shape[0] ?? 1));
 }
 
 /** The colour of a layer: 0 not measured, 1 to 7 from weak to more than usual. @param {Row} row */

@@ -66,7 +66,7 @@ export function createRunner({ client, send, getState, bringLora }) {
     const { catalogue } = getState().demo;
     if (!catalogue) throw { kind: "download", message: t("error.demo_files") };
     try {
-      demoFiles ??= await fetchModel(catalogue, (received, total) => send({ type: "demo/progress", received, total }));
+      demoFiles ??= await downloaded(catalogue);
       const info = await client.openModel(key, catalogue.name, demoFiles);
       send({ type: "demo/ready" });
       return info;
@@ -74,6 +74,19 @@ export function createRunner({ client, send, getState, bringLora }) {
       send({ type: "demo/failed" });
       throw thrown;
     }
+  }
+
+  /** The files of the chosen model: the demo's are downloaded. @returns {Promise<import("./library.js").ModelFiles>} */
+  async function modelFiles() {
+    const { base, demo } = getState();
+    if (base.chosen === "demo" && demo.catalogue) return (demoFiles ??= await downloaded(demo.catalogue));
+    const place = keptOf(base.chosen);
+    return folderOf(base.chosen) ?? (place ? [{ path: "", ...place }] : []);
+  }
+
+  /** @param {import("./types.d.ts").DemoCatalogue} catalogue */
+  function downloaded(catalogue) {
+    return fetchModel(catalogue, (received, total) => send({ type: "demo/progress", received, total }));
   }
 
   /** @param {string} key */
@@ -232,7 +245,7 @@ export function createRunner({ client, send, getState, bringLora }) {
     if (drawing) client.cancel().catch(() => {}); // a broken worker has stopped as well
   }
 
-  return { openModel, generate, generateGrid, redraw, cancel };
+  return { openModel, modelFiles, generate, generateGrid, redraw, cancel };
 }
 
 /** @template T @param {AbortSignal} signal @param {Promise<T>} promise @returns {Promise<T>} */

@@ -1,5 +1,6 @@
 /** State -> the answers that views and effects ask of it. Pure. */
 
+import { relative } from "./map.js";
 import { word } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -122,7 +123,8 @@ export function tableRows(report, table, chosen) {
   const { sort, descending } = table;
   if (sort === "order") return descending ? rows.reverse() : rows;
   const sign = descending ? -1 : 1;
-  return rows.sort((a, b) => sign * compare(a[sort], b[sort]));
+  const value = (/** @type {ModuleRow} */ row) => (sort === "relative" ? relative(row) : row[sort]);
+  return rows.sort((a, b) => sign * compare(value(a), value(b)));
 }
 
 /** Numbers by size, words by alphabet, nothing last. @param {string | number | null} a @param {string | number | null} b */
@@ -130,6 +132,23 @@ function compare(a, b) {
   if (a === null || b === null) return Number(a === null) - Number(b === null);
   if (typeof a === "number" && typeof b === "number") return a - b;
   return String(a).localeCompare(String(b), "en", { numeric: true });
+}
+
+/**
+ * The model beside whose weights a report's strengths can be measured: the chosen one, where it fits; "" for none.
+ * @param {State} state @param {Entry} entry
+ */
+export function weighableBy(state, entry) {
+  const { base, demo } = state;
+  if (!entry.report || entry.status !== "read" || !usable(entry) || !fitsModel(state, entry.report)) return "";
+  if (base.chosen === "demo") return demo.catalogue?.name ?? "";
+  return base.own.find(({ id }) => id === base.chosen)?.name ?? "";
+}
+
+/** The shares of the base model's weights by which a report's layers change them, from weak to strong. @param {Report} report */
+export function weighed({ modules }) {
+  const known = modules.filter(({ base_norm }) => base_norm !== null);
+  return known.flatMap((row) => relative(row) ?? []).sort((a, b) => a - b);
 }
 
 /** A module's cell in the coverage strip. @param {{ path: string, block: string }} module */

@@ -142,6 +142,11 @@ function reducePage(state, action) {
     }
     case "files/selected":
       return select(state, action.id);
+    case "weigh/done": {
+      const entry = entryById(state, action.id);
+      if (!entry?.report) return state;
+      return withEntry(state, action.id, { report: { ...entry.report, ...action.measures }, beside: action.model });
+    }
 
     case "table/changed":
       return { ...state, table: { ...state.table, ...action.change } };
@@ -314,6 +319,6 @@ function withRows(state, { id, done, secondsLeft, rows }) {
 /** The same header again turns the order round; numbers start with the largest. @param {Table} table @param {import("./types.d.ts").SortKey} key @returns {Table} */
 function sorted(table, key) {
   if (table.sort === key) return { ...table, descending: !table.descending };
-  const descending = ["rank", "alpha", "scale", "norm"].includes(key);
+  const descending = ["rank", "alpha", "scale", "norm", "relative"].includes(key);
   return { ...table, sort: key, descending };
 }

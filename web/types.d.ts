@@ -43,6 +43,8 @@ export type Entry = {
   /** How far the reading of its numbers is, 0 to 1. */
   done: number;
   secondsLeft: number | null;
+  /** The model beside whose weights its strengths were measured. */
+  beside?: string;
   error: EngineError | null;
 };
 
@@ -105,7 +107,7 @@ export type Remark = {
   picture: Start | null;
 };
 
-export type SortKey = "order" | "path" | "block" | "algorithm" | "rank" | "alpha" | "scale" | "norm" | "dtype";
+export type SortKey = "order" | "path" | "block" | "algorithm" | "rank" | "alpha" | "scale" | "norm" | "relative" | "dtype";
 
 export type Table = {
   open: boolean;
@@ -297,6 +299,8 @@ export type Look = {
   layer: string;
   /** Spectra by the layers' paths; null for a change that is no matrix. */
   spectra: Record<string, LayerSpectrum | null>;
+  /** Its strengths are being measured beside the base model's weights; `done` is 0 to 1. */
+  weighing: { done: number; error: EngineError | null } | null;
   /** The file that it is compared with. */
   compared: { id: string; status: "running" | "done" | "failed"; result: ComparedFiles | null; error: EngineError | null } | null;
   change: Change;
@@ -437,6 +441,12 @@ export type Action =
   | { type: "log/explained"; id: string; line: string; answer: LogExplanation | null }
   | { type: "layer/chosen"; path: string }
   | { type: "layer/measured"; id: string; path: string; spectrum: LayerSpectrum | null }
+  | { type: "weigh/asked"; id: string }
+  | { type: "weigh/progress"; id: string; done: number }
+  | { type: "weigh/done"; id: string; measures: Measures; model: string }
+  | { type: "weigh/failed"; id: string; error: EngineError }
+  | { type: "weigh/stop" }
+  | { type: "weigh/stopped"; id: string }
   | { type: "compare/asked"; id: string }
   | { type: "compare/done"; id: string; other: string; result: ComparedFiles }
   | { type: "compare/failed"; id: string; other: string; error: EngineError }

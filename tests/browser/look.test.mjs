@@ -40,6 +40,40 @@ async function dropFolder(page, name, files) {
   );
 }
 
+describe('strength', () => {
+  it('is measured beside the weights of the base model, and can be stopped', async () => {
+    const { page, errors } = await site.open();
+    await page.evaluate(async () => {
+      const file = new File([await (await fetch('demo/loras/duotone.safetensors')).blob()], 'duotone.safetensors');
+      document.querySelector('drop-zone').dispatchEvent(new CustomEvent('files', { detail: { files: [file], folders: [], place: '' } }));
+    });
+    await reportOf(page, 'duotone.safetensors');
+    const verdict = page.getByTestId('verdict');
+    assert.match(await verdict.innerText(), /It changes the weights by about [\d.]+ %/);
+    await page.evaluate(async () => {
+      document.getElementById('weigh').click();
+      while (!document.getElementById('stop-weighing')) await new Promise(requestAnimationFrame);
+      document.getElementById('stop-weighing').click();
+    });
+    await page.locator('#weigh').waitFor();
+    assert.equal(await page.getByTestId('weighed').count(), 0);
+
+    await page.click('#weigh');
+    const said = (await page.getByTestId('weighed').innerText()).match(/the middle one of (\d+) layers changes by ([\d.]+) %, the strongest by ([\d.]+) %/);
+    const [layers, middle, most] = said.slice(1).map(Number);
+    await page.locator('#modules summary').click();
+    const table = page.getByTestId('modules');
+    await table.getByRole('button', { name: 'Of its weight' }).click();
+    const shares = (await table.locator('tbody tr').allInnerTexts()).map((row) => Number(row.match(/([\d.]+) %/)[1]));
+    assert.equal(shares.length, Math.min(100, layers));
+    assert.ok(shares.every((share, i) => !i || share <= shares[i - 1]), `${shares}`);
+    assert.equal(shares[0], most);
+    assert.ok(middle > 0 && middle <= most && most < 100, said[0]);
+    assert.doesNotMatch(await verdict.innerText(), /by about/);
+    assert.deepEqual(errors, []);
+  });
+});
+
 describe('will it work', () => {
   it('says for each program what becomes of the file, and why', async () => {
     const { page, errors } = await openReport(LOKR);

@@ -84,6 +84,22 @@ export class EngineClient {
     return this.#call("spectrum", { place: await this.#reached(place), path });
   }
 
+  /**
+   * What a base model's weights say of a report's strengths.
+   * @param {Place} place @param {import("../library.js").ModelFiles} base @param {import("./types.d.ts").Measures} measures the report's
+   * @param {(done: any) => void} onProgress hears of each hundredth, 0 to 1
+   * @returns {Promise<import("./types.d.ts").Measures>}
+   */
+  async weigh(place, base, { modules, coverage, health }, onProgress) {
+    const measures = { modules, coverage, health };
+    return this.#call("weigh", { place: await this.#reached(place), base: await this.#allReached(base), measures }, onProgress);
+  }
+
+  /** Asks the running `weigh` to stop: it then rejects with kind "cancelled". @returns {Promise<void>} */
+  stopWeighing() {
+    return this.#call("stopWeighing", {});
+  }
+
   /** @param {Place} a @param {Place} b @returns {Promise<import("./types.d.ts").ComparedFiles>} */
   async compare(a, b) {
     return this.#call("compare", { a: await this.#reached(a), b: await this.#reached(b) });

@@ -131,9 +131,14 @@ scale: number,
  */
 dtype: string, 
 /**
- * Frobenius norm of the change at strength 1; null where it depends on the base's weights.
+ * Frobenius norm of the change at strength 1; null where it depends on the base's weights and
+ * no base was at hand.
  */
 norm: number | null, 
+/**
+ * Frobenius norm of the base model's weight; null where no base was at hand.
+ */
+base_norm: number | null, 
 /**
  * Its singular values in a few numbers; null where it depends on the base's weights or has
  * too many.
@@ -171,6 +176,10 @@ rank_90: number,
 rank_98: number, };
 
 export type Health = { 
+/**
+ * Layers whose singular values were computed.
+ */
+layers: number, 
 /**
  * Median over the layers of ‖change‖ / ‖weight‖; the weight's norm is the base model's, or
  * estimated from its size.
@@ -216,6 +225,20 @@ outliers: Array<string>,
  * Plain sentences, the most important first.
  */
 sentences: Array<string>, };
+
+export type Measures = { 
+/**
+ * Every layer that changes.
+ */
+modules: Array<ModuleRow>, 
+/**
+ * The blocks.
+ */
+coverage: Array<Coverage>, 
+/**
+ * How strong all are together.
+ */
+health: Health | null, };
 
 export type Hashes = { 
 /**

@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
 import { formatBytes } from "../format.js";
-import { canChange, usable } from "../select.js";
+import { canChange, usable, weighableBy } from "../select.js";
 import { t } from "../words.js";
 import { changeView } from "./change.js";
 import { compareView } from "./compare.js";
@@ -63,10 +63,11 @@ function reportView(state, entry, report, send) {
   const { training, metadata, loaders, coverage, imports, modules, leftovers, hashes } = report;
   const { fixes } = entry;
   const changeable = canChange(report);
+  const scale = { model: weighableBy(state, entry), weighing: look.weighing };
   // Each part is drawn again only with what it says; a pointer on the map moves the map alone.
   const part = (/** @type {unknown[]} */ of, /** @type {() => unknown} */ view) => guard([...of, state.language], view);
   return html`
-    ${sectionsView(report, usable(entry) && state.gpu.status !== "missing")} ${part([entry], () => verdictView(entry, report, send))}
+    ${sectionsView(report, usable(entry) && state.gpu.status !== "missing")} ${part([entry, scale.model, scale.weighing], () => verdictView(entry, report, scale, send))}
     ${imports.length ? part([report], () => importsView(imports, changeable, send)) : nothing}
     ${loaders.length ? part([loaders, fixes, look.log], () => worksView(report, fixes, look.log, send)) : nothing}
     ${coverage.some(({ covered }) => covered > 0) ? mapView(report, { pointed, chosen, layer: look.layer }, layer, tuneView(state, report, changeable, send), send) : nothing}

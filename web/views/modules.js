@@ -2,6 +2,7 @@
 
 import { html, nothing, svg } from "lit-html";
 import { formatNumber } from "../format.js";
+import { relative } from "../map.js";
 import { tableRows } from "../select.js";
 import { t, word } from "../words.js";
 
@@ -85,11 +86,13 @@ function columnsOf(modules) {
     { key: "alpha", name: t("fact.alpha"), cell: ({ alpha }) => number(alpha), numeric: true },
     { key: "scale", name: t("fact.scale"), cell: ({ scale }) => number(scale), numeric: true },
     { key: "norm", name: t("table.strength"), cell: ({ norm }) => html`${number(norm)} ${barView(norm ?? 0, strongest)}`, numeric: true },
+    { key: "relative", name: t("table.share"), cell: (module) => (module.base_norm === null ? "" : `${number(100 * (relative(module) ?? 0))} %`), numeric: true },
     { key: "dtype", name: t("fact.precision"), cell: ({ dtype }) => dtype },
     { key: "order", name: t("fact.shape"), cell: ({ shape }) => shape.join(" × ") },
   ];
   return columns.filter(({ key }) => {
     if (key === "order") return true;
+    if (key === "relative") return modules.some(({ base_norm }) => base_norm !== null);
     const values = new Set(modules.map((module) => module[key]));
     if (key === "algorithm" || key === "dtype") return values.size > 1;
     return [...values].some((value) => value !== null && value !== "");

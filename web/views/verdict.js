@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { formatBytes, formatCount, formatNumber, formatSeconds, formatValues } from "../format.js";
 import { advice, fixesOf } from "../fixes.js";
-import { refused } from "../select.js";
+import { refused, weighed } from "../select.js";
 import { language, t, word } from "../words.js";
 import { fixButton } from "./fix.js";
 import { check, copy, stop, warning } from "./icons.js";
@@ -12,8 +12,10 @@ import { engineText, textView } from "./text.js";
 
 /** @typedef {import("../engine/types.d.ts").Report} Report */
 
-/** @param {import("../types.d.ts").Entry} entry @param {Report} report @param {import("../types.d.ts").Send} send */
-export function verdictView(entry, report, send) {
+/** @typedef {{ model: string, weighing: import("../types.d.ts").Look["weighing"] }} Scale the model to weigh by, "" for none, and how far that is */
+
+/** @param {import("../types.d.ts").Entry} entry @param {Report} report @param {Scale} scale @param {import("../types.d.ts").Send} send */
+export function verdictView(entry, report, scale, send) {
   const { id } = entry;
   return html`
     <div class="card verdict" data-testid="verdict">
@@ -23,7 +25,7 @@ export function verdictView(entry, report, send) {
         ? html`<p><button class="button" type="button" id="draw-with" @click=${() => send({ type: "model/used", id })}>${t("verdict.draw")}</button></p>`
         : nothing}
       ${report.kind === "adapter" && report.loaders.length ? worksLine(report.loaders) : nothing}
-      ${report.health ? healthView(report.health, entry.fixes, send) : nothing} ${factsView(report, send)} ${restView(entry, send)}
+      ${report.health ? healthView(report.health, entry.fixes, send) : nothing} ${weighingView(entry, report, scale, send)} ${factsView(report, send)} ${restView(entry, send)}
     </div>
     ${report.problems.length
       ? html`<div class="problems" data-testid="problems">
@@ -59,14 +61,33 @@ function worksLine(loaders) {
 }
 
 /** How strong, and how small it could be. @param {import("../engine/types.d.ts").Health} health @param {import("../engine/types.d.ts").Fix[]} fixes @param {import("../types.d.ts").Send} send */
-function healthView({ relative, sentences }, fixes, send) {
+function healthView({ relative, measured, sentences }, fixes, send) {
   return html`<div class="health" data-testid="health">
     <p>
-      ${t(sentences.length ? "verdict.relative" : "verdict.usual", { percent: formatNumber(100 * relative) })}
+      ${measured ? nothing : t(sentences.length ? "verdict.relative" : "verdict.usual", { percent: formatNumber(100 * relative) })}
       ${engineText(sentences.join(" "))}
     </p>
     ${advice(fixes).map((fix) => fixButton(fix, send))}
   </div>`;
+}
+
+/** Its strengths beside the weights of the base model: what is known, how far it is, or the way to it. @param {import("../types.d.ts").Entry} entry @param {Report} report @param {Scale} scale @param {import("../types.d.ts").Send} send */
+function weighingView({ id, beside = "" }, report, { model, weighing }, send) {
+  const shares = weighed(report);
+  const percent = (/** @type {number} */ at) => formatNumber(100 * shares[Math.floor(at)]);
+  if (beside && shares.length) {
+    const layers = t("n.layer", { n: shares.length });
+    return html`<p data-testid="weighed">${t("weigh.done", { model: beside, layers, middle: percent(shares.length / 2), most: percent(shares.length - 1) })}</p>`;
+  }
+  if (weighing && !weighing.error) {
+    return html`<div class="rest" data-testid="weighing">
+      <p id="weighing-what" class="fine">${t("weigh.running", { model, percent: Math.floor(100 * weighing.done) })}</p>
+      <progress max="1" .value=${weighing.done} aria-labelledby="weighing-what"></progress>
+      <button class="button small" type="button" id="stop-weighing" @click=${() => send({ type: "weigh/stop" })}>${t("button.cancel")}</button>
+    </div>`;
+  }
+  return html`${weighing?.error ? messageView({ title: t("weigh.failed"), severity: "warn", ...weighing.error }) : nothing}
+  ${model ? html`<p><button class="button small" type="button" id="weigh" @click=${() => send({ type: "weigh/asked", id })}>${t("weigh.ask", { model })}</button></p>` : nothing}`;
 }
 
 /** What is still to be read: how far, how long, or the way to start. @param {import("../types.d.ts").Entry} entry @param {import("../types.d.ts").Send} send */

@@ -35,9 +35,11 @@ pub struct Engine {
     pub(super) session: RefCell<Option<Session>>,
     stop: Cell<bool>,
     /// How often reading was stopped.
-    pub(super) reading: Cell<u64>,
+    reading: Cell<u64>,
     /// How often edits were stopped.
     pub(super) editing: Cell<u64>,
+    /// How often weighing was stopped.
+    pub(super) weighing: Cell<u64>,
     /// What the device can do at most, once measured.
     pub(super) roof: Cell<Option<Roof>>,
 }
@@ -207,7 +209,7 @@ impl Engine {
         if self.reading.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    pub(super) fn unless_stopped(&self, turn: u64) -> Result<(), JsValue> {
+    fn unless_stopped(&self, turn: u64) -> Result<(), JsValue> {
         if self.reading.get() == turn { Ok(()) } else { Err(failure("cancelled", "the reading was stopped")) }
     }
 

@@ -29,8 +29,8 @@ impl Engine {
     }
 
     /// Weighs an adapter's changes beside the model that they are for: `base` lists the model's files, each with its
-    /// `path` where they are a folder's. `measures` are the report's, and come back with the norms of the base's weights;
-    /// `on_progress` hears of each hundredth. [`Engine::stop_reading`] ends it.
+    /// `path` in its folder, which is empty for a single file. `measures` are the report's, and come back with the norms of the base's weights;
+    /// `on_progress` hears of each hundredth. [`Engine::stop_weighing`] ends it.
     pub async fn weigh(
         &self,
         place: JsValue,
@@ -39,13 +39,13 @@ impl Engine {
         on_progress: Function,
     ) -> Result<JsValue, JsValue> {
         let mut measures: Measures = from_js("the report", measures)?;
-        let (place, turn) = (Place::of(&place)?, self.reading.get());
+        let (place, turn) = (Place::of(&place)?, self.weighing.get());
         let opened = open(&place).await?;
         let mut parts = Vec::new();
         for file in base.iter() {
             let path = Reflect::get(&file, &"path".into())?.as_string().unwrap_or_default();
             let folder = path.split_once('/').map(|(folder, _)| folder.to_owned());
-            if folder.is_none() || path.ends_with(".safetensors") {
+            if path.is_empty() || folder.is_some() && path.ends_with(".safetensors") {
                 parts.push((folder, Place::of(&file)?));
             }
         }
@@ -65,13 +65,20 @@ impl Engine {
                 // A listener that throws must not cost the answer.
                 let _ = on_progress.call1(&JsValue::NULL, &JsValue::from(hundredth as f64 / 100.0));
             }
-            if self.reading.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if self.weighing.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         let files = models.files();
         let layers = opened.weigh(models.side(&files), &norms, &mut hear).await.map_err(broken)?;
-        self.unless_stopped(turn)?;
+        if self.weighing.get() != turn {
+            return Err(failure("cancelled", "the weighing was stopped"));
+        }
         measures.weigh(&layers);
         to_js(&measures)
+    }
+
+    /// Ends every [`Engine::weigh`] that is running, at its next layer.
+    pub fn stop_weighing(&self) {
+        self.weighing.set(self.weighing.get() + 1);
     }
 
     /// What two adapters have in common, whatever their names, ranks and algorithms.
