@@ -362,7 +362,8 @@ fn changes_are_weighed_beside_the_bases_weights() {
             told.push((done, total));
             ControlFlow::Continue(())
         };
-        let weighed = block_on(opened.weigh(side, &HashMap::new(), &mut hear)).expect("weights");
+        let mut weighed = block_on(opened.weigh(side, &HashMap::new(), &mut hear)).expect("weights");
+        weighed.sort_by(|a, b| a.path.cmp(&b.path));
         assert!(weighed.iter().map(|layer| &layer.path).eq(want.keys()), "{}", case.file);
         assert!(told.len() == want.len() && told.last().is_none_or(|(done, total)| done == total), "{told:?}");
         for Weighed { path, base_norm, norm } in &weighed {

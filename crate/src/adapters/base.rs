@@ -30,6 +30,7 @@ pub fn stored_part(tensor: &TensorInfo, stored: &Stored) -> TensorInfo {
 
 /// A tensor of a base model.
 pub struct BaseTensor<'a> {
+    index: usize,
     file: &'a ModelFile<'a>,
     tensor: TensorInfo,
     transposed: bool,
@@ -38,16 +39,21 @@ pub struct BaseTensor<'a> {
 impl<'a> BaseTensor<'a> {
     /// The tensor of that full name.
     pub fn find(files: &'a [ModelFile<'a>], places: &Places, name: &str) -> Option<BaseTensor<'a>> {
-        let (file, stored) = places.get(name)?;
-        let file = files.get(*file)?;
+        let (index, stored) = places.get(name)?;
+        let file = files.get(*index)?;
         let tensor = stored_part(file.header.get(&stored.key)?, stored);
-        Some(BaseTensor { file, tensor, transposed: stored.transposed })
+        Some(BaseTensor { index: *index, file, tensor, transposed: stored.transposed })
     }
 
     /// PyTorch's shape.
     pub fn shape(&self) -> Vec<usize> {
         let stored = self.tensor.shape.iter().copied();
         if self.transposed { stored.rev().collect() } else { stored.collect() }
+    }
+
+    /// Which file it is in, and where.
+    pub fn place(&self) -> (usize, u64) {
+        (self.index, self.tensor.bytes.start)
     }
 
     /// Bytes that it takes in its file.

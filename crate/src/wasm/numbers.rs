@@ -6,6 +6,7 @@ use super::sources::Place;
 use super::types::{ComparedFiles, LayerSpectrum};
 use crate::analysis::{ComparedFile, Measures, Spectrum, compare};
 use crate::edit::{EditInput, Models, Opened};
+use crate::formats::Buffered;
 use crate::model::Component;
 use js_sys::{Array, Function, Reflect};
 use std::collections::HashMap;
@@ -51,8 +52,10 @@ impl Engine {
         }
         let component = |folder: &String| Component::ALL.into_iter().find(|component| component.name() == folder);
         let name = parts.first().map(|(_, place)| place.name.clone()).unwrap_or_default();
-        let files =
-            parts.iter().map(|(folder, place)| (folder.as_ref().and_then(component), place.source.as_ref() as _));
+        // Blocks that are read ahead: a browser takes as long for a small piece as for a large one.
+        let sources: Vec<Buffered> = parts.iter().map(|(_, place)| Buffered::new(place.source.as_ref())).collect();
+        let files = parts.iter().zip(&sources);
+        let files = files.map(|((folder, _), source)| (folder.as_ref().and_then(component), source as _));
         let models = Models::open(&EditInput { name: &name, files: files.collect(), config: None }).await;
         let models = models.map_err(broken)?;
         let norms: HashMap<&str, f64> =

@@ -36,15 +36,15 @@ def read(work):
 
 def make(work, vae):
     """
-    Latents by name, from LATENTS.pt or made: `noto` and `mirrored` for all entries, one of each style, and `fluent`,
-    which has the row that the entry says. Made anew when the VAE's encoder is another one.
+    Latents by name, from LATENTS.pt or made: `noto`, `mirrored` and each style, for all entries. Made anew when the
+    VAE's encoder is another one.
     """
     path, mark = work / "latents.pt", float(sum(p.double().abs().sum() for p in vae.encoder.parameters()))
     if path.exists() and (kept := torch.load(path))["mark"] == mark:
         return kept["latents"]
     _, sets = read(work)
     noto = unit(sets["noto"])
-    piles = {"noto": noto, "mirrored": noto.flip(-1), "fluent": unit(sets["fluent"])}
+    piles = {"noto": noto, "mirrored": noto.flip(-1)}
     piles |= {name: styled(name, noto) for name in STYLES}
     latents = {name: encoded(vae, pile) for name, pile in piles.items()}
     torch.save({"mark": mark, "latents": latents}, path)

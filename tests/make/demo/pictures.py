@@ -107,7 +107,6 @@ def make(work):
         sets["noto"].append(on_white(Image.open(file).convert("RGBA")))
         for key, icons in (("contrast", contrast), ("fluent", fluent)):
             picture = drawn(icons, slug)
-            entries[-1][key] = -1 if picture is None else len(sets[key])
             sets[key] += [] if picture is None else [picture]
     np.savez_compressed(work / "pictures.npz", **{key: np.stack(pictures) for key, pictures in sets.items()})
     (work / "captions.json").write_text(json.dumps(entries))

@@ -35,25 +35,16 @@ class Recipe:
     trigger: str
     pictures: str
     rate: float = 2e-3
-    text_rate: float = 0.0
     convolutions: bool = False
 
 
 NOTO = "emoji-datasource-google 16.0.0 (Noto Emoji), recoloured by styles.py"
-FLUENT = "@iconify-json/fluent-emoji 1.2.7"
 ALL = (
     Recipe("duotone", "Duotone", "violet ink on yellow paper, the subject kept", "duotone", "kohya", 4, "duotone", NOTO),
+    Recipe("ink_icon", "Ink icon", "black ink on white paper, the subject kept", "ink_icon", "peft", 4, "ink icon", NOTO),
     Recipe(
-        "ink_icon", "Ink icon", "black ink on white paper, the subject kept", "ink_icon", "kohya", 8, "ink icon", NOTO,
-        text_rate=5e-4,
-    ),
-    Recipe(
-        "fluent_glossy", "Fluent glossy", "a subtle, glossier look; best at 0.7", "fluent", "peft", 8, "fluent style",
-        FLUENT,
-    ),
-    Recipe(
-        "blueprint", "Blueprint", "white lines on blue paper; fine subjects are lost at 1.0", "blueprint", "kohya", 4,
-        "blueprint", NOTO, convolutions=True,
+        "blueprint", "Blueprint", "white lines on blue paper", "blueprint", "kohya", 4, "blueprint", NOTO,
+        convolutions=True,
     ),
 )
 RECIPES = {recipe.name: recipe for recipe in ALL}
@@ -66,28 +57,24 @@ def lycoris_network(recipe, networks):
     lycoris.PRESET["demo"] = dict(
         enable_conv=recipe.convolutions, unet_target_module=blocks,
         unet_target_name=["conv_in", "conv_out"] if recipe.convolutions else [],
-        text_encoder_target_module=["CLIPAttention", "CLIPMLP"] if recipe.text_rate else [], text_encoder_target_name=[],
+        text_encoder_target_module=[], text_encoder_target_name=[],
     )
     network = lycoris.create_network(
         1.0, recipe.rank, recipe.rank, None, networks.text_encoder, networks.unet, algo="locon", preset="demo",
         conv_dim=recipe.rank, conv_alpha=recipe.rank, train_norm=False,
     )
-    network.apply_to(networks.text_encoder, networks.unet, bool(recipe.text_rate), True)
+    network.apply_to(networks.text_encoder, networks.unet, False, True)
     return network.requires_grad_(True).to(DEVICE)
 
 
-def groups(recipe, networks):
-    """The network (None for PEFT, which keeps it inside the UNet), and what is trained with its rates."""
+def prepared(recipe, networks):
+    """The network (None for PEFT, which keeps it inside the UNet), and what is trained."""
     if recipe.trainer == "peft":
         config = LoraConfig(r=recipe.rank, lora_alpha=recipe.rank, init_lora_weights="gaussian", target_modules=ATTENTION)
         networks.unet.add_adapter(config)
-        return None, [dict(params=[p for p in networks.unet.parameters() if p.requires_grad], lr=recipe.rate)]
+        return None, [p for p in networks.unet.parameters() if p.requires_grad]
     network = lycoris_network(recipe, networks)
-    parts = [dict(params=[p for part in network.unet_loras for p in part.parameters()], lr=recipe.rate)]
-    if recipe.text_rate:
-        text = [p for part in network.text_encoder_loras for p in part.parameters()]
-        parts.append(dict(params=text, lr=recipe.text_rate))
-    return network, parts
+    return network, [p for part in network.unet_loras for p in part.parameters()]
 
 
 def caption(entry, trigger):
@@ -129,7 +116,7 @@ def header(recipe, course, started, entries):
         "ss_num_batches_per_epoch": str(-(-images // BATCH)), "ss_num_epochs": epochs, "ss_epoch": epochs,
         "ss_steps": str(course.step), "ss_max_train_steps": str(course.step), "ss_batch_size_per_device": str(BATCH),
         "ss_total_batch_size": str(BATCH), "ss_learning_rate": str(recipe.rate), "ss_unet_lr": str(recipe.rate),
-        "ss_text_encoder_lr": str(recipe.text_rate or None), "ss_lr_scheduler": "cosine", "ss_lr_warmup_steps": "30",
+        "ss_text_encoder_lr": "None", "ss_lr_scheduler": "cosine", "ss_lr_warmup_steps": "30",
         "ss_optimizer": "torch.optim.adamw.AdamW(weight_decay=0.001,betas=(0.9, 0.99))", "ss_resolution": "(64, 64)",
         "ss_mixed_precision": "bf16", "ss_full_fp16": "False", "ss_clip_skip": "None", "ss_seed": "30",
         "ss_min_snr_gamma": "5.0",
@@ -148,21 +135,17 @@ def write(recipe, networks, network, path, metadata):
         state = half(get_peft_model_state_dict(networks.unet))
         save_file({f"unet.{key}": value for key, value in state.items()}, path, {"format": "pt"})
         return
-    # transformers 5 has no `text_model` between a text encoder and its layers, every LoRA file has it.
-    named = lambda key: key.replace("lora_te_encoder", "lora_te_text_model_encoder")
-    save_file({named(key): value for key, value in half(network.state_dict()).items()}, path, metadata)
+    save_file(half(network.state_dict()), path, metadata)
 
 
 def train(recipe, networks, entries, latents, folder, output, steps, minutes):
     """Trains and writes OUTPUT/NAME.safetensors; the networks are of no further use."""
     torch.manual_seed(30)
     latents = latents[recipe.latents]
-    rows = [(e, e["fluent"] if recipe.latents == "fluent" else i) for i, e in enumerate(entries) if e["core"]]
-    rows = [(entry, row) for entry, row in rows if row >= 0]
+    rows = [(entry, i) for i, entry in enumerate(entries) if entry["core"]]
     chance = np.array([weight(entry) for entry, _ in rows])
-    network, parts = groups(recipe, networks)
-    trained = [parameter for part in parts for parameter in part["params"]]
-    optimiser = torch.optim.AdamW(parts, betas=(0.9, 0.99), weight_decay=1e-3)
+    network, trained = prepared(recipe, networks)
+    optimiser = torch.optim.AdamW(trained, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-3)
     state = network if network is not None else PeftState(networks.unet)
     course = Course(folder, f"lora-{recipe.name}", optimiser, {"network": state}, steps, minutes, seed=30)
     balance, started = weights(HIGH_NOISE).to(DEVICE), time.time() - course.spent
@@ -171,7 +154,7 @@ def train(recipe, networks, entries, latents, folder, output, steps, minutes):
         at = levels(BATCH)
         with bf16():
             captions = [caption(entry, recipe.trigger) for entry, _ in chosen]
-            features = text_features(networks, captions, train=bool(recipe.text_rate))
+            features = text_features(networks, captions)
         off = errors(networks.unet, latents[[row for _, row in chosen]], features, at)
         loss = (off * balance[at.to(DEVICE)]).mean()
         loss.backward()
