@@ -194,8 +194,8 @@ export function createLooking({ client, readers, reach, send, getState, raise, c
     try {
       const files = await modelFiles();
       if (own !== weighings) return send({ type: "weigh/stopped", id });
-      const measures = await client.weigh(place, files, entry.report, (done) => send({ type: "weigh/progress", id, done }));
-      send({ type: "weigh/done", id, measures, model });
+      const weighing = await client.weigh(place, files, entry.report, (done) => send({ type: "weigh/progress", id, done }));
+      send({ type: "weigh/done", id, weighing, model });
     } catch (thrown) {
       const error = asError(thrown);
       send(error.kind === "cancelled" ? { type: "weigh/stopped", id } : { type: "weigh/failed", id, error });

@@ -145,7 +145,9 @@ function reducePage(state, action) {
     case "weigh/done": {
       const entry = entryById(state, action.id);
       if (!entry?.report) return state;
-      return withEntry(state, action.id, { report: { ...entry.report, ...action.measures }, beside: action.model });
+      const { measures, usual_strength } = action.weighing;
+      const fixes = [...entry.fixes.filter(({ id }) => id !== "usual_strength"), ...(usual_strength ? [usual_strength] : [])];
+      return withEntry(state, action.id, { report: { ...entry.report, ...measures }, fixes, beside: action.model });
     }
 
     case "table/changed":

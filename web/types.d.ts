@@ -2,7 +2,7 @@
 
 import type { LinkedRecipe } from "./link.js";
 import type { Language } from "./words.js";
-import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax } from "./engine/types.d.ts";
+import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax, Weighing } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -443,7 +443,7 @@ export type Action =
   | { type: "layer/measured"; id: string; path: string; spectrum: LayerSpectrum | null }
   | { type: "weigh/asked"; id: string }
   | { type: "weigh/progress"; id: string; done: number }
-  | { type: "weigh/done"; id: string; measures: Measures; model: string }
+  | { type: "weigh/done"; id: string; weighing: Weighing; model: string }
   | { type: "weigh/failed"; id: string; error: EngineError }
   | { type: "weigh/stop" }
   | { type: "weigh/stopped"; id: string }

@@ -69,7 +69,9 @@ describe('strength', () => {
     assert.ok(shares.every((share, i) => !i || share <= shares[i - 1]), `${shares}`);
     assert.equal(shares[0], most);
     assert.ok(middle > 0 && middle <= most && most < 100, said[0]);
-    assert.doesNotMatch(await verdict.innerText(), /by about/);
+    const text = await verdict.innerText();
+    assert.doesNotMatch(text, /by about/);
+    assert.equal(text.match(/Multiply the file by ([\d.]+)/)?.[1], text.match(/try strength ([\d.]+)\./)?.[1], text);
     assert.deepEqual(errors, []);
   });
 });

@@ -240,6 +240,16 @@ coverage: Array<Coverage>,
  */
 health: Health | null, };
 
+export type Weighing = { 
+/**
+ * What the report then says.
+ */
+measures: Measures, 
+/**
+ * What makes the file as strong as is usual, where it is stronger.
+ */
+usual_strength: Fix | null, };
+
 export type Hashes = { 
 /**
  * SHA-256 of the whole file.

@@ -17,7 +17,7 @@ use super::pairs::{Naming, PairKeys, RankRule, layer_shape, pair_pieces};
 use super::resize::ResizeOptions;
 
 use crate::adapters::{Delta, Part, Strengths};
-use crate::analysis::{Container, FileKind, LoaderStatus, LoaderVerdict, Report, inspect_header};
+use crate::analysis::{Container, FileKind, Health, LoaderStatus, LoaderVerdict, Report, inspect_header};
 use crate::formats::{ByteSource, Dtype, Header, Reading};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -299,18 +299,21 @@ fn advice(report: &Report) -> Vec<Fix> {
         let edit = Edit::Resize(ResizeOptions { rule, most: None, to: None, dtype: None, drop: false });
         list.push(fix("smaller", title, "It keeps 98 % of the energy of its changes.", &[], edit));
     }
-    if health.times_usual > 1.2 {
-        let strength = ((1.0 / health.times_usual) * 100.0).round() / 100.0;
-        let title = format!("Multiply the file by {strength}");
-        let why = "Strength 1 then is as strong as most people's files are.";
-        let edit = Edit::Convert(ConvertOptions {
-            strengths: Strengths::all(strength as f32),
-            keep_leftovers: true,
-            ..ConvertOptions::default()
-        });
-        list.push(fix("usual_strength", title, why, &[], edit));
-    }
+    list.extend(usual_strength(health));
     list
+}
+
+/// What makes strength 1 of a strong file what it is of most files.
+pub fn usual_strength(health: &Health) -> Option<Fix> {
+    let strength = ((1.0 / health.times_usual) * 100.0).round() / 100.0;
+    let title = format!("Multiply the file by {strength}");
+    let why = "Strength 1 then is as strong as most people's files are.";
+    let edit = Edit::Convert(ConvertOptions {
+        strengths: Strengths::all(strength as f32),
+        keep_leftovers: true,
+        ..ConvertOptions::default()
+    });
+    (health.times_usual > 1.2).then(|| fix("usual_strength", title, why, &[], edit))
 }
 
 /// A file that is not written yet: its header, and zeros.

@@ -31,7 +31,7 @@ pub use draft::{Draft, Outcome, Thinned};
 pub use error::EditError;
 pub use export::{Export, ExportPreview, export};
 pub use extract::{ExtractOptions, ExtractPreview, Extraction, ModelSide, extract};
-pub use fixes::{Fix, fixes};
+pub use fixes::{Fix, fixes, usual_strength};
 pub use inputs::{EditInput, Models};
 pub use merge::{MergeInput, MergeOptions, MergePreview, Merging, merge};
 pub use metadata::{MetadataChange, MetadataEdit, MetadataPreview, MetadataRewrite, edit_metadata};

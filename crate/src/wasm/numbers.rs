@@ -3,9 +3,9 @@
 use super::convert::{failure, from_js, to_js};
 use super::engine::Engine;
 use super::sources::Place;
-use super::types::{ComparedFiles, LayerSpectrum};
+use super::types::{ComparedFiles, LayerSpectrum, Weighing};
 use crate::analysis::{ComparedFile, Measures, Spectrum, compare};
-use crate::edit::{EditInput, Models, Opened};
+use crate::edit::{EditInput, Models, Opened, usual_strength};
 use crate::formats::Buffered;
 use crate::model::Component;
 use js_sys::{Array, Function, Reflect};
@@ -30,7 +30,7 @@ impl Engine {
     }
 
     /// Weighs an adapter's changes beside the model that they are for: `base` lists the model's files, each with its
-    /// `path` in its folder, which is empty for a single file. `measures` are the report's, and come back with the norms of the base's weights;
+    /// `path` in its folder, which is empty for a single file. `measures` are the report's, and come back with the norms of the base's weights, as [`Weighing`];
     /// `on_progress` hears of each hundredth. [`Engine::stop_weighing`] ends it.
     pub async fn weigh(
         &self,
@@ -76,7 +76,8 @@ impl Engine {
             return Err(failure("cancelled", "the weighing was stopped"));
         }
         measures.weigh(&layers);
-        to_js(&measures)
+        let usual_strength = measures.health.as_ref().and_then(usual_strength);
+        to_js(&Weighing { measures, usual_strength })
     }
 
     /// Ends every [`Engine::weigh`] that is running, at its next layer.

@@ -68,6 +68,15 @@ impl ModelInfo {
     }
 }
 
+/// A report's strengths beside its base model's weights.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct Weighing {
+    /// What the report then says.
+    pub measures: Measures,
+    /// What makes the file as strong as is usual, where it is stronger.
+    pub usual_strength: Option<Fix>,
+}
+
 /// How far a picture is.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct ProgressInfo {
@@ -196,6 +205,7 @@ pub fn typescript() -> String {
     add(Strength::decl(&config));
     add(Health::decl(&config));
     add(Measures::decl(&config));
+    add(Weighing::decl(&config));
     add(Hashes::decl(&config));
     add(Claim::decl(&config));
     add(ClaimVerdict::decl(&config));
