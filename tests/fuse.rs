@@ -1,6 +1,6 @@
 //! Fused plans give what the plans they come from give, by definition and by kernel, in fewer steps.
 
-use lora_loupe::gpu::{Gpu, Runner, Style};
+use lora_loupe::gpu::{Choice, Gpu, HALVES, Runner, Style, TOLERANCE_OF_HALVES};
 use lora_loupe::model::{Family, FamilyId};
 use lora_loupe::ops::{
     Add, Attention, Before, Broadcast, Concat, Conv2d, Function, Geglu, GroupNorm, LayerNorm, Matmul, Storage, Unary,
@@ -160,12 +160,23 @@ fn each_rule_leaves_fewer_steps_that_compute_the_same() {
                 let kernel = run(&gpu, &fused).await;
                 close(&format!("{name}, {style:?}"), &kernel, wanted, KERNEL);
             }
+            let kernel = run_halves(&gpu, &fused, &mut give(&fused)).await;
+            close(&format!("{name}, halves"), &kernel, wanted, TOLERANCE_OF_HALVES);
         }
     });
 }
 
 async fn run(gpu: &Gpu, plan: &Plan) -> Vec<f32> {
     run_with(gpu, plan, &mut give(plan)).await
+}
+
+/// The same by products of halves, where the device offers them; tests/kernels.rs sees that they are.
+async fn run_halves(gpu: &Gpu, plan: &Plan, numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>) -> Vec<f32> {
+    gpu.set_style(Style::Tiled);
+    gpu.choose(Choice::Forced(HALVES));
+    let got = run_with(gpu, &Plan { allows_halves: true, ..plan.clone() }, numbers).await;
+    gpu.choose(Choice::Rule);
+    got
 }
 
 async fn run_with(gpu: &Gpu, plan: &Plan, numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>) -> Vec<f32> {
@@ -227,6 +238,8 @@ fn a_layer_norm_is_part_of_the_products_after_it() {
                 let kernel = run_with(&gpu, &fused, &mut far).await;
                 close(&format!("{what}, {style:?}"), &kernel, got, 1e-5);
             }
+            let kernel = run_halves(&gpu, &fused, &mut far).await;
+            close(&format!("{what}, halves"), &kernel, got, TOLERANCE_OF_HALVES);
         }
     });
 }

@@ -1,8 +1,8 @@
 //! PyTorch = definition = kernel, for every operation at production shapes and odd ones.
 
-use lora_loupe::gpu::{Choice, Gpu, Runner, Scalar, Style, Tuning, kernel, kernels};
+use lora_loupe::gpu::{Choice, Gpu, HALVES, Runner, Scalar, Style, TOLERANCE_OF_HALVES, Tuning, kernel, kernels};
 use lora_loupe::ops::{Axpy, Function, Matmul, Narrow, Storage, Unary, Widen};
-use lora_loupe::plan::{Builder, Layout, interpret};
+use lora_loupe::plan::{Builder, Layout, Plan, interpret};
 use lora_loupe_tests::compare::{close, rel_rms};
 use lora_loupe_tests::numbers::numbers;
 use lora_loupe_tests::ops::{Case, cases};
@@ -38,12 +38,18 @@ fn agree(style: Style) {
 }
 
 async fn compute(gpu: &Gpu, case: &Case) -> Vec<f32> {
-    let runner = Runner::new(gpu, &case.plan, &|_| None).await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    run(gpu, &case.plan, case).await.0
+}
+
+/// What a case's plan gives, and whether halves were multiplied.
+async fn run(gpu: &Gpu, plan: &Plan, case: &Case) -> (Vec<f32>, bool) {
+    let runner = Runner::new(gpu, plan, &|_| None).await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
     for (i, data) in case.inputs.iter().enumerate() {
         runner.set(gpu, &format!("x{i}"), data).expect("an input");
     }
     runner.set_scalars(gpu, &case.scalars);
-    runner.compute(gpu, "y").await.unwrap_or_else(|e| panic!("{}: {e}", case.name))
+    let got = runner.compute(gpu, "y").await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    (got, runner.multiplies_halves)
 }
 
 #[test]
@@ -73,6 +79,38 @@ fn every_tile_shape_agrees_with_definitions() {
                 close(&format!("shape {index}, {}", case.name), &got, &define(case), KERNEL);
             }
             assert!(index == 0 || gpu.pipelines_made() > made, "shape {index} has kernels of its own");
+        }
+    });
+}
+
+#[test]
+fn products_of_halves_agree_with_definitions_where_they_are_offered() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        gpu.set_style(Style::Tiled);
+        assert_eq!(gpu.multiplies_halves(), gpu.info().shader_f16);
+        let is_product = |case: &Case| ["matmul", "conv2d"].contains(&case.plan.steps[0].op.get().name());
+        let listed = cases().into_iter().filter(is_product).map(|case| (define(&case), case));
+        for (wanted, case) in listed.collect::<Vec<_>>() {
+            let plan = Plan { allows_halves: true, ..case.plan.clone() };
+            // Kernels for odd widths have no tiles.
+            let ends = [plan.steps[0].inputs[0], plan.steps[0].output];
+            let is_tiled = ends.iter().all(|id| plan.value(*id).shape.last().is_some_and(|width| width % 4 == 0));
+            for index in HALVES..HALVES + 3 {
+                gpu.choose(Choice::Forced(index));
+                let what = format!("shape {index}, {}", case.name);
+                let (got, halves) = run(&gpu, &plan, &case).await;
+                assert_eq!(halves, is_tiled && gpu.multiplies_halves(), "{what}");
+                close(&what, &got, &wanted, if halves { TOLERANCE_OF_HALVES } else { KERNEL });
+            }
+            // Neither where a plan forbids them nor where the device gave them up.
+            close(&case.name, &compute(&gpu, &case).await, &wanted, KERNEL);
+            gpu.set_multiplies_halves(false);
+            let (got, halves) = run(&gpu, &plan, &case).await;
+            assert!(!halves, "{}", case.name);
+            close(&case.name, &got, &wanted, KERNEL);
+            gpu.set_multiplies_halves(true);
+            assert_eq!(gpu.multiplies_halves(), gpu.info().shader_f16);
         }
     });
 }
@@ -113,6 +151,21 @@ fn a_device_is_tuned_once_and_within_its_time() {
             close(&case.name, &compute(&gpu, case).await, &define(case), KERNEL);
         }
 
+        // Where halves are offered, a class that may be of halves is another than one that may not.
+        let product = Plan { allows_halves: true, ..chosen[0].plan.clone() };
+        gpu.tune_all(&[(&product, plans[0].1)], &mut |_, _| ControlFlow::Continue(())).await.expect("times");
+        let Choice::Tuned(mut with) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        let new: Vec<String> = with.best.keys().filter(|class| !tuning.best.contains_key(*class)).cloned().collect();
+        assert_eq!(new.len(), usize::from(gpu.multiplies_halves()), "{with:?}");
+        for class in new {
+            with.best.insert(class, HALVES);
+            gpu.choose(Choice::Tuned(with.clone()));
+            let (got, halves) = run(&gpu, &product, chosen[0]).await;
+            assert!(halves, "{} as tuned", chosen[0].name);
+            close(&chosen[0].name, &got, &define(chosen[0]), TOLERANCE_OF_HALVES);
+        }
+        gpu.choose(Choice::Tuned(tuning.clone()));
+
         // Another device's tuning is left out; this one's is taken, whatever it says.
         let text = serde_json::to_string(&tuning).expect("text");
         let mut kept: Tuning = serde_json::from_str(&text).expect("a tuning");
@@ -134,17 +187,18 @@ fn a_broken_definition_would_be_seen() {
 }
 
 #[test]
-fn every_kernel_is_valid_wgsl_in_both_storages() {
+fn every_kernel_is_valid_wgsl_in_all_types() {
     // unpack2x16float is in every WebGPU; naga counts it apart.
     let capabilities = naga::valid::Capabilities::SHADER_FLOAT16 | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let types = [Scalar::F32, Scalar::F16];
     for (name, _) in kernels::ALL {
-        for scalar in [Scalar::F32, Scalar::F16] {
-            let text = kernel::text(name, scalar).expect("a text");
+        for (scalar, factors) in types.into_iter().flat_map(|scalar| types.map(|factors| (scalar, factors))) {
+            let text = kernel::text(name, scalar, factors).expect("a text");
             let module = naga::front::wgsl::parse_str(&text)
-                .unwrap_or_else(|error| panic!("{name} {scalar:?}: {}", error.emit_to_string(&text)));
+                .unwrap_or_else(|error| panic!("{name} {scalar:?} {factors:?}: {}", error.emit_to_string(&text)));
             naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
                 .validate(&module)
-                .unwrap_or_else(|error| panic!("{name} {scalar:?}: {}", error.emit_to_string(&text)));
+                .unwrap_or_else(|error| panic!("{name} {scalar:?} {factors:?}: {}", error.emit_to_string(&text)));
         }
     }
 }
@@ -216,5 +270,25 @@ fn the_self_test_passes_in_both_styles_and_names_what_fails() {
         let error = gpu.self_test_within(0.0).await.expect_err("rounding is seen").to_string();
         assert!(error.contains("matmul") && error.contains("attention"), "{error}");
         assert_eq!(gpu.style(), Style::Direct);
+    });
+}
+
+#[test]
+fn halves_that_fail_the_self_test_are_given_up() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        gpu.set_style(Style::Tiled);
+        gpu.self_test().await.expect("this device computes what it should");
+        assert_eq!(
+            gpu.multiplies_halves(),
+            gpu.info().shader_f16,
+            "products of halves are right where they are offered"
+        );
+        assert_eq!(gpu.choice(), Choice::Rule, "the test chooses nothing");
+        // Nearer than halves come, they fail, and f32 stays.
+        gpu.test_halves_within(1e-4).await;
+        assert!(!gpu.multiplies_halves());
+        gpu.self_test().await.expect("f32 kernels are right");
+        assert_eq!((gpu.style(), gpu.multiplies_halves()), (Style::Tiled, false));
     });
 }

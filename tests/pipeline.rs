@@ -1,7 +1,7 @@
 //! mini-sd15 against diffusers: networks, their inner steps, whole pictures, with and without LoRAs.
 
 use lora_loupe::formats::source::FileSource;
-use lora_loupe::gpu::Style;
+use lora_loupe::gpu::{Choice, HALVES, Style};
 use lora_loupe::model::Component;
 use lora_loupe::pipeline::{Given, Model, Network, Picture, Session, Stage, sinusoid, token_table};
 use lora_loupe::plan::interpret;
@@ -93,6 +93,63 @@ fn unet() {
             // The reference takes sines of f32 angles up to 1000, good to 6e-5 absolute.
             assert!(max_abs(&sinusoid(timestep, 16), wanted) < 1e-4, "sinusoid of {timestep}");
         }
+    });
+}
+
+/// One call in f16 with sums in f32: the goldens' limit for f16 arithmetic, where 1.1e-3 to 1.7e-3 were seen.
+const UNET_OF_HALVES: f64 = 5e-3;
+
+#[test]
+fn unet_of_halves() {
+    pollster::block_on(async {
+        let whole = golden::tensors("golden/components/mini-sd15/unet.safetensors");
+        let half = golden::tensors("golden/components/mini-sd15/fp16_weights_fp32_math.safetensors");
+        let cases = [
+            ("b1_t981", full().await, &whole),
+            ("b2_t421", full().await, &whole),
+            ("b1_t981", half_session().await, &half),
+        ];
+        for (case, mut session, golden) in cases {
+            session.gpu.set_style(Style::Tiled);
+            session.gpu.set_keeps_halves(true);
+            let wanted = golden.get(&format!("{case}.out")).or(golden.get(&format!("unet.{case}.out")));
+            let wanted = wanted.expect("an output").channels_last();
+            let (network, inputs) = unet_case(&whole, case);
+            for index in HALVES..HALVES + 3 {
+                session.gpu.choose(Choice::Forced(index));
+                let got = session.probe(network, &inputs, &[]).await.expect("a run");
+                close(case, &got["noise"], &wanted, UNET_OF_HALVES);
+                let is_exact = rel_rms(&got["noise"], &wanted) <= 1e-4;
+                assert_eq!(is_exact, !session.gpu.info().shader_f16, "{case}: halves where they are offered");
+            }
+        }
+    });
+}
+
+#[test]
+fn pictures_of_halves() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        session.gpu.set_style(Style::Tiled);
+        session.gpu.choose(Choice::Forced(HALVES));
+        let lora = adapter(&session, "lora_a").await;
+        for name in ["ddim", "lora_a_1.0"] {
+            let picture = draw(&mut session, &case(name), &[&lora]).await;
+            let golden = golden::tensors(&format!("golden/e2e/mini-sd15/{name}.safetensors"));
+            let wanted = golden["final_latents"].channels_last();
+            // The goldens' limits for f16 from end to end, where 3.2e-3 to 3.9e-3 were seen.
+            close(name, &picture.latents, &wanted, 2e-2);
+            if let Some(image) = golden.get("image") {
+                // Of colours from -1 to 1.
+                let mean =
+                    picture.image.iter().zip(image.channels_last()).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
+                        / picture.image.len() as f64;
+                let decibels = 10.0 * (4.0 / mean).log10();
+                assert!(decibels >= 45.0, "{name}: {decibels} dB");
+            }
+            assert_eq!(rel_rms(&picture.latents, &wanted) <= LATENTS, !session.gpu.info().shader_f16, "{name}");
+        }
+        assert_eq!(session.gpu.multiplies_halves(), session.gpu.info().shader_f16, "nothing was too large");
     });
 }
 

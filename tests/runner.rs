@@ -3,7 +3,7 @@
 use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, apply};
 use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::FileSource;
-use lora_loupe::gpu::Style;
+use lora_loupe::gpu::{Choice, HALVES, Means, Style};
 use lora_loupe::model::Component;
 use lora_loupe::pipeline::{
     AdapterChoice, Embedding, EmbeddingChoice, Filter, Given, Hires, PipelineError, Progress, Recipe, Rng, Session,
@@ -449,11 +449,59 @@ fn the_layer_that_breaks_is_named() {
                 bytes
             };
             let mut session = mini::session(broken).await;
+            // What is broken in f32 too is named, also where halves are blamed first.
+            session.gpu.set_style(Style::Tiled);
+            session.gpu.choose(Choice::Forced(HALVES));
             let drawn = session.generate(&recipe, &Given::default(), &mut |_| ControlFlow::Continue(())).await;
             let said = drawn.expect_err("a broken layer").to_string();
             let layer = tensor.trim_end_matches(".weight").trim_end_matches(".bias");
             assert!(said.contains(layer) && said.contains(named), "{said}");
         }
+    });
+}
+
+#[test]
+fn halves_are_for_calls_of_the_unet_alone() {
+    pollster::block_on(async {
+        let session = session().await;
+        // With strips too: 1 MiB holds no whole map of the VAE.
+        for max_binding in [Means::COMMON.max_binding, 1 << 20] {
+            let shape = Shape {
+                pictures: 1,
+                guided: true,
+                height: 24,
+                width: 24,
+                chunks: 1,
+                clip_skip: 0,
+                starts_from_picture: true,
+            };
+            let plans = session.model.plans(shape, Means { max_binding, ..Means::COMMON }).expect("plans");
+            let allowing: Vec<&str> =
+                plans.iter().filter(|plan| plan.allows_halves).map(|plan| plan.name.as_str()).collect();
+            assert_eq!((plans.len(), allowing), (5, vec!["unet"]));
+        }
+    });
+}
+
+#[test]
+fn a_network_whose_maps_are_beyond_halves_is_drawn_without_them() {
+    pollster::block_on(async {
+        // Every map that no norm has touched goes past the 65504 of f16.
+        let grown = |name: &str, numbers: Vec<f32>| {
+            let factor = if name.starts_with("conv_in.") { 1e6 } else { 1.0 };
+            (Dtype::F32, numbers.iter().flat_map(|x| (x * factor).to_le_bytes()).collect::<Vec<u8>>())
+        };
+        let (_, recipe, _) = cases("hires").remove(0);
+        let mut session = mini::stored(grown).await;
+        session.gpu.set_style(Style::Tiled);
+        let wanted = latents(&mut session, &recipe, &Given::default()).await;
+
+        let mut session = mini::stored(grown).await;
+        session.gpu.set_style(Style::Tiled);
+        session.gpu.choose(Choice::Forced(HALVES));
+        assert_eq!(session.gpu.multiplies_halves(), session.gpu.info().shader_f16);
+        assert_eq!(latents(&mut session, &recipe, &Given::default()).await, wanted);
+        assert!(!session.gpu.multiplies_halves(), "they are given up, or were never offered");
     });
 }
 

@@ -1542,7 +1542,7 @@ backend: string,
  */
 software: boolean, 
 /**
- * Storage of 16-bit floats is possible.
+ * Arithmetic in 16-bit floats is possible.
  */
 shader_f16: boolean, 
 /**

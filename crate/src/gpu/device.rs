@@ -57,7 +57,7 @@ pub struct GpuInfo {
     pub backend: String,
     /// It is the processor in disguise.
     pub software: bool,
-    /// Storage of 16-bit floats is possible.
+    /// Arithmetic in 16-bit floats is possible.
     pub shader_f16: bool,
     /// Most bytes of one binding.
     #[ts(type = "number")]
@@ -144,6 +144,7 @@ pub struct Gpu {
     scalar: Scalar,
     style: Cell<Style>,
     keeps_halves: Cell<bool>,
+    multiplies_halves: Cell<bool>,
     pub(super) choice: RefCell<Choice>,
     wants_tuning: Cell<bool>,
     pub(super) submission_flops: Cell<u64>,
@@ -199,6 +200,7 @@ impl Gpu {
             }
         });
         let keeps_halves = Cell::new(!info.software);
+        let multiplies_halves = Cell::new(info.shader_f16);
         let style = if info.software { Style::Direct } else { Style::Tiled };
         Ok(Gpu {
             device,
@@ -207,6 +209,7 @@ impl Gpu {
             scalar: Scalar::F32,
             style: Cell::new(style),
             keeps_halves,
+            multiplies_halves,
             choice: RefCell::default(),
             wants_tuning: Cell::new(false),
             submission_flops: Cell::new(FIRST_SUBMISSION_FLOPS),
@@ -359,6 +362,17 @@ impl Gpu {
         self.keeps_halves.set(keep);
     }
 
+    /// Whether products of plans that allow it may be formed of halves: where the device has
+    /// `shader-f16`, until a result is wrong or too large for it.
+    pub fn multiplies_halves(&self) -> bool {
+        self.multiplies_halves.get()
+    }
+
+    /// Chooses it for plans made from now on; a device without `shader-f16` never does.
+    pub fn set_multiplies_halves(&self, multiply: bool) {
+        self.multiplies_halves.set(multiply && self.info.shader_f16);
+    }
+
     /// Whether kernels that no tuning knows are timed before a picture.
     pub fn wants_tuning(&self) -> bool {
         self.wants_tuning.get()
@@ -401,11 +415,11 @@ impl Gpu {
     pub(super) fn pipeline(&self, launch: &Launch) -> Result<wgpu::ComputePipeline, GpuError> {
         let constants: Vec<(&'static str, u64)> =
             launch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
-        let key = (launch.kernel, constants, self.scalar);
+        let key = (launch.kernel, constants, launch.factors);
         if let Some(pipeline) = self.pipelines.borrow().get(&key) {
             return Ok(pipeline.clone());
         }
-        let text = kernel::text(launch.kernel, self.scalar).ok_or_else(|| GpuError::Fault {
+        let text = kernel::text(launch.kernel, self.scalar, launch.factors).ok_or_else(|| GpuError::Fault {
             what: launch.kernel.into(),
             message: "there is no kernel of this name".into(),
         })?;

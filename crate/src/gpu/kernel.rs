@@ -7,6 +7,8 @@ use super::kernels;
 pub struct Launch {
     /// Stem of the kernel's file.
     pub kernel: &'static str,
+    /// What it multiplies; sums are f32.
+    pub factors: Scalar,
     /// Its `override` constants: they choose the pipeline.
     pub constants: Vec<(&'static str, f64)>,
     /// The words of its `Params`, in order; f32 as bits.
@@ -46,7 +48,7 @@ impl Launch {
     pub fn new(kernel: &'static str, inputs: usize, params: Vec<u32>, groups: [u32; 3]) -> Launch {
         let mut bindings: Vec<Binding> = (0..inputs).map(Binding::Input).collect();
         bindings.push(Binding::Output);
-        Launch { kernel, constants: Vec::new(), params, bindings, groups }
+        Launch { kernel, factors: Scalar::F32, constants: Vec::new(), params, bindings, groups }
     }
 
     /// The same with an `override` constant.
@@ -85,7 +87,7 @@ pub enum Style {
     Direct,
 }
 
-/// Storage type of a kernel's tensors.
+/// A type of numbers: of a kernel's tensors, or of what it multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scalar {
     /// 32-bit floats.
@@ -95,11 +97,11 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// The line that every kernel's text begins with.
-    pub fn preamble(self) -> &'static str {
+    /// As WGSL calls it.
+    pub fn name(self) -> &'static str {
         match self {
-            Scalar::F32 => "alias Scalar = f32;\n",
-            Scalar::F16 => "enable f16;\nalias Scalar = f16;\n",
+            Scalar::F32 => "f32",
+            Scalar::F16 => "f16",
         }
     }
 
@@ -112,8 +114,12 @@ impl Scalar {
     }
 }
 
-/// The whole text of a kernel.
-pub fn text(kernel: &str, scalar: Scalar) -> Option<String> {
+/// The whole text of a kernel whose tensors and factors are of these types.
+pub fn text(kernel: &str, scalar: Scalar, factors: Scalar) -> Option<String> {
     let (_, own) = kernels::ALL.iter().find(|(name, _)| *name == kernel)?;
-    Some([scalar.preamble(), kernels::HEADER, own].concat())
+    let enable = if [scalar, factors].contains(&Scalar::F16) { "enable f16;\n" } else { "" };
+    let halves = u32::from(factors == Scalar::F16);
+    let (scalar, factor) = (scalar.name(), factors.name());
+    let types = format!("alias Scalar = {scalar};\nalias Factor = {factor};\nconst HALVES: u32 = {halves};\n");
+    Some([enable, &types, kernels::HEADER, own].concat())
 }

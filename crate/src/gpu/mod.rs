@@ -16,5 +16,5 @@ pub use device::{Gpu, GpuError, GpuInfo, Made, Means, Tensor};
 pub use kernel::{Launch, Scalar, Style};
 pub use roof::{Effort, Roof};
 pub use run::{Arena, Runner};
-pub use self_test::numbers;
-pub use tune::{Choice, Tuning};
+pub use self_test::{TOLERANCE_OF_HALVES, numbers};
+pub use tune::{Choice, HALVES, Tuning};

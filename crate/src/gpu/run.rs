@@ -2,7 +2,7 @@
 //! bind groups are made once.
 
 use super::device::{Counted, Gpu, GpuError, Tensor};
-use super::kernel::Binding;
+use super::kernel::{Binding, Scalar};
 use super::kernels;
 use crate::ops::{Op, Storage};
 use crate::plan::{Place, Plan, Source, Value, ValueId};
@@ -79,6 +79,8 @@ pub struct Runner {
     _counted: [Rc<Counted>; 2],
     /// Bytes of graphics memory made for this plan: inputs, outputs, parameters.
     pub bytes: u64,
+    /// Whether some of its products are formed of halves.
+    pub multiplies_halves: bool,
 }
 
 impl Runner {
@@ -196,6 +198,7 @@ impl Runner {
         let mut dispatches = Vec::with_capacity(plan.steps.len());
         let mut formed = Vec::with_capacity(plan.steps.len());
         let mut words = vec![0u8; params.size() as usize];
+        let mut multiplies_halves = false;
         for (index, step) in plan.steps.iter().enumerate() {
             let shapes = plan.input_shapes(step);
             let output = &plan.value(step.output).shape;
@@ -205,7 +208,8 @@ impl Runner {
                 kernels::launch(&step.op, &shapes, output, &stored, gpu.style())
             }
             .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })?;
-            let launch = gpu.chosen(launch);
+            let launch = gpu.chosen(plan, launch);
+            multiplies_halves |= launch.factors == Scalar::F16;
             let offset = index as u64 * PARAMS_STRIDE;
             let own = bytemuck::cast_slice(&launch.params);
             words[offset as usize..offset as usize + own.len()].copy_from_slice(own);
@@ -240,7 +244,7 @@ impl Runner {
             formed.push(Formed { label: format!("`{}` ({})", step.label, step.op), output, from });
         }
         gpu.queue.write_buffer(&params, 0, &words);
-        Ok(Runner { dispatches, formed, inputs, outputs, scalars, _counted: counted, bytes })
+        Ok(Runner { dispatches, formed, inputs, outputs, scalars, _counted: counted, bytes, multiplies_halves })
     }
 
     /// Gives an input its numbers.

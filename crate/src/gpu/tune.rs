@@ -2,7 +2,7 @@
 //! attentions is timed once in a handful of shapes. What comes out is text that can be kept.
 
 use super::device::{Gpu, GpuError};
-use super::kernel::{Binding, Launch, Style};
+use super::kernel::{Binding, Launch, Scalar, Style};
 use super::kernels;
 use super::roof::Effort;
 use crate::ops::Storage;
@@ -21,6 +21,12 @@ const SLOW: Duration = Duration::from_millis(400);
 const EFFORT: Effort = Effort { rounds: 3, limit: Duration::from_millis(120) };
 /// A variant must be this much faster than what the rule of sizes chooses, or noise would choose.
 const GAIN: f64 = 0.97;
+/// Halves cost digits, so they must be worth them: a tenth of the time.
+const GAIN_OF_HALVES: f64 = 0.9;
+/// Tile shapes of products and convolutions, in rows.
+const TILES: [u32; 3] = [32, 64, 128];
+/// Index of the first of their variants that multiplies halves: the tile shapes again, in order.
+pub const HALVES: usize = TILES.len() + 1;
 
 /// Tile shapes of one device, by class of launch.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,9 +49,9 @@ pub enum Choice {
     Forced(usize),
 }
 
-/// The same work in each tile shape, in an order that does not depend on the launch's own; empty
-/// where there is no choice.
-pub fn variants(launch: &Launch) -> Vec<Launch> {
+/// The same work in each tile shape, and in each of `halves` where those are allowed, in an order
+/// that does not depend on the launch's own; empty where there is no choice.
+pub fn variants(launch: &Launch, halves: bool) -> Vec<Launch> {
     let other = |changes: &[(&str, usize)], groups: u32| {
         let mut variant = launch.clone();
         for (name, value) in &mut variant.constants {
@@ -64,7 +70,10 @@ pub fn variants(launch: &Launch) -> Vec<Launch> {
             let constants = launch.constants.iter().copied().filter(|(name, _)| *name != "ROWS").collect();
             let groups = kernels::direct_groups(rows, columns);
             let direct = Launch { kernel, constants, groups, ..launch.clone() };
-            vec![tile(32), tile(64), tile(128), direct]
+            let tiles = TILES.map(tile);
+            let of_halves = tiles.clone().map(|tile| Launch { factors: Scalar::F16, ..tile });
+            let of_halves = of_halves.into_iter().filter(|_| halves);
+            tiles.into_iter().chain([direct]).chain(of_halves).collect()
         }
         "attention" => {
             let (asked, size) = (launch.params[0], launch.params[4] as usize);
@@ -77,8 +86,9 @@ pub fn variants(launch: &Launch) -> Vec<Launch> {
     }
 }
 
-/// Launches that one measurement speaks for: kernel, sizes to a power of two, storage and flags.
-pub fn class(launch: &Launch) -> Option<String> {
+/// Launches that one measurement speaks for: kernel, sizes to a power of two, storage, flags, and
+/// whether halves may be multiplied.
+pub fn class(launch: &Launch, halves: bool) -> Option<String> {
     let size = |at: usize| launch.params.get(at).map_or(0, |&n: &u32| n.next_power_of_two().trailing_zeros());
     let constant =
         |name: &str| launch.constants.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, value)| *value);
@@ -86,7 +96,8 @@ pub fn class(launch: &Launch) -> Option<String> {
         "matmul" | "conv2d" => {
             let sizes = [size(0), size(1), size(2)];
             let (storage, before) = (constant("STORAGE"), constant("BEFORE"));
-            Some(format!("{} {sizes:?} {storage} {before} {}", launch.kernel, launch.params[6]))
+            let types = if halves { " halves" } else { "" };
+            Some(format!("{} {sizes:?} {storage} {before} {}{types}", launch.kernel, launch.params[6]))
         }
         "attention" => Some(format!("attention {:?} {}", [size(0), size(1)], constant("SIZE"))),
         _ => None,
@@ -102,6 +113,7 @@ fn build() -> u32 {
 /// A launch of a plan, and the numbers and storage of what it reads and writes.
 struct Measured {
     launch: Launch,
+    halves: bool,
     inputs: Vec<(usize, Storage)>,
     output: usize,
     flops: u64,
@@ -114,14 +126,20 @@ impl Gpu {
         format!("{} ({}), kernels {:08x}", info.adapter, info.backend, build())
     }
 
-    /// The launch in the tile shape that was chosen for its class.
-    pub(super) fn chosen(&self, launch: Launch) -> Launch {
+    /// Whether products of a plan may be formed of halves on this device.
+    fn halves_for(&self, plan: &Plan) -> bool {
+        plan.allows_halves && self.multiplies_halves()
+    }
+
+    /// The launch of one of the plan's steps in the variant that was chosen for its class.
+    pub(super) fn chosen(&self, plan: &Plan, launch: Launch) -> Launch {
+        let halves = self.halves_for(plan);
         let index = match &*self.choice.borrow() {
             Choice::Rule => None,
             Choice::Forced(index) => Some(*index),
-            Choice::Tuned(tuning) => class(&launch).and_then(|class| tuning.best.get(&class).copied()),
+            Choice::Tuned(tuning) => class(&launch, halves).and_then(|class| tuning.best.get(&class).copied()),
         };
-        index.and_then(|index| variants(&launch).into_iter().nth(index)).unwrap_or(launch)
+        index.and_then(|index| variants(&launch, halves).into_iter().nth(index)).unwrap_or(launch)
     }
 
     /// Chooses tile shapes for plans made from now on; a tuning of another device is left out.
@@ -179,7 +197,8 @@ impl Gpu {
         let mut unknown: BTreeMap<String, Measured> = BTreeMap::new();
         for (plan, storages) in plans {
             for measured in self.launches(plan, storages)? {
-                if let Some(class) = class(&measured.launch).filter(|class| !tuning.best.contains_key(class)) {
+                let class = class(&measured.launch, measured.halves);
+                if let Some(class) = class.filter(|class| !tuning.best.contains_key(class)) {
                     unknown.entry(class).and_modify(|known| known.flops += measured.flops).or_insert(measured);
                 }
             }
@@ -204,25 +223,33 @@ impl Gpu {
         let largest = measured.inputs.iter().map(|&(len, storage)| storage.bytes(len)).max().unwrap_or(4);
         let source = self.tensor("what tuning reads", largest.div_ceil(4) as usize)?;
         let target = self.tensor("what tuning writes", measured.output)?;
-        let mut best: Option<(f64, usize)> = None;
-        let mut candidates: Vec<(usize, Launch)> = variants(&measured.launch).into_iter().enumerate().collect();
+        let candidates = variants(&measured.launch, measured.halves).into_iter().enumerate();
+        let (mut whole, halves): (Vec<_>, Vec<_>) = candidates.partition(|(_, variant)| variant.factors == Scalar::F32);
         // The rule's own choice comes first: others have to be faster than it.
-        candidates.sort_by_key(|(_, variant)| *variant != measured.launch);
-        for (index, variant) in &candidates {
+        whole.sort_by_key(|(_, variant)| *variant != measured.launch);
+        let mut best: Option<(f64, &(usize, Launch))> = None;
+        for candidate in whole.iter().chain(&halves) {
+            let variant = &candidate.1;
+            let of_halves = variant.factors == Scalar::F16;
+            // Halves are tried in the shape that is best without them.
+            if of_halves && best.is_none_or(|(_, (_, known))| known.constants != variant.constants) {
+                continue;
+            }
             let tensors: Vec<_> =
                 variant.bindings.iter().map(|b| if *b == Binding::Output { &target } else { &source }).collect();
             let begun = Instant::now();
             // A variant that a driver refuses is no candidate.
             let Ok(rounds) = self.time_launch(EFFORT, variant, &tensors).await else { continue };
             let time = rounds.into_iter().fold(f64::INFINITY, f64::min);
-            if best.is_none_or(|(known, _)| time < known * GAIN) {
-                best = Some((time, *index));
+            let gain = if of_halves { GAIN_OF_HALVES } else { GAIN };
+            if best.is_none_or(|(known, _)| time < known * gain) {
+                best = Some((time, candidate));
             }
             if time > SLOW.as_secs_f64() * 1e3 || begun.elapsed() > 8 * SLOW {
                 return Ok(None);
             }
         }
-        Ok(best.map(|(_, index)| index))
+        Ok(best.map(|(_, (index, _))| *index))
     }
 
     /// Makes the pipelines of a plan before they are needed, one after the other, so that neither the
@@ -230,7 +257,7 @@ impl Gpu {
     pub async fn warm(&self, plan: &Plan, storages: &[Storage]) -> Result<(), GpuError> {
         for Measured { launch, .. } in self.launches(plan, storages)? {
             let made = self.pipelines_made();
-            let launch = self.chosen(launch);
+            let launch = self.chosen(plan, launch);
             self.guarded(launch.kernel, || self.pipeline(&launch)).await?;
             if self.pipelines_made() > made {
                 self.finished().await?;
@@ -250,7 +277,7 @@ impl Gpu {
                 .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })?;
             let inputs = step.inputs.iter().map(|id| (plan.value(*id).len(), storages[id.0])).collect();
             let flops = step.op.get().flops(&shapes, &output.shape);
-            list.push(Measured { launch, inputs, output: output.len(), flops });
+            list.push(Measured { launch, halves: self.halves_for(plan), inputs, output: output.len(), flops });
         }
         Ok(list)
     }

@@ -159,6 +159,9 @@ impl Session {
             let go_on = &mut || report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref());
             let mut predicted = runners.unet.compute_while(&self.gpu, "noise", go_on).await?;
             if predicted.iter().any(|value| !value.is_finite()) {
+                if runners.unet.multiplies_halves {
+                    return Err(PipelineError::BeyondHalves);
+                }
                 return Err(self
                     .not_finite(&[&runners.texts, &runners.unet], "UNet", Some((call + 1, calls)), job)
                     .await?);

@@ -35,6 +35,9 @@ pub enum PipelineError {
     /// Not a number, at a step.
     #[error("the picture broke at {when}: {} gave NaN or infinity; {hint}", place(.network, .layer))]
     NotFinite { when: String, network: &'static str, layer: Option<String>, hint: String },
+    /// The same of kernels that multiply halves: the picture goes on without them.
+    #[error("a number was too large for 16 bits")]
+    BeyondHalves,
     /// A config.
     #[error(transparent)]
     Config(#[from] ConfigError),

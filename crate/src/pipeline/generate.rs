@@ -272,6 +272,12 @@ impl Session {
                     self.revive().await?;
                     latents.told = None;
                 }
+                // What is too large for halves, or flawed anyway, is computed again without them.
+                Err(PipelineError::BeyondHalves) => {
+                    self.gpu.set_multiplies_halves(false);
+                    self.runners = None;
+                    latents.told = None;
+                }
                 other => break other?,
             }
         };
@@ -309,6 +315,7 @@ impl Session {
         let gpu = Gpu::open().await?;
         gpu.set_style(self.gpu.style());
         gpu.set_keeps_halves(self.gpu.keeps_halves());
+        gpu.set_multiplies_halves(self.gpu.multiplies_halves());
         gpu.choose(self.gpu.choice());
         gpu.set_wants_tuning(self.gpu.wants_tuning());
         self.runners = None;

@@ -19,8 +19,14 @@ impl Builder {
 
     /// An empty plan whose modules' weights are named `component.path.weight`.
     pub fn for_component(name: &str, component: &str) -> Builder {
-        let plan =
-            Plan { name: name.into(), values: Vec::new(), steps: Vec::new(), scalars: Vec::new(), outputs: Vec::new() };
+        let plan = Plan {
+            name: name.into(),
+            values: Vec::new(),
+            steps: Vec::new(),
+            scalars: Vec::new(),
+            outputs: Vec::new(),
+            allows_halves: false,
+        };
         Builder { plan, component: component.into() }
     }
 

@@ -128,7 +128,9 @@ impl Plan {
         for (name, id) in &crossing {
             values[id.0].source = Source::Input(name.clone());
         }
-        let first = Plan { name: format!("{}, once", self.name), steps: once, outputs: crossing, ..self.clone() };
+        let name = format!("{}, once", self.name);
+        // What runs once has no need of the speed of halves.
+        let first = Plan { name, steps: once, outputs: crossing, allows_halves: false, ..self.clone() };
         let second = Plan { steps: each, values, ..self };
         (first.compact(), second.compact())
     }

@@ -101,6 +101,9 @@ pub struct Plan {
     pub scalars: Vec<String>,
     /// Tensors that outlive a run, by name.
     pub outputs: Vec<(String, ValueId)>,
+    /// Whether its products may be formed of halves (f16) where those are faster: its numbers stay
+    /// far below 65504, and nothing hangs on their last digits.
+    pub allows_halves: bool,
 }
 
 impl Plan {

@@ -63,6 +63,7 @@ impl Plan {
             steps: Vec::new(),
             scalars: self.scalars.clone(),
             outputs: Vec::new(),
+            allows_halves: self.allows_halves,
         };
         let mut given = |value: &Value| {
             let is_given = !matches!(value.source, Source::Step(_));

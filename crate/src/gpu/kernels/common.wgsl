@@ -1,5 +1,5 @@
-// Shared by every kernel: storage is `Scalar` (f32 or f16, chosen by the line before this file),
-// arithmetic is f32.
+// Shared by every kernel: storage is `Scalar`, what tiles multiply is a `Factor` (each f32 or f16,
+// chosen by the lines before this file; HALVES is 1 where a factor is f16), other arithmetic is f32.
 
 // Workgroups beyond 65535 go on in the second axis of a dispatch.
 fn flat(group: vec3<u32>, groups: vec3<u32>) -> u32 {

@@ -1,5 +1,8 @@
 // (M, K) x matrix -> (M, N); see ops/matmul.rs. One workgroup makes a tile of ROWS x 64.
 
+// Where moments of a norm meet: in the rows' tile, but in room of their own where that holds halves.
+var<workgroup> moments: array<vec4<f32>, HALVES * (BEFORE / 2u) * 2u * ROWS + 1u>;
+
 @compute @workgroup_size(ROWS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = group.x * ROWS;
@@ -19,8 +22,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if BEFORE == 2u {
         // Each invocation has read a quarter of four rows, and keeps sums of eight others.
-        tile_x[local] = four.sum;
-        tile_x[ROWS + local] = four.squares;
+        keep(local, four.sum);
+        keep(ROWS + local, four.squares);
         workgroupBarrier();
         let column = tile_column(group.y, local % 8u * 2u);
         let next = tile_column(group.y, local % 8u * 2u + 1u);
@@ -37,7 +40,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     finish_tile(first, group.y, local);
 }
 
-// What four neighbouring invocations have put into the rows' tile.
+// Gives neighbours what one invocation knows of four rows.
+fn keep(at: u32, known: vec4<f32>) {
+    if HALVES == 1u { moments[at] = known; } else { tile_x[at] = vec4<Factor>(known); }
+}
+
+fn kept(at: u32) -> vec4<f32> {
+    if HALVES == 1u { return moments[at]; }
+    return vec4<f32>(tile_x[at]);
+}
+
+// What four neighbouring invocations have kept.
 fn gathered(at: u32) -> vec4<f32> {
-    return tile_x[at] + tile_x[at + 1u] + tile_x[at + 2u] + tile_x[at + 3u];
+    return kept(at) + kept(at + 1u) + kept(at + 2u) + kept(at + 3u);
 }

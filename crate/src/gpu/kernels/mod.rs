@@ -121,5 +121,5 @@ pub const ALL: [(&str, &str); 26] = [
     ("widen", include_str!("widen.wgsl")),
 ];
 
-/// What stands before every kernel's own text, after the line that says what `Scalar` is.
+/// What stands before every kernel's own text, after the lines that say what `Scalar` and `Factor` are.
 pub const HEADER: &str = include_str!("common.wgsl");
