@@ -26,15 +26,26 @@ impl Gpu {
         Ok(())
     }
 
-    /// Gives up products of halves where one is further than `tolerance` from its definition.
+    /// Gives up products of halves where one is further than `tolerance` from its definition, or where
+    /// what is too large for them would not be seen.
     pub async fn test_halves_within(&self, tolerance: f64) {
         if self.style() == Style::Tiled && self.multiplies_halves() {
             let choice = self.choice.replace(Choice::Forced(HALVES));
             let is_product = |op: &Op| matches!(op, Op::Matmul(_) | Op::Conv2d(_));
             let failed = self.failures(tolerance, &is_product).await;
+            let shows = self.shows_what_is_too_large().await;
             self.choice.replace(choice);
-            self.set_multiplies_halves(failed.is_ok_and(|failed| failed.is_empty()));
+            self.set_multiplies_halves(failed.is_ok_and(|failed| failed.is_empty()) && shows.unwrap_or(false));
         }
+    }
+
+    /// Whether numbers beyond 65504 become infinite; a device may also round them to it, unseen. Times
+    /// 0.01, so that no product of a rounded one is too large by itself.
+    async fn shows_what_is_too_large(&self) -> Result<bool, GpuError> {
+        let linear = Matmul { transpose_b: true, ..Default::default() };
+        let plan = single(&linear.into(), &[vec![4, 4], vec![4, 4]])?;
+        let kernel = self.computed(&plan, &[vec![1e5; 16], vec![1e-2; 16]]).await?;
+        Ok(kernel.iter().all(|value| !value.is_finite()))
     }
 
     /// The self test of f32 kernels within another relative distance.
@@ -69,27 +80,40 @@ impl Gpu {
 
     /// ||kernel - definition|| / ||definition||.
     async fn distance(&self, op: &Op, shapes: &[Vec<usize>]) -> Result<f64, GpuError> {
-        let name = op.get().name();
-        let unbuilt = |error: PlanError| GpuError::Fault { what: name.into(), message: error.to_string() };
         let inputs: Vec<Vec<f32>> =
             shapes.iter().enumerate().map(|(i, shape)| numbers(i as u32, shape.iter().product())).collect();
-        let mut builder = Builder::new(name);
-        let ids: Vec<_> = shapes.iter().enumerate().map(|(i, shape)| builder.input(&i.to_string(), shape)).collect();
-        let y = builder.push(op.clone(), &ids, name).map_err(unbuilt)?;
-        builder.output("y", y);
-        let plan = Plan { allows_halves: true, ..builder.finish() };
-        let runner = Runner::new(self, &plan, &|_| None).await?;
-        for (i, data) in inputs.iter().enumerate() {
-            runner.set(self, &i.to_string(), data)?;
-        }
-        let kernel = runner.compute(self, "y").await?;
+        let plan = single(op, shapes)?;
+        let kernel = self.computed(&plan, &inputs).await?;
         let mut give = |name: &str| name.parse::<usize>().ok().map(|i| inputs[i].clone());
-        let definition = interpret(&plan, &mut give, &[]).map_err(unbuilt)?;
+        let definition = interpret(&plan, &mut give, &[]).map_err(|error| unbuilt(op, error))?;
         let squared = |pairs: &mut dyn Iterator<Item = f64>| pairs.map(|x| x * x).sum::<f64>();
         let wanted = &definition["y"];
         let off = squared(&mut kernel.iter().zip(wanted).map(|(a, b)| f64::from(a - b)));
         Ok((off / squared(&mut wanted.iter().map(|&x| f64::from(x)))).sqrt())
     }
+
+    /// What the kernel of a plan's one operation makes of these inputs.
+    async fn computed(&self, plan: &Plan, inputs: &[Vec<f32>]) -> Result<Vec<f32>, GpuError> {
+        let runner = Runner::new(self, plan, &|_| None).await?;
+        for (i, data) in inputs.iter().enumerate() {
+            runner.set(self, &i.to_string(), data)?;
+        }
+        runner.compute(self, "y").await
+    }
+}
+
+/// A plan of one operation with inputs `0`, `1`, … and output `y`.
+fn single(op: &Op, shapes: &[Vec<usize>]) -> Result<Plan, GpuError> {
+    let name = op.get().name();
+    let mut builder = Builder::new(name);
+    let ids: Vec<_> = shapes.iter().enumerate().map(|(i, shape)| builder.input(&i.to_string(), shape)).collect();
+    let y = builder.push(op.clone(), &ids, name).map_err(|error| unbuilt(op, error))?;
+    builder.output("y", y);
+    Ok(Plan { allows_halves: true, ..builder.finish() })
+}
+
+fn unbuilt(op: &Op, error: PlanError) -> GpuError {
+    GpuError::Fault { what: op.get().name().into(), message: error.to_string() }
 }
 
 /// Small cases of each kernel: sizes that fill no tile, with widths of whole vec4s and without.
