@@ -267,10 +267,11 @@ impl Gpu {
         let made = make();
         let validity = validity.pop();
         let memory = memory.pop();
-        for error in [memory.await, validity.await].into_iter().flatten() {
-            return Err(self.loss().unwrap_or_else(|| named(what, error)));
+        let (memory, validity) = (memory.await, validity.await);
+        match memory.or(validity) {
+            Some(error) => Err(self.loss().unwrap_or_else(|| named(what, error))),
+            None => made,
         }
-        made
     }
 
     /// The loss of the device, where it was lost: everything made on it since is invalid, and not by its own fault.
