@@ -259,7 +259,7 @@ describe('a model of one’s own', () => {
     // Back to the demo: its own LoRA, and its own numbers but for those that were typed.
     await page.selectOption('#base', 'demo');
     assert.equal(await page.inputValue('#lora'), 'demo:duotone.safetensors');
-    assert.equal(await page.inputValue('#guidance'), '5');
+    assert.equal(await page.inputValue('#guidance'), '2');
     assert.equal(await page.inputValue('#steps'), '2');
     assert.deepEqual(errors, []);
   });

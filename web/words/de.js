@@ -216,8 +216,7 @@ export default {
 
   "demo.duotone": "violette Tinte auf gelbem Papier, das Motiv bleibt",
   "demo.ink_icon": "schwarze Tinte auf weißem Papier, das Motiv bleibt",
-  "demo.fluent_glossy": "ein feiner, glänzenderer Look; am besten bei 0,7",
-  "demo.blueprint": "weiße Linien auf blauem Papier; feine Motive gehen bei 1,0 verloren",
+  "demo.blueprint": "weiße Linien auf blauem Papier",
   "demo.broken_names": "Duotone unter Namen, die andere Programme nicht nachschlagen: Der Bericht sagt warum, Umwandeln repariert es",
   "demo.no_connection": "die Verbindung schlug fehl",
   "demo.answered": "der Server antwortete {status}",

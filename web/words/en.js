@@ -215,8 +215,7 @@ export default {
 
   "demo.duotone": "violet ink on yellow paper, the subject kept",
   "demo.ink_icon": "black ink on white paper, the subject kept",
-  "demo.fluent_glossy": "a subtle, glossier look; best at 0.7",
-  "demo.blueprint": "white lines on blue paper; fine subjects are lost at 1.0",
+  "demo.blueprint": "white lines on blue paper",
   "demo.broken_names": "duotone under names that other programs do not look up: its report says why, converting it mends it",
   "demo.no_connection": "the connection failed",
   "demo.answered": "the server answered {status}",

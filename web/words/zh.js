@@ -216,8 +216,7 @@ export default {
 
   "demo.duotone": "黄纸紫墨，保留主体",
   "demo.ink_icon": "白纸黑墨，保留主体",
-  "demo.fluent_glossy": "更有光泽的细腻外观；0.7 时最佳",
-  "demo.blueprint": "蓝纸白线；强度 1.0 时精细主体会丢失",
+  "demo.blueprint": "蓝纸白线",
   "demo.broken_names": "使用其他程序不识别的名称的 duotone：报告会说明原因，转换即可修复",
   "demo.no_connection": "连接失败",
   "demo.answered": "服务器返回 {status}",

@@ -10,7 +10,7 @@ import break_lora
 import catalogue
 from train_lora import RECIPES
 
-BUDGET = 20 * 2**20
+BUDGET = 20_000_000
 """Bytes that model and LoRAs may have together."""
 SCHEDULER = dict(
     beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, skip_prk_steps=True,
@@ -38,6 +38,8 @@ def export(work, chosen=None):
             halves(source / f"{file}.safetensors", target / f"{file}.safetensors")
             config = json.loads((source / "config.json").read_text())
             config.pop("_name_or_path", None)  # a path of the machine that trained
+            if "dtype" in config:
+                config["dtype"] = "float16"
             (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     if (work / "model" / "tokenizer").exists():
         shutil.copytree(work / "model" / "tokenizer", catalogue.MODEL / "tokenizer", dirs_exist_ok=True)
