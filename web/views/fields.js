@@ -6,8 +6,8 @@ import { live } from "lit-html/directives/live.js";
 
 /** @typedef {(change: any) => void} Change */
 
-/** The value of an input, but for one that is being typed in: other news of the page must not undo half a number. */
-const settled = directive(
+/** The value of an input, but for one that is being typed in (`starts`, `ends`): other news of the page must not undo half a number. */
+export const settled = directive(
   class extends Directive {
     /** @param {string} value */
     render(value) {
@@ -27,8 +27,8 @@ const settled = directive(
 /** @type {WeakSet<EventTarget>} */
 const typing = new WeakSet();
 
-const starts = (/** @type {Event} */ { target }) => void (target && typing.add(target));
-const ends = (/** @type {Event} */ { target }) => void (target && typing.delete(target));
+export const starts = (/** @type {Event} */ { target }) => void (target && typing.add(target));
+export const ends = (/** @type {Event} */ { target }) => void (target && typing.delete(target));
 
 /** @param {string} id @param {number} value @param {{ min: number, max: number, step: number, mode?: "numeric" | "decimal" }} range @param {Change} change */
 export function numberInput(id, value, { min, max, step, mode = "numeric" }, change) {

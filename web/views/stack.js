@@ -5,7 +5,7 @@ import { live } from "lit-html/directives/live.js";
 import { formatFixed } from "../format.js";
 import { loraOptions } from "../select.js";
 import { t } from "../words.js";
-import { checkInto, numberInto, textInto } from "./fields.js";
+import { checkInto, ends, numberInto, settled, starts, textInto } from "./fields.js";
 import { cross } from "./icons.js";
 
 /** @typedef {import("../types.d.ts").State} State */
@@ -100,7 +100,8 @@ function textEncoderView({ strength, textEncoder, blocks }, suffix, change) {
         <span>${t("stack.in_blocks")}</span>
         <input
           type="text" id="blocks${suffix}" autocomplete="off" spellcheck="false" placeholder="IN04=0.5,MID=0" aria-describedby="blocks-help${suffix}"
-          .value=${live(blocks)} @change=${textInto("blocks", change)}
+          .value=${settled(blocks)} @input=${starts} @blur=${ends}
+          @change=${(/** @type {Event} */ event) => (ends(event), textInto("blocks", change)(event))}
         />
         <span class="fine" id="blocks-help${suffix}">${t("stack.blocks_says")}</span>
       </label>
