@@ -385,11 +385,18 @@ fn changes_are_weighed_beside_the_bases_weights() {
     }
     assert!(by_the_base > 0, "no change depended on the base");
 
-    let case = cases("detect_only").into_iter().find(|case| case.base_family == "wan").expect("a case");
-    let file = case.bytes();
-    let opened = block_on(Opened::new(&case.file, &file, None)).expect("an adapter");
-    let refused = block_on(opened.weigh(side, &HashMap::new(), &mut |_, _| ControlFlow::Continue(())));
-    assert!(matches!(refused, Err(EditError::OtherFamily { .. })), "{refused:?}");
+    // Files of another family, and of this one at sizes that the mini base has not.
+    for family in ["wan", "sd15"] {
+        let case = cases("detect_only").into_iter().find(|case| case.base_family == family).expect("a case");
+        let file = case.bytes();
+        let opened = block_on(Opened::new(&case.file, &file, None)).expect("an adapter");
+        let refused = block_on(opened.weigh(side, &HashMap::new(), &mut |_, _| ControlFlow::Continue(())));
+        let is_told = match family {
+            "wan" => matches!(refused, Err(EditError::OtherFamily { .. })),
+            _ => matches!(refused, Err(EditError::Refused { .. })),
+        };
+        assert!(is_told, "{family}: {refused:?}");
+    }
 }
 
 /// A model file of the base's sample.

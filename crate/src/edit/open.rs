@@ -92,7 +92,12 @@ impl<'a> Opened<'a> {
         let adapter = adapter.map_err(|source| self.unreadable(source))?;
         let own = ComparedFile { source: &self.source, header: &self.header, adapter: &adapter };
         let weighed = weigh(own, norms, base.files, &base.shapes.tensors, hear).await;
-        weighed.map_err(|source| EditError::Read { file: base.name.into(), source })
+        let weighed = weighed.map_err(|source| EditError::Read { file: base.name.into(), source })?;
+        if weighed.is_empty() {
+            let reason = format!("none of its changes has the size of a layer of {}", base.name);
+            return Err(EditError::Refused { file: self.file.clone(), reason });
+        }
+        Ok(weighed)
     }
 
     /// Reads a delta's factors.

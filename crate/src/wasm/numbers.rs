@@ -30,8 +30,8 @@ impl Engine {
     }
 
     /// Weighs an adapter's changes beside the model that they are for: `base` lists the model's files, each with its
-    /// `path` in its folder, which is empty for a single file. `measures` are the report's, and come back with the norms of the base's weights, as [`Weighing`];
-    /// `on_progress` hears of each hundredth. [`Engine::stop_weighing`] ends it.
+    /// `path` in its folder, which is empty for a single file. `measures` are the report's, and come back with the norms
+    /// of the base's weights, as [`Weighing`]; `on_progress` hears of each hundredth. [`Engine::stop_weighing`] ends it.
     pub async fn weigh(
         &self,
         place: JsValue,
