@@ -180,7 +180,16 @@ async fn run_halves(gpu: &Gpu, plan: &Plan, numbers: &mut dyn FnMut(&str) -> Opt
 }
 
 async fn run_with(gpu: &Gpu, plan: &Plan, numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>) -> Vec<f32> {
-    let resident = gpu.rooms(plan, &|_, _| Storage::F32).expect("room");
+    run_stored(gpu, plan, numbers, &|_, _| Storage::F32).await
+}
+
+async fn run_stored(
+    gpu: &Gpu,
+    plan: &Plan,
+    numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>,
+    storage: &dyn Fn(&str, &[usize]) -> Storage,
+) -> Vec<f32> {
+    let resident = gpu.rooms(plan, storage).expect("room");
     for (name, tensor) in &resident {
         gpu.write(tensor, &numbers(name).expect("numbers"));
     }
@@ -240,6 +249,44 @@ fn a_layer_norm_is_part_of_the_products_after_it() {
             }
             let kernel = run_halves(&gpu, &fused, &mut far).await;
             close(&format!("{what}, halves"), &kernel, got, TOLERANCE_OF_HALVES);
+        }
+    });
+}
+
+#[test]
+fn what_is_around_a_convolution_is_around_winograds_too() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        // Two pictures with odd edges, enlarged to other odd ones; weights in each storage.
+        let mut b = Builder::new("around");
+        let (x, time) = (b.input("x", &[2, 12, 9, 8]), b.input("time", &[2, 20]));
+        let other = b.input("other", &[2, 25, 23, 20]);
+        let x = b.push(Upsample { height: 25, width: 23 }, &[x], "up").expect("up");
+        let (weight, bias) = (b.weight("w", &[20, 9 * 8], Layout::Ohwi), b.weight("b", &[20], Layout::Plain));
+        let op = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
+        let y = b.push(op, &[x, weight, bias], "conv").expect("conv");
+        let y = b.push(Add { broadcast: Broadcast::Pixels }, &[y, time], "time").expect("time");
+        let y = b.push(Unary { function: Function::Silu }, &[y], "act").expect("act");
+        let y = b.push(SUM, &[other, y], "sum").expect("sum");
+        b.output("y", y);
+        let plan = Plan { allows_winograd: true, ..b.finish().fused() };
+        assert_eq!(plan.steps.len(), 1, "{plan}");
+        for storage in [Storage::F32, Storage::F16, Storage::Bf16] {
+            let mut own = give(&plan);
+            let mut numbers = |name: &str| {
+                let data = own(name)?;
+                Some(if name == "w" { data.into_iter().map(|value| storage.round(value)).collect() } else { data })
+            };
+            let wanted = &interpret(&plan, &mut numbers, &[]).expect("the plan runs")["y"];
+            for style in [Style::Tiled, Style::Direct] {
+                gpu.set_style(style);
+                gpu.choose(Choice::Forced(0));
+                let made = gpu.made().bind_groups;
+                let kept = |name: &str, _: &[usize]| if name == "w" { storage } else { Storage::F32 };
+                let kernel = run_stored(&gpu, &plan, &mut numbers, &kept).await;
+                assert_eq!(gpu.made().bind_groups - made, 4, "kernels, map, products and sums");
+                close(&format!("{storage:?}, {style:?}"), &kernel, wanted, KERNEL);
+            }
         }
     });
 }

@@ -1,7 +1,7 @@
 //! PyTorch = definition = kernel, for every operation at production shapes and odd ones.
 
 use lora_loupe::gpu::{Choice, Gpu, HALVES, Runner, Scalar, Style, TOLERANCE_OF_HALVES, Tuning, kernel, kernels};
-use lora_loupe::ops::{Axpy, Function, Matmul, Narrow, Storage, Unary, Widen};
+use lora_loupe::ops::{Axpy, Conv2d, Function, Matmul, Narrow, Op, Storage, Unary, Widen};
 use lora_loupe::plan::{Builder, Layout, Plan, interpret};
 use lora_loupe_tests::compare::{close, rel_rms};
 use lora_loupe_tests::numbers::numbers;
@@ -80,6 +80,40 @@ fn every_tile_shape_agrees_with_definitions() {
             }
             assert!(index == 0 || gpu.pipelines_made() > made, "shape {index} has kernels of its own");
         }
+    });
+}
+
+#[test]
+fn winograds_algorithm_agrees_with_definitions() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        let mut used = Vec::new();
+        for case in cases() {
+            let Op::Conv2d(conv) = case.plan.steps[0].op else { continue };
+            let plan = Plan { allows_winograd: true, ..case.plan.clone() };
+            let wanted = define(&case);
+            for style in [Style::Tiled, Style::Direct] {
+                gpu.set_style(style);
+                let mut dispatches = Vec::new();
+                for (plan, choice) in [(&plan, Choice::Forced(0)), (&plan, Choice::Rule), (&case.plan, Choice::Forced(0))] {
+                    gpu.choose(choice);
+                    let made = gpu.made().bind_groups;
+                    close(&format!("{style:?} {}", case.name), &run(&gpu, plan, &case).await.0, &wanted, KERNEL);
+                    dispatches.push(gpu.made().bind_groups - made);
+                }
+                // Kernels, and three for each portion; by rule none has the channels of a card's, one those of
+                // a software device's.
+                let widths = plan.input_shapes(&plan.steps[0]).iter().map(|shape| shape[shape.len() - 1]).collect::<Vec<_>>();
+                let by_rule = dispatches[0] > 1 && widths[0] >= 128 && style == Style::Direct;
+                assert_eq!(dispatches[1], if by_rule { dispatches[0] } else { 1 }, "{style:?} {}", case.name);
+                assert_eq!(dispatches[2], 1, "a plan that does not allow it: {}", case.name);
+                assert!(dispatches[0] == 1 || (conv.kernel, conv.stride) == (3, 1), "{}", case.name);
+                used.push(dispatches[0]);
+            }
+        }
+        used.retain(|&dispatches| dispatches > 1);
+        // Two styles each: 4 to 320 channels, 128 to 128, odd edges of two pictures, two portions.
+        assert_eq!(used, [4, 4, 4, 4, 4, 4, 7, 7]);
     });
 }
 
@@ -164,6 +198,23 @@ fn a_device_is_tuned_once_and_within_its_time() {
             assert!(halves, "{} as tuned", chosen[0].name);
             close(&chosen[0].name, &got, &define(chosen[0]), TOLERANCE_OF_HALVES);
         }
+        gpu.choose(Choice::Tuned(tuning.clone()));
+
+        // A plan that allows Winograd's algorithm asks from how many channels on it is faster; of products,
+        // those between its steps are a class of their own.
+        let mut b = Builder::new("wide");
+        let (x, weight) = (b.input("x", &[1, 32, 32, 128]), b.input("weight", &[128, 9 * 128]));
+        let op = Conv2d { kernel: 3, stride: 1, padding: 1, ..Default::default() };
+        let y = b.push(op, &[x, weight], "wide").expect("a convolution");
+        b.output("y", y);
+        let wide = Plan { allows_winograd: true, ..b.finish() };
+        let count = wide.values.len();
+        gpu.tune_all(&[(&wide, &vec![Storage::F32; count])], &mut |_, _| ControlFlow::Continue(())).await.expect("times");
+        let Choice::Tuned(with) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        let least = with.best.get("winograd").copied();
+        println!("Winograd from {least:?} channels on");
+        assert!(with.best.len() == tuning.best.len() + 2 && least.is_some_and(|least| [128, 256, 512, 1 << 20].contains(&least)), "{with:?}");
+        assert_eq!(gpu.means().winograd, least.expect("a number"));
         gpu.choose(Choice::Tuned(tuning.clone()));
 
         // Another device's tuning is left out; this one's is taken, whatever it says.

@@ -1,7 +1,7 @@
 //! Turns the machine's graphics processor into a device with buffers and a pipeline cache.
 
 use super::kernel::{self, Launch, LaunchError, Scalar, Style};
-use super::tune::Choice;
+use super::tune::{Choice, WINOGRAD_OF_CARDS};
 use crate::ops::Storage;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
@@ -73,11 +73,14 @@ pub struct Means {
     pub keeps_halves: bool,
     /// How its kernels are written.
     pub style: Style,
+    /// Channels from which on Winograd's algorithm is used where a plan allows it.
+    pub winograd: usize,
 }
 
 impl Means {
     /// Those of a graphics card that binds no more than every WebGPU device does: 128 MiB.
-    pub const COMMON: Means = Means { max_binding: 128 << 20, keeps_halves: true, style: Style::Tiled };
+    pub const COMMON: Means =
+        Means { max_binding: 128 << 20, keeps_halves: true, style: Style::Tiled, winograd: WINOGRAD_OF_CARDS };
 }
 
 /// Buffers that a device has made, and bytes of those that are still there.
@@ -228,7 +231,7 @@ impl Gpu {
     /// What decides how plans are made for it.
     pub fn means(&self) -> Means {
         let (max_binding, keeps_halves) = (self.info.max_binding, self.keeps_halves());
-        Means { max_binding, keeps_halves, style: self.style() }
+        Means { max_binding, keeps_halves, style: self.style(), winograd: self.winograd() }
     }
 
     /// How tensors are stored.

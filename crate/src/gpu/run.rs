@@ -1,11 +1,11 @@
 //! Turns a plan into dispatches that can be submitted again and again: buffers, parameters and
 //! bind groups are made once.
 
-use super::device::{Counted, Gpu, GpuError, Tensor};
+use super::device::{Counted, Gpu, GpuError, Means, Tensor};
 use super::kernel::{Binding, Scalar};
-use super::kernels;
+use super::kernels::{self, Operand, SCRATCH, Work};
 use crate::ops::{Op, Storage};
-use crate::plan::{Place, Plan, Source, Value, ValueId};
+use crate::plan::{Place, Plan, Source, Step, Value, ValueId};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -25,21 +25,69 @@ struct Dispatch {
 /// Buffers for the temporaries of plans that never run at the same time.
 pub struct Arena {
     slots: Vec<Tensor>,
+    scratch: Vec<Tensor>,
+}
+
+/// What steps need of a device beside the tensors of their plan.
+struct Extra {
+    /// Dispatches of all steps.
+    dispatches: u64,
+    /// Bytes of what lies between the dispatches of one step.
+    scratch: [u64; SCRATCH],
+}
+
+impl Extra {
+    fn of(plan: &Plan, means: Means) -> Extra {
+        let mut extra = Extra { dispatches: 0, scratch: [0; SCRATCH] };
+        for step in &plan.steps {
+            let stored = vec![Storage::F32; step.inputs.len()];
+            // A step without a launch is told of when the plan is made.
+            let Ok(work) = work(plan, step, &stored, means) else { continue };
+            extra.dispatches += work.stages.len() as u64;
+            let bytes = work.scratch.map(|numbers| 4 * numbers as u64);
+            extra.scratch.iter_mut().zip(bytes).for_each(|(most, bytes)| *most = (*most).max(bytes));
+        }
+        extra
+    }
+}
+
+/// A step's dispatches on a device of these means; `stored` says how its inputs lie.
+pub(super) fn work(plan: &Plan, step: &Step, stored: &[Storage], means: Means) -> Result<Work, GpuError> {
+    let least = if plan.allows_winograd { means.winograd } else { usize::MAX };
+    let output = &plan.value(step.output).shape;
+    kernels::work(&step.op, &plan.input_shapes(step), output, stored, means.style, least)
+        .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })
 }
 
 impl Arena {
     /// Buffers in which each of these plans fits.
     pub async fn of(gpu: &Gpu, plans: &[&Plan]) -> Result<Arena, GpuError> {
         let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+        let room = |bytes: u64| gpu.tensor(&format!("a temporary of {}", names.join(", ")), (bytes / 4) as usize);
         let make = || {
-            let slot = |bytes: &u64| gpu.tensor(&format!("a temporary of {}", names.join(", ")), (bytes / 4) as usize);
-            Ok(Arena { slots: Arena::sizes(plans).iter().map(slot).collect::<Result<_, GpuError>>()? })
+            let rooms = |sizes: Vec<u64>| sizes.into_iter().map(room).collect::<Result<_, GpuError>>();
+            Ok(Arena { slots: rooms(Arena::sizes(plans))?, scratch: rooms(Arena::scratch(plans, gpu.means()))? })
         };
         gpu.guarded("temporaries", make).await
     }
 
-    /// Bytes of its buffers, the largest first.
-    pub fn sizes(plans: &[&Plan]) -> Vec<u64> {
+    /// Bytes of all its buffers on a device of these means.
+    pub fn bytes(plans: &[&Plan], means: Means) -> u64 {
+        Arena::sizes(plans).into_iter().chain(Arena::scratch(plans, means)).sum()
+    }
+
+    /// Bytes of what lies between the dispatches of one step; of nothing, none.
+    fn scratch(plans: &[&Plan], means: Means) -> Vec<u64> {
+        let mut most = [0; SCRATCH];
+        for plan in plans.iter().filter(|plan| plan.allows_winograd) {
+            let own = Extra::of(plan, means).scratch;
+            most.iter_mut().zip(own).for_each(|(most, own)| *most = (*most).max(own));
+        }
+        most.into_iter().filter(|&bytes| bytes > 0).collect()
+    }
+
+    /// Bytes of its buffers for temporaries, the largest first.
+    fn sizes(plans: &[&Plan]) -> Vec<u64> {
         let mut sizes: Vec<u64> = Vec::new();
         for plan in plans {
             let mut own = plan.memory(4).slots;
@@ -61,12 +109,14 @@ impl Arena {
     }
 }
 
-/// What a dispatch computes.
+/// What a step computes.
 struct Formed {
     label: String,
     output: Tensor,
     /// The steps that formed its inputs.
     from: Vec<usize>,
+    /// Dispatches up to its last.
+    dispatches: usize,
 }
 
 /// A plan with its buffers.
@@ -102,14 +152,14 @@ impl Runner {
     }
 
     /// Bytes of graphics memory that a plan's runner makes besides temporaries, weights and the inputs
-    /// that are `given`.
-    pub fn own_bytes(plan: &Plan, given: &dyn Fn(&str) -> bool) -> u64 {
+    /// that are `given`, on a device of these means.
+    pub fn own_bytes(plan: &Plan, means: Means, given: &dyn Fn(&str) -> bool) -> u64 {
         let is_own = |value: &&Value| matches!(&value.source, Source::Input(name) if !given(name));
         let outputs = plan.outputs.iter().map(|(_, id)| plan.value(*id));
         let tensors = plan.values.iter().filter(is_own).chain(outputs);
         let numbers: u64 = tensors.map(|value| Storage::F32.resident(value.len())).sum();
-        let (scalars, steps) = (plan.scalars.len().max(1) as u64, plan.steps.len().max(1) as u64);
-        numbers + scalars * 4 + steps * PARAMS_STRIDE
+        let (scalars, dispatches) = (plan.scalars.len().max(1) as u64, Extra::of(plan, means).dispatches.max(1));
+        numbers + scalars * 4 + dispatches * PARAMS_STRIDE
     }
 
     fn make(
@@ -185,63 +235,71 @@ impl Runner {
                 mapped_at_creation: false,
             })
         };
-        let scalars = buffer("run-time numbers", plan.scalars.len().max(1) as u64 * 4, wgpu::BufferUsages::STORAGE);
-        let params = buffer("parameters", plan.steps.len().max(1) as u64 * PARAMS_STRIDE, wgpu::BufferUsages::UNIFORM);
-        bytes += scalars.size() + params.size();
-        let counted = [gpu.count(scalars.size()), gpu.count(params.size())];
-
         let tensor = |id: ValueId| -> Result<&Tensor, GpuError> {
             tensors[id.0]
                 .as_ref()
                 .ok_or_else(|| GpuError::Missing { plan: plan.name.clone(), name: format!("value {}", id.0) })
         };
-        let mut dispatches = Vec::with_capacity(plan.steps.len());
+        let mut works = Vec::with_capacity(plan.steps.len());
+        for step in &plan.steps {
+            let stored = step.inputs.iter().map(|&id| Ok(tensor(id)?.storage)).collect::<Result<Vec<_>, GpuError>>()?;
+            works.push(work(plan, step, &stored, gpu.means())?);
+        }
+        let count = works.iter().map(|work| work.stages.len()).sum::<usize>().max(1);
+        let scalars = buffer("run-time numbers", plan.scalars.len().max(1) as u64 * 4, wgpu::BufferUsages::STORAGE);
+        let params = buffer("parameters", count as u64 * PARAMS_STRIDE, wgpu::BufferUsages::UNIFORM);
+        bytes += scalars.size() + params.size();
+        let counted = [gpu.count(scalars.size()), gpu.count(params.size())];
+
+        let mut dispatches = Vec::with_capacity(count);
         let mut formed = Vec::with_capacity(plan.steps.len());
         let mut words = vec![0u8; params.size() as usize];
         let mut multiplies_halves = false;
-        for (index, step) in plan.steps.iter().enumerate() {
-            let shapes = plan.input_shapes(step);
-            let output = &plan.value(step.output).shape;
-            let launch = {
-                let stored: Vec<Storage> =
-                    step.inputs.iter().map(|&id| Ok(tensor(id)?.storage)).collect::<Result<_, GpuError>>()?;
-                kernels::launch(&step.op, &shapes, output, &stored, gpu.style())
+        for (step, work) in plan.steps.iter().zip(works) {
+            let operand = |operand: Operand| match operand {
+                Operand::Input(input) => tensor(step.inputs[input]),
+                Operand::Output => tensor(step.output),
+                Operand::Scratch(index) => arena
+                    .scratch
+                    .get(index)
+                    .ok_or_else(|| GpuError::Missing { plan: plan.name.clone(), name: "room between dispatches".into() }),
+            };
+            for stage in work.stages {
+                let launch = gpu.chosen(plan, stage.launch);
+                multiplies_halves |= launch.factors == Scalar::F16;
+                let offset = dispatches.len() as u64 * PARAMS_STRIDE;
+                let own = bytemuck::cast_slice(&launch.params);
+                words[offset as usize..offset as usize + own.len()].copy_from_slice(own);
+                // A uniform binding covers whole 16-byte rows.
+                let span = wgpu::BufferSize::new((own.len() as u64).next_multiple_of(16));
+                let parameters = wgpu::BufferBinding { buffer: &params, offset, size: span };
+                let mut entries =
+                    vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(parameters) }];
+                for (at, binding) in launch.bindings.iter().enumerate() {
+                    let resource = match binding {
+                        Binding::Input(input) => operand(stage.inputs[*input])?.binding(),
+                        Binding::Output => operand(stage.output)?.binding(),
+                        Binding::Scalars => scalars.as_entire_binding(),
+                    };
+                    entries.push(wgpu::BindGroupEntry { binding: at as u32 + 1, resource });
+                }
+                let pipeline = gpu.pipeline(&launch)?;
+                gpu.count_bind_group();
+                let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(&step.label),
+                    layout: &pipeline.get_bind_group_layout(0),
+                    entries: &entries,
+                });
+                dispatches.push(Dispatch { pipeline, bind_group, groups: launch.groups, flops: stage.flops });
             }
-            .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })?;
-            let launch = gpu.chosen(plan, launch);
-            multiplies_halves |= launch.factors == Scalar::F16;
-            let offset = index as u64 * PARAMS_STRIDE;
-            let own = bytemuck::cast_slice(&launch.params);
-            words[offset as usize..offset as usize + own.len()].copy_from_slice(own);
-            // A uniform binding covers whole 16-byte rows.
-            let span = wgpu::BufferSize::new((own.len() as u64).next_multiple_of(16));
-            let parameters = wgpu::BufferBinding { buffer: &params, offset, size: span };
-            let mut entries =
-                vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(parameters) }];
-            for (at, binding) in launch.bindings.iter().enumerate() {
-                let resource = match binding {
-                    Binding::Input(input) => tensor(step.inputs[*input])?.binding(),
-                    Binding::Output => tensor(step.output)?.binding(),
-                    Binding::Scalars => scalars.as_entire_binding(),
-                };
-                entries.push(wgpu::BindGroupEntry { binding: at as u32 + 1, resource });
-            }
-            let pipeline = gpu.pipeline(&launch)?;
-            gpu.count_bind_group();
-            let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(&step.label),
-                layout: &pipeline.get_bind_group_layout(0),
-                entries: &entries,
-            });
-            let flops = step.op.get().flops(&shapes, output);
-            dispatches.push(Dispatch { pipeline, bind_group, groups: launch.groups, flops });
             let output = Tensor { len: plan.value(step.output).len(), ..tensor(step.output)?.clone() };
             let forms = |id: &ValueId| match plan.value(*id).source {
                 Source::Step(step) => Some(step),
                 _ => None,
             };
             let from = step.inputs.iter().filter_map(forms).collect();
-            formed.push(Formed { label: format!("`{}` ({})", step.label, step.op), output, from });
+            let label = format!("`{}` ({})", step.label, step.op);
+            formed.push(Formed { label, output, from, dispatches: dispatches.len() });
         }
         gpu.queue.write_buffer(&params, 0, &words);
         Ok(Runner { dispatches, formed, inputs, outputs, scalars, _counted: counted, bytes, multiplies_halves })
@@ -278,7 +336,7 @@ impl Runner {
             }
         }
         let is_right = async |step: usize| {
-            self.run_first(gpu, step + 1);
+            self.run_first(gpu, self.formed[step].dispatches);
             is_finite(&self.formed[step].output).await
         };
         // What is not finite once stays so in nearly all that follows from it: half of the plan is
@@ -312,9 +370,9 @@ impl Runner {
         self.run_first(gpu, self.dispatches.len());
     }
 
-    /// Submits the first steps.
-    fn run_first(&self, gpu: &Gpu, steps: usize) {
-        let mut rest = &self.dispatches[..steps];
+    /// Submits the first dispatches.
+    fn run_first(&self, gpu: &Gpu, dispatches: usize) {
+        let mut rest = &self.dispatches[..dispatches];
         while !rest.is_empty() {
             rest = submit_some(gpu, rest);
         }

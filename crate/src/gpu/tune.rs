@@ -4,9 +4,11 @@
 use super::device::{Gpu, GpuError};
 use super::kernel::{Binding, Launch, Scalar, Style};
 use super::kernels;
+use super::kernels::Operand;
 use super::roof::Effort;
-use crate::ops::Storage;
-use crate::plan::Plan;
+use super::run::{Runner, work};
+use crate::ops::{Conv2d, Op, Storage};
+use crate::plan::{Builder, Plan, PlanError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -23,6 +25,17 @@ const EFFORT: Effort = Effort { rounds: 3, limit: Duration::from_millis(120) };
 const GAIN: f64 = 0.97;
 /// Halves cost digits, so they must be worth them: a tenth of the time.
 const GAIN_OF_HALVES: f64 = 0.9;
+/// What stands for Winograd's algorithm among the classes: its number is the fewest channels it is used for.
+const WINOGRAD: &str = "winograd";
+/// The fewest that it is used for on graphics cards of which nothing is known: with half as many, what
+/// it reads and writes can cost a large card what it saves.
+pub const WINOGRAD_OF_CARDS: usize = 256;
+/// The same on software devices, where it was 1.6 times as fast with these.
+const WINOGRAD_OF_SOFTWARE: usize = 128;
+/// Widths that it is timed at, on a map of 64x64.
+const WINOGRAD_WIDTHS: [usize; 3] = [128, 256, 512];
+/// More channels than a layer has.
+const NEVER: usize = 1 << 20;
 /// Tile shapes of products and convolutions, in rows.
 const TILES: [u32; 3] = [32, 64, 128];
 /// Index of the first of their variants that multiplies halves: the tile shapes again, in order.
@@ -33,7 +46,7 @@ pub const HALVES: usize = TILES.len() + 1;
 pub struct Tuning {
     /// Whose they are: adapter, driver as far as it is told, and this program's kernels.
     pub device: String,
-    /// Class -> index of the variant that was fastest.
+    /// Class -> index of the variant that was fastest; of Winograd's algorithm, channels.
     pub best: BTreeMap<String, usize>,
 }
 
@@ -45,7 +58,8 @@ pub enum Choice {
     Rule,
     /// What was fastest.
     Tuned(Tuning),
-    /// The variant with this index, wherever there are as many: for tests of each.
+    /// The variant with this index, wherever there are as many, and Winograd's algorithm wherever a plan
+    /// allows it: for tests of each.
     Forced(usize),
 }
 
@@ -110,6 +124,17 @@ fn build() -> u32 {
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
+/// A convolution whose input and weights are whatever lies there.
+fn convolution(channels: usize) -> Result<Plan, PlanError> {
+    let mut builder = Builder::new(WINOGRAD);
+    let x = builder.input("x", &[1, 64, 64, channels]);
+    let weight = builder.input("weight", &[channels, 9 * channels]);
+    let op = Conv2d { kernel: 3, stride: 1, padding: 1, ..Default::default() };
+    let y = builder.push(op, &[x, weight], WINOGRAD)?;
+    builder.output("y", y);
+    Ok(builder.finish())
+}
+
 /// A launch of a plan, and the numbers and storage of what it reads and writes.
 struct Measured {
     launch: Launch,
@@ -129,6 +154,19 @@ impl Gpu {
     /// Whether products of a plan may be formed of halves on this device.
     fn halves_for(&self, plan: &Plan) -> bool {
         plan.allows_halves && self.multiplies_halves()
+    }
+
+    /// Channels from which on Winograd's algorithm is used where a plan allows it.
+    pub(super) fn winograd(&self) -> usize {
+        let rule = match self.style() {
+            Style::Tiled => WINOGRAD_OF_CARDS,
+            Style::Direct => WINOGRAD_OF_SOFTWARE,
+        };
+        match &*self.choice.borrow() {
+            Choice::Rule => rule,
+            Choice::Tuned(tuning) => tuning.best.get(WINOGRAD).copied().unwrap_or(rule),
+            Choice::Forced(_) => 0,
+        }
     }
 
     /// The launch of one of the plan's steps in the variant that was chosen for its class.
@@ -205,16 +243,65 @@ impl Gpu {
         }
         let mut unknown: Vec<(String, Measured)> = unknown.into_iter().collect();
         unknown.sort_by_key(|(_, measured)| std::cmp::Reverse(measured.flops));
-        let (begun, count) = (Instant::now(), unknown.len());
-        for (index, (class, measured)) in unknown.into_iter().enumerate() {
-            if begun.elapsed() > LIMIT || hear(index, count).is_break() {
+        let is_convolution = |plan: &Plan| plan.steps.iter().any(|step| matches!(step.op, Op::Conv2d(_)));
+        let by_winograd = plans.iter().any(|(plan, _)| plan.allows_winograd && is_convolution(plan))
+            && !tuning.best.contains_key(WINOGRAD);
+        let (begun, count) = (Instant::now(), unknown.len() + usize::from(by_winograd));
+        let mut is_over = |done| begun.elapsed() > LIMIT || hear(done, count).is_break();
+        let mut tuned = 0;
+        for (class, measured) in unknown {
+            if is_over(tuned) {
                 break;
             }
             let Some(best) = self.fastest(&measured).await? else { break };
             tuning.best.insert(class, best);
+            tuned += 1;
         }
         *self.choice.borrow_mut() = Choice::Tuned(tuning);
+        // Last, since it is the tiles chosen whose times count.
+        if by_winograd && tuned + 1 == count && !is_over(tuned) {
+            self.tune_winograd().await?;
+        }
         Ok(())
+    }
+
+    /// Finds the fewest channels with which a convolution is faster by Winograd's algorithm; what they
+    /// are on a device that is slow stays open.
+    async fn tune_winograd(&self) -> Result<(), GpuError> {
+        for channels in WINOGRAD_WIDTHS {
+            let [direct, winograd] = self.time_winograd(channels).await?;
+            if winograd < direct * GAIN {
+                self.set_winograd(channels);
+                return Ok(());
+            }
+            if direct > SLOW.as_secs_f64() * 1e3 {
+                return Ok(());
+            }
+        }
+        self.set_winograd(NEVER);
+        Ok(())
+    }
+
+    fn set_winograd(&self, least: usize) {
+        if let Choice::Tuned(tuning) = &mut *self.choice.borrow_mut() {
+            tuning.best.insert(WINOGRAD.into(), least);
+        }
+    }
+
+    /// Milliseconds of a convolution of so many channels, directly and by Winograd's algorithm.
+    async fn time_winograd(&self, channels: usize) -> Result<[f64; 2], GpuError> {
+        let plan = convolution(channels)
+            .map_err(|error| GpuError::Fault { what: WINOGRAD.into(), message: error.to_string() })?;
+        let kept = self.choice();
+        self.set_winograd(0);
+        let mut times = [0.0; 2];
+        for (allows_winograd, time) in [false, true].into_iter().zip(&mut times) {
+            let runner = Runner::new(self, &Plan { allows_winograd, ..plan.clone() }, &|_| None).await?;
+            let rounds = self.time(EFFORT, &|| runner.run(self)).await?;
+            *time = rounds.into_iter().fold(f64::INFINITY, f64::min);
+        }
+        *self.choice.borrow_mut() = kept;
+        Ok(times)
     }
 
     /// Index of the fastest variant; None where one takes so long that the rest is left.
@@ -270,14 +357,18 @@ impl Gpu {
     fn launches(&self, plan: &Plan, storages: &[Storage]) -> Result<Vec<Measured>, GpuError> {
         let mut list = Vec::new();
         for step in &plan.steps {
-            let shapes = plan.input_shapes(step);
-            let output = plan.value(step.output);
             let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
-            let launch = kernels::launch(&step.op, &shapes, &output.shape, &stored, self.style())
-                .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })?;
-            let inputs = step.inputs.iter().map(|id| (plan.value(*id).len(), storages[id.0])).collect();
-            let flops = step.op.get().flops(&shapes, &output.shape);
-            list.push(Measured { launch, halves: self.halves_for(plan), inputs, output: output.len(), flops });
+            let work = work(plan, step, &stored, self.means())?;
+            let operand = |operand: Operand| match operand {
+                Operand::Input(input) => (plan.value(step.inputs[input]).len(), stored[input]),
+                Operand::Output => (plan.value(step.output).len(), Storage::F32),
+                Operand::Scratch(index) => (work.scratch[index], Storage::F32),
+            };
+            for stage in &work.stages {
+                let inputs = stage.inputs.iter().map(|&input| operand(input)).collect();
+                let (launch, output, flops) = (stage.launch.clone(), operand(stage.output).0, stage.flops);
+                list.push(Measured { launch, halves: self.halves_for(plan), inputs, output, flops });
+            }
         }
         Ok(list)
     }

@@ -88,17 +88,17 @@ pub struct MemoryNeed {
 
 impl MemoryNeed {
     /// What these plans need together: weights once, temporaries in one arena.
-    fn of(model: &Model, plans: &[&Plan], keeps_halves: bool) -> Result<MemoryNeed, PipelineError> {
+    fn of(model: &Model, plans: &[&Plan], means: Means) -> Result<MemoryNeed, PipelineError> {
         let mut weights = BTreeMap::new();
         for plan in plans {
-            weights.extend(model.checkpoint.resident_bytes(plan, keeps_halves)?);
+            weights.extend(model.checkpoint.resident_bytes(plan, means.keeps_halves)?);
         }
         // The others read what the first made.
         let is_made = |name: &str| plans[0].outputs.iter().any(|(made, _)| made == name);
         Ok(MemoryNeed {
             weights: weights.values().sum(),
-            temporaries: Arena::sizes(plans).iter().sum(),
-            others: plans.iter().map(|plan| Runner::own_bytes(plan, &is_made)).sum(),
+            temporaries: Arena::bytes(plans, means),
+            others: plans.iter().map(|plan| Runner::own_bytes(plan, means, &is_made)).sum(),
         })
     }
 
@@ -121,7 +121,7 @@ impl Model {
     pub fn memory_need(&self, shape: Shape, means: Means) -> Result<MemoryNeed, PipelineError> {
         let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
         let rest = plans(self, shape, means)?;
-        let need = |plans: &[Plan]| MemoryNeed::of(self, &plans.iter().collect::<Vec<_>>(), means.keeps_halves);
+        let need = |plans: &[Plan]| MemoryNeed::of(self, &plans.iter().collect::<Vec<_>>(), means);
         let (text, rest) = (need(&text)?, need(&rest)?);
         Ok(if text.total() > rest.total() { text } else { rest })
     }

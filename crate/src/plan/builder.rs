@@ -26,6 +26,7 @@ impl Builder {
             scalars: Vec::new(),
             outputs: Vec::new(),
             allows_halves: false,
+            allows_winograd: false,
         };
         Builder { plan, component: component.into() }
     }

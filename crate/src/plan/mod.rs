@@ -104,6 +104,9 @@ pub struct Plan {
     /// Whether its products may be formed of halves (f16) where those are faster: its numbers stay
     /// far below 65504, and nothing hangs on their last digits.
     pub allows_halves: bool,
+    /// Whether its convolutions may be computed by Winograd's algorithm where that is faster: in more
+    /// dispatches, with memory of their own.
+    pub allows_winograd: bool,
 }
 
 impl Plan {

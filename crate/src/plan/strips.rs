@@ -64,6 +64,7 @@ impl Plan {
             scalars: self.scalars.clone(),
             outputs: Vec::new(),
             allows_halves: self.allows_halves,
+            allows_winograd: self.allows_winograd,
         };
         let mut given = |value: &Value| {
             let is_given = !matches!(value.source, Source::Step(_));

@@ -36,7 +36,7 @@ pub fn vae_decoder(net: &Vae, batch: usize, height: usize, width: usize) -> Resu
     x = b.norm_silu(&net.norm_out, x)?;
     x = b.module(&net.conv_out, x)?;
     b.output("image", x);
-    Ok(builder.finish())
+    Ok(Plan { allows_winograd: true, ..builder.finish() })
 }
 
 /// The plan for `batch` pictures of `height` x `width` pixels.
@@ -66,7 +66,7 @@ pub fn vae_encoder(net: &Vae, batch: usize, height: usize, width: usize) -> Resu
         x = b.module(conv, x)?;
     }
     b.output("moments", x);
-    Ok(builder.finish())
+    Ok(Plan { allows_winograd: true, ..builder.finish() })
 }
 
 /// Numbers that a map of the VAE may have before it is cut into strips: little memory beside what

@@ -25,3 +25,16 @@ fn gelu(x: f32) -> f32 {
 fn quick_gelu(x: f32) -> f32 {
     return x / (1.0 + exp(-1.702 * x));
 }
+
+// Number i % 2 of a word that holds one f32 (storage 0), or a pair of f16 (1) or bf16 (2).
+fn stored_number(word: u32, i: u32, storage: u32) -> f32 {
+    if storage == 0u { return bitcast<f32>(word); }
+    if storage == 1u { return unpack2x16float(word)[i % 2u]; }
+    return bitcast<f32>(select(word << 16u, word & 0xffff0000u, i % 2u == 1u));
+}
+
+// Two words of pairs of f16 (storage 1) or bf16 (2).
+fn widened(words: vec2<u32>, storage: u32) -> vec4<f32> {
+    if storage == 1u { return vec4(unpack2x16float(words.x), unpack2x16float(words.y)); }
+    return bitcast<vec4<f32>>(vec4(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u));
+}

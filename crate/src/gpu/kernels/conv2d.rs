@@ -1,5 +1,6 @@
 //! Turns a convolution into its launch.
 
+use super::after::Ending;
 use super::matmul::refuse_others;
 use super::product::Product;
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
@@ -15,15 +16,20 @@ pub fn launch(
 ) -> Result<Launch, LaunchError> {
     let count = |n| number("conv2d", n);
     let (channels, outputs) = (inputs[0][3], inputs[1][0]);
+    let ending = Ending {
+        kernel: "conv2d",
+        inputs,
+        bias: op.bias.then_some(2),
+        after: op.after,
+        after_at: op.after_at(),
+        item_rows: output[1] * output[2],
+    };
     let product = Product {
-        tiled: "conv2d",
         direct: "conv2d_direct",
         size: (leading(output), outputs, inputs[1][1]),
-        item_rows: output[1] * output[2],
-        bias: op.bias,
+        batched: false,
         before: None,
-        after: op.after,
-        inputs,
+        ending,
         stored,
     };
     if channels % 4 != 0 || !product.is_aligned() || op.after.gate {

@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             );
         }
         fill_rows(four, local % 4u, rows);
-        fill_matrix(group.y, local, start);
+        fill_matrix(group.y, local, start, 0u);
         workgroupBarrier();
         multiply_tiles(local);
         workgroupBarrier();

@@ -1,5 +1,6 @@
 //! Turns a matrix product into its launch.
 
+use super::after::Ending;
 use super::product::Product;
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
 use crate::ops::{Matmul, Storage, leading};
@@ -11,15 +12,21 @@ pub fn launch(op: &Matmul, inputs: &[&[usize]], stored: Storage, style: Style) -
         (true, &[columns, inner]) | (false, &[inner, columns]) => (columns, inner),
         _ => unreachable!("the shape rule has seen a matrix"),
     };
+    let item_rows = rows / inputs[0].first().copied().unwrap_or(1).max(1);
+    let ending = Ending {
+        kernel: "matmul",
+        inputs,
+        bias: op.bias.then_some(2),
+        after: op.after,
+        after_at: op.after_at(),
+        item_rows,
+    };
     let product = Product {
-        tiled: "matmul",
         direct: "matmul_direct",
         size: (rows, columns, inner),
-        item_rows: rows / inputs[0].first().copied().unwrap_or(1).max(1),
-        bias: op.bias,
+        batched: false,
         before: Some(op.before),
-        after: op.after,
-        inputs,
+        ending,
         stored,
     };
     match product.is_aligned() {

@@ -10,12 +10,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Rows past the end repeat the last one; their sums are not stored.
     let rows = rows_from(min(first + local / 4u * 4u + vec4(0u, 1u, 2u, 3u), vec4(params.rows - 1u)));
     var four = start_four(rows);
+    let begin = matrix_start(first);
     for (var start = 0u; start < params.inner; start += DEPTH) {
         let k = start / 4u + local % 4u;
         var block = mat4x4<f32>();
         if k < fours { block = row_block(rows, k, &four); }
         fill_rows(local / 4u, local % 4u, block);
-        fill_matrix(group.y, local, start);
+        fill_matrix(group.y, local, start, begin);
         workgroupBarrier();
         multiply_tiles(local);
         workgroupBarrier();

@@ -10,6 +10,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if row >= params.rows || column >= stored_columns() { return; }
     let second = select(column + 4u, column + params.columns / 2u, has(GATE));
     let fours = params.inner / 4u;
+    let begin = matrix_start(row);
     // Rows past the end repeat the last one; their sums are not stored.
     let last = vec4(params.rows - 1u);
     let rows0 = rows_from(min(row + vec4(0u, 1u, 2u, 3u), last));
@@ -21,9 +22,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var k = 0u; k < fours; k++) {
         let x0 = row_block(rows0, k, &low);
         let x1 = row_block(rows1, k, &high);
-        let a = matrix_block(column, k);
+        let a = matrix_block(column, begin + k);
         a0 += a * x0; a1 += a * x1;
-        let b = matrix_block(second, k);
+        let b = matrix_block(second, begin + k);
         b0 += b * x0; b1 += b * x1;
     }
     if BEFORE == 2u {

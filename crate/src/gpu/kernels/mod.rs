@@ -3,6 +3,7 @@
 //! `<op>.wgsl` is the kernel and `<op>.rs` its launch, both with the stem of ops/<op>.rs.
 
 mod add;
+mod after;
 mod attention;
 mod axpy;
 mod concat;
@@ -22,9 +23,11 @@ mod scale;
 mod unary;
 mod upsample;
 mod widen;
+mod winograd;
 
 pub use attention::blocks as attention_blocks;
 pub use product::direct_groups;
+pub use winograd::SCRATCH;
 
 use super::kernel::{Launch, LaunchError, Style};
 use crate::ops::{Op, Storage};
@@ -69,8 +72,62 @@ pub fn launch(
     }
 }
 
+/// Launches that are one step's work, and what they need beside the step's own tensors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work {
+    /// In order.
+    pub stages: Vec<Stage>,
+    /// Numbers of each tensor between them.
+    pub scratch: [usize; SCRATCH],
+}
+
+/// A launch with its tensors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// What is computed; its bindings name inputs of its own.
+    pub launch: Launch,
+    /// What these are.
+    pub inputs: Vec<Operand>,
+    /// What it writes.
+    pub output: Operand,
+    /// Floating-point operations.
+    pub flops: u64,
+}
+
+/// A tensor of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operand {
+    /// The step's input with this index.
+    Input(usize),
+    /// The step's output.
+    Output,
+    /// One between stages.
+    Scratch(usize),
+}
+
+/// The work of `op`, by Winograd's algorithm where it is a convolution of `winograd` channels or more
+/// that gains from it; otherwise one launch.
+pub fn work(
+    op: &Op,
+    inputs: &[&[usize]],
+    output: &[usize],
+    stored: &[Storage],
+    style: Style,
+    winograd: usize,
+) -> Result<Work, LaunchError> {
+    if let Op::Conv2d(conv) = op
+        && let Some(work) = winograd::work(conv, inputs, output, stored[1], style, winograd)?
+    {
+        return Ok(work);
+    }
+    let launch = launch(op, inputs, output, stored, style)?;
+    let flops = op.get().flops(inputs, output);
+    let inputs = (0..inputs.len()).map(Operand::Input).collect();
+    Ok(Work { stages: vec![Stage { launch, inputs, output: Operand::Output, flops }], scratch: [0; SCRATCH] })
+}
+
 /// Every kernel's name and text, for tools that validate them.
-pub const ALL: [(&str, &str); 26] = [
+pub const ALL: [(&str, &str); 29] = [
     ("add", include_str!("add.wgsl")),
     ("attention", include_str!("attention.wgsl")),
     ("attention_direct", include_str!("attention_direct.wgsl")),
@@ -79,6 +136,7 @@ pub const ALL: [(&str, &str); 26] = [
     (
         "conv2d",
         concat!(
+            include_str!("after.wgsl"),
             include_str!("product.wgsl"),
             include_str!("window.wgsl"),
             include_str!("tile.wgsl"),
@@ -87,7 +145,12 @@ pub const ALL: [(&str, &str); 26] = [
     ),
     (
         "conv2d_direct",
-        concat!(include_str!("product.wgsl"), include_str!("window.wgsl"), include_str!("conv2d_direct.wgsl")),
+        concat!(
+            include_str!("after.wgsl"),
+            include_str!("product.wgsl"),
+            include_str!("window.wgsl"),
+            include_str!("conv2d_direct.wgsl")
+        ),
     ),
     ("conv2d_odd", concat!(include_str!("odd.wgsl"), include_str!("conv2d_odd.wgsl"))),
     ("geglu", include_str!("geglu.wgsl")),
@@ -96,6 +159,7 @@ pub const ALL: [(&str, &str); 26] = [
     (
         "matmul",
         concat!(
+            include_str!("after.wgsl"),
             include_str!("product.wgsl"),
             include_str!("before.wgsl"),
             include_str!("tile.wgsl"),
@@ -104,7 +168,12 @@ pub const ALL: [(&str, &str); 26] = [
     ),
     (
         "matmul_direct",
-        concat!(include_str!("product.wgsl"), include_str!("before.wgsl"), include_str!("matmul_direct.wgsl")),
+        concat!(
+            include_str!("after.wgsl"),
+            include_str!("product.wgsl"),
+            include_str!("before.wgsl"),
+            include_str!("matmul_direct.wgsl")
+        ),
     ),
     ("matmul_odd", concat!(include_str!("odd.wgsl"), include_str!("matmul_odd.wgsl"))),
     ("moments", include_str!("moments.wgsl")),
@@ -119,6 +188,9 @@ pub const ALL: [(&str, &str); 26] = [
     ("unary", include_str!("unary.wgsl")),
     ("upsample", include_str!("upsample.wgsl")),
     ("widen", include_str!("widen.wgsl")),
+    ("winograd_map", include_str!("winograd_map.wgsl")),
+    ("winograd_sums", concat!(include_str!("after.wgsl"), include_str!("winograd_sums.wgsl"))),
+    ("winograd_weight", include_str!("winograd_weight.wgsl")),
 ];
 
 /// What stands before every kernel's own text, after the lines that say what `Scalar` and `Factor` are.

@@ -12,10 +12,7 @@ override STORAGE: u32 = 0; // of the weights: 0 f32, 1 f16 in pairs, 2 bf16 in p
 
 // A weight; a word holds one f32 or a pair of halves.
 fn stored(i: u32) -> f32 {
-    if STORAGE == 0u { return bitcast<f32>(weight[i]); }
-    let word = weight[i / 2u];
-    if STORAGE == 1u { return unpack2x16float(word)[i % 2u]; }
-    return bitcast<f32>(select(word << 16u, word & 0xffff0000u, i % 2u == 1u));
+    return stored_number(weight[select(i / 2u, i, STORAGE == 0u)], i, STORAGE);
 }
 
 fn stored_four(at: vec4<u32>) -> vec4<f32> {

@@ -23,13 +23,13 @@ fn tile_column(group: u32, four: u32) -> u32 {
     return group * 64u + four * 4u;
 }
 
-// Fills the matrix's tile from depth `start` on.
-fn fill_matrix(group: u32, local: u32, start: u32) {
+// Fills the matrix's tile from depth `start` on; the matrix begins at `begin`.
+fn fill_matrix(group: u32, local: u32, start: u32, begin: u32) {
     for (var block = local; block < 64u; block += ROWS) {
         let depth = block % 4u;
         let four = block / 4u;
         var values = mat4x4<f32>();
-        if start + 4u * depth < params.inner { values = matrix_block(tile_column(group, four), start / 4u + depth); }
+        if start + 4u * depth < params.inner { values = matrix_block(tile_column(group, four), begin + start / 4u + depth); }
         let at = 4u * depth * COLUMN_LINE + four;
         tile_matrix[at] = vec4<Factor>(values[0]);
         tile_matrix[at + COLUMN_LINE] = vec4<Factor>(values[1]);

@@ -1,0 +1,110 @@
+//! Turns a 3x3 convolution of many channels into Winograd's F(2x2, 3x3): for each tile of 2x2 pixels 16
+//! products of numbers where there are 36, between steps that only add.
+//!
+//! Kernels G g G^T and windows of the map B^T d B become 16 matrices each, a product each makes
+//! the sums m, and A^T m A the pixels. Tiles are taken in portions, so that what lies between the
+//! steps stays small and near. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural
+//! Networks", 2015.
+
+use super::after::Ending;
+use super::product::Product;
+use super::{Operand, Stage, Work};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number, spread};
+use crate::ops::{After, Conv2d, Storage, leading};
+
+/// Tensors between the stages: matrices of the kernels, of the map, and their products.
+pub const SCRATCH: usize = 3;
+const KERNELS: Operand = Operand::Scratch(0);
+const MAP: Operand = Operand::Scratch(1);
+const SUMS: Operand = Operand::Scratch(2);
+
+/// Numbers of a tile after its transformation; each is of a product of its own.
+const PLACES: usize = 16;
+/// Tiles come in multiples of this: the rows of a product's workgroup are all of one place.
+const TILES: usize = 128;
+/// Most numbers of a portion's matrices: 16 MiB, which the cache of a large card holds.
+const PORTION: usize = 4 << 20;
+/// With fewer tiles, bringing the kernels into their form costs what the products gain.
+const FEWEST_TILES: usize = 256;
+
+/// The work of a convolution of at least `least` channels on both sides; None for one that gains
+/// nothing from it.
+pub fn work(
+    op: &Conv2d,
+    inputs: &[&[usize]],
+    output: &[usize],
+    stored: Storage,
+    style: Style,
+    least: usize,
+) -> Result<Option<Work>, LaunchError> {
+    let count = |n| number("winograd", n);
+    let (channels, outputs) = (inputs[0][3], inputs[1][0]);
+    let (height, width) = (inputs[0][1], inputs[0][2]);
+    let (large, wide) = op.large(height, width);
+    let tiles = output[0] * output[1].div_ceil(2) * output[2].div_ceil(2);
+    let ending = Ending {
+        kernel: "winograd_sums",
+        inputs,
+        bias: op.bias.then_some(2),
+        after: op.after,
+        after_at: op.after_at(),
+        item_rows: output[1] * output[2],
+    };
+    let is_such = (op.kernel, op.stride, op.padding, op.extra, op.after.gate) == (3, 1, 1, 0, false);
+    let is_aligned = channels % 4 == 0 && outputs % 4 == 0 && ending.is_aligned(outputs);
+    if !is_such || !is_aligned || channels.min(outputs) < least || tiles < FEWEST_TILES {
+        return Ok(None);
+    }
+    let portion = (PORTION / PLACES / channels.max(outputs) / TILES).max(1) * TILES;
+    let portion = portion.min(tiles.next_multiple_of(TILES));
+    let mut stages = Vec::new();
+    let mut stage = |launch, inputs: &[Operand], output, flops: usize| {
+        stages.push(Stage { launch, inputs: inputs.to_vec(), output, flops: flops as u64 });
+    };
+
+    let fours = outputs * channels / 4;
+    let params = vec![count(fours)?, count(channels / 4)?];
+    let kernels = Launch::new("winograd_weight", 1, params, spread("winograd_weight", fours.div_ceil(256))?);
+    stage(kernels.with("STORAGE", stored.code()), &[Operand::Input(1)], KERNELS, 2 * PLACES * outputs * channels);
+
+    for first in (0..tiles).step_by(portion) {
+        let here = portion.min((tiles - first).next_multiple_of(TILES));
+        let fours = here * channels / 4;
+        let sizes = [fours, channels / 4, height, width, large, wide, tiles, first];
+        let params = sizes.iter().map(|&size| count(size)).collect::<Result<Vec<_>, _>>()?;
+        let map = Launch::new("winograd_map", 1, params, spread("winograd_map", fours.div_ceil(256))?);
+        stage(map, &[Operand::Input(0)], MAP, 2 * PLACES * here * channels);
+
+        let shapes: [&[usize]; 2] = [&[PLACES, here, channels], &[PLACES, outputs, channels]];
+        let product = Product {
+            direct: "matmul_direct",
+            size: (PLACES * here, outputs, channels),
+            batched: true,
+            before: Some(Default::default()),
+            ending: Ending {
+                kernel: "matmul",
+                inputs: &shapes,
+                bias: None,
+                after: After::default(),
+                after_at: 2,
+                item_rows: here,
+            },
+            stored: Storage::F32,
+        };
+        let launch = product.launch(&[], style)?.with("TRANSPOSE_B", true);
+        stage(launch, &[MAP, KERNELS], SUMS, 2 * PLACES * here * channels * outputs);
+
+        let mut params = ending.params((count(leading(output))?, count(outputs)?, count(here)?))?;
+        params.extend([0, 0, 0, 0, count(output[1])?, count(output[2])?, 0, 0, 0, 0, count(first)?, 0]);
+        let groups = spread("winograd_sums", (here * outputs / 4).div_ceil(64))?;
+        let mut sums = Launch::new("winograd_sums", 0, params, groups);
+        // Inputs are the step's, but for the first.
+        sums.bindings = ending.bindings(0);
+        sums.bindings.push(Binding::Input(0));
+        let rest = (1..inputs.len()).map(Operand::Input);
+        let operands: Vec<Operand> = [SUMS].into_iter().chain(rest).collect();
+        stage(sums, &operands, Operand::Output, 2 * PLACES * here * outputs);
+    }
+    let scratch = [outputs * channels, portion * channels, portion * outputs].map(|numbers| PLACES * numbers);
+    Ok(Some(Work { stages, scratch }))
+}
