@@ -45,15 +45,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn kernels(gpu: &Gpu, size: Size, roof: Roof) -> Result<Vec<Row>, Box<dyn Error>> {
     let mut rows = Vec::new();
-    // Graphics cards keep weights in halves; both ways are timed there.
-    let storages: &[Storage] = if gpu.keeps_halves() { &[Storage::F32, Storage::F16] } else { &[Storage::F32] };
-    for &storage in storages {
-        for case in cases(size, storage)? {
-            let name = if storage == Storage::F16 { format!("{}, halves", case.name) } else { case.name.clone() };
-            eprintln!("{name}");
-            let prepared = Prepared::new(gpu, &case.plan, case.storage).await?;
-            rows.push(prepared.row(gpu, "kernels", &name, roof).await?);
-        }
+    for case in cases(size, gpu.means())? {
+        eprintln!("{}", case.name);
+        let prepared = Prepared::new(gpu, &case.plan, case.storage).await?;
+        rows.push(prepared.row(gpu, "kernels", &case.name, roof).await?);
     }
     Ok(rows)
 }

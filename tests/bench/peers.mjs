@@ -13,6 +13,8 @@ export const PEERS = Object.fromEntries(
   [
     ['conv 3x3 320 to 320 at 32x32', conv({ edge: 32, channels: 320, outputs: 320 }), own],
     ['conv 3x3 640 to 640 at 16x16', conv({ edge: 16, channels: 640, outputs: 640 }), own],
+    ['conv 3x3 256 to 256 at 32x32', conv({ edge: 32, channels: 256, outputs: 256 }), own],
+    ['conv 3x3 256 to 256 at 32x32, Winograd', conv({ edge: 32, channels: 256, outputs: 256 }), own],
     ['matmul 1024 x 320 x 320', matmul({ rows: 1024, inner: 320, columns: 320 }), own],
     ['matmul 256 x 640 x 2560', matmul({ rows: 256, inner: 640, columns: 2560 }), own],
     ['matmul 64 x 1280 x 1280', matmul({ rows: 64, inner: 1280, columns: 1280 }), own],

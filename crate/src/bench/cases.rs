@@ -1,5 +1,6 @@
 //! Turns names into the plans that are timed: single operations and one UNet layer.
 
+use crate::gpu::Means;
 use crate::model::{Family, FamilyId};
 use crate::ops::{Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Op, Storage};
 use crate::plan::{Builder, Layout, Plan, PlanError, unet_layer};
@@ -24,12 +25,42 @@ pub struct Case {
     pub storage: Storage,
 }
 
-/// The cases of a size, whose matrices lie in `storage`.
-pub fn cases(size: Size, storage: Storage) -> Result<Vec<Case>, PlanError> {
-    let mut list = match size {
+/// The cases of a size as a device of these means runs them: with weights in halves too where they stay
+/// so, and convolutions by Winograd's algorithm where it is used.
+pub fn cases(size: Size, means: Means) -> Result<Vec<Case>, PlanError> {
+    let mut list = Vec::new();
+    for case in whole(size)? {
+        if let Op::Conv2d(_) = case.plan.steps[0].op
+            && case.plan.values.iter().all(|value| value.shape.last().is_some_and(|&width| width >= means.winograd))
+        {
+            let plan = Plan { allows_winograd: true, ..case.plan.clone() };
+            list.push(Case { name: format!("{}, Winograd", case.name), plan, storage: Storage::F32 });
+        }
+        list.push(case);
+    }
+    if means.keeps_halves {
+        let halves =
+            |case: &Case| Case { name: format!("{}, halves", case.name), storage: Storage::F16, ..case.clone() };
+        let halves: Vec<Case> = list.iter().filter(|case| case.has_matrix()).map(halves).collect();
+        list.extend(halves);
+    }
+    Ok(list)
+}
+
+impl Case {
+    /// Whether it reads weights that may lie in halves.
+    fn has_matrix(&self) -> bool {
+        self.plan.weights().any(|(_, _, shape)| shape.len() > 1)
+    }
+}
+
+/// The cases of a size with weights in f32.
+fn whole(size: Size) -> Result<Vec<Case>, PlanError> {
+    Ok(match size {
         Size::Small => vec![
             conv(1, 32, 320, 320)?,
             conv(1, 16, 640, 640)?,
+            conv(1, 32, 256, 256)?,
             matmul(1024, 320, 320)?,
             matmul(256, 640, 2560)?,
             matmul(64, 1280, 1280)?,
@@ -62,9 +93,7 @@ pub fn cases(size: Size, storage: Storage) -> Result<Vec<Case>, PlanError> {
             layer_norm(8192, 320)?,
             layer(2, 64)?,
         ],
-    };
-    list.iter_mut().for_each(|case| case.storage = storage);
-    Ok(list)
+    })
 }
 
 fn single(

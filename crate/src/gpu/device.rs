@@ -148,6 +148,7 @@ pub struct Gpu {
     style: Cell<Style>,
     keeps_halves: Cell<bool>,
     multiplies_halves: Cell<bool>,
+    uses_winograd: Cell<bool>,
     pub(super) choice: RefCell<Choice>,
     wants_tuning: Cell<bool>,
     pub(super) submission_flops: Cell<u64>,
@@ -213,6 +214,7 @@ impl Gpu {
             style: Cell::new(style),
             keeps_halves,
             multiplies_halves,
+            uses_winograd: Cell::new(true),
             choice: RefCell::default(),
             wants_tuning: Cell::new(false),
             submission_flops: Cell::new(FIRST_SUBMISSION_FLOPS),
@@ -375,6 +377,17 @@ impl Gpu {
     /// Chooses it for plans made from now on; a device without `shader-f16` never does.
     pub fn set_multiplies_halves(&self, multiply: bool) {
         self.multiplies_halves.set(multiply && self.info.shader_f16);
+    }
+
+    /// Whether convolutions of plans that allow it may be computed by Winograd's algorithm, until a result
+    /// is wrong.
+    pub fn uses_winograd(&self) -> bool {
+        self.uses_winograd.get()
+    }
+
+    /// Chooses it for plans made from now on.
+    pub fn set_uses_winograd(&self, uses: bool) {
+        self.uses_winograd.set(uses);
     }
 
     /// Whether kernels that no tuning knows are timed before a picture.

@@ -127,6 +127,7 @@ pub struct Runner {
     outputs: BTreeMap<String, Tensor>,
     scalars: wgpu::Buffer,
     _counted: [Rc<Counted>; 2],
+    _scratch: Vec<Tensor>,
     /// Bytes of graphics memory made for this plan: inputs, outputs, parameters.
     pub bytes: u64,
     /// Whether some of its products are formed of halves.
@@ -259,10 +260,10 @@ impl Runner {
             let operand = |operand: Operand| match operand {
                 Operand::Input(input) => tensor(step.inputs[input]),
                 Operand::Output => tensor(step.output),
-                Operand::Scratch(index) => arena
-                    .scratch
-                    .get(index)
-                    .ok_or_else(|| GpuError::Missing { plan: plan.name.clone(), name: "room between dispatches".into() }),
+                Operand::Scratch(index) => arena.scratch.get(index).ok_or_else(|| GpuError::Missing {
+                    plan: plan.name.clone(),
+                    name: "room between dispatches".into(),
+                }),
             };
             for stage in work.stages {
                 let launch = gpu.chosen(plan, stage.launch);
@@ -302,7 +303,17 @@ impl Runner {
             formed.push(Formed { label, output, from, dispatches: dispatches.len() });
         }
         gpu.queue.write_buffer(&params, 0, &words);
-        Ok(Runner { dispatches, formed, inputs, outputs, scalars, _counted: counted, bytes, multiplies_halves })
+        Ok(Runner {
+            dispatches,
+            formed,
+            inputs,
+            outputs,
+            scalars,
+            _counted: counted,
+            _scratch: arena.scratch.clone(),
+            bytes,
+            multiplies_halves,
+        })
     }
 
     /// Gives an input its numbers.

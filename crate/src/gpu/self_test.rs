@@ -1,6 +1,6 @@
 //! Turns doubt about a driver into an answer: each kernel family runs once on numbers whose result
 //! the definitions know. A family that fails as tiles is tried without them; where products of halves
-//! fail, none are formed.
+//! or Winograd's algorithm fail, they are not used.
 
 use super::device::{Gpu, GpuError};
 use super::kernel::Style;
@@ -23,7 +23,19 @@ impl Gpu {
     pub async fn self_test(&self) -> Result<(), GpuError> {
         self.self_test_within(TOLERANCE).await?;
         self.test_halves_within(TOLERANCE_OF_HALVES).await;
+        self.test_winograd_within(TOLERANCE).await;
         Ok(())
+    }
+
+    /// Gives up Winograd's algorithm where it is further than `tolerance` from the definition.
+    pub async fn test_winograd_within(&self, tolerance: f64) {
+        let conv = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
+        // As few numbers as its kernels take: odd edges, a tile more than fill a portion's rows.
+        let shapes = [vec![1, 31, 33, 4], vec![4, 36], vec![4]];
+        let choice = self.choice.replace(Choice::Forced(0));
+        let distance = self.distance(&conv.into(), &shapes).await;
+        self.choice.replace(choice);
+        self.set_uses_winograd(distance.is_ok_and(|distance| distance <= tolerance));
     }
 
     /// Gives up products of halves where one is further than `tolerance` from its definition, or where
@@ -109,7 +121,7 @@ fn single(op: &Op, shapes: &[Vec<usize>]) -> Result<Plan, GpuError> {
     let ids: Vec<_> = shapes.iter().enumerate().map(|(i, shape)| builder.input(&i.to_string(), shape)).collect();
     let y = builder.push(op.clone(), &ids, name).map_err(|error| unbuilt(op, error))?;
     builder.output("y", y);
-    Ok(Plan { allows_halves: true, ..builder.finish() })
+    Ok(Plan { allows_halves: true, allows_winograd: true, ..builder.finish() })
 }
 
 fn unbuilt(op: &Op, error: PlanError) -> GpuError {

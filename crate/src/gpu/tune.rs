@@ -162,6 +162,9 @@ impl Gpu {
             Style::Tiled => WINOGRAD_OF_CARDS,
             Style::Direct => WINOGRAD_OF_SOFTWARE,
         };
+        if !self.uses_winograd() {
+            return NEVER;
+        }
         match &*self.choice.borrow() {
             Choice::Rule => rule,
             Choice::Tuned(tuning) => tuning.best.get(WINOGRAD).copied().unwrap_or(rule),
@@ -245,6 +248,7 @@ impl Gpu {
         unknown.sort_by_key(|(_, measured)| std::cmp::Reverse(measured.flops));
         let is_convolution = |plan: &Plan| plan.steps.iter().any(|step| matches!(step.op, Op::Conv2d(_)));
         let by_winograd = plans.iter().any(|(plan, _)| plan.allows_winograd && is_convolution(plan))
+            && self.uses_winograd()
             && !tuning.best.contains_key(WINOGRAD);
         let (begun, count) = (Instant::now(), unknown.len() + usize::from(by_winograd));
         let mut is_over = |done| begun.elapsed() > LIMIT || hear(done, count).is_break();

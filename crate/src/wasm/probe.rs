@@ -2,17 +2,18 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::engine::Engine;
-use crate::gpu::{Runner, Style};
+use crate::gpu::{Choice, Runner, Style};
 use crate::ops::Op;
 use crate::pipeline::Network;
-use crate::plan::{Builder, interpret};
+use crate::plan::{Builder, Plan, interpret};
 use js_sys::{Array, Float32Array, Object, Reflect};
 use std::collections::BTreeMap;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 impl Engine {
-    /// Runs one operation by its kernels and by its definition: `{tiled, direct, definition}`.
+    /// Runs one operation by its kernels and by its definition: `{tiled, direct, definition}`, of a
+    /// convolution also `winograd`, where it may be computed so.
     pub async fn probe_op(
         &self,
         op: JsValue,
@@ -32,12 +33,18 @@ impl Engine {
         builder.output("y", output);
         let plan = builder.finish();
         let gpu = self.device().await?;
-        let usual = gpu.style();
+        let usual = (gpu.style(), gpu.choice());
         let result = Object::new();
-        for (name, style) in [("tiled", Style::Tiled), ("direct", Style::Direct)] {
+        let is_convolution = matches!(plan.steps[0].op, Op::Conv2d(_));
+        let winograd = is_convolution.then_some(("winograd", Style::Tiled, Choice::Forced(0)));
+        let ways = [("tiled", Style::Tiled, usual.1.clone()), ("direct", Style::Direct, usual.1.clone())];
+        for (name, style, choice) in ways.into_iter().chain(winograd) {
+            let plan = Plan { allows_winograd: name == "winograd", ..plan.clone() };
             gpu.set_style(style);
+            gpu.choose(choice);
             let runner = Runner::new(&gpu, &plan, &|_| None).await;
-            gpu.set_style(usual);
+            gpu.set_style(usual.0);
+            gpu.choose(usual.1.clone());
             let runner = runner.map_err(|error| refused(error.into()))?;
             for (i, data) in inputs.iter().enumerate() {
                 runner.set(&gpu, &format!("x{i}"), data).map_err(|error| refused(error.into()))?;
