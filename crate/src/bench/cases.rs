@@ -1,6 +1,6 @@
 //! Turns names into the plans that are timed: single operations and one UNet layer.
 
-use crate::gpu::Means;
+use crate::gpu::{Means, kernels};
 use crate::model::{Family, FamilyId};
 use crate::ops::{Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Op, Storage};
 use crate::plan::{Builder, Layout, Plan, PlanError, unet_layer};
@@ -30,9 +30,11 @@ pub struct Case {
 pub fn cases(size: Size, means: Means) -> Result<Vec<Case>, PlanError> {
     let mut list = Vec::new();
     for case in whole(size)? {
-        if let Op::Conv2d(_) = case.plan.steps[0].op
-            && case.plan.values.iter().all(|value| value.shape.last().is_some_and(|&width| width >= means.winograd))
-        {
+        let step = &case.plan.steps[0];
+        let (shapes, output) = (case.plan.input_shapes(step), &case.plan.value(step.output).shape);
+        let stored = vec![Storage::F32; shapes.len()];
+        let work = kernels::work(&step.op, &shapes, output, &stored, means.style, means.winograd);
+        if work.is_ok_and(|work| work.stages.len() > 1) {
             let plan = Plan { allows_winograd: true, ..case.plan.clone() };
             list.push(Case { name: format!("{}, Winograd", case.name), plan, storage: Storage::F32 });
         }

@@ -30,8 +30,8 @@ const WINOGRAD: &str = "winograd";
 /// The fewest that it is used for on graphics cards of which nothing is known: with half as many, what
 /// it reads and writes can cost a large card what it saves.
 pub const WINOGRAD_OF_CARDS: usize = 256;
-/// The same on software devices, where it was 1.6 times as fast with these.
-const WINOGRAD_OF_SOFTWARE: usize = 128;
+/// The same on software devices, where it was a third faster with these.
+const WINOGRAD_OF_SOFTWARE: usize = 64;
 /// Widths that it is timed at, on a map of 64x64.
 const WINOGRAD_WIDTHS: [usize; 3] = [128, 256, 512];
 /// More channels than a layer has.

@@ -13,25 +13,6 @@ struct Params { pixels: u32, channels: u32, groups: u32, eps: f32, left: u32 }
 
 override SILU: bool = false;
 
-override THREADS: u32 = 256;
-var<workgroup> partial: array<f32, THREADS>;
-var<workgroup> gathered: array<f32, 16>;
-
-// Sum of all invocations' values, in two stages: a barrier is dear on some devices.
-fn total(local: u32, value: f32) -> f32 {
-    partial[local] = value;
-    workgroupBarrier();
-    if local < 16u {
-        var sum = 0.0;
-        for (var i = local; i < THREADS; i += 16u) { sum += partial[i]; }
-        gathered[local] = sum;
-    }
-    workgroupBarrier();
-    var sum = 0.0;
-    for (var i = 0u; i < 16u; i++) { sum += gathered[i]; }
-    return sum;
-}
-
 // A channel of a pixel, counted over all items.
 fn number(pixel: u32, channel: u32) -> f32 {
     if channel < params.left { return f32(x[pixel * params.left + channel]); }
@@ -47,14 +28,14 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 
     var sum = 0.0;
     for (var i = local; i < count; i += THREADS) { sum += number(first + i / size, channels + i % size); }
-    let mean = total(local, sum) / f32(count);
+    let mean = total(local, sum, false) / f32(count);
 
     var squares = 0.0;
     for (var i = local; i < count; i += THREADS) {
         let off = number(first + i / size, channels + i % size) - mean;
         squares = fma(off, off, squares);
     }
-    let scale = inverseSqrt(total(local, squares) / f32(count) + params.eps);
+    let scale = inverseSqrt(total(local, squares, true) / f32(count) + params.eps);
 
     for (var i = local; i < count; i += THREADS) {
         let pixel = first + i / size;

@@ -7,7 +7,7 @@ use crate::ops::{LayerNorm, leading};
 fn threads(style: Style) -> u32 {
     match style {
         Style::Tiled => 64,
-        Style::Direct => 16,
+        Style::Direct => 8,
     }
 }
 

@@ -8,25 +8,6 @@ struct Params { rows: u32, width: u32, eps: f32 }
 @group(0) @binding(3) var<storage, read> bias: array<Scalar>; // (D)
 @group(0) @binding(4) var<storage, read_write> output: array<Scalar>; // (rows, D)
 
-override THREADS: u32 = 64;
-var<workgroup> partial: array<f32, THREADS>;
-var<workgroup> gathered: array<f32, 16>;
-
-// Sum of all invocations' values, in two stages: a barrier is dear on some devices.
-fn total(local: u32, value: f32) -> f32 {
-    partial[local] = value;
-    workgroupBarrier();
-    if local < 16u {
-        var sum = 0.0;
-        for (var i = local; i < THREADS; i += 16u) { sum += partial[i]; }
-        gathered[local] = sum;
-    }
-    workgroupBarrier();
-    var sum = 0.0;
-    for (var i = 0u; i < 16u; i++) { sum += gathered[i]; }
-    return sum;
-}
-
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -38,14 +19,14 @@ fn main(
 
     var sum = 0.0;
     for (var i = local; i < params.width; i += THREADS) { sum += f32(x[base + i]); }
-    let mean = total(local, sum) / f32(params.width);
+    let mean = total(local, sum, false) / f32(params.width);
 
     var squares = 0.0;
     for (var i = local; i < params.width; i += THREADS) {
         let off = f32(x[base + i]) - mean;
         squares = fma(off, off, squares);
     }
-    let scale = inverseSqrt(total(local, squares) / f32(params.width) + params.eps);
+    let scale = inverseSqrt(total(local, squares, true) / f32(params.width) + params.eps);
 
     if row >= params.rows { return; }
     for (var i = local; i < params.width; i += THREADS) {

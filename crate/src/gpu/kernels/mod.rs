@@ -154,8 +154,8 @@ pub const ALL: [(&str, &str); 29] = [
     ),
     ("conv2d_odd", concat!(include_str!("odd.wgsl"), include_str!("conv2d_odd.wgsl"))),
     ("geglu", include_str!("geglu.wgsl")),
-    ("group_norm", include_str!("group_norm.wgsl")),
-    ("layer_norm", include_str!("layer_norm.wgsl")),
+    ("group_norm", concat!(include_str!("total.wgsl"), include_str!("group_norm.wgsl"))),
+    ("layer_norm", concat!(include_str!("total.wgsl"), include_str!("layer_norm.wgsl"))),
     (
         "matmul",
         concat!(
@@ -176,7 +176,7 @@ pub const ALL: [(&str, &str); 29] = [
         ),
     ),
     ("matmul_odd", concat!(include_str!("odd.wgsl"), include_str!("matmul_odd.wgsl"))),
-    ("moments", include_str!("moments.wgsl")),
+    ("moments", concat!(include_str!("total.wgsl"), include_str!("moments.wgsl"))),
     ("normalize", include_str!("normalize.wgsl")),
     ("renorm", include_str!("renorm.wgsl")),
     ("roof_arithmetic", include_str!("roof_arithmetic.wgsl")),

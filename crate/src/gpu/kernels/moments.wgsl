@@ -10,25 +10,6 @@ struct Params { height: u32, width: u32, channels: u32, groups: u32, start: u32,
 
 override GOES_ON: bool = false;
 
-override THREADS: u32 = 256;
-var<workgroup> partial: array<f32, THREADS>;
-var<workgroup> gathered: array<f32, 16>;
-
-// Sum of all invocations' values, in two stages: a barrier is dear on some devices.
-fn total(local: u32, value: f32) -> f32 {
-    partial[local] = value;
-    workgroupBarrier();
-    if local < 16u {
-        var sum = 0.0;
-        for (var i = local; i < THREADS; i += 16u) { sum += partial[i]; }
-        gathered[local] = sum;
-    }
-    workgroupBarrier();
-    var sum = 0.0;
-    for (var i = 0u; i < 16u; i++) { sum += gathered[i]; }
-    return sum;
-}
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let size = params.channels / params.groups;
@@ -38,7 +19,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     var sum = 0.0;
     for (var i = local; i < numbers; i += THREADS) { sum += f32(x[base + i / size * params.channels + i % size]); }
     var count = f32(numbers);
-    var mean = total(local, sum) / count;
+    var mean = total(local, sum, false) / count;
 
     var off = 0.0;
     var squares = 0.0;
@@ -46,7 +27,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
         off = f32(x[base + i / size * params.channels + i % size]) - mean;
         squares = fma(off, off, squares);
     }
-    squares = total(local, squares);
+    squares = total(local, squares, true);
 
     if local > 0u { return; }
     let at = (id.y * params.groups + id.x) * 3u;
