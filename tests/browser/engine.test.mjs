@@ -34,7 +34,7 @@ test('every kernel agrees with its definition, and the definition with PyTorch',
     for (const [index, { op, fields, shapes, scales, shifts, scalars }] of cases.entries()) {
       const size = (shape) => shape.reduce((a, b) => a * b, 1);
       const inputs = shapes.map((shape, i) => g.numbers(index * 16 + i, size(shape), scales[i], shifts[i]));
-      const got = await engine.probe_op({ op, fields }, shapes, inputs, scalars);
+      const got = await engine.probe_op({ [op]: fields }, shapes, inputs, scalars);
       const name = `${index} ${op} ${JSON.stringify(fields)} ${JSON.stringify(shapes)}`;
       tiled[name] = g.relRms(got.tiled, got.definition);
       direct[name] = g.relRms(got.direct, got.definition);
@@ -63,7 +63,7 @@ test('mini-sd15: text encoder, UNet and VAE decoder agree with diffusers', async
     for (let prompt = 0; prompt < 5; prompt++) {
       const at = (name) => states[`text_encoder.p${prompt}.${name}`].data;
       const tokens = await engine.probe_tokens(Uint32Array.from(at('input_ids')));
-      const got = await engine.probe_network({ network: 'text_encoder', batch: 1, tokens: 77 }, { tokens }, []);
+      const got = await engine.probe_network({ text_encoder: { batch: 1, tokens: 77 } }, { tokens }, []);
       text[`prompt ${prompt}`] = g.relRms(got.states, at('last_hidden_state'));
     }
     const unet = {};
@@ -76,7 +76,7 @@ test('mini-sd15: text encoder, UNet and VAE decoder agree with diffusers', async
         time: g.repeat(g.sinusoid(at('timestep').data[0], 16), batch),
         text: at('encoder_hidden_states').data,
       };
-      const got = await engine.probe_network({ network: 'unet', batch, height, width, tokens: 77 }, inputs, []);
+      const got = await engine.probe_network({ unet: { batch, height, width, tokens: 77 } }, inputs, []);
       unet[name] = g.relRms(got.noise, g.channelsLast(at('out')));
     }
     const vae = {};
@@ -84,7 +84,7 @@ test('mini-sd15: text encoder, UNet and VAE decoder agree with diffusers', async
     for (const name of ['dec_b1', 'dec_b2']) {
       const [batch, , height, width] = decoded[`${name}.latents`].shape;
       const inputs = { latents: g.channelsLast(decoded[`${name}.latents`]) };
-      const got = await engine.probe_network({ network: 'vae_decoder', batch, height, width }, inputs, []);
+      const got = await engine.probe_network({ vae_decoder: { batch, height, width } }, inputs, []);
       vae[name] = g.relRms(got.image, g.channelsLast(decoded[`${name}.image`]));
     }
     return { text, unet, vae };
@@ -97,7 +97,7 @@ test('mini-sd15: text encoder, UNet and VAE decoder agree with diffusers', async
 test('kernels can be timed here, within seconds, and what is found is kept and used', async () => {
   const { text, seconds } = await page.evaluate(async () => {
     const started = performance.now();
-    const text = await engine.probe_tuning({ network: 'unet', batch: 1, height: 4, width: 4, tokens: 8 });
+    const text = await engine.probe_tuning({ unet: { batch: 1, height: 4, width: 4, tokens: 8 } });
     const seconds = (performance.now() - started) / 1000;
     engine.use_tuning('no tuning');
     engine.use_tuning(JSON.stringify({ device: 'another', best: { nothing: 1 } }));
@@ -122,7 +122,7 @@ test('mini-sd15: every block inside the UNet agrees with diffusers', async () =>
       text: cases['b1_t981.encoder_hidden_states'].data,
     };
     const [, , height, width] = cases['b1_t981.sample'].shape;
-    const network = { network: 'unet', batch: 1, height, width, tokens: 77 };
+    const network = { unet: { batch: 1, height, width, tokens: 77 } };
     const got = await engine.probe_network(network, inputs, Object.values(taps));
     const distances = {};
     for (const [name, label] of Object.entries(taps)) {

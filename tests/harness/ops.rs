@@ -3,7 +3,7 @@
 use crate::{golden, numbers::numbers};
 use lora_loupe::ops::Op;
 use lora_loupe::plan::{Builder, Plan};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// One operation at one shape.
 pub struct Case {
@@ -39,7 +39,9 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn read(index: usize, case: &Value, golden: Vec<f32>) -> Case {
-    let op: Op = serde_json::from_value(case.clone()).unwrap_or_else(|error| panic!("case {index}: {error}"));
+    let name = case["op"].as_str().expect("a name");
+    let op: Op =
+        serde_json::from_value(json!({ name: case["fields"] })).unwrap_or_else(|error| panic!("case {index}: {error}"));
     let kind = op.to_string();
     let scalars: Vec<f32> = serde_json::from_value(case["scalars"].clone()).expect("scalars");
     let shape = |value: &Value| -> Vec<usize> {

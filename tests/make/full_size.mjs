@@ -76,7 +76,7 @@ async function inChromium({ merges, family, only }) {
   const opened = since(start);
   const { adapter } = await engine.gpu();
   start = performance.now();
-  const network = { network: 'unet', batch: 1, height: 32, width: 32, tokens: 77 };
+  const network = { unet: { batch: 1, height: 32, width: 32, tokens: 77 } };
   const told = { sd15: 768, sd21: 1024, sdxl: 2048 }[family];
   const inputs = { sample: numbers(2, 32 * 32 * 4, 1, 0), time: sinusoid(500, 320), text: numbers(3, 77 * told, 1, 0) };
   if (family === 'sdxl') inputs.added = numbers(4, 2816, 1, 0);

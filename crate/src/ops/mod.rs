@@ -123,7 +123,7 @@ macro_rules! operations {
     ($($name:ident),*) => {
         /// Any operation of a plan.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "op", content = "fields", rename_all = "snake_case")]
+        #[serde(rename_all = "snake_case")]
         pub enum Op {
             $(#[doc = concat!("See [`", stringify!($name), "`].")] $name($name),)*
         }

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 
 /// A network of a pipeline at one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "network", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Network {
     /// Input `tokens`, outputs `states` and `last`.
     TextEncoder { batch: usize, tokens: usize },
