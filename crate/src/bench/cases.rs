@@ -34,11 +34,13 @@ pub fn cases(size: Size, means: Means) -> Result<Vec<Case>, PlanError> {
         let (shapes, output) = (case.plan.input_shapes(step), &case.plan.value(step.output).shape);
         let stored = vec![Storage::F32; shapes.len()];
         let work = kernels::work(&step.op, &shapes, output, &stored, means.style, means.winograd);
-        if work.is_ok_and(|work| work.stages.len() > 1) {
-            let plan = Plan { allows_winograd: true, ..case.plan.clone() };
-            list.push(Case { name: format!("{}, Winograd", case.name), plan, storage: Storage::F32 });
-        }
+        let winograd = work.is_ok_and(|work| work.stages.len() > 1).then(|| Case {
+            name: format!("{}, Winograd", case.name),
+            plan: Plan { allows_winograd: true, ..case.plan.clone() },
+            storage: Storage::F32,
+        });
         list.push(case);
+        list.extend(winograd);
     }
     if means.keeps_halves {
         let halves =

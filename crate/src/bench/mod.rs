@@ -78,7 +78,6 @@ pub fn roof_rows(roof: Roof) -> [Row; 2] {
 /// A case's plan with its buffers, filled with numbers.
 pub struct Prepared {
     runner: Runner,
-    flops: u64,
 }
 
 impl Prepared {
@@ -95,13 +94,13 @@ impl Prepared {
                 runner.set(gpu, name, &numbers(name, &value.shape))?;
             }
         }
-        Ok(Prepared { runner, flops: plan.flops() })
+        Ok(Prepared { runner })
     }
 
     /// Times runs of the whole plan.
     pub async fn row(&self, gpu: &Gpu, group: &str, name: &str, roof: Roof) -> Result<Row, PipelineError> {
         let rounds = gpu.time(EFFORT, &|| self.runner.run(gpu)).await?;
-        Ok(Row::new(group, name, rounds).with_flops(self.flops, roof))
+        Ok(Row::new(group, name, rounds).with_flops(self.runner.flops(), roof))
     }
 
     /// The plan's output, for a comparison with a peer's.

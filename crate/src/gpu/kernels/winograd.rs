@@ -22,8 +22,8 @@ const SUMS: Operand = Operand::Scratch(2);
 const PLACES: usize = 16;
 /// Tiles come in multiples of this: the rows of a product's workgroup are all of one place.
 const TILES: usize = 128;
-/// Most numbers of a portion's matrices: 16 MiB, which the cache of a large card holds.
-const PORTION: usize = 4 << 20;
+/// Most numbers of a portion's matrices: 8 MiB, which the cache of a large card holds.
+const PORTION: usize = 2 << 20;
 /// With fewer tiles, bringing the kernels into their form costs what the products gain.
 const FEWEST_TILES: usize = 256;
 
