@@ -3,6 +3,7 @@
 pub mod cases;
 pub mod compare;
 pub mod draw;
+pub mod edits;
 pub mod golden;
 pub mod mini;
 pub mod numbers;
