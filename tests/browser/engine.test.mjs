@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { BLANK, launch } from './harness.mjs';
 
-/** Limits of tests/kernels.rs and tests/pipeline.rs. */
+/** Limits of tests/kernels.rs and tests/harness/compare.rs. */
 const LIMITS = { kernel: 5e-6, definition: 3e-7, text: 1e-5, unet: 1e-5, inner: 2e-5, vae: 1e-5, latents: 2e-5 };
 
 let app;

@@ -1,10 +1,12 @@
-//! Turns an end-to-end case of the goldens into a recipe.
+//! Turns cases of the goldens into recipes, networks and their inputs.
 
-use lora_loupe::pipeline::{AdapterChoice, Recipe, Rng};
+use crate::golden::{self, Tensor};
+use lora_loupe::pipeline::{AdapterChoice, Network, Recipe, Rng, sinusoid};
 use lora_loupe::text::Syntax;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
-/// The recipe of a case; adapters are identified by the goldens' names for them.
+/// The recipe of an end-to-end case; adapters are identified by the goldens' names for them.
 pub fn recipe(case: &Value) -> Recipe {
     let loras = case["lora"].as_array().cloned().unwrap_or_default();
     let adapters = loras.iter().map(|lora| {
@@ -46,4 +48,66 @@ pub fn recipe(case: &Value) -> Recipe {
         hires: None,
         embeddings: Vec::new(),
     }
+}
+
+/// The end-to-end case of this name.
+pub fn case(name: &str) -> Value {
+    let cases = golden::json("golden/e2e/mini-sd15/cases.json");
+    cases
+        .as_array()
+        .expect("cases")
+        .iter()
+        .find(|case| case["name"] == name)
+        .unwrap_or_else(|| panic!("{name}"))
+        .clone()
+}
+
+/// The cases of golden/runner of one kind, each with a plain recipe and diffusers' latents.
+pub fn cases(kind: &str) -> Vec<(Value, Recipe, Vec<f32>)> {
+    let file = golden::json("golden/runner/cases.json");
+    let latents = golden::tensors("golden/runner/latents.safetensors");
+    let common = &file["common"];
+    let number = |name: &str| common[name].as_u64().expect("a number");
+    let recipe = |case: &Value| Recipe {
+        version: 1,
+        model: "mini-sd15".into(),
+        adapters: Vec::new(),
+        prompt: case["prompt"].as_str().or(common["prompt"].as_str()).expect("a prompt").into(),
+        negative: common["negative"].as_str().map(str::to_owned),
+        seed: number("seed"),
+        steps: case["steps"].as_u64().unwrap_or(4) as usize,
+        guidance: common["guidance"].as_f64().expect("guidance") as f32,
+        sampler: case["sampler"].as_str().unwrap_or("ddim").into(),
+        width: number("width") as usize,
+        height: number("height") as usize,
+        schedule: None,
+        spacing: None,
+        eta: None,
+        rng: Rng::Torch,
+        syntax: Syntax::Plain,
+        clip_skip: 0,
+        batch: 1,
+        denoise: None,
+        masked: false,
+        hires: None,
+        embeddings: Vec::new(),
+    };
+    let listed = file["cases"].as_array().expect("cases").iter().enumerate();
+    let listed = listed.filter(|(_, case)| case["kind"] == kind);
+    listed.map(|(i, case)| (case.clone(), recipe(case), latents[&i.to_string()].channels_last())).collect()
+}
+
+/// Inputs of a network by their names.
+pub fn given<const N: usize>(list: [(&str, Vec<f32>); N]) -> BTreeMap<String, Vec<f32>> {
+    list.into_iter().map(|(name, data)| (name.to_owned(), data)).collect()
+}
+
+/// A call of the UNet: its sizes and its inputs.
+pub fn unet_case(golden: &BTreeMap<String, Tensor>, case: &str) -> (Network, BTreeMap<String, Vec<f32>>) {
+    let get = |name: &str| &golden[&format!("{case}.{name}")];
+    let &[batch, _, height, width] = get("sample").shape.as_slice() else { panic!("{case}: sample") };
+    let time = sinusoid(get("timestep").data[0], 16).repeat(batch);
+    let text = get("encoder_hidden_states").data.clone();
+    let inputs = given([("sample", get("sample").channels_last()), ("time", time), ("text", text)]);
+    (Network::Unet { batch, height, width, tokens: 77 }, inputs)
 }

@@ -1,5 +1,18 @@
 //! Turns two lists of numbers into how far they are apart.
 
+// The goldens' "expected" limits for f32.
+
+/// Of the text encoder's states.
+pub const TEXT: f64 = 1e-5;
+/// Of a call of the UNet.
+pub const UNET: f64 = 1e-5;
+/// Of the outputs of a network's modules.
+pub const INNER: f64 = 2e-5;
+/// Of the VAE decoder's image.
+pub const VAE: f64 = 1e-5;
+/// Of end-to-end latents.
+pub const LATENTS: f64 = 2e-5;
+
 /// ||a - b|| / ||b||, in f64: the goldens' `rel_rms`. Infinite when the lengths differ or a number
 /// is not finite, so that no comparison passes by accident.
 pub fn rel_rms(a: &[f32], b: &[f32]) -> f64 {

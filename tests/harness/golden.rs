@@ -15,6 +15,12 @@ pub fn text(relative: &str) -> String {
     std::fs::read_to_string(path(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"))
 }
 
+/// The bytes of a file under tests/.
+#[track_caller]
+pub fn bytes(relative: &str) -> Vec<u8> {
+    std::fs::read(path(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"))
+}
+
 /// A JSON file under tests/.
 #[track_caller]
 pub fn json(relative: &str) -> serde_json::Value {

@@ -1,7 +1,9 @@
-//! Turns golden files into numbers that tests compare: reading, seeded inputs, distances.
+//! Turns golden files into what tests compare: seeded inputs, recipes, pictures, distances.
 
 pub mod cases;
 pub mod compare;
+pub mod draw;
+pub mod edits;
 pub mod golden;
 pub mod mini;
 pub mod numbers;

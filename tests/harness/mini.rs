@@ -31,6 +31,11 @@ pub async fn session(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Session {
     Session::new(Rc::new(gpu), model)
 }
 
+/// A session with the folder as it is.
+pub async fn full() -> Session {
+    session(|_, bytes| bytes).await
+}
+
 /// A session whose f32 tensors are stored as `store` makes them of their names and numbers.
 pub async fn stored(store: impl Fn(&str, Vec<f32>) -> (Dtype, Vec<u8>)) -> Session {
     let change =

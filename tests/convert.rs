@@ -1,0 +1,231 @@
+//! Conversions: other names, types and places of alpha change what the file changed before; layers
+//! are fused and split, strengths of blocks baked in, numbers that do not fit named.
+
+use lora_loupe::adapters::{Delta, fold_on_cpu};
+use lora_loupe::edit::{AlphaPlace, ConvertOptions, EditError, Opened, Strengths, Target};
+use lora_loupe::formats::{Dtype, Header, TensorInfo};
+use lora_loupe_tests::edits::{bytes_of, changes, converted, corpus, distance, open, same};
+use lora_loupe_tests::golden::bytes;
+use pollster::block_on;
+use std::collections::BTreeMap;
+
+/// What each changed tensor becomes, from a base of the same numbers for every file.
+fn folded(opened: &Opened, strength: f32) -> BTreeMap<String, Vec<f32>> {
+    let fold = |delta: &Delta| {
+        let numbers = block_on(opened.numbers(delta)).expect("its factors");
+        let shape = delta.change.shape();
+        let base: Vec<f32> =
+            (0..shape.iter().product::<usize>()).map(|i| ((i * 7919 % 83) as f32 - 41.0) / 64.0).collect();
+        let kernel_left_out = [&shape[..], &[1, 1][..2 * usize::from(shape.len() == 2)]].concat();
+        (delta.tensor(), fold_on_cpu(base, &kernel_left_out, &[(delta, &numbers, strength)]).expect("a fold"))
+    };
+    opened.adapter.deltas.iter().map(fold).collect()
+}
+
+const TARGETS: [Target; 5] = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
+
+#[test]
+fn converted_files_change_what_their_originals_change() {
+    let mut seen = BTreeMap::new();
+    for (file, bytes, companion) in corpus() {
+        let original = open(&file, &bytes, companion.as_deref());
+        let want = folded(&original, 1.0);
+        for to in TARGETS {
+            let places = [AlphaPlace::Usual, AlphaPlace::Kept, AlphaPlace::Baked];
+            let others = if matches!(to, Target::Kohya | Target::Peft) { 3 } else { 1 };
+            for alpha in places.into_iter().take(others) {
+                let what = format!("{file} to {} {alpha:?}", to.name());
+                let options = ConvertOptions {
+                    to: Some(to),
+                    dtype: Some(Dtype::F32),
+                    alpha,
+                    rank: Some(999),
+                    ..Default::default()
+                };
+                let out = match converted(&original, &options) {
+                    Ok((out, _)) => out,
+                    Err(EditError::NoPlace { .. }) if !matches!(to, Target::Kohya) => continue,
+                    Err(error) => panic!("{what}: {error}"),
+                };
+                let again = open(&what, &out, None);
+                assert!(again.adapter.leftovers.is_empty(), "{what}: {:?}", again.adapter.leftovers);
+                same(&what, &folded(&again, 1.0), &want, 2e-6);
+                *seen.entry(to.name()).or_insert(0) += 1;
+                if alpha != AlphaPlace::Usual || to == Target::Kohya {
+                    continue;
+                }
+                let back = ConvertOptions { to: Some(Target::Kohya), dtype: Some(Dtype::F32), ..Default::default() };
+                let (back, _) = converted(&again, &back).expect("the way back");
+                same(&format!("{what} and back"), &folded(&open(&what, &back, None), 1.0), &want, 3e-6);
+            }
+        }
+    }
+    assert!(seen.values().all(|&count| count >= 13), "{seen:?}");
+}
+
+#[test]
+fn names_alone_change_no_number() {
+    for (file, bytes, companion) in corpus() {
+        let original = open(&file, &bytes, companion.as_deref());
+        let Ok((out, _)) = converted(&original, &ConvertOptions { to: Some(Target::Kohya), ..Default::default() })
+        else {
+            panic!("{file} has a place in kohya files")
+        };
+        let theirs = ::safetensors::SafeTensors::deserialize(&out).expect("a file for everyone");
+        assert_eq!(theirs.len(), theirs.names().len());
+        let again = open(&file, &out, None);
+        let as_they_were = |delta: &Delta| delta.alpha.is_some() || delta.scale == 1.0;
+        for (a, b) in original.adapter.deltas.iter().zip(&again.adapter.deltas) {
+            let b = if a.tensor() == b.tensor() {
+                b
+            } else {
+                again.adapter.deltas.iter().find(|delta| delta.tensor() == a.tensor()).expect("the same layer")
+            };
+            if !as_they_were(a) {
+                continue;
+            }
+            assert!((a.scale - b.scale).abs() <= 1e-6 * a.scale.abs(), "{file}: {} and {}", a.scale, b.scale);
+            let (before, after) = (block_on(original.numbers(a)).expect("a"), block_on(again.numbers(b)).expect("b"));
+            for (x, y) in a.change.factors().into_iter().zip(b.change.factors()) {
+                assert_eq!(before[&x.key], after[&y.key], "{file}: {} and {}", x.key, y.key);
+            }
+        }
+    }
+}
+
+#[test]
+fn block_strengths_are_baked_into_a_converted_file() {
+    let file = "files/kohya_alpha_gt_rank_r3a16_fp32.safetensors";
+    let bytes = bytes(&format!("corpus/{file}"));
+    let original = open(file, &bytes, None);
+    let strengths = "MID=0,OUT03=-2".parse::<Strengths>().expect("strengths");
+    let (out, _) = converted(&original, &ConvertOptions { strengths, ..Default::default() }).expect("a file");
+    let (before, after) = (changes(&original), changes(&open(file, &out, None)));
+    for (name, before) in &before {
+        let factor = match name {
+            name if name.contains("mid_block") => 0.0,
+            name if name.contains("up_blocks.1.attentions.0") => -2.0,
+            _ => 1.0,
+        };
+        let want: Vec<f32> = before.iter().map(|x| x * factor).collect();
+        match after.get(name) {
+            None => assert_eq!(factor, 0.0, "{name}"),
+            Some(after) => assert!(factor != 0.0 && distance(&want, after).0 <= 1e-6 * distance(&want, after).1),
+        }
+    }
+    let dora = bytes_of("files/lycoris_dora_in_axis_r4a2_fp16.safetensors");
+    let strengths = "MID=0.5".parse::<Strengths>().expect("strengths");
+    let refused = converted(&open("dora", &dora, None), &ConvertOptions { strengths, ..Default::default() });
+    assert!(matches!(refused, Err(EditError::NotLinear { .. })), "half of a DoRA is no DoRA");
+}
+
+#[test]
+fn what_does_not_fit_a_number_type_is_named() {
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let stem = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q";
+    let file = |up: f32, small: f32| {
+        let mut at = 0;
+        let mut tensor = |name: String, shape: Vec<usize>| {
+            let start = at;
+            at += 4 * shape.iter().product::<usize>() as u64;
+            TensorInfo { name, dtype: Dtype::F32, shape, bytes: start..at }
+        };
+        let tensors = vec![
+            tensor(format!("{stem}.lora_up.weight"), vec![2, 1]),
+            tensor(format!("{stem}.lora_down.weight"), vec![1, 3]),
+        ];
+        let mut bytes = Vec::new();
+        Header::of(tensors, metadata.clone()).write(&mut bytes).expect("memory");
+        let numbers = [up, 1.0, 1.0, small, 0.0];
+        [bytes, numbers.iter().flat_map(|x| x.to_le_bytes()).collect()].concat()
+    };
+    let f16 = ConvertOptions { dtype: Some(Dtype::F16), ..Default::default() };
+    let small = file(2.0, 1e-9);
+    let (_, outcome) = converted(&open("small", &small, None), &f16).expect("a file");
+    assert_eq!((outcome.thinned.len(), outcome.thinned[0].share), (1, 0.5));
+    assert!(outcome.thinned[0].key.ends_with("lora_down.weight"));
+    let large = file(70000.0, 1.0);
+    let error = converted(&open("large", &large, None), &f16).expect_err("too large").to_string();
+    assert!(error.contains("lora_up.weight` reaches 70000"), "{error}");
+    assert!(
+        converted(&open("large", &large, None), &ConvertOptions { dtype: Some(Dtype::BF16), ..Default::default() })
+            .is_ok()
+    );
+}
+
+/// A LoRA of rank 2 on some layers of Flux.1, small numbers at the real sizes.
+fn flux(layers: &[(&str, usize, usize)], up: &str, down: &str) -> Vec<u8> {
+    let mut at = 0;
+    let mut tensors = Vec::new();
+    let mut data = Vec::new();
+    for (index, &(stem, outputs, inputs)) in layers.iter().enumerate() {
+        for (name, shape) in [(format!("{stem}{up}"), vec![outputs, 2]), (format!("{stem}{down}"), vec![2, inputs])] {
+            let count = shape.iter().product::<usize>();
+            let start = at;
+            at += 4 * count as u64;
+            let number = |i: usize| ((i * (7919 + index)) % 97) as f32 / 97.0 - 0.5;
+            data.extend((0..count).flat_map(|i| number(i + index).to_le_bytes()));
+            tensors.push(TensorInfo { name, dtype: Dtype::F32, shape, bytes: start..at });
+        }
+    }
+    let mut bytes = Vec::new();
+    Header::of(tensors, BTreeMap::new()).write(&mut bytes).expect("memory");
+    [bytes, data].concat()
+}
+
+/// The change of a layer, its rows in order.
+fn change(opened: &Opened, tensor: &str) -> Vec<f32> {
+    changes(opened).remove(tensor).unwrap_or_else(|| panic!("{} changes {tensor}", opened.file))
+}
+
+#[test]
+fn fused_layers_are_split_and_parts_are_fused_without_loss() {
+    const D: usize = 3072;
+    let fused = flux(
+        &[
+            ("lora_unet_double_blocks_0_img_attn_qkv", 3 * D, D),
+            ("lora_unet_single_blocks_3_modulation_lin", 3 * D, D),
+            ("lora_unet_final_layer_adaLN_modulation_1", 2 * D, D),
+        ],
+        ".lora_up.weight",
+        ".lora_down.weight",
+    );
+    let native = open("native", &fused, None);
+    assert_eq!(native.model, "flux1");
+    let exact = |to| ConvertOptions { to: Some(to), ..Default::default() };
+    let (split, _) = converted(&native, &exact(Target::Peft)).expect("diffusers' names");
+    let parts = open("parts", &split, None);
+    assert!(parts.adapter.leftovers.is_empty() && parts.adapter.deltas.len() == 5, "{:?}", parts.adapter.leftovers);
+    let qkv = change(&native, "transformer.double_blocks.0.img_attn.qkv.weight");
+    for (index, name) in ["q", "k", "v"].into_iter().enumerate() {
+        let part = change(&parts, &format!("transformer.transformer_blocks.0.attn.to_{name}.weight"));
+        assert_eq!(part, qkv[index * D * D..][..D * D], "{name}");
+    }
+    let last = change(&native, "transformer.norm_out.linear.weight");
+    let turned = change(&parts, "transformer.norm_out.linear.weight");
+    assert_eq!((&turned[..D * D], &turned[D * D..]), (&last[D * D..], &last[..D * D]), "scale stands above shift");
+    let (again, _) = converted(&parts, &exact(Target::Comfy)).expect("the authors' names");
+    let again = open("again", &again, None);
+    assert_eq!(changes(&again), changes(&native));
+    assert!(again.adapter.deltas.iter().all(|delta| delta.change.rank() == Some(2)), "a shared down stays one");
+
+    let apart = flux(
+        &[
+            ("transformer.transformer_blocks.0.attn.to_q", D, D),
+            ("transformer.transformer_blocks.0.attn.to_v", D, D),
+            ("transformer.single_transformer_blocks.0.norm.linear", 3 * D, D),
+        ],
+        ".lora_B.weight",
+        ".lora_A.weight",
+    );
+    let apart = open("apart", &apart, None);
+    let (whole, _) = converted(&apart, &exact(Target::Kohya)).expect("the authors' names");
+    let whole = open("whole", &whole, None);
+    let ranks: Vec<Option<usize>> = whole.adapter.deltas.iter().map(|delta| delta.change.rank()).collect();
+    assert_eq!(ranks, [Some(4), Some(2)], "two downs stand below each other");
+    let qkv = change(&whole, "transformer.double_blocks.0.img_attn.qkv.weight");
+    assert_eq!(qkv[..D * D], change(&apart, "transformer.transformer_blocks.0.attn.to_q.weight"));
+    assert!(qkv[D * D..2 * D * D].iter().all(|x| *x == 0.0), "to_k is not there");
+    assert_eq!(qkv[2 * D * D..], change(&apart, "transformer.transformer_blocks.0.attn.to_v.weight"));
+    assert!(matches!(whole.is_like(&apart), Err(EditError::OtherNaming { .. })));
+}

@@ -1,0 +1,95 @@
+//! Pictures that start from pictures, on mini-sd15 against diffusers: inpainting, second passes,
+//! several from one; and enlargements against PyTorch.
+
+use lora_loupe::pipeline::{Filter, Given, Hires, Recipe, Upscaler, resize};
+use lora_loupe_tests::cases::cases;
+use lora_loupe_tests::compare::{LATENTS, close, max_abs, rel_rms};
+use lora_loupe_tests::draw::latents;
+use lora_loupe_tests::golden::Tensor;
+use lora_loupe_tests::mini::full;
+use lora_loupe_tests::numbers::numbers;
+use std::ops::ControlFlow;
+
+fn picture(recipe: &Recipe) -> Vec<f32> {
+    let data = numbers(11, 3 * recipe.height * recipe.width, 1.0, 0.0).iter().map(|x| x * 0.9).collect();
+    Tensor { shape: vec![1, 3, recipe.height, recipe.width], data }.channels_last()
+}
+
+#[test]
+fn inpainting() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        for (case, recipe, wanted) in cases("inpaint") {
+            let init = picture(&recipe);
+            let mask: Vec<f32> = (0..recipe.height * recipe.width)
+                .map(|i| if (i % recipe.width + 2 * (i / recipe.width)) % 24 < 12 { 1.0 } else { 0.0 })
+                .collect();
+            let recipe = Recipe { denoise: case["strength"].as_f64(), masked: true, ..recipe };
+            let given = Given { init: Some(&init), mask: Some(&mask), ..Given::default() };
+            let got = latents(&mut session, &recipe, &given).await;
+            close(&format!("{case}"), &got, &wanted, LATENTS);
+
+            let unmasked = Recipe { masked: false, ..recipe.clone() };
+            let other = latents(&mut session, &unmasked, &Given { mask: None, ..given }).await;
+            assert!(rel_rms(&other, &wanted) > 1e-2, "the mask acts");
+            let given = Given { mask: None, ..given };
+            let lost = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
+            assert!(lost.expect_err("no mask").to_string().contains("the mask"));
+        }
+    });
+}
+
+#[test]
+fn several_pictures_from_one() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        for (case, recipe, wanted) in cases("from picture") {
+            let init = picture(&recipe);
+            let pictures = case["pictures"].as_u64().expect("a number") as usize;
+            let recipe = Recipe { denoise: case["strength"].as_f64(), batch: pictures, ..recipe };
+            let got = latents(&mut session, &recipe, &Given { init: Some(&init), ..Given::default() }).await;
+            close(&format!("{case}"), &got, &wanted, LATENTS);
+        }
+    });
+}
+
+#[test]
+fn second_passes() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        for (case, recipe, wanted) in cases("hires") {
+            let number = |name: &str| case[name].as_f64().expect("a number");
+            let hires = Hires {
+                scale: number("scale"),
+                denoise: number("strength"),
+                steps: number("second") as usize,
+                upscaler: Upscaler::Latent,
+            };
+            let recipe = Recipe { hires: Some(hires), ..recipe };
+            let got = latents(&mut session, &recipe, &Given::default()).await;
+            close(&format!("{case}"), &got, &wanted, LATENTS);
+
+            let pixels = Recipe { hires: Some(Hires { upscaler: Upscaler::Pixels, ..hires }), ..recipe.clone() };
+            let drawn = session.generate(&pixels, &Given::default(), &mut |_| ControlFlow::Continue(())).await;
+            let drawn = drawn.expect("a picture");
+            assert_eq!((drawn.height, drawn.width), recipe.size_times(hires.scale, 8));
+            assert_eq!(drawn.rgb.len(), drawn.height * drawn.width * 3);
+            assert!(rel_rms(&drawn.latents, &wanted) > 1e-2, "pixels are another start");
+        }
+        let (_, recipe, _) = cases("hires").remove(0);
+        let hires = Hires { scale: 0.9, denoise: 0.5, steps: 0, upscaler: Upscaler::Latent };
+        assert!(Recipe { hires: Some(hires), ..recipe }.check(8).expect_err("smaller").to_string().contains("scale"));
+    });
+}
+
+#[test]
+fn enlargements_are_pytorchs() {
+    // torch.nn.functional.interpolate of arange(6).reshape(1, 1, 2, 3) ** 2 to (3, 5).
+    let map: Vec<f32> = (0..6).map(|i| (i * i) as f32).collect();
+    let linear = [0.0, 0.4, 1.0, 2.8, 4.0, 4.5, 6.1000004, 8.5, 12.1, 14.5, 9.0, 11.8, 16.0, 21.400002, 25.0];
+    assert!(max_abs(&resize(&map, (2, 3), (3, 5), Filter::Linear), &linear) < 1e-5);
+    let constant = vec![0.7; 5 * 4 * 3];
+    let large = resize(&constant, (5, 4), (11, 7), Filter::Cubic);
+    assert_eq!(large.len(), 11 * 7 * 3);
+    assert!(large.iter().all(|value| (value - 0.7).abs() < 1e-6), "a cubic keeps what is even");
+}

@@ -1,0 +1,214 @@
+//! Pictures of mini-sd15 with LoRAs and textual inversions against diffusers: strengths, strengths
+//! of blocks, a LoRA baked into the model.
+
+use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, apply};
+use lora_loupe::formats::ByteSource;
+use lora_loupe::formats::source::FileSource;
+use lora_loupe::model::Component;
+use lora_loupe::pipeline::{AdapterChoice, Embedding, EmbeddingChoice, Given, PipelineError, Recipe, Session};
+use lora_loupe::text::Syntax;
+use lora_loupe::weights::{LoadedAdapter, TensorFile};
+use lora_loupe_tests::cases::{case, cases};
+use lora_loupe_tests::compare::{LATENTS, close, rel_rms};
+use lora_loupe_tests::draw::{adapter, check, draw, latents};
+use lora_loupe_tests::golden;
+use lora_loupe_tests::mini::{self, full};
+use lora_loupe_tests::numbers::numbers;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+#[test]
+fn pictures_with_loras() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        let loaded = [
+            adapter(&session, "lora_a").await,
+            adapter(&session, "lora_b").await,
+            adapter(&session, "lora_c_kohya").await,
+        ];
+        let all: Vec<&LoadedAdapter> = loaded.iter().collect();
+        let before = draw(&mut session, &case("ddim"), &all).await;
+        // In this order strengths change, sets of adapters change, and sets come back.
+        for name in [
+            "lora_a_1.0",
+            "lora_a_0.6",
+            "lora_a_-0.5",
+            "lora_a_0.7_plus_b_0.4",
+            "lora_b_1.0",
+            "lora_b_-0.5",
+            "lora_c_kohya_0.8",
+            "lora_a_1.0",
+        ] {
+            let picture = draw(&mut session, &case(name), &all).await;
+            check(&picture, name);
+            assert!(picture.applied.iter().all(|applied| applied.matched > 0 && applied.leftovers == 0), "{name}");
+        }
+        let after = draw(&mut session, &case("ddim"), &all).await;
+        assert_eq!(before.latents, after.latents, "without adapters the pristine weights are back, bit by bit");
+    });
+}
+
+#[test]
+fn strength_zero_gives_the_bits_of_no_lora_and_changes_rebuild_nothing() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        let lora = adapter(&session, "lora_a").await;
+        let mut case = case("lora_a_1.0");
+        let none = draw(&mut session, &self::case("ddim"), &[&lora]).await;
+        let full = draw(&mut session, &case, &[&lora]).await;
+        let made = session.gpu.pipelines_made();
+        case["lora"][0][1] = 0.0.into();
+        let zero = draw(&mut session, &case, &[&lora]).await;
+        assert_eq!(zero.latents, none.latents);
+        assert!(rel_rms(&full.latents, &none.latents) > 1e-3, "the LoRA changes the picture");
+        case["lora"][0][1] = 0.3.into();
+        draw(&mut session, &case, &[&lora]).await;
+        assert_eq!(session.gpu.pipelines_made(), made, "no pipeline is made for another strength");
+    });
+}
+
+fn choice(id: &str, strength: f32, blocks: Option<&str>) -> AdapterChoice {
+    AdapterChoice {
+        name: id.into(),
+        sha256: id.into(),
+        strength,
+        text_encoder: None,
+        blocks: blocks.map(str::to_owned),
+        hash: None,
+    }
+}
+
+#[test]
+fn strengths_of_blocks() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        let source = FileSource::open(&golden::path("golden/loras/mini-sd15/lora_b.safetensors")).expect("a LoRA");
+        let file = TensorFile::open("lora_b.safetensors".into(), Rc::new(source)).await.expect("a header");
+        let modules = session.model.networks.modules();
+        let loaded = LoadedAdapter::open("b".into(), file, None, &modules).await.expect("an adapter");
+        let given = Given { adapters: &[&loaded], ..Given::default() };
+        for (case, recipe, wanted) in cases("blocks") {
+            let strength = case["strength"].as_f64().expect("a strength") as f32;
+            let whole = Recipe { adapters: vec![choice("b", strength, None)], ..recipe.clone() };
+            let without_blocks = latents(&mut session, &whole, &given).await;
+            assert!(rel_rms(&without_blocks, &wanted) > 1e-3, "blocks act");
+            let made = session.gpu.pipelines_made();
+            let recipe = Recipe { adapters: vec![choice("b", strength, case["blocks"].as_str())], ..whole };
+            close(&format!("{case}"), &latents(&mut session, &recipe, &given).await, &wanted, LATENTS);
+            assert_eq!(session.gpu.pipelines_made(), made, "no pipeline is made for other blocks");
+
+            let said =
+                format!("{} <lora:lora_b:{strength}:lbw={}>", recipe.prompt, case["blocks"].as_str().expect("blocks"));
+            let in_prompt = Recipe { adapters: Vec::new(), prompt: said, syntax: Syntax::A1111, ..recipe };
+            // A space stands before the mark.
+            close("lbw", &latents(&mut session, &in_prompt, &given).await, &wanted, LATENTS);
+            let wrong = Recipe { adapters: vec![choice("b", 1.0, Some("1,2"))], ..in_prompt };
+            let refused = session.generate(&wrong, &given, &mut |_| ControlFlow::Continue(())).await;
+            assert!(refused.expect_err("two numbers").to_string().contains("block strengths"));
+        }
+    });
+}
+
+#[test]
+fn a_baked_model_draws_what_its_lora_drew() {
+    pollster::block_on(async {
+        let (case, recipe, wanted) = cases("blocks").remove(0);
+        let parts: Vec<(Component, Vec<u8>)> = [
+            (Component::TextEncoder, "text_encoder/model.safetensors"),
+            (Component::Unet, "unet/diffusion_pytorch_model.safetensors"),
+        ]
+        .map(|(part, file)| {
+            (part, std::fs::read(golden::path("golden/pipelines/mini-sd15").join(file)).expect("weights"))
+        })
+        .into();
+        let lora = std::fs::read(golden::path("golden/loras/mini-sd15/lora_b.safetensors")).expect("a LoRA");
+        let files = parts.iter().map(|(part, bytes)| (Some(*part), bytes as &dyn ByteSource)).collect();
+        let inputs =
+            [EditInput { name: "mini-sd15", files, config: None }, EditInput::file("lora_b.safetensors", &lora, None)];
+        let strengths = case["blocks"].as_str().expect("blocks").parse().expect("strengths");
+        let part = MergePart { strength: case["strength"].as_f64().expect("a strength") as f32, strengths };
+        let mut out = Vec::new();
+        let edit = Edit::Bake(BakeEdit { parts: vec![part] });
+        apply(&edit, &inputs, &mut out, &mut |_| ControlFlow::Continue(())).await.expect("a baked model");
+
+        let baked = SafeTensors::deserialize(&out).expect("a file");
+        let change = |path: &str, bytes: Vec<u8>| match path.split_once('/') {
+            Some((part @ ("unet" | "text_encoder"), file)) if file.ends_with(".safetensors") => {
+                let own = |(name, view): (String, _)| {
+                    let name = name.strip_prefix(part)?.strip_prefix('.')?;
+                    Some((name.to_owned(), view))
+                };
+                safetensors::serialize(baked.tensors().into_iter().filter_map(own), None).expect("a file")
+            }
+            _ => bytes,
+        };
+        let mut session = mini::session(change).await;
+        close("baked", &latents(&mut session, &recipe, &Given::default()).await, &wanted, LATENTS);
+    });
+}
+
+/// An embedding file of `vectors` vectors, `inkstyle.safetensors` unless named otherwise.
+async fn embedding(session: &Session, key: &str, width: usize, vectors: usize) -> Result<Embedding, PipelineError> {
+    let data: Vec<u8> = numbers(21, vectors * width, 1.0, 0.0).iter().flat_map(|x| (x * 0.1).to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::F32, vec![vectors, width], &data).expect("a tensor");
+    let bytes = safetensors::serialize([(key, view)], None).expect("a file");
+    let file = TensorFile::open("inkstyle.safetensors".into(), Rc::new(bytes)).await.expect("a header");
+    Embedding::open("e".into(), &file, &session.text_widths()).await
+}
+
+#[test]
+fn textual_inversions() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        let width = session.text_widths()[0].1;
+        for (case, recipe, wanted) in cases("inversion") {
+            let vectors = case["vectors"].as_u64().expect("a number") as usize;
+            let embedding = embedding(&session, "emb_params", width, vectors).await.expect("an embedding");
+            let choice = EmbeddingChoice { name: "inkstyle.safetensors".into(), sha256: "e".into() };
+            let recipe = Recipe { embeddings: vec![choice], ..recipe };
+            let given = Given { embeddings: &[&embedding], ..Given::default() };
+            let got = latents(&mut session, &recipe, &given).await;
+            close(&format!("{case}"), &got, &wanted, LATENTS);
+            if vectors == 3 {
+                // The web UI's syntax finds the same bare name.
+                let a1111 = Recipe { syntax: Syntax::A1111, ..recipe.clone() };
+                close("a1111", &latents(&mut session, &a1111, &given).await, &wanted, LATENTS);
+            }
+            let without = Recipe { embeddings: Vec::new(), ..recipe };
+            assert!(rel_rms(&latents(&mut session, &without, &given).await, &wanted) > 1e-3, "the vectors act");
+        }
+        let misfit = embedding(&session, "emb_params", width + 8, 2).await.expect_err("another width").to_string();
+        assert!(misfit.contains("another base model") && misfit.contains("inkstyle"), "{misfit}");
+        let token = embedding(&session, "<ink>", width, 1).await.expect("diffusers' form");
+        assert_eq!(token.names, ["inkstyle", "<ink>"]);
+    });
+}
+
+#[test]
+fn a_lora_brings_its_embeddings_along() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        let width = session.text_widths()[0].1;
+        let (case, recipe, wanted) = cases("inversion").remove(0);
+        let vectors = case["vectors"].as_u64().expect("a number") as usize;
+        let floats = |data: &[f32]| data.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let embedding: Vec<f32> = numbers(21, vectors * width, 1.0, 0.0).iter().map(|x| x * 0.1).collect();
+        let (embedding, zeros) = (floats(&embedding), floats(&vec![0.0; width]));
+        let parts = [
+            ("bundle_emb.inkstyle.string_to_param.*", vec![vectors, width], &embedding),
+            ("lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_up.weight", vec![width, 1], &zeros),
+            ("lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight", vec![1, width], &zeros),
+        ];
+        let views = parts
+            .iter()
+            .map(|(name, shape, data)| (*name, TensorView::new(Dtype::F32, shape.clone(), data).expect("a tensor")));
+        let bytes = safetensors::serialize(views, None).expect("a file");
+        let file = TensorFile::open("style.safetensors".into(), Rc::new(bytes)).await.expect("a header");
+        let modules = session.model.networks.modules();
+        let loaded = LoadedAdapter::open("l".into(), file, None, &modules).await.expect("a LoRA");
+        let recipe = Recipe { adapters: vec![choice("l", 0.5, None)], ..recipe };
+        let given = Given { adapters: &[&loaded], ..Given::default() };
+        close("bundled", &latents(&mut session, &recipe, &given).await, &wanted, LATENTS);
+    });
+}

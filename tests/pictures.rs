@@ -1,0 +1,98 @@
+//! Pictures of mini-sd15 against diffusers: samplers, sizes, guidance, CLIP skip, kernels of either
+//! style, and configs of early models.
+
+use lora_loupe::gpu::Style;
+use lora_loupe::pipeline::{Given, Model, Recipe};
+use lora_loupe::text::Syntax;
+use lora_loupe_tests::cases::{case, cases};
+use lora_loupe_tests::compare::{LATENTS, close, rel_rms};
+use lora_loupe_tests::draw::{adapter, check, draw, latents};
+use lora_loupe_tests::mini::{self, full};
+use lora_loupe_tests::numbers::numbers;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde_json::Value;
+
+#[test]
+fn pictures() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        for name in ["ddim", "euler", "ddim_cfg7.5_20steps", "euler_nocfg", "euler_no_negative", "euler_othersize"] {
+            let picture = draw(&mut session, &case(name), &[]).await;
+            check(&picture, name);
+        }
+    });
+}
+
+#[test]
+fn pictures_with_kernels_for_graphics_cards() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        session.gpu.set_style(Style::Tiled);
+        let lora = adapter(&session, "lora_a").await;
+        for name in ["ddim", "lora_a_1.0", "lora_a_-0.5"] {
+            check(&draw(&mut session, &case(name), &[&lora]).await, name);
+        }
+    });
+}
+
+#[test]
+fn clip_skip_low_guidance_and_tcd_are_read_as_pipelines_read_them() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        for (case, recipe, wanted) in cases("asked") {
+            let guidance = case["guidance"].as_f64().expect("guidance") as f32;
+            let clip_skip = case["clip_skip"].as_u64().expect("a number") as usize;
+            let recipe = Recipe { guidance, clip_skip, ..recipe };
+            let got = latents(&mut session, &recipe, &Given::default()).await;
+            close(&format!("{case}"), &got, &wanted, LATENTS);
+            // The web UIs leave layers out for both prompts.
+            let web = latents(&mut session, &Recipe { syntax: Syntax::A1111, ..recipe }, &Given::default()).await;
+            assert_eq!(rel_rms(&web, &wanted) > 1e-3, clip_skip > 0 && guidance > 1.0, "{case}");
+        }
+    });
+}
+
+#[test]
+fn a_network_that_is_told_the_guidance() {
+    pollster::block_on(async {
+        let (case, recipe, wanted) = cases("told guidance").remove(0);
+        let width = case["width"].as_u64().expect("a width") as usize;
+        let told = |path: &str, bytes: Vec<u8>| match path {
+            "unet/config.json" => {
+                let mut config: Value = serde_json::from_slice(&bytes).expect("a config");
+                config["time_cond_proj_dim"] = width.into();
+                config.to_string().into_bytes()
+            }
+            "unet/diffusion_pytorch_model.safetensors" => {
+                let file = SafeTensors::deserialize(&bytes).expect("weights");
+                let time = file.tensor("time_embedding.linear_1.weight").expect("a tensor").shape()[1];
+                let numbers = numbers(31, time * width, 1.0, 0.0);
+                let projection: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+                let own = TensorView::new(Dtype::F32, vec![time, width], &projection).expect("a tensor");
+                let views = file.tensors().into_iter().chain([("time_embedding.cond_proj.weight".to_owned(), own)]);
+                safetensors::serialize(views, None).expect("a file")
+            }
+            _ => bytes,
+        };
+        let mut session = mini::session(told).await;
+        let recipe = Recipe { guidance: case["guidance"].as_f64().expect("guidance") as f32, ..recipe };
+        close("told", &latents(&mut session, &recipe, &Given::default()).await, &wanted, LATENTS);
+    });
+}
+
+#[test]
+fn early_configs_are_mended_as_pipelines_mend_them() {
+    let changed = |path: &str, bytes: Vec<u8>| match path {
+        "scheduler/scheduler_config.json" => {
+            let mut config: serde_json::Value = serde_json::from_slice(&bytes).expect("a config");
+            config
+                .as_object_mut()
+                .expect("fields")
+                .retain(|field, _| field != "clip_sample" && field != "steps_offset");
+            config.to_string().into_bytes()
+        }
+        _ => bytes,
+    };
+    let open = |folder| pollster::block_on(Model::open("mini", &folder)).expect("a model").schedule;
+    assert_eq!(open(mini::folder(changed)), open(mini::folder(|_, bytes| bytes)));
+}
