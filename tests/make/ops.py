@@ -183,7 +183,7 @@ def cases():
     for b, t, s, heads, size, causal in [(1, 37, 37, 4, 8, True), (2, 9, 9, 3, 5, False), (1, 33, 19, 2, 12, False)]:
         shapes = [[b, t, 3 * heads * size]] if t == s else [[b, t, heads * size], [b, s, 2 * heads * size]]
         yield "attention", {"heads": heads, "causal": causal}, shapes
-    # Tiles enough for Winograd's algorithm: odd edges, two pictures, tiles in two portions.
+    # Tiles enough for Winograd's algorithm: odd edges, two pictures, tiles in three portions.
     for b, h, w, c, o in [(1, 32, 32, 128, 128), (2, 23, 25, 8, 12), (1, 33, 35, 4, 1024)]:
         yield "conv2d", {"kernel": 3, "stride": 1, "padding": 1, "bias": True}, [[b, h, w, c], [o, 9 * c], [o]]
 
