@@ -7,13 +7,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = group.x * ROWS;
     let fours = params.channels / 4u;
     let four = local / 4u;
-    let pixels = first + four * 4u + vec4(0u, 1u, 2u, 3u);
+    let place = window(first + four * 4u + vec4(0u, 1u, 2u, 3u));
+    // Tap (column, row) and channel of this invocation's depth: stepped on, since divisions are dear.
+    var tap = vec2(0u);
+    var channel = local % 4u;
     for (var start = 0u; start < params.inner; start += DEPTH) {
-        let k = start / 4u + local % 4u;
+        while channel >= fours {
+            channel -= fours;
+            tap.x++;
+            if tap.x == params.kernel { tap = vec2(0u, tap.y + 1u); }
+        }
         var rows = mat4x4<f32>();
-        if 4u * k < params.inner {
-            let source = sources(pixels, k / fours);
-            let channel = k % fours;
+        if tap.y < params.kernel {
+            let source = sources(place, tap);
             rows = mat4x4(
                 source.live.x * vec4<f32>(x[source.at.x + channel]),
                 source.live.y * vec4<f32>(x[source.at.y + channel]),
@@ -21,6 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 source.live.w * vec4<f32>(x[source.at.w + channel]),
             );
         }
+        channel += DEPTH / 4u;
         fill_rows(four, local % 4u, rows);
         fill_matrix(group.y, local, start, 0u);
         workgroupBarrier();

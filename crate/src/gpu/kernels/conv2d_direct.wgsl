@@ -16,13 +16,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let pixel = id.y * 8u;
     let channel = id.x * 8u;
     if pixel >= params.rows || channel >= params.columns { return; }
-    let low = pixel + vec4(0u, 1u, 2u, 3u);
+    let low = window(pixel + vec4(0u, 1u, 2u, 3u));
+    let high = window(pixel + vec4(4u, 5u, 6u, 7u));
     let fours = params.channels / 4u;
     var a0 = mat4x4<f32>(); var a1 = mat4x4<f32>();
     var b0 = mat4x4<f32>(); var b1 = mat4x4<f32>();
     for (var tap = 0u; tap < params.kernel * params.kernel; tap++) {
-        let from0 = sources(low, tap);
-        let from1 = sources(low + 4u, tap);
+        let place = vec2(tap % params.kernel, tap / params.kernel);
+        let from0 = sources(low, place);
+        let from1 = sources(high, place);
         if all(from0.live + from1.live == vec4(0.0)) { continue; }
         for (var k = 0u; k < fours; k++) {
             let x0 = pixels_block(from0, k);
