@@ -249,14 +249,19 @@ fn a_broken_definition_would_be_seen() {
 #[test]
 fn every_kernel_is_valid_wgsl_in_all_types() {
     // unpack2x16float is in every WebGPU; naga counts it apart.
-    let capabilities = naga::valid::Capabilities::SHADER_FLOAT16 | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let capabilities = naga::valid::Capabilities::SHADER_FLOAT16
+        | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32
+        | naga::valid::Capabilities::SUBGROUP;
     let types = [Scalar::F32, Scalar::F16];
     for (name, _) in kernels::ALL {
+        // What naga takes without being asked, browsers want asked for: see `text`.
         for (scalar, factors) in types.into_iter().flat_map(|scalar| types.map(|factors| (scalar, factors))) {
             let text = kernel::text(name, scalar, factors).expect("a text");
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|error| panic!("{name} {scalar:?} {factors:?}: {}", error.emit_to_string(&text)));
             naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
+                .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+                .subgroup_operations(naga::valid::SubgroupOperationSet::all())
                 .validate(&module)
                 .unwrap_or_else(|error| panic!("{name} {scalar:?} {factors:?}: {}", error.emit_to_string(&text)));
         }
@@ -330,6 +335,37 @@ fn the_self_test_passes_in_both_styles_and_names_what_fails() {
         let error = gpu.self_test_within(0.0).await.expect_err("rounding is seen").to_string();
         assert!(error.contains("matmul") && error.contains("attention"), "{error}");
         assert_eq!(gpu.style(), Style::Direct);
+    });
+}
+
+#[test]
+fn norms_by_subgroups_agree_with_definitions_where_they_are_offered() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        println!("subgroups: {}", gpu.has_subgroups());
+        let names = ["group_norm", "layer_norm", "moments"];
+        let mut count = 0;
+        for case in cases().into_iter().filter(|case| names.contains(&case.plan.steps[0].op.get().name())) {
+            let wanted = define(&case);
+            for style in [Style::Tiled, Style::Direct] {
+                gpu.set_style(style);
+                gpu.choose(Choice::Rule);
+                compute(&gpu, &case).await;
+                let made = gpu.pipelines_made();
+                gpu.choose(Choice::Forced(1));
+                close(&format!("{style:?} {}", case.name), &compute(&gpu, &case).await, &wanted, KERNEL);
+                count += gpu.pipelines_made() - made;
+            }
+        }
+        // With and without SiLU, and of moments with those before and without, in two styles.
+        assert_eq!(count, if gpu.has_subgroups() { 10 } else { 0 });
+
+        gpu.set_style(Style::Tiled);
+        let has = gpu.has_subgroups();
+        gpu.test_subgroups_within(1e-3).await;
+        assert_eq!(gpu.has_subgroups(), has, "they are right here");
+        gpu.test_subgroups_within(0.0).await;
+        assert!(!gpu.has_subgroups(), "asked for equality they fail: sums of f32 round");
     });
 }
 

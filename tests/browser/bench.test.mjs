@@ -34,6 +34,10 @@ describe('the measurements', () => {
     await page.keyboard.press('Space');
     await page.locator('#bench-copy').waitFor({ timeout: 120_000 });
     assert.match(await page.getByTestId('bench-status').innerText(), /Measured on .*software renderer/);
+    // The engine's worker asked for subgroups, which wgpu does not: the device has them where the adapter has.
+    const offered = await page.evaluate(async () => (await navigator.gpu.requestAdapter()).features.has('subgroups'));
+    const told = await Promise.all(page.workers().map((worker) => worker.evaluate(() => globalThis.deviceHasSubgroups)));
+    assert.deepEqual(told.filter((has) => has !== undefined), [offered]);
     await page.evaluate(await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
     const violations = await page.evaluate(async () => (await window.axe.run('#bench')).violations.map(({ id }) => id));
     assert.deepEqual(violations, []);

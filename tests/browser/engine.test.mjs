@@ -30,7 +30,7 @@ test('every kernel agrees with its definition, and the definition with PyTorch',
   const found = await page.evaluate(async () => {
     const cases = await g.json('golden/ops/ops.json');
     const golden = await g.tensors('golden/ops/ops.safetensors');
-    const [tiled, direct, winograd, definition] = [{}, {}, {}, {}];
+    const [tiled, direct, winograd, subgroups, definition] = [{}, {}, {}, {}, {}];
     for (const [index, { op, fields, shapes, scales, shifts, scalars }] of cases.entries()) {
       const size = (shape) => shape.reduce((a, b) => a * b, 1);
       const inputs = shapes.map((shape, i) => g.numbers(index * 16 + i, size(shape), scales[i], shifts[i]));
@@ -38,12 +38,14 @@ test('every kernel agrees with its definition, and the definition with PyTorch',
       const name = `${index} ${op} ${JSON.stringify(fields)} ${JSON.stringify(shapes)}`;
       tiled[name] = g.relRms(got.tiled, got.definition);
       direct[name] = g.relRms(got.direct, got.definition);
+      if (got.subgroups) subgroups[name] = g.relRms(got.subgroups, got.definition);
       if (got.winograd) winograd[name] = g.relRms(got.winograd, got.definition);
       const wanted = golden[index].data;
       // Goldens hold whole outputs up to 1024 numbers, and places of larger ones.
       if (wanted.length === got.definition.length) definition[name] = g.relRms(got.definition, wanted);
     }
-    return { tiled, direct, winograd, definition };
+    const offered = (await navigator.gpu.requestAdapter()).features.has('subgroups');
+    return { tiled, direct, winograd, subgroups, definition, offered };
   });
   assert.ok(Object.keys(found.tiled).length >= 60);
   assert.ok(Object.keys(found.winograd).length >= 12);
@@ -51,6 +53,9 @@ test('every kernel agrees with its definition, and the definition with PyTorch',
   under(found.tiled, LIMITS.kernel);
   under(found.direct, LIMITS.kernel);
   under(found.winograd, LIMITS.kernel);
+  // wgpu does not ask for subgroups: where the adapter has them, the device got them all the same.
+  assert.equal(Object.keys(found.subgroups).length, found.offered ? 19 : 0);
+  if (found.offered) under(found.subgroups, LIMITS.kernel);
   under(found.definition, LIMITS.definition);
 });
 

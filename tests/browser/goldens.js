@@ -1,8 +1,10 @@
 /** Turns golden files into tensors in the browser, and an engine's answers into distances from them. */
 import init, { Engine } from '/pkg/lora_loupe.js';
+import { askForSubgroups } from '/web/engine/subgroups.js';
 
 /** An engine with its wasm, outside the page. */
 export async function engine() {
+  askForSubgroups();
   await init({ module_or_path: '/pkg/lora_loupe_bg.wasm' });
   return new Engine();
 }

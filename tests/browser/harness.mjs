@@ -168,7 +168,7 @@ async function answer(request, response, changed) {
 
 /** The file that a path of the server means, or null outside the served folders. */
 function fileOf(path) {
-  for (const [prefix, folder] of [[SUB_PATH, 'dist'], ['/tests/', 'tests'], ['/pkg/', 'pkg']]) {
+  for (const [prefix, folder] of [[SUB_PATH, 'dist'], ['/tests/', 'tests'], ['/pkg/', 'pkg'], ['/web/engine/', 'web/engine']]) {
     if (!path.startsWith(prefix)) continue;
     const base = join(ROOT, folder);
     const file = normalize(join(base, path.slice(prefix.length)));

@@ -4,11 +4,14 @@ import init, { Engine } from "../../pkg/lora_loupe.js";
 import { asError, isCrash } from "./protocol.js";
 import { readerOf } from "./reader.js";
 import { openSink } from "./sink.js";
+import { askForSubgroups } from "./subgroups.js";
 import { load, save } from "./tuned.js";
 
 /** @typedef {import("./types.d.ts").PageProgress} Progress */
 
 const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+
+askForSubgroups();
 
 const starting = init().then(
   () => new Engine(),

@@ -149,6 +149,7 @@ pub struct Gpu {
     keeps_halves: Cell<bool>,
     multiplies_halves: Cell<bool>,
     uses_winograd: Cell<bool>,
+    has_subgroups: Cell<bool>,
     pub(super) choice: RefCell<Choice>,
     wants_tuning: Cell<bool>,
     pub(super) submission_flops: Cell<u64>,
@@ -187,7 +188,7 @@ impl Gpu {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("lora-loupe"),
-            required_features: adapter.features() & wgpu::Features::SHADER_F16,
+            required_features: adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP),
             required_limits: limits,
             ..Default::default()
         };
@@ -205,6 +206,7 @@ impl Gpu {
         });
         let keeps_halves = Cell::new(!info.software);
         let multiplies_halves = Cell::new(info.shader_f16);
+        let has_subgroups = Cell::new(adapter.features().contains(wgpu::Features::SUBGROUP));
         let style = if info.software { Style::Direct } else { Style::Tiled };
         Ok(Gpu {
             device,
@@ -215,6 +217,7 @@ impl Gpu {
             keeps_halves,
             multiplies_halves,
             uses_winograd: Cell::new(true),
+            has_subgroups,
             choice: RefCell::default(),
             wants_tuning: Cell::new(false),
             submission_flops: Cell::new(FIRST_SUBMISSION_FLOPS),
@@ -388,6 +391,16 @@ impl Gpu {
     /// Chooses it for plans made from now on.
     pub fn set_uses_winograd(&self, uses: bool) {
         self.uses_winograd.set(uses);
+    }
+
+    /// Whether norms may sum by subgroups: where the device has them, until a result is wrong.
+    pub fn has_subgroups(&self) -> bool {
+        self.has_subgroups.get()
+    }
+
+    /// Says whether it has them; on the web wgpu does not know.
+    pub fn set_has_subgroups(&self, has: bool) {
+        self.has_subgroups.set(has);
     }
 
     /// Whether kernels that no tuning knows are timed before a picture.

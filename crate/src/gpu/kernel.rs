@@ -114,12 +114,18 @@ impl Scalar {
     }
 }
 
+/// Ends the names of kernels for devices with subgroups.
+pub const SUBGROUPS: &str = "_subgroups";
+
 /// The whole text of a kernel whose tensors and factors are of these types.
 pub fn text(kernel: &str, scalar: Scalar, factors: Scalar) -> Option<String> {
     let (_, own) = kernels::ALL.iter().find(|(name, _)| *name == kernel)?;
-    let enable = if [scalar, factors].contains(&Scalar::F16) { "enable f16;\n" } else { "" };
+    let f16 = if [scalar, factors].contains(&Scalar::F16) { "enable f16;\n" } else { "" };
+    // Browsers want to be asked; naga, which compiles natively, does not know the line.
+    let is_asked = kernel.ends_with(SUBGROUPS) && cfg!(target_arch = "wasm32");
+    let subgroups = if is_asked { "enable subgroups;\n" } else { "" };
     let halves = u32::from(factors == Scalar::F16);
     let (scalar, factor) = (scalar.name(), factors.name());
     let types = format!("alias Scalar = {scalar};\nalias Factor = {factor};\nconst HALVES: u32 = {halves};\n");
-    Some([enable, &types, kernels::HEADER, own].concat())
+    Some([f16, subgroups, &types, kernels::HEADER, own].concat())
 }

@@ -1,6 +1,6 @@
 //! Turns doubt about a driver into an answer: each kernel family runs once on numbers whose result
-//! the definitions know. A family that fails as tiles is tried without them; where products of halves
-//! or Winograd's algorithm fail, they are not used.
+//! the definitions know. A family that fails as tiles is tried without them; where products of halves,
+//! Winograd's algorithm or sums by subgroups fail, they are not used.
 
 use super::device::{Gpu, GpuError};
 use super::kernel::Style;
@@ -24,7 +24,20 @@ impl Gpu {
         self.self_test_within(TOLERANCE).await?;
         self.test_halves_within(TOLERANCE_OF_HALVES).await;
         self.test_winograd_within(TOLERANCE).await;
+        self.test_subgroups_within(TOLERANCE).await;
         Ok(())
+    }
+
+    /// Gives up sums by subgroups where a norm by them is further than `tolerance` from its definition.
+    pub async fn test_subgroups_within(&self, tolerance: f64) {
+        // Only tuning chooses them, and it leaves other devices alone.
+        if self.style() == Style::Tiled && self.has_subgroups() {
+            let choice = self.choice.replace(Choice::Forced(1));
+            let is_norm = |op: &Op| matches!(op, Op::GroupNorm(_) | Op::LayerNorm(_));
+            let failed = self.failures(tolerance, &is_norm).await;
+            self.choice.replace(choice);
+            self.set_has_subgroups(failed.is_ok_and(|failed| failed.is_empty()));
+        }
     }
 
     /// Gives up Winograd's algorithm where it is further than `tolerance` from the definition.

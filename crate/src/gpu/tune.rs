@@ -2,7 +2,7 @@
 //! attentions is timed once in a handful of shapes. What comes out is text that can be kept.
 
 use super::device::{Gpu, GpuError};
-use super::kernel::{Binding, Launch, Scalar, Style};
+use super::kernel::{Binding, Launch, SUBGROUPS, Scalar, Style};
 use super::kernels;
 use super::kernels::Operand;
 use super::roof::Effort;
@@ -63,9 +63,18 @@ pub enum Choice {
     Forced(usize),
 }
 
-/// The same work in each tile shape, and in each of `halves` where those are allowed, in an order
-/// that does not depend on the launch's own; empty where there is no choice.
-pub fn variants(launch: &Launch, halves: bool) -> Vec<Launch> {
+/// What a device offers beside f32 and workgroup memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offers {
+    /// Products may be of halves.
+    pub halves: bool,
+    /// Norms may sum by subgroups.
+    pub subgroups: bool,
+}
+
+/// The same work in each tile shape, and in each of what is offered, in an order that does not depend
+/// on the launch's own; empty where there is no choice.
+pub fn variants(launch: &Launch, offers: Offers) -> Vec<Launch> {
     let other = |changes: &[(&str, usize)], groups: u32| {
         let mut variant = launch.clone();
         for (name, value) in &mut variant.constants {
@@ -86,7 +95,7 @@ pub fn variants(launch: &Launch, halves: bool) -> Vec<Launch> {
             let direct = Launch { kernel, constants, groups, ..launch.clone() };
             let tiles = TILES.map(tile);
             let of_halves = tiles.clone().map(|tile| Launch { factors: Scalar::F16, ..tile });
-            let of_halves = of_halves.into_iter().filter(|_| halves);
+            let of_halves = of_halves.into_iter().filter(|_| offers.halves);
             tiles.into_iter().chain([direct]).chain(of_halves).collect()
         }
         "attention" => {
@@ -96,13 +105,22 @@ pub fn variants(launch: &Launch, halves: bool) -> Vec<Launch> {
             };
             kernels::attention_blocks(size).take(4).map(block).collect()
         }
-        _ => Vec::new(),
+        kernel => match summed_by_subgroups(kernel) {
+            Some(kernel) if offers.subgroups => vec![launch.clone(), Launch { kernel, ..launch.clone() }],
+            _ => Vec::new(),
+        },
     }
 }
 
+/// The kernel that does the same by subgroups.
+fn summed_by_subgroups(kernel: &str) -> Option<&'static str> {
+    let is_it = |name: &str| name.strip_suffix(SUBGROUPS) == Some(kernel);
+    kernels::ALL.iter().map(|(name, _)| *name).find(|name| is_it(name))
+}
+
 /// Launches that one measurement speaks for: kernel, sizes to a power of two, storage, flags, and
-/// whether halves may be multiplied.
-pub fn class(launch: &Launch, halves: bool) -> Option<String> {
+/// what is offered.
+pub fn class(launch: &Launch, offers: Offers) -> Option<String> {
     let size = |at: usize| launch.params.get(at).map_or(0, |&n: &u32| n.next_power_of_two().trailing_zeros());
     let constant =
         |name: &str| launch.constants.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, value)| *value);
@@ -110,10 +128,13 @@ pub fn class(launch: &Launch, halves: bool) -> Option<String> {
         "matmul" | "conv2d" => {
             let sizes = [size(0), size(1), size(2)];
             let (storage, before) = (constant("STORAGE"), constant("BEFORE"));
-            let types = if halves { " halves" } else { "" };
+            let types = if offers.halves { " halves" } else { "" };
             Some(format!("{} {sizes:?} {storage} {before} {}{types}", launch.kernel, launch.params[6]))
         }
         "attention" => Some(format!("attention {:?} {}", [size(0), size(1)], constant("SIZE"))),
+        kernel if offers.subgroups && summed_by_subgroups(kernel).is_some() => {
+            Some(format!("{kernel} {:?}", [size(0), size(1)]))
+        }
         _ => None,
     }
 }
@@ -138,7 +159,7 @@ fn convolution(channels: usize) -> Result<Plan, PlanError> {
 /// A launch of a plan, and the numbers and storage of what it reads and writes.
 struct Measured {
     launch: Launch,
-    halves: bool,
+    offers: Offers,
     inputs: Vec<(usize, Storage)>,
     output: usize,
     flops: u64,
@@ -151,9 +172,9 @@ impl Gpu {
         format!("{} ({}), kernels {:08x}", info.adapter, info.backend, build())
     }
 
-    /// Whether products of a plan may be formed of halves on this device.
-    fn halves_for(&self, plan: &Plan) -> bool {
-        plan.allows_halves && self.multiplies_halves()
+    /// What this device offers a plan.
+    fn offers(&self, plan: &Plan) -> Offers {
+        Offers { halves: plan.allows_halves && self.multiplies_halves(), subgroups: self.has_subgroups() }
     }
 
     /// Channels from which on Winograd's algorithm is used where a plan allows it.
@@ -174,13 +195,13 @@ impl Gpu {
 
     /// The launch of one of the plan's steps in the variant that was chosen for its class.
     pub(super) fn chosen(&self, plan: &Plan, launch: Launch) -> Launch {
-        let halves = self.halves_for(plan);
+        let offers = self.offers(plan);
         let index = match &*self.choice.borrow() {
             Choice::Rule => None,
             Choice::Forced(index) => Some(*index),
-            Choice::Tuned(tuning) => class(&launch, halves).and_then(|class| tuning.best.get(&class).copied()),
+            Choice::Tuned(tuning) => class(&launch, offers).and_then(|class| tuning.best.get(&class).copied()),
         };
-        index.and_then(|index| variants(&launch, halves).into_iter().nth(index)).unwrap_or(launch)
+        index.and_then(|index| variants(&launch, offers).into_iter().nth(index)).unwrap_or(launch)
     }
 
     /// Chooses tile shapes for plans made from now on; a tuning of another device is left out.
@@ -238,7 +259,7 @@ impl Gpu {
         let mut unknown: BTreeMap<String, Measured> = BTreeMap::new();
         for (plan, storages) in plans {
             for measured in self.launches(plan, storages)? {
-                let class = class(&measured.launch, measured.halves);
+                let class = class(&measured.launch, measured.offers);
                 if let Some(class) = class.filter(|class| !tuning.best.contains_key(class)) {
                     unknown.entry(class).and_modify(|known| known.flops += measured.flops).or_insert(measured);
                 }
@@ -314,7 +335,7 @@ impl Gpu {
         let largest = measured.inputs.iter().map(|&(len, storage)| storage.bytes(len)).max().unwrap_or(4);
         let source = self.tensor("what tuning reads", largest.div_ceil(4) as usize)?;
         let target = self.tensor("what tuning writes", measured.output)?;
-        let candidates = variants(&measured.launch, measured.halves).into_iter().enumerate();
+        let candidates = variants(&measured.launch, measured.offers).into_iter().enumerate();
         let (mut whole, halves): (Vec<_>, Vec<_>) = candidates.partition(|(_, variant)| variant.factors == Scalar::F32);
         // The rule's own choice comes first: others have to be faster than it.
         whole.sort_by_key(|(_, variant)| *variant != measured.launch);
@@ -371,7 +392,7 @@ impl Gpu {
             for stage in &work.stages {
                 let inputs = stage.inputs.iter().map(|&input| operand(input)).collect();
                 let (launch, output, flops) = (stage.launch.clone(), operand(stage.output).0, stage.flops);
-                list.push(Measured { launch, halves: self.halves_for(plan), inputs, output, flops });
+                list.push(Measured { launch, offers: self.offers(plan), inputs, output, flops });
             }
         }
         Ok(list)

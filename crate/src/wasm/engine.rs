@@ -230,6 +230,8 @@ impl Engine {
             return Ok(gpu);
         }
         let opened = Gpu::open().await.map_err(|error| refused(error.into()))?;
+        let subgroups = Reflect::get(&js_sys::global(), &"deviceHasSubgroups".into());
+        opened.set_has_subgroups(subgroups.is_ok_and(|has| has.is_truthy()));
         opened.self_test().await.map_err(|error| refused(error.into()))?;
         opened.set_wants_tuning(true);
         self.tell_tuning(&opened);

@@ -13,7 +13,8 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen]
 impl Engine {
     /// Runs one operation by its kernels and by its definition: `{tiled, direct, definition}`, of a
-    /// convolution also `winograd`, where it may be computed so.
+    /// convolution also `winograd`, where it may be computed so, and of a norm `subgroups`, where the
+    /// device has them.
     pub async fn probe_op(
         &self,
         op: JsValue,
@@ -37,8 +38,11 @@ impl Engine {
         let result = Object::new();
         let is_convolution = matches!(plan.steps[0].op, Op::Conv2d(_));
         let winograd = is_convolution.then_some(("winograd", Style::Tiled, Choice::Forced(0)));
+        let is_norm = matches!(plan.steps[0].op, Op::GroupNorm(_) | Op::LayerNorm(_) | Op::Moments(_));
+        let by_subgroups = is_norm && gpu.has_subgroups();
+        let subgroups = by_subgroups.then_some(("subgroups", Style::Tiled, Choice::Forced(1)));
         let ways = [("tiled", Style::Tiled, usual.1.clone()), ("direct", Style::Direct, usual.1.clone())];
-        for (name, style, choice) in ways.into_iter().chain(winograd) {
+        for (name, style, choice) in ways.into_iter().chain(winograd).chain(subgroups) {
             let plan = Plan { allows_winograd: name == "winograd", ..plan.clone() };
             gpu.set_style(style);
             gpu.choose(choice);

@@ -127,7 +127,7 @@ pub fn work(
 }
 
 /// Every kernel's name and text, for tools that validate them.
-pub const ALL: [(&str, &str); 29] = [
+pub const ALL: [(&str, &str); 32] = [
     ("add", include_str!("add.wgsl")),
     ("attention", include_str!("attention.wgsl")),
     ("attention_direct", include_str!("attention_direct.wgsl")),
@@ -155,7 +155,9 @@ pub const ALL: [(&str, &str); 29] = [
     ("conv2d_odd", concat!(include_str!("odd.wgsl"), include_str!("conv2d_odd.wgsl"))),
     ("geglu", include_str!("geglu.wgsl")),
     ("group_norm", concat!(include_str!("total.wgsl"), include_str!("group_norm.wgsl"))),
+    ("group_norm_subgroups", concat!(include_str!("total_subgroups.wgsl"), include_str!("group_norm.wgsl"))),
     ("layer_norm", concat!(include_str!("total.wgsl"), include_str!("layer_norm.wgsl"))),
+    ("layer_norm_subgroups", concat!(include_str!("total_subgroups.wgsl"), include_str!("layer_norm.wgsl"))),
     (
         "matmul",
         concat!(
@@ -177,6 +179,7 @@ pub const ALL: [(&str, &str); 29] = [
     ),
     ("matmul_odd", concat!(include_str!("odd.wgsl"), include_str!("matmul_odd.wgsl"))),
     ("moments", concat!(include_str!("total.wgsl"), include_str!("moments.wgsl"))),
+    ("moments_subgroups", concat!(include_str!("total_subgroups.wgsl"), include_str!("moments.wgsl"))),
     ("normalize", include_str!("normalize.wgsl")),
     ("renorm", include_str!("renorm.wgsl")),
     ("roof_arithmetic", include_str!("roof_arithmetic.wgsl")),
