@@ -3,8 +3,7 @@
 
 use super::device::{Gpu, GpuError};
 use super::kernel::{Binding, Launch, SUBGROUPS, Scalar, Style};
-use super::kernels;
-use super::kernels::Operand;
+use super::kernels::{self, Operand};
 use super::roof::Effort;
 use super::run::{Runner, work};
 use crate::ops::{Conv2d, Op, Storage};
@@ -272,19 +271,22 @@ impl Gpu {
             && self.uses_winograd()
             && !tuning.best.contains_key(WINOGRAD);
         let (begun, count) = (Instant::now(), unknown.len() + usize::from(by_winograd));
-        let mut is_over = |done| begun.elapsed() > LIMIT || hear(done, count).is_break();
-        let mut tuned = 0;
-        for (class, measured) in unknown {
-            if is_over(tuned) {
+        // Until it is skipped, or the device turns out to be slow.
+        let mut goes_on = true;
+        for (index, (class, measured)) in unknown.into_iter().enumerate() {
+            if begun.elapsed() > LIMIT {
                 break;
             }
-            let Some(best) = self.fastest(&measured).await? else { break };
+            let best = if hear(index, count).is_break() { None } else { self.fastest(&measured).await? };
+            let Some(best) = best else {
+                goes_on = false;
+                break;
+            };
             tuning.best.insert(class, best);
-            tuned += 1;
         }
         *self.choice.borrow_mut() = Choice::Tuned(tuning);
-        // Last, since it is the tiles chosen whose times count.
-        if by_winograd && tuned + 1 == count && !is_over(tuned) {
+        // Last, since it is the tiles chosen whose times count, and in no time: it is asked once.
+        if by_winograd && goes_on && hear(count - 1, count).is_continue() {
             self.tune_winograd().await?;
         }
         Ok(())

@@ -24,6 +24,8 @@ const PLACES: usize = 16;
 const TILES: usize = 128;
 /// Most numbers of a portion's matrices: 8 MiB, which the cache of a large card holds.
 const PORTION: usize = 2 << 20;
+/// Most numbers of the kernels' matrices: those that every device binds.
+const MOST_KERNELS: usize = 32 << 20;
 /// With fewer tiles, bringing the kernels into their form costs what the products gain.
 const FEWEST_TILES: usize = 256;
 
@@ -52,7 +54,8 @@ pub fn work(
     };
     let is_such = (op.kernel, op.stride, op.padding, op.extra, op.after.gate) == (3, 1, 1, 0, false);
     let is_aligned = channels % 4 == 0 && outputs % 4 == 0 && ending.is_aligned(outputs);
-    if !is_such || !is_aligned || channels.min(outputs) < least || tiles < FEWEST_TILES {
+    let is_bound = PLACES * channels * outputs <= MOST_KERNELS;
+    if !is_such || !is_bound || !is_aligned || channels.min(outputs) < least || tiles < FEWEST_TILES {
         return Ok(None);
     }
     let portion = (PORTION / PLACES / channels.max(outputs) / TILES).max(1) * TILES;
