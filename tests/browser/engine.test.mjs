@@ -48,7 +48,8 @@ test('every kernel agrees with its definition, and the definition with PyTorch',
     return { tiled, direct, winograd, subgroups, definition, offered };
   });
   assert.ok(Object.keys(found.tiled).length >= 60);
-  assert.ok(Object.keys(found.winograd).length >= 12);
+  // 4 to 320 channels, 128 to 128, odd edges of two pictures, three portions of tiles.
+  assert.equal(Object.keys(found.winograd).length, 4);
   assert.ok(Object.keys(found.definition).length >= 20);
   under(found.tiled, LIMITS.kernel);
   under(found.direct, LIMITS.kernel);

@@ -2,6 +2,7 @@
 //!
 //! The only module that knows wgpu. It knows steps, shapes and names, not what a UNet is.
 
+mod abilities;
 mod device;
 pub mod kernel;
 pub mod kernels;

@@ -191,9 +191,9 @@ pub const ALL: [(&str, &str); 32] = [
     ("unary", include_str!("unary.wgsl")),
     ("upsample", include_str!("upsample.wgsl")),
     ("widen", include_str!("widen.wgsl")),
-    ("winograd_map", include_str!("winograd_map.wgsl")),
+    ("winograd_map", concat!(include_str!("winograd_tile.wgsl"), include_str!("winograd_map.wgsl"))),
     ("winograd_sums", concat!(include_str!("after.wgsl"), include_str!("winograd_sums.wgsl"))),
-    ("winograd_weight", include_str!("winograd_weight.wgsl")),
+    ("winograd_weight", concat!(include_str!("winograd_tile.wgsl"), include_str!("winograd_weight.wgsl"))),
 ];
 
 /// What stands before every kernel's own text, after the lines that say what `Scalar` and `Factor` are.

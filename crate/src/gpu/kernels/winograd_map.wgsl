@@ -8,8 +8,6 @@ struct Params { count: u32, fours: u32, height: u32, width: u32, large_height: u
 @group(0) @binding(1) var<storage, read> x: array<vec4<Scalar>>;
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<Scalar>>;
 
-struct Line { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32> }
-
 fn across(d: Line) -> Line {
     return Line(d.a - d.c, d.b + d.c, d.c - d.b, d.b - d.d);
 }
@@ -29,14 +27,6 @@ fn line(image: u32, row: u32, column: u32, four: u32) -> Line {
         pixel(image, row, column + 2u, four),
         pixel(image, row, column + 3u, four),
     ));
-}
-
-// Stores a column of the tile.
-fn store(i: u32, column: u32, values: Line) {
-    output[i + column * params.count] = vec4<Scalar>(values.a);
-    output[i + (4u + column) * params.count] = vec4<Scalar>(values.b);
-    output[i + (8u + column) * params.count] = vec4<Scalar>(values.c);
-    output[i + (12u + column) * params.count] = vec4<Scalar>(values.d);
 }
 
 @compute @workgroup_size(256)

@@ -9,8 +9,6 @@ struct Params { count: u32, fours: u32 } // of a place of the tile, and channels
 
 override STORAGE: u32 = 0; // of x: 0 f32, 1 f16 in pairs, 2 bf16 in pairs
 
-struct Line { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32> }
-
 fn across(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) -> Line {
     return Line(a, 0.5 * (a + b + c), 0.5 * (a - b + c), c);
 }
@@ -24,14 +22,6 @@ fn weight(i: u32) -> vec4<f32> {
 // A row of the kernel that begins at i.
 fn line(i: u32) -> Line {
     return across(weight(i), weight(i + params.fours), weight(i + 2u * params.fours));
-}
-
-// Stores a column of the tile.
-fn store(i: u32, column: u32, values: Line) {
-    output[i + column * params.count] = vec4<Scalar>(values.a);
-    output[i + (4u + column) * params.count] = vec4<Scalar>(values.b);
-    output[i + (8u + column) * params.count] = vec4<Scalar>(values.c);
-    output[i + (12u + column) * params.count] = vec4<Scalar>(values.d);
 }
 
 @compute @workgroup_size(256)
