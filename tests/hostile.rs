@@ -475,7 +475,7 @@ proptest! {
             let view = theirs.tensor(&tensor.name).expect("the same tensor");
             prop_assert_eq!(view.shape(), tensor.shape.as_slice());
             prop_assert_eq!(view.data(), &bytes[tensor.bytes.start as usize..tensor.bytes.end as usize]);
-            prop_assert_eq!(widen(tensor.dtype, view.data()).expect("numbers").len(), tensor.elements());
+            prop_assert_eq!(widen(tensor.dtype, view.data()).expect("numbers").len() as u64, tensor.elements());
         }
         read_all(&bytes);
     }

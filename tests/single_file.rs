@@ -96,8 +96,8 @@ fn every_family_is_known_by_its_shapes_and_every_tensor_is_found() {
         let model = open(&shapes(family), &[], None).unwrap_or_else(|error| panic!("{family}: {error}"));
         assert_eq!(model.family(), id);
         // Text encoders, UNet and both halves of the VAE; Model::parameters leaves the encoder out.
-        let encoder: usize = model.vae.encoder.modules().iter().map(|module| module.parameters()).sum();
-        assert_eq!((model.parameters() + encoder) as u64, parameters, "{family}");
+        let encoder: u64 = model.vae.encoder.modules().iter().map(|module| module.parameters()).sum();
+        assert_eq!(model.parameters() + encoder, parameters, "{family}");
         assert_eq!(model.encoders().len(), if family == "sdxl" { 2 } else { 1 });
     }
 }
@@ -350,7 +350,7 @@ fn weights_come_in_slices_and_in_the_plans_order() {
         let name = "unet.conv_out.weight";
         let place = places["model.diffusion_model.out.2.weight"];
         let row = 9 * 320;
-        model.checkpoint.slice = 2 * row + 1;
+        model.checkpoint.slice = 2 * row as u64 + 1;
         heard.most.set(0);
         for keeps in [false, true] {
             gpu.set_keeps_halves(keeps);

@@ -2,6 +2,7 @@
 
 use lora_loupe::gpu::{Gpu, Runner};
 use lora_loupe::model::{Family, FamilyId, Vae, VaeConfig};
+use lora_loupe::num::{host_len, numel};
 use lora_loupe::ops::{Op, Storage};
 use lora_loupe::plan::{Plan, Source, Value, interpret, vae_decoder, vae_encoder, vae_strip};
 use lora_loupe_tests::compare::{close, rel_rms};
@@ -31,14 +32,14 @@ fn given(plan: &Plan) -> BTreeMap<String, Vec<f32>> {
             Source::Weight { name, .. } => (name, 0.5, 0.7),
             Source::Joined(_) | Source::Step(_) => continue,
         };
-        list.insert(name.clone(), numbers(index as u32, value.len(), scale, shift));
+        list.insert(name.clone(), numbers(index as u32, host_len(value.numel()), scale, shift));
     }
     list
 }
 
-fn largest(plan: &Plan) -> usize {
+fn largest(plan: &Plan) -> u64 {
     let temporary = |value: &&Value| matches!(value.source, Source::Step(_));
-    plan.values.iter().filter(temporary).map(|value| value.len()).max().unwrap_or(0)
+    plan.values.iter().filter(temporary).map(Value::numel).max().unwrap_or(0)
 }
 
 async fn compute(gpu: &Gpu, plan: &Plan, given: &BTreeMap<String, Vec<f32>>, output: &str) -> Vec<f32> {
@@ -72,7 +73,7 @@ fn strips_give_the_numbers_of_the_whole() {
                 let mut counts = Vec::new();
                 for share in [2, 3, 5, 9] {
                     // The middle has attention and stays whole, and so does the picture.
-                    let whole_maps = batch * height * width * 32.max(3 * scale * scale);
+                    let whole_maps = numel(&[batch, height, width, 32.max(3 * scale * scale)]);
                     let limit = (largest_of_all / share).max(whole_maps);
                     let cut = plan.clone().in_strips(limit).expect("strips");
                     let what = format!("{} of {batch}x{height}x{width} by {limit}", plan.name);
@@ -116,8 +117,8 @@ fn a_picture_of_1024_decodes_within_the_bindings_of_every_device() {
     for (height, width, most) in [(64, 64, 490 << 20), (128, 128, 1900 << 20), (96, 160, 1800 << 20)] {
         let whole = vae_decoder(&net, 1, height, width).expect("a plan");
         let cut = whole.clone().in_strips(vae_strip(&net, height, width, BINDING)).expect("strips");
-        assert!(largest(&whole) as u64 * 4 > BINDING, "cutting is needed");
-        assert!(largest(&cut) as u64 * 4 <= BINDING, "{} numbers", largest(&cut));
+        assert!(largest(&whole) * 4 > BINDING, "cutting is needed");
+        assert!(largest(&cut) * 4 <= BINDING, "{} numbers", largest(&cut));
         let memory = cut.memory(4);
         assert!(memory.slots.iter().all(|&bytes| bytes <= BINDING));
         println!("{height}x{width}: {} MiB, whole {} MiB", memory.bytes() >> 20, whole.memory(4).bytes() >> 20);
@@ -127,6 +128,6 @@ fn a_picture_of_1024_decodes_within_the_bindings_of_every_device() {
 
         let encoder = vae_encoder(&net, 1, height * 8, width * 8).expect("a plan");
         let cut = encoder.in_strips(vae_strip(&net, height, width, BINDING)).expect("strips");
-        assert!(largest(&cut) as u64 * 4 <= BINDING);
+        assert!(largest(&cut) * 4 <= BINDING);
     }
 }

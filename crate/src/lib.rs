@@ -11,6 +11,7 @@ pub mod edit;
 pub mod formats;
 pub mod gpu;
 pub mod model;
+pub mod num;
 pub mod ops;
 pub mod pipeline;
 pub mod plan;

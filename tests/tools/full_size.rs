@@ -12,6 +12,7 @@ use half::f16;
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
 use lora_loupe::gpu::Gpu;
+use lora_loupe::num::{host_len, numel};
 use lora_loupe::pipeline::{Given, Model, Network, Progress, Recipe, Session, Shape, Stage, encode_png, sinusoid};
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
@@ -54,7 +55,7 @@ fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     let mut at = 0;
     let tensor = |(name, shape): (String, Vec<usize>)| {
         let from = at;
-        at += 2 * shape.iter().product::<usize>() as u64;
+        at += 2 * numel(&shape);
         TensorInfo { name, dtype: Dtype::F16, shape, bytes: from..at }
     };
     let tensors: Vec<TensorInfo> = shapes.into_iter().map(tensor).collect();
@@ -72,10 +73,10 @@ fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
             [_, _, 3, 3] => (0.9 * random(at / 9) + 0.44 * random(at)) * ROUND[at % 9],
             _ => random(at),
         };
-        let slice = |from: usize| {
-            (from..tensor.elements().min(from + (1 << 20))).flat_map(|at| f16::from_f32(number(at)).to_le_bytes())
-        };
-        for from in (0..tensor.elements()).step_by(1 << 20) {
+        let elements = host_len(tensor.elements());
+        let slice =
+            |from: usize| (from..elements.min(from + (1 << 20))).flat_map(|at| f16::from_f32(number(at)).to_le_bytes());
+        for from in (0..elements).step_by(1 << 20) {
             out.write_all(&slice(from).collect::<Vec<u8>>())?;
         }
     }

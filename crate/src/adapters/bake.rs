@@ -8,6 +8,7 @@ use super::strengths::Strengths;
 use crate::formats::{ByteSink, ByteSource, FormatError, Header, TensorInfo, widen::narrow};
 use crate::model::Stored;
 use crate::model::stored::transposed;
+use crate::num::host_len;
 use crate::plan::PlanError;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -122,7 +123,7 @@ async fn changed(
     for (stored, changes) in parts {
         let part = stored_part(tensor, stored);
         let start = stored.third.map_or(0, |third| third * part.shape[0] * row);
-        let place = &mut numbers[start..start + part.elements()];
+        let place = &mut numbers[start..start + host_len(part.elements())];
         let base = if stored.transposed { transposed(place, part.shape[0]) } else { place.to_vec() };
         let shape: Vec<usize> = match stored.transposed {
             true => part.shape.iter().rev().copied().collect(),

@@ -3,6 +3,7 @@
 use super::form::Form;
 use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo};
 use crate::model::{Component, Module};
+use crate::num::{host_len, numel};
 use crate::ops::{Add, Axpy, Broadcast, Op};
 use crate::plan::{Builder, Layout, PlanError, ScalarId, ValueId};
 use std::collections::HashMap;
@@ -32,7 +33,7 @@ impl Factor {
 
     /// Product of the axes from `axis` on.
     pub fn from_axis(&self, axis: usize) -> usize {
-        self.shape.iter().skip(axis).product()
+        host_len(numel(self.shape.get(axis..).unwrap_or(&[])))
     }
 }
 

@@ -9,6 +9,7 @@ use super::delta::{Change, Factor, Fold, Numbers};
 use super::group::Group;
 use super::read::Why;
 use crate::model::spelling::Role;
+use crate::num::{host_len, numel};
 use crate::ops::{Axis, Renorm};
 use crate::plan::{PlanError, ValueId};
 
@@ -72,7 +73,7 @@ impl Change for Dora {
 
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         let changed = self.change.fold(&mut fold.at_full_strength(), base)?;
-        let lengths = fold.factor(&self.lengths.key, &[self.lengths.shape.iter().product()]);
+        let lengths = fold.factor(&self.lengths.key, &[host_len(numel(&self.lengths.shape))]);
         let difference = fold.push(Renorm { axis: self.axis }, &[base, changed, lengths])?;
         fold.blend(base, difference)
     }

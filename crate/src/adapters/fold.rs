@@ -1,6 +1,7 @@
 //! Turns a base tensor and the deltas on it into the changed tensor.
 
 use super::delta::{Delta, Numbers};
+use crate::num::{host_len, numel};
 use crate::plan::{Builder, Layout, Plan, PlanError, interpret};
 
 /// One delta with its factors (as [`Delta::read`] gives them) and its strength.
@@ -18,7 +19,7 @@ pub fn fold_plan(shape: &[usize], deltas: &[Folding]) -> Result<(Plan, Numbers, 
     let mut builder = Builder::new("fold");
     let matrix = match shape {
         [width] => vec![*width],
-        [outputs, rest @ ..] => vec![*outputs, rest.iter().product()],
+        [outputs, rest @ ..] => vec![*outputs, host_len(numel(rest))],
         [] => vec![1],
     };
     let mut value = builder.weight(BASE, &matrix, Layout::Plain);

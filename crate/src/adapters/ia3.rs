@@ -9,6 +9,7 @@ use super::group::Group;
 use super::read::Why;
 use crate::model::Module;
 use crate::model::spelling::Role;
+use crate::num::{host_len, numel};
 use crate::ops::{Axis, Scale};
 use crate::plan::{PlanError, ValueId};
 
@@ -34,7 +35,7 @@ impl Ia3 {
             return Err(Why::malformed(&numbers, "belongs to a layer that is neither linear nor a convolution"));
         }
         let axis = if on_input > 0.0 { Axis::Columns } else { Axis::Rows };
-        shape[usize::from(axis == Axis::Columns)] = numbers.shape.iter().product();
+        shape[usize::from(axis == Axis::Columns)] = host_len(numel(&numbers.shape));
         Ok(Ia3 { numbers, axis, shape })
     }
 }
@@ -57,7 +58,7 @@ impl Change for Ia3 {
     }
 
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
-        let numbers = fold.factor(&self.numbers.key, &[self.numbers.shape.iter().product()]);
+        let numbers = fold.factor(&self.numbers.key, &[host_len(numel(&self.numbers.shape))]);
         let change = fold.push(Scale { axis: self.axis }, &[base, numbers])?;
         fold.add(base, change)
     }

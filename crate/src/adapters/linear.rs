@@ -3,6 +3,7 @@
 
 use super::delta::{Fold, Numbers};
 use super::gram::{Lines, quick_gram};
+use crate::num::{host_len, numel};
 use crate::ops::Matmul;
 use crate::plan::{Layout, PlanError, ValueId};
 
@@ -92,7 +93,9 @@ const RIGHT: &str = "·";
 impl Held {
     /// The smaller way for a change (outputs, columns) that has a product of this rank.
     pub(super) fn smaller(outputs: usize, columns: usize, rank: usize) -> Held {
-        if rank * (outputs + columns) < outputs * columns { Held::Pair { rank } } else { Held::Whole }
+        let [outputs, columns, rank_wide] = [outputs, columns, rank].map(|count| count as u64);
+        let pair = rank_wide.saturating_mul(outputs.saturating_add(columns));
+        if pair < outputs.saturating_mul(columns) { Held::Pair { rank } } else { Held::Whole }
     }
 
     /// The tensors of a pair under the name `key`: `left` is (outputs, rank), `right` has the
@@ -121,7 +124,7 @@ impl Held {
             Held::Whole => fold.factor(key, &shape),
             Held::Pair { rank } => {
                 let left = fold.factor(key, &[shape[0], rank]);
-                let right = fold.factor(&format!("{key}{RIGHT}"), &[rank, shape[1..].iter().product()]);
+                let right = fold.factor(&format!("{key}{RIGHT}"), &[rank, host_len(numel(&shape[1..]))]);
                 fold.push(Matmul::default(), &[left, right])?
             }
         };

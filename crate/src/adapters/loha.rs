@@ -12,6 +12,7 @@ use super::linear::{Held, MOST, contracted, product_norm, transposed};
 use super::read::Why;
 use crate::model::spelling::Role;
 use crate::model::{Kind, Module};
+use crate::num::{host_len, numel};
 use crate::plan::{PlanError, ValueId};
 
 /// One of the two products.
@@ -103,7 +104,7 @@ impl Loha {
     }
 
     fn columns(&self) -> usize {
-        self.shape[1..].iter().product()
+        host_len(numel(&self.shape[1..]))
     }
 
     fn held(&self) -> Held {
@@ -163,7 +164,7 @@ impl Change for Loha {
                 None => Numbers::new(),
             },
             Held::Whole => {
-                let mut whole = Vec::with_capacity(self.shape.iter().product());
+                let mut whole = Vec::with_capacity(host_len(numel(&self.shape)));
                 match self.rows(numbers, |row| whole.extend(row)) {
                     Some(()) => Held::whole(key, whole, &self.shape),
                     None => Numbers::new(),

@@ -9,6 +9,7 @@ use super::group::Group;
 use super::linear::{contracted, product_norm};
 use super::read::Why;
 use crate::model::spelling::Role;
+use crate::num::{host_len, numel};
 use crate::ops::Matmul;
 use crate::plan::{Layout, PlanError, ValueId};
 
@@ -103,7 +104,7 @@ impl Change for Lora {
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         let rank = self.up.axis(1);
         let up = fold.factor(&self.up.key, &[self.up.axis(0), rank]);
-        let down = fold.factor(&self.down.key, &[rank, self.right_shape()[1..].iter().product()]);
+        let down = fold.factor(&self.down.key, &[rank, host_len(numel(&self.right_shape()[1..]))]);
         let change = fold.push(Matmul::default(), &[up, down])?;
         fold.add(base, change)
     }

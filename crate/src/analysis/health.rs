@@ -5,6 +5,7 @@ use super::report::ModuleRow;
 use super::spectrum::Spectrum;
 use crate::adapters::Delta;
 use crate::formats::Header;
+use crate::num::{host_len, numel};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -74,7 +75,7 @@ impl HealthRow {
         let tensors = delta.change.factors().into_iter().filter_map(|factor| header.get(&factor.key));
         let bytes = tensors.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum();
         let shape = delta.change.shape();
-        let size = (shape.first().copied().unwrap_or(0), shape.iter().skip(1).product());
+        let size = (shape.first().copied().unwrap_or(0), host_len(numel(shape.get(1..).unwrap_or(&[]))));
         HealthRow { path: delta.path(), size, bytes, spectrum }
     }
 }

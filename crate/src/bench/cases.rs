@@ -2,6 +2,7 @@
 
 use crate::gpu::{Means, kernels};
 use crate::model::{Family, FamilyId};
+use crate::num::{host_len, numel};
 use crate::ops::{Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Op, Storage};
 use crate::plan::{Builder, Layout, Plan, PlanError, unet_layer};
 
@@ -172,7 +173,7 @@ pub fn numbers(name: &str, shape: &[usize]) -> Vec<f32> {
         [_, inner] => (3.0 / *inner as f32).sqrt(),
         _ => 1.0,
     };
-    let mut data = crate::gpu::numbers(seed(name), shape.iter().product());
+    let mut data = crate::gpu::numbers(seed(name), host_len(numel(shape)));
     data.iter_mut().for_each(|value| *value *= scale);
     data
 }

@@ -5,6 +5,7 @@ use super::error::EditError;
 use crate::analysis::{DataHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH};
 use crate::formats::widen::{narrow, widen};
 use crate::formats::{ByteSink, ByteSource, Dtype, FormatError, Header, TensorInfo};
+use crate::num::numel;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use ts_rs::TS;
@@ -89,7 +90,7 @@ impl Draft {
         let slots = pieces.iter().flat_map(|piece| &piece.slots);
         let tensor = |slot: &Slot| {
             let start = at;
-            at += (slot.shape.iter().product::<usize>() * slot.dtype.bitsize()).div_ceil(8) as u64;
+            at += (numel(&slot.shape) * slot.dtype.bitsize() as u64).div_ceil(8);
             TensorInfo { name: slot.name.clone(), dtype: slot.dtype, shape: slot.shape.clone(), bytes: start..at }
         };
         let tensors = slots.map(tensor).collect();
@@ -183,7 +184,7 @@ impl Sink<'_> {
     async fn numbers(&mut self, slots: &[Slot], tensors: Vec<Vec<f32>>) -> Result<(), EditError> {
         debug_assert_eq!(slots.len(), tensors.len());
         for (slot, numbers) in slots.iter().zip(tensors) {
-            debug_assert_eq!(slot.shape.iter().product::<usize>(), numbers.len(), "{}", slot.name);
+            debug_assert_eq!(numel(&slot.shape), numbers.len() as u64, "{}", slot.name);
             let bytes = narrow(slot.dtype, &numbers, &slot.name).map_err(|error| match error {
                 FormatError::Overflow { name, value, dtype } => EditError::Overflow { name, value, dtype },
                 _ => EditError::NoType(slot.dtype),

@@ -9,6 +9,7 @@ use crate::adapters::{BaseTensor, Dense, Form, ModelFile};
 use crate::analysis::{BaseShapes, LowRank};
 use crate::formats::{ByteSink, Dtype};
 use crate::model::Kind;
+use crate::num::{host_len, numel};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -92,7 +93,7 @@ pub async fn extract<'a>(
             let (Some(a), Some(b)) = (tuned.tensor(&name), base.tensor(&name)) else { continue };
             let [a, b] = [a.shape(), b.shape()];
             if a != b {
-                let sizes = [a, b].map(|shape| (shape[0], shape[1..].iter().product()));
+                let sizes = [a, b].map(|shape| (shape[0], host_len(numel(&shape[1..]))));
                 let (file_a, file_b) = (tuned.name.to_owned(), base.name.to_owned());
                 return Err(EditError::OtherShape { layer: name, file_a, a: sizes[0], file_b, b: sizes[1] });
             }
@@ -104,7 +105,7 @@ pub async fn extract<'a>(
                 (false, false) => preview.left_out.push(name),
                 (true, false) => {
                     let shape = &a;
-                    let columns = shape[1..].iter().product::<usize>();
+                    let columns = host_len(numel(&shape[1..]));
                     let rank = options.rank.min(shape[0]).min(columns).max(1);
                     let keys = PairKeys::for_layer(options.to, tuned.shapes.family.name(), *component, module);
                     let keys = keys.ok_or_else(|| no_name(name.clone(), options.to))?;

@@ -15,7 +15,7 @@ pub mod sink;
 pub mod sniff;
 pub mod source;
 mod torch;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(not(target_family = "wasm"))]
 pub mod web;
 pub mod widen;
 mod zip;

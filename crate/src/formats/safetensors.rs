@@ -6,6 +6,7 @@
 //! its own class and so that only the header of a file is ever in memory.
 
 use super::{ByteSource, Dtype, FormatError, widen::widen};
+use crate::num::numel;
 use serde::Deserialize;
 use serde::de::{Deserializer, IntoDeserializer, MapAccess, Visitor, value::StrDeserializer};
 use std::collections::{BTreeMap, HashMap};
@@ -56,8 +57,8 @@ impl TensorInfo {
     }
 
     /// Count of numbers.
-    pub fn elements(&self) -> usize {
-        self.shape.iter().product()
+    pub fn elements(&self) -> u64 {
+        numel(&self.shape)
     }
 }
 

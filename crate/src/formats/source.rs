@@ -46,14 +46,14 @@ impl ByteSource for Vec<u8> {
 }
 
 /// A file on disk.
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(not(target_os = "unknown"))]
 #[derive(Debug)]
 pub struct FileSource {
     file: RefCell<std::fs::File>,
     len: u64,
 }
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(not(target_os = "unknown"))]
 impl FileSource {
     /// Opens the file at `path`.
     pub fn open(path: &std::path::Path) -> io::Result<FileSource> {
@@ -75,7 +75,7 @@ impl FileSource {
     }
 }
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(not(target_os = "unknown"))]
 impl ByteSource for FileSource {
     fn len(&self) -> u64 {
         self.len

@@ -39,7 +39,7 @@ pub enum GpuError {
     Missing { plan: String, name: String },
     /// A tensor of another size.
     #[error("`{name}` has {found} numbers, the plan wants {wanted}")]
-    Length { name: String, found: usize, wanted: usize },
+    Length { name: String, found: u64, wanted: u64 },
     /// The driver reported a fault; a defect of this program or of the driver.
     #[error("the graphics driver reported a fault in {what}: {message}")]
     Fault { what: String, message: String },
@@ -120,7 +120,7 @@ pub struct Tensor {
     pub(super) bytes: u64,
     pub(super) _counted: Rc<Counted>,
     /// How many.
-    pub len: usize,
+    pub len: u64,
     /// How they lie.
     pub storage: Storage,
 }
@@ -291,12 +291,12 @@ impl Gpu {
     }
 
     /// Room for `len` numbers; `what` names them in an error. The numbers are 0 at first.
-    pub fn tensor(&self, what: &str, len: usize) -> Result<Tensor, GpuError> {
+    pub fn tensor(&self, what: &str, len: u64) -> Result<Tensor, GpuError> {
         self.tensor_stored(what, len, Storage::F32)
     }
 
     /// The same for numbers that lie in another way.
-    pub fn tensor_stored(&self, what: &str, len: usize, storage: Storage) -> Result<Tensor, GpuError> {
+    pub fn tensor_stored(&self, what: &str, len: u64, storage: Storage) -> Result<Tensor, GpuError> {
         let bytes = self.bytes(len, storage);
         if bytes > self.info.max_binding {
             return Err(GpuError::TooLarge { what: what.into(), bytes, limit: self.info.max_binding });
@@ -308,9 +308,9 @@ impl Gpu {
     }
 
     /// Bytes of so many numbers: a binding is never empty, and kernels read vec4s.
-    pub(super) fn bytes(&self, len: usize, storage: Storage) -> u64 {
+    pub(super) fn bytes(&self, len: u64, storage: Storage) -> u64 {
         match storage {
-            Storage::F32 => len.max(1) as u64 * self.scalar.bytes(),
+            Storage::F32 => len.max(1) * self.scalar.bytes(),
             halves => halves.bytes(len.max(1)),
         }
         .next_multiple_of(16)
@@ -340,12 +340,12 @@ impl Gpu {
     }
 
     /// Writes some numbers of a tensor, from the even place `first` on; an odd count only at its end.
-    pub fn write_at(&self, tensor: &Tensor, first: usize, data: &[f32]) {
+    pub fn write_at(&self, tensor: &Tensor, first: u64, data: &[f32]) {
         let each = match tensor.storage {
             Storage::F32 => self.scalar.bytes(),
             Storage::F16 | Storage::Bf16 => 2,
         };
-        let put = |bytes: &[u8]| self.queue.write_buffer(&tensor.buffer, tensor.offset + first as u64 * each, bytes);
+        let put = |bytes: &[u8]| self.queue.write_buffer(&tensor.buffer, tensor.offset + first * each, bytes);
         match (tensor.storage, self.scalar) {
             (Storage::F32, Scalar::F32) => put(bytemuck::cast_slice(data)),
             (Storage::F16, _) | (Storage::F32, Scalar::F16) => {
@@ -363,21 +363,21 @@ impl Gpu {
 
     /// A tensor with these numbers.
     pub fn upload(&self, what: &str, data: &[f32], storage: Storage) -> Result<Tensor, GpuError> {
-        let tensor = self.tensor_stored(what, data.len(), storage)?;
+        let tensor = self.tensor_stored(what, data.len() as u64, storage)?;
         self.write(&tensor, data);
         Ok(tensor)
     }
 
     /// Writes the bits of some halves of a tensor of halves, from the even place `first` on; an odd
     /// count only at its end.
-    pub fn write_halves_at(&self, tensor: &Tensor, first: usize, halves: &[u16]) {
-        let put = |at: usize, halves: &[u16]| {
-            self.queue.write_buffer(&tensor.buffer, tensor.offset + at as u64 * 2, bytemuck::cast_slice(halves));
+    pub fn write_halves_at(&self, tensor: &Tensor, first: u64, halves: &[u16]) {
+        let put = |at: u64, halves: &[u16]| {
+            self.queue.write_buffer(&tensor.buffer, tensor.offset + at * 2, bytemuck::cast_slice(halves));
         };
         let (even, last) = halves.split_at(halves.len() / 2 * 2);
         put(first, even);
         if let [odd] = last {
-            put(first + even.len(), &[*odd, 0]);
+            put(first + even.len() as u64, &[*odd, 0]);
         }
     }
 

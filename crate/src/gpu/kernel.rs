@@ -58,7 +58,7 @@ impl Launch {
     }
 
     /// One invocation of 256 for each of `count` numbers.
-    pub fn elementwise(kernel: &'static str, inputs: usize, count: usize, rest: &[u32]) -> Result<Launch, LaunchError> {
+    pub fn elementwise(kernel: &'static str, inputs: usize, count: u64, rest: &[u32]) -> Result<Launch, LaunchError> {
         let mut params = vec![number(kernel, count)?];
         params.extend_from_slice(rest);
         Ok(Launch::new(kernel, inputs, params, spread(kernel, count.div_ceil(256))?))
@@ -66,12 +66,15 @@ impl Launch {
 }
 
 /// A count as a shader's u32.
-pub fn number(kernel: &'static str, count: usize) -> Result<u32, LaunchError> {
+pub fn number<N: Copy + std::fmt::Display>(kernel: &'static str, count: N) -> Result<u32, LaunchError>
+where
+    u32: TryFrom<N>,
+{
     u32::try_from(count).map_err(|_| LaunchError { kernel, reason: format!("cannot count to {count}") })
 }
 
 /// `count` workgroups over the first two axes, as `flat` in common.wgsl reads them.
-pub fn spread(kernel: &'static str, count: usize) -> Result<[u32; 3], LaunchError> {
+pub fn spread(kernel: &'static str, count: u64) -> Result<[u32; 3], LaunchError> {
     let count = number(kernel, count)?;
     let rows = count.div_ceil(MAX_GROUPS).max(1);
     Ok([count.div_ceil(rows), rows, 1])
@@ -122,7 +125,7 @@ pub fn text(kernel: &str, scalar: Scalar, factors: Scalar) -> Option<String> {
     let (_, own) = kernels::ALL.iter().find(|(name, _)| *name == kernel)?;
     let f16 = if [scalar, factors].contains(&Scalar::F16) { "enable f16;\n" } else { "" };
     // Browsers want to be asked; naga, which compiles natively, does not know the line.
-    let is_asked = kernel.ends_with(SUBGROUPS) && cfg!(target_arch = "wasm32");
+    let is_asked = kernel.ends_with(SUBGROUPS) && cfg!(target_os = "unknown");
     let subgroups = if is_asked { "enable subgroups;\n" } else { "" };
     let halves = u32::from(factors == Scalar::F16);
     let (scalar, factor) = (scalar.name(), factors.name());

@@ -2,6 +2,7 @@
 
 use super::device::{Gpu, GpuError, Tensor};
 use super::kernel::Scalar;
+use crate::num::host_len;
 use crate::ops::Storage;
 
 /// Larger buffers for reading are made anew each time.
@@ -45,7 +46,7 @@ impl Gpu {
                 bytemuck::pod_collect_to_vec::<u8, half::bf16>(&view[..]).into_iter().map(half::bf16::to_f32).collect()
             }
         };
-        data.truncate(tensor.len);
+        data.truncate(host_len(tensor.len));
         drop(view);
         staging.unmap();
         if size <= KEPT_BYTES {

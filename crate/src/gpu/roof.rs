@@ -29,11 +29,11 @@ const SHORTEST_ROUND: f64 = 0.02;
 /// Most repetitions in a round.
 const MOST_REPEATS: f64 = 200.0;
 /// Invocations of the arithmetic kernel.
-const INVOCATIONS: usize = 64 * 1024;
+const INVOCATIONS: u64 = 64 * 1024;
 /// Numbers of the copy kernel: 16 MiB read and 16 MiB written.
-const COPIED: usize = 4 << 20;
+const COPIED: u64 = 4 << 20;
 /// Operations of one invocation of the arithmetic kernel in one of its rounds.
-const ROUND_FLOPS: usize = 64;
+const ROUND_FLOPS: u64 = 64;
 
 impl Gpu {
     /// Milliseconds of each round of `submit`, after one that warms up.
@@ -68,12 +68,12 @@ impl Gpu {
         let copy = Launch::new("roof_copy", 1, Vec::new(), [(COPIED / 4 / 64) as u32, 1, 1]);
         let bytes = 2.0 * 4.0 * COPIED as f64 / best(self.time_launch(effort, &copy, &[&input, &output]).await?);
         // As many operations as take about 20 ms, found by doubling.
-        let mut inner = 16;
+        let mut inner: u32 = 16;
         loop {
-            let launch = Launch::new("roof_arithmetic", 0, vec![inner as u32], [(INVOCATIONS / 64) as u32, 1, 1]);
+            let launch = Launch::new("roof_arithmetic", 0, vec![inner], [(INVOCATIONS / 64) as u32, 1, 1]);
             let seconds = best(self.time_launch(effort, &launch, &[&output]).await?);
             if seconds > SHORTEST_ROUND || inner >= 1 << 20 {
-                return Ok(Roof { flops: (INVOCATIONS * ROUND_FLOPS * inner) as f64 / seconds, bytes });
+                return Ok(Roof { flops: (INVOCATIONS * ROUND_FLOPS * u64::from(inner)) as f64 / seconds, bytes });
             }
             inner *= 4;
         }

@@ -2,18 +2,19 @@
 //! lie in one buffer, one after the other, and stay tensors of their own all the same.
 
 use super::device::{Gpu, GpuError, Tensor};
+use crate::num::numel;
 use crate::ops::Storage;
 use crate::plan::Plan;
 use std::collections::HashMap;
 
 impl Gpu {
     /// Room for tensors of these names and lengths in one buffer.
-    pub fn adjacent(&self, parts: &[(&str, usize)], storage: Storage) -> Result<Vec<Tensor>, GpuError> {
+    pub fn adjacent(&self, parts: &[(&str, u64)], storage: Storage) -> Result<Vec<Tensor>, GpuError> {
         let len = parts.iter().map(|(_, len)| len).sum();
         let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
         let whole = self.tensor_stored(&names.join(", "), len, storage)?;
         let mut offset = 0;
-        let mut place = |&(_, len): &(&str, usize)| {
+        let mut place = |&(_, len): &(&str, u64)| {
             let part = Tensor { offset, bytes: self.bytes(len, storage), len, ..whole.clone() };
             offset += part.bytes;
             part
@@ -30,14 +31,13 @@ impl Gpu {
     ) -> Result<HashMap<String, Tensor>, GpuError> {
         let mut rooms = HashMap::new();
         for parts in plan.joined() {
-            let lengths: Vec<(&str, usize)> =
-                parts.iter().map(|(name, _, shape)| (*name, shape.iter().product())).collect();
+            let lengths: Vec<(&str, u64)> = parts.iter().map(|(name, _, shape)| (*name, numel(shape))).collect();
             let tensors = self.adjacent(&lengths, storage(parts[0].0, parts[0].2))?;
             rooms.extend(lengths.iter().zip(tensors).map(|((name, _), tensor)| ((*name).to_owned(), tensor)));
         }
         for (name, _, shape) in plan.weights() {
             if !rooms.contains_key(name) {
-                let tensor = self.tensor_stored(name, shape.iter().product(), storage(name, shape))?;
+                let tensor = self.tensor_stored(name, numel(shape), storage(name, shape))?;
                 rooms.insert(name.into(), tensor);
             }
         }

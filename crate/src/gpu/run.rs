@@ -44,7 +44,7 @@ impl Extra {
             // A step without a launch is told of when the plan is made.
             let Ok(work) = work(plan, step, &stored, means) else { continue };
             extra.dispatches += work.stages.len() as u64;
-            let bytes = work.scratch.map(|numbers| 4 * numbers as u64);
+            let bytes = work.scratch.map(|numbers| 4 * numbers);
             extra.scratch.iter_mut().zip(bytes).for_each(|(most, bytes)| *most = (*most).max(bytes));
         }
         extra
@@ -63,7 +63,7 @@ impl Arena {
     /// Buffers in which each of these plans fits.
     pub async fn of(gpu: &Gpu, plans: &[&Plan]) -> Result<Arena, GpuError> {
         let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
-        let room = |bytes: u64| gpu.tensor(&format!("a temporary of {}", names.join(", ")), (bytes / 4) as usize);
+        let room = |bytes: u64| gpu.tensor(&format!("a temporary of {}", names.join(", ")), bytes / 4);
         let make = || {
             let rooms = |sizes: Vec<u64>| sizes.into_iter().map(room).collect::<Result<_, GpuError>>();
             Ok(Arena { slots: rooms(Arena::sizes(plans))?, scratch: rooms(Arena::scratch(plans, gpu.means()))? })
@@ -163,7 +163,7 @@ impl Runner {
         let is_own = |value: &&Value| matches!(&value.source, Source::Input(name) if !given(name));
         let outputs = plan.outputs.iter().map(|(_, id)| plan.value(*id));
         let tensors = plan.values.iter().filter(is_own).chain(outputs);
-        let numbers: u64 = tensors.map(|value| Storage::F32.resident(value.len())).sum();
+        let numbers: u64 = tensors.map(|value| Storage::F32.resident(value.numel())).sum();
         let (scalars, dispatches) = (plan.scalars.len().max(1) as u64, Extra::of(plan, means).dispatches.max(1));
         numbers + scalars * 4 + dispatches * PARAMS_STRIDE
     }
@@ -180,9 +180,9 @@ impl Runner {
         let (mut inputs, mut outputs) = (BTreeMap::new(), BTreeMap::new());
         let mut tensors: Vec<Option<Tensor>> = Vec::with_capacity(plan.values.len());
         for (index, value) in plan.values.iter().enumerate() {
-            let fits = |name: &str, tensor: Tensor| match tensor.len == value.len() {
+            let fits = |name: &str, tensor: Tensor| match tensor.len == value.numel() {
                 true => Ok(tensor),
-                false => Err(GpuError::Length { name: name.into(), found: tensor.len, wanted: value.len() }),
+                false => Err(GpuError::Length { name: name.into(), found: tensor.len, wanted: value.numel() }),
             };
             let tensor = match (&value.source, memory.places[index]) {
                 (Source::Weight { name, .. }, _) => {
@@ -199,7 +199,7 @@ impl Runner {
                     let tensor = match resident(name) {
                         Some(tensor) => fits(name, tensor)?,
                         None => {
-                            let tensor = gpu.tensor(name, value.len())?;
+                            let tensor = gpu.tensor(name, value.numel())?;
                             bytes += tensor.bytes;
                             tensor
                         }
@@ -216,7 +216,7 @@ impl Runner {
                                 Op::Narrow(narrow) => narrow.storage,
                                 _ => Storage::F32,
                             };
-                            let tensor = gpu.tensor_stored(name, value.len(), storage)?;
+                            let tensor = gpu.tensor_stored(name, value.numel(), storage)?;
                             bytes += tensor.bytes;
                             tensor
                         }
@@ -298,7 +298,7 @@ impl Runner {
                 });
                 dispatches.push(Dispatch { pipeline, bind_group, groups: launch.groups, flops: stage.flops });
             }
-            let output = Tensor { len: plan.value(step.output).len(), ..tensor(step.output)?.clone() };
+            let output = Tensor { len: plan.value(step.output).numel(), ..tensor(step.output)?.clone() };
             let forms = |id: &ValueId| match plan.value(*id).source {
                 Source::Step(step) => Some(step),
                 _ => None,
@@ -325,8 +325,9 @@ impl Runner {
     pub fn set(&self, gpu: &Gpu, name: &str, data: &[f32]) -> Result<(), GpuError> {
         let missing = || GpuError::Missing { plan: "this plan".into(), name: name.into() };
         let tensor = self.inputs.get(name).ok_or_else(missing)?;
-        if tensor.len != data.len() {
-            return Err(GpuError::Length { name: name.into(), found: data.len(), wanted: tensor.len });
+        let found = data.len() as u64;
+        if tensor.len != found {
+            return Err(GpuError::Length { name: name.into(), found, wanted: tensor.len });
         }
         gpu.write(tensor, data);
         Ok(())
@@ -338,7 +339,7 @@ impl Runner {
     }
 
     /// How many numbers an input has.
-    pub fn len(&self, input: &str) -> Option<usize> {
+    pub fn len(&self, input: &str) -> Option<u64> {
         self.inputs.get(input).map(|tensor| tensor.len)
     }
 

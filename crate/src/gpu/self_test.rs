@@ -6,6 +6,7 @@ use super::device::{Gpu, GpuError};
 use super::kernel::Style;
 use super::run::Runner;
 use super::tune::{Choice, HALVES};
+use crate::num::{host_len, numel};
 use crate::ops::{Add, Attention, Broadcast, Conv2d, Function, Geglu, GroupNorm, LayerNorm, Matmul, Op, Unary};
 use crate::plan::{Builder, Plan, PlanError, interpret};
 
@@ -106,7 +107,7 @@ impl Gpu {
     /// ||kernel - definition|| / ||definition||.
     async fn distance(&self, op: &Op, shapes: &[Vec<usize>]) -> Result<f64, GpuError> {
         let inputs: Vec<Vec<f32>> =
-            shapes.iter().enumerate().map(|(i, shape)| numbers(i as u32, shape.iter().product())).collect();
+            shapes.iter().enumerate().map(|(i, shape)| numbers(i as u32, host_len(numel(shape)))).collect();
         let plan = single(op, shapes)?;
         let kernel = self.computed(&plan, &inputs).await?;
         let mut give = |name: &str| name.parse::<usize>().ok().map(|i| inputs[i].clone());

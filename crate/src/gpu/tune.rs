@@ -159,8 +159,8 @@ fn convolution(channels: usize) -> Result<Plan, PlanError> {
 struct Measured {
     launch: Launch,
     offers: Offers,
-    inputs: Vec<(usize, Storage)>,
-    output: usize,
+    inputs: Vec<(u64, Storage)>,
+    output: u64,
     flops: u64,
 }
 
@@ -335,7 +335,7 @@ impl Gpu {
     async fn fastest(&self, measured: &Measured) -> Result<Option<usize>, GpuError> {
         // What is read may be anything of the right size: one tensor for each way to lie.
         let largest = measured.inputs.iter().map(|&(len, storage)| storage.bytes(len)).max().unwrap_or(4);
-        let source = self.tensor("what tuning reads", largest.div_ceil(4) as usize)?;
+        let source = self.tensor("what tuning reads", largest.div_ceil(4))?;
         let target = self.tensor("what tuning writes", measured.output)?;
         let candidates = variants(&measured.launch, measured.offers).into_iter().enumerate();
         let (mut whole, halves): (Vec<_>, Vec<_>) = candidates.partition(|(_, variant)| variant.factors == Scalar::F32);
@@ -387,8 +387,8 @@ impl Gpu {
             let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
             let work = work(plan, step, &stored, self.means())?;
             let operand = |operand: Operand| match operand {
-                Operand::Input(input) => (plan.value(step.inputs[input]).len(), stored[input]),
-                Operand::Output => (plan.value(step.output).len(), Storage::F32),
+                Operand::Input(input) => (plan.value(step.inputs[input]).numel(), stored[input]),
+                Operand::Output => (plan.value(step.output).numel(), Storage::F32),
                 Operand::Scratch(index) => (work.scratch[index], Storage::F32),
             };
             for stage in &work.stages {

@@ -329,7 +329,7 @@ mod tests {
             let modules = list[size].modules_of(naming);
             let denoiser = modules.iter().filter(|(component, _)| !component.name().starts_with("text"));
             let own: Vec<&Module> = denoiser.map(|&(_, module)| module).collect();
-            let billions = own.iter().map(|module| module.parameters()).sum::<usize>() as f64 / 1e9;
+            let billions = own.iter().map(|module| module.parameters()).sum::<u64>() as f64 / 1e9;
             let large = own.iter().filter(|module| module.weight_shape().len() > 1).count();
             assert_eq!(large, layers, "{}", list[size].label);
             let off = billions / published - 1.0;

@@ -1,5 +1,6 @@
 //! Turns a layer of a network into a value: its names, its kind and its weight shape.
 
+use crate::num::numel;
 use std::fmt;
 
 /// The part of a pipeline that a module belongs to; displays as diffusers' folder name.
@@ -127,7 +128,7 @@ impl Module {
     }
 
     /// Numbers in the weight and the bias.
-    pub fn parameters(&self) -> usize {
-        self.weight_shape().iter().product::<usize>() + self.bias_len()
+    pub fn parameters(&self) -> u64 {
+        numel(&self.weight_shape()) + self.bias_len() as u64
     }
 }

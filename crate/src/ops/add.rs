@@ -1,6 +1,7 @@
 //! Turns two tensors into their sum.
 
 use super::{Operation, ShapeError, View};
+use crate::num::{host_len, numel};
 use serde::{Deserialize, Serialize};
 
 /// How the second input is spread over the first.
@@ -24,12 +25,13 @@ pub struct Add {
 
 impl Add {
     /// (period, inner): element i of x meets element (i / period) * inner + i % inner of y.
-    pub fn stride(&self, x: &[usize]) -> (usize, usize) {
-        let all: usize = x.iter().product();
+    pub fn stride(&self, x: &[usize]) -> (u64, u64) {
+        let all = numel(x);
+        let item = all / x.first().copied().unwrap_or(1).max(1) as u64;
         match self.broadcast {
             Broadcast::None => (all, all),
-            Broadcast::Batch => (all, all / x[0].max(1)),
-            Broadcast::Pixels => (all / x[0].max(1), x[x.len() - 1]),
+            Broadcast::Batch => (all, item),
+            Broadcast::Pixels => (item, x[x.len() - 1] as u64),
         }
     }
 }
@@ -55,6 +57,7 @@ impl Operation for Add {
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
         let (period, inner) = self.stride(inputs[0].shape);
+        let (period, inner) = (host_len(period), host_len(inner));
         for (i, out) in output.iter_mut().enumerate() {
             *out = inputs[0].data[i] + inputs[1].data[i / period * inner + i % inner];
         }

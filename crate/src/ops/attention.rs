@@ -2,6 +2,7 @@
 //! (Vaswani et al. 2017).
 
 use super::{Operation, ShapeError, View};
+use crate::num::numel;
 use serde::{Deserialize, Serialize};
 
 /// Inputs: q (B, …, D), k (B, …, D), v (B, …, D); the middle axes are the tokens, and a head is a
@@ -108,8 +109,7 @@ impl Operation for Attention {
 
     fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
         let keys = inputs[Attention::parts(inputs.len())[1].input];
-        let keys: usize = keys[1..keys.len() - 1].iter().product();
-        4 * (output.iter().product::<usize>() * keys) as u64
+        4 * numel(output) * numel(&keys[1..keys.len() - 1])
     }
 
     fn details(&self) -> String {

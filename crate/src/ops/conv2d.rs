@@ -1,6 +1,7 @@
 //! Turns a feature map (B, H, W, C) into one with other channels: PyTorch's `conv2d`, channels last.
 
 use super::{After, Operation, ShapeError, View, leading};
+use crate::num::numel;
 use serde::{Deserialize, Serialize};
 
 /// A square convolution with zero padding; the weight is (O, kernel * kernel * C) with the
@@ -110,7 +111,7 @@ impl Operation for Conv2d {
     }
 
     fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
-        2 * (leading(output) * inputs[1].iter().product::<usize>()) as u64
+        2 * leading(output) * numel(inputs[1])
     }
 
     fn details(&self) -> String {

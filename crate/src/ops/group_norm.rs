@@ -3,6 +3,7 @@
 
 use super::unary::silu;
 use super::{Operation, ShapeError, View};
+use crate::num::numel;
 use serde::{Deserialize, Serialize};
 
 /// Inputs: x (B, …, C), weight (C), bias (C), and perhaps a second map, whose channels follow x's (a
@@ -82,7 +83,7 @@ impl Operation for GroupNorm {
     }
 
     fn flops(&self, _inputs: &[&[usize]], output: &[usize]) -> u64 {
-        8 * output.iter().product::<usize>() as u64
+        8 * numel(output)
     }
 
     fn details(&self) -> String {

@@ -2,6 +2,7 @@
 //! (Ba et al. 2016).
 
 use super::{Operation, ShapeError, View};
+use crate::num::numel;
 use serde::{Deserialize, Serialize};
 
 /// Inputs: x (…, D), weight (D), bias (D). Variance is the biased one.
@@ -39,7 +40,7 @@ impl Operation for LayerNorm {
     }
 
     fn flops(&self, _inputs: &[&[usize]], output: &[usize]) -> u64 {
-        8 * output.iter().product::<usize>() as u64
+        8 * numel(output)
     }
 
     fn details(&self) -> String {

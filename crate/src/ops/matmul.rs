@@ -2,6 +2,7 @@
 //! channels-last maps.
 
 use super::{After, Before, Operation, ShapeError, View, leading};
+use crate::num::{host_len, numel};
 use serde::{Deserialize, Serialize};
 
 /// output[m, n] = sum over k of x[m, k] * matrix[k, n] (+ bias[n]), then what follows it; x may be
@@ -68,7 +69,7 @@ impl Operation for Matmul {
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
         let (x, matrix) = (inputs[0], inputs[1]);
         let before = &inputs[self.before_at()..self.after_at()];
-        let rows = leading(x.shape);
+        let rows = host_len(leading(x.shape));
         let k = matrix.shape[usize::from(self.transpose_b)];
         let n = matrix.data.len() / k;
         let mut sums = vec![0.0; n];
@@ -86,8 +87,7 @@ impl Operation for Matmul {
     }
 
     fn flops(&self, inputs: &[&[usize]], _output: &[usize]) -> u64 {
-        let rows = leading(inputs[0]);
-        2 * (rows * inputs[1].iter().product::<usize>()) as u64
+        2 * leading(inputs[0]) * numel(inputs[1])
     }
 
     fn details(&self) -> String {

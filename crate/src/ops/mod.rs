@@ -51,6 +51,7 @@ pub use unary::{Function, Unary};
 pub use upsample::Upsample;
 pub use widen::Widen;
 
+use crate::num::numel;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -102,7 +103,7 @@ pub trait Operation {
     /// Floating-point operations of one run, multiply and add counted as two.
     fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
         let _ = inputs;
-        output.iter().product::<usize>() as u64
+        numel(output)
     }
     /// The fields, as the printed plan shows them; empty where there are none.
     fn details(&self) -> String;
@@ -180,6 +181,6 @@ impl fmt::Display for Op {
 }
 
 /// Product of the axes before the last: rows of a matrix whose columns are the last axis.
-pub fn leading(shape: &[usize]) -> usize {
-    shape.iter().rev().skip(1).product()
+pub fn leading(shape: &[usize]) -> u64 {
+    numel(&shape[..shape.len().saturating_sub(1)])
 }

@@ -5,6 +5,7 @@
 //! Sample Variances", 1979.
 
 use super::{Operation, ShapeError, View};
+use crate::num::numel;
 use serde::{Deserialize, Serialize};
 
 /// (B, H, W, C), and the moments of the strips before if there are any, to (B, G, 3).
@@ -69,7 +70,7 @@ impl Operation for Moments {
     }
 
     fn flops(&self, inputs: &[&[usize]], _output: &[usize]) -> u64 {
-        4 * inputs[0].iter().product::<usize>() as u64
+        4 * numel(inputs[0])
     }
 
     fn details(&self) -> String {

@@ -23,15 +23,15 @@ impl Storage {
     }
 
     /// Bytes of `count` numbers, in whole words.
-    pub fn bytes(self, count: usize) -> u64 {
+    pub fn bytes(self, count: u64) -> u64 {
         match self {
-            Storage::F32 => count as u64 * 4,
-            Storage::F16 | Storage::Bf16 => count.div_ceil(2) as u64 * 4,
+            Storage::F32 => count * 4,
+            Storage::F16 | Storage::Bf16 => count.div_ceil(2) * 4,
         }
     }
 
     /// Bytes of a buffer for so many numbers: never empty, in whole vec4s.
-    pub fn resident(self, count: usize) -> u64 {
+    pub fn resident(self, count: u64) -> u64 {
         self.bytes(count.max(1)).next_multiple_of(16)
     }
 

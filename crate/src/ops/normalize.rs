@@ -3,6 +3,7 @@
 
 use super::unary::silu;
 use super::{Operation, ShapeError, View};
+use crate::num::numel;
 use serde::{Deserialize, Serialize};
 
 /// Inputs: x (B, H, W, C), moments (B, G, 3), weight (C), bias (C).
@@ -48,7 +49,7 @@ impl Operation for Normalize {
     }
 
     fn flops(&self, _inputs: &[&[usize]], output: &[usize]) -> u64 {
-        6 * output.iter().product::<usize>() as u64
+        6 * numel(output)
     }
 
     fn details(&self) -> String {

@@ -3,6 +3,7 @@
 
 use super::scale::Axis;
 use super::{Operation, ShapeError, View};
+use crate::num::numel;
 use serde::{Deserialize, Serialize};
 
 /// Norms count as at least this, so that a row of zeros stays one.
@@ -52,7 +53,7 @@ impl Operation for Renorm {
     }
 
     fn flops(&self, _inputs: &[&[usize]], output: &[usize]) -> u64 {
-        5 * output.iter().product::<usize>() as u64
+        5 * numel(output)
     }
 
     fn details(&self) -> String {

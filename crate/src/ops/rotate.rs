@@ -2,6 +2,7 @@
 //! fine-tuning (Qiu et al. 2023) and of its butterfly form (Liu et al. 2024).
 
 use super::{Operation, ShapeError, View};
+use crate::num::numel;
 use serde::{Deserialize, Serialize};
 
 /// output[row i of block d] = Σ over j of blocks[d, i, j] · x[row j of block d].
@@ -63,8 +64,7 @@ impl Operation for Rotate {
     }
 
     fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
-        let size = inputs[0].last().copied().unwrap_or(1);
-        2 * (output.iter().product::<usize>() * size) as u64
+        2 * numel(output) * inputs[0].last().copied().unwrap_or(1) as u64
     }
 
     fn details(&self) -> String {

@@ -7,6 +7,7 @@ use super::latents::Latents;
 use super::preview::Previewer;
 use super::runners::Shape;
 use crate::gpu::Runner;
+use crate::num::host_len;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -221,7 +222,7 @@ impl Session {
         let (channels, scale) = (config.latent_channels, config.scaling_factor);
         let each = shape.height * shape.width * channels;
         let mut moments = Vec::new();
-        for picture in pictures.chunks_exact(encoder.len("image").unwrap_or(pictures.len())) {
+        for picture in pictures.chunks_exact(encoder.len("image").map_or(pictures.len(), host_len)) {
             encoder.set(&self.gpu, "image", picture)?;
             let go_on = &mut || report(Stage::Denoise, 0, 1, None);
             moments.push(encoder.compute_while(&self.gpu, "moments", go_on).await?);

@@ -26,7 +26,7 @@ impl Folder {
     }
 
     /// Every regular file below a directory.
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(not(target_os = "unknown"))]
     pub fn open(root: &std::path::Path) -> Result<Folder, PipelineError> {
         fn walk(
             root: &std::path::Path,

@@ -149,7 +149,7 @@ impl Model {
     }
 
     /// Numbers in all networks.
-    pub fn parameters(&self) -> usize {
+    pub fn parameters(&self) -> u64 {
         let adapted = self.networks.modules().into_iter().map(|(_, module)| module);
         adapted.chain(self.vae.modules()).map(Module::parameters).sum()
     }
@@ -165,9 +165,9 @@ async fn tokenizer(folder: &Folder, directory: &str) -> Result<Tokenizer, Pipeli
             let config = TokenizerConfig::from_json(config.as_deref().unwrap_or("{}"), special.as_deref())?;
             Ok(Tokenizer::from_files(&vocab, &merges, &config)?)
         }
-        #[cfg(not(target_arch = "wasm32"))]
+        #[cfg(not(target_os = "unknown"))]
         _ => Ok(Tokenizer::clip()),
-        #[cfg(target_arch = "wasm32")]
+        #[cfg(target_os = "unknown")]
         _ => Err(PipelineError::NoFile(format!("{directory}/vocab.json and merges.txt"))),
     }
 }

@@ -2,6 +2,7 @@
 //! runner, and how a delta is folded where there is no GPU.
 
 use super::{Plan, PlanError, Source, ValueId};
+use crate::num::host_len;
 use crate::ops::View;
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ pub fn interpret_values(
         let shapes = plan.input_shapes(step);
         let inputs: Vec<View> =
             step.inputs.iter().zip(&shapes).map(|(id, &shape)| View { data: &live[id], shape }).collect();
-        let mut output = vec![0.0; plan.value(step.output).len()];
+        let mut output = vec![0.0; host_len(plan.value(step.output).numel())];
         step.op.get().run(&inputs, scalars, &mut output);
         live.insert(step.output, output);
         live.retain(|id, _| wanted.contains(id) || last_use[id.0].is_none_or(|last| last > index));
@@ -60,13 +61,9 @@ fn fetch(plan: &Plan, id: ValueId, tensors: &mut dyn FnMut(&str) -> Option<Vec<f
         Source::Step(_) => unreachable!("a step runs before its output is read"),
     };
     let data = tensors(name).ok_or_else(|| PlanError::Missing { plan: plan.name.clone(), name: name.clone() })?;
-    if data.len() != value.len() {
-        return Err(PlanError::Length {
-            plan: plan.name.clone(),
-            name: name.clone(),
-            found: data.len(),
-            wanted: value.len(),
-        });
+    let (found, wanted) = (data.len() as u64, value.numel());
+    if found != wanted {
+        return Err(PlanError::Length { plan: plan.name.clone(), name: name.clone(), found, wanted });
     }
     Ok(data)
 }

@@ -2,14 +2,15 @@
 //! side: queries, keys and values of an attention, and a network's projections of its time embedding.
 
 use super::{Plan, Source, Step, Value, ValueId};
+use crate::num::numel;
 use crate::ops::{After, Before, Matmul, Op};
 
 /// Most numbers of weights read as one: 128 MiB of f32, what every WebGPU device binds at once.
-const MOST: usize = 1 << 25;
+const MOST: u64 = 1 << 25;
 /// Parts of a buffer begin at multiples of 256 bytes, in halves too.
-const MATRIX_STEP: usize = 128;
+const MATRIX_STEP: u64 = 128;
 /// The same of biases, which are f32.
-const BIAS_STEP: usize = 64;
+const BIAS_STEP: u64 = 64;
 
 impl Plan {
     /// Queries, keys and values that one attention alone reads become columns of one tensor; where
@@ -40,10 +41,10 @@ impl Plan {
             _ => unreachable!("only convolutions were asked for"),
         };
         let shifts: Vec<ValueId> = self.steps.iter().filter(is_shifted).map(shift_of).collect();
-        let mut groups: Vec<(ValueId, usize, Vec<ValueId>)> = Vec::new();
+        let mut groups: Vec<(ValueId, u64, Vec<ValueId>)> = Vec::new();
         for shift in shifts {
             let Some((_, product, _)) = self.joinable(shift) else { continue };
-            let (rows, size) = (product.inputs[0], self.value(product.inputs[1]).len());
+            let (rows, size) = (product.inputs[0], self.value(product.inputs[1]).numel());
             match groups.iter_mut().find(|(known, total, _)| *known == rows && *total + size <= MOST) {
                 Some((_, total, group)) => {
                     *total += size;
@@ -87,13 +88,13 @@ impl Plan {
         let (_, model, op) = products.first()?;
         let alike = |(_, step, other): &(usize, &Step, Matmul)| {
             let step_of = |id: ValueId| if self.value(id).shape.len() > 1 { MATRIX_STEP } else { BIAS_STEP };
-            let fits = |id: &ValueId| self.value(*id).len() % step_of(*id) == 0;
+            let fits = |id: &ValueId| self.value(*id).numel() % step_of(*id) == 0;
             other == op && step.inputs[0] == model.inputs[0] && step.inputs[1..].iter().all(fits)
         };
         let matrix = |(_, step, _): &(usize, &Step, Matmul)| self.value(step.inputs[1]).shape.clone();
         let columns: usize = products.iter().map(|product| matrix(product)[0]).sum();
         let inner = matrix(&products[0])[1];
-        if products.len() < 2 || !products.iter().all(alike) || columns * inner > MOST {
+        if products.len() < 2 || !products.iter().all(alike) || numel(&[columns, inner]) > MOST {
             return None;
         }
         let part = |input: usize| Source::Joined(products.iter().map(|(_, step, _)| step.inputs[input]).collect());

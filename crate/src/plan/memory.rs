@@ -54,7 +54,7 @@ impl Plan {
         for (index, step) in self.steps.iter().enumerate() {
             let is_temporary = |id: usize| matches!(self.values[id].source, Source::Step(_)) && last[id].is_some();
             if is_temporary(step.output.0) {
-                let bytes = self.value(step.output).len() as u64 * element;
+                let bytes = self.value(step.output).numel() * element;
                 let fit =
                     free.iter().copied().filter(|&slot| memory.slots[slot] >= bytes).min_by_key(|&s| memory.slots[s]);
                 let slot =

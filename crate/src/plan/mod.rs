@@ -22,6 +22,7 @@ pub use memory::{Memory, Place};
 pub use unet::{UNET_VARYING, unet, unet_layer};
 pub use vae::{vae_decoder, vae_encoder, vae_strip};
 
+use crate::num::numel;
 use crate::ops::{Op, ShapeError};
 
 /// Index of a tensor in its plan.
@@ -64,14 +65,9 @@ pub struct Value {
 }
 
 impl Value {
-    /// Numbers in it.
-    pub fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether it holds no number.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Elements of it.
+    pub fn numel(&self) -> u64 {
+        numel(&self.shape)
     }
 }
 
@@ -180,7 +176,7 @@ pub enum PlanError {
     Missing { plan: String, name: String },
     /// A tensor of another size.
     #[error("plan `{plan}`: `{name}` has {found} numbers, the plan wants {wanted}")]
-    Length { plan: String, name: String, found: usize, wanted: usize },
+    Length { plan: String, name: String, found: u64, wanted: u64 },
     /// A size that the network cannot take.
     #[error("{what} must be {wanted}, not {found}")]
     Size { what: String, wanted: String, found: String },

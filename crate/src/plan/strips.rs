@@ -12,7 +12,7 @@ use std::ops::Range;
 
 /// Rows beyond its own that a strip may need on its way through a convolution: one at each side, and
 /// one more at each side where the rows were doubled.
-const HALO: usize = 4;
+const HALO: u64 = 4;
 
 /// A buffer with some rows of a map.
 #[derive(Debug, Clone)]
@@ -38,14 +38,14 @@ struct Strips<'a> {
 impl Plan {
     /// The same plan with no temporary of more than `limit` numbers, where maps can be cut into rows
     /// of that size at all. Inputs, weights and outputs stay whole.
-    pub fn in_strips(self, limit: usize) -> Result<Plan, PlanError> {
+    pub fn in_strips(self, limit: u64) -> Result<Plan, PlanError> {
         let maps: Vec<&Value> = self.values.iter().filter(|value| value.shape.len() == 4).collect();
-        if maps.iter().all(|value| value.len() <= limit) {
+        if maps.iter().all(|value| value.numel() <= limit) {
             return Ok(self);
         }
         let share = |value: &&Value| {
-            let height = value.shape[1].max(1);
-            let rows = (limit * height / value.len().max(1)).saturating_sub(HALO);
+            let height = value.shape[1].max(1) as u64;
+            let rows = (limit / (value.numel() / height).max(1)).saturating_sub(HALO);
             rows as f64 / height as f64
         };
         let share = maps.iter().map(share).fold(1.0, f64::min);
@@ -78,7 +78,7 @@ impl Plan {
         for step in &self.steps {
             let value = self.value(step.output);
             let is_whole = step.inputs.iter().all(|&id| strips.is_whole(id));
-            if is_whole && value.len() <= limit {
+            if is_whole && value.numel() <= limit {
                 let inputs: Vec<ValueId> = step.inputs.iter().map(|&id| strips.whole(id)).collect();
                 let id = strips.push(step.op.clone(), &inputs, value.shape.clone(), &step.label);
                 strips.keep(step.output, vec![Strip { id, first: 0, rows: 0..height(value) }]);
@@ -87,7 +87,7 @@ impl Plan {
             if let Op::GroupNorm(norm) = step.op {
                 strips.measure(step, norm)?;
             }
-            let is_passing = uses[step.output.0] == 1 && !is_normed[step.output.0] && value.len() > limit;
+            let is_passing = uses[step.output.0] == 1 && !is_normed[step.output.0] && value.numel() > limit;
             if !is_passing {
                 strips.form(step, limit)?;
             }
@@ -100,7 +100,7 @@ impl Plan {
                     return Err(PlanError::Size {
                         what: format!("the output `{name}`"),
                         wanted: format!("at most {limit} numbers on this device"),
-                        found: self.value(*id).len().to_string(),
+                        found: self.value(*id).numel().to_string(),
                     });
                 }
             }
@@ -157,7 +157,7 @@ impl Strips<'_> {
     }
 
     /// All of a step's output, strip by strip; put together where it is small enough.
-    fn form(&mut self, step: &Step, limit: usize) -> Result<(), PlanError> {
+    fn form(&mut self, step: &Step, limit: u64) -> Result<(), PlanError> {
         let value = self.old.value(step.output);
         let height = height(value);
         if height == 0 {
@@ -169,7 +169,7 @@ impl Strips<'_> {
             strips.push(self.compute(step, start..(start + rows).min(height))?);
         }
         let is_exact = |new: &Plan, strips: &[Strip]| strips.len() == 1 && new.value(strips[0].id).shape == value.shape;
-        while value.len() <= limit && !is_exact(&self.new, &strips) {
+        while value.numel() <= limit && !is_exact(&self.new, &strips) {
             let mut joined = Vec::new();
             for some in strips.chunks(MOST_PARTS) {
                 joined.push(self.join(some, &step.label)?);

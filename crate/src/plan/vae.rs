@@ -6,6 +6,7 @@ use super::{Builder, Plan, PlanError, ValueId};
 use crate::model::Module;
 use crate::model::unet::Attention;
 use crate::model::vae::Vae;
+use crate::num::numel;
 use crate::ops::{Add, Broadcast, Upsample};
 
 /// The plan for `batch` latents of `height` x `width`.
@@ -72,10 +73,10 @@ pub fn vae_encoder(net: &Vae, batch: usize, height: usize, width: usize) -> Resu
 /// Numbers that a map of the VAE may have before it is cut into strips: little memory beside what
 /// has to be there, and never more than a binding of `max_binding` bytes. The middle, which has
 /// attention, stays whole.
-pub fn vae_strip(net: &Vae, height: usize, width: usize, max_binding: u64) -> usize {
+pub fn vae_strip(net: &Vae, height: usize, width: usize, max_binding: u64) -> u64 {
     let channels = net.config.block_out_channels.iter().copied().max().unwrap_or(1);
-    let middle = (height * width * channels * 4) as u64;
-    (STRIP_BYTES.max(2 * middle).min(max_binding) / 4) as usize
+    let middle = 4 * numel(&[height, width, channels]);
+    STRIP_BYTES.max(2 * middle).min(max_binding) / 4
 }
 
 /// See [`vae_strip`].

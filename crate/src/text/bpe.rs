@@ -50,7 +50,7 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// The full CLIP vocabulary (49408 tokens), which every SD 1.x, 2.x and SDXL model uses, with
     /// SD 1.x's padding. For checkpoints that bring no tokenizer.
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(not(target_os = "unknown"))]
     pub fn clip() -> Self {
         Self::clip_from_merges_gz(include_bytes!("clip_merges.txt.gz")).expect("the merges list of this crate is whole")
     }

@@ -3,24 +3,24 @@
 //! The only module that knows JavaScript. The types that cross are here for every target, so that
 //! their TypeScript form can be generated and tested natively.
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(target_os = "unknown")]
 mod bench;
-#[cfg(target_arch = "wasm32")]
+#[cfg(target_os = "unknown")]
 mod convert;
-#[cfg(target_arch = "wasm32")]
+#[cfg(target_os = "unknown")]
 mod edits;
-#[cfg(target_arch = "wasm32")]
+#[cfg(target_os = "unknown")]
 mod engine;
-#[cfg(target_arch = "wasm32")]
+#[cfg(target_os = "unknown")]
 mod headers;
-#[cfg(target_arch = "wasm32")]
+#[cfg(target_os = "unknown")]
 mod numbers;
-#[cfg(target_arch = "wasm32")]
+#[cfg(target_os = "unknown")]
 mod probe;
-#[cfg(target_arch = "wasm32")]
+#[cfg(target_os = "unknown")]
 mod sources;
-#[cfg(target_arch = "wasm32")]
+#[cfg(target_os = "unknown")]
 mod teller;
-#[cfg(target_arch = "wasm32")]
+#[cfg(target_os = "unknown")]
 mod tuning;
 pub mod types;

@@ -32,7 +32,8 @@ pub struct ModelInfo {
     /// The family's name for people.
     pub label: String,
     /// Numbers in all networks.
-    pub parameters: usize,
+    #[ts(type = "number")]
+    pub parameters: u64,
     /// Pixels that it was made for.
     pub width: usize,
     /// Pixels that it was made for.

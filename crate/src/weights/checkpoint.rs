@@ -7,6 +7,7 @@ use crate::formats::{ByteSource, Dtype, Header, TensorInfo, read_header};
 use crate::gpu::{Gpu, Tensor};
 use crate::model::stored::transposed;
 use crate::model::{Component, Module, Stored};
+use crate::num::{host_len, numel};
 use crate::ops::Storage;
 use crate::plan::{Layout, Plan, Source};
 use std::collections::{BTreeMap, HashMap};
@@ -50,7 +51,7 @@ pub struct Checkpoint {
     places: HashMap<String, Place>,
     shapes: BTreeMap<String, Vec<usize>>,
     /// Most numbers of a tensor that are in main memory at once, where its rows are no longer.
-    pub slice: usize,
+    pub slice: u64,
 }
 
 impl Default for Checkpoint {
@@ -183,7 +184,7 @@ impl Checkpoint {
     ) -> Result<BTreeMap<&'a str, u64>, WeightsError> {
         let storages = self.storages(plan, keeps_halves)?;
         let bytes = plan.values.iter().zip(storages).filter_map(|(value, storage)| match &value.source {
-            Source::Weight { name, .. } => Some((name.as_str(), storage.resident(value.len()))),
+            Source::Weight { name, .. } => Some((name.as_str(), storage.resident(value.numel()))),
             _ => None,
         });
         Ok(bytes.collect())
@@ -191,15 +192,15 @@ impl Checkpoint {
 
     /// The slices in which a tensor is brought to graphics memory: (place of the first number, what
     /// the file has of it). A slice is some of the outermost axis; turned tensors come whole.
-    fn slices(&self, name: &str) -> Result<Vec<(usize, TensorInfo)>, WeightsError> {
+    fn slices(&self, name: &str) -> Result<Vec<(u64, TensorInfo)>, WeightsError> {
         let Place { tensor, transposed, .. } = self.place(name)?;
         let (rows, row) = match tensor.shape.as_slice() {
-            [rows, rest @ ..] if !transposed && !rest.is_empty() => (*rows, rest.iter().product::<usize>()),
+            [rows, rest @ ..] if !transposed && !rest.is_empty() => (*rows, numel(rest)),
             _ => return Ok(vec![(0, tensor.clone())]),
         };
         // An even number of rows, so that halves are written in pairs.
-        let each = (self.slice / row.max(1) / 2 * 2).max(2);
-        let slice = |start: usize| (start * row, tensor.rows(start..rows.min(start + each)));
+        let each = host_len((self.slice / row.max(1) / 2 * 2).max(2));
+        let slice = |start: usize| (start as u64 * row, tensor.rows(start..rows.min(start + each)));
         Ok((0..rows).step_by(each).map(slice).collect())
     }
 

@@ -13,6 +13,7 @@ use crate::adapters::{self, Adapter, Delta, PeftConfigs, Strengths};
 use crate::formats::FormatError;
 use crate::gpu::{Gpu, GpuError, Runner, Tensor};
 use crate::model::{Component, Module, block};
+use crate::num::numel;
 use crate::ops::{Narrow, Storage, Widen};
 use crate::plan::{Builder, Layout, Plan, PlanError};
 use std::collections::{BTreeMap, HashMap};
@@ -149,8 +150,7 @@ impl Weights {
                 self.tensors.remove(*name);
                 self.pristine.remove(*name);
             }
-            let lengths: Vec<(&str, usize)> =
-                parts.iter().map(|(name, _, shape)| (*name, shape.iter().product())).collect();
+            let lengths: Vec<(&str, u64)> = parts.iter().map(|(name, _, shape)| (*name, numel(shape))).collect();
             let storage = checkpoint.common_storage(names.iter().copied(), gpu.keeps_halves())?;
             let rooms = gpu.guarded(names[0], || gpu.adjacent(&lengths, storage)).await?;
             self.rooms.extend(names.iter().map(|name| (*name).to_owned()).zip(rooms));
@@ -176,7 +176,7 @@ impl Weights {
             Some(room) => room.clone(),
             None => {
                 let storage = checkpoint.common_storage([name].into_iter(), gpu.keeps_halves())?;
-                let len = checkpoint.place(name)?.tensor.shape.iter().product();
+                let len = checkpoint.place(name)?.tensor.elements();
                 gpu.guarded(name, || gpu.tensor_stored(name, len, storage)).await?
             }
         };

@@ -1,11 +1,12 @@
 //! Turns an addition into its launch.
 
 use crate::gpu::kernel::{Launch, LaunchError, number};
+use crate::num::numel;
 use crate::ops::Add;
 
 /// See add.wgsl.
 pub fn launch(op: &Add, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let (period, inner) = op.stride(inputs[0]);
     let rest = [number("add", period)?, number("add", inner)?];
-    Launch::elementwise("add", 2, output.iter().product(), &rest)
+    Launch::elementwise("add", 2, numel(output), &rest)
 }

@@ -16,7 +16,7 @@ pub struct Ending<'a> {
     /// Index of its first input.
     pub after_at: usize,
     /// Rows of an item of the batch.
-    pub item_rows: usize,
+    pub item_rows: u64,
 }
 
 impl Ending<'_> {
@@ -32,12 +32,21 @@ impl Ending<'_> {
 
     /// The first parameters, of so many rows, columns and numbers that are summed.
     pub fn params(&self, (rows, columns, inner): (u32, u32, u32)) -> Result<Vec<u32>, LaunchError> {
-        let count = |n| number(self.kernel, n);
+        let count = |n: usize| number(self.kernel, n);
         let After { shift, gate, residual, .. } = self.after;
         let flags = [self.bias.is_some(), shift.is_some(), gate, residual];
         let flags = flags.iter().enumerate().map(|(bit, &flag)| u32::from(flag) << bit).sum();
         let (width, at) = (count(self.shift_width())?, count(shift.unwrap_or(0))?);
-        Ok(vec![rows, columns, inner, count(self.item_rows)?, width, at, flags, function(self.after.function)])
+        Ok(vec![
+            rows,
+            columns,
+            inner,
+            number(self.kernel, self.item_rows)?,
+            width,
+            at,
+            flags,
+            function(self.after.function),
+        ])
     }
 
     /// The first bindings. What there is not, `other` stands in for, and is not read.

@@ -1,6 +1,7 @@
 //! Turns an attention into its launch, with blocks that fit 16 KiB of workgroup memory.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
+use crate::num::numel;
 use crate::ops::Attention;
 
 /// Numbers of workgroup memory that a WebGPU device has at least (16 KiB), less some for the rest.
@@ -21,14 +22,15 @@ pub fn blocks(size: usize) -> impl Iterator<Item = (usize, usize, usize)> {
 
 /// See attention.wgsl and attention_direct.wgsl.
 pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
-    let count = |n| number("attention", n);
-    let tokens = |shape: &[usize]| shape[1..shape.len() - 1].iter().product::<usize>();
+    let count = |n: usize| number("attention", n);
+    let tokens = |shape: &[usize]| numel(&shape[1..shape.len() - 1]);
     let width = output[output.len() - 1];
     let size = width / op.heads;
     let parts = Attention::parts(inputs.len());
     let (asked, seen) = (tokens(output), tokens(inputs[parts[1].input]));
     let scale = (1.0 / (size as f64).sqrt()) as f32;
-    let mut params = vec![count(asked)?, count(seen)?, count(op.heads)?, scale.to_bits(), count(size)?];
+    let mut params =
+        vec![number("attention", asked)?, number("attention", seen)?, count(op.heads)?, scale.to_bits(), count(size)?];
     let [q, k, v] = parts;
     for number in [q.of * width, k.of * width, k.place * width, v.place * width] {
         params.push(count(number)?);
@@ -39,14 +41,16 @@ pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Styl
     };
     let (heads, items) = (count(op.heads)?, count(output[0])?);
     if style == Style::Direct && size <= DIRECT_SIZE && size % 4 == 0 {
-        let launch = Launch::new("attention_direct", 3, params, [count(asked.div_ceil(16 * 4))?, heads, items]);
+        let launch =
+            Launch::new("attention_direct", 3, params, [number("attention", asked.div_ceil(16 * 4))?, heads, items]);
         return Ok(bind(launch).with("CAUSAL", op.causal));
     }
     let (queries, keys, own) = blocks(size).next().ok_or_else(|| LaunchError {
         kernel: "attention",
         reason: format!("takes heads of at most 1005 numbers, not {size}"),
     })?;
-    let launch = Launch::new("attention", 3, params, [count(asked.div_ceil(queries))?, heads, items]);
+    let launch =
+        Launch::new("attention", 3, params, [number("attention", asked.div_ceil(queries as u64))?, heads, items]);
     Ok(bind(launch)
         .with("SIZE", count(size)?)
         .with("QUERIES", queries as u32)

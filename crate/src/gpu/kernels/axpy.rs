@@ -1,12 +1,13 @@
 //! Turns a scaled addition into its launch.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, number};
+use crate::num::numel;
 use crate::ops::Axpy;
 
 /// See axpy.wgsl.
 pub fn launch(op: &Axpy, _inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let rest = [number("axpy", op.scalar)?, op.factor.to_bits()];
-    let mut launch = Launch::elementwise("axpy", 2, output.iter().product(), &rest)?;
+    let mut launch = Launch::elementwise("axpy", 2, numel(output), &rest)?;
     launch.bindings.insert(2, Binding::Scalars);
     Ok(launch)
 }

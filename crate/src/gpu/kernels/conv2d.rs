@@ -4,6 +4,7 @@ use super::after::Ending;
 use super::matmul::refuse_others;
 use super::product::Product;
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
+use crate::num::numel;
 use crate::ops::{Conv2d, Storage, leading};
 
 /// See conv2d.wgsl, conv2d_direct.wgsl and, for channels that are no multiples of 4, conv2d_odd.wgsl.
@@ -14,7 +15,7 @@ pub fn launch(
     stored: Storage,
     style: Style,
 ) -> Result<Launch, LaunchError> {
-    let count = |n| number("conv2d", n);
+    let count = |n: usize| number("conv2d", n);
     let (channels, outputs) = (inputs[0][3], inputs[1][0]);
     let ending = Ending {
         kernel: "conv2d",
@@ -22,7 +23,7 @@ pub fn launch(
         bias: op.bias.then_some(2),
         after: op.after,
         after_at: op.after_at(),
-        item_rows: output[1] * output[2],
+        item_rows: numel(&output[1..3]),
     };
     let product = Product {
         direct: "conv2d_direct",
@@ -43,7 +44,7 @@ pub fn launch(
 }
 
 fn odd(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
-    let count = |n| number("conv2d_odd", n);
+    let count = |n: usize| number("conv2d_odd", n);
     refuse_others("conv2d_odd", &op.after.details())?;
     if op.enlarged.is_some() {
         return Err(LaunchError { kernel: "conv2d_odd", reason: "does not enlarge".into() });
@@ -52,7 +53,7 @@ fn odd(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage) -> R
     for &size in inputs[0].iter().chain(&output[1..]).chain([&op.kernel, &op.stride, &op.padding]) {
         params.push(count(size)?);
     }
-    let (pixels, outputs) = (count(leading(output))?, count(output[3])?);
+    let (pixels, outputs) = (number("conv2d_odd", leading(output))?, count(output[3])?);
     let groups = [outputs.div_ceil(8 * 4), pixels.div_ceil(4 * 4), 1];
     let mut launch = Launch::new("conv2d_odd", 2, params, groups).with("BIAS", op.bias).with("STORAGE", stored.code());
     launch.bindings.insert(2, Binding::Input(if op.bias { 2 } else { 1 }));

@@ -1,6 +1,7 @@
 //! Turns a group norm into its launch.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
+use crate::num::numel;
 use crate::ops::GroupNorm;
 
 /// Invocations of a workgroup.
@@ -13,11 +14,11 @@ pub(super) fn threads(style: Style) -> u32 {
 
 /// See group_norm.wgsl.
 pub fn launch(op: &GroupNorm, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
-    let count = |n| number("group_norm", n);
+    let count = |n: usize| number("group_norm", n);
     let (batch, channels) = (output[0], output[output.len() - 1]);
-    let pixels: usize = output[1..output.len() - 1].iter().product();
+    let pixels = number("group_norm", numel(&output[1..output.len() - 1]))?;
     let left = inputs[0][inputs[0].len() - 1];
-    let params = vec![count(pixels)?, count(channels)?, count(op.groups)?, op.eps.to_bits(), count(left)?];
+    let params = vec![pixels, count(channels)?, count(op.groups)?, op.eps.to_bits(), count(left)?];
     let groups = [count(op.groups)?, count(batch)?, 1];
     let mut launch = Launch::new("group_norm", 3, params, groups);
     // Where nothing stands beside it, x is bound in its place, and not read there.

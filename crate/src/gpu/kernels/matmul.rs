@@ -12,7 +12,7 @@ pub fn launch(op: &Matmul, inputs: &[&[usize]], stored: Storage, style: Style) -
         (true, &[columns, inner]) | (false, &[inner, columns]) => (columns, inner),
         _ => unreachable!("the shape rule has seen a matrix"),
     };
-    let item_rows = rows / inputs[0].first().copied().unwrap_or(1).max(1);
+    let item_rows = rows / inputs[0].first().copied().unwrap_or(1).max(1) as u64;
     let ending = Ending {
         kernel: "matmul",
         inputs,
@@ -35,10 +35,10 @@ pub fn launch(op: &Matmul, inputs: &[&[usize]], stored: Storage, style: Style) -
     }
 }
 
-fn odd(op: &Matmul, (rows, columns, inner): (usize, usize, usize), stored: Storage) -> Result<Launch, LaunchError> {
-    let count = |n| number("matmul_odd", n);
+fn odd(op: &Matmul, (rows, columns, inner): (u64, usize, usize), stored: Storage) -> Result<Launch, LaunchError> {
+    let count = |n: usize| number("matmul_odd", n);
     refuse_others("matmul_odd", &(op.before.details() + &op.after.details()))?;
-    let (rows, columns, inner) = (count(rows)?, count(columns)?, count(inner)?);
+    let (rows, columns, inner) = (number("matmul_odd", rows)?, count(columns)?, count(inner)?);
     let groups = [columns.div_ceil(8 * 4), rows.div_ceil(4 * 8), 1];
     let mut launch = Launch::new("matmul_odd", 2, vec![rows, columns, inner], groups)
         .with("TRANSPOSE_B", op.transpose_b)

@@ -78,7 +78,7 @@ pub struct Work {
     /// In order.
     pub stages: Vec<Stage>,
     /// Numbers of each tensor between them.
-    pub scratch: [usize; SCRATCH],
+    pub scratch: [u64; SCRATCH],
 }
 
 /// A launch with its tensors.

@@ -17,7 +17,7 @@ pub struct Product<'a> {
     /// the tiled one.
     pub direct: &'static str,
     /// (rows, columns, depth).
-    pub size: (usize, usize, usize),
+    pub size: (u64, usize, usize),
     /// Whether each item of the batch has a matrix of its own.
     pub batched: bool,
     /// What the rows are made of, of a kernel that can make them of more than x; its inputs come
@@ -45,8 +45,8 @@ impl Product<'_> {
     /// The launch; `rest` are the parameters after those that every product has.
     pub fn launch(&self, rest: &[u32], style: Style) -> Result<Launch, LaunchError> {
         let tiled = self.ending.kernel;
-        let count = |n| number(tiled, n);
-        let (rows, columns, inner) = (count(self.size.0)?, count(self.size.1)?, count(self.size.2)?);
+        let count = |n: usize| number(tiled, n);
+        let (rows, columns, inner) = (number(tiled, self.size.0)?, count(self.size.1)?, count(self.size.2)?);
         let mut params = self.ending.params((rows, columns, inner))?;
         params[6] |= if self.batched { MATRICES } else { 0 };
         let (beside, eps) = match self.before {

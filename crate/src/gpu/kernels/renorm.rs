@@ -6,7 +6,7 @@ use crate::ops::{Axis, Renorm};
 /// See renorm.wgsl.
 pub fn launch(op: &Renorm, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let (rows, columns) = (output[0], output[1]);
-    let count: usize = inputs[2].iter().product();
+    let count = inputs[2][0];
     let (repeats, apart, members) = match op.axis {
         Axis::Rows => (columns, 1, columns),
         Axis::Columns => (columns / count, count, rows * (columns / count)),
@@ -14,5 +14,5 @@ pub fn launch(op: &Renorm, inputs: &[&[usize]], output: &[usize]) -> Result<Laun
     let offset = if op.axis == Axis::Rows { columns } else { 1 };
     let params = [count, columns, repeats, apart, members, offset].map(|value| number("renorm", value));
     let params = params.into_iter().collect::<Result<Vec<u32>, _>>()?;
-    Ok(Launch::new("renorm", 3, params, spread("renorm", count)?))
+    Ok(Launch::new("renorm", 3, params, spread("renorm", count as u64)?))
 }

@@ -1,6 +1,7 @@
 //! Turns a mixing of rows in blocks into its launch.
 
 use crate::gpu::kernel::{Launch, LaunchError, number};
+use crate::num::numel;
 use crate::ops::Rotate;
 
 /// See rotate.wgsl.
@@ -8,5 +9,5 @@ pub fn launch(op: &Rotate, inputs: &[&[usize]], output: &[usize]) -> Result<Laun
     let size = number("rotate", inputs[0].last().copied().unwrap_or(1))?;
     let columns = number("rotate", output.last().copied().unwrap_or(1))?;
     let rest = [columns, size, number("rotate", op.stride)?];
-    Launch::elementwise("rotate", 2, output.iter().product(), &rest)
+    Launch::elementwise("rotate", 2, numel(output), &rest)
 }

@@ -1,12 +1,13 @@
 //! Turns rows of several maps into a launch.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, number};
+use crate::num::numel;
 use crate::ops::{MOST_PARTS, Rows};
 
 /// See rows.wgsl.
 pub fn launch(op: &Rows, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
-    let count = |n| number("rows", n);
-    let mut rest = vec![count(output[2] * output[3])?, count(output[1])?, count(op.parts.len())?];
+    let count = |n: usize| number("rows", n);
+    let mut rest = vec![number("rows", numel(&output[2..]))?, count(output[1])?, count(op.parts.len())?];
     let mut first = 0;
     for part in 0..MOST_PARTS {
         let (start, rows) = op.parts.get(part).copied().unwrap_or((0, 0));
@@ -14,7 +15,7 @@ pub fn launch(op: &Rows, inputs: &[&[usize]], output: &[usize]) -> Result<Launch
         rest.extend([count(first)?, count(start)?, count(height)?, 0]);
         first += rows;
     }
-    let mut launch = Launch::elementwise("rows", 0, output.iter().product(), &rest)?;
+    let mut launch = Launch::elementwise("rows", 0, numel(output), &rest)?;
     // Places without a part get the first map, which they leave unread.
     launch.bindings =
         (0..MOST_PARTS).map(|part| Binding::Input(if part < op.parts.len() { part } else { 0 })).collect();

@@ -1,6 +1,7 @@
 //! Turns a function of each number into its launch.
 
 use crate::gpu::kernel::{Launch, LaunchError};
+use crate::num::numel;
 use crate::ops::{Function, Unary};
 
 /// See unary.wgsl.
@@ -10,5 +11,5 @@ pub fn launch(op: &Unary, _inputs: &[&[usize]], output: &[usize]) -> Result<Laun
         Function::Gelu => 1.0,
         Function::QuickGelu => 2.0,
     };
-    Ok(Launch::elementwise("unary", 1, output.iter().product(), &[])?.with("FUNCTION", function))
+    Ok(Launch::elementwise("unary", 1, numel(output), &[])?.with("FUNCTION", function))
 }

@@ -1,6 +1,7 @@
 //! Turns an enlargement into its launch.
 
 use crate::gpu::kernel::{Launch, LaunchError, number};
+use crate::num::numel;
 use crate::ops::Upsample;
 
 /// See upsample.wgsl.
@@ -9,5 +10,5 @@ pub fn launch(op: &Upsample, inputs: &[&[usize]], output: &[usize]) -> Result<La
     for &size in inputs[0][1..].iter().chain([&op.height, &op.width]) {
         rest.push(number("upsample", size)?);
     }
-    Launch::elementwise("upsample", 1, output.iter().product(), &rest)
+    Launch::elementwise("upsample", 1, numel(output), &rest)
 }

@@ -1,9 +1,10 @@
 //! Turns a widening into its launch.
 
 use crate::gpu::kernel::{Launch, LaunchError};
+use crate::num::numel;
 use crate::ops::{Storage, Widen};
 
 /// See widen.wgsl.
 pub fn launch(_op: &Widen, output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
-    Ok(Launch::elementwise("widen", 1, output.iter().product(), &[])?.with("STORAGE", stored.code()))
+    Ok(Launch::elementwise("widen", 1, numel(output), &[])?.with("STORAGE", stored.code()))
 }

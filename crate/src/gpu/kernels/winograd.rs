@@ -10,6 +10,7 @@ use super::after::Ending;
 use super::product::Product;
 use super::{Operand, Stage, Work};
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number, spread};
+use crate::num::{host_len, numel};
 use crate::ops::{After, Conv2d, Storage, leading};
 
 /// Tensors between the stages: matrices of the kernels, of the map, and their products.
@@ -19,15 +20,15 @@ const MAP: Operand = Operand::Scratch(1);
 const SUMS: Operand = Operand::Scratch(2);
 
 /// Numbers of a tile after its transformation; each is of a product of its own.
-const PLACES: usize = 16;
+const PLACES: u64 = 16;
 /// Tiles come in multiples of this: the rows of a product's workgroup are all of one place.
-const TILES: usize = 128;
+const TILES: u64 = 128;
 /// Most numbers of a portion's matrices: 8 MiB, which the cache of a large card holds.
-const PORTION: usize = 2 << 20;
+const PORTION: u64 = 2 << 20;
 /// Most numbers of the kernels' matrices: those that every device binds.
-const MOST_KERNELS: usize = 32 << 20;
+const MOST_KERNELS: u64 = 32 << 20;
 /// With fewer tiles, bringing the kernels into their form costs what the products gain.
-const FEWEST_TILES: usize = 256;
+const FEWEST_TILES: u64 = 256;
 
 /// The work of a convolution of at least `least` channels on both sides; None for one that gains
 /// nothing from it.
@@ -39,30 +40,30 @@ pub fn work(
     style: Style,
     least: usize,
 ) -> Result<Option<Work>, LaunchError> {
-    let count = |n| number("winograd", n);
-    let (channels, outputs) = (inputs[0][3], inputs[1][0]);
+    let count = |n: u64| number("winograd", n);
+    let (channels, outputs) = (inputs[0][3] as u64, inputs[1][0] as u64);
     let (height, width) = (inputs[0][1], inputs[0][2]);
     let (large, wide) = op.large(height, width);
-    let tiles = output[0] * output[1].div_ceil(2) * output[2].div_ceil(2);
+    let tiles = numel(&[output[0], output[1].div_ceil(2), output[2].div_ceil(2)]);
     let ending = Ending {
         kernel: "winograd_sums",
         inputs,
         bias: op.bias.then_some(2),
         after: op.after,
         after_at: op.after_at(),
-        item_rows: output[1] * output[2],
+        item_rows: numel(&output[1..3]),
     };
     let is_such = (op.kernel, op.stride, op.padding, op.extra, op.after.gate) == (3, 1, 1, 0, false);
-    let is_aligned = channels % 4 == 0 && outputs % 4 == 0 && ending.is_aligned(outputs);
+    let is_aligned = channels % 4 == 0 && outputs % 4 == 0 && ending.is_aligned(inputs[1][0]);
     let is_bound = PLACES * channels * outputs <= MOST_KERNELS;
-    if !is_such || !is_bound || !is_aligned || channels.min(outputs) < least || tiles < FEWEST_TILES {
+    if !is_such || !is_bound || !is_aligned || channels.min(outputs) < least as u64 || tiles < FEWEST_TILES {
         return Ok(None);
     }
     let portion = (PORTION / PLACES / channels.max(outputs) / TILES).max(1) * TILES;
     let portion = portion.min(tiles.next_multiple_of(TILES));
     let mut stages = Vec::new();
-    let mut stage = |launch, inputs: &[Operand], output, flops: usize| {
-        stages.push(Stage { launch, inputs: inputs.to_vec(), output, flops: flops as u64 });
+    let mut stage = |launch, inputs: &[Operand], output, flops: u64| {
+        stages.push(Stage { launch, inputs: inputs.to_vec(), output, flops });
     };
 
     let fours = outputs * channels / 4;
@@ -70,18 +71,21 @@ pub fn work(
     let kernels = Launch::new("winograd_weight", 1, params, spread("winograd_weight", fours.div_ceil(256))?);
     stage(kernels.with("STORAGE", stored.code()), &[Operand::Input(1)], KERNELS, 2 * PLACES * outputs * channels);
 
-    for first in (0..tiles).step_by(portion) {
+    let mut first = 0;
+    while first < tiles {
         let here = portion.min((tiles - first).next_multiple_of(TILES));
         let fours = here * channels / 4;
-        let sizes = [fours, channels / 4, height, width, large, wide, tiles, first];
-        let params = sizes.iter().map(|&size| count(size)).collect::<Result<Vec<_>, _>>()?;
+        let map_sizes = [height, width, large, wide].map(|size| size as u64);
+        let sizes = [&[fours, channels / 4][..], &map_sizes, &[tiles, first]].concat();
+        let params = sizes.into_iter().map(count).collect::<Result<Vec<_>, _>>()?;
         let map = Launch::new("winograd_map", 1, params, spread("winograd_map", fours.div_ceil(256))?);
         stage(map, &[Operand::Input(0)], MAP, 2 * PLACES * here * channels);
 
-        let shapes: [&[usize]; 2] = [&[PLACES, here, channels], &[PLACES, outputs, channels]];
+        let [places, rows] = [PLACES, here].map(host_len);
+        let shapes: [&[usize]; 2] = [&[places, rows, inputs[0][3]], &[places, inputs[1][0], inputs[0][3]]];
         let product = Product {
             direct: "matmul_direct",
-            size: (PLACES * here, outputs, channels),
+            size: (PLACES * here, inputs[1][0], inputs[0][3]),
             batched: true,
             before: Some(Default::default()),
             ending: Ending {
@@ -98,7 +102,8 @@ pub fn work(
         stage(launch, &[MAP, KERNELS], SUMS, 2 * PLACES * here * channels * outputs);
 
         let mut params = ending.params((count(leading(output))?, count(outputs)?, count(here)?))?;
-        params.extend([0, 0, 0, 0, count(output[1])?, count(output[2])?, 0, 0, 0, 0, count(first)?, 0]);
+        let [rows, columns] = [output[1], output[2]].map(|size| count(size as u64));
+        params.extend([0, 0, 0, 0, rows?, columns?, 0, 0, 0, 0, count(first)?, 0]);
         let groups = spread("winograd_sums", (here * outputs / 4).div_ceil(64))?;
         let mut sums = Launch::new("winograd_sums", 0, params, groups);
         // Inputs are the step's, but for the first.
@@ -107,6 +112,7 @@ pub fn work(
         let rest = (1..inputs.len()).map(Operand::Input);
         let operands: Vec<Operand> = [SUMS].into_iter().chain(rest).collect();
         stage(sums, &operands, Operand::Output, 2 * PLACES * here * outputs);
+        first += portion;
     }
     let scratch = [outputs * channels, portion * channels, portion * outputs].map(|numbers| PLACES * numbers);
     Ok(Some(Work { stages, scratch }))
