@@ -1,86 +1,264 @@
 /**
- * Turns made-up checkpoints of real size into what loading them and one call of their UNet take in headless Chromium,
- * compared with the same call natively. Not part of the tests: it takes some 20 GB of disk and memory, and an hour on
- * a software renderer.
+ * Turns made-up checkpoints of real size into pictures and calls of networks in headless Chromium, each compared with the
+ * same made natively, and into a table of what they took. Not part of the tests: it takes some 20 GB of disk and memory,
+ * and hours on a software renderer.
  *
- *     cargo xtask test page
- *     CHROME_PATH=/usr/bin/chromium node tests/make/full_size.mjs            # SD 1.5 at 256x256, natively also 512x512
- *     CHROME_PATH=/usr/bin/chromium node tests/make/full_size.mjs sdxl load  # only loads the UNet of SDXL
+ *     cargo xtask test engine
+ *     CHROME_PATH=/usr/bin/chromium node tests/make/full_size.mjs                        # every case
+ *     CHROME_PATH=/usr/bin/chromium node tests/make/full_size.mjs lora --size 64         # one, smaller
+ *     node tests/make/full_size.mjs table
  *
- * The files are made once and stay in the system's folder for temporary files.
+ * Files and results stay in the system's folder for temporary files. A case whose result is there is not run again, so
+ * that a run that was cut goes on.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { BLANK, launch } from '../browser/harness.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const [family = 'sd15', only = ''] = process.argv.slice(2);
+const FOLDER = join(tmpdir(), 'lora-loupe-full-size');
+const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { size: { type: 'string', default: '512' } } });
+/** Pixels of SD 1.5's pictures; SDXL's are twice as wide and high. */
+const SIZE = Number(options.size);
 /** Most MiB that the engine's own memory may take, whatever the checkpoint. */
-const LIMIT = 256;
-/** How far two software renderers may be apart. */
-const DISTANCE = 1e-4;
+const MEMORY = 256;
+/** How far answers of two software renderers may be apart: sums of f32 in another order. */
+const DISTANCE = 2e-5;
+/** Most levels of 255 by which a colour may be off, and the share that may be off at all: what lies between two levels may be rounded either way. */
+const LEVELS = { most: 1, share: 0.01 };
 
-const tool = (...args) => {
-  const command = ['run', '--release', '--quiet', '-p', 'lora-loupe-tests', '--bin', 'full_size', '--', ...args.map(String)];
-  console.log(execFileSync('cargo', command, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim());
+/** The picture that others start from: hills before an evening sky. RGB, row by row. */
+const START = (() => {
+  const rgb = Buffer.alloc(SIZE * SIZE * 3);
+  for (let at = 0; at < SIZE * SIZE; at++) {
+    const [x, y] = [(at % SIZE) / SIZE, Math.floor(at / SIZE) / SIZE];
+    const isHill = y > 0.7 + 0.1 * Math.sin(7 * x);
+    const isSun = Math.hypot(x - 0.65, y - 0.35) < 0.15;
+    rgb.set(isHill ? [30, 90 - 60 * (y - 0.7), 40] : isSun ? [255, 240, 180] : [60 + 180 * y, 90 + 60 * y, 200 - 150 * y], 3 * at);
+  }
+  return rgb;
+})();
+
+/** A picture of SD 1.5 by two steps with guidance. */
+function picture(what, { strength = 0, ...more } = {}) {
+  const adapters = strength ? [{ name: 'full-size', sha256: '', strength }] : [];
+  const recipe = {
+    version: 1, model: 'sd15', adapters, prompt: 'a lighthouse at dusk', negative: 'blurry', seed: 1, steps: 2,
+    guidance: 5, sampler: 'ddim', width: SIZE, height: SIZE, ...more,
+  };
+  return { what, family: 'sd15', shape: shape(SIZE, true, recipe.denoise !== undefined), recipe };
+}
+
+/** One call of a network of SDXL, for a picture of `size`. */
+const call = (what, size, network) => ({ what, family: 'sdxl', shape: shape(size, false, false), network: network(size / 8) });
+/** Only the UNet's weights, in the halves that their file has. */
+const load = (what, family) => ({ what, family, load: unet(8) });
+const unet = (side) => ({ unet: { batch: 1, height: side, width: side, tokens: 77 } });
+const decoder = (side) => ({ vae_decoder: { batch: 1, height: side, width: side } });
+const shape = (size, guided, starts_from_picture) => ({ pictures: 1, guided, height: size / 8, width: size / 8, chunks: 1, clip_skip: 0, starts_from_picture });
+
+const CASES = {
+  lora: picture('SD 1.5 with a LoRA', { strength: 1 }),
+  strength: picture('SD 1.5, the LoRA at strength 0.5', { strength: 0.5 }),
+  plain: picture('SD 1.5 without LoRA'),
+  // Two of the seven steps are left.
+  img2img: picture('SD 1.5 with a LoRA, image to image', { strength: 1, steps: 7, denoise: 0.3 }),
+  'sdxl-decoder': call('SDXL, VAE decoder', 2 * SIZE, decoder),
+  'sdxl-unet': call('SDXL, one call of the UNet', SIZE, unet),
+  'sd15-load': load('SD 1.5, the UNet loaded', 'sd15'),
+  'sdxl-load': load('SDXL, the UNet loaded', 'sdxl'),
 };
 
-const file = join(tmpdir(), `lora-loupe-${family}.safetensors`);
-if (!existsSync(file)) tool('make', family, file);
-console.log(`${file}: ${(statSync(file).size / 1e9).toFixed(2)} GB`);
+mkdirSync(FOLDER, { recursive: true });
+const named = (name) => join(FOLDER, name);
+const wanted = positionals.length ? positionals.filter((name) => name !== 'table') : Object.keys(CASES);
+for (const name of wanted) if (!CASES[name]) throw new Error(`there is no case ${name}; there are ${Object.keys(CASES).join(', ')}`);
 
-const site = await launch();
-let apart = 0;
-let memory = 0;
-try {
-  const { page } = await site.open(BLANK);
-  page.setDefaultTimeout(0);
-  await page.evaluate(() => {
-    const input = document.createElement('input');
-    Object.assign(input, { type: 'file', id: 'file' });
-    document.body.append(input);
-  });
-  await page.setInputFiles('#file', file);
-  const merges = readFileSync(join(ROOT, 'crate/src/text/clip_merges.txt.gz')).toString('base64');
-  const answer = await page.evaluate(inChromium, { merges, family, only });
-  memory = answer.memory;
-  console.log(`Chromium, ${answer.adapter}: opened in ${answer.opened.toFixed(1)} s, UNet loaded${only ? '' : ' and run once at 256x256'} in ${answer.seconds.toFixed(1)} s, wasm memory ${memory.toFixed(0)} MiB`);
-  if (!only) {
-    const out = join(tmpdir(), 'lora-loupe-unet.f32');
-    tool('unet', file, 256, 1, out);
-    const bytes = readFileSync(out);
-    const native = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
-    const [difference, size] = native.reduce(([d, s], value, i) => [d + (answer.noise[i] - value) ** 2, s + value ** 2], [0, 0]);
-    apart = native.length === answer.noise.length ? Math.sqrt(difference / size) : Infinity;
-    console.log(`Chromium and native are ${apart.toExponential(1)} apart`);
-    tool('unet', file, 512, 2, out);
+for (const family of ['sd15', 'sdxl']) await run(family, wanted.filter((name) => CASES[name].family === family));
+console.log(table());
+
+/** Runs cases of a family, all in one page, and each natively afterwards. */
+async function run(family, names) {
+  const isLeft = (name) => !result(name).chromium || !(result(name).native || CASES[name].load);
+  const left = names.filter(isLeft);
+  if (!left.length) return;
+  const checkpoint = made(`${family}.safetensors`, (file) => tool('make', family, file));
+  const lora = made('lora.safetensors', (file) => tool('lora', file));
+  const sha256 = createHash('sha256').update(readFileSync(lora)).digest('hex');
+  const start = named(`start-${SIZE}.rgb`);
+  writeFileSync(start, START);
+  let browser;
+  try {
+    for (const name of left) {
+      const { recipe, network, load, shape, what } = CASES[name];
+      recipe?.adapters.forEach((adapter) => Object.assign(adapter, { sha256 }));
+      const isStarted = recipe?.denoise !== undefined;
+      const out = (where) => named(`${name}-${SIZE}.${where}`);
+      if (!result(name).chromium) {
+        browser ??= await opened(family, checkpoint, lora, sha256);
+        console.log(`${name}: ${what}`);
+        const asked = { recipe, network, load, shape, start: isStarted ? START.toString('base64') : undefined };
+        const { answer, png, ...chromium } = await browser.page.evaluate(inChromium, asked);
+        if (browser.errors.length) throw new Error(browser.errors.join('\n'));
+        writeFileSync(out('chromium'), Buffer.from(answer, 'base64'));
+        if (png) writeFileSync(out('chromium.png'), Buffer.from(png, 'base64'));
+        keep(name, { chromium });
+      }
+      if (!load) {
+        const file = out('case.json');
+        writeFileSync(file, JSON.stringify({ checkpoint, lora, shape, recipe, network, start: isStarted ? start : null, out: out('native') }));
+        const native = JSON.parse(tool('run', file));
+        const [ours, theirs] = ['chromium', 'native'].map((where) => readFileSync(out(where)));
+        keep(name, { native, apart: recipe ? levels(ours, theirs) : distance(ours, theirs), looks: recipe && looks(ours) });
+      }
+      check(name, result(name));
+    }
+  } finally {
+    await browser?.site.close();
   }
-} finally {
-  await site.close();
 }
-if (!(memory < LIMIT && apart < DISTANCE)) throw new Error(`at most ${LIMIT} MiB and ${DISTANCE} are allowed`);
 
-/** Runs in the page. Keeps halves as real graphics processors do where the file is only loaded. */
-async function inChromium({ merges, family, only }) {
-  const { default: init, Engine } = await import('/pkg/lora_loupe.js');
-  const { numbers, sinusoid } = await import('/tests/browser/goldens.js');
-  const wasm = await init();
-  const engine = new Engine();
-  const since = (start) => (performance.now() - start) / 1000;
-  let start = performance.now();
-  const merged = Uint8Array.from(atob(merges), (c) => c.charCodeAt(0));
-  await engine.open_checkpoint(family, { file: document.querySelector('#file').files[0] }, merged, undefined);
-  const opened = since(start);
+/** What is known of a case. */
+function result(name) {
+  const file = named(`${name}-${SIZE}.json`);
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+}
+
+function keep(name, more) {
+  writeFileSync(named(`${name}-${SIZE}.json`), JSON.stringify({ ...result(name), ...more }, null, 1));
+}
+
+/** A page whose engine has opened the checkpoint and knows the LoRA. */
+async function opened(family, checkpoint, lora, sha256) {
+  const site = await launch();
+  const { page, errors } = await site.open(BLANK);
+  page.setDefaultTimeout(0);
+  page.on('console', (message) => console.log(message.text()));
+  await page.evaluate(() => {
+    for (const id of ['checkpoint', 'lora']) document.body.append(Object.assign(document.createElement('input'), { type: 'file', id }));
+  });
+  await page.setInputFiles('#checkpoint', checkpoint);
+  await page.setInputFiles('#lora', lora);
+  const merges = readFileSync(join(ROOT, 'crate/src/text/clip_merges.txt.gz')).toString('base64');
+  const seconds = await page.evaluate(open, { family, merges, sha256 });
+  console.log(`Chromium ${site.browser.version()}: ${family} opened in ${seconds.toFixed(1)} s`);
+  return { site, page, errors };
+}
+
+/** A file that is made once. */
+function made(name, make) {
+  const file = named(name);
+  if (!existsSync(file)) make(file);
+  return file;
+}
+
+function tool(...args) {
+  const command = ['run', '--release', '--quiet', '-p', 'lora-loupe-tests', '--bin', 'full_size', '--', ...args];
+  return execFileSync('cargo', command, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+}
+
+/** How many levels colours are off at most, and the share of those that are. */
+function levels(a, b) {
+  let [most, off] = [a.length === b.length ? 0 : 255, 0];
+  for (let i = 0; i < a.length; i++) {
+    const levels = Math.abs(a[i] - b[i]);
+    most = Math.max(most, levels);
+    off += levels > 0;
+  }
+  return { most, share: off / a.length };
+}
+
+/** ||a - b|| / ||b|| of floats. */
+function distance(a, b) {
+  const [ours, theirs] = [a, b].map((bytes) => new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)));
+  let [difference, size] = [0, 0];
+  theirs.forEach((value, i) => ((difference += (ours[i] - value) ** 2), (size += value ** 2)));
+  return { relative: ours.length === theirs.length ? Math.sqrt(difference / size) : Infinity };
+}
+
+/** Mean and standard deviation of colours, and the share of those at an end of the scale. */
+function looks(bytes) {
+  const mean = bytes.reduce((sum, value) => sum + value, 0) / bytes.length;
+  const deviation = Math.sqrt(bytes.reduce((sum, value) => sum + (value - mean) ** 2, 0) / bytes.length);
+  return { mean, deviation, ends: bytes.filter((value) => value === 0 || value === 255).length / bytes.length };
+}
+
+function check(name, { chromium, apart, looks }) {
+  const wrong = (why) => { throw new Error(`${name}: ${why}`); };
+  if (chromium.memory > MEMORY) wrong(`${chromium.memory} MiB of wasm memory`);
+  if (apart && !(apart.relative === undefined ? apart.most <= LEVELS.most && apart.share <= LEVELS.share : apart.relative <= DISTANCE)) wrong(`Chromium and native are apart: ${JSON.stringify(apart)}`);
+  if (looks && !(looks.deviation > 10 && looks.ends < 0.5)) wrong(`no picture: ${JSON.stringify(looks)}`);
+}
+
+/** Runs in the page: opens an engine as the page's worker does. */
+async function open({ family, merges, sha256 }) {
+  const { default: init } = await import('/pkg/lora_loupe.js');
+  globalThis.goldens = await import('/tests/browser/goldens.js');
+  globalThis.engine = await goldens.engine();
+  globalThis.wasm = await init();
+  const file = (id) => ({ file: document.querySelector(id).files[0] });
+  engine.remember(sha256, file('#lora'));
+  const started = performance.now();
+  await engine.open_checkpoint(family, file('#checkpoint'), Uint8Array.from(atob(merges), (c) => c.charCodeAt(0)), undefined);
+  return (performance.now() - started) / 1000;
+}
+
+/** Runs in the page: one case, with seconds of its stages. */
+async function inChromium({ recipe, network, load, shape, start }) {
+  const base64 = (bytes) => {
+    let text = '';
+    for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
+    return btoa(text);
+  };
   const { adapter } = await engine.gpu();
-  start = performance.now();
-  const network = { unet: { batch: 1, height: 32, width: 32, tokens: 77 } };
-  const told = { sd15: 768, sd21: 1024, sdxl: 2048 }[family];
-  const inputs = { sample: numbers(2, 32 * 32 * 4, 1, 0), time: sinusoid(500, 320), text: numbers(3, 77 * told, 1, 0) };
-  if (family === 'sdxl') inputs.added = numbers(4, 2816, 1, 0);
-  const { noise } = only ? { noise: [] } : await engine.probe_network(network, inputs, []);
-  if (only) await engine.probe_loading(network);
-  return { opened, seconds: since(start), adapter, noise: [...noise], memory: wasm.memory.buffer.byteLength / 2 ** 20 };
+  const stages = {};
+  let [stage, since] = ['', 0];
+  const begin = (next) => {
+    if (stage) stages[stage] = (stages[stage] ?? 0) + (performance.now() - since) / 1000;
+    if (next && next !== stage) console.log(`  ${next}`);
+    [stage, since] = [next, performance.now()];
+  };
+  const started = performance.now();
+  let answer = new Uint8Array();
+  let png;
+  if (recipe) {
+    const rgb = start && Uint8Array.from(atob(start), (c) => c.charCodeAt(0));
+    const rgba = rgb && Uint8Array.from({ length: (rgb.length / 3) * 4 }, (_, i) => (i % 4 === 3 ? 255 : rgb[Math.floor(i / 4) * 3 + (i % 4)]));
+    const drawn = await engine.generate(recipe, (progress) => begin(progress.stage), rgba, undefined, false);
+    begin('');
+    answer = drawn.rgba.filter((_, i) => i % 4 < 3);
+    png = base64(drawn.png);
+  } else {
+    begin('load');
+    await engine.probe_loading(network ?? load);
+  }
+  if (network) {
+    begin('call');
+    const { numbers, sinusoid } = goldens;
+    const { height, width } = network.unet ?? network.vae_decoder;
+    const inputs = network.unet
+      ? { sample: numbers(2, height * width * 4, 1, 0), time: sinusoid(500, 320), text: numbers(3, 77 * 2048, 1, 0), added: numbers(4, 2816, 1, 0) }
+      : { latents: numbers(2, height * width * 4, 5, 0) };
+    const { noise, image } = await engine.probe_network(network, inputs, []);
+    answer = new Uint8Array((noise ?? image).buffer);
+  }
+  begin('');
+  const seconds = (performance.now() - started) / 1000;
+  return { adapter, seconds, stages, plans: shape && engine.probe_plans(shape), memory: wasm.memory.buffer.byteLength / 2 ** 20, answer: base64(answer), png };
+}
+
+/** What all results say, in Markdown. */
+function table() {
+  const found = Object.entries(CASES).map(([name, { what }]) => ({ name, what, ...result(name) })).filter(({ chromium }) => chromium);
+  const minutes = (seconds) => (seconds === undefined ? '' : seconds < 90 ? `${seconds.toFixed(1)} s` : `${(seconds / 60).toFixed(1)} min`);
+  const stages = ({ stages }) => Object.entries(stages).map(([stage, seconds]) => `${stage} ${minutes(seconds)}`).join(', ');
+  const apart = ({ relative, most, share } = {}) => (relative !== undefined ? relative.toExponential(1) : share === undefined ? '' : `${most} of 255, ${(100 * share).toFixed(3)} %`);
+  const rows = found.map(({ what, chromium, native, ...result }) => `| ${what} | ${minutes(chromium.seconds)}: ${stages(chromium)} | ${native ? `${minutes(native.seconds)}: ${stages(native)}` : ''} | ${apart(result.apart)} | ${chromium.memory.toFixed(0)} MiB |`);
+  const plans = found.filter(({ chromium }) => chromium.plans).flatMap(({ name, chromium }) => chromium.plans.map(({ name: plan, steps, dispatches, flops, temporaries }) => `| ${name} | ${plan} | ${steps} | ${dispatches} | ${(flops / 1e9).toFixed(0)} | ${(temporaries / 2 ** 20).toFixed(0)} MiB |`));
+  return ['| | in Chromium | natively | apart | wasm memory |', '| --- | --- | --- | --- | --- |', ...rows, '', '| | plan | steps | dispatches | GFLOP | temporaries |', '| --- | --- | --- | --- | --- | --- |', ...plans].join('\n');
 }

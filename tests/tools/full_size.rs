@@ -1,33 +1,49 @@
-//! Turns a family of models into a checkpoint of its real size with made-up numbers, and such a
-//! checkpoint into one answer of its UNet: `full_size make sd15 FILE`, `full_size unet FILE SIZE BATCH OUT`.
-//! tests/make/full_size.mjs says what for.
+//! Turns a family of models into a checkpoint of its real size with made-up numbers, and one case of
+//! tests/make/full_size.mjs into what this machine's device makes of it, natively.
+//!
+//!     full_size make sd15|sd21|sdxl FILE
+//!     full_size lora FILE
+//!     full_size run CASE.json
+//!
+//! A case is what the script hands to the engine in Chromium. Its answer goes to `out`: pixels as
+//! bytes and a PNG beside them, or a network's output as f32; what it took is printed as JSON.
 
 use half::f16;
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
 use lora_loupe::gpu::Gpu;
 use lora_loupe::num::{host_len, numel};
-use lora_loupe::pipeline::{Model, Network, Session, sinusoid};
+use lora_loupe::pipeline::{Given, Model, Network, Progress, Recipe, Session, Shape, Stage, encode_png, sinusoid};
 use lora_loupe::text::Tokenizer;
-use lora_loupe::weights::TensorFile;
-use lora_loupe_tests::golden;
+use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::numbers::numbers;
+use lora_loupe_tests::{golden, synthetic};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
+
+/// Rank of the LoRA.
+const RANK: usize = 8;
+/// What numbers of a 3x3 kernel are multiplied by; its squares sum to 9.
+const ROUND: [f32; 9] = [0.5, 1.0, 0.5, 1.0, 2.0, 1.0, 0.5, 1.0, 0.5];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["make", family, file] => make(family, Path::new(file)),
-        ["unet", file, size, batch, out] => {
-            pollster::block_on(unet(Path::new(file), size.parse()?, batch.parse()?, Path::new(out)))
+        ["lora", file] => Ok(synthetic::write(Path::new(file), synthetic::Network::Sd15, RANK)?),
+        ["run", case] => {
+            println!("{}", pollster::block_on(run(&serde_json::from_slice(&std::fs::read(case)?)?))?);
+            Ok(())
         }
-        _ => Err("full_size make sd15|sd21|sdxl FILE, or full_size unet FILE SIZE BATCH OUT".into()),
+        _ => Err("full_size make sd15|sd21|sdxl FILE, full_size lora FILE, or full_size run CASE.json".into()),
     }
 }
 
@@ -48,10 +64,14 @@ fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     let block = numbers(1, 1 << 20, 1.0, 0.0);
     for (index, tensor) in tensors.iter().enumerate() {
         let inputs: usize = tensor.shape.iter().skip(1).product();
-        let scale = (3.0 / inputs as f32).sqrt();
-        let number = |at: usize| match tensor.shape.len() {
-            0 | 1 => f32::from(u8::from(tensor.name.ends_with("weight"))),
-            _ => block[(at + index * 7919) % block.len()] * scale,
+        let scale = (3.0 / inputs as f32).sqrt() * gain(&tensor.name);
+        let random = |at: usize| block[(at + index * 7919) % block.len()] * scale;
+        let number = |at: usize| match tensor.shape.as_slice() {
+            [] | [_] if tensor.name.ends_with("weight") => 1.0,
+            [] | [_] => bias(&tensor.name, at),
+            // Mostly of one sign and round, so that pictures are clouds and no noise.
+            [_, _, 3, 3] => (0.9 * random(at / 9) + 0.44 * random(at)) * ROUND[at % 9],
+            _ => random(at),
         };
         let elements = host_len(tensor.elements());
         let slice =
@@ -64,34 +84,118 @@ fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(out.flush()?)
 }
 
-/// Runs the UNet once, at timestep 500 with inputs that follow from their places, and writes its
-/// answer as f32, channels last.
-async fn unet(file: &Path, size: usize, batch: usize, out: &Path) -> Result<(), Box<dyn Error>> {
-    let file = TensorFile::open("model".into(), Rc::new(FileSource::open(file)?)).await?;
-    let model = Model::open_file("model", file, None, Tokenizer::clip()).await?;
-    let (side, config) = (size / model.multiple(), model.networks.unet.config.clone());
-    let mut session = Session::new(Rc::new(Gpu::open().await?), model);
-    let network = Network::Unet { batch, height: side, width: side, tokens: 77 };
-    let shared = |seed, count| numbers(seed, count, 1.0, 0.0).repeat(batch);
-    let mut inputs = BTreeMap::from([
-        ("sample".to_owned(), shared(2, side * side * config.in_channels)),
-        ("time".to_owned(), sinusoid(500.0, config.block_out_channels[0]).repeat(batch)),
-        ("text".to_owned(), shared(3, 77 * config.cross_attention_dim)),
-    ]);
-    if let Some(width) = config.projection_class_embeddings_input_dim {
-        inputs.insert("added".to_owned(), shared(4, width));
+/// How much stronger than others a matrix is: an encoder's means are such that its latents have about
+/// the variance 1 that they are scaled for, and colours stay between black and white.
+fn gain(name: &str) -> f32 {
+    match name {
+        "first_stage_model.encoder.conv_out.weight" => 5.0,
+        "first_stage_model.decoder.conv_out.weight" => 0.4,
+        _ => 1.0,
     }
+}
+
+/// A number of a bias: an encoder is sure of what it says, its log-variances are about -10.
+fn bias(name: &str, at: usize) -> f32 {
+    if name == "first_stage_model.quant_conv.bias" && at >= 4 { -10.0 } else { 0.0 }
+}
+
+/// What the script asks for.
+#[derive(Deserialize)]
+struct Case {
+    checkpoint: PathBuf,
+    /// The shape whose plans are reported.
+    shape: Shape,
+    /// A picture.
+    recipe: Option<Recipe>,
+    /// The LoRA that the recipe may name.
+    lora: PathBuf,
+    /// RGB pixels to start from.
+    start: Option<PathBuf>,
+    /// In place of a picture, one network.
+    network: Option<Network>,
+    out: PathBuf,
+}
+
+async fn run(case: &Case) -> Result<Value, Box<dyn Error>> {
+    let file = TensorFile::open("model".into(), Rc::new(FileSource::open(&case.checkpoint)?)).await?;
+    let model = Model::open_file("model", file, None, Tokenizer::clip()).await?;
+    let gpu = Gpu::open().await?;
+    gpu.self_test().await?;
+    let mut session = Session::new(Rc::new(gpu), model);
+    let plans = session.model.plan_needs(case.shape, session.gpu.means())?;
+    let started = Instant::now();
+    let stages = match (&case.recipe, case.network) {
+        (Some(recipe), None) => draw(&mut session, case, recipe).await?,
+        (None, Some(network)) => call(&mut session, network, &case.out).await?,
+        _ => return Err("a case has either a recipe or a network".into()),
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    let adapter = &session.gpu.info().adapter;
+    Ok(
+        json!({ "adapter": adapter, "seconds": seconds, "stages": stages, "plans": plans, "graphics": session.gpu.made().bytes }),
+    )
+}
+
+/// Draws the recipe's picture; seconds of each stage.
+async fn draw(
+    session: &mut Session,
+    Case { lora, start, out, .. }: &Case,
+    recipe: &Recipe,
+) -> Result<BTreeMap<String, f64>, Box<dyn Error>> {
+    let mut adapters = Vec::new();
+    for choice in &recipe.adapters {
+        let file = TensorFile::open(choice.name.clone(), Rc::new(FileSource::open(lora)?)).await?;
+        let modules = session.model.networks.modules();
+        adapters.push(LoadedAdapter::open(choice.sha256.clone(), file, None, &modules).await?);
+    }
+    let chosen: Vec<&LoadedAdapter> = adapters.iter().collect();
+    let start = start.as_ref().map(std::fs::read).transpose()?;
+    let init = start.map(|rgb| rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect::<Vec<f32>>());
+    let mut stages = BTreeMap::new();
+    let mut now: Option<(Stage, Instant)> = None;
+    let mut hear = |Progress { stage, .. }: Progress| {
+        if let Some((before, since)) = now.replace((stage, Instant::now())) {
+            let name = serde_json::to_value(before).ok().and_then(|name| Some(name.as_str()?.to_owned()));
+            *stages.entry(name.unwrap_or_default()).or_insert(0.0) += since.elapsed().as_secs_f64();
+        }
+        ControlFlow::Continue(())
+    };
+    let given = Given { adapters: &chosen, init: init.as_deref(), ..Given::default() };
+    let picture = session.generate(recipe, &given, &mut hear).await?;
+    std::fs::write(out, &picture.rgb)?;
+    std::fs::write(out.with_extension("png"), encode_png(&picture.rgb, picture.width, picture.height, &[])?)?;
+    Ok(stages)
+}
+
+/// Calls a network once with inputs that follow from their places, the UNet at timestep 500, and writes its
+/// answer, channels last.
+async fn call(session: &mut Session, network: Network, out: &Path) -> Result<BTreeMap<String, f64>, Box<dyn Error>> {
+    let config = &session.model.networks.unet.config;
+    let mut inputs = BTreeMap::new();
+    let mut give = |name: &str, numbers: Vec<f32>| inputs.insert(name.to_owned(), numbers);
+    let output = match network {
+        Network::Unet { batch: 1, height, width, tokens } => {
+            give("sample", numbers(2, height * width * config.in_channels, 1.0, 0.0));
+            give("time", sinusoid(500.0, config.block_out_channels[0]));
+            give("text", numbers(3, tokens * config.cross_attention_dim, 1.0, 0.0));
+            if let Some(width) = config.projection_class_embeddings_input_dim {
+                give("added", numbers(4, width, 1.0, 0.0));
+            }
+            "noise"
+        }
+        Network::VaeDecoder { batch: 1, height, width } => {
+            give("latents", numbers(2, height * width * session.model.vae.config.latent_channels, 5.0, 0.0));
+            "image"
+        }
+        other => return Err(format!("no inputs are made up for {other:?}").into()),
+    };
+    let started = Instant::now();
+    session.probe_loading(network).await?;
+    session.gpu.finished().await?;
+    let load = started.elapsed().as_secs_f64();
     let started = Instant::now();
     let got = session.probe(network, &inputs, &[]).await?;
-    let first = started.elapsed();
-    let started = Instant::now();
-    session.probe(network, &inputs, &[]).await?;
-    println!(
-        "{size}x{size}, batch {batch}, on {}: {:.1} s with its loading, {:.1} s again, {} MB of graphics memory",
-        session.gpu.info().adapter,
-        first.as_secs_f64(),
-        started.elapsed().as_secs_f64(),
-        session.gpu.made().bytes / 1_000_000
-    );
-    Ok(std::fs::write(out, got["noise"].iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?)
+    let call = started.elapsed().as_secs_f64();
+    std::fs::write(out, got[output].iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?;
+    Ok(BTreeMap::from([("load".to_owned(), load), ("call".to_owned(), call)]))
 }

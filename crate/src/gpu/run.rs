@@ -152,6 +152,11 @@ impl Runner {
         gpu.guarded(&format!("the plan `{}`", plan.name), || Runner::make(gpu, plan, resident, arena)).await
     }
 
+    /// Dispatches of one run of a plan on a device of these means.
+    pub fn dispatches(plan: &Plan, means: Means) -> u64 {
+        Extra::of(plan, means).dispatches
+    }
+
     /// Bytes of graphics memory that a plan's runner makes besides temporaries, weights and the inputs
     /// that are `given`, on a device of these means.
     pub fn own_bytes(plan: &Plan, means: Means, given: &dyn Fn(&str) -> bool) -> u64 {

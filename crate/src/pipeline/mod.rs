@@ -31,5 +31,5 @@ pub use preview::Preview;
 pub use probe::Network;
 pub use recipe::{AdapterChoice, EmbeddingChoice, Hires, Recipe, Rng, Upscaler};
 pub use resize::{Filter, resize};
-pub use runners::{MemoryNeed, Shape, calls};
+pub use runners::{MemoryNeed, PlanNeed, Shape, calls};
 pub use timing::Timed;

@@ -4,6 +4,7 @@
 use super::conditioning;
 use super::error::PipelineError;
 use super::generate::Session;
+use super::runners;
 use crate::gpu::Runner;
 use crate::plan::{self, Plan};
 use serde::{Deserialize, Serialize};
@@ -36,8 +37,12 @@ impl Session {
             Network::Unet { batch, height, width, tokens } => {
                 plan::unet(&model.networks.unet, batch, height, width, tokens)?
             }
-            Network::VaeDecoder { batch, height, width } => plan::vae_decoder(&model.vae, batch, height, width)?,
-            Network::VaeEncoder { batch, height, width } => plan::vae_encoder(&model.vae, batch, height, width)?,
+            Network::VaeDecoder { batch, height, width } => {
+                runners::decoder(model, batch, height, width, self.gpu.means())?
+            }
+            Network::VaeEncoder { batch, height, width } => {
+                runners::encoder(model, batch, height, width, self.gpu.means())?
+            }
         })
     }
 

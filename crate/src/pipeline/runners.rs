@@ -7,12 +7,13 @@ use super::model::Model;
 use crate::gpu::{Arena, Means, Runner, Style};
 use crate::plan::{self, Plan};
 use crate::text::CHUNK;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::ControlFlow;
 
 /// What the plans of a picture depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// Pictures drawn at once.
     pub pictures: usize,
@@ -55,16 +56,39 @@ pub struct Runners {
 /// rest of the UNet, decoder, and the encoder where it is needed.
 pub fn plans(model: &Model, shape: Shape, means: Means) -> Result<Vec<Plan>, PipelineError> {
     let Shape { height, width, chunks, .. } = shape;
-    let strip = plan::vae_strip(&model.vae, height, width, means.max_binding);
     let unet = plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK)?;
     let (texts, unet) = calls(unet, means.style);
-    let decoder = plan::vae_decoder(&model.vae, 1, height, width)?.in_strips(strip)?.fused();
-    let mut plans = vec![texts, unet, decoder];
+    let mut plans = vec![texts, unet, decoder(model, 1, height, width, means)?.fused()];
     if shape.starts_from_picture {
-        let (height, width) = (height * model.multiple(), width * model.multiple());
-        plans.push(plan::vae_encoder(&model.vae, 1, height, width)?.in_strips(strip)?.fused());
+        let pixels = model.multiple();
+        plans.push(encoder(model, 1, height * pixels, width * pixels, means)?.fused());
     }
     Ok(plans)
+}
+
+/// The VAE's decoder for latents of this size, in strips of rows.
+pub(super) fn decoder(
+    model: &Model,
+    batch: usize,
+    height: usize,
+    width: usize,
+    means: Means,
+) -> Result<Plan, PipelineError> {
+    let strip = plan::vae_strip(&model.vae, height, width, means.max_binding);
+    Ok(plan::vae_decoder(&model.vae, batch, height, width)?.in_strips(strip)?)
+}
+
+/// The VAE's encoder for pictures of this size, in strips of rows.
+pub(super) fn encoder(
+    model: &Model,
+    batch: usize,
+    height: usize,
+    width: usize,
+    means: Means,
+) -> Result<Plan, PipelineError> {
+    let pixels = model.multiple();
+    let strip = plan::vae_strip(&model.vae, height / pixels, width / pixels, means.max_binding);
+    Ok(plan::vae_encoder(&model.vae, batch, height, width)?.in_strips(strip)?)
 }
 
 /// A UNet's plan as kernels of this style run it: what it makes of the texts alone, and the rest.
@@ -73,6 +97,21 @@ pub fn calls(unet: Plan, style: Style) -> (Plan, Plan) {
     let fused = unet.fused();
     let fused = if style == Style::Tiled { fused.normed() } else { fused };
     fused.hoisted(&plan::UNET_VARYING)
+}
+
+/// What one plan asks of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanNeed {
+    /// The plan's.
+    pub name: String,
+    /// Operations in its list.
+    pub steps: usize,
+    /// What they are on the device.
+    pub dispatches: u64,
+    /// Floating-point operations of one run, multiply and add counted as two.
+    pub flops: u64,
+    /// Bytes of its temporary tensors.
+    pub temporaries: u64,
 }
 
 /// Bytes of graphics memory that drawing takes.
@@ -114,6 +153,18 @@ impl Model {
     pub fn plans(&self, shape: Shape, means: Means) -> Result<Vec<Plan>, PipelineError> {
         let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
         Ok([text, plans(self, shape, means)?].concat())
+    }
+
+    /// What each of these plans asks of a device.
+    pub fn plan_needs(&self, shape: Shape, means: Means) -> Result<Vec<PlanNeed>, PipelineError> {
+        let need = |plan: Plan| PlanNeed {
+            steps: plan.steps.len(),
+            dispatches: Runner::dispatches(&plan, means),
+            flops: plan.flops(),
+            temporaries: Arena::bytes(&[&plan], means),
+            name: plan.name,
+        };
+        Ok(self.plans(shape, means)?.into_iter().map(need).collect())
     }
 
     /// What drawing needs at its worst, without adapters: either while the texts are read, or

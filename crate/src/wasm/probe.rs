@@ -4,7 +4,7 @@ use super::convert::{failure, from_js, refused, to_js};
 use super::engine::Engine;
 use crate::gpu::{Choice, Runner, Style};
 use crate::ops::Op;
-use crate::pipeline::Network;
+use crate::pipeline::{Network, Shape};
 use crate::plan::{Builder, Plan, interpret};
 use js_sys::{Array, Float32Array, Object, Reflect};
 use std::collections::BTreeMap;
@@ -66,6 +66,16 @@ impl Engine {
         let definition = interpret(&plan, &mut give, &scalars).map_err(|error| refused(error.into()))?;
         Reflect::set(&result, &"definition".into(), &Float32Array::from(definition["y"].as_slice()))?;
         Ok(result.into())
+    }
+
+    /// What each plan of a picture of this shape asks of the device: a list of [`PlanNeed`].
+    ///
+    /// [`PlanNeed`]: crate::pipeline::PlanNeed
+    pub fn probe_plans(&self, shape: JsValue) -> Result<JsValue, JsValue> {
+        let shape: Shape = from_js("the shape", shape)?;
+        let session = self.session.borrow();
+        let session = session.as_ref().ok_or_else(|| failure("busy", "no model is open"))?;
+        to_js(&session.model.plan_needs(shape, session.gpu.means()).map_err(refused)?)
     }
 
     /// Runs one network of the open model: outputs and tapped steps as `{name: Float32Array}`.

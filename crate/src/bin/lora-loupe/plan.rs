@@ -1,7 +1,7 @@
 //! Turns a model and a size into its printed plans: steps, operations and memory.
 
 use crate::generate::{DEMO, open, size};
-use lora_loupe::gpu::Means;
+use lora_loupe::gpu::{Means, Runner};
 use lora_loupe::pipeline::{MemoryNeed, Shape};
 use lora_loupe::plan::Plan;
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ fn told(plans: &[Plan], need: MemoryNeed) -> Value {
             json!({ "op": step.op.to_string(), "label": step.label, "shape": output, "flops": flops })
         });
         let steps: Vec<Value> = steps.collect();
-        let dispatches = steps.len();
+        let dispatches = Runner::dispatches(plan, Means::COMMON);
         json!({ "name": plan.name, "flops": plan.flops(), "dispatches": dispatches, "temporaries": plan.memory(4).bytes(), "steps": steps })
     };
     let (weights, temporaries, others) = (need.weights, need.temporaries, need.others);
