@@ -4,6 +4,7 @@
 use lora_loupe::adapters::{Delta, fold_on_cpu};
 use lora_loupe::edit::{AlphaPlace, ConvertOptions, EditError, Opened, Strengths, Target};
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
+use lora_loupe::num::numel;
 use lora_loupe_tests::edits::{bytes_of, changes, converted, corpus, distance, open, same};
 use lora_loupe_tests::golden::bytes;
 use pollster::block_on;
@@ -14,8 +15,7 @@ fn folded(opened: &Opened, strength: f32) -> BTreeMap<String, Vec<f32>> {
     let fold = |delta: &Delta| {
         let numbers = block_on(opened.numbers(delta)).expect("its factors");
         let shape = delta.change.shape();
-        let base: Vec<f32> =
-            (0..shape.iter().product::<usize>()).map(|i| ((i * 7919 % 83) as f32 - 41.0) / 64.0).collect();
+        let base: Vec<f32> = (0..numel(&shape)).map(|i| ((i * 7919 % 83) as f32 - 41.0) / 64.0).collect();
         let kernel_left_out = [&shape[..], &[1, 1][..2 * usize::from(shape.len() == 2)]].concat();
         (delta.tensor(), fold_on_cpu(base, &kernel_left_out, &[(delta, &numbers, strength)]).expect("a fold"))
     };

@@ -62,7 +62,7 @@ fn folds_on_the_gpu_agree_with_the_cpu() {
 #[test]
 fn a_strength_change_costs_at_most_a_twentieth_of_a_step() {
     // Rank 32 on all projections, attentions and feed-forward layers of SD 1.5, and a step at 512x512 with guidance.
-    let path = std::env::temp_dir().join(format!("lora-loupe-folds-{}.safetensors", std::process::id()));
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("folds.safetensors");
     write_hollow(&path, Network::Sd15, 32).expect("room for a LoRA");
     let source = FileSource::open(&path).expect("the file");
     let header = block_on(read_header(&source)).expect("a header");

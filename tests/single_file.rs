@@ -3,15 +3,16 @@
 
 use lora_loupe::analysis::BaseShapes;
 use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, Strengths, apply};
+use lora_loupe::formats::source::Reading;
 use lora_loupe::formats::{ByteSource, Dtype, Header, TensorInfo};
 use lora_loupe::gpu::{Gpu, Means};
 use lora_loupe::model::{Family, FamilyId, Module, Unet, UnetConfig};
-use lora_loupe::pipeline::{Folder, Model, PipelineError, Shape};
+use lora_loupe::pipeline::{Folder, Model, Shape};
 use lora_loupe::plan::Layout;
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{TensorFile, Weights};
 use lora_loupe_tests::golden;
-use lora_loupe_tests::imagined::{Shapes, imagine, number, open, shapes};
+use lora_loupe_tests::imagined::{Imagined, Shapes, imagine, number, open, shapes};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
@@ -264,7 +265,7 @@ struct Heard {
 
 impl ByteSource for Heard {
     fn len(&self) -> u64 {
-        self.file.len
+        self.file.len()
     }
 
     fn read(&self, range: Range<u64>) -> Reading<'_> {

@@ -1,6 +1,7 @@
 //! Turns the sources into dist/, a folder that any static host can serve under any path.
 
 use crate::process::{Error, node_script, run, say};
+use crate::toolchain::{Target, Toolchain};
 use crate::{setup, wasm};
 
 /// Sets up, builds dist/ and says where it is.
@@ -14,7 +15,7 @@ pub fn dist() -> Result<(), Error> {
 /// Sets up what the engine needs and builds it into pkg/.
 pub fn engine() -> Result<(), Error> {
     setup::npm_packages()?;
-    wasm::build(setup::wasm_toolchain()?)
+    wasm::build(Toolchain::get(Target::Browser)?)
 }
 
 /// Builds the page and pkg/ into dist/.

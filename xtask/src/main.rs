@@ -7,6 +7,7 @@ mod process;
 mod serve;
 mod setup;
 mod test;
+mod toolchain;
 mod wasm;
 
 use std::process::ExitCode;

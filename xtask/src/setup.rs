@@ -10,45 +10,6 @@ use crate::process::{Error, on_path, output, root, run, say};
 
 /// The oldest Node that Vite runs on, as (major, minor).
 const NODE_VERSION: (u32, u32) = (20, 19);
-/// The target triple of WebAssembly in a browser.
-pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
-/// The Debian packages that together can build for [`WASM_TARGET`].
-const DEBIAN_WASM: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
-
-/// A compiler that can build for [`WASM_TARGET`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WasmToolchain {
-    /// The cargo that runs this program, with the target's standard library installed.
-    Own,
-    /// Debian's rustc-web, which builds the standard library from its packaged source.
-    Debian,
-}
-
-/// Gets a compiler for WebAssembly: the target of rustup's toolchain, else Debian's packages.
-pub fn wasm_toolchain() -> Result<WasmToolchain, Error> {
-    if own_wasm_std() {
-        return Ok(WasmToolchain::Own);
-    }
-    if debian_wasm_toolchain() {
-        return Ok(WasmToolchain::Debian);
-    }
-    if on_path("rustup").is_some() {
-        say(&format!("rustup target add {WASM_TARGET}"));
-        let added = run(Command::new("rustup").args(["target", "add", WASM_TARGET]));
-        if added.is_ok() && own_wasm_std() {
-            return Ok(WasmToolchain::Own);
-        }
-    }
-    let what = format!("Rust's standard library for {WASM_TARGET}");
-    debian_packages(&what, &DEBIAN_WASM, debian_wasm_toolchain).map_err(|error| match error {
-        Error::Missing { what, by_hand } => {
-            Error::Missing { what, by_hand: format!("rustup target add {WASM_TARGET}\n\nor\n\n    {by_hand}") }
-        }
-        other => other,
-    })?;
-    Ok(WasmToolchain::Debian)
-}
-
 /// Gets the npm packages of package-lock.json into node_modules/.
 pub fn npm_packages() -> Result<(), Error> {
     node()?;
@@ -99,7 +60,7 @@ pub fn vulkan() -> Result<(), Error> {
 }
 
 /// Fails unless `node` is there and new enough.
-fn node() -> Result<(), Error> {
+pub fn node() -> Result<(), Error> {
     let (major, minor) = NODE_VERSION;
     let version = output(Command::new("node").arg("--version")).unwrap_or_default();
     let mut numbers = version.trim_start_matches('v').split('.').map_while(|n| n.parse().ok());
@@ -112,20 +73,6 @@ fn node() -> Result<(), Error> {
         what: format!("Node {major}.{minor} or newer ({found})"),
         by_hand: "open https://nodejs.org/en/download".into(),
     })
-}
-
-/// Whether the toolchain that built this program has the standard library of [`WASM_TARGET`].
-fn own_wasm_std() -> bool {
-    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    output(rustc.args(["--print", "target-libdir", "--target", WASM_TARGET]))
-        .is_some_and(|folder| has_entry(Path::new(&folder), |name| name.starts_with("libstd-")))
-}
-
-/// Whether the packages of [`DEBIAN_WASM`] are all installed.
-fn debian_wasm_toolchain() -> bool {
-    let mut query = Command::new("dpkg-query");
-    query.args(["--show", "--showformat=${db:Status-Status} "]).args(DEBIAN_WASM);
-    output(&mut query).is_some_and(|states| states.split(' ').all(|state| state == "installed"))
 }
 
 /// A Chromium or Chrome among the usual names and places.
@@ -167,7 +114,7 @@ fn has_entry(folder: &Path, wanted: impl Fn(&str) -> bool) -> bool {
 }
 
 /// Installs Debian packages unless `done`; as root only, else names the command.
-fn debian_packages(what: &str, packages: &[&str], done: impl Fn() -> bool) -> Result<(), Error> {
+pub fn debian_packages(what: &str, packages: &[&str], done: impl Fn() -> bool) -> Result<(), Error> {
     if done() {
         return Ok(());
     }

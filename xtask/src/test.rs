@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::process::{Error, cargo, node_script, root, run, run_lines, say};
+use crate::toolchain::{Target, Toolchain};
 use crate::{dist, libraries, setup};
 
 /// What `cargo xtask test` takes.
@@ -19,6 +20,8 @@ pub struct Options {
 enum Part {
     /// `cargo test` of the workspace.
     Native,
+    /// The tests that need no graphics processor on wasm32, whose `usize` has 32 bits as in a browser.
+    Wasm32,
     /// The crate built for WebAssembly into pkg/.
     Engine,
     /// The page's and the worker's JavaScript checked by `tsc --noEmit`.
@@ -79,12 +82,13 @@ fn verdict(part: Part) -> (Tally, String) {
 }
 
 impl Part {
-    const ALL: [Part; 6] = [Part::Native, Part::Engine, Part::Types, Part::Page, Part::Browser, Part::Libraries];
+    const ALL: [Part; 7] =
+        [Part::Native, Part::Wasm32, Part::Engine, Part::Types, Part::Page, Part::Browser, Part::Libraries];
 
     /// Whether the part cannot run where `other` failed.
     fn needs(self, other: Part) -> bool {
         match self {
-            Part::Native | Part::Engine | Part::Libraries => false,
+            Part::Native | Part::Wasm32 | Part::Engine | Part::Libraries => false,
             Part::Types | Part::Page => other == Part::Engine,
             Part::Browser => other == Part::Page || other == Part::Engine,
         }
@@ -99,6 +103,7 @@ impl Part {
     fn run(self, tally: &mut Tally) -> Result<(), Error> {
         match self {
             Part::Native => native(tally),
+            Part::Wasm32 => wasm32(tally),
             Part::Engine => tally.count(dist::engine()),
             Part::Types => ["web/tsconfig.json", "web/tsconfig.worker.json"]
                 .map(|project| {
@@ -118,6 +123,25 @@ fn native(tally: &mut Tally) -> Result<(), Error> {
     setup::vulkan()?;
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
+    run_lines(&mut command, |line| *tally += cargo_tally(line))
+}
+
+/// On WASI, which has files and a main function for the tests, under Node (`runner` in .cargo/config.toml).
+fn wasm32(tally: &mut Tally) -> Result<(), Error> {
+    setup::node()?;
+    let mut command = Toolchain::get(Target::Wasi)?.cargo("test");
+    command.args([
+        "--package",
+        "lora-loupe",
+        "--package",
+        "lora-loupe-tests",
+        "--lib",
+        "--test",
+        "*",
+        "--no-fail-fast",
+    ]);
+    // A panic ends the program there, so that a message which libtest holds back would be lost.
+    command.args(["--", "--nocapture"]);
     run_lines(&mut command, |line| *tally += cargo_tally(line))
 }
 

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::SystemTime;
 
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::process::{Error, cargo, node_script, root, run, say};
-use crate::setup::{WASM_TARGET, WasmToolchain};
+use crate::process::{Error, node_script, root, run, say};
+use crate::toolchain::{Target, Toolchain};
 
 /// The crate that becomes the page's engine.
 const CRATE: &str = "lora-loupe";
@@ -28,7 +27,7 @@ const FEATURES: [&str; 8] = [
 
 /// Builds pkg/, or leaves it where it is newer than all that it is made from. The npm packages
 /// must be there (for wasm-opt).
-pub fn build(toolchain: WasmToolchain) -> Result<(), Error> {
+pub fn build(toolchain: Toolchain) -> Result<(), Error> {
     let compiled = compile(toolchain)?;
     let pkg = root().join("pkg");
     if is_fresh(&pkg, &compiled) {
@@ -44,35 +43,11 @@ pub fn build(toolchain: WasmToolchain) -> Result<(), Error> {
 }
 
 /// Compiles the library and returns the path of its .wasm file.
-fn compile(toolchain: WasmToolchain) -> Result<PathBuf, Error> {
-    let (mut command, target) = match toolchain {
-        WasmToolchain::Own => (cargo(), root().join("target")),
-        // A folder of its own: two compilers would undo each other's work in one.
-        WasmToolchain::Debian => (debian_cargo(), root().join("target").join("wasm")),
-    };
-    command.args(["build", "--package", CRATE, "--lib", "--release", "--target", WASM_TARGET]);
-    say(&format!("compiling {CRATE} for {WASM_TARGET}"));
-    run(command.arg("--target-dir").arg(&target))?;
-    Ok(target.join(WASM_TARGET).join("release").join(format!("{STEM}.wasm")))
-}
-
-/// Debian's cargo, told to build the standard library too, free of what rustup's cargo set.
-fn debian_cargo() -> Command {
-    let mut command = Command::new("/usr/bin/cargo");
-    for name in ["CARGO", "LD_LIBRARY_PATH", "RUSTUP_TOOLCHAIN", "RUSTUP_HOME"] {
-        command.env_remove(name);
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(PathBuf::from("/usr/bin")).chain(std::env::split_paths(&path));
-    if let Ok(path) = std::env::join_paths(folders) {
-        command.env("PATH", path);
-    }
-    command
-        .env("RUSTC", "/usr/bin/rustc")
-        .env("RUSTC_BOOTSTRAP", "1") // -Z on a stable compiler
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld")
-        .args(["-Z", "build-std=std,panic_abort"]);
-    command
+fn compile(toolchain: Toolchain) -> Result<PathBuf, Error> {
+    let triple = Target::Browser.triple();
+    say(&format!("compiling {CRATE} for {triple}"));
+    run(toolchain.cargo("build").args(["--package", CRATE, "--lib", "--release"]))?;
+    Ok(toolchain.target_dir().join(triple).join("release").join(format!("{STEM}.wasm")))
 }
 
 /// Writes the JavaScript module and its types beside the bound .wasm.
