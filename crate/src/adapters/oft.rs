@@ -11,6 +11,7 @@ use super::group::Group;
 use super::read::Why;
 use crate::model::Module;
 use crate::model::spelling::Role;
+use crate::num::to_f32;
 use crate::ops::Rotate;
 use crate::plan::{PlanError, ValueId};
 
@@ -91,7 +92,7 @@ impl Oft {
                 let factor = rescale.and_then(|rescale| rescale.get(index * size + row)).map_or(1.0, |&x| f64::from(x));
                 for column in 0..size {
                     let at = if self.is_butterfly() { row * size + column } else { column * size + row };
-                    out.push((r[at] * factor - f64::from(u8::from(row == column))) as f32);
+                    out.push(to_f32(r[at] * factor - f64::from(u8::from(row == column))));
                 }
             }
         }

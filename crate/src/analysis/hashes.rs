@@ -2,6 +2,7 @@
 //! those that its header claims are right.
 
 use crate::formats::{ByteSource, FormatError, Header};
+use crate::num::host_len;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -115,7 +116,7 @@ pub(super) async fn hashes_with(
         whole.update(&bytes);
         window.take(&bytes);
         if let (Some(data), Some(start)) = (&mut data, data_start) {
-            let skip = (start.saturating_sub(at) as usize).min(bytes.len());
+            let skip = host_len(start.saturating_sub(at)).min(bytes.len());
             data.take(&bytes[skip..]);
         }
         at = end;
@@ -214,7 +215,7 @@ impl Window {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        let place = |at: u64| (at.saturating_sub(self.at) as usize).min(bytes.len());
+        let place = |at: u64| host_len(at.saturating_sub(self.at)).min(bytes.len());
         self.hash.update(&bytes[place(self.range.start)..place(self.range.end)]);
         self.at += bytes.len() as u64;
     }

@@ -5,7 +5,7 @@ use super::report::ModuleRow;
 use super::spectrum::Spectrum;
 use crate::adapters::Delta;
 use crate::formats::Header;
-use crate::num::{host_len, numel};
+use crate::num::{host_len, numel, to_f32, to_index};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -90,7 +90,7 @@ fn energy(rows: &[HealthRow], most: usize) -> Vec<f32> {
     let mut kept = 0.0;
     let share = |energy: f64| {
         kept += energy;
-        if all > 0.0 { (kept / all) as f32 } else { 1.0 }
+        if all > 0.0 { to_f32(kept / all) } else { 1.0 }
     };
     sums.into_iter().map(share).collect()
 }
@@ -174,7 +174,7 @@ fn median(shares: impl Iterator<Item = f64>) -> f64 {
 fn resized(row: &HealthRow, rank: usize) -> u64 {
     let (now, sides) = (row.spectrum.values.len().max(1), row.size.0 + row.size.1);
     let number = row.bytes as f64 / (now * sides).max(1) as f64;
-    if rank < now { (number * rank as f64 * sides as f64) as u64 } else { row.bytes }
+    if rank < now { to_index(number * rank as f64 * sides as f64) as u64 } else { row.bytes }
 }
 
 fn sentences(health: &Health) -> Vec<String> {

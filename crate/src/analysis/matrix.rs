@@ -4,6 +4,8 @@
 //! (Golub and Van Loan, Matrix Computations, 4th edition, 8.3). Vectors lie in rows, so that every
 //! inner loop runs over neighbouring numbers.
 
+use crate::num::to_f32;
+
 /// A matrix, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matrix {
@@ -29,7 +31,7 @@ impl Matrix {
 
     /// The numbers in f32.
     pub fn to_f32(&self) -> Vec<f32> {
-        self.data.iter().map(|&x| x as f32).collect()
+        self.data.iter().map(|&x| to_f32(x)).collect()
     }
 
     /// One row.

@@ -1,6 +1,7 @@
 //! Turns a header's metadata into what can be read of the training: settings, datasets, sizes,
 //! tags and trigger words. What is not there is not said. The names of the keys are training.toml.
 
+use crate::num::to_whole;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -339,7 +340,8 @@ impl Shape {
             Shape::Plain => value.into(),
             Shape::Time => seconds(value).map_or_else(|| value.into(), date),
             Shape::Duration => {
-                let seconds = (seconds(value)? - seconds(since?)?).max(0.0) as u64;
+                let seconds = (seconds(value)? - seconds(since?)?).max(0.0);
+                let seconds = to_whole(seconds).unsigned_abs();
                 format!("{} h {} min", seconds / 3600, seconds % 3600 / 60)
             }
             Shape::File => value.rsplit(['/', '\\']).next().unwrap_or(value).into(),
@@ -364,7 +366,7 @@ impl Shape {
 
 /// Seconds since 1970 as a date (Hinnant, "chrono-compatible low-level date algorithms").
 fn date(seconds: f64) -> String {
-    let days = (seconds / 86400.0).floor() as i64 + 719_468;
+    let days = to_whole((seconds / 86400.0).floor()).saturating_add(719_468);
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

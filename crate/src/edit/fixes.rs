@@ -19,6 +19,7 @@ use super::resize::ResizeOptions;
 use crate::adapters::{Delta, Part, Strengths};
 use crate::analysis::{Container, FileKind, Health, LoaderStatus, LoaderVerdict, Report, inspect_header};
 use crate::formats::{ByteSource, Dtype, Header, Reading};
+use crate::num::to_f32;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -309,7 +310,7 @@ pub fn usual_strength(health: &Health) -> Option<Fix> {
     let title = format!("Multiply the file by {strength}");
     let why = "Strength 1 then is as strong as most people's files are.";
     let edit = Edit::Convert(ConvertOptions {
-        strengths: Strengths::all(strength as f32),
+        strengths: Strengths::all(to_f32(strength)),
         keep_leftovers: true,
         ..ConvertOptions::default()
     });

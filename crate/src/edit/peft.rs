@@ -5,6 +5,7 @@ use super::names::Target;
 use super::pairs::Naming;
 use crate::adapters::Delta;
 use crate::model::{Component, Module};
+use crate::num::to_whole;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -97,7 +98,7 @@ impl PeftNotes {
 
 /// A whole number where it is one, as PEFT's configs have it.
 fn number(value: f32) -> Value {
-    if value.fract() == 0.0 && value.abs() < 1e9 { json!(value as i64) } else { json!(value) }
+    if value.fract() == 0.0 && value.abs() < 1e9 { json!(to_whole(value.into())) } else { json!(value) }
 }
 
 /// Of equals the first.

@@ -5,6 +5,7 @@
 
 use super::FormatError;
 use super::pickle::{Id, Pickle, Value, allow};
+use crate::num::low_word;
 use std::collections::HashMap;
 
 /// Reads one pickle from the start of `bytes`.
@@ -189,7 +190,7 @@ impl<'a> Machine<'a> {
 
     /// Reads one opcode; gives the root at the last.
     fn step(&mut self) -> Result<Option<Id>, FormatError> {
-        match self.number(1)? as u8 {
+        match self.take(1)?[0] {
             b'.' => return self.pop().map(Some),
             0x80 => drop(self.take(1)?),
             0x95 => drop(self.take(8)?),
@@ -206,7 +207,7 @@ impl<'a> Machine<'a> {
             b'K' => self.integer(1)?,
             b'M' => self.integer(2)?,
             b'J' => {
-                let value = self.number(4)? as u32 as i32;
+                let value = low_word(self.number(4)?).cast_signed();
                 self.push(Value::Int(value.into()));
             }
             0x8a => {

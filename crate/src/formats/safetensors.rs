@@ -6,7 +6,7 @@
 //! its own class and so that only the header of a file is ever in memory.
 
 use super::{ByteSource, Dtype, FormatError, widen::widen};
-use crate::num::numel;
+use crate::num::{host_len, numel};
 use serde::Deserialize;
 use serde::de::{Deserializer, IntoDeserializer, MapAccess, Visitor, value::StrDeserializer};
 use std::collections::{BTreeMap, HashMap};
@@ -38,8 +38,8 @@ impl TensorInfo {
         let Range { start, end } = self.bytes;
         let first = if end > source.len() { end } else { end.min(start.saturating_add(PIECE)) };
         let mut numbers = widen(self.dtype, &source.read(start..first).await?)?;
-        numbers.reserve_exact(numbers.len() * end.saturating_sub(first).div_ceil(PIECE) as usize);
-        for at in (first..end).step_by(PIECE as usize) {
+        numbers.reserve_exact(host_len(numbers.len() as u64 * end.saturating_sub(first).div_ceil(PIECE)));
+        for at in (first..end).step_by(host_len(PIECE)) {
             numbers.extend(widen(self.dtype, &source.read(at..end.min(at + PIECE)).await?)?);
         }
         Ok(numbers)

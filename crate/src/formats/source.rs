@@ -1,5 +1,6 @@
 //! Turns "these bytes of that file" into a future of bytes, wherever the file lies.
 
+use crate::num::host_len;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
@@ -67,7 +68,7 @@ impl FileSource {
         if range.start > range.end || range.end > self.len {
             return Err(past_the_end(&range, self.len));
         }
-        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let mut bytes = vec![0; host_len(range.end - range.start)];
         let mut file = self.file.borrow_mut();
         file.seek(SeekFrom::Start(range.start))?;
         file.read_exact(&mut bytes)?;
@@ -174,7 +175,7 @@ impl<'a> Buffered<'a> {
         let (from, bytes) = &mut *self.held.borrow_mut();
         self.block.set(block.len() as u64);
         let spare = (start - *from).min((bytes.len() as u64).saturating_sub(Self::MOST));
-        bytes.drain(..spare as usize);
+        bytes.drain(..host_len(spare));
         *from += spare;
         bytes.extend(block);
     }
@@ -236,7 +237,7 @@ mod tests {
 
         fn read(&self, range: Range<u64>) -> Reading<'_> {
             self.0.set(self.0.get() + 1);
-            Box::pin(std::future::ready(Ok(vec![0; (range.end - range.start) as usize])))
+            Box::pin(std::future::ready(Ok(vec![0; host_len(range.end - range.start)])))
         }
     }
 

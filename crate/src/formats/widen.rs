@@ -4,6 +4,7 @@
 //! forms have one more exponent bias and NaN in the place of negative zero.
 
 use super::{Dtype, FormatError};
+use crate::num::to_f32;
 use half::{bf16, f16};
 
 /// Every number of `bytes`, little-endian, as f32.
@@ -28,7 +29,7 @@ pub fn widen(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, FormatError> {
         Dtype::F32 => each!(f32, |x| x),
         Dtype::F16 => each!(u16, half_float),
         Dtype::BF16 => each!(u16, |bits| f32::from_bits(u32::from(bits) << 16)),
-        Dtype::F64 => each!(f64, |x| x as f32),
+        Dtype::F64 => each!(f64, to_f32),
         Dtype::F8_E4M3 => table(bytes, |byte| small_float(byte, 3, 7, Special::OnlyNan)),
         Dtype::F8_E5M2 => table(bytes, |byte| small_float(byte, 2, 15, Special::Ieee)),
         Dtype::F8_E4M3FNUZ => table(bytes, |byte| small_float(byte, 3, 8, Special::NegativeZeroIsNan)),

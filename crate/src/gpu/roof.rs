@@ -3,6 +3,7 @@
 
 use super::device::{Gpu, GpuError, Tensor};
 use super::kernel::Launch;
+use crate::num::to_index;
 use std::time::Duration;
 use web_time::Instant;
 
@@ -28,12 +29,14 @@ pub struct Effort {
 const SHORTEST_ROUND: f64 = 0.02;
 /// Most repetitions in a round.
 const MOST_REPEATS: f64 = 200.0;
-/// Invocations of the arithmetic kernel.
-const INVOCATIONS: u64 = 64 * 1024;
+/// Workgroups of the arithmetic kernel, of 64 invocations each.
+const BUSY_GROUPS: u32 = 1024;
+/// Workgroups of the copy kernel, of 64 invocations that copy a vec4 each.
+const COPIED_GROUPS: u32 = 16 << 10;
 /// Numbers of the copy kernel: 16 MiB read and 16 MiB written.
-const COPIED: u64 = 4 << 20;
+const COPIED: u64 = COPIED_GROUPS as u64 * 64 * 4;
 /// Operations of one invocation of the arithmetic kernel in one of its rounds.
-const ROUND_FLOPS: u64 = 64;
+const ROUND_FLOPS: f64 = 64.0;
 
 impl Gpu {
     /// Milliseconds of each round of `submit`, after one that warms up.
@@ -45,7 +48,8 @@ impl Gpu {
         submit();
         self.finished().await?;
         let once = first.elapsed().as_secs_f64();
-        let repeats = (SHORTEST_ROUND / once.max(1e-6)).ceil().clamp(1.0, MOST_REPEATS) as usize;
+        let repeats = (SHORTEST_ROUND / once.max(1e-6)).ceil().clamp(1.0, MOST_REPEATS);
+        let repeats = to_index(repeats);
         // A long first measurement counts; of a short one the clock's step is too large a part.
         let mut rounds = if repeats == 1 { vec![once * 1e3] } else { Vec::new() };
         while rounds.len() < effort.rounds && (rounds.is_empty() || begun.elapsed() < effort.limit) {
@@ -65,15 +69,18 @@ impl Gpu {
         let input = self.tensor("the roof's input", COPIED)?;
         let best = |rounds: Vec<f64>| rounds.into_iter().fold(f64::INFINITY, f64::min) / 1e3;
 
-        let copy = Launch::new("roof_copy", 1, Vec::new(), [(COPIED / 4 / 64) as u32, 1, 1]);
+        let copy = Launch::new("roof_copy", 1, Vec::new(), [COPIED_GROUPS, 1, 1]);
         let bytes = 2.0 * 4.0 * COPIED as f64 / best(self.time_launch(effort, &copy, &[&input, &output]).await?);
         // As many operations as take about 20 ms, found by doubling.
         let mut inner: u32 = 16;
         loop {
-            let launch = Launch::new("roof_arithmetic", 0, vec![inner], [(INVOCATIONS / 64) as u32, 1, 1]);
+            let launch = Launch::new("roof_arithmetic", 0, vec![inner], [BUSY_GROUPS, 1, 1]);
             let seconds = best(self.time_launch(effort, &launch, &[&output]).await?);
             if seconds > SHORTEST_ROUND || inner >= 1 << 20 {
-                return Ok(Roof { flops: (INVOCATIONS * ROUND_FLOPS * u64::from(inner)) as f64 / seconds, bytes });
+                return Ok(Roof {
+                    flops: f64::from(BUSY_GROUPS) * 64.0 * ROUND_FLOPS * f64::from(inner) / seconds,
+                    bytes,
+                });
             }
             inner *= 4;
         }
@@ -120,9 +127,9 @@ impl Gpu {
             self.queue.write_buffer(&params, 0, bytemuck::cast_slice(&launch.params));
             entries.push(wgpu::BindGroupEntry { binding: 0, resource: params.as_entire_binding() });
         }
-        for (at, tensor) in tensors.iter().enumerate() {
+        for (at, tensor) in (1..).zip(tensors) {
             let resource = tensor.binding();
-            entries.push(wgpu::BindGroupEntry { binding: at as u32 + 1, resource });
+            entries.push(wgpu::BindGroupEntry { binding: at, resource });
         }
         let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(launch.kernel),

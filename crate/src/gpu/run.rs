@@ -4,6 +4,7 @@
 use super::device::{Counted, Gpu, GpuError, Means, Tensor};
 use super::kernel::{Binding, Scalar};
 use super::kernels::{self, Operand, SCRATCH, Work};
+use crate::num::{host_len, to_whole};
 use crate::ops::{Op, Storage};
 use crate::plan::{Place, Plan, Source, Step, Value, ValueId};
 use std::collections::BTreeMap;
@@ -259,7 +260,7 @@ impl Runner {
 
         let mut dispatches = Vec::with_capacity(count);
         let mut formed = Vec::with_capacity(plan.steps.len());
-        let mut words = vec![0u8; params.size() as usize];
+        let mut words = vec![0u8; host_len(params.size())];
         let mut multiplies_halves = false;
         for (step, work) in plan.steps.iter().zip(works) {
             let operand = |operand: Operand| match operand {
@@ -275,19 +276,19 @@ impl Runner {
                 multiplies_halves |= launch.factors == Scalar::F16;
                 let offset = dispatches.len() as u64 * PARAMS_STRIDE;
                 let own = bytemuck::cast_slice(&launch.params);
-                words[offset as usize..offset as usize + own.len()].copy_from_slice(own);
+                words[host_len(offset)..][..own.len()].copy_from_slice(own);
                 // A uniform binding covers whole 16-byte rows.
                 let span = wgpu::BufferSize::new((own.len() as u64).next_multiple_of(16));
                 let parameters = wgpu::BufferBinding { buffer: &params, offset, size: span };
                 let mut entries =
                     vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(parameters) }];
-                for (at, binding) in launch.bindings.iter().enumerate() {
+                for (at, binding) in (1..).zip(&launch.bindings) {
                     let resource = match binding {
                         Binding::Input(input) => operand(stage.inputs[*input])?.binding(),
                         Binding::Output => operand(stage.output)?.binding(),
                         Binding::Scalars => scalars.as_entire_binding(),
                     };
-                    entries.push(wgpu::BindGroupEntry { binding: at as u32 + 1, resource });
+                    entries.push(wgpu::BindGroupEntry { binding: at, resource });
                 }
                 let pipeline = gpu.pipeline(&launch)?;
                 gpu.count_bind_group();
@@ -472,7 +473,7 @@ impl Gpu {
         if flops > 100_000_000 && seconds > 0.0 {
             let (measured, now) = (flops as f64 / seconds * SUBMISSION_SECONDS, self.submission_flops.get() as f64);
             // The first portions of a run also wait for what was submitted before.
-            self.submission_flops.set(measured.min(4.0 * now).clamp(1e8, 1e12) as u64);
+            self.submission_flops.set(to_whole(measured.min(4.0 * now).clamp(1e8, 1e12)).unsigned_abs());
         }
     }
 

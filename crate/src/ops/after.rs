@@ -3,6 +3,7 @@
 
 use super::View;
 use super::unary::{Function, gelu};
+use crate::num::to_f32;
 use serde::{Deserialize, Serialize};
 
 /// What follows a product before its result is stored. Each part that has numbers of its own adds
@@ -56,9 +57,9 @@ impl After {
             sums.iter_mut().zip(shift).for_each(|(sum, shift)| *sum += f64::from(*shift));
         }
         for (column, out) in output.iter_mut().enumerate() {
-            let mut value = sums[column] as f32;
+            let mut value = to_f32(sums[column]);
             if self.gate {
-                value *= gelu(sums[column + sums.len() / 2] as f32);
+                value *= gelu(to_f32(sums[column + sums.len() / 2]));
             }
             if let Some(function) = self.function {
                 value = function.of(value);

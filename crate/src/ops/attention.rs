@@ -2,7 +2,7 @@
 //! (Vaswani et al. 2017).
 
 use super::{Operation, ShapeError, View};
-use crate::num::numel;
+use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
 /// Inputs: q (B, …, D), k (B, …, D), v (B, …, D); the middle axes are the tokens, and a head is a
@@ -100,7 +100,7 @@ impl Operation for Attention {
                     for i in 0..size {
                         let one = |(key, weight): (usize, &f64)| weight * number(v, b * keys + key, first + i);
                         let sum: f64 = weights.iter().enumerate().map(one).sum();
-                        output[token * width + first + i] = (sum / total) as f32;
+                        output[token * width + first + i] = to_f32(sum / total);
                     }
                 }
             }

@@ -3,7 +3,7 @@
 
 use super::unary::silu;
 use super::{Operation, ShapeError, View};
-use crate::num::numel;
+use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
 /// Inputs: x (B, …, C), weight (C), bias (C), and perhaps a second map, whose channels follow x's (a
@@ -76,7 +76,7 @@ impl Operation for GroupNorm {
                 for i in members() {
                     let c = i % channels;
                     let value = (at(i) - mean) * scale * f64::from(weight[c]) + f64::from(bias[c]);
-                    output[i] = if self.silu { silu(value as f32) } else { value as f32 };
+                    output[i] = if self.silu { silu(to_f32(value)) } else { to_f32(value) };
                 }
             }
         }

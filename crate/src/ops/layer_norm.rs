@@ -2,7 +2,7 @@
 //! (Ba et al. 2016).
 
 use super::{Operation, ShapeError, View};
-use crate::num::numel;
+use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
 /// Inputs: x (…, D), weight (D), bias (D). Variance is the biased one.
@@ -34,7 +34,7 @@ impl Operation for LayerNorm {
             let variance = row.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
             let scale = 1.0 / (variance + f64::from(self.eps)).sqrt();
             for (i, out) in out.iter_mut().enumerate() {
-                *out = ((f64::from(row[i]) - mean) * scale * f64::from(weight[i]) + f64::from(bias[i])) as f32;
+                *out = to_f32((f64::from(row[i]) - mean) * scale * f64::from(weight[i]) + f64::from(bias[i]));
             }
         }
     }

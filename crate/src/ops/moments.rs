@@ -5,7 +5,7 @@
 //! Sample Variances", 1979.
 
 use super::{Operation, ShapeError, View};
-use crate::num::numel;
+use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
 /// (B, H, W, C), and the moments of the strips before if there are any, to (B, G, 3).
@@ -65,7 +65,7 @@ impl Operation for Moments {
                 mean = m + off * count / all;
                 count = all;
             }
-            out.copy_from_slice(&[count as f32, mean as f32, squares as f32]);
+            out.copy_from_slice(&[count, mean, squares].map(to_f32));
         }
     }
 

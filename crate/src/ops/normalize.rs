@@ -3,7 +3,7 @@
 
 use super::unary::silu;
 use super::{Operation, ShapeError, View};
-use crate::num::numel;
+use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
 /// Inputs: x (B, H, W, C), moments (B, G, 3), weight (C), bias (C).
@@ -44,7 +44,7 @@ impl Operation for Normalize {
             let [count, mean, squares] = [0, 1, 2].map(|k| f64::from(moments.data[at + k]));
             let scale = 1.0 / (squares / count + f64::from(self.eps)).sqrt();
             let value = (f64::from(x.data[i]) - mean) * scale * f64::from(weight[channel]) + f64::from(bias[channel]);
-            *out = if self.silu { silu(value as f32) } else { value as f32 };
+            *out = if self.silu { silu(to_f32(value)) } else { to_f32(value) };
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::scale::Axis;
 use super::{Operation, ShapeError, View};
-use crate::num::numel;
+use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
 /// Norms count as at least this, so that a row of zeros stays one.
@@ -48,7 +48,7 @@ impl Operation for Renorm {
         for (at, out) in output.iter_mut().enumerate() {
             let norm = squares[index(at)].sqrt().max(SMALLEST);
             let length = f64::from(lengths[index(at)]);
-            *out = (length * f64::from(y.data[at]) / norm - f64::from(x.data[at])) as f32;
+            *out = to_f32(length * f64::from(y.data[at]) / norm - f64::from(x.data[at]));
         }
     }
 

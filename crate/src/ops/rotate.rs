@@ -2,7 +2,7 @@
 //! fine-tuning (Qiu et al. 2023) and of its butterfly form (Liu et al. 2024).
 
 use super::{Operation, ShapeError, View};
-use crate::num::numel;
+use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
 /// output[row i of block d] = Σ over j of blocks[d, i, j] · x[row j of block d].
@@ -58,7 +58,7 @@ impl Operation for Rotate {
                     .enumerate()
                     .map(|(j, &r)| f64::from(r) * f64::from(x.data[self.row(block + j) * columns + column]))
                     .sum();
-                output[to + column] = sum as f32;
+                output[to + column] = to_f32(sum);
             }
         }
     }

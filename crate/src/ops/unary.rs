@@ -1,6 +1,7 @@
 //! Turns each number into a function of it.
 
 use super::{Operation, ShapeError, View};
+use crate::num::to_f32;
 use serde::{Deserialize, Serialize};
 
 /// The function.
@@ -68,19 +69,19 @@ impl Operation for Unary {
 /// x * sigmoid(x).
 pub fn silu(x: f32) -> f32 {
     let x = f64::from(x);
-    (x / (1.0 + (-x).exp())) as f32
+    to_f32(x / (1.0 + (-x).exp()))
 }
 
 /// x * sigmoid(1.702 x).
 pub fn quick_gelu(x: f32) -> f32 {
     let x = f64::from(x);
-    (x / (1.0 + (-1.702 * x).exp())) as f32
+    to_f32(x / (1.0 + (-1.702 * x).exp()))
 }
 
 /// x * (1 + erf(x / sqrt 2)) / 2.
 pub fn gelu(x: f32) -> f32 {
     let x = f64::from(x);
-    (0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))) as f32
+    to_f32(0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)))
 }
 
 /// The error function, to about 1e-15: its Taylor series near 0, the continued fraction of the

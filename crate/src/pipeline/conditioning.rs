@@ -5,6 +5,7 @@ use super::generate::{Job, Report, Session, Stage, sinusoid};
 use super::recipe::Recipe;
 use crate::gpu::Runner;
 use crate::model::{Clip, Component};
+use crate::num::to_f32;
 use crate::plan::{self, Layout, Plan, TextOutput};
 use crate::text::{CHUNK, Chunk, Syntax, Tokenizer, Word, emphasis};
 
@@ -152,8 +153,7 @@ impl Session {
         for (prompt, ids) in ids.iter().enumerate() {
             let end = ids.iter().position(|&id| id == tokenizer.eos_id()).unwrap_or(ids.len() - 1);
             let state = &last[(prompt * ids.len() + end) * width..][..width];
-            let dot =
-                |row: &[f32]| row.iter().zip(state).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32;
+            let dot = |row: &[f32]| to_f32(row.iter().zip(state).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum());
             pooled.extend(matrix.chunks_exact(width).map(dot));
         }
         Ok(pooled)

@@ -7,7 +7,7 @@ use super::latents::Latents;
 use super::preview::Previewer;
 use super::runners::Shape;
 use crate::gpu::Runner;
-use crate::num::host_len;
+use crate::num::{host_len, to_f32};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -304,6 +304,6 @@ fn guidance_embedding(guidance: f32, width: usize) -> Vec<f32> {
     let half = width / 2;
     let place = 1000.0 * f64::from(guidance - 1.0);
     let angle = |i: usize| place * (-(10_000f64.ln()) * i as f64 / (half as f64 - 1.0)).exp();
-    let sines = (0..half).map(|i| angle(i).sin() as f32);
-    sines.chain((0..half).map(|i| angle(i).cos() as f32)).collect()
+    let sines = (0..half).map(|i| to_f32(angle(i).sin()));
+    sines.chain((0..half).map(|i| to_f32(angle(i).cos()))).collect()
 }

@@ -15,6 +15,7 @@ use super::script::Script;
 use crate::adapters::{Delta, Strengths};
 use crate::gpu::Gpu;
 use crate::model::{Clip, Component, FamilyId};
+use crate::num::to_f32;
 use crate::samplers::{Sampler, SamplerKind, SamplerOptions};
 use crate::text::ExtraNetwork;
 use crate::weights::{LoadedAdapter, Strength, Weights};
@@ -416,6 +417,6 @@ fn starting_picture<'a>(recipe: &Recipe, given: &Given<'a>, multiple: usize) -> 
 pub fn sinusoid(timestep: f32, width: usize) -> Vec<f32> {
     let half = width / 2;
     let angle = |i: usize| f64::from(timestep) * (-(10_000f64.ln()) * i as f64 / half as f64).exp();
-    let cosines = (0..half).map(|i| angle(i).cos() as f32);
-    cosines.chain((0..half).map(|i| angle(i).sin() as f32)).collect()
+    let cosines = (0..half).map(|i| to_f32(angle(i).cos()));
+    cosines.chain((0..half).map(|i| to_f32(angle(i).sin()))).collect()
 }

@@ -7,6 +7,7 @@ use super::image::to_rgb8;
 use super::model::Model;
 use crate::gpu::Runner;
 use crate::model::FamilyId;
+use crate::num::to_f32;
 use crate::plan;
 use crate::samplers::TorchNoise;
 
@@ -89,7 +90,7 @@ impl Previewer {
                 }
             }
         }
-        let colour = |line: &Vec<f64>| [line[width], line[width + 1], line[width + 2]].map(|x| x as f32);
+        let colour = |line: &Vec<f64>| [line[width], line[width + 1], line[width + 2]].map(to_f32);
         let mut colours: Vec<[f32; 3]> = system.iter().map(colour).collect();
         let bias = colours.pop().unwrap_or_default();
         Previewer { colours, bias }

@@ -1,6 +1,7 @@
 //! Turns the whole cause of a picture into one value that travels: in links, files and tests.
 
 use super::error::PipelineError;
+use crate::num::to_index;
 use crate::samplers::{SigmaSpacing, TimestepSpacing};
 use crate::text::Syntax;
 use serde::{Deserialize, Serialize};
@@ -226,7 +227,7 @@ impl Recipe {
 
     /// Height and width, so many times as large, as multiples of `multiple`.
     pub fn size_times(&self, scale: f64, multiple: usize) -> (usize, usize) {
-        let times = |pixels: usize| (pixels as f64 * scale / multiple as f64) as usize * multiple;
+        let times = |pixels: usize| to_index(pixels as f64 * scale / multiple as f64).saturating_mul(multiple);
         (times(self.height), times(self.width))
     }
 }

@@ -1,5 +1,7 @@
 //! Turns pictures and latents into larger ones, as PyTorch's `interpolate` does.
 
+use crate::num::{to_f32, to_index};
+
 /// How a value between two pixels is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filter {
@@ -40,14 +42,13 @@ fn along(map: &[f32], (outer, length, inner): (usize, usize, usize), to: usize, 
             let place = if filter == Filter::Linear { place.max(0.0) } else { place };
             let weights = filter.weights(place - place.floor());
             let row = |tap: usize| {
-                let row = (place.floor() as isize + tap as isize - 1).clamp(0, length as isize - 1) as usize;
+                let row = to_index((place.floor() + tap as f64 - 1.0).clamp(0.0, length as f64 - 1.0));
                 &part[row * inner..(row + 1) * inner]
             };
             let taps: [&[f32]; 4] = std::array::from_fn(row);
             out.extend(
-                (0..inner).map(|i| {
-                    taps.iter().zip(weights).map(|(tap, weight)| f64::from(tap[i]) * weight).sum::<f64>() as f32
-                }),
+                (0..inner)
+                    .map(|i| to_f32(taps.iter().zip(weights).map(|(tap, weight)| f64::from(tap[i]) * weight).sum())),
             );
         }
     }

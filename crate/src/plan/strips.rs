@@ -6,6 +6,7 @@
 //! one step reads is formed strip by strip as that step asks for it, and never lies there whole.
 
 use super::{Plan, PlanError, Source, Step, Value, ValueId};
+use crate::num::to_index;
 use crate::ops::{Broadcast, Conv2d, GroupNorm, MOST_PARTS, Moments, Normalize, Op, Rows, Upsample};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -163,7 +164,7 @@ impl Strips<'_> {
         if height == 0 {
             return Err(unsplit(step));
         }
-        let rows = ((height as f64 * self.share) as usize).max(1);
+        let rows = to_index(height as f64 * self.share).max(1);
         let mut strips = Vec::new();
         for start in (0..height).step_by(rows) {
             strips.push(self.compute(step, start..(start + rows).min(height))?);

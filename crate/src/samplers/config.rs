@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{SamplerKind, ScheduleError};
+use crate::num::to_f32;
 
 /// How the noise of one training step grows from step to step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,7 +161,7 @@ impl ScheduleConfig {
 
     /// Range that x₀ is clipped to, ±; the diffusers classes differ in whether they clip unless told.
     pub(super) fn clip_range(&self, default: bool) -> Option<f32> {
-        self.clip_sample.unwrap_or(default).then_some(self.clip_sample_range.unwrap_or(1.0).abs() as f32)
+        self.clip_sample.unwrap_or(default).then_some(to_f32(self.clip_sample_range.unwrap_or(1.0).abs()))
     }
 
     /// Number of training timesteps, from whichever field says it.

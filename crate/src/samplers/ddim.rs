@@ -5,6 +5,7 @@
 use super::config::ScheduleConfig;
 use super::schedule::{Level, Schedule, Track};
 use super::{Call, clip, weighted_sum};
+use crate::num::to_whole;
 
 pub(super) struct Ddim {
     /// Level after each call: one step width below the call's timestep, which with "linspace" is
@@ -17,9 +18,9 @@ pub(super) struct Ddim {
 impl Ddim {
     pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize, eta: f64) -> (Self, Track) {
         let timesteps: Vec<f64> = schedule.timesteps(steps, steps).into_iter().map(f64::round_ties_even).collect();
-        let width = (schedule.alphas_bar.len() / steps) as isize;
-        let targets: Vec<Level> = timesteps.iter().map(|t| schedule.level(*t as isize - width)).collect();
-        let levels = timesteps.iter().map(|t| schedule.level(*t as isize)).chain(targets.last().copied()).collect();
+        let width = (schedule.alphas_bar.len() / steps) as i64;
+        let targets: Vec<Level> = timesteps.iter().map(|t| schedule.level(to_whole(*t) - width)).collect();
+        let levels = timesteps.iter().map(|t| schedule.level(to_whole(*t))).chain(targets.last().copied()).collect();
         let clip = config.clip_range(true);
         (Self { targets, clip, eta }, Track { timesteps, levels })
     }

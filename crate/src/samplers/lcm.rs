@@ -5,6 +5,7 @@
 use super::config::ScheduleConfig;
 use super::schedule::{Level, Schedule, Track};
 use super::{Call, clip, weighted_sum};
+use crate::num::to_index;
 
 /// Standard deviation of the data that the boundary condition assumes.
 const SIGMA_DATA: f64 = 0.5;
@@ -19,10 +20,10 @@ pub(super) struct Lcm {
 pub(super) fn track(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> Track {
     let distilled = config.distilled_steps();
     let width = schedule.alphas_bar.len() / distilled;
-    let place = |i: usize| (i as f64 * (distilled as f64 / steps as f64)) as usize;
+    let place = |i: usize| to_index(i as f64 * (distilled as f64 / steps as f64));
     let timesteps: Vec<usize> = (0..steps).map(|i| (distilled - place(i)) * width - 1).collect();
     let end = Level { alpha: 1.0, sigma: 0.0 };
-    let levels = timesteps.iter().map(|t| schedule.level(*t as isize)).chain([end]).collect();
+    let levels = timesteps.iter().map(|t| schedule.level(*t as i64)).chain([end]).collect();
     Track { timesteps: timesteps.into_iter().map(|t| t as f64).collect(), levels }
 }
 

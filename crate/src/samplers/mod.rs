@@ -26,6 +26,7 @@ mod spacing;
 mod tcd;
 mod unipc;
 
+use crate::num::{to_f32, to_index};
 use serde::{Deserialize, Serialize};
 
 pub use config::{BetaSchedule, PredictionType, ScheduleConfig, TimestepSpacing};
@@ -148,11 +149,11 @@ impl Sampler {
             TimestepSpacing::Linspace | TimestepSpacing::Trailing => max,
         };
         Ok(Self {
-            timesteps: track.timesteps.iter().map(|t| *t as f32).collect(),
+            timesteps: track.timesteps.iter().map(|t| to_f32(*t)).collect(),
             levels: track.levels,
             prediction: schedule.prediction,
             exploding: kind.is_exploding(),
-            init_noise_sigma: init_noise_sigma as f32,
+            init_noise_sigma: to_f32(init_noise_sigma),
             steps,
             calls_per_step: kind.calls_per_step(),
             solver,
@@ -167,7 +168,7 @@ impl Sampler {
 
     /// Noise level σ of the sample at each model call, for a clean part of scale 1, and at the end.
     pub fn sigmas(&self) -> Vec<f32> {
-        self.levels.iter().map(|level| level.ratio() as f32).collect()
+        self.levels.iter().map(|level| to_f32(level.ratio())).collect()
     }
 
     /// Factor for unit noise that gives the first sample.
@@ -177,7 +178,7 @@ impl Sampler {
 
     /// First model call of an image-to-image run of `strength` (1 = from pure noise, 0 = no calls).
     pub fn start_index(&self, strength: f64) -> usize {
-        let kept = ((self.steps as f64 * strength) as usize).min(self.steps);
+        let kept = to_index(self.steps as f64 * strength).min(self.steps);
         ((self.steps - kept) * self.calls_per_step).min(self.timesteps.len())
     }
 
@@ -291,7 +292,7 @@ impl Call<'_> {
 fn weighted_sum(terms: &[(f64, &[f32])]) -> Vec<f32> {
     let mut sum = vec![0.0; terms[0].1.len()];
     for (weight, tensor) in terms.iter().filter(|term| term.0 != 0.0) {
-        let weight = *weight as f32;
+        let weight = to_f32(*weight);
         sum.iter_mut().zip(*tensor).for_each(|(sum, value)| *sum += weight * value);
     }
     sum

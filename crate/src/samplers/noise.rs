@@ -2,6 +2,7 @@
 //!
 //! Both are functions of the seed and of the calls made before, so a picture's noise can be drawn again anywhere.
 
+use crate::num::{low_word, to_f32};
 use std::f64::consts::TAU;
 
 /// Length of the Mersenne twister's state, and the distance of the words that it mixes.
@@ -23,10 +24,10 @@ pub struct TorchNoise {
 impl TorchNoise {
     /// The generator after `manual_seed(seed)`.
     pub fn new(seed: u64) -> Self {
-        let mut state = [seed as u32; STATE];
+        let mut state = [low_word(seed); STATE];
         for j in 1..STATE {
             let last = state[j - 1];
-            state[j] = 1_812_433_253_u32.wrapping_mul(last ^ (last >> 30)).wrapping_add(j as u32);
+            state[j] = 1_812_433_253_u32.wrapping_mul(last ^ (last >> 30)).wrapping_add(low_word(j as u64));
         }
         Self { state, next: STATE, spare: None }
     }
@@ -59,7 +60,7 @@ impl TorchNoise {
     /// when `n` is no multiple of 16; below, it draws pairs from 53-bit uniforms and keeps the spare one.
     pub fn randn(&mut self, n: usize) -> Vec<f32> {
         if n < 16 {
-            return (0..n).map(|_| self.normal() as f32).collect();
+            return (0..n).map(|_| to_f32(self.normal())).collect();
         }
         let mut values: Vec<f32> = (0..n).map(|_| self.uniform_24()).collect();
         values.chunks_exact_mut(16).for_each(box_muller_16);
@@ -99,7 +100,7 @@ fn box_muller_16(block: &mut [f32]) {
     for (a, b) in first.iter_mut().zip(second) {
         let radius = (-2.0 * (1.0 - f64::from(*a)).ln()).sqrt();
         let angle = TAU * f64::from(*b);
-        (*a, *b) = ((radius * angle.cos()) as f32, (radius * angle.sin()) as f32);
+        (*a, *b) = (to_f32(radius * angle.cos()), to_f32(radius * angle.sin()));
     }
 }
 
@@ -122,13 +123,13 @@ impl PhiloxNoise {
     pub fn randn(&mut self, n: usize) -> Vec<f32> {
         let call = self.call;
         self.call += 1;
-        (0..n as u32).map(|index| philox_normal(Self::words(self.seed, call, index))).collect()
+        (0..low_word(n as u64)).map(|index| philox_normal(Self::words(self.seed, call, index))).collect()
     }
 
     /// The four raw words for one value of one call.
     pub fn words(seed: u64, call: u32, index: u32) -> [u32; 4] {
         let mut counter = [call, 0, index, 0];
-        let mut key = [seed as u32, (seed >> 32) as u32];
+        let mut key = [low_word(seed), low_word(seed >> 32)];
         for round in 0..10 {
             if round > 0 {
                 key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];
@@ -136,7 +137,7 @@ impl PhiloxNoise {
             let a = u64::from(counter[0]) * 0xd251_1f53;
             let b = u64::from(counter[2]) * 0xcd9e_8d57;
             let high = |product: u64| (product >> 32) as u32;
-            counter = [high(b) ^ counter[1] ^ key[0], b as u32, high(a) ^ counter[3] ^ key[1], a as u32];
+            counter = [high(b) ^ counter[1] ^ key[0], low_word(b), high(a) ^ counter[3] ^ key[1], low_word(a)];
         }
         counter
     }
@@ -145,8 +146,8 @@ impl PhiloxNoise {
 /// Box-Muller on words 0 and 1, with the constants rounded to f32 as in the reference.
 fn philox_normal(words: [u32; 4]) -> f32 {
     let unit = f64::from(2.328_306_4e-10_f32);
-    let turn = f64::from((2.328_306_4e-10 * 6.283_185_5) as f32);
+    let turn = f64::from(to_f32(2.328_306_4e-10 * 6.283_185_5));
     let u = f64::from(words[0]) * unit + unit / 2.0;
     let v = f64::from(words[1]) * turn + turn / 2.0;
-    ((-2.0 * u.ln()).sqrt() * v.sin()) as f32
+    to_f32((-2.0 * u.ln()).sqrt() * v.sin())
 }

@@ -5,6 +5,7 @@
 
 use super::schedule::{Level, Schedule, Track};
 use super::{Call, weighted_sum};
+use crate::num::to_whole;
 
 pub(super) struct Pndm {
     /// For each call: level one step width above its timestep, at it, and one below.
@@ -22,10 +23,10 @@ impl Pndm {
         if steps > 1 {
             timesteps.insert(1, timesteps[1]);
         }
-        let train = schedule.alphas_bar.len() as isize;
-        let width = train / steps as isize;
-        let rung = |t: isize| [t + width, t, t - width].map(|t| schedule.level(t.min(train - 1)));
-        let rungs: Vec<_> = timesteps.iter().map(|t| rung(*t as isize)).collect();
+        let train = schedule.alphas_bar.len() as i64;
+        let width = train / steps as i64;
+        let rung = |t: i64| [t + width, t, t - width].map(|t| schedule.level(t.min(train - 1)));
+        let rungs: Vec<_> = timesteps.iter().map(|t| rung(to_whole(*t))).collect();
         let end = rungs.last().map(|rung| rung[2]);
         let levels = rungs.iter().map(|rung| rung[1]).chain(end).collect();
         (Self { rungs, outputs: Vec::new(), calls: 0, first_sample: Vec::new() }, Track { timesteps, levels })

@@ -3,6 +3,7 @@
 use super::config::{BetaSchedule, PredictionType, ScheduleConfig, TimestepSpacing};
 use super::spacing::interpolate;
 use super::{SamplerKind, SamplerOptions, ScheduleError, SigmaSpacing};
+use crate::num::to_f32;
 
 /// A sample's make-up: `alpha` · clean sample + `sigma` · noise, with `alpha`² + `sigma`² = 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -125,7 +126,7 @@ impl Schedule {
     }
 
     /// Level at a training timestep; a negative one is behind the last step.
-    pub fn level(&self, timestep: isize) -> Level {
+    pub fn level(&self, timestep: i64) -> Level {
         let alpha_bar = usize::try_from(timestep).map_or(self.final_alpha_bar, |t| self.alphas_bar[t]);
         Level::from_alpha_bar(alpha_bar)
     }
@@ -152,7 +153,7 @@ impl Schedule {
     pub fn sigma_track(&self, steps: usize) -> Track {
         let table = self.sigma_table();
         // The reference holds these timesteps in f32.
-        let timesteps: Vec<f64> = self.timesteps(steps, steps).into_iter().map(|t| f64::from(t as f32)).collect();
+        let timesteps: Vec<f64> = self.timesteps(steps, steps).into_iter().map(|t| f64::from(to_f32(t))).collect();
         let sigmas: Vec<f64> = timesteps.iter().map(|t| interpolate(&table, *t)).collect();
         let ends = match self.spans_table {
             true => (table[table.len() - 1], table[0]),
@@ -201,7 +202,7 @@ impl Schedule {
     /// σ of every training timestep, rising; in f32, as the reference has them.
     fn sigma_table(&self) -> Vec<f64> {
         let sigma = |alpha_bar: f32| ((1.0 - alpha_bar) / alpha_bar).sqrt();
-        self.alphas_bar.iter().map(|&alpha_bar| f64::from(sigma(alpha_bar as f32))).collect()
+        self.alphas_bar.iter().map(|&alpha_bar| f64::from(sigma(to_f32(alpha_bar)))).collect()
     }
 
     /// `steps` noise levels between two, falling; `None` when the timesteps decide.
@@ -229,7 +230,7 @@ fn alphas_bar(kind: SamplerKind, config: &ScheduleConfig) -> Vec<f64> {
         .into_iter()
         .map(|beta| {
             product *= f64::from(1.0 - beta);
-            f64::from(product as f32)
+            f64::from(to_f32(product))
         })
         .collect();
     if config.rescale_betas_zero_snr == Some(true) && kind.rescales_betas() {
@@ -251,7 +252,7 @@ fn betas(config: &ScheduleConfig) -> Vec<f32> {
     let train = config.train_steps();
     let (start, end) = (config.beta_start.unwrap_or(0.0001), config.beta_end.unwrap_or(0.02));
     let ramp = |start: f64, end: f64| {
-        (0..train).map(move |i| (start + (end - start) * i as f64 / (train - 1).max(1) as f64) as f32)
+        (0..train).map(move |i| to_f32(start + (end - start) * i as f64 / (train - 1).max(1) as f64))
     };
     match config.beta_schedule.unwrap_or(BetaSchedule::Linear) {
         BetaSchedule::Linear => ramp(start, end).collect(),
@@ -259,7 +260,7 @@ fn betas(config: &ScheduleConfig) -> Vec<f32> {
         BetaSchedule::SquaredCosine => {
             let curve =
                 |i: usize| ((i as f64 / train as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
-            (0..train).map(|i| (1.0 - curve(i + 1) / curve(i)).min(0.999) as f32).collect()
+            (0..train).map(|i| to_f32((1.0 - curve(i + 1) / curve(i)).min(0.999))).collect()
         }
     }
 }
@@ -276,7 +277,7 @@ fn rescale_to_zero_snr(alphas_bar: &mut [f64]) {
 /// Fractional timestep of a noise level: linear in log σ between the neighbours in the table. Where
 /// timesteps are cut to whole ones it counts that the reference has the table's logarithms in f32.
 fn timestep_of(sigma: f64, table: &[f64]) -> f64 {
-    let log = |entry: f64| f64::from(entry.ln() as f32);
+    let log = |entry: f64| f64::from(to_f32(entry.ln()));
     let wanted = sigma.max(1e-10).ln();
     let low = table.partition_point(|entry| log(*entry) <= wanted).saturating_sub(1).min(table.len() - 2);
     let (below, above) = (log(table[low]), log(table[low + 1]));

@@ -1,6 +1,7 @@
 //! Turns a number of steps into noise levels between the largest and the smallest of a schedule,
 //! for the spacings that do not follow from the timesteps alone.
 
+use crate::num::to_index;
 use serde::{Deserialize, Serialize};
 
 /// How noise levels are spaced.
@@ -51,7 +52,7 @@ impl SigmaSpacing {
             }
             SigmaSpacing::Simple => {
                 let width = table.len() as f64 / steps as f64;
-                (0..steps).map(|i| table[table.len() - 1 - (i as f64 * width) as usize]).collect()
+                (0..steps).map(|i| table[table.len() - 1 - to_index(i as f64 * width)]).collect()
             }
             SigmaSpacing::Beta => ramp.map(|t| between(min, max, beta_quantile(1.0 - t))).collect(),
             SigmaSpacing::Ays => {
@@ -95,7 +96,7 @@ const AYS_XL: [f64; 11] = [
 
 /// Level at a fractional timestep, linear in log σ.
 fn log_level(table: &[f64], place: f64) -> f64 {
-    let low = (place as usize).min(table.len() - 1);
+    let low = to_index(place).min(table.len() - 1);
     let high = (low + 1).min(table.len() - 1);
     let (a, b) = (table[low].ln(), table[high].ln());
     (a + (b - a) * (place - low as f64)).exp()
@@ -103,7 +104,7 @@ fn log_level(table: &[f64], place: f64) -> f64 {
 
 /// Value of a table at a fractional place inside it.
 pub(super) fn interpolate(table: &[f64], place: f64) -> f64 {
-    let low = (place as usize).min(table.len() - 1);
+    let low = to_index(place).min(table.len() - 1);
     let high = (low + 1).min(table.len() - 1);
     table[low] + (table[high] - table[low]) * (place - low as f64)
 }

@@ -5,6 +5,7 @@
 use super::config::ScheduleConfig;
 use super::schedule::{Level, Schedule, Track};
 use super::{Call, lcm, weighted_sum};
+use crate::num::to_whole;
 
 pub(super) struct Tcd {
     /// For each call: level that the network's output leads to, and level that fresh noise brings it up to.
@@ -15,7 +16,7 @@ impl Tcd {
     pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize, eta: f64) -> (Self, Track) {
         let track = lcm::track(schedule, config, steps);
         let next = track.timesteps.iter().skip(1).copied().chain([0.0]);
-        let target = |t: f64| (schedule.level(((1.0 - eta) * t).floor() as isize), schedule.level(t as isize));
+        let target = |t: f64| (schedule.level(to_whole(((1.0 - eta) * t).floor())), schedule.level(to_whole(t)));
         (Self { targets: next.map(target).collect() }, track)
     }
 

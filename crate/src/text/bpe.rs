@@ -93,14 +93,14 @@ impl Tokenizer {
             final_bytes[usize::from(byte)] = id(&format!("{letter}{WORD_END}"), "a byte that ends a word")?;
         }
         let mut merges = HashMap::new();
-        for (rank, (line, text)) in merge_lines(merges_txt).enumerate() {
+        for (rank, (line, text)) in (0..).zip(merge_lines(merges_txt)) {
             let bad = |reason| TextError::Merge { line, text: text.into(), reason };
             let (left, right) = text.split_once(' ').ok_or_else(|| bad("is not two tokens with a space between"))?;
             let known = |token: &str| {
                 vocab.get(token).copied().ok_or_else(|| bad("names or makes a token that vocab.json lacks"))
             };
             let pair = (known(left)?, known(right)?);
-            merges.entry(pair).or_insert((rank as u32, known(&format!("{left}{right}"))?));
+            merges.entry(pair).or_insert((rank, known(&format!("{left}{right}"))?));
         }
         if config.model_max_length < 2 {
             return Err(TextError::TooShort(config.model_max_length));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::{TextError, Tokenizer, Word, extra_networks, parse_attention, schedule};
+use crate::num::to_f32;
 
 /// Ids of a chunk, start and end included.
 pub const CHUNK: usize = 77;
@@ -108,7 +109,7 @@ pub fn emphasis(states: &[f32], weights: &[f32]) -> Vec<f32> {
     let mut weighted: Vec<f32> = rows.flat_map(|(row, weight)| row.iter().map(move |state| state * weight)).collect();
     let factor = mean(states) / mean(&weighted);
     if factor.is_finite() {
-        weighted.iter_mut().for_each(|state| *state *= factor as f32);
+        weighted.iter_mut().for_each(|state| *state *= to_f32(factor));
     }
     weighted
 }
@@ -159,14 +160,14 @@ fn fill(tokenizer: &Tokenizer, prompt: &str, added: &[Word]) -> (Vec<Vec<(u32, f
                     chunks.push(std::mem::take(&mut chunk));
                     comma = None;
                 }
-                chunk.extend(word.ids.clone().take(ROOM).map(|id| (id, weight as f32)));
+                chunk.extend(word.ids.clone().take(ROOM).map(|id| (id, to_f32(weight))));
                 continue;
             }
             rest = behind;
             if is_comma {
                 comma = Some(chunk.len());
             }
-            chunk.push((id, weight as f32));
+            chunk.push((id, to_f32(weight)));
         }
     }
     let used = chunks.len() * ROOM + chunk.len();

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::TextError;
+use crate::num::to_index;
 
 /// Longest sequence of the CLIP text encoders, start and end token included.
 const CLIP_CONTEXT: usize = 77;
@@ -78,7 +79,7 @@ impl TokenizerConfig {
         let default = Self::default();
         let pick = |first: Option<Token>, second: Option<Token>, default| first.or(second).map_or(default, Token::text);
         let model_max_length = match config.model_max_length {
-            Some(length) if length < 1e6 => length as usize,
+            Some(length) if length < 1e6 => to_index(length),
             _ => default.model_max_length,
         };
         if model_max_length < 2 {

@@ -9,6 +9,7 @@
 //! nothing, is one text for all steps. Where brackets are left over, so that the grammar has several
 //! readings, every choice that can be one is one; there, one in a hundred such prompts keeps a choice as text.
 
+use crate::num::to_whole;
 use std::collections::BTreeSet;
 
 /// The prompt of each stretch of a run of `steps` steps, with the last step that it holds for, in
@@ -21,7 +22,7 @@ pub fn schedule(prompt: &str, steps: usize) -> Vec<(usize, String)> {
     let mut ends = BTreeSet::from([steps]);
     for piece in &pieces {
         match piece {
-            Piece::Open(Choice::Switch { after, .. }) if *after >= 1 => _ = ends.insert(*after as usize),
+            Piece::Open(Choice::Switch { after, .. }) if *after >= 1 => ends.extend(usize::try_from(*after)),
             Piece::Open(Choice::Turns { .. }) => ends.extend(1..=steps),
             _ => {}
         }
@@ -144,7 +145,7 @@ fn last_step(number: &str, steps: usize) -> Option<i64> {
     let digits = number.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '+' | '-' | 'e' | 'E'));
     let value: f64 = number.parse().ok().filter(|_| digits)?;
     let step = if number.contains('.') { value * steps as f64 } else { value };
-    Some((step as i64).min(steps as i64))
+    Some(to_whole(step).min(steps as i64))
 }
 
 /// One bracket, colon or bar, or the text up to the next; None for a backslash that precedes nothing.

@@ -1,7 +1,7 @@
 //! Turns an attention into its launch, with blocks that fit 16 KiB of workgroup memory.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
-use crate::num::numel;
+use crate::num::{numel, to_f32};
 use crate::ops::Attention;
 
 /// Numbers of workgroup memory that a WebGPU device has at least (16 KiB), less some for the rest.
@@ -28,7 +28,7 @@ pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Styl
     let size = width / op.heads;
     let parts = Attention::parts(inputs.len());
     let (asked, seen) = (tokens(output), tokens(inputs[parts[1].input]));
-    let scale = (1.0 / (size as f64).sqrt()) as f32;
+    let scale = to_f32(1.0 / (size as f64).sqrt());
     let mut params =
         vec![number("attention", asked)?, number("attention", seen)?, count(op.heads)?, scale.to_bits(), count(size)?];
     let [q, k, v] = parts;
@@ -53,8 +53,8 @@ pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Styl
         Launch::new("attention", 3, params, [number("attention", asked.div_ceil(queries as u64))?, heads, items]);
     Ok(bind(launch)
         .with("SIZE", count(size)?)
-        .with("QUERIES", queries as u32)
-        .with("KEYS", keys as u32)
+        .with("QUERIES", count(queries)?)
+        .with("KEYS", count(keys)?)
         .with("CAUSAL", op.causal)
-        .with("OWN", own as u32))
+        .with("OWN", count(own)?))
 }
