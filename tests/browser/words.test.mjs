@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import de from '../../web/words/de.js';
 import en from '../../web/words/en.js';
 import zh from '../../web/words/zh.js';
-import { SUB_PATH, launch } from './harness.mjs';
+import { BLANK, SUB_PATH, launch } from './harness.mjs';
 import { reportOf } from './studio.mjs';
 
 const WEB = new URL('../../web/', import.meta.url);
@@ -58,9 +58,8 @@ after(() => site?.close());
 
 /** A fresh page of a person who reads these languages. */
 async function open(...languages) {
-  const context = await site.browser.newContext({ locale: languages[0] });
-  await context.addInitScript((languages) => Object.defineProperty(navigator, 'languages', { get: () => languages }), languages);
-  const page = await context.newPage();
+  const { page } = await site.open(BLANK, { locale: languages[0] });
+  await page.addInitScript((languages) => Object.defineProperty(navigator, 'languages', { get: () => languages }), languages);
   const asked = [];
   page.on('request', (request) => asked.push(new URL(request.url()).pathname.replace(SUB_PATH, '')));
   await page.goto(site.url);
