@@ -341,10 +341,13 @@ describe('two files', () => {
     await reportOf(page, 'lycoris_lora_norm_r2a1_fp16.safetensors');
     await page.selectOption('#compare-with', { label: 'kohya_lora_r4a1_fp16.safetensors' });
     await page.waitForSelector('[data-testid=compare][data-status=done]');
-    assert.match(await page.getByTestId('relation').innerText(), /nothing in common|something in common/);
+    // Both were made of chance numbers of their own.
+    assert.match(await page.getByTestId('relation').innerText(), /nothing in common/);
     await page.getByText(/^Layer by layer/).click();
-    const cosines = await page.locator('[data-testid=compared-layers] tbody tr').evaluateAll((rows) => rows.map((row) => parseFloat(row.children[1].textContent)));
-    assert.ok(cosines.some((cosine) => Math.abs(cosine) <= 1), cosines.join(' '));
+    const told = await page.locator('[data-testid=compared-layers] tbody tr').evaluateAll((rows) => rows.map(({ children }) => children[1].textContent));
+    const cosines = told.filter((cosine) => cosine !== '–').map(Number);
+    assert.ok(cosines.length > 0 && cosines.every((cosine) => Math.abs(cosine) < 0.5), told.join(' '));
+    assert.ok(new Set(cosines).size > 1, `each layer has its own: ${told.join(' ')}`);
   });
 });
 
