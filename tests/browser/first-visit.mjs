@@ -13,8 +13,8 @@ export function zipped(names) {
 }
 
 /**
- * The files of dist/ that a first visit asks for, by page and workers, until the page is ready and knows its graphics
- * card; not what the service worker then fetches for offline use.
+ * The files of dist/ that a first visit asks for, by page and workers, until nothing more comes; not what the service
+ * worker then fetches for offline use.
  *
  * @param {Awaited<ReturnType<typeof import('./harness.mjs').launch>>} site
  */
@@ -24,9 +24,9 @@ export async function firstVisit(site) {
   page.context().on('request', (request) => asked.add(request.url()));
   await page.goto(site.url);
   await page.waitForSelector('#try-demo');
-  await page.waitForSelector('#generate, [data-testid=no-webgpu]');
   const names = () => [...asked].filter((url) => url.startsWith(site.url)).map((url) => new URL(url).pathname.slice(SUB_PATH.length) || 'index.html');
-  await until('the engine to be asked for', () => names().some((name) => name.endsWith('.wasm')));
+  const has = (end) => names().some((name) => name.endsWith(end));
+  await until('the engine and the list of the demo to be asked for', () => has('.wasm') && has('demo.json'));
   await page.waitForLoadState('networkidle');
   const foreign = [...asked].filter((url) => !url.startsWith(site.url) && !url.startsWith('blob:'));
   if (foreign.length) throw new Error(`a first visit asks elsewhere: ${foreign.join(' ')}`);

@@ -57,14 +57,15 @@ const FLAGS = [
  *   A page that a test opens is closed with the test; one that a suite opens before its tests, with the browser.
  *   `url` is the app's address, `browser` is Playwright's. `stop()` ends the server alone, `close()` both.
  *   `changed` maps paths of the server to texts or bytes that stand in the files' place.
+ * @param {string[]} flags more of them for the browser
  */
-export async function launch() {
+export async function launch(flags = []) {
   const executablePath = process.env.CHROME_PATH;
   if (!executablePath) throw new Error('CHROME_PATH is not set: run `cargo xtask test browser`');
   /** @type {Map<string, string | Uint8Array>} */
   const changed = new Map();
   const server = await serve(changed);
-  const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
+  const browser = await chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags] });
   const origin = `http://127.0.0.1:${server.address().port}`;
 
   async function open(path = SUB_PATH, options = {}) {
