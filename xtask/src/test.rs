@@ -144,7 +144,11 @@ fn browser(options: &Options, tally: &mut Tally) -> Result<(), Error> {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..options.busy {
-            scope.spawn(|| while !done.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         let mut times = Vec::new();
         let mut results = Vec::new();
