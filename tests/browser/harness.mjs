@@ -1,12 +1,17 @@
 /**
  * Turns dist/ into a page in headless Chromium, served from a sub-path as a static host would.
  *
- * Run the tests with `cargo xtask test browser`, which sets CHROME_PATH.
+ * Run the tests with `cargo xtask test browser`, which sets CHROME_PATH; `--only NAME --repeat N --busy N` runs the files
+ * of a name several times on a machine that is kept busy.
+ *
+ * A test waits for what it needs, never for a time: with Playwright's own waits, which end after STEP, or with `until`.
+ * Whatever a page is asked has an end, and a test that fails says what its pages showed.
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { extname, join, normalize, sep } from 'node:path';
+import { afterEach, beforeEach } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
@@ -15,6 +20,11 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const SUB_PATH = '/some/sub/path/';
 /** An empty page of the same origin, for tests that need a browser and not the app. */
 export const BLANK = '/blank.html';
+
+/** Milliseconds that a step of the page may take on a busy machine: a file read, an engine started. Pictures take longer. */
+export const STEP = 120_000;
+/** Milliseconds that code in a page may take: the engine's tests compute for minutes. */
+const CODE = 600_000;
 
 const MIME = {
   '.html': 'text/html; charset=utf-8',
@@ -42,24 +52,32 @@ const FLAGS = [
 /**
  * Starts the server and the browser.
  *
- * @returns `open(path)` gives a fresh page (own storage) at a path of the server, by default the
- *   built app, and its `errors`: the texts of uncaught errors, console errors and failed requests.
+ * @returns `open(path, options)` gives a fresh page (own storage, Playwright's options of a context) at a path of the
+ *   server, by default the built app, and its `errors`: the texts of uncaught errors, console errors and failed requests.
+ *   A page that a test opens is closed with the test; one that a suite opens before its tests, with the browser.
  *   `url` is the app's address, `browser` is Playwright's. `stop()` ends the server alone, `close()` both.
  *   `changed` maps paths of the server to texts or bytes that stand in the files' place.
+ * @param {string[]} flags more of them for the browser
  */
-export async function launch() {
+export async function launch(flags = []) {
   const executablePath = process.env.CHROME_PATH;
   if (!executablePath) throw new Error('CHROME_PATH is not set: run `cargo xtask test browser`');
   /** @type {Map<string, string | Uint8Array>} */
   const changed = new Map();
   const server = await serve(changed);
-  const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
+  const browser = await chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags] });
   const origin = `http://127.0.0.1:${server.address().port}`;
 
-  async function open(path = SUB_PATH) {
-    const page = await (await browser.newContext()).newPage();
+  async function open(path = SUB_PATH, options = {}) {
+    const context = await browser.newContext(options);
+    living.add(context);
+    context.on('close', () => living.delete(context));
+    context.on('page', careful);
+    context.setDefaultTimeout(STEP);
+    const page = careful(await context.newPage());
     /** @type {string[]} */
     const errors = [];
+    page.on('crash', () => errors.push('the page crashed'));
     page.on('pageerror', (error) => errors.push(String(error)));
     page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
     page.on('requestfailed', (request) => {
@@ -82,6 +100,88 @@ export async function launch() {
   }
 
   return { browser, url: origin + SUB_PATH, changed, open, stop, close };
+}
+
+/** Open contexts, and those of them that were there before the running test. */
+const living = new Set();
+let before = new Set();
+
+// Under Node's test runner; the measurements of tests/bench/ open pages too.
+if (process.env.NODE_TEST_CONTEXT) {
+  beforeEach(() => void (before = new Set(living)));
+  afterEach(async (test) => {
+    for (const context of [...living]) {
+      if (!test.passed) for (const page of context.pages()) test.diagnostic(`${test.name}: ${await shown(page)}`);
+      if (!before.has(context)) await within(STEP, 'a page to close', context.close());
+    }
+  });
+}
+
+/**
+ * Makes a page, and its workers, answer code in a turn of its own and within a time.
+ *
+ * Chromium's debugger held the promise that it waits for weakly (V8 until July 2026): one that settles in a turn in which
+ * the page goes on to draw may be collected before the debugger hears of it ("Resulting promise was garbage collected").
+ */
+function careful(target) {
+  if (answering.has(target)) return target;
+  answering.add(target);
+  const evaluate = target.evaluate.bind(target);
+  target.evaluate = (code, argument) => {
+    const asked = typeof code === 'function' ? Object.assign(() => {}, { toString: () => settling(code) }) : code;
+    return within(CODE, `code in a page: ${String(code).slice(0, 300)}`, evaluate(asked, argument));
+  };
+  target.on('worker', careful);
+  return target;
+}
+const answering = new WeakSet();
+
+/** The text of a function that answers as `code` does; a promise settles alone in its turn. */
+function settling(code) {
+  return `(argument) => {
+    const settled = async (promise) => {
+      try {
+        return await promise;
+      } finally {
+        await new Promise((turn) => setTimeout(turn));
+      }
+    };
+    const answer = (${code})(argument);
+    return typeof answer?.then === 'function' ? settled(answer) : answer;
+  }`;
+}
+
+/** What a promise gives, or an error that names what was awaited in vain. */
+export async function within(ms, what, promise) {
+  let timer;
+  const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error(`waited ${ms / 1000} s in vain for ${what}`)), ms)));
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Asks again until an answer passes, and gives that answer. */
+export async function until(what, ask, { passes = Boolean, timeout = STEP } = {}) {
+  for (const end = performance.now() + timeout; ; ) {
+    const answer = await ask();
+    if (passes(answer)) return answer;
+    if (performance.now() > end) throw new Error(`waited ${timeout / 1000} s in vain for ${what}; the last answer was ${JSON.stringify(answer)}`);
+    await new Promise((next) => setTimeout(next, 50));
+  }
+}
+
+/** A page in words, for a test that failed. */
+async function shown(page) {
+  const look = () => {
+    const texts = (selector, text) => [...document.querySelectorAll(selector)].map(text).join('; ') || 'none';
+    const status = ({ dataset: { testid, file, status } }) => [testid, file, status].filter(Boolean).join(' ');
+    return [`states: ${texts('[data-status]', status)}`, `alerts: ${texts('[role=alert]', ({ innerText }) => innerText)}`, document.body.innerText.slice(0, 2000)].join('\n');
+  };
+  const told = await within(10_000, 'the page to say what it shows', page.evaluate(look)).catch((error) => error.message);
+  return `the page at ${page.url()} showed\n${told}`;
+}
+
+/** The engine's worker of a page. */
+export function engineOf(page) {
+  return until('the worker of the engine', () => page.workers()[0]);
 }
 
 /**

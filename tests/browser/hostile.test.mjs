@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { drop, launch } from './harness.mjs';
+import { reportOf } from './studio.mjs';
 
 /** @type {{ files: { file: string, acceptable_verdicts: string[], severity: 'refuse' | 'refuse_or_warn' | 'warn' }[] }} */
 const { files } = JSON.parse(readFileSync(new URL('../hostile/manifest.json', import.meta.url), 'utf8'));
@@ -23,8 +24,7 @@ describe('hostile files', () => {
   async function told(path) {
     await drop(page, [path]);
     const name = path.split('/').at(-1);
-    await page.waitForSelector(`[data-testid=report][data-file="${name}"]:not([data-status=reading])`);
-    return page.getByTestId('report').evaluate((report) => ({
+    return (await reportOf(page, name)).evaluate((report) => ({
       status: report.dataset.status,
       verdict: report.querySelector('[data-testid=verdict] .sentence')?.textContent ?? '',
       badge: report.querySelector('.badge')?.textContent?.trim() ?? '',
@@ -43,6 +43,8 @@ describe('hostile files', () => {
       const found = kinds.length ? kinds : ['ok'];
       assert.ok(found.some((kind) => acceptable.includes(kind)), `${found} instead of one of ${acceptable}\n${text}`);
       if (severity === 'refuse') assert.match(badge, /Cannot be used/, text);
+      if (severity === 'warn') assert.doesNotMatch(badge, /Cannot be used/, text);
+      if (!acceptable.includes('ok')) assert.doesNotMatch(badge, /No problems found/, text);
     });
   }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { lookLink, parsedLink, recipeLink } from '../../web/link.js';
-import { BLANK, drop, elsewhere, launch } from './harness.mjs';
+import { BLANK, drop, elsewhere, launch, until } from './harness.mjs';
 import { PATIENCE, difference, finished, generate, pixels, ready, reportOf } from './studio.mjs';
 
 const STORED = JSON.parse(await readFile(new URL('links.json', import.meta.url), 'utf8'));
@@ -33,9 +33,9 @@ describe('stored links', () => {
 
 /** Presses Copy link and gives what is in the clipboard. */
 async function copied(page, id) {
-  await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (text) => void (window.copied = text) } }));
+  await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { configurable: true, value: { writeText: async (text) => void (window.copied = text) } }));
   await page.click(id);
-  return page.evaluate(() => window.copied);
+  return until('the link in the clipboard', () => page.evaluate(() => window.copied));
 }
 
 describe('a link', () => {

@@ -324,11 +324,10 @@ describe('pictures', () => {
     assert.ok(difference(moved, first.with) > 0.5);
     assert.deepEqual(await pixels(page, 'without'), first.without);
 
-    // Many moves in a row: the last one is what is seen in the end.
-    for (const strength of ['0.2', '0.9']) {
-      await page.fill('#strength', strength);
-      await page.waitForTimeout(300);
-    }
+    // A move while it redraws: the last one is what is seen in the end.
+    await page.fill('#strength', '0.2');
+    await page.waitForSelector('[data-testid=run][data-status=running]');
+    await page.fill('#strength', '0.9');
     await page.locator('figcaption', { hasText: 'lora_a × 0.90' }).waitFor(PATIENCE);
     await finished(page);
     const last = await pixels(page, 'with');

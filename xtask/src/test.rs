@@ -1,8 +1,11 @@
 //! Turns the project's tests, of Rust, types and the page in a browser, into one verdict.
 
+use std::fmt;
 use std::ops::AddAssign;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use crate::process::{Error, cargo, node_script, root, run, run_lines, say};
 use crate::toolchain::{Target, Toolchain};
@@ -13,7 +16,19 @@ use crate::{dist, libraries, setup};
 pub struct Options {
     /// The parts to run, with the parts that they need; all but `libraries` when none is named.
     parts: Vec<Part>,
+    /// Of the browser's test files, those alone with one of these texts in their names.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// How often the browser's test files are run.
+    #[arg(long, default_value_t = 1)]
+    repeat: u32,
+    /// How many threads keep the machine busy beside the browser's tests.
+    #[arg(long, default_value_t = 0)]
+    busy: u32,
 }
+
+/// How long Node lets one test of a browser run, in milliseconds: the longest take minutes.
+const TEST_TIMEOUT: &str = "--test-timeout=1200000";
 
 /// One part of the tests. Parts run in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -48,14 +63,14 @@ pub fn test(options: &Options) -> Result<(), Error> {
         let broken = results.iter().find(|(done, tally, _)| part.needs(*done) && tally.failed > 0);
         let (tally, note) = match broken {
             Some((needed, ..)) => (Tally::FAILED, format!("not run: it needs {needed:?}")),
-            None => verdict(part),
+            None => verdict(part, options),
         };
         results.push((part, tally, note));
     }
     println!("\nSummary");
     let mut total = Tally::default();
     for (part, tally, note) in results {
-        println!("{:10}{:6} passed{:6} failed  {note}", format!("{part:?}"), tally.passed, tally.failed);
+        println!("{:10}{tally}  {note}", format!("{part:?}"));
         total += tally;
     }
     println!("{} passed, {} failed", total.passed, total.failed);
@@ -66,10 +81,10 @@ pub fn test(options: &Options) -> Result<(), Error> {
 }
 
 /// Runs one part. A bad exit status or no test at all is a failure, whatever was counted.
-fn verdict(part: Part) -> (Tally, String) {
+fn verdict(part: Part, options: &Options) -> (Tally, String) {
     say(&format!("test: {part:?}"));
     let mut tally = Tally::default();
-    let result = part.run(&mut tally);
+    let result = part.run(options, &mut tally);
     match result {
         Err(error) => {
             eprintln!("{error}");
@@ -100,7 +115,7 @@ impl Part {
     }
 
     /// Sets up what the part needs, runs it and counts what it checked.
-    fn run(self, tally: &mut Tally) -> Result<(), Error> {
+    fn run(self, options: &Options, tally: &mut Tally) -> Result<(), Error> {
         match self {
             Part::Native => native(tally),
             Part::Wasm32 => wasm32(tally),
@@ -113,7 +128,7 @@ impl Part {
                 .into_iter()
                 .collect(),
             Part::Page => tally.count(dist::page()),
-            Part::Browser => browser(tally),
+            Part::Browser => browser(options, tally),
             Part::Libraries => tally.count(libraries::check()),
         }
     }
@@ -145,15 +160,45 @@ fn wasm32(tally: &mut Tally) -> Result<(), Error> {
     run_lines(&mut command, |line| *tally += cargo_tally(line))
 }
 
-fn browser(tally: &mut Tally) -> Result<(), Error> {
-    let files = browser_tests()?;
-    if files.is_empty() {
-        return Ok(()); // with no file named, Node would look for tests of its own choice
-    }
-    let mut command = Command::new("node");
-    command.env("CHROME_PATH", setup::chromium()?).env("FIREFOX_PATH", setup::firefox()?);
-    command.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);
-    run_lines(command.args(files), |line| *tally += node_tally(line))
+/// Runs the browser's test files one after another, so that none waits for another's pages, and says what each took.
+fn browser(options: &Options, tally: &mut Tally) -> Result<(), Error> {
+    let mut files = browser_tests()?;
+    files.retain(|file| is_chosen(file, &options.only));
+    let (chromium, firefox) = (setup::chromium()?, setup::firefox()?);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..options.busy {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let mut times = Vec::new();
+        let mut results = Vec::new();
+        for file in (0..options.repeat).flat_map(|_| &files) {
+            let started = Instant::now();
+            let mut of_file = Tally::default();
+            let mut node = Command::new("node");
+            node.env("CHROME_PATH", &chromium).env("FIREFOX_PATH", &firefox);
+            node.args(["--test", TEST_TIMEOUT, "--test-reporter=spec"]).arg(file);
+            results.push(run_lines(&mut node, |line| of_file += node_tally(line)));
+            times.push(format!("{:5.0} s  {of_file}  {}", started.elapsed().as_secs_f64(), name_of(file)));
+            *tally += of_file;
+        }
+        done.store(true, Ordering::Relaxed);
+        println!("\nBrowser\n{}", times.join("\n"));
+        results.into_iter().collect()
+    })
+}
+
+/// Whether a test file's name has one of the texts; every file where there are none.
+fn is_chosen(file: &Path, texts: &[String]) -> bool {
+    texts.is_empty() || texts.iter().any(|text| name_of(file).contains(text.as_str()))
+}
+
+fn name_of(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The test files of tests/browser/, by name.
@@ -164,6 +209,12 @@ fn browser_tests() -> Result<Vec<PathBuf>, Error> {
     files.retain(|file| file.to_string_lossy().ends_with(".test.mjs"));
     files.sort();
     Ok(files)
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:6} passed{:6} failed", self.passed, self.failed)
+    }
 }
 
 impl Tally {
@@ -230,6 +281,15 @@ mod tests {
         assert_eq!(node_tally("ℹ skipped 1"), Tally { passed: 0, failed: 1 });
         assert_eq!(node_tally("ℹ tests 7"), Tally::default());
         assert_eq!(node_tally("✔ pass 4 (3ms)"), Tally::default());
+    }
+
+    #[test]
+    fn files_are_chosen_by_a_text_in_their_names() {
+        let [app, links] = ["tests/browser/app.test.mjs", "tests/browser/links.test.mjs"].map(Path::new);
+        assert!(is_chosen(app, &[]) && is_chosen(links, &[]));
+        assert!(is_chosen(app, &["app".into()]) && !is_chosen(links, &["app".into()]));
+        assert!(is_chosen(links, &["app".into(), "link".into()]));
+        assert!(!is_chosen(app, &["tests".into()]), "folders are no part of a name");
     }
 
     #[test]

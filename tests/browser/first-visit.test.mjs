@@ -1,0 +1,25 @@
+/** The weight of a first visit: everything that it asks for, compressed, within its budget. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { firstVisit, zipped } from './first-visit.mjs';
+import { launch } from './harness.mjs';
+
+/** Bytes of gzip that a first visit may ask for. */
+const BUDGET = 1_500_000;
+
+let site;
+before(async () => (site = await launch()));
+after(() => site?.close());
+
+test('a first visit asks for no more than 1.5 MB of gzip', async (test) => {
+  const names = await firstVisit(site);
+  const listed = names.map((name) => `${name} ${zipped([name])}`).join('\n');
+  // What the page cannot be without is among them, and so are its fonts, if ever its styles have any.
+  for (const part of [/^index\.html$/, /\.css$/, /^assets\/.*\.js$/, /^assets\/worker-.*\.js$/, /\.wasm$/, /^demo\/demo\.json$/]) assert.ok(names.some((name) => part.test(name)), `${part} in\n${listed}`);
+  const styles = await Promise.all(names.filter((name) => name.endsWith('.css')).map((name) => readFile(new URL(`../../dist/${name}`, import.meta.url), 'utf8')));
+  assert.deepEqual(styles.join('').match(/@font-face/g), null, 'a font is asked for only where it is used: have the visit use it, and count it');
+  const bytes = zipped(names);
+  test.diagnostic(`a first visit asks for ${bytes} bytes of gzip, ${zipped(names.filter((name) => name.endsWith('.wasm')))} of them the engine`);
+  assert.ok(bytes <= BUDGET, `${bytes} bytes, and not ${BUDGET}:\n${listed}`);
+});
