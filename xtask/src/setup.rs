@@ -50,6 +50,23 @@ pub fn firefox() -> Result<PathBuf, Error> {
     })
 }
 
+/// Gets a component of rustup's toolchain that brings this program.
+pub fn rust_component(component: &str, program: &str) -> Result<(), Error> {
+    let is_there = || output(Command::new(program).arg("--version")).is_some();
+    if is_there() {
+        return Ok(());
+    }
+    if on_path("rustup").is_some() {
+        say(&format!("rustup component add {component}"));
+        run(Command::new("rustup").args(["component", "add", component]))?;
+    }
+    if is_there() {
+        Ok(())
+    } else {
+        Err(Error::Missing { what: program.into(), by_hand: format!("rustup component add {component}") })
+    }
+}
+
 /// Gets a Vulkan loader and driver, in software if need be, on systems whose GPU speaks Vulkan.
 pub fn vulkan() -> Result<(), Error> {
     if !cfg!(target_os = "linux") {

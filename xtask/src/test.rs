@@ -33,6 +33,8 @@ const TEST_TIMEOUT: &str = "--test-timeout=1200000";
 /// One part of the tests. Parts run in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
+    /// `cargo fmt --check` and `cargo clippy` with the workspace's lints, every warning an error.
+    Lint,
     /// `cargo test` of the workspace.
     Native,
     /// The tests that need no graphics processor on wasm32, whose `usize` has 32 bits as in a browser.
@@ -97,13 +99,13 @@ fn verdict(part: Part, options: &Options) -> (Tally, String) {
 }
 
 impl Part {
-    const ALL: [Part; 7] =
-        [Part::Native, Part::Wasm32, Part::Engine, Part::Types, Part::Page, Part::Browser, Part::Libraries];
+    const ALL: [Part; 8] =
+        [Part::Lint, Part::Native, Part::Wasm32, Part::Engine, Part::Types, Part::Page, Part::Browser, Part::Libraries];
 
     /// Whether the part cannot run where `other` failed.
     fn needs(self, other: Part) -> bool {
         match self {
-            Part::Native | Part::Wasm32 | Part::Engine | Part::Libraries => false,
+            Part::Lint | Part::Native | Part::Wasm32 | Part::Engine | Part::Libraries => false,
             Part::Types | Part::Page => other == Part::Engine,
             Part::Browser => other == Part::Page || other == Part::Engine,
         }
@@ -117,6 +119,7 @@ impl Part {
     /// Sets up what the part needs, runs it and counts what it checked.
     fn run(self, options: &Options, tally: &mut Tally) -> Result<(), Error> {
         match self {
+            Part::Lint => lint(tally),
             Part::Native => native(tally),
             Part::Wasm32 => wasm32(tally),
             Part::Engine => tally.count(dist::engine()),
@@ -132,6 +135,14 @@ impl Part {
             Part::Libraries => tally.count(libraries::check()),
         }
     }
+}
+
+fn lint(tally: &mut Tally) -> Result<(), Error> {
+    setup::rust_component("rustfmt", "cargo-fmt")?;
+    setup::rust_component("clippy", "cargo-clippy")?;
+    let formatted = tally.count(run(cargo().args(["fmt", "--all", "--check"])));
+    let clean = run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]));
+    formatted.and(tally.count(clean))
 }
 
 fn native(tally: &mut Tally) -> Result<(), Error> {

@@ -51,7 +51,7 @@ impl Spectrum {
     /// for a change of zeros.
     pub fn effective_rank(&self) -> f64 {
         let sum: f64 = self.values.iter().sum();
-        if !(sum > 0.0) {
+        if sum.is_nan() || sum <= 0.0 {
             return 0.0;
         }
         let shares = self.values.iter().map(|value| value / sum).filter(|&share| share > 0.0);
@@ -142,7 +142,7 @@ fn cholesky(matrix: &Matrix) -> Matrix {
     let mut columns = 0;
     while columns < size {
         let Some(pivot) = (0..size).max_by(|&a, &b| left[a].total_cmp(&left[b])) else { break };
-        if !(left[pivot] > least) {
+        if left[pivot].is_nan() || left[pivot] <= least {
             break;
         }
         let length = left[pivot].sqrt();

@@ -140,7 +140,7 @@ pub fn danger(name: &str) -> Danger {
     let of = |package: &&str| name.strip_prefix(*package).is_some_and(|rest| rest.starts_with('.'));
     if storage || HARMLESS.contains(&name) {
         Danger::Harmless
-    } else if DANGEROUS.iter().any(|package| of(package)) {
+    } else if DANGEROUS.iter().any(of) {
         Danger::Dangerous
     } else {
         Danger::Unknown

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 /// What a tensor of an adapter is for. The names are those of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names are those of the files")]
 pub enum Role {
     Up,
     Down,

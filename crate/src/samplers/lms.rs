@@ -30,7 +30,7 @@ impl Lms {
 /// ∫ from `sigmas[0]` to `end` of the polynomial that is 1 at `sigmas[k]` and 0 at the others, exact up to degree 3.
 fn weight(sigmas: &[f64], k: usize, end: f64) -> f64 {
     let others = || sigmas.iter().enumerate().filter(move |(j, _)| *j != k).map(|(_, sigma)| *sigma);
-    let basis = |x: f64| others().map(|other| (x - other) / (sigmas[k] - other)).product::<f64>();
+    let basis = |x: f64| others().fold(1.0, |so_far, other| so_far * (x - other) / (sigmas[k] - other));
     let (middle, half) = ((sigmas[0] + end) / 2.0, (end - sigmas[0]) / 2.0);
     let gauss = half / 3.0_f64.sqrt();
     half * (basis(middle - gauss) + basis(middle + gauss))
