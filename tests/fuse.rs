@@ -191,7 +191,7 @@ async fn run_stored(
 ) -> Vec<f32> {
     let resident = gpu.rooms(plan, storage).expect("room");
     for (name, tensor) in &resident {
-        gpu.write(tensor, &numbers(name).expect("numbers"));
+        gpu.write(tensor, &numbers(name).expect("numbers")).expect("its place");
     }
     let runner = Runner::new(gpu, plan, &|name| resident.get(name).cloned()).await.expect("a runner");
     for value in &plan.values {

@@ -67,7 +67,7 @@ impl Gpu {
 
         let copy = Launch::new("roof_copy", 1, Vec::new(), [(COPIED / 4 / 64) as u32, 1, 1]);
         let bytes = 2.0 * 4.0 * COPIED as f64 / best(self.time_launch(effort, &copy, &[&input, &output]).await?);
-        // As many operations as take about 20 ms, found by doubling.
+        // As many operations as take about 20 ms, found by fourfold steps.
         let mut inner = 16;
         loop {
             let launch = Launch::new("roof_arithmetic", 0, vec![inner as u32], [(INVOCATIONS / 64) as u32, 1, 1]);

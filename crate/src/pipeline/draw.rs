@@ -6,7 +6,7 @@ use super::generate::{Job, Report, Session, Stage, Start, sinusoid};
 use super::latents::Latents;
 use super::preview::Previewer;
 use super::runners::Shape;
-use crate::gpu::Runner;
+use crate::gpu::{Arena, Runner};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -67,12 +67,14 @@ impl Session {
         let mut runners = Vec::new();
         if !all_known {
             if !is_changed {
-                self.weights.restore_any(&self.gpu, &plans);
+                self.weights.restore_any(&self.gpu, &plans)?;
                 self.load(&plans, report).await?;
             }
             report(Stage::Text, 0, 1, None)?;
+            // One after the other reads its texts.
+            let arena = Arena::of(&self.gpu, &plans.iter().collect::<Vec<_>>()).await?;
             for plan in &plans {
-                runners.push(Runner::new(&self.gpu, plan, &|name| self.weights.get(name)).await?);
+                runners.push(Runner::within(&self.gpu, plan, &|name| self.weights.get(name), &arena).await?);
             }
         }
         let mut scenes = Scenes::new();
@@ -93,7 +95,7 @@ impl Session {
             scenes.insert(scene, told);
         }
         if !is_changed {
-            self.weights.release(&self.gpu, &plans);
+            self.weights.release(&self.gpu, &plans)?;
         }
         Ok(scenes)
     }
