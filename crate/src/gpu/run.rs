@@ -172,15 +172,20 @@ impl Runner {
         gpu.guarded(&format!("the plan `{}`", plan.name), || Runner::make(gpu, plan, resident, arena)).await
     }
 
-    /// Bytes of graphics memory that a plan's runner makes besides temporaries, weights and those inputs
-    /// and outputs that are `given`, on a device of these means.
+    /// Bytes of graphics memory that a plan's runner makes besides temporaries, weights and the inputs
+    /// that are `given`, on a device of these means.
     pub fn own_bytes(plan: &Plan, means: Means, given: &dyn Fn(&str) -> bool) -> u64 {
         let is_own = |value: &&Value| matches!(&value.source, Source::Input(name) if !given(name));
-        let outputs = plan.outputs.iter().filter(|(name, _)| !given(name)).map(|(_, id)| plan.value(*id));
+        let outputs = plan.outputs.iter().map(|(_, id)| plan.value(*id));
         let tensors = plan.values.iter().filter(is_own).chain(outputs);
         let numbers: u64 = tensors.map(|value| written(plan, value).resident(value.len())).sum();
+        numbers + Runner::params_bytes(plan, means)
+    }
+
+    /// Bytes of them that are run-time numbers and parameters.
+    pub fn params_bytes(plan: &Plan, means: Means) -> u64 {
         let (scalars, dispatches) = (plan.scalars.len().max(1) as u64, Extra::of(plan, means).dispatches.max(1));
-        numbers + scalars * 4 + dispatches * PARAMS_STRIDE
+        scalars * 4 + dispatches * PARAMS_STRIDE
     }
 
     fn make(

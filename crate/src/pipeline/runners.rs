@@ -102,11 +102,7 @@ impl MemoryNeed {
         Ok(MemoryNeed {
             weights: weights.values().sum(),
             temporaries: Arena::bytes(plans, means),
-            others: plans
-                .iter()
-                .enumerate()
-                .map(|(index, plan)| Runner::own_bytes(plan, means, &|name| index > 0 && is_made(name)))
-                .sum(),
+            others: plans.iter().map(|plan| Runner::own_bytes(plan, means, &is_made)).sum(),
             adapters: 0,
         })
     }

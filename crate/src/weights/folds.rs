@@ -6,7 +6,7 @@ use crate::adapters::Delta;
 use crate::gpu::{Arena, Means, Runner};
 use crate::model::{Component, block};
 use crate::ops::{Narrow, Storage, Widen};
-use crate::plan::{Builder, Layout, Plan, Source};
+use crate::plan::{Builder, Layout, Plan, Source, Value};
 use std::collections::BTreeMap;
 
 /// Stands before the name of a pristine tensor in the plan of all folds.
@@ -102,7 +102,7 @@ pub fn fold_bytes(
         }));
     }
     let folds = FoldPlan::new(checkpoint, adapters, &|name| stored.get(name).copied())?.plan;
-    let resident = |value: &crate::plan::Value| match &value.source {
+    let resident = |value: &Value| match &value.source {
         Source::Weight { name, .. } => {
             let storage = name.strip_prefix(PRISTINE).and_then(|name| stored.get(name).copied());
             storage.unwrap_or_default().resident(value.len())
@@ -110,7 +110,7 @@ pub fn fold_bytes(
         _ => 0,
     };
     let weights: u64 = folds.values.iter().map(resident).sum();
-    Ok(weights + Arena::bytes(&[&folds], means) + Runner::own_bytes(&folds, means, &|_| true))
+    Ok(weights + Arena::bytes(&[&folds], means) + Runner::params_bytes(&folds, means))
 }
 
 /// Stands before the keys of the adapter with this index.
