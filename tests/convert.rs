@@ -4,7 +4,7 @@
 use lora_loupe::adapters::{Delta, fold_on_cpu};
 use lora_loupe::edit::{AlphaPlace, ConvertOptions, EditError, Opened, Strengths, Target};
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
-use lora_loupe::num::numel;
+use lora_loupe::num::{host_len, numel};
 use lora_loupe_tests::edits::{bytes_of, changes, converted, corpus, distance, open, same};
 use lora_loupe_tests::golden::bytes;
 use pollster::block_on;
@@ -127,7 +127,7 @@ fn what_does_not_fit_a_number_type_is_named() {
         let mut at = 0;
         let mut tensor = |name: String, shape: Vec<usize>| {
             let start = at;
-            at += 4 * shape.iter().product::<usize>() as u64;
+            at += 4 * numel(&shape);
             TensorInfo { name, dtype: Dtype::F32, shape, bytes: start..at }
         };
         let tensors = vec![
@@ -160,7 +160,7 @@ fn flux(layers: &[(&str, usize, usize)], up: &str, down: &str) -> Vec<u8> {
     let mut data = Vec::new();
     for (index, &(stem, outputs, inputs)) in layers.iter().enumerate() {
         for (name, shape) in [(format!("{stem}{up}"), vec![outputs, 2]), (format!("{stem}{down}"), vec![2, inputs])] {
-            let count = shape.iter().product::<usize>();
+            let count = host_len(numel(&shape));
             let start = at;
             at += 4 * count as u64;
             let number = |i: usize| ((i * (7919 + index)) % 97) as f32 / 97.0 - 0.5;

@@ -86,7 +86,7 @@ fn odd_files_are_refused_or_edited_under_their_own_names() {
     assert!(matches!(refused, EditError::NotFinite { .. }), "{refused}");
     let missing = bytes("hostile/missing_up.safetensors");
     let to_kohya = ConvertOptions { to: Some(Target::Kohya), ..Default::default() };
-    let refused = converted(&open("missing", &missing, None), &to_kohya).err().expect("a missing half");
+    let refused = converted(&open("missing", &missing, None), &to_kohya).expect_err("a missing half");
     assert!(matches!(refused, EditError::Incomplete { .. }), "{refused}");
     let dropped = converted(&open("missing", &missing, None), &ConvertOptions { drop: true, ..to_kohya.clone() });
     assert!(dropped.is_ok());

@@ -2,6 +2,7 @@
 
 use lora_loupe::analysis::{Report, inspect};
 use lora_loupe::model::{Architecture, Component, Module, Naming};
+use lora_loupe::num::{host_len, numel};
 use pollster::block_on;
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ fn file(modules: &[(Component, &Module)], key: impl Fn(&Module) -> String, down:
         for (role, shape) in [(down, [&[1], &shape[1..]].concat()), (up, vec![shape[0], 1])] {
             let shape =
                 if role == up { [&shape[..], &vec![1; module.weight_shape().len() - 2]].concat() } else { shape };
-            let end = at + shape.iter().product::<usize>();
+            let end = at + host_len(numel(&shape));
             let info = serde_json::json!({"dtype": "F8_E4M3", "shape": shape, "data_offsets": [at, end]});
             header.insert(format!("{}{role}", key(module)), info);
             at = end;

@@ -8,6 +8,7 @@ use lora_loupe::formats::read_header;
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::gpu::{Gpu, Runner};
 use lora_loupe::model::{Component, Family, FamilyId};
+use lora_loupe::num::{host_len, numel};
 use lora_loupe::ops::Storage;
 use lora_loupe::plan::{Builder, Layout, unet};
 use lora_loupe_tests::compare::close;
@@ -72,7 +73,7 @@ fn a_strength_change_costs_at_most_a_twentieth_of_a_step() {
     let (mut layers, mut flops) = (0, 0);
     for delta in adapter.deltas.iter().filter(|delta| delta.component == Component::Unet) {
         let shape = delta.wanted_shape();
-        let matrix = [shape[0], shape[1..].iter().product()];
+        let matrix = [shape[0], host_len(numel(&shape[1..]))];
         let mut builder = Builder::new("fold");
         let (base, strength) = (builder.weight(BASE, &matrix, Layout::Ohwi), builder.scalar("strength"));
         let folded = delta.fold(&mut builder, base, strength, "").expect("a fold");

@@ -2,6 +2,7 @@
 
 use lora_loupe::gpu::{Choice, Gpu, HALVES, Runner, Style, TOLERANCE_OF_HALVES};
 use lora_loupe::model::{Family, FamilyId};
+use lora_loupe::num::{host_len, numel};
 use lora_loupe::ops::{
     Add, Attention, Before, Broadcast, Concat, Conv2d, Function, Geglu, GroupNorm, LayerNorm, Matmul, Storage, Unary,
     Upsample,
@@ -37,7 +38,7 @@ fn give(plan: &Plan) -> impl FnMut(&str) -> Option<Vec<f32>> {
         let (_, shape) = sizes.iter().find(|(known, _)| known == name)?;
         let scale = if shape.len() == 2 { (3.0 / shape[1] as f32).sqrt() } else { 1.0 };
         let seed = name.bytes().fold(7, |seed: u32, byte| seed.wrapping_mul(31) + u32::from(byte));
-        Some(numbers(seed % 10_000, shape.iter().product(), scale, 0.0))
+        Some(numbers(seed % 10_000, host_len(numel(shape)), scale, 0.0))
     }
 }
 
@@ -192,7 +193,7 @@ async fn run_stored(
 ) -> Vec<f32> {
     let resident = gpu.rooms(plan, storage).expect("room");
     for (name, tensor) in &resident {
-        gpu.write(tensor, &numbers(name).expect("numbers"));
+        gpu.write(tensor, &numbers(name).expect("numbers")).expect("its place");
     }
     let runner = Runner::new(gpu, plan, &|name| resident.get(name).cloned()).await.expect("a runner");
     for value in &plan.values {

@@ -7,6 +7,7 @@ mod base;
 use lora_loupe::analysis::{Report, Severity, inspect};
 use lora_loupe::edit::{EditInput, apply, fixes};
 use lora_loupe::formats::{Header, read_header, widen::widen};
+use lora_loupe::num::{host_len, numel};
 use lora_loupe_tests::golden;
 use pollster::block_on;
 use proptest::prelude::*;
@@ -141,7 +142,7 @@ fn every_file_is_named_within_its_worth_of_memory() {
 fn factors(tensors: &[(&str, &[usize])]) -> Vec<u8> {
     let (mut header, mut at) = (serde_json::Map::new(), 0);
     for (role, shape) in tensors {
-        let end = at + shape.iter().product::<usize>();
+        let end = at + host_len(numel(shape));
         let info = serde_json::json!({"dtype": "F8_E4M3", "shape": shape, "data_offsets": [at, end]});
         header.insert(format!("lora_unet_conv_in.{role}"), info);
         at = end;
@@ -416,7 +417,7 @@ fn valid_file() -> impl Strategy<Value = Vec<u8>> {
                 continue;
             }
             let start = data.len();
-            data.resize(start + width * shape.iter().product::<usize>(), fill);
+            data.resize(start + width * host_len(numel(&shape)), fill);
             let info = serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [start, data.len()]});
             header.insert(name, info);
         }

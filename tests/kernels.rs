@@ -1,7 +1,9 @@
 //! PyTorch = definition = kernel, for every operation at production shapes and odd ones.
 
 use lora_loupe::gpu::{Choice, Gpu, HALVES, Runner, Scalar, Style, TOLERANCE_OF_HALVES, Tuning, kernel, kernels};
-use lora_loupe::ops::{Axpy, Conv2d, Function, Matmul, Narrow, Op, Storage, Unary, Widen};
+use lora_loupe::ops::{
+    Attention, Axpy, Conv2d, Function, GroupNorm, LayerNorm, Matmul, Narrow, Op, Storage, Unary, Widen,
+};
 use lora_loupe::plan::{Builder, Layout, Plan, interpret};
 use lora_loupe_tests::compare::{close, rel_rms};
 use lora_loupe_tests::numbers::numbers;
@@ -343,8 +345,176 @@ fn a_kernel_that_cannot_read_halves_is_refused() {
         let w = builder.weight("weight", &[2], Layout::Plain);
         let y = builder.push(Unary { function: Function::Silu }, &[w], "y").expect("y");
         builder.output("y", y);
-        let refused = Runner::new(&gpu, &builder.finish(), &|_| Some(halves.clone())).await.err().expect("a refusal");
+        let resident = |name: &str| (name == "weight").then(|| halves.clone());
+        let refused = Runner::new(&gpu, &builder.finish(), &resident).await.err().expect("a refusal");
         assert!(refused.to_string().contains("halves"), "{refused}");
+    });
+}
+
+#[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
+fn what_a_plan_writes_lies_as_its_step_says() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        for storage in [Storage::F16, Storage::Bf16] {
+            let mut builder = Builder::new("rounded");
+            let x = builder.input("x", &[5]);
+            let narrow = builder.push(Narrow { storage }, &[x], "narrow").expect("narrow");
+            let wide = builder.push(Widen {}, &[narrow], "wide").expect("wide");
+            builder.output("wide", wide);
+            let plan = builder.finish();
+            // Halves between two steps are read as such.
+            let data = numbers(3, 5, 2.0, 0.1);
+            let runner = Runner::new(&gpu, &plan, &|_| None).await.expect("a runner");
+            runner.set(&gpu, "x", &data).expect("x");
+            let rounded: Vec<f32> = data.iter().map(|&value| storage.round(value)).collect();
+            assert_eq!(runner.compute(&gpu, "wide").await.expect("numbers"), rounded, "{storage:?}");
+
+            let output = async |name: &str, plan: &Plan, stored| {
+                let tensor = gpu.tensor_stored("room", 5, stored).expect("a tensor");
+                let resident = |asked: &str| (asked == name).then(|| tensor.clone());
+                Runner::new(&gpu, plan, &resident).await.map(|_| ())
+            };
+            // f32 into room for halves, which is half as large.
+            let refused = output("wide", &plan, storage).await.expect_err("a refusal").to_string();
+            assert!(refused.contains("`wide`") && refused.contains("F32"), "{refused}");
+            output("wide", &plan, Storage::F32).await.expect("room that fits");
+            // Halves into room for f32, and into room for halves of the other kind.
+            let mut builder = Builder::new("halves");
+            let x = builder.input("x", &[5]);
+            let narrow = builder.push(Narrow { storage }, &[x], "narrow").expect("narrow");
+            builder.output("narrow", narrow);
+            let plan = builder.finish();
+            for stored in [Storage::F32, Storage::F16, Storage::Bf16] {
+                assert_eq!(output("narrow", &plan, stored).await.is_ok(), stored == storage, "{storage:?} {stored:?}");
+            }
+        }
+    });
+}
+
+#[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
+fn numbers_are_written_where_they_belong_or_not_at_all() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        let len = 7usize;
+        let wide = len as u64;
+        for storage in [Storage::F32, Storage::F16, Storage::Bf16] {
+            // The part behind it must not change.
+            let parts = gpu.adjacent(&[("a", wide), ("b", wide)], storage).expect("room");
+            gpu.write(&parts[1], &[9.0; 7]).expect("all of it");
+            for first in 0..=len + 1 {
+                for count in 0..=len + 1 {
+                    let zeros = vec![0.0; len];
+                    gpu.write(&parts[0], &zeros).expect("all of it");
+                    let data: Vec<f32> = (0..count).map(|i| (i + 1) as f32).collect();
+                    let written = gpu.write_at(&parts[0], first as u64, &data);
+                    let got = gpu.read(&parts[0]).await.expect("numbers");
+                    let what = format!("{count} numbers from {first} on in {storage:?}");
+                    let is_whole =
+                        storage == Storage::F32 || first % 2 == 0 && (count % 2 == 0 || first + count == len);
+                    assert_eq!(written.is_ok(), first + count <= len && is_whole, "{what}");
+                    let mut wanted = zeros;
+                    if written.is_ok() {
+                        wanted[first..first + count].copy_from_slice(&data);
+                    }
+                    assert_eq!(got, wanted, "{what}");
+                    let halves = vec![0; count];
+                    let bits = gpu.write_halves_at(&parts[0], first as u64, &halves);
+                    assert_eq!(bits.is_ok(), written.is_ok() && storage != Storage::F32, "{what}, as bits");
+                }
+            }
+            assert_eq!(gpu.read(&parts[1]).await.expect("numbers"), [9.0; 7], "{storage:?}");
+            let other = if storage == Storage::F32 { Storage::F16 } else { Storage::F32 };
+            let alike = gpu.tensor_stored("alike", wide, storage).expect("room");
+            gpu.copy(&parts[1], &alike).expect("as many, alike");
+            assert_eq!(gpu.read(&alike).await.expect("numbers"), [9.0; 7], "{storage:?}");
+            gpu.copy(&parts[0], &gpu.tensor_stored("other", wide, other).expect("room")).expect_err("not alike");
+            gpu.copy(&parts[0], &gpu.tensor_stored("other", wide - 1, storage).expect("room"))
+                .expect_err("not as many");
+        }
+        gpu.check().expect("no fault of the driver's");
+    });
+}
+
+#[test]
+fn no_launch_takes_more_workgroups_than_a_device() {
+    let most = kernel::MAX_GROUPS as usize;
+    let linear = Matmul { transpose_b: true, ..Default::default() };
+    let conv = Conv2d { kernel: 3, stride: 1, padding: 1, ..Default::default() };
+    let one = Conv2d { kernel: 1, stride: 1, ..Default::default() };
+    let attention = |heads| Attention { heads, causal: false };
+    let norm = |groups| GroupNorm { groups, eps: 1e-5, silu: false, beside: false };
+    let (tiled, direct) = (Style::Tiled, Style::Direct);
+    // The largest that is taken, and one more along each axis.
+    let cases: Vec<(Op, Style, Vec<Vec<usize>>, bool)> = vec![
+        (linear.into(), tiled, vec![vec![128 * most, 8], vec![8, 8]], true),
+        (linear.into(), tiled, vec![vec![128 * most + 1, 8], vec![8, 8]], false),
+        (linear.into(), tiled, vec![vec![8, 8], vec![64 * most, 8]], true),
+        (linear.into(), tiled, vec![vec![8, 8], vec![64 * most + 4, 8]], false),
+        (linear.into(), direct, vec![vec![32 * most, 8], vec![8, 8]], true),
+        (linear.into(), direct, vec![vec![32 * most + 1, 8], vec![8, 8]], false),
+        (linear.into(), direct, vec![vec![8, 8], vec![32 * most + 4, 8]], false),
+        (linear.into(), tiled, vec![vec![32 * most, 3], vec![5, 3]], true),
+        (linear.into(), tiled, vec![vec![32 * most + 1, 3], vec![5, 3]], false),
+        (linear.into(), direct, vec![vec![3, 3], vec![32 * most + 1, 3]], false),
+        // 1024 x 1024 pixels are just more than kernels for odd channels take.
+        (conv.into(), tiled, vec![vec![1, 1024, 1023, 3], vec![3, 27]], true),
+        (conv.into(), tiled, vec![vec![1, 1024, 1024, 3], vec![3, 27]], false),
+        (conv.into(), direct, vec![vec![1, 2048, 1024, 8], vec![8, 72]], false),
+        (conv.into(), tiled, vec![vec![1, 4096, 2048, 8], vec![8, 72]], false),
+        (conv.into(), tiled, vec![vec![1, 2048, 2048, 8], vec![8, 72]], true),
+        (one.into(), tiled, vec![vec![8, 1024, 1024, 8], vec![8, 8]], false),
+        (attention(1).into(), tiled, vec![vec![most + 1, 4, 8]; 3], false),
+        (attention(1).into(), tiled, vec![vec![1, 16 * most, 8]; 3], true),
+        (attention(1).into(), tiled, vec![vec![1, 16 * most + 1, 8]; 3], false),
+        (attention(1).into(), direct, vec![vec![1, 64 * most + 1, 8]; 3], false),
+        (attention(most + 1).into(), direct, vec![vec![1, 2, 4 * (most + 1)]; 3], false),
+        (norm(1).into(), tiled, vec![vec![most + 1, 2, 4], vec![4], vec![4]], false),
+        (norm(most + 1).into(), tiled, vec![vec![1, 2, most + 1], vec![most + 1], vec![most + 1]], false),
+        // These spread over two axes.
+        (Unary { function: Function::Silu }.into(), tiled, vec![vec![256 * most + 1]], true),
+        (LayerNorm { eps: 1e-5 }.into(), tiled, vec![vec![most + 1, 4], vec![4], vec![4]], true),
+    ];
+    for (op, style, shapes, is_taken) in cases {
+        let inputs: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+        let output = op.get().shape(&inputs).expect("shapes that fit");
+        let launch = kernels::launch(&op, &inputs, &output, &vec![Storage::F32; inputs.len()], style);
+        let what = format!("{style:?} {op} {shapes:?}");
+        match launch {
+            Ok(launch) => assert!(is_taken && launch.groups.iter().all(|&n| n as usize <= most), "{what}: {launch:?}"),
+            Err(error) => assert!(!is_taken && error.to_string().contains("workgroups"), "{what}: {error}"),
+        }
+    }
+    // So do the launches that are a convolution by Winograd's algorithm; those of its products are small.
+    let wide = [vec![1, 8192, 4096, 16], vec![16, 144]];
+    let inputs: Vec<&[usize]> = wide.iter().map(Vec::as_slice).collect();
+    let output = Op::from(conv).get().shape(&inputs).expect("shapes that fit");
+    let work = kernels::work(&conv.into(), &inputs, &output, &[Storage::F32; 2], tiled, 0).expect("work");
+    assert!(work.stages.len() > 4 && work.stages.iter().all(|stage| stage.launch.fits()), "{}", work.stages.len());
+}
+
+#[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
+fn products_of_both_orders_are_tuned_apart() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        let plan = |transpose_b| {
+            let mut builder = Builder::new("product");
+            let (x, matrix) = (builder.input("x", &[64, 64]), builder.input("matrix", &[64, 64]));
+            let product = Matmul { transpose_b, ..Default::default() };
+            let y = builder.push(product, &[x, matrix], "y").expect("a product");
+            builder.output("y", y);
+            builder.finish()
+        };
+        let plans = [plan(false), plan(true)];
+        let storages = [Storage::F32; 3];
+        let pairs: Vec<(&Plan, &[Storage])> = plans.iter().map(|plan| (plan, &storages[..])).collect();
+        let style = gpu.style();
+        gpu.tune_all(&pairs, &mut |_, _| ControlFlow::Continue(())).await.expect("times");
+        let Choice::Tuned(tuning) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        assert_eq!(tuning.best.len(), 2, "{tuning:?}");
+        assert_eq!(gpu.style(), style, "tiles are timed, whatever is used");
     });
 }
 

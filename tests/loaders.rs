@@ -2,6 +2,7 @@
 //! (manifest notes of the full set), and key sets in which one rule decides.
 
 use lora_loupe::analysis::{LoaderStatus, LoaderVerdict, Report, explain_log, inspect};
+use lora_loupe::num::{host_len, numel};
 use lora_loupe_tests::golden;
 use pollster::block_on;
 use serde_json::{Map, Value, json};
@@ -112,7 +113,7 @@ fn made(tensors: &[(String, Vec<usize>)], metadata: Value) -> Vec<u8> {
     let (mut header, mut at) = (Map::new(), 0);
     header.insert("__metadata__".into(), metadata);
     for (name, shape) in tensors {
-        let end = at + 2 * shape.iter().product::<usize>();
+        let end = at + 2 * host_len(numel(shape));
         header.insert(name.clone(), json!({"dtype": "F16", "shape": shape, "data_offsets": [at, end]}));
         at = end;
     }

@@ -39,7 +39,7 @@ fn planned() -> Value {
             starts_from_picture: true,
         };
         devices().map(|(device, means)| {
-            let need = model.memory_need(shape, means).expect("plans");
+            let need = model.memory_need(shape, means, &[]).expect("plans");
             json!({
                 "model": family,
                 "size": format!("{width}x{height}"),

@@ -2,11 +2,13 @@
 
 #![cfg(not(target_os = "wasi"))] // needs a graphics processor
 
-use lora_loupe::gpu::{Choice, HALVES, Style};
-use lora_loupe::pipeline::{Given, Progress, Recipe, Shape, Stage};
+use lora_loupe::gpu::{Choice, Gpu, HALVES, KernelConfig, Style};
+use lora_loupe::pipeline::{AdapterChoice, Given, Progress, Recipe, Shape, Stage};
+use lora_loupe::weights::LoadedAdapter;
 use lora_loupe_tests::cases::{case, cases, recipe};
-use lora_loupe_tests::draw::{adapter, check, draw, with};
+use lora_loupe_tests::draw::{adapter, check, draw, latents, with};
 use lora_loupe_tests::mini::{self, full};
+use safetensors::Dtype;
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -51,12 +53,77 @@ async fn memory_is_as_planned(style: Style, choice: Choice) {
         clip_skip: 0,
         starts_from_picture: false,
     };
-    let need = session.model.memory_need(shape, gpu.means()).expect("plans");
+    let need = session.model.memory_need(shape, gpu.means(), &[]).expect("plans");
     assert_eq!(gpu.made().bytes, need.total(), "{style:?} {:?} {need:?}", gpu.choice());
     assert_eq!(steps[7].2.bytes, need.total());
     // Another picture of the same shape makes nothing at all.
     assert_eq!(steps[7].2.pipelines, gpu.made().pipelines);
     assert_eq!((steps[3].2.buffers, steps[3].2.bind_groups), (steps[4].2.buffers, steps[4].2.bind_groups));
+}
+
+#[test]
+fn adapters_take_the_memory_that_is_planned_and_give_it_back() {
+    pollster::block_on(async {
+        for names in [&["lora_a"][..], &["lora_b"], &["lora_a", "lora_c_kohya"]] {
+            for halves in [false, true] {
+                adapters_give_back(names, halves).await;
+            }
+        }
+    });
+}
+
+async fn adapters_give_back(names: &[&str], halves: bool) {
+    let open = async || {
+        let session = match halves {
+            true => mini::stored(|_, numbers| (Dtype::F16, mini::halves(&numbers))).await,
+            false => full().await,
+        };
+        session.gpu.set_keeps_halves(halves);
+        session
+    };
+    let mut session = open().await;
+    let mut loaded = Vec::new();
+    for name in names {
+        loaded.push(adapter(&session, name).await);
+    }
+    let loras: Vec<&LoadedAdapter> = loaded.iter().collect();
+    let choice = |name: &&str| AdapterChoice {
+        name: (*name).into(),
+        sha256: (*name).into(),
+        strength: 0.5,
+        text_encoder: None,
+        blocks: None,
+        hash: None,
+    };
+    let (_, plain, _) = cases("hires").remove(0);
+    let with_loras = Recipe { steps: 2, adapters: names.iter().map(choice).collect(), ..plain.clone() };
+    let without = Recipe { steps: 2, ..plain };
+    let shape = Shape {
+        pictures: 1,
+        guided: true,
+        height: without.height / 8,
+        width: without.width / 8,
+        chunks: 1,
+        clip_skip: 0,
+        starts_from_picture: false,
+    };
+    let gpu = session.gpu.clone();
+    let means = gpu.means();
+    let bare = session.model.memory_need(shape, means, &[]).expect("plans");
+    let need = session.model.memory_need(shape, means, &loras).expect("plans");
+    assert!(need.adapters > 0 && need.total() > bare.total(), "{names:?}: {need:?}");
+    // Portions so small that each part of the work is heard of while its buffers are there.
+    gpu.set_submission_flops(500_000);
+    let mut most = 0;
+    let mut hear = |_: Progress| {
+        most = most.max(gpu.made().bytes);
+        ControlFlow::Continue(())
+    };
+    session.generate(&with_loras, &with(&loras), &mut hear).await.expect("a picture");
+    assert_eq!(most, need.total(), "{names:?}, halves {halves}: {need:?}");
+    let after = latents(&mut session, &without, &with(&loras)).await;
+    assert_eq!(after, latents(&mut open().await, &without, &Given::default()).await, "{names:?}: bit by bit");
+    assert_eq!(gpu.made().bytes, bare.total(), "{names:?}, halves {halves}: afterwards");
 }
 
 #[test]
@@ -168,6 +235,41 @@ fn a_lost_device_costs_time_and_no_picture() {
             assert!(!Rc::ptr_eq(&gpu, &session.gpu), "loss {loss}: the device was opened anew");
             assert_eq!(picture.latents, whole.latents, "loss {loss}");
             assert_eq!(picture.rgb, whole.rgb, "loss {loss}");
+        }
+    });
+}
+
+#[test]
+fn a_lost_device_comes_back_as_it_was_found_and_proves_itself_again() {
+    pollster::block_on(async {
+        let (_, recipe, _) = cases("hires").remove(0);
+        let mut session = full().await;
+        let found = session.gpu.config();
+        // As it is when all is given up, and when nothing is.
+        let given_up = KernelConfig {
+            style: Style::Tiled,
+            keeps_halves: true,
+            multiplies_halves: false,
+            uses_winograd: false,
+            has_subgroups: false,
+            choice: Choice::Forced(2),
+        };
+        for (config, wants_tuning) in [(given_up, true), (found, false)] {
+            session.gpu.set_config(config.clone());
+            session.gpu.set_wants_tuning(wants_tuning);
+            let gpu = session.gpu.clone();
+            let mut hear = |progress: Progress| {
+                if progress.stage == Stage::Denoise && Rc::strong_count(&gpu) > 1 {
+                    gpu.lose();
+                }
+                ControlFlow::Continue(())
+            };
+            session.generate(&recipe, &Given::default(), &mut hear).await.expect("a picture");
+            assert!(!Rc::ptr_eq(&gpu, &session.gpu), "the device was opened anew");
+            assert_eq!(session.gpu.config(), config);
+            assert_eq!(session.gpu.wants_tuning(), wants_tuning);
+            let again = Gpu::open_like(&gpu).await.expect("the device");
+            assert!(again.pipelines_made() > 10, "kernels of the self test");
         }
     });
 }

@@ -248,11 +248,11 @@ fn stable_diffusion_1_5_needs_at_most_2_4_gigabytes() {
         clip_skip: 0,
         starts_from_picture: false,
     };
-    let need = model.memory_need(shape(64, 64), Means::COMMON).expect("plans");
+    let need = model.memory_need(shape(64, 64), Means::COMMON, &[]).expect("plans");
     println!("512x512: {need:?}, {} in all", need.total());
     assert!(need.total() <= 2_400_000_000, "{need:?}");
     assert!(need.weights > 1_800_000_000, "the UNet and the decoder are there");
-    let larger = model.memory_need(shape(96, 96), Means::COMMON).expect("plans");
+    let larger = model.memory_need(shape(96, 96), Means::COMMON, &[]).expect("plans");
     println!("768x768: {larger:?}, {} in all", larger.total());
     assert!(larger.total() > need.total());
 }

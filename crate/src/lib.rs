@@ -4,6 +4,8 @@
 //! *Generate*: model -> ops -> plan -> gpu -> weights -> samplers -> pipeline; bench times it.
 //! Who may use whom is a table in ARCHITECTURE.md, checked by tests/layers.rs.
 
+#![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "numbers of tests are small"))]
+
 pub mod adapters;
 pub mod analysis;
 pub mod bench;

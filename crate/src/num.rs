@@ -34,6 +34,12 @@ pub fn to_whole(x: f64) -> i64 {
     x as i64
 }
 
+/// The nearest byte, the even one of two: 0 for negative numbers and NaN, 255 beyond it.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturating is meant")]
+pub fn to_byte(x: f32) -> u8 {
+    x.round_ties_even() as u8
+}
+
 /// The lower 32 bits.
 #[expect(clippy::cast_possible_truncation, reason = "the upper half is left out")]
 pub fn low_word(x: u64) -> u32 {
@@ -60,6 +66,7 @@ mod tests {
         assert_eq!(to_f32(0.1), 0.1f32);
         assert_eq!([-1.0, f64::NAN, 2.9, f64::INFINITY].map(to_index), [0, 0, 2, usize::MAX]);
         assert_eq!([-1.5, f64::NAN, 1e300].map(to_whole), [-1, 0, i64::MAX]);
+        assert_eq!([-1.0, f32::NAN, 2.5, 3.5, 300.0].map(to_byte), [0, 0, 2, 4, 255]);
         assert_eq!(low_word(0x1_2345_6789), 0x2345_6789);
     }
 }

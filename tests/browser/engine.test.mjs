@@ -167,6 +167,42 @@ test('mini-sd15: pictures agree with diffusers, with and without LoRAs, at odd s
   under(found, LIMITS.latents);
 });
 
+test('a model that is opened while another is at work gets no LoRA read for that one, and stays open', async () => {
+  const found = await page.evaluate(async () => {
+    const demo = () => g.model('../web/public/demo/model');
+    const lora = await (await g.blob('../web/public/demo/loras/ink_icon.safetensors')).arrayBuffer();
+    // A file whose bytes come when they are let.
+    let go = () => {};
+    let waits = Promise.resolve();
+    const read = async (start, end) => (await waits, new Uint8Array(lora.slice(start, end)));
+    const place = { name: 'ink_icon.safetensors', size: lora.byteLength, read };
+    const recipe = (sha256) => ({
+      version: 1, model: 'demo', adapters: [{ name: 'ink_icon', sha256, strength: 1 }], prompt: 'a cat', negative: '', seed: 3,
+      steps: 1, guidance: 5, sampler: 'ddim', width: 64, height: 64,
+    });
+    const alone = await g.engine();
+    await alone.open_model('demo', await demo());
+    const { sha256 } = (await alone.inspect(place)).report;
+    const wanted = (await alone.probe_picture(recipe(sha256))).applied;
+
+    const one = await g.engine();
+    await one.open_model('mini-sd15', await g.miniModel());
+    await one.inspect(place);
+    waits = new Promise((resolve) => (go = resolve));
+    const first = one.generate(recipe(sha256), () => {}, undefined, undefined, false).then(() => 'drawn', (error) => error.kind);
+    await one.open_model('demo', await demo());
+    const second = one.probe_picture(recipe(sha256)).then(({ applied }) => applied, (error) => error.message);
+    go();
+    await first;
+    const during = await second;
+    const after = await one.probe_picture(recipe(sha256)).then(({ applied }) => applied, (error) => error.message);
+    return { wanted, during, after };
+  });
+  assert.ok(found.wanted[0].matched > 0 && found.wanted[0].leftovers === 0, JSON.stringify(found.wanted));
+  assert.deepEqual(found.during, found.wanted);
+  assert.deepEqual(found.after, found.wanted);
+});
+
 test('a device that binds little draws the same picture, its maps in strips of rows', async () => {
   const found = await page.evaluate(async () => {
     const recipe = {

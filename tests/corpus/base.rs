@@ -2,6 +2,7 @@
 
 use lora_loupe::analysis::BaseShapes;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
+use lora_loupe::num::numel;
 use lora_loupe_tests::golden;
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ pub fn header() -> Header {
     let mut at = 0;
     let tensors = shapes.into_iter().map(|(name, shape)| {
         let start = at;
-        at += 4 * shape.iter().product::<usize>() as u64;
+        at += 4 * numel(&shape);
         TensorInfo { name, dtype: Dtype::F32, shape, bytes: start..at }
     });
     Header::of(tensors.collect(), BTreeMap::new())

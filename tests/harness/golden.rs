@@ -1,5 +1,6 @@
 //! Turns files under tests/ into tensors and JSON.
 
+use lora_loupe::num::{host_len, numel};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ impl Tensor {
     /// (B, C, H, W) to (B, H, W, C), and (B, C, P) to (B, P, C); others as they are.
     pub fn channels_last(&self) -> Vec<f32> {
         let &[batch, channels, ref pixels @ ..] = self.shape.as_slice() else { return self.data.clone() };
-        let pixels: usize = pixels.iter().product();
+        let pixels = host_len(numel(pixels));
         let mut out = Vec::with_capacity(self.data.len());
         for b in 0..batch {
             for p in 0..pixels {

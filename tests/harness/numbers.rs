@@ -7,7 +7,7 @@ pub fn numbers(seed: u32, count: usize, scale: f32, shift: f32) -> Vec<f32> {
             let mut x = index.wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503));
             for _ in 0..2 {
                 x ^= x >> 16;
-                x = x.wrapping_mul(0x45d9_f3b);
+                x = x.wrapping_mul(0x045d_9f3b);
             }
             x ^= x >> 16;
             ((x >> 8) as f32 / 8_388_608.0 - 1.0) * scale + shift

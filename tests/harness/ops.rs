@@ -1,6 +1,7 @@
 //! Turns golden/ops/ops.json into plans of one operation with their inputs and PyTorch's answers.
 
 use crate::{golden, numbers::numbers};
+use lora_loupe::num::{host_len, numel};
 use lora_loupe::ops::Op;
 use lora_loupe::plan::{Builder, Plan};
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ fn read(index: usize, case: &Value, golden: Vec<f32>) -> Case {
     let inputs = (0..shapes.len())
         .map(|i| {
             let at = |name: &str| case[name][i].as_f64().expect("a number") as f32;
-            numbers((index * 16 + i) as u32, shapes[i].iter().product(), at("scales"), at("shifts"))
+            numbers((index * 16 + i) as u32, host_len(numel(&shapes[i])), at("scales"), at("shifts"))
         })
         .collect();
     let name = format!("{index}: {kind} {} {shapes:?}", case["fields"]);

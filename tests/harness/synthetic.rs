@@ -3,6 +3,7 @@
 use half::f16;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
 use lora_loupe::model::{Component, Family, FamilyId, Kind};
+use lora_loupe::num::numel;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
@@ -53,7 +54,7 @@ fn header(network: Network, rank: usize) -> io::Result<Header> {
     let family = Family::published(id).map_err(io::Error::other)?;
     let (mut tensors, mut at) = (Vec::new(), 0);
     let mut add = |name: String, shape: Vec<usize>| {
-        let end = at + 2 * shape.iter().product::<usize>() as u64;
+        let end = at + 2 * numel(&shape);
         tensors.push(TensorInfo { name, dtype: Dtype::F16, shape, bytes: at..end });
         at = end;
     };

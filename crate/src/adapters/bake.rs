@@ -30,6 +30,7 @@ pub struct BakedAdapter<'a> {
 
 /// Why a model cannot be baked.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum BakeError {
     /// The model lacks a tensor that changes.
     #[error("the base model has no tensor `{0}`, which the adapter changes; use it with the model it was made for")]

@@ -35,7 +35,7 @@ pub struct Leftover {
 
 /// Why a key takes part in no delta.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum Why {
     /// The key's ending is none that adapters use.
     #[error("no known adapter tensor has this name")]

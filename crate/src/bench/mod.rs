@@ -86,7 +86,7 @@ impl Prepared {
         let kept = |_: &str, shape: &[usize]| if shape.len() > 1 { storage } else { Storage::F32 };
         let weights = gpu.guarded(&plan.name, || gpu.rooms(plan, &kept)).await?;
         for (name, _, shape) in plan.weights() {
-            gpu.write(&weights[name], &numbers(name, shape));
+            gpu.write(&weights[name], &numbers(name, shape))?;
         }
         let runner = Runner::new(gpu, plan, &|name| weights.get(name).cloned()).await?;
         for value in &plan.values {

@@ -51,6 +51,7 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Command {
     Inspect(inspect::Arguments),
     Log(log::Arguments),

@@ -6,6 +6,7 @@ use std::io;
 
 /// Why a file cannot be edited as asked.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum EditError {
     /// The file cannot be read.
     #[error("{file}: {source}")]

@@ -4,6 +4,7 @@ use std::io;
 
 /// Why a file or one of its tensors cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum FormatError {
     /// The storage behind the file failed.
     #[error("the file could not be read: {0}; check that it still exists and try again")]

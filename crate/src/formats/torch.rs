@@ -5,6 +5,7 @@
 
 use super::pickle::{Id, Pickle, Value};
 use super::{ByteSource, Dtype, FormatError, Header, TensorInfo, imports, opcodes, zip};
+use crate::num::host_len;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
@@ -205,7 +206,7 @@ fn tensor(pickle: &Pickle, name: String, arguments: Id, storages: &Storages) -> 
     let range = range.filter(|range| range.end <= bytes.end).ok_or_else(|| {
         FormatError::Truncated(format!("`{name}` needs {span} bytes, and its storage has {}", bytes.end - bytes.start))
     })?;
-    let shape = shape.into_iter().map(|axis| axis as usize).collect();
+    let shape = shape.into_iter().map(host_len).collect();
     Ok(TensorInfo { name, dtype, shape, bytes: range })
 }
 

@@ -9,6 +9,7 @@ use ureq::{Agent, Body};
 
 /// Why an address cannot be read. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum WebError {
     /// It is no address of a file.
     #[error("{0} is no web address of a file; give one that begins with https:// and ends in the file's name")]

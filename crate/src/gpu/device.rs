@@ -1,5 +1,6 @@
 //! Turns the machine's graphics processor into a device with buffers and a pipeline cache.
 
+use super::config::KernelConfig;
 use super::kernel::{self, Launch, LaunchError, Scalar, Style};
 use super::tune::{Choice, WINOGRAD_OF_CARDS};
 use crate::ops::Storage;
@@ -13,6 +14,7 @@ use ts_rs::TS;
 
 /// Why the graphics processor did not do what was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum GpuError {
     /// There is none, or none that WebGPU or Vulkan, Metal or DirectX 12 can use.
     #[error(
@@ -40,6 +42,14 @@ pub enum GpuError {
     /// A tensor of another size.
     #[error("`{name}` has {found} numbers, the plan wants {wanted}")]
     Length { name: String, found: u64, wanted: u64 },
+    /// A tensor whose numbers lie otherwise.
+    #[error("`{name}` lies in graphics memory as {found:?}, it must be {wanted:?}")]
+    Stored { name: String, found: Storage, wanted: Storage },
+    /// Numbers written past a tensor's end, or to half of a word.
+    #[error(
+        "cannot write {count} numbers from place {first} on to a tensor of {len} in {storage:?}: they must lie within it, and halves in whole pairs"
+    )]
+    Write { first: u64, count: u64, len: u64, storage: Storage },
     /// The driver reported a fault; a defect of this program or of the driver.
     #[error("the graphics driver reported a fault in {what}: {message}")]
     Fault { what: String, message: String },
@@ -96,17 +106,20 @@ pub struct Made {
     pub bytes: u64,
 }
 
-/// Takes its bytes off the count when the last holder of a buffer lets it go.
+/// Gives a buffer's memory back and takes its bytes off the count when the last holder lets it go: a
+/// browser would keep it until its collector runs, which does not see graphics memory.
 #[derive(Debug)]
 pub(super) struct Counted {
-    bytes: u64,
+    buffer: wgpu::Buffer,
     made: Rc<Cell<Made>>,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        // What was submitted before still has it.
+        self.buffer.destroy();
         let made = self.made.get();
-        self.made.set(Made { bytes: made.bytes - self.bytes, ..made });
+        self.made.set(Made { bytes: made.bytes - self.buffer.size(), ..made });
     }
 }
 
@@ -145,12 +158,7 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     info: GpuInfo,
     scalar: Scalar,
-    style: Cell<Style>,
-    pub(super) keeps_halves: Cell<bool>,
-    pub(super) multiplies_halves: Cell<bool>,
-    pub(super) uses_winograd: Cell<bool>,
-    pub(super) has_subgroups: Cell<bool>,
-    pub(super) choice: RefCell<Choice>,
+    pub(super) config: RefCell<KernelConfig>,
     pub(super) wants_tuning: Cell<bool>,
     pub(super) submission_flops: Cell<u64>,
     pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
@@ -204,21 +212,20 @@ impl Gpu {
                 note(&seen, GpuError::Lost(message));
             }
         });
-        let keeps_halves = Cell::new(!info.software);
-        let multiplies_halves = Cell::new(info.shader_f16);
-        let has_subgroups = Cell::new(adapter.features().contains(wgpu::Features::SUBGROUP));
-        let style = if info.software { Style::Direct } else { Style::Tiled };
+        let config = KernelConfig {
+            style: if info.software { Style::Direct } else { Style::Tiled },
+            keeps_halves: !info.software,
+            multiplies_halves: info.shader_f16,
+            uses_winograd: true,
+            has_subgroups: adapter.features().contains(wgpu::Features::SUBGROUP),
+            choice: Choice::Rule,
+        };
         Ok(Gpu {
             device,
             queue,
             info,
             scalar: Scalar::F32,
-            style: Cell::new(style),
-            keeps_halves,
-            multiplies_halves,
-            uses_winograd: Cell::new(true),
-            has_subgroups,
-            choice: RefCell::default(),
+            config: RefCell::new(config),
             wants_tuning: Cell::new(false),
             submission_flops: Cell::new(FIRST_SUBMISSION_FLOPS),
             pipelines: RefCell::default(),
@@ -228,6 +235,19 @@ impl Gpu {
         })
     }
 
+    /// Opens a device in place of one that was lost. Where it is the same one, all that was found out of
+    /// that holds for it; its speed is measured anew. It proves its kernels again: what fails now is given up
+    /// too, and what was given up stays so.
+    pub async fn open_like(lost: &Gpu) -> Result<Gpu, GpuError> {
+        let gpu = Gpu::open().await?;
+        if gpu.info == lost.info {
+            gpu.set_config(lost.config());
+        }
+        gpu.set_wants_tuning(lost.wants_tuning());
+        gpu.self_test().await?;
+        Ok(gpu)
+    }
+
     /// What the device is.
     pub fn info(&self) -> &GpuInfo {
         &self.info
@@ -235,23 +255,12 @@ impl Gpu {
 
     /// What decides how plans are made for it.
     pub fn means(&self) -> Means {
-        let (max_binding, keeps_halves) = (self.info.max_binding, self.keeps_halves());
-        Means { max_binding, keeps_halves, style: self.style(), winograd: self.winograd() }
+        self.config.borrow().means(self.info.max_binding)
     }
 
     /// How tensors are stored.
     pub fn scalar(&self) -> Scalar {
         self.scalar
-    }
-
-    /// How its kernels are written.
-    pub fn style(&self) -> Style {
-        self.style.get()
-    }
-
-    /// Writes the kernels of plans made from now on in another style.
-    pub fn set_style(&self, style: Style) {
-        self.style.set(style);
     }
 
     /// Gives the device up as a driver's reset does, to see what the program does then.
@@ -304,7 +313,7 @@ impl Gpu {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let descriptor = wgpu::BufferDescriptor { label: Some(what), size: bytes, usage, mapped_at_creation: false };
         let buffer = self.device.create_buffer(&descriptor);
-        Ok(Tensor { buffer, offset: 0, bytes, _counted: self.count(bytes), len, storage })
+        Ok(Tensor { _counted: self.count(&buffer), buffer, offset: 0, bytes, len, storage })
     }
 
     /// Bytes of so many numbers: a binding is never empty, and kernels read vec4s.
@@ -317,10 +326,10 @@ impl Gpu {
     }
 
     /// Counts a buffer as made, and as there until the last holder of the count lets it go.
-    pub(super) fn count(&self, bytes: u64) -> Rc<Counted> {
+    pub(super) fn count(&self, buffer: &wgpu::Buffer) -> Rc<Counted> {
         let made = self.made.get();
-        self.made.set(Made { buffers: made.buffers + 1, bytes: made.bytes + bytes, ..made });
-        Rc::new(Counted { bytes, made: self.made.clone() })
+        self.made.set(Made { buffers: made.buffers + 1, bytes: made.bytes + buffer.size(), ..made });
+        Rc::new(Counted { buffer: buffer.clone(), made: self.made.clone() })
     }
 
     /// Counts a bind group.
@@ -335,28 +344,22 @@ impl Gpu {
     }
 
     /// Writes all numbers of a tensor.
-    pub fn write(&self, tensor: &Tensor, data: &[f32]) {
-        self.write_at(tensor, 0, data);
+    pub fn write(&self, tensor: &Tensor, data: &[f32]) -> Result<(), GpuError> {
+        self.write_at(tensor, 0, data)
     }
 
-    /// Writes some numbers of a tensor, from the even place `first` on; an odd count only at its end.
-    pub fn write_at(&self, tensor: &Tensor, first: u64, data: &[f32]) {
-        let each = match tensor.storage {
-            Storage::F32 => self.scalar.bytes(),
-            Storage::F16 | Storage::Bf16 => 2,
-        };
-        let put = |bytes: &[u8]| self.queue.write_buffer(&tensor.buffer, tensor.offset + first * each, bytes);
+    /// Writes some numbers of a tensor, from place `first` on. Of halves that is an even one, and an odd
+    /// count only at the tensor's end.
+    pub fn write_at(&self, tensor: &Tensor, first: u64, data: &[f32]) -> Result<(), GpuError> {
         match (tensor.storage, self.scalar) {
-            (Storage::F32, Scalar::F32) => put(bytemuck::cast_slice(data)),
+            (Storage::F32, Scalar::F32) => self.put(tensor, first, data, 0.0),
             (Storage::F16, _) | (Storage::F32, Scalar::F16) => {
-                let mut halves: Vec<half::f16> = data.iter().map(|&value| half::f16::from_f32(value)).collect();
-                halves.resize(halves.len().next_multiple_of(2), half::f16::ZERO);
-                put(bytemuck::cast_slice(&halves));
+                let halves: Vec<half::f16> = data.iter().map(|&value| half::f16::from_f32(value)).collect();
+                self.put(tensor, first, &halves, half::f16::ZERO)
             }
             (Storage::Bf16, _) => {
-                let mut halves: Vec<half::bf16> = data.iter().map(|&value| half::bf16::from_f32(value)).collect();
-                halves.resize(halves.len().next_multiple_of(2), half::bf16::ZERO);
-                put(bytemuck::cast_slice(&halves));
+                let halves: Vec<half::bf16> = data.iter().map(|&value| half::bf16::from_f32(value)).collect();
+                self.put(tensor, first, &halves, half::bf16::ZERO)
             }
         }
     }
@@ -364,29 +367,49 @@ impl Gpu {
     /// A tensor with these numbers.
     pub fn upload(&self, what: &str, data: &[f32], storage: Storage) -> Result<Tensor, GpuError> {
         let tensor = self.tensor_stored(what, data.len() as u64, storage)?;
-        self.write(&tensor, data);
+        self.write(&tensor, data)?;
         Ok(tensor)
     }
 
     /// Writes the bits of some halves of a tensor of halves, from the even place `first` on; an odd
     /// count only at its end.
-    pub fn write_halves_at(&self, tensor: &Tensor, first: u64, halves: &[u16]) {
-        let put = |at: u64, halves: &[u16]| {
-            self.queue.write_buffer(&tensor.buffer, tensor.offset + at * 2, bytemuck::cast_slice(halves));
-        };
-        let (even, last) = halves.split_at(halves.len() / 2 * 2);
-        put(first, even);
-        if let [odd] = last {
-            put(first + even.len() as u64, &[*odd, 0]);
+    pub fn write_halves_at(&self, tensor: &Tensor, first: u64, halves: &[u16]) -> Result<(), GpuError> {
+        match tensor.storage {
+            Storage::F32 => Err(writing(tensor, first, halves.len())),
+            Storage::F16 | Storage::Bf16 => self.put(tensor, first, halves, 0),
         }
     }
 
-    /// Copies all numbers of one tensor over another of the same length.
-    pub fn copy(&self, from: &Tensor, to: &Tensor) {
+    /// Writes elements as they lie in memory; `last` fills the word of an odd half at the end.
+    fn put<T: bytemuck::Pod>(&self, tensor: &Tensor, first: u64, data: &[T], last: T) -> Result<(), GpuError> {
+        let per_word = 4 / size_of::<T>();
+        let end = first.checked_add(data.len() as u64).filter(|&end| end <= tensor.len);
+        let is_whole = data.len().is_multiple_of(per_word) || end == Some(tensor.len);
+        if end.is_none() || !first.is_multiple_of(per_word as u64) || !is_whole {
+            return Err(writing(tensor, first, data.len()));
+        }
+        let at = tensor.offset + first * size_of::<T>() as u64;
+        let (words, rest) = data.split_at(data.len() / per_word * per_word);
+        self.queue.write_buffer(&tensor.buffer, at, bytemuck::cast_slice(words));
+        if let [odd] = rest {
+            self.queue.write_buffer(&tensor.buffer, at + size_of_val(words) as u64, bytemuck::bytes_of(&[*odd, last]));
+        }
+        Ok(())
+    }
+
+    /// Copies all numbers of one tensor over another that has as many and in which they lie alike.
+    pub fn copy(&self, from: &Tensor, to: &Tensor) -> Result<(), GpuError> {
+        let name = || "a copy".to_owned();
+        if from.len != to.len {
+            return Err(GpuError::Length { name: name(), found: from.len, wanted: to.len });
+        }
+        if from.storage != to.storage {
+            return Err(GpuError::Stored { name: name(), found: from.storage, wanted: to.storage });
+        }
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        let bytes = from.bytes.min(to.bytes);
-        encoder.copy_buffer_to_buffer(&from.buffer, from.offset, &to.buffer, to.offset, bytes);
+        encoder.copy_buffer_to_buffer(&from.buffer, from.offset, &to.buffer, to.offset, from.bytes);
         self.queue.submit([encoder.finish()]);
+        Ok(())
     }
 
     /// The pipeline of a launch, made at its first use.
@@ -451,6 +474,10 @@ fn note(place: &Mutex<Option<GpuError>>, fault: GpuError) {
     if let Ok(mut place) = place.lock() {
         place.get_or_insert(fault);
     }
+}
+
+fn writing(tensor: &Tensor, first: u64, count: usize) -> GpuError {
+    GpuError::Write { first, count: count as u64, len: tensor.len, storage: tensor.storage }
 }
 
 fn named(what: &str, error: wgpu::Error) -> GpuError {

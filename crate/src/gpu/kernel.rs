@@ -57,6 +57,22 @@ impl Launch {
         self
     }
 
+    /// The launch itself, where every WebGPU device takes as many workgroups.
+    pub fn checked(self) -> Result<Launch, LaunchError> {
+        match self.fits() {
+            true => Ok(self),
+            false => {
+                let reason = format!("would take {:?} workgroups, of at most {MAX_GROUPS} along an axis", self.groups);
+                Err(LaunchError { kernel: self.kernel, reason })
+            }
+        }
+    }
+
+    /// Whether every WebGPU device takes as many workgroups.
+    pub fn fits(&self) -> bool {
+        self.groups.iter().all(|&count| count <= MAX_GROUPS)
+    }
+
     /// One invocation of 256 for each of `count` numbers.
     pub fn elementwise(kernel: &'static str, inputs: usize, count: u64, rest: &[u32]) -> Result<Launch, LaunchError> {
         let mut params = vec![number(kernel, count)?];
@@ -131,4 +147,73 @@ pub fn text(kernel: &str, scalar: Scalar, factors: Scalar) -> Option<String> {
     let (scalar, factor) = (scalar.name(), factors.name());
     let types = format!("alias Scalar = {scalar};\nalias Factor = {factor};\nconst HALVES: u32 = {halves};\n");
     Some([f16, subgroups, &types, kernels::HEADER, own].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Gpu;
+    use crate::ops::Storage;
+
+    /// Adds up 1, 2, … and 2, 4, …, one number an invocation, in an order of the invocations that is not the
+    /// device's: what another device's own order may be.
+    const MAIN: &str = "
+        @group(0) @binding(0) var<storage, read_write> output: array<f32>;
+        override FACTOR: u32 = 1;
+        @compute @workgroup_size(THREADS)
+        fn main(@builtin(local_invocation_index) index: u32) {
+            let local = index * FACTOR % THREADS;
+            let first = total(local, f32(local + 1u), false);
+            let second = total(local, 2.0 * f32(local + 1u), true);
+            output[2u * local] = first;
+            output[2u * local + 1u] = second;
+        }";
+
+    #[test]
+    fn sums_by_subgroups_are_right_whichever_invocations_these_are() {
+        pollster::block_on(async {
+            let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+            if !gpu.has_subgroups() {
+                println!("without subgroups");
+                return;
+            }
+            let text = include_str!("kernels/total_subgroups.wgsl");
+            let source = wgpu::ShaderSource::Wgsl(format!("{text}{MAIN}").into());
+            let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
+            // Odd, so that every invocation has a place; 1 is the device's own order.
+            for (threads, factor) in
+                [8u32, 32, 64, 256].into_iter().flat_map(|n| [1, 3, 17, 33, 91, n - 1].map(|f| (n, f)))
+            {
+                let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                    label: None,
+                    layout: None,
+                    module: &module,
+                    entry_point: Some("main"),
+                    compilation_options: wgpu::PipelineCompilationOptions {
+                        constants: &[("THREADS", f64::from(threads)), ("FACTOR", f64::from(factor))],
+                        zero_initialize_workgroup_memory: false,
+                    },
+                    cache: None,
+                });
+                let output = gpu.tensor_stored("output", 2 * u64::from(threads), Storage::F32).expect("room");
+                let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: None,
+                    layout: &pipeline.get_bind_group_layout(0),
+                    entries: &[wgpu::BindGroupEntry { binding: 0, resource: output.binding() }],
+                });
+                let mut encoder = gpu.device.create_command_encoder(&Default::default());
+                {
+                    let mut pass = encoder.begin_compute_pass(&Default::default());
+                    pass.set_pipeline(&pipeline);
+                    pass.set_bind_group(0, &group, &[]);
+                    pass.dispatch_workgroups(1, 1, 1);
+                }
+                gpu.queue.submit([encoder.finish()]);
+                // Whole numbers, which f32 adds up exactly in any order.
+                let sum = (threads * (threads + 1) / 2) as f32;
+                let wanted: Vec<f32> = (0..threads).flat_map(|_| [sum, 2.0 * sum]).collect();
+                let got = gpu.read(&output).await.expect("numbers");
+                assert_eq!(got, wanted, "{threads} invocations, {factor} apart");
+            }
+        });
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! The only module that knows wgpu. It knows steps, shapes and names, not what a UNet is.
 
-mod abilities;
+mod config;
 mod device;
 pub mod kernel;
 pub mod kernels;
@@ -13,6 +13,7 @@ mod run;
 mod self_test;
 mod tune;
 
+pub use config::KernelConfig;
 pub use device::{Gpu, GpuError, GpuInfo, Made, Means, Tensor};
 pub use kernel::{Launch, Scalar, Style};
 pub use roof::{Effort, Roof};

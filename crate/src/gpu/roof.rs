@@ -71,7 +71,7 @@ impl Gpu {
 
         let copy = Launch::new("roof_copy", 1, Vec::new(), [COPIED_GROUPS, 1, 1]);
         let bytes = 2.0 * 4.0 * COPIED as f64 / best(self.time_launch(effort, &copy, &[&input, &output]).await?);
-        // As many operations as take about 20 ms, found by doubling.
+        // As many operations as take about 20 ms, found by fourfold steps.
         let mut inner: u32 = 16;
         loop {
             let launch = Launch::new("roof_arithmetic", 0, vec![inner], [BUSY_GROUPS, 1, 1]);

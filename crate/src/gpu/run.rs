@@ -1,6 +1,7 @@
 //! Turns a plan into dispatches that can be submitted again and again: buffers, parameters and
 //! bind groups are made once.
 
+use super::config::KernelConfig;
 use super::device::{Counted, Gpu, GpuError, Means, Tensor};
 use super::kernel::{Binding, Scalar};
 use super::kernels::{self, Operand, SCRATCH, Work};
@@ -23,10 +24,11 @@ struct Dispatch {
     flops: u64,
 }
 
-/// Buffers for the temporaries of plans that never run at the same time.
+/// Buffers for the temporaries of plans that never run at the same time, and what those plans' kernels are.
 pub struct Arena {
     slots: Vec<Tensor>,
     scratch: Vec<Tensor>,
+    config: KernelConfig,
 }
 
 /// What steps need of a device beside the tensors of their plan.
@@ -63,11 +65,17 @@ pub(super) fn work(plan: &Plan, step: &Step, stored: &[Storage], means: Means) -
 impl Arena {
     /// Buffers in which each of these plans fits.
     pub async fn of(gpu: &Gpu, plans: &[&Plan]) -> Result<Arena, GpuError> {
+        Arena::under(gpu, gpu.config(), plans).await
+    }
+
+    /// The same for plans with other kernels than the device's own.
+    pub async fn under(gpu: &Gpu, config: KernelConfig, plans: &[&Plan]) -> Result<Arena, GpuError> {
+        let means = config.means(gpu.info().max_binding);
         let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
         let room = |bytes: u64| gpu.tensor(&format!("a temporary of {}", names.join(", ")), bytes / 4);
         let make = || {
             let rooms = |sizes: Vec<u64>| sizes.into_iter().map(room).collect::<Result<_, GpuError>>();
-            Ok(Arena { slots: rooms(Arena::sizes(plans))?, scratch: rooms(Arena::scratch(plans, gpu.means()))? })
+            Ok(Arena { slots: rooms(Arena::sizes(plans))?, scratch: rooms(Arena::scratch(plans, means))?, config })
         };
         gpu.guarded("temporaries", make).await
     }
@@ -110,6 +118,17 @@ impl Arena {
     }
 }
 
+/// How the numbers lie that a plan writes: as its one operation that writes halves says, else f32.
+fn written(plan: &Plan, value: &Value) -> Storage {
+    match value.source {
+        Source::Step(step) => match plan.steps[step].op {
+            Op::Narrow(narrow) => narrow.storage,
+            _ => Storage::F32,
+        },
+        _ => Storage::F32,
+    }
+}
+
 /// What a step computes.
 struct Formed {
     label: String,
@@ -128,7 +147,8 @@ pub struct Runner {
     outputs: BTreeMap<String, Tensor>,
     scalars: wgpu::Buffer,
     _counted: [Rc<Counted>; 2],
-    _scratch: Vec<Tensor>,
+    /// All that its dispatches are bound to stays as long as it does.
+    _bound: Vec<Tensor>,
     /// Bytes of graphics memory made for this plan: inputs, outputs, parameters.
     pub bytes: u64,
     /// Whether some of its products are formed of halves.
@@ -164,9 +184,14 @@ impl Runner {
         let is_own = |value: &&Value| matches!(&value.source, Source::Input(name) if !given(name));
         let outputs = plan.outputs.iter().map(|(_, id)| plan.value(*id));
         let tensors = plan.values.iter().filter(is_own).chain(outputs);
-        let numbers: u64 = tensors.map(|value| Storage::F32.resident(value.numel())).sum();
+        let numbers: u64 = tensors.map(|value| written(plan, value).resident(value.numel())).sum();
+        numbers + Runner::params_bytes(plan, means)
+    }
+
+    /// Bytes of them that are run-time numbers and parameters.
+    pub fn params_bytes(plan: &Plan, means: Means) -> u64 {
         let (scalars, dispatches) = (plan.scalars.len().max(1) as u64, Extra::of(plan, means).dispatches.max(1));
-        numbers + scalars * 4 + dispatches * PARAMS_STRIDE
+        scalars * 4 + dispatches * PARAMS_STRIDE
     }
 
     fn make(
@@ -175,6 +200,7 @@ impl Runner {
         resident: &dyn Fn(&str) -> Option<Tensor>,
         arena: &Arena,
     ) -> Result<Runner, GpuError> {
+        let means = arena.config.means(gpu.info().max_binding);
         let memory = plan.memory(gpu.scalar().bytes());
         let slots = arena.slots(&memory.slots);
         let mut bytes = 0;
@@ -184,6 +210,12 @@ impl Runner {
             let fits = |name: &str, tensor: Tensor| match tensor.len == value.numel() {
                 true => Ok(tensor),
                 false => Err(GpuError::Length { name: name.into(), found: tensor.len, wanted: value.numel() }),
+            };
+            let storage = written(plan, value);
+            // What is read may lie in any way: kernels say what they can read.
+            let takes = |name: &str, tensor: Tensor| match tensor.storage == storage {
+                true => fits(name, tensor),
+                false => Err(GpuError::Stored { name: name.into(), found: tensor.storage, wanted: storage }),
             };
             let tensor = match (&value.source, memory.places[index]) {
                 (Source::Weight { name, .. }, _) => {
@@ -208,15 +240,11 @@ impl Runner {
                     inputs.insert(name.clone(), tensor.clone());
                     Some(tensor)
                 }
-                (Source::Step(_), Place::Slot(slot)) => Some(slots[slot].clone()),
-                (Source::Step(step), Place::Own) => match plan.outputs.iter().find(|(_, id)| id.0 == index) {
+                (Source::Step(_), Place::Slot(slot)) => Some(Tensor { storage, ..slots[slot].clone() }),
+                (Source::Step(_), Place::Own) => match plan.outputs.iter().find(|(_, id)| id.0 == index) {
                     Some((name, _)) => Some(match resident(name) {
-                        Some(tensor) => fits(name, tensor)?,
+                        Some(tensor) => takes(name, tensor)?,
                         None => {
-                            let storage = match plan.steps[*step].op {
-                                Op::Narrow(narrow) => narrow.storage,
-                                _ => Storage::F32,
-                            };
                             let tensor = gpu.tensor_stored(name, value.numel(), storage)?;
                             bytes += tensor.bytes;
                             tensor
@@ -250,13 +278,13 @@ impl Runner {
         let mut works = Vec::with_capacity(plan.steps.len());
         for step in &plan.steps {
             let stored = step.inputs.iter().map(|&id| Ok(tensor(id)?.storage)).collect::<Result<Vec<_>, GpuError>>()?;
-            works.push(work(plan, step, &stored, gpu.means())?);
+            works.push(work(plan, step, &stored, means)?);
         }
         let count = works.iter().map(|work| work.stages.len()).sum::<usize>().max(1);
         let scalars = buffer("run-time numbers", plan.scalars.len().max(1) as u64 * 4, wgpu::BufferUsages::STORAGE);
         let params = buffer("parameters", count as u64 * PARAMS_STRIDE, wgpu::BufferUsages::UNIFORM);
         bytes += scalars.size() + params.size();
-        let counted = [gpu.count(scalars.size()), gpu.count(params.size())];
+        let counted = [gpu.count(&scalars), gpu.count(&params)];
 
         let mut dispatches = Vec::with_capacity(count);
         let mut formed = Vec::with_capacity(plan.steps.len());
@@ -272,7 +300,7 @@ impl Runner {
                 }),
             };
             for stage in work.stages {
-                let launch = gpu.chosen(plan, stage.launch);
+                let launch = arena.config.chosen(plan, stage.launch);
                 multiplies_halves |= launch.factors == Scalar::F16;
                 let offset = dispatches.len() as u64 * PARAMS_STRIDE;
                 let own = bytemuck::cast_slice(&launch.params);
@@ -316,7 +344,7 @@ impl Runner {
             outputs,
             scalars,
             _counted: counted,
-            _scratch: arena.scratch.clone(),
+            _bound: tensors.into_iter().flatten().chain(arena.scratch.iter().cloned()).collect(),
             bytes,
             multiplies_halves,
         })
@@ -330,8 +358,7 @@ impl Runner {
         if tensor.len != found {
             return Err(GpuError::Length { name: name.into(), found, wanted: tensor.len });
         }
-        gpu.write(tensor, data);
-        Ok(())
+        gpu.write(tensor, data)
     }
 
     /// Gives the run-time numbers, in the plan's order.

@@ -2,9 +2,10 @@
 //! the definitions know. A family that fails as tiles is tried without them; where products of halves,
 //! Winograd's algorithm or sums by subgroups fail, they are not used.
 
+use super::config::KernelConfig;
 use super::device::{Gpu, GpuError};
 use super::kernel::Style;
-use super::run::Runner;
+use super::run::{Arena, Runner};
 use super::tune::{Choice, HALVES};
 use crate::num::{host_len, numel};
 use crate::ops::{Add, Attention, Broadcast, Conv2d, Function, Geglu, GroupNorm, LayerNorm, Matmul, Op, Unary};
@@ -33,22 +34,23 @@ impl Gpu {
     pub async fn test_subgroups_within(&self, tolerance: f64) {
         // Only tuning chooses them, and it leaves other devices alone.
         if self.style() == Style::Tiled && self.has_subgroups() {
-            let choice = self.choice.replace(Choice::Forced(1));
+            let config = KernelConfig { choice: Choice::Forced(1), ..self.config() };
             let is_norm = |op: &Op| matches!(op, Op::GroupNorm(_) | Op::LayerNorm(_));
-            let failed = self.failures(tolerance, &is_norm).await;
-            self.choice.replace(choice);
+            let failed = self.failures(&config, tolerance, &is_norm).await;
             self.set_has_subgroups(failed.is_ok_and(|failed| failed.is_empty()));
         }
     }
 
     /// Gives up Winograd's algorithm where it is further than `tolerance` from the definition.
     pub async fn test_winograd_within(&self, tolerance: f64) {
+        if !self.uses_winograd() {
+            return;
+        }
         let conv = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
         // As few numbers as its kernels take: odd edges, a tile more than fill a portion's rows.
         let shapes = [vec![1, 31, 33, 4], vec![4, 36], vec![4]];
-        let choice = self.choice.replace(Choice::Forced(0));
-        let distance = self.distance(&conv.into(), &shapes).await;
-        self.choice.replace(choice);
+        let config = KernelConfig { choice: Choice::Forced(0), ..self.config() };
+        let distance = self.distance(&config, &conv.into(), &shapes).await;
         self.set_uses_winograd(distance.is_ok_and(|distance| distance <= tolerance));
     }
 
@@ -56,21 +58,20 @@ impl Gpu {
     /// what is too large for them would not be seen.
     pub async fn test_halves_within(&self, tolerance: f64) {
         if self.style() == Style::Tiled && self.multiplies_halves() {
-            let choice = self.choice.replace(Choice::Forced(HALVES));
+            let config = KernelConfig { choice: Choice::Forced(HALVES), ..self.config() };
             let is_product = |op: &Op| matches!(op, Op::Matmul(_) | Op::Conv2d(_));
-            let failed = self.failures(tolerance, &is_product).await;
-            let shows = self.shows_what_is_too_large().await;
-            self.choice.replace(choice);
+            let failed = self.failures(&config, tolerance, &is_product).await;
+            let shows = self.shows_what_is_too_large(&config).await;
             self.set_multiplies_halves(failed.is_ok_and(|failed| failed.is_empty()) && shows.unwrap_or(false));
         }
     }
 
     /// Whether numbers beyond 65504 become infinite; a device may also round them to it, unseen. Times
     /// 0.01, so that no product of a rounded one is too large by itself.
-    async fn shows_what_is_too_large(&self) -> Result<bool, GpuError> {
+    async fn shows_what_is_too_large(&self, config: &KernelConfig) -> Result<bool, GpuError> {
         let linear = Matmul { transpose_b: true, ..Default::default() };
         let plan = single(&linear.into(), &[vec![4, 4], vec![4, 4]])?;
-        let kernel = self.computed(&plan, &[vec![1e5; 16], vec![1e-2; 16]]).await?;
+        let kernel = self.computed(config, &plan, &[vec![1e5; 16], vec![1e-2; 16]]).await?;
         Ok(kernel.iter().all(|value| !value.is_finite()))
     }
 
@@ -80,23 +81,28 @@ impl Gpu {
         let other = if first == Style::Tiled { Style::Direct } else { Style::Tiled };
         let mut failed = Vec::new();
         for style in [first, other] {
-            self.set_style(style);
-            failed = self.failures(tolerance, &|_| true).await?;
+            let config = KernelConfig { style, choice: Choice::Rule, ..self.config() };
+            failed = self.failures(&config, tolerance, &|_| true).await?;
             if failed.is_empty() {
+                self.set_style(style);
                 return Ok(());
             }
         }
-        self.set_style(first);
         let what = format!("{} on {}", failed.join(", "), self.info().adapter);
         let message = "its results are wrong, so pictures would be too; update the graphics driver or the browser";
         Err(GpuError::Fault { what, message: message.into() })
     }
 
     /// Names of those of the operations whose kernel is further than `tolerance` from its definition.
-    async fn failures(&self, tolerance: f64, of: &dyn Fn(&Op) -> bool) -> Result<Vec<&'static str>, GpuError> {
+    async fn failures(
+        &self,
+        config: &KernelConfig,
+        tolerance: f64,
+        of: &dyn Fn(&Op) -> bool,
+    ) -> Result<Vec<&'static str>, GpuError> {
         let mut failed = Vec::new();
         for (op, shapes) in cases().into_iter().filter(|(op, _)| of(op)) {
-            let distance = self.distance(&op, &shapes).await?;
+            let distance = self.distance(config, &op, &shapes).await?;
             if distance.is_nan() || distance > tolerance {
                 failed.push(op.get().name());
             }
@@ -105,11 +111,11 @@ impl Gpu {
     }
 
     /// ||kernel - definition|| / ||definition||.
-    async fn distance(&self, op: &Op, shapes: &[Vec<usize>]) -> Result<f64, GpuError> {
+    async fn distance(&self, config: &KernelConfig, op: &Op, shapes: &[Vec<usize>]) -> Result<f64, GpuError> {
         let inputs: Vec<Vec<f32>> =
-            shapes.iter().enumerate().map(|(i, shape)| numbers(i as u32, host_len(numel(shape)))).collect();
+            shapes.iter().zip(0..).map(|(shape, seed)| numbers(seed, host_len(numel(shape)))).collect();
         let plan = single(op, shapes)?;
-        let kernel = self.computed(&plan, &inputs).await?;
+        let kernel = self.computed(config, &plan, &inputs).await?;
         let mut give = |name: &str| name.parse::<usize>().ok().map(|i| inputs[i].clone());
         let definition = interpret(&plan, &mut give, &[]).map_err(|error| unbuilt(op, error))?;
         let squared = |pairs: &mut dyn Iterator<Item = f64>| pairs.map(|x| x * x).sum::<f64>();
@@ -119,8 +125,9 @@ impl Gpu {
     }
 
     /// What the kernel of a plan's one operation makes of these inputs.
-    async fn computed(&self, plan: &Plan, inputs: &[Vec<f32>]) -> Result<Vec<f32>, GpuError> {
-        let runner = Runner::new(self, plan, &|_| None).await?;
+    async fn computed(&self, config: &KernelConfig, plan: &Plan, inputs: &[Vec<f32>]) -> Result<Vec<f32>, GpuError> {
+        let arena = Arena::under(self, config.clone(), &[plan]).await?;
+        let runner = Runner::within(self, plan, &|_| None, &arena).await?;
         for (i, data) in inputs.iter().enumerate() {
             runner.set(self, &i.to_string(), data)?;
         }
@@ -167,5 +174,5 @@ fn cases() -> Vec<(Op, Vec<Vec<usize>>)> {
 /// Numbers from -1 to 1 that repeat nowhere soon.
 pub fn numbers(seed: u32, count: usize) -> Vec<f32> {
     let word = |i: u32| (i + 1).wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(0x9e37_79b9)) >> 8;
-    (0..count as u32).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()
+    (0..).take(count).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()
 }

@@ -1,11 +1,13 @@
 //! Turns a graphics card into the tile shapes that suit it: each class of products, convolutions and
 //! attentions is timed once in a handful of shapes. What comes out is text that can be kept.
 
+use super::config::KernelConfig;
 use super::device::{Gpu, GpuError};
 use super::kernel::{Binding, Launch, SUBGROUPS, Scalar, Style};
 use super::kernels::{self, Operand};
 use super::roof::Effort;
-use super::run::{Runner, work};
+use super::run::{Arena, Runner, work};
+use crate::num::low_word;
 use crate::ops::{Conv2d, Op, Storage};
 use crate::plan::{Builder, Plan, PlanError};
 use serde::{Deserialize, Serialize};
@@ -72,8 +74,14 @@ pub struct Offers {
 }
 
 /// The same work in each tile shape, and in each of what is offered, in an order that does not depend
-/// on the launch's own; empty where there is no choice.
+/// on the launch's own; empty where there is no choice. In place of a shape that would take more
+/// workgroups than a device does stands the launch itself.
 pub fn variants(launch: &Launch, offers: Offers) -> Vec<Launch> {
+    let or_itself = |variant: Launch| if variant.fits() { variant } else { launch.clone() };
+    shapes(launch, offers).into_iter().map(or_itself).collect()
+}
+
+fn shapes(launch: &Launch, offers: Offers) -> Vec<Launch> {
     let other = |changes: &[(&str, usize)], groups: u32| {
         let mut variant = launch.clone();
         for (name, value) in &mut variant.constants {
@@ -100,7 +108,7 @@ pub fn variants(launch: &Launch, offers: Offers) -> Vec<Launch> {
         "attention" => {
             let (asked, size) = (launch.params[0], launch.params[4] as usize);
             let block = |(queries, keys, own): (usize, usize, usize)| {
-                other(&[("QUERIES", queries), ("KEYS", keys), ("OWN", own)], asked.div_ceil(queries as u32))
+                other(&[("QUERIES", queries), ("KEYS", keys), ("OWN", own)], asked.div_ceil(low_word(queries as u64)))
             };
             kernels::attention_blocks(size).take(4).map(block).collect()
         }
@@ -117,20 +125,21 @@ fn summed_by_subgroups(kernel: &str) -> Option<&'static str> {
     kernels::ALL.iter().map(|(name, _)| *name).find(|name| is_it(name))
 }
 
-/// Launches that one measurement speaks for: kernel, sizes to a power of two, storage, flags, and
-/// what is offered.
+/// Launches that one measurement speaks for: kernel, sizes to a power of two, flags, what is offered, and
+/// the constants that are no shape of a tile.
 pub fn class(launch: &Launch, offers: Offers) -> Option<String> {
     let size = |at: usize| launch.params.get(at).map_or(0, |&n: &u32| n.next_power_of_two().trailing_zeros());
-    let constant =
-        |name: &str| launch.constants.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, value)| *value);
+    let of_shape = |name: &str| ["ROWS", "QUERIES", "KEYS", "OWN"].contains(&name);
+    let constants = launch.constants.iter().filter(|(name, _)| !of_shape(name));
+    let constants: Vec<String> = constants.map(|(name, value)| format!("{name} {value}")).collect();
+    let constants = constants.join(" ");
     match launch.kernel {
         "matmul" | "conv2d" => {
             let sizes = [size(0), size(1), size(2)];
-            let (storage, before) = (constant("STORAGE"), constant("BEFORE"));
             let types = if offers.halves { " halves" } else { "" };
-            Some(format!("{} {sizes:?} {storage} {before} {}{types}", launch.kernel, launch.params[6]))
+            Some(format!("{} {sizes:?} {constants} {}{types}", launch.kernel, launch.params[6]))
         }
-        "attention" => Some(format!("attention {:?} {}", [size(0), size(1)], constant("SIZE"))),
+        "attention" => Some(format!("attention {:?} {constants}", [size(0), size(1)])),
         kernel if offers.subgroups && summed_by_subgroups(kernel).is_some() => {
             Some(format!("{kernel} {:?}", [size(0), size(1)]))
         }
@@ -155,6 +164,14 @@ fn convolution(channels: usize) -> Result<Plan, PlanError> {
     Ok(builder.finish())
 }
 
+/// A tuning with another number of channels from which on Winograd's algorithm is used.
+fn with_winograd(mut choice: Choice, least: usize) -> Choice {
+    if let Choice::Tuned(tuning) = &mut choice {
+        tuning.best.insert(WINOGRAD.into(), least);
+    }
+    choice
+}
+
 /// A launch of a plan, and the numbers and storage of what it reads and writes.
 struct Measured {
     launch: Launch,
@@ -164,28 +181,22 @@ struct Measured {
     flops: u64,
 }
 
-impl Gpu {
-    /// What a [`Tuning`] of this device names.
-    pub fn tuned_for(&self) -> String {
-        let info = self.info();
-        format!("{} ({}), kernels {:08x}", info.adapter, info.backend, build())
-    }
-
-    /// What this device offers a plan.
+impl KernelConfig {
+    /// What it offers a plan.
     fn offers(&self, plan: &Plan) -> Offers {
-        Offers { halves: plan.allows_halves && self.multiplies_halves(), subgroups: self.has_subgroups() }
+        Offers { halves: plan.allows_halves && self.multiplies_halves, subgroups: self.has_subgroups }
     }
 
     /// Channels from which on Winograd's algorithm is used where a plan allows it.
     pub(super) fn winograd(&self) -> usize {
-        let rule = match self.style() {
+        let rule = match self.style {
             Style::Tiled => WINOGRAD_OF_CARDS,
             Style::Direct => WINOGRAD_OF_SOFTWARE,
         };
-        if !self.uses_winograd() {
+        if !self.uses_winograd {
             return NEVER;
         }
-        match &*self.choice.borrow() {
+        match &self.choice {
             Choice::Rule => rule,
             Choice::Tuned(tuning) => tuning.best.get(WINOGRAD).copied().unwrap_or(rule),
             Choice::Forced(_) => 0,
@@ -195,25 +206,20 @@ impl Gpu {
     /// The launch of one of the plan's steps in the variant that was chosen for its class.
     pub(super) fn chosen(&self, plan: &Plan, launch: Launch) -> Launch {
         let offers = self.offers(plan);
-        let index = match &*self.choice.borrow() {
+        let index = match &self.choice {
             Choice::Rule => None,
             Choice::Forced(index) => Some(*index),
             Choice::Tuned(tuning) => class(&launch, offers).and_then(|class| tuning.best.get(&class).copied()),
         };
         index.and_then(|index| variants(&launch, offers).into_iter().nth(index)).unwrap_or(launch)
     }
+}
 
-    /// Chooses tile shapes for plans made from now on; a tuning of another device is left out.
-    pub fn choose(&self, choice: Choice) {
-        let fits = !matches!(&choice, Choice::Tuned(tuning) if tuning.device != self.tuned_for());
-        if fits {
-            *self.choice.borrow_mut() = choice;
-        }
-    }
-
-    /// What was chosen.
-    pub fn choice(&self) -> Choice {
-        self.choice.borrow().clone()
+impl Gpu {
+    /// What a [`Tuning`] of this device names.
+    pub fn tuned_for(&self) -> String {
+        let info = self.info();
+        format!("{} ({}), kernels {:08x}", info.adapter, info.backend, build())
     }
 
     fn can_be_tuned(&self) -> bool {
@@ -245,19 +251,20 @@ impl Gpu {
         self.tune_all(plans, &mut hear).await
     }
 
-    /// The same on any device.
+    /// The same on any device, for tiles, whatever its style is.
     pub async fn tune_all(
         &self,
         plans: &[(&Plan, &[Storage])],
         hear: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(), GpuError> {
-        let mut tuning = match self.choice() {
-            Choice::Tuned(tuning) => tuning,
+        let config = KernelConfig { style: Style::Tiled, ..self.config() };
+        let mut tuning = match &config.choice {
+            Choice::Tuned(tuning) => tuning.clone(),
             _ => Tuning { device: self.tuned_for(), best: BTreeMap::new() },
         };
         let mut unknown: BTreeMap<String, Measured> = BTreeMap::new();
         for (plan, storages) in plans {
-            for measured in self.launches(plan, storages)? {
+            for measured in self.launches(plan, storages, &config)? {
                 let class = class(&measured.launch, measured.offers);
                 if let Some(class) = class.filter(|class| !tuning.best.contains_key(class)) {
                     unknown.entry(class).and_modify(|known| known.flops += measured.flops).or_insert(measured);
@@ -268,7 +275,7 @@ impl Gpu {
         unknown.sort_by_key(|(_, measured)| std::cmp::Reverse(measured.flops));
         let is_convolution = |plan: &Plan| plan.steps.iter().any(|step| matches!(step.op, Op::Conv2d(_)));
         let by_winograd = plans.iter().any(|(plan, _)| plan.allows_winograd && is_convolution(plan))
-            && self.uses_winograd()
+            && config.uses_winograd
             && !tuning.best.contains_key(WINOGRAD);
         let (begun, count) = (Instant::now(), unknown.len() + usize::from(by_winograd));
         // Until it is skipped, or the device turns out to be slow.
@@ -284,7 +291,7 @@ impl Gpu {
             };
             tuning.best.insert(class, best);
         }
-        *self.choice.borrow_mut() = Choice::Tuned(tuning);
+        self.choose(Choice::Tuned(tuning));
         // Last, since it is the tiles chosen whose times count, and in no time: it is asked once.
         if by_winograd && goes_on && hear(count - 1, count).is_continue() {
             self.tune_winograd().await?;
@@ -298,36 +305,30 @@ impl Gpu {
         for channels in WINOGRAD_WIDTHS {
             let [direct, winograd] = self.time_winograd(channels).await?;
             if winograd < direct * GAIN {
-                self.set_winograd(channels);
+                self.choose(with_winograd(self.choice(), channels));
                 return Ok(());
             }
             if direct > SLOW.as_secs_f64() * 1e3 {
                 return Ok(());
             }
         }
-        self.set_winograd(NEVER);
+        self.choose(with_winograd(self.choice(), NEVER));
         Ok(())
-    }
-
-    fn set_winograd(&self, least: usize) {
-        if let Choice::Tuned(tuning) = &mut *self.choice.borrow_mut() {
-            tuning.best.insert(WINOGRAD.into(), least);
-        }
     }
 
     /// Milliseconds of a convolution of so many channels, directly and by Winograd's algorithm.
     async fn time_winograd(&self, channels: usize) -> Result<[f64; 2], GpuError> {
         let plan = convolution(channels)
             .map_err(|error| GpuError::Fault { what: WINOGRAD.into(), message: error.to_string() })?;
-        let kept = self.choice();
-        self.set_winograd(0);
+        let config = KernelConfig { style: Style::Tiled, choice: with_winograd(self.choice(), 0), ..self.config() };
         let mut times = [0.0; 2];
         for (allows_winograd, time) in [false, true].into_iter().zip(&mut times) {
-            let runner = Runner::new(self, &Plan { allows_winograd, ..plan.clone() }, &|_| None).await?;
+            let plan = Plan { allows_winograd, ..plan.clone() };
+            let arena = Arena::under(self, config.clone(), &[&plan]).await?;
+            let runner = Runner::within(self, &plan, &|_| None, &arena).await?;
             let rounds = self.time(EFFORT, &|| runner.run(self)).await?;
             *time = rounds.into_iter().fold(f64::INFINITY, f64::min);
         }
-        *self.choice.borrow_mut() = kept;
         Ok(times)
     }
 
@@ -369,9 +370,10 @@ impl Gpu {
     /// Makes the pipelines of a plan before they are needed, one after the other, so that neither the
     /// browser's other work nor a cancel waits for more than one.
     pub async fn warm(&self, plan: &Plan, storages: &[Storage]) -> Result<(), GpuError> {
-        for Measured { launch, .. } in self.launches(plan, storages)? {
+        let config = self.config();
+        for Measured { launch, .. } in self.launches(plan, storages, &config)? {
             let made = self.pipelines_made();
-            let launch = self.chosen(plan, launch);
+            let launch = config.chosen(plan, launch);
             self.guarded(launch.kernel, || self.pipeline(&launch)).await?;
             if self.pipelines_made() > made {
                 self.finished().await?;
@@ -381,11 +383,12 @@ impl Gpu {
     }
 
     /// The launches of a plan as the rule of sizes has them.
-    fn launches(&self, plan: &Plan, storages: &[Storage]) -> Result<Vec<Measured>, GpuError> {
+    fn launches(&self, plan: &Plan, storages: &[Storage], config: &KernelConfig) -> Result<Vec<Measured>, GpuError> {
+        let means = config.means(self.info().max_binding);
         let mut list = Vec::new();
         for step in &plan.steps {
             let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
-            let work = work(plan, step, &stored, self.means())?;
+            let work = work(plan, step, &stored, means)?;
             let operand = |operand: Operand| match operand {
                 Operand::Input(input) => (plan.value(step.inputs[input]).numel(), stored[input]),
                 Operand::Output => (plan.value(step.output).numel(), Storage::F32),
@@ -394,7 +397,7 @@ impl Gpu {
             for stage in &work.stages {
                 let inputs = stage.inputs.iter().map(|&input| operand(input)).collect();
                 let (launch, output, flops) = (stage.launch.clone(), operand(stage.output).0, stage.flops);
-                list.push(Measured { launch, offers: self.offers(plan), inputs, output, flops });
+                list.push(Measured { launch, offers: config.offers(plan), inputs, output, flops });
             }
         }
         Ok(list)

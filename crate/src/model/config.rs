@@ -8,6 +8,7 @@ use serde_json::Value;
 
 /// Why a config cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum ConfigError {
     /// The text is not JSON of the expected form.
     #[error("{what} config: {reason}; the file may be damaged or belong to another kind of model")]

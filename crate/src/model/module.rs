@@ -65,6 +65,7 @@ impl fmt::Display for Component {
 
 /// What a layer computes and how large it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum Kind {
     /// Weight (outputs, inputs).
     Linear { inputs: usize, outputs: usize },

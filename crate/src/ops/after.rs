@@ -35,7 +35,7 @@ impl After {
 
     /// What does not fit, for a result of this shape; `inputs` are those of its own.
     pub fn misfit(&self, inputs: &[&[usize]], result: &[usize], columns: usize) -> Option<String> {
-        if self.gate && columns % 2 != 0 {
+        if self.gate && !columns.is_multiple_of(2) {
             return Some(format!("a gate needs an even number of columns, not {columns}"));
         }
         if let Some(at) = self.shift

@@ -52,7 +52,7 @@ impl Operation for Attention {
         for Part { input, of, .. } in Attention::parts(inputs.len()) {
             let mut shape = inputs[input].to_vec();
             let last = shape.len() - 1;
-            if shape[last] % of != 0 {
+            if !shape[last].is_multiple_of(of) {
                 return Err(self.refuse(inputs, format!("input {input} does not divide into {of} parts")));
             }
             shape[last] /= of;

@@ -6,7 +6,7 @@ use super::generate::{Job, Report, Session, Stage, Start, sinusoid};
 use super::latents::Latents;
 use super::preview::Previewer;
 use super::runners::Shape;
-use crate::gpu::Runner;
+use crate::gpu::{Arena, Runner};
 use crate::num::{host_len, to_f32};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -68,12 +68,14 @@ impl Session {
         let mut runners = Vec::new();
         if !all_known {
             if !is_changed {
-                self.weights.restore_any(&self.gpu, &plans);
+                self.weights.restore_any(&self.gpu, &plans)?;
                 self.load(&plans, report).await?;
             }
             report(Stage::Text, 0, 1, None)?;
+            // One after the other reads its texts.
+            let arena = Arena::of(&self.gpu, &plans.iter().collect::<Vec<_>>()).await?;
             for plan in &plans {
-                runners.push(Runner::new(&self.gpu, plan, &|name| self.weights.get(name)).await?);
+                runners.push(Runner::within(&self.gpu, plan, &|name| self.weights.get(name), &arena).await?);
             }
         }
         let mut scenes = Scenes::new();
@@ -94,7 +96,7 @@ impl Session {
             scenes.insert(scene, told);
         }
         if !is_changed {
-            self.weights.release(&self.gpu, &plans);
+            self.weights.release(&self.gpu, &plans)?;
         }
         Ok(scenes)
     }
@@ -198,10 +200,10 @@ impl Session {
             prompts.splice(0..0, vec![negative; shape.pictures]);
         }
         let told = self.condition(runners, job, &prompts, report).await?;
-        if told.states.iter().any(|value| !value.is_finite()) {
-            if let Some(last) = runners.last() {
-                return Err(self.not_finite(&[last], "text encoder", None, job).await?);
-            }
+        if told.states.iter().any(|value| !value.is_finite())
+            && let Some(last) = runners.last()
+        {
+            return Err(self.not_finite(&[last], "text encoder", None, job).await?);
         }
         Ok(told)
     }

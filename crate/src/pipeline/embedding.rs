@@ -121,7 +121,7 @@ impl Vocabulary {
         let mut all = Vocabulary::default();
         let mut next = Word::FIRST;
         for embedding in embeddings {
-            let ids = next..next + embedding.count as u32;
+            let ids = next..next + u32::try_from(embedding.count).unwrap_or(u32::MAX);
             next = ids.end;
             all.words.extend(embedding.names.iter().map(|name| Word { name: name.clone(), ids: ids.clone() }));
             for (component, rows) in &embedding.rows {

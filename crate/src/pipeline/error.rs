@@ -9,6 +9,7 @@ use crate::weights::WeightsError;
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum PipelineError {
     /// The person stopped it.
     #[error("stopped")]

@@ -313,12 +313,7 @@ impl Session {
 
     /// Opens the device anew after a loss. All that was in its memory is gone and comes again.
     async fn revive(&mut self) -> Result<(), PipelineError> {
-        let gpu = Gpu::open().await?;
-        gpu.set_style(self.gpu.style());
-        gpu.set_keeps_halves(self.gpu.keeps_halves());
-        gpu.set_multiplies_halves(self.gpu.multiplies_halves());
-        gpu.choose(self.gpu.choice());
-        gpu.set_wants_tuning(self.gpu.wants_tuning());
+        let gpu = Gpu::open_like(&self.gpu).await?;
         self.runners = None;
         self.told.clear();
         self.weights = Weights::default();

@@ -1,8 +1,10 @@
 //! Turns the decoder's output into 8-bit colours and a PNG file, and a PNG file into colours.
 
+use crate::num::to_byte;
+
 /// Numbers from -1 to 1, channels last, to 0 to 255: round(255 * clamp(x / 2 + 1 / 2)), as diffusers does.
 pub fn to_rgb8(image: &[f32]) -> Vec<u8> {
-    image.iter().map(|x| ((x / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8).collect()
+    image.iter().map(|x| to_byte((x / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0)).collect()
 }
 
 /// An 8-bit RGB picture as a PNG file with `text` chunks (keyword, content).
@@ -13,7 +15,10 @@ pub fn encode_png(
     text: &[(&str, &str)],
 ) -> Result<Vec<u8>, png::EncodingError> {
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
+    let edge = |pixels: usize| {
+        u32::try_from(pixels).map_err(|error| png::EncodingError::IoError(std::io::Error::other(error)))
+    };
+    let mut encoder = png::Encoder::new(&mut file, edge(width)?, edge(height)?);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     for (keyword, content) in text {

@@ -14,6 +14,7 @@ use std::ops::ControlFlow;
 /// A network of a pipeline at one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum Network {
     /// Input `tokens`, outputs `states` and `last`.
     TextEncoder { batch: usize, tokens: usize },

@@ -7,6 +7,7 @@ use super::model::Model;
 use crate::gpu::{Arena, Means, Runner, Style};
 use crate::plan::{self, Plan};
 use crate::text::CHUNK;
+use crate::weights::{LoadedAdapter, fold_bytes};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -123,6 +124,9 @@ pub struct MemoryNeed {
     pub temporaries: u64,
     /// Inputs, outputs and parameters.
     pub others: u64,
+    /// What adapters take: untouched copies of the weights that they change, their factors, and what lies
+    /// between the steps of their folds.
+    pub adapters: u64,
 }
 
 impl MemoryNeed {
@@ -138,12 +142,13 @@ impl MemoryNeed {
             weights: weights.values().sum(),
             temporaries: Arena::bytes(plans, means),
             others: plans.iter().map(|plan| Runner::own_bytes(plan, means, &is_made)).sum(),
+            adapters: 0,
         })
     }
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.weights + self.temporaries + self.others
+        self.weights + self.temporaries + self.others + self.adapters
     }
 }
 
@@ -167,14 +172,32 @@ impl Model {
         Ok(self.plans(shape, means)?.into_iter().map(need).collect())
     }
 
-    /// What drawing needs at its worst, without adapters: either while the texts are read, or
-    /// afterwards, when the text encoders are gone.
-    pub fn memory_need(&self, shape: Shape, means: Means) -> Result<MemoryNeed, PipelineError> {
+    /// What drawing a first picture with these adapters needs at its worst: either while the texts are
+    /// read, or afterwards, when the text encoders are gone. Where an adapter changes them they stay, and
+    /// all is there while the texts are read.
+    pub fn memory_need(
+        &self,
+        shape: Shape,
+        means: Means,
+        adapters: &[&LoadedAdapter],
+    ) -> Result<MemoryNeed, PipelineError> {
         let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
         let rest = plans(self, shape, means)?;
         let need = |plans: &[Plan]| MemoryNeed::of(self, &plans.iter().collect::<Vec<_>>(), means);
-        let (text, rest) = (need(&text)?, need(&rest)?);
-        Ok(if text.total() > rest.total() { text } else { rest })
+        let (text_need, mut rest_need) = (need(&text)?, need(&rest)?);
+        let changes_text = adapters.iter().any(|adapter| adapter.changes_text());
+        let kept: Vec<&Plan> = text.iter().filter(|_| changes_text).chain(&rest).collect();
+        rest_need.adapters = fold_bytes(&self.checkpoint, adapters, &kept, means)?;
+        Ok(match changes_text {
+            true => MemoryNeed {
+                weights: text_need.weights + rest_need.weights,
+                temporaries: text_need.temporaries + rest_need.temporaries,
+                others: text_need.others + rest_need.others,
+                adapters: rest_need.adapters,
+            },
+            false if text_need.total() > rest_need.total() => text_need,
+            false => rest_need,
+        })
     }
 }
 

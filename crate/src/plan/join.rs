@@ -88,7 +88,7 @@ impl Plan {
         let (_, model, op) = products.first()?;
         let alike = |(_, step, other): &(usize, &Step, Matmul)| {
             let step_of = |id: ValueId| if self.value(id).shape.len() > 1 { MATRIX_STEP } else { BIAS_STEP };
-            let fits = |id: &ValueId| self.value(*id).numel() % step_of(*id) == 0;
+            let fits = |id: &ValueId| self.value(*id).numel().is_multiple_of(step_of(*id));
             other == op && step.inputs[0] == model.inputs[0] && step.inputs[1..].iter().all(fits)
         };
         let matrix = |(_, step, _): &(usize, &Step, Matmul)| self.value(step.inputs[1]).shape.clone();

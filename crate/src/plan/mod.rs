@@ -44,6 +44,7 @@ pub enum Layout {
 
 /// Where a tensor's numbers come from.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum Source {
     /// Given at each run, by name.
     Input(String),
@@ -167,6 +168,7 @@ impl Plan {
 
 /// Why a plan cannot be built or run.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum PlanError {
     /// Shapes that do not fit.
     #[error("{label}: {source}")]

@@ -123,7 +123,7 @@ impl PhiloxNoise {
     pub fn randn(&mut self, n: usize) -> Vec<f32> {
         let call = self.call;
         self.call += 1;
-        (0..low_word(n as u64)).map(|index| philox_normal(Self::words(self.seed, call, index))).collect()
+        (0..).take(n).map(|index| philox_normal(Self::words(self.seed, call, index))).collect()
     }
 
     /// The four raw words for one value of one call.

@@ -1,7 +1,7 @@
 //! Turns the open device and model into rows of times, for `cargo xtask bench` and the page's panel.
 
 use super::convert::{failure, from_js, refused, to_js};
-use super::engine::Engine;
+use super::engine::{Engine, Opened};
 use crate::bench::{Case, EFFORT, Prepared, Row, Size, cases, roof_rows};
 use crate::gpu::Means;
 use crate::pipeline::Recipe;
@@ -46,17 +46,14 @@ impl Engine {
     pub async fn bench_session(&self, recipe: JsValue) -> Result<JsValue, JsValue> {
         let recipe: Recipe = from_js("the recipe", recipe)?;
         let roof = self.roof.get().ok_or_else(|| failure("busy", "measure the roof first"))?;
-        let mut session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
-        let adapter = match recipe.adapters.first() {
-            Some(choice) => self.adapter(&session, &choice.sha256).await,
-            None => Ok(None),
+        let time = async |opened: &mut Opened| {
+            let adapter = match recipe.adapters.first() {
+                Some(choice) => opened.adapter(&self.files, &choice.sha256).await?,
+                None => None,
+            };
+            Row::of_session(&mut opened.session, &recipe, adapter.as_deref(), roof).await
         };
-        let rows = match adapter {
-            Ok(adapter) => Row::of_session(&mut session, &recipe, adapter.as_deref(), roof).await,
-            Err(error) => Err(error),
-        };
-        *self.session.borrow_mut() = Some(session);
-        to_js(&rows.map_err(refused)?)
+        to_js(&self.with_model(time).await?.map_err(refused)?)
     }
 }
 

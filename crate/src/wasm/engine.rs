@@ -21,18 +21,30 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 
+/// Inspected files, by their sha256.
+pub(super) type Files = RefCell<HashMap<String, Place>>;
+
+/// A model that pictures are drawn with, and what was read against it.
+pub(super) struct Opened {
+    /// Tells it from models opened before and after.
+    opening: u64,
+    pub(super) session: Session,
+    adapters: HashMap<String, Rc<LoadedAdapter>>,
+    embeddings: HashMap<String, Rc<Embedding>>,
+}
+
 /// Everything behind the page, in one worker.
 #[wasm_bindgen]
 #[derive(Default)]
 pub struct Engine {
-    files: RefCell<HashMap<String, Place>>,
-    adapters: RefCell<HashMap<String, Rc<LoadedAdapter>>>,
-    embeddings: RefCell<HashMap<String, Rc<Embedding>>>,
+    pub(super) files: Files,
     pub(super) gpu: RefCell<Option<Rc<Gpu>>>,
     /// What an earlier visit found out of the device.
     pub(super) tuning: RefCell<Option<Tuning>>,
-    /// Taken out while it draws.
-    pub(super) session: RefCell<Option<Session>>,
+    /// Taken out while it is at work.
+    opened: RefCell<Option<Opened>>,
+    /// How many models were opened.
+    openings: Cell<u64>,
     stop: Cell<bool>,
     /// How often reading was stopped.
     reading: Cell<u64>,
@@ -164,19 +176,12 @@ impl Engine {
             let grey = |pixel: &[u8]| pixel[..3].iter().map(|&value| f32::from(value)).sum::<f32>() / 765.0;
             rgba.chunks_exact(4).map(grey).collect::<Vec<f32>>()
         });
-        let session = self.session.borrow_mut().take();
-        let mut session =
-            session.ok_or_else(|| failure("busy", "no model is open, or a picture is being drawn: stop it or wait"))?;
-        self.stop.set(false);
         let started = js_sys::Date::now();
-        let drawn = self.draw(&mut session, &recipe, (init.as_deref(), mask.as_deref(), preview), &on_progress).await;
-        // A lost device has been opened anew.
-        *self.gpu.borrow_mut() = Some(session.gpu.clone());
-        let mut place = self.session.borrow_mut();
-        if place.is_none() {
-            *place = Some(session);
-        }
-        let picture = drawn.map_err(refused)?;
+        let draw = async |opened: &mut Opened| {
+            self.stop.set(false);
+            self.draw(opened, &recipe, (init.as_deref(), mask.as_deref(), preview), &on_progress).await
+        };
+        let picture = self.with_model(draw).await?.map_err(refused)?;
         hand_over(&recipe, picture, (js_sys::Date::now() - started) / 1000.0)
     }
 
@@ -189,8 +194,8 @@ impl Engine {
 
     /// How many tokens a prompt takes of the open model's room, `[used, room]`; null while none is open.
     pub fn count_tokens(&self, prompt: String, syntax: String, steps: usize) -> Result<JsValue, JsValue> {
-        let session = self.session.borrow();
-        let Some(tokenizer) = session.as_ref().and_then(|session| session.model.tokenizers.first()) else {
+        let opened = self.opened.borrow();
+        let Some(tokenizer) = opened.as_ref().and_then(|opened| opened.session.model.tokenizers.first()) else {
             return Ok(JsValue::NULL);
         };
         let syntax = syntax.parse().map_err(|error: crate::text::TextError| refused(error.into()))?;
@@ -217,12 +222,35 @@ impl Engine {
     async fn adopt(&self, model: Model) -> Result<JsValue, JsValue> {
         let info = ModelInfo::of(&model);
         let device = self.device().await?;
-        self.adapters.borrow_mut().clear();
-        self.embeddings.borrow_mut().clear();
         let session = Session::new(device, model);
         wasm_bindgen_futures::spawn_local(session.warm_up());
-        *self.session.borrow_mut() = Some(session);
+        self.openings.set(self.openings.get() + 1);
+        *self.opened.borrow_mut() = Some(Opened {
+            opening: self.openings.get(),
+            session,
+            adapters: HashMap::new(),
+            embeddings: HashMap::new(),
+        });
         to_js(&info)
+    }
+
+    /// Does some work with the open model, which nobody else has meanwhile. Where another was opened in that
+    /// time, this one is gone afterwards with all that was read for it.
+    pub(super) async fn with_model<T>(&self, work: impl AsyncFnOnce(&mut Opened) -> T) -> Result<T, JsValue> {
+        let opened = self.opened.borrow_mut().take();
+        let mut opened =
+            opened.ok_or_else(|| failure("busy", "no model is open, or a picture is being drawn: stop it or wait"))?;
+        let before = opened.session.gpu.clone();
+        let done = work(&mut opened).await;
+        // A lost device has been opened anew.
+        let mut gpu = self.gpu.borrow_mut();
+        if gpu.as_ref().is_none_or(|gpu| Rc::ptr_eq(gpu, &before)) {
+            *gpu = Some(opened.session.gpu.clone());
+        }
+        if opened.opening == self.openings.get() {
+            *self.opened.borrow_mut() = Some(opened);
+        }
+        Ok(done)
     }
 
     pub(super) async fn device(&self) -> Result<Rc<Gpu>, JsValue> {
@@ -240,21 +268,21 @@ impl Engine {
 
     pub(super) async fn draw(
         &self,
-        session: &mut Session,
+        opened: &mut Opened,
         recipe: &Recipe,
         (init, mask, preview): (Option<&[f32]>, Option<&[f32]>, bool),
         on_progress: &Function,
     ) -> Result<Picture, PipelineError> {
         let mut adapters = Vec::new();
         for choice in &recipe.adapters {
-            if let Some(adapter) = self.adapter(session, &choice.sha256).await? {
+            if let Some(adapter) = opened.adapter(&self.files, &choice.sha256).await? {
                 adapters.push(adapter);
             }
         }
         let chosen: Vec<&LoadedAdapter> = adapters.iter().map(Rc::as_ref).collect();
         let mut words = Vec::new();
         for choice in &recipe.embeddings {
-            words.extend(self.embedding(session, &choice.sha256).await?);
+            words.extend(opened.embedding(&self.files, &choice.sha256).await?);
         }
         let called: Vec<&Embedding> = words.iter().map(Rc::as_ref).collect();
         let given = Given { adapters: &chosen, embeddings: &called, init, mask, preview };
@@ -280,35 +308,37 @@ impl Engine {
             }
             if self.stop.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        session.generate(recipe, &given, &mut hear).await
+        opened.session.generate(recipe, &given, &mut hear).await
     }
+}
 
-    /// The textual inversion of an inspected file, read for the session's model.
-    async fn embedding(&self, session: &Session, sha256: &str) -> Result<Option<Rc<Embedding>>, PipelineError> {
-        if let Some(known) = self.embeddings.borrow().get(sha256) {
+impl Opened {
+    /// The textual inversion of an inspected file, read for this model.
+    async fn embedding(&mut self, files: &Files, sha256: &str) -> Result<Option<Rc<Embedding>>, PipelineError> {
+        if let Some(known) = self.embeddings.get(sha256) {
             return Ok(Some(known.clone()));
         }
-        let Some(file) = self.files.borrow().get(sha256).cloned() else { return Ok(None) };
+        let Some(file) = files.borrow().get(sha256).cloned() else { return Ok(None) };
         let tensors = TensorFile::open(file.name, file.source).await?;
-        let read = Rc::new(Embedding::open(sha256.into(), &tensors, &session.text_widths()).await?);
-        self.embeddings.borrow_mut().insert(sha256.into(), read.clone());
+        let read = Rc::new(Embedding::open(sha256.into(), &tensors, &self.session.text_widths()).await?);
+        self.embeddings.insert(sha256.into(), read.clone());
         Ok(Some(read))
     }
 
-    /// The adapter of an inspected file, read against the session's model.
+    /// The adapter of an inspected file, read against this model.
     pub(super) async fn adapter(
-        &self,
-        session: &Session,
+        &mut self,
+        files: &Files,
         sha256: &str,
     ) -> Result<Option<Rc<LoadedAdapter>>, PipelineError> {
-        if let Some(known) = self.adapters.borrow().get(sha256) {
+        if let Some(known) = self.adapters.get(sha256) {
             return Ok(Some(known.clone()));
         }
-        let Some(file) = self.files.borrow().get(sha256).cloned() else { return Ok(None) };
+        let Some(file) = files.borrow().get(sha256).cloned() else { return Ok(None) };
         let tensors = TensorFile::open(file.name, file.source).await?;
-        let modules = session.model.networks.modules();
+        let modules = self.session.model.networks.modules();
         let loaded = Rc::new(LoadedAdapter::open(sha256.into(), tensors, file.config.as_deref(), &modules).await?);
-        self.adapters.borrow_mut().insert(sha256.into(), loaded.clone());
+        self.adapters.insert(sha256.into(), loaded.clone());
         Ok(Some(loaded))
     }
 }

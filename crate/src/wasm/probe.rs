@@ -1,10 +1,10 @@
 //! Turns single operations and networks with given inputs into their outputs, for the browser tests.
 
 use super::convert::{failure, from_js, refused, to_js};
-use super::engine::Engine;
-use crate::gpu::{Choice, Runner, Style};
+use super::engine::{Engine, Opened};
+use crate::gpu::{Arena, Choice, KernelConfig, Runner, Style};
 use crate::ops::Op;
-use crate::pipeline::{Network, Shape};
+use crate::pipeline::{Network, Recipe, Shape};
 use crate::plan::{Builder, Plan, interpret};
 use js_sys::{Array, Float32Array, Object, Reflect};
 use std::collections::BTreeMap;
@@ -34,24 +34,22 @@ impl Engine {
         builder.output("y", output);
         let plan = builder.finish();
         let gpu = self.device().await?;
-        let usual = (gpu.style(), gpu.choice());
+        let usual = gpu.config();
         let result = Object::new();
         let is_convolution = matches!(plan.steps[0].op, Op::Conv2d(_));
         let winograd = is_convolution.then_some(("winograd", Style::Tiled, Choice::Forced(0)));
         let is_norm = matches!(plan.steps[0].op, Op::GroupNorm(_) | Op::LayerNorm(_) | Op::Moments(_));
-        let by_subgroups = is_norm && gpu.has_subgroups();
+        let by_subgroups = is_norm && usual.has_subgroups;
         let subgroups = by_subgroups.then_some(("subgroups", Style::Tiled, Choice::Forced(1)));
-        let ways = [("tiled", Style::Tiled, usual.1.clone()), ("direct", Style::Direct, usual.1.clone())];
+        let ways = [("tiled", Style::Tiled, usual.choice.clone()), ("direct", Style::Direct, usual.choice.clone())];
         for (name, style, choice) in ways.into_iter().chain(winograd).chain(subgroups) {
             let plan = Plan { allows_winograd: name == "winograd", ..plan.clone() };
-            gpu.set_style(style);
-            gpu.choose(choice);
+            let config = KernelConfig { style, choice, ..usual.clone() };
             let made = gpu.made().bind_groups;
-            let runner = Runner::new(&gpu, &plan, &|_| None).await;
-            let dispatches = gpu.made().bind_groups - made;
-            gpu.set_style(usual.0);
-            gpu.choose(usual.1.clone());
+            let arena = Arena::under(&gpu, config, &[&plan]).await.map_err(|error| refused(error.into()))?;
+            let runner = Runner::within(&gpu, &plan, &|_| None, &arena).await;
             let runner = runner.map_err(|error| refused(error.into()))?;
+            let dispatches = gpu.made().bind_groups - made;
             if name == "winograd" && dispatches == 1 {
                 continue;
             }
@@ -86,9 +84,7 @@ impl Engine {
             let data = Float32Array::unchecked_from_js(Reflect::get(&inputs, &name)?).to_vec();
             given.insert(name.as_string().unwrap_or_default(), data);
         }
-        let mut session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
-        let outputs = session.probe(network, &given, &taps).await;
-        *self.session.borrow_mut() = Some(session);
+        let outputs = self.with_model(async |opened| opened.session.probe(network, &given, &taps).await).await?;
         let result = Object::new();
         for (name, data) in outputs.map_err(refused)? {
             Reflect::set(&result, &name.into(), &Float32Array::from(data.as_slice()))?;
@@ -97,50 +93,38 @@ impl Engine {
     }
 
     /// Brings the weights of one network of the open model to graphics memory, in the halves that its
-    /// file has, as devices that are no software keep them.
+    /// file has, as devices that are no software keep them: this one from now on.
     pub async fn probe_loading(&self, network: JsValue) -> Result<(), JsValue> {
         let network: Network = from_js("the network", network)?;
-        let mut session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
-        session.gpu.set_keeps_halves(true);
-        let loaded = session.probe_loading(network).await;
-        *self.session.borrow_mut() = Some(session);
-        loaded.map_err(refused)
+        let load = async |opened: &mut Opened| {
+            opened.session.gpu.set_keeps_halves(true);
+            opened.session.probe_loading(network).await
+        };
+        self.with_model(load).await?.map_err(refused)
     }
 
     /// Times the kernels for graphics cards of one network of the open model, on whatever device this
     /// is: what [`Engine::tuning`] then gives.
     pub async fn probe_tuning(&self, network: JsValue) -> Result<Option<String>, JsValue> {
         let network: Network = from_js("the network", network)?;
-        let session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
-        let usual = session.gpu.style();
-        session.gpu.set_style(Style::Tiled);
-        let timed = session.probe_tuning(network).await;
-        session.gpu.set_style(usual);
-        *self.session.borrow_mut() = Some(session);
+        let timed = self.with_model(async |opened| opened.session.probe_tuning(network).await).await?;
         timed.map_err(refused)?;
         Ok(self.tuning())
     }
 
     /// Rows of the open model's token table, for the text encoder's input.
     pub async fn probe_tokens(&self, ids: Vec<u32>) -> Result<Float32Array, JsValue> {
-        let session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
-        let rows = session
-            .model
-            .checkpoint
-            .rows(&crate::pipeline::token_table(crate::model::Component::TextEncoder), &ids)
-            .await;
-        *self.session.borrow_mut() = Some(session);
+        let table = crate::pipeline::token_table(crate::model::Component::TextEncoder);
+        let rows = self.with_model(async |opened| opened.session.model.checkpoint.rows(&table, &ids).await).await?;
         Ok(Float32Array::from(rows.map_err(|error| refused(error.into()))?.as_slice()))
     }
 
     /// The recipe's picture as numbers: `{latents, image}`, both channels last.
     pub async fn probe_picture(&self, recipe: JsValue) -> Result<JsValue, JsValue> {
-        let recipe = from_js("the recipe", recipe)?;
-        let mut session = self.session.borrow_mut().take().ok_or_else(|| failure("busy", "no model is open"))?;
+        let recipe: Recipe = from_js("the recipe", recipe)?;
         let nobody = js_sys::Function::new_no_args("");
-        let drawn = self.draw(&mut session, &recipe, (None, None, false), &nobody).await;
-        *self.session.borrow_mut() = Some(session);
-        let picture = drawn.map_err(refused)?;
+        let draw = async |opened: &mut Opened| self.draw(opened, &recipe, (None, None, false), &nobody).await;
+        let picture = self.with_model(draw).await?.map_err(refused)?;
         let result = Object::new();
         Reflect::set(&result, &"latents".into(), &Float32Array::from(picture.latents.as_slice()))?;
         Reflect::set(&result, &"image".into(), &Float32Array::from(picture.image.as_slice()))?;

@@ -10,6 +10,7 @@ use crate::model::{Component, Module, Stored};
 use crate::num::{host_len, numel};
 use crate::ops::Storage;
 use crate::plan::{Layout, Plan, Source};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -115,8 +116,16 @@ impl Checkpoint {
     }
 
     pub(super) fn place(&self, name: &str) -> Result<&Place, WeightsError> {
-        let component = Component::Unet;
-        self.places.get(name).ok_or_else(|| WeightsError::Missing { component, name: name.into() })
+        let missing = || {
+            let split = |component: Component| {
+                Some((component, name.strip_prefix(component.name())?.strip_prefix('.')?.to_owned()))
+            };
+            match Component::ALL.into_iter().find_map(split) {
+                Some((component, name)) => WeightsError::Missing { component, name },
+                None => WeightsError::Unknown(name.into()),
+            }
+        };
+        self.places.get(name).ok_or_else(missing)
     }
 
     /// The numbers of a tensor in the plan's order.
@@ -218,8 +227,7 @@ impl Checkpoint {
         let is_same =
             matches!((place.tensor.dtype, storage), (Dtype::F16, Storage::F16) | (Dtype::BF16, Storage::Bf16));
         if place.transposed {
-            gpu.write(resident, &self.read(name, layout).await?);
-            return Ok(());
+            return Ok(gpu.write(resident, &self.read(name, layout).await?)?);
         }
         for (first, part) in self.slices(name)? {
             if is_same {
@@ -227,9 +235,9 @@ impl Checkpoint {
                     |error: std::io::Error| WeightsError::File { file: place.file.name.clone(), source: error.into() };
                 let bytes = place.file.source.read(part.bytes.clone()).await.map_err(failed)?;
                 let halves = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-                gpu.write_halves_at(resident, first, &layout.arrange(halves, &part.shape));
+                gpu.write_halves_at(resident, first, &layout.arrange(halves, &part.shape))?;
             } else {
-                gpu.write_at(resident, first, &layout.arrange(place.file.read(&part).await?, &part.shape));
+                gpu.write_at(resident, first, &layout.arrange(place.file.read(&part).await?, &part.shape))?;
             }
         }
         Ok(())
@@ -250,14 +258,17 @@ impl Checkpoint {
         for &row in rows {
             if u64::from(row) >= count {
                 let found = vec![row as usize];
-                return Err(WeightsError::Shape { name: format!("{name}, row"), found, wanted: vec![count as usize] });
+                return Err(WeightsError::Shape { name: format!("{name}, row"), found, wanted: vec![host_len(count)] });
             }
-            if !known.contains_key(&row) {
-                let start = place.tensor.bytes.start + u64::from(row) * bytes;
-                let one = TensorInfo { bytes: start..start + bytes, shape: vec![width], ..place.tensor.clone() };
-                known.insert(row, place.file.read(&one).await?);
-            }
-            out.extend_from_slice(&known[&row]);
+            let numbers = match known.entry(row) {
+                Entry::Occupied(numbers) => numbers.into_mut(),
+                Entry::Vacant(place_of) => {
+                    let start = place.tensor.bytes.start + u64::from(row) * bytes;
+                    let one = TensorInfo { bytes: start..start + bytes, shape: vec![width], ..place.tensor.clone() };
+                    place_of.insert(place.file.read(&one).await?)
+                }
+            };
+            out.extend_from_slice(numbers);
         }
         Ok(out)
     }
@@ -267,4 +278,27 @@ impl Checkpoint {
 fn squeezed(shape: &[usize]) -> &[usize] {
     let kept = shape.iter().rposition(|&length| length != 1).map_or(1, |last| last + 1);
     &shape[..kept.min(shape.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Checkpoint;
+    use crate::model::Component;
+    use crate::plan::Layout;
+
+    #[test]
+    fn a_tensor_that_is_missing_is_blamed_on_the_files_that_lack_it() {
+        let said = |name: &str| {
+            let read = pollster::block_on(Checkpoint::default().read(name, Layout::Plain));
+            read.expect_err("a refusal").to_string()
+        };
+        for component in Component::ALL {
+            let said = said(&format!("{component}.encoder.conv_in.weight"));
+            assert!(said.contains(&format!("the model's {component} files lack `encoder.conv_in.weight`")), "{said}");
+        }
+        for name in ["conv_in.weight", "unets.conv_in.weight", "text_encoder4.x", "unet"] {
+            let said = said(name);
+            assert!(said.contains(&format!("no tensor `{name}`")), "{said}");
+        }
+    }
 }

@@ -3,23 +3,27 @@
 //! Weights go tensor by tensor from file to graphics memory. A tensor that an adapter touches
 //! gets a pristine copy beside it, and each change of strength forms W + Σ s·ΔW anew from that
 //! copy, in f32, by one plan of all folds: nothing is ever subtracted, and neither plans nor
-//! pipelines are rebuilt.
+//! pipelines are rebuilt. With the adapter goes the copy.
 
 mod checkpoint;
+mod folds;
 
 pub use checkpoint::{Checkpoint, TensorFile};
+pub use folds::fold_bytes;
 
-use crate::adapters::{self, Adapter, Delta, PeftConfigs, Strengths};
+use crate::adapters::{self, Adapter, PeftConfigs, Strengths};
 use crate::formats::FormatError;
 use crate::gpu::{Gpu, GpuError, Runner, Tensor};
-use crate::model::{Component, Module, block};
+use crate::model::{Component, Module};
 use crate::num::numel;
-use crate::ops::{Narrow, Storage, Widen};
-use crate::plan::{Builder, Layout, Plan, PlanError};
-use std::collections::{BTreeMap, HashMap};
+use crate::ops::Storage;
+use crate::plan::{Layout, Plan, PlanError};
+use folds::{FoldPlan, PRISTINE, prefix};
+use std::collections::HashMap;
 
 /// Why weights or adapters cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum WeightsError {
     /// A file could not be read.
     #[error("{file}: {source}")]
@@ -27,6 +31,9 @@ pub enum WeightsError {
     /// The model lacks a tensor.
     #[error("the model's {component} files lack `{name}`: they are incomplete or belong to another kind of model")]
     Missing { component: Component, name: String },
+    /// A name that is no tensor of the model's networks.
+    #[error("this model's networks have no tensor `{0}`")]
+    Unknown(String),
     /// A tensor of another shape.
     #[error(
         "`{name}`: the file has {found:?}, the network wants {wanted:?}; the config and the weights do not belong together"
@@ -124,9 +131,6 @@ pub struct Weights {
     folds: Option<Folds>,
 }
 
-/// Stands before the name of a pristine tensor in the plan of all folds.
-const PRISTINE: &str = "pristine/";
-
 impl Weights {
     /// The tensor that plans read under this name.
     pub fn get(&self, name: &str) -> Option<Tensor> {
@@ -144,7 +148,7 @@ impl Weights {
                 continue;
             }
             if names.iter().any(|name| self.pristine.contains_key(*name)) {
-                self.restore(gpu);
+                self.restore(gpu)?;
             }
             for name in &names {
                 self.tensors.remove(*name);
@@ -197,11 +201,13 @@ impl Weights {
         let ids: Vec<String> = adapters.iter().map(|(adapter, _)| adapter.id.clone()).collect();
         let strengths: Vec<Strength> = adapters.iter().map(|(_, strength)| strength.clone()).collect();
         if self.folds.as_ref().map(|folds| &folds.ids) != Some(&ids) {
-            self.restore(gpu);
+            self.restore(gpu)?;
+            let adapters: Vec<&LoadedAdapter> = adapters.iter().map(|(adapter, _)| *adapter).collect();
             if adapters.is_empty() {
+                self.pristine.clear();
                 return Ok(());
             }
-            let folds = self.prepare(gpu, checkpoint, adapters, ids).await?;
+            let folds = self.prepare(gpu, checkpoint, &adapters, ids).await?;
             self.folds = Some(folds);
         }
         if let Some(folds) = &mut self.folds
@@ -218,31 +224,34 @@ impl Weights {
     }
 
     /// Puts the pristine numbers back where an adapter has changed any weight of these plans.
-    pub fn restore_any(&mut self, gpu: &Gpu, plans: &[Plan]) {
-        if plans.iter().flat_map(Plan::weights).any(|(name, ..)| self.pristine.contains_key(name)) {
-            self.restore(gpu);
+    pub fn restore_any(&mut self, gpu: &Gpu, plans: &[Plan]) -> Result<(), WeightsError> {
+        match plans.iter().flat_map(Plan::weights).any(|(name, ..)| self.pristine.contains_key(name)) {
+            true => self.restore(gpu),
+            false => Ok(()),
         }
     }
 
     /// Gives the memory of these plans' weights back; they come from the file again when they are needed.
-    pub fn release(&mut self, gpu: &Gpu, plans: &[Plan]) {
-        self.restore_any(gpu, plans);
+    pub fn release(&mut self, gpu: &Gpu, plans: &[Plan]) -> Result<(), WeightsError> {
+        self.restore_any(gpu, plans)?;
         for (name, ..) in plans.iter().flat_map(Plan::weights) {
             self.tensors.remove(name);
             self.rooms.remove(name);
             self.pristine.remove(name);
         }
+        Ok(())
     }
 
     /// Puts the pristine numbers back.
-    fn restore(&mut self, gpu: &Gpu) {
+    fn restore(&mut self, gpu: &Gpu) -> Result<(), WeightsError> {
         if self.folds.take().is_some() {
             for (name, tensor) in &self.pristine {
                 if let Some(changed) = self.tensors.get(name) {
-                    gpu.copy(tensor, changed);
+                    gpu.copy(tensor, changed)?;
                 }
             }
         }
+        Ok(())
     }
 
     /// Uploads factors, keeps pristine copies and plans the folds; changes no weight yet.
@@ -250,68 +259,13 @@ impl Weights {
         &mut self,
         gpu: &Gpu,
         checkpoint: &Checkpoint,
-        adapters: &[(&LoadedAdapter, Strength)],
+        adapters: &[&LoadedAdapter],
         ids: Vec<String>,
     ) -> Result<Folds, WeightsError> {
-        let mut touched: BTreeMap<String, Vec<(usize, &Delta)>> = BTreeMap::new();
-        for (index, (loaded, _)) in adapters.iter().enumerate() {
-            // Keys of layers that this model does not have are reported; part of a change that
-            // belongs to one of its layers is never left out.
-            if let Some(part) = loaded.adapter.leftovers.iter().find(|left| left.why.class() != "unmatched_keys") {
-                let reason = format!("`{}`: {}", part.key, part.why);
-                return Err(WeightsError::Delta { adapter: loaded.file.name.clone(), reason });
-            }
-            for delta in &loaded.adapter.deltas {
-                touched.entry(delta.tensor()).or_default().push((index, delta));
-            }
-        }
-        let mut builder = Builder::new("folds");
-        let mut scalars: Vec<(usize, Component, String)> = Vec::new();
-        for (name, deltas) in &touched {
-            let (adapter, _) = deltas[0];
-            let refuse =
-                |reason: String| WeightsError::Delta { adapter: adapters[adapter].0.file.name.clone(), reason };
-            let shape = checkpoint
-                .shape(name)
-                .ok_or_else(|| refuse(format!("it changes `{name}`, which the model does not have")))?;
-            if !self.tensors.contains_key(name) {
-                return Err(refuse(format!(
-                    "it changes `{name}`, which this program does not keep in graphics memory"
-                )));
-            }
-            if let Some((_, misfit)) = deltas.iter().find(|(_, delta)| !delta.fits(shape)) {
-                let found = misfit.change.shape();
-                return Err(refuse(format!(
-                    "its change of `{name}` has shape {found:?}, the model's tensor {shape:?}: it was made for another base model"
-                )));
-            }
-            let matrix = match shape {
-                &[outputs, inputs, height, width] => vec![outputs, inputs * height * width],
-                other => other.to_vec(),
-            };
-            let mut value = builder.weight(&format!("{PRISTINE}{name}"), &matrix, Layout::Ohwi);
-            let storage = self.tensors.get(name).map_or(Storage::F32, |tensor| tensor.storage);
-            if storage != Storage::F32 {
-                value = builder.push(Widen {}, &[value], name)?;
-            }
-            for (index, delta) in deltas {
-                let whose = (*index, delta.component, block(delta.component, &delta.module));
-                let scalar = builder.scalar(&format!("{index} {} {}", whose.1, whose.2));
-                if scalar.0 == scalars.len() {
-                    scalars.push(whose);
-                }
-                value = delta.fold(&mut builder, value, scalar, &prefix(*index))?;
-            }
-            if storage != Storage::F32 {
-                // The sum is formed in f32 and rounded once.
-                value = builder.push(Narrow { storage }, &[value], name)?;
-            }
-            builder.output(name, value);
-        }
-        let plan = builder.finish();
-
+        let stored = |name: &str| self.tensors.get(name).map(|tensor| tensor.storage);
+        let FoldPlan { plan, scalars } = FoldPlan::new(checkpoint, adapters, &stored)?;
         let mut factors = HashMap::new();
-        for (index, (loaded, _)) in adapters.iter().enumerate() {
+        for (index, loaded) in adapters.iter().enumerate() {
             for delta in &loaded.adapter.deltas {
                 let refuse = |reason| WeightsError::Delta { adapter: loaded.file.name.clone(), reason };
                 let numbers = delta
@@ -332,12 +286,14 @@ impl Weights {
                 }
             }
         }
-        for name in touched.keys() {
+        // What other adapters changed is as it was, and needs no copy now.
+        self.pristine.retain(|kept, _| plan.outputs.iter().any(|(name, _)| name == kept));
+        for (name, _) in &plan.outputs {
             if !self.pristine.contains_key(name)
                 && let Some(tensor) = self.tensors.get(name)
             {
                 let copy = gpu.guarded(name, || gpu.tensor_stored(name, tensor.len, tensor.storage)).await?;
-                gpu.copy(tensor, &copy);
+                gpu.copy(tensor, &copy)?;
                 self.pristine.insert(name.clone(), copy);
             }
         }
@@ -348,9 +304,4 @@ impl Weights {
         let runner = Runner::new(gpu, &plan, &resident).await?;
         Ok(Folds { ids, runner, scalars, strengths: Vec::new(), _factors: factors })
     }
-}
-
-/// Stands before the keys of the adapter with this index.
-fn prefix(index: usize) -> String {
-    format!("adapter{index}/")
 }

@@ -244,11 +244,11 @@ impl Loader {
             let first = keys.iter().find_map(|key| key.split_once('.')).map_or("", |(_, ending)| ending);
             return Some(Refusal { reason, log: self.unreadable(&[first], "") });
         }
-        if is_among(&self.strict_families, family) {
-            if let Some(key) = keys.iter().find(|key| !starts(&self.strict_prefixes, key)) {
-                let reason = format!("`{key}` starts with none of {}", self.strict_prefixes.join(", "));
-                return refuse(reason, self.refuse_log.as_ref(), key);
-            }
+        if is_among(&self.strict_families, family)
+            && let Some(key) = keys.iter().find(|key| !starts(&self.strict_prefixes, key))
+        {
+            let reason = format!("`{key}` starts with none of {}", self.strict_prefixes.join(", "));
+            return refuse(reason, self.refuse_log.as_ref(), key);
         }
         let word = self.refuse_lacking.as_ref().filter(|_| is_among(&self.lacking_families, family))?;
         let unconverted = !self.is_converted(keys);

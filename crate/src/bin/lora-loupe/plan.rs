@@ -1,13 +1,16 @@
 //! Turns a model and a size into its printed plans: steps, operations and memory.
 
+use crate::files;
 use crate::generate::{DEMO, open, size};
 use lora_loupe::gpu::{Means, Runner};
 use lora_loupe::pipeline::{MemoryNeed, Shape};
 use lora_loupe::plan::Plan;
+use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 /// Print what drawing a picture asks of the graphics processor, one step a line
 #[derive(clap::Args)]
@@ -21,6 +24,9 @@ pub struct Arguments {
     /// Items in a batch: 2 a picture with guidance; an odd number means pictures without
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=32))]
     batch: u8,
+    /// An adapter that the picture is drawn with, whose memory counts; may be given several times
+    #[arg(long = "lora", value_name = "FILE")]
+    loras: Vec<PathBuf>,
     /// Print one JSON object: the plans' totals and steps, and the memory of one picture
     #[arg(long)]
     json: bool,
@@ -47,7 +53,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         starts_from_picture: false,
     };
     let plans = model.plans(shape, Means::COMMON)?;
-    let need = model.memory_need(shape, Means::COMMON)?;
+    let mut adapters = Vec::new();
+    for path in &arguments.loras {
+        let (path, config) = files::adapter(path);
+        let name = files::name(&path);
+        let file = pollster::block_on(TensorFile::open(name.clone(), Rc::new(files::source(&path)?)))?;
+        let modules = model.networks.modules();
+        adapters.push(pollster::block_on(LoadedAdapter::open(name, file, config.as_deref(), &modules))?);
+    }
+    let need = model.memory_need(shape, Means::COMMON, &adapters.iter().collect::<Vec<_>>())?;
     if arguments.json {
         say!("{}", told(&plans, need));
         return Ok(ExitCode::SUCCESS);
@@ -56,11 +70,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         say!("{plan}");
     }
     say!(
-        "one picture: {} bytes of graphics memory at most: {} weights, {} temporaries, {} inputs, outputs and parameters",
+        "one picture: {} bytes of graphics memory at most: {} weights, {} temporaries, {} inputs, outputs and parameters, {} adapters",
         need.total(),
         need.weights,
         need.temporaries,
-        need.others
+        need.others,
+        need.adapters
     );
     Ok(ExitCode::SUCCESS)
 }
@@ -78,6 +93,8 @@ fn told(plans: &[Plan], need: MemoryNeed) -> Value {
         json!({ "name": plan.name, "flops": plan.flops(), "dispatches": dispatches, "temporaries": plan.memory(4).bytes(), "steps": steps })
     };
     let (weights, temporaries, others) = (need.weights, need.temporaries, need.others);
-    let memory = json!({ "total": need.total(), "weights": weights, "temporaries": temporaries, "others": others });
+    let memory = json!({
+        "total": need.total(), "weights": weights, "temporaries": temporaries, "others": others, "adapters": need.adapters
+    });
     json!({ "plans": plans.iter().map(plan).collect::<Vec<_>>(), "memory": memory })
 }

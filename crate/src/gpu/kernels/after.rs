@@ -23,7 +23,7 @@ impl Ending<'_> {
     /// Whether all rows that it reads are whole vec4s.
     pub fn is_aligned(&self, columns: usize) -> bool {
         let shift = self.after.shift.unwrap_or(0) + self.shift_width();
-        self.after.stored(columns) % 4 == 0 && shift % 4 == 0
+        self.after.stored(columns).is_multiple_of(4) && shift.is_multiple_of(4)
     }
 
     fn shift_width(&self) -> usize {

@@ -40,7 +40,7 @@ pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Styl
         launch
     };
     let (heads, items) = (count(op.heads)?, count(output[0])?);
-    if style == Style::Direct && size <= DIRECT_SIZE && size % 4 == 0 {
+    if style == Style::Direct && size <= DIRECT_SIZE && size.is_multiple_of(4) {
         let launch =
             Launch::new("attention_direct", 3, params, [number("attention", asked.div_ceil(16 * 4))?, heads, items]);
         return Ok(bind(launch).with("CAUSAL", op.causal));

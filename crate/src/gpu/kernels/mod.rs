@@ -49,7 +49,7 @@ pub fn launch(
             reason: format!("cannot read halves as its input {input}"),
         });
     }
-    match op {
+    let launch = match op {
         Op::Add(op) => add::launch(op, inputs, output),
         Op::Attention(op) => attention::launch(op, inputs, output, style),
         Op::Axpy(op) => axpy::launch(op, inputs, output),
@@ -69,7 +69,8 @@ pub fn launch(
         Op::Unary(op) => unary::launch(op, inputs, output),
         Op::Upsample(op) => upsample::launch(op, inputs, output),
         Op::Widen(op) => widen::launch(op, output, stored[0]),
-    }
+    };
+    launch?.checked()
 }
 
 /// Launches that are one step's work, and what they need beside the step's own tensors.
@@ -116,8 +117,11 @@ pub fn work(
     winograd: usize,
 ) -> Result<Work, LaunchError> {
     if let Op::Conv2d(conv) = op
-        && let Some(work) = winograd::work(conv, inputs, output, stored[1], style, winograd)?
+        && let Some(mut work) = winograd::work(conv, inputs, output, stored[1], style, winograd)?
     {
+        for stage in &mut work.stages {
+            stage.launch = stage.launch.clone().checked()?;
+        }
         return Ok(work);
     }
     let launch = launch(op, inputs, output, stored, style)?;

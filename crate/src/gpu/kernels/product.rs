@@ -33,7 +33,7 @@ impl Product<'_> {
     /// Whether rows of all tensors are whole vec4s, as product.wgsl needs.
     pub fn is_aligned(&self) -> bool {
         let (_, columns, inner) = self.size;
-        let beside = self.before == Some(Before::Beside) && self.left() % 4 != 0;
+        let beside = self.before == Some(Before::Beside) && !self.left().is_multiple_of(4);
         !beside && columns % 4 == 0 && inner % 4 == 0 && self.ending.is_aligned(columns)
     }
 

@@ -6,15 +6,17 @@ var<workgroup> firsts: array<f32, THREADS>;
 var<workgroup> seconds: array<f32, THREADS>;
 
 // Sum of all invocations' values, of which `second` tells the second call from the first, whose
-// numbers some may still be reading. A subgroup's invocations follow each other in the workgroup.
+// numbers some may still be reading. Which invocations are a subgroup, and how many, WGSL leaves open:
+// one of each stores its sum in a place of its own and the others zeros, and each subgroup shares all
+// places between its invocations.
 fn total(local: u32, value: f32, second: bool) -> f32 {
     let size = subgroupAdd(1u);
+    let rank = subgroupExclusiveAdd(1u);
     let sum = subgroupAdd(value);
-    if local % size == 0u {
-        if second { seconds[local / size] = sum; } else { firsts[local / size] = sum; }
-    }
+    let own = select(0.0, sum, rank == 0u);
+    if second { seconds[local] = own; } else { firsts[local] = own; }
     workgroupBarrier();
-    var all = 0.0;
-    for (var i = 0u; i < THREADS / size; i++) { all += select(firsts[i], seconds[i], second); }
-    return all;
+    var part = 0.0;
+    for (var i = rank; i < THREADS; i += size) { part += select(firsts[i], seconds[i], second); }
+    return subgroupAdd(part);
 }
