@@ -115,7 +115,7 @@ pub(super) async fn hashes_with(
         whole.update(&bytes);
         window.take(&bytes);
         if let (Some(data), Some(start)) = (&mut data, data_start) {
-            let skip = (start.saturating_sub(at) as usize).min(bytes.len());
+            let skip = start.saturating_sub(at).min(bytes.len() as u64) as usize;
             data.take(&bytes[skip..]);
         }
         at = end;
@@ -214,7 +214,7 @@ impl Window {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        let place = |at: u64| (at.saturating_sub(self.at) as usize).min(bytes.len());
+        let place = |at: u64| at.saturating_sub(self.at).min(bytes.len() as u64) as usize;
         self.hash.update(&bytes[place(self.range.start)..place(self.range.end)]);
         self.at += bytes.len() as u64;
     }

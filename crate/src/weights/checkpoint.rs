@@ -114,8 +114,7 @@ impl Checkpoint {
     }
 
     pub(super) fn place(&self, name: &str) -> Result<&Place, WeightsError> {
-        let component = Component::Unet;
-        self.places.get(name).ok_or_else(|| WeightsError::Missing { component, name: name.into() })
+        self.places.get(name).ok_or_else(|| WeightsError::NoTensor(name.into()))
     }
 
     /// The numbers of a tensor in the plan's order.
@@ -266,4 +265,18 @@ impl Checkpoint {
 fn squeezed(shape: &[usize]) -> &[usize] {
     let kept = shape.iter().rposition(|&length| length != 1).map_or(1, |last| last + 1);
     &shape[..kept.min(shape.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_that_is_missing_is_no_unets_fault() {
+        for name in ["text_encoder.text_model.final_layer_norm.weight", "vae.decoder.conv_in.weight"] {
+            let error =
+                pollster::block_on(Checkpoint::default().read(name, Layout::Plain)).expect_err(name).to_string();
+            assert!(error.contains(name) && !error.contains("unet"), "{error}");
+        }
+    }
 }

@@ -26,6 +26,9 @@ pub enum WeightsError {
     /// The model lacks a tensor.
     #[error("the model's {component} files lack `{name}`: they are incomplete or belong to another kind of model")]
     Missing { component: Component, name: String },
+    /// A name that none of the model's networks has.
+    #[error("the model has no tensor `{0}`: its files are incomplete or belong to another kind of model")]
+    NoTensor(String),
     /// A tensor of another shape.
     #[error(
         "`{name}`: the file has {found:?}, the network wants {wanted:?}; the config and the weights do not belong together"
@@ -38,7 +41,7 @@ pub enum WeightsError {
     #[error(transparent)]
     Gpu(#[from] GpuError),
     /// The folds cannot be planned.
-    #[error("the adapter's change cannot be computed: {0}")]
+    #[error("the adapters' changes cannot be computed: {0}")]
     Plan(#[from] PlanError),
 }
 
@@ -59,23 +62,15 @@ impl LoadedAdapter {
     }
 
     /// Reads what a file changes in a model with these `modules`. `config` is the text of the
-    /// adapter_config.json that belongs to a plain PEFT file.
+    /// adapter_config.json beside it.
     pub async fn open(
         id: String,
         file: TensorFile,
         config: Option<&str>,
         modules: &[(Component, &Module)],
     ) -> Result<LoadedAdapter, WeightsError> {
-        let stored = file.header.metadata.get("lora_adapter_metadata");
-        let configs = match (config, stored) {
-            (Some(text), _) => PeftConfigs::parse(text),
-            (None, Some(text)) => PeftConfigs::parse_metadata(text),
-            (None, None) => Ok(PeftConfigs::default()),
-        };
-        let configs = configs.map_err(|error| WeightsError::Delta {
-            adapter: file.name.clone(),
-            reason: format!("its PEFT config is not readable: {error}"),
-        })?;
+        let configs = PeftConfigs::resolve(&file.header, config)
+            .map_err(|error| WeightsError::Delta { adapter: file.name.clone(), reason: error.to_string() })?;
         let adapter = adapters::read(file.source.as_ref(), &file.header, &configs, modules)
             .await
             .map_err(|source| WeightsError::File { file: file.name.clone(), source })?;
@@ -257,7 +252,7 @@ impl Weights {
         for (index, (loaded, _)) in adapters.iter().enumerate() {
             // Keys of layers that this model does not have are reported; part of a change that
             // belongs to one of its layers is never left out.
-            if let Some(part) = loaded.adapter.leftovers.iter().find(|left| left.why.class() != "unmatched_keys") {
+            if let Some(part) = loaded.adapter.leftovers.iter().find(|left| !left.why.is_foreign()) {
                 let reason = format!("`{}`: {}", part.key, part.why);
                 return Err(WeightsError::Delta { adapter: loaded.file.name.clone(), reason });
             }
@@ -268,22 +263,24 @@ impl Weights {
         let mut builder = Builder::new("folds");
         let mut scalars: Vec<(usize, Component, String)> = Vec::new();
         for (name, deltas) in &touched {
-            let (adapter, _) = deltas[0];
-            let refuse =
-                |reason: String| WeightsError::Delta { adapter: adapters[adapter].0.file.name.clone(), reason };
+            let refuse = |adapter: usize, reason: String| WeightsError::Delta {
+                adapter: adapters[adapter].0.file.name.clone(),
+                reason,
+            };
+            let (first, _) = deltas[0];
             let shape = checkpoint
                 .shape(name)
-                .ok_or_else(|| refuse(format!("it changes `{name}`, which the model does not have")))?;
+                .ok_or_else(|| refuse(first, format!("it changes `{name}`, which the model does not have")))?;
             if !self.tensors.contains_key(name) {
-                return Err(refuse(format!(
-                    "it changes `{name}`, which this program does not keep in graphics memory"
-                )));
+                let reason = format!("it changes `{name}`, which this program does not keep in graphics memory");
+                return Err(refuse(first, reason));
             }
-            if let Some((_, misfit)) = deltas.iter().find(|(_, delta)| !delta.fits(shape)) {
+            if let Some((adapter, misfit)) = deltas.iter().find(|(_, delta)| !delta.fits(shape)) {
                 let found = misfit.change.shape();
-                return Err(refuse(format!(
+                let reason = format!(
                     "its change of `{name}` has shape {found:?}, the model's tensor {shape:?}: it was made for another base model"
-                )));
+                );
+                return Err(refuse(*adapter, reason));
             }
             let matrix = match shape {
                 &[outputs, inputs, height, width] => vec![outputs, inputs * height * width],
@@ -300,7 +297,8 @@ impl Weights {
                 if scalar.0 == scalars.len() {
                     scalars.push(whose);
                 }
-                value = delta.fold(&mut builder, value, scalar, &prefix(*index))?;
+                let folded = delta.fold(&mut builder, value, scalar, &prefix(*index));
+                value = folded.map_err(|error| refuse(*index, format!("its change cannot be computed: {error}")))?;
             }
             if storage != Storage::F32 {
                 // The sum is formed in f32 and rounded once.
