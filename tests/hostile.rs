@@ -220,9 +220,9 @@ fn parts_of_a_layers_change_are_no_strays() {
     check("a layer under two spellings", &again, "conflicting_keys", true);
     let twice = [entry(&format!("{}.lora_B.weight", kohya(layer)), &[32, 2])];
     check("a role under two endings", &twice, "conflicting_keys", true);
-    let weight = [entry(&format!("unet.{layer}.weight"), &[32, 32])];
+    let weight = [entry("unet.mid_block.attentions.0.proj_out.weight", &[32, 32])];
     check("a weight in the change's place", &weight, "unsupported_algorithm", true);
-    let bias = [entry(&format!("unet.{other}.bias"), &[32])];
+    let bias = [entry("unet.mid_block.attentions.0.proj_out.bias", &[32])];
     check("a bias in the change's place", &bias, "unsupported_algorithm", true);
     let rescale = [entry(&format!("{}.rescale", kohya("mid_block.attentions.0.proj_out")), &[32, 1])];
     check("half of a rotation", &rescale, "incomplete_pair", true);

@@ -234,9 +234,9 @@ fn an_adapter_that_cannot_land_stops_the_picture_and_is_named() {
             let file = TensorFile::open(name.into(), Rc::new(safetensors(&[], tensors))).await.expect("a header");
             LoadedAdapter::open(name.into(), file, None, &session.model.networks.modules()).await.expect("an adapter")
         };
-        let good = load(&session, "good", &kohya(width)).await;
+        let good = load(&session, "good", &kohya(width)[..]).await;
         let twice = load(&session, "twice", &[kohya(width), peft.clone()].concat()).await;
-        let narrow = load(&session, "narrow", &kohya(width - 8)).await;
+        let narrow = load(&session, "narrow", &kohya(width - 8)[..]).await;
         for (second, told) in [(&twice, peft[0].0.as_str()), (&narrow, "another base model")] {
             let adapters = vec![choice("good", 1.0, None), choice(&second.id, 1.0, None)];
             let recipe = Recipe { adapters, ..recipe.clone() };
