@@ -278,11 +278,7 @@ fn files_for_other_models_are_named() {
 fn deltas(case: &Case, base: &BaseShapes) -> Vec<(Delta, Numbers)> {
     let file = case.bytes();
     let header = block_on(read_header(&file)).expect("a valid file");
-    let configs = match (case.companion(), header.metadata.get("lora_adapter_metadata")) {
-        (Some(text), _) => PeftConfigs::parse(&text).expect("a config"),
-        (None, Some(text)) => PeftConfigs::parse_metadata(text).expect("a config"),
-        (None, None) => PeftConfigs::default(),
-    };
+    let configs = PeftConfigs::resolve(&header, case.companion().as_deref()).expect("a config");
     let adapter = block_on(read(&file, &header, &configs, &base.modules())).expect("a valid file");
     let numbers = |delta: &Delta| block_on(delta.read(&file, &header)).expect("its factors");
     adapter.deltas.into_iter().map(|delta| (numbers(&delta), delta)).map(|(numbers, delta)| (delta, numbers)).collect()
@@ -422,6 +418,7 @@ fn baking_keeps_names_and_types_and_adds_the_changes() {
         let adapters: Vec<BakedAdapter> = strengths
             .iter()
             .map(|&strength| BakedAdapter {
+                name: &case.file,
                 source: &file,
                 header: &adapter_header,
                 adapter: &adapter,

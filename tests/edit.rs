@@ -7,6 +7,7 @@ use lora_loupe::edit::{
     edit_metadata, fixes, preview, resize,
 };
 use lora_loupe::formats::{Dtype, Header, TensorInfo, read_header};
+use lora_loupe_tests::containers::{entry, safetensors};
 use lora_loupe_tests::edits::{F32, bytes_of, converted, open};
 use lora_loupe_tests::golden::{self, bytes};
 use pollster::block_on;
@@ -150,6 +151,50 @@ fn every_written_file_has_the_right_hashes_and_keeps_its_metadata() {
     assert!(found.claims.iter().all(|claim| claim.verdict == ClaimVerdict::Right), "{:?}", found.claims);
     let kept = |header: &Header| header.metadata.iter().filter(|(key, _)| key.starts_with("ss_")).count();
     assert_eq!(kept(&header), kept(&original.header));
+}
+
+/// Part of a layer's change goes only where that is asked for, and what goes is told.
+#[test]
+fn no_edit_leaves_part_of_a_change_out_unasked() {
+    let stem = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q";
+    let again = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q";
+    let rest = "lora_unet_mid_block_attentions_0_proj_in";
+    let conflict = [
+        entry(&format!("{rest}.lora_up.weight"), &[32, 2]),
+        entry(&format!("{rest}.lora_down.weight"), &[2, 32]),
+        entry(&format!("{stem}.lora_up.weight"), &[32, 2]),
+        entry(&format!("{stem}.lora_down.weight"), &[2, 32]),
+        entry(&format!("{again}.lora.up.weight"), &[32, 2]),
+        entry(&format!("{again}.lora.down.weight"), &[2, 32]),
+    ];
+    let files = [("missing", bytes("hostile/missing_up.safetensors")), ("conflict", safetensors(&[], &conflict))];
+    for (name, file) in &files {
+        let input = EditInput::file(name, file, None);
+        let report = block_on(inspect(name, file, None, None));
+        for (edit, list) in [
+            (r#"{"kind": "convert"}"#, r#"{"kind": "convert", "drop": true}"#),
+            (r#"{"kind": "convert", "keep_leftovers": true}"#, r#"{"kind": "convert", "drop": true}"#),
+            (
+                r#"{"kind": "resize", "rule": {"fixed": 1}}"#,
+                r#"{"kind": "resize", "rule": {"fixed": 1}, "drop": true}"#,
+            ),
+            (
+                r#"{"kind": "merge", "parts": [{"strength": 1}]}"#,
+                r#"{"kind": "merge", "parts": [{"strength": 1}], "options": {"drop": true}}"#,
+            ),
+        ] {
+            let refused = applied(edit, std::slice::from_ref(&input)).map(|_| ());
+            assert!(matches!(&refused, Err(EditError::Incomplete { .. })), "{name}: {edit}: {refused:?}");
+            let (edited, _) = applied(list, std::slice::from_ref(&input)).unwrap_or_else(|error| panic!("{error}"));
+            let dropped = serde_json::to_value(&edited.preview).expect("a preview")["dropped"].clone();
+            assert_eq!(dropped.as_array().map(Vec::len), Some(report.leftovers.len()), "{name}: {list}");
+        }
+        let found = block_on(fixes(&input, &report)).expect("fixes");
+        let fix = found.iter().find(|fix| fix.id == "remove_broken").expect("a way out");
+        let json = serde_json::to_string(&fix.edit).expect("an edit");
+        let (_, out) = applied(&json, std::slice::from_ref(&input)).expect("a file");
+        assert!(!block_on(inspect(name, &out, None, None)).refused(), "{name}");
+    }
 }
 
 /// Every adapter of the corpus that is one file, and some that something is wrong with.

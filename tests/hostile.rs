@@ -8,6 +8,8 @@ use lora_loupe::analysis::{Report, Severity, inspect};
 use lora_loupe::edit::{EditInput, apply, fixes};
 use lora_loupe::formats::{Header, read_header, widen::widen};
 use lora_loupe::num::{host_len, numel};
+use lora_loupe::pipeline::decode_png;
+use lora_loupe_tests::containers::{Entry, entry, safetensors};
 use lora_loupe_tests::golden;
 use pollster::block_on;
 use proptest::prelude::*;
@@ -15,6 +17,7 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::Write;
 use std::ops::ControlFlow;
 
 /// Counts the bytes that this thread holds and the most it ever held.
@@ -186,12 +189,111 @@ fn a_large_allocation_would_be_seen() {
 }
 
 #[test]
-fn a_damaged_companion_is_a_warning() {
+fn a_damaged_companion_is_named() {
     let bytes = std::fs::read(golden::path("hostile/alpha_zero.safetensors")).expect("a file of the set");
-    for text in ["", "[]", "{\"lora_alpha\": \"x\"}", "<html>"] {
+    for text in ["", "[]", "{\"lora_alpha\": \"x\"}", "{\"lora_alpha\": 1e99}", "<html>"] {
         let report = block_on(inspect("a.safetensors", &bytes, Some(text), None));
-        assert!(report.problems.iter().any(|problem| problem.class == "bad_config"), "{text:?}");
+        assert!(report.refused() && report.problems.iter().any(|problem| problem.class == "bad_config"), "{text:?}");
     }
+}
+
+/// Keys of a layer that the model has are part of its change, however odd: a report refuses them, and
+/// only keys of no layer are passed over.
+#[test]
+fn parts_of_a_layers_change_are_no_strays() {
+    let pair = |stem: &str, up: &str, down: &str| {
+        [entry(&format!("{stem}{up}"), &[32, 2]), entry(&format!("{stem}{down}"), &[2, 32])]
+    };
+    const KOHYA: [&str; 2] = [".lora_up.weight", ".lora_down.weight"];
+    let (layer, other) = ("mid_block.attentions.0.transformer_blocks.0.attn1.to_q", "mid_block.attentions.0.proj_in");
+    let kohya = |path: &str| format!("lora_unet_{}", path.replace('.', "_"));
+    let good = [pair(&kohya(other), KOHYA[0], KOHYA[1]), pair(&kohya(layer), KOHYA[0], KOHYA[1])].concat();
+    let with = |more: &[Entry]| safetensors(&[], &[&good, more].concat());
+    let check = |what: &str, more: &[Entry], class: &str, refused: bool| {
+        let report = block_on(inspect(what, &with(more), None, None));
+        let found: Vec<&str> = report.problems.iter().map(|problem| problem.class.as_str()).collect();
+        assert!(found.contains(&class) && report.refused() == refused, "{what}: {:?}", report.problems);
+        let problem = report.problems.iter().find(|problem| problem.class == class).expect("it is there");
+        assert_eq!(problem.modules.is_empty(), !refused, "{what}: {:?}", problem.modules);
+        assert_eq!(report.leftovers.len(), more.len(), "{what}: {:?}", report.leftovers);
+    };
+    let again = pair(&format!("unet.{layer}"), ".lora.up.weight", ".lora.down.weight");
+    check("a layer under two spellings", &again, "conflicting_keys", true);
+    let twice = [entry(&format!("{}.lora_B.weight", kohya(layer)), &[32, 2])];
+    check("a role under two endings", &twice, "conflicting_keys", true);
+    let weight = [entry("unet.mid_block.attentions.0.proj_out.weight", &[32, 32])];
+    check("a weight in the change's place", &weight, "unsupported_algorithm", true);
+    let bias = [entry("unet.mid_block.attentions.0.proj_out.bias", &[32])];
+    check("a bias in the change's place", &bias, "unsupported_algorithm", true);
+    let rescale = [entry(&format!("{}.rescale", kohya("mid_block.attentions.0.proj_out")), &[32, 1])];
+    check("half of a rotation", &rescale, "incomplete_pair", true);
+    let nowhere = kohya("down_blocks.7.attentions.0.proj_in");
+    let foreign = [&pair(&nowhere, KOHYA[0], KOHYA[1])[..], &[entry(&format!("{nowhere}.lora_B.weight"), &[32, 2])]];
+    check("a layer that the model lacks, with a role twice", &foreign.concat(), "unmatched_keys", false);
+    check("a key of no kind", &[entry("some_stray", &[1])], "unmatched_keys", false);
+}
+
+/// Axes beside an empty one may be as long as they like: nothing is there.
+#[test]
+fn empty_tensors_of_absurd_axes_are_named() {
+    let axis = 1u64 << 62;
+    for role in ["lora_up.weight", "hada_w1_a", "lokr_w1", "diff", "w_norm", "oft_blocks", "a1.weight", "on_input"] {
+        for shape in [vec![0, axis, axis], vec![axis, axis, 0], vec![axis, 0, axis, axis]] {
+            let key = format!("lora_unet_conv_in.{role}");
+            let header =
+                serde_json::json!({&key: {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).to_string();
+            let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+            let report = block_on(inspect("absurd", &bytes, None, None));
+            assert_eq!(classes(&report), ["bad_shape"], "{role} {shape:?}");
+        }
+    }
+    for role in ["diff", "w_norm", "diff_b"] {
+        let bytes = safetensors(&[], &[entry(&format!("lora_unet_conv_in.{role}"), &[0, 4])]);
+        let report = block_on(inspect("empty", &bytes, None, None));
+        assert!(report.modules.is_empty() && classes(&report).contains(&"shape_mismatch"), "{role}: {report:?}");
+    }
+}
+
+/// The start of a PNG that claims to be so large, with `data` for pixels.
+fn png(width: u32, height: u32, kind: [u8; 2], data: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut chunk = |name: &[u8; 4], content: &[u8]| {
+        let mut sum = flate2::Crc::new();
+        sum.update(name);
+        sum.update(content);
+        bytes.extend([&(content.len() as u32).to_be_bytes()[..], name, content, &sum.sum().to_be_bytes()].concat());
+    };
+    chunk(b"IHDR", &[&width.to_be_bytes()[..], &height.to_be_bytes(), &kind, &[0, 0, 0]].concat());
+    chunk(b"IDAT", data);
+    chunk(b"IEND", &[]);
+    bytes
+}
+
+/// A picture costs what it holds, not what it claims.
+#[test]
+fn a_png_that_claims_too_much_costs_nothing() {
+    let squeezed = |count: usize| {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&vec![0; count]).expect("memory");
+        encoder.finish().expect("memory")
+    };
+    let (rgb, rgba16) = ([8, 2], [16, 6]);
+    for (width, height, kind, data) in [
+        (20_000, 20_000, rgb, squeezed(100)),
+        (8192, 8192, rgb, squeezed(1000)),
+        (8192, 8192, rgba16, squeezed(100_000)),
+        (1, 1 << 26, rgb, squeezed(100)),
+        (u32::MAX >> 1, u32::MAX >> 1, rgba16, squeezed(100)),
+        (u32::MAX >> 1, 1, rgb, squeezed(100)),
+    ] {
+        let bytes = png(width, height, kind, &data);
+        let (decoded, peak) = peak(|| decode_png(&bytes));
+        assert!(decoded.is_err(), "{width}x{height}");
+        assert!(peak < 4_000_000 + 4 * bytes.len(), "{width}x{height}: {peak} bytes for a file of {}", bytes.len());
+    }
+    // What is there is decoded.
+    let bytes = png(1000, 1000, rgb, &squeezed(1000 * 3001));
+    assert_eq!(decode_png(&bytes).expect("a picture").rgb.len(), 3_000_000);
 }
 
 /// A zip archive of these files; `packed` ones in deflate's stored blocks, claiming `claim` bytes.
@@ -271,11 +373,15 @@ fn an_archive_is_looked_into() {
         assert_eq!(list.iter().map(|fix| fix.id.as_str()).collect::<Vec<_>>(), ["unpack"]);
         let mut out = Vec::new();
         block_on(apply(&list[0].edit, &inputs, &mut out, &mut |_| ControlFlow::Continue(()))).expect("unpacked");
-        let (out, model) = (header(&out), header(&model));
+        let out_file = out;
+        let (out, model) = (header(&out_file), header(&model));
         assert_eq!(out.tensors.len(), model.tensors.len());
         assert!(
             model.tensors.iter().all(|tensor| out.get(&tensor.name).is_some_and(|same| same.shape == tensor.shape))
         );
+        let unpacked = block_on(inspect("x.safetensors", &out_file, None, None));
+        let scales = |report: &Report| report.modules.iter().map(|row| row.scale).collect::<Vec<f32>>();
+        assert_eq!(scales(&unpacked), scales(&alone), "the config comes along");
     }
     let report = block_on(inspect("x.zip", &zip(&[("readme.txt", b"hello")], false, None), None, None));
     assert_eq!(classes(&report), ["not_an_adapter"]);

@@ -12,6 +12,7 @@ use lora_loupe::text::Syntax;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::cases::{case, cases};
 use lora_loupe_tests::compare::{LATENTS, close, rel_rms};
+use lora_loupe_tests::containers::{Entry, entry, safetensors};
 use lora_loupe_tests::draw::{adapter, check, draw, latents};
 use lora_loupe_tests::golden;
 use lora_loupe_tests::mini::{self, full};
@@ -212,5 +213,39 @@ fn a_lora_brings_its_embeddings_along() {
         let recipe = Recipe { adapters: vec![choice("l", 0.5, None)], ..recipe };
         let given = Given { adapters: &[&loaded], ..Given::default() };
         close("bundled", &latents(&mut session, &recipe, &given).await, &wanted, LATENTS);
+    });
+}
+
+/// Two pairs for one layer: neither is passed over in silence. And of two adapters the one that does not
+/// fit is named.
+#[test]
+fn an_adapter_that_cannot_land_stops_the_picture_and_is_named() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        let (width, recipe) = (session.text_widths()[0].1, cases("blocks").remove(0).1);
+        let layer = "text_model.encoder.layers.0.self_attn.q_proj";
+        let pair = |stem: &str, up: &str, down: &str, width: usize| {
+            [entry(&format!("{stem}{up}"), &[width, 2]), entry(&format!("{stem}{down}"), &[2, width])]
+        };
+        let kohya = |width| {
+            let stem = format!("lora_te_{}", layer.replace('.', "_"));
+            pair(&stem, ".lora_up.weight", ".lora_down.weight", width)
+        };
+        let peft = pair(&format!("text_encoder.{layer}"), ".lora_B.weight", ".lora_A.weight", width);
+        let load = async |session: &Session, name: &str, tensors: &[Entry]| {
+            let file = TensorFile::open(name.into(), Rc::new(safetensors(&[], tensors))).await.expect("a header");
+            LoadedAdapter::open(name.into(), file, None, &session.model.networks.modules()).await.expect("an adapter")
+        };
+        let good = load(&session, "good", &kohya(width)[..]).await;
+        let twice = load(&session, "twice", &[kohya(width), peft.clone()].concat()).await;
+        let narrow = load(&session, "narrow", &kohya(width - 8)[..]).await;
+        for (second, told) in [(&twice, peft[0].0.as_str()), (&narrow, "another base model")] {
+            let adapters = vec![choice("good", 1.0, None), choice(&second.id, 1.0, None)];
+            let recipe = Recipe { adapters, ..recipe.clone() };
+            let given = Given { adapters: &[&good, second], ..Given::default() };
+            let refused = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
+            let error = refused.expect_err("it does not land").to_string();
+            assert!(error.contains(&format!("adapter {}", second.id)) && error.contains(told), "{error}");
+        }
     });
 }

@@ -2,7 +2,7 @@
 //! say, and a comparison recognises what was made of what.
 
 use lora_loupe::adapters::{Adapter, Delta, Dense, Form, ModelFile, Numbers, PeftConfigs, read};
-use lora_loupe::analysis::{BaseShapes, ComparedFile, LowRank, Relation, Spectrum, compare};
+use lora_loupe::analysis::{BaseShapes, LowRank, Relation, Spectrum, compare};
 use lora_loupe::edit::{
     ConvertOptions, EditError, ExtractOptions, MergeInput, MergeOptions, ModelSide, Opened, RankRule, ResizeOptions,
     Strengths, Target, extract, merge, resize,
@@ -201,12 +201,40 @@ fn the_difference_of_two_models_is_what_was_baked_in() {
     assert!(matches!(block_on(same_model), Err(EditError::Nothing)));
 }
 
-fn related(a: &Opened, b: &Opened) -> Relation {
-    block_on(compare(compared(a), compared(b))).expect("readable files").relation
+#[test]
+fn nothing_is_made_at_rank_0() {
+    let bytes = bytes_of("files/kohya_alpha_gt_rank_r3a16_fp32.safetensors");
+    let opened = open("lora", &bytes, None);
+    let resized = |rule, most| block_on(resize(&opened, ResizeOptions { rule, most, ..F32 })).map(|_| ());
+    let merged = |rule| {
+        let inputs = [MergeInput { opened: &opened, strength: 1.0, strengths: Strengths::default() }];
+        block_on(merge(&inputs, MergeOptions { rule: Some(rule), ..MergeOptions::default() })).map(|_| ())
+    };
+    let base = bytes_of("base/sample.safetensors");
+    let header = block_on(Header::read(&base)).expect("the base's sample");
+    let shapes = BaseShapes::of(&[(None, &header)]).expect("a known family");
+    let files = [ModelFile { component: None, source: &base, header: &header }];
+    let side = ModelSide { name: "model", files: &files, shapes: &shapes };
+    let extracted = block_on(extract(side, side, ExtractOptions { rank: 0, to: Target::Kohya, dtype: Dtype::F32 }));
+    let converted = converted(&opened, &ConvertOptions { rank: Some(0), as_lora: true, ..Default::default() });
+    for refused in [
+        resized(RankRule::Fixed(0), None),
+        resized(RankRule::Energy(0.9), Some(0)),
+        merged(RankRule::Fixed(0)),
+        extracted.map(|_| ()),
+        converted.map(|_| ()),
+    ] {
+        assert!(matches!(refused, Err(EditError::NoRank)), "{refused:?}");
+    }
+    for share in [0.0, -1.0, 1.5, f64::NAN, f64::INFINITY] {
+        for refused in [resized(RankRule::Energy(share), None), merged(RankRule::Ratio(share))] {
+            assert!(matches!(refused, Err(EditError::NoShare(_))), "{share}: {refused:?}");
+        }
+    }
 }
 
-fn compared<'a>(opened: &'a Opened) -> ComparedFile<'a> {
-    ComparedFile { source: &opened.source, header: &opened.header, adapter: &opened.adapter }
+fn related(a: &Opened, b: &Opened) -> Relation {
+    block_on(compare(a.compared(), b.compared())).expect("readable files").relation
 }
 
 #[test]

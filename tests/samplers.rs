@@ -364,6 +364,23 @@ fn fields_that_would_change_the_result_are_named() {
     assert!(error("[]").contains("scheduler_config.json is not valid"));
     assert!(ScheduleConfig::from_json(r#"{"lambda_min_clipped": -Infinity, "solver_order": 2}"#).is_ok());
     assert!(error(r#"{"lambda_min_clipped": -5.1}"#).contains("lambda_min_clipped"));
+    for number in ["-Infinity", "Infinity", "NaN"] {
+        assert!(error(&format!(r#"{{"sigma_max": {number}}}"#)).contains("sigma_max"), "{number}");
+        assert!(error(&format!(r#"{{"clip_sample_range": {number}}}"#)).contains("not valid"), "{number}");
+    }
+    assert!(error(r#"{"lambda_min_clipped": Infinity}"#).contains("lambda_min_clipped"));
+    assert!(error(r#"{"beta_start": -Infinity"#).contains("not valid"));
+}
+
+#[test]
+fn pythons_numbers_are_read_outside_of_strings_only() {
+    let error = |json: &str| ScheduleConfig::from_json(json).unwrap_err().to_string();
+    assert!(error(r#"{"prediction_type": "-Infinity"}"#).contains("prediction_type is \"-Infinity\""));
+    assert!(error(r#"{"prediction_type": "a \" NaN \\"}"#).contains(r#"prediction_type is "a \" NaN \\""#));
+    assert!(error(r#"{"prediction_type": "ä\u0022, Infinity"}"#).contains(r#"prediction_type is "ä\", Infinity""#));
+    let told =
+        ScheduleConfig::from_json(r#"{"note": "from -Infinity to NaN", "x": [NaN, -Infinity], "steps_offset": 1}"#);
+    assert_eq!(told.unwrap().steps_offset, Some(1));
 }
 
 #[test]

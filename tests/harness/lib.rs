@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod compare;
+pub mod containers;
 pub mod draw;
 pub mod edits;
 pub mod golden;

@@ -74,6 +74,7 @@ export default {
   "problem.shape_mismatch": "Schichten anderer Größe",
   "problem.rank_mismatch": "Die Ränge passen nicht zusammen",
   "problem.incomplete_pair": "Die Hälfte eines Paars fehlt",
+  "problem.conflicting_keys": "Zwei Sätze von Namen ändern eine Schicht",
   "problem.unmatched_keys": "Einige Namen sprechen nichts an",
   "problem.nan_inf": "Kaputte Zahlen darin",
   "problem.no_effect": "Sie ändert nichts",

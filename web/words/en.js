@@ -73,6 +73,7 @@ export default {
   "problem.shape_mismatch": "Layers of another size",
   "problem.rank_mismatch": "Ranks do not agree",
   "problem.incomplete_pair": "Half of a pair is missing",
+  "problem.conflicting_keys": "Two sets of keys change one layer",
   "problem.unmatched_keys": "Some names address nothing",
   "problem.nan_inf": "Broken numbers inside",
   "problem.no_effect": "It changes nothing",

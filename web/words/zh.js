@@ -74,6 +74,7 @@ export default {
   "problem.shape_mismatch": "层尺寸不符",
   "problem.rank_mismatch": "秩不一致",
   "problem.incomplete_pair": "成对张量缺少一半",
+  "problem.conflicting_keys": "两组名称修改同一层",
   "problem.unmatched_keys": "部分名称没有对应",
   "problem.nan_inf": "含有损坏的数值",
   "problem.no_effect": "它不起任何作用",

@@ -16,6 +16,8 @@ use std::io;
 /// One adapter to fold in. Every delta's shape must fit (see [`Delta::fits`]).
 #[derive(Clone, Copy)]
 pub struct BakedAdapter<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
     /// Its bytes.
     pub source: &'a dyn ByteSource,
     /// What they hold.
@@ -38,9 +40,12 @@ pub enum BakeError {
     /// A delta does not fit its tensor.
     #[error("`{tensor}`: {source}")]
     Fold { tensor: String, source: PlanError },
-    /// Numbers cannot be read, or not be stored in the model's number type.
-    #[error("`{tensor}`: {source}")]
+    /// The model's numbers cannot be read, or not be stored in its number type.
+    #[error("the base model's `{tensor}`: {source}")]
     Numbers { tensor: String, source: FormatError },
+    /// An adapter's numbers cannot be read.
+    #[error("{adapter}: {source}")]
+    Adapter { adapter: String, source: FormatError },
     /// The result cannot be written.
     #[error("the result cannot be written: {0}; check that there is room")]
     Write(#[from] io::Error),
@@ -138,10 +143,10 @@ async fn changed(
 
 /// A tensor of PyTorch's shape with changes folded in.
 async fn folded(base: Vec<f32>, shape: &[usize], name: &str, changes: &[Change<'_>]) -> Result<Vec<f32>, BakeError> {
-    let failed = |source| BakeError::Numbers { tensor: name.into(), source };
     let mut factors = Vec::new();
     for (adapter, delta) in changes {
-        factors.push(delta.read(adapter.source, adapter.header).await.map_err(failed)?);
+        let numbers = delta.read(adapter.source, adapter.header).await;
+        factors.push(numbers.map_err(|source| BakeError::Adapter { adapter: adapter.name.into(), source })?);
     }
     let mut foldings: Vec<Folding> = Vec::new();
     for ((adapter, delta), numbers) in changes.iter().zip(&factors) {
@@ -151,12 +156,13 @@ async fn folded(base: Vec<f32>, shape: &[usize], name: &str, changes: &[Change<'
 }
 
 /// Copies a tensor that does not change, in blocks.
-async fn copy(file: &ModelFile<'_>, tensor: &TensorInfo, out: &mut dyn ByteSink) -> io::Result<()> {
+async fn copy(file: &ModelFile<'_>, tensor: &TensorInfo, out: &mut dyn ByteSink) -> Result<(), BakeError> {
     const BLOCK: u64 = 4 << 20;
     let mut at = tensor.bytes.start;
     while at < tensor.bytes.end {
         let end = (at + BLOCK).min(tensor.bytes.end);
-        out.write(&file.source.read(at..end).await?).await?;
+        let failed = |error: io::Error| BakeError::Numbers { tensor: tensor.name.clone(), source: error.into() };
+        out.write(&file.source.read(at..end).await.map_err(failed)?).await?;
         at = end;
     }
     Ok(())

@@ -1,9 +1,12 @@
-//! Turns PEFT's adapter_config.json, or its copy in a header, into the alpha of each layer.
+//! Turns what speaks for a file's scale, in its header or beside it, into the alpha of each layer: PEFT's
+//! adapter_config.json, diffusers' copy of it in a header, and GGUF's one number.
 
+use crate::formats::Header;
 use crate::model::Component;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The fields of a PEFT `LoraConfig` that change a delta's scale.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -31,25 +34,102 @@ impl PeftConfig {
     }
 }
 
+/// Where diffusers keeps the configs of a file's networks in its header.
+pub const METADATA_KEY: &str = "lora_adapter_metadata";
+
+/// Where llama.cpp keeps the one alpha of a file.
+pub const GGUF_KEY: &str = "adapter.lora.alpha";
+
+/// What a file's scale was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigPlace {
+    /// [`METADATA_KEY`] of its header.
+    Metadata,
+    /// [`GGUF_KEY`] of its header.
+    Gguf,
+    /// The adapter_config.json beside it.
+    Sidecar,
+}
+
+impl fmt::Display for ConfigPlace {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            ConfigPlace::Metadata => write!(f, "the header's {METADATA_KEY}"),
+            ConfigPlace::Gguf => write!(f, "the header's {GGUF_KEY}"),
+            ConfigPlace::Sidecar => f.write_str("adapter_config.json"),
+        }
+    }
+}
+
+/// A config that speaks for a file and cannot be read.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{place} cannot be read ({reason}), so the strength of the file is not known; correct it, or take it away")]
+pub struct ConfigError {
+    /// Which.
+    pub place: ConfigPlace,
+    /// Why not.
+    pub reason: String,
+}
+
 /// One config for the whole file, or one for each network.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PeftConfigs {
     whole: Option<PeftConfig>,
     parts: BTreeMap<Component, PeftConfig>,
+    place: Option<ConfigPlace>,
 }
 
 impl PeftConfigs {
+    /// The configs that speak for a file with this `header`, `sidecar` being the text of the
+    /// adapter_config.json beside it: what the file says itself comes first, since what lies beside
+    /// it may be another file's. Nothing speaks for most files, whose alphas are tensors.
+    ///
+    /// # Errors
+    /// The first config in this order that cannot be read.
+    pub fn resolve(header: &Header, sidecar: Option<&str>) -> Result<PeftConfigs, ConfigError> {
+        type Parse = fn(&str) -> Result<PeftConfigs, String>;
+        let stored = |key: &str| header.metadata.get(key).map(String::as_str);
+        let places: [(ConfigPlace, Option<&str>, Parse); 3] = [
+            (ConfigPlace::Metadata, stored(METADATA_KEY), PeftConfigs::of_metadata),
+            (ConfigPlace::Gguf, stored(GGUF_KEY), PeftConfigs::of_number),
+            (ConfigPlace::Sidecar, sidecar, PeftConfigs::of_config),
+        ];
+        for (place, text, parse) in places {
+            let Some(text) = text else { continue };
+            let read = parse(text).and_then(PeftConfigs::checked);
+            let configs = read.map_err(|reason| ConfigError { place, reason })?;
+            if configs != PeftConfigs::default() {
+                return Ok(PeftConfigs { place: Some(place), ..configs });
+            }
+        }
+        Ok(PeftConfigs::default())
+    }
+
+    /// Where they stand; none where nothing speaks for the file.
+    pub fn place(&self) -> Option<ConfigPlace> {
+        self.place
+    }
+
     /// Reads the text of adapter_config.json.
-    pub fn parse(text: &str) -> Result<PeftConfigs, serde_json::Error> {
-        Ok(PeftConfigs { whole: Some(serde_json::from_str(text)?), parts: BTreeMap::new() })
+    fn of_config(text: &str) -> Result<PeftConfigs, String> {
+        let whole = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Ok(PeftConfigs { whole: Some(whole), ..PeftConfigs::default() })
+    }
+
+    /// Reads GGUF's alpha.
+    fn of_number(text: &str) -> Result<PeftConfigs, String> {
+        let alpha = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+        let whole = PeftConfig { lora_alpha: Some(alpha), alpha_pattern: BTreeMap::new(), use_rslora: false };
+        Ok(PeftConfigs { whole: Some(whole), ..PeftConfigs::default() })
     }
 
     /// Reads diffusers' `lora_adapter_metadata`: the fields of each network's config, flat, with
     /// the network's name before each.
-    pub fn parse_metadata(text: &str) -> Result<PeftConfigs, serde_json::Error> {
-        let fields: Map<String, Value> = serde_json::from_str(text)?;
+    fn of_metadata(text: &str) -> Result<PeftConfigs, String> {
+        let read = |error: serde_json::Error| error.to_string();
+        let fields: Map<String, Value> = serde_json::from_str(text).map_err(read)?;
         let mut parts = BTreeMap::new();
-        for component in [Component::Unet, Component::TextEncoder, Component::TextEncoder2] {
+        for component in Component::ALL {
             let of_part: Map<String, Value> = fields
                 .iter()
                 .filter_map(|(key, value)| {
@@ -58,11 +138,21 @@ impl PeftConfigs {
                 })
                 .collect();
             if !of_part.is_empty() {
-                parts.insert(component, serde_json::from_value(Value::Object(of_part))?);
+                parts.insert(component, serde_json::from_value(Value::Object(of_part)).map_err(read)?);
             }
         }
-        let whole = fields.contains_key("lora_alpha").then(|| serde_json::from_str(text)).transpose()?;
-        Ok(PeftConfigs { whole, parts })
+        let whole = fields.contains_key("lora_alpha").then(|| serde_json::from_str(text)).transpose().map_err(read)?;
+        Ok(PeftConfigs { whole, parts, place: None })
+    }
+
+    /// The same where every alpha is a number that can be multiplied with.
+    fn checked(self) -> Result<PeftConfigs, String> {
+        let configs = self.whole.iter().chain(self.parts.values());
+        let mut alphas = configs.flat_map(|config| config.lora_alpha.iter().chain(config.alpha_pattern.values()));
+        match alphas.find(|alpha| !alpha.is_finite()) {
+            Some(alpha) => Err(format!("alpha is {alpha}")),
+            None => Ok(self),
+        }
     }
 
     /// The config that speaks for a network.
@@ -152,11 +242,51 @@ mod tests {
     #[test]
     fn each_network_has_its_own_alpha_in_a_header() {
         let text = r#"{"unet.lora_alpha": 3, "unet.alpha_pattern": {"to_v": 5}, "text_encoder.lora_alpha": 8, "text_encoder.use_rslora": true}"#;
-        let configs = PeftConfigs::parse_metadata(text).expect("valid");
+        let configs = PeftConfigs::of_metadata(text).expect("valid");
         let unet = configs.of(Component::Unet).expect("a config");
         assert_eq!((unet.alpha("a.to_q"), unet.alpha("a.to_v")), (Some(3.0), Some(5.0)));
         let text = configs.of(Component::TextEncoder).expect("a config");
         assert_eq!(text.scale(8.0, 4), 4.0);
         assert!(configs.of(Component::TextEncoder2).is_none());
+        let flux = PeftConfigs::of_metadata(r#"{"transformer.lora_alpha": 2}"#).expect("valid");
+        assert_eq!(flux.of(Component::Transformer).and_then(|config| config.lora_alpha), Some(2.0));
+    }
+
+    /// What `resolve` makes of a header with these metadata and of a sidecar.
+    fn resolved(metadata: &[(&str, &str)], sidecar: Option<&str>) -> Result<PeftConfigs, ConfigError> {
+        let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        PeftConfigs::resolve(&Header::of(Vec::new(), metadata.collect()), sidecar)
+    }
+
+    #[test]
+    fn what_a_file_says_itself_comes_before_what_lies_beside_it() {
+        let check = |metadata: &[(&str, &str)], sidecar: Option<&str>, place, alpha| {
+            let configs = resolved(metadata, sidecar).expect("readable configs");
+            let found = configs.of(Component::Unet).and_then(|config| config.lora_alpha);
+            assert_eq!((configs.place(), found), (place, alpha), "{metadata:?} {sidecar:?}");
+        };
+        let (metadata, gguf) = ((METADATA_KEY, r#"{"unet.lora_alpha": 3}"#), (GGUF_KEY, "4"));
+        let beside = Some(r#"{"lora_alpha": 5}"#);
+        check(&[], None, None, None);
+        check(&[metadata, gguf], beside, Some(ConfigPlace::Metadata), Some(3.0));
+        check(&[gguf], beside, Some(ConfigPlace::Gguf), Some(4.0));
+        check(&[], beside, Some(ConfigPlace::Sidecar), Some(5.0));
+        check(&[(METADATA_KEY, "{}")], beside, Some(ConfigPlace::Sidecar), Some(5.0));
+    }
+
+    #[test]
+    fn a_config_that_cannot_be_read_is_named() {
+        let check = |metadata: &[(&str, &str)], sidecar, place| {
+            let error = resolved(metadata, sidecar).expect_err("no config");
+            assert_eq!(error.place, place, "{error}");
+        };
+        check(&[(METADATA_KEY, "[]")], None, ConfigPlace::Metadata);
+        for alpha in ["", "x", "NaN", "inf", "1e99", r#"8, "use_rslora": true"#] {
+            check(&[(GGUF_KEY, alpha)], None, ConfigPlace::Gguf);
+        }
+        for text in ["", "[]", r#"{"lora_alpha": "x"}"#, r#"{"lora_alpha": 1e99}"#, r#"{"alpha_pattern": {"a": 1e99}}"#]
+        {
+            check(&[], Some(text), ConfigPlace::Sidecar);
+        }
     }
 }

@@ -20,6 +20,9 @@ impl Full {
     /// The difference in this role.
     pub(super) fn recognise(group: &Group, role: Role) -> Result<Full, Why> {
         let difference = group.get(role).map(Factor::of).ok_or(Why::Incomplete { missing: "difference" })?;
+        if difference.shape.contains(&0) {
+            return Err(Why::malformed(&difference, "should have numbers"));
+        }
         let algorithm = if matches!(role, Role::WNorm | Role::BNorm) { "norm" } else { "full" };
         Ok(Full { difference, algorithm })
     }

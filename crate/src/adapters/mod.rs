@@ -28,7 +28,7 @@ mod strengths;
 
 pub use bake::{BakeError, BakedAdapter, bake, baked_size};
 pub use base::{BaseTensor, ModelFile, Places, stored_part};
-pub use config::{PeftConfig, PeftConfigs};
+pub use config::{ConfigError, ConfigPlace, GGUF_KEY, METADATA_KEY, PeftConfig, PeftConfigs};
 pub use delta::{Change, Delta, Factor, Fold, Numbers, Part};
 pub use fold::{BASE, FOLDED, Folding, fold_on_cpu, fold_plan};
 pub use form::{Dense, Form};
@@ -36,5 +36,5 @@ pub use gram::{Lines, gram, quick_gram};
 pub use group::{Group, group};
 pub use linear::pair_is_smaller;
 pub use locate::locate;
-pub use read::{Adapter, Leftover, Reader, Why, read};
+pub use read::{Adapter, Leftover, LeftoverClass, Reader, Why, read};
 pub use strengths::{NoStrengths, Strengths};

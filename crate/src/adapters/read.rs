@@ -73,16 +73,67 @@ impl Why {
     }
 
     /// The class of problem that a report files it under.
-    pub fn class(&self) -> &'static str {
+    pub fn class(&self) -> LeftoverClass {
         match self {
-            Why::UnknownName | Why::Embedding | Why::NoSuchLayer(_) | Why::Taken { .. } | Why::Twice => {
-                "unmatched_keys"
-            }
-            Why::Incomplete { .. } => "incomplete_pair",
-            Why::RankMismatch { .. } => "rank_mismatch",
-            Why::Malformed { .. } => "shape_mismatch",
-            Why::NotBuilt(_) => "unsupported_algorithm",
+            Why::UnknownName | Why::Embedding | Why::NoSuchLayer(_) => LeftoverClass::UnmatchedKeys,
+            Why::Taken { .. } | Why::Twice => LeftoverClass::ConflictingKeys,
+            Why::Incomplete { .. } => LeftoverClass::IncompletePair,
+            Why::RankMismatch { .. } => LeftoverClass::RankMismatch,
+            Why::Malformed { .. } => LeftoverClass::ShapeMismatch,
+            Why::NotBuilt(_) => LeftoverClass::UnsupportedAlgorithm,
         }
+    }
+
+    /// Whether the key belongs to no layer of the model, so that nothing is lost without it. Every
+    /// other leftover is part of a layer's change, which is never left out unasked.
+    pub fn is_foreign(&self) -> bool {
+        self.class().is_foreign()
+    }
+}
+
+/// The class of problem of a leftover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeftoverClass {
+    /// Half of a pair.
+    IncompletePair,
+    /// The sides of a product do not meet.
+    RankMismatch,
+    /// A shape that its role does not allow.
+    ShapeMismatch,
+    /// Two keys, or two groups of keys, for one place.
+    ConflictingKeys,
+    /// An algorithm that is not computed.
+    UnsupportedAlgorithm,
+    /// No layer of the model is named.
+    UnmatchedKeys,
+}
+
+impl LeftoverClass {
+    /// Every class.
+    pub const ALL: [LeftoverClass; 6] = [
+        LeftoverClass::IncompletePair,
+        LeftoverClass::RankMismatch,
+        LeftoverClass::ShapeMismatch,
+        LeftoverClass::ConflictingKeys,
+        LeftoverClass::UnsupportedAlgorithm,
+        LeftoverClass::UnmatchedKeys,
+    ];
+
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            LeftoverClass::IncompletePair => "incomplete_pair",
+            LeftoverClass::RankMismatch => "rank_mismatch",
+            LeftoverClass::ShapeMismatch => "shape_mismatch",
+            LeftoverClass::ConflictingKeys => "conflicting_keys",
+            LeftoverClass::UnsupportedAlgorithm => "unsupported_algorithm",
+            LeftoverClass::UnmatchedKeys => "unmatched_keys",
+        }
+    }
+
+    /// Whether its keys belong to no layer of the model.
+    pub fn is_foreign(self) -> bool {
+        self == LeftoverClass::UnmatchedKeys
     }
 }
 
@@ -105,15 +156,10 @@ pub async fn read(
     Ok(reader.finish(&groups))
 }
 
-fn unknown(tensor: &TensorInfo) -> Why {
+/// Whether the key is that of a textual inversion.
+fn is_embedding(tensor: &TensorInfo) -> bool {
     let name = &tensor.name;
-    let bundled = name.starts_with("bundle_emb.") || name.starts_with('<') && name.ends_with('>');
-    let twice = spelling::split(name).is_some();
-    match (bundled, twice) {
-        (true, _) => Why::Embedding,
-        (_, true) => Why::Twice,
-        _ => Why::UnknownName,
-    }
+    name.starts_with("bundle_emb.") || name.starts_with('<') && name.ends_with('>')
 }
 
 /// The most common spelling of the UNet's layers, else of all, else what the prefixes say.
@@ -140,14 +186,22 @@ pub struct Reader<'a> {
     configs: &'a PeftConfigs,
     adapter: Adapter,
     taken: HashMap<String, String>,
+    /// By stem, the tensors whose role another one has.
+    twice: HashMap<&'a str, Vec<&'a TensorInfo>>,
 }
 
 impl<'a> Reader<'a> {
-    /// Of a file in which `others` belong to no group.
-    pub fn new(header: &'a Header, configs: &'a PeftConfigs, others: &[&TensorInfo]) -> Reader<'a> {
-        let mut reader = Reader { header, configs, adapter: Adapter::default(), taken: HashMap::new() };
-        for tensor in others {
-            reader.leave(tensor, None, unknown(tensor));
+    /// Of a file in which `others` belong to no group, or to one where their role is taken (see
+    /// [`group`]).
+    pub fn new(header: &'a Header, configs: &'a PeftConfigs, others: &[&'a TensorInfo]) -> Reader<'a> {
+        let (adapter, taken, twice) = (Adapter::default(), HashMap::new(), HashMap::new());
+        let mut reader = Reader { header, configs, adapter, taken, twice };
+        for &tensor in others {
+            match spelling::split(&tensor.name) {
+                _ if is_embedding(tensor) => reader.leave(tensor, None, Why::Embedding),
+                Some((stem, _)) => reader.twice.entry(stem).or_default().push(tensor),
+                None => reader.leave(tensor, None, Why::UnknownName),
+            }
         }
         reader
     }
@@ -156,13 +210,20 @@ impl<'a> Reader<'a> {
     /// [`Group::read_numbers`]); returns what it changes.
     pub fn add(&mut self, group: &Group, found: Option<Found<'_>>) -> &[Delta] {
         let before = self.adapter.deltas.len();
+        let twice = self.twice.remove(group.stem.as_str()).unwrap_or_default();
         match found {
-            Some(found) => self.layer(group, found),
+            Some(found) => {
+                let path = format!("{}.{}", found.component, found.module.path);
+                for tensor in twice {
+                    self.leave(tensor, Some(&path), Why::Twice);
+                }
+                self.layer(group, found, path);
+            }
             None => {
-                for tensor in group.tensors.values() {
-                    let why = match unknown(tensor) {
-                        Why::Embedding => Why::Embedding,
-                        _ => Why::NoSuchLayer(group.stem.clone()),
+                for tensor in group.tensors.values().chain(twice) {
+                    let why = match is_embedding(tensor) {
+                        true => Why::Embedding,
+                        false => Why::NoSuchLayer(group.stem.clone()),
                     };
                     self.leave(tensor, None, why);
                 }
@@ -173,6 +234,7 @@ impl<'a> Reader<'a> {
 
     /// The adapter of all these groups.
     pub fn finish(mut self, groups: &[Group]) -> Adapter {
+        debug_assert!(self.twice.is_empty(), "every group is taken in");
         self.adapter.convention = convention(&self.adapter.deltas, groups);
         self.adapter
     }
@@ -182,8 +244,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The group of a layer that the model has.
-    fn layer(&mut self, group: &Group, found: Found<'_>) {
-        let path = format!("{}.{}", found.component, found.module.path);
+    fn layer(&mut self, group: &Group, found: Found<'_>, path: String) {
         if let Some(by) = self.taken.get(&path).cloned() {
             for tensor in group.tensors.values() {
                 self.leave(tensor, Some(&path), Why::Taken { by: by.clone() });
@@ -261,7 +322,9 @@ fn lonely(role: Role) -> Why {
         Role::Alpha | Role::Scale => Why::Incomplete { missing: "pair of factors" },
         Role::DoraScale | Role::Magnitude => Why::Incomplete { missing: "pair of factors" },
         Role::OftDiag => Why::NotBuilt("LyCORIS's first form of OFT"),
-        Role::SetWeight | Role::ReshapeWeight => Why::NotBuilt("a replaced weight"),
+        Role::Rescale => Why::Incomplete { missing: "oft_blocks" },
+        Role::Weight | Role::SetWeight | Role::ReshapeWeight => Why::NotBuilt("a replaced weight"),
+        Role::Bias => Why::NotBuilt("a replaced bias"),
         Role::LoraBias => Why::NotBuilt("a LoRA of a bias"),
         _ => Why::UnknownName,
     }

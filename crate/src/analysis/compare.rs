@@ -17,12 +17,32 @@ use ts_rs::TS;
 /// A file that is compared.
 #[derive(Clone, Copy)]
 pub struct ComparedFile<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
     /// Its bytes.
     pub source: &'a dyn ByteSource,
     /// What they hold.
     pub header: &'a Header,
     /// What it changes.
     pub adapter: &'a Adapter,
+}
+
+impl ComparedFile<'_> {
+    /// Reads the factors of one of its deltas.
+    pub(super) async fn read(&self, delta: &Delta) -> Result<Numbers, Unreadable> {
+        let numbers = delta.read(self.source, self.header).await;
+        numbers.map_err(|source| Unreadable { file: self.name.into(), source })
+    }
+}
+
+/// One of several files that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {source}")]
+pub struct Unreadable {
+    /// Which.
+    pub file: String,
+    /// Why not.
+    pub source: FormatError,
 }
 
 /// Two files, compared.
@@ -78,20 +98,20 @@ pub struct MetadataDifference {
 }
 
 /// Compares two adapters of one family of models. Reads every factor once.
-pub async fn compare(a: ComparedFile<'_>, b: ComparedFile<'_>) -> Result<Comparison, FormatError> {
+pub async fn compare(a: ComparedFile<'_>, b: ComparedFile<'_>) -> Result<Comparison, Unreadable> {
     let mut others: HashMap<String, &Delta> = b.adapter.deltas.iter().map(|delta| (delta.tensor(), delta)).collect();
     let mut layers = Vec::new();
     for delta in &a.adapter.deltas {
         let other = others.remove(&delta.tensor());
-        let numbers = delta.read(a.source, a.header).await?;
+        let numbers = a.read(delta).await?;
         let other_numbers = match other {
-            Some(other) => other.read(b.source, b.header).await?,
+            Some(other) => b.read(other).await?,
             None => Numbers::new(),
         };
         layers.push(layer(Some((delta, &numbers)), other.map(|other| (other, &other_numbers))));
     }
     for delta in b.adapter.deltas.iter().filter(|delta| others.contains_key(&delta.tensor())) {
-        layers.push(layer(None, Some((delta, &delta.read(b.source, b.header).await?))));
+        layers.push(layer(None, Some((delta, &b.read(delta).await?))));
     }
     let keys: BTreeSet<&String> = a.header.metadata.keys().chain(b.header.metadata.keys()).collect();
     let value = |file: ComparedFile, key: &String| file.header.metadata.get(key).cloned();

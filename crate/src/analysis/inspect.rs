@@ -12,7 +12,7 @@ use super::report::{Base, Container, FileKind, ImportRow, LeftoverRow, ModuleRow
 use super::rows::{self, GroupNumbers, Located, Share};
 use super::training::training;
 use super::verdict;
-use crate::adapters::{Adapter, Group, Leftover, PeftConfigs, Reader, Why, group, locate};
+use crate::adapters::{Adapter, ConfigPlace, Group, Leftover, PeftConfigs, Reader, Why, group, locate};
 use crate::formats::{
     Archive, Buffered, ByteSource, Content, FormatError, Header, TensorInfo, gguf, imports, read_header, sniff,
 };
@@ -226,9 +226,10 @@ struct Rest<'a> {
     others: Vec<&'a TensorInfo>,
 }
 
-/// Whether a group holds more than a plain weight or a lone number.
+/// Whether a group holds more than a plain weight or bias, or a lone number.
 fn has_change(group: &Group) -> bool {
-    group.tensors.keys().any(|role| !matches!(role, Role::Weight | Role::Alpha | Role::Scale | Role::Rescale))
+    let idle = |role: &Role| matches!(role, Role::Weight | Role::Bias | Role::Alpha | Role::Scale | Role::Rescale);
+    !group.tensors.keys().all(idle)
 }
 
 async fn adapter(
@@ -251,7 +252,11 @@ async fn adapter(
         (None, Some(layers)) => layers.counted(),
         (None, None) => Vec::new(),
     };
-    let configs = configs(report, header, companion);
+    let resolved = PeftConfigs::resolve(header, companion);
+    let unread = resolved.as_ref().err().map(|error| Problem::refuse("bad_config", sentence(&error.to_string())));
+    let lacks_config = resolved.as_ref().is_ok_and(|configs| configs.place().is_none());
+    report.problems.extend(unread);
+    let configs = resolved.unwrap_or_default();
     let changing = groups.len();
     let mut groups = groups;
     groups.extend(rest.idle);
@@ -288,8 +293,8 @@ async fn adapter(
     report.algorithms = algorithms(&adapter);
     report.leftovers = leftovers(&adapter, &found);
     report.convention = adapter.convention.clone();
-    problems::collect(&mut report.problems, &adapter, &findings, &found, base, &configs);
-    report.loaders = loaders(report, header, groups, &found, &adapter, companion.is_some());
+    problems::collect(&mut report.problems, &adapter, &findings, &found, base, lacks_config);
+    report.loaders = loaders(report, header, groups, &found, &adapter, configs.place());
     report.base = Base { family: found.name.clone(), label: found.label.clone(), evidence: found.evidence.clone() };
     Ok(Vec::new())
 }
@@ -308,30 +313,11 @@ fn loaders(
     groups: &[Group],
     family: &Detected,
     adapter: &Adapter,
-    has_config: bool,
+    config: Option<ConfigPlace>,
 ) -> Vec<LoaderVerdict> {
     let found = padded(&family.found, groups.len());
     let (file, problems) = (report.file.as_str(), report.problems.as_slice());
-    verdicts(&Evidence { file, header, groups, found: &found, family, adapter, problems, has_config })
-}
-
-/// The PEFT configs that speak for the file: its companion, else its header.
-fn configs(report: &mut Report, header: &Header, companion: Option<&str>) -> PeftConfigs {
-    let (text, place) = match (companion, header.metadata.get("lora_adapter_metadata")) {
-        (Some(text), _) => (PeftConfigs::parse(text), "adapter_config.json"),
-        (None, Some(text)) => (PeftConfigs::parse_metadata(text), "the header's lora_adapter_metadata"),
-        (None, None) => match header.metadata.get("adapter.lora.alpha") {
-            Some(alpha) => {
-                (PeftConfigs::parse(&format!("{{\"lora_alpha\": {alpha}}}")), "the header's adapter.lora.alpha")
-            }
-            None => return PeftConfigs::default(),
-        },
-    };
-    text.unwrap_or_else(|error| {
-        let message = format!("{place} cannot be read ({error}), so alpha is not known and scale 1 is used.");
-        report.problems.push(Problem::warn("bad_config", message));
-        PeftConfigs::default()
-    })
+    verdicts(&Evidence { file, header, groups, found: &found, family, adapter, problems, config })
 }
 
 /// The algorithms of all deltas, once each. A LoCon with cores counts as one algorithm, although

@@ -25,7 +25,9 @@ mod weigh;
 
 pub use crate::model::block;
 pub use base::BaseShapes;
-pub use compare::{ComparedFile, Comparison, LayerComparison, MetadataDifference, SideOfLayer, compare, compare_forms};
+pub use compare::{
+    ComparedFile, Comparison, LayerComparison, MetadataDifference, SideOfLayer, Unreadable, compare, compare_forms,
+};
 pub use family::{Detected, Layers, detect};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
 pub use health::{Health, HealthRow, health};

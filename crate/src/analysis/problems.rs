@@ -5,7 +5,7 @@ use super::family::Detected;
 use super::hashes::{Claim, ClaimVerdict, Hashes};
 use super::report::{Problem, Severity};
 use super::rows::ChangeNumbers;
-use crate::adapters::{Adapter, Delta, Leftover, PeftConfigs};
+use crate::adapters::{Adapter, Delta, Leftover, LeftoverClass};
 use std::collections::BTreeMap;
 
 /// What was odd about an adapter's numbers.
@@ -47,14 +47,14 @@ pub fn wrong_hashes(hashes: &Hashes) -> Option<Problem> {
     Some(Problem::warn("wrong_hash", message))
 }
 
-/// Appends every problem of an adapter.
+/// Appends every problem of an adapter; `lacks_config` where no config speaks for it.
 pub fn collect(
     problems: &mut Vec<Problem>,
     adapter: &Adapter,
     findings: &Findings,
     found: &Detected,
     base: Option<&BaseShapes>,
-    configs: &PeftConfigs,
+    lacks_config: bool,
 ) {
     problems.extend(wrong_base(found, base));
     problems.extend(contradiction(found));
@@ -80,7 +80,7 @@ pub fn collect(
                        or training failed. Ask who made the file for another one.";
         problems.push(Problem::warn("no_effect", message));
     }
-    if adapter.convention == "peft_plain" && *configs == PeftConfigs::default() {
+    if adapter.convention == "peft_plain" && lacks_config {
         let message = "alpha stands in PEFT's adapter_config.json, which is not here, so scale 1 is assumed. \
                        Give that file too for the right strength.";
         problems.push(Problem::warn("ambiguous_alpha", message));
@@ -156,11 +156,11 @@ fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<Problem> {
     if found.layers.is_none() {
         return Vec::new();
     }
-    let mut classes: BTreeMap<&str, Vec<&Leftover>> = BTreeMap::new();
+    let mut classes: BTreeMap<LeftoverClass, Vec<&Leftover>> = BTreeMap::new();
     for left in &adapter.leftovers {
         classes.entry(left.why.class()).or_default().push(left);
     }
-    let problem = |(class, keys): (&str, Vec<&Leftover>)| {
+    let problem = |(class, keys): (LeftoverClass, Vec<&Leftover>)| {
         let message = format!(
             "{} of the file's keys are not applied; the first is `{}`: {}.",
             keys.len(),
@@ -170,8 +170,8 @@ fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<Problem> {
         let mut paths: Vec<String> = keys.iter().filter_map(|left| left.path.clone()).collect();
         paths.dedup();
         // A key for no layer is only told; part of a change to a layer is never left out.
-        let severity = if class == "unmatched_keys" { Severity::Warn } else { Severity::Refuse };
-        Problem { severity, ..Problem::refuse(class, message).of(paths) }
+        let severity = if class.is_foreign() { Severity::Warn } else { Severity::Refuse };
+        Problem { severity, ..Problem::refuse(class.name(), message).of(paths) }
     };
     classes.into_iter().map(problem).collect()
 }

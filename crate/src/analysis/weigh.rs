@@ -1,10 +1,9 @@
 //! Turns an adapter and its base model into how large every change is beside the weight that it changes.
 
-use super::compare::ComparedFile;
+use super::compare::{ComparedFile, Unreadable};
 use super::health::Health;
 use super::report::{Coverage, ModuleRow};
 use crate::adapters::{BaseTensor, Delta, ModelFile, Places, fold_on_cpu};
-use crate::formats::FormatError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -60,15 +59,18 @@ impl Measures {
 
 /// Weighs every change whose tensors the model has at the change's size. `norms` has the layers'
 /// norms at strength 1 as far as they are known: of the others the adapter's numbers are read, and
-/// folded into the weights where the change depends on these. `hear` is told of bytes of the model,
-/// (done, of all), and may stop it: what is weighed by then comes back.
+/// folded into the weights where the change depends on these. `base` is the model's name, for
+/// messages. `hear` is told of bytes of the model, (done, of all), and may stop it: what is weighed by
+/// then comes back.
 pub async fn weigh(
     adapter: ComparedFile<'_>,
     norms: &HashMap<&str, f64>,
+    base: &str,
     files: &[ModelFile<'_>],
     places: &Places,
     hear: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
-) -> Result<Vec<Weighed>, FormatError> {
+) -> Result<Vec<Weighed>, Unreadable> {
+    let unreadable = |source| Unreadable { file: base.into(), source };
     let mut layers: BTreeMap<String, Vec<(&Delta, BaseTensor)>> = BTreeMap::new();
     for delta in &adapter.adapter.deltas {
         let base = BaseTensor::find(files, places, &delta.tensor());
@@ -84,7 +86,7 @@ pub async fn weigh(
         let known = norms.get(path.as_str()).copied();
         let (mut base_norm, mut norm) = (0f64, 0f64);
         for (delta, tensor) in &parts {
-            let base = tensor.read().await?;
+            let base = tensor.read().await.map_err(unreadable)?;
             base_norm = base_norm.hypot(frobenius(&base));
             if known.is_none() {
                 norm = norm.hypot(changed_by(&adapter, delta, base, &tensor.shape()).await?);
@@ -105,8 +107,8 @@ async fn changed_by(
     delta: &Delta,
     base: Vec<f32>,
     shape: &[usize],
-) -> Result<f64, FormatError> {
-    let numbers = delta.read(adapter.source, adapter.header).await?;
+) -> Result<f64, Unreadable> {
+    let numbers = adapter.read(delta).await?;
     if let Some(norm) = delta.norm(&numbers) {
         return Ok(norm);
     }

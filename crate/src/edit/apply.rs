@@ -224,8 +224,8 @@ async fn run(edit: &Edit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSin
             let inside = Inside::find(input.source()?).await;
             let inside = inside.map_err(|source| EditError::Read { file: input.name.into(), source })?;
             let planned = match &inside {
-                Some(inside) => export(&inside.name, &inside.source).await?,
-                None => export(input.name, input.source()?).await?,
+                Some(inside) => export(&inside.name, &inside.source, inside.config.as_deref()).await?,
+                None => export(input.name, input.source()?, input.config).await?,
             };
             let outcome = match out {
                 Some(out) => Some(planned.write(out).await?),

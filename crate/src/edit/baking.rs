@@ -41,6 +41,7 @@ pub struct Baking<'a> {
 
 /// An adapter ready to be folded in.
 struct Ready<'a> {
+    name: &'a str,
     source: &'a dyn ByteSource,
     header: Header,
     adapter: Adapter,
@@ -77,6 +78,7 @@ impl Baking<'_> {
             .loras
             .iter()
             .map(|lora| BakedAdapter {
+                name: lora.name,
                 source: lora.source,
                 header: &lora.header,
                 adapter: &lora.adapter,
@@ -108,7 +110,8 @@ async fn ready<'a>(
     }
     let failed = |source| EditError::Read { file: file.into(), source };
     let header = read_header(source).await.map_err(failed)?;
-    let configs = configs(&header, input.config);
+    let configs = PeftConfigs::resolve(&header, input.config)
+        .map_err(|source| EditError::BadConfig { file: file.into(), source })?;
     let adapter = read(source, &header, &configs, &base.modules()).await.map_err(failed)?;
     let lands = |delta: &&Delta| delta.fits(&delta.wanted_shape()) && base.tensors.contains_key(&delta.tensor());
     if let Some(stray) = adapter.deltas.iter().find(|delta| !lands(delta)) {
@@ -121,14 +124,7 @@ async fn ready<'a>(
         let made_for = &report.base.label;
         return Err(refuse(format!("nothing in it changes a layer of the base model; it was made for {made_for}")));
     }
-    Ok(Ready { source, header, adapter, part })
-}
-
-/// The configs that speak for an adapter. One that cannot be read has been reported by now.
-fn configs(header: &Header, companion: Option<&str>) -> PeftConfigs {
-    let metadata = header.metadata.get("lora_adapter_metadata");
-    let read = companion.map(PeftConfigs::parse).or(metadata.map(|text| PeftConfigs::parse_metadata(text)));
-    read.and_then(Result::ok).unwrap_or_default()
+    Ok(Ready { name: file, source, header, adapter, part })
 }
 
 /// A key for a layer that the family has and this base has not: a network that is not in the

@@ -6,14 +6,15 @@ use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, Naming, PairKeys, alpha, dtype, form, layer_shape, no_name, pair, pair_pieces, roles, spectrum, wider,
+    KeptRow, Naming, PairKeys, alpha, asked, dtype, form, layer_shape, no_name, pair, pair_pieces, roles, spectrum,
+    wider,
 };
 use super::peft::PeftNotes;
 use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
 use super::qkv::{Block, Fusion, Place, assembled, place};
 use crate::adapters::Strengths;
 use crate::adapters::{Delta, Part};
-use crate::formats::{ByteSink, Dtype, TensorInfo};
+use crate::formats::{ByteSink, ByteSource, Dtype, TensorInfo};
 use crate::model::spelling::Role;
 use crate::model::{Component, Module};
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,7 @@ pub async fn convert<'a, 'b>(
     options: &ConvertOptions,
 ) -> Result<Conversion<'a, 'b>, EditError> {
     let naming = Naming::new(options.to, opened)?;
+    asked(options.rank)?;
     let mut planner = Planner {
         opened,
         options,
@@ -95,7 +97,7 @@ pub async fn convert<'a, 'b>(
             from: opened.adapter.convention.clone(),
             to: options.to,
             tensors_before: opened.header.tensors.len(),
-            size_before: crate::formats::ByteSource::len(&opened.source),
+            size_before: opened.source.len(),
             ..ConvertPreview::default()
         },
     };
@@ -122,7 +124,8 @@ impl Conversion<'_, '_> {
 
     /// Writes the result; see [`Draft::write`].
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
-        self.draft.write(Some(&self.opened.source), async |layer| self.make(&self.layers[layer]).await, out).await
+        let source = (self.opened.file.as_str(), &self.opened.source as &dyn ByteSource);
+        self.draft.write(Some(source), async |layer| self.make(&self.layers[layer]).await, out).await
     }
 
     async fn make(&self, layer: &Layer<'_>) -> Result<Vec<Vec<f32>>, EditError> {
@@ -157,15 +160,11 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
 
     /// Keys that change no layer: copied or dropped; parts of a layer's change only if asked.
     fn leftovers(&mut self) -> Result<(), EditError> {
+        self.opened.is_whole(self.options.drop)?;
         for left in &self.opened.adapter.leftovers {
-            let stray = left.why.class() == "unmatched_keys";
             match self.opened.header.get(&left.key) {
-                Some(tensor) if stray && self.options.keep_leftovers => self.copy(tensor),
-                _ if stray || self.options.drop => self.drop_key(&left.key, &left.why.to_string()),
-                _ => {
-                    let (file, key) = (self.opened.file.clone(), left.key.clone());
-                    return Err(EditError::Incomplete { file, key, reason: left.why.to_string() });
-                }
+                Some(tensor) if left.why.is_foreign() && self.options.keep_leftovers => self.copy(tensor),
+                _ => self.drop_key(&left.key, &left.why.to_string()),
             }
         }
         Ok(())
@@ -464,7 +463,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
 
     fn metadata(&self) -> BTreeMap<String, String> {
         let mut metadata = self.opened.header.metadata.clone();
-        self.notes.replace(&mut metadata, self.naming);
+        self.notes.replace(&mut metadata, self.naming, self.opened.is_configured());
         if !self.preview.rebuilt.is_empty() {
             self.notes.describe(&mut metadata);
         }

@@ -8,6 +8,7 @@ use crate::formats::{ByteSink, ByteSource, Dtype, FormatError, Header, TensorInf
 use crate::num::numel;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io;
 use ts_rs::TS;
 
 /// A tensor of the result.
@@ -90,7 +91,7 @@ impl Draft {
         let slots = pieces.iter().flat_map(|piece| &piece.slots);
         let tensor = |slot: &Slot| {
             let start = at;
-            at += (numel(&slot.shape) * slot.dtype.bitsize() as u64).div_ceil(8);
+            at += byte_len(slot);
             TensorInfo { name: slot.name.clone(), dtype: slot.dtype, shape: slot.shape.clone(), bytes: start..at }
         };
         let tensors = slots.map(tensor).collect();
@@ -109,13 +110,13 @@ impl Draft {
     }
 
     /// Writes the file. `make` gives the tensors of a layer in the order of their slots; `source`
-    /// is where copies come from.
+    /// is where copies come from, with its name for messages.
     ///
     /// The first bytes of `out` have zeros for the hashes, which are known only at the end:
     /// [`Outcome::head`] is to be written over them.
     pub async fn write(
         &self,
-        source: Option<&dyn ByteSource>,
+        source: Option<(&str, &dyn ByteSource)>,
         mut make: impl AsyncFnMut(usize) -> Result<Vec<Vec<f32>>, EditError>,
         out: &mut dyn ByteSink,
     ) -> Result<Outcome, EditError> {
@@ -141,6 +142,12 @@ impl Draft {
             head: head(&header),
         })
     }
+}
+
+/// Bytes that a tensor's numbers take.
+fn byte_len(slot: &Slot) -> u64 {
+    let bits = u128::from(numel(&slot.shape)) * slot.dtype.bitsize() as u128;
+    u64::try_from(bits.div_ceil(8)).unwrap_or(u64::MAX)
 }
 
 /// A header's bytes.
@@ -195,13 +202,14 @@ impl Sink<'_> {
         Ok(())
     }
 
-    async fn copy(&mut self, tensor: &TensorInfo, source: Option<&dyn ByteSource>) -> Result<(), EditError> {
+    async fn copy(&mut self, tensor: &TensorInfo, source: Option<(&str, &dyn ByteSource)>) -> Result<(), EditError> {
         const BLOCK: u64 = 4 << 20;
-        let Some(source) = source else { return Ok(()) };
+        let Some((file, source)) = source else { return Ok(()) };
+        let failed = |error: io::Error| EditError::Read { file: file.into(), source: error.into() };
         let mut at = tensor.bytes.start;
         while at < tensor.bytes.end {
             let end = (at + BLOCK).min(tensor.bytes.end);
-            self.put(&source.read(at..end).await?).await?;
+            self.put(&source.read(at..end).await.map_err(failed)?).await?;
             at = end;
         }
         Ok(())
@@ -217,4 +225,26 @@ fn thinned(slot: &Slot, numbers: &[f32], bytes: &[u8]) -> Option<Thinned> {
     let gone = numbers.iter().zip(stored).filter(|(x, bytes)| **x != 0.0 && u16::from_le_bytes(**bytes) & 0x7fff == 0);
     let (gone, all) = (gone.count(), numbers.iter().filter(|x| **x != 0.0).count());
     (gone > 0).then(|| Thinned { key: slot.name.clone(), share: gone as f64 / all as f64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sizes of files and places of tensors are 64 bits wide, whatever the machine's words are: a
+    /// browser's have 32.
+    #[test]
+    fn sizes_beyond_4_gib_are_exact() {
+        let slot = |name: &str, shape: &[usize]| Slot { name: name.into(), dtype: Dtype::F32, shape: shape.into() };
+        // 3 GiB each, and one whose bits are more than 64 can count where words have 64.
+        let large =
+            slot("c", if cfg!(target_pointer_width = "64") { &[1 << 30, 1 << 30] } else { &[1 << 20, 1 << 20] });
+        let large_bytes: u64 = numel(&large.shape) * 4;
+        let slots = [slot("a", &[3 << 14, 1 << 14]), slot("b", &[3 << 14, 1 << 14]), large, slot("d", &[])];
+        let pieces = slots.map(|slot| Piece { slots: vec![slot], origin: Origin::Layer(0) });
+        let draft = Draft::new(pieces.into(), BTreeMap::new());
+        let starts: Vec<u64> = draft.header().tensors.iter().map(|tensor| tensor.bytes.start).collect();
+        assert_eq!(starts, [0, 3 << 30, 6 << 30, (6 << 30) + large_bytes]);
+        assert_eq!(draft.size(), head(draft.header()).len() as u64 + (6 << 30) + large_bytes + 4);
+    }
 }

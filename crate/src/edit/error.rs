@@ -1,6 +1,6 @@
 //! Turns what stands in the way of an edit into a sentence.
 
-use crate::adapters::BakeError;
+use crate::adapters::{BakeError, ConfigError};
 use crate::formats::{Dtype, FormatError};
 use std::io;
 
@@ -14,9 +14,9 @@ pub enum EditError {
     /// The file changes no layer.
     #[error("{file} is no adapter that can be edited: none of its {keys} tensors changes a layer")]
     NoAdapter { file: String, keys: usize },
-    /// adapter_config.json or its copy in the header cannot be read.
-    #[error("{file}: {place} cannot be read ({reason}), so the strength of the file is not known; correct it first")]
-    BadConfig { file: String, place: &'static str, reason: String },
+    /// The config that speaks for the file cannot be read.
+    #[error("{file}: {source}")]
+    BadConfig { file: String, source: ConfigError },
     /// Part of a layer's change is missing or cannot be computed.
     #[error("{file}: `{key}` cannot be used: {reason}; --drop leaves such tensors out")]
     Incomplete { file: String, key: String, reason: String },
@@ -38,6 +38,12 @@ pub enum EditError {
          rank and says the error"
     )]
     NeedsRank { layer: String, algorithm: &'static str, rank: usize },
+    /// A rank that no LoRA has.
+    #[error("a LoRA has rank 1 or more, and 0 is asked for; give another rank, or none")]
+    NoRank,
+    /// A share that is none.
+    #[error("{0} is no share; give a number above 0, and 1 at most")]
+    NoShare(f64),
     /// A strength that does not apply to an algorithm.
     #[error(
         "`{layer}`: {algorithm} at strength {strength} is not a multiple of itself, so only 0 and 1 can be baked in"

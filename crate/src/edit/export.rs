@@ -3,6 +3,9 @@
 
 use super::draft::{Draft, Origin, Outcome, Piece, Slot};
 use super::error::EditError;
+use super::peft::carried;
+use crate::adapters::{ConfigPlace, METADATA_KEY, PeftConfigs, group};
+use crate::analysis::detect;
 use crate::formats::{Buffered, ByteSink, ByteSource, TensorInfo, read_header};
 use serde::Serialize;
 use ts_rs::TS;
@@ -22,14 +25,20 @@ pub struct ExportPreview {
 
 /// An export that is planned.
 pub struct Export<'a> {
+    file: String,
     source: Buffered<'a>,
     draft: Draft,
     /// What it makes.
     pub preview: ExportPreview,
 }
 
-/// Plans an export. Reads the header.
-pub async fn export<'a>(file: &str, source: &'a dyn ByteSource) -> Result<Export<'a>, EditError> {
+/// Plans an export. Reads the header. `sidecar` is the text of the adapter_config.json beside the
+/// file: what it says of the scale goes into the result's header.
+pub async fn export<'a>(
+    file: &str,
+    source: &'a dyn ByteSource,
+    sidecar: Option<&str>,
+) -> Result<Export<'a>, EditError> {
     let source = Buffered::new(source);
     let header = read_header(&source).await.map_err(|source| EditError::Read { file: file.into(), source })?;
     if header.tensors.is_empty() {
@@ -41,14 +50,24 @@ pub async fn export<'a>(file: &str, source: &'a dyn ByteSource) -> Result<Export
     };
     let mut metadata = header.metadata.clone();
     metadata.entry("format".into()).or_insert_with(|| "pt".into());
+    let configs =
+        PeftConfigs::resolve(&header, sidecar).map_err(|source| EditError::BadConfig { file: file.into(), source })?;
+    if let Some(sidecar) = sidecar.filter(|_| configs.place() == Some(ConfigPlace::Sidecar)) {
+        let (groups, _) = group(&header);
+        if groups.iter().any(|group| group.peft) {
+            let found = detect(&groups, &header.metadata, None).found;
+            let components = found.iter().flatten().map(|found| found.component).collect();
+            metadata.insert(METADATA_KEY.into(), carried(sidecar, &components));
+        }
+    }
     let draft = Draft::new(header.tensors.iter().map(piece).collect(), metadata);
     let preview = ExportPreview { tensors: header.tensors.len(), size_before: source.len(), size_after: draft.size() };
-    Ok(Export { source, draft, preview })
+    Ok(Export { file: file.into(), source, draft, preview })
 }
 
 impl Export<'_> {
     /// Writes the result; see [`Draft::write`].
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
-        self.draft.write(Some(&self.source), async |_| Ok(Vec::new()), out).await
+        self.draft.write(Some((&self.file, &self.source)), async |_| Ok(Vec::new()), out).await
     }
 }

@@ -3,9 +3,9 @@
 use super::draft::{Draft, Outcome, Piece};
 use super::error::EditError;
 use super::names::Target;
-use super::pairs::{KeptRow, PairKeys, no_name, pair_pieces};
+use super::pairs::{KeptRow, PairKeys, asked, no_name, pair_pieces};
 use super::peft::PeftNotes;
-use crate::adapters::{BaseTensor, Dense, Form, ModelFile};
+use crate::adapters::{BaseTensor, Dense, Form, METADATA_KEY, ModelFile};
 use crate::analysis::{BaseShapes, LowRank};
 use crate::formats::{ByteSink, Dtype};
 use crate::model::Kind;
@@ -80,6 +80,7 @@ pub async fn extract<'a>(
     base: ModelSide<'a>,
     options: ExtractOptions,
 ) -> Result<Extraction<'a>, EditError> {
+    asked(Some(options.rank))?;
     if tuned.shapes.family != base.shapes.family {
         let label = |side: &ModelSide| side.shapes.family.label().to_owned();
         let (a, b) = (label(&tuned), label(&base));
@@ -93,13 +94,16 @@ pub async fn extract<'a>(
             let (Some(a), Some(b)) = (tuned.tensor(&name), base.tensor(&name)) else { continue };
             let [a, b] = [a.shape(), b.shape()];
             if a != b {
-                let sizes = [a, b].map(|shape| (shape[0], host_len(numel(&shape[1..]))));
+                let size = |shape: Vec<usize>| {
+                    (shape.first().copied().unwrap_or(1), host_len(numel(shape.get(1..).unwrap_or(&[]))))
+                };
+                let sizes = [a, b].map(size);
                 let (file_a, file_b) = (tuned.name.to_owned(), base.name.to_owned());
                 return Err(EditError::OtherShape { layer: name, file_a, a: sizes[0], file_b, b: sizes[1] });
             }
             let same = tuned.read(&name).await? == base.read(&name).await?;
-            let is_layer = part == "weight" && matches!(module.kind, Kind::Linear { .. } | Kind::Conv { .. });
-            match (is_layer, same) {
+            let is_matrix = a.len() > 1 && matches!(module.kind, Kind::Linear { .. } | Kind::Conv { .. });
+            match (part == "weight" && is_matrix, same) {
                 (true, true) => preview.unchanged += 1,
                 (false, true) => {}
                 (false, false) => preview.left_out.push(name),
@@ -121,7 +125,7 @@ pub async fn extract<'a>(
     }
     let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     if options.to == Target::Peft {
-        metadata.insert("lora_adapter_metadata".into(), notes.text());
+        metadata.insert(METADATA_KEY.into(), notes.text());
     }
     let draft = Draft::new(pieces, metadata);
     (preview.layers, preview.size_after) = (layers.len(), draft.size());

@@ -16,7 +16,7 @@ use super::open::Opened;
 use super::pairs::{Naming, PairKeys, RankRule, layer_shape, pair_pieces};
 use super::resize::ResizeOptions;
 
-use crate::adapters::{Delta, Part, Strengths};
+use crate::adapters::{Delta, LeftoverClass, Part, Strengths};
 use crate::analysis::{Container, FileKind, Health, LoaderStatus, LoaderVerdict, Report, inspect_header};
 use crate::formats::{ByteSource, Dtype, Header, Reading};
 use crate::num::to_f32;
@@ -50,7 +50,7 @@ const RANK: usize = 64;
 pub async fn fixes(input: &EditInput<'_>, report: &Report) -> Result<Vec<Fix>, EditError> {
     let mut list = Vec::new();
     let packed = matches!(report.container, Container::PickleZip | Container::PickleLegacy | Container::Gguf);
-    if packed && export(input.name, input.source()?).await.is_ok() {
+    if packed && export(input.name, input.source()?, input.config).await.is_ok() {
         list.push(as_safetensors(report));
     }
     if report.container == Container::Zip && report.kind == FileKind::Adapter {
@@ -129,10 +129,8 @@ fn prunes(report: &Report) -> Vec<Fix> {
     let count = report.leftovers.len();
     let keys = if count == 1 { "1 key".to_owned() } else { format!("{count} keys") };
     let drop = ConvertOptions { drop: true, ..ConvertOptions::default() };
-    let broken: Vec<&str> = ["incomplete_pair", "rank_mismatch", "shape_mismatch", "unsupported_algorithm"]
-        .into_iter()
-        .filter(|class| has(report, class))
-        .collect();
+    let broken = LeftoverClass::ALL.into_iter().filter(|class| !class.is_foreign()).map(LeftoverClass::name);
+    let broken: Vec<&str> = broken.filter(|class| has(report, class)).collect();
     if count > 0 && !broken.is_empty() {
         let why = "What is left works; the layers that are removed could not be used anyway.";
         list.push(fix(
@@ -145,7 +143,7 @@ fn prunes(report: &Report) -> Vec<Fix> {
     } else if count > 0 {
         let why = "They change nothing, and some programs complain about them or refuse the file.";
         let title = format!("Remove {keys} that change no layer");
-        list.push(fix("remove_strays", title, why, &["unmatched_keys"], Edit::Convert(drop)));
+        list.push(fix("remove_strays", title, why, &[LeftoverClass::UnmatchedKeys.name()], Edit::Convert(drop)));
     }
     let infinite: Vec<String> = report
         .problems

@@ -61,7 +61,8 @@ impl<'a> Models<'a> {
         let mut opened = Vec::new();
         for (component, source) in &input.files {
             let header = Header::read(*source).await;
-            let header = header.map_err(|source| EditError::Read { file: input.name.into(), source })?;
+            let file = component.map_or(input.name.into(), |component| format!("{} ({component})", input.name));
+            let header = header.map_err(|source| EditError::Read { file, source })?;
             opened.push((*component, *source, header));
         }
         let headers: Vec<_> = opened.iter().map(|(component, _, header)| (*component, header)).collect();

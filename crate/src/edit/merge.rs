@@ -39,7 +39,7 @@ pub struct MergeOptions {
     /// F32, F16 or BF16; none takes what holds all inputs' numbers.
     #[ts(type = "\"F32\" | \"F16\" | \"BF16\" | null")]
     pub dtype: Option<Dtype>,
-    /// Whether what cannot be added (DoRA, OFT, …) is left out, instead of an error.
+    /// Whether what is incomplete or cannot be added (DoRA, OFT, …) is left out, instead of an error.
     pub drop: bool,
 }
 
@@ -90,7 +90,9 @@ pub async fn merge<'a, 'b>(inputs: &[MergeInput<'a, 'b>], options: MergeOptions)
     let first = inputs.first().ok_or(EditError::Nothing)?.opened;
     for MergeInput { opened, .. } in inputs {
         first.is_like(opened)?;
+        opened.is_whole(options.drop)?;
     }
+    options.rule.map(RankRule::checked).transpose()?;
     let to = options.to.or_else(|| first.layers.as_ref().and(target_like(first)));
     let mut planner = Planner {
         naming: Naming::new(to, first)?,
@@ -265,7 +267,8 @@ impl<'a, 'b> Planner<'a, 'b> {
         }
         let mut metadata = common(inputs);
         self.notes.describe(&mut metadata);
-        self.notes.replace(&mut metadata, self.naming);
+        let configured = inputs.iter().any(|input| input.opened.is_configured());
+        self.notes.replace(&mut metadata, self.naming, configured);
         let draft = Draft::new(self.pieces, metadata);
         let preview = MergePreview {
             energy: energy_kept(&self.rows),

@@ -165,6 +165,7 @@ pub(super) fn suffix(role: Role) -> &'static str {
         Role::OftDiag => ".oft_diag",
         Role::Rescale => ".rescale",
         Role::Weight => ".weight",
+        Role::Bias => ".bias",
         Role::OnInput => ".on_input",
         Role::Diff => ".diff",
         Role::DiffB => ".diff_b",

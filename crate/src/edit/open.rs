@@ -3,7 +3,7 @@
 use super::error::EditError;
 use super::extract::ModelSide;
 use crate::adapters::{Adapter, Delta, Group, Numbers, PeftConfigs, group, read};
-use crate::analysis::{ComparedFile, Layers, Weighed, detect, weigh};
+use crate::analysis::{ComparedFile, Layers, Unreadable, Weighed, detect, weigh};
 use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
 use crate::model::spelling::Role;
 use crate::model::{Component, Kind, Module};
@@ -41,7 +41,8 @@ impl<'a> Opened<'a> {
         let failed = |source| EditError::Read { file: file.into(), source };
         let source = Buffered::new(source);
         let header = read_header(&source).await.map_err(failed)?;
-        let configs = configs(file, &header, companion)?;
+        let configs = PeftConfigs::resolve(&header, companion)
+            .map_err(|source| EditError::BadConfig { file: file.into(), source })?;
         let (groups, _) = group(&header);
         let found = detect(&groups, &header.metadata, None);
         let own = own_modules(&groups);
@@ -90,14 +91,19 @@ impl<'a> Opened<'a> {
         // Some changes have the size of the layer, which may be another than the published one.
         let adapter = read(&self.source, &self.header, &self.configs, &base.shapes.modules()).await;
         let adapter = adapter.map_err(|source| self.unreadable(source))?;
-        let own = ComparedFile { source: &self.source, header: &self.header, adapter: &adapter };
-        let weighed = weigh(own, norms, base.files, &base.shapes.tensors, hear).await;
-        let weighed = weighed.map_err(|source| EditError::Read { file: base.name.into(), source })?;
+        let own = ComparedFile { adapter: &adapter, ..self.compared() };
+        let weighed = weigh(own, norms, base.name, base.files, &base.shapes.tensors, hear).await;
+        let weighed = weighed.map_err(|Unreadable { file, source }| EditError::Read { file, source })?;
         if weighed.is_empty() {
             let reason = format!("none of its changes has the size of a layer of {}", base.name);
             return Err(EditError::Refused { file: self.file.clone(), reason });
         }
         Ok(weighed)
+    }
+
+    /// The file as [`compare`](crate::analysis::compare) takes it.
+    pub fn compared(&self) -> ComparedFile<'_> {
+        ComparedFile { name: &self.file, source: &self.source, header: &self.header, adapter: &self.adapter }
     }
 
     /// Reads a delta's factors.
@@ -122,19 +128,27 @@ impl<'a> Opened<'a> {
         if self.layers.is_some() { delta.path() } else { delta.module.path.clone() }
     }
 
+    /// Whether a config says how strongly layers act of which no tensor says it.
+    pub(super) fn is_configured(&self) -> bool {
+        let relies = |group: &Group| group.peft && group.get(Role::Alpha).is_none();
+        self.configs.place().is_some() && self.groups.iter().any(relies)
+    }
+
+    /// Makes sure that no part of a layer's change would be left out unasked: an error names the first,
+    /// unless `drop` allows it.
+    pub(super) fn is_whole(&self, drop: bool) -> Result<(), EditError> {
+        match self.adapter.leftovers.iter().find(|left| !drop && !left.why.is_foreign()) {
+            Some(left) => {
+                let (file, key) = (self.file.clone(), left.key.clone());
+                Err(EditError::Incomplete { file, key, reason: left.why.to_string() })
+            }
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn unreadable(&self, source: FormatError) -> EditError {
         EditError::Read { file: self.file.clone(), source }
     }
-}
-
-/// The PEFT configs that speak for the file: its companion, else its header.
-fn configs(file: &str, header: &Header, companion: Option<&str>) -> Result<PeftConfigs, EditError> {
-    let (text, place) = match (companion, header.metadata.get("lora_adapter_metadata")) {
-        (Some(text), _) => (PeftConfigs::parse(text), "adapter_config.json"),
-        (None, Some(text)) => (PeftConfigs::parse_metadata(text), "the header's lora_adapter_metadata"),
-        (None, None) => return Ok(PeftConfigs::default()),
-    };
-    text.map_err(|error| EditError::BadConfig { file: file.into(), place, reason: error.to_string() })
 }
 
 /// A layer for each group, under the file's own name for it.

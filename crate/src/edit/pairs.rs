@@ -26,7 +26,23 @@ pub enum RankRule {
     Ratio(f64),
 }
 
+/// The rank that is asked for.
+pub(super) fn asked(rank: Option<usize>) -> Result<Option<usize>, EditError> {
+    if rank == Some(0) { Err(EditError::NoRank) } else { Ok(rank) }
+}
+
 impl RankRule {
+    /// The same rule, where it gives ranks.
+    pub(super) fn checked(self) -> Result<RankRule, EditError> {
+        match self {
+            RankRule::Fixed(0) => Err(EditError::NoRank),
+            RankRule::Energy(share) | RankRule::Ratio(share) if !(share > 0.0 && share <= 1.0) => {
+                Err(EditError::NoShare(share))
+            }
+            rule => Ok(rule),
+        }
+    }
+
     /// The rank for a change with this spectrum, at least 1.
     pub fn rank(self, spectrum: &Spectrum) -> usize {
         match self {

@@ -3,14 +3,11 @@
 
 use super::names::Target;
 use super::pairs::Naming;
-use crate::adapters::Delta;
+use crate::adapters::{Delta, GGUF_KEY, METADATA_KEY};
 use crate::model::{Component, Module};
 use crate::num::to_whole;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-
-/// Where diffusers keeps the text.
-const KEY: &str = "lora_adapter_metadata";
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Ranks and alphas of a result's LoRA layers.
 #[derive(Debug, Default)]
@@ -66,15 +63,18 @@ impl PeftNotes {
         Value::Object(fields).to_string()
     }
 
-    /// Puts the text where a result under this naming has it, and takes an old one away.
-    pub fn replace(&self, metadata: &mut BTreeMap<String, String>, naming: Naming) {
-        let had = metadata.remove(KEY).is_some();
+    /// Puts the text where a result under this naming has it, and takes away what spoke for the scale
+    /// before. `configured` is whether a config spoke for one of the inputs: a result under the same
+    /// names then says its scale itself, wherever it is put.
+    pub fn replace(&self, metadata: &mut BTreeMap<String, String>, naming: Naming, configured: bool) {
+        let had = metadata.remove(METADATA_KEY).is_some();
+        metadata.remove(GGUF_KEY);
         let wants = match naming {
             Naming::Target(target, _) => target == Target::Peft,
-            Naming::Own => had,
+            Naming::Own => had || configured,
         };
         if wants {
-            metadata.insert(KEY.into(), self.text());
+            metadata.insert(METADATA_KEY.into(), self.text());
         }
     }
 
@@ -94,6 +94,20 @@ impl PeftNotes {
         }
         metadata.remove("ss_network_args");
     }
+}
+
+/// The text for the tensors of a file that the config beside it, `sidecar`, speaks for: its fields for
+/// each of the networks that the file changes, or as they are where none is known.
+pub(super) fn carried(sidecar: &str, components: &BTreeSet<Component>) -> String {
+    let fields: Map<String, Value> = serde_json::from_str(sidecar).unwrap_or_default();
+    if components.is_empty() {
+        return Value::Object(fields).to_string();
+    }
+    let of = |component: &Component| {
+        let named = |(field, value): (&String, &Value)| (format!("{component}.{field}"), value.clone());
+        fields.iter().map(named).collect::<Vec<_>>()
+    };
+    Value::Object(components.iter().flat_map(of).collect()).to_string()
 }
 
 /// A whole number where it is one, as PEFT's configs have it.

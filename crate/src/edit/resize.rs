@@ -6,7 +6,7 @@ use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, Naming, PairKeys, RankRule, dtype, energy_kept, form, layer_shape, pair, pair_pieces, spectrum,
+    KeptRow, Naming, PairKeys, RankRule, asked, dtype, energy_kept, form, layer_shape, pair, pair_pieces, spectrum,
 };
 use super::peft::PeftNotes;
 use super::preview::DroppedKey;
@@ -30,8 +30,8 @@ pub struct ResizeOptions {
     #[serde(default)]
     #[ts(type = "\"F32\" | \"F16\" | \"BF16\" | null")]
     pub dtype: Option<Dtype>,
-    /// Whether layers that are no matrix in factors (DoRA, OFT, norms, …) are left out, instead of
-    /// an error.
+    /// Whether what is incomplete, and layers that are no matrix in factors (DoRA, OFT, norms, …), are
+    /// left out, instead of an error.
     #[serde(default)]
     pub drop: bool,
 }
@@ -67,6 +67,8 @@ pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> R
     let naming = Naming::new(options.to, opened)?;
     let (mut pieces, mut layers, mut rows, mut dropped) = (Vec::<Piece>::new(), Vec::new(), Vec::new(), Vec::new());
     let mut notes = PeftNotes::default();
+    opened.is_whole(options.drop)?;
+    let (rule, most) = (options.rule.checked()?, asked(options.most)?.unwrap_or(usize::MAX));
     for left in &opened.adapter.leftovers {
         dropped.push(DroppedKey { key: left.key.clone(), reason: left.why.to_string() });
     }
@@ -81,7 +83,7 @@ pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> R
         };
         let layer = opened.layer(delta);
         let spectrum = spectrum(&layer, &form, delta.scale)?;
-        let rank = options.rule.rank(&spectrum).min(options.most.unwrap_or(usize::MAX)).max(1);
+        let rank = rule.rank(&spectrum).min(most);
         rows.push(KeptRow::new(layer, delta.change.rank(), rank, &spectrum));
         notes.add(delta, rank, rank as f32, false);
         let (keys, shape) = (PairKeys::of(naming, opened, delta)?, layer_shape(opened, delta));
@@ -93,7 +95,7 @@ pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> R
     }
     let mut metadata = opened.header.metadata.clone();
     notes.describe(&mut metadata);
-    notes.replace(&mut metadata, naming);
+    notes.replace(&mut metadata, naming, opened.is_configured());
     let draft = Draft::new(pieces, metadata);
     let preview = ResizePreview {
         energy: energy_kept(&rows),

@@ -3,6 +3,7 @@
 //! ggml's docs/gguf.md, versions 2 and 3, little-endian. llama.cpp keeps LoRA adapters so
 //! (`general.type` is `adapter`); everything else in this format is a whole model.
 
+use super::safetensors::elements;
 use super::{ByteSource, Dtype, FormatError, Header, TensorInfo};
 use std::collections::{BTreeMap, HashSet};
 
@@ -98,8 +99,11 @@ pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError>
         let Some(dtype) = tensor.dtype() else {
             return Err(FormatError::Packed { name: tensor.name.clone(), kind: tensor.type_name() });
         };
-        let count = tensor.shape.iter().try_fold(1u64, |product, &axis| product.checked_mul(axis as u64));
-        let len = count.and_then(|count| count.checked_mul(dtype.bitsize() as u64 / 8));
+        let count = elements(&tensor.shape).ok_or_else(|| FormatError::BadShape {
+            name: tensor.name.clone(),
+            reason: format!("{:?} is more numbers than any file can hold", tensor.shape),
+        })?;
+        let len = count.checked_mul(dtype.bitsize() as u64 / 8);
         let start = data_start.checked_add(tensor.offset);
         let bytes = start.zip(len).and_then(|(start, len)| Some(start..start.checked_add(len)?));
         let bytes = bytes.filter(|bytes| bytes.end <= source.len()).ok_or_else(|| {

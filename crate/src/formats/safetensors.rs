@@ -38,7 +38,10 @@ impl TensorInfo {
         let Range { start, end } = self.bytes;
         let first = if end > source.len() { end } else { end.min(start.saturating_add(PIECE)) };
         let mut numbers = widen(self.dtype, &source.read(start..first).await?)?;
-        numbers.reserve_exact(host_len(numbers.len() as u64 * end.saturating_sub(first).div_ceil(PIECE)));
+        let pieces = host_len(end.saturating_sub(first).div_ceil(PIECE));
+        let rest = numbers.len().saturating_mul(pieces);
+        // More than the machine can hold is an error here, and no end of the program.
+        numbers.try_reserve_exact(rest).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         for at in (first..end).step_by(host_len(PIECE)) {
             numbers.extend(widen(self.dtype, &source.read(at..end.min(at + PIECE)).await?)?);
         }
@@ -153,6 +156,13 @@ impl Header {
     }
 }
 
+/// Count of numbers of a tensor of this shape; none where 32 bits cannot count them, or those of some of its axes,
+/// which others may be empty beside: no weight has as many, and so products of some axes fit a `usize` everywhere.
+pub(super) fn elements(shape: &[usize]) -> Option<u64> {
+    let product = shape.iter().try_fold(1u64, |product, &axis| product.checked_mul(axis.max(1) as u64))?;
+    (product <= u64::from(u32::MAX)).then_some(if shape.contains(&0) { 0 } else { product })
+}
+
 /// The tensors, sorted, start where the header ends, touch and end where the file ends.
 fn cover(tensors: &[TensorInfo], data_start: u64, file_len: u64) -> Result<(), FormatError> {
     let mut at = data_start;
@@ -238,9 +248,7 @@ impl RawTensor {
             let size = axis.as_u64().and_then(|size| usize::try_from(size).ok());
             shape.push(size.ok_or_else(|| bad_shape(format!("an axis is {axis} long")))?);
         }
-        let bits = shape
-            .iter()
-            .try_fold(1u64, |product, &axis| product.checked_mul(axis as u64))
+        let bits = elements(&shape)
             .and_then(|count| count.checked_mul(dtype.bitsize() as u64))
             .ok_or_else(|| bad_shape(format!("{shape:?} is more numbers than any file can hold")))?;
         let offset = |number: &serde_json::Number| {
@@ -294,6 +302,7 @@ mod tests {
         check(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4, "bad_shape");
         check(r#"{"a":{"dtype":"F4","shape":[1],"data_offsets":[0,1]}}"#, 1, "bad_shape");
         check(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#, 0, "bad_shape");
+        check(r#"{"a":{"dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}}"#, 0, "bad_shape");
         check(r#"{"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}}"#, 4, "bad_dtype");
         check(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}}"#, 4, "bad_offsets");
         check(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4, "bad_offsets");

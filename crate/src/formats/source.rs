@@ -68,7 +68,8 @@ impl FileSource {
         if range.start > range.end || range.end > self.len {
             return Err(past_the_end(&range, self.len));
         }
-        let mut bytes = vec![0; host_len(range.end - range.start)];
+        let len = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut bytes = vec![0; len];
         let mut file = self.file.borrow_mut();
         file.seek(SeekFrom::Start(range.start))?;
         file.read_exact(&mut bytes)?;
@@ -116,7 +117,8 @@ impl ByteSource for Part<'_> {
 
 /// A source read in blocks, so that thousands of neighbouring small tensors cost few reads. Blocks
 /// grow while they follow each other, and then the next one is on its way while this one is used;
-/// small reads here and there cost small blocks.
+/// small reads here and there cost small blocks. Reads may overlap in time: each gets its bytes, though
+/// those that come between others may fetch some again.
 pub struct Buffered<'a> {
     inner: &'a dyn ByteSource,
     /// Where the bytes that are held begin, and these.
@@ -170,11 +172,15 @@ impl<'a> Buffered<'a> {
         Ok(bytes)
     }
 
-    /// Holds a block that lies right behind the held bytes, and no more than a few blocks before `start`.
-    fn hold(&self, block: Vec<u8>, start: u64) {
+    /// Holds a block that begins `at`, and no more than a few blocks before `start`. A block that does not
+    /// lie right behind the held bytes is not held: another read has changed these while it was fetched.
+    fn hold(&self, at: u64, block: Vec<u8>, start: u64) {
         let (from, bytes) = &mut *self.held.borrow_mut();
+        if *from + bytes.len() as u64 != at {
+            return;
+        }
         self.block.set(block.len() as u64);
-        let spare = (start - *from).min((bytes.len() as u64).saturating_sub(Self::MOST));
+        let spare = start.saturating_sub(*from).min((bytes.len() as u64).saturating_sub(Self::MOST));
         bytes.drain(..host_len(spare));
         *from += spare;
         bytes.extend(block);
@@ -203,8 +209,13 @@ impl ByteSource for Buffered<'_> {
                 return self.inner.read(range).await;
             }
             let block = self.next_block(&range);
-            self.hold(self.block(block).await?, range.start);
-            self.held(&range).ok_or_else(|| past_the_end(&range, self.len()))
+            let (start, bytes) = (block.start, self.block(block).await?);
+            self.hold(start, bytes, range.start);
+            match self.held(&range) {
+                Some(bytes) => Ok(bytes),
+                // Another read has come between: this one fetches its bytes alone.
+                None => self.inner.read(range).await,
+            }
         })
     }
 }
@@ -238,6 +249,74 @@ mod tests {
         fn read(&self, range: Range<u64>) -> Reading<'_> {
             self.0.set(self.0.get() + 1);
             Box::pin(std::future::ready(Ok(vec![0; host_len(range.end - range.start)])))
+        }
+    }
+
+    /// A file whose every read is pending until it has been asked for as often as its turn says.
+    struct Slow<'a> {
+        file: &'a [u8],
+        polls: RefCell<Vec<usize>>,
+    }
+
+    impl ByteSource for Slow<'_> {
+        fn len(&self) -> u64 {
+            self.file.len() as u64
+        }
+
+        fn read(&self, range: Range<u64>) -> Reading<'_> {
+            let mut polls = self.polls.borrow_mut().pop().unwrap_or(0);
+            Box::pin(std::future::poll_fn(move |_| match polls {
+                0 => Poll::Ready(Ok(self.file[range.start as usize..range.end as usize].to_vec())),
+                _ => {
+                    polls -= 1;
+                    Poll::Pending
+                }
+            }))
+        }
+    }
+
+    /// Polls futures in turn until all are ready.
+    fn interleaved<T>(futures: &mut [(Pin<Box<dyn Future<Output = T> + '_>>, Option<T>)]) {
+        let mut context = Context::from_waker(Waker::noop());
+        while futures.iter().any(|(_, done)| done.is_none()) {
+            for (future, done) in futures.iter_mut().filter(|(_, done)| done.is_none()) {
+                if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                    *done = Some(value);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn reads_that_overlap_in_time_get_their_own_bytes() {
+        let file: Vec<u8> = (0..4_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        // Neighbours, the same bytes twice, one far away, one before the others, one across two blocks.
+        let pairs = [
+            [10..20, 30..40],
+            [0..16, 0..16],
+            [100..200, 3_000_000..3_000_100],
+            [3_000_000..3_000_100, 16_000..17_000],
+            [16_000..17_000, 20..30],
+            [60_000..70_000, 500_000..1_600_000],
+            [1_000_000..1_500_000, 1_500_000..2_000_000],
+        ];
+        for polls in [[0, 0], [1, 1], [3, 1], [1, 3], [0, 2], [2, 0]] {
+            // All on one source, so that each pair finds what the pairs before have left.
+            let slow = Slow { file: &file, polls: RefCell::default() };
+            let source = Buffered::new(&slow);
+            for ranges in pairs.iter().chain(&pairs) {
+                *slow.polls.borrow_mut() = polls.repeat(3);
+                let mut reads = ranges.clone().map(|range| (source.read(range), None));
+                interleaved(&mut reads);
+                for ((_, read), range) in reads.iter().zip(ranges) {
+                    let bytes = read.as_ref().expect("it is done").as_ref().expect("inside the file");
+                    assert!(bytes[..] == file[range.start as usize..range.end as usize], "{range:?} of {ranges:?}");
+                }
+                for at in [0u64, 20_000, 1_048_576, 3_000_050] {
+                    let alone = pollster::block_on(source.read(at..at + 16)).expect("inside the file");
+                    assert_eq!(alone, file[at as usize..at as usize + 16], "{at} after {ranges:?}");
+                }
+            }
         }
     }
 

@@ -4,8 +4,8 @@
 //! `NAME/data/KEY` holds their numbers. Before, it is five pickles in a row, then the numbers.
 
 use super::pickle::{Id, Pickle, Value};
+use super::safetensors::elements;
 use super::{ByteSource, Dtype, FormatError, Header, TensorInfo, imports, opcodes, zip};
-use crate::num::host_len;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
@@ -194,7 +194,8 @@ fn tensor(pickle: &Pickle, name: String, arguments: Id, storages: &Storages) -> 
     let bytes =
         storages.get(key).ok_or_else(|| FormatError::Truncated(format!("the numbers of `{name}` are missing")))?;
     let (shape, strides) = sizes(shape).zip(sizes(strides)).ok_or_else(|| bad("an axis has no length"))?;
-    let count = shape.iter().try_fold(1u64, |product, &axis| product.checked_mul(axis));
+    let axes: Option<Vec<usize>> = shape.iter().map(|&axis| usize::try_from(axis).ok()).collect();
+    let count = axes.as_deref().and_then(elements);
     let width = dtype.bitsize() as u64 / 8;
     let span = count.and_then(|count| count.checked_mul(width)).ok_or_else(|| bad("it is larger than any file"))?;
     if !is_row_major(&shape, &strides) {
@@ -206,8 +207,7 @@ fn tensor(pickle: &Pickle, name: String, arguments: Id, storages: &Storages) -> 
     let range = range.filter(|range| range.end <= bytes.end).ok_or_else(|| {
         FormatError::Truncated(format!("`{name}` needs {span} bytes, and its storage has {}", bytes.end - bytes.start))
     })?;
-    let shape = shape.into_iter().map(host_len).collect();
-    Ok(TensorInfo { name, dtype, shape, bytes: range })
+    Ok(TensorInfo { name, dtype, shape: axes.unwrap_or_default(), bytes: range })
 }
 
 /// Whether the strides are those of an array without gaps; axes of length 1 may have any.

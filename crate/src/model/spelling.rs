@@ -44,6 +44,7 @@ pub enum Role {
     OftDiag,
     Rescale,
     Weight,
+    Bias,
     OnInput,
     Diff,
     DiffB,

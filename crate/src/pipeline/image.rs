@@ -40,11 +40,25 @@ pub struct Decoded {
     pub rgb: Vec<u8>,
 }
 
-/// Reads a PNG of any colour type.
+/// The most pixels that are decoded: 8192 by 8192.
+const MOST_PIXELS: u64 = 1 << 26;
+
+/// How many times its bytes a PNG's pixels may take before they are unpacked: deflate makes no more of a
+/// byte.
+const MOST_TIMES: u64 = 1032;
+
+/// Reads a PNG of any colour type, of up to 67 megapixels. What it claims to hold is checked against its
+/// length before any room is made for it.
 pub fn decode_png(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info()?;
+    let info = reader.info();
+    let pixels = u64::from(info.width) * u64::from(info.height);
+    let bits = pixels.saturating_mul(info.bits_per_pixel() as u64);
+    if pixels > MOST_PIXELS || bits / 8 > (bytes.len() as u64).saturating_mul(MOST_TIMES) {
+        return Err(png::DecodingError::LimitsExceeded);
+    }
     let mut data = vec![0; reader.output_buffer_size().unwrap_or(0)];
     let frame = reader.next_frame(&mut data)?;
     data.truncate(frame.buffer_size());
@@ -55,4 +69,19 @@ pub fn decode_png(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
         png::ColorType::Grayscale | png::ColorType::Indexed => data.iter().flat_map(|&value| [value; 3]).collect(),
     };
     Ok(Decoded { width: frame.width as usize, height: frame.height as usize, rgb })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_comes_back_as_it_was() {
+        let rgb: Vec<u8> = (0..3 * 20 * 10).map(|at| (at * 7 % 256) as u8).collect();
+        let decoded = decode_png(&encode_png(&rgb, 20, 10, &[]).expect("a PNG")).expect("the same");
+        assert_eq!((decoded.width, decoded.height, decoded.rgb), (20, 10, rgb));
+        // Nothing packs better than one colour.
+        let plain = encode_png(&vec![0; 3 * 2000 * 2000], 2000, 2000, &[]).expect("a PNG");
+        assert_eq!(decode_png(&plain).expect("the same").rgb.len(), 3 * 2000 * 2000);
+    }
 }

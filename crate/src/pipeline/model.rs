@@ -2,9 +2,11 @@
 
 use super::error::PipelineError;
 use super::folder::Folder;
-use crate::model::{Clip, ClipConfig, Component, Family, FamilyId, Module, Unet, UnetConfig, Vae, VaeConfig};
+use crate::model::{
+    Clip, ClipConfig, Component, ConfigError, Family, FamilyId, Module, Unet, UnetConfig, Vae, VaeConfig,
+};
 use crate::samplers::ScheduleConfig;
-use crate::text::{Tokenizer, TokenizerConfig};
+use crate::text::{TextError, Tokenizer, TokenizerConfig};
 use crate::weights::Checkpoint;
 
 /// The refiner has one text encoder, the second, and was trained on nearly finished latents only.
@@ -69,12 +71,12 @@ impl Model {
         if !folder.has("text_encoder/config.json") && folder.has("text_encoder_2/config.json") {
             return Err(PipelineError::Unsupported(REFINER.into()));
         }
-        let unet = Unet::new(&UnetConfig::parse(&folder.required("unet/config.json").await?)?);
-        let vae = Vae::new(&VaeConfig::parse(&folder.required("vae/config.json").await?)?);
-        let text = Clip::new(&ClipConfig::parse(&folder.required("text_encoder/config.json").await?)?);
-        let second = match folder.text("text_encoder_2/config.json").await? {
-            Some(config) => Some(Clip::new(&ClipConfig::parse(&config)?)),
-            None => None,
+        let unet = Unet::new(&config(folder, "unet/config.json", UnetConfig::parse).await?);
+        let vae = Vae::new(&config(folder, "vae/config.json", VaeConfig::parse).await?);
+        let text = Clip::new(&config(folder, "text_encoder/config.json", ClipConfig::parse).await?);
+        let second = match folder.has("text_encoder_2/config.json") {
+            true => Some(Clip::new(&config(folder, "text_encoder_2/config.json", ClipConfig::parse).await?)),
+            false => None,
         };
         let states = text.config.hidden_size + second.as_ref().map_or(0, |clip| clip.config.hidden_size);
         let wanted = unet.config.cross_attention_dim;
@@ -155,6 +157,16 @@ impl Model {
     }
 }
 
+/// A network's config. An error names the file, of which a model has several alike.
+async fn config<T>(
+    folder: &Folder,
+    path: &str,
+    parse: impl Fn(&str) -> Result<T, ConfigError>,
+) -> Result<T, PipelineError> {
+    let bad = |error: ConfigError| PipelineError::BadFile { file: path.into(), reason: error.to_string() };
+    parse(&folder.required(path).await?).map_err(bad)
+}
+
 async fn tokenizer(folder: &Folder, directory: &str) -> Result<Tokenizer, PipelineError> {
     let text = async |file: &str| folder.text(&format!("{directory}/{file}")).await;
     let (vocab, merges) = (text("vocab.json").await?, text("merges.txt").await?);
@@ -162,8 +174,9 @@ async fn tokenizer(folder: &Folder, directory: &str) -> Result<Tokenizer, Pipeli
         (Some(vocab), Some(merges)) => {
             let config = text("tokenizer_config.json").await?;
             let special = text("special_tokens_map.json").await?;
-            let config = TokenizerConfig::from_json(config.as_deref().unwrap_or("{}"), special.as_deref())?;
-            Ok(Tokenizer::from_files(&vocab, &merges, &config)?)
+            let bad = |error: TextError| PipelineError::BadFile { file: directory.into(), reason: error.to_string() };
+            let config = TokenizerConfig::from_json(config.as_deref().unwrap_or("{}"), special.as_deref());
+            Tokenizer::from_files(&vocab, &merges, &config.map_err(bad)?).map_err(bad)
         }
         #[cfg(not(target_os = "unknown"))]
         _ => Ok(Tokenizer::clip()),

@@ -105,13 +105,14 @@ impl ScheduleConfig {
         }
     }
 
-    /// Reads a `scheduler_config.json`, given as text (`-Infinity`, which diffusers writes, is understood).
+    /// Reads a `scheduler_config.json`, given as text. Python's `-Infinity`, which diffusers writes for
+    /// `lambda_min_clipped`, is understood there; elsewhere it, `Infinity` and `NaN` are no numbers.
     ///
     /// # Errors
     /// [`ScheduleError::Json`] for text that is no such file, [`ScheduleError::Unsupported`] for a
     /// field that would change the result and is not supported.
     pub fn from_json(text: &str) -> Result<Self, ScheduleError> {
-        let fields: Map<String, Value> = serde_json::from_str(&text.replace("-Infinity", "null"))?;
+        let fields: Map<String, Value> = serde_json::from_str(&quoted(text))?;
         for (field, supported) in supported_values() {
             match fields.get(field) {
                 None | Some(Value::Null) => {}
@@ -170,6 +171,32 @@ impl ScheduleConfig {
     }
 }
 
+/// The words that Python's JSON has for numbers which JSON has not.
+const NUMBERS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+
+/// The text with [`NUMBERS`] as strings, where they are none already.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    let (mut rest, mut in_string) = (text, false);
+    while let Some(first) = rest.chars().next() {
+        let number = NUMBERS.into_iter().find(|number| !in_string && rest.starts_with(number));
+        let len = match (number, first) {
+            (Some(number), _) => {
+                quoted.extend(['"'].into_iter().chain(number.chars()).chain(['"']));
+                rest = &rest[number.len()..];
+                continue;
+            }
+            // Whatever follows a backslash is part of the string.
+            (None, '\\') if in_string => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+            (None, first) => first.len_utf8(),
+        };
+        in_string ^= first == '"';
+        quoted.push_str(&rest[..len]);
+        rest = &rest[len..];
+    }
+    quoted
+}
+
 fn unsupported(field: &'static str, value: &Value, supported: &Value) -> ScheduleError {
     ScheduleError::Unsupported { field, value: value.to_string(), supported: supported.to_string() }
 }
@@ -195,7 +222,7 @@ fn supported_values() -> [(&'static str, Value); 21] {
         ("use_lu_lambdas", json!([false])),
         ("use_flow_sigmas", json!([false])),
         ("use_dynamic_shifting", json!([false])),
-        ("lambda_min_clipped", json!([])),
+        ("lambda_min_clipped", json!(["-Infinity"])),
         ("sigma_min", json!([])),
         ("sigma_max", json!([])),
     ]

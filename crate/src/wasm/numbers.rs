@@ -4,7 +4,7 @@ use super::convert::{failure, from_js, to_js};
 use super::engine::Engine;
 use super::sources::Place;
 use super::types::{ComparedFiles, LayerSpectrum, Weighing};
-use crate::analysis::{ComparedFile, Measures, Spectrum, compare};
+use crate::analysis::{Measures, Spectrum, compare};
 use crate::edit::{EditInput, Models, Opened, usual_strength};
 use crate::formats::Buffered;
 use crate::model::Component;
@@ -90,7 +90,7 @@ impl Engine {
         let (a, b) = (Place::of(&a)?, Place::of(&b)?);
         let (a, b) = (open(&a).await?, open(&b).await?);
         a.is_like(&b).map_err(broken)?;
-        let comparison = compare(compared(&a), compared(&b)).await.map_err(broken)?;
+        let comparison = compare(a.compared(), b.compared()).await.map_err(broken)?;
         let sentence = comparison.relation.sentence(&a.file, &b.file);
         to_js(&ComparedFiles { sentence, comparison })
     }
@@ -102,8 +102,4 @@ pub(super) async fn open(place: &Place) -> Result<Opened<'_>, JsValue> {
 
 pub(super) fn broken(error: impl std::fmt::Display) -> JsValue {
     failure("file", error.to_string())
-}
-
-fn compared<'a>(opened: &'a Opened) -> ComparedFile<'a> {
-    ComparedFile { source: &opened.source, header: &opened.header, adapter: &opened.adapter }
 }

@@ -31,7 +31,7 @@ impl FoldPlan {
         for (index, loaded) in adapters.iter().enumerate() {
             // Keys of layers that this model does not have are reported; part of a change that
             // belongs to one of its layers is never left out.
-            if let Some(part) = loaded.adapter.leftovers.iter().find(|left| left.why.class() != "unmatched_keys") {
+            if let Some(part) = loaded.adapter.leftovers.iter().find(|left| !left.why.is_foreign()) {
                 let reason = format!("`{}`: {}", part.key, part.why);
                 return Err(WeightsError::Delta { adapter: loaded.file.name.clone(), reason });
             }

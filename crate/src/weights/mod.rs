@@ -46,7 +46,7 @@ pub enum WeightsError {
     #[error(transparent)]
     Gpu(#[from] GpuError),
     /// The folds cannot be planned.
-    #[error("the adapter's change cannot be computed: {0}")]
+    #[error("the adapters' changes cannot be computed: {0}")]
     Plan(#[from] PlanError),
 }
 
@@ -67,23 +67,15 @@ impl LoadedAdapter {
     }
 
     /// Reads what a file changes in a model with these `modules`. `config` is the text of the
-    /// adapter_config.json that belongs to a plain PEFT file.
+    /// adapter_config.json beside it.
     pub async fn open(
         id: String,
         file: TensorFile,
         config: Option<&str>,
         modules: &[(Component, &Module)],
     ) -> Result<LoadedAdapter, WeightsError> {
-        let stored = file.header.metadata.get("lora_adapter_metadata");
-        let configs = match (config, stored) {
-            (Some(text), _) => PeftConfigs::parse(text),
-            (None, Some(text)) => PeftConfigs::parse_metadata(text),
-            (None, None) => Ok(PeftConfigs::default()),
-        };
-        let configs = configs.map_err(|error| WeightsError::Delta {
-            adapter: file.name.clone(),
-            reason: format!("its PEFT config is not readable: {error}"),
-        })?;
+        let configs = PeftConfigs::resolve(&file.header, config)
+            .map_err(|error| WeightsError::Delta { adapter: file.name.clone(), reason: error.to_string() })?;
         let adapter = adapters::read(file.source.as_ref(), &file.header, &configs, modules)
             .await
             .map_err(|source| WeightsError::File { file: file.name.clone(), source })?;

@@ -3,7 +3,7 @@
 use super::rules::{self, Loader, Name, Unreadable};
 use super::strength::{self, Changes};
 use super::{LoaderStatus, LoaderVerdict};
-use crate::adapters::{Adapter, Group};
+use crate::adapters::{Adapter, ConfigPlace, Group};
 use crate::analysis::family::Detected;
 use crate::analysis::report::{Problem, Severity};
 use crate::formats::Header;
@@ -28,8 +28,8 @@ pub struct Evidence<'a> {
     pub adapter: &'a Adapter,
     /// What is wrong with it.
     pub problems: &'a [Problem],
-    /// Whether an adapter_config.json speaks for it.
-    pub has_config: bool,
+    /// The config that speaks for it.
+    pub config: Option<ConfigPlace>,
 }
 
 /// What a loader does with one group.

@@ -2,7 +2,7 @@
 
 use super::judge::Evidence;
 use super::rules::{AlphaPlace, Lengths, Loader};
-use crate::adapters::{Delta, Group};
+use crate::adapters::{ConfigPlace, Delta, Group};
 use crate::model::spelling::Role;
 use std::collections::{BTreeMap, HashMap};
 
@@ -48,7 +48,8 @@ fn range(numbers: impl Iterator<Item = f32>) -> Option<String> {
 
 /// An alpha that stands where the loader does not look.
 fn alpha(loader: &Loader, evidence: &Evidence, changes: &[(&Group, &Delta)]) -> Option<String> {
-    let place = if evidence.has_config { AlphaPlace::Config } else { AlphaPlace::Header };
+    let beside = evidence.config == Some(ConfigPlace::Sidecar);
+    let place = if beside { AlphaPlace::Config } else { AlphaPlace::Header };
     if loader.alpha >= place {
         return None;
     }
@@ -58,7 +59,7 @@ fn alpha(loader: &Loader, evidence: &Evidence, changes: &[(&Group, &Delta)]) -> 
     let scales: Vec<f32> = hidden.map(|(_, delta)| delta.scale).filter(|&scale| scale != 1.0).collect();
     let factor = range(scales.iter().map(|scale| 1.0 / scale))?;
     let strength = range(scales.iter().copied())?;
-    let place = if evidence.has_config { "adapter_config.json" } else { "the header's metadata" };
+    let place = if beside { "adapter_config.json" } else { "the header's metadata" };
     Some(format!(
         "alpha stands in {place}, where {} does not look: the effect is {factor} times what it should be; \
          use strength {strength} for 1, or write alpha into the file.",

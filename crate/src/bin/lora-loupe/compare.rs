@@ -1,7 +1,7 @@
 //! Turns two adapters into what they are to each other.
 
 use crate::files;
-use lora_loupe::analysis::{ComparedFile, Comparison, LayerComparison, compare};
+use lora_loupe::analysis::{Comparison, LayerComparison, compare};
 use lora_loupe::edit::Opened;
 use pollster::block_on;
 use serde_json::json;
@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         |side: usize| block_on(Opened::new(&files::name(&paths[side]), &sources[side], companions[side].as_deref()));
     let (a, b) = (open(0)?, open(1)?);
     a.is_like(&b)?;
-    let comparison = block_on(compare(compared(&a), compared(&b)))?;
+    let comparison = block_on(compare(a.compared(), b.compared()))?;
     let sentence = comparison.relation.sentence(&a.file, &b.file);
     if arguments.json {
         let files = [&a.file, &b.file];
@@ -42,10 +42,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     crate::say::say(format_args!("{}", text(&comparison)));
     say!("{sentence}");
     Ok(ExitCode::SUCCESS)
-}
-
-fn compared<'a>(opened: &'a Opened) -> ComparedFile<'a> {
-    ComparedFile { source: &opened.source, header: &opened.header, adapter: &opened.adapter }
 }
 
 /// The layers and metadata for people.

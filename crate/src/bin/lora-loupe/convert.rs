@@ -2,6 +2,7 @@
 
 use crate::files;
 use crate::output::{Output, size, thinned};
+use crate::resize::rank;
 use lora_loupe::edit::{AlphaPlace, ConvertOptions, ConvertPreview, Opened, Strengths, Target, convert};
 use lora_loupe::formats::Dtype;
 use pollster::block_on;
@@ -33,7 +34,7 @@ pub struct Arguments {
     #[arg(long)]
     as_lora: bool,
     /// Rank of what cannot become a LoRA without loss
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = rank)]
     rank: Option<usize>,
     /// Strengths of blocks: IN04=0.5,MID=0,TE=1 or a list of 12, 17, 20 or 26 numbers
     #[arg(long, value_name = "LIST")]

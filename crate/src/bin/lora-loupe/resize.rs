@@ -21,7 +21,7 @@ pub struct Arguments {
     #[command(flatten)]
     rule: Rule,
     /// The most that a rank may be
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = rank)]
     max_rank: Option<usize>,
     #[command(flatten)]
     output: Output,
@@ -63,7 +63,8 @@ pub fn rank(text: &str) -> Result<usize, String> {
 pub fn share(text: &str) -> Result<f64, String> {
     let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let share = number.trim().parse::<f64>().ok().map(|number| number / unit);
-    share.filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| format!("`{text}` is not a share: give 0 to 1"))
+    let is_share = |share: &f64| *share > 0.0 && *share <= 1.0;
+    share.filter(is_share).ok_or_else(|| format!("`{text}` is not a share: give a number above 0, and 1 at most"))
 }
 
 /// Writes the resized file.

@@ -1,0 +1,65 @@
+//! Turns tensors into adapter files of several containers, made on the spot.
+
+use lora_loupe::formats::{Dtype, Header, TensorInfo, read_header};
+use lora_loupe::num::numel;
+use pollster::block_on;
+
+/// A tensor's key, shape and numbers.
+pub type Entry = (String, Vec<usize>, Vec<f32>);
+
+/// All tensors of a file.
+pub fn entries(file: &Vec<u8>) -> Vec<Entry> {
+    let header = block_on(read_header(file)).expect("a readable file");
+    let entry = |tensor: &TensorInfo| {
+        (tensor.name.clone(), tensor.shape.clone(), block_on(tensor.read(file)).expect("numbers"))
+    };
+    header.tensors.iter().map(entry).collect()
+}
+
+/// A tensor of small numbers that differ.
+pub fn entry(name: &str, shape: &[usize]) -> Entry {
+    let count = numel(shape);
+    let numbers = (0..count).map(|at| ((at * 7919 + name.len() as u64) % 97) as f32 / 97.0 - 0.5);
+    (name.to_owned(), shape.to_vec(), numbers.collect())
+}
+
+/// A safetensors file in f32.
+pub fn safetensors(metadata: &[(&str, &str)], tensors: &[Entry]) -> Vec<u8> {
+    let mut at = 0;
+    let infos = tensors.iter().map(|(name, shape, numbers)| {
+        let start = at;
+        at += 4 * numbers.len() as u64;
+        TensorInfo { name: name.clone(), dtype: Dtype::F32, shape: shape.clone(), bytes: start..at }
+    });
+    let infos = infos.collect();
+    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let mut bytes = Vec::new();
+    Header::of(infos, metadata.collect()).write(&mut bytes).expect("memory");
+    bytes.extend(tensors.iter().flat_map(|(_, _, numbers)| numbers).flat_map(|number| number.to_le_bytes()));
+    bytes
+}
+
+/// A GGUF adapter in f32 with llama.cpp's key for `alpha`.
+pub fn gguf(alpha: f32, tensors: &[Entry]) -> Vec<u8> {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let mut bytes = [
+        b"GGUF\x03\0\0\0".to_vec(),
+        (tensors.len() as u64).to_le_bytes().to_vec(),
+        2u64.to_le_bytes().to_vec(),
+        [text("general.type"), 8u32.to_le_bytes().to_vec(), text("adapter")].concat(),
+        [text("adapter.lora.alpha"), 6u32.to_le_bytes().to_vec(), alpha.to_le_bytes().to_vec()].concat(),
+    ]
+    .concat();
+    let mut data = Vec::new();
+    for (name, shape, numbers) in tensors {
+        bytes.extend(text(name));
+        bytes.extend((shape.len() as u32).to_le_bytes());
+        shape.iter().rev().for_each(|&axis| bytes.extend((axis as u64).to_le_bytes()));
+        bytes.extend(0u32.to_le_bytes());
+        bytes.extend((data.len() as u64).to_le_bytes());
+        data.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        data.resize(data.len().next_multiple_of(32), 0);
+    }
+    bytes.resize(bytes.len().next_multiple_of(32), 0);
+    [bytes, data].concat()
+}
