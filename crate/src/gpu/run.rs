@@ -178,7 +178,8 @@ impl Runner {
         // An output may have several names.
         let is_own = |(index, value): &(usize, &Value)| match &value.source {
             Source::Input(name) => !given(name),
-            _ => plan.outputs.iter().any(|(_, id)| id.0 == *index),
+            Source::Step(_) => plan.outputs.iter().any(|(_, id)| id.0 == *index),
+            _ => false,
         };
         let own = plan.values.iter().enumerate().filter(is_own);
         let numbers: u64 = own.map(|(_, value)| written(plan, value).resident(value.len())).sum();
