@@ -249,7 +249,7 @@ async function inChromium({ recipe, network, load, shape, start }) {
   }
   begin('');
   const seconds = (performance.now() - started) / 1000;
-  return { adapter, seconds, stages, plans: shape && engine.probe_plans(shape), memory: wasm.memory.buffer.byteLength / 2 ** 20, answer: base64(answer), png };
+  return { adapter, seconds, stages, plans: shape && (await engine.probe_plans(shape)), memory: wasm.memory.buffer.byteLength / 2 ** 20, answer: base64(answer), png };
 }
 
 /** What all results say, in Markdown. */

@@ -265,10 +265,11 @@ mod tests {
 
         fn read(&self, range: Range<u64>) -> Reading<'_> {
             let mut polls = self.polls.borrow_mut().pop().unwrap_or(0);
-            Box::pin(std::future::poll_fn(move |_| match polls {
+            Box::pin(std::future::poll_fn(move |context| match polls {
                 0 => Poll::Ready(Ok(self.file[range.start as usize..range.end as usize].to_vec())),
                 _ => {
                     polls -= 1;
+                    context.waker().wake_by_ref();
                     Poll::Pending
                 }
             }))

@@ -181,10 +181,14 @@ impl Runner {
     /// Bytes of graphics memory that a plan's runner makes besides temporaries, weights and the inputs
     /// that are `given`, on a device of these means.
     pub fn own_bytes(plan: &Plan, means: Means, given: &dyn Fn(&str) -> bool) -> u64 {
-        let is_own = |value: &&Value| matches!(&value.source, Source::Input(name) if !given(name));
-        let outputs = plan.outputs.iter().map(|(_, id)| plan.value(*id));
-        let tensors = plan.values.iter().filter(is_own).chain(outputs);
-        let numbers: u64 = tensors.map(|value| written(plan, value).resident(value.numel())).sum();
+        // An output may have several names.
+        let is_own = |(index, value): &(usize, &Value)| match &value.source {
+            Source::Input(name) => !given(name),
+            Source::Step(_) => plan.outputs.iter().any(|(_, id)| id.0 == *index),
+            _ => false,
+        };
+        let own = plan.values.iter().enumerate().filter(is_own);
+        let numbers: u64 = own.map(|(_, value)| written(plan, value).resident(value.numel())).sum();
         numbers + Runner::params_bytes(plan, means)
     }
 

@@ -69,11 +69,10 @@ impl Engine {
     /// What each plan of a picture of this shape asks of the device: a list of [`PlanNeed`].
     ///
     /// [`PlanNeed`]: crate::pipeline::PlanNeed
-    pub fn probe_plans(&self, shape: JsValue) -> Result<JsValue, JsValue> {
+    pub async fn probe_plans(&self, shape: JsValue) -> Result<JsValue, JsValue> {
         let shape: Shape = from_js("the shape", shape)?;
-        let session = self.session.borrow();
-        let session = session.as_ref().ok_or_else(|| failure("busy", "no model is open"))?;
-        to_js(&session.model.plan_needs(shape, session.gpu.means()).map_err(refused)?)
+        let needs = async |opened: &mut Opened| opened.session.model.plan_needs(shape, opened.session.gpu.means());
+        to_js(&self.with_model(needs).await?.map_err(refused)?)
     }
 
     /// Runs one network of the open model: outputs and tapped steps as `{name: Float32Array}`.
