@@ -829,8 +829,8 @@ to: Target | null,
  */
 dtype: "F32" | "F16" | "BF16" | null, 
 /**
- * Whether layers that are no matrix in factors (DoRA, OFT, norms, …) are left out, instead of
- * an error.
+ * Whether what is incomplete, and layers that are no matrix in factors (DoRA, OFT, norms, …), are
+ * left out, instead of an error.
  */
 drop: boolean, };
 
@@ -870,7 +870,7 @@ to: Target | null,
  */
 dtype: "F32" | "F16" | "BF16" | null, 
 /**
- * Whether what cannot be added (DoRA, OFT, …) is left out, instead of an error.
+ * Whether what is incomplete or cannot be added (DoRA, OFT, …) is left out, instead of an error.
  */
 drop: boolean, };
 

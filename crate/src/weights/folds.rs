@@ -5,6 +5,7 @@ use super::{Checkpoint, LoadedAdapter, WeightsError};
 use crate::adapters::Delta;
 use crate::gpu::{Arena, Means, Runner};
 use crate::model::{Component, block};
+use crate::num::{host_len, numel};
 use crate::ops::{Narrow, Storage, Widen};
 use crate::plan::{Builder, Layout, Plan, Source, Value};
 use std::collections::BTreeMap;
@@ -42,22 +43,26 @@ impl FoldPlan {
         let mut builder = Builder::new("folds");
         let mut scalars: Vec<(usize, Component, String)> = Vec::new();
         for (name, deltas) in &touched {
-            let (adapter, _) = deltas[0];
-            let refuse = |reason: String| WeightsError::Delta { adapter: adapters[adapter].file.name.clone(), reason };
+            let refuse = |adapter: usize, reason: String| WeightsError::Delta {
+                adapter: adapters[adapter].file.name.clone(),
+                reason,
+            };
+            let (first, _) = deltas[0];
             let shape = checkpoint
                 .shape(name)
-                .ok_or_else(|| refuse(format!("it changes `{name}`, which the model does not have")))?;
+                .ok_or_else(|| refuse(first, format!("it changes `{name}`, which the model does not have")))?;
             let storage = stored(name).ok_or_else(|| {
-                refuse(format!("it changes `{name}`, which this program does not keep in graphics memory"))
+                refuse(first, format!("it changes `{name}`, which this program does not keep in graphics memory"))
             })?;
-            if let Some((_, misfit)) = deltas.iter().find(|(_, delta)| !delta.fits(shape)) {
+            if let Some((adapter, misfit)) = deltas.iter().find(|(_, delta)| !delta.fits(shape)) {
                 let found = misfit.change.shape();
-                return Err(refuse(format!(
+                let reason = format!(
                     "its change of `{name}` has shape {found:?}, the model's tensor {shape:?}: it was made for another base model"
-                )));
+                );
+                return Err(refuse(*adapter, reason));
             }
             let matrix = match shape {
-                &[outputs, inputs, height, width] => vec![outputs, inputs * height * width],
+                &[outputs, inputs, height, width] => vec![outputs, host_len(numel(&[inputs, height, width]))],
                 other => other.to_vec(),
             };
             let mut value = builder.weight(&format!("{PRISTINE}{name}"), &matrix, Layout::Ohwi);
@@ -70,7 +75,8 @@ impl FoldPlan {
                 if scalar.0 == scalars.len() {
                     scalars.push(whose);
                 }
-                value = delta.fold(&mut builder, value, scalar, &prefix(*index))?;
+                let folded = delta.fold(&mut builder, value, scalar, &prefix(*index));
+                value = folded.map_err(|error| refuse(*index, format!("its change cannot be computed: {error}")))?;
             }
             if storage != Storage::F32 {
                 // The sum is formed in f32 and rounded once.

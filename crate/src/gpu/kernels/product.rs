@@ -7,7 +7,7 @@ use crate::ops::{Before, Storage};
 /// Columns of the tile that one workgroup makes, in tile.wgsl.
 const TILE: u32 = 64;
 /// Workgroups that keep a large graphics card busy.
-const BUSY: u32 = 256;
+const BUSY: u64 = 256;
 /// Bit of the flags in after.wgsl that says that each item has a matrix.
 const MATRICES: u32 = 16;
 
@@ -86,6 +86,6 @@ pub fn direct_groups(rows: u32, columns: u32) -> [u32; 3] {
 
 /// Rows of a tile: as many as leave enough workgroups to fill the device.
 fn tile_rows(rows: u32, columns: u32) -> u32 {
-    let groups = |tile: u32| rows.div_ceil(tile) * columns.div_ceil(TILE);
+    let groups = |tile: u32| u64::from(rows.div_ceil(tile)) * u64::from(columns.div_ceil(TILE));
     [128, 64].into_iter().find(|&tile| groups(tile) >= BUSY).unwrap_or(32)
 }
