@@ -5,6 +5,7 @@ pub mod compare;
 pub mod draw;
 pub mod edits;
 pub mod golden;
+pub mod loader_cases;
 pub mod mini;
 pub mod numbers;
 pub mod ops;
