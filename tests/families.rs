@@ -47,8 +47,10 @@ const SPELLINGS: [(&str, &str, Naming, &str, &str, &str); 6] = [
 
 #[test]
 fn every_network_is_found_under_every_spelling() {
-    let families: Vec<&str> = Architecture::families().filter(|family| !matches!(*family, "llm" | "cascade")).collect();
-    assert!(families.len() >= 11);
+    // Cosmos-Predict2 has the layers of Anima, a part of Kolors those of SDXL: what tells them apart is elsewhere.
+    let apart = |family: &&str| !matches!(*family, "llm" | "cascade" | "cosmos_predict2");
+    let families: Vec<&str> = Architecture::families().filter(apart).collect();
+    assert!(families.len() >= 29);
     for family in families {
         for architecture in Architecture::of(family) {
             for (prefix, separator, naming, down, up, convention) in SPELLINGS {
@@ -64,7 +66,7 @@ fn every_network_is_found_under_every_spelling() {
                 assert_eq!(report.base.label, architecture.label, "{what}: {:?}", report.base.evidence);
                 assert!(report.leftovers.is_empty(), "{what}: {:?}", &report.leftovers[..1]);
                 assert_eq!(report.modules.len(), modules.len(), "{what}");
-                if family != "sdxl_refiner" && family != "qwen_image" {
+                if !matches!(family, "sdxl_refiner" | "kolors" | "qwen_image") {
                     assert_eq!(report.convention, convention, "{what}");
                 }
                 let counted = report.coverage.iter().filter(|block| !block.component.starts_with("text"));

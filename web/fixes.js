@@ -12,7 +12,7 @@ export function fixesOf(fixes, problem) {
 
 /** What makes a program apply all of the file. @param {EngineFix[]} fixes @param {import("./engine/types.d.ts").LoaderVerdict} verdict */
 export function fixFor(fixes, { loader, status }) {
-  if (status === "applied") return null;
+  if (status === "applied" || status === "unknown") return null;
   return fixes.filter(({ loaders }) => loaders.includes(loader)).flatMap(shown)[0] ?? null;
 }
 

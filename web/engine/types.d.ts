@@ -375,7 +375,7 @@ log: string | null,
  */
 strength_note: string | null, };
 
-export type LoaderStatus = "applied" | "partly" | "ignored" | "refused";
+export type LoaderStatus = "applied" | "partly" | "ignored" | "refused" | "unknown";
 
 export type LogExplanation = { 
 /**

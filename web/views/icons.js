@@ -15,5 +15,6 @@ export const warning = icon(svg`<path d="M8 2.2 14.3 13H1.7ZM8 6.5v3M8 11.2v.01"
 export const check = icon(svg`<path d="m3 8.5 3.2 3L13 4.8" />`);
 export const partly = icon(svg`<circle cx="8" cy="8" r="5.8" /><path d="M8 2.2a5.8 5.8 0 0 1 0 11.6Z" fill="currentColor" />`);
 export const stop = icon(svg`<circle cx="8" cy="8" r="5.8" /><path d="m4.2 4.2 7.6 7.6" />`);
+export const question = icon(svg`<circle cx="8" cy="8" r="5.8" /><path d="M6.2 6.4a1.9 1.9 0 1 1 2.7 1.7c-.6.3-.9.6-.9 1.3M8 11.6v.01" />`);
 export const link = icon(svg`<path d="M6.5 9.5a3 3 0 0 0 4.3 0l2.3-2.3a3 3 0 0 0-4.3-4.3l-.9.9M9.5 6.5a3 3 0 0 0-4.3 0L2.9 8.8a3 3 0 0 0 4.3 4.3l.9-.9" />`);
 export const pin = icon(svg`<path d="M9.8 2.2 13.8 6.2 10.6 9.4 10.1 12 4 5.9 6.6 5.4ZM6.6 9.4 2.5 13.5" />`);

@@ -4,14 +4,14 @@ import { html, nothing } from "lit-html";
 import { fixFor } from "../fixes.js";
 import { rich, t, word } from "../words.js";
 import { fixButton } from "./fix.js";
-import { check, partly, stop, warning } from "./icons.js";
+import { check, partly, question, stop, warning } from "./icons.js";
 import { textView } from "./text.js";
 
 /** @typedef {import("../engine/types.d.ts").LoaderVerdict} Verdict */
 /** @typedef {import("../types.d.ts").Send} Send */
 
-const LOOK = { applied: "good", partly: "warn", ignored: "refuse", refused: "refuse" };
-const ICON = { applied: check, partly, ignored: warning, refused: stop };
+const LOOK = { applied: "good", partly: "warn", ignored: "refuse", refused: "refuse", unknown: "" };
+const ICON = { applied: check, partly, ignored: warning, refused: stop, unknown: question };
 
 /** @param {import("../engine/types.d.ts").Report} report @param {import("../engine/types.d.ts").Fix[]} fixes @param {import("../types.d.ts").Look["log"]} log @param {Send} send */
 export function worksView(report, fixes, log, send) {

@@ -95,11 +95,13 @@ export default {
   "status.partly": "teilweise",
   "status.ignored": "still übergangen",
   "status.refused": "abgelehnt",
+  "status.unknown": "nicht bekannt",
 
   "status_says.applied": "Alles wird angewandt",
   "status_says.partly": "Ein Teil wird angewandt",
   "status_says.ignored": "Nichts wird angewandt, und nichts gesagt",
   "status_says.refused": "Es bricht mit einem Fehler ab",
+  "status_says.unknown": "Was es mit dieser Datei tut, ist nicht bekannt",
 
   "import.dangerous": "Gefährlich",
   "import.unknown": "Unbekannt",

@@ -94,11 +94,13 @@ export default {
   "status.partly": "in part",
   "status.ignored": "ignored in silence",
   "status.refused": "refused",
+  "status.unknown": "not known",
 
   "status_says.applied": "All of it is applied",
   "status_says.partly": "Part of it is applied",
   "status_says.ignored": "Nothing is applied, and nothing is said",
   "status_says.refused": "It stops with an error",
+  "status_says.unknown": "What it does with this file is not known",
 
   "import.dangerous": "Dangerous",
   "import.unknown": "Unknown",

@@ -95,11 +95,13 @@ export default {
   "status.partly": "部分可用",
   "status.ignored": "被默默忽略",
   "status.refused": "被拒绝",
+  "status.unknown": "未知",
 
   "status_says.applied": "全部应用",
   "status_says.partly": "应用了一部分",
   "status_says.ignored": "完全不应用，也不提示",
   "status_says.refused": "报错并停止",
+  "status_says.unknown": "尚不清楚它如何处理此文件",
 
   "import.dangerous": "危险",
   "import.unknown": "未知",

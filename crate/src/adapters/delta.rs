@@ -240,9 +240,11 @@ impl Delta {
     }
 }
 
-fn trimmed(shape: &[usize]) -> &[usize] {
-    match shape {
-        [outputs @ .., 1, 1] if outputs.len() == 2 => outputs,
-        other => other,
+/// A shape without a kernel of 1x1, and without the time axis of a kernel for pictures.
+fn trimmed(shape: &[usize]) -> Vec<usize> {
+    match *shape {
+        [outputs, inputs, 1, 1] | [outputs, inputs, 1, 1, 1] => vec![outputs, inputs],
+        [outputs, inputs, 1, height, width] => vec![outputs, inputs, height, width],
+        _ => shape.to_vec(),
     }
 }

@@ -30,6 +30,10 @@ pub(super) const ROLES: &[Role] = &[Role::Up, Role::Down, Role::Mid];
 impl Lora {
     /// The pair of a group, if its shapes fit each other.
     pub(super) fn recognise(group: &Group) -> Result<Lora, Why> {
+        // AdaLoRA's singular values stand between the factors.
+        if group.get(Role::LoraE).is_some() {
+            return Err(Why::NotBuilt("AdaLoRA"));
+        }
         let factor = |role, name| group.get(role).map(Factor::of).ok_or(Why::Incomplete { missing: name });
         let (up, down) = (factor(Role::Up, "lora_up (lora_B)")?, factor(Role::Down, "lora_down (lora_A)")?);
         let core = group.get(Role::Mid).map(Factor::of);

@@ -274,7 +274,7 @@ impl<'a> Reader<'a> {
         }
         for (role, tensor) in &group.tensors {
             if !used.contains(role) {
-                self.leave(tensor, Some(&path), failed.clone().unwrap_or_else(|| lonely(*role)));
+                self.leave(tensor, Some(&path), failed.clone().unwrap_or_else(|| lonely(*role, &tensor.name)));
             }
         }
     }
@@ -317,7 +317,10 @@ impl<'a> Reader<'a> {
 }
 
 /// Why a tensor of a known layer that no family uses is left over.
-fn lonely(role: Role) -> Why {
+fn lonely(role: Role, key: &str) -> Why {
+    if let Some(algorithm) = spelling::algorithm(key) {
+        return Why::NotBuilt(algorithm);
+    }
     match role {
         Role::Alpha | Role::Scale => Why::Incomplete { missing: "pair of factors" },
         Role::DoraScale | Role::Magnitude => Why::Incomplete { missing: "pair of factors" },

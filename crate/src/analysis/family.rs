@@ -1,14 +1,17 @@
 //! Turns names and shapes of an adapter's tensors into the family of models it was made for.
 //!
-//! Shapes count before metadata, which is often wrong or missing: names say which networks are
-//! possible, the kind of layers and their widths decide between them, and metadata breaks ties.
+//! Layers count before metadata, which is often wrong or missing: names say which networks are possible, the kind of
+//! layers and their sizes decide between them, and metadata breaks ties. Metadata is called wrong only where the layers
+//! prove it; a file that no network explains is for a model that is not known.
 
 use super::report::Report;
-use super::signature::{self, fitting, said};
+use super::signature::{self, said};
+use super::sizes::Sizes;
 use crate::adapters::{Group, locate};
 use crate::model::spelling::{Found, Names, Role, Spellings};
 use crate::model::{Architecture, Component, Family, FamilyId, Kind, Module, Naming};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{LazyLock, OnceLock};
 
 /// A network's layers under all their names, made once and kept: every report looks its keys up.
@@ -107,38 +110,57 @@ pub fn detect(
     base: Option<(FamilyId, &[(Component, &Module)])>,
 ) -> Detected {
     let named = said(metadata);
-    let rows = fitting(groups);
+    let shown: Vec<Option<Sizes>> = groups.iter().map(Sizes::of).collect();
     let mut fits: Vec<Fit> = Vec::new();
     for listed in PUBLISHED.iter() {
-        let mut fit = Fit::of(listed, groups);
+        let mut fit = Fit::of(listed, groups, &shown);
         if let Some((_, modules)) = base.filter(|&(base, _)| Some(base) == listed.id) {
-            fit.at_base = Fit::at(listed, groups, &locate(groups, &Spellings::new(modules))).sizes;
+            fit.at_base = Fit::at(listed, groups, &shown, &locate(groups, &Spellings::new(modules))).sizes;
         }
         fits.push(fit);
     }
-    for (row, evidence) in &rows {
-        for listed in sizes(&row.name) {
-            let mut fit = Fit::of(listed, groups);
-            fit.evidence = evidence.clone();
-            if let Layers::Architecture(architecture, _) = listed.layers {
-                let naming = if fit.native > fit.diffusers { Naming::Native } else { Naming::Diffusers };
-                fit.layers = Layers::Architecture(architecture, naming);
-            }
-            fits.push(fit);
-        }
+    for row in signature::fitting(groups, named) {
+        let own = sizes(&row.name).iter().map(|listed| Fit::of(listed, groups, &shown));
+        // Of a family's sizes, the one with the fewest blocks that has all of the file's, and of equals the first.
+        fits.extend(own.reduce(|best, next| if next.size_score() > best.size_score() { next } else { best }));
     }
     for fit in &mut fits {
         fit.said = named == Some(fit.name);
     }
-    // Of equals the first counts.
-    let best = fits.into_iter().reduce(|best, next| if next.score() > best.score() { next } else { best });
-    let mut found = match best.filter(|fit| fit.named > 0 && fit.named * 2 >= groups.len()) {
-        Some(fit) => fit.detected(groups.len()),
-        None => unlisted(&rows),
+    // Of equals one counts whose blocks the file has all, and the first where there is none.
+    let best = fits.iter().map(Fit::score).max();
+    let equals: Vec<usize> = (0..fits.len()).filter(|&at| Some(fits[at].score()) == best).collect();
+    let at = match equals[..] {
+        [at] => Some(at),
+        _ => equals.iter().copied().find(|&at| fits[at].has_all_blocks()).or(equals.first().copied()),
+    };
+    let at = at.filter(|&at| fits[at].is_known(groups.len()));
+    let contradicted = named.filter(|named| {
+        let said = fits.iter().find(|fit| fit.name == *named);
+        at.zip(said).is_some_and(|(at, said)| fits[at].disproves(said, groups.len()))
+    });
+    let mut found = match at {
+        Some(at) => fits.swap_remove(at).detected(groups.len()),
+        None => unknown(),
     };
     found.evidence.extend(signature::quoted(metadata));
-    found.contradicted = named.filter(|named| found.name != "unknown" && *named != found.name);
+    found.contradicted = contradicted;
     found
+}
+
+/// A layer for each group under the file's own name for it, where no family is known.
+pub fn own_layers(groups: &[Group]) -> Vec<Module> {
+    let module = |group: &Group| {
+        let sizes = Sizes::of(group).unwrap_or_default();
+        let (outputs, inputs) = (sizes.outputs.unwrap_or(1), sizes.inputs.unwrap_or(1));
+        let kernel = [Role::Down, Role::Diff].iter().find_map(|role| group.get(*role)).map(|tensor| &*tensor.shape);
+        let kind = match kernel {
+            Some(&[_, _, kernel, _]) => Kind::Conv { inputs, outputs, kernel, stride: 1, padding: 0 },
+            _ => Kind::Linear { inputs, outputs },
+        };
+        Module::new(group.stem.clone(), group.stem.clone(), kind)
+    };
+    groups.iter().map(module).collect()
 }
 
 /// Whether `fits` says so of the layers of any family that can be drawn with.
@@ -154,16 +176,12 @@ pub fn spellings_of(report: &Report) -> Option<&'static Spellings<'static>> {
     Some(found.spellings)
 }
 
-/// A family known by marks alone, or none.
-fn unlisted(rows: &[(&'static signature::Signature, Vec<String>)]) -> Detected {
-    let (name, label, evidence) = match rows.first() {
-        Some((row, evidence)) => (&*row.name, &*row.label, evidence.clone()),
-        None => ("unknown", "an unknown model", Vec::new()),
-    };
+/// No family that is known.
+fn unknown() -> Detected {
     Detected {
-        name: name.into(),
-        label: label.into(),
-        evidence,
+        name: "unknown".into(),
+        label: "a model that is not known here".into(),
+        evidence: Vec::new(),
         id: None,
         layers: None,
         found: Vec::new(),
@@ -179,8 +197,10 @@ struct Fit {
     id: Option<FamilyId>,
     layers: Layers,
     found: Vec<Option<Found<'static>>>,
-    /// What led to the family, beside its layers.
-    evidence: Vec<String>,
+    /// Layers that the family has.
+    layers_listed: usize,
+    /// Whether its names alone show it.
+    any_size: bool,
     /// Groups whose layer the family has.
     named: usize,
     /// Of those, under the authors' names of parts that diffusers splits, and the other way round.
@@ -202,20 +222,26 @@ struct Fit {
 }
 
 impl Fit {
-    fn of(listed: &Listed, groups: &[Group]) -> Fit {
+    fn of(listed: &Listed, groups: &[Group], shown: &[Option<Sizes>]) -> Fit {
         let found = locate(groups, listed.spellings);
-        Fit { found: found.clone(), ..Fit::at(listed, groups, &found) }
+        let mut fit = Fit { found: found.clone(), ..Fit::at(listed, groups, shown, &found) };
+        if let Layers::Architecture(architecture, _) = listed.layers {
+            let naming = if fit.native > fit.diffusers { Naming::Native } else { Naming::Diffusers };
+            fit.layers = Layers::Architecture(architecture, naming);
+        }
+        fit
     }
 
-    /// How well a family explains a file whose groups mean these layers.
-    fn at(listed: &Listed, groups: &[Group], found: &[Option<Found>]) -> Fit {
+    /// How well a family explains a file whose groups, which show these sizes, mean these layers.
+    fn at(listed: &Listed, groups: &[Group], shown: &[Option<Sizes>], found: &[Option<Found>]) -> Fit {
         let mut fit = Fit {
             name: listed.name,
             label: listed.label,
             id: listed.id,
             layers: listed.layers,
             found: Vec::new(),
-            evidence: Vec::new(),
+            layers_listed: listed.spellings.modules().len(),
+            any_size: signature::row(listed.name).is_some_and(|row| row.any_size),
             named: 0,
             native: 0,
             diffusers: 0,
@@ -229,37 +255,37 @@ impl Fit {
             last_text_layer: None,
             second_encoder: 0,
         };
-        for (group, found) in groups.iter().zip(found) {
+        for ((group, shown), found) in groups.iter().zip(shown).zip(found) {
             if let Some(found) = found {
                 fit.native += usize::from(found.names == Names::Native);
                 fit.diffusers += usize::from(found.names == Names::Diffusers);
-                fit.take(group, found.component, found.module);
+                fit.take(group, *shown, found.component, found.module);
             }
         }
         fit
     }
 
-    fn take(&mut self, group: &Group, component: Component, module: &Module) {
+    fn take(&mut self, group: &Group, shown: Option<Sizes>, component: Component, module: &Module) {
         self.named += 1;
         match component {
             Component::TextEncoder2 => self.second_encoder += 1,
             Component::TextEncoder => self.last_text_layer = self.last_text_layer.max(layer_number(&module.path)),
             _ => {}
         }
-        let Some((found, axes)) = input_width(group) else { return };
-        let (wanted, outputs, conv) = match module.kind {
-            Kind::Linear { inputs, outputs } => (inputs, outputs, false),
-            Kind::Conv { inputs, outputs, .. } => (inputs, outputs, true),
+        let Some(shown) = shown else { return };
+        self.sized += 1;
+        self.sizes += usize::from(shown.fit(module));
+        self.wrong_kind += usize::from(shown.wrong_kind(module));
+        let wanted = match module.kind {
+            Kind::Linear { inputs, .. } | Kind::Conv { inputs, .. } => inputs,
             _ => return,
         };
-        self.sized += 1;
-        self.sizes += usize::from(found == wanted && output_width(group).is_none_or(|found| found == outputs));
-        self.wrong_kind += usize::from(axes.is_some_and(|axes| (axes == 4) != conv));
         if module.path.ends_with("attn2.to_k") || module.path.ends_with("attn2.to_v") {
-            self.cross = Some((found, wanted));
+            self.cross = shown.inputs.map(|found| (found, wanted));
         }
         if module.path.ends_with("proj_in") {
-            self.proj_in = axes.map(|axes| axes == 4);
+            let kernel = group.get(Role::Down).or(group.get(Role::Diff));
+            self.proj_in = kernel.map(|tensor| tensor.shape.len() == 4);
         }
     }
 
@@ -267,9 +293,47 @@ impl Fit {
         (self.named - self.wrong_kind.min(self.named), self.at_base, self.sizes, self.said)
     }
 
+    /// Whether the file has its layers in every block of the family that has such layers.
+    fn has_all_blocks(&self) -> bool {
+        let own: HashSet<&str> = self.found.iter().flatten().map(|found| found.module.path.as_str()).collect();
+        let kinds: HashSet<String> = own.iter().map(|path| signature::plain(path)).collect();
+        let modules = self.layers.modules();
+        let mut alike = modules.iter().filter(|(_, module)| kinds.contains(&signature::plain(&module.path)));
+        alike.all(|(_, module)| own.contains(module.path.as_str()))
+    }
+
+    /// The order among the sizes of one family.
+    fn size_score(&self) -> (usize, usize, Reverse<usize>) {
+        (self.named, self.sizes, Reverse(self.layers_listed))
+    }
+
+    /// Whether most of the sizes that the file shows are the family's.
+    fn has_sizes(&self) -> bool {
+        self.sizes * 2 > self.sized || self.sized == 0
+    }
+
+    /// Whether the family explains so much of a file that it is said to be its family. The UNets are told by their
+    /// names, which no other network has, and come in other sizes; names of transformers are shared by many.
+    fn is_known(&self, groups: usize) -> bool {
+        let enough =
+            if self.id.is_some() || self.said { self.named * 2 >= groups } else { self.named * 4 >= groups * 3 };
+        self.named > 0 && enough && (self.id.is_some() || self.said || self.any_size || self.has_sizes())
+    }
+
+    /// Whether it shows that a file is not for another family that the header names.
+    fn disproves(&self, said: &Fit, groups: usize) -> bool {
+        let sure = self.named * 10 >= groups * 9 && self.sized > 0 && self.has_sizes();
+        sure && (said.named * 4 < self.named * 3 || said.sizes * 2 < self.sizes)
+    }
+
     fn detected(self, groups: usize) -> Detected {
-        let label = self.label;
-        let mut evidence = self.evidence.clone();
+        let published_sizes = self.has_sizes();
+        let row = signature::row(self.name);
+        let label = match row {
+            Some(row) if self.id.is_none() && !published_sizes => row.label.as_str(),
+            _ => self.label,
+        };
+        let mut evidence = Vec::new();
         evidence.push(format!("{} of {groups} layers have names of {label}", self.named));
         match self.cross {
             Some((found, wanted)) if found == wanted => {
@@ -291,7 +355,6 @@ impl Fit {
         if self.second_encoder > 0 {
             evidence.push(format!("{} layers of a second text encoder", self.second_encoder));
         }
-        let published_sizes = self.sizes * 2 > self.sized;
         if self.sized > 0 && !published_sizes {
             evidence.push(format!(
                 "the sizes are not those of the published {label}: a small or changed model of that family"
@@ -315,19 +378,4 @@ impl Fit {
 /// The number in `….layers.7.…`.
 fn layer_number(path: &str) -> Option<usize> {
     path.split_once("layers.")?.1.split('.').next()?.parse().ok()
-}
-
-/// Input channels that a group's tensors show, and the axes of the tensor that keeps a kernel.
-fn input_width(group: &Group) -> Option<(usize, Option<usize>)> {
-    let shape = |role| group.get(role).map(|tensor| tensor.shape.as_slice());
-    if let Some(shape) = shape(Role::Down).or(shape(Role::Diff)) {
-        return Some((*shape.get(1)?, Some(shape.len())));
-    }
-    Some((*shape(Role::HadaW1B)?.get(1)?, None))
-}
-
-/// Output channels that a group's tensors show.
-fn output_width(group: &Group) -> Option<usize> {
-    let tensor = group.get(Role::Up).or(group.get(Role::Diff))?;
-    tensor.shape.first().copied()
 }

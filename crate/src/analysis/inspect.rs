@@ -2,7 +2,7 @@
 
 use super::base::BaseShapes;
 use super::blocks::coverage;
-use super::family::{Detected, detect};
+use super::family::{Detected, detect, own_layers};
 use super::hashes::{hashes_with, hex};
 use super::loaders::{Evidence, LoaderVerdict, verdicts};
 use super::packed;
@@ -16,8 +16,10 @@ use crate::adapters::{Adapter, ConfigPlace, Group, Leftover, PeftConfigs, Reader
 use crate::formats::{
     Archive, Buffered, ByteSource, Content, FormatError, Header, TensorInfo, gguf, imports, read_header, sniff,
 };
-use crate::model::spelling::{Found, Role, Spellings};
+use crate::model::spelling::{Found, Role, Spellings, algorithm, short};
+use crate::model::{Component, Module};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// Something that is known of a file before all is.
@@ -260,8 +262,11 @@ async fn adapter(
     let changing = groups.len();
     let mut groups = groups;
     groups.extend(rest.idle);
+    let unlisted = if found.layers.is_none() { own_layers(&groups[..changing]) } else { Vec::new() };
+    let unlisted: Vec<(Component, &Module)> = unlisted.iter().map(|module| (Component::Model, module)).collect();
     let layers = match (at_base, found.layers) {
         (Some(own), _) => locate(&groups, &Spellings::new(own)),
+        (None, None) => locate(&groups, &Spellings::new(&unlisted)),
         (None, Some(layers)) if groups.len() > changing => locate(&groups, &Spellings::new(&layers.modules())),
         _ => padded(&found.found, groups.len()),
     };
@@ -290,7 +295,7 @@ async fn adapter(
         }
     }
     report.coverage = coverage(&counted, &report.modules);
-    report.algorithms = algorithms(&adapter);
+    report.algorithms = algorithms(&adapter, groups);
     report.leftovers = leftovers(&adapter, &found);
     report.convention = adapter.convention.clone();
     problems::collect(&mut report.problems, &adapter, &findings, &found, base, lacks_config);
@@ -322,7 +327,10 @@ fn loaders(
 
 /// The algorithms of all deltas, once each. A LoCon with cores counts as one algorithm, although
 /// its linear layers have none.
-fn algorithms(adapter: &Adapter) -> Vec<String> {
+fn algorithms(adapter: &Adapter, groups: &[Group]) -> Vec<String> {
+    let named = groups.iter().flat_map(|group| group.tensors.values()).filter_map(|tensor| algorithm(&tensor.name));
+    let named: BTreeSet<&str> = named.collect();
+    let named: Vec<String> = named.into_iter().map(short).collect();
     let mut names: Vec<&str> = Vec::new();
     for delta in &adapter.deltas {
         if !names.contains(&delta.algorithm) {
@@ -332,14 +340,14 @@ fn algorithms(adapter: &Adapter) -> Vec<String> {
     if names.contains(&"locon_tucker") {
         names.retain(|name| !matches!(*name, "lora" | "locon"));
     }
-    names.into_iter().map(str::to_owned).collect()
+    let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    names.extend(named);
+    names.dedup();
+    names
 }
 
 fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<LeftoverRow> {
     let reason = |why: &Why| match why {
-        Why::NoSuchLayer(_) if found.layers.is_none() && found.name != "unknown" => {
-            format!("made for {}", found.label)
-        }
         Why::NoSuchLayer(stem) if found.layers.is_some() => {
             format!("{} has no layer `{stem}`", found.label)
         }

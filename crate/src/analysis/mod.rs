@@ -17,6 +17,7 @@ mod relation;
 mod report;
 mod rows;
 mod signature;
+mod sizes;
 mod spectrum;
 mod summary;
 mod training;
@@ -28,7 +29,7 @@ pub use base::BaseShapes;
 pub use compare::{
     ComparedFile, Comparison, LayerComparison, MetadataDifference, SideOfLayer, Unreadable, compare, compare_forms,
 };
-pub use family::{Detected, Layers, detect};
+pub use family::{Detected, Layers, detect, own_layers};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
 pub use health::{Health, HealthRow, health};
 pub use inspect::{Hear, Progress, inspect, inspect_header, inspect_with, measure};
@@ -41,6 +42,7 @@ pub use report::{
     Strength,
 };
 pub use rows::{GroupNumbers, Share};
+pub use signature::header_words;
 pub use spectrum::Spectrum;
 pub use summary::Summary;
 pub use training::{Bucket, Dataset, Setting, TagCount, Training, TriggerWord, training};

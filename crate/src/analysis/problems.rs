@@ -107,9 +107,17 @@ fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
             let message = format!("This adapter was made for {label}, which cannot be drawn with here.");
             Some(Problem::warn("other_model", message))
         }
-        (_, None) => {
-            let message = "No layer of a known model has these names, so there is nothing to apply. \
-                           Ask who made the file which model it is for.";
+        (None, None) => {
+            let message = "The model that this adapter was made for is not known here, so nothing is said of where it \
+                           works, and no picture can be drawn with it. What the file itself says is shown.";
+            Some(Problem::warn("unknown_model", message))
+        }
+        (Some(base), None) => {
+            let message = format!(
+                "No layer of {} has these names, so there is nothing to apply. \
+                 Ask who made the file which model it is for.",
+                base.family.label()
+            );
             Some(Problem::refuse("unmatched_keys", message))
         }
         _ => None,
@@ -120,8 +128,8 @@ fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
 fn contradiction(found: &Detected) -> Option<Problem> {
     let said = found.contradicted?;
     let message = format!(
-        "The header says {said}, and the layers are those of {}: the header is wrong. Programs that sort files by \
-         the header show this one in the wrong place; correct its metadata.",
+        "The header says {said}, and the layers have names and sizes of {} that {said} has not: the header is wrong. \
+         Programs that sort files by the header show this one in the wrong place; correct its metadata.",
         found.label
     );
     Some(Problem::warn("wrong_header", message))

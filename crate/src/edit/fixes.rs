@@ -17,7 +17,7 @@ use super::pairs::{Naming, PairKeys, RankRule, layer_shape, pair_pieces};
 use super::resize::ResizeOptions;
 
 use crate::adapters::{Delta, LeftoverClass, Part, Strengths};
-use crate::analysis::{Container, FileKind, Health, LoaderStatus, LoaderVerdict, Report, inspect_header};
+use crate::analysis::{Container, FileKind, Health, LoaderStatus, LoaderVerdict, Report, header_words, inspect_header};
 use crate::formats::{ByteSource, Dtype, Header, Reading};
 use crate::num::to_f32;
 use serde::Serialize;
@@ -101,20 +101,15 @@ fn header_fixes(report: &Report) -> Vec<Fix> {
         list.push(fix("repair_hashes", "Put the header's hashes right".into(), why, &["wrong_hash"], edit));
     }
     if has(report, "wrong_header") {
-        let (base, architecture) = match report.base.family.as_str() {
-            "sd15" => ("sd_v1", "stable-diffusion-v1/lora"),
-            "sd21" => ("sd_v2", "stable-diffusion-v2-768-v/lora"),
-            "sdxl" => ("sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
-            "flux1" => ("flux1", "flux-1-dev/lora"),
-            _ => ("", ""),
-        };
+        let words = header_words(&report.base.family);
         let mut edit = MetadataEdit::default();
-        for (key, value) in [("ss_base_model_version", base), ("modelspec.architecture", architecture)] {
-            match (report.metadata.contains_key(key), value.is_empty()) {
-                (true, true) => edit.remove.push(key.into()),
-                (true, false) => edit.set.push((key.into(), value.into())),
-                _ => {}
+        for (key, word) in ["ss_base_model_version", "modelspec.architecture"].into_iter().zip(words) {
+            if report.metadata.contains_key(key) {
+                edit.set.push((key.into(), word.clone()));
             }
+        }
+        if edit.set.is_empty() {
+            return list;
         }
         let title = format!("Say {} in the header", report.base.label);
         let why = "Programs that sort files by their headers then show it in the right place.";
@@ -140,7 +135,7 @@ fn prunes(report: &Report) -> Vec<Fix> {
             &broken,
             Edit::Convert(drop),
         ));
-    } else if count > 0 {
+    } else if count > 0 && report.base.family != "unknown" {
         let why = "They change nothing, and some programs complain about them or refuse the file.";
         let title = format!("Remove {keys} that change no layer");
         list.push(fix("remove_strays", title, why, &[LeftoverClass::UnmatchedKeys.name()], Edit::Convert(drop)));

@@ -173,6 +173,10 @@ pub(super) fn suffix(role: Role) -> &'static str {
         Role::BNorm => ".b_norm",
         Role::SetWeight => ".set_weight",
         Role::ReshapeWeight => ".reshape_weight",
+        Role::OftR => ".oft_R.weight",
+        Role::LoraE => ".lora_E",
+        // Of changes that are not computed: they are never written under other names.
+        Role::Part1 | Role::Part2 | Role::Part3 => "",
     }
 }
 

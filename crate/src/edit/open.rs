@@ -3,10 +3,10 @@
 use super::error::EditError;
 use super::extract::ModelSide;
 use crate::adapters::{Adapter, Delta, Group, Numbers, PeftConfigs, group, read};
-use crate::analysis::{ComparedFile, Layers, Unreadable, Weighed, detect, weigh};
+use crate::analysis::{ComparedFile, Layers, Unreadable, Weighed, detect, own_layers, weigh};
 use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
 use crate::model::spelling::Role;
-use crate::model::{Component, Kind, Module};
+use crate::model::{Component, Module};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
@@ -45,10 +45,10 @@ impl<'a> Opened<'a> {
             .map_err(|source| EditError::BadConfig { file: file.into(), source })?;
         let (groups, _) = group(&header);
         let found = detect(&groups, &header.metadata, None);
-        let own = own_modules(&groups);
+        let own = own_layers(&groups);
         let modules: Vec<(Component, &Module)> = match &found.layers {
             Some(layers) => layers.modules(),
-            None => own.iter().map(|module| (Component::Unet, module)).collect(),
+            None => own.iter().map(|module| (Component::Model, module)).collect(),
         };
         let adapter = read(&source, &header, &configs, &modules).await.map_err(failed)?;
         if adapter.deltas.is_empty() {
@@ -149,17 +149,4 @@ impl<'a> Opened<'a> {
     pub(super) fn unreadable(&self, source: FormatError) -> EditError {
         EditError::Read { file: self.file.clone(), source }
     }
-}
-
-/// A layer for each group, under the file's own name for it.
-fn own_modules(groups: &[Group]) -> Vec<Module> {
-    let module = |group: &Group| {
-        let shape = [Role::Down, Role::Diff].iter().find_map(|role| group.get(*role)).map(|tensor| &*tensor.shape);
-        let kind = match shape {
-            Some(&[outputs, inputs, kernel, _]) => Kind::Conv { inputs, outputs, kernel, stride: 1, padding: 0 },
-            _ => Kind::Linear { inputs: 1, outputs: 1 },
-        };
-        Module::new(group.stem.clone(), group.stem.clone(), kind)
-    };
-    groups.iter().map(module).collect()
 }

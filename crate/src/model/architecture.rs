@@ -7,7 +7,7 @@
 //! `+` between their outputs are one fused native layer. One size alone is a norm's. `~` marks
 //! names of a trainer for parts of a layer, which count for no coverage.
 
-use super::module::{Component, Kind, Module};
+use super::module::{Component, Kind, Module, Whose};
 use super::{Clip, ClipConfig, Unet, UnetConfig};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -42,8 +42,10 @@ pub struct Architecture {
 impl Architecture {
     /// Every published size of a family, the most common first; none for an unknown family.
     pub fn of(family: &str) -> Vec<Architecture> {
-        if family == "sdxl_refiner" {
-            return refiner().into_iter().collect();
+        match family {
+            "sdxl_refiner" => return refiner().into_iter().collect(),
+            "kolors" => return kolors().into_iter().collect(),
+            _ => {}
         }
         let Some(table) = TABLES.families.iter().find(|table| table.family == family) else { return Vec::new() };
         table.size.iter().map(|size| table.build(size)).collect()
@@ -51,7 +53,7 @@ impl Architecture {
 
     /// The families that have tables.
     pub fn families() -> impl Iterator<Item = &'static str> {
-        TABLES.families.iter().map(|table| table.family.as_str()).chain(["sdxl_refiner"])
+        TABLES.families.iter().map(|table| table.family.as_str()).chain(["sdxl_refiner", "kolors"])
     }
 
     /// Every layer under every naming, for look-ups.
@@ -143,7 +145,7 @@ struct Tables {
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    const FAMILIES: [&str; 12] = [
+    const FAMILIES: [&str; 31] = [
         include_str!("architectures/flux1.toml"),
         include_str!("architectures/chroma.toml"),
         include_str!("architectures/flux2.toml"),
@@ -155,6 +157,25 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         include_str!("architectures/lumina2.toml"),
         include_str!("architectures/cascade.toml"),
         include_str!("architectures/anima.toml"),
+        include_str!("architectures/cosmos_predict2.toml"),
+        include_str!("architectures/hunyuan_video15.toml"),
+        include_str!("architectures/hunyuan_image.toml"),
+        include_str!("architectures/hidream.toml"),
+        include_str!("architectures/hidream_o1.toml"),
+        include_str!("architectures/krea2.toml"),
+        include_str!("architectures/auraflow.toml"),
+        include_str!("architectures/ltxv.toml"),
+        include_str!("architectures/ltx2.toml"),
+        include_str!("architectures/pixart.toml"),
+        include_str!("architectures/hunyuan_dit.toml"),
+        include_str!("architectures/mochi.toml"),
+        include_str!("architectures/omnigen2.toml"),
+        include_str!("architectures/ernie_image.toml"),
+        include_str!("architectures/kandinsky5.toml"),
+        include_str!("architectures/sana.toml"),
+        include_str!("architectures/cogvideox.toml"),
+        include_str!("architectures/ace_step.toml"),
+        include_str!("architectures/ace_step15.toml"),
         include_str!("architectures/llm.toml"),
     ];
     let families = FAMILIES.iter().map(|text| toml::from_str(text).expect("the tables are checked by a test"));
@@ -169,6 +190,21 @@ fn refiner() -> Option<Architecture> {
     let mut layers = encoder("clip_g", Component::TextEncoder2);
     layers.extend(unet.modules().into_iter().map(|module| (Component::Unet, module.clone(), Naming::Both)));
     Some(Architecture { family: "sdxl_refiner", label: "the SDXL refiner", layers })
+}
+
+/// Kolors: SDXL's UNet behind another text encoder, whose states go through one more layer.
+fn kolors() -> Option<Architecture> {
+    let unet = Unet::new(&UnetConfig::parse(include_str!("configs/sdxl/unet.json")).ok()?);
+    let hidden = Module::new("encoder_hid_proj", "encoder_hid_proj", Kind::Linear { inputs: 4096, outputs: 2048 });
+    let mut layers = vec![(Component::Unet, hidden, Naming::Both)];
+    for module in unet.modules() {
+        let mut module = module.clone();
+        if let Kind::Linear { inputs: inputs @ 2816, .. } = &mut module.kind {
+            *inputs = 5632;
+        }
+        layers.push((Component::Unet, module, Naming::Both));
+    }
+    Some(Architecture { family: "kolors", label: "Kolors", layers })
 }
 
 impl Table {
@@ -266,7 +302,12 @@ impl<'a> Line<'a> {
         let whole = |path: String, naming| {
             let module = module(path, self.outputs.iter().sum());
             let alias = self.alias.map(|alias| format!("{native}{alias}"));
-            (Module { alias, ..module }, naming)
+            let whose = match naming {
+                Naming::Native => Whose::Authors,
+                Naming::Extra => Whose::Trainer,
+                Naming::Both | Naming::Diffusers => Whose::Everyone,
+            };
+            (Module { alias, whose, ..module }, naming)
         };
         let mut list = Vec::new();
         match self.diffusers.as_slice() {
@@ -344,11 +385,11 @@ mod tests {
         check("sd3", 1, Naming::Native, 6 + 24 * 7 + 23 * 3 + 13 * 2 + 2, 2.2432);
         check("sd3", 2, Naming::Native, 6 + 38 * 7 + 37 * 3 + 2, 8.057);
         check("qwen_image", 0, Naming::Native, 4 + 60 * 14 + 2, 20.43);
-        check("wan", 0, Naming::Native, 5 + 30 * 10 + 1, 1.419);
-        check("wan", 1, Naming::Diffusers, 5 + 40 * 10 + 1, 14.29);
-        check("wan", 2, Naming::Native, 5 + 40 * 12 + 2 + 1, 16.40);
-        check("wan", 3, Naming::Native, 5 + 30 * 10 + 1, 5.00);
-        check("hunyuan_video", 0, Naming::Native, 5 + 2 * 5 + 6 + 20 * 10 + 40 * 3 + 2, 12.82);
+        check("wan", 0, Naming::Native, 6 + 30 * 10 + 1, 1.419);
+        check("wan", 1, Naming::Diffusers, 6 + 40 * 10 + 1, 14.29);
+        check("wan", 2, Naming::Native, 6 + 40 * 12 + 2 + 1, 16.40);
+        check("wan", 3, Naming::Native, 6 + 30 * 10 + 1, 5.00);
+        check("hunyuan_video", 0, Naming::Native, 6 + 2 * 5 + 6 + 20 * 10 + 40 * 3 + 2, 12.82);
         check("z_image", 0, Naming::Native, 4 + 2 * 5 + 2 * 6 + 30 * 6 + 2, 6.155);
         check("lumina2", 0, Naming::Diffusers, 4 + 2 * 7 + 2 * 8 + 26 * 8 + 2, 2.61);
         check("cascade", 0, Naming::Native, 5 + 64 * 10, 3.59);

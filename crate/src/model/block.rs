@@ -14,6 +14,9 @@ pub fn block(component: Component, module: &Module) -> String {
             None => "BASE".into(),
         };
     }
+    if component == Component::Model {
+        return String::new();
+    }
     if component != Component::Unet {
         let layer = module.path.split_once("layers.").or(module.path.split_once("block."));
         return match layer.and_then(|(_, rest)| number(rest)) {
@@ -32,7 +35,7 @@ pub fn block(component: Component, module: &Module) -> String {
 }
 
 /// A stack of equal blocks: the start of its layers' names, its blocks' short name, its name for people.
-const STACKS: [(&str, &str, &str); 14] = [
+const STACKS: [(&str, &str, &str); 28] = [
     ("blk.", "L", "layer"),
     ("double_blocks.", "D", "double block"),
     ("single_blocks.", "S", "single block"),
@@ -47,6 +50,20 @@ const STACKS: [(&str, &str, &str); 14] = [
     ("distilled_guidance_layer.layers.", "G", "guidance layer"),
     ("down_blocks.", "DOWN", "down block"),
     ("up_blocks.", "UP", "up block"),
+    ("double_stream_blocks.", "D", "double block"),
+    ("single_stream_blocks.", "S", "single block"),
+    ("double_layers.", "D", "double block"),
+    ("single_layers.", "S", "single block"),
+    ("vace_blocks.", "V", "VACE block"),
+    ("visual_transformer_blocks.", "V", "block"),
+    ("text_transformer_blocks.", "T", "text block"),
+    ("language_model.layers.", "L", "layer"),
+    ("visual.blocks.", "E", "block that sees"),
+    ("txtfusion.layerwise_blocks.", "TL", "text fusion block"),
+    ("txtfusion.refiner_blocks.", "TR", "text refiner"),
+    ("ref_image_refiner.", "RR", "reference refiner"),
+    ("audio_embeddings_connector.transformer_1d_blocks.", "AC", "connector of sound"),
+    ("video_embeddings_connector.transformer_1d_blocks.", "VC", "connector of pictures"),
 ];
 
 /// The stack and the block in it that a layer of a transformer lies in.
@@ -59,7 +76,18 @@ pub fn stack(native: &str) -> Option<(&'static str, &'static str, usize)> {
 
 /// Whether a layer outside of the stacks stands behind them.
 fn is_last(native: &str) -> bool {
-    ["final_layer.", "norm_out.", "proj_out", "head.", "clf.", "llm_adapter.out"]
-        .iter()
-        .any(|start| native.starts_with(start))
+    [
+        "final_",
+        "norm_out.",
+        "proj_out",
+        "audio_proj_out",
+        "out_layer.",
+        "head.",
+        "last.",
+        "modF.",
+        "clf.",
+        "llm_adapter.out",
+    ]
+    .iter()
+    .any(|start| native.starts_with(start))
 }

@@ -21,7 +21,7 @@ pub use block::block;
 pub use clip::Clip;
 pub use config::{ClipConfig, ConfigError, UnetConfig, VaeConfig};
 pub use family::{Family, FamilyId};
-pub use module::{Component, Kind, Module};
+pub use module::{Component, Kind, Module, Whose};
 pub use stored::Stored;
 pub use unet::Unet;
 pub use vae::Vae;

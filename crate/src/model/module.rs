@@ -22,11 +22,13 @@ pub enum Component {
     LanguageModel,
     /// The autoencoder between latents and pixels.
     Vae,
+    /// A network of a model that is not known.
+    Model,
 }
 
 impl Component {
     /// Every component, in the order of a pipeline.
-    pub const ALL: [Component; 8] = [
+    pub const ALL: [Component; 9] = [
         Component::TextEncoder,
         Component::TextEncoder2,
         Component::TextEncoder3,
@@ -35,11 +37,12 @@ impl Component {
         Component::Prior,
         Component::LanguageModel,
         Component::Vae,
+        Component::Model,
     ];
 
     /// Whether it turns noise into latents.
     pub fn is_denoiser(self) -> bool {
-        matches!(self, Component::Unet | Component::Transformer | Component::Prior)
+        matches!(self, Component::Unet | Component::Transformer | Component::Prior | Component::Model)
     }
 
     /// diffusers' folder name, which is also the first part of a full module path.
@@ -53,6 +56,7 @@ impl Component {
             Component::Prior => "prior",
             Component::LanguageModel => "language_model",
             Component::Vae => "vae",
+            Component::Model => "model",
         }
     }
 }
@@ -94,12 +98,26 @@ pub struct Module {
     pub kind: Kind,
     /// Whether it has a bias.
     pub bias: bool,
+    /// Who has it as one layer.
+    pub whose: Whose,
+}
+
+/// Who has a layer as one: some fuse what others split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Whose {
+    /// Everyone.
+    #[default]
+    Everyone,
+    /// The model's authors; diffusers has its parts, or lacks it.
+    Authors,
+    /// A trainer alone.
+    Trainer,
 }
 
 impl Module {
     /// A layer with a bias and no other spelling.
     pub fn new(path: impl Into<String>, ldm: impl Into<String>, kind: Kind) -> Module {
-        Module { path: path.into(), ldm: ldm.into(), alias: None, kind, bias: true }
+        Module { path: path.into(), ldm: ldm.into(), alias: None, kind, bias: true, whose: Whose::Everyone }
     }
 
     /// The same layer without a bias.

@@ -3,7 +3,7 @@
 //! Names need no grammar: every module of the network is spelled in each way, and keys are looked
 //! up. The prefixes, suffixes and conventions are the table spellings.toml.
 
-use super::module::{Component, Module};
+use super::module::{Component, Module, Whose};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -52,6 +52,12 @@ pub enum Role {
     BNorm,
     SetWeight,
     ReshapeWeight,
+    OftR,
+    LoraE,
+    /// Tensors of algorithms that are known by name alone, by their order.
+    Part1,
+    Part2,
+    Part3,
 }
 
 /// The end of a key.
@@ -64,6 +70,8 @@ pub struct Suffix {
     /// Whether PEFT spells it so.
     #[serde(default)]
     pub peft: bool,
+    /// The algorithm that alone has such tensors, where it is named and not computed.
+    pub algorithm: Option<String>,
     after: Option<String>,
 }
 
@@ -120,7 +128,7 @@ impl Prefix {
             Names::Ldm => self.ldm.as_ref(),
             Names::AttnProcs => self.attn_procs.as_ref(),
             Names::Place => None,
-            Names::Native | Names::Diffusers => self.peft.as_ref().filter(|_| peft),
+            Names::Native | Names::Diffusers | Names::Trainer => self.peft.as_ref().filter(|_| peft),
         };
         special.unwrap_or(&self.convention)
     }
@@ -137,6 +145,8 @@ pub enum Names {
     Native,
     /// diffusers' attention processors: `attn1.processor.to_q` for `attn1.to_q`.
     AttnProcs,
+    /// A trainer's, for a part of a layer.
+    Trainer,
     /// A place in the walk through the network's modules.
     Place,
 }
@@ -152,6 +162,26 @@ pub fn split(key: &str) -> Option<(&str, &'static Suffix)> {
         .filter(|suffix| suffix.after.as_ref().is_none_or(|word| key[..key.len() - suffix.text.len()].contains(word)))
         .max_by_key(|suffix| suffix.text.len())
         .map(|suffix| (&key[..key.len() - suffix.text.len()], suffix))
+}
+
+/// The algorithm that a key names by its ending, for people, where it is not computed.
+pub fn algorithm(key: &str) -> Option<&'static str> {
+    split(key)?.1.algorithm.as_deref()
+}
+
+/// An algorithm's short name: `vera` of VeRA, `ln_tuning` of LN tuning.
+pub fn short(algorithm: &str) -> String {
+    let letters = algorithm.chars().map(|letter| match letter {
+        '³' => '3',
+        letter if letter.is_alphanumeric() => letter.to_ascii_lowercase(),
+        _ => '_',
+    });
+    letters.collect::<String>().replace("_ia_3", "ia3")
+}
+
+/// An algorithm's name for people, of its short name; none where it is computed.
+pub fn long(short_name: &str) -> Option<&'static str> {
+    TABLE.suffix.iter().filter_map(|suffix| suffix.algorithm.as_deref()).find(|name| short(name) == short_name)
 }
 
 /// Whether keys start so, or some prefix of keys does.
@@ -276,6 +306,9 @@ fn spell(component: Component, module: &Module) -> Vec<(String, Names)> {
         Component::Transformer | Component::Prior => (Names::Native, Names::Native),
         _ => (Names::Ldm, Names::Diffusers),
     };
+    if module.whose == Whose::Trainer {
+        return vec![(module.path.clone(), Names::Trainer)];
+    }
     let first = if other == Names::Native && module.path == module.ldm { other } else { Names::Diffusers };
     let mut names = vec![(module.path.clone(), first)];
     names.extend(module.alias.clone().map(|name| (name, alias)));

@@ -1,6 +1,6 @@
 //! Turns a file's groups and a loader's rules into a verdict.
 
-use super::rules::{self, Loader, Name, Unreadable};
+use super::rules::{self, Loader, Name, Runs, Unreadable, Way};
 use super::strength::{self, Changes};
 use super::{LoaderStatus, LoaderVerdict};
 use crate::adapters::{Adapter, ConfigPlace, Group};
@@ -42,6 +42,8 @@ enum Fate<'a> {
     Unnamed(&'a Found<'a>),
     /// It does not read tensors with this ending.
     Unreadable(&'a str),
+    /// It reads them and cannot compute the change: the layer is left out.
+    Fails(&'a str),
 }
 
 /// What every loader, and this program, does with a file.
@@ -94,14 +96,33 @@ fn carries(role: Role) -> bool {
     )
 }
 
-fn fate<'a>(loader: &Loader, names: &[&Name], group: &'a Group, found: &'a Option<Found<'a>>) -> Fate<'a> {
+/// What a loader looks up and reads in one file.
+struct Reads<'a> {
+    loader: &'a Loader,
+    way: Option<&'a Way>,
+    names: Vec<&'a Name>,
+}
+
+impl<'a> Reads<'a> {
+    fn of(loader: &'a Loader, way: Option<&'a Way>, family: &str) -> Reads<'a> {
+        let names = way.and_then(|way| way.names(family)).unwrap_or_else(|| loader.names_for(family));
+        Reads { loader, way, names }
+    }
+
+    fn takes(&self, ending: &str) -> bool {
+        self.way.and_then(|way| way.takes(ending)).unwrap_or_else(|| self.loader.takes(ending))
+    }
+}
+
+fn fate<'a>(reads: &Reads, group: &'a Group, found: &'a Option<Found<'a>>) -> Fate<'a> {
+    let loader = reads.loader;
     let Some(found) = found else { return Fate::NoLayer };
-    if !names.iter().any(|name| name.fits(&group.stem, found)) {
+    if !reads.names.iter().any(|name| name.fits(&group.stem, found)) {
         return Fate::Unnamed(found);
     }
     for (&role, tensor) in &group.tensors {
         let ending = ending(group, &tensor.name);
-        if carries(role) && !loader.takes(ending) {
+        if carries(role) && !reads.takes(ending) {
             return Fate::Unreadable(ending);
         }
     }
@@ -109,14 +130,16 @@ fn fate<'a>(loader: &Loader, names: &[&Name], group: &'a Group, found: &'a Optio
     if loader.boft_needs_alpha && boft && group.get(Role::Alpha).is_none() {
         return Fate::Unreadable(".oft_blocks");
     }
+    // The first layout has b1 (rank, inputs) and b2 (outputs, rank).
     let old = || {
-        group
-            .get(Role::GloraB1)
-            .zip(group.get(Role::GloraB2))
-            .is_some_and(|(b1, b2)| b1.shape.first() == b2.shape.get(1))
+        let pair = group.get(Role::GloraB1).zip(group.get(Role::GloraB2));
+        pair.is_some_and(|(b1, b2)| b1.shape.first() == b2.shape.get(1) && b1.shape.first() < b1.shape.get(1))
     };
     if loader.glora_old_only && group.get(Role::GloraB1).is_some() && !old() {
-        return Fate::Unreadable(".b1.weight");
+        return Fate::Fails(".b1.weight");
+    }
+    if loader.tucker_lokr_fails && group.get(Role::LokrT2).is_some() {
+        return Fate::Fails(".lokr_t2");
     }
     if loader.dora_on_pairs_only && group.get(Role::DoraScale).is_some() && group.get(Role::Up).is_none() {
         return Fate::Unreadable(".dora_scale");
@@ -138,9 +161,23 @@ fn judge(loader: &Loader, evidence: &Evidence, places: &Places, changes: &Change
         strength_note: None,
     };
     let family = evidence.family.name.as_str();
-    if !loader.runs(family) {
-        let reason = format!("The file was made for {}, which {} does not run.", evidence.family.label, loader.label);
-        return verdict(LoaderStatus::Refused, 0, reason, None);
+    let label = &evidence.family.label;
+    let runs = if evidence.family.layers.is_some() { loader.runs(family) } else { Runs::NotKnown };
+    let told = match runs {
+        Runs::WithAdapters => None,
+        Runs::WithoutAdapters => {
+            Some((LoaderStatus::Refused, format!("{} loads no adapters for {label}.", loader.label)))
+        }
+        Runs::Not => Some((LoaderStatus::Refused, format!("{} does not run {label}.", loader.label))),
+        Runs::NotKnown if family == "unknown" => {
+            Some((LoaderStatus::Unknown, "The model that the file was made for is not known here.".into()))
+        }
+        Runs::NotKnown => {
+            Some((LoaderStatus::Unknown, format!("What {} does with {label} is not known here.", loader.label)))
+        }
+    };
+    if let Some((status, reason)) = told {
+        return verdict(status, 0, reason, None);
     }
     let bundled = |name: &str| name.starts_with("bundle_emb.");
     let keys: Vec<&str> = evidence
@@ -150,13 +187,17 @@ fn judge(loader: &Loader, evidence: &Evidence, places: &Places, changes: &Change
         .map(|tensor| tensor.name.as_str())
         .filter(|name| !(loader.ignores_bundles && bundled(name)))
         .collect();
-    if let Some(refusal) = loader.refusal(&keys, evidence.groups, family, evidence.file) {
+    if let Some(refusal) = loader.refusal(&keys, family, evidence.file) {
         let reason = format!("The whole file is refused: {}.", refusal.reason);
         return verdict(LoaderStatus::Refused, 0, reason, Some(refusal.log));
     }
-    let names = loader.names_for(family);
+    let way = loader.way(family, &keys);
+    let reads = Reads::of(loader, way, family);
     let fates: Vec<Fate> =
-        evidence.groups.iter().zip(evidence.found).map(|(group, found)| fate(loader, &names, group, found)).collect();
+        evidence.groups.iter().zip(evidence.found).map(|(group, found)| fate(&reads, group, found)).collect();
+    if let Some(way) = way {
+        return by_way(way, &reads, evidence, (&keys, &fates, places), changes, verdict);
+    }
     if let Some((group, ending)) =
         unreadable(evidence.groups, &fates).filter(|_| loader.unreadable == Unreadable::Refuse)
     {
@@ -165,7 +206,7 @@ fn judge(loader: &Loader, evidence: &Evidence, places: &Places, changes: &Change
         let reason = format!("The whole file is refused: it does not read tensors that end in {ending}.");
         return verdict(LoaderStatus::Refused, 0, reason, Some(log));
     }
-    let takes: Vec<bool> = places.endings.iter().map(|ending| loader.takes(ending)).collect();
+    let takes: Vec<bool> = places.endings.iter().map(|ending| reads.takes(ending)).collect();
     let dropped = |name: &str| bundled(name) && (loader.ignores_bundles || loader.reads_bundles);
     let (mut used, mut unmatched, mut strays) = (0, Vec::new(), Vec::new());
     for (tensor, place) in evidence.header.tensors.iter().zip(&places.tensors) {
@@ -205,21 +246,95 @@ fn judge(loader: &Loader, evidence: &Evidence, places: &Places, changes: &Change
     let log = counted.or_else(|| unmatched.first().and_then(|key| line(key)));
     let mut judged = match applied {
         0 => match loader.nothing(&keys) {
-            Some((log, true)) => verdict(LoaderStatus::Refused, 0, reasons(loader, evidence, &fates), Some(log.into())),
-            Some((log, false)) => {
-                verdict(LoaderStatus::Ignored, 0, reasons(loader, evidence, &fates), Some(log.into()))
+            Some((log, stops)) => {
+                let status = if stops { LoaderStatus::Refused } else { LoaderStatus::Ignored };
+                verdict(status, 0, reasons(loader, evidence, &fates), Some(of_network(log, evidence)))
             }
             None => verdict(LoaderStatus::Ignored, 0, reasons(loader, evidence, &fates), log),
         },
         applied if applied < total => verdict(LoaderStatus::Partly, applied, reasons(loader, evidence, &fates), log),
         applied => verdict(LoaderStatus::Applied, applied, left_out(&strays), log),
     };
-    if applied > 0 {
-        let landed = |at: &usize| matches!(fates[*at], Fate::Applied);
-        let landed = (0..total).filter(landed).map(|at| (&evidence.groups[at], changes[at]));
-        judged.strength_note = strength::note(loader, evidence, &landed.collect::<Vec<_>>());
-    }
+    judged.strength_note = note(loader, evidence, &fates, changes);
     judged
+}
+
+/// How the strength of the layers that are applied differs.
+fn note(loader: &Loader, evidence: &Evidence, fates: &[Fate], changes: &Changes) -> Option<String> {
+    let landed = (0..fates.len()).filter(|&at| matches!(fates[at], Fate::Applied));
+    let landed: Vec<_> = landed.map(|at| (&evidence.groups[at], changes[at])).collect();
+    if landed.is_empty() { None } else { strength::note(loader, evidence, &landed) }
+}
+
+/// What becomes of a file of a kind that a loader reads in its own way.
+fn by_way(
+    way: &Way,
+    reads: &Reads,
+    evidence: &Evidence,
+    (keys, fates, places): (&[&str], &[Fate], &Places),
+    changes: &Changes,
+    verdict: impl Fn(LoaderStatus, usize, String, Option<String>) -> LoaderVerdict,
+) -> LoaderVerdict {
+    let loader = reads.loader;
+    let line =
+        |text: Option<&str>, key: &str| text.map(|text| text.replace("{key}", key).replace("{file}", evidence.file));
+    let refused = |why: &str, log: Option<String>| {
+        verdict(LoaderStatus::Refused, 0, format!("The whole file is refused: {why}"), log)
+    };
+    let first = keys.first().copied().unwrap_or_default();
+    if let Some(why) = &way.refuse {
+        return refused(&format!("{why}."), line(way.log.as_deref(), first));
+    }
+    if let Some(key) = way.lacking(keys) {
+        let why = format!("`{key}` does not hold the word {}.", way.need.as_deref().unwrap_or_default());
+        return refused(&why, line(Some(way.need_log()), key));
+    }
+    // What is left over, in the file's order: the log names the first.
+    let left = |(tensor, place): &(&crate::formats::TensorInfo, &Option<(usize, usize)>)| match place {
+        Some((group, _)) => (!matches!(fates[*group], Fate::Applied)).then(|| tensor.name.clone()),
+        None => Some(tensor.name.clone()),
+    };
+    let left = evidence.header.tensors.iter().zip(&places.tensors).find_map(|pair| left(&pair));
+    let log = |key: Option<String>| key.and_then(|key| line(way.log.as_deref().or(Some(&loader.unmatched)), &key));
+    if let Some((group, ending)) = unreadable(evidence.groups, fates).filter(|_| way.refuse_unreadable) {
+        let endings: Vec<&str> = group.tensors.values().map(|tensor| self::ending(group, &tensor.name)).collect();
+        let key = format!("{}{ending}", group.stem);
+        let text = line(way.log.as_deref(), &key).unwrap_or_else(|| loader.unreadable(&endings, &key));
+        return refused(&format!("it does not read tensors that end in {ending}."), Some(text));
+    }
+    let lost = fates.iter().any(|fate| matches!(fate, Fate::Unnamed(_) | Fate::NoLayer));
+    if way.refuse_unnamed && (lost || places.tensors.contains(&None)) {
+        let why = reasons(loader, evidence, fates);
+        return refused(if why.is_empty() { "it reads none of its other keys." } else { &why }, log(left));
+    }
+    let applied = fates.iter().filter(|fate| matches!(fate, Fate::Applied)).count();
+    if applied == 0 {
+        let why = reasons(loader, evidence, fates);
+        let stops = way.stops_at_nothing(keys);
+        let text = if stops { loader.nothing_of_network() } else { loader.silent() };
+        let text = text.map(|text| of_network(text, evidence)).or(log(left));
+        return verdict(if stops { LoaderStatus::Refused } else { LoaderStatus::Ignored }, 0, why, text);
+    }
+    let status = if applied == fates.len() { LoaderStatus::Applied } else { LoaderStatus::Partly };
+    let strays: Vec<&str> = evidence
+        .header
+        .tensors
+        .iter()
+        .zip(&places.tensors)
+        .filter(|(_, place)| place.is_none())
+        .map(|(tensor, _)| tensor.name.as_str())
+        .collect();
+    let why = if status == LoaderStatus::Applied { left_out(&strays) } else { reasons(loader, evidence, fates) };
+    LoaderVerdict { strength_note: note(loader, evidence, fates, changes), ..verdict(status, applied, why, log(left)) }
+}
+
+/// A line of diffusers with the names of the family's network.
+fn of_network(line: &str, evidence: &Evidence) -> String {
+    let (network, part) = match rules::network(&evidence.family.name) {
+        Some(network) => (network, "transformer"),
+        None => ("UNet2DConditionModel", "unet"),
+    };
+    line.replace("{network}", network).replace("{part}", part)
 }
 
 /// The first group that is found and cannot be read.
@@ -259,6 +374,7 @@ fn reasons(loader: &Loader, evidence: &Evidence, fates: &[Fate]) -> String {
             Fate::NoLayer => format!("name no layer of {}", evidence.family.label),
             Fate::Unnamed(found) => unnamed(group, found),
             Fate::Unreadable(ending) => format!("are stored as `{ending}`, which it does not read"),
+            Fate::Fails(ending) => format!("are stored as `{ending}`, which it reads and fails to compute"),
         };
         *counts.entry(reason).or_default() += 1;
     }
@@ -267,10 +383,10 @@ fn reasons(loader: &Loader, evidence: &Evidence, fates: &[Fate]) -> String {
     let parts: Vec<String> = sorted.iter().map(|(reason, count)| format!("{count} layers {reason}")).collect();
     let advice = if fates.iter().any(|fate| matches!(fate, Fate::Unnamed(_))) {
         format!(" Rename the file's keys for {}.", loader.label)
-    } else if fates.iter().any(|fate| matches!(fate, Fate::Unreadable(_))) {
+    } else if fates.iter().any(|fate| matches!(fate, Fate::Unreadable(_) | Fate::Fails(_))) {
         " Convert the file to plain LoRA.".into()
     } else {
-        " These keys can be removed without loss.".into()
+        String::new()
     };
     if parts.is_empty() { String::new() } else { format!("{}.{advice}", parts.join("; ")) }
 }
@@ -280,6 +396,7 @@ fn unnamed(group: &Group, found: &Found) -> String {
         Names::Diffusers => "diffusers' names",
         Names::AttnProcs => "names of diffusers' attention processors",
         Names::Ldm | Names::Native => "the original model's names",
+        Names::Trainer => "a trainer's names for parts of layers",
         Names::Place => return "have a place and no name, which it does not look up".into(),
     };
     let spelled = if group.peft { " in PEFT's spelling" } else { "" };
@@ -296,6 +413,9 @@ fn own(evidence: &Evidence) -> LoaderVerdict {
     let refused = evidence.problems.iter().find(|problem| problem.severity == Severity::Refuse);
     let applied = if refused.is_some() || evidence.family.id.is_none() { 0 } else { paths.len().min(total) };
     let (status, reason) = match (refused, evidence.family.id) {
+        (None, None) if evidence.family.name == "unknown" => {
+            (LoaderStatus::Unknown, "The model that the file was made for is not known here.".into())
+        }
         (Some(problem), _) => (LoaderStatus::Refused, problem.message.clone()),
         (None, None) => (LoaderStatus::Refused, format!("Pictures of {} are not drawn here.", evidence.family.label)),
         (None, Some(_)) if applied == total => (LoaderStatus::Applied, String::new()),

@@ -100,8 +100,14 @@ fn about_key(report: &Report, verdict: Option<&LoaderVerdict>, key: Option<&str>
     let Some(key) = key else { return about_file(report, verdict) };
     let left = report.leftovers.iter().find(|left| left.key == key);
     match (left, path) {
+        // A name without an adapter's ending is no adapter's tensor in any network.
+        (Some(left), _) if spelling::split(key).is_none() && report.base.family != "unknown" => format!(
+            "`{key}` is one of {} keys of the file that change nothing: {}. It can be removed without loss.",
+            report.leftovers.len(),
+            left.reason
+        ),
         (Some(left), _) => format!(
-            "`{key}` is one of {} keys of the file that change nothing anywhere: {}. It can be removed without loss.",
+            "`{key}` is one of {} keys of the file that are not applied here either: {}.",
             report.leftovers.len(),
             left.reason
         ),
@@ -129,6 +135,7 @@ fn summary(verdict: &LoaderVerdict) -> String {
         LoaderStatus::Partly => format!("{label} applies {applied} of {total} layers of this file: {reason}"),
         LoaderStatus::Ignored => format!("{label} applies nothing of this file: {reason}"),
         LoaderStatus::Refused => format!("{label} refuses this file: {reason}"),
+        LoaderStatus::Unknown => reason.clone(),
     };
     match (&verdict.strength_note, verdict.status) {
         (_, LoaderStatus::Applied) if !reason.is_empty() => format!("{text} {reason}"),

@@ -48,4 +48,6 @@ pub enum LoaderStatus {
     Ignored,
     /// It stops, or leaves the whole file out with a message.
     Refused,
+    /// Nothing is known of it.
+    Unknown,
 }

@@ -147,6 +147,7 @@ fn loader(verdict: &LoaderVerdict) -> String {
         LoaderStatus::Partly => "partly",
         LoaderStatus::Ignored => "ignored",
         LoaderStatus::Refused => "refused",
+        LoaderStatus::Unknown => "not known",
     };
     format!("{label} {version}: {status}, {applied} of {total} layers. {reason}").trim_end().to_owned()
 }

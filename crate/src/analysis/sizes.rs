@@ -1,0 +1,136 @@
+//! Turns a group's tensors into the sizes of the layer that they change, whatever the algorithm.
+
+use crate::adapters::Group;
+use crate::model::spelling::Role;
+use crate::model::{Kind, Module};
+use crate::num::{host_len, numel};
+
+/// What a group's tensors show of its layer's sizes.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Sizes {
+    /// Outputs.
+    pub outputs: Option<usize>,
+    /// Inputs, or inputs times the kernel's area.
+    pub inputs: Option<usize>,
+    /// One of both: it is not said which.
+    either: Option<usize>,
+    /// Axes of the tensor that keeps a kernel.
+    axes: Option<usize>,
+}
+
+impl Sizes {
+    /// What the tensors of a group show; nothing where they show none.
+    pub fn of(group: &Group) -> Option<Sizes> {
+        let sizes = Sizes::of_factors(group);
+        let sizes = if sizes == Sizes::default() { Sizes::of_others(group) } else { sizes };
+        (sizes != Sizes::default()).then_some(sizes)
+    }
+
+    fn of_factors(group: &Group) -> Sizes {
+        let shape = |role| group.get(role).map(|tensor| tensor.shape.as_slice());
+        let axis = |role, axis: usize| shape(role).and_then(|shape| shape.get(axis).copied());
+        if let Some(diff) = shape(Role::Diff) {
+            let inputs = diff.get(1).copied();
+            return Sizes { outputs: diff.first().copied(), inputs, axes: Some(diff.len()), either: None };
+        }
+        if group.has_any(&[Role::Down, Role::Up]) {
+            let axes = shape(Role::Down).map(<[usize]>::len);
+            return Sizes { outputs: axis(Role::Up, 0), inputs: axis(Role::Down, 1), axes, either: None };
+        }
+        if group.has_any(&[Role::HadaW1A, Role::HadaW1B]) {
+            let outputs = axis(Role::HadaW1A, usize::from(shape(Role::HadaT1).is_some()));
+            return Sizes { outputs, inputs: axis(Role::HadaW1B, 1), ..Sizes::default() };
+        }
+        // A Kronecker product has the products of its factors' sizes.
+        let w1 = [axis(Role::LokrW1, 0).or(axis(Role::LokrW1A, 0)), axis(Role::LokrW1, 1).or(axis(Role::LokrW1B, 1))];
+        let turned = usize::from(shape(Role::LokrT2).is_some());
+        let w2 =
+            [axis(Role::LokrW2, 0).or(axis(Role::LokrW2A, turned)), axis(Role::LokrW2, 1).or(axis(Role::LokrW2B, 1))];
+        let product = |at: usize| w1[at].zip(w2[at]).and_then(|(a, b)| a.checked_mul(b));
+        Sizes { outputs: product(0), inputs: product(1), ..Sizes::default() }
+    }
+
+    /// What tensors that are no two factors show.
+    fn of_others(group: &Group) -> Sizes {
+        let shape = |role| group.get(role).map(|tensor| tensor.shape.as_slice());
+        let longest = |shape: &[usize]| shape.iter().copied().max();
+        match (shape(Role::OftBlocks), shape(Role::OftR)) {
+            (Some(&[.., blocks, size, _]), _) => {
+                return Sizes { outputs: blocks.checked_mul(size), ..Sizes::default() };
+            }
+            // A block of b rows is kept as the b (b - 1) / 2 numbers above its diagonal.
+            (None, Some(&[blocks, numbers])) => {
+                let size = (1..=numbers + 1).find(|size| size * (size - 1) / 2 >= numbers);
+                return Sizes { inputs: size.and_then(|size| blocks.checked_mul(size)), ..Sizes::default() };
+            }
+            _ => {}
+        }
+        let one = |role| shape(role).and_then(longest).filter(|&size| size > 1);
+        let outputs = one(Role::DiffB).or(one(Role::WNorm)).or(one(Role::BNorm));
+        let either = one(Role::Weight).or(one(Role::GloraB1)).or(one(Role::Part1));
+        Sizes { outputs, either: if outputs.is_some() { None } else { either }, ..Sizes::default() }
+    }
+
+    /// Whether a layer may have them.
+    pub fn fit(&self, module: &Module) -> bool {
+        let shape = module.weight_shape();
+        let (rows, columns) = (shape[0], shape.get(1).copied());
+        let area = columns.map(|_| host_len(numel(&shape[1..])));
+        let across = |size: usize| columns == Some(size) || area == Some(size);
+        self.outputs.is_none_or(|size| size == rows)
+            && self.inputs.is_none_or(across)
+            && self.either.is_none_or(|size| size == rows || across(size))
+    }
+
+    /// Whether the tensor that keeps a kernel has the axes of another kind of layer.
+    pub fn wrong_kind(&self, module: &Module) -> bool {
+        let Some(axes) = self.axes else { return false };
+        match module.kind {
+            Kind::Linear { .. } => axes == 4,
+            // The kernel may be laid out in one row.
+            Kind::Conv { inputs, kernel, .. } => axes < 4 && (kernel == 1 || self.inputs == Some(inputs)),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::{Dtype, TensorInfo};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_algorithm_shows_its_layer() {
+        let check = |tensors: &[(Role, &[usize])], fits: &[usize], other: &[usize]| {
+            let tensor = |&(role, shape): &(Role, &[usize])| {
+                (role, TensorInfo { name: String::new(), dtype: Dtype::F16, shape: shape.into(), bytes: 0..0 })
+            };
+            let tensors: BTreeMap<_, _> = tensors.iter().map(tensor).collect();
+            let group = Group { stem: String::new(), tensors, numbers: BTreeMap::new(), peft: false };
+            let module = |shape: &[usize]| match *shape {
+                [outputs, inputs] => Module::new("", "", Kind::Linear { inputs, outputs }),
+                [outputs, inputs, kernel, ..] => {
+                    Module::new("", "", Kind::Conv { inputs, outputs, kernel, stride: 1, padding: 0 })
+                }
+                _ => Module::new("", "", Kind::LayerNorm { width: shape[0], eps: 0.0 }),
+            };
+            let sizes = Sizes::of(&group).expect("sizes");
+            assert!(sizes.fit(&module(fits)), "{sizes:?} do not fit {fits:?}");
+            assert!(!sizes.fit(&module(other)), "{sizes:?} fit {other:?}");
+        };
+        check(&[(Role::Down, &[4, 320]), (Role::Up, &[640, 4])], &[640, 320], &[320, 320]);
+        check(&[(Role::Down, &[4, 36]), (Role::Up, &[320, 4])], &[320, 4, 3, 3], &[320, 36, 3, 3]);
+        check(&[(Role::HadaW1A, &[640, 4]), (Role::HadaW1B, &[4, 320])], &[640, 320], &[320, 640]);
+        check(&[(Role::LokrW1, &[16, 16]), (Role::LokrW2, &[240, 240])], &[3840, 3840], &[3072, 3072]);
+        check(
+            &[(Role::LokrW1, &[8, 8]), (Role::LokrW2A, &[160, 4]), (Role::LokrW2B, &[4, 80])],
+            &[1280, 640],
+            &[640, 640],
+        );
+        check(&[(Role::OftBlocks, &[4, 768, 768])], &[3072, 320], &[320, 3072]);
+        check(&[(Role::OftR, &[64, 496])], &[320, 2048], &[2048, 320]);
+        check(&[(Role::Part1, &[64, 320])], &[320, 768], &[640, 640]);
+        check(&[(Role::Diff, &[128])], &[128], &[64]);
+    }
+}
