@@ -6,6 +6,7 @@
 
 use crate::golden;
 use lora_loupe::formats::{ByteSource, Reading};
+use lora_loupe::num::{host_len, numel};
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
