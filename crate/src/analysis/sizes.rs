@@ -120,7 +120,7 @@ mod tests {
             assert!(!sizes.fit(&module(other)), "{sizes:?} fit {other:?}");
         };
         check(&[(Role::Down, &[4, 320]), (Role::Up, &[640, 4])], &[640, 320], &[320, 320]);
-        check(&[(Role::Down, &[4, 36]), (Role::Up, &[320, 4])], &[320, 4, 3, 3], &[320, 36, 3, 3]);
+        check(&[(Role::Down, &[4, 36]), (Role::Up, &[320, 4])], &[320, 4, 3, 3], &[320, 9, 3, 3]);
         check(&[(Role::HadaW1A, &[640, 4]), (Role::HadaW1B, &[4, 320])], &[640, 320], &[320, 640]);
         check(&[(Role::LokrW1, &[16, 16]), (Role::LokrW2, &[240, 240])], &[3840, 3840], &[3072, 3072]);
         check(
