@@ -39,8 +39,8 @@ impl CaseFile {
         header.extend(metadata.map(|metadata| ("__metadata__".to_owned(), Value::Object(metadata.clone()))));
         let (mut at, mut places) = (0u64, BTreeMap::new());
         for (name, info) in &tensors {
-            let elements: u64 =
-                info[1].as_array().into_iter().flatten().filter_map(Value::as_u64).fold(1, |count, axis| count * axis);
+            let axes = info[1].as_array().into_iter().flatten().filter_map(Value::as_u64);
+            let elements = numel(&axes.map(host_len).collect::<Vec<_>>());
             let end = at + elements * size(dtype(info));
             header.insert(
                 name.clone(),
