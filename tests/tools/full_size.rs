@@ -63,7 +63,7 @@ fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     Header::of(tensors.clone(), BTreeMap::new()).write(&mut out)?;
     let block = numbers(1, 1 << 20, 1.0, 0.0);
     for (index, tensor) in tensors.iter().enumerate() {
-        let inputs: usize = tensor.shape.iter().skip(1).product();
+        let inputs = numel(tensor.shape.get(1..).unwrap_or_default());
         let scale = (3.0 / inputs as f32).sqrt() * gain(&tensor.name);
         let random = |at: usize| block[(at + index * 7919) % block.len()] * scale;
         let number = |at: usize| match tensor.shape.as_slice() {
