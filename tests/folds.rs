@@ -20,6 +20,7 @@ use std::collections::{BTreeSet, HashMap};
 const LIMIT: f64 = 2e-6;
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn folds_on_the_gpu_agree_with_the_cpu() {
     block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");

@@ -144,6 +144,7 @@ fn rules() -> Vec<(&'static str, usize, &'static str, Plan)> {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn each_rule_leaves_fewer_steps_that_compute_the_same() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
@@ -203,6 +204,7 @@ async fn run_stored(
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn a_layer_norm_is_part_of_the_products_after_it() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
@@ -254,6 +256,7 @@ fn a_layer_norm_is_part_of_the_products_after_it() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn what_is_around_a_convolution_is_around_winograds_too() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");

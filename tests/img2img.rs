@@ -1,6 +1,8 @@
 //! Pictures that start from pictures, on mini-sd15 against diffusers: inpainting, second passes,
 //! several from one; and enlargements against PyTorch.
 
+#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+
 use lora_loupe::pipeline::{Filter, Given, Hires, Recipe, Upscaler, resize};
 use lora_loupe_tests::cases::cases;
 use lora_loupe_tests::compare::{LATENTS, close, max_abs, rel_rms};

@@ -53,16 +53,19 @@ async fn run(gpu: &Gpu, plan: &Plan, case: &Case) -> (Vec<f32>, bool) {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn tiled_kernels_agree_with_definitions() {
     agree(Style::Tiled);
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn direct_kernels_agree_with_definitions() {
     agree(Style::Direct);
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn every_tile_shape_agrees_with_definitions() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
@@ -84,6 +87,7 @@ fn every_tile_shape_agrees_with_definitions() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn winograds_algorithm_agrees_with_definitions() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
@@ -121,6 +125,7 @@ fn winograds_algorithm_agrees_with_definitions() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn products_of_halves_agree_with_definitions_where_they_are_offered() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
@@ -153,6 +158,7 @@ fn products_of_halves_agree_with_definitions_where_they_are_offered() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn a_device_is_tuned_once_and_within_its_time() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
@@ -269,6 +275,7 @@ fn every_kernel_is_valid_wgsl_in_all_types() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn halves_are_read_widened_and_rounded_as_defined() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
@@ -309,6 +316,7 @@ fn halves_are_read_widened_and_rounded_as_defined() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn a_kernel_that_cannot_read_halves_is_refused() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
@@ -323,6 +331,7 @@ fn a_kernel_that_cannot_read_halves_is_refused() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn the_self_test_passes_in_both_styles_and_names_what_fails() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
@@ -339,6 +348,7 @@ fn the_self_test_passes_in_both_styles_and_names_what_fails() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn norms_by_subgroups_agree_with_definitions_where_they_are_offered() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
@@ -370,6 +380,7 @@ fn norms_by_subgroups_agree_with_definitions_where_they_are_offered() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn winograds_algorithm_that_fails_the_self_test_is_given_up() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
@@ -385,6 +396,7 @@ fn winograds_algorithm_that_fails_the_self_test_is_given_up() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn halves_that_fail_the_self_test_are_given_up() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");

@@ -25,8 +25,8 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
     table
 }
 
-const MODULES: [&str; 15] = [
-    "formats", "model", "ops", "plan", "adapters", "analysis", "edit", "gpu", "weights", "text", "samplers",
+const MODULES: [&str; 16] = [
+    "num", "formats", "model", "ops", "plan", "adapters", "analysis", "edit", "gpu", "weights", "text", "samplers",
     "pipeline", "bench", "wasm", "bin",
 ];
 
@@ -105,6 +105,46 @@ fn foreign_crates_stay_in_their_module() {
             assert!(!code.contains(name) || module_of(&path) == home, "{path} uses {name}, which belongs in {home}/");
         }
     }
+}
+
+/// Casts of a product that is formed by then: `(a * b) as u64` has wrapped where `usize` has 32 bits.
+fn widened_products(code: &str) -> Vec<&str> {
+    let casts = [") as u64", ") as f64", ") as u128"];
+    code.lines()
+        .filter(|line| {
+            casts.iter().flat_map(|cast| line.match_indices(cast)).any(|(end, _)| {
+                let mut depth = 1;
+                let start = line[..end].rfind(|letter| {
+                    depth += i32::from(letter == ')') - i32::from(letter == '(');
+                    depth == 0
+                });
+                let inner = start.map_or("", |start| &line[start + 1..end]);
+                // A call's arguments are the call's own affair.
+                let is_call =
+                    start.is_some_and(|start| line[..start].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+                let is_wide = ["u64", "f64", "u128"].iter().any(|wide| inner.contains(wide));
+                !is_call && !is_wide && inner.contains(" * ")
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn no_product_is_widened_after_it_is_formed() {
+    let sources = code();
+    let found: Vec<String> = sources
+        .iter()
+        .flat_map(|(path, code)| widened_products(code).into_iter().map(move |line| format!("{path}: {}", line.trim())))
+        .collect();
+    assert!(found.is_empty(), "form these products from u64 or f64 factors (num.rs): {found:#?}");
+}
+
+#[test]
+fn a_widened_product_would_be_seen() {
+    assert_eq!(widened_products("let bytes = (height * width * 4) as u64;").len(), 1);
+    assert_eq!(widened_products("let n = 2 * (rows * (a + b)) as f64;").len(), 1);
+    assert!(widened_products("let n = rows as u64 * f(a * b) as u64;").is_empty());
+    assert!(widened_products("let n = (a + b) as u64 * c;").is_empty());
 }
 
 #[test]

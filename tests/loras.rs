@@ -1,6 +1,8 @@
 //! Pictures of mini-sd15 with LoRAs and textual inversions against diffusers: strengths, strengths
 //! of blocks, a LoRA baked into the model.
 
+#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+
 use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, apply};
 use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::FileSource;

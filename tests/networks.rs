@@ -1,5 +1,7 @@
 //! The networks of mini-sd15 and their inner steps against diffusers: text encoder, UNet, VAE.
 
+#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+
 use lora_loupe::model::Component;
 use lora_loupe::pipeline::{Network, Session, sinusoid, token_table};
 use lora_loupe::plan::interpret;

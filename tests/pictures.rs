@@ -1,6 +1,8 @@
 //! Pictures of mini-sd15 against diffusers: samplers, sizes, guidance, CLIP skip, kernels of either
 //! style, and configs of early models.
 
+#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+
 use lora_loupe::gpu::Style;
 use lora_loupe::pipeline::{Given, Model, Recipe};
 use lora_loupe::text::Syntax;

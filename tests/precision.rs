@@ -1,6 +1,8 @@
 //! Weights and arithmetic of fewer bits than f32: f16, bf16 and eight bits against diffusers, and
 //! what halves cannot hold.
 
+#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+
 use lora_loupe::gpu::{Choice, HALVES, Means, Style};
 use lora_loupe::pipeline::{Given, Network, Session, Shape};
 use lora_loupe::plan::interpret;

@@ -1,5 +1,7 @@
 //! A session at work: memory as planned, previews, stops, a lost device, a layer that breaks.
 
+#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+
 use lora_loupe::gpu::{Choice, HALVES, Style};
 use lora_loupe::pipeline::{Given, Progress, Recipe, Shape, Stage};
 use lora_loupe_tests::cases::{case, cases, recipe};

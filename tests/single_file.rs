@@ -338,6 +338,7 @@ impl ByteSource for Heard {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn weights_come_in_slices_and_in_the_plans_order() {
     pollster::block_on(async {
         let shapes = shapes("sd15");

@@ -1,7 +1,7 @@
 //! Turns a change's factors into the matrix that they stand for, kept in factors: what spectra,
 //! conversions and comparisons start from.
 
-use super::linear::{identity, kronecker, product};
+use super::linear::{identity, kronecker, pair_is_smaller, product};
 
 /// A matrix of numbers, row by row.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +55,7 @@ impl Form {
             Form::Product(left, right) => (left.rows, right.columns),
             Form::Kronecker(first, second) => {
                 let ((a, b), (c, d)) = (first.size(), second.size());
-                (a * c, b * d)
+                (a.saturating_mul(c), b.saturating_mul(d))
             }
         }
     }
@@ -66,7 +66,7 @@ impl Form {
         match self {
             Form::Whole(_) => rows.min(columns),
             Form::Product(left, _) => left.columns.min(rows).min(columns),
-            Form::Kronecker(first, second) => first.rank() * second.rank(),
+            Form::Kronecker(first, second) => first.rank().saturating_mul(second.rank()),
         }
     }
 
@@ -81,7 +81,7 @@ impl Form {
     /// Whether a product of two matrices without loss is smaller than the matrix itself.
     pub fn is_low_rank(&self) -> bool {
         let (rows, columns) = self.size();
-        self.pair_rank() * (rows + columns) < rows * columns
+        pair_is_smaller(rows, columns, self.pair_rank())
     }
 
     /// The same matrix as a product of two, without loss: a Kronecker product is that of the left

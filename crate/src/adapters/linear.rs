@@ -77,6 +77,12 @@ pub(super) fn identity(size: usize) -> Vec<f32> {
     (0..size * size).map(|at| f32::from(u8::from(at / size == at % size))).collect()
 }
 
+/// Whether (rows, rank) and (rank, columns) together have fewer elements than (rows, columns).
+pub fn pair_is_smaller(rows: usize, columns: usize, rank: usize) -> bool {
+    let [rows, columns, rank] = [rows, columns, rank].map(|count| count as u64);
+    rank.saturating_mul(rows.saturating_add(columns)) < rows.saturating_mul(columns)
+}
+
 /// How a change is held in memory until it is added: as a product of two matrices or as itself,
 /// whichever is smaller.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,9 +99,7 @@ const RIGHT: &str = "·";
 impl Held {
     /// The smaller way for a change (outputs, columns) that has a product of this rank.
     pub(super) fn smaller(outputs: usize, columns: usize, rank: usize) -> Held {
-        let [outputs, columns, rank_wide] = [outputs, columns, rank].map(|count| count as u64);
-        let pair = rank_wide.saturating_mul(outputs.saturating_add(columns));
-        if pair < outputs.saturating_mul(columns) { Held::Pair { rank } } else { Held::Whole }
+        if pair_is_smaller(outputs, columns, rank) { Held::Pair { rank } } else { Held::Whole }
     }
 
     /// The tensors of a pair under the name `key`: `left` is (outputs, rank), `right` has the

@@ -107,8 +107,13 @@ impl Loha {
         host_len(numel(&self.shape[1..]))
     }
 
+    /// Rank of the product that the change is itself.
+    fn squared_rank(&self) -> usize {
+        self.sides[0].rank().saturating_mul(self.sides[1].rank())
+    }
+
     fn held(&self) -> Held {
-        Held::smaller(self.shape[0], self.columns(), self.sides[0].rank() * self.sides[1].rank())
+        Held::smaller(self.shape[0], self.columns(), self.squared_rank())
     }
 
     /// U and V of the r² form.
@@ -179,7 +184,7 @@ impl Change for Loha {
 
     fn norm(&self, numbers: &Numbers) -> Option<f64> {
         let (outputs, columns) = (self.shape[0], self.columns());
-        let (rank, ranks) = (self.sides[0].rank() * self.sides[1].rank(), self.sides[0].rank() + self.sides[1].rank());
+        let (rank, ranks) = (self.squared_rank(), self.sides[0].rank() + self.sides[1].rank());
         let by_rows = outputs as f64 * columns as f64 * ranks as f64;
         let by_grams = (rank as f64).powi(2) * (outputs + columns) as f64;
         if by_grams < by_rows && rank.saturating_mul(outputs + columns) <= MOST {

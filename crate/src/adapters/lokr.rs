@@ -160,7 +160,9 @@ impl Lokr {
     fn held(&self) -> Held {
         let ([a, b], [c, d, area]) = self.sizes;
         match self.second.rank() {
-            Some(rank) => Held::smaller(a * c, b * d * area, b * rank),
+            Some(rank) => {
+                Held::smaller(a.saturating_mul(c), b.saturating_mul(d).saturating_mul(area), b.saturating_mul(rank))
+            }
             None => Held::Whole,
         }
     }

@@ -34,6 +34,7 @@ pub use fold::{BASE, FOLDED, Folding, fold_on_cpu, fold_plan};
 pub use form::{Dense, Form};
 pub use gram::{Lines, gram, quick_gram};
 pub use group::{Group, group};
+pub use linear::pair_is_smaller;
 pub use locate::locate;
 pub use read::{Adapter, Leftover, Reader, Why, read};
 pub use strengths::{NoStrengths, Strengths};

@@ -9,6 +9,7 @@ use super::relation::{Relation, relation};
 use super::spectrum::Spectrum;
 use crate::adapters::{Adapter, Delta, Dense, Form, Numbers};
 use crate::formats::{ByteSource, FormatError, Header};
+use crate::num::numel;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use ts_rs::TS;
@@ -173,7 +174,7 @@ impl Factors {
     /// of the other; none where the other spans so much that any matrix would keep a good part.
     fn share_in(&self, other: &Factors) -> Option<f64> {
         const TELLING: f64 = 0.25;
-        let spanned = (other.left.columns as f64).powi(2) / (other.left.rows * other.right.columns) as f64;
+        let spanned = (other.left.columns as f64).powi(2) / numel(&[other.left.rows, other.right.columns]) as f64;
         if spanned > TELLING {
             return None;
         }

@@ -174,7 +174,7 @@ fn median(shares: impl Iterator<Item = f64>) -> f64 {
 fn resized(row: &HealthRow, rank: usize) -> u64 {
     let (now, sides) = (row.spectrum.values.len().max(1), row.size.0 + row.size.1);
     let number = row.bytes as f64 / (now * sides).max(1) as f64;
-    if rank < now { (number * (rank * sides) as f64) as u64 } else { row.bytes }
+    if rank < now { (number * rank as f64 * sides as f64) as u64 } else { row.bytes }
 }
 
 fn sentences(health: &Health) -> Vec<String> {

@@ -12,7 +12,7 @@ use super::pairs::{
 use super::peft::PeftNotes;
 use super::preview::DroppedKey;
 use crate::adapters::Strengths;
-use crate::adapters::{Delta, Dense, Form};
+use crate::adapters::{Delta, Dense, Form, pair_is_smaller};
 use crate::formats::{ByteSink, ByteSource, Dtype};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -178,7 +178,7 @@ impl Layer<'_, '_> {
 /// Σ factor · form.
 pub(super) fn sum(forms: &[(Form, f32)], (rows, columns): (usize, usize)) -> Form {
     let rank: usize = forms.iter().map(|(form, _)| form.pair_rank()).sum();
-    if rank * (rows + columns) >= rows * columns {
+    if !pair_is_smaller(rows, columns, rank) {
         let mut sum = vec![0.0; rows * columns];
         for (form, factor) in forms {
             sum.iter_mut().zip(form.matrix().data).for_each(|(sum, x)| *sum += factor * x);

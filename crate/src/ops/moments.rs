@@ -55,7 +55,7 @@ impl Operation for Moments {
                     .flat_map(|p| &inputs[0].data[p * channels + group * size..][..size])
                     .map(|&x| f64::from(x))
             };
-            let mut count = (self.count * width * size) as f64;
+            let mut count = numel(&[self.count, width, size]) as f64;
             let mut mean = members().sum::<f64>() / count;
             let mut squares = members().map(|x| (x - mean).powi(2)).sum::<f64>();
             if let Some(before) = inputs.get(1) {
