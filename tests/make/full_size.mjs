@@ -220,11 +220,12 @@ async function inChromium({ recipe, network, load, shape, start }) {
   };
   const { adapter } = await engine.gpu();
   const stages = {};
-  let [stage, since] = ['', 0];
-  const begin = (next) => {
+  let [stage, since, told] = ['', 0, ''];
+  const begin = (next, step) => {
     if (stage) stages[stage] = (stages[stage] ?? 0) + (performance.now() - since) / 1000;
-    if (next && next !== stage) console.log(`  ${next}`);
-    [stage, since] = [next, performance.now()];
+    const tell = next === 'denoise' ? `${next} ${step}` : next;
+    if (tell && tell !== told) console.log(`  ${tell}`);
+    [stage, since, told] = [next, performance.now(), tell];
   };
   const started = performance.now();
   let answer = new Uint8Array();
@@ -232,7 +233,7 @@ async function inChromium({ recipe, network, load, shape, start }) {
   if (recipe) {
     const rgb = start && Uint8Array.from(atob(start), (c) => c.charCodeAt(0));
     const rgba = rgb && Uint8Array.from({ length: (rgb.length / 3) * 4 }, (_, i) => (i % 4 === 3 ? 255 : rgb[Math.floor(i / 4) * 3 + (i % 4)]));
-    const drawn = await engine.generate(recipe, (progress) => begin(progress.stage), rgba, undefined, false);
+    const drawn = await engine.generate(recipe, ({ stage, step }) => begin(stage, step), rgba, undefined, false);
     begin('');
     answer = drawn.rgba.filter((_, i) => i % 4 < 3);
     png = base64(drawn.png);
