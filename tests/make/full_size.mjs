@@ -57,6 +57,8 @@ function picture(what, { strength = 0, ...more } = {}) {
 
 /** One call of a network of SDXL, for a picture of `size`. */
 const call = (what, size, network) => ({ what, family: 'sdxl', shape: shape(size, false, false), network: network(size / 8) });
+/** Only the plans of a guided picture, which is quick. */
+const plans = (what, family, size) => ({ what, family, shape: shape(size, true, true) });
 /** Only the UNet's weights, in the halves that their file has. */
 const load = (what, family) => ({ what, family, load: unet(8) });
 const unet = (side) => ({ unet: { batch: 1, height: side, width: side, tokens: 77 } });
@@ -64,6 +66,8 @@ const decoder = (side) => ({ vae_decoder: { batch: 1, height: side, width: side 
 const shape = (size, guided, starts_from_picture) => ({ pictures: 1, guided, height: size / 8, width: size / 8, chunks: 1, clip_skip: 0, starts_from_picture });
 
 const CASES = {
+  'sd15-plans': plans('SD 1.5, plans', 'sd15', SIZE),
+  'sdxl-plans': plans('SDXL, plans', 'sdxl', 2 * SIZE),
   lora: picture('SD 1.5 with a LoRA', { strength: 1 }),
   strength: picture('SD 1.5, the LoRA at strength 0.5', { strength: 0.5 }),
   plain: picture('SD 1.5 without LoRA'),
@@ -115,9 +119,10 @@ async function run(family, names) {
         keep(name, { native: JSON.parse(tool('run', out('case.json'))) });
       }
       const { chromium, native } = result(name);
-      if (chromium && native) {
+      if (chromium && native && (recipe ?? network)) {
         const [ours, theirs] = ['chromium', 'native'].map((where) => readFileSync(out(where)));
-        keep(name, recipe ? { apart: levels(ours, theirs), looks: looks(ours) } : { apart: distance(ours, theirs) });
+        if (recipe) keep(name, { apart: levels(ours, theirs), looks: looks(ours) });
+        if (network) keep(name, { apart: distance(ours, theirs) });
       }
       check(name, result(name));
     }
@@ -191,9 +196,11 @@ function looks(bytes) {
   return { mean, deviation, ends: bytes.filter((value) => value === 0 || value === 255).length / bytes.length };
 }
 
-function check(name, { chromium, apart, looks }) {
+function check(name, { chromium, native, apart, looks }) {
   const wrong = (why) => { throw new Error(`${name}: ${why}`); };
   if (chromium?.memory > MEMORY) wrong(`${chromium.memory} MiB of wasm memory`);
+  const steps = (run) => JSON.stringify(run.plans.map(({ name, steps, flops }) => [name, steps, flops]));
+  if (chromium?.plans && native && steps(chromium) !== steps(native)) wrong(`plans differ: ${steps(chromium)} in Chromium, ${steps(native)} natively`);
   if (apart && !(apart.relative === undefined ? apart.most <= LEVELS.most && apart.share <= LEVELS.share : apart.relative <= DISTANCE)) wrong(`Chromium and native are apart: ${JSON.stringify(apart)}`);
   if (looks && !(looks.deviation > 10 && looks.ends < 0.5)) wrong(`no picture: ${JSON.stringify(looks)}`);
 }
@@ -237,7 +244,7 @@ async function inChromium({ recipe, network, load, shape, start }) {
     begin('');
     answer = drawn.rgba.filter((_, i) => i % 4 < 3);
     png = base64(drawn.png);
-  } else {
+  } else if (network ?? load) {
     begin('load');
     await engine.probe_loading(network ?? load);
   }

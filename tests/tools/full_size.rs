@@ -111,7 +111,7 @@ struct Case {
     lora: PathBuf,
     /// RGB pixels to start from.
     start: Option<PathBuf>,
-    /// In place of a picture, one network.
+    /// In place of a picture, one network; without either, the plans are all.
     network: Option<Network>,
     out: PathBuf,
 }
@@ -127,7 +127,8 @@ async fn run(case: &Case) -> Result<Value, Box<dyn Error>> {
     let stages = match (&case.recipe, case.network) {
         (Some(recipe), None) => draw(&mut session, case, recipe).await?,
         (None, Some(network)) => call(&mut session, network, &case.out).await?,
-        _ => return Err("a case has either a recipe or a network".into()),
+        (None, None) => BTreeMap::new(),
+        _ => return Err("a case has a recipe or a network, not both".into()),
     };
     let seconds = started.elapsed().as_secs_f64();
     let adapter = &session.gpu.info().adapter;
