@@ -28,7 +28,6 @@ async fn memory_is_as_planned(style: Style, choice: Choice) {
     let (_, recipe, _) = cases("hires").remove(0);
     let recipe = Recipe { steps: 4, ..recipe };
     let gpu = session.gpu.clone();
-    let before = gpu.made();
     let mut steps = Vec::new();
     for picture in 0..2 {
         let mut hear = |progress: Progress| {
@@ -55,9 +54,6 @@ async fn memory_is_as_planned(style: Style, choice: Choice) {
     let need = session.model.memory_need(shape, gpu.means()).expect("plans");
     assert_eq!(gpu.made().bytes, need.total(), "{style:?} {:?} {need:?}", gpu.choice());
     assert_eq!(steps[7].2.bytes, need.total());
-    let needs = session.model.plan_needs(shape, gpu.means()).expect("plans");
-    let dispatches: u64 = needs.iter().map(|plan| plan.dispatches).sum();
-    assert_eq!((steps[0].2.bind_groups - before.bind_groups) as u64, dispatches, "{needs:?}");
     // Another picture of the same shape makes nothing at all.
     assert_eq!(steps[7].2.pipelines, gpu.made().pipelines);
     assert_eq!((steps[3].2.buffers, steps[3].2.bind_groups), (steps[4].2.buffers, steps[4].2.bind_groups));
