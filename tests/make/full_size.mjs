@@ -6,6 +6,7 @@
  *     cargo xtask test engine
  *     CHROME_PATH=/usr/bin/chromium node tests/make/full_size.mjs                        # every case
  *     CHROME_PATH=/usr/bin/chromium node tests/make/full_size.mjs lora --size 64         # one, smaller
+ *     node tests/make/full_size.mjs lora --only native                                   # or chromium
  *     node tests/make/full_size.mjs table
  *
  * Files and results stay in the system's folder for temporary files. A case whose result is there is not run again, so
@@ -22,7 +23,7 @@ import { BLANK, launch } from '../browser/harness.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const FOLDER = join(tmpdir(), 'lora-loupe-full-size');
-const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { size: { type: 'string', default: '512' } } });
+const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { size: { type: 'string', default: '512' }, only: { type: 'string' } } });
 /** Pixels of SD 1.5's pictures; SDXL's are twice as wide and high. */
 const SIZE = Number(options.size);
 /** Most MiB that the engine's own memory may take, whatever the checkpoint. */
@@ -56,6 +57,8 @@ function picture(what, { strength = 0, ...more } = {}) {
 
 /** One call of a network of SDXL, for a picture of `size`. */
 const call = (what, size, network) => ({ what, family: 'sdxl', shape: shape(size, false, false), network: network(size / 8) });
+/** Only the plans of a guided picture, which is quick. */
+const plans = (what, family, size) => ({ what, family, shape: shape(size, true, true) });
 /** Only the UNet's weights, in the halves that their file has. */
 const load = (what, family) => ({ what, family, load: unet(8) });
 const unet = (side) => ({ unet: { batch: 1, height: side, width: side, tokens: 77 } });
@@ -63,6 +66,8 @@ const decoder = (side) => ({ vae_decoder: { batch: 1, height: side, width: side 
 const shape = (size, guided, starts_from_picture) => ({ pictures: 1, guided, height: size / 8, width: size / 8, chunks: 1, clip_skip: 0, starts_from_picture });
 
 const CASES = {
+  'sd15-plans': plans('SD 1.5, plans', 'sd15', SIZE),
+  'sdxl-plans': plans('SDXL, plans', 'sdxl', 2 * SIZE),
   lora: picture('SD 1.5 with a LoRA', { strength: 1 }),
   strength: picture('SD 1.5, the LoRA at strength 0.5', { strength: 0.5 }),
   plain: picture('SD 1.5 without LoRA'),
@@ -84,37 +89,40 @@ console.log(table());
 
 /** Runs cases of a family, all in one page, and each natively afterwards. */
 async function run(family, names) {
-  const isLeft = (name) => !result(name).chromium || !(result(name).native || CASES[name].load);
-  const left = names.filter(isLeft);
+  const isLeft = (name, where) => (options.only ?? where) === where && !result(name)[where] && !(where === 'native' && CASES[name].load);
+  const left = names.filter((name) => isLeft(name, 'chromium') || isLeft(name, 'native'));
   if (!left.length) return;
   const checkpoint = made(`${family}.safetensors`, (file) => tool('make', family, file));
   const lora = made('lora.safetensors', (file) => tool('lora', file));
   const sha256 = createHash('sha256').update(readFileSync(lora)).digest('hex');
-  const start = named(`start-${SIZE}.rgb`);
-  writeFileSync(start, START);
   let browser;
   try {
     for (const name of left) {
       const { recipe, network, load, shape, what } = CASES[name];
       recipe?.adapters.forEach((adapter) => Object.assign(adapter, { sha256 }));
-      const isStarted = recipe?.denoise !== undefined;
-      const out = (where) => named(`${name}-${SIZE}.${where}`);
-      if (!result(name).chromium) {
+      const start = recipe?.denoise === undefined ? null : START;
+      const out = (end) => named(`${name}-${SIZE}.${end}`);
+      if (isLeft(name, 'chromium')) {
         browser ??= await opened(family, checkpoint, lora, sha256);
         console.log(`${name}: ${what}`);
-        const asked = { recipe, network, load, shape, start: isStarted ? START.toString('base64') : undefined };
+        const asked = { recipe, network, load, shape, start: start?.toString('base64') };
         const { answer, png, ...chromium } = await browser.page.evaluate(inChromium, asked);
         if (browser.errors.length) throw new Error(browser.errors.join('\n'));
         writeFileSync(out('chromium'), Buffer.from(answer, 'base64'));
         if (png) writeFileSync(out('chromium.png'), Buffer.from(png, 'base64'));
         keep(name, { chromium });
       }
-      if (!load) {
-        const file = out('case.json');
-        writeFileSync(file, JSON.stringify({ checkpoint, lora, shape, recipe, network, start: isStarted ? start : null, out: out('native') }));
-        const native = JSON.parse(tool('run', file));
+      if (isLeft(name, 'native')) {
+        if (start) writeFileSync(out('start'), start);
+        const asked = { checkpoint, lora, shape, recipe, network, start: start && out('start'), out: out('native') };
+        writeFileSync(out('case.json'), JSON.stringify(asked));
+        keep(name, { native: JSON.parse(tool('run', out('case.json'))) });
+      }
+      const { chromium, native } = result(name);
+      if (chromium && native && (recipe ?? network)) {
         const [ours, theirs] = ['chromium', 'native'].map((where) => readFileSync(out(where)));
-        keep(name, { native, apart: recipe ? levels(ours, theirs) : distance(ours, theirs), looks: recipe && looks(ours) });
+        if (recipe) keep(name, { apart: levels(ours, theirs), looks: looks(ours) });
+        if (network) keep(name, { apart: distance(ours, theirs) });
       }
       check(name, result(name));
     }
@@ -188,9 +196,11 @@ function looks(bytes) {
   return { mean, deviation, ends: bytes.filter((value) => value === 0 || value === 255).length / bytes.length };
 }
 
-function check(name, { chromium, apart, looks }) {
+function check(name, { chromium, native, apart, looks }) {
   const wrong = (why) => { throw new Error(`${name}: ${why}`); };
-  if (chromium.memory > MEMORY) wrong(`${chromium.memory} MiB of wasm memory`);
+  if (chromium?.memory > MEMORY) wrong(`${chromium.memory} MiB of wasm memory`);
+  const steps = (run) => JSON.stringify(run.plans.map(({ name, steps, flops }) => [name, steps, flops]));
+  if (chromium?.plans && native && steps(chromium) !== steps(native)) wrong(`plans differ: ${steps(chromium)} in Chromium, ${steps(native)} natively`);
   if (apart && !(apart.relative === undefined ? apart.most <= LEVELS.most && apart.share <= LEVELS.share : apart.relative <= DISTANCE)) wrong(`Chromium and native are apart: ${JSON.stringify(apart)}`);
   if (looks && !(looks.deviation > 10 && looks.ends < 0.5)) wrong(`no picture: ${JSON.stringify(looks)}`);
 }
@@ -217,11 +227,12 @@ async function inChromium({ recipe, network, load, shape, start }) {
   };
   const { adapter } = await engine.gpu();
   const stages = {};
-  let [stage, since] = ['', 0];
-  const begin = (next) => {
+  let [stage, since, told] = ['', 0, ''];
+  const begin = (next, step) => {
     if (stage) stages[stage] = (stages[stage] ?? 0) + (performance.now() - since) / 1000;
-    if (next && next !== stage) console.log(`  ${next}`);
-    [stage, since] = [next, performance.now()];
+    const tell = next === 'denoise' ? `${next} ${step}` : next;
+    if (tell && tell !== told) console.log(`  ${tell}`);
+    [stage, since, told] = [next, performance.now(), tell];
   };
   const started = performance.now();
   let answer = new Uint8Array();
@@ -229,11 +240,11 @@ async function inChromium({ recipe, network, load, shape, start }) {
   if (recipe) {
     const rgb = start && Uint8Array.from(atob(start), (c) => c.charCodeAt(0));
     const rgba = rgb && Uint8Array.from({ length: (rgb.length / 3) * 4 }, (_, i) => (i % 4 === 3 ? 255 : rgb[Math.floor(i / 4) * 3 + (i % 4)]));
-    const drawn = await engine.generate(recipe, (progress) => begin(progress.stage), rgba, undefined, false);
+    const drawn = await engine.generate(recipe, ({ stage, step }) => begin(stage, step), rgba, undefined, false);
     begin('');
     answer = drawn.rgba.filter((_, i) => i % 4 < 3);
     png = base64(drawn.png);
-  } else {
+  } else if (network ?? load) {
     begin('load');
     await engine.probe_loading(network ?? load);
   }
@@ -254,11 +265,12 @@ async function inChromium({ recipe, network, load, shape, start }) {
 
 /** What all results say, in Markdown. */
 function table() {
-  const found = Object.entries(CASES).map(([name, { what }]) => ({ name, what, ...result(name) })).filter(({ chromium }) => chromium);
+  const found = Object.entries(CASES).map(([name, { what }]) => ({ name, what, ...result(name) })).filter(({ chromium, native }) => chromium || native);
   const minutes = (seconds) => (seconds === undefined ? '' : seconds < 90 ? `${seconds.toFixed(1)} s` : `${(seconds / 60).toFixed(1)} min`);
   const stages = ({ stages }) => Object.entries(stages).map(([stage, seconds]) => `${stage} ${minutes(seconds)}`).join(', ');
+  const took = (run) => (run ? `${minutes(run.seconds)}: ${stages(run)}` : '');
   const apart = ({ relative, most, share } = {}) => (relative !== undefined ? relative.toExponential(1) : share === undefined ? '' : `${most} of 255, ${(100 * share).toFixed(3)} %`);
-  const rows = found.map(({ what, chromium, native, ...result }) => `| ${what} | ${minutes(chromium.seconds)}: ${stages(chromium)} | ${native ? `${minutes(native.seconds)}: ${stages(native)}` : ''} | ${apart(result.apart)} | ${chromium.memory.toFixed(0)} MiB |`);
-  const plans = found.filter(({ chromium }) => chromium.plans).flatMap(({ name, chromium }) => chromium.plans.map(({ name: plan, steps, dispatches, flops, temporaries }) => `| ${name} | ${plan} | ${steps} | ${dispatches} | ${(flops / 1e9).toFixed(0)} | ${(temporaries / 2 ** 20).toFixed(0)} MiB |`));
+  const rows = found.map(({ what, chromium, native, ...result }) => `| ${what} | ${took(chromium)} | ${took(native)} | ${apart(result.apart)} | ${chromium?.memory.toFixed(0) ?? ''} MiB |`);
+  const plans = found.filter(({ chromium }) => chromium?.plans).flatMap(({ name, chromium }) => chromium.plans.map(({ name: plan, steps, dispatches, flops, temporaries }) => `| ${name} | ${plan} | ${steps} | ${dispatches} | ${(flops / 1e9).toFixed(0)} | ${(temporaries / 2 ** 20).toFixed(0)} MiB |`));
   return ['| | in Chromium | natively | apart | wasm memory |', '| --- | --- | --- | --- | --- |', ...rows, '', '| | plan | steps | dispatches | GFLOP | temporaries |', '| --- | --- | --- | --- | --- | --- |', ...plans].join('\n');
 }
