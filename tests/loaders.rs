@@ -102,6 +102,7 @@ fn an_unknown_model_is_said_to_be_not_known() {
     assert!(fixes.iter().all(|fix| !fix.id.starts_with("remove") && fix.id != "right_header"), "{fixes:?}");
 }
 
+/// InvokeAI tells SD 1.5 by layers that read the text states, which files of convolutions alone lack.
 #[test]
 fn the_corpus_is_judged_loader_by_loader() {
     for (file, expect) in [
@@ -115,8 +116,8 @@ fn the_corpus_is_judged_loader_by_loader() {
         ("peft_plain_patterns_rslora/adapter_model.safetensors", "iiriria"),
         ("old_diffusers_attn_procs_legacy_pickle.bin", "aiairaa"),
         ("lycoris_lora_norm_r2a1_fp16.safetensors", "aaarapa"),
-        ("lycoris_locon_tucker_r3a2_fp16.safetensors", "aaaraaa"),
-        ("lycoris_loha_tucker_r3a2_fp32.safetensors", "aaaraaa"),
+        ("lycoris_locon_tucker_r3a2_fp16.safetensors", "aaarraa"),
+        ("lycoris_loha_tucker_r3a2_fp32.safetensors", "aaarraa"),
         ("lycoris_lokr_full_bf16.safetensors", "aaaraaa"),
         ("lycoris_lokr_t2_r2a1_fp16.safetensors", "paarrpa"),
         ("lycoris_glora_r3a2_fp16.safetensors", "aiarria"),

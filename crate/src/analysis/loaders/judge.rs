@@ -126,6 +126,11 @@ fn fate<'a>(reads: &Reads, group: &'a Group, found: &'a Option<Found<'a>>) -> Fa
             return Fate::Unreadable(ending);
         }
     }
+    // What scales a change does nothing without one.
+    if !group.tensors.keys().any(|&role| carries(role)) {
+        let first = group.tensors.values().next().map_or("", |tensor| ending(group, &tensor.name));
+        return Fate::Unreadable(first);
+    }
     let boft = group.get(Role::OftBlocks).is_some_and(|tensor| tensor.shape.len() == 4);
     if loader.boft_needs_alpha && boft && group.get(Role::Alpha).is_none() {
         return Fate::Unreadable(".oft_blocks");
