@@ -72,7 +72,9 @@ fn every_network_is_found_under_every_spelling() {
                 let counted = report.coverage.iter().filter(|block| !block.component.starts_with("text"));
                 let (covered, total) =
                     counted.fold((0, 0), |(covered, total), block| (covered + block.covered, total + block.total));
-                assert_eq!((covered, total), (modules.len(), modules.len()), "{what}");
+                assert_eq!(covered, modules.len(), "{what}");
+                // The connectors of LTX-2 stand in files of their own in diffusers, and have no name in its network.
+                assert!(total == covered || architecture.label == "LTX-2" && total > covered, "{what}: {total}");
                 assert!(!report.refused(), "{what}: {:?}", report.problems);
                 assert!(report.modules.iter().all(|row| row.norm == Some(0.0)), "{what}");
             }
