@@ -169,6 +169,7 @@ mod tests {
         }";
 
     #[test]
+    #[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
     fn sums_by_subgroups_are_right_whichever_invocations_these_are() {
         pollster::block_on(async {
             let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
