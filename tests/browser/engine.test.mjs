@@ -169,8 +169,8 @@ test('mini-sd15: pictures agree with diffusers, with and without LoRAs, at odd s
 
 test('a model that is opened while another is at work gets no LoRA read for that one, and stays open', async () => {
   const found = await page.evaluate(async () => {
-    const demo = () => g.model('../web/public/demo/model');
-    const lora = await (await g.blob('../web/public/demo/loras/ink_icon.safetensors')).arrayBuffer();
+    const demo = () => g.model('../some/sub/path/demo/model');
+    const lora = await (await g.blob('../some/sub/path/demo/loras/ink_icon.safetensors')).arrayBuffer();
     // A file whose bytes come when they are let.
     let go = () => {};
     let waits = Promise.resolve();
