@@ -23,7 +23,7 @@ export const BLANK = '/blank.html';
 
 /** Milliseconds that a step of the page may take on a busy machine: a file read, an engine started. Pictures take longer. */
 export const STEP = 120_000;
-/** Milliseconds that code in a page may take: the engine's tests compute for minutes. */
+/** Milliseconds that code in a page may take by default: the engine's tests compute for minutes. */
 const CODE = 600_000;
 
 const MIME = {
@@ -58,8 +58,9 @@ const FLAGS = [
  *   `url` is the app's address, `browser` is Playwright's. `stop()` ends the server alone, `close()` both.
  *   `changed` maps paths of the server to texts or bytes that stand in the files' place.
  * @param {string[]} flags more of them for the browser
+ * @param {number} patience milliseconds that code in a page may take
  */
-export async function launch(flags = []) {
+export async function launch(flags = [], patience = CODE) {
   const executablePath = process.env.CHROME_PATH;
   if (!executablePath) throw new Error('CHROME_PATH is not set: run `cargo xtask test browser`');
   /** @type {Map<string, string | Uint8Array>} */
@@ -72,9 +73,9 @@ export async function launch(flags = []) {
     const context = await browser.newContext(options);
     living.add(context);
     context.on('close', () => living.delete(context));
-    context.on('page', careful);
+    context.on('page', (page) => careful(page, patience));
     context.setDefaultTimeout(STEP);
-    const page = careful(await context.newPage());
+    const page = careful(await context.newPage(), patience);
     /** @type {string[]} */
     const errors = [];
     page.on('crash', () => errors.push('the page crashed'));
@@ -123,15 +124,15 @@ if (process.env.NODE_TEST_CONTEXT) {
  * Chromium's debugger held the promise that it waits for weakly (V8 until July 2026): one that settles in a turn in which
  * the page goes on to draw may be collected before the debugger hears of it ("Resulting promise was garbage collected").
  */
-function careful(target) {
+function careful(target, patience) {
   if (answering.has(target)) return target;
   answering.add(target);
   const evaluate = target.evaluate.bind(target);
   target.evaluate = (code, argument) => {
     const asked = typeof code === 'function' ? Object.assign(() => {}, { toString: () => settling(code) }) : code;
-    return within(CODE, `code in a page: ${String(code).slice(0, 300)}`, evaluate(asked, argument));
+    return within(patience, `code in a page: ${String(code).slice(0, 300)}`, evaluate(asked, argument));
   };
-  target.on('worker', careful);
+  target.on('worker', (worker) => careful(worker, patience));
   return target;
 }
 const answering = new WeakSet();

@@ -26,6 +26,8 @@ const FOLDER = join(tmpdir(), 'lora-loupe-full-size');
 const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { size: { type: 'string', default: '512' }, only: { type: 'string' } } });
 /** Pixels of SD 1.5's pictures; SDXL's are twice as wide and high. */
 const SIZE = Number(options.size);
+/** Milliseconds that a case may take in a page. */
+const PATIENCE = 4 * 3_600_000;
 /** Most MiB that the engine's own memory may take, whatever the checkpoint. */
 const MEMORY = 256;
 /** How far answers of two software renderers may be apart: sums of f32 in another order. */
@@ -143,7 +145,7 @@ function keep(name, more) {
 
 /** A page whose engine has opened the checkpoint and knows the LoRA. */
 async function opened(family, checkpoint, lora, sha256) {
-  const site = await launch();
+  const site = await launch([], PATIENCE);
   const { page, errors } = await site.open(BLANK);
   page.setDefaultTimeout(0);
   page.on('console', (message) => console.log(message.text()));
@@ -166,7 +168,7 @@ function made(name, make) {
 }
 
 function tool(...args) {
-  const command = ['run', '--release', '--quiet', '-p', 'lora-loupe-tests', '--bin', 'full_size', '--', ...args];
+  const command = ['run', '--quiet', '-p', 'lora-loupe-tests', '--bin', 'full_size', '--', ...args];
   return execFileSync('cargo', command, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 }
 
