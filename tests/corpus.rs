@@ -8,7 +8,7 @@ mod base;
 
 use lora_loupe::adapters::{BakedAdapter, Delta, ModelFile, Numbers, PeftConfigs, Strengths, bake, fold_on_cpu, read};
 use lora_loupe::analysis::{
-    BaseShapes, GroupNumbers, ModuleRow, Progress, Report, Share, Summary, Weighed, inspect, inspect_header,
+    BaseShapes, GroupNumbers, ModuleRow, Progress, Report, Share, Summary, LayerImpact, inspect, inspect_header,
     inspect_with, measure,
 };
 use lora_loupe::edit::{EditError, ModelSide, Opened};
@@ -363,7 +363,7 @@ fn changes_are_weighed_beside_the_bases_weights() {
         weighed.sort_by(|a, b| a.path.cmp(&b.path));
         assert!(weighed.iter().map(|layer| &layer.path).eq(want.keys()), "{}", case.file);
         assert!(told.len() == want.len() && told.last().is_none_or(|(done, total)| done == total), "{told:?}");
-        for Weighed { path, base_norm, norm } in &weighed {
+        for LayerImpact { path, base_norm, norm } in &weighed {
             let (base, change) = want[path];
             assert!(near(*base_norm, base), "{}: ‖{path}‖ is {base_norm}, not {base}", case.file);
             assert!(near(*norm, change), "{}: {path} changes by {norm}, not {change}", case.file);

@@ -1,7 +1,7 @@
 //! Adapters of every listed network under every spelling: the family, the layers and their places.
 
 use lora_loupe::analysis::{Report, inspect};
-use lora_loupe::model::{Architecture, Component, Module, Naming};
+use lora_loupe::model::{Architecture, Component, Module, ModuleSource};
 use lora_loupe::num::{host_len, numel};
 use pollster::block_on;
 use std::collections::BTreeSet;
@@ -29,20 +29,20 @@ fn report(bytes: Vec<u8>) -> Report {
 }
 
 /// The denoiser's (or language model's) layers that a pair can change.
-fn large(architecture: &Architecture, naming: Naming) -> Vec<(Component, &Module)> {
+fn large(architecture: &Architecture, naming: ModuleSource) -> Vec<(Component, &Module)> {
     let own = |component: Component| !component.name().starts_with("text");
     let modules = architecture.modules_of(naming).into_iter();
     modules.filter(|(component, module)| own(*component) && module.weight_shape().len() > 1).collect()
 }
 
 /// (prefix, separator, whose names, endings of the pair, the spelling's name)
-const SPELLINGS: [(&str, &str, Naming, &str, &str, &str); 6] = [
-    ("lora_unet_", "_", Naming::Native, ".lora_down.weight", ".lora_up.weight", "kohya"),
-    ("diffusion_model.", ".", Naming::Native, ".lora_A.weight", ".lora_B.weight", "comfy"),
-    ("transformer.", ".", Naming::Diffusers, ".lora_A.weight", ".lora_B.weight", "peft_prefixed"),
-    ("lora_transformer_", "_", Naming::Diffusers, ".lora_down.weight", ".lora_up.weight", "kohya"),
-    ("lycoris_", "_", Naming::Diffusers, ".lora_down.weight", ".lora_up.weight", "lycoris"),
-    ("base_model.model.", ".", Naming::Diffusers, ".lora_A.weight", ".lora_B.weight", "peft_plain"),
+const SPELLINGS: [(&str, &str, ModuleSource, &str, &str, &str); 6] = [
+    ("lora_unet_", "_", ModuleSource::Native, ".lora_down.weight", ".lora_up.weight", "kohya"),
+    ("diffusion_model.", ".", ModuleSource::Native, ".lora_A.weight", ".lora_B.weight", "comfy"),
+    ("transformer.", ".", ModuleSource::Diffusers, ".lora_A.weight", ".lora_B.weight", "peft_prefixed"),
+    ("lora_transformer_", "_", ModuleSource::Diffusers, ".lora_down.weight", ".lora_up.weight", "kohya"),
+    ("lycoris_", "_", ModuleSource::Diffusers, ".lora_down.weight", ".lora_up.weight", "lycoris"),
+    ("base_model.model.", ".", ModuleSource::Diffusers, ".lora_A.weight", ".lora_B.weight", "peft_plain"),
 ];
 
 #[test]
@@ -56,7 +56,7 @@ fn every_network_is_found_under_every_spelling() {
             for (prefix, separator, naming, down, up, convention) in SPELLINGS {
                 let modules = large(&architecture, naming);
                 let name = |module: &Module| match naming {
-                    Naming::Native => module.ldm.clone(),
+                    ModuleSource::Native => module.ldm.clone(),
                     _ => module.path.clone(),
                 };
                 let key = |module: &Module| format!("{prefix}{}", name(module).replace('.', separator));
@@ -85,7 +85,7 @@ fn every_network_is_found_under_every_spelling() {
 #[test]
 fn stable_cascade_has_its_own_prefix() {
     let architecture = &Architecture::of("cascade")[0];
-    let modules = large(architecture, Naming::Native);
+    let modules = large(architecture, ModuleSource::Native);
     let key = |module: &Module| format!("lora_prior_unet_{}", module.ldm.replace('.', "_"));
     let report = report(file(&modules, key, ".lora_down.weight", ".lora_up.weight"));
     assert_eq!((&*report.base.family, report.modules.len()), ("cascade", modules.len()));
@@ -96,7 +96,7 @@ fn stable_cascade_has_its_own_prefix() {
 fn language_models_are_told_by_their_sizes() {
     let sizes = Architecture::of("llm");
     for architecture in &sizes {
-        let modules = large(architecture, Naming::Native);
+        let modules = large(architecture, ModuleSource::Native);
         let attention: Vec<_> = modules
             .iter()
             .filter(|(_, module)| module.path.ends_with("q_proj") || module.path.contains("mlp"))
@@ -115,7 +115,7 @@ fn language_models_are_told_by_their_sizes() {
 fn a_few_layers_are_enough() {
     let check = |family: &str, size: usize, prefix: &str, separator: &str, block: &str, expect: &str| {
         let architecture = &Architecture::of(family)[size];
-        let modules: Vec<_> = large(architecture, Naming::Native)
+        let modules: Vec<_> = large(architecture, ModuleSource::Native)
             .into_iter()
             .filter(|(_, module)| module.ldm.starts_with(block))
             .collect();
@@ -152,7 +152,7 @@ fn text_encoders_keep_their_numbers() {
                 *of == component && module.weight_shape().len() > 1 && !module.path.contains("embed")
             })
             .collect();
-        let denoiser = large(architecture, Naming::Diffusers);
+        let denoiser = large(architecture, ModuleSource::Diffusers);
         let all = [&text[..], &denoiser[..]].concat();
         let own = |module: &Module| text.iter().any(|(_, text)| std::ptr::eq(*text, module));
         let key = |module: &Module| match own(module) {
@@ -177,7 +177,7 @@ fn text_encoders_keep_their_numbers() {
 #[test]
 fn a_header_that_contradicts_the_layers_is_called_wrong() {
     let architecture = &Architecture::of("flux1")[0];
-    let modules: Vec<_> = large(architecture, Naming::Native);
+    let modules: Vec<_> = large(architecture, ModuleSource::Native);
     let key = |module: &Module| format!("lora_unet_{}", module.ldm.replace('.', "_"));
     let bytes = file(&modules, key, ".lora_down.weight", ".lora_up.weight");
     let told = |said: &str| {

@@ -80,7 +80,7 @@ fn a_strength_change_costs_at_most_a_twentieth_of_a_step() {
         builder.output(FOLDED, folded);
         (layers, flops) = (layers + 1, flops + builder.finish().flops());
     }
-    let step = unet(&family.unet, 2, 64, 64, 77).expect("a plan").fused().flops();
+    let step = unet(&family.unet, 2, 64, 64, 77).expect("a plan").fuse_epilogues().flops();
     println!("{layers} layers, {flops} operations of {step}: {:.2} %", 100.0 * flops as f64 / step as f64);
     assert!(layers >= 192 && flops > 0 && flops * 20 <= step, "{layers} layers, {flops} operations of {step}");
 }

@@ -1,10 +1,10 @@
 //! Fused plans give what the plans they come from give, by definition and by kernel, in fewer steps.
 
-use lora_loupe::gpu::{Choice, Gpu, HALVES, Runner, Style, TOLERANCE_OF_HALVES};
+use lora_loupe::gpu::{TileChoice, Gpu, F16_VARIANT, Runner, Style, TOLERANCE_F16};
 use lora_loupe::model::{Family, FamilyId};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe::ops::{
-    Add, Attention, Before, Broadcast, Concat, Conv2d, Function, Geglu, GroupNorm, LayerNorm, Matmul, Storage, Unary,
+    Add, Attention, Prologue, Broadcast, Concat, Conv2d, Activation, Geglu, GroupNorm, LayerNorm, Matmul, Storage, Unary,
     Upsample,
 };
 use lora_loupe::plan::{Builder, Layout, Plan, Source, ValueId, interpret, unet, unet_layer};
@@ -19,8 +19,8 @@ const KERNEL: f64 = 5e-6;
 const LINEAR: Matmul = Matmul {
     transpose_b: true,
     bias: true,
-    before: Before::Nothing,
-    after: lora_loupe::ops::After { shift: None, function: None, gate: false, residual: false },
+    prologue: Prologue::None,
+    epilogue: lora_loupe::ops::Epilogue { channel_bias: None, activation: None, geglu: false, residual: false },
 };
 const SUM: Add = Add { broadcast: Broadcast::None };
 
@@ -31,7 +31,7 @@ fn give(plan: &Plan) -> impl FnMut(&str) -> Option<Vec<f32>> {
         .iter()
         .filter_map(|value| match &value.source {
             Source::Input(name) | Source::Weight { name, .. } => Some((name.clone(), value.shape.clone())),
-            Source::Joined(_) | Source::Step(_) => None,
+            Source::Concatenated(_) | Source::Step(_) => None,
         })
         .collect();
     move |name| {
@@ -99,7 +99,7 @@ fn rules() -> Vec<(&'static str, usize, &'static str, Plan)> {
             let (x, skip) = (b.input("x", &[2, 5, 3, 12]), b.input("skip", &[2, 5, 3, 8]));
             let both = b.push(Concat {}, &[x, skip], "concat").expect("concat");
             let (weight, bias) = (b.weight("w", &[20], Layout::Plain), b.weight("b", &[20], Layout::Plain));
-            let norm = GroupNorm { groups: 4, eps: 1e-5, silu: true, beside: false };
+            let norm = GroupNorm { groups: 4, eps: 1e-5, silu: true, concat: false };
             let normed = b.push(norm, &[both, weight, bias], "norm").expect("norm");
             let inner = layer(b, "inner", normed, 36, true);
             let shortcut = layer(b, "shortcut", both, 36, true);
@@ -120,7 +120,7 @@ fn rules() -> Vec<(&'static str, usize, &'static str, Plan)> {
         rule("function of a linear layer", 1, "matmul linear (3,68) bias quick_gelu", &|b| {
             let x = b.input("x", &[3, 12]);
             let y = linear(b, x, 68, 12);
-            b.push(Unary { function: Function::QuickGelu }, &[y], "act").expect("act")
+            b.push(Unary { function: Activation::QuickGelu }, &[y], "act").expect("act")
         }),
         rule("gate and residual", 1, "matmul linear (1,19,20) bias gate residual", &|b| {
             let x = b.input("x", &[1, 19, 20]);
@@ -150,20 +150,20 @@ fn each_rule_leaves_fewer_steps_that_compute_the_same() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
         for (name, steps, words, plan) in rules() {
-            let fused = plan.clone().fused();
+            let fused = plan.clone().fuse_epilogues();
             let printed = fused.to_string();
             assert_eq!(fused.steps.len(), steps, "{name}: {printed}");
             assert!(printed.contains(words), "{name}: `{words}` is not in {printed}");
             let wanted = &interpret(&plan, &mut give(&plan), &[]).expect("the plan runs")["y"];
             let got = &interpret(&fused, &mut give(&fused), &[]).expect("the fused plan runs")["y"];
             close(name, got, wanted, DEFINITION);
-            for style in [Style::Tiled, Style::Direct] {
+            for style in [Style::Tiled, Style::Untiled] {
                 gpu.set_style(style);
                 let kernel = run(&gpu, &fused).await;
                 close(&format!("{name}, {style:?}"), &kernel, wanted, KERNEL);
             }
             let kernel = run_halves(&gpu, &fused, &mut give(&fused)).await;
-            close(&format!("{name}, halves"), &kernel, wanted, TOLERANCE_OF_HALVES);
+            close(&format!("{name}, halves"), &kernel, wanted, TOLERANCE_F16);
         }
     });
 }
@@ -175,9 +175,9 @@ async fn run(gpu: &Gpu, plan: &Plan) -> Vec<f32> {
 /// The same by products of halves, where the device offers them; tests/kernels.rs sees that they are.
 async fn run_halves(gpu: &Gpu, plan: &Plan, numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>) -> Vec<f32> {
     gpu.set_style(Style::Tiled);
-    gpu.choose(Choice::Forced(HALVES));
-    let got = run_with(gpu, &Plan { allows_halves: true, ..plan.clone() }, numbers).await;
-    gpu.choose(Choice::Rule);
+    gpu.choose(TileChoice::Forced(F16_VARIANT));
+    let got = run_with(gpu, &Plan { allows_f16_math: true, ..plan.clone() }, numbers).await;
+    gpu.choose(TileChoice::Rule);
     got
 }
 
@@ -191,7 +191,7 @@ async fn run_stored(
     numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>,
     storage: &dyn Fn(&str, &[usize]) -> Storage,
 ) -> Vec<f32> {
-    let resident = gpu.rooms(plan, storage).expect("room");
+    let resident = gpu.allocate_weights(plan, storage).expect("room");
     for (name, tensor) in &resident {
         gpu.write(tensor, &numbers(name).expect("numbers")).expect("its place");
     }
@@ -226,7 +226,7 @@ fn a_layer_norm_is_part_of_the_products_after_it() {
                 y = b.push(Geglu {}, &[y], "gate").expect("gate");
             }
             b.output("y", y);
-            let plan = b.finish().fused();
+            let plan = b.finish().fuse_epilogues();
             let fused = plan.clone().normed();
             let (once, each) = fused.clone().hoisted(&["x"]);
             let what = format!("{rows} x {inner} x {columns}");
@@ -245,13 +245,13 @@ fn a_layer_norm_is_part_of_the_products_after_it() {
             let wanted = &interpret(&plan, &mut far, &[]).expect("the plan runs")["y"];
             let got = &interpret(&fused, &mut far, &[]).expect("the fused plan runs")["y"];
             close(&what, got, wanted, 1e-5);
-            for style in [Style::Tiled, Style::Direct] {
+            for style in [Style::Tiled, Style::Untiled] {
                 gpu.set_style(style);
                 let kernel = run_with(&gpu, &fused, &mut far).await;
                 close(&format!("{what}, {style:?}"), &kernel, got, 1e-5);
             }
             let kernel = run_halves(&gpu, &fused, &mut far).await;
-            close(&format!("{what}, halves"), &kernel, got, TOLERANCE_OF_HALVES);
+            close(&format!("{what}, halves"), &kernel, got, TOLERANCE_F16);
         }
     });
 }
@@ -270,10 +270,10 @@ fn what_is_around_a_convolution_is_around_winograds_too() {
         let op = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
         let y = b.push(op, &[x, weight, bias], "conv").expect("conv");
         let y = b.push(Add { broadcast: Broadcast::Pixels }, &[y, time], "time").expect("time");
-        let y = b.push(Unary { function: Function::Silu }, &[y], "act").expect("act");
+        let y = b.push(Unary { function: Activation::Silu }, &[y], "act").expect("act");
         let y = b.push(SUM, &[other, y], "sum").expect("sum");
         b.output("y", y);
-        let plan = Plan { allows_winograd: true, ..b.finish().fused() };
+        let plan = Plan { allows_winograd: true, ..b.finish().fuse_epilogues() };
         assert_eq!(plan.steps.len(), 1, "{plan}");
         for storage in [Storage::F32, Storage::F16, Storage::Bf16] {
             let mut own = give(&plan);
@@ -282,13 +282,13 @@ fn what_is_around_a_convolution_is_around_winograds_too() {
                 Some(if name == "w" { data.into_iter().map(|value| storage.round(value)).collect() } else { data })
             };
             let wanted = &interpret(&plan, &mut numbers, &[]).expect("the plan runs")["y"];
-            for style in [Style::Tiled, Style::Direct] {
+            for style in [Style::Tiled, Style::Untiled] {
                 gpu.set_style(style);
-                gpu.choose(Choice::Forced(0));
-                let made = gpu.made().bind_groups;
+                gpu.choose(TileChoice::Forced(0));
+                let made = gpu.resource_stats().bind_groups;
                 let kept = |name: &str, _: &[usize]| if name == "w" { storage } else { Storage::F32 };
                 let kernel = run_stored(&gpu, &plan, &mut numbers, &kept).await;
-                assert_eq!(gpu.made().bind_groups - made, 4, "kernels, map, products and sums");
+                assert_eq!(gpu.resource_stats().bind_groups - made, 4, "kernels, map, products and sums");
                 close(&format!("{storage:?}, {style:?}"), &kernel, wanted, KERNEL);
             }
         }
@@ -301,14 +301,14 @@ fn what_is_read_twice_or_tapped_stays() {
     let x = b.input("x", &[1, 4]);
     let weight = b.weight("w", &[4, 4], Layout::Plain);
     let y = b.push(Matmul { transpose_b: true, ..Default::default() }, &[x, weight], "linear").expect("linear");
-    let act = b.push(Unary { function: Function::Silu }, &[y], "act").expect("act");
+    let act = b.push(Unary { function: Activation::Silu }, &[y], "act").expect("act");
     let sum = b.push(SUM, &[act, y], "sum").expect("sum");
     b.output("y", sum);
-    assert_eq!(b.finish().fused().steps.len(), 3, "the product is read by two steps");
+    assert_eq!(b.finish().fuse_epilogues().steps.len(), 3, "the product is read by two steps");
 
     let residual = rules().into_iter().find(|(name, ..)| *name == "residual of a linear layer");
     let (_, _, _, plan) = residual.expect("the rule");
-    let tapped = plan.tapped(&["linear".into()]).fused();
+    let tapped = plan.tapped(&["linear".into()]).fuse_epilogues();
     assert_eq!(tapped.steps.len(), 2, "a tapped result is not folded away");
 }
 
@@ -318,16 +318,16 @@ fn odd_widths_are_left_alone() {
     let x = b.input("x", &[3, 5]);
     let weight = b.weight("w", &[7, 5], Layout::Plain);
     let y = b.push(Matmul { transpose_b: true, ..Default::default() }, &[x, weight], "linear").expect("linear");
-    let y = b.push(Unary { function: Function::Silu }, &[y], "act").expect("act");
+    let y = b.push(Unary { function: Activation::Silu }, &[y], "act").expect("act");
     b.output("y", y);
     let plan = b.finish();
-    assert_eq!(plan.clone().fused(), plan);
+    assert_eq!(plan.clone().fuse_epilogues(), plan);
 }
 
 #[test]
 fn what_depends_on_texts_alone_runs_once() {
     let net = Family::published(FamilyId::Sd15).expect("a config").unet;
-    let plan = unet_layer(&net, 0, 1, 2, 2, 3).expect("a plan").fused();
+    let plan = unet_layer(&net, 0, 1, 2, 2, 3).expect("a plan").fuse_epilogues();
     let (once, each) = plan.clone().hoisted(&["x", "time"]);
     let labels: Vec<&str> = once.steps.iter().map(|step| step.label.rsplit('.').next().unwrap_or_default()).collect();
     assert_eq!(labels, ["to_k+to_v"], "keys and values of cross-attention");
@@ -349,7 +349,7 @@ fn a_call_of_stable_diffusions_unet_is_short() {
     for (family, limit) in [(FamilyId::Sd15, DISPATCHES), (FamilyId::Sdxl, 700)] {
         let net = Family::published(family).expect("a config").unet;
         let plan = unet(&net, 2, 64, 64, 77).expect("a plan");
-        let (once, each) = plan.clone().fused().normed().hoisted(&["sample", "time"]);
+        let (once, each) = plan.clone().fuse_epilogues().normed().hoisted(&["sample", "time"]);
         println!(
             "{family}: {} steps, then {} once and {} each call",
             plan.steps.len(),

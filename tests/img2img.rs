@@ -3,7 +3,7 @@
 
 #![cfg(not(target_os = "wasi"))] // needs a graphics processor
 
-use lora_loupe::pipeline::{Filter, Given, Hires, Recipe, Upscaler, resize};
+use lora_loupe::pipeline::{Filter, GenerateInputs, Hires, Recipe, Upscaler, resize};
 use lora_loupe_tests::cases::cases;
 use lora_loupe_tests::compare::{LATENTS, close, max_abs, rel_rms};
 use lora_loupe_tests::draw::latents;
@@ -27,14 +27,14 @@ fn inpainting() {
                 .map(|i| if (i % recipe.width + 2 * (i / recipe.width)) % 24 < 12 { 1.0 } else { 0.0 })
                 .collect();
             let recipe = Recipe { denoise: case["strength"].as_f64(), masked: true, ..recipe };
-            let given = Given { init: Some(&init), mask: Some(&mask), ..Given::default() };
+            let given = GenerateInputs { init: Some(&init), mask: Some(&mask), ..GenerateInputs::default() };
             let got = latents(&mut session, &recipe, &given).await;
             close(&format!("{case}"), &got, &wanted, LATENTS);
 
             let unmasked = Recipe { masked: false, ..recipe.clone() };
-            let other = latents(&mut session, &unmasked, &Given { mask: None, ..given }).await;
+            let other = latents(&mut session, &unmasked, &GenerateInputs { mask: None, ..given }).await;
             assert!(rel_rms(&other, &wanted) > 1e-2, "the mask acts");
-            let given = Given { mask: None, ..given };
+            let given = GenerateInputs { mask: None, ..given };
             let lost = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
             assert!(lost.expect_err("no mask").to_string().contains("the mask"));
         }
@@ -49,7 +49,7 @@ fn several_pictures_from_one() {
             let init = picture(&recipe);
             let pictures = case["pictures"].as_u64().expect("a number") as usize;
             let recipe = Recipe { denoise: case["strength"].as_f64(), batch: pictures, ..recipe };
-            let got = latents(&mut session, &recipe, &Given { init: Some(&init), ..Given::default() }).await;
+            let got = latents(&mut session, &recipe, &GenerateInputs { init: Some(&init), ..GenerateInputs::default() }).await;
             close(&format!("{case}"), &got, &wanted, LATENTS);
         }
     });
@@ -68,11 +68,11 @@ fn second_passes() {
                 upscaler: Upscaler::Latent,
             };
             let recipe = Recipe { hires: Some(hires), ..recipe };
-            let got = latents(&mut session, &recipe, &Given::default()).await;
+            let got = latents(&mut session, &recipe, &GenerateInputs::default()).await;
             close(&format!("{case}"), &got, &wanted, LATENTS);
 
             let pixels = Recipe { hires: Some(Hires { upscaler: Upscaler::Pixels, ..hires }), ..recipe.clone() };
-            let drawn = session.generate(&pixels, &Given::default(), &mut |_| ControlFlow::Continue(())).await;
+            let drawn = session.generate(&pixels, &GenerateInputs::default(), &mut |_| ControlFlow::Continue(())).await;
             let drawn = drawn.expect("a picture");
             assert_eq!((drawn.height, drawn.width), recipe.size_times(hires.scale, 8));
             assert_eq!(drawn.rgb.len(), drawn.height * drawn.width * 3);

@@ -1,8 +1,8 @@
 //! PyTorch = definition = kernel, for every operation at production shapes and odd ones.
 
-use lora_loupe::gpu::{Choice, Gpu, HALVES, Runner, Scalar, Style, TOLERANCE_OF_HALVES, Tuning, kernel, kernels};
+use lora_loupe::gpu::{TileChoice, Gpu, F16_VARIANT, Runner, Scalar, Style, TOLERANCE_F16, Tuning, kernel, kernels};
 use lora_loupe::ops::{
-    Attention, Axpy, Conv2d, Function, GroupNorm, LayerNorm, Matmul, Narrow, Op, Storage, Unary, Widen,
+    Attention, Axpy, Conv2d, Activation, GroupNorm, LayerNorm, Matmul, Narrow, Op, Storage, Unary, Widen,
 };
 use lora_loupe::plan::{Builder, Layout, Plan, interpret};
 use lora_loupe_tests::compare::{close, rel_rms};
@@ -51,7 +51,7 @@ async fn run(gpu: &Gpu, plan: &Plan, case: &Case) -> (Vec<f32>, bool) {
     }
     runner.set_scalars(gpu, &case.scalars);
     let got = runner.compute(gpu, "y").await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
-    (got, runner.multiplies_halves)
+    (got, runner.uses_f16_math)
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn tiled_kernels_agree_with_definitions() {
 #[test]
 #[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
 fn direct_kernels_agree_with_definitions() {
-    agree(Style::Direct);
+    agree(Style::Untiled);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn every_tile_shape_agrees_with_definitions() {
         gpu.set_style(Style::Tiled);
         let listed: Vec<Case> = cases().into_iter().filter(|case| case.plan.flops() < 30_000_000).collect();
         for index in 0..4 {
-            gpu.choose(Choice::Forced(index));
+            gpu.choose(TileChoice::Forced(index));
             let made = gpu.pipelines_made();
             for case in &listed {
                 if !["matmul", "conv2d", "attention"].contains(&case.plan.steps[0].op.get().name()) {
@@ -98,22 +98,22 @@ fn winograds_algorithm_agrees_with_definitions() {
             let Op::Conv2d(conv) = case.plan.steps[0].op else { continue };
             let plan = Plan { allows_winograd: true, ..case.plan.clone() };
             let wanted = define(&case);
-            for style in [Style::Tiled, Style::Direct] {
+            for style in [Style::Tiled, Style::Untiled] {
                 gpu.set_style(style);
                 let mut dispatches = Vec::new();
                 for (plan, choice) in
-                    [(&plan, Choice::Forced(0)), (&plan, Choice::Rule), (&case.plan, Choice::Forced(0))]
+                    [(&plan, TileChoice::Forced(0)), (&plan, TileChoice::Rule), (&case.plan, TileChoice::Forced(0))]
                 {
                     gpu.choose(choice);
-                    let made = gpu.made().bind_groups;
+                    let made = gpu.resource_stats().bind_groups;
                     close(&format!("{style:?} {}", case.name), &run(&gpu, plan, &case).await.0, &wanted, KERNEL);
-                    dispatches.push(gpu.made().bind_groups - made);
+                    dispatches.push(gpu.resource_stats().bind_groups - made);
                 }
                 // Kernels, and three for each portion; by rule none has the channels of a card's, one those of
                 // a software device's.
                 let widths =
                     plan.input_shapes(&plan.steps[0]).iter().map(|shape| shape[shape.len() - 1]).collect::<Vec<_>>();
-                let by_rule = dispatches[0] > 1 && widths[0] >= 64 && style == Style::Direct;
+                let by_rule = dispatches[0] > 1 && widths[0] >= 64 && style == Style::Untiled;
                 assert_eq!(dispatches[1], if by_rule { dispatches[0] } else { 1 }, "{style:?} {}", case.name);
                 assert_eq!(dispatches[2], 1, "a plan that does not allow it: {}", case.name);
                 assert!(dispatches[0] == 1 || (conv.kernel, conv.stride) == (3, 1), "{}", case.name);
@@ -132,29 +132,29 @@ fn products_of_halves_agree_with_definitions_where_they_are_offered() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
         gpu.set_style(Style::Tiled);
-        assert_eq!(gpu.multiplies_halves(), gpu.info().shader_f16);
+        assert_eq!(gpu.f16_math(), gpu.info().shader_f16);
         let is_product = |case: &Case| ["matmul", "conv2d"].contains(&case.plan.steps[0].op.get().name());
         let listed = cases().into_iter().filter(is_product).map(|case| (define(&case), case));
         for (wanted, case) in listed.collect::<Vec<_>>() {
-            let plan = Plan { allows_halves: true, ..case.plan.clone() };
+            let plan = Plan { allows_f16_math: true, ..case.plan.clone() };
             // Kernels for odd widths have no tiles.
             let ends = [plan.steps[0].inputs[0], plan.steps[0].output];
             let is_tiled = ends.iter().all(|id| plan.value(*id).shape.last().is_some_and(|width| width % 4 == 0));
-            for index in HALVES..HALVES + 3 {
-                gpu.choose(Choice::Forced(index));
+            for index in F16_VARIANT..F16_VARIANT + 3 {
+                gpu.choose(TileChoice::Forced(index));
                 let what = format!("shape {index}, {}", case.name);
                 let (got, halves) = run(&gpu, &plan, &case).await;
-                assert_eq!(halves, is_tiled && gpu.multiplies_halves(), "{what}");
-                close(&what, &got, &wanted, if halves { TOLERANCE_OF_HALVES } else { KERNEL });
+                assert_eq!(halves, is_tiled && gpu.f16_math(), "{what}");
+                close(&what, &got, &wanted, if halves { TOLERANCE_F16 } else { KERNEL });
             }
             // Neither where a plan forbids them nor where the device gave them up.
             close(&case.name, &compute(&gpu, &case).await, &wanted, KERNEL);
-            gpu.set_multiplies_halves(false);
+            gpu.set_f16_math(false);
             let (got, halves) = run(&gpu, &plan, &case).await;
             assert!(!halves, "{}", case.name);
             close(&case.name, &got, &wanted, KERNEL);
-            gpu.set_multiplies_halves(true);
-            assert_eq!(gpu.multiplies_halves(), gpu.info().shader_f16);
+            gpu.set_f16_math(true);
+            assert_eq!(gpu.f16_math(), gpu.info().shader_f16);
         }
     });
 }
@@ -182,7 +182,7 @@ fn a_device_is_tuned_once_and_within_its_time() {
         gpu.set_wants_tuning(true);
         gpu.tune(&plans, &mut |_, _| panic!("a software renderer has no time for it")).await.expect("nothing");
         gpu.tune_all(&plans, &mut |_, _| ControlFlow::Break(())).await.expect("nothing");
-        let Choice::Tuned(none) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        let TileChoice::Tuned(none) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
         assert!(none.best.is_empty(), "skipped at once: {none:?}");
 
         // A machine that is busy looks slow for a moment: what stays open then is asked the next time.
@@ -197,7 +197,7 @@ fn a_device_is_tuned_once_and_within_its_time() {
                 break;
             }
             gpu.tune_all(&plans, &mut hear).await.expect("times");
-            let Choice::Tuned(known) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+            let TileChoice::Tuned(known) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
             tuning = known;
         }
         assert_eq!(tuning.best.len(), 2, "{tuning:?}");
@@ -209,19 +209,19 @@ fn a_device_is_tuned_once_and_within_its_time() {
         }
 
         // Where halves are offered, a class that may be of halves is another than one that may not.
-        let product = Plan { allows_halves: true, ..chosen[0].plan.clone() };
+        let product = Plan { allows_f16_math: true, ..chosen[0].plan.clone() };
         gpu.tune_all(&[(&product, plans[0].1)], &mut |_, _| ControlFlow::Continue(())).await.expect("times");
-        let Choice::Tuned(mut with) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        let TileChoice::Tuned(mut with) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
         let new: Vec<String> = with.best.keys().filter(|class| !tuning.best.contains_key(*class)).cloned().collect();
-        assert_eq!(new.len(), usize::from(gpu.multiplies_halves()), "{with:?}");
+        assert_eq!(new.len(), usize::from(gpu.f16_math()), "{with:?}");
         for class in new {
-            with.best.insert(class, HALVES);
-            gpu.choose(Choice::Tuned(with.clone()));
+            with.best.insert(class, F16_VARIANT);
+            gpu.choose(TileChoice::Tuned(with.clone()));
             let (got, halves) = run(&gpu, &product, chosen[0]).await;
             assert!(halves, "{} as tuned", chosen[0].name);
-            close(&chosen[0].name, &got, &define(chosen[0]), TOLERANCE_OF_HALVES);
+            close(&chosen[0].name, &got, &define(chosen[0]), TOLERANCE_F16);
         }
-        gpu.choose(Choice::Tuned(tuning.clone()));
+        gpu.choose(TileChoice::Tuned(tuning.clone()));
 
         // A plan that allows Winograd's algorithm asks from how many channels on it is faster; of products,
         // those between its steps are a class of their own.
@@ -239,7 +239,7 @@ fn a_device_is_tuned_once_and_within_its_time() {
                 break;
             }
             gpu.tune_all(&[(&wide, &storages)], &mut |_, _| ControlFlow::Continue(())).await.expect("times");
-            let Choice::Tuned(known) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+            let TileChoice::Tuned(known) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
             with = known;
         }
         let least = with.best.get("winograd").copied();
@@ -249,16 +249,16 @@ fn a_device_is_tuned_once_and_within_its_time() {
                 && least.is_some_and(|least| [128, 256, 512, 1 << 20].contains(&least)),
             "{with:?}"
         );
-        assert_eq!(gpu.means().winograd, least.expect("a number"));
-        gpu.choose(Choice::Tuned(tuning.clone()));
+        assert_eq!(gpu.caps().winograd, least.expect("a number"));
+        gpu.choose(TileChoice::Tuned(tuning.clone()));
 
         // Another device's tuning is left out; this one's is taken, whatever it says.
         let text = serde_json::to_string(&tuning).expect("text");
         let mut kept: Tuning = serde_json::from_str(&text).expect("a tuning");
         kept.best.values_mut().for_each(|index| *index = 99);
-        gpu.choose(Choice::Tuned(Tuning { device: "another".into(), ..kept.clone() }));
-        assert_eq!(gpu.choice(), Choice::Tuned(tuning));
-        gpu.choose(Choice::Tuned(kept));
+        gpu.choose(TileChoice::Tuned(Tuning { device: "another".into(), ..kept.clone() }));
+        assert_eq!(gpu.choice(), TileChoice::Tuned(tuning));
+        gpu.choose(TileChoice::Tuned(kept));
         close(&chosen[0].name, &compute(&gpu, chosen[0]).await, &define(chosen[0]), KERNEL);
     });
 }
@@ -282,7 +282,7 @@ fn every_kernel_is_valid_wgsl_in_all_types() {
     for (name, _) in kernels::ALL {
         // What naga takes without being asked, browsers want asked for: see `text`.
         for (scalar, factors) in types.into_iter().flat_map(|scalar| types.map(|factors| (scalar, factors))) {
-            let text = kernel::text(name, scalar, factors).expect("a text");
+            let text = kernel::source(name, scalar, factors).expect("a text");
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|error| panic!("{name} {scalar:?} {factors:?}: {}", error.emit_to_string(&text)));
             naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
@@ -299,7 +299,7 @@ fn every_kernel_is_valid_wgsl_in_all_types() {
 fn halves_are_read_widened_and_rounded_as_defined() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        for style in [Style::Tiled, Style::Direct] {
+        for style in [Style::Tiled, Style::Untiled] {
             gpu.set_style(style);
             for storage in [Storage::F16, Storage::Bf16] {
                 // 5 x 7 numbers: an odd count, so that the last pair is half empty.
@@ -343,7 +343,7 @@ fn a_kernel_that_cannot_read_halves_is_refused() {
         let halves = gpu.upload("weight", &[1.0, 2.0], Storage::F16).expect("a tensor");
         let mut builder = Builder::new("misread");
         let w = builder.weight("weight", &[2], Layout::Plain);
-        let y = builder.push(Unary { function: Function::Silu }, &[w], "y").expect("y");
+        let y = builder.push(Unary { function: Activation::Silu }, &[w], "y").expect("y");
         builder.output("y", y);
         let resident = |name: &str| (name == "weight").then(|| halves.clone());
         let refused = Runner::new(&gpu, &builder.finish(), &resident).await.err().expect("a refusal");
@@ -401,7 +401,7 @@ fn numbers_are_written_where_they_belong_or_not_at_all() {
         let wide = len as u64;
         for storage in [Storage::F32, Storage::F16, Storage::Bf16] {
             // The part behind it must not change.
-            let parts = gpu.adjacent(&[("a", wide), ("b", wide)], storage).expect("room");
+            let parts = gpu.allocate_contiguous(&[("a", wide), ("b", wide)], storage).expect("room");
             gpu.write(&parts[1], &[9.0; 7]).expect("all of it");
             for first in 0..=len + 1 {
                 for count in 0..=len + 1 {
@@ -444,8 +444,8 @@ fn no_launch_takes_more_workgroups_than_a_device() {
     let conv = Conv2d { kernel: 3, stride: 1, padding: 1, ..Default::default() };
     let one = Conv2d { kernel: 1, stride: 1, ..Default::default() };
     let attention = |heads| Attention { heads, causal: false };
-    let norm = |groups| GroupNorm { groups, eps: 1e-5, silu: false, beside: false };
-    let (tiled, direct) = (Style::Tiled, Style::Direct);
+    let norm = |groups| GroupNorm { groups, eps: 1e-5, silu: false, concat: false };
+    let (tiled, direct) = (Style::Tiled, Style::Untiled);
     // The largest that is taken, and one more along each axis.
     let cases: Vec<(Op, Style, Vec<Vec<usize>>, bool)> = vec![
         (linear.into(), tiled, vec![vec![128 * most, 8], vec![8, 8]], true),
@@ -473,7 +473,7 @@ fn no_launch_takes_more_workgroups_than_a_device() {
         (norm(1).into(), tiled, vec![vec![most + 1, 2, 4], vec![4], vec![4]], false),
         (norm(most + 1).into(), tiled, vec![vec![1, 2, most + 1], vec![most + 1], vec![most + 1]], false),
         // These spread over two axes.
-        (Unary { function: Function::Silu }.into(), tiled, vec![vec![256 * most + 1]], true),
+        (Unary { function: Activation::Silu }.into(), tiled, vec![vec![256 * most + 1]], true),
         (LayerNorm { eps: 1e-5 }.into(), tiled, vec![vec![most + 1, 4], vec![4], vec![4]], true),
     ];
     for (op, style, shapes, is_taken) in cases {
@@ -490,8 +490,8 @@ fn no_launch_takes_more_workgroups_than_a_device() {
     let wide = [vec![1, 8192, 4096, 16], vec![16, 144]];
     let inputs: Vec<&[usize]> = wide.iter().map(Vec::as_slice).collect();
     let output = Op::from(conv).get().shape(&inputs).expect("shapes that fit");
-    let work = kernels::work(&conv.into(), &inputs, &output, &[Storage::F32; 2], tiled, 0).expect("work");
-    assert!(work.stages.len() > 4 && work.stages.iter().all(|stage| stage.launch.fits()), "{}", work.stages.len());
+    let work = kernels::lower(&conv.into(), &inputs, &output, &[Storage::F32; 2], tiled, 0).expect("work");
+    assert!(work.dispatches.len() > 4 && work.dispatches.iter().all(|stage| stage.launch.fits()), "{}", work.dispatches.len());
 }
 
 #[test]
@@ -512,7 +512,7 @@ fn products_of_both_orders_are_tuned_apart() {
         let pairs: Vec<(&Plan, &[Storage])> = plans.iter().map(|plan| (plan, &storages[..])).collect();
         let style = gpu.style();
         gpu.tune_all(&pairs, &mut |_, _| ControlFlow::Continue(())).await.expect("times");
-        let Choice::Tuned(tuning) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        let TileChoice::Tuned(tuning) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
         assert_eq!(tuning.best.len(), 2, "{tuning:?}");
         assert_eq!(gpu.style(), style, "tiles are timed, whatever is used");
     });
@@ -523,7 +523,7 @@ fn products_of_both_orders_are_tuned_apart() {
 fn the_self_test_passes_in_both_styles_and_names_what_fails() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        for style in [Style::Tiled, Style::Direct] {
+        for style in [Style::Tiled, Style::Untiled] {
             gpu.set_style(style);
             gpu.self_test().await.expect("this device computes what it should");
             assert_eq!(gpu.style(), style, "and needs no other style");
@@ -531,7 +531,7 @@ fn the_self_test_passes_in_both_styles_and_names_what_fails() {
         // f32 sums are never exact: asked for equality, it fails, names the operations and keeps the style.
         let error = gpu.self_test_within(0.0).await.expect_err("rounding is seen").to_string();
         assert!(error.contains("matmul") && error.contains("attention"), "{error}");
-        assert_eq!(gpu.style(), Style::Direct);
+        assert_eq!(gpu.style(), Style::Untiled);
     });
 }
 
@@ -545,12 +545,12 @@ fn norms_by_subgroups_agree_with_definitions_where_they_are_offered() {
         let mut count = 0;
         for case in cases().into_iter().filter(|case| names.contains(&case.plan.steps[0].op.get().name())) {
             let wanted = define(&case);
-            for style in [Style::Tiled, Style::Direct] {
+            for style in [Style::Tiled, Style::Untiled] {
                 gpu.set_style(style);
-                gpu.choose(Choice::Rule);
+                gpu.choose(TileChoice::Rule);
                 compute(&gpu, &case).await;
                 let made = gpu.pipelines_made();
-                gpu.choose(Choice::Forced(1));
+                gpu.choose(TileChoice::Forced(1));
                 close(&format!("{style:?} {}", case.name), &compute(&gpu, &case).await, &wanted, KERNEL);
                 count += gpu.pipelines_made() - made;
             }
@@ -572,14 +572,14 @@ fn norms_by_subgroups_agree_with_definitions_where_they_are_offered() {
 fn winograds_algorithm_that_fails_the_self_test_is_given_up() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        let made = gpu.made().bind_groups;
+        let made = gpu.resource_stats().bind_groups;
         gpu.test_winograd_within(1e-3).await;
         assert!(gpu.uses_winograd(), "it is right here");
-        assert_eq!(gpu.made().bind_groups - made, 4, "and what is tested");
+        assert_eq!(gpu.resource_stats().bind_groups - made, 4, "and what is tested");
         gpu.test_winograd_within(0.0).await;
         assert!(!gpu.uses_winograd(), "asked for equality it fails: sums of f32 round");
-        gpu.choose(Choice::Forced(0));
-        assert!(gpu.means().winograd > 4096, "no layer is as wide");
+        gpu.choose(TileChoice::Forced(0));
+        assert!(gpu.caps().winograd > 4096, "no layer is as wide");
     });
 }
 
@@ -591,15 +591,15 @@ fn halves_that_fail_the_self_test_are_given_up() {
         gpu.set_style(Style::Tiled);
         gpu.self_test().await.expect("this device computes what it should");
         assert_eq!(
-            gpu.multiplies_halves(),
+            gpu.f16_math(),
             gpu.info().shader_f16,
             "products of halves are right where they are offered"
         );
-        assert_eq!(gpu.choice(), Choice::Rule, "the test chooses nothing");
+        assert_eq!(gpu.choice(), TileChoice::Rule, "the test chooses nothing");
         // Nearer than halves come, they fail, and f32 stays.
-        gpu.test_halves_within(1e-4).await;
-        assert!(!gpu.multiplies_halves());
+        gpu.test_f16_math_within(1e-4).await;
+        assert!(!gpu.f16_math());
         gpu.self_test().await.expect("f32 kernels are right");
-        assert_eq!((gpu.style(), gpu.multiplies_halves()), (Style::Tiled, false));
+        assert_eq!((gpu.style(), gpu.f16_math()), (Style::Tiled, false));
     });
 }

@@ -7,7 +7,7 @@ use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, apply};
 use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::model::Component;
-use lora_loupe::pipeline::{AdapterChoice, Embedding, EmbeddingChoice, Given, PipelineError, Recipe, Session};
+use lora_loupe::pipeline::{AdapterChoice, Embedding, EmbeddingChoice, GenerateInputs, PipelineError, Recipe, Session};
 use lora_loupe::text::Syntax;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::cases::{case, cases};
@@ -90,7 +90,7 @@ fn strengths_of_blocks() {
         let file = TensorFile::open("lora_b.safetensors".into(), Rc::new(source)).await.expect("a header");
         let modules = session.model.networks.modules();
         let loaded = LoadedAdapter::open("b".into(), file, None, &modules).await.expect("an adapter");
-        let given = Given { adapters: &[&loaded], ..Given::default() };
+        let given = GenerateInputs { adapters: &[&loaded], ..GenerateInputs::default() };
         for (case, recipe, wanted) in cases("blocks") {
             let strength = case["strength"].as_f64().expect("a strength") as f32;
             let whole = Recipe { adapters: vec![choice("b", strength, None)], ..recipe.clone() };
@@ -147,7 +147,7 @@ fn a_baked_model_draws_what_its_lora_drew() {
             _ => bytes,
         };
         let mut session = mini::session(change).await;
-        close("baked", &latents(&mut session, &recipe, &Given::default()).await, &wanted, LATENTS);
+        close("baked", &latents(&mut session, &recipe, &GenerateInputs::default()).await, &wanted, LATENTS);
     });
 }
 
@@ -170,7 +170,7 @@ fn textual_inversions() {
             let embedding = embedding(&session, "emb_params", width, vectors).await.expect("an embedding");
             let choice = EmbeddingChoice { name: "inkstyle.safetensors".into(), sha256: "e".into() };
             let recipe = Recipe { embeddings: vec![choice], ..recipe };
-            let given = Given { embeddings: &[&embedding], ..Given::default() };
+            let given = GenerateInputs { embeddings: &[&embedding], ..GenerateInputs::default() };
             let got = latents(&mut session, &recipe, &given).await;
             close(&format!("{case}"), &got, &wanted, LATENTS);
             if vectors == 3 {
@@ -211,7 +211,7 @@ fn a_lora_brings_its_embeddings_along() {
         let modules = session.model.networks.modules();
         let loaded = LoadedAdapter::open("l".into(), file, None, &modules).await.expect("a LoRA");
         let recipe = Recipe { adapters: vec![choice("l", 0.5, None)], ..recipe };
-        let given = Given { adapters: &[&loaded], ..Given::default() };
+        let given = GenerateInputs { adapters: &[&loaded], ..GenerateInputs::default() };
         close("bundled", &latents(&mut session, &recipe, &given).await, &wanted, LATENTS);
     });
 }
@@ -242,7 +242,7 @@ fn an_adapter_that_cannot_land_stops_the_picture_and_is_named() {
         for (second, told) in [(&twice, peft[0].0.as_str()), (&narrow, "another base model")] {
             let adapters = vec![choice("good", 1.0, None), choice(&second.id, 1.0, None)];
             let recipe = Recipe { adapters, ..recipe.clone() };
-            let given = Given { adapters: &[&good, second], ..Given::default() };
+            let given = GenerateInputs { adapters: &[&good, second], ..GenerateInputs::default() };
             let refused = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
             let error = refused.expect_err("it does not land").to_string();
             assert!(error.contains(&format!("adapter {}", second.id)) && error.contains(told), "{error}");

@@ -1,7 +1,7 @@
 //! Spectra against numpy, and what rests on them: resizes, merges and extractions lose what they
 //! say, and a comparison recognises what was made of what.
 
-use lora_loupe::adapters::{Adapter, Delta, Dense, Form, ModelFile, Numbers, PeftConfigs, read};
+use lora_loupe::adapters::{Adapter, Delta, Dense, Factorization, ModelFile, Numbers, PeftConfigs, read};
 use lora_loupe::analysis::{BaseShapes, LowRank, Relation, Spectrum, compare};
 use lora_loupe::edit::{
     ConvertOptions, EditError, ExtractOptions, MergeInput, MergeOptions, ModelSide, Opened, RankRule, ResizeOptions,
@@ -51,7 +51,7 @@ fn singular_values_and_truncations_are_numpys() {
         for (rank, error) in answer["errors"].as_object().expect("errors") {
             let rank: usize = rank.parse().expect("a rank");
             let (left, right) = LowRank::of(&form, rank).balanced(rank);
-            let again = Form::Product(Dense::new(left, rank), Dense::new(right, form.size().1));
+            let again = Factorization::Product(Dense::new(left, rank), Dense::new(right, form.size().1));
             let (apart, size) = distance(&whole, &again.matrix().data);
             let scale = f64::from(delta.scale).abs();
             let want = error.as_f64().expect("a number") / scale;
@@ -62,7 +62,7 @@ fn singular_values_and_truncations_are_numpys() {
 
 #[test]
 fn a_wrong_singular_value_would_be_seen() {
-    let form = Form::product(vec![1.0, 0.0, 0.0, 1.0], vec![2.0, 0.0, 0.0, 1.0], 2);
+    let form = Factorization::product(vec![1.0, 0.0, 0.0, 1.0], vec![2.0, 0.0, 0.0, 1.0], 2);
     let spectrum = Spectrum::of(&form, 1.0);
     assert!((spectrum.values[0] - 2.00001).abs() > 1e-6 * 2.0 && (spectrum.values[0] - 2.0).abs() < 1e-12);
 }

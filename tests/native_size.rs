@@ -3,7 +3,7 @@
 //! `cargo xtask test` runs this on the machine's own target and on wasm32, whose `usize` has 32 bits as in a browser.
 //! `UPDATE=1 cargo test -p lora-loupe-tests --test native_size` writes tests/golden/native_size.json anew.
 
-use lora_loupe::gpu::{Means, Style};
+use lora_loupe::gpu::{DeviceCaps, Style};
 use lora_loupe::pipeline::Shape;
 use lora_loupe_tests::{golden, imagined};
 use serde_json::{Value, json};
@@ -20,15 +20,15 @@ const SIZES: [(&str, usize, usize); 7] = [
 ];
 
 /// A graphics card that binds 128 MiB, and the software renderer of headless Chromium.
-fn devices() -> [(&'static str, Means); 2] {
-    let software = Means { max_binding: 1 << 30, keeps_halves: false, style: Style::Direct, winograd: 64 };
-    [("card", Means::COMMON), ("software", software)]
+fn devices() -> [(&'static str, DeviceCaps); 2] {
+    let software = DeviceCaps { max_binding: 1 << 30, f16_weights: false, style: Style::Untiled, winograd: 64 };
+    [("card", DeviceCaps::BASELINE), ("software", software)]
 }
 
 fn planned() -> Value {
     let rows = SIZES.iter().flat_map(|&(family, width, height)| {
         let model = imagined::open(&imagined::shapes(family), &[], None).expect("a model");
-        let multiple = model.multiple();
+        let multiple = model.size_multiple();
         let shape = Shape {
             pictures: 1,
             guided: true,

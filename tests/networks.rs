@@ -3,7 +3,7 @@
 #![cfg(not(target_os = "wasi"))] // needs a graphics processor
 
 use lora_loupe::model::Component;
-use lora_loupe::pipeline::{Network, Session, sinusoid, token_table};
+use lora_loupe::pipeline::{Network, Session, timestep_embedding, token_table};
 use lora_loupe::plan::interpret;
 use lora_loupe_tests::cases::{given, unet_case};
 use lora_loupe_tests::compare::{INNER, TEXT, UNET, VAE, close, max_abs};
@@ -58,7 +58,7 @@ fn unet() {
         for (row, &timestep) in golden["temb.timesteps"].data.iter().enumerate() {
             let wanted = &golden["temb.sinusoid"].data[row * 16..(row + 1) * 16];
             // The reference takes sines of f32 angles up to 1000, good to 6e-5 absolute.
-            assert!(max_abs(&sinusoid(timestep, 16), wanted) < 1e-4, "sinusoid of {timestep}");
+            assert!(max_abs(&timestep_embedding(timestep, 16), wanted) < 1e-4, "sinusoid of {timestep}");
         }
     });
 }

@@ -4,7 +4,7 @@
 #![cfg(not(target_os = "wasi"))] // needs a graphics processor
 
 use lora_loupe::gpu::Style;
-use lora_loupe::pipeline::{Given, Model, Recipe};
+use lora_loupe::pipeline::{GenerateInputs, Model, Recipe};
 use lora_loupe::text::Syntax;
 use lora_loupe_tests::cases::{case, cases};
 use lora_loupe_tests::compare::{LATENTS, close, rel_rms};
@@ -45,10 +45,10 @@ fn clip_skip_low_guidance_and_tcd_are_read_as_pipelines_read_them() {
             let guidance = case["guidance"].as_f64().expect("guidance") as f32;
             let clip_skip = case["clip_skip"].as_u64().expect("a number") as usize;
             let recipe = Recipe { guidance, clip_skip, ..recipe };
-            let got = latents(&mut session, &recipe, &Given::default()).await;
+            let got = latents(&mut session, &recipe, &GenerateInputs::default()).await;
             close(&format!("{case}"), &got, &wanted, LATENTS);
             // The web UIs leave layers out for both prompts.
-            let web = latents(&mut session, &Recipe { syntax: Syntax::A1111, ..recipe }, &Given::default()).await;
+            let web = latents(&mut session, &Recipe { syntax: Syntax::A1111, ..recipe }, &GenerateInputs::default()).await;
             assert_eq!(rel_rms(&web, &wanted) > 1e-3, clip_skip > 0 && guidance > 1.0, "{case}");
         }
     });
@@ -78,7 +78,7 @@ fn a_network_that_is_told_the_guidance() {
         };
         let mut session = mini::session(told).await;
         let recipe = Recipe { guidance: case["guidance"].as_f64().expect("guidance") as f32, ..recipe };
-        close("told", &latents(&mut session, &recipe, &Given::default()).await, &wanted, LATENTS);
+        close("told", &latents(&mut session, &recipe, &GenerateInputs::default()).await, &wanted, LATENTS);
     });
 }
 

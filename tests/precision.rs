@@ -3,8 +3,8 @@
 
 #![cfg(not(target_os = "wasi"))] // needs a graphics processor
 
-use lora_loupe::gpu::{Choice, HALVES, Means, Style};
-use lora_loupe::pipeline::{Given, Network, Session, Shape};
+use lora_loupe::gpu::{TileChoice, F16_VARIANT, DeviceCaps, Style};
+use lora_loupe::pipeline::{GenerateInputs, Network, Session, Shape};
 use lora_loupe::plan::interpret;
 use lora_loupe_tests::cases::{case, cases, given, unet_case};
 use lora_loupe_tests::compare::{LATENTS, VAE, close, rel_rms};
@@ -34,12 +34,12 @@ fn unet_of_halves() {
         ];
         for (case, mut session, golden) in cases {
             session.gpu.set_style(Style::Tiled);
-            session.gpu.set_keeps_halves(true);
+            session.gpu.set_f16_weights(true);
             let wanted = golden.get(&format!("{case}.out")).or(golden.get(&format!("unet.{case}.out")));
             let wanted = wanted.expect("an output").channels_last();
             let (network, inputs) = unet_case(&whole, case);
-            for index in HALVES..HALVES + 3 {
-                session.gpu.choose(Choice::Forced(index));
+            for index in F16_VARIANT..F16_VARIANT + 3 {
+                session.gpu.choose(TileChoice::Forced(index));
                 let got = session.probe(network, &inputs, &[]).await.expect("a run");
                 close(case, &got["noise"], &wanted, UNET_OF_HALVES);
                 let is_exact = rel_rms(&got["noise"], &wanted) <= 1e-4;
@@ -54,7 +54,7 @@ fn pictures_of_halves() {
     pollster::block_on(async {
         let mut session = full().await;
         session.gpu.set_style(Style::Tiled);
-        session.gpu.choose(Choice::Forced(HALVES));
+        session.gpu.choose(TileChoice::Forced(F16_VARIANT));
         let lora = adapter(&session, "lora_a").await;
         for name in ["ddim", "lora_a_1.0"] {
             let picture = draw(&mut session, &case(name), &[&lora]).await;
@@ -72,7 +72,7 @@ fn pictures_of_halves() {
             }
             assert_eq!(rel_rms(&picture.latents, &wanted) <= LATENTS, !session.gpu.info().shader_f16, "{name}");
         }
-        assert_eq!(session.gpu.multiplies_halves(), session.gpu.info().shader_f16, "nothing was too large");
+        assert_eq!(session.gpu.f16_math(), session.gpu.info().shader_f16, "nothing was too large");
     });
 }
 
@@ -94,7 +94,7 @@ fn half_precision_weights_in_f32_arithmetic() {
 
         // The same with the halves kept in graphics memory, which loses nothing.
         let mut session = half_session().await;
-        session.gpu.set_keeps_halves(true);
+        session.gpu.set_f16_weights(true);
         let kept = draw(&mut session, &case("ddim_fp16_weights_fp32_math"), &[]).await;
         check(&kept, "ddim_fp16_weights_fp32_math");
         // With a LoRA the sum is rounded to f16 once: near the picture of f32 weights, and gone without a trace.
@@ -142,11 +142,11 @@ fn rounded_weights_draw_as_their_numbers_do() {
             };
             for keeps_halves in [false, true] {
                 let mut session = mini::stored(store).await;
-                session.gpu.set_keeps_halves(keeps_halves);
-                let got = latents(&mut session, &recipe, &Given::default()).await;
+                session.gpu.set_f16_weights(keeps_halves);
+                let got = latents(&mut session, &recipe, &GenerateInputs::default()).await;
                 close(&format!("{case}, halves kept: {keeps_halves}"), &got, &wanted, LATENTS);
             }
-            let whole = latents(&mut full().await, &recipe, &Given::default()).await;
+            let whole = latents(&mut full().await, &recipe, &GenerateInputs::default()).await;
             assert!(rel_rms(&whole, &wanted) > 1e-3, "rounding changes the picture");
         }
     });
@@ -157,7 +157,7 @@ fn halves_are_for_calls_of_the_unet_alone() {
     pollster::block_on(async {
         let session = full().await;
         // With strips too: 1 MiB holds no whole map of the VAE.
-        for max_binding in [Means::COMMON.max_binding, 1 << 20] {
+        for max_binding in [DeviceCaps::BASELINE.max_binding, 1 << 20] {
             let shape = Shape {
                 pictures: 1,
                 guided: true,
@@ -167,9 +167,9 @@ fn halves_are_for_calls_of_the_unet_alone() {
                 clip_skip: 0,
                 starts_from_picture: true,
             };
-            let plans = session.model.plans(shape, Means { max_binding, ..Means::COMMON }).expect("plans");
+            let plans = session.model.plans(shape, DeviceCaps { max_binding, ..DeviceCaps::BASELINE }).expect("plans");
             let allowing: Vec<&str> =
-                plans.iter().filter(|plan| plan.allows_halves).map(|plan| plan.name.as_str()).collect();
+                plans.iter().filter(|plan| plan.allows_f16_math).map(|plan| plan.name.as_str()).collect();
             assert_eq!((plans.len(), allowing), (5, vec!["unet"]));
         }
     });
@@ -186,14 +186,14 @@ fn a_network_whose_maps_are_beyond_halves_is_drawn_without_them() {
         let (_, recipe, _) = cases("hires").remove(0);
         let mut session = mini::stored(grown).await;
         session.gpu.set_style(Style::Tiled);
-        let wanted = latents(&mut session, &recipe, &Given::default()).await;
+        let wanted = latents(&mut session, &recipe, &GenerateInputs::default()).await;
 
         let mut session = mini::stored(grown).await;
         session.gpu.set_style(Style::Tiled);
-        session.gpu.choose(Choice::Forced(HALVES));
-        assert_eq!(session.gpu.multiplies_halves(), session.gpu.info().shader_f16);
-        assert_eq!(latents(&mut session, &recipe, &Given::default()).await, wanted);
-        assert!(!session.gpu.multiplies_halves(), "they are given up, or were never offered");
+        session.gpu.choose(TileChoice::Forced(F16_VARIANT));
+        assert_eq!(session.gpu.f16_math(), session.gpu.info().shader_f16);
+        assert_eq!(latents(&mut session, &recipe, &GenerateInputs::default()).await, wanted);
+        assert!(!session.gpu.f16_math(), "they are given up, or were never offered");
     });
 }
 
@@ -210,11 +210,11 @@ fn a_decoder_whose_maps_are_beyond_halves_keeps_its_numbers() {
         let &[batch, _, height, width] = latents.shape.as_slice() else { panic!("four axes") };
         let inputs = given([("latents", latents.channels_last().iter().map(|x| x * 100.0).collect())]);
         let network = Network::VaeDecoder { batch, height, width };
-        for style in [Style::Tiled, Style::Direct] {
+        for style in [Style::Tiled, Style::Untiled] {
             for keeps_halves in [false, true] {
                 let mut session = mini::stored(grown).await;
                 session.gpu.set_style(style);
-                session.gpu.set_keeps_halves(keeps_halves);
+                session.gpu.set_f16_weights(keeps_halves);
                 let tap = "decoder.conv_in".to_owned();
                 let got = session.probe(network, &inputs, std::slice::from_ref(&tap)).await.expect("a run");
                 let largest = got[&tap].iter().fold(0f32, |largest, x| largest.max(x.abs()));

@@ -2,8 +2,8 @@
 
 #![cfg(not(target_os = "wasi"))] // needs a graphics processor
 
-use lora_loupe::gpu::{Choice, Gpu, HALVES, KernelConfig, Style};
-use lora_loupe::pipeline::{AdapterChoice, Given, Progress, Recipe, Shape, Stage};
+use lora_loupe::gpu::{TileChoice, Gpu, F16_VARIANT, KernelConfig, Style};
+use lora_loupe::pipeline::{AdapterChoice, GenerateInputs, Progress, Recipe, Shape, Stage};
 use lora_loupe::weights::LoadedAdapter;
 use lora_loupe_tests::cases::{case, cases, recipe};
 use lora_loupe_tests::draw::{adapter, check, draw, latents, with};
@@ -17,13 +17,13 @@ use std::rc::Rc;
 fn memory_is_as_planned_and_nothing_is_made_between_steps() {
     // By the rule no layer is wide enough for Winograd's algorithm; forced, all are that may.
     for (style, choice) in
-        [(Style::Direct, Choice::Rule), (Style::Tiled, Choice::Rule), (Style::Direct, Choice::Forced(0))]
+        [(Style::Untiled, TileChoice::Rule), (Style::Tiled, TileChoice::Rule), (Style::Untiled, TileChoice::Forced(0))]
     {
         pollster::block_on(memory_is_as_planned(style, choice));
     }
 }
 
-async fn memory_is_as_planned(style: Style, choice: Choice) {
+async fn memory_is_as_planned(style: Style, choice: TileChoice) {
     let mut session = full().await;
     session.gpu.set_style(style);
     session.gpu.choose(choice);
@@ -34,11 +34,11 @@ async fn memory_is_as_planned(style: Style, choice: Choice) {
     for picture in 0..2 {
         let mut hear = |progress: Progress| {
             if progress.stage == Stage::Denoise {
-                steps.push((picture, progress.step, gpu.made()));
+                steps.push((picture, progress.step, gpu.resource_stats()));
             }
             ControlFlow::Continue(())
         };
-        session.generate(&recipe, &Given::default(), &mut hear).await.expect("a picture");
+        session.generate(&recipe, &GenerateInputs::default(), &mut hear).await.expect("a picture");
     }
     assert_eq!(steps.len(), 8);
     for pair in steps.windows(2).filter(|pair| pair[1].1 > 1) {
@@ -53,11 +53,11 @@ async fn memory_is_as_planned(style: Style, choice: Choice) {
         clip_skip: 0,
         starts_from_picture: false,
     };
-    let need = session.model.memory_need(shape, gpu.means(), &[]).expect("plans");
-    assert_eq!(gpu.made().bytes, need.total(), "{style:?} {:?} {need:?}", gpu.choice());
+    let need = session.model.memory_need(shape, gpu.caps(), &[]).expect("plans");
+    assert_eq!(gpu.resource_stats().bytes, need.total(), "{style:?} {:?} {need:?}", gpu.choice());
     assert_eq!(steps[7].2.bytes, need.total());
     // Another picture of the same shape makes nothing at all.
-    assert_eq!(steps[7].2.pipelines, gpu.made().pipelines);
+    assert_eq!(steps[7].2.pipelines, gpu.resource_stats().pipelines);
     assert_eq!((steps[3].2.buffers, steps[3].2.bind_groups), (steps[4].2.buffers, steps[4].2.bind_groups));
 }
 
@@ -78,7 +78,7 @@ async fn adapters_give_back(names: &[&str], halves: bool) {
             true => mini::stored(|_, numbers| (Dtype::F16, mini::halves(&numbers))).await,
             false => full().await,
         };
-        session.gpu.set_keeps_halves(halves);
+        session.gpu.set_f16_weights(halves);
         session
     };
     let mut session = open().await;
@@ -108,7 +108,7 @@ async fn adapters_give_back(names: &[&str], halves: bool) {
         starts_from_picture: false,
     };
     let gpu = session.gpu.clone();
-    let means = gpu.means();
+    let means = gpu.caps();
     let bare = session.model.memory_need(shape, means, &[]).expect("plans");
     let need = session.model.memory_need(shape, means, &loras).expect("plans");
     assert!(need.adapters > 0 && need.total() > bare.total(), "{names:?}: {need:?}");
@@ -116,14 +116,14 @@ async fn adapters_give_back(names: &[&str], halves: bool) {
     gpu.set_submission_flops(500_000);
     let mut most = 0;
     let mut hear = |_: Progress| {
-        most = most.max(gpu.made().bytes);
+        most = most.max(gpu.resource_stats().bytes);
         ControlFlow::Continue(())
     };
     session.generate(&with_loras, &with(&loras), &mut hear).await.expect("a picture");
     assert_eq!(most, need.total(), "{names:?}, halves {halves}: {need:?}");
     let after = latents(&mut session, &without, &with(&loras)).await;
-    assert_eq!(after, latents(&mut open().await, &without, &Given::default()).await, "{names:?}: bit by bit");
-    assert_eq!(gpu.made().bytes, bare.total(), "{names:?}, halves {halves}: afterwards");
+    assert_eq!(after, latents(&mut open().await, &without, &GenerateInputs::default()).await, "{names:?}: bit by bit");
+    assert_eq!(gpu.resource_stats().bytes, bare.total(), "{names:?}, halves {halves}: afterwards");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn previews_come_near_the_picture() {
         let (_, recipe, _) = cases("hires").remove(0);
         let recipe = Recipe { steps: 6, ..recipe };
         let mut shown = Vec::new();
-        let given = Given { preview: true, ..Given::default() };
+        let given = GenerateInputs { preview: true, ..GenerateInputs::default() };
         let mut hear = |progress: Progress| {
             shown.extend(progress.preview.filter(|_| progress.stage == Stage::Denoise).cloned());
             ControlFlow::Continue(())
@@ -164,7 +164,7 @@ fn stopping_answers_before_the_next_step() {
         let recipe = recipe(&case("ddim"));
         let mut seen = 0;
         let result = session
-            .generate(&recipe, &Given::default(), &mut |progress| {
+            .generate(&recipe, &GenerateInputs::default(), &mut |progress| {
                 seen = progress.step;
                 let stop = progress.stage == Stage::Denoise && progress.step == 3;
                 if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -191,7 +191,7 @@ fn stopping_answers_within_a_call_of_the_network() {
                 let is_there = stop == Some((progress.stage, progress.step, now));
                 if is_there { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let drawn = session.generate(&recipe, &Given::default(), hear).await;
+            let drawn = session.generate(&recipe, &GenerateInputs::default(), hear).await;
             (drawn, heard)
         };
         let (whole, all) = heard(None).await;
@@ -248,11 +248,11 @@ fn a_lost_device_comes_back_as_it_was_found_and_proves_itself_again() {
         // As it is when all is given up, and when nothing is.
         let given_up = KernelConfig {
             style: Style::Tiled,
-            keeps_halves: true,
-            multiplies_halves: false,
+            f16_weights: true,
+            f16_math: false,
             uses_winograd: false,
             has_subgroups: false,
-            choice: Choice::Forced(2),
+            tile_choice: TileChoice::Forced(2),
         };
         for (config, wants_tuning) in [(given_up, true), (found, false)] {
             session.gpu.set_config(config.clone());
@@ -264,7 +264,7 @@ fn a_lost_device_comes_back_as_it_was_found_and_proves_itself_again() {
                 }
                 ControlFlow::Continue(())
             };
-            session.generate(&recipe, &Given::default(), &mut hear).await.expect("a picture");
+            session.generate(&recipe, &GenerateInputs::default(), &mut hear).await.expect("a picture");
             assert!(!Rc::ptr_eq(&gpu, &session.gpu), "the device was opened anew");
             assert_eq!(session.gpu.config(), config);
             assert_eq!(session.gpu.wants_tuning(), wants_tuning);
@@ -295,8 +295,8 @@ fn the_layer_that_breaks_is_named() {
             let mut session = mini::session(broken).await;
             // What is broken in f32 too is named, also where halves are blamed first.
             session.gpu.set_style(Style::Tiled);
-            session.gpu.choose(Choice::Forced(HALVES));
-            let drawn = session.generate(&recipe, &Given::default(), &mut |_| ControlFlow::Continue(())).await;
+            session.gpu.choose(TileChoice::Forced(F16_VARIANT));
+            let drawn = session.generate(&recipe, &GenerateInputs::default(), &mut |_| ControlFlow::Continue(())).await;
             let said = drawn.expect_err("a broken layer").to_string();
             let layer = tensor.trim_end_matches(".weight").trim_end_matches(".bias");
             assert!(said.contains(layer) && said.contains(named), "{said}");

@@ -5,7 +5,7 @@ use lora_loupe::analysis::BaseShapes;
 use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, Strengths, apply};
 use lora_loupe::formats::source::Reading;
 use lora_loupe::formats::{ByteSource, Dtype, Header, TensorInfo};
-use lora_loupe::gpu::{Gpu, Means};
+use lora_loupe::gpu::{Gpu, DeviceCaps};
 use lora_loupe::model::{Family, FamilyId, Module, Unet, UnetConfig};
 use lora_loupe::pipeline::{Folder, Model, Shape};
 use lora_loupe::plan::Layout;
@@ -248,11 +248,11 @@ fn stable_diffusion_1_5_needs_at_most_2_4_gigabytes() {
         clip_skip: 0,
         starts_from_picture: false,
     };
-    let need = model.memory_need(shape(64, 64), Means::COMMON, &[]).expect("plans");
+    let need = model.memory_need(shape(64, 64), DeviceCaps::BASELINE, &[]).expect("plans");
     println!("512x512: {need:?}, {} in all", need.total());
     assert!(need.total() <= 2_400_000_000, "{need:?}");
     assert!(need.weights > 1_800_000_000, "the UNet and the decoder are there");
-    let larger = model.memory_need(shape(96, 96), Means::COMMON, &[]).expect("plans");
+    let larger = model.memory_need(shape(96, 96), DeviceCaps::BASELINE, &[]).expect("plans");
     println!("768x768: {larger:?}, {} in all", larger.total());
     assert!(larger.total() > need.total());
 }
@@ -291,7 +291,7 @@ fn weights_come_in_slices_and_in_the_plans_order() {
         model.checkpoint.slice = 2 * row as u64 + 1;
         heard.most.set(0);
         for keeps in [false, true] {
-            gpu.set_keeps_halves(keeps);
+            gpu.set_f16_weights(keeps);
             let mut weights = Weights::default();
             weights.load(&gpu, &model.checkpoint, name, Layout::Ohwi).await.expect("a tensor");
             let got = gpu.read(&weights.get(name).expect("there")).await.expect("numbers");

@@ -30,7 +30,7 @@ fn given(plan: &Plan) -> BTreeMap<String, Vec<f32>> {
             Source::Input(name) => (name, 1.0, 0.2),
             Source::Weight { name, .. } if value.shape.len() == 2 => (name, (3.0 / value.shape[1] as f32).sqrt(), 0.0),
             Source::Weight { name, .. } => (name, 0.5, 0.7),
-            Source::Joined(_) | Source::Step(_) => continue,
+            Source::Concatenated(_) | Source::Step(_) => continue,
         };
         list.insert(name.clone(), numbers(index as u32, host_len(value.numel()), scale, shift));
     }
@@ -84,7 +84,7 @@ fn strips_give_the_numbers_of_the_whole() {
                     // The middle has attention and stays whole, and so does the picture.
                     let whole_maps = numel(&[batch, height, width, 32.max(3 * scale * scale)]);
                     let limit = (largest_of_all / share).max(whole_maps);
-                    let cut = plan.clone().in_strips(limit).expect("strips");
+                    let cut = plan.clone().strip_mined(limit).expect("strips");
                     let what = format!("{} of {batch}x{height}x{width} by {limit}", plan.name);
                     close(&what, &compute(gpu, &cut, &given, output).await, &whole, KERNEL);
                     counts.push(cut.steps.len());
@@ -105,7 +105,7 @@ fn strips_are_defined_and_a_wrong_halo_would_be_seen() {
         interpret(plan, &mut give, &[]).expect("a run").remove("image").expect("an image")
     };
     let whole = define(&plan);
-    let cut = plan.clone().in_strips(largest(&plan) / 4).expect("strips");
+    let cut = plan.clone().strip_mined(largest(&plan) / 4).expect("strips");
     close("definitions in strips", &define(&cut), &whole, 1e-6);
 
     let mut wrong = cut.clone();
@@ -125,7 +125,7 @@ fn a_picture_of_1024_decodes_within_the_bindings_of_every_device() {
     const BINDING: u64 = 128 << 20;
     for (height, width, most) in [(64, 64, 490 << 20), (128, 128, 1900 << 20), (96, 160, 1800 << 20)] {
         let whole = vae_decoder(&net, 1, height, width).expect("a plan");
-        let cut = whole.clone().in_strips(vae_strip(&net, height, width, BINDING)).expect("strips");
+        let cut = whole.clone().strip_mined(vae_strip(&net, height, width, BINDING)).expect("strips");
         assert!(largest(&whole) * 4 > BINDING, "cutting is needed");
         assert!(largest(&cut) * 4 <= BINDING, "{} numbers", largest(&cut));
         let memory = cut.memory(4);
@@ -136,7 +136,7 @@ fn a_picture_of_1024_decodes_within_the_bindings_of_every_device() {
         assert!(more < 1.15, "{more} times the work");
 
         let encoder = vae_encoder(&net, 1, height * 8, width * 8).expect("a plan");
-        let cut = encoder.in_strips(vae_strip(&net, height, width, BINDING)).expect("strips");
+        let cut = encoder.strip_mined(vae_strip(&net, height, width, BINDING)).expect("strips");
         assert!(largest(&cut) * 4 <= BINDING);
     }
 }

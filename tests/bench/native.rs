@@ -1,9 +1,9 @@
 //! Turns this machine's device into rows of times, as JSON: `cargo xtask bench --native` runs it.
 //! `--full` adds the shapes of published models, `--step` a whole UNet call of SD 1.5 with made-up weights.
 
-use lora_loupe::bench::{EFFORT, Prepared, Row, Size, cases, roof_rows};
+use lora_loupe::bench::{BUDGET, Prepared, Row, Size, cases, roofline_rows};
 use lora_loupe::formats::source::FileSource;
-use lora_loupe::gpu::{Gpu, Roof};
+use lora_loupe::gpu::{Gpu, RooflinePeak};
 use lora_loupe::model::{Family, FamilyId};
 use lora_loupe::ops::Storage;
 use lora_loupe::pipeline::{AdapterChoice, Folder, Model, PipelineError, Recipe, Session, calls};
@@ -21,8 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     pollster::block_on(async {
         let gpu = Rc::new(Gpu::open().await?);
         gpu.self_test().await?;
-        let roof = gpu.roof(EFFORT).await?;
-        let mut rows = roof_rows(roof).to_vec();
+        let roof = gpu.roofline_peak(BUDGET).await?;
+        let mut rows = roofline_rows(roof).to_vec();
         let sizes: &[Size] = if asked("--full") { &[Size::Small, Size::Full] } else { &[Size::Small] };
         for size in sizes {
             rows.extend(kernels(&gpu, *size, roof).await?);
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             rows.push(network(&gpu, "UNet step: SD 1.5 at 512x512 with guidance", each, roof).await?);
             let net = Family::published_vae(FamilyId::Sd15)?;
             rows.push(
-                network(&gpu, "VAE decode: SD 1.5 at 512x512", vae_decoder(&net, 1, 64, 64)?.fused(), roof).await?,
+                network(&gpu, "VAE decode: SD 1.5 at 512x512", vae_decoder(&net, 1, 64, 64)?.fuse_epilogues(), roof).await?,
             );
         }
         rows.extend(demo(&gpu, roof).await?);
@@ -43,9 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     })
 }
 
-async fn kernels(gpu: &Gpu, size: Size, roof: Roof) -> Result<Vec<Row>, Box<dyn Error>> {
+async fn kernels(gpu: &Gpu, size: Size, roof: RooflinePeak) -> Result<Vec<Row>, Box<dyn Error>> {
     let mut rows = Vec::new();
-    for case in cases(size, gpu.means())? {
+    for case in cases(size, gpu.caps())? {
         eprintln!("{}", case.name);
         let prepared = Prepared::new(gpu, &case.plan, case.storage).await?;
         rows.push(prepared.row(gpu, "kernels", &case.name, roof).await?);
@@ -53,14 +53,14 @@ async fn kernels(gpu: &Gpu, size: Size, roof: Roof) -> Result<Vec<Row>, Box<dyn 
     Ok(rows)
 }
 
-async fn network(gpu: &Gpu, name: &str, plan: Plan, roof: Roof) -> Result<Row, PipelineError> {
+async fn network(gpu: &Gpu, name: &str, plan: Plan, roof: RooflinePeak) -> Result<Row, PipelineError> {
     eprintln!("{name}");
-    let storage = if gpu.keeps_halves() { Storage::F16 } else { Storage::F32 };
+    let storage = if gpu.f16_weights() { Storage::F16 } else { Storage::F32 };
     Prepared::new(gpu, &plan, storage).await?.row(gpu, "networks", name, roof).await
 }
 
 /// The bundled model with its bundled LoRA.
-async fn demo(gpu: &Rc<Gpu>, roof: Roof) -> Result<Vec<Row>, Box<dyn Error>> {
+async fn demo(gpu: &Rc<Gpu>, roof: RooflinePeak) -> Result<Vec<Row>, Box<dyn Error>> {
     eprintln!("the demo model");
     let root = golden::path("../web/public/demo");
     let model = Model::open("demo", &Folder::open(&root.join("model"))?).await?;

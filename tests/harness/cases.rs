@@ -1,7 +1,7 @@
 //! Turns cases of the goldens into recipes, networks and their inputs.
 
 use crate::golden::{self, Tensor};
-use lora_loupe::pipeline::{AdapterChoice, Network, Recipe, Rng, sinusoid};
+use lora_loupe::pipeline::{AdapterChoice, Network, Recipe, Rng, timestep_embedding};
 use lora_loupe::text::Syntax;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -106,7 +106,7 @@ pub fn given<const N: usize>(list: [(&str, Vec<f32>); N]) -> BTreeMap<String, Ve
 pub fn unet_case(golden: &BTreeMap<String, Tensor>, case: &str) -> (Network, BTreeMap<String, Vec<f32>>) {
     let get = |name: &str| &golden[&format!("{case}.{name}")];
     let &[batch, _, height, width] = get("sample").shape.as_slice() else { panic!("{case}: sample") };
-    let time = sinusoid(get("timestep").data[0], 16).repeat(batch);
+    let time = timestep_embedding(get("timestep").data[0], 16).repeat(batch);
     let text = get("encoder_hidden_states").data.clone();
     let inputs = given([("sample", get("sample").channels_last()), ("time", time), ("text", text)]);
     (Network::Unet { batch, height, width, tokens: 77 }, inputs)

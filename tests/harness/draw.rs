@@ -4,14 +4,14 @@ use crate::cases::recipe;
 use crate::compare::{LATENTS, close, max_abs};
 use crate::golden;
 use lora_loupe::formats::source::FileSource;
-use lora_loupe::pipeline::{Given, Picture, Recipe, Session};
+use lora_loupe::pipeline::{GenerateInputs, Picture, Recipe, Session};
 use lora_loupe::samplers::ScheduleConfig;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// The latents that a recipe ends in.
-pub async fn latents(session: &mut Session, recipe: &Recipe, given: &Given<'_>) -> Vec<f32> {
+pub async fn latents(session: &mut Session, recipe: &Recipe, given: &GenerateInputs<'_>) -> Vec<f32> {
     let drawn = session.generate(recipe, given, &mut |_| ControlFlow::Continue(())).await;
     drawn.unwrap_or_else(|error| panic!("{error}")).latents
 }
@@ -25,8 +25,8 @@ pub async fn adapter(session: &Session, name: &str) -> LoadedAdapter {
 }
 
 /// These adapters and nothing else.
-pub fn with<'a>(adapters: &'a [&'a LoadedAdapter]) -> Given<'a> {
-    Given { adapters, ..Given::default() }
+pub fn with<'a>(adapters: &'a [&'a LoadedAdapter]) -> GenerateInputs<'a> {
+    GenerateInputs { adapters, ..GenerateInputs::default() }
 }
 
 /// A case's picture, under the scheduler config that it was recorded with.

@@ -49,7 +49,7 @@ def attention(q, k, v, heads, causal):
 
 def run(op, f, x):
     if op == "matmul":
-        rows = torch.cat([x[0], x[-1]], -1) if f.get("before") == "beside" else x[0]
+        rows = torch.cat([x[0], x[-1]], -1) if f.get("prologue") == "concat" else x[0]
         out = rows @ (x[1].T if f["transpose_b"] else x[1])
         return out + x[2] if f["bias"] else out
     if op == "conv2d":
@@ -57,7 +57,7 @@ def run(op, f, x):
         weight = x[1].reshape(outputs, kernel, kernel, -1).permute(0, 3, 1, 2)
         return nhwc(F.conv2d(nchw(x[0]), weight, x[2] if f["bias"] else None, f["stride"], f["padding"]))
     if op == "group_norm":
-        both = torch.cat([x[0], x[3]], -1) if f.get("beside") else x[0]
+        both = torch.cat([x[0], x[3]], -1) if f.get("concat") else x[0]
         out = nhwc(F.group_norm(nchw(both), f["groups"], x[1], x[2], f["eps"]))
         return F.silu(out) if f["silu"] else out
     if op == "layer_norm":
@@ -177,9 +177,9 @@ def cases():
         yield "normalize", {"eps": 1e-6, "silu": act}, [[b, h, w, c], [b, groups, 3], [c], [c]]
     # Read in place: two tensors side by side, three in one.
     for m, left, right, n, bias in [(70, 40, 24, 36, True), (5, 4, 12, 8, False)]:
-        yield "matmul", {"transpose_b": True, "bias": bias, "before": "beside"}, [[1, m, left], [n, left + right]] + ([[n]] if bias else []) + [[1, m, right]]
+        yield "matmul", {"transpose_b": True, "bias": bias, "prologue": "concat"}, [[1, m, left], [n, left + right]] + ([[n]] if bias else []) + [[1, m, right]]
     for b, h, w, left, right, groups in [(1, 6, 4, 80, 40, 8), (2, 3, 5, 3, 5, 4)]:
-        yield "group_norm", {"groups": groups, "eps": 1e-5, "silu": True, "beside": True}, [[b, h, w, left], [left + right], [left + right], [b, h, w, right]]
+        yield "group_norm", {"groups": groups, "eps": 1e-5, "silu": True, "concat": True}, [[b, h, w, left], [left + right], [left + right], [b, h, w, right]]
     for b, t, s, heads, size, causal in [(1, 37, 37, 4, 8, True), (2, 9, 9, 3, 5, False), (1, 33, 19, 2, 12, False)]:
         shapes = [[b, t, 3 * heads * size]] if t == s else [[b, t, heads * size], [b, s, 2 * heads * size]]
         yield "attention", {"heads": heads, "causal": causal}, shapes

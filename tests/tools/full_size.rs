@@ -13,7 +13,7 @@ use lora_loupe::formats::source::FileSource;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
 use lora_loupe::gpu::Gpu;
 use lora_loupe::num::{host_len, numel};
-use lora_loupe::pipeline::{Given, Model, Network, Progress, Recipe, Session, Shape, Stage, encode_png, sinusoid};
+use lora_loupe::pipeline::{GenerateInputs, Model, Network, Progress, Recipe, Session, Shape, Stage, encode_png, timestep_embedding};
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::numbers::numbers;
@@ -122,7 +122,7 @@ async fn run(case: &Case) -> Result<Value, Box<dyn Error>> {
     let gpu = Gpu::open().await?;
     gpu.self_test().await?;
     let mut session = Session::new(Rc::new(gpu), model);
-    let plans = session.model.plan_needs(case.shape, session.gpu.means())?;
+    let plans = session.model.plan_needs(case.shape, session.gpu.caps())?;
     let started = Instant::now();
     let stages = match (&case.recipe, case.network) {
         (Some(recipe), None) => draw(&mut session, case, recipe).await?,
@@ -132,7 +132,7 @@ async fn run(case: &Case) -> Result<Value, Box<dyn Error>> {
     let seconds = started.elapsed().as_secs_f64();
     let adapter = &session.gpu.info().adapter;
     Ok(
-        json!({ "adapter": adapter, "seconds": seconds, "stages": stages, "plans": plans, "graphics": session.gpu.made().bytes }),
+        json!({ "adapter": adapter, "seconds": seconds, "stages": stages, "plans": plans, "graphics": session.gpu.resource_stats().bytes }),
     )
 }
 
@@ -160,7 +160,7 @@ async fn draw(
         }
         ControlFlow::Continue(())
     };
-    let given = Given { adapters: &chosen, init: init.as_deref(), ..Given::default() };
+    let given = GenerateInputs { adapters: &chosen, init: init.as_deref(), ..GenerateInputs::default() };
     let picture = session.generate(recipe, &given, &mut hear).await?;
     std::fs::write(out, &picture.rgb)?;
     std::fs::write(out.with_extension("png"), encode_png(&picture.rgb, picture.width, picture.height, &[])?)?;
@@ -176,7 +176,7 @@ async fn call(session: &mut Session, network: Network, out: &Path) -> Result<BTr
     let output = match network {
         Network::Unet { batch: 1, height, width, tokens } => {
             give("sample", numbers(2, height * width * config.in_channels, 1.0, 0.0));
-            give("time", sinusoid(500.0, config.block_out_channels[0]));
+            give("time", timestep_embedding(500.0, config.block_out_channels[0]));
             give("text", numbers(3, tokens * config.cross_attention_dim, 1.0, 0.0));
             if let Some(width) = config.projection_class_embeddings_input_dim {
                 give("added", numbers(4, width, 1.0, 0.0));

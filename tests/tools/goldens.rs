@@ -3,7 +3,7 @@
 
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::gpu::Gpu;
-use lora_loupe::pipeline::{Folder, Given, Model, Session, decode_png};
+use lora_loupe::pipeline::{Folder, GenerateInputs, Model, Session, decode_png};
 use lora_loupe::samplers::ScheduleConfig;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::cases::recipe;
@@ -73,7 +73,7 @@ async fn pipeline(root: &Path, name: &str) -> (usize, usize) {
             let png = decode_png(&std::fs::read(e2e.join("init_image.png")).expect("init_image.png")).expect("a PNG");
             png.rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect::<Vec<f32>>()
         });
-        let given = Given { adapters: &loaded, init: init.as_deref(), ..Given::default() };
+        let given = GenerateInputs { adapters: &loaded, init: init.as_deref(), ..GenerateInputs::default() };
         let drawn = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
         let distance = match drawn {
             Ok(picture) => {

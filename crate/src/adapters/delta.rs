@@ -1,6 +1,6 @@
 //! Turns one tensor of the base model into the changed tensor: which one, by what, how strongly.
 
-use super::form::Form;
+use super::form::Factorization;
 use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo};
 use crate::model::{Component, Module};
 use crate::num::{host_len, numel};
@@ -100,7 +100,7 @@ pub trait Change: Debug {
 
     /// The change at scale 1 as a matrix in factors; none where it depends on the base weight, is
     /// no matrix or is too large for one layer.
-    fn form(&self, numbers: &Numbers) -> Option<Form> {
+    fn form(&self, numbers: &Numbers) -> Option<Factorization> {
         let _ = numbers;
         None
     }

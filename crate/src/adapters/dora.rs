@@ -7,7 +7,7 @@
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::group::Group;
-use super::read::Why;
+use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::num::{host_len, numel};
 use crate::ops::{Axis, Renorm};
@@ -17,7 +17,7 @@ use crate::plan::{PlanError, ValueId};
 #[derive(Debug)]
 pub struct Dora {
     change: Box<dyn Change>,
-    lengths: Factor,
+    magnitudes: Factor,
     axis: Axis,
 }
 
@@ -25,7 +25,7 @@ pub struct Dora {
 pub(super) const ROLES: &[Role] = &[Role::DoraScale, Role::Magnitude];
 
 /// The change under the group's lengths, if it has any.
-pub(super) fn wrap(group: &Group, change: Box<dyn Change>) -> Result<Box<dyn Change>, Why> {
+pub(super) fn wrap(group: &Group, change: Box<dyn Change>) -> Result<Box<dyn Change>, LeftoverReason> {
     let (lengths, axis) = match (group.get(Role::DoraScale), group.get(Role::Magnitude)) {
         (Some(lengths), _) if lengths.shape.len() > 1 && lengths.shape[0] == 1 => (lengths, Axis::Columns),
         (Some(lengths), _) | (None, Some(lengths)) => (lengths, Axis::Rows),
@@ -33,9 +33,9 @@ pub(super) fn wrap(group: &Group, change: Box<dyn Change>) -> Result<Box<dyn Cha
     };
     let (lengths, shape) = (Factor::of(lengths), change.shape());
     if shape.get(usize::from(axis == Axis::Columns)) != Some(&lengths.from_axis(0)) {
-        return Err(Why::malformed(&lengths, "should hold one length for each output or each input"));
+        return Err(LeftoverReason::malformed(&lengths, "should hold one length for each output or each input"));
     }
-    Ok(Box::new(Dora { change, lengths, axis }))
+    Ok(Box::new(Dora { change, magnitudes: lengths, axis }))
 }
 
 impl Change for Dora {
@@ -45,7 +45,7 @@ impl Change for Dora {
 
     fn factors(&self) -> Vec<&Factor> {
         let mut factors = self.change.factors();
-        factors.push(&self.lengths);
+        factors.push(&self.magnitudes);
         factors
     }
 
@@ -67,13 +67,13 @@ impl Change for Dora {
         if let Some(first) = prepared.get_mut(&self.change.factors()[0].key) {
             first.iter_mut().for_each(|x| *x *= scale);
         }
-        prepared.extend(numbers.get(&self.lengths.key).map(|data| (self.lengths.key.clone(), data.clone())));
+        prepared.extend(numbers.get(&self.magnitudes.key).map(|data| (self.magnitudes.key.clone(), data.clone())));
         prepared
     }
 
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         let changed = self.change.fold(&mut fold.at_full_strength(), base)?;
-        let lengths = fold.factor(&self.lengths.key, &[host_len(numel(&self.lengths.shape))]);
+        let lengths = fold.factor(&self.magnitudes.key, &[host_len(numel(&self.magnitudes.shape))]);
         let difference = fold.push(Renorm { axis: self.axis }, &[base, changed, lengths])?;
         fold.blend(base, difference)
     }

@@ -32,28 +32,28 @@ impl Dense {
 
 /// A change at scale 1 as the matrix (outputs, inputs · kernel²) in PyTorch's order.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Form {
+pub enum Factorization {
     /// The matrix itself.
     Whole(Dense),
     /// (outputs, rank) · (rank, columns).
     Product(Dense, Dense),
     /// first ⊗ second.
-    Kronecker(Box<Form>, Box<Form>),
+    Kronecker(Box<Factorization>, Box<Factorization>),
 }
 
-impl Form {
+impl Factorization {
     /// `left` (rows, rank) times `right` (rank, columns).
-    pub fn product(left: Vec<f32>, right: Vec<f32>, rank: usize) -> Form {
+    pub fn product(left: Vec<f32>, right: Vec<f32>, rank: usize) -> Factorization {
         let columns = right.len() / rank.max(1);
-        Form::Product(Dense::new(left, rank), Dense::new(right, columns))
+        Factorization::Product(Dense::new(left, rank), Dense::new(right, columns))
     }
 
     /// (rows, columns) of the matrix.
     pub fn size(&self) -> (usize, usize) {
         match self {
-            Form::Whole(whole) => (whole.rows, whole.columns),
-            Form::Product(left, right) => (left.rows, right.columns),
-            Form::Kronecker(first, second) => {
+            Factorization::Whole(whole) => (whole.rows, whole.columns),
+            Factorization::Product(left, right) => (left.rows, right.columns),
+            Factorization::Kronecker(first, second) => {
                 let ((a, b), (c, d)) = (first.size(), second.size());
                 (a.saturating_mul(c), b.saturating_mul(d))
             }
@@ -64,16 +64,16 @@ impl Form {
     pub fn rank(&self) -> usize {
         let (rows, columns) = self.size();
         match self {
-            Form::Whole(_) => rows.min(columns),
-            Form::Product(left, _) => left.columns.min(rows).min(columns),
-            Form::Kronecker(first, second) => first.rank().saturating_mul(second.rank()),
+            Factorization::Whole(_) => rows.min(columns),
+            Factorization::Product(left, _) => left.columns.min(rows).min(columns),
+            Factorization::Kronecker(first, second) => first.rank().saturating_mul(second.rank()),
         }
     }
 
     /// Columns of the left matrix of [`Form::pair`].
     pub fn pair_rank(&self) -> usize {
         match self {
-            Form::Product(left, _) => left.columns,
+            Factorization::Product(left, _) => left.columns,
             _ => self.rank(),
         }
     }
@@ -88,10 +88,10 @@ impl Form {
     /// matrices times that of the right ones, and a whole side a product with the unit matrix.
     pub fn pair(&self) -> (Dense, Dense) {
         match self {
-            Form::Whole(whole) if whole.rows <= whole.columns => (Dense::identity(whole.rows), whole.clone()),
-            Form::Whole(whole) => (whole.clone(), Dense::identity(whole.columns)),
-            Form::Product(left, right) => (left.clone(), right.clone()),
-            Form::Kronecker(first, second) => {
+            Factorization::Whole(whole) if whole.rows <= whole.columns => (Dense::identity(whole.rows), whole.clone()),
+            Factorization::Whole(whole) => (whole.clone(), Dense::identity(whole.columns)),
+            Factorization::Product(left, right) => (left.clone(), right.clone()),
+            Factorization::Kronecker(first, second) => {
                 let ((a, b), (c, d)) = (first.reduced().pair(), second.reduced().pair());
                 (a.kronecker(&c), b.kronecker(&d))
             }
@@ -99,9 +99,9 @@ impl Form {
     }
 
     /// A product of no more columns than its matrix needs.
-    fn reduced(&self) -> Form {
+    fn reduced(&self) -> Factorization {
         match self {
-            Form::Product(left, _) if left.columns > self.rank() => Form::Whole(self.matrix()),
+            Factorization::Product(left, _) if left.columns > self.rank() => Factorization::Whole(self.matrix()),
             other => other.clone(),
         }
     }
@@ -109,11 +109,11 @@ impl Form {
     /// The matrix, multiplied out in f32.
     pub fn matrix(&self) -> Dense {
         match self {
-            Form::Whole(whole) => whole.clone(),
-            Form::Product(left, right) => {
+            Factorization::Whole(whole) => whole.clone(),
+            Factorization::Product(left, right) => {
                 Dense { rows: left.rows, columns: right.columns, data: product(&left.data, &right.data, left.columns) }
             }
-            Form::Kronecker(first, second) => first.matrix().kronecker(&second.matrix()),
+            Factorization::Kronecker(first, second) => first.matrix().kronecker(&second.matrix()),
         }
     }
 }
@@ -129,25 +129,25 @@ mod tests {
 
     #[test]
     fn a_pair_multiplies_out_to_the_matrix() {
-        let whole = |rows, columns| Box::new(Form::Whole(dense(rows, columns, 5)));
-        let low = |rows, columns| Box::new(Form::Product(dense(rows, 2, 7), dense(2, columns, 3)));
-        let check = |form: Form, rank: usize| {
+        let whole = |rows, columns| Box::new(Factorization::Whole(dense(rows, columns, 5)));
+        let low = |rows, columns| Box::new(Factorization::Product(dense(rows, 2, 7), dense(2, columns, 3)));
+        let check = |form: Factorization, rank: usize| {
             let (left, right) = form.pair();
             assert_eq!((left.columns, form.pair_rank()), (rank, rank));
             assert_eq!((left.rows, right.columns), form.size());
             let (got, want) = (product(&left.data, &right.data, rank), form.matrix());
             assert!(got.iter().zip(&want.data).all(|(got, want)| (got - want).abs() < 1e-5), "{form:?}");
         };
-        check(Form::Whole(dense(3, 5, 11)), 3);
+        check(Factorization::Whole(dense(3, 5, 11)), 3);
         check(*low(6, 5), 2);
-        check(Form::Kronecker(whole(3, 2), low(4, 6)), 2 * 2);
-        check(Form::Kronecker(low(5, 4), whole(3, 7)), 2 * 3);
-        check(Form::Kronecker(low(1, 4), low(5, 6)), 2);
+        check(Factorization::Kronecker(whole(3, 2), low(4, 6)), 2 * 2);
+        check(Factorization::Kronecker(low(5, 4), whole(3, 7)), 2 * 3);
+        check(Factorization::Kronecker(low(1, 4), low(5, 6)), 2);
     }
 
     #[test]
     fn a_kronecker_product_has_its_blocks() {
-        let form = Form::Kronecker(Box::new(Form::Whole(dense(2, 2, 3))), Box::new(Form::Whole(dense(1, 3, 5))));
+        let form = Factorization::Kronecker(Box::new(Factorization::Whole(dense(2, 2, 3))), Box::new(Factorization::Whole(dense(1, 3, 5))));
         let (first, second) = (dense(2, 2, 3), dense(1, 3, 5));
         assert_eq!(form.matrix().data[3], first.data[1] * second.data[0]);
         assert_eq!(form.size(), (2, 6));

@@ -2,10 +2,10 @@
 //! deltas of norms. alpha plays no part.
 
 use super::delta::{Change, Factor, Fold, Numbers};
-use super::form::{Dense, Form};
+use super::form::{Dense, Factorization};
 use super::group::Group;
 use super::linear::norm;
-use super::read::Why;
+use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::plan::{PlanError, ValueId};
 
@@ -18,10 +18,10 @@ pub struct Full {
 
 impl Full {
     /// The difference in this role.
-    pub(super) fn recognise(group: &Group, role: Role) -> Result<Full, Why> {
-        let difference = group.get(role).map(Factor::of).ok_or(Why::Incomplete { missing: "difference" })?;
+    pub(super) fn from_group(group: &Group, role: Role) -> Result<Full, LeftoverReason> {
+        let difference = group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "difference" })?;
         if difference.shape.contains(&0) {
-            return Err(Why::malformed(&difference, "should have numbers"));
+            return Err(LeftoverReason::malformed(&difference, "should have numbers"));
         }
         let algorithm = if matches!(role, Role::WNorm | Role::BNorm) { "norm" } else { "full" };
         Ok(Full { difference, algorithm })
@@ -55,9 +55,9 @@ impl Change for Full {
         Some(norm(numbers.get(&self.difference.key)?))
     }
 
-    fn form(&self, numbers: &Numbers) -> Option<Form> {
+    fn form(&self, numbers: &Numbers) -> Option<Factorization> {
         let is_matrix = self.difference.shape.len() > 1;
         let data = numbers.get(&self.difference.key).filter(|_| is_matrix)?;
-        Some(Form::Whole(Dense::new(data.clone(), self.difference.from_axis(1))))
+        Some(Factorization::Whole(Dense::new(data.clone(), self.difference.from_axis(1))))
     }
 }

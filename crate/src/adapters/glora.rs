@@ -8,7 +8,7 @@
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::group::Group;
 use super::linear::{identity, kronecker};
-use super::read::Why;
+use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::ops::Matmul;
 use crate::plan::{Layout, PlanError, ValueId};
@@ -28,16 +28,16 @@ pub(super) const ROLES: &[Role] = &[Role::GloraA1, Role::GloraA2, Role::GloraB1,
 
 impl Glora {
     /// The matrices of a group, in either order, if their shapes fit each other.
-    pub(super) fn recognise(group: &Group) -> Result<Glora, Why> {
+    pub(super) fn from_group(group: &Group) -> Result<Glora, LeftoverReason> {
         if group.get(Role::GloraBm).is_some() {
-            return Err(Why::NotBuilt("GLoRA with a core"));
+            return Err(LeftoverReason::NotBuilt("GLoRA with a core"));
         }
-        let factor = |role| group.get(role).map(Factor::of).ok_or(Why::Incomplete { missing: "a1, a2, b1 or b2" });
+        let factor = |role| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "a1, a2, b1 or b2" });
         let [a1, a2] = [factor(Role::GloraA1)?, factor(Role::GloraA2)?];
         let [b1, b2] = [factor(Role::GloraB1)?, factor(Role::GloraB2)?];
         for factor in [&a1, &a2, &b1, &b2] {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(Why::malformed(factor, "needs two axes or more, none of them empty"));
+                return Err(LeftoverReason::malformed(factor, "needs two axes or more, none of them empty"));
             }
         }
         let new = Glora { inner: [a1.clone(), a2.clone()], outer: [b1.clone(), b2.clone()], old: false };
@@ -45,7 +45,7 @@ impl Glora {
         match (new.is_consistent(), old.is_consistent()) {
             (true, _) => Ok(new),
             (false, true) => Ok(old),
-            _ => Err(Why::RankMismatch { up: new.outer[0].axis(1), down: new.outer[1].axis(0) }),
+            _ => Err(LeftoverReason::RankMismatch { up: new.outer[0].axis(1), down: new.outer[1].axis(0) }),
         }
     }
 

@@ -12,7 +12,7 @@ const DEPTH: usize = 128;
 const LANES: usize = 8;
 
 /// A type that products are summed in within a chunk.
-trait Number: Copy + Default {
+trait Element: Copy + Default {
     fn of(number: f32) -> Self;
     fn to_f64(self) -> f64;
     /// self + a · b; as one instruction where `FUSED`.
@@ -21,7 +21,7 @@ trait Number: Copy + Default {
 
 macro_rules! number {
     ($type:ty) => {
-        impl Number for $type {
+        impl Element for $type {
             #[inline(always)]
             fn of(number: f32) -> $type {
                 number as $type
@@ -63,7 +63,7 @@ pub fn gram(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64> {
     gram_in::<f64>(matrix, columns, lines)
 }
 
-fn gram_in<T: Number>(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64> {
+fn gram_in<T: Element>(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64> {
     let rows = matrix.len() / columns.max(1);
     let (count, depth) = match lines {
         Lines::Rows => (rows, columns),
@@ -89,7 +89,7 @@ fn gram_in<T: Number>(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64> 
 }
 
 /// Packs the rows `start..start + run`: each holds one number of every line.
-fn pack_columns<T: Number>(matrix: &[f32], columns: usize, start: usize, run: usize, packed: &mut [[T; LANES]]) {
+fn pack_columns<T: Element>(matrix: &[f32], columns: usize, start: usize, run: usize, packed: &mut [[T; LANES]]) {
     for (k, row) in matrix[start * columns..(start + run) * columns].chunks_exact(columns).enumerate() {
         for (panel, numbers) in row.chunks(LANES).enumerate() {
             for (to, from) in packed[panel * DEPTH + k].iter_mut().zip(numbers) {
@@ -100,7 +100,7 @@ fn pack_columns<T: Number>(matrix: &[f32], columns: usize, start: usize, run: us
 }
 
 /// Packs the columns `start..start + run` of every row, which is a line.
-fn pack_rows<T: Number>(matrix: &[f32], columns: usize, start: usize, run: usize, packed: &mut [[T; LANES]]) {
+fn pack_rows<T: Element>(matrix: &[f32], columns: usize, start: usize, run: usize, packed: &mut [[T; LANES]]) {
     for (line, row) in matrix.chunks_exact(columns).enumerate() {
         let (panel, lane) = (line / LANES, line % LANES);
         for (to, from) in packed[panel * DEPTH..].iter_mut().zip(&row[start..start + run]) {
@@ -110,7 +110,7 @@ fn pack_rows<T: Number>(matrix: &[f32], columns: usize, start: usize, run: usize
 }
 
 /// Adds a chunk's products to the lower half of the sums.
-fn add_chunk<T: Number>(packed: &[[T; LANES]], run: usize, count: usize, sums: &mut [f64]) {
+fn add_chunk<T: Element>(packed: &[[T; LANES]], run: usize, count: usize, sums: &mut [f64]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         // SAFETY: the processor has what the function was compiled for.
@@ -123,7 +123,7 @@ fn add_chunk<T: Number>(packed: &[[T; LANES]], run: usize, count: usize, sums: &
 /// The same with the processor's wide registers.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn add_chunk_fused<T: Number>(packed: &[[T; LANES]], run: usize, count: usize, sums: &mut [f64]) {
+fn add_chunk_fused<T: Element>(packed: &[[T; LANES]], run: usize, count: usize, sums: &mut [f64]) {
     match size_of::<T>() {
         4 => tiles::<T, 8, true>(packed, run, count, sums),
         _ => tiles::<T, 4, true>(packed, run, count, sums),
@@ -132,7 +132,7 @@ fn add_chunk_fused<T: Number>(packed: &[[T; LANES]], run: usize, count: usize, s
 
 /// All tiles of `HEIGHT` lines by a panel's that touch the lower half: as many as fit in the registers.
 #[inline(always)]
-fn tiles<T: Number, const HEIGHT: usize, const FUSED: bool>(
+fn tiles<T: Element, const HEIGHT: usize, const FUSED: bool>(
     packed: &[[T; LANES]],
     run: usize,
     count: usize,

@@ -6,7 +6,7 @@
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::group::Group;
-use super::read::Why;
+use super::read::LeftoverReason;
 use crate::model::Module;
 use crate::model::spelling::Role;
 use crate::num::{host_len, numel};
@@ -26,13 +26,13 @@ pub(super) const ROLES: &[Role] = &[Role::OnInput, Role::Weight];
 
 impl Ia3 {
     /// The numbers of a group for this layer.
-    pub(super) fn recognise(group: &Group, module: &Module) -> Result<Ia3, Why> {
-        let missing = Why::Incomplete { missing: "weight or on_input" };
+    pub(super) fn from_group(group: &Group, module: &Module) -> Result<Ia3, LeftoverReason> {
+        let missing = LeftoverReason::Incomplete { missing: "weight or on_input" };
         let numbers = group.get(Role::Weight).map(Factor::of).ok_or(missing.clone())?;
         let on_input = group.number(Role::OnInput).ok_or(missing)?;
         let mut shape = module.weight_shape();
         if shape.len() < 2 {
-            return Err(Why::malformed(&numbers, "belongs to a layer that is neither linear nor a convolution"));
+            return Err(LeftoverReason::malformed(&numbers, "belongs to a layer that is neither linear nor a convolution"));
         }
         let axis = if on_input > 0.0 { Axis::Columns } else { Axis::Rows };
         shape[usize::from(axis == Axis::Columns)] = host_len(numel(&numbers.shape));

@@ -9,7 +9,7 @@ use crate::plan::{Layout, PlanError, ValueId};
 
 /// The most numbers that are made of a few factors where no base model vouches for the sizes:
 /// many times what any published layer needs.
-pub(super) const MOST: usize = 1 << 24;
+pub(super) const MAX_DENSE_LEN: usize = 1 << 24;
 
 /// ‖left · right‖ for `left` (m, rank) and `right` (rank, n): the square is the trace of
 /// (leftᵀ·left)·(right·rightᵀ). A product smaller than these two is formed instead, so that
@@ -50,7 +50,7 @@ pub(super) fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
 /// Σ over n of core[m, n, k] · down[n, i]. None above [`MOST`] numbers.
 pub(super) fn contracted(core: &[f32], down: &[f32], inner: usize, inputs: usize, kernel: usize) -> Option<Vec<f32>> {
     let rank = core.len() / (inner * kernel).max(1);
-    let count = rank.checked_mul(inputs)?.checked_mul(kernel).filter(|&count| count <= MOST)?;
+    let count = rank.checked_mul(inputs)?.checked_mul(kernel).filter(|&count| count <= MAX_DENSE_LEN)?;
     let mut out = vec![0.0; count];
     for (at, sum) in out.iter_mut().enumerate() {
         let (m, i, k) = (at / (inputs * kernel), at / kernel % inputs, at % kernel);
@@ -86,7 +86,7 @@ pub fn pair_is_smaller(rows: usize, columns: usize, rank: usize) -> bool {
 /// How a change is held in memory until it is added: as a product of two matrices or as itself,
 /// whichever is smaller.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Held {
+pub(super) enum Representation {
     /// (outputs, rank) · (rank, columns).
     Pair { rank: usize },
     /// (outputs, columns).
@@ -96,10 +96,10 @@ pub(super) enum Held {
 /// Name of a held pair's second matrix, after the first one's.
 const RIGHT: &str = "·";
 
-impl Held {
+impl Representation {
     /// The smaller way for a change (outputs, columns) that has a product of this rank.
-    pub(super) fn smaller(outputs: usize, columns: usize, rank: usize) -> Held {
-        if pair_is_smaller(outputs, columns, rank) { Held::Pair { rank } } else { Held::Whole }
+    pub(super) fn smaller(outputs: usize, columns: usize, rank: usize) -> Representation {
+        if pair_is_smaller(outputs, columns, rank) { Representation::Pair { rank } } else { Representation::Whole }
     }
 
     /// The tensors of a pair under the name `key`: `left` is (outputs, rank), `right` has the
@@ -108,8 +108,8 @@ impl Held {
         let rank = left.len() / shape[0].max(1);
         let right_shape = [&[rank], &shape[1..]].concat();
         match self {
-            Held::Whole => Held::whole(key, product(&left, &right, rank), shape),
-            Held::Pair { .. } => Numbers::from([
+            Representation::Whole => Representation::whole(key, product(&left, &right, rank), shape),
+            Representation::Pair { .. } => Numbers::from([
                 (key.to_owned(), left),
                 (format!("{key}{RIGHT}"), Layout::Ohwi.arrange(right, &right_shape)),
             ]),
@@ -125,8 +125,8 @@ impl Held {
     pub(super) fn fold(self, key: &str, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         let shape = fold.builder.shape(base).to_vec();
         let change = match self {
-            Held::Whole => fold.factor(key, &shape),
-            Held::Pair { rank } => {
+            Representation::Whole => fold.factor(key, &shape),
+            Representation::Pair { rank } => {
                 let left = fold.factor(key, &[shape[0], rank]);
                 let right = fold.factor(&format!("{key}{RIGHT}"), &[rank, host_len(numel(&shape[1..]))]);
                 fold.push(Matmul::default(), &[left, right])?

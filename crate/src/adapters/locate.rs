@@ -1,7 +1,7 @@
 //! Turns a file's groups into the layers that they mean, by name or by place.
 
 use super::group::Group;
-use crate::model::spelling::{Found, Names, Role, Spellings};
+use crate::model::spelling::{ModuleMatch, NamingScheme, Role, Spellings};
 use crate::model::{Component, Module, positional};
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 ///
 /// Names are looked up. A place (`unet:12`, or `:12` in a file that is a bare list) counts in the
 /// one of the network's orders that has as many layers as the file and fits its sizes best.
-pub fn locate<'a>(groups: &[Group], spellings: &Spellings<'a>) -> Vec<Option<Found<'a>>> {
+pub fn locate<'a>(groups: &[Group], spellings: &Spellings<'a>) -> Vec<Option<ModuleMatch<'a>>> {
     let modules = spellings.modules();
-    let mut found: Vec<Option<Found>> = groups.iter().map(|group| spellings.find(&group.stem, group.peft)).collect();
+    let mut found: Vec<Option<ModuleMatch>> = groups.iter().map(|group| spellings.find(&group.stem, group.peft)).collect();
     let mut placed: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
     for (index, group) in groups.iter().enumerate() {
         if let Some((network, place)) = place(&group.stem) {
@@ -38,8 +38,8 @@ pub fn locate<'a>(groups: &[Group], spellings: &Spellings<'a>) -> Vec<Option<Fou
             .reduce(|best, next| if next.0 > best.0 { next } else { best });
         if let Some((_, component, order)) = best {
             for (&index, &module) in places.values().zip(&order) {
-                let names = Names::Place;
-                found[index] = Some(Found { component, module, convention: "cloneofsimo", names, prefix: "" });
+                let names = NamingScheme::Place;
+                found[index] = Some(ModuleMatch { component, module, convention: "cloneofsimo", names, prefix: "" });
             }
         }
     }

@@ -6,10 +6,10 @@
 //! which gives its norm, and its place in memory where that is smaller than the change.
 
 use super::delta::{Change, Factor, Fold, Numbers};
-use super::form::{Dense, Form};
+use super::form::{Dense, Factorization};
 use super::group::Group;
-use super::linear::{Held, MOST, contracted, product_norm, transposed};
-use super::read::Why;
+use super::linear::{Representation, MAX_DENSE_LEN, contracted, product_norm, transposed};
+use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::model::{Kind, Module};
 use crate::num::{host_len, numel};
@@ -23,7 +23,7 @@ struct Side {
     /// (rank, inputs · kernel²); (rank, inputs) where there is a core.
     b: Factor,
     /// (a's rank, b's rank, kernel, kernel).
-    core: Option<Factor>,
+    mid: Option<Factor>,
 }
 
 /// (w1_a · w1_b) ∘ (w2_a · w2_b).
@@ -38,38 +38,38 @@ pub(super) const ROLES: &[Role] =
     &[Role::HadaW1A, Role::HadaW1B, Role::HadaW2A, Role::HadaW2B, Role::HadaT1, Role::HadaT2];
 
 impl Side {
-    fn recognise(group: &Group, [a, b, core]: [Role; 3]) -> Result<Side, Why> {
-        let factor = |role| group.get(role).map(Factor::of).ok_or(Why::Incomplete { missing: "hada_w1/w2 factor" });
-        let side = Side { a: factor(a)?, b: factor(b)?, core: group.get(core).map(Factor::of) };
-        for factor in [&side.a, &side.b].into_iter().chain(&side.core) {
+    fn from_group(group: &Group, [a, b, core]: [Role; 3]) -> Result<Side, LeftoverReason> {
+        let factor = |role| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "hada_w1/w2 factor" });
+        let side = Side { a: factor(a)?, b: factor(b)?, mid: group.get(core).map(Factor::of) };
+        for factor in [&side.a, &side.b].into_iter().chain(&side.mid) {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(Why::malformed(factor, "needs two axes or more, none of them empty"));
+                return Err(LeftoverReason::malformed(factor, "needs two axes or more, none of them empty"));
             }
         }
-        let (left, right) = match &side.core {
-            Some(core) if core.shape.len() != 4 => return Err(Why::malformed(core, "should have four axes")),
+        let (left, right) = match &side.mid {
+            Some(core) if core.shape.len() != 4 => return Err(LeftoverReason::malformed(core, "should have four axes")),
             Some(core) if side.a.axis(0) != core.axis(0) => (side.a.axis(0), core.axis(0)),
             Some(core) => (core.axis(1), side.b.axis(0)),
             None => (side.a.axis(1), side.b.axis(0)),
         };
         if left != right {
-            return Err(Why::RankMismatch { up: left, down: right });
+            return Err(LeftoverReason::RankMismatch { up: left, down: right });
         }
         Ok(side)
     }
 
     fn rank(&self) -> usize {
-        if self.core.is_some() { self.a.axis(0) } else { self.a.axis(1) }
+        if self.mid.is_some() { self.a.axis(0) } else { self.a.axis(1) }
     }
 
     fn outputs(&self) -> usize {
-        if self.core.is_some() { self.a.axis(1) } else { self.a.axis(0) }
+        if self.mid.is_some() { self.a.axis(1) } else { self.a.axis(0) }
     }
 
     /// (outputs, inputs, kernel, kernel), or without the kernel for a linear layer.
     fn shape(&self, kernel: usize) -> Option<Vec<usize>> {
         let columns = self.b.from_axis(1);
-        let kernel_axes = match (&self.core, kernel) {
+        let kernel_axes = match (&self.mid, kernel) {
             (Some(core), _) => return Some(vec![self.outputs(), columns, core.axis(2), core.axis(3)]),
             (None, 1) => vec![],
             (None, kernel) => vec![kernel, kernel],
@@ -81,7 +81,7 @@ impl Side {
     /// (outputs, rank) and (rank, inputs · kernel²), in the file's order.
     fn pair(&self, numbers: &Numbers) -> Option<(Vec<f32>, Vec<f32>)> {
         let (a, b) = (numbers.get(&self.a.key)?, numbers.get(&self.b.key)?);
-        Some(match &self.core {
+        Some(match &self.mid {
             None => (a.clone(), b.clone()),
             Some(core) => {
                 let right = contracted(numbers.get(&core.key)?, b, core.axis(1), self.b.axis(1), core.from_axis(2))?;
@@ -93,13 +93,13 @@ impl Side {
 
 impl Loha {
     /// Both products of a group for this layer, if their shapes fit each other.
-    pub(super) fn recognise(group: &Group, module: &Module) -> Result<Loha, Why> {
+    pub(super) fn recognise(group: &Group, module: &Module) -> Result<Loha, LeftoverReason> {
         let kernel = if let Kind::Conv { kernel, .. } = module.kind { kernel } else { 1 };
-        let first = Side::recognise(group, [Role::HadaW1A, Role::HadaW1B, Role::HadaT1])?;
-        let second = Side::recognise(group, [Role::HadaW2A, Role::HadaW2B, Role::HadaT2])?;
+        let first = Side::from_group(group, [Role::HadaW1A, Role::HadaW1B, Role::HadaT1])?;
+        let second = Side::from_group(group, [Role::HadaW2A, Role::HadaW2B, Role::HadaT2])?;
         match (first.shape(kernel), second.shape(kernel)) {
             (Some(shape), Some(other)) if shape == other => Ok(Loha { sides: [first, second], shape }),
-            _ => Err(Why::malformed(&second.b, "does not fit the other product")),
+            _ => Err(LeftoverReason::malformed(&second.b, "does not fit the other product")),
         }
     }
 
@@ -112,8 +112,8 @@ impl Loha {
         self.sides[0].rank().saturating_mul(self.sides[1].rank())
     }
 
-    fn held(&self) -> Held {
-        Held::smaller(self.shape[0], self.columns(), self.squared_rank())
+    fn held(&self) -> Representation {
+        Representation::smaller(self.shape[0], self.columns(), self.squared_rank())
     }
 
     /// U and V of the r² form.
@@ -146,11 +146,11 @@ impl Loha {
 
 impl Change for Loha {
     fn algorithm(&self) -> &'static str {
-        if self.sides[0].core.is_some() { "loha_tucker" } else { "loha" }
+        if self.sides[0].mid.is_some() { "loha_tucker" } else { "loha" }
     }
 
     fn factors(&self) -> Vec<&Factor> {
-        self.sides.iter().flat_map(|side| [&side.a, &side.b].into_iter().chain(&side.core)).collect()
+        self.sides.iter().flat_map(|side| [&side.a, &side.b].into_iter().chain(&side.mid)).collect()
     }
 
     fn rank(&self) -> Option<usize> {
@@ -164,14 +164,14 @@ impl Change for Loha {
     fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
         let key = &self.sides[0].a.key;
         match self.held() {
-            held @ Held::Pair { .. } => match self.squared(numbers) {
+            held @ Representation::Pair { .. } => match self.squared(numbers) {
                 Some((left, right)) => held.prepare(key, left, right, &self.shape),
                 None => Numbers::new(),
             },
-            Held::Whole => {
+            Representation::Whole => {
                 let mut whole = Vec::with_capacity(host_len(numel(&self.shape)));
                 match self.rows(numbers, |row| whole.extend(row)) {
-                    Some(()) => Held::whole(key, whole, &self.shape),
+                    Some(()) => Representation::whole(key, whole, &self.shape),
                     None => Numbers::new(),
                 }
             }
@@ -187,7 +187,7 @@ impl Change for Loha {
         let (rank, ranks) = (self.squared_rank(), self.sides[0].rank() + self.sides[1].rank());
         let by_rows = outputs as f64 * columns as f64 * ranks as f64;
         let by_grams = (rank as f64).powi(2) * (outputs + columns) as f64;
-        if by_grams < by_rows && rank.saturating_mul(outputs + columns) <= MOST {
+        if by_grams < by_rows && rank.saturating_mul(outputs + columns) <= MAX_DENSE_LEN {
             let (left, right) = self.squared(numbers)?;
             return Some(product_norm(&left, &right, rank));
         }
@@ -197,14 +197,14 @@ impl Change for Loha {
     }
 
     /// The r² form, or the matrix where that is smaller.
-    fn form(&self, numbers: &Numbers) -> Option<Form> {
-        if let Held::Pair { rank } = self.held() {
+    fn form(&self, numbers: &Numbers) -> Option<Factorization> {
+        if let Representation::Pair { rank } = self.held() {
             let (left, right) = self.squared(numbers)?;
-            return Some(Form::product(left, right, rank));
+            return Some(Factorization::product(left, right, rank));
         }
-        let count = self.shape[0].checked_mul(self.columns()).filter(|&count| count <= 2 * MOST)?;
+        let count = self.shape[0].checked_mul(self.columns()).filter(|&count| count <= 2 * MAX_DENSE_LEN)?;
         let mut whole = Vec::with_capacity(count);
         self.rows(numbers, |row| whole.extend(row))?;
-        Some(Form::Whole(Dense::new(whole, self.columns())))
+        Some(Factorization::Whole(Dense::new(whole, self.columns())))
     }
 }

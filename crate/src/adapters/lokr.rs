@@ -6,10 +6,10 @@
 //! ComfyUI and A1111.
 
 use super::delta::{Change, Factor, Fold, Numbers};
-use super::form::{Dense, Form};
+use super::form::{Dense, Factorization};
 use super::group::Group;
-use super::linear::{Held, contracted, identity, kronecker, norm, product, product_norm, transposed};
-use super::read::Why;
+use super::linear::{Representation, contracted, identity, kronecker, norm, product, product_norm, transposed};
+use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::model::{Kind, Module};
 use crate::plan::{PlanError, ValueId};
@@ -40,29 +40,29 @@ pub(super) const ROLES: &[Role] =
     &[Role::LokrW1, Role::LokrW1A, Role::LokrW1B, Role::LokrW2, Role::LokrW2A, Role::LokrW2B, Role::LokrT2];
 
 impl Side {
-    fn recognise(group: &Group, [whole, a, b]: [Role; 3], core: Option<Role>) -> Result<Side, Why> {
+    fn from_group(group: &Group, [whole, a, b]: [Role; 3], core: Option<Role>) -> Result<Side, LeftoverReason> {
         let factor = |role| group.get(role).map(Factor::of);
         let side = match (factor(whole), factor(a), factor(b), core.and_then(factor)) {
             (Some(whole), ..) => Side::Whole(whole),
             (None, Some(a), Some(b), Some(core)) => Side::Core { a, b, core },
             (None, Some(a), Some(b), None) => Side::Product { a, b },
-            _ => return Err(Why::Incomplete { missing: "lokr_w1 or lokr_w2 factor" }),
+            _ => return Err(LeftoverReason::Incomplete { missing: "lokr_w1 or lokr_w2 factor" }),
         };
         for factor in side.factors() {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(Why::malformed(factor, "needs two axes or more, none of them empty"));
+                return Err(LeftoverReason::malformed(factor, "needs two axes or more, none of them empty"));
             }
         }
         let (left, right) = match &side {
             Side::Whole(_) => (0, 0),
             Side::Product { a, b } => (a.axis(1), b.axis(0)),
             Side::Core { core, .. } if core.shape.len() != 4 => {
-                return Err(Why::malformed(core, "should have four axes"));
+                return Err(LeftoverReason::malformed(core, "should have four axes"));
             }
             Side::Core { a, core, .. } if a.axis(0) != core.axis(0) => (a.axis(0), core.axis(0)),
             Side::Core { b, core, .. } => (core.axis(1), b.axis(0)),
         };
-        if left == right { Ok(side) } else { Err(Why::RankMismatch { up: left, down: right }) }
+        if left == right { Ok(side) } else { Err(LeftoverReason::RankMismatch { up: left, down: right }) }
     }
 
     fn factors(&self) -> Vec<&Factor> {
@@ -116,13 +116,13 @@ impl Side {
         }
     }
 
-    fn form(&self, numbers: &Numbers) -> Option<Form> {
+    fn form(&self, numbers: &Numbers) -> Option<Factorization> {
         match self {
-            Side::Whole(whole) => Some(Form::Whole(Dense::new(numbers.get(&whole.key)?.clone(), whole.from_axis(1)))),
+            Side::Whole(whole) => Some(Factorization::Whole(Dense::new(numbers.get(&whole.key)?.clone(), whole.from_axis(1)))),
             _ => {
                 let (left, right) = self.pair(numbers)?;
                 let rank = left.len() / self.sizes(1)?[0];
-                Some(Form::product(left, right, rank))
+                Some(Factorization::product(left, right, rank))
             }
         }
     }
@@ -140,16 +140,16 @@ impl Side {
 
 impl Lokr {
     /// Both matrices of a group for this layer, if their shapes fit each other.
-    pub(super) fn recognise(group: &Group, module: &Module) -> Result<Lokr, Why> {
+    pub(super) fn recognise(group: &Group, module: &Module) -> Result<Lokr, LeftoverReason> {
         let kernel = if let Kind::Conv { kernel, .. } = module.kind { kernel } else { 1 };
-        let first = Side::recognise(group, [Role::LokrW1, Role::LokrW1A, Role::LokrW1B], None)?;
-        let second = Side::recognise(group, [Role::LokrW2, Role::LokrW2A, Role::LokrW2B], Some(Role::LokrT2))?;
+        let first = Side::from_group(group, [Role::LokrW1, Role::LokrW1A, Role::LokrW1B], None)?;
+        let second = Side::from_group(group, [Role::LokrW2, Role::LokrW2A, Role::LokrW2B], Some(Role::LokrT2))?;
         let (Some([a, b, 1]), Some([c, d, area])) = (first.sizes(1), second.sizes(kernel)) else {
             let factor = second.factors()[0];
-            return Err(Why::malformed(factor, "does not divide into the layer's kernel"));
+            return Err(LeftoverReason::malformed(factor, "does not divide into the layer's kernel"));
         };
         let (Some(rows), Some(columns)) = (a.checked_mul(c), b.checked_mul(d)) else {
-            return Err(Why::malformed(second.factors()[0], "makes a product larger than any layer"));
+            return Err(LeftoverReason::malformed(second.factors()[0], "makes a product larger than any layer"));
         };
         let side = area.isqrt();
         let kernel_axes = if area == 1 { vec![] } else { vec![side, side] };
@@ -157,13 +157,13 @@ impl Lokr {
     }
 
     /// As a product: (w1 ⊗ w2_a) · (I ⊗ w2_b), where w2 is one.
-    fn held(&self) -> Held {
+    fn held(&self) -> Representation {
         let ([a, b], [c, d, area]) = self.sizes;
         match self.second.rank() {
             Some(rank) => {
-                Held::smaller(a.saturating_mul(c), b.saturating_mul(d).saturating_mul(area), b.saturating_mul(rank))
+                Representation::smaller(a.saturating_mul(c), b.saturating_mul(d).saturating_mul(area), b.saturating_mul(rank))
             }
-            None => Held::Whole,
+            None => Representation::Whole,
         }
     }
 
@@ -172,11 +172,11 @@ impl Lokr {
         let first = self.first.matrix(numbers)?;
         let key = &self.first.factors()[0].key;
         Some(match self.held() {
-            Held::Whole => {
+            Representation::Whole => {
                 let second = self.second.matrix(numbers)?;
-                Held::whole(key, kronecker(&first, b, &second, c, d, area), &self.shape)
+                Representation::whole(key, kronecker(&first, b, &second, c, d, area), &self.shape)
             }
-            held @ Held::Pair { .. } => {
+            held @ Representation::Pair { .. } => {
                 let (left, right) = self.second.pair(numbers)?;
                 let rank = self.second.rank()?;
                 let left = kronecker(&first, b, &left, c, rank, 1);
@@ -215,7 +215,7 @@ impl Change for Lokr {
         Some(self.first.norm(numbers)? * self.second.norm(numbers)?)
     }
 
-    fn form(&self, numbers: &Numbers) -> Option<Form> {
-        Some(Form::Kronecker(Box::new(self.first.form(numbers)?), Box::new(self.second.form(numbers)?)))
+    fn form(&self, numbers: &Numbers) -> Option<Factorization> {
+        Some(Factorization::Kronecker(Box::new(self.first.form(numbers)?), Box::new(self.second.form(numbers)?)))
     }
 }

@@ -8,7 +8,7 @@
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::group::Group;
-use super::read::Why;
+use super::read::LeftoverReason;
 use crate::model::Module;
 use crate::model::spelling::Role;
 use crate::num::to_f32;
@@ -33,22 +33,22 @@ pub(super) const ROLES: &[Role] = &[Role::OftBlocks, Role::Rescale];
 
 impl Oft {
     /// The rotations of a group for this layer.
-    pub(super) fn recognise(group: &Group, module: &Module) -> Result<Oft, Why> {
-        let blocks = group.get(Role::OftBlocks).map(Factor::of).ok_or(Why::Incomplete { missing: "oft_blocks" })?;
+    pub(super) fn from_group(group: &Group, module: &Module) -> Result<Oft, LeftoverReason> {
+        let blocks = group.get(Role::OftBlocks).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "oft_blocks" })?;
         let rescale = group.get(Role::Rescale).map(Factor::of);
         let (stages, count, size) = match blocks.shape[..] {
             [count, rows, columns] if rows == columns => (1, count, rows),
             [stages, count, rows, columns] if rows == columns && rows % 2 == 0 => (stages, count, rows),
-            _ => return Err(Why::malformed(&blocks, "should be a stack of square matrices")),
+            _ => return Err(LeftoverReason::malformed(&blocks, "should be a stack of square matrices")),
         };
         if stages > 1 && rescale.is_some() {
-            return Err(Why::NotBuilt("BOFT with rescale"));
+            return Err(LeftoverReason::NotBuilt("BOFT with rescale"));
         }
         let mut shape = module.weight_shape();
         let rows = count.checked_mul(size).filter(|&rows| rows > 0 && shape.len() > 1);
-        shape[0] = rows.ok_or_else(|| Why::malformed(&blocks, "does not cover the rows of a layer"))?;
+        shape[0] = rows.ok_or_else(|| LeftoverReason::malformed(&blocks, "does not cover the rows of a layer"))?;
         if let Some(rescale) = rescale.as_ref().filter(|rescale| rescale.from_axis(0) != shape[0]) {
-            return Err(Why::malformed(rescale, "should hold one number for each output"));
+            return Err(LeftoverReason::malformed(rescale, "should hold one number for each output"));
         }
         let (alpha, kohya) = (group.number(Role::Alpha), group.stem.starts_with("oft_"));
         Ok(Oft { blocks, rescale, alpha, kohya, shape })
@@ -83,7 +83,7 @@ impl Oft {
     }
 
     /// R − I (or its transpose, rescaled) of every block of one stage.
-    fn turned(&self, blocks: &[f32], limited: f64, rescale: Option<&Vec<f32>>) -> Vec<f32> {
+    fn rotated(&self, blocks: &[f32], limited: f64, rescale: Option<&Vec<f32>>) -> Vec<f32> {
         let size = self.size();
         let mut out = Vec::with_capacity(blocks.len());
         for (index, block) in blocks.chunks_exact(size * size).enumerate() {
@@ -160,7 +160,7 @@ impl Change for Oft {
         let limited = self.limited(blocks);
         let rescale = self.rescale.as_ref().and_then(|rescale| numbers.get(&rescale.key));
         let stages = blocks.chunks_exact(blocks.len() / self.stages());
-        stages.enumerate().map(|(stage, blocks)| (self.key(stage), self.turned(blocks, limited, rescale))).collect()
+        stages.enumerate().map(|(stage, blocks)| (self.key(stage), self.rotated(blocks, limited, rescale))).collect()
     }
 
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {

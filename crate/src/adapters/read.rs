@@ -7,7 +7,7 @@ use super::families::FAMILIES;
 use super::group::{Group, group};
 use super::locate::locate;
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
-use crate::model::spelling::{self, Found, Role, Spellings};
+use crate::model::spelling::{self, ModuleMatch, Role, Spellings};
 use crate::model::{Component, Module};
 use std::collections::{BTreeMap, HashMap};
 
@@ -30,13 +30,13 @@ pub struct Leftover {
     /// The layer that it names, where the model has it: `unet.down_blocks.0…`.
     pub path: Option<String>,
     /// Why not.
-    pub why: Why,
+    pub reason: LeftoverReason,
 }
 
 /// Why a key takes part in no delta.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message says what its fields are")]
-pub enum Why {
+pub enum LeftoverReason {
     /// The key's ending is none that adapters use.
     #[error("no known adapter tensor has this name")]
     UnknownName,
@@ -66,21 +66,21 @@ pub enum Why {
     NotBuilt(&'static str),
 }
 
-impl Why {
+impl LeftoverReason {
     /// A tensor whose shape its role does not allow.
-    pub(super) fn malformed(factor: &Factor, reason: &str) -> Why {
-        Why::Malformed { key: factor.key.clone(), shape: factor.shape.clone(), reason: reason.into() }
+    pub(super) fn malformed(factor: &Factor, reason: &str) -> LeftoverReason {
+        LeftoverReason::Malformed { key: factor.key.clone(), shape: factor.shape.clone(), reason: reason.into() }
     }
 
     /// The class of problem that a report files it under.
     pub fn class(&self) -> LeftoverClass {
         match self {
-            Why::UnknownName | Why::Embedding | Why::NoSuchLayer(_) => LeftoverClass::UnmatchedKeys,
-            Why::Taken { .. } | Why::Twice => LeftoverClass::ConflictingKeys,
-            Why::Incomplete { .. } => LeftoverClass::IncompletePair,
-            Why::RankMismatch { .. } => LeftoverClass::RankMismatch,
-            Why::Malformed { .. } => LeftoverClass::ShapeMismatch,
-            Why::NotBuilt(_) => LeftoverClass::UnsupportedAlgorithm,
+            LeftoverReason::UnknownName | LeftoverReason::Embedding | LeftoverReason::NoSuchLayer(_) => LeftoverClass::UnmatchedKeys,
+            LeftoverReason::Taken { .. } | LeftoverReason::Twice => LeftoverClass::ConflictingKeys,
+            LeftoverReason::Incomplete { .. } => LeftoverClass::IncompletePair,
+            LeftoverReason::RankMismatch { .. } => LeftoverClass::RankMismatch,
+            LeftoverReason::Malformed { .. } => LeftoverClass::ShapeMismatch,
+            LeftoverReason::NotBuilt(_) => LeftoverClass::UnsupportedAlgorithm,
         }
     }
 
@@ -198,9 +198,9 @@ impl<'a> Reader<'a> {
         let mut reader = Reader { header, configs, adapter, taken, twice };
         for &tensor in others {
             match spelling::split(&tensor.name) {
-                _ if is_embedding(tensor) => reader.leave(tensor, None, Why::Embedding),
+                _ if is_embedding(tensor) => reader.leave(tensor, None, LeftoverReason::Embedding),
                 Some((stem, _)) => reader.twice.entry(stem).or_default().push(tensor),
-                None => reader.leave(tensor, None, Why::UnknownName),
+                None => reader.leave(tensor, None, LeftoverReason::UnknownName),
             }
         }
         reader
@@ -208,22 +208,22 @@ impl<'a> Reader<'a> {
 
     /// Takes in a group whose layer is known (see [`locate`]) and whose numbers are read (see
     /// [`Group::read_numbers`]); returns what it changes.
-    pub fn add(&mut self, group: &Group, found: Option<Found<'_>>) -> &[Delta] {
+    pub fn add(&mut self, group: &Group, found: Option<ModuleMatch<'_>>) -> &[Delta] {
         let before = self.adapter.deltas.len();
         let twice = self.twice.remove(group.stem.as_str()).unwrap_or_default();
         match found {
             Some(found) => {
                 let path = format!("{}.{}", found.component, found.module.path);
                 for tensor in twice {
-                    self.leave(tensor, Some(&path), Why::Twice);
+                    self.leave(tensor, Some(&path), LeftoverReason::Twice);
                 }
                 self.layer(group, found, path);
             }
             None => {
                 for tensor in group.tensors.values().chain(twice) {
                     let why = match is_embedding(tensor) {
-                        true => Why::Embedding,
-                        false => Why::NoSuchLayer(group.stem.clone()),
+                        true => LeftoverReason::Embedding,
+                        false => LeftoverReason::NoSuchLayer(group.stem.clone()),
                     };
                     self.leave(tensor, None, why);
                 }
@@ -239,29 +239,29 @@ impl<'a> Reader<'a> {
         self.adapter
     }
 
-    fn leave(&mut self, tensor: &TensorInfo, path: Option<&str>, why: Why) {
-        self.adapter.leftovers.push(Leftover { key: tensor.name.clone(), path: path.map(str::to_owned), why });
+    fn leave(&mut self, tensor: &TensorInfo, path: Option<&str>, why: LeftoverReason) {
+        self.adapter.leftovers.push(Leftover { key: tensor.name.clone(), path: path.map(str::to_owned), reason: why });
     }
 
     /// The group of a layer that the model has.
-    fn layer(&mut self, group: &Group, found: Found<'_>, path: String) {
+    fn layer(&mut self, group: &Group, found: ModuleMatch<'_>, path: String) {
         if let Some(by) = self.taken.get(&path).cloned() {
             for tensor in group.tensors.values() {
-                self.leave(tensor, Some(&path), Why::Taken { by: by.clone() });
+                self.leave(tensor, Some(&path), LeftoverReason::Taken { by: by.clone() });
             }
             return;
         }
         let mut used: Vec<Role> = Vec::new();
-        let mut failed: Option<Why> = None;
+        let mut failed: Option<LeftoverReason> = None;
         for family in FAMILIES
             .iter()
-            .filter(|family| family.roles.iter().take(family.telling).any(|role| group.get(*role).is_some()))
+            .filter(|family| family.roles.iter().take(family.identifying_roles).any(|role| group.get(*role).is_some()))
         {
-            let change = (family.recognise)(group, found.module);
-            match if family.takes_lengths { change.and_then(|change| dora::wrap(group, change)) } else { change } {
+            let change = (family.from_group)(group, found.module);
+            match if family.takes_magnitudes { change.and_then(|change| dora::wrap(group, change)) } else { change } {
                 Ok(change) => {
                     used.extend(family.roles);
-                    used.extend(dora::ROLES.iter().filter(|_| family.takes_lengths));
+                    used.extend(dora::ROLES.iter().filter(|_| family.takes_magnitudes));
                     used.extend(group.numbers.keys());
                     let delta = self.delta(group, found, family.part, change);
                     self.adapter.deltas.push(delta);
@@ -274,12 +274,12 @@ impl<'a> Reader<'a> {
         }
         for (role, tensor) in &group.tensors {
             if !used.contains(role) {
-                self.leave(tensor, Some(&path), failed.clone().unwrap_or_else(|| lonely(*role, &tensor.name)));
+                self.leave(tensor, Some(&path), failed.clone().unwrap_or_else(|| missing_partner(*role, &tensor.name)));
             }
         }
     }
 
-    fn delta(&self, group: &Group, found: Found<'_>, part: Part, change: Box<dyn Change>) -> Delta {
+    fn delta(&self, group: &Group, found: ModuleMatch<'_>, part: Part, change: Box<dyn Change>) -> Delta {
         let config = self.configs.of(found.component).filter(|_| group.peft);
         let stored = group.number(Role::Alpha);
         let alpha = stored.or_else(|| config.and_then(|config| config.alpha(&found.module.path)));
@@ -317,18 +317,18 @@ impl<'a> Reader<'a> {
 }
 
 /// Why a tensor of a known layer that no family uses is left over.
-fn lonely(role: Role, key: &str) -> Why {
+fn missing_partner(role: Role, key: &str) -> LeftoverReason {
     if let Some(algorithm) = spelling::algorithm(key) {
-        return Why::NotBuilt(algorithm);
+        return LeftoverReason::NotBuilt(algorithm);
     }
     match role {
-        Role::Alpha | Role::Scale => Why::Incomplete { missing: "pair of factors" },
-        Role::DoraScale | Role::Magnitude => Why::Incomplete { missing: "pair of factors" },
-        Role::OftDiag => Why::NotBuilt("LyCORIS's first form of OFT"),
-        Role::Rescale => Why::Incomplete { missing: "oft_blocks" },
-        Role::Weight | Role::SetWeight | Role::ReshapeWeight => Why::NotBuilt("a replaced weight"),
-        Role::Bias => Why::NotBuilt("a replaced bias"),
-        Role::LoraBias => Why::NotBuilt("a LoRA of a bias"),
-        _ => Why::UnknownName,
+        Role::Alpha | Role::Scale => LeftoverReason::Incomplete { missing: "pair of factors" },
+        Role::DoraScale | Role::Magnitude => LeftoverReason::Incomplete { missing: "pair of factors" },
+        Role::OftDiag => LeftoverReason::NotBuilt("LyCORIS's first form of OFT"),
+        Role::Rescale => LeftoverReason::Incomplete { missing: "oft_blocks" },
+        Role::Weight | Role::SetWeight | Role::ReshapeWeight => LeftoverReason::NotBuilt("a replaced weight"),
+        Role::Bias => LeftoverReason::NotBuilt("a replaced bias"),
+        Role::LoraBias => LeftoverReason::NotBuilt("a LoRA of a bias"),
+        _ => LeftoverReason::UnknownName,
     }
 }

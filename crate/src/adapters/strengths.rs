@@ -22,13 +22,13 @@ pub struct Strengths {
 /// A text that gives no block strengths.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` are no block strengths: give IN04=0.5,MID=0,ALL=0.8 or a list of 12, 17, 20 or 26 numbers")]
-pub struct NoStrengths(String);
+pub struct ParseStrengthsError(String);
 
 impl FromStr for Strengths {
-    type Err = NoStrengths;
+    type Err = ParseStrengthsError;
 
-    fn from_str(text: &str) -> Result<Strengths, NoStrengths> {
-        let bad = || NoStrengths(text.into());
+    fn from_str(text: &str) -> Result<Strengths, ParseStrengthsError> {
+        let bad = || ParseStrengthsError(text.into());
         let parts: Vec<&str> = text.split(',').map(str::trim).collect();
         let number = |text: &str| text.trim().parse::<f32>().ok().filter(|x| x.is_finite()).ok_or_else(bad);
         if parts.iter().all(|part| part.contains('=')) {
@@ -36,7 +36,7 @@ impl FromStr for Strengths {
                 let (name, strength) = part.split_once('=').ok_or_else(bad)?;
                 Ok((name.trim().to_ascii_uppercase(), number(strength)?))
             });
-            return named.collect::<Result<BTreeMap<String, f32>, NoStrengths>>()?.try_into();
+            return named.collect::<Result<BTreeMap<String, f32>, ParseStrengthsError>>()?.try_into();
         }
         let names = layout(parts.len()).ok_or_else(bad)?;
         let mut blocks = BTreeMap::new();
@@ -52,11 +52,11 @@ impl FromStr for Strengths {
 }
 
 impl TryFrom<BTreeMap<String, f32>> for Strengths {
-    type Error = NoStrengths;
+    type Error = ParseStrengthsError;
 
-    fn try_from(blocks: BTreeMap<String, f32>) -> Result<Strengths, NoStrengths> {
+    fn try_from(blocks: BTreeMap<String, f32>) -> Result<Strengths, ParseStrengthsError> {
         match blocks.iter().find(|(name, strength)| !is_block(name) || !strength.is_finite()) {
-            Some((name, strength)) => Err(NoStrengths(format!("{name}={strength}"))),
+            Some((name, strength)) => Err(ParseStrengthsError(format!("{name}={strength}"))),
             None => Ok(Strengths { blocks }),
         }
     }

@@ -75,7 +75,7 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Architecture, Family, FamilyId, Naming};
+    use crate::model::{Architecture, Family, FamilyId, ModuleSource};
 
     #[test]
     fn blocks_come_in_network_order() {
@@ -103,11 +103,11 @@ mod tests {
             assert_eq!(names.join(" ").get(..expect.len()), Some(expect), "{family}");
             assert_eq!(names.len(), blocks, "{family}: {names:?}");
         };
-        check("flux1", Naming::Native, "BASE D00 D01", 1 + 19 + 38 + 1);
-        check("flux1", Naming::Diffusers, "BASE D00 D01", 1 + 19 + 38 + 1);
-        check("sd3", Naming::Diffusers, "BASE J00 J01", 1 + 24 + 1);
-        check("hunyuan_video", Naming::Diffusers, "BASE TR00 TR01 D00", 1 + 2 + 20 + 40 + 1);
-        check("z_image", Naming::Native, "BASE CR00 CR01 NR00 NR01 L00", 1 + 4 + 30 + 1);
-        check("cascade", Naming::Native, "BASE DOWN00 DOWN01 UP00 UP01", 1 + 4 + 1);
+        check("flux1", ModuleSource::Native, "BASE D00 D01", 1 + 19 + 38 + 1);
+        check("flux1", ModuleSource::Diffusers, "BASE D00 D01", 1 + 19 + 38 + 1);
+        check("sd3", ModuleSource::Diffusers, "BASE J00 J01", 1 + 24 + 1);
+        check("hunyuan_video", ModuleSource::Diffusers, "BASE TR00 TR01 D00", 1 + 2 + 20 + 40 + 1);
+        check("z_image", ModuleSource::Native, "BASE CR00 CR01 NR00 NR01 L00", 1 + 4 + 30 + 1);
+        check("cascade", ModuleSource::Native, "BASE DOWN00 DOWN01 UP00 UP01", 1 + 4 + 1);
     }
 }

@@ -7,7 +7,7 @@
 use super::matrix::{Matrix, eigen};
 use super::relation::{Relation, relation};
 use super::spectrum::Spectrum;
-use crate::adapters::{Adapter, Delta, Dense, Form, Numbers};
+use crate::adapters::{Adapter, Delta, Dense, Factorization, Numbers};
 use crate::formats::{ByteSource, FormatError, Header};
 use crate::num::numel;
 use serde::Serialize;
@@ -145,9 +145,9 @@ fn is_identical(a: Side, b: Side) -> bool {
 }
 
 /// Compares two changes, each a form and its scale.
-pub fn compare_forms(a: Option<&(Form, f32)>, b: Option<&(Form, f32)>) -> LayerComparison {
-    let rank = |side: Option<&(Form, f32)>| side.map(|(form, _)| form.rank());
-    let described = |side: Option<&(Form, f32)>, other: Option<usize>| {
+pub fn compare_forms(a: Option<&(Factorization, f32)>, b: Option<&(Factorization, f32)>) -> LayerComparison {
+    let rank = |side: Option<&(Factorization, f32)>| side.map(|(form, _)| form.rank());
+    let described = |side: Option<&(Factorization, f32)>, other: Option<usize>| {
         let (form, scale) = side?;
         let spectrum = Spectrum::of(form, f64::from(*scale));
         let energy = spectrum.values.iter().take(other.unwrap_or(0)).map(|value| value * value).sum();
@@ -179,7 +179,7 @@ struct Factors {
 }
 
 impl Factors {
-    fn of(form: &Form) -> Factors {
+    fn of(form: &Factorization) -> Factors {
         let wide = |dense: &Dense| Matrix::of(&dense.data, dense.columns);
         let (left, right) = form.pair();
         Factors { left: wide(&left), right: wide(&right) }
@@ -207,10 +207,10 @@ impl Factors {
 
 /// Orthonormal rows that span those of a matrix, without what is the rounding of f16.
 fn directions(matrix: &Matrix) -> Matrix {
-    const LEAST: f64 = 1e-3;
+    const MIN_NORM: f64 = 1e-3;
     let found = eigen(matrix.times_transposed(matrix));
     let largest = found.values.first().copied().unwrap_or(0.0);
-    let kept = found.values.iter().take_while(|&&value| value > LEAST * LEAST * largest && value > 0.0).count();
+    let kept = found.values.iter().take_while(|&&value| value > MIN_NORM * MIN_NORM * largest && value > 0.0).count();
     let mut rows = found.vectors.first_rows(kept).times(matrix);
     rows.scale_rows(found.values[..kept].iter().map(|value| 1.0 / value.sqrt()));
     rows
@@ -220,7 +220,7 @@ fn directions(matrix: &Matrix) -> Matrix {
 mod tests {
     use super::*;
 
-    fn product(rows: usize, rank: usize, columns: usize, seed: u32) -> Form {
+    fn product(rows: usize, rank: usize, columns: usize, seed: u32) -> Factorization {
         let numbers = |count: usize, seed: u32| {
             let mut state = seed;
             let mut next = || {
@@ -229,7 +229,7 @@ mod tests {
             };
             (0..count).map(|_| next()).collect::<Vec<f32>>()
         };
-        Form::product(numbers(rows * rank, seed), numbers(rank * columns, seed + 1), rank)
+        Factorization::product(numbers(rows * rank, seed), numbers(rank * columns, seed + 1), rank)
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
         let side = row.a.expect("the first");
         assert!((side.norm - 2.0 * dot(&whole_a, &whole_a).sqrt()).abs() < 1e-4);
         assert!(side.inside_other.expect("a share") < 0.2);
-        let whole = compare_forms(Some(&(Form::Whole(a.matrix()), 1.0)), Some(&(a, 1.0)));
+        let whole = compare_forms(Some(&(Factorization::Whole(a.matrix()), 1.0)), Some(&(a, 1.0)));
         assert!((whole.cosine.expect("a cosine") - 1.0).abs() < 1e-6);
         assert_eq!(whole.b.and_then(|side| side.inside_other), None, "everything lies in a full matrix");
         assert!((whole.a.and_then(|side| side.inside_other).expect("a share") - 1.0).abs() < 1e-6);

@@ -8,8 +8,8 @@ use super::report::Report;
 use super::signature::{self, said};
 use super::sizes::Sizes;
 use crate::adapters::{Group, locate};
-use crate::model::spelling::{Found, Names, Role, Spellings};
-use crate::model::{Architecture, Component, Family, FamilyId, Kind, Module, Naming};
+use crate::model::spelling::{ModuleMatch, NamingScheme, Role, Spellings};
+use crate::model::{Architecture, Component, Family, FamilyId, Kind, Module, ModuleSource};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{LazyLock, OnceLock};
@@ -47,7 +47,7 @@ fn sizes(family: &str) -> &'static [Listed] {
             let list = Architecture::of(name).into_iter().map(|architecture| {
                 let architecture: &'static Architecture = Box::leak(Box::new(architecture));
                 let spellings: &'static Spellings = Box::leak(Box::new(Spellings::new(&architecture.modules())));
-                let layers = Layers::Architecture(architecture, Naming::Diffusers);
+                let layers = Layers::Architecture(architecture, ModuleSource::Diffusers);
                 Listed { name, label: architecture.label, id: None, layers, spellings }
             });
             list.collect()
@@ -69,7 +69,7 @@ pub struct Detected {
     /// The layers of the family, where they are listed.
     pub layers: Option<Layers>,
     /// The layer of each group.
-    pub found: Vec<Option<Found<'static>>>,
+    pub found: Vec<Option<ModuleMatch<'static>>>,
     /// Whether the sizes are those of the published model.
     pub published_sizes: bool,
     /// The family that the metadata names, where it is another one.
@@ -82,7 +82,7 @@ pub enum Layers {
     /// In the configs of a model that can be drawn with.
     Family(&'static Family),
     /// In a table, counted in one of its two namings.
-    Architecture(&'static Architecture, Naming),
+    Architecture(&'static Architecture, ModuleSource),
 }
 
 impl Layers {
@@ -196,7 +196,7 @@ struct Fit {
     label: &'static str,
     id: Option<FamilyId>,
     layers: Layers,
-    found: Vec<Option<Found<'static>>>,
+    found: Vec<Option<ModuleMatch<'static>>>,
     /// Layers that the family has.
     layers_listed: usize,
     /// Whether its names alone show it.
@@ -226,14 +226,14 @@ impl Fit {
         let found = locate(groups, listed.spellings);
         let mut fit = Fit { found: found.clone(), ..Fit::at(listed, groups, shown, &found) };
         if let Layers::Architecture(architecture, _) = listed.layers {
-            let naming = if fit.native > fit.diffusers { Naming::Native } else { Naming::Diffusers };
+            let naming = if fit.native > fit.diffusers { ModuleSource::Native } else { ModuleSource::Diffusers };
             fit.layers = Layers::Architecture(architecture, naming);
         }
         fit
     }
 
     /// How well a family explains a file whose groups, which show these sizes, mean these layers.
-    fn at(listed: &Listed, groups: &[Group], shown: &[Option<Sizes>], found: &[Option<Found>]) -> Fit {
+    fn at(listed: &Listed, groups: &[Group], shown: &[Option<Sizes>], found: &[Option<ModuleMatch>]) -> Fit {
         let mut fit = Fit {
             name: listed.name,
             label: listed.label,
@@ -257,8 +257,8 @@ impl Fit {
         };
         for ((group, shown), found) in groups.iter().zip(shown).zip(found) {
             if let Some(found) = found {
-                fit.native += usize::from(found.names == Names::Native);
-                fit.diffusers += usize::from(found.names == Names::Diffusers);
+                fit.native += usize::from(found.names == NamingScheme::Native);
+                fit.diffusers += usize::from(found.names == NamingScheme::Diffusers);
                 fit.take(group, *shown, found.component, found.module);
             }
         }

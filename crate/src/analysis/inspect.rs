@@ -12,11 +12,11 @@ use super::report::{Base, Container, FileKind, ImportRow, LeftoverRow, ModuleRow
 use super::rows::{self, GroupNumbers, Located, Share};
 use super::training::training;
 use super::verdict;
-use crate::adapters::{Adapter, ConfigPlace, Group, Leftover, PeftConfigs, Reader, Why, group, locate};
+use crate::adapters::{Adapter, ConfigPlace, Group, Leftover, PeftConfigs, Reader, LeftoverReason, group, locate};
 use crate::formats::{
     Archive, Buffered, ByteSource, Content, FormatError, Header, TensorInfo, gguf, imports, read_header, sniff,
 };
-use crate::model::spelling::{Found, Role, Spellings, algorithm, short};
+use crate::model::spelling::{ModuleMatch, Role, Spellings, algorithm, short};
 use crate::model::{Component, Module};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -44,7 +44,7 @@ pub enum Progress<'a> {
 }
 
 /// Who hears what is known, and may stop the rest.
-pub type Hear<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// Reports on a file. `companion` is the text of the adapter_config.json beside it; `base` the
 /// model that it is meant for. Every failure is a problem of the report.
@@ -54,7 +54,7 @@ pub async fn inspect(
     companion: Option<&str>,
     base: Option<&BaseShapes>,
 ) -> Report {
-    let how = How { companion, base, depth: Depth::Numbers(&[]), inside: false };
+    let how = InspectOptions { companion, base, depth: Detail::Numbers(&[]), inside: false };
     inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await.0
 }
 
@@ -66,9 +66,9 @@ pub async fn inspect_with(
     source: &dyn ByteSource,
     companion: Option<&str>,
     known: &[GroupNumbers],
-    hear: &mut Hear<'_>,
+    hear: &mut OnProgress<'_>,
 ) -> Report {
-    let how = How { companion, base: None, depth: Depth::Numbers(known), inside: false };
+    let how = InspectOptions { companion, base: None, depth: Detail::Numbers(known), inside: false };
     inspect_as(file, source, how, hear).await.0
 }
 
@@ -78,32 +78,32 @@ pub async fn measure(
     source: &dyn ByteSource,
     companion: Option<&str>,
     share: Share,
-    hear: &mut Hear<'_>,
+    hear: &mut OnProgress<'_>,
 ) -> Vec<GroupNumbers> {
-    let how = How { companion, base: None, depth: Depth::Share(share), inside: false };
+    let how = InspectOptions { companion, base: None, depth: Detail::Share(share), inside: false };
     inspect_as(file, source, how, hear).await.1
 }
 
 /// Reports on a file by its header alone: no norms, scales, hashes or anything else that needs its
 /// numbers. Takes milliseconds, whatever the file's size.
 pub async fn inspect_header(file: &str, source: &dyn ByteSource, companion: Option<&str>) -> Report {
-    let how = How { companion, base: None, depth: Depth::Header, inside: false };
+    let how = InspectOptions { companion, base: None, depth: Detail::Header, inside: false };
     inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await.0
 }
 
 /// What is known beside a file's bytes, and how far to go.
 #[derive(Clone, Copy)]
-pub(super) struct How<'a> {
+pub(super) struct InspectOptions<'a> {
     pub(super) companion: Option<&'a str>,
     pub(super) base: Option<&'a BaseShapes>,
-    pub(super) depth: Depth<'a>,
+    pub(super) depth: Detail<'a>,
     /// The file lies in an archive.
     pub(super) inside: bool,
 }
 
 /// Which of a file's bytes are read.
 #[derive(Clone, Copy)]
-pub(super) enum Depth<'a> {
+pub(super) enum Detail<'a> {
     Header,
     /// All of a share's numbers.
     Share(Share),
@@ -115,10 +115,10 @@ pub(super) enum Depth<'a> {
 pub(super) async fn inspect_as(
     file: &str,
     source: &dyn ByteSource,
-    how: How<'_>,
-    hear: &mut Hear<'_>,
+    how: InspectOptions<'_>,
+    hear: &mut OnProgress<'_>,
 ) -> (Report, Vec<GroupNumbers>) {
-    let headers_only = !matches!(how.depth, Depth::Numbers(_));
+    let headers_only = !matches!(how.depth, Detail::Numbers(_));
     let mut report = Report { headers_only, ..Report::empty(file, source.len()) };
     let (mut filled, mut numbers) = (Ok(()), Vec::new());
     match fill(&mut report, source, how, hear).await {
@@ -143,7 +143,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// Adds the hashes, which take one more pass over the file.
-async fn hashed(report: &mut Report, source: &dyn ByteSource, hear: &mut Hear<'_>) -> Result<(), FormatError> {
+async fn hashed(report: &mut Report, source: &dyn ByteSource, hear: &mut OnProgress<'_>) -> Result<(), FormatError> {
     let header = match report.container {
         Container::Safetensors => Header::read(source).await.ok(),
         _ => None,
@@ -161,8 +161,8 @@ async fn hashed(report: &mut Report, source: &dyn ByteSource, hear: &mut Hear<'_
 async fn fill(
     report: &mut Report,
     source: &dyn ByteSource,
-    how: How<'_>,
-    hear: &mut Hear<'_>,
+    how: InspectOptions<'_>,
+    hear: &mut OnProgress<'_>,
 ) -> Result<Vec<GroupNumbers>, FormatError> {
     let size = source.len();
     let start = source.read(0..size.min(sniff::SNIFF_LEN as u64)).await?;
@@ -180,12 +180,12 @@ async fn fill(
     };
     let buffered = Buffered::new(source);
     // The header of a safetensors file is two reads; everything else takes many small ones.
-    let source = if matches!(how.depth, Depth::Header) && content == Content::Safetensors { source } else { &buffered };
+    let source = if matches!(how.depth, Detail::Header) && content == Content::Safetensors { source } else { &buffered };
     if content == Content::Zip
         && !how.inside
         && let Some(archive) = Archive::open(source).await?
     {
-        if !matches!(how.depth, Depth::Share(_)) {
+        if !matches!(how.depth, Detail::Share(_)) {
             packed::report(report, source, &archive, how, hear).await?;
         }
         return Ok(Vec::new());
@@ -240,10 +240,10 @@ async fn adapter(
     header: &Header,
     groups: Vec<Group>,
     rest: Rest<'_>,
-    how: How<'_>,
-    hear: &mut Hear<'_>,
+    how: InspectOptions<'_>,
+    hear: &mut OnProgress<'_>,
 ) -> Result<Vec<GroupNumbers>, FormatError> {
-    let How { companion, base, depth, .. } = how;
+    let InspectOptions { companion, base, depth, .. } = how;
     let own = base.map(BaseShapes::modules);
     let known = base.zip(own.as_deref()).map(|(base, modules)| (base.family, modules));
     let found = detect(&groups, &header.metadata, known);
@@ -273,14 +273,14 @@ async fn adapter(
     let mut reader = Reader::new(header, &configs, &rest.others);
     let located = Located { groups: &mut groups, layers: &layers };
     let measured = match depth {
-        Depth::Header => {
+        Detail::Header => {
             rows::unread(&mut reader, located);
             None
         }
-        Depth::Share(share) => {
+        Detail::Share(share) => {
             return Ok(rows::measured(&mut reader, located, source, header, (share, &[]), hear).await?.groups);
         }
-        Depth::Numbers(known) => {
+        Detail::Numbers(known) => {
             Some(rows::measured(&mut reader, located, source, header, (Share::WHOLE, known), hear).await?)
         }
     };
@@ -305,7 +305,7 @@ async fn adapter(
 }
 
 /// A list brought to a length.
-fn padded<'a>(found: &[Option<Found<'a>>], len: usize) -> Vec<Option<Found<'a>>> {
+fn padded<'a>(found: &[Option<ModuleMatch<'a>>], len: usize) -> Vec<Option<ModuleMatch<'a>>> {
     let mut list = found.to_vec();
     list.resize(len, None);
     list
@@ -347,13 +347,13 @@ fn algorithms(adapter: &Adapter, groups: &[Group]) -> Vec<String> {
 }
 
 fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<LeftoverRow> {
-    let reason = |why: &Why| match why {
-        Why::NoSuchLayer(stem) if found.layers.is_some() => {
+    let reason = |why: &LeftoverReason| match why {
+        LeftoverReason::NoSuchLayer(stem) if found.layers.is_some() => {
             format!("{} has no layer `{stem}`", found.label)
         }
         why => why.to_string(),
     };
-    let row = |left: &Leftover| LeftoverRow { key: left.key.clone(), reason: reason(&left.why) };
+    let row = |left: &Leftover| LeftoverRow { key: left.key.clone(), reason: reason(&left.reason) };
     adapter.leftovers.iter().map(row).collect()
 }
 

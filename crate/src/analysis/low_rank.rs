@@ -2,7 +2,7 @@
 
 use super::matrix::{Matrix, eigen};
 use super::spectrum::{core, gram_of_columns, gram_of_rows, small_gram};
-use crate::adapters::{Dense, Form};
+use crate::adapters::{Dense, Factorization};
 
 /// The strongest directions of a matrix: left · diag(values) · right.
 #[derive(Debug, Clone)]
@@ -16,18 +16,18 @@ pub struct LowRank {
 }
 
 /// Values below this share of the largest are rounding, and their directions are left out.
-const LEAST: f64 = 1e-7;
+const MIN_SINGULAR_RATIO: f64 = 1e-7;
 
 impl LowRank {
     /// The `rank` strongest directions of the matrix that the form stands for, or fewer where it
     /// has fewer.
-    pub fn of(form: &Form, rank: usize) -> LowRank {
+    pub fn of(form: &Factorization, rank: usize) -> LowRank {
         let rank = rank.min(form.rank());
         match form {
-            Form::Kronecker(first, second) => kronecker(&LowRank::of(first, rank), &LowRank::of(second, rank), rank),
-            Form::Product(left, right) if left.columns <= form.rank() => product(left, right, rank),
-            Form::Product(..) => whole(&form.matrix(), rank),
-            Form::Whole(dense) => whole(dense, rank),
+            Factorization::Kronecker(first, second) => kronecker(&LowRank::of(first, rank), &LowRank::of(second, rank), rank),
+            Factorization::Product(left, right) if left.columns <= form.rank() => product(left, right, rank),
+            Factorization::Product(..) => whole(&form.matrix(), rank),
+            Factorization::Whole(dense) => whole(dense, rank),
         }
     }
 
@@ -60,7 +60,7 @@ fn product(left: &Dense, right: &Dense, rank: usize) -> LowRank {
     let (root, inner) = core(&a, &gram_of_rows(right));
     let found = eigen(inner);
     let values: Vec<f64> = found.values.iter().take(rank).map(|value| value.max(0.0).sqrt()).collect();
-    let kept = values.iter().take_while(|&&value| value > LEAST * values[0]).count();
+    let kept = values.iter().take_while(|&&value| value > MIN_SINGULAR_RATIO * values[0]).count();
     let mut turn = found.vectors.first_rows(kept).times_transposed(&root);
     turn.scale_rows(values[..kept].iter().map(|value| 1.0 / value));
     let directions = Matrix::of(&left.data, left.columns).times_transposed(&turn);
@@ -71,15 +71,15 @@ fn product(left: &Dense, right: &Dense, rank: usize) -> LowRank {
 /// Of a matrix itself.
 fn whole(dense: &Dense, rank: usize) -> LowRank {
     /// Below this an exact decomposition is quick.
-    const SMALL: usize = 384;
+    const EXACT_SVD_MAX_SIDE: usize = 384;
     let least = dense.rows.min(dense.columns);
-    if least > SMALL && rank * 4 < least {
+    if least > EXACT_SVD_MAX_SIDE && rank * 4 < least {
         return sketched(dense, rank);
     }
     let found = eigen(small_gram(dense));
     let largest = found.values.first().copied().unwrap_or(0.0);
     let kept =
-        found.values.iter().take(rank).take_while(|&&value| value > LEAST * LEAST * largest && value > 0.0).count();
+        found.values.iter().take(rank).take_while(|&&value| value > MIN_SINGULAR_RATIO * MIN_SINGULAR_RATIO * largest && value > 0.0).count();
     let directions = found.vectors.first_rows(kept);
     along(dense, directions)
 }
@@ -119,12 +119,12 @@ fn blocks(dense: &Dense, directions: &Matrix, transposed: bool) -> Matrix {
 /// A randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4): directions
 /// of random mixtures, sharpened, then an exact decomposition among them.
 fn sketched(dense: &Dense, rank: usize) -> LowRank {
-    const MORE: usize = 10;
-    const ROUNDS: usize = 4;
+    const OVERSAMPLING: usize = 10;
+    const POWER_ITERATIONS: usize = 4;
     let wide = dense.rows <= dense.columns;
     let width = dense.rows.min(dense.columns);
-    let mut directions = orthonormal(random(rank + MORE, width));
-    for _ in 0..ROUNDS {
+    let mut directions = orthonormal(random(rank + OVERSAMPLING, width));
+    for _ in 0..POWER_ITERATIONS {
         let far = orthonormal(blocks(dense, &directions, !wide));
         directions = orthonormal(blocks(dense, &far, wide));
     }
@@ -134,7 +134,7 @@ fn sketched(dense: &Dense, rank: usize) -> LowRank {
     };
     let largest = found.values.first().copied().unwrap_or(0.0);
     let kept =
-        found.values.iter().take(rank).take_while(|&&value| value > LEAST * LEAST * largest && value > 0.0).count();
+        found.values.iter().take(rank).take_while(|&&value| value > MIN_SINGULAR_RATIO * MIN_SINGULAR_RATIO * largest && value > 0.0).count();
     along(dense, found.vectors.first_rows(kept).times(&directions))
 }
 

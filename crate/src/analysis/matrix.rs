@@ -259,11 +259,11 @@ fn reflected(reflections: &[Reflection], size: usize) -> Matrix {
 /// diagonal form, and turns the rows of `vectors` alike.
 fn ql(values: &mut [f64], beside: &mut Vec<f64>, vectors: &mut Matrix) {
     /// Far more steps than any eigenvalue takes.
-    const MOST_STEPS: usize = 100;
+    const MAX_QL_ITERATIONS: usize = 100;
     let size = values.len();
     beside.push(0.0);
     for low in 0..size {
-        for _ in 0..MOST_STEPS {
+        for _ in 0..MAX_QL_ITERATIONS {
             let small = |m: &usize| beside[*m].abs() <= f64::EPSILON * (values[*m].abs() + values[*m + 1].abs());
             let high = (low..size - 1).find(small).unwrap_or(size - 1);
             if high == low {

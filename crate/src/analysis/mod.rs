@@ -32,7 +32,7 @@ pub use compare::{
 pub use family::{Detected, Layers, detect, own_layers};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
 pub use health::{Health, HealthRow, health};
-pub use inspect::{Hear, Progress, inspect, inspect_header, inspect_with, measure};
+pub use inspect::{OnProgress, Progress, inspect, inspect_header, inspect_with, measure};
 pub use loaders::{LoaderStatus, LoaderVerdict, LogExplanation, explain_log};
 pub use low_rank::LowRank;
 pub use packed::Inside;
@@ -46,4 +46,4 @@ pub use signature::header_words;
 pub use spectrum::Spectrum;
 pub use summary::Summary;
 pub use training::{Bucket, Dataset, Setting, TagCount, Training, TriggerWord, training};
-pub use weigh::{Measures, Weighed, weigh};
+pub use weigh::{Measures, LayerImpact, weigh};

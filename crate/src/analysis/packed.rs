@@ -1,6 +1,6 @@
 //! Turns a zip archive of files into the adapter in it, and into the report on that.
 
-use super::inspect::{Hear, How, inspect_as};
+use super::inspect::{OnProgress, InspectOptions, inspect_as};
 use super::report::{Container, FileKind, Problem, Report};
 use crate::formats::{Archive, ByteSource, Content, FormatError, Member, sniff};
 
@@ -58,8 +58,8 @@ pub(super) async fn report(
     report: &mut Report,
     source: &dyn ByteSource,
     archive: &Archive,
-    how: How<'_>,
-    hear: &mut Hear<'_>,
+    how: InspectOptions<'_>,
+    hear: &mut OnProgress<'_>,
 ) -> Result<(), FormatError> {
     (report.container, report.kind) = (Container::Zip, FileKind::Unknown);
     let Some(found) = Inside::of(source, archive).await? else {
@@ -67,7 +67,7 @@ pub(super) async fn report(
         report.problems.push(Problem::refuse("not_an_adapter", message));
         return Ok(());
     };
-    let how = How { companion: found.config.as_deref(), inside: true, ..how };
+    let how = InspectOptions { companion: found.config.as_deref(), inside: true, ..how };
     let (inside, _) = Box::pin(inspect_as(&found.name, &found.source, how, hear)).await;
     let others = match &found.others[..] {
         [] => String::new(),

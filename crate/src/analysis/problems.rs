@@ -166,14 +166,14 @@ fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<Problem> {
     }
     let mut classes: BTreeMap<LeftoverClass, Vec<&Leftover>> = BTreeMap::new();
     for left in &adapter.leftovers {
-        classes.entry(left.why.class()).or_default().push(left);
+        classes.entry(left.reason.class()).or_default().push(left);
     }
     let problem = |(class, keys): (LeftoverClass, Vec<&Leftover>)| {
         let message = format!(
             "{} of the file's keys are not applied; the first is `{}`: {}.",
             keys.len(),
             keys[0].key,
-            keys[0].why
+            keys[0].reason
         );
         let mut paths: Vec<String> = keys.iter().filter_map(|left| left.path.clone()).collect();
         paths.dedup();

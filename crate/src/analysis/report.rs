@@ -5,7 +5,7 @@ use super::health::Health;
 use super::loaders::LoaderVerdict;
 use super::spectrum::Spectrum;
 use super::training::Training;
-use super::weigh::{Measures, Weighed};
+use super::weigh::{Measures, LayerImpact};
 use crate::formats::{Danger, Import};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -96,7 +96,7 @@ impl Report {
     }
 
     /// Takes in what the base model says of the layers; see [`super::weigh`].
-    pub fn weigh(&mut self, layers: &[Weighed]) {
+    pub fn weigh(&mut self, layers: &[LayerImpact]) {
         let (modules, coverage) = (std::mem::take(&mut self.modules), std::mem::take(&mut self.coverage));
         let mut measures = Measures { modules, coverage, health: self.health.take() };
         measures.weigh(layers);

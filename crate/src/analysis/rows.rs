@@ -2,14 +2,14 @@
 //! file's numbers, layer by layer, or by the header alone.
 
 use super::health::{Health, HealthRow, health};
-use super::inspect::{Hear, Progress};
+use super::inspect::{OnProgress, Progress};
 use super::problems::Findings;
 use super::report::{ModuleRow, Strength};
 use super::spectrum::Spectrum;
-use crate::adapters::{Adapter, Delta, Form, Group, Reader};
+use crate::adapters::{Adapter, Delta, Factorization, Group, Reader};
 use crate::formats::{ByteSource, FormatError, Header};
 use crate::model::block;
-use crate::model::spelling::{Found, Role};
+use crate::model::spelling::{ModuleMatch, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range};
@@ -55,7 +55,7 @@ impl ChangeNumbers {
     async fn read(delta: &Delta, source: &dyn ByteSource, header: &Header) -> Result<ChangeNumbers, FormatError> {
         let numbers = delta.read(source, header).await?;
         let finite = delta.scale.is_finite() && numbers.values().flatten().all(|x| x.is_finite());
-        let Some(form) = delta.change.form(&numbers).filter(|form| work(form) <= MOST_WORK) else {
+        let Some(form) = delta.change.form(&numbers).filter(|form| work(form) <= MAX_WORK) else {
             return Ok(ChangeNumbers { finite, norm: delta.norm(&numbers), values: None });
         };
         drop(numbers); // the form has its own: two of each would be the most memory that a file takes
@@ -99,12 +99,12 @@ fn bytes(group: &Group) -> u64 {
 }
 
 /// The most multiplications that one layer's singular values may take here: seconds in a browser.
-const MOST_WORK: usize = 1_000_000_000;
+const MAX_WORK: usize = 1_000_000_000;
 
 /// Groups with the layers that they change.
 pub(super) struct Located<'a> {
     pub groups: &'a mut [Group],
-    pub layers: &'a [Option<Found<'a>>],
+    pub layers: &'a [Option<ModuleMatch<'a>>],
 }
 
 /// One row a layer; reads every number of a share once, but for groups that are `known`, and tells of
@@ -115,7 +115,7 @@ pub(super) async fn measured(
     source: &dyn ByteSource,
     header: &Header,
     (share, known): (Share, &[GroupNumbers]),
-    hear: &mut Hear<'_>,
+    hear: &mut OnProgress<'_>,
 ) -> Result<Measured, FormatError> {
     let mut measured = Measured { whole: true, ..Measured::default() };
     let mut layers: Vec<HealthRow> = Vec::new();
@@ -169,24 +169,24 @@ pub(super) fn unread(reader: &mut Reader<'_>, located: Located<'_>) {
 }
 
 /// Takes in a group as if its tensors of one number had been read.
-fn skip(reader: &mut Reader<'_>, group: &mut Group, found: Option<Found<'_>>) {
+fn skip(reader: &mut Reader<'_>, group: &mut Group, found: Option<ModuleMatch<'_>>) {
     group.numbers = group.lone_numbers().map(|(role, _)| (role, 0.0)).collect();
     reader.add(group, found);
 }
 
 /// Multiplications that a form's singular values take, about.
-fn work(form: &Form) -> usize {
+fn work(form: &Factorization) -> usize {
     let whole = |rows: usize, columns: usize| {
         let small = rows.min(columns);
         small.saturating_mul(small).saturating_mul(rows.max(columns) + 4 * small)
     };
     match form {
-        Form::Whole(dense) => whole(dense.rows, dense.columns),
-        Form::Product(left, right) if left.columns <= form.rank() => {
+        Factorization::Whole(dense) => whole(dense.rows, dense.columns),
+        Factorization::Product(left, right) if left.columns <= form.rank() => {
             left.columns.saturating_pow(2).saturating_mul(left.rows + right.columns + 4 * left.columns)
         }
-        Form::Product(left, right) => whole(left.rows, right.columns),
-        Form::Kronecker(first, second) => work(first).saturating_add(work(second)),
+        Factorization::Product(left, right) => whole(left.rows, right.columns),
+        Factorization::Kronecker(first, second) => work(first).saturating_add(work(second)),
     }
 }
 

@@ -6,7 +6,7 @@
 //! 1e-7 of the largest are rounding.
 
 use super::matrix::{Matrix, dot, eigenvalues};
-use crate::adapters::{Delta, Dense, Form, Lines, Numbers, gram};
+use crate::adapters::{Delta, Dense, Factorization, Lines, Numbers, gram};
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -19,7 +19,7 @@ pub struct Spectrum {
 
 impl Spectrum {
     /// Of the matrix that the form stands for, times `scale`.
-    pub fn of(form: &Form, scale: f64) -> Spectrum {
+    pub fn of(form: &Factorization, scale: f64) -> Spectrum {
         let mut values = values(form);
         values.iter_mut().for_each(|value| *value *= scale.abs());
         Spectrum { values }
@@ -87,18 +87,18 @@ impl Spectrum {
 }
 
 /// Singular values, largest first, as many as the rank can be.
-fn values(form: &Form) -> Vec<f64> {
+fn values(form: &Factorization) -> Vec<f64> {
     let count = form.rank();
     let mut values = match form {
-        Form::Kronecker(first, second) => {
+        Factorization::Kronecker(first, second) => {
             let (first, second) = (values(first), values(second));
             first.iter().flat_map(|a| second.iter().map(move |b| a * b)).collect()
         }
-        Form::Product(left, right) if left.columns <= count => {
+        Factorization::Product(left, right) if left.columns <= count => {
             roots(eigenvalues(core(&gram_of_columns(left), &gram_of_rows(right)).1))
         }
-        Form::Product(..) => return self::values(&Form::Whole(form.matrix())),
-        Form::Whole(whole) => roots(eigenvalues(small_gram(whole))),
+        Factorization::Product(..) => return self::values(&Factorization::Whole(form.matrix())),
+        Factorization::Whole(whole) => roots(eigenvalues(small_gram(whole))),
     };
     values.sort_by(|a, b| b.total_cmp(a));
     values.resize(count, 0.0);

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use ts_rs::TS;
 
 /// The most tags that are listed.
-const MOST_TAGS: usize = 100;
+const MAX_TAGS: usize = 100;
 
 /// The least part of a folder's captions that a trigger word stands in.
 const ALWAYS: f64 = 0.95;
@@ -175,7 +175,7 @@ impl<'a> Source<'a> {
             counts.into_iter().map(|(tag, count)| TagCount { tag: tag.to_owned(), count }).collect();
         tags.sort_by_key(|tag| std::cmp::Reverse(tag.count));
         let tag_total = tags.len();
-        tags.truncate(MOST_TAGS);
+        tags.truncate(MAX_TAGS);
         Training {
             trainer,
             settings,

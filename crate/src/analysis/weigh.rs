@@ -11,7 +11,7 @@ use ts_rs::TS;
 
 /// A changed layer beside its weights.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Weighed {
+pub struct LayerImpact {
     /// The layer: `unet.down_blocks.0…`.
     pub path: String,
     /// Frobenius norm of those of the base model's tensors that change.
@@ -31,7 +31,7 @@ pub struct Measures {
     pub health: Option<Health>,
 }
 
-impl Weighed {
+impl LayerImpact {
     /// ‖change‖ / ‖weight‖ at strength 1.
     pub fn relative(&self) -> f64 {
         self.norm / self.base_norm
@@ -40,8 +40,8 @@ impl Weighed {
 
 impl Measures {
     /// Takes in what the base model says of the layers.
-    pub fn weigh(&mut self, layers: &[Weighed]) {
-        let known: HashMap<&str, &Weighed> = layers.iter().map(|layer| (layer.path.as_str(), layer)).collect();
+    pub fn weigh(&mut self, layers: &[LayerImpact]) {
+        let known: HashMap<&str, &LayerImpact> = layers.iter().map(|layer| (layer.path.as_str(), layer)).collect();
         for row in &mut self.modules {
             if let Some(layer) = known.get(row.path.as_str()) {
                 (row.base_norm, row.norm) = (Some(layer.base_norm), Some(layer.norm));
@@ -69,7 +69,7 @@ pub async fn weigh(
     files: &[ModelFile<'_>],
     places: &Places,
     hear: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
-) -> Result<Vec<Weighed>, Unreadable> {
+) -> Result<Vec<LayerImpact>, Unreadable> {
     let unreadable = |source| Unreadable { file: base.into(), source };
     let mut layers: BTreeMap<String, Vec<(&Delta, BaseTensor)>> = BTreeMap::new();
     for delta in &adapter.adapter.deltas {
@@ -93,7 +93,7 @@ pub async fn weigh(
             }
             done += tensor.bytes();
         }
-        weighed.push(Weighed { path, base_norm, norm: known.unwrap_or(norm) });
+        weighed.push(LayerImpact { path, base_norm, norm: known.unwrap_or(norm) });
         if hear(done, total).is_break() {
             break;
         }

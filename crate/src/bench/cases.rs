@@ -1,6 +1,6 @@
 //! Turns names into the plans that are timed: single operations and one UNet layer.
 
-use crate::gpu::{Means, kernels};
+use crate::gpu::{DeviceCaps, kernels};
 use crate::model::{Family, FamilyId};
 use crate::num::{host_len, numel};
 use crate::ops::{Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Op, Storage};
@@ -28,14 +28,14 @@ pub struct Case {
 
 /// The cases of a size as a device of these means runs them: with weights in halves too where they stay
 /// so, and convolutions by Winograd's algorithm where it is used.
-pub fn cases(size: Size, means: Means) -> Result<Vec<Case>, PlanError> {
+pub fn cases(size: Size, means: DeviceCaps) -> Result<Vec<Case>, PlanError> {
     let mut list = Vec::new();
     for case in whole(size)? {
         let step = &case.plan.steps[0];
         let (shapes, output) = (case.plan.input_shapes(step), &case.plan.value(step.output).shape);
         let stored = vec![Storage::F32; shapes.len()];
-        let work = kernels::work(&step.op, &shapes, output, &stored, means.style, means.winograd);
-        let winograd = work.is_ok_and(|work| work.stages.len() > 1).then(|| Case {
+        let work = kernels::lower(&step.op, &shapes, output, &stored, means.style, means.winograd);
+        let winograd = work.is_ok_and(|work| work.dispatches.len() > 1).then(|| Case {
             name: format!("{}, Winograd", case.name),
             plan: Plan { allows_winograd: true, ..case.plan.clone() },
             storage: Storage::F32,
@@ -43,7 +43,7 @@ pub fn cases(size: Size, means: Means) -> Result<Vec<Case>, PlanError> {
         list.push(case);
         list.extend(winograd);
     }
-    if means.keeps_halves {
+    if means.f16_weights {
         let halves =
             |case: &Case| Case { name: format!("{}, halves", case.name), storage: Storage::F16, ..case.clone() };
         let halves: Vec<Case> = list.iter().filter(|case| case.has_matrix()).map(halves).collect();
@@ -141,7 +141,7 @@ fn attention(batch: usize, queries: usize, keys: usize, heads: usize, size: usiz
 
 fn group_norm(batch: usize, edge: usize, channels: usize) -> Result<Case, PlanError> {
     let name = batched(batch, format!("group norm and SiLU, {channels} channels at {edge}x{edge}"));
-    let op = GroupNorm { groups: 32, eps: 1e-5, silu: true, beside: false };
+    let op = GroupNorm { groups: 32, eps: 1e-5, silu: true, concat: false };
     single(name, op, &[("x", &[batch, edge, edge, channels])], &[("weight", &[channels]), ("bias", &[channels])])
 }
 
@@ -159,7 +159,7 @@ fn layer(batch: usize, edge: usize) -> Result<Case, PlanError> {
         found: error.to_string(),
     })?;
     let name = batched(batch, format!("UNet layer of 320 channels at {edge}x{edge}: resnet and transformer"));
-    Ok(Case { name, plan: unet_layer(&family.unet, 0, batch, edge, edge, 77)?.fused(), storage: Storage::F32 })
+    Ok(Case { name, plan: unet_layer(&family.unet, 0, batch, edge, edge, 77)?.fuse_epilogues(), storage: Storage::F32 })
 }
 
 /// The seed of a tensor's numbers: its name's FNV-1a hash.

@@ -7,7 +7,7 @@ mod session;
 
 pub use cases::{Case, Size, cases, numbers, seed};
 
-use crate::gpu::{Effort, Gpu, Roof, Runner};
+use crate::gpu::{BenchBudget, Gpu, RooflinePeak, Runner};
 use crate::ops::Storage;
 use crate::pipeline::PipelineError;
 use crate::plan::{Plan, Source};
@@ -16,7 +16,7 @@ use std::time::Duration;
 use ts_rs::TS;
 
 /// What an ordinary row is given.
-pub const EFFORT: Effort = Effort { rounds: 7, limit: Duration::from_secs(6) };
+pub const BUDGET: BenchBudget = BenchBudget { rounds: 7, limit: Duration::from_secs(6) };
 
 /// Times of the rounds of a row, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
@@ -57,7 +57,7 @@ impl Row {
         Row { group: group.into(), name: name.into(), ours_ms: Spread::of(rounds), gflops: None, share_of_roof: None }
     }
 
-    fn with_flops(mut self, flops: u64, roof: Roof) -> Row {
+    fn with_flops(mut self, flops: u64, roof: RooflinePeak) -> Row {
         let rate = flops as f64 / (self.ours_ms.median / 1e3);
         self.gflops = Some(rate / 1e9);
         self.share_of_roof = Some(rate / roof.flops);
@@ -66,7 +66,7 @@ impl Row {
 }
 
 /// The two roofs as rows. The times are those of a billion operations and a gigabyte.
-pub fn roof_rows(roof: Roof) -> [Row; 2] {
+pub fn roofline_rows(roof: RooflinePeak) -> [Row; 2] {
     let row = |name: &str, rate: f64| {
         let mut row = Row::new("roof", name, vec![1e12 / rate]);
         row.gflops = Some(rate / 1e9);
@@ -84,7 +84,7 @@ impl Prepared {
     /// Makes the plan's buffers; weights lie in `storage`, and all numbers follow from their names.
     pub async fn new(gpu: &Gpu, plan: &Plan, storage: Storage) -> Result<Prepared, PipelineError> {
         let kept = |_: &str, shape: &[usize]| if shape.len() > 1 { storage } else { Storage::F32 };
-        let weights = gpu.guarded(&plan.name, || gpu.rooms(plan, &kept)).await?;
+        let weights = gpu.with_error_scopes(&plan.name, || gpu.allocate_weights(plan, &kept)).await?;
         for (name, _, shape) in plan.weights() {
             gpu.write(&weights[name], &numbers(name, shape))?;
         }
@@ -98,8 +98,8 @@ impl Prepared {
     }
 
     /// Times runs of the whole plan.
-    pub async fn row(&self, gpu: &Gpu, group: &str, name: &str, roof: Roof) -> Result<Row, PipelineError> {
-        let rounds = gpu.time(EFFORT, &|| self.runner.run(gpu)).await?;
+    pub async fn row(&self, gpu: &Gpu, group: &str, name: &str, roof: RooflinePeak) -> Result<Row, PipelineError> {
+        let rounds = gpu.time(BUDGET, &|| self.runner.run(gpu)).await?;
         Ok(Row::new(group, name, rounds).with_flops(self.runner.flops(), roof))
     }
 

@@ -1,8 +1,8 @@
 //! Turns a recipe and its adapter into rows: the picture, its UNet calls, its decoding, its LoRA's strength.
 
-use super::{EFFORT, Row};
-use crate::gpu::Roof;
-use crate::pipeline::{Given, PipelineError, Recipe, Session, Timed};
+use super::{BUDGET, Row};
+use crate::gpu::RooflinePeak;
+use crate::pipeline::{GenerateInputs, PipelineError, Recipe, Session, Timed};
 use crate::weights::LoadedAdapter;
 use std::ops::ControlFlow;
 use web_time::Instant;
@@ -11,7 +11,7 @@ use web_time::Instant;
 const PICTURES: usize = 4;
 
 impl Row {
-    fn timed(group: &str, name: String, timed: Timed, roof: Roof) -> Row {
+    fn timed(group: &str, name: String, timed: Timed, roof: RooflinePeak) -> Row {
         let row = Row::new(group, name, timed.rounds);
         if timed.flops > 0 { row.with_flops(timed.flops, roof) } else { row }
     }
@@ -21,10 +21,10 @@ impl Row {
         session: &mut Session,
         recipe: &Recipe,
         adapter: Option<&LoadedAdapter>,
-        roof: Roof,
+        roof: RooflinePeak,
     ) -> Result<Vec<Row>, PipelineError> {
         let adapters: Vec<&LoadedAdapter> = adapter.into_iter().collect();
-        let given = Given { adapters: &adapters, ..Given::default() };
+        let given = GenerateInputs { adapters: &adapters, ..GenerateInputs::default() };
         let mut rounds = Vec::new();
         for _ in 0..PICTURES {
             let started = Instant::now();
@@ -38,14 +38,14 @@ impl Row {
         let mut rows = vec![Row::new("pictures", format!("first picture: {what}"), vec![rounds.remove(0)])];
         rows.push(Row::new("pictures", what, rounds));
         let size = format!("{} at {}x{}", recipe.model, recipe.width, recipe.height);
-        if let Some(timed) = session.time_unet(EFFORT).await? {
+        if let Some(timed) = session.time_unet(BUDGET).await? {
             rows.push(Row::timed("networks", format!("UNet step: {size}"), timed, roof));
         }
-        if let Some(timed) = session.time_decoder(EFFORT).await? {
+        if let Some(timed) = session.time_decoder(BUDGET).await? {
             rows.push(Row::timed("networks", format!("VAE decode: {size}"), timed, roof));
         }
         if let Some(adapter) = adapter {
-            let timed = session.time_strength(adapter, EFFORT).await?;
+            let timed = session.time_strength(adapter, BUDGET).await?;
             rows.push(Row::timed("strength", format!("LoRA strength change: {}", adapter.file.name), timed, roof));
         }
         Ok(rows)

@@ -3,13 +3,13 @@
 //! The one door to all edits: what a command line or a page asks for is an [`Edit`], which can be
 //! stored and sent.
 
-use super::baking::{BakePreview, Baking, bake_into};
+use super::baking::{BakePreview, BakePlan, bake_into};
 use super::convert::{ConvertOptions, convert};
 use super::draft::Outcome;
 use super::error::EditError;
 use super::export::{ExportPreview, export};
 use super::extract::{ExtractOptions, ExtractPreview, extract};
-use super::inputs::{EditInput, Models, Watched};
+use super::inputs::{EditInput, Models, ProgressSource};
 use super::merge::{MergeInput, MergeOptions, MergePreview, merge};
 use super::metadata::{MetadataEdit, MetadataPreview, edit_metadata};
 use super::open::Opened;
@@ -163,9 +163,9 @@ async fn watched(
         stopped.set(stopped.get() || flow.is_break());
         flow
     };
-    let sources: Vec<Vec<Watched>> = inputs
+    let sources: Vec<Vec<ProgressSource>> = inputs
         .iter()
-        .map(|input| input.files.iter().map(|(_, source)| Watched::new(*source, &count)).collect())
+        .map(|input| input.files.iter().map(|(_, source)| ProgressSource::new(*source, &count)).collect())
         .collect();
     let heard: Vec<EditInput> = inputs.iter().zip(&sources).map(|(input, sources)| input.through(sources)).collect();
     match run(edit, &heard, out).await {
@@ -298,7 +298,7 @@ async fn baked(edit: &BakeEdit, inputs: &[EditInput<'_>], out: Option<&mut dyn B
     };
     let base = Models::open(base).await?;
     let files = base.files();
-    let planned: Baking = bake_into(&base, &files, adapters, &edit.parts).await?;
+    let planned: BakePlan = bake_into(&base, &files, adapters, &edit.parts).await?;
     let outcome = match out {
         Some(out) => Some(planned.write(out).await?),
         None => None,

@@ -5,7 +5,7 @@ use super::apply::MergePart;
 use super::draft::Outcome;
 use super::error::EditError;
 use super::inputs::{EditInput, Models};
-use crate::adapters::{Adapter, BakedAdapter, Delta, ModelFile, PeftConfigs, Why, bake, baked_size, read};
+use crate::adapters::{Adapter, BakedAdapter, Delta, ModelFile, PeftConfigs, LeftoverReason, bake, baked_size, read};
 use crate::analysis::{BaseShapes, Severity, inspect};
 use crate::formats::{ByteSink, ByteSource, Header, read_header};
 use crate::model::Family;
@@ -31,16 +31,16 @@ pub struct BakePreview {
 }
 
 /// A fold that is planned.
-pub struct Baking<'a> {
+pub struct BakePlan<'a> {
     base: &'a BaseShapes,
     files: &'a [ModelFile<'a>],
-    loras: Vec<Ready<'a>>,
+    loras: Vec<BakeInput<'a>>,
     /// What it changes.
     pub preview: BakePreview,
 }
 
 /// An adapter ready to be folded in.
-struct Ready<'a> {
+struct BakeInput<'a> {
     name: &'a str,
     source: &'a dyn ByteSource,
     header: Header,
@@ -54,7 +54,7 @@ pub(super) async fn bake_into<'a>(
     files: &'a [ModelFile<'a>],
     adapters: &[EditInput<'a>],
     parts: &'a [MergePart],
-) -> Result<Baking<'a>, EditError> {
+) -> Result<BakePlan<'a>, EditError> {
     let (mut loras, mut warnings) = (Vec::new(), Vec::new());
     for (input, part) in adapters.iter().zip(parts) {
         loras.push(ready(input, part, &base.shapes, &mut warnings).await?);
@@ -68,10 +68,10 @@ pub(super) async fn bake_into<'a>(
         warnings,
         size_after: baked_size(files),
     };
-    Ok(Baking { base: &base.shapes, files, loras, preview })
+    Ok(BakePlan { base: &base.shapes, files, loras, preview })
 }
 
-impl Baking<'_> {
+impl BakePlan<'_> {
     /// Writes the model.
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
         let adapters: Vec<BakedAdapter> = self
@@ -98,7 +98,7 @@ async fn ready<'a>(
     part: &'a MergePart,
     base: &BaseShapes,
     warnings: &mut Vec<String>,
-) -> Result<Ready<'a>, EditError> {
+) -> Result<BakeInput<'a>, EditError> {
     let (file, source) = (input.name, input.source()?);
     let report = inspect(file, source, input.config, Some(base)).await;
     let refuse = |reason: String| EditError::Refused { file: file.into(), reason };
@@ -124,7 +124,7 @@ async fn ready<'a>(
         let made_for = &report.base.label;
         return Err(refuse(format!("nothing in it changes a layer of the base model; it was made for {made_for}")));
     }
-    Ok(Ready { name: file, source, header, adapter, part })
+    Ok(BakeInput { name: file, source, header, adapter, part })
 }
 
 /// A key for a layer that the family has and this base has not: a network that is not in the
@@ -134,8 +134,8 @@ fn missing_layer(adapter: &Adapter, base: &BaseShapes) -> Option<String> {
     let modules = family.modules();
     let spellings = Spellings::new(&modules);
     let known = |stem: &String| spellings.find(stem, true).or(spellings.find(stem, false)).is_some();
-    adapter.leftovers.iter().find_map(|left| match &left.why {
-        Why::NoSuchLayer(stem) if known(stem) => Some(left.key.clone()),
+    adapter.leftovers.iter().find_map(|left| match &left.reason {
+        LeftoverReason::NoSuchLayer(stem) if known(stem) => Some(left.key.clone()),
         _ => None,
     })
 }

@@ -6,7 +6,7 @@ use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, Naming, PairKeys, alpha, asked, dtype, form, layer_shape, no_name, pair, pair_pieces, roles, spectrum,
+    KeptRow, KeyScheme, PairKeys, alpha, asked, dtype, form, layer_shape, no_name, pair, pair_pieces, roles, spectrum,
     wider,
 };
 use super::peft::PeftNotes;
@@ -84,7 +84,7 @@ pub async fn convert<'a, 'b>(
     opened: &'a Opened<'b>,
     options: &ConvertOptions,
 ) -> Result<Conversion<'a, 'b>, EditError> {
-    let naming = Naming::new(options.to, opened)?;
+    let naming = KeyScheme::new(options.to, opened)?;
     asked(options.rank)?;
     let mut planner = Planner {
         opened,
@@ -146,7 +146,7 @@ impl Conversion<'_, '_> {
 struct Planner<'a, 'b, 'c> {
     opened: &'a Opened<'b>,
     options: &'c ConvertOptions,
-    naming: Naming<'a>,
+    naming: KeyScheme<'a>,
     pieces: Vec<Piece>,
     layers: Vec<Layer<'a>>,
     notes: PeftNotes,
@@ -163,8 +163,8 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         self.opened.is_whole(self.options.drop)?;
         for left in &self.opened.adapter.leftovers {
             match self.opened.header.get(&left.key) {
-                Some(tensor) if left.why.is_foreign() && self.options.keep_leftovers => self.copy(tensor),
-                _ => self.drop_key(&left.key, &left.why.to_string()),
+                Some(tensor) if left.reason.is_foreign() && self.options.keep_leftovers => self.copy(tensor),
+                _ => self.drop_key(&left.key, &left.reason.to_string()),
             }
         }
         Ok(())
@@ -198,7 +198,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             return Err(EditError::NotLinear { layer, algorithm: delta.algorithm, strength });
         }
         let dtype = dtype(delta, self.options.dtype);
-        if let (Naming::Target(target, _), Some(layers)) = (self.naming, &self.opened.layers) {
+        if let (KeyScheme::Target(target, _), Some(layers)) = (self.naming, &self.opened.layers) {
             match place(layers, delta, target.is_native()) {
                 Place::Same => {}
                 Place::Nowhere => return Err(no_name(self.opened.layer(delta), target)),
@@ -218,7 +218,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
     /// Whether a delta has to be made a LoRA, or is to; an error where it has no place at all.
     fn becomes_lora(&self, delta: &Delta) -> Result<bool, EditError> {
         let composed = matches!(delta.algorithm, "loha" | "loha_tucker" | "lokr" | "lokr_tucker" | "locon_tucker");
-        let Naming::Target(target, _) = self.naming else { return Ok(self.options.as_lora && composed) };
+        let KeyScheme::Target(target, _) = self.naming else { return Ok(self.options.as_lora && composed) };
         let no_place = |what: &str, hint| {
             let (layer, target) = (self.opened.layer(delta), target.name());
             Err(EditError::NoPlace { layer, what: what.into(), target, hint })
@@ -399,7 +399,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
 
     /// A factor's new key, and its shape where that changes with it.
     fn renamed(&self, delta: &Delta, key: &str, role: Option<Role>) -> Result<(String, Option<Vec<usize>>), EditError> {
-        let (Some(role), Naming::Target(target, _)) = (role, self.naming) else { return Ok((key.to_owned(), None)) };
+        let (Some(role), KeyScheme::Target(target, _)) = (role, self.naming) else { return Ok((key.to_owned(), None)) };
         if role == Role::OftBlocks && target == Target::Kohya && key.starts_with("oft_") {
             return Ok((key.to_owned(), None));
         }
@@ -429,7 +429,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let has = |role| group.is_some_and(|group| group.get(role).is_some());
         let as_stored = strength == 1.0 && has(Role::Alpha) && !has(Role::Scale);
         let alpha = delta.alpha.filter(|_| as_stored).unwrap_or(scale * rank);
-        let is_peft = matches!(self.naming, Naming::Target(Target::Peft, _));
+        let is_peft = matches!(self.naming, KeyScheme::Target(Target::Peft, _));
         let (bake, alpha) = match self.options.alpha {
             AlphaPlace::Baked => (scale, rank),
             AlphaPlace::Kept if is_peft => (1.0, alpha),

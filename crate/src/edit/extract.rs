@@ -5,7 +5,7 @@ use super::error::EditError;
 use super::names::Target;
 use super::pairs::{KeptRow, PairKeys, asked, no_name, pair_pieces};
 use super::peft::PeftNotes;
-use crate::adapters::{BaseTensor, Dense, Form, METADATA_KEY, ModelFile};
+use crate::adapters::{BaseTensor, Dense, Factorization, METADATA_KEY, ModelFile};
 use crate::analysis::{BaseShapes, LowRank};
 use crate::formats::{ByteSink, Dtype};
 use crate::model::Kind;
@@ -148,7 +148,7 @@ impl Extraction<'_> {
         if !norm.is_finite() {
             return Err(EditError::NotFinite { layer: path });
         }
-        let found = LowRank::of(&Form::Whole(Dense::new(difference, *columns)), *rank);
+        let found = LowRank::of(&Factorization::Whole(Dense::new(difference, *columns)), *rank);
         let kept: f64 = found.values.iter().map(|value| value * value).sum();
         let (energy, error) = (kept / norm.powi(2), (norm.powi(2) - kept).max(0.0).sqrt());
         self.kept.borrow_mut().push(KeptRow { path, rank_before: None, rank: *rank, norm, energy, error });

@@ -13,7 +13,7 @@ use super::inputs::EditInput;
 use super::metadata::MetadataEdit;
 use super::names::Target;
 use super::open::Opened;
-use super::pairs::{Naming, PairKeys, RankRule, layer_shape, pair_pieces};
+use super::pairs::{KeyScheme, PairKeys, RankRule, layer_shape, pair_pieces};
 use super::resize::ResizeOptions;
 
 use crate::adapters::{Delta, LeftoverClass, Part, Strengths};
@@ -248,7 +248,7 @@ fn rename(report: &Report, target: Target, as_lora: bool, options: ConvertOption
 
 /// The header of plain LoRAs for every layer that can have one.
 fn plain(opened: &Opened, target: Target) -> Option<Header> {
-    let naming = Naming::new(Some(target), opened).ok()?;
+    let naming = KeyScheme::new(Some(target), opened).ok()?;
     let lora = |delta: &&Delta| becomes_lora(delta) || matches!(delta.algorithm, "lora" | "locon" | "dylora");
     let mut pieces = Vec::new();
     for (index, delta) in opened.adapter.deltas.iter().filter(lora).enumerate() {

@@ -28,7 +28,7 @@ impl<'a> EditInput<'a> {
     }
 
     /// The same input read through other sources.
-    pub(super) fn through<'b>(&'b self, sources: &'b [Watched<'b>]) -> EditInput<'b> {
+    pub(super) fn through<'b>(&'b self, sources: &'b [ProgressSource<'b>]) -> EditInput<'b> {
         let files = self.files.iter().zip(sources).map(|((component, _), source)| (*component, source as _));
         EditInput { name: self.name, files: files.collect(), config: self.config }
     }
@@ -83,19 +83,19 @@ impl<'a> Models<'a> {
 }
 
 /// A source whose reads are counted, and end when the listener says so.
-pub(super) struct Watched<'a> {
+pub(super) struct ProgressSource<'a> {
     inner: &'a dyn ByteSource,
     hear: &'a dyn Fn(u64) -> ControlFlow<()>,
 }
 
-impl<'a> Watched<'a> {
+impl<'a> ProgressSource<'a> {
     /// Tells `hear` how many bytes each read brings.
-    pub fn new(inner: &'a dyn ByteSource, hear: &'a dyn Fn(u64) -> ControlFlow<()>) -> Watched<'a> {
-        Watched { inner, hear }
+    pub fn new(inner: &'a dyn ByteSource, hear: &'a dyn Fn(u64) -> ControlFlow<()>) -> ProgressSource<'a> {
+        ProgressSource { inner, hear }
     }
 }
 
-impl ByteSource for Watched<'_> {
+impl ByteSource for ProgressSource<'_> {
     fn len(&self) -> u64 {
         self.inner.len()
     }

@@ -6,13 +6,13 @@ use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, Naming, PairKeys, RankRule, dtype, energy_kept, form, layer_shape, pair, pair_pieces, roles, spectrum,
+    KeptRow, KeyScheme, PairKeys, RankRule, dtype, energy_kept, form, layer_shape, pair, pair_pieces, roles, spectrum,
     wider,
 };
 use super::peft::PeftNotes;
 use super::preview::DroppedKey;
 use crate::adapters::Strengths;
-use crate::adapters::{Delta, Dense, Form, pair_is_smaller};
+use crate::adapters::{Delta, Dense, Factorization, pair_is_smaller};
 use crate::formats::{ByteSink, ByteSource, Dtype};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -63,7 +63,7 @@ pub struct MergePreview {
 }
 
 /// A merge that is planned.
-pub struct Merging<'a, 'b> {
+pub struct MergePlan<'a, 'b> {
     layers: Vec<Layer<'a, 'b>>,
     draft: Draft,
     /// What it makes.
@@ -86,7 +86,7 @@ struct Part<'a, 'b> {
 }
 
 /// Plans a merge: reads every layer once.
-pub async fn merge<'a, 'b>(inputs: &[MergeInput<'a, 'b>], options: MergeOptions) -> Result<Merging<'a, 'b>, EditError> {
+pub async fn merge<'a, 'b>(inputs: &[MergeInput<'a, 'b>], options: MergeOptions) -> Result<MergePlan<'a, 'b>, EditError> {
     let first = inputs.first().ok_or(EditError::Nothing)?.opened;
     for MergeInput { opened, .. } in inputs {
         first.is_like(opened)?;
@@ -95,7 +95,7 @@ pub async fn merge<'a, 'b>(inputs: &[MergeInput<'a, 'b>], options: MergeOptions)
     options.rule.map(RankRule::checked).transpose()?;
     let to = options.to.or_else(|| first.layers.as_ref().and(target_like(first)));
     let mut planner = Planner {
-        naming: Naming::new(to, first)?,
+        naming: KeyScheme::new(to, first)?,
         options,
         pieces: Vec::new(),
         layers: Vec::new(),
@@ -112,7 +112,7 @@ pub async fn merge<'a, 'b>(inputs: &[MergeInput<'a, 'b>], options: MergeOptions)
 /// The convention of the first file, where it is one that is written: newer models' files keep
 /// their own names, which are as many as programs.
 fn target_like(first: &Opened) -> Option<Target> {
-    matches!(first.model.as_str(), "sd15" | "sd21" | "sdxl").then(|| Target::like(&first.adapter.convention))
+    matches!(first.model.as_str(), "sd15" | "sd21" | "sdxl").then(|| Target::for_convention(&first.adapter.convention))
 }
 
 /// The parts of every layer, in the order in which the files name them.
@@ -122,7 +122,7 @@ fn aligned<'a, 'b>(inputs: &[MergeInput<'a, 'b>], dropped: &mut Vec<DroppedKey>)
     for MergeInput { opened, strength, strengths } in inputs {
         let opened: &'a Opened<'b> = opened;
         for left in &opened.adapter.leftovers {
-            dropped.push(DroppedKey { key: left.key.clone(), reason: left.why.to_string() });
+            dropped.push(DroppedKey { key: left.key.clone(), reason: left.reason.to_string() });
         }
         for delta in &opened.adapter.deltas {
             let strength = strength * strengths.of(delta);
@@ -141,7 +141,7 @@ fn aligned<'a, 'b>(inputs: &[MergeInput<'a, 'b>], dropped: &mut Vec<DroppedKey>)
 
 impl Layer<'_, '_> {
     /// The sum as a matrix in factors: products side by side, or the matrix where that is smaller.
-    async fn form(&self) -> Result<Form, EditError> {
+    async fn form(&self) -> Result<Factorization, EditError> {
         let mut forms = Vec::new();
         for part in &self.parts {
             forms.push((form(part.opened, part.delta).await?, part.strength * part.delta.scale));
@@ -178,14 +178,14 @@ impl Layer<'_, '_> {
 }
 
 /// Σ factor · form.
-pub(super) fn sum(forms: &[(Form, f32)], (rows, columns): (usize, usize)) -> Form {
+pub(super) fn sum(forms: &[(Factorization, f32)], (rows, columns): (usize, usize)) -> Factorization {
     let rank: usize = forms.iter().map(|(form, _)| form.pair_rank()).sum();
     if !pair_is_smaller(rows, columns, rank) {
         let mut sum = vec![0.0; rows * columns];
         for (form, factor) in forms {
             sum.iter_mut().zip(form.matrix().data).for_each(|(sum, x)| *sum += factor * x);
         }
-        return Form::Whole(Dense::new(sum, columns));
+        return Factorization::Whole(Dense::new(sum, columns));
     }
     let pairs: Vec<(Dense, Dense)> = forms.iter().map(|(form, _)| form.pair()).collect();
     let mut left = Vec::with_capacity(rows * rank);
@@ -195,11 +195,11 @@ pub(super) fn sum(forms: &[(Form, f32)], (rows, columns): (usize, usize)) -> For
         }
     }
     let right = pairs.into_iter().flat_map(|(_, right)| right.data).collect();
-    Form::product(left, right, rank)
+    Factorization::product(left, right, rank)
 }
 
 struct Planner<'a, 'b> {
-    naming: Naming<'a>,
+    naming: KeyScheme<'a>,
     options: MergeOptions,
     pieces: Vec<Piece>,
     layers: Vec<Layer<'a, 'b>>,
@@ -245,8 +245,8 @@ impl<'a, 'b> Planner<'a, 'b> {
     fn holds_list(&self, part: &Part) -> bool {
         let mut roles = roles(part.opened, part.delta).into_values();
         match self.naming {
-            Naming::Own => true,
-            Naming::Target(target, _) => roles.all(|role| target.holds(role)),
+            KeyScheme::Own => true,
+            KeyScheme::Target(target, _) => roles.all(|role| target.holds(role)),
         }
     }
 
@@ -261,7 +261,7 @@ impl<'a, 'b> Planner<'a, 'b> {
         Ok(())
     }
 
-    fn finish(self, inputs: &[MergeInput]) -> Result<Merging<'a, 'b>, EditError> {
+    fn finish(self, inputs: &[MergeInput]) -> Result<MergePlan<'a, 'b>, EditError> {
         if self.layers.is_empty() {
             return Err(EditError::Nothing);
         }
@@ -278,7 +278,7 @@ impl<'a, 'b> Planner<'a, 'b> {
             size_before: inputs.iter().map(|input| input.opened.source.len()).sum(),
             size_after: draft.size(),
         };
-        Ok(Merging { layers: self.layers, draft, preview })
+        Ok(MergePlan { layers: self.layers, draft, preview })
     }
 }
 
@@ -295,7 +295,7 @@ fn common(inputs: &[MergeInput]) -> BTreeMap<String, String> {
     common
 }
 
-impl Merging<'_, '_> {
+impl MergePlan<'_, '_> {
     /// Writes the result; see [`Draft::write`].
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
         let make = async |layer: usize| {

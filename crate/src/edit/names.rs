@@ -46,7 +46,7 @@ impl Target {
     }
 
     /// The target whose files look like those of a report's convention.
-    pub fn like(convention: &str) -> Target {
+    pub fn for_convention(convention: &str) -> Target {
         match convention {
             "comfy" | "kohya_ldm" => Target::Comfy,
             "diffusers" | "diffusers_attn_procs" | "diffusers_attn_procs_no_prefix" | "diffusers_no_prefix" => {
@@ -208,7 +208,7 @@ fn old_diffusers(component: Component, path: &str, role: Role) -> String {
 mod tests {
     use super::*;
     use crate::model::spelling::{Spellings, split};
-    use crate::model::{Architecture, Family, FamilyId, Naming};
+    use crate::model::{Architecture, Family, FamilyId, ModuleSource};
 
     #[test]
     fn every_key_that_is_written_is_read_as_the_same_layer() {
@@ -240,9 +240,9 @@ mod tests {
                 let spellings = Spellings::new(&modules);
                 for target in targets {
                     for &(component, module) in &modules {
-                        let own = if target.is_native() { Naming::Native } else { Naming::Diffusers };
+                        let own = if target.is_native() { ModuleSource::Native } else { ModuleSource::Diffusers };
                         let naming = architecture.naming(&module.path);
-                        if naming != Some(Naming::Both) && naming != Some(own) {
+                        if naming != Some(ModuleSource::Both) && naming != Some(own) {
                             continue;
                         }
                         let Some(key) = target.key(model, component, module, Role::Up) else { continue };

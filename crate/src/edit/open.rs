@@ -3,7 +3,7 @@
 use super::error::EditError;
 use super::extract::ModelSide;
 use crate::adapters::{Adapter, Delta, Group, Numbers, PeftConfigs, group, read};
-use crate::analysis::{ComparedFile, Layers, Unreadable, Weighed, detect, own_layers, weigh};
+use crate::analysis::{ComparedFile, Layers, Unreadable, LayerImpact, detect, own_layers, weigh};
 use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
 use crate::model::spelling::Role;
 use crate::model::{Component, Module};
@@ -82,7 +82,7 @@ impl<'a> Opened<'a> {
         base: ModelSide<'_>,
         norms: &HashMap<&str, f64>,
         hear: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
-    ) -> Result<Vec<Weighed>, EditError> {
+    ) -> Result<Vec<LayerImpact>, EditError> {
         let family = base.shapes.family;
         if self.model != family.name() {
             let (a, b) = (self.label.clone(), family.label().to_owned());
@@ -137,10 +137,10 @@ impl<'a> Opened<'a> {
     /// Makes sure that no part of a layer's change would be left out unasked: an error names the first,
     /// unless `drop` allows it.
     pub(super) fn is_whole(&self, drop: bool) -> Result<(), EditError> {
-        match self.adapter.leftovers.iter().find(|left| !drop && !left.why.is_foreign()) {
+        match self.adapter.leftovers.iter().find(|left| !drop && !left.reason.is_foreign()) {
             Some(left) => {
                 let (file, key) = (self.file.clone(), left.key.clone());
-                Err(EditError::Incomplete { file, key, reason: left.why.to_string() })
+                Err(EditError::Incomplete { file, key, reason: left.reason.to_string() })
             }
             None => Ok(()),
         }

@@ -4,7 +4,7 @@ use super::draft::{Origin, Piece, Slot, is_exact, writable};
 use super::error::EditError;
 use super::names::{Target, suffix};
 use super::open::Opened;
-use crate::adapters::{Delta, Form};
+use crate::adapters::{Delta, Factorization};
 use crate::analysis::{LowRank, Spectrum};
 use crate::formats::Dtype;
 use crate::model::spelling::Role;
@@ -87,26 +87,26 @@ pub(super) fn energy_kept(rows: &[KeptRow]) -> f64 {
 
 /// How the keys of a result are spelled.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Naming<'m> {
+pub(super) enum KeyScheme<'m> {
     /// As in the file that the layer comes from.
     Own,
     /// As a convention has them for this family of models.
     Target(Target, &'m str),
 }
 
-impl<'m> Naming<'m> {
+impl<'m> KeyScheme<'m> {
     /// The naming of a target, or the file's own.
-    pub fn new(to: Option<Target>, opened: &'m Opened) -> Result<Naming<'m>, EditError> {
+    pub fn new(to: Option<Target>, opened: &'m Opened) -> Result<KeyScheme<'m>, EditError> {
         match (to, &opened.layers) {
-            (None, _) => Ok(Naming::Own),
-            (Some(target), Some(_)) => Ok(Naming::Target(target, &opened.model)),
+            (None, _) => Ok(KeyScheme::Own),
+            (Some(target), Some(_)) => Ok(KeyScheme::Target(target, &opened.model)),
             (Some(_), None) => Err(EditError::NoNames { file: opened.file.clone(), label: opened.label.clone() }),
         }
     }
 
     /// The key of a tensor in this role.
     pub fn key(self, opened: &Opened, delta: &Delta, role: Role) -> Result<String, EditError> {
-        if let Naming::Target(target, model) = self {
+        if let KeyScheme::Target(target, model) = self {
             let key = target.key(model, delta.component, &delta.module, role);
             return key.ok_or_else(|| no_name(opened.layer(delta), target));
         }
@@ -122,8 +122,8 @@ impl<'m> Naming<'m> {
     /// Whether a layer's alpha is a tensor of the result.
     pub fn has_alpha(self, opened: &Opened, delta: &Delta) -> bool {
         match self {
-            Naming::Target(target, _) => target.has_alphas(),
-            Naming::Own => opened.group(delta).is_some_and(|group| group.get(Role::Alpha).is_some()),
+            KeyScheme::Target(target, _) => target.has_alphas(),
+            KeyScheme::Own => opened.group(delta).is_some_and(|group| group.get(Role::Alpha).is_some()),
         }
     }
 }
@@ -161,7 +161,7 @@ pub(super) struct PairKeys {
 
 impl PairKeys {
     /// For the layer of a delta.
-    pub fn of(naming: Naming, opened: &Opened, delta: &Delta) -> Result<PairKeys, EditError> {
+    pub fn of(naming: KeyScheme, opened: &Opened, delta: &Delta) -> Result<PairKeys, EditError> {
         let key = |role| naming.key(opened, delta, role);
         let alpha = naming.has_alpha(opened, delta).then(|| key(Role::Alpha)).transpose()?;
         Ok(PairKeys { down: key(Role::Down)?, up: key(Role::Up)?, alpha })
@@ -196,7 +196,7 @@ pub(super) fn pair_pieces(keys: PairKeys, shape: &[usize], rank: usize, dtype: D
 
 /// Down and up of `scale` times the form: without loss where `rank` columns are enough for that,
 /// else the nearest of that rank.
-pub(super) fn pair(form: &Form, scale: f32, rank: usize) -> Vec<Vec<f32>> {
+pub(super) fn pair(form: &Factorization, scale: f32, rank: usize) -> Vec<Vec<f32>> {
     if form.pair_rank() <= rank {
         let (left, right) = form.pair();
         let (mut up, mut down) = (left.data, right.data);
@@ -248,7 +248,7 @@ pub(super) fn roles<'a>(opened: &Opened, delta: &'a Delta) -> BTreeMap<&'a str, 
 }
 
 /// The delta's matrix in factors.
-pub(super) async fn form(opened: &Opened<'_>, delta: &Delta) -> Result<Form, EditError> {
+pub(super) async fn form(opened: &Opened<'_>, delta: &Delta) -> Result<Factorization, EditError> {
     let numbers = opened.numbers(delta).await?;
     delta
         .change
@@ -257,7 +257,7 @@ pub(super) async fn form(opened: &Opened<'_>, delta: &Delta) -> Result<Form, Edi
 }
 
 /// The spectrum of `scale` times the form; an error where a number is not finite.
-pub(super) fn spectrum(layer: &str, form: &Form, scale: f32) -> Result<Spectrum, EditError> {
+pub(super) fn spectrum(layer: &str, form: &Factorization, scale: f32) -> Result<Spectrum, EditError> {
     let spectrum = Spectrum::of(form, f64::from(scale));
     match spectrum.frobenius().is_finite() {
         true => Ok(spectrum),

@@ -2,7 +2,7 @@
 //! `lora_adapter_metadata` and sd-scripts' `ss_network_…`.
 
 use super::names::Target;
-use super::pairs::Naming;
+use super::pairs::KeyScheme;
 use crate::adapters::{Delta, GGUF_KEY, METADATA_KEY};
 use crate::model::{Component, Module};
 use crate::num::to_whole;
@@ -66,12 +66,12 @@ impl PeftNotes {
     /// Puts the text where a result under this naming has it, and takes away what spoke for the scale
     /// before. `configured` is whether a config spoke for one of the inputs: a result under the same
     /// names then says its scale itself, wherever it is put.
-    pub fn replace(&self, metadata: &mut BTreeMap<String, String>, naming: Naming, configured: bool) {
+    pub fn replace(&self, metadata: &mut BTreeMap<String, String>, naming: KeyScheme, configured: bool) {
         let had = metadata.remove(METADATA_KEY).is_some();
         metadata.remove(GGUF_KEY);
         let wants = match naming {
-            Naming::Target(target, _) => target == Target::Peft,
-            Naming::Own => had || configured,
+            KeyScheme::Target(target, _) => target == Target::Peft,
+            KeyScheme::Own => had || configured,
         };
         if wants {
             metadata.insert(METADATA_KEY.into(), self.text());

@@ -10,9 +10,9 @@
 use super::error::EditError;
 use super::open::Opened;
 use super::pairs::form;
-use crate::adapters::{Delta, Dense, Form};
+use crate::adapters::{Delta, Dense, Factorization};
 use crate::analysis::Layers;
-use crate::model::{Component, Module, Naming};
+use crate::model::{Component, Module, ModuleSource};
 use std::ops::Range;
 
 /// A fused layer and its parts.
@@ -44,12 +44,12 @@ pub(super) enum Place<'a> {
 /// Where a delta's change goes in files with the authors' names, or with diffusers'.
 pub(super) fn place<'a>(layers: &'a Layers, delta: &Delta, native: bool) -> Place<'a> {
     let Layers::Architecture(architecture, own) = layers else { return Place::Same };
-    let crosses = (*own == Naming::Native) != native;
+    let crosses = (*own == ModuleSource::Native) != native;
     match (architecture.naming(&delta.module.path), native) {
-        (Some(Naming::Both), _) if crosses && is_swapped(architecture.family, &delta.module) => Place::Swap,
-        (Some(Naming::Both), _) | (Some(Naming::Native), true) | (Some(Naming::Diffusers), false) => Place::Same,
-        (Some(Naming::Native), false) => fusion(layers, delta).map_or(Place::Nowhere, Place::Split),
-        (Some(Naming::Diffusers), true) => fusion(layers, delta).map_or(Place::Nowhere, Place::Fuse),
+        (Some(ModuleSource::Both), _) if crosses && is_swapped(architecture.family, &delta.module) => Place::Swap,
+        (Some(ModuleSource::Both), _) | (Some(ModuleSource::Native), true) | (Some(ModuleSource::Diffusers), false) => Place::Same,
+        (Some(ModuleSource::Native), false) => fusion(layers, delta).map_or(Place::Nowhere, Place::Split),
+        (Some(ModuleSource::Diffusers), true) => fusion(layers, delta).map_or(Place::Nowhere, Place::Fuse),
         _ => Place::Nowhere,
     }
 }
@@ -73,8 +73,8 @@ fn fusion<'a>(layers: &'a Layers, delta: &Delta) -> Option<Fusion<'a>> {
             continue;
         }
         match architecture.naming(&module.path) {
-            Some(Naming::Native) => whole = Some(module),
-            Some(Naming::Diffusers) => {
+            Some(ModuleSource::Native) => whole = Some(module),
+            Some(ModuleSource::Diffusers) => {
                 let start = parts.last().map_or(0, |(_, rows)| rows.end);
                 parts.push((module, start..start + module.weight_shape()[0]));
             }
@@ -97,7 +97,7 @@ pub(super) struct Block<'a> {
 }
 
 /// The change of `rows` rows that the blocks make.
-pub(super) async fn assembled(opened: &Opened<'_>, blocks: &[Block<'_>], rows: usize) -> Result<Form, EditError> {
+pub(super) async fn assembled(opened: &Opened<'_>, blocks: &[Block<'_>], rows: usize) -> Result<Factorization, EditError> {
     let mut pairs = Vec::new();
     for block in blocks {
         let (left, right) = form(opened, block.delta).await?.pair();
@@ -116,7 +116,7 @@ fn slice(left: &Dense, block: &Block) -> Dense {
 }
 
 /// Products one below the other, each from its row on.
-fn joined(pairs: &[(&Dense, &Dense, usize)], rows: usize) -> Form {
+fn joined(pairs: &[(&Dense, &Dense, usize)], rows: usize) -> Factorization {
     let shared = pairs.windows(2).all(|pair| pair[0].1 == pair[1].1);
     let rank = if shared { pairs[0].0.columns } else { pairs.iter().map(|(left, ..)| left.columns).sum() };
     let mut up = vec![0.0; rows * rank];
@@ -137,7 +137,7 @@ fn joined(pairs: &[(&Dense, &Dense, usize)], rows: usize) -> Form {
 }
 
 /// left · right without the columns of left that are zeros; one column where all are.
-fn compact(left: &[f32], right: &[f32], rank: usize) -> Form {
+fn compact(left: &[f32], right: &[f32], rank: usize) -> Factorization {
     let columns = right.len() / rank.max(1);
     let mut kept: Vec<usize> =
         (0..rank).filter(|&column| left.iter().skip(column).step_by(rank).any(|x| *x != 0.0)).collect();
@@ -147,7 +147,7 @@ fn compact(left: &[f32], right: &[f32], rank: usize) -> Form {
     let rows = left.chunks_exact(rank);
     let left = rows.flat_map(|row| kept.iter().map(|&column| row[column])).collect();
     let right = kept.iter().flat_map(|&row| right[row * columns..][..columns].iter().copied()).collect();
-    Form::product(left, right, kept.len())
+    Factorization::product(left, right, kept.len())
 }
 
 #[cfg(test)]
@@ -165,7 +165,7 @@ mod tests {
         let other = dense(2, 4, 11);
         let whole = joined(&[(&a, &c, 0), (&b, &other, 2)], 5);
         assert_eq!((whole.size(), whole.pair_rank()), ((5, 4), 4));
-        let below = [Form::Product(a.clone(), c.clone()), Form::Product(b.clone(), other)];
+        let below = [Factorization::Product(a.clone(), c.clone()), Factorization::Product(b.clone(), other)];
         let want: Vec<f32> = below.iter().flat_map(|form| form.matrix().data).collect();
         assert_eq!(whole.matrix().data, want);
         let shared = joined(&[(&a, &c, 0), (&b, &c, 3)], 6);
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn columns_of_zeros_go() {
-        let Form::Product(left, right) = compact(&[1.0, 0.0, 2.0, 3.0, 0.0, 4.0], &[1.0, 2.0, 3.0], 3) else {
+        let Factorization::Product(left, right) = compact(&[1.0, 0.0, 2.0, 3.0, 0.0, 4.0], &[1.0, 2.0, 3.0], 3) else {
             panic!("it is a product")
         };
         assert_eq!((left.data, right.data), (vec![1.0, 2.0, 3.0, 4.0], vec![1.0, 3.0]));

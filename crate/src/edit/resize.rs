@@ -6,7 +6,7 @@ use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, Naming, PairKeys, RankRule, asked, dtype, energy_kept, form, layer_shape, pair, pair_pieces, spectrum,
+    KeptRow, KeyScheme, PairKeys, RankRule, asked, dtype, energy_kept, form, layer_shape, pair, pair_pieces, spectrum,
 };
 use super::peft::PeftNotes;
 use super::preview::DroppedKey;
@@ -54,7 +54,7 @@ pub struct ResizePreview {
 }
 
 /// A resize that is planned.
-pub struct Resizing<'a, 'b> {
+pub struct ResizePlan<'a, 'b> {
     opened: &'a Opened<'b>,
     layers: Vec<(&'a Delta, usize)>,
     draft: Draft,
@@ -63,14 +63,14 @@ pub struct Resizing<'a, 'b> {
 }
 
 /// Plans a resize: reads every layer once for its singular values.
-pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> Result<Resizing<'a, 'b>, EditError> {
-    let naming = Naming::new(options.to, opened)?;
+pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> Result<ResizePlan<'a, 'b>, EditError> {
+    let naming = KeyScheme::new(options.to, opened)?;
     let (mut pieces, mut layers, mut rows, mut dropped) = (Vec::<Piece>::new(), Vec::new(), Vec::new(), Vec::new());
     let mut notes = PeftNotes::default();
     opened.is_whole(options.drop)?;
     let (rule, most) = (options.rule.checked()?, asked(options.most)?.unwrap_or(usize::MAX));
     for left in &opened.adapter.leftovers {
-        dropped.push(DroppedKey { key: left.key.clone(), reason: left.why.to_string() });
+        dropped.push(DroppedKey { key: left.key.clone(), reason: left.reason.to_string() });
     }
     for delta in &opened.adapter.deltas {
         let form = match form(opened, delta).await {
@@ -104,10 +104,10 @@ pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> R
         size_before: opened.source.len(),
         size_after: draft.size(),
     };
-    Ok(Resizing { opened, layers, draft, preview })
+    Ok(ResizePlan { opened, layers, draft, preview })
 }
 
-impl Resizing<'_, '_> {
+impl ResizePlan<'_, '_> {
     /// Writes the result; see [`Draft::write`].
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
         let make = async |layer: usize| {

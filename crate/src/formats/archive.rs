@@ -11,10 +11,10 @@ use std::io::Read;
 use std::ops::Range;
 
 /// How many times its packed bytes a member may take.
-const MOST_TIMES: u64 = 16;
+const MAX_COMPRESSION_RATIO: u64 = 16;
 
 /// The largest packed member that is unpacked in memory, in bytes.
-const MOST_BYTES: u64 = 512 << 20;
+const MAX_UNPACKED_BYTES: u64 = 512 << 20;
 
 /// A zip archive that is none of PyTorch's.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Archive {
             return Ok(Member::Stored(Part::new(source, record.bytes.clone())));
         }
         let packed = record.bytes.end - record.bytes.start;
-        if record.size > packed.saturating_mul(MOST_TIMES) || record.size > MOST_BYTES {
+        if record.size > packed.saturating_mul(MAX_COMPRESSION_RATIO) || record.size > MAX_UNPACKED_BYTES {
             return Err(FormatError::ResourceBomb(format!(
                 "`{name}` would grow from {packed} bytes to {}",
                 record.size

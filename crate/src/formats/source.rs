@@ -131,8 +131,8 @@ pub struct Buffered<'a> {
 
 impl<'a> Buffered<'a> {
     /// Bytes fetched at once: at first, and at most.
-    const FIRST: u64 = 1 << 14;
-    const MOST: u64 = 1 << 20;
+    const FIRST_BLOCK: u64 = 1 << 14;
+    const MAX_BLOCK: u64 = 1 << 20;
 
     /// Reads `inner` in blocks.
     pub fn new(inner: &'a dyn ByteSource) -> Buffered<'a> {
@@ -146,9 +146,9 @@ impl<'a> Buffered<'a> {
         let end = held.0 + held.1.len() as u64;
         let follows = range.start >= held.0 && range.start <= end + self.block.get();
         let (from, most) = if follows {
-            (end, (2 * self.block.get()).clamp(Self::FIRST, Self::MOST))
+            (end, (2 * self.block.get()).clamp(Self::FIRST_BLOCK, Self::MAX_BLOCK))
         } else {
-            (range.start, Self::FIRST)
+            (range.start, Self::FIRST_BLOCK)
         };
         if !follows {
             *held = (from, Vec::new());
@@ -160,8 +160,8 @@ impl<'a> Buffered<'a> {
     async fn block(&self, block: Range<u64>) -> io::Result<Vec<u8>> {
         let ahead = self.ahead.take().filter(|(range, _)| *range == block);
         let bytes = ahead.map_or_else(|| self.inner.read(block.clone()), |(_, reading)| reading).await?;
-        let next = block.end..(block.end + Self::MOST).min(self.len());
-        if block.end - block.start == Self::MOST && !next.is_empty() {
+        let next = block.end..(block.end + Self::MAX_BLOCK).min(self.len());
+        if block.end - block.start == Self::MAX_BLOCK && !next.is_empty() {
             let mut reading = self.inner.read(next.clone());
             let reading = match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(done) => Box::pin(std::future::ready(done)),
@@ -180,7 +180,7 @@ impl<'a> Buffered<'a> {
             return;
         }
         self.block.set(block.len() as u64);
-        let spare = start.saturating_sub(*from).min((bytes.len() as u64).saturating_sub(Self::MOST));
+        let spare = start.saturating_sub(*from).min((bytes.len() as u64).saturating_sub(Self::MAX_BLOCK));
         bytes.drain(..host_len(spare));
         *from += spare;
         bytes.extend(block);
@@ -205,7 +205,7 @@ impl ByteSource for Buffered<'_> {
                 return Ok(bytes);
             }
             let wanted = range.end.saturating_sub(range.start);
-            if wanted >= Self::MOST || range.end > self.len() {
+            if wanted >= Self::MAX_BLOCK || range.end > self.len() {
                 return self.inner.read(range).await;
             }
             let block = self.next_block(&range);
@@ -329,9 +329,9 @@ mod tests {
         for at in (0..1000).map(|i| i * 90_000) {
             pollster::block_on(source.read(at..at + 80_000)).expect("inside the file");
         }
-        let most = 90_000_000 / Buffered::MOST as usize + 16;
+        let most = 90_000_000 / Buffered::MAX_BLOCK as usize + 16;
         assert!(file.0.get() <= most, "{} reads", file.0.get());
         pollster::block_on(source.read(1000..1010)).expect("inside the file");
-        assert_eq!(source.block.get(), Buffered::FIRST);
+        assert_eq!(source.block.get(), Buffered::FIRST_BLOCK);
     }
 }

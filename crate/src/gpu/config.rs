@@ -1,8 +1,8 @@
 //! How a device's plans become kernels: what it was found able to do, and what is wanted of it.
 
-use super::device::{Gpu, Means};
+use super::device::{Gpu, DeviceCaps};
 use super::kernel::Style;
-use super::tune::Choice;
+use super::tune::TileChoice;
 
 /// All that decides which kernels a plan is made of. A device has one for the plans made from now on;
 /// tests and measurements give their plans a changed copy.
@@ -11,24 +11,24 @@ pub struct KernelConfig {
     /// How kernels are written.
     pub style: Style,
     /// Whether weights stay in the halves that their file has: less memory, more work a number.
-    pub keeps_halves: bool,
+    pub f16_weights: bool,
     /// Whether products of plans that allow it may be formed of halves: where the device has
     /// `shader-f16`, until a result is wrong or too large for it.
-    pub multiplies_halves: bool,
+    pub f16_math: bool,
     /// Whether convolutions of plans that allow it may be computed by Winograd's algorithm, until a result
     /// is wrong.
     pub uses_winograd: bool,
     /// Whether norms may sum by subgroups: where the device has them, until a result is wrong.
     pub has_subgroups: bool,
     /// Which of a kernel's tile shapes are used.
-    pub choice: Choice,
+    pub tile_choice: TileChoice,
 }
 
 impl KernelConfig {
     /// What of it decides how plans are made and how much memory they need, where `max_binding` bytes
     /// are bound at once.
-    pub fn means(&self, max_binding: u64) -> Means {
-        Means { max_binding, keeps_halves: self.keeps_halves, style: self.style, winograd: self.winograd() }
+    pub fn caps(&self, max_binding: u64) -> DeviceCaps {
+        DeviceCaps { max_binding, f16_weights: self.f16_weights, style: self.style, winograd: self.winograd() }
     }
 }
 
@@ -54,23 +54,23 @@ impl Gpu {
     }
 
     /// See [`KernelConfig::keeps_halves`].
-    pub fn keeps_halves(&self) -> bool {
-        self.config.borrow().keeps_halves
+    pub fn f16_weights(&self) -> bool {
+        self.config.borrow().f16_weights
     }
 
     /// Chooses it for weights loaded from now on.
-    pub fn set_keeps_halves(&self, keep: bool) {
-        self.config.borrow_mut().keeps_halves = keep;
+    pub fn set_f16_weights(&self, keep: bool) {
+        self.config.borrow_mut().f16_weights = keep;
     }
 
     /// See [`KernelConfig::multiplies_halves`].
-    pub fn multiplies_halves(&self) -> bool {
-        self.config.borrow().multiplies_halves
+    pub fn f16_math(&self) -> bool {
+        self.config.borrow().f16_math
     }
 
     /// Chooses it for plans made from now on; a device without `shader-f16` never does.
-    pub fn set_multiplies_halves(&self, multiply: bool) {
-        self.config.borrow_mut().multiplies_halves = multiply && self.info().shader_f16;
+    pub fn set_f16_math(&self, multiply: bool) {
+        self.config.borrow_mut().f16_math = multiply && self.info().shader_f16;
     }
 
     /// See [`KernelConfig::uses_winograd`].
@@ -94,16 +94,16 @@ impl Gpu {
     }
 
     /// Chooses tile shapes for plans made from now on; a tuning of another device is left out.
-    pub fn choose(&self, choice: Choice) {
-        let fits = !matches!(&choice, Choice::Tuned(tuning) if tuning.device != self.tuned_for());
+    pub fn choose(&self, choice: TileChoice) {
+        let fits = !matches!(&choice, TileChoice::Tuned(tuning) if tuning.device != self.tuned_for());
         if fits {
-            self.config.borrow_mut().choice = choice;
+            self.config.borrow_mut().tile_choice = choice;
         }
     }
 
     /// What was chosen.
-    pub fn choice(&self) -> Choice {
-        self.config.borrow().choice.clone()
+    pub fn choice(&self) -> TileChoice {
+        self.config.borrow().tile_choice.clone()
     }
 
     /// Whether kernels that no tuning knows are timed before a picture.

@@ -2,7 +2,7 @@
 
 use super::config::KernelConfig;
 use super::kernel::{self, Launch, LaunchError, Scalar, Style};
-use super::tune::{Choice, WINOGRAD_OF_CARDS};
+use super::tune::{TileChoice, WINOGRAD_MIN_CHANNELS_GPU};
 use crate::ops::Storage;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
@@ -32,7 +32,7 @@ pub enum GpuError {
     OutOfMemory(String),
     /// Weights that a plan reads as one are not in one buffer.
     #[error("the plan `{plan}` reads `{name}` and what follows it as one tensor, but they lie apart")]
-    Apart { plan: String, name: String },
+    NotContiguous { plan: String, name: String },
     /// A step has no kernel for its shapes.
     #[error("{label}: {source}")]
     NoLaunch { label: String, source: LaunchError },
@@ -41,10 +41,10 @@ pub enum GpuError {
     Missing { plan: String, name: String },
     /// A tensor of another size.
     #[error("`{name}` has {found} numbers, the plan wants {wanted}")]
-    Length { name: String, found: u64, wanted: u64 },
+    LengthMismatch { name: String, found: u64, wanted: u64 },
     /// A tensor whose numbers lie otherwise.
     #[error("`{name}` lies in graphics memory as {found:?}, it must be {wanted:?}")]
-    Stored { name: String, found: Storage, wanted: Storage },
+    StorageMismatch { name: String, found: Storage, wanted: Storage },
     /// Numbers written past a tensor's end, or to half of a word.
     #[error(
         "cannot write {count} numbers from place {first} on to a tensor of {len} in {storage:?}: they must lie within it, and halves in whole pairs"
@@ -76,26 +76,26 @@ pub struct GpuInfo {
 
 /// What of a device decides how plans are made for it and how much memory they need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Means {
+pub struct DeviceCaps {
     /// Most bytes of one binding.
     pub max_binding: u64,
     /// Whether weights stay in the halves that their file has.
-    pub keeps_halves: bool,
+    pub f16_weights: bool,
     /// How its kernels are written.
     pub style: Style,
     /// Channels from which on Winograd's algorithm is used where a plan allows it.
     pub winograd: usize,
 }
 
-impl Means {
+impl DeviceCaps {
     /// Those of a graphics card that binds no more than every WebGPU device does: 128 MiB.
-    pub const COMMON: Means =
-        Means { max_binding: 128 << 20, keeps_halves: true, style: Style::Tiled, winograd: WINOGRAD_OF_CARDS };
+    pub const BASELINE: DeviceCaps =
+        DeviceCaps { max_binding: 128 << 20, f16_weights: true, style: Style::Tiled, winograd: WINOGRAD_MIN_CHANNELS_GPU };
 }
 
 /// Buffers that a device has made, and bytes of those that are still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Made {
+pub struct ResourceStats {
     /// Buffers so far.
     pub buffers: usize,
     /// Bind groups so far.
@@ -109,17 +109,17 @@ pub struct Made {
 /// Gives a buffer's memory back and takes its bytes off the count when the last holder lets it go: a
 /// browser would keep it until its collector runs, which does not see graphics memory.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct AllocationGuard {
     buffer: wgpu::Buffer,
-    made: Rc<Cell<Made>>,
+    made: Rc<Cell<ResourceStats>>,
 }
 
-impl Drop for Counted {
+impl Drop for AllocationGuard {
     fn drop(&mut self) {
         // What was submitted before still has it.
         self.buffer.destroy();
         let made = self.made.get();
-        self.made.set(Made { bytes: made.bytes - self.buffer.size(), ..made });
+        self.made.set(ResourceStats { bytes: made.bytes - self.buffer.size(), ..made });
     }
 }
 
@@ -131,7 +131,7 @@ pub struct Tensor {
     pub(super) offset: u64,
     /// Bytes that kernels see of it.
     pub(super) bytes: u64,
-    pub(super) _counted: Rc<Counted>,
+    pub(super) _counted: Rc<AllocationGuard>,
     /// How many.
     pub len: u64,
     /// How they lie.
@@ -162,7 +162,7 @@ pub struct Gpu {
     pub(super) wants_tuning: Cell<bool>,
     pub(super) submission_flops: Cell<u64>,
     pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
-    made: Rc<Cell<Made>>,
+    made: Rc<Cell<ResourceStats>>,
     pub(super) staging: RefCell<Option<wgpu::Buffer>>,
     fault: Arc<Mutex<Option<GpuError>>>,
 }
@@ -213,12 +213,12 @@ impl Gpu {
             }
         });
         let config = KernelConfig {
-            style: if info.software { Style::Direct } else { Style::Tiled },
-            keeps_halves: !info.software,
-            multiplies_halves: info.shader_f16,
+            style: if info.software { Style::Untiled } else { Style::Tiled },
+            f16_weights: !info.software,
+            f16_math: info.shader_f16,
             uses_winograd: true,
             has_subgroups: adapter.features().contains(wgpu::Features::SUBGROUP),
-            choice: Choice::Rule,
+            tile_choice: TileChoice::Rule,
         };
         Ok(Gpu {
             device,
@@ -254,8 +254,8 @@ impl Gpu {
     }
 
     /// What decides how plans are made for it.
-    pub fn means(&self) -> Means {
-        self.config.borrow().means(self.info.max_binding)
+    pub fn caps(&self) -> DeviceCaps {
+        self.config.borrow().caps(self.info.max_binding)
     }
 
     /// How tensors are stored.
@@ -278,7 +278,7 @@ impl Gpu {
     }
 
     /// Runs `make`, which creates things on the device, and reports what it did wrong under `what`.
-    pub async fn guarded<T>(&self, what: &str, make: impl FnOnce() -> Result<T, GpuError>) -> Result<T, GpuError> {
+    pub async fn with_error_scopes<T>(&self, what: &str, make: impl FnOnce() -> Result<T, GpuError>) -> Result<T, GpuError> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validity = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let made = make();
@@ -313,7 +313,7 @@ impl Gpu {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let descriptor = wgpu::BufferDescriptor { label: Some(what), size: bytes, usage, mapped_at_creation: false };
         let buffer = self.device.create_buffer(&descriptor);
-        Ok(Tensor { _counted: self.count(&buffer), buffer, offset: 0, bytes, len, storage })
+        Ok(Tensor { _counted: self.track_buffer(&buffer), buffer, offset: 0, bytes, len, storage })
     }
 
     /// Bytes of so many numbers: a binding is never empty, and kernels read vec4s.
@@ -326,21 +326,21 @@ impl Gpu {
     }
 
     /// Counts a buffer as made, and as there until the last holder of the count lets it go.
-    pub(super) fn count(&self, buffer: &wgpu::Buffer) -> Rc<Counted> {
+    pub(super) fn track_buffer(&self, buffer: &wgpu::Buffer) -> Rc<AllocationGuard> {
         let made = self.made.get();
-        self.made.set(Made { buffers: made.buffers + 1, bytes: made.bytes + buffer.size(), ..made });
-        Rc::new(Counted { buffer: buffer.clone(), made: self.made.clone() })
+        self.made.set(ResourceStats { buffers: made.buffers + 1, bytes: made.bytes + buffer.size(), ..made });
+        Rc::new(AllocationGuard { buffer: buffer.clone(), made: self.made.clone() })
     }
 
     /// Counts a bind group.
-    pub(super) fn count_bind_group(&self) {
+    pub(super) fn track_bind_group(&self) {
         let made = self.made.get();
-        self.made.set(Made { bind_groups: made.bind_groups + 1, ..made });
+        self.made.set(ResourceStats { bind_groups: made.bind_groups + 1, ..made });
     }
 
     /// What was made so far, and what of it is there.
-    pub fn made(&self) -> Made {
-        Made { pipelines: self.pipelines_made(), ..self.made.get() }
+    pub fn resource_stats(&self) -> ResourceStats {
+        ResourceStats { pipelines: self.pipelines_made(), ..self.made.get() }
     }
 
     /// Writes all numbers of a tensor.
@@ -401,10 +401,10 @@ impl Gpu {
     pub fn copy(&self, from: &Tensor, to: &Tensor) -> Result<(), GpuError> {
         let name = || "a copy".to_owned();
         if from.len != to.len {
-            return Err(GpuError::Length { name: name(), found: from.len, wanted: to.len });
+            return Err(GpuError::LengthMismatch { name: name(), found: from.len, wanted: to.len });
         }
         if from.storage != to.storage {
-            return Err(GpuError::Stored { name: name(), found: from.storage, wanted: to.storage });
+            return Err(GpuError::StorageMismatch { name: name(), found: from.storage, wanted: to.storage });
         }
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&from.buffer, from.offset, &to.buffer, to.offset, from.bytes);
@@ -416,11 +416,11 @@ impl Gpu {
     pub(super) fn pipeline(&self, launch: &Launch) -> Result<wgpu::ComputePipeline, GpuError> {
         let constants: Vec<(&'static str, u64)> =
             launch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
-        let key = (launch.kernel, constants, launch.factors);
+        let key = (launch.kernel, constants, launch.operand_type);
         if let Some(pipeline) = self.pipelines.borrow().get(&key) {
             return Ok(pipeline.clone());
         }
-        let text = kernel::text(launch.kernel, self.scalar, launch.factors).ok_or_else(|| GpuError::Fault {
+        let text = kernel::source(launch.kernel, self.scalar, launch.operand_type).ok_or_else(|| GpuError::Fault {
             what: launch.kernel.into(),
             message: "there is no kernel of this name".into(),
         })?;

@@ -8,7 +8,7 @@ pub struct Launch {
     /// Stem of the kernel's file.
     pub kernel: &'static str,
     /// What it multiplies; sums are f32.
-    pub factors: Scalar,
+    pub operand_type: Scalar,
     /// Its `override` constants: they choose the pipeline.
     pub constants: Vec<(&'static str, f64)>,
     /// The words of its `Params`, in order; f32 as bits.
@@ -48,7 +48,7 @@ impl Launch {
     pub fn new(kernel: &'static str, inputs: usize, params: Vec<u32>, groups: [u32; 3]) -> Launch {
         let mut bindings: Vec<Binding> = (0..inputs).map(Binding::Input).collect();
         bindings.push(Binding::Output);
-        Launch { kernel, factors: Scalar::F32, constants: Vec::new(), params, bindings, groups }
+        Launch { kernel, operand_type: Scalar::F32, constants: Vec::new(), params, bindings, groups }
     }
 
     /// The same with an `override` constant.
@@ -75,14 +75,14 @@ impl Launch {
 
     /// One invocation of 256 for each of `count` numbers.
     pub fn elementwise(kernel: &'static str, inputs: usize, count: u64, rest: &[u32]) -> Result<Launch, LaunchError> {
-        let mut params = vec![number(kernel, count)?];
+        let mut params = vec![to_u32(kernel, count)?];
         params.extend_from_slice(rest);
-        Ok(Launch::new(kernel, inputs, params, spread(kernel, count.div_ceil(256))?))
+        Ok(Launch::new(kernel, inputs, params, workgroup_grid(kernel, count.div_ceil(256))?))
     }
 }
 
 /// A count as a shader's u32.
-pub fn number<N: Copy + std::fmt::Display>(kernel: &'static str, count: N) -> Result<u32, LaunchError>
+pub fn to_u32<N: Copy + std::fmt::Display>(kernel: &'static str, count: N) -> Result<u32, LaunchError>
 where
     u32: TryFrom<N>,
 {
@@ -90,8 +90,8 @@ where
 }
 
 /// `count` workgroups over the first two axes, as `flat` in common.wgsl reads them.
-pub fn spread(kernel: &'static str, count: u64) -> Result<[u32; 3], LaunchError> {
-    let count = number(kernel, count)?;
+pub fn workgroup_grid(kernel: &'static str, count: u64) -> Result<[u32; 3], LaunchError> {
+    let count = to_u32(kernel, count)?;
     let rows = count.div_ceil(MAX_GROUPS).max(1);
     Ok([count.div_ceil(rows), rows, 1])
 }
@@ -103,7 +103,7 @@ pub enum Style {
     Tiled,
     /// Invocations work alone, or few together: software devices, where a barrier is a change of
     /// context and caches are large.
-    Direct,
+    Untiled,
 }
 
 /// A type of numbers: of a kernel's tensors, or of what it multiplies.
@@ -137,7 +137,7 @@ impl Scalar {
 pub const SUBGROUPS: &str = "_subgroups";
 
 /// The whole text of a kernel whose tensors and factors are of these types.
-pub fn text(kernel: &str, scalar: Scalar, factors: Scalar) -> Option<String> {
+pub fn source(kernel: &str, scalar: Scalar, factors: Scalar) -> Option<String> {
     let (_, own) = kernels::ALL.iter().find(|(name, _)| *name == kernel)?;
     let f16 = if [scalar, factors].contains(&Scalar::F16) { "enable f16;\n" } else { "" };
     // Browsers want to be asked; naga, which compiles natively, does not know the line.
@@ -145,7 +145,7 @@ pub fn text(kernel: &str, scalar: Scalar, factors: Scalar) -> Option<String> {
     let subgroups = if is_asked { "enable subgroups;\n" } else { "" };
     let halves = u32::from(factors == Scalar::F16);
     let (scalar, factor) = (scalar.name(), factors.name());
-    let types = format!("alias Scalar = {scalar};\nalias Factor = {factor};\nconst HALVES: u32 = {halves};\n");
+    let types = format!("alias Scalar = {scalar};\nalias Operand = {factor};\nconst F16_OPERANDS: u32 = {halves};\n");
     Some([f16, subgroups, &types, kernels::HEADER, own].concat())
 }
 
@@ -162,8 +162,8 @@ mod tests {
         @compute @workgroup_size(THREADS)
         fn main(@builtin(local_invocation_index) index: u32) {
             let local = index * FACTOR % THREADS;
-            let first = total(local, f32(local + 1u), false);
-            let second = total(local, 2.0 * f32(local + 1u), true);
+            let first = workgroup_sum(local, f32(local + 1u), false);
+            let second = workgroup_sum(local, 2.0 * f32(local + 1u), true);
             output[2u * local] = first;
             output[2u * local + 1u] = second;
         }";
@@ -177,7 +177,7 @@ mod tests {
                 println!("without subgroups");
                 return;
             }
-            let text = include_str!("kernels/total_subgroups.wgsl");
+            let text = include_str!("kernels/workgroup_sum_subgroups.wgsl");
             let source = wgpu::ShaderSource::Wgsl(format!("{text}{MAIN}").into());
             let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
             // Odd, so that every invocation has a place; 1 is the device's own order.

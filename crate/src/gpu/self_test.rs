@@ -5,10 +5,10 @@
 use super::config::KernelConfig;
 use super::device::{Gpu, GpuError};
 use super::kernel::Style;
-use super::run::{Arena, Runner};
-use super::tune::{Choice, HALVES};
+use super::runner::{Arena, Runner};
+use super::tune::{TileChoice, F16_VARIANT};
 use crate::num::{host_len, numel};
-use crate::ops::{Add, Attention, Broadcast, Conv2d, Function, Geglu, GroupNorm, LayerNorm, Matmul, Op, Unary};
+use crate::ops::{Add, Attention, Broadcast, Conv2d, Activation, Geglu, GroupNorm, LayerNorm, Matmul, Op, Unary};
 use crate::plan::{Builder, Plan, PlanError, interpret};
 
 /// Kernels agree with definitions to 5e-6; a driver that computes something else is far off.
@@ -17,14 +17,14 @@ const TOLERANCE: f64 = 1e-3;
 /// what it errs at random. Both factors and their product are rounded (0.7 u together), and each of
 /// the 16 sums of a tile's depth at its size then (0.41 u times the root of 1 + 2 + … + 16, over
 /// that of 16: 1.2 u). Independent, they make 1.4 u; a device may also cut digits off, which doubles it.
-pub const TOLERANCE_OF_HALVES: f64 = 4.0 / 2048.0;
+pub const TOLERANCE_F16: f64 = 4.0 / 2048.0;
 
 impl Gpu {
     /// Makes sure that this device computes what it should, and chooses a style of kernels that
     /// does. An error names what fails in every style.
     pub async fn self_test(&self) -> Result<(), GpuError> {
         self.self_test_within(TOLERANCE).await?;
-        self.test_halves_within(TOLERANCE_OF_HALVES).await;
+        self.test_f16_math_within(TOLERANCE_F16).await;
         self.test_winograd_within(TOLERANCE).await;
         self.test_subgroups_within(TOLERANCE).await;
         Ok(())
@@ -34,7 +34,7 @@ impl Gpu {
     pub async fn test_subgroups_within(&self, tolerance: f64) {
         // Only tuning chooses them, and it leaves other devices alone.
         if self.style() == Style::Tiled && self.has_subgroups() {
-            let config = KernelConfig { choice: Choice::Forced(1), ..self.config() };
+            let config = KernelConfig { tile_choice: TileChoice::Forced(1), ..self.config() };
             let is_norm = |op: &Op| matches!(op, Op::GroupNorm(_) | Op::LayerNorm(_));
             let failed = self.failures(&config, tolerance, &is_norm).await;
             self.set_has_subgroups(failed.is_ok_and(|failed| failed.is_empty()));
@@ -49,20 +49,20 @@ impl Gpu {
         let conv = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
         // As few numbers as its kernels take: odd edges, a tile more than fill a portion's rows.
         let shapes = [vec![1, 31, 33, 4], vec![4, 36], vec![4]];
-        let config = KernelConfig { choice: Choice::Forced(0), ..self.config() };
+        let config = KernelConfig { tile_choice: TileChoice::Forced(0), ..self.config() };
         let distance = self.distance(&config, &conv.into(), &shapes).await;
         self.set_uses_winograd(distance.is_ok_and(|distance| distance <= tolerance));
     }
 
     /// Gives up products of halves where one is further than `tolerance` from its definition, or where
     /// what is too large for them would not be seen.
-    pub async fn test_halves_within(&self, tolerance: f64) {
-        if self.style() == Style::Tiled && self.multiplies_halves() {
-            let config = KernelConfig { choice: Choice::Forced(HALVES), ..self.config() };
+    pub async fn test_f16_math_within(&self, tolerance: f64) {
+        if self.style() == Style::Tiled && self.f16_math() {
+            let config = KernelConfig { tile_choice: TileChoice::Forced(F16_VARIANT), ..self.config() };
             let is_product = |op: &Op| matches!(op, Op::Matmul(_) | Op::Conv2d(_));
             let failed = self.failures(&config, tolerance, &is_product).await;
             let shows = self.shows_what_is_too_large(&config).await;
-            self.set_multiplies_halves(failed.is_ok_and(|failed| failed.is_empty()) && shows.unwrap_or(false));
+            self.set_f16_math(failed.is_ok_and(|failed| failed.is_empty()) && shows.unwrap_or(false));
         }
     }
 
@@ -78,10 +78,10 @@ impl Gpu {
     /// The self test of f32 kernels within another relative distance.
     pub async fn self_test_within(&self, tolerance: f64) -> Result<(), GpuError> {
         let first = self.style();
-        let other = if first == Style::Tiled { Style::Direct } else { Style::Tiled };
+        let other = if first == Style::Tiled { Style::Untiled } else { Style::Tiled };
         let mut failed = Vec::new();
         for style in [first, other] {
-            let config = KernelConfig { style, choice: Choice::Rule, ..self.config() };
+            let config = KernelConfig { style, tile_choice: TileChoice::Rule, ..self.config() };
             failed = self.failures(&config, tolerance, &|_| true).await?;
             if failed.is_empty() {
                 self.set_style(style);
@@ -126,7 +126,7 @@ impl Gpu {
 
     /// What the kernel of a plan's one operation makes of these inputs.
     async fn computed(&self, config: &KernelConfig, plan: &Plan, inputs: &[Vec<f32>]) -> Result<Vec<f32>, GpuError> {
-        let arena = Arena::under(self, config.clone(), &[plan]).await?;
+        let arena = Arena::with_config(self, config.clone(), &[plan]).await?;
         let runner = Runner::within(self, plan, &|_| None, &arena).await?;
         for (i, data) in inputs.iter().enumerate() {
             runner.set(self, &i.to_string(), data)?;
@@ -142,7 +142,7 @@ fn single(op: &Op, shapes: &[Vec<usize>]) -> Result<Plan, GpuError> {
     let ids: Vec<_> = shapes.iter().enumerate().map(|(i, shape)| builder.input(&i.to_string(), shape)).collect();
     let y = builder.push(op.clone(), &ids, name).map_err(|error| unbuilt(op, error))?;
     builder.output("y", y);
-    Ok(Plan { allows_halves: true, allows_winograd: true, ..builder.finish() })
+    Ok(Plan { allows_f16_math: true, allows_winograd: true, ..builder.finish() })
 }
 
 fn unbuilt(op: &Op, error: PlanError) -> GpuError {
@@ -161,12 +161,12 @@ fn cases() -> Vec<(Op, Vec<Vec<usize>>)> {
         (conv.into(), vec![vec![1, 9, 7, 6], vec![10, 54], vec![10]]),
         (Attention { heads: 3, causal: true }.into(), vec![vec![1, 37, 36]; 3]),
         (
-            GroupNorm { groups: 4, eps: 1e-5, silu: true, beside: false }.into(),
+            GroupNorm { groups: 4, eps: 1e-5, silu: true, concat: false }.into(),
             vec![vec![2, 5, 9, 12], vec![12], vec![12]],
         ),
         (LayerNorm { eps: 1e-5 }.into(), vec![vec![1, 5, 77], vec![77], vec![77]]),
         (Geglu {}.into(), vec![vec![1, 9, 14]]),
-        (Unary { function: Function::QuickGelu }.into(), vec![vec![300]]),
+        (Unary { function: Activation::QuickGelu }.into(), vec![vec![300]]),
         (Add { broadcast: Broadcast::Pixels }.into(), vec![vec![2, 3, 5, 7], vec![2, 7]]),
     ]
 }

@@ -4,9 +4,9 @@
 use super::config::KernelConfig;
 use super::device::{Gpu, GpuError};
 use super::kernel::{Binding, Launch, SUBGROUPS, Scalar, Style};
-use super::kernels::{self, Operand};
-use super::roof::Effort;
-use super::run::{Arena, Runner, work};
+use super::kernels::{self, BufferRef};
+use super::roofline::BenchBudget;
+use super::runner::{Arena, Runner, lower_step};
 use crate::num::low_word;
 use crate::ops::{Conv2d, Op, Storage};
 use crate::plan::{Builder, Plan, PlanError};
@@ -17,22 +17,22 @@ use std::time::Duration;
 use web_time::Instant;
 
 /// No class is begun after this time.
-const LIMIT: Duration = Duration::from_secs(4);
+const TIME_LIMIT: Duration = Duration::from_secs(4);
 /// A dispatch that takes longer says that this device has no time for tuning.
-const SLOW: Duration = Duration::from_millis(400);
+const SLOW_KERNEL: Duration = Duration::from_millis(400);
 /// One variant's measurement: its best round counts.
-const EFFORT: Effort = Effort { rounds: 3, limit: Duration::from_millis(120) };
+const BUDGET: BenchBudget = BenchBudget { rounds: 3, limit: Duration::from_millis(120) };
 /// A variant must be this much faster than what the rule of sizes chooses, or noise would choose.
-const GAIN: f64 = 0.97;
+const MIN_GAIN: f64 = 0.97;
 /// Halves cost digits, so they must be worth them: a tenth of the time.
-const GAIN_OF_HALVES: f64 = 0.9;
+const MIN_GAIN_F16: f64 = 0.9;
 /// What stands for Winograd's algorithm among the classes: its number is the fewest channels it is used for.
 const WINOGRAD: &str = "winograd";
 /// The fewest that it is used for on graphics cards of which nothing is known: with half as many, what
 /// it reads and writes can cost a large card what it saves.
-pub const WINOGRAD_OF_CARDS: usize = 256;
+pub const WINOGRAD_MIN_CHANNELS_GPU: usize = 256;
 /// The same on software devices, where it was a third faster with these.
-const WINOGRAD_OF_SOFTWARE: usize = 64;
+const WINOGRAD_MIN_CHANNELS_SOFTWARE: usize = 64;
 /// Widths that it is timed at, on a map of 64x64.
 const WINOGRAD_WIDTHS: [usize; 3] = [128, 256, 512];
 /// More channels than a layer has.
@@ -40,7 +40,7 @@ const NEVER: usize = 1 << 20;
 /// Tile shapes of products and convolutions, in rows.
 const TILES: [u32; 3] = [32, 64, 128];
 /// Index of the first of their variants that multiplies halves: the tile shapes again, in order.
-pub const HALVES: usize = TILES.len() + 1;
+pub const F16_VARIANT: usize = TILES.len() + 1;
 
 /// Tile shapes of one device, by class of launch.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ pub struct Tuning {
 
 /// What a device is to use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Choice {
+pub enum TileChoice {
     /// What the rule of sizes says.
     #[default]
     Rule,
@@ -66,7 +66,7 @@ pub enum Choice {
 
 /// What a device offers beside f32 and workgroup memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offers {
+pub struct VariantSupport {
     /// Products may be of halves.
     pub halves: bool,
     /// Norms may sum by subgroups.
@@ -76,12 +76,12 @@ pub struct Offers {
 /// The same work in each tile shape, and in each of what is offered, in an order that does not depend
 /// on the launch's own; empty where there is no choice. In place of a shape that would take more
 /// workgroups than a device does stands the launch itself.
-pub fn variants(launch: &Launch, offers: Offers) -> Vec<Launch> {
+pub fn variants(launch: &Launch, offers: VariantSupport) -> Vec<Launch> {
     let or_itself = |variant: Launch| if variant.fits() { variant } else { launch.clone() };
     shapes(launch, offers).into_iter().map(or_itself).collect()
 }
 
-fn shapes(launch: &Launch, offers: Offers) -> Vec<Launch> {
+fn shapes(launch: &Launch, offers: VariantSupport) -> Vec<Launch> {
     let other = |changes: &[(&str, usize)], groups: u32| {
         let mut variant = launch.clone();
         for (name, value) in &mut variant.constants {
@@ -96,12 +96,12 @@ fn shapes(launch: &Launch, offers: Offers) -> Vec<Launch> {
         "matmul" | "conv2d" => {
             let (rows, columns) = (launch.params[0], launch.params[1]);
             let tile = |tile: u32| other(&[("ROWS", tile as usize)], rows.div_ceil(tile));
-            let kernel = if launch.kernel == "matmul" { "matmul_direct" } else { "conv2d_direct" };
+            let kernel = if launch.kernel == "matmul" { "matmul_untiled" } else { "conv2d_untiled" };
             let constants = launch.constants.iter().copied().filter(|(name, _)| *name != "ROWS").collect();
-            let groups = kernels::direct_groups(rows, columns);
+            let groups = kernels::untiled_groups(rows, columns);
             let direct = Launch { kernel, constants, groups, ..launch.clone() };
             let tiles = TILES.map(tile);
-            let of_halves = tiles.clone().map(|tile| Launch { factors: Scalar::F16, ..tile });
+            let of_halves = tiles.clone().map(|tile| Launch { operand_type: Scalar::F16, ..tile });
             let of_halves = of_halves.into_iter().filter(|_| offers.halves);
             tiles.into_iter().chain([direct]).chain(of_halves).collect()
         }
@@ -127,7 +127,7 @@ fn summed_by_subgroups(kernel: &str) -> Option<&'static str> {
 
 /// Launches that one measurement speaks for: kernel, sizes to a power of two, flags, what is offered, and
 /// the constants that are no shape of a tile.
-pub fn class(launch: &Launch, offers: Offers) -> Option<String> {
+pub fn class(launch: &Launch, offers: VariantSupport) -> Option<String> {
     let size = |at: usize| launch.params.get(at).map_or(0, |&n: &u32| n.next_power_of_two().trailing_zeros());
     let of_shape = |name: &str| ["ROWS", "QUERIES", "KEYS", "OWN"].contains(&name);
     let constants = launch.constants.iter().filter(|(name, _)| !of_shape(name));
@@ -165,8 +165,8 @@ fn convolution(channels: usize) -> Result<Plan, PlanError> {
 }
 
 /// A tuning with another number of channels from which on Winograd's algorithm is used.
-fn with_winograd(mut choice: Choice, least: usize) -> Choice {
-    if let Choice::Tuned(tuning) = &mut choice {
+fn with_winograd(mut choice: TileChoice, least: usize) -> TileChoice {
+    if let TileChoice::Tuned(tuning) = &mut choice {
         tuning.best.insert(WINOGRAD.into(), least);
     }
     choice
@@ -175,7 +175,7 @@ fn with_winograd(mut choice: Choice, least: usize) -> Choice {
 /// A launch of a plan, and the numbers and storage of what it reads and writes.
 struct Measured {
     launch: Launch,
-    offers: Offers,
+    offers: VariantSupport,
     inputs: Vec<(u64, Storage)>,
     output: u64,
     flops: u64,
@@ -183,33 +183,33 @@ struct Measured {
 
 impl KernelConfig {
     /// What it offers a plan.
-    fn offers(&self, plan: &Plan) -> Offers {
-        Offers { halves: plan.allows_halves && self.multiplies_halves, subgroups: self.has_subgroups }
+    fn variant_support(&self, plan: &Plan) -> VariantSupport {
+        VariantSupport { halves: plan.allows_f16_math && self.f16_math, subgroups: self.has_subgroups }
     }
 
     /// Channels from which on Winograd's algorithm is used where a plan allows it.
     pub(super) fn winograd(&self) -> usize {
         let rule = match self.style {
-            Style::Tiled => WINOGRAD_OF_CARDS,
-            Style::Direct => WINOGRAD_OF_SOFTWARE,
+            Style::Tiled => WINOGRAD_MIN_CHANNELS_GPU,
+            Style::Untiled => WINOGRAD_MIN_CHANNELS_SOFTWARE,
         };
         if !self.uses_winograd {
             return NEVER;
         }
-        match &self.choice {
-            Choice::Rule => rule,
-            Choice::Tuned(tuning) => tuning.best.get(WINOGRAD).copied().unwrap_or(rule),
-            Choice::Forced(_) => 0,
+        match &self.tile_choice {
+            TileChoice::Rule => rule,
+            TileChoice::Tuned(tuning) => tuning.best.get(WINOGRAD).copied().unwrap_or(rule),
+            TileChoice::Forced(_) => 0,
         }
     }
 
     /// The launch of one of the plan's steps in the variant that was chosen for its class.
     pub(super) fn chosen(&self, plan: &Plan, launch: Launch) -> Launch {
-        let offers = self.offers(plan);
-        let index = match &self.choice {
-            Choice::Rule => None,
-            Choice::Forced(index) => Some(*index),
-            Choice::Tuned(tuning) => class(&launch, offers).and_then(|class| tuning.best.get(&class).copied()),
+        let offers = self.variant_support(plan);
+        let index = match &self.tile_choice {
+            TileChoice::Rule => None,
+            TileChoice::Forced(index) => Some(*index),
+            TileChoice::Tuned(tuning) => class(&launch, offers).and_then(|class| tuning.best.get(&class).copied()),
         };
         index.and_then(|index| variants(&launch, offers).into_iter().nth(index)).unwrap_or(launch)
     }
@@ -223,13 +223,13 @@ impl Gpu {
     }
 
     fn can_be_tuned(&self) -> bool {
-        let is_forced = matches!(self.choice(), Choice::Forced(_));
+        let is_forced = matches!(self.choice(), TileChoice::Forced(_));
         self.style() == Style::Tiled && !self.info().software && !is_forced && self.wants_tuning()
     }
 
     /// Whether nothing is known of this device, and will be before a picture.
     pub fn is_to_be_tuned(&self) -> bool {
-        self.can_be_tuned() && self.choice() == Choice::Rule
+        self.can_be_tuned() && self.choice() == TileChoice::Rule
     }
 
     /// Times the classes of these plans that no tuning knows, the heaviest first, for a few seconds at
@@ -258,8 +258,8 @@ impl Gpu {
         hear: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(), GpuError> {
         let config = KernelConfig { style: Style::Tiled, ..self.config() };
-        let mut tuning = match &config.choice {
-            Choice::Tuned(tuning) => tuning.clone(),
+        let mut tuning = match &config.tile_choice {
+            TileChoice::Tuned(tuning) => tuning.clone(),
             _ => Tuning { device: self.tuned_for(), best: BTreeMap::new() },
         };
         let mut unknown: BTreeMap<String, Measured> = BTreeMap::new();
@@ -281,7 +281,7 @@ impl Gpu {
         // Until it is skipped, or the device turns out to be slow.
         let mut goes_on = true;
         for (index, (class, measured)) in unknown.into_iter().enumerate() {
-            if begun.elapsed() > LIMIT {
+            if begun.elapsed() > TIME_LIMIT {
                 break;
             }
             let best = if hear(index, count).is_break() { None } else { self.fastest(&measured).await? };
@@ -291,7 +291,7 @@ impl Gpu {
             };
             tuning.best.insert(class, best);
         }
-        self.choose(Choice::Tuned(tuning));
+        self.choose(TileChoice::Tuned(tuning));
         // Last, since it is the tiles chosen whose times count, and in no time: it is asked once.
         if by_winograd && goes_on && hear(count - 1, count).is_continue() {
             self.tune_winograd().await?;
@@ -304,11 +304,11 @@ impl Gpu {
     async fn tune_winograd(&self) -> Result<(), GpuError> {
         for channels in WINOGRAD_WIDTHS {
             let [direct, winograd] = self.time_winograd(channels).await?;
-            if winograd < direct * GAIN {
+            if winograd < direct * MIN_GAIN {
                 self.choose(with_winograd(self.choice(), channels));
                 return Ok(());
             }
-            if direct > SLOW.as_secs_f64() * 1e3 {
+            if direct > SLOW_KERNEL.as_secs_f64() * 1e3 {
                 return Ok(());
             }
         }
@@ -320,13 +320,13 @@ impl Gpu {
     async fn time_winograd(&self, channels: usize) -> Result<[f64; 2], GpuError> {
         let plan = convolution(channels)
             .map_err(|error| GpuError::Fault { what: WINOGRAD.into(), message: error.to_string() })?;
-        let config = KernelConfig { style: Style::Tiled, choice: with_winograd(self.choice(), 0), ..self.config() };
+        let config = KernelConfig { style: Style::Tiled, tile_choice: with_winograd(self.choice(), 0), ..self.config() };
         let mut times = [0.0; 2];
         for (allows_winograd, time) in [false, true].into_iter().zip(&mut times) {
             let plan = Plan { allows_winograd, ..plan.clone() };
-            let arena = Arena::under(self, config.clone(), &[&plan]).await?;
+            let arena = Arena::with_config(self, config.clone(), &[&plan]).await?;
             let runner = Runner::within(self, &plan, &|_| None, &arena).await?;
-            let rounds = self.time(EFFORT, &|| runner.run(self)).await?;
+            let rounds = self.time(BUDGET, &|| runner.run(self)).await?;
             *time = rounds.into_iter().fold(f64::INFINITY, f64::min);
         }
         Ok(times)
@@ -339,13 +339,13 @@ impl Gpu {
         let source = self.tensor("what tuning reads", largest.div_ceil(4))?;
         let target = self.tensor("what tuning writes", measured.output)?;
         let candidates = variants(&measured.launch, measured.offers).into_iter().enumerate();
-        let (mut whole, halves): (Vec<_>, Vec<_>) = candidates.partition(|(_, variant)| variant.factors == Scalar::F32);
+        let (mut whole, halves): (Vec<_>, Vec<_>) = candidates.partition(|(_, variant)| variant.operand_type == Scalar::F32);
         // The rule's own choice comes first: others have to be faster than it.
         whole.sort_by_key(|(_, variant)| *variant != measured.launch);
         let mut best: Option<(f64, &(usize, Launch))> = None;
         for candidate in whole.iter().chain(&halves) {
             let variant = &candidate.1;
-            let of_halves = variant.factors == Scalar::F16;
+            let of_halves = variant.operand_type == Scalar::F16;
             // Halves are tried in the shape that is best without them.
             if of_halves && best.is_none_or(|(_, (_, known))| known.constants != variant.constants) {
                 continue;
@@ -354,13 +354,13 @@ impl Gpu {
                 variant.bindings.iter().map(|b| if *b == Binding::Output { &target } else { &source }).collect();
             let begun = Instant::now();
             // A variant that a driver refuses is no candidate.
-            let Ok(rounds) = self.time_launch(EFFORT, variant, &tensors).await else { continue };
+            let Ok(rounds) = self.time_launch(BUDGET, variant, &tensors).await else { continue };
             let time = rounds.into_iter().fold(f64::INFINITY, f64::min);
-            let gain = if of_halves { GAIN_OF_HALVES } else { GAIN };
+            let gain = if of_halves { MIN_GAIN_F16 } else { MIN_GAIN };
             if best.is_none_or(|(known, _)| time < known * gain) {
                 best = Some((time, candidate));
             }
-            if time > SLOW.as_secs_f64() * 1e3 || begun.elapsed() > 8 * SLOW {
+            if time > SLOW_KERNEL.as_secs_f64() * 1e3 || begun.elapsed() > 8 * SLOW_KERNEL {
                 return Ok(None);
             }
         }
@@ -374,7 +374,7 @@ impl Gpu {
         for Measured { launch, .. } in self.launches(plan, storages, &config)? {
             let made = self.pipelines_made();
             let launch = config.chosen(plan, launch);
-            self.guarded(launch.kernel, || self.pipeline(&launch)).await?;
+            self.with_error_scopes(launch.kernel, || self.pipeline(&launch)).await?;
             if self.pipelines_made() > made {
                 self.finished().await?;
             }
@@ -384,20 +384,20 @@ impl Gpu {
 
     /// The launches of a plan as the rule of sizes has them.
     fn launches(&self, plan: &Plan, storages: &[Storage], config: &KernelConfig) -> Result<Vec<Measured>, GpuError> {
-        let means = config.means(self.info().max_binding);
+        let means = config.caps(self.info().max_binding);
         let mut list = Vec::new();
         for step in &plan.steps {
             let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
-            let work = work(plan, step, &stored, means)?;
-            let operand = |operand: Operand| match operand {
-                Operand::Input(input) => (plan.value(step.inputs[input]).numel(), stored[input]),
-                Operand::Output => (plan.value(step.output).numel(), Storage::F32),
-                Operand::Scratch(index) => (work.scratch[index], Storage::F32),
+            let work = lower_step(plan, step, &stored, means)?;
+            let operand = |operand: BufferRef| match operand {
+                BufferRef::Input(input) => (plan.value(step.inputs[input]).numel(), stored[input]),
+                BufferRef::Output => (plan.value(step.output).numel(), Storage::F32),
+                BufferRef::Scratch(index) => (work.scratch[index], Storage::F32),
             };
-            for stage in &work.stages {
+            for stage in &work.dispatches {
                 let inputs = stage.inputs.iter().map(|&input| operand(input)).collect();
                 let (launch, output, flops) = (stage.launch.clone(), operand(stage.output).0, stage.flops);
-                list.push(Measured { launch, offers: config.offers(plan), inputs, output, flops });
+                list.push(Measured { launch, offers: config.variant_support(plan), inputs, output, flops });
             }
         }
         Ok(list)

@@ -18,7 +18,7 @@ const EPS: f32 = 1e-6;
 
 /// Whose list of layers a layer belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Naming {
+pub enum ModuleSource {
     /// Both: one layer under two names.
     Both,
     /// The authors': parts are fused here.
@@ -36,7 +36,7 @@ pub struct Architecture {
     pub family: &'static str,
     /// The size's name for people.
     pub label: &'static str,
-    layers: Vec<(Component, Module, Naming)>,
+    layers: Vec<(Component, Module, ModuleSource)>,
 }
 
 impl Architecture {
@@ -62,13 +62,13 @@ impl Architecture {
     }
 
     /// The layers as one naming counts them, [`Naming::Native`] or [`Naming::Diffusers`].
-    pub fn modules_of(&self, naming: Naming) -> Vec<(Component, &Module)> {
-        let own = self.layers.iter().filter(|(_, _, of)| matches!(of, Naming::Both) || *of == naming);
+    pub fn modules_of(&self, naming: ModuleSource) -> Vec<(Component, &Module)> {
+        let own = self.layers.iter().filter(|(_, _, of)| matches!(of, ModuleSource::Both) || *of == naming);
         own.map(|(component, module, _)| (*component, module)).collect()
     }
 
     /// Whose list has the layer with this path.
-    pub fn naming(&self, path: &str) -> Option<Naming> {
+    pub fn naming(&self, path: &str) -> Option<ModuleSource> {
         self.layers.iter().find(|(_, module, _)| module.path == path).map(|&(_, _, naming)| naming)
     }
 }
@@ -188,7 +188,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
 fn refiner() -> Option<Architecture> {
     let unet = Unet::new(&UnetConfig::parse(include_str!("configs/sdxl_refiner/unet.json")).ok()?);
     let mut layers = encoder("clip_g", Component::TextEncoder2);
-    layers.extend(unet.modules().into_iter().map(|module| (Component::Unet, module.clone(), Naming::Both)));
+    layers.extend(unet.modules().into_iter().map(|module| (Component::Unet, module.clone(), ModuleSource::Both)));
     Some(Architecture { family: "sdxl_refiner", label: "the SDXL refiner", layers })
 }
 
@@ -196,13 +196,13 @@ fn refiner() -> Option<Architecture> {
 fn kolors() -> Option<Architecture> {
     let unet = Unet::new(&UnetConfig::parse(include_str!("configs/sdxl/unet.json")).ok()?);
     let hidden = Module::new("encoder_hid_proj", "encoder_hid_proj", Kind::Linear { inputs: 4096, outputs: 2048 });
-    let mut layers = vec![(Component::Unet, hidden, Naming::Both)];
+    let mut layers = vec![(Component::Unet, hidden, ModuleSource::Both)];
     for module in unet.modules() {
         let mut module = module.clone();
         if let Kind::Linear { inputs: inputs @ 2816, .. } = &mut module.kind {
             *inputs = 5632;
         }
-        layers.push((Component::Unet, module, Naming::Both));
+        layers.push((Component::Unet, module, ModuleSource::Both));
     }
     Some(Architecture { family: "kolors", label: "Kolors", layers })
 }
@@ -243,7 +243,7 @@ impl Table {
 }
 
 /// The layers of a text encoder.
-fn encoder(name: &str, component: Component) -> Vec<(Component, Module, Naming)> {
+fn encoder(name: &str, component: Component) -> Vec<(Component, Module, ModuleSource)> {
     let clip = match name {
         "clip_l" => Some(include_str!("configs/sd15/text_encoder.json")),
         "clip_g" => Some(include_str!("configs/sdxl/text_encoder_2.json")),
@@ -251,7 +251,7 @@ fn encoder(name: &str, component: Component) -> Vec<(Component, Module, Naming)>
     };
     if let Some(config) = clip.and_then(|text| ClipConfig::parse(text).ok()) {
         let modules = Clip::new(&config).modules().into_iter().cloned().collect::<Vec<Module>>();
-        return modules.into_iter().map(|module| (component, module, Naming::Both)).collect();
+        return modules.into_iter().map(|module| (component, module, ModuleSource::Both)).collect();
     }
     let Some(encoder) = TABLES.encoders.iter().find(|encoder| encoder.name == name) else { return Vec::new() };
     let layers = (0..encoder.values.get("N").copied().unwrap_or(0)).flat_map(|index| {
@@ -293,7 +293,7 @@ impl<'a> Line<'a> {
     }
 
     /// The fused layer and its parts, or the one layer that they are.
-    fn modules(&self, native: &str, diffusers: &str, bias: bool) -> impl Iterator<Item = (Module, Naming)> {
+    fn modules(&self, native: &str, diffusers: &str, bias: bool) -> impl Iterator<Item = (Module, ModuleSource)> {
         let ldm = format!("{native}{}", self.native);
         let module = |path: String, outputs| {
             let module = Module::new(path, ldm.clone(), kind(outputs, &self.rest));
@@ -303,21 +303,21 @@ impl<'a> Line<'a> {
             let module = module(path, self.outputs.iter().sum());
             let alias = self.alias.map(|alias| format!("{native}{alias}"));
             let whose = match naming {
-                Naming::Native => Whose::Authors,
-                Naming::Extra => Whose::Trainer,
-                Naming::Both | Naming::Diffusers => Whose::Everyone,
+                ModuleSource::Native => Whose::Authors,
+                ModuleSource::Extra => Whose::Trainer,
+                ModuleSource::Both | ModuleSource::Diffusers => Whose::Everyone,
             };
             (Module { alias, whose, ..module }, naming)
         };
         let mut list = Vec::new();
         match self.diffusers.as_slice() {
-            [] => list.push(whole(ldm.clone(), if self.extra { Naming::Extra } else { Naming::Native })),
-            [name] => list.push(whole(format!("{diffusers}{name}"), Naming::Both)),
+            [] => list.push(whole(ldm.clone(), if self.extra { ModuleSource::Extra } else { ModuleSource::Native })),
+            [name] => list.push(whole(format!("{diffusers}{name}"), ModuleSource::Both)),
             names => {
-                list.push(whole(ldm.clone(), Naming::Native));
+                list.push(whole(ldm.clone(), ModuleSource::Native));
                 let parts = names.iter().zip(&self.outputs);
                 list.extend(
-                    parts.map(|(name, &outputs)| (module(format!("{diffusers}{name}"), outputs), Naming::Diffusers)),
+                    parts.map(|(name, &outputs)| (module(format!("{diffusers}{name}"), outputs), ModuleSource::Diffusers)),
                 );
             }
         }
@@ -376,25 +376,25 @@ mod tests {
             let off = billions / published - 1.0;
             assert!(off.abs() < 0.005, "{}: {billions} billion parameters, not {published}", list[size].label);
         };
-        check("flux1", 0, Naming::Native, 8 + 19 * 10 + 38 * 3 + 2, 11.90);
-        check("flux1", 0, Naming::Diffusers, 8 + 19 * 14 + 38 * 6 + 2, 11.90);
-        check("chroma", 0, Naming::Native, 4 + 10 + 19 * 8 + 38 * 2 + 1, 8.90);
-        check("flux2", 0, Naming::Native, 9 + 8 * 8 + 48 * 2 + 2, 32.22);
-        check("flux2", 2, Naming::Diffusers, 9 + 5 * 12 + 20 * 2 + 2, 3.88);
-        check("sd3", 0, Naming::Native, 6 + 24 * 7 + 23 * 3 + 2, 2.0283);
-        check("sd3", 1, Naming::Native, 6 + 24 * 7 + 23 * 3 + 13 * 2 + 2, 2.2432);
-        check("sd3", 2, Naming::Native, 6 + 38 * 7 + 37 * 3 + 2, 8.057);
-        check("qwen_image", 0, Naming::Native, 4 + 60 * 14 + 2, 20.43);
-        check("wan", 0, Naming::Native, 6 + 30 * 10 + 1, 1.419);
-        check("wan", 1, Naming::Diffusers, 6 + 40 * 10 + 1, 14.29);
-        check("wan", 2, Naming::Native, 6 + 40 * 12 + 2 + 1, 16.40);
-        check("wan", 3, Naming::Native, 6 + 30 * 10 + 1, 5.00);
-        check("hunyuan_video", 0, Naming::Native, 6 + 2 * 5 + 6 + 20 * 10 + 40 * 3 + 2, 12.82);
-        check("z_image", 0, Naming::Native, 4 + 2 * 5 + 2 * 6 + 30 * 6 + 2, 6.155);
-        check("lumina2", 0, Naming::Diffusers, 4 + 2 * 7 + 2 * 8 + 26 * 8 + 2, 2.61);
-        check("cascade", 0, Naming::Native, 5 + 64 * 10, 3.59);
-        check("anima", 0, Naming::Native, 3 + 28 * 16 + 3 + 6 * 10 + 1, 2.06);
-        check("sdxl_refiner", 0, Naming::Native, 554, 2.26);
+        check("flux1", 0, ModuleSource::Native, 8 + 19 * 10 + 38 * 3 + 2, 11.90);
+        check("flux1", 0, ModuleSource::Diffusers, 8 + 19 * 14 + 38 * 6 + 2, 11.90);
+        check("chroma", 0, ModuleSource::Native, 4 + 10 + 19 * 8 + 38 * 2 + 1, 8.90);
+        check("flux2", 0, ModuleSource::Native, 9 + 8 * 8 + 48 * 2 + 2, 32.22);
+        check("flux2", 2, ModuleSource::Diffusers, 9 + 5 * 12 + 20 * 2 + 2, 3.88);
+        check("sd3", 0, ModuleSource::Native, 6 + 24 * 7 + 23 * 3 + 2, 2.0283);
+        check("sd3", 1, ModuleSource::Native, 6 + 24 * 7 + 23 * 3 + 13 * 2 + 2, 2.2432);
+        check("sd3", 2, ModuleSource::Native, 6 + 38 * 7 + 37 * 3 + 2, 8.057);
+        check("qwen_image", 0, ModuleSource::Native, 4 + 60 * 14 + 2, 20.43);
+        check("wan", 0, ModuleSource::Native, 6 + 30 * 10 + 1, 1.419);
+        check("wan", 1, ModuleSource::Diffusers, 6 + 40 * 10 + 1, 14.29);
+        check("wan", 2, ModuleSource::Native, 6 + 40 * 12 + 2 + 1, 16.40);
+        check("wan", 3, ModuleSource::Native, 6 + 30 * 10 + 1, 5.00);
+        check("hunyuan_video", 0, ModuleSource::Native, 6 + 2 * 5 + 6 + 20 * 10 + 40 * 3 + 2, 12.82);
+        check("z_image", 0, ModuleSource::Native, 4 + 2 * 5 + 2 * 6 + 30 * 6 + 2, 6.155);
+        check("lumina2", 0, ModuleSource::Diffusers, 4 + 2 * 7 + 2 * 8 + 26 * 8 + 2, 2.61);
+        check("cascade", 0, ModuleSource::Native, 5 + 64 * 10, 3.59);
+        check("anima", 0, ModuleSource::Native, 3 + 28 * 16 + 3 + 6 * 10 + 1, 2.06);
+        check("sdxl_refiner", 0, ModuleSource::Native, 554, 2.26);
     }
 
     #[test]
@@ -405,8 +405,8 @@ mod tests {
             let found = modules.iter().find(|(_, module)| module.path == path).expect(path);
             (found.1.weight_shape()[0], flux.naming(path))
         };
-        assert_eq!(rows("single_blocks.7.linear1"), (21504, Some(Naming::Native)));
-        assert_eq!(rows("single_transformer_blocks.7.proj_mlp"), (12288, Some(Naming::Diffusers)));
-        assert_eq!(rows("single_transformer_blocks.7.proj_out"), (3072, Some(Naming::Both)));
+        assert_eq!(rows("single_blocks.7.linear1"), (21504, Some(ModuleSource::Native)));
+        assert_eq!(rows("single_transformer_blocks.7.proj_mlp"), (12288, Some(ModuleSource::Diffusers)));
+        assert_eq!(rows("single_transformer_blocks.7.proj_out"), (3072, Some(ModuleSource::Both)));
     }
 }

@@ -16,7 +16,7 @@ pub mod stored;
 pub mod unet;
 pub mod vae;
 
-pub use architecture::{Architecture, Naming};
+pub use architecture::{Architecture, ModuleSource};
 pub use block::block;
 pub use clip::Clip;
 pub use config::{ClipConfig, ConfigError, UnetConfig, VaeConfig};

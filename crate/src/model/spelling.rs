@@ -123,12 +123,12 @@ static PREFIXES: LazyLock<[Vec<&Prefix>; 2]> = LazyLock::new(|| {
 });
 
 impl Prefix {
-    fn convention(&self, names: Names, peft: bool) -> &str {
+    fn convention(&self, names: NamingScheme, peft: bool) -> &str {
         let special = match names {
-            Names::Ldm => self.ldm.as_ref(),
-            Names::AttnProcs => self.attn_procs.as_ref(),
-            Names::Place => None,
-            Names::Native | Names::Diffusers | Names::Trainer => self.peft.as_ref().filter(|_| peft),
+            NamingScheme::Ldm => self.ldm.as_ref(),
+            NamingScheme::AttnProcs => self.attn_procs.as_ref(),
+            NamingScheme::Place => None,
+            NamingScheme::Native | NamingScheme::Diffusers | NamingScheme::Trainer => self.peft.as_ref().filter(|_| peft),
         };
         special.unwrap_or(&self.convention)
     }
@@ -136,7 +136,7 @@ impl Prefix {
 
 /// Whose name of a module a key uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Names {
+pub enum NamingScheme {
     /// diffusers' and transformers'.
     Diffusers,
     /// Single-file checkpoints' of Stable Diffusion 1.x, 2.x and XL.
@@ -196,12 +196,12 @@ pub fn convention_of(stem: &str, peft: bool) -> &'static str {
         .iter()
         .filter(|prefix| stem.starts_with(&prefix.text))
         .max_by_key(|prefix| prefix.text.len())
-        .map_or("", |prefix| prefix.convention(Names::Diffusers, peft))
+        .map_or("", |prefix| prefix.convention(NamingScheme::Diffusers, peft))
 }
 
 /// A module that a key names.
 #[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
+pub struct ModuleMatch<'a> {
     /// The network.
     pub component: Component,
     /// The layer.
@@ -209,7 +209,7 @@ pub struct Found<'a> {
     /// The name of the spelling: `kohya`, `peft_prefixed`, …
     pub convention: &'static str,
     /// Whose name of the layer the key uses.
-    pub names: Names,
+    pub names: NamingScheme,
     /// The start of the key that names the network.
     pub prefix: &'static str,
 }
@@ -240,7 +240,7 @@ impl Hasher for Fnv {
 pub struct Spellings<'a> {
     modules: Vec<(Component, &'a Module)>,
     /// By component, few enough to be walked.
-    names: Vec<(Component, HashMap<String, (&'a Module, Names), Hashing>)>,
+    names: Vec<(Component, HashMap<String, (&'a Module, NamingScheme), Hashing>)>,
     /// What the prefixes of a denoiser mean in this model.
     denoiser: Component,
 }
@@ -248,7 +248,7 @@ pub struct Spellings<'a> {
 impl<'a> Spellings<'a> {
     /// Spells the modules.
     pub fn new(modules: &[(Component, &'a Module)]) -> Spellings<'a> {
-        let mut names: Vec<(Component, HashMap<String, (&Module, Names), Hashing>)> = Vec::new();
+        let mut names: Vec<(Component, HashMap<String, (&Module, NamingScheme), Hashing>)> = Vec::new();
         for &(component, module) in modules {
             let at = names.iter().position(|(of, _)| *of == component).unwrap_or_else(|| {
                 names.push((component, HashMap::default()));
@@ -265,7 +265,7 @@ impl<'a> Spellings<'a> {
         Spellings { modules: modules.to_vec(), names, denoiser: denoiser.unwrap_or(Component::Unet) }
     }
 
-    fn named(&self, component: Component) -> Option<&HashMap<String, (&'a Module, Names), Hashing>> {
+    fn named(&self, component: Component) -> Option<&HashMap<String, (&'a Module, NamingScheme), Hashing>> {
         self.names.iter().find(|(of, _)| *of == component).map(|(_, names)| names)
     }
 
@@ -275,13 +275,13 @@ impl<'a> Spellings<'a> {
     }
 
     /// The module of an adapter key without its suffix.
-    pub fn find(&self, stem: &str, peft: bool) -> Option<Found<'a>> {
+    pub fn find(&self, stem: &str, peft: bool) -> Option<ModuleMatch<'a>> {
         PREFIXES[usize::from(stem.contains('.'))].iter().find_map(|prefix| {
             let rest = stem.strip_prefix(&prefix.text)?;
             let component = if prefix.component == Component::Unet { self.denoiser } else { prefix.component };
             let &(module, names) = self.named(component)?.get(rest)?;
             let convention = prefix.convention(names, peft);
-            Some(Found { component, module, convention, names, prefix: &prefix.text })
+            Some(ModuleMatch { component, module, convention, names, prefix: &prefix.text })
         })
     }
 
@@ -301,15 +301,15 @@ impl<'a> Spellings<'a> {
 }
 
 /// Every dotted name of a module.
-fn spell(component: Component, module: &Module) -> Vec<(String, Names)> {
+fn spell(component: Component, module: &Module) -> Vec<(String, NamingScheme)> {
     let (other, alias) = match component {
-        Component::Transformer | Component::Prior => (Names::Native, Names::Native),
-        _ => (Names::Ldm, Names::Diffusers),
+        Component::Transformer | Component::Prior => (NamingScheme::Native, NamingScheme::Native),
+        _ => (NamingScheme::Ldm, NamingScheme::Diffusers),
     };
     if module.whose == Whose::Trainer {
-        return vec![(module.path.clone(), Names::Trainer)];
+        return vec![(module.path.clone(), NamingScheme::Trainer)];
     }
-    let first = if other == Names::Native && module.path == module.ldm { other } else { Names::Diffusers };
+    let first = if other == NamingScheme::Native && module.path == module.ldm { other } else { NamingScheme::Diffusers };
     let mut names = vec![(module.path.clone(), first)];
     names.extend(module.alias.clone().map(|name| (name, alias)));
     names.push((module.ldm.clone(), other));
@@ -318,7 +318,7 @@ fn spell(component: Component, module: &Module) -> Vec<(String, Names)> {
     }
     if let Some((attention, projection)) = module.path.rsplit_once(".to_") {
         let projection = projection.trim_end_matches(".0");
-        names.push((format!("{attention}.processor.to_{projection}"), Names::AttnProcs));
+        names.push((format!("{attention}.processor.to_{projection}"), NamingScheme::AttnProcs));
     }
     names
 }

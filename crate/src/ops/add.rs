@@ -42,7 +42,7 @@ impl Operation for Add {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let &[x, y] = inputs else { return Err(self.refuse(inputs, "takes two inputs")) };
+        let &[x, y] = inputs else { return Err(self.shape_error(inputs, "takes two inputs")) };
         let fits = match self.broadcast {
             Broadcast::None => x == y,
             Broadcast::Batch => !x.is_empty() && &x[1..] == y,
@@ -51,7 +51,7 @@ impl Operation for Add {
         if fits {
             Ok(x.to_vec())
         } else {
-            Err(self.refuse(inputs, format!("the shapes do not fit ({:?})", self.broadcast)))
+            Err(self.shape_error(inputs, format!("the shapes do not fit ({:?})", self.broadcast)))
         }
     }
 

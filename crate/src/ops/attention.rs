@@ -46,28 +46,28 @@ impl Operation for Attention {
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         if !(1..=3).contains(&inputs.len()) || inputs.iter().any(|input| input.len() < 3) {
-            return Err(self.refuse(inputs, "needs q, k and v"));
+            return Err(self.shape_error(inputs, "needs q, k and v"));
         }
         let mut parts = Vec::new();
         for Part { input, of, .. } in Attention::parts(inputs.len()) {
             let mut shape = inputs[input].to_vec();
             let last = shape.len() - 1;
             if !shape[last].is_multiple_of(of) {
-                return Err(self.refuse(inputs, format!("input {input} does not divide into {of} parts")));
+                return Err(self.shape_error(inputs, format!("input {input} does not divide into {of} parts")));
             }
             shape[last] /= of;
             parts.push(shape);
         }
         let [q, k, v] = parts.as_slice() else { unreachable!("there are three parts") };
         if k != v || q[0] != k[0] || q.last() != k.last() {
-            return Err(self.refuse(inputs, "q, k and v must share batch and width, k and v their shape"));
+            return Err(self.shape_error(inputs, "q, k and v must share batch and width, k and v their shape"));
         }
         let width = q[q.len() - 1];
         if self.heads == 0 || width % self.heads != 0 {
-            return Err(self.refuse(inputs, format!("width {width} does not divide into {} heads", self.heads)));
+            return Err(self.shape_error(inputs, format!("width {width} does not divide into {} heads", self.heads)));
         }
         if self.causal && q != k {
-            return Err(self.refuse(inputs, "causal attention needs as many queries as keys"));
+            return Err(self.shape_error(inputs, "causal attention needs as many queries as keys"));
         }
         Ok(q.to_vec())
     }

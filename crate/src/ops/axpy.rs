@@ -21,7 +21,7 @@ impl Operation for Axpy {
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         match inputs {
             [x, y] if x == y => Ok(x.to_vec()),
-            _ => Err(self.refuse(inputs, "takes two inputs of one shape")),
+            _ => Err(self.shape_error(inputs, "takes two inputs of one shape")),
         }
     }
 

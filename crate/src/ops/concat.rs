@@ -13,12 +13,12 @@ impl Operation for Concat {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let &[x, y] = inputs else { return Err(self.refuse(inputs, "takes two inputs")) };
+        let &[x, y] = inputs else { return Err(self.shape_error(inputs, "takes two inputs")) };
         let (Some((&left, head)), Some((&right, other))) = (x.split_last(), y.split_last()) else {
-            return Err(self.refuse(inputs, "both need an axis"));
+            return Err(self.shape_error(inputs, "both need an axis"));
         };
         if head != other {
-            return Err(self.refuse(inputs, "all axes but the last must agree"));
+            return Err(self.shape_error(inputs, "all axes but the last must agree"));
         }
         Ok([head, &[left + right]].concat())
     }

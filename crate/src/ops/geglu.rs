@@ -16,7 +16,7 @@ impl Operation for Geglu {
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         match inputs {
             [[head @ .., width]] if width % 2 == 0 => Ok([head, &[width / 2]].concat()),
-            _ => Err(self.refuse(inputs, "takes one input of even width")),
+            _ => Err(self.shape_error(inputs, "takes one input of even width")),
         }
     }
 

@@ -18,7 +18,7 @@ pub struct GroupNorm {
     pub silu: bool,
     /// A fourth input's channels follow x's.
     #[serde(default)]
-    pub beside: bool,
+    pub concat: bool,
 }
 
 impl Operation for GroupNorm {
@@ -27,25 +27,25 @@ impl Operation for GroupNorm {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let (x, weight, bias, other) = match (inputs, self.beside) {
+        let (x, weight, bias, other) = match (inputs, self.concat) {
             (&[x, weight, bias], false) => (x, weight, bias, None),
             (&[x, weight, bias, other], true) => (x, weight, bias, Some(other)),
-            _ => return Err(self.refuse(inputs, "needs x, weight and bias, and what stands beside x")),
+            _ => return Err(self.shape_error(inputs, "needs x, weight and bias, and what stands beside x")),
         };
         let (Some((&own, outer)), true) = (x.split_last(), x.len() >= 2) else {
-            return Err(self.refuse(inputs, "x needs a batch and a channel axis"));
+            return Err(self.shape_error(inputs, "x needs a batch and a channel axis"));
         };
         let more = match other.map(|other| other.split_last()) {
             None => 0,
             Some(Some((&more, same))) if same == outer => more,
-            Some(_) => return Err(self.refuse(inputs, "all axes but the last must agree")),
+            Some(_) => return Err(self.shape_error(inputs, "all axes but the last must agree")),
         };
         let channels = own + more;
         if weight != [channels] || bias != [channels] {
-            return Err(self.refuse(inputs, format!("weight and bias must have {channels} numbers")));
+            return Err(self.shape_error(inputs, format!("weight and bias must have {channels} numbers")));
         }
         if self.groups == 0 || channels % self.groups != 0 {
-            return Err(self.refuse(inputs, format!("{channels} channels do not divide into {} groups", self.groups)));
+            return Err(self.shape_error(inputs, format!("{channels} channels do not divide into {} groups", self.groups)));
         }
         Ok([outer, &[channels]].concat())
     }
@@ -87,7 +87,7 @@ impl Operation for GroupNorm {
     }
 
     fn details(&self) -> String {
-        let (silu, beside) = (if self.silu { " silu" } else { "" }, if self.beside { " beside" } else { "" });
+        let (silu, beside) = (if self.silu { " silu" } else { "" }, if self.concat { " beside" } else { "" });
         format!("G={} eps={:e}{silu}{beside}", self.groups, self.eps)
     }
 }

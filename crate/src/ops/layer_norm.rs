@@ -18,10 +18,10 @@ impl Operation for LayerNorm {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let &[x, weight, bias] = inputs else { return Err(self.refuse(inputs, "needs x, weight and bias")) };
-        let Some(&width) = x.last() else { return Err(self.refuse(inputs, "x needs an axis")) };
+        let &[x, weight, bias] = inputs else { return Err(self.shape_error(inputs, "needs x, weight and bias")) };
+        let Some(&width) = x.last() else { return Err(self.shape_error(inputs, "x needs an axis")) };
         if weight != [width] || bias != [width] {
-            return Err(self.refuse(inputs, format!("weight and bias must have {width} numbers")));
+            return Err(self.shape_error(inputs, format!("weight and bias must have {width} numbers")));
         }
         Ok(x.to_vec())
     }

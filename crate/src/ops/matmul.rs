@@ -1,7 +1,7 @@
 //! Turns (…, K) and a matrix into (…, N): PyTorch's `linear`, `@`, and a 1x1 convolution on
 //! channels-last maps.
 
-use super::{After, Before, Operation, ShapeError, View, leading};
+use super::{Epilogue, Prologue, Operation, ShapeError, View, leading};
 use crate::num::{host_len, numel};
 use serde::{Deserialize, Serialize};
 
@@ -15,21 +15,21 @@ pub struct Matmul {
     pub bias: bool,
     /// What x is made of; its inputs come after the bias.
     #[serde(default)]
-    pub before: Before,
+    pub prologue: Prologue,
     /// What the sums go through; its inputs come last.
     #[serde(default)]
-    pub after: After,
+    pub epilogue: Epilogue,
 }
 
 impl Matmul {
     /// Index of the first input of what comes before.
-    pub fn before_at(&self) -> usize {
+    pub fn prologue_start(&self) -> usize {
         2 + usize::from(self.bias)
     }
 
     /// Index of the first input of what follows.
-    pub fn after_at(&self) -> usize {
-        self.before_at() + self.before.inputs()
+    pub fn epilogue_start(&self) -> usize {
+        self.prologue_start() + self.prologue.inputs()
     }
 }
 
@@ -39,42 +39,42 @@ impl Operation for Matmul {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        if inputs.len() != self.after_at() + self.after.inputs() {
-            return Err(self.refuse(inputs, "wrong number of inputs"));
+        if inputs.len() != self.epilogue_start() + self.epilogue.inputs() {
+            return Err(self.shape_error(inputs, "wrong number of inputs"));
         }
         let (x, matrix) = (inputs[0], inputs[1]);
         let (&[.., inner], &[rows, columns]) = (x, matrix) else {
-            return Err(self.refuse(inputs, "x needs an axis and the matrix two"));
+            return Err(self.shape_error(inputs, "x needs an axis and the matrix two"));
         };
         let (k, n) = if self.transpose_b { (columns, rows) } else { (rows, columns) };
-        let before = &inputs[self.before_at()..self.after_at()];
-        if let Some(reason) = self.before.misfit(before, x, n) {
-            return Err(self.refuse(inputs, reason));
+        let before = &inputs[self.prologue_start()..self.epilogue_start()];
+        if let Some(reason) = self.prologue.mismatch(before, x, n) {
+            return Err(self.shape_error(inputs, reason));
         }
-        let inner = self.before.width(before, inner);
+        let inner = self.prologue.width(before, inner);
         if inner != k {
-            return Err(self.refuse(inputs, format!("x is {inner} wide, the matrix takes {k}")));
+            return Err(self.shape_error(inputs, format!("x is {inner} wide, the matrix takes {k}")));
         }
         if self.bias && inputs[2] != [n] {
-            return Err(self.refuse(inputs, format!("the bias must have {n} numbers")));
+            return Err(self.shape_error(inputs, format!("the bias must have {n} numbers")));
         }
         let mut shape = x.to_vec();
-        shape[x.len() - 1] = self.after.stored(n);
-        match self.after.misfit(&inputs[self.after_at()..], &shape, n) {
-            Some(reason) => Err(self.refuse(inputs, reason)),
+        shape[x.len() - 1] = self.epilogue.output_columns(n);
+        match self.epilogue.mismatch(&inputs[self.epilogue_start()..], &shape, n) {
+            Some(reason) => Err(self.shape_error(inputs, reason)),
             None => Ok(shape),
         }
     }
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
         let (x, matrix) = (inputs[0], inputs[1]);
-        let before = &inputs[self.before_at()..self.after_at()];
+        let before = &inputs[self.prologue_start()..self.epilogue_start()];
         let rows = host_len(leading(x.shape));
         let k = matrix.shape[usize::from(self.transpose_b)];
         let n = matrix.data.len() / k;
         let mut sums = vec![0.0; n];
-        for (index, out) in output.chunks_exact_mut(self.after.stored(n)).enumerate() {
-            let row = self.before.row(&x, before, index);
+        for (index, out) in output.chunks_exact_mut(self.epilogue.output_columns(n)).enumerate() {
+            let row = self.prologue.row(&x, before, index);
             for (column, sum) in sums.iter_mut().enumerate() {
                 *sum = if self.bias { f64::from(inputs[2].data[column]) } else { 0.0 };
                 for (i, &value) in row.iter().enumerate() {
@@ -82,7 +82,7 @@ impl Operation for Matmul {
                     *sum += value * f64::from(matrix.data[at]);
                 }
             }
-            self.after.store(&inputs[self.after_at()..], index, rows, &mut sums, out);
+            self.epilogue.store(&inputs[self.epilogue_start()..], index, rows, &mut sums, out);
         }
     }
 
@@ -98,7 +98,7 @@ impl Operation for Matmul {
         if self.bias {
             parts.push("bias");
         }
-        let text = parts.join(" ") + &self.before.details() + &self.after.details();
+        let text = parts.join(" ") + &self.prologue.details() + &self.epilogue.details();
         text.trim_start().into()
     }
 }

@@ -8,10 +8,10 @@
 //! axis takes any number of axes before it, so a feature map is a token sequence without a copy.
 
 mod add;
-mod after;
+mod epilogue;
 mod attention;
 mod axpy;
-mod before;
+mod prologue;
 mod concat;
 mod conv2d;
 mod geglu;
@@ -30,10 +30,10 @@ mod upsample;
 mod widen;
 
 pub use add::{Add, Broadcast};
-pub use after::After;
+pub use epilogue::Epilogue;
 pub use attention::{Attention, Part};
 pub use axpy::Axpy;
-pub use before::Before;
+pub use prologue::Prologue;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use geglu::Geglu;
@@ -45,9 +45,9 @@ pub use narrow::{Narrow, Storage};
 pub use normalize::Normalize;
 pub use renorm::Renorm;
 pub use rotate::Rotate;
-pub use rows::{MOST_PARTS, Rows};
+pub use rows::{MAX_PARTS, Rows};
 pub use scale::{Axis, Scale};
-pub use unary::{Function, Unary};
+pub use unary::{Activation, Unary};
 pub use upsample::Upsample;
 pub use widen::Widen;
 
@@ -108,7 +108,7 @@ pub trait Operation {
     /// The fields, as the printed plan shows them; empty where there are none.
     fn details(&self) -> String;
     /// The refusal of these inputs.
-    fn refuse(&self, inputs: &[&[usize]], reason: impl Into<String>) -> ShapeError
+    fn shape_error(&self, inputs: &[&[usize]], reason: impl Into<String>) -> ShapeError
     where
         Self: Sized,
     {

@@ -28,17 +28,17 @@ impl Operation for Moments {
         let (&[batch, height, _, channels], before) = (match inputs {
             [map] => (*map, None),
             [map, before] => (*map, Some(*before)),
-            _ => return Err(self.refuse(inputs, "takes a map and perhaps the moments before")),
+            _ => return Err(self.shape_error(inputs, "takes a map and perhaps the moments before")),
         }) else {
-            return Err(self.refuse(inputs, "the map must be (B, H, W, C)"));
+            return Err(self.shape_error(inputs, "the map must be (B, H, W, C)"));
         };
         if self.groups == 0 || channels % self.groups != 0 || self.count == 0 || self.start + self.count > height {
-            return Err(self.refuse(inputs, format!("{self:?} does not fit the map")));
+            return Err(self.shape_error(inputs, format!("{self:?} does not fit the map")));
         }
         let shape = vec![batch, self.groups, 3];
         match before.is_none_or(|before| before == shape) {
             true => Ok(shape),
-            false => Err(self.refuse(inputs, format!("the moments before must be {shape:?}"))),
+            false => Err(self.shape_error(inputs, format!("the moments before must be {shape:?}"))),
         }
     }
 

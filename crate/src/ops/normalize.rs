@@ -30,7 +30,7 @@ impl Operation for Normalize {
             {
                 Ok(x.to_vec())
             }
-            _ => Err(self.refuse(inputs, "takes a map (B, H, W, C), moments (B, G, 3), weight (C) and bias (C)")),
+            _ => Err(self.shape_error(inputs, "takes a map (B, H, W, C), moments (B, G, 3), weight (C) and bias (C)")),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
 /// Norms count as at least this, so that a row of zeros stays one.
-const SMALLEST: f64 = 1e-30;
+const MIN_NORM: f64 = 1e-30;
 
 /// output = lengths · y / ‖y‖ − x, the norm over each row, or over all of each input column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,14 +23,14 @@ impl Operation for Renorm {
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         let &[x @ &[rows, columns], y, &[count]] = inputs else {
-            return Err(self.refuse(inputs, "takes two matrices and a list of lengths"));
+            return Err(self.shape_error(inputs, "takes two matrices and a list of lengths"));
         };
         if x != y {
-            return Err(self.refuse(inputs, "takes two matrices of one shape"));
+            return Err(self.shape_error(inputs, "takes two matrices of one shape"));
         }
         match self.axis.takes(rows, columns, count) {
             true => Ok(vec![rows, columns]),
-            false => Err(self.refuse(inputs, format!("{count} lengths do not go over the {}", self.axis.name()))),
+            false => Err(self.shape_error(inputs, format!("{count} lengths do not go over the {}", self.axis.name()))),
         }
     }
 
@@ -46,7 +46,7 @@ impl Operation for Renorm {
             squares[index(at)] += f64::from(value) * f64::from(value);
         }
         for (at, out) in output.iter_mut().enumerate() {
-            let norm = squares[index(at)].sqrt().max(SMALLEST);
+            let norm = squares[index(at)].sqrt().max(MIN_NORM);
             let length = f64::from(lengths[index(at)]);
             *out = to_f32(length * f64::from(y.data[at]) / norm - f64::from(x.data[at]));
         }

@@ -33,14 +33,14 @@ impl Operation for Rotate {
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         let &[&[blocks, size, other], &[rows, columns]] = inputs else {
-            return Err(self.refuse(inputs, "takes blocks (N, S, S) and a matrix"));
+            return Err(self.shape_error(inputs, "takes blocks (N, S, S) and a matrix"));
         };
         if size != other || blocks * size != rows {
-            return Err(self.refuse(inputs, format!("{blocks} blocks of {size}x{other} do not cover {rows} rows")));
+            return Err(self.shape_error(inputs, format!("{blocks} blocks of {size}x{other} do not cover {rows} rows")));
         }
         if self.stride > 0 && !rows.is_multiple_of(2 * self.stride) {
             return Err(
-                self.refuse(inputs, format!("{rows} rows do not divide into pairs at distance {}", self.stride))
+                self.shape_error(inputs, format!("{rows} rows do not divide into pairs at distance {}", self.stride))
             );
         }
         Ok(vec![rows, columns])

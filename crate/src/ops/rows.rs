@@ -4,7 +4,7 @@ use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
 /// Most maps that rows are taken from: with the output, bindings that every device has.
-pub const MOST_PARTS: usize = 6;
+pub const MAX_PARTS: usize = 6;
 
 /// Rows `start..start + count` of each map (B, H, W, C), one part below the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,16 +19,16 @@ impl Operation for Rows {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        if inputs.len() != self.parts.len() || !(1..=MOST_PARTS).contains(&inputs.len()) {
-            return Err(self.refuse(inputs, format!("takes 1 to {MOST_PARTS} maps and a part of each")));
+        if inputs.len() != self.parts.len() || !(1..=MAX_PARTS).contains(&inputs.len()) {
+            return Err(self.shape_error(inputs, format!("takes 1 to {MAX_PARTS} maps and a part of each")));
         }
         let &[batch, _, width, channels] = inputs[0] else {
-            return Err(self.refuse(inputs, "maps must be (B, H, W, C)"));
+            return Err(self.shape_error(inputs, "maps must be (B, H, W, C)"));
         };
         for (input, &(start, count)) in inputs.iter().zip(&self.parts) {
             let fits = matches!(**input, [b, h, w, c] if [b, w, c] == [batch, width, channels] && start + count <= h);
             if !fits {
-                return Err(self.refuse(inputs, format!("rows {start}..{} are not in each map", start + count)));
+                return Err(self.shape_error(inputs, format!("rows {start}..{} are not in each map", start + count)));
             }
         }
         Ok(vec![batch, self.parts.iter().map(|part| part.1).sum(), width, channels])

@@ -46,11 +46,11 @@ impl Operation for Scale {
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         let &[&[rows, columns], &[count]] = inputs else {
-            return Err(self.refuse(inputs, "takes a matrix and a list of numbers"));
+            return Err(self.shape_error(inputs, "takes a matrix and a list of numbers"));
         };
         match self.axis.takes(rows, columns, count) {
             true => Ok(vec![rows, columns]),
-            false => Err(self.refuse(inputs, format!("{count} numbers do not go over the {}", self.axis.name()))),
+            false => Err(self.shape_error(inputs, format!("{count} numbers do not go over the {}", self.axis.name()))),
         }
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Function {
+pub enum Activation {
     /// x * sigmoid(x).
     Silu,
     /// x * (1 + erf(x / sqrt 2)) / 2: the exact form, not the tanh approximation.
@@ -16,22 +16,22 @@ pub enum Function {
     QuickGelu,
 }
 
-impl Function {
+impl Activation {
     /// Its name in printed plans.
     pub fn name(self) -> &'static str {
         match self {
-            Function::Silu => "silu",
-            Function::Gelu => "gelu",
-            Function::QuickGelu => "quick_gelu",
+            Activation::Silu => "silu",
+            Activation::Gelu => "gelu",
+            Activation::QuickGelu => "quick_gelu",
         }
     }
 
     /// Its value.
     pub fn of(self, x: f32) -> f32 {
         match self {
-            Function::Silu => silu(x),
-            Function::Gelu => gelu(x),
-            Function::QuickGelu => quick_gelu(x),
+            Activation::Silu => silu(x),
+            Activation::Gelu => gelu(x),
+            Activation::QuickGelu => quick_gelu(x),
         }
     }
 }
@@ -40,7 +40,7 @@ impl Function {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unary {
     /// Which one.
-    pub function: Function,
+    pub function: Activation,
 }
 
 impl Operation for Unary {
@@ -51,7 +51,7 @@ impl Operation for Unary {
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         match inputs {
             [x] => Ok(x.to_vec()),
-            _ => Err(self.refuse(inputs, "takes one input")),
+            _ => Err(self.shape_error(inputs, "takes one input")),
         }
     }
 

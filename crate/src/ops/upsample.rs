@@ -23,7 +23,7 @@ impl Operation for Upsample {
             &[&[batch, height, width, channels]] if height <= self.height && width <= self.width => {
                 Ok(vec![batch, self.height, self.width, channels])
             }
-            _ => Err(self.refuse(inputs, format!("takes one map of at most {}x{}", self.height, self.width))),
+            _ => Err(self.shape_error(inputs, format!("takes one map of at most {}x{}", self.height, self.width))),
         }
     }
 

@@ -15,7 +15,7 @@ impl Operation for Widen {
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         match inputs {
             [x] => Ok(x.to_vec()),
-            _ => Err(self.refuse(inputs, "takes one input")),
+            _ => Err(self.shape_error(inputs, "takes one input")),
         }
     }
 

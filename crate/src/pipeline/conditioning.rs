@@ -1,7 +1,7 @@
 //! Turns prompts into what the UNet is told: text states, and for SDXL pooled text and sizes.
 
 use super::error::PipelineError;
-use super::generate::{Job, Report, Session, Stage, sinusoid};
+use super::generate::{Request, Report, Session, Stage, timestep_embedding};
 use super::recipe::Recipe;
 use crate::gpu::Runner;
 use crate::model::{Clip, Component};
@@ -39,7 +39,7 @@ pub fn plans(
 ) -> Result<Vec<Plan>, PipelineError> {
     let which = output(encoders.len() > 1);
     let plan = |(component, clip, _): &(Component, &Clip, &Tokenizer)| {
-        Ok(plan::text_encoder(clip, component.name(), batch, CHUNK, which, skip)?.fused())
+        Ok(plan::text_encoder(clip, component.name(), batch, CHUNK, which, skip)?.fuse_epilogues())
     };
     encoders.iter().map(plan).collect()
 }
@@ -55,12 +55,12 @@ impl Session {
     pub(super) async fn condition(
         &self,
         runners: &[Runner],
-        job: &Job<'_>,
+        job: &Request<'_>,
         prompts: &[Option<&str>],
         report: Report<'_>,
     ) -> Result<Conditioning, PipelineError> {
-        let Job { script, vocabulary, shape, .. } = job;
-        let (chunks, multiple) = (shape.chunks, self.model.multiple());
+        let Request { script, vocabulary, shape, .. } = job;
+        let (chunks, multiple) = (shape.chunks, self.model.size_multiple());
         let (height, width) = (shape.height * multiple, shape.width * multiple);
         let encoders = self.model.encoders();
         // Clip skip is for the prompts alone in diffusers, for negative prompts too in the web UIs.
@@ -121,7 +121,7 @@ impl Session {
                 states.extend_from_slice(&part[row * width..(row + 1) * width]);
             }
         }
-        if self.model.zeros_for_no_prompt {
+        if self.model.force_zeros_for_empty_prompt {
             let (item, pool) = (states.len() / prompts.len(), pooled.len() / prompts.len());
             for (index, _) in prompts.iter().enumerate().filter(|(_, prompt)| prompt.is_none()) {
                 states[index * item..(index + 1) * item].fill(0.0);
@@ -132,7 +132,7 @@ impl Session {
         let added = added.map(|each| {
             // Original height and width, crop from the top and the left, target height and width.
             let sizes = [height, width, 0, 0, height, width];
-            let sizes: Vec<f32> = sizes.iter().flat_map(|&size| sinusoid(size as f32, each)).collect();
+            let sizes: Vec<f32> = sizes.iter().flat_map(|&size| timestep_embedding(size as f32, each)).collect();
             pooled.chunks(pooled.len() / prompts.len()).flat_map(|pool| [pool, &sizes].concat()).collect()
         });
         Ok(Conditioning { states, added })

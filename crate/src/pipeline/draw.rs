@@ -2,7 +2,7 @@
 
 use super::conditioning::{self, Conditioning};
 use super::error::PipelineError;
-use super::generate::{Job, Report, Session, Stage, Start, sinusoid};
+use super::generate::{Request, Report, Session, Stage, Start, timestep_embedding};
 use super::latents::Latents;
 use super::preview::Previewer;
 use super::runners::Shape;
@@ -12,23 +12,23 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What a call of the UNet is told, by the scene that it is in.
-type Scenes = BTreeMap<(usize, usize), Rc<Conditioning>>;
+type SegmentConditioning = BTreeMap<(usize, usize), Rc<Conditioning>>;
 
 /// Texts whose states are kept for the next picture.
-const KEPT_TEXTS: usize = 8;
+const MAX_CACHED_PROMPTS: usize = 8;
 
 impl Session {
     /// Does what is left of a pass and returns its colours, where they are wanted.
     pub(super) async fn draw(
         &mut self,
-        job: &Job<'_>,
+        job: &Request<'_>,
         latents: &mut Latents,
         wants_pixels: bool,
         report: Report<'_>,
     ) -> Result<Vec<f32>, PipelineError> {
-        let scenes = self.read_texts(job, latents, report).await?;
+        let scenes = self.encode_all_prompts(job, latents, report).await?;
         self.prepare(job.shape, report).await?;
-        self.adapt(job, report).await?;
+        self.apply_adapters(job, report).await?;
         if job.preview && self.previewer.is_none() {
             self.previewer = Some(self.make_previewer().await?);
         }
@@ -41,29 +41,29 @@ impl Session {
     }
 
     /// Folds the adapters into the weights.
-    async fn adapt(&mut self, job: &Job<'_>, report: Report<'_>) -> Result<(), PipelineError> {
+    async fn apply_adapters(&mut self, job: &Request<'_>, report: Report<'_>) -> Result<(), PipelineError> {
         report(Stage::Adapters, 0, job.chosen.len(), None)?;
         Ok(self.weights.apply(&self.gpu, &self.model.checkpoint, job.chosen).await?)
     }
 
     /// The states of all texts that the calls to come are told of. The text encoders' weights are in
     /// graphics memory only while they are needed, or while an adapter changes them.
-    async fn read_texts(
+    async fn encode_all_prompts(
         &mut self,
-        job: &Job<'_>,
+        job: &Request<'_>,
         latents: &Latents,
         report: Report<'_>,
-    ) -> Result<Scenes, PipelineError> {
+    ) -> Result<SegmentConditioning, PipelineError> {
         let plans = conditioning::plans(&self.model.encoders(), job.shape.items(), job.shape.clip_skip)?;
         let is_changed = job.chosen.iter().any(|(loaded, _)| loaded.changes_text());
         let calls = latents.call..latents.sampler.timesteps().len();
-        let is_known = |scene| self.told.iter().any(|(known, _)| *known == self.text_key(job, scene));
-        let all_known = calls.clone().all(|call| is_known(job.script.scene(call)));
+        let is_known = |scene| self.conditioning_cache.iter().any(|(known, _)| *known == self.text_key(job, scene));
+        let all_known = calls.clone().all(|call| is_known(job.script.segment_at(call)));
         if is_changed {
             // Folds change all of an adapter's layers at once.
             self.load(&plans, report).await?;
             self.prepare(job.shape, report).await?;
-            self.adapt(job, report).await?;
+            self.apply_adapters(job, report).await?;
         }
         let mut runners = Vec::new();
         if !all_known {
@@ -78,21 +78,21 @@ impl Session {
                 runners.push(Runner::within(&self.gpu, plan, &|name| self.weights.get(name), &arena).await?);
             }
         }
-        let mut scenes = Scenes::new();
+        let mut scenes = SegmentConditioning::new();
         for call in calls {
-            let scene = job.script.scene(call);
+            let scene = job.script.segment_at(call);
             if scenes.contains_key(&scene) {
                 continue;
             }
             let key = self.text_key(job, scene);
-            let known = self.told.iter().find(|(known, _)| *known == key).map(|(_, told)| told.clone());
+            let known = self.conditioning_cache.iter().find(|(known, _)| *known == key).map(|(_, told)| told.clone());
             let told = match known {
                 Some(told) => told,
-                None => Rc::new(self.tell(&runners, job, scene, report).await?),
+                None => Rc::new(self.encode_prompts(&runners, job, scene, report).await?),
             };
-            self.told.retain(|(known, _)| *known != key);
-            self.told.push((key, told.clone()));
-            self.told.drain(..self.told.len().saturating_sub(KEPT_TEXTS));
+            self.conditioning_cache.retain(|(known, _)| *known != key);
+            self.conditioning_cache.push((key, told.clone()));
+            self.conditioning_cache.drain(..self.conditioning_cache.len().saturating_sub(MAX_CACHED_PROMPTS));
             scenes.insert(scene, told);
         }
         if !is_changed {
@@ -102,8 +102,8 @@ impl Session {
     }
 
     /// All that the states of a scene's texts depend on.
-    fn text_key(&self, job: &Job<'_>, scene: (usize, usize)) -> String {
-        let Job { recipe, shape, script, .. } = job;
+    fn text_key(&self, job: &Request<'_>, scene: (usize, usize)) -> String {
+        let Request { recipe, shape, script, .. } = job;
         let adapters = job.chosen.iter().filter(|(loaded, _)| loaded.changes_text());
         let adapters: Vec<_> = adapters.map(|(loaded, strength)| (&loaded.id, strength)).collect();
         let embeddings: Vec<_> = recipe.embeddings.iter().map(|choice| &choice.sha256).collect();
@@ -119,13 +119,13 @@ impl Session {
     /// error it can be made again.
     async fn denoise(
         &self,
-        job: &Job<'_>,
+        job: &Request<'_>,
         latents: &mut Latents,
-        scenes: &Scenes,
+        scenes: &SegmentConditioning,
         report: Report<'_>,
     ) -> Result<(), PipelineError> {
         let Some(runners) = &self.runners else { unreachable!("prepare made them") };
-        let Job { recipe, shape, .. } = job;
+        let Request { recipe, shape, .. } = job;
         if latents.now.is_none() {
             let clean = match &job.start {
                 Start::Noise => None,
@@ -141,19 +141,19 @@ impl Session {
         while latents.call < calls {
             let (call, first) = (latents.call, latents.first);
             report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref())?;
-            let scene = job.script.scene(call);
-            if latents.told != Some(scene) {
+            let scene = job.script.segment_at(call);
+            if latents.bound_segment != Some(scene) {
                 let told = &scenes[&scene];
                 runners.texts.set(&self.gpu, "text", &told.states)?;
                 if let Some(added) = &told.added {
                     runners.texts.set(&self.gpu, "added", added)?;
                 }
                 runners.texts.run(&self.gpu);
-                latents.told = Some(scene);
+                latents.bound_segment = Some(scene);
             }
             let input = latents.input();
             runners.unet.set(&self.gpu, "sample", &input.repeat(copies))?;
-            let time = sinusoid(latents.sampler.timesteps()[call], time_width);
+            let time = timestep_embedding(latents.sampler.timesteps()[call], time_width);
             runners.unet.set(&self.gpu, "time", &time.repeat(copies * shape.pictures))?;
             if let Some(width) = self.model.networks.unet.config.time_cond_proj_dim {
                 let told = guidance_embedding(recipe.guidance, width);
@@ -162,7 +162,7 @@ impl Session {
             let go_on = &mut || report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref());
             let mut predicted = runners.unet.compute_while(&self.gpu, "noise", go_on).await?;
             if predicted.iter().any(|value| !value.is_finite()) {
-                if runners.unet.multiplies_halves {
+                if runners.unet.uses_f16_math {
                     return Err(PipelineError::BeyondHalves);
                 }
                 return Err(self
@@ -186,14 +186,14 @@ impl Session {
     }
 
     /// The states of a scene's texts, for the UNet.
-    async fn tell(
+    async fn encode_prompts(
         &self,
         runners: &[Runner],
-        job: &Job<'_>,
+        job: &Request<'_>,
         scene: (usize, usize),
         report: Report<'_>,
     ) -> Result<Conditioning, PipelineError> {
-        let Job { shape, script, .. } = job;
+        let Request { shape, script, .. } = job;
         let (negative, prompt) = script.texts(scene);
         let mut prompts = vec![Some(prompt); shape.pictures];
         if shape.guided {
@@ -247,7 +247,7 @@ impl Session {
             let go_on = &mut || report(Stage::Decode, index, pictures, None);
             let colours = self.decode_one(&runners.decoder, latent, go_on).await?;
             if colours.iter().any(|value| !value.is_finite()) {
-                let layer = runners.decoder.first_not_finite(&self.gpu).await?;
+                let layer = runners.decoder.find_non_finite(&self.gpu).await?;
                 let hint = "give another VAE; this model's may be damaged".into();
                 return Err(PipelineError::NotFinite { when: "decoding".into(), network: "VAE", layer, hint });
             }
@@ -276,12 +276,12 @@ impl Session {
         runners: &[&Runner],
         network: &'static str,
         step: Option<(usize, usize)>,
-        job: &Job<'_>,
+        job: &Request<'_>,
     ) -> Result<PipelineError, PipelineError> {
         let mut layer = None;
         for runner in runners {
             if layer.is_none() {
-                layer = runner.first_not_finite(&self.gpu).await?;
+                layer = runner.find_non_finite(&self.gpu).await?;
             }
         }
         let when = step.map_or("reading the prompt".into(), |(step, steps)| format!("step {step} of {steps}"));

@@ -11,7 +11,7 @@ use super::preview::{Preview, Previewer};
 use super::recipe::{Recipe, Upscaler};
 use super::resize::{Filter, latent_mask, resize};
 use super::runners::{Runners, Shape};
-use super::script::Script;
+use super::prompt_schedule::PromptSchedule;
 use crate::adapters::{Delta, Strengths};
 use crate::gpu::Gpu;
 use crate::model::{Clip, Component, FamilyId};
@@ -97,7 +97,7 @@ const MAX_LOSSES: usize = 3;
 
 /// What a recipe names and does not hold.
 #[derive(Clone, Copy, Default)]
-pub struct Given<'a> {
+pub struct GenerateInputs<'a> {
     /// Adapters, found by their sha256.
     pub adapters: &'a [&'a LoadedAdapter],
     /// Textual inversions, found by their sha256.
@@ -140,9 +140,9 @@ impl Start<'_> {
 }
 
 /// A pass over a picture.
-pub(super) struct Job<'a> {
+pub(super) struct Request<'a> {
     pub(super) recipe: &'a Recipe,
-    pub(super) script: Script,
+    pub(super) script: PromptSchedule,
     pub(super) vocabulary: &'a Vocabulary,
     pub(super) chosen: &'a [(&'a LoadedAdapter, Strength)],
     pub(super) start: Start<'a>,
@@ -158,7 +158,7 @@ pub struct Session {
     pub model: Model,
     pub(super) weights: Weights,
     pub(super) runners: Option<Runners>,
-    pub(super) told: Vec<(String, Rc<Conditioning>)>,
+    pub(super) conditioning_cache: Vec<(String, Rc<Conditioning>)>,
     pub(super) previewer: Option<Previewer>,
 }
 
@@ -168,7 +168,7 @@ pub(super) type Report<'a> = &'a mut dyn FnMut(Stage, usize, usize, Option<&Prev
 impl Session {
     /// A session that has loaded nothing yet.
     pub fn new(gpu: Rc<Gpu>, model: Model) -> Session {
-        Session { gpu, model, weights: Weights::default(), runners: None, told: Vec::new(), previewer: None }
+        Session { gpu, model, weights: Weights::default(), runners: None, conditioning_cache: Vec::new(), previewer: None }
     }
 
     /// Draws the recipe's picture with what it names. `progress` hears of each part and may stop the
@@ -176,12 +176,12 @@ impl Session {
     pub async fn generate(
         &mut self,
         recipe: &Recipe,
-        given: &Given<'_>,
+        given: &GenerateInputs<'_>,
         progress: &mut dyn FnMut(Progress) -> Control,
     ) -> Result<Picture, PipelineError> {
-        let multiple = self.model.multiple();
+        let multiple = self.model.size_multiple();
         recipe.check(multiple)?;
-        let mentions = Script::of(recipe, recipe.steps)?.mentions;
+        let mentions = PromptSchedule::of(recipe, recipe.steps)?.mentions;
         let chosen = choose(recipe, &mentions, given.adapters)?;
         let vocabulary = self.vocabulary(recipe, given, &chosen).await?;
         let start = starting_picture(recipe, given, multiple)?;
@@ -190,10 +190,10 @@ impl Session {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(PipelineError::Cancelled),
         };
-        let sized = |(height, width), start| Pass { height, width, steps: recipe.steps, start };
+        let sized = |(height, width), start| SamplingPass { height, width, steps: recipe.steps, start };
         let first = sized((recipe.height, recipe.width), start);
         let wants_pixels = recipe.hires.is_none_or(|hires| hires.upscaler == Upscaler::Pixels);
-        let made = self.pass(recipe, given, &vocabulary, &chosen, first, wants_pixels, report).await?;
+        let made = self.sampling_pass(recipe, given, &vocabulary, &chosen, first, wants_pixels, report).await?;
         let (mut size, mut made) = ((recipe.height, recipe.width), made);
         if let Some(hires) = recipe.hires {
             let to = recipe.size_times(hires.scale, multiple);
@@ -209,8 +209,8 @@ impl Session {
                 }
             };
             let steps = if hires.steps == 0 { recipe.steps } else { hires.steps };
-            let second = Pass { steps, ..sized(to, start) };
-            made = self.pass(recipe, given, &vocabulary, &chosen, second, true, report).await?;
+            let second = SamplingPass { steps, ..sized(to, start) };
+            made = self.sampling_pass(recipe, given, &vocabulary, &chosen, second, true, report).await?;
             size = to;
         }
         let applied = chosen.iter().map(|(loaded, _)| Applied {
@@ -230,13 +230,13 @@ impl Session {
 
     /// One pass: noise or a start becomes latents, and those pixels where they are wanted.
     #[expect(clippy::too_many_arguments, reason = "what one pass needs, named at its only two calls")]
-    async fn pass(
+    async fn sampling_pass(
         &mut self,
         recipe: &Recipe,
-        given: &Given<'_>,
+        given: &GenerateInputs<'_>,
         vocabulary: &Vocabulary,
         chosen: &[(&LoadedAdapter, Strength)],
-        Pass { height, width, steps, start }: Pass<'_>,
+        SamplingPass { height, width, steps, start }: SamplingPass<'_>,
         wants_pixels: bool,
         report: Report<'_>,
     ) -> Result<Made, PipelineError> {
@@ -250,19 +250,19 @@ impl Session {
             is_xl,
         };
         let sampler = Sampler::new(kind, &self.model.schedule, steps, &options)?;
-        let mut script = Script::of(recipe, if sampler.timesteps().len() > steps { 2 * steps } else { steps })?;
+        let mut script = PromptSchedule::of(recipe, if sampler.timesteps().len() > steps { 2 * steps } else { steps })?;
         script.words.clone_from(&vocabulary.words);
-        let multiple = self.model.multiple();
+        let multiple = self.model.size_multiple();
         let shape = Shape {
             pictures: recipe.batch,
-            guided: recipe.guidance > 1.0 && !self.model.is_told_guidance(),
+            guided: recipe.guidance > 1.0 && !self.model.has_guidance_embedding(),
             height: height / multiple,
             width: width / multiple,
             chunks: self.model.tokenizers.iter().map(|tokenizer| script.longest(tokenizer)).max().unwrap_or(1),
             clip_skip: conditioning::clip_skip(recipe, is_xl),
             starts_from_picture: start.is_encoded(),
         };
-        let job = Job { recipe, script, vocabulary, chosen, start, shape, preview: given.preview };
+        let job = Request { recipe, script, vocabulary, chosen, start, shape, preview: given.preview };
         let mut latents = Latents::new(&job, sampler, self.model.vae.config.latent_channels);
         let mut losses = 0;
         let image = loop {
@@ -270,14 +270,14 @@ impl Session {
                 // The device comes back, and the picture goes on from its last latents.
                 Err(error) if error.is_lost_device() && losses < MAX_LOSSES => {
                     losses += 1;
-                    self.revive().await?;
-                    latents.told = None;
+                    self.recreate_device().await?;
+                    latents.bound_segment = None;
                 }
                 // What is too large for halves, or flawed anyway, is computed again without them.
                 Err(PipelineError::BeyondHalves) => {
-                    self.gpu.set_multiplies_halves(false);
+                    self.gpu.set_f16_math(false);
                     self.runners = None;
-                    latents.told = None;
+                    latents.bound_segment = None;
                 }
                 other => break other?,
             }
@@ -289,7 +289,7 @@ impl Session {
     async fn vocabulary(
         &self,
         recipe: &Recipe,
-        given: &Given<'_>,
+        given: &GenerateInputs<'_>,
         chosen: &[(&LoadedAdapter, Strength)],
     ) -> Result<Vocabulary, PipelineError> {
         let mut bundled = Vec::new();
@@ -312,10 +312,10 @@ impl Session {
     }
 
     /// Opens the device anew after a loss. All that was in its memory is gone and comes again.
-    async fn revive(&mut self) -> Result<(), PipelineError> {
+    async fn recreate_device(&mut self) -> Result<(), PipelineError> {
         let gpu = Gpu::open_like(&self.gpu).await?;
         self.runners = None;
-        self.told.clear();
+        self.conditioning_cache.clear();
         self.weights = Weights::default();
         self.gpu = Rc::new(gpu);
         Ok(())
@@ -360,7 +360,7 @@ fn choose<'a>(
 }
 
 /// A pass to be made.
-struct Pass<'a> {
+struct SamplingPass<'a> {
     height: usize,
     width: usize,
     steps: usize,
@@ -379,7 +379,7 @@ fn each(maps: &[f32], batch: usize, from: (usize, usize), to: (usize, usize), fi
 }
 
 /// The picture to start from, how far to go from it and where, which come together or not at all.
-fn starting_picture<'a>(recipe: &Recipe, given: &Given<'a>, multiple: usize) -> Result<Start<'a>, PipelineError> {
+fn starting_picture<'a>(recipe: &Recipe, given: &GenerateInputs<'a>, multiple: usize) -> Result<Start<'a>, PipelineError> {
     let bad = |what, found: String, wanted: &str| PipelineError::Recipe { what, found, wanted: wanted.into() };
     let picture = "the picture to start from";
     let pixels = recipe.width * recipe.height;
@@ -409,7 +409,7 @@ fn starting_picture<'a>(recipe: &Recipe, given: &Given<'a>, multiple: usize) -> 
 
 /// Cosines, then sines, of the timestep at `width / 2` frequencies from 1 down to 1/10000
 /// (diffusers' `get_timestep_embedding` with flip_sin_to_cos and freq_shift 0).
-pub fn sinusoid(timestep: f32, width: usize) -> Vec<f32> {
+pub fn timestep_embedding(timestep: f32, width: usize) -> Vec<f32> {
     let half = width / 2;
     let angle = |i: usize| f64::from(timestep) * (-(10_000f64.ln()) * i as f64 / half as f64).exp();
     let cosines = (0..half).map(|i| to_f32(angle(i).cos()));

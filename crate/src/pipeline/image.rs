@@ -41,11 +41,11 @@ pub struct Decoded {
 }
 
 /// The most pixels that are decoded: 8192 by 8192.
-const MOST_PIXELS: u64 = 1 << 26;
+const MAX_PIXELS: u64 = 1 << 26;
 
 /// How many times its bytes a PNG's pixels may take before they are unpacked: deflate makes no more of a
 /// byte.
-const MOST_TIMES: u64 = 1032;
+const MAX_RATIO: u64 = 1032;
 
 /// Reads a PNG of any colour type, of up to 67 megapixels. What it claims to hold is checked against its
 /// length before any room is made for it.
@@ -56,7 +56,7 @@ pub fn decode_png(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
     let info = reader.info();
     let pixels = u64::from(info.width) * u64::from(info.height);
     let bits = pixels.saturating_mul(info.bits_per_pixel() as u64);
-    if pixels > MOST_PIXELS || bits / 8 > (bytes.len() as u64).saturating_mul(MOST_TIMES) {
+    if pixels > MAX_PIXELS || bits / 8 > (bytes.len() as u64).saturating_mul(MAX_RATIO) {
         return Err(png::DecodingError::LimitsExceeded);
     }
     let mut data = vec![0; reader.output_buffer_size().unwrap_or(0)];

@@ -1,7 +1,7 @@
 //! Turns a recipe's noise and the UNet's predictions into latents, call by call: all of a picture's
 //! state that does not live on the device.
 
-use super::generate::{Job, Start};
+use super::generate::{Request, Start};
 use super::preview::Preview;
 use super::recipe::{Recipe, Rng};
 use crate::samplers::{PhiloxNoise, Sampler, TorchNoise};
@@ -17,13 +17,13 @@ pub struct Latents {
     /// The first call: not 0 where the picture starts from another.
     pub first: usize,
     /// The scene that the UNet was last told of.
-    pub told: Option<(usize, usize)>,
+    pub bound_segment: Option<(usize, usize)>,
     /// Noise for the sample of what the encoder says; drawn before the picture's own.
     pub posterior: Vec<f32>,
     /// What the picture may become, as of the last call.
     pub preview: Option<Preview>,
     /// The picture's own latents, its noise and where it is drawn anew.
-    masked: Option<(Vec<f32>, Vec<f32>, Vec<bool>)>,
+    inpaint: Option<(Vec<f32>, Vec<f32>, Vec<bool>)>,
     from_noise: bool,
     own: Vec<f32>,
     noise: Noise,
@@ -32,7 +32,7 @@ pub struct Latents {
 
 impl Latents {
     /// The state before anything is done.
-    pub fn new(job: &Job, sampler: Sampler, channels: usize) -> Latents {
+    pub fn new(job: &Request, sampler: Sampler, channels: usize) -> Latents {
         let mut noise = Noise::new(job.recipe, channels, job.shape.pictures);
         let pixels = job.shape.height * job.shape.width;
         let is_sampled = matches!(job.start, Start::Picture { .. });
@@ -52,11 +52,11 @@ impl Latents {
             preview: None,
             // With a mask, a strength of 1 leaves nothing of the picture in what is drawn anew.
             from_noise: mask.is_some() && job.start.denoise() == Some(1.0),
-            masked: mask.map(|mask| (Vec::new(), own.clone(), mask)),
+            inpaint: mask.map(|mask| (Vec::new(), own.clone(), mask)),
             now: None,
             call: first,
             first,
-            told: None,
+            bound_segment: None,
             posterior,
             own,
             noise,
@@ -69,7 +69,7 @@ impl Latents {
     pub fn start(&mut self, clean: Option<Vec<f32>>) {
         let own = std::mem::take(&mut self.own);
         let scale = self.sampler.init_noise_sigma();
-        if let (Some((picture, _, _)), Some(clean)) = (&mut self.masked, &clean) {
+        if let (Some((picture, _, _)), Some(clean)) = (&mut self.inpaint, &clean) {
             picture.clone_from(clean);
         }
         self.now = Some(match clean.filter(|_| !self.from_noise) {
@@ -91,7 +91,7 @@ impl Latents {
     /// Ends this call with the UNet's prediction. What is not drawn anew becomes the picture's own
     /// latents again, with as much noise as there is now.
     pub fn step(&mut self, predicted: &[f32]) {
-        let Latents { sampler, now, call, noise, pixels, masked, .. } = self;
+        let Latents { sampler, now, call, noise, pixels, inpaint: masked, .. } = self;
         let before = now.take().unwrap_or_default();
         let mut next = sampler.step(*call, predicted, &before, &mut |_| noise.draw(*pixels));
         *call += 1;

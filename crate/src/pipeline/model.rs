@@ -47,7 +47,7 @@ pub struct Model {
     /// Prompt to token ids, one for each text encoder.
     pub tokenizers: Vec<Tokenizer>,
     /// No negative prompt means states of zeros (SDXL), not those of an empty text.
-    pub zeros_for_no_prompt: bool,
+    pub force_zeros_for_empty_prompt: bool,
     /// Noise schedule.
     pub schedule: ScheduleConfig,
     /// Where the weights are.
@@ -101,7 +101,7 @@ impl Model {
         checkpoint.add(Component::Vae, &decoder_and_encoder, &folder.weights("vae").await?)?;
 
         let schedule = match folder.text("scheduler/scheduler_config.json").await? {
-            Some(text) if second.is_none() => ScheduleConfig::from_json(&text)?.mended(),
+            Some(text) if second.is_none() => ScheduleConfig::from_json(&text)?.with_pipeline_defaults(),
             Some(text) => ScheduleConfig::from_json(&text)?,
             None => ScheduleConfig::stable_diffusion(),
         };
@@ -110,7 +110,7 @@ impl Model {
             networks: Family { unet, text_encoder: text, text_encoder_2: second },
             vae,
             tokenizers,
-            zeros_for_no_prompt: index["force_zeros_for_empty_prompt"].as_bool().unwrap_or(false),
+            force_zeros_for_empty_prompt: index["force_zeros_for_empty_prompt"].as_bool().unwrap_or(false),
             schedule,
             checkpoint,
         })
@@ -128,7 +128,7 @@ impl Model {
 
     /// Whether the guidance is an input of the UNet (latent consistency models), and not the distance
     /// of two predictions.
-    pub fn is_told_guidance(&self) -> bool {
+    pub fn has_guidance_embedding(&self) -> bool {
         self.networks.unet.guidance.is_some()
     }
 
@@ -141,13 +141,13 @@ impl Model {
     }
 
     /// Pixels along one edge of a latent: sizes are multiples of it.
-    pub fn multiple(&self) -> usize {
+    pub fn size_multiple(&self) -> usize {
         self.vae.config.scale()
     }
 
     /// Height and width in pixels that the model was made for.
     pub fn native_size(&self) -> usize {
-        self.networks.unet.config.sample_size * self.multiple()
+        self.networks.unet.config.sample_size * self.size_multiple()
     }
 
     /// Numbers in all networks.

@@ -113,7 +113,7 @@ impl Previewer {
 impl Session {
     /// A map for a VAE that nobody has published one for, from decoding some noise.
     pub(super) async fn fitted_previewer(&self) -> Result<Previewer, PipelineError> {
-        let (channels, multiple) = (self.model.vae.config.latent_channels, self.model.multiple());
+        let (channels, multiple) = (self.model.vae.config.latent_channels, self.model.size_multiple());
         let plan = plan::vae_decoder(&self.model.vae, 1, FIT, FIT)?;
         let decoder = Runner::new(&self.gpu, &plan, &|name| self.weights.get(name)).await?;
         let mut noise = TorchNoise::new(0);

@@ -39,10 +39,10 @@ impl Session {
                 plan::unet(&model.networks.unet, batch, height, width, tokens)?
             }
             Network::VaeDecoder { batch, height, width } => {
-                runners::decoder(model, batch, height, width, self.gpu.means())?
+                runners::decoder(model, batch, height, width, self.gpu.caps())?
             }
             Network::VaeEncoder { batch, height, width } => {
-                runners::encoder(model, batch, height, width, self.gpu.means())?
+                runners::encoder(model, batch, height, width, self.gpu.caps())?
             }
         })
     }
@@ -56,14 +56,14 @@ impl Session {
 
     /// Brings the weights of one network to graphics memory.
     pub async fn probe_loading(&mut self, network: Network) -> Result<(), PipelineError> {
-        let plan = self.plan(network)?.fused();
+        let plan = self.plan(network)?.fuse_epilogues();
         self.load(&[plan], &mut |_, _, _, _| Ok(())).await
     }
 
     /// Times the kernels of one network, on any device.
     pub async fn probe_tuning(&self, network: Network) -> Result<(), PipelineError> {
-        let plan = self.plan(network)?.fused();
-        let storages = self.model.checkpoint.storages(&plan, self.gpu.keeps_halves())?;
+        let plan = self.plan(network)?.fuse_epilogues();
+        let storages = self.model.checkpoint.storages(&plan, self.gpu.f16_weights())?;
         self.gpu.tune_all(&[(&plan, &storages)], &mut |_, _| ControlFlow::Continue(())).await?;
         Ok(())
     }
@@ -75,7 +75,7 @@ impl Session {
         inputs: &BTreeMap<String, Vec<f32>>,
         taps: &[String],
     ) -> Result<BTreeMap<String, Vec<f32>>, PipelineError> {
-        let plan = [self.plan(network)?.tapped(taps).fused()];
+        let plan = [self.plan(network)?.tapped(taps).fuse_epilogues()];
         self.load(&plan, &mut |_, _, _, _| Ok(())).await?;
         let [plan] = plan;
         let runner = Runner::new(&self.gpu, &plan, &|name| self.weights.get(name)).await?;

@@ -4,7 +4,7 @@ use super::conditioning;
 use super::error::PipelineError;
 use super::generate::{Report, Session, Stage};
 use super::model::Model;
-use crate::gpu::{Arena, Means, Runner, Style};
+use crate::gpu::{Arena, DeviceCaps, Runner, Style};
 use crate::plan::{self, Plan};
 use crate::text::CHUNK;
 use crate::weights::{LoadedAdapter, fold_bytes};
@@ -55,14 +55,14 @@ pub struct Runners {
 
 /// The plans of a picture behind its text encoders: what the UNet makes of the texts alone, the
 /// rest of the UNet, decoder, and the encoder where it is needed.
-pub fn plans(model: &Model, shape: Shape, means: Means) -> Result<Vec<Plan>, PipelineError> {
+pub fn plans(model: &Model, shape: Shape, means: DeviceCaps) -> Result<Vec<Plan>, PipelineError> {
     let Shape { height, width, chunks, .. } = shape;
     let unet = plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK)?;
     let (texts, unet) = calls(unet, means.style);
-    let mut plans = vec![texts, unet, decoder(model, 1, height, width, means)?.fused()];
+    let mut plans = vec![texts, unet, decoder(model, 1, height, width, means)?.fuse_epilogues()];
     if shape.starts_from_picture {
-        let pixels = model.multiple();
-        plans.push(encoder(model, 1, height * pixels, width * pixels, means)?.fused());
+        let pixels = model.size_multiple();
+        plans.push(encoder(model, 1, height * pixels, width * pixels, means)?.fuse_epilogues());
     }
     Ok(plans)
 }
@@ -73,10 +73,10 @@ pub(super) fn decoder(
     batch: usize,
     height: usize,
     width: usize,
-    means: Means,
+    means: DeviceCaps,
 ) -> Result<Plan, PipelineError> {
     let strip = plan::vae_strip(&model.vae, height, width, means.max_binding);
-    Ok(plan::vae_decoder(&model.vae, batch, height, width)?.in_strips(strip)?)
+    Ok(plan::vae_decoder(&model.vae, batch, height, width)?.strip_mined(strip)?)
 }
 
 /// The VAE's encoder for pictures of this size, in strips of rows.
@@ -85,17 +85,17 @@ pub(super) fn encoder(
     batch: usize,
     height: usize,
     width: usize,
-    means: Means,
+    means: DeviceCaps,
 ) -> Result<Plan, PipelineError> {
-    let pixels = model.multiple();
+    let pixels = model.size_multiple();
     let strip = plan::vae_strip(&model.vae, height / pixels, width / pixels, means.max_binding);
-    Ok(plan::vae_encoder(&model.vae, batch, height, width)?.in_strips(strip)?)
+    Ok(plan::vae_encoder(&model.vae, batch, height, width)?.strip_mined(strip)?)
 }
 
 /// A UNet's plan as kernels of this style run it: what it makes of the texts alone, and the rest.
 /// Software devices lose with a layer norm in each of a product's many invocations.
 pub fn calls(unet: Plan, style: Style) -> (Plan, Plan) {
-    let fused = unet.fused();
+    let fused = unet.fuse_epilogues();
     let fused = if style == Style::Tiled { fused.normed() } else { fused };
     fused.hoisted(&plan::UNET_VARYING)
 }
@@ -131,10 +131,10 @@ pub struct MemoryNeed {
 
 impl MemoryNeed {
     /// What these plans need together: weights once, temporaries in one arena.
-    fn of(model: &Model, plans: &[&Plan], means: Means) -> Result<MemoryNeed, PipelineError> {
+    fn of(model: &Model, plans: &[&Plan], means: DeviceCaps) -> Result<MemoryNeed, PipelineError> {
         let mut weights = BTreeMap::new();
         for plan in plans {
-            weights.extend(model.checkpoint.resident_bytes(plan, means.keeps_halves)?);
+            weights.extend(model.checkpoint.resident_bytes(plan, means.f16_weights)?);
         }
         // The others read what the first made.
         let is_made = |name: &str| plans[0].outputs.iter().any(|(made, _)| made == name);
@@ -155,13 +155,13 @@ impl MemoryNeed {
 impl Model {
     /// All plans of a picture in the order in which they run: text encoders, what the UNet makes of the
     /// texts alone, the rest of the UNet, decoder; and the encoder where it is needed.
-    pub fn plans(&self, shape: Shape, means: Means) -> Result<Vec<Plan>, PipelineError> {
+    pub fn plans(&self, shape: Shape, means: DeviceCaps) -> Result<Vec<Plan>, PipelineError> {
         let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
         Ok([text, plans(self, shape, means)?].concat())
     }
 
     /// What each of these plans asks of a device.
-    pub fn plan_needs(&self, shape: Shape, means: Means) -> Result<Vec<PlanNeed>, PipelineError> {
+    pub fn plan_needs(&self, shape: Shape, means: DeviceCaps) -> Result<Vec<PlanNeed>, PipelineError> {
         let need = |plan: Plan| PlanNeed {
             steps: plan.steps.len(),
             dispatches: Runner::dispatches(&plan, means),
@@ -178,7 +178,7 @@ impl Model {
     pub fn memory_need(
         &self,
         shape: Shape,
-        means: Means,
+        means: DeviceCaps,
         adapters: &[&LoadedAdapter],
     ) -> Result<MemoryNeed, PipelineError> {
         let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
@@ -204,7 +204,7 @@ impl Model {
 impl Session {
     /// Brings weights that plans read and that are not there yet.
     pub(super) async fn load(&mut self, plans: &[Plan], report: Report<'_>) -> Result<(), PipelineError> {
-        self.weights.make_room(&self.gpu, &self.model.checkpoint, plans).await?;
+        self.weights.allocate(&self.gpu, &self.model.checkpoint, plans).await?;
         let mut missing: Vec<_> = plans.iter().flat_map(|plan| self.weights.missing(plan)).collect();
         let mut seen = BTreeSet::new();
         missing.retain(|(name, _)| seen.insert(*name));
@@ -218,7 +218,7 @@ impl Session {
     /// Times kernels that this device has not been tuned for, where that is wanted, and begins to
     /// compile what these plans run.
     async fn tune(&mut self, plans: &[Plan], report: Report<'_>) -> Result<(), PipelineError> {
-        let halves = self.gpu.keeps_halves();
+        let halves = self.gpu.f16_weights();
         let storages =
             plans.iter().map(|plan| self.model.checkpoint.storages(plan, halves)).collect::<Result<Vec<_>, _>>()?;
         let pairs: Vec<(&Plan, &[_])> = plans.iter().zip(storages.iter().map(Vec::as_slice)).collect();
@@ -239,7 +239,7 @@ impl Session {
     /// Does nothing where kernels are to be timed first, which also compiles them.
     pub fn warm_up(&self) -> impl Future<Output = ()> + use<> {
         let gpu = self.gpu.clone();
-        let edge = self.model.native_size() / self.model.multiple();
+        let edge = self.model.native_size() / self.model.size_multiple();
         let shape = Shape {
             pictures: 1,
             guided: true,
@@ -250,8 +250,8 @@ impl Session {
             starts_from_picture: false,
         };
         let plans =
-            if gpu.is_to_be_tuned() { Vec::new() } else { plans(&self.model, shape, gpu.means()).unwrap_or_default() };
-        let halves = gpu.keeps_halves();
+            if gpu.is_to_be_tuned() { Vec::new() } else { plans(&self.model, shape, gpu.caps()).unwrap_or_default() };
+        let halves = gpu.f16_weights();
         let list: Vec<_> = plans
             .into_iter()
             .filter_map(|plan| Some((self.model.checkpoint.storages(&plan, halves).ok()?, plan)))
@@ -273,7 +273,7 @@ impl Session {
         }
         // Buffers of the old shape go before those of the new shape come.
         self.runners = None;
-        let plans = plans(&self.model, shape, self.gpu.means())?;
+        let plans = plans(&self.model, shape, self.gpu.caps())?;
         self.tune(&plans, report).await?;
         self.load(&plans, report).await?;
         let arena = Arena::of(&self.gpu, &plans.iter().collect::<Vec<_>>()).await?;

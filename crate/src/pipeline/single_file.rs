@@ -110,7 +110,7 @@ impl Model {
             networks,
             vae: decoder,
             tokenizers,
-            zeros_for_no_prompt: family == FamilyId::Sdxl,
+            force_zeros_for_empty_prompt: family == FamilyId::Sdxl,
             schedule,
             checkpoint,
         })

@@ -2,7 +2,7 @@
 
 use super::error::PipelineError;
 use super::generate::Session;
-use crate::gpu::{Effort, Runner};
+use crate::gpu::{BenchBudget, Runner};
 use crate::weights::{LoadedAdapter, Strength};
 use web_time::Instant;
 
@@ -17,7 +17,7 @@ pub struct Timed {
 
 impl Session {
     /// Calls of the UNet as the last picture needed them.
-    pub async fn time_unet(&self, effort: Effort) -> Result<Option<Timed>, PipelineError> {
+    pub async fn time_unet(&self, effort: BenchBudget) -> Result<Option<Timed>, PipelineError> {
         match &self.runners {
             Some(runners) => Ok(Some(self.time(&runners.unet, effort).await?)),
             None => Ok(None),
@@ -25,20 +25,20 @@ impl Session {
     }
 
     /// Calls of the VAE's decoder as the last picture needed them.
-    pub async fn time_decoder(&self, effort: Effort) -> Result<Option<Timed>, PipelineError> {
+    pub async fn time_decoder(&self, effort: BenchBudget) -> Result<Option<Timed>, PipelineError> {
         match &self.runners {
             Some(runners) => Ok(Some(self.time(&runners.decoder, effort).await?)),
             None => Ok(None),
         }
     }
 
-    async fn time(&self, runner: &Runner, effort: Effort) -> Result<Timed, PipelineError> {
+    async fn time(&self, runner: &Runner, effort: BenchBudget) -> Result<Timed, PipelineError> {
         let rounds = self.gpu.time(effort, &|| runner.run(&self.gpu)).await?;
         Ok(Timed { rounds, flops: runner.flops() })
     }
 
     /// Changes of an adapter's strength, from the call until the device has formed all weights.
-    pub async fn time_strength(&mut self, adapter: &LoadedAdapter, effort: Effort) -> Result<Timed, PipelineError> {
+    pub async fn time_strength(&mut self, adapter: &LoadedAdapter, effort: BenchBudget) -> Result<Timed, PipelineError> {
         let mut rounds = Vec::new();
         let begun = Instant::now();
         // The first call brings the factors, and is none of the rounds.

@@ -25,7 +25,7 @@ impl Builder {
             steps: Vec::new(),
             scalars: Vec::new(),
             outputs: Vec::new(),
-            allows_halves: false,
+            allows_f16_math: false,
             allows_winograd: false,
         };
         Builder { plan, component: component.into() }
@@ -115,7 +115,7 @@ impl Builder {
                 Conv2d { kernel, stride, padding, bias: module.bias, ..Default::default() }.into()
             }
             Kind::LayerNorm { eps, .. } => LayerNorm { eps }.into(),
-            Kind::GroupNorm { groups, eps, .. } => GroupNorm { groups, eps, silu: false, beside: false }.into(),
+            Kind::GroupNorm { groups, eps, .. } => GroupNorm { groups, eps, silu: false, concat: false }.into(),
             Kind::Embedding { rows, width } => {
                 return Err(PlanError::Size {
                     what: format!("`{}`", module.path),
@@ -131,7 +131,7 @@ impl Builder {
     pub fn convolve_from_corner(&mut self, module: &Module, x: ValueId, extra: usize) -> Result<ValueId, PlanError> {
         match module.kind {
             Kind::Conv { kernel, stride, .. } => {
-                let op = Conv2d { kernel, stride, padding: 0, extra, bias: module.bias, ..Default::default() };
+                let op = Conv2d { kernel, stride, padding: 0, pad_end: extra, bias: module.bias, ..Default::default() };
                 self.with_parameters(op.into(), module, x)
             }
             _ => self.module(module, x),
@@ -142,7 +142,7 @@ impl Builder {
     pub fn norm_silu(&mut self, module: &Module, x: ValueId) -> Result<ValueId, PlanError> {
         match module.kind {
             Kind::GroupNorm { groups, eps, .. } => {
-                self.with_parameters(GroupNorm { groups, eps, silu: true, beside: false }.into(), module, x)
+                self.with_parameters(GroupNorm { groups, eps, silu: true, concat: false }.into(), module, x)
             }
             _ => self.module(module, x),
         }

@@ -3,7 +3,7 @@
 
 use super::{Builder, Plan, PlanError};
 use crate::model::clip::Clip;
-use crate::ops::{Add, Attention, Broadcast, Function, Unary};
+use crate::ops::{Add, Attention, Broadcast, Activation, Unary};
 
 const SUM: Add = Add { broadcast: Broadcast::None };
 
@@ -44,7 +44,7 @@ pub fn text_encoder(
         });
     }
     let mut b = Builder::for_component(component, component);
-    let function = if config.hidden_act == "gelu" { Function::Gelu } else { Function::QuickGelu };
+    let function = if config.hidden_act == "gelu" { Activation::Gelu } else { Activation::QuickGelu };
     let embedded = b.input("tokens", &[batch, tokens, config.hidden_size]);
     let table = b.table(&net.position_embedding);
     let mut x = b.push(Add { broadcast: Broadcast::Batch }, &[embedded, table], &net.position_embedding.path)?;

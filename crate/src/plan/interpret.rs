@@ -54,7 +54,7 @@ fn fetch(plan: &Plan, id: ValueId, tensors: &mut dyn FnMut(&str) -> Option<Vec<f
     let value = plan.value(id);
     let name = match &value.source {
         Source::Input(name) | Source::Weight { name, .. } => name,
-        Source::Joined(parts) => {
+        Source::Concatenated(parts) => {
             let parts = parts.iter().map(|&part| fetch(plan, part, tensors)).collect::<Result<Vec<_>, _>>()?;
             return Ok(parts.concat());
         }

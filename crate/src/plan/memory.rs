@@ -4,7 +4,7 @@ use super::{Plan, Source};
 
 /// Where a tensor lives during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Allocation {
     /// In the shared slot with this index.
     Slot(usize),
     /// In a buffer of its own: inputs, weights and outputs.
@@ -17,7 +17,7 @@ pub struct Memory {
     /// Bytes of each shared slot.
     pub slots: Vec<u64>,
     /// Place of each tensor, by its index.
-    pub places: Vec<Place>,
+    pub allocations: Vec<Allocation>,
 }
 
 impl Memory {
@@ -49,7 +49,7 @@ impl Plan {
     /// free one grows.
     pub fn memory(&self, element: u64) -> Memory {
         let last = self.last_uses();
-        let mut memory = Memory { slots: Vec::new(), places: vec![Place::Own; self.values.len()] };
+        let mut memory = Memory { slots: Vec::new(), allocations: vec![Allocation::Own; self.values.len()] };
         let mut free: Vec<usize> = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
             let is_temporary = |id: usize| matches!(self.values[id].source, Source::Step(_)) && last[id].is_some();
@@ -64,13 +64,13 @@ impl Plan {
                     });
                 free.retain(|&other| other != slot);
                 memory.slots[slot] = memory.slots[slot].max(bytes);
-                memory.places[step.output.0] = Place::Slot(slot);
+                memory.allocations[step.output.0] = Allocation::Slot(slot);
             }
             let mut ended: Vec<usize> = step.inputs.iter().chain([&step.output]).map(|id| id.0).collect();
             ended.sort_unstable();
             ended.dedup();
             for id in ended.into_iter().filter(|&id| last[id] == Some(index)) {
-                if let Place::Slot(slot) = memory.places[id] {
+                if let Allocation::Slot(slot) = memory.allocations[id] {
                     free.push(slot);
                 }
             }

@@ -3,22 +3,22 @@
 //! A plan knows shapes and names, no weights and no GPU. It prints one step a line, says how much
 //! memory it needs, and runs on the CPU step by step; the GPU runner executes the same value.
 
-mod before;
+mod prologue;
 mod builder;
 mod clip;
-mod fuse;
+mod epilogue;
 mod interpret;
-mod join;
+mod merge_projections;
 mod memory;
 mod print;
-mod strips;
+mod strip_mine;
 mod unet;
 mod vae;
 
 pub use builder::Builder;
 pub use clip::{TextOutput, text_encoder};
 pub use interpret::{interpret, interpret_values};
-pub use memory::{Memory, Place};
+pub use memory::{Memory, Allocation};
 pub use unet::{UNET_VARYING, unet, unet_layer};
 pub use vae::{vae_decoder, vae_encoder, vae_strip};
 
@@ -51,7 +51,7 @@ pub enum Source {
     /// Resident between runs, by name: `unet.conv_in.weight`.
     Weight { name: String, layout: Layout },
     /// Resident weights of equal rows read as one, in this order: their rows follow each other.
-    Joined(Vec<ValueId>),
+    Concatenated(Vec<ValueId>),
     /// The output of the step with this index.
     Step(usize),
 }
@@ -100,7 +100,7 @@ pub struct Plan {
     pub outputs: Vec<(String, ValueId)>,
     /// Whether its products may be formed of halves (f16) where those are faster: its numbers stay
     /// far below 65504, and nothing hangs on their last digits.
-    pub allows_halves: bool,
+    pub allows_f16_math: bool,
     /// Whether its convolutions may be computed by Winograd's algorithm where that is faster: in more
     /// dispatches, with memory of their own.
     pub allows_winograd: bool,
@@ -137,22 +137,22 @@ impl Plan {
     }
 
     /// The weights that are read as one: for each such tensor its parts, as [`Plan::weights`] gives them.
-    pub fn joined(&self) -> impl Iterator<Item = Vec<(&str, Layout, &[usize])>> {
+    pub fn concatenated(&self) -> impl Iterator<Item = Vec<(&str, Layout, &[usize])>> {
         let part = |id: &ValueId| match &self.value(*id).source {
             Source::Weight { name, layout } => (name.as_str(), *layout, self.value(*id).shape.as_slice()),
             _ => unreachable!("only weights are joined"),
         };
         self.values.iter().filter_map(move |value| match &value.source {
-            Source::Joined(parts) => Some(parts.iter().map(part).collect()),
+            Source::Concatenated(parts) => Some(parts.iter().map(part).collect()),
             _ => None,
         })
     }
 
     /// What people call a tensor.
-    pub fn name_of(&self, id: ValueId) -> String {
+    pub fn display_name(&self, id: ValueId) -> String {
         match &self.value(id).source {
             Source::Input(name) | Source::Weight { name, .. } => name.clone(),
-            Source::Joined(parts) => parts.iter().map(|&part| self.name_of(part)).collect::<Vec<_>>().join(" + "),
+            Source::Concatenated(parts) => parts.iter().map(|&part| self.display_name(part)).collect::<Vec<_>>().join(" + "),
             Source::Step(step) => self.steps[*step].label.clone(),
         }
     }

@@ -1,6 +1,6 @@
 //! Turns a plan into text, one step a line: what a reviewer reads in a diff.
 
-use super::{Place, Plan, Source, ValueId};
+use super::{Allocation, Plan, Source, ValueId};
 use std::fmt;
 
 /// `17 group_norm down_blocks.0.resnets.0.norm1 (1, 64, 64, 320) G=32 silu b3 -> b1`: index,
@@ -9,11 +9,11 @@ use std::fmt;
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let memory = self.memory(4);
-        let place = |id: ValueId| match (&self.value(id).source, memory.places[id.0]) {
+        let place = |id: ValueId| match (&self.value(id).source, memory.allocations[id.0]) {
             (Source::Input(name), _) => Some(format!("${name}")),
-            (Source::Weight { .. } | Source::Joined(_), _) => None,
-            (Source::Step(_), Place::Slot(slot)) => Some(format!("b{slot}")),
-            (Source::Step(_), Place::Own) => {
+            (Source::Weight { .. } | Source::Concatenated(_), _) => None,
+            (Source::Step(_), Allocation::Slot(slot)) => Some(format!("b{slot}")),
+            (Source::Step(_), Allocation::Own) => {
                 self.outputs.iter().find(|(_, output)| *output == id).map(|(name, _)| format!("={name}"))
             }
         };

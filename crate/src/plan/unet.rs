@@ -3,10 +3,10 @@
 
 use super::{Builder, Plan, PlanError, ValueId};
 use crate::model::unet::{Attention as AttentionLayer, Resnet, Transformer, TransformerBlock, Unet};
-use crate::ops::{Add, Attention, Broadcast, Concat, Function, Geglu, Unary, Upsample};
+use crate::ops::{Add, Attention, Broadcast, Concat, Activation, Geglu, Unary, Upsample};
 
 const SUM: Add = Add { broadcast: Broadcast::None };
-const SILU: Unary = Unary { function: Function::Silu };
+const SILU: Unary = Unary { function: Activation::Silu };
 
 /// Inputs that change from call to call; the others stay for a picture.
 pub const UNET_VARYING: [&str; 3] = ["sample", "time", "guidance"];
@@ -74,7 +74,7 @@ pub fn unet(net: &Unet, batch: usize, height: usize, width: usize, tokens: usize
     x = b.norm_silu(&net.norm_out, x)?;
     x = b.module(&net.conv_out, x)?;
     b.output("noise", x);
-    Ok(Plan { allows_halves: true, ..builder.finish() })
+    Ok(Plan { allows_f16_math: true, ..builder.finish() })
 }
 
 /// The plan of the first layer of a level on the way down, resnet and transformer: for measuring.
@@ -98,7 +98,7 @@ pub fn unet_layer(
     let (resnet, transformer) = &net.down[level].layers[0];
     let y = layer(b, resnet, transformer.as_ref(), x, time, text)?;
     b.output("y", y);
-    Ok(Plan { allows_halves: true, ..builder.finish() })
+    Ok(Plan { allows_f16_math: true, ..builder.finish() })
 }
 
 fn embed(b: &mut Builder, layers: &[crate::model::Module; 2], x: ValueId) -> Result<ValueId, PlanError> {

@@ -125,7 +125,7 @@ impl ScheduleConfig {
 
     /// The same as diffusers' pipelines of SD 1.x and 2.x mend it: early configs lack two fields, of which
     /// the classes' defaults are wrong for these models.
-    pub fn mended(self) -> Self {
+    pub fn with_pipeline_defaults(self) -> Self {
         Self { steps_offset: Some(1), clip_sample: Some(false), ..self }
     }
 

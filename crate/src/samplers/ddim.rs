@@ -3,7 +3,7 @@
 //! Source: Song et al., "Denoising Diffusion Implicit Models", 2020, formulas (12) and (16).
 
 use super::config::ScheduleConfig;
-use super::schedule::{Level, Schedule, Track};
+use super::schedule::{Level, Schedule, NoiseSchedule};
 use super::{Call, clip, weighted_sum};
 use crate::num::to_whole;
 
@@ -16,13 +16,13 @@ pub(super) struct Ddim {
 }
 
 impl Ddim {
-    pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize, eta: f64) -> (Self, Track) {
+    pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize, eta: f64) -> (Self, NoiseSchedule) {
         let timesteps: Vec<f64> = schedule.timesteps(steps, steps).into_iter().map(f64::round_ties_even).collect();
         let width = (schedule.alphas_bar.len() / steps) as i64;
         let targets: Vec<Level> = timesteps.iter().map(|t| schedule.level(to_whole(*t) - width)).collect();
         let levels = timesteps.iter().map(|t| schedule.level(to_whole(*t))).chain(targets.last().copied()).collect();
         let clip = config.clip_range(true);
-        (Self { targets, clip, eta }, Track { timesteps, levels })
+        (Self { targets, clip, eta }, NoiseSchedule { timesteps, levels })
     }
 
     pub fn step(&self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {

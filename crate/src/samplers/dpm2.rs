@@ -9,12 +9,12 @@ use super::{Call, weighted_sum};
 
 /// σ in the middle of a step.
 pub(super) fn middle(from: Level, to: Level) -> f64 {
-    (from.ratio() * to.ratio()).sqrt()
+    (from.sigma_ratio() * to.sigma_ratio()).sqrt()
 }
 
 /// σ in the middle of a step down to below its end, from where fresh noise brings it up.
 pub(super) fn ancestral_middle(eta: f64) -> impl Fn(Level, Level) -> f64 {
-    move |from, to| (from.ratio() * split(from, to, eta).0).sqrt()
+    move |from, to| (from.sigma_ratio() * split(from, to, eta).0).sqrt()
 }
 
 pub(super) struct Dpm2 {
@@ -41,13 +41,13 @@ impl Dpm2 {
             if !call.is_last() {
                 self.start = Some(call.sample.to_vec());
             }
-            return weighted_sum(&[(1.0, call.sample), (to.ratio() - call.level().ratio(), &slope)]);
+            return weighted_sum(&[(1.0, call.sample), (to.sigma_ratio() - call.level().sigma_ratio(), &slope)]);
         };
         let from = call.levels[call.index - 1];
         let Some(eta) = self.eta else {
-            return weighted_sum(&[(1.0, &start), (to.ratio() - from.ratio(), &slope)]);
+            return weighted_sum(&[(1.0, &start), (to.sigma_ratio() - from.sigma_ratio(), &slope)]);
         };
         let (down, up) = split(from, to, eta);
-        weighted_sum(&[(1.0, &start), (down - from.ratio(), &slope), (up, &noise(start.len()))])
+        weighted_sum(&[(1.0, &start), (down - from.sigma_ratio(), &slope), (up, &noise(start.len()))])
     }
 }

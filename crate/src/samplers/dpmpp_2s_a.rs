@@ -25,12 +25,12 @@ impl Dpmpp2sA {
         }
         let Some(start) = self.start.take() else {
             self.start = Some(call.sample.to_vec());
-            let kept = call.next_level().ratio() / call.level().ratio();
+            let kept = call.next_level().sigma_ratio() / call.level().sigma_ratio();
             return weighted_sum(&[(kept, call.sample), (1.0 - kept, &clean)]);
         };
         let from = call.levels[call.index - 1];
         let (down, up) = split(from, call.next_level(), self.eta);
-        let kept = down / from.ratio();
+        let kept = down / from.sigma_ratio();
         weighted_sum(&[(kept, &start), (1.0 - kept, &clean), (up, &noise(start.len()))])
     }
 }

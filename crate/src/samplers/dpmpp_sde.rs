@@ -30,7 +30,7 @@ impl DpmppSde {
             }
         };
         let (down, up) = split(from, call.next_level(), self.eta);
-        let kept = down / from.ratio();
+        let kept = down / from.sigma_ratio();
         weighted_sum(&[(kept, &start), (1.0 - kept, &clean), (up, &noise(start.len()))])
     }
 }

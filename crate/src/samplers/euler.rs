@@ -5,6 +5,6 @@
 use super::{Call, weighted_sum};
 
 pub(super) fn step(call: &Call) -> Vec<f32> {
-    let width = call.next_level().ratio() - call.level().ratio();
+    let width = call.next_level().sigma_ratio() - call.level().sigma_ratio();
     weighted_sum(&[(1.0, call.sample), (width, &call.noise())])
 }

@@ -14,7 +14,7 @@ impl Heun {
         if let Some((sample, first_slope, width)) = self.0.take() {
             return weighted_sum(&[(1.0, &sample), (width / 2.0, &first_slope), (width / 2.0, &slope)]);
         }
-        let width = call.next_level().ratio() - call.level().ratio();
+        let width = call.next_level().sigma_ratio() - call.level().sigma_ratio();
         let next = weighted_sum(&[(1.0, call.sample), (width, &slope)]);
         if !call.is_last() {
             self.0 = Some((call.sample.to_vec(), slope, width));

@@ -85,7 +85,7 @@ impl SamplerKind {
     }
 
     /// Whether samples are clean + σ·noise and are scaled down for the network.
-    pub(super) fn is_exploding(self) -> bool {
+    pub(super) fn is_variance_exploding(self) -> bool {
         matches!(self, Self::Euler | Self::EulerA | Self::Lms) || self.calls_per_step() == 2
     }
 

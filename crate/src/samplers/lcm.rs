@@ -3,7 +3,7 @@
 //! Source: Luo et al., "Latent Consistency Models", 2023, multistep sampling.
 
 use super::config::ScheduleConfig;
-use super::schedule::{Level, Schedule, Track};
+use super::schedule::{Level, Schedule, NoiseSchedule};
 use super::{Call, clip, weighted_sum};
 use crate::num::to_index;
 
@@ -17,18 +17,18 @@ pub(super) struct Lcm {
 }
 
 /// Timesteps of a model that was distilled on a coarser schedule: `steps` of that schedule's own.
-pub(super) fn track(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> Track {
+pub(super) fn track(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> NoiseSchedule {
     let distilled = config.distilled_steps();
     let width = schedule.alphas_bar.len() / distilled;
     let place = |i: usize| to_index(i as f64 * (distilled as f64 / steps as f64));
     let timesteps: Vec<usize> = (0..steps).map(|i| (distilled - place(i)) * width - 1).collect();
     let end = Level { alpha: 1.0, sigma: 0.0 };
     let levels = timesteps.iter().map(|t| schedule.level(*t as i64)).chain([end]).collect();
-    Track { timesteps: timesteps.into_iter().map(|t| t as f64).collect(), levels }
+    NoiseSchedule { timesteps: timesteps.into_iter().map(|t| t as f64).collect(), levels }
 }
 
 impl Lcm {
-    pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> (Self, Track) {
+    pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> (Self, NoiseSchedule) {
         let track = track(schedule, config, steps);
         let scale = config.timestep_scaling.unwrap_or(10.0);
         let timesteps = track.timesteps.iter().map(|t| t * scale).collect();

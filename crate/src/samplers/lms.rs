@@ -19,8 +19,8 @@ impl Lms {
         // The reference counts the order from the start of the schedule, also in a run that starts
         // later and has fewer slopes yet.
         let order = (call.index + 1).min(ORDER);
-        let sigmas: Vec<f64> = (0..order).map(|k| call.levels[call.index - k].ratio()).collect();
-        let end = call.next_level().ratio();
+        let sigmas: Vec<f64> = (0..order).map(|k| call.levels[call.index - k].sigma_ratio()).collect();
+        let end = call.next_level().sigma_ratio();
         let mut terms = vec![(1.0, call.sample)];
         terms.extend(self.0.iter().zip(0..order).map(|(slope, k)| (weight(&sigmas, k, end), slope.as_slice())));
         weighted_sum(&terms)

@@ -56,7 +56,7 @@ pub struct Sampler {
     timesteps: Vec<f32>,
     levels: Vec<Level>,
     prediction: PredictionType,
-    exploding: bool,
+    variance_exploding: bool,
     init_noise_sigma: f32,
     steps: usize,
     calls_per_step: usize,
@@ -140,11 +140,11 @@ impl Sampler {
             SamplerKind::Dpmpp2mSde => (Solver::Dpmpp2m(dpmpp_2m::Dpmpp2m::new(true)), schedule.lambda_track(steps)),
             SamplerKind::UniPc => (Solver::UniPc(unipc::UniPc::default()), schedule.lambda_track(steps)),
         };
-        let max = track.levels.iter().map(|level| level.ratio()).fold(0.0, f64::max);
+        let max = track.levels.iter().map(|level| level.sigma_ratio()).fold(0.0, f64::max);
         let init_noise_sigma = match schedule.spacing {
-            _ if schedule.is_of_web_uis() && kind.is_exploding() => max,
+            _ if schedule.is_of_web_uis() && kind.is_variance_exploding() => max,
             _ if schedule.is_of_web_uis() => track.levels[0].sigma,
-            _ if !kind.is_exploding() => 1.0,
+            _ if !kind.is_variance_exploding() => 1.0,
             TimestepSpacing::Leading => (max * max + 1.0).sqrt(),
             TimestepSpacing::Linspace | TimestepSpacing::Trailing => max,
         };
@@ -152,7 +152,7 @@ impl Sampler {
             timesteps: track.timesteps.iter().map(|t| to_f32(*t)).collect(),
             levels: track.levels,
             prediction: schedule.prediction,
-            exploding: kind.is_exploding(),
+            variance_exploding: kind.is_variance_exploding(),
             init_noise_sigma: to_f32(init_noise_sigma),
             steps,
             calls_per_step: kind.calls_per_step(),
@@ -168,7 +168,7 @@ impl Sampler {
 
     /// Noise level σ of the sample at each model call, for a clean part of scale 1, and at the end.
     pub fn sigmas(&self) -> Vec<f32> {
-        self.levels.iter().map(|level| to_f32(level.ratio())).collect()
+        self.levels.iter().map(|level| to_f32(level.sigma_ratio())).collect()
     }
 
     /// Factor for unit noise that gives the first sample.
@@ -184,7 +184,7 @@ impl Sampler {
 
     /// What the network reads at call `i` in place of the sample.
     pub fn scale_input(&self, i: usize, sample: &[f32]) -> Vec<f32> {
-        let factor = if self.exploding { self.levels[i].alpha } else { 1.0 };
+        let factor = if self.variance_exploding { self.levels[i].alpha } else { 1.0 };
         weighted_sum(&[(factor, sample)])
     }
 
@@ -193,7 +193,7 @@ impl Sampler {
         // Between DPM2's two calls diffusers takes the level at the end of the step.
         let is_between = start_index % 2 == 1 && matches!(&self.solver, Solver::Dpm2(dpm2) if dpm2.is_deterministic());
         let level = self.levels[start_index + usize::from(is_between)];
-        let scale = if self.exploding { 1.0 / level.alpha } else { 1.0 };
+        let scale = if self.variance_exploding { 1.0 / level.alpha } else { 1.0 };
         weighted_sum(&[(level.alpha * scale, clean), (level.sigma * scale, noise)])
     }
 
@@ -203,7 +203,7 @@ impl Sampler {
     }
 
     fn call<'a>(&'a self, i: usize, output: &'a [f32], sample: &'a [f32]) -> Call<'a> {
-        let Sampler { levels, prediction, exploding, .. } = self;
+        let Sampler { levels, prediction, variance_exploding: exploding, .. } = self;
         Call { index: i, levels, prediction: *prediction, exploding: *exploding, output, sample }
     }
 
@@ -222,7 +222,7 @@ impl Sampler {
             index: i,
             levels: &self.levels,
             prediction: self.prediction,
-            exploding: self.exploding,
+            exploding: self.variance_exploding,
             output: model_output,
             sample,
         };

@@ -3,13 +3,13 @@
 //! Source: Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds", 2022, without the
 //! Runge-Kutta start: the second call repeats the first step with the mean of two outputs.
 
-use super::schedule::{Level, Schedule, Track};
+use super::schedule::{Level, Schedule, NoiseSchedule};
 use super::{Call, weighted_sum};
 use crate::num::to_whole;
 
 pub(super) struct Pndm {
     /// For each call: level one step width above its timestep, at it, and one below.
-    rungs: Vec<[Level; 3]>,
+    stages: Vec<[Level; 3]>,
     /// Outputs of the last calls, newest last.
     outputs: Vec<Vec<f32>>,
     /// Calls so far.
@@ -18,7 +18,7 @@ pub(super) struct Pndm {
 }
 
 impl Pndm {
-    pub fn new(schedule: &Schedule, steps: usize) -> (Self, Track) {
+    pub fn new(schedule: &Schedule, steps: usize) -> (Self, NoiseSchedule) {
         let mut timesteps: Vec<f64> = schedule.timesteps(steps, steps).into_iter().map(f64::round_ties_even).collect();
         if steps > 1 {
             timesteps.insert(1, timesteps[1]);
@@ -29,11 +29,11 @@ impl Pndm {
         let rungs: Vec<_> = timesteps.iter().map(|t| rung(to_whole(*t))).collect();
         let end = rungs.last().map(|rung| rung[2]);
         let levels = rungs.iter().map(|rung| rung[1]).chain(end).collect();
-        (Self { rungs, outputs: Vec::new(), calls: 0, first_sample: Vec::new() }, Track { timesteps, levels })
+        (Self { stages: rungs, outputs: Vec::new(), calls: 0, first_sample: Vec::new() }, NoiseSchedule { timesteps, levels })
     }
 
     pub fn step(&mut self, call: &Call) -> Vec<f32> {
-        let [above, at, below] = self.rungs[call.index];
+        let [above, at, below] = self.stages[call.index];
         let repeats = self.calls == 1;
         let (from, to) = if repeats { (above, at) } else { (at, below) };
         if !repeats {

@@ -25,7 +25,7 @@ impl Level {
     }
 
     /// Noise level of the sample when its clean part is scaled to 1.
-    pub fn ratio(self) -> f64 {
+    pub fn sigma_ratio(self) -> f64 {
         self.sigma / self.alpha
     }
 
@@ -37,12 +37,12 @@ impl Level {
 
 /// Timesteps that the network is told, one per model call, and the levels of the samples there;
 /// `levels` has one entry more, the level at the end.
-pub(super) struct Track {
+pub(super) struct NoiseSchedule {
     pub timesteps: Vec<f64>,
     pub levels: Vec<Level>,
 }
 
-impl Track {
+impl NoiseSchedule {
     /// Every step but the first and the last level twice, for samplers that call the network again at the next level.
     pub fn doubled(self) -> Self {
         let twice = |i: usize| if i == 0 { 1 } else { 2 };
@@ -150,7 +150,7 @@ impl Schedule {
     }
 
     /// Track of the samplers that step from σ to σ (k-diffusion's): timesteps may be fractional.
-    pub fn sigma_track(&self, steps: usize) -> Track {
+    pub fn sigma_track(&self, steps: usize) -> NoiseSchedule {
         let table = self.sigma_table();
         // The reference holds these timesteps in f32.
         let timesteps: Vec<f64> = self.timesteps(steps, steps).into_iter().map(|t| f64::from(to_f32(t))).collect();
@@ -167,13 +167,13 @@ impl Schedule {
 
     /// A sigma track with a call inside every step but the last, at the σ that `middle` finds between the step's two.
     /// With `whole`, Karras levels round the timesteps of the others, as the DPM2 classes do.
-    pub fn midpoint_track(&self, steps: usize, middle: &dyn Fn(Level, Level) -> f64, whole: bool) -> Track {
+    pub fn midpoint_track(&self, steps: usize, middle: &dyn Fn(Level, Level) -> f64, whole: bool) -> NoiseSchedule {
         let table = self.sigma_table();
-        let Track { mut timesteps, levels } = self.sigma_track(steps);
+        let NoiseSchedule { mut timesteps, levels } = self.sigma_track(steps);
         if whole && self.sigma_spacing == SigmaSpacing::Karras {
             timesteps.iter_mut().for_each(|t| *t = t.round_ties_even());
         }
-        let mut calls = Track { timesteps: vec![timesteps[0]], levels: vec![levels[0]] };
+        let mut calls = NoiseSchedule { timesteps: vec![timesteps[0]], levels: vec![levels[0]] };
         for i in 1..steps {
             let sigma = middle(levels[i - 1], levels[i]);
             calls.timesteps.extend([timestep_of(sigma, &table), timesteps[i]]);
@@ -184,7 +184,7 @@ impl Schedule {
     }
 
     /// Track of the multistep solvers in λ (DPM++ 2M, UniPC): timesteps are whole.
-    pub fn lambda_track(&self, steps: usize) -> Track {
+    pub fn lambda_track(&self, steps: usize) -> NoiseSchedule {
         let table = self.sigma_table();
         let Some(sigmas) = self.respaced(&table, (table[table.len() - 1], table[0]), steps) else {
             let timesteps: Vec<f64> = self.timesteps(steps, steps + 1).into_iter().map(f64::round_ties_even).collect();
@@ -218,9 +218,9 @@ impl Schedule {
     }
 }
 
-fn track(timesteps: Vec<f64>, sigmas: &[f64]) -> Track {
+fn track(timesteps: Vec<f64>, sigmas: &[f64]) -> NoiseSchedule {
     let levels = sigmas.iter().copied().chain([0.0]).map(Level::from_sigma).collect();
-    Track { timesteps, levels }
+    NoiseSchedule { timesteps, levels }
 }
 
 /// ᾱ of every training timestep: the product of 1 - β up to there. β and ᾱ are rounded to f32 as in the reference.

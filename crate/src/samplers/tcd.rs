@@ -3,7 +3,7 @@
 //! Source: Zheng et al., "Trajectory Consistency Distillation", 2024, strategic stochastic sampling.
 
 use super::config::ScheduleConfig;
-use super::schedule::{Level, Schedule, Track};
+use super::schedule::{Level, Schedule, NoiseSchedule};
 use super::{Call, lcm, weighted_sum};
 use crate::num::to_whole;
 
@@ -13,7 +13,7 @@ pub(super) struct Tcd {
 }
 
 impl Tcd {
-    pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize, eta: f64) -> (Self, Track) {
+    pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize, eta: f64) -> (Self, NoiseSchedule) {
         let track = lcm::track(schedule, config, steps);
         let next = track.timesteps.iter().skip(1).copied().chain([0.0]);
         let target = |t: f64| (schedule.level(to_whole(((1.0 - eta) * t).floor())), schedule.level(to_whole(t)));

@@ -2,8 +2,8 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::engine::{Engine, Opened};
-use crate::bench::{Case, EFFORT, Prepared, Row, Size, cases, roof_rows};
-use crate::gpu::Means;
+use crate::bench::{Case, EFFORT, Prepared, Row, Size, cases, roofline_rows};
+use crate::gpu::DeviceCaps;
 use crate::pipeline::Recipe;
 use js_sys::{Float32Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
@@ -15,13 +15,13 @@ impl Engine {
         let gpu = self.device().await?;
         let roof = gpu.roof(EFFORT).await.map_err(|error| refused(error.into()))?;
         self.roof.set(Some(roof));
-        to_js(&roof_rows(roof))
+        to_js(&roofline_rows(roof))
     }
 
     /// Names of the kernels that are timed: small shapes, or those of published models.
     pub async fn bench_names(&self, full: bool) -> Result<JsValue, JsValue> {
         let gpu = self.device().await?;
-        let names: Vec<String> = bench_cases(full, gpu.means())?.into_iter().map(|case| case.name).collect();
+        let names: Vec<String> = bench_cases(full, gpu.caps())?.into_iter().map(|case| case.name).collect();
         to_js(&names)
     }
 
@@ -29,7 +29,7 @@ impl Engine {
     pub async fn bench_case(&self, full: bool, name: String, with_output: bool) -> Result<JsValue, JsValue> {
         let gpu = self.device().await?;
         let roof = self.roof.get().ok_or_else(|| failure("busy", "measure the roof first"))?;
-        let case = bench_cases(full, gpu.means())?.into_iter().find(|case| case.name == name);
+        let case = bench_cases(full, gpu.caps())?.into_iter().find(|case| case.name == name);
         let case = case.ok_or_else(|| failure("recipe", format!("no measurement is called `{name}`")))?;
         let prepared = Prepared::new(&gpu, &case.plan, case.storage).await.map_err(refused)?;
         let row = prepared.row(&gpu, "kernels", &case.name, roof).await.map_err(refused)?;
@@ -57,7 +57,7 @@ impl Engine {
     }
 }
 
-fn bench_cases(full: bool, means: Means) -> Result<Vec<Case>, JsValue> {
+fn bench_cases(full: bool, caps: DeviceCaps) -> Result<Vec<Case>, JsValue> {
     let size = if full { Size::Full } else { Size::Small };
-    cases(size, means).map_err(|error| refused(error.into()))
+    cases(size, caps).map_err(|error| refused(error.into()))
 }

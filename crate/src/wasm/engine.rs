@@ -2,14 +2,14 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::sources::Place;
-use super::teller::Teller;
+use super::progress::ProgressReporter;
 use super::types::{Inspected, ModelInfo, PictureInfo, PngInfo, PreviewInfo, ProgressInfo};
 use crate::analysis;
 use crate::edit::{EditInput, fixes};
 use crate::formats::ByteSource;
-use crate::gpu::{Gpu, Roof, Tuning};
+use crate::gpu::{Gpu, RooflinePeak, Tuning};
 use crate::pipeline::{
-    Embedding, Folder, Given, Infotext, Model, Picture, PipelineError, Preview, Progress, Recipe, Session, Stage,
+    Embedding, Folder, GenerateInputs, Infotext, Model, Picture, PipelineError, Preview, Progress, Recipe, Session, Stage,
     denoise_seconds_left, encode_png, png_parameters,
 };
 use crate::text::Tokenizer;
@@ -53,7 +53,7 @@ pub struct Engine {
     /// How often weighing was stopped.
     pub(super) weighing: Cell<u64>,
     /// What the device can do at most, once measured.
-    pub(super) roof: Cell<Option<Roof>>,
+    pub(super) roof: Cell<Option<RooflinePeak>>,
 }
 
 #[wasm_bindgen]
@@ -75,12 +75,12 @@ impl Engine {
         on_progress: Function,
     ) -> Result<JsValue, JsValue> {
         let Place { name, source, config } = Place::of(&place)?;
-        let (mut teller, turn) = (Teller::new(Some(on_progress)), self.reading.get());
+        let (mut progress, turn) = (ProgressReporter::new(Some(on_progress)), self.reading.get());
         let share = analysis::Share { part, parts };
-        let mut hear = |progress: analysis::Progress<'_>| self.heard(&mut teller, turn, progress);
+        let mut hear = |progress: analysis::Progress<'_>| self.heard(&mut progress, turn, progress);
         let numbers = analysis::measure(&name, source.as_ref(), config.as_deref(), share, &mut hear).await;
         self.unless_stopped(turn)?;
-        teller.rest();
+        progress.rest();
         to_js(&numbers)
     }
 
@@ -95,8 +95,8 @@ impl Engine {
     ) -> Result<JsValue, JsValue> {
         let Place { name, source, config } = Place::of(&place)?;
         let known = if known.is_undefined() { Vec::new() } else { from_js("the numbers that were read", known)? };
-        let (mut teller, turn) = (Teller::new(on_progress), self.reading.get());
-        let mut hear = |progress: analysis::Progress<'_>| self.heard(&mut teller, turn, progress);
+        let (mut progress, turn) = (ProgressReporter::new(on_progress), self.reading.get());
+        let mut hear = |progress: analysis::Progress<'_>| self.heard(&mut progress, turn, progress);
         let report = analysis::inspect_with(&name, source.as_ref(), config.as_deref(), &known, &mut hear).await;
         self.unless_stopped(turn)?;
         let input = EditInput::file(&name, source.as_ref(), config.as_deref());
@@ -209,8 +209,8 @@ impl Engine {
 }
 
 impl Engine {
-    fn heard(&self, teller: &mut Teller, turn: u64, progress: analysis::Progress<'_>) -> ControlFlow<()> {
-        teller.hear(progress);
+    fn heard(&self, progress: &mut ProgressReporter, turn: u64, progress: analysis::Progress<'_>) -> ControlFlow<()> {
+        progress.hear(progress);
         if self.reading.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
@@ -285,7 +285,7 @@ impl Engine {
             words.extend(opened.embedding(&self.files, &choice.sha256).await?);
         }
         let called: Vec<&Embedding> = words.iter().map(Rc::as_ref).collect();
-        let given = Given { adapters: &chosen, embeddings: &called, init, mask, preview };
+        let given = GenerateInputs { adapters: &chosen, embeddings: &called, init, mask, preview };
         let mut denoising: Option<f64> = None;
         let mut hear = |progress: Progress| {
             let seconds_left = (progress.stage == Stage::Denoise).then(|| {

@@ -20,7 +20,7 @@ mod probe;
 #[cfg(target_os = "unknown")]
 mod sources;
 #[cfg(target_os = "unknown")]
-mod teller;
+mod progress;
 #[cfg(target_os = "unknown")]
 mod tuning;
 pub mod types;

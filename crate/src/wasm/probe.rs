@@ -2,7 +2,7 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::engine::{Engine, Opened};
-use crate::gpu::{Arena, Choice, KernelConfig, Runner, Style};
+use crate::gpu::{Arena, TileChoice, KernelConfig, Runner, Style};
 use crate::ops::Op;
 use crate::pipeline::{Network, Recipe, Shape};
 use crate::plan::{Builder, Plan, interpret};
@@ -37,19 +37,19 @@ impl Engine {
         let usual = gpu.config();
         let result = Object::new();
         let is_convolution = matches!(plan.steps[0].op, Op::Conv2d(_));
-        let winograd = is_convolution.then_some(("winograd", Style::Tiled, Choice::Forced(0)));
+        let winograd = is_convolution.then_some(("winograd", Style::Tiled, TileChoice::Forced(0)));
         let is_norm = matches!(plan.steps[0].op, Op::GroupNorm(_) | Op::LayerNorm(_) | Op::Moments(_));
         let by_subgroups = is_norm && usual.has_subgroups;
-        let subgroups = by_subgroups.then_some(("subgroups", Style::Tiled, Choice::Forced(1)));
-        let ways = [("tiled", Style::Tiled, usual.choice.clone()), ("direct", Style::Direct, usual.choice.clone())];
+        let subgroups = by_subgroups.then_some(("subgroups", Style::Tiled, TileChoice::Forced(1)));
+        let ways = [("tiled", Style::Tiled, usual.choice.clone()), ("direct", Style::Untiled, usual.choice.clone())];
         for (name, style, choice) in ways.into_iter().chain(winograd).chain(subgroups) {
             let plan = Plan { allows_winograd: name == "winograd", ..plan.clone() };
             let config = KernelConfig { style, choice, ..usual.clone() };
-            let made = gpu.made().bind_groups;
+            let resource_stats = gpu.resource_stats().bind_groups;
             let arena = Arena::under(&gpu, config, &[&plan]).await.map_err(|error| refused(error.into()))?;
             let runner = Runner::within(&gpu, &plan, &|_| None, &arena).await;
             let runner = runner.map_err(|error| refused(error.into()))?;
-            let dispatches = gpu.made().bind_groups - made;
+            let dispatches = gpu.resource_stats().bind_groups - resource_stats;
             if name == "winograd" && dispatches == 1 {
                 continue;
             }
@@ -71,7 +71,7 @@ impl Engine {
     /// [`PlanNeed`]: crate::pipeline::PlanNeed
     pub async fn probe_plans(&self, shape: JsValue) -> Result<JsValue, JsValue> {
         let shape: Shape = from_js("the shape", shape)?;
-        let needs = async |opened: &mut Opened| opened.session.model.plan_needs(shape, opened.session.gpu.means());
+        let needs = async |opened: &mut Opened| opened.session.model.plan_needs(shape, opened.session.gpu.caps());
         to_js(&self.with_model(needs).await?.map_err(refused)?)
     }
 
@@ -96,7 +96,7 @@ impl Engine {
     pub async fn probe_loading(&self, network: JsValue) -> Result<(), JsValue> {
         let network: Network = from_js("the network", network)?;
         let load = async |opened: &mut Opened| {
-            opened.session.gpu.set_keeps_halves(true);
+            opened.session.gpu.set_f16_weights(true);
             opened.session.probe_loading(network).await
         };
         self.with_model(load).await?.map_err(refused)

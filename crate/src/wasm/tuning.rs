@@ -1,7 +1,7 @@
 //! Turns what was found out of a graphics card into text that the page keeps, and back.
 
 use super::engine::Engine;
-use crate::gpu::{Choice, Gpu, Tuning};
+use crate::gpu::{TileChoice, Gpu, Tuning};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
@@ -18,7 +18,7 @@ impl Engine {
     /// What was found out of the device, as text; undefined where nothing was.
     pub fn tuning(&self) -> Option<String> {
         match self.gpu.borrow().as_ref()?.choice() {
-            Choice::Tuned(tuning) => serde_json::to_string(&tuning).ok(),
+            TileChoice::Tuned(tuning) => serde_json::to_string(&tuning).ok(),
             _ => None,
         }
     }
@@ -36,7 +36,7 @@ impl Engine {
     pub(super) fn tell_tuning(&self, gpu: &Gpu) {
         let known: Option<Tuning> = self.tuning.borrow().clone();
         if let Some(tuning) = known {
-            gpu.choose(Choice::Tuned(tuning));
+            gpu.choose(TileChoice::Tuned(tuning));
         }
     }
 }

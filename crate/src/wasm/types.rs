@@ -61,7 +61,7 @@ impl ModelInfo {
             parameters: model.parameters(),
             width: model.native_size(),
             height: model.native_size(),
-            multiple: model.multiple(),
+            multiple: model.size_multiple(),
             samplers: names(|_| true),
             spaced: names(SamplerKind::has_sigma_spacing),
             fresh: names(SamplerKind::has_eta),

@@ -175,7 +175,7 @@ impl Checkpoint {
             }
         }
         for (index, value) in plan.values.iter().enumerate() {
-            if let Source::Joined(parts) = &value.source {
+            if let Source::Concatenated(parts) = &value.source {
                 let is_common = parts.iter().all(|part| storages[part.0] == storages[parts[0].0]);
                 let storage = if is_common { storages[parts[0].0] } else { Storage::F32 };
                 parts.iter().for_each(|part| storages[part.0] = storage);
@@ -215,7 +215,7 @@ impl Checkpoint {
 
     /// Brings a tensor to its room in graphics memory, slice by slice: main memory holds one slice at
     /// a time. Halves that the file has as they are wanted never become f32.
-    pub(super) async fn bring(
+    pub(super) async fn fetch(
         &self,
         gpu: &Gpu,
         name: &str,

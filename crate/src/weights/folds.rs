@@ -3,7 +3,7 @@
 
 use super::{Checkpoint, LoadedAdapter, WeightsError};
 use crate::adapters::Delta;
-use crate::gpu::{Arena, Means, Runner};
+use crate::gpu::{Arena, DeviceCaps, Runner};
 use crate::model::{Component, block};
 use crate::num::{host_len, numel};
 use crate::ops::{Narrow, Storage, Widen};
@@ -32,8 +32,8 @@ impl FoldPlan {
         for (index, loaded) in adapters.iter().enumerate() {
             // Keys of layers that this model does not have are reported; part of a change that
             // belongs to one of its layers is never left out.
-            if let Some(part) = loaded.adapter.leftovers.iter().find(|left| !left.why.is_foreign()) {
-                let reason = format!("`{}`: {}", part.key, part.why);
+            if let Some(part) = loaded.adapter.leftovers.iter().find(|left| !left.reason.is_foreign()) {
+                let reason = format!("`{}`: {}", part.key, part.reason);
                 return Err(WeightsError::Delta { adapter: loaded.file.name.clone(), reason });
             }
             for delta in &loaded.adapter.deltas {
@@ -94,14 +94,14 @@ pub fn fold_bytes(
     checkpoint: &Checkpoint,
     adapters: &[&LoadedAdapter],
     plans: &[&Plan],
-    means: Means,
+    means: DeviceCaps,
 ) -> Result<u64, WeightsError> {
     if adapters.is_empty() {
         return Ok(0);
     }
     let mut stored: BTreeMap<&str, Storage> = BTreeMap::new();
     for plan in plans {
-        let storages = checkpoint.storages(plan, means.keeps_halves)?;
+        let storages = checkpoint.storages(plan, means.f16_weights)?;
         stored.extend(plan.values.iter().zip(storages).filter_map(|(value, storage)| match &value.source {
             Source::Weight { name, .. } => Some((name.as_str(), storage)),
             _ => None,

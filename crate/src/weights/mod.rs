@@ -118,7 +118,7 @@ struct Folds {
 pub struct Weights {
     tensors: HashMap<String, Tensor>,
     /// Places of tensors to come that plans read as one with others.
-    rooms: HashMap<String, Tensor>,
+    tensors_by_name: HashMap<String, Tensor>,
     pristine: HashMap<String, Tensor>,
     folds: Option<Folds>,
 }
@@ -131,12 +131,12 @@ impl Weights {
 
     /// Makes room for the tensors that these plans read as one. Those that are in graphics memory
     /// apart from each other leave it, to be loaded again.
-    pub async fn make_room(&mut self, gpu: &Gpu, checkpoint: &Checkpoint, plans: &[Plan]) -> Result<(), WeightsError> {
-        for parts in plans.iter().flat_map(Plan::joined) {
+    pub async fn allocate(&mut self, gpu: &Gpu, checkpoint: &Checkpoint, plans: &[Plan]) -> Result<(), WeightsError> {
+        for parts in plans.iter().flat_map(Plan::concatenated) {
             let names: Vec<&str> = parts.iter().map(|(name, ..)| *name).collect();
-            let placed = |name: &&str| self.tensors.get(*name).or_else(|| self.rooms.get(*name)).cloned();
+            let placed = |name: &&str| self.tensors.get(*name).or_else(|| self.tensors_by_name.get(*name)).cloned();
             let there: Vec<Tensor> = names.iter().filter_map(placed).collect();
-            if there.len() == names.len() && Tensor::joined(&there).is_some() {
+            if there.len() == names.len() && Tensor::contiguous(&there).is_some() {
                 continue;
             }
             if names.iter().any(|name| self.pristine.contains_key(*name)) {
@@ -147,9 +147,9 @@ impl Weights {
                 self.pristine.remove(*name);
             }
             let lengths: Vec<(&str, u64)> = parts.iter().map(|(name, _, shape)| (*name, numel(shape))).collect();
-            let storage = checkpoint.common_storage(names.iter().copied(), gpu.keeps_halves())?;
-            let rooms = gpu.guarded(names[0], || gpu.adjacent(&lengths, storage)).await?;
-            self.rooms.extend(names.iter().map(|name| (*name).to_owned()).zip(rooms));
+            let storage = checkpoint.common_storage(names.iter().copied(), gpu.f16_weights())?;
+            let rooms = gpu.with_error_scopes(names[0], || gpu.allocate_contiguous(&lengths, storage)).await?;
+            self.tensors_by_name.extend(names.iter().map(|name| (*name).to_owned()).zip(rooms));
         }
         Ok(())
     }
@@ -168,16 +168,16 @@ impl Weights {
         name: &str,
         layout: Layout,
     ) -> Result<(), WeightsError> {
-        let tensor = match self.rooms.get(name) {
+        let tensor = match self.tensors_by_name.get(name) {
             Some(room) => room.clone(),
             None => {
-                let storage = checkpoint.common_storage([name].into_iter(), gpu.keeps_halves())?;
+                let storage = checkpoint.common_storage([name].into_iter(), gpu.f16_weights())?;
                 let len = checkpoint.place(name)?.tensor.elements();
-                gpu.guarded(name, || gpu.tensor_stored(name, len, storage)).await?
+                gpu.with_error_scopes(name, || gpu.tensor_stored(name, len, storage)).await?
             }
         };
-        checkpoint.bring(gpu, name, layout, &tensor).await?;
-        self.rooms.remove(name);
+        checkpoint.fetch(gpu, name, layout, &tensor).await?;
+        self.tensors_by_name.remove(name);
         self.tensors.insert(name.into(), tensor);
         Ok(())
     }
@@ -228,7 +228,7 @@ impl Weights {
         self.restore_any(gpu, plans)?;
         for (name, ..) in plans.iter().flat_map(Plan::weights) {
             self.tensors.remove(name);
-            self.rooms.remove(name);
+            self.tensors_by_name.remove(name);
             self.pristine.remove(name);
         }
         Ok(())
@@ -273,7 +273,7 @@ impl Weights {
                 }
                 for (key, data) in delta.prepare(&numbers) {
                     let name = format!("{}{key}", prefix(index));
-                    let tensor = gpu.guarded(&name, || gpu.upload(&name, &data, Storage::F32)).await?;
+                    let tensor = gpu.with_error_scopes(&name, || gpu.upload(&name, &data, Storage::F32)).await?;
                     factors.insert(name, tensor);
                 }
             }
@@ -284,7 +284,7 @@ impl Weights {
             if !self.pristine.contains_key(name)
                 && let Some(tensor) = self.tensors.get(name)
             {
-                let copy = gpu.guarded(name, || gpu.tensor_stored(name, tensor.len, tensor.storage)).await?;
+                let copy = gpu.with_error_scopes(name, || gpu.tensor_stored(name, tensor.len, tensor.storage)).await?;
                 gpu.copy(tensor, &copy)?;
                 self.pristine.insert(name.clone(), copy);
             }

@@ -1,6 +1,6 @@
 //! Turns a file's groups and a loader's rules into a verdict.
 
-use super::rules::{self, Loader, Name, Runs, Unreadable, Way};
+use super::rules::{self, Loader, Name, Runs, Unreadable, LoadPath};
 use super::strength::{self, Changes};
 use super::{LoaderStatus, LoaderVerdict};
 use crate::adapters::{Adapter, ConfigPlace, Group};
@@ -8,7 +8,7 @@ use crate::analysis::family::Detected;
 use crate::analysis::report::{Problem, Severity};
 use crate::formats::Header;
 use crate::model::Component;
-use crate::model::spelling::{Found, Names, Role};
+use crate::model::spelling::{ModuleMatch, NamingScheme, Role};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What is known of a file.
@@ -21,7 +21,7 @@ pub struct Evidence<'a> {
     /// Its groups that change something.
     pub groups: &'a [Group],
     /// The layer of each group, in the family that it was made for.
-    pub found: &'a [Option<Found<'a>>],
+    pub found: &'a [Option<ModuleMatch<'a>>],
     /// The family.
     pub family: &'a Detected,
     /// What it changes, read against the family.
@@ -33,13 +33,13 @@ pub struct Evidence<'a> {
 }
 
 /// What a loader does with one group.
-enum Fate<'a> {
+enum KeyOutcome<'a> {
     /// It changes its layer, perhaps without tensors that only scale the change.
     Applied,
     /// The family has no such layer.
     NoLayer,
     /// The loader does not look the name up.
-    Unnamed(&'a Found<'a>),
+    Unnamed(&'a ModuleMatch<'a>),
     /// It does not read tensors with this ending.
     Unreadable(&'a str),
     /// It reads them and cannot compute the change: the layer is left out.
@@ -99,12 +99,12 @@ fn carries(role: Role) -> bool {
 /// What a loader looks up and reads in one file.
 struct Reads<'a> {
     loader: &'a Loader,
-    way: Option<&'a Way>,
+    way: Option<&'a LoadPath>,
     names: Vec<&'a Name>,
 }
 
 impl<'a> Reads<'a> {
-    fn of(loader: &'a Loader, way: Option<&'a Way>, family: &str) -> Reads<'a> {
+    fn of(loader: &'a Loader, way: Option<&'a LoadPath>, family: &str) -> Reads<'a> {
         let names = way.and_then(|way| way.names(family)).unwrap_or_else(|| loader.names_for(family));
         Reads { loader, way, names }
     }
@@ -114,26 +114,26 @@ impl<'a> Reads<'a> {
     }
 }
 
-fn fate<'a>(reads: &Reads, group: &'a Group, found: &'a Option<Found<'a>>) -> Fate<'a> {
+fn fate<'a>(reads: &Reads, group: &'a Group, found: &'a Option<ModuleMatch<'a>>) -> KeyOutcome<'a> {
     let loader = reads.loader;
-    let Some(found) = found else { return Fate::NoLayer };
+    let Some(found) = found else { return KeyOutcome::NoLayer };
     if !reads.names.iter().any(|name| name.fits(&group.stem, found)) {
-        return Fate::Unnamed(found);
+        return KeyOutcome::Unnamed(found);
     }
     for (&role, tensor) in &group.tensors {
         let ending = ending(group, &tensor.name);
         if carries(role) && !reads.takes(ending) {
-            return Fate::Unreadable(ending);
+            return KeyOutcome::Unreadable(ending);
         }
     }
     // What scales a change does nothing without one.
     if !group.tensors.keys().any(|&role| carries(role)) {
         let first = group.tensors.values().next().map_or("", |tensor| ending(group, &tensor.name));
-        return Fate::Unreadable(first);
+        return KeyOutcome::Unreadable(first);
     }
     let boft = group.get(Role::OftBlocks).is_some_and(|tensor| tensor.shape.len() == 4);
     if loader.boft_needs_alpha && boft && group.get(Role::Alpha).is_none() {
-        return Fate::Unreadable(".oft_blocks");
+        return KeyOutcome::Unreadable(".oft_blocks");
     }
     // The first layout has b1 (rank, inputs) and b2 (outputs, rank).
     let old = || {
@@ -141,15 +141,15 @@ fn fate<'a>(reads: &Reads, group: &'a Group, found: &'a Option<Found<'a>>) -> Fa
         pair.is_some_and(|(b1, b2)| b1.shape.first() == b2.shape.get(1) && b1.shape.first() < b1.shape.get(1))
     };
     if loader.glora_old_only && group.get(Role::GloraB1).is_some() && !old() {
-        return Fate::Fails(".b1.weight");
+        return KeyOutcome::Fails(".b1.weight");
     }
     if loader.tucker_lokr_fails && group.get(Role::LokrT2).is_some() {
-        return Fate::Fails(".lokr_t2");
+        return KeyOutcome::Fails(".lokr_t2");
     }
     if loader.dora_on_pairs_only && group.get(Role::DoraScale).is_some() && group.get(Role::Up).is_none() {
-        return Fate::Unreadable(".dora_scale");
+        return KeyOutcome::Unreadable(".dora_scale");
     }
-    Fate::Applied
+    KeyOutcome::Applied
 }
 
 fn judge(loader: &Loader, evidence: &Evidence, places: &Places, changes: &Changes) -> LoaderVerdict {
@@ -198,7 +198,7 @@ fn judge(loader: &Loader, evidence: &Evidence, places: &Places, changes: &Change
     }
     let way = loader.way(family, &keys);
     let reads = Reads::of(loader, way, family);
-    let fates: Vec<Fate> =
+    let fates: Vec<KeyOutcome> =
         evidence.groups.iter().zip(evidence.found).map(|(group, found)| fate(&reads, group, found)).collect();
     if let Some(way) = way {
         return by_way(way, &reads, evidence, (&keys, &fates, places), changes, verdict);
@@ -216,7 +216,7 @@ fn judge(loader: &Loader, evidence: &Evidence, places: &Places, changes: &Change
     let (mut used, mut unmatched, mut strays) = (0, Vec::new(), Vec::new());
     for (tensor, place) in evidence.header.tensors.iter().zip(&places.tensors) {
         match place {
-            Some((group, ending)) if matches!(fates[*group], Fate::Applied) && takes[*ending] => used += 1,
+            Some((group, ending)) if matches!(fates[*group], KeyOutcome::Applied) && takes[*ending] => used += 1,
             Some(_) => unmatched.push(tensor.name.as_str()),
             None if dropped(&tensor.name) => {}
             None => {
@@ -225,7 +225,7 @@ fn judge(loader: &Loader, evidence: &Evidence, places: &Places, changes: &Change
             }
         }
     }
-    let applied = fates.iter().filter(|fate| matches!(fate, Fate::Applied)).count();
+    let applied = fates.iter().filter(|fate| matches!(fate, KeyOutcome::Applied)).count();
     if let Some(log) = loader.nothing_of_network().filter(|_| applied > 0 && lost_network(&fates, evidence)) {
         let reason = format!("The whole file is refused: {}", reasons(loader, evidence, &fates));
         return verdict(LoaderStatus::Refused, 0, reason, Some(log.into()));
@@ -265,18 +265,18 @@ fn judge(loader: &Loader, evidence: &Evidence, places: &Places, changes: &Change
 }
 
 /// How the strength of the layers that are applied differs.
-fn note(loader: &Loader, evidence: &Evidence, fates: &[Fate], changes: &Changes) -> Option<String> {
-    let landed = (0..fates.len()).filter(|&at| matches!(fates[at], Fate::Applied));
+fn note(loader: &Loader, evidence: &Evidence, fates: &[KeyOutcome], changes: &Changes) -> Option<String> {
+    let landed = (0..fates.len()).filter(|&at| matches!(fates[at], KeyOutcome::Applied));
     let landed: Vec<_> = landed.map(|at| (&evidence.groups[at], changes[at])).collect();
     if landed.is_empty() { None } else { strength::note(loader, evidence, &landed) }
 }
 
 /// What becomes of a file of a kind that a loader reads in its own way.
 fn by_way(
-    way: &Way,
+    way: &LoadPath,
     reads: &Reads,
     evidence: &Evidence,
-    (keys, fates, places): (&[&str], &[Fate], &Places),
+    (keys, fates, places): (&[&str], &[KeyOutcome], &Places),
     changes: &Changes,
     verdict: impl Fn(LoaderStatus, usize, String, Option<String>) -> LoaderVerdict,
 ) -> LoaderVerdict {
@@ -296,7 +296,7 @@ fn by_way(
     }
     // What is left over, in the file's order: the log names the first.
     let left = |(tensor, place): &(&crate::formats::TensorInfo, &Option<(usize, usize)>)| match place {
-        Some((group, _)) => (!matches!(fates[*group], Fate::Applied)).then(|| tensor.name.clone()),
+        Some((group, _)) => (!matches!(fates[*group], KeyOutcome::Applied)).then(|| tensor.name.clone()),
         None => Some(tensor.name.clone()),
     };
     let left = evidence.header.tensors.iter().zip(&places.tensors).find_map(|pair| left(&pair));
@@ -307,12 +307,12 @@ fn by_way(
         let text = line(way.log.as_deref(), &key).unwrap_or_else(|| loader.unreadable(&endings, &key));
         return refused(&format!("it does not read tensors that end in {ending}."), Some(text));
     }
-    let lost = fates.iter().any(|fate| matches!(fate, Fate::Unnamed(_) | Fate::NoLayer));
+    let lost = fates.iter().any(|fate| matches!(fate, KeyOutcome::Unnamed(_) | KeyOutcome::NoLayer));
     if way.refuse_unnamed && (lost || places.tensors.contains(&None)) {
         let why = reasons(loader, evidence, fates);
         return refused(if why.is_empty() { "it reads none of its other keys." } else { &why }, log(left));
     }
-    let applied = fates.iter().filter(|fate| matches!(fate, Fate::Applied)).count();
+    let applied = fates.iter().filter(|fate| matches!(fate, KeyOutcome::Applied)).count();
     if applied == 0 {
         let why = reasons(loader, evidence, fates);
         let stops = way.stops_at_nothing(keys);
@@ -343,19 +343,19 @@ fn of_network(line: &str, evidence: &Evidence) -> String {
 }
 
 /// The first group that is found and cannot be read.
-fn unreadable<'a>(groups: &'a [Group], fates: &'a [Fate<'a>]) -> Option<(&'a Group, &'a str)> {
+fn unreadable<'a>(groups: &'a [Group], fates: &'a [KeyOutcome<'a>]) -> Option<(&'a Group, &'a str)> {
     groups.iter().zip(fates).find_map(|(group, fate)| match fate {
-        Fate::Unreadable(ending) => Some((group, *ending)),
+        KeyOutcome::Unreadable(ending) => Some((group, *ending)),
         _ => None,
     })
 }
 
 /// Whether all layers of one of the file's networks have names that are not looked up.
-fn lost_network(fates: &[Fate], evidence: &Evidence) -> bool {
+fn lost_network(fates: &[KeyOutcome], evidence: &Evidence) -> bool {
     let mut landed: BTreeMap<Component, bool> = BTreeMap::new();
     for (fate, found) in fates.iter().zip(evidence.found) {
         if let Some(found) = found {
-            *landed.entry(found.component).or_default() |= !matches!(fate, Fate::Unnamed(_));
+            *landed.entry(found.component).or_default() |= !matches!(fate, KeyOutcome::Unnamed(_));
         }
     }
     landed.values().any(|landed| !landed)
@@ -371,24 +371,24 @@ fn left_out(strays: &[&str]) -> String {
 }
 
 /// Why layers are not applied: each reason with its count.
-fn reasons(loader: &Loader, evidence: &Evidence, fates: &[Fate]) -> String {
+fn reasons(loader: &Loader, evidence: &Evidence, fates: &[KeyOutcome]) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for (group, fate) in evidence.groups.iter().zip(fates) {
         let reason = match fate {
-            Fate::Applied => continue,
-            Fate::NoLayer => format!("name no layer of {}", evidence.family.label),
-            Fate::Unnamed(found) => unnamed(group, found),
-            Fate::Unreadable(ending) => format!("are stored as `{ending}`, which it does not read"),
-            Fate::Fails(ending) => format!("are stored as `{ending}`, which it reads and fails to compute"),
+            KeyOutcome::Applied => continue,
+            KeyOutcome::NoLayer => format!("name no layer of {}", evidence.family.label),
+            KeyOutcome::Unnamed(found) => unnamed(group, found),
+            KeyOutcome::Unreadable(ending) => format!("are stored as `{ending}`, which it does not read"),
+            KeyOutcome::Fails(ending) => format!("are stored as `{ending}`, which it reads and fails to compute"),
         };
         *counts.entry(reason).or_default() += 1;
     }
     let mut sorted: Vec<(String, usize)> = counts.into_iter().collect();
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let parts: Vec<String> = sorted.iter().map(|(reason, count)| format!("{count} layers {reason}")).collect();
-    let advice = if fates.iter().any(|fate| matches!(fate, Fate::Unnamed(_))) {
+    let advice = if fates.iter().any(|fate| matches!(fate, KeyOutcome::Unnamed(_))) {
         format!(" Rename the file's keys for {}.", loader.label)
-    } else if fates.iter().any(|fate| matches!(fate, Fate::Unreadable(_) | Fate::Fails(_))) {
+    } else if fates.iter().any(|fate| matches!(fate, KeyOutcome::Unreadable(_) | KeyOutcome::Fails(_))) {
         " Convert the file to plain LoRA.".into()
     } else {
         String::new()
@@ -396,13 +396,13 @@ fn reasons(loader: &Loader, evidence: &Evidence, fates: &[Fate]) -> String {
     if parts.is_empty() { String::new() } else { format!("{}.{advice}", parts.join("; ")) }
 }
 
-fn unnamed(group: &Group, found: &Found) -> String {
+fn unnamed(group: &Group, found: &ModuleMatch) -> String {
     let whose = match found.names {
-        Names::Diffusers => "diffusers' names",
-        Names::AttnProcs => "names of diffusers' attention processors",
-        Names::Ldm | Names::Native => "the original model's names",
-        Names::Trainer => "a trainer's names for parts of layers",
-        Names::Place => return "have a place and no name, which it does not look up".into(),
+        NamingScheme::Diffusers => "diffusers' names",
+        NamingScheme::AttnProcs => "names of diffusers' attention processors",
+        NamingScheme::Ldm | NamingScheme::Native => "the original model's names",
+        NamingScheme::Trainer => "a trainer's names for parts of layers",
+        NamingScheme::Place => return "have a place and no name, which it does not look up".into(),
     };
     let spelled = if group.peft { " in PEFT's spelling" } else { "" };
     match found.prefix {

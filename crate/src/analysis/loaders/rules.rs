@@ -1,7 +1,7 @@
 //! Turns rules.toml into what each loader looks up, reads and refuses.
 
 use crate::model::Whose;
-use crate::model::spelling::{Found, Names};
+use crate::model::spelling::{ModuleMatch, NamingScheme};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -28,7 +28,7 @@ pub struct Loader {
     names: Vec<Name>,
     takes: Vec<String>,
     #[serde(default)]
-    way: Vec<Way>,
+    way: Vec<LoadPath>,
     /// Its line about a key that it does not look up; empty where it says nothing.
     pub unmatched: String,
     /// What becomes of layers that it finds and whose tensors it does not know.
@@ -71,11 +71,11 @@ pub struct Loader {
     /// Where it looks for alpha.
     pub alpha: AlphaPlace,
     /// DoRA lengths of rows (LyCORIS).
-    pub dora_rows: Lengths,
+    pub dora_rows: MagnitudeAxis,
     /// DoRA lengths of columns (LyCORIS).
-    pub dora_columns: Lengths,
+    pub dora_columns: MagnitudeAxis,
     /// DoRA lengths of rows (PEFT).
-    pub magnitude: Lengths,
+    pub magnitude: MagnitudeAxis,
     /// Whether DoRA on anything but pairs stops it.
     #[serde(default)]
     pub dora_on_pairs_only: bool,
@@ -102,7 +102,7 @@ pub struct Loader {
 /// How a loader reads files of one kind. The first way that fits counts.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Way {
+pub struct LoadPath {
     /// The models; all where none is listed.
     #[serde(default)]
     families: Vec<String>,
@@ -142,7 +142,7 @@ pub struct Way {
     pub log: Option<String>,
 }
 
-impl Way {
+impl LoadPath {
     fn fits(&self, family: &str, keys: &[&str]) -> bool {
         let some = |patterns: &[String]| {
             patterns.is_empty() || patterns.iter().any(|pattern| keys.iter().any(|key| is_like(key, pattern)))
@@ -213,21 +213,21 @@ impl Name {
     }
 
     /// Whether a layer that is called so is looked up by this name.
-    pub fn fits(&self, stem: &str, found: &Found) -> bool {
+    pub fn fits(&self, stem: &str, found: &ModuleMatch) -> bool {
         let prefix = match self.prefix.strip_suffix('*') {
             Some(start) => found.prefix.starts_with(start),
             None => found.prefix == self.prefix,
         };
-        let both = found.names == Names::Native
+        let both = found.names == NamingScheme::Native
             && found.module.path == found.module.ldm
             && found.module.whose == Whose::Everyone;
         let spelled = |spelled: &Spelled| match (spelled, found.names) {
             (Spelled::Native | Spelled::Diffusers, _) if both => true,
-            (Spelled::Diffusers, Names::Diffusers)
-            | (Spelled::AttnProcs, Names::AttnProcs)
-            | (Spelled::Ldm, Names::Ldm)
-            | (Spelled::Native, Names::Native)
-            | (Spelled::Trainer, Names::Trainer) => true,
+            (Spelled::Diffusers, NamingScheme::Diffusers)
+            | (Spelled::AttnProcs, NamingScheme::AttnProcs)
+            | (Spelled::Ldm, NamingScheme::Ldm)
+            | (Spelled::Native, NamingScheme::Native)
+            | (Spelled::Trainer, NamingScheme::Trainer) => true,
             _ => false,
         };
         prefix
@@ -272,7 +272,7 @@ pub enum AlphaPlace {
 /// What becomes of DoRA's lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Lengths {
+pub enum MagnitudeAxis {
     /// As the paper and the trainer have it.
     Exact,
     /// The base's norm stands for the changed weight's.
@@ -349,7 +349,7 @@ impl Loader {
     }
 
     /// How it reads a file with these keys, where that is not how it reads most.
-    pub fn way(&self, family: &str, keys: &[&str]) -> Option<&Way> {
+    pub fn way(&self, family: &str, keys: &[&str]) -> Option<&LoadPath> {
         self.way.iter().find(|way| way.fits(family, keys))
     }
 

@@ -1,7 +1,7 @@
 //! Turns what a loader does differently into a sentence that says by how much.
 
 use super::judge::Evidence;
-use super::rules::{AlphaPlace, Lengths, Loader};
+use super::rules::{AlphaPlace, MagnitudeAxis, Loader};
 use crate::adapters::{ConfigPlace, Delta, Group};
 use crate::model::spelling::Role;
 use std::collections::{BTreeMap, HashMap};
@@ -89,14 +89,14 @@ fn dora(loader: &Loader, groups: &[&Group]) -> Option<String> {
         (scales - in_columns, loader.dora_rows, "dora_scale"),
         (of(Role::Magnitude).count(), loader.magnitude, "lora_magnitude_vector"),
     ];
-    let (count, what, key) = kinds.into_iter().find(|(count, what, _)| *count > 0 && *what != Lengths::Exact)?;
+    let (count, what, key) = kinds.into_iter().find(|(count, what, _)| *count > 0 && *what != MagnitudeAxis::Exact)?;
     let label = &loader.label;
     Some(match what {
-        Lengths::Dropped => format!(
+        MagnitudeAxis::Dropped => format!(
             "{label} leaves out {key} in {count} layers: plain LoRA remains, without DoRA's lengths, and the \
              effect is another one at every strength."
         ),
-        Lengths::AsColumns => format!(
+        MagnitudeAxis::AsColumns => format!(
             "The lengths in {count} layers are of rows, and {label} takes them for lengths of columns: \
              these layers come out wrong, without a message."
         ),

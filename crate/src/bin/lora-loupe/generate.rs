@@ -6,7 +6,7 @@ use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::Gpu;
 use lora_loupe::pipeline::{
-    AdapterChoice, Embedding, EmbeddingChoice, Folder, Given, Hires, Infotext, Model, Picture, Progress, Recipe, Rng,
+    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, Hires, Infotext, Model, Picture, Progress, Recipe, Rng,
     Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
 };
 use lora_loupe::samplers::{SigmaSpacing, TimestepSpacing};
@@ -222,7 +222,7 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let chosen: Vec<&LoadedAdapter> = adapters.iter().collect();
     let called: Vec<&Embedding> = embeddings.iter().collect();
     let given =
-        Given { adapters: &chosen, embeddings: &called, init: init.as_deref(), mask: mask.as_deref(), preview: false };
+        GenerateInputs { adapters: &chosen, embeddings: &called, init: init.as_deref(), mask: mask.as_deref(), preview: false };
     let picture = session.generate(&recipe, &given, &mut reporter()).await?;
     let seconds = started.elapsed().as_secs_f64();
 
@@ -234,7 +234,7 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         write(&numbered(&arguments.output, index), &png)?;
     }
     if let Some(path) = &arguments.latents {
-        write(path, &latents(&picture, session.model.multiple())?)?;
+        write(path, &latents(&picture, session.model.size_multiple())?)?;
     }
     tell(arguments, &recipe, &picture, &session, seconds)?;
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use crate::files;
 use crate::generate::{DEMO, open, size};
-use lora_loupe::gpu::{Means, Runner};
+use lora_loupe::gpu::{DeviceCaps, Runner};
 use lora_loupe::pipeline::{MemoryNeed, Shape};
 use lora_loupe::plan::Plan;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
     let model = pollster::block_on(open(&root, None))?;
     let (width, height) = arguments.size.unwrap_or((model.native_size(), model.native_size()));
-    let multiple = model.multiple();
+    let multiple = model.size_multiple();
     if [width, height].iter().any(|&pixels| pixels == 0 || pixels % multiple != 0) {
         return Err(format!("{width}x{height} is no size for this model: both must be multiples of {multiple}").into());
     }
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         clip_skip: 0,
         starts_from_picture: false,
     };
-    let plans = model.plans(shape, Means::COMMON)?;
+    let plans = model.plans(shape, DeviceCaps::BASELINE)?;
     let mut adapters = Vec::new();
     for path in &arguments.loras {
         let (path, config) = files::adapter(path);
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         let modules = model.networks.modules();
         adapters.push(pollster::block_on(LoadedAdapter::open(name, file, config.as_deref(), &modules))?);
     }
-    let need = model.memory_need(shape, Means::COMMON, &adapters.iter().collect::<Vec<_>>())?;
+    let need = model.memory_need(shape, DeviceCaps::BASELINE, &adapters.iter().collect::<Vec<_>>())?;
     if arguments.json {
         say!("{}", told(&plans, need));
         return Ok(ExitCode::SUCCESS);
@@ -89,7 +89,7 @@ fn told(plans: &[Plan], need: MemoryNeed) -> Value {
             json!({ "op": step.op.to_string(), "label": step.label, "shape": output, "flops": flops })
         });
         let steps: Vec<Value> = steps.collect();
-        let dispatches = Runner::dispatches(plan, Means::COMMON);
+        let dispatches = Runner::dispatches(plan, DeviceCaps::BASELINE);
         json!({ "name": plan.name, "flops": plan.flops(), "dispatches": dispatches, "temporaries": plan.memory(4).bytes(), "steps": steps })
     };
     let (weights, temporaries, others) = (need.weights, need.temporaries, need.others);

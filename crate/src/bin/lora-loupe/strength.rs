@@ -1,7 +1,7 @@
 //! Turns an adapter into its strength and rank, layer by layer, and a sentence on its health.
 
 use crate::files::{self, FileError};
-use lora_loupe::analysis::{Health, HealthRow, Spectrum, Weighed, health};
+use lora_loupe::analysis::{Health, HealthRow, Spectrum, LayerImpact, health};
 use lora_loupe::edit::Opened;
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             let side = model.side(name, &files);
             let weighed = block_on(opened.weigh(side, &HashMap::new(), &mut |_, _| ControlFlow::Continue(())))?;
             let all = weighed.len() >= layers.len();
-            judged.iter_mut().for_each(|health| health.measure(weighed.iter().map(Weighed::relative), all));
+            judged.iter_mut().for_each(|health| health.measure(weighed.iter().map(LayerImpact::relative), all));
             for layer in weighed {
                 layers.entry(layer.path.clone()).or_default().relative = Some(layer.relative());
             }

@@ -1,12 +1,12 @@
 //! Turns an addition into its launch.
 
-use crate::gpu::kernel::{Launch, LaunchError, number};
+use crate::gpu::kernel::{Launch, LaunchError, to_u32};
 use crate::num::numel;
 use crate::ops::Add;
 
 /// See add.wgsl.
 pub fn launch(op: &Add, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let (period, inner) = op.stride(inputs[0]);
-    let rest = [number("add", period)?, number("add", inner)?];
+    let rest = [to_u32("add", period)?, to_u32("add", inner)?];
     Launch::elementwise("add", 2, numel(output), &rest)
 }

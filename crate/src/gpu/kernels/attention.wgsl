@@ -2,16 +2,16 @@
 // blocks, and each query keeps a running maximum and total (Milakov and Gimelshein 2018,
 // Dao et al. 2022). One workgroup: QUERIES queries of one head of one item.
 
-// Rows of q are `asked_width` long, those of k and v `seen_width`, where k and v begin at their
+// Rows of q are `q_stride` long, those of k and v `kv_stride`, where k and v begin at their
 // places: the three may be parts of one tensor.
 struct Params {
-    queries: u32, keys: u32, heads: u32, scale: f32, size: u32, asked_width: u32, seen_width: u32, key_at: u32, value_at: u32,
+    queries: u32, keys: u32, heads: u32, scale: f32, size: u32, q_stride: u32, kv_stride: u32, key_at: u32, value_at: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<Scalar>; // (B, queries, asked_width)
-@group(0) @binding(2) var<storage, read> k: array<Scalar>; // (B, keys, seen_width)
-@group(0) @binding(3) var<storage, read> v: array<Scalar>; // (B, keys, seen_width)
+@group(0) @binding(1) var<storage, read> q: array<Scalar>; // (B, queries, q_stride)
+@group(0) @binding(2) var<storage, read> k: array<Scalar>; // (B, keys, kv_stride)
+@group(0) @binding(3) var<storage, read> v: array<Scalar>; // (B, keys, kv_stride)
 @group(0) @binding(4) var<storage, read_write> output: array<Scalar>; // (B, queries, heads * SIZE)
 
 override SIZE: u32 = 40; // numbers a head
@@ -27,7 +27,7 @@ var<workgroup> tile_q: array<f32, QUERIES * SIZE>;
 var<workgroup> tile_kv: array<f32, KEYS * SIZE>;
 var<workgroup> scores: array<f32, QUERIES * KEYS>;
 var<workgroup> top: array<f32, QUERIES>;
-var<workgroup> total: array<f32, QUERIES>;
+var<workgroup> workgroup_sum: array<f32, QUERIES>;
 var<workgroup> shrink: array<f32, QUERIES>;
 
 @compute @workgroup_size(64)
@@ -40,12 +40,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = local; i < QUERIES * SIZE; i += THREADS) {
         let query = first + i / SIZE;
         var value = 0.0;
-        if query < params.queries { value = f32(q[(item * params.queries + query) * params.asked_width + head * SIZE + i % SIZE]); }
+        if query < params.queries { value = f32(q[(item * params.queries + query) * params.q_stride + head * SIZE + i % SIZE]); }
         tile_q[i] = value * params.scale;
     }
     if local < QUERIES {
         top[local] = -3.4e38;
-        total[local] = 0.0;
+        workgroup_sum[local] = 0.0;
     }
     var sums: array<f32, 32>;
     for (var i = 0u; i < OWN; i++) { sums[i] = 0.0; }
@@ -55,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = local; i < KEYS * SIZE; i += THREADS) {
             let key = start + i / SIZE;
             var value = 0.0;
-            if key < params.keys { value = f32(k[(item * params.keys + key) * params.seen_width + params.key_at + head * SIZE + i % SIZE]); }
+            if key < params.keys { value = f32(k[(item * params.keys + key) * params.kv_stride + params.key_at + head * SIZE + i % SIZE]); }
             tile_kv[i] = value;
         }
         workgroupBarrier();
@@ -79,13 +79,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 sum += weight;
             }
             shrink[local] = exp(top[local] - highest);
-            total[local] = total[local] * shrink[local] + sum;
+            workgroup_sum[local] = workgroup_sum[local] * shrink[local] + sum;
             top[local] = highest;
         }
         for (var i = local; i < KEYS * SIZE; i += THREADS) {
             let key = start + i / SIZE;
             var value = 0.0;
-            if key < params.keys { value = f32(v[(item * params.keys + key) * params.seen_width + params.value_at + head * SIZE + i % SIZE]); }
+            if key < params.keys { value = f32(v[(item * params.keys + key) * params.kv_stride + params.value_at + head * SIZE + i % SIZE]); }
             tile_kv[i] = value;
         }
         workgroupBarrier();
@@ -106,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let at = local + i * THREADS;
         let query = first + at / SIZE;
         if at < QUERIES * SIZE && query < params.queries {
-            output[(item * params.queries + query) * width + head * SIZE + at % SIZE] = Scalar(sums[i] / total[at / SIZE]);
+            output[(item * params.queries + query) * width + head * SIZE + at % SIZE] = Scalar(sums[i] / workgroup_sum[at / SIZE]);
         }
     }
 }

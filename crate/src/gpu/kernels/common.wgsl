@@ -2,7 +2,7 @@
 // chosen by the lines before this file; HALVES is 1 where a factor is f16), other arithmetic is f32.
 
 // Workgroups beyond 65535 go on in the second axis of a dispatch.
-fn flat(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+fn workgroup_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
     return group.y * groups.x + group.x;
 }
 

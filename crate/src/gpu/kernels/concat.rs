@@ -1,11 +1,11 @@
 //! Turns a concatenation into its launch.
 
-use crate::gpu::kernel::{Launch, LaunchError, number};
+use crate::gpu::kernel::{Launch, LaunchError, to_u32};
 use crate::num::numel;
 use crate::ops::Concat;
 
 /// See concat.wgsl.
 pub fn launch(_op: &Concat, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
-    let width = |shape: &[usize]| number("concat", shape.last().copied().unwrap_or(1));
+    let width = |shape: &[usize]| to_u32("concat", shape.last().copied().unwrap_or(1));
     Launch::elementwise("concat", 2, numel(output), &[width(inputs[0])?, width(inputs[1])?])
 }

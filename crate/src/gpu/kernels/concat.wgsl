@@ -13,7 +13,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let i = flat(group, groups) * 256u + local;
+    let i = workgroup_index(group, groups) * 256u + local;
     if i >= params.count { return; }
     let width = params.left + params.right;
     let row = i / width;

@@ -1,13 +1,13 @@
 //! Turns a convolution into its launch.
 
-use super::after::Ending;
+use super::epilogue::EpilogueParams;
 use super::matmul::refuse_others;
 use super::product::Product;
-use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
 use crate::num::numel;
 use crate::ops::{Conv2d, Storage, leading};
 
-/// See conv2d.wgsl, conv2d_direct.wgsl and, for channels that are no multiples of 4, conv2d_odd.wgsl.
+/// See conv2d.wgsl, conv2d_untiled.wgsl and, for channels that are no multiples of 4, conv2d_unaligned.wgsl.
 pub fn launch(
     op: &Conv2d,
     inputs: &[&[usize]],
@@ -15,47 +15,47 @@ pub fn launch(
     stored: Storage,
     style: Style,
 ) -> Result<Launch, LaunchError> {
-    let count = |n: usize| number("conv2d", n);
+    let count = |n: usize| to_u32("conv2d", n);
     let (channels, outputs) = (inputs[0][3], inputs[1][0]);
-    let ending = Ending {
+    let ending = EpilogueParams {
         kernel: "conv2d",
         inputs,
         bias: op.bias.then_some(2),
-        after: op.after,
-        after_at: op.after_at(),
+        epilogue: op.epilogue,
+        epilogue_start: op.epilogue_start(),
         item_rows: numel(&output[1..3]),
     };
     let product = Product {
-        direct: "conv2d_direct",
+        untiled: "conv2d_untiled",
         size: (leading(output), outputs, inputs[1][1]),
         batched: false,
-        before: None,
-        ending,
+        prologue: None,
+        epilogue: ending,
         stored,
     };
-    if channels % 4 != 0 || !product.is_aligned() || op.after.gate {
-        return odd(op, inputs, output, stored);
+    if channels % 4 != 0 || !product.is_aligned() || op.epilogue.geglu {
+        return unaligned(op, inputs, output, stored);
     }
     let (height, width) = (inputs[0][1], inputs[0][2]);
-    let (large, wide) = op.large(height, width);
+    let (large, wide) = op.upsampled_size(height, width);
     let sizes = [height, width, large, wide, output[1], output[2], channels, op.kernel, op.stride, op.padding];
     let rest = sizes.iter().map(|&size| count(size)).collect::<Result<Vec<_>, _>>()?;
     product.launch(&rest, style)
 }
 
-fn odd(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
-    let count = |n: usize| number("conv2d_odd", n);
-    refuse_others("conv2d_odd", &op.after.details())?;
-    if op.enlarged.is_some() {
-        return Err(LaunchError { kernel: "conv2d_odd", reason: "does not enlarge".into() });
+fn unaligned(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
+    let count = |n: usize| to_u32("conv2d_unaligned", n);
+    refuse_others("conv2d_unaligned", &op.epilogue.details())?;
+    if op.upsample_to.is_some() {
+        return Err(LaunchError { kernel: "conv2d_unaligned", reason: "does not enlarge".into() });
     }
     let mut params = Vec::new();
     for &size in inputs[0].iter().chain(&output[1..]).chain([&op.kernel, &op.stride, &op.padding]) {
         params.push(count(size)?);
     }
-    let (pixels, outputs) = (number("conv2d_odd", leading(output))?, count(output[3])?);
+    let (pixels, outputs) = (to_u32("conv2d_unaligned", leading(output))?, count(output[3])?);
     let groups = [outputs.div_ceil(8 * 4), pixels.div_ceil(4 * 4), 1];
-    let mut launch = Launch::new("conv2d_odd", 2, params, groups).with("BIAS", op.bias).with("STORAGE", stored.code());
+    let mut launch = Launch::new("conv2d_unaligned", 2, params, groups).with("BIAS", op.bias).with("STORAGE", stored.code());
     launch.bindings.insert(2, Binding::Input(if op.bias { 2 } else { 1 }));
     Ok(launch)
 }

@@ -12,7 +12,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let i = flat(group, groups) * 256u + local;
+    let i = workgroup_index(group, groups) * 256u + local;
     if i >= params.count { return; }
     let at = i / params.half * 2u * params.half + i % params.half;
     output[i] = Scalar(f32(x[at]) * gelu(f32(x[at + params.half])));

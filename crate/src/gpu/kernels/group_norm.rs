@@ -1,6 +1,6 @@
 //! Turns a group norm into its launch.
 
-use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
 use crate::num::numel;
 use crate::ops::GroupNorm;
 
@@ -8,20 +8,20 @@ use crate::ops::GroupNorm;
 pub(super) fn threads(style: Style) -> u32 {
     match style {
         Style::Tiled => 256,
-        Style::Direct => 32,
+        Style::Untiled => 32,
     }
 }
 
 /// See group_norm.wgsl.
 pub fn launch(op: &GroupNorm, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
-    let count = |n: usize| number("group_norm", n);
+    let count = |n: usize| to_u32("group_norm", n);
     let (batch, channels) = (output[0], output[output.len() - 1]);
-    let pixels = number("group_norm", numel(&output[1..output.len() - 1]))?;
+    let pixels = to_u32("group_norm", numel(&output[1..output.len() - 1]))?;
     let left = inputs[0][inputs[0].len() - 1];
     let params = vec![pixels, count(channels)?, count(op.groups)?, op.eps.to_bits(), count(left)?];
     let groups = [count(op.groups)?, count(batch)?, 1];
     let mut launch = Launch::new("group_norm", 3, params, groups);
     // Where nothing stands beside it, x is bound in its place, and not read there.
-    launch.bindings.insert(3, Binding::Input(if op.beside { 3 } else { 0 }));
+    launch.bindings.insert(3, Binding::Input(if op.concat { 3 } else { 0 }));
     Ok(launch.with("SILU", op.silu).with("THREADS", threads(style)))
 }

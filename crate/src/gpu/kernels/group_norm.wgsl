@@ -28,14 +28,14 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 
     var sum = 0.0;
     for (var i = local; i < count; i += THREADS) { sum += number(first + i / size, channels + i % size); }
-    let mean = total(local, sum, false) / f32(count);
+    let mean = workgroup_sum(local, sum, false) / f32(count);
 
     var squares = 0.0;
     for (var i = local; i < count; i += THREADS) {
         let off = number(first + i / size, channels + i % size) - mean;
         squares = fma(off, off, squares);
     }
-    let scale = inverseSqrt(total(local, squares, true) / f32(count) + params.eps);
+    let scale = inverseSqrt(workgroup_sum(local, squares, true) / f32(count) + params.eps);
 
     for (var i = local; i < count; i += THREADS) {
         let pixel = first + i / size;

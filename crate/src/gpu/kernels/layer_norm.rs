@@ -1,13 +1,13 @@
 //! Turns a layer norm into its launch.
 
-use crate::gpu::kernel::{Launch, LaunchError, Style, number, spread};
+use crate::gpu::kernel::{Launch, LaunchError, Style, to_u32, workgroup_grid};
 use crate::ops::{LayerNorm, leading};
 
 /// Invocations of a workgroup.
 fn threads(style: Style) -> u32 {
     match style {
         Style::Tiled => 64,
-        Style::Direct => 8,
+        Style::Untiled => 8,
     }
 }
 
@@ -15,6 +15,6 @@ fn threads(style: Style) -> u32 {
 pub fn launch(op: &LayerNorm, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
     let rows = leading(inputs[0]);
     let width = output.last().copied().unwrap_or(1);
-    let params = vec![number("layer_norm", rows)?, number("layer_norm", width)?, op.eps.to_bits()];
-    Ok(Launch::new("layer_norm", 3, params, spread("layer_norm", rows)?).with("THREADS", threads(style)))
+    let params = vec![to_u32("layer_norm", rows)?, to_u32("layer_norm", width)?, op.eps.to_bits()];
+    Ok(Launch::new("layer_norm", 3, params, workgroup_grid("layer_norm", rows)?).with("THREADS", threads(style)))
 }

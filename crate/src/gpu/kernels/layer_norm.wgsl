@@ -14,19 +14,19 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let row = flat(group, groups);
+    let row = workgroup_index(group, groups);
     let base = min(row, params.rows - 1u) * params.width;
 
     var sum = 0.0;
     for (var i = local; i < params.width; i += THREADS) { sum += f32(x[base + i]); }
-    let mean = total(local, sum, false) / f32(params.width);
+    let mean = workgroup_sum(local, sum, false) / f32(params.width);
 
     var squares = 0.0;
     for (var i = local; i < params.width; i += THREADS) {
         let off = f32(x[base + i]) - mean;
         squares = fma(off, off, squares);
     }
-    let scale = inverseSqrt(total(local, squares, true) / f32(params.width) + params.eps);
+    let scale = inverseSqrt(workgroup_sum(local, squares, true) / f32(params.width) + params.eps);
 
     if row >= params.rows { return; }
     for (var i = local; i < params.width; i += THREADS) {

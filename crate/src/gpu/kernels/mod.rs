@@ -3,7 +3,7 @@
 //! `<op>.wgsl` is the kernel and `<op>.rs` its launch, both with the stem of ops/<op>.rs.
 
 mod add;
-mod after;
+mod epilogue;
 mod attention;
 mod axpy;
 mod concat;
@@ -26,7 +26,7 @@ mod widen;
 mod winograd;
 
 pub use attention::blocks as attention_blocks;
-pub use product::direct_groups;
+pub use product::untiled_groups;
 pub use winograd::SCRATCH;
 
 use super::kernel::{Launch, LaunchError, Style};
@@ -75,29 +75,29 @@ pub fn launch(
 
 /// Launches that are one step's work, and what they need beside the step's own tensors.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Work {
+pub struct KernelSequence {
     /// In order.
-    pub stages: Vec<Stage>,
+    pub dispatches: Vec<Dispatch>,
     /// Numbers of each tensor between them.
     pub scratch: [u64; SCRATCH],
 }
 
 /// A launch with its tensors.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stage {
+pub struct Dispatch {
     /// What is computed; its bindings name inputs of its own.
     pub launch: Launch,
     /// What these are.
-    pub inputs: Vec<Operand>,
+    pub inputs: Vec<BufferRef>,
     /// What it writes.
-    pub output: Operand,
+    pub output: BufferRef,
     /// Floating-point operations.
     pub flops: u64,
 }
 
 /// A tensor of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operand {
+pub enum BufferRef {
     /// The step's input with this index.
     Input(usize),
     /// The step's output.
@@ -108,39 +108,39 @@ pub enum Operand {
 
 /// The work of `op`, by Winograd's algorithm where it is a convolution of `winograd` channels or more
 /// that gains from it; otherwise one launch.
-pub fn work(
+pub fn lower(
     op: &Op,
     inputs: &[&[usize]],
     output: &[usize],
     stored: &[Storage],
     style: Style,
     winograd: usize,
-) -> Result<Work, LaunchError> {
+) -> Result<KernelSequence, LaunchError> {
     if let Op::Conv2d(conv) = op
-        && let Some(mut work) = winograd::work(conv, inputs, output, stored[1], style, winograd)?
+        && let Some(mut sequence) = winograd::lower(conv, inputs, output, stored[1], style, winograd)?
     {
-        for stage in &mut work.stages {
-            stage.launch = stage.launch.clone().checked()?;
+        for dispatch in &mut sequence.dispatches {
+            dispatch.launch = dispatch.launch.clone().checked()?;
         }
-        return Ok(work);
+        return Ok(sequence);
     }
     let launch = launch(op, inputs, output, stored, style)?;
     let flops = op.get().flops(inputs, output);
-    let inputs = (0..inputs.len()).map(Operand::Input).collect();
-    Ok(Work { stages: vec![Stage { launch, inputs, output: Operand::Output, flops }], scratch: [0; SCRATCH] })
+    let inputs = (0..inputs.len()).map(BufferRef::Input).collect();
+    Ok(KernelSequence { dispatches: vec![Dispatch { launch, inputs, output: BufferRef::Output, flops }], scratch: [0; SCRATCH] })
 }
 
 /// Every kernel's name and text, for tools that validate them.
 pub const ALL: [(&str, &str); 32] = [
     ("add", include_str!("add.wgsl")),
     ("attention", include_str!("attention.wgsl")),
-    ("attention_direct", include_str!("attention_direct.wgsl")),
+    ("attention_untiled", include_str!("attention_untiled.wgsl")),
     ("axpy", include_str!("axpy.wgsl")),
     ("concat", include_str!("concat.wgsl")),
     (
         "conv2d",
         concat!(
-            include_str!("after.wgsl"),
+            include_str!("epilogue.wgsl"),
             include_str!("product.wgsl"),
             include_str!("window.wgsl"),
             include_str!("tile.wgsl"),
@@ -148,46 +148,46 @@ pub const ALL: [(&str, &str); 32] = [
         ),
     ),
     (
-        "conv2d_direct",
+        "conv2d_untiled",
         concat!(
-            include_str!("after.wgsl"),
+            include_str!("epilogue.wgsl"),
             include_str!("product.wgsl"),
             include_str!("window.wgsl"),
-            include_str!("conv2d_direct.wgsl")
+            include_str!("conv2d_untiled.wgsl")
         ),
     ),
-    ("conv2d_odd", concat!(include_str!("odd.wgsl"), include_str!("conv2d_odd.wgsl"))),
+    ("conv2d_unaligned", concat!(include_str!("unaligned.wgsl"), include_str!("conv2d_unaligned.wgsl"))),
     ("geglu", include_str!("geglu.wgsl")),
-    ("group_norm", concat!(include_str!("total.wgsl"), include_str!("group_norm.wgsl"))),
-    ("group_norm_subgroups", concat!(include_str!("total_subgroups.wgsl"), include_str!("group_norm.wgsl"))),
-    ("layer_norm", concat!(include_str!("total.wgsl"), include_str!("layer_norm.wgsl"))),
-    ("layer_norm_subgroups", concat!(include_str!("total_subgroups.wgsl"), include_str!("layer_norm.wgsl"))),
+    ("group_norm", concat!(include_str!("workgroup_sum.wgsl"), include_str!("group_norm.wgsl"))),
+    ("group_norm_subgroups", concat!(include_str!("workgroup_sum_subgroups.wgsl"), include_str!("group_norm.wgsl"))),
+    ("layer_norm", concat!(include_str!("workgroup_sum.wgsl"), include_str!("layer_norm.wgsl"))),
+    ("layer_norm_subgroups", concat!(include_str!("workgroup_sum_subgroups.wgsl"), include_str!("layer_norm.wgsl"))),
     (
         "matmul",
         concat!(
-            include_str!("after.wgsl"),
+            include_str!("epilogue.wgsl"),
             include_str!("product.wgsl"),
-            include_str!("before.wgsl"),
+            include_str!("prologue.wgsl"),
             include_str!("tile.wgsl"),
             include_str!("matmul.wgsl")
         ),
     ),
     (
-        "matmul_direct",
+        "matmul_untiled",
         concat!(
-            include_str!("after.wgsl"),
+            include_str!("epilogue.wgsl"),
             include_str!("product.wgsl"),
-            include_str!("before.wgsl"),
-            include_str!("matmul_direct.wgsl")
+            include_str!("prologue.wgsl"),
+            include_str!("matmul_untiled.wgsl")
         ),
     ),
-    ("matmul_odd", concat!(include_str!("odd.wgsl"), include_str!("matmul_odd.wgsl"))),
-    ("moments", concat!(include_str!("total.wgsl"), include_str!("moments.wgsl"))),
-    ("moments_subgroups", concat!(include_str!("total_subgroups.wgsl"), include_str!("moments.wgsl"))),
+    ("matmul_unaligned", concat!(include_str!("unaligned.wgsl"), include_str!("matmul_unaligned.wgsl"))),
+    ("moments", concat!(include_str!("workgroup_sum.wgsl"), include_str!("moments.wgsl"))),
+    ("moments_subgroups", concat!(include_str!("workgroup_sum_subgroups.wgsl"), include_str!("moments.wgsl"))),
     ("normalize", include_str!("normalize.wgsl")),
     ("renorm", include_str!("renorm.wgsl")),
-    ("roof_arithmetic", include_str!("roof_arithmetic.wgsl")),
-    ("roof_copy", include_str!("roof_copy.wgsl")),
+    ("roofline_arithmetic", include_str!("roofline_arithmetic.wgsl")),
+    ("roofline_copy", include_str!("roofline_copy.wgsl")),
     ("rotate", include_str!("rotate.wgsl")),
     ("rows", include_str!("rows.wgsl")),
     ("scale", include_str!("scale.wgsl")),
@@ -196,7 +196,7 @@ pub const ALL: [(&str, &str); 32] = [
     ("upsample", include_str!("upsample.wgsl")),
     ("widen", include_str!("widen.wgsl")),
     ("winograd_map", concat!(include_str!("winograd_tile.wgsl"), include_str!("winograd_map.wgsl"))),
-    ("winograd_sums", concat!(include_str!("after.wgsl"), include_str!("winograd_sums.wgsl"))),
+    ("winograd_sums", concat!(include_str!("epilogue.wgsl"), include_str!("winograd_sums.wgsl"))),
     ("winograd_weight", concat!(include_str!("winograd_tile.wgsl"), include_str!("winograd_weight.wgsl"))),
 ];
 

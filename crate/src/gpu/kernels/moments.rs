@@ -1,16 +1,16 @@
 //! Turns the moments of a strip into their launch.
 
 use super::group_norm::threads;
-use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, number};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
 use crate::ops::Moments;
 
 /// See moments.wgsl.
 pub fn launch(op: &Moments, inputs: &[&[usize]], style: Style) -> Result<Launch, LaunchError> {
     let mut params = Vec::new();
     for size in inputs[0][1..].iter().chain([&op.groups, &op.start, &op.count]) {
-        params.push(number("moments", *size)?);
+        params.push(to_u32("moments", *size)?);
     }
-    let groups = [number("moments", op.groups)?, number("moments", inputs[0][0])?, 1];
+    let groups = [to_u32("moments", op.groups)?, to_u32("moments", inputs[0][0])?, 1];
     let goes_on = inputs.len() == 2;
     let mut launch = Launch::new("moments", 1, params, groups);
     launch.bindings.insert(1, Binding::Input(usize::from(goes_on)));

@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     var sum = 0.0;
     for (var i = local; i < numbers; i += THREADS) { sum += f32(x[base + i / size * params.channels + i % size]); }
     var count = f32(numbers);
-    var mean = total(local, sum, false) / count;
+    var mean = workgroup_sum(local, sum, false) / count;
 
     var off = 0.0;
     var squares = 0.0;
@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
         off = f32(x[base + i / size * params.channels + i % size]) - mean;
         squares = fma(off, off, squares);
     }
-    squares = total(local, squares, true);
+    squares = workgroup_sum(local, squares, true);
 
     if local > 0u { return; }
     let at = (id.y * params.groups + id.x) * 3u;

@@ -20,7 +20,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let i = flat(group, groups) * 256u + local;
+    let i = workgroup_index(group, groups) * 256u + local;
     if i >= params.pairs { return; }
     let low = f32(x[2u * i]);
     var high = 0.0;

@@ -17,7 +17,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let i = flat(group, groups) * 256u + local;
+    let i = workgroup_index(group, groups) * 256u + local;
     if i >= params.count { return; }
     let channel = i % params.channels;
     let at = (i / params.item * params.groups + channel / (params.channels / params.groups)) * 3u;

@@ -1,4 +1,4 @@
-// What matmul and conv2d share before after.wgsl: an implicit matrix product whose rows are rows or
+// What matmul and conv2d share before epilogue.wgsl: an implicit matrix product whose rows are rows or
 // output pixels, its weights in f32 or halves.
 
 @group(0) @binding(5) var<storage, read> x: array<vec4<Scalar>>; // (rows, inner), or (B, H, W, C)
@@ -8,7 +8,7 @@ override STORAGE: u32 = 0; // of the matrix: 0 f32, 1 f16 in pairs, 2 bf16 in pa
 override TRANSPOSE_B: bool = true; // the matrix lies (columns, inner)
 
 // Numbers 4 i to 4 i + 3 of the matrix.
-fn matrix_four(i: u32) -> vec4<f32> {
+fn load_matrix4(i: u32) -> vec4<f32> {
     if STORAGE == 0u { return bitcast<vec4<f32>>(matrix[i]); }
     let eight = matrix[i / 2u];
     return widened(select(eight.xy, eight.zw, i % 2u == 1u), STORAGE);
@@ -21,14 +21,14 @@ fn matrix_block(column: u32, depth: u32) -> mat4x4<f32> {
     if TRANSPOSE_B {
         let step = params.inner / 4u;
         let at = first * step + depth;
-        return transpose(mat4x4(matrix_four(at), matrix_four(at + step), matrix_four(at + 2u * step), matrix_four(at + 3u * step)));
+        return transpose(mat4x4(load_matrix4(at), load_matrix4(at + step), load_matrix4(at + 2u * step), load_matrix4(at + 3u * step)));
     }
     let step = params.columns / 4u;
     let at = 4u * depth * step + first / 4u;
-    return mat4x4(matrix_four(at), matrix_four(at + step), matrix_four(at + 2u * step), matrix_four(at + 3u * step));
+    return mat4x4(load_matrix4(at), load_matrix4(at + step), load_matrix4(at + 2u * step), load_matrix4(at + 3u * step));
 }
 
 // Where the matrix of a row begins, in vec4s: there may be one for each item.
 fn matrix_start(row: u32) -> u32 {
-    return select(0u, row / params.item_rows * (params.columns * params.inner / 4u), has(MATRICES));
+    return select(0u, row / params.item_rows * (params.columns * params.inner / 4u), has_flag(BATCHED_MATRICES));
 }

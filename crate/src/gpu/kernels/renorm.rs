@@ -1,6 +1,6 @@
 //! Turns a renormalisation of rows or columns into its launch.
 
-use crate::gpu::kernel::{Launch, LaunchError, number, spread};
+use crate::gpu::kernel::{Launch, LaunchError, to_u32, workgroup_grid};
 use crate::ops::{Axis, Renorm};
 
 /// See renorm.wgsl.
@@ -12,7 +12,7 @@ pub fn launch(op: &Renorm, inputs: &[&[usize]], output: &[usize]) -> Result<Laun
         Axis::Columns => (columns / count, count, rows * (columns / count)),
     };
     let offset = if op.axis == Axis::Rows { columns } else { 1 };
-    let params = [count, columns, repeats, apart, members, offset].map(|value| number("renorm", value));
+    let params = [count, columns, repeats, apart, members, offset].map(|value| to_u32("renorm", value));
     let params = params.into_iter().collect::<Result<Vec<u32>, _>>()?;
-    Ok(Launch::new("renorm", 3, params, spread("renorm", count as u64)?))
+    Ok(Launch::new("renorm", 3, params, workgroup_grid("renorm", count as u64)?))
 }

@@ -23,7 +23,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let asked = flat(group, groups);
+    let asked = workgroup_index(group, groups);
     let which = min(asked, params.count - 1u);
     var squares = 0.0;
     for (var j = local; j < params.members; j += THREADS) {

@@ -1,6 +1,6 @@
 //! Turns an enlargement into its launch.
 
-use crate::gpu::kernel::{Launch, LaunchError, number};
+use crate::gpu::kernel::{Launch, LaunchError, to_u32};
 use crate::num::numel;
 use crate::ops::Upsample;
 
@@ -8,7 +8,7 @@ use crate::ops::Upsample;
 pub fn launch(op: &Upsample, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let mut rest = Vec::new();
     for &size in inputs[0][1..].iter().chain([&op.height, &op.width]) {
-        rest.push(number("upsample", size)?);
+        rest.push(to_u32("upsample", size)?);
     }
     Launch::elementwise("upsample", 1, numel(output), &rest)
 }

@@ -20,10 +20,10 @@ struct Sources { at: vec4<u32>, live: vec4<f32> }
 fn sources(window: Window, tap: vec2<u32>) -> Sources {
     var row = window.row + tap.y;
     var column = window.column + tap.x;
-    let inside = (row < vec4(params.large_height)) & (column < vec4(params.large_width));
+    let inside = (row < vec4(params.upsampled_height)) & (column < vec4(params.upsampled_width));
     // The map as it lies; it may have been enlarged, by the nearest pixel.
-    if params.large_height != params.height { row = row * params.height / params.large_height; }
-    if params.large_width != params.width { column = column * params.width / params.large_width; }
+    if params.upsampled_height != params.height { row = row * params.height / params.upsampled_height; }
+    if params.upsampled_width != params.width { column = column * params.width / params.upsampled_width; }
     let at = ((window.map + row) * params.width + column) * (params.channels / 4u);
     return Sources(select(vec4(0u), at, inside), select(vec4(0.0), vec4(1.0), inside));
 }

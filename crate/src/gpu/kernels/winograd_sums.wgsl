@@ -23,9 +23,9 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let i = flat(group, groups) * 64u + local;
+    let i = workgroup_index(group, groups) * 64u + local;
     let fours = params.columns / 4u;
-    let tile = params.left + i / fours;
+    let tile = params.x_columns + i / fours;
     let wide = (params.out_width + 1u) / 2u;
     let high = (params.out_height + 1u) / 2u;
     let image = tile / (wide * high);
@@ -35,15 +35,15 @@ fn main(
     let b = line(i + lines);
     let c = line(i + 2u * lines);
     let d = line(i + 3u * lines);
-    let left = across(a.a, b.a, c.a, d.a);
+    let x_columns = across(a.a, b.a, c.a, d.a);
     let right = across(a.b, b.b, c.b, d.b);
     // One place that stores, in a loop that no compiler unrolls: its text is long.
-    var sums = array<vec4<f32>, 4>(left.a, right.a, left.b, right.b);
+    var sums = array<vec4<f32>, 4>(x_columns.a, right.a, x_columns.b, right.b);
     for (var pixel = 0u; pixel < min(4u, params.columns); pixel++) {
         let row = tile / wide % high * 2u + pixel / 2u;
         let column = tile % wide * 2u + pixel % 2u;
         if row < params.out_height && column < params.out_width {
-            finish((image * params.out_height + row) * params.out_width + column, i % fours * 4u, sums[pixel], vec4(0.0));
+            store_epilogue((image * params.out_height + row) * params.out_width + column, i % fours * 4u, sums[pixel], vec4(0.0));
         }
     }
 }

@@ -1,70 +1,70 @@
-// What the sums of a product go through before they are stored; see ops/after.rs. Rows of every
+// What the sums of a product go through before they are stored; see ops/epilogue.rs. Rows of every
 // tensor are whole vec4s: widths are multiples of 4.
 
 struct Params {
-    rows: u32, columns: u32, inner: u32, item_rows: u32, shift_width: u32, shift_at: u32, flags: u32, function: u32,
+    rows: u32, columns: u32, inner: u32, item_rows: u32, channel_bias_width: u32, channel_bias_offset: u32, flags: u32, activation: u32,
     // conv2d: of the map that is read, then as it is enlarged, then of the output (winograd_sums too).
-    height: u32, width: u32, large_height: u32, large_width: u32, out_height: u32, out_width: u32,
+    height: u32, width: u32, upsampled_height: u32, upsampled_width: u32, out_height: u32, out_width: u32,
     channels: u32, kernel: u32, stride: u32, padding: u32,
     // matmul: columns of x, and what a norm adds to a variance.
-    left: u32, eps: f32,
+    x_columns: u32, eps: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> bias: array<vec4<Scalar>>; // (columns)
-@group(0) @binding(2) var<storage, read> shift: array<vec4<Scalar>>; // (B, shift_width)
+@group(0) @binding(2) var<storage, read> channel_bias: array<vec4<Scalar>>; // (B, channel_bias_width)
 @group(0) @binding(3) var<storage, read> residual: array<vec4<Scalar>>; // as output
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<Scalar>>; // (rows, columns), of a gate half the columns
 
 // Bits of params.flags.
 const BIAS: u32 = 1;
-const SHIFT: u32 = 2;
-const GATE: u32 = 4; // the first half of the columns times GELU of the second
+const CHANNEL_BIAS: u32 = 2;
+const GEGLU: u32 = 4; // the first half of the columns times GELU of the second
 const RESIDUAL: u32 = 8;
-const MATRICES: u32 = 16; // each item of the batch has a matrix of its own
+const BATCHED_MATRICES: u32 = 16; // each item of the batch has a matrix of its own
 
 // What follows a sum is chosen at run time: it is little work, and every pipeline costs a compilation.
-fn has(flag: u32) -> bool {
+fn has_flag(flag: u32) -> bool {
     return (params.flags & flag) != 0u;
 }
 
 // erf, as in common.wgsl.
-fn erf_four(x: vec4<f32>) -> vec4<f32> {
+fn erf4(x: vec4<f32>) -> vec4<f32> {
     let size = abs(x);
     let t = 1.0 / (1.0 + 0.3275911 * size);
     let tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
     return sign(x) * (1.0 - tail * exp(-size * size));
 }
 
-fn gelu_four(x: vec4<f32>) -> vec4<f32> {
-    return 0.5 * x * (1.0 + erf_four(x * 0.7071067811865476));
+fn gelu4(x: vec4<f32>) -> vec4<f32> {
+    return 0.5 * x * (1.0 + erf4(x * 0.7071067811865476));
 }
 
 // Columns of the output.
 fn stored_columns() -> u32 {
-    return select(params.columns, params.columns / 2u, has(GATE));
+    return select(params.columns, params.columns / 2u, has_flag(GEGLU));
 }
 
 // Stores four sums of a row, from `column` on; of a gate the four that belong to them too.
-fn finish(row: u32, column: u32, sums: vec4<f32>, gate: vec4<f32>) {
+fn store_epilogue(row: u32, column: u32, sums: vec4<f32>, gate: vec4<f32>) {
     let columns = stored_columns();
     if row >= params.rows || column >= columns { return; }
     let four = column / 4u;
     var value = sums;
-    if has(BIAS) { value += vec4<f32>(bias[four]); }
-    if has(SHIFT) { value += vec4<f32>(shift[(row / params.item_rows * params.shift_width + params.shift_at + column) / 4u]); }
-    if has(GATE) {
+    if has_flag(BIAS) { value += vec4<f32>(bias[four]); }
+    if has_flag(CHANNEL_BIAS) { value += vec4<f32>(channel_bias[(row / params.item_rows * params.channel_bias_width + params.channel_bias_offset + column) / 4u]); }
+    if has_flag(GEGLU) {
         var open = gate;
-        if has(BIAS) { open += vec4<f32>(bias[(column + columns) / 4u]); }
-        value *= gelu_four(open);
+        if has_flag(BIAS) { open += vec4<f32>(bias[(column + columns) / 4u]); }
+        value *= gelu4(open);
     }
-    switch params.function {
+    switch params.activation {
         case 1u: { value = value / (1.0 + exp(-value)); } // SiLU
-        case 2u: { value = gelu_four(value); }
+        case 2u: { value = gelu4(value); }
         case 3u: { value = value / (1.0 + exp(-1.702 * value)); } // quick GELU
         default: {}
     }
     let at = (row * columns + column) / 4u;
-    if has(RESIDUAL) { value += vec4<f32>(residual[at]); }
+    if has_flag(RESIDUAL) { value += vec4<f32>(residual[at]); }
     output[at] = vec4<Scalar>(value);
 }

@@ -9,7 +9,7 @@ use crate::text::{Chunk, ExtraNetwork, NetworkKind, Syntax, Tokenizer, Word, ext
 type Lane = Vec<(usize, String)>;
 
 /// What the calls of a picture are told of.
-pub struct Script {
+pub struct PromptSchedule {
     prompt: Lane,
     /// None where there is no negative prompt.
     negative: Option<Lane>,
@@ -20,9 +20,9 @@ pub struct Script {
     pub words: Vec<Word>,
 }
 
-impl Script {
+impl PromptSchedule {
     /// Reads the prompts; changes are spread over `steps` steps.
-    pub fn of(recipe: &Recipe, steps: usize) -> Result<Script, PipelineError> {
+    pub fn of(recipe: &Recipe, steps: usize) -> Result<PromptSchedule, PipelineError> {
         let lane = |text: &str| match recipe.syntax {
             Syntax::Plain => vec![(steps, text.to_owned())],
             Syntax::A1111 => schedule(text, steps),
@@ -40,7 +40,7 @@ impl Script {
                 wanted: "it may name <lora:…> only: take that part out".into(),
             });
         }
-        Ok(Script {
+        Ok(PromptSchedule {
             prompt: lane(&prompt),
             negative: recipe.negative.as_deref().map(lane),
             syntax: recipe.syntax,
@@ -50,7 +50,7 @@ impl Script {
     }
 
     /// Which texts a call is told of: calls with equal numbers are told the same.
-    pub fn scene(&self, call: usize) -> (usize, usize) {
+    pub fn segment_at(&self, call: usize) -> (usize, usize) {
         let negative = self.negative.as_ref().map_or(0, |lane| text_at(lane, call));
         (negative, text_at(&self.prompt, call))
     }

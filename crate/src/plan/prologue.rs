@@ -2,11 +2,11 @@
 //! and whose products take a layer norm before them into their own kernel.
 
 use super::{Plan, Source, Step, Value, ValueId};
-use crate::ops::{Before, Matmul, Op};
+use crate::ops::{Prologue, Matmul, Op};
 
 impl Plan {
     /// Maps that only group norms and products read are not put together: these read both.
-    pub(super) fn read_in_place(&mut self) {
+    pub(super) fn fuse_prologues(&mut self) {
         let mut index = 0;
         while index < self.steps.len() {
             let step = self.steps[index].clone();
@@ -16,12 +16,12 @@ impl Plan {
                     reader.inputs[0] = step.inputs[0];
                     match &mut reader.op {
                         Op::GroupNorm(norm) => {
-                            norm.beside = true;
+                            norm.concat = true;
                             reader.inputs.push(step.inputs[1]);
                         }
                         Op::Matmul(product) => {
-                            reader.inputs.insert(product.before_at(), step.inputs[1]);
-                            product.before = Before::Beside;
+                            reader.inputs.insert(product.prologue_start(), step.inputs[1]);
+                            product.prologue = Prologue::Concat;
                         }
                         _ => unreachable!("others are not read in place"),
                     }
@@ -35,8 +35,8 @@ impl Plan {
     fn is_read_in_place(&self, concat: &Step) -> bool {
         let is_whole = self.value(concat.inputs[0]).shape.last().is_some_and(|width| width % 4 == 0);
         self.are_all_readers(concat.output, &|reader| match &reader.op {
-            Op::GroupNorm(norm) => !norm.beside,
-            Op::Matmul(product) => is_whole && product.before == Before::Nothing && self.is_aligned(reader),
+            Op::GroupNorm(norm) => !norm.concat,
+            Op::Matmul(product) => is_whole && product.prologue == Prologue::None && self.is_aligned(reader),
             _ => false,
         })
     }
@@ -60,7 +60,7 @@ impl Plan {
                 continue;
             };
             let is_such = |reader: &Step| match &reader.op {
-                Op::Matmul(op) => op.transpose_b && op.before == Before::Nothing && self.is_aligned(reader),
+                Op::Matmul(op) => op.transpose_b && op.prologue == Prologue::None && self.is_aligned(reader),
                 _ => false,
             };
             if !self.are_all_readers(step.output, &is_such) {
@@ -93,7 +93,7 @@ impl Plan {
         let own = Matmul { bias: op.bias, ..plain };
         let bias = self.insert(at + 1, own, inputs, format!("{}.shift", product.label));
         op.bias = true;
-        op.before = Before::Normed { eps };
+        op.prologue = Prologue::LayerNorm { eps };
         product.inputs[0] = norm.inputs[0];
         product.inputs.splice(2..2, [bias, scale, sums]);
         self.steps[at + 2] = product;

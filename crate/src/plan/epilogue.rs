@@ -3,14 +3,14 @@
 //! for products that become one, before.rs for what goes before a product.
 
 use super::{Plan, Source, Step, ValueId};
-use crate::ops::{After, Broadcast, Op};
+use crate::ops::{Epilogue, Broadcast, Op};
 use std::collections::{BTreeSet, HashMap};
 
 impl Plan {
     /// The same plan with additions, functions and gates in the kernel of the product before them,
     /// enlargements in that of the convolution after them, products of the same rows as one, and
     /// maps read side by side in place. Outputs, tapped ones too, stay.
-    pub fn fused(mut self) -> Plan {
+    pub fn fuse_epilogues(mut self) -> Plan {
         let mut index = 0;
         while index < self.steps.len() {
             // A step that took one in may take another: it is looked at again.
@@ -22,9 +22,9 @@ impl Plan {
                 None => index += 1,
             }
         }
-        self.join_shifts();
-        self.join_attentions();
-        self.read_in_place();
+        self.merge_time_projections();
+        self.merge_attention_projections();
+        self.fuse_prologues();
         self.compact()
     }
 
@@ -44,21 +44,21 @@ impl Plan {
             }
             Op::Add(add) if add.broadcast == Broadcast::Pixels => {
                 let (at, product, after) = self.product(step.inputs[0])?;
-                let is_free = after == After::default();
-                is_free.then(|| (at, extended(product, Some(step.inputs[1]), |after| after.shift = Some(0))))?
+                let is_free = after == Epilogue::default();
+                is_free.then(|| (at, extended(product, Some(step.inputs[1]), |after| after.channel_bias = Some(0))))?
             }
             Op::Unary(unary) => {
                 let (at, product, after) = self.product(step.inputs[0])?;
-                let is_free = after.function.is_none() && !after.gate && !after.residual;
-                is_free.then(|| (at, extended(product, None, |after| after.function = Some(unary.function))))?
+                let is_free = after.activation.is_none() && !after.geglu && !after.residual;
+                is_free.then(|| (at, extended(product, None, |after| after.activation = Some(unary.function))))?
             }
             Op::Geglu(_) => {
                 let (at, product, after) = self.product(step.inputs[0])?;
                 let is_whole = self.value(step.output).shape.last().is_some_and(|width| width % 4 == 0);
-                let is_free = is_whole && after == After::default() && matches!(product.op, Op::Matmul(_));
-                is_free.then(|| (at, extended(product, None, |after| after.gate = true)))?
+                let is_free = is_whole && after == Epilogue::default() && matches!(product.op, Op::Matmul(_));
+                is_free.then(|| (at, extended(product, None, |after| after.geglu = true)))?
             }
-            Op::Conv2d(conv) if conv.enlarged.is_none() => {
+            Op::Conv2d(conv) if conv.upsample_to.is_none() => {
                 let (at, before) = self.only_reader(step.inputs[0])?;
                 let Op::Upsample(up) = before.op else { return None };
                 let small = &self.value(before.inputs[0]).shape;
@@ -68,7 +68,7 @@ impl Plan {
                 let mut merged = step.clone();
                 merged.inputs[0] = before.inputs[0];
                 if let Op::Conv2d(conv) = &mut merged.op {
-                    conv.enlarged = Some((up.height, up.width));
+                    conv.upsample_to = Some((up.height, up.width));
                 }
                 (at, merged)
             }
@@ -89,11 +89,11 @@ impl Plan {
     }
 
     /// The same where the step is a product whose kernel has room for more.
-    pub(super) fn product(&self, value: ValueId) -> Option<(usize, &Step, After)> {
+    pub(super) fn product(&self, value: ValueId) -> Option<(usize, &Step, Epilogue)> {
         let (at, step) = self.only_reader(value)?;
         let after = match &step.op {
-            Op::Matmul(op) => op.after,
-            Op::Conv2d(op) => op.after,
+            Op::Matmul(op) => op.epilogue,
+            Op::Conv2d(op) => op.epilogue,
             _ => return None,
         };
         self.is_aligned(step).then_some((at, step, after))
@@ -130,7 +130,7 @@ impl Plan {
         }
         let name = format!("{}, once", self.name);
         // What runs once has no need of the speed of halves.
-        let first = Plan { name, steps: once, outputs: crossing, allows_halves: false, ..self.clone() };
+        let first = Plan { name, steps: once, outputs: crossing, allows_f16_math: false, ..self.clone() };
         let second = Plan { steps: each, values, ..self };
         (first.compact(), second.compact())
     }
@@ -140,7 +140,7 @@ impl Plan {
         let mut used: BTreeSet<ValueId> = self.outputs.iter().map(|(_, id)| *id).collect();
         used.extend(self.steps.iter().flat_map(|step| step.inputs.iter().copied().chain([step.output])));
         for id in used.clone() {
-            if let Source::Joined(parts) = &self.value(id).source {
+            if let Source::Concatenated(parts) = &self.value(id).source {
                 used.extend(parts);
             }
         }
@@ -160,7 +160,7 @@ impl Plan {
             values[step.output.0].source = Source::Step(index);
         }
         for value in &mut values {
-            if let Source::Joined(parts) = &mut value.source {
+            if let Source::Concatenated(parts) = &mut value.source {
                 parts.iter_mut().for_each(|part| *part = places[part]);
             }
         }
@@ -170,11 +170,11 @@ impl Plan {
 }
 
 /// The product with more after it.
-fn extended(product: &Step, input: Option<ValueId>, change: impl Fn(&mut After)) -> Step {
+fn extended(product: &Step, input: Option<ValueId>, change: impl Fn(&mut Epilogue)) -> Step {
     let mut step = product.clone();
     match &mut step.op {
-        Op::Matmul(op) => change(&mut op.after),
-        Op::Conv2d(op) => change(&mut op.after),
+        Op::Matmul(op) => change(&mut op.epilogue),
+        Op::Conv2d(op) => change(&mut op.epilogue),
         _ => unreachable!("only products are extended"),
     }
     step.inputs.extend(input);

@@ -2,12 +2,12 @@
 //! bind groups are made once.
 
 use super::config::KernelConfig;
-use super::device::{Counted, Gpu, GpuError, Means, Tensor};
+use super::device::{AllocationGuard, Gpu, GpuError, DeviceCaps, Tensor};
 use super::kernel::{Binding, Scalar};
-use super::kernels::{self, Operand, SCRATCH, Work};
+use super::kernels::{self, BufferRef, SCRATCH, KernelSequence};
 use crate::num::{host_len, to_whole};
 use crate::ops::{Op, Storage};
-use crate::plan::{Place, Plan, Source, Step, Value, ValueId};
+use crate::plan::{Allocation, Plan, Source, Step, Value, ValueId};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ const SUBMISSION_SECONDS: f64 = 0.08;
 /// Uniform buffers bind at multiples of this on every device.
 const PARAMS_STRIDE: u64 = 256;
 
-struct Dispatch {
+struct BoundDispatch {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     groups: [u32; 3],
@@ -32,21 +32,21 @@ pub struct Arena {
 }
 
 /// What steps need of a device beside the tensors of their plan.
-struct Extra {
+struct StepResources {
     /// Dispatches of all steps.
     dispatches: u64,
     /// Bytes of what lies between the dispatches of one step.
     scratch: [u64; SCRATCH],
 }
 
-impl Extra {
-    fn of(plan: &Plan, means: Means) -> Extra {
-        let mut extra = Extra { dispatches: 0, scratch: [0; SCRATCH] };
+impl StepResources {
+    fn of(plan: &Plan, means: DeviceCaps) -> StepResources {
+        let mut extra = StepResources { dispatches: 0, scratch: [0; SCRATCH] };
         for step in &plan.steps {
             let stored = vec![Storage::F32; step.inputs.len()];
             // A step without a launch is told of when the plan is made.
-            let Ok(work) = work(plan, step, &stored, means) else { continue };
-            extra.dispatches += work.stages.len() as u64;
+            let Ok(work) = lower_step(plan, step, &stored, means) else { continue };
+            extra.dispatches += work.dispatches.len() as u64;
             let bytes = work.scratch.map(|numbers| 4 * numbers);
             extra.scratch.iter_mut().zip(bytes).for_each(|(most, bytes)| *most = (*most).max(bytes));
         }
@@ -55,41 +55,41 @@ impl Extra {
 }
 
 /// A step's dispatches on a device of these means; `stored` says how its inputs lie.
-pub(super) fn work(plan: &Plan, step: &Step, stored: &[Storage], means: Means) -> Result<Work, GpuError> {
+pub(super) fn lower_step(plan: &Plan, step: &Step, stored: &[Storage], means: DeviceCaps) -> Result<KernelSequence, GpuError> {
     let least = if plan.allows_winograd { means.winograd } else { usize::MAX };
     let output = &plan.value(step.output).shape;
-    kernels::work(&step.op, &plan.input_shapes(step), output, stored, means.style, least)
+    kernels::lower(&step.op, &plan.input_shapes(step), output, stored, means.style, least)
         .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })
 }
 
 impl Arena {
     /// Buffers in which each of these plans fits.
     pub async fn of(gpu: &Gpu, plans: &[&Plan]) -> Result<Arena, GpuError> {
-        Arena::under(gpu, gpu.config(), plans).await
+        Arena::with_config(gpu, gpu.config(), plans).await
     }
 
     /// The same for plans with other kernels than the device's own.
-    pub async fn under(gpu: &Gpu, config: KernelConfig, plans: &[&Plan]) -> Result<Arena, GpuError> {
-        let means = config.means(gpu.info().max_binding);
+    pub async fn with_config(gpu: &Gpu, config: KernelConfig, plans: &[&Plan]) -> Result<Arena, GpuError> {
+        let means = config.caps(gpu.info().max_binding);
         let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
         let room = |bytes: u64| gpu.tensor(&format!("a temporary of {}", names.join(", ")), bytes / 4);
         let make = || {
             let rooms = |sizes: Vec<u64>| sizes.into_iter().map(room).collect::<Result<_, GpuError>>();
             Ok(Arena { slots: rooms(Arena::sizes(plans))?, scratch: rooms(Arena::scratch(plans, means))?, config })
         };
-        gpu.guarded("temporaries", make).await
+        gpu.with_error_scopes("temporaries", make).await
     }
 
     /// Bytes of all its buffers on a device of these means.
-    pub fn bytes(plans: &[&Plan], means: Means) -> u64 {
+    pub fn bytes(plans: &[&Plan], means: DeviceCaps) -> u64 {
         Arena::sizes(plans).into_iter().chain(Arena::scratch(plans, means)).sum()
     }
 
     /// Bytes of what lies between the dispatches of one step; of nothing, none.
-    fn scratch(plans: &[&Plan], means: Means) -> Vec<u64> {
+    fn scratch(plans: &[&Plan], means: DeviceCaps) -> Vec<u64> {
         let mut most = [0; SCRATCH];
         for plan in plans.iter().filter(|plan| plan.allows_winograd) {
-            let own = Extra::of(plan, means).scratch;
+            let own = StepResources::of(plan, means).scratch;
             most.iter_mut().zip(own).for_each(|(most, own)| *most = (*most).max(own));
         }
         most.into_iter().filter(|&bytes| bytes > 0).collect()
@@ -130,7 +130,7 @@ fn written(plan: &Plan, value: &Value) -> Storage {
 }
 
 /// What a step computes.
-struct Formed {
+struct CompiledStep {
     label: String,
     output: Tensor,
     /// The steps that formed its inputs.
@@ -141,18 +141,18 @@ struct Formed {
 
 /// A plan with its buffers.
 pub struct Runner {
-    dispatches: Vec<Dispatch>,
-    formed: Vec<Formed>,
+    dispatches: Vec<BoundDispatch>,
+    steps: Vec<CompiledStep>,
     inputs: BTreeMap<String, Tensor>,
     outputs: BTreeMap<String, Tensor>,
     scalars: wgpu::Buffer,
-    _counted: [Rc<Counted>; 2],
+    _counted: [Rc<AllocationGuard>; 2],
     /// All that its dispatches are bound to stays as long as it does.
     _bound: Vec<Tensor>,
     /// Bytes of graphics memory made for this plan: inputs, outputs, parameters.
     pub bytes: u64,
     /// Whether some of its products are formed of halves.
-    pub multiplies_halves: bool,
+    pub uses_f16_math: bool,
 }
 
 impl Runner {
@@ -170,17 +170,17 @@ impl Runner {
         resident: &dyn Fn(&str) -> Option<Tensor>,
         arena: &Arena,
     ) -> Result<Runner, GpuError> {
-        gpu.guarded(&format!("the plan `{}`", plan.name), || Runner::make(gpu, plan, resident, arena)).await
+        gpu.with_error_scopes(&format!("the plan `{}`", plan.name), || Runner::make(gpu, plan, resident, arena)).await
     }
 
     /// Dispatches of one run of a plan on a device of these means.
-    pub fn dispatches(plan: &Plan, means: Means) -> u64 {
-        Extra::of(plan, means).dispatches
+    pub fn dispatches(plan: &Plan, means: DeviceCaps) -> u64 {
+        StepResources::of(plan, means).dispatches
     }
 
     /// Bytes of graphics memory that a plan's runner makes besides temporaries, weights and the inputs
     /// that are `given`, on a device of these means.
-    pub fn own_bytes(plan: &Plan, means: Means, given: &dyn Fn(&str) -> bool) -> u64 {
+    pub fn own_bytes(plan: &Plan, means: DeviceCaps, given: &dyn Fn(&str) -> bool) -> u64 {
         // An output may have several names.
         let is_own = |(index, value): &(usize, &Value)| match &value.source {
             Source::Input(name) => !given(name),
@@ -193,8 +193,8 @@ impl Runner {
     }
 
     /// Bytes of them that are run-time numbers and parameters.
-    pub fn params_bytes(plan: &Plan, means: Means) -> u64 {
-        let (scalars, dispatches) = (plan.scalars.len().max(1) as u64, Extra::of(plan, means).dispatches.max(1));
+    pub fn params_bytes(plan: &Plan, means: DeviceCaps) -> u64 {
+        let (scalars, dispatches) = (plan.scalars.len().max(1) as u64, StepResources::of(plan, means).dispatches.max(1));
         scalars * 4 + dispatches * PARAMS_STRIDE
     }
 
@@ -204,7 +204,7 @@ impl Runner {
         resident: &dyn Fn(&str) -> Option<Tensor>,
         arena: &Arena,
     ) -> Result<Runner, GpuError> {
-        let means = arena.config.means(gpu.info().max_binding);
+        let means = arena.config.caps(gpu.info().max_binding);
         let memory = plan.memory(gpu.scalar().bytes());
         let slots = arena.slots(&memory.slots);
         let mut bytes = 0;
@@ -213,24 +213,24 @@ impl Runner {
         for (index, value) in plan.values.iter().enumerate() {
             let fits = |name: &str, tensor: Tensor| match tensor.len == value.numel() {
                 true => Ok(tensor),
-                false => Err(GpuError::Length { name: name.into(), found: tensor.len, wanted: value.numel() }),
+                false => Err(GpuError::LengthMismatch { name: name.into(), found: tensor.len, wanted: value.numel() }),
             };
             let storage = written(plan, value);
             // What is read may lie in any way: kernels say what they can read.
             let takes = |name: &str, tensor: Tensor| match tensor.storage == storage {
                 true => fits(name, tensor),
-                false => Err(GpuError::Stored { name: name.into(), found: tensor.storage, wanted: storage }),
+                false => Err(GpuError::StorageMismatch { name: name.into(), found: tensor.storage, wanted: storage }),
             };
-            let tensor = match (&value.source, memory.places[index]) {
+            let tensor = match (&value.source, memory.allocations[index]) {
                 (Source::Weight { name, .. }, _) => {
                     let missing = || GpuError::Missing { plan: plan.name.clone(), name: name.clone() };
                     Some(fits(name, resident(name).ok_or_else(missing)?)?)
                 }
-                (Source::Joined(parts), _) => {
+                (Source::Concatenated(parts), _) => {
                     let parts: Vec<Tensor> = parts.iter().filter_map(|part| tensors[part.0].clone()).collect();
-                    let apart = || GpuError::Apart { plan: plan.name.clone(), name: plan.name_of(ValueId(index)) };
-                    let name = plan.name_of(ValueId(index));
-                    Some(fits(&name, Tensor::joined(&parts).ok_or_else(apart)?)?)
+                    let apart = || GpuError::NotContiguous { plan: plan.name.clone(), name: plan.display_name(ValueId(index)) };
+                    let name = plan.display_name(ValueId(index));
+                    Some(fits(&name, Tensor::contiguous(&parts).ok_or_else(apart)?)?)
                 }
                 (Source::Input(name), _) => {
                     let tensor = match resident(name) {
@@ -244,8 +244,8 @@ impl Runner {
                     inputs.insert(name.clone(), tensor.clone());
                     Some(tensor)
                 }
-                (Source::Step(_), Place::Slot(slot)) => Some(Tensor { storage, ..slots[slot].clone() }),
-                (Source::Step(_), Place::Own) => match plan.outputs.iter().find(|(_, id)| id.0 == index) {
+                (Source::Step(_), Allocation::Slot(slot)) => Some(Tensor { storage, ..slots[slot].clone() }),
+                (Source::Step(_), Allocation::Own) => match plan.outputs.iter().find(|(_, id)| id.0 == index) {
                     Some((name, _)) => Some(match resident(name) {
                         Some(tensor) => takes(name, tensor)?,
                         None => {
@@ -282,30 +282,30 @@ impl Runner {
         let mut works = Vec::with_capacity(plan.steps.len());
         for step in &plan.steps {
             let stored = step.inputs.iter().map(|&id| Ok(tensor(id)?.storage)).collect::<Result<Vec<_>, GpuError>>()?;
-            works.push(work(plan, step, &stored, means)?);
+            works.push(lower_step(plan, step, &stored, means)?);
         }
-        let count = works.iter().map(|work| work.stages.len()).sum::<usize>().max(1);
+        let count = works.iter().map(|work| work.dispatches.len()).sum::<usize>().max(1);
         let scalars = buffer("run-time numbers", plan.scalars.len().max(1) as u64 * 4, wgpu::BufferUsages::STORAGE);
         let params = buffer("parameters", count as u64 * PARAMS_STRIDE, wgpu::BufferUsages::UNIFORM);
         bytes += scalars.size() + params.size();
-        let counted = [gpu.count(&scalars), gpu.count(&params)];
+        let counted = [gpu.track_buffer(&scalars), gpu.track_buffer(&params)];
 
         let mut dispatches = Vec::with_capacity(count);
         let mut formed = Vec::with_capacity(plan.steps.len());
         let mut words = vec![0u8; host_len(params.size())];
         let mut multiplies_halves = false;
         for (step, work) in plan.steps.iter().zip(works) {
-            let operand = |operand: Operand| match operand {
-                Operand::Input(input) => tensor(step.inputs[input]),
-                Operand::Output => tensor(step.output),
-                Operand::Scratch(index) => arena.scratch.get(index).ok_or_else(|| GpuError::Missing {
+            let operand = |operand: BufferRef| match operand {
+                BufferRef::Input(input) => tensor(step.inputs[input]),
+                BufferRef::Output => tensor(step.output),
+                BufferRef::Scratch(index) => arena.scratch.get(index).ok_or_else(|| GpuError::Missing {
                     plan: plan.name.clone(),
                     name: "room between dispatches".into(),
                 }),
             };
-            for stage in work.stages {
+            for stage in work.dispatches {
                 let launch = arena.config.chosen(plan, stage.launch);
-                multiplies_halves |= launch.factors == Scalar::F16;
+                multiplies_halves |= launch.operand_type == Scalar::F16;
                 let offset = dispatches.len() as u64 * PARAMS_STRIDE;
                 let own = bytemuck::cast_slice(&launch.params);
                 words[host_len(offset)..][..own.len()].copy_from_slice(own);
@@ -323,13 +323,13 @@ impl Runner {
                     entries.push(wgpu::BindGroupEntry { binding: at, resource });
                 }
                 let pipeline = gpu.pipeline(&launch)?;
-                gpu.count_bind_group();
+                gpu.track_bind_group();
                 let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some(&step.label),
                     layout: &pipeline.get_bind_group_layout(0),
                     entries: &entries,
                 });
-                dispatches.push(Dispatch { pipeline, bind_group, groups: launch.groups, flops: stage.flops });
+                dispatches.push(BoundDispatch { pipeline, bind_group, groups: launch.groups, flops: stage.flops });
             }
             let output = Tensor { len: plan.value(step.output).numel(), ..tensor(step.output)?.clone() };
             let forms = |id: &ValueId| match plan.value(*id).source {
@@ -338,19 +338,19 @@ impl Runner {
             };
             let from = step.inputs.iter().filter_map(forms).collect();
             let label = format!("`{}` ({})", step.label, step.op);
-            formed.push(Formed { label, output, from, dispatches: dispatches.len() });
+            formed.push(CompiledStep { label, output, from, dispatches: dispatches.len() });
         }
         gpu.queue.write_buffer(&params, 0, &words);
         Ok(Runner {
             dispatches,
-            formed,
+            steps: formed,
             inputs,
             outputs,
             scalars,
             _counted: counted,
             _bound: tensors.into_iter().flatten().chain(arena.scratch.iter().cloned()).collect(),
             bytes,
-            multiplies_halves,
+            uses_f16_math: multiplies_halves,
         })
     }
 
@@ -360,7 +360,7 @@ impl Runner {
         let tensor = self.inputs.get(name).ok_or_else(missing)?;
         let found = data.len() as u64;
         if tensor.len != found {
-            return Err(GpuError::Length { name: name.into(), found, wanted: tensor.len });
+            return Err(GpuError::LengthMismatch { name: name.into(), found, wanted: tensor.len });
         }
         gpu.write(tensor, data)
     }
@@ -377,7 +377,7 @@ impl Runner {
 
     /// The first step whose output holds NaN or infinity, with the inputs of the last run; or the
     /// input that does. Runs the plan again, in part and several times.
-    pub async fn first_not_finite(&self, gpu: &Gpu) -> Result<Option<String>, GpuError> {
+    pub async fn find_non_finite(&self, gpu: &Gpu) -> Result<Option<String>, GpuError> {
         let is_finite = async |tensor| Ok(gpu.read(tensor).await?.iter().all(|value| value.is_finite()));
         for (name, tensor) in &self.inputs {
             if !is_finite(tensor).await? {
@@ -385,12 +385,12 @@ impl Runner {
             }
         }
         let is_right = async |step: usize| {
-            self.run_first(gpu, self.formed[step].dispatches);
-            is_finite(&self.formed[step].output).await
+            self.run_first(gpu, self.steps[step].dispatches);
+            is_finite(&self.steps[step].output).await
         };
         // What is not finite once stays so in nearly all that follows from it: half of the plan is
         // left out at a time.
-        let (mut low, mut high) = (0, self.formed.len());
+        let (mut low, mut high) = (0, self.steps.len());
         while low < high {
             let middle = usize::midpoint(low, high);
             match is_right(middle).await? {
@@ -399,7 +399,7 @@ impl Runner {
             }
         }
         // Two branches may lie side by side there: one of them is at fault.
-        while let Some(formed) = self.formed.get(low) {
+        while let Some(formed) = self.steps.get(low) {
             let mut wrong = None;
             for &step in &formed.from {
                 if wrong.is_none() && !is_right(step).await? {
@@ -411,7 +411,7 @@ impl Runner {
                 None => break,
             }
         }
-        Ok(self.formed.get(low).map(|formed| formed.label.clone()))
+        Ok(self.steps.get(low).map(|formed| formed.label.clone()))
     }
 
     /// Submits all steps, in portions.
@@ -423,7 +423,7 @@ impl Runner {
     fn run_first(&self, gpu: &Gpu, dispatches: usize) {
         let mut rest = &self.dispatches[..dispatches];
         while !rest.is_empty() {
-            rest = submit_some(gpu, rest);
+            rest = submit_portion(gpu, rest);
         }
     }
 
@@ -453,29 +453,29 @@ impl Runner {
         let missing = || GpuError::Missing { plan: "this plan".into(), name: output.into() };
         let tensor = self.output(output).ok_or_else(missing)?;
         let started = web_time::Instant::now();
-        let flops_of = |dispatches: &[Dispatch]| dispatches.iter().map(|dispatch| dispatch.flops).sum::<u64>();
+        let flops_of = |dispatches: &[BoundDispatch]| dispatches.iter().map(|dispatch| dispatch.flops).sum::<u64>();
         let (mut rest, mut under_way) = (self.dispatches.as_slice(), None);
         loop {
             // One portion waits at the device while it is at another.
-            rest = submit_some(gpu, rest);
+            rest = submit_portion(gpu, rest);
             if rest.is_empty() {
                 break;
             }
             let submitted = (gpu.finished(), self.flops() - flops_of(rest));
             if let Some((done, flops)) = under_way.replace(submitted) {
                 done.await?;
-                gpu.learn(flops, started.elapsed().as_secs_f64());
+                gpu.update_throughput_estimate(flops, started.elapsed().as_secs_f64());
                 go_on()?;
             }
         }
         let numbers = gpu.read(tensor).await?;
-        gpu.learn(self.flops(), started.elapsed().as_secs_f64());
+        gpu.update_throughput_estimate(self.flops(), started.elapsed().as_secs_f64());
         Ok(numbers)
     }
 }
 
 /// Submits as many of these dispatches as fill a portion; returns the others.
-fn submit_some<'a>(gpu: &Gpu, dispatches: &'a [Dispatch]) -> &'a [Dispatch] {
+fn submit_portion<'a>(gpu: &Gpu, dispatches: &'a [BoundDispatch]) -> &'a [BoundDispatch] {
     let (limit, mut flops) = (gpu.submission_flops.get(), 0);
     let count = dispatches.iter().take_while(|dispatch| {
         let room = flops < limit;
@@ -499,7 +499,7 @@ fn submit_some<'a>(gpu: &Gpu, dispatches: &'a [Dispatch]) -> &'a [Dispatch] {
 
 impl Gpu {
     /// Learns from work that is done how many operations a submission may have.
-    fn learn(&self, flops: u64, seconds: f64) {
+    fn update_throughput_estimate(&self, flops: u64, seconds: f64) {
         // Small plans are all overhead and tell nothing of the speed.
         if flops > 100_000_000 && seconds > 0.0 {
             let (measured, now) = (flops as f64 / seconds * SUBMISSION_SECONDS, self.submission_flops.get() as f64);

@@ -10,16 +10,16 @@ use wasm_bindgen::JsValue;
 const PAUSE_MS: f64 = 120.0;
 
 /// Tells the page how far the reading of a file is.
-pub struct Teller {
+pub struct ProgressReporter {
     listener: Option<Function>,
     rows: Vec<ModuleRow>,
     told_ms: f64,
 }
 
-impl Teller {
+impl ProgressReporter {
     /// Tells `listener`, where there is one.
-    pub fn new(listener: Option<Function>) -> Teller {
-        Teller { listener, rows: Vec::new(), told_ms: Date::now() }
+    pub fn new(listener: Option<Function>) -> ProgressReporter {
+        ProgressReporter { listener, rows: Vec::new(), told_ms: Date::now() }
     }
 
     /// Takes in what is known, and tells of it when the last message is old enough.

@@ -7,7 +7,7 @@ var<workgroup> gathered: array<f32, 16>;
 // Sum of all invocations' values, of which `second` tells the second call from the first. Of more
 // than 16 in two stages: a barrier is dear on some devices, and so is reading all. Of fewer in one,
 // the second call's elsewhere than the first's, which some may still be reading.
-fn total(local: u32, value: f32, second: bool) -> f32 {
+fn workgroup_sum(local: u32, value: f32, second: bool) -> f32 {
     let few = THREADS <= 16u;
     if few && second { gathered[local] = value; } else { partial[local] = value; }
     workgroupBarrier();

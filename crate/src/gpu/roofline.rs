@@ -9,7 +9,7 @@ use web_time::Instant;
 
 /// What a device can do at most.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Roof {
+pub struct RooflinePeak {
     /// Floating-point operations a second, in f32.
     pub flops: f64,
     /// Bytes read and written a second.
@@ -18,7 +18,7 @@ pub struct Roof {
 
 /// How long and how often something is timed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Effort {
+pub struct BenchBudget {
     /// Rounds wanted.
     pub rounds: usize,
     /// After this time no further round begins.
@@ -26,21 +26,21 @@ pub struct Effort {
 }
 
 /// A round shorter than this says more of the clock than of the device: work is repeated in it.
-const SHORTEST_ROUND: f64 = 0.02;
+const MIN_ROUND_SECONDS: f64 = 0.02;
 /// Most repetitions in a round.
-const MOST_REPEATS: f64 = 200.0;
+const MAX_REPEATS: f64 = 200.0;
 /// Workgroups of the arithmetic kernel, of 64 invocations each.
-const BUSY_GROUPS: u32 = 1024;
+const FULL_OCCUPANCY_GROUPS: u32 = 1024;
 /// Workgroups of the copy kernel, of 64 invocations that copy a vec4 each.
-const COPIED_GROUPS: u32 = 16 << 10;
+const COPY_GROUPS: u32 = 16 << 10;
 /// Numbers of the copy kernel: 16 MiB read and 16 MiB written.
-const COPIED: u64 = COPIED_GROUPS as u64 * 64 * 4;
+const COPY_BYTES: u64 = COPY_GROUPS as u64 * 64 * 4;
 /// Operations of one invocation of the arithmetic kernel in one of its rounds.
 const ROUND_FLOPS: f64 = 64.0;
 
 impl Gpu {
     /// Milliseconds of each round of `submit`, after one that warms up.
-    pub async fn time(&self, effort: Effort, submit: &dyn Fn()) -> Result<Vec<f64>, GpuError> {
+    pub async fn time(&self, effort: BenchBudget, submit: &dyn Fn()) -> Result<Vec<f64>, GpuError> {
         let begun = Instant::now();
         submit();
         self.finished().await?;
@@ -48,7 +48,7 @@ impl Gpu {
         submit();
         self.finished().await?;
         let once = first.elapsed().as_secs_f64();
-        let repeats = (SHORTEST_ROUND / once.max(1e-6)).ceil().clamp(1.0, MOST_REPEATS);
+        let repeats = (MIN_ROUND_SECONDS / once.max(1e-6)).ceil().clamp(1.0, MAX_REPEATS);
         let repeats = to_index(repeats);
         // A long first measurement counts; of a short one the clock's step is too large a part.
         let mut rounds = if repeats == 1 { vec![once * 1e3] } else { Vec::new() };
@@ -64,21 +64,21 @@ impl Gpu {
     }
 
     /// Measures both roofs: the best round of each, since nothing can be faster than a roof.
-    pub async fn roof(&self, effort: Effort) -> Result<Roof, GpuError> {
-        let output = self.tensor("the roof's output", COPIED)?;
-        let input = self.tensor("the roof's input", COPIED)?;
+    pub async fn roofline_peak(&self, effort: BenchBudget) -> Result<RooflinePeak, GpuError> {
+        let output = self.tensor("the roof's output", COPY_BYTES)?;
+        let input = self.tensor("the roof's input", COPY_BYTES)?;
         let best = |rounds: Vec<f64>| rounds.into_iter().fold(f64::INFINITY, f64::min) / 1e3;
 
-        let copy = Launch::new("roof_copy", 1, Vec::new(), [COPIED_GROUPS, 1, 1]);
-        let bytes = 2.0 * 4.0 * COPIED as f64 / best(self.time_launch(effort, &copy, &[&input, &output]).await?);
+        let copy = Launch::new("roofline_copy", 1, Vec::new(), [COPY_GROUPS, 1, 1]);
+        let bytes = 2.0 * 4.0 * COPY_BYTES as f64 / best(self.time_launch(effort, &copy, &[&input, &output]).await?);
         // As many operations as take about 20 ms, found by fourfold steps.
         let mut inner: u32 = 16;
         loop {
-            let launch = Launch::new("roof_arithmetic", 0, vec![inner], [BUSY_GROUPS, 1, 1]);
+            let launch = Launch::new("roofline_arithmetic", 0, vec![inner], [FULL_OCCUPANCY_GROUPS, 1, 1]);
             let seconds = best(self.time_launch(effort, &launch, &[&output]).await?);
-            if seconds > SHORTEST_ROUND || inner >= 1 << 20 {
-                return Ok(Roof {
-                    flops: f64::from(BUSY_GROUPS) * 64.0 * ROUND_FLOPS * f64::from(inner) / seconds,
+            if seconds > MIN_ROUND_SECONDS || inner >= 1 << 20 {
+                return Ok(RooflinePeak {
+                    flops: f64::from(FULL_OCCUPANCY_GROUPS) * 64.0 * ROUND_FLOPS * f64::from(inner) / seconds,
                     bytes,
                 });
             }
@@ -89,11 +89,11 @@ impl Gpu {
     /// Times one dispatch; tensors are bound from 1 on.
     pub(super) async fn time_launch(
         &self,
-        effort: Effort,
+        effort: BenchBudget,
         launch: &Launch,
         tensors: &[&Tensor],
     ) -> Result<Vec<f64>, GpuError> {
-        let (pipeline, params, group) = self.guarded(launch.kernel, || self.bind(launch, tensors)).await?;
+        let (pipeline, params, group) = self.with_error_scopes(launch.kernel, || self.bind(launch, tensors)).await?;
         let submit = || {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             {

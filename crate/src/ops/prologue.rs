@@ -7,47 +7,47 @@ use serde::{Deserialize, Serialize};
 /// What the rows of a product are made of. Its inputs come after the product's matrix and bias.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Before {
+pub enum Prologue {
     /// x as it is.
     #[default]
-    Nothing,
+    None,
     /// x's columns, then those of a second input: a skip connection read in place.
-    Beside,
+    Concat,
     /// Each row of x minus its mean, divided by the root of its variance plus `eps`, times a scale:
     /// a layer norm, whose shift is part of the product's bias. Inputs: scale (K), and the scale's
     /// own product with the matrix (N), from which a kernel takes the mean's part of a sum.
-    Normed {
+    LayerNorm {
         /// Added to the variance.
         eps: f32,
     },
 }
 
-impl Before {
+impl Prologue {
     /// Inputs that it reads.
     pub fn inputs(&self) -> usize {
         match self {
-            Before::Nothing => 0,
-            Before::Beside => 1,
-            Before::Normed { .. } => 2,
+            Prologue::None => 0,
+            Prologue::Concat => 1,
+            Prologue::LayerNorm { .. } => 2,
         }
     }
 
     /// Width of the rows that are multiplied, of an x that is `width` wide.
     pub fn width(&self, inputs: &[&[usize]], width: usize) -> usize {
         match self {
-            Before::Beside => width + inputs[0].last().copied().unwrap_or(0),
+            Prologue::Concat => width + inputs[0].last().copied().unwrap_or(0),
             _ => width,
         }
     }
 
     /// What does not fit, for a product of x with a matrix of `columns`; `inputs` are those of its own.
-    pub fn misfit(&self, inputs: &[&[usize]], x: &[usize], columns: usize) -> Option<String> {
+    pub fn mismatch(&self, inputs: &[&[usize]], x: &[usize], columns: usize) -> Option<String> {
         let rows = |shape: &[usize]| shape[..shape.len().saturating_sub(1)].to_vec();
         match self {
-            Before::Beside if inputs[0].len() != x.len() || rows(inputs[0]) != rows(x) => {
+            Prologue::Concat if inputs[0].len() != x.len() || rows(inputs[0]) != rows(x) => {
                 Some("all axes but the last of what stands beside x must be x's".into())
             }
-            Before::Normed { .. } if x.last() != inputs[0].first() || inputs[1] != [columns] => {
+            Prologue::LayerNorm { .. } if x.last() != inputs[0].first() || inputs[1] != [columns] => {
                 Some(format!("a norm needs a scale as wide as x and {columns} sums"))
             }
             _ => None,
@@ -62,9 +62,9 @@ impl Before {
         };
         let mut row = wide(x);
         match self {
-            Before::Nothing => {}
-            Before::Beside => row.extend(wide(&inputs[0])),
-            Before::Normed { eps } => {
+            Prologue::None => {}
+            Prologue::Concat => row.extend(wide(&inputs[0])),
+            Prologue::LayerNorm { eps } => {
                 let count = row.len() as f64;
                 let mean = row.iter().sum::<f64>() / count;
                 let variance = row.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
@@ -79,9 +79,9 @@ impl Before {
     /// The words of it, each after a blank.
     pub fn details(&self) -> String {
         match self {
-            Before::Nothing => String::new(),
-            Before::Beside => " beside".into(),
-            Before::Normed { eps } => format!(" normed eps={eps:e}"),
+            Prologue::None => String::new(),
+            Prologue::Concat => " beside".into(),
+            Prologue::LayerNorm { eps } => format!(" normed eps={eps:e}"),
         }
     }
 }

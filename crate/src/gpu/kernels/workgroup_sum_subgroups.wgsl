@@ -9,7 +9,7 @@ var<workgroup> seconds: array<f32, THREADS>;
 // numbers some may still be reading. Which invocations are a subgroup, and how many, WGSL leaves open:
 // one of each stores its sum in a place of its own and the others zeros, and each subgroup shares all
 // places between its invocations.
-fn total(local: u32, value: f32, second: bool) -> f32 {
+fn workgroup_sum(local: u32, value: f32, second: bool) -> f32 {
     let size = subgroupAdd(1u);
     let rank = subgroupExclusiveAdd(1u);
     let sum = subgroupAdd(value);

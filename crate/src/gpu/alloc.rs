@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 impl Gpu {
     /// Room for tensors of these names and lengths in one buffer.
-    pub fn adjacent(&self, parts: &[(&str, u64)], storage: Storage) -> Result<Vec<Tensor>, GpuError> {
+    pub fn allocate_contiguous(&self, parts: &[(&str, u64)], storage: Storage) -> Result<Vec<Tensor>, GpuError> {
         let len = parts.iter().map(|(_, len)| len).sum();
         let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
         let whole = self.tensor_stored(&names.join(", "), len, storage)?;
@@ -24,15 +24,15 @@ impl Gpu {
 
     /// Room for all weights of a plan, each as `storage` says by its name and shape; those that are
     /// read as one lie as the first of them does.
-    pub fn rooms(
+    pub fn allocate_weights(
         &self,
         plan: &Plan,
         storage: &dyn Fn(&str, &[usize]) -> Storage,
     ) -> Result<HashMap<String, Tensor>, GpuError> {
         let mut rooms = HashMap::new();
-        for parts in plan.joined() {
+        for parts in plan.concatenated() {
             let lengths: Vec<(&str, u64)> = parts.iter().map(|(name, _, shape)| (*name, numel(shape))).collect();
-            let tensors = self.adjacent(&lengths, storage(parts[0].0, parts[0].2))?;
+            let tensors = self.allocate_contiguous(&lengths, storage(parts[0].0, parts[0].2))?;
             rooms.extend(lengths.iter().zip(tensors).map(|((name, _), tensor)| ((*name).to_owned(), tensor)));
         }
         for (name, _, shape) in plan.weights() {
@@ -47,7 +47,7 @@ impl Gpu {
 
 impl Tensor {
     /// These tensors as one, where each begins where the one before ends.
-    pub fn joined(parts: &[Tensor]) -> Option<Tensor> {
+    pub fn contiguous(parts: &[Tensor]) -> Option<Tensor> {
         let first = parts.first()?;
         let mut whole = Tensor { bytes: 0, len: 0, ..first.clone() };
         for part in parts {

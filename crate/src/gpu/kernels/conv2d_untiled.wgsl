@@ -40,6 +40,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var sums = array<mat4x4<f32>, 4>(a0, a1, b0, b1);
     for (var i = 0u; i < 2u * min(8u, params.rows - pixel); i++) {
         let row = i / 2u;
-        finish(pixel + row, channel + i % 2u * 4u, sums[row / 4u + i % 2u * 2u][row % 4u], vec4(0.0));
+        store_epilogue(pixel + row, channel + i % 2u * 4u, sums[row / 4u + i % 2u * 2u][row % 4u], vec4(0.0));
     }
 }

@@ -3,10 +3,10 @@
 
 use super::{Plan, Source, Step, Value, ValueId};
 use crate::num::numel;
-use crate::ops::{After, Before, Matmul, Op};
+use crate::ops::{Epilogue, Prologue, Matmul, Op};
 
 /// Most numbers of weights read as one: 128 MiB of f32, what every WebGPU device binds at once.
-const MOST: u64 = 1 << 25;
+const MAX_MERGED_LEN: u64 = 1 << 25;
 /// Parts of a buffer begin at multiples of 256 bytes, in halves too.
 const MATRIX_STEP: u64 = 128;
 /// The same of biases, which are f32.
@@ -15,14 +15,14 @@ const BIAS_STEP: u64 = 64;
 impl Plan {
     /// Queries, keys and values that one attention alone reads become columns of one tensor; where
     /// queries come of other rows, keys and values do.
-    pub(super) fn join_attentions(&mut self) {
+    pub(super) fn merge_attention_projections(&mut self) {
         let attentions: Vec<ValueId> =
             self.steps.iter().filter(|step| matches!(step.op, Op::Attention(_))).map(|step| step.output).collect();
         for output in attentions {
             let Some(step) = self.steps.iter().find(|step| step.output == output) else { continue };
             let inputs = step.inputs.clone();
             for first in 0..inputs.len().saturating_sub(1) {
-                if let Some(joined) = self.join(&inputs[first..])
+                if let Some(joined) = self.merge_projections(&inputs[first..])
                     && let Some(step) = self.steps.iter_mut().find(|step| step.output == output)
                 {
                     step.inputs.truncate(first);
@@ -34,18 +34,18 @@ impl Plan {
     }
 
     /// The shifts of convolutions that are products of the same rows become columns of one tensor.
-    pub(super) fn join_shifts(&mut self) {
-        let is_shifted = |step: &&Step| matches!(&step.op, Op::Conv2d(conv) if conv.after.shift == Some(0));
+    pub(super) fn merge_time_projections(&mut self) {
+        let is_shifted = |step: &&Step| matches!(&step.op, Op::Conv2d(conv) if conv.epilogue.channel_bias == Some(0));
         let shift_of = |step: &Step| match &step.op {
-            Op::Conv2d(conv) => step.inputs[conv.after_at()],
+            Op::Conv2d(conv) => step.inputs[conv.epilogue_start()],
             _ => unreachable!("only convolutions were asked for"),
         };
         let shifts: Vec<ValueId> = self.steps.iter().filter(is_shifted).map(shift_of).collect();
         let mut groups: Vec<(ValueId, u64, Vec<ValueId>)> = Vec::new();
         for shift in shifts {
-            let Some((_, product, _)) = self.joinable(shift) else { continue };
+            let Some((_, product, _)) = self.mergeable(shift) else { continue };
             let (rows, size) = (product.inputs[0], self.value(product.inputs[1]).numel());
-            match groups.iter_mut().find(|(known, total, _)| *known == rows && *total + size <= MOST) {
+            match groups.iter_mut().find(|(known, total, _)| *known == rows && *total + size <= MAX_MERGED_LEN) {
                 Some((_, total, group)) => {
                     *total += size;
                     group.push(shift);
@@ -56,14 +56,14 @@ impl Plan {
         for (_, _, group) in groups {
             let widths: Vec<usize> =
                 group.iter().map(|&shift| self.value(shift).shape.last().copied().unwrap_or(0)).collect();
-            let Some(joined) = self.join(&group) else { continue };
+            let Some(joined) = self.merge_projections(&group) else { continue };
             for step in &mut self.steps {
                 if let Op::Conv2d(conv) = &mut step.op
-                    && conv.after.shift.is_some()
-                    && let Some(at) = group.iter().position(|shift| *shift == step.inputs[conv.after_at()])
+                    && conv.epilogue.channel_bias.is_some()
+                    && let Some(at) = group.iter().position(|shift| *shift == step.inputs[conv.epilogue_start()])
                 {
-                    let input = conv.after_at();
-                    conv.after.shift = Some(widths[..at].iter().sum());
+                    let input = conv.epilogue_start();
+                    conv.epilogue.channel_bias = Some(widths[..at].iter().sum());
                     step.inputs[input] = joined;
                 }
             }
@@ -72,19 +72,19 @@ impl Plan {
 
     /// The step that makes this value, where it is a product of a weight, read once, with nothing
     /// before or after it.
-    fn joinable(&self, value: ValueId) -> Option<(usize, &Step, Matmul)> {
+    fn mergeable(&self, value: ValueId) -> Option<(usize, &Step, Matmul)> {
         let (at, step, after) = self.product(value)?;
         let Op::Matmul(op) = step.op else { return None };
         let is_weight = |id: &ValueId| matches!(self.value(*id).source, Source::Weight { .. });
-        let is_plain = after == After::default() && op.before == Before::Nothing && op.transpose_b;
+        let is_plain = after == Epilogue::default() && op.prologue == Prologue::None && op.transpose_b;
         (is_plain && step.inputs[1..].iter().all(is_weight)).then_some((at, step, op))
     }
 
     /// Makes one product of those that form these values, at the place of the first; returns what
     /// it forms, in which their columns follow each other.
-    fn join(&mut self, values: &[ValueId]) -> Option<ValueId> {
+    fn merge_projections(&mut self, values: &[ValueId]) -> Option<ValueId> {
         let products: Vec<(usize, &Step, Matmul)> =
-            values.iter().map(|&value| self.joinable(value)).collect::<Option<_>>()?;
+            values.iter().map(|&value| self.mergeable(value)).collect::<Option<_>>()?;
         let (_, model, op) = products.first()?;
         let alike = |(_, step, other): &(usize, &Step, Matmul)| {
             let step_of = |id: ValueId| if self.value(id).shape.len() > 1 { MATRIX_STEP } else { BIAS_STEP };
@@ -94,10 +94,10 @@ impl Plan {
         let matrix = |(_, step, _): &(usize, &Step, Matmul)| self.value(step.inputs[1]).shape.clone();
         let columns: usize = products.iter().map(|product| matrix(product)[0]).sum();
         let inner = matrix(&products[0])[1];
-        if products.len() < 2 || !products.iter().all(alike) || numel(&[columns, inner]) > MOST {
+        if products.len() < 2 || !products.iter().all(alike) || numel(&[columns, inner]) > MAX_MERGED_LEN {
             return None;
         }
-        let part = |input: usize| Source::Joined(products.iter().map(|(_, step, _)| step.inputs[input]).collect());
+        let part = |input: usize| Source::Concatenated(products.iter().map(|(_, step, _)| step.inputs[input]).collect());
         let mut new = vec![Value { shape: vec![columns, inner], source: part(1) }];
         if op.bias {
             new.push(Value { shape: vec![columns], source: part(2) });

@@ -7,7 +7,7 @@
 
 use super::{Plan, PlanError, Source, Step, Value, ValueId};
 use crate::num::to_index;
-use crate::ops::{Broadcast, Conv2d, GroupNorm, MOST_PARTS, Moments, Normalize, Op, Rows, Upsample};
+use crate::ops::{Broadcast, Conv2d, GroupNorm, MAX_PARTS, Moments, Normalize, Op, Rows, Upsample};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -39,7 +39,7 @@ struct Strips<'a> {
 impl Plan {
     /// The same plan with no temporary of more than `limit` numbers, where maps can be cut into rows
     /// of that size at all. Inputs, weights and outputs stay whole.
-    pub fn in_strips(self, limit: u64) -> Result<Plan, PlanError> {
+    pub fn strip_mined(self, limit: u64) -> Result<Plan, PlanError> {
         let maps: Vec<&Value> = self.values.iter().filter(|value| value.shape.len() == 4).collect();
         if maps.iter().all(|value| value.numel() <= limit) {
             return Ok(self);
@@ -64,7 +64,7 @@ impl Plan {
             steps: Vec::new(),
             scalars: self.scalars.clone(),
             outputs: Vec::new(),
-            allows_halves: self.allows_halves,
+            allows_f16_math: self.allows_f16_math,
             allows_winograd: self.allows_winograd,
         };
         let mut given = |value: &Value| {
@@ -86,11 +86,11 @@ impl Plan {
                 continue;
             }
             if let Op::GroupNorm(norm) = step.op {
-                strips.measure(step, norm)?;
+                strips.accumulate_moments(step, norm)?;
             }
             let is_passing = uses[step.output.0] == 1 && !is_normed[step.output.0] && value.numel() > limit;
             if !is_passing {
-                strips.form(step, limit)?;
+                strips.materialize(step, limit)?;
             }
         }
         let Strips { mut new, made, .. } = strips;
@@ -143,7 +143,7 @@ impl Strips<'_> {
     }
 
     /// A group norm's statistics over all strips of its input.
-    fn measure(&mut self, step: &Step, norm: GroupNorm) -> Result<(), PlanError> {
+    fn accumulate_moments(&mut self, step: &Step, norm: GroupNorm) -> Result<(), PlanError> {
         let strips = self.made[step.inputs[0].0].clone().unwrap_or_default();
         let mut so_far: Option<ValueId> = None;
         for Strip { id, first, rows } in strips {
@@ -158,7 +158,7 @@ impl Strips<'_> {
     }
 
     /// All of a step's output, strip by strip; put together where it is small enough.
-    fn form(&mut self, step: &Step, limit: u64) -> Result<(), PlanError> {
+    fn materialize(&mut self, step: &Step, limit: u64) -> Result<(), PlanError> {
         let value = self.old.value(step.output);
         let height = height(value);
         if height == 0 {
@@ -172,7 +172,7 @@ impl Strips<'_> {
         let is_exact = |new: &Plan, strips: &[Strip]| strips.len() == 1 && new.value(strips[0].id).shape == value.shape;
         while value.numel() <= limit && !is_exact(&self.new, &strips) {
             let mut joined = Vec::new();
-            for some in strips.chunks(MOST_PARTS) {
+            for some in strips.chunks(MAX_PARTS) {
                 joined.push(self.join(some, &step.label)?);
             }
             strips = joined;
