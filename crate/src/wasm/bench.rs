@@ -2,7 +2,7 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::engine::{Engine, Opened};
-use crate::bench::{Case, EFFORT, Prepared, Row, Size, cases, roofline_rows};
+use crate::bench::{Case, BUDGET, Prepared, Row, Size, cases, roofline_rows};
 use crate::gpu::DeviceCaps;
 use crate::pipeline::Recipe;
 use js_sys::{Float32Array, Object, Reflect};
@@ -13,7 +13,7 @@ impl Engine {
     /// Measures what the device can do at most; later rows are compared with it.
     pub async fn bench_roof(&self) -> Result<JsValue, JsValue> {
         let gpu = self.device().await?;
-        let roof = gpu.roof(EFFORT).await.map_err(|error| refused(error.into()))?;
+        let roof = gpu.roofline_peak(BUDGET).await.map_err(|error| refused(error.into()))?;
         self.roof.set(Some(roof));
         to_js(&roofline_rows(roof))
     }

@@ -75,12 +75,12 @@ impl Engine {
         on_progress: Function,
     ) -> Result<JsValue, JsValue> {
         let Place { name, source, config } = Place::of(&place)?;
-        let (mut progress, turn) = (ProgressReporter::new(Some(on_progress)), self.reading.get());
+        let (mut reporter, turn) = (ProgressReporter::new(Some(on_progress)), self.reading.get());
         let share = analysis::Share { part, parts };
-        let mut hear = |progress: analysis::Progress<'_>| self.heard(&mut progress, turn, progress);
-        let numbers = analysis::measure(&name, source.as_ref(), config.as_deref(), share, &mut hear).await;
+        let mut on_progress = |progress: analysis::Progress<'_>| self.on_progress(&mut reporter, turn, progress);
+        let numbers = analysis::measure(&name, source.as_ref(), config.as_deref(), share, &mut on_progress).await;
         self.unless_stopped(turn)?;
-        progress.rest();
+        reporter.flush();
         to_js(&numbers)
     }
 
@@ -95,9 +95,9 @@ impl Engine {
     ) -> Result<JsValue, JsValue> {
         let Place { name, source, config } = Place::of(&place)?;
         let known = if known.is_undefined() { Vec::new() } else { from_js("the numbers that were read", known)? };
-        let (mut progress, turn) = (ProgressReporter::new(on_progress), self.reading.get());
-        let mut hear = |progress: analysis::Progress<'_>| self.heard(&mut progress, turn, progress);
-        let report = analysis::inspect_with(&name, source.as_ref(), config.as_deref(), &known, &mut hear).await;
+        let (mut reporter, turn) = (ProgressReporter::new(on_progress), self.reading.get());
+        let mut on_progress = |progress: analysis::Progress<'_>| self.on_progress(&mut reporter, turn, progress);
+        let report = analysis::inspect_with(&name, source.as_ref(), config.as_deref(), &known, &mut on_progress).await;
         self.unless_stopped(turn)?;
         let input = EditInput::file(&name, source.as_ref(), config.as_deref());
         // A file that cannot be mended is reported all the same.
@@ -209,8 +209,14 @@ impl Engine {
 }
 
 impl Engine {
-    fn heard(&self, progress: &mut ProgressReporter, turn: u64, progress: analysis::Progress<'_>) -> ControlFlow<()> {
-        progress.hear(progress);
+    /// Reports progress to the page; breaks once [`Engine::stop_reading`] was called.
+    fn on_progress(
+        &self,
+        reporter: &mut ProgressReporter,
+        turn: u64,
+        progress: analysis::Progress<'_>,
+    ) -> ControlFlow<()> {
+        reporter.on_progress(progress);
         if self.reading.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 

@@ -41,12 +41,12 @@ impl Engine {
         let is_norm = matches!(plan.steps[0].op, Op::GroupNorm(_) | Op::LayerNorm(_) | Op::Moments(_));
         let by_subgroups = is_norm && usual.has_subgroups;
         let subgroups = by_subgroups.then_some(("subgroups", Style::Tiled, TileChoice::Forced(1)));
-        let ways = [("tiled", Style::Tiled, usual.choice.clone()), ("direct", Style::Untiled, usual.choice.clone())];
-        for (name, style, choice) in ways.into_iter().chain(winograd).chain(subgroups) {
+        let ways = [("tiled", Style::Tiled, usual.tile_choice.clone()), ("direct", Style::Untiled, usual.tile_choice.clone())];
+        for (name, style, tile_choice) in ways.into_iter().chain(winograd).chain(subgroups) {
             let plan = Plan { allows_winograd: name == "winograd", ..plan.clone() };
-            let config = KernelConfig { style, choice, ..usual.clone() };
+            let config = KernelConfig { style, tile_choice, ..usual.clone() };
             let resource_stats = gpu.resource_stats().bind_groups;
-            let arena = Arena::under(&gpu, config, &[&plan]).await.map_err(|error| refused(error.into()))?;
+            let arena = Arena::with_config(&gpu, config, &[&plan]).await.map_err(|error| refused(error.into()))?;
             let runner = Runner::within(&gpu, &plan, &|_| None, &arena).await;
             let runner = runner.map_err(|error| refused(error.into()))?;
             let dispatches = gpu.resource_stats().bind_groups - resource_stats;

@@ -1,4 +1,4 @@
-//! Turns what is known of a file before all is into messages for the page, a few a second.
+//! Progress messages for the page while a file is read, a few per second.
 
 use super::convert::to_js;
 use super::types::ReadProgress;
@@ -6,24 +6,24 @@ use crate::analysis::{ModuleRow, Progress};
 use js_sys::{Date, Function};
 use wasm_bindgen::JsValue;
 
-/// Between two messages.
-const PAUSE_MS: f64 = 120.0;
+/// Milliseconds between two messages.
+const INTERVAL_MS: f64 = 120.0;
 
-/// Tells the page how far the reading of a file is.
+/// Reports to the page how much of a file was read.
 pub struct ProgressReporter {
     listener: Option<Function>,
     rows: Vec<ModuleRow>,
-    told_ms: f64,
+    last_sent_ms: f64,
 }
 
 impl ProgressReporter {
-    /// Tells `listener`, where there is one.
+    /// Reports to `listener`, if any.
     pub fn new(listener: Option<Function>) -> ProgressReporter {
-        ProgressReporter { listener, rows: Vec::new(), told_ms: Date::now() }
+        ProgressReporter { listener, rows: Vec::new(), last_sent_ms: Date::now() }
     }
 
-    /// Takes in what is known, and tells of it when the last message is old enough.
-    pub fn hear(&mut self, progress: Progress<'_>) {
+    /// Collects new rows, and sends a message if the last one is old enough.
+    pub fn on_progress(&mut self, progress: Progress<'_>) {
         let (done, total) = match progress {
             Progress::Layer { done, total, row } => {
                 self.rows.push(row.clone());
@@ -32,18 +32,18 @@ impl ProgressReporter {
             Progress::Hashed { done, total } => (done, total),
         };
         let hashing = matches!(progress, Progress::Hashed { .. });
-        if Date::now() - self.told_ms >= PAUSE_MS {
-            self.tell(if total > 0 { done as f64 / total as f64 } else { 1.0 }, hashing);
+        if Date::now() - self.last_sent_ms >= INTERVAL_MS {
+            self.emit(if total > 0 { done as f64 / total as f64 } else { 1.0 }, hashing);
         }
     }
 
-    /// Tells of the rows that were kept back.
-    pub fn rest(&mut self) {
-        self.tell(1.0, false);
+    /// Sends the rows that were held back.
+    pub fn flush(&mut self) {
+        self.emit(1.0, false);
     }
 
-    fn tell(&mut self, done: f64, hashing: bool) {
-        self.told_ms = Date::now();
+    fn emit(&mut self, done: f64, hashing: bool) {
+        self.last_sent_ms = Date::now();
         let Some(listener) = &self.listener else { return };
         if let Ok(message) = to_js(&ReadProgress { done, hashing, rows: std::mem::take(&mut self.rows) }) {
             // A listener that throws must not cost the report.
