@@ -1,4 +1,4 @@
-//! An error names the file, the network or the adapter that is at fault, and no other.
+//! Errors name the file, network or adapter at fault, and no other.
 
 #[path = "corpus/base.rs"]
 mod base;
@@ -17,26 +17,26 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::{ControlFlow, Range};
 
-/// A file that may be taken away.
-struct Fleeting {
+/// A file that can become unreadable.
+struct RemovableFile {
     bytes: Vec<u8>,
-    gone: Cell<bool>,
+    is_removed: Cell<bool>,
 }
 
-impl Fleeting {
-    fn new(bytes: Vec<u8>) -> Fleeting {
-        Fleeting { bytes, gone: Cell::new(false) }
+impl RemovableFile {
+    fn new(bytes: Vec<u8>) -> RemovableFile {
+        RemovableFile { bytes, is_removed: Cell::new(false) }
     }
 }
 
-impl ByteSource for Fleeting {
+impl ByteSource for RemovableFile {
     fn len(&self) -> u64 {
         ByteSource::len(&self.bytes)
     }
 
     fn read(&self, range: Range<u64>) -> Reading<'_> {
-        match self.gone.get() {
-            true => Box::pin(std::future::ready(Err(io::Error::other("it was taken away")))),
+        match self.is_removed.get() {
+            true => Box::pin(std::future::ready(Err(io::Error::other("removed")))),
             false => self.bytes.read(range),
         }
     }
@@ -44,7 +44,7 @@ impl ByteSource for Fleeting {
 
 const LORA: &str = "files/kohya_alpha_gt_rank_r3a16_fp32.safetensors";
 
-/// The mini base with zeros for numbers.
+/// Returns the mini base model with all-zero weights.
 fn model() -> (Header, Vec<u8>) {
     let header = base::header();
     let numbers = header.tensors.last().map_or(0, |tensor| tensor.bytes.end);
@@ -55,22 +55,22 @@ fn model() -> (Header, Vec<u8>) {
 }
 
 #[test]
-fn a_file_that_goes_while_it_is_copied_is_no_full_disk() {
-    let source = Fleeting::new(bytes_of(LORA));
+fn a_read_error_during_export_is_not_reported_as_a_write_error() {
+    let source = RemovableFile::new(bytes_of(LORA));
     let planned = block_on(export("lora.safetensors", &source, None)).expect("a plan");
-    source.gone.set(true);
-    let error = block_on(planned.write(&mut Vec::new())).expect_err("it is gone").to_string();
+    source.is_removed.set(true);
+    let error = block_on(planned.write(&mut Vec::new())).expect_err("a removed file").to_string();
     assert!(error.starts_with("lora.safetensors: ") && !error.contains("written"), "{error}");
 }
 
 #[test]
-fn a_fold_names_the_model_or_the_adapter() {
+fn bake_errors_name_the_model_or_the_adapter() {
     let (header, bytes) = model();
     let shapes = base::shapes();
-    let (base, lora) = (Fleeting::new(bytes), Fleeting::new(bytes_of(LORA)));
+    let (base, lora) = (RemovableFile::new(bytes), RemovableFile::new(bytes_of(LORA)));
     let lora_header = block_on(Header::read(&lora)).expect("a header");
     let adapter = block_on(read(&lora, &lora_header, &PeftConfigs::default(), &shapes.modules())).expect("an adapter");
-    let error = |whose: &Fleeting| {
+    let error = |file: &RemovableFile| {
         let blocks = Strengths::default();
         let (source, header_of_lora) = (&lora, &lora_header);
         let one = BakedAdapter {
@@ -82,46 +82,46 @@ fn a_fold_names_the_model_or_the_adapter() {
             blocks: &blocks,
         };
         let files = [ModelFile { component: None, source: &base, header: &header }];
-        whose.gone.set(true);
-        let told = block_on(bake(&files, &shapes.tensors, &[one], &mut Vec::new())).expect_err("a file is gone");
-        whose.gone.set(false);
-        told.to_string()
+        file.is_removed.set(true);
+        let result = block_on(bake(&files, &shapes.tensors, &[one], &mut Vec::new())).expect_err("a removed file");
+        file.is_removed.set(false);
+        result.to_string()
     };
-    let told = error(&lora);
-    assert!(told.starts_with("lora.safetensors: ") && !told.contains("base model"), "{told}");
-    let told = error(&base);
-    assert!(told.contains("base model") && !told.contains("lora") && !told.contains("written"), "{told}");
+    let message = error(&lora);
+    assert!(message.starts_with("lora.safetensors: ") && !message.contains("base model"), "{message}");
+    let message = error(&base);
+    assert!(message.contains("base model") && !message.contains("lora") && !message.contains("written"), "{message}");
 }
 
 #[test]
-fn a_comparison_and_a_weighing_name_the_file() {
-    // Without alphas among the numbers: what was read before is not missed.
+fn compare_and_weigh_errors_name_the_file() {
+    // A file without alpha tensors: those are read when the file is opened, before it is removed.
     const LORA: &str = "files/diffusers_lora_AB_metadata_r6a3_fp32.safetensors";
-    let (a, b) = (Fleeting::new(bytes_of(LORA)), Fleeting::new(bytes_of(LORA)));
+    let (a, b) = (RemovableFile::new(bytes_of(LORA)), RemovableFile::new(bytes_of(LORA)));
     let opened = |name: &str, source| block_on(Opened::new(name, source, None)).expect("an adapter");
-    for gone in [0, 1] {
+    for removed in [0, 1] {
         let (first, second) = (opened("a", &a), opened("b", &b));
-        [&a, &b][gone].gone.set(true);
-        let error = block_on(compare(first.compared(), second.compared())).expect_err("it is gone").to_string();
-        [&a, &b][gone].gone.set(false);
-        assert!(error.starts_with(["a: ", "b: "][gone]), "{error}");
+        [&a, &b][removed].is_removed.set(true);
+        let error = block_on(compare(first.compared(), second.compared())).expect_err("a removed file").to_string();
+        [&a, &b][removed].is_removed.set(false);
+        assert!(error.starts_with(["a: ", "b: "][removed]), "{error}");
     }
     let (header, bytes) = model();
-    let (base, shapes) = (Fleeting::new(bytes), base::shapes());
+    let (base, shapes) = (RemovableFile::new(bytes), base::shapes());
     let files = [ModelFile { component: None, source: &base, header: &header }];
     let side = ModelSide { name: "model", files: &files, shapes: &shapes };
-    for (gone, name) in [(&a, "a: "), (&base, "model: ")] {
+    for (file, name) in [(&a, "a: "), (&base, "model: ")] {
         let lora = opened("a", &a);
-        gone.gone.set(true);
-        let weighed = block_on(lora.weigh(side, &HashMap::new(), &mut |_, _| ControlFlow::Continue(())));
-        gone.gone.set(false);
-        let error = weighed.expect_err("it is gone").to_string();
+        file.is_removed.set(true);
+        let result = block_on(lora.weigh(side, &HashMap::new(), &mut |_, _| ControlFlow::Continue(())));
+        file.is_removed.set(false);
+        let error = result.expect_err("a removed file").to_string();
         assert!(error.starts_with(name), "{error}");
     }
 }
 
 #[test]
-fn a_models_broken_file_is_named() {
+fn errors_name_the_broken_file_of_a_model() {
     let (_, bytes) = model();
     let broken = b"no tensors".to_vec();
     let files: Vec<(Option<Component>, &dyn ByteSource)> =
@@ -131,7 +131,7 @@ fn a_models_broken_file_is_named() {
     for path in ["unet/config.json", "vae/config.json", "text_encoder/config.json", "tokenizer/vocab.json"] {
         let folder = mini::folder(|name, bytes| if name == path { b"{".to_vec() } else { bytes });
         let error = block_on(Model::open("mini", &folder)).err().expect("a broken file");
-        let named = path.trim_end_matches("/vocab.json");
-        assert!(matches!(&error, PipelineError::BadFile { file, .. } if file == named), "{path}: {error}");
+        let expected = path.trim_end_matches("/vocab.json");
+        assert!(matches!(&error, PipelineError::BadFile { file, .. } if file == expected), "{path}: {error}");
     }
 }

@@ -1,5 +1,5 @@
-//! Conversions: other names, types and places of alpha change what the file changed before; layers
-//! are fused and split, strengths of blocks baked in, numbers that do not fit named.
+//! Conversions: key formats, dtypes and alpha placement leave the weight changes as they are; layers are fused and
+//! split, block strengths are baked in, and values out of range are reported.
 
 use lora_loupe::adapters::{Delta, fold_on_cpu};
 use lora_loupe::edit::{AlphaPlace, ConvertOptions, EditError, Opened, Strengths, Target};
@@ -10,14 +10,14 @@ use lora_loupe_tests::golden::bytes;
 use pollster::block_on;
 use std::collections::BTreeMap;
 
-/// What each changed tensor becomes, from a base of the same numbers for every file.
+/// Returns each changed tensor after folding into a base with the same weights for every file.
 fn folded(opened: &Opened, strength: f32) -> BTreeMap<String, Vec<f32>> {
     let fold = |delta: &Delta| {
-        let numbers = block_on(opened.numbers(delta)).expect("its factors");
+        let numbers = block_on(opened.numbers(delta)).expect("factors");
         let shape = delta.change.shape();
         let base: Vec<f32> = (0..numel(&shape)).map(|i| ((i * 7919 % 83) as f32 - 41.0) / 64.0).collect();
-        let kernel_left_out = [&shape[..], &[1, 1][..2 * usize::from(shape.len() == 2)]].concat();
-        (delta.tensor(), fold_on_cpu(base, &kernel_left_out, &[(delta, &numbers, strength)]).expect("a fold"))
+        let padded_shape = [&shape[..], &[1, 1][..2 * usize::from(shape.len() == 2)]].concat();
+        (delta.tensor(), fold_on_cpu(base, &padded_shape, &[(delta, &numbers, strength)]).expect("a fold"))
     };
     opened.adapter.deltas.iter().map(fold).collect()
 }
@@ -25,15 +25,15 @@ fn folded(opened: &Opened, strength: f32) -> BTreeMap<String, Vec<f32>> {
 const TARGETS: [Target; 5] = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
 
 #[test]
-fn converted_files_change_what_their_originals_change() {
-    let mut seen = BTreeMap::new();
+fn conversions_keep_the_weight_changes() {
+    let mut counts = BTreeMap::new();
     for (file, bytes, companion) in corpus() {
         let original = open(&file, &bytes, companion.as_deref());
         let want = folded(&original, 1.0);
         for to in TARGETS {
             let places = [AlphaPlace::Usual, AlphaPlace::Kept, AlphaPlace::Baked];
-            let others = if matches!(to, Target::Kohya | Target::Peft) { 3 } else { 1 };
-            for alpha in places.into_iter().take(others) {
+            let count = if matches!(to, Target::Kohya | Target::Peft) { 3 } else { 1 };
+            for alpha in places.into_iter().take(count) {
                 let what = format!("{file} to {} {alpha:?}", to.name());
                 let options = ConvertOptions {
                     to: Some(to),
@@ -50,38 +50,38 @@ fn converted_files_change_what_their_originals_change() {
                 let again = open(&what, &out, None);
                 assert!(again.adapter.leftovers.is_empty(), "{what}: {:?}", again.adapter.leftovers);
                 same(&what, &folded(&again, 1.0), &want, 2e-6);
-                *seen.entry(to.name()).or_insert(0) += 1;
+                *counts.entry(to.name()).or_insert(0) += 1;
                 if alpha != AlphaPlace::Usual || to == Target::Kohya {
                     continue;
                 }
                 let back = ConvertOptions { to: Some(Target::Kohya), dtype: Some(Dtype::F32), ..Default::default() };
-                let (back, _) = converted(&again, &back).expect("the way back");
+                let (back, _) = converted(&again, &back).expect("a conversion back");
                 same(&format!("{what} and back"), &folded(&open(&what, &back, None), 1.0), &want, 3e-6);
             }
         }
     }
-    assert!(seen.values().all(|&count| count >= 13), "{seen:?}");
+    assert!(counts.values().all(|&count| count >= 13), "{counts:?}");
 }
 
 #[test]
-fn names_alone_change_no_number() {
+fn renaming_keys_keeps_every_value() {
     for (file, bytes, companion) in corpus() {
         let original = open(&file, &bytes, companion.as_deref());
         let Ok((out, _)) = converted(&original, &ConvertOptions { to: Some(Target::Kohya), ..Default::default() })
         else {
-            panic!("{file} has a place in kohya files")
+            panic!("{file} cannot be written as kohya")
         };
-        let theirs = ::safetensors::SafeTensors::deserialize(&out).expect("a file for everyone");
-        assert_eq!(theirs.len(), theirs.names().len());
+        let reference = ::safetensors::SafeTensors::deserialize(&out).expect("a valid file");
+        assert_eq!(reference.len(), reference.names().len());
         let again = open(&file, &out, None);
-        let as_they_were = |delta: &Delta| delta.alpha.is_some() || delta.scale == 1.0;
+        let keeps_factors = |delta: &Delta| delta.alpha.is_some() || delta.scale == 1.0;
         for (a, b) in original.adapter.deltas.iter().zip(&again.adapter.deltas) {
             let b = if a.tensor() == b.tensor() {
                 b
             } else {
                 again.adapter.deltas.iter().find(|delta| delta.tensor() == a.tensor()).expect("the same layer")
             };
-            if !as_they_were(a) {
+            if !keeps_factors(a) {
                 continue;
             }
             assert!((a.scale - b.scale).abs() <= 1e-6 * a.scale.abs(), "{file}: {} and {}", a.scale, b.scale);
@@ -116,11 +116,11 @@ fn block_strengths_are_baked_into_a_converted_file() {
     let dora = bytes_of("files/lycoris_dora_in_axis_r4a2_fp16.safetensors");
     let strengths = "MID=0.5".parse::<Strengths>().expect("strengths");
     let refused = converted(&open("dora", &dora, None), &ConvertOptions { strengths, ..Default::default() });
-    assert!(matches!(refused, Err(EditError::NotLinear { .. })), "half of a DoRA is no DoRA");
+    assert!(matches!(refused, Err(EditError::NotLinear { .. })), "a scaled DoRA is not a DoRA");
 }
 
 #[test]
-fn what_does_not_fit_a_number_type_is_named() {
+fn values_out_of_range_of_a_dtype_are_reported() {
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let stem = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q";
     let file = |up: f32, small: f32| {
@@ -146,14 +146,14 @@ fn what_does_not_fit_a_number_type_is_named() {
     assert!(outcome.thinned[0].key.ends_with("lora_down.weight"));
     let large = file(70000.0, 1.0);
     let error = converted(&open("large", &large, None), &f16).expect_err("too large").to_string();
-    assert!(error.contains("lora_up.weight` reaches 70000"), "{error}");
+    assert!(error.contains("lora_up.weight` contains 70000"), "{error}");
     assert!(
         converted(&open("large", &large, None), &ConvertOptions { dtype: Some(Dtype::BF16), ..Default::default() })
             .is_ok()
     );
 }
 
-/// A LoRA of rank 2 on some layers of Flux.1, small numbers at the real sizes.
+/// Returns a rank-2 LoRA for layers of Flux.1 at their real sizes, with small values.
 fn flux(layers: &[(&str, usize, usize)], up: &str, down: &str) -> Vec<u8> {
     let mut at = 0;
     let mut tensors = Vec::new();
@@ -173,13 +173,13 @@ fn flux(layers: &[(&str, usize, usize)], up: &str, down: &str) -> Vec<u8> {
     [bytes, data].concat()
 }
 
-/// The change of a layer, its rows in order.
+/// Returns the weight change of a layer, row by row.
 fn change(opened: &Opened, tensor: &str) -> Vec<f32> {
     changes(opened).remove(tensor).unwrap_or_else(|| panic!("{} changes {tensor}", opened.file))
 }
 
 #[test]
-fn fused_layers_are_split_and_parts_are_fused_without_loss() {
+fn fused_layers_are_split_and_fused_without_loss() {
     const D: usize = 3072;
     let fused = flux(
         &[
@@ -193,7 +193,7 @@ fn fused_layers_are_split_and_parts_are_fused_without_loss() {
     let native = open("native", &fused, None);
     assert_eq!(native.model, "flux1");
     let exact = |to| ConvertOptions { to: Some(to), ..Default::default() };
-    let (split, _) = converted(&native, &exact(Target::Peft)).expect("diffusers' names");
+    let (split, _) = converted(&native, &exact(Target::Peft)).expect("diffusers keys");
     let parts = open("parts", &split, None);
     assert!(parts.adapter.leftovers.is_empty() && parts.adapter.deltas.len() == 5, "{:?}", parts.adapter.leftovers);
     let qkv = change(&native, "transformer.double_blocks.0.img_attn.qkv.weight");
@@ -202,14 +202,21 @@ fn fused_layers_are_split_and_parts_are_fused_without_loss() {
         assert_eq!(part, qkv[index * D * D..][..D * D], "{name}");
     }
     let last = change(&native, "transformer.norm_out.linear.weight");
-    let turned = change(&parts, "transformer.norm_out.linear.weight");
-    assert_eq!((&turned[..D * D], &turned[D * D..]), (&last[D * D..], &last[..D * D]), "scale stands above shift");
-    let (again, _) = converted(&parts, &exact(Target::Comfy)).expect("the authors' names");
+    let swapped = change(&parts, "transformer.norm_out.linear.weight");
+    assert_eq!(
+        (&swapped[..D * D], &swapped[D * D..]),
+        (&last[D * D..], &last[..D * D]),
+        "diffusers stores scale before shift"
+    );
+    let (again, _) = converted(&parts, &exact(Target::Comfy)).expect("original keys");
     let again = open("again", &again, None);
     assert_eq!(changes(&again), changes(&native));
-    assert!(again.adapter.deltas.iter().all(|delta| delta.change.rank() == Some(2)), "a shared down stays one");
+    assert!(
+        again.adapter.deltas.iter().all(|delta| delta.change.rank() == Some(2)),
+        "a shared lora_down is not duplicated"
+    );
 
-    let apart = flux(
+    let separate = flux(
         &[
             ("transformer.transformer_blocks.0.attn.to_q", D, D),
             ("transformer.transformer_blocks.0.attn.to_v", D, D),
@@ -218,14 +225,14 @@ fn fused_layers_are_split_and_parts_are_fused_without_loss() {
         ".lora_B.weight",
         ".lora_A.weight",
     );
-    let apart = open("apart", &apart, None);
-    let (whole, _) = converted(&apart, &exact(Target::Kohya)).expect("the authors' names");
-    let whole = open("whole", &whole, None);
-    let ranks: Vec<Option<usize>> = whole.adapter.deltas.iter().map(|delta| delta.change.rank()).collect();
-    assert_eq!(ranks, [Some(4), Some(2)], "two downs stand below each other");
-    let qkv = change(&whole, "transformer.double_blocks.0.img_attn.qkv.weight");
-    assert_eq!(qkv[..D * D], change(&apart, "transformer.transformer_blocks.0.attn.to_q.weight"));
-    assert!(qkv[D * D..2 * D * D].iter().all(|x| *x == 0.0), "to_k is not there");
-    assert_eq!(qkv[2 * D * D..], change(&apart, "transformer.transformer_blocks.0.attn.to_v.weight"));
-    assert!(matches!(whole.is_like(&apart), Err(EditError::OtherNaming { .. })));
+    let separate = open("separate", &separate, None);
+    let (joined, _) = converted(&separate, &exact(Target::Kohya)).expect("original keys");
+    let joined = open("joined", &joined, None);
+    let ranks: Vec<Option<usize>> = joined.adapter.deltas.iter().map(|delta| delta.change.rank()).collect();
+    assert_eq!(ranks, [Some(4), Some(2)], "two lora_down are stacked");
+    let qkv = change(&joined, "transformer.double_blocks.0.img_attn.qkv.weight");
+    assert_eq!(qkv[..D * D], change(&separate, "transformer.transformer_blocks.0.attn.to_q.weight"));
+    assert!(qkv[D * D..2 * D * D].iter().all(|x| *x == 0.0), "to_k is missing");
+    assert_eq!(qkv[2 * D * D..], change(&separate, "transformer.transformer_blocks.0.attn.to_v.weight"));
+    assert!(matches!(joined.is_like(&separate), Err(EditError::OtherNaming { .. })));
 }

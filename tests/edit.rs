@@ -1,5 +1,5 @@
-//! What holds for every edit: it is a value that one function applies, it writes right hashes, and
-//! is refused for a reason; and what each fix mends. Edits of one kind: convert.rs, low_rank.rs.
+//! Properties of all edits: serialized edits, progress, cancellation, hashes, refusals and fixes. Edits of one kind:
+//! convert.rs, low_rank.rs.
 
 use lora_loupe::analysis::{ClaimVerdict, LoaderStatus, hashes, inspect};
 use lora_loupe::edit::{
@@ -14,7 +14,7 @@ use pollster::block_on;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-/// What `apply` makes of an edit written as JSON, with its first bytes in place.
+/// Applies an edit given as JSON; returns the result and the file with its final header.
 fn applied(edit: &str, inputs: &[EditInput]) -> Result<(Edited, Vec<u8>), EditError> {
     let edit: Edit = serde_json::from_str(edit).unwrap_or_else(|error| panic!("{edit}: {error}"));
     let mut out = Vec::new();
@@ -22,13 +22,13 @@ fn applied(edit: &str, inputs: &[EditInput]) -> Result<(Edited, Vec<u8>), EditEr
     out[..edited.outcome.head.len()].copy_from_slice(&edited.outcome.head);
     let planned = block_on(preview(&edit, inputs, &mut |_| ControlFlow::Continue(())))?;
     let text = |preview: &Preview| serde_json::to_string(preview).expect("a preview");
-    assert_eq!(text(&planned), text(&edited.preview), "a preview says what is written");
+    assert_eq!(text(&planned), text(&edited.preview), "the preview matches what is written");
     assert_eq!((edited.outcome.size, out.len()), (out.len() as u64, edited.outcome.size as usize));
     Ok((edited, out))
 }
 
 #[test]
-fn an_edit_is_a_value_that_one_function_applies() {
+fn edits_are_applied_from_json() {
     let file = bytes("corpus/files/kohya_lora_r4a1_fp16.safetensors");
     let other = bytes("corpus/files/diffusers_lora_AB_metadata_r6a3_fp32.safetensors");
     let (one, two) = (EditInput::file("a", &file, None), EditInput::file("b", &other, None));
@@ -45,8 +45,8 @@ fn an_edit_is_a_value_that_one_function_applies() {
         r#"{"kind": "merge", "parts": [{"strength": 0.5}, {"strength": -1, "strengths": {"TE": 0}}]}"#,
         &[one.clone(), two],
     );
-    let told = check(r#"{"kind": "metadata", "set": [["modelspec.title", "x"]]}"#, alone);
-    assert_eq!(told.metadata.get("modelspec.title").map(String::as_str), Some("x"));
+    let tagged = check(r#"{"kind": "metadata", "set": [["modelspec.title", "x"]]}"#, alone);
+    assert_eq!(tagged.metadata.get("modelspec.title").map(String::as_str), Some("x"));
     let pickle = bytes("corpus/files/cloneofsimo_lora_weight.pt");
     let (_, plain) = applied(r#"{"kind": "export"}"#, &[EditInput::file("c", &pickle, None)]).expect("tensors");
     let (before, after) =
@@ -59,19 +59,19 @@ fn an_edit_is_a_value_that_one_function_applies() {
 }
 
 #[test]
-fn an_edit_tells_how_far_it_is_and_stops_when_asked() {
+fn edits_report_progress_and_can_be_cancelled() {
     let file = bytes("corpus/files/kohya_lora_r4a1_fp16.safetensors");
     let inputs = [EditInput::file("a", &file, None)];
     let edit: Edit = serde_json::from_str(r#"{"kind": "resize", "rule": {"energy": 0.9}}"#).expect("an edit");
-    let mut heard: Vec<(u64, u64)> = Vec::new();
+    let mut reports: Vec<(u64, u64)> = Vec::new();
     let mut out = Vec::new();
-    let mut hear = |progress: EditProgress| {
-        heard.push((progress.done, progress.total));
+    let mut on_progress = |progress: EditProgress| {
+        reports.push((progress.done, progress.total));
         ControlFlow::Continue(())
     };
-    block_on(apply(&edit, &inputs, &mut out, &mut hear)).expect("a file");
-    assert!(heard.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[1].0 <= pair[1].1), "{heard:?}");
-    assert!(heard.len() > 1 && heard.last().is_some_and(|(done, total)| done == total), "{heard:?}");
+    block_on(apply(&edit, &inputs, &mut out, &mut on_progress)).expect("a file");
+    assert!(reports.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[1].0 <= pair[1].1), "{reports:?}");
+    assert!(reports.len() > 1 && reports.last().is_some_and(|(done, total)| done == total), "{reports:?}");
     let mut out = Vec::new();
     let stopped = block_on(apply(&edit, &inputs, &mut out, &mut |_| ControlFlow::Break(())));
     assert!(matches!(stopped, Err(EditError::Stopped)) && out.is_empty());
@@ -79,15 +79,15 @@ fn an_edit_tells_how_far_it_is_and_stops_when_asked() {
     assert!(matches!(wrong, Err(EditError::Files { files: 0, .. })));
 }
 
-/// Singular values that a file of NaN has, and files of models that are not listed.
+/// NaN weights, incomplete pairs and files without a header.
 #[test]
-fn odd_files_are_refused_or_edited_under_their_own_names() {
+fn unusable_files_are_refused_with_the_matching_error() {
     let nan = bytes("hostile/nan_inf_weights.safetensors");
     let refused = block_on(resize(&open("nan", &nan, None), F32)).err().expect("NaN");
     assert!(matches!(refused, EditError::NotFinite { .. }), "{refused}");
     let missing = bytes("hostile/missing_up.safetensors");
     let to_kohya = ConvertOptions { to: Some(Target::Kohya), ..Default::default() };
-    let refused = converted(&open("missing", &missing, None), &to_kohya).expect_err("a missing half");
+    let refused = converted(&open("missing", &missing, None), &to_kohya).expect_err("an incomplete pair");
     assert!(matches!(refused, EditError::Incomplete { .. }), "{refused}");
     let dropped = converted(&open("missing", &missing, None), &ConvertOptions { drop: true, ..to_kohya.clone() });
     assert!(dropped.is_ok());
@@ -97,7 +97,7 @@ fn odd_files_are_refused_or_edited_under_their_own_names() {
     assert!(matches!(edit, EditError::NoHeader { .. }), "{edit}");
 }
 
-/// The file of tests/make/hashes.py with these metadata.
+/// Returns the file of tests/make/hashes.py with the given metadata.
 fn hashed_file(metadata: BTreeMap<String, String>) -> Vec<u8> {
     let data: Vec<u8> = (0..1_400_000u64).map(|i| ((i * i * 31 + i / 7) % 251) as u8).collect();
     let tensor =
@@ -108,7 +108,7 @@ fn hashed_file(metadata: BTreeMap<String, String>) -> Vec<u8> {
 }
 
 #[test]
-fn header_hashes_are_sd_scripts_and_wrong_ones_are_put_right() {
+fn header_hashes_match_sd_scripts_and_wrong_ones_are_repaired() {
     for case in golden::json("golden/edit/hashes.json").as_array().expect("cases") {
         let text = |name: &str| case[name].as_str().expect("a hash").to_owned();
         let metadata: BTreeMap<String, String> = serde_json::from_value(case["metadata"].clone()).expect("metadata");
@@ -140,7 +140,7 @@ fn header_hashes_are_sd_scripts_and_wrong_ones_are_put_right() {
 }
 
 #[test]
-fn every_written_file_has_the_right_hashes_and_keeps_its_metadata() {
+fn written_files_have_correct_hashes_and_keep_their_metadata() {
     let bytes = bytes_of("files/lycoris_dora_in_axis_r4a2_fp16.safetensors");
     let original = open("dora", &bytes, None);
     let (out, _) =
@@ -153,9 +153,9 @@ fn every_written_file_has_the_right_hashes_and_keeps_its_metadata() {
     assert_eq!(kept(&header), kept(&original.header));
 }
 
-/// Part of a layer's change goes only where that is asked for, and what goes is told.
+/// Incomplete or conflicting keys of a layer are dropped only with `drop`, and the preview lists them.
 #[test]
-fn no_edit_leaves_part_of_a_change_out_unasked() {
+fn edits_drop_parts_of_a_change_only_with_the_drop_option() {
     let stem = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q";
     let again = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q";
     let rest = "lora_unet_mid_block_attentions_0_proj_in";
@@ -171,7 +171,7 @@ fn no_edit_leaves_part_of_a_change_out_unasked() {
     for (name, file) in &files {
         let input = EditInput::file(name, file, None);
         let report = block_on(inspect(name, file, None, None));
-        for (edit, list) in [
+        for (edit, dropping) in [
             (r#"{"kind": "convert"}"#, r#"{"kind": "convert", "drop": true}"#),
             (r#"{"kind": "convert", "keep_leftovers": true}"#, r#"{"kind": "convert", "drop": true}"#),
             (
@@ -185,20 +185,20 @@ fn no_edit_leaves_part_of_a_change_out_unasked() {
         ] {
             let refused = applied(edit, std::slice::from_ref(&input)).map(|_| ());
             assert!(matches!(&refused, Err(EditError::Incomplete { .. })), "{name}: {edit}: {refused:?}");
-            let (edited, _) = applied(list, std::slice::from_ref(&input)).unwrap_or_else(|error| panic!("{error}"));
+            let (edited, _) = applied(dropping, std::slice::from_ref(&input)).unwrap_or_else(|error| panic!("{error}"));
             let dropped = serde_json::to_value(&edited.preview).expect("a preview")["dropped"].clone();
-            assert_eq!(dropped.as_array().map(Vec::len), Some(report.leftovers.len()), "{name}: {list}");
+            assert_eq!(dropped.as_array().map(Vec::len), Some(report.leftovers.len()), "{name}: {dropping}");
         }
         let found = block_on(fixes(&input, &report)).expect("fixes");
-        let fix = found.iter().find(|fix| fix.id == "remove_broken").expect("a way out");
+        let fix = found.iter().find(|fix| fix.id == "remove_broken").expect("a fix");
         let json = serde_json::to_string(&fix.edit).expect("an edit");
         let (_, out) = applied(&json, std::slice::from_ref(&input)).expect("a file");
         assert!(!block_on(inspect(name, &out, None, None)).refused(), "{name}");
     }
 }
 
-/// Every adapter of the corpus that is one file, and some that something is wrong with.
-fn adapters_to_mend() -> Vec<(String, Vec<u8>)> {
+/// Returns every single-file adapter of the corpus, and the hostile files.
+fn adapters_to_fix() -> Vec<(String, Vec<u8>)> {
     let folders = ["corpus/files", "hostile"];
     let entries =
         folders.iter().flat_map(|folder| std::fs::read_dir(golden::path(folder)).expect("a folder").flatten());
@@ -208,9 +208,9 @@ fn adapters_to_mend() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn a_fix_mends_what_it_says() {
-    let (mut mended, mut ids, mut wrong) = (0, BTreeSet::new(), Vec::new());
-    for (name, file) in adapters_to_mend() {
+fn fixes_remove_the_problems_they_claim_to_fix() {
+    let (mut fixed, mut ids, mut wrong) = (0, BTreeSet::new(), Vec::new());
+    for (name, file) in adapters_to_fix() {
         let report = block_on(inspect(&name, &file, None, None));
         let input = EditInput::file(&name, &file, None);
         for fix in block_on(fixes(&input, &report)).unwrap_or_else(|error| panic!("{name}: {error}")) {
@@ -223,18 +223,18 @@ fn a_fix_mends_what_it_says() {
                 }
             };
             let after = block_on(inspect("after", &out, None, None));
-            let stays = after.problems.iter().filter(|problem| fix.problems.contains(&problem.class));
-            wrong.extend(stays.map(|problem| format!("{name}: {}: stays: {}", fix.title, problem.message)));
+            let remaining = after.problems.iter().filter(|problem| fix.problems.contains(&problem.class));
+            wrong.extend(remaining.map(|problem| format!("{name}: {}: still there: {}", fix.title, problem.message)));
             for loader in &fix.loaders {
                 let verdict = after.loaders.iter().find(|verdict| verdict.loader == *loader).expect("a loader");
                 if verdict.status != LoaderStatus::Applied {
                     wrong.push(format!("{name}: {}: {loader}: {}", fix.title, verdict.reason));
                 }
-                mended += 1;
+                fixed += 1;
             }
             ids.insert(fix.id);
         }
     }
     assert_eq!(wrong, Vec::<String>::new(), "{}", wrong.join("\n"));
-    assert!(mended > 10 && ids.len() > 4, "{mended} {ids:?}");
+    assert!(fixed > 10 && ids.len() > 4, "{fixed} {ids:?}");
 }

@@ -1,4 +1,4 @@
-//! Adapters of every listed network under every spelling: the family, the layers and their places.
+//! Detection of adapters for every known architecture in every naming convention: family, layers and coverage.
 
 use lora_loupe::analysis::{Report, inspect};
 use lora_loupe::model::{Architecture, Component, Module, ModuleSource};
@@ -6,7 +6,7 @@ use lora_loupe::num::{host_len, numel};
 use pollster::block_on;
 use std::collections::BTreeSet;
 
-/// A file of rank-1 pairs of F8 zeros for these layers.
+/// Returns a file of rank-1 pairs for these layers, all zeros in F8.
 fn file(modules: &[(Component, &Module)], key: impl Fn(&Module) -> String, down: &str, up: &str) -> Vec<u8> {
     let (mut header, mut at) = (serde_json::Map::new(), 0);
     for (_, module) in modules {
@@ -28,14 +28,14 @@ fn report(bytes: Vec<u8>) -> Report {
     block_on(inspect("made.safetensors", &bytes, None, None))
 }
 
-/// The denoiser's (or language model's) layers that a pair can change.
+/// Returns the layers of the denoiser (or language model) that a LoRA pair can change.
 fn large(architecture: &Architecture, naming: ModuleSource) -> Vec<(Component, &Module)> {
-    let own = |component: Component| !component.name().starts_with("text");
+    let is_denoiser = |component: Component| !component.name().starts_with("text");
     let modules = architecture.modules_of(naming).into_iter();
-    modules.filter(|(component, module)| own(*component) && module.weight_shape().len() > 1).collect()
+    modules.filter(|(component, module)| is_denoiser(*component) && module.weight_shape().len() > 1).collect()
 }
 
-/// (prefix, separator, whose names, endings of the pair, the spelling's name)
+/// (prefix, separator, source of the module paths, suffixes of the pair, name of the convention)
 const SPELLINGS: [(&str, &str, ModuleSource, &str, &str, &str); 6] = [
     ("lora_unet_", "_", ModuleSource::Native, ".lora_down.weight", ".lora_up.weight", "kohya"),
     ("diffusion_model.", ".", ModuleSource::Native, ".lora_A.weight", ".lora_B.weight", "comfy"),
@@ -46,10 +46,10 @@ const SPELLINGS: [(&str, &str, ModuleSource, &str, &str, &str); 6] = [
 ];
 
 #[test]
-fn every_network_is_found_under_every_spelling() {
-    // Cosmos-Predict2 has the layers of Anima, a part of Kolors those of SDXL: what tells them apart is elsewhere.
-    let apart = |family: &&str| !matches!(*family, "llm" | "cascade" | "cosmos_predict2");
-    let families: Vec<&str> = Architecture::families().filter(apart).collect();
+fn every_architecture_is_detected_in_every_convention() {
+    // Cosmos-Predict2 has the layers of Anima, and part of Kolors those of SDXL: other keys distinguish them.
+    let is_distinct = |family: &&str| !matches!(*family, "llm" | "cascade" | "cosmos_predict2");
+    let families: Vec<&str> = Architecture::families().filter(is_distinct).collect();
     assert!(families.len() >= 29);
     for family in families {
         for architecture in Architecture::of(family) {
@@ -73,7 +73,7 @@ fn every_network_is_found_under_every_spelling() {
                 let (covered, total) =
                     counted.fold((0, 0), |(covered, total), block| (covered + block.covered, total + block.total));
                 assert_eq!(covered, modules.len(), "{what}");
-                // The connectors of LTX-2 stand in files of their own in diffusers, and have no name in its network.
+                // diffusers keeps the connectors of LTX-2 in separate files, so they have no name in its transformer.
                 assert!(total == covered || architecture.label == "LTX-2" && total > covered, "{what}: {total}");
                 assert!(!report.refused(), "{what}: {:?}", report.problems);
                 assert!(report.modules.iter().all(|row| row.norm == Some(0.0)), "{what}");
@@ -83,7 +83,7 @@ fn every_network_is_found_under_every_spelling() {
 }
 
 #[test]
-fn stable_cascade_has_its_own_prefix() {
+fn stable_cascade_is_detected_by_its_prefix() {
     let architecture = &Architecture::of("cascade")[0];
     let modules = large(architecture, ModuleSource::Native);
     let key = |module: &Module| format!("lora_prior_unet_{}", module.ldm.replace('.', "_"));
@@ -93,7 +93,7 @@ fn stable_cascade_has_its_own_prefix() {
 }
 
 #[test]
-fn language_models_are_told_by_their_sizes() {
+fn language_models_are_distinguished_by_size() {
     let sizes = Architecture::of("llm");
     for architecture in &sizes {
         let modules = large(architecture, ModuleSource::Native);
@@ -110,9 +110,9 @@ fn language_models_are_told_by_their_sizes() {
     assert_eq!(sizes.iter().map(|size| size.label).collect::<BTreeSet<_>>().len(), sizes.len());
 }
 
-/// One block of a transformer, as adapters for few layers have it.
+/// A single transformer block, as in adapters that train few layers.
 #[test]
-fn a_few_layers_are_enough() {
+fn a_few_layers_identify_a_model() {
     let check = |family: &str, size: usize, prefix: &str, separator: &str, block: &str, expect: &str| {
         let architecture = &Architecture::of(family)[size];
         let modules: Vec<_> = large(architecture, ModuleSource::Native)
@@ -140,9 +140,9 @@ fn a_few_layers_are_enough() {
     check("chroma", 0, "lora_unet_", "_", "distilled_guidance_layer.", "Chroma");
 }
 
-/// Text encoders beside the denoiser, under sd-scripts', OneTrainer's and diffusers' numbers.
+/// Text encoders next to the denoiser, numbered as in sd-scripts, OneTrainer and diffusers.
 #[test]
-fn text_encoders_keep_their_numbers() {
+fn text_encoders_are_matched_by_number() {
     let check = |family: &str, component: Component, prefix: &str, separator: &str| {
         let architecture = &Architecture::of(family)[0];
         let text: Vec<_> = architecture
@@ -154,8 +154,8 @@ fn text_encoders_keep_their_numbers() {
             .collect();
         let denoiser = large(architecture, ModuleSource::Diffusers);
         let all = [&text[..], &denoiser[..]].concat();
-        let own = |module: &Module| text.iter().any(|(_, text)| std::ptr::eq(*text, module));
-        let key = |module: &Module| match own(module) {
+        let is_text = |module: &Module| text.iter().any(|(_, text)| std::ptr::eq(*text, module));
+        let key = |module: &Module| match is_text(module) {
             true => format!("{prefix}{}", module.path.replace('.', separator)),
             false => format!("transformer.{}", module.path),
         };
@@ -175,20 +175,20 @@ fn text_encoders_keep_their_numbers() {
 }
 
 #[test]
-fn a_header_that_contradicts_the_layers_is_called_wrong() {
+fn metadata_that_contradicts_the_layers_is_reported() {
     let architecture = &Architecture::of("flux1")[0];
     let modules: Vec<_> = large(architecture, ModuleSource::Native);
     let key = |module: &Module| format!("lora_unet_{}", module.ldm.replace('.', "_"));
     let bytes = file(&modules, key, ".lora_down.weight", ".lora_up.weight");
-    let told = |said: &str| {
+    let is_wrong = |base_model: &str| {
         let length = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
         let mut header: serde_json::Map<_, _> = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
-        header.insert("__metadata__".into(), serde_json::json!({"ss_base_model_version": said}));
+        header.insert("__metadata__".into(), serde_json::json!({"ss_base_model_version": base_model}));
         let text = serde_json::to_vec(&header).expect("a header");
         let report = report([&(text.len() as u64).to_le_bytes()[..], &text, &bytes[8 + length..]].concat());
         report.problems.iter().any(|problem| problem.class == "wrong_header")
     };
-    assert!(told("sdxl_base_v1-0"));
-    assert!(!told("flux1"));
-    assert!(!told("my own words"));
+    assert!(is_wrong("sdxl_base_v1-0"));
+    assert!(!is_wrong("flux1"));
+    assert!(!is_wrong("my own words"));
 }

@@ -1,4 +1,4 @@
-//! Every algorithm's fold on the graphics processor against the same plan on the CPU.
+//! Folds of every algorithm on the GPU, compared with the CPU.
 
 #[path = "corpus/base.rs"]
 mod base;
@@ -17,32 +17,32 @@ use lora_loupe_tests::synthetic::{Network, write_hollow};
 use pollster::block_on;
 use std::collections::{BTreeSet, HashMap};
 
-/// Sums of f32 in another order; the rotations multiply several times.
+/// Covers another order of f32 sums and the repeated products of rotations.
 const LIMIT: f64 = 2e-6;
 
 #[test]
-#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
+#[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
 fn folds_on_the_gpu_agree_with_the_cpu() {
     block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
         let (shapes, weights) = (base::shapes(), golden::tensors("corpus/base/sample.safetensors"));
-        let mut seen = BTreeSet::new();
+        let mut algorithms = BTreeSet::new();
         for case in golden::json("corpus/manifest.json")["files"].as_array().expect("cases") {
             let file = case["file"].as_str().expect("a name");
             if case["kind"] != "valid" {
                 continue;
             }
-            let bytes = std::fs::read(golden::path("corpus").join(file)).expect("a file of the cut");
+            let bytes = std::fs::read(golden::path("corpus").join(file)).expect("a file of the corpus");
             let header = read_header(&bytes).await.expect("a valid file");
             let adapter =
                 read(&bytes, &header, &PeftConfigs::default(), &shapes.modules()).await.expect("a valid file");
             for delta in &adapter.deltas {
                 let name = delta.tensor();
                 let Some(Tensor { shape, data }) = weights.get(&name) else { continue };
-                let numbers = delta.read(&bytes, &header).await.expect("its factors");
+                let numbers = delta.read(&bytes, &header).await.expect("factors");
                 let folding = [(delta, &numbers, 0.6), (delta, &numbers, -0.25)];
                 let (plan, tensors, strengths) = fold_plan(shape, &folding).expect("a plan");
-                let upload = |name: &str, data: &[f32]| gpu.upload(name, data, Storage::F32).expect("graphics memory");
+                let upload = |name: &str, data: &[f32]| gpu.upload(name, data, Storage::F32).expect("GPU memory");
                 let uploaded: HashMap<&str, _> =
                     tensors.iter().map(|(name, data)| (name.as_str(), upload(name, data))).collect();
                 let before = upload(BASE, &Layout::Ohwi.arrange(data.clone(), shape));
@@ -53,18 +53,18 @@ fn folds_on_the_gpu_agree_with_the_cpu() {
                 let got = runner.compute(&gpu, FOLDED).await.expect("a result");
                 let want = fold_on_cpu(data.clone(), shape, &folding).expect("a fold");
                 close(&format!("{file} {name}"), &Layout::Ohwi.restore(got, shape), &want, LIMIT);
-                seen.insert(delta.algorithm);
+                algorithms.insert(delta.algorithm);
             }
         }
-        assert!(seen.len() >= 10, "only {seen:?} change the sampled tensors");
+        assert!(algorithms.len() >= 10, "only {algorithms:?} change the sampled tensors");
     });
 }
 
 #[test]
-fn a_strength_change_costs_at_most_a_twentieth_of_a_step() {
+fn changing_the_strength_costs_at_most_5_percent_of_a_step() {
     // Rank 32 on all projections, attentions and feed-forward layers of SD 1.5, and a step at 512x512 with guidance.
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("folds.safetensors");
-    write_hollow(&path, Network::Sd15, 32).expect("room for a LoRA");
+    write_hollow(&path, Network::Sd15, 32).expect("a written LoRA");
     let source = FileSource::open(&path).expect("the file");
     let header = block_on(read_header(&source)).expect("a header");
     let family = Family::published(FamilyId::Sd15).expect("a config");

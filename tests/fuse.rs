@@ -1,19 +1,19 @@
-//! Fused plans give what the plans they come from give, by definition and by kernel, in fewer steps.
+//! Fused plans: the same results as the unfused ones, on the CPU and with kernels, in fewer steps.
 
-use lora_loupe::gpu::{TileChoice, Gpu, F16_VARIANT, Runner, Style, TOLERANCE_F16};
+use lora_loupe::gpu::{F16_VARIANT, Gpu, Runner, Style, TOLERANCE_F16, TileChoice};
 use lora_loupe::model::{Family, FamilyId};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe::ops::{
-    Add, Attention, Prologue, Broadcast, Concat, Conv2d, Activation, Geglu, GroupNorm, LayerNorm, Matmul, Storage, Unary,
-    Upsample,
+    Activation, Add, Attention, Broadcast, Concat, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Prologue, Storage,
+    Unary, Upsample,
 };
 use lora_loupe::plan::{Builder, Layout, Plan, Source, ValueId, interpret, unet, unet_layer};
 use lora_loupe_tests::compare::{close, rel_rms};
 use lora_loupe_tests::numbers::numbers;
 
-/// Both sides round each step's result to f32, the fused one fewer times.
-const DEFINITION: f64 = 1e-6;
-/// As in tests/kernels.rs.
+/// Tolerance on the CPU: both plans round the result of each step to f32, and the fused one has fewer steps.
+const REFERENCE: f64 = 1e-6;
+/// Tolerance of kernels, as in tests/kernels.rs.
 const KERNEL: f64 = 5e-6;
 
 const LINEAR: Matmul = Matmul {
@@ -24,7 +24,7 @@ const LINEAR: Matmul = Matmul {
 };
 const SUM: Add = Add { broadcast: Broadcast::None };
 
-/// A tensor's numbers follow from its name and length.
+/// Returns a source of tensors whose values are determined by name and length.
 fn give(plan: &Plan) -> impl FnMut(&str) -> Option<Vec<f32>> {
     let sizes: Vec<(String, Vec<usize>)> = plan
         .values
@@ -42,7 +42,7 @@ fn give(plan: &Plan) -> impl FnMut(&str) -> Option<Vec<f32>> {
     }
 }
 
-/// A linear layer whose weights begin with `name`.
+/// Adds a linear layer whose weights are named `{name}.w` and `{name}.b`.
 fn layer(b: &mut Builder, name: &str, x: ValueId, columns: usize, bias: bool) -> ValueId {
     let inner = b.shape(x).last().copied().expect("an axis");
     let mut inputs = vec![x, b.weight(&format!("{name}.w"), &[columns, inner], Layout::Plain)];
@@ -52,8 +52,8 @@ fn layer(b: &mut Builder, name: &str, x: ValueId, columns: usize, bias: bool) ->
     b.push(Matmul { bias, ..LINEAR }, &inputs, name).expect("a linear layer")
 }
 
-/// The rule's name, how many steps it leaves, the words that the printed plan must have, and the
-/// plan before.
+/// Returns for each fusion rule: name, number of fused steps, text that the printed plan must contain, and the
+/// unfused plan.
 fn rules() -> Vec<(&'static str, usize, &'static str, Plan)> {
     let linear = |b: &mut Builder, x, columns: usize, inner: usize| {
         let weight = b.weight("w", &[columns, inner], Layout::Plain);
@@ -95,7 +95,7 @@ fn rules() -> Vec<(&'static str, usize, &'static str, Plan)> {
             }
             x
         }),
-        rule("a skip connection", 3, "group_norm norm (2,5,3,20) G=4 eps=1e-5 silu beside", &|b| {
+        rule("a skip connection", 3, "group_norm norm (2,5,3,20) G=4 eps=1e-5 silu concat", &|b| {
             let (x, skip) = (b.input("x", &[2, 5, 3, 12]), b.input("skip", &[2, 5, 3, 8]));
             let both = b.push(Concat {}, &[x, skip], "concat").expect("concat");
             let (weight, bias) = (b.weight("w", &[20], Layout::Plain), b.weight("b", &[20], Layout::Plain));
@@ -122,13 +122,13 @@ fn rules() -> Vec<(&'static str, usize, &'static str, Plan)> {
             let y = linear(b, x, 68, 12);
             b.push(Unary { function: Activation::QuickGelu }, &[y], "act").expect("act")
         }),
-        rule("gate and residual", 1, "matmul linear (1,19,20) bias gate residual", &|b| {
+        rule("gate and residual", 1, "matmul linear (1,19,20) bias geglu residual", &|b| {
             let x = b.input("x", &[1, 19, 20]);
             let y = linear(b, x, 40, 20);
             let y = b.push(Geglu {}, &[y], "gate").expect("gate");
             b.push(SUM, &[x, y], "sum").expect("sum")
         }),
-        rule("time embedding and residual of a convolution", 1, "3x3 bias shift 0 residual", &|b| {
+        rule("time embedding and residual of a convolution", 1, "3x3 bias channel_bias 0 residual", &|b| {
             let x = b.input("x", &[2, 5, 6, 8]);
             let time = b.input("time", &[2, 20]);
             let other = b.input("other", &[2, 5, 6, 20]);
@@ -136,7 +136,7 @@ fn rules() -> Vec<(&'static str, usize, &'static str, Plan)> {
             let y = b.push(Add { broadcast: Broadcast::Pixels }, &[y, time], "time").expect("time");
             b.push(SUM, &[other, y], "sum").expect("sum")
         }),
-        rule("enlargement before a convolution", 1, "conv2d conv (2,9,12,20) 3x3 enlarged 9x12 bias", &|b| {
+        rule("enlargement before a convolution", 1, "conv2d conv (2,9,12,20) 3x3 upsample 9x12 bias", &|b| {
             let x = b.input("x", &[2, 5, 6, 8]);
             let x = b.push(Upsample { height: 9, width: 12 }, &[x], "up").expect("up");
             conv(b, x)
@@ -145,8 +145,8 @@ fn rules() -> Vec<(&'static str, usize, &'static str, Plan)> {
 }
 
 #[test]
-#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
-fn each_rule_leaves_fewer_steps_that_compute_the_same() {
+#[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
+fn each_fusion_rule_keeps_the_result_in_fewer_steps() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
         for (name, steps, words, plan) in rules() {
@@ -156,14 +156,14 @@ fn each_rule_leaves_fewer_steps_that_compute_the_same() {
             assert!(printed.contains(words), "{name}: `{words}` is not in {printed}");
             let wanted = &interpret(&plan, &mut give(&plan), &[]).expect("the plan runs")["y"];
             let got = &interpret(&fused, &mut give(&fused), &[]).expect("the fused plan runs")["y"];
-            close(name, got, wanted, DEFINITION);
+            close(name, got, wanted, REFERENCE);
             for style in [Style::Tiled, Style::Untiled] {
                 gpu.set_style(style);
                 let kernel = run(&gpu, &fused).await;
                 close(&format!("{name}, {style:?}"), &kernel, wanted, KERNEL);
             }
-            let kernel = run_halves(&gpu, &fused, &mut give(&fused)).await;
-            close(&format!("{name}, halves"), &kernel, wanted, TOLERANCE_F16);
+            let kernel = run_f16(&gpu, &fused, &mut give(&fused)).await;
+            close(&format!("{name}, f16"), &kernel, wanted, TOLERANCE_F16);
         }
     });
 }
@@ -172,8 +172,8 @@ async fn run(gpu: &Gpu, plan: &Plan) -> Vec<f32> {
     run_with(gpu, plan, &mut give(plan)).await
 }
 
-/// The same by products of halves, where the device offers them; tests/kernels.rs sees that they are.
-async fn run_halves(gpu: &Gpu, plan: &Plan, numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>) -> Vec<f32> {
+/// Runs the plan with f16 math if the device supports it; tests/kernels.rs checks that it is used.
+async fn run_f16(gpu: &Gpu, plan: &Plan, numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>) -> Vec<f32> {
     gpu.set_style(Style::Tiled);
     gpu.choose(TileChoice::Forced(F16_VARIANT));
     let got = run_with(gpu, &Plan { allows_f16_math: true, ..plan.clone() }, numbers).await;
@@ -191,9 +191,9 @@ async fn run_stored(
     numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>,
     storage: &dyn Fn(&str, &[usize]) -> Storage,
 ) -> Vec<f32> {
-    let resident = gpu.allocate_weights(plan, storage).expect("room");
+    let resident = gpu.allocate_weights(plan, storage).expect("memory");
     for (name, tensor) in &resident {
-        gpu.write(tensor, &numbers(name).expect("numbers")).expect("its place");
+        gpu.write(tensor, &numbers(name).expect("numbers")).expect("an upload");
     }
     let runner = Runner::new(gpu, plan, &|name| resident.get(name).cloned()).await.expect("a runner");
     for value in &plan.values {
@@ -205,11 +205,11 @@ async fn run_stored(
 }
 
 #[test]
-#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
-fn a_layer_norm_is_part_of_the_products_after_it() {
+#[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
+fn layer_norm_is_fused_into_the_matmul_that_follows() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        // Widths that fill no block, less than a block, and rows far from 0 with one number that towers.
+        // Widths that are not a multiple of a tile, less than a tile, and rows far from 0 with one outlier.
         for (rows, inner, columns, bias, gate) in [
             (9, 36, 68, true, false),
             (70, 320, 132, false, false),
@@ -231,10 +231,10 @@ fn a_layer_norm_is_part_of_the_products_after_it() {
             let (once, each) = fused.clone().hoisted(&["x"]);
             let what = format!("{rows} x {inner} x {columns}");
             assert_eq!((once.steps.len(), each.steps.len()), (2, 1), "{what}: {fused}");
-            assert!(each.to_string().contains("bias normed eps=1e-5"), "{each}");
-            let mut own = give(&plan);
-            let mut far = |name: &str| {
-                let mut data = own(name)?;
+            assert!(each.to_string().contains("bias layer_norm eps=1e-5"), "{each}");
+            let mut values = give(&plan);
+            let mut shifted = |name: &str| {
+                let mut data = values(name)?;
                 if name == "x" {
                     data.iter_mut()
                         .enumerate()
@@ -242,26 +242,26 @@ fn a_layer_norm_is_part_of_the_products_after_it() {
                 }
                 Some(data)
             };
-            let wanted = &interpret(&plan, &mut far, &[]).expect("the plan runs")["y"];
-            let got = &interpret(&fused, &mut far, &[]).expect("the fused plan runs")["y"];
+            let wanted = &interpret(&plan, &mut shifted, &[]).expect("the plan runs")["y"];
+            let got = &interpret(&fused, &mut shifted, &[]).expect("the fused plan runs")["y"];
             close(&what, got, wanted, 1e-5);
             for style in [Style::Tiled, Style::Untiled] {
                 gpu.set_style(style);
-                let kernel = run_with(&gpu, &fused, &mut far).await;
+                let kernel = run_with(&gpu, &fused, &mut shifted).await;
                 close(&format!("{what}, {style:?}"), &kernel, got, 1e-5);
             }
-            let kernel = run_halves(&gpu, &fused, &mut far).await;
-            close(&format!("{what}, halves"), &kernel, got, TOLERANCE_F16);
+            let kernel = run_f16(&gpu, &fused, &mut shifted).await;
+            close(&format!("{what}, f16"), &kernel, got, TOLERANCE_F16);
         }
     });
 }
 
 #[test]
-#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
-fn what_is_around_a_convolution_is_around_winograds_too() {
+#[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
+fn winograd_convolutions_support_prologue_and_epilogue() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        // Two pictures with odd edges, enlarged to other odd ones; weights in each storage.
+        // A batch of two with odd sizes, upsampled to other odd sizes; weights in each storage type.
         let mut b = Builder::new("around");
         let (x, time) = (b.input("x", &[2, 12, 9, 8]), b.input("time", &[2, 20]));
         let other = b.input("other", &[2, 25, 23, 20]);
@@ -276,19 +276,23 @@ fn what_is_around_a_convolution_is_around_winograds_too() {
         let plan = Plan { allows_winograd: true, ..b.finish().fuse_epilogues() };
         assert_eq!(plan.steps.len(), 1, "{plan}");
         for storage in [Storage::F32, Storage::F16, Storage::Bf16] {
-            let mut own = give(&plan);
-            let mut numbers = |name: &str| {
-                let data = own(name)?;
+            let mut values = give(&plan);
+            let mut rounded = |name: &str| {
+                let data = values(name)?;
                 Some(if name == "w" { data.into_iter().map(|value| storage.round(value)).collect() } else { data })
             };
-            let wanted = &interpret(&plan, &mut numbers, &[]).expect("the plan runs")["y"];
+            let wanted = &interpret(&plan, &mut rounded, &[]).expect("the plan runs")["y"];
             for style in [Style::Tiled, Style::Untiled] {
                 gpu.set_style(style);
                 gpu.choose(TileChoice::Forced(0));
                 let made = gpu.resource_stats().bind_groups;
-                let kept = |name: &str, _: &[usize]| if name == "w" { storage } else { Storage::F32 };
-                let kernel = run_stored(&gpu, &plan, &mut numbers, &kept).await;
-                assert_eq!(gpu.resource_stats().bind_groups - made, 4, "kernels, map, products and sums");
+                let stored = |name: &str, _: &[usize]| if name == "w" { storage } else { Storage::F32 };
+                let kernel = run_stored(&gpu, &plan, &mut rounded, &stored).await;
+                assert_eq!(
+                    gpu.resource_stats().bind_groups - made,
+                    4,
+                    "transforms of weight, input and output, and the product"
+                );
                 close(&format!("{storage:?}, {style:?}"), &kernel, wanted, KERNEL);
             }
         }
@@ -296,7 +300,7 @@ fn what_is_around_a_convolution_is_around_winograds_too() {
 }
 
 #[test]
-fn what_is_read_twice_or_tapped_stays() {
+fn results_with_two_uses_or_a_tap_are_not_fused() {
     let mut b = Builder::new("twice");
     let x = b.input("x", &[1, 4]);
     let weight = b.weight("w", &[4, 4], Layout::Plain);
@@ -304,16 +308,16 @@ fn what_is_read_twice_or_tapped_stays() {
     let act = b.push(Unary { function: Activation::Silu }, &[y], "act").expect("act");
     let sum = b.push(SUM, &[act, y], "sum").expect("sum");
     b.output("y", sum);
-    assert_eq!(b.finish().fuse_epilogues().steps.len(), 3, "the product is read by two steps");
+    assert_eq!(b.finish().fuse_epilogues().steps.len(), 3, "two steps read the product");
 
     let residual = rules().into_iter().find(|(name, ..)| *name == "residual of a linear layer");
     let (_, _, _, plan) = residual.expect("the rule");
     let tapped = plan.tapped(&["linear".into()]).fuse_epilogues();
-    assert_eq!(tapped.steps.len(), 2, "a tapped result is not folded away");
+    assert_eq!(tapped.steps.len(), 2, "a tapped result is not fused away");
 }
 
 #[test]
-fn odd_widths_are_left_alone() {
+fn unaligned_widths_are_not_fused() {
     let mut b = Builder::new("odd");
     let x = b.input("x", &[3, 5]);
     let weight = b.weight("w", &[7, 5], Layout::Plain);
@@ -325,28 +329,28 @@ fn odd_widths_are_left_alone() {
 }
 
 #[test]
-fn what_depends_on_texts_alone_runs_once() {
+fn text_only_steps_are_hoisted() {
     let net = Family::published(FamilyId::Sd15).expect("a config").unet;
     let plan = unet_layer(&net, 0, 1, 2, 2, 3).expect("a plan").fuse_epilogues();
     let (once, each) = plan.clone().hoisted(&["x", "time"]);
     let labels: Vec<&str> = once.steps.iter().map(|step| step.label.rsplit('.').next().unwrap_or_default()).collect();
     assert_eq!(labels, ["to_k+to_v"], "keys and values of cross-attention");
     assert_eq!(once.steps.len() + each.steps.len(), plan.steps.len());
-    let first = interpret(&once, &mut give(&plan), &[]).expect("the first runs");
+    let first = interpret(&once, &mut give(&plan), &[]).expect("the first part runs");
     let mut numbers = give(&plan);
     let mut both = |name: &str| first.get(name).cloned().or_else(|| numbers(name));
-    let got = &interpret(&each, &mut both, &[]).expect("the second runs")["y"];
-    let wanted = &interpret(&plan, &mut give(&plan), &[]).expect("the whole runs")["y"];
+    let got = &interpret(&each, &mut both, &[]).expect("the second part runs")["y"];
+    let wanted = &interpret(&plan, &mut give(&plan), &[]).expect("the plan runs")["y"];
     assert_eq!(got, wanted);
-    // Another text gives another result: what crosses is read.
+    // Other hoisted values give another result, so the second part reads them.
     let mut other = |name: &str| first.get(name).map(|data| vec![0.5; data.len()]).or_else(|| numbers(name));
-    let changed = &interpret(&each, &mut other, &[]).expect("the second runs")["y"];
+    let changed = &interpret(&each, &mut other, &[]).expect("the second part runs")["y"];
     assert!(rel_rms(changed, wanted) > 1e-3);
 }
 
 #[test]
-fn a_call_of_stable_diffusions_unet_is_short() {
-    for (family, limit) in [(FamilyId::Sd15, DISPATCHES), (FamilyId::Sdxl, 700)] {
+fn unet_calls_stay_within_the_dispatch_limit() {
+    for (family, limit) in [(FamilyId::Sd15, MAX_DISPATCHES), (FamilyId::Sdxl, 700)] {
         let net = Family::published(family).expect("a config").unet;
         let plan = unet(&net, 2, 64, 64, 77).expect("a plan");
         let (once, each) = plan.clone().fuse_epilogues().normed().hoisted(&["sample", "time"]);
@@ -360,5 +364,5 @@ fn a_call_of_stable_diffusions_unet_is_short() {
     }
 }
 
-/// Dispatches of one UNet call of SD 1.5.
-const DISPATCHES: usize = 300;
+/// Maximum number of dispatches of one UNet call of SD 1.5.
+const MAX_DISPATCHES: usize = 300;

@@ -1,5 +1,4 @@
-//! Damaged and hostile files: each is named for what it is, costs no more memory than it is worth,
-//! and panics nothing.
+//! Damaged and hostile files: each is reported with the right class, within a memory limit and without a panic.
 
 #[path = "corpus/base.rs"]
 mod base;
@@ -20,20 +19,20 @@ use std::cell::Cell;
 use std::io::Write;
 use std::ops::ControlFlow;
 
-/// Counts the bytes that this thread holds and the most it ever held.
-struct Counting;
+/// An allocator that tracks the live bytes of this thread and their peak.
+struct TrackingAllocator;
 
 thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
+    static LIVE: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
 fn count(bytes: isize) {
-    HELD.set(HELD.get() + bytes);
-    PEAK.set(PEAK.get().max(HELD.get()));
+    LIVE.set(LIVE.get() + bytes);
+    PEAK.set(PEAK.get().max(LIVE.get()));
 }
 
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for TrackingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
         unsafe { System.alloc(layout) }
@@ -56,11 +55,11 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: TrackingAllocator = TrackingAllocator;
 
-/// The most bytes that `work` holds at once.
+/// Runs `work` and returns its result and peak memory in bytes.
 fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = HELD.get();
+    let before = LIVE.get();
     PEAK.set(before);
     let result = work();
     (result, (PEAK.get() - before) as usize)
@@ -96,15 +95,15 @@ impl Case {
         self.acceptable_verdicts.iter().any(|accepted| accepted == verdict)
     }
 
-    /// The class of the most severe finding counts, or that there was a warning or none.
+    /// Checks the class of the most severe problem, or whether there are only warnings or no problems.
     fn check(&self, report: &Report) {
         let (file, problems) = (&self.file, &report.problems);
         let worst = problems.iter().find(|problem| problem.severity == Severity::Refuse).or(problems.first());
-        let named = match worst {
+        let is_accepted = match worst {
             Some(problem) => self.accepts(&problem.class) || !report.refused() && self.accepts("warn"),
             None => self.accepts("ok"),
         };
-        assert!(named, "{file}: {problems:?}, not one of {:?}", self.acceptable_verdicts);
+        assert!(is_accepted, "{file}: {problems:?}, not one of {:?}", self.acceptable_verdicts);
         match self.severity.as_str() {
             "refuse" => assert!(report.refused(), "{file}: {problems:?}"),
             "warn" => assert!(!report.refused(), "{file}: {problems:?}"),
@@ -118,8 +117,8 @@ impl Case {
             assert!(flat.contains(&module), "{file}: {module} is not among {flat:?}");
         }
         if let Some(danger) = &self.danger {
-            let told = danger.split('.').next_back().is_some_and(|name| report.verdict.contains(name));
-            assert!(told, "{file}: {} does not name {danger}", report.verdict);
+            let is_named = danger.split('.').next_back().is_some_and(|name| report.verdict.contains(name));
+            assert!(is_named, "{file}: {} does not name {danger}", report.verdict);
         }
         if let Some(hint) = self.hint.as_deref().filter(|hint| *hint != "checkpoint" && *hint != "textual_inversion") {
             let kind = serde_json::to_value(report.kind).expect("a kind");
@@ -129,19 +128,19 @@ impl Case {
 }
 
 #[test]
-fn every_file_is_named_within_its_worth_of_memory() {
+fn every_file_is_classified_within_its_memory_limit() {
     let base = base::shapes();
     for case in cases() {
         let bytes = case.bytes();
-        // The layer tables of three families take some megabytes, whatever the file.
+        // The layer tables of three families take a few megabytes for any file.
         let limit = 24_000_000 + 16 * bytes.len();
         let (report, peak) = peak(|| block_on(inspect(&case.file, &bytes, None, Some(&base))));
         case.check(&report);
-        assert!(peak < limit, "{}: {peak} bytes at once for a file of {}", case.file, bytes.len());
+        assert!(peak < limit, "{}: peak of {peak} bytes for a file of {}", case.file, bytes.len());
     }
 }
 
-/// A file of F8 zeros with these tensors of one layer.
+/// Returns a file with these tensors of one layer, all zeros in F8.
 fn factors(tensors: &[(&str, &[usize])]) -> Vec<u8> {
     let (mut header, mut at) = (serde_json::Map::new(), 0);
     for (role, shape) in tensors {
@@ -154,9 +153,9 @@ fn factors(tensors: &[(&str, &[usize])]) -> Vec<u8> {
     [&(text.len() as u64).to_le_bytes()[..], &text, &vec![0; at]].concat()
 }
 
-/// Small factors whose product, core or Gram matrix would fill the memory.
+/// Small factors whose product, Tucker core or Gram matrix would exhaust memory.
 #[test]
-fn factors_of_absurd_shapes_cost_no_more_than_they_are_worth() {
+fn factors_of_extreme_shapes_stay_within_the_memory_limit() {
     const MANY: usize = 100_000;
     for tensors in [
         vec![("lora_up.weight", &[1, MANY][..]), ("lora_down.weight", &[MANY, 1])],
@@ -179,17 +178,17 @@ fn factors_of_absurd_shapes_cost_no_more_than_they_are_worth() {
         let limit = 24_000_000 + 100 * bytes.len();
         let (report, peak) = peak(|| block_on(inspect("absurd", &bytes, None, None)));
         assert_eq!(report.modules.len(), 1, "{tensors:?}: {:?}", report.problems);
-        assert!(peak < limit, "{tensors:?}: {peak} bytes at once for a file of {}", bytes.len());
+        assert!(peak < limit, "{tensors:?}: peak of {peak} bytes for a file of {}", bytes.len());
     }
 }
 
 #[test]
-fn a_large_allocation_would_be_seen() {
+fn a_large_allocation_is_detected() {
     assert!(peak(|| vec![0u8; 100_000_000].len()).1 >= 100_000_000);
 }
 
 #[test]
-fn a_damaged_companion_is_named() {
+fn a_damaged_adapter_config_is_reported() {
     let bytes = std::fs::read(golden::path("hostile/alpha_zero.safetensors")).expect("a file of the set");
     for text in ["", "[]", "{\"lora_alpha\": \"x\"}", "{\"lora_alpha\": 1e99}", "<html>"] {
         let report = block_on(inspect("a.safetensors", &bytes, Some(text), None));
@@ -197,10 +196,10 @@ fn a_damaged_companion_is_named() {
     }
 }
 
-/// Keys of a layer that the model has are part of its change, however odd: a report refuses them, and
-/// only keys of no layer are passed over.
+/// Unusable keys of a layer that the model has make a report refuse the file; only keys of no known layer are skipped
+/// with a warning.
 #[test]
-fn parts_of_a_layers_change_are_no_strays() {
+fn unusable_keys_of_a_known_layer_are_refused() {
     let pair = |stem: &str, up: &str, down: &str| {
         [entry(&format!("{stem}{up}"), &[32, 2]), entry(&format!("{stem}{down}"), &[2, 32])]
     };
@@ -213,29 +212,29 @@ fn parts_of_a_layers_change_are_no_strays() {
         let report = block_on(inspect(what, &with(more), None, None));
         let found: Vec<&str> = report.problems.iter().map(|problem| problem.class.as_str()).collect();
         assert!(found.contains(&class) && report.refused() == refused, "{what}: {:?}", report.problems);
-        let problem = report.problems.iter().find(|problem| problem.class == class).expect("it is there");
+        let problem = report.problems.iter().find(|problem| problem.class == class).expect("a problem of the class");
         assert_eq!(problem.modules.is_empty(), !refused, "{what}: {:?}", problem.modules);
         assert_eq!(report.leftovers.len(), more.len(), "{what}: {:?}", report.leftovers);
     };
     let again = pair(&format!("unet.{layer}"), ".lora.up.weight", ".lora.down.weight");
-    check("a layer under two spellings", &again, "conflicting_keys", true);
+    check("a layer in two naming conventions", &again, "conflicting_keys", true);
     let twice = [entry(&format!("{}.lora_B.weight", kohya(layer)), &[32, 2])];
-    check("a role under two endings", &twice, "conflicting_keys", true);
+    check("a role with two suffixes", &twice, "conflicting_keys", true);
     let weight = [entry("unet.mid_block.attentions.0.proj_out.weight", &[32, 32])];
-    check("a weight in the change's place", &weight, "unsupported_algorithm", true);
+    check("a full weight", &weight, "unsupported_algorithm", true);
     let bias = [entry("unet.mid_block.attentions.0.proj_out.bias", &[32])];
-    check("a bias in the change's place", &bias, "unsupported_algorithm", true);
+    check("a bias", &bias, "unsupported_algorithm", true);
     let rescale = [entry(&format!("{}.rescale", kohya("mid_block.attentions.0.proj_out")), &[32, 1])];
-    check("half of a rotation", &rescale, "incomplete_pair", true);
+    check("an incomplete rotation", &rescale, "incomplete_pair", true);
     let nowhere = kohya("down_blocks.7.attentions.0.proj_in");
-    let foreign = [&pair(&nowhere, KOHYA[0], KOHYA[1])[..], &[entry(&format!("{nowhere}.lora_B.weight"), &[32, 2])]];
-    check("a layer that the model lacks, with a role twice", &foreign.concat(), "unmatched_keys", false);
-    check("a key of no kind", &[entry("some_stray", &[1])], "unmatched_keys", false);
+    let unknown = [&pair(&nowhere, KOHYA[0], KOHYA[1])[..], &[entry(&format!("{nowhere}.lora_B.weight"), &[32, 2])]];
+    check("an unknown layer with a duplicate role", &unknown.concat(), "unmatched_keys", false);
+    check("an unrelated key", &[entry("some_stray", &[1])], "unmatched_keys", false);
 }
 
-/// Axes beside an empty one may be as long as they like: nothing is there.
+/// Tensors with a zero-length axis may have other axes of any length and no data.
 #[test]
-fn empty_tensors_of_absurd_axes_are_named() {
+fn empty_tensors_with_huge_axes_are_reported() {
     let axis = 1u64 << 62;
     for role in ["lora_up.weight", "hada_w1_a", "lokr_w1", "diff", "w_norm", "oft_blocks", "a1.weight", "on_input"] {
         for shape in [vec![0, axis, axis], vec![axis, axis, 0], vec![axis, 0, axis, axis]] {
@@ -254,7 +253,7 @@ fn empty_tensors_of_absurd_axes_are_named() {
     }
 }
 
-/// The start of a PNG that claims to be so large, with `data` for pixels.
+/// Returns a PNG with the given size in its header and `data` as compressed pixels.
 fn png(width: u32, height: u32, kind: [u8; 2], data: &[u8]) -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
     let mut chunk = |name: &[u8; 4], content: &[u8]| {
@@ -269,39 +268,44 @@ fn png(width: u32, height: u32, kind: [u8; 2], data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A picture costs what it holds, not what it claims.
+/// Decoding costs memory for the actual data, not for the size in the header.
 #[test]
-fn a_png_that_claims_too_much_costs_nothing() {
-    let squeezed = |count: usize| {
+fn a_png_with_a_false_size_allocates_little() {
+    let compressed = |count: usize| {
         let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(&vec![0; count]).expect("memory");
         encoder.finish().expect("memory")
     };
     let (rgb, rgba16) = ([8, 2], [16, 6]);
     for (width, height, kind, data) in [
-        (20_000, 20_000, rgb, squeezed(100)),
-        (8192, 8192, rgb, squeezed(1000)),
-        (8192, 8192, rgba16, squeezed(100_000)),
-        (1, 1 << 26, rgb, squeezed(100)),
-        (u32::MAX >> 1, u32::MAX >> 1, rgba16, squeezed(100)),
-        (u32::MAX >> 1, 1, rgb, squeezed(100)),
+        (20_000, 20_000, rgb, compressed(100)),
+        (8192, 8192, rgb, compressed(1000)),
+        (8192, 8192, rgba16, compressed(100_000)),
+        (1, 1 << 26, rgb, compressed(100)),
+        (u32::MAX >> 1, u32::MAX >> 1, rgba16, compressed(100)),
+        (u32::MAX >> 1, 1, rgb, compressed(100)),
     ] {
         let bytes = png(width, height, kind, &data);
         let (decoded, peak) = peak(|| decode_png(&bytes));
         assert!(decoded.is_err(), "{width}x{height}");
-        assert!(peak < 4_000_000 + 4 * bytes.len(), "{width}x{height}: {peak} bytes for a file of {}", bytes.len());
+        assert!(
+            peak < 4_000_000 + 4 * bytes.len(),
+            "{width}x{height}: peak of {peak} bytes for a file of {}",
+            bytes.len()
+        );
     }
-    // What is there is decoded.
-    let bytes = png(1000, 1000, rgb, &squeezed(1000 * 3001));
-    assert_eq!(decode_png(&bytes).expect("a picture").rgb.len(), 3_000_000);
+    // A PNG with all of its data is decoded.
+    let bytes = png(1000, 1000, rgb, &compressed(1000 * 3001));
+    assert_eq!(decode_png(&bytes).expect("an image").rgb.len(), 3_000_000);
 }
 
-/// A zip archive of these files; `packed` ones in deflate's stored blocks, claiming `claim` bytes.
-fn zip(files: &[(&str, &[u8])], packed: bool, claim: Option<u32>) -> Vec<u8> {
+/// Returns a zip archive of these files, in stored deflate blocks if `deflate`. `claim` overrides the uncompressed
+/// sizes.
+fn zip(files: &[(&str, &[u8])], deflate: bool, claim: Option<u32>) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());
     for (name, data) in files {
         let start = bytes.len() as u32;
-        let stored: Vec<u8> = match packed {
+        let stored: Vec<u8> = match deflate {
             true => data
                 .chunks(60_000)
                 .enumerate()
@@ -314,13 +318,14 @@ fn zip(files: &[(&str, &[u8])], packed: bool, claim: Option<u32>) -> Vec<u8> {
             false => data.to_vec(),
         };
         let size = claim.unwrap_or(data.len() as u32).to_le_bytes();
-        let method = if packed { [8, 0] } else { [0, 0] };
+        let method = if deflate { [8, 0] } else { [0, 0] };
         let lengths =
             [&(stored.len() as u32).to_le_bytes()[..], &size, &(name.len() as u16).to_le_bytes(), &[0, 0]].concat();
         bytes.extend([b"PK\x03\x04\x14\0\0\0", &method[..], &[0; 8], &lengths, name.as_bytes(), &stored].concat());
-        let place = [&[0; 10][..], &start.to_le_bytes()].concat();
-        directory
-            .extend([b"PK\x01\x02\x14\0\x14\0\0\0", &method[..], &[0; 8], &lengths, &place, name.as_bytes()].concat());
+        let location = [&[0; 10][..], &start.to_le_bytes()].concat();
+        directory.extend(
+            [b"PK\x01\x02\x14\0\x14\0\0\0", &method[..], &[0; 8], &lengths, &location, name.as_bytes()].concat(),
+        );
     }
     let (count, start) = ((files.len() as u16).to_le_bytes(), bytes.len() as u32);
     bytes.extend(&directory);
@@ -351,21 +356,21 @@ fn classes(report: &Report) -> Vec<&str> {
 }
 
 #[test]
-fn an_archive_is_looked_into() {
+fn adapters_in_archives_are_inspected() {
     let folder = "peft_plain_text_encoder";
     let (config, model) =
         (corpus(&format!("{folder}/adapter_config.json")), corpus(&format!("{folder}/adapter_model.safetensors")));
     let alone = block_on(inspect("x", &model, Some(&String::from_utf8_lossy(&config)), None));
-    for packed in [false, true] {
+    for deflate in [false, true] {
         let bytes = zip(
             &[("a/adapter_config.json", &config), ("a/adapter_model.safetensors", &model), ("a/readme.txt", b"hello")],
-            packed,
+            deflate,
             None,
         );
         let report = block_on(inspect("x.zip", &bytes, None, None));
-        assert_eq!(classes(&report), ["archive"], "packed: {packed}");
+        assert_eq!(classes(&report), ["archive"], "deflate: {deflate}");
         assert_eq!(report.modules.len(), alone.modules.len());
-        assert_eq!(report.modules[3].scale, alone.modules[3].scale, "its adapter_config.json counts");
+        assert_eq!(report.modules[3].scale, alone.modules[3].scale, "its adapter_config.json is used");
         assert!(report.refused() && report.verdict.contains("Unpack it"), "{}", report.verdict);
         assert_eq!(report.file, "x.zip");
         let inputs = [EditInput::file("x.zip", &bytes, None)];
@@ -381,14 +386,14 @@ fn an_archive_is_looked_into() {
         );
         let unpacked = block_on(inspect("x.safetensors", &out_file, None, None));
         let scales = |report: &Report| report.modules.iter().map(|row| row.scale).collect::<Vec<f32>>();
-        assert_eq!(scales(&unpacked), scales(&alone), "the config comes along");
+        assert_eq!(scales(&unpacked), scales(&alone), "the config is kept");
     }
     let report = block_on(inspect("x.zip", &zip(&[("readme.txt", b"hello")], false, None), None, None));
     assert_eq!(classes(&report), ["not_an_adapter"]);
 }
 
 #[test]
-fn an_archive_that_claims_too_much_is_not_unpacked() {
+fn an_archive_with_a_huge_uncompressed_size_is_not_unpacked() {
     let bytes = zip(&[("a.safetensors", &corpus("kohya_te_only_r4a2_fp16.safetensors"))], true, Some(4_000_000_000));
     let (report, peak) = peak(|| block_on(inspect("x.zip", &bytes, None, None)));
     assert_eq!(classes(&report), ["resource_bomb"]);
@@ -396,47 +401,47 @@ fn an_archive_that_claims_too_much_is_not_unpacked() {
     let inner = zip(&[("a.safetensors", b"x")], false, None);
     let nested = zip(&[("a.pt", &inner)], false, None);
     let report = block_on(inspect("x.zip", &nested, None, None));
-    assert_eq!(classes(&report), ["bad_zip", "archive"], "an archive in an archive is not followed");
+    assert_eq!(classes(&report), ["bad_zip", "archive"], "nested archives are not opened");
 }
 
-/// `posix.system("…")` as protocol 2 has it.
-const EVIL: &[u8] = b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00hi\x85R.";
+/// `posix.system("hi")` in pickle protocol 2.
+const MALICIOUS: &[u8] = b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00hi\x85R.";
 
-/// A pickle beside the one with the tensors, or behind the numbers, is looked at too.
+/// Pickles next to the one with the tensors, or after the tensor data, are scanned as well.
 #[test]
-fn every_pickle_of_a_file_is_looked_at() {
+fn every_pickle_of_a_file_is_scanned() {
     let good = corpus("cloneofsimo_lora_weight.text_encoder.pt");
     let report = block_on(inspect("good.pt", &good, None, None));
     assert!(!report.refused(), "{:?}", report.problems);
-    let named = |report: &Report, name: &str| {
+    let verdict = |report: &Report, name: &str| {
         let verdict = report.imports.iter().find(|row| row.name == name).map(|row| row.verdict);
         verdict.map(|verdict| serde_json::to_value(verdict).expect("a verdict"))
     };
-    assert_eq!(named(&report, "torch._utils._rebuild_tensor_v2"), Some("harmless".into()));
+    assert_eq!(verdict(&report, "torch._utils._rebuild_tensor_v2"), Some("harmless".into()));
 
     let (harmless, extra) = (b"\x80\x02].", b"archive/extra.pkl");
     let two = |second: &[u8]| {
         let name = std::str::from_utf8(extra).expect("text");
         zip(&[("archive/data.pkl", harmless), (name, second)], false, None)
     };
-    let report = block_on(inspect("two.pt", &two(EVIL), None, None));
+    let report = block_on(inspect("two.pt", &two(MALICIOUS), None, None));
     assert_eq!(classes(&report), ["unsafe_pickle"]);
-    assert_eq!(named(&report, "posix.system"), Some("dangerous".into()));
+    assert_eq!(verdict(&report, "posix.system"), Some("dangerous".into()));
     assert!(report.imports.iter().any(|row| row.place == "archive/extra.pkl"));
     assert_eq!(classes(&block_on(inspect("two.pt", &two(harmless), None, None))), ["not_an_adapter"]);
 
     let legacy = corpus("old_diffusers_attn_procs_legacy_pickle.bin");
     assert!(!block_on(inspect("legacy.bin", &legacy, None, None)).refused());
-    let report = block_on(inspect("legacy.bin", &[&legacy[..], EVIL].concat(), None, None));
+    let report = block_on(inspect("legacy.bin", &[&legacy[..], MALICIOUS].concat(), None, None));
     assert_eq!(classes(&report), ["unsafe_pickle"]);
     assert!(
-        report.imports.iter().any(|row| row.place.starts_with("pickle behind the numbers")),
+        report.imports.iter().any(|row| row.place.starts_with("pickle after the tensor data")),
         "{:?}",
         report.imports
     );
 }
 
-/// The list names every import of a hostile pickle, not only the first.
+/// The report lists every import of a hostile pickle, not only the first.
 #[test]
 fn all_imports_are_listed() {
     let bytes = [&b"\x80\x02ccollections\nOrderedDict\ncmine\nThing\n0cos\nsystem\n."[..]].concat();
@@ -447,9 +452,9 @@ fn all_imports_are_listed() {
     assert!(report.refused());
 }
 
-/// llama.cpp's adapter for one layer of a Llama 3 8B: rank 2, alpha 8.
+/// A llama.cpp adapter for one layer of Llama 3 8B: rank 2, alpha 8.
 #[test]
-fn a_gguf_adapter_has_its_layers_and_its_alpha() {
+fn layers_and_alpha_of_a_gguf_adapter_are_read() {
     let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
     let value = |key: &str, value: &str| [text(key), 8u32.to_le_bytes().to_vec(), text(value)].concat();
     let tensor = |name: &str, axes: [u64; 2], offset: u64| {
@@ -488,14 +493,14 @@ fn a_gguf_adapter_has_its_layers_and_its_alpha() {
     assert_eq!(classes(&report), ["truncated"]);
 }
 
-/// A well-formed file of small tensors under adapter names.
+/// Generates well-formed files of small tensors with adapter keys.
 fn valid_file() -> impl Strategy<Value = Vec<u8>> {
     let stem = prop_oneof![
         Just("lora_unet_mid_block_attentions_0_proj_in"),
         Just("lora_unet_conv_in"),
         Just("lora_te_text_model_encoder_layers_0_mlp_fc1"),
         Just("unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"),
-        Just("nobody"),
+        Just("unrelated"),
     ];
     let suffix = prop_oneof![
         Just("lora_up.weight"),
@@ -532,7 +537,7 @@ fn valid_file() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Reads a file in every way there is.
+/// Reads a file with every reader.
 fn read_all(bytes: &Vec<u8>) {
     let report = block_on(inspect("any", bytes, None, None));
     assert!(!report.verdict.is_empty());
@@ -547,39 +552,39 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
 
     #[test]
-    fn arbitrary_bytes_panic_nothing(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         read_all(&bytes);
     }
 
     #[test]
-    fn arbitrary_pickles_panic_nothing(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn arbitrary_pickles_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         read_all(&[&[0x80, 2][..], &bytes].concat());
     }
 
     #[test]
-    fn arbitrary_gguf_panics_nothing(bytes in prop::collection::vec(any::<u8>(), 0..600), count in 0u64..5) {
+    fn arbitrary_gguf_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), count in 0u64..5) {
         let head = [&b"GGUF\x03\0\0\0"[..], &count.to_le_bytes(), &count.to_le_bytes()].concat();
         read_all(&[head, bytes].concat());
     }
 
     #[test]
-    fn arbitrary_archives_panic_nothing(
-        bytes in prop::collection::vec(any::<u8>(), 0..600), packed in any::<bool>(), claim in any::<Option<u32>>(),
+    fn arbitrary_archives_do_not_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..600), deflate in any::<bool>(), claim in any::<Option<u32>>(),
         at in any::<prop::sample::Index>(), to in any::<u8>()
     ) {
-        let mut archive = zip(&[("a.safetensors", &bytes), ("b.pt", b"\x80\x02].")], packed, claim);
+        let mut archive = zip(&[("a.safetensors", &bytes), ("b.pt", b"\x80\x02].")], deflate, claim);
         let at = at.index(archive.len());
         archive[at] = to;
         read_all(&archive);
     }
 
     #[test]
-    fn valid_files_of_odd_tensors_panic_nothing_and_are_valid_for_all(bytes in valid_file()) {
+    fn valid_files_are_read_as_by_the_safetensors_crate(bytes in valid_file()) {
         let header = block_on(Header::read(&bytes)).expect("a valid header");
-        let theirs = SafeTensors::deserialize(&bytes).expect("a valid file");
-        prop_assert_eq!(header.tensors.len(), theirs.len());
+        let reference = SafeTensors::deserialize(&bytes).expect("a valid file");
+        prop_assert_eq!(header.tensors.len(), reference.len());
         for tensor in &header.tensors {
-            let view = theirs.tensor(&tensor.name).expect("the same tensor");
+            let view = reference.tensor(&tensor.name).expect("the same tensor");
             prop_assert_eq!(view.shape(), tensor.shape.as_slice());
             prop_assert_eq!(view.data(), &bytes[tensor.bytes.start as usize..tensor.bytes.end as usize]);
             prop_assert_eq!(widen(tensor.dtype, view.data()).expect("numbers").len() as u64, tensor.elements());
@@ -588,7 +593,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_accepted_after_a_change_is_accepted_by_the_safetensors_crate(
+    fn accepted_corrupted_files_are_accepted_by_the_safetensors_crate(
         bytes in valid_file(), at in any::<prop::sample::Index>(), to in any::<u8>(), cut in 0usize..4
     ) {
         let mut bytes = bytes;

@@ -1,7 +1,7 @@
-//! Pictures that start from pictures, on mini-sd15 against diffusers: inpainting, second passes,
-//! several from one; and enlargements against PyTorch.
+//! Image-to-image on mini-sd15 compared with diffusers: inpainting, second passes (hires fix) and batches; resizing
+//! compared with PyTorch.
 
-#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+#![cfg(not(target_os = "wasi"))] // needs a GPU
 
 use lora_loupe::pipeline::{Filter, GenerateInputs, Hires, Recipe, Upscaler, resize};
 use lora_loupe_tests::cases::cases;
@@ -12,7 +12,7 @@ use lora_loupe_tests::mini::full;
 use lora_loupe_tests::numbers::numbers;
 use std::ops::ControlFlow;
 
-fn picture(recipe: &Recipe) -> Vec<f32> {
+fn init_image(recipe: &Recipe) -> Vec<f32> {
     let data = numbers(11, 3 * recipe.height * recipe.width, 1.0, 0.0).iter().map(|x| x * 0.9).collect();
     Tensor { shape: vec![1, 3, recipe.height, recipe.width], data }.channels_last()
 }
@@ -22,7 +22,7 @@ fn inpainting() {
     pollster::block_on(async {
         let mut session = full().await;
         for (case, recipe, wanted) in cases("inpaint") {
-            let init = picture(&recipe);
+            let init = init_image(&recipe);
             let mask: Vec<f32> = (0..recipe.height * recipe.width)
                 .map(|i| if (i % recipe.width + 2 * (i / recipe.width)) % 24 < 12 { 1.0 } else { 0.0 })
                 .collect();
@@ -33,38 +33,40 @@ fn inpainting() {
 
             let unmasked = Recipe { masked: false, ..recipe.clone() };
             let other = latents(&mut session, &unmasked, &GenerateInputs { mask: None, ..given }).await;
-            assert!(rel_rms(&other, &wanted) > 1e-2, "the mask acts");
+            assert!(rel_rms(&other, &wanted) > 1e-2, "the mask has an effect");
             let given = GenerateInputs { mask: None, ..given };
-            let lost = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
-            assert!(lost.expect_err("no mask").to_string().contains("the mask"));
+            let result = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
+            assert!(result.expect_err("no mask").to_string().contains("the mask"));
         }
     });
 }
 
 #[test]
-fn several_pictures_from_one() {
+fn batches_from_one_image() {
     pollster::block_on(async {
         let mut session = full().await;
         for (case, recipe, wanted) in cases("from picture") {
-            let init = picture(&recipe);
-            let pictures = case["pictures"].as_u64().expect("a number") as usize;
-            let recipe = Recipe { denoise: case["strength"].as_f64(), batch: pictures, ..recipe };
-            let got = latents(&mut session, &recipe, &GenerateInputs { init: Some(&init), ..GenerateInputs::default() }).await;
+            let init = init_image(&recipe);
+            let batch = case["pictures"].as_u64().expect("an integer") as usize;
+            let recipe = Recipe { denoise: case["strength"].as_f64(), batch, ..recipe };
+            let got =
+                latents(&mut session, &recipe, &GenerateInputs { init: Some(&init), ..GenerateInputs::default() })
+                    .await;
             close(&format!("{case}"), &got, &wanted, LATENTS);
         }
     });
 }
 
 #[test]
-fn second_passes() {
+fn hires_fix() {
     pollster::block_on(async {
         let mut session = full().await;
         for (case, recipe, wanted) in cases("hires") {
-            let number = |name: &str| case[name].as_f64().expect("a number");
+            let value = |name: &str| case[name].as_f64().expect("a number");
             let hires = Hires {
-                scale: number("scale"),
-                denoise: number("strength"),
-                steps: number("second") as usize,
+                scale: value("scale"),
+                denoise: value("strength"),
+                steps: value("second") as usize,
                 upscaler: Upscaler::Latent,
             };
             let recipe = Recipe { hires: Some(hires), ..recipe };
@@ -72,20 +74,27 @@ fn second_passes() {
             close(&format!("{case}"), &got, &wanted, LATENTS);
 
             let pixels = Recipe { hires: Some(Hires { upscaler: Upscaler::Pixels, ..hires }), ..recipe.clone() };
-            let drawn = session.generate(&pixels, &GenerateInputs::default(), &mut |_| ControlFlow::Continue(())).await;
-            let drawn = drawn.expect("a picture");
-            assert_eq!((drawn.height, drawn.width), recipe.size_times(hires.scale, 8));
-            assert_eq!(drawn.rgb.len(), drawn.height * drawn.width * 3);
-            assert!(rel_rms(&drawn.latents, &wanted) > 1e-2, "pixels are another start");
+            let result =
+                session.generate(&pixels, &GenerateInputs::default(), &mut |_| ControlFlow::Continue(())).await;
+            let image = result.expect("an image");
+            assert_eq!((image.height, image.width), recipe.size_times(hires.scale, 8));
+            assert_eq!(image.rgb.len(), image.height * image.width * 3);
+            assert!(rel_rms(&image.latents, &wanted) > 1e-2, "upscaled pixels give another initial image");
         }
         let (_, recipe, _) = cases("hires").remove(0);
         let hires = Hires { scale: 0.9, denoise: 0.5, steps: 0, upscaler: Upscaler::Latent };
-        assert!(Recipe { hires: Some(hires), ..recipe }.check(8).expect_err("smaller").to_string().contains("scale"));
+        assert!(
+            Recipe { hires: Some(hires), ..recipe }
+                .check(8)
+                .expect_err("a scale below 1")
+                .to_string()
+                .contains("scale")
+        );
     });
 }
 
 #[test]
-fn enlargements_are_pytorchs() {
+fn resizing_agrees_with_pytorch() {
     // torch.nn.functional.interpolate of arange(6).reshape(1, 1, 2, 3) ** 2 to (3, 5).
     let map: Vec<f32> = (0..6).map(|i| (i * i) as f32).collect();
     let linear = [0.0, 0.4, 1.0, 2.8, 4.0, 4.5, 6.1000004, 8.5, 12.1, 14.5, 9.0, 11.8, 16.0, 21.400002, 25.0];
@@ -93,5 +102,5 @@ fn enlargements_are_pytorchs() {
     let constant = vec![0.7; 5 * 4 * 3];
     let large = resize(&constant, (5, 4), (11, 7), Filter::Cubic);
     assert_eq!(large.len(), 11 * 7 * 3);
-    assert!(large.iter().all(|value| (value - 0.7).abs() < 1e-6), "a cubic keeps what is even");
+    assert!(large.iter().all(|value| (value - 0.7).abs() < 1e-6), "bicubic resizing keeps a constant");
 }

@@ -1,4 +1,4 @@
-//! Infotexts: written and read back, read as other programs write them, and found in PNG files.
+//! Infotexts: round trips, texts written by other programs, and PNG metadata.
 
 use lora_loupe::pipeline::{
     AdapterChoice, Hires, Infotext, Leftover, Mention, Recipe, Rng, Upscaler, encode_png, png_parameters,
@@ -21,7 +21,7 @@ fn recipe() -> Recipe {
     serde_json::from_value(recipe).unwrap()
 }
 
-/// A recipe's infotext with the hashes, which a recipe does not hold.
+/// Returns the recipe's infotext with hashes, which a recipe does not have.
 fn full() -> Infotext {
     let mut info = Infotext::of(&recipe());
     info.model_hash = Some("ec41bd2a82".into());
@@ -35,7 +35,7 @@ fn leftovers(info: &Infotext) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn a_recipe_is_written_as_the_web_ui_writes_it() {
+fn recipes_are_written_in_the_web_uis_format() {
     let expected = format!(
         "a (red:1.3) cat,\nsitting <lora:ink:0.8> <lora:odd name, v2:0.5:-1>\nNegative prompt: blurry\n\
          Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 4294967299, Size: 512x768, \
@@ -48,7 +48,7 @@ fn a_recipe_is_written_as_the_web_ui_writes_it() {
 }
 
 #[test]
-fn odd_values_come_back() {
+fn unusual_values_round_trip() {
     for model in
         [" padded ", "\"quoted\"", "\"half", "a, b: c", "back\\slash\\", "two\nlines\r", "[1, 2]", "{", "é, 日本"]
     {
@@ -61,20 +61,20 @@ fn odd_values_come_back() {
 }
 
 #[test]
-fn what_a_recipe_does_not_say_is_not_written() {
+fn unset_fields_are_not_written() {
     let plain = Recipe { adapters: vec![], negative: None, schedule: None, clip_skip: 0, denoise: None, ..recipe() };
     let text = Infotext::of(&plain).to_string();
     for absent in ["Negative", "Clip skip", "Schedule", "hash", "Denoising", "<"] {
         assert!(!text.contains(absent), "{absent} in {text}");
     }
-    assert_eq!(Infotext::of(&plain).clip_skip, Some(1), "which is not written");
+    assert_eq!(Infotext::of(&plain).clip_skip, Some(1), "the default is not written");
     let torch = Recipe { rng: Rng::Torch, ..plain };
     assert!(Infotext::of(&torch).to_string().contains(", RNG: CPU, "));
     assert_eq!(Infotext::default().to_string(), "");
 }
 
 #[test]
-fn strengths_of_the_recipe_replace_those_of_the_prompt() {
+fn strengths_in_the_recipe_override_those_in_the_prompt() {
     let tagged = Recipe { prompt: "a <lora:ink:0.1> cat <lora:lost:0.4:0.2><hypernet:x:1>".into(), ..recipe() };
     let text = Infotext::of(&tagged).to_string();
     assert!(
@@ -84,7 +84,7 @@ fn strengths_of_the_recipe_replace_those_of_the_prompt() {
 }
 
 #[test]
-fn a_recipe_is_restored_and_what_is_missing_is_named() {
+fn recipes_are_restored_and_missing_adapters_reported() {
     let info = full();
     let mut restored =
         Recipe { prompt: String::new(), steps: 1, width: 64, sampler: "ddim".into(), rng: Rng::Torch, ..recipe() };
@@ -104,7 +104,7 @@ fn a_recipe_is_restored_and_what_is_missing_is_named() {
     let mut kept = recipe();
     assert_eq!(Infotext::read("only a prompt").restore(&mut kept, &mut |_| None), []);
     let expected = Recipe { prompt: "only a prompt".into(), negative: None, adapters: vec![], ..recipe() };
-    assert_eq!(kept, expected, "what the text does not say stays");
+    assert_eq!(kept, expected, "fields missing from the text are kept");
     Infotext::read("a\nSteps: 3, Sampler: Euler, RNG: CPU").restore(&mut kept, &mut |_| None);
     assert_eq!((kept.steps, kept.clip_skip, kept.denoise, kept.schedule), (3, 0, None, None));
     let found = AdapterChoice {
@@ -121,7 +121,7 @@ fn a_recipe_is_restored_and_what_is_missing_is_named() {
 }
 
 #[test]
-fn a_mention_means_a_file_by_name_or_hash() {
+fn mentions_match_files_by_name_or_hash() {
     let mention = Mention {
         name: "odd name, v2".into(),
         text_encoder: 1.0,
@@ -138,7 +138,7 @@ fn a_mention_means_a_file_by_name_or_hash() {
 }
 
 #[test]
-fn the_web_ui_1_10() {
+fn web_ui_1_10_texts_are_read() {
     let info = Infotext::read(
         "portrait of a (lighthouse keeper:1.2), storm <lora:ink-wash v2:0.65> <lora:detail:0.2:0.4>\n\
          BREAK\n\
@@ -176,7 +176,7 @@ fn the_web_ui_1_10() {
 }
 
 #[test]
-fn a_second_pass_of_unknown_size_is_left_out_and_told() {
+fn hires_fix_of_unknown_size_is_reported_as_leftovers() {
     let info = Infotext::read(
         "a\nSteps: 6, Sampler: Euler, Denoising strength: 0.4, Hires steps: 3, Hires upscaler: Latent, Size: 512x512",
     );
@@ -186,7 +186,7 @@ fn a_second_pass_of_unknown_size_is_left_out_and_told() {
 }
 
 #[test]
-fn web_uis_before_1_9_name_the_spacing_with_the_sampler() {
+fn schedule_types_in_sampler_names_before_web_ui_1_9_are_read() {
     let read = |sampler: &str| {
         let info = Infotext::read(&format!(
             "a\nSteps: 20, Sampler: {sampler}, CFG scale: 7, Seed: 1, Size: 512x512, ENSD: 31337"
@@ -208,7 +208,7 @@ fn web_uis_before_1_9_name_the_spacing_with_the_sampler() {
 }
 
 #[test]
-fn automatic_spacing_is_the_samplers() {
+fn automatic_schedule_type_is_the_samplers_default() {
     let read = |sampler: &str, schedule: &str| {
         let text = format!("a\nSteps: 20, Schedule type: {schedule}, Sampler: {sampler}, CFG scale: 7");
         let info = Infotext::read(&text);
@@ -226,7 +226,7 @@ fn automatic_spacing_is_the_samplers() {
 }
 
 #[test]
-fn civitais_json_values_are_one_value() {
+fn json_values_by_civitai_are_read() {
     let info = Infotext::read(
         "a tree <lora:moss:1>\nSteps: 25, Sampler: Euler, CFG scale: 4.0, Seed: 7, Size: 1024x1024, \
          Hashes: {\"model\": \"00AABBCCDD\", \"lora:moss\": \"FFEEDD0011\", \"vae\": \"123\"}, Clip skip: 1, Denoising strength: 0.3, \
@@ -241,7 +241,7 @@ fn civitais_json_values_are_one_value() {
 }
 
 #[test]
-fn texts_of_other_shapes() {
+fn incomplete_and_unusual_texts_are_read() {
     let only = Infotext::read("just a prompt, with (weights:1.2): and colons");
     assert_eq!(
         only,
@@ -264,7 +264,7 @@ fn texts_of_other_shapes() {
 }
 
 #[test]
-fn values_that_cannot_be_are_left_over_with_the_reason() {
+fn invalid_values_are_leftovers_with_a_reason() {
     let info = Infotext::read(
         "a<lora:x:strong>\nSteps: 20.5, Sampler: Restart, CFG scale: inf, Seed: -1, Size: big, Clip skip: 0, \
          RNG: dice, Denoising strength: 2, Lora hashes: \"y: 12, z\", stray, Hashes: {1}, Face restoration: CodeFormer",
@@ -291,10 +291,10 @@ fn values_that_cannot_be_are_left_over_with_the_reason() {
     ];
     assert_eq!(names, expected);
     assert!(info.leftovers.iter().all(|leftover| !leftover.reason.is_empty()));
-    assert_eq!(info.leftovers[2].reason, "this program has no such sampler");
+    assert_eq!(info.leftovers[2].reason, "unsupported sampler");
 }
 
-/// A PNG of one pixel with what `add` adds.
+/// Returns a one-pixel PNG with the chunks added by `add`.
 fn png(add: impl FnOnce(&mut png::Encoder<&mut Vec<u8>>)) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, 1, 1);
@@ -304,7 +304,7 @@ fn png(add: impl FnOnce(&mut png::Encoder<&mut Vec<u8>>)) -> Vec<u8> {
 }
 
 #[test]
-fn a_png_keeps_its_parameters() {
+fn png_parameters_round_trip() {
     let text = format!("日本, ü {}", full());
     let written = encode_png(&[1, 2, 3], 1, 1, &[("lora-loupe", "{}"), ("parameters", &text)]).unwrap();
     assert_eq!(png_parameters("a.png", &written).unwrap(), Some(text.clone()));
@@ -320,7 +320,7 @@ fn a_png_keeps_its_parameters() {
 }
 
 #[test]
-fn damaged_pngs_are_named_or_read_as_far_as_they_go() {
+fn damaged_pngs_are_read_up_to_the_damage_or_reported() {
     let whole = png(|encoder| encoder.add_text_chunk("parameters".into(), "a cat".into()).unwrap());
     let pixels = whole.windows(4).position(|bytes| bytes == b"IDAT").unwrap();
     for end in 0..whole.len() {
@@ -331,10 +331,10 @@ fn damaged_pngs_are_named_or_read_as_far_as_they_go() {
     }
     assert!(png_parameters("page.png", b"<html>").unwrap_err().to_string().starts_with("page.png: "));
     let bomb = png(|encoder| encoder.add_ztxt_chunk("parameters".into(), "a".repeat(5 << 20)).unwrap());
-    assert_eq!(png_parameters("bomb.png", &bomb).unwrap(), None, "5 MiB is no infotext");
+    assert_eq!(png_parameters("bomb.png", &bomb).unwrap(), None, "5 MiB is too large for an infotext");
 }
 
-/// Had one of these quadratic time, the test would take minutes.
+/// Quadratic time for any of these would take minutes.
 #[test]
 fn texts_of_100_000_characters_are_read() {
     let parts = [
@@ -408,7 +408,7 @@ prop_compose! {
             size: Some((size.0.into(), size.1.into())),
             model,
             model_hash,
-            // The second pass's strength stands in the place of the first's.
+            // With hires fix the field holds the denoising strength of the second pass.
             denoise: denoise.filter(|_| hires.is_none()),
             eta,
             hires: hires.map(|(scale, denoise, steps, upscaler)| Hires { scale, denoise, steps, upscaler }),
@@ -422,24 +422,24 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(info in infotext()) {
+    fn any_infotext_round_trips(info in infotext()) {
         prop_assert_eq!(Infotext::read(&info.to_string()), info);
     }
 
     #[test]
-    fn any_text_is_read(text in any::<String>()) {
+    fn any_text_is_read_without_a_panic(text in any::<String>()) {
         Infotext::read(&text);
     }
 
     #[test]
-    fn any_parameters_are_read(text in "(Steps: |Size: |Sampler: |Lora hashes: |Hashes: |Negative prompt: |<lora:|[ ab1x:,\"\\\\\\n{}\\[\\]<>é-]){0,40}") {
+    fn any_parameters_are_read_without_a_panic(text in "(Steps: |Size: |Sampler: |Lora hashes: |Hashes: |Negative prompt: |<lora:|[ ab1x:,\"\\\\\\n{}\\[\\]<>é-]){0,40}") {
         let info = Infotext::read(&text);
         prop_assert_eq!(info.prompt.trim(), info.prompt.as_str());
         Infotext::read(&info.to_string());
     }
 
     #[test]
-    fn any_bytes_are_no_png(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_are_not_a_png(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(png_parameters("x.png", &bytes).is_err());
     }
 }

@@ -1,10 +1,10 @@
-//! The layer table of ARCHITECTURE.md holds: no module uses one that the table does not grant it.
+//! The layering of ARCHITECTURE.md: modules use only what its table allows.
 
 use lora_loupe_tests::golden;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Module -> modules that it may use, from the table under "Who may use whom".
+/// Returns the allowed dependencies of each module, from the table under "Who may use whom".
 fn table() -> BTreeMap<String, BTreeSet<String>> {
     let text = golden::text("../ARCHITECTURE.md");
     let rows = text.lines().filter_map(|line| {
@@ -41,7 +41,7 @@ fn sources(at: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Path below crate/src and text of every source file, without comments.
+/// Returns the path below crate/src and the text without comments of every source file.
 fn code() -> Vec<(String, String)> {
     let root = golden::path("../crate/src");
     let mut found = Vec::new();
@@ -58,7 +58,7 @@ fn module_of(path: &str) -> &str {
     path.split(['/', '.']).next().unwrap_or(path)
 }
 
-/// Modules named after `crate::` or `lora_loupe::`, also in braces.
+/// Returns the modules that follow `crate::` or `lora_loupe::`, including lists in braces.
 fn uses(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for start in ["crate::", "lora_loupe::"] {
@@ -75,39 +75,42 @@ fn uses(code: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn modules_use_only_what_the_table_grants() {
+fn modules_use_only_what_the_table_allows() {
     let table = table();
     assert_eq!(table.len(), MODULES.len(), "the table has a row for every module: {:?}", table.keys());
-    let mut seen = 0;
+    let mut count = 0;
     for (path, code) in code() {
         let module = module_of(&path);
         if module == "lib" {
             continue;
         }
-        let granted = table.get(module).unwrap_or_else(|| panic!("{path}: `{module}` is not in the table"));
+        let allowed = table.get(module).unwrap_or_else(|| panic!("{path}: `{module}` is not in the table"));
         for used in uses(&code) {
-            seen += 1;
+            count += 1;
             assert!(
-                used == module || granted.contains(&used),
-                "{path} uses `{used}`, which the table does not grant `{module}`"
+                used == module || allowed.contains(&used),
+                "{path} uses `{used}`, which the table does not allow in `{module}`"
             );
         }
     }
-    assert!(seen > 100, "only {seen} uses were found: the reader is broken");
+    assert!(count > 100, "only {count} uses were found: the parser is broken");
 }
 
 #[test]
-fn foreign_crates_stay_in_their_module() {
+fn external_crates_are_used_in_one_module_only() {
     for (path, code) in code() {
         for (name, home) in
             [("wgpu::", "gpu"), ("wasm_bindgen", "wasm"), ("js_sys", "wasm"), ("web_sys", "wasm"), ("clap::", "bin")]
         {
-            assert!(!code.contains(name) || module_of(&path) == home, "{path} uses {name}, which belongs in {home}/");
+            assert!(
+                !code.contains(name) || module_of(&path) == home,
+                "{path} uses {name}, which is allowed only in {home}/"
+            );
         }
     }
 }
 
-/// Casts of a product that is formed by then: `(a * b) as u64` has wrapped where `usize` has 32 bits.
+/// Returns lines that widen a product after computing it: `(a * b) as u64` overflows where `usize` has 32 bits.
 fn widened_products(code: &str) -> Vec<&str> {
     let casts = [") as u64", ") as f64", ") as u128"];
     code.lines()
@@ -119,7 +122,7 @@ fn widened_products(code: &str) -> Vec<&str> {
                     depth == 0
                 });
                 let inner = start.map_or("", |start| &line[start + 1..end]);
-                // A call's arguments are the call's own affair.
+                // Products in the arguments of a call are not checked.
                 let is_call =
                     start.is_some_and(|start| line[..start].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
                 let is_wide = ["u64", "f64", "u128"].iter().any(|wide| inner.contains(wide));
@@ -130,17 +133,17 @@ fn widened_products(code: &str) -> Vec<&str> {
 }
 
 #[test]
-fn no_product_is_widened_after_it_is_formed() {
+fn products_are_not_widened_after_the_multiplication() {
     let sources = code();
     let found: Vec<String> = sources
         .iter()
         .flat_map(|(path, code)| widened_products(code).into_iter().map(move |line| format!("{path}: {}", line.trim())))
         .collect();
-    assert!(found.is_empty(), "form these products from u64 or f64 factors (num.rs): {found:#?}");
+    assert!(found.is_empty(), "compute these products from u64 or f64 factors (num.rs): {found:#?}");
 }
 
 #[test]
-fn a_widened_product_would_be_seen() {
+fn a_widened_product_is_detected() {
     assert_eq!(widened_products("let bytes = (height * width * 4) as u64;").len(), 1);
     assert_eq!(widened_products("let n = 2 * (rows * (a + b)) as f64;").len(), 1);
     assert!(widened_products("let n = rows as u64 * f(a * b) as u64;").is_empty());
@@ -148,16 +151,16 @@ fn a_widened_product_would_be_seen() {
 }
 
 #[test]
-fn every_source_file_opens_with_what_it_does() {
+fn every_source_file_starts_with_a_module_comment() {
     let root = golden::path("../crate/src");
     for (path, _) in code() {
         let text = std::fs::read_to_string(root.join(&path)).expect("a source file");
-        assert!(text.starts_with("//! "), "{path} does not open with a sentence that says what it turns into what");
+        assert!(text.starts_with("//! "), "{path} does not start with a module comment");
     }
 }
 
 #[test]
-fn a_forbidden_use_would_be_seen() {
+fn a_forbidden_use_is_detected() {
     assert!(uses("use crate::gpu::Gpu;").contains("gpu"));
     assert!(uses("use crate::{ops::Op, gpu};").contains("gpu"));
     assert!(uses("let x: crate::weights::Weights").contains("weights"));

@@ -1,5 +1,5 @@
-//! What each loader does with files: the corpus, of which diffusers' part was run when it was made
-//! (manifest notes of the full set), and key sets in which one rule decides.
+//! Predicted behavior of each loader: for recorded runs, for the corpus (diffusers' part was run when the corpus was
+//! made; see the manifest notes of the full set), and for key sets where one rule decides.
 
 use lora_loupe::analysis::{LoaderStatus, LoaderVerdict, Report, explain_log, inspect, inspect_header};
 use lora_loupe::edit::{EditInput, fixes};
@@ -22,7 +22,7 @@ fn verdict<'a>(report: &'a Report, loader: &str) -> &'a LoaderVerdict {
     report.loaders.iter().find(|verdict| verdict.loader == loader).unwrap_or_else(|| panic!("no verdict on {loader}"))
 }
 
-/// One letter a loader: applied, partly, ignored, refused.
+/// Returns one letter per loader: applied, partly, ignored, refused.
 fn letters(report: &Report) -> String {
     assert!(report.loaders.iter().map(|verdict| &*verdict.loader).eq(LOADERS));
     let letter = |verdict: &LoaderVerdict| {
@@ -41,9 +41,9 @@ fn letters(report: &Report) -> String {
     report.loaders.iter().map(letter).collect()
 }
 
-/// Files that five programs were run on, golden/loaders/: family, layers, status and share of each agree.
+/// Files loaded with five programs (golden/loaders/): family, layers, status and share of applied layers agree.
 #[test]
-fn what_programs_did_is_what_the_rules_say() {
+fn predictions_agree_with_recorded_runs() {
     let mut wrong = Vec::new();
     let cases = loader_cases::kept();
     assert!(cases.len() > 130);
@@ -55,25 +55,27 @@ fn what_programs_did_is_what_the_rules_say() {
         }
         for (loader, facts) in facts["loaders"].as_object().into_iter().flatten() {
             let Some((status, _, share)) = truth.loader(loader) else { continue };
-            // A file that fits two families has two truths, of which one was run.
+            // A file that fits two families was run only as one of them.
             if report.base.family != truth.0["family"] {
                 continue;
             }
             let verdict = verdict(&report, loader);
-            let own = serde_json::to_value(verdict.status).expect("a word");
-            let own_share = verdict.applied as f64 / verdict.total.max(1) as f64;
-            if own != status || (own_share - share).abs() > 0.005 || verdict.total as u64 != truth.layers() {
-                wrong.push(format!("{name}: {loader} is {own} {} of {}, {facts}", verdict.applied, verdict.total));
+            let predicted = serde_json::to_value(verdict.status).expect("a word");
+            let predicted_share = verdict.applied as f64 / verdict.total.max(1) as f64;
+            if predicted != status || (predicted_share - share).abs() > 0.005 || verdict.total as u64 != truth.layers()
+            {
+                wrong
+                    .push(format!("{name}: {loader} is {predicted} {} of {}, {facts}", verdict.applied, verdict.total));
             }
         }
     }
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// The same files in which one name in a hundred is another's: nothing panics, and what is said to work is no
-/// more than the rules give the whole file.
+/// The same files with one key in a hundred renamed: nothing panics, and no loader is predicted to apply more layers
+/// than for the unmodified file.
 #[test]
-fn changed_files_are_not_said_to_work_better() {
+fn renaming_keys_never_improves_a_verdict() {
     for (name, file, _) in loader_cases::kept() {
         let whole = block_on(inspect_header(&name, &file, file.config.as_deref()));
         let changed = file.with_keys(|at, key| if at % 100 == 7 { format!("{key}.nowhere") } else { key.to_owned() });
@@ -84,9 +86,9 @@ fn changed_files_are_not_said_to_work_better() {
     }
 }
 
-/// A network that nobody here knows: the file is read, and nothing is said that is not known.
+/// A file for an unknown architecture is read, and every loader's verdict is unknown.
 #[test]
-fn an_unknown_model_is_said_to_be_not_known() {
+fn unknown_models_get_unknown_verdicts() {
     let stems = ["q", "k", "v"].map(|part| format!("diffusion_model.stages.0.mixer.{part}_map"));
     let tensors: Vec<_> = stems.iter().flat_map(|stem| pair(stem, 96, 160)).collect();
     let bytes = made(&tensors, json!({"ss_base_model_version": "novelty_one"}));
@@ -102,9 +104,9 @@ fn an_unknown_model_is_said_to_be_not_known() {
     assert!(fixes.iter().all(|fix| !fix.id.starts_with("remove") && fix.id != "right_header"), "{fixes:?}");
 }
 
-/// InvokeAI tells SD 1.5 by layers that read the text states, which files of convolutions alone lack.
+/// InvokeAI recognizes SD 1.5 by its cross-attention layers, which files with convolutions only do not have.
 #[test]
-fn the_corpus_is_judged_loader_by_loader() {
+fn corpus_files_get_the_expected_verdicts() {
     for (file, expect) in [
         ("kohya_lora_r4a1_fp16.safetensors", "aaaaaaa"),
         ("kohya_fp8_e4m3_r4a4.safetensors", "aaaaaaa"),
@@ -132,12 +134,12 @@ fn the_corpus_is_judged_loader_by_loader() {
 }
 
 #[test]
-fn partly_says_how_many_and_which() {
+fn partial_verdicts_give_count_and_keys() {
     let report = report("diffusers_lora_AB_metadata_r6a3_fp32.safetensors");
     let comfy = verdict(&report, "comfyui");
     assert_eq!((comfy.applied, comfy.total), (48, 176));
     assert!(
-        comfy.reason.starts_with("128 layers have diffusers' names after `unet.` in PEFT's spelling"),
+        comfy.reason.starts_with("128 layers have diffusers keys with prefix `unet.` in PEFT format"),
         "{}",
         comfy.reason
     );
@@ -145,16 +147,16 @@ fn partly_says_how_many_and_which() {
     assert!(log.starts_with("lora key not loaded: unet.") && log.ends_with(".lora_A.weight"), "{log}");
     let forge = verdict(&report, "forge");
     assert!(forge.log.as_deref().is_some_and(|log| log.starts_with("[LORA] LoRA version mismatch for KModel")));
-    assert!(forge.reason.contains("256 keys are not matched, and it allows 12"), "{}", forge.reason);
+    assert!(forge.reason.contains("256 keys are unmatched, and the limit is 12"), "{}", forge.reason);
 }
 
-/// alpha 3 at rank 6 stands in the header alone: twice as strong wherever it is not looked for.
+/// alpha 3 at rank 6 is only in the metadata: loaders that do not read it apply the file at twice the strength.
 #[test]
-fn a_hidden_alpha_says_by_how_much() {
+fn an_ignored_alpha_is_reported_with_its_factor() {
     let header = report("diffusers_lora_AB_metadata_r6a3_fp32.safetensors");
     let note = |report: &Report, loader: &str| verdict(report, loader).strength_note.clone().unwrap_or_default();
     assert!(
-        note(&header, "comfyui").contains("2 times what it should be; use strength 0.5"),
+        note(&header, "comfyui").contains("2 times the intended one; use strength 0.5"),
         "{}",
         note(&header, "comfyui")
     );
@@ -163,17 +165,17 @@ fn a_hidden_alpha_says_by_how_much() {
 }
 
 #[test]
-fn dora_and_oft_say_what_each_loader_makes_of_them() {
+fn notes_on_dora_and_oft_depend_on_the_loader() {
     let note = |file: &str, loader: &str| verdict(&report(file), loader).strength_note.clone().unwrap_or_default();
     let columns = "lycoris_dora_in_axis_r4a2_fp16.safetensors";
     assert_eq!(note(columns, "comfyui") + &note(columns, "a1111"), "");
-    assert!(note(columns, "diffusers").contains("leaves out dora_scale in 215 layers"));
-    assert!(note(columns, "stable_diffusion_cpp").contains("plain LoRA remains"));
+    assert!(note(columns, "diffusers").contains("ignores dora_scale in 215 layers"));
+    assert!(note(columns, "stable_diffusion_cpp").contains("applies plain LoRA"));
     assert!(note("lycoris_boft_fp16.safetensors", "comfyui").contains("0.5 acts as 0.25"));
     assert_eq!(note("lycoris_boft_fp16.safetensors", "a1111"), "");
 }
 
-/// A file of zeros with these tensors.
+/// Returns a file with these tensors, all zeros.
 fn made(tensors: &[(String, Vec<usize>)], metadata: Value) -> Vec<u8> {
     let (mut header, mut at) = (Map::new(), 0);
     header.insert("__metadata__".into(), metadata);
@@ -190,14 +192,14 @@ fn judged(tensors: &[(String, Vec<usize>)]) -> Report {
     block_on(inspect("made.safetensors", &made(tensors, json!({})), None, None))
 }
 
-/// A rank-1 pair under a stem.
+/// Returns a rank-1 pair for a layer.
 fn pair(stem: &str, outputs: usize, inputs: usize) -> Vec<(String, Vec<usize>)> {
     vec![(format!("{stem}.lora_down.weight"), vec![1, inputs]), (format!("{stem}.lora_up.weight"), vec![outputs, 1])]
 }
 
 const Q: &str = "attentions_0_transformer_blocks_0_attn1_to_q";
 
-/// Pairs for SD 1.5's first attention layers.
+/// Returns pairs for SD 1.5's first attention layers.
 fn sd15() -> Vec<(String, Vec<usize>)> {
     let mut tensors = pair(&format!("lora_unet_down_blocks_0_{Q}"), 320, 320);
     tensors.extend(pair(&format!("lora_unet_down_blocks_1_{Q}"), 640, 640));
@@ -205,12 +207,12 @@ fn sd15() -> Vec<(String, Vec<usize>)> {
     tensors
 }
 
-/// Forge allows twelve stray keys and not thirteen.
+/// Forge accepts twelve unmatched keys but not thirteen.
 #[test]
-fn forge_counts_unmatched_keys() {
-    let with = |strays: usize| {
+fn forge_refuses_too_many_unmatched_keys() {
+    let with = |unmatched: usize| {
         let mut tensors = sd15();
-        tensors.extend((0..strays).map(|stray| (format!("lora_unet_nowhere_{stray}.alpha"), vec![1])));
+        tensors.extend((0..unmatched).map(|stray| (format!("lora_unet_nowhere_{stray}.alpha"), vec![1])));
         let report = judged(&tensors);
         let forge = verdict(&report, "forge");
         (forge.status, forge.applied)
@@ -221,7 +223,7 @@ fn forge_counts_unmatched_keys() {
 }
 
 #[test]
-fn bundled_embeddings_cost_the_file_in_diffusers_only() {
+fn bundled_embeddings_are_refused_by_diffusers_only() {
     let mut tensors = sd15();
     tensors.push(("bundle_emb.me.string_to_param.*".into(), vec![1, 768]));
     let report = judged(&tensors);
@@ -232,9 +234,9 @@ fn bundled_embeddings_cost_the_file_in_diffusers_only() {
     assert!(verdict(&report, "comfyui").reason.contains("bundle_emb.me"));
 }
 
-/// sgm names are converted for XL and not for 1.x.
+/// LDM key names are converted for SDXL but not for SD 1.x.
 #[test]
-fn original_names_are_converted_for_xl_only_in_diffusers_and_invoke() {
+fn diffusers_and_invokeai_convert_ldm_keys_for_sdxl_only() {
     let stem = "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q";
     let report = judged(&[pair(stem, 320, 320), pair(&stem.replace("attn1_to_q", "attn2_to_k"), 320, 768)].concat());
     assert_eq!(letters(&report), "aaariaa");
@@ -245,7 +247,7 @@ fn original_names_are_converted_for_xl_only_in_diffusers_and_invoke() {
 
 /// (stem, outputs, inputs, letters)
 #[test]
-fn prefixes_of_transformers_are_told_apart() {
+fn verdicts_depend_on_transformer_prefixes() {
     for (stem, outputs, inputs, expect) in [
         ("lora_unet_double_blocks_0_img_attn_qkv", 9216, 3072, "araaaar"),
         ("diffusion_model.double_blocks.0.img_attn.qkv", 9216, 3072, "araaaar"),
@@ -268,9 +270,9 @@ fn prefixes_of_transformers_are_told_apart() {
     }
 }
 
-/// HunyuanVideo's feed-forwards have sd-scripts' names, under which ComfyUI does not look.
+/// sd-scripts' keys for HunyuanVideo's feed-forward layers are unknown to ComfyUI.
 #[test]
-fn comfyui_takes_part_of_a_hunyuan_video_file() {
+fn comfyui_applies_hunyuan_video_files_partly() {
     let mut tensors = pair("lora_unet_double_blocks_19_img_attn_qkv", 9216, 3072);
     tensors.extend(pair("lora_unet_double_blocks_19_img_mlp_fc1", 12288, 3072));
     let report = judged(&tensors);
@@ -278,9 +280,9 @@ fn comfyui_takes_part_of_a_hunyuan_video_file() {
     assert_eq!((comfy.status, comfy.applied), (LoaderStatus::Partly, 1));
 }
 
-/// Unequal alphas of attention layers: diffusers 0.42.1 takes the most frequent for all.
+/// diffusers 0.42.1 uses the most frequent alpha for all attention layers.
 #[test]
-fn diffusers_mixes_alphas_up() {
+fn diffusers_applies_one_alpha_to_all_attention_layers() {
     let alpha = |tensors: &mut Vec<(String, Vec<usize>)>, stem: &str| tensors.push((format!("{stem}.alpha"), vec![]));
     let stems = [0, 1, 2].map(|block| format!("lora_unet_down_blocks_{block}_{Q}"));
     let mut tensors = Vec::new();
@@ -298,16 +300,16 @@ fn diffusers_mixes_alphas_up() {
     let report = block_on(inspect("made.safetensors", &bytes, None, None));
     let note = verdict(&report, "diffusers").strength_note.clone().expect("a note");
     assert!(
-        note.starts_with("1 attention layers get the file's most frequent alpha (1) and not their own: 0.25 times"),
+        note.starts_with("1 attention layers get the file's most frequent alpha (1) instead of their own: 0.25 times"),
         "{note}"
     );
     assert_eq!(verdict(&report, "comfyui").strength_note, None);
 }
 
 #[test]
-fn pasted_lines_find_their_reason() {
+fn log_lines_are_explained() {
     let peft = report("diffusers_lora_AB_metadata_r6a3_fp32.safetensors");
-    let strays = report("kohya_with_unmatched_keys_fp16.safetensors");
+    let unmatched = report("kohya_with_unmatched_keys_fp16.safetensors");
     let check = |report: &Report, line: &str, loader: Option<&str>, path: Option<&str>, says: &str| {
         let found = explain_log(report, line).unwrap_or_else(|| panic!("{line} is not known"));
         assert_eq!((found.loader.as_deref(), found.path.as_deref()), (loader, path), "{line}");
@@ -317,14 +319,20 @@ fn pasted_lines_find_their_reason() {
     let q = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q";
     check(&peft, &format!("lora key not loaded: {q}.lora_A.weight"), Some("comfyui"), Some(q), "48 of 176 layers");
     check(
-        &strays,
+        &unmatched,
         "2026-01-01 WARNING lora key not loaded: some_stray_tensor",
         Some("comfyui"),
         None,
         "can be removed without loss",
     );
-    check(&strays, "lora key not loaded: lora_unet_of_another_file.alpha", Some("comfyui"), None, "about another file");
-    check(&peft, "[LORA] LoRA version mismatch for KModel: x.safetensors", Some("forge"), None, "it allows 12");
+    check(
+        &unmatched,
+        "lora key not loaded: lora_unet_of_another_file.alpha",
+        Some("comfyui"),
+        None,
+        "about another file",
+    );
+    check(&peft, "[LORA] LoRA version mismatch for KModel: x.safetensors", Some("forge"), None, "the limit is 12");
     check(
         &peft,
         &format!("[WARN ] lora.hpp:1 - unused lora tensor |{q}.lora_A.weight|"),
@@ -340,14 +348,14 @@ fn pasted_lines_find_their_reason() {
         "",
     );
     check(
-        &strays,
+        &unmatched,
         "ValueError: Invalid LoRA checkpoint. Make sure all LoRA param names contain `'lora'` substring.",
         Some("diffusers"),
         None,
         "some_stray_tensor",
     );
     check(
-        &strays,
+        &unmatched,
         "safetensors_rust.SafetensorError: Error while deserializing header: HeaderTooLarge",
         None,
         None,
@@ -356,9 +364,9 @@ fn pasted_lines_find_their_reason() {
     assert_eq!(explain_log(&peft, "Total VRAM 24576 MB"), None);
 }
 
-/// Every line that a verdict quotes is one that explain_log knows.
+/// `explain_log` recognizes every line that a verdict quotes.
 #[test]
-fn quoted_lines_can_be_pasted_back() {
+fn quoted_log_lines_are_explained() {
     let mut quoted = 0;
     for file in [
         "kohya_with_unmatched_keys_fp16.safetensors",

@@ -1,7 +1,7 @@
-//! Pictures of mini-sd15 with LoRAs and textual inversions against diffusers: strengths, strengths
-//! of blocks, a LoRA baked into the model.
+//! LoRAs and textual inversions on mini-sd15 compared with diffusers: strengths, block strengths, and a LoRA baked into
+//! the model.
 
-#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+#![cfg(not(target_os = "wasi"))] // needs a GPU
 
 use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, apply};
 use lora_loupe::formats::ByteSource;
@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 #[test]
-fn pictures_with_loras() {
+fn loras_match_diffusers() {
     pollster::block_on(async {
         let mut session = full().await;
         let loaded = [
@@ -32,7 +32,7 @@ fn pictures_with_loras() {
         ];
         let all: Vec<&LoadedAdapter> = loaded.iter().collect();
         let before = draw(&mut session, &case("ddim"), &all).await;
-        // In this order strengths change, sets of adapters change, and sets come back.
+        // The order covers changed strengths, changed sets of adapters and sets used before.
         for name in [
             "lora_a_1.0",
             "lora_a_0.6",
@@ -48,12 +48,12 @@ fn pictures_with_loras() {
             assert!(picture.applied.iter().all(|applied| applied.matched > 0 && applied.leftovers == 0), "{name}");
         }
         let after = draw(&mut session, &case("ddim"), &all).await;
-        assert_eq!(before.latents, after.latents, "without adapters the pristine weights are back, bit by bit");
+        assert_eq!(before.latents, after.latents, "without adapters the original weights are restored bit-exactly");
     });
 }
 
 #[test]
-fn strength_zero_gives_the_bits_of_no_lora_and_changes_rebuild_nothing() {
+fn strength_zero_is_bit_exact_and_strength_changes_create_no_pipelines() {
     pollster::block_on(async {
         let mut session = full().await;
         let lora = adapter(&session, "lora_a").await;
@@ -64,10 +64,10 @@ fn strength_zero_gives_the_bits_of_no_lora_and_changes_rebuild_nothing() {
         case["lora"][0][1] = 0.0.into();
         let zero = draw(&mut session, &case, &[&lora]).await;
         assert_eq!(zero.latents, none.latents);
-        assert!(rel_rms(&full.latents, &none.latents) > 1e-3, "the LoRA changes the picture");
+        assert!(rel_rms(&full.latents, &none.latents) > 1e-3, "the LoRA changes the image");
         case["lora"][0][1] = 0.3.into();
         draw(&mut session, &case, &[&lora]).await;
-        assert_eq!(session.gpu.pipelines_made(), made, "no pipeline is made for another strength");
+        assert_eq!(session.gpu.pipelines_made(), made, "another strength creates no pipeline");
     });
 }
 
@@ -83,7 +83,7 @@ fn choice(id: &str, strength: f32, blocks: Option<&str>) -> AdapterChoice {
 }
 
 #[test]
-fn strengths_of_blocks() {
+fn block_strengths_match_diffusers() {
     pollster::block_on(async {
         let mut session = full().await;
         let source = FileSource::open(&golden::path("golden/loras/mini-sd15/lora_b.safetensors")).expect("a LoRA");
@@ -95,26 +95,26 @@ fn strengths_of_blocks() {
             let strength = case["strength"].as_f64().expect("a strength") as f32;
             let whole = Recipe { adapters: vec![choice("b", strength, None)], ..recipe.clone() };
             let without_blocks = latents(&mut session, &whole, &given).await;
-            assert!(rel_rms(&without_blocks, &wanted) > 1e-3, "blocks act");
+            assert!(rel_rms(&without_blocks, &wanted) > 1e-3, "block strengths have an effect");
             let made = session.gpu.pipelines_made();
             let recipe = Recipe { adapters: vec![choice("b", strength, case["blocks"].as_str())], ..whole };
             close(&format!("{case}"), &latents(&mut session, &recipe, &given).await, &wanted, LATENTS);
-            assert_eq!(session.gpu.pipelines_made(), made, "no pipeline is made for other blocks");
+            assert_eq!(session.gpu.pipelines_made(), made, "other block strengths create no pipeline");
 
-            let said =
+            let prompt =
                 format!("{} <lora:lora_b:{strength}:lbw={}>", recipe.prompt, case["blocks"].as_str().expect("blocks"));
-            let in_prompt = Recipe { adapters: Vec::new(), prompt: said, syntax: Syntax::A1111, ..recipe };
-            // A space stands before the mark.
+            let in_prompt = Recipe { adapters: Vec::new(), prompt, syntax: Syntax::A1111, ..recipe };
+            // The prompt keeps the space before the tag.
             close("lbw", &latents(&mut session, &in_prompt, &given).await, &wanted, LATENTS);
             let wrong = Recipe { adapters: vec![choice("b", 1.0, Some("1,2"))], ..in_prompt };
             let refused = session.generate(&wrong, &given, &mut |_| ControlFlow::Continue(())).await;
-            assert!(refused.expect_err("two numbers").to_string().contains("block strengths"));
+            assert!(refused.expect_err("two numbers").to_string().contains("block weights"));
         }
     });
 }
 
 #[test]
-fn a_baked_model_draws_what_its_lora_drew() {
+fn a_baked_model_matches_its_lora() {
     pollster::block_on(async {
         let (case, recipe, wanted) = cases("blocks").remove(0);
         let parts: Vec<(Component, Vec<u8>)> = [
@@ -138,11 +138,11 @@ fn a_baked_model_draws_what_its_lora_drew() {
         let baked = SafeTensors::deserialize(&out).expect("a file");
         let change = |path: &str, bytes: Vec<u8>| match path.split_once('/') {
             Some((part @ ("unet" | "text_encoder"), file)) if file.ends_with(".safetensors") => {
-                let own = |(name, view): (String, _)| {
+                let strip = |(name, view): (String, _)| {
                     let name = name.strip_prefix(part)?.strip_prefix('.')?;
                     Some((name.to_owned(), view))
                 };
-                safetensors::serialize(baked.tensors().into_iter().filter_map(own), None).expect("a file")
+                safetensors::serialize(baked.tensors().into_iter().filter_map(strip), None).expect("a file")
             }
             _ => bytes,
         };
@@ -151,7 +151,7 @@ fn a_baked_model_draws_what_its_lora_drew() {
     });
 }
 
-/// An embedding file of `vectors` vectors, `inkstyle.safetensors` unless named otherwise.
+/// Opens `inkstyle.safetensors`, an embedding of `vectors` vectors.
 async fn embedding(session: &Session, key: &str, width: usize, vectors: usize) -> Result<Embedding, PipelineError> {
     let data: Vec<u8> = numbers(21, vectors * width, 1.0, 0.0).iter().flat_map(|x| (x * 0.1).to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F32, vec![vectors, width], &data).expect("a tensor");
@@ -161,7 +161,7 @@ async fn embedding(session: &Session, key: &str, width: usize, vectors: usize) -
 }
 
 #[test]
-fn textual_inversions() {
+fn textual_inversions_match_diffusers() {
     pollster::block_on(async {
         let mut session = full().await;
         let width = session.text_widths()[0].1;
@@ -174,22 +174,25 @@ fn textual_inversions() {
             let got = latents(&mut session, &recipe, &given).await;
             close(&format!("{case}"), &got, &wanted, LATENTS);
             if vectors == 3 {
-                // The web UI's syntax finds the same bare name.
+                // The web UI's syntax recognizes the plain name as well.
                 let a1111 = Recipe { syntax: Syntax::A1111, ..recipe.clone() };
                 close("a1111", &latents(&mut session, &a1111, &given).await, &wanted, LATENTS);
             }
             let without = Recipe { embeddings: Vec::new(), ..recipe };
-            assert!(rel_rms(&latents(&mut session, &without, &given).await, &wanted) > 1e-3, "the vectors act");
+            assert!(
+                rel_rms(&latents(&mut session, &without, &given).await, &wanted) > 1e-3,
+                "the embedding has an effect"
+            );
         }
-        let misfit = embedding(&session, "emb_params", width + 8, 2).await.expect_err("another width").to_string();
-        assert!(misfit.contains("another base model") && misfit.contains("inkstyle"), "{misfit}");
-        let token = embedding(&session, "<ink>", width, 1).await.expect("diffusers' form");
+        let error = embedding(&session, "emb_params", width + 8, 2).await.expect_err("another width").to_string();
+        assert!(error.contains("another base model") && error.contains("inkstyle"), "{error}");
+        let token = embedding(&session, "<ink>", width, 1).await.expect("diffusers' format");
         assert_eq!(token.names, ["inkstyle", "<ink>"]);
     });
 }
 
 #[test]
-fn a_lora_brings_its_embeddings_along() {
+fn embeddings_bundled_with_a_lora_are_used() {
     pollster::block_on(async {
         let mut session = full().await;
         let width = session.text_widths()[0].1;
@@ -216,10 +219,9 @@ fn a_lora_brings_its_embeddings_along() {
     });
 }
 
-/// Two pairs for one layer: neither is passed over in silence. And of two adapters the one that does not
-/// fit is named.
+/// Two pairs for one layer are an error, and of two adapters the error names the one that does not fit.
 #[test]
-fn an_adapter_that_cannot_land_stops_the_picture_and_is_named() {
+fn an_adapter_that_does_not_fit_is_an_error_that_names_it() {
     pollster::block_on(async {
         let mut session = full().await;
         let (width, recipe) = (session.text_widths()[0].1, cases("blocks").remove(0).1);
@@ -239,13 +241,13 @@ fn an_adapter_that_cannot_land_stops_the_picture_and_is_named() {
         let good = load(&session, "good", &kohya(width)[..]).await;
         let twice = load(&session, "twice", &[kohya(width), peft.clone()].concat()).await;
         let narrow = load(&session, "narrow", &kohya(width - 8)[..]).await;
-        for (second, told) in [(&twice, peft[0].0.as_str()), (&narrow, "another base model")] {
+        for (second, expected) in [(&twice, peft[0].0.as_str()), (&narrow, "another base model")] {
             let adapters = vec![choice("good", 1.0, None), choice(&second.id, 1.0, None)];
             let recipe = Recipe { adapters, ..recipe.clone() };
             let given = GenerateInputs { adapters: &[&good, second], ..GenerateInputs::default() };
             let refused = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
-            let error = refused.expect_err("it does not land").to_string();
-            assert!(error.contains(&format!("adapter {}", second.id)) && error.contains(told), "{error}");
+            let error = refused.expect_err("an adapter that does not fit").to_string();
+            assert!(error.contains(&format!("adapter {}", second.id)) && error.contains(expected), "{error}");
         }
     });
 }

@@ -1,5 +1,5 @@
-//! Spectra against numpy, and what rests on them: resizes, merges and extractions lose what they
-//! say, and a comparison recognises what was made of what.
+//! Singular values compared with NumPy, and what builds on them: reported errors of resize, merge and extract, and
+//! relations between files.
 
 use lora_loupe::adapters::{Adapter, Delta, Dense, Factorization, ModelFile, Numbers, PeftConfigs, read};
 use lora_loupe::analysis::{BaseShapes, LowRank, Relation, Spectrum, compare};
@@ -22,79 +22,86 @@ fn adapter(file: &Vec<u8>) -> (Header, Adapter) {
 }
 
 fn numbers(file: &Vec<u8>, header: &Header, delta: &Delta) -> Numbers {
-    block_on(delta.read(file, header)).expect("its factors")
+    block_on(delta.read(file, header)).expect("factors")
 }
 
 #[test]
-fn singular_values_and_truncations_are_numpys() {
+fn singular_values_and_truncation_errors_agree_with_numpy() {
     let file = bytes("golden/edit/spectra.safetensors");
     let (header, adapter) = adapter(&file);
-    let answers = golden::json("golden/edit/spectra.json");
-    let answers = answers.as_object().expect("an object");
-    assert_eq!(adapter.deltas.len(), answers.len());
+    let expected = golden::json("golden/edit/spectra.json");
+    let expected = expected.as_object().expect("an object");
+    assert_eq!(adapter.deltas.len(), expected.len());
     for delta in &adapter.deltas {
         let numbers = numbers(&file, &header, delta);
         let name = delta.change.factors()[0].key.split_once('.').expect("a suffix").0;
-        let answer = &answers[name];
-        let want: Vec<f64> = answer["values"].as_array().expect("values").iter().filter_map(|x| x.as_f64()).collect();
+        let expected = &expected[name];
+        let want: Vec<f64> = expected["values"].as_array().expect("values").iter().filter_map(|x| x.as_f64()).collect();
         let spectrum = Spectrum::of_delta(delta, &numbers).expect("a closed form");
         assert!(spectrum.values.len() <= want.len(), "{name}");
         for (index, want_value) in want.iter().enumerate() {
             let got = spectrum.values.get(index).copied().unwrap_or(0.0);
-            assert!((got - want_value).abs() <= 1e-6 * want[0], "{name}: value {index} is {got}, not {want_value}");
+            assert!(
+                (got - want_value).abs() <= 1e-6 * want[0],
+                "{name}: value {index} is {got}, expected {want_value}"
+            );
         }
         let norm = delta.norm(&numbers).expect("a closed norm");
         assert!((spectrum.frobenius() - norm).abs() <= 1e-6 * norm, "{name}: {} and {norm}", spectrum.frobenius());
 
         let form = delta.change.form(&numbers).expect("a closed form");
-        let whole = form.matrix().data;
-        for (rank, error) in answer["errors"].as_object().expect("errors") {
+        let full = form.matrix().data;
+        for (rank, want) in expected["errors"].as_object().expect("errors") {
             let rank: usize = rank.parse().expect("a rank");
             let (left, right) = LowRank::of(&form, rank).balanced(rank);
-            let again = Factorization::Product(Dense::new(left, rank), Dense::new(right, form.size().1));
-            let (apart, size) = distance(&whole, &again.matrix().data);
+            let approximation = Factorization::Product(Dense::new(left, rank), Dense::new(right, form.size().1));
+            let (error, norm) = distance(&full, &approximation.matrix().data);
             let scale = f64::from(delta.scale).abs();
-            let want = error.as_f64().expect("a number") / scale;
-            assert!((apart - want).abs() <= 2e-6 * size + 1e-12, "{name} at rank {rank}: {apart}, not {want}");
+            let want = want.as_f64().expect("a number") / scale;
+            assert!((error - want).abs() <= 2e-6 * norm + 1e-12, "{name} at rank {rank}: {error}, expected {want}");
         }
     }
 }
 
 #[test]
-fn a_wrong_singular_value_would_be_seen() {
+fn a_wrong_singular_value_is_detected() {
     let form = Factorization::product(vec![1.0, 0.0, 0.0, 1.0], vec![2.0, 0.0, 0.0, 1.0], 2);
     let spectrum = Spectrum::of(&form, 1.0);
     assert!((spectrum.values[0] - 2.00001).abs() > 1e-6 * 2.0 && (spectrum.values[0] - 2.0).abs() < 1e-12);
 }
 
 #[test]
-fn a_resize_keeps_all_or_loses_what_it_says() {
+fn resize_errors_are_as_reported() {
     let mut algorithms = BTreeMap::new();
     for (file, bytes, companion) in corpus() {
         let original = open(&file, &bytes, companion.as_deref());
         let want = changes(&original);
         for (rule, most) in [(RankRule::Fixed(999), None), (RankRule::Fixed(1), None), (RankRule::Energy(0.9), Some(3))]
         {
-            let resizing = match block_on(resize(&original, ResizeOptions { rule, most, ..F32 })) {
+            let plan = match block_on(resize(&original, ResizeOptions { rule, most, ..F32 })) {
                 Err(EditError::Nothing) => continue,
-                resizing => resizing.unwrap_or_else(|error| panic!("{file}: {error}")),
+                plan => plan.unwrap_or_else(|error| panic!("{file}: {error}")),
             };
             let mut out = Vec::new();
-            let outcome = block_on(resizing.write(&mut out)).expect("a written file");
+            let outcome = block_on(plan.write(&mut out)).expect("a written file");
             let out = finished(out, &outcome);
             let again = open(&file, &out, None);
             let got = changes(&again);
-            assert_eq!(got.len(), resizing.preview.layers.len(), "{file}");
-            for row in &resizing.preview.layers {
+            assert_eq!(got.len(), plan.preview.layers.len(), "{file}");
+            for row in &plan.preview.layers {
                 let name = format!("{}.weight", row.path);
-                let (apart, size) = distance(&want[&name], &got[&name]);
-                assert!((size - row.norm).abs() <= 1e-5 * size, "{file} {name}: ‖‖ is {size}, not {}", row.norm);
-                assert!((apart - row.error).abs() <= 3e-6 * size, "{file} {name}: lost {apart}, not {}", row.error);
+                let (error, norm) = distance(&want[&name], &got[&name]);
+                assert!((norm - row.norm).abs() <= 1e-5 * norm, "{file} {name}: norm is {norm}, reported {}", row.norm);
+                assert!(
+                    (error - row.error).abs() <= 3e-6 * norm,
+                    "{file} {name}: error is {error}, reported {}",
+                    row.error
+                );
                 assert!((row.energy - 1.0 + (row.error / row.norm).powi(2)).abs() < 1e-9 || row.norm == 0.0);
                 match rule {
                     RankRule::Fixed(1) => assert_eq!(row.rank, 1),
                     RankRule::Energy(share) => assert!(row.rank <= 3 && (row.rank == 3 || row.energy >= share)),
-                    _ => assert!(row.error <= 3e-6 * size),
+                    _ => assert!(row.error <= 3e-6 * norm),
                 }
             }
             for delta in &original.adapter.deltas {
@@ -112,15 +119,15 @@ fn merged(inputs: &[(&Opened, f32)], options: MergeOptions) -> (Vec<u8>, f64) {
     for &(opened, strength) in inputs {
         parts.push(MergeInput { opened, strength, strengths: Strengths::default() });
     }
-    let merging = block_on(merge(&parts, MergeOptions { dtype: Some(Dtype::F32), ..options })).expect("a plan");
+    let plan = block_on(merge(&parts, MergeOptions { dtype: Some(Dtype::F32), ..options })).expect("a plan");
     let mut out = Vec::new();
-    let outcome = block_on(merging.write(&mut out)).expect("a written file");
-    let lost = merging.preview.layers.iter().map(|row| row.error.powi(2)).sum::<f64>().sqrt();
-    (finished(out, &outcome), lost)
+    let outcome = block_on(plan.write(&mut out)).expect("a written file");
+    let error = plan.preview.layers.iter().map(|row| row.error.powi(2)).sum::<f64>().sqrt();
+    (finished(out, &outcome), error)
 }
 
 #[test]
-fn a_merge_changes_what_its_parts_change_together() {
+fn merges_sum_the_changes_of_their_inputs() {
     let files = [
         ("files/kohya_alpha_gt_rank_r3a16_fp32.safetensors", 0.7),
         ("files/lycoris_loha_tucker_r3a2_fp32.safetensors", -0.25),
@@ -141,32 +148,32 @@ fn a_merge_changes_what_its_parts_change_together() {
         }
     }
     let inputs: Vec<(&Opened, f32)> = opened.iter().map(|(opened, strength)| (opened, *strength)).collect();
-    let (exact, lost) = merged(&inputs, MergeOptions::default());
-    assert_eq!(lost, 0.0);
+    let (exact, error) = merged(&inputs, MergeOptions::default());
+    assert_eq!(error, 0.0);
     same("exact", &changes(&open("merged", &exact, None)), &want, 3e-6);
 
     let rank = MergeOptions { rule: Some(RankRule::Fixed(2)), ..MergeOptions::default() };
-    let (near, lost) = merged(&inputs, rank);
-    let got = changes(&open("merged", &near, None));
-    let apart = want.iter().map(|(name, want)| distance(want, &got[name]).0.powi(2)).sum::<f64>().sqrt();
-    assert!(lost > 0.1 && (apart - lost).abs() < 1e-4 * lost, "lost {apart}, not {lost}");
+    let (truncated, error) = merged(&inputs, rank);
+    let got = changes(&open("merged", &truncated, None));
+    let actual = want.iter().map(|(name, want)| distance(want, &got[name]).0.powi(2)).sum::<f64>().sqrt();
+    assert!(error > 0.1 && (actual - error).abs() < 1e-4 * error, "error is {actual}, reported {error}");
 
-    let halves = "IN01=0.5,IN02=0.5".parse::<Strengths>().expect("strengths");
-    let inputs = [MergeInput { opened: inputs[0].0, strength: 1.0, strengths: halves }];
-    let merging = block_on(merge(&inputs, MergeOptions::default())).expect("a plan");
+    let strengths = "IN01=0.5,IN02=0.5".parse::<Strengths>().expect("strengths");
+    let inputs = [MergeInput { opened: inputs[0].0, strength: 1.0, strengths }];
+    let plan = block_on(merge(&inputs, MergeOptions::default())).expect("a plan");
     let mut out = Vec::new();
-    block_on(merging.write(&mut out)).expect("a written file");
+    block_on(plan.write(&mut out)).expect("a written file");
     let (before, after) = (changes(inputs[0].opened), changes(&open("merged", &out, None)));
     for (name, before) in &before {
         let factor = if name.contains("down_blocks.0.attentions") { 0.5 } else { 1.0 };
         let want: Vec<f32> = before.iter().map(|x| x * factor).collect();
-        let (apart, size) = distance(&want, &after[name]);
-        assert!(apart <= 1e-6 * size, "{name}");
+        let (error, norm) = distance(&want, &after[name]);
+        assert!(error <= 1e-6 * norm, "{name}");
     }
 }
 
 #[test]
-fn the_difference_of_two_models_is_what_was_baked_in() {
+fn extraction_recovers_a_baked_lora() {
     let base = bytes("corpus/base/sample.safetensors");
     let header = block_on(Header::read(&base)).expect("the base's sample");
     let shapes = BaseShapes::of(&[(None, &header)]).expect("a known family");
@@ -202,7 +209,7 @@ fn the_difference_of_two_models_is_what_was_baked_in() {
 }
 
 #[test]
-fn nothing_is_made_at_rank_0() {
+fn rank_0_is_refused() {
     let bytes = bytes_of("files/kohya_alpha_gt_rank_r3a16_fp32.safetensors");
     let opened = open("lora", &bytes, None);
     let resized = |rule, most| block_on(resize(&opened, ResizeOptions { rule, most, ..F32 })).map(|_| ());
@@ -238,7 +245,7 @@ fn related(a: &Opened, b: &Opened) -> Relation {
 }
 
 #[test]
-fn files_are_recognised_as_what_was_made_of_them() {
+fn comparisons_recognize_edited_files() {
     let bytes = bytes_of("files/kohya_alpha_gt_rank_r3a16_fp32.safetensors");
     let other = bytes_of("files/kohya_fp8_e4m3_r4a4.safetensors");
     let (a, other) = (open("a", &bytes, None), open("other", &other, None));
@@ -248,16 +255,16 @@ fn files_are_recognised_as_what_was_made_of_them() {
     assert_eq!(related(&a, &other), Relation::Different);
 
     let (weaker, _) = merged(&[(&a, -0.25)], MergeOptions::default());
-    let Relation::Rescaled { factor } = related(&a, &open("weaker", &weaker, None)) else { panic!("it is rescaled") };
+    let Relation::Rescaled { factor } = related(&a, &open("weaker", &weaker, None)) else { panic!("not rescaled") };
     assert!((factor + 0.25).abs() < 1e-4, "{factor}");
 
     let options = ResizeOptions { rule: RankRule::Fixed(2), to: Some(Target::Peft), dtype: Some(Dtype::F16), ..F32 };
-    let resizing = block_on(resize(&a, options)).expect("a plan");
+    let plan = block_on(resize(&a, options)).expect("a plan");
     let mut smaller = Vec::new();
-    block_on(resizing.write(&mut smaller)).expect("a file");
+    block_on(plan.write(&mut smaller)).expect("a file");
     let smaller = open("smaller", &smaller, None);
     let Relation::Resized { energy } = related(&a, &smaller) else { panic!("{:?}", related(&a, &smaller)) };
-    assert!((energy - resizing.preview.energy).abs() < 1e-3, "{energy}");
+    assert!((energy - plan.preview.energy).abs() < 1e-3, "{energy}");
     assert!(matches!(related(&smaller, &a), Relation::Enlarged { .. }));
 
     let (sum, _) = merged(&[(&a, 0.8), (&other, 0.6)], MergeOptions::default());

@@ -1,7 +1,7 @@
-//! Plans of published models at the sizes that people draw: the same to the number on every word size.
+//! Plans and memory of published models at common image sizes, which must not depend on the pointer width.
 //!
-//! `cargo xtask test` runs this on the machine's own target and on wasm32, whose `usize` has 32 bits as in a browser.
-//! `UPDATE=1 cargo test -p lora-loupe-tests --test native_size` writes tests/golden/native_size.json anew.
+//! `cargo xtask test` runs this on the native target and on wasm32, whose `usize` has 32 bits as in a browser.
+//! `UPDATE=1 cargo test -p lora-loupe-tests --test native_size` updates tests/golden/native_size.json.
 
 use lora_loupe::gpu::{DeviceCaps, Style};
 use lora_loupe::pipeline::Shape;
@@ -19,7 +19,7 @@ const SIZES: [(&str, usize, usize); 7] = [
     ("sdxl", 2048, 2048),
 ];
 
-/// A graphics card that binds 128 MiB, and the software renderer of headless Chromium.
+/// Returns a GPU with bindings of 128 MiB, and the software rasterizer of headless Chromium.
 fn devices() -> [(&'static str, DeviceCaps); 2] {
     let software = DeviceCaps { max_binding: 1 << 30, f16_weights: false, style: Style::Untiled, winograd: 64 };
     [("card", DeviceCaps::BASELINE), ("software", software)]
@@ -38,13 +38,13 @@ fn planned() -> Value {
             clip_skip: 0,
             starts_from_picture: true,
         };
-        devices().map(|(device, means)| {
-            let need = model.memory_need(shape, means, &[]).expect("plans");
+        devices().map(|(device, caps)| {
+            let need = model.memory_need(shape, caps, &[]).expect("plans");
             json!({
                 "model": family,
                 "size": format!("{width}x{height}"),
                 "device": device,
-                "plans": model.plan_needs(shape, means).expect("plans"),
+                "plans": model.plan_needs(shape, caps).expect("plans"),
                 "memory": { "weights": need.weights, "temporaries": need.temporaries, "others": need.others },
             })
         })
@@ -53,28 +53,28 @@ fn planned() -> Value {
 }
 
 #[test]
-fn plans_are_the_same_on_every_word_size() {
+fn plans_do_not_depend_on_the_pointer_width() {
     let planned = planned();
     if std::env::var_os("UPDATE").is_some() {
         let text = serde_json::to_string_pretty(&planned).expect("JSON") + "\n";
-        std::fs::write(golden::path("golden/native_size.json"), text).expect("it can be written");
+        std::fs::write(golden::path("golden/native_size.json"), text).expect("a writable file");
     }
     let golden = golden::json("golden/native_size.json");
     let rows = |value: &Value| value.as_array().expect("rows").clone();
     assert_eq!(rows(&planned).len(), rows(&golden).len());
     for (now, then) in rows(&planned).into_iter().zip(rows(&golden)) {
-        assert_eq!(now, then, "a plan changed: run this test with UPDATE=1 where that is meant");
+        assert_eq!(now, then, "a plan changed: if this is intended, run the test with UPDATE=1");
     }
 }
 
 #[test]
-fn a_vae_is_cut_into_strips_that_are_worth_a_launch() {
+fn vae_strips_are_not_too_small() {
     for row in planned().as_array().expect("rows") {
         let steps = |name: &str| {
             let plans = row["plans"].as_array().expect("plans");
             plans.iter().find(|plan| plan["name"] == name).and_then(|plan| plan["steps"].as_u64()).expect("a plan")
         };
-        // Strips of one row would be tens of thousands.
+        // Strips of a single row would take tens of thousands of steps.
         let (decoder, encoder) = (steps("vae_decoder"), steps("vae_encoder"));
         assert!(decoder < 8000 && encoder < 8000, "{} {}: {decoder} {encoder}", row["model"], row["size"]);
     }

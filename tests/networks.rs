@@ -1,6 +1,6 @@
-//! The networks of mini-sd15 and their inner steps against diffusers: text encoder, UNet, VAE.
+//! Text encoder, UNet and VAE of mini-sd15 and their intermediate outputs compared with diffusers.
 
-#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+#![cfg(not(target_os = "wasi"))] // needs a GPU
 
 use lora_loupe::model::Component;
 use lora_loupe::pipeline::{Network, Session, timestep_embedding, token_table};
@@ -34,7 +34,7 @@ fn text_encoder() {
 }
 
 #[test]
-fn prompts_become_the_references_ids() {
+fn token_ids_agree_with_the_reference() {
     let session = pollster::block_on(full());
     let golden = golden::tensors("golden/components/mini-sd15/text.safetensors");
     let listed = golden::json("golden/components/mini-sd15/components.json");
@@ -57,14 +57,14 @@ fn unet() {
         }
         for (row, &timestep) in golden["temb.timesteps"].data.iter().enumerate() {
             let wanted = &golden["temb.sinusoid"].data[row * 16..(row + 1) * 16];
-            // The reference takes sines of f32 angles up to 1000, good to 6e-5 absolute.
+            // The reference computes sines of f32 angles up to 1000, with an absolute error of 6e-5.
             assert!(max_abs(&timestep_embedding(timestep, 16), wanted) < 1e-4, "sinusoid of {timestep}");
         }
     });
 }
 
 #[test]
-fn unet_on_the_cpu_by_definition() {
+fn unet_on_the_cpu() {
     pollster::block_on(async {
         let session = full().await;
         let golden = golden::tensors("golden/components/mini-sd15/unet.safetensors");
@@ -76,12 +76,12 @@ fn unet_on_the_cpu_by_definition() {
         }
         let mut give = |name: &str| inputs.get(name).or_else(|| weights.get(name)).cloned();
         let got = interpret(&plan, &mut give, &[]).expect("a run");
-        close("interpreted", &got["noise"], &golden["odd_t946p4737.out"].channels_last(), UNET);
+        close("CPU reference", &got["noise"], &golden["odd_t946p4737.out"].channels_last(), UNET);
     });
 }
 
-/// Compares every module whose output a plan forms; returns how many those were.
-async fn inner(
+/// Compares every module whose output the plan computes and returns their number.
+async fn compare_modules(
     session: &mut Session,
     network: Network,
     inputs: &BTreeMap<String, Vec<f32>>,
@@ -100,22 +100,22 @@ async fn inner(
     let got = session.probe(network, inputs, &labels).await.expect("a run");
     for (name, label) in &wanted {
         let tensor = &golden[*name];
-        // The UNet's three axes are tokens, the decoder's (B, C, P).
-        let maps = tensor.shape.len() == 4 || part == "decoder";
-        let expected = if maps { tensor.channels_last() } else { tensor.data.clone() };
+        // Tensors of rank 3 are tokens in the UNet and (B, C, P) in the decoder.
+        let is_channels_first = tensor.shape.len() == 4 || part == "decoder";
+        let expected = if is_channels_first { tensor.channels_last() } else { tensor.data.clone() };
         close(name, &got[label], &expected, INNER);
     }
     wanted.len()
 }
 
 #[test]
-fn inner_steps() {
+fn intermediate_outputs() {
     pollster::block_on(async {
         let mut session = full().await;
         let golden = golden::tensors("golden/components/mini-sd15/unet.safetensors");
         let (network, inputs) = unet_case(&golden, "b1_t981");
         let file = "golden/components/mini-sd15/unet_intermediates.safetensors";
-        let count = inner(&mut session, network, &inputs, file, "").await;
+        let count = compare_modules(&mut session, network, &inputs, file, "").await;
         assert!(count >= 68, "{count} of 76 modules compared");
 
         let vae = golden::tensors("golden/components/mini-sd15/vae.safetensors");
@@ -123,7 +123,7 @@ fn inner_steps() {
         let first = latents[..latents.len() / 2].to_vec();
         let network = Network::VaeDecoder { batch: 1, height: 5, width: 3 };
         let file = "golden/components/mini-sd15/vae_intermediates.safetensors";
-        let count = inner(&mut session, network, &given([("latents", first)]), file, "decoder").await;
+        let count = compare_modules(&mut session, network, &given([("latents", first)]), file, "decoder").await;
         assert!(count >= 7, "{count} modules of the decoder compared");
     });
 }

@@ -1,7 +1,7 @@
-//! Pictures of mini-sd15 against diffusers: samplers, sizes, guidance, CLIP skip, kernels of either
-//! style, and configs of early models.
+//! Images of mini-sd15 compared with diffusers: samplers, sizes, guidance, CLIP skip, both kernel styles, and configs
+//! of early models.
 
-#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+#![cfg(not(target_os = "wasi"))] // needs a GPU
 
 use lora_loupe::gpu::Style;
 use lora_loupe::pipeline::{GenerateInputs, Model, Recipe};
@@ -15,7 +15,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 
 #[test]
-fn pictures() {
+fn images_match_diffusers() {
     pollster::block_on(async {
         let mut session = full().await;
         for name in ["ddim", "euler", "ddim_cfg7.5_20steps", "euler_nocfg", "euler_no_negative", "euler_othersize"] {
@@ -26,7 +26,7 @@ fn pictures() {
 }
 
 #[test]
-fn pictures_with_kernels_for_graphics_cards() {
+fn images_with_tiled_kernels_match_diffusers() {
     pollster::block_on(async {
         let mut session = full().await;
         session.gpu.set_style(Style::Tiled);
@@ -38,28 +38,29 @@ fn pictures_with_kernels_for_graphics_cards() {
 }
 
 #[test]
-fn clip_skip_low_guidance_and_tcd_are_read_as_pipelines_read_them() {
+fn clip_skip_low_guidance_and_tcd_match_the_pipelines() {
     pollster::block_on(async {
         let mut session = full().await;
         for (case, recipe, wanted) in cases("asked") {
             let guidance = case["guidance"].as_f64().expect("guidance") as f32;
-            let clip_skip = case["clip_skip"].as_u64().expect("a number") as usize;
+            let clip_skip = case["clip_skip"].as_u64().expect("an integer") as usize;
             let recipe = Recipe { guidance, clip_skip, ..recipe };
             let got = latents(&mut session, &recipe, &GenerateInputs::default()).await;
             close(&format!("{case}"), &got, &wanted, LATENTS);
-            // The web UIs leave layers out for both prompts.
-            let web = latents(&mut session, &Recipe { syntax: Syntax::A1111, ..recipe }, &GenerateInputs::default()).await;
-            assert_eq!(rel_rms(&web, &wanted) > 1e-3, clip_skip > 0 && guidance > 1.0, "{case}");
+            // The web UIs skip CLIP layers for both prompts.
+            let a1111 =
+                latents(&mut session, &Recipe { syntax: Syntax::A1111, ..recipe }, &GenerateInputs::default()).await;
+            assert_eq!(rel_rms(&a1111, &wanted) > 1e-3, clip_skip > 0 && guidance > 1.0, "{case}");
         }
     });
 }
 
 #[test]
-fn a_network_that_is_told_the_guidance() {
+fn a_unet_with_guidance_embedding_matches_diffusers() {
     pollster::block_on(async {
         let (case, recipe, wanted) = cases("told guidance").remove(0);
         let width = case["width"].as_u64().expect("a width") as usize;
-        let told = |path: &str, bytes: Vec<u8>| match path {
+        let with_guidance = |path: &str, bytes: Vec<u8>| match path {
             "unet/config.json" => {
                 let mut config: Value = serde_json::from_slice(&bytes).expect("a config");
                 config["time_cond_proj_dim"] = width.into();
@@ -70,20 +71,26 @@ fn a_network_that_is_told_the_guidance() {
                 let time = file.tensor("time_embedding.linear_1.weight").expect("a tensor").shape()[1];
                 let numbers = numbers(31, time * width, 1.0, 0.0);
                 let projection: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
-                let own = TensorView::new(Dtype::F32, vec![time, width], &projection).expect("a tensor");
-                let views = file.tensors().into_iter().chain([("time_embedding.cond_proj.weight".to_owned(), own)]);
+                let projection = TensorView::new(Dtype::F32, vec![time, width], &projection).expect("a tensor");
+                let views =
+                    file.tensors().into_iter().chain([("time_embedding.cond_proj.weight".to_owned(), projection)]);
                 safetensors::serialize(views, None).expect("a file")
             }
             _ => bytes,
         };
-        let mut session = mini::session(told).await;
+        let mut session = mini::session(with_guidance).await;
         let recipe = Recipe { guidance: case["guidance"].as_f64().expect("guidance") as f32, ..recipe };
-        close("told", &latents(&mut session, &recipe, &GenerateInputs::default()).await, &wanted, LATENTS);
+        close(
+            "guidance embedding",
+            &latents(&mut session, &recipe, &GenerateInputs::default()).await,
+            &wanted,
+            LATENTS,
+        );
     });
 }
 
 #[test]
-fn early_configs_are_mended_as_pipelines_mend_them() {
+fn early_configs_get_the_pipelines_defaults() {
     let changed = |path: &str, bytes: Vec<u8>| match path {
         "scheduler/scheduler_config.json" => {
             let mut config: serde_json::Value = serde_json::from_slice(&bytes).expect("a config");

@@ -1,9 +1,9 @@
-//! Weights and arithmetic of fewer bits than f32: f16, bf16 and eight bits against diffusers, and
-//! what halves cannot hold.
+//! Reduced precision: f16, bf16 and fp8 weights and f16 math compared with diffusers, and values beyond the range of
+//! f16.
 
-#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+#![cfg(not(target_os = "wasi"))] // needs a GPU
 
-use lora_loupe::gpu::{TileChoice, F16_VARIANT, DeviceCaps, Style};
+use lora_loupe::gpu::{DeviceCaps, F16_VARIANT, Style, TileChoice};
 use lora_loupe::pipeline::{GenerateInputs, Network, Session, Shape};
 use lora_loupe::plan::interpret;
 use lora_loupe_tests::cases::{case, cases, given, unet_case};
@@ -14,43 +14,43 @@ use lora_loupe_tests::mini::{self, full};
 use safetensors::Dtype;
 use std::collections::BTreeMap;
 
-/// The pipeline as diffusers saves it with `variant="fp16"`: every weight rounded to f16.
-async fn half_session() -> Session {
+/// Opens the pipeline as diffusers saves it with `variant="fp16"`: every weight rounded to f16.
+async fn f16_session() -> Session {
     mini::stored(|_, numbers| (Dtype::F16, mini::halves(&numbers))).await
 }
 
-/// One call in f16 with sums in f32: the goldens' limit for f16 arithmetic, where 1.1e-3 to 1.7e-3 were seen.
-const UNET_OF_HALVES: f64 = 5e-3;
+/// The goldens' tolerance for a UNet call with f16 math and f32 sums; measured are 1.1e-3 to 1.7e-3.
+const UNET_F16: f64 = 5e-3;
 
 #[test]
-fn unet_of_halves() {
+fn unet_with_f16_math() {
     pollster::block_on(async {
-        let whole = golden::tensors("golden/components/mini-sd15/unet.safetensors");
-        let half = golden::tensors("golden/components/mini-sd15/fp16_weights_fp32_math.safetensors");
+        let full_precision = golden::tensors("golden/components/mini-sd15/unet.safetensors");
+        let rounded = golden::tensors("golden/components/mini-sd15/fp16_weights_fp32_math.safetensors");
         let cases = [
-            ("b1_t981", full().await, &whole),
-            ("b2_t421", full().await, &whole),
-            ("b1_t981", half_session().await, &half),
+            ("b1_t981", full().await, &full_precision),
+            ("b2_t421", full().await, &full_precision),
+            ("b1_t981", f16_session().await, &rounded),
         ];
         for (case, mut session, golden) in cases {
             session.gpu.set_style(Style::Tiled);
             session.gpu.set_f16_weights(true);
             let wanted = golden.get(&format!("{case}.out")).or(golden.get(&format!("unet.{case}.out")));
             let wanted = wanted.expect("an output").channels_last();
-            let (network, inputs) = unet_case(&whole, case);
+            let (network, inputs) = unet_case(&full_precision, case);
             for index in F16_VARIANT..F16_VARIANT + 3 {
                 session.gpu.choose(TileChoice::Forced(index));
                 let got = session.probe(network, &inputs, &[]).await.expect("a run");
-                close(case, &got["noise"], &wanted, UNET_OF_HALVES);
+                close(case, &got["noise"], &wanted, UNET_F16);
                 let is_exact = rel_rms(&got["noise"], &wanted) <= 1e-4;
-                assert_eq!(is_exact, !session.gpu.info().shader_f16, "{case}: halves where they are offered");
+                assert_eq!(is_exact, !session.gpu.info().shader_f16, "{case}: f16 math if supported");
             }
         }
     });
 }
 
 #[test]
-fn pictures_of_halves() {
+fn images_with_f16_math() {
     pollster::block_on(async {
         let mut session = full().await;
         session.gpu.set_style(Style::Tiled);
@@ -60,10 +60,10 @@ fn pictures_of_halves() {
             let picture = draw(&mut session, &case(name), &[&lora]).await;
             let golden = golden::tensors(&format!("golden/e2e/mini-sd15/{name}.safetensors"));
             let wanted = golden["final_latents"].channels_last();
-            // The goldens' limits for f16 from end to end, where 3.2e-3 to 3.9e-3 were seen.
+            // The goldens' end-to-end tolerance for f16; measured are 3.2e-3 to 3.9e-3.
             close(name, &picture.latents, &wanted, 2e-2);
             if let Some(image) = golden.get("image") {
-                // Of colours from -1 to 1.
+                // PSNR of values from -1 to 1.
                 let mean =
                     picture.image.iter().zip(image.channels_last()).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
                         / picture.image.len() as f64;
@@ -72,14 +72,14 @@ fn pictures_of_halves() {
             }
             assert_eq!(rel_rms(&picture.latents, &wanted) <= LATENTS, !session.gpu.info().shader_f16, "{name}");
         }
-        assert_eq!(session.gpu.f16_math(), session.gpu.info().shader_f16, "nothing was too large");
+        assert_eq!(session.gpu.f16_math(), session.gpu.info().shader_f16, "no overflow");
     });
 }
 
 #[test]
-fn half_precision_weights_in_f32_arithmetic() {
+fn f16_weights_with_f32_math() {
     pollster::block_on(async {
-        let mut session = half_session().await;
+        let mut session = f16_session().await;
         let golden = golden::tensors("golden/components/mini-sd15/fp16_weights_fp32_math.safetensors");
         let inputs = golden::tensors("golden/components/mini-sd15/unet.safetensors");
         for case in ["b1_t981", "b2_t421"] {
@@ -92,71 +92,71 @@ fn half_precision_weights_in_f32_arithmetic() {
         let picture = draw(&mut session, &case("ddim_fp16_weights_fp32_math"), &[]).await;
         check(&picture, "ddim_fp16_weights_fp32_math");
 
-        // The same with the halves kept in graphics memory, which loses nothing.
-        let mut session = half_session().await;
+        // The same with the weights kept as f16 in GPU memory, which is exact.
+        let mut session = f16_session().await;
         session.gpu.set_f16_weights(true);
         let kept = draw(&mut session, &case("ddim_fp16_weights_fp32_math"), &[]).await;
         check(&kept, "ddim_fp16_weights_fp32_math");
-        // With a LoRA the sum is rounded to f16 once: near the picture of f32 weights, and gone without a trace.
+        // With a LoRA the sum is rounded to f16 once: close to f32 weights, and removed bit-exactly.
         let lora = adapter(&session, "lora_a").await;
         let with = draw(&mut session, &case("lora_a_1.0"), &[&lora]).await;
         let golden = golden::tensors("golden/e2e/mini-sd15/lora_a_1.0.safetensors");
-        close("a LoRA on halves", &with.latents, &golden["final_latents"].channels_last(), 2e-2);
+        close("a LoRA on f16 weights", &with.latents, &golden["final_latents"].channels_last(), 2e-2);
         let after = draw(&mut session, &case("ddim_fp16_weights_fp32_math"), &[&lora]).await;
         assert_eq!(after.latents, kept.latents);
     });
 }
 
-/// The nearest code of an eight-bit type whose codes from 0 up to `last` stand for growing numbers.
-fn eight_bits(value: f32, number: fn(u8) -> f32, last: u8) -> u8 {
+/// Rounds to the nearest code of an fp8 type; `decode` is increasing from 0 to the code `last`.
+fn fp8(value: f32, decode: fn(u8) -> f32, last: u8) -> u8 {
     let size = value.abs();
-    let above = (0..last).find(|&code| number(code) >= size).unwrap_or(last);
+    let above = (0..last).find(|&code| decode(code) >= size).unwrap_or(last);
     let below = above.saturating_sub(1);
-    let (up, down) = (number(above) - size, size - number(below));
+    let (up, down) = (decode(above) - size, size - decode(below));
     let code = if up < down || up == down && above % 2 == 0 { above } else { below };
     code | u8::from(value.is_sign_negative()) << 7
 }
 
-/// Four bits of exponent and three of mantissa.
+/// Decodes a float with four exponent bits and three mantissa bits.
 fn e4m3fn(code: u8) -> f32 {
     let (exponent, mantissa) = (i32::from(code >> 3), f32::from(code & 7) / 8.0);
     if exponent == 0 { mantissa * 2f32.powi(-6) } else { (1.0 + mantissa) * 2f32.powi(exponent - 7) }
 }
 
-/// The upper half of an f16.
+/// Decodes a float that is the upper byte of an f16.
 fn e5m2(code: u8) -> f32 {
     half::f16::from_bits(u16::from(code) << 8).to_f32()
 }
 
 #[test]
-fn rounded_weights_draw_as_their_numbers_do() {
+fn rounded_weights_match_diffusers() {
     pollster::block_on(async {
         for (case, recipe, wanted) in cases("rounded") {
-            let eight = |numbers: Vec<f32>, number: fn(u8) -> f32, last: u8| {
-                numbers.iter().map(|&value| eight_bits(value, number, last)).collect::<Vec<u8>>()
+            let to_fp8 = |numbers: Vec<f32>, decode: fn(u8) -> f32, last: u8| {
+                numbers.iter().map(|&value| fp8(value, decode, last)).collect::<Vec<u8>>()
             };
             let store = |_: &str, numbers: Vec<f32>| match case["dtype"].as_str() {
-                Some("float8_e4m3fn") => (Dtype::F8_E4M3, eight(numbers, e4m3fn, 0x7e)),
-                Some("float8_e5m2") => (Dtype::F8_E5M2, eight(numbers, e5m2, 0x7b)),
+                Some("float8_e4m3fn") => (Dtype::F8_E4M3, to_fp8(numbers, e4m3fn, 0x7e)),
+                Some("float8_e5m2") => (Dtype::F8_E5M2, to_fp8(numbers, e5m2, 0x7b)),
                 _ => (Dtype::BF16, numbers.iter().flat_map(|&x| half::bf16::from_f32(x).to_le_bytes()).collect()),
             };
-            for keeps_halves in [false, true] {
+            for f16_weights in [false, true] {
                 let mut session = mini::stored(store).await;
-                session.gpu.set_f16_weights(keeps_halves);
+                session.gpu.set_f16_weights(f16_weights);
                 let got = latents(&mut session, &recipe, &GenerateInputs::default()).await;
-                close(&format!("{case}, halves kept: {keeps_halves}"), &got, &wanted, LATENTS);
+                close(&format!("{case}, f16 weights: {f16_weights}"), &got, &wanted, LATENTS);
             }
-            let whole = latents(&mut full().await, &recipe, &GenerateInputs::default()).await;
-            assert!(rel_rms(&whole, &wanted) > 1e-3, "rounding changes the picture");
+            let unrounded = latents(&mut full().await, &recipe, &GenerateInputs::default()).await;
+            assert!(rel_rms(&unrounded, &wanted) > 1e-3, "rounding changes the image");
         }
     });
 }
 
 #[test]
-fn halves_are_for_calls_of_the_unet_alone() {
+fn only_unet_plans_allow_f16_math() {
     pollster::block_on(async {
         let session = full().await;
-        // With strips too: 1 MiB holds no whole map of the VAE.
+        // Also with strip mining: a feature map of the VAE is larger than 1 MiB.
         for max_binding in [DeviceCaps::BASELINE.max_binding, 1 << 20] {
             let shape = Shape {
                 pictures: 1,
@@ -176,32 +176,32 @@ fn halves_are_for_calls_of_the_unet_alone() {
 }
 
 #[test]
-fn a_network_whose_maps_are_beyond_halves_is_drawn_without_them() {
+fn f16_overflow_in_the_unet_disables_f16_math() {
     pollster::block_on(async {
-        // Every map that no norm has touched goes past the 65504 of f16.
-        let grown = |name: &str, numbers: Vec<f32>| {
+        // Every feature map before a norm exceeds 65504, the maximum of f16.
+        let scaled = |name: &str, numbers: Vec<f32>| {
             let factor = if name.starts_with("conv_in.") { 1e6 } else { 1.0 };
             (Dtype::F32, numbers.iter().flat_map(|x| (x * factor).to_le_bytes()).collect::<Vec<u8>>())
         };
         let (_, recipe, _) = cases("hires").remove(0);
-        let mut session = mini::stored(grown).await;
+        let mut session = mini::stored(scaled).await;
         session.gpu.set_style(Style::Tiled);
         let wanted = latents(&mut session, &recipe, &GenerateInputs::default()).await;
 
-        let mut session = mini::stored(grown).await;
+        let mut session = mini::stored(scaled).await;
         session.gpu.set_style(Style::Tiled);
         session.gpu.choose(TileChoice::Forced(F16_VARIANT));
         assert_eq!(session.gpu.f16_math(), session.gpu.info().shader_f16);
         assert_eq!(latents(&mut session, &recipe, &GenerateInputs::default()).await, wanted);
-        assert!(!session.gpu.f16_math(), "they are given up, or were never offered");
+        assert!(!session.gpu.f16_math(), "disabled or unsupported");
     });
 }
 
 #[test]
-fn a_decoder_whose_maps_are_beyond_halves_keeps_its_numbers() {
+fn f16_overflow_does_not_affect_the_vae_decoder() {
     pollster::block_on(async {
-        // As SDXL's VAE does, and further: its maps grow past the 65504 of f16, where others turn black.
-        let grown = |name: &str, numbers: Vec<f32>| {
+        // As in SDXL's VAE, feature maps exceed 65504, the maximum of f16; an f16 VAE gives black images then.
+        let scaled = |name: &str, numbers: Vec<f32>| {
             let factor = if name.starts_with("decoder.conv_in.") { 1e4 } else { 1.0 };
             (Dtype::F16, mini::halves(&numbers.iter().map(|x| x * factor).collect::<Vec<f32>>()))
         };
@@ -211,10 +211,10 @@ fn a_decoder_whose_maps_are_beyond_halves_keeps_its_numbers() {
         let inputs = given([("latents", latents.channels_last().iter().map(|x| x * 100.0).collect())]);
         let network = Network::VaeDecoder { batch, height, width };
         for style in [Style::Tiled, Style::Untiled] {
-            for keeps_halves in [false, true] {
-                let mut session = mini::stored(grown).await;
+            for f16_weights in [false, true] {
+                let mut session = mini::stored(scaled).await;
                 session.gpu.set_style(style);
-                session.gpu.set_f16_weights(keeps_halves);
+                session.gpu.set_f16_weights(f16_weights);
                 let tap = "decoder.conv_in".to_owned();
                 let got = session.probe(network, &inputs, std::slice::from_ref(&tap)).await.expect("a run");
                 let largest = got[&tap].iter().fold(0f32, |largest, x| largest.max(x.abs()));
@@ -228,7 +228,7 @@ fn a_decoder_whose_maps_are_beyond_halves_keeps_its_numbers() {
                 }
                 let mut give = |name: &str| inputs.get(name).or_else(|| weights.get(name)).cloned();
                 let wanted = interpret(&plan, &mut give, &[]).expect("a run");
-                close(&format!("{style:?}, halves kept: {keeps_halves}"), &got["image"], &wanted["image"], VAE);
+                close(&format!("{style:?}, f16 weights: {f16_weights}"), &got["image"], &wanted["image"], VAE);
             }
         }
     });

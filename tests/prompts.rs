@@ -1,4 +1,4 @@
-//! Prompts in the web UI's syntax against what the web UI makes of them: changes on the way, networks, chunks, weights.
+//! Prompt syntax compared with the web UI: prompt editing, extra networks, chunks and emphasis.
 
 use lora_loupe::text::{
     CHUNK, Chunk, ExtraNetwork, NetworkKind, Syntax, TextError, Tokenizer, count, emphasis, extra_networks, level,
@@ -17,7 +17,7 @@ const DOG: u32 = 1929;
 const CAT: u32 = 2368;
 
 #[test]
-fn schedules_are_the_web_uis() {
+fn schedules_agree_with_the_web_ui() {
     let golden = golden::json("golden/prompt_weights/schedules.json");
     let cases = golden["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 76);
@@ -29,11 +29,11 @@ fn schedules_are_the_web_uis() {
 }
 
 #[test]
-fn texts_stand_at_the_calls_at_which_the_web_ui_has_them() {
-    let places = |prompt: &str| (0..6).map(|call| text_at(&schedule(prompt, 6), call)).collect::<Vec<_>>();
-    assert_eq!(places("a"), [0; 6]);
-    assert_eq!(places("[a:b:3]"), [0, 0, 0, 0, 1, 1]);
-    assert_eq!(places("[a|b]"), [0, 0, 1, 2, 3, 4]);
+fn prompts_change_at_the_same_calls_as_in_the_web_ui() {
+    let indices = |prompt: &str| (0..6).map(|call| text_at(&schedule(prompt, 6), call)).collect::<Vec<_>>();
+    assert_eq!(indices("a"), [0; 6]);
+    assert_eq!(indices("[a:b:3]"), [0, 0, 0, 0, 1, 1]);
+    assert_eq!(indices("[a|b]"), [0, 0, 1, 2, 3, 4]);
     assert_eq!(text_at(&schedule("[a:b:3]", 6), 99), 0);
 }
 
@@ -42,7 +42,7 @@ fn lora(name: &str, text_encoder: f32, unet: f32) -> ExtraNetwork {
 }
 
 #[test]
-fn loras_leave_the_prompt_with_their_strengths() {
+fn lora_tags_are_removed_with_their_strengths() {
     let cases = [
         ("a <lora:ink:0.8> b", "a  b", lora("ink", 0.8, 0.8)),
         ("<lora:ink>", "", lora("ink", 1.0, 1.0)),
@@ -60,7 +60,7 @@ fn loras_leave_the_prompt_with_their_strengths() {
 }
 
 #[test]
-fn what_is_no_lora_is_named() {
+fn unsupported_tags_and_arguments_are_reported() {
     let (clean, networks) = extra_networks("<hypernet:old:0.5>x<lora:ink:0.8:0.6:8:lbw=IN02:nan>");
     let kinds: Vec<&NetworkKind> = networks.iter().map(|network| &network.kind).collect();
     assert_eq!(clean, "x");
@@ -75,13 +75,13 @@ fn what_is_no_lora_is_named() {
 }
 
 #[test]
-fn angle_brackets_that_ask_for_nothing_stay() {
+fn other_angle_brackets_are_kept() {
     for prompt in ["a < b > c", "<lora>", "<lora:>", "<:a>", "<lora:a", "<a b:c>", "<3 <3", ">", "<"] {
         assert_eq!(extra_networks(prompt), (prompt.into(), vec![]), "{prompt:?}");
     }
 }
 
-/// The prompt's own ids of each chunk, without start, end and padding.
+/// Returns the token ids of each chunk without start, end and padding.
 fn contents(prompt: &str) -> Vec<Vec<u32>> {
     let inside = |chunk: &Chunk| {
         assert_eq!((chunk.ids[0], chunk.ids[CHUNK - 1]), (START, END));
@@ -103,40 +103,40 @@ fn a_chunk_holds_75_ids() {
 }
 
 #[test]
-fn break_begins_a_chunk() {
+fn break_starts_a_chunk() {
     assert_eq!(contents("dog BREAK cat"), [[DOG], [CAT]]);
     assert_eq!(contents("BREAK cat"), [vec![], vec![CAT]]);
     assert_eq!(contents("dog BREAK"), [[DOG]]);
     assert_eq!(contents("(dog BREAK cat:1.0)"), [[DOG], [CAT]]);
-    assert_eq!(contents("dog (BREAK) cat").len(), 1, "in brackets it is a word of weight -1.1");
+    assert_eq!(contents("dog (BREAK) cat").len(), 1, "in parentheses it is a word with weight -1.1");
 }
 
 #[test]
-fn a_full_chunk_breaks_behind_a_comma_that_is_near() {
+fn a_full_chunk_is_split_after_a_recent_comma() {
     let words = |before: usize, after: usize| format!("{}, {}", "dog ".repeat(before), "cat ".repeat(after));
     let dogs_and_comma = |dogs: usize| [vec![DOG; dogs], vec![COMMA]].concat();
-    // The comma is the 20th id from the end, then the 21st.
+    // The comma is the 20th token from the end, then the 21st.
     assert_eq!(contents(&words(55, 20)), [dogs_and_comma(55), vec![CAT; 20]]);
     assert_eq!(contents(&words(54, 21)), [[dogs_and_comma(54), vec![CAT; 20]].concat(), vec![CAT]]);
-    // All fits: nothing moves.
+    // Everything fits, so nothing moves.
     assert_eq!(contents(&words(55, 19)), [[dogs_and_comma(55), vec![CAT; 19]].concat()]);
-    // The comma is the last id, or opens the next chunk.
+    // The comma is the last token, or the first of the next chunk.
     assert_eq!(contents(&words(74, 1)), [dogs_and_comma(74), vec![CAT]]);
     assert_eq!(contents(&words(75, 1)), [vec![DOG; 75], vec![COMMA, CAT]]);
-    // A comma itself does not move what follows the last one.
+    // A comma that does not fit does not move the tokens after the previous comma.
     let commas = contents(&format!("{}, {}, dog", "dog ".repeat(70), "cat ".repeat(4)));
     assert_eq!(commas, [[dogs_and_comma(70), vec![CAT; 4]].concat(), vec![COMMA, DOG]]);
-    // One comma is cut at once; the next chunk has none.
+    // A chunk without a comma is split at 75 tokens.
     let long = contents(&words(60, 120));
     assert_eq!(long, [dogs_and_comma(60), vec![CAT; 75], vec![CAT; 45]]);
-    // Weights move with their ids.
+    // Weights move with their tokens.
     let moved = Chunk::weighted(&CLIP, &format!("{}, (cat:1.5) {}", "dog ".repeat(60), "cat ".repeat(20)), &[]);
     assert_eq!(moved[1].weights[1..3], [1.5, 1.0]);
     assert!(moved[0].weights.iter().all(|weight| *weight == 1.0));
 }
 
 #[test]
-fn padding_is_the_models() {
+fn padding_depends_on_the_model() {
     let sd2 = Tokenizer::clip().padded_with_zero();
     let chunk = &Chunk::weighted(&sd2, "dog", &[])[0];
     assert_eq!(chunk.ids[..4], [START, DOG, END, 0]);
@@ -149,7 +149,7 @@ fn padding_is_the_models() {
 }
 
 #[test]
-fn shorter_prompts_get_empty_chunks() {
+fn shorter_prompts_are_padded_with_empty_chunks() {
     let mut prompts = [Chunk::weighted(&CLIP, "dog", &[]), Chunk::weighted(&CLIP, &"cat ".repeat(160), &[]), vec![]];
     level(&CLIP, &mut prompts);
     assert_eq!(prompts.each_ref().map(Vec::len), [3, 3, 3]);
@@ -158,7 +158,7 @@ fn shorter_prompts_get_empty_chunks() {
 }
 
 #[test]
-fn plain_syntax_is_diffusers_and_says_what_it_cut() {
+fn plain_syntax_agrees_with_diffusers_and_reports_truncation() {
     for prompt in ["", "a (red:1.5) <lora:x:1> [cat|dog] BREAK", &"dog ".repeat(75)] {
         let (chunk, cut) = Chunk::plain(&CLIP, prompt, &[]);
         assert_eq!(chunk.ids.to_vec(), CLIP.encode_padded(prompt), "{prompt:?}");
@@ -173,7 +173,7 @@ fn plain_syntax_is_diffusers_and_says_what_it_cut() {
 }
 
 #[test]
-fn the_counter_shows_what_the_web_ui_shows() {
+fn token_counts_agree_with_the_web_ui() {
     let shown = |prompt: &str| count(&CLIP, prompt, Syntax::A1111, 20);
     assert_eq!(shown(""), (0, 75));
     assert_eq!(shown("a red cat, sitting"), (5, 75));
@@ -183,14 +183,14 @@ fn the_counter_shows_what_the_web_ui_shows() {
     assert_eq!(shown("dog BREAK cat"), (76, 150));
     assert_eq!(shown("dog BREAK"), (75, 75));
     assert_eq!(shown(&format!("{}, {}", "dog ".repeat(55), "cat ".repeat(20))), (95, 150));
-    assert_eq!(shown("[a cat:an old dog:0.5]"), (3, 75), "the longest of its texts");
+    assert_eq!(shown("[a cat:an old dog:0.5]"), (3, 75), "the longest of the scheduled prompts");
     assert_eq!(count(&CLIP, "[a cat|an old dog]", Syntax::A1111, 1), (2, 75));
     assert_eq!(count(&CLIP, &"dog ".repeat(80), Syntax::Plain, 20), (80, 75));
     assert_eq!(count(&CLIP, "(a)", Syntax::Plain, 20), (3, 75));
 }
 
 #[test]
-fn syntaxes_have_names() {
+fn syntaxes_are_parsed_by_name() {
     assert_eq!("plain".parse::<Syntax>().unwrap(), Syntax::Plain);
     assert_eq!("a1111".parse::<Syntax>().unwrap(), Syntax::A1111);
     let error = "comfy".parse::<Syntax>().unwrap_err();
@@ -199,26 +199,26 @@ fn syntaxes_have_names() {
 }
 
 #[test]
-fn emphasis_multiplies_and_gives_the_mean_back() {
+fn emphasis_multiplies_and_restores_the_mean() {
     // Mean 3.5; weighted 1 2 6 8 15 18, mean 25 / 3; factor 0.42.
     let states = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     let expected = [0.42, 0.84, 2.52, 3.36, 6.3, 7.56];
     assert!(rel_rms(&emphasis(&states, &[1.0, 2.0, 3.0]), &expected) < 1e-6);
     assert!(rel_rms(&emphasis(&states, &[1.0, 2.0, 2.9]), &expected) > 1e-3);
     assert_eq!(emphasis(&states, &[1.0, 1.0, 1.0]), states);
-    assert_eq!(emphasis(&states, &[0.0, 0.0, 0.0]), [0.0; 6], "a mean of 0 cannot be given back");
+    assert_eq!(emphasis(&states, &[0.0, 0.0, 0.0]), [0.0; 6], "a mean of 0 cannot be restored");
     assert_eq!(emphasis(&[], &[]), [] as [f32; 0]);
 }
 
 #[test]
-fn brackets_deeper_than_256_change_no_weight() {
+fn brackets_deeper_than_256_do_not_change_the_weight() {
     let deep = |levels: usize| parse_attention(&format!("{}a", "(a:".repeat(levels).replace("a:", "")))[0].1;
     assert!((deep(256) / 1.1f64.powi(256) - 1.0).abs() < 1e-12);
     assert_eq!(deep(5000), deep(256));
 }
 
-/// Everything that reads a prompt.
-fn read(prompt: &str, steps: usize) {
+/// Runs everything that parses a prompt.
+fn parse_all(prompt: &str, steps: usize) {
     for (until, text) in schedule(prompt, steps) {
         assert!(until <= steps && text.len() <= prompt.len());
     }
@@ -235,9 +235,9 @@ fn read(prompt: &str, steps: usize) {
     assert_eq!(Chunk::plain(&CLIP, prompt, &[]).0.ids.to_vec(), CLIP.encode_padded(prompt));
 }
 
-/// Had one of these quadratic time, the test would take minutes.
+/// Quadratic time for any of these would take minutes.
 #[test]
-fn prompts_of_100_000_characters_are_read() {
+fn prompts_of_100_000_characters_are_parsed_quickly() {
     let fill = |part: &str| part.repeat(100_000 / part.len());
     let nested = |open: &str, close: &str| {
         let levels = 100_000 / (open.len() + close.len());
@@ -248,22 +248,22 @@ fn prompts_of_100_000_characters_are_read() {
     let word: String = (0..100_000u64).map(|i| char::from(b'a' + (i * i % 7919 % 26) as u8)).collect();
     let pairs = [nested("(a", ")"), nested("[a:", ":3]"), nested("[", "]"), nested("[a|", "]"), nested("<a:", ">")];
     let all = parts.iter().chain(&others).map(|part| fill(part)).chain(pairs).chain([word]);
-    all.for_each(|prompt| read(&prompt, 20));
+    all.for_each(|prompt| parse_all(&prompt, 20));
 }
 
 proptest! {
     #[test]
-    fn any_text_is_a_prompt(prompt in any::<String>(), steps in 0usize..200) {
-        read(&prompt, steps);
+    fn any_text_is_parsed_without_a_panic(prompt in any::<String>(), steps in 0usize..200) {
+        parse_all(&prompt, steps);
     }
 
     #[test]
-    fn any_marks_are_a_prompt(prompt in r"([ab ,\n\[\]():|\\<>=.]|:0\.5\]|:3\]|<lora:|te=|BREAK|-1|é|目){0,60}", steps in 0usize..30) {
-        read(&prompt, steps);
+    fn any_syntax_is_parsed_without_a_panic(prompt in r"([ab ,\n\[\]():|\\<>=.]|:0\.5\]|:3\]|<lora:|te=|BREAK|-1|é|目){0,60}", steps in 0usize..30) {
+        parse_all(&prompt, steps);
     }
 
     #[test]
-    fn a_choice_is_at_each_step_what_its_number_says(step in 1usize..30, steps in 1usize..30, before in "[a-z ]{0,5}", after in "[a-z ]{0,5}") {
+    fn prompt_editing_switches_after_the_given_step(step in 1usize..30, steps in 1usize..30, before in "[a-z ]{0,5}", after in "[a-z ]{0,5}") {
         let prompt = format!("x [{before}:{after}:{step}] y");
         let got = schedule(&prompt, steps);
         for at in 1..=steps {
@@ -274,7 +274,7 @@ proptest! {
     }
 
     #[test]
-    fn strengths_are_read_as_they_are_written(text_encoder in -9f32..9.0, unet in -9f32..9.0) {
+    fn strengths_round_trip(text_encoder in -9f32..9.0, unet in -9f32..9.0) {
         let (clean, networks) = extra_networks(&format!("a<lora:n:{text_encoder}:{unet}>"));
         prop_assert_eq!((clean.as_str(), networks), ("a", vec![lora("n", text_encoder, unet)]));
     }

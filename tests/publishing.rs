@@ -1,9 +1,9 @@
-//! What is published has passed all tests: a workflow's job that publishes needs one that runs them.
+//! GitHub workflows: a job that publishes depends on one that runs all tests.
 
 use lora_loupe_tests::golden;
 use std::collections::BTreeMap;
 
-/// A workflow's jobs by name, each with its lines. Reads the two levels of YAML that workflows are written in here.
+/// Returns the lines of each job of a workflow. Parses only the two levels of YAML that the workflows here use.
 fn jobs(workflow: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut jobs = BTreeMap::new();
     let mut current = "";
@@ -21,7 +21,7 @@ fn jobs(workflow: &str) -> BTreeMap<&str, Vec<&str>> {
     jobs
 }
 
-/// Jobs that publish and need no job that runs every test.
+/// Returns the jobs that publish without depending on a job that runs all tests.
 fn untested(workflow: &str) -> Vec<&str> {
     let jobs = jobs(workflow);
     let publishes = |lines: &[&str]| lines.iter().any(|line| line.contains("actions/deploy-pages"));
@@ -31,7 +31,7 @@ fn untested(workflow: &str) -> Vec<&str> {
 }
 
 #[test]
-fn a_job_that_publishes_needs_the_tests() {
+fn publishing_jobs_depend_on_the_tests() {
     let folder = golden::path("../.github/workflows");
     let mut publishing = 0;
     for entry in std::fs::read_dir(folder).expect(".github/workflows/").flatten() {
@@ -43,7 +43,7 @@ fn a_job_that_publishes_needs_the_tests() {
 }
 
 #[test]
-fn a_job_that_publishes_untested_would_be_seen() {
+fn an_untested_publishing_job_is_detected() {
     let with = |needs: &str, run: &str| {
         format!(
             "on: push\njobs:\n  test:\n    steps:\n      - run: {run}\n  publish:\n{needs}    steps:\n      - uses: actions/deploy-pages@v4\n"
@@ -51,6 +51,6 @@ fn a_job_that_publishes_untested_would_be_seen() {
     };
     assert!(untested(&with("    needs: test\n", "cargo xtask test")).is_empty());
     assert_eq!(untested(&with("", "cargo xtask test")), ["publish"]);
-    assert_eq!(untested(&with("    needs: test\n", "cargo xtask test types")), ["publish"], "a part is not all");
+    assert_eq!(untested(&with("    needs: test\n", "cargo xtask test types")), ["publish"], "only a part of the tests");
     assert_eq!(untested(&with("    needs: other\n", "cargo xtask test")), ["publish"]);
 }

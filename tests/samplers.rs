@@ -1,4 +1,4 @@
-//! Noise, schedules and samplers against PyTorch's and diffusers' numbers for the same seeds and settings.
+//! Noise, schedules and samplers compared with PyTorch, diffusers and k-diffusion for the same seeds and settings.
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ fn words(file: &SafeTensors, name: &str) -> Vec<u32> {
     tensor.data().chunks_exact(8).map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap()) as u32).collect()
 }
 
-/// ‖a - b‖ / ‖b‖; infinite when the lengths differ or a value is no number.
+/// Returns ‖a - b‖ / ‖b‖; infinite if the lengths differ or a value is NaN.
 fn rel_rms(a: &[f32], b: &[f32]) -> f64 {
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
     let difference = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)));
@@ -40,7 +40,7 @@ fn max_abs(a: &[f32], b: &[f32]) -> f32 {
 }
 
 #[test]
-fn the_measures_see_a_difference() {
+fn distances_detect_a_difference() {
     assert_eq!(rel_rms(&[1.0, 2.0], &[1.0, 2.0]), 0.0);
     assert!(rel_rms(&[1.0, 2.001], &[1.0, 2.0]) > 1e-4);
     assert_eq!(rel_rms(&[1.0], &[1.0, 2.0]), f64::INFINITY);
@@ -48,39 +48,39 @@ fn the_measures_see_a_difference() {
     assert!(max_abs(&[1.0, 2.001], &[1.0, 2.0]) > 1e-4);
 }
 
-/// The number behind `label` in a golden's name: `seed12` -> 12.
-fn number(part: &str, label: &str) -> u64 {
+/// Parses the number after `label` in the name of a golden: `seed12` -> 12.
+fn parse_label(part: &str, label: &str) -> u64 {
     part.strip_prefix(label).and_then(|rest| rest.parse().ok()).unwrap_or_else(|| panic!("{part}: no {label}"))
 }
 
 #[test]
-fn torch_noise_gives_pytorchs_words_and_values() {
+fn torch_noise_agrees_with_pytorch() {
     let data = golden("rng/rng.safetensors");
     let file = SafeTensors::deserialize(&data).unwrap();
-    let (mut words_seen, mut tensors_seen) = (0, 0);
+    let (mut word_count, mut tensor_count) = (0, 0);
     for name in file.names() {
         let parts: Vec<&str> = name.split('.').collect();
         match parts[0] {
             "mt19937_words" => {
-                let mut noise = TorchNoise::new(number(parts[1], "seed"));
+                let mut noise = TorchNoise::new(parse_label(parts[1], "seed"));
                 let expected = words(&file, name);
                 assert_eq!(expected.iter().map(|_| noise.word()).collect::<Vec<_>>(), expected, "{name}");
-                words_seen += 1;
+                word_count += 1;
             }
             "torch" => {
                 let expected = floats(&file, name);
-                let got = TorchNoise::new(number(parts[1], "seed")).randn(expected.len());
+                let got = TorchNoise::new(parse_label(parts[1], "seed")).randn(expected.len());
                 assert!(max_abs(&got, &expected) <= 3e-6, "{name}");
-                tensors_seen += 1;
+                tensor_count += 1;
             }
             _ => {}
         }
     }
-    assert_eq!((words_seen, tensors_seen), (6, 93));
+    assert_eq!((word_count, tensor_count), (6, 93));
 }
 
 #[test]
-fn torch_noise_goes_on_from_call_to_call() {
+fn torch_noise_continues_across_calls() {
     let data = golden("rng/rng.safetensors");
     let file = SafeTensors::deserialize(&data).unwrap();
     for seed in [0, 1, 42, 1234, 4_294_967_295, 9_007_199_254_740_992] {
@@ -93,28 +93,28 @@ fn torch_noise_goes_on_from_call_to_call() {
 }
 
 #[test]
-fn philox_noise_gives_the_web_uis_words_and_values() {
+fn philox_noise_agrees_with_the_web_ui() {
     let data = golden("rng/rng.safetensors");
     let file = SafeTensors::deserialize(&data).unwrap();
-    let mut seen = 0;
+    let mut count = 0;
     for name in file.names() {
         let parts: Vec<&str> = name.split('.').collect();
         if parts[0] == "philox_words" {
-            let (seed, call) = (number(parts[1], "seed"), number(parts[2], "call") as u32);
+            let (seed, call) = (parse_label(parts[1], "seed"), parse_label(parts[2], "call") as u32);
             let got: Vec<u32> = (0..6).flat_map(|index| PhiloxNoise::words(seed, call, index)).collect();
             assert_eq!(got, words(&file, name), "{name}");
         } else if parts[0] == "philox" {
             let expected = floats(&file, name);
-            let mut noise = PhiloxNoise::new(number(parts[1], "seed"));
+            let mut noise = PhiloxNoise::new(parse_label(parts[1], "seed"));
             let mut got = noise.randn(expected.len());
-            for _ in 0..number(parts[2], "call") {
+            for _ in 0..parse_label(parts[2], "call") {
                 got = noise.randn(expected.len());
             }
             assert!(max_abs(&got, &expected) <= 1e-6, "{name}");
-            seen += 1;
+            count += 1;
         }
     }
-    assert_eq!(seen, 36);
+    assert_eq!(count, 36);
 }
 
 #[derive(Deserialize)]
@@ -141,7 +141,7 @@ impl Schedulers {
         serde_json::from_slice(&golden("schedulers/schedulers.json")).unwrap()
     }
 
-    /// The sampler of a case, by the class and the settings that diffusers had.
+    /// Returns the sampler of a case, with the scheduler config of diffusers.
     fn sampler(&self, scheduler: &str, prediction: &str, spacing: Option<&str>, steps: usize) -> Sampler {
         let mut config = self.configs[scheduler].clone();
         config.insert("prediction_type".into(), prediction.into());
@@ -153,26 +153,26 @@ impl Schedulers {
     }
 }
 
-/// Golden names are a sampler's name and a variant of its settings.
+/// Parses the name of a golden: a sampler's name and a suffix for a variant of its settings.
 fn kind(scheduler: &str) -> SamplerKind {
     let variants = ["_karras", "_exponential", "_eta0.5", "_zero_snr", "_euler_at_final"];
     let name = variants.iter().find_map(|variant| scheduler.strip_suffix(variant)).unwrap_or(scheduler);
     name.parse().unwrap()
 }
 
-/// Whether a sampler's second call of a step is at a level between two steps.
+/// Returns whether the sampler's second call of a step is at a sigma between two steps.
 fn calls_inside_steps(kind: SamplerKind) -> bool {
     matches!(kind, SamplerKind::Dpm2 | SamplerKind::Dpm2A | SamplerKind::Dpmpp2sA | SamplerKind::DpmppSde)
 }
 
-/// The stand-in for a network that the goldens were made with.
-fn stand_in(x: &[f32], t: f32, pattern: &[f32]) -> Vec<f32> {
+/// The function used in place of a model when the goldens were made.
+fn mock_model(x: &[f32], t: f32, pattern: &[f32]) -> Vec<f32> {
     let drift = 0.15 * (t / 1000.0 - 0.5);
     x.iter().zip(pattern).map(|(x, pattern)| 0.8 * x / (1.0 + 0.2 * x * x) + drift + 0.2 * pattern).collect()
 }
 
 #[test]
-fn trajectories_follow_diffusers() {
+fn trajectories_agree_with_diffusers() {
     let data = golden("schedulers/schedulers.safetensors");
     let file = SafeTensors::deserialize(&data).unwrap();
     let schedulers = Schedulers::read();
@@ -189,7 +189,11 @@ fn trajectories_follow_diffusers() {
 
         let timesteps = floats(&file, &format!("{key}.timesteps"));
         let off = max_abs(&sampler.timesteps()[start..], &timesteps);
-        assert!(off <= 1e-3, "{key}: timesteps off by {off}: {:?} for {timesteps:?}", &sampler.timesteps()[start..]);
+        assert!(
+            off <= 1e-3,
+            "{key}: timesteps off by {off}: {:?}, expected {timesteps:?}",
+            &sampler.timesteps()[start..]
+        );
 
         let mut sample: Vec<f32> = initial.iter().map(|x| x * sampler.init_noise_sigma()).collect();
         if case.strength.is_some() {
@@ -201,21 +205,21 @@ fn trajectories_follow_diffusers() {
             assert!((sampler.init_noise_sigma() / expected - 1.0).abs() < 1e-4, "{key}: init_noise_sigma");
         }
 
-        let mut drawn = 0;
+        let mut noise_count = 0;
         let mut noise = |count: usize| {
             assert_eq!(count, n);
-            drawn += 1;
-            bank[(drawn - 1) * n..drawn * n].to_vec()
+            noise_count += 1;
+            bank[(noise_count - 1) * n..noise_count * n].to_vec()
         };
         let samples = floats(&file, &format!("{key}.samples"));
         for (call, expected) in samples.chunks_exact(n).enumerate() {
             let i = start + call;
-            let output = stand_in(&sampler.scale_input(i, &sample), sampler.timesteps()[i], &pattern);
+            let output = mock_model(&sampler.scale_input(i, &sample), sampler.timesteps()[i], &pattern);
             sample = sampler.step(i, &output, &sample, &mut noise);
             let off = rel_rms(&sample, expected);
             assert!(off < 1e-4, "{key}: call {call} off by {off:e}");
         }
-        assert_eq!(drawn, case.noise_tensors_used, "{key}: noise tensors");
+        assert_eq!(noise_count, case.noise_tensors_used, "{key}: noise tensors");
     }
 }
 
@@ -230,7 +234,7 @@ struct KCase {
 }
 
 #[test]
-fn samplers_and_spacings_that_diffusers_lacks_follow_k_diffusion() {
+fn samplers_and_schedules_not_in_diffusers_agree_with_k_diffusion() {
     let (common, data) = (golden("schedulers/schedulers.safetensors"), golden("schedulers/k_diffusion.safetensors"));
     let (common, file) = (SafeTensors::deserialize(&common).unwrap(), SafeTensors::deserialize(&data).unwrap());
     let common = |name: &str| floats(&common, &format!("common.{name}"));
@@ -250,36 +254,36 @@ fn samplers_and_spacings_that_diffusers_lacks_follow_k_diffusion() {
         let mut sampler = Sampler::new(case.sampler, &config, case.steps, &options).unwrap();
         let timesteps = floats(&file, &format!("{index}.timesteps"));
         let off = max_abs(sampler.timesteps(), &timesteps);
-        assert!(off <= 2e-2, "{key}: timesteps off by {off}: {:?} for {timesteps:?}", sampler.timesteps());
+        assert!(off <= 2e-2, "{key}: timesteps off by {off}: {:?}, expected {timesteps:?}", sampler.timesteps());
         if !calls_inside_steps(case.sampler) {
             let off = rel_rms(&sampler.sigmas(), &floats(&file, &format!("{index}.sigmas")));
             assert!(off < 1e-5, "{key}: sigmas off by {off:e}");
         }
-        let mut drawn = 0;
+        let mut noise_count = 0;
         let mut noise = |count: usize| {
             assert_eq!(count, n);
-            drawn += 1;
-            bank[(drawn - 1) * n..drawn * n].to_vec()
+            noise_count += 1;
+            bank[(noise_count - 1) * n..noise_count * n].to_vec()
         };
         let mut sample: Vec<f32> = initial.iter().map(|x| x * sampler.init_noise_sigma()).collect();
         for i in 0..sampler.timesteps().len() {
-            let output = stand_in(&sampler.scale_input(i, &sample), sampler.timesteps()[i], &pattern);
+            let output = mock_model(&sampler.scale_input(i, &sample), sampler.timesteps()[i], &pattern);
             sample = sampler.step(i, &output, &sample, &mut noise);
         }
         let off = rel_rms(&sample, &floats(&file, &format!("{index}.end")));
         assert!(off < 1e-4, "{key}: off by {off:e}");
-        // diffusers draws noise for Euler a's last step too, and gives it no weight.
-        let at_end = usize::from(case.sampler == SamplerKind::EulerA);
-        assert_eq!(drawn, case.noises + at_end, "{key}: noises");
+        // diffusers also samples noise for the last step of Euler a, and multiplies it by 0.
+        let unused_noises = usize::from(case.sampler == SamplerKind::EulerA);
+        assert_eq!(noise_count, case.noises + unused_noises, "{key}: noises");
     }
 }
 
 #[test]
-fn sigmas_are_diffusers() {
+fn sigmas_agree_with_diffusers() {
     let data = golden("schedulers/schedulers.safetensors");
     let file = SafeTensors::deserialize(&data).unwrap();
     let schedulers = Schedulers::read();
-    let mut seen = 0;
+    let mut count = 0;
     for case in schedulers.cases.iter().filter(|case| case.strength.is_none()) {
         let name = format!("{}.sigmas", case.key);
         if file.tensor(&name).is_err() {
@@ -288,26 +292,26 @@ fn sigmas_are_diffusers() {
         let sampler = schedulers.sampler(&case.scheduler, &case.prediction_type, case.spacing.as_deref(), case.steps);
         let (mut got, mut expected) = (sampler.sigmas(), floats(&file, &name));
         if calls_inside_steps(kind(&case.scheduler)) {
-            // The reference lists the levels of the steps, each twice; every second call is at one.
+            // The reference lists the sigma of each step twice; every second call is at one of them.
             got = got.into_iter().step_by(2).collect();
             expected = expected.into_iter().step_by(2).take(got.len()).collect();
         }
         assert_eq!(got.len(), expected.len(), "{name}");
         for (got, expected) in got.iter().zip(&expected) {
-            assert!((got - expected).abs() <= 1e-4 * expected, "{name}: {got} for {expected}");
+            assert!((got - expected).abs() <= 1e-4 * expected, "{name}: {got}, expected {expected}");
         }
-        seen += 1;
+        count += 1;
     }
-    assert!(seen > 0);
+    assert!(count > 0);
 }
 
 #[test]
-fn noise_is_added_as_at_each_of_twenty_timesteps() {
+fn add_noise_agrees_with_diffusers() {
     let data = golden("schedulers/schedulers.safetensors");
     let file = SafeTensors::deserialize(&data).unwrap();
     let schedulers = Schedulers::read();
     let (clean, noise) = (floats(&file, "common.x0"), floats(&file, "common.initial_noise"));
-    let mut seen = 0;
+    let mut count = 0;
     for name in file.names() {
         let Some((scheduler, index)) = name.split_once(".add_noise.i").filter(|_| !name.ends_with(".t")) else {
             continue;
@@ -317,13 +321,13 @@ fn noise_is_added_as_at_each_of_twenty_timesteps() {
         let t = floats(&file, &format!("{name}.t"))[0];
         assert!((sampler.timesteps()[index] - t).abs() < 1e-3, "{name}: {t}");
         assert!(rel_rms(&sampler.add_noise(&clean, &noise, index), &floats(&file, name)) < 1e-5, "{name}");
-        seen += 1;
+        count += 1;
     }
-    assert!(seen > 0);
+    assert!(count > 0);
 }
 
 #[test]
-fn a_switched_sampler_keeps_the_models_fields_and_its_own_defaults() {
+fn switching_samplers_keeps_the_models_fields_and_uses_the_samplers_defaults() {
     let sd15 = r#"{"_class_name": "PNDMScheduler", "beta_end": 0.012, "beta_schedule": "scaled_linear",
         "beta_start": 0.00085, "clip_sample": false, "num_train_timesteps": 1000, "set_alpha_to_one": false,
         "skip_prk_steps": true, "steps_offset": 1, "trained_betas": null}"#;
@@ -339,9 +343,9 @@ fn a_switched_sampler_keeps_the_models_fields_and_its_own_defaults() {
 }
 
 #[test]
-fn spaced_levels_of_a_config_are_told_as_whole_timesteps() {
-    // diffusers 0.42.1: set_timesteps(4) of DPMSolverMultistepScheduler and UniPCMultistepScheduler. The
-    // largest level is a hair below that of timestep 999.
+fn timesteps_of_sigma_schedules_are_integers() {
+    // diffusers 0.42.1: set_timesteps(4) of DPMSolverMultistepScheduler and UniPCMultistepScheduler. The largest sigma
+    // is slightly below that of timestep 999.
     for (spacing, wanted) in [("exponential", [998.0, 538.0, 52.0, 0.0]), ("beta", [998.0, 943.0, 746.0, 0.0])] {
         let mut config = ScheduleConfig::stable_diffusion();
         config.use_exponential_sigmas = Some(spacing == "exponential");
@@ -355,9 +359,9 @@ fn spaced_levels_of_a_config_are_told_as_whole_timesteps() {
 }
 
 #[test]
-fn fields_that_would_change_the_result_are_named() {
+fn unsupported_fields_are_reported() {
     let error = |json: &str| ScheduleConfig::from_json(json).unwrap_err().to_string();
-    assert!(error(r#"{"thresholding": true}"#).contains("thresholding is true, supported is [false]"));
+    assert!(error(r#"{"thresholding": true}"#).contains("thresholding is true, supported: [false]"));
     assert!(error(r#"{"prediction_type": "flow_prediction"}"#).contains("prediction_type is \"flow_prediction\""));
     assert!(error(r#"{"_class_name": "FlowMatchEulerDiscreteScheduler"}"#).contains("_class_name"));
     assert!(error(r#"{"sigma_min": 0.002}"#).contains("sigma_min"));
@@ -373,18 +377,18 @@ fn fields_that_would_change_the_result_are_named() {
 }
 
 #[test]
-fn pythons_numbers_are_read_outside_of_strings_only() {
+fn python_infinities_and_nan_are_parsed_outside_strings_only() {
     let error = |json: &str| ScheduleConfig::from_json(json).unwrap_err().to_string();
     assert!(error(r#"{"prediction_type": "-Infinity"}"#).contains("prediction_type is \"-Infinity\""));
     assert!(error(r#"{"prediction_type": "a \" NaN \\"}"#).contains(r#"prediction_type is "a \" NaN \\""#));
     assert!(error(r#"{"prediction_type": "ä\u0022, Infinity"}"#).contains(r#"prediction_type is "ä\", Infinity""#));
-    let told =
+    let config =
         ScheduleConfig::from_json(r#"{"note": "from -Infinity to NaN", "x": [NaN, -Infinity], "steps_offset": 1}"#);
-    assert_eq!(told.unwrap().steps_offset, Some(1));
+    assert_eq!(config.unwrap().steps_offset, Some(1));
 }
 
 #[test]
-fn runs_that_cannot_be_planned_are_refused() {
+fn invalid_settings_are_refused() {
     let config = ScheduleConfig::stable_diffusion();
     let plan = |kind, config: &ScheduleConfig, steps, options: &SamplerOptions| {
         Sampler::new(kind, config, steps, options).map(|_| ())
@@ -408,7 +412,7 @@ fn runs_that_cannot_be_planned_are_refused() {
 }
 
 #[test]
-fn sampler_names_go_both_ways() {
+fn sampler_names_round_trip() {
     for kind in SamplerKind::ALL {
         assert_eq!(kind.to_string().parse::<SamplerKind>().unwrap(), kind);
         assert_eq!(serde_json::from_value::<SamplerKind>(serde_json::to_value(kind).unwrap()).unwrap(), kind);
@@ -417,5 +421,5 @@ fn sampler_names_go_both_ways() {
     let normal = serde_json::from_str::<SigmaSpacing>("\"normal\"").unwrap();
     assert_eq!((normal, serde_json::to_value(normal).unwrap()), (SigmaSpacing::Timesteps, "timesteps".into()));
     let error = "dimd".parse::<SamplerKind>().unwrap_err().to_string();
-    assert!(error.starts_with("there is no sampler \"dimd\"; there are ddim, "));
+    assert!(error.starts_with("unknown sampler \"dimd\"; available: ddim, "));
 }

@@ -1,8 +1,8 @@
-//! A session at work: memory as planned, previews, stops, a lost device, a layer that breaks.
+//! Sessions: memory use as planned, previews, cancellation, device loss and layers with non-finite outputs.
 
-#![cfg(not(target_os = "wasi"))] // needs a graphics processor
+#![cfg(not(target_os = "wasi"))] // needs a GPU
 
-use lora_loupe::gpu::{TileChoice, Gpu, F16_VARIANT, KernelConfig, Style};
+use lora_loupe::gpu::{F16_VARIANT, Gpu, KernelConfig, Style, TileChoice};
 use lora_loupe::pipeline::{AdapterChoice, GenerateInputs, Progress, Recipe, Shape, Stage};
 use lora_loupe::weights::LoadedAdapter;
 use lora_loupe_tests::cases::{case, cases, recipe};
@@ -14,8 +14,8 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 #[test]
-fn memory_is_as_planned_and_nothing_is_made_between_steps() {
-    // By the rule no layer is wide enough for Winograd's algorithm; forced, all are that may.
+fn memory_is_as_planned_and_steps_create_no_resources() {
+    // By the rule no layer has enough channels for Winograd; forced, every supported layer uses it.
     for (style, choice) in
         [(Style::Untiled, TileChoice::Rule), (Style::Tiled, TileChoice::Rule), (Style::Untiled, TileChoice::Forced(0))]
     {
@@ -31,14 +31,14 @@ async fn memory_is_as_planned(style: Style, choice: TileChoice) {
     let recipe = Recipe { steps: 4, ..recipe };
     let gpu = session.gpu.clone();
     let mut steps = Vec::new();
-    for picture in 0..2 {
-        let mut hear = |progress: Progress| {
+    for image in 0..2 {
+        let mut on_progress = |progress: Progress| {
             if progress.stage == Stage::Denoise {
-                steps.push((picture, progress.step, gpu.resource_stats()));
+                steps.push((image, progress.step, gpu.resource_stats()));
             }
             ControlFlow::Continue(())
         };
-        session.generate(&recipe, &GenerateInputs::default(), &mut hear).await.expect("a picture");
+        session.generate(&recipe, &GenerateInputs::default(), &mut on_progress).await.expect("an image");
     }
     assert_eq!(steps.len(), 8);
     for pair in steps.windows(2).filter(|pair| pair[1].1 > 1) {
@@ -56,29 +56,29 @@ async fn memory_is_as_planned(style: Style, choice: TileChoice) {
     let need = session.model.memory_need(shape, gpu.caps(), &[]).expect("plans");
     assert_eq!(gpu.resource_stats().bytes, need.total(), "{style:?} {:?} {need:?}", gpu.choice());
     assert_eq!(steps[7].2.bytes, need.total());
-    // Another picture of the same shape makes nothing at all.
+    // Another image of the same shape creates no resources.
     assert_eq!(steps[7].2.pipelines, gpu.resource_stats().pipelines);
     assert_eq!((steps[3].2.buffers, steps[3].2.bind_groups), (steps[4].2.buffers, steps[4].2.bind_groups));
 }
 
 #[test]
-fn adapters_take_the_memory_that_is_planned_and_give_it_back() {
+fn adapter_memory_is_as_planned_and_is_released() {
     pollster::block_on(async {
         for names in [&["lora_a"][..], &["lora_b"], &["lora_a", "lora_c_kohya"]] {
-            for halves in [false, true] {
-                adapters_give_back(names, halves).await;
+            for is_f16 in [false, true] {
+                adapter_memory_is_released(names, is_f16).await;
             }
         }
     });
 }
 
-async fn adapters_give_back(names: &[&str], halves: bool) {
+async fn adapter_memory_is_released(names: &[&str], is_f16: bool) {
     let open = async || {
-        let session = match halves {
+        let session = match is_f16 {
             true => mini::stored(|_, numbers| (Dtype::F16, mini::halves(&numbers))).await,
             false => full().await,
         };
-        session.gpu.set_f16_weights(halves);
+        session.gpu.set_f16_weights(is_f16);
         session
     };
     let mut session = open().await;
@@ -108,46 +108,46 @@ async fn adapters_give_back(names: &[&str], halves: bool) {
         starts_from_picture: false,
     };
     let gpu = session.gpu.clone();
-    let means = gpu.caps();
-    let bare = session.model.memory_need(shape, means, &[]).expect("plans");
-    let need = session.model.memory_need(shape, means, &loras).expect("plans");
+    let caps = gpu.caps();
+    let bare = session.model.memory_need(shape, caps, &[]).expect("plans");
+    let need = session.model.memory_need(shape, caps, &loras).expect("plans");
     assert!(need.adapters > 0 && need.total() > bare.total(), "{names:?}: {need:?}");
-    // Portions so small that each part of the work is heard of while its buffers are there.
+    // Submissions so small that progress is reported while the buffers of each part are allocated.
     gpu.set_submission_flops(500_000);
-    let mut most = 0;
-    let mut hear = |_: Progress| {
-        most = most.max(gpu.resource_stats().bytes);
+    let mut peak = 0;
+    let mut on_progress = |_: Progress| {
+        peak = peak.max(gpu.resource_stats().bytes);
         ControlFlow::Continue(())
     };
-    session.generate(&with_loras, &with(&loras), &mut hear).await.expect("a picture");
-    assert_eq!(most, need.total(), "{names:?}, halves {halves}: {need:?}");
+    session.generate(&with_loras, &with(&loras), &mut on_progress).await.expect("an image");
+    assert_eq!(peak, need.total(), "{names:?}, f16 {is_f16}: {need:?}");
     let after = latents(&mut session, &without, &with(&loras)).await;
-    assert_eq!(after, latents(&mut open().await, &without, &GenerateInputs::default()).await, "{names:?}: bit by bit");
-    assert_eq!(gpu.resource_stats().bytes, bare.total(), "{names:?}, halves {halves}: afterwards");
+    assert_eq!(after, latents(&mut open().await, &without, &GenerateInputs::default()).await, "{names:?}: bit-exact");
+    assert_eq!(gpu.resource_stats().bytes, bare.total(), "{names:?}, f16 {is_f16}: afterwards");
 }
 
 #[test]
-fn previews_come_near_the_picture() {
+fn previews_approximate_the_image() {
     pollster::block_on(async {
         let mut session = full().await;
         let (_, recipe, _) = cases("hires").remove(0);
         let recipe = Recipe { steps: 6, ..recipe };
-        let mut shown = Vec::new();
+        let mut previews = Vec::new();
         let given = GenerateInputs { preview: true, ..GenerateInputs::default() };
-        let mut hear = |progress: Progress| {
-            shown.extend(progress.preview.filter(|_| progress.stage == Stage::Denoise).cloned());
+        let mut on_progress = |progress: Progress| {
+            previews.extend(progress.preview.filter(|_| progress.stage == Stage::Denoise).cloned());
             ControlFlow::Continue(())
         };
-        let picture = session.generate(&recipe, &given, &mut hear).await.expect("a picture");
-        assert_eq!(shown.len(), 5, "one after each step but the last");
-        let last = &shown[4];
+        let picture = session.generate(&recipe, &given, &mut on_progress).await.expect("an image");
+        assert_eq!(previews.len(), 5, "one after each step but the last");
+        let last = &previews[4];
         assert_eq!((last.width, last.height), (recipe.width / 8, recipe.height / 8));
-        // The picture's mean colour in each latent's place, and how far a preview is from it.
+        // The image's mean color at each latent pixel, and a preview's distance from it.
         let mut mean = vec![0.0f64; last.rgb.len()];
         for (i, &value) in picture.rgb.iter().enumerate() {
-            let (pixel, colour) = (i / 3, i % 3);
+            let (pixel, channel) = (i / 3, i % 3);
             let (row, column) = (pixel / recipe.width / 8, pixel % recipe.width / 8);
-            mean[(row * last.width + column) * 3 + colour] += f64::from(value) / 64.0;
+            mean[(row * last.width + column) * 3 + channel] += f64::from(value) / 64.0;
         }
         let off =
             |rgb: &[u8]| rgb.iter().zip(&mean).map(|(a, b)| (f64::from(*a) - b).abs()).sum::<f64>() / mean.len() as f64;
@@ -158,60 +158,64 @@ fn previews_come_near_the_picture() {
 }
 
 #[test]
-fn stopping_answers_before_the_next_step() {
+fn cancellation_takes_effect_before_the_next_step() {
     pollster::block_on(async {
         let mut session = full().await;
         let recipe = recipe(&case("ddim"));
-        let mut seen = 0;
+        let mut last_step = 0;
         let result = session
             .generate(&recipe, &GenerateInputs::default(), &mut |progress| {
-                seen = progress.step;
+                last_step = progress.step;
                 let stop = progress.stage == Stage::Denoise && progress.step == 3;
                 if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
             .await;
         assert_eq!(result.expect_err("stopped").kind(), "cancelled");
-        assert_eq!(seen, 3);
+        assert_eq!(last_step, 3);
         draw(&mut session, &case("ddim"), &[]).await;
     });
 }
 
 #[test]
-fn stopping_answers_within_a_call_of_the_network() {
+fn cancellation_takes_effect_within_a_network_call() {
     pollster::block_on(async {
         let mut session = full().await;
         let recipe = recipe(&case("ddim"));
-        let mut heard = async |stop: Option<(Stage, usize, usize)>| {
-            // Portions as small as those of a slow device with a large model.
+        let mut run = async |stop: Option<(Stage, usize, usize)>| {
+            // Submissions as small as on a slow device with a large model.
             session.gpu.set_submission_flops(500_000);
-            let mut heard = Vec::new();
-            let hear = &mut |progress: lora_loupe::pipeline::Progress| {
-                heard.push((progress.stage, progress.step));
-                let now = heard.iter().filter(|&&at| at == (progress.stage, progress.step)).count();
-                let is_there = stop == Some((progress.stage, progress.step, now));
-                if is_there { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            let mut reports = Vec::new();
+            let on_progress = &mut |progress: lora_loupe::pipeline::Progress| {
+                reports.push((progress.stage, progress.step));
+                let count = reports.iter().filter(|&&at| at == (progress.stage, progress.step)).count();
+                let is_reached = stop == Some((progress.stage, progress.step, count));
+                if is_reached { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let drawn = session.generate(&recipe, &GenerateInputs::default(), hear).await;
-            (drawn, heard)
+            let result = session.generate(&recipe, &GenerateInputs::default(), on_progress).await;
+            (result, reports)
         };
-        let (whole, all) = heard(None).await;
-        let whole = whole.expect("a picture");
+        let (whole, all) = run(None).await;
+        let whole = whole.expect("an image");
         check(&whole, "ddim");
         for (stage, step) in [(Stage::Denoise, 3), (Stage::Decode, 0)] {
-            let portions = all.iter().filter(|&&at| at == (stage, step)).count();
-            assert!(portions > 8, "{stage:?} takes {portions} portions");
-            let (stopped, heard) = heard(Some((stage, step, 3))).await;
+            let submissions = all.iter().filter(|&&at| at == (stage, step)).count();
+            assert!(submissions > 8, "{stage:?} takes {submissions} submissions");
+            let (stopped, reports) = run(Some((stage, step, 3))).await;
             assert_eq!(stopped.map(|_| ()).expect_err("stopped").kind(), "cancelled");
-            assert_eq!(heard.last(), Some(&(stage, step)));
-            assert_eq!(heard.iter().filter(|&&at| at == (stage, step)).count(), 3, "{stage:?}: no portion later");
+            assert_eq!(reports.last(), Some(&(stage, step)));
+            assert_eq!(
+                reports.iter().filter(|&&at| at == (stage, step)).count(),
+                3,
+                "{stage:?}: no further submission"
+            );
         }
-        let (again, _) = heard(None).await;
-        assert_eq!(again.expect("a picture").latents, whole.latents, "what was stopped leaves no trace");
+        let (again, _) = run(None).await;
+        assert_eq!(again.expect("an image").latents, whole.latents, "cancelled runs have no effect on later ones");
     });
 }
 
 #[test]
-fn a_lost_device_costs_time_and_no_picture() {
+fn images_survive_device_loss() {
     pollster::block_on(async {
         let mut session = full().await;
         let lora = adapter(&session, "lora_a").await;
@@ -220,19 +224,19 @@ fn a_lost_device_costs_time_and_no_picture() {
         let recipe = recipe(&case);
         for loss in 0..10 {
             let gpu = session.gpu.clone();
-            // Eight steps, then losses before the text, the adapters and in decoding.
-            let mut parts = 0;
+            // Losses before the prompts are encoded, before the adapters are folded, in each step and in decoding.
+            let mut reports = 0;
             let picture = session
                 .generate(&recipe, &with(&[&lora]), &mut |_| {
-                    if parts == loss + 1 {
+                    if reports == loss + 1 {
                         gpu.lose();
                     }
-                    parts += 1;
+                    reports += 1;
                     ControlFlow::Continue(())
                 })
                 .await;
             let picture = picture.unwrap_or_else(|error| panic!("loss {loss}: {error}"));
-            assert!(!Rc::ptr_eq(&gpu, &session.gpu), "loss {loss}: the device was opened anew");
+            assert!(!Rc::ptr_eq(&gpu, &session.gpu), "loss {loss}: the device was reopened");
             assert_eq!(picture.latents, whole.latents, "loss {loss}");
             assert_eq!(picture.rgb, whole.rgb, "loss {loss}");
         }
@@ -240,13 +244,13 @@ fn a_lost_device_costs_time_and_no_picture() {
 }
 
 #[test]
-fn a_lost_device_comes_back_as_it_was_found_and_proves_itself_again() {
+fn a_reopened_device_has_the_same_config_and_runs_the_self_test() {
     pollster::block_on(async {
         let (_, recipe, _) = cases("hires").remove(0);
         let mut session = full().await;
-        let found = session.gpu.config();
-        // As it is when all is given up, and when nothing is.
-        let given_up = KernelConfig {
+        let original = session.gpu.config();
+        // With every optimization disabled, and with the original config.
+        let reduced = KernelConfig {
             style: Style::Tiled,
             f16_weights: true,
             f16_math: false,
@@ -254,31 +258,31 @@ fn a_lost_device_comes_back_as_it_was_found_and_proves_itself_again() {
             has_subgroups: false,
             tile_choice: TileChoice::Forced(2),
         };
-        for (config, wants_tuning) in [(given_up, true), (found, false)] {
+        for (config, wants_tuning) in [(reduced, true), (original, false)] {
             session.gpu.set_config(config.clone());
             session.gpu.set_wants_tuning(wants_tuning);
             let gpu = session.gpu.clone();
-            let mut hear = |progress: Progress| {
+            let mut on_progress = |progress: Progress| {
                 if progress.stage == Stage::Denoise && Rc::strong_count(&gpu) > 1 {
                     gpu.lose();
                 }
                 ControlFlow::Continue(())
             };
-            session.generate(&recipe, &GenerateInputs::default(), &mut hear).await.expect("a picture");
-            assert!(!Rc::ptr_eq(&gpu, &session.gpu), "the device was opened anew");
+            session.generate(&recipe, &GenerateInputs::default(), &mut on_progress).await.expect("an image");
+            assert!(!Rc::ptr_eq(&gpu, &session.gpu), "the device was reopened");
             assert_eq!(session.gpu.config(), config);
             assert_eq!(session.gpu.wants_tuning(), wants_tuning);
             let again = Gpu::open_like(&gpu).await.expect("the device");
-            assert!(again.pipelines_made() > 10, "kernels of the self test");
+            assert!(again.pipelines_made() > 10, "kernels of the self-test");
         }
     });
 }
 
 #[test]
-fn the_layer_that_breaks_is_named() {
+fn the_error_names_the_layer_with_non_finite_outputs() {
     pollster::block_on(async {
         let (_, recipe, _) = cases("hires").remove(0);
-        for (file, tensor, named) in [
+        for (file, tensor, network) in [
             ("unet/diffusion_pytorch_model.safetensors", "down_blocks.1.resnets.0.conv2.weight", "UNet"),
             ("vae/diffusion_pytorch_model.safetensors", "decoder.up_blocks.0.resnets.1.conv1.weight", "VAE"),
             ("text_encoder/model.safetensors", "text_model.encoder.layers.1.mlp.fc2.bias", "text encoder"),
@@ -293,13 +297,14 @@ fn the_layer_that_breaks_is_named() {
                 bytes
             };
             let mut session = mini::session(broken).await;
-            // What is broken in f32 too is named, also where halves are blamed first.
+            // Layers that also fail in f32 are reported, even if f16 math is disabled first.
             session.gpu.set_style(Style::Tiled);
             session.gpu.choose(TileChoice::Forced(F16_VARIANT));
-            let drawn = session.generate(&recipe, &GenerateInputs::default(), &mut |_| ControlFlow::Continue(())).await;
-            let said = drawn.expect_err("a broken layer").to_string();
+            let result =
+                session.generate(&recipe, &GenerateInputs::default(), &mut |_| ControlFlow::Continue(())).await;
+            let error = result.expect_err("a broken layer").to_string();
             let layer = tensor.trim_end_matches(".weight").trim_end_matches(".bias");
-            assert!(said.contains(layer) && said.contains(named), "{said}");
+            assert!(error.contains(layer) && error.contains(network), "{error}");
         }
     });
 }

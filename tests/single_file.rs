@@ -1,11 +1,11 @@
-//! Single-file checkpoints of full size, header real and data made up as it is read: which model
-//! they are, and where every tensor lies. The keys are those that diffusers' converters accept.
+//! Full-size single-file checkpoints with real headers and synthetic data: model detection and the location of every
+//! tensor. The keys are those that diffusers' converters accept.
 
 use lora_loupe::analysis::BaseShapes;
 use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, Strengths, apply};
 use lora_loupe::formats::source::Reading;
 use lora_loupe::formats::{ByteSource, Dtype, Header, TensorInfo};
-use lora_loupe::gpu::{Gpu, DeviceCaps};
+use lora_loupe::gpu::{DeviceCaps, Gpu};
 use lora_loupe::model::{Family, FamilyId, Module, Unet, UnetConfig};
 use lora_loupe::pipeline::{Folder, Model, Shape};
 use lora_loupe::plan::Layout;
@@ -22,7 +22,7 @@ fn numbers(from: u64, count: usize) -> Vec<f32> {
 }
 
 #[test]
-fn every_family_is_known_by_its_shapes_and_every_tensor_is_found() {
+fn every_family_is_detected_and_every_tensor_found() {
     // The published counts: UNets 859,520,964, 865,910,724 and 2,567,463,684; text encoders
     // 123,060,480, 340,387,840 and 123,060,480 + 694,659,840; VAE 83,653,863.
     for (family, id, parameters) in [
@@ -32,7 +32,7 @@ fn every_family_is_known_by_its_shapes_and_every_tensor_is_found() {
     ] {
         let model = open(&shapes(family), &[], None).unwrap_or_else(|error| panic!("{family}: {error}"));
         assert_eq!(model.family(), id);
-        // Text encoders, UNet and both halves of the VAE; Model::parameters leaves the encoder out.
+        // Text encoders, UNet and VAE; Model::parameters does not count the VAE encoder.
         let encoder: u64 = model.vae.encoder.modules().iter().map(|module| module.parameters()).sum();
         assert_eq!(model.parameters() + encoder, parameters, "{family}");
         assert_eq!(model.encoders().len(), if family == "sdxl" { 2 } else { 1 });
@@ -40,29 +40,29 @@ fn every_family_is_known_by_its_shapes_and_every_tensor_is_found() {
 }
 
 #[test]
-fn parts_of_joined_and_turned_matrices_are_read_from_their_place() {
+fn fused_and_transposed_weights_are_read_correctly() {
     let shapes = shapes("sdxl");
-    let (_, places) = imagine(&shapes, &[]);
+    let (_, offsets) = imagine(&shapes, &[]);
     let model = open(&shapes, &[], None).expect("a model");
     let read = |name: &str| pollster::block_on(model.checkpoint.read(name, Layout::Plain)).expect("a tensor");
-    let joined = places["conditioner.embedders.1.model.transformer.resblocks.3.attn.in_proj_weight"];
+    let in_proj = offsets["conditioner.embedders.1.model.transformer.resblocks.3.attn.in_proj_weight"];
     for (third, name) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
         let got = read(&format!("text_encoder_2.text_model.encoder.layers.3.self_attn.{name}.weight"));
-        assert!(got == numbers(joined + (third * 1280 * 1280) as u64, 1280 * 1280), "{name}");
+        assert!(got == numbers(in_proj + (third * 1280 * 1280) as u64, 1280 * 1280), "{name}");
     }
-    let bias = places["conditioner.embedders.1.model.transformer.resblocks.3.attn.in_proj_bias"];
+    let bias = offsets["conditioner.embedders.1.model.transformer.resblocks.3.attn.in_proj_bias"];
     let got = read("text_encoder_2.text_model.encoder.layers.3.self_attn.k_proj.bias");
     assert_eq!(got, numbers(bias + 1280, 1280));
-    let stored = numbers(places["conditioner.embedders.1.model.text_projection"], 1280 * 1280);
-    let turned = read("text_encoder_2.text_projection.weight");
-    assert!((0..1280 * 1280).all(|i| turned[i] == stored[i % 1280 * 1280 + i / 1280]));
+    let stored = numbers(offsets["conditioner.embedders.1.model.text_projection"], 1280 * 1280);
+    let transposed = read("text_encoder_2.text_projection.weight");
+    assert!((0..1280 * 1280).all(|i| transposed[i] == stored[i % 1280 * 1280 + i / 1280]));
     let conv = read("unet.down_blocks.1.attentions.1.transformer_blocks.1.attn2.to_k.weight");
-    let place = places["model.diffusion_model.input_blocks.5.1.transformer_blocks.1.attn2.to_k.weight"];
-    assert!(conv == numbers(place, 640 * 2048));
+    let offset = offsets["model.diffusion_model.input_blocks.5.1.transformer_blocks.1.attn2.to_k.weight"];
+    assert!(conv == numbers(offset, 640 * 2048));
 }
 
 #[test]
-fn a_base_model_has_every_layer_that_adapters_change() {
+fn base_shapes_have_every_layer_of_the_family() {
     for (family, id) in [("sd15", FamilyId::Sd15), ("sd21", FamilyId::Sd21), ("sdxl", FamilyId::Sdxl)] {
         let (file, _) = imagine(&shapes(family), &[]);
         let header = pollster::block_on(Header::read(&file)).expect("a header");
@@ -75,7 +75,7 @@ fn a_base_model_has_every_layer_that_adapters_change() {
     }
 }
 
-/// A LoRA of rank 1 in sd-scripts' names: each layer's change is up · downᵀ of these two numbers.
+/// Returns a rank-1 LoRA with kohya keys; all elements of a layer's lora_up and lora_down have the given values.
 fn rank_one(layers: &[(&str, f32, f32)], width: usize) -> Vec<u8> {
     let (mut tensors, mut data) = (Vec::new(), Vec::new());
     for &(layer, up, down) in layers {
@@ -93,24 +93,24 @@ fn rank_one(layers: &[(&str, f32, f32)], width: usize) -> Vec<u8> {
 }
 
 #[test]
-fn changes_of_joined_and_turned_matrices_land_in_their_part() {
+fn fused_and_transposed_weights_are_baked_correctly() {
     const WIDTH: usize = 1280;
-    let of_one_layer = |key: &String| key.contains("embedders.1.model.transformer.resblocks.0.");
-    let mut few = shapes("sdxl");
-    few.retain(|key, _| of_one_layer(key) || key == "conditioner.embedders.1.model.text_projection");
-    let (model, places) = imagine(&few, &[]);
+    let is_selected = |key: &String| key.contains("embedders.1.model.transformer.resblocks.0.");
+    let mut selected = shapes("sdxl");
+    selected.retain(|key, _| is_selected(key) || key == "conditioner.embedders.1.model.text_projection");
+    let (model, offsets) = imagine(&selected, &[]);
     let attention = "lora_te2_text_model_encoder_layers_0_self_attn";
     let layers = [(&*format!("{attention}_k_proj"), 0.5, 1.0), (&*format!("{attention}_v_proj"), 1.0, 2.0)];
     let lora = rank_one(&layers, WIDTH);
-    let mut turned = rank_one(&[("lora_te2_text_projection", 1.0, 1.0)], WIDTH);
-    // Only the first output changes: a row of the layer's matrix, which is a column of what is stored.
-    let head = turned.len() - 8 * WIDTH;
-    turned[head + 4..head + 4 * WIDTH].fill(0);
+    let mut projection_lora = rank_one(&[("lora_te2_text_projection", 1.0, 1.0)], WIDTH);
+    // Changes only the first output: a row of the layer's weight, which is a column of the stored tensor.
+    let data = projection_lora.len() - 8 * WIDTH;
+    projection_lora[data + 4..data + 4 * WIDTH].fill(0);
     let mut out = Vec::new();
     let inputs = [
         EditInput::file("model", &model, None),
         EditInput::file("lora", &lora, None),
-        EditInput::file("turned", &turned, None),
+        EditInput::file("projection", &projection_lora, None),
     ];
     let part = MergePart { strength: 1.0, strengths: Strengths::default() };
     let edit = Edit::Bake(BakeEdit { parts: vec![part.clone(), part] });
@@ -120,21 +120,21 @@ fn changes_of_joined_and_turned_matrices_land_in_their_part() {
         let key = format!("conditioner.embedders.1.model.{key}");
         let tensor = header.get(&key).expect("the tensor");
         let after = pollster::block_on(tensor.read(&out)).expect("numbers");
-        let before = numbers(places[&key], after.len());
+        let before = numbers(offsets[&key], after.len());
         after.iter().zip(before).map(|(after, before)| after - before).collect::<Vec<f32>>()
     };
-    let joined = change("transformer.resblocks.0.attn.in_proj_weight");
+    let in_proj = change("transformer.resblocks.0.attn.in_proj_weight");
     for (third, want) in [0.0, 0.5, 2.0].into_iter().enumerate() {
-        let part = &joined[third * WIDTH * WIDTH..(third + 1) * WIDTH * WIDTH];
-        assert!(part.iter().all(|&x| (x - want).abs() < 2e-3), "third {third} changes by {want}, to f16's rounding");
+        let part = &in_proj[third * WIDTH * WIDTH..(third + 1) * WIDTH * WIDTH];
+        assert!(part.iter().all(|&x| (x - want).abs() < 2e-3), "third {third} changes by {want}, up to f16 rounding");
     }
-    let turned = change("text_projection");
-    assert!((0..WIDTH * WIDTH).all(|i| (turned[i] - f32::from(u8::from(i % WIDTH == 0))).abs() < 2e-3));
+    let transposed = change("text_projection");
+    assert!((0..WIDTH * WIDTH).all(|i| (transposed[i] - f32::from(u8::from(i % WIDTH == 0))).abs() < 2e-3));
     assert!(change("transformer.resblocks.0.attn.in_proj_bias").iter().all(|&x| x == 0.0));
 }
 
 #[test]
-fn prediction_type_comes_from_evidence() {
+fn the_prediction_type_is_detected() {
     let predicts_v = |family: &str, metadata: &[(&str, &str)], extra: &[&str]| {
         let mut shapes = shapes(family);
         shapes.extend(extra.iter().map(|key| ((*key).to_owned(), vec![1])));
@@ -145,13 +145,13 @@ fn prediction_type_comes_from_evidence() {
         )
     };
     assert_eq!(predicts_v("sd15", &[], &[]), (false, false));
-    assert_eq!(predicts_v("sd21", &[], &[]), (true, false), "2.x is the 768 model unless it says otherwise");
+    assert_eq!(predicts_v("sd21", &[], &[]), (true, false), "2.x is the 768 model unless the metadata says otherwise");
     assert_eq!(predicts_v("sd21", &[("modelspec.architecture", "stable-diffusion-v2-512")], &[]), (false, false));
     assert_eq!(predicts_v("sdxl", &[], &["v_pred", "ztsnr"]), (true, true));
     assert_eq!(predicts_v("sdxl", &[("modelspec.prediction_type", "epsilon")], &[]), (false, false));
 }
 
-/// The keys of sd_xl_refiner_1.0.safetensors by its published config.
+/// Returns the UNet keys of sd_xl_refiner_1.0.safetensors from its published config.
 fn refiner() -> Shapes {
     let config = r#"{"sample_size": 128, "in_channels": 4, "out_channels": 4, "layers_per_block": 2,
         "block_out_channels": [384, 768, 1536, 1536], "attention_head_dim": [6, 12, 24, 24],
@@ -169,7 +169,7 @@ fn refiner() -> Shapes {
 }
 
 #[test]
-fn folders_of_other_models_are_named() {
+fn folders_of_unsupported_models_are_identified() {
     let refusal = |index: &str, text_encoder: &str, channels: usize| {
         let mut files: Vec<(String, Rc<dyn ByteSource>)> = Vec::new();
         let mut add = |path: &str, text: String| files.push((path.into(), Rc::new(text.into_bytes())));
@@ -184,31 +184,31 @@ fn folders_of_other_models_are_named() {
         );
         pollster::block_on(Model::open("model", &Folder::new(files))).err().expect("a refusal").to_string()
     };
-    let named = |said: String, kind: &str| assert!(said.contains(kind), "{said}");
-    named(refusal("StableDiffusionXLImg2ImgPipeline", "text_encoder_2", 4), "this is the SDXL refiner");
-    named(refusal("StableDiffusionInpaintPipeline", "text_encoder", 9), "this is an inpainting model");
-    named(refusal("StableDiffusionUpscalePipeline", "text_encoder", 7), "this is a StableDiffusionUpscalePipeline");
-    named(refusal("StableDiffusionPipeline", "text_encoder", 4), "the model folder has no text_encoder/");
+    let check = |error: String, kind: &str| assert!(error.contains(kind), "{error}");
+    check(refusal("StableDiffusionXLImg2ImgPipeline", "text_encoder_2", 4), "this is the SDXL refiner");
+    check(refusal("StableDiffusionInpaintPipeline", "text_encoder", 9), "this is an inpainting model");
+    check(refusal("StableDiffusionUpscalePipeline", "text_encoder", 7), "this is a StableDiffusionUpscalePipeline");
+    check(refusal("StableDiffusionPipeline", "text_encoder", 4), "the model folder has no text_encoder/");
 }
 
 #[test]
-fn other_files_are_named_and_not_misread() {
+fn unsupported_files_are_identified() {
     let refusal = |shapes: &Shapes| open(shapes, &[], None).err().expect("a refusal").to_string();
     for family in ["sd15", "sd21", "sdxl"] {
         for (channels, kind) in
-            [(9, "inpainting"), (8, "led by a picture"), (7, "enlarges"), (5, "depth map"), (6, "special")]
+            [(9, "inpainting"), (8, "InstructPix2Pix"), (7, "upscaler"), (5, "depth-to-image"), (6, "unknown")]
         {
             let mut other = shapes(family);
             other.insert("model.diffusion_model.input_blocks.0.0.weight".into(), vec![320, channels, 3, 3]);
-            let said = refusal(&other);
+            let error = refusal(&other);
             assert!(
-                said.contains(kind) && said.contains(&format!("{channels} input channels in place of 4")),
-                "{said}"
+                error.contains(kind) && error.contains(&format!("{channels} input channels instead of 4")),
+                "{error}"
             );
         }
     }
-    let said = refusal(&refiner());
-    assert!(said.contains("the SDXL refiner") && said.contains("base model"), "{said}");
+    let error = refusal(&refiner());
+    assert!(error.contains("the SDXL refiner") && error.contains("base model"), "{error}");
     let mut scaled = shapes("sdxl");
     scaled.insert("model.diffusion_model.middle_block.1.proj_in.scale_weight".into(), vec![1]);
     assert!(refusal(&scaled).contains("scaled"), "{}", refusal(&scaled));
@@ -224,11 +224,11 @@ fn other_files_are_named_and_not_misread() {
     assert!(refusal(&damaged).contains("up_blocks.1.attentions.2.proj_out.weight"), "{}", refusal(&damaged));
 
     let lora = BTreeMap::from([("lora_unet_x.lora_up.weight".to_owned(), vec![2, 2])]);
-    assert!(refusal(&lora).contains("no Stable Diffusion checkpoint"), "{}", refusal(&lora));
+    assert!(refusal(&lora).contains("not a Stable Diffusion checkpoint"), "{}", refusal(&lora));
 }
 
 #[test]
-fn a_missing_vae_is_asked_for_and_a_separate_one_taken() {
+fn a_missing_vae_is_an_error_and_a_separate_one_is_used() {
     let (vae, rest): (Shapes, Shapes) =
         shapes("sd15").into_iter().partition(|(key, _)| key.starts_with("first_stage_model."));
     assert!(open(&rest, &[], None).err().expect("a refusal").to_string().contains("VAE"));
@@ -237,7 +237,7 @@ fn a_missing_vae_is_asked_for_and_a_separate_one_taken() {
 }
 
 #[test]
-fn stable_diffusion_1_5_needs_at_most_2_4_gigabytes() {
+fn stable_diffusion_1_5_needs_at_most_2_4_gb() {
     let model = open(&shapes("sd15"), &[], None).expect("a model");
     let shape = |height, width| Shape {
         pictures: 1,
@@ -249,59 +249,59 @@ fn stable_diffusion_1_5_needs_at_most_2_4_gigabytes() {
         starts_from_picture: false,
     };
     let need = model.memory_need(shape(64, 64), DeviceCaps::BASELINE, &[]).expect("plans");
-    println!("512x512: {need:?}, {} in all", need.total());
+    println!("512x512: {need:?}, {} in total", need.total());
     assert!(need.total() <= 2_400_000_000, "{need:?}");
-    assert!(need.weights > 1_800_000_000, "the UNet and the decoder are there");
+    assert!(need.weights > 1_800_000_000, "UNet and VAE decoder are included");
     let larger = model.memory_need(shape(96, 96), DeviceCaps::BASELINE, &[]).expect("plans");
-    println!("768x768: {larger:?}, {} in all", larger.total());
+    println!("768x768: {larger:?}, {} in total", larger.total());
     assert!(larger.total() > need.total());
 }
 
-/// Hears how much is read at once.
-struct Heard {
+/// A file that records the size of its largest read.
+struct RecordingSource {
     file: Imagined,
-    most: std::cell::Cell<u64>,
+    max_read: std::cell::Cell<u64>,
 }
 
-impl ByteSource for Heard {
+impl ByteSource for RecordingSource {
     fn len(&self) -> u64 {
         self.file.len()
     }
 
     fn read(&self, range: Range<u64>) -> Reading<'_> {
-        self.most.set(self.most.get().max(range.end - range.start));
+        self.max_read.set(self.max_read.get().max(range.end - range.start));
         self.file.read(range)
     }
 }
 
 #[test]
-#[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
-fn weights_come_in_slices_and_in_the_plans_order() {
+#[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
+fn weights_are_read_in_slices_and_reordered() {
     pollster::block_on(async {
         let shapes = shapes("sd15");
-        let (file, places) = imagine(&shapes, &[]);
-        let heard = Rc::new(Heard { file, most: 0.into() });
-        let file = TensorFile::open("model".into(), heard.clone()).await.expect("a header");
+        let (file, offsets) = imagine(&shapes, &[]);
+        let source = Rc::new(RecordingSource { file, max_read: 0.into() });
+        let file = TensorFile::open("model".into(), source.clone()).await.expect("a header");
         let mut model = Model::open_file("model", file, None, Tokenizer::clip()).await.expect("a model");
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        // 320 channels to 4, 3x3: two slices of two rows.
+        // 3x3, 320 to 4 channels: two slices of two rows.
         let name = "unet.conv_out.weight";
-        let place = places["model.diffusion_model.out.2.weight"];
+        let offset = offsets["model.diffusion_model.out.2.weight"];
         let row = 9 * 320;
         model.checkpoint.slice = 2 * row as u64 + 1;
-        heard.most.set(0);
-        for keeps in [false, true] {
-            gpu.set_f16_weights(keeps);
+        source.max_read.set(0);
+        for f16_weights in [false, true] {
+            gpu.set_f16_weights(f16_weights);
             let mut weights = Weights::default();
             weights.load(&gpu, &model.checkpoint, name, Layout::Ohwi).await.expect("a tensor");
-            let got = gpu.read(&weights.get(name).expect("there")).await.expect("numbers");
+            let got = gpu.read(&weights.get(name).expect("a weight")).await.expect("numbers");
             assert_eq!(got.len(), 4 * row);
             for (at, &got) in got.iter().enumerate() {
                 let (output, tap, input) = (at / row, at / 320 % 9, at % 320);
-                let wanted = number(place + (output * row + input * 9 + tap) as u64);
-                assert_eq!(got, wanted, "number {at}, halves kept: {keeps}");
+                let wanted = number(offset + (output * row + input * 9 + tap) as u64);
+                assert_eq!(got, wanted, "element {at}, f16 weights: {f16_weights}");
             }
         }
-        assert_eq!(heard.most.get(), 2 * 2 * row as u64, "bytes at once");
+        assert_eq!(source.max_read.get(), 2 * 2 * row as u64, "bytes per read");
     });
 }

@@ -1,4 +1,4 @@
-//! Plans in strips of rows: the same numbers as whole, in buffers of a given size at most.
+//! Strip-mined plans: the same results as whole plans, in buffers of limited size.
 
 use lora_loupe::gpu::{Gpu, Runner};
 use lora_loupe::model::{Family, FamilyId, Vae, VaeConfig};
@@ -10,19 +10,19 @@ use lora_loupe_tests::golden;
 use lora_loupe_tests::numbers::numbers;
 use std::collections::BTreeMap;
 
-/// As far as sums in another order take the kernels; definitions differ by one rounding.
+/// Tolerance of kernels, which sum in another order; on the CPU the results differ by one rounding.
 const KERNEL: f64 = 5e-6;
 
 fn mini() -> Vae {
     Vae::new(&VaeConfig::parse(&golden::text("golden/pipelines/mini-sd15/vae/config.json")).expect("a config"))
 }
 
-/// SD 1.x's.
+/// Returns the VAE of SD 1.x.
 fn published() -> Vae {
     Family::published_vae(FamilyId::Sd15).expect("a config")
 }
 
-/// Inputs and weights of a plan, made up.
+/// Returns synthetic inputs and weights of a plan.
 fn given(plan: &Plan) -> BTreeMap<String, Vec<f32>> {
     let mut list = BTreeMap::new();
     for (index, value) in plan.values.iter().enumerate() {
@@ -42,7 +42,7 @@ fn largest(plan: &Plan) -> u64 {
     plan.values.iter().filter(temporary).map(Value::numel).max().unwrap_or(0)
 }
 
-/// The kernels' numbers; the definitions' where there is no graphics processor.
+/// Runs the plan on the GPU, or on the CPU without one.
 async fn compute(gpu: Option<&Gpu>, plan: &Plan, given: &BTreeMap<String, Vec<f32>>, output: &str) -> Vec<f32> {
     let Some(gpu) = gpu else {
         let mut give = |name: &str| given.get(name).cloned();
@@ -62,7 +62,7 @@ async fn compute(gpu: Option<&Gpu>, plan: &Plan, given: &BTreeMap<String, Vec<f3
 }
 
 #[test]
-fn strips_give_the_numbers_of_the_whole() {
+fn strips_give_the_results_of_the_whole_plan() {
     let net = mini();
     let scale = net.config.scale();
     pollster::block_on(async {
@@ -71,19 +71,19 @@ fn strips_give_the_numbers_of_the_whole() {
             false => Some(Gpu::open().await.expect("a Vulkan device; software Vulkan counts")),
         };
         let gpu = gpu.as_ref();
-        // Odd sizes, one row, and two pictures; strips from one row to nearly everything.
+        // Odd sizes, one row, and a batch of two; strips from one row to nearly the whole height.
         for (batch, height, width) in [(1, 8, 8), (1, 13, 5), (2, 7, 3), (1, 1, 9)] {
             let decoder = vae_decoder(&net, batch, height, width).expect("a plan");
             let encoder = vae_encoder(&net, batch, height * scale, width * scale).expect("a plan");
             for (plan, output) in [(decoder, "image"), (encoder, "moments")] {
                 let given = given(&plan);
                 let whole = compute(gpu, &plan, &given, output).await;
-                let largest_of_all = largest(&plan);
+                let largest_value = largest(&plan);
                 let mut counts = Vec::new();
                 for share in [2, 3, 5, 9] {
-                    // The middle has attention and stays whole, and so does the picture.
-                    let whole_maps = numel(&[batch, height, width, 32.max(3 * scale * scale)]);
-                    let limit = (largest_of_all / share).max(whole_maps);
+                    // The mid block has attention and is not split, and neither is the image.
+                    let unsplit = numel(&[batch, height, width, 32.max(3 * scale * scale)]);
+                    let limit = (largest_value / share).max(unsplit);
                     let cut = plan.clone().strip_mined(limit).expect("strips");
                     let what = format!("{} of {batch}x{height}x{width} by {limit}", plan.name);
                     close(&what, &compute(gpu, &cut, &given, output).await, &whole, KERNEL);
@@ -96,17 +96,17 @@ fn strips_give_the_numbers_of_the_whole() {
 }
 
 #[test]
-fn strips_are_defined_and_a_wrong_halo_would_be_seen() {
+fn a_wrong_halo_is_detected() {
     let net = mini();
     let plan = vae_decoder(&net, 1, 6, 4).expect("a plan");
     let given = given(&plan);
-    let define = |plan: &Plan| {
+    let reference = |plan: &Plan| {
         let mut give = |name: &str| given.get(name).cloned();
         interpret(plan, &mut give, &[]).expect("a run").remove("image").expect("an image")
     };
-    let whole = define(&plan);
+    let whole = reference(&plan);
     let cut = plan.clone().strip_mined(largest(&plan) / 4).expect("strips");
-    close("definitions in strips", &define(&cut), &whole, 1e-6);
+    close("strips on the CPU", &reference(&cut), &whole, 1e-6);
 
     let mut wrong = cut.clone();
     let rows = wrong.steps.iter_mut().rev().find_map(|step| match &mut step.op {
@@ -114,24 +114,24 @@ fn strips_are_defined_and_a_wrong_halo_would_be_seen() {
         _ => None,
     });
     let parts = &mut rows.expect("a strip with rows from both sides").parts;
-    let taken = parts[0].0.checked_sub(1).expect("another row above");
-    parts[0].0 = taken;
-    assert!(rel_rms(&define(&wrong), &whole) > 1e-4);
+    let shifted = parts[0].0.checked_sub(1).expect("another row above");
+    parts[0].0 = shifted;
+    assert!(rel_rms(&reference(&wrong), &whole) > 1e-4);
 }
 
 #[test]
-fn a_picture_of_1024_decodes_within_the_bindings_of_every_device() {
+fn a_1024_pixel_image_decodes_within_128_mib_bindings() {
     let net = published();
     const BINDING: u64 = 128 << 20;
-    for (height, width, most) in [(64, 64, 490 << 20), (128, 128, 1900 << 20), (96, 160, 1800 << 20)] {
+    for (height, width, max_bytes) in [(64, 64, 490 << 20), (128, 128, 1900 << 20), (96, 160, 1800 << 20)] {
         let whole = vae_decoder(&net, 1, height, width).expect("a plan");
         let cut = whole.clone().strip_mined(vae_strip(&net, height, width, BINDING)).expect("strips");
-        assert!(largest(&whole) * 4 > BINDING, "cutting is needed");
-        assert!(largest(&cut) * 4 <= BINDING, "{} numbers", largest(&cut));
+        assert!(largest(&whole) * 4 > BINDING, "the plan has to be split");
+        assert!(largest(&cut) * 4 <= BINDING, "{} elements", largest(&cut));
         let memory = cut.memory(4);
         assert!(memory.slots.iter().all(|&bytes| bytes <= BINDING));
         println!("{height}x{width}: {} MiB, whole {} MiB", memory.bytes() >> 20, whole.memory(4).bytes() >> 20);
-        assert!(memory.bytes() <= most, "{height}x{width}: {} bytes", memory.bytes());
+        assert!(memory.bytes() <= max_bytes, "{height}x{width}: {} bytes", memory.bytes());
         let more = cut.flops() as f64 / whole.flops() as f64;
         assert!(more < 1.15, "{more} times the work");
 

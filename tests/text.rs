@@ -1,4 +1,4 @@
-//! Tokenizer ids and attention grammar against what transformers and the web UI give for the same prompts.
+//! Token ids and attention syntax compared with transformers and the web UI for the same prompts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,7 @@ fn mini(config: &TokenizerConfig) -> Result<Tokenizer, TextError> {
 }
 
 #[test]
-fn full_clip_vocabulary_gives_the_reference_ids() {
+fn clip_token_ids_agree_with_transformers() {
     let tokenizer = Tokenizer::clip();
     let expected = ids("tokenizer/clip_full_ids.json");
     assert_eq!(expected.len(), 223);
@@ -38,7 +38,7 @@ fn full_clip_vocabulary_gives_the_reference_ids() {
 }
 
 #[test]
-fn prompts_on_which_tokenizers_disagree_follow_the_reference() {
+fn ambiguous_prompts_are_tokenized_like_the_reference() {
     #[derive(Deserialize)]
     struct File {
         prompts: Vec<Case>,
@@ -58,7 +58,7 @@ fn prompts_on_which_tokenizers_disagree_follow_the_reference() {
 }
 
 #[test]
-fn a_models_own_vocabulary_gives_the_reference_ids() {
+fn token_ids_of_a_custom_vocabulary_agree_with_transformers() {
     let tokenizer = mini(&mini_config()).unwrap();
     for (prompt, mut expected) in ids("tokenizer/mini_vocab_ids.json") {
         expected.resize(77, tokenizer.eos_id());
@@ -71,8 +71,8 @@ fn padding_and_counting() {
     let tokenizer = Tokenizer::clip().padded_with_zero();
     assert_eq!(tokenizer.encode("a cat"), [320, 2368]);
     assert_eq!(tokenizer.encode_padded("a cat")[..6], [49406, 320, 2368, 49407, 0, 0]);
-    // Where an exclamation mark is the padding token, transformers takes it for that wherever it is
-    // written, and parts words at it; the web UIs do not. Ids from transformers 5.23.
+    // If an exclamation mark is the padding token, transformers treats every one in the prompt as padding and splits
+    // words at it; the web UIs do not. Ids from transformers 5.23.
     assert_eq!(tokenizer.encode_padded("a cat!! b!c")[1..10], [320, 2368, 0, 0, 321, 0, 322, 49407, 0]);
     assert_eq!(tokenizer.encode("a cat!"), Tokenizer::clip().encode("a cat!"));
     let long = "dog ".repeat(100);
@@ -82,7 +82,7 @@ fn padding_and_counting() {
 }
 
 #[test]
-fn padding_token_of_the_special_tokens_map_wins_over_tokenizer_config() {
+fn special_tokens_map_overrides_the_padding_token_of_tokenizer_config() {
     let config = r#"{"pad_token": "<|endoftext|>", "model_max_length": 77}"#;
     let map = r#"{"pad_token": {"content": "!", "lstrip": false}}"#;
     assert_eq!(TokenizerConfig::from_json(config, Some(map)).unwrap().pad_token, "!");
@@ -92,7 +92,7 @@ fn padding_token_of_the_special_tokens_map_wins_over_tokenizer_config() {
 }
 
 #[test]
-fn damaged_tokenizer_files_are_named() {
+fn damaged_tokenizer_files_are_reported() {
     let config = mini_config();
     let message = |error: TextError| error.to_string();
     let foreign = Tokenizer::from_files(&golden("tokenizer/mini-sd15/vocab.json"), "#version: 0.2\ni zebra\n", &config);
@@ -106,7 +106,7 @@ fn damaged_tokenizer_files_are_named() {
 }
 
 #[test]
-fn attention_grammar_gives_the_web_uis_pieces() {
+fn attention_syntax_agrees_with_the_web_ui() {
     #[derive(Deserialize)]
     struct File {
         cases: Vec<Case>,
@@ -129,6 +129,6 @@ fn attention_grammar_gives_the_web_uis_pieces() {
 }
 
 #[test]
-fn a_weight_that_is_no_number_is_text() {
+fn an_invalid_weight_is_text() {
     assert_eq!(parse_attention("(a:1.2.3)"), [("a:1.2.3".into(), 1.1)]);
 }

@@ -1,10 +1,11 @@
-//! Turns LoRA files into reports, and recipes (model + adapters + prompt + seed) into pictures.
+//! LoRA inspector and Stable Diffusion engine on WebGPU: LoRA files -> reports; recipes (model + adapters + prompt +
+//! seed) -> images.
 //!
-//! Two arms share the first modules. *Inspect*: formats -> model -> adapters -> analysis.
+//! Two pipelines share the first modules. *Inspect*: formats -> model -> adapters -> analysis.
 //! *Generate*: model -> ops -> plan -> gpu -> weights -> samplers -> pipeline; bench times it.
-//! Who may use whom is a table in ARCHITECTURE.md, checked by tests/layers.rs.
+//! Allowed module dependencies: the table in ARCHITECTURE.md, checked by tests/layers.rs.
 
-#![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "numbers of tests are small"))]
+#![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "values in tests are small"))]
 
 pub mod adapters;
 pub mod analysis;

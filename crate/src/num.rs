@@ -1,47 +1,47 @@
-//! Counts of elements, bytes and operations, 64 bits wide on every target, and casts whose names say what they do.
+//! 64-bit counts of elements, bytes and operations on every target, and explicit numeric casts.
 //!
-//! `usize` has 32 bits in a browser, where the elements of one feature map, its bytes, or the multiply-adds of a
-//! convolution need more. Every count that is formed from a shape goes through [`numel`] and stays a `u64`;
-//! [`host_len`] turns it into a length where the elements lie in this program's own memory.
-//! `clippy.toml` forbids `Iterator::product`, and `tests/layers.rs` casts of a product that is already formed.
+//! `usize` has 32 bits on wasm32; the elements or bytes of one feature map, or the multiply-adds of a convolution,
+//! need more. Every count computed from a shape goes through [`numel`] and stays a `u64`; [`host_len`] converts it
+//! to a length for elements in host memory.
+//! `clippy.toml` forbids `Iterator::product`; `tests/layers.rs` rejects casts that widen an already computed product.
 
-/// Elements of a tensor of this shape; `u64::MAX` where a file claims more than that.
+/// Returns the number of elements of a tensor of this shape, saturating at `u64::MAX` (a file may claim more).
 pub fn numel(shape: &[usize]) -> u64 {
     shape.iter().fold(1, |count: u64, &axis| count.saturating_mul(axis as u64))
 }
 
-/// The length of a list of `count` elements in this program's memory. A count that no list can have becomes
-/// `usize::MAX`, for which an allocation fails and no slice matches.
+/// Returns the length of a host-memory slice of `count` elements. A count beyond `usize` saturates at `usize::MAX`,
+/// for which allocation fails and which no slice matches.
 pub fn host_len(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-/// The nearest `f32`; infinite where there is none.
-#[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
+/// Rounds to the nearest `f32`; infinite on overflow.
+#[expect(clippy::cast_possible_truncation, reason = "rounding is intended")]
 pub fn to_f32(x: f64) -> f32 {
     x as f32
 }
 
-/// `x` without its fraction as a count or an index: 0 for negative numbers and NaN, the largest index beyond it.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturating is meant")]
+/// Truncates `x` to a count or an index: 0 for negative values and NaN, saturating at `usize::MAX`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturation is intended")]
 pub fn to_index(x: f64) -> usize {
     x as usize
 }
 
-/// `x` without its fraction as a whole number: 0 for NaN, the nearest number where there is none.
-#[expect(clippy::cast_possible_truncation, reason = "saturating is meant")]
+/// Truncates `x` to an integer: 0 for NaN, saturating at the limits of `i64`.
+#[expect(clippy::cast_possible_truncation, reason = "saturation is intended")]
 pub fn to_whole(x: f64) -> i64 {
     x as i64
 }
 
-/// The nearest byte, the even one of two: 0 for negative numbers and NaN, 255 beyond it.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturating is meant")]
+/// Rounds to the nearest byte, ties to even: 0 for negative values and NaN, saturating at 255.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturation is intended")]
 pub fn to_byte(x: f32) -> u8 {
     x.round_ties_even() as u8
 }
 
-/// The lower 32 bits.
-#[expect(clippy::cast_possible_truncation, reason = "the upper half is left out")]
+/// Returns the lower 32 bits.
+#[expect(clippy::cast_possible_truncation, reason = "the upper 32 bits are dropped")]
 pub fn low_word(x: u64) -> u32 {
     x as u32
 }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_wider_than_the_browsers_words() {
+    fn counts_are_64_bit_on_32_bit_targets() {
         assert_eq!(numel(&[]), 1);
         assert_eq!(numel(&[3, 0, 5]), 0);
         assert_eq!(numel(&[1024, 1024, 512, 16]), 1 << 33);

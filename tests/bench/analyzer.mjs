@@ -1,11 +1,11 @@
 /**
- * Turns large files made on the spot and the built page into the analyzer's times and memory in headless
- * Chromium, beside numpy's on the same files, as one JSON object on stdout.
+ * Benchmarks the analyzer of the built page in headless Chromium on large synthetic files, with NumPy's times on the same
+ * files, and prints times and memory as one JSON object.
  *
  *     node tests/bench/analyzer.mjs PATH_TO_BENCH_ANALYZER
  *
- * `cargo xtask bench --analyzer` builds what it needs and runs it. The peer computes all norms and singular
- * values, natively, with one BLAS thread; PYTHON names a Python with numpy.
+ * `cargo xtask bench --analyzer` builds what it needs and runs it. The peer computes all norms and singular values
+ * natively with one BLAS thread; set PYTHON to a Python with NumPy.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { linkSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -16,17 +16,17 @@ import { fileURLToPath } from 'node:url';
 import { launch } from '../browser/harness.mjs';
 
 const [, , tool, ...chosen] = process.argv;
-/** Files by what `bench_analyzer write` takes, how often each is read, and whether to the end. */
+/** Files: arguments of `bench_analyzer write`, number of rounds, and whether the file is read to its end. */
 const FILES = [
   { name: 'SD 1.5 rank 128', make: ['sd15', '128'], rounds: Number(process.env.ROUNDS ?? 5), whole: true },
   { name: 'SDXL rank 128', make: ['sdxl', '128'], rounds: 3, whole: true },
   { name: 'SDXL rank 620, zeros', make: ['sdxl', '620', 'hollow'], rounds: 1, whole: false },
 ].filter(({ make }) => !chosen.length || chosen.includes(make.join('-')));
-/** How long a file that is not read to its end is watched. */
+/** Time in ms after which a file that is not read to its end is abandoned. */
 const WATCHED = 20_000;
-/** Files of a folder. */
+/** Number of files in the folder. */
 const MANY = 1000;
-/** How long a page takes to be idle, its engine's worker included. */
+/** Time in ms until a page and its worker are idle. */
 const SETTLED = 1500;
 
 const spread = (times) => {
@@ -72,7 +72,7 @@ try {
   await app.close();
 }
 
-/** Drops a file on a fresh page; times from the drop, and the most memory of the page's process. */
+/** Drops a file on a new page; returns times since the drop and the peak memory of the page's process. */
 async function read(path, whole) {
   const { page } = await app.open();
   page.setDefaultTimeout(0);
@@ -105,7 +105,7 @@ async function read(path, whole) {
   return { ...marks, bytes };
 }
 
-/** Drops many files on a fresh page: the time until the last row of their table is filled in. */
+/** Drops many files on a new page; returns the time until the last row of their table is complete. */
 async function table() {
   const file = join(folder, 'one.safetensors');
   execFileSync(tool, ['write', file, 'sd15', '4']);
@@ -124,12 +124,12 @@ async function table() {
   return ms;
 }
 
-/** Watches the memory of the page's process above what it has now; null where /proc does not tell. */
+/** Tracks the peak memory of the page's process relative to now; null without /proc. */
 async function watch(page) {
   const session = await app.browser.newBrowserCDPSession();
   const { processInfo } = await session.send('SystemInfo.getProcessInfo');
   await session.detach();
-  // The process of this page is the one that was started last.
+  // The page's process is the one that was started last.
   const pid = Math.max(...processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id));
   const used = () => {
     try {
@@ -151,13 +151,13 @@ async function watch(page) {
   };
 }
 
-/** numpy in a process of its own: each call computes once and says the milliseconds; null without numpy. */
+/** Starts NumPy in a separate process: each call computes once and returns the milliseconds; null without NumPy. */
 function numpy(path) {
   const python = process.env.PYTHON ?? 'python3';
   try {
     execFileSync(python, ['-c', 'import numpy'], { stdio: 'ignore' });
   } catch {
-    console.error('numpy is not there (python3, or the variable PYTHON): rows have no peer');
+    console.error('NumPy is not installed (set PYTHON to a Python that has it): rows have no peer');
     return null;
   }
   const child = spawn(python, [fileURLToPath(new URL('../make/bench_analyzer.py', import.meta.url)), path], { stdio: ['pipe', 'pipe', 'inherit'] });

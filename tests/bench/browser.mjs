@@ -1,5 +1,5 @@
 /**
- * Turns the built page, headless Chromium and onnxruntime-web into rows of times, as one JSON object on stdout.
+ * Benchmarks the engine in headless Chromium and onnxruntime-web, and the loading of the page; prints one JSON object.
  *
  * `cargo xtask bench --browser` builds what it needs and runs it.
  */
@@ -9,7 +9,7 @@ import { BLANK, SUB_PATH, launch } from '../browser/harness.mjs';
 import { PEERS } from './peers.mjs';
 
 const ROUNDS = 5;
-/** Relative distance of two right results in f32. */
+/** Maximum relative distance of two correct f32 results. */
 const LIKE = 1e-5;
 
 const spread = (times) => {
@@ -38,7 +38,7 @@ try {
       ROUNDS,
     ]);
     const peer_ms = found.times && spread(found.times);
-    // Times of different results are no comparison.
+    // Times are comparable only if the results agree.
     if (found.distance > LIKE) throw new Error(`${name}: the peer's result differs by ${found.distance}`);
     rows.push({ ...found.row, ...(peer_ms && { peer: peerName, peer_ms, peer_distance: found.distance, ratio: peer_ms.median / found.row.ours_ms.median }) });
   }
@@ -50,7 +50,7 @@ try {
   await app.close();
 }
 
-/** Bytes of dist/ that visits bring, compressed, and the time until the page takes a file. */
+/** Returns the compressed sizes of dist/ and the time until the page accepts a file. */
 async function weight() {
   const files = readdirSync(DIST, { recursive: true }).filter((name) => statSync(DIST + name).isFile());
   const isDemo = (name) => name.startsWith('demo');

@@ -1,5 +1,6 @@
-//! Turns this machine's device into rows of times, as JSON: `cargo xtask bench --native` runs it.
-//! `--full` adds the shapes of published models, `--step` a whole UNet call of SD 1.5 with made-up weights.
+//! Native benchmarks of this machine's GPU, printed as JSON; run by `cargo xtask bench --native`.
+//! `--full` adds the shapes of published models, `--step` a full UNet call and VAE decode of SD 1.5 with synthetic
+//! weights.
 
 use lora_loupe::bench::{BUDGET, Prepared, Row, Size, cases, roofline_rows};
 use lora_loupe::formats::source::FileSource;
@@ -17,50 +18,51 @@ use std::rc::Rc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let asked = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let has_flag = |flag: &str| arguments.iter().any(|argument| argument == flag);
     pollster::block_on(async {
         let gpu = Rc::new(Gpu::open().await?);
         gpu.self_test().await?;
-        let roof = gpu.roofline_peak(BUDGET).await?;
-        let mut rows = roofline_rows(roof).to_vec();
-        let sizes: &[Size] = if asked("--full") { &[Size::Small, Size::Full] } else { &[Size::Small] };
+        let peak = gpu.roofline_peak(BUDGET).await?;
+        let mut rows = roofline_rows(peak).to_vec();
+        let sizes: &[Size] = if has_flag("--full") { &[Size::Small, Size::Full] } else { &[Size::Small] };
         for size in sizes {
-            rows.extend(kernels(&gpu, *size, roof).await?);
+            rows.extend(kernels(&gpu, *size, peak).await?);
         }
-        if asked("--step") {
+        if has_flag("--step") {
             let net = Family::published(FamilyId::Sd15)?.unet;
             let (_, each) = calls(unet(&net, 2, 64, 64, 77)?, gpu.style());
-            rows.push(network(&gpu, "UNet step: SD 1.5 at 512x512 with guidance", each, roof).await?);
+            rows.push(network(&gpu, "UNet step: SD 1.5 at 512x512 with guidance", each, peak).await?);
             let net = Family::published_vae(FamilyId::Sd15)?;
             rows.push(
-                network(&gpu, "VAE decode: SD 1.5 at 512x512", vae_decoder(&net, 1, 64, 64)?.fuse_epilogues(), roof).await?,
+                network(&gpu, "VAE decode: SD 1.5 at 512x512", vae_decoder(&net, 1, 64, 64)?.fuse_epilogues(), peak)
+                    .await?,
             );
         }
-        rows.extend(demo(&gpu, roof).await?);
+        rows.extend(demo(&gpu, peak).await?);
         let info = gpu.info();
         println!("{}", json!({ "adapter": format!("{} ({})", info.adapter, info.backend), "rows": rows }));
         Ok(())
     })
 }
 
-async fn kernels(gpu: &Gpu, size: Size, roof: RooflinePeak) -> Result<Vec<Row>, Box<dyn Error>> {
+async fn kernels(gpu: &Gpu, size: Size, peak: RooflinePeak) -> Result<Vec<Row>, Box<dyn Error>> {
     let mut rows = Vec::new();
     for case in cases(size, gpu.caps())? {
         eprintln!("{}", case.name);
         let prepared = Prepared::new(gpu, &case.plan, case.storage).await?;
-        rows.push(prepared.row(gpu, "kernels", &case.name, roof).await?);
+        rows.push(prepared.row(gpu, "kernels", &case.name, peak).await?);
     }
     Ok(rows)
 }
 
-async fn network(gpu: &Gpu, name: &str, plan: Plan, roof: RooflinePeak) -> Result<Row, PipelineError> {
+async fn network(gpu: &Gpu, name: &str, plan: Plan, peak: RooflinePeak) -> Result<Row, PipelineError> {
     eprintln!("{name}");
     let storage = if gpu.f16_weights() { Storage::F16 } else { Storage::F32 };
-    Prepared::new(gpu, &plan, storage).await?.row(gpu, "networks", name, roof).await
+    Prepared::new(gpu, &plan, storage).await?.row(gpu, "networks", name, peak).await
 }
 
-/// The bundled model with its bundled LoRA.
-async fn demo(gpu: &Rc<Gpu>, roof: RooflinePeak) -> Result<Vec<Row>, Box<dyn Error>> {
+/// Benchmarks the demo model with one of its LoRAs.
+async fn demo(gpu: &Rc<Gpu>, peak: RooflinePeak) -> Result<Vec<Row>, Box<dyn Error>> {
     eprintln!("the demo model");
     let root = golden::path("../web/public/demo");
     let model = Model::open("demo", &Folder::open(&root.join("model"))?).await?;
@@ -80,7 +82,7 @@ async fn demo(gpu: &Rc<Gpu>, roof: RooflinePeak) -> Result<Vec<Row>, Box<dyn Err
         hash: None,
     };
     let recipe = Recipe { adapters: vec![choice], ..recipe };
-    Ok(Row::of_session(&mut session, &recipe, Some(&adapter), roof).await?)
+    Ok(Row::of_session(&mut session, &recipe, Some(&adapter), peak).await?)
 }
 
 async fn lora(root: &Path, session: &Session) -> Result<LoadedAdapter, Box<dyn Error>> {

@@ -1,7 +1,7 @@
-/** Turns operations and a UNet block into ONNX models in memory, so that onnxruntime-web can be timed on the same work. */
+/** In-memory ONNX models of operations and a UNet block, to time onnxruntime-web on the same work. */
 import protobuf from 'protobufjs';
 
-/** The part of onnx.proto that these models use (field numbers are ONNX's). */
+/** The subset of onnx.proto that these models use, with ONNX's field numbers. */
 const field = (id, type, rule) => ({ id, type, ...(rule && { rule }) });
 const { nested: onnx } = protobuf.Root.fromJSON({
   nested: {
@@ -45,19 +45,19 @@ const { nested: onnx } = protobuf.Root.fromJSON({
 const [FLOAT, INT64] = [1, 7];
 const CONTRIB = 'com.microsoft';
 
-/** A graph in the making: `node` adds an operation and returns its output's name. */
+/** Graph builder: `node` adds an operation and returns the name of its output. */
 class Graph {
   nodes = [];
   constants = [];
   inputs = [];
 
-  /** A tensor given at each run. */
+  /** Adds a graph input. */
   input(name, dims) {
     this.inputs.push({ name, dims });
     return name;
   }
 
-  /** Whole numbers that belong to the graph, as shapes and slices do. */
+  /** Adds an integer constant, for shapes and slices. */
   ints(values) {
     const name = `ints${this.constants.length}`;
     const rawData = new Uint8Array(BigInt64Array.from(values.map(BigInt)).buffer);
@@ -65,7 +65,7 @@ class Graph {
     return name;
   }
 
-  /** Floats that belong to the graph. */
+  /** Adds a float constant. */
   floats(values) {
     const name = `floats${this.constants.length}`;
     this.constants.push({ name, dims: [values.length], dataType: FLOAT, rawData: new Uint8Array(Float32Array.from(values).buffer) });
@@ -82,7 +82,7 @@ class Graph {
     return output;
   }
 
-  /** The model's bytes, with one output. */
+  /** Returns the serialized model with one output. */
   model(output, dims) {
     const info = ({ name, dims }) => ({
       name,
@@ -100,7 +100,7 @@ class Graph {
   }
 }
 
-/** 3x3 convolution with bias on (1, c, h, h). */
+/** Returns a 3x3 convolution with bias on (1, c, h, h). */
 export function conv({ edge, channels, outputs }) {
   const g = new Graph();
   const x = g.input('x', [1, channels, edge, edge]);
@@ -108,16 +108,16 @@ export function conv({ edge, channels, outputs }) {
   return g.model(g.node('Conv', inputs, { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }), [1, outputs, edge, edge]);
 }
 
-/** (m, k) x (k, n), the weight as ONNX exporters store it. */
+/** Returns (m, k) x (k, n), with the weight layout of ONNX exporters. */
 export function matmul({ rows, inner, columns }) {
   const g = new Graph();
   return g.model(g.node('MatMul', [g.input('x', [1, rows, inner]), g.input('w', [inner, columns])]), [1, rows, columns]);
 }
 
 /**
- * softmax(QKᵀ / sqrt d) V from (1, t, h d), in the operators that exporters write. The fused operator
- * (com.microsoft.MultiHeadAttention) is not compared with: on a software adapter its sums over more than 16 keys are
- * wrong, see docs/BENCHMARKS.md.
+ * Computes softmax(QKᵀ / sqrt d) V from (1, t, h d) with the operators that exporters write. The fused operator
+ * (com.microsoft.MultiHeadAttention) is not used: on a software rasterizer its sums over more than 16 keys are wrong, see
+ * docs/BENCHMARKS.md.
  */
 function attend(g, [q, k, v], { tokens, seen, heads, size }) {
   const split = (x, count, perm) => g.node('Transpose', [g.node('Reshape', [x, g.ints([1, count, heads, size])])], { perm });
@@ -128,14 +128,14 @@ function attend(g, [q, k, v], { tokens, seen, heads, size }) {
   return g.node('Reshape', [g.node('Transpose', [mixed], { perm: [0, 2, 1, 3] }), g.ints([1, tokens, heads * size])]);
 }
 
-/** One attention. */
+/** Returns a model of one attention. */
 export function attention({ tokens, heads, size }) {
   const g = new Graph();
   const inputs = ['q', 'k', 'v'].map((name) => g.input(name, [1, tokens, heads * size]));
   return g.model(attend(g, inputs, { tokens, seen: tokens, heads, size }), [1, tokens, heads * size]);
 }
 
-/** A resnet and a transformer as SD 1.5 has them, on (1, c, h, h) with text states (1, t, d). */
+/** Returns a resnet and a transformer as in SD 1.5, on (1, c, h, h) with text states (1, t, d). */
 export function block({ edge, channels, heads, tokens, states, time, groups }) {
   const g = new Graph();
   const [c, pixels] = [channels, edge * edge];

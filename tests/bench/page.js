@@ -1,4 +1,4 @@
-/** Turns measurements into times inside the browser: ours by the engine, the peer's by onnxruntime-web, on the same numbers. */
+/** Benchmarks inside the page: the engine and onnxruntime-web on the same values. */
 import { engine as open, relRms } from '/tests/browser/goldens.js';
 
 const ORT = '/tests/bench/node_modules/onnxruntime-web/dist/';
@@ -20,7 +20,7 @@ export const peer = () => `onnxruntime-web ${ort.env.versions.web}, WebGPU`;
 export const roof = () => engine.bench_roof();
 export const names = () => engine.bench_names(false);
 
-/** Our row, and with a peer its times and how far its output is from ours. */
+/** Returns our row and, with a peer, its times and the distance of its output from ours. */
 export async function kernel(name, peer, rounds) {
   const { row, output } = await engine.bench_case(false, name, Boolean(peer));
   if (!peer) return { row };
@@ -28,7 +28,7 @@ export async function kernel(name, peer, rounds) {
   return { row, times, distance: relRms(lastToFirst(output, peer.model.output), data) };
 }
 
-/** Rounds of the peer's session: tensors stay on the device, one run that warms up is left out. */
+/** Times the peer's session: tensors stay on the GPU, and the first run is a warm-up. */
 async function timePeer({ model, names }, rounds) {
   const options = { executionProviders: ['webgpu'], preferredOutputLocation: 'gpu-buffer' };
   const session = await ort.InferenceSession.create(Uint8Array.from(model.bytes), options);
@@ -58,23 +58,23 @@ async function timePeer({ model, names }, rounds) {
   return { times, data };
 }
 
-/** The numbers of our tensor, in the order that PyTorch and ONNX have. */
+/** Returns the values of our tensor in PyTorch's and ONNX's layout. */
 function peerNumbers(name, dims) {
   const count = dims.reduce((a, b) => a * b, 1);
   const isWeight = name.endsWith('weight') || name === 'w';
   if (dims.length === 4 && isWeight) {
-    // (O, I, 3, 3) here, (O, 3, 3, I) there.
+    // (O, I, 3, 3) in ONNX, (O, 3, 3, I) in ours.
     const [outer, inner, height, width] = dims;
     const ours = numbers(name, count, inner * height * width);
     return rearrange(ours, outer, height * width, inner);
   }
   if (dims.length === 2 && isWeight) return rearrange(numbers(name, count, dims[0]), 1, dims[1], dims[0]);
   if (dims.length === 4) return rearrange(numbers(name, count), dims[0], dims[2] * dims[3], dims[1]);
-  // `time` and norms: as they are; a matrix of ours shrinks with its width.
+  // Matrices are scaled by their width; `time` and norms are not scaled.
   return numbers(name, count, dims.length === 2 ? dims[1] : undefined);
 }
 
-/** (outer, rows, columns) to (outer, columns, rows). */
+/** Transposes (outer, rows, columns) to (outer, columns, rows). */
 function rearrange(data, outer, rows, columns) {
   const out = new Float32Array(data.length);
   for (let o = 0; o < outer; o++)
@@ -85,7 +85,7 @@ function rearrange(data, outer, rows, columns) {
 
 const lastToFirst = (data, dims) => (dims.length === 4 ? rearrange(data, dims[0], dims[2] * dims[3], dims[1]) : data);
 
-/** The twin of `numbers` in crate/src/bench/cases.rs. */
+/** Reproducible values, identical to `numbers` in crate/src/bench/cases.rs. */
 function numbers(name, count, inner) {
   let seed = 0x811c9dc5;
   for (const letter of name) seed = Math.imul(seed ^ letter.charCodeAt(0), 0x01000193) >>> 0;
@@ -97,7 +97,7 @@ function numbers(name, count, inner) {
   });
 }
 
-/** The bundled model with a bundled LoRA. */
+/** Benchmarks the demo model with one of its LoRAs. */
 export async function demo(root) {
   const get = async (path) => (await fetch(root + path)).blob();
   const catalogue = JSON.parse(await (await get('demo.json')).text());

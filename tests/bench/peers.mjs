@@ -1,11 +1,11 @@
-/** Turns names of measurements into the ONNX model of the same work, and says how its tensors lie there. */
+/** ONNX models that do the same work as our benchmark cases, with our names of their tensors. */
 import { attention, block, conv, matmul } from './onnx.mjs';
 
-/** Our name of a peer's tensor. */
+/** Returns our name of a peer's weight. */
 const layer = (name) =>
   `unet.${name.replace(/^resnet/, 'down_blocks.0.resnets.0').replace(/^attention/, 'down_blocks.0.attentions.0')}`;
 const own = (name) => name;
-/** The block's inputs are given by their own names, its weights by the model's. */
+/** The block's inputs keep their names, its weights have the model's. */
 const mixed = (name) => (['x', 'time', 'text'].includes(name) ? name : layer(name));
 
 /** @type {Record<string, { model: ReturnType<typeof conv>, names: Record<string, string> }>} */

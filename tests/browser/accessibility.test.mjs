@@ -1,4 +1,4 @@
-/** Each state of the page, light and dark, wide and narrow, under axe-core: no serious violation. And the motion that people can refuse. */
+/** axe-core on each state of the page, light and dark, wide and narrow: no serious violations. Also reduced motion. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -12,7 +12,7 @@ let site;
 before(async () => (site = await launch()));
 after(() => site?.close());
 
-/** Serious and critical violations of the page as it stands, each with its first places. */
+/** Returns the serious and critical violations of the current page, each with its first elements. */
 async function violations(page) {
   if (!(await page.evaluate(() => 'axe' in window))) await page.addScriptTag({ content: AXE });
   return page.evaluate(async () => {
@@ -23,7 +23,7 @@ async function violations(page) {
   });
 }
 
-/** In both colour schemes. */
+/** Checks the page in both color schemes. */
 async function passes(page, what) {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
@@ -31,7 +31,7 @@ async function passes(page, what) {
   }
 }
 
-/** A fresh page whose scripts may be added to by this test alone. */
+/** Opens a page without content security policy, so that axe-core can be injected. */
 async function open() {
   const { page } = await site.open(SUB_PATH, { bypassCSP: true });
   await page.waitForSelector('#try-demo');
@@ -67,7 +67,7 @@ describe('no serious violation', () => {
     await reportOf(page, 'duotone.safetensors');
     await ready(page);
     await page.evaluate(() => document.querySelectorAll('#run details').forEach((details) => (details.open = true)));
-    // More steps than it can draw while both schemes are looked at.
+    // More steps than it can finish while both color schemes are checked.
     await page.fill('#steps', '100');
     await page.click('#generate');
     await page.waitForSelector('[data-testid=progress]');
@@ -91,7 +91,7 @@ describe('no serious violation', () => {
 
 describe('motion', () => {
   it('stands still for people who ask for that, and for nobody else', async () => {
-    /** What moves while a picture is drawn, when its place breathes. */
+    /** Returns the animations that run while an image is generated, when its placeholder pulses. */
     const moving = async (reducedMotion) => {
       const { page } = await site.open(SUB_PATH, { reducedMotion });
       await page.click('#try-demo');

@@ -1,4 +1,4 @@
-/** Drives the page as an installed app: without a connection, opened with files, shared to, and kept to its own origin. */
+/** The page as an installed app: offline use, opened files, share target, and no requests to other origins. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
@@ -12,7 +12,7 @@ let site;
 before(async () => (site = await launch()));
 after(() => site?.close());
 
-/** Waits until the service worker has everything that the page needs. */
+/** Waits until the service worker has cached everything that the page needs. */
 async function kept(page) {
   await page.getByText('opens without a connection').waitFor();
 }
@@ -70,7 +70,7 @@ describe('offline', () => {
     const { page } = await site.open();
     await kept(page);
     assert.equal(await page.locator('#update').count(), 0);
-    // Another worker at the same scope is what a newer version looks like.
+    // A different worker in the same scope simulates a newer version.
     const worker = await readFile(new URL('../../dist/sw.js', import.meta.url), 'utf8');
     const newer = `${worker}\n// newer`;
     site.changed.set(`${SUB_PATH}sw.js`, newer);
@@ -78,7 +78,7 @@ describe('offline', () => {
       await page.evaluate(() => void (window.stillHere = true));
       await page.evaluate(() => navigator.serviceWorker.ready.then((registration) => registration.update()).then(() => {}));
       await page.waitForSelector('#update');
-      // As long as a person works on, the version that they work with stays.
+      // The current version stays active while the user works with it.
       await drop(page, [FILE]);
       await reportOf(page, NAME);
       assert.equal(await page.evaluate(() => window.stillHere), true, 'the page was loaded again unasked');
@@ -134,7 +134,8 @@ describe('as an app', () => {
     const { page } = await site.open();
     await kept(page);
     await page.goto(new URL(BLANK, site.url).href);
-    // A share arrives as a form does, sent by a click: code that leaves its own page has nobody to answer to.
+    // A share arrives as a form submission. It is triggered by a click, since evaluated code that navigates away never
+    // returns.
     await page.evaluate(async ([path, action]) => {
       const transfer = new DataTransfer();
       transfer.items.add(new File([await (await fetch(`/tests/${path}`)).blob()], path.split('/').at(-1)));

@@ -1,4 +1,4 @@
-/** The measurements of the visitor's graphics card: hidden until they are asked for, usable with keys, copied as text; and the way out of tuning. */
+/** The GPU benchmark: hidden by default, usable with the keyboard, copied as text; and skipping the tuning. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -33,8 +33,8 @@ describe('the measurements', () => {
     await page.focus('#bench-stop');
     await page.keyboard.press('Space');
     await page.locator('#bench-copy').waitFor(PATIENCE);
-    assert.match(await page.getByTestId('bench-status').innerText(), /Measured on .*software renderer/);
-    // The engine's worker asked for subgroups, which wgpu does not: the device has them where the adapter has.
+    assert.match(await page.getByTestId('bench-status').innerText(), /Measured on .*software rasterizer/);
+    // The worker requests subgroups, which wgpu does not: the device has them if the adapter does.
     const offered = await page.evaluate(async () => (await navigator.gpu.requestAdapter()).features.has('subgroups'));
     const told = await Promise.all(page.workers().map((worker) => worker.evaluate(() => globalThis.deviceHasSubgroups)));
     assert.deepEqual(told.filter((has) => has !== undefined), [offered]);
@@ -43,7 +43,7 @@ describe('the measurements', () => {
     assert.deepEqual(violations, []);
     await page.click('#bench-copy');
     const lines = (await page.evaluate(() => window.copied)).split('\n');
-    assert.match(lines[0], /^LoRA Loupe on .*software renderer/);
+    assert.match(lines[0], /^LoRA Loupe on .*software rasterizer/);
     assert.match(lines[1], /^multiply-adds in registers, .* GFLOP\/s/);
     assert.match(lines[3], /^conv 3x3 320 to 320 at 32x32, [\d.]+ ms \([\d.]+ to [\d.]+\), [\d.]+ GFLOP\/s, \d+ % of the roof$/);
     assert.deepEqual(errors, []);

@@ -1,4 +1,4 @@
-/** Makes new files of dropped ones as a person does, saves them, and reads what was saved. */
+/** Edits of dropped files through the page: the saved files are read back. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
@@ -24,7 +24,7 @@ async function openReport(...paths) {
   return { page, errors };
 }
 
-/** Presses the button, waits for the file, saves it: its name, its header and its bytes. */
+/** Presses the button, waits for the file and saves it; returns its name, header and bytes. */
 async function make(page) {
   await page.click('#change-make');
   await page.waitForSelector('[data-testid=change][data-status=made], [data-testid=change][data-status=failed]');

@@ -1,10 +1,10 @@
-/** Turns goldens into proof that the engine computes in Chromium what PyTorch computes: operations, networks, pictures. */
+/** The engine in Chromium compared with the goldens of PyTorch and diffusers: operations, networks, images. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { BLANK, launch } from './harness.mjs';
 
-/** Limits of tests/kernels.rs and tests/harness/compare.rs. */
+/** Tolerances of tests/kernels.rs and tests/harness/compare.rs. */
 const LIMITS = { kernel: 5e-6, definition: 3e-7, text: 1e-5, unet: 1e-5, inner: 2e-5, vae: 1e-5, latents: 2e-5 };
 
 let app;
@@ -41,20 +41,20 @@ test('every kernel agrees with its definition, and the definition with PyTorch',
       if (got.subgroups) subgroups[name] = g.relRms(got.subgroups, got.definition);
       if (got.winograd) winograd[name] = g.relRms(got.winograd, got.definition);
       const wanted = golden[index].data;
-      // Goldens hold whole outputs up to 1024 numbers, and places of larger ones.
+      // Goldens contain outputs of up to 1024 elements in full, and samples of larger ones.
       if (wanted.length === got.definition.length) definition[name] = g.relRms(got.definition, wanted);
     }
     const offered = (await navigator.gpu.requestAdapter()).features.has('subgroups');
     return { tiled, direct, winograd, subgroups, definition, offered };
   });
   assert.ok(Object.keys(found.tiled).length >= 60);
-  // 4 to 320 channels, 128 to 128, odd edges of two pictures, three portions of tiles.
+  // 4 to 320 channels, 128 to 128, a batch of two with odd sizes, three chunks of tiles.
   assert.equal(Object.keys(found.winograd).length, 4);
   assert.ok(Object.keys(found.definition).length >= 20);
   under(found.tiled, LIMITS.kernel);
   under(found.direct, LIMITS.kernel);
   under(found.winograd, LIMITS.kernel);
-  // wgpu does not ask for subgroups: where the adapter has them, the device got them all the same.
+  // wgpu does not request subgroups, but the device has them if the adapter does.
   assert.equal(Object.keys(found.subgroups).length, found.offered ? 19 : 0);
   if (found.offered) under(found.subgroups, LIMITS.kernel);
   under(found.definition, LIMITS.definition);
@@ -171,7 +171,7 @@ test('a model that is opened while another is at work gets no LoRA read for that
   const found = await page.evaluate(async () => {
     const demo = () => g.model('../some/sub/path/demo/model');
     const lora = await (await g.blob('../some/sub/path/demo/loras/ink_icon.safetensors')).arrayBuffer();
-    // A file whose bytes come when they are let.
+    // A file whose reads are delayed until released.
     let go = () => {};
     let waits = Promise.resolve();
     const read = async (start, end) => (await waits, new Uint8Array(lora.slice(start, end)));
@@ -211,7 +211,7 @@ test('a device that binds little draws the same picture, its maps in strips of r
     };
     const whole = await engine.probe_picture(recipe);
     const { limits } = Object.getOwnPropertyDescriptors(GPUAdapter.prototype);
-    // Less than one map of 16 channels, more than the largest weight.
+    // Less than a feature map of 16 channels, more than the largest weight.
     const few = (adapter) => new Proxy(limits.get.call(adapter), {
       get: (all, name) => (name === 'maxStorageBufferBindingSize' ? 120_000 : all[name]),
     });

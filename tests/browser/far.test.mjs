@@ -1,4 +1,4 @@
-/** Base models on the web as a person opens them: a diffusers folder and a file at another origin, read by ranges. */
+/** Remote base models: a diffusers folder and a single file on another origin, read with range requests. */
 import assert from 'node:assert/strict';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -15,7 +15,7 @@ let site;
 before(async () => (site = await launch()));
 after(() => site?.close());
 
-/** Another origin with the files of tests/. `asked` lists each answer as its path, status and bytes. */
+/** Serves the files of tests/ from another origin. `asked` lists path, status and bytes of each response. */
 async function elsewhere() {
   const asked = [];
   const server = createServer(async (request, response) => {
@@ -36,7 +36,7 @@ async function elsewhere() {
   return { origin: `http://127.0.0.1:${server.address().port}`, asked, close };
 }
 
-/** A page on which a model's address was given. */
+/** Opens a page and enters the URL of a model. */
 async function openFar(address) {
   const { page, errors } = await site.open();
   await page.click('#try-demo');

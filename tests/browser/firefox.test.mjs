@@ -1,4 +1,4 @@
-/** The Look act in Firefox without WebGPU, and what the Run act says then. */
+/** The Look section in Firefox without WebGPU, and the message of the Run section there. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';

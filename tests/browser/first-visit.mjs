@@ -1,20 +1,20 @@
-/** The built page -> what a first visit asks for, and its weight. */
+/** Requests of a first visit to the built page, and their size. */
 import { readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { BLANK, SUB_PATH, until } from './harness.mjs';
 
-/** Where the built page lies. */
+/** Folder of the built page. */
 export const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 
-/** Bytes of files of dist/ as a host sends them: each compressed by itself. @param {Iterable<string>} names */
+/** Returns the total size of files of dist/, each compressed with gzip as a host sends them. @param {Iterable<string>} names */
 export function zipped(names) {
   return [...names].reduce((sum, name) => sum + gzipSync(readFileSync(DIST + name)).length, 0);
 }
 
 /**
- * The files of dist/ that a first visit asks for, by page and workers, until nothing more comes; not what the service
- * worker then fetches for offline use.
+ * Returns the files of dist/ that the page and its workers request on a first visit, until the network is idle, without
+ * those that the service worker then fetches for offline use.
  *
  * @param {Awaited<ReturnType<typeof import('./harness.mjs').launch>>} site
  */

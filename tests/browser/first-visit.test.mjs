@@ -1,11 +1,11 @@
-/** The weight of a first visit: everything that it asks for, compressed, within its budget. */
+/** The compressed size of everything that a first visit requests stays within its budget. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { firstVisit, zipped } from './first-visit.mjs';
 import { launch } from './harness.mjs';
 
-/** Bytes of gzip that a first visit may ask for. */
+/** Maximum size of a first visit, in bytes of gzip. */
 const BUDGET = 1_500_000;
 
 let site;
@@ -15,7 +15,7 @@ after(() => site?.close());
 test('a first visit asks for no more than 1.5 MB of gzip', async (test) => {
   const names = await firstVisit(site);
   const listed = names.map((name) => `${name} ${zipped([name])}`).join('\n');
-  // What the page cannot be without is among them, and so are its fonts, if ever its styles have any.
+  // The list has the essential parts of the page. Fonts would have to be listed as well if the styles had any.
   for (const part of [/^index\.html$/, /\.css$/, /^assets\/.*\.js$/, /^assets\/worker-.*\.js$/, /\.wasm$/, /^demo\/demo\.json$/]) assert.ok(names.some((name) => part.test(name)), `${part} in\n${listed}`);
   const styles = await Promise.all(names.filter((name) => name.endsWith('.css')).map((name) => readFile(new URL(`../../dist/${name}`, import.meta.url), 'utf8')));
   assert.deepEqual(styles.join('').match(/@font-face/g), null, 'a font is asked for only where it is used: have the visit use it, and count it');

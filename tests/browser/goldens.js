@@ -1,15 +1,15 @@
-/** Turns golden files into tensors in the browser, and an engine's answers into distances from them. */
+/** Golden files as tensors in the browser, and distances of the engine's results from them. */
 import init, { Engine } from '/pkg/lora_loupe.js';
 import { askForSubgroups } from '/web/engine/subgroups.js';
 
-/** An engine with its wasm, outside the page. */
+/** Returns an engine in the test page, without the app. */
 export async function engine() {
   askForSubgroups();
   await init({ module_or_path: '/pkg/lora_loupe_bg.wasm' });
   return new Engine();
 }
 
-/** A file of tests/ as a Blob. */
+/** Returns a file of tests/ as a Blob. */
 export async function blob(path) {
   const response = await fetch(`/tests/${path}`);
   if (!response.ok) throw new Error(`tests/${path}: ${response.status}`);
@@ -18,7 +18,7 @@ export async function blob(path) {
 
 export const json = async (path) => JSON.parse(await (await blob(path)).text());
 
-/** All tensors of a safetensors file as {name: {shape, data}}; integers become numbers. */
+/** Returns all tensors of a safetensors file as {name: {shape, data}}; integers are converted to numbers. */
 export async function tensors(path) {
   const bytes = await (await blob(path)).arrayBuffer();
   const length = Number(new DataView(bytes).getBigUint64(0, true));
@@ -34,7 +34,7 @@ export async function tensors(path) {
   return Object.fromEntries(entries.map(([name, info]) => [name, { shape: info.shape, data: read(info) }]));
 }
 
-/** (B, C, …) to (B, …, C). */
+/** Converts (B, C, …) to (B, …, C). */
 export function channelsLast({ shape: [batch, channels, ...rest], data }) {
   const pixels = rest.reduce((a, b) => a * b, 1);
   const out = new Float32Array(data.length);
@@ -44,7 +44,7 @@ export function channelsLast({ shape: [batch, channels, ...rest], data }) {
   return out;
 }
 
-/** ||a - b|| / ||b||; Infinity where lengths differ or a number is not finite. */
+/** Returns ||a - b|| / ||b||; Infinity if the lengths differ or a value is not finite. */
 export function relRms(a, b) {
   if (a.length !== b.length) return Infinity;
   let [difference, size] = [0, 0];
@@ -56,7 +56,7 @@ export function relRms(a, b) {
   return Math.sqrt(size === 0 ? difference : difference / size);
 }
 
-/** The twin of `numbers` in make/ops.py. */
+/** Reproducible pseudo-random values, identical to `numbers` in make/ops.py. */
 export function numbers(seed, count, scale, shift) {
   const out = new Float32Array(count);
   for (let i = 0; i < count; i++) {
@@ -69,7 +69,7 @@ export function numbers(seed, count, scale, shift) {
   return out;
 }
 
-/** Cosines, then sines: the timestep's input of the UNet plan. */
+/** Returns the timestep embedding that the UNet plan takes: cosines, then sines. */
 export function sinusoid(timestep, width) {
   const half = width / 2;
   const angles = Array.from({ length: half }, (_, i) => timestep * Math.exp((-Math.log(10000) * i) / half));
@@ -82,10 +82,10 @@ export function repeat(data, times) {
   return out;
 }
 
-/** The files of mini-sd15 in full precision, as the engine takes a model folder. */
+/** Returns the files of mini-sd15 in full precision, in the form of a model folder for the engine. */
 export const miniModel = () => model('golden/pipelines/mini-sd15');
 
-/** The files of a pipeline's folder; `coders` are the endings of its text encoders' names. */
+/** Returns the files of a pipeline folder; `coders` are the suffixes of its text encoders' names. */
 export async function model(root, coders = ['']) {
   const paths = ['model_index.json', 'scheduler/scheduler_config.json'];
   for (const part of ['unet', 'vae']) paths.push(`${part}/config.json`, `${part}/diffusion_pytorch_model.safetensors`);

@@ -1,4 +1,4 @@
-/** The guided minute with the demo, and the help, as a newcomer goes through them. */
+/** The guided tour with the demo, and the help page. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { launch } from './harness.mjs';

@@ -1,11 +1,11 @@
 /**
- * Turns dist/ into a page in headless Chromium, served from a sub-path as a static host would.
+ * Harness of the browser tests: dist/ in headless Chromium, served from a sub-path as by a static host.
  *
- * Run the tests with `cargo xtask test browser`, which sets CHROME_PATH; `--only NAME --repeat N --busy N` runs the files
- * of a name several times on a machine that is kept busy.
+ * Run the tests with `cargo xtask test browser`, which sets CHROME_PATH; `--only NAME --repeat N --busy N` runs matching
+ * files several times under CPU load.
  *
- * A test waits for what it needs, never for a time: with Playwright's own waits, which end after STEP, or with `until`.
- * Whatever a page is asked has an end, and a test that fails says what its pages showed.
+ * Tests wait for conditions, never for a fixed time: with Playwright's waits, which time out after STEP, or with `until`.
+ * Every request to a page has a timeout, and a failing test prints what its pages showed.
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -16,14 +16,14 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-/** Where the built page stands on the test server: never at the root, as on a project's site. */
+/** Path of the built page on the test server; not the root, as on GitHub's project pages. */
 export const SUB_PATH = '/some/sub/path/';
-/** An empty page of the same origin, for tests that need a browser and not the app. */
+/** An empty page of the same origin, for tests that need a browser but not the app. */
 export const BLANK = '/blank.html';
 
-/** Milliseconds that a step of the page may take on a busy machine: a file read, an engine started. Pictures take longer. */
+/** Timeout in ms for a step of the page on a busy machine, such as reading a file or starting the engine. Images take longer. */
 export const STEP = 120_000;
-/** Milliseconds that code in a page may take by default: the engine's tests compute for minutes. */
+/** Default timeout in ms for code evaluated in a page: the engine's tests run for minutes. */
 const CODE = 600_000;
 
 const MIME = {
@@ -52,13 +52,13 @@ const FLAGS = [
 /**
  * Starts the server and the browser.
  *
- * @returns `open(path, options)` gives a fresh page (own storage, Playwright's options of a context) at a path of the
- *   server, by default the built app, and its `errors`: the texts of uncaught errors, console errors and failed requests.
- *   A page that a test opens is closed with the test; one that a suite opens before its tests, with the browser.
- *   `url` is the app's address, `browser` is Playwright's. `stop()` ends the server alone, `close()` both.
- *   `changed` maps paths of the server to texts or bytes that stand in the files' place.
- * @param {string[]} flags more of them for the browser
- * @param {number} patience milliseconds that code in a page may take
+ * @returns `open(path, options)` opens a page in a new context (separate storage, Playwright's context options) at a path
+ *   of the server, by default the built app, and returns it with its `errors`: messages of uncaught errors, console errors
+ *   and failed requests. A page opened in a test is closed after the test; one opened before the tests of a suite, with
+ *   the browser. `url` is the app's URL, `browser` is Playwright's. `stop()` stops the server only, `close()` both.
+ *   `changed` maps paths of the server to strings or bytes that replace the files.
+ * @param {string[]} flags additional flags for the browser
+ * @param {number} patience timeout in ms for code evaluated in a page
  */
 export async function launch(flags = [], patience = CODE) {
   const executablePath = process.env.CHROME_PATH;
@@ -83,7 +83,7 @@ export async function launch(flags = [], patience = CODE) {
     page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
     page.on('requestfailed', (request) => {
       const why = request.failure()?.errorText;
-      // A page that is left gives up what it was still loading.
+      // Requests are aborted when a page is left.
       if (why !== 'net::ERR_ABORTED') errors.push(`${request.url()}: ${why}`);
     });
     await page.goto(origin + path);
@@ -103,11 +103,11 @@ export async function launch(flags = [], patience = CODE) {
   return { browser, url: origin + SUB_PATH, changed, open, stop, close };
 }
 
-/** Open contexts, and those of them that were there before the running test. */
+/** Open contexts, and those that were opened before the running test. */
 const living = new Set();
 let before = new Set();
 
-// Under Node's test runner; the measurements of tests/bench/ open pages too.
+// Only under Node's test runner; the benchmarks of tests/bench/ open pages too.
 if (process.env.NODE_TEST_CONTEXT) {
   beforeEach(() => void (before = new Set(living)));
   afterEach(async (test) => {
@@ -119,10 +119,11 @@ if (process.env.NODE_TEST_CONTEXT) {
 }
 
 /**
- * Makes a page, and its workers, answer code in a turn of its own and within a time.
+ * Makes evaluated code in a page and its workers resolve in a separate task and within a timeout.
  *
- * Chromium's debugger held the promise that it waits for weakly (V8 until July 2026): one that settles in a turn in which
- * the page goes on to draw may be collected before the debugger hears of it ("Resulting promise was garbage collected").
+ * Chromium's debugger held a weak reference to the promise that it awaits (V8 until July 2026): a promise that settles in
+ * a task in which the page continues to generate may be collected before the debugger is notified ("Resulting promise was
+ * garbage collected").
  */
 function careful(target, patience) {
   if (answering.has(target)) return target;
@@ -137,7 +138,7 @@ function careful(target, patience) {
 }
 const answering = new WeakSet();
 
-/** The text of a function that answers as `code` does; a promise settles alone in its turn. */
+/** Returns the source of a function that returns what `code` returns; a promise settles in a separate task. */
 function settling(code) {
   return `(argument) => {
     const settled = async (promise) => {
@@ -152,14 +153,14 @@ function settling(code) {
   }`;
 }
 
-/** What a promise gives, or an error that names what was awaited in vain. */
+/** Returns the result of a promise, or throws an error that says what was not reached in time. */
 export async function within(ms, what, promise) {
   let timer;
   const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error(`waited ${ms / 1000} s in vain for ${what}`)), ms)));
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-/** Asks again until an answer passes, and gives that answer. */
+/** Polls until a result is truthy and returns it. */
 export async function until(what, ask, { passes = Boolean, timeout = STEP } = {}) {
   for (const end = performance.now() + timeout; ; ) {
     const answer = await ask();
@@ -169,7 +170,7 @@ export async function until(what, ask, { passes = Boolean, timeout = STEP } = {}
   }
 }
 
-/** A page in words, for a test that failed. */
+/** Describes a page for the output of a failed test. */
 async function shown(page) {
   const look = () => {
     const texts = (selector, text) => [...document.querySelectorAll(selector)].map(text).join('; ') || 'none';
@@ -180,16 +181,16 @@ async function shown(page) {
   return `the page at ${page.url()} showed\n${told}`;
 }
 
-/** The engine's worker of a page. */
+/** Returns the engine's worker of a page. */
 export function engineOf(page) {
   return until('the worker of the engine', () => page.workers()[0]);
 }
 
 /**
- * Drops files of the repository's tests/ folder on a page, as a person drops them from a desktop.
+ * Drops files of the repository's tests/ folder on a page.
  *
  * @param {import('playwright-core').Page} page
- * @param {string[]} paths below tests/, such as 'golden/lora.safetensors'
+ * @param {string[]} paths relative to tests/, such as 'golden/lora.safetensors'
  */
 export async function drop(page, paths) {
   await page.evaluate(async (paths) => {
@@ -207,8 +208,8 @@ export async function drop(page, paths) {
 }
 
 /**
- * A server of another origin with one file, `address`, in ranges. It sends `most` bytes in its first answer, then nothing
- * until `cut()` ends the connection. `asked` is what requests said.
+ * Serves one file, at `address` on another origin, with range requests. The first response stops after `most` bytes until
+ * `cut()` closes the connection. `asked` lists range, cookie and referer of each request.
  */
 export async function elsewhere(bytes, { most = Infinity } = {}) {
   const asked = [];
@@ -267,7 +268,7 @@ async function answer(request, response, changed) {
   createReadStream(file, range).on('error', (error) => response.destroy(error)).pipe(response);
 }
 
-/** The file that a path of the server means, or null outside the served folders. */
+/** Returns the file of a path of the server, or null outside the served folders. */
 function fileOf(path) {
   for (const [prefix, folder] of [[SUB_PATH, 'dist'], ['/tests/', 'tests'], ['/pkg/', 'pkg'], ['/web/engine/', 'web/engine']]) {
     if (!path.startsWith(prefix)) continue;
@@ -278,7 +279,7 @@ function fileOf(path) {
   return null;
 }
 
-/** First and last byte that a Range header asks for: all without one, null for none. */
+/** Returns the first and last byte of a Range header: the whole file without one, null for an unsatisfiable range. */
 function rangeOf(header, size) {
   if (!header) return { start: 0, end: size - 1 };
   const [, first, last] = /^bytes=(\d*)-(\d*)$/.exec(header) ?? [];

@@ -1,4 +1,4 @@
-/** What every browser test relies on: waits that end and say why, code that is answered, pages that end with their test. */
+/** The harness itself: waits that time out with a reason, evaluated code that returns, pages closed with their test. */
 import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';

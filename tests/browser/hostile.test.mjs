@@ -1,4 +1,4 @@
-/** Drops every damaged, hostile or unsuitable file on one page: each gets its message, and the page goes on. */
+/** Damaged, hostile and unsuitable files dropped on one page: each is reported, and the page keeps working. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
@@ -9,7 +9,7 @@ import { reportOf } from './studio.mjs';
 const { files } = JSON.parse(readFileSync(new URL('../hostile/manifest.json', import.meta.url), 'utf8'));
 const GOOD = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
 
-/** Sound files that only a base model shows to be wrong: without one the page says what they are for. */
+/** Valid files that are wrong only for a given base model: without one the page says which model they are for. */
 const SOUND_WITHOUT_BASE = { 'sdxl_on_sd15.safetensors': /Stable Diffusion XL/, 'wrong_width.safetensors': /Stable Diffusion 1\.x/ };
 
 describe('hostile files', () => {
@@ -20,7 +20,7 @@ describe('hostile files', () => {
   });
   after(() => site?.close());
 
-  /** What the page says of a file, once it has read it. */
+  /** Returns what the page reports about a file. */
   async function told(path) {
     await drop(page, [path]);
     const name = path.split('/').at(-1);

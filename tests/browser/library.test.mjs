@@ -1,4 +1,4 @@
-/** The library as a person uses it: files that stay, downloads that are cut off and go on, two tabs. */
+/** The library: stored files, interrupted and resumed downloads, two tabs. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -27,7 +27,7 @@ async function begin(page, address, hash = '') {
   await page.click('#download-begin');
 }
 
-/** Waits until the first bytes of a download of FILE are written and shown. */
+/** Waits until the first bytes of a download of FILE are written and displayed. */
 const arriving = (page) => item(page, 'working').getByText(/[1-9]\d* KB of 159 KB/).waitFor();
 
 describe('the library', () => {
@@ -56,7 +56,7 @@ describe('the library', () => {
     await page.addInitScript(() => Object.defineProperty(window, 'launchQueue', { value: { setConsumer: (take) => (window.launchWith = take) } }));
     await page.goto(site.url);
     await page.waitForFunction(() => window.launchWith);
-    // A file system's handle is one, wherever its file lies.
+    // A handle of the origin private file system works like any other file handle.
     await page.evaluate(async (path) => {
       const blob = await (await fetch(`/tests/${path}`)).blob();
       const handle = await (await navigator.storage.getDirectory()).getFileHandle('mine.safetensors', { create: true });

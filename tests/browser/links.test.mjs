@@ -1,4 +1,4 @@
-/** Links: what old ones mean, and that whoever opens one gets the same picture. */
+/** Links: old ones keep their meaning, and opening one reproduces the image. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
@@ -31,7 +31,7 @@ describe('stored links', () => {
   });
 });
 
-/** Presses Copy link and gives what is in the clipboard. */
+/** Presses Copy link and returns the clipboard text. */
 async function copied(page, id) {
   await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { configurable: true, value: { writeText: async (text) => void (window.copied = text) } }));
   await page.click(id);

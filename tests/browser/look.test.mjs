@@ -1,4 +1,4 @@
-/** The Look act as a person uses it: loaders and logs, pickles, folders, addresses, layers, comparisons, exports. */
+/** The Look section: loaders and logs, pickles, folders, URLs, layers, comparisons, exports. */
 import assert from 'node:assert/strict';
 import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
@@ -14,7 +14,7 @@ let site;
 before(async () => (site = await launch()));
 after(() => site?.close());
 
-/** A fresh page that shows the report of a file of tests/. */
+/** Opens a page with the report of a file of tests/. */
 async function openReport(path) {
   const { page, errors } = await site.open();
   await drop(page, [path]);
@@ -22,13 +22,13 @@ async function openReport(path) {
   return { page, errors };
 }
 
-/** What a download holds. */
+/** Returns name and bytes of a download. */
 async function saved(page, selector) {
   const [download] = await Promise.all([page.waitForEvent('download'), page.click(selector)]);
   return { name: download.suggestedFilename(), bytes: await readFile(await download.path()) };
 }
 
-/** Files of tests/ as a dropped folder: browsers let no script make one, so the page's own event says it. */
+/** Drops files of tests/ as a folder. Scripts cannot create a folder drop, so the page's own event is dispatched. */
 async function dropFolder(page, name, files) {
   await page.evaluate(
     async ({ name, files }) => {
@@ -50,7 +50,7 @@ describe('strength', () => {
     await reportOf(page, 'duotone.safetensors');
     const verdict = page.getByTestId('verdict');
     assert.match(await verdict.innerText(), /It changes the weights by about [\d.]+ %/);
-    // Stopped as soon as that is offered: it takes but a moment.
+    // Stopped as soon as the button appears, since the measurement takes only a moment.
     await page.evaluate(() => {
       new MutationObserver((_, observer) => {
         const stop = document.getElementById('stop-weighing');
@@ -75,7 +75,7 @@ describe('strength', () => {
     assert.ok(middle > 0 && middle <= most && most < 100, said[0]);
     const text = await verdict.innerText();
     assert.doesNotMatch(text, /by about/);
-    assert.equal(text.match(/Multiply the file by ([\d.]+)/)?.[1], text.match(/try strength ([\d.]+)\./)?.[1], text);
+    assert.equal(text.match(/Multiply the weights by ([\d.]+)/)?.[1], text.match(/try strength ([\d.]+)\./)?.[1], text);
     assert.deepEqual(errors, []);
   });
 });
@@ -171,7 +171,7 @@ describe('many files', () => {
 });
 
 describe('an address', () => {
-  /** Another origin with one LoRA; it counts the bytes that it gives. */
+  /** Serves one LoRA from another origin and counts the bytes sent. */
   async function elsewhere({ ranges = true, cors = true } = {}) {
     const file = new URL(`../${KOHYA}`, import.meta.url);
     const { size } = await stat(file);
@@ -341,7 +341,7 @@ describe('two files', () => {
     await reportOf(page, 'lycoris_lora_norm_r2a1_fp16.safetensors');
     await page.selectOption('#compare-with', { label: 'kohya_lora_r4a1_fp16.safetensors' });
     await page.waitForSelector('[data-testid=compare][data-status=done]');
-    // Both were made of chance numbers of their own.
+    // Both have independent random weights.
     assert.match(await page.getByTestId('relation').innerText(), /nothing in common/);
     await page.getByText(/^Layer by layer/).click();
     const told = await page.locator('[data-testid=compared-layers] tbody tr').evaluateAll((rows) => rows.map(({ children }) => children[1].textContent));

@@ -1,4 +1,4 @@
-/** Drives the built page as a person does: drops files, reads reports, draws with and without a LoRA. */
+/** The built page end to end: dropped files, reports, images with and without a LoRA. */
 import assert from 'node:assert/strict';
 import { readFile, stat } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
@@ -7,14 +7,14 @@ import { PATIENCE, deviation, difference, finished, generate, pixels, ready, rep
 
 const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
 const DEMO = new URL('../../web/public/demo/', import.meta.url);
-/** Enough to tell pictures apart, few enough for a software adapter. */
+/** Enough steps to distinguish images, few enough for a software rasterizer. */
 const STEPS = '4';
 
 let site;
 before(async () => (site = await launch()));
 after(() => site?.close());
 
-/** A fresh page on which the report of the demo's first LoRA is read and everything is ready to draw. */
+/** Opens a page with the report of the demo's first LoRA, ready to generate. */
 async function openDemo() {
   const { page, errors } = await site.open();
   await page.click('#try-demo');
@@ -228,7 +228,7 @@ describe('everywhere', () => {
     assert.equal(await page.evaluate(reach, elsewhere), 'blocked');
     assert.equal(await engine.evaluate(reach, elsewhere), 'blocked');
     assert.equal(await engine.evaluate(reach, site.url), 'reached');
-    // The other origin answers: a page without this one's policy reaches it.
+    // The other origin is reachable from a page without the content security policy.
     const { page: free } = await site.open(BLANK);
     assert.equal(await free.evaluate(reach, elsewhere), 'reached');
   });
@@ -257,7 +257,7 @@ describe('everywhere', () => {
     const { page } = await site.open();
     await page.waitForSelector('#try-demo');
     const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.className);
-    /** Tab until the focus is where `arrived` says; every stop on the way must show it. */
+    /** Presses Tab until `arrived` returns true; every focused element on the way must have a visible focus indicator. */
     const tabUntil = async (what, arrived) => {
       for (let stop = 0; stop < 120; stop++) {
         await page.keyboard.press('Tab');

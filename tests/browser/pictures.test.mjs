@@ -1,4 +1,4 @@
-/** Many pictures as a person looks at them: strips and grids, the difference, this visit's history. */
+/** Several images: strips and grids, the difference, the history of the session. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
@@ -19,7 +19,7 @@ async function openDemo() {
   return { page, errors };
 }
 
-/** RGBA values of each canvas of a selector. */
+/** Returns the RGBA values of each canvas that matches a selector. */
 const canvases = (page, selector) => page.locator(selector).evaluateAll((all) => all.map((canvas) => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]));
 
 async function drawGrid(page) {
@@ -84,7 +84,7 @@ describe('many at once', () => {
     const bytes = await readFile(await download.path());
     const [width, height] = [bytes.readUInt32BE(16), bytes.readUInt32BE(20)];
     assert.ok(width > 2 * 128 && height > 2 * 128, `${width} x ${height}`);
-    // Each cell stands in the PNG as it was drawn, with larger pixels.
+    // The PNG has each cell as generated, with larger pixels.
     const colours = await page.evaluate(async (base64) => {
       const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))]));
       const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d');

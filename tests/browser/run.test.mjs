@@ -1,4 +1,4 @@
-/** Drives the Run card as a person does: own models, stacks of LoRAs, pictures to start from, recipes out of PNGs. */
+/** The Run section: user models, several LoRAs, initial images, recipes from PNGs. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
@@ -15,13 +15,13 @@ let site;
 before(async () => (site = await launch()));
 after(() => site?.close());
 
-/** Types a number into a field, as a person leaves it. */
+/** Types a value into a field and leaves it. */
 async function type(page, id, value) {
   await page.fill(`#${id}`, String(value));
   if ((await page.getAttribute(`#${id}`, 'type')) === 'number') await page.press(`#${id}`, 'Tab');
 }
 
-/** Drops bytes as files, on the page or on the element of a selector. */
+/** Drops bytes as files, on the page or on the element that matches a selector. */
 async function dropBytes(page, files, selector = 'body') {
   const encoded = files.map(({ name, bytes }) => ({ name, base64: Buffer.from(bytes).toString('base64') }));
   await page.evaluate(([files, selector]) => {
@@ -32,7 +32,7 @@ async function dropBytes(page, files, selector = 'body') {
   }, [encoded, selector]);
 }
 
-/** A page with mini-sd15 as its base model and both of its LoRAs read; four steps. */
+/** Opens a page with mini-sd15 as the base model, both of its LoRAs and four steps. */
 async function openMini() {
   const { page, errors } = await site.open();
   await drop(page, LORAS);
@@ -46,7 +46,7 @@ async function openMini() {
   return { page, errors };
 }
 
-/** A page on which the demo is ready to draw, in four steps. */
+/** Opens a page with the demo ready to generate in four steps. */
 async function openDemo() {
   const { page, errors } = await site.open();
   await page.click('#try-demo');
@@ -61,7 +61,7 @@ async function saved(page, which) {
   return readFile(await download.path());
 }
 
-/** A PNG with a text chunk behind its header. */
+/** Returns a PNG with a text chunk after its header. */
 function withText(png, keyword, text) {
   const body = Buffer.from(`tEXt${keyword}\0${text}`, 'latin1');
   const chunk = Buffer.alloc(body.length + 8);
@@ -71,7 +71,7 @@ function withText(png, keyword, text) {
   return Buffer.concat([png.subarray(0, 33), chunk, png.subarray(33)]);
 }
 
-/** A PNG of nothing but two colours, without any text. */
+/** Returns a PNG of two colors, without text chunks. */
 async function plainPng(page) {
   const bytes = await page.evaluate(async () => {
     const canvas = new OffscreenCanvas(96, 64);
@@ -85,7 +85,7 @@ async function plainPng(page) {
   return Buffer.from(bytes);
 }
 
-/** A PNG of one colour. */
+/** Returns a PNG of one color. */
 async function evenPng(page, colour) {
   const bytes = await page.evaluate(async (colour) => {
     const canvas = new OffscreenCanvas(16, 16);
@@ -136,7 +136,7 @@ describe('a model of one’s own', () => {
     assert.deepEqual(again.with, both.with);
     assert.deepEqual(again.without, both.without);
 
-    // The web UIs' text names the LoRAs by hash too, and finds them by it under any name.
+    // Infotexts also identify LoRAs by hash, which matches files of any name.
     const [, hash] = /Lora hashes: "lora_a: [0-9a-f]{12}, lora_b: ([0-9a-f]{12})"/.exec(png.toString('latin1')) ?? [];
     assert.ok(hash, 'the PNG has both hashes');
     const parameters = [
@@ -194,7 +194,7 @@ describe('a model of one’s own', () => {
     const whole = await generate(page);
     await page.getByText('Text encoder, blocks').click();
     await type(page, 'blocks', 'ALL=0');
-    await page.locator('#negative').dispatchEvent('input'); // other news of the page
+    await page.locator('#negative').dispatchEvent('input'); // an unrelated update of the page
     assert.equal(await page.inputValue('#blocks'), 'ALL=0', 'what is being typed stays');
     await page.press('#blocks', 'Tab');
     const none = await generate(page);
@@ -245,7 +245,7 @@ describe('a model of one’s own', () => {
     assert.ok((await alert.innerText()).length > 80, await alert.innerText());
     assert.equal(await page.inputValue('#base'), 'demo');
 
-    // The last model that worked comes back.
+    // The last working model is restored.
     await page.getByText('Use your own model').click();
     await page.setInputFiles('#pick-folder', MINI);
     await page.getByText('With your mini-sd15').waitFor(PATIENCE);
@@ -258,7 +258,7 @@ describe('a model of one’s own', () => {
     await type(page, 'steps', 2);
     assert.ok(deviation((await generate(page)).without) > 1);
 
-    // Back to the demo: its own LoRA, and its own numbers but for those that were typed.
+    // Back to the demo: its LoRA, and its defaults except for fields that were edited.
     await page.selectOption('#base', 'demo');
     assert.equal(await page.inputValue('#lora'), 'demo:duotone.safetensors');
     assert.equal(await page.inputValue('#guidance'), '2');
@@ -281,7 +281,7 @@ describe('pictures', () => {
     await type(page, 'denoise', 0.25);
     const { without: near } = await generate(page);
     assert.ok(difference(near, fresh) > 2, 'the picture counts');
-    // Blue corner, yellow middle, as in the picture.
+    // Blue corner, yellow center, as in the image.
     const at = (x, y) => near.slice((y * 64 + x) * 4, (y * 64 + x) * 4 + 3);
     assert.ok(at(4, 4)[2] > at(4, 4)[0] + 40, `corner ${at(4, 4)}`);
     assert.ok(at(32, 32)[0] > at(32, 32)[2] + 40, `middle ${at(32, 32)}`);
@@ -324,7 +324,7 @@ describe('pictures', () => {
     assert.ok(difference(moved, first.with) > 0.5);
     assert.deepEqual(await pixels(page, 'without'), first.without);
 
-    // A move while it redraws: the last one is what is seen in the end.
+    // A change during generation: the last one is displayed in the end.
     await page.fill('#strength', '0.2');
     await page.waitForSelector('[data-testid=run][data-status=running]');
     await page.fill('#strength', '0.9');

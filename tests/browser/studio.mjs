@@ -1,10 +1,10 @@
-/** The page's studio as a person uses it -> pixels and measures of them. */
+/** Helpers that generate images through the page and compare their pixels. */
 import assert from 'node:assert/strict';
 
-/** How long a software adapter may take for two pictures. */
+/** Timeout for two images on a software rasterizer. */
 export const PATIENCE = { timeout: 300_000 };
 
-/** Waits until a file's report is the one on show. */
+/** Waits until the report of a file is displayed. */
 export async function reportOf(page, name) {
   await page.waitForSelector(`[data-testid=report][data-file="${name}"]:not([data-status=reading])`);
   return page.getByTestId('report');
@@ -14,7 +14,7 @@ export async function ready(page) {
   await page.waitForSelector('#generate[aria-disabled=false]', PATIENCE);
 }
 
-/** Presses Generate and waits for the end; the pixels of both pictures, null for one that was not asked for. */
+/** Presses Generate and waits for the end; returns the pixels of both images, null for one that was not requested. */
 export async function generate(page) {
   await page.click('#generate');
   await finished(page);
@@ -27,7 +27,7 @@ export async function finished(page) {
   await page.waitForSelector('[data-testid=run][data-status=idle]', PATIENCE);
 }
 
-/** RGBA values of a picture's canvas. */
+/** Returns the RGBA values of an image's canvas. */
 export async function pixels(page, which) {
   return page.locator(`[data-testid=picture-${which}] canvas`).evaluate((canvas) => {
     const { width, height } = canvas;
@@ -41,7 +41,7 @@ export function deviation(values) {
   return Math.sqrt(colours.reduce((sum, value) => sum + (value - mean) ** 2, 0) / colours.length);
 }
 
-/** Mean absolute difference of two pictures, in grey levels. */
+/** Returns the mean absolute difference of two images, in levels of 255. */
 export function difference(a, b) {
   assert.equal(a.length, b.length);
   return a.reduce((sum, value, i) => sum + Math.abs(value - b[i]), 0) / a.length;

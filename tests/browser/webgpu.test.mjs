@@ -1,4 +1,4 @@
-/** Checks that the browser the tests run in can do what the app asks of one: WebGPU and byte ranges. */
+/** Checks that the test browser supports what the app needs: WebGPU and range requests. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { BLANK, launch } from './harness.mjs';

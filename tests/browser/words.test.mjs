@@ -1,4 +1,4 @@
-/** The page's languages: every text in each of them, and the page as people who read German and Chinese see it. */
+/** The page's languages: every text exists in each of them, and the page works in German and Chinese. */
 import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
@@ -10,22 +10,22 @@ import { reportOf } from './studio.mjs';
 
 const WEB = new URL('../../web/', import.meta.url);
 const forms = (text) => (typeof text === 'string' ? [text] : Object.values(text));
-/** The values and tags that a text has places for, each once. */
+/** Returns the distinct placeholders and tags of a text. */
 const places = (text) => [...new Set(text.match(/\{\w+\}|<\/?\w+>/g))].sort();
 
-/** All files of a folder of web/ or beside it that a pattern names, as one text. */
+/** Returns the concatenated files of a folder, relative to web/, that match a pattern. */
 async function texts(folder, pattern) {
   const files = (await readdir(new URL(folder, WEB), { recursive: true })).filter((file) => pattern.test(file));
   return (await Promise.all(files.map((file) => readFile(new URL(`${folder}${file}`, WEB), 'utf8')))).join('\n');
 }
 
-/** The sources that say something. */
+/** Returns the sources with user-visible texts. */
 const sources = async () => (await Promise.all([texts('./', /^(?!words|public)[^.]+\.js$/), readFile(new URL('../index.html', WEB), 'utf8'), readFile(new URL('../help.html', WEB), 'utf8')])).join('\n');
 
-/** What programs say themselves, in every language. */
+/** Quoted output of other programs, the same in every language. */
 const OTHERS_WORDS = ['lora key not loaded: lora_unet_…'];
 
-/** Words that stand in a view's templates themselves: between tags, or in what a label says. */
+/** Returns literal words in a view's templates, between tags or in labels. */
 function inlineWords(source) {
   const markup = source.replaceAll(/\$\{[^{}]*\}/g, '\0');
   const texts = [...markup.matchAll(/>([^<>`]*)</g)].map(([, text]) => text.replaceAll('\0', ' ').trim());
@@ -52,7 +52,7 @@ describe('the texts', () => {
   it('are each said somewhere', async () => {
     const said = await sources();
     const groups = new Set([...said.matchAll(/word\("(\w+)"/g)].map(([, group]) => group));
-    // What `word` is asked for: the engine's own names, those of the demo's files, and names in the page's tables.
+    // Keys passed to `word`: names from the engine, from the demo's files, and from the page's tables.
     const names = [said, await texts('../crate/src/', /\.rs$/), await texts('engine/', /\.d\.ts$/), await texts('public/demo/', /^demo\.json$/)].join('\n');
     const isSaid = (key) => {
       const [group, ...name] = key.split('.');
@@ -73,7 +73,7 @@ describe('the texts', () => {
 
 let site;
 
-/** A fresh page of a person who reads these languages. */
+/** Opens a page with these preferred languages. */
 async function open(...languages) {
   const { page } = await site.open(BLANK, { locale: languages[0] });
   await page.addInitScript((languages) => Object.defineProperty(navigator, 'languages', { get: () => languages }), languages);
@@ -100,7 +100,7 @@ describe('the page', () => {
       const report = await reportOf(page, 'duotone.safetensors');
       await report.getByRole('heading', { name: texts['works.title'] }).waitFor();
       assert.match(await report.innerText(), new RegExp(texts['map.title']));
-      // What the engine says is English, and says so.
+      // Texts from the engine are English and marked as such.
       assert.equal(await report.locator('.sentence [lang=en]').count(), 1);
       await page.goto(`${site.url}help.html`);
       await page.getByRole('heading', { name: texts['help.why'] }).waitFor();

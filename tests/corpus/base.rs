@@ -1,4 +1,4 @@
-//! Turns base/shapes.json into the mini base model as the report sees it.
+//! The mini base model of base/shapes.json.
 
 use lora_loupe::analysis::BaseShapes;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
@@ -6,7 +6,7 @@ use lora_loupe::num::numel;
 use lora_loupe_tests::golden;
 use std::collections::BTreeMap;
 
-/// The header of the mini base, as if it were stored in f32 and in this order.
+/// Returns the header of the mini base, stored in f32 and in key order.
 pub fn header() -> Header {
     let shapes: BTreeMap<String, Vec<usize>> =
         serde_json::from_str(&golden::text("corpus/base/shapes.json")).expect("shapes");
@@ -19,7 +19,7 @@ pub fn header() -> Header {
     Header::of(tensors.collect(), BTreeMap::new())
 }
 
-/// Its layers.
+/// Returns the layers of the mini base.
 pub fn shapes() -> BaseShapes {
     BaseShapes::of(&[(None, &header())]).expect("a known family")
 }

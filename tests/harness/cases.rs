@@ -1,4 +1,4 @@
-//! Turns cases of the goldens into recipes, networks and their inputs.
+//! Golden cases as recipes, networks and network inputs.
 
 use crate::golden::{self, Tensor};
 use lora_loupe::pipeline::{AdapterChoice, Network, Recipe, Rng, timestep_embedding};
@@ -6,7 +6,7 @@ use lora_loupe::text::Syntax;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The recipe of an end-to-end case; adapters are identified by the goldens' names for them.
+/// Returns the recipe of an end-to-end case. The SHA-256 of an adapter is its name in the goldens.
 pub fn recipe(case: &Value) -> Recipe {
     let loras = case["lora"].as_array().cloned().unwrap_or_default();
     let adapters = loras.iter().map(|lora| {
@@ -15,7 +15,7 @@ pub fn recipe(case: &Value) -> Recipe {
         AdapterChoice { sha256: name.clone(), name, strength, text_encoder: None, blocks: None, hash: None }
     });
     let text = |name: &str| case[name].as_str().unwrap_or_else(|| panic!("{name} of {}", case["name"])).to_owned();
-    let number = |name: &str| case[name].as_u64().unwrap_or_else(|| panic!("{name} of {}", case["name"]));
+    let integer = |name: &str| case[name].as_u64().unwrap_or_else(|| panic!("{name} of {}", case["name"]));
     let sampler = text("sched");
     Recipe {
         version: 1,
@@ -23,10 +23,10 @@ pub fn recipe(case: &Value) -> Recipe {
         adapters: adapters.collect(),
         prompt: text("prompt"),
         negative: case["negative"].as_str().map(str::to_owned),
-        seed: number("seed"),
-        steps: number("steps") as usize,
+        seed: integer("seed"),
+        steps: integer("steps") as usize,
         guidance: case["cfg"].as_f64().expect("guidance") as f32,
-        // The recorded scheduler config says the rest: spacing, Karras.
+        // Spacing and Karras come from the recorded scheduler config.
         sampler: sampler
             .split("_karras")
             .next()
@@ -50,7 +50,7 @@ pub fn recipe(case: &Value) -> Recipe {
     }
 }
 
-/// The end-to-end case of this name.
+/// Returns the end-to-end case of this name.
 pub fn case(name: &str) -> Value {
     let cases = golden::json("golden/e2e/mini-sd15/cases.json");
     cases
@@ -62,24 +62,24 @@ pub fn case(name: &str) -> Value {
         .clone()
 }
 
-/// The cases of golden/runner of one kind, each with a plain recipe and diffusers' latents.
+/// Returns the golden/runner cases of one kind, each with a basic recipe and diffusers' final latents.
 pub fn cases(kind: &str) -> Vec<(Value, Recipe, Vec<f32>)> {
     let file = golden::json("golden/runner/cases.json");
     let latents = golden::tensors("golden/runner/latents.safetensors");
     let common = &file["common"];
-    let number = |name: &str| common[name].as_u64().expect("a number");
+    let integer = |name: &str| common[name].as_u64().expect("an integer");
     let recipe = |case: &Value| Recipe {
         version: 1,
         model: "mini-sd15".into(),
         adapters: Vec::new(),
         prompt: case["prompt"].as_str().or(common["prompt"].as_str()).expect("a prompt").into(),
         negative: common["negative"].as_str().map(str::to_owned),
-        seed: number("seed"),
+        seed: integer("seed"),
         steps: case["steps"].as_u64().unwrap_or(4) as usize,
         guidance: common["guidance"].as_f64().expect("guidance") as f32,
         sampler: case["sampler"].as_str().unwrap_or("ddim").into(),
-        width: number("width") as usize,
-        height: number("height") as usize,
+        width: integer("width") as usize,
+        height: integer("height") as usize,
         schedule: None,
         spacing: None,
         eta: None,
@@ -97,12 +97,12 @@ pub fn cases(kind: &str) -> Vec<(Value, Recipe, Vec<f32>)> {
     listed.map(|(i, case)| (case.clone(), recipe(case), latents[&i.to_string()].channels_last())).collect()
 }
 
-/// Inputs of a network by their names.
+/// Returns network inputs keyed by name.
 pub fn given<const N: usize>(list: [(&str, Vec<f32>); N]) -> BTreeMap<String, Vec<f32>> {
     list.into_iter().map(|(name, data)| (name.to_owned(), data)).collect()
 }
 
-/// A call of the UNet: its sizes and its inputs.
+/// Returns a UNet call: its shape and its inputs.
 pub fn unet_case(golden: &BTreeMap<String, Tensor>, case: &str) -> (Network, BTreeMap<String, Vec<f32>>) {
     let get = |name: &str| &golden[&format!("{case}.{name}")];
     let &[batch, _, height, width] = get("sample").shape.as_slice() else { panic!("{case}: sample") };

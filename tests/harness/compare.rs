@@ -1,20 +1,18 @@
-//! Turns two lists of numbers into how far they are apart.
+//! Distances between tensors, and the goldens' `expected` tolerances for f32.
 
-// The goldens' "expected" limits for f32.
-
-/// Of the text encoder's states.
+/// Tolerance for the text encoder's hidden states.
 pub const TEXT: f64 = 1e-5;
-/// Of a call of the UNet.
+/// Tolerance for a UNet call.
 pub const UNET: f64 = 1e-5;
-/// Of the outputs of a network's modules.
+/// Tolerance for the outputs of a network's modules.
 pub const INNER: f64 = 2e-5;
-/// Of the VAE decoder's image.
+/// Tolerance for the VAE decoder's image.
 pub const VAE: f64 = 1e-5;
-/// Of end-to-end latents.
+/// Tolerance for end-to-end latents.
 pub const LATENTS: f64 = 2e-5;
 
-/// ||a - b|| / ||b||, in f64: the goldens' `rel_rms`. Infinite when the lengths differ or a number
-/// is not finite, so that no comparison passes by accident.
+/// Returns ||a - b|| / ||b|| in f64, the goldens' `rel_rms`. Infinite if the lengths differ or a value is not finite,
+/// so that no comparison passes by accident.
 pub fn rel_rms(a: &[f32], b: &[f32]) -> f64 {
     if a.len() != b.len() || a.iter().chain(b).any(|value| !value.is_finite()) {
         return f64::INFINITY;
@@ -24,7 +22,7 @@ pub fn rel_rms(a: &[f32], b: &[f32]) -> f64 {
     if size == 0.0 { difference.sqrt() } else { (difference / size).sqrt() }
 }
 
-/// Largest absolute difference; infinite as in [`rel_rms`].
+/// Returns the largest absolute difference; infinite as in [`rel_rms`].
 pub fn max_abs(a: &[f32], b: &[f32]) -> f64 {
     if a.len() != b.len() || a.iter().chain(b).any(|value| !value.is_finite()) {
         return f64::INFINITY;
@@ -32,7 +30,7 @@ pub fn max_abs(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).fold(0.0, f64::max)
 }
 
-/// Fails with the distance and the worst place when `a` is further than `limit` from `b`.
+/// Panics with the distance and the worst element if `a` is further than `limit` from `b`.
 #[track_caller]
 pub fn close(what: &str, a: &[f32], b: &[f32], limit: f64) {
     let distance = rel_rms(a, b);
@@ -43,7 +41,7 @@ pub fn close(what: &str, a: &[f32], b: &[f32], limit: f64) {
         let off = |(_, (a, b)): &(usize, (&f32, &f32))| (*a - *b).abs();
         off(x).total_cmp(&off(y))
     });
-    panic!("{what}: rel_rms {distance:e} > {limit:e} ({} against {} numbers, worst {worst:?})", a.len(), b.len());
+    panic!("{what}: rel_rms {distance:e} > {limit:e} ({} and {} elements, worst {worst:?})", a.len(), b.len());
 }
 
 #[cfg(test)]
@@ -51,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_wrong_number_in_many_is_seen() {
+    fn one_wrong_element_is_detected() {
         let b: Vec<f32> = (0..4096).map(|i| (i as f32).sin()).collect();
         let mut a = b.clone();
         assert_eq!(rel_rms(&a, &b), 0.0);
@@ -61,8 +59,8 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(target_os = "wasi", ignore = "a panic ends the program there")]
-    fn nothing_passes_by_accident() {
+    #[cfg_attr(target_os = "wasi", ignore = "panics abort on WASI")]
+    fn invalid_comparisons_fail() {
         assert_eq!(rel_rms(&[1.0], &[1.0, 2.0]), f64::INFINITY);
         assert_eq!(rel_rms(&[f32::NAN], &[1.0]), f64::INFINITY);
         assert_eq!(rel_rms(&[1.0], &[f32::NAN]), f64::INFINITY);

@@ -1,45 +1,44 @@
-//! Turns tensors into adapter files of several containers, made on the spot.
+//! Adapter files in several containers, built in memory.
 
 use lora_loupe::formats::{Dtype, Header, TensorInfo, read_header};
 use lora_loupe::num::numel;
 use pollster::block_on;
 
-/// A tensor's key, shape and numbers.
+/// Key, shape and elements of a tensor.
 pub type Entry = (String, Vec<usize>, Vec<f32>);
 
-/// All tensors of a file.
+/// Returns all tensors of a file.
 pub fn entries(file: &Vec<u8>) -> Vec<Entry> {
     let header = block_on(read_header(file)).expect("a readable file");
-    let entry = |tensor: &TensorInfo| {
-        (tensor.name.clone(), tensor.shape.clone(), block_on(tensor.read(file)).expect("numbers"))
-    };
+    let entry =
+        |tensor: &TensorInfo| (tensor.name.clone(), tensor.shape.clone(), block_on(tensor.read(file)).expect("values"));
     header.tensors.iter().map(entry).collect()
 }
 
-/// A tensor of small numbers that differ.
+/// Returns a tensor of small, varying values.
 pub fn entry(name: &str, shape: &[usize]) -> Entry {
     let count = numel(shape);
-    let numbers = (0..count).map(|at| ((at * 7919 + name.len() as u64) % 97) as f32 / 97.0 - 0.5);
-    (name.to_owned(), shape.to_vec(), numbers.collect())
+    let values = (0..count).map(|at| ((at * 7919 + name.len() as u64) % 97) as f32 / 97.0 - 0.5);
+    (name.to_owned(), shape.to_vec(), values.collect())
 }
 
-/// A safetensors file in f32.
+/// Returns a safetensors file in f32.
 pub fn safetensors(metadata: &[(&str, &str)], tensors: &[Entry]) -> Vec<u8> {
     let mut at = 0;
-    let infos = tensors.iter().map(|(name, shape, numbers)| {
+    let infos = tensors.iter().map(|(name, shape, values)| {
         let start = at;
-        at += 4 * numbers.len() as u64;
+        at += 4 * values.len() as u64;
         TensorInfo { name: name.clone(), dtype: Dtype::F32, shape: shape.clone(), bytes: start..at }
     });
     let infos = infos.collect();
     let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     let mut bytes = Vec::new();
     Header::of(infos, metadata.collect()).write(&mut bytes).expect("memory");
-    bytes.extend(tensors.iter().flat_map(|(_, _, numbers)| numbers).flat_map(|number| number.to_le_bytes()));
+    bytes.extend(tensors.iter().flat_map(|(_, _, values)| values).flat_map(|value| value.to_le_bytes()));
     bytes
 }
 
-/// A GGUF adapter in f32 with llama.cpp's key for `alpha`.
+/// Returns a GGUF adapter in f32 with `alpha` under llama.cpp's key.
 pub fn gguf(alpha: f32, tensors: &[Entry]) -> Vec<u8> {
     let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
     let mut bytes = [
@@ -51,13 +50,13 @@ pub fn gguf(alpha: f32, tensors: &[Entry]) -> Vec<u8> {
     ]
     .concat();
     let mut data = Vec::new();
-    for (name, shape, numbers) in tensors {
+    for (name, shape, values) in tensors {
         bytes.extend(text(name));
         bytes.extend((shape.len() as u32).to_le_bytes());
         shape.iter().rev().for_each(|&axis| bytes.extend((axis as u64).to_le_bytes()));
         bytes.extend(0u32.to_le_bytes());
         bytes.extend((data.len() as u64).to_le_bytes());
-        data.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         data.resize(data.len().next_multiple_of(32), 0);
     }
     bytes.resize(bytes.len().next_multiple_of(32), 0);

@@ -1,4 +1,4 @@
-//! Turns cases of the goldens into pictures, and a picture into its distance from diffusers'.
+//! Generation of golden cases, and comparison of the results with diffusers'.
 
 use crate::cases::recipe;
 use crate::compare::{LATENTS, close, max_abs};
@@ -10,13 +10,13 @@ use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-/// The latents that a recipe ends in.
+/// Returns the final latents of a recipe.
 pub async fn latents(session: &mut Session, recipe: &Recipe, given: &GenerateInputs<'_>) -> Vec<f32> {
-    let drawn = session.generate(recipe, given, &mut |_| ControlFlow::Continue(())).await;
-    drawn.unwrap_or_else(|error| panic!("{error}")).latents
+    let result = session.generate(recipe, given, &mut |_| ControlFlow::Continue(())).await;
+    result.unwrap_or_else(|error| panic!("{error}")).latents
 }
 
-/// One of the goldens' LoRAs for mini-sd15.
+/// Opens one of the golden LoRAs for mini-sd15.
 pub async fn adapter(session: &Session, name: &str) -> LoadedAdapter {
     let path = golden::path(&format!("golden/loras/mini-sd15/{name}.safetensors"));
     let source = Rc::new(FileSource::open(&path).expect("a LoRA"));
@@ -24,12 +24,12 @@ pub async fn adapter(session: &Session, name: &str) -> LoadedAdapter {
     LoadedAdapter::open(name.into(), file, None, &session.model.networks.modules()).await.expect("an adapter")
 }
 
-/// These adapters and nothing else.
+/// Returns inputs with these adapters only.
 pub fn with<'a>(adapters: &'a [&'a LoadedAdapter]) -> GenerateInputs<'a> {
     GenerateInputs { adapters, ..GenerateInputs::default() }
 }
 
-/// A case's picture, under the scheduler config that it was recorded with.
+/// Generates a case's image with the scheduler config that it was recorded with.
 pub async fn draw(session: &mut Session, case: &serde_json::Value, adapters: &[&LoadedAdapter]) -> Picture {
     session.model.schedule = ScheduleConfig::from_json(&case["scheduler_config"].to_string()).expect("a schedule");
     let recipe = recipe(case);
@@ -37,7 +37,7 @@ pub async fn draw(session: &mut Session, case: &serde_json::Value, adapters: &[&
     picture.unwrap_or_else(|error| panic!("{}: {error}", case["name"]))
 }
 
-/// Fails when latents, image or PNG are further from diffusers' than the goldens allow.
+/// Panics if latents, image or PNG are further from diffusers' than the goldens allow.
 pub fn check(picture: &Picture, name: &str) {
     let golden = golden::tensors(&format!("golden/e2e/mini-sd15/{name}.safetensors"));
     close(name, &picture.latents, &golden["final_latents"].channels_last(), LATENTS);

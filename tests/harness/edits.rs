@@ -1,4 +1,4 @@
-//! Turns adapter files of the corpus into edited files, and each file into what it changes.
+//! Edits of corpus adapters, and the weight changes of adapter files.
 
 use crate::golden::{self, bytes};
 use lora_loupe::adapters::Delta;
@@ -7,7 +7,7 @@ use lora_loupe::formats::Dtype;
 use pollster::block_on;
 use std::collections::BTreeMap;
 
-/// Every valid adapter of the corpus with the text of its companion.
+/// Returns every valid adapter of the corpus: name, bytes and the text of its adapter_config.json, if any.
 pub fn corpus() -> Vec<(String, Vec<u8>, Option<String>)> {
     let manifest = golden::json("corpus/manifest.json");
     let cases = manifest["files"].as_array().expect("a list").iter().filter(|case| case["kind"] == "valid");
@@ -21,24 +21,24 @@ pub fn corpus() -> Vec<(String, Vec<u8>, Option<String>)> {
         .collect()
 }
 
-/// The bytes of a file of the corpus.
+/// Returns the bytes of a file of the corpus.
 pub fn bytes_of(file: &str) -> Vec<u8> {
     bytes(&format!("corpus/{file}"))
 }
 
-/// A file as edits take it.
+/// Opens a file for editing.
 pub fn open<'a>(file: &str, bytes: &'a Vec<u8>, companion: Option<&str>) -> Opened<'a> {
     block_on(Opened::new(file, bytes, companion)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// The written file, its hashes in place.
+/// Returns the written file with its final header, which has the hashes.
 pub fn finished(mut bytes: Vec<u8>, outcome: &Outcome) -> Vec<u8> {
     bytes[..outcome.head.len()].copy_from_slice(&outcome.head);
     assert_eq!(bytes.len() as u64, outcome.size);
     bytes
 }
 
-/// The file that a conversion writes, as its preview says.
+/// Converts a file and checks that its preview matches what is written.
 pub fn converted(opened: &Opened, options: &ConvertOptions) -> Result<(Vec<u8>, Outcome), EditError> {
     let conversion = block_on(convert(opened, options))?;
     let mut out = Vec::new();
@@ -48,17 +48,17 @@ pub fn converted(opened: &Opened, options: &ConvertOptions) -> Result<(Vec<u8>, 
     Ok((finished(out, &outcome), outcome))
 }
 
-/// A resize that keeps all ranks, in f32.
+/// Options of a resize to f32 that keeps every rank.
 pub const F32: ResizeOptions =
     ResizeOptions { rule: RankRule::Fixed(999), most: None, to: None, dtype: Some(Dtype::F32), drop: true };
 
-/// What each tensor is changed by, of the files whose changes are matrices or lists.
+/// Returns the scaled weight change of each tensor, for changes that are matrices or vectors.
 pub fn changes(opened: &Opened) -> BTreeMap<String, Vec<f32>> {
     let change = |delta: &Delta| {
-        let numbers = block_on(opened.numbers(delta)).expect("its factors");
+        let numbers = block_on(opened.numbers(delta)).expect("factors");
         let data = match delta.change.form(&numbers) {
             Some(form) => form.matrix().data,
-            None if delta.change.shape().len() == 1 => numbers.into_values().next().expect("a list"),
+            None if delta.change.shape().len() == 1 => numbers.into_values().next().expect("a vector"),
             None => return None,
         };
         Some((delta.tensor(), data.into_iter().map(|x| x * delta.scale).collect()))
@@ -66,20 +66,20 @@ pub fn changes(opened: &Opened) -> BTreeMap<String, Vec<f32>> {
     opened.adapter.deltas.iter().filter_map(change).collect()
 }
 
-/// ‖a − b‖ and ‖a‖, in f64.
+/// Returns ‖a − b‖ and ‖a‖ in f64.
 pub fn distance(a: &[f32], b: &[f32]) -> (f64, f64) {
     assert_eq!(a.len(), b.len());
     let square = |x: f64| x * x;
-    let apart: f64 = a.iter().zip(b).map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
-    (apart.sqrt(), a.iter().map(|x| square(f64::from(*x))).sum::<f64>().sqrt())
+    let squared: f64 = a.iter().zip(b).map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
+    (squared.sqrt(), a.iter().map(|x| square(f64::from(*x))).sum::<f64>().sqrt())
 }
 
-/// Fails when other tensors change, or one is further from what is wanted than `limit` times its size.
+/// Panics if other tensors change, or if a change is off by more than `limit` times its norm.
 #[track_caller]
 pub fn same(what: &str, got: &BTreeMap<String, Vec<f32>>, want: &BTreeMap<String, Vec<f32>>, limit: f64) {
     assert!(got.keys().eq(want.keys()), "{what}: other tensors change");
     for (name, want) in want {
-        let (apart, size) = distance(want, &got[name]);
-        assert!(apart <= limit * size, "{what}: {name} is off by {apart} of {size}");
+        let (error, norm) = distance(want, &got[name]);
+        assert!(error <= limit * norm, "{what}: {name} is off by {error} of {norm}");
     }
 }

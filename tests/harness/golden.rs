@@ -1,28 +1,28 @@
-//! Turns files under tests/ into tensors and JSON.
+//! Readers of files under tests/: text, JSON and tensors.
 
 use lora_loupe::num::{host_len, numel};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A path under tests/.
+/// Returns a path under tests/.
 pub fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
 
-/// A text file under tests/.
+/// Reads a text file under tests/.
 #[track_caller]
 pub fn text(relative: &str) -> String {
     std::fs::read_to_string(path(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"))
 }
 
-/// The bytes of a file under tests/.
+/// Reads the bytes of a file under tests/.
 #[track_caller]
 pub fn bytes(relative: &str) -> Vec<u8> {
     std::fs::read(path(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"))
 }
 
-/// A JSON file under tests/.
+/// Reads a JSON file under tests/.
 #[track_caller]
 pub fn json(relative: &str) -> serde_json::Value {
     serde_json::from_str(&text(relative)).unwrap_or_else(|error| panic!("tests/{relative}: {error}"))
@@ -31,14 +31,14 @@ pub fn json(relative: &str) -> serde_json::Value {
 /// A tensor of a golden file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
-    /// Its shape.
+    /// Shape, outermost dimension first.
     pub shape: Vec<usize>,
-    /// Its numbers.
+    /// Elements in row-major order.
     pub data: Vec<f32>,
 }
 
 impl Tensor {
-    /// (B, C, H, W) to (B, H, W, C), and (B, C, P) to (B, P, C); others as they are.
+    /// Returns (B, C, H, W) as (B, H, W, C) and (B, C, P) as (B, P, C); other ranks are unchanged.
     pub fn channels_last(&self) -> Vec<f32> {
         let &[batch, channels, ref pixels @ ..] = self.shape.as_slice() else { return self.data.clone() };
         let pixels = host_len(numel(pixels));
@@ -52,18 +52,18 @@ impl Tensor {
     }
 }
 
-/// All tensors of a safetensors file under tests/; integers become floats.
+/// Reads all tensors of a safetensors file under tests/; integers are converted to f32.
 #[track_caller]
 pub fn tensors(relative: &str) -> BTreeMap<String, Tensor> {
     read_tensors(&path(relative))
 }
 
-/// All tensors of a safetensors file; integers become floats.
+/// Reads all tensors of a safetensors file; integers are converted to f32.
 #[track_caller]
 pub fn read_tensors(path: &Path) -> BTreeMap<String, Tensor> {
-    let relative = path.display();
-    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{relative}: {error}"));
-    let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{relative}: {error}"));
+    let file_name = path.display();
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{file_name}: {error}"));
+    let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{file_name}: {error}"));
     file.tensors()
         .into_iter()
         .map(|(name, view)| {
@@ -77,7 +77,7 @@ pub fn read_tensors(path: &Path) -> BTreeMap<String, Tensor> {
                 Dtype::I32 => {
                     raw.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32).collect()
                 }
-                other => panic!("{relative}: `{name}` is {other:?}"),
+                other => panic!("{file_name}: `{name}` is {other:?}"),
             };
             (name, Tensor { shape: view.shape().to_vec(), data })
         })

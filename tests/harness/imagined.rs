@@ -1,4 +1,4 @@
-//! Single-file checkpoints of full size that exist nowhere: real headers, elements made up as they are read.
+//! Synthetic single-file checkpoints of full size: real headers, elements computed on read.
 
 use crate::golden;
 use lora_loupe::formats::ByteSource;
@@ -11,22 +11,22 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-/// Names and shapes of a checkpoint's tensors.
+/// Tensor shapes of a checkpoint by key.
 pub type Shapes = BTreeMap<String, Vec<usize>>;
 
-/// The published shapes of `sd15`, `sd21` or `sdxl`.
+/// Returns the published shapes of `sd15`, `sd21` or `sdxl`.
 pub fn shapes(family: &str) -> Shapes {
     let file = std::fs::File::open(golden::path(&format!("golden/single_file/{family}.json.gz"))).expect("shapes");
     serde_json::from_reader(flate2::read::GzDecoder::new(file)).expect("shapes")
 }
 
-/// A file of gigabytes that is never there: the header, then f16 elements that follow from their place.
+/// A multi-gigabyte file that is never materialized: a header, then f16 elements computed from their index.
 pub struct Imagined {
-    head: Vec<u8>,
+    header_bytes: Vec<u8>,
     len: u64,
 }
 
-/// The element at place `at` of the data: one of 1024 multiples of 1/512.
+/// Returns the element at index `at`, one of 1024 multiples of 1/512.
 pub fn number(at: u64) -> f32 {
     (at.wrapping_mul(2_654_435_761) >> 7 & 1023) as f32 / 512.0 - 1.0
 }
@@ -37,36 +37,37 @@ impl ByteSource for Imagined {
     }
 
     fn read(&self, range: Range<u64>) -> Reading<'_> {
-        let head = self.head.len() as u64;
-        let byte = |at: u64| match usize::try_from(at).ok().and_then(|at| self.head.get(at)) {
+        let header_len = self.header_bytes.len() as u64;
+        let byte = |at: u64| match usize::try_from(at).ok().and_then(|at| self.header_bytes.get(at)) {
             Some(&byte) => byte,
-            None => half::f16::from_f32(number((at - head) / 2)).to_le_bytes()[usize::from((at - head) % 2 == 1)],
+            None => half::f16::from_f32(number((at - header_len) / 2)).to_le_bytes()
+                [usize::from((at - header_len) % 2 == 1)],
         };
         Box::pin(std::future::ready(Ok(range.map(byte).collect())))
     }
 }
 
-/// The file, and the place of each tensor's first element.
+/// Returns the file and the index of each tensor's first element.
 pub fn imagine(shapes: &Shapes, metadata: &[(&str, &str)]) -> (Imagined, BTreeMap<String, u64>) {
     let mut header = serde_json::Map::new();
     let metadata: serde_json::Map<_, _> = metadata.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
     header.insert("__metadata__".into(), metadata.into());
-    let (mut at, mut places) = (0, BTreeMap::new());
+    let (mut at, mut offsets) = (0, BTreeMap::new());
     for (key, shape) in shapes {
         let bytes = 2 * numel(shape);
         let entry = serde_json::json!({ "dtype": "F16", "shape": shape, "data_offsets": [at, at + bytes] });
         header.insert(key.clone(), entry);
-        places.insert(key.clone(), at / 2);
+        offsets.insert(key.clone(), at / 2);
         at += bytes;
     }
     let text = serde_json::to_string(&header).expect("JSON");
-    let mut head = (text.len() as u64).to_le_bytes().to_vec();
-    head.extend(text.as_bytes());
-    let len = head.len() as u64 + at;
-    (Imagined { head, len }, places)
+    let mut header_bytes = (text.len() as u64).to_le_bytes().to_vec();
+    header_bytes.extend(text.as_bytes());
+    let len = header_bytes.len() as u64 + at;
+    (Imagined { header_bytes, len }, offsets)
 }
 
-/// A checkpoint of these shapes as a model, perhaps with a VAE from a file of its own.
+/// Opens a checkpoint of these shapes as a model, optionally with a VAE from a separate file.
 pub fn open(shapes: &Shapes, metadata: &[(&str, &str)], vae: Option<&Shapes>) -> Result<Model, PipelineError> {
     pollster::block_on(async {
         let file = |shapes: &Shapes| TensorFile::open("model".into(), Rc::new(imagine(shapes, metadata).0));

@@ -1,4 +1,4 @@
-//! Turns golden files into what tests compare: seeded inputs, recipes, pictures, distances.
+//! The tests' harness: golden files, seeded inputs, synthetic models and files, image generation and comparisons.
 
 pub mod cases;
 pub mod compare;

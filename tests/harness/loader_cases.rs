@@ -1,8 +1,8 @@
-//! Turns the facts of a folder of loaders (`cases/NAME.json`, `truth.json`) into files of zeros that need no
-//! disk and into what each program did with them.
+//! Loader cases (`cases/NAME.json`, `truth.json`): adapter files of zeros, built in memory, and what each program did
+//! with them.
 //!
-//! A case is a file without its numbers: `metadata`, `tensors` (pattern -> [dtype, shape]; `a{0-2,5}b` stands
-//! for a0b, a1b, a2b and a5b), `values` (scalars; the same patterns) and perhaps `adapter_config`.
+//! A case is a file without its elements: `metadata`, `tensors` (pattern -> [dtype, shape]; `a{0-2,5}b` expands to
+//! a0b, a1b, a2b and a5b), `values` (scalars; the same patterns) and optionally `adapter_config`.
 
 use crate::golden;
 use lora_loupe::formats::{ByteSource, Reading};
@@ -13,18 +13,18 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
 
-/// A file whose numbers are zeros but for its scalars.
+/// A file of zeros except for its scalars.
 pub struct CaseFile {
-    head: Vec<u8>,
-    /// Bytes of scalars by their place in the file.
+    header_bytes: Vec<u8>,
+    /// Bytes of scalars by offset in the file.
     scalars: BTreeMap<u64, Vec<u8>>,
     len: u64,
-    /// The text of the adapter_config.json beside it.
+    /// Text of the adapter_config.json next to the file.
     pub config: Option<String>,
 }
 
 impl CaseFile {
-    /// The file of a case.
+    /// Builds the file of a case.
     pub fn of(case: &Value) -> CaseFile {
         let expanded = |field: &str| -> BTreeMap<String, Value> {
             let patterns = case[field].as_object().into_iter().flatten();
@@ -37,7 +37,7 @@ impl CaseFile {
         let mut header = Map::new();
         let metadata = case["metadata"].as_object().filter(|metadata| !metadata.is_empty());
         header.extend(metadata.map(|metadata| ("__metadata__".to_owned(), Value::Object(metadata.clone()))));
-        let (mut at, mut places) = (0u64, BTreeMap::new());
+        let (mut at, mut offsets) = (0u64, BTreeMap::new());
         for (name, info) in &tensors {
             let axes = info[1].as_array().into_iter().flatten().filter_map(Value::as_u64);
             let elements = numel(&axes.map(host_len).collect::<Vec<_>>());
@@ -46,37 +46,38 @@ impl CaseFile {
                 name.clone(),
                 json!({"dtype": dtype(info), "shape": info[1].clone(), "data_offsets": [at, end]}),
             );
-            places.insert(name.clone(), (at, dtype(info).to_owned()));
+            offsets.insert(name.clone(), (at, dtype(info).to_owned()));
             at = end;
         }
         let mut text = serde_json::to_vec(&header).expect("a header");
         text.resize(text.len().next_multiple_of(8), b' ');
-        let head = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
-        let start = head.len() as u64;
+        let header_bytes = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
+        let start = header_bytes.len() as u64;
         let scalar = |(name, value): (String, Value)| {
-            let (at, dtype) = places.get(&name)?;
+            let (at, dtype) = offsets.get(&name)?;
             Some((start + at, bytes(dtype, value.as_f64()?)))
         };
         let scalars = expanded("values").into_iter().filter_map(scalar).collect();
         let config = case.get("adapter_config").map(Value::to_string);
-        CaseFile { head, scalars, len: start + at, config }
+        CaseFile { header_bytes, scalars, len: start + at, config }
     }
 }
 
 impl CaseFile {
-    /// The same file under other keys, each of its place and its old one.
+    /// Returns the file with renamed keys; `name` is called with the index and the key of each tensor.
     pub fn with_keys(&self, name: impl Fn(usize, &str) -> String) -> CaseFile {
-        let header: Map<String, Value> = serde_json::from_slice(self.head[8..].trim_ascii_end()).expect("a header");
+        let header: Map<String, Value> =
+            serde_json::from_slice(self.header_bytes[8..].trim_ascii_end()).expect("a header");
         let (metadata, tensors): (Map<_, _>, Map<_, _>) =
             header.into_iter().partition(|(key, _)| key == "__metadata__");
         let renamed = tensors.into_iter().enumerate().map(|(at, (key, info))| (name(at, &key), info));
         let mut text =
             serde_json::to_vec(&metadata.into_iter().chain(renamed).collect::<Map<_, _>>()).expect("a header");
         text.resize(text.len().next_multiple_of(8), b' ');
-        let head = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
-        let moved = |at: u64| at + head.len() as u64 - self.head.len() as u64;
-        let scalars = self.scalars.iter().map(|(&at, bytes)| (moved(at), bytes.clone())).collect();
-        CaseFile { scalars, len: moved(self.len), config: self.config.clone(), head }
+        let header_bytes = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
+        let shifted = |at: u64| at + header_bytes.len() as u64 - self.header_bytes.len() as u64;
+        let scalars = self.scalars.iter().map(|(&at, bytes)| (shifted(at), bytes.clone())).collect();
+        CaseFile { scalars, len: shifted(self.len), config: self.config.clone(), header_bytes }
     }
 }
 
@@ -104,7 +105,7 @@ fn bytes(dtype: &str, value: f64) -> Vec<u8> {
     }
 }
 
-/// `a{0-2,5}b` to a0b, a1b, a2b, a5b; several braces give all combinations.
+/// Expands `a{0-2,5}b` to a0b, a1b, a2b, a5b; several braces give all combinations.
 fn names(pattern: &str) -> Vec<String> {
     let Some((start, rest)) = pattern.split_once('{') else { return vec![pattern.to_owned()] };
     let (list, rest) = rest.split_once('}').expect("a closed brace");
@@ -134,7 +135,7 @@ impl ByteSource for CaseFile {
                 out[target].copy_from_slice(&bytes[(from - at) as usize..(to - at) as usize]);
             }
         };
-        write(0, &self.head);
+        write(0, &self.header_bytes);
         for (&at, bytes) in self.scalars.range(range.start.saturating_sub(8)..range.end) {
             write(at, bytes);
         }
@@ -142,41 +143,41 @@ impl ByteSource for CaseFile {
     }
 }
 
-/// The cases that are kept in tests/golden/: a name, a file and what the programs did with it, whose own code was run
-/// on it: ComfyUI 0.33.0 (2026-08-22), diffusers 0.42.1 with peft 0.21.2, InvokeAI 6.14.2, AUTOMATIC1111 1.10.1 and
+/// Returns the cases in tests/golden/: name, file and what each program did with it. Recorded by running the code of
+/// ComfyUI 0.33.0 (2026-08-22), diffusers 0.42.1 with peft 0.21.2, InvokeAI 6.14.2, AUTOMATIC1111 1.10.1 and
 /// Forge of 2025-06-26.
 pub fn kept() -> Vec<(String, CaseFile, Value)> {
     let packed = golden::bytes("golden/loaders/cases.jsonl.gz");
     let mut text = String::new();
     flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).expect("a gzip file of text");
     let row = |line: &str| {
-        let mut row: Value = serde_json::from_str(line).expect("a case a line");
+        let mut row: Value = serde_json::from_str(line).expect("one case per line");
         (row["name"].as_str().expect("a name").to_owned(), CaseFile::of(&row["case"]), row["truth"].take())
     };
     text.lines().map(row).collect()
 }
 
-/// What the programs did with a case.
+/// Recorded behavior of the programs for a case.
 pub struct Truth<'a>(pub &'a Value);
 
 impl Truth<'_> {
-    /// Whether this is the family, or one whose files look the same.
+    /// Returns whether `name` is the family, or one whose files are indistinguishable from it.
     pub fn is_family(&self, name: &str) -> bool {
         let others = self.0["ambiguous_with"].as_array().into_iter().flatten();
         self.0["family"] == name || others.into_iter().any(|other| other == name)
     }
 
-    /// Layers that the file changes.
+    /// Returns the number of layers that the file changes.
     pub fn layers(&self) -> u64 {
         self.0["n_layers"].as_u64().unwrap_or(0)
     }
 
-    /// Scale of the layers, each once; empty where the algorithm has none.
+    /// Returns the distinct scales of the layers; empty if the algorithm has no scale.
     pub fn scales(&self) -> Vec<f64> {
         self.0["scales"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
     }
 
-    /// Status, applied layers and their share in a program; none where it was not run.
+    /// Returns status, number and share of applied layers in a program, or `None` if it was not run.
     pub fn loader(&self, name: &str) -> Option<(&str, u64, f64)> {
         let loader = &self.0["loaders"][name];
         let (applied, total) = (loader["applied"].as_u64().unwrap_or(0), loader["total"].as_u64().unwrap_or(0));

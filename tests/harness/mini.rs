@@ -1,4 +1,4 @@
-//! Turns the folder of mini-sd15 into a folder whose files are changed on the way.
+//! The mini-sd15 pipeline as a model folder, with modified files if needed.
 
 use crate::golden;
 use lora_loupe::formats::ByteSource;
@@ -7,7 +7,7 @@ use lora_loupe::pipeline::{Folder, Model, Session};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::rc::Rc;
 
-/// The pipeline's files, each as `change` makes it of its path and its bytes.
+/// Returns the pipeline's folder, with `change` applied to the path and bytes of each file.
 pub fn folder(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Folder {
     let root = golden::path("golden/pipelines/mini-sd15");
     let mut files: Vec<(String, Rc<dyn ByteSource>)> = Vec::new();
@@ -24,19 +24,19 @@ pub fn folder(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Folder {
     Folder::new(files)
 }
 
-/// A session with such a folder.
+/// Opens a session with such a folder.
 pub async fn session(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Session {
     let model = Model::open("mini-sd15", &folder(change)).await.expect("the model");
     let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
     Session::new(Rc::new(gpu), model)
 }
 
-/// A session with the folder as it is.
+/// Opens a session with the unmodified folder.
 pub async fn full() -> Session {
     session(|_, bytes| bytes).await
 }
 
-/// A session whose f32 tensors are stored as `store` makes them of their names and numbers.
+/// Opens a session whose f32 tensors are rewritten by `store`, from name and values to dtype and bytes.
 pub async fn stored(store: impl Fn(&str, Vec<f32>) -> (Dtype, Vec<u8>)) -> Session {
     let change =
         |path: &str, bytes: Vec<u8>| if path.ends_with(".safetensors") { rewritten(&bytes, &store) } else { bytes };
@@ -45,10 +45,10 @@ pub async fn stored(store: impl Fn(&str, Vec<f32>) -> (Dtype, Vec<u8>)) -> Sessi
 
 fn rewritten(bytes: &[u8], store: &dyn Fn(&str, Vec<f32>) -> (Dtype, Vec<u8>)) -> Vec<u8> {
     let file = SafeTensors::deserialize(bytes).expect("weights");
-    let number = |raw: &[u8]| f32::from_le_bytes(raw.try_into().expect("4 bytes"));
+    let value = |raw: &[u8]| f32::from_le_bytes(raw.try_into().expect("4 bytes"));
     let tensors = file.iter().map(|(name, view)| {
         let (dtype, data) = match view.dtype() {
-            Dtype::F32 => store(name, view.data().chunks_exact(4).map(number).collect()),
+            Dtype::F32 => store(name, view.data().chunks_exact(4).map(value).collect()),
             other => (other, view.data().to_vec()),
         };
         (name.to_owned(), dtype, view.shape().to_vec(), data)
@@ -60,7 +60,7 @@ fn rewritten(bytes: &[u8], store: &dyn Fn(&str, Vec<f32>) -> (Dtype, Vec<u8>)) -
     safetensors::serialize(views, None).expect("a file")
 }
 
-/// f16 bits of each number.
-pub fn halves(numbers: &[f32]) -> Vec<u8> {
-    numbers.iter().flat_map(|&number| half::f16::from_f32(number).to_le_bytes()).collect()
+/// Returns the values as little-endian f16 bytes.
+pub fn halves(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|&value| half::f16::from_f32(value).to_le_bytes()).collect()
 }

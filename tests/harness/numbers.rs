@@ -1,6 +1,6 @@
-//! Turns (seed, index) into numbers: the twin of `numbers` in make/ops.py.
+//! Reproducible pseudo-random values, identical to `numbers` in make/ops.py.
 
-/// `count` numbers in (-1, 1) times `scale` plus `shift`, exact in f32.
+/// Returns `count` values in (-1, 1) times `scale` plus `shift`, exact in f32.
 pub fn numbers(seed: u32, count: usize, scale: f32, shift: f32) -> Vec<f32> {
     (0..count as u32)
         .map(|index| {

@@ -1,4 +1,4 @@
-//! Turns golden/ops/ops.json into plans of one operation with their inputs and PyTorch's answers.
+//! The cases of golden/ops/ops.json: single-operation plans with inputs and PyTorch's outputs.
 
 use crate::{golden, numbers::numbers};
 use lora_loupe::num::{host_len, numel};
@@ -6,37 +6,37 @@ use lora_loupe::ops::Op;
 use lora_loupe::plan::{Builder, Plan};
 use serde_json::{Value, json};
 
-/// One operation at one shape.
+/// One operation with given shapes.
 pub struct Case {
     /// Operation, shapes and fields, for messages.
     pub name: String,
     /// Inputs `x0`, `x1`, …; output `y`.
     pub plan: Plan,
-    /// The inputs' numbers.
+    /// Elements of the inputs.
     pub inputs: Vec<Vec<f32>>,
-    /// Run-time numbers.
+    /// Run-time scalars.
     pub scalars: Vec<f32>,
-    /// PyTorch's output at evenly spread places.
+    /// PyTorch's output at evenly spaced indices.
     pub golden: Vec<f32>,
 }
 
 impl Case {
-    /// Our output at the golden's places: numpy's linspace, rounded half to even, without repeats.
+    /// Samples `output` at the golden's indices: NumPy's linspace, rounded half to even, deduplicated.
     pub fn sample(&self, output: &[f32]) -> Vec<f32> {
         let count = output.len().min(1024);
         let step = if count > 1 { (output.len() - 1) as f64 / (count - 1) as f64 } else { 0.0 };
-        let mut places: Vec<usize> = (0..count).map(|i| (i as f64 * step).round_ties_even() as usize).collect();
-        places.dedup();
-        places.into_iter().map(|place| output[place]).collect()
+        let mut indices: Vec<usize> = (0..count).map(|i| (i as f64 * step).round_ties_even() as usize).collect();
+        indices.dedup();
+        indices.into_iter().map(|index| output[index]).collect()
     }
 }
 
-/// Every case of the golden file.
+/// Returns every case of the golden file.
 pub fn cases() -> Vec<Case> {
     let listed = golden::json("golden/ops/ops.json");
-    let answers = golden::tensors("golden/ops/ops.safetensors");
+    let outputs = golden::tensors("golden/ops/ops.safetensors");
     let listed = listed.as_array().expect("a list of cases");
-    listed.iter().enumerate().map(|(index, case)| read(index, case, answers[&index.to_string()].data.clone())).collect()
+    listed.iter().enumerate().map(|(index, case)| read(index, case, outputs[&index.to_string()].data.clone())).collect()
 }
 
 fn read(index: usize, case: &Value, golden: Vec<f32>) -> Case {

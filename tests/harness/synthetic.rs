@@ -1,4 +1,4 @@
-//! Turns a family of models into adapter files of any rank, as large as people's, made on the spot.
+//! Synthetic adapter files of any rank with the layers and sizes of real ones.
 
 use half::f16;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
 
-/// Whose layers an adapter changes.
+/// Base model of an adapter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Network {
     /// Stable Diffusion 1.x.
@@ -18,8 +18,8 @@ pub enum Network {
     Sdxl,
 }
 
-/// Writes a kohya adapter in f16 on all layers that sd-scripts takes by default: the projections and
-/// attentions of the UNet's transformers and of the text encoders. Numbers are small and random.
+/// Writes a kohya adapter in f16 for the layers that sd-scripts trains by default: projections and attention of the
+/// UNet's transformers and of the text encoders. The values are small and random.
 pub fn write(path: &Path, network: Network, rank: usize) -> io::Result<()> {
     let header = header(network, rank)?;
     let mut out = BufWriter::new(File::create(path)?);
@@ -37,7 +37,7 @@ pub fn write(path: &Path, network: Network, rank: usize) -> io::Result<()> {
     out.flush()
 }
 
-/// The same with zeros for all numbers, which take no room on disk where its file system knows holes.
+/// Writes the same adapter with all zeros, as a sparse file where the file system supports it.
 pub fn write_hollow(path: &Path, network: Network, rank: usize) -> io::Result<()> {
     let header = header(network, rank)?;
     let mut file = File::create(path)?;
@@ -86,7 +86,7 @@ fn header(network: Network, rank: usize) -> io::Result<Header> {
     Ok(Header::of(tensors, metadata))
 }
 
-/// A random number between -0.05 and 0.05 (Marsaglia's xorshift).
+/// Returns a random value between -0.05 and 0.05 (Marsaglia's xorshift).
 fn next(state: &mut u64) -> f32 {
     *state ^= *state << 13;
     *state ^= *state >> 7;

@@ -1,5 +1,5 @@
 /**
- * Runs a test binary of wasm32-wasip1 under Node, whose exit code becomes this program's. Cargo calls it as the target's runner.
+ * Runs a wasm32-wasip1 test binary in Node and exits with its exit code: Cargo's runner for the target.
  *
  *     node --no-warnings tests/harness/wasi.mjs TEST.wasm [arguments of the test binary]
  */

@@ -1,8 +1,8 @@
-"""Times numpy on a kohya file, for tests/tools/bench_analyzer.rs: what the analyzer computes, the usual way.
+"""Times NumPy on a kohya file, for tests/tools/bench_analyzer.rs: the analyzer's computations in plain NumPy.
 
     python tests/make/bench_analyzer.py FILE
 
-Reads a word a line from standard input, does that work once and prints the milliseconds: `norms` (of
+Reads one command per line from standard input, runs it once and prints the milliseconds: `norms` (of
 every layer, by the Gram matrices of both factors) or `spectra` (norms and all singular values, by QR of
 both factors and the singular values of the small product). One BLAS thread, f32, one layer at a time.
 """
@@ -21,7 +21,7 @@ import numpy
 
 
 def layers(path):
-    """(up, down, scale) of every layer, read when its turn comes."""
+    """Yields (up, down, scale) of every layer, read lazily."""
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))

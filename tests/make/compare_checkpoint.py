@@ -1,16 +1,16 @@
-"""Compares a checkpoint of yours, drawn by lora-loupe, with diffusers: the last latents and the pixels.
+"""Compares an image that lora-loupe generates from any checkpoint with diffusers: final latents and pixels.
 
 Not part of the tests: it needs a real model, and time. The model is a .safetensors checkpoint of Stable
-Diffusion 1.x, 2.x or XL, or a diffusers folder; LoRAs are given as both programs take them.
+Diffusion 1.x, 2.x or XL, or a diffusers folder; LoRAs can be in any format that both programs load.
 
     pip install torch diffusers transformers peft accelerate safetensors pillow numpy
     cargo build --release -p lora-loupe
     python tests/make/compare_checkpoint.py model.safetensors --size 512x512 --steps 4
 
-It prints the relative distance of the latents, ||a - b|| / ||b||, and how many levels of 255 the pixels
-differ by. With f16 weights about 1e-3 is expected, with f32 weights about 1e-5 on the CPU; a few per
-cent or more after many steps with an ancestral sampler is no surprise on another device, but 0.1 after
-four steps of DDIM is a defect: please report it with the printed lines.
+It prints the relative distance of the latents, ||a - b|| / ||b||, and the difference of the pixels in levels
+of 255. With f16 weights about 1e-3 is expected, with f32 weights about 1e-5 on the CPU. A few percent or more
+after many steps with an ancestral sampler is normal on another device, but 0.1 after four steps of DDIM is a
+bug: please report it with the printed lines.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "target" / "release" / "lora-loupe")
     arguments = parser.parse_args()
     width, height = (int(part) for part in arguments.size.split("x"))
-    # Single files do not say how timesteps are chosen; diffusers takes the published model's config.
+    # Single files do not specify the timestep spacing; diffusers uses the published model's config.
     wanted, colours, spacing = reference(arguments, width, height)
     with tempfile.TemporaryDirectory() as folder:
         latents, pixels = ours(arguments, pathlib.Path(folder), spacing)

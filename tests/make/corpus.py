@@ -1,11 +1,11 @@
-"""Turns the full adapter test set into the cut that the repository carries.
+"""Creates the subset of the adapter test set in the repository.
 
     python tests/make/corpus.py PATH_TO_THE_SET
 
-The set (its README says how it was made, with sd-scripts, LyCORIS, peft and diffusers) has a base
-model of 3.7 MB and adapters of 15 MB. The cut keeps one adapter of each kind with all its results;
-of the base every shape, but only the weights whose changes are sampled; of adapters for other
-models the headers alone. tests/hostile keeps every damaged file.
+The set was made with sd-scripts, LyCORIS, peft and diffusers (see its README) and has a base model of
+3.7 MB and adapters of 15 MB. The subset has one adapter of each kind with all its results, all shapes
+of the base but only the weights whose changes are sampled, and only the headers of adapters for other
+models. tests/hostile has every damaged file.
 """
 
 import json

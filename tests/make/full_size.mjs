@@ -1,7 +1,7 @@
 /**
- * Turns made-up checkpoints of real size into pictures and calls of networks in headless Chromium, each compared with the
- * same made natively, and into a table of what they took. Not part of the tests: it takes some 20 GB of disk and memory,
- * and hours on a software renderer.
+ * Generates images and calls networks of full-size synthetic checkpoints in headless Chromium, compares the results with
+ * native runs, and prints a table of times and memory. Not part of the tests: it takes some 20 GB of disk and memory, and
+ * hours on a software rasterizer.
  *
  *     cargo xtask test engine
  *     CHROME_PATH=/usr/bin/chromium node tests/make/full_size.mjs                        # every case
@@ -9,8 +9,8 @@
  *     node tests/make/full_size.mjs lora --only native                                   # or chromium
  *     node tests/make/full_size.mjs table
  *
- * Files and results stay in the system's folder for temporary files. A case whose result is there is not run again, so
- * that a run that was cut goes on.
+ * Files and results are kept in the system's folder for temporary files. Cases with a stored result are skipped, so an
+ * interrupted run can be resumed.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -24,18 +24,18 @@ import { BLANK, launch } from '../browser/harness.mjs';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const FOLDER = join(tmpdir(), 'lora-loupe-full-size');
 const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { size: { type: 'string', default: '512' }, only: { type: 'string' } } });
-/** Pixels of SD 1.5's pictures; SDXL's are twice as wide and high. */
+/** Width and height of SD 1.5's images in pixels; SDXL's are twice as large. */
 const SIZE = Number(options.size);
-/** Milliseconds that a case may take in a page. */
+/** Timeout in ms for a case in a page. */
 const PATIENCE = 4 * 3_600_000;
-/** Most MiB that the engine's own memory may take, whatever the checkpoint. */
+/** Maximum wasm memory of the engine in MiB, for any checkpoint. */
 const MEMORY = 256;
-/** How far answers of two software renderers may be apart: sums of f32 in another order. */
+/** Maximum relative distance of outputs of two software rasterizers, which sum in f32 in another order. */
 const DISTANCE = 2e-5;
-/** Most levels of 255 by which a colour may be off, and the share that may be off at all: what lies between two levels may be rounded either way. */
+/** Maximum difference of pixel values in levels of 255, and the share that may differ: values between two levels may be rounded either way. */
 const LEVELS = { most: 1, share: 0.01 };
 
-/** The picture that others start from: hills before an evening sky. RGB, row by row. */
+/** Initial image: hills under an evening sky, as RGB in row-major order. */
 const START = (() => {
   const rgb = Buffer.alloc(SIZE * SIZE * 3);
   for (let at = 0; at < SIZE * SIZE; at++) {
@@ -47,7 +47,7 @@ const START = (() => {
   return rgb;
 })();
 
-/** A picture of SD 1.5 by two steps with guidance. */
+/** Returns a case that generates an SD 1.5 image in two steps with guidance. */
 function picture(what, { strength = 0, ...more } = {}) {
   const adapters = strength ? [{ name: 'full-size', sha256: '', strength }] : [];
   const recipe = {
@@ -57,11 +57,11 @@ function picture(what, { strength = 0, ...more } = {}) {
   return { what, family: 'sd15', shape: shape(SIZE, true, recipe.denoise !== undefined), recipe };
 }
 
-/** One call of a network of SDXL, for a picture of `size`. */
+/** Returns a case that calls an SDXL network once, for an image of `size`. */
 const call = (what, size, network) => ({ what, family: 'sdxl', shape: shape(size, false, false), network: network(size / 8) });
-/** Only the plans of a guided picture, which is quick. */
+/** Returns a case that only plans an image with guidance, which is fast. */
 const plans = (what, family, size) => ({ what, family, shape: shape(size, true, true) });
-/** Only the UNet's weights, in the halves that their file has. */
+/** Returns a case that only loads the UNet's weights, as f16 as in the file. */
 const load = (what, family) => ({ what, family, load: unet(8) });
 const unet = (side) => ({ unet: { batch: 1, height: side, width: side, tokens: 77 } });
 const decoder = (side) => ({ vae_decoder: { batch: 1, height: side, width: side } });
@@ -73,7 +73,7 @@ const CASES = {
   lora: picture('SD 1.5 with a LoRA', { strength: 1 }),
   strength: picture('SD 1.5, the LoRA at strength 0.5', { strength: 0.5 }),
   plain: picture('SD 1.5 without LoRA'),
-  // Two of the seven steps are left.
+  // Two of the seven steps remain.
   img2img: picture('SD 1.5 with a LoRA, image to image', { strength: 1, steps: 7, denoise: 0.3 }),
   'sdxl-decoder': call('SDXL, VAE decoder', 2 * SIZE, decoder),
   'sdxl-unet': call('SDXL, one call of the UNet', SIZE, unet),
@@ -89,7 +89,7 @@ for (const name of wanted) if (!CASES[name]) throw new Error(`there is no case $
 for (const family of ['sd15', 'sdxl']) await run(family, wanted.filter((name) => CASES[name].family === family));
 console.log(table());
 
-/** Runs cases of a family, all in one page, and each natively afterwards. */
+/** Runs the cases of a family in one page, and each natively afterwards. */
 async function run(family, names) {
   const isLeft = (name, where) => (options.only ?? where) === where && !result(name)[where] && !(where === 'native' && CASES[name].load);
   const left = names.filter((name) => isLeft(name, 'chromium') || isLeft(name, 'native'));
@@ -133,7 +133,7 @@ async function run(family, names) {
   }
 }
 
-/** What is known of a case. */
+/** Returns the stored results of a case. */
 function result(name) {
   const file = named(`${name}-${SIZE}.json`);
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
@@ -143,7 +143,7 @@ function keep(name, more) {
   writeFileSync(named(`${name}-${SIZE}.json`), JSON.stringify({ ...result(name), ...more }, null, 1));
 }
 
-/** A page whose engine has opened the checkpoint and knows the LoRA. */
+/** Opens a page whose engine has the checkpoint and the LoRA. */
 async function opened(family, checkpoint, lora, sha256) {
   const site = await launch([], PATIENCE);
   const { page, errors } = await site.open(BLANK);
@@ -160,7 +160,7 @@ async function opened(family, checkpoint, lora, sha256) {
   return { site, page, errors };
 }
 
-/** A file that is made once. */
+/** Returns the path of a file, created on first use. */
 function made(name, make) {
   const file = named(name);
   if (!existsSync(file)) make(file);
@@ -172,7 +172,7 @@ function tool(...args) {
   return execFileSync('cargo', command, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 }
 
-/** How many levels colours are off at most, and the share of those that are. */
+/** Returns the maximum difference in levels, and the share of values that differ. */
 function levels(a, b) {
   let [most, off] = [a.length === b.length ? 0 : 255, 0];
   for (let i = 0; i < a.length; i++) {
@@ -183,7 +183,7 @@ function levels(a, b) {
   return { most, share: off / a.length };
 }
 
-/** ||a - b|| / ||b|| of floats. */
+/** Returns ||a - b|| / ||b|| of f32 data. */
 function distance(a, b) {
   const [ours, theirs] = [a, b].map((bytes) => new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)));
   let [difference, size] = [0, 0];
@@ -191,7 +191,7 @@ function distance(a, b) {
   return { relative: ours.length === theirs.length ? Math.sqrt(difference / size) : Infinity };
 }
 
-/** Mean and standard deviation of colours, and the share of those at an end of the scale. */
+/** Returns mean and standard deviation of pixel values, and the share of saturated ones. */
 function looks(bytes) {
   const mean = bytes.reduce((sum, value) => sum + value, 0) / bytes.length;
   const deviation = Math.sqrt(bytes.reduce((sum, value) => sum + (value - mean) ** 2, 0) / bytes.length);
@@ -207,7 +207,7 @@ function check(name, { chromium, native, apart, looks }) {
   if (looks && !(looks.deviation > 10 && looks.ends < 0.5)) wrong(`no picture: ${JSON.stringify(looks)}`);
 }
 
-/** Runs in the page: opens an engine as the page's worker does. */
+/** Runs in the page: opens an engine in the same way as the app's worker. */
 async function open({ family, merges, sha256 }) {
   const { default: init } = await import('/pkg/lora_loupe.js');
   globalThis.goldens = await import('/tests/browser/goldens.js');
@@ -220,7 +220,7 @@ async function open({ family, merges, sha256 }) {
   return (performance.now() - started) / 1000;
 }
 
-/** Runs in the page: one case, with seconds of its stages. */
+/** Runs in the page: runs one case and returns the seconds of its stages. */
 async function inChromium({ recipe, network, load, shape, start }) {
   const base64 = (bytes) => {
     let text = '';
@@ -265,7 +265,7 @@ async function inChromium({ recipe, network, load, shape, start }) {
   return { adapter, seconds, stages, plans: shape && (await engine.probe_plans(shape)), memory: wasm.memory.buffer.byteLength / 2 ** 20, answer: base64(answer), png };
 }
 
-/** What all results say, in Markdown. */
+/** Formats all results as a Markdown table. */
 function table() {
   const found = Object.entries(CASES).map(([name, { what }]) => ({ name, what, ...result(name) })).filter(({ chromium, native }) => chromium || native);
   const minutes = (seconds) => (seconds === undefined ? '' : seconds < 90 ? `${seconds.toFixed(1)} s` : `${(seconds / 60).toFixed(1)} min`);

@@ -1,7 +1,7 @@
 /**
- * Turns a folder of goldens (pipelines/, e2e/, loras/ as diffusers' outputs were stored) into the distance of each picture
- * that the engine draws in headless Chromium; natively `cargo run -p lora-loupe-tests --bin goldens` does the same. Not
- * part of the tests: the repository holds the goldens of one family.
+ * Compares images that the engine generates in headless Chromium with a folder of goldens (pipelines/, e2e/ and loras/
+ * with diffusers' outputs); `cargo run -p lora-loupe-tests --bin goldens` does the same natively. Not part of the tests:
+ * the repository has the goldens of one family only.
  *
  *     cargo xtask test page
  *     CHROME_PATH=/usr/bin/chromium node tests/make/goldens.mjs DIR [NAME…]
@@ -10,7 +10,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { BLANK, launch } from '../browser/harness.mjs';
 
-/** The goldens' limit for latents in f32. */
+/** The goldens' tolerance for latents in f32. */
 const LIMIT = 2e-4;
 const [folder, ...only] = process.argv.slice(2);
 
@@ -28,9 +28,9 @@ try {
   });
   for (const name of readdirSync(join(folder, 'e2e'))) {
     if (only.length > 0 && !only.includes(name)) continue;
-    // Python writes infinities, which JSON does not have.
+    // Python writes infinities, which are not valid JSON.
     const cases = JSON.parse(readFileSync(join(folder, 'e2e', name, 'cases.json'), 'utf8').replaceAll('-Infinity', 'null'));
-    // Others start from a picture, or are no single recipe.
+    // Other cases have an initial image, or cannot be expressed as a recipe.
     const plain = cases.filter((given) => !given.strength && !given.batch && !given.variant && !given.name.includes('prompt2'));
     for (const given of plain) {
       const distance = await page.evaluate(drawn, { name, given });
@@ -43,7 +43,7 @@ try {
 }
 if (failed > 0) throw new Error(`${failed} pictures are further than ${LIMIT} from diffusers'`);
 
-/** Runs in the page: draws a case with its own scheduler, and measures its latents. */
+/** Runs in the page: generates a case with its scheduler and returns the distance of its latents. */
 async function drawn({ name, given }) {
   const { prompt, negative, seed, steps, cfg, hw, sched, lora, scheduler_config } = given;
   const files = await g.model(`all/pipelines/${name}`, name.endsWith('xl') ? ['', '_2'] : ['']);

@@ -1,9 +1,9 @@
-"""Turns a file of known bytes into the hashes that sd-scripts writes for it: golden/edit/hashes.json.
+"""Writes sd-scripts' hashes of a file with known bytes: golden/edit/hashes.json.
 
     pip install torch safetensors
     python tests/make/hashes.py
 
-The data are byte i = (i * i * 31 + i // 7) % 251, as tests/edit.rs makes them too. The hashes follow
+Byte i of the data is (i * i * 31 + i // 7) % 251, as in tests/edit.rs. The hashes follow
 sd-scripts' precalculate_safetensors_hashes: of the file saved with `ss_` metadata alone, the SHA-256 of
 what follows the header, and the first 8 digits of that of 64 KiB at 1 MiB.
 """

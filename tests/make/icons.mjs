@@ -1,5 +1,5 @@
 /**
- * web/public/icon.svg -> the PNGs that systems and social pages want, drawn by Chromium.
+ * Renders the PNG icons for operating systems and link previews from web/public/icon.svg, with Chromium.
  *
  * Run `CHROME_PATH=/path/to/chromium node tests/make/icons.mjs`.
  */
@@ -10,7 +10,7 @@ const PUBLIC = new URL('../../web/public/', import.meta.url);
 const icon = await readFile(new URL('icon.svg', PUBLIC), 'utf8');
 const drawing = icon.replace(/^<svg[^>]*>|<\/svg>\s*$/g, '');
 
-/** The drawing on a ground of its own; `share` of the side is the drawing's. */
+/** Returns an SVG of the icon on a background; the icon takes `share` of its width. */
 const onGround = (share, radius) => `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32" width="100%" height="100%">
   <rect width="32" height="32" rx="${radius}" fill="#e2f0ee"/>
   <g transform="translate(${16 - 16 * share} ${16 - 16 * share}) scale(${share})">${drawing}</g></svg>`;
@@ -21,7 +21,7 @@ const social = `<main><div>${icon}</div><section><h1>LoRA Loupe</h1><p>Drop a Lo
   div { width: 300px; flex: none; } h1 { font-size: 96px; letter-spacing: -3px; margin: 0 0 16px; } p { font-size: 42px; line-height: 1.35; margin: 0 0 24px; color: #565f66; }
   .fine { color: #0a6b67; font-size: 34px; }</style>`;
 
-/** File name, width, height, what is drawn. */
+/** File name, width, height and SVG. */
 const pictures = [
   ['icon-192.png', 192, 192, onGround(0.78, 7)],
   ['icon-512.png', 512, 512, onGround(0.78, 7)],

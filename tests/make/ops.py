@@ -1,7 +1,7 @@
-"""Turns a list of operation cases into PyTorch's answers: golden/ops/ops.json and ops.safetensors.
+"""Writes PyTorch's outputs for a list of operation cases: golden/ops/ops.json and ops.safetensors.
 
-Inputs are not stored: both sides compute them from (seed, index), see `numbers` and the Rust
-twin in harness/numbers.rs. Outputs are stored at up to 1024 evenly spread places.
+Inputs are not stored: both sides compute them from (seed, index), see `numbers` and its Rust
+equivalent in harness/numbers.rs. Outputs are sampled at up to 1024 evenly spaced indices.
 
     pip install torch numpy safetensors
     python tests/make/ops.py
@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from safetensors.numpy import save_file
 
 torch.set_num_threads(1)
-# The run-time number of axpy.
+# Run-time scalar of axpy.
 NUMBER = 0.5
 HERE = pathlib.Path(__file__).resolve().parent.parent / "golden" / "ops"
 
 
 def numbers(seed, shape, scale=1.0, shift=0.0):
-    """Uniform numbers in (-1, 1) with 24 bits, exact in f32, the same in any language."""
+    """Returns uniform values in (-1, 1) with 24 bits, exact in f32 and reproducible in any language."""
     count = int(np.prod(shape))
     x = (np.arange(count, dtype=np.uint64) * 2654435761 + seed * 40503) & 0xFFFFFFFF
     for _ in range(2):
@@ -63,7 +63,7 @@ def run(op, f, x):
     if op == "layer_norm":
         return F.layer_norm(x[0], x[0].shape[-1:], x[1], x[2], f["eps"])
     if op == "attention":
-        # One input is queries, keys and values, two are queries and the others.
+        # One input is QKV fused, two are queries and fused keys and values.
         q, k, v = x if len(x) == 3 else x[0].chunk(3, -1) if len(x) == 1 else (x[0], *x[1].chunk(2, -1))
         return attention(q, k, v, f["heads"], f["causal"])
     if op == "unary":
@@ -120,7 +120,7 @@ def run(op, f, x):
 
 
 def cases():
-    """(operation, fields, input shapes); production shapes of SD 1.5 first, then odd ones."""
+    """Yields (operation, fields, input shapes): production shapes of SD 1.5 first, then unaligned ones."""
     for m, k, n, bias in [(1024, 640, 640, True), (77, 768, 320, False), (2, 1280, 320, True), (1, 3, 5, True), (65, 17, 129, True), (130, 1, 1, False), (63, 64, 66, False)]:
         yield "matmul", {"transpose_b": True, "bias": bias}, [[1, m, k], [n, k]] + ([[n]] if bias else [])
     for m, k, n in [(640, 16, 640), (320, 4, 2880), (7, 3, 65), (1, 1, 1)]:
@@ -175,7 +175,7 @@ def cases():
         yield "moments", {"groups": groups, "start": start, "count": count}, [[b, h, w, c]] + ([[b, groups, 3]] if goes_on else [])
     for b, h, w, c, groups, act in [(1, 16, 64, 128, 32, True), (2, 3, 5, 6, 3, False)]:
         yield "normalize", {"eps": 1e-6, "silu": act}, [[b, h, w, c], [b, groups, 3], [c], [c]]
-    # Read in place: two tensors side by side, three in one.
+    # Inputs read in place: two concatenated tensors, and fused QKV.
     for m, left, right, n, bias in [(70, 40, 24, 36, True), (5, 4, 12, 8, False)]:
         yield "matmul", {"transpose_b": True, "bias": bias, "prologue": "concat"}, [[1, m, left], [n, left + right]] + ([[n]] if bias else []) + [[1, m, right]]
     for b, h, w, left, right, groups in [(1, 6, 4, 80, 40, 8), (2, 3, 5, 3, 5, 4)]:
@@ -183,7 +183,7 @@ def cases():
     for b, t, s, heads, size, causal in [(1, 37, 37, 4, 8, True), (2, 9, 9, 3, 5, False), (1, 33, 19, 2, 12, False)]:
         shapes = [[b, t, 3 * heads * size]] if t == s else [[b, t, heads * size], [b, s, 2 * heads * size]]
         yield "attention", {"heads": heads, "causal": causal}, shapes
-    # Tiles enough for Winograd's algorithm: odd edges, two pictures, tiles in three portions.
+    # Enough tiles for Winograd: a batch of two with odd sizes, tiles in three chunks.
     for b, h, w, c, o in [(1, 32, 32, 128, 128), (2, 23, 25, 8, 12), (1, 33, 35, 4, 1024)]:
         yield "conv2d", {"kernel": 3, "stride": 1, "padding": 1, "bias": True}, [[b, h, w, c], [o, 9 * c], [o]]
 
@@ -191,18 +191,18 @@ def cases():
 def main():
     listed, tensors = [], {}
     for index, (op, fields, shapes) in enumerate(cases()):
-        # Sums stay of order 1: weights (the second input of a product) shrink with their width.
+        # Sums stay of order 1: weights (the second input of a product) are scaled by their width.
         products = op in ("matmul", "conv2d")
         inner = shapes[1][1 if fields.get("transpose_b", True) else 0] if products else 1
         scales = [3.0 if op == "attention" and i < 2 else float(np.float32((3 / inner) ** 0.5)) if products and i == 1 else 4.0 if op in ("unary", "geglu") else 1.0 for i in range(len(shapes))]
-        # Norms see a mean that is not 0: a one-pass variance in f32 would show.
+        # Norms get a non-zero mean, which would expose a one-pass variance in f32.
         shifts = [2.0 if op.endswith("norm") and i == 0 or op == "moments" or op == "normalize" and i == 1 else 0.0 for i in range(len(shapes))]
         inputs = [numbers(index * 16 + i, shape, scales[i], shifts[i]) for i, shape in enumerate(shapes)]
-        # In double precision: PyTorch's own f32 rounding (5e-6 in a group norm) is not the reference.
+        # In f64, so that PyTorch's f32 rounding (5e-6 in a group norm) does not affect the golden.
         out = run(op, fields, [x.double() for x in inputs]).float().contiguous()
         flat = out.reshape(-1).numpy()
-        places = np.unique(np.linspace(0, flat.size - 1, min(flat.size, 1024)).round().astype(np.int64))
-        tensors[str(index)] = flat[places].copy()
+        indices = np.unique(np.linspace(0, flat.size - 1, min(flat.size, 1024)).round().astype(np.int64))
+        tensors[str(index)] = flat[indices].copy()
         listed.append({"op": op, "fields": fields, "shapes": shapes, "scales": scales, "shifts": shifts, "scalars": [NUMBER] if op == "axpy" else [], "output": list(out.shape)})
     HERE.mkdir(parents=True, exist_ok=True)
     save_file(tensors, HERE / "ops.safetensors")

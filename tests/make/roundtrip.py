@@ -1,15 +1,15 @@
-"""Loads files that lora-loupe wrote in the real libraries and compares what they do to a model.
+"""Loads files converted by lora-loupe with the real libraries and compares their effect on a model.
 
     pip install torch diffusers transformers peft lycoris-lora
     python tests/make/roundtrip.py PATH_TO_LORA_LOUPE PATH_TO_THE_SET [CONVENTION ...]
 
 `cargo xtask test libraries` does both, with the repository's own cut of the set, tests/corpus.
 
-The set is the one that tests/make/corpus.py cuts, or the cut. The cut has few of the base model's
-weights, so that the others are random, which plain LoRAs do not mind. Every valid adapter of it that can be written as
-plain LoRA is converted to PEFT's, diffusers' and kohya's names; the first two are loaded by diffusers
-with peft, the last by lycoris-lora. Every key has to be used, and every merged weight has to be the
-set's expected one. Prints one line a file and a sum.
+The set is the full adapter test set or its subset, see tests/make/corpus.py. The subset has few of the base
+model's weights; the others are random, which does not affect plain LoRAs. Every valid adapter that can be
+written as a plain LoRA is converted to PEFT, diffusers and kohya keys; the first two are loaded by diffusers
+with peft, the last by lycoris-lora. Every key has to be used, and every merged weight has to match the set's
+expected one. Prints one line per file and a total.
 """
 
 import json
@@ -37,7 +37,7 @@ transformers.utils.logging.disable_progress_bar()
 
 
 class Noted(logging.Handler):
-    """Keeps what the libraries complain about."""
+    """Collects warnings of the libraries."""
 
     def __init__(self):
         super().__init__(logging.WARNING)
@@ -58,13 +58,13 @@ for name in ("diffusers", "peft", "transformers", "lycoris"):
 
 
 def text_names(state, wanted):
-    """The set's names of text encoder weights as this version of transformers has them."""
+    """Maps the set's text encoder keys to those of the installed transformers version."""
     has_prefix = any(key.startswith("text_model.") for key in wanted)
     return {key if has_prefix else key.removeprefix("text_model."): value for key, value in state.items()}
 
 
 def cut_base():
-    """Random weights of the base's shapes, but for those that the cut has."""
+    """Returns the base model with the weights of the subset; all others are random."""
     torch.manual_seed(0)
     shapes = json.loads((SET / "base" / "shapes.json").read_text())
     return {name: 0.1 * torch.randn(shape) for name, shape in shapes.items()} | load_file(SET / "base" / "sample.safetensors")
@@ -83,7 +83,7 @@ def models():
 
 
 def merged(path):
-    """Every weight after diffusers loaded and fused the file, as the set names them."""
+    """Returns every weight after diffusers loaded and fused the file, with the set's keys."""
     unet, text, base = models()
     NOTED.lines.clear()
     state, alphas, metadata = Loader.lora_state_dict(str(path), return_lora_metadata=True, unet_config=unet.config)
@@ -94,7 +94,7 @@ def merged(path):
     if any("_proj." in key or "lora_linear" in key for key in ours):
         Loader.load_lora_into_text_encoder(state, alphas, text, prefix="text_encoder", adapter_name="a", metadata=metadata)
     elif ours:
-        # diffusers 0.42 knows PEFT's names of text encoders by their attention layers only.
+        # diffusers 0.42 detects PEFT keys of text encoders by their attention layers only.
         by_peft(text, ours, metadata)
     for module in text.modules():
         if isinstance(module, BaseTunerLayer):
@@ -107,7 +107,7 @@ def merged(path):
 
 
 def by_peft(text, state, metadata):
-    """Loads a text encoder's part of a file with peft alone."""
+    """Loads the text encoder part of a file with peft alone."""
     config = {k.removeprefix("text_encoder."): v for k, v in metadata.items() if k.startswith("text_encoder.")}
     wanted = [name for name, _ in text.named_modules()]
     has_prefix = any(name.startswith("text_model.") for name in wanted)
@@ -119,7 +119,7 @@ def by_peft(text, state, metadata):
 
 
 def merged_by_lycoris(path):
-    """The same by lycoris-lora, which reads kohya's names."""
+    """Returns the same after loading with lycoris-lora, which reads kohya keys."""
     unet, text, base = models()
     NOTED.lines.clear()
     named = torch.nn.Module()
@@ -140,7 +140,7 @@ def merged_by_lycoris(path):
 
 
 def expected(case):
-    """Norms of every changed tensor, and the changes themselves of a sample."""
+    """Returns the norms of all changed tensors, and the changes of a sample."""
     primary = next(item for item in case["expected"] if item["primary"] and item["strength"] == 1.0)
     return json.loads((SET / primary["norms"]).read_text()), load_file(SET / primary["file"])
 
@@ -185,7 +185,7 @@ def main():
                 total += 1
                 try:
                     worst, lines = judge(out, case, target)
-                except Exception as error:  # what a library raises is the finding
+                except Exception as error:  # any exception of a library is a failure
                     bad += 1
                     print(f"FAIL {target:10} {case['file']}: {type(error).__name__} {str(error)[:200]}")
                     continue

@@ -1,8 +1,7 @@
-"""Turns cases that the end-to-end goldens lack into diffusers' latents: golden/runner/cases.json and
-latents.safetensors. Inpainting with a four-channel UNet, a second pass at a larger size, textual
-inversions, strengths of blocks, what pipelines do with clip skip, low guidance and TCD, rounded
-weights. The model is golden/pipelines/mini-sd15; pictures, masks and
-vectors follow from (seed, index), see `numbers` in ops.py.
+"""Writes diffusers' latents for cases that the end-to-end goldens lack: golden/runner/cases.json and
+latents.safetensors. Inpainting with a four-channel UNet, hires fix, textual inversions, block strengths,
+CLIP skip, low guidance and TCD as in the pipelines, rounded weights. The model is
+golden/pipelines/mini-sd15; images, masks and vectors follow from (seed, index), see `numbers` in ops.py.
 
     pip install torch diffusers transformers safetensors
     python tests/make/runner.py
@@ -89,10 +88,10 @@ def blocks(strength, factors):
         part, name = key.removesuffix(".lora_A.weight").split(".", 1)
         up = lora[key.replace("lora_A", "lora_B")]
         parameters = dict(getattr(pipe, part).named_parameters())
-        # Newer transformers leave the first part of the name out.
+        # Newer transformers versions omit the first part of the name.
         weight = parameters.get(name + ".weight", parameters.get(name.removeprefix("text_model.") + ".weight"))
         factor = factors["TE"] if part == "text_encoder" else factors["MID"] if "mid_block" in name else 1.0
-        # alpha = 2 x rank stands in the file's metadata.
+        # alpha = 2 x rank, from the file's metadata.
         weight.data += strength * factor * 2 * (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
         merged += 1
     assert merged == len(lora) // 2
@@ -100,13 +99,13 @@ def blocks(strength, factors):
 
 
 def from_picture(pictures, steps, strength):
-    """Several pictures from one: the encoder's distribution is sampled once."""
+    """A batch from one initial image: the encoder's distribution is sampled once."""
     pipe = pipeline(StableDiffusionImg2ImgPipeline)
     return pipe(**usual(image=PICTURE, num_images_per_prompt=pictures, num_inference_steps=steps, strength=strength)).images
 
 
 def told_guidance(guidance, width):
-    """A UNet that is told the guidance, as latent consistency models are."""
+    """A UNet with guidance embedding, as in latent consistency models."""
     pipe = pipeline(StableDiffusionPipeline)
     unet = UNet2DConditionModel.from_config(pipe.unet.config, time_cond_proj_dim=width)
     unet.load_state_dict(pipe.unet.state_dict(), strict=False)
@@ -117,16 +116,16 @@ def told_guidance(guidance, width):
 
 
 def asked(sampler, **more):
-    """What a pipeline itself decides."""
+    """Settings that the pipeline interprets."""
     pipe = pipeline(StableDiffusionPipeline, sampler)
     if not hasattr(pipe.text_encoder, "text_model"):
-        # Newer transformers leave this part of the name out, and the pipeline asks for it.
+        # Newer transformers versions omit this attribute, which the pipeline reads.
         pipe.text_encoder.__dict__["text_model"] = pipe.text_encoder
     return pipe(**usual(height=HEIGHT, width=WIDTH, num_inference_steps=4, **more)).images
 
 
 def rounded(dtype):
-    """All weights rounded to a smaller type; arithmetic is f32."""
+    """All weights rounded to a smaller dtype; f32 math."""
     pipe = pipeline(StableDiffusionPipeline)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         for parameter in part.parameters():

@@ -1,9 +1,9 @@
-"""Turns sampler and schedule settings into k-diffusion's and diffusers' trajectories:
+"""Writes trajectories of k-diffusion and diffusers for sampler and schedule settings:
 golden/schedulers/k_diffusion.json and .safetensors.
 
-The stand-in model, its inputs and the noise are those of golden/schedulers/schedulers.safetensors.
-Levels of a spacing are computed here from their definitions: sgm (Stability AI's generative-models)
-for sgm_uniform, the table of levels for simple, NVIDIA's published levels for ays, diffusers for beta.
+The mock model, its inputs and the noise are those of golden/schedulers/schedulers.safetensors.
+The sigmas of a schedule are computed here from its definition: sgm (Stability AI's generative-models)
+for sgm_uniform, the table of sigmas for simple, NVIDIA's published sigmas for ays, diffusers for beta.
 
     pip install torch numpy scipy safetensors diffusers
     pip install --no-deps k-diffusion torchdiffeq torchsde trampoline
@@ -36,7 +36,7 @@ AYS = {
 
 
 def k_sampling():
-    """k-diffusion's sampling.py alone: the package imports much that is not needed here."""
+    """Imports only k-diffusion's sampling.py: the package has many unneeded dependencies."""
     package = pathlib.Path(importlib.util.find_spec("k_diffusion").submodule_search_locations[0])
     sys.modules["k_diffusion"] = types.ModuleType("k_diffusion")
     utils = types.ModuleType("k_diffusion.utils")
@@ -57,7 +57,7 @@ def stand_in(x, t):
 
 
 def place(sigma):
-    """Timestep of a level, linear in log sigma."""
+    """Returns the timestep of a sigma, interpolated in log sigma."""
     return float(np.interp(np.log(float(sigma)), TABLE.log().numpy(), np.arange(1000)))
 
 
@@ -77,7 +77,7 @@ def levels(spacing, steps):
 
 
 class Drawn:
-    """The noises of the bank in order, and how many were taken."""
+    """Yields the stored noise tensors in order and counts them."""
 
     def __init__(self):
         self.count = 0
@@ -89,16 +89,16 @@ class Drawn:
 
 def k_case(sampler, spacing, steps, eta):
     sigmas = torch.cat([levels(spacing, steps), torch.zeros(1, dtype=torch.float64)]).float()
-    told, noise = [], Drawn()
+    timesteps, noise = [], Drawn()
 
     def denoise(x, sigma):
         t = place(sigma)
-        told.append(t)
+        timesteps.append(t)
         return x - sigma * stand_in(x / (sigma**2 + 1).sqrt(), t)
 
     extra = {} if sampler in ("sample_euler", "sample_dpmpp_2m") else {"noise_sampler": noise, "eta": eta if eta is not None else 1.0}
     end = getattr(K, sampler)(denoise, START * sigmas[0], sigmas, disable=True, **extra)
-    return told, sigmas, end, noise.count
+    return timesteps, sigmas, end, noise.count
 
 
 def d_case(cls, steps):
@@ -114,10 +114,10 @@ def main():
     listed, tensors = [], {}
 
     def add(sampler, spacing, steps, eta, made):
-        told, sigmas, end, noises = made
+        timesteps, sigmas, end, noises = made
         key = str(len(listed))
         listed.append({"sampler": sampler, "schedule": spacing.removesuffix("_xl"), "xl": spacing.endswith("_xl"), "steps": steps, "eta": eta, "noises": noises})
-        tensors[f"{key}.timesteps"] = torch.tensor(told, dtype=torch.float32)
+        tensors[f"{key}.timesteps"] = torch.tensor(timesteps, dtype=torch.float32)
         tensors[f"{key}.sigmas"] = sigmas.float().clone()
         tensors[f"{key}.end"] = end.float().contiguous()
 
@@ -130,7 +130,7 @@ def main():
             add(name, "simple", 7, eta, k_case(function, "simple", 7, eta))
     for steps in [2, 4, 10, 25]:
         add("euler", "beta", steps, None, d_case(EulerDiscreteScheduler, steps))
-        # diffusers cuts DPM++ 2M's timesteps to whole ones; the web UIs, whose name "Beta" is, do not.
+        # diffusers truncates DPM++ 2M's timesteps to integers; the web UIs, which introduced "Beta", do not.
         add("dpmpp_2m", "beta", steps, None, k_case("sample_dpmpp_2m", "beta", steps, None))
     save_file(tensors, HERE / "k_diffusion.safetensors")
     (HERE / "k_diffusion.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in listed) + "\n]\n")

@@ -1,11 +1,10 @@
-"""Turns our spelling of single-file checkpoints into a golden: keys and shapes that diffusers' own
-converters turn into diffusers' names.
+"""Checks our keys of single-file checkpoints with diffusers' converters and writes them as a golden.
 
     pip install torch diffusers transformers
     cargo run -p lora-loupe-tests --bin keys > keys.jsonl
     python tests/make/single_file.py keys.jsonl
 
-Every tensor is one number, repeated: a key that the converters move elsewhere is seen by it.
+Every tensor has a constant, distinct value, which shows where the converters move it.
 Writes golden/single_file/FAMILY.json.gz: {key: shape}.
 """
 
@@ -27,7 +26,7 @@ OPEN_CLIP = {
 
 
 def open_clip(path, part):
-    """OpenCLIP's name of a tensor, and which third of its rows."""
+    """Returns OpenCLIP's key of a tensor, and the third of its rows, if it is fused."""
     path = path.removeprefix("text_model.")
     fixed = {
         "embeddings.token_embedding": "token_embedding.weight", "embeddings.position_embedding": "positional_embedding",

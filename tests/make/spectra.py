@@ -1,11 +1,11 @@
-"""Turns small random factors into numpy's singular values of what they multiply out to.
+"""Writes NumPy's singular values of the products of small random factors.
 
     python tests/make/spectra.py
 
-Writes golden/edit/spectra.safetensors, an adapter of SD 1.5's names with odd sizes (more columns than
-rows and the other way round, more rank than either, rank that is not there, zeros, kernels, LoHa,
-LoKr in its forms), and golden/edit/spectra.json: for each layer its scale, its singular values in double
-precision, largest first, and for some ranks the least error of any matrix of that rank.
+Writes golden/edit/spectra.safetensors, an adapter with SD 1.5 keys and unusual sizes (wide, tall, rank
+above both dimensions, rank-deficient, zeros, conv kernels, LoHa, LoKr in its variants), and
+golden/edit/spectra.json: for each layer its scale, its singular values in f64, largest first, and for
+some ranks the smallest error of any matrix of that rank.
 """
 
 import json

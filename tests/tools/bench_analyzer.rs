@@ -1,12 +1,11 @@
-//! Turns files made on the spot into the analyzer's times, beside numpy's on the same files: one
-//! JSON object a line.
+//! Benchmarks of the analyzer and NumPy on the same synthetic files, printed as one JSON object per line.
 //!
 //!     cargo run --release -p lora-loupe-tests --bin bench_analyzer [small]
 //!     cargo run --release -p lora-loupe-tests --bin bench_analyzer write FILE sd15|sdxl RANK [hollow]
 //!
-//! numpy runs in a process of its own (`python3`, or what the variable `PYTHON` names), with one
-//! BLAS thread, in turns with this program. `small` leaves the SDXL file out.
-//! `write` only makes such a file, for tests/bench/analyzer.mjs; a hollow one has zeros for numbers.
+//! NumPy runs in a separate process (the Python of the environment variable `PYTHON`, by default `python3`) with one
+//! BLAS thread, alternating with this program. `small` skips the SDXL file. `write` only writes such a file, for
+//! tests/bench/analyzer.mjs; `hollow` writes a sparse file of zeros.
 
 use lora_loupe::adapters::Delta;
 use lora_loupe::analysis::{Spectrum, inspect_header};
@@ -20,20 +19,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-/// How often each thing is timed.
+/// Number of measurements per row.
 const ROUNDS: usize = 5;
-/// Files of the folder whose headers are read.
+/// Number of files whose headers are read.
 const FILES: usize = 1000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["write", file, network, rank, ref how @ ..] => {
+        ["write", file, network, rank, ref flags @ ..] => {
             let network = if network == "sdxl" { Network::Sdxl } else { Network::Sd15 };
-            let write = if how.contains(&"hollow") { synthetic::write_hollow } else { synthetic::write };
-            write(Path::new(file), network, rank.parse().expect("a rank")).expect("room for the file");
+            let write = if flags.contains(&"hollow") { synthetic::write_hollow } else { synthetic::write };
+            write(Path::new(file), network, rank.parse().expect("a rank")).expect("a written file");
         }
-        ref how => bench(how.contains(&"small")),
+        ref flags => bench(flags.contains(&"small")),
     }
 }
 
@@ -47,11 +46,11 @@ fn bench(small: bool) {
             continue;
         }
         let file = folder.join("file.safetensors");
-        synthetic::write(&file, network, 128).expect("room for the file");
+        synthetic::write(&file, network, 128).expect("a written file");
         let megabytes = std::fs::metadata(&file).map_or(0, |data| data.len() / 1_000_000);
         let mut numpy = Numpy::start(&file);
         if numpy.is_none() {
-            eprintln!("numpy is not there (python3, or the variable PYTHON): rows have no peer");
+            eprintln!("NumPy is not installed (set PYTHON to a Python that has it): rows have no peer");
         }
         let label = format!("{name} ({megabytes} MB)");
         row(&format!("verdict and coverage, {label}"), rounds, || header(&file), None);
@@ -65,18 +64,18 @@ fn bench(small: bool) {
     }
     let files = copies(&folder);
     row(&format!("headers of {FILES} files"), ROUNDS, || files.iter().for_each(|file| header(file)), None);
-    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+    std::fs::remove_dir_all(&folder).expect("a removable folder");
 }
 
-/// A thousand files that differ, each with the header of a rank-4 SD 1.5 adapter.
+/// Creates [`FILES`] files with the header of a rank-4 SD 1.5 adapter, hard-linked if possible.
 fn copies(folder: &Path) -> Vec<PathBuf> {
     let first = folder.join("0.safetensors");
-    synthetic::write(&first, Network::Sd15, 4).expect("room for the file");
+    synthetic::write(&first, Network::Sd15, 4).expect("a written file");
     let copy = |index: usize| {
         let file = folder.join(format!("{index}.safetensors"));
         std::fs::hard_link(&first, &file)
             .or_else(|_| std::fs::copy(&first, &file).map(|_| ()))
-            .expect("room for the file");
+            .expect("a written file");
         file
     };
     (1..=FILES).map(copy).collect()
@@ -88,50 +87,50 @@ fn header(file: &Path) {
     assert!(report.problems.is_empty(), "{:?}", report.problems);
 }
 
-/// Every delta's numbers, once.
-fn each(file: &Path, mut look: impl FnMut(&Delta, &lora_loupe::adapters::Numbers)) {
+/// Calls `visit` with every delta and its factors.
+fn for_each_delta(file: &Path, mut visit: impl FnMut(&Delta, &lora_loupe::adapters::Numbers)) {
     let source = FileSource::open(file).expect("the file");
     let opened = block_on(Opened::new("file", &source, None)).expect("an adapter");
     for delta in &opened.adapter.deltas {
-        look(delta, &block_on(opened.numbers(delta)).expect("its factors"));
+        visit(delta, &block_on(opened.numbers(delta)).expect("factors"));
     }
 }
 
 fn norms(file: &Path) {
-    each(file, |delta, numbers| assert!(delta.norm(numbers).is_some_and(|norm| norm > 0.0)));
+    for_each_delta(file, |delta, numbers| assert!(delta.norm(numbers).is_some_and(|norm| norm > 0.0)));
 }
 
 fn spectra(file: &Path) {
-    each(file, |delta, numbers| {
+    for_each_delta(file, |delta, numbers| {
         assert!(Spectrum::of_delta(delta, numbers).is_some_and(|found| found.values.len() == 128))
     });
 }
 
-/// Times `ours` and numpy in turns, and prints the row.
+/// Times `ours` and NumPy alternately and prints the row.
 fn row(name: &str, rounds: usize, mut ours: impl FnMut(), mut peer: Option<(&mut Numpy, &str)>) {
-    let (mut own, mut theirs) = (Vec::new(), Vec::new());
+    let (mut own_times, mut peer_times) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let start = Instant::now();
         ours();
-        own.push(start.elapsed().as_secs_f64() * 1000.0);
-        theirs.extend(peer.as_mut().map(|(numpy, work)| numpy.milliseconds(work)));
+        own_times.push(start.elapsed().as_secs_f64() * 1000.0);
+        peer_times.extend(peer.as_mut().map(|(numpy, work)| numpy.milliseconds(work)));
     }
-    let mut row = json!({ "group": "analyzer", "name": name, "ours_ms": figures(&mut own) });
-    if !theirs.is_empty() {
+    let mut row = json!({ "group": "analyzer", "name": name, "ours_ms": statistics(&mut own_times) });
+    if !peer_times.is_empty() {
         row["peer"] = "numpy".into();
-        row["peer_ms"] = figures(&mut theirs);
-        row["ratio"] = json!(theirs[theirs.len() / 2] / own[own.len() / 2]);
+        row["peer_ms"] = statistics(&mut peer_times);
+        row["ratio"] = json!(peer_times[peer_times.len() / 2] / own_times[own_times.len() / 2]);
     }
     println!("{row}");
 }
 
-/// The least, the median and the most; sorts the times.
-fn figures(times: &mut [f64]) -> Value {
+/// Returns minimum, median and maximum; sorts the times.
+fn statistics(times: &mut [f64]) -> Value {
     times.sort_by(f64::total_cmp);
     json!({ "min": times[0], "median": times[times.len() / 2], "max": times[times.len() - 1] })
 }
 
-/// numpy, waiting for work on one file.
+/// A NumPy process that computes on one file.
 struct Numpy {
     child: Child,
     input: ChildStdin,
@@ -139,12 +138,12 @@ struct Numpy {
 }
 
 impl Numpy {
-    /// Starts it; none where there is no Python with numpy.
+    /// Starts the process, or returns `None` if NumPy is not installed.
     fn start(file: &Path) -> Option<Numpy> {
         let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("make/bench_analyzer.py");
-        let there = Command::new(&python).args(["-c", "import numpy"]).stderr(Stdio::null()).status();
-        there.ok().filter(|status| status.success())?;
+        let check = Command::new(&python).args(["-c", "import numpy"]).stderr(Stdio::null()).status();
+        check.ok().filter(|status| status.success())?;
         let mut command = Command::new(&python);
         let mut child = command.arg(script).arg(file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
         let (input, output) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
@@ -152,16 +151,16 @@ impl Numpy {
     }
 
     fn milliseconds(&mut self, work: &str) -> f64 {
-        writeln!(self.input, "{work}").expect("numpy waits");
+        writeln!(self.input, "{work}").expect("a running NumPy process");
         let mut line = String::new();
-        self.output.read_line(&mut line).expect("numpy answers");
+        self.output.read_line(&mut line).expect("an answer from NumPy");
         line.trim().parse().expect("milliseconds")
     }
 }
 
 impl Drop for Numpy {
     fn drop(&mut self) {
-        // Nothing is lost with it.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

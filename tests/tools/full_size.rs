@@ -1,19 +1,21 @@
-//! Turns a family of models into a checkpoint of its real size with made-up numbers, and one case of
-//! tests/make/full_size.mjs into what this machine's device makes of it, natively.
+//! Writes full-size checkpoints with synthetic weights, and runs cases of tests/make/full_size.mjs natively on this
+//! machine's GPU.
 //!
 //!     full_size make sd15|sd21|sdxl FILE
 //!     full_size lora FILE
 //!     full_size run CASE.json
 //!
-//! A case is what the script hands to the engine in Chromium. Its answer goes to `out`: pixels as
-//! bytes and a PNG beside them, or a network's output as f32; what it took is printed as JSON.
+//! A case is what the script passes to the engine in Chromium. The result is written to `out`: pixels as bytes and a
+//! PNG next to them, or a network's output as f32. Times and memory are printed as JSON.
 
 use half::f16;
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
 use lora_loupe::gpu::Gpu;
 use lora_loupe::num::{host_len, numel};
-use lora_loupe::pipeline::{GenerateInputs, Model, Network, Progress, Recipe, Session, Shape, Stage, encode_png, timestep_embedding};
+use lora_loupe::pipeline::{
+    GenerateInputs, Model, Network, Progress, Recipe, Session, Shape, Stage, encode_png, timestep_embedding,
+};
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::numbers::numbers;
@@ -31,8 +33,8 @@ use std::time::Instant;
 
 /// Rank of the LoRA.
 const RANK: usize = 8;
-/// What numbers of a 3x3 kernel are multiplied by; its squares sum to 9.
-const ROUND: [f32; 9] = [0.5, 1.0, 0.5, 1.0, 2.0, 1.0, 0.5, 1.0, 0.5];
+/// Smoothing factors of 3x3 kernels; the squares sum to 9.
+const SMOOTHING: [f32; 9] = [0.5, 1.0, 0.5, 1.0, 2.0, 1.0, 0.5, 1.0, 0.5];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,8 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Writes a single-file checkpoint in f16. Norms are 1, biases 0, and matrices such that what goes
-/// through them keeps its size.
+/// Writes a single-file checkpoint in f16. Norm weights are 1, biases 0, and the other weights are scaled so that
+/// activations keep their magnitude.
 fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     let shapes = File::open(golden::path(&format!("golden/single_file/{family}.json.gz")))?;
     let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_reader(flate2::read::GzDecoder::new(shapes))?;
@@ -69,8 +71,8 @@ fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
         let number = |at: usize| match tensor.shape.as_slice() {
             [] | [_] if tensor.name.ends_with("weight") => 1.0,
             [] | [_] => bias(&tensor.name, at),
-            // Mostly of one sign and round, so that pictures are clouds and no noise.
-            [_, _, 3, 3] => (0.9 * random(at / 9) + 0.44 * random(at)) * ROUND[at % 9],
+            // Mostly of one sign and smooth, so that images look like clouds and not like noise.
+            [_, _, 3, 3] => (0.9 * random(at / 9) + 0.44 * random(at)) * SMOOTHING[at % 9],
             _ => random(at),
         };
         let elements = host_len(tensor.elements());
@@ -84,8 +86,8 @@ fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(out.flush()?)
 }
 
-/// How much stronger than others a matrix is: an encoder's means are such that its latents have about
-/// the variance 1 that they are scaled for, and colours stay between black and white.
+/// Returns an extra factor for a weight: for latents of about unit variance after scaling, and for decoded values
+/// within the range of pixels.
 fn gain(name: &str) -> f32 {
     match name {
         "first_stage_model.encoder.conv_out.weight" => 5.0,
@@ -94,24 +96,24 @@ fn gain(name: &str) -> f32 {
     }
 }
 
-/// A number of a bias: an encoder is sure of what it says, its log-variances are about -10.
+/// Returns an element of a bias: the log-variances of the VAE encoder are about -10, everything else is 0.
 fn bias(name: &str, at: usize) -> f32 {
     if name == "first_stage_model.quant_conv.bias" && at >= 4 { -10.0 } else { 0.0 }
 }
 
-/// What the script asks for.
+/// A case of tests/make/full_size.mjs.
 #[derive(Deserialize)]
 struct Case {
     checkpoint: PathBuf,
-    /// The shape whose plans are reported.
+    /// Shape whose plans are reported.
     shape: Shape,
-    /// A picture.
+    /// Recipe of an image.
     recipe: Option<Recipe>,
-    /// The LoRA that the recipe may name.
+    /// LoRA that the recipe may use.
     lora: PathBuf,
-    /// RGB pixels to start from.
+    /// RGB pixels of the initial image.
     start: Option<PathBuf>,
-    /// In place of a picture, one network.
+    /// Network to call instead of generating an image.
     network: Option<Network>,
     out: PathBuf,
 }
@@ -125,9 +127,9 @@ async fn run(case: &Case) -> Result<Value, Box<dyn Error>> {
     let plans = session.model.plan_needs(case.shape, session.gpu.caps())?;
     let started = Instant::now();
     let stages = match (&case.recipe, case.network) {
-        (Some(recipe), None) => draw(&mut session, case, recipe).await?,
+        (Some(recipe), None) => generate(&mut session, case, recipe).await?,
         (None, Some(network)) => call(&mut session, network, &case.out).await?,
-        _ => return Err("a case has either a recipe or a network".into()),
+        _ => return Err("a case needs either a recipe or a network".into()),
     };
     let seconds = started.elapsed().as_secs_f64();
     let adapter = &session.gpu.info().adapter;
@@ -136,8 +138,8 @@ async fn run(case: &Case) -> Result<Value, Box<dyn Error>> {
     )
 }
 
-/// Draws the recipe's picture; seconds of each stage.
-async fn draw(
+/// Generates the recipe's image and returns the seconds of each stage.
+async fn generate(
     session: &mut Session,
     Case { lora, start, out, .. }: &Case,
     recipe: &Recipe,
@@ -153,7 +155,7 @@ async fn draw(
     let init = start.map(|rgb| rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect::<Vec<f32>>());
     let mut stages = BTreeMap::new();
     let mut now: Option<(Stage, Instant)> = None;
-    let mut hear = |Progress { stage, .. }: Progress| {
+    let mut on_progress = |Progress { stage, .. }: Progress| {
         if let Some((before, since)) = now.replace((stage, Instant::now())) {
             let name = serde_json::to_value(before).ok().and_then(|name| Some(name.as_str()?.to_owned()));
             *stages.entry(name.unwrap_or_default()).or_insert(0.0) += since.elapsed().as_secs_f64();
@@ -161,14 +163,14 @@ async fn draw(
         ControlFlow::Continue(())
     };
     let given = GenerateInputs { adapters: &chosen, init: init.as_deref(), ..GenerateInputs::default() };
-    let picture = session.generate(recipe, &given, &mut hear).await?;
+    let picture = session.generate(recipe, &given, &mut on_progress).await?;
     std::fs::write(out, &picture.rgb)?;
     std::fs::write(out.with_extension("png"), encode_png(&picture.rgb, picture.width, picture.height, &[])?)?;
     Ok(stages)
 }
 
-/// Calls a network once with inputs that follow from their places, the UNet at timestep 500, and writes its
-/// answer, channels last.
+/// Calls a network once with reproducible inputs, the UNet at timestep 500, and writes its output with channels last.
+/// Returns the seconds for loading and for the call.
 async fn call(session: &mut Session, network: Network, out: &Path) -> Result<BTreeMap<String, f64>, Box<dyn Error>> {
     let config = &session.model.networks.unet.config;
     let mut inputs = BTreeMap::new();
@@ -187,7 +189,7 @@ async fn call(session: &mut Session, network: Network, out: &Path) -> Result<BTr
             give("latents", numbers(2, height * width * session.model.vae.config.latent_channels, 5.0, 0.0));
             "image"
         }
-        other => return Err(format!("no inputs are made up for {other:?}").into()),
+        other => return Err(format!("no synthetic inputs for {other:?}").into()),
     };
     let started = Instant::now();
     session.probe_loading(network).await?;

@@ -1,5 +1,5 @@
-//! Turns a folder of goldens (pipelines/, e2e/, loras/ as diffusers' outputs were stored) into the
-//! distance of each of our pictures from it: `cargo run -p lora-loupe-tests --bin goldens -- DIR [NAME…]`.
+//! Compares generated images with a folder of goldens (pipelines/, e2e/ and loras/ with diffusers' outputs):
+//! `cargo run -p lora-loupe-tests --bin goldens -- DIR [NAME…]`.
 
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::gpu::Gpu;
@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
 
-/// The goldens' limit for latents in f32.
+/// The goldens' tolerance for latents in f32.
 const LIMIT: f64 = 2e-4;
 
 fn main() {
@@ -50,12 +50,12 @@ async fn pipeline(root: &Path, name: &str) -> (usize, usize) {
     let loaded: Vec<&LoadedAdapter> = adapters.iter().collect();
     let e2e = root.join("e2e").join(name);
     let text = std::fs::read_to_string(e2e.join("cases.json")).expect("cases.json");
-    // Python writes infinities, which JSON does not have.
+    // Python writes infinities, which are not valid JSON.
     let cases: Vec<serde_json::Value> = serde_json::from_str(&text.replace("-Infinity", "null")).expect("cases");
     let (mut passed, mut failed) = (0, 0);
     for case in cases {
         let id = case["name"].as_str().expect("a name");
-        // Cases of several prompts or of other weights are no single recipe.
+        // Cases with several prompts or other weights cannot be expressed as a recipe.
         if case["batch"] == "prompts"
             || case.get("variant").is_some()
             || case.get("prompt_2").is_some_and(|p| !p.is_null())
@@ -74,8 +74,8 @@ async fn pipeline(root: &Path, name: &str) -> (usize, usize) {
             png.rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect::<Vec<f32>>()
         });
         let given = GenerateInputs { adapters: &loaded, init: init.as_deref(), ..GenerateInputs::default() };
-        let drawn = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
-        let distance = match drawn {
+        let result = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
+        let distance = match result {
             Ok(picture) => {
                 let golden: &Tensor = &read_tensors(&e2e.join(format!("{id}.safetensors")))["final_latents"];
                 rel_rms(&picture.latents, &golden.channels_last())

@@ -1,5 +1,5 @@
-//! Turns a family's published config into the keys and shapes of its single-file checkpoint, as
-//! JSON lines `[component, diffusers path, part, shape]`: make/single_file.py checks and stores them.
+//! Prints the keys and shapes of each family's single-file checkpoint, from its published config, as JSON lines
+//! `[family, component, diffusers path, LDM path, part, shape]`. make/single_file.py checks and stores them.
 
 use lora_loupe::model::{Component, Family, FamilyId, Module};
 

@@ -1,10 +1,11 @@
-//! Turns a folder of facts on loaders (`cases/NAME.json` and `truth.json`, see tests/harness/loader_cases.rs) into
-//! a table of agreement: family, layers and status per loader of each case, and the shares of all.
+//! Compares reports with a folder of recorded loader cases (`cases/NAME.json` and `truth.json`, see
+//! tests/harness/loader_cases.rs): family, layers and status per loader for each case, and totals.
 //!
 //!     cargo run --release -p lora-loupe-tests --bin loaders FOLDER [PART OF A NAME]
 //!
-//! A line a case: `.` where the report agrees, else what the programs did and what the report says. Statuses:
-//! a applied, p partly, i ignored, r refused, ? not known. `part` counts files of which another share is applied.
+//! Prints one line per case: `.` if the report agrees, else what the programs did and what the report predicts.
+//! Statuses: a applied, p partly, i ignored, r refused, ? unknown. `share` counts files with the predicted share of
+//! applied layers.
 
 use lora_loupe::analysis::{LoaderStatus, inspect_header};
 use lora_loupe::edit::Opened;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 const LOADERS: [&str; 5] = ["comfyui", "diffusers", "invokeai", "a1111", "forge"];
 
-/// What is said right, and of how many.
+/// Correct predictions and totals by property.
 #[derive(Default)]
 struct Score(BTreeMap<&'static str, (usize, usize)>);
 
@@ -41,7 +42,7 @@ fn main() {
     let mut score = Score::default();
     for (name, facts) in cases.iter().filter(|(name, _)| wanted(name)) {
         let case = json(&folder.join("cases").join(format!("{name}.json")));
-        let wrong = judge(name, &CaseFile::of(&case), &Truth(facts), &mut score);
+        let wrong = compare(name, &CaseFile::of(&case), &Truth(facts), &mut score);
         println!("{name}: {}", if wrong.is_empty() { ".".into() } else { wrong.join("; ") });
     }
     for (what, (right, total)) in &score.0 {
@@ -54,8 +55,8 @@ fn json(path: &Path) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What the report says otherwise than the facts.
-fn judge(name: &str, file: &CaseFile, truth: &Truth, score: &mut Score) -> Vec<String> {
+/// Returns the differences between the report and the recorded facts.
+fn compare(name: &str, file: &CaseFile, truth: &Truth, score: &mut Score) -> Vec<String> {
     let report = block_on(inspect_header(&format!("{name}.safetensors"), file, file.config.as_deref()));
     let mut wrong = Vec::new();
     if !score.add("1 family", truth.is_family(&report.base.family)) {
@@ -68,37 +69,38 @@ fn judge(name: &str, file: &CaseFile, truth: &Truth, score: &mut Score) -> Vec<S
     for loader in LOADERS {
         let Some((status, applied, share)) = truth.loader(loader) else { continue };
         let verdict = report.loaders.iter().find(|verdict| verdict.loader == loader);
-        let own = verdict.map_or("?", |verdict| short(verdict.status));
-        let (own_applied, own_total) = verdict.map_or((0, 0), |verdict| (verdict.applied, verdict.total));
-        let own_share = own_applied as f64 / own_total.max(1) as f64;
+        let predicted = verdict.map_or("?", |verdict| short(verdict.status));
+        let (predicted_applied, predicted_total) = verdict.map_or((0, 0), |verdict| (verdict.applied, verdict.total));
+        let predicted_share = predicted_applied as f64 / predicted_total.max(1) as f64;
         let effect = |share: f64| (share > 0.0, share < 1.0);
-        if !score.add(key("3", loader), status.starts_with(own)) {
-            wrong.push(format!("{loader} {status} is {own}"));
+        if !score.add(key("3", loader), status.starts_with(predicted)) {
+            wrong.push(format!("{loader} {status} is {predicted}"));
         }
-        score.add(key("4", loader), effect(share) == effect(own_share));
-        if !score.add(key("5", loader), (share - own_share).abs() < 0.005) {
-            wrong.push(format!("{loader} {applied} of {} is {own_applied} of {own_total}", truth.layers()));
+        score.add(key("4", loader), effect(share) == effect(predicted_share));
+        if !score.add(key("5", loader), (share - predicted_share).abs() < 0.005) {
+            wrong.push(format!("{loader} {applied} of {} is {predicted_applied} of {predicted_total}", truth.layers()));
         }
     }
     let scales = truth.scales();
     if !scales.is_empty() {
         let opened = block_on(Opened::new(name, file, file.config.as_deref()));
         let deltas = opened.iter().flat_map(|opened| &opened.adapter.deltas);
-        let mut own: Vec<f64> = deltas.map(|delta| f64::from(delta.scale)).collect();
-        own.sort_by(f64::total_cmp);
-        own.dedup_by(|a, b| (*a - *b).abs() < 1e-3);
+        let mut predicted: Vec<f64> = deltas.map(|delta| f64::from(delta.scale)).collect();
+        predicted.sort_by(f64::total_cmp);
+        predicted.dedup_by(|a, b| (*a - *b).abs() < 1e-3);
         let near = |a: f64, list: &[f64]| list.iter().any(|b| (a - b).abs() <= 0.01 * b.abs());
-        let right = own.iter().all(|&own| near(own, &scales)) && scales.iter().all(|&scale| near(scale, &own));
+        let right =
+            predicted.iter().all(|&scale| near(scale, &scales)) && scales.iter().all(|&scale| near(scale, &predicted));
         if !score.add("6 scale", right && opened.is_ok()) {
-            wrong.push(format!("scales {scales:?} are {own:?}"));
+            wrong.push(format!("scales {scales:?} are {predicted:?}"));
         }
     }
     wrong
 }
 
-fn key(number: &str, loader: &str) -> &'static str {
+fn key(criterion: &str, loader: &str) -> &'static str {
     let at = LOADERS.iter().position(|name| *name == loader).unwrap_or(0);
-    match number {
+    match criterion {
         "3" => {
             ["3 status, comfyui", "3 status, diffusers", "3 status, invokeai", "3 status, a1111", "3 status, forge"][at]
         }

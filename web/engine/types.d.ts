@@ -1530,7 +1530,7 @@ reason: string, };
 
 export type GpuInfo = { 
 /**
- * The adapter's name, or what the browser tells of it.
+ * Adapter name, as reported by the driver or the browser.
  */
 adapter: string, 
 /**
@@ -1538,15 +1538,15 @@ adapter: string,
  */
 backend: string, 
 /**
- * It is the processor in disguise.
+ * Software rasterizer: the adapter runs on the CPU.
  */
 software: boolean, 
 /**
- * Arithmetic in 16-bit floats is possible.
+ * Whether the device has `shader-f16`, i.e. f16 arithmetic.
  */
 shader_f16: boolean, 
 /**
- * Most bytes of one binding.
+ * Maximum size of a storage buffer binding in bytes.
  */
 max_binding: number, };
 

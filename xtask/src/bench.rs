@@ -1,4 +1,4 @@
-//! Turns the benchmarks, native and in headless Chromium, into one table and one JSON file.
+//! `cargo xtask bench`: benchmarks, native and in headless Chromium, collected in one table and one JSON file.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,30 +9,31 @@ use serde_json::{Value, json};
 use crate::process::{Error, cargo, output, root, run, say};
 use crate::{dist, setup};
 
-/// What `cargo xtask bench` takes. Without a part, all.
+/// Arguments of `cargo xtask bench`; every part runs if none is selected.
 #[derive(clap::Args)]
 pub struct Options {
-    /// On this machine's Vulkan, Metal or DirectX device.
+    /// Run on this machine's Vulkan, Metal or DirectX device.
     #[arg(long)]
     native: bool,
-    /// In headless Chromium, beside onnxruntime-web's WebGPU backend.
+    /// Run in headless Chromium, compared with onnxruntime-web's WebGPU backend.
     #[arg(long)]
     browser: bool,
-    /// The analyzer on large files, native and in headless Chromium, beside numpy (`PYTHON` names one with numpy).
+    /// Run the analyzer on large files, native and in headless Chromium, compared with NumPy (set `PYTHON` to a Python
+    /// that has it).
     #[arg(long)]
     analyzer: bool,
-    /// Also the shapes of Stable Diffusion 1.5 and XL (native; minutes without a graphics card).
+    /// Include the shapes of Stable Diffusion 1.5 and XL (native; takes minutes without a GPU).
     #[arg(long)]
     full: bool,
-    /// Also a whole UNet call and VAE decoding of SD 1.5 at 512x512 with made-up weights (native).
+    /// Include a full UNet call and VAE decode of SD 1.5 at 512x512 with synthetic weights (native).
     #[arg(long)]
     step: bool,
-    /// Also write the table as JSON.
+    /// Write the results to FILE as JSON as well.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// Runs what was asked for, prints the table and writes the file.
+/// Runs the selected benchmarks, prints their tables and writes the JSON file.
 pub fn bench(options: &Options) -> Result<(), Error> {
     let all = !options.native && !options.browser && !options.analyzer;
     let mut parts = Vec::new();
@@ -64,7 +65,7 @@ fn native(options: &Options) -> Result<Value, Error> {
     let mut command = cargo();
     command.args(["run", "--release", "--quiet", "-p", "lora-loupe-tests", "--bin", "bench", "--"]);
     let flags = [(options.full, "--full"), (options.step, "--step")];
-    table(command.args(flags.iter().filter(|(asked, _)| *asked).map(|(_, flag)| flag)), "native")
+    table(command.args(flags.iter().filter(|(selected, _)| *selected).map(|(_, flag)| flag)), "native")
 }
 
 fn browser() -> Result<Value, Error> {
@@ -81,7 +82,7 @@ fn browser() -> Result<Value, Error> {
     table(&mut command, "browser")
 }
 
-/// The analyzer's rows, which need no device: of the native build and of the page.
+/// Returns the analyzer's tables for the native build and the page; neither needs a GPU.
 fn analyzer() -> Result<[Value; 2], Error> {
     dist::engine()?;
     dist::page()?;
@@ -93,17 +94,17 @@ fn analyzer() -> Result<[Value; 2], Error> {
     Ok([table(&mut Command::new(&tool), "analyzer")?, table(&mut page, "analyzer in Chromium")?])
 }
 
-/// Runs a program that prints its rows as JSON, and marks each with the place where it ran.
+/// Runs a program that prints its rows as JSON and tags each row with `place`, where it ran.
 fn table(command: &mut Command, place: &str) -> Result<Value, Error> {
     say(&format!("bench: {place}"));
     command.current_dir(root()).stderr(Stdio::inherit());
     let name = command.get_program().to_string_lossy().into_owned();
-    let printed = command.output().map_err(|cause| Error::NotStarted { command: name.clone(), cause })?;
-    if !printed.status.success() {
-        return Err(Error::Failed { command: name, status: printed.status });
+    let output = command.output().map_err(|cause| Error::NotStarted { command: name.clone(), cause })?;
+    if !output.status.success() {
+        return Err(Error::Failed { command: name, status: output.status });
     }
-    // One table, or a row a line, which has no adapter.
-    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&printed.stdout).into_iter().collect();
+    // One table, or one row per line without an adapter.
+    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&output.stdout).into_iter().collect();
     let values = values.map_err(|cause| Error::Table { command: name, cause: cause.to_string() })?;
     let mut table = match values.as_slice() {
         [table] if table["rows"].is_array() => table.clone(),
@@ -116,12 +117,12 @@ fn table(command: &mut Command, place: &str) -> Result<Value, Error> {
     Ok(table)
 }
 
-/// One line a row: times, rate, share of the roof, and what the peer needed.
+/// Prints one line per row: times, throughput, share of the device's peak, and the peer's time.
 fn print(part: &Value) {
     println!("\n{}: {}", part["where"].as_str().unwrap_or_default(), part["adapter"].as_str().unwrap_or("no device"));
     println!(
         "{:62} {:>26} {:>9} {:>7} {:>14} {:>6}",
-        "", "min / median / max ms", "GFLOP/s", "of roof", "peer ms", "ratio"
+        "", "min / median / max ms", "GFLOP/s", "of peak", "peer ms", "ratio"
     );
     for row in part["rows"].as_array().into_iter().flatten() {
         let number = |value: &Value, digits: usize| {

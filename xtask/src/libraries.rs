@@ -1,16 +1,16 @@
-//! Turns a machine with Python into a check that diffusers, peft and lycoris-lora load what this program converts.
+//! `cargo xtask test libraries`: checks that diffusers, peft and lycoris-lora load converted files.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::process::{Error, cargo, output, root, run, say};
 
-/// What the check needs of PyPI.
+/// PyPI packages that the check needs.
 const PACKAGES: [&str; 6] = ["torch", "diffusers", "transformers", "peft", "lycoris-lora", "numpy"];
-/// What Python imports to see that they are there.
+/// Python statement that succeeds if all of them are installed.
 const IMPORTS: &str = "import torch, diffusers, transformers, peft, lycoris, numpy";
 
-/// Converts every adapter of the corpus and loads the results in the libraries.
+/// Converts every adapter of the corpus and loads the results with the libraries.
 pub fn check() -> Result<(), Error> {
     let python = python()?;
     run(cargo().args(["build", "--package", "lora-loupe"]))?;
@@ -19,18 +19,19 @@ pub fn check() -> Result<(), Error> {
     run(Command::new(python).arg(tests.join("make").join("roundtrip.py")).arg(program).arg(tests.join("corpus")))
 }
 
-/// A Python with the libraries: what the variable `PYTHON` names, else one in target/libraries, which is set up.
+/// Returns a Python with the libraries: that of the environment variable `PYTHON` (by default `python3`) or a virtual
+/// environment in target/libraries, created on first use.
 fn python() -> Result<PathBuf, Error> {
-    let given = PathBuf::from(std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into()));
-    if output(Command::new(&given).args(["-c", IMPORTS])).is_some() {
-        return Ok(given);
+    let system = PathBuf::from(std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into()));
+    if output(Command::new(&system).args(["-c", IMPORTS])).is_some() {
+        return Ok(system);
     }
     let folder = root().join("target").join("libraries");
-    let own = folder.join(if cfg!(windows) { "Scripts" } else { "bin" }).join("python");
-    if output(Command::new(&own).args(["-c", IMPORTS])).is_none() {
-        say("setting up Python's libraries in target/libraries");
-        run(Command::new(&given).args(["-m", "venv"]).arg(&folder))?;
-        run(Command::new(&own).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES))?;
+    let venv = folder.join(if cfg!(windows) { "Scripts" } else { "bin" }).join("python");
+    if output(Command::new(&venv).args(["-c", IMPORTS])).is_none() {
+        say("installing the Python libraries in target/libraries");
+        run(Command::new(&system).args(["-m", "venv"]).arg(&folder))?;
+        run(Command::new(&venv).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES))?;
     }
-    Ok(own)
+    Ok(venv)
 }

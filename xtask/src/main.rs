@@ -1,4 +1,4 @@
-//! Turns `cargo xtask serve|test|bench|dist` into a running page, a test verdict, a table of times or a folder for a static host.
+//! The developer commands `cargo xtask serve`, `test`, `bench` and `dist`.
 
 mod bench;
 mod dist;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The developer's commands. Each first sets up what it needs and this machine lacks.
+/// Developer commands. Each first installs what it needs and this machine lacks.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about)]
 struct Cli {
@@ -24,13 +24,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the page, serve it on this machine and print its address.
+    /// Build the page, serve it locally and print its URL.
     Serve(serve::Options),
-    /// Run every test: Rust, types, and the built page in a browser.
+    /// Run all tests: Rust, type checks, and the built page in a browser.
     Test(test::Options),
-    /// Time kernels, networks, pictures and the page, beside a peer; say how much of the device is used.
+    /// Benchmark kernels, networks, image generation and the page, with peer times and the share of peak throughput.
     Bench(bench::Options),
-    /// Write dist/, a folder that any static host can serve under any path.
+    /// Build dist/, a static site that any host can serve under any path.
     Dist,
 }
 

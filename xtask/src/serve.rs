@@ -1,4 +1,4 @@
-//! Turns the sources into a page at an address of this machine.
+//! `cargo xtask serve`: a local server for the page.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::dist;
 use crate::process::{Error, node_script, run};
 
-/// How many ports are tried, from the wanted one on.
-const PORTS_TRIED: u16 = 100;
+/// Number of consecutive ports to try.
+const MAX_PORTS: u16 = 100;
 
-/// What `cargo xtask serve` takes.
+/// Arguments of `cargo xtask serve`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The port to serve on; the next free one if it is taken.
+    /// Port to serve on; if it is in use, the next free one.
     #[arg(long, default_value_t = 4173)]
     port: u16,
     /// Serve the sources with Vite's dev server, which reloads the page when web/ changes.
@@ -20,7 +20,7 @@ pub struct Options {
     dev: bool,
 }
 
-/// Sets up, builds, serves until the process is stopped; the address is printed once it answers.
+/// Builds the page, serves it until the process is stopped and prints its URL once the server responds.
 pub fn serve(options: &Options) -> Result<(), Error> {
     dist::engine()?;
     if !options.dev {
@@ -34,18 +34,18 @@ pub fn serve(options: &Options) -> Result<(), Error> {
     run(vite.arg("--port").arg(port.to_string()))
 }
 
-/// The first port from `wanted` on that nobody listens on.
+/// Returns the first free port from `wanted` on.
 fn free_port(wanted: u16) -> Result<u16, Error> {
-    let last = wanted.saturating_add(PORTS_TRIED - 1);
+    let last = wanted.saturating_add(MAX_PORTS - 1);
     (wanted..=last)
         .find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
         .ok_or(Error::NoPort { first: wanted, last })
 }
 
-/// Prints the page's address as soon as the server answers.
+/// Prints the page's URL once the server accepts connections.
 fn announce(port: u16) {
     while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
         std::thread::sleep(Duration::from_millis(50));
     }
-    println!("\nLoRA Loupe: http://127.0.0.1:{port}/\nCtrl-C stops it.");
+    println!("\nLoRA Loupe: http://127.0.0.1:{port}/\nPress Ctrl-C to stop.");
 }

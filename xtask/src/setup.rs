@@ -1,20 +1,21 @@
-//! Turns a machine with git, cargo and Node into one that can build and test the page.
+//! Installation of what builds and tests need beyond git, cargo and Node.
 //!
-//! Every step looks first and does nothing when its work is already done. A step that it may
-//! not do itself (no root, no package manager) ends in the exact command to run by hand.
+//! Every step does nothing if its dependency is already installed. A step that lacks permission or a package manager
+//! fails with the exact command to run by hand.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{Error, on_path, output, root, run, say};
 
-/// The oldest Node that Vite runs on, as (major, minor).
+/// Oldest Node version that Vite supports, as (major, minor).
 const NODE_VERSION: (u32, u32) = (20, 19);
-/// Gets the npm packages of package-lock.json into node_modules/.
+
+/// Installs the npm packages of package-lock.json in node_modules/.
 pub fn npm_packages() -> Result<(), Error> {
     node()?;
     let modified = |file: &str| root().join(file).metadata().and_then(|data| data.modified()).ok();
-    // npm writes this file last, so an interrupted install is not taken for a finished one.
+    // npm writes this file last, so an interrupted install does not look complete.
     let installed = modified("node_modules/.package-lock.json");
     if installed.is_some() && installed >= modified("package-lock.json") {
         return Ok(());
@@ -24,11 +25,11 @@ pub fn npm_packages() -> Result<(), Error> {
     run(Command::new(npm).args(["ci", "--no-audit", "--no-fund"]))
 }
 
-/// Gets a Chromium with WebGPU and returns the path of its program.
+/// Installs a Chromium with WebGPU if needed and returns the path of its executable.
 pub fn chromium() -> Result<PathBuf, Error> {
     if let Some(path) = std::env::var_os("CHROME_PATH").map(PathBuf::from) {
         let missing = || Error::Missing {
-            what: format!("CHROME_PATH names {}, which is not a file: Chromium", path.display()),
+            what: format!("Chromium at {} (from CHROME_PATH)", path.display()),
             by_hand: "unset CHROME_PATH".into(),
         };
         return if path.is_file() { Ok(path) } else { Err(missing()) };
@@ -38,7 +39,7 @@ pub fn chromium() -> Result<PathBuf, Error> {
         .ok_or_else(|| Error::Missing { what: "Chromium".into(), by_hand: "export CHROME_PATH=/path/to/chrome".into() })
 }
 
-/// Gets a Firefox and returns the path of its program.
+/// Installs Firefox if needed and returns the path of its executable.
 pub fn firefox() -> Result<PathBuf, Error> {
     if let Some(path) = std::env::var_os("FIREFOX_PATH").map(PathBuf::from).filter(|path| path.is_file()) {
         return Ok(path);
@@ -50,24 +51,24 @@ pub fn firefox() -> Result<PathBuf, Error> {
     })
 }
 
-/// Gets a component of rustup's toolchain that brings this program.
+/// Installs the rustup component that provides `program`.
 pub fn rust_component(component: &str, program: &str) -> Result<(), Error> {
-    let is_there = || output(Command::new(program).arg("--version")).is_some();
-    if is_there() {
+    let is_installed = || output(Command::new(program).arg("--version")).is_some();
+    if is_installed() {
         return Ok(());
     }
     if on_path("rustup").is_some() {
         say(&format!("rustup component add {component}"));
         run(Command::new("rustup").args(["component", "add", component]))?;
     }
-    if is_there() {
+    if is_installed() {
         Ok(())
     } else {
         Err(Error::Missing { what: program.into(), by_hand: format!("rustup component add {component}") })
     }
 }
 
-/// Gets a Vulkan loader and driver, in software if need be, on systems whose GPU speaks Vulkan.
+/// Installs a Vulkan loader and driver on Linux; Mesa's packages include a software rasterizer.
 pub fn vulkan() -> Result<(), Error> {
     if !cfg!(target_os = "linux") {
         return Ok(());
@@ -76,7 +77,7 @@ pub fn vulkan() -> Result<(), Error> {
     debian_packages("a Vulkan driver", &packages, || vulkan_loader() && vulkan_driver())
 }
 
-/// Fails unless `node` is there and new enough.
+/// Checks that `node` is installed and recent enough.
 pub fn node() -> Result<(), Error> {
     let (major, minor) = NODE_VERSION;
     let version = output(Command::new("node").arg("--version")).unwrap_or_default();
@@ -85,40 +86,40 @@ pub fn node() -> Result<(), Error> {
     if found >= NODE_VERSION {
         return Ok(());
     }
-    let found = if version.is_empty() { "no node on PATH".into() } else { format!("found {version}") };
+    let found = if version.is_empty() { "node is not on PATH".into() } else { format!("found {version}") };
     Err(Error::Missing {
         what: format!("Node {major}.{minor} or newer ({found})"),
         by_hand: "open https://nodejs.org/en/download".into(),
     })
 }
 
-/// A Chromium or Chrome among the usual names and places.
+/// Searches the usual names and install paths for Chromium or Chrome.
 fn find_chromium() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
-    let places = [
+    let paths = [
         "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
         "/Applications/Chromium.app/Contents/MacOS/Chromium",
         "C:/Program Files/Google/Chrome/Application/chrome.exe",
     ];
     let named = names.iter().find_map(|name| on_path(name));
-    named.or_else(|| places.iter().map(PathBuf::from).find(|place| place.is_file()))
+    named.or_else(|| paths.iter().map(PathBuf::from).find(|path| path.is_file()))
 }
 
-/// A Firefox among the usual names and places.
+/// Searches the usual names and install paths for Firefox.
 fn find_firefox() -> Option<PathBuf> {
-    let places = ["/Applications/Firefox.app/Contents/MacOS/firefox", "C:/Program Files/Mozilla Firefox/firefox.exe"];
+    let paths = ["/Applications/Firefox.app/Contents/MacOS/firefox", "C:/Program Files/Mozilla Firefox/firefox.exe"];
     let named = ["firefox-esr", "firefox"].iter().find_map(|name| on_path(name));
-    named.or_else(|| places.iter().map(PathBuf::from).find(|place| place.is_file()))
+    named.or_else(|| paths.iter().map(PathBuf::from).find(|path| path.is_file()))
 }
 
-/// Whether the Vulkan loader, libvulkan.so.1, is in one of the system's library folders.
+/// Returns whether the Vulkan loader, libvulkan.so.1, is in a system library folder.
 fn vulkan_loader() -> bool {
     let arch = std::env::consts::ARCH;
     let folders = [format!("/usr/lib/{arch}-linux-gnu"), "/usr/lib64".into(), "/usr/lib".into()];
     folders.iter().any(|folder| Path::new(folder).join("libvulkan.so.1").exists())
 }
 
-/// Whether a Vulkan driver is installed: a manifest in the loader's folders or environment.
+/// Returns whether a Vulkan driver is installed, by manifests in the loader's folders or environment variables.
 fn vulkan_driver() -> bool {
     let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].iter().any(|name| std::env::var_os(name).is_some());
     let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
@@ -130,9 +131,9 @@ fn has_entry(folder: &Path, wanted: impl Fn(&str) -> bool) -> bool {
     entries.flatten().any(|entry| wanted(&entry.file_name().to_string_lossy()))
 }
 
-/// Installs Debian packages unless `done`; as root only, else names the command.
-pub fn debian_packages(what: &str, packages: &[&str], done: impl Fn() -> bool) -> Result<(), Error> {
-    if done() {
+/// Installs Debian packages unless `is_installed`. Needs root; otherwise the error gives the command.
+pub fn debian_packages(what: &str, packages: &[&str], is_installed: impl Fn() -> bool) -> Result<(), Error> {
+    if is_installed() {
         return Ok(());
     }
     let install = format!("apt-get update && apt-get install -y {}", packages.join(" "));
@@ -140,7 +141,7 @@ pub fn debian_packages(what: &str, packages: &[&str], done: impl Fn() -> bool) -
     if is_root && on_path("apt-get").is_some() {
         say(&install);
         run(Command::new("sh").args(["-c", &install]).env("DEBIAN_FRONTEND", "noninteractive"))?;
-        if done() {
+        if is_installed() {
             return Ok(());
         }
     }

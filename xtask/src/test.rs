@@ -1,4 +1,4 @@
-//! Turns the project's tests, of Rust, types and the page in a browser, into one verdict.
+//! `cargo xtask test`: Rust tests, type checks and browser tests of the page, with one summary.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -11,61 +11,61 @@ use crate::process::{Error, cargo, node_script, root, run, run_lines, say};
 use crate::toolchain::{Target, Toolchain};
 use crate::{dist, libraries, setup};
 
-/// What `cargo xtask test` takes.
+/// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The parts to run, with the parts that they need; all but `libraries` when none is named.
+    /// Parts to run, together with those they depend on; by default all except `libraries`.
     parts: Vec<Part>,
-    /// Of the browser's test files, those alone with one of these texts in their names.
+    /// Run only the browser test files whose names contain one of these strings.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// How often the browser's test files are run.
+    /// Number of times to run the browser test files.
     #[arg(long, default_value_t = 1)]
     repeat: u32,
-    /// How many threads keep the machine busy beside the browser's tests.
+    /// Number of busy-looping threads during the browser tests.
     #[arg(long, default_value_t = 0)]
     busy: u32,
 }
 
-/// How long Node lets one test of a browser run, in milliseconds: the longest take minutes.
+/// Node's timeout for one browser test, in milliseconds; the longest take minutes.
 const TEST_TIMEOUT: &str = "--test-timeout=1200000";
 
-/// One part of the tests. Parts run in this order.
+/// A part of the tests. Parts run in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
-    /// `cargo fmt --check` and `cargo clippy` with the workspace's lints, every warning an error.
+    /// `cargo fmt --check` and `cargo clippy` with the workspace's lints; warnings are errors.
     Lint,
     /// `cargo test` of the workspace.
     Native,
-    /// The tests that need no graphics processor on wasm32, whose `usize` has 32 bits as in a browser.
+    /// The tests that need no GPU, on wasm32, where `usize` has 32 bits as in a browser.
     Wasm32,
     /// The crate built for WebAssembly into pkg/.
     Engine,
-    /// The page's and the worker's JavaScript checked by `tsc --noEmit`.
+    /// Type checks of the page's and the worker's JavaScript with `tsc --noEmit`.
     Types,
     /// The page built into dist/.
     Page,
     /// tests/browser/*.test.mjs against dist/ in Chromium, one of them in Firefox.
     Browser,
-    /// Converted files in diffusers, peft and lycoris-lora, where Python is there; only when named.
+    /// Converted files loaded with diffusers, peft and lycoris-lora; needs Python and runs only if named.
     Libraries,
 }
 
-/// How many checks passed and failed.
+/// Numbers of checks that passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
     passed: u32,
     failed: u32,
 }
 
-/// Runs the parts, prints a summary, and fails if anything failed or did not run.
+/// Runs the selected parts, prints a summary, and fails if anything failed or did not run.
 pub fn test(options: &Options) -> Result<(), Error> {
     let mut results: Vec<(Part, Tally, String)> = Vec::new();
     for part in Part::ALL.into_iter().filter(|part| part.is_wanted(&options.parts)) {
-        let broken = results.iter().find(|(done, tally, _)| part.needs(*done) && tally.failed > 0);
-        let (tally, note) = match broken {
-            Some((needed, ..)) => (Tally::FAILED, format!("not run: it needs {needed:?}")),
-            None => verdict(part, options),
+        let failed = results.iter().find(|(done, tally, _)| part.needs(*done) && tally.failed > 0);
+        let (tally, note) = match failed {
+            Some((needed, ..)) => (Tally::FAILED, format!("not run: {needed:?} failed")),
+            None => run_part(part, options),
         };
         results.push((part, tally, note));
     }
@@ -82,8 +82,8 @@ pub fn test(options: &Options) -> Result<(), Error> {
     }
 }
 
-/// Runs one part. A bad exit status or no test at all is a failure, whatever was counted.
-fn verdict(part: Part, options: &Options) -> (Tally, String) {
+/// Runs one part. A failing exit status or a run without tests counts as a failure.
+fn run_part(part: Part, options: &Options) -> (Tally, String) {
     say(&format!("test: {part:?}"));
     let mut tally = Tally::default();
     let result = part.run(options, &mut tally);
@@ -93,7 +93,7 @@ fn verdict(part: Part, options: &Options) -> (Tally, String) {
             tally.failed = tally.failed.max(1);
             (tally, error.to_string().lines().next().unwrap_or_default().to_owned())
         }
-        Ok(()) if tally == Tally::default() => (Tally::FAILED, "no test ran".into()),
+        Ok(()) if tally == Tally::default() => (Tally::FAILED, "no tests ran".into()),
         Ok(()) => (tally, String::new()),
     }
 }
@@ -102,7 +102,7 @@ impl Part {
     const ALL: [Part; 8] =
         [Part::Lint, Part::Native, Part::Wasm32, Part::Engine, Part::Types, Part::Page, Part::Browser, Part::Libraries];
 
-    /// Whether the part cannot run where `other` failed.
+    /// Returns whether the part depends on `other`.
     fn needs(self, other: Part) -> bool {
         match self {
             Part::Lint | Part::Native | Part::Wasm32 | Part::Engine | Part::Libraries => false,
@@ -111,12 +111,12 @@ impl Part {
         }
     }
 
-    /// Whether the part, or a part that needs it, is among the chosen ones.
+    /// Returns whether the part, or one that depends on it, is selected.
     fn is_wanted(self, chosen: &[Part]) -> bool {
         chosen.is_empty() && self != Part::Libraries || chosen.iter().any(|&part| part == self || part.needs(self))
     }
 
-    /// Sets up what the part needs, runs it and counts what it checked.
+    /// Installs what the part needs, runs it and adds its counts to `tally`.
     fn run(self, options: &Options, tally: &mut Tally) -> Result<(), Error> {
         match self {
             Part::Lint => lint(tally),
@@ -152,7 +152,7 @@ fn native(tally: &mut Tally) -> Result<(), Error> {
     run_lines(&mut command, |line| *tally += cargo_tally(line))
 }
 
-/// On WASI, which has files and a main function for the tests, under Node (`runner` in .cargo/config.toml).
+/// Runs the tests on WASI, which has files and a `main`, in Node (`runner` in .cargo/config.toml).
 fn wasm32(tally: &mut Tally) -> Result<(), Error> {
     setup::node()?;
     let mut command = Toolchain::get(Target::Wasi)?.cargo("test");
@@ -166,12 +166,12 @@ fn wasm32(tally: &mut Tally) -> Result<(), Error> {
         "*",
         "--no-fail-fast",
     ]);
-    // A panic ends the program there, so that a message which libtest holds back would be lost.
+    // A panic aborts there, so output that libtest captures would be lost.
     command.args(["--", "--nocapture"]);
     run_lines(&mut command, |line| *tally += cargo_tally(line))
 }
 
-/// Runs the browser's test files one after another, so that none waits for another's pages, and says what each took.
+/// Runs the browser test files one after another, so that they do not compete for the CPU, and prints the time of each.
 fn browser(options: &Options, tally: &mut Tally) -> Result<(), Error> {
     let mut files = browser_tests()?;
     files.retain(|file| is_chosen(file, &options.only));
@@ -189,13 +189,13 @@ fn browser(options: &Options, tally: &mut Tally) -> Result<(), Error> {
         let mut results = Vec::new();
         for file in (0..options.repeat).flat_map(|_| &files) {
             let started = Instant::now();
-            let mut of_file = Tally::default();
+            let mut file_tally = Tally::default();
             let mut node = Command::new("node");
             node.env("CHROME_PATH", &chromium).env("FIREFOX_PATH", &firefox);
             node.args(["--test", TEST_TIMEOUT, "--test-reporter=spec"]).arg(file);
-            results.push(run_lines(&mut node, |line| of_file += node_tally(line)));
-            times.push(format!("{:5.0} s  {of_file}  {}", started.elapsed().as_secs_f64(), name_of(file)));
-            *tally += of_file;
+            results.push(run_lines(&mut node, |line| file_tally += node_tally(line)));
+            times.push(format!("{:5.0} s  {file_tally}  {}", started.elapsed().as_secs_f64(), name_of(file)));
+            *tally += file_tally;
         }
         done.store(true, Ordering::Relaxed);
         println!("\nBrowser\n{}", times.join("\n"));
@@ -203,7 +203,7 @@ fn browser(options: &Options, tally: &mut Tally) -> Result<(), Error> {
     })
 }
 
-/// Whether a test file's name has one of the texts; every file where there are none.
+/// Returns whether a test file's name contains one of `texts`; every file matches an empty list.
 fn is_chosen(file: &Path, texts: &[String]) -> bool {
     texts.is_empty() || texts.iter().any(|text| name_of(file).contains(text.as_str()))
 }
@@ -212,7 +212,7 @@ fn name_of(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The test files of tests/browser/, by name.
+/// Returns the test files of tests/browser/, sorted by name.
 fn browser_tests() -> Result<Vec<PathBuf>, Error> {
     let folder = root().join("tests").join("browser");
     let entries = folder.read_dir().map_err(|cause| Error::File { path: folder.clone(), cause })?;
@@ -231,7 +231,7 @@ impl fmt::Display for Tally {
 impl Tally {
     const FAILED: Tally = Tally { passed: 0, failed: 1 };
 
-    /// Counts a check that has only one result, and hands the result on.
+    /// Counts a single check and returns its result.
     fn count(&mut self, result: Result<(), Error>) -> Result<(), Error> {
         match result {
             Ok(()) => self.passed += 1,
@@ -248,19 +248,19 @@ impl AddAssign for Tally {
     }
 }
 
-/// What a line of `cargo test` adds: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+/// Parses a summary line of `cargo test`: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
 fn cargo_tally(line: &str) -> Tally {
     let Some(result) = line.strip_prefix("test result: ") else { return Tally::default() };
     let words: Vec<&str> = result.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
-    let before = |unit: &str| {
+    let count = |unit: &str| {
         let number = words.windows(2).find(|pair| pair[1] == unit).and_then(|pair| pair[0].parse().ok());
         number.unwrap_or(0)
     };
-    Tally { passed: before("passed"), failed: before("failed") }
+    Tally { passed: count("passed"), failed: count("failed") }
 }
 
-/// What a line of Node's test summary adds: `ℹ pass 3`, `ℹ fail 0`, `ℹ cancelled 0`, `ℹ skipped 0`.
-/// A test that was skipped did not pass, so it counts as failed.
+/// Parses a line of Node's test summary: `ℹ pass 3`, `ℹ fail 0`, `ℹ cancelled 0`, `ℹ skipped 0`.
+/// Skipped tests count as failed.
 fn node_tally(line: &str) -> Tally {
     let words: Vec<&str> = line.split_whitespace().collect();
     let ["ℹ", kind, number] = words[..] else { return Tally::default() };
@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargo_summaries_are_counted_and_other_lines_are_not() {
+    fn cargo_summary_lines_are_counted() {
         let summary =
             "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.10s";
         assert_eq!(cargo_tally(summary), Tally { passed: 12, failed: 3 });
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn node_summaries_are_counted_and_other_lines_are_not() {
+    fn node_summary_lines_are_counted() {
         assert_eq!(node_tally("ℹ pass 4"), Tally { passed: 4, failed: 0 });
         assert_eq!(node_tally("ℹ fail 2"), Tally { passed: 0, failed: 2 });
         assert_eq!(node_tally("ℹ skipped 1"), Tally { passed: 0, failed: 1 });
@@ -295,16 +295,16 @@ mod tests {
     }
 
     #[test]
-    fn files_are_chosen_by_a_text_in_their_names() {
+    fn test_files_are_selected_by_name() {
         let [app, links] = ["tests/browser/app.test.mjs", "tests/browser/links.test.mjs"].map(Path::new);
         assert!(is_chosen(app, &[]) && is_chosen(links, &[]));
         assert!(is_chosen(app, &["app".into()]) && !is_chosen(links, &["app".into()]));
         assert!(is_chosen(links, &["app".into(), "link".into()]));
-        assert!(!is_chosen(app, &["tests".into()]), "folders are no part of a name");
+        assert!(!is_chosen(app, &["tests".into()]), "folders are not part of the name");
     }
 
     #[test]
-    fn a_part_brings_what_it_needs() {
+    fn selecting_a_part_selects_its_dependencies() {
         assert!(Part::Page.is_wanted(&[Part::Browser]));
         assert!(Part::Engine.is_wanted(&[Part::Types]));
         assert!(!Part::Native.is_wanted(&[Part::Browser]));

@@ -1,4 +1,4 @@
-//! Compilers for WebAssembly: rustup's, or Debian's where rustup's server is out of reach.
+//! WebAssembly toolchains: rustup's, or Debian's where rustup's servers are unreachable.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,14 +9,14 @@ use crate::setup::debian_packages;
 /// A WebAssembly target of this project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A browser: the page's engine.
+    /// The browser: the page's engine.
     Browser,
-    /// WASI, which has files and a `main`: the tests on 32 bits.
+    /// WASI, with files and a `main`: the 32-bit tests.
     Wasi,
 }
 
 impl Target {
-    /// The target triple.
+    /// Returns the target triple.
     pub fn triple(self) -> &'static str {
         match self {
             Target::Browser => "wasm32-unknown-unknown",
@@ -24,7 +24,7 @@ impl Target {
         }
     }
 
-    /// The Debian packages that together can build for it.
+    /// Returns the Debian packages that building for the target needs.
     fn debian_packages(self) -> &'static [&'static str] {
         match self {
             Target::Browser => &["rustc-web", "cargo-web", "rust-web-src", "lld"],
@@ -32,7 +32,7 @@ impl Target {
         }
     }
 
-    /// The crates that Debian's compiler builds from source, as `-Z build-std` takes them.
+    /// Returns the `-Z build-std` argument: the standard library crates that Debian's compiler builds from source.
     fn debian_std(self) -> &'static str {
         match self {
             Target::Browser => "build-std=std,panic_abort",
@@ -40,15 +40,15 @@ impl Target {
         }
     }
 
-    /// Whether the toolchain that built this program has the target's standard library.
-    fn has_own_std(self) -> bool {
+    /// Returns whether the default toolchain has the target's standard library.
+    fn has_std(self) -> bool {
         let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
         let folder = output(rustc.args(["--print", "target-libdir", "--target", self.triple()]));
         let entries = folder.and_then(|folder| Path::new(&folder).read_dir().ok());
         entries.into_iter().flatten().flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
     }
 
-    /// Whether Debian's packages for it are all installed.
+    /// Returns whether all of the target's Debian packages are installed.
     fn has_debian(self) -> bool {
         let mut query = Command::new("dpkg-query");
         query.args(["--show", "--showformat=${db:Status-Status} "]).args(self.debian_packages());
@@ -56,22 +56,22 @@ impl Target {
     }
 }
 
-/// A compiler that can build for a [`Target`].
+/// A Rust toolchain for a [`Target`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Toolchain {
     target: Target,
-    /// Debian's rustc-web, which builds the standard library from its packaged source, instead of the cargo that runs
-    /// this program.
+    /// Use Debian's rustc-web, which builds the standard library from its packaged source, instead of the cargo that
+    /// runs this program.
     is_debian: bool,
 }
 
 impl Toolchain {
-    /// Gets a compiler: the target of rustup's toolchain, else Debian's packages.
+    /// Returns the default toolchain if it has or can install the target, else Debian's, which is installed if needed.
     pub fn get(target: Target) -> Result<Toolchain, Error> {
         let triple = target.triple();
-        let (own, debian) = (Toolchain { target, is_debian: false }, Toolchain { target, is_debian: true });
-        if target.has_own_std() {
-            return Ok(own);
+        let (default, debian) = (Toolchain { target, is_debian: false }, Toolchain { target, is_debian: true });
+        if target.has_std() {
+            return Ok(default);
         }
         if target.has_debian() {
             return Ok(debian);
@@ -79,8 +79,8 @@ impl Toolchain {
         if on_path("rustup").is_some() {
             say(&format!("rustup target add {triple}"));
             let added = run(Command::new("rustup").args(["target", "add", triple]));
-            if added.is_ok() && target.has_own_std() {
-                return Ok(own);
+            if added.is_ok() && target.has_std() {
+                return Ok(default);
             }
         }
         let what = format!("Rust's standard library for {triple}");
@@ -93,20 +93,21 @@ impl Toolchain {
         Ok(debian)
     }
 
-    /// The folder for what it builds: one of its own for Debian's, since two compilers would undo each other's work.
+    /// Returns the target directory. Debian's toolchain has a separate one, so that the two compilers do not invalidate
+    /// each other's artifacts.
     pub fn target_dir(self) -> PathBuf {
         let target = root().join("target");
         if self.is_debian { target.join("wasm") } else { target }
     }
 
-    /// Its cargo with this command for the target.
+    /// Returns this toolchain's cargo with the given subcommand for the target.
     pub fn cargo(self, command: &str) -> Command {
         let mut cargo = if self.is_debian { self.debian_cargo() } else { cargo() };
         cargo.args([command, "--target", self.target.triple(), "--target-dir"]).arg(self.target_dir());
         cargo
     }
 
-    /// Debian's cargo, told to build the standard library too, free of what rustup's cargo set.
+    /// Returns Debian's cargo with `-Z build-std`, without the environment variables that rustup's cargo sets.
     fn debian_cargo(self) -> Command {
         let mut command = Command::new("/usr/bin/cargo");
         for name in ["CARGO", "LD_LIBRARY_PATH", "RUSTUP_TOOLCHAIN", "RUSTUP_HOME"] {

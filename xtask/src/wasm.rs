@@ -1,4 +1,4 @@
-//! Turns the crate `lora-loupe` into pkg/: a JavaScript module, its types and an optimised .wasm.
+//! The WebAssembly build of `lora-loupe` in pkg/: a JavaScript module, its types and an optimized .wasm.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::process::{Error, node_script, root, run, say};
 use crate::toolchain::{Target, Toolchain};
 
-/// The crate that becomes the page's engine.
+/// Crate of the page's engine.
 const CRATE: &str = "lora-loupe";
-/// The stem of the files in pkg/.
+/// Stem of the file names in pkg/.
 const STEM: &str = "lora_loupe";
-/// What rustc may emit for this target, and so what wasm-opt must accept.
+/// WebAssembly features that rustc may use for this target and wasm-opt must therefore accept.
 const FEATURES: [&str; 8] = [
     "--enable-simd",
     "--enable-bulk-memory",
@@ -25,24 +25,23 @@ const FEATURES: [&str; 8] = [
     "--enable-sign-ext",
 ];
 
-/// Builds pkg/, or leaves it where it is newer than all that it is made from. The npm packages
-/// must be there (for wasm-opt).
+/// Builds pkg/ unless it is newer than its inputs. Needs the npm packages (for wasm-opt).
 pub fn build(toolchain: Toolchain) -> Result<(), Error> {
     let compiled = compile(toolchain)?;
     let pkg = root().join("pkg");
     if is_fresh(&pkg, &compiled) {
         return Ok(());
     }
-    // pkg/ is put in place as a whole, so an interrupted build leaves no half of it.
+    // Renamed into place as a whole, so an interrupted build leaves no partial pkg/.
     let next = root().join("target").join("pkg.next");
     remove_folder(&next)?;
     bind(&compiled, &next)?;
-    optimise(&next.join(format!("{STEM}_bg.wasm")))?;
+    optimize(&next.join(format!("{STEM}_bg.wasm")))?;
     remove_folder(&pkg)?;
     fs::rename(&next, &pkg).map_err(|cause| Error::File { path: pkg, cause })
 }
 
-/// Compiles the library and returns the path of its .wasm file.
+/// Compiles the library and returns the path of the .wasm file.
 fn compile(toolchain: Toolchain) -> Result<PathBuf, Error> {
     let triple = Target::Browser.triple();
     say(&format!("compiling {CRATE} for {triple}"));
@@ -50,32 +49,32 @@ fn compile(toolchain: Toolchain) -> Result<PathBuf, Error> {
     Ok(toolchain.target_dir().join(triple).join("release").join(format!("{STEM}.wasm")))
 }
 
-/// Writes the JavaScript module and its types beside the bound .wasm.
+/// Runs wasm-bindgen: writes the .wasm, the JavaScript module and its types to `folder`.
 fn bind(wasm: &Path, folder: &Path) -> Result<(), Error> {
     say("wasm-bindgen: writing pkg/");
     let mut bindgen = Bindgen::new();
-    let made = (|| {
+    let result = (|| {
         bindgen.input_path(wasm).out_name(STEM).typescript(true).web(true)?;
         bindgen.omit_default_module_path(false).generate(folder)
     })();
-    made.map_err(|cause| Error::Bindgen { wasm: wasm.to_owned(), cause: format!("{cause:#}") })
+    result.map_err(|cause| Error::Bindgen { wasm: wasm.to_owned(), cause: format!("{cause:#}") })
 }
 
-/// Makes a .wasm file smaller and faster, in place.
-fn optimise(wasm: &Path) -> Result<(), Error> {
+/// Optimizes a .wasm file in place.
+fn optimize(wasm: &Path) -> Result<(), Error> {
     say("wasm-opt -O3");
     let mut command = node_script("binaryen/bin/wasm-opt");
     run(command.args(FEATURES).arg("-O3").arg(wasm).arg("-o").arg(wasm))
 }
 
-/// Whether pkg/ is newer than the compiled library, this program and the npm packages.
+/// Returns whether pkg/ is newer than the compiled library, this program and the npm packages.
 fn is_fresh(pkg: &Path, compiled: &Path) -> bool {
     let modified = |file: &Path| file.metadata().and_then(|data| data.modified()).ok();
-    let Some(made) = modified(&pkg.join(format!("{STEM}_bg.wasm"))) else { return false };
+    let Some(built) = modified(&pkg.join(format!("{STEM}_bg.wasm"))) else { return false };
     let packages = root().join("node_modules").join(".package-lock.json");
     let inputs: [Option<SystemTime>; 3] =
         [modified(compiled), modified(&packages), std::env::current_exe().ok().and_then(|exe| modified(&exe))];
-    inputs.iter().all(|input| input.is_some_and(|input| input < made))
+    inputs.iter().all(|input| input.is_some_and(|input| input < built))
 }
 
 fn remove_folder(folder: &Path) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! Turns a model's files and adapters into one model file with the adapters folded in.
+//! Baking: writes a model with adapters folded in as one file.
 
 use super::base::{ModelFile, Places, stored_part};
 use super::delta::Delta;
@@ -16,45 +16,44 @@ use std::io;
 /// One adapter to fold in. Every delta's shape must fit (see [`Delta::fits`]).
 #[derive(Clone, Copy)]
 pub struct BakedAdapter<'a> {
-    /// Its name, for messages.
+    /// Name in error messages.
     pub name: &'a str,
-    /// Its bytes.
+    /// The file's bytes.
     pub source: &'a dyn ByteSource,
-    /// What they hold.
+    /// The file's header.
     pub header: &'a Header,
-    /// What it changes.
+    /// The changes that it makes.
     pub adapter: &'a Adapter,
-    /// How strongly.
+    /// Strength.
     pub strength: f32,
-    /// What that is multiplied by in each block.
+    /// Multiplier of the strength per block.
     pub blocks: &'a Strengths,
 }
 
-/// Why a model cannot be baked.
+/// Error from [`bake`].
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum BakeError {
-    /// The model lacks a tensor that changes.
-    #[error("the base model has no tensor `{0}`, which the adapter changes; use it with the model it was made for")]
+    /// Changed tensor that the model does not have.
+    #[error("the base model has no tensor `{0}`, which the adapter changes; use the base model it was trained for")]
     NoTensor(String),
-    /// A delta does not fit its tensor.
+    /// Delta that does not match its tensor.
     #[error("`{tensor}`: {source}")]
     Fold { tensor: String, source: PlanError },
-    /// The model's numbers cannot be read, or not be stored in its number type.
+    /// Tensor of the model that cannot be read, or whose result does not fit its dtype.
     #[error("the base model's `{tensor}`: {source}")]
     Numbers { tensor: String, source: FormatError },
-    /// An adapter's numbers cannot be read.
+    /// Adapter whose tensors cannot be read.
     #[error("{adapter}: {source}")]
     Adapter { adapter: String, source: FormatError },
-    /// The result cannot be written.
-    #[error("the result cannot be written: {0}; check that there is room")]
+    /// Failure to write the result.
+    #[error("the result cannot be written: {0}; check the free disk space")]
     Write(#[from] io::Error),
 }
 
-/// Writes the model with every delta folded in, tensor by tensor, and returns how many of its tensors
-/// changed: a matrix of queries, keys and values counts once. Arithmetic is f32; number types, order
-/// and metadata stay the model's, and names too, except that those of a folder's files get their
-/// network's name before them.
+/// Writes the model with every delta folded in, tensor by tensor, and returns the number of changed tensors: a fused
+/// QKV matrix counts once. Computes in f32; dtypes, order, metadata and keys are those of the model, except that keys
+/// from the files of a folder are prefixed with their network's name.
 pub async fn bake(
     files: &[ModelFile<'_>],
     places: &Places,
@@ -73,52 +72,52 @@ pub async fn bake(
             }
         }
     }
-    let mut first = Vec::new();
-    head(files).write(&mut first)?;
-    out.write(&first).await?;
+    let mut header = Vec::new();
+    output_header(files).write(&mut header)?;
+    out.write(&header).await?;
     for (index, file) in files.iter().enumerate() {
         for tensor in &file.header.tensors {
             match targets.get(&(index, tensor.name.as_str())) {
-                Some(parts) => out.write(&changed(file, tensor, parts).await?).await?,
-                None => copy(file, tensor, out).await?,
+                Some(parts) => out.write(&fold_tensor(file, tensor, parts).await?).await?,
+                None => copy_tensor(file, tensor, out).await?,
             }
         }
     }
     Ok(targets.len())
 }
 
-/// Bytes that the result of [`bake`] takes.
+/// Returns the size of the result of [`bake`], in bytes.
 pub fn baked_size(files: &[ModelFile]) -> u64 {
-    let mut first = Vec::new();
+    let mut header = Vec::new();
     // Writing to memory does not fail.
-    let _ = head(files).write(&mut first);
+    let _ = output_header(files).write(&mut header);
     let tensors = files.iter().flat_map(|file| &file.header.tensors);
-    first.len() as u64 + tensors.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum::<u64>()
+    header.len() as u64 + tensors.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum::<u64>()
 }
 
-/// The deltas on each part of the tensors in the model's files, in the order of the adapters.
+/// Deltas by file index and key, for each part of the stored tensor, in the order of the adapters.
 type Targets<'a> = HashMap<(usize, &'a str), Vec<(&'a Stored, Vec<Change<'a>>)>>;
 
-/// A delta with the adapter that it is from.
+/// A delta and its adapter.
 type Change<'a> = (&'a BakedAdapter<'a>, &'a Delta);
 
-/// The header of the result: a single file's own, or all of a folder's with the networks' names.
-fn head(files: &[ModelFile]) -> Header {
+/// Returns the header of the result: that of a single file, or all tensors of a folder with the networks' names.
+fn output_header(files: &[ModelFile]) -> Header {
     if let [ModelFile { component: None, header, .. }] = files {
         return (*header).clone();
     }
     let tensors = files.iter().flat_map(|file| {
-        let named = |tensor: &TensorInfo| match file.component {
+        let key = |tensor: &TensorInfo| match file.component {
             Some(component) => format!("{component}.{}", tensor.name),
             None => tensor.name.clone(),
         };
-        file.header.tensors.iter().map(move |tensor| TensorInfo { name: named(tensor), ..tensor.clone() })
+        file.header.tensors.iter().map(move |tensor| TensorInfo { name: key(tensor), ..tensor.clone() })
     });
     Header::of(tensors.collect(), BTreeMap::from([("format".into(), "pt".into())]))
 }
 
-/// The bytes of a tensor with the changes of all its parts.
-async fn changed(
+/// Returns the bytes of a tensor with the changes of all its parts folded in.
+async fn fold_tensor(
     file: &ModelFile<'_>,
     tensor: &TensorInfo,
     parts: &[(&Stored, Vec<Change<'_>>)],
@@ -129,20 +128,20 @@ async fn changed(
     for (stored, changes) in parts {
         let part = stored_part(tensor, stored);
         let start = stored.third.map_or(0, |third| third * part.shape[0] * row);
-        let place = &mut numbers[start..start + host_len(part.elements())];
-        let base = if stored.transposed { transposed(place, part.shape[0]) } else { place.to_vec() };
+        let elements = &mut numbers[start..start + host_len(part.elements())];
+        let base = if stored.transposed { transposed(elements, part.shape[0]) } else { elements.to_vec() };
         let shape: Vec<usize> = match stored.transposed {
             true => part.shape.iter().rev().copied().collect(),
             false => part.shape,
         };
-        let sum = folded(base, &shape, &tensor.name, changes).await?;
-        place.copy_from_slice(&if stored.transposed { transposed(&sum, shape[0]) } else { sum });
+        let sum = fold_part(base, &shape, &tensor.name, changes).await?;
+        elements.copy_from_slice(&if stored.transposed { transposed(&sum, shape[0]) } else { sum });
     }
     narrow(tensor.dtype, &numbers, &tensor.name).map_err(failed)
 }
 
-/// A tensor of PyTorch's shape with changes folded in.
-async fn folded(base: Vec<f32>, shape: &[usize], name: &str, changes: &[Change<'_>]) -> Result<Vec<f32>, BakeError> {
+/// Folds the changes into `base`, of PyTorch shape `shape`.
+async fn fold_part(base: Vec<f32>, shape: &[usize], name: &str, changes: &[Change<'_>]) -> Result<Vec<f32>, BakeError> {
     let mut factors = Vec::new();
     for (adapter, delta) in changes {
         let numbers = delta.read(adapter.source, adapter.header).await;
@@ -155,8 +154,8 @@ async fn folded(base: Vec<f32>, shape: &[usize], name: &str, changes: &[Change<'
     fold_on_cpu(base, shape, &foldings).map_err(|source| BakeError::Fold { tensor: name.into(), source })
 }
 
-/// Copies a tensor that does not change, in blocks.
-async fn copy(file: &ModelFile<'_>, tensor: &TensorInfo, out: &mut dyn ByteSink) -> Result<(), BakeError> {
+/// Copies an unchanged tensor in blocks.
+async fn copy_tensor(file: &ModelFile<'_>, tensor: &TensorInfo, out: &mut dyn ByteSink) -> Result<(), BakeError> {
     const BLOCK: u64 = 4 << 20;
     let mut at = tensor.bytes.start;
     while at < tensor.bytes.end {

@@ -1,4 +1,4 @@
-//! Turns the name of a base model's tensor into its numbers, wherever and however its files keep it.
+//! Tensors of a base model, found by full name in a single file or in a diffusers folder.
 
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
 use crate::model::stored::transposed;
@@ -8,19 +8,18 @@ use std::collections::HashMap;
 /// One file of a base model.
 #[derive(Clone, Copy)]
 pub struct ModelFile<'a> {
-    /// The network whose own file this is; none for a single-file model.
+    /// The network that this file holds; `None` for a single-file model.
     pub component: Option<Component>,
-    /// Its bytes.
+    /// The file's bytes.
     pub source: &'a dyn ByteSource,
-    /// What they hold.
+    /// The file's header.
     pub header: &'a Header,
 }
 
-/// Where each tensor of a model is: full name (`unet.conv_in.weight`) to the index of its file and
-/// what is stored there.
+/// Locations of a model's tensors: full name (`unet.conv_in.weight`) to the index of its file and the stored tensor.
 pub type Places = HashMap<String, (usize, Stored)>;
 
-/// The part of a stored tensor that is meant.
+/// Returns the stored tensor, or the third of its rows that `stored` selects from a fused QKV matrix.
 pub fn stored_part(tensor: &TensorInfo, stored: &Stored) -> TensorInfo {
     match (stored.third, tensor.shape.first()) {
         (Some(third), Some(rows)) => tensor.rows(third * rows / 3..(third + 1) * rows / 3),
@@ -37,7 +36,7 @@ pub struct BaseTensor<'a> {
 }
 
 impl<'a> BaseTensor<'a> {
-    /// The tensor of that full name.
+    /// Finds the tensor with this full name.
     pub fn find(files: &'a [ModelFile<'a>], places: &Places, name: &str) -> Option<BaseTensor<'a>> {
         let (index, stored) = places.get(name)?;
         let file = files.get(*index)?;
@@ -45,23 +44,23 @@ impl<'a> BaseTensor<'a> {
         Some(BaseTensor { index: *index, file, tensor, transposed: stored.transposed })
     }
 
-    /// PyTorch's shape.
+    /// Returns the PyTorch shape.
     pub fn shape(&self) -> Vec<usize> {
         let stored = self.tensor.shape.iter().copied();
         if self.transposed { stored.rev().collect() } else { stored.collect() }
     }
 
-    /// Which file it is in, and where.
+    /// Returns the index of its file and its offset there, in bytes.
     pub fn place(&self) -> (usize, u64) {
         (self.index, self.tensor.bytes.start)
     }
 
-    /// Bytes that it takes in its file.
+    /// Returns its size in the file, in bytes.
     pub fn bytes(&self) -> u64 {
         self.tensor.bytes.end - self.tensor.bytes.start
     }
 
-    /// Its numbers in PyTorch's order.
+    /// Reads its elements in PyTorch's order.
     pub async fn read(&self) -> Result<Vec<f32>, FormatError> {
         let data = self.tensor.read(self.file.source).await?;
         Ok(if self.transposed { transposed(&data, self.tensor.shape[0]) } else { data })

@@ -1,5 +1,5 @@
-//! Turns what speaks for a file's scale, in its header or beside it, into the alpha of each layer: PEFT's
-//! adapter_config.json, diffusers' copy of it in a header, and GGUF's one number.
+//! Configs that set the alpha of a file's layers: PEFT's adapter_config.json, diffusers' copy of it in the header, and
+//! GGUF's single alpha.
 
 use crate::formats::Header;
 use crate::model::Component;
@@ -13,41 +13,41 @@ use std::fmt;
 pub struct PeftConfig {
     /// Default alpha.
     pub lora_alpha: Option<f32>,
-    /// alpha of layers whose path ends in (or matches) the key.
+    /// alpha of the layers whose path ends in (or matches) the key.
     #[serde(default)]
     pub alpha_pattern: BTreeMap<String, f32>,
-    /// alpha is divided by the square root of the rank (Kalajdzievski 2023).
+    /// Whether alpha is divided by the square root of the rank (Kalajdzievski 2023).
     #[serde(default)]
     pub use_rslora: bool,
 }
 
 impl PeftConfig {
-    /// alpha of the layer with this path inside its network.
+    /// Returns the alpha of the layer with this path inside its network.
     pub fn alpha(&self, path: &str) -> Option<f32> {
-        let special = self.alpha_pattern.iter().find(|(pattern, _)| matches(pattern, path));
-        special.map(|(_, &alpha)| alpha).or(self.lora_alpha)
+        let matching = self.alpha_pattern.iter().find(|(pattern, _)| matches(pattern, path));
+        matching.map(|(_, &alpha)| alpha).or(self.lora_alpha)
     }
 
-    /// What the product of the factors is multiplied by.
+    /// Returns the multiplier of the product of the factors.
     pub fn scale(&self, alpha: f32, rank: usize) -> f32 {
         alpha / if self.use_rslora { (rank as f32).sqrt() } else { rank as f32 }
     }
 }
 
-/// Where diffusers keeps the configs of a file's networks in its header.
+/// Metadata key under which diffusers stores the configs of a file's networks.
 pub const METADATA_KEY: &str = "lora_adapter_metadata";
 
-/// Where llama.cpp keeps the one alpha of a file.
+/// Metadata key under which llama.cpp stores the single alpha of a file.
 pub const GGUF_KEY: &str = "adapter.lora.alpha";
 
-/// What a file's scale was read from.
+/// Source of a config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigPlace {
-    /// [`METADATA_KEY`] of its header.
+    /// [`METADATA_KEY`] in the header.
     Metadata,
-    /// [`GGUF_KEY`] of its header.
+    /// [`GGUF_KEY`] in the header.
     Gguf,
-    /// The adapter_config.json beside it.
+    /// adapter_config.json next to the file.
     Sidecar,
 }
 
@@ -61,38 +61,38 @@ impl fmt::Display for ConfigPlace {
     }
 }
 
-/// A config that speaks for a file and cannot be read.
+/// Error for a config that cannot be read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{place} cannot be read ({reason}), so the strength of the file is not known; correct it, or take it away")]
+#[error("{place} cannot be read ({reason}), so the scale of the adapter is unknown; fix it or remove it")]
 pub struct ConfigError {
-    /// Which.
+    /// Source of the config.
     pub place: ConfigPlace,
-    /// Why not.
+    /// Reason that it cannot be read.
     pub reason: String,
 }
 
-/// One config for the whole file, or one for each network.
+/// The config of a file, or one config per network.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PeftConfigs {
-    whole: Option<PeftConfig>,
+    shared: Option<PeftConfig>,
     parts: BTreeMap<Component, PeftConfig>,
     place: Option<ConfigPlace>,
 }
 
 impl PeftConfigs {
-    /// The configs that speak for a file with this `header`, `sidecar` being the text of the
-    /// adapter_config.json beside it: what the file says itself comes first, since what lies beside
-    /// it may be another file's. Nothing speaks for most files, whose alphas are tensors.
+    /// Returns the configs of a file with this `header`; `sidecar` is the text of the adapter_config.json next to it.
+    /// The header takes precedence, since the sidecar may belong to another file. Most files have no config: their
+    /// alphas are tensors.
     ///
     /// # Errors
-    /// The first config in this order that cannot be read.
+    /// Returns an error for the first config in this order that cannot be read.
     pub fn resolve(header: &Header, sidecar: Option<&str>) -> Result<PeftConfigs, ConfigError> {
         type Parse = fn(&str) -> Result<PeftConfigs, String>;
         let stored = |key: &str| header.metadata.get(key).map(String::as_str);
         let places: [(ConfigPlace, Option<&str>, Parse); 3] = [
-            (ConfigPlace::Metadata, stored(METADATA_KEY), PeftConfigs::of_metadata),
-            (ConfigPlace::Gguf, stored(GGUF_KEY), PeftConfigs::of_number),
-            (ConfigPlace::Sidecar, sidecar, PeftConfigs::of_config),
+            (ConfigPlace::Metadata, stored(METADATA_KEY), PeftConfigs::from_metadata),
+            (ConfigPlace::Gguf, stored(GGUF_KEY), PeftConfigs::from_gguf_alpha),
+            (ConfigPlace::Sidecar, sidecar, PeftConfigs::from_sidecar),
         ];
         for (place, text, parse) in places {
             let Some(text) = text else { continue };
@@ -105,49 +105,50 @@ impl PeftConfigs {
         Ok(PeftConfigs::default())
     }
 
-    /// Where they stand; none where nothing speaks for the file.
+    /// Returns the source of the configs, or `None` if the file has none.
     pub fn place(&self) -> Option<ConfigPlace> {
         self.place
     }
 
-    /// Reads the text of adapter_config.json.
-    fn of_config(text: &str) -> Result<PeftConfigs, String> {
-        let whole = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        Ok(PeftConfigs { whole: Some(whole), ..PeftConfigs::default() })
+    /// Parses the text of adapter_config.json.
+    fn from_sidecar(text: &str) -> Result<PeftConfigs, String> {
+        let shared = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Ok(PeftConfigs { shared: Some(shared), ..PeftConfigs::default() })
     }
 
-    /// Reads GGUF's alpha.
-    fn of_number(text: &str) -> Result<PeftConfigs, String> {
-        let alpha = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-        let whole = PeftConfig { lora_alpha: Some(alpha), alpha_pattern: BTreeMap::new(), use_rslora: false };
-        Ok(PeftConfigs { whole: Some(whole), ..PeftConfigs::default() })
+    /// Parses GGUF's alpha.
+    fn from_gguf_alpha(text: &str) -> Result<PeftConfigs, String> {
+        let alpha = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+        let shared = PeftConfig { lora_alpha: Some(alpha), alpha_pattern: BTreeMap::new(), use_rslora: false };
+        Ok(PeftConfigs { shared: Some(shared), ..PeftConfigs::default() })
     }
 
-    /// Reads diffusers' `lora_adapter_metadata`: the fields of each network's config, flat, with
-    /// the network's name before each.
-    fn of_metadata(text: &str) -> Result<PeftConfigs, String> {
-        let read = |error: serde_json::Error| error.to_string();
-        let fields: Map<String, Value> = serde_json::from_str(text).map_err(read)?;
+    /// Parses diffusers' `lora_adapter_metadata`: the fields of each network's config in one flat object, prefixed with
+    /// the network's name.
+    fn from_metadata(text: &str) -> Result<PeftConfigs, String> {
+        let message = |error: serde_json::Error| error.to_string();
+        let fields: Map<String, Value> = serde_json::from_str(text).map_err(message)?;
         let mut parts = BTreeMap::new();
         for component in Component::ALL {
-            let of_part: Map<String, Value> = fields
+            let part: Map<String, Value> = fields
                 .iter()
                 .filter_map(|(key, value)| {
                     let field = key.strip_prefix(component.name())?.strip_prefix('.')?;
                     Some((field.to_owned(), value.clone()))
                 })
                 .collect();
-            if !of_part.is_empty() {
-                parts.insert(component, serde_json::from_value(Value::Object(of_part)).map_err(read)?);
+            if !part.is_empty() {
+                parts.insert(component, serde_json::from_value(Value::Object(part)).map_err(message)?);
             }
         }
-        let whole = fields.contains_key("lora_alpha").then(|| serde_json::from_str(text)).transpose().map_err(read)?;
-        Ok(PeftConfigs { whole, parts, place: None })
+        let shared =
+            fields.contains_key("lora_alpha").then(|| serde_json::from_str(text)).transpose().map_err(message)?;
+        Ok(PeftConfigs { shared, parts, place: None })
     }
 
-    /// The same where every alpha is a number that can be multiplied with.
+    /// Returns the configs, or an error if an alpha is not finite.
     fn checked(self) -> Result<PeftConfigs, String> {
-        let configs = self.whole.iter().chain(self.parts.values());
+        let configs = self.shared.iter().chain(self.parts.values());
         let mut alphas = configs.flat_map(|config| config.lora_alpha.iter().chain(config.alpha_pattern.values()));
         match alphas.find(|alpha| !alpha.is_finite()) {
             Some(alpha) => Err(format!("alpha is {alpha}")),
@@ -155,14 +156,14 @@ impl PeftConfigs {
         }
     }
 
-    /// The config that speaks for a network.
+    /// Returns the config of a network.
     pub fn of(&self, component: Component) -> Option<&PeftConfig> {
-        self.parts.get(&component).or(self.whole.as_ref())
+        self.parts.get(&component).or(self.shared.as_ref())
     }
 }
 
-/// PEFT's rule: the pattern, a regular expression, matches the whole path or what follows a dot.
-/// Understood are `.`, `.*`, `\.`, `^` and `$`, which is what its configs use.
+/// Returns whether the path matches under PEFT's rule: the pattern, a regular expression, matches the whole path or
+/// the part after a dot. Supports `.`, `.*`, `\.`, `^` and `$`, which are those that its configs use.
 fn matches(pattern: &str, path: &str) -> bool {
     let pattern = pattern.strip_suffix('$').unwrap_or(pattern);
     if let Some(anchored) = pattern.strip_prefix('^') {
@@ -172,7 +173,7 @@ fn matches(pattern: &str, path: &str) -> bool {
         || path.char_indices().filter(|&(_, c)| c == '.').any(|(at, _)| matches_here(pattern, &path[at + 1..]))
 }
 
-/// One step of a pattern.
+/// One token of a pattern.
 enum Step {
     Exactly(char),
     Any,
@@ -193,8 +194,8 @@ fn steps(pattern: &str) -> Vec<Step> {
     steps
 }
 
-/// Whether the pattern matches exactly `text`. Going back to the last `.*` alone suffices, so the
-/// time is at most the product of both lengths.
+/// Returns whether the pattern matches all of `text`. Backtracking to the last `.*` suffices, so the time is at most
+/// the product of both lengths.
 fn matches_here(pattern: &str, text: &str) -> bool {
     let (steps, text) = (steps(pattern), text.chars().collect::<Vec<_>>());
     let (mut step, mut at) = (0, 0);
@@ -240,42 +241,42 @@ mod tests {
     }
 
     #[test]
-    fn each_network_has_its_own_alpha_in_a_header() {
+    fn header_metadata_sets_the_alpha_per_network() {
         let text = r#"{"unet.lora_alpha": 3, "unet.alpha_pattern": {"to_v": 5}, "text_encoder.lora_alpha": 8, "text_encoder.use_rslora": true}"#;
-        let configs = PeftConfigs::of_metadata(text).expect("valid");
+        let configs = PeftConfigs::from_metadata(text).expect("valid");
         let unet = configs.of(Component::Unet).expect("a config");
         assert_eq!((unet.alpha("a.to_q"), unet.alpha("a.to_v")), (Some(3.0), Some(5.0)));
         let text = configs.of(Component::TextEncoder).expect("a config");
         assert_eq!(text.scale(8.0, 4), 4.0);
         assert!(configs.of(Component::TextEncoder2).is_none());
-        let flux = PeftConfigs::of_metadata(r#"{"transformer.lora_alpha": 2}"#).expect("valid");
+        let flux = PeftConfigs::from_metadata(r#"{"transformer.lora_alpha": 2}"#).expect("valid");
         assert_eq!(flux.of(Component::Transformer).and_then(|config| config.lora_alpha), Some(2.0));
     }
 
-    /// What `resolve` makes of a header with these metadata and of a sidecar.
+    /// Resolves the configs of a header with these metadata and of a sidecar.
     fn resolved(metadata: &[(&str, &str)], sidecar: Option<&str>) -> Result<PeftConfigs, ConfigError> {
         let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         PeftConfigs::resolve(&Header::of(Vec::new(), metadata.collect()), sidecar)
     }
 
     #[test]
-    fn what_a_file_says_itself_comes_before_what_lies_beside_it() {
+    fn the_header_takes_precedence_over_the_sidecar() {
         let check = |metadata: &[(&str, &str)], sidecar: Option<&str>, place, alpha| {
             let configs = resolved(metadata, sidecar).expect("readable configs");
             let found = configs.of(Component::Unet).and_then(|config| config.lora_alpha);
             assert_eq!((configs.place(), found), (place, alpha), "{metadata:?} {sidecar:?}");
         };
         let (metadata, gguf) = ((METADATA_KEY, r#"{"unet.lora_alpha": 3}"#), (GGUF_KEY, "4"));
-        let beside = Some(r#"{"lora_alpha": 5}"#);
+        let sidecar = Some(r#"{"lora_alpha": 5}"#);
         check(&[], None, None, None);
-        check(&[metadata, gguf], beside, Some(ConfigPlace::Metadata), Some(3.0));
-        check(&[gguf], beside, Some(ConfigPlace::Gguf), Some(4.0));
-        check(&[], beside, Some(ConfigPlace::Sidecar), Some(5.0));
-        check(&[(METADATA_KEY, "{}")], beside, Some(ConfigPlace::Sidecar), Some(5.0));
+        check(&[metadata, gguf], sidecar, Some(ConfigPlace::Metadata), Some(3.0));
+        check(&[gguf], sidecar, Some(ConfigPlace::Gguf), Some(4.0));
+        check(&[], sidecar, Some(ConfigPlace::Sidecar), Some(5.0));
+        check(&[(METADATA_KEY, "{}")], sidecar, Some(ConfigPlace::Sidecar), Some(5.0));
     }
 
     #[test]
-    fn a_config_that_cannot_be_read_is_named() {
+    fn an_unreadable_config_is_an_error_with_its_source() {
         let check = |metadata: &[(&str, &str)], sidecar, place| {
             let error = resolved(metadata, sidecar).expect_err("no config");
             assert_eq!(error.place, place, "{error}");

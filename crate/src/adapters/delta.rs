@@ -1,4 +1,4 @@
-//! Turns one tensor of the base model into the changed tensor: which one, by what, how strongly.
+//! Deltas: the change of one tensor of the base model, its target and its scale.
 
 use super::form::Factorization;
 use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo};
@@ -9,38 +9,38 @@ use crate::plan::{Builder, Layout, PlanError, ScalarId, ValueId};
 use std::collections::HashMap;
 use std::fmt::Debug;
 
-/// A tensor of the file that takes part in a delta.
+/// A tensor of the file from which a delta is computed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Factor {
-    /// Its key in the file.
+    /// Key in the file.
     pub key: String,
-    /// PyTorch's shape, with the kernel's axes where the file flattens them.
+    /// PyTorch shape, as in the file.
     pub shape: Vec<usize>,
-    /// How its numbers are stored.
+    /// dtype in the file.
     pub dtype: Dtype,
 }
 
 impl Factor {
-    /// The tensor as it is.
+    /// Creates the factor for a tensor of the file.
     pub fn of(tensor: &TensorInfo) -> Factor {
         Factor { key: tensor.name.clone(), shape: tensor.shape.clone(), dtype: tensor.dtype }
     }
 
-    /// Length of axis `axis`; 1 where there is no such axis.
+    /// Returns the length of axis `axis`, or 1 if the tensor has fewer axes.
     pub fn axis(&self, axis: usize) -> usize {
         self.shape.get(axis).copied().unwrap_or(1)
     }
 
-    /// Product of the axes from `axis` on.
+    /// Returns the product of the axis lengths from `axis` on.
     pub fn from_axis(&self, axis: usize) -> usize {
         host_len(numel(self.shape.get(axis..).unwrap_or(&[])))
     }
 }
 
-/// Numbers of tensors by key, in the file's order.
+/// Elements of tensors by key, in the file's axis order unless stated otherwise.
 pub type Numbers = HashMap<String, Vec<f32>>;
 
-/// Which of a layer's tensors changes.
+/// A parameter of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// `.weight`
@@ -50,7 +50,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// The last part of the tensor's name.
+    /// Returns the last component of the parameter's name.
     pub fn name(self) -> &'static str {
         match self {
             Part::Weight => "weight",
@@ -59,28 +59,28 @@ impl Part {
     }
 }
 
-/// How one family of algorithms changes a tensor.
+/// The change of a tensor, as computed by one algorithm family.
 pub trait Change: Debug {
-    /// The family: `lora`, `locon`, `loha`, … as reports spell it.
+    /// Returns the algorithm's name in reports: `lora`, `locon`, `loha`, …
     fn algorithm(&self) -> &'static str;
 
-    /// Its tensors.
+    /// Returns the tensors of the file that it is computed from.
     fn factors(&self) -> Vec<&Factor>;
 
-    /// Its rank, where it has one.
+    /// Returns the rank, if the algorithm has one.
     fn rank(&self) -> Option<usize>;
 
-    /// What alpha is divided by; none where alpha scales nothing.
+    /// Returns the divisor of alpha, or `None` if alpha does not scale the change.
     fn alpha_rank(&self) -> Option<usize> {
         self.rank()
     }
 
-    /// Shape of the change as PyTorch would store it.
+    /// Returns the PyTorch shape of the change.
     fn shape(&self) -> Vec<usize>;
 
-    /// The tensors that [`Change::fold`] names, in the plan's order: the factors, convolutions
-    /// channels last; products of small factors where they are cheaper made once. `scale` is the
-    /// delta's, for changes to which strength does not apply linearly.
+    /// Returns the tensors that the plan of [`Change::fold`] reads, in its layout: the factors, convolution
+    /// weights channels-last; products of small factors if computing them once is cheaper. `scale` is the
+    /// delta's, for changes that are not linear in the strength.
     fn prepare(&self, numbers: &Numbers, scale: f32) -> Numbers {
         let _ = scale;
         let arrange = |factor: &Factor| {
@@ -90,66 +90,66 @@ pub trait Change: Debug {
         self.factors().into_iter().filter_map(arrange).collect()
     }
 
-    /// Adds the steps that turn the weight `base` into `base + strength * scale * change`.
-    /// A 3x3 convolution's weight is the matrix (outputs, kernel * kernel * inputs).
+    /// Adds the steps that compute `base + strength * scale * change`.
+    /// The weight of a 3x3 convolution is the matrix (outputs, kernel * kernel * inputs).
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError>;
 
-    /// Frobenius norm of the change at scale 1, from the factors alone; none where it depends on
-    /// the base weight.
+    /// Returns the Frobenius norm of the change at scale 1, computed from the factors alone, or `None` if the
+    /// change depends on the base weight.
     fn norm(&self, numbers: &Numbers) -> Option<f64>;
 
-    /// The change at scale 1 as a matrix in factors; none where it depends on the base weight, is
-    /// no matrix or is too large for one layer.
+    /// Returns the change at scale 1 as a factorized matrix, or `None` if it depends on the base weight, is not
+    /// a matrix, or is too large for one layer.
     fn form(&self, numbers: &Numbers) -> Option<Factorization> {
         let _ = numbers;
         None
     }
 }
 
-/// What a [`Change`] needs to add its steps to a plan.
+/// Context in which a [`Change`] adds its steps to a plan.
 pub struct Fold<'a> {
-    /// The plan in the making.
+    /// The plan under construction.
     pub builder: &'a mut Builder,
-    /// The strength given at run time; none for full strength.
+    /// Run-time strength; `None` for full strength.
     strength: Option<ScalarId>,
-    /// Fixed part of the strength.
+    /// Constant multiplier of the strength.
     scale: f32,
-    /// Stands before every key in the plan's names, to tell stacked adapters apart.
+    /// Prefix of every key in the plan, which keeps stacked adapters apart.
     prefix: &'a str,
-    /// Whose steps these are.
+    /// Label of the added steps.
     label: &'a str,
 }
 
 impl Fold<'_> {
-    /// The prepared tensor of this key in the shape `shape`.
+    /// Adds the prepared tensor with this key as a weight of shape `shape`.
     pub fn factor(&mut self, key: &str, shape: &[usize]) -> ValueId {
         self.builder.weight(&format!("{}{key}", self.prefix), shape, Layout::Plain)
     }
 
-    /// One step.
+    /// Adds one step and returns its output.
     pub fn push(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> Result<ValueId, PlanError> {
         self.builder.push(op, inputs, self.label)
     }
 
-    /// `base + strength * scale * change`, exactly `base` at strength 0. At full strength the
-    /// scale is in the change already.
+    /// Adds `base + strength * scale * change`, which is exactly `base` at strength 0. At full strength, `change`
+    /// already includes the scale.
     pub fn add(&mut self, base: ValueId, change: ValueId) -> Result<ValueId, PlanError> {
-        self.plus(base, change, self.scale)
+        self.add_scaled(base, change, self.scale)
     }
 
-    /// `base + strength * change`, for a change that has its size.
+    /// Adds `base + strength * change`, for a change that already includes the scale.
     pub fn blend(&mut self, base: ValueId, change: ValueId) -> Result<ValueId, PlanError> {
-        self.plus(base, change, 1.0)
+        self.add_scaled(base, change, 1.0)
     }
 
-    fn plus(&mut self, base: ValueId, change: ValueId, factor: f32) -> Result<ValueId, PlanError> {
+    fn add_scaled(&mut self, base: ValueId, change: ValueId, factor: f32) -> Result<ValueId, PlanError> {
         match self.strength {
             Some(strength) => self.push(Axpy { scalar: strength.0, factor }, &[base, change]),
             None => self.push(Add { broadcast: Broadcast::None }, &[base, change]),
         }
     }
 
-    /// The same fold at full strength, whatever the strength at run time.
+    /// Returns the same context at full strength, which ignores the run-time strength.
     pub fn at_full_strength(&mut self) -> Fold<'_> {
         Fold { builder: self.builder, strength: None, ..*self }
     }
@@ -158,36 +158,36 @@ impl Fold<'_> {
 /// One changed tensor of the base model.
 #[derive(Debug)]
 pub struct Delta {
-    /// The network.
+    /// Network of the layer.
     pub component: Component,
-    /// The layer.
+    /// The changed layer.
     pub module: Module,
-    /// Which of its tensors.
+    /// The changed parameter of the layer.
     pub part: Part,
-    /// The file's spelling of the layer.
+    /// Naming convention of the layer's keys.
     pub convention: &'static str,
-    /// The family: `lora`, `loha`, … as reports spell it.
+    /// Algorithm, as named in reports: `lora`, `loha`, …
     pub algorithm: &'static str,
-    /// alpha as the file or its config gives it.
+    /// alpha from the file or its config.
     pub alpha: Option<f32>,
-    /// What the change is multiplied by at strength 1.
+    /// Multiplier of the change at strength 1.
     pub scale: f32,
-    /// The change itself.
+    /// The change at scale 1.
     pub change: Box<dyn Change>,
 }
 
 impl Delta {
-    /// Full path of the layer: `unet.down_blocks.0…`.
+    /// Returns the full path of the layer: `unet.down_blocks.0…`.
     pub fn path(&self) -> String {
         format!("{}.{}", self.component, self.module.path)
     }
 
-    /// Full name of the changed tensor: `unet.down_blocks.0….weight`.
+    /// Returns the full name of the changed tensor: `unet.down_blocks.0….weight`.
     pub fn tensor(&self) -> String {
         format!("{}.{}", self.path(), self.part.name())
     }
 
-    /// PyTorch shape of the tensor that it changes.
+    /// Returns the PyTorch shape of the changed tensor in the model.
     pub fn wanted_shape(&self) -> Vec<usize> {
         match self.part {
             Part::Weight => self.module.weight_shape(),
@@ -195,17 +195,16 @@ impl Delta {
         }
     }
 
-    /// Whether the change can be added to a tensor of PyTorch shape `base`: the same axes, where
-    /// a 1x1 kernel may be written or left out.
+    /// Returns whether the change can be added to a tensor of PyTorch shape `base`: the axes are equal, except that
+    /// either side may omit a 1x1 kernel.
     pub fn fits(&self, base: &[usize]) -> bool {
         trimmed(&self.change.shape()) == trimmed(base)
     }
 
-    /// Adds the steps that turn `base` into `base + strength * delta` and returns the result.
+    /// Adds the steps that compute `base + strength * delta` and returns the result.
     ///
-    /// `base` is the tensor in the plan's order, a convolution's weight as the matrix (outputs,
-    /// kernel * kernel * inputs). The tensors of [`Delta::prepare`] become weights of the plan,
-    /// named `prefix` + key.
+    /// `base` is the tensor in the plan's layout, a convolution weight as the matrix (outputs, kernel * kernel *
+    /// inputs). The tensors of [`Delta::prepare`] become weights of the plan, named `prefix` + key.
     pub fn fold(
         &self,
         builder: &mut Builder,
@@ -218,7 +217,7 @@ impl Delta {
         self.change.fold(&mut fold, base)
     }
 
-    /// Reads the factors from the file, in its order.
+    /// Reads the factors from the file, in the order of their bytes.
     pub async fn read(&self, source: &dyn ByteSource, header: &Header) -> Result<Numbers, FormatError> {
         let mut tensors: Vec<_> = self.change.factors().iter().filter_map(|factor| header.get(&factor.key)).collect();
         tensors.sort_by_key(|tensor| tensor.bytes.start);
@@ -229,18 +228,18 @@ impl Delta {
         Ok(numbers)
     }
 
-    /// The tensors that the folding plan wants, by key: `numbers` in the plan's order.
+    /// Returns the tensors that the fold's plan reads, by key: `numbers` in the plan's layout.
     pub fn prepare(&self, numbers: &Numbers) -> Numbers {
         self.change.prepare(numbers, self.scale)
     }
 
-    /// Frobenius norm of the delta at strength 1; none where it depends on the base weight.
+    /// Returns the Frobenius norm of the delta at strength 1, or `None` if it depends on the base weight.
     pub fn norm(&self, numbers: &Numbers) -> Option<f64> {
         Some(f64::from(self.scale).abs() * self.change.norm(numbers)?)
     }
 }
 
-/// A shape without a kernel of 1x1, and without the time axis of a kernel for pictures.
+/// Drops a 1x1 kernel from a shape, and the time axis of an image kernel.
 fn trimmed(shape: &[usize]) -> Vec<usize> {
     match *shape {
         [outputs, inputs, 1, 1] | [outputs, inputs, 1, 1, 1] => vec![outputs, inputs],

@@ -1,9 +1,8 @@
-//! Turns a change and a list of lengths into a change: the changed weight's rows, or input
-//! columns, brought to these lengths.
+//! DoRA: a change after which the rows, or input columns, of the weight are rescaled to learned magnitudes.
 //!
-//! Liu et al. 2024 (DoRA): W' = m · V / ‖V‖ with V = W + scale · ΔW. LyCORIS's `dora_scale` is
-//! (outputs, 1, …) or (1, inputs, …), the shape tells which; PEFT's `lora_magnitude_vector`
-//! always goes over outputs. Strength s gives W + s · (W' − W), as in ComfyUI and A1111.
+//! Liu et al. 2024 (DoRA): W' = m · V / ‖V‖ with V = W + scale · ΔW. LyCORIS's `dora_scale` is (outputs, 1, …) or
+//! (1, inputs, …), distinguished by its shape; PEFT's `lora_magnitude_vector` always has one magnitude per output.
+//! Strength s gives W + s · (W' − W), as in ComfyUI and A1111.
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::group::Group;
@@ -13,7 +12,7 @@ use crate::num::{host_len, numel};
 use crate::ops::{Axis, Renorm};
 use crate::plan::{PlanError, ValueId};
 
-/// A change under lengths.
+/// A change with magnitudes.
 #[derive(Debug)]
 pub struct Dora {
     change: Box<dyn Change>,
@@ -21,21 +20,21 @@ pub struct Dora {
     axis: Axis,
 }
 
-/// The roles of lengths.
+/// Roles of the magnitudes.
 pub(super) const ROLES: &[Role] = &[Role::DoraScale, Role::Magnitude];
 
-/// The change under the group's lengths, if it has any.
+/// Wraps the change in the group's magnitudes, if it has any.
 pub(super) fn wrap(group: &Group, change: Box<dyn Change>) -> Result<Box<dyn Change>, LeftoverReason> {
-    let (lengths, axis) = match (group.get(Role::DoraScale), group.get(Role::Magnitude)) {
-        (Some(lengths), _) if lengths.shape.len() > 1 && lengths.shape[0] == 1 => (lengths, Axis::Columns),
-        (Some(lengths), _) | (None, Some(lengths)) => (lengths, Axis::Rows),
+    let (magnitudes, axis) = match (group.get(Role::DoraScale), group.get(Role::Magnitude)) {
+        (Some(magnitudes), _) if magnitudes.shape.len() > 1 && magnitudes.shape[0] == 1 => (magnitudes, Axis::Columns),
+        (Some(magnitudes), _) | (None, Some(magnitudes)) => (magnitudes, Axis::Rows),
         (None, None) => return Ok(change),
     };
-    let (lengths, shape) = (Factor::of(lengths), change.shape());
-    if shape.get(usize::from(axis == Axis::Columns)) != Some(&lengths.from_axis(0)) {
-        return Err(LeftoverReason::malformed(&lengths, "should hold one length for each output or each input"));
+    let (magnitudes, shape) = (Factor::of(magnitudes), change.shape());
+    if shape.get(usize::from(axis == Axis::Columns)) != Some(&magnitudes.from_axis(0)) {
+        return Err(LeftoverReason::malformed(&magnitudes, "must have one magnitude per output or per input"));
     }
-    Ok(Box::new(Dora { change, magnitudes: lengths, axis }))
+    Ok(Box::new(Dora { change, magnitudes, axis }))
 }
 
 impl Change for Dora {
@@ -61,7 +60,7 @@ impl Change for Dora {
         self.change.shape()
     }
 
-    /// The scale goes into the first factor, of which every product is a multiple.
+    /// Multiplies the scale into the first factor, in which every product is linear.
     fn prepare(&self, numbers: &Numbers, scale: f32) -> Numbers {
         let mut prepared = self.change.prepare(numbers, scale);
         if let Some(first) = prepared.get_mut(&self.change.factors()[0].key) {
@@ -73,8 +72,8 @@ impl Change for Dora {
 
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         let changed = self.change.fold(&mut fold.at_full_strength(), base)?;
-        let lengths = fold.factor(&self.magnitudes.key, &[host_len(numel(&self.magnitudes.shape))]);
-        let difference = fold.push(Renorm { axis: self.axis }, &[base, changed, lengths])?;
+        let magnitudes = fold.factor(&self.magnitudes.key, &[host_len(numel(&self.magnitudes.shape))]);
+        let difference = fold.push(Renorm { axis: self.axis }, &[base, changed, magnitudes])?;
         fold.blend(base, difference)
     }
 

@@ -1,4 +1,4 @@
-//! Turns the roles of a group's tensors into the family of algorithms that they belong to.
+//! Algorithm families: the roles that identify each family, and the constructor of its change.
 
 use super::delta::{Change, Part};
 use super::full::Full;
@@ -13,22 +13,22 @@ use super::read::LeftoverReason;
 use crate::model::Module;
 use crate::model::spelling::Role;
 
-/// Makes a group's tensors for a layer a change, or says what does not fit.
+/// Creates the change of a layer from a group, or returns why its tensors do not match.
 type FromGroup = fn(&Group, &Module) -> Result<Box<dyn Change>, LeftoverReason>;
 
-/// A family of algorithms and how its tensors become a change.
+/// An algorithm family.
 pub(super) struct Family {
-    /// Its tensors.
+    /// Roles of its tensors.
     pub(super) roles: &'static [Role],
-    /// How many of the roles, from the first, show that the family is meant.
+    /// Number of leading roles of which any identifies the family.
     pub(super) identifying_roles: usize,
     pub(super) part: Part,
-    /// Whether DoRA's lengths may stand beside it.
+    /// Whether it can be combined with DoRA magnitudes.
     pub(super) takes_magnitudes: bool,
     pub(super) from_group: FromGroup,
 }
 
-/// Every family. Their roles are distinct, so the order does not matter.
+/// Every family. Their roles are disjoint, so the order does not matter.
 pub(super) const FAMILIES: &[Family] = &[
     Family { takes_magnitudes: true, ..Family::of(lora::ROLES, |group, _| Ok(Box::new(Lora::from_group(group)?))) },
     Family {
@@ -49,9 +49,9 @@ pub(super) const FAMILIES: &[Family] = &[
 ];
 
 impl Family {
-    /// A family that changes weights and is shown by any of its roles.
-    const fn of(roles: &'static [Role], recognise: FromGroup) -> Family {
-        Family { roles, identifying_roles: usize::MAX, part: Part::Weight, takes_magnitudes: false, from_group: recognise }
+    /// Returns a family that changes weights and is identified by any of its roles.
+    const fn of(roles: &'static [Role], from_group: FromGroup) -> Family {
+        Family { roles, identifying_roles: usize::MAX, part: Part::Weight, takes_magnitudes: false, from_group }
     }
 }
 

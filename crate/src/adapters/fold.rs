@@ -1,20 +1,20 @@
-//! Turns a base tensor and the deltas on it into the changed tensor.
+//! The plan that folds deltas into one base tensor.
 
 use super::delta::{Delta, Numbers};
 use crate::num::{host_len, numel};
 use crate::plan::{Builder, Layout, Plan, PlanError, interpret};
 
-/// One delta with its factors (as [`Delta::read`] gives them) and its strength.
+/// A delta, its factors as returned by [`Delta::read`], and its strength.
 pub type Folding<'a> = (&'a Delta, &'a Numbers, f32);
 
-/// Name of the base tensor in the plan of its folds.
+/// Name of the base tensor in a fold's plan.
 pub const BASE: &str = "base";
 
-/// Name of the changed tensor in the plan of its folds.
+/// Name of the result in a fold's plan.
 pub const FOLDED: &str = "folded";
 
-/// The plan that adds deltas to a tensor of PyTorch shape `shape` in the order given, the
-/// tensors that it wants beside [`BASE`], and its scalars.
+/// Returns the plan that adds the deltas in order to a tensor of PyTorch shape `shape`, the tensors that it reads
+/// besides [`BASE`], and its scalars.
 pub fn fold_plan(shape: &[usize], deltas: &[Folding]) -> Result<(Plan, Numbers, Vec<f32>), PlanError> {
     let mut builder = Builder::new("fold");
     let matrix = match shape {
@@ -35,7 +35,7 @@ pub fn fold_plan(shape: &[usize], deltas: &[Folding]) -> Result<(Plan, Numbers, 
     Ok((builder.finish(), tensors, strengths))
 }
 
-/// `base`, of PyTorch shape `shape`, with every delta added in f32 on the CPU.
+/// Adds every delta to `base`, of PyTorch shape `shape`, in f32 on the CPU.
 pub fn fold_on_cpu(base: Vec<f32>, shape: &[usize], deltas: &[Folding]) -> Result<Vec<f32>, PlanError> {
     let (plan, mut tensors, strengths) = fold_plan(shape, deltas)?;
     tensors.insert(BASE.into(), Layout::Ohwi.arrange(base, shape));

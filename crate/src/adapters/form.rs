@@ -1,21 +1,20 @@
-//! Turns a change's factors into the matrix that they stand for, kept in factors: what spectra,
-//! conversions and comparisons start from.
+//! Factorized matrices of changes, the input of spectra, conversions and comparisons.
 
 use super::linear::{identity, kronecker, pair_is_smaller, product};
 
-/// A matrix of numbers, row by row.
+/// A dense row-major matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dense {
-    /// Rows.
+    /// Number of rows.
     pub rows: usize,
-    /// Columns.
+    /// Number of columns.
     pub columns: usize,
-    /// rows · columns numbers.
+    /// rows · columns elements.
     pub data: Vec<f32>,
 }
 
 impl Dense {
-    /// `data` as a matrix with this many columns.
+    /// Creates a matrix with `columns` columns from row-major `data`.
     pub fn new(data: Vec<f32>, columns: usize) -> Dense {
         Dense { rows: data.len() / columns.max(1), columns, data }
     }
@@ -33,7 +32,7 @@ impl Dense {
 /// A change at scale 1 as the matrix (outputs, inputs · kernel²) in PyTorch's order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Factorization {
-    /// The matrix itself.
+    /// The full matrix.
     Whole(Dense),
     /// (outputs, rank) · (rank, columns).
     Product(Dense, Dense),
@@ -42,13 +41,13 @@ pub enum Factorization {
 }
 
 impl Factorization {
-    /// `left` (rows, rank) times `right` (rank, columns).
+    /// Creates `left` (rows, rank) · `right` (rank, columns).
     pub fn product(left: Vec<f32>, right: Vec<f32>, rank: usize) -> Factorization {
         let columns = right.len() / rank.max(1);
         Factorization::Product(Dense::new(left, rank), Dense::new(right, columns))
     }
 
-    /// (rows, columns) of the matrix.
+    /// Returns (rows, columns) of the matrix.
     pub fn size(&self) -> (usize, usize) {
         match self {
             Factorization::Whole(whole) => (whole.rows, whole.columns),
@@ -60,7 +59,7 @@ impl Factorization {
         }
     }
 
-    /// The most that the matrix's rank can be.
+    /// Returns an upper bound of the matrix's rank.
     pub fn rank(&self) -> usize {
         let (rows, columns) = self.size();
         match self {
@@ -70,7 +69,7 @@ impl Factorization {
         }
     }
 
-    /// Columns of the left matrix of [`Form::pair`].
+    /// Returns the inner dimension of [`Factorization::pair`].
     pub fn pair_rank(&self) -> usize {
         match self {
             Factorization::Product(left, _) => left.columns,
@@ -78,14 +77,14 @@ impl Factorization {
         }
     }
 
-    /// Whether a product of two matrices without loss is smaller than the matrix itself.
+    /// Returns whether the lossless product of two matrices is smaller than the full matrix.
     pub fn is_low_rank(&self) -> bool {
         let (rows, columns) = self.size();
         pair_is_smaller(rows, columns, self.pair_rank())
     }
 
-    /// The same matrix as a product of two, without loss: a Kronecker product is that of the left
-    /// matrices times that of the right ones, and a whole side a product with the unit matrix.
+    /// Returns the matrix as a lossless product of two: a Kronecker product is that of the left factors times that of
+    /// the right factors, and a full matrix is a product with the identity.
     pub fn pair(&self) -> (Dense, Dense) {
         match self {
             Factorization::Whole(whole) if whole.rows <= whole.columns => (Dense::identity(whole.rows), whole.clone()),
@@ -98,7 +97,7 @@ impl Factorization {
         }
     }
 
-    /// A product of no more columns than its matrix needs.
+    /// Multiplies out a product whose inner dimension exceeds the rank of its matrix.
     fn reduced(&self) -> Factorization {
         match self {
             Factorization::Product(left, _) if left.columns > self.rank() => Factorization::Whole(self.matrix()),
@@ -106,7 +105,7 @@ impl Factorization {
         }
     }
 
-    /// The matrix, multiplied out in f32.
+    /// Returns the full matrix, multiplied out in f32.
     pub fn matrix(&self) -> Dense {
         match self {
             Factorization::Whole(whole) => whole.clone(),
@@ -131,12 +130,12 @@ mod tests {
     fn a_pair_multiplies_out_to_the_matrix() {
         let whole = |rows, columns| Box::new(Factorization::Whole(dense(rows, columns, 5)));
         let low = |rows, columns| Box::new(Factorization::Product(dense(rows, 2, 7), dense(2, columns, 3)));
-        let check = |form: Factorization, rank: usize| {
-            let (left, right) = form.pair();
-            assert_eq!((left.columns, form.pair_rank()), (rank, rank));
-            assert_eq!((left.rows, right.columns), form.size());
-            let (got, want) = (product(&left.data, &right.data, rank), form.matrix());
-            assert!(got.iter().zip(&want.data).all(|(got, want)| (got - want).abs() < 1e-5), "{form:?}");
+        let check = |factorization: Factorization, rank: usize| {
+            let (left, right) = factorization.pair();
+            assert_eq!((left.columns, factorization.pair_rank()), (rank, rank));
+            assert_eq!((left.rows, right.columns), factorization.size());
+            let (got, want) = (product(&left.data, &right.data, rank), factorization.matrix());
+            assert!(got.iter().zip(&want.data).all(|(got, want)| (got - want).abs() < 1e-5), "{factorization:?}");
         };
         check(Factorization::Whole(dense(3, 5, 11)), 3);
         check(*low(6, 5), 2);
@@ -147,9 +146,12 @@ mod tests {
 
     #[test]
     fn a_kronecker_product_has_its_blocks() {
-        let form = Factorization::Kronecker(Box::new(Factorization::Whole(dense(2, 2, 3))), Box::new(Factorization::Whole(dense(1, 3, 5))));
+        let product = Factorization::Kronecker(
+            Box::new(Factorization::Whole(dense(2, 2, 3))),
+            Box::new(Factorization::Whole(dense(1, 3, 5))),
+        );
         let (first, second) = (dense(2, 2, 3), dense(1, 3, 5));
-        assert_eq!(form.matrix().data[3], first.data[1] * second.data[0]);
-        assert_eq!(form.size(), (2, 6));
+        assert_eq!(product.matrix().data[3], first.data[1] * second.data[0]);
+        assert_eq!(product.size(), (2, 6));
     }
 }

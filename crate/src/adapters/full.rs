@@ -1,5 +1,4 @@
-//! Turns a stored difference into a change: LyCORIS's full deltas of weights and biases, and its
-//! deltas of norms. alpha plays no part.
+//! Full diffs: LyCORIS's stored differences of weights and biases, and of norm layers. alpha does not apply.
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::form::{Dense, Factorization};
@@ -9,22 +8,22 @@ use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::plan::{PlanError, ValueId};
 
-/// The difference itself, in the tensor's own shape.
+/// The difference, in the shape of the changed tensor.
 #[derive(Debug)]
 pub struct Full {
-    difference: Factor,
+    diff: Factor,
     algorithm: &'static str,
 }
 
 impl Full {
-    /// The difference in this role.
+    /// Creates the change from the group's tensor with this role.
     pub(super) fn from_group(group: &Group, role: Role) -> Result<Full, LeftoverReason> {
-        let difference = group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "difference" })?;
-        if difference.shape.contains(&0) {
-            return Err(LeftoverReason::malformed(&difference, "should have numbers"));
+        let diff = group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "diff" })?;
+        if diff.shape.contains(&0) {
+            return Err(LeftoverReason::malformed(&diff, "must not be empty"));
         }
         let algorithm = if matches!(role, Role::WNorm | Role::BNorm) { "norm" } else { "full" };
-        Ok(Full { difference, algorithm })
+        Ok(Full { diff, algorithm })
     }
 }
 
@@ -34,7 +33,7 @@ impl Change for Full {
     }
 
     fn factors(&self) -> Vec<&Factor> {
-        vec![&self.difference]
+        vec![&self.diff]
     }
 
     fn rank(&self) -> Option<usize> {
@@ -42,22 +41,22 @@ impl Change for Full {
     }
 
     fn shape(&self) -> Vec<usize> {
-        self.difference.shape.clone()
+        self.diff.shape.clone()
     }
 
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         let shape = fold.builder.shape(base).to_vec();
-        let change = fold.factor(&self.difference.key, &shape);
+        let change = fold.factor(&self.diff.key, &shape);
         fold.add(base, change)
     }
 
     fn norm(&self, numbers: &Numbers) -> Option<f64> {
-        Some(norm(numbers.get(&self.difference.key)?))
+        Some(norm(numbers.get(&self.diff.key)?))
     }
 
     fn form(&self, numbers: &Numbers) -> Option<Factorization> {
-        let is_matrix = self.difference.shape.len() > 1;
-        let data = numbers.get(&self.difference.key).filter(|_| is_matrix)?;
-        Some(Factorization::Whole(Dense::new(data.clone(), self.difference.from_axis(1))))
+        let is_matrix = self.diff.shape.len() > 1;
+        let data = numbers.get(&self.diff.key).filter(|_| is_matrix)?;
+        Some(Factorization::Whole(Dense::new(data.clone(), self.diff.from_axis(1))))
     }
 }

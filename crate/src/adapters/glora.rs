@@ -1,9 +1,8 @@
-//! Turns four small matrices into a change that also depends on the weight itself:
-//! W · a1 · a2 + b1 · b2.
+//! GLoRA: a change that also depends on the weight, W · a1 · a2 + b1 · b2.
 //!
-//! Chavan et al. 2023, LyCORIS's GLoRA since its version 2: a1 (inputs, rank), a2 (rank, inputs),
-//! b1 (outputs, rank), b2 (rank, inputs). Earlier files store them transposed and swapped:
-//! W · a2 · a1 + b2 · b1. The scale is alpha / rank.
+//! Chavan et al. 2023, LyCORIS's GLoRA since its version 2: a1 (inputs, rank), a2 (rank, inputs), b1 (outputs, rank),
+//! b2 (rank, inputs). Earlier files store them transposed and swapped: W · a2 · a1 + b2 · b1. The scale is
+//! alpha / rank.
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::group::Group;
@@ -16,28 +15,29 @@ use crate::plan::{Layout, PlanError, ValueId};
 /// W · inner.0 · inner.1 + outer.0 · outer.1.
 #[derive(Debug)]
 pub struct Glora {
-    /// (inputs, rank) and (rank, inputs), acting on each place of a kernel.
+    /// (inputs, rank) and (rank, inputs), applied at each kernel position.
     inner: [Factor; 2],
-    /// (outputs, rank) and (rank, inputs), the latter perhaps with a kernel.
+    /// (outputs, rank) and (rank, inputs), the latter optionally with a kernel.
     outer: [Factor; 2],
+    /// Whether the file has the order of LyCORIS before version 2.
     old: bool,
 }
 
-/// The roles of the four matrices.
+/// Roles of the factors.
 pub(super) const ROLES: &[Role] = &[Role::GloraA1, Role::GloraA2, Role::GloraB1, Role::GloraB2, Role::GloraBm];
 
 impl Glora {
-    /// The matrices of a group, in either order, if their shapes fit each other.
+    /// Creates the change from a group in either order, or returns an error if the shapes of its factors do not match.
     pub(super) fn from_group(group: &Group) -> Result<Glora, LeftoverReason> {
         if group.get(Role::GloraBm).is_some() {
-            return Err(LeftoverReason::NotBuilt("GLoRA with a core"));
+            return Err(LeftoverReason::NotBuilt("GLoRA with a Tucker core"));
         }
         let factor = |role| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "a1, a2, b1 or b2" });
         let [a1, a2] = [factor(Role::GloraA1)?, factor(Role::GloraA2)?];
         let [b1, b2] = [factor(Role::GloraB1)?, factor(Role::GloraB2)?];
         for factor in [&a1, &a2, &b1, &b2] {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(LeftoverReason::malformed(factor, "needs two axes or more, none of them empty"));
+                return Err(LeftoverReason::malformed(factor, "must have at least two axes, none of length 0"));
             }
         }
         let new = Glora { inner: [a1.clone(), a2.clone()], outer: [b1.clone(), b2.clone()], old: false };
@@ -54,11 +54,11 @@ impl Glora {
         let rank = a1.axis(1);
         let ranks = [a2.axis(0), b1.axis(1), b2.axis(0)];
         let inputs = [a2.axis(1), b2.axis(1)];
-        let plain = [a1, a2, b1].iter().all(|factor| factor.from_axis(2) == 1);
-        plain && ranks == [rank; 3] && inputs == [a1.axis(0); 2]
+        let pointwise = [a1, a2, b1].iter().all(|factor| factor.from_axis(2) == 1);
+        pointwise && ranks == [rank; 3] && inputs == [a1.axis(0); 2]
     }
 
-    /// Places of the kernel.
+    /// Returns the number of kernel positions.
     fn area(&self) -> usize {
         self.outer[1].from_axis(2)
     }
@@ -81,7 +81,7 @@ impl Change for Glora {
         [&[self.outer[0].axis(0), self.outer[1].axis(1)], &self.outer[1].shape[2..]].concat()
     }
 
-    /// The inner matrices stand once for each place of the kernel, along a diagonal.
+    /// Repeats the inner matrices block-diagonally, once per kernel position.
     fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
         let mut prepared = Numbers::new();
         let area = self.area();
@@ -108,8 +108,8 @@ impl Change for Glora {
         let narrow = fold.push(product, &[base, a1])?;
         let inner = fold.push(product, &[narrow, a2])?;
         let outer = fold.push(product, &[b1, b2])?;
-        let half = fold.add(base, inner)?;
-        fold.add(half, outer)
+        let partial = fold.add(base, inner)?;
+        fold.add(partial, outer)
     }
 
     fn norm(&self, _numbers: &Numbers) -> Option<f64> {

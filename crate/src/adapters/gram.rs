@@ -1,30 +1,29 @@
-//! Turns a matrix into its Gram matrix, the products of all pairs of its rows or columns: what
-//! norms and singular values of a product need of each factor.
+//! Gram matrices: the dot products of all pairs of rows or columns (lines) of a matrix, from which the norm and the
+//! singular values of a product of factors are computed.
 //!
-//! Numbers go through in chunks of depth, packed into panels of eight lines, so that a tile of
-//! products stays in registers; only tiles below the diagonal are computed. In f32 the sums of a
-//! chunk are rounded to about 1e-7 of the largest, which norms can bear; squares of small singular
-//! values cannot, and take f64.
+//! The depth is processed in chunks, packed into panels of eight lines, so that a tile of accumulators stays in
+//! registers; only tiles of the lower triangle are computed. With f32 accumulators, the sums of a chunk have an
+//! error of about 1e-7 of the largest. That is enough for norms; squares of small singular values need f64.
 
-/// Numbers of a chunk's depth.
+/// Elements per line in a chunk.
 const DEPTH: usize = 128;
-/// Lines of a panel.
+/// Lines per panel.
 const LANES: usize = 8;
 
-/// A type that products are summed in within a chunk.
+/// Accumulator type within a chunk.
 trait Element: Copy + Default {
-    fn of(number: f32) -> Self;
+    fn from_f32(x: f32) -> Self;
     fn to_f64(self) -> f64;
-    /// self + a · b; as one instruction where `FUSED`.
-    fn plus<const FUSED: bool>(self, a: Self, b: Self) -> Self;
+    /// Returns self + a · b, as a fused multiply-add if `FUSED`.
+    fn multiply_add<const FUSED: bool>(self, a: Self, b: Self) -> Self;
 }
 
-macro_rules! number {
+macro_rules! impl_element {
     ($type:ty) => {
         impl Element for $type {
             #[inline(always)]
-            fn of(number: f32) -> $type {
-                number as $type
+            fn from_f32(x: f32) -> $type {
+                x as $type
             }
 
             #[inline(always)]
@@ -33,17 +32,17 @@ macro_rules! number {
             }
 
             #[inline(always)]
-            fn plus<const FUSED: bool>(self, a: $type, b: $type) -> $type {
+            fn multiply_add<const FUSED: bool>(self, a: $type, b: $type) -> $type {
                 if FUSED { a.mul_add(b, self) } else { self + a * b }
             }
         }
     };
 }
 
-number!(f32);
-number!(f64);
+impl_element!(f32);
+impl_element!(f64);
 
-/// Which lines of a matrix are multiplied with each other.
+/// The lines of a matrix M whose dot products form the Gram matrix.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Lines {
     /// M·Mᵀ
@@ -52,13 +51,13 @@ pub enum Lines {
     Columns,
 }
 
-/// The Gram matrix (lines, lines) of `matrix`, which has `columns` columns, with the sums of short
-/// runs in f32: good to about 1e-7 of its largest number.
+/// Returns the Gram matrix (lines, lines) of `matrix`, which has `columns` columns, with f32 accumulators within
+/// chunks: the error is about 1e-7 of the largest element.
 pub fn quick_gram(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64> {
     gram_in::<f32>(matrix, columns, lines)
 }
 
-/// The Gram matrix (lines, lines) of `matrix`, which has `columns` columns, in f64.
+/// Returns the Gram matrix (lines, lines) of `matrix`, which has `columns` columns, computed in f64.
 pub fn gram(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64> {
     gram_in::<f64>(matrix, columns, lines)
 }
@@ -88,51 +87,52 @@ fn gram_in<T: Element>(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64>
     sums
 }
 
-/// Packs the rows `start..start + run`: each holds one number of every line.
+/// Packs the rows `start..start + run`; each holds one element of every line.
 fn pack_columns<T: Element>(matrix: &[f32], columns: usize, start: usize, run: usize, packed: &mut [[T; LANES]]) {
     for (k, row) in matrix[start * columns..(start + run) * columns].chunks_exact(columns).enumerate() {
-        for (panel, numbers) in row.chunks(LANES).enumerate() {
-            for (to, from) in packed[panel * DEPTH + k].iter_mut().zip(numbers) {
-                *to = T::of(*from);
+        for (panel, elements) in row.chunks(LANES).enumerate() {
+            for (to, from) in packed[panel * DEPTH + k].iter_mut().zip(elements) {
+                *to = T::from_f32(*from);
             }
         }
     }
 }
 
-/// Packs the columns `start..start + run` of every row, which is a line.
+/// Packs the columns `start..start + run`; each row is a line.
 fn pack_rows<T: Element>(matrix: &[f32], columns: usize, start: usize, run: usize, packed: &mut [[T; LANES]]) {
     for (line, row) in matrix.chunks_exact(columns).enumerate() {
         let (panel, lane) = (line / LANES, line % LANES);
         for (to, from) in packed[panel * DEPTH..].iter_mut().zip(&row[start..start + run]) {
-            to[lane] = T::of(*from);
+            to[lane] = T::from_f32(*from);
         }
     }
 }
 
-/// Adds a chunk's products to the lower half of the sums.
+/// Adds a chunk's products to the lower triangle of the sums.
 fn add_chunk<T: Element>(packed: &[[T; LANES]], run: usize, count: usize, sums: &mut [f64]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        // SAFETY: the processor has what the function was compiled for.
+        // SAFETY: the CPU supports AVX2 and FMA, as detected above.
         return unsafe { add_chunk_fused(packed, run, count, sums) };
     }
-    // More lines do not fit into WebAssembly's registers, which costs six times the time.
-    tiles::<T, 2, false>(packed, run, count, sums);
+    // Taller tiles spill registers in WebAssembly, which is six times slower.
+    add_tiles::<T, 2, false>(packed, run, count, sums);
 }
 
-/// The same with the processor's wide registers.
+/// [`add_chunk`], compiled for AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn add_chunk_fused<T: Element>(packed: &[[T; LANES]], run: usize, count: usize, sums: &mut [f64]) {
     match size_of::<T>() {
-        4 => tiles::<T, 8, true>(packed, run, count, sums),
-        _ => tiles::<T, 4, true>(packed, run, count, sums),
+        4 => add_tiles::<T, 8, true>(packed, run, count, sums),
+        _ => add_tiles::<T, 4, true>(packed, run, count, sums),
     }
 }
 
-/// All tiles of `HEIGHT` lines by a panel's that touch the lower half: as many as fit in the registers.
+/// Adds all tiles of `HEIGHT` by [`LANES`] lines that touch the lower triangle. `HEIGHT` is the most that fits in
+/// registers.
 #[inline(always)]
-fn tiles<T: Element, const HEIGHT: usize, const FUSED: bool>(
+fn add_tiles<T: Element, const HEIGHT: usize, const FUSED: bool>(
     packed: &[[T; LANES]],
     run: usize,
     count: usize,
@@ -145,7 +145,7 @@ fn tiles<T: Element, const HEIGHT: usize, const FUSED: bool>(
                 for (a, b) in left[..run].iter().zip(&right[..run]) {
                     for (i, line) in tile.iter_mut().enumerate() {
                         for (sum, b) in line.iter_mut().zip(b) {
-                            *sum = sum.plus::<FUSED>(a[first + i], *b);
+                            *sum = sum.multiply_add::<FUSED>(a[first + i], *b);
                         }
                     }
                 }
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_pair_of_lines_is_multiplied() {
+    fn gram_matrices_hold_the_dot_products_of_all_lines() {
         for (rows, columns) in [(1, 1), (3, 300), (9, 5), (16, 129), (130, 7)] {
             let matrix: Vec<f32> = (0..rows * columns).map(|i| ((i * 37 % 101) as f32 - 50.0) / 16.0).collect();
             for lines in [Lines::Rows, Lines::Columns] {

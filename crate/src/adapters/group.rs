@@ -1,59 +1,59 @@
-//! Turns a file's keys into groups: the tensors that belong to one layer, by role.
+//! Groups of a file's tensors: those of one layer, by role.
 
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
 use crate::model::spelling::{self, Role};
 use std::collections::{BTreeMap, HashMap};
 
-/// The tensors of one layer, as far as keys tell.
+/// The tensors whose keys address the same layer.
 #[derive(Debug, Clone)]
 pub struct Group {
-    /// What their keys share.
+    /// The common part of their keys.
     pub stem: String,
-    /// Each with its role.
+    /// The tensors by role.
     pub tensors: BTreeMap<Role, TensorInfo>,
-    /// The values of those that are one number, once they have been read.
+    /// The values of the scalar tensors, after [`Group::read_numbers`].
     pub numbers: BTreeMap<Role, f32>,
-    /// Whether their suffixes are PEFT's.
+    /// Whether their suffixes are those of PEFT.
     pub peft: bool,
 }
 
 impl Group {
-    /// The tensor in this role.
+    /// Returns the tensor with this role.
     pub fn get(&self, role: Role) -> Option<&TensorInfo> {
         self.tensors.get(&role)
     }
 
-    /// The value of the one-number tensor in this role.
+    /// Returns the value of the scalar tensor with this role.
     pub fn number(&self, role: Role) -> Option<f32> {
         self.numbers.get(&role).copied()
     }
 
-    /// The roles of its tensors of one number, which say how strongly it acts.
+    /// Returns the scalar tensors, which set the scale or the axis, with their roles.
     pub fn lone_numbers(&self) -> impl Iterator<Item = (Role, &TensorInfo)> {
         let roles = [Role::Alpha, Role::Scale, Role::OnInput].into_iter();
         roles.filter_map(|role| Some((role, self.get(role)?))).filter(|(_, tensor)| tensor.elements() == 1)
     }
 
-    /// Reads the tensors of one number.
+    /// Reads the scalar tensors.
     pub async fn read_numbers(&mut self, source: &dyn ByteSource) -> Result<(), FormatError> {
         let mut numbers = BTreeMap::new();
         for (role, tensor) in self.lone_numbers() {
-            numbers.extend(tensor.read(source).await?.first().map(|&number| (role, number)));
+            numbers.extend(tensor.read(source).await?.first().map(|&value| (role, value)));
         }
         self.numbers = numbers;
         Ok(())
     }
 
-    /// Whether any tensor has one of these roles.
+    /// Returns whether any tensor has one of these roles.
     pub fn has_any(&self, roles: &[Role]) -> bool {
         roles.iter().any(|role| self.tensors.contains_key(role))
     }
 }
 
-/// Groups the tensors of a file by layer, in the file's order.
-/// Returns also those whose key has no known ending, and those whose place was taken.
+/// Groups the tensors of a file by layer, in file order.
+/// Also returns the tensors whose key has no known suffix, and those whose role is already taken in their group.
 pub fn group(header: &Header) -> (Vec<Group>, Vec<&TensorInfo>) {
-    if let Some(groups) = pairs(header) {
+    if let Some(groups) = listed_pairs(header) {
         return (groups, Vec::new());
     }
     let mut groups: Vec<Group> = Vec::new();
@@ -79,21 +79,21 @@ pub fn group(header: &Header) -> (Vec<Group>, Vec<&TensorInfo>) {
     (groups, others)
 }
 
-/// The groups of a bare list of tensors (cloneofsimo/lora's .pt): up and down in turn, each pair
-/// under its place.
-fn pairs(header: &Header) -> Option<Vec<Group>> {
+/// Returns the groups of a bare list of tensors (cloneofsimo/lora's .pt), which alternates up and down. Each pair's
+/// stem is its position.
+fn listed_pairs(header: &Header) -> Option<Vec<Group>> {
     let mut list: BTreeMap<usize, &TensorInfo> = BTreeMap::new();
     for tensor in &header.tensors {
         list.insert(tensor.name.parse().ok()?, tensor);
     }
     let count = header.tensors.len();
-    let whole = count > 0 && count.is_multiple_of(2) && list.keys().copied().eq(0..count);
-    let pair = |place: usize| {
+    let is_complete = count > 0 && count.is_multiple_of(2) && list.keys().copied().eq(0..count);
+    let pair = |position: usize| {
         let tensors = BTreeMap::from([
-            (Role::Up, list.get(&(2 * place)).copied()?.clone()),
-            (Role::Down, list.get(&(2 * place + 1)).copied()?.clone()),
+            (Role::Up, list.get(&(2 * position)).copied()?.clone()),
+            (Role::Down, list.get(&(2 * position + 1)).copied()?.clone()),
         ]);
-        Some(Group { stem: format!(":{place}"), tensors, numbers: BTreeMap::new(), peft: false })
+        Some(Group { stem: format!(":{position}"), tensors, numbers: BTreeMap::new(), peft: false })
     };
-    (0..count / 2).map(pair).collect::<Option<Vec<Group>>>().filter(|_| whole)
+    (0..count / 2).map(pair).collect::<Option<Vec<Group>>>().filter(|_| is_complete)
 }

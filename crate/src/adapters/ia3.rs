@@ -1,8 +1,6 @@
-//! Turns a list of numbers into a change: each row, or each input column, of the weight times its
-//! number.
+//! (IA)^3: a change that multiplies each row, or each input column, of the weight by a learned factor.
 //!
-//! Liu et al. 2022, LyCORIS's (IA)^3: W ∘ w, along the inputs where `on_input` is 1. There is no
-//! alpha.
+//! Liu et al. 2022, LyCORIS's (IA)^3: W ∘ w, along the inputs if `on_input` is 1. There is no alpha.
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::group::Group;
@@ -13,30 +11,31 @@ use crate::num::{host_len, numel};
 use crate::ops::{Axis, Scale};
 use crate::plan::{PlanError, ValueId};
 
-/// W ∘ numbers.
+/// W ∘ w.
 #[derive(Debug)]
 pub struct Ia3 {
-    numbers: Factor,
+    /// One element per output or per input.
+    w: Factor,
     axis: Axis,
     shape: Vec<usize>,
 }
 
-/// The roles of the numbers and of their direction.
+/// Roles of the tensors, the axis flag first.
 pub(super) const ROLES: &[Role] = &[Role::OnInput, Role::Weight];
 
 impl Ia3 {
-    /// The numbers of a group for this layer.
+    /// Creates the change of this layer from a group.
     pub(super) fn from_group(group: &Group, module: &Module) -> Result<Ia3, LeftoverReason> {
         let missing = LeftoverReason::Incomplete { missing: "weight or on_input" };
-        let numbers = group.get(Role::Weight).map(Factor::of).ok_or(missing.clone())?;
+        let w = group.get(Role::Weight).map(Factor::of).ok_or(missing.clone())?;
         let on_input = group.number(Role::OnInput).ok_or(missing)?;
         let mut shape = module.weight_shape();
         if shape.len() < 2 {
-            return Err(LeftoverReason::malformed(&numbers, "belongs to a layer that is neither linear nor a convolution"));
+            return Err(LeftoverReason::malformed(&w, "belongs to a layer that is neither linear nor a convolution"));
         }
         let axis = if on_input > 0.0 { Axis::Columns } else { Axis::Rows };
-        shape[usize::from(axis == Axis::Columns)] = host_len(numel(&numbers.shape));
-        Ok(Ia3 { numbers, axis, shape })
+        shape[usize::from(axis == Axis::Columns)] = host_len(numel(&w.shape));
+        Ok(Ia3 { w, axis, shape })
     }
 }
 
@@ -46,7 +45,7 @@ impl Change for Ia3 {
     }
 
     fn factors(&self) -> Vec<&Factor> {
-        vec![&self.numbers]
+        vec![&self.w]
     }
 
     fn rank(&self) -> Option<usize> {
@@ -58,8 +57,8 @@ impl Change for Ia3 {
     }
 
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
-        let numbers = fold.factor(&self.numbers.key, &[host_len(numel(&self.numbers.shape))]);
-        let change = fold.push(Scale { axis: self.axis }, &[base, numbers])?;
+        let w = fold.factor(&self.w.key, &[host_len(numel(&self.w.shape))]);
+        let change = fold.push(Scale { axis: self.axis }, &[base, w])?;
         fold.add(base, change)
     }
 

@@ -1,5 +1,5 @@
-//! Turns factors of a product into what can be known or made of them cheaply: the product's
-//! norm without the product, a core's contraction, and the smaller of the ways to hold a change.
+//! Linear algebra on factors: the norm of a product without the product, Tucker contraction, Kronecker products, and
+//! the smaller in-memory representation of a change.
 
 use super::delta::{Fold, Numbers};
 use super::gram::{Lines, quick_gram};
@@ -7,16 +7,16 @@ use crate::num::{host_len, numel};
 use crate::ops::Matmul;
 use crate::plan::{Layout, PlanError, ValueId};
 
-/// The most numbers that are made of a few factors where no base model vouches for the sizes:
-/// many times what any published layer needs.
+/// Maximum number of elements computed from factors whose sizes are not checked against a base model: many times
+/// what any published layer needs.
 pub(super) const MAX_DENSE_LEN: usize = 1 << 24;
 
-/// ‖left · right‖ for `left` (m, rank) and `right` (rank, n): the square is the trace of
-/// (leftᵀ·left)·(right·rightᵀ). A product smaller than these two is formed instead, so that
-/// memory stays in proportion to the factors.
+/// Returns ‖left · right‖ for `left` (m, rank) and `right` (rank, n): its square is the trace of
+/// (leftᵀ·left)·(right·rightᵀ). A product smaller than these two matrices is computed instead, which keeps memory
+/// proportional to the factors.
 pub(super) fn product_norm(left: &[f32], right: &[f32], rank: usize) -> f64 {
-    let formed = (left.len() / rank.max(1)).saturating_mul(right.len() / rank.max(1));
-    if formed < rank.saturating_mul(rank) {
+    let product_len = (left.len() / rank.max(1)).saturating_mul(right.len() / rank.max(1));
+    if product_len < rank.saturating_mul(rank) {
         return norm(&product(left, right, rank));
     }
     let columns = right.len() / rank.max(1);
@@ -24,12 +24,12 @@ pub(super) fn product_norm(left: &[f32], right: &[f32], rank: usize) -> f64 {
     left.iter().zip(&right).map(|(a, b)| a * b).sum::<f64>().max(0.0).sqrt()
 }
 
-/// ‖numbers‖.
-pub(super) fn norm(numbers: &[f32]) -> f64 {
-    numbers.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
+/// Returns the Frobenius norm.
+pub(super) fn norm(elements: &[f32]) -> f64 {
+    elements.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
 }
 
-/// `left` (m, rank) times `right` (rank, n).
+/// Returns `left` (m, rank) · `right` (rank, n).
 pub(super) fn product(left: &[f32], right: &[f32], rank: usize) -> Vec<f32> {
     let columns = right.len() / rank.max(1);
     let mut out = vec![0.0; left.len() / rank.max(1) * columns];
@@ -41,13 +41,13 @@ pub(super) fn product(left: &[f32], right: &[f32], rank: usize) -> Vec<f32> {
     out
 }
 
-/// (rows, columns) to (columns, rows).
+/// Transposes a matrix (rows, columns) to (columns, rows).
 pub(super) fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| matrix.iter().skip(column).step_by(columns).copied()).collect()
 }
 
-/// `core` (rank, inner, kernel) and `down` (inner, inputs) to (rank, inputs, kernel):
-/// Σ over n of core[m, n, k] · down[n, i]. None above [`MOST`] numbers.
+/// Contracts `core` (rank, inner, kernel) with `down` (inner, inputs) to (rank, inputs, kernel):
+/// Σ over n of core[m, n, k] · down[n, i]. Returns `None` above [`MAX_DENSE_LEN`] elements.
 pub(super) fn contracted(core: &[f32], down: &[f32], inner: usize, inputs: usize, kernel: usize) -> Option<Vec<f32>> {
     let rank = core.len() / (inner * kernel).max(1);
     let count = rank.checked_mul(inputs)?.checked_mul(kernel).filter(|&count| count <= MAX_DENSE_LEN)?;
@@ -59,7 +59,7 @@ pub(super) fn contracted(core: &[f32], down: &[f32], inner: usize, inputs: usize
     Some(out)
 }
 
-/// `first` (a, b) ⊗ `second` (c, d, area) as (a·c, b·d, area).
+/// Returns `first` (a, b) ⊗ `second` (c, d, area) as (a·c, b·d, area).
 pub(super) fn kronecker(first: &[f32], b: usize, second: &[f32], c: usize, d: usize, area: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(first.len() * second.len());
     for row in first.chunks_exact(b) {
@@ -72,19 +72,18 @@ pub(super) fn kronecker(first: &[f32], b: usize, second: &[f32], c: usize, d: us
     out
 }
 
-/// The unit matrix (size, size).
+/// Returns the identity matrix (size, size).
 pub(super) fn identity(size: usize) -> Vec<f32> {
     (0..size * size).map(|at| f32::from(u8::from(at / size == at % size))).collect()
 }
 
-/// Whether (rows, rank) and (rank, columns) together have fewer elements than (rows, columns).
+/// Returns whether (rows, rank) and (rank, columns) together have fewer elements than (rows, columns).
 pub fn pair_is_smaller(rows: usize, columns: usize, rank: usize) -> bool {
     let [rows, columns, rank] = [rows, columns, rank].map(|count| count as u64);
     rank.saturating_mul(rows.saturating_add(columns)) < rows.saturating_mul(columns)
 }
 
-/// How a change is held in memory until it is added: as a product of two matrices or as itself,
-/// whichever is smaller.
+/// Representation of a change in memory until it is added: two factors or the full matrix, whichever is smaller.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Representation {
     /// (outputs, rank) · (rank, columns).
@@ -93,17 +92,17 @@ pub(super) enum Representation {
     Whole,
 }
 
-/// Name of a held pair's second matrix, after the first one's.
+/// Suffix that turns the name of a pair's first matrix into that of the second.
 const RIGHT: &str = "·";
 
 impl Representation {
-    /// The smaller way for a change (outputs, columns) that has a product of this rank.
+    /// Returns the smaller representation of a change (outputs, columns) that is a product of this rank.
     pub(super) fn smaller(outputs: usize, columns: usize, rank: usize) -> Representation {
         if pair_is_smaller(outputs, columns, rank) { Representation::Pair { rank } } else { Representation::Whole }
     }
 
-    /// The tensors of a pair under the name `key`: `left` is (outputs, rank), `right` has the
-    /// change's PyTorch shape `shape` but for the rank as its first axis.
+    /// Returns the tensors of a pair under the name `key`: `left` is (outputs, rank), `right` has the change's PyTorch
+    /// shape `shape` with the rank as its first axis.
     pub(super) fn prepare(self, key: &str, left: Vec<f32>, right: Vec<f32>, shape: &[usize]) -> Numbers {
         let rank = left.len() / shape[0].max(1);
         let right_shape = [&[rank], &shape[1..]].concat();
@@ -116,12 +115,12 @@ impl Representation {
         }
     }
 
-    /// The tensor of a whole change of PyTorch shape `shape` under the name `key`.
+    /// Returns the full matrix of a change of PyTorch shape `shape` under the name `key`.
     pub(super) fn whole(key: &str, change: Vec<f32>, shape: &[usize]) -> Numbers {
         Numbers::from([(key.to_owned(), Layout::Ohwi.arrange(change, shape))])
     }
 
-    /// The steps that add the change to `base`.
+    /// Adds the steps that add the change to `base`.
     pub(super) fn fold(self, key: &str, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         let shape = fold.builder.shape(base).to_vec();
         let change = match self {
@@ -140,21 +139,21 @@ impl Representation {
 mod tests {
     use super::*;
 
-    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+    fn elements(count: usize, seed: usize) -> Vec<f32> {
         (0..count).map(|i| ((i * seed % 13) as f32 - 6.0) / 4.0).collect()
     }
 
     #[test]
-    fn the_norm_of_a_product_is_that_of_the_formed_product() {
-        let (left, right) = (numbers(5 * 3, 37), numbers(3 * 7, 29));
-        let formed = product(&left, &right, 3);
-        assert_eq!(formed[8], (0..3).map(|r| left[3 + r] * right[r * 7 + 1]).sum::<f32>());
-        assert!((product_norm(&left, &right, 3) / norm(&formed) - 1.0).abs() < 1e-6);
+    fn product_norm_matches_the_norm_of_the_computed_product() {
+        let (left, right) = (elements(5 * 3, 37), elements(3 * 7, 29));
+        let computed = product(&left, &right, 3);
+        assert_eq!(computed[8], (0..3).map(|r| left[3 + r] * right[r * 7 + 1]).sum::<f32>());
+        assert!((product_norm(&left, &right, 3) / norm(&computed) - 1.0).abs() < 1e-6);
     }
 
     #[test]
-    fn a_core_of_ones_sums_what_stands_below_it() {
-        let down = numbers(2 * 3, 5);
+    fn a_core_of_ones_sums_over_the_inner_axis() {
+        let down = elements(2 * 3, 5);
         let out = contracted(&[1.0; 2 * 2 * 4], &down, 2, 3, 4).expect("a small product");
         assert_eq!(contracted(&[1.0; 8192], &[1.0; 8192], 1, 8192, 1), None);
         assert!(out.chunks_exact(4).enumerate().all(|(at, k)| k == [down[at % 3] + down[3 + at % 3]; 4]));
@@ -162,7 +161,7 @@ mod tests {
 
     #[test]
     fn transposing_twice_changes_nothing() {
-        let matrix = numbers(6, 5);
+        let matrix = elements(6, 5);
         assert_eq!(transposed(&matrix, 3)[1], matrix[3]);
         assert_eq!(transposed(&transposed(&matrix, 3), 2), matrix);
     }

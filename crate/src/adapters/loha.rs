@@ -1,9 +1,9 @@
-//! Turns two low-rank products into a change: their element-wise product.
+//! LoHa: the Hadamard product of two low-rank products.
 //!
-//! FedPara (Hyeon-Woo et al. 2022), LyCORIS's LoHa: (w1_a · w1_b) ∘ (w2_a · w2_b), for
-//! convolutions perhaps each with a core. The scale is alpha / rank. The change is itself a
-//! product of rank r²: U[i, (p, q)] = w1_a[i, p] w2_a[i, q] and V[(p, q), j] = w1_b[p, j] w2_b[q, j],
-//! which gives its norm, and its place in memory where that is smaller than the change.
+//! FedPara (Hyeon-Woo et al. 2022), LyCORIS's LoHa: (w1_a · w1_b) ∘ (w2_a · w2_b), for convolutions optionally each
+//! with a Tucker core. The scale is alpha / rank. The change is itself a product of rank r²:
+//! U[i, (p, q)] = w1_a[i, p] w2_a[i, q] and V[(p, q), j] = w1_b[p, j] w2_b[q, j], from which its norm is computed, and
+//! which represents it in memory if that is smaller than the full matrix.
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::form::{Dense, Factorization};
@@ -18,11 +18,11 @@ use crate::plan::{PlanError, ValueId};
 /// One of the two products.
 #[derive(Debug)]
 struct Side {
-    /// (outputs, rank); (rank, outputs) where there is a core.
+    /// (outputs, rank); (rank, outputs) with a Tucker core.
     a: Factor,
-    /// (rank, inputs · kernel²); (rank, inputs) where there is a core.
+    /// (rank, inputs · kernel²); (rank, inputs) with a Tucker core.
     b: Factor,
-    /// (a's rank, b's rank, kernel, kernel).
+    /// Tucker core (a's rank, b's rank, kernel, kernel).
     mid: Option<Factor>,
 }
 
@@ -33,23 +33,23 @@ pub struct Loha {
     shape: Vec<usize>,
 }
 
-/// The roles of both products.
+/// Roles of the factors of both products.
 pub(super) const ROLES: &[Role] =
     &[Role::HadaW1A, Role::HadaW1B, Role::HadaW2A, Role::HadaW2B, Role::HadaT1, Role::HadaT2];
 
 impl Side {
-    fn from_group(group: &Group, [a, b, core]: [Role; 3]) -> Result<Side, LeftoverReason> {
+    fn from_group(group: &Group, [a, b, mid]: [Role; 3]) -> Result<Side, LeftoverReason> {
         let factor = |role| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "hada_w1/w2 factor" });
-        let side = Side { a: factor(a)?, b: factor(b)?, mid: group.get(core).map(Factor::of) };
+        let side = Side { a: factor(a)?, b: factor(b)?, mid: group.get(mid).map(Factor::of) };
         for factor in [&side.a, &side.b].into_iter().chain(&side.mid) {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(LeftoverReason::malformed(factor, "needs two axes or more, none of them empty"));
+                return Err(LeftoverReason::malformed(factor, "must have at least two axes, none of length 0"));
             }
         }
         let (left, right) = match &side.mid {
-            Some(core) if core.shape.len() != 4 => return Err(LeftoverReason::malformed(core, "should have four axes")),
-            Some(core) if side.a.axis(0) != core.axis(0) => (side.a.axis(0), core.axis(0)),
-            Some(core) => (core.axis(1), side.b.axis(0)),
+            Some(mid) if mid.shape.len() != 4 => return Err(LeftoverReason::malformed(mid, "must have four axes")),
+            Some(mid) if side.a.axis(0) != mid.axis(0) => (side.a.axis(0), mid.axis(0)),
+            Some(mid) => (mid.axis(1), side.b.axis(0)),
             None => (side.a.axis(1), side.b.axis(0)),
         };
         if left != right {
@@ -66,11 +66,11 @@ impl Side {
         if self.mid.is_some() { self.a.axis(1) } else { self.a.axis(0) }
     }
 
-    /// (outputs, inputs, kernel, kernel), or without the kernel for a linear layer.
+    /// Returns (outputs, inputs, kernel, kernel), or (outputs, inputs) for a linear layer.
     fn shape(&self, kernel: usize) -> Option<Vec<usize>> {
         let columns = self.b.from_axis(1);
         let kernel_axes = match (&self.mid, kernel) {
-            (Some(core), _) => return Some(vec![self.outputs(), columns, core.axis(2), core.axis(3)]),
+            (Some(mid), _) => return Some(vec![self.outputs(), columns, mid.axis(2), mid.axis(3)]),
             (None, 1) => vec![],
             (None, kernel) => vec![kernel, kernel],
         };
@@ -78,13 +78,13 @@ impl Side {
         Some([vec![self.outputs(), inputs], kernel_axes].concat())
     }
 
-    /// (outputs, rank) and (rank, inputs · kernel²), in the file's order.
+    /// Returns (outputs, rank) and (rank, inputs · kernel²), in the file's axis order.
     fn pair(&self, numbers: &Numbers) -> Option<(Vec<f32>, Vec<f32>)> {
         let (a, b) = (numbers.get(&self.a.key)?, numbers.get(&self.b.key)?);
         Some(match &self.mid {
             None => (a.clone(), b.clone()),
-            Some(core) => {
-                let right = contracted(numbers.get(&core.key)?, b, core.axis(1), self.b.axis(1), core.from_axis(2))?;
+            Some(mid) => {
+                let right = contracted(numbers.get(&mid.key)?, b, mid.axis(1), self.b.axis(1), mid.from_axis(2))?;
                 (transposed(a, self.a.axis(1)), right)
             }
         })
@@ -92,14 +92,14 @@ impl Side {
 }
 
 impl Loha {
-    /// Both products of a group for this layer, if their shapes fit each other.
+    /// Creates the change of this layer from a group, or returns an error if the shapes of its factors do not match.
     pub(super) fn recognise(group: &Group, module: &Module) -> Result<Loha, LeftoverReason> {
         let kernel = if let Kind::Conv { kernel, .. } = module.kind { kernel } else { 1 };
         let first = Side::from_group(group, [Role::HadaW1A, Role::HadaW1B, Role::HadaT1])?;
         let second = Side::from_group(group, [Role::HadaW2A, Role::HadaW2B, Role::HadaT2])?;
         match (first.shape(kernel), second.shape(kernel)) {
             (Some(shape), Some(other)) if shape == other => Ok(Loha { sides: [first, second], shape }),
-            _ => Err(LeftoverReason::malformed(&second.b, "does not fit the other product")),
+            _ => Err(LeftoverReason::malformed(&second.b, "does not match the shape of the other product")),
         }
     }
 
@@ -107,16 +107,16 @@ impl Loha {
         host_len(numel(&self.shape[1..]))
     }
 
-    /// Rank of the product that the change is itself.
+    /// Returns r², the rank of the change as one product.
     fn squared_rank(&self) -> usize {
         self.sides[0].rank().saturating_mul(self.sides[1].rank())
     }
 
-    fn held(&self) -> Representation {
+    fn representation(&self) -> Representation {
         Representation::smaller(self.shape[0], self.columns(), self.squared_rank())
     }
 
-    /// U and V of the r² form.
+    /// Returns U and V.
     fn squared(&self, numbers: &Numbers) -> Option<(Vec<f32>, Vec<f32>)> {
         let [(a1, b1), (a2, b2)] = [self.sides[0].pair(numbers)?, self.sides[1].pair(numbers)?];
         let ranks = [self.sides[0].rank(), self.sides[1].rank()];
@@ -132,13 +132,13 @@ impl Loha {
         Some((left, right))
     }
 
-    /// Each row of the change in turn, without the whole.
-    fn rows(&self, numbers: &Numbers, mut take: impl FnMut(Vec<f32>)) -> Option<()> {
+    /// Calls `visit` with each row of the change in turn, without holding the full matrix.
+    fn rows(&self, numbers: &Numbers, mut visit: impl FnMut(Vec<f32>)) -> Option<()> {
         let [(a1, b1), (a2, b2)] = [self.sides[0].pair(numbers)?, self.sides[1].pair(numbers)?];
         let ranks = [self.sides[0].rank(), self.sides[1].rank()];
         for (a1, a2) in a1.chunks_exact(ranks[0]).zip(a2.chunks_exact(ranks[1])) {
             let (x, y) = (super::linear::product(a1, &b1, ranks[0]), super::linear::product(a2, &b2, ranks[1]));
-            take(x.iter().zip(&y).map(|(x, y)| x * y).collect());
+            visit(x.iter().zip(&y).map(|(x, y)| x * y).collect());
         }
         Some(())
     }
@@ -163,15 +163,15 @@ impl Change for Loha {
 
     fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
         let key = &self.sides[0].a.key;
-        match self.held() {
-            held @ Representation::Pair { .. } => match self.squared(numbers) {
-                Some((left, right)) => held.prepare(key, left, right, &self.shape),
+        match self.representation() {
+            pair @ Representation::Pair { .. } => match self.squared(numbers) {
+                Some((left, right)) => pair.prepare(key, left, right, &self.shape),
                 None => Numbers::new(),
             },
             Representation::Whole => {
-                let mut whole = Vec::with_capacity(host_len(numel(&self.shape)));
-                match self.rows(numbers, |row| whole.extend(row)) {
-                    Some(()) => Representation::whole(key, whole, &self.shape),
+                let mut matrix = Vec::with_capacity(host_len(numel(&self.shape)));
+                match self.rows(numbers, |row| matrix.extend(row)) {
+                    Some(()) => Representation::whole(key, matrix, &self.shape),
                     None => Numbers::new(),
                 }
             }
@@ -179,7 +179,7 @@ impl Change for Loha {
     }
 
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
-        self.held().fold(&self.sides[0].a.key, fold, base)
+        self.representation().fold(&self.sides[0].a.key, fold, base)
     }
 
     fn norm(&self, numbers: &Numbers) -> Option<f64> {
@@ -196,15 +196,15 @@ impl Change for Loha {
         Some(sum.sqrt())
     }
 
-    /// The r² form, or the matrix where that is smaller.
+    /// Returns the product of rank r², or the full matrix if that is smaller.
     fn form(&self, numbers: &Numbers) -> Option<Factorization> {
-        if let Representation::Pair { rank } = self.held() {
+        if let Representation::Pair { rank } = self.representation() {
             let (left, right) = self.squared(numbers)?;
             return Some(Factorization::product(left, right, rank));
         }
         let count = self.shape[0].checked_mul(self.columns()).filter(|&count| count <= 2 * MAX_DENSE_LEN)?;
-        let mut whole = Vec::with_capacity(count);
-        self.rows(numbers, |row| whole.extend(row))?;
-        Some(Factorization::Whole(Dense::new(whole, self.columns())))
+        let mut matrix = Vec::with_capacity(count);
+        self.rows(numbers, |row| matrix.extend(row))?;
+        Some(Factorization::Whole(Dense::new(matrix, self.columns())))
     }
 }

@@ -1,9 +1,8 @@
-//! Turns two small matrices into a change: their Kronecker product.
+//! LoKr: the Kronecker product of two small matrices.
 //!
-//! KronA (Edalati et al. 2022), LyCORIS's LoKr: w1 ⊗ w2, each whole or a low-rank product; w2 of
-//! a convolution has the kernel, and perhaps a core. The scale is alpha / rank, where the rank is
-//! w2's, else w1's; where both are whole there is none and alpha is ignored, as in LyCORIS,
-//! ComfyUI and A1111.
+//! KronA (Edalati et al. 2022), LyCORIS's LoKr: w1 ⊗ w2, each a full matrix or a low-rank product; w2 of a
+//! convolution has the kernel, optionally with a Tucker core. The scale is alpha / rank, with the rank of w2, else of
+//! w1; if both are full matrices there is no rank and alpha is ignored, as in LyCORIS, ComfyUI and A1111.
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::form::{Dense, Factorization};
@@ -17,50 +16,50 @@ use crate::plan::{PlanError, ValueId};
 /// One of the two matrices.
 #[derive(Debug)]
 enum Side {
-    /// (rows, columns), perhaps with a kernel.
+    /// (rows, columns), optionally with a kernel.
     Whole(Factor),
     /// (rows, rank) · (rank, columns · kernel²).
     Product { a: Factor, b: Factor },
     /// (rank, rows), (rank, columns) and (rank, rank, kernel, kernel).
-    Core { a: Factor, b: Factor, core: Factor },
+    Tucker { a: Factor, b: Factor, mid: Factor },
 }
 
 /// w1 ⊗ w2.
 #[derive(Debug)]
 pub struct Lokr {
-    first: Side,
-    second: Side,
-    /// (rows, columns) of w1, and of w2 with the kernel's area last.
+    w1: Side,
+    w2: Side,
+    /// (rows, columns) of w1; (rows, columns, kernel²) of w2.
     sizes: ([usize; 2], [usize; 3]),
     shape: Vec<usize>,
 }
 
-/// The roles of both matrices.
+/// Roles of the factors of both matrices.
 pub(super) const ROLES: &[Role] =
     &[Role::LokrW1, Role::LokrW1A, Role::LokrW1B, Role::LokrW2, Role::LokrW2A, Role::LokrW2B, Role::LokrT2];
 
 impl Side {
-    fn from_group(group: &Group, [whole, a, b]: [Role; 3], core: Option<Role>) -> Result<Side, LeftoverReason> {
+    fn from_group(group: &Group, [whole, a, b]: [Role; 3], mid: Option<Role>) -> Result<Side, LeftoverReason> {
         let factor = |role| group.get(role).map(Factor::of);
-        let side = match (factor(whole), factor(a), factor(b), core.and_then(factor)) {
+        let side = match (factor(whole), factor(a), factor(b), mid.and_then(factor)) {
             (Some(whole), ..) => Side::Whole(whole),
-            (None, Some(a), Some(b), Some(core)) => Side::Core { a, b, core },
+            (None, Some(a), Some(b), Some(mid)) => Side::Tucker { a, b, mid },
             (None, Some(a), Some(b), None) => Side::Product { a, b },
             _ => return Err(LeftoverReason::Incomplete { missing: "lokr_w1 or lokr_w2 factor" }),
         };
         for factor in side.factors() {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(LeftoverReason::malformed(factor, "needs two axes or more, none of them empty"));
+                return Err(LeftoverReason::malformed(factor, "must have at least two axes, none of length 0"));
             }
         }
         let (left, right) = match &side {
             Side::Whole(_) => (0, 0),
             Side::Product { a, b } => (a.axis(1), b.axis(0)),
-            Side::Core { core, .. } if core.shape.len() != 4 => {
-                return Err(LeftoverReason::malformed(core, "should have four axes"));
+            Side::Tucker { mid, .. } if mid.shape.len() != 4 => {
+                return Err(LeftoverReason::malformed(mid, "must have four axes"));
             }
-            Side::Core { a, core, .. } if a.axis(0) != core.axis(0) => (a.axis(0), core.axis(0)),
-            Side::Core { b, core, .. } => (core.axis(1), b.axis(0)),
+            Side::Tucker { a, mid, .. } if a.axis(0) != mid.axis(0) => (a.axis(0), mid.axis(0)),
+            Side::Tucker { b, mid, .. } => (mid.axis(1), b.axis(0)),
         };
         if left == right { Ok(side) } else { Err(LeftoverReason::RankMismatch { up: left, down: right }) }
     }
@@ -69,22 +68,22 @@ impl Side {
         match self {
             Side::Whole(whole) => vec![whole],
             Side::Product { a, b } => vec![a, b],
-            Side::Core { a, b, core } => vec![a, b, core],
+            Side::Tucker { a, b, mid } => vec![a, b, mid],
         }
     }
 
     fn rank(&self) -> Option<usize> {
         match self {
             Side::Whole(_) => None,
-            Side::Product { b, .. } | Side::Core { b, .. } => Some(b.axis(0)),
+            Side::Product { b, .. } | Side::Tucker { b, .. } => Some(b.axis(0)),
         }
     }
 
-    /// (rows, columns, kernel²) for a layer with this kernel.
+    /// Returns (rows, columns, kernel²) for a layer with this kernel size.
     fn sizes(&self, kernel: usize) -> Option<[usize; 3]> {
         match self {
             Side::Whole(whole) => Some([whole.axis(0), whole.axis(1), whole.from_axis(2)]),
-            Side::Core { a, b, core } => Some([a.axis(1), b.axis(1), core.from_axis(2)]),
+            Side::Tucker { a, b, mid } => Some([a.axis(1), b.axis(1), mid.from_axis(2)]),
             Side::Product { a, b } => {
                 let (columns, area) = (b.from_axis(1), kernel * kernel);
                 columns.is_multiple_of(area).then_some([a.axis(0), columns / area, area])
@@ -92,20 +91,20 @@ impl Side {
         }
     }
 
-    /// (rows, rank) and (rank, columns · kernel²), where the side is a product.
+    /// Returns (rows, rank) and (rank, columns · kernel²), or `None` if the side is a full matrix.
     fn pair(&self, numbers: &Numbers) -> Option<(Vec<f32>, Vec<f32>)> {
         match self {
             Side::Whole(_) => None,
             Side::Product { a, b } => Some((numbers.get(&a.key)?.clone(), numbers.get(&b.key)?.clone())),
-            Side::Core { a, b, core } => {
+            Side::Tucker { a, b, mid } => {
                 let (left, down) = (numbers.get(&a.key)?, numbers.get(&b.key)?);
-                let right = contracted(numbers.get(&core.key)?, down, core.axis(1), b.axis(1), core.from_axis(2))?;
+                let right = contracted(numbers.get(&mid.key)?, down, mid.axis(1), b.axis(1), mid.from_axis(2))?;
                 Some((transposed(left, a.axis(1)), right))
             }
         }
     }
 
-    /// The matrix (rows, columns · kernel²).
+    /// Returns the matrix (rows, columns · kernel²).
     fn matrix(&self, numbers: &Numbers) -> Option<Vec<f32>> {
         match self {
             Side::Whole(whole) => numbers.get(&whole.key).cloned(),
@@ -139,27 +138,27 @@ impl Side {
 }
 
 impl Lokr {
-    /// Both matrices of a group for this layer, if their shapes fit each other.
+    /// Creates the change of this layer from a group, or returns an error if the shapes of its factors do not match.
     pub(super) fn recognise(group: &Group, module: &Module) -> Result<Lokr, LeftoverReason> {
         let kernel = if let Kind::Conv { kernel, .. } = module.kind { kernel } else { 1 };
-        let first = Side::from_group(group, [Role::LokrW1, Role::LokrW1A, Role::LokrW1B], None)?;
-        let second = Side::from_group(group, [Role::LokrW2, Role::LokrW2A, Role::LokrW2B], Some(Role::LokrT2))?;
-        let (Some([a, b, 1]), Some([c, d, area])) = (first.sizes(1), second.sizes(kernel)) else {
-            let factor = second.factors()[0];
-            return Err(LeftoverReason::malformed(factor, "does not divide into the layer's kernel"));
+        let w1 = Side::from_group(group, [Role::LokrW1, Role::LokrW1A, Role::LokrW1B], None)?;
+        let w2 = Side::from_group(group, [Role::LokrW2, Role::LokrW2A, Role::LokrW2B], Some(Role::LokrT2))?;
+        let (Some([a, b, 1]), Some([c, d, area])) = (w1.sizes(1), w2.sizes(kernel)) else {
+            let factor = w2.factors()[0];
+            return Err(LeftoverReason::malformed(factor, "is not divisible by the layer's kernel size"));
         };
         let (Some(rows), Some(columns)) = (a.checked_mul(c), b.checked_mul(d)) else {
-            return Err(LeftoverReason::malformed(second.factors()[0], "makes a product larger than any layer"));
+            return Err(LeftoverReason::malformed(w2.factors()[0], "expands to more elements than any layer has"));
         };
         let side = area.isqrt();
         let kernel_axes = if area == 1 { vec![] } else { vec![side, side] };
-        Ok(Lokr { first, second, sizes: ([a, b], [c, d, area]), shape: [vec![rows, columns], kernel_axes].concat() })
+        Ok(Lokr { w1, w2, sizes: ([a, b], [c, d, area]), shape: [vec![rows, columns], kernel_axes].concat() })
     }
 
-    /// As a product: (w1 ⊗ w2_a) · (I ⊗ w2_b), where w2 is one.
-    fn held(&self) -> Representation {
+    /// A pair is (w1 ⊗ w2_a) · (I ⊗ w2_b), if w2 is a product.
+    fn representation(&self) -> Representation {
         let ([a, b], [c, d, area]) = self.sizes;
-        match self.second.rank() {
+        match self.w2.rank() {
             Some(rank) => {
                 Representation::smaller(a.saturating_mul(c), b.saturating_mul(d).saturating_mul(area), b.saturating_mul(rank))
             }
@@ -169,18 +168,18 @@ impl Lokr {
 
     fn prepared(&self, numbers: &Numbers) -> Option<Numbers> {
         let ([_, b], [c, d, area]) = self.sizes;
-        let first = self.first.matrix(numbers)?;
-        let key = &self.first.factors()[0].key;
-        Some(match self.held() {
+        let w1 = self.w1.matrix(numbers)?;
+        let key = &self.w1.factors()[0].key;
+        Some(match self.representation() {
             Representation::Whole => {
-                let second = self.second.matrix(numbers)?;
-                Representation::whole(key, kronecker(&first, b, &second, c, d, area), &self.shape)
+                let w2 = self.w2.matrix(numbers)?;
+                Representation::whole(key, kronecker(&w1, b, &w2, c, d, area), &self.shape)
             }
-            held @ Representation::Pair { .. } => {
-                let (left, right) = self.second.pair(numbers)?;
-                let rank = self.second.rank()?;
-                let left = kronecker(&first, b, &left, c, rank, 1);
-                held.prepare(key, left, kronecker(&identity(b), b, &right, rank, d, area), &self.shape)
+            pair @ Representation::Pair { .. } => {
+                let (left, right) = self.w2.pair(numbers)?;
+                let rank = self.w2.rank()?;
+                let left = kronecker(&w1, b, &left, c, rank, 1);
+                pair.prepare(key, left, kronecker(&identity(b), b, &right, rank, d, area), &self.shape)
             }
         })
     }
@@ -188,15 +187,15 @@ impl Lokr {
 
 impl Change for Lokr {
     fn algorithm(&self) -> &'static str {
-        if matches!(self.second, Side::Core { .. }) { "lokr_tucker" } else { "lokr" }
+        if matches!(self.w2, Side::Tucker { .. }) { "lokr_tucker" } else { "lokr" }
     }
 
     fn factors(&self) -> Vec<&Factor> {
-        [self.first.factors(), self.second.factors()].concat()
+        [self.w1.factors(), self.w2.factors()].concat()
     }
 
     fn rank(&self) -> Option<usize> {
-        self.second.rank().or(self.first.rank())
+        self.w2.rank().or(self.w1.rank())
     }
 
     fn shape(&self) -> Vec<usize> {
@@ -208,14 +207,14 @@ impl Change for Lokr {
     }
 
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
-        self.held().fold(&self.first.factors()[0].key, fold, base)
+        self.representation().fold(&self.w1.factors()[0].key, fold, base)
     }
 
     fn norm(&self, numbers: &Numbers) -> Option<f64> {
-        Some(self.first.norm(numbers)? * self.second.norm(numbers)?)
+        Some(self.w1.norm(numbers)? * self.w2.norm(numbers)?)
     }
 
     fn form(&self, numbers: &Numbers) -> Option<Factorization> {
-        Some(Factorization::Kronecker(Box::new(self.first.form(numbers)?), Box::new(self.second.form(numbers)?)))
+        Some(Factorization::Kronecker(Box::new(self.w1.form(numbers)?), Box::new(self.w2.form(numbers)?)))
     }
 }

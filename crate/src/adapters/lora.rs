@@ -1,7 +1,7 @@
-//! Turns a low-rank pair into a change: up · down, for convolutions with a core between them.
+//! LoRA: the product up · down, for convolutions optionally with a Tucker core between them.
 //!
-//! Hu et al. 2021 (LoRA); Yeh et al. 2023 (LoCon: convolutions, and the core of a Tucker
-//! decomposition). The scale is alpha / rank. DyLoRA's files are pairs of the full rank.
+//! Hu et al. 2021 (LoRA); Yeh et al. 2023 (LoCon: convolutions, and the core of a Tucker decomposition). The scale
+//! is alpha / rank. DyLoRA files hold pairs of the full rank.
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::form::Factorization;
@@ -13,62 +13,62 @@ use crate::num::{host_len, numel};
 use crate::ops::Matmul;
 use crate::plan::{Layout, PlanError, ValueId};
 
-/// up · down, or up · core · down.
+/// up · down, or up · mid · down.
 #[derive(Debug)]
 pub struct Lora {
-    /// (outputs, rank), perhaps with a 1x1 kernel.
+    /// (outputs, rank), optionally with a 1x1 kernel.
     up: Factor,
-    /// (rank, inputs), perhaps with a kernel.
+    /// (rank, inputs), optionally with a kernel.
     down: Factor,
-    /// (up's rank, down's rank, kernel, kernel): change[o, i, h, w] = Σ up[o, m] core[m, n, h, w] down[n, i].
+    /// (up's rank, down's rank, kernel, kernel): change[o, i, h, w] = Σ up[o, m] mid[m, n, h, w] down[n, i].
     mid: Option<Factor>,
 }
 
-/// The roles of a pair.
+/// Roles of the factors.
 pub(super) const ROLES: &[Role] = &[Role::Up, Role::Down, Role::Mid];
 
 impl Lora {
-    /// The pair of a group, if its shapes fit each other.
+    /// Creates the change from a group, or returns an error if the shapes of its factors do not match.
     pub(super) fn from_group(group: &Group) -> Result<Lora, LeftoverReason> {
-        // AdaLoRA's singular values stand between the factors.
+        // AdaLoRA multiplies by singular values between the factors.
         if group.get(Role::LoraE).is_some() {
             return Err(LeftoverReason::NotBuilt("AdaLoRA"));
         }
         let factor = |role, name| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: name });
         let (up, down) = (factor(Role::Up, "lora_up (lora_B)")?, factor(Role::Down, "lora_down (lora_A)")?);
-        let core = group.get(Role::Mid).map(Factor::of);
-        for factor in [&up, &down].into_iter().chain(&core) {
+        let mid = group.get(Role::Mid).map(Factor::of);
+        for factor in [&up, &down].into_iter().chain(&mid) {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(LeftoverReason::malformed(factor, "needs two axes or more, none of them empty"));
+                return Err(LeftoverReason::malformed(factor, "must have at least two axes, none of length 0"));
             }
         }
         if up.from_axis(2) != 1 {
-            return Err(LeftoverReason::malformed(&up, "should have a 1x1 kernel"));
+            return Err(LeftoverReason::malformed(&up, "must have a 1x1 kernel"));
         }
-        let (left, right) = match &core {
-            Some(core) if core.shape.len() != 4 => return Err(LeftoverReason::malformed(core, "should have four axes")),
-            Some(_) if down.from_axis(2) != 1 => return Err(LeftoverReason::malformed(&down, "should have a 1x1 kernel")),
-            Some(core) => (core.axis(0), core.axis(1)),
+        let (left, right) = match &mid {
+            Some(mid) if mid.shape.len() != 4 => return Err(LeftoverReason::malformed(mid, "must have four axes")),
+            Some(_) if down.from_axis(2) != 1 => return Err(LeftoverReason::malformed(&down, "must have a 1x1 kernel")),
+            Some(mid) => (mid.axis(0), mid.axis(1)),
             None => (down.axis(0), down.axis(0)),
         };
         if up.axis(1) != left || down.axis(0) != right {
             return Err(LeftoverReason::RankMismatch { up: up.axis(1), down: down.axis(0) });
         }
-        Ok(Lora { up, down, mid: core })
+        Ok(Lora { up, down, mid })
     }
 
-    /// Shape of what stands to the right of `up`: (rank, inputs), perhaps with a kernel.
+    /// Returns the shape of the right factor: (rank, inputs), optionally with a kernel.
     fn right_shape(&self) -> Vec<usize> {
         let kernel = &self.mid.as_ref().unwrap_or(&self.down).shape[2..];
         [&[self.up.axis(1), self.down.axis(1)], kernel].concat()
     }
 
-    /// What stands to the right of `up`, in the file's order: down, or core · down.
+    /// Returns the right factor in the file's axis order: down, or mid · down.
     fn right(&self, numbers: &Numbers) -> Option<Vec<f32>> {
         let down = numbers.get(&self.down.key)?;
-        let Some(core) = &self.mid else { return Some(down.clone()) };
-        let (inner, inputs, kernel) = (self.down.axis(0), self.down.axis(1), core.from_axis(2));
-        contracted(numbers.get(&core.key)?, down, inner, inputs, kernel)
+        let Some(mid) = &self.mid else { return Some(down.clone()) };
+        let (inner, inputs, kernel) = (self.down.axis(0), self.down.axis(1), mid.from_axis(2));
+        contracted(numbers.get(&mid.key)?, down, inner, inputs, kernel)
     }
 }
 

@@ -1,8 +1,8 @@
-//! Turns a file's tensors into deltas: which weight of which layer changes, and by what.
+//! Adapters: tensors of a file → deltas, the change of each weight and bias of a model.
 //!
-//! One file a family of algorithms: it recognises its tensors by their roles, and folds them into
-//! a weight as a tiny plan that the report runs on the CPU and the picture on the GPU. Every key
-//! of a file ends in a delta or among the leftovers with a reason; none is dropped in silence.
+//! One file per algorithm family. A family identifies its tensors by their roles and folds them into a weight with
+//! a small plan, which the report runs on the CPU and image generation on the GPU. Every key of a file is either
+//! part of a delta or a leftover with a reason; keys are never dropped silently.
 
 mod bake;
 mod base;

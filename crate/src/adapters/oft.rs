@@ -1,10 +1,9 @@
-//! Turns small skew matrices into rotations of a weight's rows.
+//! OFT and BOFT: block-diagonal rotations of a weight's rows, parametrized by skew-symmetric matrices.
 //!
-//! Qiu et al. 2023 (OFT; sd-scripts' and LyCORIS's Diag-OFT): Q = B − Bᵀ, R = (I + Q)(I − Q)⁻¹
-//! and W' = RᵀW, block by block. Liu et al. 2024 (BOFT): several stages, each over other rows, and
-//! R in place of Rᵀ. Strength s puts I + s(R − I) in place of R, in every stage. alpha, if it is
-//! positive, limits ‖Q‖ to alpha · outputs; where it is 0, sd-scripts' files have no effect and
-//! LyCORIS's no limit.
+//! Qiu et al. 2023 (OFT; sd-scripts' and LyCORIS's Diag-OFT): Q = B − Bᵀ, R = (I + Q)(I − Q)⁻¹ and W' = RᵀW, block by
+//! block. Liu et al. 2024 (BOFT): several stages, each over different rows, with R instead of Rᵀ. Strength s replaces
+//! R by I + s(R − I) in every stage. A positive alpha limits ‖Q‖ to alpha · outputs; an alpha of 0 means no effect in
+//! files of sd-scripts and no limit in files of LyCORIS.
 
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::group::Group;
@@ -15,43 +14,43 @@ use crate::num::to_f32;
 use crate::ops::Rotate;
 use crate::plan::{PlanError, ValueId};
 
-/// Rotations in one stage or several.
+/// Rotations in one or more stages.
 #[derive(Debug)]
 pub struct Oft {
     /// (blocks, size, size), or (stages, blocks, size, size).
     blocks: Factor,
-    /// Diag-OFT: every row of the result times its number.
+    /// Diag-OFT: the factor of each row of the result.
     rescale: Option<Factor>,
     alpha: Option<f32>,
-    /// Written by sd-scripts.
-    kohya: bool,
+    /// Whether sd-scripts wrote the file.
+    is_kohya: bool,
     shape: Vec<usize>,
 }
 
-/// The roles of rotations.
+/// Roles of the factors.
 pub(super) const ROLES: &[Role] = &[Role::OftBlocks, Role::Rescale];
 
 impl Oft {
-    /// The rotations of a group for this layer.
+    /// Creates the change of this layer from a group, or returns an error if the shapes of its factors do not match.
     pub(super) fn from_group(group: &Group, module: &Module) -> Result<Oft, LeftoverReason> {
         let blocks = group.get(Role::OftBlocks).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "oft_blocks" })?;
         let rescale = group.get(Role::Rescale).map(Factor::of);
         let (stages, count, size) = match blocks.shape[..] {
             [count, rows, columns] if rows == columns => (1, count, rows),
             [stages, count, rows, columns] if rows == columns && rows % 2 == 0 => (stages, count, rows),
-            _ => return Err(LeftoverReason::malformed(&blocks, "should be a stack of square matrices")),
+            _ => return Err(LeftoverReason::malformed(&blocks, "must be a stack of square matrices")),
         };
         if stages > 1 && rescale.is_some() {
             return Err(LeftoverReason::NotBuilt("BOFT with rescale"));
         }
         let mut shape = module.weight_shape();
         let rows = count.checked_mul(size).filter(|&rows| rows > 0 && shape.len() > 1);
-        shape[0] = rows.ok_or_else(|| LeftoverReason::malformed(&blocks, "does not cover the rows of a layer"))?;
+        shape[0] = rows.ok_or_else(|| LeftoverReason::malformed(&blocks, "does not cover the rows of a matrix or kernel"))?;
         if let Some(rescale) = rescale.as_ref().filter(|rescale| rescale.from_axis(0) != shape[0]) {
-            return Err(LeftoverReason::malformed(rescale, "should hold one number for each output"));
+            return Err(LeftoverReason::malformed(rescale, "must have one element per output"));
         }
-        let (alpha, kohya) = (group.number(Role::Alpha), group.stem.starts_with("oft_"));
-        Ok(Oft { blocks, rescale, alpha, kohya, shape })
+        let (alpha, is_kohya) = (group.number(Role::Alpha), group.stem.starts_with("oft_"));
+        Ok(Oft { blocks, rescale, alpha, is_kohya, shape })
     }
 
     fn is_butterfly(&self) -> bool {
@@ -62,7 +61,7 @@ impl Oft {
         if self.is_butterfly() { self.blocks.axis(0) } else { 1 }
     }
 
-    /// Length of a block's side.
+    /// Returns the rows of a block, which is square.
     fn size(&self) -> usize {
         self.blocks.shape[self.blocks.shape.len() - 1]
     }
@@ -71,9 +70,9 @@ impl Oft {
         if stage == 0 { self.blocks.key.clone() } else { format!("{}·{stage}", self.blocks.key) }
     }
 
-    /// What the stored blocks are multiplied by, so that ‖Q‖ keeps its limit.
-    fn limited(&self, blocks: &[f32]) -> f64 {
-        let Some(alpha) = self.alpha.filter(|&alpha| alpha > 0.0 || self.kohya) else { return 1.0 };
+    /// Returns the factor that limits ‖Q‖.
+    fn q_scale(&self, blocks: &[f32]) -> f64 {
+        let Some(alpha) = self.alpha.filter(|&alpha| alpha > 0.0 || self.is_kohya) else { return 1.0 };
         let (size, limit) = (self.size(), f64::from(alpha) * self.shape[0] as f64);
         let squares = blocks.chunks_exact(size * size).flat_map(|block| {
             (0..size * size).map(move |at| f64::from(block[at]) - f64::from(block[at % size * size + at / size]))
@@ -82,12 +81,12 @@ impl Oft {
         if norm > limit { limit / norm } else { 1.0 }
     }
 
-    /// R − I (or its transpose, rescaled) of every block of one stage.
-    fn rotated(&self, blocks: &[f32], limited: f64, rescale: Option<&Vec<f32>>) -> Vec<f32> {
+    /// Returns R − I (or its transpose, rescaled) of every block of one stage.
+    fn rotated(&self, blocks: &[f32], q_scale: f64, rescale: Option<&Vec<f32>>) -> Vec<f32> {
         let size = self.size();
         let mut out = Vec::with_capacity(blocks.len());
         for (index, block) in blocks.chunks_exact(size * size).enumerate() {
-            let r = cayley(block, size, limited);
+            let r = cayley(block, size, q_scale);
             for row in 0..size {
                 let factor = rescale.and_then(|rescale| rescale.get(index * size + row)).map_or(1.0, |&x| f64::from(x));
                 for column in 0..size {
@@ -100,18 +99,18 @@ impl Oft {
     }
 }
 
-/// (I + Q)(I − Q)⁻¹ for Q = factor · (B − Bᵀ): the solution of (I − Q) R = I + Q, by elimination
-/// with pivots. I − Q can always be inverted, as Q is skew.
-fn cayley(block: &[f32], size: usize, factor: f64) -> Vec<f64> {
+/// Returns the Cayley transform (I + Q)(I − Q)⁻¹ for Q = q_scale · (B − Bᵀ): the solution of (I − Q) R = I + Q by
+/// Gauss–Jordan elimination with pivoting. I − Q is always invertible, since Q is skew-symmetric.
+fn cayley(block: &[f32], size: usize, q_scale: f64) -> Vec<f64> {
     let q = |row: usize, column: usize| {
-        factor * (f64::from(block[row * size + column]) - f64::from(block[column * size + row]))
+        q_scale * (f64::from(block[row * size + column]) - f64::from(block[column * size + row]))
     };
-    let one = |row, column| f64::from(u8::from(row == column));
+    let identity = |row, column| f64::from(u8::from(row == column));
     let width = 2 * size;
     let mut rows: Vec<Vec<f64>> = (0..size)
         .map(|row| {
-            let left = (0..size).map(|column| one(row, column) - q(row, column));
-            left.chain((0..size).map(|column| one(row, column) + q(row, column))).collect()
+            let left = (0..size).map(|column| identity(row, column) - q(row, column));
+            left.chain((0..size).map(|column| identity(row, column) + q(row, column))).collect()
         })
         .collect();
     for column in 0..size {
@@ -119,9 +118,9 @@ fn cayley(block: &[f32], size: usize, factor: f64) -> Vec<f64> {
         rows.swap(column, best.unwrap_or(column));
         let pivot: Vec<f64> = rows[column].iter().map(|value| value / rows[column][column]).collect();
         for (row, values) in rows.iter_mut().enumerate() {
-            let by = if row == column { 0.0 } else { values[column] };
-            if by != 0.0 {
-                (column..width).for_each(|at| values[at] -= by * pivot[at]);
+            let factor = if row == column { 0.0 } else { values[column] };
+            if factor != 0.0 {
+                (column..width).for_each(|at| values[at] -= factor * pivot[at]);
             }
         }
         rows[column] = pivot;
@@ -131,7 +130,7 @@ fn cayley(block: &[f32], size: usize, factor: f64) -> Vec<f64> {
 
 impl Change for Oft {
     fn algorithm(&self) -> &'static str {
-        match (self.is_butterfly(), self.kohya) {
+        match (self.is_butterfly(), self.is_kohya) {
             (true, _) => "boft",
             (false, true) => "oft",
             (false, false) => "diag_oft",
@@ -142,9 +141,9 @@ impl Change for Oft {
         [&self.blocks].into_iter().chain(&self.rescale).collect()
     }
 
-    /// sd-scripts counts blocks, LyCORIS their size.
+    /// sd-scripts' dim is the number of blocks, LyCORIS's their size.
     fn rank(&self) -> Option<usize> {
-        Some(if self.kohya { self.blocks.axis(0) } else { self.size() })
+        Some(if self.is_kohya { self.blocks.axis(0) } else { self.size() })
     }
 
     fn alpha_rank(&self) -> Option<usize> {
@@ -157,19 +156,19 @@ impl Change for Oft {
 
     fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
         let Some(blocks) = numbers.get(&self.blocks.key) else { return Numbers::new() };
-        let limited = self.limited(blocks);
+        let q_scale = self.q_scale(blocks);
         let rescale = self.rescale.as_ref().and_then(|rescale| numbers.get(&rescale.key));
         let stages = blocks.chunks_exact(blocks.len() / self.stages());
-        stages.enumerate().map(|(stage, blocks)| (self.key(stage), self.rotated(blocks, limited, rescale))).collect()
+        stages.enumerate().map(|(stage, blocks)| (self.key(stage), self.rotated(blocks, q_scale, rescale))).collect()
     }
 
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         let size = self.size();
         let mut value = base;
         for stage in 0..self.stages() {
-            let turned = fold.factor(&self.key(stage), &[self.shape[0] / size, size, size]);
+            let rotation = fold.factor(&self.key(stage), &[self.shape[0] / size, size, size]);
             let stride = if self.is_butterfly() { (size / 2) << stage } else { 0 };
-            let change = fold.push(Rotate { stride }, &[turned, value])?;
+            let change = fold.push(Rotate { stride }, &[rotation, value])?;
             value = fold.blend(value, change)?;
         }
         Ok(value)

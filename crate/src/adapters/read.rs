@@ -1,4 +1,4 @@
-//! Turns a file's groups into deltas of a model's layers, and into leftovers with their reasons.
+//! The deltas of an adapter file, and the keys that are not part of any delta, each with its reason.
 
 use super::config::PeftConfigs;
 use super::delta::{Change, Delta, Factor, Part};
@@ -11,72 +11,72 @@ use crate::model::spelling::{self, ModuleMatch, Role, Spellings};
 use crate::model::{Component, Module};
 use std::collections::{BTreeMap, HashMap};
 
-/// What a file changes.
+/// The changes that a file makes to a model.
 #[derive(Debug, Default)]
 pub struct Adapter {
-    /// The spelling of its keys: the UNet's, or the text encoder's where there is no other.
+    /// Naming convention of the keys: the UNet's, else the text encoder's.
     pub convention: String,
-    /// Every change, in the file's order.
+    /// Every delta, in file order.
     pub deltas: Vec<Delta>,
-    /// Every key that takes part in no delta.
+    /// Every key that is not part of a delta.
     pub leftovers: Vec<Leftover>,
 }
 
-/// A key that takes part in no delta.
+/// A key that is not part of any delta.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leftover {
     /// The key.
     pub key: String,
-    /// The layer that it names, where the model has it: `unet.down_blocks.0…`.
+    /// The layer that it addresses, if the model has it: `unet.down_blocks.0…`.
     pub path: Option<String>,
-    /// Why not.
+    /// Reason that it is not used.
     pub reason: LeftoverReason,
 }
 
-/// Why a key takes part in no delta.
+/// Reason that a key is not part of any delta.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum LeftoverReason {
-    /// The key's ending is none that adapters use.
-    #[error("no known adapter tensor has this name")]
+    /// Unknown key suffix.
+    #[error("no known adapter format uses this key suffix")]
     UnknownName,
-    /// A textual inversion that travels with the adapter.
+    /// Embedding of a bundled textual inversion.
     #[error("a textual inversion embedding bundled with the adapter; it changes no layer")]
     Embedding,
-    /// The model has no such layer.
+    /// Layer that the model does not have.
     #[error("the model has no layer `{0}`")]
     NoSuchLayer(String),
-    /// Another group of keys names the same layer.
-    #[error("the layer is already changed by `{by}`, under another spelling")]
-    Taken { by: String },
-    /// Another key has the same role.
-    #[error("another key of the same layer has the same role")]
-    Twice,
-    /// A tensor without its partner.
-    #[error("its partner {missing} is missing, so there is nothing to multiply it with")]
+    /// Layer that another group of keys already changes.
+    #[error("the same layer is already changed by `{by}`, in another key format")]
+    LayerTaken { by: String },
+    /// Role that another key of the group already has.
+    #[error("another key of this layer has the same role")]
+    DuplicateRole,
+    /// Tensor whose counterpart is missing.
+    #[error("the matching {missing} is missing")]
     Incomplete { missing: &'static str },
-    /// The two sides of a product do not meet.
-    #[error("lora_up has rank {up} and lora_down rank {down}, so they cannot be multiplied")]
+    /// Inner dimensions of a product that differ.
+    #[error("rank mismatch: lora_up has rank {up}, lora_down has rank {down}")]
     RankMismatch { up: usize, down: usize },
-    /// A tensor of a shape that its role does not allow.
+    /// Shape that the tensor's role does not allow.
     #[error("`{key}` has shape {shape:?}: it {reason}")]
     Malformed { key: String, shape: Vec<usize>, reason: String },
-    /// An algorithm that is recognised, but not computed.
-    #[error("{0} is recognised, but this program cannot compute it")]
+    /// Unsupported algorithm.
+    #[error("{0} is not supported")]
     NotBuilt(&'static str),
 }
 
 impl LeftoverReason {
-    /// A tensor whose shape its role does not allow.
+    /// Creates the reason for a tensor whose shape its role does not allow.
     pub(super) fn malformed(factor: &Factor, reason: &str) -> LeftoverReason {
         LeftoverReason::Malformed { key: factor.key.clone(), shape: factor.shape.clone(), reason: reason.into() }
     }
 
-    /// The class of problem that a report files it under.
+    /// Returns the problem class in reports.
     pub fn class(&self) -> LeftoverClass {
         match self {
             LeftoverReason::UnknownName | LeftoverReason::Embedding | LeftoverReason::NoSuchLayer(_) => LeftoverClass::UnmatchedKeys,
-            LeftoverReason::Taken { .. } | LeftoverReason::Twice => LeftoverClass::ConflictingKeys,
+            LeftoverReason::LayerTaken { .. } | LeftoverReason::DuplicateRole => LeftoverClass::ConflictingKeys,
             LeftoverReason::Incomplete { .. } => LeftoverClass::IncompletePair,
             LeftoverReason::RankMismatch { .. } => LeftoverClass::RankMismatch,
             LeftoverReason::Malformed { .. } => LeftoverClass::ShapeMismatch,
@@ -84,27 +84,27 @@ impl LeftoverReason {
         }
     }
 
-    /// Whether the key belongs to no layer of the model, so that nothing is lost without it. Every
-    /// other leftover is part of a layer's change, which is never left out unasked.
+    /// Returns whether the key belongs to no layer of the model, so that dropping it loses nothing. Every other
+    /// leftover is part of a layer's change, which is only dropped on request.
     pub fn is_foreign(&self) -> bool {
         self.class().is_foreign()
     }
 }
 
-/// The class of problem of a leftover.
+/// Problem class of a leftover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeftoverClass {
-    /// Half of a pair.
+    /// One factor of a pair without the other.
     IncompletePair,
-    /// The sides of a product do not meet.
+    /// Inner dimensions of a product that differ.
     RankMismatch,
-    /// A shape that its role does not allow.
+    /// Shape that the tensor's role does not allow.
     ShapeMismatch,
-    /// Two keys, or two groups of keys, for one place.
+    /// Two keys with the same role, or two groups of keys for the same layer.
     ConflictingKeys,
-    /// An algorithm that is not computed.
+    /// Unsupported algorithm.
     UnsupportedAlgorithm,
-    /// No layer of the model is named.
+    /// Key that addresses no layer of the model.
     UnmatchedKeys,
 }
 
@@ -119,7 +119,7 @@ impl LeftoverClass {
         LeftoverClass::UnmatchedKeys,
     ];
 
-    /// The name in reports.
+    /// Returns the name in reports.
     pub fn name(self) -> &'static str {
         match self {
             LeftoverClass::IncompletePair => "incomplete_pair",
@@ -131,14 +131,14 @@ impl LeftoverClass {
         }
     }
 
-    /// Whether its keys belong to no layer of the model.
+    /// Returns whether its keys belong to no layer of the model.
     pub fn is_foreign(self) -> bool {
         self == LeftoverClass::UnmatchedKeys
     }
 }
 
-/// Reads what the file changes in a model with these `modules`. Only alphas are read from the
-/// file's data; shapes are not compared with the model's (see [`Delta::fits`]).
+/// Reads the changes that the file makes to a model with these `modules`. Of the tensor data, only scalars such as
+/// alpha are read; shapes are not compared with the model's (see [`Delta::fits`]).
 pub async fn read(
     source: &dyn ByteSource,
     header: &Header,
@@ -156,13 +156,13 @@ pub async fn read(
     Ok(reader.finish(&groups))
 }
 
-/// Whether the key is that of a textual inversion.
+/// Returns whether the key is that of a textual inversion.
 fn is_embedding(tensor: &TensorInfo) -> bool {
     let name = &tensor.name;
     name.starts_with("bundle_emb.") || name.starts_with('<') && name.ends_with('>')
 }
 
-/// The most common spelling of the UNet's layers, else of all, else what the prefixes say.
+/// Returns the most common convention of the UNet's layers, else of all layers, else the one implied by the prefixes.
 fn convention(deltas: &[Delta], groups: &[Group]) -> String {
     let unet = deltas.iter().filter(|delta| delta.component == Component::Unet).map(|delta| delta.convention);
     most_common(unet)
@@ -180,74 +180,75 @@ fn most_common<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     counts.into_iter().max_by_key(|&(_, count)| count).map(|(name, _)| name)
 }
 
-/// An adapter in the making, group by group, in the file's order.
+/// Builder of an [`Adapter`] from a file's groups, added in file order.
 pub struct Reader<'a> {
     header: &'a Header,
     configs: &'a PeftConfigs,
     adapter: Adapter,
-    taken: HashMap<String, String>,
-    /// By stem, the tensors whose role another one has.
-    twice: HashMap<&'a str, Vec<&'a TensorInfo>>,
+    /// Stem of the group that changes each layer, by path.
+    changed_by: HashMap<String, String>,
+    /// Tensors whose role is already taken in their group, by stem.
+    duplicates: HashMap<&'a str, Vec<&'a TensorInfo>>,
 }
 
 impl<'a> Reader<'a> {
-    /// Of a file in which `others` belong to no group, or to one where their role is taken (see
-    /// [`group`]).
+    /// Creates the reader of a file in which the tensors `others` have no group, or a role that is already taken in
+    /// it (see [`group`]).
     pub fn new(header: &'a Header, configs: &'a PeftConfigs, others: &[&'a TensorInfo]) -> Reader<'a> {
-        let (adapter, taken, twice) = (Adapter::default(), HashMap::new(), HashMap::new());
-        let mut reader = Reader { header, configs, adapter, taken, twice };
+        let (adapter, changed_by, duplicates) = (Adapter::default(), HashMap::new(), HashMap::new());
+        let mut reader = Reader { header, configs, adapter, changed_by, duplicates };
         for &tensor in others {
             match spelling::split(&tensor.name) {
-                _ if is_embedding(tensor) => reader.leave(tensor, None, LeftoverReason::Embedding),
-                Some((stem, _)) => reader.twice.entry(stem).or_default().push(tensor),
-                None => reader.leave(tensor, None, LeftoverReason::UnknownName),
+                _ if is_embedding(tensor) => reader.add_leftover(tensor, None, LeftoverReason::Embedding),
+                Some((stem, _)) => reader.duplicates.entry(stem).or_default().push(tensor),
+                None => reader.add_leftover(tensor, None, LeftoverReason::UnknownName),
             }
         }
         reader
     }
 
-    /// Takes in a group whose layer is known (see [`locate`]) and whose numbers are read (see
-    /// [`Group::read_numbers`]); returns what it changes.
+    /// Adds a group whose layer has been looked up (see [`locate`]) and whose scalars have been read (see
+    /// [`Group::read_numbers`]). Returns its deltas.
     pub fn add(&mut self, group: &Group, found: Option<ModuleMatch<'_>>) -> &[Delta] {
         let before = self.adapter.deltas.len();
-        let twice = self.twice.remove(group.stem.as_str()).unwrap_or_default();
+        let duplicates = self.duplicates.remove(group.stem.as_str()).unwrap_or_default();
         match found {
             Some(found) => {
                 let path = format!("{}.{}", found.component, found.module.path);
-                for tensor in twice {
-                    self.leave(tensor, Some(&path), LeftoverReason::Twice);
+                for tensor in duplicates {
+                    self.add_leftover(tensor, Some(&path), LeftoverReason::DuplicateRole);
                 }
-                self.layer(group, found, path);
+                self.add_layer(group, found, path);
             }
             None => {
-                for tensor in group.tensors.values().chain(twice) {
-                    let why = match is_embedding(tensor) {
+                for tensor in group.tensors.values().chain(duplicates) {
+                    let reason = match is_embedding(tensor) {
                         true => LeftoverReason::Embedding,
                         false => LeftoverReason::NoSuchLayer(group.stem.clone()),
                     };
-                    self.leave(tensor, None, why);
+                    self.add_leftover(tensor, None, reason);
                 }
             }
         }
         &self.adapter.deltas[before..]
     }
 
-    /// The adapter of all these groups.
+    /// Returns the adapter. `groups` are all groups that were added.
     pub fn finish(mut self, groups: &[Group]) -> Adapter {
-        debug_assert!(self.twice.is_empty(), "every group is taken in");
+        debug_assert!(self.duplicates.is_empty(), "every group was added");
         self.adapter.convention = convention(&self.adapter.deltas, groups);
         self.adapter
     }
 
-    fn leave(&mut self, tensor: &TensorInfo, path: Option<&str>, why: LeftoverReason) {
-        self.adapter.leftovers.push(Leftover { key: tensor.name.clone(), path: path.map(str::to_owned), reason: why });
+    fn add_leftover(&mut self, tensor: &TensorInfo, path: Option<&str>, reason: LeftoverReason) {
+        self.adapter.leftovers.push(Leftover { key: tensor.name.clone(), path: path.map(str::to_owned), reason });
     }
 
-    /// The group of a layer that the model has.
-    fn layer(&mut self, group: &Group, found: ModuleMatch<'_>, path: String) {
-        if let Some(by) = self.taken.get(&path).cloned() {
+    /// Adds the group of a layer that the model has.
+    fn add_layer(&mut self, group: &Group, found: ModuleMatch<'_>, path: String) {
+        if let Some(by) = self.changed_by.get(&path).cloned() {
             for tensor in group.tensors.values() {
-                self.leave(tensor, Some(&path), LeftoverReason::Taken { by: by.clone() });
+                self.add_leftover(tensor, Some(&path), LeftoverReason::LayerTaken { by: by.clone() });
             }
             return;
         }
@@ -266,15 +267,19 @@ impl<'a> Reader<'a> {
                     let delta = self.delta(group, found, family.part, change);
                     self.adapter.deltas.push(delta);
                 }
-                Err(why) => failed = Some(why),
+                Err(reason) => failed = Some(reason),
             }
         }
         if !used.is_empty() {
-            self.taken.insert(path.clone(), group.stem.clone());
+            self.changed_by.insert(path.clone(), group.stem.clone());
         }
         for (role, tensor) in &group.tensors {
             if !used.contains(role) {
-                self.leave(tensor, Some(&path), failed.clone().unwrap_or_else(|| missing_partner(*role, &tensor.name)));
+                self.add_leftover(
+                    tensor,
+                    Some(&path),
+                    failed.clone().unwrap_or_else(|| missing_partner(*role, &tensor.name)),
+                );
             }
         }
     }
@@ -296,39 +301,39 @@ impl<'a> Reader<'a> {
             module: found.module.clone(),
             part,
             convention: found.convention,
-            algorithm: self.named(change.algorithm()),
+            algorithm: self.algorithm_name(change.algorithm()),
             alpha,
             scale,
             change,
         }
     }
 
-    /// The name that the file's trainer gives the algorithm: sd-scripts and LyCORIS call LoRA on
-    /// kernels LoCon, and only the metadata tells DyLoRA.
-    fn named(&self, algorithm: &'static str) -> &'static str {
-        let said = |key: &str, text: &str| self.header.metadata.get(key).is_some_and(|value| value.contains(text));
+    /// Returns the name that the file's trainer gives the algorithm: sd-scripts and LyCORIS call LoRA on convolution
+    /// kernels LoCon, and DyLoRA can only be told from the metadata.
+    fn algorithm_name(&self, algorithm: &'static str) -> &'static str {
+        let mentions = |key: &str, text: &str| self.header.metadata.get(key).is_some_and(|value| value.contains(text));
         match algorithm {
-            "lora" | "locon" if said("ss_network_module", "dylora") => "dylora",
-            "locon" if said("ss_network_args", "conv_dim") || said("ss_network_module", "lycoris") => "locon",
+            "lora" | "locon" if mentions("ss_network_module", "dylora") => "dylora",
+            "locon" if mentions("ss_network_args", "conv_dim") || mentions("ss_network_module", "lycoris") => "locon",
             "locon" => "lora",
             other => other,
         }
     }
 }
 
-/// Why a tensor of a known layer that no family uses is left over.
+/// Returns the reason that a tensor of a known layer is used by no family.
 fn missing_partner(role: Role, key: &str) -> LeftoverReason {
     if let Some(algorithm) = spelling::algorithm(key) {
         return LeftoverReason::NotBuilt(algorithm);
     }
     match role {
-        Role::Alpha | Role::Scale => LeftoverReason::Incomplete { missing: "pair of factors" },
-        Role::DoraScale | Role::Magnitude => LeftoverReason::Incomplete { missing: "pair of factors" },
-        Role::OftDiag => LeftoverReason::NotBuilt("LyCORIS's first form of OFT"),
+        Role::Alpha | Role::Scale => LeftoverReason::Incomplete { missing: "up/down pair" },
+        Role::DoraScale | Role::Magnitude => LeftoverReason::Incomplete { missing: "up/down pair" },
+        Role::OftDiag => LeftoverReason::NotBuilt("LyCORIS's original OFT format"),
         Role::Rescale => LeftoverReason::Incomplete { missing: "oft_blocks" },
-        Role::Weight | Role::SetWeight | Role::ReshapeWeight => LeftoverReason::NotBuilt("a replaced weight"),
-        Role::Bias => LeftoverReason::NotBuilt("a replaced bias"),
-        Role::LoraBias => LeftoverReason::NotBuilt("a LoRA of a bias"),
+        Role::Weight | Role::SetWeight | Role::ReshapeWeight => LeftoverReason::NotBuilt("replacing a weight"),
+        Role::Bias => LeftoverReason::NotBuilt("replacing a bias"),
+        Role::LoraBias => LeftoverReason::NotBuilt("a LoRA on a bias"),
         _ => LeftoverReason::UnknownName,
     }
 }

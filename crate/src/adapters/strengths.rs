@@ -1,4 +1,4 @@
-//! Turns a list of block strengths, as block-weight tools write them, into the strength of each layer.
+//! Block weights: multipliers of an adapter's strength per block, in the syntax of block-weight tools.
 
 use super::Delta;
 use crate::model::{Component, block};
@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use ts_rs::TS;
 
-/// What each block's change is multiplied by; blocks that are not named keep theirs.
+/// Multiplier of the strength in each block; 1 for blocks that are not listed.
 ///
-/// Written as `IN04=0.5,MID=0,TE=0.7` (`TE` is all of the text encoders, `ALL=0.5` multiplies every
-/// block; newer models' blocks are `D00`, `S00`, … as a report names them), or as a list of numbers in the layouts of sd-webui-lora-block-weight: 17 or 26 for SD 1.x and 2.x, 12 or 20 for SDXL, the
-/// first of which is `BASE`, the text encoders and what lies outside the UNet's blocks.
+/// Parsed from `IN04=0.5,MID=0,TE=0.7` (`TE` is every block of the text encoders, `ALL=0.5` multiplies every block;
+/// blocks of newer models are `D00`, `S00`, … as named in reports), or from a list of numbers in the layouts of
+/// sd-webui-lora-block-weight: 17 or 26 for SD 1.x and 2.x, 12 or 20 for SDXL. The first number is `BASE`: the text
+/// encoders and the layers outside the UNet's blocks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
 #[serde(try_from = "BTreeMap<String, f32>", into = "BTreeMap<String, f32>")]
 #[ts(type = "Record<string, number>")]
@@ -19,29 +20,29 @@ pub struct Strengths {
     blocks: BTreeMap<String, f32>,
 }
 
-/// A text that gives no block strengths.
+/// Error for a text that is not a valid list of block weights.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` are no block strengths: give IN04=0.5,MID=0,ALL=0.8 or a list of 12, 17, 20 or 26 numbers")]
+#[error("`{0}` is not a valid list of block weights: use IN04=0.5,MID=0,ALL=0.8 or 12, 17, 20 or 26 numbers")]
 pub struct ParseStrengthsError(String);
 
 impl FromStr for Strengths {
     type Err = ParseStrengthsError;
 
     fn from_str(text: &str) -> Result<Strengths, ParseStrengthsError> {
-        let bad = || ParseStrengthsError(text.into());
+        let invalid = || ParseStrengthsError(text.into());
         let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-        let number = |text: &str| text.trim().parse::<f32>().ok().filter(|x| x.is_finite()).ok_or_else(bad);
+        let parse_number = |text: &str| text.trim().parse::<f32>().ok().filter(|x| x.is_finite()).ok_or_else(invalid);
         if parts.iter().all(|part| part.contains('=')) {
             let named = parts.iter().map(|part| {
-                let (name, strength) = part.split_once('=').ok_or_else(bad)?;
-                Ok((name.trim().to_ascii_uppercase(), number(strength)?))
+                let (name, strength) = part.split_once('=').ok_or_else(invalid)?;
+                Ok((name.trim().to_ascii_uppercase(), parse_number(strength)?))
             });
             return named.collect::<Result<BTreeMap<String, f32>, ParseStrengthsError>>()?.try_into();
         }
-        let names = layout(parts.len()).ok_or_else(bad)?;
+        let names = layout(parts.len()).ok_or_else(invalid)?;
         let mut blocks = BTreeMap::new();
         for (name, part) in names.into_iter().zip(parts) {
-            let strength = number(part)?;
+            let strength = parse_number(part)?;
             if name == "BASE" {
                 blocks.insert("TE".into(), strength);
             }
@@ -69,28 +70,28 @@ impl From<Strengths> for BTreeMap<String, f32> {
 }
 
 impl Strengths {
-    /// The same strength for all blocks.
+    /// Returns the same multiplier for all blocks.
     pub fn all(strength: f32) -> Strengths {
         Strengths { blocks: BTreeMap::from([("ALL".into(), strength)]) }
     }
 
-    /// Whether nothing changes.
+    /// Returns whether every multiplier is 1.
     pub fn is_one(&self) -> bool {
         self.blocks.values().all(|&strength| strength == 1.0)
     }
 
-    /// What a delta is multiplied by.
+    /// Returns the multiplier of a delta.
     pub fn of(&self, delta: &Delta) -> f32 {
         self.at(delta.component, &block(delta.component, &delta.module))
     }
 
-    /// What the deltas of a component's block are multiplied by.
+    /// Returns the multiplier of the deltas in a component's block.
     pub fn at(&self, component: Component, block: &str) -> f32 {
-        let text = !component.is_denoiser() && component != Component::LanguageModel;
-        // A text encoder's own BASE and END are not the UNet's.
-        let own = if text && !block.starts_with("TE") { None } else { self.blocks.get(block) };
-        let own = own.or_else(|| self.blocks.get("TE").filter(|_| text)).copied().unwrap_or(1.0);
-        own * self.blocks.get("ALL").copied().unwrap_or(1.0)
+        let is_text = !component.is_denoiser() && component != Component::LanguageModel;
+        // BASE and END of a text encoder are not those of the UNet.
+        let listed = if is_text && !block.starts_with("TE") { None } else { self.blocks.get(block) };
+        let multiplier = listed.or_else(|| self.blocks.get("TE").filter(|_| is_text)).copied().unwrap_or(1.0);
+        multiplier * self.blocks.get("ALL").copied().unwrap_or(1.0)
     }
 }
 
@@ -102,7 +103,7 @@ fn is_block(name: &str) -> bool {
     matches!(name, "ALL" | "BASE" | "MID" | "END" | "TE") || NUMBERED.into_iter().any(numbered)
 }
 
-/// The blocks of a list of this length.
+/// Returns the blocks of a list of this length.
 fn layout(count: usize) -> Option<Vec<String>> {
     let (inputs, outputs): (Vec<usize>, Vec<usize>) = match count {
         17 => (vec![1, 2, 4, 5, 7, 8], (3..12).collect()),
@@ -112,8 +113,8 @@ fn layout(count: usize) -> Option<Vec<String>> {
         _ => return None,
     };
     let names = ["BASE".to_owned()].into_iter();
-    let names = names.chain(inputs.iter().map(|number| format!("IN{number:02}"))).chain(["MID".to_owned()]);
-    Some(names.chain(outputs.iter().map(|number| format!("OUT{number:02}"))).collect())
+    let names = names.chain(inputs.iter().map(|index| format!("IN{index:02}"))).chain(["MID".to_owned()]);
+    Some(names.chain(outputs.iter().map(|index| format!("OUT{index:02}"))).collect())
 }
 
 #[cfg(test)]
@@ -121,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_and_names_are_read() {
+    fn lists_and_named_blocks_are_parsed() {
         let list: Strengths = "1,0,0,0,0,0,0,0,0,0,0,0.5,1,1,1,1,1".parse().expect("a list of 17");
         let get = |strengths: &Strengths, name: &str| strengths.blocks.get(name).copied();
         assert_eq!((get(&list, "IN01"), get(&list, "OUT06"), get(&list, "TE")), (Some(0.0), Some(0.5), Some(1.0)));

@@ -1,4 +1,4 @@
-//! Turns the headers of a base model into its layers at their real sizes.
+//! A base model's layers at their actual sizes, from the headers of its files.
 
 use crate::adapters::{Places, stored_part};
 use crate::formats::{Header, TensorInfo};
@@ -8,20 +8,20 @@ use crate::model::stored::{open_clip, open_clip_encoder};
 use crate::model::{Component, Family, FamilyId, Kind, Module, Stored, Unet};
 use std::collections::HashMap;
 
-/// The layers of a base model that one has.
+/// The layers of a given base model.
 #[derive(Debug, Clone)]
 pub struct BaseShapes {
-    /// The family whose layer names it has.
+    /// The family that defines its layer names.
     pub family: FamilyId,
-    /// Its layers in network order, at their real sizes.
+    /// Its layers in network order, at their actual sizes.
     pub modules: Vec<(Component, Module)>,
-    /// Where each tensor is.
+    /// Location of each tensor.
     pub tensors: Places,
 }
 
 impl BaseShapes {
-    /// Recognises the model of these files: one single-file model (no component) or the files of
-    /// a diffusers folder. None where fewer than half of the tensors belong to a known network.
+    /// Recognizes the model in these files: a single-file checkpoint (no component) or the files of a
+    /// diffusers folder. `None` if too few tensors match a known network.
     pub fn of(files: &[(Option<Component>, &Header)]) -> Option<BaseShapes> {
         let shapes = files.iter().flat_map(|(_, header)| &header.tensors).map(|tensor| (&*tensor.name, &*tensor.shape));
         let candidates = match unet_config(&shapes.collect()) {
@@ -33,25 +33,26 @@ impl BaseShapes {
         best.into_base()
     }
 
-    /// The layers, for look-ups.
+    /// Returns the layers by reference, for lookups.
     pub fn modules(&self) -> Vec<(Component, &Module)> {
         self.modules.iter().map(|(component, module)| (*component, module)).collect()
     }
 }
 
-/// A family as a reading of the files.
+/// The files interpreted as a model of one family.
 struct Candidate {
     id: FamilyId,
     family: Family,
     shapes: HashMap<String, Vec<usize>>,
     tensors: Places,
-    /// Weights whose kind of layer and whose sizes are the published ones.
+    /// Number of weights with as many axes as the published ones.
     kinds: usize,
+    /// Number of weights with the published shapes.
     sizes: usize,
 }
 
 impl Candidate {
-    /// Reads the files as the published family, with another UNet if its blocks are known.
+    /// Interprets the files as the published family, with `unet` in place of its UNet if given.
     fn new(id: FamilyId, unet: Option<Unet>, files: &[(Option<Component>, &Header)]) -> Option<Candidate> {
         let mut family = Family::published(id).ok()?;
         if let Some(unet) = unet {
@@ -59,35 +60,35 @@ impl Candidate {
         }
         let mut candidate =
             Candidate { id, family, shapes: HashMap::new(), tensors: HashMap::new(), kinds: 0, sizes: 0 };
-        candidate.look(files);
+        candidate.match_tensors(files);
         Some(candidate)
     }
 
     /// Finds the family's tensors in the files.
-    fn look(&mut self, files: &[(Option<Component>, &Header)]) {
+    fn match_tensors(&mut self, files: &[(Option<Component>, &Header)]) {
         let family = self.family.clone();
         let modules = family.modules();
         let spellings = Spellings::new(&modules);
-        let joined = open_clip_encoder(self.id);
+        let open_clip_text = open_clip_encoder(self.id);
         for (index, (folder, header)) in files.iter().enumerate() {
             for tensor in &header.tensors {
                 let Some((stem, part)) = tensor.name.rsplit_once('.') else { continue };
                 let Some((component, module)) = spellings.find_weight(stem, *folder) else { continue };
-                self.take(component, module, part, index, (Stored::whole(tensor.name.clone()), tensor));
+                self.record(component, module, part, index, (Stored::whole(tensor.name.clone()), tensor));
             }
-            let Some((encoder, prefix)) = joined.filter(|_| folder.is_none()) else { continue };
+            let Some((encoder, prefix)) = open_clip_text.filter(|_| folder.is_none()) else { continue };
             for &(component, module) in modules.iter().filter(|(component, _)| *component == encoder) {
                 for part in ["weight", "bias"] {
                     let Some(stored) = open_clip(prefix, module, part) else { continue };
                     let Some(tensor) = header.get(&stored.key) else { continue };
-                    self.take(component, module, part, index, (stored, tensor));
+                    self.record(component, module, part, index, (stored, tensor));
                 }
             }
         }
     }
 
-    /// Takes in where a layer's tensor was found.
-    fn take(
+    /// Records where a layer's tensor was found.
+    fn record(
         &mut self,
         component: Component,
         module: &Module,
@@ -129,7 +130,7 @@ impl Candidate {
     }
 }
 
-/// The same kind of layer at the sizes of a weight's shape; none where the axes do not fit.
+/// Returns the same kind of layer with the sizes of a weight's shape; `None` if the axes do not match.
 fn resized(kind: Kind, shape: &[usize]) -> Option<Kind> {
     Some(match (kind, shape) {
         (Kind::Linear { .. } | Kind::Conv { kernel: 1, .. }, &[outputs, inputs]) => Kind::Linear { inputs, outputs },

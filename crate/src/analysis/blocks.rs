@@ -1,16 +1,15 @@
-//! Turns layers into the blocks of the network in the order in which data flows, and counts how
-//! many of a block's layers a file changes.
+//! A network's blocks in data-flow order, and how many of each block's layers a file changes.
 //!
-//! The UNet's blocks have the names of the web UIs' block weights: BASE, IN00…, MID, OUT00…; a
-//! transformer's those of its stacks: D00… for double blocks, S00… for single ones; a text
-//! encoder has one a layer.
+//! UNet blocks are named as in the web UIs' block weights: BASE, IN00…, MID, OUT00…; transformer
+//! blocks after their stacks: D00… for double blocks, S00… for single ones; a text encoder has one
+//! block per layer.
 
 use super::report::{Coverage, ModuleRow};
 use crate::model::block::{block, stack};
 use crate::model::{Component, Kind, Module};
 use std::collections::HashSet;
 
-/// Where a block is, for people.
+/// Returns a block's display label.
 fn label(component: Component, block: &str, module: &Module) -> String {
     let parts: Vec<&str> = module.path.split('.').collect();
     if matches!(component, Component::Transformer | Component::Prior | Component::LanguageModel) {
@@ -37,7 +36,7 @@ fn label(component: Component, block: &str, module: &Module) -> String {
     }
 }
 
-/// Counts the layers of each block that `rows` change.
+/// Counts each block's layers that `rows` change.
 pub fn coverage(modules: &[(Component, &Module)], rows: &[ModuleRow]) -> Vec<Coverage> {
     let changed: HashSet<&str> = rows.iter().map(|row| row.path.as_str()).collect();
     let mut list: Vec<Coverage> = Vec::new();
@@ -62,7 +61,7 @@ pub fn coverage(modules: &[(Component, &Module)], rows: &[ModuleRow]) -> Vec<Cov
 }
 
 impl Coverage {
-    /// Sums up the block's layers.
+    /// Sets the norm to that of the block's rows together.
     pub(super) fn measure(&mut self, rows: &[ModuleRow]) {
         let inside = rows.iter().filter(|row| {
             let component = row.path.split('.').next();
@@ -98,8 +97,8 @@ mod tests {
         let check = |family: &str, naming, expect: &str, blocks: usize| {
             let architecture = &Architecture::of(family)[0];
             let list = coverage(&architecture.modules_of(naming), &[]);
-            let own: Vec<_> = list.iter().filter(|entry| !entry.component.starts_with("text")).collect();
-            let names: Vec<&str> = own.iter().map(|entry| entry.block.as_str()).collect();
+            let denoiser: Vec<_> = list.iter().filter(|entry| !entry.component.starts_with("text")).collect();
+            let names: Vec<&str> = denoiser.iter().map(|entry| entry.block.as_str()).collect();
             assert_eq!(names.join(" ").get(..expect.len()), Some(expect), "{family}");
             assert_eq!(names.len(), blocks, "{family}: {names:?}");
         };

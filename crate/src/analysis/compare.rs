@@ -1,8 +1,8 @@
-//! Turns two adapters into what they have in common: the angle between their changes, layer by
-//! layer, and one of them as the other made stronger, smaller or part of a sum.
+//! Comparison of two adapters: the angle between their changes, layer by layer, and whether one is a
+//! rescaled, resized or merged version of the other.
 //!
-//! The inner product of two products is Σ (left₁ᵀ·left₂) ∘ (right₁·right₂ᵀ), so that ranks, names
-//! and algorithms may differ and no change is formed.
+//! The inner product of two factorized changes is Σ (left₁ᵀ·left₂) ∘ (right₁·right₂ᵀ): ranks, keys and
+//! algorithms may differ, and no change is materialized.
 
 use super::matrix::{Matrix, eigen};
 use super::relation::{Relation, relation};
@@ -14,90 +14,90 @@ use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use ts_rs::TS;
 
-/// A file that is compared.
+/// An adapter file to compare.
 #[derive(Clone, Copy)]
 pub struct ComparedFile<'a> {
-    /// Its name, for messages.
+    /// File name, for error messages.
     pub name: &'a str,
-    /// Its bytes.
+    /// Content of the file.
     pub source: &'a dyn ByteSource,
-    /// What they hold.
+    /// Its header.
     pub header: &'a Header,
-    /// What it changes.
+    /// Its changes.
     pub adapter: &'a Adapter,
 }
 
 impl ComparedFile<'_> {
     /// Reads the factors of one of its deltas.
     pub(super) async fn read(&self, delta: &Delta) -> Result<Numbers, Unreadable> {
-        let numbers = delta.read(self.source, self.header).await;
-        numbers.map_err(|source| Unreadable { file: self.name.into(), source })
+        let factors = delta.read(self.source, self.header).await;
+        factors.map_err(|source| Unreadable { file: self.name.into(), source })
     }
 }
 
-/// One of several files that cannot be read.
+/// Read error of one of several files.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {source}")]
 pub struct Unreadable {
-    /// Which.
+    /// File name.
     pub file: String,
-    /// Why not.
+    /// The cause.
     pub source: FormatError,
 }
 
-/// Two files, compared.
+/// Comparison of two files.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Comparison {
-    /// What they are to each other.
+    /// Relation of the files.
     pub relation: Relation,
-    /// Every tensor that either changes, in the first file's order.
+    /// Every tensor that either file changes, in the first file's order.
     pub layers: Vec<LayerComparison>,
-    /// Metadata keys with other values.
+    /// Metadata keys with different values.
     pub metadata: Vec<MetadataDifference>,
 }
 
 /// Two files' changes of one tensor.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, TS)]
 pub struct LayerComparison {
-    /// The tensor: `unet.down_blocks.0….weight`.
+    /// Changed tensor: `unet.down_blocks.0….weight`.
     pub tensor: String,
-    /// The first file's change, where it is a matrix in factors.
+    /// The first file's change; null if it has none or the change is not a factorized matrix.
     pub a: Option<SideOfLayer>,
-    /// The second's.
+    /// The second file's.
     pub b: Option<SideOfLayer>,
-    /// Whether both have the same numbers, which is all that can be said of what is no matrix.
+    /// Whether both have equal tensors, the only comparison of changes that are not matrices.
     pub identical: bool,
-    /// Inner product over both norms: 1 the same direction, 0 nothing in common; none where one
-    /// file does not change the layer or is zero there.
+    /// Cosine similarity of the changes; null if one file does not change the layer or its change is
+    /// zero.
     pub cosine: Option<f64>,
 }
 
 /// One file's change of a tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct SideOfLayer {
-    /// Frobenius norm at strength 1.
+    /// Frobenius norm of the change at strength 1.
     pub norm: f64,
-    /// The most that its rank can be.
+    /// Largest possible rank.
     pub rank: usize,
-    /// Σσ² of as many of the largest singular values as the other's rank is.
+    /// Σσ² of the largest singular values, as many as the other's rank.
     pub energy_at_other_rank: f64,
-    /// Share of its energy that lies among the directions of the other; none where the other has so
-    /// many that this says nothing.
+    /// Fraction of its energy within the subspace of the other; null if that is too large to be
+    /// meaningful.
     pub inside_other: Option<f64>,
 }
 
-/// A metadata key with other values.
+/// A metadata key with different values.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct MetadataDifference {
     /// The key.
     pub key: String,
     /// The first file's value.
     pub a: Option<String>,
-    /// The second's.
+    /// The second file's.
     pub b: Option<String>,
 }
 
-/// Compares two adapters of one family of models. Reads every factor once.
+/// Compares two adapters of one base model family. Reads every factor once.
 pub async fn compare(a: ComparedFile<'_>, b: ComparedFile<'_>) -> Result<Comparison, Unreadable> {
     let mut others: HashMap<String, &Delta> = b.adapter.deltas.iter().map(|delta| (delta.tensor(), delta)).collect();
     let mut layers = Vec::new();
@@ -126,12 +126,12 @@ type Side<'a> = Option<(&'a Delta, &'a Numbers)>;
 
 fn layer(a: Side, b: Side) -> LayerComparison {
     let tensor = a.or(b).map(|(delta, _)| delta.tensor()).unwrap_or_default();
-    let form = |side: Side| side.and_then(|(delta, numbers)| Some((delta.change.form(numbers)?, delta.scale)));
-    let (form_a, form_b) = (form(a), form(b));
-    LayerComparison { tensor, identical: is_identical(a, b), ..compare_forms(form_a.as_ref(), form_b.as_ref()) }
+    let factorize = |side: Side| side.and_then(|(delta, numbers)| Some((delta.change.form(numbers)?, delta.scale)));
+    let (factors_a, factors_b) = (factorize(a), factorize(b));
+    LayerComparison { tensor, identical: is_identical(a, b), ..compare_forms(factors_a.as_ref(), factors_b.as_ref()) }
 }
 
-/// Whether two deltas are of one algorithm and have the same numbers.
+/// Returns whether two deltas have the same algorithm, scale and factors.
 fn is_identical(a: Side, b: Side) -> bool {
     let (Some((a, numbers_a)), Some((b, numbers_b))) = (a, b) else { return false };
     let (factors_a, factors_b) = (a.change.factors(), b.change.factors());
@@ -144,10 +144,10 @@ fn is_identical(a: Side, b: Side) -> bool {
         && factors_a.iter().zip(&factors_b).all(same)
 }
 
-/// Compares two changes, each a form and its scale.
+/// Compares two changes, each a factorization and its scale.
 pub fn compare_forms(a: Option<&(Factorization, f32)>, b: Option<&(Factorization, f32)>) -> LayerComparison {
     let rank = |side: Option<&(Factorization, f32)>| side.map(|(form, _)| form.rank());
-    let described = |side: Option<&(Factorization, f32)>, other: Option<usize>| {
+    let describe = |side: Option<&(Factorization, f32)>, other: Option<usize>| {
         let (form, scale) = side?;
         let spectrum = Spectrum::of(form, f64::from(*scale));
         let energy = spectrum.values.iter().take(other.unwrap_or(0)).map(|value| value * value).sum();
@@ -158,13 +158,13 @@ pub fn compare_forms(a: Option<&(Factorization, f32)>, b: Option<&(Factorization
             inside_other: None,
         })
     };
-    let (mut side_a, mut side_b) = (described(a, rank(b)), described(b, rank(a)));
+    let (mut side_a, mut side_b) = (describe(a, rank(b)), describe(b, rank(a)));
     let mut cosine = None;
     if let (Some((form_a, scale_a)), Some((form_b, scale_b)), Some(a), Some(b)) = (a, b, &mut side_a, &mut side_b) {
-        let sizes = a.norm * b.norm;
-        if form_a.size() == form_b.size() && sizes > 0.0 && sizes.is_finite() {
+        let norms = a.norm * b.norm;
+        if form_a.size() == form_b.size() && norms > 0.0 && norms.is_finite() {
             let (first, second) = (Factors::of(form_a), Factors::of(form_b));
-            cosine = Some(first.dot(&second) * f64::from(*scale_a) * f64::from(*scale_b) / sizes);
+            cosine = Some(first.dot(&second) * f64::from(*scale_a) * f64::from(*scale_b) / norms);
             a.inside_other = first.share_in(&second);
             b.inside_other = second.share_in(&first);
         }
@@ -172,7 +172,7 @@ pub fn compare_forms(a: Option<&(Factorization, f32)>, b: Option<&(Factorization
     LayerComparison { a: side_a, b: side_b, cosine, ..LayerComparison::default() }
 }
 
-/// left (outputs, rank) and right (rank, columns) in f64.
+/// Factors left (outputs, rank) and right (rank, columns) in f64.
 struct Factors {
     left: Matrix,
     right: Matrix,
@@ -180,33 +180,33 @@ struct Factors {
 
 impl Factors {
     fn of(form: &Factorization) -> Factors {
-        let wide = |dense: &Dense| Matrix::of(&dense.data, dense.columns);
+        let widen = |dense: &Dense| Matrix::of(&dense.data, dense.columns);
         let (left, right) = form.pair();
-        Factors { left: wide(&left), right: wide(&right) }
+        Factors { left: widen(&left), right: widen(&right) }
     }
 
-    /// Inner product of the two matrices.
+    /// Returns the inner product of the two matrices.
     fn dot(&self, other: &Factors) -> f64 {
         self.left.transposed_times(&other.left).dot(&self.right.times_transposed(&other.right))
     }
 
-    /// Share of this matrix' energy that is left when its columns and rows are projected onto those
-    /// of the other; none where the other spans so much that any matrix would keep a good part.
+    /// Returns the fraction of this matrix's energy that remains when its columns and rows are projected
+    /// onto the other's; `None` if the other spans so much that any matrix would keep much of it.
     fn share_in(&self, other: &Factors) -> Option<f64> {
-        const TELLING: f64 = 0.25;
+        const MAX_SPANNED: f64 = 0.25;
         let spanned = (other.left.columns as f64).powi(2) / numel(&[other.left.rows, other.right.columns]) as f64;
-        if spanned > TELLING {
+        if spanned > MAX_SPANNED {
             return None;
         }
-        let left = directions(&other.left.transposed()).times(&self.left);
-        let right = self.right.times_transposed(&directions(&other.right));
+        let left = orthonormal_rows(&other.left.transposed()).times(&self.left);
+        let right = self.right.times_transposed(&orthonormal_rows(&other.right));
         let inside = left.transposed_times(&left).dot(&right.times_transposed(&right));
         Some((inside / self.dot(self)).clamp(0.0, 1.0))
     }
 }
 
-/// Orthonormal rows that span those of a matrix, without what is the rounding of f16.
-fn directions(matrix: &Matrix) -> Matrix {
+/// Returns orthonormal rows that span those of a matrix, ignoring f16 rounding errors.
+fn orthonormal_rows(matrix: &Matrix) -> Matrix {
     const MIN_NORM: f64 = 1e-3;
     let found = eigen(matrix.times_transposed(matrix));
     let largest = found.values.first().copied().unwrap_or(0.0);
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     fn product(rows: usize, rank: usize, columns: usize, seed: u32) -> Factorization {
-        let numbers = |count: usize, seed: u32| {
+        let random = |count: usize, seed: u32| {
             let mut state = seed;
             let mut next = || {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -229,11 +229,11 @@ mod tests {
             };
             (0..count).map(|_| next()).collect::<Vec<f32>>()
         };
-        Factorization::product(numbers(rows * rank, seed), numbers(rank * columns, seed + 1), rank)
+        Factorization::product(random(rows * rank, seed), random(rank * columns, seed + 1), rank)
     }
 
     #[test]
-    fn angles_and_shares_are_those_of_the_formed_matrices() {
+    fn cosines_and_shares_match_the_dense_matrices() {
         let (a, b) = (product(20, 2, 30, 7), product(20, 3, 30, 11));
         let row = compare_forms(Some(&(a.clone(), 2.0)), Some(&(b.clone(), -0.5)));
         let (whole_a, whole_b) = (a.matrix().data, b.matrix().data);

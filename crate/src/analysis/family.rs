@@ -1,8 +1,8 @@
-//! Turns names and shapes of an adapter's tensors into the family of models it was made for.
+//! Detection of the base model family from an adapter's keys and shapes.
 //!
-//! Layers count before metadata, which is often wrong or missing: names say which networks are possible, the kind of
-//! layers and their sizes decide between them, and metadata breaks ties. Metadata is called wrong only where the layers
-//! prove it; a file that no network explains is for a model that is not known.
+//! Layers outrank metadata, which is often wrong or missing: keys determine which networks are possible, layer kinds
+//! and sizes decide between them, and metadata breaks ties. Metadata is reported as wrong only if the layers disprove
+//! it; a file that no network explains is for an unknown model.
 
 use super::report::Report;
 use super::signature::{self, said};
@@ -14,79 +14,79 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{LazyLock, OnceLock};
 
-/// A network's layers under all their names, made once and kept: every report looks its keys up.
-struct Listed {
+/// A network's layers under all their names, built once: every report looks its keys up in it.
+struct Network {
     name: &'static str,
     label: &'static str,
-    /// The family, where it can be drawn with.
+    /// The family, if this program can run it.
     id: Option<FamilyId>,
-    /// Its layers, counted in diffusers' naming where there are two.
+    /// Its layers, counted in diffusers' naming if there are two namings.
     layers: Layers,
     spellings: &'static Spellings<'static>,
 }
 
-/// The families that can be drawn with.
-static PUBLISHED: LazyLock<Vec<Listed>> = LazyLock::new(|| {
+/// The families that this program can run.
+static PUBLISHED: LazyLock<Vec<Network>> = LazyLock::new(|| {
     let published = FamilyId::ALL.into_iter().filter_map(|id| {
         let family: &'static Family = Box::leak(Box::new(Family::published(id).ok()?));
         let spellings: &'static Spellings = Box::leak(Box::new(Spellings::new(&family.modules())));
-        Some(Listed { name: id.name(), label: id.label(), id: Some(id), layers: Layers::Family(family), spellings })
+        Some(Network { name: id.name(), label: id.label(), id: Some(id), layers: Layers::Family(family), spellings })
     });
     published.collect()
 });
 
-/// The families of architectures/, each made when it is first asked for.
-static TABLES: LazyLock<Vec<(&'static str, OnceLock<Vec<Listed>>)>> =
+/// The families of architectures/, each built on first use.
+static TABLES: LazyLock<Vec<(&'static str, OnceLock<Vec<Network>>)>> =
     LazyLock::new(|| Architecture::families().map(|family| (family, OnceLock::new())).collect());
 
-/// The published sizes of a family of architectures/.
-fn sizes(family: &str) -> &'static [Listed] {
+/// Returns the published sizes of a family of architectures/.
+fn published_variants(family: &str) -> &'static [Network] {
     let table = TABLES.iter().find(|(name, _)| *name == family);
-    table.map_or(&[], |(name, listed)| {
-        listed.get_or_init(|| {
+    table.map_or(&[], |(name, networks)| {
+        networks.get_or_init(|| {
             let list = Architecture::of(name).into_iter().map(|architecture| {
                 let architecture: &'static Architecture = Box::leak(Box::new(architecture));
                 let spellings: &'static Spellings = Box::leak(Box::new(Spellings::new(&architecture.modules())));
                 let layers = Layers::Architecture(architecture, ModuleSource::Diffusers);
-                Listed { name, label: architecture.label, id: None, layers, spellings }
+                Network { name, label: architecture.label, id: None, layers, spellings }
             });
             list.collect()
         })
     })
 }
 
-/// The family of models that a file was made for.
+/// The detected base model family of a file.
 #[derive(Clone)]
 pub struct Detected {
     /// `sd15`, …, or `unknown`.
     pub name: String,
-    /// Its name for people.
+    /// Display name.
     pub label: String,
-    /// What says so.
+    /// Evidence for the family, in sentences.
     pub evidence: Vec<String>,
-    /// The family, where it can be drawn with.
+    /// The family, if this program can run it.
     pub id: Option<FamilyId>,
-    /// The layers of the family, where they are listed.
+    /// The layers of the family; `None` for an unknown model.
     pub layers: Option<Layers>,
     /// The layer of each group.
     pub found: Vec<Option<ModuleMatch<'static>>>,
     /// Whether the sizes are those of the published model.
     pub published_sizes: bool,
-    /// The family that the metadata names, where it is another one.
+    /// The family named by the metadata, if the layers disprove it.
     pub contradicted: Option<&'static str>,
 }
 
-/// Where a family's layers are listed.
+/// Source of a family's layers.
 #[derive(Debug, Clone, Copy)]
 pub enum Layers {
-    /// In the configs of a model that can be drawn with.
+    /// The configs of a model that this program can run.
     Family(&'static Family),
-    /// In a table, counted in one of its two namings.
+    /// A table of layers, counted in one of its two namings.
     Architecture(&'static Architecture, ModuleSource),
 }
 
 impl Layers {
-    /// Every layer under every name, for look-ups.
+    /// Returns every layer under every name, for lookups.
     pub fn modules(self) -> Vec<(Component, &'static Module)> {
         match self {
             Layers::Family(family) => family.modules(),
@@ -94,7 +94,7 @@ impl Layers {
         }
     }
 
-    /// The layers as the file counts them.
+    /// Returns the layers in the naming that the file uses, for counting.
     pub fn counted(self) -> Vec<(Component, &'static Module)> {
         match self {
             Layers::Family(family) => family.modules(),
@@ -103,41 +103,41 @@ impl Layers {
     }
 }
 
-/// Names the family of a file's groups. `base` is the model that the file is meant for, if known.
+/// Detects the family of a file's groups. `base` is the intended base model, if known.
 pub fn detect(
     groups: &[Group],
     metadata: &BTreeMap<String, String>,
     base: Option<(FamilyId, &[(Component, &Module)])>,
 ) -> Detected {
-    let named = said(metadata);
+    let claimed = said(metadata);
     let shown: Vec<Option<Sizes>> = groups.iter().map(Sizes::of).collect();
     let mut fits: Vec<Fit> = Vec::new();
-    for listed in PUBLISHED.iter() {
-        let mut fit = Fit::of(listed, groups, &shown);
-        if let Some((_, modules)) = base.filter(|&(base, _)| Some(base) == listed.id) {
-            fit.at_base = Fit::at(listed, groups, &shown, &locate(groups, &Spellings::new(modules))).sizes;
+    for network in PUBLISHED.iter() {
+        let mut fit = Fit::of(network, groups, &shown);
+        if let Some((_, modules)) = base.filter(|&(base, _)| Some(base) == network.id) {
+            fit.at_base = Fit::at(network, groups, &shown, &locate(groups, &Spellings::new(modules))).sizes;
         }
         fits.push(fit);
     }
-    for row in signature::fitting(groups, named) {
-        let own = sizes(&row.name).iter().map(|listed| Fit::of(listed, groups, &shown));
-        // Of a family's sizes, the one with the fewest blocks that has all of the file's, and of equals the first.
-        fits.extend(own.reduce(|best, next| if next.size_score() > best.size_score() { next } else { best }));
+    for row in signature::fitting(groups, claimed) {
+        let variants = published_variants(&row.name).iter().map(|network| Fit::of(network, groups, &shown));
+        // The smallest variant that has all of the file's blocks; the first of equal ones.
+        fits.extend(variants.reduce(|best, next| if next.size_score() > best.size_score() { next } else { best }));
     }
     for fit in &mut fits {
-        fit.said = named == Some(fit.name);
+        fit.in_metadata = claimed == Some(fit.name);
     }
-    // Of equals one counts whose blocks the file has all, and the first where there is none.
+    // Ties go to a family whose blocks the file has completely, else to the first.
     let best = fits.iter().map(Fit::score).max();
-    let equals: Vec<usize> = (0..fits.len()).filter(|&at| Some(fits[at].score()) == best).collect();
-    let at = match equals[..] {
+    let tied: Vec<usize> = (0..fits.len()).filter(|&at| Some(fits[at].score()) == best).collect();
+    let at = match tied[..] {
         [at] => Some(at),
-        _ => equals.iter().copied().find(|&at| fits[at].has_all_blocks()).or(equals.first().copied()),
+        _ => tied.iter().copied().find(|&at| fits[at].has_all_blocks()).or(tied.first().copied()),
     };
     let at = at.filter(|&at| fits[at].is_known(groups.len()));
-    let contradicted = named.filter(|named| {
-        let said = fits.iter().find(|fit| fit.name == *named);
-        at.zip(said).is_some_and(|(at, said)| fits[at].disproves(said, groups.len()))
+    let contradicted = claimed.filter(|claimed| {
+        let other = fits.iter().find(|fit| fit.name == *claimed);
+        at.zip(other).is_some_and(|(at, other)| fits[at].disproves(other, groups.len()))
     });
     let mut found = match at {
         Some(at) => fits.swap_remove(at).detected(groups.len()),
@@ -148,7 +148,7 @@ pub fn detect(
     found
 }
 
-/// A layer for each group under the file's own name for it, where no family is known.
+/// Returns one layer per group under the file's own name for it, for files of unknown models.
 pub fn own_layers(groups: &[Group]) -> Vec<Module> {
     let module = |group: &Group| {
         let sizes = Sizes::of(group).unwrap_or_default();
@@ -163,24 +163,24 @@ pub fn own_layers(groups: &[Group]) -> Vec<Module> {
     groups.iter().map(module).collect()
 }
 
-/// Whether `fits` says so of the layers of any family that can be drawn with.
+/// Returns whether `fits` holds for the layers of any family that this program can run.
 pub fn any_published(fits: impl Fn(&Spellings) -> bool) -> bool {
-    PUBLISHED.iter().any(|listed| fits(listed.spellings))
+    PUBLISHED.iter().any(|network| fits(network.spellings))
 }
 
-/// The layers of a report's family under all their names.
+/// Returns the layers of a report's family under all their names.
 pub fn spellings_of(report: &Report) -> Option<&'static Spellings<'static>> {
     let base = &report.base;
-    let mut listed = PUBLISHED.iter().chain(sizes(&base.family));
-    let found = listed.find(|listed| listed.name == base.family && listed.label == base.label)?;
-    Some(found.spellings)
+    let mut networks = PUBLISHED.iter().chain(published_variants(&base.family));
+    let network = networks.find(|network| network.name == base.family && network.label == base.label)?;
+    Some(network.spellings)
 }
 
-/// No family that is known.
+/// Returns the result for an unknown model.
 fn unknown() -> Detected {
     Detected {
         name: "unknown".into(),
-        label: "a model that is not known here".into(),
+        label: "an unknown model".into(),
         evidence: Vec::new(),
         id: None,
         layers: None,
@@ -190,31 +190,34 @@ fn unknown() -> Detected {
     }
 }
 
-/// How well a family explains a file.
+/// Measures how well a family explains a file.
 struct Fit {
     name: &'static str,
     label: &'static str,
     id: Option<FamilyId>,
     layers: Layers,
     found: Vec<Option<ModuleMatch<'static>>>,
-    /// Layers that the family has.
-    layers_listed: usize,
-    /// Whether its names alone show it.
+    /// Number of the family's layers.
+    layer_count: usize,
+    /// Whether keys alone identify the family, at any sizes.
     any_size: bool,
-    /// Groups whose layer the family has.
+    /// Number of groups whose layer the family has.
     named: usize,
-    /// Of those, under the authors' names of parts that diffusers splits, and the other way round.
+    /// Of those, groups with native names, where diffusers splits or fuses layers differently.
     native: usize,
+    /// Of those, groups with diffusers names.
     diffusers: usize,
-    /// Of those, with a convolution's tensors for a linear layer or the other way round.
+    /// Of those, groups with a convolution's tensors for a linear layer or vice versa.
     wrong_kind: usize,
-    /// Of those, with the layer's input width.
+    /// Of those, groups whose sizes are the layer's.
     sizes: usize,
+    /// Of those, groups that imply sizes.
     sized: usize,
-    /// The same, in the base that the file is meant for.
+    /// Like `sizes`, for the intended base model.
     at_base: usize,
     /// Whether the metadata names the family.
-    said: bool,
+    in_metadata: bool,
+    /// Cross-attention input width: the file's and the family's.
     cross: Option<(usize, usize)>,
     proj_in: Option<bool>,
     last_text_layer: Option<usize>,
@@ -222,26 +225,26 @@ struct Fit {
 }
 
 impl Fit {
-    fn of(listed: &Listed, groups: &[Group], shown: &[Option<Sizes>]) -> Fit {
-        let found = locate(groups, listed.spellings);
-        let mut fit = Fit { found: found.clone(), ..Fit::at(listed, groups, shown, &found) };
-        if let Layers::Architecture(architecture, _) = listed.layers {
+    fn of(network: &Network, groups: &[Group], shown: &[Option<Sizes>]) -> Fit {
+        let found = locate(groups, network.spellings);
+        let mut fit = Fit { found: found.clone(), ..Fit::at(network, groups, shown, &found) };
+        if let Layers::Architecture(architecture, _) = network.layers {
             let naming = if fit.native > fit.diffusers { ModuleSource::Native } else { ModuleSource::Diffusers };
             fit.layers = Layers::Architecture(architecture, naming);
         }
         fit
     }
 
-    /// How well a family explains a file whose groups, which show these sizes, mean these layers.
-    fn at(listed: &Listed, groups: &[Group], shown: &[Option<Sizes>], found: &[Option<ModuleMatch>]) -> Fit {
+    /// Scores a family for a file whose groups match the modules in `found` and imply the sizes in `shown`.
+    fn at(network: &Network, groups: &[Group], shown: &[Option<Sizes>], found: &[Option<ModuleMatch>]) -> Fit {
         let mut fit = Fit {
-            name: listed.name,
-            label: listed.label,
-            id: listed.id,
-            layers: listed.layers,
+            name: network.name,
+            label: network.label,
+            id: network.id,
+            layers: network.layers,
             found: Vec::new(),
-            layers_listed: listed.spellings.modules().len(),
-            any_size: signature::row(listed.name).is_some_and(|row| row.any_size),
+            layer_count: network.spellings.modules().len(),
+            any_size: signature::row(network.name).is_some_and(|row| row.any_size),
             named: 0,
             native: 0,
             diffusers: 0,
@@ -249,7 +252,7 @@ impl Fit {
             sizes: 0,
             sized: 0,
             at_base: 0,
-            said: false,
+            in_metadata: false,
             cross: None,
             proj_in: None,
             last_text_layer: None,
@@ -290,40 +293,40 @@ impl Fit {
     }
 
     fn score(&self) -> (usize, usize, usize, bool) {
-        (self.named - self.wrong_kind.min(self.named), self.at_base, self.sizes, self.said)
+        (self.named - self.wrong_kind.min(self.named), self.at_base, self.sizes, self.in_metadata)
     }
 
-    /// Whether the file has its layers in every block of the family that has such layers.
+    /// Returns whether the file changes a layer in every block of the family that has such a layer.
     fn has_all_blocks(&self) -> bool {
-        let own: HashSet<&str> = self.found.iter().flatten().map(|found| found.module.path.as_str()).collect();
-        let kinds: HashSet<String> = own.iter().map(|path| signature::plain(path)).collect();
+        let paths: HashSet<&str> = self.found.iter().flatten().map(|found| found.module.path.as_str()).collect();
+        let kinds: HashSet<String> = paths.iter().map(|path| signature::plain(path)).collect();
         let modules = self.layers.modules();
         let mut alike = modules.iter().filter(|(_, module)| kinds.contains(&signature::plain(&module.path)));
-        alike.all(|(_, module)| own.contains(module.path.as_str()))
+        alike.all(|(_, module)| paths.contains(module.path.as_str()))
     }
 
-    /// The order among the sizes of one family.
+    /// Returns the ranking key among the variants of one family.
     fn size_score(&self) -> (usize, usize, Reverse<usize>) {
-        (self.named, self.sizes, Reverse(self.layers_listed))
+        (self.named, self.sizes, Reverse(self.layer_count))
     }
 
-    /// Whether most of the sizes that the file shows are the family's.
+    /// Returns whether most of the sizes that the file implies are the family's.
     fn has_sizes(&self) -> bool {
         self.sizes * 2 > self.sized || self.sized == 0
     }
 
-    /// Whether the family explains so much of a file that it is said to be its family. The UNets are told by their
-    /// names, which no other network has, and come in other sizes; names of transformers are shared by many.
+    /// Returns whether the family explains enough of a file to be reported. UNets are identified by their layer names,
+    /// which no other network has, and come in various sizes; transformers share their names with many others.
     fn is_known(&self, groups: usize) -> bool {
         let enough =
-            if self.id.is_some() || self.said { self.named * 2 >= groups } else { self.named * 4 >= groups * 3 };
-        self.named > 0 && enough && (self.id.is_some() || self.said || self.any_size || self.has_sizes())
+            if self.id.is_some() || self.in_metadata { self.named * 2 >= groups } else { self.named * 4 >= groups * 3 };
+        self.named > 0 && enough && (self.id.is_some() || self.in_metadata || self.any_size || self.has_sizes())
     }
 
-    /// Whether it shows that a file is not for another family that the header names.
-    fn disproves(&self, said: &Fit, groups: usize) -> bool {
-        let sure = self.named * 10 >= groups * 9 && self.sized > 0 && self.has_sizes();
-        sure && (said.named * 4 < self.named * 3 || said.sizes * 2 < self.sizes)
+    /// Returns whether this fit proves that a file is not for the family that its header claims.
+    fn disproves(&self, claimed: &Fit, groups: usize) -> bool {
+        let certain = self.named * 10 >= groups * 9 && self.sized > 0 && self.has_sizes();
+        certain && (claimed.named * 4 < self.named * 3 || claimed.sizes * 2 < self.sizes)
     }
 
     fn detected(self, groups: usize) -> Detected {
@@ -334,13 +337,13 @@ impl Fit {
             _ => self.label,
         };
         let mut evidence = Vec::new();
-        evidence.push(format!("{} of {groups} layers have names of {label}", self.named));
+        evidence.push(format!("{} of {groups} layers have keys of {label}", self.named));
         match self.cross {
             Some((found, wanted)) if found == wanted => {
-                evidence.push(format!("cross-attention input {found} wide: {label}"));
+                evidence.push(format!("cross-attention width {found}: {label}"));
             }
             Some((found, wanted)) => {
-                evidence.push(format!("cross-attention input {found} wide, where {label} has {wanted}"));
+                evidence.push(format!("cross-attention width {found}, but {label} has {wanted}"));
             }
             None => {}
         }
@@ -350,14 +353,14 @@ impl Fit {
             None => {}
         }
         if let Some(last) = self.last_text_layer {
-            evidence.push(format!("text encoder layers up to number {last}"));
+            evidence.push(format!("text encoder layers up to {last}"));
         }
         if self.second_encoder > 0 {
             evidence.push(format!("{} layers of a second text encoder", self.second_encoder));
         }
         if self.sized > 0 && !published_sizes {
             evidence.push(format!(
-                "the sizes are not those of the published {label}: a small or changed model of that family"
+                "the sizes differ from the published {label}: a smaller or modified model of that family"
             ));
         } else if self.id.is_none() && self.sized > 0 {
             evidence.push(format!("{} of {} layers have the sizes of {label}", self.sizes, self.sized));
@@ -375,7 +378,7 @@ impl Fit {
     }
 }
 
-/// The number in `….layers.7.…`.
+/// Returns the number in `….layers.7.…`.
 fn layer_number(path: &str) -> Option<usize> {
     path.split_once("layers.")?.1.split('.').next()?.parse().ok()
 }

@@ -1,5 +1,4 @@
-//! Turns a file's bytes into the hashes that programs and sites know it by, and says which of
-//! those that its header claims are right.
+//! Hashes that programs and sites identify files by, and verification of those in a file's header.
 
 use crate::formats::{ByteSource, FormatError, Header};
 use crate::num::host_len;
@@ -10,14 +9,14 @@ use std::io;
 use std::ops::{ControlFlow, Range};
 use ts_rs::TS;
 
-/// What A1111 and Forge take for the file's identity: SHA-256 of all bytes after the header.
+/// A1111's and Forge's identifier of a file: SHA-256 of all bytes after the header.
 pub const MODEL_HASH: &str = "sshs_model_hash";
-/// sd-webui-additional-networks' identity: AutoV1 of the file with `ss_` metadata alone.
+/// sd-webui-additional-networks' identifier: AutoV1 of the file with only its `ss_` metadata.
 pub const LEGACY_HASH: &str = "sshs_legacy_hash";
-/// modelspec's name for [`MODEL_HASH`], with `0x` before it.
+/// modelspec's key for [`MODEL_HASH`], with a `0x` prefix.
 pub const SPEC_HASH: &str = "modelspec.hash_sha256";
 
-/// The bytes that AutoV1 looks at.
+/// The byte range that AutoV1 hashes.
 const WINDOW: Range<u64> = 0x10_0000..0x11_0000;
 
 /// The hashes of a file, in lower-case hexadecimal.
@@ -25,46 +24,46 @@ const WINDOW: Range<u64> = 0x10_0000..0x11_0000;
 pub struct Hashes {
     /// SHA-256 of the whole file.
     pub sha256: String,
-    /// A1111's first: 8 digits of the SHA-256 of 64 KiB at 1 MiB; none where the file is shorter.
+    /// A1111's legacy hash: 8 digits of the SHA-256 of 64 KiB at 1 MiB; null if the file is shorter.
     pub auto_v1: Option<String>,
     /// 10 digits of `sha256`.
     pub auto_v2: String,
     /// 12 digits of `model`.
     pub auto_v3: Option<String>,
-    /// SHA-256 of the bytes after the header; none where the file has no safetensors header. It
-    /// stays the same when metadata change.
+    /// SHA-256 of the bytes after the header, unaffected by metadata changes; null if the file has no
+    /// safetensors header.
     pub model: Option<String>,
-    /// What sd-scripts writes as `sshs_legacy_hash`.
+    /// sd-scripts' `sshs_legacy_hash`.
     pub legacy: Option<String>,
-    /// Every hash that the header claims.
+    /// Every hash in the header.
     pub claims: Vec<Claim>,
 }
 
-/// A hash that a header claims.
+/// A hash in a header.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Claim {
     /// The metadata key.
     pub key: String,
     /// Its value.
     pub says: String,
-    /// What its value should be.
+    /// The correct value.
     pub should_say: String,
-    /// How they differ.
+    /// Result of the verification.
     pub verdict: ClaimVerdict,
 }
 
-/// How a claimed hash and the right one differ.
+/// Result of comparing a hash in the header with the correct one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum ClaimVerdict {
-    /// They are the same.
+    /// Correct.
     Right,
-    /// Right but for a `0x` where none belongs, or without one where it does.
+    /// Correct except for a superfluous or missing `0x`.
     Prefix,
-    /// The hash of no bytes: every file with it counts as one and the same.
+    /// The hash of empty data: all files with it look identical.
     OfNothing,
-    /// Another hash: the data changed after it was written, or it was of something else.
+    /// Wrong: the data changed after it was written, or it is the hash of something else.
     Wrong,
 }
 
@@ -85,18 +84,18 @@ impl Claim {
     }
 }
 
-/// Computes every hash in one pass over the file. `header` is what [`Header::read`] made of it.
+/// Computes every hash in one pass over the file. `header` is the result of [`Header::read`].
 pub async fn hashes(source: &dyn ByteSource, header: Option<&Header>) -> Result<Hashes, FormatError> {
     let found = hashes_with(source, header, &mut |_| ControlFlow::Continue(())).await?;
-    // Nobody stops it.
+    // The callback never breaks.
     found.ok_or_else(|| FormatError::from(io::Error::from(io::ErrorKind::Interrupted)))
 }
 
-/// The same, telling `hear` how many bytes are done; none where that stops it.
+/// Like [`hashes`], and reports the bytes done to `on_progress`; `None` if it breaks.
 pub(super) async fn hashes_with(
     source: &dyn ByteSource,
     header: Option<&Header>,
-    hear: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    on_progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Option<Hashes>, FormatError> {
     const BLOCK: u64 = 1 << 21;
     let data_start = match header {
@@ -120,50 +119,50 @@ pub(super) async fn hashes_with(
             data.take(&bytes[skip..]);
         }
         at = end;
-        if hear(at).is_break() {
+        if on_progress(at).is_break() {
             return Ok(None);
         }
     }
     let sha256 = hex(&whole.finalize());
-    let found = data.map(DataHashes::finish);
-    let says = |key: &str| header.and_then(|header| header.metadata.get(key));
-    let right = found.iter().flat_map(|found| found.values());
-    let claims = right.filter_map(|(key, value)| Some(Claim::new(key, says(key)?, value))).collect();
+    let computed = data.map(DataHashes::finish);
+    let claimed = |key: &str| header.and_then(|header| header.metadata.get(key));
+    let correct = computed.iter().flat_map(|hashes| hashes.values());
+    let claims = correct.filter_map(|(key, value)| Some(Claim::new(key, claimed(key)?, value))).collect();
     Ok(Some(Hashes {
         auto_v1: (source.len() > WINDOW.start).then(|| window.finish()),
         auto_v2: sha256[..10].to_owned(),
-        auto_v3: found.as_ref().map(|found| found.model[..12].to_owned()),
-        model: found.as_ref().map(|found| found.model.clone()),
-        legacy: found.map(|found| found.legacy),
+        auto_v3: computed.as_ref().map(|hashes| hashes.model[..12].to_owned()),
+        model: computed.as_ref().map(|hashes| hashes.model.clone()),
+        legacy: computed.map(|hashes| hashes.legacy),
         sha256,
         claims,
     }))
 }
 
-/// The hashes that a header may hold.
+/// The hashes stored in headers.
 #[derive(Debug, Clone)]
 pub struct HeaderHashes {
-    /// [`MODEL_HASH`]
+    /// Value of [`MODEL_HASH`].
     pub model: String,
-    /// [`LEGACY_HASH`]
+    /// Value of [`LEGACY_HASH`].
     pub legacy: String,
 }
 
 impl HeaderHashes {
-    /// Each metadata key with its right value.
+    /// Returns each metadata key with its correct value.
     pub fn values(&self) -> [(&'static str, String); 3] {
         [(MODEL_HASH, self.model.clone()), (LEGACY_HASH, self.legacy.clone()), (SPEC_HASH, format!("0x{}", self.model))]
     }
 }
 
-/// [`HeaderHashes`] in the making, from the bytes after the header in turn.
+/// Incremental hasher of the bytes after the header, producing [`HeaderHashes`].
 pub struct DataHashes {
     model: Sha256,
     legacy: Window,
 }
 
 impl DataHashes {
-    /// For data that follow a header of these tensors and metadata.
+    /// Creates a hasher for the data after this header.
     pub fn new(header: &Header) -> DataHashes {
         let kept = header.metadata.iter().filter(|(key, _)| key.starts_with("ss_"));
         let kept: BTreeMap<String, String> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -177,19 +176,19 @@ impl DataHashes {
         DataHashes { model: Sha256::new(), legacy: Window::new(WINDOW, &head) }
     }
 
-    /// The next bytes.
+    /// Hashes the next bytes.
     pub fn take(&mut self, bytes: &[u8]) {
         self.model.update(bytes);
         self.legacy.take(bytes);
     }
 
-    /// The hashes of all bytes taken.
+    /// Returns the hashes of all bytes.
     pub fn finish(self) -> HeaderHashes {
         HeaderHashes { model: hex(&self.model.finalize()), legacy: self.legacy.finish() }
     }
 }
 
-/// A header without metadata as the safetensors library writes one whose metadata are empty.
+/// Returns a header without metadata as the safetensors library writes one with empty metadata.
 fn with_empty_metadata(head: &[u8]) -> Vec<u8> {
     let text = head.get(8..).unwrap_or_default().trim_ascii_end();
     let rest = text.strip_prefix(b"{").unwrap_or_default();
@@ -199,7 +198,7 @@ fn with_empty_metadata(head: &[u8]) -> Vec<u8> {
     [&(text.len() as u64).to_le_bytes()[..], &text].concat()
 }
 
-/// The hash of some bytes of a stream.
+/// Hash of a byte range of a stream.
 struct Window {
     range: Range<u64>,
     at: u64,
@@ -207,7 +206,7 @@ struct Window {
 }
 
 impl Window {
-    /// Of `range` in a stream that starts with `head`.
+    /// Hashes `range` of a stream that starts with `head`.
     fn new(range: Range<u64>, head: &[u8]) -> Window {
         let mut window = Window { range, at: 0, hash: Sha256::new() };
         window.take(head);
@@ -215,8 +214,8 @@ impl Window {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        let place = |at: u64| host_len(at.saturating_sub(self.at)).min(bytes.len());
-        self.hash.update(&bytes[place(self.range.start)..place(self.range.end)]);
+        let index = |at: u64| host_len(at.saturating_sub(self.at)).min(bytes.len());
+        self.hash.update(&bytes[index(self.range.start)..index(self.range.end)]);
         self.at += bytes.len() as u64;
     }
 
@@ -225,7 +224,7 @@ impl Window {
     }
 }
 
-/// Bytes in lower-case hexadecimal.
+/// Formats bytes as lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -235,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn claims_are_told_apart() {
+    fn claims_are_verified() {
         let check = |says: &str, verdict| assert_eq!(Claim::new("k", says, "ab12".into()).verdict, verdict, "{says}");
         check("ab12", ClaimVerdict::Right);
         check("0xAB12", ClaimVerdict::Prefix);

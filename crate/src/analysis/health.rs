@@ -1,5 +1,4 @@
-//! Turns norms and spectra of a file's changes into sentences: how strong it is, how much of its
-//! rank it uses, how much of it was never trained.
+//! Strength, rank usage and untrained layers of a file, from the norms and spectra of its changes.
 
 use super::report::ModuleRow;
 use super::spectrum::Spectrum;
@@ -9,68 +8,68 @@ use crate::num::{host_len, numel, to_f32, to_index};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-/// One layer, as far as health needs it.
+/// One layer's input to [`health`].
 #[derive(Debug, Clone)]
 pub struct HealthRow {
-    /// The layer.
+    /// Layer path.
     pub path: String,
-    /// Numbers in a row of the change times its rows: (outputs, inputs · kernel²).
+    /// Shape of the change as a matrix: (outputs, inputs · kernel²).
     pub size: (usize, usize),
-    /// Bytes that the layer's tensors take in the file.
+    /// Size of the layer's tensors in the file, in bytes.
     pub bytes: u64,
-    /// Its singular values at strength 1.
+    /// Singular values at strength 1.
     pub spectrum: Spectrum,
 }
 
-/// What can be said of a file's strength and rank.
+/// Strength and rank statistics of a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Health {
-    /// Layers whose singular values were computed.
+    /// Number of layers with computed singular values.
     pub layers: usize,
-    /// Median over the layers of ‖change‖ / ‖weight‖; the weight's norm is the base model's, or
-    /// estimated from its size.
+    /// Median over the layers of ‖change‖ / ‖weight‖; ‖weight‖ is the base model's, or estimated from
+    /// the layer's size.
     pub relative: f64,
-    /// Whether every weight's norm is the base model's own.
+    /// Whether every ‖weight‖ is the base model's.
     pub measured: bool,
-    /// How many times the upper end of what is usual the strength is; 1 where it is usual.
+    /// `relative` as a multiple of the nearest end of the usual range; 1 within the range.
     pub times_usual: f64,
-    /// The one rank for all layers that keeps 98 % of the energy of all together.
+    /// The smallest uniform rank that keeps 98 % of the total energy.
     pub rank_98: usize,
     /// The largest rank in the file.
     pub rank: usize,
-    /// Bytes of the layers now.
+    /// Size of the layers in bytes.
     #[ts(type = "number")]
     pub bytes: u64,
-    /// Bytes at [`Health::rank_98`].
+    /// Size in bytes at [`Health::rank_98`].
     #[ts(type = "number")]
     pub bytes_98: u64,
-    /// Share of the layers that change nothing.
+    /// Fraction of layers whose change is zero.
     pub untrained: f64,
-    /// Share of all layers' energy Σσ² that every layer cut to rank 1, 2, … keeps, up to the largest rank.
+    /// Fraction of the total energy Σσ² kept when all layers are cut to rank 1, 2, …, up to the largest rank.
     pub energy: Vec<f32>,
-    /// Layers whose norm is far above the others', the strongest first.
+    /// Layers whose norm is far above the median, strongest first.
     pub outliers: Vec<String>,
-    /// Plain sentences, the most important first.
+    /// Summary sentences, most important first.
     pub sentences: Vec<String>,
 }
 
-/// ‖change‖ / ‖weight‖ of most adapters that people use at strength 1. Rules of thumb: weight decay
-/// and sd-scripts' max-norm regularisation (`scale_weight_norms`) keep trained changes in this range.
-const USUAL: (f64, f64) = (0.002, 0.1);
+/// Usual range of ‖change‖ / ‖weight‖ at strength 1. A rule of thumb: weight decay and sd-scripts'
+/// max-norm regularization (`scale_weight_norms`) keep trained changes in this range.
+const USUAL_RANGE: (f64, f64) = (0.002, 0.1);
 
-/// Length of a row of a trained weight, root mean square: PyTorch's initialisation of linear layers
-/// gives 1/√3, and training takes the median of a network's layers to about this (0.72 and 0.75 in
-/// the UNet and the text encoder of the demo model).
-const ROW: f64 = 0.7;
+/// RMS row norm of a trained weight. PyTorch's initialization of linear layers gives 1/√3; training
+/// moves the median of a network's layers to about this (0.72 and 0.75 in the demo model's UNet and
+/// text encoder).
+const ROW_NORM: f64 = 0.7;
 
-/// The share of energy that "keeps" a file.
-const KEPT: f64 = 0.98;
+/// Fraction of energy that [`Health::rank_98`] keeps.
+const KEPT_ENERGY: f64 = 0.98;
 
-/// How many times the median of all layers' norms makes one stand out.
-const STANDS_OUT: f64 = 8.0;
+/// Multiple of the median norm above which a layer is an outlier.
+const OUTLIER_FACTOR: f64 = 8.0;
 
 impl HealthRow {
-    /// A delta with these singular values, whose tensors `header` has.
+    /// Builds the row of a delta with these singular values; `header` lists its tensors.
     pub fn new(delta: &Delta, header: &Header, spectrum: Spectrum) -> HealthRow {
         let tensors = delta.change.factors().into_iter().filter_map(|factor| header.get(&factor.key));
         let bytes = tensors.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum();
@@ -80,9 +79,9 @@ impl HealthRow {
     }
 }
 
-/// The share of energy that is kept at rank 1, 2, … `most`.
-fn energy(rows: &[HealthRow], most: usize) -> Vec<f32> {
-    let mut sums = vec![0.0; most];
+/// Returns the fraction of energy kept at rank 1, 2, … `max_rank`.
+fn energy(rows: &[HealthRow], max_rank: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; max_rank];
     for row in rows {
         sums.iter_mut().zip(&row.spectrum.values).for_each(|(sum, value)| *sum += value * value);
     }
@@ -95,7 +94,7 @@ fn energy(rows: &[HealthRow], most: usize) -> Vec<f32> {
     sums.into_iter().map(share).collect()
 }
 
-/// Layers of far more than the median norm.
+/// Returns the layers whose norm is far above the median, strongest first.
 fn outliers(rows: &[HealthRow], norms: &[f64]) -> Vec<String> {
     let mut sorted: Vec<f64> = norms.iter().copied().filter(|&norm| norm > 0.0).collect();
     sorted.sort_by(f64::total_cmp);
@@ -103,21 +102,21 @@ fn outliers(rows: &[HealthRow], norms: &[f64]) -> Vec<String> {
     let mut far: Vec<(f64, &str)> = norms
         .iter()
         .zip(rows)
-        .filter(|(norm, _)| **norm > STANDS_OUT * median)
+        .filter(|(norm, _)| **norm > OUTLIER_FACTOR * median)
         .map(|(norm, row)| (*norm, row.path.as_str()))
         .collect();
     far.sort_by(|a, b| b.0.total_cmp(&a.0));
     far.into_iter().map(|(_, path)| path.to_owned()).collect()
 }
 
-/// Judges a file by its layers; none where there are none.
+/// Computes a file's statistics; `None` if no layer has singular values.
 pub fn health(rows: &[HealthRow]) -> Option<Health> {
     let norms: Vec<f64> = rows.iter().map(|row| row.spectrum.frobenius()).collect();
-    let relative = median(rows.iter().zip(&norms).map(|(row, norm)| norm / estimate(row.size.0)));
+    let relative = median(rows.iter().zip(&norms).map(|(row, norm)| norm / estimate_norm(row.size.0)));
     let untrained = norms.iter().filter(|norm| **norm == 0.0).count() as f64 / rows.len().max(1) as f64;
     let rank = rows.iter().map(|row| row.spectrum.values.len()).max().filter(|&rank| rank > 0)?;
     let energy = energy(rows, rank);
-    let rank_98 = energy.iter().position(|&share| f64::from(share) >= KEPT).map_or(rank, |index| index + 1);
+    let rank_98 = energy.iter().position(|&share| f64::from(share) >= KEPT_ENERGY).map_or(rank, |index| index + 1);
     let bytes_98 = rows.iter().map(|row| resized(row, rank_98)).sum();
     let mut health = Health {
         layers: rows.len(),
@@ -133,60 +132,60 @@ pub fn health(rows: &[HealthRow]) -> Option<Health> {
         outliers: outliers(rows, &norms),
         sentences: Vec::new(),
     };
-    health.judge(relative);
+    health.set_relative(relative);
     Some(health)
 }
 
 impl Health {
-    /// Judges anew by the layers' ‖change‖ / ‖weight‖; `measured` where all are by the base's own weights.
+    /// Recomputes the strength from the layers' ‖change‖ / ‖weight‖; `measured` if every ‖weight‖ is the base model's.
     pub fn measure(&mut self, shares: impl Iterator<Item = f64>, measured: bool) {
         self.measured = measured;
-        self.judge(median(shares));
+        self.set_relative(median(shares));
     }
 
-    fn judge(&mut self, relative: f64) {
+    fn set_relative(&mut self, relative: f64) {
         self.relative = relative;
-        self.times_usual = relative / relative.clamp(USUAL.0, USUAL.1);
+        self.times_usual = relative / relative.clamp(USUAL_RANGE.0, USUAL_RANGE.1);
         self.sentences = sentences(self);
     }
 }
 
 impl ModuleRow {
-    /// ‖change‖ / ‖weight‖ at strength 1; the weight's norm is estimated where no base was at hand.
+    /// Returns ‖change‖ / ‖weight‖ at strength 1; ‖weight‖ is estimated if no base model was given.
     pub fn relative(&self) -> Option<f64> {
-        Some(self.norm? / self.base_norm.unwrap_or(estimate(*self.shape.first()?)))
+        Some(self.norm? / self.base_norm.unwrap_or(estimate_norm(*self.shape.first()?)))
     }
 }
 
-/// Frobenius norm of a weight with so many outputs, about.
-fn estimate(outputs: usize) -> f64 {
-    ROW * (outputs as f64).sqrt()
+/// Estimates the Frobenius norm of a weight with this many outputs.
+fn estimate_norm(outputs: usize) -> f64 {
+    ROW_NORM * (outputs as f64).sqrt()
 }
 
-/// The median of those that are above 0; 0 where none is.
+/// Returns the median of the positive values; 0 if there are none.
 fn median(shares: impl Iterator<Item = f64>) -> f64 {
     let mut shares: Vec<f64> = shares.filter(|&share| share > 0.0).collect();
     shares.sort_by(f64::total_cmp);
     shares.get(shares.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// A layer's bytes at a rank, or its own where it has no more.
+/// Returns a layer's size in bytes at a rank, or its current size if its rank is not higher.
 fn resized(row: &HealthRow, rank: usize) -> u64 {
-    let (now, sides) = (row.spectrum.values.len().max(1), row.size.0 + row.size.1);
-    let number = row.bytes as f64 / (now * sides).max(1) as f64;
-    if rank < now { to_index(number * rank as f64 * sides as f64) as u64 } else { row.bytes }
+    let (current, sides) = (row.spectrum.values.len().max(1), row.size.0 + row.size.1);
+    let bytes_per_element = row.bytes as f64 / (current * sides).max(1) as f64;
+    if rank < current { to_index(bytes_per_element * rank as f64 * sides as f64) as u64 } else { row.bytes }
 }
 
 fn sentences(health: &Health) -> Vec<String> {
     let mut list = Vec::new();
     let layers = health.layers;
-    let silent = (health.untrained * layers as f64).round();
+    let zeros = (health.untrained * layers as f64).round();
     if health.untrained == 1.0 {
         list.push("Every change is zero: the file was saved before training, or training failed.".into());
         return list;
     }
     if health.untrained > 0.0 {
-        list.push(format!("{silent} of {layers} layers change nothing: they were not trained."));
+        list.push(format!("{zeros} of {layers} layers are all zeros: they were not trained."));
     }
     if health.times_usual > 1.2 {
         let (times, try_at) = (short(health.times_usual), short(1.0 / health.times_usual));
@@ -197,21 +196,21 @@ fn sentences(health: &Health) -> Vec<String> {
         list.push(format!("About {times}x weaker than usual: try strength {try_at}."));
     }
     if let Some(first) = health.outliers.first() {
-        let others = match health.outliers.len() {
+        let count = match health.outliers.len() {
             1 => "1 layer is".to_owned(),
             count => format!("{count} layers are"),
         };
-        list.push(format!("{others} far stronger than the rest, the strongest is {first}."));
+        list.push(format!("{count} far stronger than the rest; the strongest is {first}."));
     }
     if health.rank_98 * 2 <= health.rank {
         let mb = |bytes: u64| format!("{:.0} MB", (bytes as f64 / 1e6).max(1.0));
         let (rank, before, after) = (health.rank_98, mb(health.bytes), mb(health.bytes_98));
-        list.push(format!("Rank {rank} keeps 98 %: {before} -> {after}."));
+        list.push(format!("Rank {rank} keeps 98% of the energy: {before} -> {after}."));
     }
     list
 }
 
-/// Two significant digits.
+/// Formats a number with about two significant digits.
 fn short(x: f64) -> String {
     if x >= 10.0 {
         format!("{x:.0}")
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_judged_by_its_numbers() {
+    fn sentences_follow_from_the_spectra() {
         let check = |rows: &[HealthRow], want: &[&str]| {
             let health = health(rows).expect("layers");
             assert_eq!(health.sentences.len(), want.len(), "{health:?}");

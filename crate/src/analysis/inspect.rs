@@ -1,4 +1,4 @@
-//! Turns a file into its report: bytes, header, groups, family, deltas, norms, problems.
+//! Inspection of one file: content type, header, groups, family, deltas, norms, problems.
 
 use super::base::BaseShapes;
 use super::blocks::coverage;
@@ -22,134 +22,138 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-/// Something that is known of a file before all is.
+/// Progress of an inspection.
 #[derive(Debug)]
 pub enum Progress<'a> {
-    /// A layer's numbers were read.
+    /// A layer was measured.
     Layer {
-        /// Bytes that are done.
+        /// Bytes done.
         done: u64,
-        /// Bytes in all.
+        /// Total bytes.
         total: u64,
-        /// The layer, as the report will have it.
+        /// The layer's row of the report.
         row: &'a ModuleRow,
     },
     /// Part of the file was hashed.
     Hashed {
-        /// Bytes that are done.
+        /// Bytes done.
         done: u64,
-        /// The file's length.
+        /// The file's size in bytes.
         total: u64,
     },
 }
 
-/// Who hears what is known, and may stop the rest.
+/// Progress callback; breaking stops the inspection.
 pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
-/// Reports on a file. `companion` is the text of the adapter_config.json beside it; `base` the
-/// model that it is meant for. Every failure is a problem of the report.
+/// Inspects a file. `companion` is the text of the adapter_config.json next to it, `base` the intended
+/// base model. Every failure becomes a problem of the report.
 pub async fn inspect(
     file: &str,
     source: &dyn ByteSource,
     companion: Option<&str>,
     base: Option<&BaseShapes>,
 ) -> Report {
-    let how = InspectOptions { companion, base, depth: Detail::Numbers(&[]), inside: false };
-    inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await.0
+    let options = InspectOptions { companion, base, depth: Detail::Numbers(&[]), inside: false };
+    inspect_as(file, source, options, &mut |_| ControlFlow::Continue(())).await.0
 }
 
-/// The same, told piece by piece: every layer's numbers, then the hashes. `known` is what
-/// [`measure`] has read. Where `hear` stops it, the report has what was known by then, and says
-/// `headers_only` where not all numbers were read.
+/// Like [`inspect`], and reports every measured layer, then the hashes, to `on_progress`. `known` holds
+/// results of [`measure`]. If `on_progress` breaks, the report holds what is known so far, with
+/// `headers_only` set if some layers were not measured.
 pub async fn inspect_with(
     file: &str,
     source: &dyn ByteSource,
     companion: Option<&str>,
     known: &[GroupNumbers],
-    hear: &mut OnProgress<'_>,
+    on_progress: &mut OnProgress<'_>,
 ) -> Report {
-    let how = InspectOptions { companion, base: None, depth: Detail::Numbers(known), inside: false };
-    inspect_as(file, source, how, hear).await.0
+    let options = InspectOptions { companion, base: None, depth: Detail::Numbers(known), inside: false };
+    inspect_as(file, source, options, on_progress).await.0
 }
 
-/// Reads the numbers of a share of a file, for [`inspect_with`]; nothing of files in archives.
+/// Measures the groups of a share of a file, for [`inspect_with`]; returns nothing for archives.
 pub async fn measure(
     file: &str,
     source: &dyn ByteSource,
     companion: Option<&str>,
     share: Share,
-    hear: &mut OnProgress<'_>,
+    on_progress: &mut OnProgress<'_>,
 ) -> Vec<GroupNumbers> {
-    let how = InspectOptions { companion, base: None, depth: Detail::Share(share), inside: false };
-    inspect_as(file, source, how, hear).await.1
+    let options = InspectOptions { companion, base: None, depth: Detail::Share(share), inside: false };
+    inspect_as(file, source, options, on_progress).await.1
 }
 
-/// Reports on a file by its header alone: no norms, scales, hashes or anything else that needs its
-/// numbers. Takes milliseconds, whatever the file's size.
+/// Inspects only a file's header: no norms, scales, hashes or anything else that needs tensor data.
+/// Takes milliseconds, whatever the file's size.
 pub async fn inspect_header(file: &str, source: &dyn ByteSource, companion: Option<&str>) -> Report {
-    let how = InspectOptions { companion, base: None, depth: Detail::Header, inside: false };
-    inspect_as(file, source, how, &mut |_| ControlFlow::Continue(())).await.0
+    let options = InspectOptions { companion, base: None, depth: Detail::Header, inside: false };
+    inspect_as(file, source, options, &mut |_| ControlFlow::Continue(())).await.0
 }
 
-/// What is known beside a file's bytes, and how far to go.
+/// Inputs other than the file's bytes, and the level of detail.
 #[derive(Clone, Copy)]
 pub(super) struct InspectOptions<'a> {
     pub(super) companion: Option<&'a str>,
     pub(super) base: Option<&'a BaseShapes>,
     pub(super) depth: Detail<'a>,
-    /// The file lies in an archive.
+    /// Whether the file is in an archive.
     pub(super) inside: bool,
 }
 
-/// Which of a file's bytes are read.
+/// The parts of a file that are read.
 #[derive(Clone, Copy)]
 pub(super) enum Detail<'a> {
     Header,
-    /// All of a share's numbers.
+    /// All tensors of a share.
     Share(Share),
-    /// All numbers but those of groups that are known, and all bytes for the hashes.
+    /// All tensors except those of known groups, and all bytes for the hashes.
     Numbers(&'a [GroupNumbers]),
 }
 
-/// A report, with the numbers that it rests on.
+/// Returns a report, and the measured groups for [`Detail::Share`].
 pub(super) async fn inspect_as(
     file: &str,
     source: &dyn ByteSource,
-    how: InspectOptions<'_>,
-    hear: &mut OnProgress<'_>,
+    options: InspectOptions<'_>,
+    on_progress: &mut OnProgress<'_>,
 ) -> (Report, Vec<GroupNumbers>) {
-    let headers_only = !matches!(how.depth, Detail::Numbers(_));
+    let headers_only = !matches!(options.depth, Detail::Numbers(_));
     let mut report = Report { headers_only, ..Report::empty(file, source.len()) };
-    let (mut filled, mut numbers) = (Ok(()), Vec::new());
-    match fill(&mut report, source, how, hear).await {
-        Ok(read) => numbers = read,
-        Err(error) => filled = Err(error),
+    let (mut result, mut measured) = (Ok(()), Vec::new());
+    match fill(&mut report, source, options, on_progress).await {
+        Ok(groups) => measured = groups,
+        Err(error) => result = Err(error),
     }
-    if !report.headers_only && !how.inside {
-        filled = filled.and(hashed(&mut report, source, hear).await);
+    if !report.headers_only && !options.inside {
+        result = result.and(add_hashes(&mut report, source, on_progress).await);
     }
-    if let Err(error) = filled {
+    if let Err(error) = result {
         report.problems.push(Problem::refuse(error.class(), sentence(&error.to_string())));
     }
     report.verdict = verdict::sentence(&report);
-    (report, numbers)
+    (report, measured)
 }
 
-/// The text with a capital at the start and a full stop at the end.
+/// Capitalizes the text and appends a full stop.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let start = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     format!("{start}{}.", chars.as_str())
 }
 
-/// Adds the hashes, which take one more pass over the file.
-async fn hashed(report: &mut Report, source: &dyn ByteSource, hear: &mut OnProgress<'_>) -> Result<(), FormatError> {
+/// Adds the hashes, which takes another pass over the file.
+async fn add_hashes(
+    report: &mut Report,
+    source: &dyn ByteSource,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<(), FormatError> {
     let header = match report.container {
         Container::Safetensors => Header::read(source).await.ok(),
         _ => None,
     };
     let total = source.len();
-    let found = hashes_with(source, header.as_ref(), &mut |done| hear(Progress::Hashed { done, total })).await?;
+    let found = hashes_with(source, header.as_ref(), &mut |done| on_progress(Progress::Hashed { done, total })).await?;
     if let Some(found) = found {
         report.sha256 = found.sha256.clone();
         report.problems.extend(problems::wrong_hashes(&found));
@@ -161,8 +165,8 @@ async fn hashed(report: &mut Report, source: &dyn ByteSource, hear: &mut OnProgr
 async fn fill(
     report: &mut Report,
     source: &dyn ByteSource,
-    how: InspectOptions<'_>,
-    hear: &mut OnProgress<'_>,
+    options: InspectOptions<'_>,
+    on_progress: &mut OnProgress<'_>,
 ) -> Result<Vec<GroupNumbers>, FormatError> {
     let size = source.len();
     let start = source.read(0..size.min(sniff::SNIFF_LEN as u64)).await?;
@@ -179,14 +183,15 @@ async fn fill(
         _ => (Container::Safetensors, FileKind::Unknown),
     };
     let buffered = Buffered::new(source);
-    // The header of a safetensors file is two reads; everything else takes many small ones.
-    let source = if matches!(how.depth, Detail::Header) && content == Content::Safetensors { source } else { &buffered };
+    // A safetensors header takes two reads; everything else takes many small ones.
+    let source =
+        if matches!(options.depth, Detail::Header) && content == Content::Safetensors { source } else { &buffered };
     if content == Content::Zip
-        && !how.inside
+        && !options.inside
         && let Some(archive) = Archive::open(source).await?
     {
-        if !matches!(how.depth, Detail::Share(_)) {
-            packed::report(report, source, &archive, how, hear).await?;
+        if !matches!(options.depth, Detail::Share(_)) {
+            packed::report(report, source, &archive, options, on_progress).await?;
         }
         return Ok(Vec::new());
     }
@@ -219,54 +224,55 @@ async fn fill(
         return Ok(Vec::new());
     }
     report.kind = FileKind::Adapter;
-    adapter(report, source, &header, changing, Rest { idle, others }, how, hear).await
+    fill_adapter(report, source, &header, changing, Rest { idle, others }, options, on_progress).await
 }
 
-/// What a file holds beside the groups that change something.
+/// The tensors of a file that change no layer by themselves.
 struct Rest<'a> {
     idle: Vec<Group>,
     others: Vec<&'a TensorInfo>,
 }
 
-/// Whether a group holds more than a plain weight or bias, or a lone number.
+/// Returns whether a group holds more than a plain weight or bias, or a scalar.
 fn has_change(group: &Group) -> bool {
     let idle = |role: &Role| matches!(role, Role::Weight | Role::Bias | Role::Alpha | Role::Scale | Role::Rescale);
     !group.tensors.keys().all(idle)
 }
 
-async fn adapter(
+async fn fill_adapter(
     report: &mut Report,
     source: &dyn ByteSource,
     header: &Header,
     groups: Vec<Group>,
     rest: Rest<'_>,
-    how: InspectOptions<'_>,
-    hear: &mut OnProgress<'_>,
+    options: InspectOptions<'_>,
+    on_progress: &mut OnProgress<'_>,
 ) -> Result<Vec<GroupNumbers>, FormatError> {
-    let InspectOptions { companion, base, depth, .. } = how;
-    let own = base.map(BaseShapes::modules);
-    let known = base.zip(own.as_deref()).map(|(base, modules)| (base.family, modules));
+    let InspectOptions { companion, base, depth, .. } = options;
+    let base_modules = base.map(BaseShapes::modules);
+    let known = base.zip(base_modules.as_deref()).map(|(base, modules)| (base.family, modules));
     let found = detect(&groups, &header.metadata, known);
     let fits_base = found.id.is_some() && found.id == base.map(|base| base.family);
-    let at_base = own.as_deref().filter(|_| fits_base);
-    let counted = match (at_base, found.layers) {
-        (Some(own), _) => own.to_vec(),
+    let base_layers = base_modules.as_deref().filter(|_| fits_base);
+    let counted = match (base_layers, found.layers) {
+        (Some(modules), _) => modules.to_vec(),
         (None, Some(layers)) => layers.counted(),
         (None, None) => Vec::new(),
     };
     let resolved = PeftConfigs::resolve(header, companion);
-    let unread = resolved.as_ref().err().map(|error| Problem::refuse("bad_config", sentence(&error.to_string())));
+    let bad_config = resolved.as_ref().err().map(|error| Problem::refuse("bad_config", sentence(&error.to_string())));
     let lacks_config = resolved.as_ref().is_ok_and(|configs| configs.place().is_none());
-    report.problems.extend(unread);
+    report.problems.extend(bad_config);
     let configs = resolved.unwrap_or_default();
     let changing = groups.len();
     let mut groups = groups;
     groups.extend(rest.idle);
-    let unlisted = if found.layers.is_none() { own_layers(&groups[..changing]) } else { Vec::new() };
-    let unlisted: Vec<(Component, &Module)> = unlisted.iter().map(|module| (Component::Model, module)).collect();
-    let layers = match (at_base, found.layers) {
-        (Some(own), _) => locate(&groups, &Spellings::new(own)),
-        (None, None) => locate(&groups, &Spellings::new(&unlisted)),
+    let file_modules = if found.layers.is_none() { own_layers(&groups[..changing]) } else { Vec::new() };
+    let file_modules: Vec<(Component, &Module)> =
+        file_modules.iter().map(|module| (Component::Model, module)).collect();
+    let layers = match (base_layers, found.layers) {
+        (Some(modules), _) => locate(&groups, &Spellings::new(modules)),
+        (None, None) => locate(&groups, &Spellings::new(&file_modules)),
         (None, Some(layers)) if groups.len() > changing => locate(&groups, &Spellings::new(&layers.modules())),
         _ => padded(&found.found, groups.len()),
     };
@@ -278,10 +284,10 @@ async fn adapter(
             None
         }
         Detail::Share(share) => {
-            return Ok(rows::measured(&mut reader, located, source, header, (share, &[]), hear).await?.groups);
+            return Ok(rows::measured(&mut reader, located, source, header, (share, &[]), on_progress).await?.groups);
         }
         Detail::Numbers(known) => {
-            Some(rows::measured(&mut reader, located, source, header, (Share::WHOLE, known), hear).await?)
+            Some(rows::measured(&mut reader, located, source, header, (Share::WHOLE, known), on_progress).await?)
         }
     };
     let adapter = reader.finish(&groups);
@@ -304,14 +310,14 @@ async fn adapter(
     Ok(Vec::new())
 }
 
-/// A list brought to a length.
+/// Pads a list with `None` to a length.
 fn padded<'a>(found: &[Option<ModuleMatch<'a>>], len: usize) -> Vec<Option<ModuleMatch<'a>>> {
     let mut list = found.to_vec();
     list.resize(len, None);
     list
 }
 
-/// What every loader does with the file, by the layers of its own family.
+/// Returns what every loader does with the file, judged by the layers of its family.
 fn loaders(
     report: &Report,
     header: &Header,
@@ -325,8 +331,8 @@ fn loaders(
     verdicts(&Evidence { file, header, groups, found: &found, family, adapter, problems, config })
 }
 
-/// The algorithms of all deltas, once each. A LoCon with cores counts as one algorithm, although
-/// its linear layers have none.
+/// Returns the distinct algorithms of all deltas. A LoCon with Tucker cores counts as one algorithm,
+/// although its linear layers have no cores.
 fn algorithms(adapter: &Adapter, groups: &[Group]) -> Vec<String> {
     let named = groups.iter().flat_map(|group| group.tensors.values()).filter_map(|tensor| algorithm(&tensor.name));
     let named: BTreeSet<&str> = named.collect();
@@ -347,17 +353,17 @@ fn algorithms(adapter: &Adapter, groups: &[Group]) -> Vec<String> {
 }
 
 fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<LeftoverRow> {
-    let reason = |why: &LeftoverReason| match why {
+    let reason = |reason: &LeftoverReason| match reason {
         LeftoverReason::NoSuchLayer(stem) if found.layers.is_some() => {
             format!("{} has no layer `{stem}`", found.label)
         }
-        why => why.to_string(),
+        reason => reason.to_string(),
     };
-    let row = |left: &Leftover| LeftoverRow { key: left.key.clone(), reason: reason(&left.reason) };
+    let row = |leftover: &Leftover| LeftoverRow { key: leftover.key.clone(), reason: reason(&leftover.reason) };
     adapter.leftovers.iter().map(row).collect()
 }
 
-/// SHA-256 of what a header says: metadata, and each tensor with type, shape and place.
+/// Returns the SHA-256 of the file size, the metadata, and each tensor's name, dtype, shape and offsets.
 fn header_sha256(header: &Header, size: u64) -> String {
     let mut hash = Sha256::new();
     hash.update(size.to_le_bytes());

@@ -1,26 +1,25 @@
-//! Turns a change in factors into the nearest one of a lower rank (Eckart and Young 1936).
+//! Truncated SVD of factorized changes: the best approximation of a lower rank (Eckart and Young 1936).
 
 use super::matrix::{Matrix, eigen};
 use super::spectrum::{core, gram_of_columns, gram_of_rows, small_gram};
 use crate::adapters::{Dense, Factorization};
 
-/// The strongest directions of a matrix: left · diag(values) · right.
+/// A truncated SVD: left · diag(values) · right.
 #[derive(Debug, Clone)]
 pub struct LowRank {
     /// Singular values, largest first.
     pub values: Vec<f64>,
-    /// (outputs, rank), columns of length 1.
+    /// Left singular vectors (outputs, rank): unit columns.
     pub left: Matrix,
-    /// (rank, columns), rows of length 1.
+    /// Right singular vectors (rank, columns): unit rows.
     pub right: Matrix,
 }
 
-/// Values below this share of the largest are rounding, and their directions are left out.
+/// Singular values below this fraction of the largest are rounding errors and are dropped.
 const MIN_SINGULAR_RATIO: f64 = 1e-7;
 
 impl LowRank {
-    /// The `rank` strongest directions of the matrix that the form stands for, or fewer where it
-    /// has fewer.
+    /// Computes the `rank` largest singular values and their vectors, or fewer if the matrix has fewer.
     pub fn of(form: &Factorization, rank: usize) -> LowRank {
         let rank = rank.min(form.rank());
         match form {
@@ -31,8 +30,8 @@ impl LowRank {
         }
     }
 
-    /// As (outputs, rank) · (rank, columns), the size shared evenly between both and `rank`
-    /// columns whatever the matrix has.
+    /// Returns factors (outputs, rank) · (rank, columns) that share the singular values evenly, padded
+    /// with zeros to `rank`.
     pub fn balanced(&self, rank: usize) -> (Vec<f32>, Vec<f32>) {
         let (mut left, mut right) = (self.left.transposed(), self.right.clone());
         left.scale_rows(self.values.iter().map(|value| value.sqrt()));
@@ -45,58 +44,58 @@ impl LowRank {
     }
 }
 
-/// From P = Z·diag(σ)·Wᵀ with unknown scale of the rows of σWᵀ: lengths become values.
-fn normalised(left: Matrix, mut right: Matrix) -> LowRank {
+/// Splits `right` = σWᵀ into the singular values (its row norms) and unit rows.
+fn normalized(left: Matrix, mut right: Matrix) -> LowRank {
     let rows = right.data.chunks_exact(right.columns.max(1));
     let values: Vec<f64> = rows.map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
     right.scale_rows(values.iter().map(|&value| if value > 0.0 { 1.0 / value } else { 0.0 }));
     LowRank { values, left, right }
 }
 
-/// Of left · right: with T = diag(1/σ)·Y·Lᵀ (Y the eigenvectors of LᵀAL) the left directions are
-/// left · Tᵀ, and the right ones what they make of the product: T·(leftᵀ·left)·right.
+/// SVD of left · right. With T = diag(1/σ)·Y·Lᵀ (Y the eigenvectors of LᵀAL) the left vectors are
+/// left · Tᵀ; projecting the product onto them gives T·(leftᵀ·left)·right.
 fn product(left: &Dense, right: &Dense, rank: usize) -> LowRank {
     let a = gram_of_columns(left);
     let (root, inner) = core(&a, &gram_of_rows(right));
     let found = eigen(inner);
     let values: Vec<f64> = found.values.iter().take(rank).map(|value| value.max(0.0).sqrt()).collect();
     let kept = values.iter().take_while(|&&value| value > MIN_SINGULAR_RATIO * values[0]).count();
-    let mut turn = found.vectors.first_rows(kept).times_transposed(&root);
-    turn.scale_rows(values[..kept].iter().map(|value| 1.0 / value));
-    let directions = Matrix::of(&left.data, left.columns).times_transposed(&turn);
-    let rest = turn.times(&a).times(&Matrix::of(&right.data, right.columns));
-    normalised(directions, rest)
+    let mut transform = found.vectors.first_rows(kept).times_transposed(&root);
+    transform.scale_rows(values[..kept].iter().map(|value| 1.0 / value));
+    let left_vectors = Matrix::of(&left.data, left.columns).times_transposed(&transform);
+    let scaled_right = transform.times(&a).times(&Matrix::of(&right.data, right.columns));
+    normalized(left_vectors, scaled_right)
 }
 
-/// Of a matrix itself.
+/// SVD of a dense matrix.
 fn whole(dense: &Dense, rank: usize) -> LowRank {
-    /// Below this an exact decomposition is quick.
+    /// Largest shorter side for which an exact decomposition is fast.
     const EXACT_SVD_MAX_SIDE: usize = 384;
-    let least = dense.rows.min(dense.columns);
-    if least > EXACT_SVD_MAX_SIDE && rank * 4 < least {
-        return sketched(dense, rank);
+    let side = dense.rows.min(dense.columns);
+    if side > EXACT_SVD_MAX_SIDE && rank * 4 < side {
+        return randomized(dense, rank);
     }
     let found = eigen(small_gram(dense));
     let largest = found.values.first().copied().unwrap_or(0.0);
     let kept =
         found.values.iter().take(rank).take_while(|&&value| value > MIN_SINGULAR_RATIO * MIN_SINGULAR_RATIO * largest && value > 0.0).count();
     let directions = found.vectors.first_rows(kept);
-    along(dense, directions)
+    from_directions(dense, directions)
 }
 
-/// What a matrix does along orthonormal directions of its shorter side, one a row.
-fn along(dense: &Dense, directions: Matrix) -> LowRank {
+/// SVD of a matrix whose singular vectors on the shorter side are `directions`, one per row.
+fn from_directions(dense: &Dense, directions: Matrix) -> LowRank {
     if dense.rows <= dense.columns {
-        let right = blocks(dense, &directions, false);
-        normalised(directions.transposed(), right)
+        let right = blocked_product(dense, &directions, false);
+        normalized(directions.transposed(), right)
     } else {
-        let flipped = normalised(directions.transposed(), blocks(dense, &directions, true));
+        let flipped = normalized(directions.transposed(), blocked_product(dense, &directions, true));
         LowRank { left: flipped.right.transposed(), right: flipped.left.transposed(), values: flipped.values }
     }
 }
 
-/// directions · M, or directions · Mᵀ, by blocks of M's rows.
-fn blocks(dense: &Dense, directions: &Matrix, transposed: bool) -> Matrix {
+/// Computes directions · M, or directions · Mᵀ, by blocks of M's rows.
+fn blocked_product(dense: &Dense, directions: &Matrix, transposed: bool) -> Matrix {
     const BLOCK: usize = 256;
     let width = if transposed { dense.rows } else { dense.columns };
     let mut out = Matrix::zeros(directions.rows, width);
@@ -108,58 +107,58 @@ fn blocks(dense: &Dense, directions: &Matrix, transposed: bool) -> Matrix {
                 out.data[row * width + start..][..part.columns].copy_from_slice(part.row(row));
             }
         } else {
-            let lines = (0..directions.rows).flat_map(|row| &directions.row(row)[start..start + block.rows]);
-            let part = Matrix { rows: directions.rows, columns: block.rows, data: lines.copied().collect() };
+            let columns_of_block = (0..directions.rows).flat_map(|row| &directions.row(row)[start..start + block.rows]);
+            let part = Matrix { rows: directions.rows, columns: block.rows, data: columns_of_block.copied().collect() };
             out.data.iter_mut().zip(part.times(&block).data).for_each(|(out, x)| *out += x);
         }
     }
     out
 }
 
-/// A randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4): directions
-/// of random mixtures, sharpened, then an exact decomposition among them.
-fn sketched(dense: &Dense, rank: usize) -> LowRank {
+/// SVD by randomized subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4): power
+/// iterations on a random sketch, then an exact decomposition within its subspace.
+fn randomized(dense: &Dense, rank: usize) -> LowRank {
     const OVERSAMPLING: usize = 10;
     const POWER_ITERATIONS: usize = 4;
     let wide = dense.rows <= dense.columns;
     let width = dense.rows.min(dense.columns);
     let mut directions = orthonormal(random(rank + OVERSAMPLING, width));
     for _ in 0..POWER_ITERATIONS {
-        let far = orthonormal(blocks(dense, &directions, !wide));
-        directions = orthonormal(blocks(dense, &far, wide));
+        let opposite = orthonormal(blocked_product(dense, &directions, !wide));
+        directions = orthonormal(blocked_product(dense, &opposite, wide));
     }
     let found = {
-        let far = blocks(dense, &directions, !wide);
-        eigen(far.times_transposed(&far))
+        let opposite = blocked_product(dense, &directions, !wide);
+        eigen(opposite.times_transposed(&opposite))
     };
     let largest = found.values.first().copied().unwrap_or(0.0);
     let kept =
         found.values.iter().take(rank).take_while(|&&value| value > MIN_SINGULAR_RATIO * MIN_SINGULAR_RATIO * largest && value > 0.0).count();
-    along(dense, found.vectors.first_rows(kept).times(&directions))
+    from_directions(dense, found.vectors.first_rows(kept).times(&directions))
 }
 
-/// Rows brought to length 1 and at right angles to each other, twice for the sake of rounding;
-/// rows that depend on others become zeros.
+/// Orthonormalizes the rows by Gram-Schmidt, projecting twice to limit rounding errors; linearly
+/// dependent rows become zeros.
 fn orthonormal(mut rows: Matrix) -> Matrix {
     let columns = rows.columns;
     for i in 0..rows.rows {
         let (done, rest) = rows.data.split_at_mut(i * columns);
         let row = &mut rest[..columns];
-        let before = super::matrix::dot(row, row).sqrt();
+        let initial_norm = super::matrix::dot(row, row).sqrt();
         for _ in 0..2 {
             for other in done.chunks_exact(columns) {
-                let along = super::matrix::dot(row, other);
-                row.iter_mut().zip(other).for_each(|(x, other)| *x -= along * other);
+                let projection = super::matrix::dot(row, other);
+                row.iter_mut().zip(other).for_each(|(x, other)| *x -= projection * other);
             }
         }
-        let length = super::matrix::dot(row, row).sqrt();
-        let factor = if length > 1e-10 * before { 1.0 / length } else { 0.0 };
+        let norm = super::matrix::dot(row, row).sqrt();
+        let factor = if norm > 1e-10 * initial_norm { 1.0 / norm } else { 0.0 };
         row.iter_mut().for_each(|x| *x *= factor);
     }
     rows
 }
 
-/// The same random numbers every time.
+/// Returns a random matrix from a fixed seed.
 fn random(rows: usize, columns: usize) -> Matrix {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = || {
@@ -172,7 +171,7 @@ fn random(rows: usize, columns: usize) -> Matrix {
     Matrix { rows, columns, data }
 }
 
-/// The strongest of all pairs of directions.
+/// SVD of a Kronecker product: the largest products of both sides' singular values.
 fn kronecker(first: &LowRank, second: &LowRank, rank: usize) -> LowRank {
     let pairs = (0..first.values.len()).flat_map(|i| (0..second.values.len()).map(move |j| (i, j)));
     let mut pairs: Vec<(f64, usize, usize)> = pairs.map(|(i, j)| (first.values[i] * second.values[j], i, j)).collect();

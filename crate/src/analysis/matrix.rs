@@ -1,96 +1,96 @@
-//! Turns matrices into products, and symmetric ones into their eigenvalues and eigenvectors, in f64.
+//! Dense f64 matrices: products and the symmetric eigenvalue problem.
 //!
-//! Eigenvalues: reduction to a tridiagonal matrix by reflections, then implicit QL steps
-//! (Golub and Van Loan, Matrix Computations, 4th edition, 8.3). Vectors lie in rows, so that every
-//! inner loop runs over neighbouring numbers.
+//! Eigenvalues: Householder tridiagonalization, then implicit QL steps (Golub and Van Loan, Matrix
+//! Computations, 4th edition, 8.3). Eigenvectors are stored in rows, which keeps inner loops
+//! contiguous.
 
 use crate::num::to_f32;
 
-/// A matrix, row by row.
+/// A row-major matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matrix {
-    /// Rows.
+    /// Number of rows.
     pub rows: usize,
-    /// Columns.
+    /// Number of columns.
     pub columns: usize,
-    /// rows · columns numbers.
+    /// rows · columns elements.
     pub data: Vec<f64>,
 }
 
 impl Matrix {
-    /// Zeros.
+    /// Returns a matrix of zeros.
     pub fn zeros(rows: usize, columns: usize) -> Matrix {
         Matrix { rows, columns, data: vec![0.0; rows * columns] }
     }
 
-    /// f32 numbers with this many columns.
-    pub fn of(numbers: &[f32], columns: usize) -> Matrix {
-        let data = numbers.iter().map(|&x| f64::from(x)).collect();
-        Matrix { rows: numbers.len() / columns.max(1), columns, data }
+    /// Converts f32 elements to a matrix with this many columns.
+    pub fn of(elements: &[f32], columns: usize) -> Matrix {
+        let data = elements.iter().map(|&x| f64::from(x)).collect();
+        Matrix { rows: elements.len() / columns.max(1), columns, data }
     }
 
-    /// The numbers in f32.
+    /// Returns the elements as f32.
     pub fn to_f32(&self) -> Vec<f32> {
         self.data.iter().map(|&x| to_f32(x)).collect()
     }
 
-    /// One row.
+    /// Returns one row.
     pub fn row(&self, row: usize) -> &[f64] {
         &self.data[row * self.columns..][..self.columns]
     }
 
-    /// The first rows.
+    /// Drops all but the first rows.
     pub fn first_rows(mut self, rows: usize) -> Matrix {
         self.rows = rows.min(self.rows);
         self.data.truncate(self.rows * self.columns);
         self
     }
 
-    /// Columns and rows exchanged.
+    /// Returns the transpose.
     pub fn transposed(&self) -> Matrix {
         let mut out = Matrix::zeros(self.columns, self.rows);
-        for (row, numbers) in self.data.chunks_exact(self.columns.max(1)).enumerate() {
-            for (column, &x) in numbers.iter().enumerate() {
+        for (row, elements) in self.data.chunks_exact(self.columns.max(1)).enumerate() {
+            for (column, &x) in elements.iter().enumerate() {
                 out.data[column * self.rows + row] = x;
             }
         }
         out
     }
 
-    /// Row `i` times `factors[i]`.
+    /// Multiplies row `i` by `factors[i]`.
     pub fn scale_rows(&mut self, factors: impl IntoIterator<Item = f64>) {
         for (row, factor) in self.data.chunks_exact_mut(self.columns.max(1)).zip(factors) {
             row.iter_mut().for_each(|x| *x *= factor);
         }
     }
 
-    /// self · other.
+    /// Returns self · other.
     pub fn times(&self, other: &Matrix) -> Matrix {
         product(View::of(self), View::of(other))
     }
 
-    /// selfᵀ · other.
+    /// Returns selfᵀ · other.
     pub fn transposed_times(&self, other: &Matrix) -> Matrix {
         product(View::of(self).transposed(), View::of(other))
     }
 
-    /// self · otherᵀ.
+    /// Returns self · otherᵀ.
     pub fn times_transposed(&self, other: &Matrix) -> Matrix {
         product(View::of(self), View::of(other).transposed())
     }
 
-    /// Σ of the element-wise product with a matrix of the same size.
+    /// Returns the sum of the element-wise product with a matrix of the same size.
     pub fn dot(&self, other: &Matrix) -> f64 {
         dot(&self.data, &other.data)
     }
 }
 
-/// A matrix and the order in which it is read.
+/// A strided view of a matrix.
 #[derive(Clone, Copy)]
 struct View<'a> {
     data: &'a [f64],
     size: (usize, usize),
-    /// Steps from one row to the next and from one column to the next.
+    /// Row stride and column stride, in elements.
     strides: (isize, isize),
 }
 
@@ -109,8 +109,8 @@ fn product(left: View, right: View) -> Matrix {
     assert_eq!(inner, depth, "({rows}, {inner}) · ({depth}, {columns})");
     assert!(left.data.len() >= rows * inner && right.data.len() >= inner * columns);
     let mut out = Matrix::zeros(rows, columns);
-    // SAFETY: each view's strides reach exactly its rows · columns numbers, which its data has, and
-    // `out` has rows · columns.
+    // SAFETY: each view's strides reach exactly its rows · columns elements, which its data holds, and
+    // `out` holds rows · columns.
     unsafe {
         matrixmultiply::dgemm(
             rows,
@@ -132,7 +132,7 @@ fn product(left: View, right: View) -> Matrix {
     out
 }
 
-/// Σ a·b, in lanes that compilers turn into vector instructions.
+/// Returns Σ a·b, summed in lanes that compilers vectorize.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut lanes = [0f64; 8];
     let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
@@ -145,26 +145,26 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     lanes.iter().sum::<f64>() + rest
 }
 
-/// to += factor · from.
+/// Computes to += factor · from.
 fn add(to: &mut [f64], factor: f64, from: &[f64]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to += factor * from);
 }
 
-/// A symmetric matrix S as Vᵀ · diag(values) · V.
+/// Eigendecomposition of a symmetric matrix: Vᵀ · diag(values) · V.
 #[derive(Debug, Clone)]
 pub struct Eigen {
-    /// Largest first.
+    /// Eigenvalues, largest first.
     pub values: Vec<f64>,
-    /// One unit vector a row, in the values' order; no rows where only values were asked for.
+    /// Unit eigenvectors, one per row, in the order of `values`; no rows if only values were computed.
     pub vectors: Matrix,
 }
 
-/// Eigenvalues alone of a symmetric matrix, largest first. Reads its lower half.
+/// Computes the eigenvalues of a symmetric matrix, largest first. Reads its lower triangle.
 pub fn eigenvalues(matrix: Matrix) -> Vec<f64> {
     decompose(matrix, false).values
 }
 
-/// Eigenvalues and eigenvectors of a symmetric matrix. Reads its lower half.
+/// Computes the eigenvalues and eigenvectors of a symmetric matrix. Reads its lower triangle.
 pub fn eigen(matrix: Matrix) -> Eigen {
     decompose(matrix, true)
 }
@@ -177,15 +177,15 @@ fn decompose(mut matrix: Matrix, with_vectors: bool) -> Eigen {
             vectors: Matrix::zeros(if with_vectors { size } else { 0 }, size),
         };
     }
-    let reflections = tridiagonalise(&mut matrix);
+    let reflections = tridiagonalize(&mut matrix);
     let mut values: Vec<f64> = (0..size).map(|i| matrix.data[i * size + i]).collect();
-    let mut beside: Vec<f64> = (1..size).map(|i| matrix.data[i * size + i - 1]).collect();
-    let largest = values.iter().chain(&beside).fold(0.0, |largest: f64, x| largest.max(x.abs()));
+    let mut off_diagonal: Vec<f64> = (1..size).map(|i| matrix.data[i * size + i - 1]).collect();
+    let largest = values.iter().chain(&off_diagonal).fold(0.0, |largest: f64, x| largest.max(x.abs()));
     if largest > 0.0 {
-        values.iter_mut().chain(&mut beside).for_each(|x| *x /= largest);
+        values.iter_mut().chain(&mut off_diagonal).for_each(|x| *x /= largest);
     }
-    let mut vectors = if with_vectors { reflected(&reflections, size) } else { Matrix::zeros(0, size) };
-    ql(&mut values, &mut beside, &mut vectors);
+    let mut vectors = if with_vectors { accumulated(&reflections, size) } else { Matrix::zeros(0, size) };
+    ql(&mut values, &mut off_diagonal, &mut vectors);
     values.iter_mut().for_each(|x| *x *= largest);
     let mut order: Vec<usize> = (0..size).collect();
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
@@ -193,15 +193,15 @@ fn decompose(mut matrix: Matrix, with_vectors: bool) -> Eigen {
     Eigen { values: order.iter().map(|&i| values[i]).collect(), vectors: Matrix { data: rows, ..vectors } }
 }
 
-/// I − β·v·vᵀ on the axes from `first` on.
+/// The Householder reflection I − β·v·vᵀ on the axes from `first` on.
 struct Reflection {
     first: usize,
     v: Vec<f64>,
     beta: f64,
 }
 
-/// Brings the lower half of a symmetric matrix into tridiagonal form.
-fn tridiagonalise(matrix: &mut Matrix) -> Vec<Reflection> {
+/// Reduces the lower triangle of a symmetric matrix to tridiagonal form.
+fn tridiagonalize(matrix: &mut Matrix) -> Vec<Reflection> {
     let size = matrix.rows;
     let mut reflections = Vec::new();
     for k in 0..size.saturating_sub(2) {
@@ -211,18 +211,18 @@ fn tridiagonalise(matrix: &mut Matrix) -> Vec<Reflection> {
         if rest == 0.0 {
             continue;
         }
-        let length = v[0].hypot(rest.sqrt());
-        let new = if v[0] > 0.0 { -length } else { length };
-        v[0] -= new;
+        let norm = v[0].hypot(rest.sqrt());
+        let reflected = if v[0] > 0.0 { -norm } else { norm };
+        v[0] -= reflected;
         let beta = 2.0 / (v[0] * v[0] + rest);
-        matrix.data[first * size + k] = new;
+        matrix.data[first * size + k] = reflected;
         reflect(matrix, first, &v, beta);
         reflections.push(Reflection { first, v, beta });
     }
     reflections
 }
 
-/// S − v·wᵀ − w·vᵀ with w = p − ½β(pᵀv)v and p = βSv, in the lower half from `first` on.
+/// Computes S − v·wᵀ − w·vᵀ with w = p − ½β(pᵀv)v and p = βSv, in the lower triangle from `first` on.
 fn reflect(matrix: &mut Matrix, first: usize, v: &[f64], beta: f64) {
     let size = matrix.rows;
     let mut w = vec![0.0; v.len()];
@@ -241,70 +241,70 @@ fn reflect(matrix: &mut Matrix, first: usize, v: &[f64], beta: f64) {
     }
 }
 
-/// The product of all reflections, transposed.
-fn reflected(reflections: &[Reflection], size: usize) -> Matrix {
+/// Returns the transposed product of all reflections.
+fn accumulated(reflections: &[Reflection], size: usize) -> Matrix {
     let mut out = Matrix::zeros(size, size);
     (0..size).for_each(|i| out.data[i * size + i] = 1.0);
     for Reflection { first, v, beta } in reflections.iter().rev() {
         for row in *first..size {
             let row = &mut out.data[row * size + first..][..v.len()];
-            let along = beta * dot(row, v);
-            add(row, -along, v);
+            let projection = beta * dot(row, v);
+            add(row, -projection, v);
         }
     }
     out
 }
 
-/// Brings a tridiagonal matrix, `values` on the diagonal and `beside` next to it, none above 1, into
-/// diagonal form, and turns the rows of `vectors` alike.
-fn ql(values: &mut [f64], beside: &mut Vec<f64>, vectors: &mut Matrix) {
-    /// Far more steps than any eigenvalue takes.
+/// Diagonalizes a tridiagonal matrix with `values` on the diagonal and `off_diagonal` next to it, all at
+/// most 1, and rotates the rows of `vectors` with it.
+fn ql(values: &mut [f64], off_diagonal: &mut Vec<f64>, vectors: &mut Matrix) {
+    /// Far more iterations than any eigenvalue needs.
     const MAX_QL_ITERATIONS: usize = 100;
     let size = values.len();
-    beside.push(0.0);
+    off_diagonal.push(0.0);
     for low in 0..size {
         for _ in 0..MAX_QL_ITERATIONS {
-            let small = |m: &usize| beside[*m].abs() <= f64::EPSILON * (values[*m].abs() + values[*m + 1].abs());
+            let small = |m: &usize| off_diagonal[*m].abs() <= f64::EPSILON * (values[*m].abs() + values[*m + 1].abs());
             let high = (low..size - 1).find(small).unwrap_or(size - 1);
             if high == low {
                 break;
             }
-            let shift = (values[low + 1] - values[low]) / (2.0 * beside[low]);
+            let shift = (values[low + 1] - values[low]) / (2.0 * off_diagonal[low]);
             let root = shift.hypot(1.0).copysign(shift);
-            let mut g = values[high] - values[low] + beside[low] / (shift + root);
-            let (mut sine, mut cosine, mut moved) = (1.0, 1.0, 0.0);
-            let mut broke = false;
+            let mut g = values[high] - values[low] + off_diagonal[low] / (shift + root);
+            let (mut sine, mut cosine, mut p) = (1.0, 1.0, 0.0);
+            let mut underflow = false;
             for i in (low..high).rev() {
-                let (f, b) = (sine * beside[i], cosine * beside[i]);
-                // Of numbers up to about 1: squares that vanish are far below rounding.
-                let length = (f * f + g * g).sqrt();
-                beside[i + 1] = length;
-                if length == 0.0 {
-                    values[i + 1] -= moved;
-                    beside[high] = 0.0;
-                    broke = true;
+                let (f, b) = (sine * off_diagonal[i], cosine * off_diagonal[i]);
+                // The elements are at most about 1: squares that underflow are far below rounding.
+                let norm = (f * f + g * g).sqrt();
+                off_diagonal[i + 1] = norm;
+                if norm == 0.0 {
+                    values[i + 1] -= p;
+                    off_diagonal[high] = 0.0;
+                    underflow = true;
                     break;
                 }
-                (sine, cosine) = (f / length, g / length);
-                let inner = values[i + 1] - moved;
-                let turned = (values[i] - inner) * sine + 2.0 * cosine * b;
-                moved = sine * turned;
-                values[i + 1] = inner + moved;
-                g = cosine * turned - b;
+                (sine, cosine) = (f / norm, g / norm);
+                let inner = values[i + 1] - p;
+                let r = (values[i] - inner) * sine + 2.0 * cosine * b;
+                p = sine * r;
+                values[i + 1] = inner + p;
+                g = cosine * r - b;
                 if vectors.rows > 0 {
                     rotate(vectors, i, sine, cosine);
                 }
             }
-            if !broke {
-                values[low] -= moved;
-                beside[low] = g;
-                beside[high] = 0.0;
+            if !underflow {
+                values[low] -= p;
+                off_diagonal[low] = g;
+                off_diagonal[high] = 0.0;
             }
         }
     }
 }
 
-/// Rows i and i + 1, turned.
+/// Applies a Givens rotation to rows i and i + 1.
 fn rotate(vectors: &mut Matrix, i: usize, sine: f64, cosine: f64) {
     let columns = vectors.columns;
     let (low, high) = vectors.data[i * columns..][..2 * columns].split_at_mut(columns);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_and_values_make_the_matrix_again() {
+    fn eigendecomposition_reconstructs_the_matrix() {
         for (size, seed) in [(1, 3), (2, 5), (3, 7), (17, 11), (64, 13)] {
             let matrix = symmetric(size, seed);
             let Eigen { values, vectors } = eigen(matrix.clone());
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn special_matrices_have_their_eigenvalues() {
+    fn eigenvalues_of_special_matrices() {
         let check = |data: Vec<f64>, want: &[f64]| {
             let size = want.len();
             let values = eigenvalues(Matrix { rows: size, columns: size, data });
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn products_are_those_of_the_definition() {
+    fn products_match_the_definition() {
         let (a, b) = (Matrix::of(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3), Matrix::of(&[1.0, 0.0, 2.0, 1.0, 0.0, 3.0], 2));
         assert_eq!(a.times(&b).data, [5.0, 11.0, 14.0, 23.0]);
         assert_eq!(a.transposed().transposed_times(&b), a.times(&b));

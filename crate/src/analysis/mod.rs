@@ -1,4 +1,4 @@
-//! Turns a file into a report: what it is, what it was made for, where it acts and what is wrong with it.
+//! Inspection of adapter files: file -> report (kind, base model, affected layers, problems).
 
 mod base;
 mod blocks;

@@ -1,4 +1,4 @@
-//! Turns a zip archive of files into the adapter in it, and into the report on that.
+//! Adapters inside zip archives.
 
 use super::inspect::{OnProgress, InspectOptions, inspect_as};
 use super::report::{Container, FileKind, Problem, Report};
@@ -6,18 +6,18 @@ use crate::formats::{Archive, ByteSource, Content, FormatError, Member, sniff};
 
 /// The first adapter of an archive.
 pub struct Inside<'a> {
-    /// Its path there.
+    /// Its path in the archive.
     pub name: String,
-    /// Its bytes.
+    /// Its unpacked bytes.
     pub source: Member<'a>,
-    /// The text of the adapter_config.json beside it.
+    /// The text of the adapter_config.json in the same folder.
     pub config: Option<String>,
-    /// The other files that may be adapters.
+    /// Other members with an adapter's file extension.
     others: Vec<String>,
 }
 
 impl<'a> Inside<'a> {
-    /// Looks into `source`; none where it is no archive, or one that PyTorch wrote, or without an adapter.
+    /// Finds the first adapter in `source`; `None` if that is not a zip archive, is PyTorch's or has no adapter.
     pub async fn find(source: &'a dyn ByteSource) -> Result<Option<Inside<'a>>, FormatError> {
         let start = source.read(0..source.len().min(sniff::SNIFF_LEN as u64)).await?;
         if sniff::sniff(&start) != Content::Zip {
@@ -29,7 +29,7 @@ impl<'a> Inside<'a> {
         }
     }
 
-    /// The same of an archive that is open.
+    /// Finds the first adapter of an open archive.
     async fn of(source: &'a dyn ByteSource, archive: &Archive) -> Result<Option<Inside<'a>>, FormatError> {
         let mut names = candidates(archive).into_iter().map(str::to_owned);
         let Some(name) = names.next() else { return Ok(None) };
@@ -46,36 +46,36 @@ impl<'a> Inside<'a> {
     }
 }
 
-/// The files of an archive that may be adapters, the best first: by their endings.
+/// Returns the members with an adapter's file extension, in order of preference.
 fn candidates(archive: &Archive) -> Vec<&str> {
-    const ENDINGS: [&str; 5] = [".safetensors", ".gguf", ".pt", ".bin", ".ckpt"];
-    let of = |ending: &'static str| archive.names().filter(move |name| name.ends_with(ending));
-    ENDINGS.iter().flat_map(|ending| of(ending)).collect()
+    const EXTENSIONS: [&str; 5] = [".safetensors", ".gguf", ".pt", ".bin", ".ckpt"];
+    let with_extension = |extension: &'static str| archive.names().filter(move |name| name.ends_with(extension));
+    EXTENSIONS.iter().flat_map(|extension| with_extension(extension)).collect()
 }
 
-/// Reports on the first adapter of an archive as if it lay beside it, and says that it is packed.
+/// Reports on the first adapter of an archive, with a problem that says to unpack it.
 pub(super) async fn report(
     report: &mut Report,
     source: &dyn ByteSource,
     archive: &Archive,
-    how: InspectOptions<'_>,
-    hear: &mut OnProgress<'_>,
+    options: InspectOptions<'_>,
+    on_progress: &mut OnProgress<'_>,
 ) -> Result<(), FormatError> {
     (report.container, report.kind) = (Container::Zip, FileKind::Unknown);
     let Some(found) = Inside::of(source, archive).await? else {
-        let message = "This is a zip archive without an adapter in it. Unpack it and look for a .safetensors file.";
+        let message = "This zip archive contains no LoRA. Unpack it and look for a .safetensors file.";
         report.problems.push(Problem::refuse("not_an_adapter", message));
         return Ok(());
     };
-    let how = InspectOptions { companion: found.config.as_deref(), inside: true, ..how };
-    let (inside, _) = Box::pin(inspect_as(&found.name, &found.source, how, hear)).await;
+    let options = InspectOptions { companion: found.config.as_deref(), inside: true, ..options };
+    let (inside, _) = Box::pin(inspect_as(&found.name, &found.source, options, on_progress)).await;
     let others = match &found.others[..] {
         [] => String::new(),
-        [other] => format!(", beside `{other}`"),
-        more => format!(", beside {} others", more.len()),
+        [other] => format!(", which also contains `{other}`"),
+        more => format!(", which also contains {} other candidates", more.len()),
     };
     let message = format!(
-        "This is a zip archive; what is said is of `{}` inside it{others}. Unpack it: programs load the file itself.",
+        "This report describes `{}` inside a zip archive{others}. Unpack it: programs load only the file itself.",
         found.name
     );
     let (file, size) = (report.file.clone(), report.size);

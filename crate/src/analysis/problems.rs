@@ -1,4 +1,4 @@
-//! Turns what was found in an adapter into problems, each with its layers and what to do.
+//! Problems of an adapter, each with the affected layers and what to do.
 
 use super::base::BaseShapes;
 use super::family::Detected;
@@ -8,22 +8,22 @@ use super::rows::ChangeNumbers;
 use crate::adapters::{Adapter, Delta, Leftover, LeftoverClass};
 use std::collections::BTreeMap;
 
-/// What was odd about an adapter's numbers.
+/// Anomalies in an adapter's tensors.
 #[derive(Debug, Default)]
 pub struct Findings {
     not_finite: Vec<String>,
     zero_alpha: Vec<String>,
-    /// Deltas that change something, or may.
+    /// Number of deltas that are not known to be zero.
     alive: usize,
 }
 
 impl Findings {
-    /// What is odd about numbers that were not read: nothing is known.
+    /// Returns the findings of an adapter whose tensors were not read: no delta is known to be zero.
     pub fn unread(adapter: &Adapter) -> Findings {
         Findings { alive: adapter.deltas.len(), ..Findings::default() }
     }
 
-    /// Looks at what one delta's numbers say.
+    /// Records the anomalies of one delta.
     pub fn look(&mut self, delta: &Delta, numbers: &ChangeNumbers) {
         if !numbers.finite {
             self.not_finite.push(delta.path());
@@ -35,19 +35,19 @@ impl Findings {
     }
 }
 
-/// Hashes in the header that are not the file's.
+/// Returns a problem if a hash in the header is not the file's.
 pub fn wrong_hashes(hashes: &Hashes) -> Option<Problem> {
     let wrong = |claim: &&Claim| matches!(claim.verdict, ClaimVerdict::Wrong | ClaimVerdict::OfNothing);
     let first = hashes.claims.iter().find(wrong)?;
     let message = format!(
-        "The header's hash is wrong: {} says {}, and it should be {}. Programs that know files by it take this one \
-         for another; repair the hashes.",
+        "A hash in the header is wrong: {} is {}, expected {}. Programs that identify files by hash mistake this one \
+         for another; fix the hashes.",
         first.key, first.says, first.should_say
     );
     Some(Problem::warn("wrong_hash", message))
 }
 
-/// Appends every problem of an adapter; `lacks_config` where no config speaks for it.
+/// Appends every problem of an adapter; `lacks_config` is set if it has no PEFT config.
 pub fn collect(
     problems: &mut Vec<Problem>,
     adapter: &Adapter,
@@ -58,36 +58,36 @@ pub fn collect(
 ) {
     problems.extend(wrong_base(found, base));
     problems.extend(contradiction(found));
-    problems.extend(misfits(adapter, found, base));
+    problems.extend(shape_mismatches(adapter, found, base));
     problems.extend(leftovers(adapter, found));
     if !findings.not_finite.is_empty() {
         let message = format!(
-            "{} hold NaN or infinite numbers: with them the picture turns black or to noise. \
-             Ask who made the file for another one.",
+            "NaN or infinite values in {}: images turn black or into noise. \
+             Ask the author for a repaired file.",
             count(findings.not_finite.len())
         );
         problems.push(Problem::warn("nan_inf", message).of(findings.not_finite.clone()));
     }
     if !findings.zero_alpha.is_empty() {
         let message = format!(
-            "alpha is 0 in {}: ComfyUI and A1111 then change nothing, which is what is done here too; \
-             sd-scripts and LyCORIS take alpha as the rank.",
+            "alpha is 0 in {}: ComfyUI, A1111 and LoRA Loupe then apply no change; \
+             sd-scripts and LyCORIS use the rank as alpha.",
             count(findings.zero_alpha.len())
         );
         problems.push(Problem::warn("ambiguous_alpha", message).of(findings.zero_alpha.clone()));
     } else if !adapter.deltas.is_empty() && findings.alive == 0 {
         let message = "Every change is zero, so the file has no effect: it was saved before training, \
-                       or training failed. Ask who made the file for another one.";
+                       or training failed. Ask the author for a trained file.";
         problems.push(Problem::warn("no_effect", message));
     }
     if adapter.convention == "peft_plain" && lacks_config {
-        let message = "alpha stands in PEFT's adapter_config.json, which is not here, so scale 1 is assumed. \
-                       Give that file too for the right strength.";
+        let message = "alpha is stored in PEFT's adapter_config.json, which is missing, so scale 1 is assumed. \
+                       Add that file to get the right strength.";
         problems.push(Problem::warn("ambiguous_alpha", message));
     }
 }
 
-/// "1 layer", "7 layers".
+/// Formats "1 layer" or "7 layers".
 fn count(layers: usize) -> String {
     if layers == 1 { "1 layer".into() } else { format!("{layers} layers") }
 }
@@ -97,25 +97,25 @@ fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
     match (base, found.id) {
         (Some(base), id) if id.is_some_and(|id| id != base.family) || id.is_none() && found.name != "unknown" => {
             let message = format!(
-                "This adapter was made for {label}, and the base model is {}: their layers do not match. \
+                "This adapter was made for {label}, but the base model is {}: their layers do not match. \
                  Use it with {label}.",
                 base.family.label()
             );
             Some(Problem::refuse("wrong_base", message))
         }
         (None, None) if found.name != "unknown" => {
-            let message = format!("This adapter was made for {label}, which cannot be drawn with here.");
+            let message = format!("This adapter was made for {label}, which LoRA Loupe can inspect but not run.");
             Some(Problem::warn("other_model", message))
         }
         (None, None) => {
-            let message = "The model that this adapter was made for is not known here, so nothing is said of where it \
-                           works, and no picture can be drawn with it. What the file itself says is shown.";
+            let message = "The base model of this adapter is unknown: compatibility cannot be checked, and images \
+                           cannot be generated. The report shows only what the file itself contains.";
             Some(Problem::warn("unknown_model", message))
         }
         (Some(base), None) => {
             let message = format!(
-                "No layer of {} has these names, so there is nothing to apply. \
-                 Ask who made the file which model it is for.",
+                "No key of this file names a layer of {}, so there is nothing to apply. \
+                 Ask the author which model it is for.",
                 base.family.label()
             );
             Some(Problem::refuse("unmatched_keys", message))
@@ -124,19 +124,19 @@ fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
     }
 }
 
-/// A header that names another family than the layers show.
+/// Returns a problem if the header names another family than the layers show.
 fn contradiction(found: &Detected) -> Option<Problem> {
-    let said = found.contradicted?;
+    let claimed = found.contradicted?;
     let message = format!(
-        "The header says {said}, and the layers have names and sizes of {} that {said} has not: the header is wrong. \
-         Programs that sort files by the header show this one in the wrong place; correct its metadata.",
+        "The header says {claimed}, but the keys and shapes are those of {}: the header is wrong. \
+         Programs that sort files by their header list this one under the wrong model; correct its metadata.",
         found.label
     );
     Some(Problem::warn("wrong_header", message))
 }
 
-/// Deltas whose shape is not the base's.
-fn misfits(adapter: &Adapter, found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
+/// Returns a problem if deltas have other shapes than the base model's weights.
+fn shape_mismatches(adapter: &Adapter, found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
     let comparable = match base {
         Some(base) => found.id == Some(base.family),
         None => found.published_sizes,
@@ -144,29 +144,29 @@ fn misfits(adapter: &Adapter, found: &Detected, base: Option<&BaseShapes>) -> Op
     if !comparable {
         return None;
     }
-    let misfits: Vec<&Delta> = adapter.deltas.iter().filter(|delta| !delta.fits(&delta.wanted_shape())).collect();
-    let first = misfits.first()?;
+    let mismatched: Vec<&Delta> = adapter.deltas.iter().filter(|delta| !delta.fits(&delta.wanted_shape())).collect();
+    let first = mismatched.first()?;
     let message = format!(
-        "{} have another size than the base model's; the first is `{}`: the file has {:?}, the model wants {:?}. \
-         Use the file with the model that it was made for.",
-        count(misfits.len()),
+        "Shape mismatch in {}; the first is `{}`: the file has {:?}, the model expects {:?}. \
+         Use the file with the model it was made for.",
+        count(mismatched.len()),
         first.tensor(),
         first.change.shape(),
         first.wanted_shape(),
     );
-    let paths = misfits.iter().map(|delta| delta.path()).collect();
+    let paths = mismatched.iter().map(|delta| delta.path()).collect();
     let severity = if base.is_some() { Severity::Refuse } else { Severity::Warn };
     Some(Problem { severity, ..Problem::refuse("shape_mismatch", message).of(paths) })
 }
 
-/// One problem for each class of leftover keys.
+/// Returns one problem per class of leftover keys.
 fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<Problem> {
     if found.layers.is_none() {
         return Vec::new();
     }
     let mut classes: BTreeMap<LeftoverClass, Vec<&Leftover>> = BTreeMap::new();
-    for left in &adapter.leftovers {
-        classes.entry(left.reason.class()).or_default().push(left);
+    for leftover in &adapter.leftovers {
+        classes.entry(leftover.reason.class()).or_default().push(leftover);
     }
     let problem = |(class, keys): (LeftoverClass, Vec<&Leftover>)| {
         let message = format!(
@@ -175,9 +175,9 @@ fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<Problem> {
             keys[0].key,
             keys[0].reason
         );
-        let mut paths: Vec<String> = keys.iter().filter_map(|left| left.path.clone()).collect();
+        let mut paths: Vec<String> = keys.iter().filter_map(|leftover| leftover.path.clone()).collect();
         paths.dedup();
-        // A key for no layer is only told; part of a change to a layer is never left out.
+        // A key of no layer is a warning; part of a layer's change is never dropped.
         let severity = if class.is_foreign() { Severity::Warn } else { Severity::Refuse };
         Problem { severity, ..Problem::refuse(class.name(), message).of(paths) }
     };

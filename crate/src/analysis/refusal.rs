@@ -1,4 +1,4 @@
-//! Turns a file that is no adapter into a sentence that says what it is and what to do.
+//! Files that are not adapters: their kind, and a problem that says what to do with them.
 
 use super::family;
 use super::report::{Container, FileKind, Problem};
@@ -8,43 +8,43 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// What a file is by its first bytes, where tensors cannot be read from it.
+/// Classifies a file by its first bytes; `None` if tensors can be read from it.
 pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, Problem)> {
-    let not = |text: String| Problem::refuse("not_an_adapter", text);
+    let not_adapter = |text: String| Problem::refuse("not_an_adapter", text);
     let unknown = Container::Unknown;
     Some(match content {
         Content::Safetensors | Content::Zip | Content::Pickle | Content::Gguf => return None,
         Content::Empty => (
             unknown,
             FileKind::Empty,
-            not("The file is empty: the download was blocked or did not start. Download it again.".into()),
+            not_adapter("The file is empty: the download was blocked or never started. Download it again.".into()),
         ),
         Content::Html => (
             unknown,
             FileKind::Html,
-            not("This is a web page, not a LoRA: the site sent a page, often a login, in place of the file. \
-                 Open the link in a browser, log in if it asks, and download the file itself."
+            not_adapter("This is a web page, not a LoRA: the site sent a page, often a login, instead of the file. \
+                         Open the link in a browser, log in if needed, and download the file itself."
                 .into()),
         ),
         Content::Json => (
             unknown,
             FileKind::Json,
-            not("This is a JSON text, not a LoRA, perhaps an error message that a site sent in place of the file. \
-                 Open it in a text editor to read the message, then download the .safetensors file itself."
+            not_adapter("This is JSON text, not a LoRA, perhaps an error message sent instead of the file. \
+                         Open it in a text editor to read the message, then download the .safetensors file itself."
                 .into()),
         ),
         Content::GitLfs => (
             unknown,
             FileKind::GitLfs,
-            not(format!(
-                "This is a git-lfs pointer of {size} bytes, a stand-in for the real file. \
-                 Run `git lfs pull`, or download the file from the site's page."
+            not_adapter(format!(
+                "This is a Git LFS pointer of {size} bytes, not the file itself. \
+                 Run `git lfs pull`, or download the file from the website."
             )),
         ),
         Content::Image => (
             unknown,
             FileKind::Image,
-            not("This is a picture, perhaps a preview, not a LoRA. Choose the .safetensors file.".into()),
+            not_adapter("This is an image, perhaps a preview, not a LoRA. Choose the .safetensors file.".into()),
         ),
         Content::Unknown if size < 8 => (
             unknown,
@@ -52,14 +52,14 @@ pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, P
             Problem::refuse(
                 "truncated",
                 format!(
-                    "The file has {size} bytes, too few for any adapter: the download broke off. Download it again."
+                    "The file has {size} bytes, too few for an adapter: the download was cut off. Download it again."
                 ),
             ),
         ),
         Content::Unknown => (
             unknown,
             FileKind::Unknown,
-            not("The file is none of the formats that adapters come in. Choose a .safetensors file.".into()),
+            not_adapter("This is not a known adapter format. Choose a .safetensors file.".into()),
         ),
     })
 }
@@ -72,13 +72,13 @@ struct Row {
     starts: Vec<String>,
     #[serde(default)]
     holds: Vec<String>,
-    /// The least part of the names that must do so.
-    #[serde(default = "most")]
+    /// Minimum fraction of the tensor names that must match.
+    #[serde(default = "default_share")]
     share: f64,
     text: String,
 }
 
-fn most() -> f64 {
+fn default_share() -> f64 {
     0.9
 }
 
@@ -90,7 +90,7 @@ struct Rows {
 static ROWS: LazyLock<Rows> =
     LazyLock::new(|| toml::from_str(include_str!("kinds.toml")).expect("kinds.toml is checked by a test"));
 
-/// What a file is by the names of its tensors, if that is something else than a LoRA.
+/// Classifies a file by its tensor names, if they show something other than a LoRA.
 pub fn by_names(header: &Header) -> Option<(FileKind, Problem)> {
     let fits = |row: &Row, name: &str| {
         row.starts.iter().any(|start| name.starts_with(start.as_str()))
@@ -104,40 +104,40 @@ pub fn by_names(header: &Header) -> Option<(FileKind, Problem)> {
     Some((row.kind, Problem::refuse("not_an_adapter", row.text.clone())))
 }
 
-/// What a GGUF file is that is no adapter.
+/// Returns the problem of a GGUF file that is not an adapter.
 pub fn by_gguf(gguf: &Gguf) -> Problem {
-    let said = |key: &str| gguf.metadata.get(key).map(String::as_str);
+    let value = |key: &str| gguf.metadata.get(key).map(String::as_str);
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for tensor in &gguf.tensors {
         *kinds.entry(tensor.type_name()).or_default() += 1;
     }
-    let kind = kinds.iter().max_by_key(|(_, count)| **count).map_or("no numbers", |(kind, _)| kind);
+    let kind = kinds.iter().max_by_key(|(_, count)| **count).map_or("no type", |(kind, _)| kind);
     Problem::refuse(
         "not_an_adapter",
         format!(
-            "This is a whole model in llama.cpp's format (architecture {}, {} tensors, mostly {kind}), not a LoRA. \
+            "This is a full model in GGUF format (architecture {}, {} tensors, mostly {kind}), not a LoRA. \
              Use it as the base model in a program that reads GGUF.",
-            said("general.architecture").unwrap_or("unknown"),
+            value("general.architecture").unwrap_or("unknown"),
             gguf.tensors.len()
         ),
     )
 }
 
-/// What a tensor file without adapter tensors is.
+/// Classifies a tensor file without adapter tensors.
 pub fn by_tensors(header: &Header) -> (FileKind, Problem) {
     if is_embedding(header) {
-        let text = "This is a textual inversion (word embeddings), not a LoRA: it changes no layer. \
+        let text = "This is a textual inversion (embedding), not a LoRA: it changes no layer. \
                     Use it as an embedding in a program that supports them.";
         return (FileKind::TextualInversion, Problem::refuse("textual_inversion", text));
     }
     if is_model(header) {
-        let text = "This is a model, not a LoRA: it holds whole weights. Use it as the base model instead.";
+        let text = "This is a full checkpoint, not a LoRA: it holds whole weights. Use it as the base model instead.";
         return (FileKind::Checkpoint, Problem::refuse("full_checkpoint", text));
     }
     let text = match header.tensors.first() {
-        None => "The file holds no tensors, so there is nothing to apply. Download it again or ask who made it.".into(),
+        None => "The file holds no tensors, so there is nothing to apply. Download it again or ask the author.".into(),
         Some(first) => format!(
-            "None of the {} tensors has the name of an adapter's (the first is `{}`), so there is nothing to apply. \
+            "None of the {} tensors has an adapter's key (the first is `{}`), so there is nothing to apply. \
              Choose a LoRA file.",
             header.tensors.len(),
             first.name
@@ -146,7 +146,7 @@ pub fn by_tensors(header: &Header) -> (FileKind, Problem) {
     (FileKind::Unknown, Problem::refuse("not_an_adapter", text))
 }
 
-/// diffusers', A1111's and SDXL's names of word embeddings.
+/// Returns whether all tensors have the names of embeddings in diffusers, A1111 or SDXL.
 fn is_embedding(header: &Header) -> bool {
     const NAMES: [&str; 4] = ["emb_params", "clip_l", "clip_g", "string_to_param.*"];
     let bracketed = |name: &str| name.starts_with('<') && name.ends_with('>');
@@ -157,7 +157,7 @@ fn is_embedding(header: &Header) -> bool {
         .all(|tensor| tensor.shape.len() <= 2 && (NAMES.contains(&&*tensor.name) || bracketed(&tensor.name)))
 }
 
-/// Most tensors are weights and biases of a known network, or there are many of any network.
+/// Returns whether most tensors are weights and biases of a known network, or there are many of any network.
 fn is_model(header: &Header) -> bool {
     let plain = |name: &str| name.ends_with(".weight") || name.ends_with(".bias");
     let weights = header.tensors.iter().filter(|tensor| plain(&tensor.name)).count();
@@ -178,7 +178,7 @@ mod tests {
     use crate::formats::{Dtype, TensorInfo};
 
     #[test]
-    fn files_that_are_no_lora_are_told_by_their_names() {
+    fn other_files_are_classified_by_tensor_names() {
         let check = |names: &[&str], kind: Option<FileKind>| {
             let tensor =
                 |name: &&str| TensorInfo { name: (*name).into(), dtype: Dtype::F16, shape: vec![1, 1], bytes: 0..2 };

@@ -1,62 +1,61 @@
-//! Turns the comparison of two files' layers into one word: the same, rescaled, resized, merged.
+//! Relation of two files, from the comparison of their layers: same, rescaled, resized or merged.
 
 use super::compare::{LayerComparison, SideOfLayer};
 use serde::Serialize;
 use ts_rs::TS;
 
-/// What two files are to each other.
+/// Relation of two files.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 #[ts(rename_all = "snake_case", tag = "kind")]
 pub enum Relation {
-    /// They change every layer alike.
+    /// Both change every layer equally.
     Same,
-    /// The second is the first times `factor`.
+    /// The second is the first, scaled.
     Rescaled {
-        /// The strength at which the first is the second.
+        /// The strength at which the first equals the second.
         factor: f64,
     },
     /// The second is the first at a lower rank.
     Resized {
-        /// Share of the first's energy that the second keeps.
+        /// Fraction of the first's energy that the second keeps.
         energy: f64,
     },
     /// The first is the second at a lower rank.
     Enlarged {
-        /// Share of the second's energy that the first keeps.
+        /// Fraction of the second's energy that the first keeps.
         energy: f64,
     },
-    /// The second holds the first and more.
+    /// The second contains the first and more.
     MergedFrom,
-    /// The first holds the second and more.
+    /// The first contains the second and more.
     MergedInto,
-    /// They have a direction in common, but neither holds the other.
+    /// They share a direction, but neither contains the other.
     Related {
         /// The mean of the layers' cosines, weighted by both norms.
         cosine: f64,
     },
     /// They have nothing in common.
     Different,
-    /// They change no layer on which both could be compared.
+    /// No layer can be compared.
     Incomparable,
 }
 
-/// How far two numbers may be from each other, as parts of themselves, where files were stored in
-/// f16 or bf16.
-const NEAR: f64 = 0.02;
+/// Relative tolerance for files stored in f16 or bf16.
+const RTOL: f64 = 0.02;
 
 fn near(a: f64, b: f64) -> bool {
-    (a - b).abs() <= NEAR * a.abs().max(b.abs())
+    (a - b).abs() <= RTOL * a.abs().max(b.abs())
 }
 
-/// What the files are to each other, from all their layers.
+/// Determines the relation of two files from all their layers.
 pub fn relation(rows: &[LayerComparison]) -> Relation {
     if !rows.is_empty() && rows.iter().all(|row| row.identical) {
         return Relation::Same;
     }
-    let live = |side: &Option<SideOfLayer>| side.as_ref().is_some_and(|side| side.norm > 0.0);
-    let only_a = rows.iter().filter(|row| live(&row.a) && !live(&row.b)).count();
-    let only_b = rows.iter().filter(|row| live(&row.b) && !live(&row.a)).count();
+    let is_nonzero = |side: &Option<SideOfLayer>| side.as_ref().is_some_and(|side| side.norm > 0.0);
+    let only_a = rows.iter().filter(|row| is_nonzero(&row.a) && !is_nonzero(&row.b)).count();
+    let only_b = rows.iter().filter(|row| is_nonzero(&row.b) && !is_nonzero(&row.a)).count();
     let both: Vec<Shared> = rows.iter().filter_map(Shared::of).collect();
     if both.is_empty() {
         return if only_a + only_b > 0 { Relation::Different } else { Relation::Incomparable };
@@ -69,11 +68,11 @@ pub fn relation(rows: &[LayerComparison]) -> Relation {
     let cosine = dot / weight;
     let factor = cosine.signum() * (energy_b / energy_a).sqrt();
     let parallel =
-        |row: &Shared| row.cosine * factor.signum() > 1.0 - NEAR / 2.0 && near(row.b.norm, factor.abs() * row.a.norm);
+        |row: &Shared| row.cosine * factor.signum() > 1.0 - RTOL / 2.0 && near(row.b.norm, factor.abs() * row.a.norm);
     if only_a + only_b == 0 && both.iter().all(parallel) {
         return if near(factor, 1.0) { Relation::Same } else { Relation::Rescaled { factor } };
     }
-    // The nearest change b of a lower rank has ⟨a, b⟩ = ‖b‖² = Σσ² of a's largest.
+    // The best low-rank approximation b of a has ⟨a, b⟩ = ‖b‖² = Σσ² of a's largest singular values.
     let lower = |less: &dyn Fn(&Shared) -> usize, more: &dyn Fn(&Shared) -> usize| {
         both.iter().all(|row| less(row) <= more(row)) && both.iter().any(|row| less(row) < more(row))
     };
@@ -108,21 +107,21 @@ impl Shared<'_> {
     }
 }
 
-/// Whether nearly all of a file's energy lies among the directions of the other, as far as that
-/// tells anything.
+/// Returns whether nearly all of a file's energy lies within the other's subspace, over the layers
+/// where that is meaningful.
 fn inside<'a>(both: &[Shared<'a>], side: impl Fn(&Shared<'a>) -> &'a SideOfLayer) -> bool {
     let known = both.iter().map(side).filter_map(|side| Some((side.norm.powi(2), side.inside_other?)));
     let (inside, all) =
         known.fold((0.0, 0.0), |(inside, all), (energy, share)| (inside + energy * share, all + energy));
-    all > 0.0 && inside / all > 1.0 - NEAR
+    all > 0.0 && inside / all > 1.0 - RTOL
 }
 
 impl Relation {
-    /// One sentence about two files.
+    /// Returns a sentence about two files named `a` and `b`.
     pub fn sentence(self, a: &str, b: &str) -> String {
-        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        let percent = |share: f64| format!("{:.1}%", 100.0 * share);
         match self {
-            Relation::Same => format!("{a} and {b} change every layer alike: they are the same adapter."),
+            Relation::Same => format!("{a} and {b} change every layer equally: they are the same adapter."),
             Relation::Rescaled { factor } => format!("{b} is {a} at strength {factor:.3}."),
             Relation::Resized { energy } => {
                 format!("{b} is {a} at a lower rank and keeps {} of its energy.", percent(energy))
@@ -130,10 +129,10 @@ impl Relation {
             Relation::Enlarged { energy } => {
                 format!("{a} is {b} at a lower rank and keeps {} of its energy.", percent(energy))
             }
-            Relation::MergedFrom => format!("{b} holds all of {a} and more: it was merged from it."),
-            Relation::MergedInto => format!("{a} holds all of {b} and more: it was merged from it."),
+            Relation::MergedFrom => format!("{b} contains all of {a} and more: it was merged from it."),
+            Relation::MergedInto => format!("{a} contains all of {b} and more: it was merged from it."),
             Relation::Related { cosine } => {
-                format!("{a} and {b} have something in common (cosine {cosine:.2}), but neither holds the other.")
+                format!("{a} and {b} are related (cosine similarity {cosine:.2}), but neither contains the other.")
             }
             Relation::Different => format!("{a} and {b} have nothing in common."),
             Relation::Incomparable => format!("{a} and {b} cannot be compared without the base model."),

@@ -1,4 +1,4 @@
-//! Turns findings into a report: the one value that the page shows and the command line prints.
+//! The report on a file, as shown by the page and printed by the command line.
 
 use super::hashes::Hashes;
 use super::health::Health;
@@ -11,57 +11,56 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
 
-/// What a file is, what it changes and what is wrong with it.
+/// A file's kind, base model, changes and problems.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Report {
-    /// Its name, without folders.
+    /// File name, without folders.
     pub file: String,
-    /// Its length in bytes.
+    /// File size in bytes.
     #[ts(type = "number")]
     pub size: u64,
-    /// Only the header was read: norms, scales, alphas, hashes and faults of numbers are not known.
+    /// Only the header was read: norms, scales, alphas, hashes and invalid values are unknown.
     pub headers_only: bool,
-    /// SHA-256 of the whole file, in lower-case hexadecimal; empty where only the header was read.
+    /// SHA-256 of the whole file, in lower-case hexadecimal; empty if only the header was read.
     pub sha256: String,
-    /// SHA-256 of its length and all that its header says: equal for copies of one file.
+    /// SHA-256 of the file size and the header's content: equal for copies of one file.
     pub header_sha256: String,
-    /// How its bytes are organised.
+    /// File format.
     pub container: Container,
-    /// What it is.
+    /// Kind of file.
     pub kind: FileKind,
-    /// One plain sentence: what it is, for what, how strong; or why it is refused and what to do.
+    /// One sentence: kind, base model and strength, or why the file cannot be used and what to do.
     pub verdict: String,
-    /// The spelling of its keys; empty where it has none.
+    /// Key format; empty if none is known.
     pub convention: String,
-    /// The families of algorithms inside.
+    /// Algorithms of the changes.
     pub algorithms: Vec<String>,
-    /// The family of models that it was made for.
+    /// The base model it was made for.
     pub base: Base,
-    /// Every layer that it changes, in the file's order.
+    /// Every changed layer, in file order.
     pub modules: Vec<ModuleRow>,
-    /// Every key that changes nothing.
+    /// Unused keys.
     pub leftovers: Vec<LeftoverRow>,
-    /// How much of each block it changes, in network order.
+    /// Changed layers per block, in network order.
     pub coverage: Vec<Coverage>,
-    /// What each program that loads adapters does with it.
+    /// Compatibility with each adapter loader.
     pub loaders: Vec<LoaderVerdict>,
-    /// Every name that its pickles would import.
+    /// Every global that its pickles import.
     pub imports: Vec<ImportRow>,
-    /// How strong the changes are and how much of their ranks they use; null where no layer's
-    /// singular values were computed.
+    /// Strength and rank statistics; null if no layer's singular values were computed.
     pub health: Option<Health>,
-    /// What programs and sites know the file by; null where only the header was read.
+    /// Hashes that programs and sites identify the file by; null if only the header was read.
     pub hashes: Option<Hashes>,
-    /// What the header says of the training; null where it says nothing.
+    /// Training information from the header; null if there is none.
     pub training: Option<Training>,
     /// The header's `__metadata__`.
     pub metadata: BTreeMap<String, String>,
-    /// What is wrong.
+    /// Problems of the file.
     pub problems: Vec<Problem>,
 }
 
 impl Report {
-    /// The report on a file of which nothing is known yet.
+    /// Returns an empty report.
     pub(super) fn empty(file: &str, size: u64) -> Report {
         Report {
             file: file.into(),
@@ -88,14 +87,14 @@ impl Report {
         }
     }
 
-    /// The report on a file that cannot be opened.
+    /// Returns the report on a file that cannot be opened.
     pub fn unreadable(file: &str, reason: &str) -> Report {
         let verdict = format!("The file cannot be opened: {reason}.");
         let problems = vec![Problem::refuse("unreadable", verdict.clone())];
         Report { verdict, problems, ..Report::empty(file, 0) }
     }
 
-    /// Takes in what the base model says of the layers; see [`super::weigh`].
+    /// Updates norms and strengths with measurements against the base model; see [`super::weigh`].
     pub fn weigh(&mut self, layers: &[LayerImpact]) {
         let (modules, coverage) = (std::mem::take(&mut self.modules), std::mem::take(&mut self.coverage));
         let mut measures = Measures { modules, coverage, health: self.health.take() };
@@ -103,124 +102,123 @@ impl Report {
         Measures { modules: self.modules, coverage: self.coverage, health: self.health } = measures;
     }
 
-    /// Whether the file must not be applied.
+    /// Returns whether the file cannot be used.
     pub fn refused(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Refuse)
     }
 }
 
-/// How a file's bytes are organised.
+/// File format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum Container {
-    /// huggingface's format.
+    /// Hugging Face's safetensors.
     Safetensors,
-    /// `torch.save` since PyTorch 1.6.
+    /// A zip archive from `torch.save`, PyTorch 1.6 or later.
     PickleZip,
-    /// `torch.save` before.
+    /// A bare pickle from `torch.save`, before PyTorch 1.6.
     PickleLegacy,
-    /// llama.cpp's format.
+    /// llama.cpp's GGUF.
     Gguf,
-    /// A zip archive of files.
+    /// Another zip archive.
     Zip,
     /// Anything else.
     Unknown,
 }
 
-/// What a file is.
+/// Kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum FileKind {
-    /// It changes a base model.
+    /// A LoRA or another adapter of a base model.
     Adapter,
-    /// A whole model or network.
+    /// A full checkpoint.
     Checkpoint,
-    /// Word embeddings.
+    /// A textual inversion embedding.
     TextualInversion,
-    /// A network that turns latents into pixels.
+    /// A variational autoencoder.
     Vae,
-    /// Networks beside the attention.
+    /// A hypernetwork: small networks on the inputs of attention layers.
     Hypernetwork,
-    /// Something that follows a control picture: ControlNet, Control-LoRA, LLLite, T2I-Adapter.
+    /// A network conditioned on a control image: ControlNet, Control-LoRA, LLLite, T2I-Adapter.
     ControlNet,
-    /// Something that lets a picture guide.
+    /// An IP-Adapter: image prompts.
     IpAdapter,
-    /// AnimateDiff's layers.
+    /// An AnimateDiff motion module.
     MotionModule,
-    /// A network that reads prompts.
+    /// A text encoder.
     TextEncoder,
-    /// A network that reads pictures.
+    /// An image encoder (CLIP vision).
     VisionModel,
-    /// A network that enlarges pictures.
+    /// An image upscaler.
     Upscaler,
     /// A web page.
     Html,
-    /// A JSON text.
+    /// JSON text.
     Json,
-    /// A stand-in for a file that git-lfs did not fetch.
+    /// A Git LFS pointer.
     GitLfs,
     /// A GGUF model.
     Gguf,
-    /// A picture.
+    /// An image.
     Image,
     /// A PyTorch pickle.
     Pickle,
-    /// No bytes.
+    /// An empty file.
     Empty,
     /// None of these.
     Unknown,
 }
 
-/// The family of models that a file was made for.
+/// The base model family of a file.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Base {
     /// `sd15`, `sd21`, `sdxl`, `flux1`, … or `unknown`.
     pub family: String,
-    /// Its name for people.
+    /// Display name.
     pub label: String,
-    /// What in the file says so, in sentences.
+    /// Evidence for the family, in sentences.
     pub evidence: Vec<String>,
 }
 
 /// A layer that the file changes.
 #[derive(Debug, Clone, Serialize, Deserialize, TS)]
 pub struct ModuleRow {
-    /// diffusers' path with the network before it: `unet.down_blocks.0…`.
+    /// diffusers' path after the network's name: `unet.down_blocks.0…`.
     pub path: String,
-    /// The family of algorithms.
+    /// Algorithm of the change.
     pub algorithm: String,
-    /// Its rank, where the algorithm has one.
+    /// Rank, if the algorithm has one.
     pub rank: Option<usize>,
-    /// alpha, where the file or its config gives one.
+    /// alpha, if the file or its config has one.
     pub alpha: Option<f32>,
-    /// What the change is multiplied by at strength 1.
+    /// Factor of the change at strength 1.
     pub scale: f32,
-    /// How its numbers are stored.
+    /// Dtype of the tensors.
     pub dtype: String,
-    /// Frobenius norm of the change at strength 1; null where it depends on the base's weights and
-    /// no base was at hand.
+    /// Frobenius norm of the change at strength 1; null if it depends on the base weights and no base
+    /// model was given.
     pub norm: Option<f64>,
-    /// Frobenius norm of the base model's weight; null where no base was at hand.
+    /// Frobenius norm of the base model's weight; null if no base model was given.
     pub base_norm: Option<f64>,
-    /// Its singular values in a few numbers; null where it depends on the base's weights or has
-    /// too many.
+    /// Statistics of the singular values; null if these depend on the base weights or take too long.
     pub strength: Option<Strength>,
     /// Shape of the change.
     pub shape: Vec<usize>,
-    /// The block of [`Coverage`] that it lies in.
+    /// The layer's block, see [`Coverage`].
     pub block: String,
 }
 
-/// The singular values of a layer's change at strength 1, in a few numbers.
+/// Statistics of the singular values of a layer's change at strength 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
 pub struct Strength {
-    /// The largest: the spectral norm.
+    /// The spectral norm, i.e. the largest singular value.
     pub spectral: f64,
-    /// ‖·‖²_F / ‖·‖²: how many directions of the strongest one's strength there are.
+    /// Stable rank ‖·‖²_F / ‖·‖²₂.
     pub stable_rank: f64,
-    /// exp of the entropy of the values' shares.
+    /// Effective rank: exp of the entropy of the normalized singular values.
     pub effective_rank: f64,
     /// The smallest rank that keeps 90 % of the energy Σσ².
     pub rank_90: usize,
@@ -229,7 +227,7 @@ pub struct Strength {
 }
 
 impl Strength {
-    /// Of these singular values.
+    /// Computes the statistics of a spectrum.
     pub fn of(spectrum: &Spectrum) -> Strength {
         Strength {
             spectral: spectrum.spectral(),
@@ -241,36 +239,36 @@ impl Strength {
     }
 }
 
-/// A key that changes nothing.
+/// An unused key.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct LeftoverRow {
     /// The key.
     pub key: String,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
-/// A name that a pickle would import when it is opened the usual way; nothing is imported here.
+/// A global that a pickle imports when it is loaded by `torch.load`; nothing is imported here.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct ImportRow {
     /// `torch._utils._rebuild_tensor_v2`, `os.system`, …
     pub name: String,
-    /// Which of the file's pickles.
+    /// The pickle within the file.
     pub place: String,
-    /// What that would mean.
+    /// Whether the import is dangerous.
     pub verdict: ImportVerdict,
 }
 
-/// What importing a name would mean.
+/// Whether importing a global is dangerous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum ImportVerdict {
-    /// It describes tensors.
+    /// Only describes tensors.
     Harmless,
-    /// It has no place in an adapter, and is not known to be dangerous.
+    /// Unneeded in an adapter, and not known to be dangerous.
     Unknown,
-    /// It can run programs, open files or reach the network.
+    /// Can run programs, open files or access the network.
     Dangerous,
 }
 
@@ -285,59 +283,59 @@ impl From<Import> for ImportRow {
     }
 }
 
-/// How much of a block a file changes.
+/// A file's changes to one block.
 #[derive(Debug, Clone, Serialize, Deserialize, TS)]
 pub struct Coverage {
     /// `text_encoder`, `text_encoder_2`, `text_encoder_3`, `unet`, `transformer`, `prior` or `language_model`.
     pub component: String,
     /// `TE00`…, `BASE`, `IN00`…, `MID`, `OUT00`…, `END`; of transformers `D00`…, `S00`…, …
     pub block: String,
-    /// Where that is, for people.
+    /// Display label of the block.
     pub label: String,
-    /// Linear and convolution layers that change.
+    /// Number of changed linear and convolution layers.
     pub covered: usize,
-    /// Linear and convolution layers in all.
+    /// Total number of linear and convolution layers.
     pub total: usize,
-    /// Frobenius norm of all changes together at strength 1, as far as it is known.
+    /// Frobenius norm of all known changes together at strength 1.
     pub norm: f64,
 }
 
-/// Something wrong with a file.
+/// A problem of a file.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Problem {
-    /// Its short name: `truncated`, `shape_mismatch`, …
+    /// Problem class: `truncated`, `shape_mismatch`, …
     pub class: String,
-    /// Whether the file can be used all the same.
+    /// Whether the file can still be used.
     pub severity: Severity,
-    /// What is wrong and what to do.
+    /// Description, with what to do about it.
     pub message: String,
-    /// The layers concerned, if only some are.
+    /// The affected layers; empty if the whole file is affected.
     pub modules: Vec<String>,
 }
 
-/// Whether a file can be used in spite of a problem.
+/// Severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum Severity {
-    /// It must not be applied.
+    /// The file cannot be used.
     Refuse,
-    /// It may be applied, but one should know.
+    /// The file can be used.
     Warn,
 }
 
 impl Problem {
-    /// A problem of the whole file that forbids its use.
+    /// Creates a problem of the whole file that prevents its use.
     pub fn refuse(class: &str, message: impl Into<String>) -> Problem {
         Problem { class: class.into(), severity: Severity::Refuse, message: message.into(), modules: Vec::new() }
     }
 
-    /// A problem of the whole file that one should know.
+    /// Creates a warning about the whole file.
     pub fn warn(class: &str, message: impl Into<String>) -> Problem {
         Problem { severity: Severity::Warn, ..Problem::refuse(class, message) }
     }
 
-    /// The same problem in these layers only.
+    /// Restricts the problem to these layers.
     pub fn of(self, modules: Vec<String>) -> Problem {
         Problem { modules, ..self }
     }

@@ -1,5 +1,5 @@
-//! Turns an adapter's changes into the rows of its report: with their norms and spectra from the
-//! file's numbers, layer by layer, or by the header alone.
+//! The rows of a report, one per changed layer: with norms and spectra from the file's tensors, or
+//! from the header alone.
 
 use super::health::{Health, HealthRow, health};
 use super::inspect::{OnProgress, Progress};
@@ -14,72 +14,72 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range};
 
-/// What the numbers of a file say.
+/// Measurements of a file's tensors.
 #[derive(Default)]
 pub(super) struct Measured {
-    /// One row a layer.
+    /// One row per layer.
     pub rows: Vec<ModuleRow>,
-    /// How strong and how full they are.
+    /// Strength and rank statistics.
     pub health: Option<Health>,
-    /// What is odd about them.
+    /// Anomalies.
     pub findings: Findings,
-    /// Whether every layer was read: nobody stopped it.
+    /// Whether every layer was measured; `false` if the callback stopped it.
     pub whole: bool,
-    /// What was read of each group, for another worker's report.
+    /// Measurements per group, for another worker's report.
     pub groups: Vec<GroupNumbers>,
 }
 
-/// What the numbers of one group say: workers that share a file hand these to the one that reports.
+/// Measurements of one group; workers that share a file send these to the one that writes the report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GroupNumbers {
-    /// The group's place in the file.
+    /// Index of the group in the file.
     group: usize,
-    /// Its tensors of one number.
+    /// Its scalar tensors.
     numbers: BTreeMap<Role, f32>,
     /// Its changes.
     changes: Vec<ChangeNumbers>,
 }
 
-/// What the numbers of one change say.
+/// Measurements of one change.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ChangeNumbers {
-    /// Whether none is NaN or infinite.
+    /// Whether no element is NaN or infinite.
     pub finite: bool,
-    /// Frobenius norm at strength 1, where it is known without the base.
+    /// Frobenius norm at strength 1, if it does not depend on the base weights.
     pub norm: Option<f64>,
-    /// Singular values at strength 1, where they are known without the base and do not take too long.
+    /// Singular values at strength 1, if they do not depend on the base weights or take too long.
     values: Option<Vec<f64>>,
 }
 
 impl ChangeNumbers {
     async fn read(delta: &Delta, source: &dyn ByteSource, header: &Header) -> Result<ChangeNumbers, FormatError> {
-        let numbers = delta.read(source, header).await?;
-        let finite = delta.scale.is_finite() && numbers.values().flatten().all(|x| x.is_finite());
-        let Some(form) = delta.change.form(&numbers).filter(|form| work(form) <= MAX_WORK) else {
-            return Ok(ChangeNumbers { finite, norm: delta.norm(&numbers), values: None });
+        let factors = delta.read(source, header).await?;
+        let finite = delta.scale.is_finite() && factors.values().flatten().all(|x| x.is_finite());
+        let Some(form) = delta.change.form(&factors).filter(|form| work(form) <= MAX_WORK) else {
+            return Ok(ChangeNumbers { finite, norm: delta.norm(&factors), values: None });
         };
-        drop(numbers); // the form has its own: two of each would be the most memory that a file takes
+        drop(factors); // `form` holds a copy: keeping both would double peak memory
         let spectrum = Spectrum::of(&form, f64::from(delta.scale));
         Ok(ChangeNumbers { finite, norm: Some(spectrum.frobenius()), values: Some(spectrum.values) })
     }
 }
 
-/// One of the equal parts, by bytes, into which workers divide a file's groups.
+/// One of several parts of equal size in bytes, into which workers divide a file's groups.
 #[derive(Debug, Clone, Copy)]
 pub struct Share {
-    /// Which, from 0.
+    /// Index of the part.
     pub part: usize,
-    /// Of how many.
+    /// Number of parts.
     pub parts: usize,
 }
 
 impl Share {
-    /// All of a file.
+    /// The whole file.
     pub const WHOLE: Share = Share { part: 0, parts: 1 };
 
     fn of(self, groups: &[Group]) -> Range<usize> {
         let total: u64 = groups.iter().map(bytes).sum();
-        let until = |part: usize| {
+        let end = |part: usize| {
             let mut sum = 0;
             groups
                 .iter()
@@ -90,7 +90,7 @@ impl Share {
                 })
                 .count()
         };
-        until(self.part)..if self.part + 1 == self.parts { groups.len() } else { until(self.part + 1) }
+        end(self.part)..if self.part + 1 == self.parts { groups.len() } else { end(self.part + 1) }
     }
 }
 
@@ -98,33 +98,33 @@ fn bytes(group: &Group) -> u64 {
     group.tensors.values().map(|tensor| tensor.bytes.end - tensor.bytes.start).sum()
 }
 
-/// The most multiplications that one layer's singular values may take here: seconds in a browser.
+/// Maximum number of multiplications for one layer's singular values: seconds in a browser.
 const MAX_WORK: usize = 1_000_000_000;
 
-/// Groups with the layers that they change.
+/// Groups with the layers they change.
 pub(super) struct Located<'a> {
     pub groups: &'a mut [Group],
     pub layers: &'a [Option<ModuleMatch<'a>>],
 }
 
-/// One row a layer; reads every number of a share once, but for groups that are `known`, and tells of
-/// every row that it read.
+/// Measures one row per layer. Reads every tensor of a share once, except those of `known` groups, and
+/// reports every row that it reads.
 pub(super) async fn measured(
     reader: &mut Reader<'_>,
     located: Located<'_>,
     source: &dyn ByteSource,
     header: &Header,
     (share, known): (Share, &[GroupNumbers]),
-    hear: &mut OnProgress<'_>,
+    on_progress: &mut OnProgress<'_>,
 ) -> Result<Measured, FormatError> {
     let mut measured = Measured { whole: true, ..Measured::default() };
     let mut layers: Vec<HealthRow> = Vec::new();
     let known: HashMap<usize, &GroupNumbers> = known.iter().map(|known| (known.group, known)).collect();
-    let own = share.of(located.groups);
-    let total = located.groups[own.clone()].iter().map(bytes).sum();
+    let range = share.of(located.groups);
+    let total = located.groups[range.clone()].iter().map(bytes).sum();
     let mut done = 0;
     for (index, (group, found)) in located.groups.iter_mut().zip(located.layers).enumerate() {
-        if !measured.whole || !own.contains(&index) {
+        if !measured.whole || !range.contains(&index) {
             skip(reader, group, *found);
             continue;
         }
@@ -153,7 +153,7 @@ pub(super) async fn measured(
         }
         measured.groups.push(GroupNumbers { group: index, numbers: group.numbers.clone(), changes });
         let Some(row) = measured.rows.last().filter(|_| known.is_none() && !deltas.is_empty()) else { continue };
-        if hear(Progress::Layer { done, total, row }) == ControlFlow::Break(()) {
+        if on_progress(Progress::Layer { done, total, row }) == ControlFlow::Break(()) {
             measured.whole = done == total;
         }
     }
@@ -161,20 +161,20 @@ pub(super) async fn measured(
     Ok(measured)
 }
 
-/// Takes in all groups without reading a number.
+/// Adds all groups without reading tensors.
 pub(super) fn unread(reader: &mut Reader<'_>, located: Located<'_>) {
     for (group, found) in located.groups.iter_mut().zip(located.layers) {
         skip(reader, group, *found);
     }
 }
 
-/// Takes in a group as if its tensors of one number had been read.
+/// Adds a group with zeros in place of its scalar tensors.
 fn skip(reader: &mut Reader<'_>, group: &mut Group, found: Option<ModuleMatch<'_>>) {
     group.numbers = group.lone_numbers().map(|(role, _)| (role, 0.0)).collect();
     reader.add(group, found);
 }
 
-/// Multiplications that a form's singular values take, about.
+/// Estimates the number of multiplications for the singular values of a factorization.
 fn work(form: &Factorization) -> usize {
     let whole = |rows: usize, columns: usize| {
         let small = rows.min(columns);
@@ -190,7 +190,7 @@ fn work(form: &Factorization) -> usize {
     }
 }
 
-/// One row a layer, without anything that stands in the file's numbers.
+/// Returns one row per layer from the header alone.
 pub(super) fn bare(adapter: &Adapter) -> Vec<ModuleRow> {
     let mut rows: Vec<ModuleRow> = Vec::new();
     for delta in &adapter.deltas {

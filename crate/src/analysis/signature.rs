@@ -1,5 +1,4 @@
-//! Turns keys of a file and its metadata into the families that its model may belong to, by the table
-//! families.toml.
+//! Key and metadata signatures of model families, from the table families.toml.
 
 use crate::adapters::Group;
 use serde::Deserialize;
@@ -13,7 +12,7 @@ use std::sync::LazyLock;
 pub struct Signature {
     /// `flux1`, …
     pub name: String,
-    /// Its name for people.
+    /// Display name.
     pub label: String,
     #[serde(default)]
     any: Vec<String>,
@@ -21,10 +20,10 @@ pub struct Signature {
     none: Vec<String>,
     #[serde(default)]
     said: Vec<String>,
-    /// Whether names alone show it, in sizes that no table has.
+    /// Whether keys alone identify the family, at sizes that are in no table.
     #[serde(default)]
     pub any_size: bool,
-    /// What headers call it: `ss_base_model_version` and `modelspec.architecture`.
+    /// Its names in headers: `ss_base_model_version` and `modelspec.architecture`.
     #[serde(default)]
     pub header: Vec<String>,
 }
@@ -37,22 +36,22 @@ struct Signatures {
 static SIGNATURES: LazyLock<Signatures> =
     LazyLock::new(|| toml::from_str(include_str!("families.toml")).expect("families.toml is checked by a test"));
 
-/// The rows whose layers a file may name, by the parts of its keys, and the row that its metadata names.
-pub fn fitting(groups: &[Group], named: Option<&str>) -> Vec<&'static Signature> {
-    // Blocks are alike, so few names are left, in one text: a search is prepared once a text.
+/// Returns the rows whose patterns match a file's keys, and the row of the family named by its metadata.
+pub fn fitting(groups: &[Group], claimed: Option<&str>) -> Vec<&'static Signature> {
+    // Equal blocks collapse to few stems, joined to one text: a string search has a setup cost per text.
     let stems: BTreeSet<String> = groups.iter().map(|group| plain(&group.stem)).collect();
     let text = stems.into_iter().fold(String::new(), |text, stem| text + &stem + "\n");
     let fits = |row: &&Signature| {
         let (any, none) = (
-            row.any.iter().any(|mark| text.contains(mark.as_str())),
-            row.none.iter().any(|mark| text.contains(mark.as_str())),
+            row.any.iter().any(|pattern| text.contains(pattern.as_str())),
+            row.none.iter().any(|pattern| text.contains(pattern.as_str())),
         );
-        any && !none || named == Some(row.name.as_str())
+        any && !none || claimed == Some(row.name.as_str())
     };
     SIGNATURES.family.iter().filter(fits).collect()
 }
 
-/// A stem with `_` for dots and `#` for each number.
+/// Replaces dots of a stem by `_` and numbers by `#`.
 pub(super) fn plain(stem: &str) -> String {
     let mut out = String::with_capacity(stem.len());
     for letter in stem.chars() {
@@ -69,44 +68,45 @@ pub(super) fn plain(stem: &str) -> String {
     out
 }
 
-/// The row of a family.
+/// Returns the row of a family.
 pub fn row(family: &str) -> Option<&'static Signature> {
     SIGNATURES.family.iter().find(|row| row.name == family)
 }
 
-/// What headers call a family: `ss_base_model_version` and `modelspec.architecture`; empty where nobody agrees on it.
+/// Returns a family's names in headers, `ss_base_model_version` and `modelspec.architecture`; empty if there is no
+/// common convention.
 pub fn header_words(family: &str) -> &'static [String] {
     row(family).map_or(&[], |row| &row.header)
 }
 
-/// Keys of metadata that name the model, the most exact first.
-const WORDS: [&str; 4] =
+/// Metadata keys that name the model, the most exact first.
+const MODEL_KEYS: [&str; 4] =
     ["ss_base_model_version", "modelspec.architecture", "general.architecture", "general.base_model.0.name"];
 
-/// The family that metadata names: `sd15`, `flux1`, …
+/// Returns the family that the metadata names: `sd15`, `flux1`, …
 pub fn said(metadata: &BTreeMap<String, String>) -> Option<&'static str> {
-    WORDS[..2].iter().filter_map(|key| metadata.get(*key)).find_map(|text| family_of(text)).or_else(|| {
+    MODEL_KEYS[..2].iter().filter_map(|key| metadata.get(*key)).find_map(|text| family_of(text)).or_else(|| {
         let config: Value = serde_json::from_str(metadata.get("ot_config")?).ok()?;
         family_of(config.get("model_type")?.as_str()?)
     })
 }
 
-/// The family that a word of a header means.
+/// Returns the family that a metadata value names.
 fn family_of(text: &str) -> Option<&'static str> {
     let letters: String = text.to_ascii_lowercase().chars().filter(|letter| !"-_. ".contains(*letter)).collect();
     let fitting = SIGNATURES.family.iter().flat_map(|row| row.said.iter().map(move |start| (row, start)));
-    // The longest start counts: hunyuanvideo15 before hunyuanvideo.
+    // The longest prefix wins: hunyuanvideo15 before hunyuanvideo.
     let (row, _) = fitting.filter(|(_, start)| letters.starts_with(*start)).max_by_key(|(_, start)| start.len())?;
     Some(&row.name)
 }
 
-/// What the metadata says of the base model, in sentences.
+/// Returns the metadata about the base model as evidence sentences.
 pub fn quoted(metadata: &BTreeMap<String, String>) -> Vec<String> {
     let mut list: Vec<String> =
-        WORDS.iter().filter_map(|key| Some(format!("metadata {key} says {:?}", metadata.get(*key)?))).collect();
+        MODEL_KEYS.iter().filter_map(|key| Some(format!("metadata {key} is {:?}", metadata.get(*key)?))).collect();
     let config = metadata.get("ot_config").and_then(|text| serde_json::from_str::<Value>(text).ok());
     let model = config.as_ref().and_then(|config| config.get("model_type")?.as_str());
-    list.extend(model.map(|model| format!("OneTrainer's config says {model:?}")));
+    list.extend(model.map(|model| format!("OneTrainer's model_type is {model:?}")));
     list
 }
 
@@ -120,14 +120,14 @@ mod tests {
         let published = |name: &str| FamilyId::ALL.iter().any(|id| id.name() == name);
         for row in &SIGNATURES.family {
             assert!(!row.label.is_empty());
-            assert!(published(&row.name) || !row.any.is_empty(), "{} has no marks", row.name);
+            assert!(published(&row.name) || !row.any.is_empty(), "{} has no patterns", row.name);
             let listed = Architecture::families().any(|family| family == row.name);
             assert!(listed || published(&row.name), "{} has no table of layers", row.name);
-            assert!(row.any.iter().chain(&row.none).all(|mark| *mark == plain(mark)), "{}", row.name);
+            assert!(row.any.iter().chain(&row.none).all(|pattern| *pattern == plain(pattern)), "{}", row.name);
             assert!(row.header.iter().all(|word| family_of(word) == Some(&row.name)), "{}: {:?}", row.name, row.header);
         }
         let named = |family: &str| SIGNATURES.family.iter().any(|row| row.name == family);
-        assert!(Architecture::families().all(named), "a table of layers that no row leads to is never used");
+        assert!(Architecture::families().all(named), "a table of layers without a row is never used");
     }
 
     #[test]

@@ -1,25 +1,25 @@
-//! Turns a group's tensors into the sizes of the layer that they change, whatever the algorithm.
+//! Layer sizes implied by a group's tensors, for every algorithm.
 
 use crate::adapters::Group;
 use crate::model::spelling::Role;
 use crate::model::{Kind, Module};
 use crate::num::{host_len, numel};
 
-/// What a group's tensors show of its layer's sizes.
+/// Sizes of a layer, as far as a group's tensors imply them.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub struct Sizes {
-    /// Outputs.
+    /// Number of outputs.
     pub outputs: Option<usize>,
-    /// Inputs, or inputs times the kernel's area.
+    /// Number of inputs, or inputs · kernel area.
     pub inputs: Option<usize>,
-    /// One of both: it is not said which.
+    /// A size that is either the outputs or the inputs.
     either: Option<usize>,
-    /// Axes of the tensor that keeps a kernel.
+    /// Number of axes of the tensor that holds the kernel.
     axes: Option<usize>,
 }
 
 impl Sizes {
-    /// What the tensors of a group show; nothing where they show none.
+    /// Returns the sizes that a group's tensors imply; `None` if they imply none.
     pub fn of(group: &Group) -> Option<Sizes> {
         let sizes = Sizes::of_factors(group);
         let sizes = if sizes == Sizes::default() { Sizes::of_others(group) } else { sizes };
@@ -41,16 +41,16 @@ impl Sizes {
             let outputs = axis(Role::HadaW1A, usize::from(shape(Role::HadaT1).is_some()));
             return Sizes { outputs, inputs: axis(Role::HadaW1B, 1), ..Sizes::default() };
         }
-        // A Kronecker product has the products of its factors' sizes.
+        // A Kronecker product's sizes are the products of its factors' sizes.
         let w1 = [axis(Role::LokrW1, 0).or(axis(Role::LokrW1A, 0)), axis(Role::LokrW1, 1).or(axis(Role::LokrW1B, 1))];
-        let turned = usize::from(shape(Role::LokrT2).is_some());
+        let offset = usize::from(shape(Role::LokrT2).is_some());
         let w2 =
-            [axis(Role::LokrW2, 0).or(axis(Role::LokrW2A, turned)), axis(Role::LokrW2, 1).or(axis(Role::LokrW2B, 1))];
+            [axis(Role::LokrW2, 0).or(axis(Role::LokrW2A, offset)), axis(Role::LokrW2, 1).or(axis(Role::LokrW2B, 1))];
         let product = |at: usize| w1[at].zip(w2[at]).and_then(|(a, b)| a.checked_mul(b));
         Sizes { outputs: product(0), inputs: product(1), ..Sizes::default() }
     }
 
-    /// What tensors that are no two factors show.
+    /// Returns the sizes that tensors other than factors imply.
     fn of_others(group: &Group) -> Sizes {
         let shape = |role| group.get(role).map(|tensor| tensor.shape.as_slice());
         let longest = |shape: &[usize]| shape.iter().copied().max();
@@ -58,9 +58,9 @@ impl Sizes {
             (Some(&[.., blocks, size, _]), _) => {
                 return Sizes { outputs: blocks.checked_mul(size), ..Sizes::default() };
             }
-            // A block of b rows is kept as the b (b - 1) / 2 numbers above its diagonal.
-            (None, Some(&[blocks, numbers])) => {
-                let size = (1..=numbers + 1).find(|size| size * (size - 1) / 2 >= numbers);
+            // A block of b rows is stored as the b (b - 1) / 2 elements above its diagonal.
+            (None, Some(&[blocks, elements])) => {
+                let size = (1..=elements + 1).find(|size| size * (size - 1) / 2 >= elements);
                 return Sizes { inputs: size.and_then(|size| blocks.checked_mul(size)), ..Sizes::default() };
             }
             _ => {}
@@ -71,7 +71,7 @@ impl Sizes {
         Sizes { outputs, either: if outputs.is_some() { None } else { either }, ..Sizes::default() }
     }
 
-    /// Whether a layer may have them.
+    /// Returns whether a layer's sizes are compatible.
     pub fn fit(&self, module: &Module) -> bool {
         let shape = module.weight_shape();
         let (rows, columns) = (shape[0], shape.get(1).copied());
@@ -82,12 +82,12 @@ impl Sizes {
             && self.either.is_none_or(|size| size == rows || across(size))
     }
 
-    /// Whether the tensor that keeps a kernel has the axes of another kind of layer.
+    /// Returns whether the tensor that holds the kernel has the axes of another kind of layer.
     pub fn wrong_kind(&self, module: &Module) -> bool {
         let Some(axes) = self.axes else { return false };
         match module.kind {
             Kind::Linear { .. } => axes == 4,
-            // The kernel may be laid out in one row.
+            // The kernel may be flattened.
             Kind::Conv { inputs, kernel, .. } => axes < 4 && (kernel == 1 || self.inputs == Some(inputs)),
             _ => false,
         }
@@ -101,7 +101,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn every_algorithm_shows_its_layer() {
+    fn every_algorithm_implies_layer_sizes() {
         let check = |tensors: &[(Role, &[usize])], fits: &[usize], other: &[usize]| {
             let tensor = |&(role, shape): &(Role, &[usize])| {
                 (role, TensorInfo { name: String::new(), dtype: Dtype::F16, shape: shape.into(), bytes: 0..0 })

@@ -1,54 +1,53 @@
-//! Turns a change in factors into its singular values, and those into the numbers that people read.
+//! Singular values of factorized changes, and statistics of them.
 //!
-//! For left · right the squares of the singular values are the eigenvalues of Lᵀ(leftᵀ·left)L with
-//! right·rightᵀ = LLᵀ, a matrix of rank · rank; for a Kronecker product they are the products of
-//! both sides'. The matrix itself is formed only where it is smaller. In f64, so that values below
-//! 1e-7 of the largest are rounding.
+//! For left · right, the squared singular values are the eigenvalues of Lᵀ(leftᵀ·left)L with
+//! right·rightᵀ = LLᵀ, a (rank, rank) matrix; for a Kronecker product, the singular values are the
+//! products of both sides'. The matrix itself is materialized only if it is smaller. Computed in f64:
+//! values below 1e-7 of the largest are rounding errors.
 
 use super::matrix::{Matrix, dot, eigenvalues};
 use crate::adapters::{Delta, Dense, Factorization, Lines, Numbers, gram};
 use serde::Serialize;
 use ts_rs::TS;
 
-/// The singular values of one change, largest first.
+/// Singular values of one change.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Spectrum {
-    /// At strength 1.
+    /// Values at strength 1, largest first.
     pub values: Vec<f64>,
 }
 
 impl Spectrum {
-    /// Of the matrix that the form stands for, times `scale`.
+    /// Computes the singular values of a factorized matrix times `scale`.
     pub fn of(form: &Factorization, scale: f64) -> Spectrum {
         let mut values = values(form);
         values.iter_mut().for_each(|value| *value *= scale.abs());
         Spectrum { values }
     }
 
-    /// Of a delta at strength 1; none where it depends on the base weight or is no matrix.
+    /// Computes those of a delta at strength 1; `None` if it depends on the base weight or is not a matrix.
     pub fn of_delta(delta: &Delta, numbers: &Numbers) -> Option<Spectrum> {
         Some(Spectrum::of(&delta.change.form(numbers)?, f64::from(delta.scale)))
     }
 
-    /// Frobenius norm.
+    /// Returns the Frobenius norm.
     pub fn frobenius(&self) -> f64 {
         self.energy().sqrt()
     }
 
-    /// The largest singular value.
+    /// Returns the largest singular value, the spectral norm.
     pub fn spectral(&self) -> f64 {
         self.values.first().copied().unwrap_or(0.0)
     }
 
-    /// ‖·‖²_F / ‖·‖²: how many directions of the strongest one's strength there are (Rudelson and
-    /// Vershynin 2007); 0 for a change of zeros.
+    /// Returns the stable rank ‖·‖²_F / ‖·‖²₂ (Rudelson and Vershynin 2007); 0 for a zero change.
     pub fn stable_rank(&self) -> f64 {
         let largest = self.spectral();
         if largest > 0.0 { self.energy() / (largest * largest) } else { 0.0 }
     }
 
-    /// exp of the entropy of the singular values' shares of their sum (Roy and Vetterli 2007); 0
-    /// for a change of zeros.
+    /// Returns the effective rank, exp of the entropy of the normalized singular values (Roy and
+    /// Vetterli 2007); 0 for a zero change.
     pub fn effective_rank(&self) -> f64 {
         let sum: f64 = self.values.iter().sum();
         if sum.is_nan() || sum <= 0.0 {
@@ -58,13 +57,13 @@ impl Spectrum {
         (-shares.map(|share| share * share.ln()).sum::<f64>()).exp()
     }
 
-    /// Σσ² of the first `rank` values over that of all; 1 for a change of zeros.
+    /// Returns Σσ² of the first `rank` values over that of all; 1 for a zero change.
     pub fn energy_kept(&self, rank: usize) -> f64 {
         let (all, kept) = (self.energy(), self.values.iter().take(rank).map(|value| value * value).sum::<f64>());
         if all > 0.0 { kept / all } else { 1.0 }
     }
 
-    /// The smallest rank, 1 or more, that keeps this share of the energy.
+    /// Returns the smallest rank, at least 1, that keeps this fraction of the energy.
     pub fn rank_for_energy(&self, share: f64) -> usize {
         let wanted = share * self.energy();
         let mut kept = 0.0;
@@ -75,10 +74,10 @@ impl Spectrum {
         enough.map_or(self.values.len(), |index| index + 1).max(1)
     }
 
-    /// How many values are at least `ratio` of the largest; 1 or more.
+    /// Returns the number of values that are at least `ratio` of the largest, at least 1.
     pub fn rank_for_ratio(&self, ratio: f64) -> usize {
-        let least = ratio * self.spectral();
-        self.values.iter().take_while(|&&value| value >= least).count().max(1)
+        let threshold = ratio * self.spectral();
+        self.values.iter().take_while(|&&value| value >= threshold).count().max(1)
     }
 
     fn energy(&self) -> f64 {
@@ -86,7 +85,7 @@ impl Spectrum {
     }
 }
 
-/// Singular values, largest first, as many as the rank can be.
+/// Returns the singular values, largest first, as many as the largest possible rank.
 fn values(form: &Factorization) -> Vec<f64> {
     let count = form.rank();
     let mut values = match form {
@@ -109,54 +108,55 @@ fn roots(values: Vec<f64>) -> Vec<f64> {
     values.into_iter().map(|value| if value.is_nan() { value } else { value.max(0.0).sqrt() }).collect()
 }
 
-/// L and LᵀAL for symmetric A and B = LLᵀ.
+/// Returns L and LᵀAL for symmetric A and B = LLᵀ.
 pub(super) fn core(a: &Matrix, b: &Matrix) -> (Matrix, Matrix) {
     let root = cholesky(b);
     let inner = root.transposed_times(&a.times(&root));
     (root, inner)
 }
 
-/// leftᵀ · left.
+/// Returns matrixᵀ · matrix.
 pub(super) fn gram_of_columns(matrix: &Dense) -> Matrix {
     Matrix { rows: matrix.columns, columns: matrix.columns, data: gram(&matrix.data, matrix.columns, Lines::Columns) }
 }
 
-/// right · rightᵀ.
+/// Returns matrix · matrixᵀ.
 pub(super) fn gram_of_rows(matrix: &Dense) -> Matrix {
     Matrix { rows: matrix.rows, columns: matrix.rows, data: gram(&matrix.data, matrix.columns, Lines::Rows) }
 }
 
-/// The smaller of M·Mᵀ and Mᵀ·M.
+/// Returns the smaller of M·Mᵀ and Mᵀ·M.
 pub(super) fn small_gram(matrix: &Dense) -> Matrix {
     if matrix.columns < matrix.rows { gram_of_columns(matrix) } else { gram_of_rows(matrix) }
 }
 
-/// L with L·Lᵀ = `matrix`, positive semidefinite: one column a pivot, the largest first, until
-/// what is left is rounding (Higham, Accuracy and Stability of Numerical Algorithms, 10.3).
+/// Pivoted Cholesky factor L with L·Lᵀ = `matrix`, positive semidefinite: one column per pivot,
+/// largest first, until the remainder is rounding error (Higham, Accuracy and Stability of Numerical
+/// Algorithms, 10.3).
 fn cholesky(matrix: &Matrix) -> Matrix {
     let size = matrix.rows;
-    let mut left: Vec<f64> = (0..size).map(|i| matrix.data[i * size + i]).collect();
-    let largest = left.iter().fold(0.0, |largest: f64, &x| largest.max(x));
-    let least = largest * f64::EPSILON * size as f64;
+    let mut remainder: Vec<f64> = (0..size).map(|i| matrix.data[i * size + i]).collect();
+    let largest = remainder.iter().fold(0.0, |largest: f64, &x| largest.max(x));
+    let tolerance = largest * f64::EPSILON * size as f64;
     let mut root = Matrix::zeros(size, size);
     let mut columns = 0;
     while columns < size {
-        let Some(pivot) = (0..size).max_by(|&a, &b| left[a].total_cmp(&left[b])) else { break };
-        if left[pivot].is_nan() || left[pivot] <= least {
+        let Some(pivot) = (0..size).max_by(|&a, &b| remainder[a].total_cmp(&remainder[b])) else { break };
+        if remainder[pivot].is_nan() || remainder[pivot] <= tolerance {
             break;
         }
-        let length = left[pivot].sqrt();
+        let diagonal = remainder[pivot].sqrt();
         let pivot_row = root.row(pivot)[..columns].to_vec();
         for i in 0..size {
-            if left[i] == f64::NEG_INFINITY {
+            if remainder[i] == f64::NEG_INFINITY {
                 continue;
             }
             let rest = matrix.data[i * size + pivot] - dot(&root.row(i)[..columns], &pivot_row);
-            let entry = if i == pivot { length } else { rest / length };
+            let entry = if i == pivot { diagonal } else { rest / diagonal };
             root.data[i * size + columns] = entry;
-            left[i] -= entry * entry;
+            remainder[i] -= entry * entry;
         }
-        left[pivot] = f64::NEG_INFINITY;
+        remainder[pivot] = f64::NEG_INFINITY;
         columns += 1;
     }
     let data = root.data.chunks_exact(size.max(1)).flat_map(|row| row[..columns].iter().copied()).collect();
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_a_known_spectrum() {
+    fn statistics_of_a_known_spectrum() {
         let spectrum = Spectrum { values: vec![2.0, 1.0, 1.0, 0.0] };
         assert_eq!((spectrum.frobenius(), spectrum.spectral(), spectrum.stable_rank()), (6f64.sqrt(), 2.0, 1.5));
         assert!((spectrum.effective_rank() - 8f64.sqrt()).abs() < 1e-12, "{}", spectrum.effective_rank());
@@ -183,12 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn a_root_of_a_deficient_matrix_multiplies_to_it() {
+    fn cholesky_reconstructs_a_rank_deficient_matrix() {
         let rows = Matrix::of(&[1.0, 2.0, 3.0, 0.5, 2.0, 4.0, 6.0, 1.0, -1.0, 0.0, 1.0, 3.0], 4);
         let gram = rows.times_transposed(&rows);
         let root = cholesky(&gram);
         assert_eq!(root.columns, 2);
-        let again = root.times_transposed(&root);
-        assert!(again.data.iter().zip(&gram.data).all(|(a, b)| (a - b).abs() < 1e-12));
+        let product = root.times_transposed(&root);
+        assert!(product.data.iter().zip(&gram.data).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 }

@@ -1,60 +1,60 @@
-//! Turns a report into a row of a table of many files.
+//! One table row per file, summarized from its report.
 
 use super::loaders::LoaderStatus;
 use super::report::{Container, FileKind, Report, Severity};
 use serde::Serialize;
 use ts_rs::TS;
 
-/// A file in a row.
+/// Summary of a file's report.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Summary {
-    /// Its name or path.
+    /// File name or path.
     pub file: String,
-    /// Its length in bytes.
+    /// File size in bytes.
     #[ts(type = "number")]
     pub size: u64,
-    /// Equal for copies of one file.
+    /// Hash of the header; equal for copies of one file.
     pub header_sha256: String,
-    /// How its bytes are organised.
+    /// File format.
     pub container: Container,
-    /// What it is.
+    /// Kind of file.
     pub kind: FileKind,
-    /// The family of models that it was made for: `sd15`, …, or `unknown`.
+    /// Base model family: `sd15`, …, or `unknown`.
     pub family: String,
-    /// The family's name for people.
+    /// Display name of the family.
     pub label: String,
-    /// The spelling of its keys.
+    /// Key format.
     pub convention: String,
-    /// The algorithms inside, joined by commas.
+    /// Algorithms, joined by commas.
     pub algorithms: String,
-    /// The smallest rank; null without any.
+    /// The smallest rank; null if no layer has a rank.
     pub rank_low: Option<usize>,
     /// The largest rank.
     pub rank_high: Option<usize>,
-    /// Layers that it changes.
+    /// Number of changed layers.
     pub layers: usize,
-    /// Of those, in text encoders.
+    /// Number of changed layers in text encoders.
     pub text_layers: usize,
-    /// Keys that change nothing.
+    /// Number of unused keys.
     pub leftovers: usize,
-    /// How its numbers are stored, joined by commas.
+    /// Dtypes, joined by commas.
     pub dtypes: String,
-    /// The program that trained it.
+    /// The program it was trained with.
     pub trainer: Option<String>,
-    /// Its title or the name that it was saved under.
+    /// Title from the metadata, or the output name.
     pub title: Option<String>,
-    /// Words that call up what was learned, joined by commas.
+    /// Trigger words, joined by commas.
     pub trigger_words: String,
-    /// Short names of the loaders that apply all of it.
+    /// Identifiers of the loaders that apply the whole file.
     pub works_in: Vec<String>,
-    /// The worst problem's short name; null without one.
+    /// Class of the most severe problem; null if there is none.
     pub problem: Option<String>,
-    /// What it is, or what is wrong, in a sentence.
+    /// The report's verdict.
     pub verdict: String,
 }
 
 impl Summary {
-    /// The row of a report.
+    /// Summarizes a report.
     pub fn of(report: &Report) -> Summary {
         let ranks = || report.modules.iter().filter_map(|row| row.rank);
         let mut dtypes: Vec<&str> = report.modules.iter().map(|row| row.dtype.as_str()).collect();

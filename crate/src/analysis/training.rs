@@ -1,5 +1,5 @@
-//! Turns a header's metadata into what can be read of the training: settings, datasets, sizes,
-//! tags and trigger words. What is not there is not said. The names of the keys are training.toml.
+//! Training information from a header's metadata: settings, datasets, buckets, tags and trigger words.
+//! Missing information is omitted. training.toml lists the metadata keys.
 
 use crate::num::to_whole;
 use serde::{Deserialize, Serialize};
@@ -8,59 +8,59 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 use ts_rs::TS;
 
-/// The most tags that are listed.
+/// Maximum number of listed tags.
 const MAX_TAGS: usize = 100;
 
-/// The least part of a folder's captions that a trigger word stands in.
-const ALWAYS: f64 = 0.95;
+/// Minimum fraction of a folder's captions that contain a trigger word.
+const TRIGGER_FREQUENCY: f64 = 0.95;
 
-/// What a header says of the training.
+/// Training information from a header.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, TS)]
 pub struct Training {
-    /// The program that trained, by the marks that it leaves.
+    /// The trainer, detected from its metadata keys.
     pub trainer: Option<String>,
-    /// Settings in a fixed order, only those that are there.
+    /// Settings in a fixed order; missing ones are omitted.
     pub settings: Vec<Setting>,
-    /// Words that call up what was learned, the surest first.
+    /// Trigger words, most certain first.
     pub trigger_words: Vec<TriggerWord>,
-    /// The most frequent tags of the captions, at most 100.
+    /// The most frequent caption tags, at most 100.
     pub tags: Vec<TagCount>,
-    /// How many different tags there are.
+    /// Number of distinct tags.
     pub tag_total: usize,
     /// Folders of training images.
     pub datasets: Vec<Dataset>,
-    /// Sizes that images were brought to.
+    /// Resolution buckets.
     pub buckets: Vec<Bucket>,
-    /// The metadata key whose value is a preview as a data URL.
+    /// The metadata key that holds a preview image as a data URL.
     pub preview_key: Option<String>,
 }
 
-/// One setting.
+/// A training setting.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Setting {
-    /// For programs: `optimizer`, …
+    /// Identifier: `optimizer`, …
     pub name: String,
-    /// For people.
+    /// Display name.
     pub label: String,
-    /// What it was.
+    /// Its value.
     pub value: String,
 }
 
-/// A word that calls up what was learned.
+/// A trigger word.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct TriggerWord {
     /// The word or phrase.
     pub text: String,
-    /// What says so.
+    /// Its source: a metadata key or a folder.
     pub source: String,
 }
 
-/// A tag and the captions that it stands in.
+/// A tag and its number of captions.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct TagCount {
     /// The tag.
     pub tag: String,
-    /// Captions.
+    /// Number of captions with the tag.
     #[ts(type = "number")]
     pub count: u64,
 }
@@ -68,26 +68,26 @@ pub struct TagCount {
 /// A folder of training images.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Dataset {
-    /// Its name.
+    /// Folder name.
     pub folder: String,
-    /// Images in it.
+    /// Number of images.
     #[ts(type = "number")]
     pub images: u64,
-    /// How often each was shown an epoch.
+    /// Repeats of each image per epoch.
     #[ts(type = "number")]
     pub repeats: u64,
 }
 
-/// Images of one size.
+/// A resolution bucket.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Bucket {
-    /// Pixels.
+    /// Width in pixels.
     #[ts(type = "number")]
     pub width: u64,
-    /// Pixels.
+    /// Height in pixels.
     #[ts(type = "number")]
     pub height: u64,
-    /// Images, with repeats.
+    /// Number of images, counting repeats.
     #[ts(type = "number")]
     pub images: u64,
 }
@@ -105,27 +105,27 @@ struct Row {
     keys: Vec<String>,
     #[serde(default)]
     shape: Shape,
-    /// The key that a duration starts from.
+    /// The key with the start of a duration.
     since: Option<String>,
 }
 
-/// How a value is written.
+/// Format of a value.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Shape {
     #[default]
     Plain,
-    /// Seconds since 1970, or a date as it is.
+    /// Seconds since 1970, or any other text unchanged.
     Time,
-    /// Seconds.
+    /// A difference in seconds.
     Duration,
-    /// A path, of which the last part counts.
+    /// A path, shortened to its file name.
     File,
-    /// A Python call, without its packages.
+    /// A Python call, without its package path.
     Call,
     /// "(512, 512)" or "512x512".
     Size,
-    /// Said only if true.
+    /// A flag, omitted unless true.
     True,
 }
 
@@ -139,14 +139,14 @@ struct Mark {
 static TABLE: LazyLock<Table> =
     LazyLock::new(|| toml::from_str(include_str!("training.toml")).expect("training.toml is checked by a test"));
 
-/// What the metadata say; none where they say nothing of the training.
+/// Returns the training information in the metadata; `None` if there is none.
 pub fn training(metadata: &BTreeMap<String, String>) -> Option<Training> {
     let source = Source { metadata, parsed: HashMap::new() };
     let found = source.training();
     (found != Training::default()).then_some(found)
 }
 
-/// Metadata whose JSON is parsed once.
+/// Metadata with a cache of parsed JSON values.
 struct Source<'a> {
     metadata: &'a BTreeMap<String, String>,
     parsed: HashMap<&'a str, Value>,
@@ -161,9 +161,9 @@ impl<'a> Source<'a> {
         let trainer = TABLE.trainer.iter().find(marked).map(|mark| mark.name.clone());
         let mut settings: Vec<Setting> = Vec::new();
         for row in &TABLE.setting {
-            let Some(value) = row.keys.iter().find_map(|key| self.said(key)) else { continue };
-            let since = row.since.as_ref().and_then(|key| self.said(key));
-            let Some(value) = row.shape.write(&value, since.as_deref()) else { continue };
+            let Some(value) = row.keys.iter().find_map(|key| self.value(key)) else { continue };
+            let since = row.since.as_ref().and_then(|key| self.value(key));
+            let Some(value) = row.shape.format(&value, since.as_deref()) else { continue };
             settings.push(Setting { name: row.name.clone(), label: row.label.clone(), value });
         }
         let folders = self.folders();
@@ -188,7 +188,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The JSON under a key.
+    /// Returns the parsed JSON under a key.
     fn json(&mut self, key: &str) -> Option<&Value> {
         let (key, text) = self.metadata.get_key_value(key)?;
         if !self.parsed.contains_key(key.as_str()) {
@@ -197,8 +197,8 @@ impl<'a> Source<'a> {
         self.parsed.get(key.as_str())
     }
 
-    /// What a key says, in words; none where it says that there is nothing.
-    fn said(&mut self, key: &str) -> Option<String> {
+    /// Returns the value under a key or JSON path as text; `None` if it is missing or empty.
+    fn value(&mut self, key: &str) -> Option<String> {
         let text = match key.split_once('/') {
             None => self.metadata.get(key)?.clone(),
             Some((key, path)) => {
@@ -219,21 +219,21 @@ impl<'a> Source<'a> {
         (!matches!(text, "" | "None" | "null" | "{}" | "[]")).then(|| text.to_owned())
     }
 
-    /// The folders of images with their tags: sd-scripts' older keys, and its newer list of datasets.
+    /// Returns the image folders with their tags, from sd-scripts' older keys and its newer list of datasets.
     fn folders(&mut self) -> Vec<Folder> {
         let mut folders: Vec<Folder> = Vec::new();
-        let old = |key: &str, source: &mut Self| source.json(key).cloned().unwrap_or(Value::Null);
-        take(&mut folders, &old("ss_dataset_dirs", self), &old("ss_tag_frequency", self));
-        for dataset in old("ss_datasets", self).as_array().into_iter().flatten() {
-            let mut own = Vec::new();
-            take(&mut own, &Value::Null, &dataset["tag_frequency"]);
+        let json = |key: &str, source: &mut Self| source.json(key).cloned().unwrap_or(Value::Null);
+        add_folders(&mut folders, &json("ss_dataset_dirs", self), &json("ss_tag_frequency", self));
+        for dataset in json("ss_datasets", self).as_array().into_iter().flatten() {
+            let mut dataset_folders = Vec::new();
+            add_folders(&mut dataset_folders, &Value::Null, &dataset["tag_frequency"]);
             for subset in dataset["subsets"].as_array().into_iter().flatten() {
                 let path = subset["image_dir"].as_str().unwrap_or_default();
-                let folder = entry(&mut own, path.rsplit(['/', '\\']).next().unwrap_or(path));
+                let folder = entry(&mut dataset_folders, path.rsplit(['/', '\\']).next().unwrap_or(path));
                 folder.images = folder.images.max(subset["img_count"].as_u64().unwrap_or(0));
                 folder.repeats = folder.repeats.max(subset["num_repeats"].as_u64().unwrap_or(0));
             }
-            folders.extend(own);
+            folders.extend(dataset_folders);
         }
         folders
     }
@@ -247,22 +247,22 @@ impl<'a> Source<'a> {
             }
         };
         for key in ["modelspec.trigger_phrase", "trigger_words", "trained_words", "instance_prompt", "trigger_word"] {
-            for text in self.said(key).iter().flat_map(|text| text.split(',')) {
+            for text in self.value(key).iter().flat_map(|text| text.split(',')) {
                 add(text.trim_matches(['[', ']', '"', ' ']), key.into());
             }
         }
         for folder in folders {
-            let most =
+            let captions =
                 if folder.images > 0 { folder.images } else { folder.tags.iter().map(|tag| tag.1).max().unwrap_or(0) };
-            let always = folder.tags.iter().filter(|(_, count)| most > 1 && *count as f64 >= ALWAYS * most as f64);
-            for (tag, _) in always.take(3) {
+            let is_frequent = |count: u64| captions > 1 && count as f64 >= TRIGGER_FREQUENCY * captions as f64;
+            for (tag, _) in folder.tags.iter().filter(|(_, count)| is_frequent(*count)).take(3) {
                 add(tag, format!("in nearly every caption of {}", folder.name));
             }
-            // sd-scripts' folders: REPEATS_CONCEPT.
+            // sd-scripts folder names: REPEATS_CONCEPT.
             if let Some((repeats, concept)) = folder.name.split_once('_')
                 && repeats.parse::<u32>().is_ok()
             {
-                add(concept, format!("the folder {}", folder.name));
+                add(concept, format!("folder name {}", folder.name));
             }
         }
         words
@@ -272,10 +272,10 @@ impl<'a> Source<'a> {
         let mut list = Vec::new();
         let mut add = |info: &Value| {
             for bucket in info["buckets"].as_object().into_iter().flat_map(|buckets| buckets.values()) {
-                let number = |value: &Value| value.as_u64().unwrap_or(0);
-                let (width, height) = (number(&bucket["resolution"][0]), number(&bucket["resolution"][1]));
+                let integer = |value: &Value| value.as_u64().unwrap_or(0);
+                let (width, height) = (integer(&bucket["resolution"][0]), integer(&bucket["resolution"][1]));
                 if width > 0 && height > 0 {
-                    list.push(Bucket { width, height, images: number(&bucket["count"]) });
+                    list.push(Bucket { width, height, images: integer(&bucket["count"]) });
                 }
             }
         };
@@ -290,12 +290,12 @@ impl<'a> Source<'a> {
     }
 
     fn preview_key(&self) -> Option<String> {
-        let picture = |(_, value): &(&String, &String)| value.starts_with("data:image/");
-        self.metadata.iter().find(picture).map(|(key, _)| key.clone())
+        let image = |(_, value): &(&String, &String)| value.starts_with("data:image/");
+        self.metadata.iter().find(image).map(|(key, _)| key.clone())
     }
 }
 
-/// A folder of images with the tags of its captions.
+/// An image folder with its caption tags.
 struct Folder {
     name: String,
     images: u64,
@@ -318,8 +318,8 @@ fn entry<'a>(folders: &'a mut Vec<Folder>, name: &str) -> &'a mut Folder {
     &mut folders[at]
 }
 
-/// Adds sd-scripts' maps of folders: image counts, and tag counts.
-fn take(folders: &mut Vec<Folder>, directories: &Value, frequencies: &Value) {
+/// Adds sd-scripts' maps of image counts and tag counts per folder.
+fn add_folders(folders: &mut Vec<Folder>, directories: &Value, frequencies: &Value) {
     for (name, directory) in directories.as_object().into_iter().flatten() {
         let folder = entry(folders, name);
         folder.images += directory["img_count"].as_u64().unwrap_or(0);
@@ -333,8 +333,8 @@ fn take(folders: &mut Vec<Folder>, directories: &Value, frequencies: &Value) {
 }
 
 impl Shape {
-    /// The value for people; none where it says nothing.
-    fn write(self, value: &str, since: Option<&str>) -> Option<String> {
+    /// Formats a value for display; `None` if there is nothing to show.
+    fn format(self, value: &str, since: Option<&str>) -> Option<String> {
         let seconds = |text: &str| text.parse::<f64>().ok().filter(|seconds| seconds.is_finite());
         Some(match self {
             Shape::Plain => value.into(),
@@ -364,7 +364,7 @@ impl Shape {
     }
 }
 
-/// Seconds since 1970 as a date (Hinnant, "chrono-compatible low-level date algorithms").
+/// Formats seconds since 1970 as a date (Hinnant, "chrono-compatible low-level date algorithms").
 fn date(seconds: f64) -> String {
     let days = to_whole((seconds / 86400.0).floor()).saturating_add(719_468);
     let era = days.div_euclid(146_097);
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn sd_scripts_metadata_become_settings_tags_and_sizes() {
+    fn sd_scripts_metadata_gives_settings_tags_and_buckets() {
         let found = read(&[
             ("ss_network_module", "networks.lora"),
             ("ss_network_dim", "32"),
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn other_trainers_are_read_too() {
+    fn other_trainers_are_recognized() {
         let found = read(&[
             ("software", r#"{"name": "ai-toolkit", "version": "0.1"}"#),
             ("training_info", r#"{"step": 2000, "epoch": 40}"#),
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_of_nothing() {
+    fn missing_or_invalid_metadata_gives_nothing() {
         assert_eq!(read(&[]), None);
         assert_eq!(read(&[("format", "pt")]), None);
         assert_eq!(read(&[("ss_tag_frequency", "not json"), ("ss_bucket_info", "[1]")]), None);
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_tags_are_cut_to_the_most_frequent() {
+    fn tags_are_limited_to_the_most_frequent() {
         let tags: Vec<String> = (0..1000).map(|tag| format!("\"tag {tag}\": {tag}")).collect();
         let found = read(&[("ss_tag_frequency", &format!("{{\"x\": {{{}}}}}", tags.join(",")))]).expect("metadata");
         assert_eq!((found.tags.len(), found.tag_total, &*found.tags[0].tag), (100, 1000, "tag 999"));

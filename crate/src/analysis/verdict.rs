@@ -1,25 +1,25 @@
-//! Turns a report into its one sentence: what the file is, for what and how strong, or why it is refused.
+//! The report's verdict: what the file is, its base model and its strength, or why it is refused.
 
 use super::report::{FileKind, ModuleRow, Report, Severity};
 use crate::model::spelling;
 
-/// The sentence.
+/// Returns the verdict of a report.
 pub fn sentence(report: &Report) -> String {
     let refusal = report.problems.iter().find(|problem| problem.severity == Severity::Refuse);
     match (report.kind, refusal) {
-        (FileKind::Adapter, Some(problem)) => format!("{} It is refused: {}", what(report), problem.message),
+        (FileKind::Adapter, Some(problem)) => format!("{} It cannot be used: {}", describe(report), problem.message),
         (_, Some(problem)) => problem.message.clone(),
-        (_, None) => what(report),
+        what(report), => (_, None) => describe(report), => what(report),
     }
 }
 
-fn what(report: &Report) -> String {
-    let algorithms: Vec<&str> = report.algorithms.iter().map(|name| spelled(name)).collect();
+fn describe(report: &Report) -> String {
+    let algorithms: Vec<&str> = report.algorithms.iter().map(|name| display_name(name)).collect();
     let name = if algorithms.is_empty() { "adapter".into() } else { algorithms.join(" and ") };
     let article = if name.starts_with(['a', 'e', 'i', 'o', 'u', '(']) { "An" } else { "A" };
     let mut text = format!("{article} {name} for {}", report.base.label);
-    if let Some(relative) = relative(report) {
-        text += &format!(", trained on {relative}");
+    if let Some(finetune) = finetune(report) {
+        text += &format!(", trained on {finetune}");
     }
     if !report.modules.is_empty() {
         text += &format!(": it changes {}", layers(&report.modules));
@@ -44,8 +44,8 @@ fn what(report: &Report) -> String {
     text
 }
 
-/// The relative of SDXL that a file was trained on, by what its header calls the base model.
-fn relative(report: &Report) -> Option<&'static str> {
+/// Returns the SDXL finetune that a file was trained on, from the base model named in its header.
+fn finetune(report: &Report) -> Option<&'static str> {
     const NAMES: [(&str, &str); 4] =
         [("illustrious", "Illustrious"), ("noob", "NoobAI"), ("pony", "Pony"), ("animagine", "Animagine")];
     const KEYS: [&str; 4] = ["ss_sd_model_name", "ss_base_model_version", "modelspec.architecture", "ot_config"];
@@ -55,18 +55,18 @@ fn relative(report: &Report) -> Option<&'static str> {
     NAMES.iter().find(named).map(|(_, name)| *name)
 }
 
-/// What a file says of a prediction that most models of its family do not make.
+/// Returns a note if the file was trained for v-prediction and most models of its family predict noise.
 fn prediction(report: &Report) -> String {
-    let says = |key: &str, what: &str| report.metadata.get(key).is_some_and(|word| word.eq_ignore_ascii_case(what));
-    let velocity = says("ss_v_parameterization", "true") || says("modelspec.prediction_type", "v");
+    let has = |key: &str, want: &str| report.metadata.get(key).is_some_and(|value| value.eq_ignore_ascii_case(want));
+    let velocity = has("ss_v_parameterization", "true") || has("modelspec.prediction_type", "v");
     if !velocity || !matches!(report.base.family.as_str(), "sd15" | "sdxl") {
         return String::new();
     }
-    let snr = if says("ss_zero_terminal_snr", "true") { " and zero terminal SNR" } else { "" };
-    format!(" It was trained for v-prediction{snr}: on a model that predicts noise its pictures look washed out.")
+    let snr = if has("ss_zero_terminal_snr", "true") { " and zero terminal SNR" } else { "" };
+    format!(" It was trained for v-prediction{snr}: with an epsilon-prediction model, images look washed out.")
 }
 
-/// "192 UNet layers and 72 text encoder layers".
+/// Formats "192 UNet layers and 72 text encoder layers".
 fn layers(rows: &[ModuleRow]) -> String {
     let count = |component: &str| rows.iter().filter(|row| row.path.split('.').next() == Some(component)).count();
     let parts = [
@@ -89,34 +89,34 @@ fn layers(rows: &[ModuleRow]) -> String {
     list.join(" and ")
 }
 
-/// "{what} 4" or "{what} 1 to 5"; nothing where there are no numbers.
-fn range(what: &str, numbers: &[f64]) -> String {
+/// Formats "{label} 4" or "{label} 1 to 5"; empty without values.
+fn range(label: &str, values: &[f64]) -> String {
     let (low, high) =
-        numbers.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
+        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
     let short = |x: f64| format!("{}", (x * 1000.0).round() / 1000.0);
-    match numbers {
+    match values {
         [] => String::new(),
-        _ if low == high => format!("{what} {}", short(low)),
-        _ if low < high => format!("{what} {} to {}", short(low), short(high)),
+        _ if low == high => format!("{label} {}", short(low)),
+        _ if low < high => format!("{label} {} to {}", short(low), short(high)),
         _ => String::new(),
     }
 }
 
-/// The algorithm's name for people.
-fn spelled(name: &str) -> &str {
+/// Returns an algorithm's display name.
+fn display_name(name: &str) -> &str {
     match name {
         "lora" => "LoRA",
         "dylora" => "DyLoRA",
         "locon" => "LoCon",
-        "locon_tucker" => "LoCon with cores",
+        "locon_tucker" => "LoCon (Tucker)",
         "loha" => "LoHa",
-        "loha_tucker" => "LoHa with cores",
+        "loha_tucker" => "LoHa (Tucker)",
         "lokr" => "LoKr",
-        "lokr_tucker" => "LoKr with cores",
+        "lokr_tucker" => "LoKr (Tucker)",
         "glora" | "glora_old" => "GLoRA",
         "ia3" => "(IA)³",
-        "full" => "full difference",
-        "norm" => "norm difference",
+        "full" => "full diff",
+        "norm" => "norm diff",
         "oft" => "OFT",
         "diag_oft" => "Diag-OFT",
         "boft" => "BOFT",
@@ -130,12 +130,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_relative_and_its_prediction_are_said() {
-        let check = |family: &str, metadata: &[(&str, &str)], says: &str| {
+    fn the_finetune_and_its_prediction_type_are_named() {
+        let check = |family: &str, metadata: &[(&str, &str)], expect: &str| {
             let mut report = Report::empty("made.safetensors", 0);
             (report.kind, report.base.family) = (FileKind::Adapter, family.into());
             report.metadata = metadata.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-            assert!(sentence(&report).contains(says), "{}", sentence(&report));
+            assert!(sentence(&report).contains(expect), "{}", sentence(&report));
         };
         let noob = [("ss_sd_model_name", "noobaiXL_vPred10.safetensors"), ("ss_v_parameterization", "True")];
         check("sdxl", &noob, "trained on NoobAI. It was trained for v-prediction: ");

@@ -1,4 +1,4 @@
-//! Turns an adapter and its base model into how large every change is beside the weight that it changes.
+//! Norm of each change relative to the base model's weights.
 
 use super::compare::{ComparedFile, Unreadable};
 use super::health::Health;
@@ -9,37 +9,37 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use ts_rs::TS;
 
-/// A changed layer beside its weights.
+/// Norms of a layer's change and of its base weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerImpact {
-    /// The layer: `unet.down_blocks.0…`.
+    /// Layer path: `unet.down_blocks.0…`.
     pub path: String,
-    /// Frobenius norm of those of the base model's tensors that change.
+    /// Frobenius norm of the base model's tensors that change.
     pub base_norm: f64,
     /// Frobenius norm of the change at strength 1.
     pub norm: f64,
 }
 
-/// What a report says of strengths.
+/// The parts of a report that depend on the layers' norms.
 #[derive(Debug, Clone, Serialize, Deserialize, TS)]
 pub struct Measures {
-    /// Every layer that changes.
+    /// Every changed layer.
     pub modules: Vec<ModuleRow>,
-    /// The blocks.
+    /// Norm per block.
     pub coverage: Vec<Coverage>,
-    /// How strong all are together.
+    /// Strength of the whole file.
     pub health: Option<Health>,
 }
 
 impl LayerImpact {
-    /// ‖change‖ / ‖weight‖ at strength 1.
+    /// Returns ‖change‖ / ‖weight‖ at strength 1.
     pub fn relative(&self) -> f64 {
         self.norm / self.base_norm
     }
 }
 
 impl Measures {
-    /// Takes in what the base model says of the layers.
+    /// Updates norms and strengths with measurements against the base model.
     pub fn weigh(&mut self, layers: &[LayerImpact]) {
         let known: HashMap<&str, &LayerImpact> = layers.iter().map(|layer| (layer.path.as_str(), layer)).collect();
         for row in &mut self.modules {
@@ -57,18 +57,17 @@ impl Measures {
     }
 }
 
-/// Weighs every change whose tensors the model has at the change's size. `norms` has the layers'
-/// norms at strength 1 as far as they are known: of the others the adapter's numbers are read, and
-/// folded into the weights where the change depends on these. `base` is the model's name, for
-/// messages. `hear` is told of bytes of the model, (done, of all), and may stop it: what is weighed by
-/// then comes back.
+/// Measures every change whose base tensors have matching shapes. `norms` holds the layers' known norms at
+/// strength 1; for other layers the adapter's tensors are read, and folded into the weights if the change depends on
+/// them. `base` is the model's name, for error messages. `on_progress` receives (bytes read, total bytes) of the
+/// model; if it breaks, the layers measured so far are returned.
 pub async fn weigh(
     adapter: ComparedFile<'_>,
     norms: &HashMap<&str, f64>,
     base: &str,
     files: &[ModelFile<'_>],
     places: &Places,
-    hear: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+    on_progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Vec<LayerImpact>, Unreadable> {
     let unreadable = |source| Unreadable { file: base.into(), source };
     let mut layers: BTreeMap<String, Vec<(&Delta, BaseTensor)>> = BTreeMap::new();
@@ -79,9 +78,9 @@ pub async fn weigh(
         }
     }
     let mut layers: Vec<_> = layers.into_iter().collect();
-    layers.sort_by_key(|(_, parts)| parts[0].1.place()); // as the file is read fastest
+    layers.sort_by_key(|(_, parts)| parts[0].1.place()); // in file order: sequential reads are fastest
     let total = layers.iter().flat_map(|(_, parts)| parts).map(|(_, base)| base.bytes()).sum();
-    let (mut done, mut weighed) = (0, Vec::new());
+    let (mut done, mut impacts) = (0, Vec::new());
     for (path, parts) in layers {
         let known = norms.get(path.as_str()).copied();
         let (mut base_norm, mut norm) = (0f64, 0f64);
@@ -93,35 +92,35 @@ pub async fn weigh(
             }
             done += tensor.bytes();
         }
-        weighed.push(LayerImpact { path, base_norm, norm: known.unwrap_or(norm) });
-        if hear(done, total).is_break() {
+        impacts.push(LayerImpact { path, base_norm, norm: known.unwrap_or(norm) });
+        if on_progress(done, total).is_break() {
             break;
         }
     }
-    Ok(weighed)
+    Ok(impacts)
 }
 
-/// Frobenius norm of what a delta adds to `base` at strength 1; NaN where it cannot be folded.
+/// Returns the Frobenius norm of what a delta adds to `base` at strength 1; NaN if it cannot be folded.
 async fn changed_by(
     adapter: &ComparedFile<'_>,
     delta: &Delta,
     base: Vec<f32>,
     shape: &[usize],
 ) -> Result<f64, Unreadable> {
-    let numbers = adapter.read(delta).await?;
-    if let Some(norm) = delta.norm(&numbers) {
+    let factors = adapter.read(delta).await?;
+    if let Some(norm) = delta.norm(&factors) {
         return Ok(norm);
     }
-    let Ok(mut change) = fold_on_cpu(base.clone(), shape, &[(delta, &numbers, 1.0)]) else { return Ok(f64::NAN) };
+    let Ok(mut change) = fold_on_cpu(base.clone(), shape, &[(delta, &factors, 1.0)]) else { return Ok(f64::NAN) };
     change.iter_mut().zip(&base).for_each(|(after, before)| *after -= before);
     Ok(frobenius(&change))
 }
 
-fn frobenius(numbers: &[f32]) -> f64 {
-    /// Sums that do not wait for each other: the compiler may not reorder one.
+fn frobenius(elements: &[f32]) -> f64 {
+    /// Independent sums, which vectorize: the compiler may not reorder a single one.
     const LANES: usize = 8;
     let mut sums = [0f64; LANES];
-    for chunk in numbers.chunks(LANES) {
+    for chunk in elements.chunks(LANES) {
         for (sum, &x) in sums.iter_mut().zip(chunk) {
             *sum += f64::from(x) * f64::from(x);
         }

@@ -1,4 +1,4 @@
-//! Turns names into the plans that are timed: single operations and one UNet layer.
+//! Benchmark cases: single operations and one UNet layer.
 
 use crate::gpu::{DeviceCaps, kernels};
 use crate::model::{Family, FamilyId};
@@ -6,36 +6,36 @@ use crate::num::{host_len, numel};
 use crate::ops::{Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Op, Storage};
 use crate::plan::{Builder, Layout, Plan, PlanError, unet_layer};
 
-/// How large the shapes are.
+/// Size class of the shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
-    /// Those that a software renderer ends within seconds, in a browser too.
+    /// Shapes that a software rasterizer finishes within seconds, also in a browser.
     Small,
-    /// Those of Stable Diffusion 1.5 at 512x512 with guidance, and of SDXL at 1024x1024.
+    /// Shapes of Stable Diffusion 1.5 at 512x512 with classifier-free guidance, and of SDXL at 1024x1024.
     Full,
 }
 
-/// Something to time.
+/// A plan to time.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// What it is, with its sizes.
+    /// Operation and sizes, for display.
     pub name: String,
-    /// Its one output is `y`.
+    /// Plan with the single output `y`.
     pub plan: Plan,
-    /// How its matrices lie.
+    /// Storage type of matrices.
     pub storage: Storage,
 }
 
-/// The cases of a size as a device of these means runs them: with weights in halves too where they stay
-/// so, and convolutions by Winograd's algorithm where it is used.
-pub fn cases(size: Size, means: DeviceCaps) -> Result<Vec<Case>, PlanError> {
+/// Returns the cases of a size that apply to a device with these capabilities: also with f16 weights if
+/// it keeps them in f16, and with Winograd convolutions where it uses them.
+pub fn cases(size: Size, caps: DeviceCaps) -> Result<Vec<Case>, PlanError> {
     let mut list = Vec::new();
-    for case in whole(size)? {
+    for case in f32_cases(size)? {
         let step = &case.plan.steps[0];
         let (shapes, output) = (case.plan.input_shapes(step), &case.plan.value(step.output).shape);
         let stored = vec![Storage::F32; shapes.len()];
-        let work = kernels::lower(&step.op, &shapes, output, &stored, means.style, means.winograd);
-        let winograd = work.is_ok_and(|work| work.dispatches.len() > 1).then(|| Case {
+        let sequence = kernels::lower(&step.op, &shapes, output, &stored, caps.style, caps.winograd);
+        let winograd = sequence.is_ok_and(|sequence| sequence.dispatches.len() > 1).then(|| Case {
             name: format!("{}, Winograd", case.name),
             plan: Plan { allows_winograd: true, ..case.plan.clone() },
             storage: Storage::F32,
@@ -43,24 +43,24 @@ pub fn cases(size: Size, means: DeviceCaps) -> Result<Vec<Case>, PlanError> {
         list.push(case);
         list.extend(winograd);
     }
-    if means.f16_weights {
-        let halves =
-            |case: &Case| Case { name: format!("{}, halves", case.name), storage: Storage::F16, ..case.clone() };
-        let halves: Vec<Case> = list.iter().filter(|case| case.has_matrix()).map(halves).collect();
-        list.extend(halves);
+    if caps.f16_weights {
+        let with_f16 =
+            |case: &Case| Case { name: format!("{}, f16 weights", case.name), storage: Storage::F16, ..case.clone() };
+        let f16_cases: Vec<Case> = list.iter().filter(|case| case.has_matrix()).map(with_f16).collect();
+        list.extend(f16_cases);
     }
     Ok(list)
 }
 
 impl Case {
-    /// Whether it reads weights that may lie in halves.
+    /// Returns whether the case reads matrices, which can be stored in f16.
     fn has_matrix(&self) -> bool {
         self.plan.weights().any(|(_, _, shape)| shape.len() > 1)
     }
 }
 
-/// The cases of a size with weights in f32.
-fn whole(size: Size) -> Result<Vec<Case>, PlanError> {
+/// Returns the cases of a size with weights in f32.
+fn f32_cases(size: Size) -> Result<Vec<Case>, PlanError> {
     Ok(match size {
         Size::Small => vec![
             conv(1, 32, 320, 320)?,
@@ -131,11 +131,11 @@ fn matmul(rows: usize, inner: usize, columns: usize) -> Result<Case, PlanError> 
     single(format!("matmul {rows} x {inner} x {columns}"), op, &[("x", &[1, rows, inner])], &[("w", &[columns, inner])])
 }
 
-fn attention(batch: usize, queries: usize, keys: usize, heads: usize, size: usize) -> Result<Case, PlanError> {
+fn attention(batch: usize, queries: usize, keys: usize, heads: usize, head_dim: usize) -> Result<Case, PlanError> {
     let tokens = if queries == keys { format!("{queries}") } else { format!("{queries} to {keys}") };
-    let name = batched(batch, format!("attention {tokens} tokens, {heads} heads of {size}"));
-    let (asked, seen) = ([batch, queries, heads * size], [batch, keys, heads * size]);
-    let inputs: [(&str, &[usize]); 3] = [("q", &asked), ("k", &seen), ("v", &seen)];
+    let name = batched(batch, format!("attention {tokens} tokens, {heads} heads of {head_dim}"));
+    let (q_shape, kv_shape) = ([batch, queries, heads * head_dim], [batch, keys, heads * head_dim]);
+    let inputs: [(&str, &[usize]); 3] = [("q", &q_shape), ("k", &kv_shape), ("v", &kv_shape)];
     single(name, Attention { heads, causal: false }, &inputs, &[])
 }
 
@@ -151,23 +151,24 @@ fn layer_norm(rows: usize, width: usize) -> Result<Case, PlanError> {
     single(format!("layer norm {rows} x {width}"), op, &[("x", &[1, rows, width])], &weights)
 }
 
-/// SD 1.5's first layer: a resnet and a transformer of 320 channels.
+/// Builds the case of SD 1.5's first layer: a resnet and a transformer of 320 channels.
 fn layer(batch: usize, edge: usize) -> Result<Case, PlanError> {
     let family = Family::published(FamilyId::Sd15).map_err(|error| PlanError::Size {
         what: "Stable Diffusion 1.5's published config".into(),
-        wanted: "one that is understood".into(),
+        wanted: "valid".into(),
         found: error.to_string(),
     })?;
     let name = batched(batch, format!("UNet layer of 320 channels at {edge}x{edge}: resnet and transformer"));
     Ok(Case { name, plan: unet_layer(&family.unet, 0, batch, edge, edge, 77)?.fuse_epilogues(), storage: Storage::F32 })
 }
 
-/// The seed of a tensor's numbers: its name's FNV-1a hash.
+/// Returns the seed of a tensor's random values: the FNV-1a hash of its name.
 pub fn seed(name: &str) -> u32 {
     name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// The numbers of a tensor of this name: from -1 to 1, of a matrix so small that products keep their size.
+/// Generates a tensor's values from its name: -1 to 1; those of a matrix are scaled so that products keep their
+/// magnitude.
 pub fn numbers(name: &str, shape: &[usize]) -> Vec<f32> {
     let scale = match shape {
         [_, inner] => (3.0 / *inner as f32).sqrt(),

@@ -1,6 +1,7 @@
-//! Turns a device into a table of times: kernels against its roofs, networks, pictures, strengths.
+//! Benchmarks: device -> table of times of kernels (relative to the device's peak), networks, images and
+//! LoRA strength changes.
 //!
-//! The command line, the tests' browser and the page's own panel all run these rows.
+//! The command line, the browser tests and the page's benchmark panel run the same rows.
 
 mod cases;
 mod session;
@@ -15,40 +16,40 @@ use serde::Serialize;
 use std::time::Duration;
 use ts_rs::TS;
 
-/// What an ordinary row is given.
+/// Default time budget of a row.
 pub const BUDGET: BenchBudget = BenchBudget { rounds: 7, limit: Duration::from_secs(6) };
 
-/// Times of the rounds of a row, in milliseconds.
+/// Distribution of a row's times over its rounds, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
 pub struct Spread {
-    /// The best.
+    /// Minimum.
     pub min: f64,
-    /// The middle one: what is compared.
+    /// Median, used in comparisons.
     pub median: f64,
-    /// The worst.
+    /// Maximum.
     pub max: f64,
 }
 
 impl Spread {
-    /// Of at least one round.
+    /// Summarizes the times of at least one round.
     pub fn of(mut rounds: Vec<f64>) -> Spread {
         rounds.sort_by(f64::total_cmp);
         Spread { min: rounds[0], median: rounds[rounds.len() / 2], max: rounds[rounds.len() - 1] }
     }
 }
 
-/// One line of the table. A peer's time is for whoever has a peer to add.
+/// A row of the benchmark table.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Row {
-    /// `roof`, `kernels`, `networks`, `pictures`, `strength`.
+    /// Group of rows: `roof`, `kernels`, `networks`, `pictures`, `strength`.
     pub group: String,
     /// What was timed, with its sizes.
     pub name: String,
-    /// How long it took.
+    /// Time per run.
     pub ours_ms: Spread,
-    /// Billions of floating-point operations a second, at the median; of a copy, gigabytes a second.
+    /// GFLOP/s at the median; for a copy, GB/s.
     pub gflops: Option<f64>,
-    /// Part of what the device's arithmetic can do at most.
+    /// Fraction of the device's peak arithmetic throughput.
     pub share_of_roof: Option<f64>,
 }
 
@@ -65,7 +66,7 @@ impl Row {
     }
 }
 
-/// The two roofs as rows. The times are those of a billion operations and a gigabyte.
+/// Returns the peak arithmetic throughput and memory bandwidth as rows; the times are per GFLOP and per GB.
 pub fn roofline_rows(roof: RooflinePeak) -> [Row; 2] {
     let row = |name: &str, rate: f64| {
         let mut row = Row::new("roof", name, vec![1e12 / rate]);
@@ -75,16 +76,16 @@ pub fn roofline_rows(roof: RooflinePeak) -> [Row; 2] {
     [row("multiply-adds in registers, 1 GFLOP", roof.flops), row("copy, 1 GB read and written", roof.bytes)]
 }
 
-/// A case's plan with its buffers, filled with numbers.
+/// A case's plan with its buffers, filled with generated data.
 pub struct Prepared {
     runner: Runner,
 }
 
 impl Prepared {
-    /// Makes the plan's buffers; weights lie in `storage`, and all numbers follow from their names.
+    /// Allocates the plan's buffers, with matrices in `storage`, and fills them with data generated from their names.
     pub async fn new(gpu: &Gpu, plan: &Plan, storage: Storage) -> Result<Prepared, PipelineError> {
-        let kept = |_: &str, shape: &[usize]| if shape.len() > 1 { storage } else { Storage::F32 };
-        let weights = gpu.with_error_scopes(&plan.name, || gpu.allocate_weights(plan, &kept)).await?;
+        let storage_of = |_: &str, shape: &[usize]| if shape.len() > 1 { storage } else { Storage::F32 };
+        let weights = gpu.with_error_scopes(&plan.name, || gpu.allocate_weights(plan, &storage_of)).await?;
         for (name, _, shape) in plan.weights() {
             gpu.write(&weights[name], &numbers(name, shape))?;
         }
@@ -103,7 +104,7 @@ impl Prepared {
         Ok(Row::new(group, name, rounds).with_flops(self.runner.flops(), roof))
     }
 
-    /// The plan's output, for a comparison with a peer's.
+    /// Runs the plan and returns an output, for comparison with another implementation.
     pub async fn output(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>, PipelineError> {
         Ok(self.runner.compute(gpu, name).await?)
     }

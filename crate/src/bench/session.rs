@@ -1,4 +1,4 @@
-//! Turns a recipe and its adapter into rows: the picture, its UNet calls, its decoding, its LoRA's strength.
+//! Benchmark rows of a recipe: whole image, UNet call, VAE decode and LoRA strength change.
 
 use super::{BUDGET, Row};
 use crate::gpu::RooflinePeak;
@@ -7,8 +7,8 @@ use crate::weights::LoadedAdapter;
 use std::ops::ControlFlow;
 use web_time::Instant;
 
-/// Pictures that are drawn; the first also loads and compiles, and stands in a row of its own.
-const PICTURES: usize = 4;
+/// Images to generate; the first includes loading and compilation and has a separate row.
+const IMAGES: usize = 4;
 
 impl Row {
     fn timed(group: &str, name: String, timed: Timed, roof: RooflinePeak) -> Row {
@@ -16,7 +16,7 @@ impl Row {
         if timed.flops > 0 { row.with_flops(timed.flops, roof) } else { row }
     }
 
-    /// The rows of one recipe, which names `adapter` where one is given.
+    /// Times one recipe; if `adapter` is given, the recipe must use it.
     pub async fn of_session(
         session: &mut Session,
         recipe: &Recipe,
@@ -24,19 +24,19 @@ impl Row {
         roof: RooflinePeak,
     ) -> Result<Vec<Row>, PipelineError> {
         let adapters: Vec<&LoadedAdapter> = adapter.into_iter().collect();
-        let given = GenerateInputs { adapters: &adapters, ..GenerateInputs::default() };
+        let inputs = GenerateInputs { adapters: &adapters, ..GenerateInputs::default() };
         let mut rounds = Vec::new();
-        for _ in 0..PICTURES {
+        for _ in 0..IMAGES {
             let started = Instant::now();
-            session.generate(recipe, &given, &mut |_| ControlFlow::Continue(())).await?;
+            session.generate(recipe, &inputs, &mut |_| ControlFlow::Continue(())).await?;
             rounds.push(started.elapsed().as_secs_f64() * 1e3);
         }
-        let what = format!(
-            "{} at {}x{}, {} steps of {}, guidance {}",
+        let description = format!(
+            "{} at {}x{}, {} steps of {}, CFG scale {}",
             recipe.model, recipe.width, recipe.height, recipe.steps, recipe.sampler, recipe.guidance
         );
-        let mut rows = vec![Row::new("pictures", format!("first picture: {what}"), vec![rounds.remove(0)])];
-        rows.push(Row::new("pictures", what, rounds));
+        let mut rows = vec![Row::new("pictures", format!("first image: {description}"), vec![rounds.remove(0)])];
+        rows.push(Row::new("pictures", description, rounds));
         let size = format!("{} at {}x{}", recipe.model, recipe.width, recipe.height);
         if let Some(timed) = session.time_unet(BUDGET).await? {
             rows.push(Row::timed("networks", format!("UNet step: {size}"), timed, roof));

@@ -1,4 +1,4 @@
-//! Turns the command line into calls of the same core that the page uses.
+//! Command line of the library that the web page uses.
 
 #[macro_use]
 #[path = "lora-loupe/say.rs"]
@@ -42,7 +42,7 @@ mod table;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Says what LoRA files hold, edits and compares them, folds them into Stable Diffusion models, and draws with them.
+/// Inspect, edit and compare LoRA files, bake them into Stable Diffusion models, and generate images with them.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -51,7 +51,7 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+#[expect(clippy::large_enum_variant, reason = "only one value exists")]
 enum Command {
     Inspect(inspect::Arguments),
     Log(log::Arguments),

@@ -1,7 +1,6 @@
-//! Turns an edit, as a value, and the files that it is for into a preview or into a new file.
+//! Entry point of all edits: previews an [`Edit`], or applies it and writes the new file.
 //!
-//! The one door to all edits: what a command line or a page asks for is an [`Edit`], which can be
-//! stored and sent.
+//! An [`Edit`] is plain data that the command line and the page build, store and send.
 
 use super::baking::{BakePreview, BakePlan, bake_into};
 use super::convert::{ConvertOptions, convert};
@@ -24,162 +23,163 @@ use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use ts_rs::TS;
 
-/// What is to be made of one or more files.
+/// An edit of one or more files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum Edit {
-    /// An adapter under other names, in another number type, with alpha elsewhere, as LoRA, with
-    /// block strengths baked in, without some of its keys. One adapter.
+    /// Conversion: other keys, another dtype, alpha stored elsewhere, other algorithms as LoRA, block
+    /// strengths baked in, keys removed. Takes one adapter.
     Convert(ConvertOptions),
-    /// An adapter at other ranks. One adapter.
+    /// Resize to other ranks. Takes one adapter.
     Resize(ResizeOptions),
-    /// Several adapters in one. As many adapters as parts.
+    /// Merge of several adapters into one. Takes one adapter per part.
     Merge(MergeEdit),
-    /// The adapter between two models. The tuned model, then the base.
+    /// Extraction of the adapter between two models. Takes the tuned model, then the base.
     Extract(ExtractOptions),
-    /// Adapters folded into a model, each as strongly as the runner would draw with it. The model, then as many adapters as strengths.
+    /// Adapters baked into a model, at the strengths that generating an image would apply. Takes the model, then one
+    /// adapter per part.
     Bake(BakeEdit),
-    /// Other metadata and right hashes before the same tensors. One safetensors file.
+    /// Edit of the metadata and hashes; the tensors stay as they are. Takes one safetensors file.
     Metadata(MetadataEdit),
-    /// The tensors of a file of any readable kind as they are, as safetensors. One file.
+    /// The tensors of any readable file, unchanged, as safetensors. Takes one file.
     Export,
 }
 
-/// A merge: how strongly each file acts, and what is asked.
+/// A merge of several adapters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct MergeEdit {
-    /// One for each file.
+    /// One per file, in the same order.
     pub parts: Vec<MergePart>,
-    /// What is asked of the result.
+    /// Rank, key format and dtype of the result.
     #[serde(default)]
     pub options: MergeOptions,
 }
 
-/// One file's part of a merge.
+/// One file's strengths in a merge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct MergePart {
-    /// How strongly it acts.
+    /// Strength of the file.
     pub strength: f32,
-    /// What its blocks are multiplied by.
+    /// Block weights, multiplied with the strength.
     #[serde(default)]
     pub strengths: Strengths,
 }
 
-/// Adapters folded into a model.
+/// Adapters to bake into a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct BakeEdit {
-    /// One for each adapter.
+    /// One per adapter, in the same order.
     pub parts: Vec<MergePart>,
 }
 
-/// What an edit changes.
+/// The changes that an edit makes.
 #[derive(Debug, Clone, Serialize, TS)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum Preview {
-    /// Of a conversion.
+    /// Conversion.
     Convert(ConvertPreview),
-    /// Of a resize.
+    /// Resize.
     Resize(ResizePreview),
-    /// Of a merge.
+    /// Merge.
     Merge(MergePreview),
-    /// Of an extraction.
+    /// Extraction.
     Extract(ExtractPreview),
-    /// Of a fold into a model.
+    /// Bake into a model.
     Bake(BakePreview),
-    /// Of an edit of the metadata.
+    /// Metadata edit.
     Metadata(MetadataPreview),
-    /// Of an export.
+    /// Export.
     Export(ExportPreview),
 }
 
-/// A file that was written.
+/// The result of a written edit.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Edited {
-    /// What changed.
+    /// The changes.
     pub preview: Preview,
-    /// What came of it.
+    /// Size and losses of the written file.
     pub outcome: Outcome,
-    /// What each layer keeps, where only writing tells (extractions).
+    /// Energy kept per layer, for extractions only, which compute it while writing.
     pub kept: Vec<KeptRow>,
 }
 
-/// How far an edit is.
+/// Progress of an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
 pub struct EditProgress {
-    /// Bytes read.
+    /// Bytes read so far.
     #[ts(type = "number")]
     pub done: u64,
-    /// Bytes that are to be read, as far as can be told.
+    /// Bytes to read, estimated.
     #[ts(type = "number")]
     pub total: u64,
 }
 
-/// Who hears how far an edit is, and may stop it.
+/// A progress callback; returning [`ControlFlow::Break`] cancels the edit.
 pub type Listener<'a> = &'a mut dyn FnMut(EditProgress) -> ControlFlow<()>;
 
-/// What `edit` would make of the files; writes nothing.
-pub async fn preview(edit: &Edit, inputs: &[EditInput<'_>], hear: Listener<'_>) -> Result<Preview, EditError> {
-    let done = watched(edit, inputs, None, hear).await?;
+/// Returns the changes that `edit` would make to the files; writes nothing.
+pub async fn preview(edit: &Edit, inputs: &[EditInput<'_>], on_progress: Listener<'_>) -> Result<Preview, EditError> {
+    let done = run_with_progress(edit, inputs, None, on_progress).await?;
     Ok(done.preview)
 }
 
-/// Writes what `edit` makes of the files.
+/// Applies `edit` to the files and writes the result to `out`.
 ///
-/// The first bytes that `out` gets may have zeros for hashes: [`Outcome::head`] is to be written
-/// over them at the end.
+/// The header is written with zeros in place of the hashes; the caller then overwrites the start of
+/// the file with [`Outcome::head`].
 pub async fn apply(
     edit: &Edit,
     inputs: &[EditInput<'_>],
     out: &mut dyn ByteSink,
-    hear: Listener<'_>,
+    on_progress: Listener<'_>,
 ) -> Result<Edited, EditError> {
-    let done = watched(edit, inputs, Some(out), hear).await?;
+    let done = run_with_progress(edit, inputs, Some(out), on_progress).await?;
     let outcome = done.outcome.ok_or(EditError::Nothing)?;
     Ok(Edited { preview: done.preview, outcome, kept: done.kept })
 }
 
-/// A preview, and what came of writing where something was written.
+/// A preview, with the outcome if the result was written.
 struct Done {
     preview: Preview,
     outcome: Option<Outcome>,
     kept: Vec<KeptRow>,
 }
 
-/// Runs an edit with every read counted and told.
-async fn watched(
+/// Runs an edit, counts the bytes of every read and reports them.
+async fn run_with_progress(
     edit: &Edit,
     inputs: &[EditInput<'_>],
     out: Option<&mut dyn ByteSink>,
-    hear: Listener<'_>,
+    on_progress: Listener<'_>,
 ) -> Result<Done, EditError> {
     let bytes: u64 = inputs.iter().flat_map(|input| &input.files).map(|(_, source)| source.len()).sum();
     let total = bytes * (passes(edit) + u64::from(out.is_some())).max(1);
-    let (read, stopped, hear) = (Cell::new(0), Cell::new(false), RefCell::new(hear));
+    let (read, cancelled, on_progress) = (Cell::new(0), Cell::new(false), RefCell::new(on_progress));
     let count = |bytes: u64| {
         read.set(read.get() + bytes);
-        let flow = (*hear.borrow_mut())(EditProgress { done: read.get().min(total), total });
-        stopped.set(stopped.get() || flow.is_break());
+        let flow = (*on_progress.borrow_mut())(EditProgress { done: read.get().min(total), total });
+        cancelled.set(cancelled.get() || flow.is_break());
         flow
     };
     let sources: Vec<Vec<ProgressSource>> = inputs
         .iter()
         .map(|input| input.files.iter().map(|(_, source)| ProgressSource::new(*source, &count)).collect())
         .collect();
-    let heard: Vec<EditInput> = inputs.iter().zip(&sources).map(|(input, sources)| input.through(sources)).collect();
-    match run(edit, &heard, out).await {
-        Err(_) if stopped.get() => Err(EditError::Stopped),
+    let counted: Vec<EditInput> = inputs.iter().zip(&sources).map(|(input, sources)| input.through(sources)).collect();
+    match run(edit, &counted, out).await {
+        Err(_) if cancelled.get() => Err(EditError::Stopped),
         Err(error) => Err(error),
         Ok(done) => {
-            // It is done: there is nothing left to stop.
-            let _ = (*hear.borrow_mut())(EditProgress { done: total, total });
+            // Too late to cancel: the edit is done.
+            let _ = (*on_progress.borrow_mut())(EditProgress { done: total, total });
             Ok(done)
         }
     }
 }
 
-/// How often planning reads all numbers.
+/// Number of times that planning reads all tensor data.
 fn passes(edit: &Edit) -> u64 {
     match edit {
         Edit::Resize(_) | Edit::Merge(_) | Edit::Extract(_) => 1,
@@ -211,7 +211,7 @@ async fn run(edit: &Edit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSin
         Edit::Extract(options) => extracted(*options, inputs, out).await,
         Edit::Bake(edit) => baked(edit, inputs, out).await,
         Edit::Metadata(edit) => {
-            let input = one("an edit of metadata", inputs)?;
+            let input = one("a metadata edit", inputs)?;
             let planned = edit_metadata(input.name, input.source()?, edit).await?;
             let outcome = match out {
                 Some(out) => Some(planned.write(out).await?),
@@ -251,7 +251,7 @@ fn one<'a, 'b>(edit: &'static str, inputs: &'a [EditInput<'b>]) -> Result<&'a Ed
 
 async fn merged(edit: &MergeEdit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSink>) -> Result<Done, EditError> {
     if edit.parts.len() != inputs.len() {
-        return Err(EditError::Files { edit: "a merge", wants: "a strength for each file", files: inputs.len() });
+        return Err(EditError::Files { edit: "a merge", wants: "one strength per file", files: inputs.len() });
     }
     let mut files: Vec<Opened> = Vec::new();
     for input in inputs {
@@ -293,8 +293,8 @@ async fn extracted(
 
 async fn baked(edit: &BakeEdit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSink>) -> Result<Done, EditError> {
     let Some((base, adapters)) = inputs.split_first().filter(|(_, rest)| rest.len() == edit.parts.len()) else {
-        let wants = "a model and an adapter for each strength";
-        return Err(EditError::Files { edit: "a fold into a model", wants, files: inputs.len() });
+        let wants = "a model and one adapter per strength";
+        return Err(EditError::Files { edit: "baking", wants, files: inputs.len() });
     };
     let base = Models::open(base).await?;
     let files = base.files();

@@ -1,5 +1,4 @@
-//! Turns a model and adapters into the model with the adapters folded in, after making sure that
-//! every change lands.
+//! Baking adapters into a model, after checking that every change matches a layer of it.
 
 use super::apply::MergePart;
 use super::draft::Outcome;
@@ -14,32 +13,32 @@ use serde::Serialize;
 use std::collections::HashSet;
 use ts_rs::TS;
 
-/// What a fold into a model changes.
+/// The changes that baking makes to a model.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct BakePreview {
-    /// The model's family, for people.
+    /// Display name of the model's family.
     pub label: String,
-    /// Tensors that change.
+    /// Number of tensors that change.
     pub tensors: usize,
-    /// Tensors of the result.
+    /// Number of tensors in the result.
     pub tensors_after: usize,
-    /// What is odd about the adapters, in sentences.
+    /// Warnings about the adapters, as sentences.
     pub warnings: Vec<String>,
-    /// Bytes of the result.
+    /// Size of the result in bytes.
     #[ts(type = "number")]
     pub size_after: u64,
 }
 
-/// A fold that is planned.
+/// A planned bake.
 pub struct BakePlan<'a> {
     base: &'a BaseShapes,
     files: &'a [ModelFile<'a>],
     loras: Vec<BakeInput<'a>>,
-    /// What it changes.
+    /// The changes.
     pub preview: BakePreview,
 }
 
-/// An adapter ready to be folded in.
+/// An adapter that was read and checked against the model.
 struct BakeInput<'a> {
     name: &'a str,
     source: &'a dyn ByteSource,
@@ -48,7 +47,7 @@ struct BakeInput<'a> {
     part: &'a MergePart,
 }
 
-/// Plans a fold: reads every adapter once and makes sure that it lands.
+/// Plans a bake: reads every adapter once and checks it against the model.
 pub(super) async fn bake_into<'a>(
     base: &'a Models<'a>,
     files: &'a [ModelFile<'a>],
@@ -57,7 +56,7 @@ pub(super) async fn bake_into<'a>(
 ) -> Result<BakePlan<'a>, EditError> {
     let (mut loras, mut warnings) = (Vec::new(), Vec::new());
     for (input, part) in adapters.iter().zip(parts) {
-        loras.push(ready(input, part, &base.shapes, &mut warnings).await?);
+        loras.push(read_checked(input, part, &base.shapes, &mut warnings).await?);
     }
     let changed: HashSet<String> =
         loras.iter().flat_map(|lora| &lora.adapter.deltas).map(|delta| delta.tensor()).collect();
@@ -72,7 +71,7 @@ pub(super) async fn bake_into<'a>(
 }
 
 impl BakePlan<'_> {
-    /// Writes the model.
+    /// Writes the model with the adapters baked in.
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
         let adapters: Vec<BakedAdapter> = self
             .loras
@@ -92,8 +91,8 @@ impl BakePlan<'_> {
     }
 }
 
-/// Reads an adapter and makes sure that it lands.
-async fn ready<'a>(
+/// Reads an adapter and checks that all of it applies to the model.
+async fn read_checked<'a>(
     input: &EditInput<'a>,
     part: &'a MergePart,
     base: &BaseShapes,
@@ -113,22 +112,22 @@ async fn ready<'a>(
     let configs = PeftConfigs::resolve(&header, input.config)
         .map_err(|source| EditError::BadConfig { file: file.into(), source })?;
     let adapter = read(source, &header, &configs, &base.modules()).await.map_err(failed)?;
-    let lands = |delta: &&Delta| delta.fits(&delta.wanted_shape()) && base.tensors.contains_key(&delta.tensor());
-    if let Some(stray) = adapter.deltas.iter().find(|delta| !lands(delta)) {
-        return Err(refuse(format!("its change of `{}` does not fit the base model", stray.tensor())));
+    let applies = |delta: &&Delta| delta.fits(&delta.wanted_shape()) && base.tensors.contains_key(&delta.tensor());
+    if let Some(mismatch) = adapter.deltas.iter().find(|delta| !applies(delta)) {
+        return Err(refuse(format!("its change to `{}` does not match the base model", mismatch.tensor())));
     }
     if let Some(missing) = missing_layer(&adapter, base) {
-        return Err(refuse(format!("the base model lacks the layer of `{missing}`")));
+        return Err(refuse(format!("the base model has no layer for `{missing}`")));
     }
     if adapter.deltas.is_empty() {
         let made_for = &report.base.label;
-        return Err(refuse(format!("nothing in it changes a layer of the base model; it was made for {made_for}")));
+        return Err(refuse(format!("it changes no layer of the base model; it was made for {made_for}")));
     }
     Ok(BakeInput { name: file, source, header, adapter, part })
 }
 
-/// A key for a layer that the family has and this base has not: a network that is not in the
-/// file, or one under names that are not read.
+/// Returns a key of a layer that the family has but this base model lacks: its network is missing
+/// from the file, or stored under unsupported keys.
 fn missing_layer(adapter: &Adapter, base: &BaseShapes) -> Option<String> {
     let family = Family::published(base.family).ok()?;
     let modules = family.modules();

@@ -1,5 +1,5 @@
-//! Turns an adapter into the same adapter under other names, with alpha in another place, in
-//! another number type, or with its algorithms made LoRA.
+//! Conversion of an adapter: another key format or dtype, alpha stored elsewhere, or other algorithms
+//! converted to LoRA.
 
 use super::draft::{Draft, Origin, Outcome, Piece, Slot};
 use super::error::EditError;
@@ -21,61 +21,61 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
 
-/// Where the scale alpha / rank goes.
+/// Where the scale alpha / rank is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum AlphaPlace {
-    /// Kept where the convention has alpha tensors, else baked.
+    /// Kept if the key format has alpha tensors, else baked.
     #[default]
     Usual,
-    /// Kept as alpha: in tensors, or for PEFT in the header.
+    /// Kept as alpha: in tensors, or in the header for PEFT.
     Kept,
-    /// Multiplied into the first factor.
+    /// Multiplied into the weights of the first factor.
     Baked,
 }
 
-/// What is asked of a conversion.
+/// Options of a conversion.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ConvertOptions {
-    /// The convention; none keeps the file's names.
+    /// Key format; the file's own keys if absent.
     pub to: Option<Target>,
-    /// F32, F16 or BF16; none keeps each layer's own.
+    /// F32, F16 or BF16; each layer's own dtype if absent.
     #[ts(type = "\"F32\" | \"F16\" | \"BF16\" | null")]
     pub dtype: Option<Dtype>,
-    /// Where the scale goes.
+    /// Where the scale is stored.
     pub alpha: AlphaPlace,
-    /// Whether LoHa, LoKr and LoCon with cores become LoRA where the convention could hold them.
+    /// Whether LoHa, LoKr and LoCon (Tucker) become LoRA even if the key format supports them.
     pub as_lora: bool,
-    /// The rank of what cannot become a LoRA without loss.
+    /// Rank of layers that have no exact LoRA.
     pub rank: Option<usize>,
-    /// Whether what has no place or is incomplete is left out, instead of an error.
+    /// Whether unsupported and incomplete layers are dropped instead of causing an error.
     pub drop: bool,
-    /// Whether keys that change no layer are copied.
+    /// Whether keys that match no layer are copied.
     pub keep_leftovers: bool,
-    /// What the blocks' changes are multiplied by.
+    /// Block weights.
     pub strengths: Strengths,
-    /// Layers that are left out, by the paths of a report: `unet.down_blocks.0…`.
+    /// Layers to remove, by their paths in the report: `unet.down_blocks.0…`.
     pub without: Vec<String>,
 }
 
-/// A conversion that is planned.
+/// A planned conversion.
 pub struct Conversion<'a, 'b> {
     opened: &'a Opened<'b>,
     layers: Vec<Layer<'a>>,
     draft: Draft,
-    /// What it changes.
+    /// The changes.
     pub preview: ConvertPreview,
 }
 
 /// One layer of the result.
 enum Layer<'a> {
-    /// The same factors; those at some places multiplied by a number.
+    /// The same factors in `order`; those in `bake` are multiplied by `scale`.
     Same { delta: &'a Delta, order: Vec<String>, bake: Vec<String>, scale: f32 },
-    /// A pair made of them.
+    /// A LoRA pair computed from the factors.
     Pair { delta: &'a Delta, rank: usize, scale: f32 },
-    /// A pair for a layer of `rows` outputs, made of rows of others'.
+    /// A LoRA pair for a layer of `rows` outputs, assembled from rows of other layers.
     Joint { blocks: Vec<Block<'a>>, rows: usize, rank: usize },
 }
 
@@ -84,12 +84,12 @@ pub async fn convert<'a, 'b>(
     opened: &'a Opened<'b>,
     options: &ConvertOptions,
 ) -> Result<Conversion<'a, 'b>, EditError> {
-    let naming = KeyScheme::new(options.to, opened)?;
+    let scheme = KeyScheme::new(options.to, opened)?;
     asked(options.rank)?;
     let mut planner = Planner {
         opened,
         options,
-        naming,
+        scheme,
         pieces: Vec::new(),
         layers: Vec::new(),
         notes: PeftNotes::default(),
@@ -101,14 +101,14 @@ pub async fn convert<'a, 'b>(
             ..ConvertPreview::default()
         },
     };
-    planner.leftovers()?;
+    planner.unused_keys()?;
     for delta in &opened.adapter.deltas {
         match planner.delta(delta).await {
             Err(EditError::NoPlace { what, hint, .. }) if options.drop => {
-                planner.leave(delta, &format!("{what}: {hint}"))
+                planner.drop_delta(delta, &format!("{what}: {hint}"))
             }
             Err(EditError::NoMatrix { algorithm, .. }) if options.drop => {
-                planner.leave(delta, &format!("{algorithm} cannot be made a LoRA without the base model"));
+                planner.drop_delta(delta, &format!("{algorithm} cannot be converted to LoRA without the base model"));
             }
             other => other?,
         }
@@ -133,11 +133,11 @@ impl Conversion<'_, '_> {
             Layer::Pair { delta, rank, scale } => Ok(pair(&form(self.opened, delta).await?, *scale, *rank)),
             Layer::Joint { blocks, rows, rank } => Ok(pair(&assembled(self.opened, blocks, *rows).await?, 1.0, *rank)),
             Layer::Same { delta, order, bake, scale } => {
-                let mut numbers = self.opened.numbers(delta).await?;
+                let mut factors = self.opened.numbers(delta).await?;
                 for key in bake {
-                    numbers.entry(key.clone()).and_modify(|data| data.iter_mut().for_each(|x| *x *= scale));
+                    factors.entry(key.clone()).and_modify(|data| data.iter_mut().for_each(|x| *x *= scale));
                 }
-                Ok(order.iter().map(|key| numbers.remove(key).unwrap_or_default()).collect())
+                Ok(order.iter().map(|key| factors.remove(key).unwrap_or_default()).collect())
             }
         }
     }
@@ -146,7 +146,7 @@ impl Conversion<'_, '_> {
 struct Planner<'a, 'b, 'c> {
     opened: &'a Opened<'b>,
     options: &'c ConvertOptions,
-    naming: KeyScheme<'a>,
+    scheme: KeyScheme<'a>,
     pieces: Vec<Piece>,
     layers: Vec<Layer<'a>>,
     notes: PeftNotes,
@@ -158,8 +158,8 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         self.preview.dropped.push(DroppedKey { key: key.into(), reason: reason.into() });
     }
 
-    /// Keys that change no layer: copied or dropped; parts of a layer's change only if asked.
-    fn leftovers(&mut self) -> Result<(), EditError> {
+    /// Copies or drops the keys that match no layer; drops parts of a layer's change only with `drop`.
+    fn unused_keys(&mut self) -> Result<(), EditError> {
         self.opened.is_whole(self.options.drop)?;
         for left in &self.opened.adapter.leftovers {
             match self.opened.header.get(&left.key) {
@@ -175,8 +175,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         self.pieces.push(Piece { slots: vec![slot], origin: Origin::Copy(tensor.clone()) });
     }
 
-    /// Leaves a delta out.
-    fn leave(&mut self, delta: &Delta, reason: &str) {
+    fn drop_delta(&mut self, delta: &Delta, reason: &str) {
         for factor in delta.change.factors() {
             self.drop_key(&factor.key, reason);
         }
@@ -184,13 +183,13 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
 
     async fn delta(&mut self, delta: &'a Delta) -> Result<(), EditError> {
         if self.options.without.contains(&delta.path()) {
-            self.leave(delta, "it was asked to go");
+            self.drop_delta(delta, "removed on request");
             return Ok(());
         }
         let strength = self.options.strengths.of(delta);
         let linear = !matches!(delta.algorithm, "dora" | "oft" | "diag_oft" | "boft");
         if strength == 0.0 {
-            self.leave(delta, "its block has strength 0");
+            self.drop_delta(delta, "its block weight is 0");
             return Ok(());
         }
         if strength != 1.0 && !linear {
@@ -198,7 +197,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             return Err(EditError::NotLinear { layer, algorithm: delta.algorithm, strength });
         }
         let dtype = dtype(delta, self.options.dtype);
-        if let (KeyScheme::Target(target, _), Some(layers)) = (self.naming, &self.opened.layers) {
+        if let (KeyScheme::Target(target, _), Some(layers)) = (self.scheme, &self.opened.layers) {
             match place(layers, delta, target.is_native()) {
                 Place::Same => {}
                 Place::Nowhere => return Err(no_name(self.opened.layer(delta), target)),
@@ -215,11 +214,11 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         self.same(delta, strength, dtype).await
     }
 
-    /// Whether a delta has to be made a LoRA, or is to; an error where it has no place at all.
+    /// Returns whether a delta must or should become LoRA; an error if the key format cannot store it.
     fn becomes_lora(&self, delta: &Delta) -> Result<bool, EditError> {
         let composed = matches!(delta.algorithm, "loha" | "loha_tucker" | "lokr" | "lokr_tucker" | "locon_tucker");
-        let KeyScheme::Target(target, _) = self.naming else { return Ok(self.options.as_lora && composed) };
-        let no_place = |what: &str, hint| {
+        let KeyScheme::Target(target, _) = self.scheme else { return Ok(self.options.as_lora && composed) };
+        let unsupported = |what: &str, hint| {
             let (layer, target) = (self.opened.layer(delta), target.name());
             Err(EditError::NoPlace { layer, what: what.into(), target, hint })
         };
@@ -229,21 +228,23 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             && target != Target::Kohya
             && self.opened.group(delta).is_some_and(|group| group.stem.starts_with("oft_"))
         {
-            return no_place("sd-scripts' OFT", "its constraint means something else there; --drop leaves it out");
+            let hint = "the constraint means something else there; skip such layers with --drop";
+            return unsupported("sd-scripts' OFT", hint);
         }
         if delta.algorithm == "dora" {
-            let over_inputs = self.lengths_over_inputs(delta);
+            let per_input = self.has_input_magnitudes(delta);
             return match target {
-                Target::Diffusers => no_place("DoRA", "choose peft, or leave such layers out with --drop"),
-                Target::Peft if over_inputs => {
-                    no_place("DoRA with lengths over inputs", "PEFT's run over outputs; --drop leaves such layers out")
+                Target::Diffusers => unsupported("DoRA", "choose peft, or skip such layers with --drop"),
+                Target::Peft if per_input => {
+                    let hint = "PEFT's magnitudes are per output; skip such layers with --drop";
+                    unsupported("DoRA with per-input magnitudes", hint)
                 }
                 Target::Peft
                     if !roles
                         .iter()
                         .all(|role| matches!(role, Role::Up | Role::Down | Role::DoraScale | Role::Magnitude)) =>
                 {
-                    no_place("DoRA of this algorithm", "choose kohya, or leave such layers out with --drop")
+                    unsupported("DoRA of this algorithm", "choose kohya, or skip such layers with --drop")
                 }
                 _ => Ok(false),
             };
@@ -257,13 +258,13 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             return Ok(true);
         }
         let what = match delta.part {
-            Part::Bias => format!("a change of a bias ({})", delta.algorithm),
+            Part::Bias => format!("a bias change ({})", delta.algorithm),
             Part::Weight => delta.algorithm.to_owned(),
         };
-        no_place(&what, "choose kohya, or leave such layers out with --drop")
+        unsupported(&what, "choose kohya, or skip such layers with --drop")
     }
 
-    /// A change with its halves exchanged.
+    /// Swaps the upper and lower half of a change.
     async fn swap(&mut self, delta: &'a Delta, target: Target, strength: f32) -> Result<(), EditError> {
         let (rows, scale) = (delta.change.shape()[0], delta.scale * strength);
         let half = rows / 2;
@@ -272,7 +273,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         self.joint((delta.component, &delta.module), blocks, rows, target).await
     }
 
-    /// A fused layer's change, for each of its parts.
+    /// Splits a fused layer's change into one per part.
     async fn split(
         &mut self,
         delta: &'a Delta,
@@ -292,7 +293,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         Ok(())
     }
 
-    /// The changes of all parts of a fused layer, once.
+    /// Fuses the changes of all parts of a layer into one; does nothing if it was fused before.
     async fn fuse(&mut self, fusion: Fusion<'a>, target: Target) -> Result<(), EditError> {
         let path = format!("{}.{}", fusion.component, fusion.whole.path);
         if self.preview.fused.contains(&path) {
@@ -300,8 +301,8 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         }
         let mut blocks = Vec::new();
         for (part, rows) in &fusion.parts {
-            let own = |delta: &&Delta| delta.component == fusion.component && delta.module.path == part.path;
-            for delta in self.opened.adapter.deltas.iter().filter(own) {
+            let is_part = |delta: &&Delta| delta.component == fusion.component && delta.module.path == part.path;
+            for delta in self.opened.adapter.deltas.iter().filter(is_part) {
                 if delta.change.shape()[0] != rows.len() || delta.part == Part::Bias {
                     return Err(no_name(self.opened.layer(delta), target));
                 }
@@ -315,7 +316,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         Ok(())
     }
 
-    /// A pair for a layer, made of blocks.
+    /// Adds a LoRA pair for a layer, assembled from blocks.
     async fn joint(
         &mut self,
         (component, module): (Component, &Module),
@@ -323,46 +324,47 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         rows: usize,
         target: Target,
     ) -> Result<(), EditError> {
-        let form = assembled(self.opened, &blocks, rows).await?;
-        let (rank, columns) = (form.pair_rank(), form.size().1);
-        let name = format!("{component}.{}", module.path);
+        let matrix = assembled(self.opened, &blocks, rows).await?;
+        let (rank, columns) = (matrix.pair_rank(), matrix.size().1);
+        let layer = format!("{component}.{}", module.path);
         let keys = PairKeys::for_layer(target, &self.opened.model, component, module);
-        let keys = keys.ok_or_else(|| no_name(name, target))?;
-        let types = blocks.iter().map(|block| dtype(block.delta, self.options.dtype));
-        let dtype = types.reduce(wider).unwrap_or(Dtype::F32);
+        let keys = keys.ok_or_else(|| no_name(layer, target))?;
+        let dtypes = blocks.iter().map(|block| dtype(block.delta, self.options.dtype));
+        let dtype = dtypes.reduce(wider).unwrap_or(Dtype::F32);
         self.notes.note(component, module, rank);
         self.pieces.extend(pair_pieces(keys, &[rows, columns], rank, dtype, self.layers.len()));
         self.layers.push(Layer::Joint { blocks, rows, rank });
         Ok(())
     }
 
-    fn lengths_over_inputs(&self, delta: &Delta) -> bool {
+    /// Returns whether the magnitudes of DoRA are per input rather than per output.
+    fn has_input_magnitudes(&self, delta: &Delta) -> bool {
         let roles = roles(self.opened, delta);
-        let lengths =
+        let magnitudes =
             delta.change.factors().into_iter().find(|factor| roles.get(&*factor.key) == Some(&Role::DoraScale));
-        lengths.is_some_and(|lengths| lengths.shape.len() > 1 && lengths.shape[0] == 1)
+        magnitudes.is_some_and(|magnitudes| magnitudes.shape.len() > 1 && magnitudes.shape[0] == 1)
     }
 
     async fn pair(&mut self, delta: &'a Delta, scale: f32, dtype: Dtype) -> Result<(), EditError> {
-        let form = form(self.opened, delta).await?;
-        /// A layer so small that a LoRA of its full rank hurts nobody.
+        let matrix = form(self.opened, delta).await?;
+        /// Full rank up to which a LoRA of that rank costs little.
         const SMALL: usize = 16;
-        let full = form.rank();
+        let full_rank = matrix.rank();
         let (rank, exact) = match self.options.rank {
-            _ if form.is_low_rank() => (form.pair_rank(), true),
-            _ if full <= SMALL => (full, true),
-            Some(rank) => (rank.min(full), rank >= full),
+            _ if matrix.is_low_rank() => (matrix.pair_rank(), true),
+            _ if full_rank <= SMALL => (full_rank, true),
+            Some(rank) => (rank.min(full_rank), rank >= full_rank),
             None => {
                 let layer = self.opened.layer(delta);
-                return Err(EditError::NeedsRank { layer, algorithm: delta.algorithm, rank: full });
+                return Err(EditError::NeedsRank { layer, algorithm: delta.algorithm, rank: full_rank });
             }
         };
         let layer = self.opened.layer(delta);
-        let spectrum = spectrum(&layer, &form, scale)?;
+        let spectrum = spectrum(&layer, &matrix, scale)?;
         let kept = KeptRow::new(layer, delta.change.rank(), rank, &spectrum);
         self.preview.rebuilt.push(Rebuilt { algorithm: delta.algorithm.into(), exact, kept });
         self.notes.add(delta, rank, rank as f32, false);
-        let (keys, shape) = (PairKeys::of(self.naming, self.opened, delta)?, layer_shape(self.opened, delta));
+        let (keys, shape) = (PairKeys::of(self.scheme, self.opened, delta)?, layer_shape(self.opened, delta));
         self.pieces.extend(pair_pieces(keys, &shape, rank, dtype, self.layers.len()));
         self.layers.push(Layer::Pair { delta, rank, scale });
         Ok(())
@@ -375,11 +377,11 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         for factor in &factors {
             let role = roles.get(&*factor.key).copied();
             let (name, shape) = self.renamed(delta, &factor.key, role)?;
-            let stored = self.opened.header.get(&factor.key).map(|tensor| tensor.shape.clone());
-            slots.push(Slot { name, dtype, shape: shape.or(stored).unwrap_or_else(|| factor.shape.clone()) });
+            let stored_shape = self.opened.header.get(&factor.key).map(|tensor| tensor.shape.clone());
+            slots.push(Slot { name, dtype, shape: shape.or(stored_shape).unwrap_or_else(|| factor.shape.clone()) });
         }
         let order: Vec<String> = factors.iter().map(|factor| factor.key.clone()).collect();
-        let (scale, stored) = self.scale(delta, strength);
+        let (scale, stored_alpha) = self.scale(delta, strength);
         let first: &[usize] = if delta.algorithm.starts_with("glora") { &[0, 2] } else { &[0] };
         let bake = if scale == 1.0 { Vec::new() } else { first.iter().map(|&index| order[index].clone()).collect() };
         if scale != 1.0 {
@@ -389,17 +391,17 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             self.preview.renamed.push(Renamed { from: from.clone(), to: slot.name.clone() });
         }
         self.pieces.push(Piece { slots, origin: Origin::Layer(self.layers.len()) });
-        if let Some(value) = stored {
-            self.pieces.push(alpha(self.naming.key(self.opened, delta, Role::Alpha)?, value, dtype));
+        if let Some(value) = stored_alpha {
+            self.pieces.push(alpha(self.scheme.key(self.opened, delta, Role::Alpha)?, value, dtype));
         }
         self.on_input(delta, dtype).await?;
         self.layers.push(Layer::Same { delta, order, bake, scale });
         Ok(())
     }
 
-    /// A factor's new key, and its shape where that changes with it.
+    /// Returns a factor's new key, and its new shape if the key format stores another one.
     fn renamed(&self, delta: &Delta, key: &str, role: Option<Role>) -> Result<(String, Option<Vec<usize>>), EditError> {
-        let (Some(role), KeyScheme::Target(target, _)) = (role, self.naming) else { return Ok((key.to_owned(), None)) };
+        let (Some(role), KeyScheme::Target(target, _)) = (role, self.scheme) else { return Ok((key.to_owned(), None)) };
         if role == Role::OftBlocks && target == Target::Kohya && key.starts_with("oft_") {
             return Ok((key.to_owned(), None));
         }
@@ -414,38 +416,38 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             }
             role => (role, None),
         };
-        Ok((self.naming.key(self.opened, delta, role)?, shape))
+        Ok((self.scheme.key(self.opened, delta, role)?, shape))
     }
 
-    /// What the first factor is multiplied by, and the alpha that is written.
+    /// Returns the multiplier of the first factor and the alpha to write, if any.
     fn scale(&mut self, delta: &Delta, strength: f32) -> (f32, Option<f32>) {
-        let tensor = self.naming.has_alpha(self.opened, delta);
+        let has_alpha = self.scheme.has_alpha(self.opened, delta);
         let scale = delta.scale * strength;
         let Some(rank) = delta.change.alpha_rank() else {
-            return (scale, delta.alpha.filter(|_| tensor));
+            return (scale, delta.alpha.filter(|_| has_alpha));
         };
         let rank = rank as f32;
         let group = self.opened.group(delta);
         let has = |role| group.is_some_and(|group| group.get(role).is_some());
         let as_stored = strength == 1.0 && has(Role::Alpha) && !has(Role::Scale);
         let alpha = delta.alpha.filter(|_| as_stored).unwrap_or(scale * rank);
-        let is_peft = matches!(self.naming, KeyScheme::Target(Target::Peft, _));
+        let is_peft = matches!(self.scheme, KeyScheme::Target(Target::Peft, _));
         let (bake, alpha) = match self.options.alpha {
             AlphaPlace::Baked => (scale, rank),
             AlphaPlace::Kept if is_peft => (1.0, alpha),
-            _ if tensor => (1.0, alpha),
+            _ if has_alpha => (1.0, alpha),
             _ => (scale, rank),
         };
         self.notes.add(delta, delta.change.rank().unwrap_or(1), alpha, delta.algorithm == "dora");
-        (bake, Some(alpha).filter(|_| tensor))
+        (bake, Some(alpha).filter(|_| has_alpha))
     }
 
-    /// (IA)³'s direction.
+    /// Copies the `on_input` flag of (IA)³.
     async fn on_input(&mut self, delta: &Delta, dtype: Dtype) -> Result<(), EditError> {
         let group = self.opened.group(delta).filter(|_| delta.algorithm == "ia3");
         let Some(tensor) = group.and_then(|group| group.get(Role::OnInput)) else { return Ok(()) };
         let value = tensor.read(&self.opened.source).await.map_err(|source| self.opened.unreadable(source))?;
-        let name = self.naming.key(self.opened, delta, Role::OnInput)?;
+        let name = self.scheme.key(self.opened, delta, Role::OnInput)?;
         self.pieces.extend(value.first().map(|&value| alpha(name, value, dtype)));
         Ok(())
     }
@@ -463,7 +465,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
 
     fn metadata(&self) -> BTreeMap<String, String> {
         let mut metadata = self.opened.header.metadata.clone();
-        self.notes.replace(&mut metadata, self.naming, self.opened.is_configured());
+        self.notes.replace(&mut metadata, self.scheme, self.opened.is_configured());
         if !self.preview.rebuilt.is_empty() {
             self.notes.describe(&mut metadata);
         }

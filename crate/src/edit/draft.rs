@@ -1,5 +1,5 @@
-//! Turns a planned file into bytes: header, then tensor after tensor, with the hashes that belong
-//! into the header.
+//! Safetensors writer for planned files: header, then tensor after tensor, with the hashes of the
+//! data in the header.
 
 use super::error::EditError;
 use crate::analysis::{DataHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH};
@@ -11,74 +11,74 @@ use std::collections::BTreeMap;
 use std::io;
 use ts_rs::TS;
 
-/// A tensor of the result.
+/// A tensor of the result: key, dtype and shape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slot {
-    /// Its key.
+    /// Key.
     pub name: String,
-    /// How its numbers are stored: F32, F16 or BF16 (any, for copies).
+    /// F32, F16 or BF16; any dtype for copies.
     pub dtype: Dtype,
-    /// Outermost axis first.
+    /// Shape, outermost axis first.
     pub shape: Vec<usize>,
 }
 
-/// Where numbers come from.
+/// Source of a tensor's data.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
-    /// One tensor of one number.
+    /// A scalar tensor with this value.
     Number(f32),
-    /// One tensor, byte by byte.
+    /// A copy of a source tensor's bytes.
     Copy(TensorInfo),
-    /// The tensors of layer number `.0`, made when their turn comes.
+    /// The tensors of layer number `.0`, computed when they are written.
     Layer(usize),
 }
 
-/// Tensors that are made together.
+/// Tensors that are computed together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Piece {
-    /// The tensors, of one number type.
+    /// The tensors, all of one dtype.
     pub slots: Vec<Slot>,
-    /// Where their numbers come from.
+    /// Source of their data.
     pub origin: Origin,
 }
 
-/// A file that is to be written.
+/// The plan of a file: its whole header and the source of each tensor.
 #[derive(Debug, Clone)]
 pub struct Draft {
     pieces: Vec<Piece>,
     header: Header,
 }
 
-/// A tensor of which numbers became zero.
+/// A tensor with elements that underflowed to zero.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Thinned {
-    /// Its key.
+    /// Key.
     pub key: String,
-    /// How many numbers became zero, of those that were not.
+    /// Share of the nonzero elements that became zero.
     pub share: f64,
 }
 
-/// What came of writing a file.
+/// The outcome of writing a file.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Outcome {
-    /// The result's size in bytes.
+    /// Size of the result in bytes.
     #[ts(type = "number")]
     pub size: u64,
-    /// Tensors in it.
+    /// Number of tensors.
     pub tensors: usize,
-    /// Tensors of which numbers were too small for the number type.
+    /// Tensors with elements that were too small for the dtype.
     pub thinned: Vec<Thinned>,
-    /// The file's first bytes, with the hashes. They take the place of as many bytes that were
-    /// written before the data were known.
+    /// The header bytes with the final hashes. They replace the bytes written first, which have the
+    /// same length, since the hashes are known only after the data was written.
     #[serde(skip)]
     #[ts(skip)]
     pub head: Vec<u8>,
 }
 
 impl Draft {
-    /// Plans a file of these pieces. Larger number types come first, so that every tensor starts at
-    /// a multiple of its numbers' size, as the safetensors library has it. The metadata get places
-    /// for the file's hashes.
+    /// Plans a file of these pieces. Tensors are sorted by decreasing element size so that each one is
+    /// aligned to its element size, as in the safetensors library. The metadata gets placeholders for
+    /// the file's hashes.
     pub fn new(mut pieces: Vec<Piece>, mut metadata: BTreeMap<String, String>) -> Draft {
         let width = |piece: &Piece| piece.slots.first().map_or(0, |slot| slot.dtype.bitsize());
         pieces.sort_by_key(|piece| std::cmp::Reverse(width(piece)));
@@ -98,42 +98,42 @@ impl Draft {
         Draft { header: Header::of(tensors, metadata), pieces }
     }
 
-    /// The result's header; offsets count from the first tensor.
+    /// Returns the result's header; offsets are relative to the first tensor.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The result's size in bytes.
+    /// Returns the size of the result in bytes.
     pub fn size(&self) -> u64 {
         let data = self.header.tensors.last().map_or(0, |tensor| tensor.bytes.end);
         head(&self.header).len() as u64 + data
     }
 
-    /// Writes the file. `make` gives the tensors of a layer in the order of their slots; `source`
-    /// is where copies come from, with its name for messages.
+    /// Writes the file. `make` returns the tensors of a layer in the order of their slots; `source` is
+    /// the file that tensors are copied from, with its name for messages.
     ///
-    /// The first bytes of `out` have zeros for the hashes, which are known only at the end:
-    /// [`Outcome::head`] is to be written over them.
+    /// The header is written with zeros in place of the hashes, which are known only at the end; the
+    /// caller then overwrites the start of the file with [`Outcome::head`].
     pub async fn write(
         &self,
         source: Option<(&str, &dyn ByteSource)>,
         mut make: impl AsyncFnMut(usize) -> Result<Vec<Vec<f32>>, EditError>,
         out: &mut dyn ByteSink,
     ) -> Result<Outcome, EditError> {
-        let first = head(&self.header);
-        out.write(&first).await?;
+        let placeholder = head(&self.header);
+        out.write(&placeholder).await?;
         let mut sink =
-            Sink { out, hashes: DataHashes::new(&self.header), written: first.len() as u64, thinned: Vec::new() };
+            Sink { out, hashes: DataHashes::new(&self.header), written: placeholder.len() as u64, thinned: Vec::new() };
         for piece in &self.pieces {
             match &piece.origin {
-                Origin::Number(number) => sink.numbers(&piece.slots, vec![vec![*number]]).await?,
+                Origin::Number(value) => sink.write_tensors(&piece.slots, vec![vec![*value]]).await?,
                 Origin::Copy(tensor) => sink.copy(tensor, source).await?,
-                Origin::Layer(layer) => sink.numbers(&piece.slots, make(*layer).await?).await?,
+                Origin::Layer(layer) => sink.write_tensors(&piece.slots, make(*layer).await?).await?,
             }
         }
         let mut header = self.header.clone();
         for (key, value) in sink.hashes.finish().values() {
-            header.metadata.entry(key.into()).and_modify(|place| *place = value);
+            header.metadata.entry(key.into()).and_modify(|entry| *entry = value);
         }
         Ok(Outcome {
             size: sink.written,
@@ -144,21 +144,21 @@ impl Draft {
     }
 }
 
-/// Bytes that a tensor's numbers take.
+/// Returns the size of a tensor's data in bytes.
 fn byte_len(slot: &Slot) -> u64 {
     let bits = u128::from(numel(&slot.shape)) * slot.dtype.bitsize() as u128;
     u64::try_from(bits.div_ceil(8)).unwrap_or(u64::MAX)
 }
 
-/// A header's bytes.
+/// Returns the bytes of a header, with its length prefix.
 pub(super) fn head(header: &Header) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // Writing to memory does not fail.
+    // Writing to a Vec cannot fail.
     let _ = header.write(&mut bytes);
     bytes
 }
 
-/// The number type in which a tensor of another is written without loss, as far as there is one.
+/// Returns the writable dtype that holds values of `dtype` exactly; F32 if there is none.
 pub(super) fn writable(dtype: Dtype) -> Dtype {
     match dtype {
         Dtype::F16 | Dtype::BF16 | Dtype::F32 => dtype,
@@ -167,13 +167,13 @@ pub(super) fn writable(dtype: Dtype) -> Dtype {
     }
 }
 
-/// Whether a number is the same after it was stored.
-pub(super) fn is_exact(number: f32, dtype: Dtype) -> bool {
-    let stored = narrow(dtype, &[number], "").and_then(|bytes| widen(dtype, &bytes));
-    stored.is_ok_and(|stored| stored[0] == number)
+/// Returns whether a value survives a round trip through `dtype`.
+pub(super) fn is_exact(value: f32, dtype: Dtype) -> bool {
+    let stored = narrow(dtype, &[value], "").and_then(|bytes| widen(dtype, &bytes));
+    stored.is_ok_and(|stored| stored[0] == value)
 }
 
-/// A file in the making.
+/// The file being written: hashes the data and counts its bytes.
 struct Sink<'a> {
     out: &'a mut dyn ByteSink,
     hashes: DataHashes,
@@ -188,15 +188,15 @@ impl Sink<'_> {
         Ok(self.out.write(bytes).await?)
     }
 
-    async fn numbers(&mut self, slots: &[Slot], tensors: Vec<Vec<f32>>) -> Result<(), EditError> {
+    async fn write_tensors(&mut self, slots: &[Slot], tensors: Vec<Vec<f32>>) -> Result<(), EditError> {
         debug_assert_eq!(slots.len(), tensors.len());
-        for (slot, numbers) in slots.iter().zip(tensors) {
-            debug_assert_eq!(numel(&slot.shape), numbers.len() as u64, "{}", slot.name);
-            let bytes = narrow(slot.dtype, &numbers, &slot.name).map_err(|error| match error {
+        for (slot, data) in slots.iter().zip(tensors) {
+            debug_assert_eq!(numel(&slot.shape), data.len() as u64, "{}", slot.name);
+            let bytes = narrow(slot.dtype, &data, &slot.name).map_err(|error| match error {
                 FormatError::Overflow { name, value, dtype } => EditError::Overflow { name, value, dtype },
                 _ => EditError::NoType(slot.dtype),
             })?;
-            self.thinned.extend(thinned(slot, &numbers, &bytes));
+            self.thinned.extend(underflowed(slot, &data, &bytes));
             self.put(&bytes).await?;
         }
         Ok(())
@@ -216,27 +216,27 @@ impl Sink<'_> {
     }
 }
 
-/// How many of a tensor's numbers became zero when they were stored.
-fn thinned(slot: &Slot, numbers: &[f32], bytes: &[u8]) -> Option<Thinned> {
+/// Returns the share of a tensor's nonzero elements that became zero in f16, if any did.
+fn underflowed(slot: &Slot, data: &[f32], bytes: &[u8]) -> Option<Thinned> {
     if slot.dtype != Dtype::F16 {
         return None;
     }
     let stored = bytes.as_chunks::<2>().0;
-    let gone = numbers.iter().zip(stored).filter(|(x, bytes)| **x != 0.0 && u16::from_le_bytes(**bytes) & 0x7fff == 0);
-    let (gone, all) = (gone.count(), numbers.iter().filter(|x| **x != 0.0).count());
-    (gone > 0).then(|| Thinned { key: slot.name.clone(), share: gone as f64 / all as f64 })
+    let zeroed = data.iter().zip(stored).filter(|(x, bytes)| **x != 0.0 && u16::from_le_bytes(**bytes) & 0x7fff == 0);
+    let (zeroed, nonzero) = (zeroed.count(), data.iter().filter(|x| **x != 0.0).count());
+    (zeroed > 0).then(|| Thinned { key: slot.name.clone(), share: zeroed as f64 / nonzero as f64 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Sizes of files and places of tensors are 64 bits wide, whatever the machine's words are: a
-    /// browser's have 32.
+    /// File sizes and tensor offsets are 64 bits wide on every target, including wasm32 with its 32-bit
+    /// `usize`.
     #[test]
     fn sizes_beyond_4_gib_are_exact() {
         let slot = |name: &str, shape: &[usize]| Slot { name: name.into(), dtype: Dtype::F32, shape: shape.into() };
-        // 3 GiB each, and one whose bits are more than 64 can count where words have 64.
+        // 3 GiB each, and one whose size in bits overflows u64 on 64-bit targets.
         let large =
             slot("c", if cfg!(target_pointer_width = "64") { &[1 << 30, 1 << 30] } else { &[1 << 20, 1 << 20] });
         let large_bytes: u64 = numel(&large.shape) * 4;

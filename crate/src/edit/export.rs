@@ -1,5 +1,5 @@
-//! Turns a file of any readable kind into a safetensors file of the same tensors: a pickle without
-//! its code, a GGUF without its wrapping, the adapter in an archive.
+//! Export of any readable file as safetensors with the same tensors: a pickle without its code, a
+//! GGUF, an adapter in an archive.
 
 use super::draft::{Draft, Origin, Outcome, Piece, Slot};
 use super::error::EditError;
@@ -10,30 +10,30 @@ use crate::formats::{Buffered, ByteSink, ByteSource, TensorInfo, read_header};
 use serde::Serialize;
 use ts_rs::TS;
 
-/// What an export makes.
+/// Size of an exported file.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct ExportPreview {
-    /// Tensors in the file, and in the result.
+    /// Number of tensors, in the file and in the result.
     pub tensors: usize,
-    /// Bytes before.
+    /// Size in bytes before.
     #[ts(type = "number")]
     pub size_before: u64,
-    /// Bytes after.
+    /// Size in bytes after.
     #[ts(type = "number")]
     pub size_after: u64,
 }
 
-/// An export that is planned.
+/// A planned export.
 pub struct Export<'a> {
     file: String,
     source: Buffered<'a>,
     draft: Draft,
-    /// What it makes.
+    /// Size of the result.
     pub preview: ExportPreview,
 }
 
-/// Plans an export. Reads the header. `sidecar` is the text of the adapter_config.json beside the
-/// file: what it says of the scale goes into the result's header.
+/// Plans an export. Reads the header. `sidecar` is the text of the adapter_config.json next to the
+/// file; its scale settings are copied to the result's header.
 pub async fn export<'a>(
     file: &str,
     source: &'a dyn ByteSource,
@@ -55,8 +55,8 @@ pub async fn export<'a>(
     if let Some(sidecar) = sidecar.filter(|_| configs.place() == Some(ConfigPlace::Sidecar)) {
         let (groups, _) = group(&header);
         if groups.iter().any(|group| group.peft) {
-            let found = detect(&groups, &header.metadata, None).found;
-            let components = found.iter().flatten().map(|found| found.component).collect();
+            let matches = detect(&groups, &header.metadata, None).found;
+            let components = matches.iter().flatten().map(|found| found.component).collect();
             metadata.insert(METADATA_KEY.into(), carried(sidecar, &components));
         }
     }

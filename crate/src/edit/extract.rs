@@ -1,4 +1,4 @@
-//! Turns two models into the adapter that makes one of the other: each layer's difference at a rank.
+//! LoRA extraction: the difference of two models as an adapter, each layer truncated to a rank.
 
 use super::draft::{Draft, Outcome, Piece};
 use super::error::EditError;
@@ -15,14 +15,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use ts_rs::TS;
 
-/// One of the models.
+/// One of the two models.
 #[derive(Clone, Copy)]
 pub struct ModelSide<'a> {
-    /// Its name, for messages.
+    /// Name, for messages.
     pub name: &'a str,
-    /// Its files.
+    /// Files.
     pub files: &'a [ModelFile<'a>],
-    /// Its layers and where their tensors are.
+    /// Layers and the location of their tensors.
     pub shapes: &'a BaseShapes,
 }
 
@@ -37,44 +37,44 @@ impl<'a> ModelSide<'a> {
     }
 }
 
-/// What is asked of an extraction.
+/// Options of an extraction.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
 pub struct ExtractOptions {
-    /// The rank of every layer, or less where a layer has less.
+    /// Rank of every layer, limited by the layer's full rank.
     pub rank: usize,
-    /// The convention.
+    /// Key format.
     pub to: Target,
     /// F32, F16 or BF16.
     #[ts(type = "\"F32\" | \"F16\" | \"BF16\"")]
     pub dtype: Dtype,
 }
 
-/// What an extraction takes.
+/// The layers that an extraction covers.
 #[derive(Debug, Clone, Default, Serialize, TS)]
 pub struct ExtractPreview {
-    /// Layers that differ.
+    /// Number of layers that differ.
     pub layers: usize,
-    /// Layers that are the same in both.
+    /// Number of layers that are equal in both models.
     pub unchanged: usize,
-    /// Tensors that differ and have no place in a LoRA: norms, biases, embeddings.
+    /// Tensors that differ but that a LoRA cannot store: norms, biases, embeddings.
     pub left_out: Vec<String>,
-    /// Bytes of the result.
+    /// Size of the result in bytes.
     #[ts(type = "number")]
     pub size_after: u64,
 }
 
-/// An extraction that is planned.
+/// A planned extraction.
 pub struct Extraction<'a> {
     tuned: ModelSide<'a>,
     base: ModelSide<'a>,
     layers: Vec<(String, usize, usize)>,
     draft: Draft,
     kept: RefCell<Vec<KeptRow>>,
-    /// What it takes.
+    /// The layers that it covers.
     pub preview: ExtractPreview,
 }
 
-/// Plans an extraction: reads both models once, to see which layers differ.
+/// Plans an extraction: reads both models once to find the layers that differ.
 pub async fn extract<'a>(
     tuned: ModelSide<'a>,
     base: ModelSide<'a>,
@@ -101,9 +101,9 @@ pub async fn extract<'a>(
                 let (file_a, file_b) = (tuned.name.to_owned(), base.name.to_owned());
                 return Err(EditError::OtherShape { layer: name, file_a, a: sizes[0], file_b, b: sizes[1] });
             }
-            let same = tuned.read(&name).await? == base.read(&name).await?;
+            let unchanged = tuned.read(&name).await? == base.read(&name).await?;
             let is_matrix = a.len() > 1 && matches!(module.kind, Kind::Linear { .. } | Kind::Conv { .. });
-            match (part == "weight" && is_matrix, same) {
+            match (part == "weight" && is_matrix, unchanged) {
                 (true, true) => preview.unchanged += 1,
                 (false, true) => {}
                 (false, false) => preview.left_out.push(name),
@@ -133,7 +133,7 @@ pub async fn extract<'a>(
 }
 
 impl Extraction<'_> {
-    /// Writes the result; see [`Draft::write`]. What each layer keeps comes with it.
+    /// Writes the result; see [`Draft::write`]. Also returns the energy kept per layer.
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<(Outcome, Vec<KeptRow>), EditError> {
         let outcome = self.draft.write(None, async |layer| self.make(layer).await, out).await?;
         Ok((outcome, self.kept.take()))
@@ -148,11 +148,11 @@ impl Extraction<'_> {
         if !norm.is_finite() {
             return Err(EditError::NotFinite { layer: path });
         }
-        let found = LowRank::of(&Factorization::Whole(Dense::new(difference, *columns)), *rank);
-        let kept: f64 = found.values.iter().map(|value| value * value).sum();
+        let low_rank = LowRank::of(&Factorization::Whole(Dense::new(difference, *columns)), *rank);
+        let kept: f64 = low_rank.values.iter().map(|value| value * value).sum();
         let (energy, error) = (kept / norm.powi(2), (norm.powi(2) - kept).max(0.0).sqrt());
         self.kept.borrow_mut().push(KeptRow { path, rank_before: None, rank: *rank, norm, energy, error });
-        let (up, down) = found.balanced(*rank);
+        let (up, down) = low_rank.balanced(*rank);
         Ok(vec![down, up])
     }
 }

@@ -1,8 +1,8 @@
-//! Turns what is wrong with a file, and where it does not work, into edits that mend it: each with a
-//! title, what it mends and the edit itself.
+//! Suggested fixes for a file's problems and for loaders that ignore it: each with a title, a reason
+//! and the edit itself.
 //!
-//! That another spelling works in a loader is not guessed: the conversion is planned, and its header
-//! is judged by the loaders' rules.
+//! Whether another key format works in a loader is not guessed: the conversion is planned, and its
+//! header is checked against the loaders' rules.
 
 use super::apply::Edit;
 use super::convert::{AlphaPlace, ConvertOptions, convert};
@@ -25,28 +25,28 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use ts_rs::TS;
 
-/// An edit that mends something.
+/// An edit that fixes a problem.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Fix {
-    /// Short name: `rename_kohya`, `remove_strays`, `repair_hashes`, …
+    /// Id: `rename_kohya`, `remove_strays`, `repair_hashes`, …
     pub id: String,
-    /// What it does, as on a button.
+    /// Button label.
     pub title: String,
-    /// What that is good for, in a sentence.
+    /// Reason to apply it, as a sentence.
     pub why: String,
-    /// Classes of the report's problems that it mends.
+    /// Classes of the report's problems that it fixes.
     pub problems: Vec<String>,
-    /// Short names of the loaders that then apply all of the file.
+    /// Ids of the loaders that apply the whole file only after the edit.
     pub loaders: Vec<String>,
-    /// The edit, for this file alone.
+    /// The edit; its only input is the file.
     pub edit: Edit,
 }
 
-/// The rank of LoRAs that are made of changes of full rank.
-const RANK: usize = 64;
+/// Rank of LoRAs that approximate changes of full rank.
+const LORA_RANK: usize = 64;
 
-/// Every edit that mends something of an adapter, the most useful first. `report` is the file's; one by
-/// its header alone has fewer.
+/// Returns the fixes for a file, the most useful first. `report` is the file's report; one of its
+/// header only yields fewer fixes.
 pub async fn fixes(input: &EditInput<'_>, report: &Report) -> Result<Vec<Fix>, EditError> {
     let mut list = Vec::new();
     let packed = matches!(report.container, Container::PickleZip | Container::PickleLegacy | Container::Gguf);
@@ -54,8 +54,8 @@ pub async fn fixes(input: &EditInput<'_>, report: &Report) -> Result<Vec<Fix>, E
         list.push(as_safetensors(report));
     }
     if report.container == Container::Zip && report.kind == FileKind::Adapter {
-        let why = "Programs load the file itself, not an archive with it.";
-        list.push(fix("unpack", "Unpack it as safetensors".into(), why, &["archive"], Edit::Export));
+        let why = "Programs load the file itself, not a zip archive.";
+        list.push(fix("unpack", "Unpack to safetensors".into(), why, &["archive"], Edit::Export));
         return Ok(list);
     }
     list.extend(header_fixes(report));
@@ -63,10 +63,10 @@ pub async fn fixes(input: &EditInput<'_>, report: &Report) -> Result<Vec<Fix>, E
         return Ok(list);
     }
     let Ok(opened) = input.open().await else { return Ok(list) };
-    list.extend(prunes(report));
-    list.extend(alpha(&opened, report));
+    list.extend(key_removals(report));
+    list.extend(bake_alpha(&opened, report));
     list.extend(renames(&opened, report).await);
-    list.extend(number_type(report));
+    list.extend(rare_dtype(report));
     list.extend(advice(report));
     Ok(list)
 }
@@ -82,13 +82,13 @@ fn has(report: &Report, class: &str) -> bool {
 
 fn as_safetensors(report: &Report) -> Fix {
     let why = match report.container {
-        Container::Gguf => "Programs for pictures read safetensors.",
-        _ => "A safetensors file holds no code, and every program reads it.",
+        Container::Gguf => "Image generators read safetensors.",
+        _ => "A safetensors file contains no code, and every program reads it.",
     };
-    fix("safetensors", "Save its tensors as safetensors".into(), why, &[], Edit::Export)
+    fix("safetensors", "Save as safetensors".into(), why, &[], Edit::Export)
 }
 
-/// Hashes and claims of the header.
+/// Fixes of hashes and base model in the header.
 fn header_fixes(report: &Report) -> Vec<Fix> {
     let mut list = Vec::new();
     if report.container != Container::Safetensors {
@@ -97,8 +97,8 @@ fn header_fixes(report: &Report) -> Vec<Fix> {
     let metadata = |edit: MetadataEdit| Edit::Metadata(edit);
     if has(report, "wrong_hash") {
         let edit = metadata(MetadataEdit { repair_hashes: true, ..MetadataEdit::default() });
-        let why = "Programs then know the file again by the hash in its header.";
-        list.push(fix("repair_hashes", "Put the header's hashes right".into(), why, &["wrong_hash"], edit));
+        let why = "Programs can then identify the file by the hash in its header.";
+        list.push(fix("repair_hashes", "Fix the hashes in the header".into(), why, &["wrong_hash"], edit));
     }
     if has(report, "wrong_header") {
         let words = header_words(&report.base.family);
@@ -111,15 +111,15 @@ fn header_fixes(report: &Report) -> Vec<Fix> {
         if edit.set.is_empty() {
             return list;
         }
-        let title = format!("Say {} in the header", report.base.label);
-        let why = "Programs that sort files by their headers then show it in the right place.";
+        let title = format!("Set the base model in the header to {}", report.base.label);
+        let why = "Programs that sort files by their headers then list it under the right base model.";
         list.push(fix("right_header", title, why, &["wrong_header"], metadata(edit)));
     }
     list
 }
 
-/// Removal of what programs choke on.
-fn prunes(report: &Report) -> Vec<Fix> {
+/// Fixes that remove keys and layers that break loaders.
+fn key_removals(report: &Report) -> Vec<Fix> {
     let mut list = Vec::new();
     let count = report.leftovers.len();
     let keys = if count == 1 { "1 key".to_owned() } else { format!("{count} keys") };
@@ -127,7 +127,7 @@ fn prunes(report: &Report) -> Vec<Fix> {
     let broken = LeftoverClass::ALL.into_iter().filter(|class| !class.is_foreign()).map(LeftoverClass::name);
     let broken: Vec<&str> = broken.filter(|class| has(report, class)).collect();
     if count > 0 && !broken.is_empty() {
-        let why = "What is left works; the layers that are removed could not be used anyway.";
+        let why = "The rest works; the removed layers could not be used anyway.";
         list.push(fix(
             "remove_broken",
             format!("Remove {keys} that cannot be used"),
@@ -136,49 +136,50 @@ fn prunes(report: &Report) -> Vec<Fix> {
             Edit::Convert(drop),
         ));
     } else if count > 0 && report.base.family != "unknown" {
-        let why = "They change nothing, and some programs complain about them or refuse the file.";
-        let title = format!("Remove {keys} that change no layer");
+        let why = "They have no effect, and some programs warn about them or refuse the file.";
+        let title = format!("Remove {keys} that match no layer");
         list.push(fix("remove_strays", title, why, &[LeftoverClass::UnmatchedKeys.name()], Edit::Convert(drop)));
     }
-    let infinite: Vec<String> = report
+    let non_finite: Vec<String> = report
         .problems
         .iter()
         .filter(|problem| problem.class == "nan_inf")
         .flat_map(|problem| problem.modules.clone())
         .collect();
-    if !infinite.is_empty() && infinite.len() < report.modules.len() {
-        let title = format!("Leave out {} layers with NaN or infinite numbers", infinite.len());
-        let why = "The picture is no longer black; these layers have no effect.";
-        let edit = Edit::Convert(ConvertOptions { without: infinite, ..ConvertOptions::default() });
+    if !non_finite.is_empty() && non_finite.len() < report.modules.len() {
+        let title = format!("Remove {} layers with NaN or Inf values", non_finite.len());
+        let why = "Images are no longer black; the removed layers have no effect.";
+        let edit = Edit::Convert(ConvertOptions { without: non_finite, ..ConvertOptions::default() });
         list.push(fix("without_nan", title, why, &["nan_inf"], edit));
     }
     list
 }
 
-/// A scale that stands beside the tensors, where not every loader looks.
-fn alpha(opened: &Opened, report: &Report) -> Option<Fix> {
+/// Fix for alphas that are stored outside the tensors, where not every loader reads them.
+fn bake_alpha(opened: &Opened, report: &Report) -> Option<Fix> {
     let stored = |delta: &Delta| {
         let group = opened.group(delta);
         group.is_some_and(|group| group.get(crate::model::spelling::Role::Alpha).is_some())
     };
     let hidden = opened.adapter.deltas.iter().filter(|delta| delta.scale != 1.0 && !stored(delta)).count();
-    let noted: Vec<String> = report
+    let loaders: Vec<String> = report
         .loaders
         .iter()
         .filter(|verdict| verdict.strength_note.is_some() && verdict.status == LoaderStatus::Applied)
         .map(|verdict| verdict.loader.clone())
         .collect();
-    if hidden == 0 || noted.is_empty() {
+    if hidden == 0 || loaders.is_empty() {
         return None;
     }
-    let why = "alpha stands beside the tensors, where not every program looks: baked in, the strength is the same everywhere.";
+    let why = "Not every program reads alpha from outside the tensors. Baked in, the strength is the same everywhere.";
     let edit =
         Edit::Convert(ConvertOptions { alpha: AlphaPlace::Baked, keep_leftovers: true, ..ConvertOptions::default() });
-    let title = format!("Multiply alpha into {hidden} layers");
-    Some(Fix { loaders: noted, ..fix("bake_alpha", title, why, &["ambiguous_alpha"], edit) })
+    let title = format!("Bake alpha into {hidden} layers");
+    Some(Fix { loaders, ..fix("bake_alpha", title, why, &["ambiguous_alpha"], edit) })
 }
 
-/// Other spellings, and plain LoRA, that more loaders apply: the fewest that help all.
+/// Conversions to key formats or plain LoRA that more loaders apply: a greedy minimal set that
+/// covers all of those loaders.
 async fn renames(opened: &Opened<'_>, report: &Report) -> Vec<Fix> {
     const TARGETS: [Target; 5] = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
     let mut candidates: Vec<(BTreeSet<String>, Fix)> = Vec::new();
@@ -191,75 +192,75 @@ async fn renames(opened: &Opened<'_>, report: &Report) -> Vec<Fix> {
                 let options = ConvertOptions {
                     to: Some(target),
                     as_lora,
-                    rank: as_lora.then_some(RANK),
+                    rank: as_lora.then_some(LORA_RANK),
                     drop: as_lora,
                     ..ConvertOptions::default()
                 };
                 let header = match as_lora {
                     false => convert(opened, &options).await.ok().map(|planned| planned.draft().header().clone()),
-                    true => plain(opened, target),
+                    true => lora_header(opened, target),
                 };
                 let Some(header) = header else { continue };
-                let mended = mended(report, &header).await;
-                candidates.push((mended, rename(report, target, as_lora, options)));
+                let loaders = newly_applied(report, &header).await;
+                candidates.push((loaders, rename(report, target, as_lora, options)));
             }
         }
     }
     let mut chosen = Vec::new();
-    // Of equals the first: without loss before with, kohya's before others.
+    // On ties the first candidate wins: exact before lossy, kohya before other formats.
     while let Some(best) = (0..candidates.len())
         .rev()
         .max_by_key(|&index| (candidates[index].0.len(), !candidates[index].1.id.starts_with("lora")))
     {
-        let (mended, fix) = candidates.remove(best);
-        if mended.is_empty() {
+        let (loaders, fix) = candidates.remove(best);
+        if loaders.is_empty() {
             break;
         }
-        candidates.iter_mut().for_each(|(others, _)| others.retain(|loader| !mended.contains(loader)));
-        chosen.push(Fix { loaders: mended.into_iter().collect(), ..fix });
+        candidates.iter_mut().for_each(|(others, _)| others.retain(|loader| !loaders.contains(loader)));
+        chosen.push(Fix { loaders: loaders.into_iter().collect(), ..fix });
     }
     chosen
 }
 
-/// Whether a change that is no plain LoRA can become one without the base model.
+/// Returns whether a change of another algorithm can be converted to LoRA without the base model.
 fn becomes_lora(delta: &Delta) -> bool {
     matches!(delta.algorithm, "loha" | "loha_tucker" | "lokr" | "lokr_tucker" | "locon_tucker")
         || delta.algorithm == "full" && delta.part == Part::Weight && delta.change.shape().len() > 1
 }
 
 fn rename(report: &Report, target: Target, as_lora: bool, options: ConvertOptions) -> Fix {
-    let people = match target {
-        Target::Kohya => "kohya's",
-        Target::Peft => "PEFT's",
-        Target::Diffusers => "old diffusers'",
-        Target::Comfy => "ComfyUI's",
-        Target::Onetrainer => "OneTrainer's",
+    let format = match target {
+        Target::Kohya => "kohya",
+        Target::Peft => "PEFT",
+        Target::Diffusers => "legacy diffusers",
+        Target::Comfy => "ComfyUI",
+        Target::Onetrainer => "OneTrainer",
     };
     let (id, title, why) = if as_lora {
         let from = report.algorithms.join(", ");
-        let why = "Layers that are no plain LoRA become one, without loss where that is possible; the preview says how near the others come.";
-        (format!("lora_{}", target.name()), format!("Turn {from} into plain LoRA with {people} names"), why)
+        let why = "Other algorithms become plain LoRA, exactly where possible; the preview shows the error otherwise.";
+        (format!("lora_{}", target.name()), format!("Convert {from} to plain LoRA with {format} keys"), why)
     } else {
-        let why = "Only names change; the effect is the same.";
-        (format!("rename_{}", target.name()), format!("Rename its keys to {people}"), why)
+        let why = "Only the keys change; the effect is the same.";
+        (format!("rename_{}", target.name()), format!("Rename keys to {format} format"), why)
     };
     fix(&id, title, why, &[], Edit::Convert(options))
 }
 
-/// The header of plain LoRAs for every layer that can have one.
-fn plain(opened: &Opened, target: Target) -> Option<Header> {
-    let naming = KeyScheme::new(Some(target), opened).ok()?;
+/// Returns the header of a conversion to plain LoRA, with every layer that can be converted.
+fn lora_header(opened: &Opened, target: Target) -> Option<Header> {
+    let scheme = KeyScheme::new(Some(target), opened).ok()?;
     let lora = |delta: &&Delta| becomes_lora(delta) || matches!(delta.algorithm, "lora" | "locon" | "dylora");
     let mut pieces = Vec::new();
     for (index, delta) in opened.adapter.deltas.iter().filter(lora).enumerate() {
-        let keys = PairKeys::of(naming, opened, delta).ok()?;
+        let keys = PairKeys::of(scheme, opened, delta).ok()?;
         pieces.extend(pair_pieces(keys, &layer_shape(opened, delta), 1, Dtype::F16, index));
     }
     (!pieces.is_empty()).then(|| super::draft::Draft::new(pieces, Default::default()).header().clone())
 }
 
-/// The loaders that do not apply all of the file now and would apply all of one with this header.
-async fn mended(report: &Report, header: &Header) -> BTreeSet<String> {
+/// Returns the loaders that apply the whole of a file with this header but not of the file as it is.
+async fn newly_applied(report: &Report, header: &Header) -> BTreeSet<String> {
     let head = head(header);
     let data = header.tensors.last().map_or(0, |tensor| tensor.bytes.end);
     let source = Planned { len: head.len() as u64 + data, head };
@@ -271,37 +272,37 @@ async fn mended(report: &Report, header: &Header) -> BTreeSet<String> {
     whole.filter(|loader| !before.contains(loader.as_str()) && loader != "this_page").collect()
 }
 
-/// Number types that few programs read.
-fn number_type(report: &Report) -> Option<Fix> {
+/// Fix for dtypes that few programs read.
+fn rare_dtype(report: &Report) -> Option<Fix> {
     let rare = |dtype: &str| dtype.starts_with("F8") || matches!(dtype, "F64" | "I64" | "I32" | "I8" | "U8");
     let rows = report.modules.iter().filter(|row| rare(&row.dtype)).count();
     let edit =
         Edit::Convert(ConvertOptions { dtype: Some(Dtype::F16), keep_leftovers: true, ..ConvertOptions::default() });
-    let why = "Every program reads F16; numbers that it cannot hold are told in the preview.";
+    let why = "Every program reads F16; values outside its range are reported.";
     (rows > 0).then(|| fix("as_f16", format!("Store {rows} layers as F16"), why, &[], edit))
 }
 
-/// Edits that nothing forces, and that make the file better.
+/// Optional improvements of a file without problems.
 fn advice(report: &Report) -> Vec<Fix> {
     let mut list = Vec::new();
     let Some(health) = report.health.as_ref().filter(|_| !has(report, "nan_inf")) else { return list };
     if health.rank_98 * 2 <= health.rank && !report.refused() {
         let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
         let (before, after) = (megabytes(health.bytes), megabytes(health.bytes_98));
-        let title = format!("Make it rank {}: {before} becomes {after}", health.rank_98);
+        let title = format!("Resize to rank {}: {before} becomes {after}", health.rank_98);
         let rule = RankRule::Fixed(health.rank_98);
         let edit = Edit::Resize(ResizeOptions { rule, most: None, to: None, dtype: None, drop: false });
-        list.push(fix("smaller", title, "It keeps 98 % of the energy of its changes.", &[], edit));
+        list.push(fix("smaller", title, "Keeps 98% of the energy of its changes.", &[], edit));
     }
     list.extend(usual_strength(health));
     list
 }
 
-/// What makes strength 1 of a strong file what it is of most files.
+/// Returns a fix that scales a strong file so that strength 1 is typical.
 pub fn usual_strength(health: &Health) -> Option<Fix> {
     let strength = ((1.0 / health.times_usual) * 100.0).round() / 100.0;
-    let title = format!("Multiply the file by {strength}");
-    let why = "Strength 1 then is as strong as most people's files are.";
+    let title = format!("Multiply the weights by {strength}");
+    let why = "Strength 1 is then as strong as in a typical LoRA.";
     let edit = Edit::Convert(ConvertOptions {
         strengths: Strengths::all(to_f32(strength)),
         keep_leftovers: true,
@@ -310,7 +311,7 @@ pub fn usual_strength(health: &Health) -> Option<Fix> {
     (health.times_usual > 1.2).then(|| fix("usual_strength", title, why, &[], edit))
 }
 
-/// A file that is not written yet: its header, and zeros.
+/// A planned file: its header, followed by zeros.
 struct Planned {
     head: Vec<u8>,
     len: u64,

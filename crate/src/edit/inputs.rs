@@ -1,4 +1,4 @@
-//! Turns named bytes into what an edit works on: an opened adapter, or an opened model.
+//! Inputs of edits: adapters and models, with their names and bytes.
 
 use super::error::EditError;
 use super::extract::ModelSide;
@@ -10,30 +10,30 @@ use crate::model::Component;
 use std::io;
 use std::ops::{ControlFlow, Range};
 
-/// An adapter or a model as an edit gets it.
+/// An adapter or a model as input of an edit.
 #[derive(Clone)]
 pub struct EditInput<'a> {
-    /// Its name, for messages.
+    /// Name, for messages.
     pub name: &'a str,
-    /// Its bytes: one file with no component, or the files of a diffusers folder with theirs.
+    /// One file without a component, or the files of a diffusers folder with their components.
     pub files: Vec<(Option<Component>, &'a dyn ByteSource)>,
-    /// The text of the adapter_config.json beside an adapter.
+    /// Text of the adapter_config.json next to an adapter.
     pub config: Option<&'a str>,
 }
 
 impl<'a> EditInput<'a> {
-    /// A file by itself.
+    /// Creates an input of a single file.
     pub fn file(name: &'a str, source: &'a dyn ByteSource, config: Option<&'a str>) -> EditInput<'a> {
         EditInput { name, files: vec![(None, source)], config }
     }
 
-    /// The same input read through other sources.
+    /// Returns the same input with its sources replaced, in order.
     pub(super) fn through<'b>(&'b self, sources: &'b [ProgressSource<'b>]) -> EditInput<'b> {
         let files = self.files.iter().zip(sources).map(|((component, _), source)| (*component, source as _));
         EditInput { name: self.name, files: files.collect(), config: self.config }
     }
 
-    /// The bytes of a lone file.
+    /// Returns the source of a single-file input.
     pub(super) fn source(&self) -> Result<&'a dyn ByteSource, EditError> {
         match self.files[..] {
             [(_, source)] => Ok(source),
@@ -41,7 +41,7 @@ impl<'a> EditInput<'a> {
         }
     }
 
-    /// The adapter in it.
+    /// Opens the adapter.
     pub(super) async fn open(&self) -> Result<Opened<'a>, EditError> {
         Opened::new(self.name, self.source()?, self.config).await
     }
@@ -51,12 +51,12 @@ impl<'a> EditInput<'a> {
 pub struct Models<'a> {
     name: &'a str,
     opened: Vec<(Option<Component>, &'a dyn ByteSource, Header)>,
-    /// Its layers.
+    /// Layers.
     pub shapes: BaseShapes,
 }
 
 impl<'a> Models<'a> {
-    /// Reads the headers.
+    /// Opens a model by reading its headers.
     pub async fn open(input: &EditInput<'a>) -> Result<Models<'a>, EditError> {
         let mut opened = Vec::new();
         for (component, source) in &input.files {
@@ -70,28 +70,28 @@ impl<'a> Models<'a> {
         Ok(Models { name: input.name, opened, shapes })
     }
 
-    /// The files as adapters are folded into them.
+    /// Returns the files for reading and baking.
     pub fn files(&self) -> Vec<ModelFile<'_>> {
         let files = self.opened.iter();
         files.map(|(component, source, header)| ModelFile { component: *component, source: *source, header }).collect()
     }
 
-    /// One side of an extraction.
+    /// Returns the model as one side of an extraction; `files` are [`Models::files`].
     pub fn side<'b>(&'b self, files: &'b [ModelFile<'b>]) -> ModelSide<'b> {
         ModelSide { name: self.name, files, shapes: &self.shapes }
     }
 }
 
-/// A source whose reads are counted, and end when the listener says so.
+/// A source that reports its reads and can be cancelled by the callback.
 pub(super) struct ProgressSource<'a> {
     inner: &'a dyn ByteSource,
-    hear: &'a dyn Fn(u64) -> ControlFlow<()>,
+    on_read: &'a dyn Fn(u64) -> ControlFlow<()>,
 }
 
 impl<'a> ProgressSource<'a> {
-    /// Tells `hear` how many bytes each read brings.
-    pub fn new(inner: &'a dyn ByteSource, hear: &'a dyn Fn(u64) -> ControlFlow<()>) -> ProgressSource<'a> {
-        ProgressSource { inner, hear }
+    /// Wraps `inner`; `on_read` is called with the number of bytes of each read.
+    pub fn new(inner: &'a dyn ByteSource, on_read: &'a dyn Fn(u64) -> ControlFlow<()>) -> ProgressSource<'a> {
+        ProgressSource { inner, on_read }
     }
 }
 
@@ -103,9 +103,9 @@ impl ByteSource for ProgressSource<'_> {
     fn read(&self, range: Range<u64>) -> Reading<'_> {
         Box::pin(async move {
             let bytes = self.inner.read(range).await?;
-            match (self.hear)(bytes.len() as u64) {
+            match (self.on_read)(bytes.len() as u64) {
                 ControlFlow::Continue(()) => Ok(bytes),
-                ControlFlow::Break(()) => Err(io::Error::new(io::ErrorKind::Interrupted, "it was stopped")),
+                ControlFlow::Break(()) => Err(io::Error::new(io::ErrorKind::Interrupted, "it was cancelled")),
             }
         })
     }

@@ -1,5 +1,5 @@
-//! Turns several adapters, each with its strength, into one that changes a model as all of them
-//! together do: exactly, as the factors side by side, or at a lower rank with the error.
+//! Merge of several adapters with strengths into one: exact, by concatenating the factors along the
+//! rank, or truncated to a lower rank.
 
 use super::draft::{Draft, Origin, Outcome, Piece, Slot, writable};
 use super::error::EditError;
@@ -18,70 +18,71 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use ts_rs::TS;
 
-/// One of the adapters.
+/// One of the adapters to merge.
 pub struct MergeInput<'a, 'b> {
     /// The file.
     pub opened: &'a Opened<'b>,
-    /// How strongly it acts.
+    /// Strength of the file.
     pub strength: f32,
-    /// What its blocks are multiplied by.
+    /// Block weights, multiplied with the strength.
     pub strengths: Strengths,
 }
 
-/// What is asked of a merge.
+/// Options of a merge.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct MergeOptions {
-    /// The rank of each layer; none keeps the sum without loss.
+    /// Rank of each layer; exact if absent.
     pub rule: Option<RankRule>,
-    /// The convention; none takes the first file's.
+    /// Key format; the first file's if absent.
     pub to: Option<Target>,
-    /// F32, F16 or BF16; none takes what holds all inputs' numbers.
+    /// F32, F16 or BF16; if absent, a dtype that holds the values of all inputs.
     #[ts(type = "\"F32\" | \"F16\" | \"BF16\" | null")]
     pub dtype: Option<Dtype>,
-    /// Whether what is incomplete or cannot be added (DoRA, OFT, …) is left out, instead of an error.
+    /// Whether layers that are incomplete or cannot be added (DoRA, OFT, …) are dropped instead of
+    /// causing an error.
     pub drop: bool,
 }
 
-/// What a merge makes.
+/// The layers and size of a merge's result.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct MergePreview {
-    /// Every layer that is a LoRA in the result; the rank before is the sum of the inputs'.
+    /// Layers that are LoRA in the result; the rank before is the sum of the inputs' ranks.
     pub layers: Vec<KeptRow>,
-    /// Layers that more than one file changes.
+    /// Number of layers that more than one file changes.
     pub shared: usize,
-    /// Share of the energy Σσ² of all layers together that is kept.
+    /// Share of the total energy Σσ² of all layers that is kept.
     pub energy: f64,
-    /// Keys that the result lacks.
+    /// Keys that are missing from the result.
     pub dropped: Vec<DroppedKey>,
-    /// Bytes of all inputs.
+    /// Size of all inputs in bytes.
     #[ts(type = "number")]
     pub size_before: u64,
-    /// Bytes of the result.
+    /// Size of the result in bytes.
     #[ts(type = "number")]
     pub size_after: u64,
 }
 
-/// A merge that is planned.
+/// A planned merge.
 pub struct MergePlan<'a, 'b> {
     layers: Vec<Layer<'a, 'b>>,
     draft: Draft,
-    /// What it makes.
+    /// Layers and size of the result.
     pub preview: MergePreview,
 }
 
-/// The parts of a layer's change.
+/// One layer: the changes that are added up.
 struct Layer<'a, 'b> {
     parts: Vec<Part<'a, 'b>>,
-    /// The rank of the pair; none for a change that is a list of numbers.
+    /// Rank of the LoRA pair; `None` for a one-dimensional change.
     rank: Option<usize>,
 }
 
-/// One file's part of it.
+/// One file's change of a layer.
 struct Part<'a, 'b> {
     opened: &'a Opened<'b>,
     delta: &'a Delta,
-    /// The file's strength and the block's.
+    /// The file's strength times the block weight.
     strength: f32,
 }
 
@@ -93,9 +94,9 @@ pub async fn merge<'a, 'b>(inputs: &[MergeInput<'a, 'b>], options: MergeOptions)
         opened.is_whole(options.drop)?;
     }
     options.rule.map(RankRule::checked).transpose()?;
-    let to = options.to.or_else(|| first.layers.as_ref().and(target_like(first)));
+    let to = options.to.or_else(|| first.layers.as_ref().and(target_of(first)));
     let mut planner = Planner {
-        naming: KeyScheme::new(to, first)?,
+        scheme: KeyScheme::new(to, first)?,
         options,
         pieces: Vec::new(),
         layers: Vec::new(),
@@ -103,21 +104,21 @@ pub async fn merge<'a, 'b>(inputs: &[MergeInput<'a, 'b>], options: MergeOptions)
         rows: Vec::new(),
         dropped: Vec::new(),
     };
-    for parts in aligned(inputs, &mut planner.dropped) {
+    for parts in by_layer(inputs, &mut planner.dropped) {
         planner.layer(parts).await?;
     }
     planner.finish(inputs)
 }
 
-/// The convention of the first file, where it is one that is written: newer models' files keep
-/// their own names, which are as many as programs.
-fn target_like(first: &Opened) -> Option<Target> {
+/// Returns the key format of the first file if it can be written. Files of newer models keep their
+/// own keys, since almost every program uses a different format.
+fn target_of(first: &Opened) -> Option<Target> {
     matches!(first.model.as_str(), "sd15" | "sd21" | "sdxl").then(|| Target::for_convention(&first.adapter.convention))
 }
 
-/// The parts of every layer, in the order in which the files name them.
-fn aligned<'a, 'b>(inputs: &[MergeInput<'a, 'b>], dropped: &mut Vec<DroppedKey>) -> Vec<Vec<Part<'a, 'b>>> {
-    let mut places: HashMap<String, usize> = HashMap::new();
+/// Groups the changes of all files by layer, in order of first occurrence.
+fn by_layer<'a, 'b>(inputs: &[MergeInput<'a, 'b>], dropped: &mut Vec<DroppedKey>) -> Vec<Vec<Part<'a, 'b>>> {
+    let mut indices: HashMap<String, usize> = HashMap::new();
     let mut layers: Vec<Vec<Part>> = Vec::new();
     for MergeInput { opened, strength, strengths } in inputs {
         let opened: &'a Opened<'b> = opened;
@@ -129,69 +130,69 @@ fn aligned<'a, 'b>(inputs: &[MergeInput<'a, 'b>], dropped: &mut Vec<DroppedKey>)
             if strength == 0.0 {
                 continue;
             }
-            let place = *places.entry(delta.tensor()).or_insert_with(|| {
+            let index = *indices.entry(delta.tensor()).or_insert_with(|| {
                 layers.push(Vec::new());
                 layers.len() - 1
             });
-            layers[place].push(Part { opened, delta, strength });
+            layers[index].push(Part { opened, delta, strength });
         }
     }
     layers
 }
 
 impl Layer<'_, '_> {
-    /// The sum as a matrix in factors: products side by side, or the matrix where that is smaller.
-    async fn form(&self) -> Result<Factorization, EditError> {
-        let mut forms = Vec::new();
+    /// Returns the sum of the changes: concatenated factors, or the dense matrix if that is smaller.
+    async fn summed(&self) -> Result<Factorization, EditError> {
+        let mut terms = Vec::new();
         for part in &self.parts {
-            forms.push((form(part.opened, part.delta).await?, part.strength * part.delta.scale));
+            terms.push((form(part.opened, part.delta).await?, part.strength * part.delta.scale));
         }
-        let size = forms[0].0.size();
-        for ((form, _), part) in forms.iter().zip(&self.parts) {
-            if form.size() != size {
+        let size = terms[0].0.size();
+        for ((term, _), part) in terms.iter().zip(&self.parts) {
+            if term.size() != size {
                 let (file_a, file_b) = (self.parts[0].opened.file.clone(), part.opened.file.clone());
                 let layer = part.opened.layer(part.delta);
-                return Err(EditError::OtherShape { layer, file_a, a: size, file_b, b: form.size() });
+                return Err(EditError::OtherShape { layer, file_a, a: size, file_b, b: term.size() });
             }
         }
-        Ok(sum(&forms, size))
+        Ok(sum(&terms, size))
     }
 
-    /// The sum of lists of numbers.
-    async fn numbers(&self) -> Result<Vec<f32>, EditError> {
+    /// Returns the sum of one-dimensional changes.
+    async fn summed_vector(&self) -> Result<Vec<f32>, EditError> {
         let mut sum: Vec<f32> = Vec::new();
         for part in &self.parts {
-            let numbers = part.opened.numbers(part.delta).await?;
-            let (data, factor) = (numbers.into_values().next().unwrap_or_default(), part.strength * part.delta.scale);
+            let factors = part.opened.numbers(part.delta).await?;
+            let (data, scale) = (factors.into_values().next().unwrap_or_default(), part.strength * part.delta.scale);
             sum.resize(data.len().max(sum.len()), 0.0);
-            sum.iter_mut().zip(data).for_each(|(sum, x)| *sum += factor * x);
+            sum.iter_mut().zip(data).for_each(|(sum, x)| *sum += scale * x);
         }
         Ok(sum)
     }
 
-    /// Whether every part is a list of numbers: of a norm or a bias.
-    fn is_list(&self) -> bool {
-        let list =
+    /// Returns whether every change is one-dimensional: a norm or a bias.
+    fn is_vector(&self) -> bool {
+        let is_vector =
             |part: &Part| matches!(part.delta.algorithm, "full" | "norm") && part.delta.change.shape().len() == 1;
-        self.parts.iter().all(list)
+        self.parts.iter().all(is_vector)
     }
 }
 
-/// Σ factor · form.
-pub(super) fn sum(forms: &[(Factorization, f32)], (rows, columns): (usize, usize)) -> Factorization {
-    let rank: usize = forms.iter().map(|(form, _)| form.pair_rank()).sum();
+/// Returns Σ scale · term: concatenated factors, or a dense matrix if that is smaller.
+pub(super) fn sum(terms: &[(Factorization, f32)], (rows, columns): (usize, usize)) -> Factorization {
+    let rank: usize = terms.iter().map(|(term, _)| term.pair_rank()).sum();
     if !pair_is_smaller(rows, columns, rank) {
         let mut sum = vec![0.0; rows * columns];
-        for (form, factor) in forms {
-            sum.iter_mut().zip(form.matrix().data).for_each(|(sum, x)| *sum += factor * x);
+        for (term, scale) in terms {
+            sum.iter_mut().zip(term.matrix().data).for_each(|(sum, x)| *sum += scale * x);
         }
         return Factorization::Whole(Dense::new(sum, columns));
     }
-    let pairs: Vec<(Dense, Dense)> = forms.iter().map(|(form, _)| form.pair()).collect();
+    let pairs: Vec<(Dense, Dense)> = terms.iter().map(|(term, _)| term.pair()).collect();
     let mut left = Vec::with_capacity(rows * rank);
     for row in 0..rows {
-        for ((part, _), (_, factor)) in pairs.iter().zip(forms) {
-            left.extend(part.data[row * part.columns..][..part.columns].iter().map(|x| x * factor));
+        for ((part, _), (_, scale)) in pairs.iter().zip(terms) {
+            left.extend(part.data[row * part.columns..][..part.columns].iter().map(|x| x * scale));
         }
     }
     let right = pairs.into_iter().flat_map(|(_, right)| right.data).collect();
@@ -199,7 +200,7 @@ pub(super) fn sum(forms: &[(Factorization, f32)], (rows, columns): (usize, usize
 }
 
 struct Planner<'a, 'b> {
-    naming: KeyScheme<'a>,
+    scheme: KeyScheme<'a>,
     options: MergeOptions,
     pieces: Vec<Piece>,
     layers: Vec<Layer<'a, 'b>>,
@@ -211,50 +212,51 @@ struct Planner<'a, 'b> {
 impl<'a, 'b> Planner<'a, 'b> {
     async fn layer(&mut self, parts: Vec<Part<'a, 'b>>) -> Result<(), EditError> {
         let layer = Layer { parts, rank: None };
-        let types = layer.parts.iter().map(|part| dtype(part.delta, self.options.dtype));
-        let dtype = types.reduce(wider).map_or(Dtype::F32, writable);
-        if layer.is_list() && self.holds_list(&layer.parts[0]) {
-            return self.list(layer, dtype);
+        let dtypes = layer.parts.iter().map(|part| dtype(part.delta, self.options.dtype));
+        let dtype = dtypes.reduce(wider).map_or(Dtype::F32, writable);
+        if layer.is_vector() && self.can_store(&layer.parts[0]) {
+            return self.add_vector(layer, dtype);
         }
-        let form = match layer.form().await {
+        let matrix = match layer.summed().await {
             Err(error @ EditError::NoMatrix { .. }) if self.options.drop => {
                 let keys = layer.parts.iter().flat_map(|part| part.delta.change.factors());
                 let dropped = keys.map(|factor| DroppedKey { key: factor.key.clone(), reason: error.to_string() });
                 self.dropped.extend(dropped);
                 return Ok(());
             }
-            form => form?,
+            matrix => matrix?,
         };
         let Part { opened, delta, .. } = layer.parts[0];
         let name = opened.layer(delta);
-        let spectrum = spectrum(&name, &form, 1.0)?;
+        let spectrum = spectrum(&name, &matrix, 1.0)?;
         let rank = match self.options.rule {
             Some(rule) => rule.rank(&spectrum),
-            None if form.is_low_rank() => form.pair_rank(),
-            None => form.rank(),
+            None if matrix.is_low_rank() => matrix.pair_rank(),
+            None => matrix.rank(),
         };
         let before: Option<Vec<usize>> = layer.parts.iter().map(|part| part.delta.change.rank()).collect();
         self.rows.push(KeptRow::new(name, before.map(|ranks| ranks.iter().sum()), rank, &spectrum));
         self.notes.add(delta, rank, rank as f32, false);
-        let (keys, shape) = (PairKeys::of(self.naming, opened, delta)?, layer_shape(opened, delta));
+        let (keys, shape) = (PairKeys::of(self.scheme, opened, delta)?, layer_shape(opened, delta));
         self.pieces.extend(pair_pieces(keys, &shape, rank, dtype, self.layers.len()));
         self.layers.push(Layer { rank: Some(rank), ..layer });
         Ok(())
     }
 
-    fn holds_list(&self, part: &Part) -> bool {
+    /// Returns whether the key format can store a change as it is.
+    fn can_store(&self, part: &Part) -> bool {
         let mut roles = roles(part.opened, part.delta).into_values();
-        match self.naming {
+        match self.scheme {
             KeyScheme::Own => true,
             KeyScheme::Target(target, _) => roles.all(|role| target.holds(role)),
         }
     }
 
-    fn list(&mut self, layer: Layer<'a, 'b>, dtype: Dtype) -> Result<(), EditError> {
+    fn add_vector(&mut self, layer: Layer<'a, 'b>, dtype: Dtype) -> Result<(), EditError> {
         let Part { opened, delta, .. } = layer.parts[0];
         let mut slots = Vec::new();
         for role in roles(opened, delta).into_values() {
-            slots.push(Slot { name: self.naming.key(opened, delta, role)?, dtype, shape: delta.change.shape() });
+            slots.push(Slot { name: self.scheme.key(opened, delta, role)?, dtype, shape: delta.change.shape() });
         }
         self.pieces.push(Piece { slots, origin: Origin::Layer(self.layers.len()) });
         self.layers.push(layer);
@@ -268,7 +270,7 @@ impl<'a, 'b> Planner<'a, 'b> {
         let mut metadata = common(inputs);
         self.notes.describe(&mut metadata);
         let configured = inputs.iter().any(|input| input.opened.is_configured());
-        self.notes.replace(&mut metadata, self.naming, configured);
+        self.notes.replace(&mut metadata, self.scheme, configured);
         let draft = Draft::new(self.pieces, metadata);
         let preview = MergePreview {
             energy: energy_kept(&self.rows),
@@ -282,7 +284,7 @@ impl<'a, 'b> Planner<'a, 'b> {
     }
 }
 
-/// Metadata that all files share, and their names as modelspec has it.
+/// Returns the metadata that all files share, with their names as `modelspec.merged_from`.
 fn common(inputs: &[MergeInput]) -> BTreeMap<String, String> {
     let metadata = |input: &MergeInput| input.opened.header.metadata.clone();
     let mut common = inputs.first().map(metadata).unwrap_or_default();
@@ -301,8 +303,8 @@ impl MergePlan<'_, '_> {
         let make = async |layer: usize| {
             let layer = &self.layers[layer];
             match layer.rank {
-                Some(rank) => Ok(pair(&layer.form().await?, 1.0, rank)),
-                None => Ok(vec![layer.numbers().await?]),
+                Some(rank) => Ok(pair(&layer.summed().await?, 1.0, rank)),
+                None => Ok(vec![layer.summed_vector().await?]),
             }
         };
         self.draft.write(None, make, out).await

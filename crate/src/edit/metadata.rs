@@ -1,5 +1,4 @@
-//! Turns a safetensors file into the same tensors under other metadata, by a new header and a copy
-//! of the bytes behind it.
+//! Metadata edits of a safetensors file: a new header, followed by a copy of the tensor data.
 
 use super::draft::{Outcome, head};
 use super::error::EditError;
@@ -9,57 +8,57 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
 
-/// What is asked of the metadata.
+/// Options of a metadata edit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct MetadataEdit {
-    /// Keys and their new values.
+    /// Keys to set, with their values.
     pub set: Vec<(String, String)>,
-    /// Keys that go; one that ends in `*` means all that start so.
+    /// Keys to remove; a trailing `*` matches any suffix.
     pub remove: Vec<String>,
-    /// Whether what tells of the person or the machine goes: paths, data sets, comments, sessions.
+    /// Whether to remove private data: paths, datasets, comments, session ids.
     pub strip_private: bool,
-    /// Whether the hashes are put right, or in where there are none.
+    /// Whether to fix the hashes, or add missing ones.
     pub repair_hashes: bool,
 }
 
-/// What an edit changes.
+/// The changes that a metadata edit makes.
 #[derive(Debug, Clone, Default, Serialize, TS)]
 pub struct MetadataPreview {
-    /// Every key whose value changes, in order.
+    /// Keys whose values change, sorted.
     pub changes: Vec<MetadataChange>,
     /// The metadata of the result.
     pub metadata: BTreeMap<String, String>,
-    /// Bytes before.
+    /// Size in bytes before.
     #[ts(type = "number")]
     pub size_before: u64,
-    /// Bytes after.
+    /// Size in bytes after.
     #[ts(type = "number")]
     pub size_after: u64,
 }
 
-/// A key whose value changes.
+/// A metadata key whose value changes.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct MetadataChange {
     /// The key.
     pub key: String,
-    /// Its value before; none for a new key.
+    /// Value before; absent for a new key.
     pub before: Option<String>,
-    /// Its value after; none for a key that goes.
+    /// Value after; absent for a removed key.
     pub after: Option<String>,
 }
 
-/// An edit that is planned.
+/// A planned metadata edit.
 pub struct MetadataRewrite<'a> {
     source: &'a dyn ByteSource,
     file: String,
     header: Header,
     data_start: u64,
-    /// What it changes.
+    /// The changes.
     pub preview: MetadataPreview,
 }
 
-/// Keys that tell of the person or the machine. A `*` at the end means all that start so.
+/// Keys with personal or machine data. A trailing `*` matches any suffix.
 const PRIVATE: &[&str] = &[
     "ss_dataset_dirs",
     "ss_reg_dataset_dirs",
@@ -89,7 +88,7 @@ const PRIVATE: &[&str] = &[
     "training_config",
 ];
 
-/// Plans an edit of the metadata. Reads the header, and the data only for hashes.
+/// Plans a metadata edit. Reads the header, and the tensor data only if hashes are to be fixed.
 pub async fn edit_metadata<'a>(
     file: &str,
     source: &'a dyn ByteSource,
@@ -97,8 +96,8 @@ pub async fn edit_metadata<'a>(
 ) -> Result<MetadataRewrite<'a>, EditError> {
     let failed = |source| EditError::Read { file: file.into(), source };
     let io = |error: std::io::Error| failed(FormatError::from(error));
-    let start = source.read(0..source.len().min(sniff::SNIFF_LEN as u64)).await.map_err(io)?;
-    if sniff::sniff(&start) != Content::Safetensors {
+    let prefix = source.read(0..source.len().min(sniff::SNIFF_LEN as u64)).await.map_err(io)?;
+    if sniff::sniff(&prefix) != Content::Safetensors {
         return Err(EditError::NoHeader { file: file.into() });
     }
     let mut header = Header::read(source).await.map_err(failed)?;
@@ -120,7 +119,7 @@ pub async fn edit_metadata<'a>(
 }
 
 impl MetadataRewrite<'_> {
-    /// Writes the file: the new header, and every byte behind the old one.
+    /// Writes the file: the new header, then all bytes that follow the old one.
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
         const BLOCK: u64 = 4 << 20;
         out.write(&head(&self.header)).await?;
@@ -139,7 +138,7 @@ impl MetadataRewrite<'_> {
 
 fn apply(metadata: &mut BTreeMap<String, String>, edit: &MetadataEdit) -> Result<(), EditError> {
     let matches = |pattern: &str, key: &str| match pattern.strip_suffix('*') {
-        Some(start) => key.starts_with(start),
+        Some(prefix) => key.starts_with(prefix),
         None => key == pattern,
     };
     metadata.retain(|key, _| {
@@ -168,7 +167,7 @@ async fn data_hashes(source: &dyn ByteSource, header: &Header, start: u64) -> Re
     Ok(hashes.finish())
 }
 
-/// Sets the hashes that A1111 reads, and modelspec's where the file has one.
+/// Sets the hashes that A1111 reads, and modelspec's if the file has one.
 fn repair(metadata: &mut BTreeMap<String, String>, hashes: &HeaderHashes) {
     for (key, value) in hashes.values() {
         if key != SPEC_HASH || metadata.contains_key(SPEC_HASH) {

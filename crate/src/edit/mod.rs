@@ -1,8 +1,8 @@
-//! Turns adapters into other adapters: renamed, resized, merged, extracted, with other metadata.
+//! Edits of adapter files: conversion, resizing, merging, extraction, baking, metadata.
 //!
 //! Every edit is planned first, from headers and small factors alone: the plan is a [`Draft`], the
-//! whole header of the result with a place for each tensor, and a preview that says what changes.
-//! Then it is written layer by layer, so that a file of any size takes the memory of one layer.
+//! whole header of the result with an offset for each tensor, and a preview of the changes. Then it is
+//! written layer by layer, so that memory use is bounded by the largest layer, not the file.
 
 mod apply;
 mod baking;

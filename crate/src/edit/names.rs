@@ -1,4 +1,4 @@
-//! Turns a layer and a tensor's role into the key that a convention has for them.
+//! Key formats of adapter files: layer and tensor role -> key.
 
 use crate::model::spelling::Role;
 use crate::model::{Component, Module};
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use ts_rs::TS;
 
-/// A convention of keys that can be written.
+/// A key format that can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum Target {
-    /// kohya-ss/sd-scripts: `lora_unet_…`, for SDXL with single-file names; read nearly everywhere.
+    /// kohya-ss/sd-scripts: `lora_unet_…`, with SGM block names for SDXL; supported nearly everywhere.
     Kohya,
     /// diffusers since 0.22: `unet.….lora_A.weight`, alphas in the header's `lora_adapter_metadata`.
     Peft,
-    /// diffusers before: `unet.….attn1.processor.to_q_lora.down.weight`; no alphas.
+    /// diffusers before 0.22: `unet.….attn1.processor.to_q_lora.down.weight`; no alphas.
     Diffusers,
     /// ComfyUI: `diffusion_model.input_blocks.….lora_up.weight`.
     Comfy,
-    /// OneTrainer: `lora_unet_…` with diffusers' names, for SDXL too.
+    /// OneTrainer: `lora_unet_…` with diffusers' layer names, also for SDXL.
     Onetrainer,
 }
 
@@ -29,12 +29,12 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Target, String> {
         let all = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
         let found = all.into_iter().find(|target| target.name() == text);
-        found.ok_or_else(|| format!("`{text}` is none of kohya, peft, diffusers, comfy and onetrainer"))
+        found.ok_or_else(|| format!("unknown key format `{text}`: use kohya, peft, diffusers, comfy or onetrainer"))
     }
 }
 
 impl Target {
-    /// Its name on the command line.
+    /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Target::Kohya => "kohya",
@@ -45,7 +45,7 @@ impl Target {
         }
     }
 
-    /// The target whose files look like those of a report's convention.
+    /// Returns the target closest to a report's `convention`.
     pub fn for_convention(convention: &str) -> Target {
         match convention {
             "comfy" | "kohya_ldm" => Target::Comfy,
@@ -57,12 +57,12 @@ impl Target {
         }
     }
 
-    /// Whether alphas are tensors of the file.
+    /// Returns whether alphas are stored as tensors.
     pub fn has_alphas(self) -> bool {
         !matches!(self, Target::Peft | Target::Diffusers)
     }
 
-    /// Whether the convention has a place for a tensor in this role.
+    /// Returns whether the key format can store a tensor of this role.
     pub fn holds(self, role: Role) -> bool {
         match self {
             Target::Peft => matches!(role, Role::Up | Role::Down | Role::Magnitude),
@@ -71,13 +71,13 @@ impl Target {
         }
     }
 
-    /// Whether fused layers of newer models have one name here: the authors', not diffusers'.
+    /// Returns whether newer models use their original layers (fused QKV) rather than diffusers' split ones.
     pub(super) fn is_native(self) -> bool {
         matches!(self, Target::Kohya | Target::Comfy)
     }
 
-    /// The whole key in files for `model` (`sd15`, `flux1`, …), where the convention has one. The
-    /// layer is named as the convention fuses it.
+    /// Returns the full key in files for `model` (`sd15`, `flux1`, …), if the key format has one.
+    /// `module` must be a layer as the key format fuses it.
     pub fn key(self, model: &str, component: Component, module: &Module, role: Role) -> Option<String> {
         let (path, native) = (&module.path, &module.ldm);
         let flat = |prefix: &str, name: &str| format!("{prefix}_{}{}", name.replace('.', "_"), suffix(role));
@@ -102,13 +102,13 @@ impl Target {
             }
             Target::Peft if component != Component::Prior => format!("{component}.{path}{}", peft_suffix(role)),
             Target::Diffusers if model.starts_with("sd") && !newer && component != Component::TextEncoder3 => {
-                format!("{component}.{}", old_diffusers(component, path, role))
+                format!("{component}.{}", legacy_diffusers(component, path, role))
             }
             _ => return None,
         })
     }
 
-    /// sd-scripts' and OneTrainer's prefix of a text encoder.
+    /// Returns the prefix of a text encoder in sd-scripts and OneTrainer.
     fn flat_encoder(self, model: &str, component: Component) -> Option<&'static str> {
         Some(match (model, component) {
             ("sd15" | "sd21" | "anima" | "lumina2", Component::TextEncoder) => "lora_te",
@@ -121,7 +121,7 @@ impl Target {
     }
 }
 
-/// ComfyUI's name of a text encoder.
+/// Returns the name of a text encoder in ComfyUI.
 fn comfy_encoder(model: &str, component: Component) -> Option<&'static str> {
     Some(match (model, component) {
         ("sd15" | "sdxl" | "flux1" | "sd3", Component::TextEncoder) => "clip_l",
@@ -132,7 +132,7 @@ fn comfy_encoder(model: &str, component: Component) -> Option<&'static str> {
     })
 }
 
-/// sd-scripts' and LyCORIS's endings.
+/// Returns the key suffix of a role in sd-scripts and LyCORIS.
 pub(super) fn suffix(role: Role) -> &'static str {
     match role {
         Role::Up => ".lora_up.weight",
@@ -175,12 +175,12 @@ pub(super) fn suffix(role: Role) -> &'static str {
         Role::ReshapeWeight => ".reshape_weight",
         Role::OftR => ".oft_R.weight",
         Role::LoraE => ".lora_E",
-        // Of changes that are not computed: they are never written under other names.
+        // Roles of unsupported algorithms; their keys are never renamed.
         Role::Part1 | Role::Part2 | Role::Part3 => "",
     }
 }
 
-/// PEFT's endings; sd-scripts' where PEFT has none.
+/// Returns the key suffix of a role in PEFT, or in sd-scripts if PEFT has none.
 fn peft_suffix(role: Role) -> &'static str {
     match role {
         Role::Up => ".lora_B.weight",
@@ -190,9 +190,9 @@ fn peft_suffix(role: Role) -> &'static str {
     }
 }
 
-/// diffusers' old names: attention processors, other UNet layers and text encoders each have
-/// their own.
-fn old_diffusers(component: Component, path: &str, role: Role) -> String {
+/// Returns the legacy diffusers key without its component; attention processors, other UNet layers and
+/// text encoders use different formats.
+fn legacy_diffusers(component: Component, path: &str, role: Role) -> String {
     let side = if role == Role::Up { "up" } else { "down" };
     let projection = path.rsplit_once(".to_").filter(|_| component == Component::Unet);
     match (component, projection) {
@@ -211,7 +211,7 @@ mod tests {
     use crate::model::{Architecture, Family, FamilyId, ModuleSource};
 
     #[test]
-    fn every_key_that_is_written_is_read_as_the_same_layer() {
+    fn written_keys_are_read_as_the_same_layer() {
         let targets = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
         for family_id in [FamilyId::Sd15, FamilyId::Sd21, FamilyId::Sdxl] {
             let family = Family::published(family_id).expect("a published config");
@@ -220,7 +220,7 @@ mod tests {
             for target in targets {
                 for &(component, module) in &modules {
                     for role in [Role::Up, Role::Down] {
-                        let key = target.key(family_id.name(), component, module, role).expect("a name");
+                        let key = target.key(family_id.name(), component, module, role).expect("a key");
                         let (stem, suffix) = split(&key).expect(&key);
                         let found = spellings.find(stem, suffix.peft).expect(&key);
                         assert_eq!((found.component, &found.module.path, suffix.role), (component, &module.path, role));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_of_a_newer_model_is_read_as_the_same_layer() {
+    fn written_keys_of_newer_models_are_read_as_the_same_layer() {
         let targets = [Target::Kohya, Target::Peft, Target::Comfy, Target::Onetrainer];
         let mut written = 0;
         for model in Architecture::families() {
@@ -240,9 +240,9 @@ mod tests {
                 let spellings = Spellings::new(&modules);
                 for target in targets {
                     for &(component, module) in &modules {
-                        let own = if target.is_native() { ModuleSource::Native } else { ModuleSource::Diffusers };
+                        let source = if target.is_native() { ModuleSource::Native } else { ModuleSource::Diffusers };
                         let naming = architecture.naming(&module.path);
-                        if naming != Some(ModuleSource::Both) && naming != Some(own) {
+                        if naming != Some(ModuleSource::Both) && naming != Some(source) {
                             continue;
                         }
                         let Some(key) = target.key(model, component, module, Role::Up) else { continue };
@@ -258,12 +258,12 @@ mod tests {
     }
 
     #[test]
-    fn keys_look_as_their_programs_write_them() {
-        let check = |target: Target, id, path: &str, want: &str| {
+    fn keys_match_those_that_other_programs_write() {
+        let check = |target: Target, id, path: &str, expected: &str| {
             let family = Family::published(id).expect("a published config");
             let (component, module) =
                 family.modules().into_iter().find(|(_, module)| module.path == path).expect("a layer");
-            assert_eq!(target.key(id.name(), component, module, Role::Up).as_deref(), Some(want));
+            assert_eq!(target.key(id.name(), component, module, Role::Up).as_deref(), Some(expected));
         };
         const OUT: &str = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0";
         const FC1: &str = "text_model.encoder.layers.3.mlp.fc1";

@@ -1,4 +1,4 @@
-//! Turns changes of any algorithm that are matrices in factors into pairs of LoRA factors.
+//! LoRA pairs (up and down) computed from changes of other algorithms.
 
 use super::draft::{Origin, Piece, Slot, is_exact, writable};
 use super::error::EditError;
@@ -13,26 +13,26 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
 
-/// How many ranks of a change are kept.
+/// Rule for the rank that a layer is truncated to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum RankRule {
-    /// So many, or fewer where there are fewer.
+    /// This rank, limited by the layer's own.
     Fixed(usize),
-    /// As few as keep this share of the energy Σσ².
+    /// The smallest rank that keeps this share of the energy Σσ².
     Energy(f64),
-    /// Those whose singular value is at least this share of the largest.
+    /// Number of singular values that are at least this share of the largest.
     Ratio(f64),
 }
 
-/// The rank that is asked for.
+/// Checks that a requested rank is not 0.
 pub(super) fn asked(rank: Option<usize>) -> Result<Option<usize>, EditError> {
     if rank == Some(0) { Err(EditError::NoRank) } else { Ok(rank) }
 }
 
 impl RankRule {
-    /// The same rule, where it gives ranks.
+    /// Returns the rule if its parameter is valid.
     pub(super) fn checked(self) -> Result<RankRule, EditError> {
         match self {
             RankRule::Fixed(0) => Err(EditError::NoRank),
@@ -43,7 +43,7 @@ impl RankRule {
         }
     }
 
-    /// The rank for a change with this spectrum, at least 1.
+    /// Returns the rank for a change with this spectrum, at least 1.
     pub fn rank(self, spectrum: &Spectrum) -> usize {
         match self {
             RankRule::Fixed(rank) => rank.min(spectrum.values.len()).max(1),
@@ -53,49 +53,49 @@ impl RankRule {
     }
 }
 
-/// What a layer keeps when its rank changes.
+/// The part of a layer's change that is kept at its new rank.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct KeptRow {
-    /// The layer.
+    /// Layer path.
     pub path: String,
-    /// Its rank before, where its algorithm has one.
+    /// Rank before, if the algorithm has one.
     pub rank_before: Option<usize>,
-    /// Its rank now.
+    /// Rank after.
     pub rank: usize,
     /// Frobenius norm before.
     pub norm: f64,
     /// Share of the energy Σσ² that is kept: 1 − (error / norm)².
     pub energy: f64,
-    /// Frobenius norm of what is lost.
+    /// Frobenius norm of the truncation error.
     pub error: f64,
 }
 
 impl KeptRow {
-    /// A layer with this spectrum at this rank.
+    /// Creates the row of a layer with this spectrum at this rank.
     pub(super) fn new(path: String, rank_before: Option<usize>, rank: usize, spectrum: &Spectrum) -> KeptRow {
-        let lost = spectrum.values.iter().skip(rank).map(|value| value * value).sum::<f64>().sqrt();
-        KeptRow { path, rank_before, rank, norm: spectrum.frobenius(), energy: spectrum.energy_kept(rank), error: lost }
+        let error = spectrum.values.iter().skip(rank).map(|value| value * value).sum::<f64>().sqrt();
+        KeptRow { path, rank_before, rank, norm: spectrum.frobenius(), energy: spectrum.energy_kept(rank), error }
     }
 }
 
-/// Share of the energy of all layers together that is kept.
+/// Returns the share of the total energy of all layers that is kept.
 pub(super) fn energy_kept(rows: &[KeptRow]) -> f64 {
-    let (all, lost) =
-        rows.iter().fold((0.0, 0.0), |(all, lost), row| (all + row.norm.powi(2), lost + row.error.powi(2)));
-    if all > 0.0 { 1.0 - lost / all } else { 1.0 }
+    let (total, lost) =
+        rows.iter().fold((0.0, 0.0), |(total, lost), row| (total + row.norm.powi(2), lost + row.error.powi(2)));
+    if total > 0.0 { 1.0 - lost / total } else { 1.0 }
 }
 
-/// How the keys of a result are spelled.
+/// Key format of a result.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum KeyScheme<'m> {
-    /// As in the file that the layer comes from.
+    /// The keys of the file that the layer comes from.
     Own,
-    /// As a convention has them for this family of models.
+    /// The keys of a target format for this model family.
     Target(Target, &'m str),
 }
 
 impl<'m> KeyScheme<'m> {
-    /// The naming of a target, or the file's own.
+    /// Returns the scheme of a target, or the file's own.
     pub fn new(to: Option<Target>, opened: &'m Opened) -> Result<KeyScheme<'m>, EditError> {
         match (to, &opened.layers) {
             (None, _) => Ok(KeyScheme::Own),
@@ -104,7 +104,7 @@ impl<'m> KeyScheme<'m> {
         }
     }
 
-    /// The key of a tensor in this role.
+    /// Returns the key of a tensor of this role.
     pub fn key(self, opened: &Opened, delta: &Delta, role: Role) -> Result<String, EditError> {
         if let KeyScheme::Target(target, model) = self {
             let key = target.key(model, delta.component, &delta.module, role);
@@ -119,7 +119,7 @@ impl<'m> KeyScheme<'m> {
         })
     }
 
-    /// Whether a layer's alpha is a tensor of the result.
+    /// Returns whether the result has an alpha tensor for the layer.
     pub fn has_alpha(self, opened: &Opened, delta: &Delta) -> bool {
         match self {
             KeyScheme::Target(target, _) => target.has_alphas(),
@@ -128,25 +128,25 @@ impl<'m> KeyScheme<'m> {
     }
 }
 
-/// A layer that a convention has no name for.
+/// Returns the error for a layer that a key format cannot store.
 pub(super) fn no_name(layer: String, target: Target) -> EditError {
-    let hint = "choose kohya, or leave such layers out with --drop";
+    let hint = "choose kohya, or skip such layers with --drop";
     EditError::NoPlace { layer, what: "this layer".into(), target: target.name(), hint }
 }
 
-/// The tensor of a layer's alpha, in the layer's number type where that holds it exactly.
+/// Returns the alpha tensor of a layer, in the layer's dtype if that is exact, else F32.
 pub(super) fn alpha(name: String, value: f32, dtype: Dtype) -> Piece {
     let dtype = if is_exact(value, dtype) { dtype } else { Dtype::F32 };
     Piece { slots: vec![Slot { name, dtype, shape: vec![] }], origin: Origin::Number(value) }
 }
 
-/// The number type of a delta's tensors in the result: the widest of its factors'.
+/// Returns the dtype of a delta's tensors in the result: `wanted`, or the widest of its factors.
 pub(super) fn dtype(delta: &Delta, wanted: Option<Dtype>) -> Dtype {
-    let types = delta.change.factors().into_iter().map(|factor| writable(factor.dtype));
-    wanted.unwrap_or_else(|| types.reduce(wider).unwrap_or(Dtype::F32))
+    let dtypes = delta.change.factors().into_iter().map(|factor| writable(factor.dtype));
+    wanted.unwrap_or_else(|| dtypes.reduce(wider).unwrap_or(Dtype::F32))
 }
 
-/// A type that holds the numbers of both.
+/// Returns a dtype that holds the values of both exactly.
 pub(super) fn wider(a: Dtype, b: Dtype) -> Dtype {
     if a == b { a } else { Dtype::F32 }
 }
@@ -155,19 +155,19 @@ pub(super) fn wider(a: Dtype, b: Dtype) -> Dtype {
 pub(super) struct PairKeys {
     pub down: String,
     pub up: String,
-    /// Where the convention has alphas.
+    /// Present if the key format stores alphas.
     pub alpha: Option<String>,
 }
 
 impl PairKeys {
-    /// For the layer of a delta.
-    pub fn of(naming: KeyScheme, opened: &Opened, delta: &Delta) -> Result<PairKeys, EditError> {
-        let key = |role| naming.key(opened, delta, role);
-        let alpha = naming.has_alpha(opened, delta).then(|| key(Role::Alpha)).transpose()?;
+    /// Returns the keys for the layer of a delta.
+    pub fn of(scheme: KeyScheme, opened: &Opened, delta: &Delta) -> Result<PairKeys, EditError> {
+        let key = |role| scheme.key(opened, delta, role);
+        let alpha = scheme.has_alpha(opened, delta).then(|| key(Role::Alpha)).transpose()?;
         Ok(PairKeys { down: key(Role::Down)?, up: key(Role::Up)?, alpha })
     }
 
-    /// For a layer of a model, where the convention has a name for it.
+    /// Returns the keys for a layer of a model, if the key format can store it.
     pub fn for_layer(target: Target, model: &str, component: Component, module: &Module) -> Option<PairKeys> {
         let key = |role| target.key(model, component, module, role);
         let alpha = if target.has_alphas() { Some(key(Role::Alpha)?) } else { None };
@@ -175,7 +175,7 @@ impl PairKeys {
     }
 }
 
-/// PyTorch shape of the delta's layer, with the kernel of a 1x1 convolution.
+/// Returns the PyTorch weight shape of the delta's layer; 4-D for a 1x1 convolution.
 pub(super) fn layer_shape(opened: &Opened, delta: &Delta) -> Vec<usize> {
     let shape = delta.change.shape();
     match (&shape[..], delta.module.kind) {
@@ -184,8 +184,8 @@ pub(super) fn layer_shape(opened: &Opened, delta: &Delta) -> Vec<usize> {
     }
 }
 
-/// Down and up for a LoRA of this rank on a layer of PyTorch shape `shape`, as layer number `layer`
-/// of the draft, and its alpha, which is the rank.
+/// Returns down and up of a LoRA of this rank for a layer of PyTorch shape `shape`, as layer number
+/// `layer` of the draft, and its alpha, which equals the rank.
 pub(super) fn pair_pieces(keys: PairKeys, shape: &[usize], rank: usize, dtype: Dtype, layer: usize) -> Vec<Piece> {
     let ones = vec![1; shape.len() - 2];
     let down = Slot { name: keys.down, dtype, shape: [&[rank], &shape[1..]].concat() };
@@ -194,30 +194,30 @@ pub(super) fn pair_pieces(keys: PairKeys, shape: &[usize], rank: usize, dtype: D
     [pair].into_iter().chain(keys.alpha.map(|name| alpha(name, rank as f32, dtype))).collect()
 }
 
-/// Down and up of `scale` times the form: without loss where `rank` columns are enough for that,
-/// else the nearest of that rank.
-pub(super) fn pair(form: &Factorization, scale: f32, rank: usize) -> Vec<Vec<f32>> {
-    if form.pair_rank() <= rank {
-        let (left, right) = form.pair();
+/// Returns down and up of `scale` times the matrix: exact if its factors have at most `rank` columns,
+/// else the best approximation of that rank.
+pub(super) fn pair(matrix: &Factorization, scale: f32, rank: usize) -> Vec<Vec<f32>> {
+    if matrix.pair_rank() <= rank {
+        let (left, right) = matrix.pair();
         let (mut up, mut down) = (left.data, right.data);
         up.iter_mut().for_each(|x| *x *= scale);
-        even_out(&mut up, &mut down);
-        let (outputs, columns) = form.size();
-        return vec![padded_rows(down, rank, columns), padded_columns(&up, outputs, left.columns, rank)];
+        balance(&mut up, &mut down);
+        let (outputs, columns) = matrix.size();
+        return vec![pad_rows(down, rank, columns), pad_columns(&up, outputs, left.columns, rank)];
     }
-    let (mut up, down) = LowRank::of(form, rank).balanced(rank);
-    // The nearest is of the unscaled form; half of the scale goes to each side.
-    let half = scale.abs().sqrt();
-    up.iter_mut().for_each(|x| *x *= half.copysign(scale));
-    let down = down.into_iter().map(|x| x * half).collect();
+    let (mut up, down) = LowRank::of(matrix, rank).balanced(rank);
+    // The approximation is of the unscaled matrix; each factor gets the square root of the scale.
+    let root = scale.abs().sqrt();
+    up.iter_mut().for_each(|x| *x *= root.copysign(scale));
+    let down = down.into_iter().map(|x| x * root).collect();
     vec![down, up]
 }
 
-/// Multiplies one side and divides the other by a power of two, which loses nothing, so that the
-/// largest numbers of both are alike and small ones are not lost in f16.
-fn even_out(up: &mut [f32], down: &mut [f32]) {
-    let largest = |numbers: &[f32]| numbers.iter().fold(0f32, |largest, x| largest.max(x.abs()));
-    let ratio = largest(down) / largest(up);
+/// Multiplies one factor and divides the other by a power of two, which is exact, so that their largest
+/// elements have the same magnitude and small elements do not underflow in f16.
+fn balance(up: &mut [f32], down: &mut [f32]) {
+    let max_abs = |data: &[f32]| data.iter().fold(0f32, |max, x| max.max(x.abs()));
+    let ratio = max_abs(down) / max_abs(up);
     if ratio.is_finite() && ratio > 0.0 {
         let factor = (0.5 * ratio.log2()).round().clamp(-60.0, 60.0).exp2();
         up.iter_mut().for_each(|x| *x *= factor);
@@ -225,40 +225,40 @@ fn even_out(up: &mut [f32], down: &mut [f32]) {
     }
 }
 
-fn padded_rows(mut data: Vec<f32>, rows: usize, columns: usize) -> Vec<f32> {
+fn pad_rows(mut data: Vec<f32>, rows: usize, columns: usize) -> Vec<f32> {
     data.resize(rows * columns, 0.0);
     data
 }
 
-fn padded_columns(data: &[f32], rows: usize, columns: usize, wanted: usize) -> Vec<f32> {
-    if columns == wanted {
+fn pad_columns(data: &[f32], rows: usize, columns: usize, padded: usize) -> Vec<f32> {
+    if columns == padded {
         return data.to_vec();
     }
-    let mut out = vec![0.0; rows * wanted];
-    for (from, to) in data.chunks_exact(columns.max(1)).zip(out.chunks_exact_mut(wanted)) {
+    let mut out = vec![0.0; rows * padded];
+    for (from, to) in data.chunks_exact(columns.max(1)).zip(out.chunks_exact_mut(padded)) {
         to[..columns].copy_from_slice(from);
     }
     out
 }
 
-/// The role of each factor of a delta, by its key.
+/// Returns the role of each factor of a delta, by key.
 pub(super) fn roles<'a>(opened: &Opened, delta: &'a Delta) -> BTreeMap<&'a str, Role> {
     let factors = delta.change.factors().into_iter();
     factors.filter_map(|factor| Some((factor.key.as_str(), opened.role(&factor.key)?))).collect()
 }
 
-/// The delta's matrix in factors.
+/// Reads a delta and returns its matrix as a factorization.
 pub(super) async fn form(opened: &Opened<'_>, delta: &Delta) -> Result<Factorization, EditError> {
-    let numbers = opened.numbers(delta).await?;
+    let factors = opened.numbers(delta).await?;
     delta
         .change
-        .form(&numbers)
+        .form(&factors)
         .ok_or_else(|| EditError::NoMatrix { layer: opened.layer(delta), algorithm: delta.algorithm })
 }
 
-/// The spectrum of `scale` times the form; an error where a number is not finite.
-pub(super) fn spectrum(layer: &str, form: &Factorization, scale: f32) -> Result<Spectrum, EditError> {
-    let spectrum = Spectrum::of(form, f64::from(scale));
+/// Returns the singular values of `scale` times the matrix; an error if an element is not finite.
+pub(super) fn spectrum(layer: &str, matrix: &Factorization, scale: f32) -> Result<Spectrum, EditError> {
+    let spectrum = Spectrum::of(matrix, f64::from(scale));
     match spectrum.frobenius().is_finite() {
         true => Ok(spectrum),
         false => Err(EditError::NotFinite { layer: layer.to_owned() }),

@@ -1,5 +1,5 @@
-//! Turns the ranks and alphas of a result into the texts that programs read them from: diffusers'
-//! `lora_adapter_metadata` and sd-scripts' `ss_network_…`.
+//! Header metadata with the ranks and alphas of a result: diffusers' `lora_adapter_metadata` and
+//! sd-scripts' `ss_network_…`.
 
 use super::names::Target;
 use super::pairs::KeyScheme;
@@ -24,22 +24,22 @@ struct Note {
 }
 
 impl PeftNotes {
-    /// Notes a layer.
+    /// Records a layer.
     pub fn add(&mut self, delta: &Delta, rank: usize, alpha: f32, dora: bool) {
-        // transformers 5 has no text_model before its names; PEFT compares the ends of names.
+        // transformers 5 has no `text_model.` prefix; PEFT matches module names by suffix.
         let path = delta.module.path.trim_start_matches("text_model.").to_owned();
         let note = Note { path, rank, alpha, dora };
         self.layers.entry(delta.component).or_default().push(note);
     }
 
-    /// Notes a LoRA whose alpha is its rank.
+    /// Records a LoRA layer whose alpha equals its rank.
     pub fn note(&mut self, component: Component, module: &Module, rank: usize) {
         let path = module.path.trim_start_matches("text_model.").to_owned();
         self.layers.entry(component).or_default().push(Note { path, rank, alpha: rank as f32, dora: false });
     }
 
-    /// The fields of a `LoraConfig` for each network, flat, with the network's name before each:
-    /// the most common rank and alpha, and patterns for layers with others.
+    /// Returns the `LoraConfig` fields of all networks as one flat JSON object, prefixed with the network's
+    /// name: the most common rank and alpha, and patterns for layers with other values.
     pub fn text(&self) -> String {
         let mut fields = Map::new();
         for (component, notes) in &self.layers {
@@ -48,11 +48,11 @@ impl PeftNotes {
             let alpha = most_common(notes.iter().map(|note| note.alpha.to_bits())).map_or(1.0, f32::from_bits);
             let ranks = notes.iter().filter(|note| note.rank != rank).map(|note| (note.path.clone(), json!(note.rank)));
             let alphas = notes.iter().filter(|note| note.alpha != alpha);
-            let alphas = alphas.map(|note| (note.path.clone(), number(note.alpha)));
+            let alphas = alphas.map(|note| (note.path.clone(), json_number(note.alpha)));
             let (ranks, alphas): (Map<_, _>, Map<_, _>) = (ranks.collect(), alphas.collect());
             let targets: Vec<&str> = notes.iter().map(|note| note.path.as_str()).collect();
             put("r", json!(rank));
-            put("lora_alpha", number(alpha));
+            put("lora_alpha", json_number(alpha));
             put("rank_pattern", Value::Object(ranks));
             put("alpha_pattern", Value::Object(alphas));
             put("target_modules", json!(targets));
@@ -63,30 +63,30 @@ impl PeftNotes {
         Value::Object(fields).to_string()
     }
 
-    /// Puts the text where a result under this naming has it, and takes away what spoke for the scale
-    /// before. `configured` is whether a config spoke for one of the inputs: a result under the same
-    /// names then says its scale itself, wherever it is put.
-    pub fn replace(&self, metadata: &mut BTreeMap<String, String>, naming: KeyScheme, configured: bool) {
-        let had = metadata.remove(METADATA_KEY).is_some();
+    /// Replaces the scale settings in `metadata` with those of a result with these keys. `configured` is
+    /// whether the scale of an input came from a config: a result that keeps its keys then stores the
+    /// scale in its own header, so that it does not depend on a config file next to it.
+    pub fn replace(&self, metadata: &mut BTreeMap<String, String>, scheme: KeyScheme, configured: bool) {
+        let had_config = metadata.remove(METADATA_KEY).is_some();
         metadata.remove(GGUF_KEY);
-        let wants = match naming {
+        let needs_config = match scheme {
             KeyScheme::Target(target, _) => target == Target::Peft,
-            KeyScheme::Own => had || configured,
+            KeyScheme::Own => had_config || configured,
         };
-        if wants {
+        if needs_config {
             metadata.insert(METADATA_KEY.into(), self.text());
         }
     }
 
-    /// Says in sd-scripts' metadata, where a file has them, that it is a LoRA of these ranks now.
+    /// Updates sd-scripts' network module, dim and alpha, if the file has them.
     pub fn describe(&self, metadata: &mut BTreeMap<String, String>) {
         let notes = || self.layers.values().flatten();
-        let one = |values: Vec<String>| match values.split_first() {
+        let common = |values: Vec<String>| match values.split_first() {
             Some((first, rest)) if rest.iter().all(|other| other == first) => first.clone(),
             _ => "Dynamic".into(),
         };
-        let dims = one(notes().map(|note| note.rank.to_string()).collect());
-        let alphas = one(notes().map(|note| note.alpha.to_string()).collect());
+        let dims = common(notes().map(|note| note.rank.to_string()).collect());
+        let alphas = common(notes().map(|note| note.alpha.to_string()).collect());
         for (key, value) in
             [("ss_network_module", "networks.lora".to_owned()), ("ss_network_dim", dims), ("ss_network_alpha", alphas)]
         {
@@ -96,26 +96,26 @@ impl PeftNotes {
     }
 }
 
-/// The text for the tensors of a file that the config beside it, `sidecar`, speaks for: its fields for
-/// each of the networks that the file changes, or as they are where none is known.
+/// Returns the header metadata for a file with the config `sidecar` next to it: the config's fields for
+/// each network that the file changes, or unprefixed if no network is known.
 pub(super) fn carried(sidecar: &str, components: &BTreeSet<Component>) -> String {
     let fields: Map<String, Value> = serde_json::from_str(sidecar).unwrap_or_default();
     if components.is_empty() {
         return Value::Object(fields).to_string();
     }
-    let of = |component: &Component| {
-        let named = |(field, value): (&String, &Value)| (format!("{component}.{field}"), value.clone());
-        fields.iter().map(named).collect::<Vec<_>>()
+    let fields_of = |component: &Component| {
+        let prefixed = |(field, value): (&String, &Value)| (format!("{component}.{field}"), value.clone());
+        fields.iter().map(prefixed).collect::<Vec<_>>()
     };
-    Value::Object(components.iter().flat_map(of).collect()).to_string()
+    Value::Object(components.iter().flat_map(fields_of).collect()).to_string()
 }
 
-/// A whole number where it is one, as PEFT's configs have it.
-fn number(value: f32) -> Value {
+/// Returns a JSON number, as an integer if the value is whole, as in PEFT's configs.
+fn json_number(value: f32) -> Value {
     if value.fract() == 0.0 && value.abs() < 1e9 { json!(to_whole(value.into())) } else { json!(value) }
 }
 
-/// Of equals the first.
+/// Returns the most common value; on ties the smallest.
 fn most_common<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
     let mut counts: BTreeMap<T, usize> = BTreeMap::new();
     values.for_each(|value| *counts.entry(value).or_default() += 1);

@@ -1,78 +1,78 @@
-//! Turns a planned conversion into a list of what it changes.
+//! Preview of a conversion.
 
 use super::names::Target;
 use super::pairs::KeptRow;
 use serde::Serialize;
 use ts_rs::TS;
 
-/// What a conversion changes.
+/// The changes that a conversion makes.
 #[derive(Debug, Clone, Default, Serialize, TS)]
 pub struct ConvertPreview {
-    /// The file's convention.
+    /// Key format of the file.
     pub from: String,
-    /// The result's, where it is another.
+    /// Key format of the result, if the keys are renamed.
     pub to: Option<Target>,
-    /// Keys with another name.
+    /// Renamed keys.
     pub renamed: Vec<Renamed>,
-    /// Keys that the result lacks.
+    /// Keys that are missing from the result.
     pub dropped: Vec<DroppedKey>,
-    /// Layers whose scale goes into their numbers.
+    /// Layers whose scale is baked into their weights.
     pub baked: Vec<BakedScale>,
-    /// Layers whose algorithm becomes LoRA.
+    /// Layers of other algorithms that become LoRA.
     pub rebuilt: Vec<Rebuilt>,
-    /// Fused layers whose change is shared out to their parts.
+    /// Fused layers that are split into their parts.
     pub split: Vec<String>,
-    /// Layers that get the changes of their parts.
+    /// Fused layers that are assembled from their parts.
     pub fused: Vec<String>,
-    /// Layers with another number type.
+    /// Number of layers whose dtype changes.
     pub retyped: usize,
-    /// Tensors before.
+    /// Number of tensors before.
     pub tensors_before: usize,
-    /// Tensors after.
+    /// Number of tensors after.
     pub tensors_after: usize,
-    /// Bytes before.
+    /// Size in bytes before.
     #[ts(type = "number")]
     pub size_before: u64,
-    /// Bytes after.
+    /// Size in bytes after.
     #[ts(type = "number")]
     pub size_after: u64,
 }
 
-/// A key and its new name.
+/// A renamed key.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Renamed {
-    /// Before.
+    /// Key before.
     pub from: String,
-    /// After.
+    /// Key after.
     pub to: String,
 }
 
-/// A key that the result lacks.
+/// A key that is missing from the result.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct DroppedKey {
     /// The key.
     pub key: String,
-    /// Why.
+    /// Reason, as a phrase.
     pub reason: String,
 }
 
-/// A scale that goes into a layer's numbers.
+/// A scale that is baked into a layer's weights.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct BakedScale {
-    /// The layer.
+    /// Layer path.
     pub path: String,
-    /// What its first factor is multiplied by.
+    /// Multiplier of the first factor.
     pub scale: f32,
 }
 
-/// A layer whose algorithm becomes LoRA.
+/// A layer of another algorithm that becomes LoRA.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Rebuilt {
-    /// The algorithm before.
+    /// Algorithm before.
     pub algorithm: String,
-    /// Whether the LoRA is the same change but for rounding.
+    /// Whether the LoRA equals the change up to rounding.
     pub exact: bool,
-    /// Ranks, and what is lost where it is not.
+    /// Ranks, and the error if it is not exact.
     #[serde(flatten)]
     pub kept: KeptRow,
 }

@@ -1,11 +1,10 @@
-//! Turns changes of layers that one naming fuses and another splits into each other: the authors'
-//! `img_attn.qkv` and diffusers' `attn.to_q`, `to_k`, `to_v`.
+//! Conversion of changes between fused and split layers: the original `img_attn.qkv` and diffusers'
+//! `attn.to_q`, `to_k`, `to_v`.
 //!
-//! A fused layer's outputs are its parts' one below the other. A LoRA on it gives each part the same
-//! down and its rows of up, less the columns that are zero there. LoRAs on the parts become one
-//! whose downs stand below each other and whose ups stand along a diagonal, or with one down where
-//! all parts share it. Nothing is lost either way. In a few modulations diffusers has the two halves
-//! of a layer the other way round.
+//! The outputs of a fused layer are those of its parts, concatenated. Splitting a LoRA gives each part
+//! the same down and its rows of up, without the columns that are zero there. Fusing LoRAs concatenates
+//! the downs and makes the ups block-diagonal, or keeps one down if all parts share it. Both directions
+//! are exact. A few modulations of diffusers have the two halves of a layer swapped.
 
 use super::error::EditError;
 use super::open::Opened;
@@ -18,33 +17,33 @@ use std::ops::Range;
 /// A fused layer and its parts.
 #[derive(Debug, Clone)]
 pub(super) struct Fusion<'a> {
-    /// The network.
+    /// Network of the layer.
     pub component: Component,
     /// The fused layer.
     pub whole: &'a Module,
-    /// Its parts and their rows of it.
+    /// Its parts and their rows in it.
     pub parts: Vec<(&'a Module, Range<usize>)>,
 }
 
-/// Where a layer's change goes in files of a naming.
+/// The destination of a layer's change in another key format.
 #[derive(Debug)]
 pub(super) enum Place<'a> {
-    /// To the same layer.
+    /// The same layer.
     Same,
-    /// To the same layer with its upper and lower half exchanged.
+    /// The same layer with its upper and lower half swapped.
     Swap,
-    /// To the parts of it.
+    /// The parts of the fused layer.
     Split(Fusion<'a>),
-    /// With others to the layer that it is a part of.
+    /// The fused layer that it is a part of.
     Fuse(Fusion<'a>),
-    /// The naming has no such layer.
+    /// None: the key format has no such layer.
     Nowhere,
 }
 
-/// Where a delta's change goes in files with the authors' names, or with diffusers'.
+/// Returns the destination of a delta's change in files with original (`native`) or diffusers keys.
 pub(super) fn place<'a>(layers: &'a Layers, delta: &Delta, native: bool) -> Place<'a> {
-    let Layers::Architecture(architecture, own) = layers else { return Place::Same };
-    let crosses = (*own == ModuleSource::Native) != native;
+    let Layers::Architecture(architecture, source) = layers else { return Place::Same };
+    let crosses = (*source == ModuleSource::Native) != native;
     match (architecture.naming(&delta.module.path), native) {
         (Some(ModuleSource::Both), _) if crosses && is_swapped(architecture.family, &delta.module) => Place::Swap,
         (Some(ModuleSource::Both), _) | (Some(ModuleSource::Native), true) | (Some(ModuleSource::Diffusers), false) => Place::Same,
@@ -54,7 +53,7 @@ pub(super) fn place<'a>(layers: &'a Layers, delta: &Delta, native: bool) -> Plac
     }
 }
 
-/// Whether the authors have shift above scale in a layer where diffusers has scale above shift: the
+/// Returns whether the original layer has shift before scale and diffusers' has scale before shift: the
 /// last modulations of these families (diffusers' conversion scripts, `swap_scale_shift`).
 fn is_swapped(family: &str, module: &Module) -> bool {
     let last = module.path == "norm_out.linear" && module.ldm == "final_layer.adaLN_modulation.1";
@@ -63,7 +62,7 @@ fn is_swapped(family: &str, module: &Module) -> bool {
     matches!(family, "flux1" | "flux2" | "sd3" | "hunyuan_video") && last || family == "sd3" && last_context
 }
 
-/// The fused layer that a delta's layer is or is a part of.
+/// Returns the fused layer that a delta's layer is, or is a part of.
 fn fusion<'a>(layers: &'a Layers, delta: &Delta) -> Option<Fusion<'a>> {
     let Layers::Architecture(architecture, _) = layers else { return None };
     let mut whole = None;
@@ -84,47 +83,47 @@ fn fusion<'a>(layers: &'a Layers, delta: &Delta) -> Option<Fusion<'a>> {
     Some(Fusion { component: delta.component, whole: whole?, parts }).filter(|fusion| !fusion.parts.is_empty())
 }
 
-/// Some rows of a delta's change, and where they go in the result's.
+/// A block of rows of a delta's change, and its position in the result.
 pub(super) struct Block<'a> {
-    /// The change.
+    /// The delta.
     pub delta: &'a Delta,
-    /// Its rows that count.
+    /// Rows to take from it.
     pub take: Range<usize>,
-    /// The row of the result where they start.
+    /// First row in the result.
     pub at: usize,
-    /// What they are multiplied by.
+    /// Multiplier of the rows.
     pub scale: f32,
 }
 
-/// The change of `rows` rows that the blocks make.
+/// Assembles the blocks into a change of `rows` rows.
 pub(super) async fn assembled(opened: &Opened<'_>, blocks: &[Block<'_>], rows: usize) -> Result<Factorization, EditError> {
     let mut pairs = Vec::new();
     for block in blocks {
         let (left, right) = form(opened, block.delta).await?.pair();
         pairs.push((slice(&left, block), right));
     }
-    Ok(joined(
+    Ok(stacked(
         &pairs.iter().zip(blocks).map(|((left, right), block)| (left, right, block.at)).collect::<Vec<_>>(),
         rows,
     ))
 }
 
-/// A block's rows of a left matrix, multiplied by its scale.
+/// Returns a block's rows of a left factor, multiplied by its scale.
 fn slice(left: &Dense, block: &Block) -> Dense {
     let data = left.data[block.take.start * left.columns..block.take.end * left.columns].iter();
     Dense::new(data.map(|x| x * block.scale).collect(), left.columns)
 }
 
-/// Products one below the other, each from its row on.
-fn joined(pairs: &[(&Dense, &Dense, usize)], rows: usize) -> Factorization {
+/// Stacks products vertically, each from its first row on.
+fn stacked(pairs: &[(&Dense, &Dense, usize)], rows: usize) -> Factorization {
     let shared = pairs.windows(2).all(|pair| pair[0].1 == pair[1].1);
     let rank = if shared { pairs[0].0.columns } else { pairs.iter().map(|(left, ..)| left.columns).sum() };
     let mut up = vec![0.0; rows * rank];
     let mut down = Vec::new();
     let mut column = 0;
     for (left, right, at) in pairs {
-        for (row, numbers) in left.data.chunks_exact(left.columns).enumerate() {
-            up[(at + row) * rank + column..][..left.columns].copy_from_slice(numbers);
+        for (row, data) in left.data.chunks_exact(left.columns).enumerate() {
+            up[(at + row) * rank + column..][..left.columns].copy_from_slice(data);
         }
         if !shared {
             column += left.columns;
@@ -136,7 +135,7 @@ fn joined(pairs: &[(&Dense, &Dense, usize)], rows: usize) -> Factorization {
     compact(&up, &down, rank)
 }
 
-/// left · right without the columns of left that are zeros; one column where all are.
+/// Returns left · right without the zero columns of left; one column if all are zero.
 fn compact(left: &[f32], right: &[f32], rank: usize) -> Factorization {
     let columns = right.len() / rank.max(1);
     let mut kept: Vec<usize> =
@@ -160,23 +159,23 @@ mod tests {
     }
 
     #[test]
-    fn parts_stand_below_each_other() {
+    fn parts_are_stacked_vertically() {
         let (a, b, c) = (dense(2, 2, 5), dense(3, 2, 7), dense(2, 4, 3));
         let other = dense(2, 4, 11);
-        let whole = joined(&[(&a, &c, 0), (&b, &other, 2)], 5);
+        let whole = stacked(&[(&a, &c, 0), (&b, &other, 2)], 5);
         assert_eq!((whole.size(), whole.pair_rank()), ((5, 4), 4));
-        let below = [Factorization::Product(a.clone(), c.clone()), Factorization::Product(b.clone(), other)];
-        let want: Vec<f32> = below.iter().flat_map(|form| form.matrix().data).collect();
-        assert_eq!(whole.matrix().data, want);
-        let shared = joined(&[(&a, &c, 0), (&b, &c, 3)], 6);
+        let expected = [Factorization::Product(a.clone(), c.clone()), Factorization::Product(b.clone(), other)];
+        let expected: Vec<f32> = expected.iter().flat_map(|part| part.matrix().data).collect();
+        assert_eq!(whole.matrix().data, expected);
+        let shared = stacked(&[(&a, &c, 0), (&b, &c, 3)], 6);
         assert_eq!((shared.size(), shared.pair_rank()), ((6, 4), 2));
-        assert_eq!(shared.matrix().data[8..12], [0.0; 4], "the row between them is no part's");
+        assert_eq!(shared.matrix().data[8..12], [0.0; 4], "the row between the parts is zero");
     }
 
     #[test]
-    fn columns_of_zeros_go() {
+    fn zero_columns_are_removed() {
         let Factorization::Product(left, right) = compact(&[1.0, 0.0, 2.0, 3.0, 0.0, 4.0], &[1.0, 2.0, 3.0], 3) else {
-            panic!("it is a product")
+            panic!("not a product")
         };
         assert_eq!((left.data, right.data), (vec![1.0, 2.0, 3.0, 4.0], vec![1.0, 3.0]));
         assert_eq!(compact(&[0.0, 0.0], &[1.0, 2.0], 2).pair_rank(), 1);

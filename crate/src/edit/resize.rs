@@ -1,5 +1,4 @@
-//! Turns an adapter into one of other ranks: each layer's nearest change of the rank that a rule
-//! gives it.
+//! Resize of an adapter: each layer truncated by SVD to the rank that a rule gives it.
 
 use super::draft::{Draft, Outcome, Piece};
 use super::error::EditError;
@@ -15,78 +14,78 @@ use crate::formats::{ByteSink, ByteSource, Dtype};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-/// What is asked of a resize.
+/// Options of a resize.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
 pub struct ResizeOptions {
-    /// The rank of each layer.
+    /// Rule for the rank of each layer.
     pub rule: RankRule,
-    /// The most that a rank may be.
+    /// Maximum rank.
     #[serde(default)]
     pub most: Option<usize>,
-    /// The convention; none keeps the file's names.
+    /// Key format; the file's own keys if absent.
     #[serde(default)]
     pub to: Option<Target>,
-    /// F32, F16 or BF16; none keeps each layer's own.
+    /// F32, F16 or BF16; each layer's own dtype if absent.
     #[serde(default)]
     #[ts(type = "\"F32\" | \"F16\" | \"BF16\" | null")]
     pub dtype: Option<Dtype>,
-    /// Whether what is incomplete, and layers that are no matrix in factors (DoRA, OFT, norms, …), are
-    /// left out, instead of an error.
+    /// Whether incomplete layers and those without a low-rank form (DoRA, OFT, norms, …) are dropped
+    /// instead of causing an error.
     #[serde(default)]
     pub drop: bool,
 }
 
-/// What a resize changes.
+/// The changes that a resize makes.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct ResizePreview {
-    /// Every layer.
+    /// Every resized layer.
     pub layers: Vec<KeptRow>,
-    /// Share of the energy Σσ² of all layers together that is kept.
+    /// Share of the total energy Σσ² of all layers that is kept.
     pub energy: f64,
-    /// Keys that the result lacks.
+    /// Keys that are missing from the result.
     pub dropped: Vec<DroppedKey>,
-    /// Bytes before.
+    /// Size in bytes before.
     #[ts(type = "number")]
     pub size_before: u64,
-    /// Bytes after.
+    /// Size in bytes after.
     #[ts(type = "number")]
     pub size_after: u64,
 }
 
-/// A resize that is planned.
+/// A planned resize.
 pub struct ResizePlan<'a, 'b> {
     opened: &'a Opened<'b>,
     layers: Vec<(&'a Delta, usize)>,
     draft: Draft,
-    /// What it changes.
+    /// The changes.
     pub preview: ResizePreview,
 }
 
-/// Plans a resize: reads every layer once for its singular values.
+/// Plans a resize: reads every layer once and computes its singular values.
 pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> Result<ResizePlan<'a, 'b>, EditError> {
-    let naming = KeyScheme::new(options.to, opened)?;
+    let scheme = KeyScheme::new(options.to, opened)?;
     let (mut pieces, mut layers, mut rows, mut dropped) = (Vec::<Piece>::new(), Vec::new(), Vec::new(), Vec::new());
     let mut notes = PeftNotes::default();
     opened.is_whole(options.drop)?;
-    let (rule, most) = (options.rule.checked()?, asked(options.most)?.unwrap_or(usize::MAX));
+    let (rule, max_rank) = (options.rule.checked()?, asked(options.most)?.unwrap_or(usize::MAX));
     for left in &opened.adapter.leftovers {
         dropped.push(DroppedKey { key: left.key.clone(), reason: left.reason.to_string() });
     }
     for delta in &opened.adapter.deltas {
-        let form = match form(opened, delta).await {
+        let matrix = match form(opened, delta).await {
             Err(error @ EditError::NoMatrix { .. }) if options.drop => {
                 let factors = delta.change.factors().into_iter();
                 dropped.extend(factors.map(|factor| DroppedKey { key: factor.key.clone(), reason: error.to_string() }));
                 continue;
             }
-            form => form?,
+            matrix => matrix?,
         };
         let layer = opened.layer(delta);
-        let spectrum = spectrum(&layer, &form, delta.scale)?;
-        let rank = rule.rank(&spectrum).min(most);
+        let spectrum = spectrum(&layer, &matrix, delta.scale)?;
+        let rank = rule.rank(&spectrum).min(max_rank);
         rows.push(KeptRow::new(layer, delta.change.rank(), rank, &spectrum));
         notes.add(delta, rank, rank as f32, false);
-        let (keys, shape) = (PairKeys::of(naming, opened, delta)?, layer_shape(opened, delta));
+        let (keys, shape) = (PairKeys::of(scheme, opened, delta)?, layer_shape(opened, delta));
         pieces.extend(pair_pieces(keys, &shape, rank, dtype(delta, options.dtype), layers.len()));
         layers.push((delta, rank));
     }
@@ -95,7 +94,7 @@ pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> R
     }
     let mut metadata = opened.header.metadata.clone();
     notes.describe(&mut metadata);
-    notes.replace(&mut metadata, naming, opened.is_configured());
+    notes.replace(&mut metadata, scheme, opened.is_configured());
     let draft = Draft::new(pieces, metadata);
     let preview = ResizePreview {
         energy: energy_kept(&rows),

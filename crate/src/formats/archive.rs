@@ -1,7 +1,7 @@
-//! Turns a zip archive of files into these files, one by one and without unpacking it as a whole.
+//! Zip archives of files, read member by member.
 //!
-//! A stored member is read where it lies. A packed one is unpacked in memory, and only if that
-//! takes no more than a small multiple of its packed bytes: adapters hardly compress.
+//! A stored member is read in place. A compressed one is decompressed in memory, and only if that takes no more than a
+//! small multiple of its compressed size: adapters hardly compress.
 
 use super::source::{Part, Reading};
 use super::zip::{self, Record};
@@ -10,23 +10,23 @@ use flate2::read::DeflateDecoder;
 use std::io::Read;
 use std::ops::Range;
 
-/// How many times its packed bytes a member may take.
+/// Maximum ratio of a member's decompressed size to its compressed size.
 const MAX_COMPRESSION_RATIO: u64 = 16;
 
-/// The largest packed member that is unpacked in memory, in bytes.
+/// Maximum decompressed size of a member, in bytes.
 const MAX_UNPACKED_BYTES: u64 = 512 << 20;
 
-/// A zip archive that is none of PyTorch's.
+/// A zip archive that PyTorch did not write.
 #[derive(Debug)]
 pub struct Archive {
     records: Vec<Record>,
 }
 
-/// A file of an archive.
+/// A file in an archive, as a byte source.
 pub enum Member<'a> {
-    /// Stored as it is.
+    /// Stored without compression, read in place.
     Stored(Part<'a>),
-    /// Unpacked.
+    /// Decompressed in memory.
     Unpacked(Vec<u8>),
 }
 
@@ -47,20 +47,20 @@ impl ByteSource for Member<'_> {
 }
 
 impl Archive {
-    /// Lists the files; none where PyTorch wrote the archive.
+    /// Reads the central directory. Returns `None` if PyTorch wrote the archive.
     pub async fn open(source: &dyn ByteSource) -> Result<Option<Archive>, FormatError> {
         let records = zip::records(source).await?;
         let is_torch = records.iter().any(|record| record.name == "data.pkl" || record.name.ends_with("/data.pkl"));
         Ok((!is_torch).then_some(Archive { records }))
     }
 
-    /// The paths of its files, without folders and what macOS adds.
+    /// Returns the paths of its files, without folders and the files that macOS adds.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let names = self.records.iter().map(|record| record.name.as_str());
         names.filter(|name| !name.ends_with('/') && !name.starts_with("__MACOSX/"))
     }
 
-    /// A file of it.
+    /// Opens the file `name`.
     pub async fn member<'a>(&self, source: &'a dyn ByteSource, name: &str) -> Result<Member<'a>, FormatError> {
         let record = self.records.iter().find(|record| record.name == name);
         let record = record.ok_or_else(|| FormatError::BadZip(format!("it has no file `{name}`")))?;
@@ -70,7 +70,7 @@ impl Archive {
         let packed = record.bytes.end - record.bytes.start;
         if record.size > packed.saturating_mul(MAX_COMPRESSION_RATIO) || record.size > MAX_UNPACKED_BYTES {
             return Err(FormatError::ResourceBomb(format!(
-                "`{name}` would grow from {packed} bytes to {}",
+                "`{name}` would decompress from {packed} to {} bytes",
                 record.size
             )));
         }
@@ -79,7 +79,7 @@ impl Archive {
         match DeflateDecoder::new(packed.as_slice()).take(record.size + 1).read_to_end(&mut bytes) {
             Ok(_) if bytes.len() as u64 == record.size => Ok(Member::Unpacked(bytes)),
             _ => Err(FormatError::BadZip(format!(
-                "`{name}` does not unpack to the {} bytes that it claims",
+                "`{name}` does not decompress to its declared size of {} bytes",
                 record.size
             ))),
         }

@@ -1,74 +1,68 @@
-//! Turns what is wrong with a file's bytes into a class and a sentence.
+//! Errors from reading files, each with a problem class and a message.
 
 use std::io;
 
-/// Why a file or one of its tensors cannot be read.
+/// Error from reading a file or one of its tensors, or from converting a tensor.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum FormatError {
-    /// The storage behind the file failed.
+    /// I/O error of the underlying source.
     #[error("the file could not be read: {0}; check that it still exists and try again")]
     Io(#[from] io::Error),
-    /// The file ends before its own description says so.
-    #[error("the file is cut short: {0}; download it again")]
+    /// File that is shorter than its header declares.
+    #[error("the file is truncated: {0}; download it again")]
     Truncated(String),
-    /// The header does not follow the format.
-    #[error("the safetensors header is damaged: {0}; download the file again or ask who made it")]
+    /// safetensors header that violates the format.
+    #[error("the safetensors header is invalid: {0}; download the file again or contact its author")]
     BadHeader(String),
-    /// One name stands for two tensors.
-    #[error(
-        "the header names `{0}` twice, so it is not clear which tensor is meant; ask who made the file for a correct one"
-    )]
+    /// Key of two tensors.
+    #[error("the header lists the key `{0}` twice, so the tensor is ambiguous; ask the file's author for a fixed one")]
     DuplicateKey(String),
-    /// Tensors overlap, leave gaps or end elsewhere than the file.
-    #[error("the tensors do not fill the file: {0}; the file is damaged or was made by a faulty program")]
+    /// Tensors that overlap, leave gaps, or do not end at the end of the file.
+    #[error("the tensor offsets are invalid: {0}; the file is corrupted or was written by a faulty program")]
     BadOffsets(String),
-    /// A shape that no tensor can have, or that is not as large as its bytes.
-    #[error("`{name}` has an impossible shape: {reason}; the file is damaged or was made by a faulty program")]
+    /// Shape that is impossible, or does not match the tensor's size in bytes.
+    #[error("`{name}` has an invalid shape: {reason}; the file is corrupted or was written by a faulty program")]
     BadShape { name: String, reason: String },
-    /// A number type that the format does not know.
-    #[error(
-        "`{name}` is stored as `{dtype}`, which is not a safetensors number type; a newer program may be needed to read it"
-    )]
+    /// dtype that the format does not define.
+    #[error("`{name}` has the unknown dtype `{dtype}`; a newer version of this program may support it")]
     BadDtype { name: String, dtype: String },
-    /// A GGUF head that breaks the format's rules.
-    #[error("the GGUF head is damaged: {0}; download the file again or ask who made it")]
+    /// GGUF header that violates the format.
+    #[error("the GGUF header is invalid: {0}; download the file again or contact its author")]
     BadGguf(String),
-    /// Numbers in one of ggml's packed types.
-    #[error("`{name}` is packed as {kind}, which cannot be unpacked here; convert the adapter with --outtype f16")]
+    /// Tensor with one of ggml's quantized types.
+    #[error("`{name}` is quantized as {kind}, which is not supported; convert the adapter with --outtype f16")]
     Packed { name: String, kind: String },
-    /// A zip archive that breaks the format's rules.
-    #[error("the zip archive is damaged: {0}; download the file again")]
+    /// Zip archive that violates the format.
+    #[error("the zip archive is invalid: {0}; download the file again")]
     BadZip(String),
-    /// A file that would unpack to far more than it is.
-    #[error("the file would take far more memory than its size: {0}; do not use it")]
+    /// File that would need far more memory than its size (decompression bomb).
+    #[error("the file would need far more memory than its size: {0}; do not use it")]
     ResourceBomb(String),
-    /// A pickle that breaks the format's rules.
-    #[error("the pickle is damaged: {0}; download the file again")]
+    /// Pickle that violates the format.
+    #[error("the pickle is invalid: {0}; download the file again")]
     BadPickle(String),
-    /// A pickle that stops before its end.
-    #[error("the file is cut short: its pickle stops at byte {0}; download it again")]
+    /// Pickle without a STOP opcode.
+    #[error("the file is truncated: its pickle ends at byte {0}; download it again")]
     PickleEnds(usize),
-    /// A pickle that names a function to run.
-    #[error("the pickle would run `{0}` when it is opened the usual way; nothing was run here. Delete the file")]
+    /// Pickle that imports a dangerous function.
+    #[error("loading the pickle would run `{0}`; nothing was run here. Delete the file")]
     UnsafePickle(String),
-    /// A pickle that names something that is neither known to be harmless nor to be dangerous.
-    #[error(
-        "the pickle names `{0}`, which has no place in an adapter; nothing was run here. Ask for a .safetensors file"
-    )]
+    /// Pickle that imports a name known neither as harmless nor as dangerous.
+    #[error("the pickle imports `{0}`, which adapters do not need; nothing was run here. Ask for a .safetensors file")]
     UnknownGlobal(String),
-    /// A number type that cannot be turned into f32 here.
-    #[error("numbers stored as {0} cannot be used here; convert the file to F16, BF16 or F32")]
+    /// dtype without a conversion to or from f32.
+    #[error("tensors of dtype {0} are not supported here; convert the file to F16, BF16 or F32")]
     NoNumbers(::safetensors::Dtype),
-    /// Values that the base's number type cannot hold.
+    /// Value that overflows the base model's dtype.
     #[error(
-        "`{name}` reaches {value}, more than {dtype} can hold; bake at a lower strength or into a base stored as F32"
+        "`{name}` contains {value}, which overflows {dtype}; bake at a lower strength or into an F32 base model"
     )]
     Overflow { name: String, value: f32, dtype: ::safetensors::Dtype },
 }
 
 impl FormatError {
-    /// Short name of the finding, as reports and the corpus spell it.
+    /// Returns the problem class in reports and in the test corpus.
     pub fn class(&self) -> &'static str {
         match self {
             FormatError::Io(_) => "unreadable",

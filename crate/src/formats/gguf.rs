@@ -1,42 +1,42 @@
-//! Turns the head of a GGUF file into its metadata and a list of tensors.
+//! GGUF headers: metadata and the list of tensors.
 //!
-//! ggml's docs/gguf.md, versions 2 and 3, little-endian. llama.cpp keeps LoRA adapters so
-//! (`general.type` is `adapter`); everything else in this format is a whole model.
+//! ggml's docs/gguf.md, versions 2 and 3, little-endian. llama.cpp stores LoRA adapters in this format
+//! (`general.type` is `adapter`); all other files are full models.
 
 use super::safetensors::elements;
 use super::{ByteSource, Dtype, FormatError, Header, TensorInfo};
 use std::collections::{BTreeMap, HashSet};
 
-/// The longest head that is read, in bytes: vocabularies of whole models take some megabytes.
-const MAX_HEAD: u64 = 64 << 20;
+/// Maximum header length, in bytes: vocabularies of full models take several megabytes.
+const MAX_HEADER_LEN: u64 = 64 << 20;
 
-/// The most axes that a tensor may have.
+/// Maximum number of axes of a tensor.
 const MAX_AXES: u32 = 4;
 
-/// What a GGUF file holds.
+/// The header of a GGUF file.
 #[derive(Debug, Clone)]
 pub struct Gguf {
-    /// Scalars and texts as text, lists as their length.
+    /// Metadata: scalars and strings as text, arrays as their length.
     pub metadata: BTreeMap<String, String>,
-    /// In the file's order.
+    /// Tensors, in file order.
     pub tensors: Vec<GgufTensor>,
 }
 
-/// One tensor.
+/// A tensor of a GGUF file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GgufTensor {
-    /// Its name, in an adapter `blk.0.attn_q.weight.lora_a`.
+    /// Name; in an adapter, `blk.0.attn_q.weight.lora_a`.
     pub name: String,
-    /// Outermost axis first, as PyTorch has it.
+    /// Shape, outermost axis first as in PyTorch.
     pub shape: Vec<usize>,
-    /// ggml's number of its type.
+    /// ggml type id.
     kind: u32,
-    /// Where its bytes start, counted from the start of the data.
+    /// Offset of its bytes from the start of the data.
     offset: u64,
 }
 
 impl GgufTensor {
-    /// ggml's name of its type.
+    /// Returns the name of its ggml type.
     pub fn type_name(&self) -> String {
         const NAMES: [(u32, &str); 19] = [
             (0, "F32"),
@@ -63,7 +63,7 @@ impl GgufTensor {
         name.map_or_else(|| format!("type {}", self.kind), |(_, name)| (*name).into())
     }
 
-    /// The type as other formats know it; none for packed ones.
+    /// Returns the equivalent dtype, or `None` for quantized types.
     fn dtype(&self) -> Option<Dtype> {
         Some(match self.kind {
             0 => Dtype::F32,
@@ -79,19 +79,19 @@ impl GgufTensor {
 }
 
 impl Gguf {
-    /// Whether it is a LoRA adapter.
+    /// Returns whether it is a LoRA adapter.
     pub fn is_adapter(&self) -> bool {
-        let said = |key: &str, text: &str| self.metadata.get(key).is_some_and(|value| value == text);
-        said("general.type", "adapter") || self.tensors.iter().any(|tensor| tensor.name.ends_with(".lora_a"))
+        let has = |key: &str, text: &str| self.metadata.get(key).is_some_and(|value| value == text);
+        has("general.type", "adapter") || self.tensors.iter().any(|tensor| tensor.name.ends_with(".lora_a"))
     }
 }
 
-/// Reads the head.
+/// Reads the header.
 pub async fn read(source: &dyn ByteSource) -> Result<Gguf, FormatError> {
     Ok(parse(source).await?.0)
 }
 
-/// Reads the tensors of an adapter with their places.
+/// Reads the tensors of an adapter with their byte ranges.
 pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError> {
     let (gguf, data_start) = parse(source).await?;
     let mut tensors = Vec::with_capacity(gguf.tensors.len());
@@ -101,13 +101,13 @@ pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError>
         };
         let count = elements(&tensor.shape).ok_or_else(|| FormatError::BadShape {
             name: tensor.name.clone(),
-            reason: format!("{:?} is more numbers than any file can hold", tensor.shape),
+            reason: format!("{:?} has too many elements", tensor.shape),
         })?;
         let len = count.checked_mul(dtype.bitsize() as u64 / 8);
         let start = data_start.checked_add(tensor.offset);
         let bytes = start.zip(len).and_then(|(start, len)| Some(start..start.checked_add(len)?));
         let bytes = bytes.filter(|bytes| bytes.end <= source.len()).ok_or_else(|| {
-            FormatError::Truncated(format!("`{}` reaches past the file's {} bytes", tensor.name, source.len()))
+            FormatError::Truncated(format!("`{}` extends past the file's {} bytes", tensor.name, source.len()))
         })?;
         tensors.push(TensorInfo { name: tensor.name.clone(), dtype, shape: tensor.shape.clone(), bytes });
     }
@@ -115,43 +115,44 @@ pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError>
     Ok(Header::of(tensors, gguf.metadata))
 }
 
-/// The head, and where the data start. Reads more of the file only while the head goes on.
+/// Parses the header and returns it with the offset of the data. Reads more of the file only while the header
+/// continues.
 async fn parse(source: &dyn ByteSource) -> Result<(Gguf, u64), FormatError> {
     let mut window = 1 << 20;
     loop {
         let end = source.len().min(window);
         let bytes = source.read(0..end).await?;
-        match (Reader { rest: &bytes }).head(bytes.len()) {
-            Err(FormatError::Truncated(_)) if end < source.len().min(MAX_HEAD) => window *= 8,
+        match (Reader { rest: &bytes }).header(bytes.len()) {
+            Err(FormatError::Truncated(_)) if end < source.len().min(MAX_HEADER_LEN) => window *= 8,
             other => return other,
         }
     }
 }
 
-/// Little-endian fields, read one after the other.
+/// Sequential reader of little-endian fields.
 struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     fn take(&mut self, len: u64) -> Result<&'a [u8], FormatError> {
-        let short = || FormatError::Truncated("its GGUF head ends in the middle of an entry".into());
-        let len = usize::try_from(len).map_err(|_| short())?;
-        let (head, rest) = self.rest.split_at_checked(len).ok_or_else(short)?;
+        let truncated = || FormatError::Truncated("its GGUF header ends in the middle of an entry".into());
+        let len = usize::try_from(len).map_err(|_| truncated())?;
+        let (head, rest) = self.rest.split_at_checked(len).ok_or_else(truncated)?;
         self.rest = rest;
         Ok(head)
     }
 
-    fn number<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
         Ok(self.take(N as u64)?.try_into().unwrap_or([0; N]))
     }
 
     fn u32(&mut self) -> Result<u32, FormatError> {
-        Ok(u32::from_le_bytes(self.number()?))
+        Ok(u32::from_le_bytes(self.bytes()?))
     }
 
     fn u64(&mut self) -> Result<u64, FormatError> {
-        Ok(u64::from_le_bytes(self.number()?))
+        Ok(u64::from_le_bytes(self.bytes()?))
     }
 
     fn text(&mut self) -> Result<String, FormatError> {
@@ -159,11 +160,11 @@ impl<'a> Reader<'a> {
         Ok(String::from_utf8_lossy(self.take(len)?).into_owned())
     }
 
-    fn head(mut self, len: usize) -> Result<(Gguf, u64), FormatError> {
+    fn header(mut self, len: usize) -> Result<(Gguf, u64), FormatError> {
         self.take(4)?;
         let version = self.u32()?;
         if !(2..=3).contains(&version) {
-            return Err(FormatError::BadGguf(format!("its version is {version}, and 2 and 3 are known")));
+            return Err(FormatError::BadGguf(format!("its version is {version}, but only 2 and 3 are supported")));
         }
         let (tensor_count, entries) = (self.u64()?, self.u64()?);
         let mut metadata = BTreeMap::new();
@@ -178,27 +179,27 @@ impl<'a> Reader<'a> {
         for _ in 0..tensor_count {
             let tensor = self.tensor()?;
             if tensor.name.is_empty() || !names.insert(tensor.name.clone()) {
-                return Err(FormatError::BadGguf(format!("it names `{}` twice or not at all", tensor.name)));
+                return Err(FormatError::BadGguf(format!("it has a duplicate or empty tensor name `{}`", tensor.name)));
             }
             tensors.push(tensor);
         }
         let alignment = metadata.get("general.alignment").and_then(|text| text.parse::<u64>().ok()).unwrap_or(32);
-        let at = (len - self.rest.len()) as u64;
-        let data_start = at.checked_next_multiple_of(alignment.clamp(1, 1 << 20));
-        Ok((Gguf { metadata, tensors }, data_start.unwrap_or(at)))
+        let header_end = (len - self.rest.len()) as u64;
+        let data_start = header_end.checked_next_multiple_of(alignment.clamp(1, 1 << 20));
+        Ok((Gguf { metadata, tensors }, data_start.unwrap_or(header_end)))
     }
 
-    /// A value of this type, as text.
+    /// Reads a metadata value of this type as text.
     fn value(&mut self, kind: u32) -> Result<String, FormatError> {
         Ok(match kind {
-            0 => self.number::<1>()?[0].to_string(),
-            1 => i8::from_le_bytes(self.number()?).to_string(),
-            2 => u16::from_le_bytes(self.number()?).to_string(),
-            3 => i16::from_le_bytes(self.number()?).to_string(),
+            0 => self.bytes::<1>()?[0].to_string(),
+            1 => i8::from_le_bytes(self.bytes()?).to_string(),
+            2 => u16::from_le_bytes(self.bytes()?).to_string(),
+            3 => i16::from_le_bytes(self.bytes()?).to_string(),
             4 => self.u32()?.to_string(),
-            5 => i32::from_le_bytes(self.number()?).to_string(),
-            6 => f32::from_le_bytes(self.number()?).to_string(),
-            7 => (self.number::<1>()?[0] != 0).to_string(),
+            5 => i32::from_le_bytes(self.bytes()?).to_string(),
+            6 => f32::from_le_bytes(self.bytes()?).to_string(),
+            7 => (self.bytes::<1>()?[0] != 0).to_string(),
             8 => self.text()?,
             9 => {
                 let (kind, count) = (self.u32()?, self.u64()?);
@@ -206,13 +207,13 @@ impl<'a> Reader<'a> {
                 format!("({count} values)")
             }
             10 => self.u64()?.to_string(),
-            11 => i64::from_le_bytes(self.number()?).to_string(),
-            12 => f64::from_le_bytes(self.number()?).to_string(),
-            other => return Err(FormatError::BadGguf(format!("it has a value of the unknown type {other}"))),
+            11 => i64::from_le_bytes(self.bytes()?).to_string(),
+            12 => f64::from_le_bytes(self.bytes()?).to_string(),
+            other => return Err(FormatError::BadGguf(format!("it has a metadata value of the unknown type {other}"))),
         })
     }
 
-    /// Passes over a list.
+    /// Skips an array.
     fn skip(&mut self, kind: u32, count: u64) -> Result<(), FormatError> {
         let width = match kind {
             0 | 1 | 7 => 1,
@@ -226,7 +227,7 @@ impl<'a> Reader<'a> {
                 }
                 return Ok(());
             }
-            other => return Err(FormatError::BadGguf(format!("it has a list of the unknown type {other}"))),
+            other => return Err(FormatError::BadGguf(format!("it has a metadata array of the unknown type {other}"))),
         };
         self.take(count.saturating_mul(width)).map(|_| ())
     }
@@ -235,13 +236,15 @@ impl<'a> Reader<'a> {
         let name = self.text()?;
         let axes = self.u32()?;
         if axes > MAX_AXES {
-            return Err(FormatError::BadGguf(format!("`{name}` has {axes} axes, and {MAX_AXES} are allowed")));
+            return Err(FormatError::BadGguf(format!("`{name}` has {axes} axes, but at most {MAX_AXES} are allowed")));
         }
         let mut shape = Vec::new();
         for _ in 0..axes {
             let axis = self.u64()?;
-            let axis = usize::try_from(axis)
-                .map_err(|_| FormatError::BadShape { name: name.clone(), reason: format!("an axis is {axis} long") })?;
+            let axis = usize::try_from(axis).map_err(|_| FormatError::BadShape {
+                name: name.clone(),
+                reason: format!("{axis} is not a valid axis length"),
+            })?;
             shape.push(axis);
         }
         shape.reverse();
@@ -258,7 +261,7 @@ mod tests {
         bytes.extend(text.as_bytes());
     }
 
-    /// An adapter for one layer: 2 inputs, rank 1, 3 outputs, alpha 8.
+    /// Builds an adapter for one layer: 2 inputs, rank 1, 3 outputs, alpha 8.
     fn adapter() -> Vec<u8> {
         let mut bytes = b"GGUF\x03\0\0\0".to_vec();
         bytes.extend(2u64.to_le_bytes());
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn an_adapter_is_read_with_its_metadata_and_numbers() {
+    fn an_adapter_is_read_with_its_metadata_and_tensors() {
         let bytes = adapter();
         let gguf = pollster::block_on(read(&bytes)).expect("a GGUF file");
         assert!(gguf.is_adapter());
@@ -307,11 +310,11 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_told() {
+    fn every_truncation_is_an_error() {
         let bytes = adapter();
         for len in 4..bytes.len() {
-            let cut = bytes[..len].to_vec();
-            assert!(pollster::block_on(read_header(&cut)).is_err(), "{len} of {} bytes", bytes.len());
+            let truncated = bytes[..len].to_vec();
+            assert!(pollster::block_on(read_header(&truncated)).is_err(), "{len} of {} bytes", bytes.len());
         }
     }
 }

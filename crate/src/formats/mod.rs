@@ -1,8 +1,7 @@
-//! Turns a file's bytes into a checked list of tensors, and tensors into f32 numbers.
+//! File formats: bytes → a validated list of tensors, and tensors → f32 elements.
 //!
-//! Nothing here knows of LoRA or of networks. A file is read through a [`ByteSource`], header
-//! first, then tensor by tensor: no reader holds a whole file, and none allocates more than a
-//! small multiple of the bytes that are really there.
+//! Independent of LoRA and of networks. A file is read through a [`ByteSource`], header first, then tensor by tensor:
+//! no reader holds a whole file or allocates more than a small multiple of the bytes actually present.
 
 pub mod archive;
 mod error;
@@ -30,8 +29,8 @@ pub use sink::{ByteSink, Writing};
 pub use sniff::{Content, sniff};
 pub use source::{Buffered, ByteSource, Reading};
 
-/// Reads the list of tensors of a file of any readable kind, by its content.
-/// Files of other kinds are a [`FormatError::BadHeader`].
+/// Reads the list of tensors of a file in any supported format, which is detected from its content.
+/// Unknown formats are a [`FormatError::BadHeader`].
 pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError> {
     let start = source.read(0..source.len().min(sniff::SNIFF_LEN as u64)).await?;
     match sniff(&start) {

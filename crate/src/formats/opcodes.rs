@@ -1,7 +1,7 @@
-//! Turns a pickle's opcodes into the values that they describe.
+//! Interpreter of pickle opcodes that describes values without running code.
 //!
-//! CPython's Lib/pickletools.py, protocols 0 to 5. Time and memory are proportional to the bytes:
-//! values live in one list and refer to each other by index.
+//! CPython's Lib/pickletools.py, protocols 0 to 5. Time and memory are proportional to the bytes: values are kept in
+//! one list and refer to each other by index.
 
 use super::FormatError;
 use super::pickle::{Id, Pickle, Value, allow};
@@ -19,14 +19,14 @@ pub fn read(bytes: &[u8]) -> Result<Pickle, FormatError> {
     Ok(Pickle { values: machine.values, root, len: machine.at })
 }
 
-/// The most names that are listed of one pickle; one with tensors needs a dozen.
+/// Maximum number of globals listed per pickle; one with tensors needs a dozen.
 const MAX_IMPORTS: usize = 1000;
 
-/// The names that one pickle imports, in order and once each, as far as it can be followed, and
-/// how many bytes it took; none where it ends in the middle or breaks the rules.
+/// Returns the globals that one pickle imports, in order and without duplicates, up to the first error, and the
+/// pickle's length in bytes, or `None` if it is truncated or invalid.
 pub fn imports(bytes: &[u8]) -> (Vec<String>, Option<usize>) {
     let mut machine = Machine { imports: Some(Vec::new()), ..Machine::new(bytes) };
-    let whole = loop {
+    let is_complete = loop {
         match machine.step() {
             Ok(None) => {}
             Ok(Some(_)) => break true,
@@ -34,18 +34,19 @@ pub fn imports(bytes: &[u8]) -> (Vec<String>, Option<usize>) {
         }
     };
     let len = machine.at;
-    (machine.imports.unwrap_or_default(), whole.then_some(len))
+    (machine.imports.unwrap_or_default(), is_complete.then_some(len))
 }
 
 struct Machine<'a> {
     bytes: &'a [u8],
+    /// Offset of the next byte.
     at: usize,
     values: Vec<Value>,
     stack: Vec<Id>,
-    /// Heights of the stack.
+    /// Stack heights at each MARK.
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
-    /// Every name so far, where they are only listed; otherwise one that is not harmless is an error.
+    /// Globals so far, if they are only listed; with `None`, one that is not harmless is an error.
     imports: Option<Vec<String>>,
 }
 
@@ -62,7 +63,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A name that the pickle imports.
+    /// Records a global that the pickle imports, or rejects it.
     fn global(&mut self, name: String) -> Result<Value, FormatError> {
         let Some(imports) = &mut self.imports else { return allow(name).map(Value::Global) };
         if imports.len() < MAX_IMPORTS && !imports.contains(&name) {
@@ -71,7 +72,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Global(name))
     }
 
-    fn bad(&self, what: &str) -> FormatError {
+    fn error(&self, what: &str) -> FormatError {
         FormatError::BadPickle(format!("{what} at byte {}", self.at))
     }
 
@@ -84,7 +85,8 @@ impl<'a> Machine<'a> {
         Ok(bytes)
     }
 
-    fn number(&mut self, len: u64) -> Result<u64, FormatError> {
+    /// Reads a little-endian unsigned integer of `len` bytes.
+    fn read_le(&mut self, len: u64) -> Result<u64, FormatError> {
         Ok(self.take(len)?.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
     }
 
@@ -102,9 +104,9 @@ impl<'a> Machine<'a> {
         Ok(Value::Text(String::from_utf8_lossy(self.take(len)?).into_owned()))
     }
 
-    /// `length` bytes for a length, then as many bytes that no reader needs.
-    fn skip(&mut self, length: u64) -> Result<Value, FormatError> {
-        let len = self.number(length)?;
+    /// Skips bytes that the readers do not need, after their length in `width` bytes.
+    fn skip(&mut self, width: u64) -> Result<Value, FormatError> {
+        let len = self.read_le(width)?;
         self.take(len)?;
         Ok(Value::None)
     }
@@ -117,23 +119,24 @@ impl<'a> Machine<'a> {
     fn pop(&mut self) -> Result<Id, FormatError> {
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= floor {
-            return Err(self.bad("a value is taken from an empty stack"));
+            return Err(self.error("stack underflow"));
         }
-        self.stack.pop().ok_or_else(|| self.bad("a value is taken from an empty stack"))
+        self.stack.pop().ok_or_else(|| self.error("stack underflow"))
     }
 
-    /// Everything above the last mark.
-    fn above_mark(&mut self) -> Result<Vec<Id>, FormatError> {
-        let mark = self.marks.pop().ok_or_else(|| self.bad("a mark is missing"))?;
+    /// Pops the last MARK and the values above it.
+    fn pop_mark(&mut self) -> Result<Vec<Id>, FormatError> {
+        let mark = self.marks.pop().ok_or_else(|| self.error("missing MARK"))?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
 
     fn top(&mut self) -> Result<&mut Value, FormatError> {
-        let id = *self.stack.last().ok_or(FormatError::BadPickle("a container is missing".into()))?;
+        let id = *self.stack.last().ok_or(FormatError::BadPickle("no container on the stack".into()))?;
         Ok(&mut self.values[id])
     }
 
-    fn last(&mut self, count: usize) -> Result<(), FormatError> {
+    /// Replaces the last `count` values by a tuple of them.
+    fn tuple(&mut self, count: usize) -> Result<(), FormatError> {
         let mut list = (0..count).map(|_| self.pop()).collect::<Result<Vec<Id>, _>>()?;
         list.reverse();
         self.push(Value::List(list));
@@ -154,24 +157,24 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn remember(&mut self, key: u64) -> Result<(), FormatError> {
-        let id = *self.stack.last().ok_or_else(|| self.bad("nothing to remember"))?;
+    fn memoize(&mut self, key: u64) -> Result<(), FormatError> {
+        let id = *self.stack.last().ok_or_else(|| self.error("no value to memoize"))?;
         self.memo.insert(key, id);
         Ok(())
     }
 
-    fn recall(&mut self, key: u64) -> Result<(), FormatError> {
-        let id = *self.memo.get(&key).ok_or_else(|| self.bad("an unknown value is recalled"))?;
+    fn push_memo(&mut self, key: u64) -> Result<(), FormatError> {
+        let id = *self.memo.get(&key).ok_or_else(|| self.error("unknown memo key"))?;
         self.stack.push(id);
         Ok(())
     }
 
-    /// A call is described, not made; the few that stand for plain values become those.
+    /// Describes a call without executing it; the few calls that build plain values become those values.
     fn call(&mut self) -> Result<(), FormatError> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let Value::Global(function) = self.values[function].clone() else {
             if self.imports.is_none() {
-                return Err(self.bad("something other than a name is called"));
+                return Err(self.error("call of something other than a global"));
             }
             self.push(Value::None);
             return Ok(());
@@ -188,7 +191,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Reads one opcode; gives the root at the last.
+    /// Executes one opcode. Returns the root value at STOP.
     fn step(&mut self) -> Result<Option<Id>, FormatError> {
         match self.take(1)?[0] {
             b'.' => return self.pop().map(Some),
@@ -196,7 +199,7 @@ impl<'a> Machine<'a> {
             0x95 => drop(self.take(8)?),
             b'(' => self.marks.push(self.stack.len()),
             b'0' => drop(self.pop()?),
-            b'1' => drop(self.above_mark()?),
+            b'1' => drop(self.pop_mark()?),
             b'2' => {
                 let id = self.pop()?;
                 self.stack.extend([id, id]);
@@ -207,15 +210,15 @@ impl<'a> Machine<'a> {
             b'K' => self.integer(1)?,
             b'M' => self.integer(2)?,
             b'J' => {
-                let value = low_word(self.number(4)?).cast_signed();
+                let value = low_word(self.read_le(4)?).cast_signed();
                 self.push(Value::Int(value.into()));
             }
             0x8a => {
-                let len = self.number(1)?;
+                let len = self.read_le(1)?;
                 self.long(len)?;
             }
             0x8b => {
-                let len = self.number(4)?;
+                let len = self.read_le(4)?;
                 self.long(len)?;
             }
             b'I' | b'L' => {
@@ -246,23 +249,23 @@ impl<'a> Machine<'a> {
             b'}' => self.push(Value::Dict(Vec::new())),
             b']' | b')' | 0x8f => self.push(Value::List(Vec::new())),
             b't' | b'l' | 0x91 => {
-                let list = self.above_mark()?;
+                let list = self.pop_mark()?;
                 self.push(Value::List(list));
             }
             b'd' => {
-                let items = self.above_mark()?;
+                let items = self.pop_mark()?;
                 self.push(Value::Dict(Vec::new()));
                 self.set(items)?;
             }
-            0x85 => self.last(1)?,
-            0x86 => self.last(2)?,
-            0x87 => self.last(3)?,
+            0x85 => self.tuple(1)?,
+            0x86 => self.tuple(2)?,
+            0x87 => self.tuple(3)?,
             b'a' => {
                 let item = self.pop()?;
                 self.append(vec![item])?;
             }
             b'e' | 0x90 => {
-                let items = self.above_mark()?;
+                let items = self.pop_mark()?;
                 self.append(items)?;
             }
             b's' => {
@@ -270,33 +273,33 @@ impl<'a> Machine<'a> {
                 self.set(vec![key, value])?;
             }
             b'u' => {
-                let items = self.above_mark()?;
+                let items = self.pop_mark()?;
                 self.set(items)?;
             }
             b'p' => {
-                let key = self.line()?.parse().map_err(|_| self.bad("a memo key is no number"))?;
-                self.remember(key)?;
+                let key = self.line()?.parse().map_err(|_| self.error("memo key is not a number"))?;
+                self.memoize(key)?;
             }
             b'q' => {
-                let key = self.number(1)?;
-                self.remember(key)?;
+                let key = self.read_le(1)?;
+                self.memoize(key)?;
             }
             b'r' => {
-                let key = self.number(4)?;
-                self.remember(key)?;
+                let key = self.read_le(4)?;
+                self.memoize(key)?;
             }
-            0x94 => self.remember(self.memo.len() as u64)?,
+            0x94 => self.memoize(self.memo.len() as u64)?,
             b'g' => {
-                let key = self.line()?.parse().map_err(|_| self.bad("a memo key is no number"))?;
-                self.recall(key)?;
+                let key = self.line()?.parse().map_err(|_| self.error("memo key is not a number"))?;
+                self.push_memo(key)?;
             }
             b'h' => {
-                let key = self.number(1)?;
-                self.recall(key)?;
+                let key = self.read_le(1)?;
+                self.push_memo(key)?;
             }
             b'j' => {
-                let key = self.number(4)?;
-                self.recall(key)?;
+                let key = self.read_le(4)?;
+                self.push_memo(key)?;
             }
             b'c' => {
                 let name = format!("{}.{}", self.line()?, self.line()?);
@@ -306,13 +309,13 @@ impl<'a> Machine<'a> {
             b'i' => {
                 let name = format!("{}.{}", self.line()?, self.line()?);
                 self.global(name)?;
-                self.above_mark()?;
+                self.pop_mark()?;
                 self.push(Value::None);
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let (Value::Text(name), Value::Text(module)) = (&self.values[name], &self.values[module]) else {
-                    return Err(self.bad("a name is put together from something other than text"));
+                    return Err(self.error("STACK_GLOBAL with operands that are not strings"));
                 };
                 let name = format!("{module}.{name}");
                 let value = self.global(name)?;
@@ -324,18 +327,18 @@ impl<'a> Machine<'a> {
                 let description = self.pop()?;
                 self.push(Value::Persistent(description));
             }
-            other => return Err(self.bad(&format!("the opcode {other:#04x} has no place in a tensor file"))),
+            other => return Err(self.error(&format!("unexpected opcode {other:#04x}"))),
         }
         Ok(None)
     }
 
     fn integer(&mut self, len: u64) -> Result<(), FormatError> {
-        let value = self.number(len)? as i64;
+        let value = self.read_le(len)? as i64;
         self.push(Value::Int(value));
         Ok(())
     }
 
-    /// Two's complement; integers above 64 bits are sizes of nothing.
+    /// Reads a two's complement integer; those above 64 bits are not sizes and become `None`.
     fn long(&mut self, len: u64) -> Result<(), FormatError> {
         let bytes = self.take(len)?;
         let value = (bytes.len() <= 8).then(|| {
@@ -346,15 +349,15 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn string(&mut self, length: u64) -> Result<(), FormatError> {
-        let len = self.number(length)?;
+    fn string(&mut self, width: u64) -> Result<(), FormatError> {
+        let len = self.read_le(width)?;
         let text = self.text(len)?;
         self.push(text);
         Ok(())
     }
 
-    fn opaque(&mut self, length: u64) -> Result<(), FormatError> {
-        let value = self.skip(length)?;
+    fn opaque(&mut self, width: u64) -> Result<(), FormatError> {
+        let value = self.skip(width)?;
         self.push(value);
         Ok(())
     }

@@ -1,15 +1,15 @@
-//! Turns a pickle into plain values without running it: nothing is imported, called or built, and
-//! a name outside a short list ends the reading. The opcodes are in opcodes.rs.
+//! Pickles as plain values, read without running them: nothing is imported, called or built, and a global that is not
+//! on a short allow list is an error. The opcodes are in opcodes.rs.
 
 use super::FormatError;
 
 /// Index of a value.
 pub type Id = usize;
 
-/// What a pickle describes.
+/// A value in a pickle.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Nothing, or something that no reader here needs.
+    /// None, or a value that the readers do not need.
     None,
     /// An integer or a boolean.
     Int(i64),
@@ -19,32 +19,32 @@ pub enum Value {
     List(Vec<Id>),
     /// A dictionary.
     Dict(Vec<(Id, Id)>),
-    /// A name: `torch.FloatStorage`.
+    /// A global: `torch.FloatStorage`.
     Global(String),
-    /// What the file holds outside of the pickle, by its description.
+    /// A persistent id: its description refers to data outside the pickle.
     Persistent(Id),
-    /// A call that is not made.
+    /// A call, which is not executed.
     Call { function: String, arguments: Id },
 }
 
-/// A pickle that has been read.
+/// A parsed pickle.
 #[derive(Debug)]
 pub struct Pickle {
-    /// Every value.
+    /// Every value, by [`Id`].
     pub values: Vec<Value>,
-    /// The outermost one.
+    /// The outermost value.
     pub root: Id,
-    /// Bytes that it took.
+    /// Length of the pickle, in bytes.
     pub len: usize,
 }
 
 impl Pickle {
-    /// The value at `id`.
+    /// Returns the value at `id`.
     pub fn get(&self, id: Id) -> &Value {
         self.values.get(id).unwrap_or(&Value::None)
     }
 
-    /// The text at `id`.
+    /// Returns the text at `id`.
     pub fn text(&self, id: Id) -> Option<&str> {
         match self.get(id) {
             Value::Text(text) => Some(text),
@@ -52,7 +52,7 @@ impl Pickle {
         }
     }
 
-    /// The integer at `id`, if it is not negative.
+    /// Returns the integer at `id`, if it is not negative.
     pub fn size(&self, id: Id) -> Option<u64> {
         match self.get(id) {
             Value::Int(value) => u64::try_from(*value).ok(),
@@ -60,7 +60,7 @@ impl Pickle {
         }
     }
 
-    /// The elements of the list or tuple at `id`.
+    /// Returns the elements of the list or tuple at `id`.
     pub fn list(&self, id: Id) -> Option<&[Id]> {
         match self.get(id) {
             Value::List(list) => Some(list),
@@ -69,7 +69,7 @@ impl Pickle {
     }
 }
 
-/// Names that describe tensors. Everything else could be a program.
+/// Globals that describe tensors. Any other could run code.
 const HARMLESS: &[&str] = &[
     "collections.OrderedDict",
     "torch._utils._rebuild_tensor_v2",
@@ -80,7 +80,7 @@ const HARMLESS: &[&str] = &[
     "torch.storage.UntypedStorage",
 ];
 
-/// Packages whose names run programs, open files or reach the network.
+/// Packages whose globals can run programs, open files or access the network.
 const DANGEROUS: &[&str] = &[
     "__builtin__",
     "builtins",
@@ -123,31 +123,31 @@ const DANGEROUS: &[&str] = &[
     "torch.distributed",
 ];
 
-/// What importing a name would mean.
+/// Danger level of importing a global.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Danger {
     /// It describes tensors.
     Harmless,
-    /// It is neither known to be harmless nor to be dangerous.
+    /// It is known neither as harmless nor as dangerous.
     Unknown,
-    /// It can run programs, open files or reach the network.
+    /// It can run programs, open files or access the network.
     Dangerous,
 }
 
-/// What importing this name would mean.
+/// Returns the danger level of importing the global `name`.
 pub fn danger(name: &str) -> Danger {
     let storage = name.strip_prefix("torch.").is_some_and(|rest| rest.ends_with("Storage") && !rest.contains('.'));
-    let of = |package: &&str| name.strip_prefix(*package).is_some_and(|rest| rest.starts_with('.'));
+    let is_in = |package: &&str| name.strip_prefix(*package).is_some_and(|rest| rest.starts_with('.'));
     if storage || HARMLESS.contains(&name) {
         Danger::Harmless
-    } else if DANGEROUS.iter().any(of) {
+    } else if DANGEROUS.iter().any(is_in) {
         Danger::Dangerous
     } else {
         Danger::Unknown
     }
 }
 
-/// The name, if it is harmless.
+/// Returns the name if it is harmless, or an error.
 pub(super) fn allow(name: String) -> Result<String, FormatError> {
     match danger(&name) {
         Danger::Harmless => Ok(name),

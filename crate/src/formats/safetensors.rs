@@ -1,9 +1,8 @@
-//! Turns the head of a safetensors file into a checked list of tensors, and such a list back into a head.
+//! safetensors headers: parsing, validation and writing.
 //!
-//! The rules are those of the `safetensors` crate (huggingface/safetensors, `Metadata::validate`):
-//! what is accepted here, it accepts too. One rule is stricter, as the format's description asks:
-//! a name may stand for one tensor only. The checks stand here again, so that every failure has
-//! its own class and so that only the header of a file is ever in memory.
+//! The rules are those of the `safetensors` crate (huggingface/safetensors, `Metadata::validate`): it accepts every
+//! header that is accepted here. One rule is stricter, as the format's specification requires: keys are unique. The
+//! checks are reimplemented so that every failure has its own problem class and only the header is held in memory.
 
 use super::{ByteSource, Dtype, FormatError, widen::widen};
 use crate::num::{host_len, numel};
@@ -14,93 +13,93 @@ use std::fmt;
 use std::io::{self, Write};
 use std::ops::Range;
 
-/// The longest header that the format allows, in bytes.
+/// Maximum header length in the format, in bytes.
 pub const MAX_HEADER_LEN: u64 = 100_000_000;
 
-/// One tensor of a file.
+/// A tensor of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorInfo {
-    /// Its key.
+    /// Key.
     pub name: String,
-    /// How its numbers are stored.
+    /// dtype in the file.
     pub dtype: Dtype,
-    /// Outermost axis first; empty for a single number.
+    /// Shape, outermost axis first; empty for a scalar.
     pub shape: Vec<usize>,
-    /// Where its bytes lie, counted from the start of the file.
+    /// Byte range in the file.
     pub bytes: Range<u64>,
 }
 
 impl TensorInfo {
-    /// Reads the tensor as f32, in row-major order, piece by piece.
+    /// Reads the tensor as f32 in row-major order, chunk by chunk.
     pub async fn read(&self, source: &dyn ByteSource) -> Result<Vec<f32>, FormatError> {
-        /// A multiple of every number's size.
-        const PIECE: u64 = 1 << 19;
+        /// A multiple of the size of every dtype.
+        const CHUNK: u64 = 1 << 19;
         let Range { start, end } = self.bytes;
-        let first = if end > source.len() { end } else { end.min(start.saturating_add(PIECE)) };
-        let mut numbers = widen(self.dtype, &source.read(start..first).await?)?;
-        let pieces = host_len(end.saturating_sub(first).div_ceil(PIECE));
-        let rest = numbers.len().saturating_mul(pieces);
-        // More than the machine can hold is an error here, and no end of the program.
-        numbers.try_reserve_exact(rest).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        for at in (first..end).step_by(host_len(PIECE)) {
-            numbers.extend(widen(self.dtype, &source.read(at..end.min(at + PIECE)).await?)?);
+        let first = if end > source.len() { end } else { end.min(start.saturating_add(CHUNK)) };
+        let mut elements = widen(self.dtype, &source.read(start..first).await?)?;
+        let chunks = host_len(end.saturating_sub(first).div_ceil(CHUNK));
+        let rest = elements.len().saturating_mul(chunks);
+        // Return an error instead of aborting if there is not enough memory.
+        elements.try_reserve_exact(rest).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        for at in (first..end).step_by(host_len(CHUNK)) {
+            elements.extend(widen(self.dtype, &source.read(at..end.min(at + CHUNK)).await?)?);
         }
-        Ok(numbers)
+        Ok(elements)
     }
 
-    /// Some of its rows, the outermost axis, as a tensor.
+    /// Returns a range of its rows (the outermost axis) as a tensor.
     pub fn rows(&self, rows: Range<usize>) -> TensorInfo {
         let row = (self.bytes.end - self.bytes.start) / self.shape.first().map_or(1, |&rows| rows as u64).max(1);
-        let at = |row_index: usize| self.bytes.start + row_index as u64 * row;
-        let mut part = TensorInfo { bytes: at(rows.start)..at(rows.end), ..self.clone() };
+        let offset = |row_index: usize| self.bytes.start + row_index as u64 * row;
+        let mut part = TensorInfo { bytes: offset(rows.start)..offset(rows.end), ..self.clone() };
         if let Some(axis) = part.shape.first_mut() {
             *axis = rows.len();
         }
         part
     }
 
-    /// Count of numbers.
+    /// Returns the number of elements.
     pub fn elements(&self) -> u64 {
         numel(&self.shape)
     }
 }
 
-/// What a safetensors file holds.
+/// The header of a safetensors file.
 #[derive(Debug, Clone, Default)]
 pub struct Header {
-    /// In the order of their bytes.
+    /// Tensors, ordered by their byte ranges.
     pub tensors: Vec<TensorInfo>,
-    /// `__metadata__`.
+    /// The `__metadata__` entries.
     pub metadata: BTreeMap<String, String>,
     by_name: HashMap<String, usize>,
 }
 
 impl Header {
-    /// Reads and checks the header; no more than its own length is ever allocated for it.
+    /// Reads and validates the header. Allocates no more than its length.
     pub async fn read(source: &dyn ByteSource) -> Result<Header, FormatError> {
         let file_len = source.len();
         if file_len < 8 {
             return Err(FormatError::Truncated(format!(
-                "it has {file_len} bytes, and a safetensors file starts with 8 for the length of its header"
+                "it has {file_len} bytes, but a safetensors file starts with 8 bytes for the header length"
             )));
         }
-        let head = source.read(0..8).await?;
-        let header_len = u64::from_le_bytes(head.try_into().unwrap_or_default());
+        let prefix = source.read(0..8).await?;
+        let header_len = u64::from_le_bytes(prefix.try_into().unwrap_or_default());
         if header_len > MAX_HEADER_LEN {
             return Err(FormatError::BadHeader(format!(
-                "it claims {header_len} bytes, and the format allows {MAX_HEADER_LEN}"
+                "it claims {header_len} bytes, but the format allows {MAX_HEADER_LEN}"
             )));
         }
         if header_len > file_len - 8 {
             return Err(FormatError::Truncated(format!(
-                "its header claims {header_len} bytes, and {} follow",
+                "its header claims {header_len} bytes, but only {} follow",
                 file_len - 8
             )));
         }
         Header::parse(&source.read(8..8 + header_len).await?, file_len)
     }
 
-    /// Checks the header's text `json` of a file of `file_len` bytes.
+    /// Parses and validates the header text `json` of a file of `file_len` bytes.
     pub fn parse(json: &[u8], file_len: u64) -> Result<Header, FormatError> {
         let text =
             std::str::from_utf8(json).map_err(|error| FormatError::BadHeader(format!("it is not UTF-8: {error}")))?;
@@ -115,26 +114,26 @@ impl Header {
             tensors.push(tensor.check(name, data_start)?);
         }
         tensors.sort_by_key(|tensor| (tensor.bytes.start, tensor.bytes.end));
-        cover(&tensors, data_start, file_len)?;
+        check_coverage(&tensors, data_start, file_len)?;
         for (index, tensor) in tensors.iter().enumerate() {
             by_name.insert(tensor.name.clone(), index);
         }
         Ok(Header { tensors, metadata: raw.metadata, by_name })
     }
 
-    /// The tensor of that name.
+    /// Returns the tensor with this key.
     pub fn get(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.get(*self.by_name.get(name)?)
     }
 
-    /// A header of the same checks' outcome for tensors that come from elsewhere.
+    /// Creates a header from tensors that are already validated.
     pub fn of(tensors: Vec<TensorInfo>, metadata: BTreeMap<String, String>) -> Header {
         let by_name = tensors.iter().enumerate().map(|(index, tensor)| (tensor.name.clone(), index)).collect();
         Header { tensors, metadata, by_name }
     }
 
-    /// Writes the length and the header for the same tensors in the same order and number types.
-    /// Their bytes are to follow without gaps.
+    /// Writes the header length and the header for the same tensors in the same order and dtypes. The caller writes
+    /// their bytes after it, without gaps.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut map = serde_json::Map::new();
         if !self.metadata.is_empty() {
@@ -156,21 +155,21 @@ impl Header {
     }
 }
 
-/// Count of numbers of a tensor of this shape; none where 32 bits cannot count them, or those of some of its axes,
-/// which others may be empty beside: no weight has as many, and so products of some axes fit a `usize` everywhere.
+/// Returns the number of elements of a tensor of this shape, or `None` if the product of its non-zero axes exceeds
+/// `u32::MAX`. No weight is that large, and so the product of any of the axes fits a `usize` on every target.
 pub(super) fn elements(shape: &[usize]) -> Option<u64> {
     let product = shape.iter().try_fold(1u64, |product, &axis| product.checked_mul(axis.max(1) as u64))?;
     (product <= u64::from(u32::MAX)).then_some(if shape.contains(&0) { 0 } else { product })
 }
 
-/// The tensors, sorted, start where the header ends, touch and end where the file ends.
-fn cover(tensors: &[TensorInfo], data_start: u64, file_len: u64) -> Result<(), FormatError> {
+/// Checks that the sorted tensors start at the end of the header, are contiguous and end at the end of the file.
+fn check_coverage(tensors: &[TensorInfo], data_start: u64, file_len: u64) -> Result<(), FormatError> {
     let mut at = data_start;
     for tensor in tensors {
         let (name, start) = (&tensor.name, tensor.bytes.start);
         if start < at {
             return Err(FormatError::BadOffsets(format!(
-                "`{name}` overlaps the tensor before it by {} bytes",
+                "`{name}` overlaps the previous tensor by {} bytes",
                 at - start
             )));
         }
@@ -180,26 +179,29 @@ fn cover(tensors: &[TensorInfo], data_start: u64, file_len: u64) -> Result<(), F
         at = tensor.bytes.end;
     }
     if at < file_len {
-        return Err(FormatError::BadOffsets(format!("{} bytes after the last tensor belong to none", file_len - at)));
+        return Err(FormatError::BadOffsets(format!(
+            "{} bytes after the last tensor belong to no tensor",
+            file_len - at
+        )));
     }
-    if let Some(cut) = tensors.iter().find(|tensor| tensor.bytes.end > file_len) {
+    if let Some(first) = tensors.iter().find(|tensor| tensor.bytes.end > file_len) {
         let missing = 100.0 * (at - file_len) as f64 / (at - data_start) as f64;
         return Err(FormatError::Truncated(format!(
-            "{missing:.0} % of the data is missing, from `{}` on ({file_len} bytes of {at})",
-            cut.name
+            "{missing:.0}% of the data is missing, starting in `{}` ({file_len} of {at} bytes)",
+            first.name
         )));
     }
     Ok(())
 }
 
-/// The header as JSON has it, before any check.
+/// The parsed JSON of a header, before validation.
 #[derive(Default)]
 struct RawHeader {
     metadata: BTreeMap<String, String>,
     tensors: Vec<(String, RawTensor)>,
 }
 
-/// Numbers are kept as they stand, so that a negative or fractional one has its own message.
+/// An entry of the header. Numbers keep their JSON form, so that a negative or fractional one gets a specific message.
 #[derive(Deserialize)]
 struct RawTensor {
     dtype: String,
@@ -219,11 +221,11 @@ impl<'de> Deserialize<'de> for RawHeader {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
                 let mut header = RawHeader::default();
-                let mut described = false;
+                let mut has_metadata = false;
                 while let Some(key) = map.next_key::<String>()? {
                     if key != "__metadata__" {
                         header.tensors.push((key, map.next_value()?));
-                    } else if std::mem::replace(&mut described, true) {
+                    } else if std::mem::replace(&mut has_metadata, true) {
                         return Err(serde::de::Error::duplicate_field("__metadata__"));
                     } else {
                         header.metadata = map.next_value::<Option<_>>()?.unwrap_or_default();
@@ -238,24 +240,24 @@ impl<'de> Deserialize<'de> for RawHeader {
 
 impl RawTensor {
     fn check(self, name: String, data_start: u64) -> Result<TensorInfo, FormatError> {
-        let text: StrDeserializer<serde::de::value::Error> = self.dtype.as_str().into_deserializer();
-        let Ok(dtype) = Dtype::deserialize(text) else {
+        let dtype_name: StrDeserializer<serde::de::value::Error> = self.dtype.as_str().into_deserializer();
+        let Ok(dtype) = Dtype::deserialize(dtype_name) else {
             return Err(FormatError::BadDtype { name, dtype: self.dtype });
         };
         let bad_shape = |reason: String| FormatError::BadShape { name: name.clone(), reason };
         let mut shape = Vec::with_capacity(self.shape.len());
         for axis in &self.shape {
             let size = axis.as_u64().and_then(|size| usize::try_from(size).ok());
-            shape.push(size.ok_or_else(|| bad_shape(format!("an axis is {axis} long")))?);
+            shape.push(size.ok_or_else(|| bad_shape(format!("{axis} is not a valid axis length")))?);
         }
         let bits = elements(&shape)
             .and_then(|count| count.checked_mul(dtype.bitsize() as u64))
-            .ok_or_else(|| bad_shape(format!("{shape:?} is more numbers than any file can hold")))?;
+            .ok_or_else(|| bad_shape(format!("{shape:?} has too many elements")))?;
         let offset = |number: &serde_json::Number| {
             number
                 .as_u64()
                 .and_then(|offset| offset.checked_add(data_start))
-                .ok_or_else(|| FormatError::BadOffsets(format!("`{name}` has {number} for an offset")))
+                .ok_or_else(|| FormatError::BadOffsets(format!("`{name}` has the invalid offset {number}")))
         };
         let bytes = offset(&self.data_offsets.0)?..offset(&self.data_offsets.1)?;
         if bytes.end < bytes.start {
@@ -264,7 +266,7 @@ impl RawTensor {
         let (span, remainder) = (bytes.end - bytes.start, bits % 8);
         if remainder != 0 || span != bits / 8 {
             return Err(bad_shape(format!(
-                "{shape:?} numbers of {dtype} take {} bytes, and it has {span}",
+                "{shape:?} as {dtype} needs {} bytes, but its offsets span {span}",
                 bits.div_ceil(8)
             )));
         }
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_has_its_class() {
+    fn each_fault_has_its_problem_class() {
         check("", 0, "bad_header");
         check("[1]", 0, "bad_header");
         check("{} x", 0, "bad_header");
@@ -315,16 +317,16 @@ mod tests {
     #[test]
     fn a_written_header_reads_back_and_the_safetensors_crate_agrees() {
         let json = r#"{"__metadata__":{"format":"pt"},"b":{"dtype":"F16","shape":[2,1],"data_offsets":[4,8]},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}"#;
-        let header = pollster::block_on(Header::read(&file(json, 8))).expect("a good file");
+        let header = pollster::block_on(Header::read(&file(json, 8))).expect("a valid file");
         assert_eq!(header.tensors.iter().map(|tensor| &*tensor.name).collect::<Vec<_>>(), ["a", "b"]);
         let mut bytes = Vec::new();
         header.write(&mut bytes).expect("memory");
         assert_eq!(bytes.len() % 8, 0);
         bytes.extend([0, 0, 0x80, 0x3f, 0, 0x3c, 0, 0xc0]);
-        let again = pollster::block_on(Header::read(&bytes)).expect("what we wrote");
+        let again = pollster::block_on(Header::read(&bytes)).expect("the written header");
         let b = again.get("b").expect("tensor b");
         assert_eq!(pollster::block_on(b.read(&bytes)).expect("numbers"), [1.0, -2.0]);
-        let theirs = ::safetensors::SafeTensors::deserialize(&bytes).expect("a file for everyone");
+        let theirs = ::safetensors::SafeTensors::deserialize(&bytes).expect("a valid file for the crate");
         assert_eq!(theirs.tensor("b").expect("tensor b").shape(), [2, 1]);
     }
 }

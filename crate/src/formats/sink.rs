@@ -1,15 +1,15 @@
-//! Turns bytes into "written" futures, wherever they go: to memory, to a file, to a page.
+//! Byte sinks: asynchronous writes to memory, to a file or to the browser's storage.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 
-/// The answer to a write: ready at once for files and memory, later for a page's disk.
+/// Future of a write: ready at once for files and memory, pending for the browser's storage.
 pub type Writing<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>;
 
-/// Where a file is written to, piece by piece.
+/// An output that is written sequentially in pieces.
 pub trait ByteSink {
-    /// Appends these bytes.
+    /// Appends `bytes`.
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> Writing<'a>;
 }
 

@@ -1,34 +1,34 @@
-//! Turns a file's first bytes into what the file really is, whatever its name says.
+//! Detection of a file's format from its first bytes, regardless of its name.
 
-/// What the first bytes look like.
+/// File format, as detected from the first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// A length and an opening brace.
+    /// safetensors: a header length and an opening brace.
     Safetensors,
-    /// A zip archive: what `torch.save` writes, or any other.
+    /// Zip archive, of `torch.save` or any other.
     Zip,
-    /// A bare pickle stream: `torch.save` before version 1.6.
+    /// Bare pickle stream: `torch.save` before PyTorch 1.6.
     Pickle,
     /// llama.cpp's format.
     Gguf,
-    /// A web page.
+    /// Web page.
     Html,
-    /// A JSON text, often a server's error message.
+    /// JSON text, often a server's error message.
     Json,
-    /// git-lfs's stand-in for a large file.
+    /// Git LFS pointer.
     GitLfs,
     /// PNG, JPEG, GIF or WebP.
     Image,
-    /// No bytes.
+    /// Empty file.
     Empty,
-    /// None of these.
+    /// Any other content.
     Unknown,
 }
 
-/// Bytes that [`sniff`] wants to see.
+/// Number of bytes that [`sniff`] examines.
 pub const SNIFF_LEN: usize = 512;
 
-/// Looks at the first [`SNIFF_LEN`] bytes (or fewer) of a file.
+/// Detects the format from the first [`SNIFF_LEN`] bytes of a file, or all of a shorter one.
 pub fn sniff(start: &[u8]) -> Content {
     const IMAGES: [&[u8]; 4] = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF"];
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
@@ -62,20 +62,20 @@ fn is_html(text: &[u8]) -> bool {
     [&b"<!doctype"[..], b"<html", b"<head", b"<body", b"<?xml"].iter().any(|tag| lower.starts_with(tag))
 }
 
-/// JSON text from the first byte on, without control characters.
+/// Returns whether it is JSON text from the first byte on, without control characters.
 fn is_json(text: &[u8]) -> bool {
     (text.starts_with(b"{") || text.starts_with(b"["))
         && text.iter().all(|byte| *byte >= b' ' || byte.is_ascii_whitespace())
 }
 
-/// Protocol 2 to 5, or protocol 0's `c` (a global) at once.
+/// Returns whether it starts a pickle of protocol 2 to 5, or of protocol 0 with a `c` (GLOBAL) opcode.
 fn is_pickle(start: &[u8]) -> bool {
     matches!(start, [0x80, 2..=5, next, ..] if *next != 0)
         || start.starts_with(b"cposix\n")
         || start.starts_with(b"c__builtin__\n")
 }
 
-/// Eight bytes that can be the length of a header, the largest the format allows or absurd.
+/// Returns whether the first eight bytes may be the length of a header, even one beyond the format's limit.
 fn is_header_length(start: &[u8]) -> bool {
     start.len() >= 8 && (start[4..8] == [0; 4] || start[..7] == [0; 7])
 }
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_what_a_file_is() {
+    fn detects_the_format_of_each_sample() {
         let check = |start: &[u8], expect| assert_eq!(sniff(start), expect, "{start:?}");
         check(b"", Content::Empty);
         check(b"\xef\xbb\xbf \n<!DOCTYPE html><html>", Content::Html);

@@ -1,4 +1,4 @@
-//! Turns "these bytes of that file" into a future of bytes, wherever the file lies.
+//! Byte sources: asynchronous reads of byte ranges from memory, disk or the web.
 
 use crate::num::host_len;
 use std::cell::{Cell, RefCell};
@@ -8,26 +8,26 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-/// The answer to a read: ready at once for files and memory, later for the web.
+/// Future of a read: ready at once for files and memory, pending for the web.
 pub type Reading<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<u8>>> + 'a>>;
 
-/// A file of known length that can be read piece by piece.
+/// A file of known length that can be read by ranges.
 pub trait ByteSource {
-    /// Length in bytes.
+    /// Returns the length in bytes.
     fn len(&self) -> u64;
 
-    /// Whether there are no bytes at all.
+    /// Returns whether the length is 0.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Exactly the bytes of `range`; an error of kind `UnexpectedEof` where it passes the end.
+    /// Reads exactly the bytes of `range`; returns an error of kind `UnexpectedEof` if it extends past the end.
     fn read(&self, range: Range<u64>) -> Reading<'_>;
 }
 
 fn past_the_end(range: &Range<u64>, len: u64) -> io::Error {
-    let text = format!("bytes {}..{} of a file of {len}", range.start, range.end);
-    io::Error::new(io::ErrorKind::UnexpectedEof, text)
+    let message = format!("bytes {}..{} are out of range of a file of {len} bytes", range.start, range.end);
+    io::Error::new(io::ErrorKind::UnexpectedEof, message)
 }
 
 impl ByteSource for Vec<u8> {
@@ -88,14 +88,14 @@ impl ByteSource for FileSource {
     }
 }
 
-/// A part of a source as a source of its own.
+/// A byte range of another source.
 pub struct Part<'a> {
     inner: &'a dyn ByteSource,
     range: Range<u64>,
 }
 
 impl<'a> Part<'a> {
-    /// These bytes of `inner`.
+    /// Creates a source of the bytes `range` of `inner`.
     pub fn new(inner: &'a dyn ByteSource, range: Range<u64>) -> Part<'a> {
         Part { inner, range }
     }
@@ -107,59 +107,64 @@ impl ByteSource for Part<'_> {
     }
 
     fn read(&self, range: Range<u64>) -> Reading<'_> {
-        let bounds = |at: u64| self.range.start.checked_add(at).filter(|&at| at <= self.range.end);
-        match (bounds(range.start), bounds(range.end)) {
+        let offset = |at: u64| self.range.start.checked_add(at).filter(|&at| at <= self.range.end);
+        match (offset(range.start), offset(range.end)) {
             (Some(start), Some(end)) => self.inner.read(start..end),
             _ => Box::pin(std::future::ready(Err(past_the_end(&range, self.len())))),
         }
     }
 }
 
-/// A source read in blocks, so that thousands of neighbouring small tensors cost few reads. Blocks
-/// grow while they follow each other, and then the next one is on its way while this one is used;
-/// small reads here and there cost small blocks. Reads may overlap in time: each gets its bytes, though
-/// those that come between others may fetch some again.
+/// A source read in blocks, so that thousands of adjacent small tensors need few reads. Blocks grow while the reads
+/// are sequential; at full size, the next block is prefetched. Scattered small reads use small blocks. Concurrent
+/// reads return correct bytes, but may fetch some of them twice.
 pub struct Buffered<'a> {
     inner: &'a dyn ByteSource,
-    /// Where the bytes that are held begin, and these.
-    held: RefCell<(u64, Vec<u8>)>,
-    /// Bytes of the last block.
-    block: Cell<u64>,
-    /// The block that will be asked for next, if all goes on as it did.
-    ahead: RefCell<Option<(Range<u64>, Reading<'a>)>>,
+    /// Offset of the buffered bytes, and the bytes.
+    buffer: RefCell<(u64, Vec<u8>)>,
+    /// Length of the last block, in bytes.
+    block_len: Cell<u64>,
+    /// The prefetched block, which the next sequential read needs.
+    prefetch: RefCell<Option<(Range<u64>, Reading<'a>)>>,
 }
 
 impl<'a> Buffered<'a> {
-    /// Bytes fetched at once: at first, and at most.
+    /// Length of the first block, in bytes.
     const FIRST_BLOCK: u64 = 1 << 14;
+    /// Maximum length of a block, in bytes.
     const MAX_BLOCK: u64 = 1 << 20;
 
-    /// Reads `inner` in blocks.
+    /// Creates a buffered reader of `inner`.
     pub fn new(inner: &'a dyn ByteSource) -> Buffered<'a> {
-        Buffered { inner, held: RefCell::new((0, Vec::new())), block: Cell::new(0), ahead: RefCell::new(None) }
+        Buffered {
+            inner,
+            buffer: RefCell::new((0, Vec::new())),
+            block_len: Cell::new(0),
+            prefetch: RefCell::new(None),
+        }
     }
 
-    /// Forgets what a read of `range` does not go on from, and says which bytes to fetch for it: those
-    /// behind the held ones where it begins among them or less than a block behind.
+    /// Returns the block to fetch for a read of `range`: the one after the buffered bytes if the range starts in them
+    /// or less than a block after. Otherwise clears the buffer.
     fn next_block(&self, range: &Range<u64>) -> Range<u64> {
-        let held = &mut *self.held.borrow_mut();
-        let end = held.0 + held.1.len() as u64;
-        let follows = range.start >= held.0 && range.start <= end + self.block.get();
-        let (from, most) = if follows {
-            (end, (2 * self.block.get()).clamp(Self::FIRST_BLOCK, Self::MAX_BLOCK))
+        let buffer = &mut *self.buffer.borrow_mut();
+        let end = buffer.0 + buffer.1.len() as u64;
+        let is_sequential = range.start >= buffer.0 && range.start <= end + self.block_len.get();
+        let (from, len) = if is_sequential {
+            (end, (2 * self.block_len.get()).clamp(Self::FIRST_BLOCK, Self::MAX_BLOCK))
         } else {
             (range.start, Self::FIRST_BLOCK)
         };
-        if !follows {
-            *held = (from, Vec::new());
+        if !is_sequential {
+            *buffer = (from, Vec::new());
         }
-        from..from.saturating_add(most).min(self.inner.len()).max(range.end)
+        from..from.saturating_add(len).min(self.inner.len()).max(range.end)
     }
 
-    /// Reads a block, and starts reading the one behind it where reads have followed each other for long.
-    async fn block(&self, block: Range<u64>) -> io::Result<Vec<u8>> {
-        let ahead = self.ahead.take().filter(|(range, _)| *range == block);
-        let bytes = ahead.map_or_else(|| self.inner.read(block.clone()), |(_, reading)| reading).await?;
+    /// Fetches a block, and prefetches the next one if the block has full size.
+    async fn fetch(&self, block: Range<u64>) -> io::Result<Vec<u8>> {
+        let prefetched = self.prefetch.take().filter(|(range, _)| *range == block);
+        let bytes = prefetched.map_or_else(|| self.inner.read(block.clone()), |(_, reading)| reading).await?;
         let next = block.end..(block.end + Self::MAX_BLOCK).min(self.len());
         if block.end - block.start == Self::MAX_BLOCK && !next.is_empty() {
             let mut reading = self.inner.read(next.clone());
@@ -167,27 +172,28 @@ impl<'a> Buffered<'a> {
                 Poll::Ready(done) => Box::pin(std::future::ready(done)),
                 Poll::Pending => reading,
             };
-            *self.ahead.borrow_mut() = Some((next, reading));
+            *self.prefetch.borrow_mut() = Some((next, reading));
         }
         Ok(bytes)
     }
 
-    /// Holds a block that begins `at`, and no more than a few blocks before `start`. A block that does not
-    /// lie right behind the held bytes is not held: another read has changed these while it was fetched.
-    fn hold(&self, at: u64, block: Vec<u8>, start: u64) {
-        let (from, bytes) = &mut *self.held.borrow_mut();
+    /// Appends a block that starts `at` to the buffer, and drops bytes more than a few blocks before `start`. Discards
+    /// the block if it does not follow the buffered bytes: a concurrent read changed them while it was fetched.
+    fn append(&self, at: u64, block: Vec<u8>, start: u64) {
+        let (from, bytes) = &mut *self.buffer.borrow_mut();
         if *from + bytes.len() as u64 != at {
             return;
         }
-        self.block.set(block.len() as u64);
-        let spare = start.saturating_sub(*from).min((bytes.len() as u64).saturating_sub(Self::MAX_BLOCK));
-        bytes.drain(..host_len(spare));
-        *from += spare;
+        self.block_len.set(block.len() as u64);
+        let excess = start.saturating_sub(*from).min((bytes.len() as u64).saturating_sub(Self::MAX_BLOCK));
+        bytes.drain(..host_len(excess));
+        *from += excess;
         bytes.extend(block);
     }
 
-    fn held(&self, range: &Range<u64>) -> Option<Vec<u8>> {
-        let (start, bytes) = &*self.held.borrow();
+    /// Returns the bytes of `range`, if they are buffered.
+    fn buffered(&self, range: &Range<u64>) -> Option<Vec<u8>> {
+        let (start, bytes) = &*self.buffer.borrow();
         let from = usize::try_from(range.start.checked_sub(*start)?).ok()?;
         let to = usize::try_from(range.end.checked_sub(*start)?).ok()?;
         bytes.get(from..to).map(<[u8]>::to_vec)
@@ -201,19 +207,19 @@ impl ByteSource for Buffered<'_> {
 
     fn read(&self, range: Range<u64>) -> Reading<'_> {
         Box::pin(async move {
-            if let Some(bytes) = self.held(&range) {
+            if let Some(bytes) = self.buffered(&range) {
                 return Ok(bytes);
             }
-            let wanted = range.end.saturating_sub(range.start);
-            if wanted >= Self::MAX_BLOCK || range.end > self.len() {
+            let len = range.end.saturating_sub(range.start);
+            if len >= Self::MAX_BLOCK || range.end > self.len() {
                 return self.inner.read(range).await;
             }
             let block = self.next_block(&range);
-            let (start, bytes) = (block.start, self.block(block).await?);
-            self.hold(start, bytes, range.start);
-            match self.held(&range) {
+            let (start, bytes) = (block.start, self.fetch(block).await?);
+            self.append(start, bytes, range.start);
+            match self.buffered(&range) {
                 Some(bytes) => Ok(bytes),
-                // Another read has come between: this one fetches its bytes alone.
+                // A concurrent read changed the buffer: fetch these bytes directly.
                 None => self.inner.read(range).await,
             }
         })
@@ -225,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_answers_its_neighbours_and_never_reads_past_the_end() {
+    fn blocks_serve_adjacent_reads_and_never_extend_past_the_end() {
         let file: Vec<u8> = (0..=255).cycle().take(3_000_000).collect();
         let source = Buffered::new(&file);
         for range in [10..20, 15..400, 1_048_570..1_048_590, 2_999_990..3_000_000, 0..2_500_000, 5..5] {
@@ -238,7 +244,7 @@ mod tests {
         }
     }
 
-    /// Counts the reads of a file of zeros.
+    /// A file of zeros that counts its reads.
     struct Counted(Cell<usize>);
 
     impl ByteSource for Counted {
@@ -252,7 +258,7 @@ mod tests {
         }
     }
 
-    /// A file whose every read is pending until it has been asked for as often as its turn says.
+    /// A file whose reads are pending for the given numbers of polls.
     struct Slow<'a> {
         file: &'a [u8],
         polls: RefCell<Vec<usize>>,
@@ -276,7 +282,7 @@ mod tests {
         }
     }
 
-    /// Polls futures in turn until all are ready.
+    /// Polls the futures in turn until all are ready.
     fn interleaved<T>(futures: &mut [(Pin<Box<dyn Future<Output = T> + '_>>, Option<T>)]) {
         let mut context = Context::from_waker(Waker::noop());
         while futures.iter().any(|(_, done)| done.is_none()) {
@@ -289,9 +295,9 @@ mod tests {
     }
 
     #[test]
-    fn reads_that_overlap_in_time_get_their_own_bytes() {
+    fn concurrent_reads_return_their_own_bytes() {
         let file: Vec<u8> = (0..4_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        // Neighbours, the same bytes twice, one far away, one before the others, one across two blocks.
+        // Adjacent, the same bytes twice, far apart, in reverse order, across two blocks.
         let pairs = [
             [10..20, 30..40],
             [0..16, 0..16],
@@ -302,7 +308,7 @@ mod tests {
             [1_000_000..1_500_000, 1_500_000..2_000_000],
         ];
         for polls in [[0, 0], [1, 1], [3, 1], [1, 3], [0, 2], [2, 0]] {
-            // All on one source, so that each pair finds what the pairs before have left.
+            // All pairs share one source, so that each starts with the buffer of the previous ones.
             let slow = Slow { file: &file, polls: RefCell::default() };
             let source = Buffered::new(&slow);
             for ranges in pairs.iter().chain(&pairs) {
@@ -314,24 +320,24 @@ mod tests {
                     assert!(bytes[..] == file[range.start as usize..range.end as usize], "{range:?} of {ranges:?}");
                 }
                 for at in [0u64, 20_000, 1_048_576, 3_000_050] {
-                    let alone = pollster::block_on(source.read(at..at + 16)).expect("inside the file");
-                    assert_eq!(alone, file[at as usize..at as usize + 16], "{at} after {ranges:?}");
+                    let bytes = pollster::block_on(source.read(at..at + 16)).expect("inside the file");
+                    assert_eq!(bytes, file[at as usize..at as usize + 16], "{at} after {ranges:?}");
                 }
             }
         }
     }
 
     #[test]
-    fn neighbours_cost_few_reads_and_strangers_few_bytes() {
+    fn sequential_reads_are_few_and_scattered_reads_are_small() {
         let file = Counted(Cell::new(0));
         let source = Buffered::new(&file);
-        // With gaps, as where a tensor is passed over.
+        // With gaps, as if tensors were skipped.
         for at in (0..1000).map(|i| i * 90_000) {
             pollster::block_on(source.read(at..at + 80_000)).expect("inside the file");
         }
-        let most = 90_000_000 / Buffered::MAX_BLOCK as usize + 16;
-        assert!(file.0.get() <= most, "{} reads", file.0.get());
+        let max_reads = 90_000_000 / Buffered::MAX_BLOCK as usize + 16;
+        assert!(file.0.get() <= max_reads, "{} reads", file.0.get());
         pollster::block_on(source.read(1000..1010)).expect("inside the file");
-        assert_eq!(source.block.get(), Buffered::FIRST_BLOCK);
+        assert_eq!(source.block_len.get(), Buffered::FIRST_BLOCK);
     }
 }

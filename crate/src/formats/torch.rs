@@ -1,7 +1,7 @@
-//! Turns a file of `torch.save` into a list of tensors, without running the pickle that it holds.
+//! Tensors of `torch.save` files, listed without running their pickles.
 //!
-//! Since PyTorch 1.6 such a file is a zip archive: `NAME/data.pkl` describes the tensors and
-//! `NAME/data/KEY` holds their numbers. Before, it is five pickles in a row, then the numbers.
+//! Since PyTorch 1.6 such a file is a zip archive: `NAME/data.pkl` describes the tensors and `NAME/data/KEY` holds the
+//! data of a storage. Earlier files (legacy) are five consecutive pickles, followed by the data of the storages.
 
 use super::pickle::{Id, Pickle, Value};
 use super::safetensors::elements;
@@ -9,21 +9,21 @@ use super::{ByteSource, Dtype, FormatError, Header, TensorInfo, imports, opcodes
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-/// The longest pickle that is read, in bytes: a million tensors take less.
+/// Maximum pickle length, in bytes: a million tensors take less.
 const MAX_PICKLE: u64 = 64 << 20;
 
-/// The longest name of a tensor, in bytes.
+/// Maximum length of a tensor's key, in bytes.
 const MAX_NAME: usize = 1024;
 
-/// Where the numbers of each storage lie, by its key.
+/// Byte range of each storage, by its key.
 type Storages = HashMap<String, Range<u64>>;
 
-/// Reads the tensors of a zip archive.
+/// Reads the header of a zip archive.
 pub async fn read_zip(source: &dyn ByteSource) -> Result<Header, FormatError> {
     let records = zip::records(source).await?;
     if let Some(record) = records.iter().find(|record| record.packed) {
         return Err(FormatError::ResourceBomb(format!(
-            "`{}` is compressed ({} bytes would become {}), and PyTorch never compresses",
+            "`{}` is compressed ({} bytes would become {}), but PyTorch never compresses",
             record.name,
             record.bytes.end - record.bytes.start,
             record.size
@@ -31,7 +31,7 @@ pub async fn read_zip(source: &dyn ByteSource) -> Result<Header, FormatError> {
     }
     let Some(main) = records.iter().find(|record| record.name.ends_with("/data.pkl") || record.name == "data.pkl")
     else {
-        return Err(FormatError::BadZip("it is a zip archive, but not one of PyTorch's (data.pkl is missing)".into()));
+        return Err(FormatError::BadZip("it was not written by PyTorch (data.pkl is missing)".into()));
     };
     let len = main.bytes.end - main.bytes.start;
     if len > MAX_PICKLE {
@@ -49,36 +49,36 @@ pub async fn read_zip(source: &dyn ByteSource) -> Result<Header, FormatError> {
     header(&pickle, &storages)
 }
 
-/// Reads the tensors of five pickles in a row.
+/// Reads the header of a legacy file.
 pub async fn read_legacy(source: &dyn ByteSource) -> Result<Header, FormatError> {
     let mut window = 1 << 20;
     loop {
         let end = source.len().min(window);
-        let (header, numbers_end) = match legacy(&source.read(0..end).await?, source).await {
+        let (header, data_end) = match legacy(&source.read(0..end).await?, source).await {
             Err(FormatError::PickleEnds(_)) if end < source.len().min(MAX_PICKLE) => {
                 window *= 8;
                 continue;
             }
             other => other?,
         };
-        // Whatever follows could be a further pickle, which some programs would run.
-        imports::check(&behind(source, numbers_end).await?)?;
+        // The data may be followed by another pickle, which some programs would run.
+        imports::check(&bytes_after(source, data_end).await?)?;
         return Ok(header);
     }
 }
 
-/// What follows the numbers of five pickles in a row; none where there are not five.
+/// Returns the bytes after the tensor data of a legacy file, or `None` if it is not one.
 pub(super) async fn after_numbers(source: &dyn ByteSource) -> Option<Vec<u8>> {
     let bytes = source.read(0..source.len().min(MAX_PICKLE)).await.ok()?;
     let (_, end) = legacy(&bytes, source).await.ok()?;
-    behind(source, end).await.ok()
+    bytes_after(source, end).await.ok()
 }
 
-async fn behind(source: &dyn ByteSource, end: u64) -> Result<Vec<u8>, FormatError> {
+async fn bytes_after(source: &dyn ByteSource, end: u64) -> Result<Vec<u8>, FormatError> {
     Ok(source.read(end..source.len().min(end.saturating_add(MAX_PICKLE))).await?)
 }
 
-/// The tensors, and where their numbers end.
+/// Parses the pickles of a legacy file. Returns the header and the end of the tensor data.
 async fn legacy(bytes: &[u8], source: &dyn ByteSource) -> Result<(Header, u64), FormatError> {
     let mut at = 0;
     let mut next = || {
@@ -86,14 +86,14 @@ async fn legacy(bytes: &[u8], source: &dyn ByteSource) -> Result<(Header, u64), 
         at += pickle.len;
         Ok::<_, FormatError>(pickle)
     };
-    // The magic number, the protocol's version and what the machine was like.
+    // The magic number, the protocol version and the system info.
     let protocol = (next()?, next()?).1;
     if protocol.size(protocol.root) != Some(1001) {
-        return Err(FormatError::BadPickle("it is a pickle, but not one of PyTorch's".into()));
+        return Err(FormatError::BadPickle("it was not written by PyTorch".into()));
     }
     next()?;
     let (object, keys) = (next()?, next()?);
-    let widths = storage_widths(&object);
+    let widths = element_sizes(&object);
     let mut storages = Storages::new();
     let mut start = at as u64;
     for &key in keys.list(keys.root).unwrap_or_default() {
@@ -103,20 +103,20 @@ async fn legacy(bytes: &[u8], source: &dyn ByteSource) -> Result<(Header, u64), 
         let width = widths.get(key).copied().unwrap_or(1);
         let end = count.checked_mul(width).and_then(|len| len.checked_add(start + 8));
         let end = end.filter(|&end| end <= source.len());
-        let end = end.ok_or_else(|| FormatError::Truncated(format!("its storage {key} reaches past its end")))?;
+        let end = end.ok_or_else(|| FormatError::Truncated(format!("its storage {key} extends past its end")))?;
         storages.insert(key.to_owned(), start + 8..end);
         start = end;
     }
     Ok((header(&object, &storages)?, start))
 }
 
-/// Whether a record of an archive is a pickle by its name.
+/// Returns whether a record of an archive is a pickle, by its file extension.
 pub(super) fn is_pickle_name(name: &str) -> bool {
     [".pkl", ".pickle", ".p"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Bytes of one number in each storage.
-fn storage_widths(pickle: &Pickle) -> HashMap<&str, u64> {
+/// Returns the element size of each storage, in bytes.
+fn element_sizes(pickle: &Pickle) -> HashMap<&str, u64> {
     let described = pickle.values.iter().filter_map(|value| match value {
         Value::Persistent(id) => storage(pickle, *id),
         _ => None,
@@ -124,7 +124,7 @@ fn storage_widths(pickle: &Pickle) -> HashMap<&str, u64> {
     described.map(|(key, dtype)| (key, dtype.bitsize() as u64 / 8)).collect()
 }
 
-/// Key and number type of `('storage', torch.FloatStorage, key, device, count, …)`.
+/// Returns the key and the dtype of `('storage', torch.FloatStorage, key, device, count, …)`.
 fn storage(pickle: &Pickle, description: Id) -> Option<(&str, Dtype)> {
     let &[_, class, key, ..] = pickle.list(description)? else { return None };
     let Value::Global(class) = pickle.get(class) else { return None };
@@ -144,29 +144,29 @@ fn storage(pickle: &Pickle, description: Id) -> Option<(&str, Dtype)> {
     Some((pickle.text(key)?, dtype))
 }
 
-/// Every tensor of the pickle's dictionaries, named by its keys with dots between, in the order
-/// of their bytes.
+/// Returns every tensor in the pickle's dictionaries, ordered by byte range. The nested keys, joined by dots, are its
+/// key.
 fn header(pickle: &Pickle, storages: &Storages) -> Result<Header, FormatError> {
     let mut tensors = Vec::new();
-    let mut open = vec![(String::new(), pickle.root)];
-    let mut seen = HashSet::new();
-    while let Some((name, id)) = open.pop() {
+    let mut pending = vec![(String::new(), pickle.root)];
+    let mut visited = HashSet::new();
+    while let Some((name, id)) = pending.pop() {
         if name.len() > MAX_NAME {
-            return Err(FormatError::BadPickle(format!("dictionaries nest deeper than {MAX_NAME} letters of names")));
+            return Err(FormatError::BadPickle(format!("a tensor's key exceeds {MAX_NAME} bytes")));
         }
-        let below = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+        let nested = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
         match pickle.get(id) {
             Value::Call { function, arguments } if function == "torch._utils._rebuild_tensor_v2" => {
                 tensors.push(tensor(pickle, name, *arguments, storages)?);
             }
-            Value::Dict(pairs) if seen.insert(id) => {
-                open.extend(pairs.iter().map(|&(key, value)| match (pickle.text(key), pickle.size(key)) {
-                    (Some(text), _) => (below(text), value),
-                    (None, number) => (below(&number.unwrap_or_default().to_string()), value),
+            Value::Dict(pairs) if visited.insert(id) => {
+                pending.extend(pairs.iter().map(|&(key, value)| match (pickle.text(key), pickle.size(key)) {
+                    (Some(text), _) => (nested(text), value),
+                    (None, number) => (nested(&number.unwrap_or_default().to_string()), value),
                 }));
             }
-            Value::List(list) if seen.insert(id) => {
-                open.extend(list.iter().enumerate().map(|(index, &value)| (below(&index.to_string()), value)));
+            Value::List(list) if visited.insert(id) => {
+                pending.extend(list.iter().enumerate().map(|(index, &value)| (nested(&index.to_string()), value)));
             }
             _ => {}
         }
@@ -176,7 +176,7 @@ fn header(pickle: &Pickle, storages: &Storages) -> Result<Header, FormatError> {
     Ok(Header::of(tensors, BTreeMap::new()))
 }
 
-/// The tensor of `(storage, offset, shape, strides, …)`.
+/// Returns the tensor of `(storage, offset, shape, strides, …)`.
 fn tensor(pickle: &Pickle, name: String, arguments: Id, storages: &Storages) -> Result<TensorInfo, FormatError> {
     let bad = |reason: &str| FormatError::BadShape { name: name.clone(), reason: reason.into() };
     let sizes = |id| {
@@ -184,39 +184,41 @@ fn tensor(pickle: &Pickle, name: String, arguments: Id, storages: &Storages) -> 
         list.collect::<Option<Vec<u64>>>()
     };
     let Some(&[source, offset, shape, strides, ..]) = pickle.list(arguments) else {
-        return Err(bad("its description is incomplete"));
+        return Err(bad("its _rebuild_tensor_v2 arguments are incomplete"));
     };
     let described = match pickle.get(source) {
         Value::Persistent(description) => storage(pickle, *description),
         _ => None,
     };
-    let (key, dtype) = described.ok_or_else(|| bad("its numbers are of an unknown type"))?;
+    let (key, dtype) = described.ok_or_else(|| bad("its storage has an unknown dtype"))?;
     let bytes =
-        storages.get(key).ok_or_else(|| FormatError::Truncated(format!("the numbers of `{name}` are missing")))?;
-    let (shape, strides) = sizes(shape).zip(sizes(strides)).ok_or_else(|| bad("an axis has no length"))?;
+        storages.get(key).ok_or_else(|| FormatError::Truncated(format!("the storage of `{name}` is missing")))?;
+    let (shape, strides) = sizes(shape)
+        .zip(sizes(strides))
+        .ok_or_else(|| bad("its sizes and strides must be lists of non-negative integers"))?;
     let axes: Option<Vec<usize>> = shape.iter().map(|&axis| usize::try_from(axis).ok()).collect();
     let count = axes.as_deref().and_then(elements);
     let width = dtype.bitsize() as u64 / 8;
-    let span = count.and_then(|count| count.checked_mul(width)).ok_or_else(|| bad("it is larger than any file"))?;
+    let span = count.and_then(|count| count.checked_mul(width)).ok_or_else(|| bad("it has too many elements"))?;
     if !is_row_major(&shape, &strides) {
-        return Err(bad("its numbers are not in row-major order; save it again with .contiguous()"));
+        return Err(bad("it is not contiguous; save it again with .contiguous()"));
     }
     let offset = pickle.size(offset).and_then(|offset| offset.checked_mul(width));
     let start = offset.and_then(|offset| bytes.start.checked_add(offset));
     let range = start.and_then(|start| Some(start..start.checked_add(span)?));
     let range = range.filter(|range| range.end <= bytes.end).ok_or_else(|| {
-        FormatError::Truncated(format!("`{name}` needs {span} bytes, and its storage has {}", bytes.end - bytes.start))
+        FormatError::Truncated(format!("`{name}` needs {span} bytes, but its storage has {}", bytes.end - bytes.start))
     })?;
     Ok(TensorInfo { name, dtype, shape: axes.unwrap_or_default(), bytes: range })
 }
 
-/// Whether the strides are those of an array without gaps; axes of length 1 may have any.
+/// Returns whether the strides are those of a contiguous tensor; axes of length 1 may have any stride.
 fn is_row_major(shape: &[u64], strides: &[u64]) -> bool {
-    let mut wanted = 1u64;
+    let mut expected = 1u64;
     shape.len() == strides.len()
         && shape.iter().zip(strides).rev().all(|(&axis, &stride)| {
-            let fits = axis <= 1 || stride == wanted;
-            wanted = wanted.saturating_mul(axis);
+            let fits = axis <= 1 || stride == expected;
+            expected = expected.saturating_mul(axis);
             fits
         })
 }

@@ -1,5 +1,5 @@
-//! Turns a web address into a file that is read by ranges (RFC 9110, 14): the header's bytes first, and
-//! only what is asked for. The page has its own reader, which the browser's rules bind.
+//! Files at URLs, read by HTTP range requests (RFC 9110, 14): only the requested bytes are transferred. The page uses
+//! its own reader, since it is subject to the browser's restrictions.
 
 use super::source::{ByteSource, Reading};
 use std::io;
@@ -7,89 +7,91 @@ use std::ops::Range;
 use ureq::http::{Uri, header};
 use ureq::{Agent, Body};
 
-/// Why an address cannot be read. Each message says what to do.
+/// Error from reading a URL.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum WebError {
-    /// It is no address of a file.
-    #[error("{0} is no web address of a file; give one that begins with https:// and ends in the file's name")]
+    /// Text that is not the URL of a file.
+    #[error("{0} is not the URL of a file; use one that starts with https:// and ends with the file name")]
     Address(String),
-    /// The server cannot be reached.
-    #[error("{host} cannot be reached: {why}; check the address and the network")]
-    Unreachable { host: String, why: String },
-    /// The server refuses.
-    #[error("{host} answers {status} for {path}; {}", advice(*.status))]
+    /// Server that cannot be reached.
+    #[error("cannot reach {host}: {reason}; check the URL and the network connection")]
+    Unreachable { host: String, reason: String },
+    /// Response with an error status.
+    #[error("{host} returned HTTP status {status} for {path}; {}", advice(*.status))]
     Status { host: String, path: String, status: u16 },
-    /// The server gives no parts.
-    #[error("{0} gives whole files only, no parts of them; download the file and name it instead")]
+    /// Server without support for range requests.
+    #[error("{0} does not support HTTP range requests; download the file and pass its path instead")]
     NoRanges(String),
 }
 
 fn advice(status: u16) -> &'static str {
     match status {
-        401 | 403 => "it gives this file to people who are logged in only: download it there and name the file instead",
-        404 => "it has no such file: check the address",
-        _ => "try again later, or download the file and name it instead",
+        401 | 403 => "the file requires a login: download it in a browser and pass its path instead",
+        404 => "the file does not exist: check the URL",
+        _ => "try again later, or download the file and pass its path instead",
     }
 }
 
-/// Whether a word of the command line is a web address and no path.
+/// Returns whether a command-line argument is a URL rather than a path.
 pub fn is_address(text: &str) -> bool {
     ["http://", "https://"]
         .iter()
-        .any(|scheme| text.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme)))
+        .any(|scheme| text.get(..scheme.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(scheme)))
 }
 
-/// A file at a web address.
+/// A file at a URL.
 pub struct WebSource {
     agent: Agent,
-    address: Uri,
+    url: Uri,
     len: u64,
 }
 
 impl WebSource {
-    /// Asks how long the file at `address` is. Hugging Face's address of a page about a file
-    /// (`/blob/`) means the file (`/resolve/`).
-    pub fn open(address: &str) -> Result<WebSource, WebError> {
-        let address = file_address(address)?;
+    /// Requests the length of the file at `url`. The URL of a file's page on Hugging Face (`/blob/`) is replaced by
+    /// that of the file (`/resolve/`).
+    pub fn open(url: &str) -> Result<WebSource, WebError> {
+        let url = file_url(url)?;
         let agent: Agent = Agent::config_builder().http_status_as_error(false).build().into();
-        let mut source = WebSource { agent, address, len: 0 };
+        let mut source = WebSource { agent, url, len: 0 };
         let (_, total) = source.fetch(0..1)?;
         source.len = total;
         Ok(source)
     }
 
-    /// The file's name: the last part of the address.
+    /// Returns the file name: the last component of the URL's path.
     pub fn name(&self) -> &str {
-        self.address.path().rsplit('/').next().unwrap_or_default()
+        self.url.path().rsplit('/').next().unwrap_or_default()
     }
 
-    /// The text of the file `name` beside this one; none where there is none.
+    /// Reads the text of the file `name` in the same folder. Returns `None` if it cannot be read.
     pub fn beside(&self, name: &str) -> Option<String> {
-        let address = self.address.to_string();
-        let folder = address.split(['?', '#']).next()?.rsplit_once('/')?.0.to_owned();
-        let answer = self.agent.get(format!("{folder}/{name}")).call().ok().filter(|answer| answer.status() == 200)?;
-        answer.into_body().read_to_string().ok()
+        let url = self.url.to_string();
+        let folder = url.split(['?', '#']).next()?.rsplit_once('/')?.0.to_owned();
+        let url = format!("{folder}/{name}");
+        let response = self.agent.get(url).call().ok().filter(|response| response.status() == 200)?;
+        response.into_body().read_to_string().ok()
     }
 
     fn host(&self) -> String {
-        self.address.authority().map(|host| host.to_string()).unwrap_or_default()
+        self.url.authority().map(|host| host.to_string()).unwrap_or_default()
     }
 
-    /// The bytes of a range, and how many the file has.
+    /// Requests a byte range. Returns the response body and the length of the file.
     fn fetch(&self, range: Range<u64>) -> Result<(Body, u64), WebError> {
-        let wanted = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
-        let answer = self.agent.get(&self.address).header(header::RANGE, wanted).call();
-        let answer = answer.map_err(|why| WebError::Unreachable { host: self.host(), why: why.to_string() })?;
-        match answer.status().as_u16() {
+        let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
+        let response = self.agent.get(&self.url).header(header::RANGE, bytes).call();
+        let response =
+            response.map_err(|error| WebError::Unreachable { host: self.host(), reason: error.to_string() })?;
+        match response.status().as_u16() {
             206 => {}
             200 => return Err(WebError::NoRanges(self.host())),
-            status => return Err(WebError::Status { host: self.host(), path: self.address.path().into(), status }),
+            status => return Err(WebError::Status { host: self.host(), path: self.url.path().into(), status }),
         }
-        let total = answer.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+        let total = response.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
         let total = total.and_then(|value| value.rsplit_once('/')?.1.parse().ok());
         let total = total.ok_or_else(|| WebError::NoRanges(self.host()))?;
-        Ok((answer.into_body(), total))
+        Ok((response.into_body(), total))
     }
 
     fn read_now(&self, range: &Range<u64>) -> io::Result<Vec<u8>> {
@@ -97,15 +99,16 @@ impl WebSource {
             return Ok(Vec::new());
         }
         if range.end > self.len {
-            let text = format!("bytes {}..{} of a file of {}", range.start, range.end, self.len);
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+            let message =
+                format!("bytes {}..{} are out of range of a file of {} bytes", range.start, range.end, self.len);
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         }
         let (mut body, _) = self.fetch(range.clone()).map_err(io::Error::other)?;
-        let wanted = range.end - range.start;
-        let bytes = body.with_config().limit(wanted + 1).read_to_vec().map_err(io::Error::other)?;
-        match bytes.len() as u64 == wanted {
+        let len = range.end - range.start;
+        let bytes = body.with_config().limit(len + 1).read_to_vec().map_err(io::Error::other)?;
+        match bytes.len() as u64 == len {
             true => Ok(bytes),
-            false => Err(io::Error::other(format!("asked for {wanted} bytes, got {}", bytes.len()))),
+            false => Err(io::Error::other(format!("requested {len} bytes, received {}", bytes.len()))),
         }
     }
 }
@@ -120,18 +123,19 @@ impl ByteSource for WebSource {
     }
 }
 
-fn file_address(text: &str) -> Result<Uri, WebError> {
-    let wrong = || WebError::Address(text.into());
-    let mut address = text.split('#').next().unwrap_or_default().to_owned();
-    let uri: Uri = address.parse().map_err(|_| wrong())?;
+/// Parses the URL of a file, without its fragment.
+fn file_url(text: &str) -> Result<Uri, WebError> {
+    let invalid = || WebError::Address(text.into());
+    let mut url = text.split('#').next().unwrap_or_default().to_owned();
+    let uri: Uri = url.parse().map_err(|_| invalid())?;
     if matches!(uri.host(), Some("huggingface.co" | "hf.co"))
-        && let Some(at) = address.find("/blob/")
+        && let Some(at) = url.find("/blob/")
     {
-        address.replace_range(at..at + "/blob/".len(), "/resolve/");
+        url.replace_range(at..at + "/blob/".len(), "/resolve/");
     }
-    let uri: Uri = address.parse().map_err(|_| wrong())?;
+    let uri: Uri = url.parse().map_err(|_| invalid())?;
     let is_file = uri.host().is_some() && !uri.path().ends_with('/');
-    if is_file { Ok(uri) } else { Err(wrong()) }
+    if is_file { Ok(uri) } else { Err(invalid()) }
 }
 
 #[cfg(test)]
@@ -140,13 +144,13 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
 
-    /// A server of one file under /file.bin, with or without ranges; returns its address.
+    /// Serves one file under /file.bin, with or without support for ranges. Returns the server's URL.
     fn serve(file: Vec<u8>, ranges: bool) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = format!("http://{}", listener.local_addr().expect("its address"));
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let mut stream = stream.expect("a caller");
+                let mut stream = stream.expect("a client");
                 let lines: Vec<String> = BufReader::new(&stream)
                     .lines()
                     .map(|line| line.expect("text"))
@@ -166,17 +170,17 @@ mod tests {
                 };
                 let head =
                     format!("HTTP/1.1 {status}\r\n{extra}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
-                stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("the caller listens");
+                stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("the client reads");
             }
         });
-        address
+        url
     }
 
     #[test]
     fn a_file_is_read_by_ranges() {
         let file: Vec<u8> = (0..=255).cycle().take(1000).collect();
-        let address = serve(file.clone(), true);
-        let source = WebSource::open(&format!("{address}/file.bin")).expect("the file");
+        let url = serve(file.clone(), true);
+        let source = WebSource::open(&format!("{url}/file.bin")).expect("the file");
         assert_eq!((source.len(), source.name()), (1000, "file.bin"));
         for range in [0..8, 990..1000, 7..7] {
             let bytes = pollster::block_on(source.read(range.clone())).expect("inside the file");
@@ -184,27 +188,26 @@ mod tests {
         }
         assert!(pollster::block_on(source.read(999..1001)).is_err());
         assert_eq!(source.beside("adapter_config.json"), None);
-        let missing = WebSource::open(&format!("{address}/other.bin")).err().expect("no such file");
+        let missing = WebSource::open(&format!("{url}/other.bin")).err().expect("no such file");
         assert!(matches!(missing, WebError::Status { status: 404, .. }), "{missing}");
     }
 
     #[test]
-    fn a_server_of_whole_files_is_told() {
-        let address = serve(vec![1; 10], false);
-        let error = WebSource::open(&format!("{address}/file.bin")).err().expect("no ranges");
+    fn a_server_without_ranges_is_an_error() {
+        let url = serve(vec![1; 10], false);
+        let error = WebSource::open(&format!("{url}/file.bin")).err().expect("no ranges");
         assert!(matches!(error, WebError::NoRanges(_)), "{error}");
     }
 
     #[test]
-    fn pages_about_files_mean_the_files() {
-        let address =
-            file_address("https://huggingface.co/a/b/blob/main/c.safetensors?download=true").expect("an address");
-        assert_eq!(address, "https://huggingface.co/a/b/resolve/main/c.safetensors?download=true");
+    fn hugging_face_page_urls_become_file_urls() {
+        let url = file_url("https://huggingface.co/a/b/blob/main/c.safetensors?download=true").expect("a URL");
+        assert_eq!(url, "https://huggingface.co/a/b/resolve/main/c.safetensors?download=true");
         assert_eq!(
-            file_address("https://example.org/blob/c.bin").expect("an address"),
+            file_url("https://example.org/blob/c.bin").expect("a URL"),
             "https://example.org/blob/c.bin"
         );
-        assert!(file_address("https://example.org/").is_err() && file_address("https:///x").is_err());
+        assert!(file_url("https://example.org/").is_err() && file_url("https:///x").is_err());
         assert!(is_address("HTTPS://a/b") && !is_address("a/b") && !is_address("ö"));
     }
 }

@@ -1,18 +1,18 @@
-//! Turns stored numbers of any type into f32, and f32 into the types that base models are stored in.
+//! Conversion of stored dtypes to f32, and of f32 to the dtypes of base models.
 //!
-//! f8 values follow PyTorch: E4M3 is the "FN" form (no infinity, NaN at all ones), the two FNUZ
-//! forms have one more exponent bias and NaN in the place of negative zero.
+//! f8 values follow PyTorch: E4M3 is the "FN" variant (no infinity, NaN at all ones); the exponent bias of the two FNUZ
+//! variants is larger by one, and negative zero is NaN.
 
 use super::{Dtype, FormatError};
 use crate::num::to_f32;
 use half::{bf16, f16};
 
-/// Every number of `bytes`, little-endian, as f32.
+/// Converts the little-endian elements in `bytes` to f32.
 ///
-/// Integers above 2^24 and f64 are rounded to the nearest f32. Complex numbers, F4, F6 and
-/// scale-only E8M0 are refused: no adapter or base model holds them.
+/// Integers above 2^24 and f64 are rounded to the nearest f32. Complex numbers, F4, F6 and the scale-only E8M0 are an
+/// error: adapters and base models do not use them.
 pub fn widen(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, FormatError> {
-    macro_rules! each {
+    macro_rules! convert {
         ($type:ty, $convert:expr) => {
             bytes
                 .as_chunks::<{ size_of::<$type>() }>()
@@ -26,69 +26,69 @@ pub fn widen(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, FormatError> {
         };
     }
     Ok(match dtype {
-        Dtype::F32 => each!(f32, |x| x),
-        Dtype::F16 => each!(u16, half_float),
-        Dtype::BF16 => each!(u16, |bits| f32::from_bits(u32::from(bits) << 16)),
-        Dtype::F64 => each!(f64, to_f32),
-        Dtype::F8_E4M3 => table(bytes, |byte| small_float(byte, 3, 7, Special::OnlyNan)),
-        Dtype::F8_E5M2 => table(bytes, |byte| small_float(byte, 2, 15, Special::Ieee)),
-        Dtype::F8_E4M3FNUZ => table(bytes, |byte| small_float(byte, 3, 8, Special::NegativeZeroIsNan)),
-        Dtype::F8_E5M2FNUZ => table(bytes, |byte| small_float(byte, 2, 16, Special::NegativeZeroIsNan)),
+        Dtype::F32 => convert!(f32, |x| x),
+        Dtype::F16 => convert!(u16, f16_to_f32),
+        Dtype::BF16 => convert!(u16, |bits| f32::from_bits(u32::from(bits) << 16)),
+        Dtype::F64 => convert!(f64, to_f32),
+        Dtype::F8_E4M3 => lookup(bytes, |byte| f8_to_f32(byte, 3, 7, Special::OnlyNan)),
+        Dtype::F8_E5M2 => lookup(bytes, |byte| f8_to_f32(byte, 2, 15, Special::Ieee)),
+        Dtype::F8_E4M3FNUZ => lookup(bytes, |byte| f8_to_f32(byte, 3, 8, Special::NegativeZeroIsNan)),
+        Dtype::F8_E5M2FNUZ => lookup(bytes, |byte| f8_to_f32(byte, 2, 16, Special::NegativeZeroIsNan)),
         Dtype::BOOL => bytes.iter().map(|&byte| f32::from(byte != 0)).collect(),
-        Dtype::U8 => each!(u8, f32::from),
-        Dtype::I8 => each!(i8, f32::from),
-        Dtype::U16 => each!(u16, f32::from),
-        Dtype::I16 => each!(i16, f32::from),
-        Dtype::U32 => each!(u32, |x| x as f32),
-        Dtype::I32 => each!(i32, |x| x as f32),
-        Dtype::U64 => each!(u64, |x| x as f32),
-        Dtype::I64 => each!(i64, |x| x as f32),
+        Dtype::U8 => convert!(u8, f32::from),
+        Dtype::I8 => convert!(i8, f32::from),
+        Dtype::U16 => convert!(u16, f32::from),
+        Dtype::I16 => convert!(i16, f32::from),
+        Dtype::U32 => convert!(u32, |x| x as f32),
+        Dtype::I32 => convert!(i32, |x| x as f32),
+        Dtype::U64 => convert!(u64, |x| x as f32),
+        Dtype::I64 => convert!(i64, |x| x as f32),
         other => return Err(FormatError::NoNumbers(other)),
     })
 }
 
-/// `numbers` in `dtype` (F32, F16, BF16 or F64), rounded to nearest, ties to even.
+/// Converts f32 elements to `dtype` (F32, F16, BF16 or F64), rounded to nearest, ties to even.
 ///
-/// A finite number that would become infinite is an error that names tensor `name` and the number.
-pub fn narrow(dtype: Dtype, numbers: &[f32], name: &str) -> Result<Vec<u8>, FormatError> {
-    // The first numbers that round to infinity lie half a step above the largest finite ones.
+/// A finite value that would become infinite is an error with the tensor's `name` and the value.
+pub fn narrow(dtype: Dtype, elements: &[f32], name: &str) -> Result<Vec<u8>, FormatError> {
+    // Rounding to infinity starts half a step above the largest finite value.
     let largest = match dtype {
         Dtype::F16 => 65520f32.next_down(),
         Dtype::BF16 => f32::from_bits(0x7f7f_8000).next_down(),
         Dtype::F32 | Dtype::F64 => f32::MAX,
         other => return Err(FormatError::NoNumbers(other)),
     };
-    if let Some(&value) = numbers.iter().find(|x| x.is_finite() && x.abs() > largest) {
+    if let Some(&value) = elements.iter().find(|x| x.is_finite() && x.abs() > largest) {
         return Err(FormatError::Overflow { name: name.into(), value, dtype });
     }
     Ok(match dtype {
-        Dtype::F16 => numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
-        Dtype::BF16 => numbers.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
-        Dtype::F64 => numbers.iter().flat_map(|&x| f64::from(x).to_le_bytes()).collect(),
-        _ => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Dtype::F16 => elements.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
+        Dtype::BF16 => elements.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
+        Dtype::F64 => elements.iter().flat_map(|&x| f64::from(x).to_le_bytes()).collect(),
+        _ => elements.iter().flat_map(|x| x.to_le_bytes()).collect(),
     })
 }
 
-/// An IEEE half by its bits. Without branches, so that compilers do several at once; subnormal ones
-/// are made of normal numbers, since arithmetic on subnormal f32 is slow.
-fn half_float(bits: u16) -> f32 {
+/// Converts the bits of an IEEE f16 to f32. Branch-free, so that it vectorizes; subnormals are computed from normal
+/// numbers, since arithmetic on subnormal f32 is slow.
+fn f16_to_f32(bits: u16) -> f32 {
     const SMALLEST_NORMAL: u32 = 113 << 23; // 2^-14
     let sign = u32::from(bits & 0x8000) << 16;
     let magnitude = u32::from(bits & 0x7fff) << 13;
     let normal = magnitude + (112 << 23);
     let special = magnitude | 0xff << 23;
-    let tiny = (f32::from_bits(magnitude + SMALLEST_NORMAL) - f32::from_bits(SMALLEST_NORMAL)).to_bits();
-    let number = if magnitude < 1 << 23 { tiny } else { normal };
-    let number = if magnitude >= 31 << 23 { special } else { number };
-    f32::from_bits(number | sign)
+    let subnormal = (f32::from_bits(magnitude + SMALLEST_NORMAL) - f32::from_bits(SMALLEST_NORMAL)).to_bits();
+    let bits = if magnitude < 1 << 23 { subnormal } else { normal };
+    let bits = if magnitude >= 31 << 23 { special } else { bits };
+    f32::from_bits(bits | sign)
 }
 
-fn table(bytes: &[u8], value: impl Fn(u8) -> f32) -> Vec<f32> {
+fn lookup(bytes: &[u8], value: impl Fn(u8) -> f32) -> Vec<f32> {
     let values: Vec<f32> = (0..=255).map(value).collect();
     bytes.iter().map(|&byte| values[usize::from(byte)]).collect()
 }
 
-/// What an 8-bit float keeps its highest exponent or its negative zero for.
+/// Encoding of the special values of an 8-bit float.
 #[derive(PartialEq)]
 enum Special {
     Ieee,
@@ -96,7 +96,7 @@ enum Special {
     NegativeZeroIsNan,
 }
 
-fn small_float(byte: u8, mantissa_bits: u32, bias: i32, special: Special) -> f32 {
+fn f8_to_f32(byte: u8, mantissa_bits: u32, bias: i32, special: Special) -> f32 {
     let sign = if byte & 0x80 == 0 { 1.0 } else { -1.0 };
     let magnitude = byte & 0x7f;
     let mantissa = magnitude & ((1 << mantissa_bits) - 1);
@@ -118,11 +118,11 @@ fn small_float(byte: u8, mantissa_bits: u32, bias: i32, special: Special) -> f32
 mod tests {
     use super::*;
 
-    /// Landmarks of the OCP 8-bit floating point specification (table 2) and of the FNUZ paper.
+    /// Values from the OCP 8-bit floating point specification (table 2) and from the FNUZ paper.
     #[test]
-    fn eight_bit_floats_have_their_published_landmarks() {
+    fn f8_matches_the_published_values() {
         let check = |dtype, byte: u8, expect: f32| {
-            let got = widen(dtype, &[byte]).expect("a number type")[0];
+            let got = widen(dtype, &[byte]).expect("a supported dtype")[0];
             assert!(got == expect || got.is_nan() && expect.is_nan(), "{dtype} {byte:#x}: {got}, not {expect}");
         };
         check(Dtype::F8_E4M3, 0x7e, 448.0);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_and_halves_keep_their_values() {
+    fn integers_and_f16_keep_their_values() {
         assert_eq!(widen(Dtype::I64, &(-3i64).to_le_bytes()).expect("ints"), [-3.0]);
         assert_eq!(widen(Dtype::BOOL, &[0, 1, 7]).expect("bools"), [0.0, 1.0, 1.0]);
         assert_eq!(widen(Dtype::BF16, &[0x80, 0x3f]).expect("bf16"), [1.0]);
@@ -148,15 +148,15 @@ mod tests {
     }
 
     #[test]
-    fn every_half_is_what_the_half_crate_says() {
+    fn every_f16_matches_the_half_crate() {
         for bits in 0..=u16::MAX {
-            let (got, want) = (half_float(bits), f16::from_bits(bits).to_f32());
+            let (got, want) = (f16_to_f32(bits), f16::from_bits(bits).to_f32());
             assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{bits:#x}: {got}, not {want}");
         }
     }
 
     #[test]
-    fn narrowing_rounds_to_even_and_refuses_what_does_not_fit() {
+    fn narrowing_rounds_to_even_and_rejects_overflow() {
         assert_eq!(narrow(Dtype::BF16, &[1.0 + 2f32.powi(-8)], "w").expect("fits"), [0x80, 0x3f]);
         assert_eq!(narrow(Dtype::F16, &[65519.0], "w").expect("fits"), [0xff, 0x7b]);
         assert_eq!(narrow(Dtype::F16, &[f32::INFINITY], "w").expect("was infinite before"), [0x00, 0x7c]);

@@ -1,76 +1,74 @@
-//! How a device's plans become kernels: what it was found able to do, and what is wanted of it.
+//! Kernel configuration of a device: detected features and chosen options.
 
 use super::device::{Gpu, DeviceCaps};
 use super::kernel::Style;
 use super::tune::TileChoice;
 
-/// All that decides which kernels a plan is made of. A device has one for the plans made from now on;
-/// tests and measurements give their plans a changed copy.
+/// Options that select the kernels of a plan. A device's configuration applies to plans compiled later; tests and
+/// benchmarks compile plans with a modified copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelConfig {
-    /// How kernels are written.
+    /// Kernel style.
     pub style: Style,
-    /// Whether weights stay in the halves that their file has: less memory, more work a number.
+    /// Whether 16-bit weights stay f16 or bf16 on the GPU: halves memory, adds a conversion per load.
     pub f16_weights: bool,
-    /// Whether products of plans that allow it may be formed of halves: where the device has
-    /// `shader-f16`, until a result is wrong or too large for it.
+    /// Whether matmul and convolution may multiply in f16 in plans that allow it. Requires `shader-f16`; disabled once
+    /// a result is wrong or overflows.
     pub f16_math: bool,
-    /// Whether convolutions of plans that allow it may be computed by Winograd's algorithm, until a result
-    /// is wrong.
+    /// Whether convolutions may use Winograd's algorithm in plans that allow it; disabled once a result is wrong.
     pub uses_winograd: bool,
-    /// Whether norms may sum by subgroups: where the device has them, until a result is wrong.
+    /// Whether norms may use subgroup reductions: requires the feature; disabled once a result is wrong.
     pub has_subgroups: bool,
-    /// Which of a kernel's tile shapes are used.
+    /// Tile shape selection.
     pub tile_choice: TileChoice,
 }
 
 impl KernelConfig {
-    /// What of it decides how plans are made and how much memory they need, where `max_binding` bytes
-    /// are bound at once.
+    /// Returns the capabilities that planning depends on, for a maximum binding size of `max_binding` bytes.
     pub fn caps(&self, max_binding: u64) -> DeviceCaps {
         DeviceCaps { max_binding, f16_weights: self.f16_weights, style: self.style, winograd: self.winograd() }
     }
 }
 
 impl Gpu {
-    /// How plans made from now on become kernels.
+    /// Returns the configuration for plans compiled from now on.
     pub fn config(&self) -> KernelConfig {
         self.config.borrow().clone()
     }
 
-    /// Chooses it as a whole.
+    /// Replaces the configuration.
     pub fn set_config(&self, config: KernelConfig) {
         self.config.replace(config);
     }
 
-    /// How kernels are written.
+    /// Returns the kernel style.
     pub fn style(&self) -> Style {
         self.config.borrow().style
     }
 
-    /// Writes the kernels of plans made from now on in another style.
+    /// Sets the kernel style for plans compiled from now on.
     pub fn set_style(&self, style: Style) {
         self.config.borrow_mut().style = style;
     }
 
-    /// See [`KernelConfig::keeps_halves`].
+    /// See [`KernelConfig::f16_weights`].
     pub fn f16_weights(&self) -> bool {
         self.config.borrow().f16_weights
     }
 
-    /// Chooses it for weights loaded from now on.
-    pub fn set_f16_weights(&self, keep: bool) {
-        self.config.borrow_mut().f16_weights = keep;
+    /// Sets it for weights loaded from now on.
+    pub fn set_f16_weights(&self, enabled: bool) {
+        self.config.borrow_mut().f16_weights = enabled;
     }
 
-    /// See [`KernelConfig::multiplies_halves`].
+    /// See [`KernelConfig::f16_math`].
     pub fn f16_math(&self) -> bool {
         self.config.borrow().f16_math
     }
 
-    /// Chooses it for plans made from now on; a device without `shader-f16` never does.
-    pub fn set_f16_math(&self, multiply: bool) {
-        self.config.borrow_mut().f16_math = multiply && self.info().shader_f16;
+    /// Sets it for plans compiled from now on; it stays off on devices without `shader-f16`.
+    pub fn set_f16_math(&self, enabled: bool) {
+        self.config.borrow_mut().f16_math = enabled && self.info().shader_f16;
     }
 
     /// See [`KernelConfig::uses_winograd`].
@@ -78,9 +76,9 @@ impl Gpu {
         self.config.borrow().uses_winograd
     }
 
-    /// Chooses it for plans made from now on.
-    pub fn set_uses_winograd(&self, uses: bool) {
-        self.config.borrow_mut().uses_winograd = uses;
+    /// Sets it for plans compiled from now on.
+    pub fn set_uses_winograd(&self, enabled: bool) {
+        self.config.borrow_mut().uses_winograd = enabled;
     }
 
     /// See [`KernelConfig::has_subgroups`].
@@ -88,31 +86,31 @@ impl Gpu {
         self.config.borrow().has_subgroups
     }
 
-    /// Says whether it has them; on the web wgpu does not know.
-    pub fn set_has_subgroups(&self, has: bool) {
-        self.config.borrow_mut().has_subgroups = has;
+    /// Sets it for plans compiled from now on; on the web wgpu does not report the feature.
+    pub fn set_has_subgroups(&self, enabled: bool) {
+        self.config.borrow_mut().has_subgroups = enabled;
     }
 
-    /// Chooses tile shapes for plans made from now on; a tuning of another device is left out.
+    /// Sets the tile shape selection for plans compiled from now on; ignores a tuning of another device.
     pub fn choose(&self, choice: TileChoice) {
-        let fits = !matches!(&choice, TileChoice::Tuned(tuning) if tuning.device != self.tuned_for());
-        if fits {
+        let is_applicable = !matches!(&choice, TileChoice::Tuned(tuning) if tuning.device != self.tuned_for());
+        if is_applicable {
             self.config.borrow_mut().tile_choice = choice;
         }
     }
 
-    /// What was chosen.
+    /// Returns the tile shape selection.
     pub fn choice(&self) -> TileChoice {
         self.config.borrow().tile_choice.clone()
     }
 
-    /// Whether kernels that no tuning knows are timed before a picture.
+    /// Returns whether untuned kernels are timed before the first image.
     pub fn wants_tuning(&self) -> bool {
         self.wants_tuning.get()
     }
 
-    /// Chooses it; where it is taken back while kernels are timed, that ends.
-    pub fn set_wants_tuning(&self, wants: bool) {
-        self.wants_tuning.set(wants);
+    /// Enables or disables tuning; disabling it also ends a tuning in progress.
+    pub fn set_wants_tuning(&self, enabled: bool) {
+        self.wants_tuning.set(enabled);
     }
 }

@@ -1,4 +1,4 @@
-//! Turns the machine's graphics processor into a device with buffers and a pipeline cache.
+//! The GPU device: adapter selection, buffers, transfers and the pipeline cache.
 
 use super::config::KernelConfig;
 use super::kernel::{self, Launch, LaunchError, Scalar, Style};
@@ -12,142 +12,141 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use ts_rs::TS;
 
-/// Why the graphics processor did not do what was asked.
+/// Errors from device creation, allocation, compilation and execution.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's message says what its fields are")]
+#[expect(missing_docs, reason = "each variant's message explains its fields")]
 pub enum GpuError {
-    /// There is none, or none that WebGPU or Vulkan, Metal or DirectX 12 can use.
+    /// No adapter, or none that WebGPU, Vulkan, Metal or DirectX 12 supports.
     #[error(
-        "no usable graphics processor: {0}. On the web, use a current Chrome, Edge, Safari or Firefox with WebGPU switched on; on Linux without a graphics driver, install mesa-vulkan-drivers"
+        "no usable GPU: {0}. On the web, use a current Chrome, Edge, Safari or Firefox with WebGPU enabled; on Linux without a graphics driver, install mesa-vulkan-drivers"
     )]
     NoAdapter(String),
-    /// It refused to open.
-    #[error("the graphics processor did not open: {0}. Close other programs that use it, or restart the browser")]
+    /// Device creation failed.
+    #[error("cannot open the GPU: {0}. Close other programs that use it, or restart the browser")]
     NoDevice(String),
-    /// A tensor is larger than one binding may be.
-    #[error("{what} needs {bytes} bytes at once, this device binds at most {limit}: choose a smaller picture")]
+    /// A tensor exceeds the maximum binding size.
+    #[error("{what} needs a buffer of {bytes} bytes, but this GPU binds at most {limit}: choose a smaller image")]
     TooLarge { what: String, bytes: u64, limit: u64 },
-    /// Memory is used up.
-    #[error("out of graphics memory while making {0}: choose a smaller picture or close other programs")]
+    /// Allocation failed for lack of memory.
+    #[error("out of GPU memory ({0}): choose a smaller image or close other programs")]
     OutOfMemory(String),
-    /// Weights that a plan reads as one are not in one buffer.
-    #[error("the plan `{plan}` reads `{name}` and what follows it as one tensor, but they lie apart")]
+    /// The parts of a concatenated weight are not adjacent in one buffer.
+    #[error("the plan `{plan}` reads `{name}` as one tensor, but the parts are not contiguous in GPU memory")]
     NotContiguous { plan: String, name: String },
-    /// A step has no kernel for its shapes.
+    /// No kernel supports a step's shapes.
     #[error("{label}: {source}")]
     NoLaunch { label: String, source: LaunchError },
-    /// The plan names a tensor that nobody gave.
-    #[error("the plan `{plan}` needs `{name}`, which is not there")]
+    /// A tensor of the plan is missing.
+    #[error("the plan `{plan}` needs `{name}`, which is missing")]
     Missing { plan: String, name: String },
-    /// A tensor of another size.
-    #[error("`{name}` has {found} numbers, the plan wants {wanted}")]
+    /// Wrong number of elements.
+    #[error("`{name}` has {found} elements, but the plan expects {wanted}")]
     LengthMismatch { name: String, found: u64, wanted: u64 },
-    /// A tensor whose numbers lie otherwise.
-    #[error("`{name}` lies in graphics memory as {found:?}, it must be {wanted:?}")]
+    /// Wrong storage type.
+    #[error("`{name}` is stored in GPU memory as {found:?}, but must be {wanted:?}")]
     StorageMismatch { name: String, found: Storage, wanted: Storage },
-    /// Numbers written past a tensor's end, or to half of a word.
+    /// A write past a tensor's end or to half of a word.
     #[error(
-        "cannot write {count} numbers from place {first} on to a tensor of {len} in {storage:?}: they must lie within it, and halves in whole pairs"
+        "cannot write {count} elements at offset {first} of a {storage:?} tensor with {len} elements: the range must lie within the tensor, and 16-bit elements must be written in whole pairs"
     )]
     Write { first: u64, count: u64, len: u64, storage: Storage },
-    /// The driver reported a fault; a defect of this program or of the driver.
-    #[error("the graphics driver reported a fault in {what}: {message}")]
+    /// An error reported by the driver: a bug in this program or in the driver.
+    #[error("the graphics driver reported an error in {what}: {message}")]
     Fault { what: String, message: String },
-    /// The device is gone (driver reset, sleep, other graphics card).
-    #[error("the graphics processor was lost ({0}): reload and try again, with a smaller picture if it happens again")]
+    /// Device lost (driver reset, sleep, switch to another GPU).
+    #[error("the GPU device was lost ({0}): reload and try again, with a smaller image if it happens again")]
     Lost(String),
 }
 
-/// What the device is, for people and for reports.
+/// Device description for display and reports.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct GpuInfo {
-    /// The adapter's name, or what the browser tells of it.
+    /// Adapter name, as reported by the driver or the browser.
     pub adapter: String,
     /// `vulkan`, `metal`, `dx12` or `webgpu`.
     pub backend: String,
-    /// It is the processor in disguise.
+    /// Software rasterizer: the adapter runs on the CPU.
     pub software: bool,
-    /// Arithmetic in 16-bit floats is possible.
+    /// Whether the device has `shader-f16`, i.e. f16 arithmetic.
     pub shader_f16: bool,
-    /// Most bytes of one binding.
+    /// Maximum size of a storage buffer binding in bytes.
     #[ts(type = "number")]
     pub max_binding: u64,
 }
 
-/// What of a device decides how plans are made for it and how much memory they need.
+/// Device capabilities that planning and memory estimates depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceCaps {
-    /// Most bytes of one binding.
+    /// Maximum size of a storage buffer binding in bytes.
     pub max_binding: u64,
-    /// Whether weights stay in the halves that their file has.
+    /// Whether 16-bit weights stay f16 or bf16 on the GPU.
     pub f16_weights: bool,
-    /// How its kernels are written.
+    /// Kernel style.
     pub style: Style,
-    /// Channels from which on Winograd's algorithm is used where a plan allows it.
+    /// Minimum channel count for Winograd convolution in plans that allow it.
     pub winograd: usize,
 }
 
 impl DeviceCaps {
-    /// Those of a graphics card that binds no more than every WebGPU device does: 128 MiB.
+    /// A GPU with WebGPU's default binding limit of 128 MiB, which every device supports.
     pub const BASELINE: DeviceCaps =
         DeviceCaps { max_binding: 128 << 20, f16_weights: true, style: Style::Tiled, winograd: WINOGRAD_MIN_CHANNELS_GPU };
 }
 
-/// Buffers that a device has made, and bytes of those that are still there.
+/// Counters of the resources that a device has created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ResourceStats {
-    /// Buffers so far.
+    /// Buffers created so far.
     pub buffers: usize,
-    /// Bind groups so far.
+    /// Bind groups created so far.
     pub bind_groups: usize,
-    /// Pipelines so far.
+    /// Pipelines created so far.
     pub pipelines: usize,
-    /// Bytes of the buffers that somebody still holds.
+    /// Bytes of live buffers.
     pub bytes: u64,
 }
 
-/// Gives a buffer's memory back and takes its bytes off the count when the last holder lets it go: a
-/// browser would keep it until its collector runs, which does not see graphics memory.
+/// Destroys a buffer and subtracts its bytes from the count when the last clone is dropped. A browser would keep
+/// the buffer until its garbage collector runs, which does not account for GPU memory.
 #[derive(Debug)]
 pub(super) struct AllocationGuard {
     buffer: wgpu::Buffer,
-    made: Rc<Cell<ResourceStats>>,
+    stats: Rc<Cell<ResourceStats>>,
 }
 
 impl Drop for AllocationGuard {
     fn drop(&mut self) {
-        // What was submitted before still has it.
+        // Work that is already submitted can still use the buffer.
         self.buffer.destroy();
-        let made = self.made.get();
-        self.made.set(ResourceStats { bytes: made.bytes - self.buffer.size(), ..made });
+        let stats = self.stats.get();
+        self.stats.set(ResourceStats { bytes: stats.bytes - self.buffer.size(), ..stats });
     }
 }
 
-/// Numbers that live in graphics memory. Clones share them, and parts of a larger one its buffer.
+/// A tensor in GPU memory. Clones share its data; parts of a larger tensor share that tensor's buffer.
 #[derive(Debug, Clone)]
 pub struct Tensor {
     pub(super) buffer: wgpu::Buffer,
-    /// Bytes of the buffer before the first number.
+    /// Byte offset of the first element in the buffer.
     pub(super) offset: u64,
-    /// Bytes that kernels see of it.
+    /// Size of the binding in bytes, padding included.
     pub(super) bytes: u64,
-    pub(super) _counted: Rc<AllocationGuard>,
-    /// How many.
+    pub(super) _guard: Rc<AllocationGuard>,
+    /// Number of elements.
     pub len: u64,
-    /// How they lie.
+    /// Storage type of the elements.
     pub storage: Storage,
 }
 
 impl Tensor {
-    /// As a kernel's binding.
+    /// Returns the tensor as a bind group resource.
     pub(super) fn binding(&self) -> wgpu::BindingResource<'_> {
         let size = wgpu::BufferSize::new(self.bytes);
         wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &self.buffer, offset: self.offset, size })
     }
 }
 
-/// Floating-point operations of a submission before the device's speed is known: about 50 ms at
-/// 40 GFLOP/s.
+/// Floating-point operations per submission until the device's throughput is known: about 50 ms at 40 GFLOP/s.
 const FIRST_SUBMISSION_FLOPS: u64 = 2_000_000_000;
 
 type PipelineKey = (&'static str, Vec<(&'static str, u64)>, Scalar);
@@ -162,13 +161,13 @@ pub struct Gpu {
     pub(super) wants_tuning: Cell<bool>,
     pub(super) submission_flops: Cell<u64>,
     pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
-    made: Rc<Cell<ResourceStats>>,
+    stats: Rc<Cell<ResourceStats>>,
     pub(super) staging: RefCell<Option<wgpu::Buffer>>,
     fault: Arc<Mutex<Option<GpuError>>>,
 }
 
 impl Gpu {
-    /// Opens the fastest adapter, with as large buffers as it allows.
+    /// Opens the high-performance adapter with the largest limits that it supports.
     pub async fn open() -> Result<Gpu, GpuError> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
         let options = wgpu::RequestAdapterOptions {
@@ -177,16 +176,16 @@ impl Gpu {
         };
         let adapter =
             instance.request_adapter(&options).await.map_err(|error| GpuError::NoAdapter(error.to_string()))?;
-        let about = adapter.get_info();
+        let adapter_info = adapter.get_info();
         let limits = adapter.limits();
-        let software = about.device_type == wgpu::DeviceType::Cpu;
+        let software = adapter_info.device_type == wgpu::DeviceType::Cpu;
         let info = GpuInfo {
-            adapter: match (about.name.as_str(), software) {
-                ("", true) => "a software renderer".into(),
-                ("", false) => "a graphics processor that the browser does not name".into(),
+            adapter: match (adapter_info.name.as_str(), software) {
+                ("", true) => "a software rasterizer".into(),
+                ("", false) => "an unnamed GPU".into(),
                 (name, _) => name.into(),
             },
-            backend: match about.backend {
+            backend: match adapter_info.backend {
                 wgpu::Backend::BrowserWebGpu => "webgpu".into(),
                 other => other.to_str().into(),
             },
@@ -204,12 +203,12 @@ impl Gpu {
             adapter.request_device(&descriptor).await.map_err(|error| GpuError::NoDevice(error.to_string()))?;
 
         let fault = Arc::new(Mutex::new(None));
-        let seen = fault.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&seen, named("a step", error))));
-        let seen = fault.clone();
+        let slot = fault.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| record(&slot, gpu_error("a step", error))));
+        let slot = fault.clone();
         device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                note(&seen, GpuError::Lost(message));
+                record(&slot, GpuError::Lost(message));
             }
         });
         let config = KernelConfig {
@@ -229,15 +228,14 @@ impl Gpu {
             wants_tuning: Cell::new(false),
             submission_flops: Cell::new(FIRST_SUBMISSION_FLOPS),
             pipelines: RefCell::default(),
-            made: Rc::default(),
+            stats: Rc::default(),
             staging: RefCell::default(),
             fault,
         })
     }
 
-    /// Opens a device in place of one that was lost. Where it is the same one, all that was found out of
-    /// that holds for it; its speed is measured anew. It proves its kernels again: what fails now is given up
-    /// too, and what was given up stays so.
+    /// Opens a device to replace a lost one. The same adapter keeps its [`KernelConfig`]; its throughput is measured
+    /// again. The self-test is repeated: features that fail now are disabled too, and disabled ones stay disabled.
     pub async fn open_like(lost: &Gpu) -> Result<Gpu, GpuError> {
         let gpu = Gpu::open().await?;
         if gpu.info == lost.info {
@@ -248,28 +246,28 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// What the device is.
+    /// Returns the device description.
     pub fn info(&self) -> &GpuInfo {
         &self.info
     }
 
-    /// What decides how plans are made for it.
+    /// Returns the capabilities that planning depends on.
     pub fn caps(&self) -> DeviceCaps {
         self.config.borrow().caps(self.info.max_binding)
     }
 
-    /// How tensors are stored.
+    /// Returns the kernels' `Scalar`: the element type of activations.
     pub fn scalar(&self) -> Scalar {
         self.scalar
     }
 
-    /// Gives the device up as a driver's reset does, to see what the program does then.
+    /// Destroys the device as a driver reset would, to test recovery.
     pub fn lose(&self) {
-        note(&self.fault, GpuError::Lost("it was given up".into()));
+        record(&self.fault, GpuError::Lost("device destroyed on request".into()));
         self.device.destroy();
     }
 
-    /// The first fault since the last call that no operation reported by itself.
+    /// Returns the first uncaptured error since the last call.
     pub fn check(&self) -> Result<(), GpuError> {
         match self.fault.lock().ok().and_then(|mut fault| fault.take()) {
             Some(fault) => Err(fault),
@@ -277,34 +275,38 @@ impl Gpu {
         }
     }
 
-    /// Runs `make`, which creates things on the device, and reports what it did wrong under `what`.
-    pub async fn with_error_scopes<T>(&self, what: &str, make: impl FnOnce() -> Result<T, GpuError>) -> Result<T, GpuError> {
-        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validity = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let made = make();
-        let validity = validity.pop();
-        let memory = memory.pop();
-        let (memory, validity) = (memory.await, validity.await);
-        match memory.or(validity) {
-            Some(error) => Err(self.loss().unwrap_or_else(|| named(what, error))),
-            None => made,
+    /// Runs `create`, which creates resources, in error scopes; errors name `what`.
+    pub async fn with_error_scopes<T>(
+        &self,
+        what: &str,
+        create: impl FnOnce() -> Result<T, GpuError>,
+    ) -> Result<T, GpuError> {
+        let out_of_memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let created = create();
+        let validation = validation.pop();
+        let out_of_memory = out_of_memory.pop();
+        let (out_of_memory, validation) = (out_of_memory.await, validation.await);
+        match out_of_memory.or(validation) {
+            Some(error) => Err(self.device_lost().unwrap_or_else(|| gpu_error(what, error))),
+            None => created,
         }
     }
 
-    /// The loss of the device, where it was lost: everything made on it since is invalid, and not by its own fault.
-    fn loss(&self) -> Option<GpuError> {
+    /// Returns the device loss, if any: it is the cause of every validation error that follows it.
+    fn device_lost(&self) -> Option<GpuError> {
         match self.fault.lock().ok()?.as_ref() {
             Some(GpuError::Lost(message)) => Some(GpuError::Lost(message.clone())),
             _ => None,
         }
     }
 
-    /// Room for `len` numbers; `what` names them in an error. The numbers are 0 at first.
+    /// Allocates a zeroed tensor of `len` elements; errors name `what`.
     pub fn tensor(&self, what: &str, len: u64) -> Result<Tensor, GpuError> {
         self.tensor_stored(what, len, Storage::F32)
     }
 
-    /// The same for numbers that lie in another way.
+    /// Like [`Gpu::tensor`], with the given storage type.
     pub fn tensor_stored(&self, what: &str, len: u64, storage: Storage) -> Result<Tensor, GpuError> {
         let bytes = self.bytes(len, storage);
         if bytes > self.info.max_binding {
@@ -313,91 +315,98 @@ impl Gpu {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let descriptor = wgpu::BufferDescriptor { label: Some(what), size: bytes, usage, mapped_at_creation: false };
         let buffer = self.device.create_buffer(&descriptor);
-        Ok(Tensor { _counted: self.track_buffer(&buffer), buffer, offset: 0, bytes, len, storage })
+        Ok(Tensor { _guard: self.track_buffer(&buffer), buffer, offset: 0, bytes, len, storage })
     }
 
-    /// Bytes of so many numbers: a binding is never empty, and kernels read vec4s.
+    /// Returns the binding size of `len` elements in bytes: never 0, and a multiple of 16 since kernels read vec4s.
     pub(super) fn bytes(&self, len: u64, storage: Storage) -> u64 {
         match storage {
             Storage::F32 => len.max(1) * self.scalar.bytes(),
-            halves => halves.bytes(len.max(1)),
+            f16_or_bf16 => f16_or_bf16.bytes(len.max(1)),
         }
         .next_multiple_of(16)
     }
 
-    /// Counts a buffer as made, and as there until the last holder of the count lets it go.
+    /// Counts a buffer as created, and as live until the last clone of the returned guard is dropped.
     pub(super) fn track_buffer(&self, buffer: &wgpu::Buffer) -> Rc<AllocationGuard> {
-        let made = self.made.get();
-        self.made.set(ResourceStats { buffers: made.buffers + 1, bytes: made.bytes + buffer.size(), ..made });
-        Rc::new(AllocationGuard { buffer: buffer.clone(), made: self.made.clone() })
+        let stats = self.stats.get();
+        self.stats.set(ResourceStats { buffers: stats.buffers + 1, bytes: stats.bytes + buffer.size(), ..stats });
+        Rc::new(AllocationGuard { buffer: buffer.clone(), stats: self.stats.clone() })
     }
 
     /// Counts a bind group.
     pub(super) fn track_bind_group(&self) {
-        let made = self.made.get();
-        self.made.set(ResourceStats { bind_groups: made.bind_groups + 1, ..made });
+        let stats = self.stats.get();
+        self.stats.set(ResourceStats { bind_groups: stats.bind_groups + 1, ..stats });
     }
 
-    /// What was made so far, and what of it is there.
+    /// Returns the resource counters.
     pub fn resource_stats(&self) -> ResourceStats {
-        ResourceStats { pipelines: self.pipelines_made(), ..self.made.get() }
+        ResourceStats { pipelines: self.pipelines_made(), ..self.stats.get() }
     }
 
-    /// Writes all numbers of a tensor.
+    /// Writes a tensor from its first element on.
     pub fn write(&self, tensor: &Tensor, data: &[f32]) -> Result<(), GpuError> {
         self.write_at(tensor, 0, data)
     }
 
-    /// Writes some numbers of a tensor, from place `first` on. Of halves that is an even one, and an odd
-    /// count only at the tensor's end.
+    /// Writes elements of a tensor from index `first` on. For f16 and bf16 tensors `first` must be even, and an odd
+    /// count is allowed only at the tensor's end.
     pub fn write_at(&self, tensor: &Tensor, first: u64, data: &[f32]) -> Result<(), GpuError> {
         match (tensor.storage, self.scalar) {
-            (Storage::F32, Scalar::F32) => self.put(tensor, first, data, 0.0),
+            (Storage::F32, Scalar::F32) => self.write_elements(tensor, first, data, 0.0),
             (Storage::F16, _) | (Storage::F32, Scalar::F16) => {
-                let halves: Vec<half::f16> = data.iter().map(|&value| half::f16::from_f32(value)).collect();
-                self.put(tensor, first, &halves, half::f16::ZERO)
+                let data: Vec<half::f16> = data.iter().map(|&value| half::f16::from_f32(value)).collect();
+                self.write_elements(tensor, first, &data, half::f16::ZERO)
             }
             (Storage::Bf16, _) => {
-                let halves: Vec<half::bf16> = data.iter().map(|&value| half::bf16::from_f32(value)).collect();
-                self.put(tensor, first, &halves, half::bf16::ZERO)
+                let data: Vec<half::bf16> = data.iter().map(|&value| half::bf16::from_f32(value)).collect();
+                self.write_elements(tensor, first, &data, half::bf16::ZERO)
             }
         }
     }
 
-    /// A tensor with these numbers.
+    /// Creates a tensor with the given elements, converted to `storage`.
     pub fn upload(&self, what: &str, data: &[f32], storage: Storage) -> Result<Tensor, GpuError> {
         let tensor = self.tensor_stored(what, data.len() as u64, storage)?;
         self.write(&tensor, data)?;
         Ok(tensor)
     }
 
-    /// Writes the bits of some halves of a tensor of halves, from the even place `first` on; an odd
-    /// count only at its end.
-    pub fn write_halves_at(&self, tensor: &Tensor, first: u64, halves: &[u16]) -> Result<(), GpuError> {
+    /// Writes raw bits to an f16 or bf16 tensor from the even index `first` on; an odd count is allowed only at the
+    /// tensor's end.
+    pub fn write_halves_at(&self, tensor: &Tensor, first: u64, bits: &[u16]) -> Result<(), GpuError> {
         match tensor.storage {
-            Storage::F32 => Err(writing(tensor, first, halves.len())),
-            Storage::F16 | Storage::Bf16 => self.put(tensor, first, halves, 0),
+            Storage::F32 => Err(write_error(tensor, first, bits.len())),
+            Storage::F16 | Storage::Bf16 => self.write_elements(tensor, first, bits, 0),
         }
     }
 
-    /// Writes elements as they lie in memory; `last` fills the word of an odd half at the end.
-    fn put<T: bytemuck::Pod>(&self, tensor: &Tensor, first: u64, data: &[T], last: T) -> Result<(), GpuError> {
+    /// Writes elements without conversion; `padding` fills the last word after an odd count of 16-bit elements.
+    fn write_elements<T: bytemuck::Pod>(
+        &self,
+        tensor: &Tensor,
+        first: u64,
+        data: &[T],
+        padding: T,
+    ) -> Result<(), GpuError> {
         let per_word = 4 / size_of::<T>();
         let end = first.checked_add(data.len() as u64).filter(|&end| end <= tensor.len);
         let is_whole = data.len().is_multiple_of(per_word) || end == Some(tensor.len);
         if end.is_none() || !first.is_multiple_of(per_word as u64) || !is_whole {
-            return Err(writing(tensor, first, data.len()));
+            return Err(write_error(tensor, first, data.len()));
         }
-        let at = tensor.offset + first * size_of::<T>() as u64;
+        let offset = tensor.offset + first * size_of::<T>() as u64;
         let (words, rest) = data.split_at(data.len() / per_word * per_word);
-        self.queue.write_buffer(&tensor.buffer, at, bytemuck::cast_slice(words));
-        if let [odd] = rest {
-            self.queue.write_buffer(&tensor.buffer, at + size_of_val(words) as u64, bytemuck::bytes_of(&[*odd, last]));
+        self.queue.write_buffer(&tensor.buffer, offset, bytemuck::cast_slice(words));
+        if let [last] = rest {
+            let offset = offset + size_of_val(words) as u64;
+            self.queue.write_buffer(&tensor.buffer, offset, bytemuck::bytes_of(&[*last, padding]));
         }
         Ok(())
     }
 
-    /// Copies all numbers of one tensor over another that has as many and in which they lie alike.
+    /// Copies a tensor to another of the same length and storage type.
     pub fn copy(&self, from: &Tensor, to: &Tensor) -> Result<(), GpuError> {
         let name = || "a copy".to_owned();
         if from.len != to.len {
@@ -412,7 +421,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// The pipeline of a launch, made at its first use.
+    /// Returns the pipeline of a launch, compiled on first use.
     pub(super) fn pipeline(&self, launch: &Launch) -> Result<wgpu::ComputePipeline, GpuError> {
         let constants: Vec<(&'static str, u64)> =
             launch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
@@ -422,7 +431,7 @@ impl Gpu {
         }
         let text = kernel::source(launch.kernel, self.scalar, launch.operand_type).ok_or_else(|| GpuError::Fault {
             what: launch.kernel.into(),
-            message: "there is no kernel of this name".into(),
+            message: "no kernel has this name".into(),
         })?;
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(launch.kernel),
@@ -443,12 +452,12 @@ impl Gpu {
         Ok(pipeline)
     }
 
-    /// Pipelines made so far: tells whether something was compiled anew.
+    /// Returns the number of pipelines compiled so far.
     pub fn pipelines_made(&self) -> usize {
         self.pipelines.borrow().len()
     }
 
-    /// Waits until all submitted work is done.
+    /// Waits for all submitted work to finish.
     pub fn finished(&self) -> impl Future<Output = Result<(), GpuError>> + '_ {
         let (done, wait) = futures_channel::oneshot::channel();
         self.queue.on_submitted_work_done(move || {
@@ -456,31 +465,31 @@ impl Gpu {
         });
         async move {
             self.poll();
-            wait.await.map_err(|_| GpuError::Lost("it stopped answering".into()))?;
+            wait.await.map_err(|_| GpuError::Lost("it stopped responding".into()))?;
             self.check()
         }
     }
 
-    /// Lets a native device call its callbacks; on the web the browser does.
+    /// Runs the callbacks of a native device; on the web the browser runs them.
     pub(super) fn poll(&self) {
         if let Err(error) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
-            note(&self.fault, GpuError::Lost(error.to_string()));
+            record(&self.fault, GpuError::Lost(error.to_string()));
         }
     }
 }
 
-/// Keeps the first fault: later ones follow from it.
-fn note(place: &Mutex<Option<GpuError>>, fault: GpuError) {
-    if let Ok(mut place) = place.lock() {
-        place.get_or_insert(fault);
+/// Records an error unless an earlier one is recorded, which later ones follow from.
+fn record(slot: &Mutex<Option<GpuError>>, error: GpuError) {
+    if let Ok(mut slot) = slot.lock() {
+        slot.get_or_insert(error);
     }
 }
 
-fn writing(tensor: &Tensor, first: u64, count: usize) -> GpuError {
+fn write_error(tensor: &Tensor, first: u64, count: usize) -> GpuError {
     GpuError::Write { first, count: count as u64, len: tensor.len, storage: tensor.storage }
 }
 
-fn named(what: &str, error: wgpu::Error) -> GpuError {
+fn gpu_error(what: &str, error: wgpu::Error) -> GpuError {
     match error {
         wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory(what.into()),
         other => GpuError::Fault { what: what.into(), message: other.to_string() },

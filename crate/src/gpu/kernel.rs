@@ -1,122 +1,128 @@
-//! Turns a kernel's name and numbers into something that a pipeline cache and a runner understand.
+//! Kernel launches and WGSL source assembly.
 
 use super::kernels;
 
-/// The numbers of one dispatch.
+/// A kernel launch: pipeline key, parameters, bindings and grid of one dispatch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
-    /// Stem of the kernel's file.
+    /// Kernel name, as in [`kernels::ALL`].
     pub kernel: &'static str,
-    /// What it multiplies; sums are f32.
+    /// Type of the multiplied operands; accumulation is f32.
     pub operand_type: Scalar,
-    /// Its `override` constants: they choose the pipeline.
+    /// `override` constants; part of the pipeline key.
     pub constants: Vec<(&'static str, f64)>,
-    /// The words of its `Params`, in order; f32 as bits.
+    /// Words of the kernel's `Params` in order; f32 as bits.
     pub params: Vec<u32>,
-    /// What bindings 1, 2, … hold.
+    /// Contents of bindings 1, 2, …
     pub bindings: Vec<Binding>,
-    /// Workgroups along each axis.
+    /// Workgroup count along each axis.
     pub groups: [u32; 3],
 }
 
-/// What a binding of a kernel holds.
+/// Contents of a kernel's binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binding {
     /// The step's input with this index.
     Input(usize),
-    /// The plan's run-time numbers.
+    /// The plan's run-time scalars.
     Scalars,
     /// The step's output.
     Output,
 }
 
-/// Why a step has no launch.
+/// An unsupported launch.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("the {kernel} kernel {reason}")]
 pub struct LaunchError {
-    /// Stem of the kernel's file.
+    /// Kernel name.
     pub kernel: &'static str,
-    /// What is out of its range.
+    /// Reason, worded to follow the kernel's name.
     pub reason: String,
 }
 
-/// Most workgroups along one axis that every WebGPU device takes.
+/// WebGPU's default limit of workgroups along one axis, which every device supports.
 pub const MAX_GROUPS: u32 = 65_535;
 
 impl Launch {
-    /// A launch with inputs 0, 1, … and the output bound in this order.
+    /// Creates a launch that binds inputs 0, 1, … and then the output.
     pub fn new(kernel: &'static str, inputs: usize, params: Vec<u32>, groups: [u32; 3]) -> Launch {
         let mut bindings: Vec<Binding> = (0..inputs).map(Binding::Input).collect();
         bindings.push(Binding::Output);
         Launch { kernel, operand_type: Scalar::F32, constants: Vec::new(), params, bindings, groups }
     }
 
-    /// The same with an `override` constant.
+    /// Adds an `override` constant.
     pub fn with(mut self, name: &'static str, value: impl Into<f64>) -> Launch {
         self.constants.push((name, value.into()));
         self
     }
 
-    /// The launch itself, where every WebGPU device takes as many workgroups.
+    /// Returns the launch, or an error if its grid exceeds [`MAX_GROUPS`] along an axis.
     pub fn checked(self) -> Result<Launch, LaunchError> {
         match self.fits() {
             true => Ok(self),
             false => {
-                let reason = format!("would take {:?} workgroups, of at most {MAX_GROUPS} along an axis", self.groups);
+                let reason = format!("needs {:?} workgroups, but the limit is {MAX_GROUPS} per axis", self.groups);
                 Err(LaunchError { kernel: self.kernel, reason })
             }
         }
     }
 
-    /// Whether every WebGPU device takes as many workgroups.
+    /// Returns whether the grid is within [`MAX_GROUPS`] along each axis.
     pub fn fits(&self) -> bool {
         self.groups.iter().all(|&count| count <= MAX_GROUPS)
     }
 
-    /// One invocation of 256 for each of `count` numbers.
-    pub fn elementwise(kernel: &'static str, inputs: usize, count: u64, rest: &[u32]) -> Result<Launch, LaunchError> {
+    /// Creates an elementwise launch: one invocation per element, 256 per workgroup. `Params` is `count`, then
+    /// `extra_params`.
+    pub fn elementwise(
+        kernel: &'static str,
+        inputs: usize,
+        count: u64,
+        extra_params: &[u32],
+    ) -> Result<Launch, LaunchError> {
         let mut params = vec![to_u32(kernel, count)?];
-        params.extend_from_slice(rest);
+        params.extend_from_slice(extra_params);
         Ok(Launch::new(kernel, inputs, params, workgroup_grid(kernel, count.div_ceil(256))?))
     }
 }
 
-/// A count as a shader's u32.
+/// Converts a count to the u32 of a shader.
 pub fn to_u32<N: Copy + std::fmt::Display>(kernel: &'static str, count: N) -> Result<u32, LaunchError>
 where
     u32: TryFrom<N>,
 {
-    u32::try_from(count).map_err(|_| LaunchError { kernel, reason: format!("cannot count to {count}") })
+    u32::try_from(count).map_err(|_| LaunchError { kernel, reason: format!("takes 32-bit counts, but one is {count}") })
 }
 
-/// `count` workgroups over the first two axes, as `flat` in common.wgsl reads them.
+/// Returns a two-dimensional grid of at least `count` workgroups; see `workgroup_index` in common.wgsl.
 pub fn workgroup_grid(kernel: &'static str, count: u64) -> Result<[u32; 3], LaunchError> {
     let count = to_u32(kernel, count)?;
     let rows = count.div_ceil(MAX_GROUPS).max(1);
     Ok([count.div_ceil(rows), rows, 1])
 }
 
-/// How kernels that sum over many numbers are written.
+/// Implementation style of kernels with reductions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Style {
-    /// Workgroups share tiles in their fast memory: graphics processors.
+    /// Tiles in workgroup memory: for GPUs.
     Tiled,
-    /// Invocations work alone, or few together: software devices, where a barrier is a change of
-    /// context and caches are large.
+    /// No workgroup memory, or small workgroups: for software rasterizers, where a barrier costs a context switch and
+    /// caches are large.
     Untiled,
 }
 
-/// A type of numbers: of a kernel's tensors, or of what it multiplies.
+/// Element type of a kernel's tensors (`Scalar` in WGSL) or of its multiplied operands (`Operand`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scalar {
-    /// 32-bit floats.
+    /// 32-bit float.
     F32,
-    /// 16-bit floats, where the device has `shader-f16`.
+    /// 16-bit float; requires `shader-f16`.
     F16,
 }
 
 impl Scalar {
-    /// As WGSL calls it.
+    /// Returns the WGSL type name.
     pub fn name(self) -> &'static str {
         match self {
             Scalar::F32 => "f32",
@@ -124,7 +130,7 @@ impl Scalar {
         }
     }
 
-    /// Bytes of one number.
+    /// Returns the size of an element in bytes.
     pub fn bytes(self) -> u64 {
         match self {
             Scalar::F32 => 4,
@@ -133,20 +139,21 @@ impl Scalar {
     }
 }
 
-/// Ends the names of kernels for devices with subgroups.
+/// Name suffix of kernels that require subgroups.
 pub const SUBGROUPS: &str = "_subgroups";
 
-/// The whole text of a kernel whose tensors and factors are of these types.
-pub fn source(kernel: &str, scalar: Scalar, factors: Scalar) -> Option<String> {
-    let (_, own) = kernels::ALL.iter().find(|(name, _)| *name == kernel)?;
-    let f16 = if [scalar, factors].contains(&Scalar::F16) { "enable f16;\n" } else { "" };
-    // Browsers want to be asked; naga, which compiles natively, does not know the line.
-    let is_asked = kernel.ends_with(SUBGROUPS) && cfg!(target_os = "unknown");
-    let subgroups = if is_asked { "enable subgroups;\n" } else { "" };
-    let halves = u32::from(factors == Scalar::F16);
-    let (scalar, factor) = (scalar.name(), factors.name());
-    let types = format!("alias Scalar = {scalar};\nalias Operand = {factor};\nconst F16_OPERANDS: u32 = {halves};\n");
-    Some([f16, subgroups, &types, kernels::HEADER, own].concat())
+/// Returns the complete WGSL source of a kernel for the given types of tensors and operands; None for an unknown name.
+pub fn source(kernel: &str, scalar: Scalar, operand: Scalar) -> Option<String> {
+    let (_, body) = kernels::ALL.iter().find(|(name, _)| *name == kernel)?;
+    let f16 = if [scalar, operand].contains(&Scalar::F16) { "enable f16;\n" } else { "" };
+    // Browsers require the directive; naga, the native compiler, does not support it.
+    let needs_directive = kernel.ends_with(SUBGROUPS) && cfg!(target_os = "unknown");
+    let subgroups = if needs_directive { "enable subgroups;\n" } else { "" };
+    let f16_operands = u32::from(operand == Scalar::F16);
+    let (scalar, operand) = (scalar.name(), operand.name());
+    let types =
+        format!("alias Scalar = {scalar};\nalias Operand = {operand};\nconst F16_OPERANDS: u32 = {f16_operands};\n");
+    Some([f16, subgroups, &types, kernels::HEADER, body].concat())
 }
 
 #[cfg(test)]
@@ -154,8 +161,8 @@ mod tests {
     use super::super::Gpu;
     use crate::ops::Storage;
 
-    /// Adds up 1, 2, … and 2, 4, …, one number an invocation, in an order of the invocations that is not the
-    /// device's: what another device's own order may be.
+    /// Sums 1, 2, … and 2, 4, …, one term per invocation. FACTOR permutes the invocations, since other devices may
+    /// assign them to subgroups in a different order.
     const MAIN: &str = "
         @group(0) @binding(0) var<storage, read_write> output: array<f32>;
         override FACTOR: u32 = 1;
@@ -169,18 +176,18 @@ mod tests {
         }";
 
     #[test]
-    #[cfg_attr(target_os = "wasi", ignore = "needs a graphics processor")]
-    fn sums_by_subgroups_are_right_whichever_invocations_these_are() {
+    #[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
+    fn subgroup_sums_are_right_for_any_assignment_of_invocations() {
         pollster::block_on(async {
             let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
             if !gpu.has_subgroups() {
-                println!("without subgroups");
+                println!("skipped: the device has no subgroups");
                 return;
             }
             let text = include_str!("kernels/workgroup_sum_subgroups.wgsl");
             let source = wgpu::ShaderSource::Wgsl(format!("{text}{MAIN}").into());
             let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
-            // Odd, so that every invocation has a place; 1 is the device's own order.
+            // Odd factors are coprime with the power-of-two workgroup sizes, so they permute; 1 is the identity.
             for (threads, factor) in
                 [8u32, 32, 64, 256].into_iter().flat_map(|n| [1, 3, 17, 33, 91, n - 1].map(|f| (n, f)))
             {
@@ -195,7 +202,7 @@ mod tests {
                     },
                     cache: None,
                 });
-                let output = gpu.tensor_stored("output", 2 * u64::from(threads), Storage::F32).expect("room");
+                let output = gpu.tensor_stored("output", 2 * u64::from(threads), Storage::F32).expect("a tensor");
                 let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: None,
                     layout: &pipeline.get_bind_group_layout(0),
@@ -209,11 +216,11 @@ mod tests {
                     pass.dispatch_workgroups(1, 1, 1);
                 }
                 gpu.queue.submit([encoder.finish()]);
-                // Whole numbers, which f32 adds up exactly in any order.
+                // Sums of small integers are exact in f32 in any order.
                 let sum = (threads * (threads + 1) / 2) as f32;
                 let wanted: Vec<f32> = (0..threads).flat_map(|_| [sum, 2.0 * sum]).collect();
-                let got = gpu.read(&output).await.expect("numbers");
-                assert_eq!(got, wanted, "{threads} invocations, {factor} apart");
+                let got = gpu.read(&output).await.expect("the output");
+                assert_eq!(got, wanted, "{threads} invocations, factor {factor}");
             }
         });
     }

@@ -1,6 +1,6 @@
-//! Turns plans into work on the graphics processor, through wgpu, natively and on the web.
+//! GPU backend: plans -> compute dispatches, through wgpu, natively and on the web.
 //!
-//! The only module that knows wgpu. It knows steps, shapes and names, not what a UNet is.
+//! The only module that depends on wgpu. It handles steps, shapes and names, and is independent of model architectures.
 
 mod config;
 mod device;

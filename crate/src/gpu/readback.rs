@@ -1,20 +1,20 @@
-//! Turns a tensor in graphics memory into numbers in main memory.
+//! Readback of tensors from GPU memory.
 
 use super::device::{Gpu, GpuError, Tensor};
 use super::kernel::Scalar;
 use crate::num::host_len;
 use crate::ops::Storage;
 
-/// Larger buffers for reading are made anew each time.
-const KEPT_BYTES: u64 = 16 << 20;
+/// Maximum size of the cached staging buffer; larger ones are created for each read.
+const MAX_CACHED_BYTES: u64 = 16 << 20;
 
 impl Gpu {
-    /// Reads all numbers of a tensor, after all work submitted before.
+    /// Reads a whole tensor as f32, after all work submitted before.
     pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>, GpuError> {
         let size = tensor.bytes;
-        // One buffer serves reads of one size, which come one after the other.
-        let kept = self.staging.borrow_mut().take().filter(|kept| kept.size() == size);
-        let staging = kept.unwrap_or_else(|| {
+        // Successive reads are usually of the same size: reuse the staging buffer.
+        let cached = self.staging.borrow_mut().take().filter(|cached| cached.size() == size);
+        let staging = cached.unwrap_or_else(|| {
             self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("readback"),
                 size,
@@ -31,7 +31,7 @@ impl Gpu {
             let _ = done.send(result);
         });
         self.poll();
-        let mapped = wait.await.map_err(|_| GpuError::Lost("it stopped answering".into()))?;
+        let mapped = wait.await.map_err(|_| GpuError::Lost("it stopped responding".into()))?;
         self.check()?;
         mapped.map_err(|error| GpuError::Lost(error.to_string()))?;
         let view = staging
@@ -49,7 +49,7 @@ impl Gpu {
         data.truncate(host_len(tensor.len));
         drop(view);
         staging.unmap();
-        if size <= KEPT_BYTES {
+        if size <= MAX_CACHED_BYTES {
             *self.staging.borrow_mut() = Some(staging);
         }
         Ok(data)

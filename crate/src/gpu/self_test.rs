@@ -1,6 +1,6 @@
-//! Turns doubt about a driver into an answer: each kernel family runs once on numbers whose result
-//! the definitions know. A family that fails as tiles is tried without them; where products of halves,
-//! Winograd's algorithm or sums by subgroups fail, they are not used.
+//! Self-test of the driver: runs each kernel family once and compares the result with the reference implementation.
+//! If a tiled kernel fails, the untiled ones are tried; f16 math, Winograd's algorithm and subgroup reductions are
+//! disabled if they fail.
 
 use super::config::KernelConfig;
 use super::device::{Gpu, GpuError};
@@ -11,17 +11,17 @@ use crate::num::{host_len, numel};
 use crate::ops::{Add, Attention, Broadcast, Conv2d, Activation, Geglu, GroupNorm, LayerNorm, Matmul, Op, Unary};
 use crate::plan::{Builder, Plan, PlanError, interpret};
 
-/// Kernels agree with definitions to 5e-6; a driver that computes something else is far off.
+/// Maximum relative error. Correct kernels match the reference to 5e-6; a broken driver is far off.
 const TOLERANCE: f64 = 1e-3;
-/// The same of products of halves, in roundings to 11 bits: u = 2^-11 is the most that one errs, 0.41 u
-/// what it errs at random. Both factors and their product are rounded (0.7 u together), and each of
-/// the 16 sums of a tile's depth at its size then (0.41 u times the root of 1 + 2 + … + 16, over
-/// that of 16: 1.2 u). Independent, they make 1.4 u; a device may also cut digits off, which doubles it.
+/// Maximum relative error of f16 products. Rounding to 11 bits errs by at most u = 2^-11, and by 0.41 u RMS. Both
+/// operands and their product are rounded (0.7 u together), and so is each of the 16 partial sums of a depth tile at
+/// its current magnitude (0.41 u times the root of (1 + 2 + … + 16) / 16: 1.2 u). Independent errors add up to 1.4 u;
+/// a device may also truncate instead of rounding, which doubles it.
 pub const TOLERANCE_F16: f64 = 4.0 / 2048.0;
 
 impl Gpu {
-    /// Makes sure that this device computes what it should, and chooses a style of kernels that
-    /// does. An error names what fails in every style.
+    /// Tests the kernels and selects a style in which all of them pass; disables optional features that fail. The
+    /// error names the kernels that fail in both styles.
     pub async fn self_test(&self) -> Result<(), GpuError> {
         self.self_test_within(TOLERANCE).await?;
         self.test_f16_math_within(TOLERANCE_F16).await;
@@ -30,9 +30,9 @@ impl Gpu {
         Ok(())
     }
 
-    /// Gives up sums by subgroups where a norm by them is further than `tolerance` from its definition.
+    /// Disables subgroup reductions if the relative error of a norm that uses them exceeds `tolerance`.
     pub async fn test_subgroups_within(&self, tolerance: f64) {
-        // Only tuning chooses them, and it leaves other devices alone.
+        // Only tuning selects subgroup kernels, and it only runs with tiled ones.
         if self.style() == Style::Tiled && self.has_subgroups() {
             let config = KernelConfig { tile_choice: TileChoice::Forced(1), ..self.config() };
             let is_norm = |op: &Op| matches!(op, Op::GroupNorm(_) | Op::LayerNorm(_));
@@ -41,41 +41,40 @@ impl Gpu {
         }
     }
 
-    /// Gives up Winograd's algorithm where it is further than `tolerance` from the definition.
+    /// Disables Winograd's algorithm if its relative error exceeds `tolerance`.
     pub async fn test_winograd_within(&self, tolerance: f64) {
         if !self.uses_winograd() {
             return;
         }
         let conv = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
-        // As few numbers as its kernels take: odd edges, a tile more than fill a portion's rows.
+        // Hardly more tiles than Winograd's algorithm needs, with odd edges and a partial last block of tiles.
         let shapes = [vec![1, 31, 33, 4], vec![4, 36], vec![4]];
         let config = KernelConfig { tile_choice: TileChoice::Forced(0), ..self.config() };
-        let distance = self.distance(&config, &conv.into(), &shapes).await;
-        self.set_uses_winograd(distance.is_ok_and(|distance| distance <= tolerance));
+        let error = self.relative_error(&config, &conv.into(), &shapes).await;
+        self.set_uses_winograd(error.is_ok_and(|error| error <= tolerance));
     }
 
-    /// Gives up products of halves where one is further than `tolerance` from its definition, or where
-    /// what is too large for them would not be seen.
+    /// Disables f16 math if the relative error of a product exceeds `tolerance`, or if overflows would go unnoticed.
     pub async fn test_f16_math_within(&self, tolerance: f64) {
         if self.style() == Style::Tiled && self.f16_math() {
             let config = KernelConfig { tile_choice: TileChoice::Forced(F16_VARIANT), ..self.config() };
             let is_product = |op: &Op| matches!(op, Op::Matmul(_) | Op::Conv2d(_));
             let failed = self.failures(&config, tolerance, &is_product).await;
-            let shows = self.shows_what_is_too_large(&config).await;
-            self.set_f16_math(failed.is_ok_and(|failed| failed.is_empty()) && shows.unwrap_or(false));
+            let overflows = self.overflows_to_infinity(&config).await;
+            self.set_f16_math(failed.is_ok_and(|failed| failed.is_empty()) && overflows.unwrap_or(false));
         }
     }
 
-    /// Whether numbers beyond 65504 become infinite; a device may also round them to it, unseen. Times
-    /// 0.01, so that no product of a rounded one is too large by itself.
-    async fn shows_what_is_too_large(&self, config: &KernelConfig) -> Result<bool, GpuError> {
+    /// Returns whether values beyond 65504 become infinite; a device may also clamp them silently. They are multiplied
+    /// by 0.01, so that the product of a clamped value does not overflow by itself.
+    async fn overflows_to_infinity(&self, config: &KernelConfig) -> Result<bool, GpuError> {
         let linear = Matmul { transpose_b: true, ..Default::default() };
-        let plan = single(&linear.into(), &[vec![4, 4], vec![4, 4]])?;
-        let kernel = self.computed(config, &plan, &[vec![1e5; 16], vec![1e-2; 16]]).await?;
+        let plan = single_op_plan(&linear.into(), &[vec![4, 4], vec![4, 4]])?;
+        let kernel = self.run_kernel(config, &plan, &[vec![1e5; 16], vec![1e-2; 16]]).await?;
         Ok(kernel.iter().all(|value| !value.is_finite()))
     }
 
-    /// The self test of f32 kernels within another relative distance.
+    /// Tests the f32 kernels with the given maximum relative error and selects a style in which all of them pass.
     pub async fn self_test_within(&self, tolerance: f64) -> Result<(), GpuError> {
         let first = self.style();
         let other = if first == Style::Tiled { Style::Untiled } else { Style::Tiled };
@@ -89,43 +88,43 @@ impl Gpu {
             }
         }
         let what = format!("{} on {}", failed.join(", "), self.info().adapter);
-        let message = "its results are wrong, so pictures would be too; update the graphics driver or the browser";
+        let message = "the results are wrong, so images would be too; update the graphics driver or the browser";
         Err(GpuError::Fault { what, message: message.into() })
     }
 
-    /// Names of those of the operations whose kernel is further than `tolerance` from its definition.
+    /// Returns the names of the selected operations whose kernel's relative error exceeds `tolerance`.
     async fn failures(
         &self,
         config: &KernelConfig,
         tolerance: f64,
-        of: &dyn Fn(&Op) -> bool,
+        is_selected: &dyn Fn(&Op) -> bool,
     ) -> Result<Vec<&'static str>, GpuError> {
         let mut failed = Vec::new();
-        for (op, shapes) in cases().into_iter().filter(|(op, _)| of(op)) {
-            let distance = self.distance(config, &op, &shapes).await?;
-            if distance.is_nan() || distance > tolerance {
+        for (op, shapes) in cases().into_iter().filter(|(op, _)| is_selected(op)) {
+            let error = self.relative_error(config, &op, &shapes).await?;
+            if error.is_nan() || error > tolerance {
                 failed.push(op.get().name());
             }
         }
         Ok(failed)
     }
 
-    /// ||kernel - definition|| / ||definition||.
-    async fn distance(&self, config: &KernelConfig, op: &Op, shapes: &[Vec<usize>]) -> Result<f64, GpuError> {
+    /// Returns ||kernel - reference|| / ||reference||.
+    async fn relative_error(&self, config: &KernelConfig, op: &Op, shapes: &[Vec<usize>]) -> Result<f64, GpuError> {
         let inputs: Vec<Vec<f32>> =
             shapes.iter().zip(0..).map(|(shape, seed)| numbers(seed, host_len(numel(shape)))).collect();
-        let plan = single(op, shapes)?;
-        let kernel = self.computed(config, &plan, &inputs).await?;
-        let mut give = |name: &str| name.parse::<usize>().ok().map(|i| inputs[i].clone());
-        let definition = interpret(&plan, &mut give, &[]).map_err(|error| unbuilt(op, error))?;
-        let squared = |pairs: &mut dyn Iterator<Item = f64>| pairs.map(|x| x * x).sum::<f64>();
-        let wanted = &definition["y"];
-        let off = squared(&mut kernel.iter().zip(wanted).map(|(a, b)| f64::from(a - b)));
-        Ok((off / squared(&mut wanted.iter().map(|&x| f64::from(x)))).sqrt())
+        let plan = single_op_plan(op, shapes)?;
+        let kernel = self.run_kernel(config, &plan, &inputs).await?;
+        let mut input = |name: &str| name.parse::<usize>().ok().map(|i| inputs[i].clone());
+        let outputs = interpret(&plan, &mut input, &[]).map_err(|error| plan_error(op, error))?;
+        let reference = &outputs["y"];
+        let squared_norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>();
+        let difference = squared_norm(&mut kernel.iter().zip(reference).map(|(a, b)| f64::from(a - b)));
+        Ok((difference / squared_norm(&mut reference.iter().map(|&x| f64::from(x)))).sqrt())
     }
 
-    /// What the kernel of a plan's one operation makes of these inputs.
-    async fn computed(&self, config: &KernelConfig, plan: &Plan, inputs: &[Vec<f32>]) -> Result<Vec<f32>, GpuError> {
+    /// Runs the kernel of a single-operation plan on these inputs.
+    async fn run_kernel(&self, config: &KernelConfig, plan: &Plan, inputs: &[Vec<f32>]) -> Result<Vec<f32>, GpuError> {
         let arena = Arena::with_config(self, config.clone(), &[plan]).await?;
         let runner = Runner::within(self, plan, &|_| None, &arena).await?;
         for (i, data) in inputs.iter().enumerate() {
@@ -135,21 +134,21 @@ impl Gpu {
     }
 }
 
-/// A plan of one operation with inputs `0`, `1`, … and output `y`.
-fn single(op: &Op, shapes: &[Vec<usize>]) -> Result<Plan, GpuError> {
+/// Builds a plan of one operation with inputs `0`, `1`, … and output `y`.
+fn single_op_plan(op: &Op, shapes: &[Vec<usize>]) -> Result<Plan, GpuError> {
     let name = op.get().name();
     let mut builder = Builder::new(name);
     let ids: Vec<_> = shapes.iter().enumerate().map(|(i, shape)| builder.input(&i.to_string(), shape)).collect();
-    let y = builder.push(op.clone(), &ids, name).map_err(|error| unbuilt(op, error))?;
+    let y = builder.push(op.clone(), &ids, name).map_err(|error| plan_error(op, error))?;
     builder.output("y", y);
     Ok(Plan { allows_f16_math: true, allows_winograd: true, ..builder.finish() })
 }
 
-fn unbuilt(op: &Op, error: PlanError) -> GpuError {
+fn plan_error(op: &Op, error: PlanError) -> GpuError {
     GpuError::Fault { what: op.get().name().into(), message: error.to_string() }
 }
 
-/// Small cases of each kernel: sizes that fill no tile, with widths of whole vec4s and without.
+/// Returns small cases for each kernel: partial tiles, with widths that are multiples of 4 and ones that are not.
 fn cases() -> Vec<(Op, Vec<Vec<usize>>)> {
     let linear = Matmul { transpose_b: true, bias: true, ..Default::default() };
     let conv = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
@@ -171,7 +170,7 @@ fn cases() -> Vec<(Op, Vec<Vec<usize>>)> {
     ]
 }
 
-/// Numbers from -1 to 1 that repeat nowhere soon.
+/// Returns `count` pseudo-random values in [-1, 1).
 pub fn numbers(seed: u32, count: usize) -> Vec<f32> {
     let word = |i: u32| (i + 1).wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(0x9e37_79b9)) >> 8;
     (0..).take(count).map(|i| word(i) as f32 / 8_388_608.0 - 1.0).collect()

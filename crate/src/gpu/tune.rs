@@ -1,5 +1,5 @@
-//! Turns a graphics card into the tile shapes that suit it: each class of products, convolutions and
-//! attentions is timed once in a handful of shapes. What comes out is text that can be kept.
+//! Autotuning of tile shapes: each class of matmul, convolution and attention launches is timed once in a handful of
+//! variants. The result is serializable.
 
 use super::config::KernelConfig;
 use super::device::{Gpu, GpuError};
@@ -16,76 +16,75 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 use web_time::Instant;
 
-/// No class is begun after this time.
+/// Time after which no further class is tuned.
 const TIME_LIMIT: Duration = Duration::from_secs(4);
-/// A dispatch that takes longer says that this device has no time for tuning.
+/// Dispatch time above which the device is too slow for tuning.
 const SLOW_KERNEL: Duration = Duration::from_millis(400);
-/// One variant's measurement: its best round counts.
+/// Budget for measuring one variant; its best round counts.
 const BUDGET: BenchBudget = BenchBudget { rounds: 3, limit: Duration::from_millis(120) };
-/// A variant must be this much faster than what the rule of sizes chooses, or noise would choose.
-const MIN_GAIN: f64 = 0.97;
-/// Halves cost digits, so they must be worth them: a tenth of the time.
-const MIN_GAIN_F16: f64 = 0.9;
-/// What stands for Winograd's algorithm among the classes: its number is the fewest channels it is used for.
+/// Maximum time of a variant relative to the best so far for it to win: keeps measurement noise from choosing.
+const MAX_TIME_RATIO: f64 = 0.97;
+/// Maximum relative time of an f16 variant: saving a tenth of the time justifies the loss of precision.
+const MAX_TIME_RATIO_F16: f64 = 0.9;
+/// Class of Winograd's algorithm in a [`Tuning`]; its value is the minimum number of channels.
 const WINOGRAD: &str = "winograd";
-/// The fewest that it is used for on graphics cards of which nothing is known: with half as many, what
-/// it reads and writes can cost a large card what it saves.
+/// Minimum number of channels for Winograd's algorithm on untuned GPUs: with half as many, its extra memory traffic can
+/// outweigh the savings on a large GPU.
 pub const WINOGRAD_MIN_CHANNELS_GPU: usize = 256;
-/// The same on software devices, where it was a third faster with these.
+/// Minimum number of channels on software rasterizers: measured a third faster with 64.
 const WINOGRAD_MIN_CHANNELS_SOFTWARE: usize = 64;
-/// Widths that it is timed at, on a map of 64x64.
+/// Channel counts at which Winograd's algorithm is timed, on a 64x64 feature map.
 const WINOGRAD_WIDTHS: [usize; 3] = [128, 256, 512];
-/// More channels than a layer has.
-const NEVER: usize = 1 << 20;
-/// Tile shapes of products and convolutions, in rows.
+/// Minimum number of channels that disables Winograd's algorithm: more than any layer has.
+const WINOGRAD_DISABLED: usize = 1 << 20;
+/// Tile heights of matmul and conv2d, in rows.
 const TILES: [u32; 3] = [32, 64, 128];
-/// Index of the first of their variants that multiplies halves: the tile shapes again, in order.
+/// Index of the first f16 variant of matmul and conv2d; f16 variants have the same tile heights as the f32 ones, in order.
 pub const F16_VARIANT: usize = TILES.len() + 1;
 
-/// Tile shapes of one device, by class of launch.
+/// Tuning result of one device.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tuning {
-    /// Whose they are: adapter, driver as far as it is told, and this program's kernels.
+    /// Adapter, backend and kernel hash; see [`Gpu::tuned_for`].
     pub device: String,
-    /// Class -> index of the variant that was fastest; of Winograd's algorithm, channels.
+    /// Launch class -> index of the fastest variant; for `winograd`, the minimum number of channels.
     pub best: BTreeMap<String, usize>,
 }
 
-/// What a device is to use.
+/// How the variant of a launch is selected.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum TileChoice {
-    /// What the rule of sizes says.
+    /// By the heuristic on its size.
     #[default]
     Rule,
-    /// What was fastest.
+    /// By the tuning result; by the heuristic for classes that are not tuned.
     Tuned(Tuning),
-    /// The variant with this index, wherever there are as many, and Winograd's algorithm wherever a plan
-    /// allows it: for tests of each.
+    /// The variant with this index if it exists, and Winograd's algorithm in every plan that allows it; for tests.
     Forced(usize),
 }
 
-/// What a device offers beside f32 and workgroup memory.
+/// Optional features that variants may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VariantSupport {
-    /// Products may be of halves.
-    pub halves: bool,
-    /// Norms may sum by subgroups.
+    /// f16 math in products.
+    pub f16: bool,
+    /// Subgroup reductions in norms.
     pub subgroups: bool,
 }
 
-/// The same work in each tile shape, and in each of what is offered, in an order that does not depend
-/// on the launch's own; empty where there is no choice. In place of a shape that would take more
-/// workgroups than a device does stands the launch itself.
-pub fn variants(launch: &Launch, offers: VariantSupport) -> Vec<Launch> {
-    let or_itself = |variant: Launch| if variant.fits() { variant } else { launch.clone() };
-    shapes(launch, offers).into_iter().map(or_itself).collect()
+/// Returns the variants of a launch: its tile shapes and supported features, in an order that does not depend on the
+/// launch's own shape; empty if there is only one. A variant that needs too many workgroups is replaced by the launch
+/// itself.
+pub fn variants(launch: &Launch, support: VariantSupport) -> Vec<Launch> {
+    let or_original = |variant: Launch| if variant.fits() { variant } else { launch.clone() };
+    unchecked_variants(launch, support).into_iter().map(or_original).collect()
 }
 
-fn shapes(launch: &Launch, offers: VariantSupport) -> Vec<Launch> {
-    let other = |changes: &[(&str, usize)], groups: u32| {
+fn unchecked_variants(launch: &Launch, support: VariantSupport) -> Vec<Launch> {
+    let with_constants = |changes: &[(&str, usize)], groups: u32| {
         let mut variant = launch.clone();
         for (name, value) in &mut variant.constants {
-            if let Some((_, new)) = changes.iter().find(|(known, _)| known == name) {
+            if let Some((_, new)) = changes.iter().find(|(changed, _)| changed == name) {
                 *value = *new as f64;
             }
         }
@@ -95,66 +94,67 @@ fn shapes(launch: &Launch, offers: VariantSupport) -> Vec<Launch> {
     match launch.kernel {
         "matmul" | "conv2d" => {
             let (rows, columns) = (launch.params[0], launch.params[1]);
-            let tile = |tile: u32| other(&[("ROWS", tile as usize)], rows.div_ceil(tile));
+            let tile = |tile: u32| with_constants(&[("ROWS", tile as usize)], rows.div_ceil(tile));
             let kernel = if launch.kernel == "matmul" { "matmul_untiled" } else { "conv2d_untiled" };
             let constants = launch.constants.iter().copied().filter(|(name, _)| *name != "ROWS").collect();
             let groups = kernels::untiled_groups(rows, columns);
-            let direct = Launch { kernel, constants, groups, ..launch.clone() };
+            let untiled = Launch { kernel, constants, groups, ..launch.clone() };
             let tiles = TILES.map(tile);
-            let of_halves = tiles.clone().map(|tile| Launch { operand_type: Scalar::F16, ..tile });
-            let of_halves = of_halves.into_iter().filter(|_| offers.halves);
-            tiles.into_iter().chain([direct]).chain(of_halves).collect()
+            let f16_tiles = tiles.clone().map(|tile| Launch { operand_type: Scalar::F16, ..tile });
+            let f16_tiles = f16_tiles.into_iter().filter(|_| support.f16);
+            tiles.into_iter().chain([untiled]).chain(f16_tiles).collect()
         }
         "attention" => {
-            let (asked, size) = (launch.params[0], launch.params[4] as usize);
-            let block = |(queries, keys, own): (usize, usize, usize)| {
-                other(&[("QUERIES", queries), ("KEYS", keys), ("OWN", own)], asked.div_ceil(low_word(queries as u64)))
+            let (all_queries, head_dim) = (launch.params[0], launch.params[4] as usize);
+            let block = |(queries, keys, outputs): (usize, usize, usize)| {
+                let groups = all_queries.div_ceil(low_word(queries as u64));
+                with_constants(&[("QUERIES", queries), ("KEYS", keys), ("OWN", outputs)], groups)
             };
-            kernels::attention_blocks(size).take(4).map(block).collect()
+            kernels::attention_blocks(head_dim).take(4).map(block).collect()
         }
-        kernel => match summed_by_subgroups(kernel) {
-            Some(kernel) if offers.subgroups => vec![launch.clone(), Launch { kernel, ..launch.clone() }],
+        kernel => match subgroup_kernel(kernel) {
+            Some(kernel) if support.subgroups => vec![launch.clone(), Launch { kernel, ..launch.clone() }],
             _ => Vec::new(),
         },
     }
 }
 
-/// The kernel that does the same by subgroups.
-fn summed_by_subgroups(kernel: &str) -> Option<&'static str> {
-    let is_it = |name: &str| name.strip_suffix(SUBGROUPS) == Some(kernel);
-    kernels::ALL.iter().map(|(name, _)| *name).find(|name| is_it(name))
+/// Returns the subgroup version of a kernel, if it has one.
+fn subgroup_kernel(kernel: &str) -> Option<&'static str> {
+    kernels::ALL.iter().map(|(name, _)| *name).find(|name| name.strip_suffix(SUBGROUPS) == Some(kernel))
 }
 
-/// Launches that one measurement speaks for: kernel, sizes to a power of two, flags, what is offered, and
-/// the constants that are no shape of a tile.
-pub fn class(launch: &Launch, offers: VariantSupport) -> Option<String> {
-    let size = |at: usize| launch.params.get(at).map_or(0, |&n: &u32| n.next_power_of_two().trailing_zeros());
-    let of_shape = |name: &str| ["ROWS", "QUERIES", "KEYS", "OWN"].contains(&name);
-    let constants = launch.constants.iter().filter(|(name, _)| !of_shape(name));
+/// Returns the class of a launch; launches of a class share a tuning result. It consists of the kernel, the sizes
+/// rounded up to powers of two, flags, supported features, and all constants but the tile shape. None for kernels
+/// without variants.
+pub fn class(launch: &Launch, support: VariantSupport) -> Option<String> {
+    let log_size = |index: usize| launch.params.get(index).map_or(0, |&n: &u32| n.next_power_of_two().trailing_zeros());
+    let is_tile_shape = |name: &str| ["ROWS", "QUERIES", "KEYS", "OWN"].contains(&name);
+    let constants = launch.constants.iter().filter(|(name, _)| !is_tile_shape(name));
     let constants: Vec<String> = constants.map(|(name, value)| format!("{name} {value}")).collect();
     let constants = constants.join(" ");
     match launch.kernel {
         "matmul" | "conv2d" => {
-            let sizes = [size(0), size(1), size(2)];
-            let types = if offers.halves { " halves" } else { "" };
+            let sizes = [log_size(0), log_size(1), log_size(2)];
+            let types = if support.f16 { " halves" } else { "" };
             Some(format!("{} {sizes:?} {constants} {}{types}", launch.kernel, launch.params[6]))
         }
-        "attention" => Some(format!("attention {:?} {constants}", [size(0), size(1)])),
-        kernel if offers.subgroups && summed_by_subgroups(kernel).is_some() => {
-            Some(format!("{kernel} {:?}", [size(0), size(1)]))
+        "attention" => Some(format!("attention {:?} {constants}", [log_size(0), log_size(1)])),
+        kernel if support.subgroups && subgroup_kernel(kernel).is_some() => {
+            Some(format!("{kernel} {:?}", [log_size(0), log_size(1)]))
         }
         _ => None,
     }
 }
 
-/// What tells kernels of this build from those of another: FNV-1a of their texts.
-fn build() -> u32 {
+/// Returns a hash of this build's kernels: FNV-1a of their sources.
+fn kernel_hash() -> u32 {
     let bytes = kernels::ALL.iter().flat_map(|(_, text)| text.bytes());
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// A convolution whose input and weights are whatever lies there.
-fn convolution(channels: usize) -> Result<Plan, PlanError> {
+/// Builds a 3x3 convolution for timing; the contents of its input and weights do not matter.
+fn convolution_plan(channels: usize) -> Result<Plan, PlanError> {
     let mut builder = Builder::new(WINOGRAD);
     let x = builder.input("x", &[1, 64, 64, channels]);
     let weight = builder.input("weight", &[channels, 9 * channels]);
@@ -164,62 +164,62 @@ fn convolution(channels: usize) -> Result<Plan, PlanError> {
     Ok(builder.finish())
 }
 
-/// A tuning with another number of channels from which on Winograd's algorithm is used.
-fn with_winograd(mut choice: TileChoice, least: usize) -> TileChoice {
+/// Sets the minimum number of channels for Winograd's algorithm in a tuning result.
+fn with_winograd_min_channels(mut choice: TileChoice, channels: usize) -> TileChoice {
     if let TileChoice::Tuned(tuning) = &mut choice {
-        tuning.best.insert(WINOGRAD.into(), least);
+        tuning.best.insert(WINOGRAD.into(), channels);
     }
     choice
 }
 
-/// A launch of a plan, and the numbers and storage of what it reads and writes.
-struct Measured {
+/// A launch to tune, with the length and storage type of each input and the length of its output.
+struct Workload {
     launch: Launch,
-    offers: VariantSupport,
+    support: VariantSupport,
     inputs: Vec<(u64, Storage)>,
     output: u64,
     flops: u64,
 }
 
 impl KernelConfig {
-    /// What it offers a plan.
+    /// Returns the optional features that launches of a plan may use.
     fn variant_support(&self, plan: &Plan) -> VariantSupport {
-        VariantSupport { halves: plan.allows_f16_math && self.f16_math, subgroups: self.has_subgroups }
+        VariantSupport { f16: plan.allows_f16_math && self.f16_math, subgroups: self.has_subgroups }
     }
 
-    /// Channels from which on Winograd's algorithm is used where a plan allows it.
+    /// Returns the minimum number of channels for Winograd's algorithm in plans that allow it.
     pub(super) fn winograd(&self) -> usize {
-        let rule = match self.style {
+        let default = match self.style {
             Style::Tiled => WINOGRAD_MIN_CHANNELS_GPU,
             Style::Untiled => WINOGRAD_MIN_CHANNELS_SOFTWARE,
         };
         if !self.uses_winograd {
-            return NEVER;
+            return WINOGRAD_DISABLED;
         }
         match &self.tile_choice {
-            TileChoice::Rule => rule,
-            TileChoice::Tuned(tuning) => tuning.best.get(WINOGRAD).copied().unwrap_or(rule),
+            TileChoice::Rule => default,
+            TileChoice::Tuned(tuning) => tuning.best.get(WINOGRAD).copied().unwrap_or(default),
             TileChoice::Forced(_) => 0,
         }
     }
 
-    /// The launch of one of the plan's steps in the variant that was chosen for its class.
+    /// Returns the selected variant of a launch of the plan.
     pub(super) fn chosen(&self, plan: &Plan, launch: Launch) -> Launch {
-        let offers = self.variant_support(plan);
+        let support = self.variant_support(plan);
         let index = match &self.tile_choice {
             TileChoice::Rule => None,
             TileChoice::Forced(index) => Some(*index),
-            TileChoice::Tuned(tuning) => class(&launch, offers).and_then(|class| tuning.best.get(&class).copied()),
+            TileChoice::Tuned(tuning) => class(&launch, support).and_then(|class| tuning.best.get(&class).copied()),
         };
-        index.and_then(|index| variants(&launch, offers).into_iter().nth(index)).unwrap_or(launch)
+        index.and_then(|index| variants(&launch, support).into_iter().nth(index)).unwrap_or(launch)
     }
 }
 
 impl Gpu {
-    /// What a [`Tuning`] of this device names.
+    /// Returns the key of a [`Tuning`] of this device with this build's kernels.
     pub fn tuned_for(&self) -> String {
         let info = self.info();
-        format!("{} ({}), kernels {:08x}", info.adapter, info.backend, build())
+        format!("{} ({}), kernels {:08x}", info.adapter, info.backend, kernel_hash())
     }
 
     fn can_be_tuned(&self) -> bool {
@@ -227,100 +227,100 @@ impl Gpu {
         self.style() == Style::Tiled && !self.info().software && !is_forced && self.wants_tuning()
     }
 
-    /// Whether nothing is known of this device, and will be before a picture.
+    /// Returns whether the device is untuned and is going to be tuned before the first image.
     pub fn is_to_be_tuned(&self) -> bool {
         self.can_be_tuned() && self.choice() == TileChoice::Rule
     }
 
-    /// Times the classes of these plans that no tuning knows, the heaviest first, for a few seconds at
-    /// most; `storages` tells of each plan how its tensors lie. `hear` is told how many of how many
-    /// are done, and may end it: what is known by then is used. Software renderers are left alone, and
-    /// devices of which [`Gpu::set_wants_tuning`] does not say so.
+    /// Tunes the untuned launch classes of these plans for a few seconds at most, heaviest first. Each plan comes with
+    /// the storage types of its values. `on_progress` receives the number of finished classes and their total, and can
+    /// stop the tuning; results up to then are used. Does nothing on software rasterizers, and unless enabled by
+    /// [`Gpu::set_wants_tuning`].
     pub async fn tune(
         &self,
         plans: &[(&Plan, &[Storage])],
-        hear: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+        on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(), GpuError> {
         if !self.can_be_tuned() {
             return Ok(());
         }
-        let mut hear = |done, all| match self.wants_tuning() {
-            true => hear(done, all),
+        let mut on_progress = |done, all| match self.wants_tuning() {
+            true => on_progress(done, all),
             false => ControlFlow::Break(()),
         };
-        self.tune_all(plans, &mut hear).await
+        self.tune_all(plans, &mut on_progress).await
     }
 
-    /// The same on any device, for tiles, whatever its style is.
+    /// Like [`Gpu::tune`], but on any device; tunes tiled kernels regardless of the device's style.
     pub async fn tune_all(
         &self,
         plans: &[(&Plan, &[Storage])],
-        hear: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+        on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(), GpuError> {
         let config = KernelConfig { style: Style::Tiled, ..self.config() };
         let mut tuning = match &config.tile_choice {
             TileChoice::Tuned(tuning) => tuning.clone(),
             _ => Tuning { device: self.tuned_for(), best: BTreeMap::new() },
         };
-        let mut unknown: BTreeMap<String, Measured> = BTreeMap::new();
+        let mut untuned: BTreeMap<String, Workload> = BTreeMap::new();
         for (plan, storages) in plans {
-            for measured in self.launches(plan, storages, &config)? {
-                let class = class(&measured.launch, measured.offers);
+            for workload in self.workloads(plan, storages, &config)? {
+                let class = class(&workload.launch, workload.support);
                 if let Some(class) = class.filter(|class| !tuning.best.contains_key(class)) {
-                    unknown.entry(class).and_modify(|known| known.flops += measured.flops).or_insert(measured);
+                    untuned.entry(class).and_modify(|first| first.flops += workload.flops).or_insert(workload);
                 }
             }
         }
-        let mut unknown: Vec<(String, Measured)> = unknown.into_iter().collect();
-        unknown.sort_by_key(|(_, measured)| std::cmp::Reverse(measured.flops));
-        let is_convolution = |plan: &Plan| plan.steps.iter().any(|step| matches!(step.op, Op::Conv2d(_)));
-        let by_winograd = plans.iter().any(|(plan, _)| plan.allows_winograd && is_convolution(plan))
+        let mut untuned: Vec<(String, Workload)> = untuned.into_iter().collect();
+        untuned.sort_by_key(|(_, workload)| std::cmp::Reverse(workload.flops));
+        let has_convolution = |plan: &Plan| plan.steps.iter().any(|step| matches!(step.op, Op::Conv2d(_)));
+        let tunes_winograd = plans.iter().any(|(plan, _)| plan.allows_winograd && has_convolution(plan))
             && config.uses_winograd
             && !tuning.best.contains_key(WINOGRAD);
-        let (begun, count) = (Instant::now(), unknown.len() + usize::from(by_winograd));
-        // Until it is skipped, or the device turns out to be slow.
-        let mut goes_on = true;
-        for (index, (class, measured)) in unknown.into_iter().enumerate() {
-            if begun.elapsed() > TIME_LIMIT {
+        let (start, count) = (Instant::now(), untuned.len() + usize::from(tunes_winograd));
+        // Set if the tuning is stopped or the device turns out to be slow.
+        let mut is_stopped = false;
+        for (index, (class, workload)) in untuned.into_iter().enumerate() {
+            if start.elapsed() > TIME_LIMIT {
                 break;
             }
-            let best = if hear(index, count).is_break() { None } else { self.fastest(&measured).await? };
+            let best = if on_progress(index, count).is_break() { None } else { self.fastest_variant(&workload).await? };
             let Some(best) = best else {
-                goes_on = false;
+                is_stopped = true;
                 break;
             };
             tuning.best.insert(class, best);
         }
         self.choose(TileChoice::Tuned(tuning));
-        // Last, since it is the tiles chosen whose times count, and in no time: it is asked once.
-        if by_winograd && goes_on && hear(count - 1, count).is_continue() {
+        // Last, since it depends on the selected tiles; exempt from the time limit, since it runs only once.
+        if tunes_winograd && !is_stopped && on_progress(count - 1, count).is_continue() {
             self.tune_winograd().await?;
         }
         Ok(())
     }
 
-    /// Finds the fewest channels with which a convolution is faster by Winograd's algorithm; what they
-    /// are on a device that is slow stays open.
+    /// Finds the minimum number of channels with which Winograd's algorithm is faster; leaves it unset on slow devices.
     async fn tune_winograd(&self) -> Result<(), GpuError> {
         for channels in WINOGRAD_WIDTHS {
             let [direct, winograd] = self.time_winograd(channels).await?;
-            if winograd < direct * MIN_GAIN {
-                self.choose(with_winograd(self.choice(), channels));
+            if winograd < direct * MAX_TIME_RATIO {
+                self.choose(with_winograd_min_channels(self.choice(), channels));
                 return Ok(());
             }
             if direct > SLOW_KERNEL.as_secs_f64() * 1e3 {
                 return Ok(());
             }
         }
-        self.choose(with_winograd(self.choice(), NEVER));
+        self.choose(with_winograd_min_channels(self.choice(), WINOGRAD_DISABLED));
         Ok(())
     }
 
-    /// Milliseconds of a convolution of so many channels, directly and by Winograd's algorithm.
+    /// Returns the times in milliseconds of a convolution, directly and with Winograd's algorithm.
     async fn time_winograd(&self, channels: usize) -> Result<[f64; 2], GpuError> {
-        let plan = convolution(channels)
+        let plan = convolution_plan(channels)
             .map_err(|error| GpuError::Fault { what: WINOGRAD.into(), message: error.to_string() })?;
-        let config = KernelConfig { style: Style::Tiled, tile_choice: with_winograd(self.choice(), 0), ..self.config() };
+        let tile_choice = with_winograd_min_channels(self.choice(), 0);
+        let config = KernelConfig { style: Style::Tiled, tile_choice, ..self.config() };
         let mut times = [0.0; 2];
         for (allows_winograd, time) in [false, true].into_iter().zip(&mut times) {
             let plan = Plan { allows_winograd, ..plan.clone() };
@@ -332,74 +332,75 @@ impl Gpu {
         Ok(times)
     }
 
-    /// Index of the fastest variant; None where one takes so long that the rest is left.
-    async fn fastest(&self, measured: &Measured) -> Result<Option<usize>, GpuError> {
-        // What is read may be anything of the right size: one tensor for each way to lie.
-        let largest = measured.inputs.iter().map(|&(len, storage)| storage.bytes(len)).max().unwrap_or(4);
-        let source = self.tensor("what tuning reads", largest.div_ceil(4))?;
-        let target = self.tensor("what tuning writes", measured.output)?;
-        let candidates = variants(&measured.launch, measured.offers).into_iter().enumerate();
-        let (mut whole, halves): (Vec<_>, Vec<_>) = candidates.partition(|(_, variant)| variant.operand_type == Scalar::F32);
-        // The rule's own choice comes first: others have to be faster than it.
-        whole.sort_by_key(|(_, variant)| *variant != measured.launch);
+    /// Returns the index of the fastest variant; None if the device is too slow for tuning.
+    async fn fastest_variant(&self, workload: &Workload) -> Result<Option<usize>, GpuError> {
+        // The contents do not matter: a single tensor, large enough for every input, serves as all of them.
+        let largest = workload.inputs.iter().map(|&(len, storage)| storage.bytes(len)).max().unwrap_or(4);
+        let input = self.tensor("the tuning input", largest.div_ceil(4))?;
+        let output = self.tensor("the tuning output", workload.output)?;
+        let candidates = variants(&workload.launch, workload.support).into_iter().enumerate();
+        let (mut f32_variants, f16_variants): (Vec<_>, Vec<_>) =
+            candidates.partition(|(_, variant)| variant.operand_type == Scalar::F32);
+        // The heuristic's choice comes first: the others have to beat it.
+        f32_variants.sort_by_key(|(_, variant)| *variant != workload.launch);
         let mut best: Option<(f64, &(usize, Launch))> = None;
-        for candidate in whole.iter().chain(&halves) {
+        for candidate in f32_variants.iter().chain(&f16_variants) {
             let variant = &candidate.1;
-            let of_halves = variant.operand_type == Scalar::F16;
-            // Halves are tried in the shape that is best without them.
-            if of_halves && best.is_none_or(|(_, (_, known))| known.constants != variant.constants) {
+            let is_f16 = variant.operand_type == Scalar::F16;
+            // f16 is tried only in the best f32 tile shape.
+            if is_f16 && best.is_none_or(|(_, (_, fastest))| fastest.constants != variant.constants) {
                 continue;
             }
             let tensors: Vec<_> =
-                variant.bindings.iter().map(|b| if *b == Binding::Output { &target } else { &source }).collect();
-            let begun = Instant::now();
-            // A variant that a driver refuses is no candidate.
+                variant.bindings.iter().map(|b| if *b == Binding::Output { &output } else { &input }).collect();
+            let start = Instant::now();
+            // Skip variants that fail to compile.
             let Ok(rounds) = self.time_launch(BUDGET, variant, &tensors).await else { continue };
             let time = rounds.into_iter().fold(f64::INFINITY, f64::min);
-            let gain = if of_halves { MIN_GAIN_F16 } else { MIN_GAIN };
-            if best.is_none_or(|(known, _)| time < known * gain) {
+            let max_ratio = if is_f16 { MAX_TIME_RATIO_F16 } else { MAX_TIME_RATIO };
+            if best.is_none_or(|(fastest, _)| time < fastest * max_ratio) {
                 best = Some((time, candidate));
             }
-            if time > SLOW_KERNEL.as_secs_f64() * 1e3 || begun.elapsed() > 8 * SLOW_KERNEL {
+            if time > SLOW_KERNEL.as_secs_f64() * 1e3 || start.elapsed() > 8 * SLOW_KERNEL {
                 return Ok(None);
             }
         }
         Ok(best.map(|(_, (index, _))| *index))
     }
 
-    /// Makes the pipelines of a plan before they are needed, one after the other, so that neither the
-    /// browser's other work nor a cancel waits for more than one.
+    /// Compiles the pipelines of a plan ahead of time, one by one, so that cancellation and other work of the browser
+    /// wait for at most one compilation.
     pub async fn warm(&self, plan: &Plan, storages: &[Storage]) -> Result<(), GpuError> {
         let config = self.config();
-        for Measured { launch, .. } in self.launches(plan, storages, &config)? {
-            let made = self.pipelines_made();
+        for Workload { launch, .. } in self.workloads(plan, storages, &config)? {
+            let pipelines_before = self.pipelines_made();
             let launch = config.chosen(plan, launch);
             self.with_error_scopes(launch.kernel, || self.pipeline(&launch)).await?;
-            if self.pipelines_made() > made {
+            if self.pipelines_made() > pipelines_before {
                 self.finished().await?;
             }
         }
         Ok(())
     }
 
-    /// The launches of a plan as the rule of sizes has them.
-    fn launches(&self, plan: &Plan, storages: &[Storage], config: &KernelConfig) -> Result<Vec<Measured>, GpuError> {
-        let means = config.caps(self.info().max_binding);
-        let mut list = Vec::new();
+    /// Returns the launches of a plan as the size heuristic selects them.
+    fn workloads(&self, plan: &Plan, storages: &[Storage], config: &KernelConfig) -> Result<Vec<Workload>, GpuError> {
+        let caps = config.caps(self.info().max_binding);
+        let mut workloads = Vec::new();
         for step in &plan.steps {
             let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
-            let work = lower_step(plan, step, &stored, means)?;
-            let operand = |operand: BufferRef| match operand {
+            let sequence = lower_step(plan, step, &stored, caps)?;
+            let layout = |buffer: BufferRef| match buffer {
                 BufferRef::Input(input) => (plan.value(step.inputs[input]).numel(), stored[input]),
                 BufferRef::Output => (plan.value(step.output).numel(), Storage::F32),
-                BufferRef::Scratch(index) => (work.scratch[index], Storage::F32),
+                BufferRef::Scratch(index) => (sequence.scratch[index], Storage::F32),
             };
-            for stage in &work.dispatches {
-                let inputs = stage.inputs.iter().map(|&input| operand(input)).collect();
-                let (launch, output, flops) = (stage.launch.clone(), operand(stage.output).0, stage.flops);
-                list.push(Measured { launch, offers: config.variant_support(plan), inputs, output, flops });
+            for dispatch in &sequence.dispatches {
+                let inputs = dispatch.inputs.iter().map(|&input| layout(input)).collect();
+                let (launch, output, flops) = (dispatch.launch.clone(), layout(dispatch.output).0, dispatch.flops);
+                workloads.push(Workload { launch, support: config.variant_support(plan), inputs, output, flops });
             }
         }
-        Ok(list)
+        Ok(workloads)
     }
 }

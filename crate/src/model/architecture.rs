@@ -1,11 +1,11 @@
-//! Turns the tables in architectures/ into the layers of networks that this program reports on
-//! but does not run, each under its native and its diffusers name.
+//! Layers of architectures that are inspected but not run, under their native and diffusers names; loaded
+//! from the tables in architectures/.
 //!
-//! A table says a layer in one line, `NATIVE : DIFFUSERS : OUTPUTS INPUTS [KERNEL] : OTHER NAMES`,
-//! and how often the lines repeat. Sizes are numbers and letters (`6D`), letters stand for the
-//! values of a published size. `=` is the same name again, `-` none. Several DIFFUSERS names with
-//! `+` between their outputs are one fused native layer. One size alone is a norm's. `~` marks
-//! names of a trainer for parts of a layer, which count for no coverage.
+//! A table line defines a layer, `NATIVE : DIFFUSERS : OUTPUTS INPUTS [KERNEL] : OTHER NAMES`; the table
+//! also gives the repetitions. Sizes are a number, a variable or both (`6D`); variables take the values
+//! of a published model size. `=` repeats the native name, `-` means no name. Several DIFFUSERS names,
+//! with `+` between their output sizes, are parts of one fused native layer. A single size is that of a
+//! norm. `~` marks a trainer's names for parts of a layer, which are not counted in the coverage.
 
 use super::module::{Component, Kind, Module, Whose};
 use super::{Clip, ClipConfig, Unet, UnetConfig};
@@ -13,34 +13,34 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// Epsilon of norms; no computation here depends on it.
+/// Placeholder epsilon of norms; these networks are never computed.
 const EPS: f32 = 1e-6;
 
-/// Whose list of layers a layer belongs to.
+/// Implementation that defines a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ModuleSource {
-    /// Both: one layer under two names.
+    /// Both: the same layer under two names.
     Both,
-    /// The authors': parts are fused here.
+    /// The authors' implementation, which fuses layers that diffusers splits.
     Native,
-    /// diffusers': parts of a fused layer.
+    /// diffusers, which splits a fused layer.
     Diffusers,
-    /// A trainer's names for parts.
+    /// A trainer that splits a layer.
     Extra,
 }
 
-/// One network family at one published size.
+/// An architecture family at one published size.
 #[derive(Debug, Clone)]
 pub struct Architecture {
-    /// `flux1`, `sd3`, …
+    /// Family id: `flux1`, `sd3`, …
     pub family: &'static str,
-    /// The size's name for people.
+    /// Display name of the model size.
     pub label: &'static str,
     layers: Vec<(Component, Module, ModuleSource)>,
 }
 
 impl Architecture {
-    /// Every published size of a family, the most common first; none for an unknown family.
+    /// Returns all published sizes of a family, most common first; empty for an unknown family.
     pub fn of(family: &str) -> Vec<Architecture> {
         match family {
             "sdxl_refiner" => return refiner().into_iter().collect(),
@@ -51,44 +51,44 @@ impl Architecture {
         table.size.iter().map(|size| table.build(size)).collect()
     }
 
-    /// The families that have tables.
+    /// Iterates over the ids of all families.
     pub fn families() -> impl Iterator<Item = &'static str> {
         TABLES.families.iter().map(|table| table.family.as_str()).chain(["sdxl_refiner", "kolors"])
     }
 
-    /// Every layer under every naming, for look-ups.
+    /// Returns all layers of all implementations, for lookups.
     pub fn modules(&self) -> Vec<(Component, &Module)> {
         self.layers.iter().map(|(component, module, _)| (*component, module)).collect()
     }
 
-    /// The layers as one naming counts them, [`Naming::Native`] or [`Naming::Diffusers`].
-    pub fn modules_of(&self, naming: ModuleSource) -> Vec<(Component, &Module)> {
-        let own = self.layers.iter().filter(|(_, _, of)| matches!(of, ModuleSource::Both) || *of == naming);
-        own.map(|(component, module, _)| (*component, module)).collect()
+    /// Returns the layers of one implementation, [`ModuleSource::Native`] or [`ModuleSource::Diffusers`].
+    pub fn modules_of(&self, source: ModuleSource) -> Vec<(Component, &Module)> {
+        let layers = self.layers.iter().filter(|(_, _, of)| matches!(of, ModuleSource::Both) || *of == source);
+        layers.map(|(component, module, _)| (*component, module)).collect()
     }
 
-    /// Whose list has the layer with this path.
+    /// Returns the implementation that defines the layer with this path.
     pub fn naming(&self, path: &str) -> Option<ModuleSource> {
-        self.layers.iter().find(|(_, module, _)| module.path == path).map(|&(_, _, naming)| naming)
+        self.layers.iter().find(|(_, module, _)| module.path == path).map(|&(_, _, source)| source)
     }
 }
 
-/// A table of architectures/.
+/// Table in architectures/.
 #[derive(Deserialize)]
 struct Table {
     family: String,
-    #[serde(default = "transformer")]
+    #[serde(default = "default_component")]
     component: String,
     #[serde(default = "yes")]
     bias: bool,
-    /// Text encoders in the order of their numbers.
+    /// Text encoders, in pipeline order.
     #[serde(default)]
     text: Vec<String>,
     size: Vec<Size>,
     layers: Vec<Layers>,
 }
 
-fn transformer() -> String {
+fn default_component() -> String {
     Component::Transformer.name().into()
 }
 
@@ -108,13 +108,13 @@ struct Size {
 
 #[derive(Deserialize)]
 struct Layers {
-    /// The value that says how often the list repeats; once without.
+    /// Variable with the end index of the repetitions; a single, unnumbered instance if absent.
     count: Option<String>,
-    /// The list stands only where this value is not 0.
+    /// Variable that must not be 0 for the list to apply.
     when: Option<String>,
-    /// The value that the repetitions start from.
+    /// Variable with the first index of the repetitions.
     from: Option<String>,
-    /// Number of a repetition: step · index + offset.
+    /// Block number of a repetition: step · index + offset.
     #[serde(default = "one")]
     step: usize,
     #[serde(default)]
@@ -184,7 +184,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     Tables { families: families.collect(), encoders: encoders.encoder }
 });
 
-/// The SDXL refiner: a UNet of the known kind, and SDXL's second text encoder.
+/// Builds the SDXL refiner: a UNet of the usual structure, and SDXL's second text encoder.
 fn refiner() -> Option<Architecture> {
     let unet = Unet::new(&UnetConfig::parse(include_str!("configs/sdxl_refiner/unet.json")).ok()?);
     let mut layers = encoder("clip_g", Component::TextEncoder2);
@@ -192,7 +192,7 @@ fn refiner() -> Option<Architecture> {
     Some(Architecture { family: "sdxl_refiner", label: "the SDXL refiner", layers })
 }
 
-/// Kolors: SDXL's UNet behind another text encoder, whose states go through one more layer.
+/// Builds Kolors: SDXL's UNet with another text encoder, whose hidden states pass through an additional layer.
 fn kolors() -> Option<Architecture> {
     let unet = Unet::new(&UnetConfig::parse(include_str!("configs/sdxl/unet.json")).ok()?);
     let hidden = Module::new("encoder_hid_proj", "encoder_hid_proj", Kind::Linear { inputs: 4096, outputs: 2048 });
@@ -210,7 +210,7 @@ fn kolors() -> Option<Architecture> {
 impl Table {
     fn build(&'static self, size: &'static Size) -> Architecture {
         const TEXT: [Component; 3] = [Component::TextEncoder, Component::TextEncoder2, Component::TextEncoder3];
-        // A model with one text encoder that is no CLIP has it in the first place.
+        // A single text encoder takes the first component, even if it is not CLIP.
         let mut layers: Vec<_> =
             self.text.iter().zip(TEXT).flat_map(|(name, component)| encoder(name, component)).collect();
         let component = Component::ALL.into_iter().find(|component| component.name() == self.component);
@@ -233,7 +233,7 @@ impl Table {
                 for line in section.list.lines().filter(|line| !line.trim().is_empty()) {
                     let line = Line::parse(line, &size.values);
                     layers.extend(
-                        line.modules(&native, &diffusers, self.bias).map(|(module, of)| (component, module, of)),
+                        line.modules(&native, &diffusers, self.bias).map(|(module, source)| (component, module, source)),
                     );
                 }
             }
@@ -242,7 +242,7 @@ impl Table {
     }
 }
 
-/// The layers of a text encoder.
+/// Returns the layers of a text encoder.
 fn encoder(name: &str, component: Component) -> Vec<(Component, Module, ModuleSource)> {
     let clip = match name {
         "clip_l" => Some(include_str!("configs/sd15/text_encoder.json")),
@@ -261,18 +261,18 @@ fn encoder(name: &str, component: Component) -> Vec<(Component, Module, ModuleSo
             Line::parse(line, &encoder.values).modules(&prefix, &prefix, false).collect::<Vec<_>>()
         })
     });
-    layers.map(|(module, naming)| (component, module, naming)).collect()
+    layers.map(|(module, source)| (component, module, source)).collect()
 }
 
-/// A line of a table, with its sizes worked out.
+/// A parsed table line with evaluated sizes.
 struct Line<'a> {
     extra: bool,
     native: &'a str,
     diffusers: Vec<&'a str>,
-    /// Outputs of each diffusers name.
+    /// Output size of each diffusers layer.
     outputs: Vec<usize>,
-    /// Inputs, and the kernel where there is one.
-    rest: Vec<usize>,
+    /// Input size and, for convolutions, the kernel size.
+    input_and_kernel: Vec<usize>,
     alias: Option<&'a str>,
 }
 
@@ -287,34 +287,34 @@ impl<'a> Line<'a> {
             Some(names) => names.split(' ').collect(),
         };
         let mut sizes = cells.next().unwrap_or_default().split(' ');
-        let outputs = sizes.next().unwrap_or_default().split('+').map(|size| number(size, values)).collect();
-        let rest = sizes.map(|size| number(size, values)).collect();
-        Line { extra: first.starts_with('~'), native, diffusers, outputs, rest, alias: cells.next() }
+        let outputs = sizes.next().unwrap_or_default().split('+').map(|size| parse_size(size, values)).collect();
+        let input_and_kernel = sizes.map(|size| parse_size(size, values)).collect();
+        Line { extra: first.starts_with('~'), native, diffusers, outputs, input_and_kernel, alias: cells.next() }
     }
 
-    /// The fused layer and its parts, or the one layer that they are.
+    /// Returns the fused layer and its parts, or the single layer.
     fn modules(&self, native: &str, diffusers: &str, bias: bool) -> impl Iterator<Item = (Module, ModuleSource)> {
         let ldm = format!("{native}{}", self.native);
         let module = |path: String, outputs| {
-            let module = Module::new(path, ldm.clone(), kind(outputs, &self.rest));
+            let module = Module::new(path, ldm.clone(), kind(outputs, &self.input_and_kernel));
             if bias { module } else { module.without_bias() }
         };
-        let whole = |path: String, naming| {
+        let full = |path: String, source| {
             let module = module(path, self.outputs.iter().sum());
             let alias = self.alias.map(|alias| format!("{native}{alias}"));
-            let whose = match naming {
+            let whose = match source {
                 ModuleSource::Native => Whose::Authors,
                 ModuleSource::Extra => Whose::Trainer,
                 ModuleSource::Both | ModuleSource::Diffusers => Whose::Everyone,
             };
-            (Module { alias, whose, ..module }, naming)
+            (Module { alias, whose, ..module }, source)
         };
         let mut list = Vec::new();
         match self.diffusers.as_slice() {
-            [] => list.push(whole(ldm.clone(), if self.extra { ModuleSource::Extra } else { ModuleSource::Native })),
-            [name] => list.push(whole(format!("{diffusers}{name}"), ModuleSource::Both)),
+            [] => list.push(full(ldm.clone(), if self.extra { ModuleSource::Extra } else { ModuleSource::Native })),
+            [name] => list.push(full(format!("{diffusers}{name}"), ModuleSource::Both)),
             names => {
-                list.push(whole(ldm.clone(), ModuleSource::Native));
+                list.push(full(ldm.clone(), ModuleSource::Native));
                 let parts = names.iter().zip(&self.outputs);
                 list.extend(
                     parts.map(|(name, &outputs)| (module(format!("{diffusers}{name}"), outputs), ModuleSource::Diffusers)),
@@ -325,15 +325,15 @@ impl<'a> Line<'a> {
     }
 }
 
-/// "6D" with the value of D.
-fn number(size: &str, values: &BTreeMap<String, usize>) -> usize {
-    let letters = size.find(|c: char| !c.is_ascii_digit()).unwrap_or(size.len());
-    let (factor, letter) = size.split_at(letters);
-    factor.parse().unwrap_or(1) * if letter.is_empty() { 1 } else { values.get(letter).copied().unwrap_or(0) }
+/// Evaluates a size such as "6D", given the value of D.
+fn parse_size(size: &str, values: &BTreeMap<String, usize>) -> usize {
+    let digits = size.find(|c: char| !c.is_ascii_digit()).unwrap_or(size.len());
+    let (factor, variable) = size.split_at(digits);
+    factor.parse().unwrap_or(1) * if variable.is_empty() { 1 } else { values.get(variable).copied().unwrap_or(0) }
 }
 
-fn kind(outputs: usize, rest: &[usize]) -> Kind {
-    match *rest {
+fn kind(outputs: usize, input_and_kernel: &[usize]) -> Kind {
+    match *input_and_kernel {
         [] => Kind::LayerNorm { width: outputs, eps: EPS },
         [inputs] => Kind::Linear { inputs, outputs },
         [inputs, kernel, ..] => Kind::Conv { inputs, outputs, kernel, stride: kernel, padding: 0 },
@@ -346,7 +346,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_table_is_whole() {
+    fn tables_have_valid_shapes_and_unique_paths() {
         for family in Architecture::families() {
             let sizes = Architecture::of(family);
             assert!(!sizes.is_empty(), "{family} has no size");
@@ -359,22 +359,22 @@ mod tests {
                 }
             }
         }
-        assert!(Architecture::of("nobody").is_empty());
+        assert!(Architecture::of("unknown").is_empty());
     }
 
-    /// Linear and convolution layers of the denoiser, and its size next to the published one.
+    /// Checks the denoiser's linear and convolution layer count, and its parameter count in billions.
     #[test]
-    fn layers_and_sizes_are_those_that_were_published() {
-        let check = |family: &str, size: usize, naming, layers: usize, published: f64| {
+    fn layer_and_parameter_counts_match_the_published_ones() {
+        let check = |family: &str, size: usize, source, layers: usize, published: f64| {
             let list = Architecture::of(family);
-            let modules = list[size].modules_of(naming);
+            let modules = list[size].modules_of(source);
             let denoiser = modules.iter().filter(|(component, _)| !component.name().starts_with("text"));
-            let own: Vec<&Module> = denoiser.map(|&(_, module)| module).collect();
-            let billions = own.iter().map(|module| module.parameters()).sum::<u64>() as f64 / 1e9;
-            let large = own.iter().filter(|module| module.weight_shape().len() > 1).count();
-            assert_eq!(large, layers, "{}", list[size].label);
-            let off = billions / published - 1.0;
-            assert!(off.abs() < 0.005, "{}: {billions} billion parameters, not {published}", list[size].label);
+            let layers_and_norms: Vec<&Module> = denoiser.map(|&(_, module)| module).collect();
+            let billions = layers_and_norms.iter().map(|module| module.parameters()).sum::<u64>() as f64 / 1e9;
+            let layer_count = layers_and_norms.iter().filter(|module| module.weight_shape().len() > 1).count();
+            assert_eq!(layer_count, layers, "{}", list[size].label);
+            let error = billions / published - 1.0;
+            assert!(error.abs() < 0.005, "{}: {billions} billion parameters, not {published}", list[size].label);
         };
         check("flux1", 0, ModuleSource::Native, 8 + 19 * 10 + 38 * 3 + 2, 11.90);
         check("flux1", 0, ModuleSource::Diffusers, 8 + 19 * 14 + 38 * 6 + 2, 11.90);
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fused_layer_is_as_large_as_its_parts() {
+    fn fused_layers_and_their_parts_have_the_right_shapes() {
         let flux = &Architecture::of("flux1")[0];
         let rows = |path: &str| {
             let modules = flux.modules();

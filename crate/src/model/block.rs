@@ -1,12 +1,11 @@
-//! Turns a layer into the block of the network that it lies in, by the names of the web UIs' block
-//! weights: BASE, IN00…, MID, OUT00… for a UNet, one a layer for a text encoder, and for a
-//! transformer those of its stacks.
+//! Block names of layers, as in the web UIs' block weights (LBW): BASE, IN00…, MID, OUT00… for a UNet,
+//! one block per layer for a text encoder, and names by stack for a transformer.
 
 use super::{Component, Module};
 
-/// Short name of the block that a layer lies in.
+/// Returns the short name of the block that contains a layer.
 pub fn block(component: Component, module: &Module) -> String {
-    let number = |text: &str| text.split('.').next().and_then(|number| number.parse::<usize>().ok());
+    let index = |text: &str| text.split('.').next().and_then(|index| index.parse::<usize>().ok());
     if matches!(component, Component::Transformer | Component::Prior | Component::LanguageModel) {
         return match stack(&module.ldm) {
             Some((short, _, block)) => format!("{short}{block:02}"),
@@ -19,22 +18,22 @@ pub fn block(component: Component, module: &Module) -> String {
     }
     if component != Component::Unet {
         let layer = module.path.split_once("layers.").or(module.path.split_once("block."));
-        return match layer.and_then(|(_, rest)| number(rest)) {
+        return match layer.and_then(|(_, rest)| index(rest)) {
             Some(layer) => format!("TE{layer:02}"),
             None if module.path.contains("embeddings") => "BASE".into(),
             None => "END".into(),
         };
     }
     match module.ldm.split_once('.') {
-        Some(("input_blocks", rest)) => format!("IN{:02}", number(rest).unwrap_or(0)),
+        Some(("input_blocks", rest)) => format!("IN{:02}", index(rest).unwrap_or(0)),
         Some(("middle_block", _)) => "MID".into(),
-        Some(("output_blocks", rest)) => format!("OUT{:02}", number(rest).unwrap_or(0)),
+        Some(("output_blocks", rest)) => format!("OUT{:02}", index(rest).unwrap_or(0)),
         Some(("out", _)) => "END".into(),
         _ => "BASE".into(),
     }
 }
 
-/// A stack of equal blocks: the start of its layers' names, its blocks' short name, its name for people.
+/// Stacks of equal blocks: key prefix, short name of a block, display name of a block.
 const STACKS: [(&str, &str, &str); 28] = [
     ("blk.", "L", "layer"),
     ("double_blocks.", "D", "double block"),
@@ -58,15 +57,15 @@ const STACKS: [(&str, &str, &str); 28] = [
     ("visual_transformer_blocks.", "V", "block"),
     ("text_transformer_blocks.", "T", "text block"),
     ("language_model.layers.", "L", "layer"),
-    ("visual.blocks.", "E", "block that sees"),
+    ("visual.blocks.", "E", "vision block"),
     ("txtfusion.layerwise_blocks.", "TL", "text fusion block"),
     ("txtfusion.refiner_blocks.", "TR", "text refiner"),
     ("ref_image_refiner.", "RR", "reference refiner"),
-    ("audio_embeddings_connector.transformer_1d_blocks.", "AC", "connector of sound"),
-    ("video_embeddings_connector.transformer_1d_blocks.", "VC", "connector of pictures"),
+    ("audio_embeddings_connector.transformer_1d_blocks.", "AC", "audio connector"),
+    ("video_embeddings_connector.transformer_1d_blocks.", "VC", "video connector"),
 ];
 
-/// The stack and the block in it that a layer of a transformer lies in.
+/// Returns the short name, display name and block index of the stack that contains a transformer's layer.
 pub fn stack(native: &str) -> Option<(&'static str, &'static str, usize)> {
     STACKS.iter().find_map(|&(start, short, label)| {
         let block = native.strip_prefix(start)?.split('.').next()?.parse().ok()?;
@@ -74,7 +73,7 @@ pub fn stack(native: &str) -> Option<(&'static str, &'static str, usize)> {
     })
 }
 
-/// Whether a layer outside of the stacks stands behind them.
+/// Returns whether a layer outside the stacks follows them.
 fn is_last(native: &str) -> bool {
     [
         "final_",

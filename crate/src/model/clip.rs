@@ -1,50 +1,49 @@
-//! Turns a CLIP text config into its layers in the order in which data flows
-//! (transformers' `CLIPTextModel`, Radford et al. 2021).
+//! Layers of a CLIP text encoder in execution order (transformers' `CLIPTextModel`, Radford et al. 2021).
 
 use super::config::ClipConfig;
 use super::module::{Kind, Module};
 
-/// A whole text encoder.
+/// CLIP text encoder.
 #[derive(Debug, Clone)]
 pub struct Clip {
-    /// Its sizes.
+    /// Config.
     pub config: ClipConfig,
-    /// (vocabulary, width).
+    /// Token embedding table, (vocabulary, width).
     pub token_embedding: Module,
-    /// (77, width).
+    /// Position embedding table, (77, width).
     pub position_embedding: Module,
-    /// The transformer layers.
+    /// Transformer layers.
     pub layers: Vec<ClipLayer>,
-    /// After the last layer.
+    /// Layer norm after the last layer.
     pub final_layer_norm: Module,
-    /// SDXL's second encoder: pooled state to text_embeds, without bias.
+    /// Projection of the pooled state to text_embeds, without bias (SDXL's second encoder).
     pub text_projection: Option<Module>,
 }
 
-/// Pre-norm attention and MLP.
+/// Transformer layer: pre-norm attention and MLP.
 #[derive(Debug, Clone)]
 pub struct ClipLayer {
     /// transformers' path of the layer.
     pub path: String,
-    /// Before attention.
+    /// Layer norm before attention.
     pub layer_norm1: Module,
-    /// Queries.
+    /// Query projection.
     pub q_proj: Module,
-    /// Keys.
+    /// Key projection.
     pub k_proj: Module,
-    /// Values.
+    /// Value projection.
     pub v_proj: Module,
-    /// After attention.
+    /// Output projection of attention.
     pub out_proj: Module,
-    /// Before the MLP.
+    /// Layer norm before the MLP.
     pub layer_norm2: Module,
-    /// To the intermediate width.
+    /// MLP, to the intermediate width.
     pub fc1: Module,
-    /// Back.
+    /// MLP, back to the hidden width.
     pub fc2: Module,
 }
 
-/// A module whose file name may lack `text_model.` (transformers 5 and later write it without).
+/// Creates a module whose key may lack `text_model.`, which transformers 5 and later omit.
 fn module(path: String, kind: Kind) -> Module {
     let alias = path.strip_prefix("text_model.").map(str::to_owned);
     let module = Module::new(path.clone(), path, kind);
@@ -55,7 +54,7 @@ fn module(path: String, kind: Kind) -> Module {
 }
 
 impl Clip {
-    /// Lists the layers of a checked config.
+    /// Creates the layers of a validated config.
     pub fn new(config: &ClipConfig) -> Clip {
         let width = config.hidden_size;
         let table = |name: &str, rows| module(format!("text_model.embeddings.{name}"), Kind::Embedding { rows, width });
@@ -77,7 +76,7 @@ impl Clip {
         }
     }
 
-    /// Every layer, in the order in which data flows.
+    /// Returns all layers in execution order.
     pub fn modules(&self) -> Vec<&Module> {
         let mut list = vec![&self.token_embedding, &self.position_embedding];
         for layer in &self.layers {

@@ -1,38 +1,38 @@
-//! Turns diffusers' and transformers' config.json into checked sizes.
+//! Parsing and validation of diffusers' and transformers' config.json.
 //!
-//! Field names are the libraries' own, so that a published file drops in. A field that changes
-//! the mathematics and is not supported is an error that names it.
+//! Field names are those of the libraries, so published files are read as they are. An unsupported value
+//! of a field that changes the computation is an error that names the field.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Why a config cannot be used.
+/// Error of an unusable config.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's message says what its fields are")]
+#[expect(missing_docs, reason = "the variants' messages describe their fields")]
 pub enum ConfigError {
-    /// The text is not JSON of the expected form.
-    #[error("{what} config: {reason}; the file may be damaged or belong to another kind of model")]
+    /// Not JSON, or not of the expected structure.
+    #[error("{what} config: {reason}; the file may be damaged or for another kind of model")]
     Unreadable { what: &'static str, reason: String },
-    /// A field asks for mathematics that is not built.
-    #[error("{what} config: `{field}` is {found}, which this program does not support (it supports {supported})")]
+    /// A field selects a computation that is not implemented.
+    #[error("{what} config: `{field}` is {found}, which is not supported (supported: {supported})")]
     Unsupported { what: &'static str, field: &'static str, found: String, supported: &'static str },
-    /// Sizes that contradict each other.
+    /// Contradictory sizes.
     #[error("{what} config: {reason}")]
     Inconsistent { what: &'static str, reason: String },
 }
 
-/// One number for all levels, or one per level.
+/// One value for all levels, or one per level.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum PerLevel {
-    /// The same everywhere.
+    /// The same value for all levels.
     One(usize),
-    /// From the first (largest) level down.
+    /// One value per level, largest feature map first.
     Each(Vec<usize>),
 }
 
 impl PerLevel {
-    /// The value at `level`; the last one stands for missing ones.
+    /// Returns the value at `level`; missing levels use the last value.
     pub fn at(&self, level: usize) -> usize {
         match self {
             PerLevel::One(n) => *n,
@@ -44,36 +44,36 @@ impl PerLevel {
 /// `UNet2DConditionModel`'s config.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct UnetConfig {
-    /// Latent height and width that the model was made for.
+    /// Native latent height and width.
     #[serde(default = "default_sample_size")]
     pub sample_size: usize,
-    /// Latent channels in (4; 9 for inpainting models).
+    /// Input latent channels (4; 9 for inpainting models).
     pub in_channels: usize,
-    /// Latent channels out.
+    /// Output latent channels.
     pub out_channels: usize,
     /// Channels of each level.
     pub block_out_channels: Vec<usize>,
-    /// `CrossAttnDownBlock2D` or `DownBlock2D`, level by level.
+    /// `CrossAttnDownBlock2D` or `DownBlock2D`, per level.
     pub down_block_types: Vec<String>,
     /// `CrossAttnUpBlock2D` or `UpBlock2D`, from the deepest level up.
     pub up_block_types: Vec<String>,
-    /// Resnets a level on the way down; one more on the way up.
+    /// Resnets per down block; up blocks have one more.
     pub layers_per_block: usize,
-    /// Width of the text states.
+    /// Width of the text encoder's hidden states.
     pub cross_attention_dim: usize,
-    /// Width of the guidance's embedding, where the UNet is told the guidance (latent consistency models).
+    /// Width of the guidance embedding, if the UNet is conditioned on the CFG scale (latent consistency models).
     #[serde(default)]
     pub time_cond_proj_dim: Option<usize>,
-    /// Number of attention HEADS, not their size: diffusers kept the misnomer of the first
-    /// SD configs (huggingface/diffusers issue 2011). `num_attention_heads` overrides it.
+    /// Number of attention HEADS, not their size: diffusers kept the misnomer of the first SD configs
+    /// (huggingface/diffusers issue 2011). `num_attention_heads` overrides it.
     pub attention_head_dim: PerLevel,
-    /// Number of heads where a config says it by the right name.
+    /// Number of heads, in configs that use the correct name.
     #[serde(default)]
     pub num_attention_heads: Option<PerLevel>,
-    /// Transformer blocks in each spatial transformer.
+    /// Transformer blocks per spatial transformer.
     #[serde(default = "one")]
     pub transformer_layers_per_block: PerLevel,
-    /// `proj_in` and `proj_out` are linear (SD 2.x, SDXL) and not 1x1 convolutions (SD 1.x).
+    /// Whether `proj_in` and `proj_out` are linear (SD 2.x, SDXL) and not 1x1 convolutions (SD 1.x).
     #[serde(default)]
     pub use_linear_projection: bool,
     /// Groups of every group norm.
@@ -85,10 +85,10 @@ pub struct UnetConfig {
     /// `text_time` for SDXL.
     #[serde(default)]
     pub addition_embed_type: Option<String>,
-    /// Width of each sinusoid of SDXL's time ids.
+    /// Width of the sinusoidal embedding of each of SDXL's time ids.
     #[serde(default)]
     pub addition_time_embed_dim: Option<usize>,
-    /// Width of pooled text and time ids together.
+    /// Width of the pooled text embedding and the embedded time ids together.
     #[serde(default)]
     pub projection_class_embeddings_input_dim: Option<usize>,
 }
@@ -110,13 +110,13 @@ impl UnetConfig {
     /// Reads and checks `unet/config.json`.
     pub fn parse(text: &str) -> Result<UnetConfig, ConfigError> {
         const WHAT: &str = "UNet";
-        let json = object(WHAT, text)?;
-        only(WHAT, &json, "act_fn", &["silu", "swish"])?;
-        only(WHAT, &json, "mid_block_type", &["UNetMidBlock2DCrossAttn"])?;
-        only(WHAT, &json, "resnet_time_scale_shift", &["default"])?;
-        only(WHAT, &json, "time_embedding_type", &["positional"])?;
-        only(WHAT, &json, "attention_type", &["default"])?;
-        only(WHAT, &json, "addition_embed_type", &["text_time"])?;
+        let json = parse_object(WHAT, text)?;
+        expect_one_of(WHAT, &json, "act_fn", &["silu", "swish"])?;
+        expect_one_of(WHAT, &json, "mid_block_type", &["UNetMidBlock2DCrossAttn"])?;
+        expect_one_of(WHAT, &json, "resnet_time_scale_shift", &["default"])?;
+        expect_one_of(WHAT, &json, "time_embedding_type", &["positional"])?;
+        expect_one_of(WHAT, &json, "attention_type", &["default"])?;
+        expect_one_of(WHAT, &json, "addition_embed_type", &["text_time"])?;
         for field in [
             "center_input_sample",
             "dual_cross_attention",
@@ -125,7 +125,7 @@ impl UnetConfig {
             "class_embeddings_concat",
             "resnet_skip_time_act",
         ] {
-            unset(WHAT, &json, field)?;
+            expect_unset(WHAT, &json, field)?;
         }
         for field in [
             "class_embed_type",
@@ -138,18 +138,18 @@ impl UnetConfig {
             "cross_attention_norm",
             "reverse_transformer_layers_per_block",
         ] {
-            unset(WHAT, &json, field)?;
+            expect_unset(WHAT, &json, field)?;
         }
-        number(WHAT, &json, "freq_shift", 0.0)?;
-        number(WHAT, &json, "downsample_padding", 1.0)?;
-        number(WHAT, &json, "mid_block_scale_factor", 1.0)?;
-        number(WHAT, &json, "resnet_out_scale_factor", 1.0)?;
-        number(WHAT, &json, "conv_in_kernel", 3.0)?;
-        number(WHAT, &json, "conv_out_kernel", 3.0)?;
+        expect_default(WHAT, &json, "freq_shift", 0.0)?;
+        expect_default(WHAT, &json, "downsample_padding", 1.0)?;
+        expect_default(WHAT, &json, "mid_block_scale_factor", 1.0)?;
+        expect_default(WHAT, &json, "resnet_out_scale_factor", 1.0)?;
+        expect_default(WHAT, &json, "conv_in_kernel", 3.0)?;
+        expect_default(WHAT, &json, "conv_out_kernel", 3.0)?;
         if json.get("flip_sin_to_cos") == Some(&Value::Bool(false)) {
             return Err(unsupported(WHAT, "flip_sin_to_cos", "false", "true"));
         }
-        let config: UnetConfig = typed(WHAT, json)?;
+        let config: UnetConfig = deserialize(WHAT, json)?;
         config.check()?;
         Ok(config)
     }
@@ -159,7 +159,7 @@ impl UnetConfig {
         let bad = |reason: String| Err(ConfigError::Inconsistent { what: "UNet", reason });
         if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
             return bad(format!(
-                "{levels} entries in block_out_channels, {} in down_block_types, {} in up_block_types; they must be equal and not 0",
+                "{levels} entries in block_out_channels, {} in down_block_types, {} in up_block_types; all three must be equal and not 0",
                 self.down_block_types.len(),
                 self.up_block_types.len()
             ));
@@ -177,10 +177,10 @@ impl UnetConfig {
         for (level, &channels) in self.block_out_channels.iter().enumerate() {
             let (groups, heads) = (self.norm_num_groups, self.heads(level));
             if groups == 0 || channels % groups != 0 {
-                return bad(format!("{channels} channels do not divide into norm_num_groups = {groups}"));
+                return bad(format!("{channels} channels are not divisible by norm_num_groups = {groups}"));
             }
             if heads == 0 || channels % heads != 0 {
-                return bad(format!("{channels} channels do not divide into {heads} attention heads"));
+                return bad(format!("{channels} channels are not divisible by {heads} attention heads"));
             }
         }
         if self.addition_embed_type.is_some()
@@ -194,12 +194,12 @@ impl UnetConfig {
         Ok(())
     }
 
-    /// Attention heads at `level` (0 = largest feature map).
+    /// Returns the number of attention heads at `level` (0 = largest feature map).
     pub fn heads(&self, level: usize) -> usize {
         self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim).at(level)
     }
 
-    /// Width of the time embedding: four times the first level's channels.
+    /// Returns the width of the time embedding: four times the first level's channels.
     pub fn time_width(&self) -> usize {
         self.block_out_channels[0] * 4
     }
@@ -208,17 +208,17 @@ impl UnetConfig {
 /// `CLIPTextModel`'s config.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ClipConfig {
-    /// Rows of the token table.
+    /// Number of tokens.
     pub vocab_size: usize,
-    /// Width of the states.
+    /// Width of the hidden states.
     pub hidden_size: usize,
-    /// Width inside the MLP.
+    /// Inner width of the MLP.
     pub intermediate_size: usize,
-    /// Layers.
+    /// Number of transformer layers.
     pub num_hidden_layers: usize,
-    /// Attention heads.
+    /// Number of attention heads.
     pub num_attention_heads: usize,
-    /// Tokens of a chunk (77).
+    /// Maximum number of tokens (77).
     #[serde(default = "default_positions")]
     pub max_position_embeddings: usize,
     /// `quick_gelu` or `gelu`.
@@ -246,20 +246,20 @@ impl ClipConfig {
     /// Reads and checks `text_encoder/config.json`.
     pub fn parse(text: &str) -> Result<ClipConfig, ConfigError> {
         const WHAT: &str = "text encoder";
-        let json = object(WHAT, text)?;
-        only(WHAT, &json, "hidden_act", &["quick_gelu", "gelu"])?;
-        let config: ClipConfig = typed(WHAT, json)?;
+        let json = parse_object(WHAT, text)?;
+        expect_one_of(WHAT, &json, "hidden_act", &["quick_gelu", "gelu"])?;
+        let config: ClipConfig = deserialize(WHAT, json)?;
         let (width, heads) = (config.hidden_size, config.num_attention_heads);
         if heads == 0 || width % heads != 0 {
             return Err(ConfigError::Inconsistent {
                 what: WHAT,
-                reason: format!("hidden_size {width} does not divide into {heads} heads"),
+                reason: format!("hidden_size {width} is not divisible by {heads} attention heads"),
             });
         }
         Ok(config)
     }
 
-    /// Whether the model ends in a `text_projection`.
+    /// Returns whether the model has a `text_projection`.
     pub fn projects(&self) -> bool {
         self.architectures.iter().any(|name| name == "CLIPTextModelWithProjection")
     }
@@ -268,31 +268,31 @@ impl ClipConfig {
 /// `AutoencoderKL`'s config.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct VaeConfig {
-    /// Colour channels in.
+    /// Input color channels.
     #[serde(default = "three")]
     pub in_channels: usize,
-    /// Colour channels out.
+    /// Output color channels.
     #[serde(default = "three")]
     pub out_channels: usize,
     /// Latent channels.
     pub latent_channels: usize,
-    /// Channels of each level, from pixels to latents.
+    /// Channels of each level, from the image to the latents.
     pub block_out_channels: Vec<usize>,
-    /// Resnets a level in the encoder; one more in the decoder.
+    /// Resnets per encoder block; decoder blocks have one more.
     pub layers_per_block: usize,
     /// Groups of every group norm.
     #[serde(default = "default_groups")]
     pub norm_num_groups: usize,
-    /// latents = encoded * scaling_factor.
+    /// Latent scale: latents = encoded * scaling_factor.
     #[serde(default = "default_scaling")]
     pub scaling_factor: f32,
-    /// A 1x1 convolution after the encoder.
+    /// Whether a 1x1 convolution follows the encoder.
     #[serde(default = "yes")]
     pub use_quant_conv: bool,
-    /// A 1x1 convolution before the decoder.
+    /// Whether a 1x1 convolution precedes the decoder.
     #[serde(default = "yes")]
     pub use_post_quant_conv: bool,
-    /// Self-attention in the middle block.
+    /// Whether the mid block has self-attention.
     #[serde(default = "yes")]
     pub mid_block_add_attention: bool,
 }
@@ -311,10 +311,10 @@ impl VaeConfig {
     /// Reads and checks `vae/config.json`.
     pub fn parse(text: &str) -> Result<VaeConfig, ConfigError> {
         const WHAT: &str = "VAE";
-        let json = object(WHAT, text)?;
-        only(WHAT, &json, "act_fn", &["silu", "swish"])?;
+        let json = parse_object(WHAT, text)?;
+        expect_one_of(WHAT, &json, "act_fn", &["silu", "swish"])?;
         for field in ["latents_mean", "latents_std", "shift_factor"] {
-            unset(WHAT, &json, field)?;
+            expect_unset(WHAT, &json, field)?;
         }
         for (field, kind) in [("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")] {
             for entry in json.get(field).and_then(Value::as_array).into_iter().flatten() {
@@ -328,7 +328,7 @@ impl VaeConfig {
                 }
             }
         }
-        let config: VaeConfig = typed(WHAT, json)?;
+        let config: VaeConfig = deserialize(WHAT, json)?;
         let groups = config.norm_num_groups;
         if config.block_out_channels.is_empty() || groups == 0 {
             return Err(ConfigError::Inconsistent {
@@ -339,13 +339,13 @@ impl VaeConfig {
         if let Some(channels) = config.block_out_channels.iter().find(|&&channels| channels % groups != 0) {
             return Err(ConfigError::Inconsistent {
                 what: WHAT,
-                reason: format!("{channels} channels do not divide into norm_num_groups = {groups}"),
+                reason: format!("{channels} channels are not divisible by norm_num_groups = {groups}"),
             });
         }
         Ok(config)
     }
 
-    /// Pixels along one edge of a latent: 2 for each level after the first.
+    /// Returns the downsampling factor from pixels to latents: 2 per level after the first.
     pub fn scale(&self) -> usize {
         1 << (self.block_out_channels.len() - 1)
     }
@@ -353,11 +353,11 @@ impl VaeConfig {
 
 type Object = serde_json::Map<String, Value>;
 
-fn object(what: &'static str, text: &str) -> Result<Object, ConfigError> {
+fn parse_object(what: &'static str, text: &str) -> Result<Object, ConfigError> {
     serde_json::from_str(text).map_err(|error| ConfigError::Unreadable { what, reason: error.to_string() })
 }
 
-fn typed<T: serde::de::DeserializeOwned>(what: &'static str, json: Object) -> Result<T, ConfigError> {
+fn deserialize<T: serde::de::DeserializeOwned>(what: &'static str, json: Object) -> Result<T, ConfigError> {
     serde_json::from_value(Value::Object(json))
         .map_err(|error| ConfigError::Unreadable { what, reason: error.to_string() })
 }
@@ -366,8 +366,8 @@ fn unsupported(what: &'static str, field: &'static str, found: &str, supported: 
     ConfigError::Unsupported { what, field, found: found.into(), supported }
 }
 
-/// The field is absent, null or one of `allowed`.
-fn only(what: &'static str, json: &Object, field: &'static str, allowed: &[&'static str]) -> Result<(), ConfigError> {
+/// Returns an error unless the field is absent, null or one of `allowed`.
+fn expect_one_of(what: &'static str, json: &Object, field: &'static str, allowed: &[&'static str]) -> Result<(), ConfigError> {
     match json.get(field) {
         None | Some(Value::Null) => Ok(()),
         Some(Value::String(name)) if allowed.contains(&name.as_str()) => Ok(()),
@@ -375,19 +375,19 @@ fn only(what: &'static str, json: &Object, field: &'static str, allowed: &[&'sta
     }
 }
 
-/// The field is absent, null or false.
-fn unset(what: &'static str, json: &Object, field: &'static str) -> Result<(), ConfigError> {
+/// Returns an error unless the field is absent, null or false.
+fn expect_unset(what: &'static str, json: &Object, field: &'static str) -> Result<(), ConfigError> {
     match json.get(field) {
         None | Some(Value::Null | Value::Bool(false)) => Ok(()),
         Some(other) => Err(ConfigError::Unsupported { what, field, found: other.to_string(), supported: "null" }),
     }
 }
 
-/// The field is absent, null or this number.
-fn number(what: &'static str, json: &Object, field: &'static str, wanted: f64) -> Result<(), ConfigError> {
+/// Returns an error unless the field is absent, null or `default`.
+fn expect_default(what: &'static str, json: &Object, field: &'static str, default: f64) -> Result<(), ConfigError> {
     match json.get(field) {
         None | Some(Value::Null) => Ok(()),
-        Some(value) if value.as_f64() == Some(wanted) => Ok(()),
+        Some(value) if value.as_f64() == Some(default) => Ok(()),
         Some(other) => {
             Err(ConfigError::Unsupported { what, field, found: other.to_string(), supported: "the default" })
         }

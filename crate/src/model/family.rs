@@ -1,10 +1,10 @@
-//! Turns the published configs of each model family into one list of named layers.
+//! Model families with published configs.
 
 use super::module::{Component, Module};
 use super::{Clip, ClipConfig, ConfigError, Unet, UnetConfig, Vae, VaeConfig};
 use std::fmt;
 
-/// A family of base models that share layer names and sizes.
+/// A family of base models with the same layer names and sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FamilyId {
     /// Stable Diffusion 1.x.
@@ -16,10 +16,10 @@ pub enum FamilyId {
 }
 
 impl FamilyId {
-    /// Every family whose layers are listed, the oldest first.
+    /// All families, oldest first.
     pub const ALL: [FamilyId; 3] = [FamilyId::Sd15, FamilyId::Sd21, FamilyId::Sdxl];
 
-    /// Short name used in reports: `sd15`.
+    /// Returns the short name used in reports: `sd15`.
     pub fn name(self) -> &'static str {
         match self {
             FamilyId::Sd15 => "sd15",
@@ -28,7 +28,7 @@ impl FamilyId {
         }
     }
 
-    /// Name for people.
+    /// Returns the display name.
     pub fn label(self) -> &'static str {
         match self {
             FamilyId::Sd15 => "Stable Diffusion 1.x",
@@ -44,19 +44,19 @@ impl fmt::Display for FamilyId {
     }
 }
 
-/// A family's networks that adapters touch.
+/// Networks of a family that adapters apply to.
 #[derive(Debug, Clone)]
 pub struct Family {
-    /// The UNet.
+    /// UNet.
     pub unet: Unet,
-    /// The first text encoder.
+    /// First or only text encoder.
     pub text_encoder: Clip,
-    /// SDXL's second.
+    /// SDXL's second text encoder.
     pub text_encoder_2: Option<Clip>,
 }
 
 impl Family {
-    /// The networks at the sizes that were published.
+    /// Creates the networks from the published configs.
     pub fn published(id: FamilyId) -> Result<Family, ConfigError> {
         let (unet, text, second) = match id {
             FamilyId::Sd15 => {
@@ -78,7 +78,7 @@ impl Family {
         })
     }
 
-    /// The family's autoencoder at the size that was published.
+    /// Creates the family's VAE from the published config.
     pub fn published_vae(id: FamilyId) -> Result<Vae, ConfigError> {
         let text = match id {
             FamilyId::Sd15 => include_str!("configs/sd15/vae.json"),
@@ -88,7 +88,7 @@ impl Family {
         Ok(Vae::new(&VaeConfig::parse(text)?))
     }
 
-    /// Every layer that an adapter may name, in network order: text encoders first, then the UNet.
+    /// Returns all layers that adapter keys can refer to, in network order: text encoders, then the UNet.
     pub fn modules(&self) -> Vec<(Component, &Module)> {
         let mut list = Vec::new();
         list.extend(self.text_encoder.modules().into_iter().map(|module| (Component::TextEncoder, module)));

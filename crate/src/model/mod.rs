@@ -1,7 +1,7 @@
-//! Turns diffusers configs into networks as data: every layer with its names, sizes and place.
+//! Networks as data: diffusers configs -> layers with their names, sizes and order.
 //!
-//! A network is a plain tree of [`Module`]s in the order in which data flows. The plan builder
-//! walks it, the adapters look keys up in it, checkpoints are read by it.
+//! A network is a tree of [`Module`]s in execution order. The plan builder walks it, and adapter and
+//! checkpoint keys are looked up in it.
 
 pub mod architecture;
 pub mod block;

@@ -1,33 +1,33 @@
-//! Turns a layer of a network into a value: its names, its kind and its weight shape.
+//! A network layer as data: names, kind and weight shape.
 
 use crate::num::numel;
 use std::fmt;
 
-/// The part of a pipeline that a module belongs to; displays as diffusers' folder name.
+/// Pipeline component that a module belongs to; displays as diffusers' folder name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Component {
-    /// The first (or only) CLIP text encoder.
+    /// First or only CLIP text encoder.
     TextEncoder,
-    /// The second text encoder: SDXL's OpenCLIP bigG, Flux's T5.
+    /// Second text encoder: SDXL's OpenCLIP bigG, Flux's T5.
     TextEncoder2,
-    /// SD 3's T5.
+    /// Third text encoder: SD 3's T5.
     TextEncoder3,
-    /// The denoising network of Stable Diffusion 1.x, 2.x and XL.
+    /// Denoiser of Stable Diffusion 1.x, 2.x and XL.
     Unet,
-    /// The denoising network of newer models.
+    /// Denoiser of newer models (DiT).
     Transformer,
-    /// Stable Cascade's stage C.
+    /// Denoiser of Stable Cascade's stage C.
     Prior,
-    /// A model that writes text.
+    /// Large language model.
     LanguageModel,
-    /// The autoencoder between latents and pixels.
+    /// VAE between pixels and latents.
     Vae,
-    /// A network of a model that is not known.
+    /// Network of an unknown model.
     Model,
 }
 
 impl Component {
-    /// Every component, in the order of a pipeline.
+    /// All components, in pipeline order.
     pub const ALL: [Component; 9] = [
         Component::TextEncoder,
         Component::TextEncoder2,
@@ -40,12 +40,12 @@ impl Component {
         Component::Model,
     ];
 
-    /// Whether it turns noise into latents.
+    /// Returns whether the component is a denoiser (or an unknown network).
     pub fn is_denoiser(self) -> bool {
         matches!(self, Component::Unet | Component::Transformer | Component::Prior | Component::Model)
     }
 
-    /// diffusers' folder name, which is also the first part of a full module path.
+    /// Returns diffusers' folder name, which is also the first part of a full module path.
     pub fn name(self) -> &'static str {
         match self {
             Component::TextEncoder => "text_encoder",
@@ -67,70 +67,70 @@ impl fmt::Display for Component {
     }
 }
 
-/// What a layer computes and how large it is.
+/// Operation and sizes of a layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[expect(missing_docs, reason = "each variant says what its fields are")]
+#[expect(missing_docs, reason = "the variants' docs describe their fields")]
 pub enum Kind {
-    /// Weight (outputs, inputs).
+    /// Linear layer with weight (outputs, inputs).
     Linear { inputs: usize, outputs: usize },
-    /// Weight (outputs, inputs, kernel, kernel).
+    /// 2D convolution with weight (outputs, inputs, kernel, kernel).
     Conv { inputs: usize, outputs: usize, kernel: usize, stride: usize, padding: usize },
-    /// Weight (width).
+    /// Layer norm with weight (width).
     LayerNorm { width: usize, eps: f32 },
-    /// Weight (channels).
+    /// Group norm with weight (channels).
     GroupNorm { channels: usize, groups: usize, eps: f32 },
-    /// Weight (rows, width).
+    /// Embedding table with weight (rows, width).
     Embedding { rows: usize, width: usize },
 }
 
-/// One named layer.
+/// A named layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Module {
-    /// diffusers' name inside its component, dotted: `down_blocks.0.resnets.0.conv1`.
+    /// diffusers' dotted name within the component: `down_blocks.0.resnets.0.conv1`.
     pub path: String,
-    /// The name in single-file (LDM/CompVis) checkpoints, without that component's prefix:
+    /// Name in single-file (LDM/CompVis) checkpoints, without the component's prefix:
     /// `input_blocks.1.0.in_layers.2`.
     pub ldm: String,
-    /// Another diffusers or transformers spelling in files of other versions, where there is one:
+    /// Alternative diffusers or transformers name, used in files of other versions:
     /// `mid_block.attentions.0.query` for `….to_q`, `encoder.layers.0…` for `text_model.encoder…`.
     pub alias: Option<String>,
-    /// What it computes.
+    /// Operation and sizes.
     pub kind: Kind,
-    /// Whether it has a bias.
+    /// Whether the layer has a bias.
     pub bias: bool,
-    /// Who has it as one layer.
+    /// Implementations that have it as one layer.
     pub whose: Whose,
 }
 
-/// Who has a layer as one: some fuse what others split.
+/// Implementations that have a layer as one: some fuse layers that others split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Whose {
-    /// Everyone.
+    /// All implementations.
     #[default]
     Everyone,
-    /// The model's authors; diffusers has its parts, or lacks it.
+    /// Only the authors' implementation; diffusers splits it or lacks it.
     Authors,
-    /// A trainer alone.
+    /// Only a trainer.
     Trainer,
 }
 
 impl Module {
-    /// A layer with a bias and no other spelling.
+    /// Creates a layer with a bias and without alias.
     pub fn new(path: impl Into<String>, ldm: impl Into<String>, kind: Kind) -> Module {
         Module { path: path.into(), ldm: ldm.into(), alias: None, kind, bias: true, whose: Whose::Everyone }
     }
 
-    /// The same layer without a bias.
+    /// Removes the bias.
     pub fn without_bias(self) -> Module {
         Module { bias: false, ..self }
     }
 
-    /// The same layer with one more spelling.
+    /// Sets the alias.
     pub fn or_spelled(self, alias: impl Into<String>) -> Module {
         Module { alias: Some(alias.into()), ..self }
     }
 
-    /// Shape of the weight as PyTorch stores it.
+    /// Returns the weight's shape in PyTorch's layout.
     pub fn weight_shape(&self) -> Vec<usize> {
         match self.kind {
             Kind::Linear { inputs, outputs } => vec![outputs, inputs],
@@ -141,12 +141,12 @@ impl Module {
         }
     }
 
-    /// Length of the bias: the outputs of a layer, the width of a norm; 0 where there is none.
+    /// Returns the bias's length: the outputs of a layer, the width of a norm; 0 without bias.
     pub fn bias_len(&self) -> usize {
         if self.bias { self.weight_shape()[0] } else { 0 }
     }
 
-    /// Numbers in the weight and the bias.
+    /// Returns the number of parameters in weight and bias.
     pub fn parameters(&self) -> u64 {
         numel(&self.weight_shape()) + self.bias_len() as u64
     }

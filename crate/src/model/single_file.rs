@@ -1,15 +1,15 @@
-//! Turns the tensor shapes of a single-file checkpoint into the config of its UNet: block numbers
-//! in such files depend on how many layers and levels the network has.
+//! UNet config inferred from the tensor shapes of a single-file checkpoint: block numbers in such files
+//! depend on the number of layers and levels.
 
 use super::config::{PerLevel, UnetConfig};
 use super::family::FamilyId;
 use std::collections::HashMap;
 
-/// Where single-file checkpoints keep the UNet.
+/// Key prefix of the UNet in single-file checkpoints.
 const PREFIX: &str = "model.diffusion_model.";
 
-/// The UNet's config and family, as far as layer names and sizes depend on it: head and group
-/// counts are not in a checkpoint and count as 1. None where the file is no such checkpoint.
+/// Infers the UNet's family and config, as far as layer names and sizes depend on them: a checkpoint has
+/// no head and group counts, which are set to 1. Returns None if the file is not such a checkpoint.
 pub fn unet_config(shapes: &HashMap<&str, &[usize]>) -> Option<(FamilyId, UnetConfig)> {
     let shape = |name: &str| shapes.get(format!("{PREFIX}{name}").as_str()).copied();
     let conv_in = shape("input_blocks.0.0.weight")?;
@@ -23,8 +23,8 @@ pub fn unet_config(shapes: &HashMap<&str, &[usize]>) -> Option<(FamilyId, UnetCo
         let level = levels.last_mut()?;
         level.layers += 1;
         level.channels = *resnet.first()?;
-        let block = |depth: usize| format!("input_blocks.{index}.1.transformer_blocks.{depth}.norm1.weight");
-        level.depth = (0..).take_while(|&depth| shape(&block(depth)).is_some()).count();
+        let norm_key = |depth: usize| format!("input_blocks.{index}.1.transformer_blocks.{depth}.norm1.weight");
+        level.depth = (0..).take_while(|&depth| shape(&norm_key(depth)).is_some()).count();
     }
     let per_level = levels.first()?.layers;
     if per_level == 0 || levels.iter().any(|level| level.layers != per_level) {
@@ -34,10 +34,11 @@ pub fn unet_config(shapes: &HashMap<&str, &[usize]>) -> Option<(FamilyId, UnetCo
     let linear = shape("middle_block.1.proj_in.weight")?.len() == 2;
     let label = shape("label_emb.0.0.weight");
     let depth = |level: &Level| level.depth.max(1);
-    let middle = |depth: usize| format!("middle_block.1.transformer_blocks.{depth}.norm1.weight");
+    let mid_norm_key = |depth: usize| format!("middle_block.1.transformer_blocks.{depth}.norm1.weight");
     let mut depths: Vec<usize> = levels.iter().map(depth).collect();
-    // The middle has the depth of the last level, which in SD 1.x and 2.x has no attention.
-    *depths.last_mut()? = (0..).take_while(|&depth| shape(&middle(depth)).is_some()).count();
+    // The mid block uses the last level's depth; in SD 1.x and 2.x that level has no attention, so the depth
+    // is read from the mid block.
+    *depths.last_mut()? = (0..).take_while(|&depth| shape(&mid_norm_key(depth)).is_some()).count();
     let config = UnetConfig {
         sample_size: 64,
         in_channels: *conv_in.get(1)?,
@@ -70,12 +71,12 @@ pub fn unet_config(shapes: &HashMap<&str, &[usize]>) -> Option<(FamilyId, UnetCo
 struct Level {
     layers: usize,
     channels: usize,
-    /// Transformer blocks in each spatial transformer; 0 without attention.
+    /// Transformer blocks per spatial transformer; 0 without attention.
     depth: usize,
 }
 
 impl Level {
-    /// diffusers' name of the block.
+    /// Returns diffusers' class name of the block.
     fn kind(&self, direction: &str) -> String {
         let attention = if self.depth > 0 { "CrossAttn" } else { "" };
         format!("{attention}{direction}Block2D")
@@ -88,24 +89,24 @@ mod tests {
     use crate::model::{Family, Unet};
 
     #[test]
-    fn a_published_network_is_found_from_its_shapes() {
+    fn published_configs_are_inferred_from_shapes() {
         for id in FamilyId::ALL {
             let unet = Family::published(id).expect("a published config").unet;
-            let named: Vec<(String, Vec<usize>)> = unet
+            let tensors: Vec<(String, Vec<usize>)> = unet
                 .modules()
                 .iter()
                 .map(|module| (format!("{PREFIX}{}.weight", module.ldm), module.weight_shape()))
                 .collect();
-            let shapes = named.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
+            let shapes = tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
             let (family, config) = unet_config(&shapes).expect("a checkpoint");
             assert_eq!(family, id);
-            let found = Unet::new(&config);
-            let places = |unet: &Unet| -> Vec<(String, String, Vec<usize>)> {
-                let place =
+            let inferred = Unet::new(&config);
+            let layers = |unet: &Unet| -> Vec<(String, String, Vec<usize>)> {
+                let layer =
                     |module: &&crate::model::Module| (module.path.clone(), module.ldm.clone(), module.weight_shape());
-                unet.modules().iter().map(place).collect()
+                unet.modules().iter().map(layer).collect()
             };
-            assert_eq!(places(&found), places(&unet));
+            assert_eq!(layers(&inferred), layers(&unet));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Turns a file's key into the module it means, its role there and the name of the spelling.
+//! Key lookup: file key -> module, tensor role and key convention.
 //!
-//! Names need no grammar: every module of the network is spelled in each way, and keys are looked
-//! up. The prefixes, suffixes and conventions are the table spellings.toml.
+//! Keys are not parsed: every module's name is generated in each convention, and keys are looked up.
+//! Prefixes, suffixes and conventions are in the table spellings.toml.
 
 use super::module::{Component, Module, Whose};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
-/// What a tensor of an adapter is for. The names are those of the files.
+/// Role of an adapter's tensor, named as in the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are those of the files")]
+#[expect(missing_docs, reason = "named as in the files")]
 pub enum Role {
     Up,
     Down,
@@ -54,28 +54,29 @@ pub enum Role {
     ReshapeWeight,
     OftR,
     LoraE,
-    /// Tensors of algorithms that are known by name alone, by their order.
+    /// Tensors, numbered, of algorithms that are recognized but not computed.
     Part1,
     Part2,
     Part3,
 }
 
-/// The end of a key.
+/// Key suffix.
 #[derive(Debug, Deserialize)]
 pub struct Suffix {
-    /// Its letters.
+    /// Text of the suffix.
     pub text: String,
-    /// What the tensor is for.
+    /// Role of the tensor.
     pub role: Role,
-    /// Whether PEFT spells it so.
+    /// Whether the suffix is PEFT's.
     #[serde(default)]
     pub peft: bool,
-    /// The algorithm that alone has such tensors, where it is named and not computed.
+    /// Algorithm that the suffix identifies, if it is recognized but not computed.
     pub algorithm: Option<String>,
+    /// Text that must occur in the key before the suffix.
     after: Option<String>,
 }
 
-/// The start of a key.
+/// Key prefix of a component.
 #[derive(Debug, Deserialize)]
 struct Prefix {
     text: String,
@@ -88,7 +89,7 @@ struct Prefix {
     peft: Option<String>,
 }
 
-/// The start of a weight's name in a whole model.
+/// Key prefix of a component in a full model.
 #[derive(Debug, Deserialize)]
 struct Checkpoint {
     text: String,
@@ -101,7 +102,7 @@ fn component<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Component, D:
     Component::ALL
         .into_iter()
         .find(|component| component.name() == name)
-        .ok_or_else(|| serde::de::Error::custom(format!("no component is called {name}")))
+        .ok_or_else(|| serde::de::Error::custom(format!("unknown component `{name}`")))
 }
 
 #[derive(Deserialize)]
@@ -114,7 +115,7 @@ struct Table {
 static TABLE: LazyLock<Table> =
     LazyLock::new(|| toml::from_str(include_str!("spellings.toml")).expect("spellings.toml is checked by a test"));
 
-/// The prefixes that stems without a dot can have, and those that stems with one can have.
+/// Prefixes of stems without dots, and prefixes of stems with dots.
 static PREFIXES: LazyLock<[Vec<&Prefix>; 2]> = LazyLock::new(|| {
     [
         TABLE.prefix.iter().filter(|prefix| !prefix.text.contains('.')).collect(),
@@ -124,34 +125,34 @@ static PREFIXES: LazyLock<[Vec<&Prefix>; 2]> = LazyLock::new(|| {
 
 impl Prefix {
     fn convention(&self, names: NamingScheme, peft: bool) -> &str {
-        let special = match names {
+        let override_name = match names {
             NamingScheme::Ldm => self.ldm.as_ref(),
             NamingScheme::AttnProcs => self.attn_procs.as_ref(),
             NamingScheme::Place => None,
             NamingScheme::Native | NamingScheme::Diffusers | NamingScheme::Trainer => self.peft.as_ref().filter(|_| peft),
         };
-        special.unwrap_or(&self.convention)
+        override_name.unwrap_or(&self.convention)
     }
 }
 
-/// Whose name of a module a key uses.
+/// Naming scheme of the module name in a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamingScheme {
-    /// diffusers' and transformers'.
+    /// diffusers and transformers.
     Diffusers,
-    /// Single-file checkpoints' of Stable Diffusion 1.x, 2.x and XL.
+    /// Single-file checkpoints of Stable Diffusion 1.x, 2.x and XL.
     Ldm,
-    /// The authors' of newer models.
+    /// The authors' names of newer models.
     Native,
     /// diffusers' attention processors: `attn1.processor.to_q` for `attn1.to_q`.
     AttnProcs,
-    /// A trainer's, for a part of a layer.
+    /// A trainer's name of a part of a layer.
     Trainer,
-    /// A place in the walk through the network's modules.
+    /// An index in the traversal of the network's modules (see `positional`).
     Place,
 }
 
-/// A key without its suffix, and the suffix.
+/// Splits a key into stem and suffix (longest match).
 pub fn split(key: &str) -> Option<(&str, &'static Suffix)> {
     let last = key.as_bytes().last();
     TABLE
@@ -164,12 +165,12 @@ pub fn split(key: &str) -> Option<(&str, &'static Suffix)> {
         .map(|suffix| (&key[..key.len() - suffix.text.len()], suffix))
 }
 
-/// The algorithm that a key names by its ending, for people, where it is not computed.
+/// Returns the display name of the algorithm that a key's suffix identifies, if it is not computed.
 pub fn algorithm(key: &str) -> Option<&'static str> {
     split(key)?.1.algorithm.as_deref()
 }
 
-/// An algorithm's short name: `vera` of VeRA, `ln_tuning` of LN tuning.
+/// Returns an algorithm's short name: `vera` for VeRA, `ln_tuning` for LN tuning.
 pub fn short(algorithm: &str) -> String {
     let letters = algorithm.chars().map(|letter| match letter {
         '³' => '3',
@@ -179,17 +180,17 @@ pub fn short(algorithm: &str) -> String {
     letters.collect::<String>().replace("_ia_3", "ia3")
 }
 
-/// An algorithm's name for people, of its short name; none where it is computed.
+/// Returns an algorithm's display name from its short name; None for algorithms that are computed.
 pub fn long(short_name: &str) -> Option<&'static str> {
     TABLE.suffix.iter().filter_map(|suffix| suffix.algorithm.as_deref()).find(|name| short(name) == short_name)
 }
 
-/// Whether keys start so, or some prefix of keys does.
+/// Returns whether `text` is the start of any key prefix.
 pub fn is_prefix(text: &str) -> bool {
     TABLE.prefix.iter().any(|prefix| prefix.text.starts_with(text))
 }
 
-/// The convention that a stem's prefix alone speaks for, where its module is not known.
+/// Returns the convention implied by the prefix alone, for stems of unknown modules.
 pub fn convention_of(stem: &str, peft: bool) -> &'static str {
     TABLE
         .prefix
@@ -199,23 +200,23 @@ pub fn convention_of(stem: &str, peft: bool) -> &'static str {
         .map_or("", |prefix| prefix.convention(NamingScheme::Diffusers, peft))
 }
 
-/// A module that a key names.
+/// Result of a key lookup.
 #[derive(Debug, Clone, Copy)]
 pub struct ModuleMatch<'a> {
-    /// The network.
+    /// Component.
     pub component: Component,
-    /// The layer.
+    /// Layer.
     pub module: &'a Module,
-    /// The name of the spelling: `kohya`, `peft_prefixed`, …
+    /// Key convention: `kohya`, `peft_prefixed`, …
     pub convention: &'static str,
-    /// Whose name of the layer the key uses.
+    /// Naming scheme of the layer name.
     pub names: NamingScheme,
-    /// The start of the key that names the network.
+    /// Key prefix of the component.
     pub prefix: &'static str,
 }
 
-/// FNV-1a over eight bytes at a time: the tables are made of names known beforehand, so that no
-/// input can crowd them, and are asked thousands of times a file.
+/// FNV-1a-like hash over eight bytes at a time. The maps contain only known names, so input cannot cause
+/// collisions, and they are queried thousands of times per file.
 #[derive(Default, Clone)]
 struct Fnv(u64);
 
@@ -236,28 +237,28 @@ impl Hasher for Fnv {
     }
 }
 
-/// Every module of a model under every name that files use.
+/// Lookup table of a model's modules by all their names.
 pub struct Spellings<'a> {
     modules: Vec<(Component, &'a Module)>,
-    /// By component, few enough to be walked.
+    /// Names by component; few enough for a linear search.
     names: Vec<(Component, HashMap<String, (&'a Module, NamingScheme), Hashing>)>,
-    /// What the prefixes of a denoiser mean in this model.
+    /// Component that denoiser prefixes refer to in this model.
     denoiser: Component,
 }
 
 impl<'a> Spellings<'a> {
-    /// Spells the modules.
+    /// Builds the lookup table.
     pub fn new(modules: &[(Component, &'a Module)]) -> Spellings<'a> {
         let mut names: Vec<(Component, HashMap<String, (&Module, NamingScheme), Hashing>)> = Vec::new();
         for &(component, module) in modules {
-            let at = names.iter().position(|(of, _)| *of == component).unwrap_or_else(|| {
+            let index = names.iter().position(|(other, _)| *other == component).unwrap_or_else(|| {
                 names.push((component, HashMap::default()));
                 names.len() - 1
             });
-            let of_component = &mut names[at].1;
-            for (name, kind) in spell(component, module) {
+            let component_names = &mut names[index].1;
+            for (name, scheme) in names_of(component, module) {
                 for separator in [".", "_"] {
-                    of_component.entry(name.replace('.', separator)).or_insert((module, kind));
+                    component_names.entry(name.replace('.', separator)).or_insert((module, scheme));
                 }
             }
         }
@@ -265,28 +266,28 @@ impl<'a> Spellings<'a> {
         Spellings { modules: modules.to_vec(), names, denoiser: denoiser.unwrap_or(Component::Unet) }
     }
 
-    fn named(&self, component: Component) -> Option<&HashMap<String, (&'a Module, NamingScheme), Hashing>> {
-        self.names.iter().find(|(of, _)| *of == component).map(|(_, names)| names)
+    fn names_in(&self, component: Component) -> Option<&HashMap<String, (&'a Module, NamingScheme), Hashing>> {
+        self.names.iter().find(|(other, _)| *other == component).map(|(_, names)| names)
     }
 
-    /// The modules that are spelled.
+    /// Returns the modules in the table.
     pub fn modules(&self) -> &[(Component, &'a Module)] {
         &self.modules
     }
 
-    /// The module of an adapter key without its suffix.
+    /// Looks up an adapter key without its suffix.
     pub fn find(&self, stem: &str, peft: bool) -> Option<ModuleMatch<'a>> {
         PREFIXES[usize::from(stem.contains('.'))].iter().find_map(|prefix| {
             let rest = stem.strip_prefix(&prefix.text)?;
             let component = if prefix.component == Component::Unet { self.denoiser } else { prefix.component };
-            let &(module, names) = self.named(component)?.get(rest)?;
+            let &(module, names) = self.names_in(component)?.get(rest)?;
             let convention = prefix.convention(names, peft);
             Some(ModuleMatch { component, module, convention, names, prefix: &prefix.text })
         })
     }
 
-    /// The module of a whole model's weight or bias, without `.weight` or `.bias`. `folder` is the
-    /// component whose own file this is, if it is one of a diffusers folder.
+    /// Looks up a full model's key without `.weight` or `.bias`. `folder` is the component of the file,
+    /// if the file is part of a diffusers folder.
     pub fn find_weight(&self, name: &str, folder: Option<Component>) -> Option<(Component, &'a Module)> {
         TABLE.checkpoint.iter().find_map(|checkpoint| {
             let rest = name.strip_prefix(&checkpoint.text)?;
@@ -294,25 +295,25 @@ impl<'a> Spellings<'a> {
                 return None;
             }
             let component = folder.unwrap_or(checkpoint.component);
-            let &(module, _) = self.named(component)?.get(rest)?;
+            let &(module, _) = self.names_in(component)?.get(rest)?;
             Some((component, module))
         })
     }
 }
 
-/// Every dotted name of a module.
-fn spell(component: Component, module: &Module) -> Vec<(String, NamingScheme)> {
-    let (other, alias) = match component {
+/// Returns all dotted names of a module.
+fn names_of(component: Component, module: &Module) -> Vec<(String, NamingScheme)> {
+    let (native, alias) = match component {
         Component::Transformer | Component::Prior => (NamingScheme::Native, NamingScheme::Native),
         _ => (NamingScheme::Ldm, NamingScheme::Diffusers),
     };
     if module.whose == Whose::Trainer {
         return vec![(module.path.clone(), NamingScheme::Trainer)];
     }
-    let first = if other == NamingScheme::Native && module.path == module.ldm { other } else { NamingScheme::Diffusers };
+    let first = if native == NamingScheme::Native && module.path == module.ldm { native } else { NamingScheme::Diffusers };
     let mut names = vec![(module.path.clone(), first)];
     names.extend(module.alias.clone().map(|name| (name, alias)));
-    names.push((module.ldm.clone(), other));
+    names.push((module.ldm.clone(), native));
     if component != Component::Unet {
         return names;
     }
@@ -329,7 +330,7 @@ mod tests {
     use crate::model::{Family, FamilyId};
 
     #[test]
-    fn one_layer_is_found_under_all_its_names() {
+    fn a_layer_is_found_by_all_its_names() {
         let family = Family::published(FamilyId::Sd15).expect("a published config");
         let modules = family.modules();
         let spellings = Spellings::new(&modules);
@@ -366,12 +367,12 @@ mod tests {
     }
 
     #[test]
-    fn no_two_layers_of_a_network_share_a_name() {
+    fn names_are_unique_within_a_component() {
         for id in FamilyId::ALL {
             let family = Family::published(id).expect("a published config");
             let mut seen: HashMap<(Component, String), &str> = HashMap::new();
             for (component, module) in family.modules() {
-                for (name, _) in spell(component, module) {
+                for (name, _) in names_of(component, module) {
                     for separator in [".", "_"] {
                         let other = seen.insert((component, name.replace('.', separator)), &module.path);
                         assert!(other.is_none_or(|path| path == module.path), "{id} {name}: {other:?}");
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_of_whole_models_are_found() {
+    fn weights_of_full_models_are_found() {
         let family = Family::published(FamilyId::Sd15).expect("a published config");
         let modules = family.modules();
         let spellings = Spellings::new(&modules);

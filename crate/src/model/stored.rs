@@ -1,33 +1,33 @@
-//! Turns a layer's tensor into where checkpoints keep it: under which name, which part of it, which way round.
+//! Location of a layer's tensor in a checkpoint: key, row range and orientation.
 
 use super::family::FamilyId;
 use super::module::{Component, Module};
 
-/// Where a file keeps a tensor.
+/// Location of a tensor in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The name of what is stored.
+    /// Key of the stored tensor.
     pub key: String,
-    /// The third of its rows that is meant, where queries, keys and values are stored as one.
+    /// Index of the third of its rows to read, if queries, keys and values are stored as one tensor.
     pub third: Option<usize>,
-    /// Rows and columns are exchanged.
+    /// Whether the stored tensor is transposed.
     pub transposed: bool,
 }
 
 impl Stored {
-    /// All that is stored under a name.
+    /// Returns the location of a whole stored tensor.
     pub fn whole(key: String) -> Stored {
         Stored { key, third: None, transposed: false }
     }
 }
 
-/// A matrix of this many rows, row by row, with rows and columns exchanged.
+/// Transposes a row-major matrix with this many rows.
 pub fn transposed(data: &[f32], rows: usize) -> Vec<f32> {
     let columns = data.len() / rows.max(1);
     (0..data.len()).map(|i| data[i % rows * columns + i / rows]).collect()
 }
 
-/// The text encoder that a family's single-file checkpoints spell as OpenCLIP does, and where it lies.
+/// Returns the text encoder that has OpenCLIP's keys in a family's single-file checkpoints, and its key prefix.
 pub fn open_clip_encoder(family: FamilyId) -> Option<(Component, &'static str)> {
     match family {
         FamilyId::Sd15 => None,
@@ -36,8 +36,8 @@ pub fn open_clip_encoder(family: FamilyId) -> Option<(Component, &'static str)> 
     }
 }
 
-/// OpenCLIP's names of a CLIP text encoder's tensors: queries, keys and values are one matrix, and
-/// the last projection is stored the other way round. None where it has no such tensor.
+/// Returns the location of a CLIP text encoder's tensor under OpenCLIP's keys: queries, keys and values
+/// are one matrix, and the text projection is transposed. None if OpenCLIP has no such tensor.
 pub fn open_clip(prefix: &str, module: &Module, part: &str) -> Option<Stored> {
     let whole = |name: String| Stored::whole(format!("{prefix}{name}"));
     let path = module.path.strip_prefix("text_model.").unwrap_or(&module.path);
@@ -49,11 +49,11 @@ pub fn open_clip(prefix: &str, module: &Module, part: &str) -> Option<Stored> {
         _ => {
             let (layer, name) = path.strip_prefix("encoder.layers.")?.split_once('.')?;
             let at = |name: &str| whole(format!("transformer.resblocks.{layer}.{name}"));
-            let joined = |third| Stored { third: Some(third), ..at(&format!("attn.in_proj_{part}")) };
+            let qkv = |third| Stored { third: Some(third), ..at(&format!("attn.in_proj_{part}")) };
             match name {
-                "self_attn.q_proj" => joined(0),
-                "self_attn.k_proj" => joined(1),
-                "self_attn.v_proj" => joined(2),
+                "self_attn.q_proj" => qkv(0),
+                "self_attn.k_proj" => qkv(1),
+                "self_attn.v_proj" => qkv(2),
                 "self_attn.out_proj" => at(&format!("attn.out_proj.{part}")),
                 "layer_norm1" => at(&format!("ln_1.{part}")),
                 "layer_norm2" => at(&format!("ln_2.{part}")),

@@ -1,137 +1,136 @@
-//! Turns a UNet config into its layers in the order in which data flows
-//! (diffusers' `UNet2DConditionModel`, LDM's `openaimodel.UNetModel`).
+//! Layers of a UNet in execution order (diffusers' `UNet2DConditionModel`, LDM's `openaimodel.UNetModel`).
 
 use super::config::UnetConfig;
 use super::module::{Kind, Module};
 
-/// Epsilon of the group norm at the head of a spatial transformer, unlike the resnets' 1e-5.
+/// Epsilon of the group norm at the start of a spatial transformer; the resnets use 1e-5.
 const TRANSFORMER_NORM_EPS: f32 = 1e-6;
 /// Epsilon of the transformer blocks' layer norms (PyTorch's default).
 const LAYER_NORM_EPS: f32 = 1e-5;
 
-/// A whole UNet.
+/// UNet.
 #[derive(Debug, Clone)]
 pub struct Unet {
-    /// Its sizes.
+    /// Config.
     pub config: UnetConfig,
-    /// Latents (B, in_channels, H, W) to the first level's channels.
+    /// Convolution from in_channels to the first level's channels.
     pub conv_in: Module,
-    /// The two layers that turn the timestep's sinusoid into the time embedding.
+    /// MLP from the sinusoidal timestep embedding to the time embedding.
     pub time_embedding: [Module; 2],
-    /// The guidance's embedding to the timestep's width, where the network is told the guidance.
+    /// Projection of the guidance embedding to the timestep embedding's width (latent consistency models).
     pub guidance: Option<Module>,
-    /// SDXL: the two layers for pooled text and time ids.
+    /// SDXL's MLP for pooled text and time ids.
     pub add_embedding: Option<[Module; 2]>,
-    /// From the largest level to the smallest.
+    /// Down blocks, from the largest level to the smallest.
     pub down: Vec<DownBlock>,
-    /// Resnet, transformer, resnet at the smallest level.
+    /// Mid block: resnet, transformer, resnet at the smallest level.
     pub mid: MidBlock,
-    /// From the smallest level to the largest.
+    /// Up blocks, from the smallest level to the largest.
     pub up: Vec<UpBlock>,
-    /// Group norm before the last convolution.
+    /// Group norm before the output convolution.
     pub norm_out: Module,
-    /// The first level's channels to the predicted noise.
+    /// Convolution from the first level's channels to out_channels.
     pub conv_out: Module,
 }
 
-/// One level on the way down: (resnet, transformer?) layers, then perhaps a stride-2 convolution.
+/// Down block: (resnet, optional transformer) layers, then an optional stride-2 convolution.
 #[derive(Debug, Clone)]
 pub struct DownBlock {
-    /// Resnets with the transformer that follows each, where the level has attention.
+    /// Resnets, each followed by a transformer if the level has attention.
     pub layers: Vec<(Resnet, Option<Transformer>)>,
-    /// Halves height and width; absent at the last level.
+    /// Halves height and width; None at the last level.
     pub downsampler: Option<Module>,
 }
 
-/// The smallest level's middle.
+/// Mid block, at the smallest level.
 #[derive(Debug, Clone)]
 pub struct MidBlock {
-    /// Before the transformer.
+    /// Resnet before the transformer.
     pub resnet_in: Resnet,
-    /// The middle's attention.
+    /// Spatial transformer.
     pub transformer: Transformer,
-    /// After the transformer.
+    /// Resnet after the transformer.
     pub resnet_out: Resnet,
 }
 
-/// One level on the way up: each resnet takes a skip connection as well.
+/// Up block; each resnet also reads a skip connection.
 #[derive(Debug, Clone)]
 pub struct UpBlock {
-    /// Resnets with the transformer that follows each, where the level has attention.
+    /// Resnets, each followed by a transformer if the level has attention.
     pub layers: Vec<(Resnet, Option<Transformer>)>,
-    /// Doubles height and width (to the skip's size), then convolves; absent at the last level.
+    /// Convolution after upsampling to the next skip connection's size (about twice); None at the last level.
     pub upsampler: Option<Module>,
 }
 
-/// norm, SiLU, conv, + time, norm, SiLU, conv, + shortcut.
+/// Resnet block: norm, SiLU, conv, + time, norm, SiLU, conv, + shortcut.
 #[derive(Debug, Clone)]
 pub struct Resnet {
     /// diffusers' path of the block.
     pub path: String,
-    /// Group norm over the input.
+    /// Group norm of the input.
     pub norm1: Module,
-    /// 3x3.
+    /// 3x3 convolution.
     pub conv1: Module,
-    /// Time embedding to channels; absent in the VAE.
+    /// Projection of the time embedding to the channels; None in the VAE.
     pub time_emb_proj: Option<Module>,
-    /// Group norm over the middle.
+    /// Group norm between the convolutions.
     pub norm2: Module,
-    /// 3x3.
+    /// 3x3 convolution.
     pub conv2: Module,
-    /// 1x1, only where the channel count changes.
+    /// 1x1 convolution, if the channel count changes.
     pub conv_shortcut: Option<Module>,
 }
 
-/// Group norm, projection in, blocks, projection out, + input.
+/// Spatial transformer: group norm, input projection, blocks, output projection, + input.
 #[derive(Debug, Clone)]
 pub struct Transformer {
     /// diffusers' path of the block.
     pub path: String,
     /// Group norm with epsilon 1e-6.
     pub norm: Module,
-    /// 1x1 convolution or linear.
+    /// Input projection, 1x1 convolution or linear.
     pub proj_in: Module,
-    /// Self-attention, cross-attention, feed-forward; each.
+    /// Transformer blocks.
     pub blocks: Vec<TransformerBlock>,
-    /// 1x1 convolution or linear.
+    /// Output projection, 1x1 convolution or linear.
     pub proj_out: Module,
 }
 
-/// Self-attention, cross-attention and a GEGLU feed-forward, each with its layer norm.
+/// Transformer block: self-attention, cross-attention and GEGLU feed-forward, each after a layer norm.
 #[derive(Debug, Clone)]
 pub struct TransformerBlock {
     /// diffusers' path of the block.
     pub path: String,
-    /// Before self-attention.
+    /// Layer norm before self-attention.
     pub norm1: Module,
-    /// Over the feature map's own tokens.
+    /// Self-attention.
     pub attn1: Attention,
-    /// Before cross-attention.
+    /// Layer norm before cross-attention.
     pub norm2: Module,
-    /// Over the text states.
+    /// Cross-attention to the text states.
     pub attn2: Attention,
-    /// Before the feed-forward.
+    /// Layer norm before the feed-forward.
     pub norm3: Module,
-    /// `ff.net.0.proj`: to twice four times the width; GEGLU halves it.
+    /// `ff.net.0.proj`, to 8 times the width; GEGLU halves it.
     pub ff_in: Module,
-    /// `ff.net.2`: back to the width.
+    /// `ff.net.2`, back to the width.
     pub ff_out: Module,
 }
 
-/// The four projections of multi-head attention.
+/// Multi-head attention with its four projections.
 #[derive(Debug, Clone)]
 pub struct Attention {
     /// diffusers' path of the layer.
     pub path: String,
     /// Number of heads.
     pub heads: usize,
-    /// Queries.
+    /// Query projection.
     pub to_q: Module,
-    /// Keys.
+    /// Key projection.
     pub to_k: Module,
-    /// Values.
+    /// Value projection.
     pub to_v: Module,
-    /// `to_out.0`.
+    /// Output projection (`to_out.0`).
     pub to_out: Module,
 }
 
@@ -144,7 +143,7 @@ fn conv(path: String, ldm: String, inputs: usize, outputs: usize, kernel: usize,
 }
 
 impl Unet {
-    /// Lists the layers of a checked config.
+    /// Creates the layers of a validated config.
     pub fn new(config: &UnetConfig) -> Unet {
         let channels = &config.block_out_channels;
         let (levels, per_level) = (channels.len(), config.layers_per_block);
@@ -263,7 +262,7 @@ impl Unet {
         }
     }
 
-    /// Every layer, in the order in which data flows.
+    /// Returns all layers in execution order.
     pub fn modules(&self) -> Vec<&Module> {
         let mut list: Vec<&Module> = self.time_embedding.iter().collect();
         list.extend(&self.guidance);
@@ -296,25 +295,25 @@ fn push_layers<'a>(layers: &'a [(Resnet, Option<Transformer>)], list: &mut Vec<&
 
 impl Resnet {
     fn unet(config: &UnetConfig, path: &str, ldm: &str, inputs: usize, outputs: usize) -> Resnet {
-        let norm = |name: &str, old: &str, channels| {
+        let norm = |name: &str, ldm_name: &str, channels| {
             let kind = Kind::GroupNorm { channels, groups: config.norm_num_groups, eps: config.norm_eps };
-            Module::new(format!("{path}.{name}"), format!("{ldm}.{old}"), kind)
+            Module::new(format!("{path}.{name}"), format!("{ldm}.{ldm_name}"), kind)
         };
-        let at = |name: &str| format!("{path}.{name}");
-        let was = |name: &str| format!("{ldm}.{name}");
+        let path_of = |name: &str| format!("{path}.{name}");
+        let ldm_of = |name: &str| format!("{ldm}.{name}");
         Resnet {
             path: path.into(),
             norm1: norm("norm1", "in_layers.0", inputs),
-            conv1: conv(at("conv1"), was("in_layers.2"), inputs, outputs, 3, 1),
-            time_emb_proj: Some(linear(at("time_emb_proj"), was("emb_layers.1"), config.time_width(), outputs)),
+            conv1: conv(path_of("conv1"), ldm_of("in_layers.2"), inputs, outputs, 3, 1),
+            time_emb_proj: Some(linear(path_of("time_emb_proj"), ldm_of("emb_layers.1"), config.time_width(), outputs)),
             norm2: norm("norm2", "out_layers.0", outputs),
-            conv2: conv(at("conv2"), was("out_layers.3"), outputs, outputs, 3, 1),
+            conv2: conv(path_of("conv2"), ldm_of("out_layers.3"), outputs, outputs, 3, 1),
             conv_shortcut: (inputs != outputs)
-                .then(|| conv(at("conv_shortcut"), was("skip_connection"), inputs, outputs, 1, 1)),
+                .then(|| conv(path_of("conv_shortcut"), ldm_of("skip_connection"), inputs, outputs, 1, 1)),
         }
     }
 
-    /// Appends the layers in order.
+    /// Appends the layers in execution order.
     pub(super) fn push<'a>(&'a self, list: &mut Vec<&'a Module>) {
         list.extend([&self.norm1, &self.conv1]);
         list.extend(&self.time_emb_proj);
@@ -371,18 +370,18 @@ impl TransformerBlock {
                 Kind::LayerNorm { width, eps: LAYER_NORM_EPS },
             )
         };
-        let attention = |name: &str, states: usize| {
-            let at = |layer: &str| (format!("{path}.{name}.{layer}"), format!("{ldm}.{name}.{layer}"));
+        let attention = |name: &str, kv_width: usize| {
+            let paths = |layer: &str| (format!("{path}.{name}.{layer}"), format!("{ldm}.{name}.{layer}"));
             let project = |layer: &str, inputs: usize| {
-                let (path, ldm) = at(layer);
+                let (path, ldm) = paths(layer);
                 linear(path, ldm, inputs, width)
             };
             Attention {
                 path: format!("{path}.{name}"),
                 heads,
                 to_q: project("to_q", width).without_bias(),
-                to_k: project("to_k", states).without_bias(),
-                to_v: project("to_v", states).without_bias(),
+                to_k: project("to_k", kv_width).without_bias(),
+                to_v: project("to_v", kv_width).without_bias(),
                 to_out: project("to_out.0", width),
             }
         };
@@ -400,7 +399,7 @@ impl TransformerBlock {
 }
 
 impl Attention {
-    /// Appends the layers in order.
+    /// Appends the layers in execution order.
     pub(super) fn push<'a>(&'a self, list: &mut Vec<&'a Module>) {
         list.extend([&self.to_q, &self.to_k, &self.to_v, &self.to_out]);
     }

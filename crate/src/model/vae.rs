@@ -1,5 +1,5 @@
-//! Turns a VAE config into the layers of decoder and encoder in the order in which data flows
-//! (diffusers' `AutoencoderKL`, LDM's `autoencoder.Decoder` and `Encoder`).
+//! Layers of a VAE's decoder and encoder in execution order (diffusers' `AutoencoderKL`, LDM's
+//! `autoencoder.Decoder` and `Encoder`).
 
 use super::config::VaeConfig;
 use super::module::{Kind, Module};
@@ -8,49 +8,49 @@ use super::unet::{Attention, Resnet};
 /// Epsilon of every group norm in the VAE.
 const NORM_EPS: f32 = 1e-6;
 
-/// An autoencoder between pixels and latents.
+/// VAE between pixels and latents; the fields besides `encoder` and `config` are the decoder's.
 #[derive(Debug, Clone)]
 pub struct Vae {
-    /// From pixels to latents.
+    /// Encoder.
     pub encoder: Encoder,
-    /// Its sizes.
+    /// Config.
     pub config: VaeConfig,
-    /// 1x1 over the latents.
+    /// 1x1 convolution of the latents.
     pub post_quant_conv: Option<Module>,
-    /// Latent channels to the last level's.
+    /// Convolution from the latent channels to the last level's.
     pub conv_in: Module,
-    /// First resnet of the middle.
+    /// First resnet of the mid block.
     pub mid_in: Resnet,
-    /// The middle's group norm and single-head attention.
+    /// Group norm and single-head attention of the mid block.
     pub mid_attention: Option<(Module, Attention)>,
-    /// Second resnet of the middle.
+    /// Second resnet of the mid block.
     pub mid_out: Resnet,
-    /// From the smallest level to the largest: resnets, then perhaps an upsampling convolution.
+    /// Up blocks, from the smallest level to the largest: resnets and an optional convolution after upsampling.
     pub up: Vec<(Vec<Resnet>, Option<Module>)>,
-    /// Group norm before the last convolution.
+    /// Group norm before the output convolution.
     pub norm_out: Module,
-    /// To colours.
+    /// Convolution to RGB.
     pub conv_out: Module,
 }
 
-/// The encoding half.
+/// Encoder of a VAE.
 #[derive(Debug, Clone)]
 pub struct Encoder {
-    /// Colours to the first level's channels.
+    /// Convolution from RGB to the first level's channels.
     pub conv_in: Module,
-    /// From the largest level to the smallest: resnets, then perhaps a strided convolution.
+    /// Down blocks, from the largest level to the smallest: resnets and an optional strided convolution.
     pub down: Vec<(Vec<Resnet>, Option<Module>)>,
-    /// First resnet of the middle.
+    /// First resnet of the mid block.
     pub mid_in: Resnet,
-    /// The middle's group norm and single-head attention.
+    /// Group norm and single-head attention of the mid block.
     pub mid_attention: Option<(Module, Attention)>,
-    /// Second resnet of the middle.
+    /// Second resnet of the mid block.
     pub mid_out: Resnet,
-    /// Group norm before the last convolution.
+    /// Group norm before the output convolution.
     pub norm_out: Module,
-    /// To mean and log-variance of each latent channel.
+    /// Convolution to mean and log-variance of each latent channel.
     pub conv_out: Module,
-    /// 1x1 over both.
+    /// 1x1 convolution of mean and log-variance.
     pub quant_conv: Option<Module>,
 }
 
@@ -92,7 +92,7 @@ impl Encoder {
         }
     }
 
-    /// Every layer, in the order in which data flows.
+    /// Returns all layers in execution order.
     pub fn modules(&self) -> Vec<&Module> {
         let mut list = vec![&self.conv_in];
         for (resnets, downsampler) in &self.down {
@@ -118,7 +118,7 @@ fn conv(path: String, ldm: String, inputs: usize, outputs: usize, kernel: usize)
 }
 
 impl Vae {
-    /// Lists the layers of a checked config.
+    /// Creates the layers of a validated config.
     pub fn new(config: &VaeConfig) -> Vae {
         let channels = &config.block_out_channels;
         let levels = channels.len();
@@ -167,7 +167,7 @@ impl Vae {
         }
     }
 
-    /// Every layer of the decoder, in the order in which data flows.
+    /// Returns all layers of the decoder in execution order.
     pub fn modules(&self) -> Vec<&Module> {
         let mut list: Vec<&Module> = self.post_quant_conv.iter().collect();
         list.push(&self.conv_in);
@@ -193,13 +193,13 @@ fn norm(path: String, ldm: String, channels: usize, groups: usize) -> Module {
 }
 
 fn resnet(path: String, ldm: &str, inputs: usize, outputs: usize, groups: usize) -> Resnet {
-    let at = |name: &str| (format!("{path}.{name}"), format!("{ldm}.{name}"));
+    let paths = |name: &str| (format!("{path}.{name}"), format!("{ldm}.{name}"));
     let norm_at = |name: &str, channels| {
-        let (path, ldm) = at(name);
+        let (path, ldm) = paths(name);
         norm(path, ldm, channels, groups)
     };
     let conv_at = |name: &str, inputs| {
-        let (path, ldm) = at(name);
+        let (path, ldm) = paths(name);
         conv(path, ldm, inputs, outputs, 3)
     };
     Resnet {
@@ -214,14 +214,14 @@ fn resnet(path: String, ldm: &str, inputs: usize, outputs: usize, groups: usize)
     }
 }
 
-/// Old diffusers files spell the projections `query`, `key`, `value` and `proj_attn`;
-/// LDM files hold them as 1x1 convolutions `q`, `k`, `v` and `proj_out`.
+/// Creates the mid block's group norm and attention. Old diffusers files name the projections `query`,
+/// `key`, `value` and `proj_attn`; in LDM files they are 1x1 convolutions `q`, `k`, `v` and `proj_out`.
 fn attention(half: &str, width: usize, groups: usize) -> (Module, Attention) {
     let path = format!("{half}.mid_block.attentions.0");
-    let was = format!("{half}.mid.attn_1");
-    let linear = |name: &str, old: &str, ldm: &str| {
+    let ldm_path = format!("{half}.mid.attn_1");
+    let linear = |name: &str, alias: &str, ldm: &str| {
         let kind = Kind::Linear { inputs: width, outputs: width };
-        Module::new(format!("{path}.{name}"), format!("{was}.{ldm}"), kind).or_spelled(format!("{path}.{old}"))
+        Module::new(format!("{path}.{name}"), format!("{ldm_path}.{ldm}"), kind).or_spelled(format!("{path}.{alias}"))
     };
     let attention = Attention {
         heads: 1,
@@ -231,5 +231,5 @@ fn attention(half: &str, width: usize, groups: usize) -> (Module, Attention) {
         to_out: linear("to_out.0", "proj_attn", "proj_out"),
         path: path.clone(),
     };
-    (norm(format!("{path}.group_norm"), format!("{was}.norm"), width, groups), attention)
+    (norm(format!("{path}.group_norm"), format!("{ldm_path}.norm"), width, groups), attention)
 }

@@ -1,37 +1,37 @@
-//! Turns two tensors into their sum.
+//! Elementwise addition of two tensors, with limited broadcasting.
 
 use super::{Operation, ShapeError, View};
 use crate::num::{host_len, numel};
 use serde::{Deserialize, Serialize};
 
-/// How the second input is spread over the first.
+/// Broadcasting of the second input over the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Broadcast {
-    /// Both have one shape.
+    /// No broadcasting: both have the same shape.
     None,
-    /// The second lacks the batch axis and is the same for every item: positions (T, D) on (B, T, D).
+    /// The second has no batch axis and is added to every batch item: position embeddings (T, D) on (B, T, D).
     Batch,
-    /// The second is (B, C) and is the same for every pixel: a time embedding on (B, H, W, C).
+    /// The second is (B, C) and is added to every pixel: a time embedding on (B, H, W, C).
     Pixels,
 }
 
 /// x + y.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Add {
-    /// How y is spread.
+    /// Broadcasting of y.
     pub broadcast: Broadcast,
 }
 
 impl Add {
-    /// (period, inner): element i of x meets element (i / period) * inner + i % inner of y.
+    /// Returns (period, inner): element i of x is added to element (i / period) * inner + i % inner of y.
     pub fn stride(&self, x: &[usize]) -> (u64, u64) {
-        let all = numel(x);
-        let item = all / x.first().copied().unwrap_or(1).max(1) as u64;
+        let len = numel(x);
+        let item_len = len / x.first().copied().unwrap_or(1).max(1) as u64;
         match self.broadcast {
-            Broadcast::None => (all, all),
-            Broadcast::Batch => (all, item),
-            Broadcast::Pixels => (item, x[x.len() - 1] as u64),
+            Broadcast::None => (len, len),
+            Broadcast::Batch => (len, item_len),
+            Broadcast::Pixels => (item_len, x[x.len() - 1] as u64),
         }
     }
 }
@@ -42,16 +42,16 @@ impl Operation for Add {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let &[x, y] = inputs else { return Err(self.shape_error(inputs, "takes two inputs")) };
-        let fits = match self.broadcast {
+        let &[x, y] = inputs else { return Err(self.shape_error(inputs, "expects two inputs")) };
+        let matches = match self.broadcast {
             Broadcast::None => x == y,
             Broadcast::Batch => !x.is_empty() && &x[1..] == y,
             Broadcast::Pixels => x.len() >= 2 && [x[0], x[x.len() - 1]] == *y,
         };
-        if fits {
+        if matches {
             Ok(x.to_vec())
         } else {
-            Err(self.shape_error(inputs, format!("the shapes do not fit ({:?})", self.broadcast)))
+            Err(self.shape_error(inputs, format!("the shapes do not match (broadcast: {:?})", self.broadcast)))
         }
     }
 

@@ -1,34 +1,33 @@
-//! Turns queries, keys and values into mixed values: softmax(Q Kᵀ / sqrt(d)) V, head by head
-//! (Vaswani et al. 2017).
+//! Multi-head scaled dot-product attention: softmax(Q Kᵀ / sqrt(d)) V per head (Vaswani et al. 2017).
 
 use super::{Operation, ShapeError, View};
 use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
-/// Inputs: q (B, …, D), k (B, …, D), v (B, …, D); the middle axes are the tokens, and a head is a
-/// run of D / heads neighbouring channels. Two inputs are q and, with k's channels before v's, both
-/// (B, …, 2 D); one is all three (B, …, 3 D). Output: q's shape.
+/// Inputs: q (B, …, D), k (B, …, D), v (B, …, D); the middle axes are the tokens, and each head is
+/// D / heads adjacent channels. With two inputs, the second is k and v concatenated (B, …, 2 D); a
+/// single input is q, k and v concatenated (B, …, 3 D). Output: q's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attention {
     /// Number of heads.
     pub heads: usize,
-    /// A query sees only the keys up to its own position (CLIP's text encoder).
+    /// Whether each query attends only to keys up to its own position (CLIP's text encoder).
     pub causal: bool,
 }
 
-/// Where queries, keys or values lie: in which input, and from which channel on.
+/// Location of the queries, keys or values: an input and a range of its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// Index of the input.
     pub input: usize,
-    /// First channel, in parts as wide as the output.
+    /// Offset of the first channel, in units of the output's width.
     pub place: usize,
-    /// Parts that its rows have.
+    /// Row width of the input, in units of the output's width.
     pub of: usize,
 }
 
 impl Attention {
-    /// Queries, keys and values among so many inputs.
+    /// Returns the locations of q, k and v for this number of inputs.
     pub fn parts(inputs: usize) -> [Part; 3] {
         let part = |input, place, of| Part { input, place, of };
         match inputs {
@@ -46,28 +45,28 @@ impl Operation for Attention {
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         if !(1..=3).contains(&inputs.len()) || inputs.iter().any(|input| input.len() < 3) {
-            return Err(self.shape_error(inputs, "needs q, k and v"));
+            return Err(self.shape_error(inputs, "expects q, k and v"));
         }
         let mut parts = Vec::new();
         for Part { input, of, .. } in Attention::parts(inputs.len()) {
             let mut shape = inputs[input].to_vec();
             let last = shape.len() - 1;
             if !shape[last].is_multiple_of(of) {
-                return Err(self.shape_error(inputs, format!("input {input} does not divide into {of} parts")));
+                return Err(self.shape_error(inputs, format!("the width of input {input} is not divisible by {of}")));
             }
             shape[last] /= of;
             parts.push(shape);
         }
         let [q, k, v] = parts.as_slice() else { unreachable!("there are three parts") };
         if k != v || q[0] != k[0] || q.last() != k.last() {
-            return Err(self.shape_error(inputs, "q, k and v must share batch and width, k and v their shape"));
+            return Err(self.shape_error(inputs, "q and k must have the same batch size and width, k and v the same shape"));
         }
         let width = q[q.len() - 1];
         if self.heads == 0 || width % self.heads != 0 {
-            return Err(self.shape_error(inputs, format!("width {width} does not divide into {} heads", self.heads)));
+            return Err(self.shape_error(inputs, format!("width {width} is not divisible by {} heads", self.heads)));
         }
         if self.causal && q != k {
-            return Err(self.shape_error(inputs, "causal attention needs as many queries as keys"));
+            return Err(self.shape_error(inputs, "causal attention needs equally many queries and keys"));
         }
         Ok(q.to_vec())
     }
@@ -78,29 +77,29 @@ impl Operation for Attention {
         let width = inputs[0].width() / q.of;
         let tokens = |part: Part| inputs[part.input].data.len() / batch / width / part.of;
         let (queries, keys) = (tokens(q), tokens(k));
-        let number = |part: Part, token: usize, channel: usize| {
+        let element = |part: Part, token: usize, channel: usize| {
             f64::from(inputs[part.input].data[(token * part.of + part.place) * width + channel])
         };
-        let size = width / self.heads;
-        let scale = 1.0 / (size as f64).sqrt();
+        let head_dim = width / self.heads;
+        let scale = 1.0 / (head_dim as f64).sqrt();
         for b in 0..batch {
             for head in 0..self.heads {
                 for query in 0..queries {
-                    let (token, first) = (b * queries + query, head * size);
-                    let seen = if self.causal { query + 1 } else { keys };
-                    let scores: Vec<f64> = (0..seen)
+                    let (token, channel) = (b * queries + query, head * head_dim);
+                    let key_count = if self.causal { query + 1 } else { keys };
+                    let scores: Vec<f64> = (0..key_count)
                         .map(|key| {
-                            let one = |i| number(q, token, first + i) * number(k, b * keys + key, first + i);
-                            (0..size).map(one).sum::<f64>() * scale
+                            let term = |i| element(q, token, channel + i) * element(k, b * keys + key, channel + i);
+                            (0..head_dim).map(term).sum::<f64>() * scale
                         })
                         .collect();
-                    let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                    let weights: Vec<f64> = scores.iter().map(|score| (score - top).exp()).collect();
+                    let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let weights: Vec<f64> = scores.iter().map(|score| (score - max).exp()).collect();
                     let total: f64 = weights.iter().sum();
-                    for i in 0..size {
-                        let one = |(key, weight): (usize, &f64)| weight * number(v, b * keys + key, first + i);
-                        let sum: f64 = weights.iter().enumerate().map(one).sum();
-                        output[token * width + first + i] = to_f32(sum / total);
+                    for i in 0..head_dim {
+                        let term = |(key, weight): (usize, &f64)| weight * element(v, b * keys + key, channel + i);
+                        let sum: f64 = weights.iter().enumerate().map(term).sum();
+                        output[token * width + channel + i] = to_f32(sum / total);
                     }
                 }
             }

@@ -1,9 +1,9 @@
-//! Turns two feature maps into one with the channels of both (the UNet's skip connections).
+//! Concatenation of two tensors along the last axis (the UNet's skip connections).
 
 use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
-/// x's channels, then y's.
+/// Channels of x, followed by those of y.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Concat {}
 
@@ -13,14 +13,14 @@ impl Operation for Concat {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let &[x, y] = inputs else { return Err(self.shape_error(inputs, "takes two inputs")) };
-        let (Some((&left, head)), Some((&right, other))) = (x.split_last(), y.split_last()) else {
-            return Err(self.shape_error(inputs, "both need an axis"));
+        let &[x, y] = inputs else { return Err(self.shape_error(inputs, "expects two inputs")) };
+        let (Some((&left, outer)), Some((&right, other_outer))) = (x.split_last(), y.split_last()) else {
+            return Err(self.shape_error(inputs, "both inputs need at least one axis"));
         };
-        if head != other {
-            return Err(self.shape_error(inputs, "all axes but the last must agree"));
+        if outer != other_outer {
+            return Err(self.shape_error(inputs, "all axes except the last must match"));
         }
-        Ok([head, &[left + right]].concat())
+        Ok([outer, &[left + right]].concat())
     }
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {

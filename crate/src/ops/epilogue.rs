@@ -1,60 +1,60 @@
-//! Turns the sums of a matrix product or convolution into what is stored: bias, shift, function or
-//! gate, residual, in this order and in one kernel.
+//! Operations fused into a matmul or convolution kernel after the sums: channel bias, activation or
+//! GEGLU, residual, in this order.
 
 use super::View;
 use super::unary::{Activation, gelu};
 use crate::num::to_f32;
 use serde::{Deserialize, Serialize};
 
-/// What follows a product before its result is stored. Each part that has numbers of its own adds
-/// an input, in the order of the fields, after the product's own inputs.
+/// Operations applied to the sums of a matmul or convolution before they are stored. Each part that
+/// reads a tensor adds an input, in the order of the fields, after the base operation's inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Epilogue {
-    /// Columns from here on of a (B, S) input are added to every row of an item: a resnet's time
-    /// embedding.
+    /// Adds columns of a (B, S) input, starting at this one, to every row of a batch item: a resnet's
+    /// time embedding.
     pub channel_bias: Option<usize>,
-    /// A function of the sum.
+    /// Activation of the sum.
     pub activation: Option<Activation>,
-    /// The first half of the columns times GELU of the second: half as many are stored.
+    /// Multiplies the first half of the columns by GELU of the second half; the output has half the columns.
     pub geglu: bool,
-    /// A tensor of the result's shape is added last.
+    /// Adds a tensor of the output's shape, last.
     pub residual: bool,
 }
 
 impl Epilogue {
-    /// Inputs that it reads.
+    /// Returns the number of inputs that the epilogue adds.
     pub fn inputs(&self) -> usize {
         usize::from(self.channel_bias.is_some()) + usize::from(self.residual)
     }
 
-    /// Columns that are stored of `columns` that are computed.
+    /// Returns the number of columns stored if `columns` are computed.
     pub fn output_columns(&self, columns: usize) -> usize {
         if self.geglu { columns / 2 } else { columns }
     }
 
-    /// What does not fit, for a result of this shape; `inputs` are those of its own.
+    /// Checks the epilogue's inputs against the output shape `result`; returns the first mismatch, if any.
     pub fn mismatch(&self, inputs: &[&[usize]], result: &[usize], columns: usize) -> Option<String> {
         if self.geglu && !columns.is_multiple_of(2) {
-            return Some(format!("a gate needs an even number of columns, not {columns}"));
+            return Some(format!("GEGLU needs an even number of columns, not {columns}"));
         }
         if let Some(at) = self.channel_bias
             && !matches!(inputs[0], &[batch, width] if batch == result[0] && at + columns <= width)
         {
-            return Some(format!("the shift must be ({}, {} or more)", result[0], at + columns));
+            return Some(format!("the channel bias must be ({}, {} or more)", result[0], at + columns));
         }
         if self.residual && inputs[inputs.len() - 1] != result {
-            return Some("the residual must have the result's shape".into());
+            return Some("the residual must have the output's shape".into());
         }
         None
     }
 
-    /// Stores one row: `row` is its number, `items` the batch, `rows` all rows.
+    /// Applies the epilogue to the `sums` of row `row` of `rows` and writes the result to `output`.
     pub fn store(&self, inputs: &[View], row: usize, rows: usize, sums: &mut [f64], output: &mut [f32]) {
         if let Some(at) = self.channel_bias {
             let (item, width) = (row / (rows / inputs[0].shape[0]), inputs[0].width());
-            let shift = &inputs[0].data[item * width + at..];
-            sums.iter_mut().zip(shift).for_each(|(sum, shift)| *sum += f64::from(*shift));
+            let bias = &inputs[0].data[item * width + at..];
+            sums.iter_mut().zip(bias).for_each(|(sum, bias)| *sum += f64::from(*bias));
         }
         for (column, out) in output.iter_mut().enumerate() {
             let mut value = to_f32(sums[column]);
@@ -71,17 +71,17 @@ impl Epilogue {
         }
     }
 
-    /// The parts in words, each after a blank.
+    /// Describes the parts for printed plans, each preceded by a space.
     pub fn details(&self) -> String {
         let mut text = String::new();
         if let Some(at) = self.channel_bias {
-            text += &format!(" shift {at}");
+            text += &format!(" channel_bias {at}");
         }
         if let Some(function) = self.activation {
             text += &format!(" {}", function.name());
         }
         if self.geglu {
-            text += " gate";
+            text += " geglu";
         }
         if self.residual {
             text += " residual";

@@ -1,10 +1,10 @@
-//! Turns (…, 2 D) into (…, D): the first half times GELU of the second (Shazeer 2020).
+//! GEGLU: the first half of the last axis times GELU of the second half, (…, 2 D) -> (…, D) (Shazeer 2020).
 
 use super::unary::gelu;
 use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
-/// x[..D] * gelu(x[D..]), with the exact GELU.
+/// x[..D] * gelu(x[D..]), with the exact (erf) GELU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Geglu {}
 
@@ -15,8 +15,8 @@ impl Operation for Geglu {
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         match inputs {
-            [[head @ .., width]] if width % 2 == 0 => Ok([head, &[width / 2]].concat()),
-            _ => Err(self.shape_error(inputs, "takes one input of even width")),
+            [[outer @ .., width]] if width % 2 == 0 => Ok([outer, &[width / 2]].concat()),
+            _ => Err(self.shape_error(inputs, "expects one input of even width")),
         }
     }
 

@@ -1,11 +1,10 @@
-//! Turns each row of the last axis into one with mean 0 and variance 1, scaled and shifted
-//! (Ba et al. 2016).
+//! Layer normalization over the last axis, with scale and shift (Ba et al. 2016).
 
 use super::{Operation, ShapeError, View};
 use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
-/// Inputs: x (…, D), weight (D), bias (D). Variance is the biased one.
+/// Inputs: x (…, D), weight (D), bias (D). The variance is biased.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LayerNorm {
     /// Added to the variance.
@@ -18,10 +17,10 @@ impl Operation for LayerNorm {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let &[x, weight, bias] = inputs else { return Err(self.shape_error(inputs, "needs x, weight and bias")) };
-        let Some(&width) = x.last() else { return Err(self.shape_error(inputs, "x needs an axis")) };
+        let &[x, weight, bias] = inputs else { return Err(self.shape_error(inputs, "expects x, weight and bias")) };
+        let Some(&width) = x.last() else { return Err(self.shape_error(inputs, "x needs at least one axis")) };
         if weight != [width] || bias != [width] {
-            return Err(self.shape_error(inputs, format!("weight and bias must have {width} numbers")));
+            return Err(self.shape_error(inputs, format!("weight and bias must have {width} elements")));
         }
         Ok(x.to_vec())
     }

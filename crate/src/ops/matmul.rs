@@ -1,33 +1,33 @@
-//! Turns (…, K) and a matrix into (…, N): PyTorch's `linear`, `@`, and a 1x1 convolution on
-//! channels-last maps.
+//! Matrix multiplication, (…, K) x (K, N) -> (…, N): PyTorch's `linear` and `@`, and 1x1 convolutions on
+//! channels-last feature maps.
 
 use super::{Epilogue, Prologue, Operation, ShapeError, View, leading};
 use crate::num::{host_len, numel};
 use serde::{Deserialize, Serialize};
 
-/// output[m, n] = sum over k of x[m, k] * matrix[k, n] (+ bias[n]), then what follows it; x may be
-/// made of the inputs as `before` says.
+/// output[m, n] = sum over k of x[m, k] * matrix[k, n] (+ bias[n]), followed by the epilogue; x is
+/// computed by the prologue.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Matmul {
-    /// The matrix is stored (N, K), as PyTorch stores a linear layer's weight; else (K, N).
+    /// Whether the matrix is (N, K), like the weight of a PyTorch linear layer, and not (K, N).
     pub transpose_b: bool,
-    /// A third input (N) is added to every row.
+    /// Whether a third input (N) is added to every row.
     pub bias: bool,
-    /// What x is made of; its inputs come after the bias.
+    /// Operations fused before the product; their inputs come after the bias.
     #[serde(default)]
     pub prologue: Prologue,
-    /// What the sums go through; its inputs come last.
+    /// Operations fused after the product; their inputs come last.
     #[serde(default)]
     pub epilogue: Epilogue,
 }
 
 impl Matmul {
-    /// Index of the first input of what comes before.
+    /// Returns the index of the prologue's first input.
     pub fn prologue_start(&self) -> usize {
         2 + usize::from(self.bias)
     }
 
-    /// Index of the first input of what follows.
+    /// Returns the index of the epilogue's first input.
     pub fn epilogue_start(&self) -> usize {
         self.prologue_start() + self.prologue.inputs()
     }
@@ -44,19 +44,19 @@ impl Operation for Matmul {
         }
         let (x, matrix) = (inputs[0], inputs[1]);
         let (&[.., inner], &[rows, columns]) = (x, matrix) else {
-            return Err(self.shape_error(inputs, "x needs an axis and the matrix two"));
+            return Err(self.shape_error(inputs, "x needs at least one axis, the matrix two"));
         };
         let (k, n) = if self.transpose_b { (columns, rows) } else { (rows, columns) };
-        let before = &inputs[self.prologue_start()..self.epilogue_start()];
-        if let Some(reason) = self.prologue.mismatch(before, x, n) {
+        let prologue_inputs = &inputs[self.prologue_start()..self.epilogue_start()];
+        if let Some(reason) = self.prologue.mismatch(prologue_inputs, x, n) {
             return Err(self.shape_error(inputs, reason));
         }
-        let inner = self.prologue.width(before, inner);
+        let inner = self.prologue.width(prologue_inputs, inner);
         if inner != k {
-            return Err(self.shape_error(inputs, format!("x is {inner} wide, the matrix takes {k}")));
+            return Err(self.shape_error(inputs, format!("x has width {inner}, the matrix expects {k}")));
         }
         if self.bias && inputs[2] != [n] {
-            return Err(self.shape_error(inputs, format!("the bias must have {n} numbers")));
+            return Err(self.shape_error(inputs, format!("the bias must have {n} elements")));
         }
         let mut shape = x.to_vec();
         shape[x.len() - 1] = self.epilogue.output_columns(n);
@@ -68,13 +68,13 @@ impl Operation for Matmul {
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
         let (x, matrix) = (inputs[0], inputs[1]);
-        let before = &inputs[self.prologue_start()..self.epilogue_start()];
+        let prologue_inputs = &inputs[self.prologue_start()..self.epilogue_start()];
         let rows = host_len(leading(x.shape));
         let k = matrix.shape[usize::from(self.transpose_b)];
         let n = matrix.data.len() / k;
         let mut sums = vec![0.0; n];
         for (index, out) in output.chunks_exact_mut(self.epilogue.output_columns(n)).enumerate() {
-            let row = self.prologue.row(&x, before, index);
+            let row = self.prologue.row(&x, prologue_inputs, index);
             for (column, sum) in sums.iter_mut().enumerate() {
                 *sum = if self.bias { f64::from(inputs[2].data[column]) } else { 0.0 };
                 for (i, &value) in row.iter().enumerate() {

@@ -1,11 +1,12 @@
-//! Turns tensors into tensors: what each operation means, in plain f32 loops.
+//! Tensor operations with their CPU reference implementations: tensors -> tensors.
 //!
-//! One operation a file: its fields, its shape rule and its definition. The definition is the
-//! oracle for the kernel of the same stem in gpu/kernels/, and is itself checked against PyTorch.
-//! Sums run in f64, so that a definition is never the less exact side of a comparison.
+//! One operation per file: fields, shape inference and reference implementation in plain f32 loops.
+//! The reference is the oracle for the kernel of the same name in gpu/kernels/, and is itself checked
+//! against PyTorch. Sums are accumulated in f64, so that the reference is the more accurate side of a
+//! comparison.
 //!
-//! Activations are (B, H, W, C) or (B, T, D): channels last. An operation that works on the last
-//! axis takes any number of axes before it, so a feature map is a token sequence without a copy.
+//! Activations are channels-last: (B, H, W, C) or (B, T, D). An operation on the last axis accepts
+//! any number of leading axes, so a feature map is a token sequence without a copy.
 
 mod add;
 mod epilogue;
@@ -55,15 +56,15 @@ use crate::num::numel;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Why an operation cannot take these inputs.
+/// Error of an operation whose inputs have unsupported shapes.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{op}: {reason} (inputs {})", shapes(.inputs))]
 pub struct ShapeError {
-    /// The operation's name.
+    /// Name of the operation.
     pub op: &'static str,
-    /// What does not fit.
+    /// Description of the mismatch.
     pub reason: String,
-    /// The shapes that came in.
+    /// Shapes of the inputs.
     pub inputs: Vec<Vec<usize>>,
 }
 
@@ -71,43 +72,43 @@ fn shapes(list: &[Vec<usize>]) -> String {
     list.iter().map(|shape| format!("{shape:?}")).collect::<Vec<_>>().join(", ")
 }
 
-/// A tensor that somebody else owns: numbers in row-major order and their shape.
+/// A borrowed tensor in row-major order.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
-    /// The numbers.
+    /// Elements.
     pub data: &'a [f32],
-    /// Their shape, outermost axis first.
+    /// Shape, outermost axis first.
     pub shape: &'a [usize],
 }
 
 impl<'a> View<'a> {
-    /// Length of the last axis.
+    /// Returns the length of the last axis.
     pub fn width(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    /// Rows of the last axis's length.
+    /// Iterates over the rows along the last axis.
     pub fn rows(&self) -> std::slice::ChunksExact<'a, f32> {
         self.data.chunks_exact(self.width().max(1))
     }
 }
 
-/// What every operation can say and do.
+/// Common interface of the operations.
 pub trait Operation {
-    /// Short name, also the stem of its kernel.
+    /// Returns the short name, which is also the file stem of the kernel.
     fn name(&self) -> &'static str;
-    /// Shape of the output, or what does not fit.
+    /// Infers the output shape, or returns the mismatch.
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError>;
-    /// The definition. `inputs` have passed [`Operation::shape`]; `output` has its length.
+    /// Reference implementation. `inputs` have passed [`Operation::shape`]; `output` has the inferred shape's length.
     fn run(&self, inputs: &[View], scalars: &[f32], output: &mut [f32]);
-    /// Floating-point operations of one run, multiply and add counted as two.
+    /// Returns the floating-point operations of one run; a multiply-add counts as two.
     fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
         let _ = inputs;
         numel(output)
     }
-    /// The fields, as the printed plan shows them; empty where there are none.
+    /// Formats the fields for printed plans; empty if there are none.
     fn details(&self) -> String;
-    /// The refusal of these inputs.
+    /// Builds the error for these inputs.
     fn shape_error(&self, inputs: &[&[usize]], reason: impl Into<String>) -> ShapeError
     where
         Self: Sized,
@@ -129,7 +130,7 @@ macro_rules! operations {
             $(#[doc = concat!("See [`", stringify!($name), "`].")] $name($name),)*
         }
         impl Op {
-            /// The operation behind the tag.
+            /// Returns the operation as a trait object.
             pub fn get(&self) -> &dyn DynOperation {
                 match self { $(Op::$name(op) => op,)* }
             }
@@ -142,7 +143,7 @@ operations!(
     Rotate, Rows, Scale, Unary, Upsample, Widen
 );
 
-/// [`Operation`] behind a reference.
+/// Object-safe form of [`Operation`].
 pub trait DynOperation {
     /// See [`Operation::name`].
     fn name(&self) -> &'static str;
@@ -180,7 +181,7 @@ impl fmt::Display for Op {
     }
 }
 
-/// Product of the axes before the last: rows of a matrix whose columns are the last axis.
+/// Returns the product of all axes before the last: the rows of a matrix whose columns are the last axis.
 pub fn leading(shape: &[usize]) -> u64 {
     numel(&shape[..shape.len().saturating_sub(1)])
 }

@@ -1,5 +1,5 @@
-//! Turns strips of a map, one after the other, into what a group norm knows of the whole: how many
-//! numbers each group has, their mean, and the sum of squares about it.
+//! Group-norm statistics of a feature map, accumulated strip by strip: element count, mean and sum of
+//! squared deviations of each group.
 //!
 //! Source: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
 //! Sample Variances", 1979.
@@ -8,14 +8,14 @@ use super::{Operation, ShapeError, View};
 use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
-/// (B, H, W, C), and the moments of the strips before if there are any, to (B, G, 3).
+/// Inputs: a strip (B, H, W, C) and, except for the first strip, the moments so far. Output: (B, G, 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moments {
-    /// Groups of channels.
+    /// Number of channel groups.
     pub groups: usize,
-    /// First row that counts.
+    /// First row to include.
     pub start: usize,
-    /// Rows that count.
+    /// Number of rows to include.
     pub count: usize,
 }
 
@@ -25,20 +25,20 @@ impl Operation for Moments {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let (&[batch, height, _, channels], before) = (match inputs {
+        let (&[batch, height, _, channels], previous) = (match inputs {
             [map] => (*map, None),
-            [map, before] => (*map, Some(*before)),
-            _ => return Err(self.shape_error(inputs, "takes a map and perhaps the moments before")),
+            [map, previous] => (*map, Some(*previous)),
+            _ => return Err(self.shape_error(inputs, "expects a feature map and optionally the previous moments")),
         }) else {
-            return Err(self.shape_error(inputs, "the map must be (B, H, W, C)"));
+            return Err(self.shape_error(inputs, "the feature map must be (B, H, W, C)"));
         };
         if self.groups == 0 || channels % self.groups != 0 || self.count == 0 || self.start + self.count > height {
-            return Err(self.shape_error(inputs, format!("{self:?} does not fit the map")));
+            return Err(self.shape_error(inputs, format!("{self:?} does not match the feature map")));
         }
         let shape = vec![batch, self.groups, 3];
-        match before.is_none_or(|before| before == shape) {
+        match previous.is_none_or(|previous| previous == shape) {
             true => Ok(shape),
-            false => Err(self.shape_error(inputs, format!("the moments before must be {shape:?}"))),
+            false => Err(self.shape_error(inputs, format!("the previous moments must be {shape:?}"))),
         }
     }
 
@@ -49,21 +49,21 @@ impl Operation for Moments {
             let (item, group) = (index / self.groups, index % self.groups);
             let first = (item * height + self.start) * width;
             let pixels = first..first + self.count * width;
-            let members = || {
+            let elements = || {
                 pixels
                     .clone()
                     .flat_map(|p| &inputs[0].data[p * channels + group * size..][..size])
                     .map(|&x| f64::from(x))
             };
             let mut count = numel(&[self.count, width, size]) as f64;
-            let mut mean = members().sum::<f64>() / count;
-            let mut squares = members().map(|x| (x - mean).powi(2)).sum::<f64>();
-            if let Some(before) = inputs.get(1) {
-                let [n, m, s] = [0, 1, 2].map(|i| f64::from(before.data[index * 3 + i]));
-                let (all, off) = (n + count, mean - m);
-                squares += s + off * off * n * count / all;
-                mean = m + off * count / all;
-                count = all;
+            let mut mean = elements().sum::<f64>() / count;
+            let mut squares = elements().map(|x| (x - mean).powi(2)).sum::<f64>();
+            if let Some(previous) = inputs.get(1) {
+                let [n, m, s] = [0, 1, 2].map(|i| f64::from(previous.data[index * 3 + i]));
+                let (total, delta) = (n + count, mean - m);
+                squares += s + delta * delta * n * count / total;
+                mean = m + delta * count / total;
+                count = total;
             }
             out.copy_from_slice(&[count, mean, squares].map(to_f32));
         }

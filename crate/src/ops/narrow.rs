@@ -1,28 +1,28 @@
-//! Turns a tensor into the nearest numbers of a storage of halves.
+//! Conversion of an f32 tensor to a 16-bit storage type, rounding to nearest.
 
 use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
-/// How a resident weight's numbers lie in memory.
+/// Storage type of a weight in GPU memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Storage {
-    /// 32-bit floats.
+    /// f32.
     #[default]
     F32,
-    /// 16-bit floats, two to a word.
+    /// f16, two per 32-bit word.
     F16,
-    /// The upper halves of 32-bit floats, two to a word.
+    /// bf16, two per 32-bit word.
     Bf16,
 }
 
 impl Storage {
-    /// What kernels call it: 0, 1, 2.
+    /// Returns the value of the kernels' storage constant: 0, 1 or 2.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// Bytes of `count` numbers, in whole words.
+    /// Returns the bytes of `count` elements, rounded up to 32-bit words.
     pub fn bytes(self, count: u64) -> u64 {
         match self {
             Storage::F32 => count * 4,
@@ -30,12 +30,12 @@ impl Storage {
         }
     }
 
-    /// Bytes of a buffer for so many numbers: never empty, in whole vec4s.
+    /// Returns the buffer size for `count` elements: not 0, rounded up to 16 bytes (one vec4).
     pub fn resident(self, count: u64) -> u64 {
         self.bytes(count.max(1)).next_multiple_of(16)
     }
 
-    /// The nearest number that it can hold; ties go to the even one.
+    /// Rounds to the nearest representable value, ties to even.
     pub fn round(self, value: f32) -> f32 {
         match self {
             Storage::F32 => value,
@@ -45,10 +45,10 @@ impl Storage {
     }
 }
 
-/// x rounded once; a kernel writes it in pairs.
+/// x rounded to `storage`; the kernel writes two elements at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Narrow {
-    /// To which numbers.
+    /// Target type.
     pub storage: Storage,
 }
 
@@ -60,7 +60,7 @@ impl Operation for Narrow {
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         match inputs {
             [x] => Ok(x.to_vec()),
-            _ => Err(self.shape_error(inputs, "takes one input")),
+            _ => Err(self.shape_error(inputs, "expects one input")),
         }
     }
 

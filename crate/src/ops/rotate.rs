@@ -1,5 +1,5 @@
-//! Turns a matrix into one whose rows are mixed in small blocks: the weight side of orthogonal
-//! fine-tuning (Qiu et al. 2023) and of its butterfly form (Liu et al. 2024).
+//! Block-diagonal rotation of a matrix's rows: orthogonal fine-tuning (OFT, Qiu et al. 2023) and its
+//! butterfly form (BOFT, Liu et al. 2024), on the weight's side.
 
 use super::{Operation, ShapeError, View};
 use crate::num::{numel, to_f32};
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 /// output[row i of block d] = Σ over j of blocks[d, i, j] · x[row j of block d].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotate {
-    /// Which rows make a block: 0 for neighbours; else, in every 2·stride rows, the rows at
-    /// distance `stride` become neighbours first (a stage of a butterfly).
+    /// Row order of the blocks: 0 for adjacent rows; otherwise a butterfly stage, which first makes
+    /// rows `stride` apart within every 2·stride rows adjacent.
     pub stride: usize,
 }
 
 impl Rotate {
-    /// The row of `x` that stands at `place` in the order of the blocks.
-    pub fn row(&self, place: usize) -> usize {
+    /// Returns the row of `x` at this index of the blocks' row order.
+    pub fn row(&self, index: usize) -> usize {
         match self.stride {
-            0 => place,
+            0 => index,
             stride => {
-                let (chunk, inside) = (place / (2 * stride), place % (2 * stride));
-                chunk * 2 * stride + inside % 2 * stride + inside / 2
+                let (chunk, offset) = (index / (2 * stride), index % (2 * stride));
+                chunk * 2 * stride + offset % 2 * stride + offset / 2
             }
         }
     }
@@ -33,14 +33,14 @@ impl Operation for Rotate {
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         let &[&[blocks, size, other], &[rows, columns]] = inputs else {
-            return Err(self.shape_error(inputs, "takes blocks (N, S, S) and a matrix"));
+            return Err(self.shape_error(inputs, "expects blocks (N, S, S) and a matrix"));
         };
         if size != other || blocks * size != rows {
             return Err(self.shape_error(inputs, format!("{blocks} blocks of {size}x{other} do not cover {rows} rows")));
         }
         if self.stride > 0 && !rows.is_multiple_of(2 * self.stride) {
             return Err(
-                self.shape_error(inputs, format!("{rows} rows do not divide into pairs at distance {}", self.stride))
+                self.shape_error(inputs, format!("{rows} rows are not divisible by twice the stride of {}", self.stride))
             );
         }
         Ok(vec![rows, columns])
@@ -49,16 +49,16 @@ impl Operation for Rotate {
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
         let (blocks, x) = (inputs[0], inputs[1]);
         let (size, columns) = (blocks.width(), x.width());
-        for (at, row) in blocks.rows().enumerate() {
-            let block = at / size * size;
-            let to = self.row(at) * columns;
+        for (index, row) in blocks.rows().enumerate() {
+            let block = index / size * size;
+            let output_start = self.row(index) * columns;
             for column in 0..columns {
                 let sum: f64 = row
                     .iter()
                     .enumerate()
                     .map(|(j, &r)| f64::from(r) * f64::from(x.data[self.row(block + j) * columns + column]))
                     .sum();
-                output[to + column] = to_f32(sum);
+                output[output_start + column] = to_f32(sum);
             }
         }
     }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_butterfly_pairs_rows_at_a_distance() {
+    fn butterfly_stage_pairs_rows_at_its_stride() {
         let order: Vec<usize> = (0..8).map(|place| Rotate { stride: 2 }.row(place)).collect();
         assert_eq!(order, [0, 2, 1, 3, 4, 6, 5, 7]);
         assert_eq!(Rotate { stride: 0 }.row(5), 5);

@@ -1,15 +1,15 @@
-//! Turns rows of several maps into one map: strips of a map put together, or cut anew.
+//! Concatenation of row ranges of several feature maps: joins or re-splits strips.
 
 use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
-/// Most maps that rows are taken from: with the output, bindings that every device has.
+/// Maximum number of inputs: with the output, within the storage-buffer bindings that every device supports.
 pub const MAX_PARTS: usize = 6;
 
-/// Rows `start..start + count` of each map (B, H, W, C), one part below the other.
+/// Rows `start..start + count` of each input (B, H, W, C), concatenated along H.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
-    /// (start, count) in each input.
+    /// (start, count) of each input.
     pub parts: Vec<(usize, usize)>,
 }
 
@@ -20,15 +20,15 @@ impl Operation for Rows {
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         if inputs.len() != self.parts.len() || !(1..=MAX_PARTS).contains(&inputs.len()) {
-            return Err(self.shape_error(inputs, format!("takes 1 to {MAX_PARTS} maps and a part of each")));
+            return Err(self.shape_error(inputs, format!("expects 1 to {MAX_PARTS} feature maps and a row range of each")));
         }
         let &[batch, _, width, channels] = inputs[0] else {
-            return Err(self.shape_error(inputs, "maps must be (B, H, W, C)"));
+            return Err(self.shape_error(inputs, "feature maps must be (B, H, W, C)"));
         };
         for (input, &(start, count)) in inputs.iter().zip(&self.parts) {
-            let fits = matches!(**input, [b, h, w, c] if [b, w, c] == [batch, width, channels] && start + count <= h);
-            if !fits {
-                return Err(self.shape_error(inputs, format!("rows {start}..{} are not in each map", start + count)));
+            let is_valid = matches!(**input, [b, h, w, c] if [b, w, c] == [batch, width, channels] && start + count <= h);
+            if !is_valid {
+                return Err(self.shape_error(inputs, format!("rows {start}..{} are out of range or the maps differ in shape", start + count)));
             }
         }
         Ok(vec![batch, self.parts.iter().map(|part| part.1).sum(), width, channels])
@@ -36,13 +36,13 @@ impl Operation for Rows {
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
         let &[batch, _, width, channels] = inputs[0].shape else { return };
-        let row = width * channels;
-        let mut at = 0;
+        let row_len = width * channels;
+        let mut output_start = 0;
         for item in 0..batch {
             for (input, &(start, count)) in inputs.iter().zip(&self.parts) {
-                let from = (item * input.shape[1] + start) * row;
-                output[at..at + count * row].copy_from_slice(&input.data[from..from + count * row]);
-                at += count * row;
+                let input_start = (item * input.shape[1] + start) * row_len;
+                output[output_start..output_start + count * row_len].copy_from_slice(&input.data[input_start..input_start + count * row_len]);
+                output_start += count * row_len;
             }
         }
     }

@@ -1,28 +1,28 @@
-//! Turns a matrix into one whose rows or columns are multiplied by numbers of their own.
+//! Multiplication of a matrix's rows or columns by a vector of factors.
 
 use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
-/// Which of a matrix's axes an operation goes along.
+/// Matrix axis that a vector applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Axis {
-    /// One number a row.
+    /// One factor per row.
     Rows,
-    /// One number a column; fewer numbers than columns repeat, as for the inputs of a
-    /// convolution, whose columns are (kernel, kernel, inputs).
+    /// One factor per column; a shorter vector repeats, as for the input channels of a convolution
+    /// whose columns are (kernel, kernel, inputs).
     Columns,
 }
 
-/// output[m, n] = x[m, n] · numbers[m], or · numbers[n modulo their count].
+/// output[m, n] = x[m, n] · factors[m], or x[m, n] · factors[n mod factors.len()].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scale {
-    /// What the numbers belong to.
+    /// Axis of the factors.
     pub axis: Axis,
 }
 
 impl Axis {
-    /// Whether `count` numbers belong to a matrix of this shape.
+    /// Returns whether a vector of `count` elements applies to a matrix of this shape.
     pub fn takes(self, rows: usize, columns: usize, count: usize) -> bool {
         match self {
             Axis::Rows => count == rows,
@@ -30,7 +30,7 @@ impl Axis {
         }
     }
 
-    /// As printed plans show it.
+    /// Returns the name used in printed plans.
     pub fn name(self) -> &'static str {
         match self {
             Axis::Rows => "rows",
@@ -46,23 +46,23 @@ impl Operation for Scale {
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         let &[&[rows, columns], &[count]] = inputs else {
-            return Err(self.shape_error(inputs, "takes a matrix and a list of numbers"));
+            return Err(self.shape_error(inputs, "expects a matrix and a vector of factors"));
         };
         match self.axis.takes(rows, columns, count) {
             true => Ok(vec![rows, columns]),
-            false => Err(self.shape_error(inputs, format!("{count} numbers do not go over the {}", self.axis.name()))),
+            false => Err(self.shape_error(inputs, format!("{count} factors do not match the {}", self.axis.name()))),
         }
     }
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
-        let (x, numbers) = (inputs[0], inputs[1].data);
+        let (x, factors) = (inputs[0], inputs[1].data);
         let columns = x.width();
         for (at, (out, value)) in output.iter_mut().zip(x.data).enumerate() {
             let index = match self.axis {
                 Axis::Rows => at / columns,
-                Axis::Columns => at % columns % numbers.len(),
+                Axis::Columns => at % columns % factors.len(),
             };
-            *out = value * numbers[index];
+            *out = value * factors[index];
         }
     }
 

@@ -1,10 +1,10 @@
-//! Turns each number into a function of it.
+//! Elementwise activation functions.
 
 use super::{Operation, ShapeError, View};
 use crate::num::to_f32;
 use serde::{Deserialize, Serialize};
 
-/// The function.
+/// Activation function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
@@ -12,12 +12,12 @@ pub enum Activation {
     Silu,
     /// x * (1 + erf(x / sqrt 2)) / 2: the exact form, not the tanh approximation.
     Gelu,
-    /// x * sigmoid(1.702 x), as OpenAI's CLIP has it.
+    /// x * sigmoid(1.702 x), used by OpenAI's CLIP.
     QuickGelu,
 }
 
 impl Activation {
-    /// Its name in printed plans.
+    /// Returns the name used in printed plans.
     pub fn name(self) -> &'static str {
         match self {
             Activation::Silu => "silu",
@@ -26,7 +26,7 @@ impl Activation {
         }
     }
 
-    /// Its value.
+    /// Evaluates the function at `x`.
     pub fn of(self, x: f32) -> f32 {
         match self {
             Activation::Silu => silu(x),
@@ -36,10 +36,10 @@ impl Activation {
     }
 }
 
-/// The same function everywhere.
+/// An activation function applied to each element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unary {
-    /// Which one.
+    /// Function to apply.
     pub function: Activation,
 }
 
@@ -51,7 +51,7 @@ impl Operation for Unary {
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         match inputs {
             [x] => Ok(x.to_vec()),
-            _ => Err(self.shape_error(inputs, "takes one input")),
+            _ => Err(self.shape_error(inputs, "expects one input")),
         }
     }
 
@@ -66,40 +66,40 @@ impl Operation for Unary {
     }
 }
 
-/// x * sigmoid(x).
+/// Returns x * sigmoid(x).
 pub fn silu(x: f32) -> f32 {
     let x = f64::from(x);
     to_f32(x / (1.0 + (-x).exp()))
 }
 
-/// x * sigmoid(1.702 x).
+/// Returns x * sigmoid(1.702 x).
 pub fn quick_gelu(x: f32) -> f32 {
     let x = f64::from(x);
     to_f32(x / (1.0 + (-1.702 * x).exp()))
 }
 
-/// x * (1 + erf(x / sqrt 2)) / 2.
+/// Returns x * (1 + erf(x / sqrt 2)) / 2.
 pub fn gelu(x: f32) -> f32 {
     let x = f64::from(x);
     to_f32(0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)))
 }
 
-/// The error function, to about 1e-15: its Taylor series near 0, the continued fraction of the
-/// complement elsewhere (Abramowitz and Stegun 7.1.6 and 7.1.14).
+/// Returns the error function with an error of about 1e-15: a series below 3, a continued fraction of
+/// the complement from 3 on (Abramowitz and Stegun 7.1.6 and 7.1.14).
 fn erf(x: f64) -> f64 {
-    let size = x.abs();
-    if size < 3.0 {
-        let (mut term, mut sum, mut n) = (size, size, 0.0);
+    let abs = x.abs();
+    if abs < 3.0 {
+        let (mut term, mut sum, mut n) = (abs, abs, 0.0);
         while term > sum * 1e-17 {
             n += 1.0;
-            term *= 2.0 * size * size / (2.0 * n + 1.0);
+            term *= 2.0 * abs * abs / (2.0 * n + 1.0);
             sum += term;
         }
-        let value = std::f64::consts::FRAC_2_SQRT_PI * (-size * size).exp() * sum;
+        let value = std::f64::consts::FRAC_2_SQRT_PI * (-abs * abs).exp() * sum;
         return value.copysign(x);
     }
-    let fraction = (1..60).rev().fold(0.0, |below, k| f64::from(k) / 2.0 / (size + below));
-    let complement = (-size * size).exp() / std::f64::consts::PI.sqrt() / (size + fraction);
+    let fraction = (1..60).rev().fold(0.0, |tail, k| f64::from(k) / 2.0 / (abs + tail));
+    let complement = (-abs * abs).exp() / std::f64::consts::PI.sqrt() / (abs + fraction);
     (1.0 - complement).copysign(x)
 }
 
@@ -115,6 +115,6 @@ mod tests {
         {
             assert!((erf(x) - value).abs() < 1e-10, "erf({x}) = {}", erf(x));
         }
-        assert!((erf(2.999_999_999) - erf(3.0)).abs() < 1e-12, "the two forms meet at 3");
+        assert!((erf(2.999_999_999) - erf(3.0)).abs() < 1e-12, "both expansions must agree at 3");
     }
 }

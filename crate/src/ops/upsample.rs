@@ -1,5 +1,4 @@
-//! Turns a feature map (B, H, W, C) into a larger one by repeating pixels: PyTorch's
-//! `interpolate(mode="nearest")`.
+//! Nearest-neighbor upsampling of a feature map (B, H, W, C): PyTorch's `interpolate(mode="nearest")`.
 
 use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
@@ -7,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Output pixel (y, x) is input pixel (y * H / height, x * W / width), rounded down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upsample {
-    /// Height of the output. It is the skip connection's, so it need not be twice the input's.
+    /// Height of the output: the skip connection's, which is not always twice the input's.
     pub height: usize,
     /// Width of the output.
     pub width: usize,
@@ -23,7 +22,7 @@ impl Operation for Upsample {
             &[&[batch, height, width, channels]] if height <= self.height && width <= self.width => {
                 Ok(vec![batch, self.height, self.width, channels])
             }
-            _ => Err(self.shape_error(inputs, format!("takes one map of at most {}x{}", self.height, self.width))),
+            _ => Err(self.shape_error(inputs, format!("expects one feature map of at most {}x{}", self.height, self.width))),
         }
     }
 
@@ -33,8 +32,8 @@ impl Operation for Upsample {
             let image = pixel / (self.height * self.width);
             let y = pixel / self.width % self.height * height / self.height;
             let x = pixel % self.width * width / self.width;
-            let from = ((image * height + y) * width + x) * channels;
-            out.copy_from_slice(&inputs[0].data[from..from + channels]);
+            let input_start = ((image * height + y) * width + x) * channels;
+            out.copy_from_slice(&inputs[0].data[input_start..input_start + channels]);
         }
     }
 

@@ -1,9 +1,9 @@
-//! Turns a tensor of any storage into the same numbers as f32.
+//! Conversion of a stored tensor to f32.
 
 use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
-/// x, where a kernel finds it in halves.
+/// x unchanged; the kernel converts from the storage type, f16 or bf16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Widen {}
 
@@ -15,7 +15,7 @@ impl Operation for Widen {
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         match inputs {
             [x] => Ok(x.to_vec()),
-            _ => Err(self.shape_error(inputs, "takes one input")),
+            _ => Err(self.shape_error(inputs, "expects one input")),
         }
     }
 

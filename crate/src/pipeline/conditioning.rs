@@ -1,4 +1,4 @@
-//! Turns prompts into what the UNet is told: text states, and for SDXL pooled text and sizes.
+//! Prompt conditioning of the UNet: text encoder states and, for SDXL, pooled embeddings and sizes.
 
 use super::error::PipelineError;
 use super::generate::{Request, Report, Session, Stage, timestep_embedding};
@@ -9,21 +9,22 @@ use crate::num::to_f32;
 use crate::plan::{self, Layout, Plan, TextOutput};
 use crate::text::{CHUNK, Chunk, Syntax, Tokenizer, Word, emphasis};
 
-/// What the UNet is told, batch item by batch item.
+/// The UNet's conditioning, one entry per batch item.
 pub struct Conditioning {
-    /// (B, T, width): the encoders' states, side by side.
+    /// Hidden states of the text encoders, concatenated along the width: (B, T, width).
     pub states: Vec<f32>,
-    /// SDXL: (B, pooled width + six sinusoids).
+    /// SDXL's added conditioning: (B, pooled width + six timestep embeddings of the sizes).
     pub added: Option<Vec<f32>>,
 }
 
-/// The output that a model's UNet was trained on.
+/// Returns the text encoder output that the model's UNet was trained on.
 pub fn output(is_xl: bool) -> TextOutput {
     if is_xl { TextOutput { skipped: 1, normed: false } } else { TextOutput::LAST }
 }
 
-/// Layers left out beyond those that the model itself leaves out. The web UIs count from the last
-/// layer, so that their 2 is what SDXL does anyway; diffusers counts from the model's own.
+/// Returns the number of layers to skip beyond those that the model itself skips. The web UIs count
+/// from the last layer, so their clip skip of 2 is SDXL's default; diffusers counts from the layer
+/// that the model uses.
 pub fn clip_skip(recipe: &Recipe, is_xl: bool) -> usize {
     match recipe.syntax {
         Syntax::A1111 if is_xl => recipe.clip_skip.saturating_sub(1),
@@ -31,7 +32,7 @@ pub fn clip_skip(recipe: &Recipe, is_xl: bool) -> usize {
     }
 }
 
-/// The plans of a model's text encoders for `batch` prompts.
+/// Plans a model's text encoders for a batch of `batch` prompts.
 pub fn plans(
     encoders: &[(Component, &Clip, &Tokenizer)],
     batch: usize,
@@ -44,64 +45,65 @@ pub fn plans(
     encoders.iter().map(plan).collect()
 }
 
-/// Name of an encoder's token table, which is read row by row and never goes to graphics memory.
+/// Returns the name of an encoder's token embedding table, which is read row by row and never uploaded
+/// to the GPU.
 pub fn token_table(component: Component) -> String {
     format!("{component}.text_model.embeddings.token_embedding.weight")
 }
 
 impl Session {
-    /// What the UNet is told of `prompts`, one a batch item; None stands for no prompt at all. Each is
-    /// read in as many chunks as the longest takes.
+    /// Encodes `prompts`, one per batch item, into the UNet's conditioning; `None` is an absent prompt.
+    /// All are padded to the chunk count of the longest.
     pub(super) async fn condition(
         &self,
         runners: &[Runner],
-        job: &Request<'_>,
+        request: &Request<'_>,
         prompts: &[Option<&str>],
         report: Report<'_>,
     ) -> Result<Conditioning, PipelineError> {
-        let Request { script, vocabulary, shape, .. } = job;
+        let Request { script, vocabulary, shape, .. } = request;
         let (chunks, multiple) = (shape.chunks, self.model.size_multiple());
         let (height, width) = (shape.height * multiple, shape.width * multiple);
         let encoders = self.model.encoders();
-        // Clip skip is for the prompts alone in diffusers, for negative prompts too in the web UIs.
-        let usual = match job.recipe.syntax {
+        // diffusers applies clip skip to the prompt only, the web UIs also to the negative prompt.
+        let unskipped = match request.recipe.syntax {
             Syntax::Plain => prompts.len() - shape.pictures,
             Syntax::A1111 => 0,
         };
         let mut parts: Vec<(Vec<f32>, usize)> = Vec::new();
         let mut pooled = Vec::new();
         for ((component, clip, tokenizer), runner) in encoders.iter().zip(runners) {
-            let mut read: Vec<Vec<Chunk>> =
+            let mut tokenized: Vec<Vec<Chunk>> =
                 prompts.iter().map(|prompt| script.chunks(tokenizer, prompt.unwrap_or(""))).collect();
-            read.iter_mut().for_each(|item| item.resize(chunks, Chunk::empty(tokenizer)));
+            tokenized.iter_mut().for_each(|item| item.resize(chunks, Chunk::empty(tokenizer)));
             let size = CHUNK * clip.config.hidden_size;
             let mut states = vec![0.0; prompts.len() * chunks * size];
             for chunk in 0..chunks {
-                let ids: Vec<Vec<u32>> = read.iter().map(|item| item[chunk].ids.to_vec()).collect();
-                // A textual inversion's vectors are not in the table.
-                let listed = ids.concat();
-                let in_table: Vec<u32> =
-                    listed.iter().map(|&id| if id >= Word::FIRST { tokenizer.eos_id() } else { id }).collect();
-                let mut tokens = self.model.checkpoint.rows(&token_table(*component), &in_table).await?;
+                let ids: Vec<Vec<u32>> = tokenized.iter().map(|item| item[chunk].ids.to_vec()).collect();
+                // Vectors of textual inversions are not in the table: their rows are filled in below.
+                let batch_ids = ids.concat();
+                let table_ids: Vec<u32> =
+                    batch_ids.iter().map(|&id| if id >= Word::FIRST { tokenizer.eos_id() } else { id }).collect();
+                let mut tokens = self.model.checkpoint.rows(&token_table(*component), &table_ids).await?;
                 let width = clip.config.hidden_size;
-                for (&id, row) in listed.iter().zip(tokens.chunks_exact_mut(width)) {
+                for (&id, row) in batch_ids.iter().zip(tokens.chunks_exact_mut(width)) {
                     if let Some(vector) = vocabulary.row(*component, id, width) {
                         row.copy_from_slice(vector);
                     }
                 }
                 runner.set(&self.gpu, "tokens", &tokens)?;
-                let mut got =
+                let mut hidden =
                     runner.compute_while(&self.gpu, "states", &mut || report(Stage::Text, 0, 1, None)).await?;
                 if let Some(early) = runner.output("early") {
-                    got.splice(usual * size.., self.gpu.read(early).await?.drain(usual * size..));
+                    hidden.splice(unskipped * size.., self.gpu.read(early).await?.drain(unskipped * size..));
                 }
-                for (item, (got, read)) in got.chunks_exact(size).zip(&read).enumerate() {
-                    let weights = &read[chunk].weights;
+                for (item, (hidden, tokenized)) in hidden.chunks_exact(size).zip(&tokenized).enumerate() {
+                    let weights = &tokenized[chunk].weights;
                     let is_weighted = weights.iter().any(|&weight| weight != 1.0);
-                    let place = &mut states[(item * chunks + chunk) * size..][..size];
+                    let target = &mut states[(item * chunks + chunk) * size..][..size];
                     match is_weighted {
-                        true => place.copy_from_slice(&emphasis(got, weights)),
-                        false => place.copy_from_slice(got),
+                        true => target.copy_from_slice(&emphasis(hidden, weights)),
+                        false => target.copy_from_slice(hidden),
                     }
                 }
                 if chunk == 0 && clip.text_projection.is_some() {
@@ -122,23 +124,23 @@ impl Session {
             }
         }
         if self.model.force_zeros_for_empty_prompt {
-            let (item, pool) = (states.len() / prompts.len(), pooled.len() / prompts.len());
+            let (states_len, pooled_len) = (states.len() / prompts.len(), pooled.len() / prompts.len());
             for (index, _) in prompts.iter().enumerate().filter(|(_, prompt)| prompt.is_none()) {
-                states[index * item..(index + 1) * item].fill(0.0);
-                pooled[index * pool..(index + 1) * pool].fill(0.0);
+                states[index * states_len..(index + 1) * states_len].fill(0.0);
+                pooled[index * pooled_len..(index + 1) * pooled_len].fill(0.0);
             }
         }
         let added = self.model.networks.unet.config.addition_time_embed_dim.filter(|_| encoders.len() > 1);
-        let added = added.map(|each| {
+        let added = added.map(|dim| {
             // Original height and width, crop from the top and the left, target height and width.
             let sizes = [height, width, 0, 0, height, width];
-            let sizes: Vec<f32> = sizes.iter().flat_map(|&size| timestep_embedding(size as f32, each)).collect();
+            let sizes: Vec<f32> = sizes.iter().flat_map(|&size| timestep_embedding(size as f32, dim)).collect();
             pooled.chunks(pooled.len() / prompts.len()).flat_map(|pool| [pool, &sizes].concat()).collect()
         });
         Ok(Conditioning { states, added })
     }
 
-    /// The last state at each prompt's first end token, projected (`text_embeds`).
+    /// Returns the final hidden state at each prompt's first end token, projected (`text_embeds`).
     async fn pool(
         &self,
         component: Component,
@@ -165,16 +167,16 @@ mod tests {
     use super::clip_skip;
 
     #[test]
-    fn the_web_uis_second_layer_from_the_end_is_sdxls_own() {
-        let skipped = |syntax: &str, number: usize, is_xl| {
+    fn clip_skip_2_of_the_web_uis_is_the_default_of_sdxl() {
+        let skipped = |syntax: &str, layers: usize, is_xl| {
             let recipe = serde_json::json!({
                 "version": 1, "model": "", "adapters": [], "prompt": "", "seed": 0, "steps": 1, "guidance": 1.0,
-                "sampler": "ddim", "width": 8, "height": 8, "syntax": syntax, "clip_skip": number
+                "sampler": "ddim", "width": 8, "height": 8, "syntax": syntax, "clip_skip": layers
             });
             clip_skip(&serde_json::from_value(recipe).expect("a recipe"), is_xl)
         };
-        let of = |syntax, is_xl| [0, 1, 2].map(|number| skipped(syntax, number, is_xl));
-        assert_eq!((of("plain", false), of("plain", true)), ([0, 1, 2], [0, 1, 2]));
-        assert_eq!((of("a1111", false), of("a1111", true)), ([0, 1, 2], [0, 0, 1]));
+        let all_skipped = |syntax, is_xl| [0, 1, 2].map(|layers| skipped(syntax, layers, is_xl));
+        assert_eq!((all_skipped("plain", false), all_skipped("plain", true)), ([0, 1, 2], [0, 1, 2]));
+        assert_eq!((all_skipped("a1111", false), all_skipped("a1111", true)), ([0, 1, 2], [0, 0, 1]));
     }
 }

@@ -1,4 +1,4 @@
-//! Turns a pass into latents and colours: text states, then call by call of the UNet, then the decoder.
+//! One sampling pass: prompt encoding, the denoising loop and VAE decoding.
 
 use super::conditioning::{self, Conditioning};
 use super::error::PipelineError;
@@ -11,123 +11,124 @@ use crate::num::{host_len, to_f32};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// What a call of the UNet is told, by the scene that it is in.
+/// Conditioning of each prompt segment.
 type SegmentConditioning = BTreeMap<(usize, usize), Rc<Conditioning>>;
 
-/// Texts whose states are kept for the next picture.
+/// Maximum number of prompt segments whose conditioning is kept for the next image.
 const MAX_CACHED_PROMPTS: usize = 8;
 
 impl Session {
-    /// Does what is left of a pass and returns its colours, where they are wanted.
+    /// Runs what remains of a pass and returns its pixels (B, H, W, 3), or nothing without `needs_pixels`.
     pub(super) async fn draw(
         &mut self,
-        job: &Request<'_>,
+        request: &Request<'_>,
         latents: &mut Latents,
-        wants_pixels: bool,
+        needs_pixels: bool,
         report: Report<'_>,
     ) -> Result<Vec<f32>, PipelineError> {
-        let scenes = self.encode_all_prompts(job, latents, report).await?;
-        self.prepare(job.shape, report).await?;
-        self.apply_adapters(job, report).await?;
-        if job.preview && self.previewer.is_none() {
+        let segments = self.encode_all_prompts(request, latents, report).await?;
+        self.prepare(request.shape, report).await?;
+        self.apply_adapters(request, report).await?;
+        if request.preview && self.previewer.is_none() {
             self.previewer = Some(self.make_previewer().await?);
         }
-        self.denoise(job, latents, &scenes, report).await?;
-        if !wants_pixels {
+        self.denoise(request, latents, &segments, report).await?;
+        if !needs_pixels {
             return Ok(Vec::new());
         }
-        report(Stage::Decode, 0, job.shape.pictures, None)?;
-        self.decode(latents.now.as_deref().unwrap_or_default(), job.shape.pictures, report).await
+        report(Stage::Decode, 0, request.shape.pictures, None)?;
+        self.decode(latents.now.as_deref().unwrap_or_default(), request.shape.pictures, report).await
     }
 
     /// Folds the adapters into the weights.
-    async fn apply_adapters(&mut self, job: &Request<'_>, report: Report<'_>) -> Result<(), PipelineError> {
-        report(Stage::Adapters, 0, job.chosen.len(), None)?;
-        Ok(self.weights.apply(&self.gpu, &self.model.checkpoint, job.chosen).await?)
+    async fn apply_adapters(&mut self, request: &Request<'_>, report: Report<'_>) -> Result<(), PipelineError> {
+        report(Stage::Adapters, 0, request.chosen.len(), None)?;
+        Ok(self.weights.apply(&self.gpu, &self.model.checkpoint, request.chosen).await?)
     }
 
-    /// The states of all texts that the calls to come are told of. The text encoders' weights are in
-    /// graphics memory only while they are needed, or while an adapter changes them.
+    /// Encodes the prompts of all remaining calls. The text encoders' weights are in GPU memory only while
+    /// they are needed, or while an adapter changes them.
     async fn encode_all_prompts(
         &mut self,
-        job: &Request<'_>,
+        request: &Request<'_>,
         latents: &Latents,
         report: Report<'_>,
     ) -> Result<SegmentConditioning, PipelineError> {
-        let plans = conditioning::plans(&self.model.encoders(), job.shape.items(), job.shape.clip_skip)?;
-        let is_changed = job.chosen.iter().any(|(loaded, _)| loaded.changes_text());
+        let plans = conditioning::plans(&self.model.encoders(), request.shape.items(), request.shape.clip_skip)?;
+        let is_changed = request.chosen.iter().any(|(loaded, _)| loaded.changes_text());
         let calls = latents.call..latents.sampler.timesteps().len();
-        let is_known = |scene| self.conditioning_cache.iter().any(|(known, _)| *known == self.text_key(job, scene));
-        let all_known = calls.clone().all(|call| is_known(job.script.segment_at(call)));
+        let is_cached =
+            |segment| self.conditioning_cache.iter().any(|(cached, _)| *cached == self.cache_key(request, segment));
+        let all_cached = calls.clone().all(|call| is_cached(request.script.segment_at(call)));
         if is_changed {
-            // Folds change all of an adapter's layers at once.
+            // An adapter is folded into all of its layers at once, so the UNet's weights must be loaded too.
             self.load(&plans, report).await?;
-            self.prepare(job.shape, report).await?;
-            self.apply_adapters(job, report).await?;
+            self.prepare(request.shape, report).await?;
+            self.apply_adapters(request, report).await?;
         }
         let mut runners = Vec::new();
-        if !all_known {
+        if !all_cached {
             if !is_changed {
                 self.weights.restore_any(&self.gpu, &plans)?;
                 self.load(&plans, report).await?;
             }
             report(Stage::Text, 0, 1, None)?;
-            // One after the other reads its texts.
+            // The encoders run one after the other and share their temporaries.
             let arena = Arena::of(&self.gpu, &plans.iter().collect::<Vec<_>>()).await?;
             for plan in &plans {
                 runners.push(Runner::within(&self.gpu, plan, &|name| self.weights.get(name), &arena).await?);
             }
         }
-        let mut scenes = SegmentConditioning::new();
+        let mut segments = SegmentConditioning::new();
         for call in calls {
-            let scene = job.script.segment_at(call);
-            if scenes.contains_key(&scene) {
+            let segment = request.script.segment_at(call);
+            if segments.contains_key(&segment) {
                 continue;
             }
-            let key = self.text_key(job, scene);
-            let known = self.conditioning_cache.iter().find(|(known, _)| *known == key).map(|(_, told)| told.clone());
-            let told = match known {
-                Some(told) => told,
-                None => Rc::new(self.encode_prompts(&runners, job, scene, report).await?),
+            let key = self.cache_key(request, segment);
+            let cached = self.conditioning_cache.iter().find(|(cached, _)| *cached == key);
+            let conditioning = match cached.map(|(_, conditioning)| conditioning.clone()) {
+                Some(conditioning) => conditioning,
+                None => Rc::new(self.encode_prompts(&runners, request, segment, report).await?),
             };
-            self.conditioning_cache.retain(|(known, _)| *known != key);
-            self.conditioning_cache.push((key, told.clone()));
+            self.conditioning_cache.retain(|(cached, _)| *cached != key);
+            self.conditioning_cache.push((key, conditioning.clone()));
             self.conditioning_cache.drain(..self.conditioning_cache.len().saturating_sub(MAX_CACHED_PROMPTS));
-            scenes.insert(scene, told);
+            segments.insert(segment, conditioning);
         }
         if !is_changed {
             self.weights.release(&self.gpu, &plans)?;
         }
-        Ok(scenes)
+        Ok(segments)
     }
 
-    /// All that the states of a scene's texts depend on.
-    fn text_key(&self, job: &Request<'_>, scene: (usize, usize)) -> String {
-        let Request { recipe, shape, script, .. } = job;
-        let adapters = job.chosen.iter().filter(|(loaded, _)| loaded.changes_text());
+    /// Returns the cache key of a segment's conditioning: everything that it depends on.
+    fn cache_key(&self, request: &Request<'_>, segment: (usize, usize)) -> String {
+        let Request { recipe, shape, script, .. } = request;
+        let adapters = request.chosen.iter().filter(|(loaded, _)| loaded.changes_text());
         let adapters: Vec<_> = adapters.map(|(loaded, strength)| (&loaded.id, strength)).collect();
         let embeddings: Vec<_> = recipe.embeddings.iter().map(|choice| &choice.sha256).collect();
         format!(
             "{:?} {:?} {shape:?} {adapters:?} {embeddings:?} {:?}",
-            script.texts(scene),
+            script.texts(segment),
             recipe.syntax,
             script.words
         )
     }
 
-    /// Takes the noise away, call by call. Latents change only when a call is over, so that after an
-    /// error it can be made again.
+    /// Runs the denoising loop. Latents change only when a call is complete, so that a failed call can be
+    /// repeated.
     async fn denoise(
         &self,
-        job: &Request<'_>,
+        request: &Request<'_>,
         latents: &mut Latents,
-        scenes: &SegmentConditioning,
+        segments: &SegmentConditioning,
         report: Report<'_>,
     ) -> Result<(), PipelineError> {
-        let Some(runners) = &self.runners else { unreachable!("prepare made them") };
-        let Request { recipe, shape, .. } = job;
+        let Some(runners) = &self.runners else { unreachable!("`prepare` creates the runners") };
+        let Request { recipe, shape, .. } = request;
         if latents.now.is_none() {
-            let clean = match &job.start {
+            let clean = match &request.start {
                 Start::Noise => None,
                 Start::Picture { pixels, .. } => Some(self.encode(pixels, *shape, &latents.posterior, report).await?),
                 Start::Pixels { pixels, .. } => Some(self.encode(pixels, *shape, &latents.posterior, report).await?),
@@ -141,41 +142,41 @@ impl Session {
         while latents.call < calls {
             let (call, first) = (latents.call, latents.first);
             report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref())?;
-            let scene = job.script.segment_at(call);
-            if latents.bound_segment != Some(scene) {
-                let told = &scenes[&scene];
-                runners.texts.set(&self.gpu, "text", &told.states)?;
-                if let Some(added) = &told.added {
+            let segment = request.script.segment_at(call);
+            if latents.bound_segment != Some(segment) {
+                let conditioning = &segments[&segment];
+                runners.texts.set(&self.gpu, "text", &conditioning.states)?;
+                if let Some(added) = &conditioning.added {
                     runners.texts.set(&self.gpu, "added", added)?;
                 }
                 runners.texts.run(&self.gpu);
-                latents.bound_segment = Some(scene);
+                latents.bound_segment = Some(segment);
             }
             let input = latents.input();
             runners.unet.set(&self.gpu, "sample", &input.repeat(copies))?;
             let time = timestep_embedding(latents.sampler.timesteps()[call], time_width);
             runners.unet.set(&self.gpu, "time", &time.repeat(copies * shape.pictures))?;
             if let Some(width) = self.model.networks.unet.config.time_cond_proj_dim {
-                let told = guidance_embedding(recipe.guidance, width);
-                runners.unet.set(&self.gpu, "guidance", &told.repeat(copies * shape.pictures))?;
+                let guidance = guidance_embedding(recipe.guidance, width);
+                runners.unet.set(&self.gpu, "guidance", &guidance.repeat(copies * shape.pictures))?;
             }
-            let go_on = &mut || report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref());
-            let mut predicted = runners.unet.compute_while(&self.gpu, "noise", go_on).await?;
+            let on_progress = &mut || report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref());
+            let mut predicted = runners.unet.compute_while(&self.gpu, "noise", on_progress).await?;
             if predicted.iter().any(|value| !value.is_finite()) {
                 if runners.unet.uses_f16_math {
                     return Err(PipelineError::BeyondHalves);
                 }
                 return Err(self
-                    .not_finite(&[&runners.texts, &runners.unet], "UNet", Some((call + 1, calls)), job)
+                    .not_finite(&[&runners.texts, &runners.unet], "UNet", Some((call + 1, calls)), request)
                     .await?);
             }
             if shape.guided {
                 let conditional = predicted.split_off(input.len());
-                for (without, with) in predicted.iter_mut().zip(conditional) {
-                    *without += recipe.guidance * (with - *without);
+                for (unconditional, conditional) in predicted.iter_mut().zip(conditional) {
+                    *unconditional += recipe.guidance * (conditional - *unconditional);
                 }
             }
-            if let Some(previewer) = self.previewer.as_ref().filter(|_| job.preview) {
+            if let Some(previewer) = self.previewer.as_ref().filter(|_| request.preview) {
                 let clean = latents.clean(&predicted);
                 latents.preview =
                     Some(previewer.show(&clean[..clean.len() / shape.pictures], shape.height, shape.width));
@@ -185,98 +186,98 @@ impl Session {
         Ok(())
     }
 
-    /// The states of a scene's texts, for the UNet.
+    /// Encodes a segment's prompts into the UNet's conditioning.
     async fn encode_prompts(
         &self,
         runners: &[Runner],
-        job: &Request<'_>,
-        scene: (usize, usize),
+        request: &Request<'_>,
+        segment: (usize, usize),
         report: Report<'_>,
     ) -> Result<Conditioning, PipelineError> {
-        let Request { shape, script, .. } = job;
-        let (negative, prompt) = script.texts(scene);
+        let Request { shape, script, .. } = request;
+        let (negative, prompt) = script.texts(segment);
         let mut prompts = vec![Some(prompt); shape.pictures];
         if shape.guided {
             prompts.splice(0..0, vec![negative; shape.pictures]);
         }
-        let told = self.condition(runners, job, &prompts, report).await?;
-        if told.states.iter().any(|value| !value.is_finite())
+        let conditioning = self.condition(runners, request, &prompts, report).await?;
+        if conditioning.states.iter().any(|value| !value.is_finite())
             && let Some(last) = runners.last()
         {
-            return Err(self.not_finite(&[last], "text encoder", None, job).await?);
+            return Err(self.not_finite(&[last], "text encoder", None, request).await?);
         }
-        Ok(told)
+        Ok(conditioning)
     }
 
-    /// Pictures' latents: a sample of what the encoder says, or its mean where there is no noise. A
-    /// single picture is repeated for each of the batch.
+    /// Encodes images into latents: a sample of the encoder's distribution, or its mean if `posterior` is
+    /// empty. A single image is repeated over the batch.
     async fn encode(
         &self,
-        pictures: &[f32],
+        images: &[f32],
         shape: Shape,
         posterior: &[f32],
         report: Report<'_>,
     ) -> Result<Vec<f32>, PipelineError> {
         let Some(encoder) = self.runners.as_ref().and_then(|runners| runners.encoder.as_ref()) else {
-            unreachable!("prepare made it")
+            unreachable!("`prepare` creates the encoder")
         };
         let config = &self.model.vae.config;
         let (channels, scale) = (config.latent_channels, config.scaling_factor);
-        let each = shape.height * shape.width * channels;
+        let latent_len = shape.height * shape.width * channels;
         let mut moments = Vec::new();
-        for picture in pictures.chunks_exact(encoder.len("image").map_or(pictures.len(), host_len)) {
-            encoder.set(&self.gpu, "image", picture)?;
-            let go_on = &mut || report(Stage::Denoise, 0, 1, None);
-            moments.push(encoder.compute_while(&self.gpu, "moments", go_on).await?);
+        for image in images.chunks_exact(encoder.len("image").map_or(images.len(), host_len)) {
+            encoder.set(&self.gpu, "image", image)?;
+            let on_progress = &mut || report(Stage::Denoise, 0, 1, None);
+            moments.push(encoder.compute_while(&self.gpu, "moments", on_progress).await?);
         }
         let sample = |index: usize| {
-            let moments = &moments[index / each % moments.len()];
-            let at = index % each / channels * 2 * channels + index % channels;
+            let moments = &moments[index / latent_len % moments.len()];
+            let at = index % latent_len / channels * 2 * channels + index % channels;
             let noise = posterior.get(index).copied().unwrap_or(0.0);
-            let deviation = (0.5 * moments[at + channels].clamp(-30.0, 20.0)).exp();
-            (moments[at] + deviation * noise) * scale
+            let std = (0.5 * moments[at + channels].clamp(-30.0, 20.0)).exp();
+            (moments[at] + std * noise) * scale
         };
-        Ok((0..each * shape.pictures).map(sample).collect())
+        Ok((0..latent_len * shape.pictures).map(sample).collect())
     }
 
-    /// The latents' colours, picture by picture.
-    async fn decode(&self, latents: &[f32], pictures: usize, report: Report<'_>) -> Result<Vec<f32>, PipelineError> {
-        let Some(runners) = &self.runners else { unreachable!("prepare made them") };
-        let mut image = Vec::new();
-        for (index, latent) in latents.chunks_exact(latents.len() / pictures).enumerate() {
-            let go_on = &mut || report(Stage::Decode, index, pictures, None);
-            let colours = self.decode_one(&runners.decoder, latent, go_on).await?;
-            if colours.iter().any(|value| !value.is_finite()) {
+    /// Decodes latents into pixels (B, H, W, 3), one image at a time.
+    async fn decode(&self, latents: &[f32], batch: usize, report: Report<'_>) -> Result<Vec<f32>, PipelineError> {
+        let Some(runners) = &self.runners else { unreachable!("`prepare` creates the runners") };
+        let mut images = Vec::new();
+        for (index, latent) in latents.chunks_exact(latents.len() / batch).enumerate() {
+            let on_progress = &mut || report(Stage::Decode, index, batch, None);
+            let pixels = self.decode_one(&runners.decoder, latent, on_progress).await?;
+            if pixels.iter().any(|value| !value.is_finite()) {
                 let layer = runners.decoder.find_non_finite(&self.gpu).await?;
-                let hint = "give another VAE; this model's may be damaged".into();
+                let hint = "try another VAE; this one may be damaged".into();
                 return Err(PipelineError::NotFinite { when: "decoding".into(), network: "VAE", layer, hint });
             }
-            image.extend(colours);
-            report(Stage::Decode, index + 1, pictures, None)?;
+            images.extend(pixels);
+            report(Stage::Decode, index + 1, batch, None)?;
         }
-        Ok(image)
+        Ok(images)
     }
 
-    /// One latent's colours by a decoder of its size.
+    /// Decodes one image's latents; `decoder` must be planned for their size.
     pub(super) async fn decode_one(
         &self,
         decoder: &Runner,
         latent: &[f32],
-        go_on: &mut dyn FnMut() -> Result<(), PipelineError>,
+        on_progress: &mut dyn FnMut() -> Result<(), PipelineError>,
     ) -> Result<Vec<f32>, PipelineError> {
         let scale = self.model.vae.config.scaling_factor;
         let scaled: Vec<f32> = latent.iter().map(|value| value / scale).collect();
         decoder.set(&self.gpu, "latents", &scaled)?;
-        decoder.compute_while(&self.gpu, "image", go_on).await
+        decoder.compute_while(&self.gpu, "image", on_progress).await
     }
 
-    /// Names the layer where a network's numbers broke, and what to do.
+    /// Builds the error that names the first layer with non-finite output.
     async fn not_finite(
         &self,
         runners: &[&Runner],
         network: &'static str,
         step: Option<(usize, usize)>,
-        job: &Request<'_>,
+        request: &Request<'_>,
     ) -> Result<PipelineError, PipelineError> {
         let mut layer = None;
         for runner in runners {
@@ -284,10 +285,10 @@ impl Session {
                 layer = runner.find_non_finite(&self.gpu).await?;
             }
         }
-        let when = step.map_or("reading the prompt".into(), |(step, steps)| format!("step {step} of {steps}"));
-        let hint = match job.chosen.is_empty() {
-            true => "the model's weights may be damaged: download it again, or take its f32 file",
-            false => "try a lower LoRA strength, or the picture without LoRAs",
+        let when = step.map_or("encoding the prompt".into(), |(step, steps)| format!("step {step} of {steps}"));
+        let hint = match request.chosen.is_empty() {
+            true => "the model's weights may be damaged: download them again, or use the f32 version",
+            false => "try a lower LoRA strength, or generate without LoRAs",
         };
         Ok(PipelineError::NotFinite { when, network, layer, hint: hint.into() })
     }
@@ -300,12 +301,12 @@ impl Session {
     }
 }
 
-/// Sines, then cosines, of 1000 (guidance - 1) at `width / 2` frequencies from 1 to 1/10000
+/// Returns sines, then cosines, of 1000 (guidance - 1) at `width / 2` frequencies from 1 to 1/10000
 /// (diffusers' `get_guidance_scale_embedding`).
 fn guidance_embedding(guidance: f32, width: usize) -> Vec<f32> {
     let half = width / 2;
-    let place = 1000.0 * f64::from(guidance - 1.0);
-    let angle = |i: usize| place * (-(10_000f64.ln()) * i as f64 / (half as f64 - 1.0)).exp();
+    let position = 1000.0 * f64::from(guidance - 1.0);
+    let angle = |i: usize| position * (-(10_000f64.ln()) * i as f64 / (half as f64 - 1.0)).exp();
     let sines = (0..half).map(|i| to_f32(angle(i).sin()));
     sines.chain((0..half).map(|i| to_f32(angle(i).cos()))).collect()
 }

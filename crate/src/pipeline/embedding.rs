@@ -1,5 +1,4 @@
-//! Turns textual inversions into the vectors that a prompt's words stand for: files of their own,
-//! and those that a LoRA brings along (`bundle_emb.NAME.…`).
+//! Textual inversion embeddings: separate files, and those bundled with a LoRA (`bundle_emb.NAME.…`).
 
 use super::error::PipelineError;
 use crate::formats::TensorInfo;
@@ -8,24 +7,25 @@ use crate::text::Word;
 use crate::weights::TensorFile;
 use std::collections::BTreeMap;
 
-/// Before the keys of textual inversions in a LoRA's file.
+/// Key prefix of textual inversions in a LoRA file.
 const BUNDLED: &str = "bundle_emb.";
 
-/// A textual inversion: what a word stands for in each text encoder.
+/// A textual inversion: the vectors that a word stands for in each text encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
-    /// What tells it from others: the sha256 of its file.
+    /// SHA-256 of its file, followed by `/` and the name for a bundled one.
     pub id: String,
-    /// How prompts may call it: its file's name without the ending, and the token that the file names.
+    /// Words that stand for it in prompts: the file name without extension, and the token that the file names.
     pub names: Vec<String>,
-    /// Vectors, one after the other, and how many there are.
+    /// Vectors in row-major order.
     rows: BTreeMap<Component, Vec<f32>>,
+    /// Vectors per text encoder.
     count: usize,
 }
 
 impl Embedding {
-    /// Reads a file of its own: A1111's `string_to_param` or `emb_params`, diffusers' `<token>`,
-    /// SDXL's `clip_l` with `clip_g`. `widths` are those of the model's text encoders.
+    /// Reads a textual inversion file: A1111's `string_to_param` or `emb_params`, diffusers' `<token>`,
+    /// SDXL's `clip_l` with `clip_g`. `widths` are the embedding widths of the model's text encoders.
     pub async fn open(
         id: String,
         file: &TensorFile,
@@ -44,7 +44,7 @@ impl Embedding {
         Ok(Embedding { id, names, rows, count })
     }
 
-    /// Those that a LoRA's file brings along.
+    /// Reads the textual inversions bundled with a LoRA file.
     pub async fn bundled(
         id: &str,
         file: &TensorFile,
@@ -82,14 +82,15 @@ async fn read(
         let (count, width) = match tensor.shape.as_slice() {
             &[width] => (1, width),
             &[count, width] => (count, width),
-            other => return Err(bad(format!("`{key}` has shape {other:?}, a list of vectors was expected"))),
+            other => return Err(bad(format!("`{key}` has shape {other:?}; expected a list of vectors"))),
         };
         match widths.iter().find(|(encoder, _)| *encoder == component) {
-            Some((_, wanted)) if *wanted == width => {}
-            wanted => {
-                let wanted = wanted.map_or("has no such text encoder".into(), |(_, wanted)| format!("wants {wanted}"));
+            Some((_, expected)) if *expected == width => {}
+            expected => {
+                let expected =
+                    expected.map_or("has no such text encoder".into(), |(_, expected)| format!("needs {expected}"));
                 return Err(bad(format!(
-                    "its vectors are {width} wide, the model {wanted}: it was made for another base model"
+                    "its vectors are {width} wide, but the model {expected}: it was made for another base model"
                 )));
             }
         }
@@ -103,20 +104,20 @@ async fn read(
                 Some((component, _)) => Err(bad(format!("it has no vectors for the {component}"))),
             }
         }
-        _ => Err(bad(format!("it has {counts:?} vectors, 1 to 75 for each text encoder were expected"))),
+        _ => Err(bad(format!("it has {counts:?} vectors; expected 1 to 75, the same number for each text encoder"))),
     }
 }
 
-/// The words of a picture's prompts that the vocabulary lacks, with what they stand for.
+/// Embedding words that an image's prompts may use beyond the tokenizer's vocabulary, with their vectors.
 #[derive(Debug, Default)]
 pub struct Vocabulary {
-    /// Their names.
+    /// Words and their token ids.
     pub words: Vec<Word>,
     rows: BTreeMap<Component, Vec<f32>>,
 }
 
 impl Vocabulary {
-    /// All names of these embeddings.
+    /// Assigns ids to all names of these embeddings.
     pub fn new(embeddings: &[&Embedding]) -> Vocabulary {
         let mut all = Vocabulary::default();
         let mut next = Word::FIRST;
@@ -131,7 +132,7 @@ impl Vocabulary {
         all
     }
 
-    /// The vector of an id beyond the tokenizer's vocabulary.
+    /// Returns the vector of an id beyond the tokenizer's vocabulary.
     pub fn row(&self, component: Component, id: u32, width: usize) -> Option<&[f32]> {
         let at = id.checked_sub(Word::FIRST)? as usize * width;
         self.rows.get(&component)?.get(at..at + width)

@@ -1,4 +1,4 @@
-//! Turns every reason why there is no picture into one sentence with what to do.
+//! Errors of the pipeline.
 
 use crate::gpu::GpuError;
 use crate::model::ConfigError;
@@ -7,37 +7,35 @@ use crate::samplers::ScheduleError;
 use crate::text::TextError;
 use crate::weights::WeightsError;
 
-/// Why there is no picture.
+/// An error from loading a model or generating an image.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum PipelineError {
-    /// The person stopped it.
-    #[error("stopped")]
+    /// Cancelled by the user.
+    #[error("cancelled")]
     Cancelled,
     /// A file of the model folder is missing.
     #[error(
-        "the model folder has no {0}: drop the whole folder as diffusers saves it (model_index.json, unet, vae, text_encoder, tokenizer, scheduler)"
+        "the model folder has no {0}: open the complete diffusers folder (model_index.json, unet, vae, text_encoder, tokenizer, scheduler)"
     )]
     NoFile(String),
-    /// A file of the model folder cannot be read.
+    /// A model file that cannot be read or does not fit.
     #[error("{file}: {reason}")]
     BadFile { file: String, reason: String },
-    /// A pipeline that is not built.
-    #[error(
-        "this is {0}, which this program cannot run; it runs Stable Diffusion 1.x, 2.x and XL models that turn text into pictures"
-    )]
+    /// A model or pipeline that is not supported.
+    #[error("this is {0}; only Stable Diffusion 1.x, 2.x and XL text-to-image models are supported")]
     Unsupported(String),
-    /// A number of the recipe that cannot be.
+    /// An invalid value in the recipe.
     #[error("{what} is {found}; {wanted}")]
     Recipe { what: &'static str, found: String, wanted: String },
-    /// An adapter that the recipe names and nobody gave.
-    #[error("the recipe asks for the adapter {name} (sha256 {sha256}), which is not loaded: drop its file first")]
+    /// An adapter or embedding of the recipe that is not loaded.
+    #[error("the recipe uses {name} (sha256 {sha256}), which is not loaded: open its file first")]
     NoAdapter { name: String, sha256: String },
-    /// Not a number, at a step.
-    #[error("the picture broke at {when}: {} gave NaN or infinity; {hint}", place(.network, .layer))]
+    /// NaN or infinity in a network's output.
+    #[error("generation failed at {when}: {} produced NaN or infinity; {hint}", location(.network, .layer))]
     NotFinite { when: String, network: &'static str, layer: Option<String>, hint: String },
-    /// The same of kernels that multiply halves: the picture goes on without them.
-    #[error("a number was too large for 16 bits")]
+    /// NaN or infinity from f16 math; generation continues without it.
+    #[error("a value overflowed f16")]
     BeyondHalves,
     /// A config.
     #[error(transparent)]
@@ -54,12 +52,12 @@ pub enum PipelineError {
     /// A plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The graphics processor.
+    /// The GPU.
     #[error(transparent)]
     Gpu(#[from] GpuError),
 }
 
-fn place(network: &str, layer: &Option<String>) -> String {
+fn location(network: &str, layer: &Option<String>) -> String {
     match layer {
         Some(layer) => format!("{layer} of the {network}"),
         None => format!("the {network}"),
@@ -67,7 +65,7 @@ fn place(network: &str, layer: &Option<String>) -> String {
 }
 
 impl PipelineError {
-    /// Whether the device is gone, and may come back.
+    /// Returns whether the device was lost; opening it again may succeed.
     pub fn is_lost_device(&self) -> bool {
         matches!(
             self,
@@ -75,7 +73,7 @@ impl PipelineError {
         )
     }
 
-    /// Short name for programs: `cancelled`, `no_webgpu`, `gpu`, `adapter`, `model`, `recipe`.
+    /// Returns a machine-readable kind: `cancelled`, `no_webgpu`, `gpu`, `adapter`, `model`, `recipe`.
     pub fn kind(&self) -> &'static str {
         match self {
             PipelineError::Cancelled => "cancelled",

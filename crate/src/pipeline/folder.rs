@@ -1,4 +1,4 @@
-//! Turns a folder's files, wherever they lie, into texts and tensor files by path.
+//! A model folder in diffusers layout, on disk or dropped into a browser.
 
 use super::error::PipelineError;
 use crate::formats::ByteSource;
@@ -6,18 +6,18 @@ use crate::weights::TensorFile;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Texts longer than this are not configs or vocabularies.
+/// Maximum size of a config or vocabulary, in bytes.
 const MAX_TEXT: u64 = 64 << 20;
 
-/// A folder as diffusers saves it: paths with `/`, relative to the folder.
+/// A folder in diffusers layout. Paths are relative to it and use `/`.
 #[derive(Default)]
 pub struct Folder {
     files: BTreeMap<String, Rc<dyn ByteSource>>,
 }
 
 impl Folder {
-    /// A folder of these files. A common first directory, as browsers give it with a dropped
-    /// folder, is taken off.
+    /// Creates a folder of these files. A common leading directory, which browsers report for a dropped
+    /// folder, is stripped.
     pub fn new(files: impl IntoIterator<Item = (String, Rc<dyn ByteSource>)>) -> Folder {
         let files: BTreeMap<String, Rc<dyn ByteSource>> = files.into_iter().collect();
         let root = files.keys().find_map(|path| path.strip_suffix("model_index.json")).unwrap_or("").to_owned();
@@ -25,7 +25,7 @@ impl Folder {
         Folder { files: files.collect() }
     }
 
-    /// Every regular file below a directory.
+    /// Opens every regular file below a directory.
     #[cfg(not(target_os = "unknown"))]
     pub fn open(root: &std::path::Path) -> Result<Folder, PipelineError> {
         fn walk(
@@ -53,28 +53,28 @@ impl Folder {
         Ok(Folder::new(files))
     }
 
-    /// Whether there is such a file.
+    /// Returns whether the folder contains a file.
     pub fn has(&self, path: &str) -> bool {
         self.files.contains_key(path)
     }
 
-    /// A text file, or None where there is none.
+    /// Reads a text file; `None` if it does not exist.
     pub async fn text(&self, path: &str) -> Result<Option<String>, PipelineError> {
         let Some(file) = self.files.get(path) else { return Ok(None) };
         let bad = |reason: String| PipelineError::BadFile { file: path.into(), reason };
         if file.len() > MAX_TEXT {
-            return Err(bad(format!("{} bytes are too many for a text file", file.len())));
+            return Err(bad(format!("it has {} bytes, too many for a text file", file.len())));
         }
         let bytes = file.read(0..file.len()).await.map_err(|error| bad(error.to_string()))?;
-        String::from_utf8(bytes).map(Some).map_err(|_| bad("it is not text; it may be damaged".into()))
+        String::from_utf8(bytes).map(Some).map_err(|_| bad("it is not UTF-8 text; it may be damaged".into()))
     }
 
-    /// A text file that has to be there.
+    /// Reads a required text file.
     pub async fn required(&self, path: &str) -> Result<String, PipelineError> {
         self.text(path).await?.ok_or_else(|| PipelineError::NoFile(path.into()))
     }
 
-    /// The weights of a component: all shards of the full-precision variant, else of the fp16 one.
+    /// Opens the weights of a component: all shards of the full-precision variant, or else of the fp16 one.
     pub async fn weights(&self, component: &str) -> Result<Vec<Rc<TensorFile>>, PipelineError> {
         let prefix = format!("{component}/");
         let all: Vec<&String> =
@@ -84,7 +84,7 @@ impl Folder {
         let chosen = if plain.is_empty() { all } else { plain };
         if chosen.is_empty() {
             let pickled = self.files.keys().any(|path| path.starts_with(&prefix) && path.ends_with(".bin"));
-            let hint = if pickled { ".safetensors weights, only .bin pickles" } else { ".safetensors weights" };
+            let hint = if pickled { "*.safetensors weights, only .bin pickles" } else { "*.safetensors weights" };
             return Err(PipelineError::NoFile(format!("{prefix}{hint}")));
         }
         let mut files = Vec::new();

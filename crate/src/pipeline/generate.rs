@@ -1,5 +1,4 @@
-//! Turns a recipe into a picture, step by step, on a device that keeps weights and plans between
-//! pictures.
+//! Image generation from a recipe, in a session that keeps weights and plans between images.
 
 use super::conditioning::{self, Conditioning};
 use super::embedding::{Embedding, Vocabulary};
@@ -25,106 +24,107 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use ts_rs::TS;
 
-/// Go on, or stop at the next step.
+/// Whether to continue, or to stop before the next step.
 pub type Control = ControlFlow<()>;
 
-/// What is being done.
+/// A stage of image generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Kernels are timed in the shapes that they can have, once on each device.
+    /// Timing kernel variants, once per device.
     Tune,
-    /// Weights go to graphics memory.
+    /// Uploading weights to the GPU.
     Load,
-    /// The prompt becomes text states.
+    /// Encoding the prompt.
     Text,
-    /// Adapters are folded into the weights.
+    /// Folding adapters into the weights.
     Adapters,
-    /// The latent loses its noise.
+    /// Denoising the latents.
     Denoise,
-    /// The latent becomes pixels.
+    /// Decoding the latents into pixels.
     Decode,
 }
 
-/// How far a picture is.
+/// Progress of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress<'a> {
-    /// What is being done.
+    /// Current stage.
     pub stage: Stage,
-    /// Parts of the stage that are done.
+    /// Completed steps of the stage.
     pub step: usize,
-    /// Parts of the stage.
+    /// Total steps of the stage.
     pub steps: usize,
-    /// What the picture may become, where that was asked for and is new.
+    /// Preview of the image, if requested and new.
     pub preview: Option<&'a Preview>,
 }
 
-/// Seconds left of denoising after `step` of `steps` calls in `elapsed` seconds.
+/// Estimates the remaining seconds of denoising after `step` of `steps` calls in `elapsed` seconds; `None`
+/// before the first.
 pub fn denoise_seconds_left(elapsed: f64, step: usize, steps: usize) -> Option<f64> {
     (step > 0).then(|| elapsed / step as f64 * (steps - step.min(steps)) as f64)
 }
 
-/// What an adapter did to the model.
+/// Effect of an adapter on the model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 pub struct Applied {
-    /// The file's name.
+    /// File name.
     pub name: String,
-    /// Layers that changed.
+    /// Number of layers changed.
     pub matched: usize,
-    /// Keys that name nothing in this model.
+    /// Number of keys that match nothing in this model.
     pub leftovers: usize,
 }
 
-/// A finished picture, or a batch of them.
+/// A generated image, or a batch of them.
 #[derive(Debug, Clone)]
 pub struct Picture {
-    /// Pixels.
+    /// Width in pixels.
     pub width: usize,
-    /// Pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// 8-bit colours, row by row, picture by picture.
+    /// 8-bit RGB, (B, H, W, 3).
     pub rgb: Vec<u8>,
-    /// The decoder's output, (B, H, W, 3).
+    /// Output of the VAE decoder, (B, H, W, 3).
     pub image: Vec<f32>,
-    /// The last latents, (B, h, w, 4), before division by the scaling factor.
+    /// Final latents, (B, h, w, 4), before division by the scaling factor.
     pub latents: Vec<f32>,
-    /// What each adapter did.
+    /// Effect of each adapter.
     pub applied: Vec<Applied>,
 }
 
-/// Losses of the device that a picture survives.
+/// Maximum number of device losses that a pass recovers from.
 const MAX_LOSSES: usize = 3;
 
-/// What a recipe names and does not hold.
+/// Data that a recipe refers to but does not contain.
 #[derive(Clone, Copy, Default)]
 pub struct GenerateInputs<'a> {
-    /// Adapters, found by their sha256.
+    /// Adapters, looked up by SHA-256, or by file name for `<lora:…>`.
     pub adapters: &'a [&'a LoadedAdapter],
-    /// Textual inversions, found by their sha256.
+    /// Textual inversions, looked up by SHA-256.
     pub embeddings: &'a [&'a Embedding],
-    /// The picture to start from, (H, W, 3) from -1 to 1, where the recipe has a `denoise`.
+    /// Init image, (H, W, 3) from -1 to 1; required with the recipe's `denoise`.
     pub init: Option<&'a [f32]>,
-    /// (H, W) from 0 to 1, where the recipe is `masked`: 1 is drawn anew.
+    /// Inpainting mask, (H, W) from 0 to 1, required if the recipe is `masked`: 1 is regenerated.
     pub mask: Option<&'a [f32]>,
-    /// Whether the progress shows what the picture may become.
+    /// Whether the progress includes previews.
     pub preview: bool,
 }
 
-/// What a pass begins with.
+/// Starting point of a pass.
 pub(super) enum Start<'a> {
-    /// Noise alone.
+    /// Pure noise.
     Noise,
-    /// A picture, of which the encoder's distribution is sampled; with a mask, what it leaves white
-    /// stays the picture's.
+    /// An init image, encoded to a sample of the encoder's distribution. With a mask, only latents whose
+    /// entry is true change.
     Picture { pixels: &'a [f32], denoise: f64, mask: Option<Vec<bool>> },
-    /// Pictures of a first pass, of which the encoder's mean is taken.
+    /// Images of a first pass, encoded to the mean of the encoder's distribution.
     Pixels { pixels: Vec<f32>, denoise: f64 },
     /// Latents of a first pass.
     Latents { clean: Vec<f32>, denoise: f64 },
 }
 
 impl Start<'_> {
-    /// How far to go from it.
+    /// Returns the denoising strength; `None` for pure noise.
     pub fn denoise(&self) -> Option<f64> {
         match self {
             Start::Noise => None,
@@ -139,7 +139,7 @@ impl Start<'_> {
     }
 }
 
-/// A pass over a picture.
+/// Everything that one sampling pass depends on.
 pub(super) struct Request<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) script: PromptSchedule,
@@ -150,11 +150,11 @@ pub(super) struct Request<'a> {
     pub(super) preview: bool,
 }
 
-/// A device, a model and everything that stays between pictures.
+/// A GPU, a model and everything that is kept between images.
 pub struct Session {
-    /// The device.
+    /// The GPU.
     pub gpu: Rc<Gpu>,
-    /// The model.
+    /// The base model.
     pub model: Model,
     pub(super) weights: Weights,
     pub(super) runners: Option<Runners>,
@@ -162,17 +162,17 @@ pub struct Session {
     pub(super) previewer: Option<Previewer>,
 }
 
-/// Hears of each part of the work and may stop it.
+/// Progress callback: an error stops the work.
 pub(super) type Report<'a> = &'a mut dyn FnMut(Stage, usize, usize, Option<&Preview>) -> Result<(), PipelineError>;
 
 impl Session {
-    /// A session that has loaded nothing yet.
+    /// Creates a session with nothing loaded.
     pub fn new(gpu: Rc<Gpu>, model: Model) -> Session {
         Session { gpu, model, weights: Weights::default(), runners: None, conditioning_cache: Vec::new(), previewer: None }
     }
 
-    /// Draws the recipe's picture with what it names. `progress` hears of each part and may stop the
-    /// work, which it does before the next part.
+    /// Generates the recipe's image from the given inputs. `progress` is called before each part of the
+    /// work and can stop it there.
     pub async fn generate(
         &mut self,
         recipe: &Recipe,
@@ -184,7 +184,7 @@ impl Session {
         let mentions = PromptSchedule::of(recipe, recipe.steps)?.mentions;
         let chosen = choose(recipe, &mentions, given.adapters)?;
         let vocabulary = self.vocabulary(recipe, given, &chosen).await?;
-        let start = starting_picture(recipe, given, multiple)?;
+        let start = starting_point(recipe, given, multiple)?;
         let report: Report = &mut |stage, step, steps, preview| match progress(Progress { stage, step, steps, preview })
         {
             ControlFlow::Continue(()) => Ok(()),
@@ -192,25 +192,26 @@ impl Session {
         };
         let sized = |(height, width), start| SamplingPass { height, width, steps: recipe.steps, start };
         let first = sized((recipe.height, recipe.width), start);
-        let wants_pixels = recipe.hires.is_none_or(|hires| hires.upscaler == Upscaler::Pixels);
-        let made = self.sampling_pass(recipe, given, &vocabulary, &chosen, first, wants_pixels, report).await?;
-        let (mut size, mut made) = ((recipe.height, recipe.width), made);
+        let needs_pixels = recipe.hires.is_none_or(|hires| hires.upscaler == Upscaler::Pixels);
+        let output = self.sampling_pass(recipe, given, &vocabulary, &chosen, first, needs_pixels, report).await?;
+        let (mut size, mut output) = ((recipe.height, recipe.width), output);
         if let Some(hires) = recipe.hires {
             let to = recipe.size_times(hires.scale, multiple);
             let denoise = hires.denoise;
             let start = match hires.upscaler {
                 Upscaler::Latent => {
-                    let inner = |(height, width): (usize, usize)| (height / multiple, width / multiple);
-                    let clean = each(&made.latents, recipe.batch, inner(size), inner(to), Filter::Linear);
+                    let latent = |(height, width): (usize, usize)| (height / multiple, width / multiple);
+                    let clean = resize_batch(&output.latents, recipe.batch, latent(size), latent(to), Filter::Linear);
                     Start::Latents { clean, denoise }
                 }
                 Upscaler::Pixels => {
-                    Start::Pixels { pixels: each(&made.image, recipe.batch, size, to, Filter::Cubic), denoise }
+                    let pixels = resize_batch(&output.image, recipe.batch, size, to, Filter::Cubic);
+                    Start::Pixels { pixels, denoise }
                 }
             };
             let steps = if hires.steps == 0 { recipe.steps } else { hires.steps };
             let second = SamplingPass { steps, ..sized(to, start) };
-            made = self.sampling_pass(recipe, given, &vocabulary, &chosen, second, true, report).await?;
+            output = self.sampling_pass(recipe, given, &vocabulary, &chosen, second, true, report).await?;
             size = to;
         }
         let applied = chosen.iter().map(|(loaded, _)| Applied {
@@ -221,15 +222,15 @@ impl Session {
         Ok(Picture {
             width: size.1,
             height: size.0,
-            rgb: to_rgb8(&made.image),
-            image: made.image,
+            rgb: to_rgb8(&output.image),
+            image: output.image,
             applied: applied.collect(),
-            latents: made.latents,
+            latents: output.latents,
         })
     }
 
-    /// One pass: noise or a start becomes latents, and those pixels where they are wanted.
-    #[expect(clippy::too_many_arguments, reason = "what one pass needs, named at its only two calls")]
+    /// Runs one pass from its starting point to the final latents, and decodes them if `needs_pixels`.
+    #[expect(clippy::too_many_arguments, reason = "the inputs of one pass, with two callers")]
     async fn sampling_pass(
         &mut self,
         recipe: &Recipe,
@@ -237,13 +238,13 @@ impl Session {
         vocabulary: &Vocabulary,
         chosen: &[(&LoadedAdapter, Strength)],
         SamplingPass { height, width, steps, start }: SamplingPass<'_>,
-        wants_pixels: bool,
+        needs_pixels: bool,
         report: Report<'_>,
-    ) -> Result<Made, PipelineError> {
+    ) -> Result<PassOutput, PipelineError> {
         let kind: SamplerKind = recipe.sampler.parse()?;
         let is_xl = self.model.family() == FamilyId::Sdxl;
         let options = SamplerOptions {
-            // diffusers' pipelines hand TCD an eta of 0 and not the 0.3 that its class has.
+            // diffusers' pipelines pass TCD an eta of 0, not its class's default of 0.3.
             eta: recipe.eta.or((kind == SamplerKind::Tcd).then_some(0.0)),
             sigma_spacing: recipe.schedule,
             timestep_spacing: recipe.spacing,
@@ -262,18 +263,18 @@ impl Session {
             clip_skip: conditioning::clip_skip(recipe, is_xl),
             starts_from_picture: start.is_encoded(),
         };
-        let job = Request { recipe, script, vocabulary, chosen, start, shape, preview: given.preview };
-        let mut latents = Latents::new(&job, sampler, self.model.vae.config.latent_channels);
+        let request = Request { recipe, script, vocabulary, chosen, start, shape, preview: given.preview };
+        let mut latents = Latents::new(&request, sampler, self.model.vae.config.latent_channels);
         let mut losses = 0;
         let image = loop {
-            match self.draw(&job, &mut latents, wants_pixels, report).await {
-                // The device comes back, and the picture goes on from its last latents.
+            match self.draw(&request, &mut latents, needs_pixels, report).await {
+                // Generation resumes from the last latents on a new device.
                 Err(error) if error.is_lost_device() && losses < MAX_LOSSES => {
                     losses += 1;
                     self.recreate_device().await?;
                     latents.bound_segment = None;
                 }
-                // What is too large for halves, or flawed anyway, is computed again without them.
+                // Retry without f16 math: it overflowed, or the result is not finite in f32 either.
                 Err(PipelineError::BeyondHalves) => {
                     self.gpu.set_f16_math(false);
                     self.runners = None;
@@ -282,10 +283,10 @@ impl Session {
                 other => break other?,
             }
         };
-        Ok(Made { image, latents: latents.now.unwrap_or_default() })
+        Ok(PassOutput { image, latents: latents.now.unwrap_or_default() })
     }
 
-    /// The words that the prompts may use beyond the tokenizer's.
+    /// Collects the embedding words that the prompts may use, of chosen and of bundled embeddings.
     async fn vocabulary(
         &self,
         recipe: &Recipe,
@@ -305,13 +306,13 @@ impl Session {
         Ok(Vocabulary::new(&named.into_iter().chain(&bundled).collect::<Vec<_>>()))
     }
 
-    /// Width of each text encoder's vectors.
+    /// Returns the embedding width of each text encoder.
     pub fn text_widths(&self) -> Vec<(Component, usize)> {
         let width = |(component, clip, _): (Component, &Clip, _)| (component, clip.config.hidden_size);
         self.model.encoders().into_iter().map(width).collect()
     }
 
-    /// Opens the device anew after a loss. All that was in its memory is gone and comes again.
+    /// Opens the device again after a loss. All GPU resources are lost and are uploaded again.
     async fn recreate_device(&mut self) -> Result<(), PipelineError> {
         let gpu = Gpu::open_like(&self.gpu).await?;
         self.runners = None;
@@ -322,17 +323,17 @@ impl Session {
     }
 }
 
-/// The recipe's adapters and those that its prompt mentions, among those that are loaded.
+/// Looks up the recipe's adapters and those that its prompt mentions among the loaded ones.
 fn choose<'a>(
     recipe: &Recipe,
     mentions: &[ExtraNetwork],
     adapters: &[&'a LoadedAdapter],
 ) -> Result<Vec<(&'a LoadedAdapter, Strength)>, PipelineError> {
     let missing = |name: &str, sha256: &str| PipelineError::NoAdapter { name: name.into(), sha256: sha256.into() };
-    let blocks = |said: Option<&str>| {
-        said.map_or(Ok(Strengths::default()), str::parse).map_err(|error| PipelineError::Recipe {
-            what: "a LoRA's block strengths",
-            found: said.unwrap_or_default().into(),
+    let blocks = |spec: Option<&str>| {
+        spec.map_or(Ok(Strengths::default()), str::parse).map_err(|error| PipelineError::Recipe {
+            what: "a LoRA's block weights",
+            found: spec.unwrap_or_default().into(),
             wanted: error.to_string(),
         })
     };
@@ -344,11 +345,11 @@ fn choose<'a>(
         chosen.push((*found.ok_or_else(|| missing(&choice.name, &choice.sha256))?, strength));
     }
     for mention in mentions {
-        let is_named = |adapter: &&&LoadedAdapter| {
+        let is_mentioned = |adapter: &&&LoadedAdapter| {
             let file = &adapter.file.name;
             *file == mention.name || file.rsplit_once('.').is_some_and(|(stem, _)| stem == mention.name)
         };
-        let found = adapters.iter().find(is_named).ok_or_else(|| missing(&mention.name, "unknown"))?;
+        let found = adapters.iter().find(is_mentioned).ok_or_else(|| missing(&mention.name, "unknown"))?;
         let strength =
             Strength { unet: mention.unet, text: mention.text_encoder, blocks: blocks(mention.blocks.as_deref())? };
         match chosen.iter_mut().find(|(adapter, _)| adapter.id == found.id) {
@@ -359,7 +360,7 @@ fn choose<'a>(
     Ok(chosen)
 }
 
-/// A pass to be made.
+/// Size, steps and starting point of a pass.
 struct SamplingPass<'a> {
     height: usize,
     width: usize,
@@ -367,30 +368,30 @@ struct SamplingPass<'a> {
     start: Start<'a>,
 }
 
-/// What a pass gives: pixels where they were wanted, and the last latents.
-struct Made {
+/// Output of a pass: pixels (empty if not needed) and the final latents.
+struct PassOutput {
     image: Vec<f32>,
     latents: Vec<f32>,
 }
 
-/// Resizes each map of a batch.
-fn each(maps: &[f32], batch: usize, from: (usize, usize), to: (usize, usize), filter: Filter) -> Vec<f32> {
+/// Resizes each image or latent of a batch.
+fn resize_batch(maps: &[f32], batch: usize, from: (usize, usize), to: (usize, usize), filter: Filter) -> Vec<f32> {
     maps.chunks_exact(maps.len() / batch).flat_map(|map| resize(map, from, to, filter)).collect()
 }
 
-/// The picture to start from, how far to go from it and where, which come together or not at all.
-fn starting_picture<'a>(recipe: &Recipe, given: &GenerateInputs<'a>, multiple: usize) -> Result<Start<'a>, PipelineError> {
+/// Builds the starting point from init image, denoising strength and mask, and checks that they go together.
+fn starting_point<'a>(recipe: &Recipe, given: &GenerateInputs<'a>, multiple: usize) -> Result<Start<'a>, PipelineError> {
     let bad = |what, found: String, wanted: &str| PipelineError::Recipe { what, found, wanted: wanted.into() };
-    let picture = "the picture to start from";
+    let image = "the init image";
     let pixels = recipe.width * recipe.height;
     let mask = match (recipe.masked, given.mask) {
         (false, None) => None,
         (true, Some(mask)) if mask.len() == pixels => Some(latent_mask(mask, recipe.width, multiple)),
         (true, Some(mask)) => {
-            return Err(bad("the mask", format!("{} numbers", mask.len()), "it must have the size of the result"));
+            return Err(bad("the mask", format!("{} values long", mask.len()), "it must match the output size"));
         }
-        (true, None) => return Err(bad("the mask", "missing".into(), "the recipe has one, so give it")),
-        (false, Some(_)) => return Err(bad("the mask", "given".into(), "the recipe has none: say that it is masked")),
+        (true, None) => return Err(bad("the mask", "missing".into(), "provide one, or set `masked` to false")),
+        (false, Some(_)) => return Err(bad("the mask", "not expected".into(), "set `masked` to true to use it")),
     };
     match (given.init, recipe.denoise) {
         (None, None) => Ok(Start::Noise),
@@ -398,16 +399,16 @@ fn starting_picture<'a>(recipe: &Recipe, given: &GenerateInputs<'a>, multiple: u
             Ok(Start::Picture { pixels: given, denoise, mask })
         }
         (Some(given), Some(_)) => {
-            Err(bad(picture, format!("{} numbers", given.len()), "it must have the size of the result"))
+            Err(bad(image, format!("{} values long", given.len()), "it must match the output size"))
         }
-        (None, Some(_)) => {
-            Err(bad(picture, "missing".into(), "the recipe has a denoising strength, so give its picture"))
+        (None, Some(_)) => Err(bad(image, "missing".into(), "a denoising strength requires one")),
+        (Some(_), None) => {
+            Err(bad(image, "given without a denoising strength".into(), "set the strength, 0 to 1"))
         }
-        (Some(_), None) => Err(bad(picture, "given".into(), "also give the denoising strength, 0 to 1")),
     }
 }
 
-/// Cosines, then sines, of the timestep at `width / 2` frequencies from 1 down to 1/10000
+/// Returns cosines, then sines, of the timestep at `width / 2` frequencies from 1 down to 1/10000
 /// (diffusers' `get_timestep_embedding` with flip_sin_to_cos and freq_shift 0).
 pub fn timestep_embedding(timestep: f32, width: usize) -> Vec<f32> {
     let half = width / 2;

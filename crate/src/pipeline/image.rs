@@ -1,13 +1,13 @@
-//! Turns the decoder's output into 8-bit colours and a PNG file, and a PNG file into colours.
+//! 8-bit RGB conversion of the VAE decoder's output, and PNG encoding and decoding.
 
 use crate::num::to_byte;
 
-/// Numbers from -1 to 1, channels last, to 0 to 255: round(255 * clamp(x / 2 + 1 / 2)), as diffusers does.
+/// Converts values from -1 to 1, channels last, to 8 bits: round(255 * clamp(x / 2 + 1 / 2)), as diffusers does.
 pub fn to_rgb8(image: &[f32]) -> Vec<u8> {
     image.iter().map(|x| to_byte((x / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0)).collect()
 }
 
-/// An 8-bit RGB picture as a PNG file with `text` chunks (keyword, content).
+/// Encodes an 8-bit RGB image as PNG, with one iTXt chunk per (keyword, content) of `text`.
 pub fn encode_png(
     rgb: &[u8],
     width: usize,
@@ -30,25 +30,24 @@ pub fn encode_png(
     Ok(file)
 }
 
-/// 8-bit RGB pixels of a PNG file.
+/// A decoded PNG image in 8-bit RGB.
 pub struct Decoded {
-    /// Pixels.
+    /// Width in pixels.
     pub width: usize,
-    /// Pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// Row by row; transparency is dropped.
+    /// Pixels, row by row; transparency is dropped.
     pub rgb: Vec<u8>,
 }
 
-/// The most pixels that are decoded: 8192 by 8192.
+/// Maximum number of pixels to decode: 8192 by 8192.
 const MAX_PIXELS: u64 = 1 << 26;
 
-/// How many times its bytes a PNG's pixels may take before they are unpacked: deflate makes no more of a
-/// byte.
+/// Maximum ratio of decoded to encoded bytes: deflate's compression ratio is at most 1032:1.
 const MAX_RATIO: u64 = 1032;
 
-/// Reads a PNG of any colour type, of up to 67 megapixels. What it claims to hold is checked against its
-/// length before any room is made for it.
+/// Decodes a PNG of any colour type, of up to 67 megapixels. The size in its header is checked against the
+/// file's length before memory is allocated.
 pub fn decode_png(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::normalize_to_color8());
@@ -76,11 +75,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_comes_back_as_it_was() {
+    fn png_round_trip() {
         let rgb: Vec<u8> = (0..3 * 20 * 10).map(|at| (at * 7 % 256) as u8).collect();
         let decoded = decode_png(&encode_png(&rgb, 20, 10, &[]).expect("a PNG")).expect("the same");
         assert_eq!((decoded.width, decoded.height, decoded.rgb), (20, 10, rgb));
-        // Nothing packs better than one colour.
+        // A single colour compresses best.
         let plain = encode_png(&vec![0; 3 * 2000 * 2000], 2000, 2000, &[]).expect("a PNG");
         assert_eq!(decode_png(&plain).expect("the same").rgb.len(), 3 * 2000 * 2000);
     }

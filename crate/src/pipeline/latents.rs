@@ -1,106 +1,107 @@
-//! Turns a recipe's noise and the UNet's predictions into latents, call by call: all of a picture's
-//! state that does not live on the device.
+//! Sampling state of an image on the CPU: latents, noise and the current call.
 
 use super::generate::{Request, Start};
 use super::preview::Preview;
 use super::recipe::{Recipe, Rng};
 use crate::samplers::{PhiloxNoise, Sampler, TorchNoise};
 
-/// Where a picture is.
+/// Sampling state of an image or batch.
 pub struct Latents {
-    /// Steps the latents.
+    /// Sampler that steps the latents.
     pub sampler: Sampler,
-    /// (B, h, w, C), once they are there.
+    /// Current latents, (B, h, w, C); `None` until [`start`](Self::start).
     pub now: Option<Vec<f32>>,
-    /// The next call of the UNet.
+    /// Index of the next UNet call.
     pub call: usize,
-    /// The first call: not 0 where the picture starts from another.
+    /// Index of the first UNet call; above 0 in image-to-image runs.
     pub first: usize,
-    /// The scene that the UNet was last told of.
+    /// Prompt segment whose conditioning is bound to the UNet.
     pub bound_segment: Option<(usize, usize)>,
-    /// Noise for the sample of what the encoder says; drawn before the picture's own.
+    /// Noise for sampling the encoder's distribution; drawn before the initial noise.
     pub posterior: Vec<f32>,
-    /// What the picture may become, as of the last call.
+    /// Preview as of the last call.
     pub preview: Option<Preview>,
-    /// The picture's own latents, its noise and where it is drawn anew.
+    /// Latents of the init image, their noise, and the mask of the positions to regenerate.
     inpaint: Option<(Vec<f32>, Vec<f32>, Vec<bool>)>,
+    /// Whether the initial latents are pure noise despite an init image.
     from_noise: bool,
-    own: Vec<f32>,
+    initial_noise: Vec<f32>,
     noise: Noise,
+    /// Latent positions of one image, h * w.
     pixels: usize,
 }
 
 impl Latents {
-    /// The state before anything is done.
-    pub fn new(job: &Request, sampler: Sampler, channels: usize) -> Latents {
-        let mut noise = Noise::new(job.recipe, channels, job.shape.pictures);
-        let pixels = job.shape.height * job.shape.width;
-        let is_sampled = matches!(job.start, Start::Picture { .. });
-        // The picture is one, however many are drawn from it.
-        let posterior = if is_sampled { noise.draw_one(pixels).repeat(job.shape.pictures) } else { Vec::new() };
-        let first = job.start.denoise().map_or(0, |denoise| sampler.start_index(denoise));
-        let own = noise.draw(pixels);
-        let mask = match &job.start {
+    /// Creates the state before the first call.
+    pub fn new(request: &Request, sampler: Sampler, channels: usize) -> Latents {
+        let mut noise = Noise::new(request.recipe, channels, request.shape.pictures);
+        let pixels = request.shape.height * request.shape.width;
+        let is_sampled = matches!(request.start, Start::Picture { .. });
+        // The whole batch shares one sample of the init image.
+        let posterior = if is_sampled { noise.draw_one(pixels).repeat(request.shape.pictures) } else { Vec::new() };
+        let first = request.start.denoise().map_or(0, |denoise| sampler.start_index(denoise));
+        let initial_noise = noise.draw(pixels);
+        let mask = match &request.start {
             Start::Picture { mask, .. } => mask.clone(),
             _ => None,
         };
         if mask.is_some() {
-            // The reference also encodes the picture without what is masked, for inpainting models.
+            // diffusers also encodes the masked image, for inpainting models, which draws noise.
             noise.draw_one(pixels);
         }
         Latents {
             preview: None,
-            // With a mask, a strength of 1 leaves nothing of the picture in what is drawn anew.
-            from_noise: mask.is_some() && job.start.denoise() == Some(1.0),
-            inpaint: mask.map(|mask| (Vec::new(), own.clone(), mask)),
+            // With a mask, a strength of 1 regenerates the masked area from pure noise.
+            from_noise: mask.is_some() && request.start.denoise() == Some(1.0),
+            inpaint: mask.map(|mask| (Vec::new(), initial_noise.clone(), mask)),
             now: None,
             call: first,
             first,
             bound_segment: None,
             posterior,
-            own,
+            initial_noise,
             noise,
             pixels,
             sampler,
         }
     }
 
-    /// The first latents: pure noise, or the `clean` latents of a picture with noise on them.
+    /// Sets the initial latents: pure noise, or the `clean` latents of an image with noise added.
     pub fn start(&mut self, clean: Option<Vec<f32>>) {
-        let own = std::mem::take(&mut self.own);
+        let noise = std::mem::take(&mut self.initial_noise);
         let scale = self.sampler.init_noise_sigma();
-        if let (Some((picture, _, _)), Some(clean)) = (&mut self.inpaint, &clean) {
-            picture.clone_from(clean);
+        if let (Some((init, _, _)), Some(clean)) = (&mut self.inpaint, &clean) {
+            init.clone_from(clean);
         }
         self.now = Some(match clean.filter(|_| !self.from_noise) {
-            Some(clean) => self.sampler.add_noise(&clean, &own, self.first),
-            None => own.into_iter().map(|value| value * scale).collect(),
+            Some(clean) => self.sampler.add_noise(&clean, &noise, self.first),
+            None => noise.into_iter().map(|value| value * scale).collect(),
         });
     }
 
-    /// What the UNet is given at this call.
+    /// Returns the UNet's input at this call.
     pub fn input(&self) -> Vec<f32> {
         self.sampler.scale_input(self.call, self.now.as_deref().unwrap_or_default())
     }
 
-    /// The clean latents that a prediction means at this call.
+    /// Returns the clean latents (x₀) that a prediction implies at this call.
     pub fn clean(&self, predicted: &[f32]) -> Vec<f32> {
         self.sampler.clean(self.call, predicted, self.now.as_deref().unwrap_or_default())
     }
 
-    /// Ends this call with the UNet's prediction. What is not drawn anew becomes the picture's own
-    /// latents again, with as much noise as there is now.
+    /// Completes this call with the UNet's prediction. Outside the mask, the latents are replaced by those
+    /// of the init image, noised to the current level.
     pub fn step(&mut self, predicted: &[f32]) {
-        let Latents { sampler, now, call, noise, pixels, inpaint: masked, .. } = self;
-        let before = now.take().unwrap_or_default();
-        let mut next = sampler.step(*call, predicted, &before, &mut |_| noise.draw(*pixels));
+        let Latents { sampler, now, call, noise, pixels, inpaint, .. } = self;
+        let sample = now.take().unwrap_or_default();
+        let mut next = sampler.step(*call, predicted, &sample, &mut |_| noise.draw(*pixels));
         *call += 1;
-        if let Some((picture, own, mask)) = masked {
+        if let Some((init, init_noise, mask)) = inpaint {
             let noised = match *call < sampler.timesteps().len() {
-                true => sampler.add_noise(picture, own, *call),
-                false => picture.clone(),
+                true => sampler.add_noise(init, init_noise, *call),
+                false => init.clone(),
             };
-            let channels = next.len() / *pixels / noise.pictures;
+            let channels = next.len() / *pixels / noise.batch;
             for (at, (value, kept)) in next.iter_mut().zip(noised).enumerate() {
                 if !mask[at / channels % mask.len()] {
                     *value = kept;
@@ -111,33 +112,33 @@ impl Latents {
     }
 }
 
-/// The noise of a recipe: one generator, drawn from in order, channel by channel as PyTorch does.
+/// A recipe's noise: one generator, drawn from in order, channels first as in PyTorch.
 struct Noise {
     torch: TorchNoise,
     philox: PhiloxNoise,
     rng: Rng,
     channels: usize,
-    pictures: usize,
+    batch: usize,
 }
 
 impl Noise {
-    fn new(recipe: &Recipe, channels: usize, pictures: usize) -> Noise {
+    fn new(recipe: &Recipe, channels: usize, batch: usize) -> Noise {
         let (torch, philox) = (TorchNoise::new(recipe.seed), PhiloxNoise::new(recipe.seed));
-        Noise { torch, philox, rng: recipe.rng, channels, pictures }
+        Noise { torch, philox, rng: recipe.rng, channels, batch }
     }
 
-    /// The next (B, pixels, C) numbers.
+    /// Draws the next (B, pixels, C) values.
     fn draw(&mut self, pixels: usize) -> Vec<f32> {
-        self.draw_of(self.pictures, pixels)
+        self.draw_batch(self.batch, pixels)
     }
 
-    /// The next (pixels, C) numbers.
+    /// Draws the next (pixels, C) values, for a single image.
     fn draw_one(&mut self, pixels: usize) -> Vec<f32> {
-        self.draw_of(1, pixels)
+        self.draw_batch(1, pixels)
     }
 
-    fn draw_of(&mut self, pictures: usize, pixels: usize) -> Vec<f32> {
-        let count = pictures * self.channels * pixels;
+    fn draw_batch(&mut self, batch: usize, pixels: usize) -> Vec<f32> {
+        let count = batch * self.channels * pixels;
         let drawn = match self.rng {
             Rng::Torch => self.torch.randn(count),
             Rng::Philox => self.philox.randn(count),
@@ -146,7 +147,7 @@ impl Noise {
     }
 }
 
-/// (C, P) to (P, C): PyTorch draws noise channel by channel.
+/// Transposes (C, P) to (P, C): PyTorch draws noise channels first.
 fn channels_last(data: &[f32], channels: usize) -> Vec<f32> {
     let pixels = data.len() / channels;
     (0..data.len()).map(|i| data[i % channels * pixels + i / channels]).collect()

@@ -1,4 +1,4 @@
-//! Turns a recipe and files into a picture: prompt -> text states -> latents, step by step -> pixels.
+//! The Stable Diffusion pipeline: prompt -> text embeddings -> latents, step by step -> pixels.
 
 mod conditioning;
 mod draw;

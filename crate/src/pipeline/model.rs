@@ -1,4 +1,4 @@
-//! Turns a diffusers folder into networks, tokenizer, noise schedule and the places of all weights.
+//! Base models in diffusers layout: networks, tokenizers, noise schedule and the location of all weights.
 
 use super::error::PipelineError;
 use super::folder::Folder;
@@ -9,11 +9,12 @@ use crate::samplers::ScheduleConfig;
 use crate::text::{TextError, Tokenizer, TokenizerConfig};
 use crate::weights::Checkpoint;
 
-/// The refiner has one text encoder, the second, and was trained on nearly finished latents only.
-pub(super) const REFINER: &str = "the SDXL refiner, which ends pictures that an SDXL base model began";
+/// Description of SDXL's refiner, which has only the second text encoder and was trained on nearly denoised
+/// latents.
+pub(super) const REFINER: &str = "the SDXL refiner, which finishes images that an SDXL base model started";
 
-/// diffusers' pipelines whose networks are those of a model that turns text into pictures; what
-/// their UNets read beyond latents is seen from the channels.
+/// diffusers pipelines with the networks of a text-to-image model; UNets that read more than latents are
+/// detected by their input channels.
 const PIPELINES: [&str; 7] = [
     "StableDiffusionPipeline",
     "StableDiffusionImg2ImgPipeline",
@@ -24,38 +25,38 @@ const PIPELINES: [&str; 7] = [
     "LatentConsistencyModelPipeline",
 ];
 
-/// Names a model whose UNet reads more than latents.
+/// Builds the error for a model whose UNet reads more than latents.
 pub(super) fn special(channels: usize) -> PipelineError {
     let kind = match channels {
-        5 => "a model that is led by a depth map",
-        7 => "a model that enlarges pictures",
-        8 => "a model that is led by a picture, as InstructPix2Pix",
+        5 => "a depth-to-image model",
+        7 => "an upscaler",
+        8 => "an image-editing model such as InstructPix2Pix",
         9 => "an inpainting model",
-        _ => "a special model",
+        _ => "an unknown kind of model",
     };
-    PipelineError::Unsupported(format!("{kind}: its UNet has {channels} input channels in place of 4"))
+    PipelineError::Unsupported(format!("{kind}: its UNet has {channels} input channels instead of 4"))
 }
 
-/// A base model that is ready to be loaded.
+/// A base model whose weights can be loaded.
 pub struct Model {
-    /// What people call it.
+    /// Display name.
     pub name: String,
-    /// The networks that adapters touch.
+    /// UNet and text encoders, which adapters can change.
     pub networks: Family,
-    /// The decoder.
+    /// VAE, decoder and encoder.
     pub vae: Vae,
-    /// Prompt to token ids, one for each text encoder.
+    /// One tokenizer per text encoder.
     pub tokenizers: Vec<Tokenizer>,
-    /// No negative prompt means states of zeros (SDXL), not those of an empty text.
+    /// Whether an absent negative prompt is encoded as zeros (SDXL), not as an empty prompt.
     pub force_zeros_for_empty_prompt: bool,
     /// Noise schedule.
     pub schedule: ScheduleConfig,
-    /// Where the weights are.
+    /// Locations of the weights.
     pub checkpoint: Checkpoint,
 }
 
 impl Model {
-    /// Reads configs, tokenizer and headers; weights are read when they are needed.
+    /// Opens a diffusers folder: reads configs, tokenizers and headers. Weights are read when needed.
     pub async fn open(name: &str, folder: &Folder) -> Result<Model, PipelineError> {
         let index = match folder.text("model_index.json").await? {
             Some(text) => serde_json::from_str(&text).map_err(|error| PipelineError::BadFile {
@@ -79,14 +80,14 @@ impl Model {
             false => None,
         };
         let states = text.config.hidden_size + second.as_ref().map_or(0, |clip| clip.config.hidden_size);
-        let wanted = unet.config.cross_attention_dim;
-        if states != wanted {
-            let reason = format!("the text encoders' states are {states} wide, the UNet wants {wanted}");
+        let expected = unet.config.cross_attention_dim;
+        if states != expected {
+            let reason = format!("cross_attention_dim is {expected}, but the text encoders' width is {states}");
             return Err(PipelineError::BadFile { file: "unet/config.json".into(), reason });
         }
-        let (latents, wanted) = (unet.config.in_channels, vae.config.latent_channels);
-        if latents != wanted {
-            return Err(special(latents));
+        let (channels, expected) = (unet.config.in_channels, vae.config.latent_channels);
+        if channels != expected {
+            return Err(special(channels));
         }
 
         let mut checkpoint = Checkpoint::default();
@@ -116,7 +117,7 @@ impl Model {
         })
     }
 
-    /// The family, by how the UNet is built.
+    /// Returns the model family, derived from the UNet's architecture.
     pub fn family(&self) -> FamilyId {
         let unet = &self.networks.unet;
         match (unet.add_embedding.is_some(), unet.config.use_linear_projection) {
@@ -126,13 +127,13 @@ impl Model {
         }
     }
 
-    /// Whether the guidance is an input of the UNet (latent consistency models), and not the distance
-    /// of two predictions.
+    /// Returns whether the guidance scale is an input of the UNet (latent consistency models) and is not
+    /// applied to the difference of two predictions.
     pub fn has_guidance_embedding(&self) -> bool {
         self.networks.unet.guidance.is_some()
     }
 
-    /// The text encoders with their tokenizers.
+    /// Returns the text encoders with their tokenizers.
     pub fn encoders(&self) -> Vec<(Component, &Clip, &Tokenizer)> {
         let first = (Component::TextEncoder, &self.networks.text_encoder);
         let second = self.networks.text_encoder_2.as_ref().map(|clip| (Component::TextEncoder2, clip));
@@ -140,24 +141,24 @@ impl Model {
         clips.zip(&self.tokenizers).map(|((component, clip), tokenizer)| (component, clip, tokenizer)).collect()
     }
 
-    /// Pixels along one edge of a latent: sizes are multiples of it.
+    /// Returns the VAE's scale factor in pixels, of which image sizes are multiples.
     pub fn size_multiple(&self) -> usize {
         self.vae.config.scale()
     }
 
-    /// Height and width in pixels that the model was made for.
+    /// Returns the image height and width in pixels that the model was trained for.
     pub fn native_size(&self) -> usize {
         self.networks.unet.config.sample_size * self.size_multiple()
     }
 
-    /// Numbers in all networks.
+    /// Returns the number of parameters of all networks.
     pub fn parameters(&self) -> u64 {
         let adapted = self.networks.modules().into_iter().map(|(_, module)| module);
         adapted.chain(self.vae.modules()).map(Module::parameters).sum()
     }
 }
 
-/// A network's config. An error names the file, of which a model has several alike.
+/// Reads a network's config. The error names the file, since a model has several `config.json`.
 async fn config<T>(
     folder: &Folder,
     path: &str,
@@ -181,6 +182,6 @@ async fn tokenizer(folder: &Folder, directory: &str) -> Result<Tokenizer, Pipeli
         #[cfg(not(target_os = "unknown"))]
         _ => Ok(Tokenizer::clip()),
         #[cfg(target_os = "unknown")]
-        _ => Err(PipelineError::NoFile(format!("{directory}/vocab.json and merges.txt"))),
+        _ => Err(PipelineError::NoFile(format!("{directory}/vocab.json or merges.txt"))),
     }
 }

@@ -1,5 +1,5 @@
-//! Turns one network with given inputs into its output and any steps' outputs: for tests against a
-//! reference, and to find the step where two devices part.
+//! Runs of a single network with access to the output of any step: for tests against a reference, and to
+//! find the first step where two devices differ.
 
 use super::conditioning;
 use super::error::PipelineError;
@@ -11,25 +11,25 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// A network of a pipeline at one size.
+/// A network of the pipeline, with its input size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum Network {
-    /// Input `tokens`, outputs `states` and `last`.
+    /// The text encoder: input `tokens`, outputs `states` and `last`.
     TextEncoder { batch: usize, tokens: usize },
-    /// SDXL's second: input `tokens`, outputs `states` and `last`.
+    /// SDXL's second text encoder: input `tokens`, outputs `states` and `last`.
     TextEncoder2 { batch: usize, tokens: usize },
-    /// Inputs `sample`, `time`, `text`, output `noise`.
+    /// The UNet: inputs `sample`, `time`, `text`, output `noise`.
     Unet { batch: usize, height: usize, width: usize, tokens: usize },
-    /// Input `latents`, output `image`; latent sizes.
+    /// The VAE's decoder, with the latents' size: input `latents`, output `image`.
     VaeDecoder { batch: usize, height: usize, width: usize },
-    /// Input `image`, output `moments`; pixel sizes.
+    /// The VAE's encoder, with the size in pixels: input `image`, output `moments`.
     VaeEncoder { batch: usize, height: usize, width: usize },
 }
 
 impl Session {
-    /// The plan of one network of this session's model.
+    /// Plans one network of this session's model.
     pub fn plan(&self, network: Network) -> Result<Plan, PipelineError> {
         let model = &self.model;
         Ok(match network {
@@ -54,13 +54,13 @@ impl Session {
         Ok(plan::text_encoder(clip, component.name(), batch, tokens, conditioning::output(encoders.len() > 1), 0)?)
     }
 
-    /// Brings the weights of one network to graphics memory.
+    /// Uploads the weights of one network to the GPU.
     pub async fn probe_loading(&mut self, network: Network) -> Result<(), PipelineError> {
         let plan = self.plan(network)?.fuse_epilogues();
         self.load(&[plan], &mut |_, _, _, _| Ok(())).await
     }
 
-    /// Times the kernels of one network, on any device.
+    /// Tunes the kernels of one network, on any device.
     pub async fn probe_tuning(&self, network: Network) -> Result<(), PipelineError> {
         let plan = self.plan(network)?.fuse_epilogues();
         let storages = self.model.checkpoint.storages(&plan, self.gpu.f16_weights())?;
@@ -68,7 +68,7 @@ impl Session {
         Ok(())
     }
 
-    /// Runs one network and reads its outputs and those of the steps labelled `taps`.
+    /// Runs one network and returns its outputs and those of the steps labelled `taps`.
     pub async fn probe(
         &mut self,
         network: Network,

@@ -1,4 +1,4 @@
-//! Turns the shape of a picture into plans with their buffers, and brings the weights that they read.
+//! Execution plans of an image, their memory requirements, and the loading of their weights.
 
 use super::conditioning;
 use super::error::PipelineError;
@@ -13,181 +13,183 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::ControlFlow;
 
-/// What the plans of a picture depend on.
+/// Everything that the plans of an image depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
-    /// Pictures drawn at once.
+    /// Batch size.
     pub pictures: usize,
-    /// Whether each is predicted with the negative prompt too.
+    /// Whether classifier-free guidance doubles the batch.
     pub guided: bool,
-    /// Of the latents.
+    /// Height of the latents.
     pub height: usize,
-    /// Of the latents.
+    /// Width of the latents.
     pub width: usize,
-    /// Chunks of 77 tokens that a prompt takes.
+    /// Chunks of 77 tokens per prompt.
     pub chunks: usize,
-    /// Layers of the text encoders left out.
+    /// Final layers of the text encoders to skip.
     pub clip_skip: usize,
-    /// Whether the encoder is needed.
+    /// Whether the VAE's encoder is needed (image-to-image).
     pub starts_from_picture: bool,
 }
 
 impl Shape {
-    /// Batch items of the UNet and of the text encoders.
+    /// Returns the batch size of the UNet and the text encoders.
     pub fn items(&self) -> usize {
         if self.guided { 2 * self.pictures } else { self.pictures }
     }
 }
 
-/// Plans of one shape, with their buffers.
+/// Runners of one shape.
 pub struct Runners {
-    /// What they were made for.
+    /// Shape that they are planned for.
     pub shape: Shape,
-    /// What the UNet makes of the texts alone: keys and values of cross-attention.
+    /// The UNet's timestep-independent part, which runs once per prompt: keys and values of cross-attention.
     pub texts: Runner,
-    /// The rest of the UNet, at each call.
+    /// The rest of the UNet, which runs at each call.
     pub unet: Runner,
-    /// Latents to pixels, one picture at a time.
+    /// The VAE's decoder, for a batch of one.
     pub decoder: Runner,
-    /// Pixels to latents, where a picture is started from.
+    /// The VAE's encoder, for a batch of one; only in image-to-image runs.
     pub encoder: Option<Runner>,
 }
 
-/// The plans of a picture behind its text encoders: what the UNet makes of the texts alone, the
-/// rest of the UNet, decoder, and the encoder where it is needed.
-pub fn plans(model: &Model, shape: Shape, means: DeviceCaps) -> Result<Vec<Plan>, PipelineError> {
+/// Plans everything after the text encoders: the UNet's timestep-independent part, the rest of the UNet,
+/// the VAE's decoder and, if needed, its encoder.
+pub fn plans(model: &Model, shape: Shape, caps: DeviceCaps) -> Result<Vec<Plan>, PipelineError> {
     let Shape { height, width, chunks, .. } = shape;
     let unet = plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK)?;
-    let (texts, unet) = calls(unet, means.style);
-    let mut plans = vec![texts, unet, decoder(model, 1, height, width, means)?.fuse_epilogues()];
+    let (texts, unet) = calls(unet, caps.style);
+    let mut plans = vec![texts, unet, decoder(model, 1, height, width, caps)?.fuse_epilogues()];
     if shape.starts_from_picture {
         let pixels = model.size_multiple();
-        plans.push(encoder(model, 1, height * pixels, width * pixels, means)?.fuse_epilogues());
+        plans.push(encoder(model, 1, height * pixels, width * pixels, caps)?.fuse_epilogues());
     }
     Ok(plans)
 }
 
-/// The VAE's decoder for latents of this size, in strips of rows.
+/// Plans the VAE's decoder for latents of this size, strip-mined along the rows.
 pub(super) fn decoder(
     model: &Model,
     batch: usize,
     height: usize,
     width: usize,
-    means: DeviceCaps,
+    caps: DeviceCaps,
 ) -> Result<Plan, PipelineError> {
-    let strip = plan::vae_strip(&model.vae, height, width, means.max_binding);
+    let strip = plan::vae_strip(&model.vae, height, width, caps.max_binding);
     Ok(plan::vae_decoder(&model.vae, batch, height, width)?.strip_mined(strip)?)
 }
 
-/// The VAE's encoder for pictures of this size, in strips of rows.
+/// Plans the VAE's encoder for images of this size in pixels, strip-mined along the rows.
 pub(super) fn encoder(
     model: &Model,
     batch: usize,
     height: usize,
     width: usize,
-    means: DeviceCaps,
+    caps: DeviceCaps,
 ) -> Result<Plan, PipelineError> {
     let pixels = model.size_multiple();
-    let strip = plan::vae_strip(&model.vae, height / pixels, width / pixels, means.max_binding);
+    let strip = plan::vae_strip(&model.vae, height / pixels, width / pixels, caps.max_binding);
     Ok(plan::vae_encoder(&model.vae, batch, height, width)?.strip_mined(strip)?)
 }
 
-/// A UNet's plan as kernels of this style run it: what it makes of the texts alone, and the rest.
-/// Software devices lose with a layer norm in each of a product's many invocations.
+/// Fuses a UNet's plan for kernels of this style and splits it into its timestep-independent part and the
+/// rest. Layer norms are fused as prologues only for tiled kernels: software rasterizers slow down if each
+/// of a product's many invocations normalizes.
 pub fn calls(unet: Plan, style: Style) -> (Plan, Plan) {
     let fused = unet.fuse_epilogues();
     let fused = if style == Style::Tiled { fused.normed() } else { fused };
     fused.hoisted(&plan::UNET_VARYING)
 }
 
-/// What one plan asks of a device.
+/// Resource requirements of one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlanNeed {
-    /// The plan's.
+    /// Name of the plan.
     pub name: String,
-    /// Operations in its list.
+    /// Number of operations.
     pub steps: usize,
-    /// What they are on the device.
+    /// Number of compute dispatches.
     pub dispatches: u64,
-    /// Floating-point operations of one run, multiply and add counted as two.
+    /// Floating-point operations per run; a multiply-add counts as two.
     pub flops: u64,
-    /// Bytes of its temporary tensors.
+    /// Size of its temporary tensors, in bytes.
     pub temporaries: u64,
 }
 
-/// Bytes of graphics memory that drawing takes.
+/// GPU memory required to generate an image, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryNeed {
-    /// The networks' weights.
+    /// Weights of the networks.
     pub weights: u64,
-    /// Temporary tensors, which the plans share.
+    /// Temporary tensors, in an arena that the plans share.
     pub temporaries: u64,
-    /// Inputs, outputs and parameters.
+    /// Inputs, outputs and kernel parameters.
     pub others: u64,
-    /// What adapters take: untouched copies of the weights that they change, their factors, and what lies
-    /// between the steps of their folds.
+    /// Adapters: original copies of the weights that they change, their factors, and the temporaries of
+    /// folding.
     pub adapters: u64,
 }
 
 impl MemoryNeed {
-    /// What these plans need together: weights once, temporaries in one arena.
-    fn of(model: &Model, plans: &[&Plan], means: DeviceCaps) -> Result<MemoryNeed, PipelineError> {
+    /// Returns the requirements of several plans together: shared weights count once, temporaries share an
+    /// arena.
+    fn of(model: &Model, plans: &[&Plan], caps: DeviceCaps) -> Result<MemoryNeed, PipelineError> {
         let mut weights = BTreeMap::new();
         for plan in plans {
-            weights.extend(model.checkpoint.resident_bytes(plan, means.f16_weights)?);
+            weights.extend(model.checkpoint.resident_bytes(plan, caps.f16_weights)?);
         }
-        // The others read what the first made.
-        let is_made = |name: &str| plans[0].outputs.iter().any(|(made, _)| made == name);
+        // Outputs of the first plan are inputs of the others.
+        let is_output = |name: &str| plans[0].outputs.iter().any(|(output, _)| output == name);
         Ok(MemoryNeed {
             weights: weights.values().sum(),
-            temporaries: Arena::bytes(plans, means),
-            others: plans.iter().map(|plan| Runner::own_bytes(plan, means, &is_made)).sum(),
+            temporaries: Arena::bytes(plans, caps),
+            others: plans.iter().map(|plan| Runner::own_bytes(plan, caps, &is_output)).sum(),
             adapters: 0,
         })
     }
 
-    /// All of it.
+    /// Returns the sum of all parts.
     pub fn total(&self) -> u64 {
         self.weights + self.temporaries + self.others + self.adapters
     }
 }
 
 impl Model {
-    /// All plans of a picture in the order in which they run: text encoders, what the UNet makes of the
-    /// texts alone, the rest of the UNet, decoder; and the encoder where it is needed.
-    pub fn plans(&self, shape: Shape, means: DeviceCaps) -> Result<Vec<Plan>, PipelineError> {
+    /// Returns all plans of an image: the text encoders, the UNet's timestep-independent part, the rest of
+    /// the UNet, the VAE's decoder and, if needed, its encoder.
+    pub fn plans(&self, shape: Shape, caps: DeviceCaps) -> Result<Vec<Plan>, PipelineError> {
         let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
-        Ok([text, plans(self, shape, means)?].concat())
+        Ok([text, plans(self, shape, caps)?].concat())
     }
 
-    /// What each of these plans asks of a device.
-    pub fn plan_needs(&self, shape: Shape, means: DeviceCaps) -> Result<Vec<PlanNeed>, PipelineError> {
+    /// Returns the resource requirements of each plan.
+    pub fn plan_needs(&self, shape: Shape, caps: DeviceCaps) -> Result<Vec<PlanNeed>, PipelineError> {
         let need = |plan: Plan| PlanNeed {
             steps: plan.steps.len(),
-            dispatches: Runner::dispatches(&plan, means),
+            dispatches: Runner::dispatches(&plan, caps),
             flops: plan.flops(),
-            temporaries: Arena::bytes(&[&plan], means),
+            temporaries: Arena::bytes(&[&plan], caps),
             name: plan.name,
         };
-        Ok(self.plans(shape, means)?.into_iter().map(need).collect())
+        Ok(self.plans(shape, caps)?.into_iter().map(need).collect())
     }
 
-    /// What drawing a first picture with these adapters needs at its worst: either while the texts are
-    /// read, or afterwards, when the text encoders are gone. Where an adapter changes them they stay, and
-    /// all is there while the texts are read.
+    /// Returns the peak memory for generating a first image with these adapters: that of prompt encoding or
+    /// that of the rest, for which the text encoders are released. If an adapter changes the text encoders
+    /// they stay, and everything is resident at once.
     pub fn memory_need(
         &self,
         shape: Shape,
-        means: DeviceCaps,
+        caps: DeviceCaps,
         adapters: &[&LoadedAdapter],
     ) -> Result<MemoryNeed, PipelineError> {
         let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
-        let rest = plans(self, shape, means)?;
-        let need = |plans: &[Plan]| MemoryNeed::of(self, &plans.iter().collect::<Vec<_>>(), means);
+        let rest = plans(self, shape, caps)?;
+        let need = |plans: &[Plan]| MemoryNeed::of(self, &plans.iter().collect::<Vec<_>>(), caps);
         let (text_need, mut rest_need) = (need(&text)?, need(&rest)?);
         let changes_text = adapters.iter().any(|adapter| adapter.changes_text());
         let kept: Vec<&Plan> = text.iter().filter(|_| changes_text).chain(&rest).collect();
-        rest_need.adapters = fold_bytes(&self.checkpoint, adapters, &kept, means)?;
+        rest_need.adapters = fold_bytes(&self.checkpoint, adapters, &kept, caps)?;
         Ok(match changes_text {
             true => MemoryNeed {
                 weights: text_need.weights + rest_need.weights,
@@ -202,12 +204,12 @@ impl Model {
 }
 
 impl Session {
-    /// Brings weights that plans read and that are not there yet.
+    /// Loads the weights of these plans that are not on the GPU yet.
     pub(super) async fn load(&mut self, plans: &[Plan], report: Report<'_>) -> Result<(), PipelineError> {
         self.weights.allocate(&self.gpu, &self.model.checkpoint, plans).await?;
         let mut missing: Vec<_> = plans.iter().flat_map(|plan| self.weights.missing(plan)).collect();
-        let mut seen = BTreeSet::new();
-        missing.retain(|(name, _)| seen.insert(*name));
+        let mut names = BTreeSet::new();
+        missing.retain(|(name, _)| names.insert(*name));
         for (index, (name, layout)) in missing.iter().enumerate() {
             report(Stage::Load, index, missing.len(), None)?;
             self.weights.load(&self.gpu, &self.model.checkpoint, name, *layout).await?;
@@ -215,19 +217,19 @@ impl Session {
         Ok(())
     }
 
-    /// Times kernels that this device has not been tuned for, where that is wanted, and begins to
-    /// compile what these plans run.
+    /// Tunes kernels that this device has not been tuned for, if tuning is enabled, and starts compiling the
+    /// pipelines of these plans.
     async fn tune(&mut self, plans: &[Plan], report: Report<'_>) -> Result<(), PipelineError> {
-        let halves = self.gpu.f16_weights();
+        let f16_weights = self.gpu.f16_weights();
         let storages =
-            plans.iter().map(|plan| self.model.checkpoint.storages(plan, halves)).collect::<Result<Vec<_>, _>>()?;
+            plans.iter().map(|plan| self.model.checkpoint.storages(plan, f16_weights)).collect::<Result<Vec<_>, _>>()?;
         let pairs: Vec<(&Plan, &[_])> = plans.iter().zip(storages.iter().map(Vec::as_slice)).collect();
         let mut stopped = Ok(());
-        let mut hear = |done, all| {
+        let mut on_progress = |done, all| {
             stopped = report(Stage::Tune, done, all, None);
             if stopped.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        self.gpu.tune(&pairs, &mut hear).await?;
+        self.gpu.tune(&pairs, &mut on_progress).await?;
         stopped?;
         for (plan, storages) in pairs {
             self.gpu.warm(plan, storages).await?;
@@ -235,8 +237,8 @@ impl Session {
         Ok(())
     }
 
-    /// Compiles what a guided picture of the model's own size runs, while nobody waits for it yet.
-    /// Does nothing where kernels are to be timed first, which also compiles them.
+    /// Compiles the pipelines for an image of the model's native size with guidance ahead of time. Does
+    /// nothing if the kernels are to be tuned first, since tuning also compiles them.
     pub fn warm_up(&self) -> impl Future<Output = ()> + use<> {
         let gpu = self.gpu.clone();
         let edge = self.model.native_size() / self.model.size_multiple();
@@ -251,14 +253,14 @@ impl Session {
         };
         let plans =
             if gpu.is_to_be_tuned() { Vec::new() } else { plans(&self.model, shape, gpu.caps()).unwrap_or_default() };
-        let halves = gpu.f16_weights();
+        let f16_weights = gpu.f16_weights();
         let list: Vec<_> = plans
             .into_iter()
-            .filter_map(|plan| Some((self.model.checkpoint.storages(&plan, halves).ok()?, plan)))
+            .filter_map(|plan| Some((self.model.checkpoint.storages(&plan, f16_weights).ok()?, plan)))
             .collect();
         async move {
             for (storages, plan) in list {
-                // What is wrong with a kernel is told when it is used.
+                // Compilation errors surface on first use.
                 if gpu.warm(&plan, &storages).await.is_err() {
                     return;
                 }
@@ -266,12 +268,13 @@ impl Session {
         }
     }
 
-    /// Plans and weights for this shape, but for the text encoders; what is there is kept.
+    /// Creates the runners for this shape, except those of the text encoders, and loads their weights.
+    /// Reuses existing ones.
     pub(super) async fn prepare(&mut self, shape: Shape, report: Report<'_>) -> Result<(), PipelineError> {
         if self.runners.as_ref().is_some_and(|runners| runners.shape == shape) {
             return Ok(());
         }
-        // Buffers of the old shape go before those of the new shape come.
+        // Free the old shape's buffers before allocating new ones.
         self.runners = None;
         let plans = plans(&self.model, shape, self.gpu.caps())?;
         self.tune(&plans, report).await?;
@@ -279,14 +282,14 @@ impl Session {
         let arena = Arena::of(&self.gpu, &plans.iter().collect::<Vec<_>>()).await?;
         let mut runners: Vec<Runner> = Vec::new();
         for plan in &plans {
-            // The rest of the UNet reads what the first plan made of the texts.
-            let made = |name: &str| runners.first().and_then(|texts| texts.output(name).cloned());
-            let known = |name: &str| self.weights.get(name).or_else(|| made(name));
-            runners.push(Runner::within(&self.gpu, plan, &known, &arena).await?);
+            // The rest of the UNet reads the outputs of the first plan.
+            let output = |name: &str| runners.first().and_then(|texts| texts.output(name).cloned());
+            let tensor = |name: &str| self.weights.get(name).or_else(|| output(name));
+            runners.push(Runner::within(&self.gpu, plan, &tensor, &arena).await?);
         }
         let mut runners = runners.into_iter();
         let (Some(texts), Some(unet), Some(decoder)) = (runners.next(), runners.next(), runners.next()) else {
-            unreachable!("all three were planned")
+            unreachable!("`plans` returns at least three plans")
         };
         self.runners = Some(Runners { shape, texts, unet, decoder, encoder: runners.next() });
         Ok(())

@@ -1,5 +1,5 @@
-//! Turns a single-file checkpoint (CompVis's LDM, Stability AI's sgm) into a model: which one it is
-//! comes from the names and shapes of its tensors.
+//! Base models in single-file checkpoints (CompVis's LDM, Stability AI's sgm), identified by the keys and
+//! shapes of their tensors.
 
 use super::error::PipelineError;
 use super::model::{Model, REFINER, special};
@@ -12,10 +12,10 @@ use crate::weights::{Checkpoint, TensorFile};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Width of SDXL's second text encoder, the only one of the refiner.
+/// Width of SDXL's second text encoder (OpenCLIP bigG), the only one of the refiner.
 const OPEN_CLIP_G: usize = 1280;
 
-/// Where a family's files keep the text encoder that is spelled as transformers does.
+/// Returns the key prefix of the family's text encoder with transformers' key names.
 fn clip_prefix(family: FamilyId) -> &'static str {
     match family {
         FamilyId::Sd15 | FamilyId::Sd21 => "cond_stage_model.transformer.",
@@ -24,9 +24,8 @@ fn clip_prefix(family: FamilyId) -> &'static str {
 }
 
 impl Model {
-    /// Reads the header of a checkpoint; weights are read when they are needed. `vae` is a file
-    /// that replaces the checkpoint's own autoencoder, or stands in for a missing one; `tokenizer`
-    /// is CLIP's, which such files do not bring.
+    /// Opens a checkpoint by its header; weights are read when needed. `vae` replaces the checkpoint's VAE,
+    /// or supplies a missing one; `tokenizer` is CLIP's, which these files do not contain.
     pub async fn open_file(
         name: &str,
         file: TensorFile,
@@ -37,7 +36,7 @@ impl Model {
         let shapes: HashMap<&str, &[usize]> =
             file.header.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())).collect();
         let (family, mut config) = single_file::unet_config(&shapes).ok_or_else(|| {
-            bad("it is no Stable Diffusion checkpoint: it has no UNet under model.diffusion_model".into())
+            bad("it is not a Stable Diffusion checkpoint: it has no UNet under model.diffusion_model".into())
         })?;
         if config.in_channels != 4 {
             return Err(special(config.in_channels));
@@ -46,12 +45,12 @@ impl Model {
             return Err(PipelineError::Unsupported(REFINER.into()));
         }
         if shapes.keys().any(|key| key.ends_with(".scale_weight") || key.ends_with(".weight_scale")) {
-            let kind = "a checkpoint whose weights are scaled, each tensor by a number of its own";
+            let kind = "a checkpoint with scaled weights, one scale per tensor (scaled fp8)";
             return Err(PipelineError::Unsupported(kind.into()));
         }
         if config.block_out_channels.first() != Some(&320) {
             return Err(bad(format!(
-                "its UNet has {:?} channels. Group and head counts are not in a checkpoint and are known for the published sizes (320, 640, 1280) only: give the model as a diffusers folder",
+                "its UNet has {:?} channels. Checkpoints do not store group and head counts, which are known only for the published sizes (320, 640, 1280): open the model as a diffusers folder",
                 config.block_out_channels
             )));
         }
@@ -91,7 +90,7 @@ impl Model {
         let vae_file = match vae {
             Some(vae) => Rc::new(vae),
             None if has_vae => file.clone(),
-            None => return Err(PipelineError::NoFile("VAE in it, and such files need one beside them".into())),
+            None => return Err(bad("it contains no VAE: open a VAE file with it".into())),
         };
         let modules = [decoder.modules(), decoder.encoder.modules()].concat();
         checkpoint.add_spelled(Component::Vae, &modules, &[vae_file], &|module, part| {
@@ -117,19 +116,20 @@ impl Model {
     }
 }
 
-/// The noise schedule, with what the file tells of its prediction: marker tensors that trainers
-/// add, or modelspec. SD 2.x files that tell nothing are taken for the 768-pixel v-prediction model.
+/// Returns the noise schedule, with the prediction type from the file's marker tensors, which trainers add,
+/// or modelspec. SD 2.x files without either are taken for the 768-pixel v-prediction model.
 fn schedule(file: &TensorFile, family: FamilyId) -> ScheduleConfig {
-    let marked = |name: &str| file.header.get(name).is_some();
-    let said = |key: &str, text: &str| file.header.metadata.get(key).is_some_and(|value| value.contains(text));
-    let is_epsilon = said("modelspec.prediction_type", "epsilon") || said("modelspec.architecture", "v2-512");
-    let is_v = marked("v_pred")
-        || said("modelspec.prediction_type", "v")
-        || said("modelspec.architecture", "v2-768-v")
+    let has_marker = |name: &str| file.header.get(name).is_some();
+    let has_metadata = |key: &str, text: &str| file.header.metadata.get(key).is_some_and(|value| value.contains(text));
+    let is_epsilon =
+        has_metadata("modelspec.prediction_type", "epsilon") || has_metadata("modelspec.architecture", "v2-512");
+    let is_v = has_marker("v_pred")
+        || has_metadata("modelspec.prediction_type", "v")
+        || has_metadata("modelspec.architecture", "v2-768-v")
         || family == FamilyId::Sd21 && !is_epsilon;
     ScheduleConfig {
         prediction_type: Some(if is_v { PredictionType::VPrediction } else { PredictionType::Epsilon }),
-        rescale_betas_zero_snr: Some(marked("ztsnr")),
+        rescale_betas_zero_snr: Some(has_marker("ztsnr")),
         ..ScheduleConfig::stable_diffusion()
     }
 }

@@ -1,10 +1,10 @@
-//! Turns calls in network order into a plan, checking every shape as it goes.
+//! Plan builder: appends operations in network order and infers their output shapes.
 
 use super::{Layout, Plan, PlanError, ScalarId, Source, Step, Value, ValueId};
 use crate::model::{Kind, Module};
 use crate::ops::{Conv2d, GroupNorm, LayerNorm, Matmul, Op};
 
-/// A plan in the making.
+/// A plan under construction.
 #[derive(Debug)]
 pub struct Builder {
     plan: Plan,
@@ -12,12 +12,12 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// An empty plan.
+    /// Creates an empty plan.
     pub fn new(name: &str) -> Builder {
         Builder::for_component(name, "")
     }
 
-    /// An empty plan whose modules' weights are named `component.path.weight`.
+    /// Creates an empty plan whose weights are named `component.path.weight`.
     pub fn for_component(name: &str, component: &str) -> Builder {
         let plan = Plan {
             name: name.into(),
@@ -32,34 +32,34 @@ impl Builder {
     }
 
     fn add(&mut self, shape: &[usize], source: Source) -> ValueId {
-        if let Some(known) = self.plan.values.iter().position(|value| value.source == source) {
-            return ValueId(known);
+        if let Some(existing) = self.plan.values.iter().position(|value| value.source == source) {
+            return ValueId(existing);
         }
         self.plan.values.push(Value { shape: shape.to_vec(), source });
         ValueId(self.plan.values.len() - 1)
     }
 
-    /// A tensor given at each run.
+    /// Adds an input, set at each run.
     pub fn input(&mut self, name: &str, shape: &[usize]) -> ValueId {
         self.add(shape, Source::Input(name.into()))
     }
 
-    /// A resident tensor; `shape` is the plan's view of it, which may be flatter than the file's.
+    /// Adds a resident weight; `shape` is the plan's view, which may have fewer axes than the file's tensor.
     pub fn weight(&mut self, name: &str, shape: &[usize], layout: Layout) -> ValueId {
         self.add(shape, Source::Weight { name: name.into(), layout })
     }
 
-    /// A number given at each run; the same name is the same number.
+    /// Adds a scalar set at each run, or returns the existing one of this name.
     pub fn scalar(&mut self, name: &str) -> ScalarId {
         let scalars = &mut self.plan.scalars;
-        let index = scalars.iter().position(|known| known == name).unwrap_or_else(|| {
+        let index = scalars.iter().position(|existing| existing == name).unwrap_or_else(|| {
             scalars.push(name.into());
             scalars.len() - 1
         });
         ScalarId(index)
     }
 
-    /// One operation; its output's shape follows from the inputs'.
+    /// Appends an operation and infers its output's shape.
     pub fn push(&mut self, op: impl Into<Op>, inputs: &[ValueId], label: &str) -> Result<ValueId, PlanError> {
         let op = op.into();
         let shapes: Vec<&[usize]> = inputs.iter().map(|&id| self.shape(id)).collect();
@@ -70,22 +70,22 @@ impl Builder {
         Ok(output)
     }
 
-    /// Names a tensor that outlives the run.
+    /// Declares an output, which stays valid after the run.
     pub fn output(&mut self, name: &str, value: ValueId) {
         self.plan.outputs.push((name.into(), value));
     }
 
-    /// Shape of a tensor so far.
+    /// Returns the shape of a tensor.
     pub fn shape(&self, id: ValueId) -> &[usize] {
         &self.plan.value(id).shape
     }
 
-    /// The finished plan.
+    /// Returns the finished plan.
     pub fn finish(self) -> Plan {
         self.plan
     }
 
-    /// The module's weight as the plan reads it, and its bias where it has one.
+    /// Adds the module's weight in the plan's layout and, if it has one, its bias.
     fn parameters(&mut self, module: &Module) -> Vec<ValueId> {
         let name = |part: &str| format!("{}.{}.{part}", self.component, module.path);
         let (weight, bias) = (name("weight"), name("bias"));
@@ -100,12 +100,12 @@ impl Builder {
         list
     }
 
-    /// A weight of the module read as it is: an embedding table.
+    /// Adds an embedding table: the module's weight in its stored layout.
     pub fn table(&mut self, module: &Module) -> ValueId {
         self.weight(&format!("{}.{}.weight", self.component, module.path), &module.weight_shape(), Layout::Plain)
     }
 
-    /// Applies a layer: a linear layer or 1x1 convolution as a matmul, a larger convolution, a norm.
+    /// Applies a module: matmul for linear layers and 1x1 convolutions, a larger convolution, or a norm.
     pub fn module(&mut self, module: &Module, x: ValueId) -> Result<ValueId, PlanError> {
         let op: Op = match module.kind {
             Kind::Linear { .. } | Kind::Conv { kernel: 1, .. } => {
@@ -119,15 +119,15 @@ impl Builder {
             Kind::Embedding { rows, width } => {
                 return Err(PlanError::Size {
                     what: format!("`{}`", module.path),
-                    wanted: "a layer that computes".into(),
-                    found: format!("a table of {rows} rows of {width}"),
+                    wanted: "a linear, convolution or norm layer".into(),
+                    found: format!("an embedding table of {rows}x{width}"),
                 });
             }
         };
         self.with_parameters(op, module, x)
     }
 
-    /// A convolution without padding but for `extra` zeros below and to the right.
+    /// Applies a convolution padded with `extra` zeros at the bottom and right only.
     pub fn convolve_from_corner(&mut self, module: &Module, x: ValueId, extra: usize) -> Result<ValueId, PlanError> {
         match module.kind {
             Kind::Conv { kernel, stride, .. } => {
@@ -138,7 +138,7 @@ impl Builder {
         }
     }
 
-    /// A group norm with SiLU after it.
+    /// Applies a group norm followed by SiLU.
     pub fn norm_silu(&mut self, module: &Module, x: ValueId) -> Result<ValueId, PlanError> {
         match module.kind {
             Kind::GroupNorm { groups, eps, .. } => {

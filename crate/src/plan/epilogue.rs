@@ -1,20 +1,20 @@
-//! Turns a plan into one of fewer steps with the same outputs: what follows a product moves into
-//! its kernel, and what does not change from call to call moves into a plan of its own. See join.rs
-//! for products that become one, before.rs for what goes before a product.
+//! Epilogue fusion, hoisting of loop-invariant steps and removal of unused values. A pass returns an
+//! equivalent plan with fewer steps. See merge_projections.rs for products that become one, and
+//! prologue.rs for prologue fusion.
 
 use super::{Plan, Source, Step, ValueId};
 use crate::ops::{Epilogue, Broadcast, Op};
 use std::collections::{BTreeSet, HashMap};
 
 impl Plan {
-    /// The same plan with additions, functions and gates in the kernel of the product before them,
-    /// enlargements in that of the convolution after them, products of the same rows as one, and
-    /// maps read side by side in place. Outputs, tapped ones too, stay.
+    /// Fuses additions, activations and GEGLU into the preceding matmul or convolution, upsampling into
+    /// the following convolution, products of the same rows into one, and concatenations into their
+    /// consumers. Outputs, including tapped ones, are preserved.
     pub fn fuse_epilogues(mut self) -> Plan {
         let mut index = 0;
         while index < self.steps.len() {
-            // A step that took one in may take another: it is looked at again.
-            match self.absorb(index) {
+            // Visit the fused step again: it may absorb another one.
+            match self.fuse_with_producer(index) {
                 Some(producer) => {
                     self.steps.remove(producer);
                     index -= 1;
@@ -28,49 +28,49 @@ impl Plan {
         self.compact()
     }
 
-    /// Tries to make one of step `index` and the step before it whose result it reads; returns the
-    /// index of that step, which is no longer needed.
-    fn absorb(&mut self, index: usize) -> Option<usize> {
+    /// Tries to fuse step `index` with the step that produces one of its inputs; returns the index of
+    /// the producer, which is then unused.
+    fn fuse_with_producer(&mut self, index: usize) -> Option<usize> {
         let step = &self.steps[index];
         let (producer, merged) = match &step.op {
             Op::Add(add) if add.broadcast == Broadcast::None => {
-                let with = |own: usize, other: usize| {
-                    let (at, product, after) = self.product(step.inputs[own])?;
-                    let apart = step.inputs[own] != step.inputs[other];
-                    let fits = apart && !after.residual;
-                    fits.then(|| (at, extended(product, Some(step.inputs[other]), |after| after.residual = true)))
+                let fuse_residual = |product_input: usize, residual_input: usize| {
+                    let (producer, product, epilogue) = self.product(step.inputs[product_input])?;
+                    let is_distinct = step.inputs[product_input] != step.inputs[residual_input];
+                    let is_free = is_distinct && !epilogue.residual;
+                    is_free.then(|| (producer, with_epilogue(product, Some(step.inputs[residual_input]), |epilogue| epilogue.residual = true)))
                 };
-                with(1, 0).or_else(|| with(0, 1))?
+                fuse_residual(1, 0).or_else(|| fuse_residual(0, 1))?
             }
             Op::Add(add) if add.broadcast == Broadcast::Pixels => {
-                let (at, product, after) = self.product(step.inputs[0])?;
-                let is_free = after == Epilogue::default();
-                is_free.then(|| (at, extended(product, Some(step.inputs[1]), |after| after.channel_bias = Some(0))))?
+                let (producer, product, epilogue) = self.product(step.inputs[0])?;
+                let is_free = epilogue == Epilogue::default();
+                is_free.then(|| (producer, with_epilogue(product, Some(step.inputs[1]), |epilogue| epilogue.channel_bias = Some(0))))?
             }
             Op::Unary(unary) => {
-                let (at, product, after) = self.product(step.inputs[0])?;
-                let is_free = after.activation.is_none() && !after.geglu && !after.residual;
-                is_free.then(|| (at, extended(product, None, |after| after.activation = Some(unary.function))))?
+                let (producer, product, epilogue) = self.product(step.inputs[0])?;
+                let is_free = epilogue.activation.is_none() && !epilogue.geglu && !epilogue.residual;
+                is_free.then(|| (producer, with_epilogue(product, None, |epilogue| epilogue.activation = Some(unary.function))))?
             }
             Op::Geglu(_) => {
-                let (at, product, after) = self.product(step.inputs[0])?;
-                let is_whole = self.value(step.output).shape.last().is_some_and(|width| width % 4 == 0);
-                let is_free = is_whole && after == Epilogue::default() && matches!(product.op, Op::Matmul(_));
-                is_free.then(|| (at, extended(product, None, |after| after.geglu = true)))?
+                let (producer, product, epilogue) = self.product(step.inputs[0])?;
+                let is_aligned = self.value(step.output).shape.last().is_some_and(|width| width % 4 == 0);
+                let is_free = is_aligned && epilogue == Epilogue::default() && matches!(product.op, Op::Matmul(_));
+                is_free.then(|| (producer, with_epilogue(product, None, |epilogue| epilogue.geglu = true)))?
             }
             Op::Conv2d(conv) if conv.upsample_to.is_none() => {
-                let (at, before) = self.only_reader(step.inputs[0])?;
-                let Op::Upsample(up) = before.op else { return None };
-                let small = &self.value(before.inputs[0]).shape;
+                let (producer, upsample) = self.single_use_producer(step.inputs[0])?;
+                let Op::Upsample(up) = upsample.op else { return None };
+                let small = &self.value(upsample.inputs[0]).shape;
                 if up.height < small[1] || up.width < small[2] || !self.is_aligned(step) {
                     return None;
                 }
                 let mut merged = step.clone();
-                merged.inputs[0] = before.inputs[0];
+                merged.inputs[0] = upsample.inputs[0];
                 if let Op::Conv2d(conv) = &mut merged.op {
                     conv.upsample_to = Some((up.height, up.width));
                 }
-                (at, merged)
+                (producer, merged)
             }
             _ => return None,
         };
@@ -79,8 +79,8 @@ impl Plan {
         Some(producer)
     }
 
-    /// The step that makes this value, where `value` is read once and is no output.
-    fn only_reader(&self, value: ValueId) -> Option<(usize, &Step)> {
+    /// Returns the step that produces `value` if it is read exactly once and is not an output.
+    fn single_use_producer(&self, value: ValueId) -> Option<(usize, &Step)> {
         let reads = self.steps.iter().flat_map(|step| &step.inputs).filter(|&&input| input == value).count();
         if reads != 1 || self.outputs.iter().any(|(_, output)| *output == value) {
             return None;
@@ -88,54 +88,54 @@ impl Plan {
         self.steps.iter().enumerate().find(|(_, step)| step.output == value)
     }
 
-    /// The same where the step is a product whose kernel has room for more.
+    /// Like `single_use_producer`, if the step is a matmul or convolution whose kernel supports an epilogue.
     pub(super) fn product(&self, value: ValueId) -> Option<(usize, &Step, Epilogue)> {
-        let (at, step) = self.only_reader(value)?;
-        let after = match &step.op {
+        let (index, step) = self.single_use_producer(value)?;
+        let epilogue = match &step.op {
             Op::Matmul(op) => op.epilogue,
             Op::Conv2d(op) => op.epilogue,
             _ => return None,
         };
-        self.is_aligned(step).then_some((at, step, after))
+        self.is_aligned(step).then_some((index, step, epilogue))
     }
 
-    /// Whether the product's rows are whole vec4s; kernels for others do nothing but the product.
+    /// Returns whether the product's rows are whole vec4s; the unaligned kernels support no fusion.
     pub(super) fn is_aligned(&self, step: &Step) -> bool {
         let width = |id: ValueId| self.value(id).shape.last().copied().unwrap_or(1);
         width(step.inputs[0]) % 4 == 0 && self.value(step.inputs[1]).shape.iter().all(|length| length % 4 == 0)
     }
 
-    /// Splits off the steps that read none of the inputs named `varying`: they need to run only when
-    /// another input changes. What the rest reads of their results are outputs of the first plan and
-    /// inputs of the second, under one name.
+    /// Splits off the steps that do not depend on the inputs named `varying`: they only run when another
+    /// input changes. Results that the second plan needs are outputs of the first and inputs of the
+    /// second, under the same name.
     pub fn hoisted(self, varying: &[&str]) -> (Plan, Plan) {
-        let mut changes: Vec<bool> = self
+        let mut varies: Vec<bool> = self
             .values
             .iter()
             .map(|value| matches!(&value.source, Source::Input(name) if varying.contains(&name.as_str())))
             .collect();
         for step in &self.steps {
-            changes[step.output.0] = step.inputs.iter().any(|input| changes[input.0]);
+            varies[step.output.0] = step.inputs.iter().any(|input| varies[input.0]);
         }
-        let (each, once): (Vec<Step>, Vec<Step>) = self.steps.iter().cloned().partition(|step| changes[step.output.0]);
-        let read: BTreeSet<ValueId> = each.iter().flat_map(|step| step.inputs.iter().copied()).collect();
-        let crossing: Vec<(String, ValueId)> = once
+        let (per_call, once): (Vec<Step>, Vec<Step>) = self.steps.iter().cloned().partition(|step| varies[step.output.0]);
+        let inputs: BTreeSet<ValueId> = per_call.iter().flat_map(|step| step.inputs.iter().copied()).collect();
+        let boundary: Vec<(String, ValueId)> = once
             .iter()
-            .filter(|step| read.contains(&step.output))
+            .filter(|step| inputs.contains(&step.output))
             .map(|step| (format!("once/{}/{}", step.output.0, step.label), step.output))
             .collect();
         let mut values = self.values.clone();
-        for (name, id) in &crossing {
+        for (name, id) in &boundary {
             values[id.0].source = Source::Input(name.clone());
         }
         let name = format!("{}, once", self.name);
-        // What runs once has no need of the speed of halves.
-        let first = Plan { name, steps: once, outputs: crossing, allows_f16_math: false, ..self.clone() };
-        let second = Plan { steps: each, values, ..self };
+        // Steps that run once per image gain too little from f16 to justify the loss of precision.
+        let first = Plan { name, steps: once, outputs: boundary, allows_f16_math: false, ..self.clone() };
+        let second = Plan { steps: per_call, values, ..self };
         (first.compact(), second.compact())
     }
 
-    /// The same plan without values that nobody touches, its steps numbered anew.
+    /// Removes unused values and renumbers the rest.
     pub(super) fn compact(self) -> Plan {
         let mut used: BTreeSet<ValueId> = self.outputs.iter().map(|(_, id)| *id).collect();
         used.extend(self.steps.iter().flat_map(|step| step.inputs.iter().copied().chain([step.output])));
@@ -144,15 +144,15 @@ impl Plan {
                 used.extend(parts);
             }
         }
-        let places: HashMap<ValueId, ValueId> =
+        let new_ids: HashMap<ValueId, ValueId> =
             used.iter().enumerate().map(|(index, &id)| (id, ValueId(index))).collect();
         let mut values: Vec<_> = used.iter().map(|id| self.values[id.0].clone()).collect();
         let steps: Vec<Step> = self
             .steps
             .into_iter()
             .map(|step| Step {
-                inputs: step.inputs.iter().map(|id| places[id]).collect(),
-                output: places[&step.output],
+                inputs: step.inputs.iter().map(|id| new_ids[id]).collect(),
+                output: new_ids[&step.output],
                 ..step
             })
             .collect();
@@ -161,21 +161,21 @@ impl Plan {
         }
         for value in &mut values {
             if let Source::Concatenated(parts) = &mut value.source {
-                parts.iter_mut().for_each(|part| *part = places[part]);
+                parts.iter_mut().for_each(|part| *part = new_ids[part]);
             }
         }
-        let outputs = self.outputs.into_iter().map(|(name, id)| (name, places[&id])).collect();
+        let outputs = self.outputs.into_iter().map(|(name, id)| (name, new_ids[&id])).collect();
         Plan { values, steps, outputs, ..self }
     }
 }
 
-/// The product with more after it.
-fn extended(product: &Step, input: Option<ValueId>, change: impl Fn(&mut Epilogue)) -> Step {
+/// Returns the product with a modified epilogue and, optionally, one more input.
+fn with_epilogue(product: &Step, input: Option<ValueId>, change: impl Fn(&mut Epilogue)) -> Step {
     let mut step = product.clone();
     match &mut step.op {
         Op::Matmul(op) => change(&mut op.epilogue),
         Op::Conv2d(op) => change(&mut op.epilogue),
-        _ => unreachable!("only products are extended"),
+        _ => unreachable!("only matmuls and convolutions have epilogues"),
     }
     step.inputs.extend(input);
     step

@@ -1,29 +1,29 @@
-//! Turns a plan and its tensors into its outputs on the CPU, step by step: the oracle of the GPU
-//! runner, and how a delta is folded where there is no GPU.
+//! CPU interpreter of plans: the oracle of the GPU runner, and the fallback for folding deltas without
+//! a GPU.
 
 use super::{Plan, PlanError, Source, ValueId};
 use crate::num::host_len;
 use crate::ops::View;
 use std::collections::BTreeMap;
 
-/// Runs the plan; `tensors` gives inputs and weights by name, in the plan's order.
-/// Returns the named outputs.
+/// Runs the plan and returns its outputs by name. `tensors` provides inputs and weights by name, in
+/// the plan's layout.
 pub fn interpret(
     plan: &Plan,
     tensors: &mut dyn FnMut(&str) -> Option<Vec<f32>>,
     scalars: &[f32],
 ) -> Result<BTreeMap<String, Vec<f32>>, PlanError> {
-    let wanted: Vec<ValueId> = plan.outputs.iter().map(|&(_, id)| id).collect();
-    let mut values = interpret_values(plan, tensors, scalars, &wanted)?;
+    let requested: Vec<ValueId> = plan.outputs.iter().map(|&(_, id)| id).collect();
+    let mut values = interpret_values(plan, tensors, scalars, &requested)?;
     Ok(plan.outputs.iter().filter_map(|(name, id)| Some((name.clone(), values.remove(id)?))).collect())
 }
 
-/// Runs the plan and keeps the `wanted` tensors; every other one is dropped after its last use.
+/// Runs the plan and returns the `requested` tensors; all others are dropped after their last use.
 pub fn interpret_values(
     plan: &Plan,
     tensors: &mut dyn FnMut(&str) -> Option<Vec<f32>>,
     scalars: &[f32],
-    wanted: &[ValueId],
+    requested: &[ValueId],
 ) -> Result<BTreeMap<ValueId, Vec<f32>>, PlanError> {
     let last_use = plan.last_uses();
     let mut live: BTreeMap<ValueId, Vec<f32>> = BTreeMap::new();
@@ -39,14 +39,14 @@ pub fn interpret_values(
         let mut output = vec![0.0; host_len(plan.value(step.output).numel())];
         step.op.get().run(&inputs, scalars, &mut output);
         live.insert(step.output, output);
-        live.retain(|id, _| wanted.contains(id) || last_use[id.0].is_none_or(|last| last > index));
+        live.retain(|id, _| requested.contains(id) || last_use[id.0].is_none_or(|last| last > index));
     }
-    for &id in wanted {
+    for &id in requested {
         if !matches!(plan.value(id).source, Source::Step(_)) && !live.contains_key(&id) {
             live.insert(id, fetch(plan, id, tensors)?);
         }
     }
-    live.retain(|id, _| wanted.contains(id));
+    live.retain(|id, _| requested.contains(id));
     Ok(live)
 }
 
@@ -61,9 +61,9 @@ fn fetch(plan: &Plan, id: ValueId, tensors: &mut dyn FnMut(&str) -> Option<Vec<f
         Source::Step(_) => unreachable!("a step runs before its output is read"),
     };
     let data = tensors(name).ok_or_else(|| PlanError::Missing { plan: plan.name.clone(), name: name.clone() })?;
-    let (found, wanted) = (data.len() as u64, value.numel());
-    if found != wanted {
-        return Err(PlanError::Length { plan: plan.name.clone(), name: name.clone(), found, wanted });
+    let (found, expected) = (data.len() as u64, value.numel());
+    if found != expected {
+        return Err(PlanError::Length { plan: plan.name.clone(), name: name.clone(), found, wanted: expected });
     }
     Ok(data)
 }

@@ -1,7 +1,8 @@
-//! Turns networks into plans: a flat list of operations on named and temporary tensors.
+//! Execution plans: networks -> flat lists of operations on named and temporary tensors.
 //!
-//! A plan knows shapes and names, no weights and no GPU. It prints one step a line, says how much
-//! memory it needs, and runs on the CPU step by step; the GPU runner executes the same value.
+//! A plan contains shapes and names, but no weights, and is independent of the GPU. It prints one step
+//! per line, reports its memory needs and can be interpreted on the CPU; the GPU runner executes the
+//! same value.
 
 mod prologue;
 mod builder;
@@ -29,11 +30,11 @@ use crate::ops::{Op, ShapeError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub usize);
 
-/// Index of a run-time number in its plan.
+/// Index of a run-time scalar in its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScalarId(pub usize);
 
-/// How a file's tensor is ordered before a plan reads it.
+/// Memory layout in which a plan reads a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// As stored.
@@ -42,15 +43,15 @@ pub enum Layout {
     Ohwi,
 }
 
-/// Where a tensor's numbers come from.
+/// Origin of a tensor's data.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "each variant says what its fields are")]
+#[expect(missing_docs, reason = "the variants' docs describe their fields")]
 pub enum Source {
-    /// Given at each run, by name.
+    /// An input, set at each run, by name.
     Input(String),
-    /// Resident between runs, by name: `unet.conv_in.weight`.
+    /// A weight, resident between runs, by name: `unet.conv_in.weight`.
     Weight { name: String, layout: Layout },
-    /// Resident weights of equal rows read as one, in this order: their rows follow each other.
+    /// Weights of equal row length, concatenated along the first axis in this order.
     Concatenated(Vec<ValueId>),
     /// The output of the step with this index.
     Step(usize),
@@ -59,14 +60,14 @@ pub enum Source {
 /// A tensor of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
-    /// Its shape, in the plan's order.
+    /// Shape, in the plan's layout.
     pub shape: Vec<usize>,
-    /// Where it comes from.
+    /// Origin of the data.
     pub source: Source,
 }
 
 impl Value {
-    /// Elements of it.
+    /// Returns the number of elements.
     pub fn numel(&self) -> u64 {
         numel(&self.shape)
     }
@@ -75,50 +76,50 @@ impl Value {
 /// One operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// What to compute.
+    /// Operation.
     pub op: Op,
-    /// From which tensors.
+    /// Operands.
     pub inputs: Vec<ValueId>,
-    /// Into which.
+    /// Result.
     pub output: ValueId,
-    /// Whose step it is: a module path, or what the step does between modules.
+    /// Module path, or a description of a step between modules; for display.
     pub label: String,
 }
 
-/// A finished list of operations.
+/// A complete list of operations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// What it computes.
+    /// Name, for display.
     pub name: String,
-    /// Every tensor.
+    /// All tensors.
     pub values: Vec<Value>,
-    /// The operations, in order.
+    /// Operations in execution order.
     pub steps: Vec<Step>,
-    /// Names of the numbers given at each run.
+    /// Names of the scalars set at each run.
     pub scalars: Vec<String>,
-    /// Tensors that outlive a run, by name.
+    /// Tensors that stay valid after a run, by name.
     pub outputs: Vec<(String, ValueId)>,
-    /// Whether its products may be formed of halves (f16) where those are faster: its numbers stay
-    /// far below 65504, and nothing hangs on their last digits.
+    /// Whether matmuls and convolutions may multiply in f16 where that is faster: the plan's values stay
+    /// far below 65504, and it tolerates the rounding.
     pub allows_f16_math: bool,
-    /// Whether its convolutions may be computed by Winograd's algorithm where that is faster: in more
-    /// dispatches, with memory of their own.
+    /// Whether convolutions may use Winograd's algorithm where that is faster, at the cost of more
+    /// dispatches and scratch memory.
     pub allows_winograd: bool,
 }
 
 impl Plan {
-    /// The tensor with this index.
+    /// Returns the tensor with this index.
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0]
     }
 
-    /// Shapes of a step's inputs.
+    /// Returns the shapes of a step's inputs.
     pub fn input_shapes(&self, step: &Step) -> Vec<&[usize]> {
         step.inputs.iter().map(|&id| self.value(id).shape.as_slice()).collect()
     }
 
-    /// The same plan with the outputs of the last steps of these labels among its outputs, so that
-    /// a run can be compared step by step. Labels that no step has are left out.
+    /// Adds the result of the last step with each of these labels to the outputs, for step-by-step
+    /// comparisons. Unknown labels are ignored.
     pub fn tapped(mut self, labels: &[String]) -> Plan {
         for label in labels {
             if let Some(step) = self.steps.iter().rev().find(|step| step.label == *label) {
@@ -128,7 +129,7 @@ impl Plan {
         self
     }
 
-    /// The named weights, in order of first use: (name, layout, shape in the plan).
+    /// Iterates over the weights in order of first use: (name, layout, shape in the plan).
     pub fn weights(&self) -> impl Iterator<Item = (&str, Layout, &[usize])> {
         self.values.iter().filter_map(|value| match &value.source {
             Source::Weight { name, layout } => Some((name.as_str(), *layout, value.shape.as_slice())),
@@ -136,11 +137,11 @@ impl Plan {
         })
     }
 
-    /// The weights that are read as one: for each such tensor its parts, as [`Plan::weights`] gives them.
+    /// Iterates over the concatenated weights: the parts of each, in the form of [`Plan::weights`].
     pub fn concatenated(&self) -> impl Iterator<Item = Vec<(&str, Layout, &[usize])>> {
         let part = |id: &ValueId| match &self.value(*id).source {
             Source::Weight { name, layout } => (name.as_str(), *layout, self.value(*id).shape.as_slice()),
-            _ => unreachable!("only weights are joined"),
+            _ => unreachable!("only weights are concatenated"),
         };
         self.values.iter().filter_map(move |value| match &value.source {
             Source::Concatenated(parts) => Some(parts.iter().map(part).collect()),
@@ -148,7 +149,7 @@ impl Plan {
         })
     }
 
-    /// What people call a tensor.
+    /// Returns a tensor's human-readable name.
     pub fn display_name(&self, id: ValueId) -> String {
         match &self.value(id).source {
             Source::Input(name) | Source::Weight { name, .. } => name.clone(),
@@ -157,7 +158,7 @@ impl Plan {
         }
     }
 
-    /// Floating-point operations of one run, multiply and add counted as two.
+    /// Returns the floating-point operations of one run; a multiply-add counts as two.
     pub fn flops(&self) -> u64 {
         self.steps
             .iter()
@@ -166,49 +167,49 @@ impl Plan {
     }
 }
 
-/// Why a plan cannot be built or run.
+/// Error while building or running a plan.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's message says what its fields are")]
+#[expect(missing_docs, reason = "the variants' messages describe their fields")]
 pub enum PlanError {
-    /// Shapes that do not fit.
+    /// Incompatible shapes.
     #[error("{label}: {source}")]
     Shape { label: String, source: ShapeError },
-    /// A tensor that nobody gave.
+    /// A missing input or weight.
     #[error("plan `{plan}` needs the tensor `{name}`, which is missing")]
     Missing { plan: String, name: String },
-    /// A tensor of another size.
-    #[error("plan `{plan}`: `{name}` has {found} numbers, the plan wants {wanted}")]
+    /// A tensor with the wrong number of elements.
+    #[error("plan `{plan}`: the tensor `{name}` has {found} elements, expected {wanted}")]
     Length { plan: String, name: String, found: u64, wanted: u64 },
-    /// A size that the network cannot take.
+    /// An unsupported size.
     #[error("{what} must be {wanted}, not {found}")]
     Size { what: String, wanted: String, found: String },
 }
 
 impl Layout {
-    /// Puts a tensor of this PyTorch `shape` into the plan's order. Shapes of other than four
-    /// axes have no other order and pass unchanged.
+    /// Converts a tensor of this PyTorch `shape` to this layout. Tensors that do not have four axes are
+    /// returned unchanged.
     pub fn arrange<T: Copy>(self, data: Vec<T>, shape: &[usize]) -> Vec<T> {
         match (self, shape) {
             (Layout::Ohwi, &[outer, channels, height, width]) if channels > 1 && height * width > 1 => {
-                permute(&data, outer, channels, height * width)
+                transpose(&data, outer, channels, height * width)
             }
             _ => data,
         }
     }
 
-    /// Undoes [`Layout::arrange`].
+    /// Inverse of [`Layout::arrange`].
     pub fn restore<T: Copy>(self, data: Vec<T>, shape: &[usize]) -> Vec<T> {
         match (self, shape) {
             (Layout::Ohwi, &[outer, channels, height, width]) if channels > 1 && height * width > 1 => {
-                permute(&data, outer, height * width, channels)
+                transpose(&data, outer, height * width, channels)
             }
             _ => data,
         }
     }
 }
 
-/// (outer, rows, columns) to (outer, columns, rows).
-fn permute<T: Copy>(data: &[T], outer: usize, rows: usize, columns: usize) -> Vec<T> {
+/// Transposes the last two axes of (outer, rows, columns).
+fn transpose<T: Copy>(data: &[T], outer: usize, rows: usize, columns: usize) -> Vec<T> {
     let mut out = Vec::with_capacity(data.len());
     for matrix in data.chunks_exact(rows * columns).take(outer) {
         for column in 0..columns {

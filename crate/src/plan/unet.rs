@@ -1,5 +1,5 @@
-//! Turns a UNet into a plan: latents, timestep and text states in, predicted noise out
-//! (diffusers' `UNet2DConditionModel.forward`).
+//! Plan of a UNet: latents, timestep embedding and text states -> predicted noise (diffusers'
+//! `UNet2DConditionModel.forward`).
 
 use super::{Builder, Plan, PlanError, ValueId};
 use crate::model::unet::{Attention as AttentionLayer, Resnet, Transformer, TransformerBlock, Unet};
@@ -8,30 +8,30 @@ use crate::ops::{Add, Attention, Broadcast, Concat, Activation, Geglu, Unary, Up
 const SUM: Add = Add { broadcast: Broadcast::None };
 const SILU: Unary = Unary { function: Activation::Silu };
 
-/// Inputs that change from call to call; the others stay for a picture.
+/// Inputs that change with each call; the others are constant for an image.
 pub const UNET_VARYING: [&str; 3] = ["sample", "time", "guidance"];
 
-/// The plan for `batch` latents of `height` x `width` and `tokens` text states.
+/// Builds the plan for `batch` latents of `height` x `width` and `tokens` text states.
 ///
-/// Inputs: `sample` (B, H, W, in_channels), `time` (B, first level's channels: the timestep's
-/// sinusoid), `text` (B, T, cross_attention_dim), and for SDXL `added` (B, projection input:
-/// pooled text and the sinusoids of the time ids), and for networks that are told the guidance
-/// `guidance` (B, its embedding's width). Output: `noise` (B, H, W, out_channels).
+/// Inputs: `sample` (B, H, W, in_channels), `time` (B, channels of the first level), the sinusoidal timestep
+/// embedding, `text` (B, T, cross_attention_dim); for SDXL `added` (B, projection input), pooled text
+/// and the sinusoidal embeddings of the time ids; and for networks with guidance embedding `guidance`
+/// (B, time_cond_proj_dim). Output: `noise` (B, H, W, out_channels).
 pub fn unet(net: &Unet, batch: usize, height: usize, width: usize, tokens: usize) -> Result<Plan, PlanError> {
     let config = &net.config;
     let mut builder = Builder::for_component("unet", "unet");
     let b = &mut builder;
     let sample = b.input("sample", &[batch, height, width, config.in_channels]);
-    let sinusoid = b.input("time", &[batch, config.block_out_channels[0]]);
+    let timestep = b.input("time", &[batch, config.block_out_channels[0]]);
     let text = b.input("text", &[batch, tokens, config.cross_attention_dim]);
 
-    let mut sinusoid = sinusoid;
+    let mut timestep = timestep;
     if let (Some(project), Some(width)) = (&net.guidance, config.time_cond_proj_dim) {
         let guidance = b.input("guidance", &[batch, width]);
         let guidance = b.module(project, guidance)?;
-        sinusoid = b.push(SUM, &[sinusoid, guidance], "time_embedding.add")?;
+        timestep = b.push(SUM, &[timestep, guidance], "time_embedding.add")?;
     }
-    let mut time = embed(b, &net.time_embedding, sinusoid)?;
+    let mut time = embed(b, &net.time_embedding, timestep)?;
     if let (Some(layers), Some(inputs)) = (&net.add_embedding, config.projection_class_embeddings_input_dim) {
         let added = b.input("added", &[batch, inputs]);
         let added = embed(b, layers, added)?;
@@ -53,17 +53,17 @@ pub fn unet(net: &Unet, batch: usize, height: usize, width: usize, tokens: usize
     }
 
     x = residual(b, &net.mid.resnet_in, x, Some(time))?;
-    x = transform(b, &net.mid.transformer, x, text)?;
+    x = spatial_transformer(b, &net.mid.transformer, x, text)?;
     x = residual(b, &net.mid.resnet_out, x, Some(time))?;
 
     for block in &net.up {
         for (resnet, transformer) in &block.layers {
             let skip = skips.pop().unwrap_or(x);
-            let both = b.push(Concat {}, &[x, skip], &format!("{}.concat", resnet.path))?;
-            x = layer(b, resnet, transformer.as_ref(), both, time, text)?;
+            let concatenated = b.push(Concat {}, &[x, skip], &format!("{}.concat", resnet.path))?;
+            x = layer(b, resnet, transformer.as_ref(), concatenated, time, text)?;
         }
         if let Some(conv) = &block.upsampler {
-            // The next skip's size, which is not twice ours when the latent's size is odd.
+            // Upsample to the next skip connection's size, which can be odd and is then not twice the current one.
             let next = skips.last().map(|&skip| b.shape(skip).to_vec()).unwrap_or_default();
             let up = Upsample { height: next[1], width: next[2] };
             x = b.push(up, &[x], &conv.path)?;
@@ -77,7 +77,7 @@ pub fn unet(net: &Unet, batch: usize, height: usize, width: usize, tokens: usize
     Ok(Plan { allows_f16_math: true, ..builder.finish() })
 }
 
-/// The plan of the first layer of a level on the way down, resnet and transformer: for measuring.
+/// Builds the plan of the first layer of a down block, resnet and transformer, for benchmarks.
 ///
 /// Inputs: `x` (B, H, W, C), `time` (B, time width; after SiLU), `text` (B, T, cross_attention_dim).
 /// Output: `y` (B, H, W, C).
@@ -116,10 +116,10 @@ fn layer(
     text: ValueId,
 ) -> Result<ValueId, PlanError> {
     let x = residual(b, resnet, x, Some(time))?;
-    transformer.map_or(Ok(x), |transformer| transform(b, transformer, x, text))
+    transformer.map_or(Ok(x), |transformer| spatial_transformer(b, transformer, x, text))
 }
 
-/// A resnet; `time` is the time embedding after SiLU, (B, time width).
+/// Appends a resnet; `time` is the time embedding after SiLU, (B, time width).
 pub(super) fn residual(
     b: &mut Builder,
     resnet: &Resnet,
@@ -129,8 +129,8 @@ pub(super) fn residual(
     let mut inner = b.norm_silu(&resnet.norm1, x)?;
     inner = b.module(&resnet.conv1, inner)?;
     if let (Some(project), Some(time)) = (&resnet.time_emb_proj, time) {
-        let shift = b.module(project, time)?;
-        inner = b.push(Add { broadcast: Broadcast::Pixels }, &[inner, shift], &format!("{}.add", project.path))?;
+        let bias = b.module(project, time)?;
+        inner = b.push(Add { broadcast: Broadcast::Pixels }, &[inner, bias], &format!("{}.add", project.path))?;
     }
     inner = b.norm_silu(&resnet.norm2, inner)?;
     inner = b.module(&resnet.conv2, inner)?;
@@ -138,7 +138,7 @@ pub(super) fn residual(
     b.push(SUM, &[shortcut, inner], &resnet.path)
 }
 
-fn transform(b: &mut Builder, transformer: &Transformer, x: ValueId, text: ValueId) -> Result<ValueId, PlanError> {
+fn spatial_transformer(b: &mut Builder, transformer: &Transformer, x: ValueId, text: ValueId) -> Result<ValueId, PlanError> {
     let mut inner = b.module(&transformer.norm, x)?;
     inner = b.module(&transformer.proj_in, inner)?;
     for block in &transformer.blocks {
@@ -155,19 +155,19 @@ fn transformer_block(
     text: ValueId,
 ) -> Result<ValueId, PlanError> {
     let normed = b.module(&block.norm1, x)?;
-    let own = attend(b, &block.attn1, normed, normed)?;
-    let x = b.push(SUM, &[x, own], &format!("{}.add", block.attn1.path))?;
+    let attended = attend(b, &block.attn1, normed, normed)?;
+    let x = b.push(SUM, &[x, attended], &format!("{}.add", block.attn1.path))?;
     let normed = b.module(&block.norm2, x)?;
-    let cross = attend(b, &block.attn2, normed, text)?;
-    let x = b.push(SUM, &[x, cross], &format!("{}.add", block.attn2.path))?;
+    let attended = attend(b, &block.attn2, normed, text)?;
+    let x = b.push(SUM, &[x, attended], &format!("{}.add", block.attn2.path))?;
     let normed = b.module(&block.norm3, x)?;
-    let wide = b.module(&block.ff_in, normed)?;
-    let gated = b.push(Geglu {}, &[wide], &block.ff_in.path)?;
-    let narrow = b.module(&block.ff_out, gated)?;
-    b.push(SUM, &[x, narrow], &block.path)
+    let hidden = b.module(&block.ff_in, normed)?;
+    let gated = b.push(Geglu {}, &[hidden], &block.ff_in.path)?;
+    let projected = b.module(&block.ff_out, gated)?;
+    b.push(SUM, &[x, projected], &block.path)
 }
 
-/// Multi-head attention with its four projections.
+/// Appends multi-head attention with its four projections.
 pub(super) fn attend(
     b: &mut Builder,
     layer: &AttentionLayer,
@@ -177,6 +177,6 @@ pub(super) fn attend(
     let q = b.module(&layer.to_q, x)?;
     let k = b.module(&layer.to_k, states)?;
     let v = b.module(&layer.to_v, states)?;
-    let mixed = b.push(Attention { heads: layer.heads, causal: false }, &[q, k, v], &layer.path)?;
-    b.module(&layer.to_out, mixed)
+    let attended = b.push(Attention { heads: layer.heads, causal: false }, &[q, k, v], &layer.path)?;
+    b.module(&layer.to_out, attended)
 }

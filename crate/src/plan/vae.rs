@@ -1,5 +1,4 @@
-//! Turns a VAE into two plans: latents to colours and colours to latents
-//! (diffusers' `AutoencoderKL.decode` and `encode`).
+//! Plans of a VAE's decoder and encoder (diffusers' `AutoencoderKL.decode` and `encode`).
 
 use super::unet::{attend, residual};
 use super::{Builder, Plan, PlanError, ValueId};
@@ -9,7 +8,7 @@ use crate::model::vae::Vae;
 use crate::num::numel;
 use crate::ops::{Add, Broadcast, Upsample};
 
-/// The plan for `batch` latents of `height` x `width`.
+/// Builds the decoder's plan for `batch` latents of `height` x `width`.
 ///
 /// Input: `latents` (B, H, W, latent channels), already divided by the scaling factor.
 /// Output: `image` (B, H * scale, W * scale, 3), about -1 to 1.
@@ -40,7 +39,7 @@ pub fn vae_decoder(net: &Vae, batch: usize, height: usize, width: usize) -> Resu
     Ok(Plan { allows_winograd: true, ..builder.finish() })
 }
 
-/// The plan for `batch` pictures of `height` x `width` pixels.
+/// Builds the encoder's plan for `batch` images of `height` x `width` pixels.
 ///
 /// Input: `image` (B, H, W, 3), -1 to 1. Output: `moments` (B, H / scale, W / scale, 2 * latent
 /// channels): means, then log-variances, not yet multiplied by the scaling factor.
@@ -70,21 +69,21 @@ pub fn vae_encoder(net: &Vae, batch: usize, height: usize, width: usize) -> Resu
     Ok(Plan { allows_winograd: true, ..builder.finish() })
 }
 
-/// Numbers that a map of the VAE may have before it is cut into strips: little memory beside what
-/// has to be there, and never more than a binding of `max_binding` bytes. The middle, which has
+/// Returns the maximum elements of a VAE feature map that is not split into strips: little memory
+/// compared to the rest, and at most a binding of `max_binding` bytes. The mid block, which has
 /// attention, stays whole.
 pub fn vae_strip(net: &Vae, height: usize, width: usize, max_binding: u64) -> u64 {
     let channels = net.config.block_out_channels.iter().copied().max().unwrap_or(1);
-    let middle = 4 * numel(&[height, width, channels]);
-    STRIP_BYTES.max(2 * middle).min(max_binding) / 4
+    let mid_block_bytes = 4 * numel(&[height, width, channels]);
+    STRIP_BYTES.max(2 * mid_block_bytes).min(max_binding) / 4
 }
 
-/// See [`vae_strip`].
+/// Lower bound of the limit that [`vae_strip`] returns, in bytes.
 const STRIP_BYTES: u64 = 32 << 20;
 
 fn self_attention(b: &mut Builder, layers: Option<&(Module, Attention)>, x: ValueId) -> Result<ValueId, PlanError> {
     let Some((norm, attention)) = layers else { return Ok(x) };
     let normed = b.module(norm, x)?;
-    let mixed = attend(b, attention, normed, normed)?;
-    b.push(Add { broadcast: Broadcast::None }, &[x, mixed], &format!("{}.add", attention.path))
+    let attended = attend(b, attention, normed, normed)?;
+    b.push(Add { broadcast: Broadcast::None }, &[x, attended], &format!("{}.add", attention.path))
 }

@@ -1,4 +1,4 @@
-//! Turns a model's `scheduler_config.json` into the facts of its noise schedule, or says which field is not supported.
+//! Noise schedule configuration: diffusers' `scheduler_config.json`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{SamplerKind, ScheduleError};
 use crate::num::to_f32;
 
-/// How the noise of one training step grows from step to step.
+/// Curve of the noise variance β over the training timesteps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BetaSchedule {
@@ -19,33 +19,33 @@ pub enum BetaSchedule {
     SquaredCosine,
 }
 
-/// What the network's output means.
+/// Parametrization of the network's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PredictionType {
-    /// The noise in the sample (SD 1.x, SDXL).
+    /// Noise in the sample (SD 1.x, SDXL).
     Epsilon,
     /// Velocity α·noise - σ·x₀ (SD 2.x at 768; Salimans and Ho 2022).
     VPrediction,
-    /// The clean sample x₀.
+    /// Clean sample x₀.
     Sample,
 }
 
-/// How the timesteps of a run are chosen from the training timesteps (Lin et al. 2023, table 2).
+/// Selection of a run's timesteps from the training timesteps (Lin et al. 2023, table 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimestepSpacing {
-    /// Multiples of a whole step width from 0, plus `steps_offset`.
+    /// Multiples of an integer step ratio from 0, plus `steps_offset`.
     Leading,
-    /// Evenly from the first to the last training timestep.
+    /// Evenly spaced from the first to the last training timestep.
     Linspace,
-    /// Evenly from the last training timestep downwards.
+    /// Evenly spaced from the last training timestep downwards.
     Trailing,
 }
 
-/// A model's noise schedule, with the field names of diffusers' `scheduler_config.json`.
+/// Configuration of a model's noise schedule, with the field names of diffusers' `scheduler_config.json`.
 ///
-/// A field that is `None` takes the default of the diffusers class of the sampler in use, as
+/// A `None` field takes the default of the diffusers class of the sampler in use, as
 /// `Sampler.from_config(pipe.scheduler.config)` does.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -56,19 +56,19 @@ pub struct ScheduleConfig {
     pub beta_start: Option<f64>,
     /// β of the last training timestep.
     pub beta_end: Option<f64>,
-    /// Curve between the two.
+    /// Curve from `beta_start` to `beta_end`.
     pub beta_schedule: Option<BetaSchedule>,
-    /// All β, in place of the three fields above.
+    /// All β, instead of the three fields above.
     pub trained_betas: Option<Vec<f32>>,
     /// Whether β are rescaled so that the last timestep is pure noise.
     pub rescale_betas_zero_snr: Option<bool>,
-    /// What the network's output means.
+    /// Parametrization of the network's output.
     pub prediction_type: Option<PredictionType>,
-    /// Choice of timesteps.
+    /// Selection of timesteps.
     pub timestep_spacing: Option<TimestepSpacing>,
     /// Added to the timesteps of [`TimestepSpacing::Leading`].
     pub steps_offset: Option<usize>,
-    /// Whether the last step ends at ᾱ = 1 and not at ᾱ of timestep 0 (DDIM, PNDM, LCM).
+    /// Whether the last step ends at ᾱ = 1 instead of ᾱ of timestep 0 (DDIM, PNDM, LCM).
     pub set_alpha_to_one: Option<bool>,
     /// Whether x₀ is clipped (DDIM, LCM).
     pub clip_sample: Option<bool>,
@@ -76,20 +76,21 @@ pub struct ScheduleConfig {
     pub clip_sample_range: Option<f64>,
     /// Whether PNDM starts without its Runge-Kutta steps.
     pub skip_prk_steps: Option<bool>,
-    /// Noise levels after Karras et al. 2022.
+    /// Whether noise levels are spaced as in Karras et al. 2022.
     pub use_karras_sigmas: Option<bool>,
-    /// Noise levels in a geometric row.
+    /// Whether noise levels are spaced geometrically.
     pub use_exponential_sigmas: Option<bool>,
-    /// Noise levels at quantiles of a Beta distribution.
+    /// Whether noise levels are quantiles of a Beta distribution.
     pub use_beta_sigmas: Option<bool>,
-    /// Steps of the schedule that LCM was distilled with.
+    /// Number of steps of the schedule that LCM was distilled with.
     pub original_inference_steps: Option<usize>,
     /// Scale of the timestep in LCM's boundary condition.
     pub timestep_scaling: Option<f64>,
 }
 
 impl ScheduleConfig {
-    /// Stable Diffusion's schedule (1.x, SDXL; 2.x with another `prediction_type`), for checkpoints that bring none.
+    /// Returns Stable Diffusion's schedule (1.x, SDXL; 2.x with another `prediction_type`), for checkpoints
+    /// without one.
     pub fn stable_diffusion() -> Self {
         Self {
             num_train_timesteps: Some(1000),
@@ -105,14 +106,14 @@ impl ScheduleConfig {
         }
     }
 
-    /// Reads a `scheduler_config.json`, given as text. Python's `-Infinity`, which diffusers writes for
-    /// `lambda_min_clipped`, is understood there; elsewhere it, `Infinity` and `NaN` are no numbers.
+    /// Parses the text of a `scheduler_config.json`. Python's `-Infinity` is accepted for `lambda_min_clipped`,
+    /// where diffusers writes it; elsewhere it, `Infinity` and `NaN` are not valid numbers.
     ///
     /// # Errors
-    /// [`ScheduleError::Json`] for text that is no such file, [`ScheduleError::Unsupported`] for a
-    /// field that would change the result and is not supported.
+    /// [`ScheduleError::Json`] for text that is not such a file, [`ScheduleError::Unsupported`] for an
+    /// unsupported value that would change the result.
     pub fn from_json(text: &str) -> Result<Self, ScheduleError> {
-        let fields: Map<String, Value> = serde_json::from_str(&quoted(text))?;
+        let fields: Map<String, Value> = serde_json::from_str(&quote_non_finite(text))?;
         for (field, supported) in supported_values() {
             match fields.get(field) {
                 None | Some(Value::Null) => {}
@@ -123,13 +124,13 @@ impl ScheduleConfig {
         Ok(serde_json::from_value(Value::Object(fields))?)
     }
 
-    /// The same as diffusers' pipelines of SD 1.x and 2.x mend it: early configs lack two fields, of which
-    /// the classes' defaults are wrong for these models.
+    /// Returns the config with the corrections of diffusers' SD 1.x and 2.x pipelines: early configs lack two
+    /// fields whose class defaults are wrong for these models.
     pub fn with_pipeline_defaults(self) -> Self {
         Self { steps_offset: Some(1), clip_sample: Some(false), ..self }
     }
 
-    /// Checks what only some samplers read, and the numbers that everything divides by.
+    /// Checks the fields that only some samplers read, and the number of steps.
     pub(super) fn check(&self, kind: SamplerKind, steps: usize) -> Result<(), ScheduleError> {
         let train_steps = self.train_steps();
         let limit = match kind {
@@ -155,38 +156,38 @@ impl ScheduleConfig {
         Ok(())
     }
 
-    /// Steps of the schedule that a consistency model was distilled with.
+    /// Returns the number of steps of the schedule that a consistency model was distilled with.
     pub(super) fn distilled_steps(&self) -> usize {
         self.original_inference_steps.unwrap_or(50).min(self.train_steps())
     }
 
-    /// Range that x₀ is clipped to, ±; the diffusers classes differ in whether they clip unless told.
+    /// Returns the range ± that x₀ is clipped to, if any. `default` is the diffusers class's `clip_sample`.
     pub(super) fn clip_range(&self, default: bool) -> Option<f32> {
         self.clip_sample.unwrap_or(default).then_some(to_f32(self.clip_sample_range.unwrap_or(1.0).abs()))
     }
 
-    /// Number of training timesteps, from whichever field says it.
+    /// Returns the number of training timesteps, from `trained_betas` or `num_train_timesteps`.
     pub(super) fn train_steps(&self) -> usize {
         self.trained_betas.as_ref().map_or(self.num_train_timesteps.unwrap_or(1000), Vec::len)
     }
 }
 
-/// The words that Python's JSON has for numbers which JSON has not.
-const NUMBERS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+/// Literals of Python's JSON for numbers that JSON cannot represent.
+const NON_FINITE: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
-/// The text with [`NUMBERS`] as strings, where they are none already.
-fn quoted(text: &str) -> String {
+/// Quotes [`NON_FINITE`] literals that are outside of strings.
+fn quote_non_finite(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
     let (mut rest, mut in_string) = (text, false);
     while let Some(first) = rest.chars().next() {
-        let number = NUMBERS.into_iter().find(|number| !in_string && rest.starts_with(number));
-        let len = match (number, first) {
-            (Some(number), _) => {
-                quoted.extend(['"'].into_iter().chain(number.chars()).chain(['"']));
-                rest = &rest[number.len()..];
+        let literal = NON_FINITE.into_iter().find(|literal| !in_string && rest.starts_with(literal));
+        let len = match (literal, first) {
+            (Some(literal), _) => {
+                quoted.extend(['"'].into_iter().chain(literal.chars()).chain(['"']));
+                rest = &rest[literal.len()..];
                 continue;
             }
-            // Whatever follows a backslash is part of the string.
+            // The character after a backslash never ends the string.
             (None, '\\') if in_string => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
             (None, first) => first.len_utf8(),
         };
@@ -201,7 +202,7 @@ fn unsupported(field: &'static str, value: &Value, supported: &Value) -> Schedul
     ScheduleError::Unsupported { field, value: value.to_string(), supported: supported.to_string() }
 }
 
-/// The values of every field whose other values would ask for other maths.
+/// Supported values of the fields whose other values need a different algorithm.
 fn supported_values() -> [(&'static str, Value); 21] {
     [
         ("_class_name", json!(BETA_CLASSES)),
@@ -228,7 +229,7 @@ fn supported_values() -> [(&'static str, Value); 21] {
     ]
 }
 
-/// diffusers' schedulers whose noise schedule is a row of β.
+/// diffusers schedulers whose noise schedule is given by β.
 const BETA_CLASSES: [&str; 16] = [
     "DDIMScheduler",
     "DDPMScheduler",

@@ -1,4 +1,4 @@
-//! Turns a network output into the sample of the previous timestep by DDIM.
+//! DDIM.
 //!
 //! Source: Song et al., "Denoising Diffusion Implicit Models", 2020, formulas (12) and (16).
 
@@ -8,8 +8,8 @@ use super::{Call, clip, weighted_sum};
 use crate::num::to_whole;
 
 pub(super) struct Ddim {
-    /// Level after each call: one step width below the call's timestep, which with "linspace" is
-    /// not the next call's timestep.
+    /// Level after each call: one step ratio below the call's timestep, which with "linspace" spacing is not
+    /// the next call's timestep.
     targets: Vec<Level>,
     clip: Option<f32>,
     eta: f64,
@@ -18,8 +18,8 @@ pub(super) struct Ddim {
 impl Ddim {
     pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize, eta: f64) -> (Self, NoiseSchedule) {
         let timesteps: Vec<f64> = schedule.timesteps(steps, steps).into_iter().map(f64::round_ties_even).collect();
-        let width = (schedule.alphas_bar.len() / steps) as i64;
-        let targets: Vec<Level> = timesteps.iter().map(|t| schedule.level(to_whole(*t) - width)).collect();
+        let step_ratio = (schedule.alphas_bar.len() / steps) as i64;
+        let targets: Vec<Level> = timesteps.iter().map(|t| schedule.level(to_whole(*t) - step_ratio)).collect();
         let levels = timesteps.iter().map(|t| schedule.level(to_whole(*t))).chain(targets.last().copied()).collect();
         let clip = config.clip_range(true);
         (Self { targets, clip, eta }, NoiseSchedule { timesteps, levels })
@@ -29,10 +29,10 @@ impl Ddim {
         let (from, to) = (call.level(), self.targets[call.index]);
         let mut clean = call.clean();
         clip(&mut clean, self.clip);
-        let fresh = self.eta * to.sigma / from.sigma * (1.0 - (from.alpha / to.alpha).powi(2)).sqrt();
-        let kept = (to.sigma * to.sigma - fresh * fresh).sqrt();
+        let std_dev = self.eta * to.sigma / from.sigma * (1.0 - (from.alpha / to.alpha).powi(2)).sqrt();
+        let direction_weight = (to.sigma * to.sigma - std_dev * std_dev).sqrt();
         let direction = call.noise();
-        let drawn = if self.eta > 0.0 { noise(clean.len()) } else { Vec::new() };
-        weighted_sum(&[(to.alpha, &clean), (kept, &direction), (fresh, &drawn)])
+        let variance_noise = if self.eta > 0.0 { noise(clean.len()) } else { Vec::new() };
+        weighted_sum(&[(to.alpha, &clean), (direction_weight, &direction), (std_dev, &variance_noise)])
     }
 }

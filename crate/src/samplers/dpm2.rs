@@ -1,24 +1,24 @@
-//! Turns two network outputs into the next sample: an Euler step to the middle, then the whole step with the slope there.
+//! DPM2 and DPM2 ancestral: an Euler step to the midpoint, then the full step with the derivative there.
 //!
 //! Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022,
-//! and k-diffusion's DPM2 samplers, which put the middle halfway in log σ.
+//! and k-diffusion's DPM2 samplers, which put the midpoint halfway in log σ.
 
 use super::euler_a::split;
 use super::schedule::Level;
 use super::{Call, weighted_sum};
 
-/// σ in the middle of a step.
+/// Returns σ at the midpoint of a step.
 pub(super) fn middle(from: Level, to: Level) -> f64 {
     (from.sigma_ratio() * to.sigma_ratio()).sqrt()
 }
 
-/// σ in the middle of a step down to below its end, from where fresh noise brings it up.
+/// Returns σ at the midpoint of an ancestral step, which goes down to `sigma_down`, below its end.
 pub(super) fn ancestral_middle(eta: f64) -> impl Fn(Level, Level) -> f64 {
     move |from, to| (from.sigma_ratio() * split(from, to, eta).0).sqrt()
 }
 
 pub(super) struct Dpm2 {
-    /// Share of fresh noise; None goes to the end of the step at once.
+    /// Eta of the ancestral sampler; `None` for the deterministic one.
     eta: Option<f64>,
     /// Sample at the start of the step, between its two calls.
     start: Option<Vec<f32>>,
@@ -29,25 +29,25 @@ impl Dpm2 {
         Self { eta, start: None }
     }
 
-    /// Whether steps have no fresh noise.
+    /// Returns whether steps add no noise.
     pub fn is_deterministic(&self) -> bool {
         self.eta.is_none()
     }
 
     pub fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
-        let slope = call.noise();
+        let derivative = call.noise();
         let to = call.next_level();
         let Some(start) = self.start.take() else {
             if !call.is_last() {
                 self.start = Some(call.sample.to_vec());
             }
-            return weighted_sum(&[(1.0, call.sample), (to.sigma_ratio() - call.level().sigma_ratio(), &slope)]);
+            return weighted_sum(&[(1.0, call.sample), (to.sigma_ratio() - call.level().sigma_ratio(), &derivative)]);
         };
         let from = call.levels[call.index - 1];
         let Some(eta) = self.eta else {
-            return weighted_sum(&[(1.0, &start), (to.sigma_ratio() - from.sigma_ratio(), &slope)]);
+            return weighted_sum(&[(1.0, &start), (to.sigma_ratio() - from.sigma_ratio(), &derivative)]);
         };
-        let (down, up) = split(from, to, eta);
-        weighted_sum(&[(1.0, &start), (down - from.sigma_ratio(), &slope), (up, &noise(start.len()))])
+        let (sigma_down, sigma_up) = split(from, to, eta);
+        weighted_sum(&[(1.0, &start), (sigma_down - from.sigma_ratio(), &derivative), (sigma_up, &noise(start.len()))])
     }
 }

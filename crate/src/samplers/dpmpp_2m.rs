@@ -1,4 +1,4 @@
-//! Turns the last two clean predictions into the next sample by DPM-Solver++ (2M), on the flow or with fresh noise.
+//! DPM-Solver++ (2M) and its SDE variant.
 //!
 //! Source: Lu et al., "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic
 //! Models", 2022, multistep of second order with the midpoint rule.
@@ -6,8 +6,9 @@
 use super::{Call, weighted_sum};
 
 pub(super) struct Dpmpp2m {
+    /// Whether to solve the SDE instead of the probability flow ODE.
     stochastic: bool,
-    /// Clean prediction of the call before.
+    /// x₀ prediction of the previous call.
     last: Option<Vec<f32>>,
 }
 
@@ -18,11 +19,11 @@ impl Dpmpp2m {
 
     pub fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         let (from, to) = (call.level(), call.next_level());
-        let width = to.lambda() - from.lambda();
+        let h = to.lambda() - from.lambda();
         let clean = call.clean();
         let target = match &self.last {
             Some(last) if !call.is_last() => {
-                let ratio = (from.lambda() - call.levels[call.index - 1].lambda()) / width;
+                let ratio = (from.lambda() - call.levels[call.index - 1].lambda()) / h;
                 let extrapolation = 0.5 / ratio;
                 weighted_sum(&[(1.0 + extrapolation, &clean), (-extrapolation, last)])
             }
@@ -30,12 +31,12 @@ impl Dpmpp2m {
         };
         self.last = Some(clean);
         if !self.stochastic {
-            let kept = to.sigma / from.sigma;
-            return weighted_sum(&[(kept, call.sample), (-to.alpha * (-width).exp_m1(), &target)]);
+            let sample_weight = to.sigma / from.sigma;
+            return weighted_sum(&[(sample_weight, call.sample), (-to.alpha * (-h).exp_m1(), &target)]);
         }
-        let kept = to.sigma / from.sigma * (-width).exp();
-        let replaced = -(-2.0 * width).exp_m1();
-        let fresh = noise(call.sample.len());
-        weighted_sum(&[(kept, call.sample), (to.alpha * replaced, &target), (to.sigma * replaced.sqrt(), &fresh)])
+        let sample_weight = to.sigma / from.sigma * (-h).exp();
+        let gain = -(-2.0 * h).exp_m1();
+        let noise = noise(call.sample.len());
+        weighted_sum(&[(sample_weight, call.sample), (to.alpha * gain, &target), (to.sigma * gain.sqrt(), &noise)])
     }
 }

@@ -1,8 +1,7 @@
-//! Turns two network outputs into the next sample by DPM-Solver++ (2S), down to below the next
-//! level, and up to it with fresh noise.
+//! DPM-Solver++ (2S) ancestral.
 //!
 //! Source: Lu et al., "DPM-Solver++", 2022, singlestep of second order with the midpoint rule, and
-//! k-diffusion's ancestral form of it.
+//! k-diffusion's ancestral variant, which steps below the next level and adds noise up to it.
 
 use super::euler_a::split;
 use super::{Call, weighted_sum};
@@ -25,12 +24,12 @@ impl Dpmpp2sA {
         }
         let Some(start) = self.start.take() else {
             self.start = Some(call.sample.to_vec());
-            let kept = call.next_level().sigma_ratio() / call.level().sigma_ratio();
-            return weighted_sum(&[(kept, call.sample), (1.0 - kept, &clean)]);
+            let ratio = call.next_level().sigma_ratio() / call.level().sigma_ratio();
+            return weighted_sum(&[(ratio, call.sample), (1.0 - ratio, &clean)]);
         };
         let from = call.levels[call.index - 1];
-        let (down, up) = split(from, call.next_level(), self.eta);
-        let kept = down / from.sigma_ratio();
-        weighted_sum(&[(kept, &start), (1.0 - kept, &clean), (up, &noise(start.len()))])
+        let (sigma_down, sigma_up) = split(from, call.next_level(), self.eta);
+        let ratio = sigma_down / from.sigma_ratio();
+        weighted_sum(&[(ratio, &start), (1.0 - ratio, &clean), (sigma_up, &noise(start.len()))])
     }
 }

@@ -1,7 +1,7 @@
-//! Turns two network outputs and two noises into the next sample by DPM-Solver++ (SDE).
+//! DPM-Solver++ (SDE), with two noise samples per step.
 //!
-//! Source: k-diffusion's DPM++ SDE sampler with its middle halfway in log σ. The noises of a step
-//! are drawn apart, where k-diffusion can take both from one Brownian path.
+//! Source: k-diffusion's DPM++ SDE sampler with the midpoint halfway in log σ. The two noise samples of a
+//! step are independent; k-diffusion can also take both from one Brownian path.
 
 use super::euler_a::split;
 use super::{Call, weighted_sum};
@@ -29,8 +29,8 @@ impl DpmppSde {
                 (call.level(), call.sample.to_vec())
             }
         };
-        let (down, up) = split(from, call.next_level(), self.eta);
-        let kept = down / from.sigma_ratio();
-        weighted_sum(&[(kept, &start), (1.0 - kept, &clean), (up, &noise(start.len()))])
+        let (sigma_down, sigma_up) = split(from, call.next_level(), self.eta);
+        let ratio = sigma_down / from.sigma_ratio();
+        weighted_sum(&[(ratio, &start), (1.0 - ratio, &clean), (sigma_up, &noise(start.len()))])
     }
 }

@@ -1,54 +1,52 @@
-//! Turns what can be wrong with a run's plan into a sentence: the thing, the fault, and what to do.
+//! Errors of noise schedules and samplers.
 
 use super::SamplerKind;
 
-/// Why a run cannot be planned.
+/// An error from setting up a sampler.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
-    /// The schedule's file is not the JSON that it should be.
-    #[error("scheduler_config.json is not valid: {0}; take it from the model again")]
+    /// Invalid JSON, or an invalid field in it.
+    #[error("scheduler_config.json is not valid: {0}; download it again")]
     Json(#[from] serde_json::Error),
-    /// A field asks for maths that is not there.
-    #[error(
-        "scheduler_config.json: {field} is {value}, supported is {supported}; choose a model that uses one of these"
-    )]
+    /// An unsupported value of a field.
+    #[error("scheduler_config.json: {field} is {value}, supported: {supported}; use a model with one of these")]
     Unsupported {
         /// Name of the field.
         field: &'static str,
         /// Its value, as JSON.
         value: String,
-        /// The supported values, as a JSON list.
+        /// Supported values, as a JSON array.
         supported: String,
     },
-    /// The number of steps does not fit the schedule.
-    #[error("{steps} steps asked of {kind}, which takes 1 to {limit} with this model; change the number of steps")]
+    /// A number of steps that the schedule does not allow.
+    #[error("{kind} takes 1 to {limit} steps with this model, not {steps}; change the number of steps")]
     Steps {
         /// The sampler.
         kind: SamplerKind,
-        /// Steps asked for.
+        /// Requested number of steps.
         steps: usize,
-        /// Most steps that it can take.
+        /// Maximum number of steps.
         limit: usize,
     },
-    /// The sampler's timesteps decide its noise levels.
-    #[error("{kind} has no choice of noise levels; take another sampler or leave the choice out")]
+    /// A schedule type for a sampler whose timesteps determine the noise levels.
+    #[error("{kind} has no schedule type; use another sampler, or leave the schedule out")]
     SigmaSpacing {
         /// The sampler.
         kind: SamplerKind,
     },
-    /// The share of fresh noise is no share.
-    #[error("eta is {0}; it must be from 0 (no fresh noise) to 1")]
+    /// An eta out of range.
+    #[error("eta is {0}; it must be from 0 (no added noise) to 1")]
     Eta(f64),
-    /// The sampler has no fresh noise to share out.
-    #[error("{kind} has no eta; leave it out, or take a sampler with fresh noise, such as euler_a or ddim")]
+    /// An eta for a sampler without one.
+    #[error("{kind} has no eta; leave it out, or use a sampler that adds noise, such as euler_a or ddim")]
     NoEta {
         /// The sampler.
         kind: SamplerKind,
     },
-    /// No sampler of that name.
-    #[error("there is no sampler {name:?}; there are {}", SamplerKind::ALL.map(|kind| kind.name()).join(", "))]
+    /// An unknown sampler name.
+    #[error("unknown sampler {name:?}; available: {}", SamplerKind::ALL.map(|kind| kind.name()).join(", "))]
     UnknownSampler {
-        /// The name asked for.
+        /// The unknown name.
         name: String,
     },
 }

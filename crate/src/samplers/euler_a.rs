@@ -1,4 +1,4 @@
-//! Turns a network output into the next sample by Euler's method down to below the next level, then up by fresh noise.
+//! Euler ancestral: an Euler step to below the next level, then added noise up to it.
 //!
 //! Source: k-diffusion's "Euler ancestral" sampler.
 
@@ -6,15 +6,15 @@ use super::schedule::Level;
 use super::{Call, weighted_sum};
 
 pub(super) fn step(call: &Call, eta: f64, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
-    let (down, up) = split(call.level(), call.next_level(), eta);
-    let width = down - call.level().sigma_ratio();
-    weighted_sum(&[(1.0, call.sample), (width, &call.noise()), (up, &noise(call.sample.len()))])
+    let (sigma_down, sigma_up) = split(call.level(), call.next_level(), eta);
+    let dt = sigma_down - call.level().sigma_ratio();
+    weighted_sum(&[(1.0, call.sample), (dt, &call.noise()), (sigma_up, &noise(call.sample.len()))])
 }
 
-/// The level that a step goes down to, and the fresh noise that brings it up to `to`: the share
-/// `eta` of what the chain of the training steps has there.
+/// Returns (`sigma_down`, `sigma_up`): the σ that an ancestral step goes down to, and that of the noise which
+/// brings it up to `to`: `eta` times the noise of the training process between the two levels.
 pub(super) fn split(from: Level, to: Level, eta: f64) -> (f64, f64) {
     let (from, to) = (from.sigma_ratio(), to.sigma_ratio());
-    let up = (eta * (to * to * (from * from - to * to) / (from * from)).sqrt()).min(to);
-    ((to * to - up * up).sqrt(), up)
+    let sigma_up = (eta * (to * to * (from * from - to * to) / (from * from)).sqrt()).min(to);
+    ((to * to - sigma_up * sigma_up).sqrt(), sigma_up)
 }

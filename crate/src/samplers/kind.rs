@@ -1,4 +1,4 @@
-//! Turns a sampler's name into its kind, and a kind into the facts that its diffusers class fixes.
+//! The supported samplers and the properties of their diffusers classes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,33 +7,33 @@ use serde::{Deserialize, Serialize};
 
 use super::{ScheduleError, TimestepSpacing};
 
-/// The samplers, by the names that recipes and the command line use.
+/// A sampler, serialized by its [`name`](Self::name).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "String")]
 pub enum SamplerKind {
-    /// Denoising diffusion implicit models: one model call a step, no noise unless `eta` asks for it.
+    /// Denoising diffusion implicit models: one model call per step, deterministic unless `eta` is set.
     Ddim,
-    /// Euler's method on the probability flow.
+    /// Euler's method on the probability flow ODE.
     Euler,
-    /// Euler's method with fresh noise in every step.
+    /// Euler's method with added noise in every step (ancestral).
     EulerA,
     /// DPM-Solver++, second order, multistep.
     Dpmpp2m,
-    /// The same on the stochastic differential equation, with fresh noise in every step.
+    /// DPM-Solver++ (2M) on the SDE, with added noise in every step.
     Dpmpp2mSde,
-    /// Heun's method: two model calls a step.
+    /// Heun's method: two model calls per step.
     Heun,
-    /// Midpoint method, the middle taken in log σ: two model calls a step.
+    /// Midpoint method, with the midpoint in log σ: two model calls per step.
     Dpm2,
-    /// The same with fresh noise in every step.
+    /// DPM2 with added noise in every step (ancestral).
     Dpm2A,
-    /// DPM-Solver++, second order, singlestep, with fresh noise in every step: two model calls a step.
+    /// DPM-Solver++, second order, singlestep, with added noise in every step: two model calls per step.
     Dpmpp2sA,
-    /// DPM-Solver++ on the stochastic differential equation: two model calls and two noises a step.
+    /// DPM-Solver++ on the SDE: two model calls and two noise samples per step.
     DpmppSde,
     /// Linear multistep method of order 4.
     Lms,
-    /// Pseudo linear multistep method, without Runge-Kutta start: one call more than steps.
+    /// Pseudo linear multistep method (PLMS), without Runge-Kutta start: one call more than steps.
     Pndm,
     /// Unified predictor-corrector, second order.
     UniPc,
@@ -44,7 +44,7 @@ pub enum SamplerKind {
 }
 
 impl SamplerKind {
-    /// Every sampler, in the order of a menu.
+    /// All samplers, in menu order.
     pub const ALL: [SamplerKind; 15] = [
         Self::Ddim,
         Self::Euler,
@@ -63,7 +63,7 @@ impl SamplerKind {
         Self::Tcd,
     ];
 
-    /// The name: `ddim`, `euler_a`, `dpmpp_2m`, …
+    /// Returns the name in recipes and on the command line: `ddim`, `euler_a`, `dpmpp_2m`, …
     pub fn name(self) -> &'static str {
         match self {
             Self::Ddim => "ddim",
@@ -84,42 +84,42 @@ impl SamplerKind {
         }
     }
 
-    /// Whether samples are clean + σ·noise and are scaled down for the network.
+    /// Returns whether samples are x₀ + σ·noise (variance exploding), scaled down for the network.
     pub(super) fn is_variance_exploding(self) -> bool {
         matches!(self, Self::Euler | Self::EulerA | Self::Lms) || self.calls_per_step() == 2
     }
 
-    /// Whether noise levels come from a table of σ, which must be finite.
+    /// Returns whether noise levels come from a table of σ, which must be finite.
     pub(super) fn is_sigma_based(self) -> bool {
         !matches!(self, Self::Ddim | Self::Pndm | Self::Lcm | Self::Tcd)
     }
 
-    /// Whether noise levels can be spaced by themselves, apart from the timesteps.
+    /// Returns whether noise levels can be spaced independently of the timesteps.
     pub fn has_sigma_spacing(self) -> bool {
         self.is_sigma_based()
     }
 
-    /// Whether the diffusers class follows a config that asks for it.
+    /// Returns whether the diffusers class honours `use_karras_sigmas` and the like.
     pub(super) fn follows_spaced_config(self) -> bool {
         self.is_sigma_based() && !matches!(self, Self::EulerA | Self::Dpmpp2sA)
     }
 
-    /// Whether steps can have more or less fresh noise.
+    /// Returns whether the noise added per step is adjustable.
     pub fn has_eta(self) -> bool {
         matches!(self, Self::Ddim | Self::Tcd | Self::EulerA | Self::Dpm2A | Self::Dpmpp2sA | Self::DpmppSde)
     }
 
-    /// Whether the class knows `rescale_betas_zero_snr`.
+    /// Returns whether the diffusers class supports `rescale_betas_zero_snr`.
     pub(super) fn rescales_betas(self) -> bool {
         !matches!(self, Self::Lms | Self::Pndm) && self.calls_per_step() == 1
     }
 
-    /// Model calls of a step in the middle of a run.
+    /// Returns the number of model calls per step, other than at the ends of a run.
     pub(super) fn calls_per_step(self) -> usize {
         if matches!(self, Self::Heun | Self::Dpm2 | Self::Dpm2A | Self::Dpmpp2sA | Self::DpmppSde) { 2 } else { 1 }
     }
 
-    /// Spacing of the class.
+    /// Returns the timestep spacing that the diffusers class defaults to.
     pub(super) fn default_spacing(self) -> TimestepSpacing {
         if self.is_sigma_based() { TimestepSpacing::Linspace } else { TimestepSpacing::Leading }
     }
@@ -135,7 +135,7 @@ impl FromStr for SamplerKind {
     type Err = ScheduleError;
 
     fn from_str(name: &str) -> Result<Self, ScheduleError> {
-        // The web UIs' name of it.
+        // The web UIs' name of PNDM without Runge-Kutta steps.
         let name = if name == "plms" { Self::Pndm.name() } else { name };
         let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
         found.ok_or_else(|| ScheduleError::UnknownSampler { name: name.into() })

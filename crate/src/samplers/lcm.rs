@@ -1,4 +1,4 @@
-//! Turns a network output into a clean sample at once, and that into the next sample with fresh noise.
+//! LCM: a one-step prediction of the clean sample, renoised to the next level.
 //!
 //! Source: Luo et al., "Latent Consistency Models", 2023, multistep sampling.
 
@@ -16,12 +16,12 @@ pub(super) struct Lcm {
     clip: Option<f32>,
 }
 
-/// Timesteps of a model that was distilled on a coarser schedule: `steps` of that schedule's own.
+/// Returns the noise schedule of a model distilled on a coarser schedule: `steps` of that schedule's timesteps.
 pub(super) fn track(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> NoiseSchedule {
     let distilled = config.distilled_steps();
-    let width = schedule.alphas_bar.len() / distilled;
-    let place = |i: usize| to_index(i as f64 * (distilled as f64 / steps as f64));
-    let timesteps: Vec<usize> = (0..steps).map(|i| (distilled - place(i)) * width - 1).collect();
+    let step_ratio = schedule.alphas_bar.len() / distilled;
+    let index = |i: usize| to_index(i as f64 * (distilled as f64 / steps as f64));
+    let timesteps: Vec<usize> = (0..steps).map(|i| (distilled - index(i)) * step_ratio - 1).collect();
     let end = Level { alpha: 1.0, sigma: 0.0 };
     let levels = timesteps.iter().map(|t| schedule.level(*t as i64)).chain([end]).collect();
     NoiseSchedule { timesteps: timesteps.into_iter().map(|t| t as f64).collect(), levels }
@@ -29,19 +29,19 @@ pub(super) fn track(schedule: &Schedule, config: &ScheduleConfig, steps: usize) 
 
 impl Lcm {
     pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> (Self, NoiseSchedule) {
-        let track = track(schedule, config, steps);
+        let noise_schedule = track(schedule, config, steps);
         let scale = config.timestep_scaling.unwrap_or(10.0);
-        let timesteps = track.timesteps.iter().map(|t| t * scale).collect();
-        (Self { timesteps, clip: config.clip_range(false) }, track)
+        let timesteps = noise_schedule.timesteps.iter().map(|t| t * scale).collect();
+        (Self { timesteps, clip: config.clip_range(false) }, noise_schedule)
     }
 
     pub fn step(&self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         let mut clean = call.clean();
         clip(&mut clean, self.clip);
         let distance = self.timesteps[call.index].hypot(SIGMA_DATA);
-        let of_sample = (SIGMA_DATA / distance).powi(2);
-        let of_clean = self.timesteps[call.index] / distance;
-        let denoised = weighted_sum(&[(of_clean, &clean), (of_sample, call.sample)]);
+        let c_skip = (SIGMA_DATA / distance).powi(2);
+        let c_out = self.timesteps[call.index] / distance;
+        let denoised = weighted_sum(&[(c_out, &clean), (c_skip, call.sample)]);
         if call.is_last() {
             return denoised;
         }

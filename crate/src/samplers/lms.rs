@@ -1,4 +1,4 @@
-//! Turns the last four network outputs into the next sample: the polynomial through their slopes, integrated over the step.
+//! LMS: the polynomial through the last four derivatives, integrated over the step.
 //!
 //! Source: k-diffusion's linear multistep sampler (Adams-Bashforth with uneven steps).
 
@@ -8,7 +8,7 @@ use super::{Call, weighted_sum};
 
 const ORDER: usize = 4;
 
-/// Slopes of the last calls, newest first.
+/// Derivatives of the last calls, newest first.
 #[derive(Default)]
 pub(super) struct Lms(VecDeque<Vec<f32>>);
 
@@ -16,18 +16,19 @@ impl Lms {
     pub fn step(&mut self, call: &Call) -> Vec<f32> {
         self.0.push_front(call.noise());
         self.0.truncate(ORDER);
-        // The reference counts the order from the start of the schedule, also in a run that starts
-        // later and has fewer slopes yet.
+        // diffusers counts the order from the start of the schedule, even in image-to-image runs, which start
+        // later and have fewer derivatives so far.
         let order = (call.index + 1).min(ORDER);
         let sigmas: Vec<f64> = (0..order).map(|k| call.levels[call.index - k].sigma_ratio()).collect();
         let end = call.next_level().sigma_ratio();
         let mut terms = vec![(1.0, call.sample)];
-        terms.extend(self.0.iter().zip(0..order).map(|(slope, k)| (weight(&sigmas, k, end), slope.as_slice())));
+        terms.extend(self.0.iter().zip(0..order).map(|(derivative, k)| (weight(&sigmas, k, end), derivative.as_slice())));
         weighted_sum(&terms)
     }
 }
 
-/// ∫ from `sigmas[0]` to `end` of the polynomial that is 1 at `sigmas[k]` and 0 at the others, exact up to degree 3.
+/// Integrates the Lagrange basis polynomial that is 1 at `sigmas[k]` and 0 at the others from `sigmas[0]` to
+/// `end`, exactly up to degree 3 (two-point Gauss quadrature).
 fn weight(sigmas: &[f64], k: usize, end: f64) -> f64 {
     let others = || sigmas.iter().enumerate().filter(move |(j, _)| *j != k).map(|(_, sigma)| *sigma);
     let basis = |x: f64| others().fold(1.0, |so_far, other| so_far * (x - other) / (sigmas[k] - other));

@@ -1,8 +1,8 @@
-//! Turns a network's outputs, call by call, into less and less noisy samples.
+//! Diffusion samplers: noise schedule, and network output and sample of each call -> next sample.
 //!
-//! A [`Sampler`] is made for one run: a kind, a model's noise schedule and a number of steps. Kinds
-//! differ only in their `step`, one file each; how samples are scaled is shared. Results follow
-//! diffusers 0.42: the same timesteps, the same arithmetic in the same order of noise draws.
+//! A [`Sampler`] is created for one run from a kind, a model's noise schedule and a number of steps. Kinds
+//! differ only in their `step`, in one file each; scaling of the samples is shared. Results match
+//! diffusers 0.42: the same timesteps and arithmetic, with noise drawn in the same order.
 //!
 //! Samples are f32 in any layout: every operation is elementwise.
 
@@ -36,22 +36,22 @@ pub use noise::{PhiloxNoise, TorchNoise};
 use schedule::{Level, Schedule};
 pub use spacing::SigmaSpacing;
 
-/// What a run asks for beyond the model's schedule.
+/// Options of a run that override the model's schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SamplerOptions {
-    /// Share of fresh noise, 0 to 1, in the steps of DDIM (0 unless given; 1 = as much as DDPM),
-    /// TCD (0.3 unless given) and the ancestral samplers (1 unless given).
+    /// Noise added per step, 0 to 1, for DDIM (default 0; 1 is DDPM), TCD (default 0.3), DPM++ SDE and the
+    /// ancestral samplers (default 1).
     pub eta: Option<f64>,
-    /// Spacing of the noise levels, in place of the model's.
+    /// Spacing of the noise levels, instead of the model's.
     pub sigma_spacing: Option<SigmaSpacing>,
-    /// Choice of timesteps, in place of the model's.
+    /// Selection of timesteps, instead of the model's.
     pub timestep_spacing: Option<TimestepSpacing>,
-    /// The model is SDXL, for which "Align Your Steps" has levels of its own.
+    /// Whether the model is SDXL, for which "Align Your Steps" has separate levels.
     pub is_xl: bool,
 }
 
-/// One run of a sampler: what the network is told at each call, and what its output makes of the sample.
+/// State of one sampling run.
 pub struct Sampler {
     timesteps: Vec<f32>,
     levels: Vec<Level>,
@@ -80,10 +80,10 @@ enum Solver {
 }
 
 impl Sampler {
-    /// Plans a run of `steps` steps.
+    /// Creates a sampler for a run of `steps` steps.
     ///
     /// # Errors
-    /// [`ScheduleError`] when the schedule or the number of steps is not supported.
+    /// [`ScheduleError`] if the schedule or the number of steps is not supported.
     pub fn new(
         kind: SamplerKind,
         config: &ScheduleConfig,
@@ -97,42 +97,42 @@ impl Sampler {
         if options.eta.is_some() && !kind.has_eta() {
             return Err(ScheduleError::NoEta { kind });
         }
-        let fresh = options.eta.unwrap_or(1.0);
+        let eta = options.eta.unwrap_or(1.0);
         let schedule = Schedule::new(kind, config, options)?;
-        let (solver, track) = match kind {
+        let (solver, noise_schedule) = match kind {
             SamplerKind::Ddim => {
-                let (ddim, track) = ddim::Ddim::new(&schedule, config, steps, options.eta.unwrap_or(0.0));
-                (Solver::Ddim(ddim), track)
+                let (ddim, noise_schedule) = ddim::Ddim::new(&schedule, config, steps, options.eta.unwrap_or(0.0));
+                (Solver::Ddim(ddim), noise_schedule)
             }
             SamplerKind::Pndm => {
-                let (pndm, track) = pndm::Pndm::new(&schedule, steps);
-                (Solver::Pndm(pndm), track)
+                let (pndm, noise_schedule) = pndm::Pndm::new(&schedule, steps);
+                (Solver::Pndm(pndm), noise_schedule)
             }
             SamplerKind::Lcm => {
-                let (lcm, track) = lcm::Lcm::new(&schedule, config, steps);
-                (Solver::Lcm(lcm), track)
+                let (lcm, noise_schedule) = lcm::Lcm::new(&schedule, config, steps);
+                (Solver::Lcm(lcm), noise_schedule)
             }
             SamplerKind::Tcd => {
-                let (tcd, track) = tcd::Tcd::new(&schedule, config, steps, options.eta.unwrap_or(0.3));
-                (Solver::Tcd(tcd), track)
+                let (tcd, noise_schedule) = tcd::Tcd::new(&schedule, config, steps, options.eta.unwrap_or(0.3));
+                (Solver::Tcd(tcd), noise_schedule)
             }
             SamplerKind::Euler => (Solver::Euler, schedule.sigma_track(steps)),
-            SamplerKind::EulerA => (Solver::EulerA(fresh), schedule.sigma_track(steps)),
+            SamplerKind::EulerA => (Solver::EulerA(eta), schedule.sigma_track(steps)),
             SamplerKind::Heun => (Solver::Heun(heun::Heun::default()), schedule.sigma_track(steps).doubled()),
             SamplerKind::Dpm2 => {
                 (Solver::Dpm2(dpm2::Dpm2::new(None)), schedule.midpoint_track(steps, &dpm2::middle, true))
             }
             SamplerKind::Dpm2A => {
-                let middle = dpm2::ancestral_middle(fresh);
-                (Solver::Dpm2(dpm2::Dpm2::new(Some(fresh))), schedule.midpoint_track(steps, &middle, true))
+                let middle = dpm2::ancestral_middle(eta);
+                (Solver::Dpm2(dpm2::Dpm2::new(Some(eta))), schedule.midpoint_track(steps, &middle, true))
             }
             SamplerKind::Dpmpp2sA => {
-                let middle = dpm2::ancestral_middle(fresh);
-                let solver = dpmpp_2s_a::Dpmpp2sA::new(fresh);
+                let middle = dpm2::ancestral_middle(eta);
+                let solver = dpmpp_2s_a::Dpmpp2sA::new(eta);
                 (Solver::Dpmpp2sA(solver), schedule.midpoint_track(steps, &middle, false))
             }
             SamplerKind::DpmppSde => {
-                let solver = dpmpp_sde::DpmppSde::new(fresh);
+                let solver = dpmpp_sde::DpmppSde::new(eta);
                 (Solver::DpmppSde(solver), schedule.midpoint_track(steps, &dpm2::middle, false))
             }
             SamplerKind::Lms => (Solver::Lms(lms::Lms::default()), schedule.sigma_track(steps)),
@@ -140,17 +140,17 @@ impl Sampler {
             SamplerKind::Dpmpp2mSde => (Solver::Dpmpp2m(dpmpp_2m::Dpmpp2m::new(true)), schedule.lambda_track(steps)),
             SamplerKind::UniPc => (Solver::UniPc(unipc::UniPc::default()), schedule.lambda_track(steps)),
         };
-        let max = track.levels.iter().map(|level| level.sigma_ratio()).fold(0.0, f64::max);
+        let max_sigma = noise_schedule.levels.iter().map(|level| level.sigma_ratio()).fold(0.0, f64::max);
         let init_noise_sigma = match schedule.spacing {
-            _ if schedule.is_of_web_uis() && kind.is_variance_exploding() => max,
-            _ if schedule.is_of_web_uis() => track.levels[0].sigma,
+            _ if schedule.is_of_web_uis() && kind.is_variance_exploding() => max_sigma,
+            _ if schedule.is_of_web_uis() => noise_schedule.levels[0].sigma,
             _ if !kind.is_variance_exploding() => 1.0,
-            TimestepSpacing::Leading => (max * max + 1.0).sqrt(),
-            TimestepSpacing::Linspace | TimestepSpacing::Trailing => max,
+            TimestepSpacing::Leading => (max_sigma * max_sigma + 1.0).sqrt(),
+            TimestepSpacing::Linspace | TimestepSpacing::Trailing => max_sigma,
         };
         Ok(Self {
-            timesteps: track.timesteps.iter().map(|t| to_f32(*t)).collect(),
-            levels: track.levels,
+            timesteps: noise_schedule.timesteps.iter().map(|t| to_f32(*t)).collect(),
+            levels: noise_schedule.levels,
             prediction: schedule.prediction,
             variance_exploding: kind.is_variance_exploding(),
             init_noise_sigma: to_f32(init_noise_sigma),
@@ -160,44 +160,44 @@ impl Sampler {
         })
     }
 
-    /// The timestep that the network is told, one per model call; fractional for some samplers.
-    /// There may be more calls than steps.
+    /// Returns the timestep of each model call; fractional for some samplers. There may be more calls than
+    /// steps.
     pub fn timesteps(&self) -> &[f32] {
         &self.timesteps
     }
 
-    /// Noise level σ of the sample at each model call, for a clean part of scale 1, and at the end.
+    /// Returns the noise level σ (relative to an unscaled x₀) of the sample at each model call and at the end.
     pub fn sigmas(&self) -> Vec<f32> {
         self.levels.iter().map(|level| to_f32(level.sigma_ratio())).collect()
     }
 
-    /// Factor for unit noise that gives the first sample.
+    /// Returns the standard deviation of the initial noise.
     pub fn init_noise_sigma(&self) -> f32 {
         self.init_noise_sigma
     }
 
-    /// First model call of an image-to-image run of `strength` (1 = from pure noise, 0 = no calls).
+    /// Returns the first model call of an image-to-image run of `strength` (1 = from pure noise, 0 = no calls).
     pub fn start_index(&self, strength: f64) -> usize {
         let kept = to_index(self.steps as f64 * strength).min(self.steps);
         ((self.steps - kept) * self.calls_per_step).min(self.timesteps.len())
     }
 
-    /// What the network reads at call `i` in place of the sample.
+    /// Returns the network's input at call `i` (diffusers' `scale_model_input`).
     pub fn scale_input(&self, i: usize, sample: &[f32]) -> Vec<f32> {
         let factor = if self.variance_exploding { self.levels[i].alpha } else { 1.0 };
         weighted_sum(&[(factor, sample)])
     }
 
-    /// A clean sample with noise, as it stands at call `start_index`.
+    /// Noises a clean sample to the level of call `start_index`.
     pub fn add_noise(&self, clean: &[f32], noise: &[f32], start_index: usize) -> Vec<f32> {
-        // Between DPM2's two calls diffusers takes the level at the end of the step.
+        // Between DPM2's two calls diffusers uses the level at the end of the step.
         let is_between = start_index % 2 == 1 && matches!(&self.solver, Solver::Dpm2(dpm2) if dpm2.is_deterministic());
         let level = self.levels[start_index + usize::from(is_between)];
         let scale = if self.variance_exploding { 1.0 / level.alpha } else { 1.0 };
         weighted_sum(&[(level.alpha * scale, clean), (level.sigma * scale, noise)])
     }
 
-    /// The clean sample that the network's output means at call `i`.
+    /// Returns the clean sample x₀ that the network's output implies at call `i`.
     pub fn clean(&self, i: usize, model_output: &[f32], sample: &[f32]) -> Vec<f32> {
         self.call(i, model_output, sample).clean()
     }
@@ -207,10 +207,10 @@ impl Sampler {
         Call { index: i, levels, prediction: *prediction, exploding: *exploding, output, sample }
     }
 
-    /// The next sample after call `i`, from the network's output and the sample (unscaled) of that call.
+    /// Returns the next sample after call `i`, from the network's output and the unscaled sample of that call.
     ///
-    /// Calls come in order, one `Sampler` for one run, from 0 or from the start index of an image-to-image run. `noise(n)` gives
-    /// the next `n` normal values; a sampler that needs none never asks.
+    /// Must be called in order, from call 0 or from the start index of an image-to-image run. `noise(n)`
+    /// returns the next `n` normal values; deterministic samplers never call it.
     pub fn step(
         &mut self,
         i: usize,
@@ -244,7 +244,7 @@ impl Sampler {
     }
 }
 
-/// One model call as the solvers see it.
+/// One model call, as input of the solvers.
 struct Call<'a> {
     index: usize,
     levels: &'a [Level],
@@ -255,40 +255,40 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Level of the sample of this call.
+    /// Returns the noise level of this call's sample.
     fn level(&self) -> Level {
         self.levels[self.index]
     }
 
-    /// Level of the sample of the next call.
+    /// Returns the noise level of the next call's sample.
     fn next_level(&self) -> Level {
         self.levels[self.index + 1]
     }
 
-    /// Whether no call follows.
+    /// Returns whether this is the last call.
     fn is_last(&self) -> bool {
         self.index + 2 == self.levels.len()
     }
 
-    /// The clean sample that the network sees.
+    /// Returns the network's prediction of the clean sample x₀.
     fn clean(&self) -> Vec<f32> {
-        let (of_sample, of_output) = self.prediction.clean_weights(self.level());
-        weighted_sum(&[(of_sample * self.sample_scale(), self.sample), (of_output, self.output)])
+        let (sample_weight, output_weight) = self.prediction.clean_weights(self.level());
+        weighted_sum(&[(sample_weight * self.sample_scale(), self.sample), (output_weight, self.output)])
     }
 
-    /// The noise that the network sees, which is also the slope over σ of a sample clean + σ·noise.
+    /// Returns the network's prediction of the noise, which is also dx/dσ of a sample x = x₀ + σ·noise.
     fn noise(&self) -> Vec<f32> {
-        let (of_sample, of_output) = self.prediction.noise_weights(self.level());
-        weighted_sum(&[(of_sample * self.sample_scale(), self.sample), (of_output, self.output)])
+        let (sample_weight, output_weight) = self.prediction.noise_weights(self.level());
+        weighted_sum(&[(sample_weight * self.sample_scale(), self.sample), (output_weight, self.output)])
     }
 
-    /// Factor that makes the sample one of variance 1.
+    /// Returns the factor that scales the sample to unit variance.
     fn sample_scale(&self) -> f64 {
         if self.exploding { self.level().alpha } else { 1.0 }
     }
 }
 
-/// Σ weight · tensor, elementwise in f32.
+/// Computes Σ weight · tensor elementwise in f32.
 fn weighted_sum(terms: &[(f64, &[f32])]) -> Vec<f32> {
     let mut sum = vec![0.0; terms[0].1.len()];
     for (weight, tensor) in terms.iter().filter(|term| term.0 != 0.0) {
@@ -298,7 +298,7 @@ fn weighted_sum(terms: &[(f64, &[f32])]) -> Vec<f32> {
     sum
 }
 
-/// Limits every value to ± `range`, if there is one.
+/// Clips every value to ± `range`, if any.
 fn clip(tensor: &mut [f32], range: Option<f32>) {
     if let Some(range) = range {
         tensor.iter_mut().for_each(|value| *value = value.clamp(-range, range));

@@ -1,28 +1,28 @@
-//! Turns a seed into normal noise, number for number as PyTorch's CPU generator or CUDA-like Philox draw it.
+//! Seeded normal noise with the values of PyTorch's CPU generator and of the web UIs' CUDA-like Philox.
 //!
-//! Both are functions of the seed and of the calls made before, so a picture's noise can be drawn again anywhere.
+//! Both depend only on the seed and the previous calls, so an image's noise is reproducible on any device.
 
 use crate::num::{low_word, to_f32};
 use std::f64::consts::TAU;
 
-/// Length of the Mersenne twister's state, and the distance of the words that it mixes.
+/// State length of the Mersenne twister, and the offset of the words that it mixes.
 const STATE: usize = 624;
 const MIDDLE: usize = 397;
 
 /// Normal noise of `torch.Generator("cpu")`: the Mersenne twister MT19937 and two Box-Muller paths.
 ///
-/// Only the low 32 bits of the seed count, as in PyTorch. Sources: Matsumoto and Nishimura 1998;
+/// Only the low 32 bits of the seed are used, as in PyTorch. Sources: Matsumoto and Nishimura 1998;
 /// PyTorch's `aten/src/ATen/native/cpu/DistributionTemplates.h`.
 #[derive(Debug, Clone)]
 pub struct TorchNoise {
     state: [u32; STATE],
     next: usize,
-    /// Second value of the last pair that the path for short tensors made.
+    /// Second value of the last Box-Muller pair of the scalar path.
     spare: Option<f64>,
 }
 
 impl TorchNoise {
-    /// The generator after `manual_seed(seed)`.
+    /// Creates the generator in its state after `manual_seed(seed)`.
     pub fn new(seed: u64) -> Self {
         let mut state = [low_word(seed); STATE];
         for j in 1..STATE {
@@ -32,7 +32,7 @@ impl TorchNoise {
         Self { state, next: STATE, spare: None }
     }
 
-    /// The next raw 32-bit word.
+    /// Returns the next raw 32-bit word.
     pub fn word(&mut self) -> u32 {
         if self.next == STATE {
             self.twist();
@@ -54,10 +54,10 @@ impl TorchNoise {
         }
     }
 
-    /// `torch.randn(n)` in f32: the next `n` values, for a tensor of any shape with `n` elements.
+    /// Returns the next `n` values of `torch.randn` in f32, for a tensor of any shape with `n` elements.
     ///
-    /// From 16 values on, PyTorch fills blocks of 16 from 24-bit uniforms and draws the last 16 anew
-    /// when `n` is no multiple of 16; below, it draws pairs from 53-bit uniforms and keeps the spare one.
+    /// From 16 values on, PyTorch fills blocks of 16 from 24-bit uniforms and redraws the last 16 if `n` is not
+    /// a multiple of 16; below, it draws pairs from 53-bit uniforms and caches the second value.
     pub fn randn(&mut self, n: usize) -> Vec<f32> {
         if n < 16 {
             return (0..n).map(|_| to_f32(self.normal())).collect();
@@ -72,12 +72,12 @@ impl TorchNoise {
         values
     }
 
-    /// Uniform in [0, 1) with 24 random bits.
+    /// Returns a uniform value in [0, 1) with 24 random bits.
     fn uniform_24(&mut self) -> f32 {
         (self.word() & 0xff_ffff) as f32 / (1 << 24) as f32
     }
 
-    /// Uniform in [0, 1) with 53 random bits.
+    /// Returns a uniform value in [0, 1) with 53 random bits.
     fn uniform_53(&mut self) -> f64 {
         let bits = u64::from(self.word()) << 32 | u64::from(self.word());
         (bits & ((1 << 53) - 1)) as f64 / (1_u64 << 53) as f64
@@ -94,7 +94,7 @@ impl TorchNoise {
     }
 }
 
-/// Turns 16 uniforms into 16 normals: value j pairs with value j + 8.
+/// Transforms 16 uniform values to normal ones: value j pairs with value j + 8.
 fn box_muller_16(block: &mut [f32]) {
     let (first, second) = block.split_at_mut(8);
     for (a, b) in first.iter_mut().zip(second) {
@@ -104,7 +104,7 @@ fn box_muller_16(block: &mut [f32]) {
     }
 }
 
-/// Normal noise of the web UIs' "NV" generator: Philox 4x32-10, which imitates PyTorch on CUDA.
+/// Normal noise of the web UIs' "NV" generator: Philox 4x32-10, which emulates PyTorch on CUDA.
 ///
 /// Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011; AUTOMATIC1111's `rng_philox.py`.
 #[derive(Debug, Clone)]
@@ -114,19 +114,19 @@ pub struct PhiloxNoise {
 }
 
 impl PhiloxNoise {
-    /// The generator before its first call.
+    /// Creates the generator before its first call.
     pub fn new(seed: u64) -> Self {
         Self { seed, call: 0 }
     }
 
-    /// The next call's `n` values; value i depends on seed, number of the call and i alone.
+    /// Returns the next call's `n` values; value i depends only on the seed, the call's number and i.
     pub fn randn(&mut self, n: usize) -> Vec<f32> {
         let call = self.call;
         self.call += 1;
         (0..).take(n).map(|index| philox_normal(Self::words(self.seed, call, index))).collect()
     }
 
-    /// The four raw words for one value of one call.
+    /// Returns the four raw words for one value of one call.
     pub fn words(seed: u64, call: u32, index: u32) -> [u32; 4] {
         let mut counter = [call, 0, index, 0];
         let mut key = [low_word(seed), low_word(seed >> 32)];
@@ -143,7 +143,7 @@ impl PhiloxNoise {
     }
 }
 
-/// Box-Muller on words 0 and 1, with the constants rounded to f32 as in the reference.
+/// Box-Muller transform of words 0 and 1, with the constants rounded to f32 as in the web UI.
 fn philox_normal(words: [u32; 4]) -> f32 {
     let unit = f64::from(2.328_306_4e-10_f32);
     let turn = f64::from(to_f32(2.328_306_4e-10 * 6.283_185_5));

@@ -1,18 +1,18 @@
-//! Turns the last four network outputs into the next sample: a multistep mean of the noise, moved along as in DDIM.
+//! PNDM: DDIM steps with a linear multistep combination of the last four network outputs.
 //!
 //! Source: Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds", 2022, without the
-//! Runge-Kutta start: the second call repeats the first step with the mean of two outputs.
+//! Runge-Kutta start (PLMS): the second call repeats the first step with the mean of two outputs.
 
 use super::schedule::{Level, Schedule, NoiseSchedule};
 use super::{Call, weighted_sum};
 use crate::num::to_whole;
 
 pub(super) struct Pndm {
-    /// For each call: level one step width above its timestep, at it, and one below.
+    /// Levels one step ratio above each call's timestep, at it, and one step ratio below.
     stages: Vec<[Level; 3]>,
     /// Outputs of the last calls, newest last.
     outputs: Vec<Vec<f32>>,
-    /// Calls so far.
+    /// Number of calls so far.
     calls: usize,
     first_sample: Vec<f32>,
 }
@@ -24,12 +24,12 @@ impl Pndm {
             timesteps.insert(1, timesteps[1]);
         }
         let train = schedule.alphas_bar.len() as i64;
-        let width = train / steps as i64;
-        let rung = |t: i64| [t + width, t, t - width].map(|t| schedule.level(t.min(train - 1)));
-        let rungs: Vec<_> = timesteps.iter().map(|t| rung(to_whole(*t))).collect();
-        let end = rungs.last().map(|rung| rung[2]);
-        let levels = rungs.iter().map(|rung| rung[1]).chain(end).collect();
-        (Self { stages: rungs, outputs: Vec::new(), calls: 0, first_sample: Vec::new() }, NoiseSchedule { timesteps, levels })
+        let step_ratio = train / steps as i64;
+        let stage = |t: i64| [t + step_ratio, t, t - step_ratio].map(|t| schedule.level(t.min(train - 1)));
+        let stages: Vec<_> = timesteps.iter().map(|t| stage(to_whole(*t))).collect();
+        let end = stages.last().map(|stage| stage[2]);
+        let levels = stages.iter().map(|stage| stage[1]).chain(end).collect();
+        (Self { stages, outputs: Vec::new(), calls: 0, first_sample: Vec::new() }, NoiseSchedule { timesteps, levels })
     }
 
     pub fn step(&mut self, call: &Call) -> Vec<f32> {
@@ -54,8 +54,8 @@ impl Pndm {
         let sample = if repeats { &self.first_sample } else { call.sample };
         self.calls += 1;
 
-        let (of_sample, of_output) = call.prediction.noise_weights(from);
-        let noise = weighted_sum(&[(of_sample, sample), (of_output, &output)]);
+        let (sample_weight, output_weight) = call.prediction.noise_weights(from);
+        let noise = weighted_sum(&[(sample_weight, sample), (output_weight, &output)]);
         let scale = to.alpha / from.alpha;
         weighted_sum(&[(scale, sample), (to.sigma - scale * from.sigma, &noise)])
     }

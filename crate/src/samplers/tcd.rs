@@ -1,4 +1,4 @@
-//! Turns a network output into the sample of a timestep below the next one, and that up to the next with fresh noise.
+//! TCD: a step to a timestep below the next one, then added noise up to it.
 //!
 //! Source: Zheng et al., "Trajectory Consistency Distillation", 2024, strategic stochastic sampling.
 
@@ -8,16 +8,16 @@ use super::{Call, lcm, weighted_sum};
 use crate::num::to_whole;
 
 pub(super) struct Tcd {
-    /// For each call: level that the network's output leads to, and level that fresh noise brings it up to.
+    /// Level that each call denoises to, and level that added noise brings it up to.
     targets: Vec<(Level, Level)>,
 }
 
 impl Tcd {
     pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize, eta: f64) -> (Self, NoiseSchedule) {
-        let track = lcm::track(schedule, config, steps);
-        let next = track.timesteps.iter().skip(1).copied().chain([0.0]);
+        let noise_schedule = lcm::track(schedule, config, steps);
+        let next = noise_schedule.timesteps.iter().skip(1).copied().chain([0.0]);
         let target = |t: f64| (schedule.level(to_whole(((1.0 - eta) * t).floor())), schedule.level(to_whole(t)));
-        (Self { targets: next.map(target).collect() }, track)
+        (Self { targets: next.map(target).collect() }, noise_schedule)
     }
 
     pub fn step(&self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
@@ -26,7 +26,7 @@ impl Tcd {
         if call.is_last() || below == to {
             return noised;
         }
-        let kept = to.alpha / below.alpha;
-        weighted_sum(&[(kept, &noised), ((1.0 - kept * kept).sqrt(), &noise(noised.len()))])
+        let ratio = to.alpha / below.alpha;
+        weighted_sum(&[(ratio, &noised), ((1.0 - ratio * ratio).sqrt(), &noise(noised.len()))])
     }
 }

@@ -1,8 +1,8 @@
-//! Turns text into token ids with CLIP's byte-pair encoding, id for id as transformers' fast tokenizer does.
+//! CLIP's byte-pair encoding, with the ids of transformers' fast tokenizer.
 //!
-//! Text is normalised (NFC, white-space runs to one space, lower case character by character), cut
+//! Text is normalized (NFC, whitespace runs to one space, lower case character by character), split
 //! into words, and every word's UTF-8 bytes are merged in the order of the merges list. The last
-//! byte of a word is a token of its own kind, spelled with `</w>`.
+//! byte of a word is a separate token, spelled with `</w>`.
 //! Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021.
 
 use std::cmp::Reverse;
@@ -13,22 +13,22 @@ use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use super::{TextError, TokenizerConfig};
 
-/// End-of-word mark in the spelling of vocabulary entries.
+/// End-of-word suffix of vocabulary entries.
 const WORD_END: &str = "</w>";
-/// Successor of a place that went into the token before it.
-const GONE: usize = usize::MAX;
+/// Successor of a position that was merged into the token before it.
+const MERGED: usize = usize::MAX;
 
-/// A word that the vocabulary lacks: a textual inversion's name.
+/// An added word outside the vocabulary: a textual inversion's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
-    /// As it is written.
+    /// The word as written in prompts.
     pub name: String,
-    /// What it stands for, one id a vector: beyond every vocabulary, from [`Word::FIRST`] on.
+    /// One id per vector, from [`Word::FIRST`] on, beyond every vocabulary.
     pub ids: std::ops::Range<u32>,
 }
 
 impl Word {
-    /// No vocabulary has so many tokens.
+    /// First id of added words, larger than any vocabulary.
     pub const FIRST: u32 = 1 << 24;
 }
 
@@ -48,35 +48,35 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// The full CLIP vocabulary (49408 tokens), which every SD 1.x, 2.x and SDXL model uses, with
-    /// SD 1.x's padding. For checkpoints that bring no tokenizer.
+    /// Returns the tokenizer with the full CLIP vocabulary (49408 tokens), which every SD 1.x, 2.x and SDXL
+    /// model uses, and SD 1.x's padding. For checkpoints without a tokenizer.
     #[cfg(not(target_os = "unknown"))]
     pub fn clip() -> Self {
-        Self::clip_from_merges_gz(include_bytes!("clip_merges.txt.gz")).expect("the merges list of this crate is whole")
+        Self::clip_from_merges_gz(include_bytes!("clip_merges.txt.gz")).expect("the bundled merges list is valid")
     }
 
-    /// As `Tokenizer::clip`, from the bytes of `clip_merges.txt.gz`, which a web page loads only when it needs them.
+    /// Like `Tokenizer::clip`, from the bytes of `clip_merges.txt.gz`, which a web page loads on demand.
     ///
     /// # Errors
-    /// [`TextError::Gzip`] for damaged bytes, [`TextError::Merge`] for a list that is not a merges list.
+    /// [`TextError::Gzip`] for damaged bytes, [`TextError::Merge`] for text that is not a merges list.
     pub fn clip_from_merges_gz(bytes: &[u8]) -> Result<Self, TextError> {
         let mut merges = String::new();
         flate2::read::GzDecoder::new(bytes).read_to_string(&mut merges)?;
         let config = TokenizerConfig::default();
-        Self::build(&vocabulary_of(&merges, &config), &merges, &config)
+        Self::build(&clip_vocabulary(&merges, &config), &merges, &config)
     }
 
-    /// A model's own tokenizer, from the text of its `vocab.json` and `merges.txt`.
+    /// Creates a model's tokenizer from the text of its `vocab.json` and `merges.txt`.
     ///
     /// # Errors
-    /// [`TextError`] when the files are damaged or do not belong together.
+    /// [`TextError`] if the files are damaged or do not belong together.
     pub fn from_files(vocab_json: &str, merges_txt: &str, config: &TokenizerConfig) -> Result<Self, TextError> {
         let vocab =
             serde_json::from_str(vocab_json).map_err(|source| TextError::Json { file: "vocab.json", source })?;
         Self::build(&vocab, merges_txt, config)
     }
 
-    /// The same tokenizer with `!`, which is 0, as its padding: SD 2.x and SDXL's second text encoder.
+    /// Returns the tokenizer with `!` (id 0) as padding, as used by SD 2.x and SDXL's second text encoder.
     pub fn padded_with_zero(mut self) -> Self {
         self.pad = ("!".into(), 0);
         self
@@ -88,16 +88,16 @@ impl Tokenizer {
             found.copied().ok_or_else(|| TextError::MissingToken { token: token.into(), role })
         };
         let (mut inner_bytes, mut final_bytes) = ([0; 256], [0; 256]);
-        for (byte, letter) in byte_letters() {
+        for (byte, letter) in byte_to_unicode() {
             inner_bytes[usize::from(byte)] = id(&letter.to_string(), "a byte")?;
             final_bytes[usize::from(byte)] = id(&format!("{letter}{WORD_END}"), "a byte that ends a word")?;
         }
         let mut merges = HashMap::new();
         for (rank, (line, text)) in (0..).zip(merge_lines(merges_txt)) {
             let bad = |reason| TextError::Merge { line, text: text.into(), reason };
-            let (left, right) = text.split_once(' ').ok_or_else(|| bad("is not two tokens with a space between"))?;
+            let (left, right) = text.split_once(' ').ok_or_else(|| bad("is not two tokens separated by a space"))?;
             let known = |token: &str| {
-                vocab.get(token).copied().ok_or_else(|| bad("names or makes a token that vocab.json lacks"))
+                vocab.get(token).copied().ok_or_else(|| bad("contains or produces a token that is not in vocab.json"))
             };
             let pair = (known(left)?, known(right)?);
             merges.entry(pair).or_insert((rank, known(&format!("{left}{right}"))?));
@@ -116,9 +116,9 @@ impl Tokenizer {
         })
     }
 
-    /// Ids of a text of any length, without start, end and padding tokens, as the web UIs read it.
+    /// Encodes a text of any length without start, end and padding tokens, as the web UIs do.
     ///
-    /// `<|startoftext|>` and `<|endoftext|>` written in the text stand for those tokens.
+    /// `<|startoftext|>` and `<|endoftext|>` in the text are encoded as those tokens.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         self.encode_with(text, &[])
     }
@@ -129,41 +129,41 @@ impl Tokenizer {
         ids
     }
 
-    /// The padding token as a word: transformers, and so diffusers, takes it for itself wherever it
-    /// is written. An exclamation mark is one for SD 2.x and SDXL's second text encoder.
+    /// Returns the padding token as an added word: transformers, and so diffusers, matches it anywhere in the
+    /// text. For SD 2.x and SDXL's second text encoder this is the exclamation mark.
     pub(super) fn padding(&self) -> Word {
         Word { name: self.pad.0.clone(), ids: self.pad.1..self.pad.1 + 1 }
     }
 
-    /// Tells each word of a text, normalised, with its ids. `added` words stand for their ids wherever
-    /// they are written, as special tokens do.
+    /// Calls `found` with each normalized word of a text and its ids. `added` words are matched anywhere in the
+    /// text, like special tokens.
     pub(super) fn for_each_word(&self, text: &str, added: &[Word], mut found: impl FnMut(&str, Vec<u32>)) {
         let special = [&self.bos, &self.eos].into_iter().map(|(token, id)| (token.as_str(), vec![*id]));
         let mut specials: Vec<(&str, Vec<u32>)> = special.collect();
         specials.extend(added.iter().map(|word| (word.name.as_str(), word.ids.clone().collect())));
-        // Of two at one place, the longer one.
+        // At the same position, the longest match wins.
         specials.sort_by_key(|(token, _)| std::cmp::Reverse(token.len()));
         let next = |from: usize, token: &str| text[from..].find(token).map(|at| from + at);
-        let mut places: Vec<Option<usize>> = specials.iter().map(|(token, _)| next(0, token)).collect();
+        let mut positions: Vec<Option<usize>> = specials.iter().map(|(token, _)| next(0, token)).collect();
         let mut start = 0;
         loop {
             let first =
-                (0..specials.len()).filter_map(|i| Some((places[i]?, &specials[i]))).min_by_key(|place| place.0);
-            let plain = normalise(&text[start..first.map_or(text.len(), |place| place.0)]);
+                (0..specials.len()).filter_map(|i| Some((positions[i]?, &specials[i]))).min_by_key(|hit| hit.0);
+            let plain = normalize(&text[start..first.map_or(text.len(), |hit| hit.0)]);
             words(&plain).for_each(|word| found(word, self.word(word)));
             let Some((at, (token, ids))) = first else { return };
             found(token, ids.clone());
             start = at + token.len();
-            for (place, (token, _)) in places.iter_mut().zip(&specials) {
-                if place.is_some_and(|at| at < start) {
-                    *place = next(start, token);
+            for (position, (token, _)) in positions.iter_mut().zip(&specials) {
+                if position.is_some_and(|at| at < start) {
+                    *position = next(start, token);
                 }
             }
         }
     }
 
-    /// The text encoder's input as transformers makes it: start token, ids, end token, padding; always
-    /// [`model_max_length`](Self::model_max_length) ids. What does not fit is cut off.
+    /// Encodes a text as transformers does: start token, ids, end token, padding; always
+    /// [`model_max_length`](Self::model_max_length) ids. Longer texts are truncated.
     pub fn encode_padded(&self, text: &str) -> Vec<u32> {
         let mut ids = vec![self.bos.1];
         ids.extend(self.encode_with(text, &[self.padding()]).into_iter().take(self.model_max_length - 2));
@@ -172,32 +172,33 @@ impl Tokenizer {
         ids
     }
 
-    /// Number of ids of a text, without start and end; more than `model_max_length() - 2` are cut off.
+    /// Returns the number of ids of a text, without start and end; those after `model_max_length() - 2` are
+    /// truncated by [`encode_padded`](Self::encode_padded).
     pub fn count(&self, text: &str) -> usize {
         self.encode_with(text, &[self.padding()]).len()
     }
 
-    /// Number of ids that the text encoder reads: 77 for CLIP.
+    /// Returns the context length of the text encoder in ids: 77 for CLIP.
     pub fn model_max_length(&self) -> usize {
         self.model_max_length
     }
 
-    /// Id of the end token; CLIP pools the hidden state at its first place.
+    /// Returns the id of the end token; CLIP pools the hidden state at its first occurrence.
     pub fn eos_id(&self) -> u32 {
         self.eos.1
     }
 
-    /// Id of the start token.
+    /// Returns the id of the start token.
     pub fn bos_id(&self) -> u32 {
         self.bos.1
     }
 
-    /// Id that fills the sequence up behind the end token.
+    /// Returns the id of the padding token, which fills the sequence after the end token.
     pub fn pad_id(&self) -> u32 {
         self.pad.1
     }
 
-    /// Id of a comma that stands alone.
+    /// Returns the id of a comma as a separate word.
     pub(super) fn comma_id(&self) -> u32 {
         self.final_bytes[usize::from(b',')]
     }
@@ -211,9 +212,9 @@ impl Tokenizer {
         self.merge(ids)
     }
 
-    /// Merges neighbours: the pair of lowest rank first, all its places from left to right.
+    /// Merges adjacent ids: the pair of lowest rank first, all its occurrences from left to right.
     ///
-    /// A queue holds the places of all pairs, by rank; one that no longer holds its pair is passed over.
+    /// A priority queue holds the positions of all pairs by rank; stale entries are skipped.
     fn merge(&self, mut ids: Vec<u32>) -> Vec<u32> {
         let end = ids.len();
         let mut after: Vec<usize> = (1..=end).collect();
@@ -222,34 +223,34 @@ impl Tokenizer {
             let right = *after.get(at)?;
             self.merges.get(&(ids[at], *ids.get(right)?)).copied()
         };
-        let place = |ids: &[u32], after: &[usize], at| pair(ids, after, at).map(|(rank, _)| Reverse((rank, at)));
-        let mut queue: BinaryHeap<_> = (0..end).filter_map(|at| place(&ids, &after, at)).collect();
+        let entry = |ids: &[u32], after: &[usize], at| pair(ids, after, at).map(|(rank, _)| Reverse((rank, at)));
+        let mut queue: BinaryHeap<_> = (0..end).filter_map(|at| entry(&ids, &after, at)).collect();
         let mut joined = Vec::new();
         while let Some(Reverse((rank, at))) = queue.pop() {
             if let Some((found, merged)) = pair(&ids, &after, at)
                 && found == rank
             {
-                let gone = after[at];
-                after[at] = std::mem::replace(&mut after[gone], GONE);
+                let right = after[at];
+                after[at] = std::mem::replace(&mut after[right], MERGED);
                 if let Some(previous) = before.get_mut(after[at]) {
                     *previous = at;
                 }
                 ids[at] = merged;
                 joined.push(at);
             }
-            // New pairs wait until the last place of this rank is done.
+            // New pairs are queued once all occurrences of this rank are merged.
             if queue.peek().is_none_or(|Reverse(next)| next.0 != rank) {
                 let changed = joined.drain(..).flat_map(|at| [before[at], at]);
-                queue.extend(changed.filter_map(|at| place(&ids, &after, at)));
+                queue.extend(changed.filter_map(|at| entry(&ids, &after, at)));
             }
         }
-        ids.into_iter().zip(after).filter(|(_, after)| *after != GONE).map(|(id, _)| id).collect()
+        ids.into_iter().zip(after).filter(|(_, after)| *after != MERGED).map(|(id, _)| id).collect()
     }
 }
 
-/// NFC, runs of white space to one space, lower case of each character by itself (so that a final
-/// Greek sigma becomes σ and not ς).
-fn normalise(text: &str) -> String {
+/// Normalizes to NFC, with runs of whitespace as one space, and each character lowercased on its own (a final
+/// Greek capital sigma becomes σ, not ς).
+fn normalize(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.nfc() {
         if !c.is_whitespace() {
@@ -261,7 +262,7 @@ fn normalise(text: &str) -> String {
     out
 }
 
-/// Cuts normalised text into contractions, runs of letters, single digits and runs of anything else.
+/// Splits normalized text into contractions, runs of letters, single digits and runs of anything else.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     const CONTRACTIONS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
     let mut rest = text;
@@ -284,28 +285,30 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Unicode's general category L: what is alphabetic without being a number, a mark or a circled letter.
+/// Returns whether a character is in Unicode's general category L: alphabetic, but not a number, a combining
+/// mark or a circled letter.
 fn is_letter(c: char) -> bool {
     let circled = matches!(c, '\u{24b6}'..='\u{24e9}' | '\u{1f130}'..='\u{1f149}' | '\u{1f150}'..='\u{1f169}' | '\u{1f170}'..='\u{1f189}');
     c.is_alphabetic() && !c.is_numeric() && !is_combining_mark(c) && !circled
 }
 
-/// The letter that spells each byte in vocabulary files, in the order of the ids: printable Latin-1
-/// characters spell themselves, the other bytes take the letters from U+0100 on.
-fn byte_letters() -> impl Iterator<Item = (u8, char)> {
+/// Returns the character that represents each byte in vocabulary files, in the order of the ids: printable
+/// Latin-1 characters represent themselves, other bytes the characters from U+0100 on.
+fn byte_to_unicode() -> impl Iterator<Item = (u8, char)> {
     let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let others = (0..=255).filter(move |byte| !printable(byte)).zip('\u{100}'..);
     (0..=255).filter(printable).map(|byte| (byte, char::from(byte))).chain(others)
 }
 
-/// The merges of a `merges.txt`, each with its line number from 1; the version line and empty lines are none.
+/// Returns the merges of a `merges.txt` with their line numbers, from 1, without the version line and empty
+/// lines.
 fn merge_lines(merges_txt: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(merges_txt.lines()).filter(|(_, text)| !text.is_empty() && !text.starts_with("#version"))
 }
 
-/// CLIP's ids follow from the merges: bytes, bytes that end a word, merges, then the two special tokens.
-fn vocabulary_of(merges_txt: &str, config: &TokenizerConfig) -> HashMap<String, u32> {
-    let bytes = || byte_letters().map(|(_, letter)| letter.to_string());
+/// Builds CLIP's vocabulary from the merges: bytes, bytes that end a word, merges, then the two special tokens.
+fn clip_vocabulary(merges_txt: &str, config: &TokenizerConfig) -> HashMap<String, u32> {
+    let bytes = || byte_to_unicode().map(|(_, letter)| letter.to_string());
     bytes()
         .chain(bytes().map(|letter| letter + WORD_END))
         .chain(merge_lines(merges_txt).map(|(_, pair)| pair.replace(' ', "")))
@@ -318,7 +321,7 @@ fn vocabulary_of(merges_txt: &str, config: &TokenizerConfig) -> HashMap<String, 
 mod tests {
     use super::*;
 
-    /// The definition of [`Tokenizer::merge`], in quadratic time.
+    /// Quadratic-time reference implementation of [`Tokenizer::merge`].
     fn merge_by_definition(tokenizer: &Tokenizer, mut ids: Vec<u32>) -> Vec<u32> {
         let rank = |pair: &[u32]| tokenizer.merges.get(&(pair[0], pair[1])).map(|found| (*found, (pair[0], pair[1])));
         while let Some(((_, merged), pair)) = ids.windows(2).filter_map(rank).min() {
@@ -335,21 +338,21 @@ mod tests {
     }
 
     #[test]
-    fn merging_follows_its_definition() {
+    fn merging_matches_its_definition() {
         let clip = Tokenizer::clip();
-        // Ranks in an order in which no list of merges would hold them: later tokens merge first.
-        let mut odd = clip.clone();
+        // Ranks in an order that no merges list has: tokens of later merges can merge first.
+        let mut random = clip.clone();
         let (mut state, letters) = (1u64, [0u32, 1, 2, 3]);
         let mut draw = |limit: u64| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 33) % limit
         };
-        odd.merges = (0..40).map(|rank| ((draw(12) as u32, draw(12) as u32), (rank, 4 + draw(8) as u32))).collect();
+        random.merges = (0..40).map(|rank| ((draw(12) as u32, draw(12) as u32), (rank, 4 + draw(8) as u32))).collect();
         let mut merged = 0;
         for length in 0..60 {
             for _ in 0..20 {
                 let word: Vec<u32> = (0..length).map(|_| letters[draw(4) as usize]).collect();
-                for tokenizer in [&clip, &odd] {
+                for tokenizer in [&clip, &random] {
                     let bytes = word.iter().map(|letter| tokenizer.inner_bytes[b'a' as usize + *letter as usize * 4]);
                     let ids = if tokenizer.merges.len() > 40 { bytes.collect() } else { word.clone() };
                     let expected = merge_by_definition(tokenizer, ids.clone());

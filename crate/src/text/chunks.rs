@@ -1,7 +1,7 @@
-//! Turns a prompt into the chunks of 77 ids that a CLIP text encoder reads, with a weight for each id.
+//! Prompt chunks: 77 token ids with a weight each, the input of a CLIP text encoder.
 //!
-//! Either as diffusers does, one chunk without weights, cut off at its end; or as AUTOMATIC1111's
-//! web UI does: as many chunks as the prompt needs, with its weights.
+//! In plain syntax, as in diffusers, a prompt is one chunk without weights, truncated; in the syntax of
+//! AUTOMATIC1111's web UI, it is as many chunks as needed, with weights.
 
 use std::array;
 use std::str::FromStr;
@@ -12,21 +12,22 @@ use ts_rs::TS;
 use super::{TextError, Tokenizer, Word, extra_networks, parse_attention, schedule};
 use crate::num::to_f32;
 
-/// Ids of a chunk, start and end included.
+/// Ids per chunk, including start and end.
 pub const CHUNK: usize = 77;
-/// Ids of the prompt in a chunk.
-const ROOM: usize = CHUNK - 2;
-/// Where a chunk is full, what follows a comma among so many of its last ids moves to the next chunk.
-const COMMA_REACH: usize = 20;
+/// Maximum number of prompt ids per chunk.
+const MAX_IDS: usize = CHUNK - 2;
+/// Maximum number of ids that a full chunk passes on to the next one to break at a comma (the web UI's
+/// `comma_padding_backtrack`).
+const COMMA_BACKTRACK: usize = 20;
 
-/// How a prompt is read.
+/// Prompt syntax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum Syntax {
-    /// As diffusers does: every character is text, and 75 ids are read.
+    /// As in diffusers: every character is text, truncated to 75 ids.
     #[default]
     Plain,
-    /// As AUTOMATIC1111's web UI does: weights, `BREAK`, changes on the way, `<lora:…>`, any length.
+    /// As in AUTOMATIC1111's web UI: weights, `BREAK`, prompt editing, `<lora:…>`, any length.
     A1111,
 }
 
@@ -42,45 +43,45 @@ impl FromStr for Syntax {
     }
 }
 
-/// What the text encoder reads at once: start, up to 75 ids, end, padding.
+/// One input sequence of the text encoder: start, up to 75 ids, end, padding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chunk {
-    /// The ids.
+    /// Token ids.
     pub ids: [u32; CHUNK],
-    /// Factor of each id's state, 1 unless the prompt says otherwise; see [`emphasis`].
+    /// Weight of each id's hidden state, 1 by default; see [`emphasis`].
     pub weights: [f32; CHUNK],
 }
 
 impl Chunk {
-    /// The chunk of an empty prompt.
+    /// Creates the chunk of an empty prompt.
     pub fn empty(tokenizer: &Tokenizer) -> Chunk {
         Chunk::of(tokenizer, &[])
     }
 
-    /// The only chunk of a prompt as diffusers reads it, with `added` words, and the words that were
-    /// cut off or into.
+    /// Encodes a prompt as diffusers does, with `added` words, and returns the words that were truncated, in
+    /// full or in part.
     pub fn plain(tokenizer: &Tokenizer, prompt: &str, added: &[Word]) -> (Chunk, Vec<String>) {
-        let (mut ids, mut cut) = (Vec::new(), Vec::new());
+        let (mut ids, mut truncated) = (Vec::new(), Vec::new());
         let added = [added, &[tokenizer.padding()]].concat();
-        tokenizer.for_each_word(prompt, &added, |word, of_word| {
-            ids.extend(of_word.into_iter().map(|id| (id, 1.0)));
-            if ids.len() > ROOM {
-                cut.push(word.to_owned());
+        tokenizer.for_each_word(prompt, &added, |word, word_ids| {
+            ids.extend(word_ids.into_iter().map(|id| (id, 1.0)));
+            if ids.len() > MAX_IDS {
+                truncated.push(word.to_owned());
             }
         });
-        ids.truncate(ROOM);
-        (Chunk::of(tokenizer, &ids), cut)
+        ids.truncate(MAX_IDS);
+        (Chunk::of(tokenizer, &ids), truncated)
     }
 
-    /// The chunks of a prompt as AUTOMATIC1111's web UI reads it, at least one.
+    /// Encodes a prompt into chunks as AUTOMATIC1111's web UI does, at least one.
     ///
-    /// `prompt` is one text of [`schedule`], without [`extra_networks`]. `BREAK` ends a chunk. `added`
-    /// words are found by the ids of their names, the longest first, and not parted between chunks.
+    /// `prompt` is one text of [`schedule`], without [`extra_networks`]. `BREAK` ends a chunk. `added` words are
+    /// matched by the ids of their names, longest first, and are not split between chunks.
     pub fn weighted(tokenizer: &Tokenizer, prompt: &str, added: &[Word]) -> Vec<Chunk> {
         fill(tokenizer, prompt, added).0.iter().map(|ids| Chunk::of(tokenizer, ids)).collect()
     }
 
-    /// Behind the first end token only padding follows, also where the prompt itself writes an end token.
+    /// Adds start, end and padding. Only padding follows the first end token, even if the prompt contains one.
     fn of(tokenizer: &Tokenizer, prompt: &[(u32, f32)]) -> Chunk {
         let mut ids = [tokenizer.eos_id(); CHUNK];
         ids[0] = tokenizer.bos_id();
@@ -94,14 +95,14 @@ impl Chunk {
     }
 }
 
-/// Gives prompts that are drawn together equal numbers of chunks, by empty ones behind the shorter.
+/// Pads the prompts of a batch to the same number of chunks with empty ones.
 pub fn level(tokenizer: &Tokenizer, prompts: &mut [Vec<Chunk>]) {
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
     prompts.iter_mut().for_each(|chunks| chunks.resize(longest, Chunk::empty(tokenizer)));
 }
 
-/// A chunk's states (T, D), each times the weight of its id, and all times one factor that gives
-/// them their mean back: the web UI's emphasis "Original".
+/// Multiplies a chunk's hidden states (T, D) by the weights of their ids, and rescales all to the original
+/// mean: the web UI's emphasis mode "Original".
 pub fn emphasis(states: &[f32], weights: &[f32]) -> Vec<f32> {
     let mean = |states: &[f32]| states.iter().map(|state| f64::from(*state)).sum::<f64>() / states.len() as f64;
     let width = (states.len() / weights.len().max(1)).max(1);
@@ -114,23 +115,23 @@ pub fn emphasis(states: &[f32], weights: &[f32]) -> Vec<f32> {
     weighted
 }
 
-/// How many ids a prompt takes, and for how many there is room before it takes another chunk: 12 of 75.
+/// Returns the number of ids of a prompt, and how many fit into its chunks: 12 of 75.
 ///
-/// In plain syntax there is no other chunk, and more than 75 are cut off. A prompt that changes on
-/// the way over `steps` steps counts as long as it gets.
+/// In plain syntax there is one chunk, and ids over 75 are truncated. With prompt editing over `steps` steps,
+/// the longest text counts.
 pub fn count(tokenizer: &Tokenizer, prompt: &str, syntax: Syntax, steps: usize) -> (usize, usize) {
     if syntax == Syntax::Plain {
-        return (tokenizer.count(prompt), ROOM);
+        return (tokenizer.count(prompt), MAX_IDS);
     }
     let mut texts: Vec<String> = schedule(&extra_networks(prompt).0, steps).into_iter().map(|(_, text)| text).collect();
     texts.sort_unstable();
     texts.dedup();
     let used = texts.iter().map(|text| fill(tokenizer, text, &[]).1).max().unwrap_or(0);
-    (used, used.max(1).div_ceil(ROOM) * ROOM)
+    (used, used.max(1).div_ceil(MAX_IDS) * MAX_IDS)
 }
 
-/// The ids of each chunk with their weights, without start, end and padding, and how many ids they
-/// take; all chunks but an open one at the end count in full.
+/// Fills chunks with ids and their weights, without start, end and padding. Also returns the number of ids,
+/// where all chunks but an incomplete last one count in full.
 fn fill(tokenizer: &Tokenizer, prompt: &str, added: &[Word]) -> (Vec<Vec<(u32, f32)>>, usize) {
     let mut names: Vec<(Vec<u32>, &Word)> = added.iter().map(|word| (tokenizer.encode(&word.name), word)).collect();
     names.retain(|(ids, _)| !ids.is_empty());
@@ -146,31 +147,32 @@ fn fill(tokenizer: &Tokenizer, prompt: &str, added: &[Word]) -> (Vec<Vec<(u32, f
         }
         let ids = tokenizer.encode(&text);
         let mut rest = ids.as_slice();
-        while let Some((&id, behind)) = rest.split_first() {
+        while let Some((&id, after)) = rest.split_first() {
             let is_comma = id == tokenizer.comma_id();
-            if chunk.len() == ROOM {
-                let kept = comma.filter(|at| !is_comma && ROOM - at <= COMMA_REACH).map_or(ROOM, |at| at + 1);
-                let moved = chunk.split_off(kept);
+            if chunk.len() == MAX_IDS {
+                let break_at =
+                    comma.filter(|at| !is_comma && MAX_IDS - at <= COMMA_BACKTRACK).map_or(MAX_IDS, |at| at + 1);
+                let moved = chunk.split_off(break_at);
                 chunks.push(std::mem::replace(&mut chunk, moved));
                 comma = None;
             }
             if let Some((name, word)) = names.iter().find(|(name, _)| rest.starts_with(name)) {
                 rest = &rest[name.len()..];
-                if chunk.len() + word.ids.len() > ROOM {
+                if chunk.len() + word.ids.len() > MAX_IDS {
                     chunks.push(std::mem::take(&mut chunk));
                     comma = None;
                 }
-                chunk.extend(word.ids.clone().take(ROOM).map(|id| (id, to_f32(weight))));
+                chunk.extend(word.ids.clone().take(MAX_IDS).map(|id| (id, to_f32(weight))));
                 continue;
             }
-            rest = behind;
+            rest = after;
             if is_comma {
                 comma = Some(chunk.len());
             }
             chunk.push((id, to_f32(weight)));
         }
     }
-    let used = chunks.len() * ROOM + chunk.len();
+    let used = chunks.len() * MAX_IDS + chunk.len();
     if !chunk.is_empty() || chunks.is_empty() {
         chunks.push(chunk);
     }

@@ -1,21 +1,21 @@
-//! Turns `tokenizer_config.json` and `special_tokens_map.json` into the four facts that CLIP tokenizers differ in.
+//! CLIP tokenizer settings from `tokenizer_config.json` and `special_tokens_map.json`.
 
 use serde::Deserialize;
 
 use super::TextError;
 use crate::num::to_index;
 
-/// Longest sequence of the CLIP text encoders, start and end token included.
+/// Context length of the CLIP text encoders, including start and end token.
 const CLIP_CONTEXT: usize = 77;
 
 /// Special tokens and sequence length of a CLIP tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenizerConfig {
-    /// Token in front of every prompt: `<|startoftext|>`.
+    /// Token before every prompt: `<|startoftext|>`.
     pub bos_token: String,
-    /// Token behind every prompt: `<|endoftext|>`.
+    /// Token after every prompt: `<|endoftext|>`.
     pub eos_token: String,
-    /// Token that fills the sequence up: `<|endoftext|>` for SD 1.x and SDXL's first tokenizer,
+    /// Padding token: `<|endoftext|>` for SD 1.x and SDXL's first tokenizer,
     /// `!` for SD 2.x and SDXL's second.
     pub pad_token: String,
     /// Number of ids that [`encode_padded`](super::Tokenizer::encode_padded) returns.
@@ -23,7 +23,7 @@ pub struct TokenizerConfig {
 }
 
 impl Default for TokenizerConfig {
-    /// OpenAI's CLIP ViT-L/14, which SD 1.x uses.
+    /// Returns the settings of OpenAI's CLIP ViT-L/14, which SD 1.x uses.
     fn default() -> Self {
         Self {
             bos_token: "<|startoftext|>".into(),
@@ -34,7 +34,7 @@ impl Default for TokenizerConfig {
     }
 }
 
-/// A special token as the files spell it: bare, or with matching options.
+/// A special token as stored in the files: a string, or an object with matching options.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Token {
@@ -60,11 +60,11 @@ struct Fields {
 }
 
 impl TokenizerConfig {
-    /// Reads a tokenizer folder's files, given as text.
+    /// Parses the text of a tokenizer folder's files.
     ///
-    /// As in transformers, `special_tokens_map.json` overrules `tokenizer_config.json` (SD 2.1 names
-    /// its padding token only there), unless the latter lists its own `added_tokens_decoder`. A
-    /// missing field keeps CLIP's default; so does the huge placeholder length of some files.
+    /// As in transformers, `special_tokens_map.json` overrides `tokenizer_config.json` (SD 2.1 specifies its
+    /// padding token only there), unless the latter has an `added_tokens_decoder`. Missing fields, and the huge
+    /// placeholder length of some files, are replaced by CLIP's defaults.
     ///
     /// # Errors
     /// [`TextError::Json`] for text that is not such a file, [`TextError::TooShort`] for a length below 2.

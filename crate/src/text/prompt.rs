@@ -1,19 +1,19 @@
-//! Turns a prompt with attention marks, `a (red:1.3) [hat]`, into pieces of text with weights.
+//! Prompt weighting: `a (red:1.3) [hat]`.
 //!
 //! The grammar is that of AUTOMATIC1111's web UI, 1.6 and later:
-//! `(x)` multiplies by 1.1, `[x]` divides by 1.1, `(x:1.3)` multiplies by 1.3, a backslash takes the
-//! next mark literally, brackets left open end with the prompt, and `BREAK` stands by itself.
+//! `(x)` multiplies by 1.1, `[x]` divides by 1.1, `(x:1.3)` multiplies by 1.3, a backslash escapes the
+//! next mark, unclosed brackets end with the prompt, and `BREAK` is a separate piece.
 
 /// Factor of a pair of round brackets without a number.
 const EMPHASIS: f64 = 1.1;
-/// Brackets inside so many others change no weight; 1.1^256 is no weight that anyone means.
-const DEEPEST: usize = 256;
+/// Maximum nesting depth of brackets that change the weight: 1.1^256 is beyond any meaningful weight.
+const MAX_DEPTH: usize = 256;
 
-/// Pieces of the prompt with their weights (1 = plain), neighbours of one weight joined.
+/// Parses a prompt into pieces with weights (1 = plain); adjacent pieces of equal weight are merged.
 ///
 /// `BREAK` becomes the piece `("BREAK", -1.0)`, multiplied by the brackets around it. The result is
-/// never empty: an empty prompt is one empty piece. A number that cannot be read (`1.2.3`) is text.
-/// Of brackets in brackets, the outer 256 count.
+/// never empty: an empty prompt is one empty piece. An invalid number (`1.2.3`) is text. Only the outer
+/// 256 levels of nested brackets have an effect.
 pub fn parse_attention(text: &str) -> Vec<(String, f64)> {
     let mut pieces: Vec<(String, f64)> = Vec::new();
     let (mut round, mut square) = (Vec::new(), Vec::new());
@@ -24,7 +24,7 @@ pub fn parse_attention(text: &str) -> Vec<(String, f64)> {
     while !rest.is_empty() {
         let (mark, tail) = next_mark(rest);
         rest = tail;
-        let from = if round.len() + square.len() < DEEPEST { pieces.len() } else { usize::MAX };
+        let from = if round.len() + square.len() < MAX_DEPTH { pieces.len() } else { usize::MAX };
         match mark {
             Mark::Escaped(text) => pieces.push((text.into(), 1.0)),
             Mark::Text("(") => round.push(from),
@@ -51,16 +51,17 @@ pub fn parse_attention(text: &str) -> Vec<(String, f64)> {
     pieces
 }
 
+/// A token of the grammar.
 enum Mark<'a> {
     /// Plain text, or a single bracket or colon.
     Text(&'a str),
-    /// What followed a backslash: a bracket, a backslash, or nothing.
+    /// The escaped character, without its backslash: a bracket, a backslash, or nothing.
     Escaped(&'a str),
-    /// `:number)`, whole and as a number.
+    /// `:number)`, as text and as a number.
     Weight(&'a str, f64),
 }
 
-/// The first mark of a text that is not empty, and what follows it.
+/// Splits the first mark off a non-empty text.
 fn next_mark(text: &str) -> (Mark<'_>, &str) {
     const MARKS: [char; 6] = ['\\', '(', ')', '[', ']', ':'];
     if let Some(after) = text.strip_prefix('\\') {
@@ -84,8 +85,8 @@ fn next_mark(text: &str) -> (Mark<'_>, &str) {
     (Mark::Text(text), tail)
 }
 
-/// Adds text, with each `BREAK` that stands as a word of its own as a piece of weight -1; the white
-/// space around it goes.
+/// Appends text, with each `BREAK` that is a separate word as a piece of weight -1, without the whitespace
+/// around it.
 fn push_with_breaks(pieces: &mut Vec<(String, f64)>, text: &str) {
     const BREAK: &str = "BREAK";
     let is_word = |c: char| c.is_alphanumeric() || c == '_';

@@ -1,4 +1,4 @@
-//! Turns the open device and model into rows of times, for `cargo xtask bench` and the page's panel.
+//! Benchmarks of the open device and model, for `cargo xtask bench` and the page's panel.
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::engine::{Engine, Opened};
@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 impl Engine {
-    /// Measures what the device can do at most; later rows are compared with it.
+    /// Measures the device's peak throughput, the reference for later rows.
     pub async fn bench_roof(&self) -> Result<JsValue, JsValue> {
         let gpu = self.device().await?;
         let roof = gpu.roofline_peak(BUDGET).await.map_err(|error| refused(error.into()))?;
@@ -18,19 +18,19 @@ impl Engine {
         to_js(&roofline_rows(roof))
     }
 
-    /// Names of the kernels that are timed: small shapes, or those of published models.
+    /// Returns the names of the benchmarks: small shapes, or with `full` those of published models.
     pub async fn bench_names(&self, full: bool) -> Result<JsValue, JsValue> {
         let gpu = self.device().await?;
         let names: Vec<String> = bench_cases(full, gpu.caps())?.into_iter().map(|case| case.name).collect();
         to_js(&names)
     }
 
-    /// Times one of them, after [`Engine::bench_roof`]: `{row, output?}`.
+    /// Runs one benchmark, after [`Engine::bench_roof`]; returns `{row, output?}`.
     pub async fn bench_case(&self, full: bool, name: String, with_output: bool) -> Result<JsValue, JsValue> {
         let gpu = self.device().await?;
-        let roof = self.roof.get().ok_or_else(|| failure("busy", "measure the roof first"))?;
+        let roof = self.roof.get().ok_or_else(|| failure("busy", "measure the peak throughput first (bench_roof)"))?;
         let case = bench_cases(full, gpu.caps())?.into_iter().find(|case| case.name == name);
-        let case = case.ok_or_else(|| failure("recipe", format!("no measurement is called `{name}`")))?;
+        let case = case.ok_or_else(|| failure("recipe", format!("no benchmark is called `{name}`")))?;
         let prepared = Prepared::new(&gpu, &case.plan, case.storage).await.map_err(refused)?;
         let row = prepared.row(&gpu, "kernels", &case.name, roof).await.map_err(refused)?;
         let result = Object::new();
@@ -42,10 +42,10 @@ impl Engine {
         Ok(result.into())
     }
 
-    /// Times a recipe's picture with the open model, its parts, and its first LoRA's strength.
+    /// Times generating a recipe's image with the open model, its stages, and changing the first LoRA's strength.
     pub async fn bench_session(&self, recipe: JsValue) -> Result<JsValue, JsValue> {
         let recipe: Recipe = from_js("the recipe", recipe)?;
-        let roof = self.roof.get().ok_or_else(|| failure("busy", "measure the roof first"))?;
+        let roof = self.roof.get().ok_or_else(|| failure("busy", "measure the peak throughput first (bench_roof)"))?;
         let time = async |opened: &mut Opened| {
             let adapter = match recipe.adapters.first() {
                 Some(choice) => opened.adapter(&self.files, &choice.sha256).await?,

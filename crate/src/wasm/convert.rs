@@ -1,4 +1,4 @@
-//! Turns Rust values into JavaScript values and errors.
+//! Conversions between Rust and JavaScript values and errors.
 
 use super::types::EngineError;
 use crate::pipeline::PipelineError;
@@ -6,23 +6,23 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::JsValue;
 
-/// A plain JavaScript value: maps as objects, absent options as null.
+/// Returns a plain JavaScript value: maps as objects, `None` as null.
 pub fn to_js<T: Serialize + ?Sized>(value: &T) -> Result<JsValue, JsValue> {
     value.serialize(&serde_wasm_bindgen::Serializer::json_compatible()).map_err(JsValue::from)
 }
 
-/// A Rust value from a plain JavaScript value.
+/// Deserializes a plain JavaScript value; `what` names it in the error.
 pub fn from_js<T: DeserializeOwned>(what: &str, value: JsValue) -> Result<T, JsValue> {
     serde_wasm_bindgen::from_value(value).map_err(|error| failure("recipe", format!("{what}: {error}")))
 }
 
-/// `{kind, message}`.
+/// Returns an [`EngineError`] as a JavaScript object.
 pub fn failure(kind: &str, message: impl Into<String>) -> JsValue {
     let error = EngineError { kind: kind.into(), message: message.into() };
     to_js(&error).unwrap_or(JsValue::NULL)
 }
 
-/// The same of a pipeline's error.
+/// Returns a pipeline error as a JavaScript object.
 pub fn refused(error: PipelineError) -> JsValue {
     failure(error.kind(), error.to_string())
 }

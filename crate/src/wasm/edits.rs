@@ -1,4 +1,4 @@
-//! Turns edits that the page asks for into previews, and into bytes that the page keeps.
+//! Edits: previews, and new files streamed to the page.
 
 use super::convert::{failure, from_js, to_js};
 use super::engine::Engine;
@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-/// Where the page puts a file that is written: `append(bytes)` may promise to have done it.
+/// A sink that passes the file to the page's `append(bytes)`, which may return a promise.
 struct PageSink {
     append: Function,
 }
@@ -27,15 +27,16 @@ impl ByteSink for PageSink {
 
 #[wasm_bindgen]
 impl Engine {
-    /// What an [`Edit`] would make of files, in the order that it wants them; writes nothing.
+    /// Returns the changes that an [`Edit`] would make, as [`Preview`](edit::Preview); `places` are its inputs in
+    /// order. Writes nothing.
     pub async fn preview_edit(&self, edit: JsValue, places: Array, on_progress: Function) -> Result<JsValue, JsValue> {
-        let (edit, places) = asked(edit, &places)?;
+        let (edit, places) = parse(edit, &places)?;
         let done = edit::preview(&edit, &inputs(&places), &mut self.listener(&on_progress)).await;
         to_js(&done.map_err(refused)?)
     }
 
-    /// Writes what an [`Edit`] makes of files. `append(bytes)` gets the new file piece by piece; at
-    /// the end `begin(bytes)` gets what is to be written over its start.
+    /// Applies an [`Edit`]. `append(bytes)` receives the new file in pieces; at the end `begin(bytes)`
+    /// receives the final header, which replaces the start of the file.
     pub async fn apply_edit(
         &self,
         edit: JsValue,
@@ -44,7 +45,7 @@ impl Engine {
         begin: Function,
         on_progress: Function,
     ) -> Result<JsValue, JsValue> {
-        let (edit, places) = asked(edit, &places)?;
+        let (edit, places) = parse(edit, &places)?;
         let mut sink = PageSink { append };
         let done = edit::apply(&edit, &inputs(&places), &mut sink, &mut self.listener(&on_progress)).await;
         let edited = done.map_err(refused)?;
@@ -52,34 +53,34 @@ impl Engine {
         to_js(&edited)
     }
 
-    /// Ends every edit that is running, at its next read.
+    /// Cancels all running edits at their next read.
     pub fn stop_edit(&self) {
         self.editing.set(self.editing.get() + 1);
     }
 }
 
 impl Engine {
-    /// Tells the page of each hundredth, and the edit whether to go on.
+    /// Returns a callback that reports each percent to the page and breaks after [`Engine::stop_edit`].
     fn listener<'a>(&'a self, on_progress: &'a Function) -> impl FnMut(EditProgress) -> ControlFlow<()> + 'a {
-        let turn = self.editing.get();
-        let mut told = 0;
+        let generation = self.editing.get();
+        let mut last_percent = 0;
         move |progress: EditProgress| {
-            let hundredth = 100 * progress.done / progress.total.max(1);
-            if hundredth > told {
-                told = hundredth;
+            let percent = 100 * progress.done / progress.total.max(1);
+            if percent > last_percent {
+                last_percent = percent;
                 if let Ok(progress) = to_js(&progress) {
-                    // A listener that throws must not cost the file.
+                    // An exception in the callback must not abort the edit.
                     let _ = on_progress.call1(&JsValue::NULL, &progress);
                 }
             }
-            if self.editing.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if self.editing.get() == generation { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         }
     }
 }
 
-fn asked(edit: JsValue, places: &Array) -> Result<(Edit, Vec<Place>), JsValue> {
+fn parse(edit: JsValue, places: &Array) -> Result<(Edit, Vec<Place>), JsValue> {
     let places = places.iter().map(|place| Place::of(&place)).collect::<Result<_, _>>()?;
-    Ok((from_js("the change", edit)?, places))
+    Ok((from_js("the edit", edit)?, places))
 }
 
 fn inputs(places: &[Place]) -> Vec<EditInput<'_>> {

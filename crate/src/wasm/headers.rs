@@ -1,5 +1,4 @@
-//! Turns files into reports, rows of a table of many, and reasons for lines of other programs' logs,
-//! by headers alone.
+//! Header-only reports, table rows and log line explanations.
 
 use super::convert::to_js;
 use super::engine::Engine;
@@ -9,18 +8,18 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 impl Engine {
-    /// What a file's header says: all of its report but what stands in its numbers.
+    /// Returns a file's report from its header: everything that does not depend on the tensor data.
     pub async fn inspect_header(&self, place: JsValue) -> Result<JsValue, JsValue> {
         to_js(&header(&place).await?)
     }
 
-    /// A file's row of a table of many.
+    /// Returns a file's row in a table of many files.
     pub async fn summarize(&self, place: JsValue) -> Result<JsValue, JsValue> {
         to_js(&Summary::of(&header(&place).await?))
     }
 
-    /// What a pasted line of another program's log means for a file; null where no known program
-    /// prints such a line.
+    /// Explains a log line of another program for a file; null if no supported program prints such a
+    /// line.
     pub async fn explain_log(&self, place: JsValue, line: String) -> Result<JsValue, JsValue> {
         to_js(&explain_log(&header(&place).await?, &line))
     }

@@ -1,7 +1,7 @@
-//! Turns calls from JavaScript into calls of the core, and results into plain JavaScript values.
+//! WebAssembly bindings: calls from JavaScript -> calls of the library -> plain JavaScript values.
 //!
-//! The only module that knows JavaScript. The types that cross are here for every target, so that
-//! their TypeScript form can be generated and tested natively.
+//! The only module that depends on JavaScript. The types of the interface are compiled for every
+//! target, so that their TypeScript declarations can be generated and tested natively.
 
 #[cfg(target_os = "unknown")]
 mod bench;

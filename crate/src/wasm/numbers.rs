@@ -1,4 +1,4 @@
-//! Turns single layers into their spectra, and two files into what they have in common.
+//! Analysis of tensor data: layer spectra, comparison with a base model and of two files.
 
 use super::convert::{failure, from_js, to_js};
 use super::engine::Engine;
@@ -15,23 +15,23 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 impl Engine {
-    /// The singular values of one layer's change, and what they say; null where the change is no
-    /// matrix that the file alone knows.
+    /// Returns the singular values of one layer's change as [`LayerSpectrum`]; null if the change is not
+    /// a matrix or depends on the base model.
     pub async fn spectrum(&self, place: JsValue, path: String) -> Result<JsValue, JsValue> {
         let place = Place::of(&place)?;
         let opened = open(&place).await?;
         let mut spectra = Vec::new();
         for delta in opened.adapter.deltas.iter().filter(|delta| delta.path() == path) {
-            let numbers = opened.numbers(delta).await.map_err(broken)?;
-            spectra.extend(Spectrum::of_delta(delta, &numbers));
+            let factors = opened.numbers(delta).await.map_err(broken)?;
+            spectra.extend(Spectrum::of_delta(delta, &factors));
         }
-        // A layer's bias is no matrix; of a layer with two matrices the first one is meant.
+        // A bias has no spectrum; for a layer with two matrices, use the first one.
         to_js(&spectra.first().map(LayerSpectrum::of))
     }
 
-    /// Weighs an adapter's changes beside the model that they are for: `base` lists the model's files, each with its
-    /// `path` in its folder, which is empty for a single file. `measures` are the report's, and come back with the norms
-    /// of the base's weights, as [`Weighing`]; `on_progress` hears of each hundredth. [`Engine::stop_weighing`] ends it.
+    /// Compares an adapter's changes with the weights of its base model. `base` lists the model's files, each with
+    /// its `path` in the model folder, empty for a single file. `measures` are the report's; the result, [`Weighing`],
+    /// adds the norms of the base weights. `on_progress` receives each percent. [`Engine::stop_weighing`] cancels it.
     pub async fn weigh(
         &self,
         place: JsValue,
@@ -40,7 +40,7 @@ impl Engine {
         on_progress: Function,
     ) -> Result<JsValue, JsValue> {
         let mut measures: Measures = from_js("the report", measures)?;
-        let (place, turn) = (Place::of(&place)?, self.weighing.get());
+        let (place, generation) = (Place::of(&place)?, self.weighing.get());
         let opened = open(&place).await?;
         let mut parts = Vec::new();
         for file in base.iter() {
@@ -52,7 +52,7 @@ impl Engine {
         }
         let component = |folder: &String| Component::ALL.into_iter().find(|component| component.name() == folder);
         let name = parts.first().map(|(_, place)| place.name.clone()).unwrap_or_default();
-        // Blocks that are read ahead: a browser takes as long for a small piece as for a large one.
+        // Read ahead in blocks: in a browser, small reads take as long as large ones.
         let sources: Vec<Buffered> = parts.iter().map(|(_, place)| Buffered::new(place.source.as_ref())).collect();
         let files = parts.iter().zip(&sources);
         let files = files.map(|((folder, _), source)| (folder.as_ref().and_then(component), source as _));
@@ -60,32 +60,32 @@ impl Engine {
         let models = models.map_err(broken)?;
         let norms: HashMap<&str, f64> =
             measures.modules.iter().filter_map(|row| Some((row.path.as_str(), row.norm?))).collect();
-        let mut told = 0;
-        let mut hear = |done: u64, total: u64| {
-            let hundredth = 100 * done / total.max(1);
-            if hundredth > told {
-                told = hundredth;
-                // A listener that throws must not cost the answer.
-                let _ = on_progress.call1(&JsValue::NULL, &JsValue::from(hundredth as f64 / 100.0));
+        let mut last_percent = 0;
+        let mut report_progress = |done: u64, total: u64| {
+            let percent = 100 * done / total.max(1);
+            if percent > last_percent {
+                last_percent = percent;
+                // An exception in the callback must not abort the comparison.
+                let _ = on_progress.call1(&JsValue::NULL, &JsValue::from(percent as f64 / 100.0));
             }
-            if self.weighing.get() == turn { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if self.weighing.get() == generation { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         let files = models.files();
-        let layers = opened.weigh(models.side(&files), &norms, &mut hear).await.map_err(broken)?;
-        if self.weighing.get() != turn {
-            return Err(failure("cancelled", "the weighing was stopped"));
+        let layers = opened.weigh(models.side(&files), &norms, &mut report_progress).await.map_err(broken)?;
+        if self.weighing.get() != generation {
+            return Err(failure("cancelled", "the comparison with the base model was cancelled"));
         }
         measures.weigh(&layers);
         let usual_strength = measures.health.as_ref().and_then(usual_strength);
         to_js(&Weighing { measures, usual_strength })
     }
 
-    /// Ends every [`Engine::weigh`] that is running, at its next layer.
+    /// Cancels all running [`Engine::weigh`] calls at their next layer.
     pub fn stop_weighing(&self) {
         self.weighing.set(self.weighing.get() + 1);
     }
 
-    /// What two adapters have in common, whatever their names, ranks and algorithms.
+    /// Compares two adapters, independent of their keys, ranks and algorithms.
     pub async fn compare(&self, a: JsValue, b: JsValue) -> Result<JsValue, JsValue> {
         let (a, b) = (Place::of(&a)?, Place::of(&b)?);
         let (a, b) = (open(&a).await?, open(&b).await?);

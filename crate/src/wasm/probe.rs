@@ -1,4 +1,4 @@
-//! Turns single operations and networks with given inputs into their outputs, for the browser tests.
+//! Single operations and networks run on given inputs, for the browser tests.
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::engine::{Engine, Opened};
@@ -12,9 +12,8 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 impl Engine {
-    /// Runs one operation by its kernels and by its definition: `{tiled, direct, definition}`, of a
-    /// convolution also `winograd`, where it can be computed so, and of a norm `subgroups`, where the
-    /// device has them.
+    /// Runs one operation with its kernels and with its reference definition: `{tiled, direct, definition}`;
+    /// for a convolution also `winograd` if supported, for a norm also `subgroups` if the device has them.
     pub async fn probe_op(
         &self,
         op: JsValue,
@@ -34,22 +33,25 @@ impl Engine {
         builder.output("y", output);
         let plan = builder.finish();
         let gpu = self.device().await?;
-        let usual = gpu.config();
+        let device_config = gpu.config();
         let result = Object::new();
         let is_convolution = matches!(plan.steps[0].op, Op::Conv2d(_));
         let winograd = is_convolution.then_some(("winograd", Style::Tiled, TileChoice::Forced(0)));
         let is_norm = matches!(plan.steps[0].op, Op::GroupNorm(_) | Op::LayerNorm(_) | Op::Moments(_));
-        let by_subgroups = is_norm && usual.has_subgroups;
-        let subgroups = by_subgroups.then_some(("subgroups", Style::Tiled, TileChoice::Forced(1)));
-        let ways = [("tiled", Style::Tiled, usual.tile_choice.clone()), ("direct", Style::Untiled, usual.tile_choice.clone())];
-        for (name, style, tile_choice) in ways.into_iter().chain(winograd).chain(subgroups) {
+        let uses_subgroups = is_norm && device_config.has_subgroups;
+        let subgroups = uses_subgroups.then_some(("subgroups", Style::Tiled, TileChoice::Forced(1)));
+        let variants = [
+            ("tiled", Style::Tiled, device_config.tile_choice.clone()),
+            ("direct", Style::Untiled, device_config.tile_choice.clone()),
+        ];
+        for (name, style, tile_choice) in variants.into_iter().chain(winograd).chain(subgroups) {
             let plan = Plan { allows_winograd: name == "winograd", ..plan.clone() };
-            let config = KernelConfig { style, tile_choice, ..usual.clone() };
-            let resource_stats = gpu.resource_stats().bind_groups;
+            let config = KernelConfig { style, tile_choice, ..device_config.clone() };
+            let bind_groups_before = gpu.resource_stats().bind_groups;
             let arena = Arena::with_config(&gpu, config, &[&plan]).await.map_err(|error| refused(error.into()))?;
             let runner = Runner::within(&gpu, &plan, &|_| None, &arena).await;
             let runner = runner.map_err(|error| refused(error.into()))?;
-            let dispatches = gpu.resource_stats().bind_groups - resource_stats;
+            let dispatches = gpu.resource_stats().bind_groups - bind_groups_before;
             if name == "winograd" && dispatches == 1 {
                 continue;
             }
@@ -57,16 +59,16 @@ impl Engine {
                 runner.set(&gpu, &format!("x{i}"), data).map_err(|error| refused(error.into()))?;
             }
             runner.set_scalars(&gpu, &scalars);
-            let got = runner.compute(&gpu, "y").await.map_err(|error| refused(error.into()))?;
-            Reflect::set(&result, &name.into(), &Float32Array::from(got.as_slice()))?;
+            let output = runner.compute(&gpu, "y").await.map_err(|error| refused(error.into()))?;
+            Reflect::set(&result, &name.into(), &Float32Array::from(output.as_slice()))?;
         }
-        let mut give = |name: &str| name[1..].parse::<usize>().ok().map(|i| inputs[i].clone());
-        let definition = interpret(&plan, &mut give, &scalars).map_err(|error| refused(error.into()))?;
+        let mut input = |name: &str| name[1..].parse::<usize>().ok().map(|i| inputs[i].clone());
+        let definition = interpret(&plan, &mut input, &scalars).map_err(|error| refused(error.into()))?;
         Reflect::set(&result, &"definition".into(), &Float32Array::from(definition["y"].as_slice()))?;
         Ok(result.into())
     }
 
-    /// What each plan of a picture of this shape asks of the device: a list of [`PlanNeed`].
+    /// Returns the resource requirements of each plan for images of this shape: a list of [`PlanNeed`].
     ///
     /// [`PlanNeed`]: crate::pipeline::PlanNeed
     pub async fn probe_plans(&self, shape: JsValue) -> Result<JsValue, JsValue> {
@@ -75,15 +77,15 @@ impl Engine {
         to_js(&self.with_model(needs).await?.map_err(refused)?)
     }
 
-    /// Runs one network of the open model: outputs and tapped steps as `{name: Float32Array}`.
+    /// Runs one network of the open model; returns outputs and tapped steps as `{name: Float32Array}`.
     pub async fn probe_network(&self, network: JsValue, inputs: Object, taps: Vec<String>) -> Result<JsValue, JsValue> {
         let network: Network = from_js("the network", network)?;
-        let mut given = BTreeMap::new();
+        let mut arrays = BTreeMap::new();
         for name in Object::keys(&inputs).iter() {
             let data = Float32Array::unchecked_from_js(Reflect::get(&inputs, &name)?).to_vec();
-            given.insert(name.as_string().unwrap_or_default(), data);
+            arrays.insert(name.as_string().unwrap_or_default(), data);
         }
-        let outputs = self.with_model(async |opened| opened.session.probe(network, &given, &taps).await).await?;
+        let outputs = self.with_model(async |opened| opened.session.probe(network, &arrays, &taps).await).await?;
         let result = Object::new();
         for (name, data) in outputs.map_err(refused)? {
             Reflect::set(&result, &name.into(), &Float32Array::from(data.as_slice()))?;
@@ -91,8 +93,8 @@ impl Engine {
         Ok(result.into())
     }
 
-    /// Brings the weights of one network of the open model to graphics memory, in the halves that its
-    /// file has, as devices that are no software keep them: this one from now on.
+    /// Uploads the weights of one network of the open model to GPU memory, as the f16 of the file, as on
+    /// hardware GPUs. The device keeps f16 weights from then on.
     pub async fn probe_loading(&self, network: JsValue) -> Result<(), JsValue> {
         let network: Network = from_js("the network", network)?;
         let load = async |opened: &mut Opened| {
@@ -102,28 +104,28 @@ impl Engine {
         self.with_model(load).await?.map_err(refused)
     }
 
-    /// Times the kernels for graphics cards of one network of the open model, on whatever device this
-    /// is: what [`Engine::tuning`] then gives.
+    /// Tunes the GPU kernels of one network of the open model, also on a software rasterizer; returns
+    /// [`Engine::tuning`].
     pub async fn probe_tuning(&self, network: JsValue) -> Result<Option<String>, JsValue> {
         let network: Network = from_js("the network", network)?;
-        let timed = self.with_model(async |opened| opened.session.probe_tuning(network).await).await?;
-        timed.map_err(refused)?;
+        let tuned = self.with_model(async |opened| opened.session.probe_tuning(network).await).await?;
+        tuned.map_err(refused)?;
         Ok(self.tuning())
     }
 
-    /// Rows of the open model's token table, for the text encoder's input.
+    /// Returns rows of the open model's token embedding table, the input of the text encoder.
     pub async fn probe_tokens(&self, ids: Vec<u32>) -> Result<Float32Array, JsValue> {
         let table = crate::pipeline::token_table(crate::model::Component::TextEncoder);
         let rows = self.with_model(async |opened| opened.session.model.checkpoint.rows(&table, &ids).await).await?;
         Ok(Float32Array::from(rows.map_err(|error| refused(error.into()))?.as_slice()))
     }
 
-    /// The recipe's picture as numbers: `{latents, image}`, both channels last.
+    /// Generates the recipe's image as `{latents, image, applied}`; latents and image are channels-last f32.
     pub async fn probe_picture(&self, recipe: JsValue) -> Result<JsValue, JsValue> {
         let recipe: Recipe = from_js("the recipe", recipe)?;
-        let nobody = js_sys::Function::new_no_args("");
-        let draw = async |opened: &mut Opened| self.draw(opened, &recipe, (None, None, false), &nobody).await;
-        let picture = self.with_model(draw).await?.map_err(refused)?;
+        let no_op = js_sys::Function::new_no_args("");
+        let generate = async |opened: &mut Opened| self.draw(opened, &recipe, (None, None, false), &no_op).await;
+        let picture = self.with_model(generate).await?.map_err(refused)?;
         let result = Object::new();
         Reflect::set(&result, &"latents".into(), &Float32Array::from(picture.latents.as_slice()))?;
         Reflect::set(&result, &"image".into(), &Float32Array::from(picture.image.as_slice()))?;

@@ -9,7 +9,7 @@ use wasm_bindgen::JsValue;
 /// Milliseconds between two messages.
 const INTERVAL_MS: f64 = 120.0;
 
-/// Reports to the page how much of a file was read.
+/// Reports the progress of reading a file to the page.
 pub struct ProgressReporter {
     listener: Option<Function>,
     rows: Vec<ModuleRow>,
@@ -17,7 +17,7 @@ pub struct ProgressReporter {
 }
 
 impl ProgressReporter {
-    /// Reports to `listener`, if any.
+    /// Creates a reporter that calls `listener`, if any.
     pub fn new(listener: Option<Function>) -> ProgressReporter {
         ProgressReporter { listener, rows: Vec::new(), last_sent_ms: Date::now() }
     }
@@ -46,7 +46,7 @@ impl ProgressReporter {
         self.last_sent_ms = Date::now();
         let Some(listener) = &self.listener else { return };
         if let Ok(message) = to_js(&ReadProgress { done, hashing, rows: std::mem::take(&mut self.rows) }) {
-            // A listener that throws must not cost the report.
+            // An exception in the callback must not abort the report.
             let _ = listener.call1(&JsValue::NULL, &message);
         }
     }

@@ -1,4 +1,4 @@
-//! Turns a Blob, or whatever promises bytes, into a file that is read piece by piece.
+//! Byte sources in the browser: Blobs and functions that return promises of bytes.
 
 use super::convert::failure;
 use crate::formats::{ByteSource, Reading};
@@ -12,42 +12,42 @@ use web_sys::{Blob, File, MessageChannel, MessagePort};
 
 pub(super) fn failed(error: JsValue) -> io::Error {
     let message = Reflect::get(&error, &"message".into()).ok().and_then(|message| message.as_string());
-    io::Error::other(error.as_string().or(message).unwrap_or_else(|| "the browser gave no reason".into()))
+    io::Error::other(error.as_string().or(message).unwrap_or_else(|| "the browser reported no reason".into()))
 }
 
 thread_local! {
-    /// A port without another end: what is transferred through it is gone.
-    static NOWHERE: Option<MessagePort> = MessageChannel::new().ok().map(|channel| {
+    /// A port whose other end is closed: transferring a buffer to it detaches and frees the buffer.
+    static CLOSED_PORT: Option<MessagePort> = MessageChannel::new().ok().map(|channel| {
         channel.port2().close();
         channel.port1()
     });
 }
 
-/// The promised bytes, copied. Their buffer is given away, which frees its memory at once: left to the garbage
-/// collector, buffers worth hundreds of megabytes pile up while a large file is read.
+/// Awaits and copies the promised bytes. Their buffer is detached, which frees its memory at once: left to the
+/// garbage collector, hundreds of megabytes of buffers pile up while a large file is read.
 async fn bytes(promise: Promise) -> io::Result<Vec<u8>> {
-    let promised = JsFuture::from(promise).await.map_err(failed)?;
-    let view = promised.dyn_into().unwrap_or_else(|buffer| Uint8Array::new(&buffer));
+    let value = JsFuture::from(promise).await.map_err(failed)?;
+    let view = value.dyn_into().unwrap_or_else(|buffer| Uint8Array::new(&buffer));
     let bytes = view.to_vec();
-    NOWHERE.with(|port| {
+    CLOSED_PORT.with(|port| {
         let buffers = Array::of1(&view.buffer());
-        // A buffer that cannot be given away waits for the collector.
+        // A buffer that cannot be transferred is left to the garbage collector.
         port.as_ref().map(|port| port.post_message_with_transferable(&JsValue::NULL, &buffers))
     });
     Ok(bytes)
 }
 
-fn exactly(got: Vec<u8>, range: &Range<u64>) -> io::Result<Vec<u8>> {
-    match got.len() as u64 == range.end.saturating_sub(range.start) {
-        true => Ok(got),
+fn check_len(bytes: Vec<u8>, range: &Range<u64>) -> io::Result<Vec<u8>> {
+    match bytes.len() as u64 == range.end.saturating_sub(range.start) {
+        true => Ok(bytes),
         false => Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
-            format!("asked for bytes {}..{}, got {}", range.start, range.end, got.len()),
+            format!("requested bytes {}..{}, received {} bytes", range.start, range.end, bytes.len()),
         )),
     }
 }
 
-/// A dropped file or downloaded blob: bytes come slice by slice, the rest stays with the browser.
+/// A dropped file or downloaded blob, read in slices; the browser keeps the rest.
 pub struct BlobSource(pub Blob);
 
 impl ByteSource for BlobSource {
@@ -58,13 +58,13 @@ impl ByteSource for BlobSource {
     fn read(&self, range: Range<u64>) -> Reading<'_> {
         Box::pin(async move {
             let slice = self.0.slice_with_f64_and_f64(range.start as f64, range.end as f64).map_err(failed)?;
-            exactly(bytes(slice.array_buffer()).await?, &range)
+            check_len(bytes(slice.array_buffer()).await?, &range)
         })
     }
 }
 
-/// A file that lies elsewhere, such as at a web address: `read(start, end)` promises its bytes, and gives their buffer
-/// away.
+/// A file that is not a Blob, such as one at a URL: `read(start, end)` returns a promise of its bytes and gives up
+/// ownership of their buffer.
 pub struct RemoteSource {
     len: u64,
     read: Function,
@@ -82,13 +82,13 @@ impl ByteSource for RemoteSource {
             }
             let (start, end) = (JsValue::from(range.start as f64), JsValue::from(range.end as f64));
             let promise = self.read.call2(&JsValue::NULL, &start, &end).map_err(failed)?;
-            exactly(bytes(Promise::resolve(&promise)).await?, &range)
+            check_len(bytes(Promise::resolve(&promise)).await?, &range)
         })
     }
 }
 
-/// What a call of the page says of a file: `{file, config}` of one that is here, or `{name, size, read, config}` of one
-/// that lies elsewhere. `config` is the text of the adapter_config.json beside it.
+/// A file argument of a call: `{file, config}` for a local file, or `{name, size, read, config}` for a remote one.
+/// `config` is the text of the adapter_config.json next to it.
 #[derive(Clone)]
 pub struct Place {
     pub name: String,
@@ -97,7 +97,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The file that `place` speaks of.
+    /// Converts the JavaScript object.
     pub fn of(place: &JsValue) -> Result<Place, JsValue> {
         let field = |name: &str| Reflect::get(place, &name.into());
         let config = field("config")?.as_string();
@@ -110,7 +110,7 @@ impl Place {
             (Some(name), Some(size), Ok(read)) => {
                 Ok(Place { name, source: Rc::new(RemoteSource { len: size as u64, read }), config })
             }
-            _ => Err(failure("file", "the file is not there any more: drop it again")),
+            _ => Err(failure("file", "the file is no longer available; drop it again")),
         }
     }
 }

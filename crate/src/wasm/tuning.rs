@@ -1,4 +1,4 @@
-//! Turns what was found out of a graphics card into text that the page keeps, and back.
+//! Kernel tuning results of a GPU, saved and restored by the page as text.
 
 use super::engine::Engine;
 use crate::gpu::{TileChoice, Gpu, Tuning};
@@ -6,8 +6,8 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 impl Engine {
-    /// Takes what [`Engine::tuning`] gave on an earlier visit. Text of another device or another
-    /// build, or that is none, is left out.
+    /// Restores the result of [`Engine::tuning`] from an earlier session. Invalid text and results of
+    /// another device or build are ignored.
     pub fn use_tuning(&self, text: String) {
         self.tuning.replace(serde_json::from_str(&text).ok());
         if let Some(gpu) = &*self.gpu.borrow() {
@@ -15,7 +15,7 @@ impl Engine {
         }
     }
 
-    /// What was found out of the device, as text; undefined where nothing was.
+    /// Returns the tuning results of the device as text; undefined if it was not tuned.
     pub fn tuning(&self) -> Option<String> {
         match self.gpu.borrow().as_ref()?.choice() {
             TileChoice::Tuned(tuning) => serde_json::to_string(&tuning).ok(),
@@ -23,7 +23,7 @@ impl Engine {
         }
     }
 
-    /// Ends the timing of kernels, and begins none until the page is opened again.
+    /// Stops tuning, and disables it until the page is reloaded.
     pub fn skip_tuning(&self) {
         if let Some(gpu) = &*self.gpu.borrow() {
             gpu.set_wants_tuning(false);
@@ -32,10 +32,10 @@ impl Engine {
 }
 
 impl Engine {
-    /// Tells a device what is known of it.
+    /// Applies the stored tuning results to a device.
     pub(super) fn tell_tuning(&self, gpu: &Gpu) {
-        let known: Option<Tuning> = self.tuning.borrow().clone();
-        if let Some(tuning) = known {
+        let stored: Option<Tuning> = self.tuning.borrow().clone();
+        if let Some(tuning) = stored {
             gpu.choose(TileChoice::Tuned(tuning));
         }
     }

@@ -1,4 +1,4 @@
-//! Turns what crosses to the page into types with a TypeScript form.
+//! Types of the interface to the page, with TypeScript declarations.
 
 use crate::analysis::{
     Base, Bucket, Claim, ClaimVerdict, Comparison, Container, Coverage, Dataset, FileKind, Hashes, Health, ImportRow,
@@ -22,37 +22,37 @@ use crate::text::Syntax;
 use serde::Serialize;
 use ts_rs::{Config, TS};
 
-/// A base model that is ready to draw.
+/// An open base model.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct ModelInfo {
-    /// What people call it.
+    /// Display name.
     pub name: String,
-    /// Short name of its family: `sd15`.
+    /// Id of its model family: `sd15`.
     pub family: String,
-    /// The family's name for people.
+    /// Display name of the model family.
     pub label: String,
-    /// Numbers in all networks.
+    /// Number of parameters of all networks.
     #[ts(type = "number")]
     pub parameters: u64,
-    /// Pixels that it was made for.
+    /// Native width in pixels.
     pub width: usize,
-    /// Pixels that it was made for.
+    /// Native height in pixels.
     pub height: usize,
     /// Width and height must be multiples of this.
     pub multiple: usize,
-    /// Names of the samplers that it can be drawn with.
+    /// Names of the supported samplers.
     pub samplers: Vec<String>,
-    /// Those of them that have a spacing of noise levels.
+    /// Samplers that support a schedule type.
     pub spaced: Vec<String>,
-    /// Those of them that have fresh noise in each step.
+    /// Samplers that add noise in each step (eta).
     pub fresh: Vec<String>,
 }
 
 impl ModelInfo {
-    /// What there is to say about a model.
+    /// Describes a model.
     pub fn of(model: &Model) -> ModelInfo {
-        let names = |fits: fn(SamplerKind) -> bool| {
-            SamplerKind::ALL.into_iter().filter(|kind| fits(*kind)).map(|kind| kind.name().into()).collect()
+        let names = |predicate: fn(SamplerKind) -> bool| {
+            SamplerKind::ALL.into_iter().filter(|kind| predicate(*kind)).map(|kind| kind.name().into()).collect()
         };
         ModelInfo {
             name: model.name.clone(),
@@ -69,98 +69,98 @@ impl ModelInfo {
     }
 }
 
-/// A report's strengths beside its base model's weights.
+/// A report's norms relative to the weights of its base model.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Weighing {
-    /// What the report then says.
+    /// Updated measures of the report.
     pub measures: Measures,
-    /// What makes the file as strong as is usual, where it is stronger.
+    /// Fix that scales the file to a typical strength, if it is stronger.
     pub usual_strength: Option<Fix>,
 }
 
-/// How far a picture is.
+/// Progress of generating an image.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct ProgressInfo {
-    /// What is being done.
+    /// Current stage.
     pub stage: Stage,
-    /// Parts of the stage that are done.
+    /// Completed steps of the stage.
     pub step: usize,
-    /// Parts of the stage.
+    /// Steps of the stage.
     pub steps: usize,
-    /// Seconds until the stage is over, where it can be told.
+    /// Estimated seconds until the stage is done, if known.
     pub seconds_left: Option<f64>,
 }
 
-/// A small picture of what the latents may become; its pixels come beside it.
+/// Size of a live preview; its pixels are passed separately.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct PreviewInfo {
-    /// Pixels.
+    /// Width in pixels.
     pub width: usize,
-    /// Pixels.
+    /// Height in pixels.
     pub height: usize,
 }
 
-/// What a picture comes with, besides its pixels.
+/// A generated image without its pixels.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct PictureInfo {
-    /// Pixels.
+    /// Width in pixels.
     pub width: usize,
-    /// Pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// Time that it took.
+    /// Generation time in seconds.
     pub seconds: f64,
-    /// What each adapter did.
+    /// Applied layers and unused keys per adapter.
     pub applied: Vec<Applied>,
 }
 
-/// What a PNG says of how it was made.
+/// Generation data of a PNG.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct PngInfo {
-    /// This program's recipe.
+    /// Recipe of this program.
     pub recipe: Option<Recipe>,
-    /// What the web UIs write.
+    /// Infotext of the web UIs.
     pub infotext: Option<Infotext>,
 }
 
-/// How far the reading of a file is.
+/// Progress of reading a file.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct ReadProgress {
-    /// 0 to 1, of the layers, or of the hashes.
+    /// 0 to 1, of the layers or of the hashes.
     pub done: f64,
-    /// Whether the hashes are being made.
+    /// Whether the hashes are being computed.
     pub hashing: bool,
-    /// Layers that were read since the last message.
+    /// Layers read since the last message.
     pub rows: Vec<ModuleRow>,
 }
 
-/// A file that was read, and what mends it.
+/// An inspected file and its fixes.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Inspected {
-    /// What it is.
+    /// Report.
     pub report: Report,
-    /// Edits that mend what is wrong, the most useful first.
+    /// Fixes, the most useful first.
     pub fixes: Vec<Fix>,
 }
 
-/// A layer's singular values at strength 1, largest first, and what they say.
+/// The singular values of a layer's change and measures derived from them.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct LayerSpectrum {
-    /// At strength 1.
+    /// Singular values at strength 1, largest first.
     pub values: Vec<f64>,
     /// Frobenius norm.
     pub frobenius: f64,
-    /// The largest singular value.
+    /// Spectral norm: the largest singular value.
     pub spectral: f64,
-    /// ‖·‖²_F over the square of the largest.
+    /// Squared Frobenius norm over squared spectral norm.
     pub stable_rank: f64,
-    /// exp of the entropy of the values' shares of their sum.
+    /// exp of the entropy of the singular values divided by their sum.
     pub effective_rank: f64,
-    /// Share of the energy that each rank keeps, from 1 on.
+    /// Share of the energy Σσ² kept at rank 1, 2, ….
     pub energy: Vec<f64>,
 }
 
 impl LayerSpectrum {
-    /// What a spectrum says.
+    /// Computes the measures of a spectrum.
     pub fn of(spectrum: &Spectrum) -> LayerSpectrum {
         LayerSpectrum {
             frobenius: spectrum.frobenius(),
@@ -173,29 +173,29 @@ impl LayerSpectrum {
     }
 }
 
-/// Two files, compared.
+/// A comparison of two files.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct ComparedFiles {
-    /// What they are to each other.
+    /// Relation of the files, as a sentence.
     pub sentence: String,
-    /// Layer by layer, and metadata.
+    /// Comparison by layer and of the metadata.
     pub comparison: Comparison,
 }
 
-/// Why a call failed: what happened, why, and what to do.
+/// Error of a call.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct EngineError {
-    /// For programs: `cancelled`, `busy`, `no_webgpu`, `gpu`, `adapter`, `recipe`, `model`, `file`.
+    /// Machine-readable kind: `cancelled`, `busy`, `no_webgpu`, `gpu`, `adapter`, `recipe`, `model`, `file`.
     pub kind: String,
-    /// For people.
+    /// Message: what happened, why, and what to do.
     pub message: String,
 }
 
-/// The text of web/engine/types.d.ts.
+/// Returns the text of web/engine/types.d.ts.
 pub fn typescript() -> String {
     let config = Config::new().with_large_int("number");
     let mut text = String::from(
-        "/** What crosses between the page and the engine; generated from the Rust types by tests/types.rs. */\n",
+        "/** Types of the interface between the page and the engine; generated from the Rust types by tests/types.rs. */\n",
     );
     let mut add = |declaration: String| text.push_str(&format!("\nexport {declaration}\n"));
     add(Report::decl(&config));

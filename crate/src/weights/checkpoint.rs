@@ -1,5 +1,5 @@
-//! Turns the files of a model into its tensors: where each lies, how it is stored, and its way to
-//! graphics memory in slices.
+//! Checkpoints: the locations of a model's tensors in its files, their storage in GPU memory, and their upload in
+//! slices.
 
 use super::WeightsError;
 use crate::adapters::stored_part;
@@ -14,18 +14,18 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-/// A file of tensors with its header read.
+/// A file of tensors and its header.
 pub struct TensorFile {
-    /// What people call it.
+    /// Name in error messages.
     pub name: String,
-    /// Its tensors.
+    /// The file's header.
     pub header: Header,
-    /// Its bytes.
+    /// The file's bytes.
     pub source: Rc<dyn ByteSource>,
 }
 
 impl TensorFile {
-    /// Reads the header.
+    /// Reads the header of a file.
     pub async fn open(name: String, source: Rc<dyn ByteSource>) -> Result<TensorFile, WeightsError> {
         match read_header(source.as_ref()).await {
             Ok(header) => Ok(TensorFile { name, header, source }),
@@ -33,14 +33,14 @@ impl TensorFile {
         }
     }
 
-    /// The numbers of one tensor, in the file's order.
+    /// Reads the elements of a tensor, in the file's order.
     pub async fn read(&self, tensor: &TensorInfo) -> Result<Vec<f32>, WeightsError> {
         let failed = |source| WeightsError::File { file: self.name.clone(), source };
         tensor.read(self.source.as_ref()).await.map_err(failed)
     }
 }
 
-/// Where a named tensor of the model lies.
+/// Location of a tensor of the model.
 pub(super) struct Place {
     file: Rc<TensorFile>,
     pub(super) tensor: TensorInfo,
@@ -51,7 +51,7 @@ pub(super) struct Place {
 pub struct Checkpoint {
     places: HashMap<String, Place>,
     shapes: BTreeMap<String, Vec<usize>>,
-    /// Most numbers of a tensor that are in main memory at once, where its rows are no longer.
+    /// Maximum number of elements per slice of an upload; a slice has at least two rows.
     pub slice: u64,
 }
 
@@ -62,8 +62,8 @@ impl Default for Checkpoint {
 }
 
 impl Checkpoint {
-    /// Finds every tensor of `modules` in the files of their component; an error names the first
-    /// that is missing or has another shape.
+    /// Finds every tensor of `modules` in the files of their component. Returns an error for the first that is missing
+    /// or has the wrong shape.
     pub fn add(
         &mut self,
         component: Component,
@@ -76,7 +76,7 @@ impl Checkpoint {
         })
     }
 
-    /// The same for files that spell the tensors as `spell` says, the likeliest first.
+    /// [`Checkpoint::add`] for files with other keys. `spell` returns the candidates, the likeliest first.
     pub fn add_spelled(
         &mut self,
         component: Component,
@@ -110,17 +110,18 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// PyTorch's shape of a tensor.
+    /// Returns the PyTorch shape of a tensor.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.shapes.get(name).map(Vec::as_slice)
     }
 
+    /// Returns the location of a tensor.
     pub(super) fn place(&self, name: &str) -> Result<&Place, WeightsError> {
         let missing = || {
-            let split = |component: Component| {
+            let strip = |component: Component| {
                 Some((component, name.strip_prefix(component.name())?.strip_prefix('.')?.to_owned()))
             };
-            match Component::ALL.into_iter().find_map(split) {
+            match Component::ALL.into_iter().find_map(strip) {
                 Some((component, name)) => WeightsError::Missing { component, name },
                 None => WeightsError::Unknown(name.into()),
             }
@@ -128,7 +129,7 @@ impl Checkpoint {
         self.places.get(name).ok_or_else(missing)
     }
 
-    /// The numbers of a tensor in the plan's order.
+    /// Reads the elements of a tensor in the plan's layout.
     pub async fn read(&self, name: &str, layout: Layout) -> Result<Vec<f32>, WeightsError> {
         let place = self.place(name)?;
         let data = place.file.read(&place.tensor).await?;
@@ -138,8 +139,8 @@ impl Checkpoint {
         })
     }
 
-    /// How a tensor may lie in memory without loss: matrices and kernels in the halves that their
-    /// file has; what is small, or read otherwise, as f32.
+    /// Returns the lossless storage of a tensor: matrices and kernels in the 16-bit type of their file (f8 as f16);
+    /// vectors, embeddings and other dtypes as f32.
     fn storage(&self, name: &str) -> Result<Storage, WeightsError> {
         let tensor = &self.place(name)?.tensor;
         let is_matrix = self.shape(name).is_some_and(|shape| shape.len() >= 2) && !name.contains("embeddings.");
@@ -150,13 +151,13 @@ impl Checkpoint {
         })
     }
 
-    /// How tensors lie that are read as one: as each would, or as f32 where they differ.
+    /// Returns the storage of tensors that are read concatenated: their own, or f32 if they differ.
     pub(super) fn common_storage<'a>(
         &self,
         mut names: impl Iterator<Item = &'a str>,
-        keeps_halves: bool,
+        f16_weights: bool,
     ) -> Result<Storage, WeightsError> {
-        let Some(first) = names.next().filter(|_| keeps_halves) else { return Ok(Storage::F32) };
+        let Some(first) = names.next().filter(|_| f16_weights) else { return Ok(Storage::F32) };
         let storage = self.storage(first)?;
         for name in names {
             if self.storage(name)? != storage {
@@ -166,12 +167,12 @@ impl Checkpoint {
         Ok(storage)
     }
 
-    /// How each tensor of a plan lies in graphics memory, in the order of its values.
-    pub fn storages(&self, plan: &Plan, keeps_halves: bool) -> Result<Vec<Storage>, WeightsError> {
+    /// Returns the storage of each tensor of a plan, in the order of its values.
+    pub fn storages(&self, plan: &Plan, f16_weights: bool) -> Result<Vec<Storage>, WeightsError> {
         let mut storages = vec![Storage::F32; plan.values.len()];
         for (index, value) in plan.values.iter().enumerate() {
             if let Source::Weight { name, .. } = &value.source {
-                storages[index] = self.common_storage([name.as_str()].into_iter(), keeps_halves)?;
+                storages[index] = self.common_storage([name.as_str()].into_iter(), f16_weights)?;
             }
         }
         for (index, value) in plan.values.iter().enumerate() {
@@ -185,13 +186,13 @@ impl Checkpoint {
         Ok(storages)
     }
 
-    /// Bytes that each weight of a plan takes in graphics memory, by name.
+    /// Returns the size of each weight of a plan in GPU memory, in bytes, by name.
     pub fn resident_bytes<'a>(
         &self,
         plan: &'a Plan,
-        keeps_halves: bool,
+        f16_weights: bool,
     ) -> Result<BTreeMap<&'a str, u64>, WeightsError> {
-        let storages = self.storages(plan, keeps_halves)?;
+        let storages = self.storages(plan, f16_weights)?;
         let bytes = plan.values.iter().zip(storages).filter_map(|(value, storage)| match &value.source {
             Source::Weight { name, .. } => Some((name.as_str(), storage.resident(value.numel()))),
             _ => None,
@@ -199,22 +200,22 @@ impl Checkpoint {
         Ok(bytes.collect())
     }
 
-    /// The slices in which a tensor is brought to graphics memory: (place of the first number, what
-    /// the file has of it). A slice is some of the outermost axis; turned tensors come whole.
+    /// Returns the slices in which a tensor is uploaded: (index of the first element, the part of the file's tensor).
+    /// A slice is a range of the outermost axis; transposed tensors and vectors are uploaded whole.
     fn slices(&self, name: &str) -> Result<Vec<(u64, TensorInfo)>, WeightsError> {
         let Place { tensor, transposed, .. } = self.place(name)?;
         let (rows, row) = match tensor.shape.as_slice() {
             [rows, rest @ ..] if !transposed && !rest.is_empty() => (*rows, numel(rest)),
             _ => return Ok(vec![(0, tensor.clone())]),
         };
-        // An even number of rows, so that halves are written in pairs.
-        let each = host_len((self.slice / row.max(1) / 2 * 2).max(2));
-        let slice = |start: usize| (start as u64 * row, tensor.rows(start..rows.min(start + each)));
-        Ok((0..rows).step_by(each).map(slice).collect())
+        // An even number of rows, since 16-bit elements are written in pairs.
+        let rows_per_slice = host_len((self.slice / row.max(1) / 2 * 2).max(2));
+        let slice = |start: usize| (start as u64 * row, tensor.rows(start..rows.min(start + rows_per_slice)));
+        Ok((0..rows).step_by(rows_per_slice).map(slice).collect())
     }
 
-    /// Brings a tensor to its room in graphics memory, slice by slice: main memory holds one slice at
-    /// a time. Halves that the file has as they are wanted never become f32.
+    /// Uploads a tensor to `resident`, slice by slice: CPU memory holds one slice at a time. f16 or bf16 elements that
+    /// the file has in the wanted type are not converted to f32.
     pub(super) async fn fetch(
         &self,
         gpu: &Gpu,
@@ -224,18 +225,18 @@ impl Checkpoint {
     ) -> Result<(), WeightsError> {
         let place = self.place(name)?;
         let storage = resident.storage;
-        let is_same =
+        let is_same_type =
             matches!((place.tensor.dtype, storage), (Dtype::F16, Storage::F16) | (Dtype::BF16, Storage::Bf16));
         if place.transposed {
             return Ok(gpu.write(resident, &self.read(name, layout).await?)?);
         }
         for (first, part) in self.slices(name)? {
-            if is_same {
+            if is_same_type {
                 let failed =
                     |error: std::io::Error| WeightsError::File { file: place.file.name.clone(), source: error.into() };
                 let bytes = place.file.source.read(part.bytes.clone()).await.map_err(failed)?;
-                let halves = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-                gpu.write_halves_at(resident, first, &layout.arrange(halves, &part.shape))?;
+                let bits = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+                gpu.write_halves_at(resident, first, &layout.arrange(bits, &part.shape))?;
             } else {
                 gpu.write_at(resident, first, &layout.arrange(place.file.read(&part).await?, &part.shape))?;
             }
@@ -243,7 +244,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Rows of a table, one after the other: the token embeddings of a prompt.
+    /// Reads rows of an embedding table and concatenates them: the token embeddings of a prompt.
     pub async fn rows(&self, name: &str, rows: &[u32]) -> Result<Vec<f32>, WeightsError> {
         let place = self.place(name)?;
         let (count, width) = match place.tensor.shape.as_slice() {
@@ -252,29 +253,30 @@ impl Checkpoint {
                 return Err(WeightsError::Shape { name: name.into(), found: other.to_vec(), wanted: vec![0, 0] });
             }
         };
-        let bytes = (place.tensor.bytes.end - place.tensor.bytes.start) / count.max(1);
-        let mut known: HashMap<u32, Vec<f32>> = HashMap::new();
+        let row_bytes = (place.tensor.bytes.end - place.tensor.bytes.start) / count.max(1);
+        let mut cache: HashMap<u32, Vec<f32>> = HashMap::new();
         let mut out = Vec::with_capacity(rows.len() * width);
         for &row in rows {
             if u64::from(row) >= count {
                 let found = vec![row as usize];
                 return Err(WeightsError::Shape { name: format!("{name}, row"), found, wanted: vec![host_len(count)] });
             }
-            let numbers = match known.entry(row) {
-                Entry::Occupied(numbers) => numbers.into_mut(),
-                Entry::Vacant(place_of) => {
-                    let start = place.tensor.bytes.start + u64::from(row) * bytes;
-                    let one = TensorInfo { bytes: start..start + bytes, shape: vec![width], ..place.tensor.clone() };
-                    place_of.insert(place.file.read(&one).await?)
+            let elements = match cache.entry(row) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    let start = place.tensor.bytes.start + u64::from(row) * row_bytes;
+                    let bytes = start..start + row_bytes;
+                    let tensor = TensorInfo { bytes, shape: vec![width], ..place.tensor.clone() };
+                    entry.insert(place.file.read(&tensor).await?)
                 }
             };
-            out.extend_from_slice(numbers);
+            out.extend_from_slice(elements);
         }
         Ok(out)
     }
 }
 
-/// A shape without the axes of length 1 at its end: (C, C, 1, 1) stands for (C, C).
+/// Strips trailing axes of length 1 from a shape: (C, C, 1, 1) becomes (C, C).
 fn squeezed(shape: &[usize]) -> &[usize] {
     let kept = shape.iter().rposition(|&length| length != 1).map_or(1, |last| last + 1);
     &shape[..kept.min(shape.len())]
@@ -287,18 +289,19 @@ mod tests {
     use crate::plan::Layout;
 
     #[test]
-    fn a_tensor_that_is_missing_is_blamed_on_the_files_that_lack_it() {
-        let said = |name: &str| {
+    fn a_missing_tensor_error_names_the_component_or_the_unknown_name() {
+        let message = |name: &str| {
             let read = pollster::block_on(Checkpoint::default().read(name, Layout::Plain));
-            read.expect_err("a refusal").to_string()
+            read.expect_err("a missing tensor").to_string()
         };
         for component in Component::ALL {
-            let said = said(&format!("{component}.encoder.conv_in.weight"));
-            assert!(said.contains(&format!("the model's {component} files lack `encoder.conv_in.weight`")), "{said}");
+            let error = message(&format!("{component}.encoder.conv_in.weight"));
+            let expected = format!("the model's {component} files have no tensor `encoder.conv_in.weight`");
+            assert!(error.contains(&expected), "{error}");
         }
         for name in ["conv_in.weight", "unets.conv_in.weight", "text_encoder4.x", "unet"] {
-            let said = said(name);
-            assert!(said.contains(&format!("no tensor `{name}`")), "{said}");
+            let error = message(name);
+            assert!(error.contains(&format!("no tensor `{name}`")), "{error}");
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Turns adapters into the plan that forms W + Σ s·ΔW of all tensors that they change, and into the
-//! graphics memory that it takes.
+//! The plan that computes W + Σ s·ΔW for all tensors that a set of adapters changes, and its GPU memory.
 
 use super::{Checkpoint, LoadedAdapter, WeightsError};
 use crate::adapters::Delta;
@@ -10,56 +9,57 @@ use crate::ops::{Narrow, Storage, Widen};
 use crate::plan::{Builder, Layout, Plan, Source, Value};
 use std::collections::BTreeMap;
 
-/// Stands before the name of a pristine tensor in the plan of all folds.
+/// Prefix of the names of pristine tensors in the folds' plan.
 pub(super) const PRISTINE: &str = "pristine/";
 
-/// The plan of the folds of one set of adapters. Its weights are pristine tensors and factors, its outputs
-/// the tensors that networks read.
+/// The plan of the folds of a set of adapters. Its weights are pristine tensors and factors; its outputs are the
+/// tensors that networks read.
 pub(super) struct FoldPlan {
     pub plan: Plan,
-    /// Whose strength each of the plan's run-time numbers is: an adapter's, in a block.
+    /// Index of the adapter, component and block of each of the plan's scalars.
     pub scalars: Vec<(usize, Component, String)>,
 }
 
 impl FoldPlan {
-    /// Plans the folds; `stored` says how a tensor lies that is kept in graphics memory.
+    /// Plans the folds. `stored` returns the storage of a tensor, or `None` if it is not kept in GPU memory.
     pub fn new(
         checkpoint: &Checkpoint,
         adapters: &[&LoadedAdapter],
         stored: &dyn Fn(&str) -> Option<Storage>,
     ) -> Result<FoldPlan, WeightsError> {
-        let mut touched: BTreeMap<String, Vec<(usize, &Delta)>> = BTreeMap::new();
+        let mut changed: BTreeMap<String, Vec<(usize, &Delta)>> = BTreeMap::new();
         for (index, loaded) in adapters.iter().enumerate() {
-            // Keys of layers that this model does not have are reported; part of a change that
-            // belongs to one of its layers is never left out.
-            if let Some(part) = loaded.adapter.leftovers.iter().find(|left| !left.reason.is_foreign()) {
-                let reason = format!("`{}`: {}", part.key, part.reason);
+            // Keys of layers that the model does not have are only reported, but a part of the change of one of its
+            // layers is never dropped.
+            if let Some(leftover) = loaded.adapter.leftovers.iter().find(|leftover| !leftover.reason.is_foreign()) {
+                let reason = format!("`{}`: {}", leftover.key, leftover.reason);
                 return Err(WeightsError::Delta { adapter: loaded.file.name.clone(), reason });
             }
             for delta in &loaded.adapter.deltas {
-                touched.entry(delta.tensor()).or_default().push((index, delta));
+                changed.entry(delta.tensor()).or_default().push((index, delta));
             }
         }
         let mut builder = Builder::new("folds");
         let mut scalars: Vec<(usize, Component, String)> = Vec::new();
-        for (name, deltas) in &touched {
-            let refuse = |adapter: usize, reason: String| WeightsError::Delta {
+        for (name, deltas) in &changed {
+            let error = |adapter: usize, reason: String| WeightsError::Delta {
                 adapter: adapters[adapter].file.name.clone(),
                 reason,
             };
             let (first, _) = deltas[0];
             let shape = checkpoint
                 .shape(name)
-                .ok_or_else(|| refuse(first, format!("it changes `{name}`, which the model does not have")))?;
+                .ok_or_else(|| error(first, format!("it changes `{name}`, which the model does not have")))?;
             let storage = stored(name).ok_or_else(|| {
-                refuse(first, format!("it changes `{name}`, which this program does not keep in graphics memory"))
+                error(first, format!("it changes `{name}`, which this program does not keep in GPU memory"))
             })?;
-            if let Some((adapter, misfit)) = deltas.iter().find(|(_, delta)| !delta.fits(shape)) {
-                let found = misfit.change.shape();
+            if let Some((adapter, delta)) = deltas.iter().find(|(_, delta)| !delta.fits(shape)) {
+                let found = delta.change.shape();
                 let reason = format!(
-                    "its change of `{name}` has shape {found:?}, the model's tensor {shape:?}: it was made for another base model"
+                    "its change of `{name}` has shape {found:?}, but the tensor has {shape:?}: \
+                     it was made for another base model"
                 );
-                return Err(refuse(*adapter, reason));
+                return Err(error(*adapter, reason));
             }
             let matrix = match shape {
                 &[outputs, inputs, height, width] => vec![outputs, host_len(numel(&[inputs, height, width]))],
@@ -70,16 +70,16 @@ impl FoldPlan {
                 value = builder.push(Widen {}, &[value], name)?;
             }
             for (index, delta) in deltas {
-                let whose = (*index, delta.component, block(delta.component, &delta.module));
-                let scalar = builder.scalar(&format!("{index} {} {}", whose.1, whose.2));
+                let target = (*index, delta.component, block(delta.component, &delta.module));
+                let scalar = builder.scalar(&format!("{index} {} {}", target.1, target.2));
                 if scalar.0 == scalars.len() {
-                    scalars.push(whose);
+                    scalars.push(target);
                 }
                 let folded = delta.fold(&mut builder, value, scalar, &prefix(*index));
-                value = folded.map_err(|error| refuse(*index, format!("its change cannot be computed: {error}")))?;
+                value = folded.map_err(|source| error(*index, format!("its change cannot be computed: {source}")))?;
             }
             if storage != Storage::F32 {
-                // The sum is formed in f32 and rounded once.
+                // The sum is computed in f32 and rounded once.
                 value = builder.push(Narrow { storage }, &[value], name)?;
             }
             builder.output(name, value);
@@ -88,20 +88,20 @@ impl FoldPlan {
     }
 }
 
-/// Bytes of graphics memory that these adapters take beside the weights of the plans that they change:
+/// Returns the GPU memory, in bytes, that these adapters need besides the weights of the plans that they change:
 /// pristine copies, factors, and the folds' temporaries and parameters.
 pub fn fold_bytes(
     checkpoint: &Checkpoint,
     adapters: &[&LoadedAdapter],
     plans: &[&Plan],
-    means: DeviceCaps,
+    caps: DeviceCaps,
 ) -> Result<u64, WeightsError> {
     if adapters.is_empty() {
         return Ok(0);
     }
     let mut stored: BTreeMap<&str, Storage> = BTreeMap::new();
     for plan in plans {
-        let storages = checkpoint.storages(plan, means.f16_weights)?;
+        let storages = checkpoint.storages(plan, caps.f16_weights)?;
         stored.extend(plan.values.iter().zip(storages).filter_map(|(value, storage)| match &value.source {
             Source::Weight { name, .. } => Some((name.as_str(), storage)),
             _ => None,
@@ -116,10 +116,10 @@ pub fn fold_bytes(
         _ => 0,
     };
     let weights: u64 = folds.values.iter().map(resident).sum();
-    Ok(weights + Arena::bytes(&[&folds], means) + Runner::params_bytes(&folds, means))
+    Ok(weights + Arena::bytes(&[&folds], caps) + Runner::params_bytes(&folds, caps))
 }
 
-/// Stands before the keys of the adapter with this index.
+/// Returns the prefix of the keys of the adapter with this index.
 pub(super) fn prefix(index: usize) -> String {
     format!("adapter{index}/")
 }

@@ -1,9 +1,8 @@
-//! Turns model files and adapters into the tensors in graphics memory that plans read.
+//! Weights: model files and adapters → the tensors in GPU memory that plans read.
 //!
-//! Weights go tensor by tensor from file to graphics memory. A tensor that an adapter touches
-//! gets a pristine copy beside it, and each change of strength forms W + Σ s·ΔW anew from that
-//! copy, in f32, by one plan of all folds: nothing is ever subtracted, and neither plans nor
-//! pipelines are rebuilt. With the adapter goes the copy.
+//! Weights are uploaded tensor by tensor. A tensor that an adapter changes keeps a pristine copy, and each change of
+//! strength recomputes W + Σ s·ΔW from that copy in f32, with one plan for all folds: deltas are never subtracted, and
+//! neither plans nor pipelines are rebuilt. The copy is freed when the adapter is removed.
 
 mod checkpoint;
 mod folds;
@@ -21,53 +20,53 @@ use crate::plan::{Layout, Plan, PlanError};
 use folds::{FoldPlan, PRISTINE, prefix};
 use std::collections::HashMap;
 
-/// Why weights or adapters cannot be used.
+/// Error from loading weights or applying adapters.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum WeightsError {
-    /// A file could not be read.
+    /// File that cannot be read.
     #[error("{file}: {source}")]
     File { file: String, source: FormatError },
-    /// The model lacks a tensor.
-    #[error("the model's {component} files lack `{name}`: they are incomplete or belong to another kind of model")]
+    /// Tensor that is missing from the model's files.
+    #[error("the model's {component} files have no tensor `{name}`: they are incomplete or of another architecture")]
     Missing { component: Component, name: String },
-    /// A name that is no tensor of the model's networks.
+    /// Name that is not a tensor of the model's networks.
     #[error("this model's networks have no tensor `{0}`")]
     Unknown(String),
-    /// A tensor of another shape.
+    /// Tensor with the wrong shape.
     #[error(
-        "`{name}`: the file has {found:?}, the network wants {wanted:?}; the config and the weights do not belong together"
+        "`{name}` has shape {found:?}, but the network needs {wanted:?}; the config does not match the weights"
     )]
     Shape { name: String, found: Vec<usize>, wanted: Vec<usize> },
-    /// A delta that cannot land.
+    /// Delta that cannot be applied.
     #[error("the adapter {adapter} cannot be applied to this model: {reason}")]
     Delta { adapter: String, reason: String },
-    /// The graphics processor refused.
+    /// GPU error.
     #[error(transparent)]
     Gpu(#[from] GpuError),
-    /// The folds cannot be planned.
-    #[error("the adapters' changes cannot be computed: {0}")]
+    /// Failure to plan the folds.
+    #[error("the adapters cannot be folded into the weights: {0}")]
     Plan(#[from] PlanError),
 }
 
-/// An adapter with the file that holds its numbers.
+/// An adapter and the file with its factors.
 pub struct LoadedAdapter {
-    /// What tells it from others: its sha256.
+    /// Unique id: the file's SHA-256.
     pub id: String,
-    /// What changes.
+    /// The changes that it makes.
     pub adapter: Adapter,
-    /// The factors.
+    /// The file with the factors.
     pub file: TensorFile,
 }
 
 impl LoadedAdapter {
-    /// Whether it changes a text encoder.
+    /// Returns whether it changes a text encoder.
     pub fn changes_text(&self) -> bool {
         self.adapter.deltas.iter().any(|delta| delta.component != Component::Unet)
     }
 
-    /// Reads what a file changes in a model with these `modules`. `config` is the text of the
-    /// adapter_config.json beside it.
+    /// Reads the adapter in `file` for a model with these `modules`. `config` is the text of the adapter_config.json
+    /// next to it.
     pub async fn open(
         id: String,
         file: TensorFile,
@@ -83,60 +82,60 @@ impl LoadedAdapter {
     }
 }
 
-/// How strongly an adapter acts.
+/// Strength of an adapter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Strength {
-    /// On the UNet.
+    /// Strength for the UNet.
     pub unet: f32,
-    /// On the text encoders.
+    /// Strength for the text encoders.
     pub text: f32,
-    /// What that is multiplied by in each block.
+    /// Multiplier per block.
     pub blocks: Strengths,
 }
 
 impl Strength {
-    /// In one block.
+    /// Returns the strength in one block.
     fn at(&self, component: Component, block: &str) -> f32 {
-        let whole = if component == Component::Unet { self.unet } else { self.text };
-        whole * self.blocks.at(component, block)
+        let strength = if component == Component::Unet { self.unet } else { self.text };
+        strength * self.blocks.at(component, block)
     }
 }
 
-/// The folds of one set of adapters.
+/// The folds of a set of adapters.
 struct Folds {
     ids: Vec<String>,
     runner: Runner,
-    /// Whose strength each of the plan's run-time numbers is: an adapter's, in a block.
+    /// Index of the adapter, component and block of each of the plan's scalars.
     scalars: Vec<(usize, Component, String)>,
     strengths: Vec<Strength>,
-    /// Factors stay in graphics memory as long as their folds.
+    /// Keeps the factors in GPU memory as long as their folds.
     _factors: HashMap<String, Tensor>,
 }
 
-/// A model's tensors in graphics memory.
+/// A model's tensors in GPU memory.
 #[derive(Default)]
 pub struct Weights {
     tensors: HashMap<String, Tensor>,
-    /// Places of tensors to come that plans read as one with others.
-    tensors_by_name: HashMap<String, Tensor>,
+    /// Contiguous allocations, by name, of tensors that are not loaded yet.
+    allocated: HashMap<String, Tensor>,
     pristine: HashMap<String, Tensor>,
     folds: Option<Folds>,
 }
 
 impl Weights {
-    /// The tensor that plans read under this name.
+    /// Returns the tensor that plans read under this name.
     pub fn get(&self, name: &str) -> Option<Tensor> {
         self.tensors.get(name).cloned()
     }
 
-    /// Makes room for the tensors that these plans read as one. Those that are in graphics memory
-    /// apart from each other leave it, to be loaded again.
+    /// Allocates contiguous memory for the tensors that these plans read concatenated. Those that are already in GPU
+    /// memory but not contiguous are freed and have to be loaded again.
     pub async fn allocate(&mut self, gpu: &Gpu, checkpoint: &Checkpoint, plans: &[Plan]) -> Result<(), WeightsError> {
         for parts in plans.iter().flat_map(Plan::concatenated) {
             let names: Vec<&str> = parts.iter().map(|(name, ..)| *name).collect();
-            let placed = |name: &&str| self.tensors.get(*name).or_else(|| self.tensors_by_name.get(*name)).cloned();
-            let there: Vec<Tensor> = names.iter().filter_map(placed).collect();
-            if there.len() == names.len() && Tensor::contiguous(&there).is_some() {
+            let allocated = |name: &&str| self.tensors.get(*name).or_else(|| self.allocated.get(*name)).cloned();
+            let existing: Vec<Tensor> = names.iter().filter_map(allocated).collect();
+            if existing.len() == names.len() && Tensor::contiguous(&existing).is_some() {
                 continue;
             }
             if names.iter().any(|name| self.pristine.contains_key(*name)) {
@@ -148,19 +147,19 @@ impl Weights {
             }
             let lengths: Vec<(&str, u64)> = parts.iter().map(|(name, _, shape)| (*name, numel(shape))).collect();
             let storage = checkpoint.common_storage(names.iter().copied(), gpu.f16_weights())?;
-            let rooms = gpu.with_error_scopes(names[0], || gpu.allocate_contiguous(&lengths, storage)).await?;
-            self.tensors_by_name.extend(names.iter().map(|name| (*name).to_owned()).zip(rooms));
+            let tensors = gpu.with_error_scopes(names[0], || gpu.allocate_contiguous(&lengths, storage)).await?;
+            self.allocated.extend(names.iter().map(|name| (*name).to_owned()).zip(tensors));
         }
         Ok(())
     }
 
-    /// Names of the plan's weights that are not in graphics memory yet.
+    /// Returns the names and layouts of the plan's weights that are not in GPU memory yet.
     pub fn missing<'a>(&self, plan: &'a Plan) -> Vec<(&'a str, Layout)> {
-        let wanted = plan.weights().map(|(name, layout, _)| (name, layout));
-        wanted.filter(|(name, _)| !self.tensors.contains_key(*name)).collect()
+        let weights = plan.weights().map(|(name, layout, _)| (name, layout));
+        weights.filter(|(name, _)| !self.tensors.contains_key(*name)).collect()
     }
 
-    /// Brings one tensor to graphics memory.
+    /// Loads one tensor into GPU memory.
     pub async fn load(
         &mut self,
         gpu: &Gpu,
@@ -168,8 +167,8 @@ impl Weights {
         name: &str,
         layout: Layout,
     ) -> Result<(), WeightsError> {
-        let tensor = match self.tensors_by_name.get(name) {
-            Some(room) => room.clone(),
+        let tensor = match self.allocated.get(name) {
+            Some(tensor) => tensor.clone(),
             None => {
                 let storage = checkpoint.common_storage([name].into_iter(), gpu.f16_weights())?;
                 let len = checkpoint.place(name)?.tensor.elements();
@@ -177,13 +176,13 @@ impl Weights {
             }
         };
         checkpoint.fetch(gpu, name, layout, &tensor).await?;
-        self.tensors_by_name.remove(name);
+        self.allocated.remove(name);
         self.tensors.insert(name.into(), tensor);
         Ok(())
     }
 
-    /// Makes the tensors W + Σ strength·ΔW. The same adapters with other strengths cost one run of
-    /// the folds; other adapters also cost their upload.
+    /// Sets the tensors to W + Σ strength·ΔW. If only strengths change, this runs the folds once; other adapters are
+    /// also uploaded.
     pub async fn apply(
         &mut self,
         gpu: &Gpu,
@@ -215,7 +214,7 @@ impl Weights {
         Ok(())
     }
 
-    /// Puts the pristine numbers back where an adapter has changed any weight of these plans.
+    /// Restores all pristine weights if an adapter has changed any weight of these plans.
     pub fn restore_any(&mut self, gpu: &Gpu, plans: &[Plan]) -> Result<(), WeightsError> {
         match plans.iter().flat_map(Plan::weights).any(|(name, ..)| self.pristine.contains_key(name)) {
             true => self.restore(gpu),
@@ -223,18 +222,18 @@ impl Weights {
         }
     }
 
-    /// Gives the memory of these plans' weights back; they come from the file again when they are needed.
+    /// Frees the GPU memory of these plans' weights, which are loaded again from the file on demand.
     pub fn release(&mut self, gpu: &Gpu, plans: &[Plan]) -> Result<(), WeightsError> {
         self.restore_any(gpu, plans)?;
         for (name, ..) in plans.iter().flat_map(Plan::weights) {
             self.tensors.remove(name);
-            self.tensors_by_name.remove(name);
+            self.allocated.remove(name);
             self.pristine.remove(name);
         }
         Ok(())
     }
 
-    /// Puts the pristine numbers back.
+    /// Restores all pristine weights.
     fn restore(&mut self, gpu: &Gpu) -> Result<(), WeightsError> {
         if self.folds.take().is_some() {
             for (name, tensor) in &self.pristine {
@@ -246,7 +245,7 @@ impl Weights {
         Ok(())
     }
 
-    /// Uploads factors, keeps pristine copies and plans the folds; changes no weight yet.
+    /// Uploads factors, makes pristine copies and plans the folds. Does not change any weight yet.
     async fn prepare(
         &mut self,
         gpu: &Gpu,
@@ -259,15 +258,15 @@ impl Weights {
         let mut factors = HashMap::new();
         for (index, loaded) in adapters.iter().enumerate() {
             for delta in &loaded.adapter.deltas {
-                let refuse = |reason| WeightsError::Delta { adapter: loaded.file.name.clone(), reason };
+                let error = |reason| WeightsError::Delta { adapter: loaded.file.name.clone(), reason };
                 let numbers = delta
                     .read(loaded.file.source.as_ref(), &loaded.file.header)
                     .await
                     .map_err(|source| WeightsError::File { file: loaded.file.name.clone(), source })?;
-                let finite = |data: &[f32]| data.iter().all(|value| value.is_finite());
-                if !delta.scale.is_finite() || !numbers.values().all(|data| finite(data)) {
-                    return Err(refuse(format!(
-                        "its change of `{}` holds NaN or infinity, which would spoil every picture",
+                let is_finite = |data: &[f32]| data.iter().all(|value| value.is_finite());
+                if !delta.scale.is_finite() || !numbers.values().all(|data| is_finite(data)) {
+                    return Err(error(format!(
+                        "its change of `{}` contains NaN or Inf, which would corrupt every image",
                         delta.tensor()
                     )));
                 }
@@ -278,7 +277,7 @@ impl Weights {
                 }
             }
         }
-        // What other adapters changed is as it was, and needs no copy now.
+        // Tensors changed by other adapters are restored by now and need no copy.
         self.pristine.retain(|kept, _| plan.outputs.iter().any(|(name, _)| name == kept));
         for (name, _) in &plan.outputs {
             if !self.pristine.contains_key(name)

@@ -1,4 +1,4 @@
-//! Turns bytes into a zip archive, or into a file of one.
+//! Fuzzes zip archives: the bytes as an archive and as its files.
 
 #![no_main]
 

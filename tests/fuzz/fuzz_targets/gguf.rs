@@ -1,4 +1,4 @@
-//! Turns bytes into a GGUF file of version 3.
+//! Fuzzes GGUF files of version 3.
 
 #![no_main]
 

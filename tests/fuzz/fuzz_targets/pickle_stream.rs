@@ -1,4 +1,4 @@
-//! Turns bytes into a bare pickle stream.
+//! Fuzzes bare pickle streams.
 
 #![no_main]
 

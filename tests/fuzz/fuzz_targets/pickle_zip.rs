@@ -1,4 +1,4 @@
-//! Turns bytes into the pickle of a torch.save archive with one storage.
+//! Fuzzes the pickle of a torch.save archive with one storage.
 
 #![no_main]
 

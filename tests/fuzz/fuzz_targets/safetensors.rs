@@ -1,4 +1,4 @@
-//! Turns bytes into the header of a safetensors file, perhaps with data behind it.
+//! Fuzzes safetensors files: the bytes up to the last `}` are the header, the others the data.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Reads bytes as whatever they are.
+//! Fuzzes file detection: the bytes are read as a file of any format.
 
 #![no_main]
 

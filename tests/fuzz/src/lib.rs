@@ -1,10 +1,10 @@
-//! Turns bytes into a file of a container, and reads that file in every way there is.
+//! Helpers for the fuzz targets: containers built from bytes, and a function that runs every reader.
 
 use lora_loupe::analysis::{Summary, inspect, inspect_header};
 use lora_loupe::formats::read_header;
 use pollster::block_on;
 
-/// Reads a file in every way there is; none may panic or take more than the file is worth.
+/// Reads a file with every reader. None may panic or use more memory than the file justifies.
 pub fn read_all(bytes: &[u8]) {
     let bytes = bytes.to_vec();
     let report = block_on(inspect("any", &bytes, None, None));
@@ -17,12 +17,12 @@ pub fn read_all(bytes: &[u8]) {
     }
 }
 
-/// A safetensors file with this header before this data.
+/// Returns a safetensors file with this header and data.
 pub fn safetensors(header: &[u8], data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header, data].concat()
 }
 
-/// A zip archive of stored files.
+/// Returns a zip archive of uncompressed files.
 pub fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());
     for (name, data) in files {

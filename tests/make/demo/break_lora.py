@@ -1,12 +1,12 @@
-"""A good kohya LoRA of the demo -> one that is broken on purpose: right numbers, names that no loader looks up.
+"""Converts a kohya LoRA of the demo to a deliberately broken one: correct weights under keys that no loader looks up.
 
     python break_lora.py [--source duotone] [--output broken_names]
 
-It is what PEFT's own `save_pretrained` leaves: `base_model.model.` before diffusers' names, no alpha
-(that stands in an `adapter_config.json`, which people forget to pass on) and nothing in the header.
+The result is what PEFT's `save_pretrained` writes: diffusers keys with the prefix `base_model.model.`, no alpha
+(it is in `adapter_config.json`, which users forget to share) and no metadata.
 ComfyUI, A1111, diffusers and stable-diffusion.cpp ignore such a file, Forge and InvokeAI refuse it.
-`lora-loupe convert FILE --to kohya` mends it. The source has to have alpha = rank, so that the alpha
-which every program assumes is the right one.
+`lora-loupe convert FILE --to kohya` fixes it. The source must have alpha = rank, which is what every program
+assumes without an alpha.
 """
 
 import argparse
@@ -20,7 +20,7 @@ PART = {"lora_down.weight": "lora_A.weight", "lora_up.weight": "lora_B.weight"}
 
 
 def broken(tensors, modules):
-    """The tensors of a kohya file under PEFT's names; `modules` are the UNet's own names."""
+    """Returns the tensors of a kohya file under PEFT keys; `modules` are the UNet's module names."""
     dotted = {name.replace(".", "_"): name for name in modules}
     result = {}
     for key, value in tensors.items():

@@ -1,4 +1,4 @@
-"""The demo's folder -> its list of files for the page, demo.json: sizes read from the disk, the rest kept as it is."""
+"""demo.json, the page's list of the demo's files: sizes are updated from disk, other fields are kept."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ MODEL, LORAS, LIST = DEMO / "model", DEMO / "loras", DEMO / "demo.json"
 
 
 def list_lora(file, **entry):
-    """Puts a LoRA into the list, or changes what the list says of it."""
+    """Adds a LoRA to the list, or updates its entry."""
     catalogue = json.loads(LIST.read_text())
     found = next((lora for lora in catalogue["loras"] if lora["file"] == file), None)
     if found is None:
@@ -19,7 +19,7 @@ def list_lora(file, **entry):
 
 
 def write(catalogue):
-    """Brings the sizes up to date and writes the list, one file and one LoRA a line."""
+    """Updates the sizes and writes the list, with one line per file and LoRA."""
     for entry in catalogue["files"]:
         entry["size"] = (MODEL / entry["path"]).stat().st_size
     for entry in catalogue["loras"]:

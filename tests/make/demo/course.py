@@ -1,4 +1,4 @@
-"""A number of steps or of minutes -> a training's learning rate, log and checkpoints, so that it can stop and go on."""
+"""Training loop with learning rate schedule, log and resumable checkpoints."""
 
 import json
 import math
@@ -16,10 +16,10 @@ SAVE = 90
 
 class Course:
     """
-    Iterate over it: it yields once a step and sets the optimiser's learning rates before. It ends after `steps`, or
-    when `minutes` are over, whichever is first; rates rise for `warm_up` steps, then fall as a half cosine, or stay at
-    their top until `hold` of the way is done. `state` is whatever has state_dict and load_state_dict; every `SAVE`
-    seconds it goes to FOLDER/NAME.pt and is read from there the next time.
+    Iterator that sets the optimizer's learning rates and yields once per step. Ends after `steps` or `minutes`,
+    whichever comes first. The rates rise for `warm_up` steps, stay at the peak until the fraction `hold` of the
+    training is done, then decay with a half cosine. `state` maps names to objects with state_dict and
+    load_state_dict; it is saved to FOLDER/NAME.pt every `SAVE` seconds and restored from there on the next start.
     """
 
     def __init__(self, folder, name, optimiser, state, steps, minutes=math.inf, warm_up=30, hold=0.0, seed=0):
@@ -38,7 +38,7 @@ class Course:
         torch.manual_seed(start), np.random.seed(start), random.seed(start)
 
     def done(self):
-        """How much of the way is behind, 0..1."""
+        """Returns the completed fraction of the training."""
         return max(self.step / self.steps, self.spent / self.seconds)
 
     def rate(self):
@@ -61,7 +61,7 @@ class Course:
         self.save()
 
     def note(self, **losses):
-        """Losses of this step; the log has their means."""
+        """Records the losses of a step; the log has their means."""
         self.losses.append({name: value.detach().item() for name, value in losses.items()})
 
     def means(self):

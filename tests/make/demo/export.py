@@ -1,4 +1,4 @@
-"""What was trained in the work folder -> the page's demo folder: the model in halves, the LoRAs, and the list of both."""
+"""Exports the work folder to the page's demo folder: the model in f16, the LoRAs, and demo.json."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import catalogue
 from train_lora import RECIPES
 
 BUDGET = 20_000_000
-"""Bytes that model and LoRAs may have together."""
+"""Maximum total size of model and LoRAs in bytes."""
 SCHEDULER = dict(
     beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, skip_prk_steps=True,
     set_alpha_to_one=False, steps_offset=1, prediction_type="epsilon",
@@ -19,25 +19,25 @@ SCHEDULER = dict(
 
 
 def halves(source, target):
-    """The tensors in f16; a text encoder's under the names that it has in every published model."""
+    """Writes the tensors in f16; text encoder keys get the `text_model.` prefix of published models."""
     state = {}
     for key, value in load_file(source).items():
         bare = "text_encoder" in source.parts and not key.startswith("text_model.")
         state[f"text_model.{key}" if bare else key] = value.half() if value.is_floating_point() else value
     if not all(torch.isfinite(value).all() for value in state.values()):
-        raise SystemExit(f"{source} has numbers that f16 cannot hold: train again at a lower rate.")
+        raise SystemExit(f"{source} has values out of range of f16: train again at a lower rate.")
     save_file(state, target, {"format": "pt"})
 
 
 def export(work, chosen=None):
-    """Copies what there is: the model, or a better decoder alone, and the LoRAs (`chosen`, or all). Then lists it."""
+    """Copies the trained parts of the model and the LoRAs (`chosen` or all), and updates demo.json."""
     for part in ("unet", "vae", "text_encoder"):
         file = "model" if part == "text_encoder" else "diffusion_pytorch_model"
         source, target = work / "model" / part, catalogue.MODEL / part
         if source.exists():
             halves(source / f"{file}.safetensors", target / f"{file}.safetensors")
             config = json.loads((source / "config.json").read_text())
-            config.pop("_name_or_path", None)  # a path of the machine that trained
+            config.pop("_name_or_path", None)  # a path on the training machine
             if "dtype" in config:
                 config["dtype"] = "float16"
             (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -57,4 +57,4 @@ def export(work, chosen=None):
     total = sum(path.stat().st_size for path in files)
     print(f"model and LoRAs: {total / 1e6:.2f} MB")
     if total > BUDGET:
-        raise SystemExit(f"{total} bytes are more than {BUDGET}: lower a rank in train_lora.py.")
+        raise SystemExit(f"{total} bytes exceed {BUDGET}: reduce a rank in train_lora.py.")

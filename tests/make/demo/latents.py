@@ -1,4 +1,4 @@
-"""The pictures of the work folder and a VAE -> tensors to train with: pictures and their latents in each style."""
+"""Training data: the images of the work folder and their latents in each style."""
 
 import json
 
@@ -11,7 +11,7 @@ from styles import STYLES, styled
 
 
 def tensors(array):
-    """(n, 64, 64, 3) bytes -> (n, 3, 64, 64) bytes"""
+    """Converts (n, 64, 64, 3) bytes to (n, 3, 64, 64) bytes."""
     return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()
 
 
@@ -24,20 +24,20 @@ def back(pictures):
 
 
 def weight(entry):
-    """How often a picture is drawn from the pile, against the rarest."""
+    """Returns the sampling weight of an image relative to the rarest."""
     return 24.0 if entry["names"][0] in SELECTION["shown"] else 4.0 if entry["core"] else 1.0
 
 
 def read(work):
-    """captions.json, and the pictures by set."""
+    """Returns captions.json, and the images by set."""
     arrays = np.load(work / "pictures.npz")
     return json.loads((work / "captions.json").read_text()), {key: tensors(arrays[key]) for key in arrays}
 
 
 def make(work, vae):
     """
-    Latents by name, from LATENTS.pt or made: `noto`, `mirrored` and each style, for all entries. Made anew when the
-    VAE's encoder is another one.
+    Returns latents by name: `noto`, `mirrored` and each style, for all entries. Cached in latents.pt and recomputed
+    if the VAE's encoder has changed.
     """
     path, mark = work / "latents.pt", float(sum(p.double().abs().sum() for p in vae.encoder.parameters()))
     if path.exists() and (kept := torch.load(path))["mark"] == mark:

@@ -1,11 +1,11 @@
-"""One command -> the demo: pictures, networks, LoRAs, the folder of the page, sheets to look at.
+"""Builds the demo: images, networks, LoRAs, the page's demo folder, contact sheets.
 
     pip install -r requirements.txt
     python make_demo.py                        # everything from random weights; hours on a CPU, half an hour on a GPU
     python make_demo.py --from-checkpoint      # from the bundled model: a better decoder and the LoRAs
     python make_demo.py --stages loras --only duotone --minutes 20
 
-Stages run in their order; each reads what the ones before left in the work folder and goes on where it was stopped.
+Stages run in order; each uses the results of earlier ones in the work folder and resumes where it was stopped.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def parsed():
 
 
 def model(arguments):
-    """A folder with the networks so far: the bundled ones where the work folder has none of its own."""
+    """Returns a folder with the current networks: those of the work folder, else the bundled ones."""
     parts = {}
     for part in ("vae", "unet", "text_encoder", "tokenizer"):
         own = arguments.work / "model" / part

@@ -1,10 +1,10 @@
-"""Gradients of matrices and convolutions -> steps along their orthogonalised momentum (Muon, Jordan et al. 2024)."""
+"""The Muon optimizer (Jordan et al. 2024): steps along the orthogonalized momentum of matrices and convolutions."""
 
 import torch
 
 
 def orthogonal(matrix):
-    """About U V^T of the singular value decomposition U S V^T, by five Newton-Schulz steps."""
+    """Returns approximately U V^T of the singular value decomposition U S V^T, with five Newton-Schulz steps."""
     tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.T if tall else matrix).bfloat16()
     x = x / (x.norm() + 1e-7)
@@ -15,7 +15,7 @@ def orthogonal(matrix):
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum; a step has the size of Adam's: 0.2 root-mean-square a number at lr 1."""
+    """Muon with Nesterov momentum and Adam-like step size: an RMS of 0.2 per element at lr 1."""
 
     def __init__(self, parameters, lr, momentum=0.95, weight_decay=0.01):
         super().__init__(parameters, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))

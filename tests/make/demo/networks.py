@@ -1,4 +1,4 @@
-"""A folder in diffusers' layout, or sizes alone -> the demo's networks: SD 1.x's architecture in miniature."""
+"""The demo's networks: a miniature of SD 1.x, from a diffusers folder or with random weights."""
 
 import contextlib
 from types import SimpleNamespace
@@ -9,21 +9,21 @@ from diffusers.models.attention_processor import AttnProcessor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 WIDTH = 192
-"""Width of the text features, which cross-attention takes in."""
+"""Width of the text features, the input of cross-attention."""
 
 SCALING = 0.18215
-"""A latent of unit deviation = SCALING * what the VAE's encoder says, as in SD 1.x."""
+"""Scaling factor from VAE latents to unit standard deviation, as in SD 1.x."""
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def bf16():
-    """Matrix products in bf16 and sums in f32, on either device."""
+    """Autocast to bf16 with f32 accumulation, on CPU or GPU."""
     return torch.autocast(DEVICE, torch.bfloat16)
 
 
 def plain_attention(network):
-    """Attention as products and a softmax: on CPUs faster than the fused one at heads of 8 and 16 channels."""
+    """Unfused attention: on CPUs it is faster than the fused one for heads of 8 and 16 channels."""
     for module in network.modules():
         if hasattr(module, "set_processor"):
             module.set_processor(AttnProcessor())
@@ -33,7 +33,7 @@ def plain_attention(network):
 def new_vae():
     network = AutoencoderKL(
         block_out_channels=(32, 64, 64), layers_per_block=1, latent_channels=4, sample_size=64, scaling_factor=SCALING,
-        norm_num_groups=8,  # with SD's 32 groups each channel would be alone in its group, and training stalls
+        norm_num_groups=8,  # with SD's 32 groups, each group would have a single channel, and training stalls
         down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
     )
     return plain_attention(network)
@@ -58,7 +58,7 @@ def new_text_encoder(tokenizer):
 
 
 def opened(folders):
-    """The networks and the tokenizer in the folders of their names, in f32 and frozen."""
+    """Loads the networks, frozen in f32, and the tokenizer from the subfolders of a model folder."""
     networks = SimpleNamespace(
         vae=plain_attention(AutoencoderKL.from_pretrained(folders["vae"])),
         unet=plain_attention(UNet2DConditionModel.from_pretrained(folders["unet"])),
@@ -69,7 +69,7 @@ def opened(folders):
 
 
 def fresh(folder):
-    """A UNet and a text encoder of random weights, seed 0, with the VAE and the tokenizer of a folder."""
+    """Returns a UNet and a text encoder with random weights (seed 0), and the VAE and the tokenizer of a folder."""
     torch.manual_seed(0)
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     vae = plain_attention(AutoencoderKL.from_pretrained(folder / "vae"))
@@ -84,18 +84,18 @@ def settled(networks):
 
 
 def token_ids(tokenizer, captions):
-    """(captions, 77)"""
+    """Returns token ids of shape (captions, 77)."""
     padded = tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
     return padded.input_ids.to(DEVICE)
 
 
 def text_features(networks, captions, train=False):
-    """(captions, 77, WIDTH)"""
+    """Returns text features of shape (captions, 77, WIDTH)."""
     with contextlib.nullcontext() if train else torch.no_grad():
         return networks.text_encoder(token_ids(networks.tokenizer, captions))[0]
 
 
 @torch.no_grad()
 def encoded(vae, pictures):
-    """Pictures (n, 3, 64, 64) in -1..1 -> latents (n, 4, 16, 16) of about unit deviation."""
+    """Encodes images (n, 3, 64, 64) in -1..1 as latents (n, 4, 16, 16) of about unit standard deviation."""
     return torch.cat([vae.encode(part.to(DEVICE)).latent_dist.mean for part in pictures.split(32)]).cpu() * SCALING

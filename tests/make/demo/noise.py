@@ -1,4 +1,4 @@
-"""Clean latents -> noisy ones, and how much a mistake at each noise level counts: SD 1.x's schedule of 1000 levels."""
+"""SD 1.x's noise schedule of 1000 timesteps: noising of latents, and loss weights."""
 
 import torch
 
@@ -12,14 +12,14 @@ SNR = ALPHA_BARS / (1 - ALPHA_BARS)
 
 def weights(high_noise):
     """
-    Weight of each level's squared error of the noise: min-SNR with gamma 5 (arXiv 2303.09556), and at levels with more
-    noise than signal SNR^-high_noise more: they decide on layout and colours, and plain weights leave them untaught.
+    Returns the loss weight of each timestep: min-SNR with gamma 5 (arXiv 2303.09556), times SNR^-high_noise where
+    there is more noise than signal: these timesteps determine layout and colors, and are undertrained otherwise.
     """
     return SNR.clamp(max=5) / SNR * SNR.clamp(max=1) ** -high_noise
 
 
 def levels(count):
-    """One level from each of `count` equal parts of the schedule, in random order."""
+    """Samples a timestep from each of `count` equal parts of the schedule, in random order."""
     spread = ((torch.arange(count) + torch.rand(count)) / count * LEVELS).long().clamp(0, LEVELS - 1)
     return spread[torch.randperm(count)]
 
@@ -30,7 +30,7 @@ def noisy(latents, noise, at):
 
 
 def errors(unet, latents, features, at):
-    """Mean squared error of the predicted noise, one a sample."""
+    """Returns the mean squared error of the predicted noise per sample."""
     noise = torch.randn_like(latents)
     with bf16():
         predicted = unet(noisy(latents, noise, at).to(DEVICE), at.to(DEVICE), features).sample
@@ -39,7 +39,7 @@ def errors(unet, latents, features, at):
 
 @torch.no_grad()
 def estimate(unet, latents, features, at):
-    """The clean latents that the UNet sees in noisy ones."""
+    """Noises the latents and returns the UNet's estimate of the clean ones."""
     noise = torch.randn_like(latents)
     mixed = noisy(latents, noise, at)
     with bf16():

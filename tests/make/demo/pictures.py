@@ -1,7 +1,7 @@
-"""npm packages of emoji -> pictures of 64x64 pixels with captions: pictures.npz and captions.json in the work folder.
+"""Renders npm packages of emoji as 64x64 images with captions: pictures.npz and captions.json in the work folder.
 
-Noto teaches the base model and, in other colours, most LoRAs; Fluent a LoRA; both, and Fluent High Contrast, the VAE.
-web/public/demo/LICENCES.md has their licences. selection.json says which pictures are taken and which count more.
+Noto is used for the base model and, recolored, for most LoRAs; Fluent for a LoRA; both, and Fluent High Contrast, for
+the VAE. web/public/demo/LICENCES.md has their licenses. selection.json lists the images used and their weights.
 """
 
 import io
@@ -30,7 +30,7 @@ ONE_WAY = re.compile(
 
 
 def fetched(package, folder):
-    """The package's folder; downloaded by npm the first time."""
+    """Returns the package's folder; npm downloads it on first use."""
     target = folder / re.sub(r"\W+", "-", package)
     if not target.exists():
         command = ["npm", "pack", package, "--silent"]
@@ -47,7 +47,7 @@ def on_white(picture, margin=0):
 
 
 def drawn(icons, slug, margin=2):
-    """An icon of an iconify set, or None."""
+    """Renders an icon of an Iconify set; None if it does not exist."""
     icon = icons["icons"].get(slug)
     if icon is None:
         return None
@@ -70,12 +70,12 @@ def wanted(entry):
 
 
 def plain(name):
-    """A caption in the tokenizer's letters."""
+    """Converts a caption to the tokenizer's alphabet."""
     return name.replace("’", "'").replace("-", " ").replace("_", " ").lower()
 
 
 def captions(entry, name, keywords):
-    """The names of a picture, the usual one first, and up to six keywords."""
+    """Returns the names of an image, the common one first, and up to six keywords."""
     names = list(dict.fromkeys(plain(each) for each in [name, *entry["short_names"]]))
     names = [each for each in names if re.fullmatch("[a-z0-9' ]+", each)] or [plain(name)]
     keys = [plain(each) for each in keywords]
@@ -83,7 +83,7 @@ def captions(entry, name, keywords):
 
 
 def make(work):
-    """Writes pictures.npz (noto, contrast, fluent: (n, 64, 64, 3) bytes) and captions.json, an entry for each of Noto's."""
+    """Writes pictures.npz (noto, contrast, fluent: (n, 64, 64, 3) bytes) and captions.json, with an entry per Noto image."""
     packages = work / "packages"
     packages.mkdir(parents=True, exist_ok=True)
     noto = fetched(NOTO, packages)

@@ -1,4 +1,4 @@
-"""The demo folder and `lora-loupe generate` -> sheets to look at: the base at 4, 8, 25 steps, each LoRA at -1 to 1.5."""
+"""Contact sheets from `lora-loupe generate`: the base model at 4, 8 and 25 steps, each LoRA at -1 to 1.5."""
 
 import json
 import pathlib
@@ -15,7 +15,7 @@ CELL, LINE = 128, 14
 
 
 def draw(runner, prompt, steps, lora=None, strength=0.0):
-    """One picture by `lora-loupe generate` with the demo's guidance and sampler, seed 0."""
+    """Generates an image with `lora-loupe generate`, the demo's guidance and sampler, and seed 0."""
     defaults = json.loads(catalogue.LIST.read_text())["defaults"]
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "out.png"
@@ -27,7 +27,7 @@ def draw(runner, prompt, steps, lora=None, strength=0.0):
 
 
 def sheet(path, rows, columns, cell):
-    """A grid with a name above each column and beside each row; `cell(row, column)` draws."""
+    """Writes a grid with column and row labels; `cell(row, column)` returns the image of a cell."""
     picture = Image.new("RGB", (60 + CELL * len(columns), LINE + CELL * len(rows)), "white")
     pen = ImageDraw.Draw(picture)
     for i, column in enumerate(columns):
@@ -40,7 +40,7 @@ def sheet(path, rows, columns, cell):
 
 
 def make(work, runner, prompts=None):
-    """SHEETS/base.png and one sheet a LoRA in the work folder, of all shown prompts or of those given."""
+    """Writes SHEETS/base.png and one sheet per LoRA to the work folder, for the given prompts or all shown ones."""
     folder, prompts = work / "sheets", prompts or SELECTION["shown"]
     folder.mkdir(exist_ok=True)
     sheet(folder / "base.png", STEPS, prompts, lambda steps, prompt: draw(runner, prompt, steps))

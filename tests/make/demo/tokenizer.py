@@ -1,4 +1,4 @@
-"""The captions and CLIP's merges -> a small tokenizer with CLIP's rules: the first 800, and all that the captions use."""
+"""A small CLIP tokenizer: the first 800 of CLIP's merges, and all those that the captions use."""
 
 import gzip
 import json
@@ -15,14 +15,14 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def letters():
-    """CLIP's letters for the 256 bytes, in its order."""
+    """Returns CLIP's characters for the 256 bytes, in its order."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [byte for byte in range(256) if byte not in shown]
     return [chr(byte) for byte in shown] + [chr(256 + i) for i in range(len(hidden))]
 
 
 def used(word, rank):
-    """Numbers of the merges that turn a word's letters into tokens."""
+    """Returns the indices of the merges that a word needs."""
     parts, numbers = [*word[:-1], word[-1] + "</w>"], set()
     while len(parts) > 1:
         number, pair = min((rank.get(pair, len(rank)), pair) for pair in zip(parts, parts[1:]))
@@ -39,7 +39,7 @@ def used(word, rank):
 
 
 def make(work):
-    """Writes MODEL/tokenizer in the work folder."""
+    """Writes MODEL/tokenizer to the work folder."""
     merges = [tuple(line.split()) for line in gzip.decompress(MERGES.read_bytes()).decode().split("\n")[1:] if line]
     rank = {pair: number for number, pair in enumerate(merges)}
     entries = json.loads((work / "captions.json").read_text())
@@ -57,7 +57,7 @@ def make(work):
     (folder / "vocab.json").write_text(vocabulary)
     (folder / "merges.txt").write_text(lines)
     CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77).save_pretrained(folder)
-    (folder / "vocab.json").write_text(vocabulary)  # newer versions save one tokenizer.json, which the page does not read
+    (folder / "vocab.json").write_text(vocabulary)  # newer versions save only tokenizer.json, which the page does not read
     (folder / "merges.txt").write_text(lines)
     special = dict(bos_token=START, eos_token=END, pad_token=END, unk_token=END)
     (folder / "special_tokens_map.json").write_text(json.dumps(special))

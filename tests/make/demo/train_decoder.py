@@ -1,8 +1,8 @@
-"""A VAE whose encoder is settled -> a sharper decoder for it, which also mends what a UNet draws a little wrong.
+"""Trains a sharper VAE decoder for a fixed encoder, robust against small errors of the UNet.
 
-The latents stay what they are, so UNet and LoRAs need no new training. A third of the latents is as encoded, a third has
-noise on it, a third is the UNet's own estimate from a noisy latent; the target is the true picture each time. Pictures in
-the LoRAs' styles are among them, for the decoder has to know their colours.
+The latents do not change, so UNet and LoRAs need no retraining. A third of the latents is as encoded, a third has added
+noise, a third is the UNet's estimate from noisy latents; the target is always the original image. Images in the styles
+of the LoRAs are included, so that the decoder learns their colors.
 """
 
 import torch
@@ -16,7 +16,7 @@ BATCH, RATE = 8, 1e-3
 
 
 def variants(networks, latents, captions):
-    """(3, n, 4, 16, 16): as encoded (noise is added a step), and two estimates of the UNet at other noise levels."""
+    """Returns (3, n, 4, 16, 16): encoded latents (noise is added per step), and UNet estimates at two noise levels."""
     guesses = []
     for low, high in ((20, 150), (100, 320)):
         parts = []
@@ -29,7 +29,7 @@ def variants(networks, latents, captions):
 
 
 def loss(drawn, wanted):
-    """Distance of pixels, of steps between neighbours, and of coarse colours."""
+    """Distance of pixels, of gradients, and of downsampled colors."""
     off = drawn - wanted
     steps = (off[..., 1:] - off[..., :-1]).abs().mean() + (off[..., 1:, :] - off[..., :-1, :]).abs().mean()
     coarse = F.avg_pool2d(off, 4).abs().mean()
@@ -37,7 +37,7 @@ def loss(drawn, wanted):
 
 
 def train(networks, pictures, latents, captions, folder, steps, minutes):
-    """`networks.vae` gets the better decoder. Pictures (n, 3, 64, 64) as bytes, latents of unit deviation."""
+    """Trains the decoder of `networks.vae` on images (n, 3, 64, 64) as bytes and latents of unit standard deviation."""
     vae = networks.vae
     trained = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
     for parameter in trained:

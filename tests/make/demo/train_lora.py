@@ -1,7 +1,7 @@
-"""Frozen networks and latents in one style -> a LoRA file, in the names that its trainer writes.
+"""Trains a LoRA on latents in one style and saves it with the keys of its trainer.
 
-LyCORIS makes the networks with kohya's names, PEFT the one with diffusers'. Levels with more noise than signal count more
-than usual (noise.weights): there a style's paper and colours are decided.
+LoRAs with kohya keys are LyCORIS networks, the one with diffusers keys is PEFT's. Timesteps with more noise than signal
+have increased weights (noise.weights): they determine a style's background and colors.
 """
 
 import collections
@@ -52,7 +52,7 @@ ATTENTION = ["to_k", "to_q", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.
 
 
 def lycoris_network(recipe, networks):
-    """A LyCORIS network that is put into the frozen ones."""
+    """Returns a LyCORIS network applied to the frozen networks."""
     blocks = ["Transformer2DModel", *(["ResnetBlock2D", "Downsample2D", "Upsample2D"] if recipe.convolutions else [])]
     lycoris.PRESET["demo"] = dict(
         enable_conv=recipe.convolutions, unet_target_module=blocks,
@@ -68,7 +68,7 @@ def lycoris_network(recipe, networks):
 
 
 def prepared(recipe, networks):
-    """The network (None for PEFT, which keeps it inside the UNet), and what is trained."""
+    """Returns the network (None for PEFT, which injects it into the UNet) and the trainable parameters."""
     if recipe.trainer == "peft":
         config = LoraConfig(r=recipe.rank, lora_alpha=recipe.rank, init_lora_weights="gaussian", target_modules=ATTENTION)
         networks.unet.add_adapter(config)
@@ -78,7 +78,7 @@ def prepared(recipe, networks):
 
 
 def caption(entry, trigger):
-    """Mostly the usual name, in half of the cases with the trigger; sometimes nothing, for guidance."""
+    """Returns mostly the common name, half of the time with the trigger word; sometimes nothing, for guidance."""
     if np.random.random() < 0.08:
         return ""
     name = entry["names"][0] if np.random.random() < 0.85 else str(np.random.choice(entry["names"]))
@@ -86,7 +86,7 @@ def caption(entry, trigger):
 
 
 class PeftState:
-    """The adapter inside a UNet, as something with a state."""
+    """The state of the adapter in a UNet."""
 
     def __init__(self, unet):
         self.unet = unet
@@ -101,7 +101,7 @@ class PeftState:
 
 
 def header(recipe, course, started, entries):
-    """What sd-scripts writes about a training, as it truly was here; tags as they are before half of the triggers go."""
+    """Returns sd-scripts' metadata with the actual settings; tag counts are those before trigger dropout."""
     images = len(entries)
     tags = collections.Counter(tag for entry in entries for tag in (entry["names"][0], recipe.trigger))
     epochs = str(-(-course.step * BATCH // images))
@@ -129,7 +129,7 @@ def header(recipe, course, started, entries):
 
 
 def write(recipe, networks, network, path, metadata):
-    """The LoRA as its trainer names it, in halves."""
+    """Writes the LoRA in f16 with the keys of its trainer."""
     half = lambda state: {key: value.detach().half().cpu().contiguous() for key, value in state.items()}
     if recipe.trainer == "peft":
         state = half(get_peft_model_state_dict(networks.unet))
@@ -139,7 +139,7 @@ def write(recipe, networks, network, path, metadata):
 
 
 def train(recipe, networks, entries, latents, folder, output, steps, minutes):
-    """Trains and writes OUTPUT/NAME.safetensors; the networks are of no further use."""
+    """Trains and writes OUTPUT/NAME.safetensors; modifies the networks."""
     torch.manual_seed(30)
     latents = latents[recipe.latents]
     rows = [(entry, i) for i, entry in enumerate(entries) if entry["core"]]

@@ -1,4 +1,4 @@
-"""Latents with captions -> UNet and text encoder, trained together; what is kept is the running mean of their weights."""
+"""Trains UNet and text encoder together on latents with captions and keeps an EMA of their weights."""
 
 import re
 
@@ -13,12 +13,12 @@ from networks import DEVICE, bf16, text_features
 from noise import errors, levels, weights
 
 BATCH, NOISES = 32, 2
-"""Samples a step, and how many of them share a picture, and so a run of the text encoder."""
+"""Samples per step, and how many of them share an image and its text features."""
 ADAM_RATE, MUON_RATE, HIGH_NOISE = 1e-3, 1.5e-3, 0.5
 
 
 class Both:
-    """Muon for hidden matrices and convolutions, AdamW for the rest, as one optimiser."""
+    """Muon for hidden matrices and convolutions and AdamW for the rest, as one optimizer."""
 
     def __init__(self, named, fraction):
         hidden = [p for name, p in named if p.ndim > 1 and not re.search("embedding|conv_in|conv_out", name)]
@@ -45,12 +45,12 @@ class Both:
 
 
 def running_mean(step):
-    """How the mean takes in new weights: it is that of the last few at the start, of about 500 later."""
+    """EMA update: averages the last few steps at the start, about 500 later."""
     return get_ema_multi_avg_fn(min(0.998, (1 + step) / (20 + step)))
 
 
 def caption(entry):
-    """Mostly the usual name, at times with keywords, "a …" or "an emoji of …"; sometimes nothing, for guidance."""
+    """Returns mostly the common name, at times with keywords, "a …" or "an emoji of …"; sometimes nothing, for guidance."""
     chance = np.random.random
     if chance() < 0.1:
         return ""
@@ -63,7 +63,7 @@ def caption(entry):
 
 
 def train(networks, entries, latents, folder, steps, minutes, fraction=1.0):
-    """`networks.unet` and `.text_encoder` get the means. `fraction` of the usual rates: less than 1 to go on gently."""
+    """Trains `networks.unet` and `.text_encoder` and sets the EMA weights. `fraction` scales the learning rates."""
     both = torch.nn.ModuleDict({"unet": networks.unet, "text_encoder": networks.text_encoder}).requires_grad_(True)
     optimiser, mean = Both(list(both.named_parameters()), fraction), AveragedModel(both)
     course = Course(folder, "unet", optimiser, {"both": both, "mean": mean}, steps, minutes, warm_up=100, hold=0.5, seed=10)

@@ -1,4 +1,4 @@
-"""Pictures of all sets -> a VAE whose latents have mean 0 and deviation 1 in every channel after SD's scaling."""
+"""Trains a VAE whose latents have mean 0 and standard deviation 1 per channel after SD's scaling."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ SHARES = {"noto": 0.6, "contrast": 0.18, "fluent": 0.22}
 
 
 def batch(sets):
-    """Pictures, shifted by up to three pixels, some mirrored, with exchanged channels or as a negative."""
+    """Samples images, shifted by up to three pixels, some mirrored, with permuted channels or inverted."""
     pictures = []
     for name in np.random.choice(list(SHARES), BATCH, p=list(SHARES.values())):
         picture = sets[name][np.random.randint(len(sets[name]))]
@@ -26,7 +26,7 @@ def batch(sets):
 
 @torch.no_grad()
 def settle(vae, pictures):
-    """Puts the latents' mean and deviation into the 1x1 convolutions around them: the decoder draws as before."""
+    """Folds the latents' mean and standard deviation into the adjacent 1x1 convolutions, which keeps the output."""
     latents = encoded(vae, pictures) / SCALING
     mean, scale = latents.mean((0, 2, 3)).to(DEVICE), (1 / SCALING / latents.std((0, 2, 3))).to(DEVICE)
     into, out = vae.quant_conv, vae.post_quant_conv
@@ -38,7 +38,7 @@ def settle(vae, pictures):
 
 
 def train(sets, folder, steps, minutes):
-    """The trained VAE."""
+    """Trains and returns the VAE."""
     torch.manual_seed(0)
     vae = new_vae().to(DEVICE)
     optimiser = torch.optim.AdamW(vae.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0)

@@ -1,4 +1,4 @@
-//! Turns a line from a loader's log into what it means for a file.
+//! Explanations of loaders' log lines for a given file.
 
 use super::{LoaderStatus, LoaderVerdict};
 use crate::analysis::family::spellings_of;
@@ -9,18 +9,18 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use ts_rs::TS;
 
-/// What a line of a log means for a file.
+/// Explanation of a log line for a file.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct LogExplanation {
-    /// The loader that prints such lines: `comfyui`, …; null where several do.
+    /// The loader that logs such lines: `comfyui`, …; null if several do.
     pub loader: Option<String>,
-    /// The key or layer that the line names, where it names one.
+    /// The key or layer in the line, if there is one.
     pub key: Option<String>,
-    /// The layer that the file changes by this key: `unet.down_blocks.0…`; null where it is none.
+    /// The layer that the file changes with this key: `unet.down_blocks.0…`; null if there is none.
     pub path: Option<String>,
-    /// What the line says, in a sentence.
+    /// Meaning of the line, in a sentence.
     pub means: String,
-    /// What the file says to that: why, and what to do.
+    /// Cause in this file, and what to do.
     pub reason: String,
 }
 
@@ -49,7 +49,7 @@ struct Lines {
 static LINES: LazyLock<Lines> =
     LazyLock::new(|| toml::from_str(include_str!("logs.toml")).expect("logs.toml is checked by a test"));
 
-/// The meaning of a pasted line for a file; none where no known loader prints such a line.
+/// Explains a pasted line for a file; `None` if no known loader logs such a line.
 pub fn explain_log(report: &Report, line: &str) -> Option<LogExplanation> {
     let (row, values) = LINES.line.iter().find_map(|row| Some((row, captures(&row.text, line)?)))?;
     let verdict = row.loader.as_ref().and_then(|name| report.loaders.iter().find(|verdict| verdict.loader == *name));
@@ -59,15 +59,15 @@ pub fn explain_log(report: &Report, line: &str) -> Option<LogExplanation> {
     let reason = match row.about {
         About::Layer => about_key(report, verdict, key.as_deref(), path.as_deref()),
         About::File => about_file(report, verdict),
-        About::Place => "Nothing in the file itself is wrong; check its name, its folder and its metadata.".into(),
+        About::Place => "The file itself is fine; check its name, its folder and its metadata.".into(),
     };
     Some(LogExplanation { loader: row.loader.clone(), key, path, means: format!("{}.", row.means), reason })
 }
 
-/// The parts of `line` where `text` has names in braces; none where the rest differs.
-fn captures(text: &str, line: &str) -> Option<BTreeMap<String, String>> {
+/// Returns the parts of `line` where `template` has names in braces; `None` if the rest differs.
+fn captures(template: &str, line: &str) -> Option<BTreeMap<String, String>> {
     let mut values = BTreeMap::new();
-    let (first, mut pattern) = text.split_once('{').unwrap_or((text, ""));
+    let (first, mut pattern) = template.split_once('{').unwrap_or((template, ""));
     let mut rest = &line[line.find(first)? + first.len()..];
     while let Some((name, after)) = pattern.split_once('}') {
         let (literal, next) = after.split_once('{').unwrap_or((after, ""));
@@ -79,14 +79,14 @@ fn captures(text: &str, line: &str) -> Option<BTreeMap<String, String>> {
     Some(values)
 }
 
-/// The first name of a list as Python prints it.
+/// Returns the first name of a list as printed by Python.
 fn first_key(text: &str) -> String {
     let trimmed = text.trim_start_matches(['[', '{', '(', '\'', '"', ' ']);
     let end = trimmed.find(['\'', '"', ',', ' ', '|', ']', '}']).unwrap_or(trimmed.len());
     trimmed[..end].trim_end_matches('.').into()
 }
 
-/// The layer that a key, a stem or a weight's name means in the report's family, if the file changes it.
+/// Returns the layer that a key, stem or weight name refers to in the report's family, if the file changes it.
 fn path(report: &Report, key: &str) -> Option<String> {
     let changed = |path: String| report.modules.iter().any(|row| row.path == path).then_some(path);
     let (stem, peft) = spelling::split(key).map_or((key, false), |(stem, suffix)| (stem, suffix.peft));
@@ -98,22 +98,22 @@ fn path(report: &Report, key: &str) -> Option<String> {
 
 fn about_key(report: &Report, verdict: Option<&LoaderVerdict>, key: Option<&str>, path: Option<&str>) -> String {
     let Some(key) = key else { return about_file(report, verdict) };
-    let left = report.leftovers.iter().find(|left| left.key == key);
-    match (left, path) {
-        // A name without an adapter's ending is no adapter's tensor in any network.
-        (Some(left), _) if spelling::split(key).is_none() && report.base.family != "unknown" => format!(
-            "`{key}` is one of {} keys of the file that change nothing: {}. It can be removed without loss.",
+    let leftover = report.leftovers.iter().find(|leftover| leftover.key == key);
+    match (leftover, path) {
+        // A key without an adapter's suffix is not an adapter tensor in any network.
+        (Some(leftover), _) if spelling::split(key).is_none() && report.base.family != "unknown" => format!(
+            "`{key}` is one of {} unused keys in the file: {}. It can be removed without loss.",
             report.leftovers.len(),
-            left.reason
+            leftover.reason
         ),
-        (Some(left), _) => format!(
-            "`{key}` is one of {} keys of the file that are not applied here either: {}.",
+        (Some(leftover), _) => format!(
+            "`{key}` is one of {} keys in the file that LoRA Loupe does not apply either: {}.",
             report.leftovers.len(),
-            left.reason
+            leftover.reason
         ),
         (None, Some(path)) => {
-            let says = verdict.map(|verdict| format!(" {}", summary(verdict))).unwrap_or_default();
-            format!("The file does change `{path}` by this key, so the loss is real.{says}")
+            let summary = verdict.map(|verdict| format!(" {}", summary(verdict))).unwrap_or_default();
+            format!("The file changes `{path}` with this key, so part of its effect is lost.{summary}")
         }
         (None, None) => format!("This file has no key `{key}`: the line is about another file."),
     }
@@ -123,17 +123,17 @@ fn about_file(report: &Report, verdict: Option<&LoaderVerdict>) -> String {
     match (verdict, report.problems.first()) {
         (Some(verdict), _) => summary(verdict),
         (None, Some(problem)) => problem.message.clone(),
-        (None, None) => "Nothing of that kind is wrong with this file.".into(),
+        (None, None) => "This file has no such problem.".into(),
     }
 }
 
-/// A verdict in a sentence or two.
+/// Formats a verdict in a sentence or two.
 fn summary(verdict: &LoaderVerdict) -> String {
     let LoaderVerdict { label, applied, total, reason, .. } = verdict;
     let text = match verdict.status {
-        LoaderStatus::Applied => format!("By its rules {label} applies all {total} layers of this file."),
+        LoaderStatus::Applied => format!("According to its rules, {label} applies all {total} layers of this file."),
         LoaderStatus::Partly => format!("{label} applies {applied} of {total} layers of this file: {reason}"),
-        LoaderStatus::Ignored => format!("{label} applies nothing of this file: {reason}"),
+        LoaderStatus::Ignored => format!("{label} ignores this file: {reason}"),
         LoaderStatus::Refused => format!("{label} refuses this file: {reason}"),
         LoaderStatus::Unknown => reason.clone(),
     };
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_of_lines_is_well_formed() {
+    fn the_table_of_log_lines_is_valid() {
         for row in &LINES.line {
             assert_eq!(row.text.matches('{').count(), row.text.matches('}').count(), "{}", row.text);
             assert!(captures(&row.text, &row.text).is_some(), "{} does not match itself", row.text);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_braces_take_what_stands_there() {
+    fn names_in_braces_capture_text() {
         let check = |text: &str, line: &str, name: &str, expect: Option<&str>| {
             let found = captures(text, line);
             assert_eq!(found.as_ref().and_then(|values| values.get(name)).map(String::as_str), expect, "{line}");

@@ -1,5 +1,5 @@
-//! Turns a file's keys into what each loader does with them: applied, partly, ignored or refused,
-//! why, with the line that it prints, and how its strength differs. The rules are rules.toml.
+//! Compatibility with other programs: whether each loader applies, partly applies, ignores or refuses
+//! a file, why, what it logs, and how the strength differs. rules.toml holds the rules.
 
 mod judge;
 mod log;
@@ -12,42 +12,42 @@ pub use log::{LogExplanation, explain_log};
 use serde::Serialize;
 use ts_rs::TS;
 
-/// What a loader does with a file.
+/// Compatibility of a file with one loader.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct LoaderVerdict {
-    /// Its short name: `comfyui`, `a1111`, `forge`, `diffusers`, `invokeai`, `stable_diffusion_cpp`, `this_page`.
+    /// Identifier: `comfyui`, `a1111`, `forge`, `diffusers`, `invokeai`, `stable_diffusion_cpp`, `this_page`.
     pub loader: String,
-    /// Its name for people.
+    /// Display name.
     pub label: String,
-    /// The version that this holds for, and when its rules were read.
+    /// The version that the rules describe, and their date.
     pub version: String,
-    /// What becomes of the file.
+    /// Overall result.
     pub status: LoaderStatus,
-    /// Layers that are applied.
+    /// Number of applied layers.
     pub applied: usize,
-    /// Layers that the file changes.
+    /// Number of layers that the file changes.
     pub total: usize,
-    /// Why not all, in a sentence; empty where all are.
+    /// Reason why layers or keys are not applied, in a sentence; empty if all are.
     pub reason: String,
-    /// The line that it prints.
+    /// The line that the loader logs.
     pub log: Option<String>,
-    /// How the effect differs from what the file means, and by how much.
+    /// Difference from the intended effect, with its size.
     pub strength_note: Option<String>,
 }
 
-/// What becomes of a file in a loader.
+/// Result of loading a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(rename_all = "snake_case")]
 pub enum LoaderStatus {
     /// Every layer is applied.
     Applied,
-    /// Some layers are.
+    /// Some layers are applied.
     Partly,
-    /// None is, and the picture is drawn all the same.
+    /// No layer is applied, without an error: images are generated without the file.
     Ignored,
-    /// It stops, or leaves the whole file out with a message.
+    /// Loading fails, or the whole file is skipped with a message.
     Refused,
-    /// Nothing is known of it.
+    /// No rule covers this case.
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! Turns rules.toml into what each loader looks up, reads and refuses.
+//! The loaders' rules from rules.toml: the keys each one looks up, reads and refuses.
 
 use crate::model::Whose;
 use crate::model::spelling::{ModuleMatch, NamingScheme};
@@ -10,36 +10,36 @@ use std::sync::LazyLock;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Loader {
-    /// Short name: `comfyui`, …
+    /// Identifier: `comfyui`, …
     pub name: String,
-    /// Its name for people.
+    /// Display name.
     pub label: String,
     /// The version that the rules describe.
     pub version: String,
-    /// When they were read, as year and month.
+    /// Year and month of the rules.
     pub read: String,
-    /// The models that it runs.
+    /// Supported model families.
     pub families: Vec<String>,
-    /// Models that it runs without adapters.
+    /// Model families that it runs without adapter support.
     #[serde(default)]
     without_adapters: Vec<String>,
-    /// Models that it does not run; none listed where it runs no others than `families`.
+    /// Unsupported model families; if absent, only `families` are supported.
     lacks: Option<Vec<String>>,
     names: Vec<Name>,
     takes: Vec<String>,
     #[serde(default)]
     way: Vec<LoadPath>,
-    /// Its line about a key that it does not look up; empty where it says nothing.
+    /// Its log line for a key that it does not look up; empty if it logs nothing.
     pub unmatched: String,
-    /// What becomes of layers that it finds and whose tensors it does not know.
+    /// Handling of layers that it finds and whose tensors it cannot read.
     pub unreadable: Unreadable,
-    /// Its line about these.
+    /// Its log line for these.
     pub unreadable_log: String,
-    /// Its line about the count of keys that it took.
+    /// Its log line with the number of applied keys.
     pub total_log: Option<String>,
-    /// More unmatched keys than this, and it refuses the file.
+    /// Maximum number of unmatched keys, above which it refuses the file.
     pub refuse_unmatched_over: Option<usize>,
-    /// Its line when a rule below makes it refuse the file.
+    /// Its log line when a rule below makes it refuse the file.
     pub refuse_log: Option<String>,
     #[serde(default)]
     traps: Vec<String>,
@@ -54,13 +54,13 @@ pub struct Loader {
     nothing: Vec<String>,
     nothing_log: Option<String>,
     silent_log: Option<String>,
-    /// Embeddings that travel in the file are dropped before all rules.
+    /// Whether bundled embeddings are dropped before all rules.
     #[serde(default)]
     pub ignores_bundles: bool,
-    /// Embeddings that travel in the file are used.
+    /// Whether bundled embeddings are used.
     #[serde(default)]
     pub reads_bundles: bool,
-    /// Families whose files must be of a kind that a way describes.
+    /// Families whose files must match one of the load paths.
     #[serde(default)]
     known_families: Vec<String>,
     unknown_log: Option<String>,
@@ -68,122 +68,122 @@ pub struct Loader {
     strict_prefixes: Vec<String>,
     #[serde(default)]
     strict_families: Vec<String>,
-    /// Where it looks for alpha.
+    /// The places where it reads alpha.
     pub alpha: AlphaPlace,
-    /// DoRA lengths of rows (LyCORIS).
+    /// Handling of per-row DoRA magnitudes (LyCORIS).
     pub dora_rows: MagnitudeAxis,
-    /// DoRA lengths of columns (LyCORIS).
+    /// Handling of per-column DoRA magnitudes (LyCORIS).
     pub dora_columns: MagnitudeAxis,
-    /// DoRA lengths of rows (PEFT).
+    /// Handling of per-row DoRA magnitudes (PEFT).
     pub magnitude: MagnitudeAxis,
-    /// Whether DoRA on anything but pairs stops it.
+    /// Whether it only reads DoRA on low-rank pairs.
     #[serde(default)]
     pub dora_on_pairs_only: bool,
-    /// Whether OFT at strength s turns as at s².
+    /// Whether it applies OFT of strength s with s².
     #[serde(default)]
     pub oft_strength_twice: bool,
-    /// Whether OFT's alpha limits the turn itself, not per output.
+    /// Whether it limits OFT's rotation by alpha instead of alpha · outputs.
     #[serde(default)]
     pub oft_plain_alpha: bool,
-    /// Whether butterfly OFT without alpha is skipped.
+    /// Whether it skips butterfly OFT without alpha.
     #[serde(default)]
     pub boft_needs_alpha: bool,
-    /// Whether LoKr with a core fails.
+    /// Whether LoKr with a Tucker core fails.
     #[serde(default)]
     pub tucker_lokr_fails: bool,
-    /// Whether only the first layout of GLoRA is read.
+    /// Whether it reads only the first layout of GLoRA.
     #[serde(default)]
     pub glora_old_only: bool,
-    /// Whether unequal alphas of attention layers are mixed up.
+    /// Whether it applies one alpha to all attention layers.
     #[serde(default)]
     pub misplaces_alphas: bool,
 }
 
-/// How a loader reads files of one kind. The first way that fits counts.
+/// A loader's code path for files of one kind. The first one that matches is used.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoadPath {
-    /// The models; all where none is listed.
+    /// Model families; empty for all.
     #[serde(default)]
     families: Vec<String>,
-    /// One of these patterns is a key; `*` stands for any letters.
+    /// Some key must match one of these patterns; `*` matches any text.
     #[serde(default)]
     any: Vec<String>,
-    /// So is one of these.
+    /// Some key must match one of these too.
     #[serde(default)]
     and: Vec<String>,
-    /// None of these is a key.
+    /// No key may match any of these.
     #[serde(default)]
     none: Vec<String>,
-    /// Every key is one of these.
+    /// Every key must match one of these.
     #[serde(default)]
     all: Vec<String>,
-    /// The names that it looks up in place of the loader's.
+    /// Replaces the loader's `names`.
     names: Option<Vec<Name>>,
     takes: Option<Vec<String>>,
-    /// Whether a layer that it does not look up, or a key of no layer, stops it.
+    /// Whether a layer that it does not look up, or a key of no layer, makes it refuse the file.
     #[serde(default)]
     pub refuse_unnamed: bool,
-    /// Whether tensors that it does not know stop it.
+    /// Whether tensors that it cannot read make it refuse the file.
     #[serde(default)]
     pub refuse_unreadable: bool,
-    /// Letters that every key must have, but for those with an ending of `drops`.
+    /// Text that every key must contain, except keys with a suffix in `drops`.
     pub need: Option<String>,
     #[serde(default)]
     drops: Vec<String>,
-    /// Its line where a key lacks them.
+    /// Its log line if a key lacks that text.
     need_log: Option<String>,
-    /// Where nothing lands, a key like one of these stops it.
+    /// If no layer is applied, a key that matches one of these makes it refuse the file.
     #[serde(default)]
     nothing: Vec<String>,
-    /// Why it refuses every file of the kind.
+    /// The reason for refusing every file of this kind.
     pub refuse: Option<String>,
-    /// Its line where something is left out or stops it.
+    /// Its log line when it skips keys or refuses the file.
     pub log: Option<String>,
 }
 
 impl LoadPath {
     fn fits(&self, family: &str, keys: &[&str]) -> bool {
-        let some = |patterns: &[String]| {
-            patterns.is_empty() || patterns.iter().any(|pattern| keys.iter().any(|key| is_like(key, pattern)))
+        let any_matches = |patterns: &[String]| {
+            patterns.is_empty() || patterns.iter().any(|pattern| keys.iter().any(|key| matches_glob(key, pattern)))
         };
         (self.families.is_empty() || is_among(&self.families, family))
-            && some(&self.any)
-            && some(&self.and)
-            && (self.none.is_empty() || !some(&self.none))
-            && (self.all.is_empty() || keys.iter().all(|key| self.all.iter().any(|pattern| is_like(key, pattern))))
+            && any_matches(&self.any)
+            && any_matches(&self.and)
+            && (self.none.is_empty() || !any_matches(&self.none))
+            && (self.all.is_empty() || keys.iter().all(|key| self.all.iter().any(|pattern| matches_glob(key, pattern))))
     }
 
-    /// The names that it looks up, where they are not the loader's.
+    /// Returns the names that it looks up, if they differ from the loader's.
     pub fn names(&self, family: &str) -> Option<Vec<&Name>> {
         self.names.as_ref().map(|names| names.iter().filter(|name| name.is_for(family)).collect())
     }
 
-    /// Whether it reads tensors with this ending; none where that is the loader's matter.
+    /// Returns whether it reads tensors with this suffix; `None` if the loader's rules apply.
     pub fn takes(&self, ending: &str) -> Option<bool> {
         self.takes.as_ref().map(|takes| is_among(takes, ending))
     }
 
-    /// The first key that lacks the letters that every key must have.
+    /// Returns the first key without the text that every key must contain.
     pub fn lacking<'a>(&self, keys: &[&'a str]) -> Option<&'a str> {
         let word = self.need.as_ref()?;
         let dropped = |key: &str| self.drops.iter().any(|end| key.ends_with(end.as_str()));
         keys.iter().copied().find(|key| !key.contains(word.as_str()) && !dropped(key))
     }
 
-    /// Its line where a key lacks them.
+    /// Returns its log line for such a key.
     pub fn need_log(&self) -> &str {
         self.need_log.as_deref().unwrap_or_default()
     }
 
-    /// Whether it stops where nothing lands.
+    /// Returns whether it refuses the file if no layer is applied.
     pub fn stops_at_nothing(&self, keys: &[&str]) -> bool {
-        self.nothing.iter().any(|pattern| keys.iter().any(|key| is_like(key, pattern)))
+        self.nothing.iter().any(|pattern| keys.iter().any(|key| matches_glob(key, pattern)))
     }
 }
 
-/// Whether a text is a pattern's, in which `*` stands for any letters.
-fn is_like(text: &str, pattern: &str) -> bool {
+/// Returns whether a text matches a pattern in which `*` matches any text.
+fn matches_glob(text: &str, pattern: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
     let Some(last) = parts.next_back() else { return rest.is_empty() };
@@ -194,7 +194,7 @@ fn is_like(text: &str, pattern: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Names that a loader looks up.
+/// A pattern of names that a loader looks up.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Name {
@@ -212,17 +212,17 @@ impl Name {
         self.families.as_ref().is_none_or(|families| is_among(families, family))
     }
 
-    /// Whether a layer that is called so is looked up by this name.
+    /// Returns whether a layer with this stem is looked up by this name.
     pub fn fits(&self, stem: &str, found: &ModuleMatch) -> bool {
         let prefix = match self.prefix.strip_suffix('*') {
             Some(start) => found.prefix.starts_with(start),
             None => found.prefix == self.prefix,
         };
-        let both = found.names == NamingScheme::Native
+        let is_same_name = found.names == NamingScheme::Native
             && found.module.path == found.module.ldm
             && found.module.whose == Whose::Everyone;
         let spelled = |spelled: &Spelled| match (spelled, found.names) {
-            (Spelled::Native | Spelled::Diffusers, _) if both => true,
+            true, => (Spelled::Native | Spelled::Diffusers, _) if is_same_name => true, => true,
             (Spelled::Diffusers, NamingScheme::Diffusers)
             | (Spelled::AttnProcs, NamingScheme::AttnProcs)
             | (Spelled::Ldm, NamingScheme::Ldm)
@@ -247,45 +247,45 @@ enum Spelled {
     Trainer,
 }
 
-/// What becomes of a layer whose tensors a loader does not know.
+/// Handling of a layer whose tensors a loader cannot read.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unreadable {
-    /// It is left out.
+    /// The layer is skipped.
     Ignore,
     /// The file is refused.
     Refuse,
 }
 
-/// Where a loader looks for alpha.
+/// The places where a loader reads alpha.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlphaPlace {
-    /// In tensors.
+    /// Only in tensors.
     Tensor,
-    /// In the header's metadata too.
+    /// Also in the header's metadata.
     Header,
-    /// In adapter_config.json too.
+    /// Also in adapter_config.json.
     Config,
 }
 
-/// What becomes of DoRA's lengths.
+/// Handling of DoRA magnitudes.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MagnitudeAxis {
-    /// As the paper and the trainer have it.
+    /// As in the paper and the trainer.
     Exact,
-    /// The base's norm stands for the changed weight's.
+    /// Divided by the norm of the base weight instead of the changed one.
     BaseNorm,
-    /// Lengths of rows are taken for lengths of columns.
+    /// Row magnitudes are applied as column magnitudes.
     AsColumns,
-    /// They are left out.
+    /// They are ignored.
     Dropped,
 }
 
 #[derive(Deserialize)]
 struct Rules {
-    /// diffusers' classes of networks by family.
+    /// diffusers' model class by family.
     networks: BTreeMap<String, String>,
     loader: Vec<Loader>,
 }
@@ -293,34 +293,34 @@ struct Rules {
 static RULES: LazyLock<Rules> =
     LazyLock::new(|| toml::from_str(include_str!("rules.toml")).expect("rules.toml is checked by a test"));
 
-/// The class that diffusers has for a family's network.
+/// Returns diffusers' model class for a family.
 pub fn network(family: &str) -> Option<&'static str> {
     RULES.networks.get(family).map(String::as_str)
 }
 
-/// Every loader, in the order of the table.
+/// Returns every loader, in table order.
 pub fn all() -> &'static [Loader] {
     &RULES.loader
 }
 
-/// What a loader does with models of a family.
+/// A loader's support for a model family.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Runs {
-    /// It runs them, and adapters for them.
+    /// Runs the models, with adapters.
     WithAdapters,
-    /// It runs them and loads no adapters for them.
+    /// Runs the models, without adapters.
     WithoutAdapters,
-    /// It does not.
+    /// Does not run the models.
     Not,
-    /// Nobody looked.
+    /// Not investigated.
     NotKnown,
 }
 
-/// Why a loader refuses a whole file: for people, and its own line.
+/// A loader's refusal of a whole file.
 pub struct Refusal {
-    /// Why.
+    /// The reason, for display.
     pub reason: String,
-    /// What it prints.
+    /// The loader's log line.
     pub log: String,
 }
 
@@ -328,12 +328,12 @@ fn is_among(list: &[String], name: &str) -> bool {
     list.iter().any(|entry| entry == name)
 }
 
-fn starts(list: &[String], key: &str) -> bool {
-    list.iter().any(|start| key.starts_with(start.as_str()))
+fn has_prefix_among(list: &[String], key: &str) -> bool {
+    list.iter().any(|prefix| key.starts_with(prefix.as_str()))
 }
 
 impl Loader {
-    /// What it does with models of this family.
+    /// Returns its support for a model family.
     pub fn runs(&self, family: &str) -> Runs {
         match &self.lacks {
             _ if is_among(&self.families, family) => Runs::WithAdapters,
@@ -343,51 +343,51 @@ impl Loader {
         }
     }
 
-    /// The names that it looks up for models of this family.
+    /// Returns the names that it looks up for models of this family.
     pub fn names_for(&self, family: &str) -> Vec<&Name> {
         self.names.iter().filter(|name| name.is_for(family)).collect()
     }
 
-    /// How it reads a file with these keys, where that is not how it reads most.
+    /// Returns the special code path for a file with these keys, if there is one.
     pub fn way(&self, family: &str, keys: &[&str]) -> Option<&LoadPath> {
         self.way.iter().find(|way| way.fits(family, keys))
     }
 
-    /// Whether it reads tensors with this ending.
+    /// Returns whether it reads tensors with this suffix.
     pub fn takes(&self, ending: &str) -> bool {
         is_among(&self.takes, ending)
     }
 
-    /// What makes it refuse a file by the keys alone. `keys` are all of the file's.
+    /// Returns why it refuses a file by its keys alone, if it does. `keys` are all keys of the file.
     pub fn refusal(&self, keys: &[&str], family: &str, file: &str) -> Option<Refusal> {
         let refuse = |reason: String, log: Option<&String>, key: &str| {
             let log = log.map(|log| log.replace("{file}", file).replace("{key}", key)).unwrap_or_default();
             Some(Refusal { reason, log })
         };
         if is_among(&self.known_families, family) && self.way(family, keys).is_none() {
-            let reason = "its keys are of no kind that it knows for this model".into();
+            let reason = "it recognizes no LoRA format for this model in the keys".into();
             return refuse(reason, self.unknown_log.as_ref(), "");
         }
         let trap = self.traps.iter().find(|trap| keys.iter().any(|key| key.starts_with(trap.as_str())));
         if let Some(trap) = trap.filter(|_| is_among(&self.trap_families, family)) {
-            let reason = format!("it takes `{}` for the name of one layer", trap.trim_end_matches('.'));
+            let reason = format!("it takes `{}` for the name of a single layer", trap.trim_end_matches('.'));
             let endings: Vec<&str> = keys.iter().filter_map(|key| key.strip_prefix(trap.as_str())).take(3).collect();
             return Some(Refusal { reason, log: self.unreadable(&endings, trap) });
         }
         if is_among(&self.strict_families, family)
-            && let Some(key) = keys.iter().find(|key| !starts(&self.strict_prefixes, key))
+            && let Some(key) = keys.iter().find(|key| !has_prefix_among(&self.strict_prefixes, key))
         {
-            let reason = format!("`{key}` starts with none of {}", self.strict_prefixes.join(", "));
+            let reason = format!("`{key}` has none of the prefixes {}", self.strict_prefixes.join(", "));
             return refuse(reason, self.refuse_log.as_ref(), key);
         }
         let word = self.refuse_lacking.as_ref().filter(|_| is_among(&self.lacking_families, family))?;
-        let unconverted = !self.is_converted(keys);
+        let is_unconverted = !self.is_converted(keys);
         let lacking = keys.iter().find(|key| !key.contains(word.as_str()) && !key.ends_with(".dora_scale"));
-        let key = lacking.filter(|_| unconverted)?;
-        refuse(format!("`{key}` does not hold the word {word}"), self.refuse_log.as_ref(), key)
+        let key = lacking.filter(|_| is_unconverted)?;
+        refuse(format!("`{key}` does not contain \"{word}\""), self.refuse_log.as_ref(), key)
     }
 
-    /// Its line about tensors that it does not know, by their endings and the first one's key.
+    /// Returns its log line for tensors that it cannot read, from their suffixes and the first one's key.
     pub fn unreadable(&self, endings: &[&str], key: &str) -> String {
         let endings: Vec<&str> = endings.iter().map(|ending| ending.trim_start_matches('.')).collect();
         let quoted: Vec<String> = endings.iter().map(|ending| format!("'{ending}'")).collect();
@@ -395,24 +395,24 @@ impl Loader {
         line.replace("{keys}", &endings.join(", ")).replace("{key}", key)
     }
 
-    /// Its line where none of a network's layers is found, if that stops it.
+    /// Returns its log line if it refuses files with no matching layer of a network.
     pub fn nothing_of_network(&self) -> Option<&str> {
         self.nothing_log.as_deref()
     }
 
-    /// Its line where it looks for a network's layers and the file has none under that name.
+    /// Returns its log line if the file has no layers under a network's name.
     pub fn silent(&self) -> Option<&str> {
         self.silent_log.as_deref()
     }
 
-    /// Whether it takes the whole file for sd-scripts' and converts it.
+    /// Returns whether it converts the whole file as one from sd-scripts.
     pub fn is_converted(&self, keys: &[&str]) -> bool {
-        keys.iter().all(|key| starts(&self.converted, key))
+        keys.iter().all(|key| has_prefix_among(&self.converted, key))
     }
 
-    /// What it says where no layer lands: a line, and whether it stops.
+    /// Returns its log line if no layer is applied, and whether it then refuses the file.
     pub fn nothing(&self, keys: &[&str]) -> Option<(&str, bool)> {
-        let stops = keys.iter().any(|key| starts(&self.nothing, key));
+        let stops = keys.iter().any(|key| has_prefix_among(&self.nothing, key));
         let log = if stops { self.nothing_log.as_ref() } else { self.silent_log.as_ref() };
         Some((log?, stops))
     }
@@ -425,7 +425,7 @@ mod tests {
     use crate::model::{Architecture, FamilyId};
 
     #[test]
-    fn a_star_stands_for_any_letters() {
+    fn stars_match_any_text() {
         for (text, pattern, expect) in [
             ("abc", "abc", true),
             ("abcd", "abc", false),
@@ -436,12 +436,12 @@ mod tests {
             ("aa", "a*a", true),
             ("a", "a*a", false),
         ] {
-            assert_eq!(is_like(text, pattern), expect, "{text} {pattern}");
+            assert_eq!(matches_glob(text, pattern), expect, "{text} {pattern}");
         }
     }
 
     #[test]
-    fn the_rules_are_whole_and_dated() {
+    fn the_rules_are_valid_and_dated() {
         let known: Vec<&str> = FamilyId::ALL.iter().map(|id| id.name()).chain(Architecture::families()).collect();
         assert_eq!(all().len(), 6);
         for loader in all() {

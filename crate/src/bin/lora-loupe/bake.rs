@@ -1,4 +1,4 @@
-//! Turns a model and adapters into a model with the adapters folded in.
+//! `bake` command: merges adapters into a model's weights.
 
 use crate::files::{self, Source};
 use crate::lora::Lora;
@@ -12,17 +12,17 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Write a model with adapters folded into its weights
+/// Write a model with adapters merged into its weights
 ///
-/// Arithmetic is f32; names and number types stay the model's. A change that does not land stops
-/// the run and is named. A diffusers folder becomes one file whose names start with unet.,
+/// Computes in f32 and keeps the model's keys and dtypes. Fails with the tensor's name if a change
+/// does not match the model. A diffusers folder becomes one file with keys that start with unet.,
 /// text_encoder., text_encoder_2. and vae.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// A .safetensors model or a diffusers folder
     #[arg(long, value_name = "MODEL")]
     base: PathBuf,
-    /// An adapter, its strength (1 if left out) and perhaps strengths of blocks; may be given several times
+    /// An adapter, its strength (default 1) and optional block weights; can be repeated
     #[arg(long = "lora", value_name = "FILE=STRENGTH[:IN04=0.2,MID=0]", required = true)]
     loras: Vec<Lora>,
     #[command(flatten)]
@@ -48,9 +48,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     }
     let part = |lora: &Lora| MergePart { strength: lora.strength, strengths: lora.strengths().unwrap_or_default() };
     let edit = Edit::Bake(BakeEdit { parts: arguments.loras.iter().map(part).collect() });
-    let mut hear = |_| ControlFlow::Continue(());
-    let planned = block_on(preview(&edit, &inputs, &mut hear))?;
-    let outcome = arguments.output.write(|out| Ok(block_on(apply(&edit, &inputs, out, &mut hear))?.outcome))?;
+    let mut on_progress = |_| ControlFlow::Continue(());
+    let planned = block_on(preview(&edit, &inputs, &mut on_progress))?;
+    let outcome = arguments.output.write(|out| Ok(block_on(apply(&edit, &inputs, out, &mut on_progress))?.outcome))?;
     let Preview::Bake(baked) = &planned else { return Ok(ExitCode::FAILURE) };
     for warning in &baked.warnings {
         eprintln!("{warning}");

@@ -1,4 +1,4 @@
-//! Turns two adapters into what they are to each other.
+//! `compare` command: the relation of two adapters.
 
 use crate::files;
 use lora_loupe::analysis::{Comparison, LayerComparison, compare};
@@ -9,14 +9,14 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Say what two adapters have in common: the same, rescaled, resized, merged from
+/// Compare two adapters: identical, rescaled, resized, or one merged into the other
 ///
-/// By their changes, layer by layer, whatever their names, ranks and algorithms.
+/// Compares the weight changes layer by layer, independent of keys, ranks and algorithms.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// An adapter
+    /// First adapter
     a: PathBuf,
-    /// Another
+    /// Second adapter
     b: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The layers and metadata for people.
+/// Formats the differences of layers and metadata.
 fn text(comparison: &Comparison) -> String {
     let norm = |side: &Option<_>| match side {
         Some(lora_loupe::analysis::SideOfLayer { norm, rank, .. }) => format!("{norm:.4} r{rank}"),

@@ -1,4 +1,4 @@
-//! Turns an adapter into the same adapter in another convention.
+//! `convert` command: key format, dtype, alpha and algorithm of an adapter.
 
 use crate::files;
 use crate::output::{Output, size, thinned};
@@ -11,41 +11,41 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Write an adapter under other names, in another number type, or as a LoRA
+/// Convert an adapter to another key format or dtype, or to plain LoRA
 ///
-/// The result changes the model as the file did, but for the rounding of its number type; where
-/// that is not possible the run stops and names the layer. Keys that change no layer are left out.
+/// The effect stays the same up to rounding; fails with the layer's name if that is not possible.
+/// Keys that match no layer are dropped.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// An adapter, or a PEFT folder with adapter_model.safetensors
     file: PathBuf,
-    /// kohya, peft, diffusers, comfy or onetrainer; the file's own names if left out
+    /// Key format: kohya, peft, diffusers, comfy or onetrainer (default: the file's own)
     #[arg(long, value_name = "CONVENTION")]
     to: Option<Target>,
     #[command(flatten)]
     output: Output,
-    /// Number type: f32, f16 or bf16; each layer's own if left out
+    /// f32, f16 or bf16 (default: each layer's own)
     #[arg(long, value_parser = dtype)]
     dtype: Option<Dtype>,
-    /// Where alpha / rank goes: `keep` as alpha, `bake` into the numbers; what is usual if left out
+    /// `keep` alpha, or `bake` alpha / rank into the weights (default: as the key format expects)
     #[arg(long, value_name = "keep|bake", value_parser = alpha)]
     alpha: Option<AlphaPlace>,
-    /// Make LoHa, LoKr and LoCon with cores a LoRA
+    /// Convert LoHa, LoKr and LoCon (Tucker) to plain LoRA
     #[arg(long)]
     as_lora: bool,
-    /// Rank of what cannot become a LoRA without loss
+    /// Rank of layers that have no exact LoRA
     #[arg(long, value_name = "N", value_parser = rank)]
     rank: Option<usize>,
-    /// Strengths of blocks: IN04=0.5,MID=0,TE=1 or a list of 12, 17, 20 or 26 numbers
+    /// Block weights: IN04=0.5,MID=0,TE=1 or a list of 12, 17, 20 or 26 numbers
     #[arg(long, value_name = "LIST")]
     blocks: Option<Strengths>,
-    /// Leave out what has no place in the convention or is incomplete
+    /// Drop unsupported and incomplete layers
     #[arg(long)]
     drop: bool,
-    /// A layer to leave out, by the path that inspect shows; may be given several times
+    /// Layer to remove, by its path in `inspect`; can be repeated
     #[arg(long, value_name = "LAYER")]
     without: Vec<String>,
-    /// Copy keys that change no layer
+    /// Keep keys that match no layer
     #[arg(long)]
     keep_leftovers: bool,
     /// Print one JSON object
@@ -53,13 +53,13 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Reads a number type that can be written.
+/// Parses an output dtype.
 pub fn dtype(text: &str) -> Result<Dtype, String> {
     match text {
         "f32" | "fp32" => Ok(Dtype::F32),
         "f16" | "fp16" => Ok(Dtype::F16),
         "bf16" => Ok(Dtype::BF16),
-        _ => Err(format!("`{text}` is none of f32, f16 and bf16")),
+        _ => Err(format!("unknown dtype `{text}`: use f32, f16 or bf16")),
     }
 }
 
@@ -67,7 +67,7 @@ fn alpha(text: &str) -> Result<AlphaPlace, String> {
     match text {
         "keep" => Ok(AlphaPlace::Kept),
         "bake" => Ok(AlphaPlace::Baked),
-        _ => Err(format!("`{text}` is neither keep nor bake")),
+        _ => Err(format!("`{text}` is not valid: use keep or bake")),
     }
 }
 
@@ -102,42 +102,42 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The preview for people.
+/// Formats the preview.
 fn text(preview: &ConvertPreview) -> String {
     let mut lines = Vec::new();
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<11} {text}\n"));
     let to = preview.to.map_or(preview.from.as_str(), |target| target.name());
-    row("spelling", format!("{} -> {to}", preview.from));
+    row("key format", format!("{} -> {to}", preview.from));
     row("tensors", format!("{} -> {}", preview.tensors_before, preview.tensors_after));
     row("size", format!("{} -> {}", size(preview.size_before), size(preview.size_after)));
     if let Some(first) = preview.renamed.first() {
-        row("renamed", format!("{} keys, as `{}` -> `{}`", preview.renamed.len(), first.from, first.to));
+        row("renamed", format!("{} keys, e.g. `{}` -> `{}`", preview.renamed.len(), first.from, first.to));
     }
     if let Some(first) = preview.baked.first() {
-        row("baked", format!("{} scales, as {} in {}", preview.baked.len(), first.scale, first.path));
+        row("baked", format!("{} scales, e.g. {} in {}", preview.baked.len(), first.scale, first.path));
     }
     if let Some(first) = preview.split.first() {
-        row("split", format!("{} fused layers, as {first}", preview.split.len()));
+        row("split", format!("{} fused layers, e.g. {first}", preview.split.len()));
     }
     if let Some(first) = preview.fused.first() {
-        row("fused", format!("{} layers, as {first}", preview.fused.len()));
+        row("fused", format!("{} layers, e.g. {first}", preview.fused.len()));
     }
-    let (exact, near): (Vec<_>, Vec<_>) = preview.rebuilt.iter().partition(|layer| layer.exact);
+    let (exact, approximate): (Vec<_>, Vec<_>) = preview.rebuilt.iter().partition(|layer| layer.exact);
     if !exact.is_empty() {
-        row("as LoRA", format!("{} layers without loss", exact.len()));
+        row("as LoRA", format!("{} layers, exact", exact.len()));
     }
-    for layer in near {
+    for layer in approximate {
         let error = (1.0 - layer.kept.energy).max(0.0).sqrt();
         row(
             "as LoRA",
-            format!("{} of rank {}: {:.2} % of its norm is lost", layer.kept.path, layer.kept.rank, 100.0 * error),
+            format!("{} at rank {}: relative error {:.2} %", layer.kept.path, layer.kept.rank, 100.0 * error),
         );
     }
     for dropped in preview.dropped.iter().take(10) {
-        row("left out", format!("`{}`: {}", dropped.key, dropped.reason));
+        row("dropped", format!("`{}`: {}", dropped.key, dropped.reason));
     }
     if preview.dropped.len() > 10 {
-        row("left out", format!("and {} more keys (--json lists all)", preview.dropped.len() - 10));
+        row("dropped", format!("and {} more keys (--json lists all)", preview.dropped.len() - 10));
     }
     lines.concat()
 }

@@ -1,4 +1,4 @@
-//! Turns two models into the adapter between them.
+//! `extract` command: the difference of two models as a LoRA.
 
 use crate::convert::dtype;
 use crate::files;
@@ -12,25 +12,25 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Write the LoRA that makes one model of another
+/// Extract a LoRA from the difference of two models
 ///
-/// Each layer's difference at a rank; the energy kept is said. Norms, biases and embeddings that
-/// differ have no place in a LoRA and are named.
+/// Truncates each layer's difference to a rank and prints the energy kept. Norms, biases and
+/// embeddings that differ cannot be stored in a LoRA and are listed.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The model to get: a .safetensors file or a diffusers folder
+    /// Fine-tuned model: a .safetensors file or a diffusers folder
     tuned: PathBuf,
-    /// The model to start from
+    /// Base model
     base: PathBuf,
     /// Rank of every layer
     #[arg(long, value_name = "N", value_parser = rank)]
     rank: usize,
     #[command(flatten)]
     output: Output,
-    /// kohya, peft, diffusers, comfy or onetrainer
+    /// Key format: kohya, peft, diffusers, comfy or onetrainer
     #[arg(long, value_name = "CONVENTION", default_value = "kohya")]
     to: Target,
-    /// Number type: f32, f16 or bf16
+    /// f32, f16 or bf16
     #[arg(long, default_value = "f16", value_parser = dtype)]
     dtype: Dtype,
     /// Print one JSON object
@@ -60,16 +60,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     }
     crate::say::say(format_args!("{}", kept(&layers)));
     for name in preview.left_out.iter().take(10) {
-        say!("  left out    `{name}` differs and has no place in a LoRA");
+        say!("  dropped     `{name}` differs but cannot be stored in a LoRA");
     }
     if preview.left_out.len() > 10 {
-        say!("  left out    and {} more tensors (--json lists all)", preview.left_out.len() - 10);
+        say!("  dropped     and {} more tensors (--json lists all)", preview.left_out.len() - 10);
     }
     for line in outcome.iter().flat_map(thinned) {
         say!("  warning     {line}");
     }
     say!(
-        "{}: {}, {} layers differ and {} do not",
+        "{}: {}, {} layers differ, {} are unchanged",
         arguments.output.name(),
         size(preview.size_after),
         preview.layers,

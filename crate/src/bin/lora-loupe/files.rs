@@ -1,4 +1,4 @@
-//! Turns paths given on the command line into opened models and adapters.
+//! Models and adapters opened from command line paths and URLs.
 
 use lora_loupe::adapters::ModelFile;
 use lora_loupe::analysis::BaseShapes;
@@ -11,21 +11,21 @@ use std::ffi::OsStr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Why a path cannot be used.
+/// Errors of opening a path or URL.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The file cannot be opened.
     #[error("{}: {source}", .path.display())]
     Open { path: PathBuf, source: std::io::Error },
-    /// The address cannot be read.
+    /// The URL cannot be read.
     #[error(transparent)]
     Web(#[from] WebError),
     /// The file is damaged.
     #[error("{}: {source}", .path.display())]
     Format { path: PathBuf, source: FormatError },
-    /// The path is no model.
+    /// The path is not a supported model.
     #[error(
-        "{} is no model that this program knows: give a .safetensors checkpoint of Stable Diffusion 1.x, 2.x or XL, \
+        "{} is not a supported model: give a .safetensors checkpoint of Stable Diffusion 1.x, 2.x or XL, \
          or a diffusers folder with unet/ and text_encoder/",
         .0.display()
     )]
@@ -34,36 +34,36 @@ pub enum FileError {
 
 /// One opened safetensors file.
 pub struct Opened {
-    /// The network whose own file this is; none for a single-file model.
+    /// Component of a diffusers folder; `None` for a single-file model.
     pub component: Option<Component>,
-    /// Its bytes.
+    /// Bytes.
     pub source: Source,
-    /// What they hold.
+    /// Header.
     pub header: Header,
 }
 
 /// An opened model.
 pub struct Model {
-    /// Its files.
+    /// Files.
     pub files: Vec<Opened>,
-    /// Its layers.
+    /// Layers.
     pub shapes: BaseShapes,
 }
 
 impl Model {
-    /// Its files as the core takes them.
+    /// Returns the files as the library takes them.
     pub fn model_files(&self) -> Vec<ModelFile<'_>> {
         let files = self.files.iter();
         files.map(|file| ModelFile { component: file.component, source: &file.source, header: &file.header }).collect()
     }
 
-    /// The model, called `name`, with [`Model::model_files`].
+    /// Returns the model as one side of an extraction; `files` are [`Model::model_files`].
     pub fn side<'a>(&'a self, name: &'a str, files: &'a [ModelFile<'a>]) -> ModelSide<'a> {
         ModelSide { name, files, shapes: &self.shapes }
     }
 }
 
-/// A file on disk or at a web address.
+/// A file on disk or at a URL.
 pub enum Source {
     File(FileSource),
     Web(WebSource),
@@ -85,15 +85,15 @@ impl ByteSource for Source {
     }
 }
 
-/// The web address that is given in a path's place.
-fn address(path: &Path) -> Option<&str> {
+/// Returns the URL if the argument is one and not a path.
+fn url(path: &Path) -> Option<&str> {
     path.to_str().filter(|text| is_address(text))
 }
 
-/// Opens a file, or the file at a web address, for reading.
+/// Opens a file or URL for reading.
 pub fn source(path: &Path) -> Result<Source, FileError> {
-    match address(path) {
-        Some(address) => Ok(Source::Web(WebSource::open(address)?)),
+    match url(path) {
+        Some(url) => Ok(Source::Web(WebSource::open(url)?)),
         None => {
             FileSource::open(path).map(Source::File).map_err(|source| FileError::Open { path: path.into(), source })
         }
@@ -124,8 +124,8 @@ pub fn model(path: &Path) -> Result<Model, FileError> {
     Ok(Model { files, shapes })
 }
 
-/// The weight files of a diffusers component folder: all shards, and no variant (`.fp16.`) where
-/// there is the plain one.
+/// Returns the weight files of a diffusers component folder: all shards, without variants (`.fp16.`) if
+/// the default files exist.
 fn weights(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<PathBuf> = entries.filter(|path| path.extension() == Some(OsStr::new("safetensors"))).collect();
@@ -137,12 +137,12 @@ fn weights(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The adapter file that a path means (a PEFT folder means the one inside), and the text of the
-/// adapter_config.json beside it.
+/// Returns the adapter file of a path (in a PEFT folder, `adapter_model.safetensors`) and the text of the
+/// adapter_config.json next to it.
 pub fn adapter(path: &Path) -> (PathBuf, Option<String>) {
-    if let Some(address) = address(path) {
-        // An address that cannot be read is told of when the file itself is opened.
-        let config = WebSource::open(address).ok().and_then(|source| source.beside("adapter_config.json"));
+    if let Some(url) = url(path) {
+        // Errors are reported when the file itself is opened.
+        let config = WebSource::open(url).ok().and_then(|source| source.beside("adapter_config.json"));
         return (path.into(), config);
     }
     let file = if path.is_dir() { path.join("adapter_model.safetensors") } else { path.into() };
@@ -150,10 +150,10 @@ pub fn adapter(path: &Path) -> (PathBuf, Option<String>) {
     (file, std::fs::read_to_string(config).ok())
 }
 
-/// A path's last part, for people.
+/// Returns the file name of a path or URL, for display.
 pub fn name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    match address(path) {
+    match url(path) {
         Some(_) => name.split(['?', '#']).next().unwrap_or_default().to_owned(),
         None => name,
     }

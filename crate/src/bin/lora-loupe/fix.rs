@@ -1,4 +1,4 @@
-//! Turns what is wrong with an adapter into a list of edits that mend it, or into the mended file.
+//! `fix` command: lists the fixes for an adapter's problems, or applies one.
 
 use crate::files;
 use crate::output::{Output, size, thinned};
@@ -11,15 +11,15 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// List the edits that mend a file, or write the file with one of them
+/// List the fixes for a file's problems, or write the file with one applied
 ///
-/// Each says what it mends: problems that inspect tells, and programs that then apply all of the file.
-/// The exit status is 1 when there is nothing to mend.
+/// Each fix lists the problems from `inspect` that it solves, and the programs that then apply the
+/// whole file. The exit status is 1 if there is nothing to fix.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// An adapter, or a PEFT folder with adapter_model.safetensors
     file: PathBuf,
-    /// The short name of the fix to write; all are listed if left out
+    /// Name of the fix to apply; lists all if omitted
     #[arg(long, value_name = "NAME")]
     apply: Option<String>,
     #[command(flatten)]
@@ -29,14 +29,14 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Why no fix is written.
+/// Errors of choosing a fix.
 #[derive(Debug, thiserror::Error)]
 enum FixError {
-    #[error("`{name}` is no fix for this file; there are: {there}")]
-    NoSuchFix { name: String, there: String },
+    #[error("`{name}` is not a fix for this file; available: {available}")]
+    NoSuchFix { name: String, available: String },
 }
 
-/// Lists the fixes, or writes one.
+/// Lists the fixes, or applies one.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let (path, companion) = files::adapter(&arguments.file);
     if arguments.apply.is_some() {
@@ -54,12 +54,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         return Ok(if list.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     };
     let Some(fix) = list.iter().find(|fix| fix.id == *wanted) else {
-        let there = list.iter().map(|fix| fix.id.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(FixError::NoSuchFix { name: wanted.clone(), there }.into());
+        let available = list.iter().map(|fix| fix.id.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(FixError::NoSuchFix { name: wanted.clone(), available }.into());
     };
-    let (inputs, mut hear) = ([input], |_| ControlFlow::Continue(()));
-    let planned = block_on(preview(&fix.edit, &inputs, &mut hear))?;
-    let outcome = arguments.output.write(|out| Ok(block_on(apply(&fix.edit, &inputs, out, &mut hear))?.outcome))?;
+    let (inputs, mut on_progress) = ([input], |_| ControlFlow::Continue(()));
+    let planned = block_on(preview(&fix.edit, &inputs, &mut on_progress))?;
+    let outcome =
+        arguments.output.write(|out| Ok(block_on(apply(&fix.edit, &inputs, out, &mut on_progress))?.outcome))?;
     if arguments.json {
         say!("{}", json!({ "files": [name], "fix": fix, "preview": planned, "outcome": outcome }));
         return Ok(ExitCode::SUCCESS);
@@ -72,16 +73,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The fixes for people.
+/// Formats the fixes.
 fn text(list: &[Fix]) -> String {
-    let one = |fix: &Fix| {
-        let mut mends = fix.problems.clone();
-        mends.extend(fix.loaders.iter().map(|loader| format!("works in {loader}")));
-        let mends = if mends.is_empty() { String::new() } else { format!(" [{}]", mends.join(", ")) };
-        format!("  {:<16} {}{mends}\n  {:<16} {}\n", fix.id, fix.title, "", fix.why)
+    let entry = |fix: &Fix| {
+        let mut effects = fix.problems.clone();
+        effects.extend(fix.loaders.iter().map(|loader| format!("works in {loader}")));
+        let effects = if effects.is_empty() { String::new() } else { format!(" [{}]", effects.join(", ")) };
+        format!("  {:<16} {}{effects}\n  {:<16} {}\n", fix.id, fix.title, "", fix.why)
     };
     match list {
-        [] => "  nothing to mend\n".into(),
-        list => list.iter().map(one).collect(),
+        [] => "  nothing to fix\n".into(),
+        list => list.iter().map(entry).collect(),
     }
 }

@@ -1,4 +1,4 @@
-//! Turns a recipe on the command line into a PNG, by the same core as the page.
+//! `generate` command: images from a prompt, as PNG files.
 
 use crate::files;
 use crate::lora::Lora;
@@ -6,8 +6,8 @@ use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::Gpu;
 use lora_loupe::pipeline::{
-    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, Hires, Infotext, Model, Picture, Progress, Recipe, Rng,
-    Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
+    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, Hires, Infotext, Model, Picture, Progress,
+    Recipe, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
 };
 use lora_loupe::samplers::{SigmaSpacing, TimestepSpacing};
 use lora_loupe::text::{Syntax, Tokenizer};
@@ -21,31 +21,31 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// The bundled demo model, where the program was built.
+/// Path of the bundled demo model in the source tree.
 pub const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/public/demo/model");
 
-/// Draw a picture with a model and any number of LoRAs
+/// Generate images with a model and any number of LoRAs
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A diffusers folder or a single-file checkpoint; the bundled demo model if left out
+    /// A diffusers folder or a single-file checkpoint (default: the bundled demo model)
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// A .safetensors VAE to use in place of a checkpoint's own
+    /// A .safetensors VAE that replaces the checkpoint's own
     #[arg(long, value_name = "FILE")]
     vae: Option<PathBuf>,
-    /// An adapter, its strength (1 if left out) and perhaps strengths of blocks; may be given several times
+    /// An adapter, its strength (default 1) and optional block weights; can be repeated
     #[arg(long = "lora", value_name = "FILE=STRENGTH[:IN04=0.2,MID=0]")]
     loras: Vec<Lora>,
-    /// A textual inversion, called in the prompts by its file's name; may be given several times
+    /// A textual inversion embedding, used in prompts by its file name; can be repeated
     #[arg(long = "embedding", value_name = "FILE")]
     embeddings: Vec<PathBuf>,
-    /// What to draw
+    /// Prompt
     #[arg(long)]
     prompt: String,
-    /// What to keep away from
+    /// Negative prompt
     #[arg(long)]
     negative: Option<String>,
-    /// Seed of PyTorch's CPU generator
+    /// Seed of the RNG
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Sampling steps
@@ -54,83 +54,83 @@ pub struct Arguments {
     /// Sampler: dpmpp_2m, ddim, euler, …
     #[arg(long, default_value = "dpmpp_2m")]
     sampler: String,
-    /// Spacing of the noise levels: timesteps (or normal), karras, exponential, sgm_uniform, simple, beta or ays
+    /// Schedule type: timesteps (or normal), karras, exponential, sgm_uniform, simple, beta or ays
     #[arg(long, value_parser = named::<SigmaSpacing>)]
     schedule: Option<SigmaSpacing>,
-    /// Choice of timesteps: leading, linspace or trailing
+    /// Timestep spacing: leading, linspace or trailing
     #[arg(long, value_parser = named::<TimestepSpacing>)]
     spacing: Option<TimestepSpacing>,
-    /// Share of fresh noise in each step, 0 to 1, for samplers that have it
+    /// Eta: noise added per step, 0 to 1, for samplers that support it
     #[arg(long, value_name = "X")]
     eta: Option<f64>,
-    /// Where noise comes from: torch or philox
+    /// RNG: torch (PyTorch on the CPU) or philox (A1111's NV)
     #[arg(long, default_value = "torch")]
     rng: Rng,
-    /// How prompts are read: plain (as diffusers) or a1111 (weights, BREAK, [a:b:0.5], <lora:name:0.8>)
+    /// Prompt syntax: plain (as in diffusers) or a1111 (weights, BREAK, [a:b:0.5], <lora:name:0.8>)
     #[arg(long, default_value = "plain")]
     syntax: Syntax,
-    /// Layers of the text encoder to leave out at the end (diffusers' number)
+    /// Number of final text encoder layers to skip, as in diffusers (A1111's Clip skip minus 1)
     #[arg(long, value_name = "N", default_value_t = 0)]
     clip_skip: usize,
-    /// Pictures to draw at once; all but the first get a number in their name
+    /// Batch size; all images but the first get a number in their file name
     #[arg(long, value_name = "N", default_value_t = 1)]
     batch: usize,
-    /// A PNG to start from
+    /// Input PNG (img2img)
     #[arg(long, value_name = "IMG.png", requires = "strength")]
     init: Option<PathBuf>,
-    /// How far to go from it, 0 to 1
+    /// Denoising strength, 0 to 1
     #[arg(long, value_name = "X", requires = "init")]
     strength: Option<f64>,
-    /// A PNG of the same size: what is white there is drawn anew, the rest stays
+    /// Mask PNG of the same size (inpaint): white areas are regenerated, black areas are kept
     #[arg(long, value_name = "IMG.png", requires = "init")]
     mask: Option<PathBuf>,
-    /// Draw a second pass, so many times as wide and high
+    /// Hires. fix: upscale by this factor in a second pass
     #[arg(long, value_name = "X")]
     hires_scale: Option<f64>,
-    /// How far the second pass goes from the first, 0 to 1
+    /// Denoising strength of the second pass, 0 to 1
     #[arg(long, value_name = "X", default_value_t = 0.7, requires = "hires_scale")]
     hires_strength: f64,
-    /// Sampling steps of the second pass; 0 for as many as the first has
+    /// Sampling steps of the second pass; 0 = same as --steps
     #[arg(long, value_name = "N", default_value_t = 0, requires = "hires_scale")]
     hires_steps: usize,
-    /// What the second pass makes larger: latent or pixels
+    /// What the second pass upscales: latent or pixels
     #[arg(long, default_value = "latent", value_parser = named::<Upscaler>, requires = "hires_scale")]
     hires_upscaler: Upscaler,
-    /// Strength of all LoRAs on the text encoders, where it differs
+    /// Strength of all LoRAs in the text encoders (default: the LoRA's strength)
     #[arg(long, value_name = "X")]
     te_strength: Option<f32>,
-    /// Classifier-free guidance; 1 and less leave out the negative prompt
+    /// CFG scale; the negative prompt is ignored at 1 and below
     #[arg(long, value_name = "X", default_value_t = 7.0)]
     cfg: f32,
-    /// Pixels, as in 512x512; the model's own size if left out
+    /// Width and height in pixels, e.g. 512x512 (default: the model's native size)
     #[arg(long, value_name = "WxH", value_parser = size)]
     size: Option<(usize, usize)>,
-    /// The PNG to write
+    /// Output PNG
     #[arg(short, long, value_name = "OUT.png")]
     output: PathBuf,
-    /// Also write the last latent, (1, 4, h, w), as a .safetensors file
+    /// Also write the final latents, (batch, channels, h, w), as a .safetensors file
     #[arg(long, value_name = "OUT.safetensors")]
     latents: Option<PathBuf>,
-    /// Print one JSON object about the picture
+    /// Print one JSON object about the image
     #[arg(long)]
     json: bool,
 }
 
-/// Reads `512x512` as (width, height).
+/// Parses `512x512` as (width, height).
 pub fn size(text: &str) -> Result<(usize, usize), String> {
     let parts =
         text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
-    parts.ok_or_else(|| format!("`{text}` is not a size: give width x height, as in 512x512"))
+    parts.ok_or_else(|| format!("`{text}` is not a size: give WIDTHxHEIGHT, e.g. 512x512"))
 }
 
-/// Reads a word of a type that JSON spells in words.
+/// Parses a value that deserializes from a JSON string.
 fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(json!(text)).map_err(|error| error.to_string())
 }
 
-/// Draws the picture and writes it.
+/// Generates the images and writes them.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
-    pollster::block_on(draw(arguments))
+    pollster::block_on(generate(arguments))
 }
 
 /// Opens a diffusers folder or a single-file checkpoint.
@@ -149,7 +149,7 @@ pub async fn open(path: &Path, vae: Option<&Path>) -> Result<Model, Box<dyn Erro
     Ok(Model::open_file(&name, file(path).await?, vae, Tokenizer::clip()).await?)
 }
 
-async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
     let model = open(&root, arguments.vae.as_deref()).await?;
     let name = model.name.clone();
@@ -158,31 +158,31 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         let (path, config) = files::adapter(&lora.path);
         let source: Rc<dyn ByteSource> = Rc::new(files::source(&path)?);
         let file = TensorFile::open(files::name(&path), source).await?;
-        let known = hashes(file.source.as_ref(), Some(&file.header)).await?;
+        let file_hashes = hashes(file.source.as_ref(), Some(&file.header)).await?;
         choices.push(AdapterChoice {
             name: files::name(&path),
-            sha256: known.sha256.clone(),
+            sha256: file_hashes.sha256.clone(),
             strength: lora.strength,
             text_encoder: arguments.te_strength,
             blocks: lora.blocks.clone(),
-            hash: known.auto_v3,
+            hash: file_hashes.auto_v3,
         });
         let modules = model.networks.modules();
-        adapters.push(LoadedAdapter::open(known.sha256, file, config.as_deref(), &modules).await?);
+        adapters.push(LoadedAdapter::open(file_hashes.sha256, file, config.as_deref(), &modules).await?);
     }
     let gpu = Gpu::open().await?;
     gpu.self_test().await?;
     let mut session = Session::new(Rc::new(gpu), model);
-    let (mut embeddings, mut words) = (Vec::new(), Vec::new());
+    let (mut embeddings, mut embedding_choices) = (Vec::new(), Vec::new());
     for path in &arguments.embeddings {
         let source: Rc<dyn ByteSource> = Rc::new(files::source(path)?);
         let sha256 = hashes(source.as_ref(), None).await?.sha256;
         let file = TensorFile::open(files::name(path), source).await?;
         embeddings.push(Embedding::open(sha256.clone(), &file, &session.text_widths()).await?);
-        words.push(EmbeddingChoice { name: file.name, sha256 });
+        embedding_choices.push(EmbeddingChoice { name: file.name, sha256 });
     }
-    let native = session.model.native_size();
-    let (width, height) = arguments.size.unwrap_or((native, native));
+    let native_size = session.model.native_size();
+    let (width, height) = arguments.size.unwrap_or((native_size, native_size));
     let recipe = Recipe {
         version: 1,
         model: name,
@@ -210,25 +210,30 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             steps: arguments.hires_steps,
             upscaler: arguments.hires_upscaler,
         }),
-        embeddings: words,
+        embeddings: embedding_choices,
     };
-    let picture = |path: &PathBuf| picture_file(path, width, height);
-    let init = arguments.init.as_ref().map(picture).transpose()?;
-    // The mean of a pixel's colours, from 0 to 1.
-    let grey = |pixel: &[f32]| pixel.iter().sum::<f32>() / 6.0 + 0.5;
-    let mask = arguments.mask.as_ref().map(picture).transpose()?;
-    let mask: Option<Vec<f32>> = mask.map(|mask| mask.chunks_exact(3).map(grey).collect());
+    let read = |path: &PathBuf| read_image(path, width, height);
+    let init = arguments.init.as_ref().map(read).transpose()?;
+    // Mean of the RGB channels, mapped from -1..1 to 0..1.
+    let gray = |pixel: &[f32]| pixel.iter().sum::<f32>() / 6.0 + 0.5;
+    let mask = arguments.mask.as_ref().map(read).transpose()?;
+    let mask: Option<Vec<f32>> = mask.map(|mask| mask.chunks_exact(3).map(gray).collect());
     let started = Instant::now();
-    let chosen: Vec<&LoadedAdapter> = adapters.iter().collect();
-    let called: Vec<&Embedding> = embeddings.iter().collect();
-    let given =
-        GenerateInputs { adapters: &chosen, embeddings: &called, init: init.as_deref(), mask: mask.as_deref(), preview: false };
-    let picture = session.generate(&recipe, &given, &mut reporter()).await?;
+    let adapters: Vec<&LoadedAdapter> = adapters.iter().collect();
+    let embeddings: Vec<&Embedding> = embeddings.iter().collect();
+    let inputs = GenerateInputs {
+        adapters: &adapters,
+        embeddings: &embeddings,
+        init: init.as_deref(),
+        mask: mask.as_deref(),
+        preview: false,
+    };
+    let picture = session.generate(&recipe, &inputs, &mut reporter()).await?;
     let seconds = started.elapsed().as_secs_f64();
 
-    let written = serde_json::to_string(&recipe)?;
+    let recipe_json = serde_json::to_string(&recipe)?;
     let parameters = Infotext::of(&recipe).to_string();
-    let texts = [("parameters", parameters.as_str()), ("lora-loupe", &written)];
+    let texts = [("parameters", parameters.as_str()), ("lora-loupe", &recipe_json)];
     for (index, rgb) in picture.rgb.chunks_exact(picture.width * picture.height * 3).enumerate() {
         let png = encode_png(rgb, picture.width, picture.height, &texts)?;
         write(&numbered(&arguments.output, index), &png)?;
@@ -236,11 +241,11 @@ async fn draw(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(path) = &arguments.latents {
         write(path, &latents(&picture, session.model.size_multiple())?)?;
     }
-    tell(arguments, &recipe, &picture, &session, seconds)?;
+    print_summary(arguments, &recipe, &picture, &session, seconds)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The path itself for the first picture, `name.1.png` for the second, …
+/// Returns the path itself for the first image, `name.1.png` for the second, …
 fn numbered(path: &Path, index: usize) -> PathBuf {
     match index {
         0 => path.to_owned(),
@@ -248,25 +253,27 @@ fn numbered(path: &Path, index: usize) -> PathBuf {
     }
 }
 
-/// A PNG of the wanted size as numbers from -1 to 1.
-fn picture_file(path: &Path, width: usize, height: usize) -> Result<Vec<f32>, Box<dyn Error>> {
+/// Reads a PNG of the given size as RGB values from -1 to 1.
+fn read_image(path: &Path, width: usize, height: usize) -> Result<Vec<f32>, Box<dyn Error>> {
     let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let picture = decode_png(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-    if (picture.width, picture.height) != (width, height) {
-        let found = format!("{}x{}", picture.width, picture.height);
-        return Err(
-            format!("{}: it is {found} pixels, the result {width}x{height}; scale it first", path.display()).into()
-        );
+    let image = decode_png(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    if (image.width, image.height) != (width, height) {
+        let found = format!("{}x{}", image.width, image.height);
+        return Err(format!(
+            "{}: the image is {found} but the output {width}x{height}; resize it first",
+            path.display()
+        )
+        .into());
     }
-    Ok(picture.rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect())
+    Ok(image.rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     std::fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
-/// What was drawn, with what, on what.
-fn tell(
+/// Prints the output path, applied adapters, time and GPU.
+fn print_summary(
     arguments: &Arguments,
     recipe: &Recipe,
     picture: &Picture,
@@ -275,26 +282,26 @@ fn tell(
 ) -> Result<(), Box<dyn Error>> {
     let output = arguments.output.display().to_string();
     if arguments.json {
-        let told = json!({ "output": output, "recipe": recipe, "applied": picture.applied, "seconds": seconds, "gpu": session.gpu.info() });
-        say!("{told}");
+        let summary = json!({ "output": output, "recipe": recipe, "applied": picture.applied, "seconds": seconds, "gpu": session.gpu.info() });
+        say!("{summary}");
         return Ok(());
     }
     for applied in &picture.applied {
-        say!("{}: {} layers changed, {} keys left over", applied.name, applied.matched, applied.leftovers);
+        say!("{}: {} layers applied, {} keys unused", applied.name, applied.matched, applied.leftovers);
     }
     say!("{output}: {}x{} in {seconds:.1} s on {}", picture.width, picture.height, session.gpu.info().adapter);
     Ok(())
 }
 
-/// Progress on one line of the terminal, with the time left; silence elsewhere.
+/// Returns a progress callback that prints one line with the time left; silent if stderr is no terminal.
 fn reporter() -> impl FnMut(Progress) -> ControlFlow<()> {
-    let shown = std::io::stderr().is_terminal();
-    let mut denoising: Option<Instant> = None;
+    let is_terminal = std::io::stderr().is_terminal();
+    let mut denoise_start: Option<Instant> = None;
     move |progress: Progress| {
-        if shown {
+        if is_terminal {
             let Progress { stage, step, steps, .. } = progress;
-            let left =
-                (stage == Stage::Denoise).then(|| denoising.get_or_insert_with(Instant::now).elapsed().as_secs_f64());
+            let left = (stage == Stage::Denoise)
+                .then(|| denoise_start.get_or_insert_with(Instant::now).elapsed().as_secs_f64());
             let left = left.and_then(|elapsed| denoise_seconds_left(elapsed, step, steps));
             let left = left.map(|seconds| format!(", {seconds:.0} s left")).unwrap_or_default();
             eprint!("\r\x1b[K{stage:?} {step}/{steps}{left}");
@@ -306,19 +313,19 @@ fn reporter() -> impl FnMut(Progress) -> ControlFlow<()> {
     }
 }
 
-/// The last latents as PyTorch lays them out, under the name `latents`.
-fn latents(picture: &Picture, multiple: usize) -> Result<Vec<u8>, Box<dyn Error>> {
-    let (height, width) = (picture.height / multiple, picture.width / multiple);
-    let pictures = picture.rgb.len() / (picture.height * picture.width * 3);
+/// Returns a safetensors file with the final latents in NCHW layout, as tensor `latents`.
+fn latents(picture: &Picture, vae_scale_factor: usize) -> Result<Vec<u8>, Box<dyn Error>> {
+    let (height, width) = (picture.height / vae_scale_factor, picture.width / vae_scale_factor);
+    let batch = picture.rgb.len() / (picture.height * picture.width * 3);
     let pixels = height * width;
-    let channels = picture.latents.len() / pixels / pictures;
+    let channels = picture.latents.len() / pixels / batch;
     let mut bytes = Vec::with_capacity(picture.latents.len() * 4);
     for latent in picture.latents.chunks_exact(pixels * channels) {
         for i in 0..latent.len() {
             bytes.extend(latent[i % pixels * channels + i / pixels].to_le_bytes());
         }
     }
-    let shape = vec![pictures, channels, height, width];
+    let shape = vec![batch, channels, height, width];
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &bytes)?;
     Ok(safetensors::serialize([("latents", view)], None)?)
 }

@@ -1,4 +1,4 @@
-//! Turns files into reports on the terminal, or into one JSON object a line.
+//! `inspect` command: reports on files, as text, JSON lines or a table.
 
 use crate::files::{self, Model, Source};
 use crate::table::{self, Style};
@@ -10,21 +10,21 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Say what files are, what they were made for, where they act and what is wrong with them
+/// Report what LoRA files are: base model, layers, compatibility and problems
 ///
-/// The exit status is 1 when a file is refused, 2 when something else fails.
+/// The exit status is 1 if a file is refused, 2 if something else fails.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Adapter files, PEFT folders with adapter_model.safetensors, or https addresses of files
+    /// Adapter files, PEFT folders with adapter_model.safetensors, or https URLs
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// The model they are meant for: a .safetensors file or a diffusers folder
+    /// Base model to compare with: a .safetensors file or a diffusers folder
     #[arg(long, value_name = "MODEL")]
     base: Option<PathBuf>,
-    /// Print one JSON object a line and file
+    /// Print one JSON object per file, one per line
     #[arg(long)]
     json: bool,
-    /// Read headers only and print a table: folders are searched, thousands of files take seconds
+    /// Read headers only and print a table; searches folders recursively, thousands of files take seconds
     #[arg(long, conflicts_with = "base")]
     headers: bool,
     /// With --headers: print comma-separated values
@@ -40,8 +40,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             (_, true) => Style::Csv,
             _ => Style::Columns,
         };
-        let all = table::write(&arguments.files, style)?;
-        return Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(2) });
+        let all_readable = table::write(&arguments.files, style)?;
+        return Ok(if all_readable { ExitCode::SUCCESS } else { ExitCode::from(2) });
     }
     let base = arguments.base.as_deref().map(files::model).transpose()?;
     let mut refused = false;
@@ -61,29 +61,31 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The report on a file, with its strength measured beside the base model's weights.
+/// Returns the report of a file, with norms relative to the base model's weights.
 fn report(name: &str, source: &Source, companion: Option<&str>, base: Option<&Model>) -> Report {
     let mut report = block_on(inspect(name, source, companion, base.map(|model| &model.shapes)));
     let Some(base) = base.filter(|_| !report.refused()) else { return report };
     let files = base.model_files();
-    let weighed = block_on(async {
+    let impacts = block_on(async {
         let opened = Opened::new(name, source, companion).await?;
         let norms = report.modules.iter().filter_map(|row| Some((row.path.as_str(), row.norm?))).collect();
         opened.weigh(base.side("the base model", &files), &norms, &mut |_, _| ControlFlow::Continue(())).await
     });
-    match weighed {
+    match impacts {
         Ok(layers) => report.weigh(&layers),
-        Err(error) => report.problems.push(Problem::warn("not_weighed", format!("It is not weighed: {error}."))),
+        Err(error) => report
+            .problems
+            .push(Problem::warn("not_weighed", format!("Could not compare with the base model: {error}."))),
     }
     report
 }
 
-/// The report for people.
+/// Formats the report as text.
 fn text(report: &Report) -> String {
     let mut lines = vec![report.file.clone(), format!("  {}", report.verdict)];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<11} {text}"));
     if !report.modules.is_empty() {
-        row("spelling", report.convention.clone());
+        row("key format", report.convention.clone());
         row("algorithms", report.algorithms.join(", "));
     }
     for line in &report.base.evidence {
@@ -97,10 +99,10 @@ fn text(report: &Report) -> String {
         row("strength", format!("{:.2} % of the base model's weights", 100.0 * health.relative));
     }
     for left in report.leftovers.iter().take(10) {
-        row("left over", format!("{}: {}", left.key, left.reason));
+        row("unused", format!("{}: {}", left.key, left.reason));
     }
     if report.leftovers.len() > 10 {
-        row("left over", format!("and {} more keys (--json lists all)", report.leftovers.len() - 10));
+        row("unused", format!("and {} more keys (--json lists all)", report.leftovers.len() - 10));
     }
     for import in &report.imports {
         let verdict = match import.verdict {
@@ -128,7 +130,7 @@ fn text(report: &Report) -> String {
             row("", format!("  strength: {note}"));
         }
         if let Some(line) = &verdict.log {
-            row("", format!("  it prints: {line}"));
+            row("", format!("  log: {line}"));
         }
     }
     for problem in &report.problems {
@@ -139,15 +141,15 @@ fn text(report: &Report) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A loader's verdict in a line.
+/// Formats a loader's verdict as one line.
 fn loader(verdict: &LoaderVerdict) -> String {
     let LoaderVerdict { label, version, applied, total, reason, .. } = verdict;
     let status = match verdict.status {
         LoaderStatus::Applied => "all applied",
-        LoaderStatus::Partly => "partly",
+        LoaderStatus::Partly => "partially applied",
         LoaderStatus::Ignored => "ignored",
         LoaderStatus::Refused => "refused",
-        LoaderStatus::Unknown => "not known",
+        LoaderStatus::Unknown => "unknown",
     };
     format!("{label} {version}: {status}, {applied} of {total} layers. {reason}").trim_end().to_owned()
 }

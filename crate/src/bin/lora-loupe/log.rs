@@ -1,4 +1,4 @@
-//! Turns a line of another program's log into what it means for a file.
+//! `log` command: explains a log line of another program.
 
 use crate::files;
 use lora_loupe::analysis::{explain_log, inspect};
@@ -7,15 +7,15 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Say what a line of another program's log means for a file: why it came, and what to do
+/// Explain a log line of another program: why it appears for a file, and what to do
 ///
-/// Lines of ComfyUI, AUTOMATIC1111, Forge, diffusers, InvokeAI and stable-diffusion.cpp are known.
-/// The exit status is 1 when the line is not.
+/// Supports ComfyUI, AUTOMATIC1111, Forge, diffusers, InvokeAI and stable-diffusion.cpp. The exit
+/// status is 1 if the line is not recognized.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The adapter file, or a PEFT folder
+    /// An adapter file or a PEFT folder
     file: PathBuf,
-    /// The line, as it was printed
+    /// Complete log line, as printed
     line: String,
     /// Print one JSON object
     #[arg(long)]
@@ -28,7 +28,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let source = files::source(&file)?;
     let report = block_on(inspect(&files::name(&file), &source, companion.as_deref(), None));
     let Some(explanation) = explain_log(&report, &arguments.line) else {
-        eprintln!("lora-loupe: no known program prints such a line; give one line, as it was printed");
+        eprintln!("lora-loupe: not a LoRA message of any supported program; give one complete log line, as printed");
         return Ok(ExitCode::FAILURE);
     };
     if arguments.json {

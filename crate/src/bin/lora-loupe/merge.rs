@@ -1,4 +1,4 @@
-//! Turns several adapters, each with its strength, into one.
+//! `merge` command: several adapters, each with a strength, into one.
 
 use crate::convert::dtype;
 use crate::files::{self, Source};
@@ -13,33 +13,33 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Write one adapter that changes a model as several together do
+/// Merge several adapters into one
 ///
-/// Ranks, algorithms and names may differ. Without a rank the result is exact, its ranks the sums
-/// of the inputs'; with one it is the nearest of that rank, and the energy kept is said.
+/// Ranks, algorithms and key formats may differ. By default the result is exact and the ranks add up;
+/// with --rank or --energy it is truncated by SVD and the energy kept is printed.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Adapters and their strengths (1 if left out)
+    /// Adapters and their strengths (default 1)
     #[arg(value_name = "FILE=STRENGTH", required = true)]
     loras: Vec<Lora>,
     /// One rank for every layer
     #[arg(long, value_name = "N", value_parser = rank, conflicts_with = "energy")]
     rank: Option<usize>,
-    /// The rank that keeps this share of each layer's energy, as 0.98 or 98%
+    /// Smallest rank that keeps this share of each layer's energy, e.g. 0.98 or 98%
     #[arg(long, value_name = "X", value_parser = share)]
     energy: Option<f64>,
-    /// Strengths of blocks, for all files: IN04=0.5,MID=0,TE=1 or a list of 12, 17, 20 or 26 numbers
+    /// Block weights for all files: IN04=0.5,MID=0,TE=1 or a list of 12, 17, 20 or 26 numbers
     #[arg(long, value_name = "LIST")]
     blocks: Option<Strengths>,
     #[command(flatten)]
     output: Output,
-    /// kohya, peft, diffusers, comfy or onetrainer; the first file's if left out
+    /// Key format: kohya, peft, diffusers, comfy or onetrainer (default: the first file's)
     #[arg(long, value_name = "CONVENTION")]
     to: Option<Target>,
-    /// Number type: f32, f16 or bf16; one that holds all inputs' numbers if left out
+    /// f32, f16 or bf16 (default: a dtype that holds the values of all inputs)
     #[arg(long, value_parser = dtype)]
     dtype: Option<Dtype>,
-    /// Leave out what cannot be added (DoRA, OFT, …)
+    /// Drop layers that cannot be added (DoRA, OFT, …)
     #[arg(long)]
     drop: bool,
     /// Print one JSON object
@@ -65,9 +65,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let inputs: Vec<MergeInput> = opened.iter().zip(&arguments.loras).map(input).collect();
     let rule = arguments.rank.map(RankRule::Fixed).or(arguments.energy.map(RankRule::Energy));
     let Arguments { to, dtype, drop, .. } = *arguments;
-    let merging = block_on(merge(&inputs, MergeOptions { rule, to, dtype, drop }))?;
-    let outcome = arguments.output.write(|out| block_on(merging.write(out)))?;
-    let preview = &merging.preview;
+    let plan = block_on(merge(&inputs, MergeOptions { rule, to, dtype, drop }))?;
+    let outcome = arguments.output.write(|out| block_on(plan.write(out)))?;
+    let preview = &plan.preview;
     if arguments.json {
         let names: Vec<&str> = opened.iter().map(|opened| opened.file.as_str()).collect();
         say!("{}", json!({ "files": names, "preview": preview, "outcome": outcome }));
@@ -75,13 +75,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     }
     crate::say::say(format_args!("{}", kept(&preview.layers)));
     for dropped in preview.dropped.iter().take(10) {
-        say!("  left out    `{}`: {}", dropped.key, dropped.reason);
+        say!("  dropped     `{}`: {}", dropped.key, dropped.reason);
     }
     for line in outcome.iter().flat_map(thinned) {
         say!("  warning     {line}");
     }
     say!(
-        "{}: {}, {} layers of several files, {:.2} % of the energy kept",
+        "{}: {}, {} layers shared by several files, {:.2} % of the energy kept",
         arguments.output.name(),
         size(preview.size_after),
         preview.shared,

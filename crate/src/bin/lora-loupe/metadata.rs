@@ -1,4 +1,4 @@
-//! Turns a safetensors file into its metadata and hashes, or into the same tensors under others.
+//! `metadata` command: shows or edits a safetensors file's metadata and hashes.
 
 use crate::files;
 use crate::output::{Output, size};
@@ -11,24 +11,24 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Show a file's metadata and hashes, or write the file with other metadata
+/// Show or edit a file's metadata and hashes
 ///
-/// The tensors are copied byte by byte, so AutoV3 and sshs_model_hash stay the same and AutoV2,
-/// the hash of the whole file, changes.
+/// The tensors are copied unchanged, so AutoV3 and sshs_model_hash stay the same; AutoV2, the hash of
+/// the whole file, changes.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// A .safetensors file
     file: PathBuf,
-    /// Set a key; may be given several times
+    /// Set a key; can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
-    /// Remove a key, or all that start so if it ends in *; may be given several times
+    /// Remove a key, or all keys with a prefix (PREFIX*); can be repeated
     #[arg(long, value_name = "KEY")]
     remove: Vec<String>,
-    /// Remove what tells of the person or the machine: paths, data sets, tags, comments
+    /// Remove private data: paths, datasets, tags, comments, session ids
     #[arg(long)]
     strip_private: bool,
-    /// Put sshs_model_hash, sshs_legacy_hash and modelspec's hash right
+    /// Fix sshs_model_hash, sshs_legacy_hash and modelspec's hash
     #[arg(long)]
     repair_hashes: bool,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub struct Arguments {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` sets nothing: give KEY=VALUE"))?;
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no value: give KEY=VALUE"))?;
     Ok((key.into(), value.into()))
 }
 
@@ -53,14 +53,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         strip_private: arguments.strip_private,
         repair_hashes: arguments.repair_hashes,
     };
-    let edits = !edit.set.is_empty() || !edit.remove.is_empty() || edit.strip_private || edit.repair_hashes;
-    if edits || arguments.output.is_given() {
+    let is_edit = !edit.set.is_empty() || !edit.remove.is_empty() || edit.strip_private || edit.repair_hashes;
+    if is_edit || arguments.output.is_given() {
         arguments.output.check(&[&arguments.file])?;
     }
     let rewrite = block_on(edit_metadata(&file, &source, &edit))?;
     let outcome = arguments.output.write(|out| block_on(rewrite.write(out)))?;
     let preview = &rewrite.preview;
-    if edits {
+    if is_edit {
         match arguments.json {
             true => say!("{}", json!({ "file": file, "preview": preview, "outcome": outcome })),
             false => say!("{}{}: {}", changes(preview), arguments.output.name(), size(preview.size_after)),
@@ -71,12 +71,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let hashes = block_on(hashes(&source, Some(&header)))?;
     match arguments.json {
         true => say!("{}", json!({ "file": file, "metadata": preview.metadata, "hashes": hashes })),
-        false => crate::say::say(format_args!("{}", shown(preview, &hashes))),
+        false => crate::say::say(format_args!("{}", listing(preview, &hashes))),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What an edit changes, for people.
+/// Formats the changes of an edit.
 fn changes(preview: &MetadataPreview) -> String {
     let line = |(key, before, after): (&str, Option<&str>, Option<&str>)| match (before, after) {
         (None, Some(after)) => format!("  set         {key} = {}\n", short(after)),
@@ -92,12 +92,12 @@ fn changes(preview: &MetadataPreview) -> String {
         .collect()
 }
 
-/// Metadata and hashes, for people.
-fn shown(preview: &MetadataPreview, hashes: &Hashes) -> String {
+/// Formats metadata and hashes.
+fn listing(preview: &MetadataPreview, hashes: &Hashes) -> String {
     let mut text: String =
         preview.metadata.iter().map(|(key, value)| format!("  {key} = {}\n", short(value))).collect();
     let mut row = |name: &str, value: Option<&str>| {
-        text += &format!("  {name:<11} {}\n", value.unwrap_or("none: the file is too short"));
+        text += &format!("  {name:<11} {}\n", value.unwrap_or("none: the file is too small"));
     };
     row("sha256", Some(&hashes.sha256));
     row("AutoV1", hashes.auto_v1.as_deref());
@@ -105,20 +105,20 @@ fn shown(preview: &MetadataPreview, hashes: &Hashes) -> String {
     row("AutoV3", hashes.auto_v3.as_deref());
     for claim in &hashes.claims {
         let verdict = match claim.verdict {
-            ClaimVerdict::Right => "right".into(),
-            ClaimVerdict::Prefix => format!("right but for 0x; it should be {}", claim.should_say),
-            ClaimVerdict::OfNothing => format!("the hash of nothing; it should be {}", claim.should_say),
-            ClaimVerdict::Wrong => format!("wrong: it should be {}; --repair-hashes puts it right", claim.should_say),
+            ClaimVerdict::Right => "correct".into(),
+            ClaimVerdict::Prefix => format!("correct except for the 0x prefix; expected {}", claim.should_say),
+            ClaimVerdict::OfNothing => format!("the hash of empty data; expected {}", claim.should_say),
+            ClaimVerdict::Wrong => format!("wrong, expected {}; --repair-hashes fixes it", claim.should_say),
         };
-        text += &format!("  {} says {}: {verdict}\n", claim.key, claim.says);
+        text += &format!("  {} is {}: {verdict}\n", claim.key, claim.says);
     }
     text
 }
 
-/// The start of a long value.
+/// Truncates a long value.
 fn short(value: &str) -> String {
-    const MOST: usize = 160;
-    match value.char_indices().nth(MOST) {
+    const MAX_CHARS: usize = 160;
+    match value.char_indices().nth(MAX_CHARS) {
         Some((at, _)) => format!("{}… ({} characters)", &value[..at], value.chars().count()),
         None => value.to_owned(),
     }

@@ -1,4 +1,4 @@
-//! Turns an edit into a file: beside its place first, then in it, and never over another unasked.
+//! Output file options and atomic writing: to a temporary file first, then renamed.
 
 use lora_loupe::edit::{EditError, Outcome};
 use lora_loupe::formats::ByteSink;
@@ -6,82 +6,82 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Where a result goes.
+/// Options of the output file.
 #[derive(clap::Args)]
 pub struct Output {
-    /// The file to write
+    /// Output file
     #[arg(short, long, value_name = "OUT.safetensors")]
     output: Option<PathBuf>,
-    /// Overwrite the output where it exists
+    /// Overwrite the output file if it exists
     #[arg(long)]
     force: bool,
-    /// Say what would change and write nothing
+    /// Print the changes without writing a file
     #[arg(long)]
     pub preview: bool,
 }
 
-/// Why a result is not written.
+/// Errors of writing the output.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// There is no output.
-    #[error("say where the result goes, with -o OUT.safetensors, or ask for --preview")]
+    /// No output file was given.
+    #[error("no output file: give -o OUT.safetensors, or use --preview")]
     NoOutput,
     /// The output is an input.
-    #[error("{} is one of the files to read; choose another name for the result", .0.display())]
+    #[error("{} is also an input; choose another output file", .0.display())]
     Overwrites(PathBuf),
     /// The output exists.
-    #[error("{} exists; --force overwrites it", .0.display())]
+    #[error("{} already exists; use --force to overwrite it", .0.display())]
     Exists(PathBuf),
     /// The output cannot be written.
     #[error("{}: {source}", .path.display())]
     Write { path: PathBuf, source: io::Error },
-    /// The edit fails.
+    /// The edit failed.
     #[error(transparent)]
     Edit(#[from] EditError),
 }
 
 impl Output {
-    /// Makes sure that the output may be written before any work is done.
+    /// Checks that the output may be written, before any work is done.
     pub fn check(&self, inputs: &[&Path]) -> Result<(), OutputError> {
         let output = match self.output.as_deref() {
             _ if self.preview => return Ok(()),
             None => return Err(OutputError::NoOutput),
             Some(output) => output,
         };
-        let same =
+        let is_output =
             |input: &&&Path| input.canonicalize().ok().zip(output.canonicalize().ok()).is_some_and(|(a, b)| a == b);
-        match inputs.iter().find(same) {
+        match inputs.iter().find(is_output) {
             Some(input) => Err(OutputError::Overwrites(input.to_path_buf())),
             None if output.exists() && !self.force => Err(OutputError::Exists(output.into())),
             None => Ok(()),
         }
     }
 
-    /// Writes the result, unless only a preview is asked for.
+    /// Writes the result; does nothing for a preview.
     pub fn write(
         &self,
         edit: impl FnOnce(&mut dyn ByteSink) -> Result<Outcome, EditError>,
     ) -> Result<Option<Outcome>, OutputError> {
         let Some(output) = self.output.as_deref().filter(|_| !self.preview) else { return Ok(None) };
         let partial = output.with_extension("part");
-        let written = write(&partial, edit).and_then(|outcome| {
-            let finished = std::fs::rename(&partial, output);
-            finished.map_err(|source| OutputError::Write { path: output.into(), source })?;
+        let result = write(&partial, edit).and_then(|outcome| {
+            let renamed = std::fs::rename(&partial, output);
+            renamed.map_err(|source| OutputError::Write { path: output.into(), source })?;
             Ok(outcome)
         });
-        if written.is_err() {
-            // The error is the one to report; a partial file that stays is only untidy.
+        if result.is_err() {
+            // Report the original error even if the partial file cannot be removed.
             let _ = std::fs::remove_file(&partial);
         }
-        written.map(Some)
+        result.map(Some)
     }
 
-    /// Whether a file is to be written.
+    /// Returns whether an output file was given.
     pub fn is_given(&self) -> bool {
         self.output.is_some()
     }
 
-    /// The output's name.
+    /// Returns the output path, for display.
     pub fn name(&self) -> String {
         self.output.as_deref().map_or_else(|| "nothing".into(), |path| path.display().to_string())
     }
@@ -99,7 +99,7 @@ fn write(
     Ok(outcome)
 }
 
-/// Bytes for people: "912 MB".
+/// Formats a size in bytes: "912.0 MB".
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} bytes"),
@@ -108,10 +108,10 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// What numbers were lost to the number type, for people.
+/// Formats the tensors with elements that underflowed to zero in F16.
 pub fn thinned(outcome: &Outcome) -> Vec<String> {
     let line = |key: &str, share: f64| {
-        format!("`{key}`: {:.1} % of its numbers are too small for F16 and became 0", 100.0 * share)
+        format!("`{key}`: {:.1} % of its values are too small for F16 and became 0", 100.0 * share)
     };
     let mut lines: Vec<String> = outcome.thinned.iter().take(10).map(|thin| line(&thin.key, thin.share)).collect();
     if outcome.thinned.len() > 10 {

@@ -1,4 +1,4 @@
-//! Turns a model and a size into its printed plans: steps, operations and memory.
+//! `plan` command: steps, FLOPs and memory of generating an image.
 
 use crate::files;
 use crate::generate::{DEMO, open, size};
@@ -12,34 +12,34 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-/// Print what drawing a picture asks of the graphics processor, one step a line
+/// Print the GPU steps and memory of generating an image, one step per line
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A diffusers folder or a single-file checkpoint; the bundled demo model if left out
+    /// A diffusers folder or a single-file checkpoint (default: the bundled demo model)
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Pixels, as in 512x512; the model's own size if left out
+    /// Width and height in pixels, e.g. 512x512 (default: the model's native size)
     #[arg(long, value_name = "WxH", value_parser = size)]
     size: Option<(usize, usize)>,
-    /// Items in a batch: 2 a picture with guidance; an odd number means pictures without
+    /// UNet batch: 2 per image with CFG; an odd number means images without CFG
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=32))]
     batch: u8,
-    /// An adapter that the picture is drawn with, whose memory counts; may be given several times
+    /// An adapter to include in the memory estimate; can be repeated
     #[arg(long = "lora", value_name = "FILE")]
     loras: Vec<PathBuf>,
-    /// Print one JSON object: the plans' totals and steps, and the memory of one picture
+    /// Print one JSON object: the plans' totals and steps, and the memory of one image
     #[arg(long)]
     json: bool,
 }
 
-/// Prints the plans of text encoders, UNet and decoder.
+/// Prints the plans of text encoders, UNet and VAE decoder.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
     let model = pollster::block_on(open(&root, None))?;
     let (width, height) = arguments.size.unwrap_or((model.native_size(), model.native_size()));
     let multiple = model.size_multiple();
     if [width, height].iter().any(|&pixels| pixels == 0 || pixels % multiple != 0) {
-        return Err(format!("{width}x{height} is no size for this model: both must be multiples of {multiple}").into());
+        return Err(format!("{width}x{height} is not a valid size: both must be multiples of {multiple}").into());
     }
     let batch = usize::from(arguments.batch);
     let guided = batch.is_multiple_of(2);
@@ -63,14 +63,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     }
     let need = model.memory_need(shape, DeviceCaps::BASELINE, &adapters.iter().collect::<Vec<_>>())?;
     if arguments.json {
-        say!("{}", told(&plans, need));
+        say!("{}", to_json(&plans, need));
         return Ok(ExitCode::SUCCESS);
     }
     for plan in &plans {
         say!("{plan}");
     }
     say!(
-        "one picture: {} bytes of graphics memory at most: {} weights, {} temporaries, {} inputs, outputs and parameters, {} adapters",
+        "one image: at most {} bytes of GPU memory: {} weights, {} temporaries, {} inputs, outputs and parameters, {} adapters",
         need.total(),
         need.weights,
         need.temporaries,
@@ -80,8 +80,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same as JSON; sizes are bytes.
-fn told(plans: &[Plan], need: MemoryNeed) -> Value {
+/// Returns plans and memory as JSON; sizes are in bytes.
+fn to_json(plans: &[Plan], need: MemoryNeed) -> Value {
     let plan = |plan: &Plan| {
         let steps = plan.steps.iter().map(|step| {
             let output = &plan.value(step.output).shape;

@@ -1,4 +1,4 @@
-//! Turns an adapter into one of other ranks.
+//! `resize` command: ranks of an adapter.
 
 use crate::convert::dtype;
 use crate::files;
@@ -11,27 +11,27 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Write an adapter at another rank and say what each layer keeps
+/// Resize an adapter to another rank and print the energy kept per layer
 ///
-/// LoHa, LoKr and full differences become LoRA; alpha becomes the rank.
+/// LoHa, LoKr and full diffs become LoRA; alpha is set to the rank.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// An adapter, or a PEFT folder with adapter_model.safetensors
     file: PathBuf,
     #[command(flatten)]
     rule: Rule,
-    /// The most that a rank may be
+    /// Maximum rank
     #[arg(long, value_name = "N", value_parser = rank)]
     max_rank: Option<usize>,
     #[command(flatten)]
     output: Output,
-    /// kohya, peft, diffusers, comfy or onetrainer; the file's own names if left out
+    /// Key format: kohya, peft, diffusers, comfy or onetrainer (default: the file's own)
     #[arg(long, value_name = "CONVENTION")]
     to: Option<Target>,
-    /// Number type: f32, f16 or bf16; each layer's own if left out
+    /// f32, f16 or bf16 (default: each layer's own)
     #[arg(long, value_parser = dtype)]
     dtype: Option<Dtype>,
-    /// Leave out layers that are no matrix in factors (DoRA, OFT, norms, biases)
+    /// Drop layers without a low-rank form (DoRA, OFT, norms, biases)
     #[arg(long)]
     drop: bool,
     /// Print one JSON object
@@ -39,32 +39,35 @@ pub struct Arguments {
     json: bool,
 }
 
-/// How ranks are chosen.
+/// Rule that determines the ranks.
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 struct Rule {
     /// One rank for every layer
     #[arg(long, value_name = "N", value_parser = rank)]
     rank: Option<usize>,
-    /// The rank that keeps this share of each layer's energy, as 0.98 or 98%
+    /// Smallest rank that keeps this share of each layer's energy, e.g. 0.98 or 98%
     #[arg(long, value_name = "X", value_parser = share)]
     energy: Option<f64>,
-    /// The rank of singular values of at least this share of the largest, as 0.1 or 10%
+    /// Number of singular values that are at least this share of the largest, e.g. 0.1 or 10%
     #[arg(long, value_name = "X", value_parser = share)]
     ratio: Option<f64>,
 }
 
-/// Reads a rank of 1 or more.
+/// Parses a rank of at least 1.
 pub fn rank(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&rank| rank > 0).ok_or_else(|| format!("`{text}` is not a rank: give 1 or more"))
+    text.parse()
+        .ok()
+        .filter(|&rank| rank > 0)
+        .ok_or_else(|| format!("`{text}` is not a valid rank: give an integer of at least 1"))
 }
 
-/// Reads `0.98` or `98%`.
+/// Parses `0.98` or `98%` as a share in (0, 1].
 pub fn share(text: &str) -> Result<f64, String> {
-    let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
-    let share = number.trim().parse::<f64>().ok().map(|number| number / unit);
+    let (digits, divisor) = text.strip_suffix('%').map_or((text, 1.0), |digits| (digits, 100.0));
+    let share = digits.trim().parse::<f64>().ok().map(|value| value / divisor);
     let is_share = |share: &f64| *share > 0.0 && *share <= 1.0;
-    share.filter(is_share).ok_or_else(|| format!("`{text}` is not a share: give a number above 0, and 1 at most"))
+    share.filter(is_share).ok_or_else(|| format!("`{text}` is not a valid share: give e.g. 0.98 or 98%"))
 }
 
 /// Writes the resized file.
@@ -79,16 +82,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         Rule { ratio, .. } => RankRule::Ratio(ratio.unwrap_or_default()),
     };
     let Arguments { max_rank: most, to, dtype, drop, .. } = *arguments;
-    let resizing = block_on(resize(&opened, ResizeOptions { rule, most, to, dtype, drop }))?;
-    let outcome = arguments.output.write(|out| block_on(resizing.write(out)))?;
-    let preview = &resizing.preview;
+    let plan = block_on(resize(&opened, ResizeOptions { rule, most, to, dtype, drop }))?;
+    let outcome = arguments.output.write(|out| block_on(plan.write(out)))?;
+    let preview = &plan.preview;
     if arguments.json {
         say!("{}", json!({ "file": opened.file, "preview": preview, "outcome": outcome }));
         return Ok(ExitCode::SUCCESS);
     }
     crate::say::say(format_args!("{}", kept(&preview.layers)));
     for dropped in preview.dropped.iter().take(10) {
-        say!("  left out    `{}`: {}", dropped.key, dropped.reason);
+        say!("  dropped     `{}`: {}", dropped.key, dropped.reason);
     }
     for line in outcome.iter().flat_map(thinned) {
         say!("  warning     {line}");
@@ -98,7 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What each layer keeps, for people.
+/// Formats ranks and energy kept per layer.
 pub fn kept(rows: &[KeptRow]) -> String {
     let line = |row: &KeptRow| {
         let before = row.rank_before.map_or_else(|| "full".into(), |rank| rank.to_string());

@@ -1,23 +1,23 @@
-//! Turns text into standard output, and the end of its reader (`lora-loupe … | head`) into a quiet end.
+//! Printing to standard output that exits quietly on a broken pipe (`lora-loupe … | head`).
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::process::exit;
 
-/// What a shell reports of a program that a closed pipe ended: 128 + SIGPIPE.
+/// Exit status of a program killed by SIGPIPE, as shells report it: 128 + 13.
 const CLOSED_PIPE: i32 = 141;
 
-/// Writes to standard output; ends the program where that cannot be written.
+/// Writes to standard output; exits the process on an error.
 pub fn say(text: Arguments<'_>) {
-    let Err(why) = io::stdout().lock().write_fmt(text) else { return };
-    if why.kind() == ErrorKind::BrokenPipe {
+    let Err(error) = io::stdout().lock().write_fmt(text) else { return };
+    if error.kind() == ErrorKind::BrokenPipe {
         exit(CLOSED_PIPE);
     }
-    eprintln!("lora-loupe: standard output cannot be written: {why}; send it to another place");
+    eprintln!("lora-loupe: cannot write to standard output: {error}");
     exit(1);
 }
 
-/// [`say`] with a line's end, formatted as by `println!`.
+/// `println!` through [`say`].
 macro_rules! say {
     ($($argument:tt)*) => {
         crate::say::say(format_args!("{}\n", format_args!($($argument)*)))

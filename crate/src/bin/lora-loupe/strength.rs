@@ -1,7 +1,7 @@
-//! Turns an adapter into its strength and rank, layer by layer, and a sentence on its health.
+//! `strength` command: norms and singular values per layer, with an assessment.
 
 use crate::files::{self, FileError};
-use lora_loupe::analysis::{Health, HealthRow, Spectrum, LayerImpact, health};
+use lora_loupe::analysis::{Health, HealthRow, LayerImpact, Spectrum, health};
 use lora_loupe::edit::Opened;
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -11,21 +11,21 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Say how strong each layer's change is, how much of its rank it uses, and what that means
+/// Measure how strong each layer's change is and how much of its rank it uses
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Adapters, or PEFT folders with adapter_model.safetensors
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// The model that they are meant for: strengths are then shares of its own weights
+    /// Base model: a .safetensors file or a diffusers folder; norms are then relative to its weights
     #[arg(long, value_name = "MODEL")]
     base: Option<PathBuf>,
-    /// Print one JSON object a line and file, with all singular values
+    /// Print one JSON object per file, one per line, with all singular values
     #[arg(long)]
     json: bool,
 }
 
-/// What is known of a layer.
+/// Measurements of a layer.
 #[derive(Default)]
 struct Layer {
     spectrum: Option<Spectrum>,
@@ -47,23 +47,24 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             rows.push(HealthRow::new(delta, &opened.header, spectrum.clone()));
             layers.entry(opened.layer(delta)).or_default().spectrum = Some(spectrum);
         }
-        let mut judged = health(&rows);
+        let mut assessment = health(&rows);
         if let Some((name, model)) = &base {
             let files = model.model_files();
             let side = model.side(name, &files);
-            let weighed = block_on(opened.weigh(side, &HashMap::new(), &mut |_, _| ControlFlow::Continue(())))?;
-            let all = weighed.len() >= layers.len();
-            judged.iter_mut().for_each(|health| health.measure(weighed.iter().map(LayerImpact::relative), all));
-            for layer in weighed {
+            let impacts = block_on(opened.weigh(side, &HashMap::new(), &mut |_, _| ControlFlow::Continue(())))?;
+            let is_complete = impacts.len() >= layers.len();
+            let measure = |health: &mut Health| health.measure(impacts.iter().map(LayerImpact::relative), is_complete);
+            assessment.iter_mut().for_each(measure);
+            for layer in impacts {
                 layers.entry(layer.path.clone()).or_default().relative = Some(layer.relative());
             }
         }
         if arguments.json {
             let layers: Vec<Value> = layers.iter().map(|(path, layer)| value(path, layer)).collect();
-            say!("{}", json!({ "file": opened.file, "layers": layers, "health": judged }));
+            say!("{}", json!({ "file": opened.file, "layers": layers, "health": assessment }));
         } else {
             let lines: String = layers.iter().map(|(path, layer)| line(path, layer)).collect();
-            say!("{}\n{lines}{}", opened.file, judged.as_ref().map(text).unwrap_or_default());
+            say!("{}\n{lines}{}", opened.file, assessment.as_ref().map(text).unwrap_or_default());
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -84,7 +85,7 @@ fn value(path: &str, Layer { spectrum, relative }: &Layer) -> Value {
 
 fn line(path: &str, Layer { spectrum, relative }: &Layer) -> String {
     let spectrum = spectrum.as_ref().map_or_else(
-        || format!("{:<79}", "no matrix that the file alone knows"),
+        || format!("{:<79}", "no singular values: not a matrix, or depends on the base model"),
         |spectrum| {
             format!(
                 "norm {:<9.4} spectral {:<9.4} stable rank {:<5.1} effective rank {:<6.1} 98 % at {:<4}",
@@ -101,7 +102,7 @@ fn line(path: &str, Layer { spectrum, relative }: &Layer) -> String {
 }
 
 fn text(health: &Health) -> String {
-    let of = if health.measured { "the base model's weights" } else { "a usual weight's" };
-    let strength = format!("  strength    {:.2} % of {of}\n", 100.0 * health.relative);
+    let reference = if health.measured { "the base model's weights" } else { "typical weights" };
+    let strength = format!("  strength    {:.2} % of {reference}\n", 100.0 * health.relative);
     health.sentences.iter().fold(strength, |text, sentence| format!("{text}  {sentence}\n"))
 }

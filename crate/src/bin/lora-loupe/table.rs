@@ -1,4 +1,4 @@
-//! Turns folders of files into a table by their headers alone: for people, as CSV or as JSON lines.
+//! Table of many files from their headers only: as columns, CSV or JSON lines.
 
 use crate::files;
 use lora_loupe::analysis::{Summary, inspect_header};
@@ -6,21 +6,21 @@ use pollster::block_on;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// How a table is written.
+/// Output format of a table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Style {
-    /// Columns for people.
+    /// Aligned columns.
     Columns,
-    /// Comma-separated values with a head line.
+    /// Comma-separated values with a header line.
     Csv,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Files of these endings are looked at in folders.
-const ENDINGS: [&str; 6] = ["safetensors", "pt", "bin", "ckpt", "gguf", "zip"];
+/// Extensions of the files that are listed in folders.
+const EXTENSIONS: [&str; 6] = ["safetensors", "pt", "bin", "ckpt", "gguf", "zip"];
 
-/// A column: its head and what stands in it.
+/// A column: its header and the text of a cell.
 type Column = (&'static str, fn(&Summary) -> String);
 
 const COLUMNS: [Column; 12] = [
@@ -52,21 +52,21 @@ pub fn write(paths: &[PathBuf], style: Style) -> serde_json::Result<bool> {
     paths.iter().for_each(|path| collect(path, &mut list));
     list.sort();
     if style == Style::Csv {
-        let heads: Vec<&str> = COLUMNS.iter().map(|(head, _)| *head).collect();
-        say!("{},copy_of", heads.join(","));
+        let headers: Vec<&str> = COLUMNS.iter().map(|(header, _)| *header).collect();
+        say!("{},copy_of", headers.join(","));
     }
-    let mut seen: HashMap<String, String> = HashMap::new();
-    let (mut rows, mut all) = (Vec::new(), true);
+    let mut first_by_hash: HashMap<String, String> = HashMap::new();
+    let (mut rows, mut all_readable) = (Vec::new(), true);
     for path in &list {
         let Some(row) = row(path) else {
-            eprintln!("lora-loupe: {} cannot be opened", path.display());
-            all = false;
+            eprintln!("lora-loupe: cannot open {}", path.display());
+            all_readable = false;
             continue;
         };
-        let copy_of = match seen.get(&row.header_sha256).filter(|_| !row.header_sha256.is_empty()) {
+        let copy_of = match first_by_hash.get(&row.header_sha256).filter(|_| !row.header_sha256.is_empty()) {
             Some(first) => first.clone(),
             None => {
-                seen.insert(row.header_sha256.clone(), row.file.clone());
+                first_by_hash.insert(row.header_sha256.clone(), row.file.clone());
                 String::new()
             }
         };
@@ -90,10 +90,10 @@ pub fn write(paths: &[PathBuf], style: Style) -> serde_json::Result<bool> {
     if style == Style::Columns {
         columns(&rows);
     }
-    Ok(all)
+    Ok(all_readable)
 }
 
-/// Adds the files under a path: a file itself, a folder's with the endings of adapters.
+/// Adds the files under a path: the file itself, or a folder's files with one of [`EXTENSIONS`].
 fn collect(path: &Path, list: &mut Vec<PathBuf>) {
     if !path.is_dir() {
         list.push(path.into());
@@ -102,10 +102,10 @@ fn collect(path: &Path, list: &mut Vec<PathBuf>) {
     let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|data| data.file_type().is_symlink());
     for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
         let path = entry.path();
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         if path.is_dir() && !is_link(&path) {
             collect(&path, list);
-        } else if ENDINGS.contains(&ending) && path.is_file() {
+        } else if EXTENSIONS.contains(&extension) && path.is_file() {
             list.push(path);
         }
     }
@@ -118,7 +118,7 @@ fn row(path: &Path) -> Option<Summary> {
     Some(Summary::of(&report))
 }
 
-/// A cell of a CSV file (RFC 4180).
+/// Quotes a CSV cell if needed (RFC 4180).
 fn quoted(text: &str) -> String {
     match text.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
@@ -126,18 +126,18 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Writes rows under each other, each column as wide as its widest cell, at most 48 letters.
+/// Prints rows with aligned columns, each as wide as its widest cell but at most 48 characters.
 fn columns(rows: &[Vec<String>]) {
-    const MOST: usize = 48;
-    let heads: Vec<String> = COLUMNS.iter().map(|(head, _)| (*head).to_owned()).chain([String::new()]).collect();
+    const MAX_WIDTH: usize = 48;
+    let headers: Vec<String> = COLUMNS.iter().map(|(header, _)| (*header).to_owned()).chain([String::new()]).collect();
     let short = |cell: &str| match cell.chars().count() {
-        0..=MOST => cell.to_owned(),
-        count => format!("…{}", cell.chars().skip(count + 1 - MOST).collect::<String>()),
+        0..=MAX_WIDTH => cell.to_owned(),
+        count => format!("…{}", cell.chars().skip(count + 1 - MAX_WIDTH).collect::<String>()),
     };
     let lines: Vec<Vec<String>> =
-        [&heads].into_iter().chain(rows).map(|row| row.iter().map(|cell| short(cell)).collect()).collect();
+        [&headers].into_iter().chain(rows).map(|row| row.iter().map(|cell| short(cell)).collect()).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let widths: Vec<usize> = (0..headers.len()).map(width).collect();
     for line in &lines {
         let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         say!("{}", cells.join("  ").trim_end());

@@ -1,10 +1,10 @@
-//! Turns an addition into its launch.
+//! Launch of broadcast addition.
 
 use crate::gpu::kernel::{Launch, LaunchError, to_u32};
 use crate::num::numel;
 use crate::ops::Add;
 
-/// See add.wgsl.
+/// Returns the launch of add.wgsl.
 pub fn launch(op: &Add, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let (period, inner) = op.stride(inputs[0]);
     let rest = [to_u32("add", period)?, to_u32("add", inner)?];

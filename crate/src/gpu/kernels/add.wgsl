@@ -1,4 +1,4 @@
-// x + y, with y spread over x; see ops/add.rs.
+// x + y, with y broadcast over x; see ops/add.rs.
 
 struct Params { count: u32, period: u32, inner: u32 }
 

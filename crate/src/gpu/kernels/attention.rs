@@ -1,36 +1,43 @@
-//! Turns an attention into its launch, with blocks that fit 16 KiB of workgroup memory.
+//! Launch of attention, with block sizes that fit 16 KiB of workgroup memory.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
 use crate::num::{numel, to_f32};
 use crate::ops::Attention;
 
-/// Numbers of workgroup memory that a WebGPU device has at least (16 KiB), less some for the rest.
-const ROOM: usize = 4096 - 64;
-/// Outputs that one of 64 invocations may keep.
-const MAX_HEAD_DIM: usize = 32;
+/// f32 elements of workgroup memory that every WebGPU device has (16 KiB), minus a reserve.
+const WORKGROUP_ELEMENTS: usize = 4096 - 64;
+/// Maximum outputs of one of the 64 invocations.
+const MAX_OUTPUTS: usize = 32;
 
-/// Largest head of attention_untiled.wgsl, which takes multiples of 4.
-const UNTILED_SIZE: usize = 512;
+/// Largest head dimension of attention_untiled.wgsl, which requires multiples of 4.
+const MAX_UNTILED_HEAD_DIM: usize = 512;
 
-/// Queries and keys of a block for heads of `size` numbers, and outputs of an invocation: all that
-/// fit, the largest first.
-pub fn blocks(size: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+/// Returns all block sizes that fit for a head dimension, largest first: queries and keys per block, and outputs per
+/// invocation.
+pub fn blocks(head_dim: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     let shapes = [(16, 32), (16, 16), (8, 32), (8, 16), (8, 8), (4, 4), (2, 2)].into_iter();
-    let shapes = shapes.map(move |(queries, keys)| (queries, keys, (queries * size).div_ceil(64)));
-    shapes.filter(move |&(queries, keys, own)| (queries + keys) * size + queries * (keys + 3) <= ROOM && own <= MAX_HEAD_DIM)
+    let shapes = shapes.map(move |(queries, keys)| (queries, keys, (queries * head_dim).div_ceil(64)));
+    shapes.filter(move |&(queries, keys, outputs)| {
+        (queries + keys) * head_dim + queries * (keys + 3) <= WORKGROUP_ELEMENTS && outputs <= MAX_OUTPUTS
+    })
 }
 
-/// See attention.wgsl and attention_untiled.wgsl.
+/// Returns the launch of attention.wgsl or attention_untiled.wgsl.
 pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
     let count = |n: usize| to_u32("attention", n);
     let tokens = |shape: &[usize]| numel(&shape[1..shape.len() - 1]);
     let width = output[output.len() - 1];
-    let size = width / op.heads;
+    let head_dim = width / op.heads;
     let parts = Attention::parts(inputs.len());
-    let (asked, seen) = (tokens(output), tokens(inputs[parts[1].input]));
-    let scale = to_f32(1.0 / (size as f64).sqrt());
-    let mut params =
-        vec![to_u32("attention", asked)?, to_u32("attention", seen)?, count(op.heads)?, scale.to_bits(), count(size)?];
+    let (queries, keys) = (tokens(output), tokens(inputs[parts[1].input]));
+    let scale = to_f32(1.0 / (head_dim as f64).sqrt());
+    let mut params = vec![
+        to_u32("attention", queries)?,
+        to_u32("attention", keys)?,
+        count(op.heads)?,
+        scale.to_bits(),
+        count(head_dim)?,
+    ];
     let [q, k, v] = parts;
     for offset in [q.of * width, k.of * width, k.place * width, v.place * width] {
         params.push(count(offset)?);
@@ -40,21 +47,21 @@ pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Styl
         launch
     };
     let (heads, items) = (count(op.heads)?, count(output[0])?);
-    if style == Style::Untiled && size <= UNTILED_SIZE && size.is_multiple_of(4) {
-        let launch =
-            Launch::new("attention_untiled", 3, params, [to_u32("attention", asked.div_ceil(16 * 4))?, heads, items]);
+    if style == Style::Untiled && head_dim <= MAX_UNTILED_HEAD_DIM && head_dim.is_multiple_of(4) {
+        let groups = [to_u32("attention", queries.div_ceil(16 * 4))?, heads, items];
+        let launch = Launch::new("attention_untiled", 3, params, groups);
         return Ok(bind(launch).with("CAUSAL", op.causal));
     }
-    let (queries, keys, own) = blocks(size).next().ok_or_else(|| LaunchError {
+    let (block_queries, block_keys, outputs) = blocks(head_dim).next().ok_or_else(|| LaunchError {
         kernel: "attention",
-        reason: format!("takes heads of at most 1005 numbers, not {size}"),
+        reason: format!("supports head dimensions up to 1005, not {head_dim}"),
     })?;
-    let launch =
-        Launch::new("attention", 3, params, [to_u32("attention", asked.div_ceil(queries as u64))?, heads, items]);
+    let groups = [to_u32("attention", queries.div_ceil(block_queries as u64))?, heads, items];
+    let launch = Launch::new("attention", 3, params, groups);
     Ok(bind(launch)
-        .with("SIZE", count(size)?)
-        .with("QUERIES", count(queries)?)
-        .with("KEYS", count(keys)?)
+        .with("SIZE", count(head_dim)?)
+        .with("QUERIES", count(block_queries)?)
+        .with("KEYS", count(block_keys)?)
         .with("CAUSAL", op.causal)
-        .with("OWN", count(own)?))
+        .with("OWN", count(outputs)?))
 }

@@ -1,10 +1,10 @@
-//! Turns a scaled addition into its launch.
+//! Launch of scaled addition.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, to_u32};
 use crate::num::numel;
 use crate::ops::Axpy;
 
-/// See axpy.wgsl.
+/// Returns the launch of axpy.wgsl.
 pub fn launch(op: &Axpy, _inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let rest = [to_u32("axpy", op.scalar)?, op.factor.to_bits()];
     let mut launch = Launch::elementwise("axpy", 2, numel(output), &rest)?;

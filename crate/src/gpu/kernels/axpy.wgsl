@@ -1,4 +1,4 @@
-// x + number * y, and exactly x where the number is 0; see ops/axpy.rs.
+// x + alpha * y, and exactly x if alpha is 0; see ops/axpy.rs. alpha is a run-time scalar times a constant factor.
 
 struct Params { count: u32, scalar: u32, factor: f32 }
 
@@ -16,10 +16,10 @@ fn main(
 ) {
     let i = workgroup_index(group, groups) * 256u + local;
     if i >= params.count { return; }
-    let number = scalars[params.scalar] * params.factor;
-    if number == 0.0 {
+    let alpha = scalars[params.scalar] * params.factor;
+    if alpha == 0.0 {
         output[i] = x[i];
     } else {
-        output[i] = Scalar(f32(x[i]) + number * f32(y[i]));
+        output[i] = Scalar(f32(x[i]) + alpha * f32(y[i]));
     }
 }

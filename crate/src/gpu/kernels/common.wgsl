@@ -1,17 +1,17 @@
-// Shared by every kernel: storage is `Scalar`, what tiles multiply is a `Factor` (each f32 or f16,
-// chosen by the lines before this file; HALVES is 1 where a factor is f16), other arithmetic is f32.
+// Shared by all kernels. Tensors are stored as `Scalar`, tiles multiply `Operand`s (f32 or f16 each), and all other
+// arithmetic is f32. The lines before this file define both types and F16_OPERANDS, which is 1 if `Operand` is f16.
 
-// Workgroups beyond 65535 go on in the second axis of a dispatch.
+// Linear workgroup index: grids of more than 65535 workgroups are two-dimensional.
 fn workgroup_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
     return group.y * groups.x + group.x;
 }
 
-// erf to 1.5e-7 (Abramowitz and Stegun 7.1.26).
+// erf with an absolute error of 1.5e-7 (Abramowitz and Stegun 7.1.26).
 fn erf(x: f32) -> f32 {
-    let size = abs(x);
-    let t = 1.0 / (1.0 + 0.3275911 * size);
+    let magnitude = abs(x);
+    let t = 1.0 / (1.0 + 0.3275911 * magnitude);
     let tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-    return sign(x) * (1.0 - tail * exp(-size * size));
+    return sign(x) * (1.0 - tail * exp(-magnitude * magnitude));
 }
 
 fn silu(x: f32) -> f32 {
@@ -26,15 +26,15 @@ fn quick_gelu(x: f32) -> f32 {
     return x / (1.0 + exp(-1.702 * x));
 }
 
-// Number i % 2 of a word that holds one f32 (storage 0), or a pair of f16 (1) or bf16 (2).
-fn stored_number(word: u32, i: u32, storage: u32) -> f32 {
+// Element i % 2 of a word that holds one f32 (storage 0) or a pair of f16 (1) or bf16 (2).
+fn unpack_element(word: u32, i: u32, storage: u32) -> f32 {
     if storage == 0u { return bitcast<f32>(word); }
     if storage == 1u { return unpack2x16float(word)[i % 2u]; }
     return bitcast<f32>(select(word << 16u, word & 0xffff0000u, i % 2u == 1u));
 }
 
-// Two words of pairs of f16 (storage 1) or bf16 (2).
-fn widened(words: vec2<u32>, storage: u32) -> vec4<f32> {
+// Unpacks two words that hold pairs of f16 (storage 1) or bf16 (2).
+fn unpack4(words: vec2<u32>, storage: u32) -> vec4<f32> {
     if storage == 1u { return vec4(unpack2x16float(words.x), unpack2x16float(words.y)); }
     return bitcast<vec4<f32>>(vec4(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u));
 }

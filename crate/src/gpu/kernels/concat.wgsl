@@ -1,4 +1,4 @@
-// The channels of x, then those of y; see ops/concat.rs.
+// Concatenation of x and y along the channels; see ops/concat.rs.
 
 struct Params { count: u32, left: u32, right: u32 }
 

@@ -1,4 +1,4 @@
-//! Turns a convolution into its launch.
+//! Launch of 2D convolution.
 
 use super::epilogue::EpilogueParams;
 use super::matmul::refuse_others;
@@ -7,7 +7,8 @@ use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
 use crate::num::numel;
 use crate::ops::{Conv2d, Storage, leading};
 
-/// See conv2d.wgsl, conv2d_untiled.wgsl and, for channels that are no multiples of 4, conv2d_unaligned.wgsl.
+/// Returns the launch of conv2d.wgsl, conv2d_untiled.wgsl or, for channel counts that are not multiples of 4,
+/// conv2d_unaligned.wgsl.
 pub fn launch(
     op: &Conv2d,
     inputs: &[&[usize]],
@@ -17,7 +18,7 @@ pub fn launch(
 ) -> Result<Launch, LaunchError> {
     let count = |n: usize| to_u32("conv2d", n);
     let (channels, outputs) = (inputs[0][3], inputs[1][0]);
-    let ending = EpilogueParams {
+    let epilogue = EpilogueParams {
         kernel: "conv2d",
         inputs,
         bias: op.bias.then_some(2),
@@ -30,24 +31,25 @@ pub fn launch(
         size: (leading(output), outputs, inputs[1][1]),
         batched: false,
         prologue: None,
-        epilogue: ending,
+        epilogue,
         stored,
     };
     if channels % 4 != 0 || !product.is_aligned() || op.epilogue.geglu {
         return unaligned(op, inputs, output, stored);
     }
     let (height, width) = (inputs[0][1], inputs[0][2]);
-    let (large, wide) = op.upsampled_size(height, width);
-    let sizes = [height, width, large, wide, output[1], output[2], channels, op.kernel, op.stride, op.padding];
-    let rest = sizes.iter().map(|&size| count(size)).collect::<Result<Vec<_>, _>>()?;
-    product.launch(&rest, style)
+    let (upsampled_height, upsampled_width) = op.upsampled_size(height, width);
+    let map_sizes = [height, width, upsampled_height, upsampled_width, output[1], output[2]];
+    let sizes = map_sizes.into_iter().chain([channels, op.kernel, op.stride, op.padding]);
+    let conv_params = sizes.map(count).collect::<Result<Vec<_>, _>>()?;
+    product.launch(&conv_params, style)
 }
 
 fn unaligned(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
     let count = |n: usize| to_u32("conv2d_unaligned", n);
     refuse_others("conv2d_unaligned", &op.epilogue.details())?;
     if op.upsample_to.is_some() {
-        return Err(LaunchError { kernel: "conv2d_unaligned", reason: "does not enlarge".into() });
+        return Err(LaunchError { kernel: "conv2d_unaligned", reason: "does not support upsampling".into() });
     }
     let mut params = Vec::new();
     for &size in inputs[0].iter().chain(&output[1..]).chain([&op.kernel, &op.stride, &op.padding]) {

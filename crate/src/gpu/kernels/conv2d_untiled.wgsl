@@ -1,13 +1,13 @@
-// (B, H, W, C) -> (B, H', W', O) without workgroup memory; see ops/conv2d.rs. One invocation makes
+// Convolution (B, H, W, C) -> (B, H', W', O) without workgroup memory; see ops/conv2d.rs. One invocation computes
 // 8 pixels x 8 channels. For devices where a barrier costs more than a cache miss.
 
-// Four pixels at a channel: a pixel each column, zeros for those outside the map.
+// Loads four channels of four pixels, one pixel per column; zeros outside the feature map.
 fn pixels_block(source: Sources, k: u32) -> mat4x4<f32> {
     return mat4x4(
-        source.live.x * vec4<f32>(x[source.at.x + k]),
-        source.live.y * vec4<f32>(x[source.at.y + k]),
-        source.live.z * vec4<f32>(x[source.at.z + k]),
-        source.live.w * vec4<f32>(x[source.at.w + k]),
+        source.mask.x * vec4<f32>(x[source.at.x + k]),
+        source.mask.y * vec4<f32>(x[source.at.y + k]),
+        source.mask.z * vec4<f32>(x[source.at.z + k]),
+        source.mask.w * vec4<f32>(x[source.at.w + k]),
     );
 }
 
@@ -18,25 +18,25 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if pixel >= params.rows || channel >= params.columns { return; }
     let low = window(pixel + vec4(0u, 1u, 2u, 3u));
     let high = window(pixel + vec4(4u, 5u, 6u, 7u));
-    let fours = params.channels / 4u;
+    let channels_vec4 = params.channels / 4u;
     var a0 = mat4x4<f32>(); var a1 = mat4x4<f32>();
     var b0 = mat4x4<f32>(); var b1 = mat4x4<f32>();
     for (var tap = 0u; tap < params.kernel * params.kernel; tap++) {
-        let place = vec2(tap % params.kernel, tap / params.kernel);
-        let from0 = sources(low, place);
-        let from1 = sources(high, place);
-        if all(from0.live + from1.live == vec4(0.0)) { continue; }
-        for (var k = 0u; k < fours; k++) {
-            let x0 = pixels_block(from0, k);
-            let x1 = pixels_block(from1, k);
-            let depth = tap * fours + k;
+        let tap_position = vec2(tap % params.kernel, tap / params.kernel);
+        let low_sources = sources(low, tap_position);
+        let high_sources = sources(high, tap_position);
+        if all(low_sources.mask + high_sources.mask == vec4(0.0)) { continue; }
+        for (var k = 0u; k < channels_vec4; k++) {
+            let x0 = pixels_block(low_sources, k);
+            let x1 = pixels_block(high_sources, k);
+            let depth = tap * channels_vec4 + k;
             let a = matrix_block(channel, depth);
             a0 += a * x0; a1 += a * x1;
             let b = matrix_block(channel + 4u, depth);
             b0 += b * x0; b1 += b * x1;
         }
     }
-    // One place that stores, in a loop that no compiler unrolls: its text is long.
+    // A single call in a loop that compilers do not unroll: the inlined epilogue is large.
     var sums = array<mat4x4<f32>, 4>(a0, a1, b0, b1);
     for (var i = 0u; i < 2u * min(8u, params.rows - pixel); i++) {
         let row = i / 2u;

@@ -1,67 +1,67 @@
-//! Turns what follows a product into the parameters and bindings that epilogue.wgsl begins with.
+//! Parameters and bindings of epilogue.wgsl, which come first in a launch.
 
 use crate::gpu::kernel::{Binding, LaunchError, to_u32};
 use crate::ops::{Epilogue, Activation};
 
-/// What the sums of a kernel go through.
+/// Epilogue of a kernel's accumulators, with what its parameters and bindings depend on.
 pub struct EpilogueParams<'a> {
-    /// The kernel.
+    /// Kernel name.
     pub kernel: &'static str,
     /// Shapes of the step's inputs.
     pub inputs: &'a [&'a [usize]],
-    /// The input that is the bias, where there is one.
+    /// Index of the bias among the inputs, if any.
     pub bias: Option<usize>,
-    /// What follows.
+    /// The epilogue.
     pub epilogue: Epilogue,
-    /// Index of its first input.
+    /// Index of the epilogue's first input.
     pub epilogue_start: usize,
-    /// Rows of an item of the batch.
+    /// Rows per batch item.
     pub item_rows: u64,
 }
 
 impl EpilogueParams<'_> {
-    /// Whether all rows that it reads are whole vec4s.
+    /// Returns whether the rows of all its tensors consist of whole vec4s.
     pub fn is_aligned(&self, columns: usize) -> bool {
-        let shift = self.epilogue.channel_bias.unwrap_or(0) + self.shift_width();
-        self.epilogue.output_columns(columns).is_multiple_of(4) && shift.is_multiple_of(4)
+        let channel_bias = self.epilogue.channel_bias.unwrap_or(0) + self.channel_bias_width();
+        self.epilogue.output_columns(columns).is_multiple_of(4) && channel_bias.is_multiple_of(4)
     }
 
-    fn shift_width(&self) -> usize {
+    fn channel_bias_width(&self) -> usize {
         self.epilogue.channel_bias.and_then(|_| self.inputs[self.epilogue_start].last().copied()).unwrap_or(0)
     }
 
-    /// The first parameters, of so many rows, columns and numbers that are summed.
+    /// Returns the first parameters, for a product of this size (rows, columns, depth).
     pub fn params(&self, (rows, columns, inner): (u32, u32, u32)) -> Result<Vec<u32>, LaunchError> {
         let count = |n: usize| to_u32(self.kernel, n);
-        let Epilogue { channel_bias: shift, geglu: gate, residual, .. } = self.epilogue;
-        let flags = [self.bias.is_some(), shift.is_some(), gate, residual];
+        let Epilogue { channel_bias, geglu, residual, .. } = self.epilogue;
+        let flags = [self.bias.is_some(), channel_bias.is_some(), geglu, residual];
         let flags = flags.iter().enumerate().map(|(bit, &flag)| u32::from(flag) << bit).sum();
-        let (width, at) = (count(self.shift_width())?, count(shift.unwrap_or(0))?);
+        let (width, offset) = (count(self.channel_bias_width())?, count(channel_bias.unwrap_or(0))?);
         Ok(vec![
             rows,
             columns,
             inner,
             to_u32(self.kernel, self.item_rows)?,
             width,
-            at,
+            offset,
             flags,
-            function(self.epilogue.activation),
+            activation_code(self.epilogue.activation),
         ])
     }
 
-    /// The first bindings. What there is not, `other` stands in for, and is not read.
+    /// Returns the first bindings. Absent inputs are bound to `other`, which the shader does not read.
     pub fn bindings(&self, other: usize) -> Vec<Binding> {
-        let Epilogue { channel_bias: shift, residual, .. } = self.epilogue;
-        let shift = shift.map(|_| self.epilogue_start);
-        let residual = residual.then(|| self.epilogue_start + usize::from(shift.is_some()));
-        let parts = [self.bias, shift, residual].map(|input| Binding::Input(input.unwrap_or(other)));
-        parts.into_iter().chain([Binding::Output]).collect()
+        let Epilogue { channel_bias, residual, .. } = self.epilogue;
+        let channel_bias = channel_bias.map(|_| self.epilogue_start);
+        let residual = residual.then(|| self.epilogue_start + usize::from(channel_bias.is_some()));
+        let inputs = [self.bias, channel_bias, residual].map(|input| Binding::Input(input.unwrap_or(other)));
+        inputs.into_iter().chain([Binding::Output]).collect()
     }
 }
 
-/// A function's number in epilogue.wgsl.
-fn function(function: Option<Activation>) -> u32 {
-    match function {
+/// Returns the code of an activation function in epilogue.wgsl.
+fn activation_code(activation: Option<Activation>) -> u32 {
+    match activation {
         None => 0,
         Some(Activation::Silu) => 1,
         Some(Activation::Gelu) => 2,

@@ -1,39 +1,39 @@
-// What the sums of a product go through before they are stored; see ops/epilogue.rs. Rows of every
-// tensor are whole vec4s: widths are multiples of 4.
+// Epilogue of a matrix product: bias, channel bias, activation or GEGLU, residual; see ops/epilogue.rs. The widths of
+// all tensors are multiples of 4.
 
 struct Params {
     rows: u32, columns: u32, inner: u32, item_rows: u32, channel_bias_width: u32, channel_bias_offset: u32, flags: u32, activation: u32,
-    // conv2d: of the map that is read, then as it is enlarged, then of the output (winograd_sums too).
+    // conv2d: sizes of the input, of the upsampled input, and of the output (the latter in winograd_sums too).
     height: u32, width: u32, upsampled_height: u32, upsampled_width: u32, out_height: u32, out_width: u32,
     channels: u32, kernel: u32, stride: u32, padding: u32,
-    // matmul: columns of x, and what a norm adds to a variance.
+    // matmul: columns of x, and epsilon of the layer norm. In winograd_sums x_columns is the first tile.
     x_columns: u32, eps: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> bias: array<vec4<Scalar>>; // (columns)
 @group(0) @binding(2) var<storage, read> channel_bias: array<vec4<Scalar>>; // (B, channel_bias_width)
-@group(0) @binding(3) var<storage, read> residual: array<vec4<Scalar>>; // as output
-@group(0) @binding(4) var<storage, read_write> output: array<vec4<Scalar>>; // (rows, columns), of a gate half the columns
+@group(0) @binding(3) var<storage, read> residual: array<vec4<Scalar>>; // shape of output
+@group(0) @binding(4) var<storage, read_write> output: array<vec4<Scalar>>; // (rows, output_columns())
 
-// Bits of params.flags.
+// Bits of `params.flags`.
 const BIAS: u32 = 1;
 const CHANNEL_BIAS: u32 = 2;
 const GEGLU: u32 = 4; // the first half of the columns times GELU of the second
 const RESIDUAL: u32 = 8;
-const BATCHED_MATRICES: u32 = 16; // each item of the batch has a matrix of its own
+const BATCHED_MATRICES: u32 = 16; // each batch item has its own matrix
 
-// What follows a sum is chosen at run time: it is little work, and every pipeline costs a compilation.
+// A uniform, not a pipeline constant: cheap at run time, and avoids one pipeline per combination.
 fn has_flag(flag: u32) -> bool {
     return (params.flags & flag) != 0u;
 }
 
-// erf, as in common.wgsl.
+// Vectorized `erf` of common.wgsl.
 fn erf4(x: vec4<f32>) -> vec4<f32> {
-    let size = abs(x);
-    let t = 1.0 / (1.0 + 0.3275911 * size);
+    let magnitude = abs(x);
+    let t = 1.0 / (1.0 + 0.3275911 * magnitude);
     let tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-    return sign(x) * (1.0 - tail * exp(-size * size));
+    return sign(x) * (1.0 - tail * exp(-magnitude * magnitude));
 }
 
 fn gelu4(x: vec4<f32>) -> vec4<f32> {
@@ -41,22 +41,22 @@ fn gelu4(x: vec4<f32>) -> vec4<f32> {
 }
 
 // Columns of the output.
-fn stored_columns() -> u32 {
+fn output_columns() -> u32 {
     return select(params.columns, params.columns / 2u, has_flag(GEGLU));
 }
 
-// Stores four sums of a row, from `column` on; of a gate the four that belong to them too.
+// Applies the epilogue to four columns of a row from `column` on and stores them; `gate` holds the sums of the four
+// columns that gate them in GEGLU.
 fn store_epilogue(row: u32, column: u32, sums: vec4<f32>, gate: vec4<f32>) {
-    let columns = stored_columns();
+    let columns = output_columns();
     if row >= params.rows || column >= columns { return; }
-    let four = column / 4u;
     var value = sums;
-    if has_flag(BIAS) { value += vec4<f32>(bias[four]); }
+    if has_flag(BIAS) { value += vec4<f32>(bias[column / 4u]); }
     if has_flag(CHANNEL_BIAS) { value += vec4<f32>(channel_bias[(row / params.item_rows * params.channel_bias_width + params.channel_bias_offset + column) / 4u]); }
     if has_flag(GEGLU) {
-        var open = gate;
-        if has_flag(BIAS) { open += vec4<f32>(bias[(column + columns) / 4u]); }
-        value *= gelu4(open);
+        var biased_gate = gate;
+        if has_flag(BIAS) { biased_gate += vec4<f32>(bias[(column + columns) / 4u]); }
+        value *= gelu4(biased_gate);
     }
     switch params.activation {
         case 1u: { value = value / (1.0 + exp(-value)); } // SiLU

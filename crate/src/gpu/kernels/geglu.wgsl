@@ -1,4 +1,4 @@
-// First half of a row times GELU of the second; see ops/geglu.rs.
+// GEGLU: first half of each row times GELU of the second half; see ops/geglu.rs.
 
 struct Params { count: u32, half: u32 }
 

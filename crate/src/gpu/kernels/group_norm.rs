@@ -1,10 +1,10 @@
-//! Turns a group norm into its launch.
+//! Launch of group normalization.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
 use crate::num::numel;
 use crate::ops::GroupNorm;
 
-/// Invocations of a workgroup.
+/// Returns the workgroup size of kernels that reduce over a group.
 pub(super) fn threads(style: Style) -> u32 {
     match style {
         Style::Tiled => 256,
@@ -12,16 +12,16 @@ pub(super) fn threads(style: Style) -> u32 {
     }
 }
 
-/// See group_norm.wgsl.
+/// Returns the launch of group_norm.wgsl.
 pub fn launch(op: &GroupNorm, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
     let count = |n: usize| to_u32("group_norm", n);
     let (batch, channels) = (output[0], output[output.len() - 1]);
     let pixels = to_u32("group_norm", numel(&output[1..output.len() - 1]))?;
-    let left = inputs[0][inputs[0].len() - 1];
-    let params = vec![pixels, count(channels)?, count(op.groups)?, op.eps.to_bits(), count(left)?];
+    let x_channels = inputs[0][inputs[0].len() - 1];
+    let params = vec![pixels, count(channels)?, count(op.groups)?, op.eps.to_bits(), count(x_channels)?];
     let groups = [count(op.groups)?, count(batch)?, 1];
     let mut launch = Launch::new("group_norm", 3, params, groups);
-    // Where nothing stands beside it, x is bound in its place, and not read there.
+    // Without a second input x is bound instead, which the shader does not read through this binding.
     launch.bindings.insert(3, Binding::Input(if op.concat { 3 } else { 0 }));
     Ok(launch.with("SILU", op.silu).with("THREADS", threads(style)))
 }

@@ -1,9 +1,9 @@
-//! Turns a layer norm into its launch.
+//! Launch of layer normalization.
 
 use crate::gpu::kernel::{Launch, LaunchError, Style, to_u32, workgroup_grid};
 use crate::ops::{LayerNorm, leading};
 
-/// Invocations of a workgroup.
+/// Returns the workgroup size.
 fn threads(style: Style) -> u32 {
     match style {
         Style::Tiled => 64,
@@ -11,7 +11,7 @@ fn threads(style: Style) -> u32 {
     }
 }
 
-/// See layer_norm.wgsl.
+/// Returns the launch of layer_norm.wgsl.
 pub fn launch(op: &LayerNorm, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
     let rows = leading(inputs[0]);
     let width = output.last().copied().unwrap_or(1);

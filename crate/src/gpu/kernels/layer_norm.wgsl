@@ -1,4 +1,4 @@
-// Layer norm over the last axis of (rows, D); see ops/layer_norm.rs. One workgroup: one row.
+// Layer normalization over the last axis of (rows, D); see ops/layer_norm.rs. One workgroup per row.
 
 struct Params { rows: u32, width: u32, eps: f32 }
 
@@ -23,8 +23,8 @@ fn main(
 
     var squares = 0.0;
     for (var i = local; i < params.width; i += THREADS) {
-        let off = f32(x[base + i]) - mean;
-        squares = fma(off, off, squares);
+        let centered = f32(x[base + i]) - mean;
+        squares = fma(centered, centered, squares);
     }
     let scale = inverseSqrt(workgroup_sum(local, squares, true) / f32(params.width) + params.eps);
 

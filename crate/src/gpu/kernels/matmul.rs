@@ -1,19 +1,20 @@
-//! Turns a matrix product into its launch.
+//! Launch of matrix multiplication.
 
 use super::epilogue::EpilogueParams;
 use super::product::Product;
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
 use crate::ops::{Matmul, Storage, leading};
 
-/// See matmul.wgsl, matmul_untiled.wgsl and, for widths that are no multiples of 4, matmul_unaligned.wgsl.
+/// Returns the launch of matmul.wgsl, matmul_untiled.wgsl or, for widths that are not multiples of 4,
+/// matmul_unaligned.wgsl.
 pub fn launch(op: &Matmul, inputs: &[&[usize]], stored: Storage, style: Style) -> Result<Launch, LaunchError> {
     let rows = leading(inputs[0]);
     let (columns, inner) = match (op.transpose_b, inputs[1]) {
         (true, &[columns, inner]) | (false, &[inner, columns]) => (columns, inner),
-        _ => unreachable!("the shape rule has seen a matrix"),
+        _ => unreachable!("the shape check requires a matrix"),
     };
     let item_rows = rows / inputs[0].first().copied().unwrap_or(1).max(1) as u64;
-    let ending = EpilogueParams {
+    let epilogue = EpilogueParams {
         kernel: "matmul",
         inputs,
         bias: op.bias.then_some(2),
@@ -26,7 +27,7 @@ pub fn launch(op: &Matmul, inputs: &[&[usize]], stored: Storage, style: Style) -
         size: (rows, columns, inner),
         batched: false,
         prologue: Some(op.prologue),
-        epilogue: ending,
+        epilogue,
         stored,
     };
     match product.is_aligned() {
@@ -44,15 +45,16 @@ fn unaligned(op: &Matmul, (rows, columns, inner): (u64, usize, usize), stored: S
         .with("TRANSPOSE_B", op.transpose_b)
         .with("BIAS", op.bias)
         .with("STORAGE", stored.code());
-    // Without a bias the matrix stands in its place, and is not read.
+    // Without a bias the matrix is bound instead, which the shader does not read through this binding.
     launch.bindings.insert(2, Binding::Input(if op.bias { 2 } else { 1 }));
     Ok(launch)
 }
 
-/// Kernels for odd widths store sums of x as they are; `others` are the words of what else is asked.
-pub fn refuse_others(kernel: &'static str, others: &str) -> Result<(), LaunchError> {
-    match others.is_empty() {
+/// Returns an error unless `fused`, the details of prologue and epilogue, is empty: kernels for unaligned widths have
+/// neither.
+pub fn refuse_others(kernel: &'static str, fused: &str) -> Result<(), LaunchError> {
+    match fused.is_empty() {
         true => Ok(()),
-        false => Err(LaunchError { kernel, reason: format!("has no{others}") }),
+        false => Err(LaunchError { kernel, reason: format!("does not support{fused}") }),
     }
 }

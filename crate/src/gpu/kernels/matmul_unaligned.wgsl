@@ -1,16 +1,16 @@
-// (M, K) x matrix -> (M, N) for widths that are no multiples of 4; see ops/matmul.rs. One invocation
-// makes 8 rows x 4 columns.
+// Matrix product (M, K) x (K, N) -> (M, N) for widths that are not multiples of 4; see ops/matmul.rs. One invocation
+// computes 8 rows x 4 columns.
 
 struct Params { rows: u32, columns: u32, inner: u32 }
 
-override TRANSPOSE_B: bool = true; // the matrix lies (columns, inner)
+override TRANSPOSE_B: bool = true; // the matrix is stored as (columns, inner)
 
 @compute @workgroup_size(8, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y * 8u;
     let column = id.x * 4u;
     if row >= params.rows || column >= params.columns { return; }
-    // Rows and columns past the end repeat the last one; their sums are not stored.
+    // Rows and columns past the end repeat the last one; their results are not stored.
     let last = vec4(params.rows - 1u);
     let low = min(row + vec4(0u, 1u, 2u, 3u), last) * params.inner;
     let high = min(row + vec4(4u, 5u, 6u, 7u), last) * params.inner;
@@ -23,7 +23,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         step = 1u;
     }
     for (var k = 0u; k < params.inner; k++) {
-        let b = stored_four(at);
+        let b = load_weight4(at);
         sum0 += f32(x[low.x + k]) * b;
         sum1 += f32(x[low.y + k]) * b;
         sum2 += f32(x[low.z + k]) * b;

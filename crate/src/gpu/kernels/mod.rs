@@ -1,4 +1,4 @@
-//! Turns an operation and its shapes into the launch of its kernel.
+//! Kernels: operation and shapes -> launches.
 //!
 //! `<op>.wgsl` is the kernel and `<op>.rs` its launch, both with the stem of ops/<op>.rs.
 
@@ -32,8 +32,7 @@ pub use winograd::SCRATCH;
 use super::kernel::{Launch, LaunchError, Style};
 use crate::ops::{Op, Storage};
 
-/// The launch of `op` on inputs and output of these shapes, in the given style. `stored` says how
-/// each input lies in memory.
+/// Returns the launch of `op` for these shapes in the given style. `stored` holds the storage type of each input.
 pub fn launch(
     op: &Op,
     inputs: &[&[usize]],
@@ -41,12 +40,12 @@ pub fn launch(
     stored: &[Storage],
     style: Style,
 ) -> Result<Launch, LaunchError> {
-    // Only these read halves; elsewhere they would be misread.
-    let reads_halves = |input: usize| matches!((op, input), (Op::Matmul(_) | Op::Conv2d(_), 1) | (Op::Widen(_), 0));
-    if let Some(input) = stored.iter().enumerate().position(|(i, stored)| *stored != Storage::F32 && !reads_halves(i)) {
+    // The other kernels would misinterpret f16 and bf16 data.
+    let reads_16_bit = |input: usize| matches!((op, input), (Op::Matmul(_) | Op::Conv2d(_), 1) | (Op::Widen(_), 0));
+    if let Some(input) = stored.iter().enumerate().position(|(i, stored)| *stored != Storage::F32 && !reads_16_bit(i)) {
         return Err(LaunchError {
             kernel: op.get().name(),
-            reason: format!("cannot read halves as its input {input}"),
+            reason: format!("cannot read f16 or bf16 data as input {input}"),
         });
     }
     let launch = match op {
@@ -73,51 +72,51 @@ pub fn launch(
     launch?.checked()
 }
 
-/// Launches that are one step's work, and what they need beside the step's own tensors.
+/// Dispatches of one step, and the scratch buffers that they need.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KernelSequence {
-    /// In order.
+    /// Dispatches in execution order.
     pub dispatches: Vec<Dispatch>,
-    /// Numbers of each tensor between them.
+    /// Number of elements of each scratch buffer.
     pub scratch: [u64; SCRATCH],
 }
 
-/// A launch with its tensors.
+/// A launch with its buffers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dispatch {
-    /// What is computed; its bindings name inputs of its own.
+    /// The launch; its `Binding::Input` indexes `inputs`.
     pub launch: Launch,
-    /// What these are.
+    /// Inputs of the launch.
     pub inputs: Vec<BufferRef>,
-    /// What it writes.
+    /// Output of the launch.
     pub output: BufferRef,
     /// Floating-point operations.
     pub flops: u64,
 }
 
-/// A tensor of a stage.
+/// A buffer that a dispatch reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BufferRef {
     /// The step's input with this index.
     Input(usize),
     /// The step's output.
     Output,
-    /// One between stages.
+    /// The scratch buffer with this index.
     Scratch(usize),
 }
 
-/// The work of `op`, by Winograd's algorithm where it is a convolution of `winograd` channels or more
-/// that gains from it; otherwise one launch.
+/// Lowers `op` to dispatches: Winograd's algorithm for a convolution of at least `winograd_min_channels` channels that
+/// benefits from it, otherwise a single launch.
 pub fn lower(
     op: &Op,
     inputs: &[&[usize]],
     output: &[usize],
     stored: &[Storage],
     style: Style,
-    winograd: usize,
+    winograd_min_channels: usize,
 ) -> Result<KernelSequence, LaunchError> {
     if let Op::Conv2d(conv) = op
-        && let Some(mut sequence) = winograd::lower(conv, inputs, output, stored[1], style, winograd)?
+        && let Some(mut sequence) = winograd::lower(conv, inputs, output, stored[1], style, winograd_min_channels)?
     {
         for dispatch in &mut sequence.dispatches {
             dispatch.launch = dispatch.launch.clone().checked()?;
@@ -130,7 +129,7 @@ pub fn lower(
     Ok(KernelSequence { dispatches: vec![Dispatch { launch, inputs, output: BufferRef::Output, flops }], scratch: [0; SCRATCH] })
 }
 
-/// Every kernel's name and text, for tools that validate them.
+/// Name and WGSL source of each kernel.
 pub const ALL: [(&str, &str); 32] = [
     ("add", include_str!("add.wgsl")),
     ("attention", include_str!("attention.wgsl")),
@@ -200,5 +199,5 @@ pub const ALL: [(&str, &str); 32] = [
     ("winograd_weight", concat!(include_str!("winograd_tile.wgsl"), include_str!("winograd_weight.wgsl"))),
 ];
 
-/// What stands before every kernel's own text, after the lines that say what `Scalar` and `Factor` are.
+/// WGSL source shared by all kernels; it follows the definitions of `Scalar`, `Operand` and `F16_OPERANDS`.
 pub const HEADER: &str = include_str!("common.wgsl");

@@ -1,4 +1,4 @@
-// Numbers rounded to halves, in pairs; see ops/narrow.rs. One invocation: one pair.
+// Conversion to f16 or bf16; see ops/narrow.rs. One invocation per pair of elements.
 
 struct Params { pairs: u32, count: u32 }
 
@@ -8,7 +8,7 @@ struct Params { pairs: u32, count: u32 }
 
 override STORAGE: u32 = 1; // 1 f16, 2 bf16
 
-// The nearest bf16's bits; ties go to the even one.
+// Rounds to the bits of the nearest bf16, ties to even.
 fn bf16(value: f32) -> u32 {
     let bits = bitcast<u32>(value);
     return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;

@@ -1,4 +1,4 @@
-// A strip of a group norm, perhaps with SiLU; see ops/normalize.rs.
+// Group normalization of a strip from given moments, optionally with SiLU; see ops/normalize.rs.
 
 struct Params { count: u32, item: u32, channels: u32, groups: u32, eps: f32 }
 

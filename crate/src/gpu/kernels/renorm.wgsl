@@ -1,7 +1,6 @@
-// Rows or input columns brought to given lengths, minus the base; see ops/renorm.rs.
-// One workgroup: one length.
+// Rows or input columns of y rescaled to given norms, minus x (DoRA); see ops/renorm.rs. One workgroup per norm.
 
-struct Params { count: u32, columns: u32, repeats: u32, apart: u32, members: u32, offset: u32 }
+struct Params { count: u32, columns: u32, repeats: u32, stride: u32, members: u32, offset: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Scalar>; // (rows, columns)
@@ -12,9 +11,9 @@ struct Params { count: u32, columns: u32, repeats: u32, apart: u32, members: u32
 const THREADS: u32 = 64;
 var<workgroup> partial: array<f32, THREADS>;
 
-// Where member `j` of the row or column `which` is.
-fn place(which: u32, j: u32) -> u32 {
-    return which * params.offset + j / params.repeats * params.columns + j % params.repeats * params.apart;
+// Index of member `j` of a row or column.
+fn member_index(vector: u32, j: u32) -> u32 {
+    return vector * params.offset + j / params.repeats * params.columns + j % params.repeats * params.stride;
 }
 
 @compute @workgroup_size(64)
@@ -23,11 +22,11 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let asked = workgroup_index(group, groups);
-    let which = min(asked, params.count - 1u);
+    let index = workgroup_index(group, groups);
+    let vector = min(index, params.count - 1u);
     var squares = 0.0;
     for (var j = local; j < params.members; j += THREADS) {
-        let value = f32(y[place(which, j)]);
+        let value = f32(y[member_index(vector, j)]);
         squares = fma(value, value, squares);
     }
     partial[local] = squares;
@@ -36,10 +35,10 @@ fn main(
         if local < half { partial[local] += partial[local + half]; }
         workgroupBarrier();
     }
-    if asked >= params.count { return; }
-    let scale = f32(lengths[which]) / max(sqrt(partial[0]), 1e-30);
+    if index >= params.count { return; }
+    let scale = f32(lengths[vector]) / max(sqrt(partial[0]), 1e-30);
     for (var j = local; j < params.members; j += THREADS) {
-        let at = place(which, j);
+        let at = member_index(vector, j);
         output[at] = Scalar(f32(y[at]) * scale - f32(x[at]));
     }
 }

@@ -1,5 +1,5 @@
-// Nothing but multiply-adds in registers: what the device computes when nothing is read. One
-// invocation makes 8 x 4 x 2 operations a round.
+// Peak arithmetic throughput: multiply-adds in registers, without loads. Each invocation performs 8 x 4 x 2 operations
+// per round.
 
 struct Params { rounds: u32 }
 

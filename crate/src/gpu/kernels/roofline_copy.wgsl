@@ -1,4 +1,4 @@
-// y = x: what the device moves when nothing is computed.
+// Peak memory bandwidth: a copy without arithmetic.
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // (count / 4)
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>; // (count / 4)

@@ -1,4 +1,5 @@
-// Rows mixed in blocks; see ops/rotate.rs. One invocation: one number of the output.
+// Block-diagonal matrix times x, optionally with butterfly-permuted rows; see ops/rotate.rs. One invocation per output
+// element.
 
 struct Params { count: u32, columns: u32, size: u32, stride: u32 }
 
@@ -7,12 +8,12 @@ struct Params { count: u32, columns: u32, size: u32, stride: u32 }
 @group(0) @binding(2) var<storage, read> x: array<Scalar>; // (N*S, columns)
 @group(0) @binding(3) var<storage, read_write> output: array<Scalar>; // (N*S, columns)
 
-// The row that stands at `place` in the order of the blocks.
-fn row(place: u32) -> u32 {
-    if params.stride == 0u { return place; }
-    let pair = 2u * params.stride;
-    let inside = place % pair;
-    return place - inside + inside % 2u * params.stride + inside / 2u;
+// Row of x at a position in block order.
+fn row(position: u32) -> u32 {
+    if params.stride == 0u { return position; }
+    let period = 2u * params.stride;
+    let inside = position % period;
+    return position - inside + inside % 2u * params.stride + inside / 2u;
 }
 
 @compute @workgroup_size(256)
@@ -23,12 +24,12 @@ fn main(
 ) {
     let i = workgroup_index(group, groups) * 256u + local;
     if i >= params.count { return; }
-    let place = i / params.columns;
+    let position = i / params.columns;
     let column = i % params.columns;
-    let first = place - place % params.size;
+    let first = position - position % params.size;
     var sum = 0.0;
     for (var j = 0u; j < params.size; j++) {
-        sum = fma(f32(blocks[place * params.size + j]), f32(x[row(first + j) * params.columns + column]), sum);
+        sum = fma(f32(blocks[position * params.size + j]), f32(x[row(first + j) * params.columns + column]), sum);
     }
-    output[row(place) * params.columns + column] = Scalar(sum);
+    output[row(position) * params.columns + column] = Scalar(sum);
 }

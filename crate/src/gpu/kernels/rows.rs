@@ -1,10 +1,10 @@
-//! Turns rows of several maps into a launch.
+//! Launch of the vertical concatenation of feature map rows.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, to_u32};
 use crate::num::numel;
 use crate::ops::{MAX_PARTS, Rows};
 
-/// See rows.wgsl.
+/// Returns the launch of rows.wgsl.
 pub fn launch(op: &Rows, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let count = |n: usize| to_u32("rows", n);
     let mut rest = vec![to_u32("rows", numel(&output[2..]))?, count(output[1])?, count(op.parts.len())?];
@@ -16,7 +16,7 @@ pub fn launch(op: &Rows, inputs: &[&[usize]], output: &[usize]) -> Result<Launch
         first += rows;
     }
     let mut launch = Launch::elementwise("rows", 0, numel(output), &rest)?;
-    // Places without a part get the first map, which they leave unread.
+    // Unused inputs are bound to the first map, which the shader does not read through them.
     launch.bindings =
         (0..MAX_PARTS).map(|part| Binding::Input(if part < op.parts.len() { part } else { 0 })).collect();
     launch.bindings.push(Binding::Output);

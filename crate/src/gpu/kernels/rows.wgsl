@@ -1,6 +1,6 @@
-// Rows of up to six maps, one part below the other; see ops/rows.rs.
+// Vertical concatenation of row ranges of up to six feature maps; see ops/rows.rs.
 
-// Of a part: its first row in the output, its first row in the map, the map's height.
+// `parts`: first row in the output, first row in the map, height of the map.
 struct Params { count: u32, row: u32, height: u32, used: u32, parts: array<vec4<u32>, 6> }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -24,8 +24,8 @@ fn main(
     let y = row % params.height;
     var part = 0u;
     while part + 1u < params.used && params.parts[part + 1u].x <= y { part++; }
-    let place = params.parts[part];
-    let source = ((row / params.height * place.z) + place.y + y - place.x) * params.row + i % params.row;
+    let range = params.parts[part];
+    let source = ((row / params.height * range.z) + range.y + y - range.x) * params.row + i % params.row;
     switch part {
         case 0u: { output[i] = x0[source]; }
         case 1u: { output[i] = x1[source]; }

@@ -1,10 +1,10 @@
-// Every row, or every column, times a number of its own; see ops/scale.rs.
+// Each row or each column times its own factor; see ops/scale.rs.
 
-struct Params { count: u32, columns: u32, numbers: u32, by_rows: u32 }
+struct Params { count: u32, columns: u32, factor_count: u32, by_rows: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Scalar>; // (rows, columns)
-@group(0) @binding(2) var<storage, read> numbers: array<Scalar>; // (rows), or a divisor of (columns)
+@group(0) @binding(2) var<storage, read> numbers: array<Scalar>; // (rows), or a divisor of columns
 @group(0) @binding(3) var<storage, read_write> output: array<Scalar>; // (rows, columns)
 
 @compute @workgroup_size(256)
@@ -15,6 +15,6 @@ fn main(
 ) {
     let i = workgroup_index(group, groups) * 256u + local;
     if i >= params.count { return; }
-    let index = select(i % params.columns % params.numbers, i / params.columns, params.by_rows == 1u);
+    let index = select(i % params.columns % params.factor_count, i / params.columns, params.by_rows == 1u);
     output[i] = Scalar(f32(x[i]) * f32(numbers[index]));
 }

@@ -1,10 +1,10 @@
-//! Turns a function of each number into its launch.
+//! Launch of an elementwise activation function.
 
 use crate::gpu::kernel::{Launch, LaunchError};
 use crate::num::numel;
 use crate::ops::{Activation, Unary};
 
-/// See unary.wgsl.
+/// Returns the launch of unary.wgsl.
 pub fn launch(op: &Unary, _inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let function = match op.function {
         Activation::Silu => 0.0,

@@ -1,4 +1,4 @@
-// Each number through a function; see ops/unary.rs.
+// Elementwise activation function; see ops/unary.rs.
 
 struct Params { count: u32 }
 

@@ -1,10 +1,10 @@
-//! Turns an enlargement into its launch.
+//! Launch of nearest-neighbor upsampling.
 
 use crate::gpu::kernel::{Launch, LaunchError, to_u32};
 use crate::num::numel;
 use crate::ops::Upsample;
 
-/// See upsample.wgsl.
+/// Returns the launch of upsample.wgsl.
 pub fn launch(op: &Upsample, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let mut rest = Vec::new();
     for &size in inputs[0][1..].iter().chain([&op.height, &op.width]) {

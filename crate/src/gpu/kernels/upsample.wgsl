@@ -1,4 +1,4 @@
-// Nearest-neighbour enlargement of (B, H, W, C); see ops/upsample.rs.
+// Nearest-neighbor upsampling of (B, H, W, C); see ops/upsample.rs.
 
 struct Params { count: u32, height: u32, width: u32, channels: u32, out_height: u32, out_width: u32 }
 

@@ -1,10 +1,10 @@
-//! Turns a widening into its launch.
+//! Launch of the conversion to f32.
 
 use crate::gpu::kernel::{Launch, LaunchError};
 use crate::num::numel;
 use crate::ops::{Storage, Widen};
 
-/// See widen.wgsl.
+/// Returns the launch of widen.wgsl.
 pub fn launch(_op: &Widen, output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
     Ok(Launch::elementwise("widen", 1, numel(output), &[])?.with("STORAGE", stored.code()))
 }

@@ -1,12 +1,12 @@
-// Numbers of any storage as f32; see ops/widen.rs.
+// Conversion to f32; see ops/widen.rs.
 
 struct Params { count: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<u32>; // (count), or half as many words of pairs
+@group(0) @binding(1) var<storage, read> x: array<u32>; // (count) words, or half as many that hold pairs
 @group(0) @binding(2) var<storage, read_write> output: array<Scalar>; // (count)
 
-override STORAGE: u32 = 0; // of x: 0 f32, 1 f16 in pairs, 2 bf16 in pairs
+override STORAGE: u32 = 0; // storage type of x: 0 f32, 1 f16 in pairs, 2 bf16 in pairs
 
 @compute @workgroup_size(256)
 fn main(
@@ -16,5 +16,5 @@ fn main(
 ) {
     let i = workgroup_index(group, groups) * 256u + local;
     if i >= params.count { return; }
-    output[i] = Scalar(stored_number(x[select(i / 2u, i, STORAGE == 0u)], i, STORAGE));
+    output[i] = Scalar(unpack_element(x[select(i / 2u, i, STORAGE == 0u)], i, STORAGE));
 }

@@ -1,10 +1,9 @@
-//! Turns a 3x3 convolution of many channels into Winograd's F(2x2, 3x3): for each tile of 2x2 pixels 16
-//! products of numbers where there are 36, between steps that only add.
+//! Winograd convolution F(2x2, 3x3): 16 instead of 36 multiplications per tile of 2x2 output pixels, between transforms
+//! that only add.
 //!
-//! Kernels G g G^T and windows of the map B^T d B become 16 matrices each, a product each makes
-//! the sums m, and A^T m A the pixels. Tiles are taken in portions, so that what lies between the
-//! steps stays small and near. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural
-//! Networks", 2015.
+//! The filter transform G g G^T and the input transform B^T d B yield 16 matrices each; their 16 products are m, and
+//! the output transform A^T m A yields the pixels. Tiles are processed in chunks, so that the intermediate tensors are
+//! small and stay in the cache. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015.
 
 use super::epilogue::EpilogueParams;
 use super::product::Product;
@@ -13,39 +12,39 @@ use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32, workgroup_
 use crate::num::{host_len, numel};
 use crate::ops::{Epilogue, Conv2d, Storage, leading};
 
-/// Tensors between the stages: matrices of the kernels, of the map, and their products.
+/// Number of scratch buffers: transformed filters, transformed input, and their products.
 pub const SCRATCH: usize = 3;
-const KERNELS: BufferRef = BufferRef::Scratch(0);
-const MAP: BufferRef = BufferRef::Scratch(1);
-const SUMS: BufferRef = BufferRef::Scratch(2);
+const FILTERS: BufferRef = BufferRef::Scratch(0);
+const INPUT: BufferRef = BufferRef::Scratch(1);
+const PRODUCTS: BufferRef = BufferRef::Scratch(2);
 
-/// Numbers of a tile after its transformation; each is of a product of its own.
-const PLACES: u64 = 16;
-/// Tiles come in multiples of this: the rows of a product's workgroup are all of one place.
-const TILES: u64 = 128;
-/// Most numbers of a portion's matrices: 8 MiB, which the cache of a large card holds.
-const CHUNK_TILES: u64 = 2 << 20;
-/// Most numbers of the kernels' matrices: those that every device binds.
-const MAX_KERNELS: u64 = 32 << 20;
-/// With fewer tiles, bringing the kernels into their form costs what the products gain.
+/// Elements of a transformed 4x4 tile, each in a separate matrix.
+const MATRICES: u64 = 16;
+/// Chunks are multiples of this number of tiles, so that the rows of a workgroup's tile belong to a single matrix.
+const TILE_MULTIPLE: u64 = 128;
+/// Maximum elements of a chunk's matrices: 8 MiB, which fit the cache of a large GPU.
+const MAX_CHUNK_ELEMENTS: u64 = 2 << 20;
+/// Maximum elements of the transformed filters: 128 MiB, which every device can bind.
+const MAX_FILTER_ELEMENTS: u64 = 32 << 20;
+/// Minimum number of tiles: with fewer, the filter transform costs as much as the products save.
 const MIN_TILES: u64 = 256;
 
-/// The work of a convolution of at least `least` channels on both sides; None for one that gains
-/// nothing from it.
+/// Lowers a convolution to dispatches; None if it has fewer than `min_channels` input or output channels, is
+/// unsupported, or would not benefit.
 pub fn lower(
     op: &Conv2d,
     inputs: &[&[usize]],
     output: &[usize],
     stored: Storage,
     style: Style,
-    least: usize,
+    min_channels: usize,
 ) -> Result<Option<KernelSequence>, LaunchError> {
     let count = |n: u64| to_u32("winograd", n);
     let (channels, outputs) = (inputs[0][3] as u64, inputs[1][0] as u64);
     let (height, width) = (inputs[0][1], inputs[0][2]);
-    let (large, wide) = op.upsampled_size(height, width);
+    let (upsampled_height, upsampled_width) = op.upsampled_size(height, width);
     let tiles = numel(&[output[0], output[1].div_ceil(2), output[2].div_ceil(2)]);
-    let ending = EpilogueParams {
+    let epilogue = EpilogueParams {
         kernel: "winograd_sums",
         inputs,
         bias: op.bias.then_some(2),
@@ -53,39 +52,40 @@ pub fn lower(
         epilogue_start: op.epilogue_start(),
         item_rows: numel(&output[1..3]),
     };
-    let is_such = (op.kernel, op.stride, op.padding, op.pad_end, op.epilogue.geglu) == (3, 1, 1, 0, false);
-    let is_aligned = channels % 4 == 0 && outputs % 4 == 0 && ending.is_aligned(inputs[1][0]);
-    let is_bound = PLACES * channels * outputs <= MAX_KERNELS;
-    if !is_such || !is_bound || !is_aligned || channels.min(outputs) < least as u64 || tiles < MIN_TILES {
+    let is_supported = (op.kernel, op.stride, op.padding, op.pad_end, op.epilogue.geglu) == (3, 1, 1, 0, false);
+    let is_aligned = channels % 4 == 0 && outputs % 4 == 0 && epilogue.is_aligned(inputs[1][0]);
+    let fits_binding = MATRICES * channels * outputs <= MAX_FILTER_ELEMENTS;
+    let is_too_small = channels.min(outputs) < min_channels as u64 || tiles < MIN_TILES;
+    if !is_supported || !fits_binding || !is_aligned || is_too_small {
         return Ok(None);
     }
-    let portion = (CHUNK_TILES / PLACES / channels.max(outputs) / TILES).max(1) * TILES;
-    let portion = portion.min(tiles.next_multiple_of(TILES));
-    let mut stages = Vec::new();
-    let mut stage = |launch, inputs: &[BufferRef], output, flops: u64| {
-        stages.push(Dispatch { launch, inputs: inputs.to_vec(), output, flops });
+    let max_chunk = (MAX_CHUNK_ELEMENTS / MATRICES / channels.max(outputs) / TILE_MULTIPLE).max(1) * TILE_MULTIPLE;
+    let max_chunk = max_chunk.min(tiles.next_multiple_of(TILE_MULTIPLE));
+    let mut dispatches = Vec::new();
+    let mut push = |launch, inputs: &[BufferRef], output, flops: u64| {
+        dispatches.push(Dispatch { launch, inputs: inputs.to_vec(), output, flops });
     };
 
-    let fours = outputs * channels / 4;
-    let params = vec![count(fours)?, count(channels / 4)?];
-    let kernels = Launch::new("winograd_weight", 1, params, workgroup_grid("winograd_weight", fours.div_ceil(256))?);
-    stage(kernels.with("STORAGE", stored.code()), &[BufferRef::Input(1)], KERNELS, 2 * PLACES * outputs * channels);
+    let vec4s = outputs * channels / 4;
+    let params = vec![count(vec4s)?, count(channels / 4)?];
+    let filters = Launch::new("winograd_weight", 1, params, workgroup_grid("winograd_weight", vec4s.div_ceil(256))?);
+    push(filters.with("STORAGE", stored.code()), &[BufferRef::Input(1)], FILTERS, 2 * MATRICES * outputs * channels);
 
     let mut first = 0;
     while first < tiles {
-        let here = portion.min((tiles - first).next_multiple_of(TILES));
-        let fours = here * channels / 4;
-        let map_sizes = [height, width, large, wide].map(|size| size as u64);
-        let sizes = [&[fours, channels / 4][..], &map_sizes, &[tiles, first]].concat();
+        let chunk = max_chunk.min((tiles - first).next_multiple_of(TILE_MULTIPLE));
+        let vec4s = chunk * channels / 4;
+        let input_sizes = [height, width, upsampled_height, upsampled_width].map(|size| size as u64);
+        let sizes = [&[vec4s, channels / 4][..], &input_sizes, &[tiles, first]].concat();
         let params = sizes.into_iter().map(count).collect::<Result<Vec<_>, _>>()?;
-        let map = Launch::new("winograd_map", 1, params, workgroup_grid("winograd_map", fours.div_ceil(256))?);
-        stage(map, &[BufferRef::Input(0)], MAP, 2 * PLACES * here * channels);
+        let input = Launch::new("winograd_map", 1, params, workgroup_grid("winograd_map", vec4s.div_ceil(256))?);
+        push(input, &[BufferRef::Input(0)], INPUT, 2 * MATRICES * chunk * channels);
 
-        let [places, rows] = [PLACES, here].map(host_len);
-        let shapes: [&[usize]; 2] = [&[places, rows, inputs[0][3]], &[places, inputs[1][0], inputs[0][3]]];
+        let [matrices, rows] = [MATRICES, chunk].map(host_len);
+        let shapes: [&[usize]; 2] = [&[matrices, rows, inputs[0][3]], &[matrices, inputs[1][0], inputs[0][3]]];
         let product = Product {
             untiled: "matmul_untiled",
-            size: (PLACES * here, inputs[1][0], inputs[0][3]),
+            size: (MATRICES * chunk, inputs[1][0], inputs[0][3]),
             batched: true,
             prologue: Some(Default::default()),
             epilogue: EpilogueParams {
@@ -94,26 +94,26 @@ pub fn lower(
                 bias: None,
                 epilogue: Epilogue::default(),
                 epilogue_start: 2,
-                item_rows: here,
+                item_rows: chunk,
             },
             stored: Storage::F32,
         };
         let launch = product.launch(&[], style)?.with("TRANSPOSE_B", true);
-        stage(launch, &[MAP, KERNELS], SUMS, 2 * PLACES * here * channels * outputs);
+        push(launch, &[INPUT, FILTERS], PRODUCTS, 2 * MATRICES * chunk * channels * outputs);
 
-        let mut params = ending.params((count(leading(output))?, count(outputs)?, count(here)?))?;
+        let mut params = epilogue.params((count(leading(output))?, count(outputs)?, count(chunk)?))?;
         let [rows, columns] = [output[1], output[2]].map(|size| count(size as u64));
         params.extend([0, 0, 0, 0, rows?, columns?, 0, 0, 0, 0, count(first)?, 0]);
-        let groups = workgroup_grid("winograd_sums", (here * outputs / 4).div_ceil(64))?;
-        let mut sums = Launch::new("winograd_sums", 0, params, groups);
-        // Inputs are the step's, but for the first.
-        sums.bindings = ending.bindings(0);
-        sums.bindings.push(Binding::Input(0));
+        let groups = workgroup_grid("winograd_sums", (chunk * outputs / 4).div_ceil(64))?;
+        let mut output_transform = Launch::new("winograd_sums", 0, params, groups);
+        // All inputs but the first are the step's.
+        output_transform.bindings = epilogue.bindings(0);
+        output_transform.bindings.push(Binding::Input(0));
         let rest = (1..inputs.len()).map(BufferRef::Input);
-        let operands: Vec<BufferRef> = [SUMS].into_iter().chain(rest).collect();
-        stage(sums, &operands, BufferRef::Output, 2 * PLACES * here * outputs);
-        first += portion;
+        let operands: Vec<BufferRef> = [PRODUCTS].into_iter().chain(rest).collect();
+        push(output_transform, &operands, BufferRef::Output, 2 * MATRICES * chunk * outputs);
+        first += max_chunk;
     }
-    let scratch = [outputs * channels, portion * channels, portion * outputs].map(|numbers| PLACES * numbers);
-    Ok(Some(KernelSequence { dispatches: stages, scratch }))
+    let scratch = [outputs * channels, max_chunk * channels, max_chunk * outputs].map(|elements| MATRICES * elements);
+    Ok(Some(KernelSequence { dispatches, scratch }))
 }

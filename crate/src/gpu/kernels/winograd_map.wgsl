@@ -1,31 +1,33 @@
-// (B, H, W, C) -> (16, T, C): B^T d B of the 4x4 window of each of T tiles; see winograd.rs. One
-// invocation makes four channels of a tile.
+// Winograd input transform (B, H, W, C) -> (16, T, C): B^T d B of the 4x4 window of each of T tiles; see winograd.rs.
+// One invocation computes four channels of a tile.
 
-// `count` is T * C and `fours` is C, in vec4s; of the map and its tiles, `first` is the first of T.
-struct Params { count: u32, fours: u32, height: u32, width: u32, upsampled_height: u32, upsampled_width: u32, tiles: u32, first: u32 }
+// `count` is T * C and `channels_vec4` is C, both in vec4s. `tiles` counts the tiles of the whole batch, of which this
+// chunk starts at `first`.
+struct Params { count: u32, channels_vec4: u32, height: u32, width: u32, upsampled_height: u32, upsampled_width: u32, tiles: u32, first: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<Scalar>>;
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<Scalar>>;
 
-fn across(d: Line) -> Line {
+fn transform(d: Line) -> Line {
     return Line(d.a - d.c, d.b + d.c, d.c - d.b, d.b - d.d);
 }
 
-// A pixel of the enlarged map, 0 outside; rows and columns before the first are too large.
-fn pixel(image: u32, row: u32, column: u32, four: u32) -> vec4<f32> {
+// Loads a pixel of the upsampled map, 0 outside; rows and columns before the first wrap around to values beyond the
+// map's size.
+fn pixel(image: u32, row: u32, column: u32, channel4: u32) -> vec4<f32> {
     let inside = row < params.upsampled_height && column < params.upsampled_width;
-    let place = vec2(row * params.height / params.upsampled_height, column * params.width / params.upsampled_width);
-    let at = ((image * params.height + place.x) * params.width + place.y) * params.fours + four;
+    let source = vec2(row * params.height / params.upsampled_height, column * params.width / params.upsampled_width);
+    let at = ((image * params.height + source.x) * params.width + source.y) * params.channels_vec4 + channel4;
     return select(vec4(0.0), vec4<f32>(x[select(0u, at, inside)]), inside);
 }
 
-fn line(image: u32, row: u32, column: u32, four: u32) -> Line {
-    return across(Line(
-        pixel(image, row, column, four),
-        pixel(image, row, column + 1u, four),
-        pixel(image, row, column + 2u, four),
-        pixel(image, row, column + 3u, four),
+fn transformed_row(image: u32, row: u32, column: u32, channel4: u32) -> Line {
+    return transform(Line(
+        pixel(image, row, column, channel4),
+        pixel(image, row, column + 1u, channel4),
+        pixel(image, row, column + 2u, channel4),
+        pixel(image, row, column + 3u, channel4),
     ));
 }
 
@@ -37,20 +39,20 @@ fn main(
 ) {
     let i = workgroup_index(group, groups) * 256u + local;
     if i >= params.count { return; }
-    let tile = params.first + i / params.fours;
-    let four = i % params.fours;
-    let wide = (params.upsampled_width + 1u) / 2u;
-    let high = (params.upsampled_height + 1u) / 2u;
-    // Tiles beyond those of the map lie below it: all outside.
-    let image = min(tile, params.tiles - 1u) / (wide * high);
-    let row = select(tile / wide % high * 2u, params.upsampled_height + 1u, tile >= params.tiles) - 1u;
-    let column = tile % wide * 2u - 1u;
-    let a = line(image, row, column, four);
-    let b = line(image, row + 1u, column, four);
-    let c = line(image, row + 2u, column, four);
-    let d = line(image, row + 3u, column, four);
-    store(i, 0u, across(Line(a.a, b.a, c.a, d.a)));
-    store(i, 1u, across(Line(a.b, b.b, c.b, d.b)));
-    store(i, 2u, across(Line(a.c, b.c, c.c, d.c)));
-    store(i, 3u, across(Line(a.d, b.d, c.d, d.d)));
+    let tile = params.first + i / params.channels_vec4;
+    let channel4 = i % params.channels_vec4;
+    let tiles_x = (params.upsampled_width + 1u) / 2u;
+    let tiles_y = (params.upsampled_height + 1u) / 2u;
+    // Tiles past the last one are placed below the map, so they read zeros.
+    let image = min(tile, params.tiles - 1u) / (tiles_x * tiles_y);
+    let row = select(tile / tiles_x % tiles_y * 2u, params.upsampled_height + 1u, tile >= params.tiles) - 1u;
+    let column = tile % tiles_x * 2u - 1u;
+    let a = transformed_row(image, row, column, channel4);
+    let b = transformed_row(image, row + 1u, column, channel4);
+    let c = transformed_row(image, row + 2u, column, channel4);
+    let d = transformed_row(image, row + 3u, column, channel4);
+    store(i, 0u, transform(Line(a.a, b.a, c.a, d.a)));
+    store(i, 1u, transform(Line(a.b, b.b, c.b, d.b)));
+    store(i, 2u, transform(Line(a.c, b.c, c.c, d.c)));
+    store(i, 3u, transform(Line(a.d, b.d, c.d, d.d)));
 }

@@ -1,20 +1,20 @@
-// (16, T, O) -> (B, H, W, O): A^T m A of each of T tiles, and what follows; see winograd.rs. One
-// invocation makes four channels of the four pixels of a tile. Rows are pixels, columns channels,
-// `inner` is T, `left` the first tile.
+// Winograd output transform (16, T, O) -> (B, H, W, O): A^T m A of each of T tiles, then the epilogue; see winograd.rs.
+// One invocation computes four channels of the four pixels of a tile. In Params, rows are pixels, columns are channels,
+// `inner` is T, and `x_columns` is the first tile.
 
 @group(0) @binding(5) var<storage, read> x: array<vec4<Scalar>>;
 
-// The two sums of a line of the tile.
+// A transformed row or column of a tile.
 struct Pair { a: vec4<f32>, b: vec4<f32> }
 
-fn across(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) -> Pair {
+fn transform(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) -> Pair {
     return Pair(a + b + c, b - c - d);
 }
 
-// The line of the tile whose first number is at i.
-fn line(i: u32) -> Pair {
-    let place = params.inner * (params.columns / 4u);
-    return across(vec4<f32>(x[i]), vec4<f32>(x[i + place]), vec4<f32>(x[i + 2u * place]), vec4<f32>(x[i + 3u * place]));
+// Transforms the row of the tile whose first element is at i.
+fn transformed_row(i: u32) -> Pair {
+    let stride = params.inner * (params.columns / 4u);
+    return transform(vec4<f32>(x[i]), vec4<f32>(x[i + stride]), vec4<f32>(x[i + 2u * stride]), vec4<f32>(x[i + 3u * stride]));
 }
 
 @compute @workgroup_size(64)
@@ -24,26 +24,26 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let i = workgroup_index(group, groups) * 64u + local;
-    let fours = params.columns / 4u;
-    let tile = params.x_columns + i / fours;
-    let wide = (params.out_width + 1u) / 2u;
-    let high = (params.out_height + 1u) / 2u;
-    let image = tile / (wide * high);
-    if i / fours >= params.inner || image * params.item_rows >= params.rows { return; }
-    let lines = 4u * params.inner * fours;
-    let a = line(i);
-    let b = line(i + lines);
-    let c = line(i + 2u * lines);
-    let d = line(i + 3u * lines);
-    let x_columns = across(a.a, b.a, c.a, d.a);
-    let right = across(a.b, b.b, c.b, d.b);
-    // One place that stores, in a loop that no compiler unrolls: its text is long.
-    var sums = array<vec4<f32>, 4>(x_columns.a, right.a, x_columns.b, right.b);
+    let columns_vec4 = params.columns / 4u;
+    let tile = params.x_columns + i / columns_vec4;
+    let tiles_x = (params.out_width + 1u) / 2u;
+    let tiles_y = (params.out_height + 1u) / 2u;
+    let image = tile / (tiles_x * tiles_y);
+    if i / columns_vec4 >= params.inner || image * params.item_rows >= params.rows { return; }
+    let row_stride = 4u * params.inner * columns_vec4;
+    let a = transformed_row(i);
+    let b = transformed_row(i + row_stride);
+    let c = transformed_row(i + 2u * row_stride);
+    let d = transformed_row(i + 3u * row_stride);
+    let left = transform(a.a, b.a, c.a, d.a);
+    let right = transform(a.b, b.b, c.b, d.b);
+    // A single call in a loop that compilers do not unroll: the inlined epilogue is large.
+    var sums = array<vec4<f32>, 4>(left.a, right.a, left.b, right.b);
     for (var pixel = 0u; pixel < min(4u, params.columns); pixel++) {
-        let row = tile / wide % high * 2u + pixel / 2u;
-        let column = tile % wide * 2u + pixel % 2u;
+        let row = tile / tiles_x % tiles_y * 2u + pixel / 2u;
+        let column = tile % tiles_x * 2u + pixel % 2u;
         if row < params.out_height && column < params.out_width {
-            store_epilogue((image * params.out_height + row) * params.out_width + column, i % fours * 4u, sums[pixel], vec4(0.0));
+            store_epilogue((image * params.out_height + row) * params.out_width + column, i % columns_vec4 * 4u, sums[pixel], vec4(0.0));
         }
     }
 }

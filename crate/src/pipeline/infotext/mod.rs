@@ -1,11 +1,11 @@
-//! Turns a recipe into the text that AUTOMATIC1111's web UI keeps in a PNG's `parameters`, and such a text into a recipe.
+//! Infotext: the generation parameters that AUTOMATIC1111's web UI stores under `parameters` in a PNG.
 //!
 //! ```text
 //! a cat <lora:ink:0.8>
 //! Negative prompt: blurry
 //! Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, …
 //! ```
-//! Reading never fails: what is not understood is listed with the reason.
+//! Reading never fails: everything that is not understood is listed with the reason.
 
 mod names;
 mod png_text;
@@ -23,93 +23,95 @@ use crate::text::{NetworkKind, extra_networks};
 
 pub use png_text::png_parameters;
 
-/// What an infotext says; `None` where it says nothing.
+/// The contents of an infotext; absent fields are `None`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, TS)]
 pub struct Infotext {
     /// The prompt without `<lora:…>`.
     pub prompt: String,
     /// The negative prompt.
     pub negative: String,
-    /// LoRAs that the prompt mentions.
+    /// LoRAs mentioned in the prompt.
     pub adapters: Vec<Mention>,
     /// Sampling steps.
     pub steps: Option<usize>,
-    /// Our name of the sampler: `euler_a`.
+    /// Name of the sampler as in recipes: `euler_a`.
     pub sampler: Option<String>,
-    /// Spacing of the noise levels.
+    /// Schedule type: spacing of the noise levels.
     #[ts(
         type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\" | null"
     )]
     pub schedule: Option<SigmaSpacing>,
-    /// Classifier-free guidance.
+    /// CFG scale.
     pub guidance: Option<f32>,
-    /// Seed of the first latent.
+    /// Seed of the initial noise.
     #[ts(type = "number | null")]
     pub seed: Option<u64>,
     /// Width and height in pixels.
     pub size: Option<(usize, usize)>,
-    /// The base model's name, without the file's ending.
+    /// Name of the base model, without file extension.
     pub model: Option<String>,
     /// First 10 hex digits of the SHA-256 of the model's file.
     pub model_hash: Option<String>,
-    /// Share of the steps that image-to-image takes, 0 to 1.
+    /// Denoising strength, 0 to 1.
     pub denoise: Option<f64>,
-    /// Share of fresh noise in each step.
+    /// Noise added per step.
     pub eta: Option<f64>,
-    /// A second pass at a larger size.
+    /// Hires. fix settings.
     pub hires: Option<Hires>,
-    /// Which layer of the text encoder counts, from its end: 1 is the last one, which a text that says nothing means.
+    /// Clip skip: the text encoder layer to use, counted from the end; 1, the default, is the last.
     pub clip_skip: Option<usize>,
-    /// Where noise comes from.
+    /// Random number generator of the noise.
     pub rng: Option<Rng>,
-    /// The program that wrote the text.
+    /// Program and version that wrote the text.
     pub version: Option<String>,
-    /// What was read and not understood.
+    /// Fields that were not understood.
     pub leftovers: Vec<Leftover>,
 }
 
-/// A LoRA that the prompt mentions.
+/// A LoRA mentioned in the prompt.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Mention {
-    /// Its file's name without the ending.
+    /// File name without extension.
     pub name: String,
     /// Strength in the text encoder.
     pub text_encoder: f32,
     /// Strength in the UNet.
     pub unet: f32,
-    /// Strengths of blocks, as sd-webui-lora-block-weight writes them.
+    /// Block weights, as sd-webui-lora-block-weight writes them.
     pub blocks: Option<String>,
-    /// First hex digits of the SHA-256 of the file without its header (12 by the web UI) or of the whole file (10 by Civitai).
+    /// First hex digits of the SHA-256 of the file without its header (12, the web UI) or of the whole file
+    /// (10, Civitai).
     pub hash: Option<String>,
 }
 
-/// Something that was read and not understood.
+/// A field that was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 pub struct Leftover {
     /// Name of the setting.
     pub name: String,
-    /// Its value, as it stands there.
+    /// Its value, verbatim.
     pub value: String,
     /// Why it has no effect.
     pub reason: String,
 }
 
 impl Mention {
-    /// Whether a file of this name is meant, as the web UI finds files: by the name without the ending.
+    /// Returns whether this mentions the given file. Like the web UI, compares names without extension.
     pub fn is_named(&self, file: &str) -> bool {
         tag_name(&self.name) == tag_name(stem(file))
     }
 
-    /// Whether a file is meant of which this is one of the hashes that [`hash`](Self::hash) may be of.
+    /// Returns whether this mentions the file with the given hash, of either kind that [`hash`](Self::hash)
+    /// may be.
     pub fn has_hash(&self, hash: &str) -> bool {
         self.hash
             .as_ref()
-            .is_some_and(|own| own.len() >= 8 && hash.len() >= own.len() && hash.starts_with(own.as_str()))
+            .is_some_and(|prefix| prefix.len() >= 8 && hash.len() >= prefix.len() && hash.starts_with(prefix.as_str()))
     }
 }
 
 impl Infotext {
-    /// What a recipe says. The caller adds what a recipe does not hold: the model's hash.
+    /// Returns the infotext of a recipe. The caller adds the model's hash, which a recipe does not contain.
     pub fn of(recipe: &Recipe) -> Infotext {
         let (prompt, mentioned) = extra_networks(&recipe.prompt);
         let chosen = recipe.adapters.iter().map(|choice| Mention {
@@ -145,19 +147,19 @@ impl Infotext {
         }
     }
 
-    /// Writes what the text says over a recipe's fields; the others stay. `find` gives the loaded
-    /// adapter that a mention means. Returns the mentions for which there is none.
+    /// Overwrites the recipe's fields with those that the text contains and keeps the others. `find` returns
+    /// the loaded adapter for a mention. Returns the mentions without one.
     ///
-    /// A text with parameters that has no "Clip skip" or "Denoising strength" says that there was none.
-    /// The web UI passes "Clip skip" over with SDXL, which the caller knows.
+    /// If a text with parameters has no "Clip skip" or "Denoising strength", that setting is reset. The web
+    /// UI ignores "Clip skip" with SDXL; the caller has to handle this.
     pub fn restore(
         &self,
         recipe: &mut Recipe,
         find: &mut dyn FnMut(&Mention) -> Option<AdapterChoice>,
     ) -> Vec<Mention> {
-        fn set<T: Clone>(field: &mut T, said: &Option<T>) {
-            if let Some(said) = said {
-                field.clone_from(said);
+        fn set<T: Clone>(field: &mut T, value: &Option<T>) {
+            if let Some(value) = value {
+                field.clone_from(value);
             }
         }
         recipe.prompt.clone_from(&self.prompt);
@@ -195,7 +197,7 @@ impl Infotext {
     }
 }
 
-/// The text, as the web UI writes it.
+/// Writes the text in the web UI's format.
 impl fmt::Display for Infotext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.prompt)?;
@@ -237,33 +239,33 @@ impl fmt::Display for Infotext {
             ("Lora hashes", Some(hashes).filter(|hashes| !hashes.is_empty())),
             ("Version", self.version.clone()),
         ];
-        let said = fields.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", quote(&value?))));
-        let said = said.collect::<Vec<_>>().join(", ");
-        if said.is_empty() { Ok(()) } else { write!(f, "\n{said}") }
+        let line = fields.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", quote(&value?))));
+        let line = line.collect::<Vec<_>>().join(", ");
+        if line.is_empty() { Ok(()) } else { write!(f, "\n{line}") }
     }
 }
 
-/// A value as it may stand between commas: as JSON where it would be misread otherwise.
+/// Quotes a value as a JSON string if it would be misread otherwise.
 fn quote(value: &str) -> String {
-    let misread = value.contains([',', ':', '\n', '\r']) || value.starts_with('"') || value.trim() != value;
+    let needs_quotes = value.contains([',', ':', '\n', '\r']) || value.starts_with('"') || value.trim() != value;
     match serde_json::to_string(value) {
-        Ok(quoted) if misread => quoted,
+        Ok(quoted) if needs_quotes => quoted,
         _ => value.to_owned(),
     }
 }
 
-/// A file's name without the ending that weights have.
+/// Strips the extension of a weights file.
 fn stem(file: &str) -> &str {
-    const ENDINGS: [&str; 5] = [".safetensors", ".pt", ".pth", ".bin", ".ckpt"];
-    ENDINGS.iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(file)
+    const EXTENSIONS: [&str; 5] = [".safetensors", ".pt", ".pth", ".bin", ".ckpt"];
+    EXTENSIONS.iter().find_map(|extension| file.strip_suffix(extension)).unwrap_or(file)
 }
 
-/// A name as it may stand in `<lora:…>`.
+/// Removes the characters that `<lora:…>` does not allow in a name.
 fn tag_name(name: &str) -> String {
     name.replace([':', '<', '>', '\n', '\r'], "")
 }
 
-/// A name as it may stand in `Lora hashes`.
+/// Removes the characters that `Lora hashes` does not allow in a name.
 fn hash_name(name: &str) -> String {
     tag_name(name).replace(',', "").trim().to_owned()
 }

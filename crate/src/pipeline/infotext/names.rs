@@ -1,4 +1,4 @@
-//! Turns the web UI's names of samplers and of noise level spacings into ours, and ours into its.
+//! The web UI's labels of samplers, schedule types, generators and upscalers.
 
 use crate::pipeline::recipe::{Rng, Upscaler};
 use crate::samplers::{SamplerKind, SigmaSpacing};
@@ -7,7 +7,7 @@ const TIMESTEPS: Option<SigmaSpacing> = Some(SigmaSpacing::Timesteps);
 const KARRAS: Option<SigmaSpacing> = Some(SigmaSpacing::Karras);
 const EXPONENTIAL: Option<SigmaSpacing> = Some(SigmaSpacing::Exponential);
 
-/// A sampler, the web UI's name, and what its "Automatic" spaces noise levels by, where it spaces them.
+/// Samplers with the web UI's label and the spacing of its schedule type "Automatic", if the sampler has one.
 const SAMPLERS: [(SamplerKind, &str, Option<SigmaSpacing>); SamplerKind::ALL.len()] = [
     (SamplerKind::Ddim, "DDIM", None),
     (SamplerKind::Euler, "Euler", TIMESTEPS),
@@ -26,7 +26,7 @@ const SAMPLERS: [(SamplerKind, &str, Option<SigmaSpacing>); SamplerKind::ALL.len
     (SamplerKind::Tcd, "TCD", None),
 ];
 
-/// The web UI's names of spacings.
+/// The web UI's labels of schedule types.
 const SCHEDULES: [(&str, SigmaSpacing); 8] = [
     ("Uniform", SigmaSpacing::Timesteps),
     ("Normal", SigmaSpacing::Timesteps),
@@ -38,12 +38,12 @@ const SCHEDULES: [(&str, SigmaSpacing); 8] = [
     ("Align Your Steps", SigmaSpacing::Ays),
 ];
 
-/// The web UI's name of our sampler; a name that is none stays.
+/// Returns the web UI's label of a sampler's name; unknown names are returned unchanged.
 pub(super) fn sampler_label(name: &str) -> &str {
     SAMPLERS.iter().find(|row| row.0.name() == name).map_or(name, |row| row.1)
 }
 
-/// The web UI's name of a spacing.
+/// Returns the web UI's label of a spacing.
 pub(super) fn schedule_label(spacing: SigmaSpacing) -> &'static str {
     match spacing {
         SigmaSpacing::Timesteps => "Uniform",
@@ -56,7 +56,7 @@ pub(super) fn schedule_label(spacing: SigmaSpacing) -> &'static str {
     }
 }
 
-/// The web UI's name of a generator.
+/// Returns the web UI's label of a generator.
 pub(super) fn rng_label(rng: Rng) -> &'static str {
     match rng {
         Rng::Torch => "CPU",
@@ -64,7 +64,7 @@ pub(super) fn rng_label(rng: Rng) -> &'static str {
     }
 }
 
-/// The web UI's name of what a second pass makes larger.
+/// Returns the web UI's label of an upscaler.
 pub(super) fn upscaler_label(upscaler: Upscaler) -> &'static str {
     match upscaler {
         Upscaler::Latent => "Latent",
@@ -72,40 +72,41 @@ pub(super) fn upscaler_label(upscaler: Upscaler) -> &'static str {
     }
 }
 
-/// Ours; the web UI's other latent ones come near, its networks for pixels do not.
+/// Parses an upscaler's label. The web UI's other latent upscalers and its upscaling networks have no
+/// counterpart here.
 pub(super) fn upscaler(label: &str) -> Option<Upscaler> {
-    match plain(label).as_str() {
+    match normalize(label).as_str() {
         "latent" => Some(Upscaler::Latent),
         "none" | "pixels" => Some(Upscaler::Pixels),
         _ => None,
     }
 }
 
-/// Our sampler and the spacing at the end of its name, as web UIs before 1.9 wrote it: `DPM++ 2M Karras`.
+/// Parses a sampler's label, with a spacing as suffix as web UIs before 1.9 wrote it: `DPM++ 2M Karras`.
 pub(super) fn sampler(label: &str) -> Option<(SamplerKind, Option<SigmaSpacing>)> {
-    let label = plain(label);
+    let label = normalize(label);
     let known = |label: &str| {
-        let row = SAMPLERS.iter().find(|row| plain(row.0.name()) == label || plain(row.1) == label);
+        let row = SAMPLERS.iter().find(|row| normalize(row.0.name()) == label || normalize(row.1) == label);
         row.map(|row| row.0)
     };
-    let ended = |(ending, spacing): &(&str, SigmaSpacing)| {
-        let sampler = label.strip_suffix(&plain(ending))?.strip_suffix(' ')?;
+    let with_suffix = |(suffix, spacing): &(&str, SigmaSpacing)| {
+        let sampler = label.strip_suffix(&normalize(suffix))?.strip_suffix(' ')?;
         Some((known(sampler)?, Some(*spacing)))
     };
-    known(&label).map(|sampler| (sampler, None)).or_else(|| SCHEDULES.iter().find_map(ended))
+    known(&label).map(|sampler| (sampler, None)).or_else(|| SCHEDULES.iter().find_map(with_suffix))
 }
 
-/// Our spacing; the sampler's name decides what "Automatic" is. Some(None) where it decides for none.
+/// Parses a schedule type; "Automatic" depends on the sampler, and is `Some(None)` if that has no spacing.
 pub(super) fn schedule(label: &str, sampler: Option<&str>) -> Option<Option<SigmaSpacing>> {
-    let label = plain(label);
+    let label = normalize(label);
     if label == "automatic" {
         return Some(SAMPLERS.iter().find(|row| Some(row.0.name()) == sampler).and_then(|row| row.2));
     }
-    SCHEDULES.iter().find(|row| plain(row.0) == label).map(|row| Some(row.1))
+    SCHEDULES.iter().find(|row| normalize(row.0) == label).map(|row| Some(row.1))
 }
 
-/// Lower case, words apart by spaces, `++` as in our names.
-fn plain(name: &str) -> String {
+/// Converts a label to lower case, with spaces between words and `pp` for `++`.
+fn normalize(name: &str) -> String {
     name.to_lowercase().replace('_', " ").replace("++", "pp")
 }
 
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sampler_has_a_name_in_the_web_ui() {
+    fn every_sampler_has_a_web_ui_label() {
         for kind in SamplerKind::ALL {
             let label = sampler_label(kind.name());
             assert_ne!(label, kind.name());

@@ -1,4 +1,4 @@
-//! Turns an infotext into what it says.
+//! Infotext parser.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -9,8 +9,8 @@ use super::{Infotext, Leftover, Mention, hash_name, names};
 use crate::pipeline::recipe::{Hires, Rng, Upscaler};
 use crate::text::{ExtraNetwork, NetworkKind, extra_networks};
 
-/// Parameters that a line must hold to be one of parameters, if it does not begin with `Steps: 20`.
-const ENOUGH: usize = 3;
+/// Minimum number of parameters in a last line that does not begin with `Steps: 20` to count as parameters.
+const MIN_PARAMETERS: usize = 3;
 const DIGITS: [char; 10] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
 const NEGATIVE: &str = "Negative prompt:";
 
@@ -22,22 +22,22 @@ impl From<ExtraNetwork> for Mention {
 }
 
 impl Infotext {
-    /// Reads any text. One without parameters is a prompt.
+    /// Parses any text. A text without parameters is a prompt.
     pub fn read(text: &str) -> Infotext {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
-        let steps = |line: &str| line.strip_prefix("Steps:").is_some_and(|after| after.trim().starts_with(DIGITS));
-        let begins = lines.iter().rposition(|line| steps(line));
-        let enough = |line: &str| parameters(line).iter().filter(|(name, _)| !name.is_empty()).count() >= ENOUGH;
-        let last = || lines.len().checked_sub(1).filter(|last| enough(lines[*last]));
-        let line = begins.or_else(last).unwrap_or(lines.len());
-        let prompt_end = lines[..line].iter().position(|line| line.starts_with(NEGATIVE)).unwrap_or(line);
+        let has_steps = |line: &str| line.strip_prefix("Steps:").is_some_and(|after| after.trim().starts_with(DIGITS));
+        let steps_line = lines.iter().rposition(|line| has_steps(line));
+        let count = |line: &str| parameters(line).iter().filter(|(name, _)| !name.is_empty()).count();
+        let last_line = || lines.len().checked_sub(1).filter(|last| count(lines[*last]) >= MIN_PARAMETERS);
+        let text_end = steps_line.or_else(last_line).unwrap_or(lines.len());
+        let prompt_end = lines[..text_end].iter().position(|line| line.starts_with(NEGATIVE)).unwrap_or(text_end);
         let (prompt, networks) = extra_networks(&lines[..prompt_end].join("\n"));
-        let negative = lines[prompt_end..line].join("\n");
+        let negative = lines[prompt_end..text_end].join("\n");
         let mut reader = Reader::default();
         reader.info.prompt = prompt.trim().into();
         reader.info.negative = negative.strip_prefix(NEGATIVE).unwrap_or_default().trim().into();
         networks.into_iter().for_each(|network| reader.mention(network));
-        for (name, value) in lines[line..].iter().flat_map(|line| parameters(line)) {
+        for (name, value) in lines[text_end..].iter().flat_map(|line| parameters(line)) {
             reader.field(&name, &value);
         }
         reader.finish()
@@ -47,9 +47,9 @@ impl Infotext {
 #[derive(Default)]
 struct Reader {
     info: Infotext,
-    /// "Automatic" depends on the sampler, which may stand behind it.
+    /// "Schedule type", resolved at the end: "Automatic" depends on the sampler, which may follow it.
     schedule: Option<String>,
-    /// Names of LoRAs and their hashes.
+    /// LoRA names with their hashes.
     hashes: Vec<(String, String)>,
     hires_scale: Option<f64>,
     hires_steps: Option<usize>,
@@ -57,18 +57,18 @@ struct Reader {
 }
 
 impl Reader {
-    fn leave(&mut self, name: &str, value: &str, reason: &str) {
+    fn push_leftover(&mut self, name: &str, value: &str, reason: &str) {
         self.info.leftovers.push(Leftover { name: name.into(), value: value.into(), reason: reason.into() });
     }
 
     fn mention(&mut self, network: ExtraNetwork) {
         match &network.kind {
             NetworkKind::Unsupported(kind) => {
-                self.leave(kind, &network.name, "this program cannot apply networks of this kind");
+                self.push_leftover(kind, &network.name, "this kind of network is not supported");
             }
             NetworkKind::Lora => {
                 for argument in &network.unread {
-                    self.leave(&format!("lora {}", network.name), argument, "is not a strength");
+                    self.push_leftover(&format!("lora {}", network.name), argument, "not a strength");
                 }
                 self.info.adapters.push(network.into());
             }
@@ -77,15 +77,15 @@ impl Reader {
 
     fn field(&mut self, name: &str, value: &str) {
         let info = &mut self.info;
-        let understood = match name {
-            "Steps" => number(&mut info.steps, value, |_| true),
-            "CFG scale" => number(&mut info.guidance, value, |scale| scale.is_finite()),
-            "Seed" => number(&mut info.seed, value, |_| true),
-            "Clip skip" => number(&mut info.clip_skip, value, |skip| *skip > 0),
-            "Denoising strength" => number(&mut info.denoise, value, |share| (0.0..=1.0).contains(share)),
-            "Eta" => number(&mut info.eta, value, |share| (0.0..=1.0).contains(share)),
-            "Hires upscale" => number(&mut self.hires_scale, value, |scale| *scale > 1.0),
-            "Hires steps" => number(&mut self.hires_steps, value, |_| true),
+        let is_valid = match name {
+            "Steps" => parse_field(&mut info.steps, value, |_| true),
+            "CFG scale" => parse_field(&mut info.guidance, value, |scale| scale.is_finite()),
+            "Seed" => parse_field(&mut info.seed, value, |_| true),
+            "Clip skip" => parse_field(&mut info.clip_skip, value, |skip| *skip > 0),
+            "Denoising strength" => parse_field(&mut info.denoise, value, |share| (0.0..=1.0).contains(share)),
+            "Eta" => parse_field(&mut info.eta, value, |share| (0.0..=1.0).contains(share)),
+            "Hires upscale" => parse_field(&mut self.hires_scale, value, |scale| *scale > 1.0),
+            "Hires steps" => parse_field(&mut self.hires_steps, value, |_| true),
             "Hires upscaler" => {
                 self.hires_upscaler = names::upscaler(value);
                 self.hires_upscaler.is_some()
@@ -103,11 +103,11 @@ impl Reader {
             "RNG" => return self.rng(value),
             "Lora hashes" => return self.lora_hashes(value),
             "Hashes" => return self.civitai_hashes(value),
-            "" => return self.leave(name, value, "is not a setting with a value"),
-            _ => return self.leave(name, value, "this program has no such setting"),
+            "" => return self.push_leftover(name, value, "not a setting with a value"),
+            _ => return self.push_leftover(name, value, "unsupported setting"),
         };
-        if !understood {
-            self.leave(name, value, "is not a value that this setting can have");
+        if !is_valid {
+            self.push_leftover(name, value, "invalid value");
         }
     }
 
@@ -117,7 +117,7 @@ impl Reader {
                 self.info.sampler = Some(sampler.name().into());
                 self.info.schedule = schedule;
             }
-            None => self.leave("Sampler", label, "this program has no such sampler"),
+            None => self.push_leftover("Sampler", label, "unsupported sampler"),
         }
     }
 
@@ -125,7 +125,7 @@ impl Reader {
         match value {
             "CPU" => self.info.rng = Some(Rng::Torch),
             "NV" | "GPU" => self.info.rng = Some(Rng::Philox),
-            _ => self.leave("RNG", value, "this program has no such generator"),
+            _ => self.push_leftover("RNG", value, "unsupported random number generator"),
         }
     }
 
@@ -134,7 +134,7 @@ impl Reader {
         for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             match pair.split_once(':') {
                 Some((name, hash)) => self.hashes.push((name.trim().into(), hash.trim().into())),
-                None => self.leave("Lora hashes", pair, "is not a name and a hash"),
+                None => self.push_leftover("Lora hashes", pair, "not a name with a hash"),
             }
         }
     }
@@ -142,27 +142,27 @@ impl Reader {
     /// `{"model": hash, "lora:name": hash}`, which Civitai's extension writes.
     fn civitai_hashes(&mut self, value: &str) {
         let Ok(hashes) = serde_json::from_str::<Map<String, Value>>(value) else {
-            return self.leave("Hashes", value, "is not a list of hashes");
+            return self.push_leftover("Hashes", value, "not a JSON object of hashes");
         };
         for (name, hash) in hashes {
             match (name.strip_prefix("lora:"), hash) {
                 (Some(lora), Value::String(hash)) => self.hashes.push((lora.into(), hash)),
                 (None, Value::String(hash)) if name == "model" => _ = self.info.model_hash.get_or_insert(hash),
-                (_, hash) => self.leave("Hashes", &format!("{name}: {hash}"), "this program has no such setting"),
+                (_, hash) => self.push_leftover("Hashes", &format!("{name}: {hash}"), "unsupported setting"),
             }
         }
     }
 
-    /// What depends on several fields.
+    /// Resolves the settings that depend on several fields.
     fn finish(mut self) -> Infotext {
         if let Some(label) = self.schedule.take() {
             match names::schedule(&label, self.info.sampler.as_deref()) {
                 Some(schedule) => self.info.schedule = schedule,
-                None => self.leave("Schedule type", &label, "this program cannot space noise levels so"),
+                None => self.push_leftover("Schedule type", &label, "unsupported schedule type"),
             }
         }
         if let Some(scale) = self.hires_scale.take() {
-            // The web UI has one strength for both, and a second pass takes it.
+            // The web UI has one denoising strength; with Hires. fix it applies to the second pass.
             let denoise = self.info.denoise.take().unwrap_or(0.75);
             let steps = self.hires_steps.unwrap_or(0);
             let upscaler = self.hires_upscaler.unwrap_or_default();
@@ -172,15 +172,15 @@ impl Reader {
             let upscaler = self.hires_upscaler.take();
             let upscaler = upscaler.map(|it| ("Hires upscaler", names::upscaler_label(it).into()));
             for (name, value) in [steps, upscaler].into_iter().flatten() {
-                self.leave(name, &value, "belongs to a second pass that does not say how much larger it is: left out");
+                self.push_leftover(name, &value, "Hires. fix is ignored without `Hires upscale`");
             }
             if self.info.leftovers.iter().any(|leftover| leftover.name.starts_with("Hires "))
                 && let Some(share) = self.info.denoise.take()
             {
-                self.leave("Denoising strength", &share.to_string(), "is that of the second pass, which is left out");
+                self.push_leftover("Denoising strength", &share.to_string(), "belongs to Hires. fix, which is ignored");
             }
         }
-        // The web UI leaves its default out: noise of the graphics card.
+        // The web UI omits RNG at its default, the GPU.
         let of_web_ui =
             |version: &String| version.strip_prefix(['v', 'f']).is_some_and(|rest| rest.starts_with(DIGITS));
         if self.info.rng.is_none() && self.info.steps.is_some() && self.info.version.as_ref().is_none_or(of_web_ui) {
@@ -192,11 +192,11 @@ impl Reader {
         }
         for (name, hash) in std::mem::take(&mut self.hashes) {
             match places.get_mut(&hash_name(&name)) {
-                // The first hash of a name counts.
+                // The first hash of a name is used.
                 Some(places) => places.drain(..).for_each(|at| self.info.adapters[at].hash = Some(hash.to_lowercase())),
                 None => {
-                    let reason = "the prompt does not say how strong this LoRA was";
-                    self.leave("Lora hashes", &format!("{name}: {hash}"), reason);
+                    let reason = "the prompt does not mention this LoRA, so its strength is unknown";
+                    self.push_leftover("Lora hashes", &format!("{name}: {hash}"), reason);
                 }
             }
         }
@@ -204,18 +204,18 @@ impl Reader {
     }
 }
 
-/// Reads a number that may be; the field stays where there is none.
-fn number<T: FromStr>(field: &mut Option<T>, value: &str, may_be: impl Fn(&T) -> bool) -> bool {
-    let read = value.parse().ok().filter(|number| may_be(number));
-    let understood = read.is_some();
-    if understood {
-        *field = read;
+/// Parses a number into a field and returns whether it is valid; otherwise the field stays unchanged.
+fn parse_field<T: FromStr>(field: &mut Option<T>, value: &str, is_allowed: impl Fn(&T) -> bool) -> bool {
+    let parsed = value.parse().ok().filter(|number| is_allowed(number));
+    let is_valid = parsed.is_some();
+    if is_valid {
+        *field = parsed;
     }
-    understood
+    is_valid
 }
 
-/// The `Name: value` of a line, between commas; a value that is a quoted JSON string, list or object
-/// may hold commas itself. What is no such pair has an empty name.
+/// Splits a line into its comma-separated `Name: value` pairs. A value that is a JSON string, list or object
+/// may itself contain commas. Text outside such pairs is returned with an empty name.
 fn parameters(line: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = line;
@@ -231,7 +231,7 @@ fn parameters(line: &str) -> Vec<(String, String)> {
             continue;
         }
         stray += before;
-        keep_stray(&mut found, &mut stray);
+        push_stray(&mut found, &mut stray);
         let after = after.trim_start();
         let length = json_length(after).unwrap_or_else(|| after.find(',').unwrap_or(after.len()));
         let (value, tail) = after.split_at(length);
@@ -241,11 +241,11 @@ fn parameters(line: &str) -> Vec<(String, String)> {
         rest = tail.strip_prefix(',').unwrap_or(tail);
     }
     stray += rest;
-    keep_stray(&mut found, &mut stray);
+    push_stray(&mut found, &mut stray);
     found
 }
 
-fn keep_stray(found: &mut Vec<(String, String)>, stray: &mut String) {
+fn push_stray(found: &mut Vec<(String, String)>, stray: &mut String) {
     let text = stray.trim_matches([' ', ',']);
     if !text.is_empty() {
         found.push((String::new(), text.to_owned()));
@@ -253,7 +253,7 @@ fn keep_stray(found: &mut Vec<(String, String)>, stray: &mut String) {
     stray.clear();
 }
 
-/// Length of the JSON value at the start of a text, if a comma or the end follows.
+/// Returns the length of the JSON value at the start of a text, if a comma or the end follows.
 fn json_length(text: &str) -> Option<usize> {
     if !text.starts_with(['"', '[', '{']) {
         return None;
