@@ -40,8 +40,14 @@ pub(super) const FAMILIES: &[Family] = &[
         ..Family::of(lokr::ROLES, |group, module| Ok(Box::new(Lokr::recognise(group, module)?)))
     },
     Family::of(glora::ROLES, |group, _| Ok(Box::new(Glora::from_group(group)?))),
-    Family { identifying_roles: 1, ..Family::of(oft::ROLES, |group, module| Ok(Box::new(Oft::from_group(group, module)?))) },
-    Family { identifying_roles: 1, ..Family::of(ia3::ROLES, |group, module| Ok(Box::new(Ia3::from_group(group, module)?))) },
+    Family {
+        identifying_roles: 1,
+        ..Family::of(oft::ROLES, |group, module| Ok(Box::new(Oft::from_group(group, module)?)))
+    },
+    Family {
+        identifying_roles: 1,
+        ..Family::of(ia3::ROLES, |group, module| Ok(Box::new(Ia3::from_group(group, module)?)))
+    },
     Family::of(&[Role::Diff], |group, _| full(group, Role::Diff)),
     Family { part: Part::Bias, ..Family::of(&[Role::DiffB], |group, _| full(group, Role::DiffB)) },
     Family::of(&[Role::WNorm], |group, _| full(group, Role::WNorm)),

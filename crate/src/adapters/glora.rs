@@ -32,7 +32,8 @@ impl Glora {
         if group.get(Role::GloraBm).is_some() {
             return Err(LeftoverReason::NotBuilt("GLoRA with a Tucker core"));
         }
-        let factor = |role| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "a1, a2, b1 or b2" });
+        let factor =
+            |role| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "a1, a2, b1 or b2" });
         let [a1, a2] = [factor(Role::GloraA1)?, factor(Role::GloraA2)?];
         let [b1, b2] = [factor(Role::GloraB1)?, factor(Role::GloraB2)?];
         for factor in [&a1, &a2, &b1, &b2] {

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 /// network's layer orders: the one that has as many layers as the file and best matches its sizes.
 pub fn locate<'a>(groups: &[Group], spellings: &Spellings<'a>) -> Vec<Option<ModuleMatch<'a>>> {
     let modules = spellings.modules();
-    let mut found: Vec<Option<ModuleMatch>> = groups.iter().map(|group| spellings.find(&group.stem, group.peft)).collect();
+    let mut found: Vec<Option<ModuleMatch>> =
+        groups.iter().map(|group| spellings.find(&group.stem, group.peft)).collect();
     let mut by_network: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
     for (index, group) in groups.iter().enumerate() {
         if let Some((network, position)) = position(&group.stem) {

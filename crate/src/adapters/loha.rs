@@ -8,7 +8,7 @@
 use super::delta::{Change, Factor, Fold, Numbers};
 use super::form::{Dense, Factorization};
 use super::group::Group;
-use super::linear::{Representation, MAX_DENSE_LEN, contracted, product_norm, transposed};
+use super::linear::{MAX_DENSE_LEN, Representation, contracted, product_norm, transposed};
 use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::model::{Kind, Module};
@@ -39,7 +39,8 @@ pub(super) const ROLES: &[Role] =
 
 impl Side {
     fn from_group(group: &Group, [a, b, mid]: [Role; 3]) -> Result<Side, LeftoverReason> {
-        let factor = |role| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "hada_w1/w2 factor" });
+        let factor =
+            |role| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "hada_w1/w2 factor" });
         let side = Side { a: factor(a)?, b: factor(b)?, mid: group.get(mid).map(Factor::of) };
         for factor in [&side.a, &side.b].into_iter().chain(&side.mid) {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {

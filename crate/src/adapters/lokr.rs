@@ -117,7 +117,9 @@ impl Side {
 
     fn form(&self, numbers: &Numbers) -> Option<Factorization> {
         match self {
-            Side::Whole(whole) => Some(Factorization::Whole(Dense::new(numbers.get(&whole.key)?.clone(), whole.from_axis(1)))),
+            Side::Whole(whole) => {
+                Some(Factorization::Whole(Dense::new(numbers.get(&whole.key)?.clone(), whole.from_axis(1))))
+            }
             _ => {
                 let (left, right) = self.pair(numbers)?;
                 let rank = left.len() / self.sizes(1)?[0];
@@ -159,9 +161,11 @@ impl Lokr {
     fn representation(&self) -> Representation {
         let ([a, b], [c, d, area]) = self.sizes;
         match self.w2.rank() {
-            Some(rank) => {
-                Representation::smaller(a.saturating_mul(c), b.saturating_mul(d).saturating_mul(area), b.saturating_mul(rank))
-            }
+            Some(rank) => Representation::smaller(
+                a.saturating_mul(c),
+                b.saturating_mul(d).saturating_mul(area),
+                b.saturating_mul(rank),
+            ),
             None => Representation::Whole,
         }
     }

@@ -47,7 +47,9 @@ impl Lora {
         }
         let (left, right) = match &mid {
             Some(mid) if mid.shape.len() != 4 => return Err(LeftoverReason::malformed(mid, "must have four axes")),
-            Some(_) if down.from_axis(2) != 1 => return Err(LeftoverReason::malformed(&down, "must have a 1x1 kernel")),
+            Some(_) if down.from_axis(2) != 1 => {
+                return Err(LeftoverReason::malformed(&down, "must have a 1x1 kernel"));
+            }
             Some(mid) => (mid.axis(0), mid.axis(1)),
             None => (down.axis(0), down.axis(0)),
         };

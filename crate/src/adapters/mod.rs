@@ -36,5 +36,5 @@ pub use gram::{Lines, gram, quick_gram};
 pub use group::{Group, group};
 pub use linear::pair_is_smaller;
 pub use locate::locate;
-pub use read::{Adapter, Leftover, LeftoverClass, Reader, LeftoverReason, read};
+pub use read::{Adapter, Leftover, LeftoverClass, LeftoverReason, Reader, read};
 pub use strengths::{ParseStrengthsError, Strengths};

@@ -33,7 +33,8 @@ pub(super) const ROLES: &[Role] = &[Role::OftBlocks, Role::Rescale];
 impl Oft {
     /// Creates the change of this layer from a group, or returns an error if the shapes of its factors do not match.
     pub(super) fn from_group(group: &Group, module: &Module) -> Result<Oft, LeftoverReason> {
-        let blocks = group.get(Role::OftBlocks).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "oft_blocks" })?;
+        let blocks =
+            group.get(Role::OftBlocks).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "oft_blocks" })?;
         let rescale = group.get(Role::Rescale).map(Factor::of);
         let (stages, count, size) = match blocks.shape[..] {
             [count, rows, columns] if rows == columns => (1, count, rows),
@@ -45,7 +46,8 @@ impl Oft {
         }
         let mut shape = module.weight_shape();
         let rows = count.checked_mul(size).filter(|&rows| rows > 0 && shape.len() > 1);
-        shape[0] = rows.ok_or_else(|| LeftoverReason::malformed(&blocks, "does not cover the rows of a matrix or kernel"))?;
+        shape[0] =
+            rows.ok_or_else(|| LeftoverReason::malformed(&blocks, "does not cover the rows of a matrix or kernel"))?;
         if let Some(rescale) = rescale.as_ref().filter(|rescale| rescale.from_axis(0) != shape[0]) {
             return Err(LeftoverReason::malformed(rescale, "must have one element per output"));
         }

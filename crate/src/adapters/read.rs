@@ -75,7 +75,9 @@ impl LeftoverReason {
     /// Returns the problem class in reports.
     pub fn class(&self) -> LeftoverClass {
         match self {
-            LeftoverReason::UnknownName | LeftoverReason::Embedding | LeftoverReason::NoSuchLayer(_) => LeftoverClass::UnmatchedKeys,
+            LeftoverReason::UnknownName | LeftoverReason::Embedding | LeftoverReason::NoSuchLayer(_) => {
+                LeftoverClass::UnmatchedKeys
+            }
             LeftoverReason::LayerTaken { .. } | LeftoverReason::DuplicateRole => LeftoverClass::ConflictingKeys,
             LeftoverReason::Incomplete { .. } => LeftoverClass::IncompletePair,
             LeftoverReason::RankMismatch { .. } => LeftoverClass::RankMismatch,

@@ -12,7 +12,7 @@ use super::report::{Base, Container, FileKind, ImportRow, LeftoverRow, ModuleRow
 use super::rows::{self, GroupNumbers, Located, Share};
 use super::training::training;
 use super::verdict;
-use crate::adapters::{Adapter, ConfigPlace, Group, Leftover, PeftConfigs, Reader, LeftoverReason, group, locate};
+use crate::adapters::{Adapter, ConfigPlace, Group, Leftover, LeftoverReason, PeftConfigs, Reader, group, locate};
 use crate::formats::{
     Archive, Buffered, ByteSource, Content, FormatError, Header, TensorInfo, gguf, imports, read_header, sniff,
 };

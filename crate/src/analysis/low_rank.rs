@@ -23,7 +23,9 @@ impl LowRank {
     pub fn of(form: &Factorization, rank: usize) -> LowRank {
         let rank = rank.min(form.rank());
         match form {
-            Factorization::Kronecker(first, second) => kronecker(&LowRank::of(first, rank), &LowRank::of(second, rank), rank),
+            Factorization::Kronecker(first, second) => {
+                kronecker(&LowRank::of(first, rank), &LowRank::of(second, rank), rank)
+            }
             Factorization::Product(left, right) if left.columns <= form.rank() => product(left, right, rank),
             Factorization::Product(..) => whole(&form.matrix(), rank),
             Factorization::Whole(dense) => whole(dense, rank),
@@ -77,8 +79,12 @@ fn whole(dense: &Dense, rank: usize) -> LowRank {
     }
     let found = eigen(small_gram(dense));
     let largest = found.values.first().copied().unwrap_or(0.0);
-    let kept =
-        found.values.iter().take(rank).take_while(|&&value| value > MIN_SINGULAR_RATIO * MIN_SINGULAR_RATIO * largest && value > 0.0).count();
+    let kept = found
+        .values
+        .iter()
+        .take(rank)
+        .take_while(|&&value| value > MIN_SINGULAR_RATIO * MIN_SINGULAR_RATIO * largest && value > 0.0)
+        .count();
     let directions = found.vectors.first_rows(kept);
     from_directions(dense, directions)
 }
@@ -132,8 +138,12 @@ fn randomized(dense: &Dense, rank: usize) -> LowRank {
         eigen(opposite.times_transposed(&opposite))
     };
     let largest = found.values.first().copied().unwrap_or(0.0);
-    let kept =
-        found.values.iter().take(rank).take_while(|&&value| value > MIN_SINGULAR_RATIO * MIN_SINGULAR_RATIO * largest && value > 0.0).count();
+    let kept = found
+        .values
+        .iter()
+        .take(rank)
+        .take_while(|&&value| value > MIN_SINGULAR_RATIO * MIN_SINGULAR_RATIO * largest && value > 0.0)
+        .count();
     from_directions(dense, found.vectors.first_rows(kept).times(&directions))
 }
 

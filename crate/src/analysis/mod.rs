@@ -46,4 +46,4 @@ pub use signature::header_words;
 pub use spectrum::Spectrum;
 pub use summary::Summary;
 pub use training::{Bucket, Dataset, Setting, TagCount, Training, TriggerWord, training};
-pub use weigh::{Measures, LayerImpact, weigh};
+pub use weigh::{LayerImpact, Measures, weigh};

@@ -1,6 +1,6 @@
 //! Adapters inside zip archives.
 
-use super::inspect::{OnProgress, InspectOptions, inspect_as};
+use super::inspect::{InspectOptions, OnProgress, inspect_as};
 use super::report::{Container, FileKind, Problem, Report};
 use crate::formats::{Archive, ByteSource, Content, FormatError, Member, sniff};
 

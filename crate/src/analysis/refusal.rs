@@ -22,16 +22,20 @@ pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, P
         Content::Html => (
             unknown,
             FileKind::Html,
-            not_adapter("This is a web page, not a LoRA: the site sent a page, often a login, instead of the file. \
+            not_adapter(
+                "This is a web page, not a LoRA: the site sent a page, often a login, instead of the file. \
                          Open the link in a browser, log in if needed, and download the file itself."
-                .into()),
+                    .into(),
+            ),
         ),
         Content::Json => (
             unknown,
             FileKind::Json,
-            not_adapter("This is JSON text, not a LoRA, perhaps an error message sent instead of the file. \
+            not_adapter(
+                "This is JSON text, not a LoRA, perhaps an error message sent instead of the file. \
                          Open it in a text editor to read the message, then download the .safetensors file itself."
-                .into()),
+                    .into(),
+            ),
         ),
         Content::GitLfs => (
             unknown,

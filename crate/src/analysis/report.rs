@@ -5,7 +5,7 @@ use super::health::Health;
 use super::loaders::LoaderVerdict;
 use super::spectrum::Spectrum;
 use super::training::Training;
-use super::weigh::{Measures, LayerImpact};
+use super::weigh::{LayerImpact, Measures};
 use crate::formats::{Danger, Import};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ pub fn sentence(report: &Report) -> String {
     match (report.kind, refusal) {
         (FileKind::Adapter, Some(problem)) => format!("{} It cannot be used: {}", describe(report), problem.message),
         (_, Some(problem)) => problem.message.clone(),
-        what(report), => (_, None) => describe(report), => what(report),
+        (_, None) => describe(report),
     }
 }
 

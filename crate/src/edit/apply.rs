@@ -2,7 +2,7 @@
 //!
 //! An [`Edit`] is plain data that the command line and the page build, store and send.
 
-use super::baking::{BakePreview, BakePlan, bake_into};
+use super::baking::{BakePlan, BakePreview, bake_into};
 use super::convert::{ConvertOptions, convert};
 use super::draft::Outcome;
 use super::error::EditError;

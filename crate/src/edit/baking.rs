@@ -4,7 +4,7 @@ use super::apply::MergePart;
 use super::draft::Outcome;
 use super::error::EditError;
 use super::inputs::{EditInput, Models};
-use crate::adapters::{Adapter, BakedAdapter, Delta, ModelFile, PeftConfigs, LeftoverReason, bake, baked_size, read};
+use crate::adapters::{Adapter, BakedAdapter, Delta, LeftoverReason, ModelFile, PeftConfigs, bake, baked_size, read};
 use crate::analysis::{BaseShapes, Severity, inspect};
 use crate::formats::{ByteSink, ByteSource, Header, read_header};
 use crate::model::Family;

@@ -45,9 +45,7 @@ pub enum EditError {
     #[error("{0} is not a valid share; give a number above 0 and at most 1")]
     NoShare(f64),
     /// A strength that cannot be baked into a nonlinear algorithm.
-    #[error(
-        "`{layer}`: {algorithm} does not scale linearly, so strength {strength} cannot be baked in; use 0 or 1"
-    )]
+    #[error("`{layer}`: {algorithm} does not scale linearly, so strength {strength} cannot be baked in; use 0 or 1")]
     NotLinear { layer: String, algorithm: &'static str, strength: f32 },
     /// NaN or Inf values.
     #[error(

@@ -87,7 +87,10 @@ struct Part<'a, 'b> {
 }
 
 /// Plans a merge: reads every layer once.
-pub async fn merge<'a, 'b>(inputs: &[MergeInput<'a, 'b>], options: MergeOptions) -> Result<MergePlan<'a, 'b>, EditError> {
+pub async fn merge<'a, 'b>(
+    inputs: &[MergeInput<'a, 'b>],
+    options: MergeOptions,
+) -> Result<MergePlan<'a, 'b>, EditError> {
     let first = inputs.first().ok_or(EditError::Nothing)?.opened;
     for MergeInput { opened, .. } in inputs {
         first.is_like(opened)?;

@@ -3,7 +3,7 @@
 use super::error::EditError;
 use super::extract::ModelSide;
 use crate::adapters::{Adapter, Delta, Group, Numbers, PeftConfigs, group, read};
-use crate::analysis::{ComparedFile, Layers, Unreadable, LayerImpact, detect, own_layers, weigh};
+use crate::analysis::{ComparedFile, LayerImpact, Layers, Unreadable, detect, own_layers, weigh};
 use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
 use crate::model::spelling::Role;
 use crate::model::{Component, Module};

@@ -46,7 +46,9 @@ pub(super) fn place<'a>(layers: &'a Layers, delta: &Delta, native: bool) -> Plac
     let crosses = (*source == ModuleSource::Native) != native;
     match (architecture.naming(&delta.module.path), native) {
         (Some(ModuleSource::Both), _) if crosses && is_swapped(architecture.family, &delta.module) => Place::Swap,
-        (Some(ModuleSource::Both), _) | (Some(ModuleSource::Native), true) | (Some(ModuleSource::Diffusers), false) => Place::Same,
+        (Some(ModuleSource::Both), _) | (Some(ModuleSource::Native), true) | (Some(ModuleSource::Diffusers), false) => {
+            Place::Same
+        }
         (Some(ModuleSource::Native), false) => fusion(layers, delta).map_or(Place::Nowhere, Place::Split),
         (Some(ModuleSource::Diffusers), true) => fusion(layers, delta).map_or(Place::Nowhere, Place::Fuse),
         _ => Place::Nowhere,
@@ -96,7 +98,11 @@ pub(super) struct Block<'a> {
 }
 
 /// Assembles the blocks into a change of `rows` rows.
-pub(super) async fn assembled(opened: &Opened<'_>, blocks: &[Block<'_>], rows: usize) -> Result<Factorization, EditError> {
+pub(super) async fn assembled(
+    opened: &Opened<'_>,
+    blocks: &[Block<'_>],
+    rows: usize,
+) -> Result<Factorization, EditError> {
     let mut pairs = Vec::new();
     for block in blocks {
         let (left, right) = form(opened, block.delta).await?.pair();

@@ -55,9 +55,7 @@ pub enum FormatError {
     #[error("tensors of dtype {0} are not supported here; convert the file to F16, BF16 or F32")]
     NoNumbers(::safetensors::Dtype),
     /// Value that overflows the base model's dtype.
-    #[error(
-        "`{name}` contains {value}, which overflows {dtype}; bake at a lower strength or into an F32 base model"
-    )]
+    #[error("`{name}` contains {value}, which overflows {dtype}; bake at a lower strength or into an F32 base model")]
     Overflow { name: String, value: f32, dtype: ::safetensors::Dtype },
 }
 

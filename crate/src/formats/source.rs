@@ -136,12 +136,7 @@ impl<'a> Buffered<'a> {
 
     /// Creates a buffered reader of `inner`.
     pub fn new(inner: &'a dyn ByteSource) -> Buffered<'a> {
-        Buffered {
-            inner,
-            buffer: RefCell::new((0, Vec::new())),
-            block_len: Cell::new(0),
-            prefetch: RefCell::new(None),
-        }
+        Buffered { inner, buffer: RefCell::new((0, Vec::new())), block_len: Cell::new(0), prefetch: RefCell::new(None) }
     }
 
     /// Returns the block to fetch for a read of `range`: the one after the buffered bytes if the range starts in them

@@ -203,10 +203,7 @@ mod tests {
     fn hugging_face_page_urls_become_file_urls() {
         let url = file_url("https://huggingface.co/a/b/blob/main/c.safetensors?download=true").expect("a URL");
         assert_eq!(url, "https://huggingface.co/a/b/resolve/main/c.safetensors?download=true");
-        assert_eq!(
-            file_url("https://example.org/blob/c.bin").expect("a URL"),
-            "https://example.org/blob/c.bin"
-        );
+        assert_eq!(file_url("https://example.org/blob/c.bin").expect("a URL"), "https://example.org/blob/c.bin");
         assert!(file_url("https://example.org/").is_err() && file_url("https:///x").is_err());
         assert!(is_address("HTTPS://a/b") && !is_address("a/b") && !is_address("ö"));
     }

@@ -1,6 +1,6 @@
 //! Kernel configuration of a device: detected features and chosen options.
 
-use super::device::{Gpu, DeviceCaps};
+use super::device::{DeviceCaps, Gpu};
 use super::kernel::Style;
 use super::tune::TileChoice;
 

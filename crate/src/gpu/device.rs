@@ -89,8 +89,12 @@ pub struct DeviceCaps {
 
 impl DeviceCaps {
     /// A GPU with WebGPU's default binding limit of 128 MiB, which every device supports.
-    pub const BASELINE: DeviceCaps =
-        DeviceCaps { max_binding: 128 << 20, f16_weights: true, style: Style::Tiled, winograd: WINOGRAD_MIN_CHANNELS_GPU };
+    pub const BASELINE: DeviceCaps = DeviceCaps {
+        max_binding: 128 << 20,
+        f16_weights: true,
+        style: Style::Tiled,
+        winograd: WINOGRAD_MIN_CHANNELS_GPU,
+    };
 }
 
 /// Counters of the resources that a device has created.
@@ -429,10 +433,8 @@ impl Gpu {
         if let Some(pipeline) = self.pipelines.borrow().get(&key) {
             return Ok(pipeline.clone());
         }
-        let text = kernel::source(launch.kernel, self.scalar, launch.operand_type).ok_or_else(|| GpuError::Fault {
-            what: launch.kernel.into(),
-            message: "no kernel has this name".into(),
-        })?;
+        let text = kernel::source(launch.kernel, self.scalar, launch.operand_type)
+            .ok_or_else(|| GpuError::Fault { what: launch.kernel.into(), message: "no kernel has this name".into() })?;
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(launch.kernel),
             source: wgpu::ShaderSource::Wgsl(text.into()),

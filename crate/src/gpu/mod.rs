@@ -2,21 +2,21 @@
 //!
 //! The only module that depends on wgpu. It handles steps, shapes and names, and is independent of model architectures.
 
+mod alloc;
 mod config;
 mod device;
 pub mod kernel;
 pub mod kernels;
 mod readback;
 mod roofline;
-mod alloc;
 mod runner;
 mod self_test;
 mod tune;
 
 pub use config::KernelConfig;
-pub use device::{Gpu, GpuError, GpuInfo, ResourceStats, DeviceCaps, Tensor};
+pub use device::{DeviceCaps, Gpu, GpuError, GpuInfo, ResourceStats, Tensor};
 pub use kernel::{Launch, Scalar, Style};
 pub use roofline::{BenchBudget, RooflinePeak};
 pub use runner::{Arena, Runner};
 pub use self_test::{TOLERANCE_F16, numbers};
-pub use tune::{TileChoice, F16_VARIANT, Tuning};
+pub use tune::{F16_VARIANT, TileChoice, Tuning};

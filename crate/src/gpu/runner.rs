@@ -1,9 +1,9 @@
 //! Compiled plans: dispatches whose buffers, parameters and bind groups are created once and submitted repeatedly.
 
 use super::config::KernelConfig;
-use super::device::{AllocationGuard, Gpu, GpuError, DeviceCaps, Tensor};
+use super::device::{AllocationGuard, DeviceCaps, Gpu, GpuError, Tensor};
 use super::kernel::{Binding, Scalar};
-use super::kernels::{self, BufferRef, SCRATCH, KernelSequence};
+use super::kernels::{self, BufferRef, KernelSequence, SCRATCH};
 use crate::num::{host_len, to_whole};
 use crate::ops::{Op, Storage};
 use crate::plan::{Allocation, Plan, Source, Step, Value, ValueId};
@@ -304,10 +304,10 @@ impl Runner {
             let buffer = |buffer: BufferRef| match buffer {
                 BufferRef::Input(input) => tensor(step.inputs[input]),
                 BufferRef::Output => tensor(step.output),
-                BufferRef::Scratch(index) => arena.scratch.get(index).ok_or_else(|| GpuError::Missing {
-                    plan: plan.name.clone(),
-                    name: "the scratch buffer".into(),
-                }),
+                BufferRef::Scratch(index) => arena
+                    .scratch
+                    .get(index)
+                    .ok_or_else(|| GpuError::Missing { plan: plan.name.clone(), name: "the scratch buffer".into() }),
             };
             for dispatch in sequence.dispatches {
                 let launch = arena.config.chosen(plan, dispatch.launch);

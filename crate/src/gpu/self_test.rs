@@ -6,9 +6,9 @@ use super::config::KernelConfig;
 use super::device::{Gpu, GpuError};
 use super::kernel::Style;
 use super::runner::{Arena, Runner};
-use super::tune::{TileChoice, F16_VARIANT};
+use super::tune::{F16_VARIANT, TileChoice};
 use crate::num::{host_len, numel};
-use crate::ops::{Add, Attention, Broadcast, Conv2d, Activation, Geglu, GroupNorm, LayerNorm, Matmul, Op, Unary};
+use crate::ops::{Activation, Add, Attention, Broadcast, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Op, Unary};
 use crate::plan::{Builder, Plan, PlanError, interpret};
 
 /// Maximum relative error. Correct kernels match the reference to 5e-6; a broken driver is far off.

@@ -284,7 +284,8 @@ impl Gpu {
             if start.elapsed() > TIME_LIMIT {
                 break;
             }
-            let best = if on_progress(index, count).is_break() { None } else { self.fastest_variant(&workload).await? };
+            let best =
+                if on_progress(index, count).is_break() { None } else { self.fastest_variant(&workload).await? };
             let Some(best) = best else {
                 is_stopped = true;
                 break;

@@ -233,7 +233,8 @@ impl Table {
                 for line in section.list.lines().filter(|line| !line.trim().is_empty()) {
                     let line = Line::parse(line, &size.values);
                     layers.extend(
-                        line.modules(&native, &diffusers, self.bias).map(|(module, source)| (component, module, source)),
+                        line.modules(&native, &diffusers, self.bias)
+                            .map(|(module, source)| (component, module, source)),
                     );
                 }
             }
@@ -317,7 +318,9 @@ impl<'a> Line<'a> {
                 list.push(full(ldm.clone(), ModuleSource::Native));
                 let parts = names.iter().zip(&self.outputs);
                 list.extend(
-                    parts.map(|(name, &outputs)| (module(format!("{diffusers}{name}"), outputs), ModuleSource::Diffusers)),
+                    parts.map(|(name, &outputs)| {
+                        (module(format!("{diffusers}{name}"), outputs), ModuleSource::Diffusers)
+                    }),
                 );
             }
         }

@@ -367,7 +367,12 @@ fn unsupported(what: &'static str, field: &'static str, found: &str, supported: 
 }
 
 /// Returns an error unless the field is absent, null or one of `allowed`.
-fn expect_one_of(what: &'static str, json: &Object, field: &'static str, allowed: &[&'static str]) -> Result<(), ConfigError> {
+fn expect_one_of(
+    what: &'static str,
+    json: &Object,
+    field: &'static str,
+    allowed: &[&'static str],
+) -> Result<(), ConfigError> {
     match json.get(field) {
         None | Some(Value::Null) => Ok(()),
         Some(Value::String(name)) if allowed.contains(&name.as_str()) => Ok(()),

@@ -35,7 +35,11 @@ fn sorted<'a, P: Ord>(modules: &[&'a Module], position: impl Fn(&str) -> Option<
 }
 
 /// Returns the sort key of a UNet layer: stage, block, sublayer kind, sublayer index, transformer block and layer.
-fn unet_position(path: &str, extended: bool, ff_before_attn2: bool) -> Option<(usize, usize, usize, usize, usize, usize)> {
+fn unet_position(
+    path: &str,
+    extended: bool,
+    ff_before_attn2: bool,
+) -> Option<(usize, usize, usize, usize, usize, usize)> {
     let (stage, rest) = if let Some(rest) = path.strip_prefix("down_blocks.") {
         (0, rest)
     } else if let Some(rest) = path.strip_prefix("up_blocks.") {

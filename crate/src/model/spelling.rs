@@ -129,7 +129,9 @@ impl Prefix {
             NamingScheme::Ldm => self.ldm.as_ref(),
             NamingScheme::AttnProcs => self.attn_procs.as_ref(),
             NamingScheme::Place => None,
-            NamingScheme::Native | NamingScheme::Diffusers | NamingScheme::Trainer => self.peft.as_ref().filter(|_| peft),
+            NamingScheme::Native | NamingScheme::Diffusers | NamingScheme::Trainer => {
+                self.peft.as_ref().filter(|_| peft)
+            }
         };
         override_name.unwrap_or(&self.convention)
     }
@@ -310,7 +312,8 @@ fn names_of(component: Component, module: &Module) -> Vec<(String, NamingScheme)
     if module.whose == Whose::Trainer {
         return vec![(module.path.clone(), NamingScheme::Trainer)];
     }
-    let first = if native == NamingScheme::Native && module.path == module.ldm { native } else { NamingScheme::Diffusers };
+    let first =
+        if native == NamingScheme::Native && module.path == module.ldm { native } else { NamingScheme::Diffusers };
     let mut names = vec![(module.path.clone(), first)];
     names.extend(module.alias.clone().map(|name| (name, alias)));
     names.push((module.ldm.clone(), native));

@@ -59,7 +59,9 @@ impl Operation for Attention {
         }
         let [q, k, v] = parts.as_slice() else { unreachable!("there are three parts") };
         if k != v || q[0] != k[0] || q.last() != k.last() {
-            return Err(self.shape_error(inputs, "q and k must have the same batch size and width, k and v the same shape"));
+            return Err(
+                self.shape_error(inputs, "q and k must have the same batch size and width, k and v the same shape")
+            );
         }
         let width = q[q.len() - 1];
         if self.heads == 0 || width % self.heads != 0 {

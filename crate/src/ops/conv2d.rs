@@ -53,20 +53,27 @@ impl Operation for Conv2d {
         };
         let expected = self.kernel * self.kernel * channels;
         if span != expected {
-            return Err(self.shape_error(inputs, format!("the weight has {span} elements per output channel, x needs {expected}")));
+            return Err(self.shape_error(
+                inputs,
+                format!("the weight has {span} elements per output channel, x needs {expected}"),
+            ));
         }
         if self.bias && inputs[2] != [outputs] {
             return Err(self.shape_error(inputs, format!("the bias must have {outputs} elements")));
         }
         let output_len = |length: usize| {
-            (length + 2 * self.padding + self.pad_end).checked_sub(self.kernel).map(|last_start| last_start / self.stride + 1)
+            (length + 2 * self.padding + self.pad_end)
+                .checked_sub(self.kernel)
+                .map(|last_start| last_start / self.stride + 1)
         };
         if self.upsample_to.is_some_and(|(new_height, new_width)| new_height < height || new_width < width) {
             return Err(self.shape_error(inputs, "cannot upsample to a smaller size"));
         }
         let (height, width) = self.upsampled_size(height, width);
         let (Some(height), Some(width)) = (output_len(height), output_len(width)) else {
-            return Err(self.shape_error(inputs, format!("the feature map is smaller than the {0}x{0} kernel", self.kernel)));
+            return Err(
+                self.shape_error(inputs, format!("the feature map is smaller than the {0}x{0} kernel", self.kernel))
+            );
         };
         let shape = vec![batch, height, width, self.epilogue.output_columns(outputs)];
         match self.epilogue.mismatch(&inputs[self.epilogue_start()..], &shape, outputs) {
@@ -100,7 +107,10 @@ impl Operation for Conv2d {
                         let x_index = x_index * width / upsampled_width;
                         let pixel_start = ((image * height + y) * width + x_index) * channels;
                         let weight_start = channel * span + (ky * self.kernel + kx) * channels;
-                        for (value, weight) in x[pixel_start..pixel_start + channels].iter().zip(&weight[weight_start..weight_start + channels]) {
+                        for (value, weight) in x[pixel_start..pixel_start + channels]
+                            .iter()
+                            .zip(&weight[weight_start..weight_start + channels])
+                        {
                             *sum += f64::from(*value) * f64::from(*weight);
                         }
                     }
@@ -116,7 +126,8 @@ impl Operation for Conv2d {
 
     fn details(&self) -> String {
         let stride = if self.stride == 1 { String::new() } else { format!(" stride {}", self.stride) };
-        let upsample = self.upsample_to.map(|(height, width)| format!(" upsample {height}x{width}")).unwrap_or_default();
+        let upsample =
+            self.upsample_to.map(|(height, width)| format!(" upsample {height}x{width}")).unwrap_or_default();
         let bias = if self.bias { " bias" } else { "" };
         format!("{0}x{0}{stride}{upsample}{bias}{1}", self.kernel, self.epilogue.details())
     }

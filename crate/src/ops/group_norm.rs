@@ -44,7 +44,9 @@ impl Operation for GroupNorm {
             return Err(self.shape_error(inputs, format!("weight and bias must have {channels} elements")));
         }
         if self.groups == 0 || channels % self.groups != 0 {
-            return Err(self.shape_error(inputs, format!("{channels} channels are not divisible by {} groups", self.groups)));
+            return Err(
+                self.shape_error(inputs, format!("{channels} channels are not divisible by {} groups", self.groups))
+            );
         }
         Ok([outer, &[channels]].concat())
     }

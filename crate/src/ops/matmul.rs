@@ -1,7 +1,7 @@
 //! Matrix multiplication, (…, K) x (K, N) -> (…, N): PyTorch's `linear` and `@`, and 1x1 convolutions on
 //! channels-last feature maps.
 
-use super::{Epilogue, Prologue, Operation, ShapeError, View, leading};
+use super::{Epilogue, Operation, Prologue, ShapeError, View, leading};
 use crate::num::{host_len, numel};
 use serde::{Deserialize, Serialize};
 

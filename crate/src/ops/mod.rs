@@ -9,12 +9,11 @@
 //! any number of leading axes, so a feature map is a token sequence without a copy.
 
 mod add;
-mod epilogue;
 mod attention;
 mod axpy;
-mod prologue;
 mod concat;
 mod conv2d;
+mod epilogue;
 mod geglu;
 mod group_norm;
 mod layer_norm;
@@ -22,6 +21,7 @@ mod matmul;
 mod moments;
 mod narrow;
 mod normalize;
+mod prologue;
 mod renorm;
 mod rotate;
 mod rows;
@@ -31,12 +31,11 @@ mod upsample;
 mod widen;
 
 pub use add::{Add, Broadcast};
-pub use epilogue::Epilogue;
 pub use attention::{Attention, Part};
 pub use axpy::Axpy;
-pub use prologue::Prologue;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
+pub use epilogue::Epilogue;
 pub use geglu::Geglu;
 pub use group_norm::GroupNorm;
 pub use layer_norm::LayerNorm;
@@ -44,6 +43,7 @@ pub use matmul::Matmul;
 pub use moments::Moments;
 pub use narrow::{Narrow, Storage};
 pub use normalize::Normalize;
+pub use prologue::Prologue;
 pub use renorm::Renorm;
 pub use rotate::Rotate;
 pub use rows::{MAX_PARTS, Rows};

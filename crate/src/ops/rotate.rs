@@ -39,9 +39,8 @@ impl Operation for Rotate {
             return Err(self.shape_error(inputs, format!("{blocks} blocks of {size}x{other} do not cover {rows} rows")));
         }
         if self.stride > 0 && !rows.is_multiple_of(2 * self.stride) {
-            return Err(
-                self.shape_error(inputs, format!("{rows} rows are not divisible by twice the stride of {}", self.stride))
-            );
+            return Err(self
+                .shape_error(inputs, format!("{rows} rows are not divisible by twice the stride of {}", self.stride)));
         }
         Ok(vec![rows, columns])
     }

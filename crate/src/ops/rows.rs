@@ -20,15 +20,21 @@ impl Operation for Rows {
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
         if inputs.len() != self.parts.len() || !(1..=MAX_PARTS).contains(&inputs.len()) {
-            return Err(self.shape_error(inputs, format!("expects 1 to {MAX_PARTS} feature maps and a row range of each")));
+            return Err(
+                self.shape_error(inputs, format!("expects 1 to {MAX_PARTS} feature maps and a row range of each"))
+            );
         }
         let &[batch, _, width, channels] = inputs[0] else {
             return Err(self.shape_error(inputs, "feature maps must be (B, H, W, C)"));
         };
         for (input, &(start, count)) in inputs.iter().zip(&self.parts) {
-            let is_valid = matches!(**input, [b, h, w, c] if [b, w, c] == [batch, width, channels] && start + count <= h);
+            let is_valid =
+                matches!(**input, [b, h, w, c] if [b, w, c] == [batch, width, channels] && start + count <= h);
             if !is_valid {
-                return Err(self.shape_error(inputs, format!("rows {start}..{} are out of range or the maps differ in shape", start + count)));
+                return Err(self.shape_error(
+                    inputs,
+                    format!("rows {start}..{} are out of range or the maps differ in shape", start + count),
+                ));
             }
         }
         Ok(vec![batch, self.parts.iter().map(|part| part.1).sum(), width, channels])
@@ -41,7 +47,8 @@ impl Operation for Rows {
         for item in 0..batch {
             for (input, &(start, count)) in inputs.iter().zip(&self.parts) {
                 let input_start = (item * input.shape[1] + start) * row_len;
-                output[output_start..output_start + count * row_len].copy_from_slice(&input.data[input_start..input_start + count * row_len]);
+                output[output_start..output_start + count * row_len]
+                    .copy_from_slice(&input.data[input_start..input_start + count * row_len]);
                 output_start += count * row_len;
             }
         }

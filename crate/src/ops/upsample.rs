@@ -22,7 +22,10 @@ impl Operation for Upsample {
             &[&[batch, height, width, channels]] if height <= self.height && width <= self.width => {
                 Ok(vec![batch, self.height, self.width, channels])
             }
-            _ => Err(self.shape_error(inputs, format!("expects one feature map of at most {}x{}", self.height, self.width))),
+            _ => {
+                Err(self
+                    .shape_error(inputs, format!("expects one feature map of at most {}x{}", self.height, self.width)))
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Prompt conditioning of the UNet: text encoder states and, for SDXL, pooled embeddings and sizes.
 
 use super::error::PipelineError;
-use super::generate::{Request, Report, Session, Stage, timestep_embedding};
+use super::generate::{Report, Request, Session, Stage, timestep_embedding};
 use super::recipe::Recipe;
 use crate::gpu::Runner;
 use crate::model::{Clip, Component};

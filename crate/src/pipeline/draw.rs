@@ -2,7 +2,7 @@
 
 use super::conditioning::{self, Conditioning};
 use super::error::PipelineError;
-use super::generate::{Request, Report, Session, Stage, Start, timestep_embedding};
+use super::generate::{Report, Request, Session, Stage, Start, timestep_embedding};
 use super::latents::Latents;
 use super::preview::Previewer;
 use super::runners::Shape;

@@ -7,10 +7,10 @@ use super::image::to_rgb8;
 use super::latents::Latents;
 use super::model::Model;
 use super::preview::{Preview, Previewer};
+use super::prompt_schedule::PromptSchedule;
 use super::recipe::{Recipe, Upscaler};
 use super::resize::{Filter, latent_mask, resize};
 use super::runners::{Runners, Shape};
-use super::prompt_schedule::PromptSchedule;
 use crate::adapters::{Delta, Strengths};
 use crate::gpu::Gpu;
 use crate::model::{Clip, Component, FamilyId};
@@ -168,7 +168,14 @@ pub(super) type Report<'a> = &'a mut dyn FnMut(Stage, usize, usize, Option<&Prev
 impl Session {
     /// Creates a session with nothing loaded.
     pub fn new(gpu: Rc<Gpu>, model: Model) -> Session {
-        Session { gpu, model, weights: Weights::default(), runners: None, conditioning_cache: Vec::new(), previewer: None }
+        Session {
+            gpu,
+            model,
+            weights: Weights::default(),
+            runners: None,
+            conditioning_cache: Vec::new(),
+            previewer: None,
+        }
     }
 
     /// Generates the recipe's image from the given inputs. `progress` is called before each part of the
@@ -380,7 +387,11 @@ fn resize_batch(maps: &[f32], batch: usize, from: (usize, usize), to: (usize, us
 }
 
 /// Builds the starting point from init image, denoising strength and mask, and checks that they go together.
-fn starting_point<'a>(recipe: &Recipe, given: &GenerateInputs<'a>, multiple: usize) -> Result<Start<'a>, PipelineError> {
+fn starting_point<'a>(
+    recipe: &Recipe,
+    given: &GenerateInputs<'a>,
+    multiple: usize,
+) -> Result<Start<'a>, PipelineError> {
     let bad = |what, found: String, wanted: &str| PipelineError::Recipe { what, found, wanted: wanted.into() };
     let image = "the init image";
     let pixels = recipe.width * recipe.height;
@@ -402,9 +413,7 @@ fn starting_point<'a>(recipe: &Recipe, given: &GenerateInputs<'a>, multiple: usi
             Err(bad(image, format!("{} values long", given.len()), "it must match the output size"))
         }
         (None, Some(_)) => Err(bad(image, "missing".into(), "a denoising strength requires one")),
-        (Some(_), None) => {
-            Err(bad(image, "given without a denoising strength".into(), "set the strength, 0 to 1"))
-        }
+        (Some(_), None) => Err(bad(image, "given without a denoising strength".into(), "set the strength, 0 to 1")),
     }
 }
 

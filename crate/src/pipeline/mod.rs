@@ -12,10 +12,10 @@ mod latents;
 mod model;
 mod preview;
 mod probe;
+mod prompt_schedule;
 mod recipe;
 mod resize;
 mod runners;
-mod prompt_schedule;
 mod single_file;
 mod timing;
 
@@ -23,7 +23,9 @@ pub use conditioning::token_table;
 pub use embedding::Embedding;
 pub use error::PipelineError;
 pub use folder::Folder;
-pub use generate::{Applied, Control, GenerateInputs, Picture, Progress, Session, Stage, denoise_seconds_left, timestep_embedding};
+pub use generate::{
+    Applied, Control, GenerateInputs, Picture, Progress, Session, Stage, denoise_seconds_left, timestep_embedding,
+};
 pub use image::{Decoded, decode_png, encode_png, to_rgb8};
 pub use infotext::{Infotext, Leftover, Mention, png_parameters};
 pub use model::Model;

@@ -221,8 +221,10 @@ impl Session {
     /// pipelines of these plans.
     async fn tune(&mut self, plans: &[Plan], report: Report<'_>) -> Result<(), PipelineError> {
         let f16_weights = self.gpu.f16_weights();
-        let storages =
-            plans.iter().map(|plan| self.model.checkpoint.storages(plan, f16_weights)).collect::<Result<Vec<_>, _>>()?;
+        let storages = plans
+            .iter()
+            .map(|plan| self.model.checkpoint.storages(plan, f16_weights))
+            .collect::<Result<Vec<_>, _>>()?;
         let pairs: Vec<(&Plan, &[_])> = plans.iter().zip(storages.iter().map(Vec::as_slice)).collect();
         let mut stopped = Ok(());
         let mut on_progress = |done, all| {

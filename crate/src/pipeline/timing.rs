@@ -38,7 +38,11 @@ impl Session {
     }
 
     /// Times changes of an adapter's strength, from the call until the GPU has folded all weights.
-    pub async fn time_strength(&mut self, adapter: &LoadedAdapter, budget: BenchBudget) -> Result<Timed, PipelineError> {
+    pub async fn time_strength(
+        &mut self,
+        adapter: &LoadedAdapter,
+        budget: BenchBudget,
+    ) -> Result<Timed, PipelineError> {
         let mut rounds = Vec::new();
         let start = Instant::now();
         // Warm-up: the first call uploads the factors and is not measured.

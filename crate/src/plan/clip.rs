@@ -2,7 +2,7 @@
 
 use super::{Builder, Plan, PlanError};
 use crate::model::clip::Clip;
-use crate::ops::{Add, Attention, Broadcast, Activation, Unary};
+use crate::ops::{Activation, Add, Attention, Broadcast, Unary};
 
 const SUM: Add = Add { broadcast: Broadcast::None };
 

@@ -3,7 +3,7 @@
 //! prologue.rs for prologue fusion.
 
 use super::{Plan, Source, Step, ValueId};
-use crate::ops::{Epilogue, Broadcast, Op};
+use crate::ops::{Broadcast, Epilogue, Op};
 use std::collections::{BTreeSet, HashMap};
 
 impl Plan {
@@ -38,19 +38,30 @@ impl Plan {
                     let (producer, product, epilogue) = self.product(step.inputs[product_input])?;
                     let is_distinct = step.inputs[product_input] != step.inputs[residual_input];
                     let is_free = is_distinct && !epilogue.residual;
-                    is_free.then(|| (producer, with_epilogue(product, Some(step.inputs[residual_input]), |epilogue| epilogue.residual = true)))
+                    is_free.then(|| {
+                        (
+                            producer,
+                            with_epilogue(product, Some(step.inputs[residual_input]), |epilogue| {
+                                epilogue.residual = true
+                            }),
+                        )
+                    })
                 };
                 fuse_residual(1, 0).or_else(|| fuse_residual(0, 1))?
             }
             Op::Add(add) if add.broadcast == Broadcast::Pixels => {
                 let (producer, product, epilogue) = self.product(step.inputs[0])?;
                 let is_free = epilogue == Epilogue::default();
-                is_free.then(|| (producer, with_epilogue(product, Some(step.inputs[1]), |epilogue| epilogue.channel_bias = Some(0))))?
+                is_free.then(|| {
+                    (producer, with_epilogue(product, Some(step.inputs[1]), |epilogue| epilogue.channel_bias = Some(0)))
+                })?
             }
             Op::Unary(unary) => {
                 let (producer, product, epilogue) = self.product(step.inputs[0])?;
                 let is_free = epilogue.activation.is_none() && !epilogue.geglu && !epilogue.residual;
-                is_free.then(|| (producer, with_epilogue(product, None, |epilogue| epilogue.activation = Some(unary.function))))?
+                is_free.then(|| {
+                    (producer, with_epilogue(product, None, |epilogue| epilogue.activation = Some(unary.function)))
+                })?
             }
             Op::Geglu(_) => {
                 let (producer, product, epilogue) = self.product(step.inputs[0])?;
@@ -117,7 +128,8 @@ impl Plan {
         for step in &self.steps {
             varies[step.output.0] = step.inputs.iter().any(|input| varies[input.0]);
         }
-        let (per_call, once): (Vec<Step>, Vec<Step>) = self.steps.iter().cloned().partition(|step| varies[step.output.0]);
+        let (per_call, once): (Vec<Step>, Vec<Step>) =
+            self.steps.iter().cloned().partition(|step| varies[step.output.0]);
         let inputs: BTreeSet<ValueId> = per_call.iter().flat_map(|step| step.inputs.iter().copied()).collect();
         let boundary: Vec<(String, ValueId)> = once
             .iter()

@@ -57,8 +57,9 @@ impl Plan {
                 let bytes = self.value(step.output).numel() * element;
                 let best_fit =
                     free.iter().copied().filter(|&slot| memory.slots[slot] >= bytes).min_by_key(|&s| memory.slots[s]);
-                let slot =
-                    best_fit.or_else(|| free.iter().copied().max_by_key(|&slot| memory.slots[slot])).unwrap_or_else(|| {
+                let slot = best_fit
+                    .or_else(|| free.iter().copied().max_by_key(|&slot| memory.slots[slot]))
+                    .unwrap_or_else(|| {
                         memory.slots.push(0);
                         memory.slots.len() - 1
                     });

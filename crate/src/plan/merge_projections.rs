@@ -3,7 +3,7 @@
 
 use super::{Plan, Source, Step, Value, ValueId};
 use crate::num::numel;
-use crate::ops::{Epilogue, Prologue, Matmul, Op};
+use crate::ops::{Epilogue, Matmul, Op, Prologue};
 
 /// Maximum elements of a merged weight: 128 MiB of f32, the binding size that every WebGPU device supports.
 const MAX_MERGED_LEN: u64 = 1 << 25;
@@ -35,7 +35,8 @@ impl Plan {
 
     /// Merges the products of the same rows that compute channel biases of convolutions.
     pub(super) fn merge_time_projections(&mut self) {
-        let has_channel_bias = |step: &&Step| matches!(&step.op, Op::Conv2d(conv) if conv.epilogue.channel_bias == Some(0));
+        let has_channel_bias =
+            |step: &&Step| matches!(&step.op, Op::Conv2d(conv) if conv.epilogue.channel_bias == Some(0));
         let channel_bias = |step: &Step| match &step.op {
             Op::Conv2d(conv) => step.inputs[conv.epilogue_start()],
             _ => unreachable!("filtered to convolutions"),
@@ -45,7 +46,10 @@ impl Plan {
         for bias in biases {
             let Some((_, product, _)) = self.mergeable(bias) else { continue };
             let (rows, size) = (product.inputs[0], self.value(product.inputs[1]).numel());
-            match groups.iter_mut().find(|(group_rows, total, _)| *group_rows == rows && *total + size <= MAX_MERGED_LEN) {
+            match groups
+                .iter_mut()
+                .find(|(group_rows, total, _)| *group_rows == rows && *total + size <= MAX_MERGED_LEN)
+            {
                 Some((_, total, group)) => {
                     *total += size;
                     group.push(bias);
@@ -87,7 +91,8 @@ impl Plan {
             values.iter().map(|&value| self.mergeable(value)).collect::<Option<_>>()?;
         let (_, first, op) = products.first()?;
         let is_compatible = |(_, step, other): &(usize, &Step, Matmul)| {
-            let alignment = |id: ValueId| if self.value(id).shape.len() > 1 { MATRIX_ALIGNMENT } else { BIAS_ALIGNMENT };
+            let alignment =
+                |id: ValueId| if self.value(id).shape.len() > 1 { MATRIX_ALIGNMENT } else { BIAS_ALIGNMENT };
             let is_aligned = |id: &ValueId| self.value(*id).numel().is_multiple_of(alignment(*id));
             other == op && step.inputs[0] == first.inputs[0] && step.inputs[1..].iter().all(is_aligned)
         };
@@ -97,7 +102,8 @@ impl Plan {
         if products.len() < 2 || !products.iter().all(is_compatible) || numel(&[columns, inner]) > MAX_MERGED_LEN {
             return None;
         }
-        let part = |input: usize| Source::Concatenated(products.iter().map(|(_, step, _)| step.inputs[input]).collect());
+        let part =
+            |input: usize| Source::Concatenated(products.iter().map(|(_, step, _)| step.inputs[input]).collect());
         let mut weights = vec![Value { shape: vec![columns, inner], source: part(1) }];
         if op.bias {
             weights.push(Value { shape: vec![columns], source: part(2) });

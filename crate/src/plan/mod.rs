@@ -4,14 +4,14 @@
 //! per line, reports its memory needs and can be interpreted on the CPU; the GPU runner executes the
 //! same value.
 
-mod prologue;
 mod builder;
 mod clip;
 mod epilogue;
 mod interpret;
-mod merge_projections;
 mod memory;
+mod merge_projections;
 mod print;
+mod prologue;
 mod strip_mine;
 mod unet;
 mod vae;
@@ -19,7 +19,7 @@ mod vae;
 pub use builder::Builder;
 pub use clip::{TextOutput, text_encoder};
 pub use interpret::{interpret, interpret_values};
-pub use memory::{Memory, Allocation};
+pub use memory::{Allocation, Memory};
 pub use unet::{UNET_VARYING, unet, unet_layer};
 pub use vae::{vae_decoder, vae_encoder, vae_strip};
 
@@ -153,7 +153,9 @@ impl Plan {
     pub fn display_name(&self, id: ValueId) -> String {
         match &self.value(id).source {
             Source::Input(name) | Source::Weight { name, .. } => name.clone(),
-            Source::Concatenated(parts) => parts.iter().map(|&part| self.display_name(part)).collect::<Vec<_>>().join(" + "),
+            Source::Concatenated(parts) => {
+                parts.iter().map(|&part| self.display_name(part)).collect::<Vec<_>>().join(" + ")
+            }
             Source::Step(step) => self.steps[*step].label.clone(),
         }
     }

@@ -2,7 +2,7 @@
 //! apply a preceding layer norm within their kernel.
 
 use super::{Plan, Source, Step, Value, ValueId};
-use crate::ops::{Prologue, Matmul, Op};
+use crate::ops::{Matmul, Op, Prologue};
 
 impl Plan {
     /// Removes concatenations that only group norms and matmuls read: these read both inputs directly.
@@ -46,7 +46,8 @@ impl Plan {
     fn all_readers(&self, value: ValueId, predicate: &dyn Fn(&Step) -> bool) -> bool {
         let is_first = |step: &Step| step.inputs[0] == value && !step.inputs[1..].contains(&value);
         let mut readers = self.steps.iter().filter(|step| step.inputs.contains(&value));
-        !self.outputs.iter().any(|(_, output)| *output == value) && readers.all(|step| is_first(step) && predicate(step))
+        !self.outputs.iter().any(|(_, output)| *output == value)
+            && readers.all(|step| is_first(step) && predicate(step))
     }
 
     /// Fuses layer norms into the matmuls that follow. Each fused matmul needs two small products of

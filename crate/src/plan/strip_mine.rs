@@ -193,7 +193,9 @@ impl StripMiner<'_> {
     fn rows(&mut self, id: ValueId, range: Range<usize>, label: &str) -> Result<Strip, PlanError> {
         let Some(strips) = &self.strips[id.0] else {
             let old = self.old;
-            let Source::Step(step) = old.value(id).source else { unreachable!("inputs and weights are never computed on demand") };
+            let Source::Step(step) = old.value(id).source else {
+                unreachable!("inputs and weights are never computed on demand")
+            };
             return self.compute(&old.steps[step], range);
         };
         let overlap = |strip: &Strip| strip.rows.start.max(range.start)..strip.rows.end.min(range.end);

@@ -3,7 +3,7 @@
 
 use super::{Builder, Plan, PlanError, ValueId};
 use crate::model::unet::{Attention as AttentionLayer, Resnet, Transformer, TransformerBlock, Unet};
-use crate::ops::{Add, Attention, Broadcast, Concat, Activation, Geglu, Unary, Upsample};
+use crate::ops::{Activation, Add, Attention, Broadcast, Concat, Geglu, Unary, Upsample};
 
 const SUM: Add = Add { broadcast: Broadcast::None };
 const SILU: Unary = Unary { function: Activation::Silu };
@@ -138,7 +138,12 @@ pub(super) fn residual(
     b.push(SUM, &[shortcut, inner], &resnet.path)
 }
 
-fn spatial_transformer(b: &mut Builder, transformer: &Transformer, x: ValueId, text: ValueId) -> Result<ValueId, PlanError> {
+fn spatial_transformer(
+    b: &mut Builder,
+    transformer: &Transformer,
+    x: ValueId,
+    text: ValueId,
+) -> Result<ValueId, PlanError> {
     let mut inner = b.module(&transformer.norm, x)?;
     inner = b.module(&transformer.proj_in, inner)?;
     for block in &transformer.blocks {

@@ -3,7 +3,7 @@
 //! Source: Song et al., "Denoising Diffusion Implicit Models", 2020, formulas (12) and (16).
 
 use super::config::ScheduleConfig;
-use super::schedule::{Level, Schedule, NoiseSchedule};
+use super::schedule::{Level, NoiseSchedule, Schedule};
 use super::{Call, clip, weighted_sum};
 use crate::num::to_whole;
 

@@ -3,7 +3,7 @@
 //! Source: Luo et al., "Latent Consistency Models", 2023, multistep sampling.
 
 use super::config::ScheduleConfig;
-use super::schedule::{Level, Schedule, NoiseSchedule};
+use super::schedule::{Level, NoiseSchedule, Schedule};
 use super::{Call, clip, weighted_sum};
 use crate::num::to_index;
 

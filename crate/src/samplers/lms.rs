@@ -22,7 +22,9 @@ impl Lms {
         let sigmas: Vec<f64> = (0..order).map(|k| call.levels[call.index - k].sigma_ratio()).collect();
         let end = call.next_level().sigma_ratio();
         let mut terms = vec![(1.0, call.sample)];
-        terms.extend(self.0.iter().zip(0..order).map(|(derivative, k)| (weight(&sigmas, k, end), derivative.as_slice())));
+        terms.extend(
+            self.0.iter().zip(0..order).map(|(derivative, k)| (weight(&sigmas, k, end), derivative.as_slice())),
+        );
         weighted_sum(&terms)
     }
 }

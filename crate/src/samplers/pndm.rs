@@ -3,7 +3,7 @@
 //! Source: Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds", 2022, without the
 //! Runge-Kutta start (PLMS): the second call repeats the first step with the mean of two outputs.
 
-use super::schedule::{Level, Schedule, NoiseSchedule};
+use super::schedule::{Level, NoiseSchedule, Schedule};
 use super::{Call, weighted_sum};
 use crate::num::to_whole;
 

@@ -3,7 +3,7 @@
 //! Source: Zheng et al., "Trajectory Consistency Distillation", 2024, strategic stochastic sampling.
 
 use super::config::ScheduleConfig;
-use super::schedule::{Level, Schedule, NoiseSchedule};
+use super::schedule::{Level, NoiseSchedule, Schedule};
 use super::{Call, lcm, weighted_sum};
 use crate::num::to_whole;
 

@@ -147,8 +147,7 @@ impl Tokenizer {
         let mut positions: Vec<Option<usize>> = specials.iter().map(|(token, _)| next(0, token)).collect();
         let mut start = 0;
         loop {
-            let first =
-                (0..specials.len()).filter_map(|i| Some((positions[i]?, &specials[i]))).min_by_key(|hit| hit.0);
+            let first = (0..specials.len()).filter_map(|i| Some((positions[i]?, &specials[i]))).min_by_key(|hit| hit.0);
             let plain = normalize(&text[start..first.map_or(text.len(), |hit| hit.0)]);
             words(&plain).for_each(|word| found(word, self.word(word)));
             let Some((at, (token, ids))) = first else { return };

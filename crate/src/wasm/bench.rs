@@ -2,7 +2,7 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::engine::{Engine, Opened};
-use crate::bench::{Case, BUDGET, Prepared, Row, Size, cases, roofline_rows};
+use crate::bench::{BUDGET, Case, Prepared, Row, Size, cases, roofline_rows};
 use crate::gpu::DeviceCaps;
 use crate::pipeline::Recipe;
 use js_sys::{Float32Array, Object, Reflect};

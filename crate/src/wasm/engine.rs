@@ -1,16 +1,16 @@
 //! The engine of a worker: inspects files and generates images; keeps files, device and model between calls.
 
 use super::convert::{failure, from_js, refused, to_js};
-use super::sources::Place;
 use super::progress::ProgressReporter;
+use super::sources::Place;
 use super::types::{Inspected, ModelInfo, PictureInfo, PngInfo, PreviewInfo, ProgressInfo};
 use crate::analysis;
 use crate::edit::{EditInput, fixes};
 use crate::formats::ByteSource;
 use crate::gpu::{Gpu, RooflinePeak, Tuning};
 use crate::pipeline::{
-    Embedding, Folder, GenerateInputs, Infotext, Model, Picture, PipelineError, Preview, Progress, Recipe, Session, Stage,
-    denoise_seconds_left, encode_png, png_parameters,
+    Embedding, Folder, GenerateInputs, Infotext, Model, Picture, PipelineError, Preview, Progress, Recipe, Session,
+    Stage, denoise_seconds_left, encode_png, png_parameters,
 };
 use crate::text::Tokenizer;
 use crate::weights::{LoadedAdapter, TensorFile};
@@ -221,7 +221,11 @@ impl Engine {
     }
 
     fn check_not_cancelled(&self, generation: u64) -> Result<(), JsValue> {
-        if self.read_generation.get() == generation { Ok(()) } else { Err(failure("cancelled", "reading was cancelled")) }
+        if self.read_generation.get() == generation {
+            Ok(())
+        } else {
+            Err(failure("cancelled", "reading was cancelled"))
+        }
     }
 
     /// Replaces the open model.
@@ -244,8 +248,8 @@ impl Engine {
     /// is dropped afterwards, with the adapters and embeddings loaded for it.
     pub(super) async fn with_model<T>(&self, work: impl AsyncFnOnce(&mut Opened) -> T) -> Result<T, JsValue> {
         let opened = self.opened.borrow_mut().take();
-        let mut opened =
-            opened.ok_or_else(|| failure("busy", "no model is open, or an image is being generated; cancel it or wait"))?;
+        let mut opened = opened
+            .ok_or_else(|| failure("busy", "no model is open, or an image is being generated; cancel it or wait"))?;
         let previous = opened.session.gpu.clone();
         let result = work(&mut opened).await;
         // The session recreates a lost device.

@@ -18,9 +18,9 @@ mod numbers;
 #[cfg(target_os = "unknown")]
 mod probe;
 #[cfg(target_os = "unknown")]
-mod sources;
-#[cfg(target_os = "unknown")]
 mod progress;
+#[cfg(target_os = "unknown")]
+mod sources;
 #[cfg(target_os = "unknown")]
 mod tuning;
 pub mod types;

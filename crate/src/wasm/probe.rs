@@ -2,7 +2,7 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::engine::{Engine, Opened};
-use crate::gpu::{Arena, TileChoice, KernelConfig, Runner, Style};
+use crate::gpu::{Arena, KernelConfig, Runner, Style, TileChoice};
 use crate::ops::Op;
 use crate::pipeline::{Network, Recipe, Shape};
 use crate::plan::{Builder, Plan, interpret};

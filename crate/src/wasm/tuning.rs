@@ -1,7 +1,7 @@
 //! Kernel tuning results of a GPU, saved and restored by the page as text.
 
 use super::engine::Engine;
-use crate::gpu::{TileChoice, Gpu, Tuning};
+use crate::gpu::{Gpu, TileChoice, Tuning};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]

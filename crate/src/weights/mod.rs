@@ -34,9 +34,7 @@ pub enum WeightsError {
     #[error("this model's networks have no tensor `{0}`")]
     Unknown(String),
     /// Tensor with the wrong shape.
-    #[error(
-        "`{name}` has shape {found:?}, but the network needs {wanted:?}; the config does not match the weights"
-    )]
+    #[error("`{name}` has shape {found:?}, but the network needs {wanted:?}; the config does not match the weights")]
     Shape { name: String, found: Vec<usize>, wanted: Vec<usize> },
     /// Delta that cannot be applied.
     #[error("the adapter {adapter} cannot be applied to this model: {reason}")]

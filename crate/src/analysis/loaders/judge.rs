@@ -1,6 +1,6 @@
 //! Verdicts: the result of applying a loader's rules to a file's groups.
 
-use super::rules::{self, Loader, Name, Runs, Unreadable, LoadPath};
+use super::rules::{self, LoadPath, Loader, Name, Runs, Unreadable};
 use super::strength::{self, Changes};
 use super::{LoaderStatus, LoaderVerdict};
 use crate::adapters::{Adapter, ConfigPlace, Group};
@@ -177,9 +177,7 @@ fn judge(loader: &Loader, evidence: &Evidence, places: &TensorPlaces, changes: &
         Runs::NotKnown if family == "unknown" => {
             Some((LoaderStatus::Unknown, "The base model of this file is unknown.".into()))
         }
-        Runs::NotKnown => {
-            Some((LoaderStatus::Unknown, format!("{} has not been checked with {label}.", loader.label)))
-        }
+        Runs::NotKnown => Some((LoaderStatus::Unknown, format!("{} has not been checked with {label}.", loader.label))),
     };
     if let Some((status, reason)) = unsupported {
         return verdict(status, 0, reason, None);

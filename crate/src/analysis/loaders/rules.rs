@@ -222,7 +222,7 @@ impl Name {
             && found.module.path == found.module.ldm
             && found.module.whose == Whose::Everyone;
         let spelled = |spelled: &Spelled| match (spelled, found.names) {
-            true, => (Spelled::Native | Spelled::Diffusers, _) if is_same_name => true, => true,
+            (Spelled::Native | Spelled::Diffusers, _) if is_same_name => true,
             (Spelled::Diffusers, NamingScheme::Diffusers)
             | (Spelled::AttnProcs, NamingScheme::AttnProcs)
             | (Spelled::Ldm, NamingScheme::Ldm)

@@ -1,7 +1,7 @@
 //! Notes on how a loader's effect differs from the intended one, and by how much.
 
 use super::judge::Evidence;
-use super::rules::{AlphaPlace, MagnitudeAxis, Loader};
+use super::rules::{AlphaPlace, Loader, MagnitudeAxis};
 use crate::adapters::{ConfigPlace, Delta, Group};
 use crate::model::spelling::Role;
 use std::collections::{BTreeMap, HashMap};

@@ -57,7 +57,8 @@ fn unaligned(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage
     }
     let (pixels, outputs) = (to_u32("conv2d_unaligned", leading(output))?, count(output[3])?);
     let groups = [outputs.div_ceil(8 * 4), pixels.div_ceil(4 * 4), 1];
-    let mut launch = Launch::new("conv2d_unaligned", 2, params, groups).with("BIAS", op.bias).with("STORAGE", stored.code());
+    let mut launch =
+        Launch::new("conv2d_unaligned", 2, params, groups).with("BIAS", op.bias).with("STORAGE", stored.code());
     launch.bindings.insert(2, Binding::Input(if op.bias { 2 } else { 1 }));
     Ok(launch)
 }

@@ -1,7 +1,7 @@
 //! Parameters and bindings of epilogue.wgsl, which come first in a launch.
 
 use crate::gpu::kernel::{Binding, LaunchError, to_u32};
-use crate::ops::{Epilogue, Activation};
+use crate::ops::{Activation, Epilogue};
 
 /// Epilogue of a kernel's accumulators, with what its parameters and bindings depend on.
 pub struct EpilogueParams<'a> {

@@ -3,11 +3,11 @@
 //! `<op>.wgsl` is the kernel and `<op>.rs` its launch, both with the stem of ops/<op>.rs.
 
 mod add;
-mod epilogue;
 mod attention;
 mod axpy;
 mod concat;
 mod conv2d;
+mod epilogue;
 mod geglu;
 mod group_norm;
 mod layer_norm;
@@ -126,7 +126,10 @@ pub fn lower(
     let launch = launch(op, inputs, output, stored, style)?;
     let flops = op.get().flops(inputs, output);
     let inputs = (0..inputs.len()).map(BufferRef::Input).collect();
-    Ok(KernelSequence { dispatches: vec![Dispatch { launch, inputs, output: BufferRef::Output, flops }], scratch: [0; SCRATCH] })
+    Ok(KernelSequence {
+        dispatches: vec![Dispatch { launch, inputs, output: BufferRef::Output, flops }],
+        scratch: [0; SCRATCH],
+    })
 }
 
 /// Name and WGSL source of each kernel.

@@ -17,8 +17,7 @@ pub fn launch(op: &Rows, inputs: &[&[usize]], output: &[usize]) -> Result<Launch
     }
     let mut launch = Launch::elementwise("rows", 0, numel(output), &rest)?;
     // Unused inputs are bound to the first map, which the shader does not read through them.
-    launch.bindings =
-        (0..MAX_PARTS).map(|part| Binding::Input(if part < op.parts.len() { part } else { 0 })).collect();
+    launch.bindings = (0..MAX_PARTS).map(|part| Binding::Input(if part < op.parts.len() { part } else { 0 })).collect();
     launch.bindings.push(Binding::Output);
     Ok(launch)
 }

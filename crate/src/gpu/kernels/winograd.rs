@@ -10,7 +10,7 @@ use super::product::Product;
 use super::{BufferRef, Dispatch, KernelSequence};
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32, workgroup_grid};
 use crate::num::{host_len, numel};
-use crate::ops::{Epilogue, Conv2d, Storage, leading};
+use crate::ops::{Conv2d, Epilogue, Storage, leading};
 
 /// Number of scratch buffers: transformed filters, transformed input, and their products.
 pub const SCRATCH: usize = 3;
