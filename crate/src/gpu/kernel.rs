@@ -43,6 +43,10 @@ pub struct LaunchError {
 /// WebGPU's default limit of workgroups along one axis, which every device supports.
 pub const MAX_GROUPS: u32 = 65_535;
 
+/// Maximum loop iterations of one invocation, over all its loops: llvmpipe ends its loops after so many and reports
+/// nothing (`LP_MAX_TGSI_LOOP_ITERATIONS` of Mesa 22.3), and SD 1.5's VAE decoder came out wrong at 512x512.
+pub const MAX_LOOP_ITERATIONS: u64 = 65_535;
+
 impl Launch {
     /// Creates a launch that binds inputs 0, 1, … and then the output.
     pub fn new(kernel: &'static str, inputs: usize, params: Vec<u32>, groups: [u32; 3]) -> Launch {

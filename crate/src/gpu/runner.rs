@@ -92,7 +92,7 @@ impl Arena {
     /// Returns the sizes in bytes of the scratch buffers; empty if no step needs any.
     fn scratch(plans: &[&Plan], caps: DeviceCaps) -> Vec<u64> {
         let mut sizes = [0; SCRATCH];
-        for plan in plans.iter().filter(|plan| plan.allows_winograd) {
+        for plan in plans {
             let scratch = StepResources::of(plan, caps).scratch;
             sizes.iter_mut().zip(scratch).for_each(|(size, bytes)| *size = (*size).max(bytes));
         }

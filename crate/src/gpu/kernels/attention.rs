@@ -1,8 +1,10 @@
 //! Launch of attention, with block sizes that fit 16 KiB of workgroup memory.
 
-use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
-use crate::num::{numel, to_f32};
-use crate::ops::Attention;
+use super::{BufferRef, Dispatch, KernelSequence};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, MAX_LOOP_ITERATIONS, Style, to_u32};
+use crate::num::{host_len, numel, to_f32};
+use crate::ops::{Attention, Operation};
+use std::ops::Range;
 
 /// f32 elements of workgroup memory that every WebGPU device has (16 KiB), minus a reserve.
 const WORKGROUP_ELEMENTS: usize = 4096 - 64;
@@ -22,46 +24,124 @@ pub fn blocks(head_dim: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     })
 }
 
-/// Returns the launch of attention.wgsl or attention_untiled.wgsl.
+/// Keys of one iteration of attention_untiled.wgsl's loop over keys.
+const KEY_BLOCK: u64 = 16;
+
+/// The shapes of one attention.
+struct Sizes {
+    queries: u64,
+    keys: u64,
+    head_dim: usize,
+    items: usize,
+}
+
+impl Sizes {
+    fn of(op: &Attention, inputs: &[&[usize]], output: &[usize]) -> Sizes {
+        let tokens = |shape: &[usize]| numel(&shape[1..shape.len() - 1]);
+        let head_dim = output[output.len() - 1] / op.heads;
+        let keys = tokens(inputs[Attention::parts(inputs.len())[1].input]);
+        Sizes { queries: tokens(output), keys, head_dim, items: output[0] }
+    }
+
+    /// Whether attention_untiled.wgsl supports them.
+    fn is_untiled(&self, style: Style) -> bool {
+        style == Style::Untiled && self.head_dim <= MAX_UNTILED_HEAD_DIM && self.head_dim.is_multiple_of(4)
+    }
+
+    /// Keys that one launch of attention_untiled.wgsl can cover.
+    fn max_keys(&self) -> u64 {
+        // A loop of n iterations counts as n + 1. Two inner loops per block of keys compute its scores and add its
+        // values; two more loops begin and end the launch.
+        let inner_loops = 2 * (self.head_dim as u64 / 4 + 1);
+        (MAX_LOOP_ITERATIONS - inner_loops - 1) / (inner_loops + 1) * KEY_BLOCK
+    }
+}
+
+/// Lowers an attention over more keys than one launch can cover to several launches; None if one covers all.
+pub fn lower(
+    op: &Attention,
+    inputs: &[&[usize]],
+    output: &[usize],
+    style: Style,
+) -> Result<Option<KernelSequence>, LaunchError> {
+    let sizes = Sizes::of(op, inputs, output);
+    let max_keys = sizes.max_keys();
+    if !sizes.is_untiled(style) || sizes.keys <= max_keys {
+        return Ok(None);
+    }
+    let flops = op.flops(inputs, output);
+    let mut dispatches = Vec::new();
+    for first_key in (0..sizes.keys).step_by(host_len(max_keys)) {
+        let end_key = (first_key + max_keys).min(sizes.keys);
+        let mut launch = untiled_launch("attention_untiled_chunk", op, inputs, output, first_key..end_key)?;
+        launch.bindings.push(Binding::Input(inputs.len()));
+        let operands = (0..inputs.len()).map(BufferRef::Input).chain([BufferRef::Scratch(0)]).collect();
+        let flops = flops / sizes.keys * (end_key - first_key);
+        dispatches.push(Dispatch { launch, inputs: operands, output: BufferRef::Output, flops });
+    }
+    let states = numel(&[sizes.items, op.heads]) * sizes.queries.div_ceil(4);
+    Ok(Some(KernelSequence { dispatches, scratch: [8 * states, 0, 0] }))
+}
+
+/// Returns the launch of attention.wgsl, or of attention_untiled.wgsl over all keys.
 pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
+    let sizes = Sizes::of(op, inputs, output);
+    if sizes.is_untiled(style) {
+        return untiled_launch("attention_untiled", op, inputs, output, 0..sizes.keys);
+    }
     let count = |n: usize| to_u32("attention", n);
-    let tokens = |shape: &[usize]| numel(&shape[1..shape.len() - 1]);
-    let width = output[output.len() - 1];
-    let head_dim = width / op.heads;
-    let parts = Attention::parts(inputs.len());
-    let (queries, keys) = (tokens(output), tokens(inputs[parts[1].input]));
-    let scale = to_f32(1.0 / (head_dim as f64).sqrt());
-    let mut params = vec![
-        to_u32("attention", queries)?,
-        to_u32("attention", keys)?,
-        count(op.heads)?,
-        scale.to_bits(),
-        count(head_dim)?,
-    ];
-    let [q, k, v] = parts;
-    for offset in [q.of * width, k.of * width, k.place * width, v.place * width] {
-        params.push(count(offset)?);
-    }
-    let bind = |mut launch: Launch| {
-        launch.bindings.splice(..3, parts.map(|part| Binding::Input(part.input)));
-        launch
-    };
-    let (heads, items) = (count(op.heads)?, count(output[0])?);
-    if style == Style::Untiled && head_dim <= MAX_UNTILED_HEAD_DIM && head_dim.is_multiple_of(4) {
-        let groups = [to_u32("attention", queries.div_ceil(16 * 4))?, heads, items];
-        let launch = Launch::new("attention_untiled", 3, params, groups);
-        return Ok(bind(launch).with("CAUSAL", op.causal));
-    }
-    let (block_queries, block_keys, outputs) = blocks(head_dim).next().ok_or_else(|| LaunchError {
+    let (block_queries, block_keys, outputs) = blocks(sizes.head_dim).next().ok_or_else(|| LaunchError {
         kernel: "attention",
-        reason: format!("supports head dimensions up to 1005, not {head_dim}"),
+        reason: format!("supports head dimensions up to 1005, not {}", sizes.head_dim),
     })?;
-    let groups = [to_u32("attention", queries.div_ceil(block_queries as u64))?, heads, items];
-    let launch = Launch::new("attention", 3, params, groups);
-    Ok(bind(launch)
-        .with("SIZE", count(head_dim)?)
+    let groups =
+        [to_u32("attention", sizes.queries.div_ceil(block_queries as u64))?, count(op.heads)?, count(sizes.items)?];
+    let launch = bound("attention", op, inputs, output, &[], groups)?;
+    Ok(launch
+        .with("SIZE", count(sizes.head_dim)?)
         .with("QUERIES", count(block_queries)?)
         .with("KEYS", count(block_keys)?)
         .with("CAUSAL", op.causal)
         .with("OWN", count(outputs)?))
+}
+
+/// Returns the launch of attention_untiled.wgsl for a range of keys.
+fn untiled_launch(
+    kernel: &'static str,
+    op: &Attention,
+    inputs: &[&[usize]],
+    output: &[usize],
+    keys: Range<u64>,
+) -> Result<Launch, LaunchError> {
+    let sizes = Sizes::of(op, inputs, output);
+    let groups =
+        [to_u32(kernel, sizes.queries.div_ceil(16 * 4))?, to_u32(kernel, op.heads)?, to_u32(kernel, sizes.items)?];
+    let range = [to_u32(kernel, keys.start)?, to_u32(kernel, keys.end)?];
+    Ok(bound(kernel, op, inputs, output, &range, groups)?.with("CAUSAL", op.causal))
+}
+
+/// Returns a launch with the parameters that all attention kernels have, then `rest`, and with q, k, v and the output
+/// bound.
+fn bound(
+    kernel: &'static str,
+    op: &Attention,
+    inputs: &[&[usize]],
+    output: &[usize],
+    rest: &[u32],
+    groups: [u32; 3],
+) -> Result<Launch, LaunchError> {
+    let Sizes { queries, keys, head_dim, .. } = Sizes::of(op, inputs, output);
+    let count = |n: usize| to_u32(kernel, n);
+    let scale = to_f32(1.0 / (head_dim as f64).sqrt());
+    let mut params =
+        vec![to_u32(kernel, queries)?, to_u32(kernel, keys)?, count(op.heads)?, scale.to_bits(), count(head_dim)?];
+    let parts @ [q, k, v] = Attention::parts(inputs.len());
+    let width = head_dim * op.heads;
+    for offset in [q.of * width, k.of * width, k.place * width, v.place * width] {
+        params.push(count(offset)?);
+    }
+    params.extend_from_slice(rest);
+    let mut launch = Launch::new(kernel, 3, params, groups);
+    launch.bindings.splice(..3, parts.map(|part| Binding::Input(part.input)));
+    Ok(launch)
 }

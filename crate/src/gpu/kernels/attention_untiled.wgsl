@@ -3,10 +3,12 @@
 // four or sixteen times.
 
 // `head_dim` is a multiple of 4, at most 512. It is a uniform, not a constant: some compilers take minutes to unroll
-// loops over a constant. q, k and v may be parts of a single tensor: rows of q are `q_stride` apart, rows of k and v
+// loops over a constant. One launch covers the keys from `first_key` up to `end_key`, continuing the online softmax of the
+// launch before; attention_state.wgsl or attention_no_state.wgsl comes first. q, k and v may be parts of a single tensor: rows of q are `q_stride` apart, rows of k and v
 // `kv_stride`. k and v start at `k_offset` and `v_offset` within their rows.
 struct Params {
     queries: u32, keys: u32, heads: u32, scale: f32, head_dim: u32, q_stride: u32, kv_stride: u32, k_offset: u32, v_offset: u32,
+    first_key: u32, end_key: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -16,8 +18,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<Scalar>>; // (B, queries, heads * head_dim)
 
 override CAUSAL: bool = false;
-
-const MASKED: f32 = -3.4e38;
 
 // Loads four channels of four tokens, one token per column.
 fn q_block(at: vec4<u32>, d: u32) -> mat4x4<f32> {
@@ -83,10 +83,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let kv_stride = params.kv_stride / 4u;
     let limits = select(vec4(params.keys), queries + 1u, CAUSAL);
     // The output buffer serves as the accumulator: an array of accumulators would take too many registers.
-    for (var d = 0u; d < head_dim_vec4; d++) { store_output(output_at, d, mat4x4<f32>()); }
-    var row_max = vec4(MASKED);
-    var row_sum = vec4(0.0);
-    for (var key = 0u; key < limits.w; key += 16u) {
+    let state_at = (id.z * params.heads + id.y) * ((params.queries + 3u) / 4u) + id.x;
+    var state = RowState(vec4(MASKED), vec4(0.0));
+    if params.first_key == 0u {
+        for (var d = 0u; d < head_dim_vec4; d++) { store_output(output_at, d, mat4x4<f32>()); }
+    } else {
+        state = load_state(state_at);
+    }
+    var row_max = state.row_max;
+    var row_sum = state.row_sum;
+    for (var key = params.first_key; key < min(limits.w, params.end_key); key += 16u) {
         let keys = key + vec4(0u, 1u, 2u, 3u);
         let last = vec4(params.keys - 1u);
         let base = id.z * params.keys;
@@ -122,6 +128,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             store_output(output_at, d, mat4x4(sum[0] * rescale.x, sum[1] * rescale.y, sum[2] * rescale.z, sum[3] * rescale.w)
                 + v_block(at0, d + v_offset) * scores0 + v_block(at1, d + v_offset) * scores1 + v_block(at2, d + v_offset) * scores2 + v_block(at3, d + v_offset) * scores3);
         }
+    }
+    if params.end_key < params.keys {
+        store_state(state_at, RowState(row_max, row_sum));
+        return;
     }
     for (var d = 0u; d < head_dim_vec4; d++) {
         let sum = load_output(output_at, d);

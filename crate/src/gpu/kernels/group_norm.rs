@@ -1,14 +1,14 @@
 //! Launch of group normalization.
 
-use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, MAX_LOOP_ITERATIONS, Style, to_u32};
 use crate::num::numel;
 use crate::ops::GroupNorm;
 
-/// Returns the workgroup size of kernels that reduce over a group.
-pub(super) fn threads(style: Style) -> u32 {
+/// Returns the workgroup size of kernels that reduce over a group of `elements` in up to three loops.
+pub(super) fn threads(style: Style, elements: u64) -> u32 {
     match style {
-        Style::Tiled => 256,
-        Style::Untiled => 32,
+        Style::Untiled if 3 * (elements.div_ceil(32) + 1) <= MAX_LOOP_ITERATIONS => 32,
+        _ => 256,
     }
 }
 
@@ -16,6 +16,7 @@ pub(super) fn threads(style: Style) -> u32 {
 pub fn launch(op: &GroupNorm, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
     let count = |n: usize| to_u32("group_norm", n);
     let (batch, channels) = (output[0], output[output.len() - 1]);
+    let elements = numel(&output[1..]) / op.groups as u64;
     let pixels = to_u32("group_norm", numel(&output[1..output.len() - 1]))?;
     let x_channels = inputs[0][inputs[0].len() - 1];
     let params = vec![pixels, count(channels)?, count(op.groups)?, op.eps.to_bits(), count(x_channels)?];
@@ -23,5 +24,5 @@ pub fn launch(op: &GroupNorm, inputs: &[&[usize]], output: &[usize], style: Styl
     let mut launch = Launch::new("group_norm", 3, params, groups);
     // Without a second input x is bound instead, which the shader does not read through this binding.
     launch.bindings.insert(3, Binding::Input(if op.concat { 3 } else { 0 }));
-    Ok(launch.with("SILU", op.silu).with("THREADS", threads(style)))
+    Ok(launch.with("SILU", op.silu).with("THREADS", threads(style, elements)))
 }

@@ -115,9 +115,12 @@ pub fn lower(
     style: Style,
     winograd_min_channels: usize,
 ) -> Result<KernelSequence, LaunchError> {
-    if let Op::Conv2d(conv) = op
-        && let Some(mut sequence) = winograd::lower(conv, inputs, output, stored[1], style, winograd_min_channels)?
-    {
+    let sequence = match op {
+        Op::Conv2d(conv) => winograd::lower(conv, inputs, output, stored[1], style, winograd_min_channels)?,
+        Op::Attention(attention) => attention::lower(attention, inputs, output, style)?,
+        _ => None,
+    };
+    if let Some(mut sequence) = sequence {
         for dispatch in &mut sequence.dispatches {
             dispatch.launch = dispatch.launch.clone().checked()?;
         }
@@ -133,10 +136,11 @@ pub fn lower(
 }
 
 /// Name and WGSL source of each kernel.
-pub const ALL: [(&str, &str); 32] = [
+pub const ALL: [(&str, &str); 33] = [
     ("add", include_str!("add.wgsl")),
     ("attention", include_str!("attention.wgsl")),
-    ("attention_untiled", include_str!("attention_untiled.wgsl")),
+    ("attention_untiled", concat!(include_str!("attention_no_state.wgsl"), include_str!("attention_untiled.wgsl"))),
+    ("attention_untiled_chunk", concat!(include_str!("attention_state.wgsl"), include_str!("attention_untiled.wgsl"))),
     ("axpy", include_str!("axpy.wgsl")),
     ("concat", include_str!("concat.wgsl")),
     (
