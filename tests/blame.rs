@@ -6,7 +6,7 @@ mod base;
 use lora_loupe::adapters::{BakedAdapter, ModelFile, PeftConfigs, Strengths, bake, read};
 use lora_loupe::analysis::compare;
 use lora_loupe::edit::{EditInput, ModelSide, Models, Opened, export};
-use lora_loupe::formats::{ByteSource, Header, Reading};
+use lora_loupe::formats::{ByteSource, Header, ReadFuture};
 use lora_loupe::model::Component;
 use lora_loupe::pipeline::{Model, PipelineError};
 use lora_loupe_tests::edits::bytes_of;
@@ -34,7 +34,7 @@ impl ByteSource for RemovableFile {
         ByteSource::len(&self.bytes)
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         match self.is_removed.get() {
             true => Box::pin(std::future::ready(Err(io::Error::other("removed")))),
             false => self.bytes.read(range),
@@ -132,6 +132,6 @@ fn errors_name_the_broken_file_of_a_model() {
         let folder = mini::folder(|name, bytes| if name == path { b"{".to_vec() } else { bytes });
         let error = block_on(Model::open("mini", &folder)).err().expect("a broken file");
         let expected = path.trim_end_matches("/vocab.json");
-        assert!(matches!(&error, PipelineError::BadFile { file, .. } if file == expected), "{path}: {error}");
+        assert!(matches!(&error, PipelineError::InvalidFile { file, .. } if file == expected), "{path}: {error}");
     }
 }

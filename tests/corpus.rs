@@ -6,13 +6,15 @@
 #[path = "corpus/base.rs"]
 mod base;
 
-use lora_loupe::adapters::{BakedAdapter, Delta, ModelFile, Numbers, PeftConfigs, Strengths, bake, fold_on_cpu, read};
+use lora_loupe::adapters::{
+    BakedAdapter, Delta, FactorData, ModelFile, PeftConfigs, Strengths, bake, fold_on_cpu, read,
+};
 use lora_loupe::analysis::{
-    BaseShapes, GroupNumbers, LayerImpact, ModuleRow, Progress, Report, Share, Summary, inspect, inspect_header,
+    BaseShapes, GroupMeasurements, LayerImpact, ModuleRow, Progress, Report, Share, Summary, inspect, inspect_header,
     inspect_with, measure,
 };
 use lora_loupe::edit::{EditError, ModelSide, Opened};
-use lora_loupe::formats::{ByteSource, Header, Reading, read_header};
+use lora_loupe::formats::{ByteSource, Header, ReadFuture, read_header};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe_tests::golden::{self, Tensor};
 use pollster::block_on;
@@ -133,7 +135,7 @@ fn reports_agree_with_the_manifest() {
         for base in [None, Some(&base)] {
             let report = case.report(base);
             let what = format!("{} {}", case.file, if base.is_some() { "with base" } else { "alone" });
-            assert!(!report.refused(), "{what}: {:?}", report.problems);
+            assert!(!report.is_refused(), "{what}: {:?}", report.problems);
             assert_eq!(distinct(report.algorithms.iter()), distinct(case.algorithms.iter()), "{what}");
             assert_eq!(report.convention, case.convention(), "{what}");
             assert_eq!(report.base.family, case.base_family, "{what}: {:?}", report.base.evidence);
@@ -186,7 +188,7 @@ impl ByteSource for CountingSource {
         ByteSource::len(&self.0)
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         self.1.set(self.1.get() + (range.end - range.start));
         self.0.read(range)
     }
@@ -214,7 +216,7 @@ fn header_only_reports_agree_with_full_reports() {
         };
         assert_eq!(verdicts(&report), verdicts(&whole), "{file}");
         assert!(report.headers_only && report.sha256.is_empty() && !whole.sha256.is_empty(), "{file}");
-        assert!(!report.refused(), "{file}: {:?}", report.problems);
+        assert!(!report.is_refused(), "{file}: {:?}", report.problems);
         if file.ends_with(".safetensors") {
             let header = u64::from_le_bytes(source.0[..8].try_into().expect("8 bytes"));
             assert!(
@@ -239,13 +241,13 @@ fn reports_split_across_workers_agree_with_one_worker() {
         let (file, name, config) = (case.bytes(), case.file.as_str(), case.companion());
         let go_on = &mut |_: Progress<'_>| ControlFlow::Continue(());
         let whole = block_on(inspect_with(name, &file, config.as_deref(), &[], go_on));
-        let shares: Vec<Vec<GroupNumbers>> = (0..PARTS)
+        let shares: Vec<Vec<GroupMeasurements>> = (0..PARTS)
             .map(|part| block_on(measure(name, &file, config.as_deref(), Share { part, parts: PARTS }, go_on)))
             .collect();
         undivided += usize::from(shares.iter().filter(|share| !share.is_empty()).count() == 1);
         // Workers exchange plain values, in any order.
         let known = serde_json::to_value(shares.into_iter().rev().flatten().collect::<Vec<_>>()).expect("a value");
-        let known: Vec<GroupNumbers> = serde_json::from_value(known).expect("the same");
+        let known: Vec<GroupMeasurements> = serde_json::from_value(known).expect("the same");
         let mut read_again = 0;
         let on_progress = &mut |progress: Progress<'_>| {
             read_again += usize::from(matches!(progress, Progress::Layer { .. }));
@@ -269,13 +271,13 @@ fn files_for_other_models_are_identified() {
         let report = case.report(None);
         assert_eq!(report.base.family, case.base_family, "{}: {:?}", case.file, report.base.evidence);
         assert_eq!(report.convention, case.convention(), "{}", case.file);
-        assert!(!report.refused(), "{}: {:?}", case.file, report.problems);
-        assert!(case.report(Some(&base)).refused(), "{} does not fit the mini base", case.file);
+        assert!(!report.is_refused(), "{}: {:?}", case.file, report.problems);
+        assert!(case.report(Some(&base)).is_refused(), "{} does not fit the mini base", case.file);
     }
 }
 
 /// Returns the deltas of a case with their factors.
-fn deltas(case: &Case, base: &BaseShapes) -> Vec<(Delta, Numbers)> {
+fn deltas(case: &Case, base: &BaseShapes) -> Vec<(Delta, FactorData)> {
     let file = case.bytes();
     let header = block_on(read_header(&file)).expect("a valid file");
     let configs = PeftConfigs::resolve(&header, case.companion().as_deref()).expect("a config");

@@ -193,7 +193,7 @@ fn edits_drop_parts_of_a_change_only_with_the_drop_option() {
         let fix = found.iter().find(|fix| fix.id == "remove_broken").expect("a fix");
         let json = serde_json::to_string(&fix.edit).expect("an edit");
         let (_, out) = applied(&json, std::slice::from_ref(&input)).expect("a file");
-        assert!(!block_on(inspect(name, &out, None, None)).refused(), "{name}");
+        assert!(!block_on(inspect(name, &out, None, None)).is_refused(), "{name}");
     }
 }
 

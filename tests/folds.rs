@@ -72,7 +72,7 @@ fn changing_the_strength_costs_at_most_5_percent_of_a_step() {
     let _ = std::fs::remove_file(&path);
     let (mut layers, mut flops) = (0, 0);
     for delta in adapter.deltas.iter().filter(|delta| delta.component == Component::Unet) {
-        let shape = delta.wanted_shape();
+        let shape = delta.target_shape();
         let matrix = [shape[0], host_len(numel(&shape[1..]))];
         let mut builder = Builder::new("fold");
         let (base, strength) = (builder.weight(BASE, &matrix, Layout::Ohwi), builder.scalar("strength"));

@@ -175,9 +175,9 @@ async fn run(gpu: &Gpu, plan: &Plan) -> Vec<f32> {
 /// Runs the plan with f16 math if the device supports it; tests/kernels.rs checks that it is used.
 async fn run_f16(gpu: &Gpu, plan: &Plan, numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>) -> Vec<f32> {
     gpu.set_style(Style::Tiled);
-    gpu.choose(TileChoice::Forced(F16_VARIANT));
+    gpu.set_tile_choice(TileChoice::Forced(F16_VARIANT));
     let got = run_with(gpu, &Plan { allows_f16_math: true, ..plan.clone() }, numbers).await;
-    gpu.choose(TileChoice::Rule);
+    gpu.set_tile_choice(TileChoice::Rule);
     got
 }
 
@@ -227,8 +227,8 @@ fn layer_norm_is_fused_into_the_matmul_that_follows() {
             }
             b.output("y", y);
             let plan = b.finish().fuse_epilogues();
-            let fused = plan.clone().normed();
-            let (once, each) = fused.clone().hoisted(&["x"]);
+            let fused = plan.clone().fuse_layer_norms();
+            let (once, each) = fused.clone().hoist_invariant(&["x"]);
             let what = format!("{rows} x {inner} x {columns}");
             assert_eq!((once.steps.len(), each.steps.len()), (2, 1), "{what}: {fused}");
             assert!(each.to_string().contains("bias layer_norm eps=1e-5"), "{each}");
@@ -284,7 +284,7 @@ fn winograd_convolutions_support_prologue_and_epilogue() {
             let wanted = &interpret(&plan, &mut rounded, &[]).expect("the plan runs")["y"];
             for style in [Style::Tiled, Style::Untiled] {
                 gpu.set_style(style);
-                gpu.choose(TileChoice::Forced(0));
+                gpu.set_tile_choice(TileChoice::Forced(0));
                 let made = gpu.resource_stats().bind_groups;
                 let stored = |name: &str, _: &[usize]| if name == "w" { storage } else { Storage::F32 };
                 let kernel = run_stored(&gpu, &plan, &mut rounded, &stored).await;
@@ -312,7 +312,7 @@ fn results_with_two_uses_or_a_tap_are_not_fused() {
 
     let residual = rules().into_iter().find(|(name, ..)| *name == "residual of a linear layer");
     let (_, _, _, plan) = residual.expect("the rule");
-    let tapped = plan.tapped(&["linear".into()]).fuse_epilogues();
+    let tapped = plan.with_taps(&["linear".into()]).fuse_epilogues();
     assert_eq!(tapped.steps.len(), 2, "a tapped result is not fused away");
 }
 
@@ -332,7 +332,7 @@ fn unaligned_widths_are_not_fused() {
 fn text_only_steps_are_hoisted() {
     let net = Family::published(FamilyId::Sd15).expect("a config").unet;
     let plan = unet_layer(&net, 0, 1, 2, 2, 3).expect("a plan").fuse_epilogues();
-    let (once, each) = plan.clone().hoisted(&["x", "time"]);
+    let (once, each) = plan.clone().hoist_invariant(&["x", "time"]);
     let labels: Vec<&str> = once.steps.iter().map(|step| step.label.rsplit('.').next().unwrap_or_default()).collect();
     assert_eq!(labels, ["to_k+to_v"], "keys and values of cross-attention");
     assert_eq!(once.steps.len() + each.steps.len(), plan.steps.len());
@@ -353,7 +353,7 @@ fn unet_calls_stay_within_the_dispatch_limit() {
     for (family, limit) in [(FamilyId::Sd15, MAX_DISPATCHES), (FamilyId::Sdxl, 700)] {
         let net = Family::published(family).expect("a config").unet;
         let plan = unet(&net, 2, 64, 64, 77).expect("a plan");
-        let (once, each) = plan.clone().fuse_epilogues().normed().hoisted(&["sample", "time"]);
+        let (once, each) = plan.clone().fuse_epilogues().fuse_layer_norms().hoist_invariant(&["sample", "time"]);
         println!(
             "{family}: {} steps, then {} once and {} each call",
             plan.steps.len(),

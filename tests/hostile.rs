@@ -100,13 +100,13 @@ impl Case {
         let (file, problems) = (&self.file, &report.problems);
         let worst = problems.iter().find(|problem| problem.severity == Severity::Refuse).or(problems.first());
         let is_accepted = match worst {
-            Some(problem) => self.accepts(&problem.class) || !report.refused() && self.accepts("warn"),
+            Some(problem) => self.accepts(&problem.class) || !report.is_refused() && self.accepts("warn"),
             None => self.accepts("ok"),
         };
         assert!(is_accepted, "{file}: {problems:?}, not one of {:?}", self.acceptable_verdicts);
         match self.severity.as_str() {
-            "refuse" => assert!(report.refused(), "{file}: {problems:?}"),
-            "warn" => assert!(!report.refused(), "{file}: {problems:?}"),
+            "refuse" => assert!(report.is_refused(), "{file}: {problems:?}"),
+            "warn" => assert!(!report.is_refused(), "{file}: {problems:?}"),
             _ => assert!(!problems.is_empty(), "{file}"),
         }
         assert!(!report.verdict.is_empty(), "{file}");
@@ -192,7 +192,7 @@ fn a_damaged_adapter_config_is_reported() {
     let bytes = std::fs::read(golden::path("hostile/alpha_zero.safetensors")).expect("a file of the set");
     for text in ["", "[]", "{\"lora_alpha\": \"x\"}", "{\"lora_alpha\": 1e99}", "<html>"] {
         let report = block_on(inspect("a.safetensors", &bytes, Some(text), None));
-        assert!(report.refused() && report.problems.iter().any(|problem| problem.class == "bad_config"), "{text:?}");
+        assert!(report.is_refused() && report.problems.iter().any(|problem| problem.class == "bad_config"), "{text:?}");
     }
 }
 
@@ -211,7 +211,7 @@ fn unusable_keys_of_a_known_layer_are_refused() {
     let check = |what: &str, more: &[Entry], class: &str, refused: bool| {
         let report = block_on(inspect(what, &with(more), None, None));
         let found: Vec<&str> = report.problems.iter().map(|problem| problem.class.as_str()).collect();
-        assert!(found.contains(&class) && report.refused() == refused, "{what}: {:?}", report.problems);
+        assert!(found.contains(&class) && report.is_refused() == refused, "{what}: {:?}", report.problems);
         let problem = report.problems.iter().find(|problem| problem.class == class).expect("a problem of the class");
         assert_eq!(problem.modules.is_empty(), !refused, "{what}: {:?}", problem.modules);
         assert_eq!(report.leftovers.len(), more.len(), "{what}: {:?}", report.leftovers);
@@ -371,7 +371,7 @@ fn adapters_in_archives_are_inspected() {
         assert_eq!(classes(&report), ["archive"], "deflate: {deflate}");
         assert_eq!(report.modules.len(), alone.modules.len());
         assert_eq!(report.modules[3].scale, alone.modules[3].scale, "its adapter_config.json is used");
-        assert!(report.refused() && report.verdict.contains("Unpack it"), "{}", report.verdict);
+        assert!(report.is_refused() && report.verdict.contains("Unpack it"), "{}", report.verdict);
         assert_eq!(report.file, "x.zip");
         let inputs = [EditInput::file("x.zip", &bytes, None)];
         let list = block_on(fixes(&inputs[0], &report)).expect("fixes");
@@ -412,7 +412,7 @@ const MALICIOUS: &[u8] = b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00hi\x85R.";
 fn every_pickle_of_a_file_is_scanned() {
     let good = corpus("cloneofsimo_lora_weight.text_encoder.pt");
     let report = block_on(inspect("good.pt", &good, None, None));
-    assert!(!report.refused(), "{:?}", report.problems);
+    assert!(!report.is_refused(), "{:?}", report.problems);
     let verdict = |report: &Report, name: &str| {
         let verdict = report.imports.iter().find(|row| row.name == name).map(|row| row.verdict);
         verdict.map(|verdict| serde_json::to_value(verdict).expect("a verdict"))
@@ -431,7 +431,7 @@ fn every_pickle_of_a_file_is_scanned() {
     assert_eq!(classes(&block_on(inspect("two.pt", &two(harmless), None, None))), ["not_an_adapter"]);
 
     let legacy = corpus("old_diffusers_attn_procs_legacy_pickle.bin");
-    assert!(!block_on(inspect("legacy.bin", &legacy, None, None)).refused());
+    assert!(!block_on(inspect("legacy.bin", &legacy, None, None)).is_refused());
     let report = block_on(inspect("legacy.bin", &[&legacy[..], MALICIOUS].concat(), None, None));
     assert_eq!(classes(&report), ["unsafe_pickle"]);
     assert!(
@@ -449,7 +449,7 @@ fn all_imports_are_listed() {
     let list: Vec<_> = report.imports.iter().map(|row| (row.name.as_str(), format!("{:?}", row.verdict))).collect();
     let expect = [("collections.OrderedDict", "Harmless"), ("mine.Thing", "Unknown"), ("os.system", "Dangerous")];
     assert_eq!(list, expect.map(|(name, verdict)| (name, verdict.to_owned())));
-    assert!(report.refused());
+    assert!(report.is_refused());
 }
 
 /// A llama.cpp adapter for one layer of Llama 3 8B: rank 2, alpha 8.

@@ -74,8 +74,8 @@ fn every_tile_shape_agrees_with_the_reference() {
         gpu.set_style(Style::Tiled);
         let listed: Vec<Case> = cases().into_iter().filter(|case| case.plan.flops() < 30_000_000).collect();
         for index in 0..4 {
-            gpu.choose(TileChoice::Forced(index));
-            let before = gpu.pipelines_made();
+            gpu.set_tile_choice(TileChoice::Forced(index));
+            let before = gpu.pipeline_count();
             for case in &listed {
                 if !["matmul", "conv2d", "attention"].contains(&case.plan.steps[0].op.get().name()) {
                     continue;
@@ -83,7 +83,7 @@ fn every_tile_shape_agrees_with_the_reference() {
                 let got = compute(&gpu, case).await;
                 close(&format!("shape {index}, {}", case.name), &got, &reference(case), KERNEL);
             }
-            assert!(index == 0 || gpu.pipelines_made() > before, "shape {index} has its own kernels");
+            assert!(index == 0 || gpu.pipeline_count() > before, "shape {index} has its own kernels");
         }
     });
 }
@@ -104,7 +104,7 @@ fn winograd_agrees_with_the_reference() {
                 for (plan, choice) in
                     [(&plan, TileChoice::Forced(0)), (&plan, TileChoice::Rule), (&case.plan, TileChoice::Forced(0))]
                 {
-                    gpu.choose(choice);
+                    gpu.set_tile_choice(choice);
                     let before = gpu.resource_stats().bind_groups;
                     close(&format!("{style:?} {}", case.name), &run(&gpu, plan, &case).await.0, &wanted, KERNEL);
                     dispatches.push(gpu.resource_stats().bind_groups - before);
@@ -141,7 +141,7 @@ fn f16_products_agree_with_the_reference() {
             let ends = [plan.steps[0].inputs[0], plan.steps[0].output];
             let is_tiled = ends.iter().all(|id| plan.value(*id).shape.last().is_some_and(|width| width % 4 == 0));
             for index in F16_VARIANT..F16_VARIANT + 3 {
-                gpu.choose(TileChoice::Forced(index));
+                gpu.set_tile_choice(TileChoice::Forced(index));
                 let what = format!("shape {index}, {}", case.name);
                 let (got, used_f16) = run(&gpu, &plan, &case).await;
                 assert_eq!(used_f16, is_tiled && gpu.f16_math(), "{what}");
@@ -179,10 +179,10 @@ fn a_device_is_tuned_once_within_its_time_budget() {
             chosen.iter().map(|case| vec![Storage::F32; case.plan.values.len()]).collect();
         let plans: Vec<_> = chosen.iter().zip(&storages).map(|(case, all)| (&case.plan, all.as_slice())).collect();
 
-        gpu.set_wants_tuning(true);
+        gpu.set_tuning_enabled(true);
         gpu.tune(&plans, &mut |_, _| panic!("software rasterizers are not tuned")).await.expect("nothing");
         gpu.tune_all(&plans, &mut |_, _| ControlFlow::Break(())).await.expect("nothing");
-        let TileChoice::Tuned(empty) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        let TileChoice::Tuned(empty) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
         assert!(empty.best.is_empty(), "cancelled before the first measurement: {empty:?}");
 
         // A busy machine looks slow: classes that run out of time are tuned in the next round.
@@ -197,7 +197,7 @@ fn a_device_is_tuned_once_within_its_time_budget() {
                 break;
             }
             gpu.tune_all(&plans, &mut on_progress).await.expect("times");
-            let TileChoice::Tuned(known) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+            let TileChoice::Tuned(known) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
             tuning = known;
         }
         assert_eq!(tuning.best.len(), 2, "{tuning:?}");
@@ -211,17 +211,17 @@ fn a_device_is_tuned_once_within_its_time_budget() {
         // With f16 math available, products that allow it are a separate class.
         let product = Plan { allows_f16_math: true, ..chosen[0].plan.clone() };
         gpu.tune_all(&[(&product, plans[0].1)], &mut |_, _| ControlFlow::Continue(())).await.expect("times");
-        let TileChoice::Tuned(mut with) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        let TileChoice::Tuned(mut with) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
         let new: Vec<String> = with.best.keys().filter(|class| !tuning.best.contains_key(*class)).cloned().collect();
         assert_eq!(new.len(), usize::from(gpu.f16_math()), "{with:?}");
         for class in new {
             with.best.insert(class, F16_VARIANT);
-            gpu.choose(TileChoice::Tuned(with.clone()));
+            gpu.set_tile_choice(TileChoice::Tuned(with.clone()));
             let (got, used_f16) = run(&gpu, &product, chosen[0]).await;
             assert!(used_f16, "{} as tuned", chosen[0].name);
             close(&chosen[0].name, &got, &reference(chosen[0]), TOLERANCE_F16);
         }
-        gpu.choose(TileChoice::Tuned(tuning.clone()));
+        gpu.set_tile_choice(TileChoice::Tuned(tuning.clone()));
 
         // A plan that allows Winograd also tunes the number of channels from which it is faster; the products inside
         // it are a separate class.
@@ -239,7 +239,7 @@ fn a_device_is_tuned_once_within_its_time_budget() {
                 break;
             }
             gpu.tune_all(&[(&wide, &storages)], &mut |_, _| ControlFlow::Continue(())).await.expect("times");
-            let TileChoice::Tuned(known) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+            let TileChoice::Tuned(known) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
             with = known;
         }
         let threshold = with.best.get("winograd").copied();
@@ -249,16 +249,16 @@ fn a_device_is_tuned_once_within_its_time_budget() {
                 && threshold.is_some_and(|channels| [128, 256, 512, 1 << 20].contains(&channels)),
             "{with:?}"
         );
-        assert_eq!(gpu.caps().winograd, threshold.expect("a threshold"));
-        gpu.choose(TileChoice::Tuned(tuning.clone()));
+        assert_eq!(gpu.caps().winograd_min_channels, threshold.expect("a threshold"));
+        gpu.set_tile_choice(TileChoice::Tuned(tuning.clone()));
 
         // Another device's tuning is ignored; this device's is applied even if it names unknown variants.
         let text = serde_json::to_string(&tuning).expect("text");
         let mut stored: Tuning = serde_json::from_str(&text).expect("a tuning");
         stored.best.values_mut().for_each(|index| *index = 99);
-        gpu.choose(TileChoice::Tuned(Tuning { device: "another".into(), ..stored.clone() }));
-        assert_eq!(gpu.choice(), TileChoice::Tuned(tuning));
-        gpu.choose(TileChoice::Tuned(stored));
+        gpu.set_tile_choice(TileChoice::Tuned(Tuning { device: "another".into(), ..stored.clone() }));
+        assert_eq!(gpu.tile_choice(), TileChoice::Tuned(tuning));
+        gpu.set_tile_choice(TileChoice::Tuned(stored));
         close(&chosen[0].name, &compute(&gpu, chosen[0]).await, &reference(chosen[0]), KERNEL);
     });
 }
@@ -371,7 +371,7 @@ fn plan_outputs_need_a_tensor_with_the_same_storage() {
             assert_eq!(runner.compute(&gpu, "wide").await.expect("numbers"), rounded, "{storage:?}");
 
             let bind_output = async |name: &str, plan: &Plan, stored| {
-                let tensor = gpu.tensor_stored("output", 5, stored).expect("a tensor");
+                let tensor = gpu.tensor_with_storage("output", 5, stored).expect("a tensor");
                 let resident = |other: &str| (other == name).then(|| tensor.clone());
                 Runner::new(&gpu, plan, &resident).await.map(|_| ())
             };
@@ -424,18 +424,18 @@ fn writes_are_exact_or_rejected() {
                     }
                     assert_eq!(got, wanted, "{what}");
                     let bits = vec![0; count];
-                    let written_bits = gpu.write_halves_at(&parts[0], first as u64, &bits);
+                    let written_bits = gpu.write_u16_at(&parts[0], first as u64, &bits);
                     assert_eq!(written_bits.is_ok(), written.is_ok() && storage != Storage::F32, "{what}, as bits");
                 }
             }
             assert_eq!(gpu.read(&parts[1]).await.expect("numbers"), [9.0; 7], "{storage:?}");
             let other = if storage == Storage::F32 { Storage::F16 } else { Storage::F32 };
-            let copy = gpu.tensor_stored("copy", wide, storage).expect("memory");
+            let copy = gpu.tensor_with_storage("copy", wide, storage).expect("memory");
             gpu.copy(&parts[1], &copy).expect("same length and storage");
             assert_eq!(gpu.read(&copy).await.expect("numbers"), [9.0; 7], "{storage:?}");
-            gpu.copy(&parts[0], &gpu.tensor_stored("other", wide, other).expect("memory"))
+            gpu.copy(&parts[0], &gpu.tensor_with_storage("other", wide, other).expect("memory"))
                 .expect_err("another storage");
-            gpu.copy(&parts[0], &gpu.tensor_stored("other", wide - 1, storage).expect("memory"))
+            gpu.copy(&parts[0], &gpu.tensor_with_storage("other", wide - 1, storage).expect("memory"))
                 .expect_err("another length");
         }
         gpu.check().expect("no driver error");
@@ -444,7 +444,7 @@ fn writes_are_exact_or_rejected() {
 
 #[test]
 fn no_launch_exceeds_the_workgroup_limit() {
-    let max = kernel::MAX_GROUPS as usize;
+    let max = kernel::MAX_WORKGROUPS_PER_AXIS as usize;
     let linear = Matmul { transpose_b: true, ..Default::default() };
     let conv = Conv2d { kernel: 3, stride: 1, padding: 1, ..Default::default() };
     let one = Conv2d { kernel: 1, stride: 1, ..Default::default() };
@@ -488,7 +488,7 @@ fn no_launch_exceeds_the_workgroup_limit() {
         let what = format!("{style:?} {op} {shapes:?}");
         match launch {
             Ok(launch) => {
-                assert!(is_supported && launch.groups.iter().all(|&n| n as usize <= max), "{what}: {launch:?}")
+                assert!(is_supported && launch.workgroups.iter().all(|&n| n as usize <= max), "{what}: {launch:?}")
             }
             Err(error) => assert!(!is_supported && error.to_string().contains("workgroups"), "{what}: {error}"),
         }
@@ -523,7 +523,7 @@ fn transposed_products_are_tuned_separately() {
         let pairs: Vec<(&Plan, &[Storage])> = plans.iter().map(|plan| (plan, &storages[..])).collect();
         let style = gpu.style();
         gpu.tune_all(&pairs, &mut |_, _| ControlFlow::Continue(())).await.expect("times");
-        let TileChoice::Tuned(tuning) = gpu.choice() else { panic!("{:?}", gpu.choice()) };
+        let TileChoice::Tuned(tuning) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
         assert_eq!(tuning.best.len(), 2, "{tuning:?}");
         assert_eq!(gpu.style(), style, "tuning does not change the style");
     });
@@ -540,7 +540,7 @@ fn the_self_test_passes_in_both_styles_and_names_failing_operations() {
             assert_eq!(gpu.style(), style, "the style is kept");
         }
         // f32 sums are not exact: with a tolerance of 0 it fails, names the operations and keeps the style.
-        let error = gpu.self_test_within(0.0).await.expect_err("rounding errors").to_string();
+        let error = gpu.test_f32_within(0.0).await.expect_err("rounding errors").to_string();
         assert!(error.contains("matmul") && error.contains("attention"), "{error}");
         assert_eq!(gpu.style(), Style::Untiled);
     });
@@ -558,12 +558,12 @@ fn subgroup_norms_agree_with_the_reference() {
             let wanted = reference(&case);
             for style in [Style::Tiled, Style::Untiled] {
                 gpu.set_style(style);
-                gpu.choose(TileChoice::Rule);
+                gpu.set_tile_choice(TileChoice::Rule);
                 compute(&gpu, &case).await;
-                let before = gpu.pipelines_made();
-                gpu.choose(TileChoice::Forced(1));
+                let before = gpu.pipeline_count();
+                gpu.set_tile_choice(TileChoice::Forced(1));
                 close(&format!("{style:?} {}", case.name), &compute(&gpu, &case).await, &wanted, KERNEL);
-                count += gpu.pipelines_made() - before;
+                count += gpu.pipeline_count() - before;
             }
         }
         // With and without SiLU, and moments with and without previous ones, in two styles.
@@ -589,8 +589,8 @@ fn winograd_is_disabled_if_it_fails_the_self_test() {
         assert_eq!(gpu.resource_stats().bind_groups - before, 4, "the test runs Winograd kernels");
         gpu.test_winograd_within(0.0).await;
         assert!(!gpu.uses_winograd(), "with a tolerance of 0 it fails: f32 sums round");
-        gpu.choose(TileChoice::Forced(0));
-        assert!(gpu.caps().winograd > 4096, "no layer has as many channels");
+        gpu.set_tile_choice(TileChoice::Forced(0));
+        assert!(gpu.caps().winograd_min_channels > 4096, "no layer has as many channels");
     });
 }
 
@@ -602,7 +602,7 @@ fn f16_math_is_disabled_if_it_fails_the_self_test() {
         gpu.set_style(Style::Tiled);
         gpu.self_test().await.expect("a passing self-test");
         assert_eq!(gpu.f16_math(), gpu.info().shader_f16, "f16 math passes the test if the device supports it");
-        assert_eq!(gpu.choice(), TileChoice::Rule, "the test keeps the choice");
+        assert_eq!(gpu.tile_choice(), TileChoice::Rule, "the test keeps the choice");
         // With a tolerance below the accuracy of f16 it fails, and f32 remains.
         gpu.test_f16_math_within(1e-4).await;
         assert!(!gpu.f16_math());

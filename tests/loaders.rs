@@ -5,7 +5,7 @@ use lora_loupe::analysis::{LoaderStatus, LoaderVerdict, Report, explain_log, ins
 use lora_loupe::edit::{EditInput, fixes};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe_tests::golden;
-use lora_loupe_tests::loader_cases::{self, Truth};
+use lora_loupe_tests::loader_cases::{self, RecordedRun};
 use pollster::block_on;
 use serde_json::{Map, Value, json};
 
@@ -48,7 +48,7 @@ fn predictions_agree_with_recorded_runs() {
     let cases = loader_cases::kept();
     assert!(cases.len() > 130);
     for (name, file, facts) in &cases {
-        let truth = Truth(facts);
+        let truth = RecordedRun(facts);
         let report = block_on(inspect_header(name, file, file.config.as_deref()));
         if !truth.is_family(&report.base.family) {
             wrong.push(format!("{name}: {} is {}", facts["family"], report.base.family));
@@ -97,7 +97,7 @@ fn unknown_models_get_unknown_verdicts() {
     assert_eq!(report.algorithms, ["lora"]);
     assert!(report.modules.iter().all(|row| row.rank == Some(1) && row.norm == Some(0.0) && row.dtype == "F16"));
     assert!(report.base.evidence.iter().any(|line| line.contains("novelty_one")), "{:?}", report.base.evidence);
-    assert!(report.leftovers.is_empty() && !report.refused(), "{:?}", report.problems);
+    assert!(report.leftovers.is_empty() && !report.is_refused(), "{:?}", report.problems);
     assert!(report.problems.iter().any(|problem| problem.class == "unknown_model"));
     assert_eq!(letters(&report), "???????");
     let fixes = block_on(fixes(&EditInput::file("made.safetensors", &bytes, None), &report)).expect("an adapter");

@@ -1,7 +1,7 @@
 //! Singular values compared with NumPy, and what builds on them: reported errors of resize, merge and extract, and
 //! relations between files.
 
-use lora_loupe::adapters::{Adapter, Delta, Dense, Factorization, ModelFile, Numbers, PeftConfigs, read};
+use lora_loupe::adapters::{Adapter, Delta, Dense, FactorData, Factorization, ModelFile, PeftConfigs, read};
 use lora_loupe::analysis::{BaseShapes, LowRank, Relation, Spectrum, compare};
 use lora_loupe::edit::{
     ConvertOptions, EditError, ExtractOptions, MergeInput, MergeOptions, ModelSide, Opened, RankRule, ResizeOptions,
@@ -21,7 +21,7 @@ fn adapter(file: &Vec<u8>) -> (Header, Adapter) {
     (header, adapter)
 }
 
-fn numbers(file: &Vec<u8>, header: &Header, delta: &Delta) -> Numbers {
+fn numbers(file: &Vec<u8>, header: &Header, delta: &Delta) -> FactorData {
     block_on(delta.read(file, header)).expect("factors")
 }
 

@@ -21,7 +21,8 @@ const SIZES: [(&str, usize, usize); 7] = [
 
 /// Returns a GPU with bindings of 128 MiB, and the software rasterizer of headless Chromium.
 fn devices() -> [(&'static str, DeviceCaps); 2] {
-    let software = DeviceCaps { max_binding: 1 << 30, f16_weights: false, style: Style::Untiled, winograd: 64 };
+    let software =
+        DeviceCaps { max_binding: 1 << 30, f16_weights: false, style: Style::Untiled, winograd_min_channels: 64 };
     [("card", DeviceCaps::BASELINE), ("software", software)]
 }
 

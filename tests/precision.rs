@@ -39,7 +39,7 @@ fn unet_with_f16_math() {
             let wanted = wanted.expect("an output").channels_last();
             let (network, inputs) = unet_case(&full_precision, case);
             for index in F16_VARIANT..F16_VARIANT + 3 {
-                session.gpu.choose(TileChoice::Forced(index));
+                session.gpu.set_tile_choice(TileChoice::Forced(index));
                 let got = session.probe(network, &inputs, &[]).await.expect("a run");
                 close(case, &got["noise"], &wanted, UNET_F16);
                 let is_exact = rel_rms(&got["noise"], &wanted) <= 1e-4;
@@ -54,7 +54,7 @@ fn images_with_f16_math() {
     pollster::block_on(async {
         let mut session = full().await;
         session.gpu.set_style(Style::Tiled);
-        session.gpu.choose(TileChoice::Forced(F16_VARIANT));
+        session.gpu.set_tile_choice(TileChoice::Forced(F16_VARIANT));
         let lora = adapter(&session, "lora_a").await;
         for name in ["ddim", "lora_a_1.0"] {
             let picture = draw(&mut session, &case(name), &[&lora]).await;
@@ -190,7 +190,7 @@ fn f16_overflow_in_the_unet_disables_f16_math() {
 
         let mut session = mini::stored(scaled).await;
         session.gpu.set_style(Style::Tiled);
-        session.gpu.choose(TileChoice::Forced(F16_VARIANT));
+        session.gpu.set_tile_choice(TileChoice::Forced(F16_VARIANT));
         assert_eq!(session.gpu.f16_math(), session.gpu.info().shader_f16);
         assert_eq!(latents(&mut session, &recipe, &GenerateInputs::default()).await, wanted);
         assert!(!session.gpu.f16_math(), "disabled or unsupported");

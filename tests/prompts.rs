@@ -1,7 +1,7 @@
 //! Prompt syntax compared with the web UI: prompt editing, extra networks, chunks and emphasis.
 
 use lora_loupe::text::{
-    CHUNK, Chunk, ExtraNetwork, NetworkKind, Syntax, TextError, Tokenizer, count, emphasis, extra_networks, level,
+    CHUNK_LEN, Chunk, ExtraNetwork, NetworkKind, Syntax, TextError, Tokenizer, count, emphasis, extra_networks, level,
     parse_attention, schedule, text_at,
 };
 use lora_loupe_tests::{compare::rel_rms, golden};
@@ -84,7 +84,7 @@ fn other_angle_brackets_are_kept() {
 /// Returns the token ids of each chunk without start, end and padding.
 fn contents(prompt: &str) -> Vec<Vec<u32>> {
     let inside = |chunk: &Chunk| {
-        assert_eq!((chunk.ids[0], chunk.ids[CHUNK - 1]), (START, END));
+        assert_eq!((chunk.ids[0], chunk.ids[CHUNK_LEN - 1]), (START, END));
         chunk.ids[1..].iter().copied().take_while(|id| *id != END).collect()
     };
     Chunk::weighted(&CLIP, prompt, &[]).iter().map(inside).collect()
@@ -140,9 +140,9 @@ fn padding_depends_on_the_model() {
     let sd2 = Tokenizer::clip().padded_with_zero();
     let chunk = &Chunk::weighted(&sd2, "dog", &[])[0];
     assert_eq!(chunk.ids[..4], [START, DOG, END, 0]);
-    assert_eq!(chunk.ids[CHUNK - 1], 0);
+    assert_eq!(chunk.ids[CHUNK_LEN - 1], 0);
     assert_eq!(Chunk::empty(&sd2).ids[..3], [START, END, 0]);
-    assert_eq!(Chunk::empty(&CLIP).ids[1..], [END; CHUNK - 1]);
+    assert_eq!(Chunk::empty(&CLIP).ids[1..], [END; CHUNK_LEN - 1]);
     assert_eq!(Chunk::weighted(&sd2, "dog <|endoftext|> cat", &[])[0].ids[..5], [START, DOG, END, 0, 0]);
     let full = &Chunk::weighted(&sd2, &"dog ".repeat(75), &[])[0];
     assert_eq!(full.ids[75..], [DOG, END]);
@@ -162,7 +162,7 @@ fn plain_syntax_agrees_with_diffusers_and_reports_truncation() {
     for prompt in ["", "a (red:1.5) <lora:x:1> [cat|dog] BREAK", &"dog ".repeat(75)] {
         let (chunk, cut) = Chunk::plain(&CLIP, prompt, &[]);
         assert_eq!(chunk.ids.to_vec(), CLIP.encode_padded(prompt), "{prompt:?}");
-        assert_eq!((chunk.weights, cut), ([1.0; CHUNK], vec![]), "{prompt:?}");
+        assert_eq!((chunk.weights, cut), ([1.0; CHUNK_LEN], vec![]), "{prompt:?}");
     }
     let long = format!("{}Extraordinarilyx, Cat", "dog ".repeat(74));
     let (chunk, cut) = Chunk::plain(&CLIP, &long, &[]);

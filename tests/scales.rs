@@ -185,7 +185,7 @@ fn an_unreadable_config_is_the_same_error_everywhere() {
         let report = block_on(inspect(what, &variant.bytes, variant.sidecar, None));
         let classes: Vec<&str> = report.problems.iter().map(|problem| problem.class.as_str()).collect();
         assert_eq!(classes, ["bad_config"], "{what}: {:?}", report.problems);
-        assert!(report.refused(), "{what}");
+        assert!(report.is_refused(), "{what}");
         let sentence = report.problems[0].message.trim_end_matches('.');
         let sentence = &sentence[1..]; // skips the capital letter
         assert!(sentence.contains("the scale of the adapter is unknown"), "{sentence}");

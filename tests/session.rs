@@ -26,7 +26,7 @@ fn memory_is_as_planned_and_steps_create_no_resources() {
 async fn memory_is_as_planned(style: Style, choice: TileChoice) {
     let mut session = full().await;
     session.gpu.set_style(style);
-    session.gpu.choose(choice);
+    session.gpu.set_tile_choice(choice);
     let (_, recipe, _) = cases("hires").remove(0);
     let recipe = Recipe { steps: 4, ..recipe };
     let gpu = session.gpu.clone();
@@ -54,7 +54,7 @@ async fn memory_is_as_planned(style: Style, choice: TileChoice) {
         starts_from_picture: false,
     };
     let need = session.model.memory_need(shape, gpu.caps(), &[]).expect("plans");
-    assert_eq!(gpu.resource_stats().bytes, need.total(), "{style:?} {:?} {need:?}", gpu.choice());
+    assert_eq!(gpu.resource_stats().bytes, need.total(), "{style:?} {:?} {need:?}", gpu.tile_choice());
     assert_eq!(steps[7].2.bytes, need.total());
     // Another image of the same shape creates no resources.
     assert_eq!(steps[7].2.pipelines, gpu.resource_stats().pipelines);
@@ -229,7 +229,7 @@ fn images_survive_device_loss() {
             let picture = session
                 .generate(&recipe, &with(&[&lora]), &mut |_| {
                     if reports == loss + 1 {
-                        gpu.lose();
+                        gpu.simulate_loss();
                     }
                     reports += 1;
                     ControlFlow::Continue(())
@@ -260,20 +260,20 @@ fn a_reopened_device_has_the_same_config_and_runs_the_self_test() {
         };
         for (config, wants_tuning) in [(reduced, true), (original, false)] {
             session.gpu.set_config(config.clone());
-            session.gpu.set_wants_tuning(wants_tuning);
+            session.gpu.set_tuning_enabled(wants_tuning);
             let gpu = session.gpu.clone();
             let mut on_progress = |progress: Progress| {
                 if progress.stage == Stage::Denoise && Rc::strong_count(&gpu) > 1 {
-                    gpu.lose();
+                    gpu.simulate_loss();
                 }
                 ControlFlow::Continue(())
             };
             session.generate(&recipe, &GenerateInputs::default(), &mut on_progress).await.expect("an image");
             assert!(!Rc::ptr_eq(&gpu, &session.gpu), "the device was reopened");
             assert_eq!(session.gpu.config(), config);
-            assert_eq!(session.gpu.wants_tuning(), wants_tuning);
-            let again = Gpu::open_like(&gpu).await.expect("the device");
-            assert!(again.pipelines_made() > 10, "kernels of the self-test");
+            assert_eq!(session.gpu.tuning_enabled(), wants_tuning);
+            let again = Gpu::reopen(&gpu).await.expect("the device");
+            assert!(again.pipeline_count() > 10, "kernels of the self-test");
         }
     });
 }
@@ -299,7 +299,7 @@ fn the_error_names_the_layer_with_non_finite_outputs() {
             let mut session = mini::session(broken).await;
             // Layers that also fail in f32 are reported, even if f16 math is disabled first.
             session.gpu.set_style(Style::Tiled);
-            session.gpu.choose(TileChoice::Forced(F16_VARIANT));
+            session.gpu.set_tile_choice(TileChoice::Forced(F16_VARIANT));
             let result =
                 session.generate(&recipe, &GenerateInputs::default(), &mut |_| ControlFlow::Continue(())).await;
             let error = result.expect_err("a broken layer").to_string();

@@ -3,7 +3,7 @@
 
 use lora_loupe::analysis::BaseShapes;
 use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, Strengths, apply};
-use lora_loupe::formats::source::Reading;
+use lora_loupe::formats::source::ReadFuture;
 use lora_loupe::formats::{ByteSource, Dtype, Header, TensorInfo};
 use lora_loupe::gpu::{DeviceCaps, Gpu};
 use lora_loupe::model::{Family, FamilyId, Module, Unet, UnetConfig};
@@ -12,7 +12,7 @@ use lora_loupe::plan::Layout;
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{TensorFile, Weights};
 use lora_loupe_tests::golden;
-use lora_loupe_tests::imagined::{Imagined, Shapes, imagine, number, open, shapes};
+use lora_loupe_tests::imagined::{Shapes, SyntheticCheckpoint, number, open, shapes, synthetic_checkpoint};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
@@ -42,7 +42,7 @@ fn every_family_is_detected_and_every_tensor_found() {
 #[test]
 fn fused_and_transposed_weights_are_read_correctly() {
     let shapes = shapes("sdxl");
-    let (_, offsets) = imagine(&shapes, &[]);
+    let (_, offsets) = synthetic_checkpoint(&shapes, &[]);
     let model = open(&shapes, &[], None).expect("a model");
     let read = |name: &str| pollster::block_on(model.checkpoint.read(name, Layout::Plain)).expect("a tensor");
     let in_proj = offsets["conditioner.embedders.1.model.transformer.resblocks.3.attn.in_proj_weight"];
@@ -64,7 +64,7 @@ fn fused_and_transposed_weights_are_read_correctly() {
 #[test]
 fn base_shapes_have_every_layer_of_the_family() {
     for (family, id) in [("sd15", FamilyId::Sd15), ("sd21", FamilyId::Sd21), ("sdxl", FamilyId::Sdxl)] {
-        let (file, _) = imagine(&shapes(family), &[]);
+        let (file, _) = synthetic_checkpoint(&shapes(family), &[]);
         let header = pollster::block_on(Header::read(&file)).expect("a header");
         let base = BaseShapes::of(&[(None, &header)]).expect("a model");
         assert_eq!(base.family, id);
@@ -98,7 +98,7 @@ fn fused_and_transposed_weights_are_baked_correctly() {
     let is_selected = |key: &String| key.contains("embedders.1.model.transformer.resblocks.0.");
     let mut selected = shapes("sdxl");
     selected.retain(|key, _| is_selected(key) || key == "conditioner.embedders.1.model.text_projection");
-    let (model, offsets) = imagine(&selected, &[]);
+    let (model, offsets) = synthetic_checkpoint(&selected, &[]);
     let attention = "lora_te2_text_model_encoder_layers_0_self_attn";
     let layers = [(&*format!("{attention}_k_proj"), 0.5, 1.0), (&*format!("{attention}_v_proj"), 1.0, 2.0)];
     let lora = rank_one(&layers, WIDTH);
@@ -259,7 +259,7 @@ fn stable_diffusion_1_5_needs_at_most_2_4_gb() {
 
 /// A file that records the size of its largest read.
 struct RecordingSource {
-    file: Imagined,
+    file: SyntheticCheckpoint,
     max_read: std::cell::Cell<u64>,
 }
 
@@ -268,7 +268,7 @@ impl ByteSource for RecordingSource {
         self.file.len()
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         self.max_read.set(self.max_read.get().max(range.end - range.start));
         self.file.read(range)
     }
@@ -279,7 +279,7 @@ impl ByteSource for RecordingSource {
 fn weights_are_read_in_slices_and_reordered() {
     pollster::block_on(async {
         let shapes = shapes("sd15");
-        let (file, offsets) = imagine(&shapes, &[]);
+        let (file, offsets) = synthetic_checkpoint(&shapes, &[]);
         let source = Rc::new(RecordingSource { file, max_read: 0.into() });
         let file = TensorFile::open("model".into(), source.clone()).await.expect("a header");
         let mut model = Model::open_file("model", file, None, Tokenizer::clip()).await.expect("a model");

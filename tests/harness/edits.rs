@@ -55,7 +55,7 @@ pub const F32: ResizeOptions =
 /// Returns the scaled weight change of each tensor, for changes that are matrices or vectors.
 pub fn changes(opened: &Opened) -> BTreeMap<String, Vec<f32>> {
     let change = |delta: &Delta| {
-        let numbers = block_on(opened.numbers(delta)).expect("factors");
+        let numbers = block_on(opened.read_factors(delta)).expect("factors");
         let data = match delta.change.form(&numbers) {
             Some(form) => form.matrix().data,
             None if delta.change.shape().len() == 1 => numbers.into_values().next().expect("a vector"),

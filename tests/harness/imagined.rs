@@ -2,7 +2,7 @@
 
 use crate::golden;
 use lora_loupe::formats::ByteSource;
-use lora_loupe::formats::source::Reading;
+use lora_loupe::formats::source::ReadFuture;
 use lora_loupe::num::numel;
 use lora_loupe::pipeline::{Model, PipelineError};
 use lora_loupe::text::Tokenizer;
@@ -21,7 +21,7 @@ pub fn shapes(family: &str) -> Shapes {
 }
 
 /// A multi-gigabyte file that is never materialized: a header, then f16 elements computed from their index.
-pub struct Imagined {
+pub struct SyntheticCheckpoint {
     header_bytes: Vec<u8>,
     len: u64,
 }
@@ -31,12 +31,12 @@ pub fn number(at: u64) -> f32 {
     (at.wrapping_mul(2_654_435_761) >> 7 & 1023) as f32 / 512.0 - 1.0
 }
 
-impl ByteSource for Imagined {
+impl ByteSource for SyntheticCheckpoint {
     fn len(&self) -> u64 {
         self.len
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         let header_len = self.header_bytes.len() as u64;
         let byte = |at: u64| match usize::try_from(at).ok().and_then(|at| self.header_bytes.get(at)) {
             Some(&byte) => byte,
@@ -48,7 +48,10 @@ impl ByteSource for Imagined {
 }
 
 /// Returns the file and the index of each tensor's first element.
-pub fn imagine(shapes: &Shapes, metadata: &[(&str, &str)]) -> (Imagined, BTreeMap<String, u64>) {
+pub fn synthetic_checkpoint(
+    shapes: &Shapes,
+    metadata: &[(&str, &str)],
+) -> (SyntheticCheckpoint, BTreeMap<String, u64>) {
     let mut header = serde_json::Map::new();
     let metadata: serde_json::Map<_, _> = metadata.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
     header.insert("__metadata__".into(), metadata.into());
@@ -64,13 +67,14 @@ pub fn imagine(shapes: &Shapes, metadata: &[(&str, &str)]) -> (Imagined, BTreeMa
     let mut header_bytes = (text.len() as u64).to_le_bytes().to_vec();
     header_bytes.extend(text.as_bytes());
     let len = header_bytes.len() as u64 + at;
-    (Imagined { header_bytes, len }, offsets)
+    (SyntheticCheckpoint { header_bytes, len }, offsets)
 }
 
 /// Opens a checkpoint of these shapes as a model, optionally with a VAE from a separate file.
 pub fn open(shapes: &Shapes, metadata: &[(&str, &str)], vae: Option<&Shapes>) -> Result<Model, PipelineError> {
     pollster::block_on(async {
-        let file = |shapes: &Shapes| TensorFile::open("model".into(), Rc::new(imagine(shapes, metadata).0));
+        let file =
+            |shapes: &Shapes| TensorFile::open("model".into(), Rc::new(synthetic_checkpoint(shapes, metadata).0));
         let vae = match vae {
             Some(shapes) => Some(file(shapes).await?),
             None => None,

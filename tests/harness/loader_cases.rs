@@ -5,7 +5,7 @@
 //! a0b, a1b, a2b and a5b), `values` (scalars; the same patterns) and optionally `adapter_config`.
 
 use crate::golden;
-use lora_loupe::formats::{ByteSource, Reading};
+use lora_loupe::formats::{ByteSource, ReadFuture};
 use lora_loupe::num::{host_len, numel};
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
@@ -122,7 +122,7 @@ impl ByteSource for CaseFile {
         self.len
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         if range.start > range.end || range.end > self.len {
             return Box::pin(std::future::ready(Err(std::io::ErrorKind::UnexpectedEof.into())));
         }
@@ -158,9 +158,9 @@ pub fn kept() -> Vec<(String, CaseFile, Value)> {
 }
 
 /// Recorded behavior of the programs for a case.
-pub struct Truth<'a>(pub &'a Value);
+pub struct RecordedRun<'a>(pub &'a Value);
 
-impl Truth<'_> {
+impl RecordedRun<'_> {
     /// Returns whether `name` is the family, or one whose files are indistinguishable from it.
     pub fn is_family(&self, name: &str) -> bool {
         let others = self.0["ambiguous_with"].as_array().into_iter().flatten();

@@ -88,11 +88,11 @@ fn header(file: &Path) {
 }
 
 /// Calls `visit` with every delta and its factors.
-fn for_each_delta(file: &Path, mut visit: impl FnMut(&Delta, &lora_loupe::adapters::Numbers)) {
+fn for_each_delta(file: &Path, mut visit: impl FnMut(&Delta, &lora_loupe::adapters::FactorData)) {
     let source = FileSource::open(file).expect("the file");
     let opened = block_on(Opened::new("file", &source, None)).expect("an adapter");
     for delta in &opened.adapter.deltas {
-        visit(delta, &block_on(opened.numbers(delta)).expect("factors"));
+        visit(delta, &block_on(opened.read_factors(delta)).expect("factors"));
     }
 }
 

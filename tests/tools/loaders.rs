@@ -9,7 +9,7 @@
 
 use lora_loupe::analysis::{LoaderStatus, inspect_header};
 use lora_loupe::edit::Opened;
-use lora_loupe_tests::loader_cases::{CaseFile, Truth};
+use lora_loupe_tests::loader_cases::{CaseFile, RecordedRun};
 use pollster::block_on;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ fn main() {
     let mut score = Score::default();
     for (name, facts) in cases.iter().filter(|(name, _)| wanted(name)) {
         let case = json(&folder.join("cases").join(format!("{name}.json")));
-        let wrong = compare(name, &CaseFile::of(&case), &Truth(facts), &mut score);
+        let wrong = compare(name, &CaseFile::of(&case), &RecordedRun(facts), &mut score);
         println!("{name}: {}", if wrong.is_empty() { ".".into() } else { wrong.join("; ") });
     }
     for (what, (right, total)) in &score.0 {
@@ -56,7 +56,7 @@ fn json(path: &Path) -> Value {
 }
 
 /// Returns the differences between the report and the recorded facts.
-fn compare(name: &str, file: &CaseFile, truth: &Truth, score: &mut Score) -> Vec<String> {
+fn compare(name: &str, file: &CaseFile, truth: &RecordedRun, score: &mut Score) -> Vec<String> {
     let report = block_on(inspect_header(&format!("{name}.safetensors"), file, file.config.as_deref()));
     let mut wrong = Vec::new();
     if !score.add("1 family", truth.is_family(&report.base.family)) {

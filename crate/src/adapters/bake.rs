@@ -6,7 +6,7 @@ use super::fold::{Folding, fold_on_cpu};
 use super::read::Adapter;
 use super::strengths::Strengths;
 use crate::formats::{ByteSink, ByteSource, FormatError, Header, TensorInfo, widen::narrow};
-use crate::model::Stored;
+use crate::model::TensorLocation;
 use crate::model::stored::transposed;
 use crate::num::host_len;
 use crate::plan::PlanError;
@@ -96,7 +96,7 @@ pub fn baked_size(files: &[ModelFile]) -> u64 {
 }
 
 /// Deltas by file index and key, for each part of the stored tensor, in the order of the adapters.
-type Targets<'a> = HashMap<(usize, &'a str), Vec<(&'a Stored, Vec<Change<'a>>)>>;
+type Targets<'a> = HashMap<(usize, &'a str), Vec<(&'a TensorLocation, Vec<Change<'a>>)>>;
 
 /// A delta and its adapter.
 type Change<'a> = (&'a BakedAdapter<'a>, &'a Delta);
@@ -120,14 +120,14 @@ fn output_header(files: &[ModelFile]) -> Header {
 async fn fold_tensor(
     file: &ModelFile<'_>,
     tensor: &TensorInfo,
-    parts: &[(&Stored, Vec<Change<'_>>)],
+    parts: &[(&TensorLocation, Vec<Change<'_>>)],
 ) -> Result<Vec<u8>, BakeError> {
     let failed = |source| BakeError::Numbers { tensor: tensor.name.clone(), source };
     let mut numbers = tensor.read(file.source).await.map_err(failed)?;
     let row = numbers.len() / tensor.shape.first().map_or(1, |&rows| rows.max(1));
     for (stored, changes) in parts {
         let part = stored_part(tensor, stored);
-        let start = stored.third.map_or(0, |third| third * part.shape[0] * row);
+        let start = stored.qkv_index.map_or(0, |third| third * part.shape[0] * row);
         let elements = &mut numbers[start..start + host_len(part.elements())];
         let base = if stored.transposed { transposed(elements, part.shape[0]) } else { elements.to_vec() };
         let shape: Vec<usize> = match stored.transposed {

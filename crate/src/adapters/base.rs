@@ -2,7 +2,7 @@
 
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
 use crate::model::stored::transposed;
-use crate::model::{Component, Stored};
+use crate::model::{Component, TensorLocation};
 use std::collections::HashMap;
 
 /// One file of a base model.
@@ -17,11 +17,11 @@ pub struct ModelFile<'a> {
 }
 
 /// Locations of a model's tensors: full name (`unet.conv_in.weight`) to the index of its file and the stored tensor.
-pub type Places = HashMap<String, (usize, Stored)>;
+pub type Places = HashMap<String, (usize, TensorLocation)>;
 
 /// Returns the stored tensor, or the third of its rows that `stored` selects from a fused QKV matrix.
-pub fn stored_part(tensor: &TensorInfo, stored: &Stored) -> TensorInfo {
-    match (stored.third, tensor.shape.first()) {
+pub fn stored_part(tensor: &TensorInfo, stored: &TensorLocation) -> TensorInfo {
+    match (stored.qkv_index, tensor.shape.first()) {
         (Some(third), Some(rows)) => tensor.rows(third * rows / 3..(third + 1) * rows / 3),
         _ => tensor.clone(),
     }

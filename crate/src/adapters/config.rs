@@ -42,7 +42,7 @@ pub const GGUF_KEY: &str = "adapter.lora.alpha";
 
 /// Source of a config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConfigPlace {
+pub enum ConfigSource {
     /// [`METADATA_KEY`] in the header.
     Metadata,
     /// [`GGUF_KEY`] in the header.
@@ -51,12 +51,12 @@ pub enum ConfigPlace {
     Sidecar,
 }
 
-impl fmt::Display for ConfigPlace {
+impl fmt::Display for ConfigSource {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            ConfigPlace::Metadata => write!(f, "the header's {METADATA_KEY}"),
-            ConfigPlace::Gguf => write!(f, "the header's {GGUF_KEY}"),
-            ConfigPlace::Sidecar => f.write_str("adapter_config.json"),
+            ConfigSource::Metadata => write!(f, "the header's {METADATA_KEY}"),
+            ConfigSource::Gguf => write!(f, "the header's {GGUF_KEY}"),
+            ConfigSource::Sidecar => f.write_str("adapter_config.json"),
         }
     }
 }
@@ -66,7 +66,7 @@ impl fmt::Display for ConfigPlace {
 #[error("{place} cannot be read ({reason}), so the scale of the adapter is unknown; fix it or remove it")]
 pub struct ConfigError {
     /// Source of the config.
-    pub place: ConfigPlace,
+    pub place: ConfigSource,
     /// Reason that it cannot be read.
     pub reason: String,
 }
@@ -76,7 +76,7 @@ pub struct ConfigError {
 pub struct PeftConfigs {
     shared: Option<PeftConfig>,
     parts: BTreeMap<Component, PeftConfig>,
-    place: Option<ConfigPlace>,
+    place: Option<ConfigSource>,
 }
 
 impl PeftConfigs {
@@ -89,10 +89,10 @@ impl PeftConfigs {
     pub fn resolve(header: &Header, sidecar: Option<&str>) -> Result<PeftConfigs, ConfigError> {
         type Parse = fn(&str) -> Result<PeftConfigs, String>;
         let stored = |key: &str| header.metadata.get(key).map(String::as_str);
-        let places: [(ConfigPlace, Option<&str>, Parse); 3] = [
-            (ConfigPlace::Metadata, stored(METADATA_KEY), PeftConfigs::from_metadata),
-            (ConfigPlace::Gguf, stored(GGUF_KEY), PeftConfigs::from_gguf_alpha),
-            (ConfigPlace::Sidecar, sidecar, PeftConfigs::from_sidecar),
+        let places: [(ConfigSource, Option<&str>, Parse); 3] = [
+            (ConfigSource::Metadata, stored(METADATA_KEY), PeftConfigs::from_metadata),
+            (ConfigSource::Gguf, stored(GGUF_KEY), PeftConfigs::from_gguf_alpha),
+            (ConfigSource::Sidecar, sidecar, PeftConfigs::from_sidecar),
         ];
         for (place, text, parse) in places {
             let Some(text) = text else { continue };
@@ -106,7 +106,7 @@ impl PeftConfigs {
     }
 
     /// Returns the source of the configs, or `None` if the file has none.
-    pub fn place(&self) -> Option<ConfigPlace> {
+    pub fn place(&self) -> Option<ConfigSource> {
         self.place
     }
 
@@ -269,10 +269,10 @@ mod tests {
         let (metadata, gguf) = ((METADATA_KEY, r#"{"unet.lora_alpha": 3}"#), (GGUF_KEY, "4"));
         let sidecar = Some(r#"{"lora_alpha": 5}"#);
         check(&[], None, None, None);
-        check(&[metadata, gguf], sidecar, Some(ConfigPlace::Metadata), Some(3.0));
-        check(&[gguf], sidecar, Some(ConfigPlace::Gguf), Some(4.0));
-        check(&[], sidecar, Some(ConfigPlace::Sidecar), Some(5.0));
-        check(&[(METADATA_KEY, "{}")], sidecar, Some(ConfigPlace::Sidecar), Some(5.0));
+        check(&[metadata, gguf], sidecar, Some(ConfigSource::Metadata), Some(3.0));
+        check(&[gguf], sidecar, Some(ConfigSource::Gguf), Some(4.0));
+        check(&[], sidecar, Some(ConfigSource::Sidecar), Some(5.0));
+        check(&[(METADATA_KEY, "{}")], sidecar, Some(ConfigSource::Sidecar), Some(5.0));
     }
 
     #[test]
@@ -281,13 +281,13 @@ mod tests {
             let error = resolved(metadata, sidecar).expect_err("no config");
             assert_eq!(error.place, place, "{error}");
         };
-        check(&[(METADATA_KEY, "[]")], None, ConfigPlace::Metadata);
+        check(&[(METADATA_KEY, "[]")], None, ConfigSource::Metadata);
         for alpha in ["", "x", "NaN", "inf", "1e99", r#"8, "use_rslora": true"#] {
-            check(&[(GGUF_KEY, alpha)], None, ConfigPlace::Gguf);
+            check(&[(GGUF_KEY, alpha)], None, ConfigSource::Gguf);
         }
         for text in ["", "[]", r#"{"lora_alpha": "x"}"#, r#"{"lora_alpha": 1e99}"#, r#"{"alpha_pattern": {"a": 1e99}}"#]
         {
-            check(&[], Some(text), ConfigPlace::Sidecar);
+            check(&[], Some(text), ConfigSource::Sidecar);
         }
     }
 }

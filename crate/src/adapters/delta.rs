@@ -38,7 +38,7 @@ impl Factor {
 }
 
 /// Elements of tensors by key, in the file's axis order unless stated otherwise.
-pub type Numbers = HashMap<String, Vec<f32>>;
+pub type FactorData = HashMap<String, Vec<f32>>;
 
 /// A parameter of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +81,7 @@ pub trait Change: Debug {
     /// Returns the tensors that the plan of [`Change::fold`] reads, in its layout: the factors, convolution
     /// weights channels-last; products of small factors if computing them once is cheaper. `scale` is the
     /// delta's, for changes that are not linear in the strength.
-    fn prepare(&self, numbers: &Numbers, scale: f32) -> Numbers {
+    fn prepare(&self, numbers: &FactorData, scale: f32) -> FactorData {
         let _ = scale;
         let arrange = |factor: &Factor| {
             let data = numbers.get(&factor.key)?.clone();
@@ -96,11 +96,11 @@ pub trait Change: Debug {
 
     /// Returns the Frobenius norm of the change at scale 1, computed from the factors alone, or `None` if the
     /// change depends on the base weight.
-    fn norm(&self, numbers: &Numbers) -> Option<f64>;
+    fn norm(&self, numbers: &FactorData) -> Option<f64>;
 
     /// Returns the change at scale 1 as a factorized matrix, or `None` if it depends on the base weight, is not
     /// a matrix, or is too large for one layer.
-    fn form(&self, numbers: &Numbers) -> Option<Factorization> {
+    fn form(&self, numbers: &FactorData) -> Option<Factorization> {
         let _ = numbers;
         None
     }
@@ -188,7 +188,7 @@ impl Delta {
     }
 
     /// Returns the PyTorch shape of the changed tensor in the model.
-    pub fn wanted_shape(&self) -> Vec<usize> {
+    pub fn target_shape(&self) -> Vec<usize> {
         match self.part {
             Part::Weight => self.module.weight_shape(),
             Part::Bias => vec![self.module.bias_len()],
@@ -218,10 +218,10 @@ impl Delta {
     }
 
     /// Reads the factors from the file, in the order of their bytes.
-    pub async fn read(&self, source: &dyn ByteSource, header: &Header) -> Result<Numbers, FormatError> {
+    pub async fn read(&self, source: &dyn ByteSource, header: &Header) -> Result<FactorData, FormatError> {
         let mut tensors: Vec<_> = self.change.factors().iter().filter_map(|factor| header.get(&factor.key)).collect();
         tensors.sort_by_key(|tensor| tensor.bytes.start);
-        let mut numbers = Numbers::new();
+        let mut numbers = FactorData::new();
         for tensor in tensors {
             numbers.insert(tensor.name.clone(), tensor.read(source).await?);
         }
@@ -229,12 +229,12 @@ impl Delta {
     }
 
     /// Returns the tensors that the fold's plan reads, by key: `numbers` in the plan's layout.
-    pub fn prepare(&self, numbers: &Numbers) -> Numbers {
+    pub fn prepare(&self, numbers: &FactorData) -> FactorData {
         self.change.prepare(numbers, self.scale)
     }
 
     /// Returns the Frobenius norm of the delta at strength 1, or `None` if it depends on the base weight.
-    pub fn norm(&self, numbers: &Numbers) -> Option<f64> {
+    pub fn norm(&self, numbers: &FactorData) -> Option<f64> {
         Some(f64::from(self.scale).abs() * self.change.norm(numbers)?)
     }
 }

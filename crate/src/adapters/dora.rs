@@ -4,7 +4,7 @@
 //! (1, inputs, …), distinguished by its shape; PEFT's `lora_magnitude_vector` always has one magnitude per output.
 //! Strength s gives W + s · (W' − W), as in ComfyUI and A1111.
 
-use super::delta::{Change, Factor, Fold, Numbers};
+use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
 use super::read::LeftoverReason;
 use crate::model::spelling::Role;
@@ -61,7 +61,7 @@ impl Change for Dora {
     }
 
     /// Multiplies the scale into the first factor, in which every product is linear.
-    fn prepare(&self, numbers: &Numbers, scale: f32) -> Numbers {
+    fn prepare(&self, numbers: &FactorData, scale: f32) -> FactorData {
         let mut prepared = self.change.prepare(numbers, scale);
         if let Some(first) = prepared.get_mut(&self.change.factors()[0].key) {
             first.iter_mut().for_each(|x| *x *= scale);
@@ -77,7 +77,7 @@ impl Change for Dora {
         fold.blend(base, difference)
     }
 
-    fn norm(&self, _numbers: &Numbers) -> Option<f64> {
+    fn norm(&self, _numbers: &FactorData) -> Option<f64> {
         None
     }
 }

@@ -33,11 +33,11 @@ pub(super) const FAMILIES: &[Family] = &[
     Family { takes_magnitudes: true, ..Family::of(lora::ROLES, |group, _| Ok(Box::new(Lora::from_group(group)?))) },
     Family {
         takes_magnitudes: true,
-        ..Family::of(loha::ROLES, |group, module| Ok(Box::new(Loha::recognise(group, module)?)))
+        ..Family::of(loha::ROLES, |group, module| Ok(Box::new(Loha::from_group(group, module)?)))
     },
     Family {
         takes_magnitudes: true,
-        ..Family::of(lokr::ROLES, |group, module| Ok(Box::new(Lokr::recognise(group, module)?)))
+        ..Family::of(lokr::ROLES, |group, module| Ok(Box::new(Lokr::from_group(group, module)?)))
     },
     Family::of(glora::ROLES, |group, _| Ok(Box::new(Glora::from_group(group)?))),
     Family {

@@ -1,11 +1,11 @@
 //! The plan that folds deltas into one base tensor.
 
-use super::delta::{Delta, Numbers};
+use super::delta::{Delta, FactorData};
 use crate::num::{host_len, numel};
 use crate::plan::{Builder, Layout, Plan, PlanError, interpret};
 
 /// A delta, its factors as returned by [`Delta::read`], and its strength.
-pub type Folding<'a> = (&'a Delta, &'a Numbers, f32);
+pub type Folding<'a> = (&'a Delta, &'a FactorData, f32);
 
 /// Name of the base tensor in a fold's plan.
 pub const BASE: &str = "base";
@@ -15,7 +15,7 @@ pub const FOLDED: &str = "folded";
 
 /// Returns the plan that adds the deltas in order to a tensor of PyTorch shape `shape`, the tensors that it reads
 /// besides [`BASE`], and its scalars.
-pub fn fold_plan(shape: &[usize], deltas: &[Folding]) -> Result<(Plan, Numbers, Vec<f32>), PlanError> {
+pub fn fold_plan(shape: &[usize], deltas: &[Folding]) -> Result<(Plan, FactorData, Vec<f32>), PlanError> {
     let mut builder = Builder::new("fold");
     let matrix = match shape {
         [width] => vec![*width],
@@ -23,7 +23,7 @@ pub fn fold_plan(shape: &[usize], deltas: &[Folding]) -> Result<(Plan, Numbers, 
         [] => vec![1],
     };
     let mut value = builder.weight(BASE, &matrix, Layout::Plain);
-    let (mut tensors, mut strengths) = (Numbers::new(), Vec::new());
+    let (mut tensors, mut strengths) = (FactorData::new(), Vec::new());
     for (index, (delta, numbers, strength)) in deltas.iter().enumerate() {
         let prefix = format!("{index}:");
         let scalar = builder.scalar(&prefix);

@@ -1,6 +1,6 @@
 //! Full diffs: LyCORIS's stored differences of weights and biases, and of norm layers. alpha does not apply.
 
-use super::delta::{Change, Factor, Fold, Numbers};
+use super::delta::{Change, Factor, FactorData, Fold};
 use super::form::{Dense, Factorization};
 use super::group::Group;
 use super::linear::norm;
@@ -50,11 +50,11 @@ impl Change for Full {
         fold.add(base, change)
     }
 
-    fn norm(&self, numbers: &Numbers) -> Option<f64> {
+    fn norm(&self, numbers: &FactorData) -> Option<f64> {
         Some(norm(numbers.get(&self.diff.key)?))
     }
 
-    fn form(&self, numbers: &Numbers) -> Option<Factorization> {
+    fn form(&self, numbers: &FactorData) -> Option<Factorization> {
         let is_matrix = self.diff.shape.len() > 1;
         let data = numbers.get(&self.diff.key).filter(|_| is_matrix)?;
         Some(Factorization::Whole(Dense::new(data.clone(), self.diff.from_axis(1))))

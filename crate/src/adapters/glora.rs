@@ -4,7 +4,7 @@
 //! b2 (rank, inputs). Earlier files store them transposed and swapped: W · a2 · a1 + b2 · b1. The scale is
 //! alpha / rank.
 
-use super::delta::{Change, Factor, Fold, Numbers};
+use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
 use super::linear::{identity, kronecker};
 use super::read::LeftoverReason;
@@ -30,7 +30,7 @@ impl Glora {
     /// Creates the change from a group in either order, or returns an error if the shapes of its factors do not match.
     pub(super) fn from_group(group: &Group) -> Result<Glora, LeftoverReason> {
         if group.get(Role::GloraBm).is_some() {
-            return Err(LeftoverReason::NotBuilt("GLoRA with a Tucker core"));
+            return Err(LeftoverReason::UnsupportedAlgorithm("GLoRA with a Tucker core"));
         }
         let factor =
             |role| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "a1, a2, b1 or b2" });
@@ -83,8 +83,8 @@ impl Change for Glora {
     }
 
     /// Repeats the inner matrices block-diagonally, once per kernel position.
-    fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
-        let mut prepared = Numbers::new();
+    fn prepare(&self, numbers: &FactorData, _scale: f32) -> FactorData {
+        let mut prepared = FactorData::new();
         let area = self.area();
         for factor in &self.inner {
             let Some(data) = numbers.get(&factor.key) else { continue };
@@ -113,7 +113,7 @@ impl Change for Glora {
         fold.add(partial, outer)
     }
 
-    fn norm(&self, _numbers: &Numbers) -> Option<f64> {
+    fn norm(&self, _numbers: &FactorData) -> Option<f64> {
         None
     }
 }

@@ -53,7 +53,7 @@ pub enum Lines {
 
 /// Returns the Gram matrix (lines, lines) of `matrix`, which has `columns` columns, with f32 accumulators within
 /// chunks: the error is about 1e-7 of the largest element.
-pub fn quick_gram(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64> {
+pub fn gram_f32(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64> {
     gram_in::<f32>(matrix, columns, lines)
 }
 
@@ -178,7 +178,7 @@ mod tests {
                         matrix[k * columns + line]
                     })
                 };
-                let (exact, quick) = (gram(&matrix, columns, lines), quick_gram(&matrix, columns, lines));
+                let (exact, quick) = (gram(&matrix, columns, lines), gram_f32(&matrix, columns, lines));
                 for i in 0..count {
                     for j in 0..count {
                         let want: f64 = (0..depth).map(|k| at(i, k) * at(j, k)).sum();

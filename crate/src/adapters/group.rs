@@ -35,7 +35,7 @@ impl Group {
     }
 
     /// Reads the scalar tensors.
-    pub async fn read_numbers(&mut self, source: &dyn ByteSource) -> Result<(), FormatError> {
+    pub async fn read_scalars(&mut self, source: &dyn ByteSource) -> Result<(), FormatError> {
         let mut numbers = BTreeMap::new();
         for (role, tensor) in self.lone_numbers() {
             numbers.extend(tensor.read(source).await?.first().map(|&value| (role, value)));

@@ -2,7 +2,7 @@
 //!
 //! Liu et al. 2022, LyCORIS's (IA)^3: W ∘ w, along the inputs if `on_input` is 1. There is no alpha.
 
-use super::delta::{Change, Factor, Fold, Numbers};
+use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
 use super::read::LeftoverReason;
 use crate::model::Module;
@@ -62,7 +62,7 @@ impl Change for Ia3 {
         fold.add(base, change)
     }
 
-    fn norm(&self, _numbers: &Numbers) -> Option<f64> {
+    fn norm(&self, _numbers: &FactorData) -> Option<f64> {
         None
     }
 }

@@ -1,8 +1,8 @@
 //! Linear algebra on factors: the norm of a product without the product, Tucker contraction, Kronecker products, and
 //! the smaller in-memory representation of a change.
 
-use super::delta::{Fold, Numbers};
-use super::gram::{Lines, quick_gram};
+use super::delta::{FactorData, Fold};
+use super::gram::{Lines, gram_f32};
 use crate::num::{host_len, numel};
 use crate::ops::Matmul;
 use crate::plan::{Layout, PlanError, ValueId};
@@ -20,7 +20,7 @@ pub(super) fn product_norm(left: &[f32], right: &[f32], rank: usize) -> f64 {
         return norm(&product(left, right, rank));
     }
     let columns = right.len() / rank.max(1);
-    let (left, right) = (quick_gram(left, rank, Lines::Columns), quick_gram(right, columns, Lines::Rows));
+    let (left, right) = (gram_f32(left, rank, Lines::Columns), gram_f32(right, columns, Lines::Rows));
     left.iter().zip(&right).map(|(a, b)| a * b).sum::<f64>().max(0.0).sqrt()
 }
 
@@ -103,12 +103,12 @@ impl Representation {
 
     /// Returns the tensors of a pair under the name `key`: `left` is (outputs, rank), `right` has the change's PyTorch
     /// shape `shape` with the rank as its first axis.
-    pub(super) fn prepare(self, key: &str, left: Vec<f32>, right: Vec<f32>, shape: &[usize]) -> Numbers {
+    pub(super) fn prepare(self, key: &str, left: Vec<f32>, right: Vec<f32>, shape: &[usize]) -> FactorData {
         let rank = left.len() / shape[0].max(1);
         let right_shape = [&[rank], &shape[1..]].concat();
         match self {
             Representation::Whole => Representation::whole(key, product(&left, &right, rank), shape),
-            Representation::Pair { .. } => Numbers::from([
+            Representation::Pair { .. } => FactorData::from([
                 (key.to_owned(), left),
                 (format!("{key}{RIGHT}"), Layout::Ohwi.arrange(right, &right_shape)),
             ]),
@@ -116,8 +116,8 @@ impl Representation {
     }
 
     /// Returns the full matrix of a change of PyTorch shape `shape` under the name `key`.
-    pub(super) fn whole(key: &str, change: Vec<f32>, shape: &[usize]) -> Numbers {
-        Numbers::from([(key.to_owned(), Layout::Ohwi.arrange(change, shape))])
+    pub(super) fn whole(key: &str, change: Vec<f32>, shape: &[usize]) -> FactorData {
+        FactorData::from([(key.to_owned(), Layout::Ohwi.arrange(change, shape))])
     }
 
     /// Adds the steps that add the change to `base`.

@@ -1,7 +1,7 @@
 //! Lookup of the layers that a file's groups address, by name or by position.
 
 use super::group::Group;
-use crate::model::spelling::{ModuleMatch, NamingScheme, Role, Spellings};
+use crate::model::spelling::{KeyTable, ModuleMatch, NamingScheme, Role};
 use crate::model::{Component, Module, positional};
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 ///
 /// Names are looked up. A position (`unet:12`, or `:12` in a file that is a bare list) is an index into one of the
 /// network's layer orders: the one that has as many layers as the file and best matches its sizes.
-pub fn locate<'a>(groups: &[Group], spellings: &Spellings<'a>) -> Vec<Option<ModuleMatch<'a>>> {
+pub fn locate<'a>(groups: &[Group], spellings: &KeyTable<'a>) -> Vec<Option<ModuleMatch<'a>>> {
     let modules = spellings.modules();
     let mut found: Vec<Option<ModuleMatch>> =
         groups.iter().map(|group| spellings.find(&group.stem, group.peft)).collect();
@@ -91,7 +91,7 @@ mod tests {
         for order in positional::orders(Component::Unet, &modules) {
             let groups: Vec<Group> =
                 order.iter().enumerate().map(|(position, module)| pair(position, module)).collect();
-            let spellings = Spellings::new(&modules);
+            let spellings = KeyTable::new(&modules);
             let found = locate(&groups, &spellings);
             let paths = found.iter().map(|found| found.map(|found| found.module.path.as_str()));
             assert!(paths.eq(order.iter().map(|module| Some(module.path.as_str()))));

@@ -5,7 +5,7 @@
 //! U[i, (p, q)] = w1_a[i, p] w2_a[i, q] and V[(p, q), j] = w1_b[p, j] w2_b[q, j], from which its norm is computed, and
 //! which represents it in memory if that is smaller than the full matrix.
 
-use super::delta::{Change, Factor, Fold, Numbers};
+use super::delta::{Change, Factor, FactorData, Fold};
 use super::form::{Dense, Factorization};
 use super::group::Group;
 use super::linear::{MAX_DENSE_LEN, Representation, contracted, product_norm, transposed};
@@ -80,7 +80,7 @@ impl Side {
     }
 
     /// Returns (outputs, rank) and (rank, inputs · kernel²), in the file's axis order.
-    fn pair(&self, numbers: &Numbers) -> Option<(Vec<f32>, Vec<f32>)> {
+    fn pair(&self, numbers: &FactorData) -> Option<(Vec<f32>, Vec<f32>)> {
         let (a, b) = (numbers.get(&self.a.key)?, numbers.get(&self.b.key)?);
         Some(match &self.mid {
             None => (a.clone(), b.clone()),
@@ -94,7 +94,7 @@ impl Side {
 
 impl Loha {
     /// Creates the change of this layer from a group, or returns an error if the shapes of its factors do not match.
-    pub(super) fn recognise(group: &Group, module: &Module) -> Result<Loha, LeftoverReason> {
+    pub(super) fn from_group(group: &Group, module: &Module) -> Result<Loha, LeftoverReason> {
         let kernel = if let Kind::Conv { kernel, .. } = module.kind { kernel } else { 1 };
         let first = Side::from_group(group, [Role::HadaW1A, Role::HadaW1B, Role::HadaT1])?;
         let second = Side::from_group(group, [Role::HadaW2A, Role::HadaW2B, Role::HadaT2])?;
@@ -118,7 +118,7 @@ impl Loha {
     }
 
     /// Returns U and V.
-    fn squared(&self, numbers: &Numbers) -> Option<(Vec<f32>, Vec<f32>)> {
+    fn squared(&self, numbers: &FactorData) -> Option<(Vec<f32>, Vec<f32>)> {
         let [(a1, b1), (a2, b2)] = [self.sides[0].pair(numbers)?, self.sides[1].pair(numbers)?];
         let ranks = [self.sides[0].rank(), self.sides[1].rank()];
         let rows = a1.chunks_exact(ranks[0]).zip(a2.chunks_exact(ranks[1]));
@@ -134,7 +134,7 @@ impl Loha {
     }
 
     /// Calls `visit` with each row of the change in turn, without holding the full matrix.
-    fn rows(&self, numbers: &Numbers, mut visit: impl FnMut(Vec<f32>)) -> Option<()> {
+    fn rows(&self, numbers: &FactorData, mut visit: impl FnMut(Vec<f32>)) -> Option<()> {
         let [(a1, b1), (a2, b2)] = [self.sides[0].pair(numbers)?, self.sides[1].pair(numbers)?];
         let ranks = [self.sides[0].rank(), self.sides[1].rank()];
         for (a1, a2) in a1.chunks_exact(ranks[0]).zip(a2.chunks_exact(ranks[1])) {
@@ -162,18 +162,18 @@ impl Change for Loha {
         self.shape.clone()
     }
 
-    fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
+    fn prepare(&self, numbers: &FactorData, _scale: f32) -> FactorData {
         let key = &self.sides[0].a.key;
         match self.representation() {
             pair @ Representation::Pair { .. } => match self.squared(numbers) {
                 Some((left, right)) => pair.prepare(key, left, right, &self.shape),
-                None => Numbers::new(),
+                None => FactorData::new(),
             },
             Representation::Whole => {
                 let mut matrix = Vec::with_capacity(host_len(numel(&self.shape)));
                 match self.rows(numbers, |row| matrix.extend(row)) {
                     Some(()) => Representation::whole(key, matrix, &self.shape),
-                    None => Numbers::new(),
+                    None => FactorData::new(),
                 }
             }
         }
@@ -183,7 +183,7 @@ impl Change for Loha {
         self.representation().fold(&self.sides[0].a.key, fold, base)
     }
 
-    fn norm(&self, numbers: &Numbers) -> Option<f64> {
+    fn norm(&self, numbers: &FactorData) -> Option<f64> {
         let (outputs, columns) = (self.shape[0], self.columns());
         let (rank, ranks) = (self.squared_rank(), self.sides[0].rank() + self.sides[1].rank());
         let by_rows = outputs as f64 * columns as f64 * ranks as f64;
@@ -198,7 +198,7 @@ impl Change for Loha {
     }
 
     /// Returns the product of rank r², or the full matrix if that is smaller.
-    fn form(&self, numbers: &Numbers) -> Option<Factorization> {
+    fn form(&self, numbers: &FactorData) -> Option<Factorization> {
         if let Representation::Pair { rank } = self.representation() {
             let (left, right) = self.squared(numbers)?;
             return Some(Factorization::product(left, right, rank));

@@ -4,7 +4,7 @@
 //! convolution has the kernel, optionally with a Tucker core. The scale is alpha / rank, with the rank of w2, else of
 //! w1; if both are full matrices there is no rank and alpha is ignored, as in LyCORIS, ComfyUI and A1111.
 
-use super::delta::{Change, Factor, Fold, Numbers};
+use super::delta::{Change, Factor, FactorData, Fold};
 use super::form::{Dense, Factorization};
 use super::group::Group;
 use super::linear::{Representation, contracted, identity, kronecker, norm, product, product_norm, transposed};
@@ -92,7 +92,7 @@ impl Side {
     }
 
     /// Returns (rows, rank) and (rank, columns · kernel²), or `None` if the side is a full matrix.
-    fn pair(&self, numbers: &Numbers) -> Option<(Vec<f32>, Vec<f32>)> {
+    fn pair(&self, numbers: &FactorData) -> Option<(Vec<f32>, Vec<f32>)> {
         match self {
             Side::Whole(_) => None,
             Side::Product { a, b } => Some((numbers.get(&a.key)?.clone(), numbers.get(&b.key)?.clone())),
@@ -105,7 +105,7 @@ impl Side {
     }
 
     /// Returns the matrix (rows, columns · kernel²).
-    fn matrix(&self, numbers: &Numbers) -> Option<Vec<f32>> {
+    fn matrix(&self, numbers: &FactorData) -> Option<Vec<f32>> {
         match self {
             Side::Whole(whole) => numbers.get(&whole.key).cloned(),
             _ => {
@@ -115,7 +115,7 @@ impl Side {
         }
     }
 
-    fn form(&self, numbers: &Numbers) -> Option<Factorization> {
+    fn form(&self, numbers: &FactorData) -> Option<Factorization> {
         match self {
             Side::Whole(whole) => {
                 Some(Factorization::Whole(Dense::new(numbers.get(&whole.key)?.clone(), whole.from_axis(1))))
@@ -128,7 +128,7 @@ impl Side {
         }
     }
 
-    fn norm(&self, numbers: &Numbers) -> Option<f64> {
+    fn norm(&self, numbers: &FactorData) -> Option<f64> {
         match self {
             Side::Whole(whole) => Some(norm(numbers.get(&whole.key)?)),
             _ => {
@@ -141,7 +141,7 @@ impl Side {
 
 impl Lokr {
     /// Creates the change of this layer from a group, or returns an error if the shapes of its factors do not match.
-    pub(super) fn recognise(group: &Group, module: &Module) -> Result<Lokr, LeftoverReason> {
+    pub(super) fn from_group(group: &Group, module: &Module) -> Result<Lokr, LeftoverReason> {
         let kernel = if let Kind::Conv { kernel, .. } = module.kind { kernel } else { 1 };
         let w1 = Side::from_group(group, [Role::LokrW1, Role::LokrW1A, Role::LokrW1B], None)?;
         let w2 = Side::from_group(group, [Role::LokrW2, Role::LokrW2A, Role::LokrW2B], Some(Role::LokrT2))?;
@@ -170,7 +170,7 @@ impl Lokr {
         }
     }
 
-    fn prepared(&self, numbers: &Numbers) -> Option<Numbers> {
+    fn prepared(&self, numbers: &FactorData) -> Option<FactorData> {
         let ([_, b], [c, d, area]) = self.sizes;
         let w1 = self.w1.matrix(numbers)?;
         let key = &self.w1.factors()[0].key;
@@ -206,7 +206,7 @@ impl Change for Lokr {
         self.shape.clone()
     }
 
-    fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
+    fn prepare(&self, numbers: &FactorData, _scale: f32) -> FactorData {
         self.prepared(numbers).unwrap_or_default()
     }
 
@@ -214,11 +214,11 @@ impl Change for Lokr {
         self.representation().fold(&self.w1.factors()[0].key, fold, base)
     }
 
-    fn norm(&self, numbers: &Numbers) -> Option<f64> {
+    fn norm(&self, numbers: &FactorData) -> Option<f64> {
         Some(self.w1.norm(numbers)? * self.w2.norm(numbers)?)
     }
 
-    fn form(&self, numbers: &Numbers) -> Option<Factorization> {
+    fn form(&self, numbers: &FactorData) -> Option<Factorization> {
         Some(Factorization::Kronecker(Box::new(self.w1.form(numbers)?), Box::new(self.w2.form(numbers)?)))
     }
 }

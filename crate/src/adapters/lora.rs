@@ -3,7 +3,7 @@
 //! Hu et al. 2021 (LoRA); Yeh et al. 2023 (LoCon: convolutions, and the core of a Tucker decomposition). The scale
 //! is alpha / rank. DyLoRA files hold pairs of the full rank.
 
-use super::delta::{Change, Factor, Fold, Numbers};
+use super::delta::{Change, Factor, FactorData, Fold};
 use super::form::Factorization;
 use super::group::Group;
 use super::linear::{contracted, product_norm};
@@ -32,7 +32,7 @@ impl Lora {
     pub(super) fn from_group(group: &Group) -> Result<Lora, LeftoverReason> {
         // AdaLoRA multiplies by singular values between the factors.
         if group.get(Role::LoraE).is_some() {
-            return Err(LeftoverReason::NotBuilt("AdaLoRA"));
+            return Err(LeftoverReason::UnsupportedAlgorithm("AdaLoRA"));
         }
         let factor = |role, name| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: name });
         let (up, down) = (factor(Role::Up, "lora_up (lora_B)")?, factor(Role::Down, "lora_down (lora_A)")?);
@@ -66,7 +66,7 @@ impl Lora {
     }
 
     /// Returns the right factor in the file's axis order: down, or mid · down.
-    fn right(&self, numbers: &Numbers) -> Option<Vec<f32>> {
+    fn right(&self, numbers: &FactorData) -> Option<Vec<f32>> {
         let down = numbers.get(&self.down.key)?;
         let Some(mid) = &self.mid else { return Some(down.clone()) };
         let (inner, inputs, kernel) = (self.down.axis(0), self.down.axis(1), mid.from_axis(2));
@@ -97,8 +97,8 @@ impl Change for Lora {
         shape
     }
 
-    fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
-        let mut prepared = Numbers::new();
+    fn prepare(&self, numbers: &FactorData, _scale: f32) -> FactorData {
+        let mut prepared = FactorData::new();
         let mut put = |factor: &Factor, data: Option<Vec<f32>>| {
             data.map(|data| prepared.insert(factor.key.clone(), data));
         };
@@ -115,11 +115,11 @@ impl Change for Lora {
         fold.add(base, change)
     }
 
-    fn norm(&self, numbers: &Numbers) -> Option<f64> {
+    fn norm(&self, numbers: &FactorData) -> Option<f64> {
         Some(product_norm(numbers.get(&self.up.key)?, &self.right(numbers)?, self.up.axis(1)))
     }
 
-    fn form(&self, numbers: &Numbers) -> Option<Factorization> {
+    fn form(&self, numbers: &FactorData) -> Option<Factorization> {
         Some(Factorization::product(numbers.get(&self.up.key)?.clone(), self.right(numbers)?, self.up.axis(1)))
     }
 }

@@ -28,11 +28,11 @@ mod strengths;
 
 pub use bake::{BakeError, BakedAdapter, bake, baked_size};
 pub use base::{BaseTensor, ModelFile, Places, stored_part};
-pub use config::{ConfigError, ConfigPlace, GGUF_KEY, METADATA_KEY, PeftConfig, PeftConfigs};
-pub use delta::{Change, Delta, Factor, Fold, Numbers, Part};
+pub use config::{ConfigError, ConfigSource, GGUF_KEY, METADATA_KEY, PeftConfig, PeftConfigs};
+pub use delta::{Change, Delta, Factor, FactorData, Fold, Part};
 pub use fold::{BASE, FOLDED, Folding, fold_on_cpu, fold_plan};
 pub use form::{Dense, Factorization};
-pub use gram::{Lines, gram, quick_gram};
+pub use gram::{Lines, gram, gram_f32};
 pub use group::{Group, group};
 pub use linear::pair_is_smaller;
 pub use locate::locate;

@@ -5,7 +5,7 @@
 //! R by I + s(R − I) in every stage. A positive alpha limits ‖Q‖ to alpha · outputs; an alpha of 0 means no effect in
 //! files of sd-scripts and no limit in files of LyCORIS.
 
-use super::delta::{Change, Factor, Fold, Numbers};
+use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
 use super::read::LeftoverReason;
 use crate::model::Module;
@@ -42,7 +42,7 @@ impl Oft {
             _ => return Err(LeftoverReason::malformed(&blocks, "must be a stack of square matrices")),
         };
         if stages > 1 && rescale.is_some() {
-            return Err(LeftoverReason::NotBuilt("BOFT with rescale"));
+            return Err(LeftoverReason::UnsupportedAlgorithm("BOFT with rescale"));
         }
         let mut shape = module.weight_shape();
         let rows = count.checked_mul(size).filter(|&rows| rows > 0 && shape.len() > 1);
@@ -156,8 +156,8 @@ impl Change for Oft {
         self.shape.clone()
     }
 
-    fn prepare(&self, numbers: &Numbers, _scale: f32) -> Numbers {
-        let Some(blocks) = numbers.get(&self.blocks.key) else { return Numbers::new() };
+    fn prepare(&self, numbers: &FactorData, _scale: f32) -> FactorData {
+        let Some(blocks) = numbers.get(&self.blocks.key) else { return FactorData::new() };
         let q_scale = self.q_scale(blocks);
         let rescale = self.rescale.as_ref().and_then(|rescale| numbers.get(&rescale.key));
         let stages = blocks.chunks_exact(blocks.len() / self.stages());
@@ -176,7 +176,7 @@ impl Change for Oft {
         Ok(value)
     }
 
-    fn norm(&self, _numbers: &Numbers) -> Option<f64> {
+    fn norm(&self, _numbers: &FactorData) -> Option<f64> {
         None
     }
 }

@@ -7,7 +7,7 @@ use super::families::FAMILIES;
 use super::group::{Group, group};
 use super::locate::locate;
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
-use crate::model::spelling::{self, ModuleMatch, Role, Spellings};
+use crate::model::spelling::{self, KeyTable, ModuleMatch, Role};
 use crate::model::{Component, Module};
 use std::collections::{BTreeMap, HashMap};
 
@@ -63,7 +63,7 @@ pub enum LeftoverReason {
     Malformed { key: String, shape: Vec<usize>, reason: String },
     /// Unsupported algorithm.
     #[error("{0} is not supported")]
-    NotBuilt(&'static str),
+    UnsupportedAlgorithm(&'static str),
 }
 
 impl LeftoverReason {
@@ -82,7 +82,7 @@ impl LeftoverReason {
             LeftoverReason::Incomplete { .. } => LeftoverClass::IncompletePair,
             LeftoverReason::RankMismatch { .. } => LeftoverClass::RankMismatch,
             LeftoverReason::Malformed { .. } => LeftoverClass::ShapeMismatch,
-            LeftoverReason::NotBuilt(_) => LeftoverClass::UnsupportedAlgorithm,
+            LeftoverReason::UnsupportedAlgorithm(_) => LeftoverClass::UnsupportedAlgorithm,
         }
     }
 
@@ -148,11 +148,11 @@ pub async fn read(
     modules: &[(Component, &Module)],
 ) -> Result<Adapter, FormatError> {
     let (mut groups, others) = group(header);
-    let spellings = Spellings::new(modules);
+    let spellings = KeyTable::new(modules);
     let found = locate(&groups, &spellings);
     let mut reader = Reader::new(header, configs, &others);
     for (group, found) in groups.iter_mut().zip(&found) {
-        group.read_numbers(source).await?;
+        group.read_scalars(source).await?;
         reader.add(group, *found);
     }
     Ok(reader.finish(&groups))
@@ -326,16 +326,18 @@ impl<'a> Reader<'a> {
 /// Returns the reason that a tensor of a known layer is used by no family.
 fn missing_partner(role: Role, key: &str) -> LeftoverReason {
     if let Some(algorithm) = spelling::algorithm(key) {
-        return LeftoverReason::NotBuilt(algorithm);
+        return LeftoverReason::UnsupportedAlgorithm(algorithm);
     }
     match role {
         Role::Alpha | Role::Scale => LeftoverReason::Incomplete { missing: "up/down pair" },
         Role::DoraScale | Role::Magnitude => LeftoverReason::Incomplete { missing: "up/down pair" },
-        Role::OftDiag => LeftoverReason::NotBuilt("LyCORIS's original OFT format"),
+        Role::OftDiag => LeftoverReason::UnsupportedAlgorithm("LyCORIS's original OFT format"),
         Role::Rescale => LeftoverReason::Incomplete { missing: "oft_blocks" },
-        Role::Weight | Role::SetWeight | Role::ReshapeWeight => LeftoverReason::NotBuilt("replacing a weight"),
-        Role::Bias => LeftoverReason::NotBuilt("replacing a bias"),
-        Role::LoraBias => LeftoverReason::NotBuilt("a LoRA on a bias"),
+        Role::Weight | Role::SetWeight | Role::ReshapeWeight => {
+            LeftoverReason::UnsupportedAlgorithm("replacing a weight")
+        }
+        Role::Bias => LeftoverReason::UnsupportedAlgorithm("replacing a bias"),
+        Role::LoraBias => LeftoverReason::UnsupportedAlgorithm("a LoRA on a bias"),
         _ => LeftoverReason::UnknownName,
     }
 }

@@ -3,9 +3,9 @@
 use crate::adapters::{Places, stored_part};
 use crate::formats::{Header, TensorInfo};
 use crate::model::single_file::unet_config;
-use crate::model::spelling::Spellings;
+use crate::model::spelling::KeyTable;
 use crate::model::stored::{open_clip, open_clip_encoder};
-use crate::model::{Component, Family, FamilyId, Kind, Module, Stored, Unet};
+use crate::model::{Component, Family, FamilyId, Kind, Module, TensorLocation, Unet};
 use std::collections::HashMap;
 
 /// The layers of a given base model.
@@ -68,13 +68,13 @@ impl Candidate {
     fn match_tensors(&mut self, files: &[(Option<Component>, &Header)]) {
         let family = self.family.clone();
         let modules = family.modules();
-        let spellings = Spellings::new(&modules);
+        let spellings = KeyTable::new(&modules);
         let open_clip_text = open_clip_encoder(self.id);
         for (index, (folder, header)) in files.iter().enumerate() {
             for tensor in &header.tensors {
                 let Some((stem, part)) = tensor.name.rsplit_once('.') else { continue };
                 let Some((component, module)) = spellings.find_weight(stem, *folder) else { continue };
-                self.record(component, module, part, index, (Stored::whole(tensor.name.clone()), tensor));
+                self.record(component, module, part, index, (TensorLocation::whole(tensor.name.clone()), tensor));
             }
             let Some((encoder, prefix)) = open_clip_text.filter(|_| folder.is_none()) else { continue };
             for &(component, module) in modules.iter().filter(|(component, _)| *component == encoder) {
@@ -94,7 +94,7 @@ impl Candidate {
         module: &Module,
         part: &str,
         file: usize,
-        (stored, tensor): (Stored, &TensorInfo),
+        (stored, tensor): (TensorLocation, &TensorInfo),
     ) {
         let mut shape = stored_part(tensor, &stored).shape;
         if stored.transposed {

@@ -7,7 +7,7 @@
 use super::matrix::{Matrix, eigen};
 use super::relation::{Relation, relation};
 use super::spectrum::Spectrum;
-use crate::adapters::{Adapter, Delta, Dense, Factorization, Numbers};
+use crate::adapters::{Adapter, Delta, Dense, FactorData, Factorization};
 use crate::formats::{ByteSource, FormatError, Header};
 use crate::num::numel;
 use serde::Serialize;
@@ -29,16 +29,16 @@ pub struct ComparedFile<'a> {
 
 impl ComparedFile<'_> {
     /// Reads the factors of one of its deltas.
-    pub(super) async fn read(&self, delta: &Delta) -> Result<Numbers, Unreadable> {
+    pub(super) async fn read(&self, delta: &Delta) -> Result<FactorData, ReadError> {
         let factors = delta.read(self.source, self.header).await;
-        factors.map_err(|source| Unreadable { file: self.name.into(), source })
+        factors.map_err(|source| ReadError { file: self.name.into(), source })
     }
 }
 
 /// Read error of one of several files.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {source}")]
-pub struct Unreadable {
+pub struct ReadError {
     /// File name.
     pub file: String,
     /// The cause.
@@ -98,7 +98,7 @@ pub struct MetadataDifference {
 }
 
 /// Compares two adapters of one base model family. Reads every factor once.
-pub async fn compare(a: ComparedFile<'_>, b: ComparedFile<'_>) -> Result<Comparison, Unreadable> {
+pub async fn compare(a: ComparedFile<'_>, b: ComparedFile<'_>) -> Result<Comparison, ReadError> {
     let mut others: HashMap<String, &Delta> = b.adapter.deltas.iter().map(|delta| (delta.tensor(), delta)).collect();
     let mut layers = Vec::new();
     for delta in &a.adapter.deltas {
@@ -106,7 +106,7 @@ pub async fn compare(a: ComparedFile<'_>, b: ComparedFile<'_>) -> Result<Compari
         let numbers = a.read(delta).await?;
         let other_numbers = match other {
             Some(other) => b.read(other).await?,
-            None => Numbers::new(),
+            None => FactorData::new(),
         };
         layers.push(layer(Some((delta, &numbers)), other.map(|other| (other, &other_numbers))));
     }
@@ -122,7 +122,7 @@ pub async fn compare(a: ComparedFile<'_>, b: ComparedFile<'_>) -> Result<Compari
 }
 
 /// A delta and its factors.
-type Side<'a> = Option<(&'a Delta, &'a Numbers)>;
+type Side<'a> = Option<(&'a Delta, &'a FactorData)>;
 
 fn layer(a: Side, b: Side) -> LayerComparison {
     let tensor = a.or(b).map(|(delta, _)| delta.tensor()).unwrap_or_default();

@@ -8,7 +8,7 @@ use super::report::Report;
 use super::signature::{self, said};
 use super::sizes::Sizes;
 use crate::adapters::{Group, locate};
-use crate::model::spelling::{ModuleMatch, NamingScheme, Role, Spellings};
+use crate::model::spelling::{KeyTable, ModuleMatch, NamingScheme, Role};
 use crate::model::{Architecture, Component, Family, FamilyId, Kind, Module, ModuleSource};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -22,14 +22,14 @@ struct Network {
     id: Option<FamilyId>,
     /// Its layers, counted in diffusers' naming if there are two namings.
     layers: Layers,
-    spellings: &'static Spellings<'static>,
+    spellings: &'static KeyTable<'static>,
 }
 
 /// The families that this program can run.
 static PUBLISHED: LazyLock<Vec<Network>> = LazyLock::new(|| {
     let published = FamilyId::ALL.into_iter().filter_map(|id| {
         let family: &'static Family = Box::leak(Box::new(Family::published(id).ok()?));
-        let spellings: &'static Spellings = Box::leak(Box::new(Spellings::new(&family.modules())));
+        let spellings: &'static KeyTable = Box::leak(Box::new(KeyTable::new(&family.modules())));
         Some(Network { name: id.name(), label: id.label(), id: Some(id), layers: Layers::Family(family), spellings })
     });
     published.collect()
@@ -46,7 +46,7 @@ fn published_variants(family: &str) -> &'static [Network] {
         networks.get_or_init(|| {
             let list = Architecture::of(name).into_iter().map(|architecture| {
                 let architecture: &'static Architecture = Box::leak(Box::new(architecture));
-                let spellings: &'static Spellings = Box::leak(Box::new(Spellings::new(&architecture.modules())));
+                let spellings: &'static KeyTable = Box::leak(Box::new(KeyTable::new(&architecture.modules())));
                 let layers = Layers::Architecture(architecture, ModuleSource::Diffusers);
                 Network { name, label: architecture.label, id: None, layers, spellings }
             });
@@ -115,7 +115,7 @@ pub fn detect(
     for network in PUBLISHED.iter() {
         let mut fit = Fit::of(network, groups, &shown);
         if let Some((_, modules)) = base.filter(|&(base, _)| Some(base) == network.id) {
-            fit.at_base = Fit::at(network, groups, &shown, &locate(groups, &Spellings::new(modules))).sizes;
+            fit.at_base = Fit::at(network, groups, &shown, &locate(groups, &KeyTable::new(modules))).sizes;
         }
         fits.push(fit);
     }
@@ -164,12 +164,12 @@ pub fn own_layers(groups: &[Group]) -> Vec<Module> {
 }
 
 /// Returns whether `fits` holds for the layers of any family that this program can run.
-pub fn any_published(fits: impl Fn(&Spellings) -> bool) -> bool {
+pub fn any_published(fits: impl Fn(&KeyTable) -> bool) -> bool {
     PUBLISHED.iter().any(|network| fits(network.spellings))
 }
 
 /// Returns the layers of a report's family under all their names.
-pub fn spellings_of(report: &Report) -> Option<&'static Spellings<'static>> {
+pub fn spellings_of(report: &Report) -> Option<&'static KeyTable<'static>> {
     let base = &report.base;
     let mut networks = PUBLISHED.iter().chain(published_variants(&base.family));
     let network = networks.find(|network| network.name == base.family && network.label == base.label)?;

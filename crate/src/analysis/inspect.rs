@@ -9,14 +9,14 @@ use super::packed;
 use super::problems;
 use super::refusal;
 use super::report::{Base, Container, FileKind, ImportRow, LeftoverRow, ModuleRow, Problem, Report};
-use super::rows::{self, GroupNumbers, Located, Share};
+use super::rows::{self, GroupMeasurements, Located, Share};
 use super::training::training;
 use super::verdict;
-use crate::adapters::{Adapter, ConfigPlace, Group, Leftover, LeftoverReason, PeftConfigs, Reader, group, locate};
+use crate::adapters::{Adapter, ConfigSource, Group, Leftover, LeftoverReason, PeftConfigs, Reader, group, locate};
 use crate::formats::{
     Archive, Buffered, ByteSource, Content, FormatError, Header, TensorInfo, gguf, imports, read_header, sniff,
 };
-use crate::model::spelling::{ModuleMatch, Role, Spellings, algorithm, short};
+use crate::model::spelling::{KeyTable, ModuleMatch, Role, algorithm, short};
 use crate::model::{Component, Module};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -65,7 +65,7 @@ pub async fn inspect_with(
     file: &str,
     source: &dyn ByteSource,
     companion: Option<&str>,
-    known: &[GroupNumbers],
+    known: &[GroupMeasurements],
     on_progress: &mut OnProgress<'_>,
 ) -> Report {
     let options = InspectOptions { companion, base: None, depth: Detail::Numbers(known), inside: false };
@@ -79,7 +79,7 @@ pub async fn measure(
     companion: Option<&str>,
     share: Share,
     on_progress: &mut OnProgress<'_>,
-) -> Vec<GroupNumbers> {
+) -> Vec<GroupMeasurements> {
     let options = InspectOptions { companion, base: None, depth: Detail::Share(share), inside: false };
     inspect_as(file, source, options, on_progress).await.1
 }
@@ -108,7 +108,7 @@ pub(super) enum Detail<'a> {
     /// All tensors of a share.
     Share(Share),
     /// All tensors except those of known groups, and all bytes for the hashes.
-    Numbers(&'a [GroupNumbers]),
+    Numbers(&'a [GroupMeasurements]),
 }
 
 /// Returns a report, and the measured groups for [`Detail::Share`].
@@ -117,7 +117,7 @@ pub(super) async fn inspect_as(
     source: &dyn ByteSource,
     options: InspectOptions<'_>,
     on_progress: &mut OnProgress<'_>,
-) -> (Report, Vec<GroupNumbers>) {
+) -> (Report, Vec<GroupMeasurements>) {
     let headers_only = !matches!(options.depth, Detail::Numbers(_));
     let mut report = Report { headers_only, ..Report::empty(file, source.len()) };
     let (mut result, mut measured) = (Ok(()), Vec::new());
@@ -167,7 +167,7 @@ async fn fill(
     source: &dyn ByteSource,
     options: InspectOptions<'_>,
     on_progress: &mut OnProgress<'_>,
-) -> Result<Vec<GroupNumbers>, FormatError> {
+) -> Result<Vec<GroupMeasurements>, FormatError> {
     let size = source.len();
     let start = source.read(0..size.min(sniff::SNIFF_LEN as u64)).await?;
     let content = sniff::sniff(&start);
@@ -247,7 +247,7 @@ async fn fill_adapter(
     rest: Rest<'_>,
     options: InspectOptions<'_>,
     on_progress: &mut OnProgress<'_>,
-) -> Result<Vec<GroupNumbers>, FormatError> {
+) -> Result<Vec<GroupMeasurements>, FormatError> {
     let InspectOptions { companion, base, depth, .. } = options;
     let base_modules = base.map(BaseShapes::modules);
     let known = base.zip(base_modules.as_deref()).map(|(base, modules)| (base.family, modules));
@@ -271,9 +271,9 @@ async fn fill_adapter(
     let file_modules: Vec<(Component, &Module)> =
         file_modules.iter().map(|module| (Component::Model, module)).collect();
     let layers = match (base_layers, found.layers) {
-        (Some(modules), _) => locate(&groups, &Spellings::new(modules)),
-        (None, None) => locate(&groups, &Spellings::new(&file_modules)),
-        (None, Some(layers)) if groups.len() > changing => locate(&groups, &Spellings::new(&layers.modules())),
+        (Some(modules), _) => locate(&groups, &KeyTable::new(modules)),
+        (None, None) => locate(&groups, &KeyTable::new(&file_modules)),
+        (None, Some(layers)) if groups.len() > changing => locate(&groups, &KeyTable::new(&layers.modules())),
         _ => padded(&found.found, groups.len()),
     };
     let mut reader = Reader::new(header, &configs, &rest.others);
@@ -324,7 +324,7 @@ fn loaders(
     groups: &[Group],
     family: &Detected,
     adapter: &Adapter,
-    config: Option<ConfigPlace>,
+    config: Option<ConfigSource>,
 ) -> Vec<LoaderVerdict> {
     let found = padded(&family.found, groups.len());
     let (file, problems) = (report.file.as_str(), report.problems.as_slice());

@@ -27,7 +27,7 @@ mod weigh;
 pub use crate::model::block;
 pub use base::BaseShapes;
 pub use compare::{
-    ComparedFile, Comparison, LayerComparison, MetadataDifference, SideOfLayer, Unreadable, compare, compare_forms,
+    ComparedFile, Comparison, LayerComparison, MetadataDifference, ReadError, SideOfLayer, compare, compare_forms,
 };
 pub use family::{Detected, Layers, detect, own_layers};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
@@ -35,15 +35,15 @@ pub use health::{Health, HealthRow, health};
 pub use inspect::{OnProgress, Progress, inspect, inspect_header, inspect_with, measure};
 pub use loaders::{LoaderStatus, LoaderVerdict, LogExplanation, explain_log};
 pub use low_rank::LowRank;
-pub use packed::Inside;
+pub use packed::ArchivedAdapter;
 pub use relation::{Relation, relation};
 pub use report::{
     Base, Container, Coverage, FileKind, ImportRow, ImportVerdict, LeftoverRow, ModuleRow, Problem, Report, Severity,
     Strength,
 };
-pub use rows::{GroupNumbers, Share};
+pub use rows::{GroupMeasurements, Share};
 pub use signature::header_words;
 pub use spectrum::Spectrum;
 pub use summary::Summary;
 pub use training::{Bucket, Dataset, Setting, TagCount, Training, TriggerWord, training};
-pub use weigh::{LayerImpact, Measures, weigh};
+pub use weigh::{LayerImpact, Measures, compare_with_base};

@@ -5,7 +5,7 @@ use super::report::{Container, FileKind, Problem, Report};
 use crate::formats::{Archive, ByteSource, Content, FormatError, Member, sniff};
 
 /// The first adapter of an archive.
-pub struct Inside<'a> {
+pub struct ArchivedAdapter<'a> {
     /// Its path in the archive.
     pub name: String,
     /// Its unpacked bytes.
@@ -16,21 +16,21 @@ pub struct Inside<'a> {
     others: Vec<String>,
 }
 
-impl<'a> Inside<'a> {
+impl<'a> ArchivedAdapter<'a> {
     /// Finds the first adapter in `source`; `None` if that is not a zip archive, is PyTorch's or has no adapter.
-    pub async fn find(source: &'a dyn ByteSource) -> Result<Option<Inside<'a>>, FormatError> {
+    pub async fn find(source: &'a dyn ByteSource) -> Result<Option<ArchivedAdapter<'a>>, FormatError> {
         let start = source.read(0..source.len().min(sniff::SNIFF_LEN as u64)).await?;
         if sniff::sniff(&start) != Content::Zip {
             return Ok(None);
         }
         match Archive::open(source).await? {
-            Some(archive) => Inside::of(source, &archive).await,
+            Some(archive) => ArchivedAdapter::of(source, &archive).await,
             None => Ok(None),
         }
     }
 
     /// Finds the first adapter of an open archive.
-    async fn of(source: &'a dyn ByteSource, archive: &Archive) -> Result<Option<Inside<'a>>, FormatError> {
+    async fn of(source: &'a dyn ByteSource, archive: &Archive) -> Result<Option<ArchivedAdapter<'a>>, FormatError> {
         let mut names = candidates(archive).into_iter().map(str::to_owned);
         let Some(name) = names.next() else { return Ok(None) };
         let companion = match name.rsplit_once('/') {
@@ -42,7 +42,12 @@ impl<'a> Inside<'a> {
             let member = archive.member(source, &companion).await?;
             config = Some(String::from_utf8_lossy(&member.read(0..member.len()).await?).into_owned());
         }
-        Ok(Some(Inside { source: archive.member(source, &name).await?, name, config, others: names.collect() }))
+        Ok(Some(ArchivedAdapter {
+            source: archive.member(source, &name).await?,
+            name,
+            config,
+            others: names.collect(),
+        }))
     }
 }
 
@@ -62,7 +67,7 @@ pub(super) async fn report(
     on_progress: &mut OnProgress<'_>,
 ) -> Result<(), FormatError> {
     (report.container, report.kind) = (Container::Zip, FileKind::Unknown);
-    let Some(found) = Inside::of(source, archive).await? else {
+    let Some(found) = ArchivedAdapter::of(source, archive).await? else {
         let message = "This zip archive contains no LoRA. Unpack it and look for a .safetensors file.";
         report.problems.push(Problem::refuse("not_an_adapter", message));
         return Ok(());

@@ -4,7 +4,7 @@ use super::base::BaseShapes;
 use super::family::Detected;
 use super::hashes::{Claim, ClaimVerdict, Hashes};
 use super::report::{Problem, Severity};
-use super::rows::ChangeNumbers;
+use super::rows::ChangeMeasurements;
 use crate::adapters::{Adapter, Delta, Leftover, LeftoverClass};
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ impl Findings {
     }
 
     /// Records the anomalies of one delta.
-    pub fn look(&mut self, delta: &Delta, numbers: &ChangeNumbers) {
+    pub fn look(&mut self, delta: &Delta, numbers: &ChangeMeasurements) {
         if !numbers.finite {
             self.not_finite.push(delta.path());
         }
@@ -144,7 +144,7 @@ fn shape_mismatches(adapter: &Adapter, found: &Detected, base: Option<&BaseShape
     if !comparable {
         return None;
     }
-    let mismatched: Vec<&Delta> = adapter.deltas.iter().filter(|delta| !delta.fits(&delta.wanted_shape())).collect();
+    let mismatched: Vec<&Delta> = adapter.deltas.iter().filter(|delta| !delta.fits(&delta.target_shape())).collect();
     let first = mismatched.first()?;
     let message = format!(
         "Shape mismatch in {}; the first is `{}`: the file has {:?}, the model expects {:?}. \
@@ -152,7 +152,7 @@ fn shape_mismatches(adapter: &Adapter, found: &Detected, base: Option<&BaseShape
         count(mismatched.len()),
         first.tensor(),
         first.change.shape(),
-        first.wanted_shape(),
+        first.target_shape(),
     );
     let paths = mismatched.iter().map(|delta| delta.path()).collect();
     let severity = if base.is_some() { Severity::Refuse } else { Severity::Warn };

@@ -103,7 +103,7 @@ impl Report {
     }
 
     /// Returns whether the file cannot be used.
-    pub fn refused(&self) -> bool {
+    pub fn is_refused(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Refuse)
     }
 }

@@ -26,23 +26,23 @@ pub(super) struct Measured {
     /// Whether every layer was measured; `false` if the callback stopped it.
     pub whole: bool,
     /// Measurements per group, for another worker's report.
-    pub groups: Vec<GroupNumbers>,
+    pub groups: Vec<GroupMeasurements>,
 }
 
 /// Measurements of one group; workers that share a file send these to the one that writes the report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct GroupNumbers {
+pub struct GroupMeasurements {
     /// Index of the group in the file.
     group: usize,
     /// Its scalar tensors.
     numbers: BTreeMap<Role, f32>,
     /// Its changes.
-    changes: Vec<ChangeNumbers>,
+    changes: Vec<ChangeMeasurements>,
 }
 
 /// Measurements of one change.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct ChangeNumbers {
+pub(super) struct ChangeMeasurements {
     /// Whether no element is NaN or infinite.
     pub finite: bool,
     /// Frobenius norm at strength 1, if it does not depend on the base weights.
@@ -51,16 +51,16 @@ pub(super) struct ChangeNumbers {
     values: Option<Vec<f64>>,
 }
 
-impl ChangeNumbers {
-    async fn read(delta: &Delta, source: &dyn ByteSource, header: &Header) -> Result<ChangeNumbers, FormatError> {
+impl ChangeMeasurements {
+    async fn read(delta: &Delta, source: &dyn ByteSource, header: &Header) -> Result<ChangeMeasurements, FormatError> {
         let factors = delta.read(source, header).await?;
         let finite = delta.scale.is_finite() && factors.values().flatten().all(|x| x.is_finite());
         let Some(form) = delta.change.form(&factors).filter(|form| work(form) <= MAX_WORK) else {
-            return Ok(ChangeNumbers { finite, norm: delta.norm(&factors), values: None });
+            return Ok(ChangeMeasurements { finite, norm: delta.norm(&factors), values: None });
         };
         drop(factors); // `form` holds a copy: keeping both would double peak memory
         let spectrum = Spectrum::of(&form, f64::from(delta.scale));
-        Ok(ChangeNumbers { finite, norm: Some(spectrum.frobenius()), values: Some(spectrum.values) })
+        Ok(ChangeMeasurements { finite, norm: Some(spectrum.frobenius()), values: Some(spectrum.values) })
     }
 }
 
@@ -114,12 +114,12 @@ pub(super) async fn measured(
     located: Located<'_>,
     source: &dyn ByteSource,
     header: &Header,
-    (share, known): (Share, &[GroupNumbers]),
+    (share, known): (Share, &[GroupMeasurements]),
     on_progress: &mut OnProgress<'_>,
 ) -> Result<Measured, FormatError> {
     let mut measured = Measured { whole: true, ..Measured::default() };
     let mut layers: Vec<HealthRow> = Vec::new();
-    let known: HashMap<usize, &GroupNumbers> = known.iter().map(|known| (known.group, known)).collect();
+    let known: HashMap<usize, &GroupMeasurements> = known.iter().map(|known| (known.group, known)).collect();
     let range = share.of(located.groups);
     let total = located.groups[range.clone()].iter().map(bytes).sum();
     let mut done = 0;
@@ -130,7 +130,7 @@ pub(super) async fn measured(
         }
         match known.get(&index) {
             Some(known) => group.numbers = known.numbers.clone(),
-            None => group.read_numbers(source).await?,
+            None => group.read_scalars(source).await?,
         }
         done += bytes(group);
         let deltas = reader.add(group, *found);
@@ -139,7 +139,7 @@ pub(super) async fn measured(
         for (at, delta) in deltas.iter().enumerate() {
             let change = match known {
                 Some(known) => known.changes[at].clone(),
-                None => ChangeNumbers::read(delta, source, header).await?,
+                None => ChangeMeasurements::read(delta, source, header).await?,
             };
             measured.findings.look(delta, &change);
             let spectrum = change.values.clone().map(|values| Spectrum { values });
@@ -151,7 +151,7 @@ pub(super) async fn measured(
             layers.extend(spectrum.map(|spectrum| HealthRow::new(delta, header, spectrum)));
             changes.push(change);
         }
-        measured.groups.push(GroupNumbers { group: index, numbers: group.numbers.clone(), changes });
+        measured.groups.push(GroupMeasurements { group: index, numbers: group.numbers.clone(), changes });
         let Some(row) = measured.rows.last().filter(|_| known.is_none() && !deltas.is_empty()) else { continue };
         if on_progress(Progress::Layer { done, total, row }) == ControlFlow::Break(()) {
             measured.whole = done == total;

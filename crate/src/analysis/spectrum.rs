@@ -6,7 +6,7 @@
 //! values below 1e-7 of the largest are rounding errors.
 
 use super::matrix::{Matrix, dot, eigenvalues};
-use crate::adapters::{Delta, Dense, Factorization, Lines, Numbers, gram};
+use crate::adapters::{Delta, Dense, FactorData, Factorization, Lines, gram};
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -26,7 +26,7 @@ impl Spectrum {
     }
 
     /// Computes those of a delta at strength 1; `None` if it depends on the base weight or is not a matrix.
-    pub fn of_delta(delta: &Delta, numbers: &Numbers) -> Option<Spectrum> {
+    pub fn of_delta(delta: &Delta, numbers: &FactorData) -> Option<Spectrum> {
         Some(Spectrum::of(&delta.change.form(numbers)?, f64::from(delta.scale)))
     }
 

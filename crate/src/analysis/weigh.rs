@@ -1,6 +1,6 @@
 //! Norm of each change relative to the base model's weights.
 
-use super::compare::{ComparedFile, Unreadable};
+use super::compare::{ComparedFile, ReadError};
 use super::health::Health;
 use super::report::{Coverage, ModuleRow};
 use crate::adapters::{BaseTensor, Delta, ModelFile, Places, fold_on_cpu};
@@ -61,15 +61,15 @@ impl Measures {
 /// strength 1; for other layers the adapter's tensors are read, and folded into the weights if the change depends on
 /// them. `base` is the model's name, for error messages. `on_progress` receives (bytes read, total bytes) of the
 /// model; if it breaks, the layers measured so far are returned.
-pub async fn weigh(
+pub async fn compare_with_base(
     adapter: ComparedFile<'_>,
     norms: &HashMap<&str, f64>,
     base: &str,
     files: &[ModelFile<'_>],
     places: &Places,
     on_progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
-) -> Result<Vec<LayerImpact>, Unreadable> {
-    let unreadable = |source| Unreadable { file: base.into(), source };
+) -> Result<Vec<LayerImpact>, ReadError> {
+    let unreadable = |source| ReadError { file: base.into(), source };
     let mut layers: BTreeMap<String, Vec<(&Delta, BaseTensor)>> = BTreeMap::new();
     for delta in &adapter.adapter.deltas {
         let base = BaseTensor::find(files, places, &delta.tensor());
@@ -106,7 +106,7 @@ async fn changed_by(
     delta: &Delta,
     base: Vec<f32>,
     shape: &[usize],
-) -> Result<f64, Unreadable> {
+) -> Result<f64, ReadError> {
     let factors = adapter.read(delta).await?;
     if let Some(norm) = delta.norm(&factors) {
         return Ok(norm);

@@ -34,7 +34,7 @@ pub fn cases(size: Size, caps: DeviceCaps) -> Result<Vec<Case>, PlanError> {
         let step = &case.plan.steps[0];
         let (shapes, output) = (case.plan.input_shapes(step), &case.plan.value(step.output).shape);
         let stored = vec![Storage::F32; shapes.len()];
-        let sequence = kernels::lower(&step.op, &shapes, output, &stored, caps.style, caps.winograd);
+        let sequence = kernels::lower(&step.op, &shapes, output, &stored, caps.style, caps.winograd_min_channels);
         let winograd = sequence.is_ok_and(|sequence| sequence.dispatches.len() > 1).then(|| Case {
             name: format!("{}, Winograd", case.name),
             plan: Plan { allows_winograd: true, ..case.plan.clone() },

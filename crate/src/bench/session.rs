@@ -2,7 +2,7 @@
 
 use super::{BUDGET, Row};
 use crate::gpu::RooflinePeak;
-use crate::pipeline::{GenerateInputs, PipelineError, Recipe, Session, Timed};
+use crate::pipeline::{BenchResult, GenerateInputs, PipelineError, Recipe, Session};
 use crate::weights::LoadedAdapter;
 use std::ops::ControlFlow;
 use web_time::Instant;
@@ -11,7 +11,7 @@ use web_time::Instant;
 const IMAGES: usize = 4;
 
 impl Row {
-    fn timed(group: &str, name: String, timed: Timed, roof: RooflinePeak) -> Row {
+    fn timed(group: &str, name: String, timed: BenchResult, roof: RooflinePeak) -> Row {
         let row = Row::new(group, name, timed.rounds);
         if timed.flops > 0 { row.with_flops(timed.flops, roof) } else { row }
     }

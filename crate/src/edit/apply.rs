@@ -16,7 +16,7 @@ use super::pairs::KeptRow;
 use super::preview::ConvertPreview;
 use super::resize::{ResizeOptions, ResizePreview, resize};
 use crate::adapters::Strengths;
-use crate::analysis::Inside;
+use crate::analysis::ArchivedAdapter;
 use crate::formats::ByteSink;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
@@ -221,7 +221,7 @@ async fn run(edit: &Edit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSin
         }
         Edit::Export => {
             let input = one("an export", inputs)?;
-            let inside = Inside::find(input.source()?).await;
+            let inside = ArchivedAdapter::find(input.source()?).await;
             let inside = inside.map_err(|source| EditError::Read { file: input.name.into(), source })?;
             let planned = match &inside {
                 Some(inside) => export(&inside.name, &inside.source, inside.config.as_deref()).await?,

@@ -8,7 +8,7 @@ use crate::adapters::{Adapter, BakedAdapter, Delta, LeftoverReason, ModelFile, P
 use crate::analysis::{BaseShapes, Severity, inspect};
 use crate::formats::{ByteSink, ByteSource, Header, read_header};
 use crate::model::Family;
-use crate::model::spelling::Spellings;
+use crate::model::spelling::KeyTable;
 use serde::Serialize;
 use std::collections::HashSet;
 use ts_rs::TS;
@@ -112,7 +112,7 @@ async fn read_checked<'a>(
     let configs = PeftConfigs::resolve(&header, input.config)
         .map_err(|source| EditError::BadConfig { file: file.into(), source })?;
     let adapter = read(source, &header, &configs, &base.modules()).await.map_err(failed)?;
-    let applies = |delta: &&Delta| delta.fits(&delta.wanted_shape()) && base.tensors.contains_key(&delta.tensor());
+    let applies = |delta: &&Delta| delta.fits(&delta.target_shape()) && base.tensors.contains_key(&delta.tensor());
     if let Some(mismatch) = adapter.deltas.iter().find(|delta| !applies(delta)) {
         return Err(refuse(format!("its change to `{}` does not match the base model", mismatch.tensor())));
     }
@@ -131,7 +131,7 @@ async fn read_checked<'a>(
 fn missing_layer(adapter: &Adapter, base: &BaseShapes) -> Option<String> {
     let family = Family::published(base.family).ok()?;
     let modules = family.modules();
-    let spellings = Spellings::new(&modules);
+    let spellings = KeyTable::new(&modules);
     let known = |stem: &String| spellings.find(stem, true).or(spellings.find(stem, false)).is_some();
     adapter.leftovers.iter().find_map(|left| match &left.reason {
         LeftoverReason::NoSuchLayer(stem) if known(stem) => Some(left.key.clone()),

@@ -1,17 +1,17 @@
 //! Conversion of an adapter: another key format or dtype, alpha stored elsewhere, or other algorithms
 //! converted to LoRA.
 
-use super::draft::{Draft, Origin, Outcome, Piece, Slot};
+use super::draft::{Draft, Origin, Outcome, TensorGroup, TensorSpec};
 use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, KeyScheme, PairKeys, alpha, asked, dtype, form, layer_shape, no_name, pair, pair_pieces, roles, spectrum,
-    wider,
+    KeptRow, KeyScheme, PairKeys, alpha, check_rank, common_dtype, dtype, form, layer_shape, no_name, pair,
+    pair_pieces, roles, spectrum,
 };
-use super::peft::PeftNotes;
+use super::peft::PeftMetadata;
 use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
-use super::qkv::{Block, Fusion, Place, assembled, place};
+use super::qkv::{Block, Destination, Fusion, assembled, place};
 use crate::adapters::Strengths;
 use crate::adapters::{Delta, Part};
 use crate::formats::{ByteSink, ByteSource, Dtype, TensorInfo};
@@ -85,14 +85,14 @@ pub async fn convert<'a, 'b>(
     options: &ConvertOptions,
 ) -> Result<Conversion<'a, 'b>, EditError> {
     let scheme = KeyScheme::new(options.to, opened)?;
-    asked(options.rank)?;
+    check_rank(options.rank)?;
     let mut planner = Planner {
         opened,
         options,
         scheme,
         pieces: Vec::new(),
         layers: Vec::new(),
-        notes: PeftNotes::default(),
+        notes: PeftMetadata::default(),
         preview: ConvertPreview {
             from: opened.adapter.convention.clone(),
             to: options.to,
@@ -104,7 +104,7 @@ pub async fn convert<'a, 'b>(
     planner.unused_keys()?;
     for delta in &opened.adapter.deltas {
         match planner.delta(delta).await {
-            Err(EditError::NoPlace { what, hint, .. }) if options.drop => {
+            Err(EditError::Unsupported { what, hint, .. }) if options.drop => {
                 planner.drop_delta(delta, &format!("{what}: {hint}"))
             }
             Err(EditError::NoMatrix { algorithm, .. }) if options.drop => {
@@ -133,7 +133,7 @@ impl Conversion<'_, '_> {
             Layer::Pair { delta, rank, scale } => Ok(pair(&form(self.opened, delta).await?, *scale, *rank)),
             Layer::Joint { blocks, rows, rank } => Ok(pair(&assembled(self.opened, blocks, *rows).await?, 1.0, *rank)),
             Layer::Same { delta, order, bake, scale } => {
-                let mut factors = self.opened.numbers(delta).await?;
+                let mut factors = self.opened.read_factors(delta).await?;
                 for key in bake {
                     factors.entry(key.clone()).and_modify(|data| data.iter_mut().for_each(|x| *x *= scale));
                 }
@@ -147,9 +147,9 @@ struct Planner<'a, 'b, 'c> {
     opened: &'a Opened<'b>,
     options: &'c ConvertOptions,
     scheme: KeyScheme<'a>,
-    pieces: Vec<Piece>,
+    pieces: Vec<TensorGroup>,
     layers: Vec<Layer<'a>>,
-    notes: PeftNotes,
+    notes: PeftMetadata,
     preview: ConvertPreview,
 }
 
@@ -160,7 +160,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
 
     /// Copies or drops the keys that match no layer; drops parts of a layer's change only with `drop`.
     fn unused_keys(&mut self) -> Result<(), EditError> {
-        self.opened.is_whole(self.options.drop)?;
+        self.opened.check_complete(self.options.drop)?;
         for left in &self.opened.adapter.leftovers {
             match self.opened.header.get(&left.key) {
                 Some(tensor) if left.reason.is_foreign() && self.options.keep_leftovers => self.copy(tensor),
@@ -171,8 +171,8 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
     }
 
     fn copy(&mut self, tensor: &TensorInfo) {
-        let slot = Slot { name: tensor.name.clone(), dtype: tensor.dtype, shape: tensor.shape.clone() };
-        self.pieces.push(Piece { slots: vec![slot], origin: Origin::Copy(tensor.clone()) });
+        let slot = TensorSpec { name: tensor.name.clone(), dtype: tensor.dtype, shape: tensor.shape.clone() };
+        self.pieces.push(TensorGroup { slots: vec![slot], origin: Origin::Copy(tensor.clone()) });
     }
 
     fn drop_delta(&mut self, delta: &Delta, reason: &str) {
@@ -199,11 +199,11 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let dtype = dtype(delta, self.options.dtype);
         if let (KeyScheme::Target(target, _), Some(layers)) = (self.scheme, &self.opened.layers) {
             match place(layers, delta, target.is_native()) {
-                Place::Same => {}
-                Place::Nowhere => return Err(no_name(self.opened.layer(delta), target)),
-                Place::Swap => return self.swap(delta, target, strength).await,
-                Place::Split(fusion) => return self.split(delta, fusion, target, strength).await,
-                Place::Fuse(fusion) => return self.fuse(fusion, target).await,
+                Destination::Same => {}
+                Destination::Nowhere => return Err(no_name(self.opened.layer(delta), target)),
+                Destination::Swap => return self.swap(delta, target, strength).await,
+                Destination::Split(fusion) => return self.split(delta, fusion, target, strength).await,
+                Destination::Fuse(fusion) => return self.fuse(fusion, target).await,
             }
         }
         self.preview.retyped += usize::from(delta.change.factors().iter().any(|factor| factor.dtype != dtype));
@@ -220,7 +220,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let KeyScheme::Target(target, _) = self.scheme else { return Ok(self.options.as_lora && composed) };
         let unsupported = |what: &str, hint| {
             let (layer, target) = (self.opened.layer(delta), target.name());
-            Err(EditError::NoPlace { layer, what: what.into(), target, hint })
+            Err(EditError::Unsupported { layer, what: what.into(), target, hint })
         };
         let roles: Vec<Role> = roles(self.opened, delta).into_values().collect();
         let oft = roles.contains(&Role::OftBlocks);
@@ -330,7 +330,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let keys = PairKeys::for_layer(target, &self.opened.model, component, module);
         let keys = keys.ok_or_else(|| no_name(layer, target))?;
         let dtypes = blocks.iter().map(|block| dtype(block.delta, self.options.dtype));
-        let dtype = dtypes.reduce(wider).unwrap_or(Dtype::F32);
+        let dtype = dtypes.reduce(common_dtype).unwrap_or(Dtype::F32);
         self.notes.note(component, module, rank);
         self.pieces.extend(pair_pieces(keys, &[rows, columns], rank, dtype, self.layers.len()));
         self.layers.push(Layer::Joint { blocks, rows, rank });
@@ -378,7 +378,11 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             let role = roles.get(&*factor.key).copied();
             let (name, shape) = self.renamed(delta, &factor.key, role)?;
             let stored_shape = self.opened.header.get(&factor.key).map(|tensor| tensor.shape.clone());
-            slots.push(Slot { name, dtype, shape: shape.or(stored_shape).unwrap_or_else(|| factor.shape.clone()) });
+            slots.push(TensorSpec {
+                name,
+                dtype,
+                shape: shape.or(stored_shape).unwrap_or_else(|| factor.shape.clone()),
+            });
         }
         let order: Vec<String> = factors.iter().map(|factor| factor.key.clone()).collect();
         let (scale, stored_alpha) = self.scale(delta, strength);
@@ -390,7 +394,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         for (from, slot) in order.iter().zip(&slots).filter(|(from, slot)| **from != slot.name) {
             self.preview.renamed.push(Renamed { from: from.clone(), to: slot.name.clone() });
         }
-        self.pieces.push(Piece { slots, origin: Origin::Layer(self.layers.len()) });
+        self.pieces.push(TensorGroup { slots, origin: Origin::Layer(self.layers.len()) });
         if let Some(value) = stored_alpha {
             self.pieces.push(alpha(self.scheme.key(self.opened, delta, Role::Alpha)?, value, dtype));
         }

@@ -13,7 +13,7 @@ use ts_rs::TS;
 
 /// A tensor of the result: key, dtype and shape.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Slot {
+pub struct TensorSpec {
     /// Key.
     pub name: String,
     /// F32, F16 or BF16; any dtype for copies.
@@ -35,9 +35,9 @@ pub enum Origin {
 
 /// Tensors that are computed together.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Piece {
+pub struct TensorGroup {
     /// The tensors, all of one dtype.
-    pub slots: Vec<Slot>,
+    pub slots: Vec<TensorSpec>,
     /// Source of their data.
     pub origin: Origin,
 }
@@ -45,7 +45,7 @@ pub struct Piece {
 /// The plan of a file: its whole header and the source of each tensor.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    pieces: Vec<Piece>,
+    pieces: Vec<TensorGroup>,
     header: Header,
 }
 
@@ -79,8 +79,8 @@ impl Draft {
     /// Plans a file of these pieces. Tensors are sorted by decreasing element size so that each one is
     /// aligned to its element size, as in the safetensors library. The metadata gets placeholders for
     /// the file's hashes.
-    pub fn new(mut pieces: Vec<Piece>, mut metadata: BTreeMap<String, String>) -> Draft {
-        let width = |piece: &Piece| piece.slots.first().map_or(0, |slot| slot.dtype.bitsize());
+    pub fn new(mut pieces: Vec<TensorGroup>, mut metadata: BTreeMap<String, String>) -> Draft {
+        let width = |piece: &TensorGroup| piece.slots.first().map_or(0, |slot| slot.dtype.bitsize());
         pieces.sort_by_key(|piece| std::cmp::Reverse(width(piece)));
         metadata.insert(MODEL_HASH.into(), "0".repeat(64));
         metadata.insert(LEGACY_HASH.into(), "0".repeat(8));
@@ -89,7 +89,7 @@ impl Draft {
         }
         let mut at = 0;
         let slots = pieces.iter().flat_map(|piece| &piece.slots);
-        let tensor = |slot: &Slot| {
+        let tensor = |slot: &TensorSpec| {
             let start = at;
             at += byte_len(slot);
             TensorInfo { name: slot.name.clone(), dtype: slot.dtype, shape: slot.shape.clone(), bytes: start..at }
@@ -145,7 +145,7 @@ impl Draft {
 }
 
 /// Returns the size of a tensor's data in bytes.
-fn byte_len(slot: &Slot) -> u64 {
+fn byte_len(slot: &TensorSpec) -> u64 {
     let bits = u128::from(numel(&slot.shape)) * slot.dtype.bitsize() as u128;
     u64::try_from(bits.div_ceil(8)).unwrap_or(u64::MAX)
 }
@@ -188,7 +188,7 @@ impl Sink<'_> {
         Ok(self.out.write(bytes).await?)
     }
 
-    async fn write_tensors(&mut self, slots: &[Slot], tensors: Vec<Vec<f32>>) -> Result<(), EditError> {
+    async fn write_tensors(&mut self, slots: &[TensorSpec], tensors: Vec<Vec<f32>>) -> Result<(), EditError> {
         debug_assert_eq!(slots.len(), tensors.len());
         for (slot, data) in slots.iter().zip(tensors) {
             debug_assert_eq!(numel(&slot.shape), data.len() as u64, "{}", slot.name);
@@ -217,7 +217,7 @@ impl Sink<'_> {
 }
 
 /// Returns the share of a tensor's nonzero elements that became zero in f16, if any did.
-fn underflowed(slot: &Slot, data: &[f32], bytes: &[u8]) -> Option<Thinned> {
+fn underflowed(slot: &TensorSpec, data: &[f32], bytes: &[u8]) -> Option<Thinned> {
     if slot.dtype != Dtype::F16 {
         return None;
     }
@@ -235,13 +235,14 @@ mod tests {
     /// `usize`.
     #[test]
     fn sizes_beyond_4_gib_are_exact() {
-        let slot = |name: &str, shape: &[usize]| Slot { name: name.into(), dtype: Dtype::F32, shape: shape.into() };
+        let slot =
+            |name: &str, shape: &[usize]| TensorSpec { name: name.into(), dtype: Dtype::F32, shape: shape.into() };
         // 3 GiB each, and one whose size in bits overflows u64 on 64-bit targets.
         let large =
             slot("c", if cfg!(target_pointer_width = "64") { &[1 << 30, 1 << 30] } else { &[1 << 20, 1 << 20] });
         let large_bytes: u64 = numel(&large.shape) * 4;
         let slots = [slot("a", &[3 << 14, 1 << 14]), slot("b", &[3 << 14, 1 << 14]), large, slot("d", &[])];
-        let pieces = slots.map(|slot| Piece { slots: vec![slot], origin: Origin::Layer(0) });
+        let pieces = slots.map(|slot| TensorGroup { slots: vec![slot], origin: Origin::Layer(0) });
         let draft = Draft::new(pieces.into(), BTreeMap::new());
         let starts: Vec<u64> = draft.header().tensors.iter().map(|tensor| tensor.bytes.start).collect();
         assert_eq!(starts, [0, 3 << 30, 6 << 30, (6 << 30) + large_bytes]);

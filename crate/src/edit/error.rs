@@ -22,10 +22,10 @@ pub enum EditError {
     Incomplete { file: String, key: String, reason: String },
     /// The model's layer names are unknown, so there is no other key format.
     #[error("{file} is for {label}, whose layer names are unknown, so its keys cannot be renamed; omit --to")]
-    NoNames { file: String, label: String },
+    UnknownLayers { file: String, label: String },
     /// The key format cannot store a layer or its algorithm.
     #[error("`{layer}`: {target} files cannot store {what}; {hint}")]
-    NoPlace { layer: String, what: String, target: &'static str, hint: &'static str },
+    Unsupported { layer: String, what: String, target: &'static str, hint: &'static str },
     /// The change is not a factorizable matrix, so it cannot be converted to LoRA.
     #[error(
         "`{layer}`: {algorithm} depends on the base model's weights or is not a matrix, so it cannot be converted to \

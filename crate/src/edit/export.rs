@@ -1,10 +1,10 @@
 //! Export of any readable file as safetensors with the same tensors: a pickle without its code, a
 //! GGUF, an adapter in an archive.
 
-use super::draft::{Draft, Origin, Outcome, Piece, Slot};
+use super::draft::{Draft, Origin, Outcome, TensorGroup, TensorSpec};
 use super::error::EditError;
 use super::peft::carried;
-use crate::adapters::{ConfigPlace, METADATA_KEY, PeftConfigs, group};
+use crate::adapters::{ConfigSource, METADATA_KEY, PeftConfigs, group};
 use crate::analysis::detect;
 use crate::formats::{Buffered, ByteSink, ByteSource, TensorInfo, read_header};
 use serde::Serialize;
@@ -45,14 +45,14 @@ pub async fn export<'a>(
         return Err(EditError::Nothing);
     }
     let piece = |tensor: &TensorInfo| {
-        let slot = Slot { name: tensor.name.clone(), dtype: tensor.dtype, shape: tensor.shape.clone() };
-        Piece { slots: vec![slot], origin: Origin::Copy(tensor.clone()) }
+        let slot = TensorSpec { name: tensor.name.clone(), dtype: tensor.dtype, shape: tensor.shape.clone() };
+        TensorGroup { slots: vec![slot], origin: Origin::Copy(tensor.clone()) }
     };
     let mut metadata = header.metadata.clone();
     metadata.entry("format".into()).or_insert_with(|| "pt".into());
     let configs =
         PeftConfigs::resolve(&header, sidecar).map_err(|source| EditError::BadConfig { file: file.into(), source })?;
-    if let Some(sidecar) = sidecar.filter(|_| configs.place() == Some(ConfigPlace::Sidecar)) {
+    if let Some(sidecar) = sidecar.filter(|_| configs.place() == Some(ConfigSource::Sidecar)) {
         let (groups, _) = group(&header);
         if groups.iter().any(|group| group.peft) {
             let matches = detect(&groups, &header.metadata, None).found;

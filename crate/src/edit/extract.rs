@@ -1,10 +1,10 @@
 //! LoRA extraction: the difference of two models as an adapter, each layer truncated to a rank.
 
-use super::draft::{Draft, Outcome, Piece};
+use super::draft::{Draft, Outcome, TensorGroup};
 use super::error::EditError;
 use super::names::Target;
-use super::pairs::{KeptRow, PairKeys, asked, no_name, pair_pieces};
-use super::peft::PeftNotes;
+use super::pairs::{KeptRow, PairKeys, check_rank, no_name, pair_pieces};
+use super::peft::PeftMetadata;
 use crate::adapters::{BaseTensor, Dense, Factorization, METADATA_KEY, ModelFile};
 use crate::analysis::{BaseShapes, LowRank};
 use crate::formats::{ByteSink, Dtype};
@@ -80,14 +80,14 @@ pub async fn extract<'a>(
     base: ModelSide<'a>,
     options: ExtractOptions,
 ) -> Result<Extraction<'a>, EditError> {
-    asked(Some(options.rank))?;
+    check_rank(Some(options.rank))?;
     if tuned.shapes.family != base.shapes.family {
         let label = |side: &ModelSide| side.shapes.family.label().to_owned();
         let (a, b) = (label(&tuned), label(&base));
         return Err(EditError::OtherFamily { file_a: tuned.name.into(), a, file_b: base.name.into(), b });
     }
     let mut preview = ExtractPreview::default();
-    let (mut pieces, mut layers, mut notes) = (Vec::<Piece>::new(), Vec::new(), PeftNotes::default());
+    let (mut pieces, mut layers, mut notes) = (Vec::<TensorGroup>::new(), Vec::new(), PeftMetadata::default());
     for (component, module) in &tuned.shapes.modules {
         for part in ["weight", "bias"] {
             let name = format!("{component}.{}.{part}", module.path);

@@ -18,7 +18,7 @@ use super::resize::ResizeOptions;
 
 use crate::adapters::{Delta, LeftoverClass, Part, Strengths};
 use crate::analysis::{Container, FileKind, Health, LoaderStatus, LoaderVerdict, Report, header_words, inspect_header};
-use crate::formats::{ByteSource, Dtype, Header, Reading};
+use crate::formats::{ByteSource, Dtype, Header, ReadFuture};
 use crate::num::to_f32;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -286,7 +286,7 @@ fn rare_dtype(report: &Report) -> Option<Fix> {
 fn advice(report: &Report) -> Vec<Fix> {
     let mut list = Vec::new();
     let Some(health) = report.health.as_ref().filter(|_| !has(report, "nan_inf")) else { return list };
-    if health.rank_98 * 2 <= health.rank && !report.refused() {
+    if health.rank_98 * 2 <= health.rank && !report.is_refused() {
         let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
         let (before, after) = (megabytes(health.bytes), megabytes(health.bytes_98));
         let title = format!("Resize to rank {}: {before} becomes {after}", health.rank_98);
@@ -322,7 +322,7 @@ impl ByteSource for Planned {
         self.len
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         let byte = |at: u64| usize::try_from(at).ok().and_then(|at| self.head.get(at)).copied().unwrap_or(0);
         let inside = range.start <= range.end && range.end <= self.len;
         let read = if inside { Ok(range.map(byte).collect()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) };

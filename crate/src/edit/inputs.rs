@@ -5,7 +5,7 @@ use super::extract::ModelSide;
 use super::open::Opened;
 use crate::adapters::ModelFile;
 use crate::analysis::BaseShapes;
-use crate::formats::{ByteSource, Header, Reading};
+use crate::formats::{ByteSource, Header, ReadFuture};
 use crate::model::Component;
 use std::io;
 use std::ops::{ControlFlow, Range};
@@ -100,7 +100,7 @@ impl ByteSource for ProgressSource<'_> {
         self.inner.len()
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         Box::pin(async move {
             let bytes = self.inner.read(range).await?;
             match (self.on_read)(bytes.len() as u64) {

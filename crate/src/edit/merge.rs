@@ -1,15 +1,15 @@
 //! Merge of several adapters with strengths into one: exact, by concatenating the factors along the
 //! rank, or truncated to a lower rank.
 
-use super::draft::{Draft, Origin, Outcome, Piece, Slot, writable};
+use super::draft::{Draft, Origin, Outcome, TensorGroup, TensorSpec, writable};
 use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, KeyScheme, PairKeys, RankRule, dtype, energy_kept, form, layer_shape, pair, pair_pieces, roles, spectrum,
-    wider,
+    KeptRow, KeyScheme, PairKeys, RankRule, common_dtype, dtype, energy_kept, form, layer_shape, pair, pair_pieces,
+    roles, spectrum,
 };
-use super::peft::PeftNotes;
+use super::peft::PeftMetadata;
 use super::preview::DroppedKey;
 use crate::adapters::Strengths;
 use crate::adapters::{Delta, Dense, Factorization, pair_is_smaller};
@@ -93,8 +93,8 @@ pub async fn merge<'a, 'b>(
 ) -> Result<MergePlan<'a, 'b>, EditError> {
     let first = inputs.first().ok_or(EditError::Nothing)?.opened;
     for MergeInput { opened, .. } in inputs {
-        first.is_like(opened)?;
-        opened.is_whole(options.drop)?;
+        first.check_compatible(opened)?;
+        opened.check_complete(options.drop)?;
     }
     options.rule.map(RankRule::checked).transpose()?;
     let to = options.to.or_else(|| first.layers.as_ref().and(target_of(first)));
@@ -103,7 +103,7 @@ pub async fn merge<'a, 'b>(
         options,
         pieces: Vec::new(),
         layers: Vec::new(),
-        notes: PeftNotes::default(),
+        notes: PeftMetadata::default(),
         rows: Vec::new(),
         dropped: Vec::new(),
     };
@@ -165,7 +165,7 @@ impl Layer<'_, '_> {
     async fn summed_vector(&self) -> Result<Vec<f32>, EditError> {
         let mut sum: Vec<f32> = Vec::new();
         for part in &self.parts {
-            let factors = part.opened.numbers(part.delta).await?;
+            let factors = part.opened.read_factors(part.delta).await?;
             let (data, scale) = (factors.into_values().next().unwrap_or_default(), part.strength * part.delta.scale);
             sum.resize(data.len().max(sum.len()), 0.0);
             sum.iter_mut().zip(data).for_each(|(sum, x)| *sum += scale * x);
@@ -205,9 +205,9 @@ pub(super) fn sum(terms: &[(Factorization, f32)], (rows, columns): (usize, usize
 struct Planner<'a, 'b> {
     scheme: KeyScheme<'a>,
     options: MergeOptions,
-    pieces: Vec<Piece>,
+    pieces: Vec<TensorGroup>,
     layers: Vec<Layer<'a, 'b>>,
-    notes: PeftNotes,
+    notes: PeftMetadata,
     rows: Vec<KeptRow>,
     dropped: Vec<DroppedKey>,
 }
@@ -216,7 +216,7 @@ impl<'a, 'b> Planner<'a, 'b> {
     async fn layer(&mut self, parts: Vec<Part<'a, 'b>>) -> Result<(), EditError> {
         let layer = Layer { parts, rank: None };
         let dtypes = layer.parts.iter().map(|part| dtype(part.delta, self.options.dtype));
-        let dtype = dtypes.reduce(wider).map_or(Dtype::F32, writable);
+        let dtype = dtypes.reduce(common_dtype).map_or(Dtype::F32, writable);
         if layer.is_vector() && self.can_store(&layer.parts[0]) {
             return self.add_vector(layer, dtype);
         }
@@ -259,9 +259,9 @@ impl<'a, 'b> Planner<'a, 'b> {
         let Part { opened, delta, .. } = layer.parts[0];
         let mut slots = Vec::new();
         for role in roles(opened, delta).into_values() {
-            slots.push(Slot { name: self.scheme.key(opened, delta, role)?, dtype, shape: delta.change.shape() });
+            slots.push(TensorSpec { name: self.scheme.key(opened, delta, role)?, dtype, shape: delta.change.shape() });
         }
-        self.pieces.push(Piece { slots, origin: Origin::Layer(self.layers.len()) });
+        self.pieces.push(TensorGroup { slots, origin: Origin::Layer(self.layers.len()) });
         self.layers.push(layer);
         Ok(())
     }

@@ -207,7 +207,7 @@ fn legacy_diffusers(component: Component, path: &str, role: Role) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::spelling::{Spellings, split};
+    use crate::model::spelling::{KeyTable, split};
     use crate::model::{Architecture, Family, FamilyId, ModuleSource};
 
     #[test]
@@ -216,7 +216,7 @@ mod tests {
         for family_id in [FamilyId::Sd15, FamilyId::Sd21, FamilyId::Sdxl] {
             let family = Family::published(family_id).expect("a published config");
             let modules = family.modules();
-            let spellings = Spellings::new(&modules);
+            let spellings = KeyTable::new(&modules);
             for target in targets {
                 for &(component, module) in &modules {
                     for role in [Role::Up, Role::Down] {
@@ -237,7 +237,7 @@ mod tests {
         for model in Architecture::families() {
             for architecture in Architecture::of(model) {
                 let modules = architecture.modules();
-                let spellings = Spellings::new(&modules);
+                let spellings = KeyTable::new(&modules);
                 for target in targets {
                     for &(component, module) in &modules {
                         let source = if target.is_native() { ModuleSource::Native } else { ModuleSource::Diffusers };

@@ -2,8 +2,8 @@
 
 use super::error::EditError;
 use super::extract::ModelSide;
-use crate::adapters::{Adapter, Delta, Group, Numbers, PeftConfigs, group, read};
-use crate::analysis::{ComparedFile, LayerImpact, Layers, Unreadable, detect, own_layers, weigh};
+use crate::adapters::{Adapter, Delta, FactorData, Group, PeftConfigs, group, read};
+use crate::analysis::{ComparedFile, LayerImpact, Layers, ReadError, compare_with_base, detect, own_layers};
 use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
 use crate::model::spelling::Role;
 use crate::model::{Component, Module};
@@ -63,7 +63,7 @@ impl<'a> Opened<'a> {
     }
 
     /// Checks that this file and another are for the same model family and name the same layers.
-    pub fn is_like(&self, other: &Opened) -> Result<(), EditError> {
+    pub fn check_compatible(&self, other: &Opened) -> Result<(), EditError> {
         let (file_a, file_b) = (self.file.clone(), other.file.clone());
         if self.model != other.model {
             return Err(EditError::OtherFamily { file_a, a: self.label.clone(), file_b, b: other.label.clone() });
@@ -93,8 +93,8 @@ impl<'a> Opened<'a> {
         let adapter = read(&self.source, &self.header, &self.configs, &base.shapes.modules()).await;
         let adapter = adapter.map_err(|source| self.unreadable(source))?;
         let file = ComparedFile { adapter: &adapter, ..self.compared() };
-        let impacts = weigh(file, norms, base.name, base.files, &base.shapes.tensors, on_progress).await;
-        let impacts = impacts.map_err(|Unreadable { file, source }| EditError::Read { file, source })?;
+        let impacts = compare_with_base(file, norms, base.name, base.files, &base.shapes.tensors, on_progress).await;
+        let impacts = impacts.map_err(|ReadError { file, source }| EditError::Read { file, source })?;
         if impacts.is_empty() {
             let reason = format!("none of its layers matches the shape of a layer of {}", base.name);
             return Err(EditError::Refused { file: self.file.clone(), reason });
@@ -108,7 +108,7 @@ impl<'a> Opened<'a> {
     }
 
     /// Reads the factors of a delta.
-    pub async fn numbers(&self, delta: &Delta) -> Result<Numbers, EditError> {
+    pub async fn read_factors(&self, delta: &Delta) -> Result<FactorData, EditError> {
         delta.read(&self.source, &self.header).await.map_err(|source| self.unreadable(source))
     }
 
@@ -137,7 +137,7 @@ impl<'a> Opened<'a> {
 
     /// Checks that no part of a layer's change is unused, unless `drop` is set; the error names the first
     /// unused key.
-    pub(super) fn is_whole(&self, drop: bool) -> Result<(), EditError> {
+    pub(super) fn check_complete(&self, drop: bool) -> Result<(), EditError> {
         match self.adapter.leftovers.iter().find(|left| !drop && !left.reason.is_foreign()) {
             Some(left) => {
                 let (file, key) = (self.file.clone(), left.key.clone());

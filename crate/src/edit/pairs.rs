@@ -1,6 +1,6 @@
 //! LoRA pairs (up and down) computed from changes of other algorithms.
 
-use super::draft::{Origin, Piece, Slot, is_exact, writable};
+use super::draft::{Origin, TensorGroup, TensorSpec, is_exact, writable};
 use super::error::EditError;
 use super::names::{Target, suffix};
 use super::open::Opened;
@@ -27,7 +27,7 @@ pub enum RankRule {
 }
 
 /// Checks that a requested rank is not 0.
-pub(super) fn asked(rank: Option<usize>) -> Result<Option<usize>, EditError> {
+pub(super) fn check_rank(rank: Option<usize>) -> Result<Option<usize>, EditError> {
     if rank == Some(0) { Err(EditError::NoRank) } else { Ok(rank) }
 }
 
@@ -100,7 +100,7 @@ impl<'m> KeyScheme<'m> {
         match (to, &opened.layers) {
             (None, _) => Ok(KeyScheme::Own),
             (Some(target), Some(_)) => Ok(KeyScheme::Target(target, &opened.model)),
-            (Some(_), None) => Err(EditError::NoNames { file: opened.file.clone(), label: opened.label.clone() }),
+            (Some(_), None) => Err(EditError::UnknownLayers { file: opened.file.clone(), label: opened.label.clone() }),
         }
     }
 
@@ -131,23 +131,23 @@ impl<'m> KeyScheme<'m> {
 /// Returns the error for a layer that a key format cannot store.
 pub(super) fn no_name(layer: String, target: Target) -> EditError {
     let hint = "choose kohya, or skip such layers with --drop";
-    EditError::NoPlace { layer, what: "this layer".into(), target: target.name(), hint }
+    EditError::Unsupported { layer, what: "this layer".into(), target: target.name(), hint }
 }
 
 /// Returns the alpha tensor of a layer, in the layer's dtype if that is exact, else F32.
-pub(super) fn alpha(name: String, value: f32, dtype: Dtype) -> Piece {
+pub(super) fn alpha(name: String, value: f32, dtype: Dtype) -> TensorGroup {
     let dtype = if is_exact(value, dtype) { dtype } else { Dtype::F32 };
-    Piece { slots: vec![Slot { name, dtype, shape: vec![] }], origin: Origin::Number(value) }
+    TensorGroup { slots: vec![TensorSpec { name, dtype, shape: vec![] }], origin: Origin::Number(value) }
 }
 
 /// Returns the dtype of a delta's tensors in the result: `wanted`, or the widest of its factors.
 pub(super) fn dtype(delta: &Delta, wanted: Option<Dtype>) -> Dtype {
     let dtypes = delta.change.factors().into_iter().map(|factor| writable(factor.dtype));
-    wanted.unwrap_or_else(|| dtypes.reduce(wider).unwrap_or(Dtype::F32))
+    wanted.unwrap_or_else(|| dtypes.reduce(common_dtype).unwrap_or(Dtype::F32))
 }
 
 /// Returns a dtype that holds the values of both exactly.
-pub(super) fn wider(a: Dtype, b: Dtype) -> Dtype {
+pub(super) fn common_dtype(a: Dtype, b: Dtype) -> Dtype {
     if a == b { a } else { Dtype::F32 }
 }
 
@@ -186,11 +186,17 @@ pub(super) fn layer_shape(opened: &Opened, delta: &Delta) -> Vec<usize> {
 
 /// Returns down and up of a LoRA of this rank for a layer of PyTorch shape `shape`, as layer number
 /// `layer` of the draft, and its alpha, which equals the rank.
-pub(super) fn pair_pieces(keys: PairKeys, shape: &[usize], rank: usize, dtype: Dtype, layer: usize) -> Vec<Piece> {
+pub(super) fn pair_pieces(
+    keys: PairKeys,
+    shape: &[usize],
+    rank: usize,
+    dtype: Dtype,
+    layer: usize,
+) -> Vec<TensorGroup> {
     let ones = vec![1; shape.len() - 2];
-    let down = Slot { name: keys.down, dtype, shape: [&[rank], &shape[1..]].concat() };
-    let up = Slot { name: keys.up, dtype, shape: [vec![shape[0], rank], ones].concat() };
-    let pair = Piece { slots: vec![down, up], origin: Origin::Layer(layer) };
+    let down = TensorSpec { name: keys.down, dtype, shape: [&[rank], &shape[1..]].concat() };
+    let up = TensorSpec { name: keys.up, dtype, shape: [vec![shape[0], rank], ones].concat() };
+    let pair = TensorGroup { slots: vec![down, up], origin: Origin::Layer(layer) };
     [pair].into_iter().chain(keys.alpha.map(|name| alpha(name, rank as f32, dtype))).collect()
 }
 
@@ -249,7 +255,7 @@ pub(super) fn roles<'a>(opened: &Opened, delta: &'a Delta) -> BTreeMap<&'a str, 
 
 /// Reads a delta and returns its matrix as a factorization.
 pub(super) async fn form(opened: &Opened<'_>, delta: &Delta) -> Result<Factorization, EditError> {
-    let factors = opened.numbers(delta).await?;
+    let factors = opened.read_factors(delta).await?;
     delta
         .change
         .form(&factors)

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Ranks and alphas of a result's LoRA layers.
 #[derive(Debug, Default)]
-pub(super) struct PeftNotes {
+pub(super) struct PeftMetadata {
     layers: BTreeMap<Component, Vec<Note>>,
 }
 
@@ -23,7 +23,7 @@ struct Note {
     dora: bool,
 }
 
-impl PeftNotes {
+impl PeftMetadata {
     /// Records a layer.
     pub fn add(&mut self, delta: &Delta, rank: usize, alpha: f32, dora: bool) {
         // transformers 5 has no `text_model.` prefix; PEFT matches module names by suffix.

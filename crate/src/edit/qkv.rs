@@ -27,7 +27,7 @@ pub(super) struct Fusion<'a> {
 
 /// The destination of a layer's change in another key format.
 #[derive(Debug)]
-pub(super) enum Place<'a> {
+pub(super) enum Destination<'a> {
     /// The same layer.
     Same,
     /// The same layer with its upper and lower half swapped.
@@ -41,17 +41,17 @@ pub(super) enum Place<'a> {
 }
 
 /// Returns the destination of a delta's change in files with original (`native`) or diffusers keys.
-pub(super) fn place<'a>(layers: &'a Layers, delta: &Delta, native: bool) -> Place<'a> {
-    let Layers::Architecture(architecture, source) = layers else { return Place::Same };
+pub(super) fn place<'a>(layers: &'a Layers, delta: &Delta, native: bool) -> Destination<'a> {
+    let Layers::Architecture(architecture, source) = layers else { return Destination::Same };
     let crosses = (*source == ModuleSource::Native) != native;
     match (architecture.naming(&delta.module.path), native) {
-        (Some(ModuleSource::Both), _) if crosses && is_swapped(architecture.family, &delta.module) => Place::Swap,
+        (Some(ModuleSource::Both), _) if crosses && is_swapped(architecture.family, &delta.module) => Destination::Swap,
         (Some(ModuleSource::Both), _) | (Some(ModuleSource::Native), true) | (Some(ModuleSource::Diffusers), false) => {
-            Place::Same
+            Destination::Same
         }
-        (Some(ModuleSource::Native), false) => fusion(layers, delta).map_or(Place::Nowhere, Place::Split),
-        (Some(ModuleSource::Diffusers), true) => fusion(layers, delta).map_or(Place::Nowhere, Place::Fuse),
-        _ => Place::Nowhere,
+        (Some(ModuleSource::Native), false) => fusion(layers, delta).map_or(Destination::Nowhere, Destination::Split),
+        (Some(ModuleSource::Diffusers), true) => fusion(layers, delta).map_or(Destination::Nowhere, Destination::Fuse),
+        _ => Destination::Nowhere,
     }
 }
 

@@ -1,13 +1,14 @@
 //! Resize of an adapter: each layer truncated by SVD to the rank that a rule gives it.
 
-use super::draft::{Draft, Outcome, Piece};
+use super::draft::{Draft, Outcome, TensorGroup};
 use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, KeyScheme, PairKeys, RankRule, asked, dtype, energy_kept, form, layer_shape, pair, pair_pieces, spectrum,
+    KeptRow, KeyScheme, PairKeys, RankRule, check_rank, dtype, energy_kept, form, layer_shape, pair, pair_pieces,
+    spectrum,
 };
-use super::peft::PeftNotes;
+use super::peft::PeftMetadata;
 use super::preview::DroppedKey;
 use crate::adapters::Delta;
 use crate::formats::{ByteSink, ByteSource, Dtype};
@@ -64,10 +65,11 @@ pub struct ResizePlan<'a, 'b> {
 /// Plans a resize: reads every layer once and computes its singular values.
 pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> Result<ResizePlan<'a, 'b>, EditError> {
     let scheme = KeyScheme::new(options.to, opened)?;
-    let (mut pieces, mut layers, mut rows, mut dropped) = (Vec::<Piece>::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut notes = PeftNotes::default();
-    opened.is_whole(options.drop)?;
-    let (rule, max_rank) = (options.rule.checked()?, asked(options.most)?.unwrap_or(usize::MAX));
+    let (mut pieces, mut layers, mut rows, mut dropped) =
+        (Vec::<TensorGroup>::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut notes = PeftMetadata::default();
+    opened.check_complete(options.drop)?;
+    let (rule, max_rank) = (options.rule.checked()?, check_rank(options.most)?.unwrap_or(usize::MAX));
     for left in &opened.adapter.leftovers {
         dropped.push(DroppedKey { key: left.key.clone(), reason: left.reason.to_string() });
     }

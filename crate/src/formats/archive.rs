@@ -3,7 +3,7 @@
 //! A stored member is read in place. A compressed one is decompressed in memory, and only if that takes no more than a
 //! small multiple of its compressed size: adapters hardly compress.
 
-use super::source::{Part, Reading};
+use super::source::{Part, ReadFuture};
 use super::zip::{self, Record};
 use super::{ByteSource, FormatError};
 use flate2::read::DeflateDecoder;
@@ -38,7 +38,7 @@ impl ByteSource for Member<'_> {
         }
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         match self {
             Member::Stored(part) => part.read(range),
             Member::Unpacked(bytes) => bytes.read(range),

@@ -32,7 +32,7 @@ pub enum FormatError {
     BadGguf(String),
     /// Tensor with one of ggml's quantized types.
     #[error("`{name}` is quantized as {kind}, which is not supported; convert the adapter with --outtype f16")]
-    Packed { name: String, kind: String },
+    Quantized { name: String, kind: String },
     /// Zip archive that violates the format.
     #[error("the zip archive is invalid: {0}; download the file again")]
     BadZip(String),
@@ -44,7 +44,7 @@ pub enum FormatError {
     BadPickle(String),
     /// Pickle without a STOP opcode.
     #[error("the file is truncated: its pickle ends at byte {0}; download it again")]
-    PickleEnds(usize),
+    PickleTruncated(usize),
     /// Pickle that imports a dangerous function.
     #[error("loading the pickle would run `{0}`; nothing was run here. Delete the file")]
     UnsafePickle(String),
@@ -53,7 +53,7 @@ pub enum FormatError {
     UnknownGlobal(String),
     /// dtype without a conversion to or from f32.
     #[error("tensors of dtype {0} are not supported here; convert the file to F16, BF16 or F32")]
-    NoNumbers(::safetensors::Dtype),
+    UnsupportedDtype(::safetensors::Dtype),
     /// Value that overflows the base model's dtype.
     #[error("`{name}` contains {value}, which overflows {dtype}; bake at a lower strength or into an F32 base model")]
     Overflow { name: String, value: f32, dtype: ::safetensors::Dtype },
@@ -72,10 +72,12 @@ impl FormatError {
             FormatError::BadZip(_) => "bad_zip",
             FormatError::ResourceBomb(_) => "resource_bomb",
             FormatError::BadPickle(_) => "bad_pickle",
-            FormatError::PickleEnds(_) => "truncated",
+            FormatError::PickleTruncated(_) => "truncated",
             FormatError::UnsafePickle(_) => "unsafe_pickle",
             FormatError::UnknownGlobal(_) => "unknown_global",
-            FormatError::BadDtype { .. } | FormatError::NoNumbers(_) | FormatError::Packed { .. } => "bad_dtype",
+            FormatError::BadDtype { .. } | FormatError::UnsupportedDtype(_) | FormatError::Quantized { .. } => {
+                "bad_dtype"
+            }
             FormatError::Overflow { .. } => "overflow",
         }
     }

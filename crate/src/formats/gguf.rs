@@ -97,7 +97,7 @@ pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError>
     let mut tensors = Vec::with_capacity(gguf.tensors.len());
     for tensor in &gguf.tensors {
         let Some(dtype) = tensor.dtype() else {
-            return Err(FormatError::Packed { name: tensor.name.clone(), kind: tensor.type_name() });
+            return Err(FormatError::Quantized { name: tensor.name.clone(), kind: tensor.type_name() });
         };
         let count = elements(&tensor.shape).ok_or_else(|| FormatError::BadShape {
             name: tensor.name.clone(),

@@ -25,9 +25,9 @@ pub use error::FormatError;
 pub use imports::{Import, imports};
 pub use pickle::Danger;
 pub use safetensors::{Header, TensorInfo};
-pub use sink::{ByteSink, Writing};
+pub use sink::{ByteSink, WriteFuture};
 pub use sniff::{Content, sniff};
-pub use source::{Buffered, ByteSource, Reading};
+pub use source::{Buffered, ByteSource, ReadFuture};
 
 /// Reads the list of tensors of a file in any supported format, which is detected from its content.
 /// Unknown formats are a [`FormatError::BadHeader`].

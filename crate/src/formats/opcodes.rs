@@ -79,7 +79,7 @@ impl<'a> Machine<'a> {
     fn take(&mut self, len: u64) -> Result<&[u8], FormatError> {
         let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
         let Some(bytes) = end.and_then(|end| self.bytes.get(self.at..end)) else {
-            return Err(FormatError::PickleEnds(self.at));
+            return Err(FormatError::PickleTruncated(self.at));
         };
         self.at += bytes.len();
         Ok(bytes)
@@ -93,7 +93,7 @@ impl<'a> Machine<'a> {
     fn line(&mut self) -> Result<String, FormatError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let Some(len) = rest.iter().position(|&byte| byte == b'\n') else {
-            return Err(FormatError::PickleEnds(self.at));
+            return Err(FormatError::PickleTruncated(self.at));
         };
         let line = String::from_utf8_lossy(self.take(len as u64)?).into_owned();
         self.take(1)?;

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 /// Future of a read: ready at once for files and memory, pending for the web.
-pub type Reading<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<u8>>> + 'a>>;
+pub type ReadFuture<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<u8>>> + 'a>>;
 
 /// A file of known length that can be read by ranges.
 pub trait ByteSource {
@@ -22,7 +22,7 @@ pub trait ByteSource {
     }
 
     /// Reads exactly the bytes of `range`; returns an error of kind `UnexpectedEof` if it extends past the end.
-    fn read(&self, range: Range<u64>) -> Reading<'_>;
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_>;
 }
 
 fn past_the_end(range: &Range<u64>, len: u64) -> io::Error {
@@ -35,7 +35,7 @@ impl ByteSource for Vec<u8> {
         Vec::len(self) as u64
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         let bytes = usize::try_from(range.start)
             .ok()
             .zip(usize::try_from(range.end).ok())
@@ -83,7 +83,7 @@ impl ByteSource for FileSource {
         self.len
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         Box::pin(std::future::ready(self.read_now(range)))
     }
 }
@@ -106,7 +106,7 @@ impl ByteSource for Part<'_> {
         self.range.end.saturating_sub(self.range.start)
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         let offset = |at: u64| self.range.start.checked_add(at).filter(|&at| at <= self.range.end);
         match (offset(range.start), offset(range.end)) {
             (Some(start), Some(end)) => self.inner.read(start..end),
@@ -125,7 +125,7 @@ pub struct Buffered<'a> {
     /// Length of the last block, in bytes.
     block_len: Cell<u64>,
     /// The prefetched block, which the next sequential read needs.
-    prefetch: RefCell<Option<(Range<u64>, Reading<'a>)>>,
+    prefetch: RefCell<Option<(Range<u64>, ReadFuture<'a>)>>,
 }
 
 impl<'a> Buffered<'a> {
@@ -200,7 +200,7 @@ impl ByteSource for Buffered<'_> {
         self.inner.len()
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         Box::pin(async move {
             if let Some(bytes) = self.buffered(&range) {
                 return Ok(bytes);
@@ -247,7 +247,7 @@ mod tests {
             100_000_000
         }
 
-        fn read(&self, range: Range<u64>) -> Reading<'_> {
+        fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
             self.0.set(self.0.get() + 1);
             Box::pin(std::future::ready(Ok(vec![0; host_len(range.end - range.start)])))
         }
@@ -264,7 +264,7 @@ mod tests {
             self.file.len() as u64
         }
 
-        fn read(&self, range: Range<u64>) -> Reading<'_> {
+        fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
             let mut polls = self.polls.borrow_mut().pop().unwrap_or(0);
             Box::pin(std::future::poll_fn(move |context| match polls {
                 0 => Poll::Ready(Ok(self.file[range.start as usize..range.end as usize].to_vec())),

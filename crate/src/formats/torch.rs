@@ -55,7 +55,7 @@ pub async fn read_legacy(source: &dyn ByteSource) -> Result<Header, FormatError>
     loop {
         let end = source.len().min(window);
         let (header, data_end) = match legacy(&source.read(0..end).await?, source).await {
-            Err(FormatError::PickleEnds(_)) if end < source.len().min(MAX_PICKLE) => {
+            Err(FormatError::PickleTruncated(_)) if end < source.len().min(MAX_PICKLE) => {
                 window *= 8;
                 continue;
             }

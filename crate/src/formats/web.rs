@@ -1,7 +1,7 @@
 //! Files at URLs, read by HTTP range requests (RFC 9110, 14): only the requested bytes are transferred. The page uses
 //! its own reader, since it is subject to the browser's restrictions.
 
-use super::source::{ByteSource, Reading};
+use super::source::{ByteSource, ReadFuture};
 use std::io;
 use std::ops::Range;
 use ureq::http::{Uri, header};
@@ -34,7 +34,7 @@ fn advice(status: u16) -> &'static str {
 }
 
 /// Returns whether a command-line argument is a URL rather than a path.
-pub fn is_address(text: &str) -> bool {
+pub fn is_url(text: &str) -> bool {
     ["http://", "https://"]
         .iter()
         .any(|scheme| text.get(..scheme.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(scheme)))
@@ -65,7 +65,7 @@ impl WebSource {
     }
 
     /// Reads the text of the file `name` in the same folder. Returns `None` if it cannot be read.
-    pub fn beside(&self, name: &str) -> Option<String> {
+    pub fn read_sibling(&self, name: &str) -> Option<String> {
         let url = self.url.to_string();
         let folder = url.split(['?', '#']).next()?.rsplit_once('/')?.0.to_owned();
         let url = format!("{folder}/{name}");
@@ -118,7 +118,7 @@ impl ByteSource for WebSource {
         self.len
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         Box::pin(std::future::ready(self.read_now(&range)))
     }
 }
@@ -187,7 +187,7 @@ mod tests {
             assert_eq!(bytes, file[range.start as usize..range.end as usize]);
         }
         assert!(pollster::block_on(source.read(999..1001)).is_err());
-        assert_eq!(source.beside("adapter_config.json"), None);
+        assert_eq!(source.read_sibling("adapter_config.json"), None);
         let missing = WebSource::open(&format!("{url}/other.bin")).err().expect("no such file");
         assert!(matches!(missing, WebError::Status { status: 404, .. }), "{missing}");
     }
@@ -205,6 +205,6 @@ mod tests {
         assert_eq!(url, "https://huggingface.co/a/b/resolve/main/c.safetensors?download=true");
         assert_eq!(file_url("https://example.org/blob/c.bin").expect("a URL"), "https://example.org/blob/c.bin");
         assert!(file_url("https://example.org/").is_err() && file_url("https:///x").is_err());
-        assert!(is_address("HTTPS://a/b") && !is_address("a/b") && !is_address("ö"));
+        assert!(is_url("HTTPS://a/b") && !is_url("a/b") && !is_url("ö"));
     }
 }

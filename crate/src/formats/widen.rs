@@ -43,7 +43,7 @@ pub fn widen(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, FormatError> {
         Dtype::I32 => convert!(i32, |x| x as f32),
         Dtype::U64 => convert!(u64, |x| x as f32),
         Dtype::I64 => convert!(i64, |x| x as f32),
-        other => return Err(FormatError::NoNumbers(other)),
+        other => return Err(FormatError::UnsupportedDtype(other)),
     })
 }
 
@@ -56,7 +56,7 @@ pub fn narrow(dtype: Dtype, elements: &[f32], name: &str) -> Result<Vec<u8>, For
         Dtype::F16 => 65520f32.next_down(),
         Dtype::BF16 => f32::from_bits(0x7f7f_8000).next_down(),
         Dtype::F32 | Dtype::F64 => f32::MAX,
-        other => return Err(FormatError::NoNumbers(other)),
+        other => return Err(FormatError::UnsupportedDtype(other)),
     };
     if let Some(&value) = elements.iter().find(|x| x.is_finite() && x.abs() > largest) {
         return Err(FormatError::Overflow { name: name.into(), value, dtype });

@@ -12,7 +12,7 @@ impl Gpu {
     pub fn allocate_contiguous(&self, parts: &[(&str, u64)], storage: Storage) -> Result<Vec<Tensor>, GpuError> {
         let len = parts.iter().map(|(_, len)| len).sum();
         let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
-        let whole = self.tensor_stored(&names.join(", "), len, storage)?;
+        let whole = self.tensor_with_storage(&names.join(", "), len, storage)?;
         let mut offset = 0;
         let mut next_part = |&(_, len): &(&str, u64)| {
             let part = Tensor { offset, bytes: self.bytes(len, storage), len, ..whole.clone() };
@@ -37,7 +37,7 @@ impl Gpu {
         }
         for (name, _, shape) in plan.weights() {
             if !weights.contains_key(name) {
-                let tensor = self.tensor_stored(name, numel(shape), storage(name, shape))?;
+                let tensor = self.tensor_with_storage(name, numel(shape), storage(name, shape))?;
                 weights.insert(name.into(), tensor);
             }
         }

@@ -26,7 +26,12 @@ pub struct KernelConfig {
 impl KernelConfig {
     /// Returns the capabilities that planning depends on, for a maximum binding size of `max_binding` bytes.
     pub fn caps(&self, max_binding: u64) -> DeviceCaps {
-        DeviceCaps { max_binding, f16_weights: self.f16_weights, style: self.style, winograd: self.winograd() }
+        DeviceCaps {
+            max_binding,
+            f16_weights: self.f16_weights,
+            style: self.style,
+            winograd_min_channels: self.winograd_min_channels(),
+        }
     }
 }
 
@@ -92,25 +97,25 @@ impl Gpu {
     }
 
     /// Sets the tile shape selection for plans compiled from now on; ignores a tuning of another device.
-    pub fn choose(&self, choice: TileChoice) {
-        let is_applicable = !matches!(&choice, TileChoice::Tuned(tuning) if tuning.device != self.tuned_for());
+    pub fn set_tile_choice(&self, choice: TileChoice) {
+        let is_applicable = !matches!(&choice, TileChoice::Tuned(tuning) if tuning.device != self.tuning_key());
         if is_applicable {
             self.config.borrow_mut().tile_choice = choice;
         }
     }
 
     /// Returns the tile shape selection.
-    pub fn choice(&self) -> TileChoice {
+    pub fn tile_choice(&self) -> TileChoice {
         self.config.borrow().tile_choice.clone()
     }
 
     /// Returns whether untuned kernels are timed before the first image.
-    pub fn wants_tuning(&self) -> bool {
+    pub fn tuning_enabled(&self) -> bool {
         self.wants_tuning.get()
     }
 
     /// Enables or disables tuning; disabling it also ends a tuning in progress.
-    pub fn set_wants_tuning(&self, enabled: bool) {
+    pub fn set_tuning_enabled(&self, enabled: bool) {
         self.wants_tuning.set(enabled);
     }
 }

@@ -84,7 +84,7 @@ pub struct DeviceCaps {
     /// Kernel style.
     pub style: Style,
     /// Minimum channel count for Winograd convolution in plans that allow it.
-    pub winograd: usize,
+    pub winograd_min_channels: usize,
 }
 
 impl DeviceCaps {
@@ -93,7 +93,7 @@ impl DeviceCaps {
         max_binding: 128 << 20,
         f16_weights: true,
         style: Style::Tiled,
-        winograd: WINOGRAD_MIN_CHANNELS_GPU,
+        winograd_min_channels: WINOGRAD_MIN_CHANNELS_GPU,
     };
 }
 
@@ -240,12 +240,12 @@ impl Gpu {
 
     /// Opens a device to replace a lost one. The same adapter keeps its [`KernelConfig`]; its throughput is measured
     /// again. The self-test is repeated: features that fail now are disabled too, and disabled ones stay disabled.
-    pub async fn open_like(lost: &Gpu) -> Result<Gpu, GpuError> {
+    pub async fn reopen(lost: &Gpu) -> Result<Gpu, GpuError> {
         let gpu = Gpu::open().await?;
         if gpu.info == lost.info {
             gpu.set_config(lost.config());
         }
-        gpu.set_wants_tuning(lost.wants_tuning());
+        gpu.set_tuning_enabled(lost.tuning_enabled());
         gpu.self_test().await?;
         Ok(gpu)
     }
@@ -266,7 +266,7 @@ impl Gpu {
     }
 
     /// Destroys the device as a driver reset would, to test recovery.
-    pub fn lose(&self) {
+    pub fn simulate_loss(&self) {
         record(&self.fault, GpuError::Lost("device destroyed on request".into()));
         self.device.destroy();
     }
@@ -307,11 +307,11 @@ impl Gpu {
 
     /// Allocates a zeroed tensor of `len` elements; errors name `what`.
     pub fn tensor(&self, what: &str, len: u64) -> Result<Tensor, GpuError> {
-        self.tensor_stored(what, len, Storage::F32)
+        self.tensor_with_storage(what, len, Storage::F32)
     }
 
     /// Like [`Gpu::tensor`], with the given storage type.
-    pub fn tensor_stored(&self, what: &str, len: u64, storage: Storage) -> Result<Tensor, GpuError> {
+    pub fn tensor_with_storage(&self, what: &str, len: u64, storage: Storage) -> Result<Tensor, GpuError> {
         let bytes = self.bytes(len, storage);
         if bytes > self.info.max_binding {
             return Err(GpuError::TooLarge { what: what.into(), bytes, limit: self.info.max_binding });
@@ -346,7 +346,7 @@ impl Gpu {
 
     /// Returns the resource counters.
     pub fn resource_stats(&self) -> ResourceStats {
-        ResourceStats { pipelines: self.pipelines_made(), ..self.stats.get() }
+        ResourceStats { pipelines: self.pipeline_count(), ..self.stats.get() }
     }
 
     /// Writes a tensor from its first element on.
@@ -372,14 +372,14 @@ impl Gpu {
 
     /// Creates a tensor with the given elements, converted to `storage`.
     pub fn upload(&self, what: &str, data: &[f32], storage: Storage) -> Result<Tensor, GpuError> {
-        let tensor = self.tensor_stored(what, data.len() as u64, storage)?;
+        let tensor = self.tensor_with_storage(what, data.len() as u64, storage)?;
         self.write(&tensor, data)?;
         Ok(tensor)
     }
 
     /// Writes raw bits to an f16 or bf16 tensor from the even index `first` on; an odd count is allowed only at the
     /// tensor's end.
-    pub fn write_halves_at(&self, tensor: &Tensor, first: u64, bits: &[u16]) -> Result<(), GpuError> {
+    pub fn write_u16_at(&self, tensor: &Tensor, first: u64, bits: &[u16]) -> Result<(), GpuError> {
         match tensor.storage {
             Storage::F32 => Err(write_error(tensor, first, bits.len())),
             Storage::F16 | Storage::Bf16 => self.write_elements(tensor, first, bits, 0),
@@ -455,7 +455,7 @@ impl Gpu {
     }
 
     /// Returns the number of pipelines compiled so far.
-    pub fn pipelines_made(&self) -> usize {
+    pub fn pipeline_count(&self) -> usize {
         self.pipelines.borrow().len()
     }
 

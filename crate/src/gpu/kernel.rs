@@ -16,7 +16,7 @@ pub struct Launch {
     /// Contents of bindings 1, 2, …
     pub bindings: Vec<Binding>,
     /// Workgroup count along each axis.
-    pub groups: [u32; 3],
+    pub workgroups: [u32; 3],
 }
 
 /// Contents of a kernel's binding.
@@ -41,7 +41,7 @@ pub struct LaunchError {
 }
 
 /// WebGPU's default limit of workgroups along one axis, which every device supports.
-pub const MAX_GROUPS: u32 = 65_535;
+pub const MAX_WORKGROUPS_PER_AXIS: u32 = 65_535;
 
 /// Maximum loop iterations of one invocation, over all its loops: llvmpipe ends its loops after so many and reports
 /// nothing (`LP_MAX_TGSI_LOOP_ITERATIONS` of Mesa 22.3), and SD 1.5's VAE decoder came out wrong at 512x512.
@@ -52,7 +52,7 @@ impl Launch {
     pub fn new(kernel: &'static str, inputs: usize, params: Vec<u32>, groups: [u32; 3]) -> Launch {
         let mut bindings: Vec<Binding> = (0..inputs).map(Binding::Input).collect();
         bindings.push(Binding::Output);
-        Launch { kernel, operand_type: Scalar::F32, constants: Vec::new(), params, bindings, groups }
+        Launch { kernel, operand_type: Scalar::F32, constants: Vec::new(), params, bindings, workgroups: groups }
     }
 
     /// Adds an `override` constant.
@@ -66,7 +66,10 @@ impl Launch {
         match self.fits() {
             true => Ok(self),
             false => {
-                let reason = format!("needs {:?} workgroups, but the limit is {MAX_GROUPS} per axis", self.groups);
+                let reason = format!(
+                    "needs {:?} workgroups, but the limit is {MAX_WORKGROUPS_PER_AXIS} per axis",
+                    self.workgroups
+                );
                 Err(LaunchError { kernel: self.kernel, reason })
             }
         }
@@ -74,7 +77,7 @@ impl Launch {
 
     /// Returns whether the grid is within [`MAX_GROUPS`] along each axis.
     pub fn fits(&self) -> bool {
-        self.groups.iter().all(|&count| count <= MAX_GROUPS)
+        self.workgroups.iter().all(|&count| count <= MAX_WORKGROUPS_PER_AXIS)
     }
 
     /// Creates an elementwise launch: one invocation per element, 256 per workgroup. `Params` is `count`, then
@@ -102,7 +105,7 @@ where
 /// Returns a two-dimensional grid of at least `count` workgroups; see `workgroup_index` in common.wgsl.
 pub fn workgroup_grid(kernel: &'static str, count: u64) -> Result<[u32; 3], LaunchError> {
     let count = to_u32(kernel, count)?;
-    let rows = count.div_ceil(MAX_GROUPS).max(1);
+    let rows = count.div_ceil(MAX_WORKGROUPS_PER_AXIS).max(1);
     Ok([count.div_ceil(rows), rows, 1])
 }
 
@@ -206,7 +209,7 @@ mod tests {
                     },
                     cache: None,
                 });
-                let output = gpu.tensor_stored("output", 2 * u64::from(threads), Storage::F32).expect("a tensor");
+                let output = gpu.tensor_with_storage("output", 2 * u64::from(threads), Storage::F32).expect("a tensor");
                 let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: None,
                     layout: &pipeline.get_bind_group_layout(0),

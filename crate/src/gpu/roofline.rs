@@ -99,7 +99,7 @@ impl Gpu {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
                 pass.set_pipeline(&pipeline);
                 pass.set_bind_group(0, &bind_group, &[]);
-                let [x, y, z] = launch.groups;
+                let [x, y, z] = launch.workgroups;
                 pass.dispatch_workgroups(x, y, z);
             }
             self.queue.submit([encoder.finish()]);

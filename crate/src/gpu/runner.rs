@@ -60,7 +60,7 @@ pub(super) fn lower_step(
     stored: &[Storage],
     caps: DeviceCaps,
 ) -> Result<KernelSequence, GpuError> {
-    let winograd_min_channels = if plan.allows_winograd { caps.winograd } else { usize::MAX };
+    let winograd_min_channels = if plan.allows_winograd { caps.winograd_min_channels } else { usize::MAX };
     let output = &plan.value(step.output).shape;
     kernels::lower(&step.op, &plan.input_shapes(step), output, stored, caps.style, winograd_min_channels)
         .map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })
@@ -164,11 +164,11 @@ impl Runner {
     /// outputs for which it returns None are allocated.
     pub async fn new(gpu: &Gpu, plan: &Plan, resident: &dyn Fn(&str) -> Option<Tensor>) -> Result<Runner, GpuError> {
         let arena = Arena::of(gpu, &[plan]).await?;
-        Runner::within(gpu, plan, resident, &arena).await
+        Runner::with_arena(gpu, plan, resident, &arena).await
     }
 
     /// Like [`Runner::new`], with temporaries in an arena that several plans share, this one among them.
-    pub async fn within(
+    pub async fn with_arena(
         gpu: &Gpu,
         plan: &Plan,
         resident: &dyn Fn(&str) -> Option<Tensor>,
@@ -251,11 +251,11 @@ impl Runner {
                     Some(tensor)
                 }
                 (Source::Step(_), Allocation::Slot(slot)) => Some(Tensor { storage, ..slots[slot].clone() }),
-                (Source::Step(_), Allocation::Own) => match plan.outputs.iter().find(|(_, id)| id.0 == index) {
+                (Source::Step(_), Allocation::Dedicated) => match plan.outputs.iter().find(|(_, id)| id.0 == index) {
                     Some((name, _)) => Some(match resident(name) {
                         Some(tensor) => check_output(name, tensor)?,
                         None => {
-                            let tensor = gpu.tensor_stored(name, value.numel(), storage)?;
+                            let tensor = gpu.tensor_with_storage(name, value.numel(), storage)?;
                             bytes += tensor.bytes;
                             tensor
                         }
@@ -310,7 +310,7 @@ impl Runner {
                     .ok_or_else(|| GpuError::Missing { plan: plan.name.clone(), name: "the scratch buffer".into() }),
             };
             for dispatch in sequence.dispatches {
-                let launch = arena.config.chosen(plan, dispatch.launch);
+                let launch = arena.config.select_variant(plan, dispatch.launch);
                 uses_f16_math |= launch.operand_type == Scalar::F16;
                 let offset = dispatches.len() as u64 * PARAMS_STRIDE;
                 let words = bytemuck::cast_slice(&launch.params);
@@ -335,7 +335,12 @@ impl Runner {
                     layout: &pipeline.get_bind_group_layout(0),
                     entries: &entries,
                 });
-                dispatches.push(BoundDispatch { pipeline, bind_group, groups: launch.groups, flops: dispatch.flops });
+                dispatches.push(BoundDispatch {
+                    pipeline,
+                    bind_group,
+                    groups: launch.workgroups,
+                    flops: dispatch.flops,
+                });
             }
             let output = Tensor { len: plan.value(step.output).numel(), ..tensor(step.output)?.clone() };
             let producer = |id: &ValueId| match plan.value(*id).source {
@@ -444,12 +449,12 @@ impl Runner {
 
     /// Runs the plan and reads an output.
     pub async fn compute(&self, gpu: &Gpu, output: &str) -> Result<Vec<f32>, GpuError> {
-        self.compute_while(gpu, output, &mut || Ok(())).await
+        self.compute_cancellable(gpu, output, &mut || Ok(())).await
     }
 
     /// Like [`Runner::compute`], and calls `on_batch` after each finished batch. An error from it cancels the run: only
     /// the batch in flight still executes. Updates the throughput estimate, which determines the batch size.
-    pub async fn compute_while<E: From<GpuError>>(
+    pub async fn compute_cancellable<E: From<GpuError>>(
         &self,
         gpu: &Gpu,
         output: &str,

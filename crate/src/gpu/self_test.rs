@@ -23,7 +23,7 @@ impl Gpu {
     /// Tests the kernels and selects a style in which all of them pass; disables optional features that fail. The
     /// error names the kernels that fail in both styles.
     pub async fn self_test(&self) -> Result<(), GpuError> {
-        self.self_test_within(TOLERANCE).await?;
+        self.test_f32_within(TOLERANCE).await?;
         self.test_f16_math_within(TOLERANCE_F16).await;
         self.test_winograd_within(TOLERANCE).await;
         self.test_subgroups_within(TOLERANCE).await;
@@ -75,7 +75,7 @@ impl Gpu {
     }
 
     /// Tests the f32 kernels with the given maximum relative error and selects a style in which all of them pass.
-    pub async fn self_test_within(&self, tolerance: f64) -> Result<(), GpuError> {
+    pub async fn test_f32_within(&self, tolerance: f64) -> Result<(), GpuError> {
         let first = self.style();
         let other = if first == Style::Tiled { Style::Untiled } else { Style::Tiled };
         let mut failed = Vec::new();
@@ -126,7 +126,7 @@ impl Gpu {
     /// Runs the kernel of a single-operation plan on these inputs.
     async fn run_kernel(&self, config: &KernelConfig, plan: &Plan, inputs: &[Vec<f32>]) -> Result<Vec<f32>, GpuError> {
         let arena = Arena::with_config(self, config.clone(), &[plan]).await?;
-        let runner = Runner::within(self, plan, &|_| None, &arena).await?;
+        let runner = Runner::with_arena(self, plan, &|_| None, &arena).await?;
         for (i, data) in inputs.iter().enumerate() {
             runner.set(self, &i.to_string(), data)?;
         }

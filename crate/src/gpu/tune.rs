@@ -88,7 +88,7 @@ fn unchecked_variants(launch: &Launch, support: VariantSupport) -> Vec<Launch> {
                 *value = *new as f64;
             }
         }
-        variant.groups[0] = groups;
+        variant.workgroups[0] = groups;
         variant
     };
     match launch.kernel {
@@ -98,7 +98,7 @@ fn unchecked_variants(launch: &Launch, support: VariantSupport) -> Vec<Launch> {
             let kernel = if launch.kernel == "matmul" { "matmul_untiled" } else { "conv2d_untiled" };
             let constants = launch.constants.iter().copied().filter(|(name, _)| *name != "ROWS").collect();
             let groups = kernels::untiled_groups(rows, columns);
-            let untiled = Launch { kernel, constants, groups, ..launch.clone() };
+            let untiled = Launch { kernel, constants, workgroups: groups, ..launch.clone() };
             let tiles = TILES.map(tile);
             let f16_tiles = tiles.clone().map(|tile| Launch { operand_type: Scalar::F16, ..tile });
             let f16_tiles = f16_tiles.into_iter().filter(|_| support.f16);
@@ -188,7 +188,7 @@ impl KernelConfig {
     }
 
     /// Returns the minimum number of channels for Winograd's algorithm in plans that allow it.
-    pub(super) fn winograd(&self) -> usize {
+    pub(super) fn winograd_min_channels(&self) -> usize {
         let default = match self.style {
             Style::Tiled => WINOGRAD_MIN_CHANNELS_GPU,
             Style::Untiled => WINOGRAD_MIN_CHANNELS_SOFTWARE,
@@ -204,7 +204,7 @@ impl KernelConfig {
     }
 
     /// Returns the selected variant of a launch of the plan.
-    pub(super) fn chosen(&self, plan: &Plan, launch: Launch) -> Launch {
+    pub(super) fn select_variant(&self, plan: &Plan, launch: Launch) -> Launch {
         let support = self.variant_support(plan);
         let index = match &self.tile_choice {
             TileChoice::Rule => None,
@@ -217,19 +217,19 @@ impl KernelConfig {
 
 impl Gpu {
     /// Returns the key of a [`Tuning`] of this device with this build's kernels.
-    pub fn tuned_for(&self) -> String {
+    pub fn tuning_key(&self) -> String {
         let info = self.info();
         format!("{} ({}), kernels {:08x}", info.adapter, info.backend, kernel_hash())
     }
 
     fn can_be_tuned(&self) -> bool {
-        let is_forced = matches!(self.choice(), TileChoice::Forced(_));
-        self.style() == Style::Tiled && !self.info().software && !is_forced && self.wants_tuning()
+        let is_forced = matches!(self.tile_choice(), TileChoice::Forced(_));
+        self.style() == Style::Tiled && !self.info().software && !is_forced && self.tuning_enabled()
     }
 
     /// Returns whether the device is untuned and is going to be tuned before the first image.
-    pub fn is_to_be_tuned(&self) -> bool {
-        self.can_be_tuned() && self.choice() == TileChoice::Rule
+    pub fn needs_tuning(&self) -> bool {
+        self.can_be_tuned() && self.tile_choice() == TileChoice::Rule
     }
 
     /// Tunes the untuned launch classes of these plans for a few seconds at most, heaviest first. Each plan comes with
@@ -244,7 +244,7 @@ impl Gpu {
         if !self.can_be_tuned() {
             return Ok(());
         }
-        let mut on_progress = |done, all| match self.wants_tuning() {
+        let mut on_progress = |done, all| match self.tuning_enabled() {
             true => on_progress(done, all),
             false => ControlFlow::Break(()),
         };
@@ -260,7 +260,7 @@ impl Gpu {
         let config = KernelConfig { style: Style::Tiled, ..self.config() };
         let mut tuning = match &config.tile_choice {
             TileChoice::Tuned(tuning) => tuning.clone(),
-            _ => Tuning { device: self.tuned_for(), best: BTreeMap::new() },
+            _ => Tuning { device: self.tuning_key(), best: BTreeMap::new() },
         };
         let mut untuned: BTreeMap<String, Workload> = BTreeMap::new();
         for (plan, storages) in plans {
@@ -292,7 +292,7 @@ impl Gpu {
             };
             tuning.best.insert(class, best);
         }
-        self.choose(TileChoice::Tuned(tuning));
+        self.set_tile_choice(TileChoice::Tuned(tuning));
         // Last, since it depends on the selected tiles; exempt from the time limit, since it runs only once.
         if tunes_winograd && !is_stopped && on_progress(count - 1, count).is_continue() {
             self.tune_winograd().await?;
@@ -305,14 +305,14 @@ impl Gpu {
         for channels in WINOGRAD_WIDTHS {
             let [direct, winograd] = self.time_winograd(channels).await?;
             if winograd < direct * MAX_TIME_RATIO {
-                self.choose(with_winograd_min_channels(self.choice(), channels));
+                self.set_tile_choice(with_winograd_min_channels(self.tile_choice(), channels));
                 return Ok(());
             }
             if direct > SLOW_KERNEL.as_secs_f64() * 1e3 {
                 return Ok(());
             }
         }
-        self.choose(with_winograd_min_channels(self.choice(), WINOGRAD_DISABLED));
+        self.set_tile_choice(with_winograd_min_channels(self.tile_choice(), WINOGRAD_DISABLED));
         Ok(())
     }
 
@@ -320,13 +320,13 @@ impl Gpu {
     async fn time_winograd(&self, channels: usize) -> Result<[f64; 2], GpuError> {
         let plan = convolution_plan(channels)
             .map_err(|error| GpuError::Fault { what: WINOGRAD.into(), message: error.to_string() })?;
-        let tile_choice = with_winograd_min_channels(self.choice(), 0);
+        let tile_choice = with_winograd_min_channels(self.tile_choice(), 0);
         let config = KernelConfig { style: Style::Tiled, tile_choice, ..self.config() };
         let mut times = [0.0; 2];
         for (allows_winograd, time) in [false, true].into_iter().zip(&mut times) {
             let plan = Plan { allows_winograd, ..plan.clone() };
             let arena = Arena::with_config(self, config.clone(), &[&plan]).await?;
-            let runner = Runner::within(self, &plan, &|_| None, &arena).await?;
+            let runner = Runner::with_arena(self, &plan, &|_| None, &arena).await?;
             let rounds = self.time(BUDGET, &|| runner.run(self)).await?;
             *time = rounds.into_iter().fold(f64::INFINITY, f64::min);
         }
@@ -374,10 +374,10 @@ impl Gpu {
     pub async fn warm(&self, plan: &Plan, storages: &[Storage]) -> Result<(), GpuError> {
         let config = self.config();
         for Workload { launch, .. } in self.workloads(plan, storages, &config)? {
-            let pipelines_before = self.pipelines_made();
-            let launch = config.chosen(plan, launch);
+            let pipelines_before = self.pipeline_count();
+            let launch = config.select_variant(plan, launch);
             self.with_error_scopes(launch.kernel, || self.pipeline(&launch)).await?;
-            if self.pipelines_made() > pipelines_before {
+            if self.pipeline_count() > pipelines_before {
                 self.finished().await?;
             }
         }

@@ -7,7 +7,7 @@
 //! with `+` between their output sizes, are parts of one fused native layer. A single size is that of a
 //! norm. `~` marks a trainer's names for parts of a layer, which are not counted in the coverage.
 
-use super::module::{Component, Kind, Module, Whose};
+use super::module::{Component, Granularity, Kind, Module};
 use super::{Clip, ClipConfig, Unet, UnetConfig};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -304,11 +304,11 @@ impl<'a> Line<'a> {
             let module = module(path, self.outputs.iter().sum());
             let alias = self.alias.map(|alias| format!("{native}{alias}"));
             let whose = match source {
-                ModuleSource::Native => Whose::Authors,
-                ModuleSource::Extra => Whose::Trainer,
-                ModuleSource::Both | ModuleSource::Diffusers => Whose::Everyone,
+                ModuleSource::Native => Granularity::Authors,
+                ModuleSource::Extra => Granularity::Trainer,
+                ModuleSource::Both | ModuleSource::Diffusers => Granularity::Common,
             };
-            (Module { alias, whose, ..module }, source)
+            (Module { alias, granularity: whose, ..module }, source)
         };
         let mut list = Vec::new();
         match self.diffusers.as_slice() {

@@ -99,15 +99,15 @@ pub struct Module {
     /// Whether the layer has a bias.
     pub bias: bool,
     /// Implementations that have it as one layer.
-    pub whose: Whose,
+    pub granularity: Granularity,
 }
 
 /// Implementations that have a layer as one: some fuse layers that others split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Whose {
+pub enum Granularity {
     /// All implementations.
     #[default]
-    Everyone,
+    Common,
     /// Only the authors' implementation; diffusers splits it or lacks it.
     Authors,
     /// Only a trainer.
@@ -117,7 +117,7 @@ pub enum Whose {
 impl Module {
     /// Creates a layer with a bias and without alias.
     pub fn new(path: impl Into<String>, ldm: impl Into<String>, kind: Kind) -> Module {
-        Module { path: path.into(), ldm: ldm.into(), alias: None, kind, bias: true, whose: Whose::Everyone }
+        Module { path: path.into(), ldm: ldm.into(), alias: None, kind, bias: true, granularity: Granularity::Common }
     }
 
     /// Removes the bias.

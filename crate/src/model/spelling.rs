@@ -3,7 +3,7 @@
 //! Keys are not parsed: every module's name is generated in each convention, and keys are looked up.
 //! Prefixes, suffixes and conventions are in the table spellings.toml.
 
-use super::module::{Component, Module, Whose};
+use super::module::{Component, Granularity, Module};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -240,7 +240,7 @@ impl Hasher for Fnv {
 }
 
 /// Lookup table of a model's modules by all their names.
-pub struct Spellings<'a> {
+pub struct KeyTable<'a> {
     modules: Vec<(Component, &'a Module)>,
     /// Names by component; few enough for a linear search.
     names: Vec<(Component, HashMap<String, (&'a Module, NamingScheme), Hashing>)>,
@@ -248,9 +248,9 @@ pub struct Spellings<'a> {
     denoiser: Component,
 }
 
-impl<'a> Spellings<'a> {
+impl<'a> KeyTable<'a> {
     /// Builds the lookup table.
-    pub fn new(modules: &[(Component, &'a Module)]) -> Spellings<'a> {
+    pub fn new(modules: &[(Component, &'a Module)]) -> KeyTable<'a> {
         let mut names: Vec<(Component, HashMap<String, (&Module, NamingScheme), Hashing>)> = Vec::new();
         for &(component, module) in modules {
             let index = names.iter().position(|(other, _)| *other == component).unwrap_or_else(|| {
@@ -265,7 +265,7 @@ impl<'a> Spellings<'a> {
             }
         }
         let denoiser = modules.iter().map(|&(component, _)| component).find(|component| component.is_denoiser());
-        Spellings { modules: modules.to_vec(), names, denoiser: denoiser.unwrap_or(Component::Unet) }
+        KeyTable { modules: modules.to_vec(), names, denoiser: denoiser.unwrap_or(Component::Unet) }
     }
 
     fn names_in(&self, component: Component) -> Option<&HashMap<String, (&'a Module, NamingScheme), Hashing>> {
@@ -309,7 +309,7 @@ fn names_of(component: Component, module: &Module) -> Vec<(String, NamingScheme)
         Component::Transformer | Component::Prior => (NamingScheme::Native, NamingScheme::Native),
         _ => (NamingScheme::Ldm, NamingScheme::Diffusers),
     };
-    if module.whose == Whose::Trainer {
+    if module.granularity == Granularity::Trainer {
         return vec![(module.path.clone(), NamingScheme::Trainer)];
     }
     let first =
@@ -336,7 +336,7 @@ mod tests {
     fn a_layer_is_found_by_all_its_names() {
         let family = Family::published(FamilyId::Sd15).expect("a published config");
         let modules = family.modules();
-        let spellings = Spellings::new(&modules);
+        let spellings = KeyTable::new(&modules);
         let check = |key: &str, convention: &str, path: &str| {
             let (stem, suffix) = split(key).expect(key);
             let found = spellings.find(stem, suffix.peft).expect(key);
@@ -389,7 +389,7 @@ mod tests {
     fn weights_of_full_models_are_found() {
         let family = Family::published(FamilyId::Sd15).expect("a published config");
         let modules = family.modules();
-        let spellings = Spellings::new(&modules);
+        let spellings = KeyTable::new(&modules);
         let check = |name: &str, folder, component| {
             let found = spellings.find_weight(name, folder).expect(name);
             assert_eq!(found.0, component, "{name}");

@@ -5,19 +5,19 @@ use super::module::{Component, Module};
 
 /// Location of a tensor in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct TensorLocation {
     /// Key of the stored tensor.
     pub key: String,
     /// Index of the third of its rows to read, if queries, keys and values are stored as one tensor.
-    pub third: Option<usize>,
+    pub qkv_index: Option<usize>,
     /// Whether the stored tensor is transposed.
     pub transposed: bool,
 }
 
-impl Stored {
+impl TensorLocation {
     /// Returns the location of a whole stored tensor.
-    pub fn whole(key: String) -> Stored {
-        Stored { key, third: None, transposed: false }
+    pub fn whole(key: String) -> TensorLocation {
+        TensorLocation { key, qkv_index: None, transposed: false }
     }
 }
 
@@ -38,18 +38,18 @@ pub fn open_clip_encoder(family: FamilyId) -> Option<(Component, &'static str)> 
 
 /// Returns the location of a CLIP text encoder's tensor under OpenCLIP's keys: queries, keys and values
 /// are one matrix, and the text projection is transposed. None if OpenCLIP has no such tensor.
-pub fn open_clip(prefix: &str, module: &Module, part: &str) -> Option<Stored> {
-    let whole = |name: String| Stored::whole(format!("{prefix}{name}"));
+pub fn open_clip(prefix: &str, module: &Module, part: &str) -> Option<TensorLocation> {
+    let whole = |name: String| TensorLocation::whole(format!("{prefix}{name}"));
     let path = module.path.strip_prefix("text_model.").unwrap_or(&module.path);
     Some(match path {
         "embeddings.token_embedding" => whole(format!("token_embedding.{part}")),
         "embeddings.position_embedding" => whole("positional_embedding".into()),
         "final_layer_norm" => whole(format!("ln_final.{part}")),
-        "text_projection" => Stored { transposed: true, ..whole("text_projection".into()) },
+        "text_projection" => TensorLocation { transposed: true, ..whole("text_projection".into()) },
         _ => {
             let (layer, name) = path.strip_prefix("encoder.layers.")?.split_once('.')?;
             let at = |name: &str| whole(format!("transformer.resblocks.{layer}.{name}"));
-            let qkv = |third| Stored { third: Some(third), ..at(&format!("attn.in_proj_{part}")) };
+            let qkv = |third| TensorLocation { qkv_index: Some(third), ..at(&format!("attn.in_proj_{part}")) };
             match name {
                 "self_attn.q_proj" => qkv(0),
                 "self_attn.k_proj" => qkv(1),

@@ -17,19 +17,19 @@ pub struct Attention {
 
 /// Location of the queries, keys or values: an input and a range of its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct QkvSlice {
     /// Index of the input.
     pub input: usize,
     /// Offset of the first channel, in units of the output's width.
-    pub place: usize,
+    pub index: usize,
     /// Row width of the input, in units of the output's width.
     pub of: usize,
 }
 
 impl Attention {
     /// Returns the locations of q, k and v for this number of inputs.
-    pub fn parts(inputs: usize) -> [Part; 3] {
-        let part = |input, place, of| Part { input, place, of };
+    pub fn qkv_slices(inputs: usize) -> [QkvSlice; 3] {
+        let part = |input, place, of| QkvSlice { input, index: place, of };
         match inputs {
             1 => [part(0, 0, 3), part(0, 1, 3), part(0, 2, 3)],
             2 => [part(0, 0, 1), part(1, 0, 2), part(1, 1, 2)],
@@ -48,7 +48,7 @@ impl Operation for Attention {
             return Err(self.shape_error(inputs, "expects q, k and v"));
         }
         let mut parts = Vec::new();
-        for Part { input, of, .. } in Attention::parts(inputs.len()) {
+        for QkvSlice { input, of, .. } in Attention::qkv_slices(inputs.len()) {
             let mut shape = inputs[input].to_vec();
             let last = shape.len() - 1;
             if !shape[last].is_multiple_of(of) {
@@ -74,13 +74,13 @@ impl Operation for Attention {
     }
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
-        let [q, k, v] = Attention::parts(inputs.len());
+        let [q, k, v] = Attention::qkv_slices(inputs.len());
         let batch = inputs[0].shape[0];
         let width = inputs[0].width() / q.of;
-        let tokens = |part: Part| inputs[part.input].data.len() / batch / width / part.of;
+        let tokens = |part: QkvSlice| inputs[part.input].data.len() / batch / width / part.of;
         let (queries, keys) = (tokens(q), tokens(k));
-        let element = |part: Part, token: usize, channel: usize| {
-            f64::from(inputs[part.input].data[(token * part.of + part.place) * width + channel])
+        let element = |part: QkvSlice, token: usize, channel: usize| {
+            f64::from(inputs[part.input].data[(token * part.of + part.index) * width + channel])
         };
         let head_dim = width / self.heads;
         let scale = 1.0 / (head_dim as f64).sqrt();
@@ -109,7 +109,7 @@ impl Operation for Attention {
     }
 
     fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
-        let keys = inputs[Attention::parts(inputs.len())[1].input];
+        let keys = inputs[Attention::qkv_slices(inputs.len())[1].input];
         4 * numel(output) * numel(&keys[1..keys.len() - 1])
     }
 

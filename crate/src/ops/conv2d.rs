@@ -45,7 +45,7 @@ impl Operation for Conv2d {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        if inputs.len() != self.epilogue_start() + self.epilogue.inputs() {
+        if inputs.len() != self.epilogue_start() + self.epilogue.input_count() {
             return Err(self.shape_error(inputs, "wrong number of inputs"));
         }
         let (&[batch, height, width, channels], &[outputs, span]) = (inputs[0], inputs[1]) else {
@@ -116,7 +116,7 @@ impl Operation for Conv2d {
                     }
                 }
             }
-            self.epilogue.store(&inputs[self.epilogue_start()..], pixel, rows, &mut sums, out);
+            self.epilogue.apply(&inputs[self.epilogue_start()..], pixel, rows, &mut sums, out);
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Epilogue {
 
 impl Epilogue {
     /// Returns the number of inputs that the epilogue adds.
-    pub fn inputs(&self) -> usize {
+    pub fn input_count(&self) -> usize {
         usize::from(self.channel_bias.is_some()) + usize::from(self.residual)
     }
 
@@ -50,7 +50,7 @@ impl Epilogue {
     }
 
     /// Applies the epilogue to the `sums` of row `row` of `rows` and writes the result to `output`.
-    pub fn store(&self, inputs: &[View], row: usize, rows: usize, sums: &mut [f64], output: &mut [f32]) {
+    pub fn apply(&self, inputs: &[View], row: usize, rows: usize, sums: &mut [f64], output: &mut [f32]) {
         if let Some(at) = self.channel_bias {
             let (item, width) = (row / (rows / inputs[0].shape[0]), inputs[0].width());
             let bias = &inputs[0].data[item * width + at..];

@@ -29,7 +29,7 @@ impl Matmul {
 
     /// Returns the index of the epilogue's first input.
     pub fn epilogue_start(&self) -> usize {
-        self.prologue_start() + self.prologue.inputs()
+        self.prologue_start() + self.prologue.input_count()
     }
 }
 
@@ -39,7 +39,7 @@ impl Operation for Matmul {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        if inputs.len() != self.epilogue_start() + self.epilogue.inputs() {
+        if inputs.len() != self.epilogue_start() + self.epilogue.input_count() {
             return Err(self.shape_error(inputs, "wrong number of inputs"));
         }
         let (x, matrix) = (inputs[0], inputs[1]);
@@ -82,7 +82,7 @@ impl Operation for Matmul {
                     *sum += value * f64::from(matrix.data[at]);
                 }
             }
-            self.epilogue.store(&inputs[self.epilogue_start()..], index, rows, &mut sums, out);
+            self.epilogue.apply(&inputs[self.epilogue_start()..], index, rows, &mut sums, out);
         }
     }
 

@@ -31,7 +31,7 @@ mod upsample;
 mod widen;
 
 pub use add::{Add, Broadcast};
-pub use attention::{Attention, Part};
+pub use attention::{Attention, QkvSlice};
 pub use axpy::Axpy;
 pub use concat::Concat;
 pub use conv2d::Conv2d;

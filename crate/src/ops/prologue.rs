@@ -24,7 +24,7 @@ pub enum Prologue {
 
 impl Prologue {
     /// Returns the number of inputs that the prologue adds.
-    pub fn inputs(&self) -> usize {
+    pub fn input_count(&self) -> usize {
         match self {
             Prologue::None => 0,
             Prologue::Concat => 1,

@@ -7,7 +7,7 @@ use crate::gpu::Runner;
 use crate::model::{Clip, Component};
 use crate::num::to_f32;
 use crate::plan::{self, Layout, Plan, TextOutput};
-use crate::text::{CHUNK, Chunk, Syntax, Tokenizer, Word, emphasis};
+use crate::text::{CHUNK_LEN, Chunk, Syntax, Tokenizer, Word, emphasis};
 
 /// The UNet's conditioning, one entry per batch item.
 pub struct Conditioning {
@@ -40,7 +40,7 @@ pub fn plans(
 ) -> Result<Vec<Plan>, PipelineError> {
     let which = output(encoders.len() > 1);
     let plan = |(component, clip, _): &(Component, &Clip, &Tokenizer)| {
-        Ok(plan::text_encoder(clip, component.name(), batch, CHUNK, which, skip)?.fuse_epilogues())
+        Ok(plan::text_encoder(clip, component.name(), batch, CHUNK_LEN, which, skip)?.fuse_epilogues())
     };
     encoders.iter().map(plan).collect()
 }
@@ -76,7 +76,7 @@ impl Session {
             let mut tokenized: Vec<Vec<Chunk>> =
                 prompts.iter().map(|prompt| script.chunks(tokenizer, prompt.unwrap_or(""))).collect();
             tokenized.iter_mut().for_each(|item| item.resize(chunks, Chunk::empty(tokenizer)));
-            let size = CHUNK * clip.config.hidden_size;
+            let size = CHUNK_LEN * clip.config.hidden_size;
             let mut states = vec![0.0; prompts.len() * chunks * size];
             for chunk in 0..chunks {
                 let ids: Vec<Vec<u32>> = tokenized.iter().map(|item| item[chunk].ids.to_vec()).collect();
@@ -93,7 +93,7 @@ impl Session {
                 }
                 runner.set(&self.gpu, "tokens", &tokens)?;
                 let mut hidden =
-                    runner.compute_while(&self.gpu, "states", &mut || report(Stage::Text, 0, 1, None)).await?;
+                    runner.compute_cancellable(&self.gpu, "states", &mut || report(Stage::Text, 0, 1, None)).await?;
                 if let Some(early) = runner.output("early") {
                     hidden.splice(unskipped * size.., self.gpu.read(early).await?.drain(unskipped * size..));
                 }

@@ -19,7 +19,7 @@ const MAX_CACHED_PROMPTS: usize = 8;
 
 impl Session {
     /// Runs what remains of a pass and returns its pixels (B, H, W, 3), or nothing without `needs_pixels`.
-    pub(super) async fn draw(
+    pub(super) async fn run_pass(
         &mut self,
         request: &Request<'_>,
         latents: &mut Latents,
@@ -37,7 +37,7 @@ impl Session {
             return Ok(Vec::new());
         }
         report(Stage::Decode, 0, request.shape.pictures, None)?;
-        self.decode(latents.now.as_deref().unwrap_or_default(), request.shape.pictures, report).await
+        self.decode(latents.current.as_deref().unwrap_or_default(), request.shape.pictures, report).await
     }
 
     /// Folds the adapters into the weights.
@@ -55,8 +55,8 @@ impl Session {
         report: Report<'_>,
     ) -> Result<SegmentConditioning, PipelineError> {
         let plans = conditioning::plans(&self.model.encoders(), request.shape.items(), request.shape.clip_skip)?;
-        let is_changed = request.chosen.iter().any(|(loaded, _)| loaded.changes_text());
-        let calls = latents.call..latents.sampler.timesteps().len();
+        let is_changed = request.chosen.iter().any(|(loaded, _)| loaded.changes_text_encoder());
+        let calls = latents.next_call..latents.sampler.timesteps().len();
         let is_cached =
             |segment| self.conditioning_cache.iter().any(|(cached, _)| *cached == self.cache_key(request, segment));
         let all_cached = calls.clone().all(|call| is_cached(request.script.segment_at(call)));
@@ -76,7 +76,7 @@ impl Session {
             // The encoders run one after the other and share their temporaries.
             let arena = Arena::of(&self.gpu, &plans.iter().collect::<Vec<_>>()).await?;
             for plan in &plans {
-                runners.push(Runner::within(&self.gpu, plan, &|name| self.weights.get(name), &arena).await?);
+                runners.push(Runner::with_arena(&self.gpu, plan, &|name| self.weights.get(name), &arena).await?);
             }
         }
         let mut segments = SegmentConditioning::new();
@@ -105,7 +105,7 @@ impl Session {
     /// Returns the cache key of a segment's conditioning: everything that it depends on.
     fn cache_key(&self, request: &Request<'_>, segment: (usize, usize)) -> String {
         let Request { recipe, shape, script, .. } = request;
-        let adapters = request.chosen.iter().filter(|(loaded, _)| loaded.changes_text());
+        let adapters = request.chosen.iter().filter(|(loaded, _)| loaded.changes_text_encoder());
         let adapters: Vec<_> = adapters.map(|(loaded, strength)| (&loaded.id, strength)).collect();
         let embeddings: Vec<_> = recipe.embeddings.iter().map(|choice| &choice.sha256).collect();
         format!(
@@ -127,7 +127,7 @@ impl Session {
     ) -> Result<(), PipelineError> {
         let Some(runners) = &self.runners else { unreachable!("`prepare` creates the runners") };
         let Request { recipe, shape, .. } = request;
-        if latents.now.is_none() {
+        if latents.current.is_none() {
             let clean = match &request.start {
                 Start::Noise => None,
                 Start::Picture { pixels, .. } => Some(self.encode(pixels, *shape, &latents.posterior, report).await?),
@@ -139,8 +139,8 @@ impl Session {
         let copies = if shape.guided { 2 } else { 1 };
         let calls = latents.sampler.timesteps().len();
         let time_width = self.model.networks.unet.config.block_out_channels[0];
-        while latents.call < calls {
-            let (call, first) = (latents.call, latents.first);
+        while latents.next_call < calls {
+            let (call, first) = (latents.next_call, latents.first_call);
             report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref())?;
             let segment = request.script.segment_at(call);
             if latents.bound_segment != Some(segment) {
@@ -161,10 +161,10 @@ impl Session {
                 runners.unet.set(&self.gpu, "guidance", &guidance.repeat(copies * shape.pictures))?;
             }
             let on_progress = &mut || report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref());
-            let mut predicted = runners.unet.compute_while(&self.gpu, "noise", on_progress).await?;
+            let mut predicted = runners.unet.compute_cancellable(&self.gpu, "noise", on_progress).await?;
             if predicted.iter().any(|value| !value.is_finite()) {
                 if runners.unet.uses_f16_math {
-                    return Err(PipelineError::BeyondHalves);
+                    return Err(PipelineError::F16Overflow);
                 }
                 return Err(self
                     .not_finite(&[&runners.texts, &runners.unet], "UNet", Some((call + 1, calls)), request)
@@ -177,7 +177,7 @@ impl Session {
                 }
             }
             if let Some(previewer) = self.previewer.as_ref().filter(|_| request.preview) {
-                let clean = latents.clean(&predicted);
+                let clean = latents.predicted_x0(&predicted);
                 latents.preview =
                     Some(previewer.show(&clean[..clean.len() / shape.pictures], shape.height, shape.width));
             }
@@ -228,7 +228,7 @@ impl Session {
         for image in images.chunks_exact(encoder.len("image").map_or(images.len(), host_len)) {
             encoder.set(&self.gpu, "image", image)?;
             let on_progress = &mut || report(Stage::Denoise, 0, 1, None);
-            moments.push(encoder.compute_while(&self.gpu, "moments", on_progress).await?);
+            moments.push(encoder.compute_cancellable(&self.gpu, "moments", on_progress).await?);
         }
         let sample = |index: usize| {
             let moments = &moments[index / latent_len % moments.len()];
@@ -268,7 +268,7 @@ impl Session {
         let scale = self.model.vae.config.scaling_factor;
         let scaled: Vec<f32> = latent.iter().map(|value| value / scale).collect();
         decoder.set(&self.gpu, "latents", &scaled)?;
-        decoder.compute_while(&self.gpu, "image", on_progress).await
+        decoder.compute_cancellable(&self.gpu, "image", on_progress).await
     }
 
     /// Builds the error that names the first layer with non-finite output.

@@ -75,7 +75,7 @@ async fn read(
     widths: &[(Component, usize)],
 ) -> Result<Rows, PipelineError> {
     let bad =
-        |reason: String| PipelineError::BadFile { file: format!("the embedding {name} in {}", file.name), reason };
+        |reason: String| PipelineError::InvalidFile { file: format!("the embedding {name} in {}", file.name), reason };
     let (mut rows, mut counts) = (BTreeMap::new(), Vec::new());
     for (key, tensor) in parts {
         let component = if *key == "clip_g" { Component::TextEncoder2 } else { Component::TextEncoder };

@@ -18,10 +18,10 @@ pub enum PipelineError {
     #[error(
         "the model folder has no {0}: open the complete diffusers folder (model_index.json, unet, vae, text_encoder, tokenizer, scheduler)"
     )]
-    NoFile(String),
+    MissingFile(String),
     /// A model file that cannot be read or does not fit.
     #[error("{file}: {reason}")]
-    BadFile { file: String, reason: String },
+    InvalidFile { file: String, reason: String },
     /// A model or pipeline that is not supported.
     #[error("this is {0}; only Stable Diffusion 1.x, 2.x and XL text-to-image models are supported")]
     Unsupported(String),
@@ -36,7 +36,7 @@ pub enum PipelineError {
     NotFinite { when: String, network: &'static str, layer: Option<String>, hint: String },
     /// NaN or infinity from f16 math; generation continues without it.
     #[error("a value overflowed f16")]
-    BeyondHalves,
+    F16Overflow,
     /// A config.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -45,7 +45,7 @@ impl Folder {
             Ok(())
         }
         let mut files = Vec::new();
-        let bad = |error: std::io::Error| PipelineError::BadFile {
+        let bad = |error: std::io::Error| PipelineError::InvalidFile {
             file: root.display().to_string(),
             reason: error.to_string(),
         };
@@ -61,7 +61,7 @@ impl Folder {
     /// Reads a text file; `None` if it does not exist.
     pub async fn text(&self, path: &str) -> Result<Option<String>, PipelineError> {
         let Some(file) = self.files.get(path) else { return Ok(None) };
-        let bad = |reason: String| PipelineError::BadFile { file: path.into(), reason };
+        let bad = |reason: String| PipelineError::InvalidFile { file: path.into(), reason };
         if file.len() > MAX_TEXT {
             return Err(bad(format!("it has {} bytes, too many for a text file", file.len())));
         }
@@ -71,7 +71,7 @@ impl Folder {
 
     /// Reads a required text file.
     pub async fn required(&self, path: &str) -> Result<String, PipelineError> {
-        self.text(path).await?.ok_or_else(|| PipelineError::NoFile(path.into()))
+        self.text(path).await?.ok_or_else(|| PipelineError::MissingFile(path.into()))
     }
 
     /// Opens the weights of a component: all shards of the full-precision variant, or else of the fp16 one.
@@ -85,7 +85,7 @@ impl Folder {
         if chosen.is_empty() {
             let pickled = self.files.keys().any(|path| path.starts_with(&prefix) && path.ends_with(".bin"));
             let hint = if pickled { "*.safetensors weights, only .bin pickles" } else { "*.safetensors weights" };
-            return Err(PipelineError::NoFile(format!("{prefix}{hint}")));
+            return Err(PipelineError::MissingFile(format!("{prefix}{hint}")));
         }
         let mut files = Vec::new();
         for path in chosen {

@@ -274,7 +274,7 @@ impl Session {
         let mut latents = Latents::new(&request, sampler, self.model.vae.config.latent_channels);
         let mut losses = 0;
         let image = loop {
-            match self.draw(&request, &mut latents, needs_pixels, report).await {
+            match self.run_pass(&request, &mut latents, needs_pixels, report).await {
                 // Generation resumes from the last latents on a new device.
                 Err(error) if error.is_lost_device() && losses < MAX_LOSSES => {
                     losses += 1;
@@ -282,7 +282,7 @@ impl Session {
                     latents.bound_segment = None;
                 }
                 // Retry without f16 math: it overflowed, or the result is not finite in f32 either.
-                Err(PipelineError::BeyondHalves) => {
+                Err(PipelineError::F16Overflow) => {
                     self.gpu.set_f16_math(false);
                     self.runners = None;
                     latents.bound_segment = None;
@@ -290,7 +290,7 @@ impl Session {
                 other => break other?,
             }
         };
-        Ok(PassOutput { image, latents: latents.now.unwrap_or_default() })
+        Ok(PassOutput { image, latents: latents.current.unwrap_or_default() })
     }
 
     /// Collects the embedding words that the prompts may use, of chosen and of bundled embeddings.
@@ -321,7 +321,7 @@ impl Session {
 
     /// Opens the device again after a loss. All GPU resources are lost and are uploaded again.
     async fn recreate_device(&mut self) -> Result<(), PipelineError> {
-        let gpu = Gpu::open_like(&self.gpu).await?;
+        let gpu = Gpu::reopen(&self.gpu).await?;
         self.runners = None;
         self.conditioning_cache.clear();
         self.weights = Weights::default();

@@ -31,7 +31,7 @@ pub fn encode_png(
 }
 
 /// A decoded PNG image in 8-bit RGB.
-pub struct Decoded {
+pub struct DecodedImage {
     /// Width in pixels.
     pub width: usize,
     /// Height in pixels.
@@ -48,7 +48,7 @@ const MAX_RATIO: u64 = 1032;
 
 /// Decodes a PNG of any colour type, of up to 67 megapixels. The size in its header is checked against the
 /// file's length before memory is allocated.
-pub fn decode_png(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
+pub fn decode_png(bytes: &[u8]) -> Result<DecodedImage, png::DecodingError> {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info()?;
@@ -67,7 +67,7 @@ pub fn decode_png(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
         png::ColorType::GrayscaleAlpha => data.chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect(),
         png::ColorType::Grayscale | png::ColorType::Indexed => data.iter().flat_map(|&value| [value; 3]).collect(),
     };
-    Ok(Decoded { width: frame.width as usize, height: frame.height as usize, rgb })
+    Ok(DecodedImage { width: frame.width as usize, height: frame.height as usize, rgb })
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ pub struct Latents {
     /// Sampler that steps the latents.
     pub sampler: Sampler,
     /// Current latents, (B, h, w, C); `None` until [`start`](Self::start).
-    pub now: Option<Vec<f32>>,
+    pub current: Option<Vec<f32>>,
     /// Index of the next UNet call.
-    pub call: usize,
+    pub next_call: usize,
     /// Index of the first UNet call; above 0 in image-to-image runs.
-    pub first: usize,
+    pub first_call: usize,
     /// Prompt segment whose conditioning is bound to the UNet.
     pub bound_segment: Option<(usize, usize)>,
     /// Noise for sampling the encoder's distribution; drawn before the initial noise.
@@ -54,9 +54,9 @@ impl Latents {
             // With a mask, a strength of 1 regenerates the masked area from pure noise.
             from_noise: mask.is_some() && request.start.denoise() == Some(1.0),
             inpaint: mask.map(|mask| (Vec::new(), initial_noise.clone(), mask)),
-            now: None,
-            call: first,
-            first,
+            current: None,
+            next_call: first,
+            first_call: first,
             bound_segment: None,
             posterior,
             initial_noise,
@@ -73,26 +73,26 @@ impl Latents {
         if let (Some((init, _, _)), Some(clean)) = (&mut self.inpaint, &clean) {
             init.clone_from(clean);
         }
-        self.now = Some(match clean.filter(|_| !self.from_noise) {
-            Some(clean) => self.sampler.add_noise(&clean, &noise, self.first),
+        self.current = Some(match clean.filter(|_| !self.from_noise) {
+            Some(clean) => self.sampler.add_noise(&clean, &noise, self.first_call),
             None => noise.into_iter().map(|value| value * scale).collect(),
         });
     }
 
     /// Returns the UNet's input at this call.
     pub fn input(&self) -> Vec<f32> {
-        self.sampler.scale_input(self.call, self.now.as_deref().unwrap_or_default())
+        self.sampler.scale_input(self.next_call, self.current.as_deref().unwrap_or_default())
     }
 
     /// Returns the clean latents (x₀) that a prediction implies at this call.
-    pub fn clean(&self, predicted: &[f32]) -> Vec<f32> {
-        self.sampler.clean(self.call, predicted, self.now.as_deref().unwrap_or_default())
+    pub fn predicted_x0(&self, predicted: &[f32]) -> Vec<f32> {
+        self.sampler.predicted_x0(self.next_call, predicted, self.current.as_deref().unwrap_or_default())
     }
 
     /// Completes this call with the UNet's prediction. Outside the mask, the latents are replaced by those
     /// of the init image, noised to the current level.
     pub fn step(&mut self, predicted: &[f32]) {
-        let Latents { sampler, now, call, noise, pixels, inpaint, .. } = self;
+        let Latents { sampler, current: now, next_call: call, noise, pixels, inpaint, .. } = self;
         let sample = now.take().unwrap_or_default();
         let mut next = sampler.step(*call, predicted, &sample, &mut |_| noise.draw(*pixels));
         *call += 1;

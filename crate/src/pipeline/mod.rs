@@ -26,12 +26,12 @@ pub use folder::Folder;
 pub use generate::{
     Applied, Control, GenerateInputs, Picture, Progress, Session, Stage, denoise_seconds_left, timestep_embedding,
 };
-pub use image::{Decoded, decode_png, encode_png, to_rgb8};
+pub use image::{DecodedImage, decode_png, encode_png, to_rgb8};
 pub use infotext::{Infotext, Leftover, Mention, png_parameters};
 pub use model::Model;
 pub use preview::Preview;
 pub use probe::Network;
 pub use recipe::{AdapterChoice, EmbeddingChoice, Hires, Recipe, Rng, Upscaler};
 pub use resize::{Filter, resize};
-pub use runners::{MemoryNeed, PlanNeed, Shape, calls};
-pub use timing::Timed;
+pub use runners::{MemoryRequirements, PlanRequirements, Shape, calls};
+pub use timing::BenchResult;

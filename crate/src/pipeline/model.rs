@@ -59,7 +59,7 @@ impl Model {
     /// Opens a diffusers folder: reads configs, tokenizers and headers. Weights are read when needed.
     pub async fn open(name: &str, folder: &Folder) -> Result<Model, PipelineError> {
         let index = match folder.text("model_index.json").await? {
-            Some(text) => serde_json::from_str(&text).map_err(|error| PipelineError::BadFile {
+            Some(text) => serde_json::from_str(&text).map_err(|error| PipelineError::InvalidFile {
                 file: "model_index.json".into(),
                 reason: error.to_string(),
             })?,
@@ -83,7 +83,7 @@ impl Model {
         let expected = unet.config.cross_attention_dim;
         if states != expected {
             let reason = format!("cross_attention_dim is {expected}, but the text encoders' width is {states}");
-            return Err(PipelineError::BadFile { file: "unet/config.json".into(), reason });
+            return Err(PipelineError::InvalidFile { file: "unet/config.json".into(), reason });
         }
         let (channels, expected) = (unet.config.in_channels, vae.config.latent_channels);
         if channels != expected {
@@ -164,7 +164,7 @@ async fn config<T>(
     path: &str,
     parse: impl Fn(&str) -> Result<T, ConfigError>,
 ) -> Result<T, PipelineError> {
-    let bad = |error: ConfigError| PipelineError::BadFile { file: path.into(), reason: error.to_string() };
+    let bad = |error: ConfigError| PipelineError::InvalidFile { file: path.into(), reason: error.to_string() };
     parse(&folder.required(path).await?).map_err(bad)
 }
 
@@ -175,13 +175,14 @@ async fn tokenizer(folder: &Folder, directory: &str) -> Result<Tokenizer, Pipeli
         (Some(vocab), Some(merges)) => {
             let config = text("tokenizer_config.json").await?;
             let special = text("special_tokens_map.json").await?;
-            let bad = |error: TextError| PipelineError::BadFile { file: directory.into(), reason: error.to_string() };
+            let bad =
+                |error: TextError| PipelineError::InvalidFile { file: directory.into(), reason: error.to_string() };
             let config = TokenizerConfig::from_json(config.as_deref().unwrap_or("{}"), special.as_deref());
             Tokenizer::from_files(&vocab, &merges, &config.map_err(bad)?).map_err(bad)
         }
         #[cfg(not(target_os = "unknown"))]
         _ => Ok(Tokenizer::clip()),
         #[cfg(target_os = "unknown")]
-        _ => Err(PipelineError::NoFile(format!("{directory}/vocab.json or merges.txt"))),
+        _ => Err(PipelineError::MissingFile(format!("{directory}/vocab.json or merges.txt"))),
     }
 }

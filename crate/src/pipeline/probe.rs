@@ -50,7 +50,7 @@ impl Session {
     fn text_plan(&self, index: usize, batch: usize, tokens: usize) -> Result<Plan, PipelineError> {
         let encoders = self.model.encoders();
         let (component, clip, _) =
-            encoders.get(index).ok_or_else(|| PipelineError::NoFile(format!("text encoder {}", index + 1)))?;
+            encoders.get(index).ok_or_else(|| PipelineError::MissingFile(format!("text encoder {}", index + 1)))?;
         Ok(plan::text_encoder(clip, component.name(), batch, tokens, conditioning::output(encoders.len() > 1), 0)?)
     }
 
@@ -75,7 +75,7 @@ impl Session {
         inputs: &BTreeMap<String, Vec<f32>>,
         taps: &[String],
     ) -> Result<BTreeMap<String, Vec<f32>>, PipelineError> {
-        let plan = [self.plan(network)?.tapped(taps).fuse_epilogues()];
+        let plan = [self.plan(network)?.with_taps(taps).fuse_epilogues()];
         self.load(&plan, &mut |_, _, _, _| Ok(())).await?;
         let [plan] = plan;
         let runner = Runner::new(&self.gpu, &plan, &|name| self.weights.get(name)).await?;

@@ -6,7 +6,7 @@ use super::generate::{Report, Session, Stage};
 use super::model::Model;
 use crate::gpu::{Arena, DeviceCaps, Runner, Style};
 use crate::plan::{self, Plan};
-use crate::text::CHUNK;
+use crate::text::CHUNK_LEN;
 use crate::weights::{LoadedAdapter, fold_bytes};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +57,7 @@ pub struct Runners {
 /// the VAE's decoder and, if needed, its encoder.
 pub fn plans(model: &Model, shape: Shape, caps: DeviceCaps) -> Result<Vec<Plan>, PipelineError> {
     let Shape { height, width, chunks, .. } = shape;
-    let unet = plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK)?;
+    let unet = plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK_LEN)?;
     let (texts, unet) = calls(unet, caps.style);
     let mut plans = vec![texts, unet, decoder(model, 1, height, width, caps)?.fuse_epilogues()];
     if shape.starts_from_picture {
@@ -97,13 +97,13 @@ pub(super) fn encoder(
 /// of a product's many invocations normalizes.
 pub fn calls(unet: Plan, style: Style) -> (Plan, Plan) {
     let fused = unet.fuse_epilogues();
-    let fused = if style == Style::Tiled { fused.normed() } else { fused };
-    fused.hoisted(&plan::UNET_VARYING)
+    let fused = if style == Style::Tiled { fused.fuse_layer_norms() } else { fused };
+    fused.hoist_invariant(&plan::UNET_VARYING)
 }
 
 /// Resource requirements of one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PlanNeed {
+pub struct PlanRequirements {
     /// Name of the plan.
     pub name: String,
     /// Number of operations.
@@ -118,7 +118,7 @@ pub struct PlanNeed {
 
 /// GPU memory required to generate an image, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryNeed {
+pub struct MemoryRequirements {
     /// Weights of the networks.
     pub weights: u64,
     /// Temporary tensors, in an arena that the plans share.
@@ -130,17 +130,17 @@ pub struct MemoryNeed {
     pub adapters: u64,
 }
 
-impl MemoryNeed {
+impl MemoryRequirements {
     /// Returns the requirements of several plans together: shared weights count once, temporaries share an
     /// arena.
-    fn of(model: &Model, plans: &[&Plan], caps: DeviceCaps) -> Result<MemoryNeed, PipelineError> {
+    fn of(model: &Model, plans: &[&Plan], caps: DeviceCaps) -> Result<MemoryRequirements, PipelineError> {
         let mut weights = BTreeMap::new();
         for plan in plans {
             weights.extend(model.checkpoint.resident_bytes(plan, caps.f16_weights)?);
         }
         // Outputs of the first plan are inputs of the others.
         let is_output = |name: &str| plans[0].outputs.iter().any(|(output, _)| output == name);
-        Ok(MemoryNeed {
+        Ok(MemoryRequirements {
             weights: weights.values().sum(),
             temporaries: Arena::bytes(plans, caps),
             others: plans.iter().map(|plan| Runner::own_bytes(plan, caps, &is_output)).sum(),
@@ -163,8 +163,8 @@ impl Model {
     }
 
     /// Returns the resource requirements of each plan.
-    pub fn plan_needs(&self, shape: Shape, caps: DeviceCaps) -> Result<Vec<PlanNeed>, PipelineError> {
-        let need = |plan: Plan| PlanNeed {
+    pub fn plan_needs(&self, shape: Shape, caps: DeviceCaps) -> Result<Vec<PlanRequirements>, PipelineError> {
+        let need = |plan: Plan| PlanRequirements {
             steps: plan.steps.len(),
             dispatches: Runner::dispatches(&plan, caps),
             flops: plan.flops(),
@@ -182,16 +182,16 @@ impl Model {
         shape: Shape,
         caps: DeviceCaps,
         adapters: &[&LoadedAdapter],
-    ) -> Result<MemoryNeed, PipelineError> {
+    ) -> Result<MemoryRequirements, PipelineError> {
         let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
         let rest = plans(self, shape, caps)?;
-        let need = |plans: &[Plan]| MemoryNeed::of(self, &plans.iter().collect::<Vec<_>>(), caps);
+        let need = |plans: &[Plan]| MemoryRequirements::of(self, &plans.iter().collect::<Vec<_>>(), caps);
         let (text_need, mut rest_need) = (need(&text)?, need(&rest)?);
-        let changes_text = adapters.iter().any(|adapter| adapter.changes_text());
+        let changes_text = adapters.iter().any(|adapter| adapter.changes_text_encoder());
         let kept: Vec<&Plan> = text.iter().filter(|_| changes_text).chain(&rest).collect();
         rest_need.adapters = fold_bytes(&self.checkpoint, adapters, &kept, caps)?;
         Ok(match changes_text {
-            true => MemoryNeed {
+            true => MemoryRequirements {
                 weights: text_need.weights + rest_need.weights,
                 temporaries: text_need.temporaries + rest_need.temporaries,
                 others: text_need.others + rest_need.others,
@@ -254,7 +254,7 @@ impl Session {
             starts_from_picture: false,
         };
         let plans =
-            if gpu.is_to_be_tuned() { Vec::new() } else { plans(&self.model, shape, gpu.caps()).unwrap_or_default() };
+            if gpu.needs_tuning() { Vec::new() } else { plans(&self.model, shape, gpu.caps()).unwrap_or_default() };
         let f16_weights = gpu.f16_weights();
         let list: Vec<_> = plans
             .into_iter()
@@ -287,7 +287,7 @@ impl Session {
             // The rest of the UNet reads the outputs of the first plan.
             let output = |name: &str| runners.first().and_then(|texts| texts.output(name).cloned());
             let tensor = |name: &str| self.weights.get(name).or_else(|| output(name));
-            runners.push(Runner::within(&self.gpu, plan, &tensor, &arena).await?);
+            runners.push(Runner::with_arena(&self.gpu, plan, &tensor, &arena).await?);
         }
         let mut runners = runners.into_iter();
         let (Some(texts), Some(unet), Some(decoder)) = (runners.next(), runners.next(), runners.next()) else {

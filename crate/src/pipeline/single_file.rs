@@ -5,7 +5,7 @@ use super::error::PipelineError;
 use super::model::{Model, REFINER, special};
 use crate::model::config::PerLevel;
 use crate::model::stored::{open_clip, open_clip_encoder};
-use crate::model::{Component, Family, FamilyId, Stored, Unet, single_file};
+use crate::model::{Component, Family, FamilyId, TensorLocation, Unet, single_file};
 use crate::samplers::{PredictionType, ScheduleConfig};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, TensorFile};
@@ -32,7 +32,7 @@ impl Model {
         vae: Option<TensorFile>,
         tokenizer: Tokenizer,
     ) -> Result<Model, PipelineError> {
-        let bad = |reason: String| PipelineError::BadFile { file: name.into(), reason };
+        let bad = |reason: String| PipelineError::InvalidFile { file: name.into(), reason };
         let shapes: HashMap<&str, &[usize]> =
             file.header.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())).collect();
         let (family, mut config) = single_file::unet_config(&shapes).ok_or_else(|| {
@@ -77,14 +77,14 @@ impl Model {
         let files = std::slice::from_ref(&file);
         let mut checkpoint = Checkpoint::default();
         checkpoint.add_spelled(Component::Unet, &networks.unet.modules(), files, &|module, part| {
-            vec![Stored::whole(format!("model.diffusion_model.{}.{part}", module.ldm))]
+            vec![TensorLocation::whole(format!("model.diffusion_model.{}.{part}", module.ldm))]
         })?;
         let second = networks.text_encoder_2.as_ref().map(|clip| (Component::TextEncoder2, clip));
         for (component, clip) in [(Component::TextEncoder, &networks.text_encoder)].into_iter().chain(second) {
             let open = open_clip_encoder(family).filter(|(encoder, _)| *encoder == component);
             checkpoint.add_spelled(component, &clip.modules(), files, &|module, part| match open {
                 Some((_, prefix)) => open_clip(prefix, module, part).into_iter().collect(),
-                None => vec![Stored::whole(format!("{}{}.{part}", clip_prefix(family), module.path))],
+                None => vec![TensorLocation::whole(format!("{}{}.{part}", clip_prefix(family), module.path))],
             })?;
         }
         let vae_file = match vae {
@@ -96,7 +96,7 @@ impl Model {
         checkpoint.add_spelled(Component::Vae, &modules, &[vae_file], &|module, part| {
             let paths = [format!("first_stage_model.{}", module.ldm), module.ldm.clone(), module.path.clone()];
             let paths = paths.into_iter().chain(module.alias.clone());
-            paths.map(|path| Stored::whole(format!("{path}.{part}"))).collect()
+            paths.map(|path| TensorLocation::whole(format!("{path}.{part}"))).collect()
         })?;
 
         let tokenizers = match family {

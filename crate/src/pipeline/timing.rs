@@ -8,7 +8,7 @@ use web_time::Instant;
 
 /// Measured rounds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Timed {
+pub struct BenchResult {
     /// Duration of each round in milliseconds.
     pub rounds: Vec<f64>,
     /// Floating-point operations per round; 0 if not meaningful.
@@ -17,7 +17,7 @@ pub struct Timed {
 
 impl Session {
     /// Times UNet calls in the shape of the last image; `None` before the first.
-    pub async fn time_unet(&self, budget: BenchBudget) -> Result<Option<Timed>, PipelineError> {
+    pub async fn time_unet(&self, budget: BenchBudget) -> Result<Option<BenchResult>, PipelineError> {
         match &self.runners {
             Some(runners) => Ok(Some(self.time(&runners.unet, budget).await?)),
             None => Ok(None),
@@ -25,16 +25,16 @@ impl Session {
     }
 
     /// Times the VAE's decoder in the shape of the last image; `None` before the first.
-    pub async fn time_decoder(&self, budget: BenchBudget) -> Result<Option<Timed>, PipelineError> {
+    pub async fn time_decoder(&self, budget: BenchBudget) -> Result<Option<BenchResult>, PipelineError> {
         match &self.runners {
             Some(runners) => Ok(Some(self.time(&runners.decoder, budget).await?)),
             None => Ok(None),
         }
     }
 
-    async fn time(&self, runner: &Runner, budget: BenchBudget) -> Result<Timed, PipelineError> {
+    async fn time(&self, runner: &Runner, budget: BenchBudget) -> Result<BenchResult, PipelineError> {
         let rounds = self.gpu.time(budget, &|| runner.run(&self.gpu)).await?;
-        Ok(Timed { rounds, flops: runner.flops() })
+        Ok(BenchResult { rounds, flops: runner.flops() })
     }
 
     /// Times changes of an adapter's strength, from the call until the GPU has folded all weights.
@@ -42,7 +42,7 @@ impl Session {
         &mut self,
         adapter: &LoadedAdapter,
         budget: BenchBudget,
-    ) -> Result<Timed, PipelineError> {
+    ) -> Result<BenchResult, PipelineError> {
         let mut rounds = Vec::new();
         let start = Instant::now();
         // Warm-up: the first call uploads the factors and is not measured.
@@ -59,6 +59,6 @@ impl Session {
                 break;
             }
         }
-        Ok(Timed { rounds, flops: 0 })
+        Ok(BenchResult { rounds, flops: 0 })
     }
 }

@@ -128,7 +128,7 @@ impl Builder {
     }
 
     /// Applies a convolution padded with `extra` zeros at the bottom and right only.
-    pub fn convolve_from_corner(&mut self, module: &Module, x: ValueId, extra: usize) -> Result<ValueId, PlanError> {
+    pub fn conv_pad_end(&mut self, module: &Module, x: ValueId, extra: usize) -> Result<ValueId, PlanError> {
         match module.kind {
             Kind::Conv { kernel, stride, .. } => {
                 let op = Conv2d { kernel, stride, padding: 0, pad_end: extra, bias: module.bias, ..Default::default() };

@@ -119,7 +119,7 @@ impl Plan {
     /// Splits off the steps that do not depend on the inputs named `varying`: they only run when another
     /// input changes. Results that the second plan needs are outputs of the first and inputs of the
     /// second, under the same name.
-    pub fn hoisted(self, varying: &[&str]) -> (Plan, Plan) {
+    pub fn hoist_invariant(self, varying: &[&str]) -> (Plan, Plan) {
         let mut varies: Vec<bool> = self
             .values
             .iter()

@@ -8,7 +8,7 @@ pub enum Allocation {
     /// The shared slot with this index.
     Slot(usize),
     /// A dedicated buffer: inputs, weights and outputs.
-    Own,
+    Dedicated,
 }
 
 /// Allocations of all tensors of a plan.
@@ -49,7 +49,7 @@ impl Plan {
     /// largest free slot grows.
     pub fn memory(&self, element: u64) -> Memory {
         let last = self.last_uses();
-        let mut memory = Memory { slots: Vec::new(), allocations: vec![Allocation::Own; self.values.len()] };
+        let mut memory = Memory { slots: Vec::new(), allocations: vec![Allocation::Dedicated; self.values.len()] };
         let mut free: Vec<usize> = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
             let is_temporary = |id: usize| matches!(self.values[id].source, Source::Step(_)) && last[id].is_some();

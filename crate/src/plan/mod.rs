@@ -120,7 +120,7 @@ impl Plan {
 
     /// Adds the result of the last step with each of these labels to the outputs, for step-by-step
     /// comparisons. Unknown labels are ignored.
-    pub fn tapped(mut self, labels: &[String]) -> Plan {
+    pub fn with_taps(mut self, labels: &[String]) -> Plan {
         for label in labels {
             if let Some(step) = self.steps.iter().rev().find(|step| step.label == *label) {
                 self.outputs.push((label.clone(), step.output));

@@ -13,7 +13,7 @@ impl fmt::Display for Plan {
             (Source::Input(name), _) => Some(format!("${name}")),
             (Source::Weight { .. } | Source::Concatenated(_), _) => None,
             (Source::Step(_), Allocation::Slot(slot)) => Some(format!("b{slot}")),
-            (Source::Step(_), Allocation::Own) => {
+            (Source::Step(_), Allocation::Dedicated) => {
                 self.outputs.iter().find(|(_, output)| *output == id).map(|(name, _)| format!("={name}"))
             }
         };

@@ -54,7 +54,7 @@ pub fn vae_encoder(net: &Vae, batch: usize, height: usize, width: usize) -> Resu
             x = residual(b, resnet, x, None)?;
         }
         if let Some(conv) = downsampler {
-            x = b.convolve_from_corner(conv, x, 1)?;
+            x = b.conv_pad_end(conv, x, 1)?;
         }
     }
     x = residual(b, &encoder.mid_in, x, None)?;

@@ -3,18 +3,18 @@
 //! Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022,
 //! and k-diffusion's DPM2 samplers, which put the midpoint halfway in log σ.
 
-use super::euler_a::split;
+use super::euler_a::ancestral_step;
 use super::schedule::Level;
 use super::{Call, weighted_sum};
 
 /// Returns σ at the midpoint of a step.
-pub(super) fn middle(from: Level, to: Level) -> f64 {
+pub(super) fn midpoint_sigma(from: Level, to: Level) -> f64 {
     (from.sigma_ratio() * to.sigma_ratio()).sqrt()
 }
 
 /// Returns σ at the midpoint of an ancestral step, which goes down to `sigma_down`, below its end.
-pub(super) fn ancestral_middle(eta: f64) -> impl Fn(Level, Level) -> f64 {
-    move |from, to| (from.sigma_ratio() * split(from, to, eta).0).sqrt()
+pub(super) fn ancestral_midpoint_sigma(eta: f64) -> impl Fn(Level, Level) -> f64 {
+    move |from, to| (from.sigma_ratio() * ancestral_step(from, to, eta).0).sqrt()
 }
 
 pub(super) struct Dpm2 {
@@ -47,7 +47,7 @@ impl Dpm2 {
         let Some(eta) = self.eta else {
             return weighted_sum(&[(1.0, &start), (to.sigma_ratio() - from.sigma_ratio(), &derivative)]);
         };
-        let (sigma_down, sigma_up) = split(from, to, eta);
+        let (sigma_down, sigma_up) = ancestral_step(from, to, eta);
         weighted_sum(&[(1.0, &start), (sigma_down - from.sigma_ratio(), &derivative), (sigma_up, &noise(start.len()))])
     }
 }

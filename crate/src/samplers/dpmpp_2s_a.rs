@@ -3,7 +3,7 @@
 //! Source: Lu et al., "DPM-Solver++", 2022, singlestep of second order with the midpoint rule, and
 //! k-diffusion's ancestral variant, which steps below the next level and adds noise up to it.
 
-use super::euler_a::split;
+use super::euler_a::ancestral_step;
 use super::{Call, weighted_sum};
 
 pub(super) struct Dpmpp2sA {
@@ -28,7 +28,7 @@ impl Dpmpp2sA {
             return weighted_sum(&[(ratio, call.sample), (1.0 - ratio, &clean)]);
         };
         let from = call.levels[call.index - 1];
-        let (sigma_down, sigma_up) = split(from, call.next_level(), self.eta);
+        let (sigma_down, sigma_up) = ancestral_step(from, call.next_level(), self.eta);
         let ratio = sigma_down / from.sigma_ratio();
         weighted_sum(&[(ratio, &start), (1.0 - ratio, &clean), (sigma_up, &noise(start.len()))])
     }

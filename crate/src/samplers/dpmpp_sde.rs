@@ -3,7 +3,7 @@
 //! Source: k-diffusion's DPM++ SDE sampler with the midpoint halfway in log σ. The two noise samples of a
 //! step are independent; k-diffusion can also take both from one Brownian path.
 
-use super::euler_a::split;
+use super::euler_a::ancestral_step;
 use super::{Call, weighted_sum};
 
 pub(super) struct DpmppSde {
@@ -29,7 +29,7 @@ impl DpmppSde {
                 (call.level(), call.sample.to_vec())
             }
         };
-        let (sigma_down, sigma_up) = split(from, call.next_level(), self.eta);
+        let (sigma_down, sigma_up) = ancestral_step(from, call.next_level(), self.eta);
         let ratio = sigma_down / from.sigma_ratio();
         weighted_sum(&[(ratio, &start), (1.0 - ratio, &clean), (sigma_up, &noise(start.len()))])
     }

@@ -6,14 +6,14 @@ use super::schedule::Level;
 use super::{Call, weighted_sum};
 
 pub(super) fn step(call: &Call, eta: f64, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
-    let (sigma_down, sigma_up) = split(call.level(), call.next_level(), eta);
+    let (sigma_down, sigma_up) = ancestral_step(call.level(), call.next_level(), eta);
     let dt = sigma_down - call.level().sigma_ratio();
     weighted_sum(&[(1.0, call.sample), (dt, &call.noise()), (sigma_up, &noise(call.sample.len()))])
 }
 
 /// Returns (`sigma_down`, `sigma_up`): the σ that an ancestral step goes down to, and that of the noise which
 /// brings it up to `to`: `eta` times the noise of the training process between the two levels.
-pub(super) fn split(from: Level, to: Level, eta: f64) -> (f64, f64) {
+pub(super) fn ancestral_step(from: Level, to: Level, eta: f64) -> (f64, f64) {
     let (from, to) = (from.sigma_ratio(), to.sigma_ratio());
     let sigma_up = (eta * (to * to * (from * from - to * to) / (from * from)).sqrt()).min(to);
     ((to * to - sigma_up * sigma_up).sqrt(), sigma_up)

@@ -17,7 +17,7 @@ pub(super) struct Lcm {
 }
 
 /// Returns the noise schedule of a model distilled on a coarser schedule: `steps` of that schedule's timesteps.
-pub(super) fn track(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> NoiseSchedule {
+pub(super) fn distilled_schedule(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> NoiseSchedule {
     let distilled = config.distilled_steps();
     let step_ratio = schedule.alphas_bar.len() / distilled;
     let index = |i: usize| to_index(i as f64 * (distilled as f64 / steps as f64));
@@ -29,7 +29,7 @@ pub(super) fn track(schedule: &Schedule, config: &ScheduleConfig, steps: usize) 
 
 impl Lcm {
     pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> (Self, NoiseSchedule) {
-        let noise_schedule = track(schedule, config, steps);
+        let noise_schedule = distilled_schedule(schedule, config, steps);
         let scale = config.timestep_scaling.unwrap_or(10.0);
         let timesteps = noise_schedule.timesteps.iter().map(|t| t * scale).collect();
         (Self { timesteps, clip: config.clip_range(false) }, noise_schedule)

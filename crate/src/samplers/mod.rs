@@ -116,34 +116,34 @@ impl Sampler {
                 let (tcd, noise_schedule) = tcd::Tcd::new(&schedule, config, steps, options.eta.unwrap_or(0.3));
                 (Solver::Tcd(tcd), noise_schedule)
             }
-            SamplerKind::Euler => (Solver::Euler, schedule.sigma_track(steps)),
-            SamplerKind::EulerA => (Solver::EulerA(eta), schedule.sigma_track(steps)),
-            SamplerKind::Heun => (Solver::Heun(heun::Heun::default()), schedule.sigma_track(steps).doubled()),
+            SamplerKind::Euler => (Solver::Euler, schedule.sigma_schedule(steps)),
+            SamplerKind::EulerA => (Solver::EulerA(eta), schedule.sigma_schedule(steps)),
+            SamplerKind::Heun => (Solver::Heun(heun::Heun::default()), schedule.sigma_schedule(steps).doubled()),
             SamplerKind::Dpm2 => {
-                (Solver::Dpm2(dpm2::Dpm2::new(None)), schedule.midpoint_track(steps, &dpm2::middle, true))
+                (Solver::Dpm2(dpm2::Dpm2::new(None)), schedule.midpoint_schedule(steps, &dpm2::midpoint_sigma, true))
             }
             SamplerKind::Dpm2A => {
-                let middle = dpm2::ancestral_middle(eta);
-                (Solver::Dpm2(dpm2::Dpm2::new(Some(eta))), schedule.midpoint_track(steps, &middle, true))
+                let middle = dpm2::ancestral_midpoint_sigma(eta);
+                (Solver::Dpm2(dpm2::Dpm2::new(Some(eta))), schedule.midpoint_schedule(steps, &middle, true))
             }
             SamplerKind::Dpmpp2sA => {
-                let middle = dpm2::ancestral_middle(eta);
+                let middle = dpm2::ancestral_midpoint_sigma(eta);
                 let solver = dpmpp_2s_a::Dpmpp2sA::new(eta);
-                (Solver::Dpmpp2sA(solver), schedule.midpoint_track(steps, &middle, false))
+                (Solver::Dpmpp2sA(solver), schedule.midpoint_schedule(steps, &middle, false))
             }
             SamplerKind::DpmppSde => {
                 let solver = dpmpp_sde::DpmppSde::new(eta);
-                (Solver::DpmppSde(solver), schedule.midpoint_track(steps, &dpm2::middle, false))
+                (Solver::DpmppSde(solver), schedule.midpoint_schedule(steps, &dpm2::midpoint_sigma, false))
             }
-            SamplerKind::Lms => (Solver::Lms(lms::Lms::default()), schedule.sigma_track(steps)),
-            SamplerKind::Dpmpp2m => (Solver::Dpmpp2m(dpmpp_2m::Dpmpp2m::new(false)), schedule.lambda_track(steps)),
-            SamplerKind::Dpmpp2mSde => (Solver::Dpmpp2m(dpmpp_2m::Dpmpp2m::new(true)), schedule.lambda_track(steps)),
-            SamplerKind::UniPc => (Solver::UniPc(unipc::UniPc::default()), schedule.lambda_track(steps)),
+            SamplerKind::Lms => (Solver::Lms(lms::Lms::default()), schedule.sigma_schedule(steps)),
+            SamplerKind::Dpmpp2m => (Solver::Dpmpp2m(dpmpp_2m::Dpmpp2m::new(false)), schedule.lambda_schedule(steps)),
+            SamplerKind::Dpmpp2mSde => (Solver::Dpmpp2m(dpmpp_2m::Dpmpp2m::new(true)), schedule.lambda_schedule(steps)),
+            SamplerKind::UniPc => (Solver::UniPc(unipc::UniPc::default()), schedule.lambda_schedule(steps)),
         };
         let max_sigma = noise_schedule.levels.iter().map(|level| level.sigma_ratio()).fold(0.0, f64::max);
         let init_noise_sigma = match schedule.spacing {
-            _ if schedule.is_of_web_uis() && kind.is_variance_exploding() => max_sigma,
-            _ if schedule.is_of_web_uis() => noise_schedule.levels[0].sigma,
+            _ if schedule.has_web_ui_spacing() && kind.is_variance_exploding() => max_sigma,
+            _ if schedule.has_web_ui_spacing() => noise_schedule.levels[0].sigma,
             _ if !kind.is_variance_exploding() => 1.0,
             TimestepSpacing::Leading => (max_sigma * max_sigma + 1.0).sqrt(),
             TimestepSpacing::Linspace | TimestepSpacing::Trailing => max_sigma,
@@ -198,7 +198,7 @@ impl Sampler {
     }
 
     /// Returns the clean sample x₀ that the network's output implies at call `i`.
-    pub fn clean(&self, i: usize, model_output: &[f32], sample: &[f32]) -> Vec<f32> {
+    pub fn predicted_x0(&self, i: usize, model_output: &[f32], sample: &[f32]) -> Vec<f32> {
         self.call(i, model_output, sample).clean()
     }
 
@@ -272,7 +272,7 @@ impl Call<'_> {
 
     /// Returns the network's prediction of the clean sample x₀.
     fn clean(&self) -> Vec<f32> {
-        let (sample_weight, output_weight) = self.prediction.clean_weights(self.level());
+        let (sample_weight, output_weight) = self.prediction.x0_weights(self.level());
         weighted_sum(&[(sample_weight * self.sample_scale(), self.sample), (output_weight, self.output)])
     }
 

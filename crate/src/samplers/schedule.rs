@@ -57,7 +57,7 @@ impl NoiseSchedule {
 
 impl PredictionType {
     /// Returns the weights of the sample at `level` and of the network's output whose sum is x₀.
-    pub(super) fn clean_weights(self, level: Level) -> (f64, f64) {
+    pub(super) fn x0_weights(self, level: Level) -> (f64, f64) {
         let Level { alpha, sigma } = level;
         match self {
             Self::Epsilon => (1.0 / alpha, -sigma / alpha),
@@ -152,7 +152,7 @@ impl Schedule {
     }
 
     /// Returns the schedule of the samplers that step in σ (k-diffusion's); timesteps may be fractional.
-    pub fn sigma_track(&self, steps: usize) -> NoiseSchedule {
+    pub fn sigma_schedule(&self, steps: usize) -> NoiseSchedule {
         let table = self.sigma_table();
         // diffusers stores these timesteps in f32.
         let timesteps: Vec<f64> = self.timesteps(steps, steps).into_iter().map(|t| f64::from(to_f32(t))).collect();
@@ -170,9 +170,9 @@ impl Schedule {
     /// Returns a σ schedule with an additional call within every step but the last, at the σ that `middle`
     /// computes from the step's ends. With `round`, the other timesteps are rounded for Karras levels, as in
     /// diffusers' DPM2 classes.
-    pub fn midpoint_track(&self, steps: usize, middle: &dyn Fn(Level, Level) -> f64, round: bool) -> NoiseSchedule {
+    pub fn midpoint_schedule(&self, steps: usize, middle: &dyn Fn(Level, Level) -> f64, round: bool) -> NoiseSchedule {
         let table = self.sigma_table();
-        let NoiseSchedule { mut timesteps, levels } = self.sigma_track(steps);
+        let NoiseSchedule { mut timesteps, levels } = self.sigma_schedule(steps);
         if round && self.sigma_spacing == SigmaSpacing::Karras {
             timesteps.iter_mut().for_each(|t| *t = t.round_ties_even());
         }
@@ -187,7 +187,7 @@ impl Schedule {
     }
 
     /// Returns the schedule of the multistep solvers in λ (DPM++ 2M, UniPC); timesteps are integers.
-    pub fn lambda_track(&self, steps: usize) -> NoiseSchedule {
+    pub fn lambda_schedule(&self, steps: usize) -> NoiseSchedule {
         let table = self.sigma_table();
         let Some(sigmas) = self.respaced(&table, (table[table.len() - 1], table[0]), steps) else {
             let timesteps: Vec<f64> = self.timesteps(steps, steps + 1).into_iter().map(f64::round_ties_even).collect();
@@ -195,7 +195,7 @@ impl Schedule {
             return from_sigmas(timesteps, &sigmas);
         };
         let round = |t: f64| match self.sigma_spacing {
-            _ if self.is_of_web_uis() => t,
+            _ if self.has_web_ui_spacing() => t,
             SigmaSpacing::Karras if !self.is_cosine => t.round_ties_even(),
             _ => t.trunc(),
         };
@@ -215,7 +215,7 @@ impl Schedule {
 
     /// Returns whether the schedule type is one of the web UIs' (k-diffusion), which diffusers' pipelines rarely
     /// use: timesteps are then fractional with every sampler, and the initial sample is noise times σ.
-    pub fn is_of_web_uis(&self) -> bool {
+    pub fn has_web_ui_spacing(&self) -> bool {
         use SigmaSpacing::{Ays, Beta, SgmUniform, Simple};
         self.is_chosen && matches!(self.sigma_spacing, SgmUniform | Simple | Beta | Ays)
     }

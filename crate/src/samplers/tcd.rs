@@ -14,7 +14,7 @@ pub(super) struct Tcd {
 
 impl Tcd {
     pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize, eta: f64) -> (Self, NoiseSchedule) {
-        let noise_schedule = lcm::track(schedule, config, steps);
+        let noise_schedule = lcm::distilled_schedule(schedule, config, steps);
         let next = noise_schedule.timesteps.iter().skip(1).copied().chain([0.0]);
         let target = |t: f64| (schedule.level(to_whole(((1.0 - eta) * t).floor())), schedule.level(to_whole(t)));
         (Self { targets: next.map(target).collect() }, noise_schedule)

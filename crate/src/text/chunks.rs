@@ -13,9 +13,9 @@ use super::{TextError, Tokenizer, Word, extra_networks, parse_attention, schedul
 use crate::num::to_f32;
 
 /// Ids per chunk, including start and end.
-pub const CHUNK: usize = 77;
+pub const CHUNK_LEN: usize = 77;
 /// Maximum number of prompt ids per chunk.
-const MAX_IDS: usize = CHUNK - 2;
+const MAX_IDS: usize = CHUNK_LEN - 2;
 /// Maximum number of ids that a full chunk passes on to the next one to break at a comma (the web UI's
 /// `comma_padding_backtrack`).
 const COMMA_BACKTRACK: usize = 20;
@@ -47,9 +47,9 @@ impl FromStr for Syntax {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chunk {
     /// Token ids.
-    pub ids: [u32; CHUNK],
+    pub ids: [u32; CHUNK_LEN],
     /// Weight of each id's hidden state, 1 by default; see [`emphasis`].
-    pub weights: [f32; CHUNK],
+    pub weights: [f32; CHUNK_LEN],
 }
 
 impl Chunk {
@@ -83,10 +83,10 @@ impl Chunk {
 
     /// Adds start, end and padding. Only padding follows the first end token, even if the prompt contains one.
     fn of(tokenizer: &Tokenizer, prompt: &[(u32, f32)]) -> Chunk {
-        let mut ids = [tokenizer.eos_id(); CHUNK];
+        let mut ids = [tokenizer.eos_id(); CHUNK_LEN];
         ids[0] = tokenizer.bos_id();
         ids.iter_mut().skip(1).zip(prompt).for_each(|(to, (id, _))| *to = *id);
-        let end = ids.iter().position(|id| *id == tokenizer.eos_id()).unwrap_or(CHUNK - 1);
+        let end = ids.iter().position(|id| *id == tokenizer.eos_id()).unwrap_or(CHUNK_LEN - 1);
         if tokenizer.pad_id() != tokenizer.eos_id() {
             ids[end + 1..].fill(tokenizer.pad_id());
         }

@@ -12,7 +12,7 @@ mod prompt;
 mod schedule;
 
 pub use bpe::{Tokenizer, Word};
-pub use chunks::{CHUNK, Chunk, Syntax, count, emphasis, level};
+pub use chunks::{CHUNK_LEN, Chunk, Syntax, count, emphasis, level};
 pub use config::TokenizerConfig;
 pub use extra::{ExtraNetwork, NetworkKind, extra_networks};
 pub use prompt::parse_attention;

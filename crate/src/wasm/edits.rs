@@ -4,7 +4,7 @@ use super::convert::{failure, from_js, to_js};
 use super::engine::Engine;
 use super::sources::{Place, failed};
 use crate::edit::{self, Edit, EditError, EditInput, EditProgress};
-use crate::formats::{ByteSink, Writing};
+use crate::formats::{ByteSink, WriteFuture};
 use js_sys::{Array, Function, Promise, Uint8Array};
 use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
@@ -16,7 +16,7 @@ struct PageSink {
 }
 
 impl ByteSink for PageSink {
-    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> Writing<'a> {
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> WriteFuture<'a> {
         Box::pin(async move {
             let done = self.append.call1(&JsValue::NULL, &Uint8Array::from(bytes)).map_err(failed)?;
             JsFuture::from(Promise::resolve(&done)).await.map_err(failed)?;

@@ -271,7 +271,7 @@ impl Engine {
         let subgroups = Reflect::get(&js_sys::global(), &"deviceHasSubgroups".into());
         gpu.set_has_subgroups(subgroups.is_ok_and(|has| has.is_truthy()));
         gpu.self_test().await.map_err(|error| refused(error.into()))?;
-        gpu.set_wants_tuning(true);
+        gpu.set_tuning_enabled(true);
         self.tell_tuning(&gpu);
         Ok(self.gpu.borrow_mut().get_or_insert(Rc::new(gpu)).clone())
     }

@@ -22,7 +22,7 @@ impl Engine {
         let opened = open(&place).await?;
         let mut spectra = Vec::new();
         for delta in opened.adapter.deltas.iter().filter(|delta| delta.path() == path) {
-            let factors = opened.numbers(delta).await.map_err(broken)?;
+            let factors = opened.read_factors(delta).await.map_err(broken)?;
             spectra.extend(Spectrum::of_delta(delta, &factors));
         }
         // A bias has no spectrum; for a layer with two matrices, use the first one.
@@ -89,7 +89,7 @@ impl Engine {
     pub async fn compare(&self, a: JsValue, b: JsValue) -> Result<JsValue, JsValue> {
         let (a, b) = (Place::of(&a)?, Place::of(&b)?);
         let (a, b) = (open(&a).await?, open(&b).await?);
-        a.is_like(&b).map_err(broken)?;
+        a.check_compatible(&b).map_err(broken)?;
         let comparison = compare(a.compared(), b.compared()).await.map_err(broken)?;
         let sentence = comparison.relation.sentence(&a.file, &b.file);
         to_js(&ComparedFiles { sentence, comparison })

@@ -49,7 +49,7 @@ impl Engine {
             let config = KernelConfig { style, tile_choice, ..device_config.clone() };
             let bind_groups_before = gpu.resource_stats().bind_groups;
             let arena = Arena::with_config(&gpu, config, &[&plan]).await.map_err(|error| refused(error.into()))?;
-            let runner = Runner::within(&gpu, &plan, &|_| None, &arena).await;
+            let runner = Runner::with_arena(&gpu, &plan, &|_| None, &arena).await;
             let runner = runner.map_err(|error| refused(error.into()))?;
             let dispatches = gpu.resource_stats().bind_groups - bind_groups_before;
             if name == "winograd" && dispatches == 1 {
@@ -68,9 +68,9 @@ impl Engine {
         Ok(result.into())
     }
 
-    /// Returns the resource requirements of each plan for images of this shape: a list of [`PlanNeed`].
+    /// Returns the resource requirements of each plan for images of this shape: a list of [`PlanRequirements`].
     ///
-    /// [`PlanNeed`]: crate::pipeline::PlanNeed
+    /// [`PlanRequirements`]: crate::pipeline::PlanRequirements
     pub async fn probe_plans(&self, shape: JsValue) -> Result<JsValue, JsValue> {
         let shape: Shape = from_js("the shape", shape)?;
         let needs = async |opened: &mut Opened| opened.session.model.plan_needs(shape, opened.session.gpu.caps());

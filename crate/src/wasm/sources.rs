@@ -1,7 +1,7 @@
 //! Byte sources in the browser: Blobs and functions that return promises of bytes.
 
 use super::convert::failure;
-use crate::formats::{ByteSource, Reading};
+use crate::formats::{ByteSource, ReadFuture};
 use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use std::io;
 use std::ops::Range;
@@ -55,7 +55,7 @@ impl ByteSource for BlobSource {
         self.0.size() as u64
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         Box::pin(async move {
             let slice = self.0.slice_with_f64_and_f64(range.start as f64, range.end as f64).map_err(failed)?;
             check_len(bytes(slice.array_buffer()).await?, &range)
@@ -75,7 +75,7 @@ impl ByteSource for RemoteSource {
         self.len
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         Box::pin(async move {
             if range.is_empty() {
                 return Ok(Vec::new());

@@ -17,7 +17,7 @@ impl Engine {
 
     /// Returns the tuning results of the device as text; undefined if it was not tuned.
     pub fn tuning(&self) -> Option<String> {
-        match self.gpu.borrow().as_ref()?.choice() {
+        match self.gpu.borrow().as_ref()?.tile_choice() {
             TileChoice::Tuned(tuning) => serde_json::to_string(&tuning).ok(),
             _ => None,
         }
@@ -26,7 +26,7 @@ impl Engine {
     /// Stops tuning, and disables it until the page is reloaded.
     pub fn skip_tuning(&self) {
         if let Some(gpu) = &*self.gpu.borrow() {
-            gpu.set_wants_tuning(false);
+            gpu.set_tuning_enabled(false);
         }
     }
 }
@@ -36,7 +36,7 @@ impl Engine {
     pub(super) fn tell_tuning(&self, gpu: &Gpu) {
         let stored: Option<Tuning> = self.tuning.borrow().clone();
         if let Some(tuning) = stored {
-            gpu.choose(TileChoice::Tuned(tuning));
+            gpu.set_tile_choice(TileChoice::Tuned(tuning));
         }
     }
 }

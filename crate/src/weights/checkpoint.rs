@@ -6,7 +6,7 @@ use crate::adapters::stored_part;
 use crate::formats::{ByteSource, Dtype, Header, TensorInfo, read_header};
 use crate::gpu::{Gpu, Tensor};
 use crate::model::stored::transposed;
-use crate::model::{Component, Module, Stored};
+use crate::model::{Component, Module, TensorLocation};
 use crate::num::{host_len, numel};
 use crate::ops::Storage;
 use crate::plan::{Layout, Plan, Source};
@@ -72,7 +72,7 @@ impl Checkpoint {
     ) -> Result<(), WeightsError> {
         self.add_spelled(component, modules, files, &|module, part| {
             let paths = [Some(&module.path), module.alias.as_ref()];
-            paths.into_iter().flatten().map(|path| Stored::whole(format!("{path}.{part}"))).collect()
+            paths.into_iter().flatten().map(|path| TensorLocation::whole(format!("{path}.{part}"))).collect()
         })
     }
 
@@ -82,7 +82,7 @@ impl Checkpoint {
         component: Component,
         modules: &[&Module],
         files: &[Rc<TensorFile>],
-        spell: &dyn Fn(&Module, &str) -> Vec<Stored>,
+        spell: &dyn Fn(&Module, &str) -> Vec<TensorLocation>,
     ) -> Result<(), WeightsError> {
         for module in modules {
             let parts = [("weight", module.weight_shape()), ("bias", vec![module.bias_len()])];
@@ -236,7 +236,7 @@ impl Checkpoint {
                     |error: std::io::Error| WeightsError::File { file: place.file.name.clone(), source: error.into() };
                 let bytes = place.file.source.read(part.bytes.clone()).await.map_err(failed)?;
                 let bits = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-                gpu.write_halves_at(resident, first, &layout.arrange(bits, &part.shape))?;
+                gpu.write_u16_at(resident, first, &layout.arrange(bits, &part.shape))?;
             } else {
                 gpu.write_at(resident, first, &layout.arrange(place.file.read(&part).await?, &part.shape))?;
             }

@@ -59,7 +59,7 @@ pub struct LoadedAdapter {
 
 impl LoadedAdapter {
     /// Returns whether it changes a text encoder.
-    pub fn changes_text(&self) -> bool {
+    pub fn changes_text_encoder(&self) -> bool {
         self.adapter.deltas.iter().any(|delta| delta.component != Component::Unet)
     }
 
@@ -170,7 +170,7 @@ impl Weights {
             None => {
                 let storage = checkpoint.common_storage([name].into_iter(), gpu.f16_weights())?;
                 let len = checkpoint.place(name)?.tensor.elements();
-                gpu.with_error_scopes(name, || gpu.tensor_stored(name, len, storage)).await?
+                gpu.with_error_scopes(name, || gpu.tensor_with_storage(name, len, storage)).await?
             }
         };
         checkpoint.fetch(gpu, name, layout, &tensor).await?;
@@ -281,7 +281,8 @@ impl Weights {
             if !self.pristine.contains_key(name)
                 && let Some(tensor) = self.tensors.get(name)
             {
-                let copy = gpu.with_error_scopes(name, || gpu.tensor_stored(name, tensor.len, tensor.storage)).await?;
+                let copy =
+                    gpu.with_error_scopes(name, || gpu.tensor_with_storage(name, tensor.len, tensor.storage)).await?;
                 gpu.copy(tensor, &copy)?;
                 self.pristine.insert(name.clone(), copy);
             }

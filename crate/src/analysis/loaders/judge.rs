@@ -1,9 +1,9 @@
 //! Verdicts: the result of applying a loader's rules to a file's groups.
 
-use super::rules::{self, LoadPath, Loader, Name, Runs, Unreadable};
+use super::rules::{self, FamilySupport, LoadPath, Loader, Name, Unreadable};
 use super::strength::{self, Changes};
 use super::{LoaderStatus, LoaderVerdict};
-use crate::adapters::{Adapter, ConfigPlace, Group};
+use crate::adapters::{Adapter, ConfigSource, Group};
 use crate::analysis::family::Detected;
 use crate::analysis::report::{Problem, Severity};
 use crate::formats::Header;
@@ -29,7 +29,7 @@ pub struct Evidence<'a> {
     /// Problems of the file.
     pub problems: &'a [Problem],
     /// Location of its PEFT config.
-    pub config: Option<ConfigPlace>,
+    pub config: Option<ConfigSource>,
 }
 
 /// Result of loading one group.
@@ -167,17 +167,19 @@ fn judge(loader: &Loader, evidence: &Evidence, places: &TensorPlaces, changes: &
     };
     let family = evidence.family.name.as_str();
     let label = &evidence.family.label;
-    let runs = if evidence.family.layers.is_some() { loader.runs(family) } else { Runs::NotKnown };
+    let runs = if evidence.family.layers.is_some() { loader.runs(family) } else { FamilySupport::NotKnown };
     let unsupported = match runs {
-        Runs::WithAdapters => None,
-        Runs::WithoutAdapters => {
+        FamilySupport::WithAdapters => None,
+        FamilySupport::WithoutAdapters => {
             Some((LoaderStatus::Refused, format!("{} does not load LoRAs for {label}.", loader.label)))
         }
-        Runs::Not => Some((LoaderStatus::Refused, format!("{} does not support {label}.", loader.label))),
-        Runs::NotKnown if family == "unknown" => {
+        FamilySupport::Not => Some((LoaderStatus::Refused, format!("{} does not support {label}.", loader.label))),
+        FamilySupport::NotKnown if family == "unknown" => {
             Some((LoaderStatus::Unknown, "The base model of this file is unknown.".into()))
         }
-        Runs::NotKnown => Some((LoaderStatus::Unknown, format!("{} has not been checked with {label}.", loader.label))),
+        FamilySupport::NotKnown => {
+            Some((LoaderStatus::Unknown, format!("{} has not been checked with {label}.", loader.label)))
+        }
     };
     if let Some((status, reason)) = unsupported {
         return verdict(status, 0, reason, None);

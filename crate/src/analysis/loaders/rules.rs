@@ -1,6 +1,6 @@
 //! The loaders' rules from rules.toml: the keys each one looks up, reads and refuses.
 
-use crate::model::Whose;
+use crate::model::Granularity;
 use crate::model::spelling::{ModuleMatch, NamingScheme};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -220,7 +220,7 @@ impl Name {
         };
         let is_same_name = found.names == NamingScheme::Native
             && found.module.path == found.module.ldm
-            && found.module.whose == Whose::Everyone;
+            && found.module.granularity == Granularity::Common;
         let spelled = |spelled: &Spelled| match (spelled, found.names) {
             (Spelled::Native | Spelled::Diffusers, _) if is_same_name => true,
             (Spelled::Diffusers, NamingScheme::Diffusers)
@@ -305,7 +305,7 @@ pub fn all() -> &'static [Loader] {
 
 /// A loader's support for a model family.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Runs {
+pub enum FamilySupport {
     /// Runs the models, with adapters.
     WithAdapters,
     /// Runs the models, without adapters.
@@ -334,12 +334,12 @@ fn has_prefix_among(list: &[String], key: &str) -> bool {
 
 impl Loader {
     /// Returns its support for a model family.
-    pub fn runs(&self, family: &str) -> Runs {
+    pub fn runs(&self, family: &str) -> FamilySupport {
         match &self.lacks {
-            _ if is_among(&self.families, family) => Runs::WithAdapters,
-            _ if is_among(&self.without_adapters, family) => Runs::WithoutAdapters,
-            Some(lacks) if !is_among(lacks, family) => Runs::NotKnown,
-            _ => Runs::Not,
+            _ if is_among(&self.families, family) => FamilySupport::WithAdapters,
+            _ if is_among(&self.without_adapters, family) => FamilySupport::WithoutAdapters,
+            Some(lacks) if !is_among(lacks, family) => FamilySupport::NotKnown,
+            _ => FamilySupport::Not,
         }
     }
 

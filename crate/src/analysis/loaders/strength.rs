@@ -2,7 +2,7 @@
 
 use super::judge::Evidence;
 use super::rules::{AlphaPlace, Loader, MagnitudeAxis};
-use crate::adapters::{ConfigPlace, Delta, Group};
+use crate::adapters::{ConfigSource, Delta, Group};
 use crate::model::spelling::Role;
 use std::collections::{BTreeMap, HashMap};
 
@@ -48,7 +48,7 @@ fn range(values: impl Iterator<Item = f32>) -> Option<String> {
 
 /// An alpha in a place that the loader does not read.
 fn alpha(loader: &Loader, evidence: &Evidence, changes: &[(&Group, &Delta)]) -> Option<String> {
-    let in_sidecar = evidence.config == Some(ConfigPlace::Sidecar);
+    let in_sidecar = evidence.config == Some(ConfigSource::Sidecar);
     let place = if in_sidecar { AlphaPlace::Config } else { AlphaPlace::Header };
     if loader.alpha >= place {
         return None;

@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let open =
         |side: usize| block_on(Opened::new(&files::name(&paths[side]), &sources[side], companions[side].as_deref()));
     let (a, b) = (open(0)?, open(1)?);
-    a.is_like(&b)?;
+    a.check_compatible(&b)?;
     let comparison = block_on(compare(a.compared(), b.compared()))?;
     let sentence = comparison.relation.sentence(&a.file, &b.file);
     if arguments.json {

@@ -3,8 +3,8 @@
 use lora_loupe::adapters::ModelFile;
 use lora_loupe::analysis::BaseShapes;
 use lora_loupe::edit::ModelSide;
-use lora_loupe::formats::web::{WebError, WebSource, is_address};
-use lora_loupe::formats::{ByteSource, FormatError, Header, Reading, source::FileSource};
+use lora_loupe::formats::web::{WebError, WebSource, is_url};
+use lora_loupe::formats::{ByteSource, FormatError, Header, ReadFuture, source::FileSource};
 use lora_loupe::model::Component;
 use pollster::block_on;
 use std::ffi::OsStr;
@@ -77,7 +77,7 @@ impl ByteSource for Source {
         }
     }
 
-    fn read(&self, range: Range<u64>) -> Reading<'_> {
+    fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
         match self {
             Source::File(source) => source.read(range),
             Source::Web(source) => source.read(range),
@@ -87,7 +87,7 @@ impl ByteSource for Source {
 
 /// Returns the URL if the argument is one and not a path.
 fn url(path: &Path) -> Option<&str> {
-    path.to_str().filter(|text| is_address(text))
+    path.to_str().filter(|text| is_url(text))
 }
 
 /// Opens a file or URL for reading.
@@ -142,7 +142,7 @@ fn weights(folder: &Path) -> Vec<PathBuf> {
 pub fn adapter(path: &Path) -> (PathBuf, Option<String>) {
     if let Some(url) = url(path) {
         // Errors are reported when the file itself is opened.
-        let config = WebSource::open(url).ok().and_then(|source| source.beside("adapter_config.json"));
+        let config = WebSource::open(url).ok().and_then(|source| source.read_sibling("adapter_config.json"));
         return (path.into(), config);
     }
     let file = if path.is_dir() { path.join("adapter_model.safetensors") } else { path.into() };

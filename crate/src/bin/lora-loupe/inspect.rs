@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             Ok(source) => report(&files::name(&file), &source, companion.as_deref(), base.as_ref()),
             Err(error) => Report::unreadable(&files::name(&file), &error.to_string()),
         };
-        refused |= report.refused();
+        refused |= report.is_refused();
         if arguments.json {
             say!("{}", serde_json::to_string(&report)?);
         } else {
@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
 /// Returns the report of a file, with norms relative to the base model's weights.
 fn report(name: &str, source: &Source, companion: Option<&str>, base: Option<&Model>) -> Report {
     let mut report = block_on(inspect(name, source, companion, base.map(|model| &model.shapes)));
-    let Some(base) = base.filter(|_| !report.refused()) else { return report };
+    let Some(base) = base.filter(|_| !report.is_refused()) else { return report };
     let files = base.model_files();
     let impacts = block_on(async {
         let opened = Opened::new(name, source, companion).await?;

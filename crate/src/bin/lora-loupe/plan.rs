@@ -3,7 +3,7 @@
 use crate::files;
 use crate::generate::{DEMO, open, size};
 use lora_loupe::gpu::{DeviceCaps, Runner};
-use lora_loupe::pipeline::{MemoryNeed, Shape};
+use lora_loupe::pipeline::{MemoryRequirements, Shape};
 use lora_loupe::plan::Plan;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// Returns plans and memory as JSON; sizes are in bytes.
-fn to_json(plans: &[Plan], need: MemoryNeed) -> Value {
+fn to_json(plans: &[Plan], need: MemoryRequirements) -> Value {
     let plan = |plan: &Plan| {
         let steps = plan.steps.iter().map(|step| {
             let output = &plan.value(step.output).shape;

@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         let opened = block_on(Opened::new(&files::name(&path), &source, companion.as_deref()))?;
         let (mut rows, mut layers) = (Vec::new(), BTreeMap::<String, Layer>::new());
         for delta in &opened.adapter.deltas {
-            let Some(spectrum) = Spectrum::of_delta(delta, &block_on(opened.numbers(delta))?) else { continue };
+            let Some(spectrum) = Spectrum::of_delta(delta, &block_on(opened.read_factors(delta))?) else { continue };
             rows.push(HealthRow::new(delta, &opened.header, spectrum.clone()));
             layers.entry(opened.layer(delta)).or_default().spectrum = Some(spectrum);
         }

@@ -39,7 +39,7 @@ impl Sizes {
     fn of(op: &Attention, inputs: &[&[usize]], output: &[usize]) -> Sizes {
         let tokens = |shape: &[usize]| numel(&shape[1..shape.len() - 1]);
         let head_dim = output[output.len() - 1] / op.heads;
-        let keys = tokens(inputs[Attention::parts(inputs.len())[1].input]);
+        let keys = tokens(inputs[Attention::qkv_slices(inputs.len())[1].input]);
         Sizes { queries: tokens(output), keys, head_dim, items: output[0] }
     }
 
@@ -135,9 +135,9 @@ fn bound(
     let scale = to_f32(1.0 / (head_dim as f64).sqrt());
     let mut params =
         vec![to_u32(kernel, queries)?, to_u32(kernel, keys)?, count(op.heads)?, scale.to_bits(), count(head_dim)?];
-    let parts @ [q, k, v] = Attention::parts(inputs.len());
+    let parts @ [q, k, v] = Attention::qkv_slices(inputs.len());
     let width = head_dim * op.heads;
-    for offset in [q.of * width, k.of * width, k.place * width, v.place * width] {
+    for offset in [q.of * width, k.of * width, k.index * width, v.index * width] {
         params.push(count(offset)?);
     }
     params.extend_from_slice(rest);

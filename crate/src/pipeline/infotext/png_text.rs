@@ -16,7 +16,7 @@ const MAX_LEN: usize = 1 << 20;
 /// # Errors
 /// [`PipelineError::BadFile`], with the file's `name`, for bytes that are not a PNG's.
 pub fn png_parameters(name: &str, bytes: &[u8]) -> Result<Option<String>, PipelineError> {
-    let bad = |error: png::DecodingError| PipelineError::BadFile { file: name.into(), reason: error.to_string() };
+    let bad = |error: png::DecodingError| PipelineError::InvalidFile { file: name.into(), reason: error.to_string() };
     let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info().map_err(bad)?;
     // Text chunks may follow the pixel data; if that is damaged, those before it are still read.
     let _ = reader.finish();
