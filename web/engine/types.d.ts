@@ -1,81 +1,80 @@
-/** What crosses between the page and the engine; generated from the Rust types by tests/types.rs. */
+/** Types of the interface between the page and the engine; generated from the Rust types by tests/types.rs. */
 
 export type Report = { 
 /**
- * Its name, without folders.
+ * File name, without folders.
  */
 file: string, 
 /**
- * Its length in bytes.
+ * File size in bytes.
  */
 size: number, 
 /**
- * Only the header was read: norms, scales, alphas, hashes and faults of numbers are not known.
+ * Only the header was read: norms, scales, alphas, hashes and invalid values are unknown.
  */
 headers_only: boolean, 
 /**
- * SHA-256 of the whole file, in lower-case hexadecimal; empty where only the header was read.
+ * SHA-256 of the whole file, in lower-case hexadecimal; empty if only the header was read.
  */
 sha256: string, 
 /**
- * SHA-256 of its length and all that its header says: equal for copies of one file.
+ * SHA-256 of the file size and the header's content: equal for copies of one file.
  */
 header_sha256: string, 
 /**
- * How its bytes are organised.
+ * File format.
  */
 container: Container, 
 /**
- * What it is.
+ * Kind of file.
  */
 kind: FileKind, 
 /**
- * One plain sentence: what it is, for what, how strong; or why it is refused and what to do.
+ * One sentence: kind, base model and strength, or why the file cannot be used and what to do.
  */
 verdict: string, 
 /**
- * The spelling of its keys; empty where it has none.
+ * Key format; empty if none is known.
  */
 convention: string, 
 /**
- * The families of algorithms inside.
+ * Algorithms of the changes.
  */
 algorithms: Array<string>, 
 /**
- * The family of models that it was made for.
+ * The base model it was made for.
  */
 base: Base, 
 /**
- * Every layer that it changes, in the file's order.
+ * Every changed layer, in file order.
  */
 modules: Array<ModuleRow>, 
 /**
- * Every key that changes nothing.
+ * Unused keys.
  */
 leftovers: Array<LeftoverRow>, 
 /**
- * How much of each block it changes, in network order.
+ * Changed layers per block, in network order.
  */
 coverage: Array<Coverage>, 
 /**
- * What each program that loads adapters does with it.
+ * Compatibility with each adapter loader.
  */
 loaders: Array<LoaderVerdict>, 
 /**
- * Every name that its pickles would import.
+ * Every global that its pickles import.
  */
 imports: Array<ImportRow>, 
 /**
- * How strong the changes are and how much of their ranks they use; null where no layer's
- * singular values were computed.
+ * Strength and rank statistics; null if no layer's singular values were computed.
  */
 health: Health | null, 
 /**
- * What programs and sites know the file by; null where only the header was read.
+ * Hashes that programs and sites identify the file by; null if only the header was read.
  */
 hashes: Hashes | null, 
 /**
- * What the header says of the training; null where it says nothing.
+ * Training information from the header; null if there is none.
  */
 training: Training | null, 
 /**
@@ -83,7 +82,7 @@ training: Training | null,
  */
 metadata: { [key in string]: string }, 
 /**
- * What is wrong.
+ * Problems of the file.
  */
 problems: Array<Problem>, };
 
@@ -97,51 +96,50 @@ export type Base = {
  */
 family: string, 
 /**
- * Its name for people.
+ * Display name.
  */
 label: string, 
 /**
- * What in the file says so, in sentences.
+ * Evidence for the family, in sentences.
  */
 evidence: Array<string>, };
 
 export type ModuleRow = { 
 /**
- * diffusers' path with the network before it: `unet.down_blocks.0…`.
+ * diffusers' path after the network's name: `unet.down_blocks.0…`.
  */
 path: string, 
 /**
- * The family of algorithms.
+ * Algorithm of the change.
  */
 algorithm: string, 
 /**
- * Its rank, where the algorithm has one.
+ * Rank, if the algorithm has one.
  */
 rank: number | null, 
 /**
- * alpha, where the file or its config gives one.
+ * alpha, if the file or its config has one.
  */
 alpha: number | null, 
 /**
- * What the change is multiplied by at strength 1.
+ * Factor of the change at strength 1.
  */
 scale: number, 
 /**
- * How its numbers are stored.
+ * Dtype of the tensors.
  */
 dtype: string, 
 /**
- * Frobenius norm of the change at strength 1; null where it depends on the base's weights and
- * no base was at hand.
+ * Frobenius norm of the change at strength 1; null if it depends on the base weights and no base
+ * model was given.
  */
 norm: number | null, 
 /**
- * Frobenius norm of the base model's weight; null where no base was at hand.
+ * Frobenius norm of the base model's weight; null if no base model was given.
  */
 base_norm: number | null, 
 /**
- * Its singular values in a few numbers; null where it depends on the base's weights or has
- * too many.
+ * Statistics of the singular values; null if these depend on the base weights or take too long.
  */
 strength: Strength | null, 
 /**
@@ -149,21 +147,21 @@ strength: Strength | null,
  */
 shape: Array<number>, 
 /**
- * The block of [`Coverage`] that it lies in.
+ * The layer's block, see [`Coverage`].
  */
 block: string, };
 
 export type Strength = { 
 /**
- * The largest: the spectral norm.
+ * The spectral norm, i.e. the largest singular value.
  */
 spectral: number, 
 /**
- * ‖·‖²_F / ‖·‖²: how many directions of the strongest one's strength there are.
+ * Stable rank ‖·‖²_F / ‖·‖²₂.
  */
 stable_rank: number, 
 /**
- * exp of the entropy of the values' shares.
+ * Effective rank: exp of the entropy of the normalized singular values.
  */
 effective_rank: number, 
 /**
@@ -177,24 +175,24 @@ rank_98: number, };
 
 export type Health = { 
 /**
- * Layers whose singular values were computed.
+ * Number of layers with computed singular values.
  */
 layers: number, 
 /**
- * Median over the layers of ‖change‖ / ‖weight‖; the weight's norm is the base model's, or
- * estimated from its size.
+ * Median over the layers of ‖change‖ / ‖weight‖; ‖weight‖ is the base model's, or estimated from
+ * the layer's size.
  */
 relative: number, 
 /**
- * Whether every weight's norm is the base model's own.
+ * Whether every ‖weight‖ is the base model's.
  */
 measured: boolean, 
 /**
- * How many times the upper end of what is usual the strength is; 1 where it is usual.
+ * `relative` as a multiple of the nearest end of the usual range; 1 within the range.
  */
 times_usual: number, 
 /**
- * The one rank for all layers that keeps 98 % of the energy of all together.
+ * The smallest uniform rank that keeps 98 % of the total energy.
  */
 rank_98: number, 
 /**
@@ -202,51 +200,51 @@ rank_98: number,
  */
 rank: number, 
 /**
- * Bytes of the layers now.
+ * Size of the layers in bytes.
  */
 bytes: number, 
 /**
- * Bytes at [`Health::rank_98`].
+ * Size in bytes at [`Health::rank_98`].
  */
 bytes_98: number, 
 /**
- * Share of the layers that change nothing.
+ * Fraction of layers whose change is zero.
  */
 untrained: number, 
 /**
- * Share of all layers' energy Σσ² that every layer cut to rank 1, 2, … keeps, up to the largest rank.
+ * Fraction of the total energy Σσ² kept when all layers are cut to rank 1, 2, …, up to the largest rank.
  */
 energy: Array<number>, 
 /**
- * Layers whose norm is far above the others', the strongest first.
+ * Layers whose norm is far above the median, strongest first.
  */
 outliers: Array<string>, 
 /**
- * Plain sentences, the most important first.
+ * Summary sentences, most important first.
  */
 sentences: Array<string>, };
 
 export type Measures = { 
 /**
- * Every layer that changes.
+ * Every changed layer.
  */
 modules: Array<ModuleRow>, 
 /**
- * The blocks.
+ * Norm per block.
  */
 coverage: Array<Coverage>, 
 /**
- * How strong all are together.
+ * Strength of the whole file.
  */
 health: Health | null, };
 
 export type Weighing = { 
 /**
- * What the report then says.
+ * Updated measures of the report.
  */
 measures: Measures, 
 /**
- * What makes the file as strong as is usual, where it is stronger.
+ * Fix that scales the file to a typical strength, if it is stronger.
  */
 usual_strength: Fix | null, };
 
@@ -256,7 +254,7 @@ export type Hashes = {
  */
 sha256: string, 
 /**
- * A1111's first: 8 digits of the SHA-256 of 64 KiB at 1 MiB; none where the file is shorter.
+ * A1111's legacy hash: 8 digits of the SHA-256 of 64 KiB at 1 MiB; null if the file is shorter.
  */
 auto_v1: string | null, 
 /**
@@ -268,16 +266,16 @@ auto_v2: string,
  */
 auto_v3: string | null, 
 /**
- * SHA-256 of the bytes after the header; none where the file has no safetensors header. It
- * stays the same when metadata change.
+ * SHA-256 of the bytes after the header, unaffected by metadata changes; null if the file has no
+ * safetensors header.
  */
 model: string | null, 
 /**
- * What sd-scripts writes as `sshs_legacy_hash`.
+ * sd-scripts' `sshs_legacy_hash`.
  */
 legacy: string | null, 
 /**
- * Every hash that the header claims.
+ * Every hash in the header.
  */
 claims: Array<Claim>, };
 
@@ -291,11 +289,11 @@ key: string,
  */
 says: string, 
 /**
- * What its value should be.
+ * The correct value.
  */
 should_say: string, 
 /**
- * How they differ.
+ * Result of the verification.
  */
 verdict: ClaimVerdict, };
 
@@ -307,7 +305,7 @@ export type LeftoverRow = {
  */
 key: string, 
 /**
- * Why.
+ * Reason.
  */
 reason: string, };
 
@@ -321,57 +319,57 @@ component: string,
  */
 block: string, 
 /**
- * Where that is, for people.
+ * Display label of the block.
  */
 label: string, 
 /**
- * Linear and convolution layers that change.
+ * Number of changed linear and convolution layers.
  */
 covered: number, 
 /**
- * Linear and convolution layers in all.
+ * Total number of linear and convolution layers.
  */
 total: number, 
 /**
- * Frobenius norm of all changes together at strength 1, as far as it is known.
+ * Frobenius norm of all known changes together at strength 1.
  */
 norm: number, };
 
 export type LoaderVerdict = { 
 /**
- * Its short name: `comfyui`, `a1111`, `forge`, `diffusers`, `invokeai`, `stable_diffusion_cpp`, `this_page`.
+ * Identifier: `comfyui`, `a1111`, `forge`, `diffusers`, `invokeai`, `stable_diffusion_cpp`, `this_page`.
  */
 loader: string, 
 /**
- * Its name for people.
+ * Display name.
  */
 label: string, 
 /**
- * The version that this holds for, and when its rules were read.
+ * The version that the rules describe, and their date.
  */
 version: string, 
 /**
- * What becomes of the file.
+ * Overall result.
  */
 status: LoaderStatus, 
 /**
- * Layers that are applied.
+ * Number of applied layers.
  */
 applied: number, 
 /**
- * Layers that the file changes.
+ * Number of layers that the file changes.
  */
 total: number, 
 /**
- * Why not all, in a sentence; empty where all are.
+ * Reason why layers or keys are not applied, in a sentence; empty if all are.
  */
 reason: string, 
 /**
- * The line that it prints.
+ * The line that the loader logs.
  */
 log: string | null, 
 /**
- * How the effect differs from what the file means, and by how much.
+ * Difference from the intended effect, with its size.
  */
 strength_note: string | null, };
 
@@ -379,23 +377,23 @@ export type LoaderStatus = "applied" | "partly" | "ignored" | "refused" | "unkno
 
 export type LogExplanation = { 
 /**
- * The loader that prints such lines: `comfyui`, …; null where several do.
+ * The loader that logs such lines: `comfyui`, …; null if several do.
  */
 loader: string | null, 
 /**
- * The key or layer that the line names, where it names one.
+ * The key or layer in the line, if there is one.
  */
 key: string | null, 
 /**
- * The layer that the file changes by this key: `unet.down_blocks.0…`; null where it is none.
+ * The layer that the file changes with this key: `unet.down_blocks.0…`; null if there is none.
  */
 path: string | null, 
 /**
- * What the line says, in a sentence.
+ * Meaning of the line, in a sentence.
  */
 means: string, 
 /**
- * What the file says to that: why, and what to do.
+ * Cause in this file, and what to do.
  */
 reason: string, };
 
@@ -405,11 +403,11 @@ export type ImportRow = {
  */
 name: string, 
 /**
- * Which of the file's pickles.
+ * The pickle within the file.
  */
 place: string, 
 /**
- * What that would mean.
+ * Whether the import is dangerous.
  */
 verdict: ImportVerdict, };
 
@@ -417,23 +415,23 @@ export type ImportVerdict = "harmless" | "unknown" | "dangerous";
 
 export type Training = { 
 /**
- * The program that trained, by the marks that it leaves.
+ * The trainer, detected from its metadata keys.
  */
 trainer: string | null, 
 /**
- * Settings in a fixed order, only those that are there.
+ * Settings in a fixed order; missing ones are omitted.
  */
 settings: Array<Setting>, 
 /**
- * Words that call up what was learned, the surest first.
+ * Trigger words, most certain first.
  */
 trigger_words: Array<TriggerWord>, 
 /**
- * The most frequent tags of the captions, at most 100.
+ * The most frequent caption tags, at most 100.
  */
 tags: Array<TagCount>, 
 /**
- * How many different tags there are.
+ * Number of distinct tags.
  */
 tag_total: number, 
 /**
@@ -441,25 +439,25 @@ tag_total: number,
  */
 datasets: Array<Dataset>, 
 /**
- * Sizes that images were brought to.
+ * Resolution buckets.
  */
 buckets: Array<Bucket>, 
 /**
- * The metadata key whose value is a preview as a data URL.
+ * The metadata key that holds a preview image as a data URL.
  */
 preview_key: string | null, };
 
 export type Setting = { 
 /**
- * For programs: `optimizer`, …
+ * Identifier: `optimizer`, …
  */
 name: string, 
 /**
- * For people.
+ * Display name.
  */
 label: string, 
 /**
- * What it was.
+ * Its value.
  */
 value: string, };
 
@@ -469,7 +467,7 @@ export type TriggerWord = {
  */
 text: string, 
 /**
- * What says so.
+ * Its source: a metadata key or a folder.
  */
 source: string, };
 
@@ -479,77 +477,77 @@ export type TagCount = {
  */
 tag: string, 
 /**
- * Captions.
+ * Number of captions with the tag.
  */
 count: number, };
 
 export type Dataset = { 
 /**
- * Its name.
+ * Folder name.
  */
 folder: string, 
 /**
- * Images in it.
+ * Number of images.
  */
 images: number, 
 /**
- * How often each was shown an epoch.
+ * Repeats of each image per epoch.
  */
 repeats: number, };
 
 export type Bucket = { 
 /**
- * Pixels.
+ * Width in pixels.
  */
 width: number, 
 /**
- * Pixels.
+ * Height in pixels.
  */
 height: number, 
 /**
- * Images, with repeats.
+ * Number of images, counting repeats.
  */
 images: number, };
 
 export type Summary = { 
 /**
- * Its name or path.
+ * File name or path.
  */
 file: string, 
 /**
- * Its length in bytes.
+ * File size in bytes.
  */
 size: number, 
 /**
- * Equal for copies of one file.
+ * Hash of the header; equal for copies of one file.
  */
 header_sha256: string, 
 /**
- * How its bytes are organised.
+ * File format.
  */
 container: Container, 
 /**
- * What it is.
+ * Kind of file.
  */
 kind: FileKind, 
 /**
- * The family of models that it was made for: `sd15`, …, or `unknown`.
+ * Base model family: `sd15`, …, or `unknown`.
  */
 family: string, 
 /**
- * The family's name for people.
+ * Display name of the family.
  */
 label: string, 
 /**
- * The spelling of its keys.
+ * Key format.
  */
 convention: string, 
 /**
- * The algorithms inside, joined by commas.
+ * Algorithms, joined by commas.
  */
 algorithms: string, 
 /**
- * The smallest rank; null without any.
+ * The smallest rank; null if no layer has a rank.
  */
 rank_low: number | null, 
 /**
@@ -557,73 +555,73 @@ rank_low: number | null,
  */
 rank_high: number | null, 
 /**
- * Layers that it changes.
+ * Number of changed layers.
  */
 layers: number, 
 /**
- * Of those, in text encoders.
+ * Number of changed layers in text encoders.
  */
 text_layers: number, 
 /**
- * Keys that change nothing.
+ * Number of unused keys.
  */
 leftovers: number, 
 /**
- * How its numbers are stored, joined by commas.
+ * Dtypes, joined by commas.
  */
 dtypes: string, 
 /**
- * The program that trained it.
+ * The program it was trained with.
  */
 trainer: string | null, 
 /**
- * Its title or the name that it was saved under.
+ * Title from the metadata, or the output name.
  */
 title: string | null, 
 /**
- * Words that call up what was learned, joined by commas.
+ * Trigger words, joined by commas.
  */
 trigger_words: string, 
 /**
- * Short names of the loaders that apply all of it.
+ * Identifiers of the loaders that apply the whole file.
  */
 works_in: Array<string>, 
 /**
- * The worst problem's short name; null without one.
+ * Class of the most severe problem; null if there is none.
  */
 problem: string | null, 
 /**
- * What it is, or what is wrong, in a sentence.
+ * The report's verdict.
  */
 verdict: string, };
 
 export type ReadProgress = { 
 /**
- * 0 to 1, of the layers, or of the hashes.
+ * 0 to 1, of the layers or of the hashes.
  */
 done: number, 
 /**
- * Whether the hashes are being made.
+ * Whether the hashes are being computed.
  */
 hashing: boolean, 
 /**
- * Layers that were read since the last message.
+ * Layers read since the last message.
  */
 rows: Array<ModuleRow>, };
 
 export type Inspected = { 
 /**
- * What it is.
+ * Report.
  */
 report: Report, 
 /**
- * Edits that mend what is wrong, the most useful first.
+ * Fixes, the most useful first.
  */
 fixes: Array<Fix>, };
 
 export type LayerSpectrum = { 
 /**
- * At strength 1.
+ * Singular values at strength 1, largest first.
  */
 values: Array<number>, 
 /**
@@ -631,57 +629,57 @@ values: Array<number>,
  */
 frobenius: number, 
 /**
- * The largest singular value.
+ * Spectral norm: the largest singular value.
  */
 spectral: number, 
 /**
- * ‖·‖²_F over the square of the largest.
+ * Squared Frobenius norm over squared spectral norm.
  */
 stable_rank: number, 
 /**
- * exp of the entropy of the values' shares of their sum.
+ * exp of the entropy of the singular values divided by their sum.
  */
 effective_rank: number, 
 /**
- * Share of the energy that each rank keeps, from 1 on.
+ * Share of the energy Σσ² kept at rank 1, 2, ….
  */
 energy: Array<number>, };
 
 export type ComparedFiles = { 
 /**
- * What they are to each other.
+ * Relation of the files, as a sentence.
  */
 sentence: string, 
 /**
- * Layer by layer, and metadata.
+ * Comparison by layer and of the metadata.
  */
 comparison: Comparison, };
 
 export type Comparison = { 
 /**
- * What they are to each other.
+ * Relation of the files.
  */
 relation: Relation, 
 /**
- * Every tensor that either changes, in the first file's order.
+ * Every tensor that either file changes, in the first file's order.
  */
 layers: Array<LayerComparison>, 
 /**
- * Metadata keys with other values.
+ * Metadata keys with different values.
  */
 metadata: Array<MetadataDifference>, };
 
 export type Relation = { "kind": "same" } | { "kind": "rescaled", 
 /**
- * The strength at which the first is the second.
+ * The strength at which the first equals the second.
  */
 factor: number, } | { "kind": "resized", 
 /**
- * Share of the first's energy that the second keeps.
+ * Fraction of the first's energy that the second keeps.
  */
 energy: number, } | { "kind": "enlarged", 
 /**
- * Share of the second's energy that the first keeps.
+ * Fraction of the second's energy that the first keeps.
  */
 energy: number, } | { "kind": "merged_from" } | { "kind": "merged_into" } | { "kind": "related", 
 /**
@@ -691,43 +689,43 @@ cosine: number, } | { "kind": "different" } | { "kind": "incomparable" };
 
 export type LayerComparison = { 
 /**
- * The tensor: `unet.down_blocks.0….weight`.
+ * Changed tensor: `unet.down_blocks.0….weight`.
  */
 tensor: string, 
 /**
- * The first file's change, where it is a matrix in factors.
+ * The first file's change; null if it has none or the change is not a factorized matrix.
  */
 a: SideOfLayer | null, 
 /**
- * The second's.
+ * The second file's.
  */
 b: SideOfLayer | null, 
 /**
- * Whether both have the same numbers, which is all that can be said of what is no matrix.
+ * Whether both have equal tensors, the only comparison of changes that are not matrices.
  */
 identical: boolean, 
 /**
- * Inner product over both norms: 1 the same direction, 0 nothing in common; none where one
- * file does not change the layer or is zero there.
+ * Cosine similarity of the changes; null if one file does not change the layer or its change is
+ * zero.
  */
 cosine: number | null, };
 
 export type SideOfLayer = { 
 /**
- * Frobenius norm at strength 1.
+ * Frobenius norm of the change at strength 1.
  */
 norm: number, 
 /**
- * The most that its rank can be.
+ * Largest possible rank.
  */
 rank: number, 
 /**
- * Σσ² of as many of the largest singular values as the other's rank is.
+ * Σσ² of the largest singular values, as many as the other's rank.
  */
 energy_at_other_rank: number, 
 /**
- * Share of its energy that lies among the directions of the other; none where the other has so
- * many that this says nothing.
+ * Fraction of its energy within the subspace of the other; null if that is too large to be
+ * meaningful.
  */
 inside_other: number | null, };
 
@@ -741,25 +739,25 @@ key: string,
  */
 a: string | null, 
 /**
- * The second's.
+ * The second file's.
  */
 b: string | null, };
 
 export type Problem = { 
 /**
- * Its short name: `truncated`, `shape_mismatch`, …
+ * Problem class: `truncated`, `shape_mismatch`, …
  */
 class: string, 
 /**
- * Whether the file can be used all the same.
+ * Whether the file can still be used.
  */
 severity: Severity, 
 /**
- * What is wrong and what to do.
+ * Description, with what to do about it.
  */
 message: string, 
 /**
- * The layers concerned, if only some are.
+ * The affected layers; empty if the whole file is affected.
  */
 modules: Array<string>, };
 
@@ -769,39 +767,39 @@ export type Edit = { "kind": "convert" } & ConvertOptions | { "kind": "resize" }
 
 export type ConvertOptions = { 
 /**
- * The convention; none keeps the file's names.
+ * Key format; the file's own keys if absent.
  */
 to: Target | null, 
 /**
- * F32, F16 or BF16; none keeps each layer's own.
+ * F32, F16 or BF16; each layer's own dtype if absent.
  */
 dtype: "F32" | "F16" | "BF16" | null, 
 /**
- * Where the scale goes.
+ * Where the scale is stored.
  */
 alpha: AlphaPlace, 
 /**
- * Whether LoHa, LoKr and LoCon with cores become LoRA where the convention could hold them.
+ * Whether LoHa, LoKr and LoCon (Tucker) become LoRA even if the key format supports them.
  */
 as_lora: boolean, 
 /**
- * The rank of what cannot become a LoRA without loss.
+ * Rank of layers that have no exact LoRA.
  */
 rank: number | null, 
 /**
- * Whether what has no place or is incomplete is left out, instead of an error.
+ * Whether unsupported and incomplete layers are dropped instead of causing an error.
  */
 drop: boolean, 
 /**
- * Whether keys that change no layer are copied.
+ * Whether keys that match no layer are copied.
  */
 keep_leftovers: boolean, 
 /**
- * What the blocks' changes are multiplied by.
+ * Block weights.
  */
 strengths: Strengths, 
 /**
- * Layers that are left out, by the paths of a report: `unet.down_blocks.0…`.
+ * Layers to remove, by their paths in the report: `unet.down_blocks.0…`.
  */
 without: Array<string>, };
 
@@ -813,24 +811,24 @@ export type Strengths = Record<string, number>;
 
 export type ResizeOptions = { 
 /**
- * The rank of each layer.
+ * Rule for the rank of each layer.
  */
 rule: RankRule, 
 /**
- * The most that a rank may be.
+ * Maximum rank.
  */
 most: number | null, 
 /**
- * The convention; none keeps the file's names.
+ * Key format; the file's own keys if absent.
  */
 to: Target | null, 
 /**
- * F32, F16 or BF16; none keeps each layer's own.
+ * F32, F16 or BF16; each layer's own dtype if absent.
  */
 dtype: "F32" | "F16" | "BF16" | null, 
 /**
- * Whether what is incomplete, and layers that are no matrix in factors (DoRA, OFT, norms, …), are
- * left out, instead of an error.
+ * Whether incomplete layers and those without a low-rank form (DoRA, OFT, norms, …) are dropped
+ * instead of causing an error.
  */
 drop: boolean, };
 
@@ -838,49 +836,50 @@ export type RankRule = { "fixed": number } | { "energy": number } | { "ratio": n
 
 export type MergeEdit = { 
 /**
- * One for each file.
+ * One per file, in the same order.
  */
 parts: Array<MergePart>, 
 /**
- * What is asked of the result.
+ * Rank, key format and dtype of the result.
  */
 options: MergeOptions, };
 
 export type MergePart = { 
 /**
- * How strongly it acts.
+ * Strength of the file.
  */
 strength: number, 
 /**
- * What its blocks are multiplied by.
+ * Block weights, multiplied with the strength.
  */
 strengths: Strengths, };
 
 export type MergeOptions = { 
 /**
- * The rank of each layer; none keeps the sum without loss.
+ * Rank of each layer; exact if absent.
  */
 rule: RankRule | null, 
 /**
- * The convention; none takes the first file's.
+ * Key format; the first file's if absent.
  */
 to: Target | null, 
 /**
- * F32, F16 or BF16; none takes what holds all inputs' numbers.
+ * F32, F16 or BF16; if absent, a dtype that holds the values of all inputs.
  */
 dtype: "F32" | "F16" | "BF16" | null, 
 /**
- * Whether what is incomplete or cannot be added (DoRA, OFT, …) is left out, instead of an error.
+ * Whether layers that are incomplete or cannot be added (DoRA, OFT, …) are dropped instead of
+ * causing an error.
  */
 drop: boolean, };
 
 export type ExtractOptions = { 
 /**
- * The rank of every layer, or less where a layer has less.
+ * Rank of every layer, limited by the layer's full rank.
  */
 rank: number, 
 /**
- * The convention.
+ * Key format.
  */
 to: Target, 
 /**
@@ -890,25 +889,25 @@ dtype: "F32" | "F16" | "BF16", };
 
 export type BakeEdit = { 
 /**
- * One for each adapter.
+ * One per adapter, in the same order.
  */
 parts: Array<MergePart>, };
 
 export type MetadataEdit = { 
 /**
- * Keys and their new values.
+ * Keys to set, with their values.
  */
 set: Array<[string, string]>, 
 /**
- * Keys that go; one that ends in `*` means all that start so.
+ * Keys to remove; a trailing `*` matches any suffix.
  */
 remove: Array<string>, 
 /**
- * Whether what tells of the person or the machine goes: paths, data sets, comments, sessions.
+ * Whether to remove private data: paths, datasets, comments, session ids.
  */
 strip_private: boolean, 
 /**
- * Whether the hashes are put right, or in where there are none.
+ * Whether to fix the hashes, or add missing ones.
  */
 repair_hashes: boolean, };
 
@@ -916,65 +915,65 @@ export type Preview = { "kind": "convert" } & ConvertPreview | { "kind": "resize
 
 export type ConvertPreview = { 
 /**
- * The file's convention.
+ * Key format of the file.
  */
 from: string, 
 /**
- * The result's, where it is another.
+ * Key format of the result, if the keys are renamed.
  */
 to: Target | null, 
 /**
- * Keys with another name.
+ * Renamed keys.
  */
 renamed: Array<Renamed>, 
 /**
- * Keys that the result lacks.
+ * Keys that are missing from the result.
  */
 dropped: Array<DroppedKey>, 
 /**
- * Layers whose scale goes into their numbers.
+ * Layers whose scale is baked into their weights.
  */
 baked: Array<BakedScale>, 
 /**
- * Layers whose algorithm becomes LoRA.
+ * Layers of other algorithms that become LoRA.
  */
 rebuilt: Array<Rebuilt>, 
 /**
- * Fused layers whose change is shared out to their parts.
+ * Fused layers that are split into their parts.
  */
 split: Array<string>, 
 /**
- * Layers that get the changes of their parts.
+ * Fused layers that are assembled from their parts.
  */
 fused: Array<string>, 
 /**
- * Layers with another number type.
+ * Number of layers whose dtype changes.
  */
 retyped: number, 
 /**
- * Tensors before.
+ * Number of tensors before.
  */
 tensors_before: number, 
 /**
- * Tensors after.
+ * Number of tensors after.
  */
 tensors_after: number, 
 /**
- * Bytes before.
+ * Size in bytes before.
  */
 size_before: number, 
 /**
- * Bytes after.
+ * Size in bytes after.
  */
 size_after: number, };
 
 export type Renamed = { 
 /**
- * Before.
+ * Key before.
  */
 from: string, 
 /**
- * After.
+ * Key after.
  */
 to: string, };
 
@@ -984,39 +983,39 @@ export type DroppedKey = {
  */
 key: string, 
 /**
- * Why.
+ * Reason, as a phrase.
  */
 reason: string, };
 
 export type BakedScale = { 
 /**
- * The layer.
+ * Layer path.
  */
 path: string, 
 /**
- * What its first factor is multiplied by.
+ * Multiplier of the first factor.
  */
 scale: number, };
 
 export type Rebuilt = { 
 /**
- * The algorithm before.
+ * Algorithm before.
  */
 algorithm: string, 
 /**
- * Whether the LoRA is the same change but for rounding.
+ * Whether the LoRA equals the change up to rounding.
  */
 exact: boolean, 
 /**
- * The layer.
+ * Layer path.
  */
 path: string, 
 /**
- * Its rank before, where its algorithm has one.
+ * Rank before, if the algorithm has one.
  */
 rank_before: number | null, 
 /**
- * Its rank now.
+ * Rank after.
  */
 rank: number, 
 /**
@@ -1028,21 +1027,21 @@ norm: number,
  */
 energy: number, 
 /**
- * Frobenius norm of what is lost.
+ * Frobenius norm of the truncation error.
  */
 error: number, };
 
 export type KeptRow = { 
 /**
- * The layer.
+ * Layer path.
  */
 path: string, 
 /**
- * Its rank before, where its algorithm has one.
+ * Rank before, if the algorithm has one.
  */
 rank_before: number | null, 
 /**
- * Its rank now.
+ * Rank after.
  */
 rank: number, 
 /**
@@ -1054,101 +1053,101 @@ norm: number,
  */
 energy: number, 
 /**
- * Frobenius norm of what is lost.
+ * Frobenius norm of the truncation error.
  */
 error: number, };
 
 export type ResizePreview = { 
 /**
- * Every layer.
+ * Every resized layer.
  */
 layers: Array<KeptRow>, 
 /**
- * Share of the energy Σσ² of all layers together that is kept.
+ * Share of the total energy Σσ² of all layers that is kept.
  */
 energy: number, 
 /**
- * Keys that the result lacks.
+ * Keys that are missing from the result.
  */
 dropped: Array<DroppedKey>, 
 /**
- * Bytes before.
+ * Size in bytes before.
  */
 size_before: number, 
 /**
- * Bytes after.
+ * Size in bytes after.
  */
 size_after: number, };
 
 export type MergePreview = { 
 /**
- * Every layer that is a LoRA in the result; the rank before is the sum of the inputs'.
+ * Layers that are LoRA in the result; the rank before is the sum of the inputs' ranks.
  */
 layers: Array<KeptRow>, 
 /**
- * Layers that more than one file changes.
+ * Number of layers that more than one file changes.
  */
 shared: number, 
 /**
- * Share of the energy Σσ² of all layers together that is kept.
+ * Share of the total energy Σσ² of all layers that is kept.
  */
 energy: number, 
 /**
- * Keys that the result lacks.
+ * Keys that are missing from the result.
  */
 dropped: Array<DroppedKey>, 
 /**
- * Bytes of all inputs.
+ * Size of all inputs in bytes.
  */
 size_before: number, 
 /**
- * Bytes of the result.
+ * Size of the result in bytes.
  */
 size_after: number, };
 
 export type ExtractPreview = { 
 /**
- * Layers that differ.
+ * Number of layers that differ.
  */
 layers: number, 
 /**
- * Layers that are the same in both.
+ * Number of layers that are equal in both models.
  */
 unchanged: number, 
 /**
- * Tensors that differ and have no place in a LoRA: norms, biases, embeddings.
+ * Tensors that differ but that a LoRA cannot store: norms, biases, embeddings.
  */
 left_out: Array<string>, 
 /**
- * Bytes of the result.
+ * Size of the result in bytes.
  */
 size_after: number, };
 
 export type BakePreview = { 
 /**
- * The model's family, for people.
+ * Display name of the model's family.
  */
 label: string, 
 /**
- * Tensors that change.
+ * Number of tensors that change.
  */
 tensors: number, 
 /**
- * Tensors of the result.
+ * Number of tensors in the result.
  */
 tensors_after: number, 
 /**
- * What is odd about the adapters, in sentences.
+ * Warnings about the adapters, as sentences.
  */
 warnings: Array<string>, 
 /**
- * Bytes of the result.
+ * Size of the result in bytes.
  */
 size_after: number, };
 
 export type MetadataPreview = { 
 /**
- * Every key whose value changes, in order.
+ * Keys whose values change, sorted.
  */
 changes: Array<MetadataChange>, 
 /**
@@ -1156,11 +1155,11 @@ changes: Array<MetadataChange>,
  */
 metadata: { [key in string]: string }, 
 /**
- * Bytes before.
+ * Size in bytes before.
  */
 size_before: number, 
 /**
- * Bytes after.
+ * Size in bytes after.
  */
 size_after: number, };
 
@@ -1170,105 +1169,105 @@ export type MetadataChange = {
  */
 key: string, 
 /**
- * Its value before; none for a new key.
+ * Value before; absent for a new key.
  */
 before: string | null, 
 /**
- * Its value after; none for a key that goes.
+ * Value after; absent for a removed key.
  */
 after: string | null, };
 
 export type ExportPreview = { 
 /**
- * Tensors in the file, and in the result.
+ * Number of tensors, in the file and in the result.
  */
 tensors: number, 
 /**
- * Bytes before.
+ * Size in bytes before.
  */
 size_before: number, 
 /**
- * Bytes after.
+ * Size in bytes after.
  */
 size_after: number, };
 
 export type Edited = { 
 /**
- * What changed.
+ * The changes.
  */
 preview: Preview, 
 /**
- * What came of it.
+ * Size and losses of the written file.
  */
 outcome: Outcome, 
 /**
- * What each layer keeps, where only writing tells (extractions).
+ * Energy kept per layer, for extractions only, which compute it while writing.
  */
 kept: Array<KeptRow>, };
 
 export type Outcome = { 
 /**
- * The result's size in bytes.
+ * Size of the result in bytes.
  */
 size: number, 
 /**
- * Tensors in it.
+ * Number of tensors.
  */
 tensors: number, 
 /**
- * Tensors of which numbers were too small for the number type.
+ * Tensors with elements that were too small for the dtype.
  */
 thinned: Array<Thinned>, };
 
 export type Thinned = { 
 /**
- * Its key.
+ * Key.
  */
 key: string, 
 /**
- * How many numbers became zero, of those that were not.
+ * Share of the nonzero elements that became zero.
  */
 share: number, };
 
 export type EditProgress = { 
 /**
- * Bytes read.
+ * Bytes read so far.
  */
 done: number, 
 /**
- * Bytes that are to be read, as far as can be told.
+ * Bytes to read, estimated.
  */
 total: number, };
 
 export type Fix = { 
 /**
- * Short name: `rename_kohya`, `remove_strays`, `repair_hashes`, …
+ * Id: `rename_kohya`, `remove_strays`, `repair_hashes`, …
  */
 id: string, 
 /**
- * What it does, as on a button.
+ * Button label.
  */
 title: string, 
 /**
- * What that is good for, in a sentence.
+ * Reason to apply it, as a sentence.
  */
 why: string, 
 /**
- * Classes of the report's problems that it mends.
+ * Classes of the report's problems that it fixes.
  */
 problems: Array<string>, 
 /**
- * Short names of the loaders that then apply all of the file.
+ * Ids of the loaders that apply the whole file only after the edit.
  */
 loaders: Array<string>, 
 /**
- * The edit, for this file alone.
+ * The edit; its only input is the file.
  */
 edit: Edit, };
 
 export type Recipe = { 
 /**
- * 1.
+ * Format version, currently 1.
  */
 version: number, 
 /**
@@ -1276,19 +1275,19 @@ version: number,
  */
 model: string, 
 /**
- * Adapters, in the order in which they were chosen; the sum does not depend on it.
+ * Adapters, in the order in which they were chosen; the result does not depend on it.
  */
 adapters: Array<AdapterChoice>, 
 /**
- * What to draw.
+ * Prompt.
  */
 prompt: string, 
 /**
- * What to keep away from; null for nothing, which SDXL tells from an empty text.
+ * Negative prompt; null for none, which SDXL distinguishes from an empty one.
  */
 negative: string | null, 
 /**
- * Seed of the first latent: its low 32 bits, as PyTorch's CPU generator takes it.
+ * Seed of the initial noise; PyTorch's CPU generator uses its low 32 bits.
  */
 seed: number, 
 /**
@@ -1296,7 +1295,7 @@ seed: number,
  */
 steps: number, 
 /**
- * Classifier-free guidance; 1 and less leave out the negative prompt and its cost.
+ * CFG scale; at 1 and below the negative prompt is not evaluated.
  */
 guidance: number, 
 /**
@@ -1304,111 +1303,111 @@ guidance: number,
  */
 sampler: string, 
 /**
- * Pixels.
+ * Width in pixels.
  */
 width: number, 
 /**
- * Pixels.
+ * Height in pixels.
  */
 height: number, 
 /**
- * Spacing of the noise levels, in place of the model's.
+ * Schedule type: spacing of the noise levels, instead of the model's.
  */
 schedule?: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays", 
 /**
- * Choice of timesteps, in place of the model's.
+ * Timestep spacing, instead of the model's.
  */
 spacing?: "leading" | "linspace" | "trailing", 
 /**
- * Share of fresh noise in each step, 0 to 1, for samplers that have it.
+ * Noise added per step, 0 to 1, for samplers with an eta.
  */
 eta?: number, 
 /**
- * Where noise comes from.
+ * Random number generator of the noise.
  */
 rng?: Rng, 
 /**
- * How the prompts are read.
+ * Prompt syntax.
  */
 syntax?: Syntax, 
 /**
- * Layers of the text encoder left out at the end: diffusers' `clip_skip`, one less than the web UIs'
- * number. Read plainly, they are beyond those that SDXL itself leaves out, and negative prompts keep
- * all, as in diffusers; in the web UIs' syntax both are as there.
+ * Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
+ * plain syntax they add to those that SDXL itself skips and do not apply to negative prompts, as in
+ * diffusers; in A1111 syntax both follow the web UIs.
  */
 clip_skip?: number, 
 /**
- * Pictures drawn at once, their noise from one generator one after the other.
+ * Batch size; one generator draws the images' noise one after the other.
  */
 batch?: number, 
 /**
- * With a picture to start from: how far to go from it, 0 to 1.
+ * Denoising strength for an init image, 0 to 1.
  */
 denoise?: number, 
 /**
- * With a picture to start from: a mask comes with it, and only what is white there is drawn anew.
+ * Whether the init image comes with an inpainting mask, whose white areas are regenerated.
  */
 masked?: boolean, 
 /**
- * A second pass over the picture at a larger size.
+ * Hires. fix: a second pass at a larger size.
  */
 hires?: Hires, 
 /**
- * Textual inversions that the prompts call by name.
+ * Textual inversions that the prompts can use by name.
  */
 embeddings?: Array<EmbeddingChoice>, };
 
 export type AdapterChoice = { 
 /**
- * File name, for people.
+ * File name, for display.
  */
 name: string, 
 /**
- * What identifies it.
+ * SHA-256 of the file, which identifies it.
  */
 sha256: string, 
 /**
- * 0 changes nothing, 1 is what was trained.
+ * Strength: 0 has no effect, 1 is the trained strength.
  */
 strength: number, 
 /**
- * The same for the text encoders, where it differs.
+ * Strength in the text encoders, if different.
  */
 text_encoder?: number, 
 /**
- * What the strength is multiplied by in some blocks, `IN04=0.5,MID=0` or a list of 12, 17, 20 or 26 numbers.
+ * Block weights, multiplied with the strength: `IN04=0.5,MID=0` or a list of 12, 17, 20 or 26 numbers.
  */
 blocks?: string, 
 /**
- * The web UIs' hash of its file, where it is known: 12 digits of the SHA-256 of what stands behind the header.
+ * The web UIs' hash of the file, if known: 12 hex digits of the SHA-256 of the data after the header.
  */
 hash?: string, };
 
 export type EmbeddingChoice = { 
 /**
- * File name, for people.
+ * File name, for display.
  */
 name: string, 
 /**
- * What identifies it.
+ * SHA-256 of the file, which identifies it.
  */
 sha256: string, };
 
 export type Hires = { 
 /**
- * Times as wide and high.
+ * Upscaling factor of width and height.
  */
 scale: number, 
 /**
- * How far to go from the first pass, 0 to 1.
+ * Denoising strength, 0 to 1.
  */
 denoise: number, 
 /**
- * Sampling steps; 0 for as many as the first pass has.
+ * Sampling steps; 0 for the same number as the first pass.
  */
 steps?: number, 
 /**
- * What is made larger.
+ * Upscaler.
  */
 upscaler?: Upscaler, };
 
@@ -1428,7 +1427,7 @@ prompt: string,
  */
 negative: string, 
 /**
- * LoRAs that the prompt mentions.
+ * LoRAs mentioned in the prompt.
  */
 adapters: Array<Mention>, 
 /**
@@ -1436,19 +1435,19 @@ adapters: Array<Mention>,
  */
 steps: number | null, 
 /**
- * Our name of the sampler: `euler_a`.
+ * Name of the sampler as in recipes: `euler_a`.
  */
 sampler: string | null, 
 /**
- * Spacing of the noise levels.
+ * Schedule type: spacing of the noise levels.
  */
 schedule: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays" | null, 
 /**
- * Classifier-free guidance.
+ * CFG scale.
  */
 guidance: number | null, 
 /**
- * Seed of the first latent.
+ * Seed of the initial noise.
  */
 seed: number | null, 
 /**
@@ -1456,7 +1455,7 @@ seed: number | null,
  */
 size: [number, number] | null, 
 /**
- * The base model's name, without the file's ending.
+ * Name of the base model, without file extension.
  */
 model: string | null, 
 /**
@@ -1464,37 +1463,37 @@ model: string | null,
  */
 model_hash: string | null, 
 /**
- * Share of the steps that image-to-image takes, 0 to 1.
+ * Denoising strength, 0 to 1.
  */
 denoise: number | null, 
 /**
- * Share of fresh noise in each step.
+ * Noise added per step.
  */
 eta: number | null, 
 /**
- * A second pass at a larger size.
+ * Hires. fix settings.
  */
 hires: Hires | null, 
 /**
- * Which layer of the text encoder counts, from its end: 1 is the last one, which a text that says nothing means.
+ * Clip skip: the text encoder layer to use, counted from the end; 1, the default, is the last.
  */
 clip_skip: number | null, 
 /**
- * Where noise comes from.
+ * Random number generator of the noise.
  */
 rng: Rng | null, 
 /**
- * The program that wrote the text.
+ * Program and version that wrote the text.
  */
 version: string | null, 
 /**
- * What was read and not understood.
+ * Fields that were not understood.
  */
 leftovers: Array<Leftover>, };
 
 export type Mention = { 
 /**
- * Its file's name without the ending.
+ * File name without extension.
  */
 name: string, 
 /**
@@ -1506,11 +1505,12 @@ text_encoder: number,
  */
 unet: number, 
 /**
- * Strengths of blocks, as sd-webui-lora-block-weight writes them.
+ * Block weights, as sd-webui-lora-block-weight writes them.
  */
 blocks: string | null, 
 /**
- * First hex digits of the SHA-256 of the file without its header (12 by the web UI) or of the whole file (10 by Civitai).
+ * First hex digits of the SHA-256 of the file without its header (12, the web UI) or of the whole file
+ * (10, Civitai).
  */
 hash: string | null, };
 
@@ -1520,7 +1520,7 @@ export type Leftover = {
  */
 name: string, 
 /**
- * Its value, as it stands there.
+ * Its value, verbatim.
  */
 value: string, 
 /**
@@ -1552,27 +1552,27 @@ max_binding: number, };
 
 export type ModelInfo = { 
 /**
- * What people call it.
+ * Display name.
  */
 name: string, 
 /**
- * Short name of its family: `sd15`.
+ * Id of its model family: `sd15`.
  */
 family: string, 
 /**
- * The family's name for people.
+ * Display name of the model family.
  */
 label: string, 
 /**
- * Numbers in all networks.
+ * Number of parameters of all networks.
  */
 parameters: number, 
 /**
- * Pixels that it was made for.
+ * Native width in pixels.
  */
 width: number, 
 /**
- * Pixels that it was made for.
+ * Native height in pixels.
  */
 height: number, 
 /**
@@ -1580,15 +1580,15 @@ height: number,
  */
 multiple: number, 
 /**
- * Names of the samplers that it can be drawn with.
+ * Names of the supported samplers.
  */
 samplers: Array<string>, 
 /**
- * Those of them that have a spacing of noise levels.
+ * Samplers that support a schedule type.
  */
 spaced: Array<string>, 
 /**
- * Those of them that have fresh noise in each step.
+ * Samplers that add noise in each step (eta).
  */
 fresh: Array<string>, };
 
@@ -1596,11 +1596,11 @@ export type Stage = "tune" | "load" | "text" | "adapters" | "denoise" | "decode"
 
 export type PreviewInfo = { 
 /**
- * Pixels.
+ * Width in pixels.
  */
 width: number, 
 /**
- * Pixels.
+ * Height in pixels.
  */
 height: number, };
 
@@ -1610,51 +1610,51 @@ export type PageProgress = ProgressInfo & { preview?: Preview };
 
 export type ProgressInfo = { 
 /**
- * What is being done.
+ * Current stage.
  */
 stage: Stage, 
 /**
- * Parts of the stage that are done.
+ * Completed steps of the stage.
  */
 step: number, 
 /**
- * Parts of the stage.
+ * Steps of the stage.
  */
 steps: number, 
 /**
- * Seconds until the stage is over, where it can be told.
+ * Estimated seconds until the stage is done, if known.
  */
 seconds_left: number | null, };
 
 export type Applied = { 
 /**
- * The file's name.
+ * File name.
  */
 name: string, 
 /**
- * Layers that changed.
+ * Number of layers changed.
  */
 matched: number, 
 /**
- * Keys that name nothing in this model.
+ * Number of keys that match nothing in this model.
  */
 leftovers: number, };
 
 export type PictureInfo = { 
 /**
- * Pixels.
+ * Width in pixels.
  */
 width: number, 
 /**
- * Pixels.
+ * Height in pixels.
  */
 height: number, 
 /**
- * Time that it took.
+ * Generation time in seconds.
  */
 seconds: number, 
 /**
- * What each adapter did.
+ * Applied layers and unused keys per adapter.
  */
 applied: Array<Applied>, };
 
@@ -1662,17 +1662,17 @@ export type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png:
 
 export type PngInfo = { 
 /**
- * This program's recipe.
+ * Recipe of this program.
  */
 recipe: Recipe | null, 
 /**
- * What the web UIs write.
+ * Infotext of the web UIs.
  */
 infotext: Infotext | null, };
 
 export type Row = { 
 /**
- * `roof`, `kernels`, `networks`, `pictures`, `strength`.
+ * Group of rows: `roof`, `kernels`, `networks`, `pictures`, `strength`.
  */
 group: string, 
 /**
@@ -1680,38 +1680,38 @@ group: string,
  */
 name: string, 
 /**
- * How long it took.
+ * Time per run.
  */
 ours_ms: Spread, 
 /**
- * Billions of floating-point operations a second, at the median; of a copy, gigabytes a second.
+ * GFLOP/s at the median; for a copy, GB/s.
  */
 gflops: number | null, 
 /**
- * Part of what the device's arithmetic can do at most.
+ * Fraction of the device's peak arithmetic throughput.
  */
 share_of_roof: number | null, };
 
 export type Spread = { 
 /**
- * The best.
+ * Minimum.
  */
 min: number, 
 /**
- * The middle one: what is compared.
+ * Median, used in comparisons.
  */
 median: number, 
 /**
- * The worst.
+ * Maximum.
  */
 max: number, };
 
 export type EngineError = { 
 /**
- * For programs: `cancelled`, `busy`, `no_webgpu`, `gpu`, `adapter`, `recipe`, `model`, `file`.
+ * Machine-readable kind: `cancelled`, `busy`, `no_webgpu`, `gpu`, `adapter`, `recipe`, `model`, `file`.
  */
 kind: string, 
 /**
- * For people.
+ * Message: what happened, why, and what to do.
  */
 message: string, };
