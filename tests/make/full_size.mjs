@@ -57,8 +57,8 @@ function picture(what, { strength = 0, ...more } = {}) {
   return { what, family: 'sd15', shape: shape(SIZE, true, recipe.denoise !== undefined), recipe };
 }
 
-/** Returns a case that calls an SDXL network once, for an image of `size`. */
-const call = (what, size, network) => ({ what, family: 'sdxl', shape: shape(size, false, false), network: network(size / 8) });
+/** Returns a case that calls a network once, for an image of `size`. */
+const call = (what, family, size, network) => ({ what, family, shape: shape(size, false, false), network: network(size / 8) });
 /** Returns a case that only plans an image with guidance, which is fast. */
 const plans = (what, family, size) => ({ what, family, shape: shape(size, true, true) });
 /** Returns a case that only loads the UNet's weights, as f16 as in the file. */
@@ -75,8 +75,10 @@ const CASES = {
   plain: picture('SD 1.5 without LoRA'),
   // Two of the seven steps remain.
   img2img: picture('SD 1.5 with a LoRA, image to image', { strength: 1, steps: 7, denoise: 0.3 }),
-  'sdxl-decoder': call('SDXL, VAE decoder', 2 * SIZE, decoder),
-  'sdxl-unet': call('SDXL, one call of the UNet', SIZE, unet),
+  'sd15-decoder': call('SD 1.5, VAE decoder', 'sd15', SIZE, decoder),
+  'sd15-unet': call('SD 1.5, one call of the UNet', 'sd15', SIZE, unet),
+  'sdxl-decoder': call('SDXL, VAE decoder', 'sdxl', 2 * SIZE, decoder),
+  'sdxl-unet': call('SDXL, one call of the UNet', 'sdxl', SIZE, unet),
   'sd15-load': load('SD 1.5, the UNet loaded', 'sd15'),
   'sdxl-load': load('SDXL, the UNet loaded', 'sdxl'),
 };
@@ -107,7 +109,7 @@ async function run(family, names) {
       if (isLeft(name, 'chromium')) {
         browser ??= await opened(family, checkpoint, lora, sha256);
         console.log(`${name}: ${what}`);
-        const asked = { recipe, network, load, shape, start: start?.toString('base64') };
+        const asked = { family, recipe, network, load, shape, start: start?.toString('base64') };
         const { answer, png, ...chromium } = await browser.page.evaluate(inChromium, asked);
         if (browser.errors.length) throw new Error(browser.errors.join('\n'));
         writeFileSync(out('chromium'), Buffer.from(answer, 'base64'));
@@ -167,9 +169,12 @@ function made(name, make) {
   return file;
 }
 
+/** Runs the native tool, which is built as the tests are. */
 function tool(...args) {
-  const command = ['run', '--quiet', '-p', 'lora-loupe-tests', '--bin', 'full_size', '--', ...args];
-  return execFileSync('cargo', command, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+  const cargo = ['build', '--quiet', '--workspace', '--bin', 'full_size'];
+  execFileSync('cargo', cargo, { cwd: ROOT, stdio: 'inherit' });
+  const program = join(ROOT, 'target/debug/full_size');
+  return execFileSync(program, args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 }
 
 /** Returns the maximum difference in levels, and the share of values that differ. */
@@ -221,7 +226,7 @@ async function open({ family, merges, sha256 }) {
 }
 
 /** Runs in the page: runs one case and returns the seconds of its stages. */
-async function inChromium({ recipe, network, load, shape, start }) {
+async function inChromium({ family, recipe, network, load, shape, start }) {
   const base64 = (bytes) => {
     let text = '';
     for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
@@ -254,8 +259,9 @@ async function inChromium({ recipe, network, load, shape, start }) {
     begin('call');
     const { numbers, sinusoid } = goldens;
     const { height, width } = network.unet ?? network.vae_decoder;
+    const [textWidth, added] = family === 'sdxl' ? [2048, { added: numbers(4, 2816, 1, 0) }] : [768, {}];
     const inputs = network.unet
-      ? { sample: numbers(2, height * width * 4, 1, 0), time: sinusoid(500, 320), text: numbers(3, 77 * 2048, 1, 0), added: numbers(4, 2816, 1, 0) }
+      ? { sample: numbers(2, height * width * 4, 1, 0), time: sinusoid(500, 320), text: numbers(3, 77 * textWidth, 1, 0), ...added }
       : { latents: numbers(2, height * width * 4, 5, 0) };
     const { noise, image } = await engine.probe_network(network, inputs, []);
     answer = new Uint8Array((noise ?? image).buffer);
