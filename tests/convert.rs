@@ -72,7 +72,7 @@ fn renaming_keys_keeps_every_value() {
             panic!("{file} cannot be written as kohya")
         };
         let reference = ::safetensors::SafeTensors::deserialize(&out).expect("a valid file");
-        assert_eq!(reference.len(), reference.names().len());
+        assert!(!reference.is_empty(), "{file}");
         let again = open(&file, &out, None);
         let keeps_factors = |delta: &Delta| delta.alpha.is_some() || delta.scale == 1.0;
         for (a, b) in original.adapter.deltas.iter().zip(&again.adapter.deltas) {

@@ -74,14 +74,15 @@ impl Folder {
         self.text(path).await?.ok_or_else(|| PipelineError::MissingFile(path.into()))
     }
 
-    /// Opens the weights of a component: all shards of the full-precision variant, or else of the fp16 one.
+    /// Opens the weights of a component: all shards of the variant that is preferred among those in the folder.
     pub async fn weights(&self, component: &str) -> Result<Vec<Rc<TensorFile>>, PipelineError> {
         let prefix = format!("{component}/");
         let all: Vec<&String> =
             self.files.keys().filter(|path| path.starts_with(&prefix) && path.ends_with(".safetensors")).collect();
-        let is_variant = |path: &&&String| path.contains(".fp16") || path.contains(".non_ema");
-        let plain: Vec<&String> = all.iter().filter(|path| !is_variant(path)).copied().collect();
-        let chosen = if plain.is_empty() { all } else { plain };
+        // Each variant is a complete set of weights: full precision, fp16, the weights without EMA, and both.
+        let variant = |path: &str| (path.contains(".non_ema"), path.contains(".fp16"));
+        let preferred = all.iter().map(|path| variant(path)).min();
+        let chosen: Vec<&String> = all.into_iter().filter(|path| Some(variant(path)) == preferred).collect();
         if chosen.is_empty() {
             let pickled = self.files.keys().any(|path| path.starts_with(&prefix) && path.ends_with(".bin"));
             let hint = if pickled { "*.safetensors weights, only .bin pickles" } else { "*.safetensors weights" };
@@ -92,5 +93,30 @@ impl Folder {
             files.push(Rc::new(TensorFile::open(path.clone(), self.files[path].clone()).await?));
         }
         Ok(files)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_variant_of_the_weights_is_opened() {
+        // An empty safetensors file.
+        let bytes: Vec<u8> = [&2u64.to_le_bytes()[..], b"{}"].concat();
+        let opened = |names: &[&str]| {
+            let files = names.iter().map(|name| {
+                let file: Rc<dyn ByteSource> = Rc::new(bytes.clone());
+                (format!("unet/{name}.safetensors"), file)
+            });
+            let weights = pollster::block_on(Folder::new(files).weights("unet")).expect("weights");
+            weights.iter().map(|file| file.name.clone()).collect::<Vec<_>>()
+        };
+        let (plain, fp16, non_ema) = ("m", "m.fp16", "m.non_ema");
+        assert_eq!(opened(&[non_ema, fp16, plain]), ["unet/m.safetensors"]);
+        assert_eq!(opened(&[non_ema, fp16]), ["unet/m.fp16.safetensors"]);
+        assert_eq!(opened(&[non_ema]), ["unet/m.non_ema.safetensors"]);
+        let shards = ["m.fp16-00001-of-00002", "m.fp16-00002-of-00002", non_ema];
+        assert_eq!(opened(&shards).len(), 2, "all shards of a variant");
     }
 }

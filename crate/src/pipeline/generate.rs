@@ -258,7 +258,7 @@ impl Session {
             is_xl,
         };
         let sampler = Sampler::new(kind, &self.model.schedule, steps, &options)?;
-        let mut script = PromptSchedule::of(recipe, if sampler.timesteps().len() > steps { 2 * steps } else { steps })?;
+        let mut script = PromptSchedule::of(recipe, kind.calls_per_step() * steps)?;
         script.words.clone_from(&vocabulary.words);
         let multiple = self.model.size_multiple();
         let shape = Shape {

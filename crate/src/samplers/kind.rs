@@ -115,7 +115,7 @@ impl SamplerKind {
     }
 
     /// Returns the number of model calls per step, other than at the ends of a run.
-    pub(super) fn calls_per_step(self) -> usize {
+    pub fn calls_per_step(self) -> usize {
         if matches!(self, Self::Heun | Self::Dpm2 | Self::Dpm2A | Self::Dpmpp2sA | Self::DpmppSde) { 2 } else { 1 }
     }
 

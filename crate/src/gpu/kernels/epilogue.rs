@@ -22,8 +22,12 @@ pub struct EpilogueParams<'a> {
 impl EpilogueParams<'_> {
     /// Returns whether the rows of all its tensors consist of whole vec4s.
     pub fn is_aligned(&self, columns: usize) -> bool {
-        let channel_bias = self.epilogue.channel_bias.unwrap_or(0) + self.channel_bias_width();
-        self.epilogue.output_columns(columns).is_multiple_of(4) && channel_bias.is_multiple_of(4)
+        let widths = [
+            self.epilogue.output_columns(columns),
+            self.epilogue.channel_bias.unwrap_or(0),
+            self.channel_bias_width(),
+        ];
+        widths.iter().all(|width| width.is_multiple_of(4))
     }
 
     fn channel_bias_width(&self) -> usize {
