@@ -1,5 +1,6 @@
 //! Every operation at production and unaligned shapes: CPU reference against PyTorch, kernels against the reference.
 
+use lora_loupe::gpu::params::ParamsLayout;
 use lora_loupe::gpu::{F16_VARIANT, Gpu, Runner, Scalar, Style, TOLERANCE_F16, TileChoice, Tuning, kernel, kernels};
 use lora_loupe::ops::{
     Activation, Attention, Axpy, Conv2d, GroupNorm, LayerNorm, Matmul, Narrow, Op, Storage, Unary, Widen,
@@ -272,6 +273,16 @@ fn a_wrong_output_is_detected() {
     assert!(rel_rms(&case.sample(&output), &case.golden) > REFERENCE);
 }
 
+/// Checks that a kernel's struct of uniforms has the fields, offsets and size of `Params` in its WGSL.
+fn check_uniforms(kernel: &str, module: &naga::Module, layout: ParamsLayout) {
+    let uniform = module.global_variables.iter().find(|(_, variable)| variable.space == naga::AddressSpace::Uniform);
+    let Some((_, uniform)) = uniform else { return assert_eq!(layout, ParamsLayout::NONE, "{kernel}") };
+    let naga::TypeInner::Struct { members, span } = &module.types[uniform.ty].inner else { panic!("{kernel}") };
+    let fields: Vec<(&str, usize)> =
+        members.iter().map(|member| (member.name.as_deref().unwrap_or_default(), member.offset as usize)).collect();
+    assert_eq!((layout.fields, layout.size), (&fields[..], *span as usize), "{kernel}");
+}
+
 #[test]
 fn every_kernel_is_valid_wgsl_for_all_types() {
     // unpack2x16float is core WebGPU, but naga has a capability for it.
@@ -279,12 +290,13 @@ fn every_kernel_is_valid_wgsl_for_all_types() {
         | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32
         | naga::valid::Capabilities::SUBGROUP;
     let types = [Scalar::F32, Scalar::F16];
-    for (name, _) in kernels::ALL {
+    for (name, _, layout) in kernels::ALL {
         // naga accepts extensions without the `enable` directives that browsers require: see `kernel::source`.
         for (scalar, factors) in types.into_iter().flat_map(|scalar| types.map(|factors| (scalar, factors))) {
             let text = kernel::source(name, scalar, factors).expect("a text");
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|error| panic!("{name} {scalar:?} {factors:?}: {}", error.emit_to_string(&text)));
+            check_uniforms(name, &module, layout);
             naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
                 .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
                 .subgroup_operations(naga::valid::SubgroupOperationSet::all())

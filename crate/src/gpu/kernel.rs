@@ -1,6 +1,7 @@
 //! Kernel launches and WGSL source assembly.
 
 use super::kernels;
+use super::params::Uniforms;
 
 /// A kernel launch: pipeline key, parameters, bindings and grid of one dispatch.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,8 +12,8 @@ pub struct Launch {
     pub operand_type: Scalar,
     /// `override` constants; part of the pipeline key.
     pub constants: Vec<(&'static str, f64)>,
-    /// Words of the kernel's `Params` in order; f32 as bits.
-    pub params: Vec<u32>,
+    /// Uniforms, `Params` in WGSL.
+    pub params: Uniforms,
     /// Contents of bindings 1, 2, …
     pub bindings: Vec<Binding>,
     /// Workgroup count along each axis.
@@ -49,10 +50,16 @@ pub const MAX_LOOP_ITERATIONS: u64 = 65_535;
 
 impl Launch {
     /// Creates a launch that binds inputs 0, 1, … and then the output.
-    pub fn new(kernel: &'static str, inputs: usize, params: Vec<u32>, groups: [u32; 3]) -> Launch {
+    pub fn new(kernel: &'static str, inputs: usize, params: impl Into<Uniforms>, workgroups: [u32; 3]) -> Launch {
         let mut bindings: Vec<Binding> = (0..inputs).map(Binding::Input).collect();
         bindings.push(Binding::Output);
-        Launch { kernel, operand_type: Scalar::F32, constants: Vec::new(), params, bindings, workgroups: groups }
+        let (params, constants) = (params.into(), Vec::new());
+        Launch { kernel, operand_type: Scalar::F32, constants, params, bindings, workgroups }
+    }
+
+    /// Returns a uniform by name; 0 if the kernel has none of this name.
+    pub fn uniform(&self, name: &str) -> u32 {
+        self.params.get(name).unwrap_or(0)
     }
 
     /// Adds an `override` constant.
@@ -61,7 +68,7 @@ impl Launch {
         self
     }
 
-    /// Returns the launch, or an error if its grid exceeds [`MAX_GROUPS`] along an axis.
+    /// Returns the launch, or an error if its grid exceeds [`MAX_WORKGROUPS_PER_AXIS`] along an axis.
     pub fn checked(self) -> Result<Launch, LaunchError> {
         match self.fits() {
             true => Ok(self),
@@ -75,21 +82,18 @@ impl Launch {
         }
     }
 
-    /// Returns whether the grid is within [`MAX_GROUPS`] along each axis.
+    /// Returns whether the grid is within [`MAX_WORKGROUPS_PER_AXIS`] along each axis.
     pub fn fits(&self) -> bool {
         self.workgroups.iter().all(|&count| count <= MAX_WORKGROUPS_PER_AXIS)
     }
 
-    /// Creates an elementwise launch: one invocation per element, 256 per workgroup. `Params` is `count`, then
-    /// `extra_params`.
+    /// Creates an elementwise launch: one invocation per element, 256 per workgroup.
     pub fn elementwise(
         kernel: &'static str,
         inputs: usize,
         count: u64,
-        extra_params: &[u32],
+        params: impl Into<Uniforms>,
     ) -> Result<Launch, LaunchError> {
-        let mut params = vec![to_u32(kernel, count)?];
-        params.extend_from_slice(extra_params);
         Ok(Launch::new(kernel, inputs, params, workgroup_grid(kernel, count.div_ceil(256))?))
     }
 }
@@ -151,7 +155,7 @@ pub const SUBGROUPS: &str = "_subgroups";
 
 /// Returns the complete WGSL source of a kernel for the given types of tensors and operands; None for an unknown name.
 pub fn source(kernel: &str, scalar: Scalar, operand: Scalar) -> Option<String> {
-    let (_, body) = kernels::ALL.iter().find(|(name, _)| *name == kernel)?;
+    let (_, body, _) = kernels::ALL.iter().find(|(name, ..)| *name == kernel)?;
     let f16 = if [scalar, operand].contains(&Scalar::F16) { "enable f16;\n" } else { "" };
     // Browsers require the directive; naga, the native compiler, does not support it.
     let needs_directive = kernel.ends_with(SUBGROUPS) && cfg!(target_os = "unknown");
@@ -160,7 +164,7 @@ pub fn source(kernel: &str, scalar: Scalar, operand: Scalar) -> Option<String> {
     let (scalar, operand) = (scalar.name(), operand.name());
     let types =
         format!("alias Scalar = {scalar};\nalias Operand = {operand};\nconst F16_OPERANDS: u32 = {f16_operands};\n");
-    Some([f16, subgroups, &types, kernels::HEADER, body].concat())
+    Some([f16, subgroups, &types, &kernels::wgsl_constants(), kernels::HEADER, body].concat())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod config;
 mod device;
 pub mod kernel;
 pub mod kernels;
+pub mod params;
 mod readback;
 mod roofline;
 mod runner;

@@ -2,9 +2,15 @@
 
 use super::device::{Gpu, GpuError, Tensor};
 use super::kernel::Launch;
+use super::params::{Uniforms, params};
 use crate::num::to_index;
 use std::time::Duration;
 use web_time::Instant;
+
+params! {
+    /// Uniforms of roofline_arithmetic.wgsl.
+    ArithmeticParams { rounds: u32 }
+}
 
 /// Peak throughput of a device.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,13 +74,18 @@ impl Gpu {
         let input = self.tensor("the roofline input", COPY_ELEMENTS)?;
         let best = |rounds: Vec<f64>| rounds.into_iter().fold(f64::INFINITY, f64::min) / 1e3;
 
-        let copy = Launch::new("roofline_copy", 1, Vec::new(), [COPY_GROUPS, 1, 1]);
+        let copy = Launch::new("roofline_copy", 1, Uniforms::none(), [COPY_GROUPS, 1, 1]);
         let seconds = best(self.time_launch(budget, &copy, &[&input, &output]).await?);
         let bytes = 2.0 * 4.0 * COPY_ELEMENTS as f64 / seconds;
         // Quadruple the work until a round takes about 20 ms.
         let mut inner_rounds: u32 = 16;
         loop {
-            let launch = Launch::new("roofline_arithmetic", 0, vec![inner_rounds], [FULL_OCCUPANCY_GROUPS, 1, 1]);
+            let launch = Launch::new(
+                "roofline_arithmetic",
+                0,
+                ArithmeticParams { rounds: inner_rounds },
+                [FULL_OCCUPANCY_GROUPS, 1, 1],
+            );
             let seconds = best(self.time_launch(budget, &launch, &[&output]).await?);
             if seconds > MIN_ROUND_SECONDS || inner_rounds >= 1 << 20 {
                 let flops = f64::from(FULL_OCCUPANCY_GROUPS) * 64.0 * ROUND_FLOPS * f64::from(inner_rounds);
@@ -117,13 +128,13 @@ impl Gpu {
         let pipeline = self.pipeline(launch)?;
         let params = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(launch.kernel),
-            size: (4 * launch.params.len() as u64).next_multiple_of(16).max(16),
+            size: (4 * launch.params.words().len() as u64).next_multiple_of(16).max(16),
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         let mut entries = Vec::new();
-        if !launch.params.is_empty() {
-            self.queue.write_buffer(&params, 0, bytemuck::cast_slice(&launch.params));
+        if !launch.params.words().is_empty() {
+            self.queue.write_buffer(&params, 0, bytemuck::cast_slice(launch.params.words()));
             entries.push(wgpu::BindGroupEntry { binding: 0, resource: params.as_entire_binding() });
         }
         for (binding, tensor) in (1..).zip(tensors) {

@@ -313,7 +313,7 @@ impl Runner {
                 let launch = arena.config.select_variant(plan, dispatch.launch);
                 uses_f16_math |= launch.operand_type == Scalar::F16;
                 let offset = dispatches.len() as u64 * PARAMS_STRIDE;
-                let words = bytemuck::cast_slice(&launch.params);
+                let words = bytemuck::cast_slice(launch.params.words());
                 param_bytes[host_len(offset)..][..words.len()].copy_from_slice(words);
                 // The size of a uniform buffer is a multiple of 16 bytes.
                 let size = wgpu::BufferSize::new((words.len() as u64).next_multiple_of(16));

@@ -93,7 +93,7 @@ fn unchecked_variants(launch: &Launch, support: VariantSupport) -> Vec<Launch> {
     };
     match launch.kernel {
         "matmul" | "conv2d" => {
-            let (rows, columns) = (launch.params[0], launch.params[1]);
+            let (rows, columns) = (launch.uniform("rows"), launch.uniform("columns"));
             let tile = |tile: u32| with_constants(&[("ROWS", tile as usize)], rows.div_ceil(tile));
             let kernel = if launch.kernel == "matmul" { "matmul_untiled" } else { "conv2d_untiled" };
             let constants = launch.constants.iter().copied().filter(|(name, _)| *name != "ROWS").collect();
@@ -105,7 +105,7 @@ fn unchecked_variants(launch: &Launch, support: VariantSupport) -> Vec<Launch> {
             tiles.into_iter().chain([untiled]).chain(f16_tiles).collect()
         }
         "attention" => {
-            let (all_queries, head_dim) = (launch.params[0], launch.params[4] as usize);
+            let (all_queries, head_dim) = (launch.uniform("queries"), launch.uniform("head_dim") as usize);
             let block = |(queries, keys, outputs): (usize, usize, usize)| {
                 let groups = all_queries.div_ceil(low_word(queries as u64));
                 with_constants(&[("QUERIES", queries), ("KEYS", keys), ("OWN", outputs)], groups)
@@ -121,27 +121,36 @@ fn unchecked_variants(launch: &Launch, support: VariantSupport) -> Vec<Launch> {
 
 /// Returns the subgroup version of a kernel, if it has one.
 fn subgroup_kernel(kernel: &str) -> Option<&'static str> {
-    kernels::ALL.iter().map(|(name, _)| *name).find(|name| name.strip_suffix(SUBGROUPS) == Some(kernel))
+    kernels::ALL.iter().map(|(name, ..)| *name).find(|name| name.strip_suffix(SUBGROUPS) == Some(kernel))
+}
+
+/// Returns the uniforms that a norm's speed depends on.
+fn norm_sizes(kernel: &str) -> [&'static str; 2] {
+    match kernel {
+        "group_norm" => ["pixels", "channels"],
+        "layer_norm" => ["rows", "width"],
+        _ => ["height", "width"],
+    }
 }
 
 /// Returns the class of a launch; launches of a class share a tuning result. It consists of the kernel, the sizes
 /// rounded up to powers of two, flags, supported features, and all constants but the tile shape. None for kernels
 /// without variants.
 pub fn class(launch: &Launch, support: VariantSupport) -> Option<String> {
-    let log_size = |index: usize| launch.params.get(index).map_or(0, |&n: &u32| n.next_power_of_two().trailing_zeros());
+    let log_size = |name: &str| launch.uniform(name).next_power_of_two().trailing_zeros();
     let is_tile_shape = |name: &str| ["ROWS", "QUERIES", "KEYS", "OWN"].contains(&name);
     let constants = launch.constants.iter().filter(|(name, _)| !is_tile_shape(name));
     let constants: Vec<String> = constants.map(|(name, value)| format!("{name} {value}")).collect();
     let constants = constants.join(" ");
     match launch.kernel {
         "matmul" | "conv2d" => {
-            let sizes = [log_size(0), log_size(1), log_size(2)];
+            let sizes = ["rows", "columns", "inner"].map(log_size);
             let types = if support.f16 { " halves" } else { "" };
-            Some(format!("{} {sizes:?} {constants} {}{types}", launch.kernel, launch.params[6]))
+            Some(format!("{} {sizes:?} {constants} {}{types}", launch.kernel, launch.uniform("flags")))
         }
-        "attention" => Some(format!("attention {:?} {constants}", [log_size(0), log_size(1)])),
+        "attention" => Some(format!("attention {:?} {constants}", ["queries", "keys"].map(log_size))),
         kernel if support.subgroups && subgroup_kernel(kernel).is_some() => {
-            Some(format!("{kernel} {:?}", [log_size(0), log_size(1)]))
+            Some(format!("{kernel} {:?}", norm_sizes(kernel).map(log_size)))
         }
         _ => None,
     }
@@ -149,7 +158,7 @@ pub fn class(launch: &Launch, support: VariantSupport) -> Option<String> {
 
 /// Returns a hash of this build's kernels: FNV-1a of their sources.
 fn kernel_hash() -> u32 {
-    let bytes = kernels::ALL.iter().flat_map(|(_, text)| text.bytes());
+    let bytes = kernels::ALL.iter().flat_map(|(_, text, _)| text.bytes());
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 

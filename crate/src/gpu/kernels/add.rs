@@ -1,12 +1,20 @@
 //! Launch of broadcast addition.
 
 use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Add;
+
+params! {
+    /// Uniforms of add.wgsl.
+    AddParams { count: u32, period: u32, inner: u32 }
+}
 
 /// Returns the launch of add.wgsl.
 pub fn launch(op: &Add, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let (period, inner) = op.stride(inputs[0]);
-    let rest = [to_u32("add", period)?, to_u32("add", inner)?];
-    Launch::elementwise("add", 2, numel(output), &rest)
+    let count = numel(output);
+    let params =
+        AddParams { count: to_u32("add", count)?, period: to_u32("add", period)?, inner: to_u32("add", inner)? };
+    Launch::elementwise("add", 2, count, params)
 }

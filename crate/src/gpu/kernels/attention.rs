@@ -2,9 +2,26 @@
 
 use super::{BufferRef, Dispatch, KernelSequence};
 use crate::gpu::kernel::{Binding, Launch, LaunchError, MAX_LOOP_ITERATIONS, Style, to_u32};
+use crate::gpu::params::{Uniforms, params};
 use crate::num::{host_len, numel, to_f32};
 use crate::ops::{Attention, Operation};
 use std::ops::Range;
+
+params! {
+    /// Uniforms of attention.wgsl.
+    AttentionParams {
+        queries: u32, keys: u32, heads: u32, scale: f32, head_dim: u32, q_stride: u32, kv_stride: u32, k_offset: u32,
+        v_offset: u32,
+    }
+}
+
+params! {
+    /// Uniforms of attention_untiled.wgsl.
+    UntiledAttentionParams {
+        queries: u32, keys: u32, heads: u32, scale: f32, head_dim: u32, q_stride: u32, kv_stride: u32, k_offset: u32,
+        v_offset: u32, first_key: u32, end_key: u32,
+    }
+}
 
 /// f32 elements of workgroup memory that every WebGPU device has (16 KiB), minus a reserve.
 const WORKGROUP_ELEMENTS: usize = 4096 - 64;
@@ -96,8 +113,8 @@ pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Styl
     })?;
     let groups =
         [to_u32("attention", sizes.queries.div_ceil(block_queries as u64))?, count(op.heads)?, count(sizes.items)?];
-    let launch = bound("attention", op, inputs, output, &[], groups)?;
-    Ok(launch
+    let params = params("attention", op, inputs, output)?;
+    Ok(bound("attention", inputs, params, groups)
         .with("SIZE", count(sizes.head_dim)?)
         .with("QUERIES", count(block_queries)?)
         .with("KEYS", count(block_keys)?)
@@ -111,37 +128,58 @@ fn untiled_launch(
     op: &Attention,
     inputs: &[&[usize]],
     output: &[usize],
-    keys: Range<u64>,
+    range: Range<u64>,
 ) -> Result<Launch, LaunchError> {
     let sizes = Sizes::of(op, inputs, output);
     let groups =
         [to_u32(kernel, sizes.queries.div_ceil(16 * 4))?, to_u32(kernel, op.heads)?, to_u32(kernel, sizes.items)?];
-    let range = [to_u32(kernel, keys.start)?, to_u32(kernel, keys.end)?];
-    Ok(bound(kernel, op, inputs, output, &range, groups)?.with("CAUSAL", op.causal))
+    let AttentionParams { queries, keys, heads, scale, head_dim, q_stride, kv_stride, k_offset, v_offset } =
+        params(kernel, op, inputs, output)?;
+    let (first_key, end_key) = (to_u32(kernel, range.start)?, to_u32(kernel, range.end)?);
+    let params = UntiledAttentionParams {
+        queries,
+        keys,
+        heads,
+        scale,
+        head_dim,
+        q_stride,
+        kv_stride,
+        k_offset,
+        v_offset,
+        first_key,
+        end_key,
+    };
+    Ok(bound(kernel, inputs, params, groups).with("CAUSAL", op.causal))
 }
 
-/// Returns a launch with the parameters that all attention kernels have, then `rest`, and with q, k, v and the output
-/// bound.
-fn bound(
+/// Returns the uniforms that all attention kernels have.
+fn params(
     kernel: &'static str,
     op: &Attention,
     inputs: &[&[usize]],
     output: &[usize],
-    rest: &[u32],
-    groups: [u32; 3],
-) -> Result<Launch, LaunchError> {
+) -> Result<AttentionParams, LaunchError> {
     let Sizes { queries, keys, head_dim, .. } = Sizes::of(op, inputs, output);
     let count = |n: usize| to_u32(kernel, n);
-    let scale = to_f32(1.0 / (head_dim as f64).sqrt());
-    let mut params =
-        vec![to_u32(kernel, queries)?, to_u32(kernel, keys)?, count(op.heads)?, scale.to_bits(), count(head_dim)?];
-    let parts @ [q, k, v] = Attention::qkv_slices(inputs.len());
+    let [q, k, v] = Attention::qkv_slices(inputs.len());
     let width = head_dim * op.heads;
-    for offset in [q.of * width, k.of * width, k.index * width, v.index * width] {
-        params.push(count(offset)?);
-    }
-    params.extend_from_slice(rest);
+    Ok(AttentionParams {
+        queries: to_u32(kernel, queries)?,
+        keys: to_u32(kernel, keys)?,
+        heads: count(op.heads)?,
+        scale: to_f32(1.0 / (head_dim as f64).sqrt()),
+        head_dim: count(head_dim)?,
+        q_stride: count(q.of * width)?,
+        kv_stride: count(k.of * width)?,
+        k_offset: count(k.index * width)?,
+        v_offset: count(v.index * width)?,
+    })
+}
+
+/// Returns a launch with q, k, v and the output bound.
+fn bound(kernel: &'static str, inputs: &[&[usize]], params: impl Into<Uniforms>, groups: [u32; 3]) -> Launch {
+    let slices = Attention::qkv_slices(inputs.len());
     let mut launch = Launch::new(kernel, 3, params, groups);
-    launch.bindings.splice(..3, parts.map(|part| Binding::Input(part.input)));
-    Ok(launch)
+    launch.bindings.splice(..3, slices.map(|slice| Binding::Input(slice.input)));
+    launch
 }

@@ -1,13 +1,20 @@
 //! Launch of scaled addition.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, to_u32};
+use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Axpy;
 
+params! {
+    /// Uniforms of axpy.wgsl.
+    AxpyParams { count: u32, scalar: u32, factor: f32 }
+}
+
 /// Returns the launch of axpy.wgsl.
 pub fn launch(op: &Axpy, _inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
-    let rest = [to_u32("axpy", op.scalar)?, op.factor.to_bits()];
-    let mut launch = Launch::elementwise("axpy", 2, numel(output), &rest)?;
+    let count = numel(output);
+    let params = AxpyParams { count: to_u32("axpy", count)?, scalar: to_u32("axpy", op.scalar)?, factor: op.factor };
+    let mut launch = Launch::elementwise("axpy", 2, count, params)?;
     launch.bindings.insert(2, Binding::Scalars);
     Ok(launch)
 }

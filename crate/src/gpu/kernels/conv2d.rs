@@ -1,11 +1,20 @@
 //! Launch of 2D convolution.
 
-use super::epilogue::EpilogueParams;
+use super::epilogue::{EpilogueParams, ProductParams};
 use super::matmul::refuse_others;
 use super::product::Product;
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
+use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::{Conv2d, Storage, leading};
+
+params! {
+    /// Uniforms of conv2d_unaligned.wgsl.
+    UnalignedConvParams {
+        batch: u32, height: u32, width: u32, channels: u32, out_height: u32, out_width: u32, outputs: u32,
+        kernel: u32, stride: u32, padding: u32,
+    }
+}
 
 /// Returns the launch of conv2d.wgsl, conv2d_untiled.wgsl or, for channel counts that are not multiples of 4,
 /// conv2d_unaligned.wgsl.
@@ -39,10 +48,20 @@ pub fn launch(
     }
     let (height, width) = (inputs[0][1], inputs[0][2]);
     let (upsampled_height, upsampled_width) = op.upsampled_size(height, width);
-    let map_sizes = [height, width, upsampled_height, upsampled_width, output[1], output[2]];
-    let sizes = map_sizes.into_iter().chain([channels, op.kernel, op.stride, op.padding]);
-    let conv_params = sizes.map(count).collect::<Result<Vec<_>, _>>()?;
-    product.launch(&conv_params, style)
+    let params = ProductParams {
+        height: count(height)?,
+        width: count(width)?,
+        upsampled_height: count(upsampled_height)?,
+        upsampled_width: count(upsampled_width)?,
+        out_height: count(output[1])?,
+        out_width: count(output[2])?,
+        channels: count(channels)?,
+        kernel: count(op.kernel)?,
+        stride: count(op.stride)?,
+        padding: count(op.padding)?,
+        ..Default::default()
+    };
+    product.launch(params, style)
 }
 
 fn unaligned(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
@@ -51,10 +70,18 @@ fn unaligned(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage
     if op.upsample_to.is_some() {
         return Err(LaunchError { kernel: "conv2d_unaligned", reason: "does not support upsampling".into() });
     }
-    let mut params = Vec::new();
-    for &size in inputs[0].iter().chain(&output[1..]).chain([&op.kernel, &op.stride, &op.padding]) {
-        params.push(count(size)?);
-    }
+    let params = UnalignedConvParams {
+        batch: count(inputs[0][0])?,
+        height: count(inputs[0][1])?,
+        width: count(inputs[0][2])?,
+        channels: count(inputs[0][3])?,
+        out_height: count(output[1])?,
+        out_width: count(output[2])?,
+        outputs: count(output[3])?,
+        kernel: count(op.kernel)?,
+        stride: count(op.stride)?,
+        padding: count(op.padding)?,
+    };
     let (pixels, outputs) = (to_u32("conv2d_unaligned", leading(output))?, count(output[3])?);
     let groups = [outputs.div_ceil(8 * 4), pixels.div_ceil(4 * 4), 1];
     let mut launch =

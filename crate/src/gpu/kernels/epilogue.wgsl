@@ -6,8 +6,10 @@ struct Params {
     // conv2d: sizes of the input, of the upsampled input, and of the output (the latter in winograd_sums too).
     height: u32, width: u32, upsampled_height: u32, upsampled_width: u32, out_height: u32, out_width: u32,
     channels: u32, kernel: u32, stride: u32, padding: u32,
-    // matmul: columns of x, and epsilon of the layer norm. In winograd_sums x_columns is the first tile.
+    // matmul: columns of x, and epsilon of the layer norm.
     x_columns: u32, eps: f32,
+    // winograd_sums.
+    first_tile: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -16,14 +18,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> residual: array<vec4<Scalar>>; // shape of output
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<Scalar>>; // (rows, output_columns())
 
-// Bits of `params.flags`.
-const BIAS: u32 = 1;
-const CHANNEL_BIAS: u32 = 2;
-const GEGLU: u32 = 4; // the first half of the columns times GELU of the second
-const RESIDUAL: u32 = 8;
-const BATCHED_MATRICES: u32 = 16; // each batch item has its own matrix
-
-// A uniform, not a pipeline constant: cheap at run time, and avoids one pipeline per combination.
+// Tests `params.flags`, whose bits are constants of the header. A uniform, not a pipeline constant: cheap at run time, and avoids one pipeline per combination.
 fn has_flag(flag: u32) -> bool {
     return (params.flags & flag) != 0u;
 }
@@ -42,7 +37,7 @@ fn gelu4(x: vec4<f32>) -> vec4<f32> {
 
 // Columns of the output.
 fn output_columns() -> u32 {
-    return select(params.columns, params.columns / 2u, has_flag(GEGLU));
+    return select(params.columns, params.columns / 2u, has_flag(GEGLU_FLAG));
 }
 
 // Applies the epilogue to four columns of a row from `column` on and stores them; `gate` holds the sums of the four
@@ -51,20 +46,20 @@ fn store_epilogue(row: u32, column: u32, sums: vec4<f32>, gate: vec4<f32>) {
     let columns = output_columns();
     if row >= params.rows || column >= columns { return; }
     var value = sums;
-    if has_flag(BIAS) { value += vec4<f32>(bias[column / 4u]); }
-    if has_flag(CHANNEL_BIAS) { value += vec4<f32>(channel_bias[(row / params.item_rows * params.channel_bias_width + params.channel_bias_offset + column) / 4u]); }
-    if has_flag(GEGLU) {
+    if has_flag(BIAS_FLAG) { value += vec4<f32>(bias[column / 4u]); }
+    if has_flag(CHANNEL_BIAS_FLAG) { value += vec4<f32>(channel_bias[(row / params.item_rows * params.channel_bias_width + params.channel_bias_offset + column) / 4u]); }
+    if has_flag(GEGLU_FLAG) {
         var biased_gate = gate;
-        if has_flag(BIAS) { biased_gate += vec4<f32>(bias[(column + columns) / 4u]); }
+        if has_flag(BIAS_FLAG) { biased_gate += vec4<f32>(bias[(column + columns) / 4u]); }
         value *= gelu4(biased_gate);
     }
     switch params.activation {
-        case 1u: { value = value / (1.0 + exp(-value)); } // SiLU
-        case 2u: { value = gelu4(value); }
-        case 3u: { value = value / (1.0 + exp(-1.702 * value)); } // quick GELU
+        case SILU: { value = value / (1.0 + exp(-value)); }
+        case GELU: { value = gelu4(value); }
+        case QUICK_GELU: { value = value / (1.0 + exp(-1.702 * value)); }
         default: {}
     }
     let at = (row * columns + column) / 4u;
-    if has_flag(RESIDUAL) { value += vec4<f32>(residual[at]); }
+    if has_flag(RESIDUAL_FLAG) { value += vec4<f32>(residual[at]); }
     output[at] = vec4<Scalar>(value);
 }

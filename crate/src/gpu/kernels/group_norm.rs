@@ -1,8 +1,14 @@
 //! Launch of group normalization.
 
 use crate::gpu::kernel::{Binding, Launch, LaunchError, MAX_LOOP_ITERATIONS, Style, to_u32};
+use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::GroupNorm;
+
+params! {
+    /// Uniforms of group_norm.wgsl.
+    GroupNormParams { pixels: u32, channels: u32, groups: u32, eps: f32, x_channels: u32 }
+}
 
 /// Returns the workgroup size of kernels that reduce over a group of `elements` in up to three loops.
 pub(super) fn threads(style: Style, elements: u64) -> u32 {
@@ -19,7 +25,13 @@ pub fn launch(op: &GroupNorm, inputs: &[&[usize]], output: &[usize], style: Styl
     let elements = numel(&output[1..]) / op.groups as u64;
     let pixels = to_u32("group_norm", numel(&output[1..output.len() - 1]))?;
     let x_channels = inputs[0][inputs[0].len() - 1];
-    let params = vec![pixels, count(channels)?, count(op.groups)?, op.eps.to_bits(), count(x_channels)?];
+    let params = GroupNormParams {
+        pixels,
+        channels: count(channels)?,
+        groups: count(op.groups)?,
+        eps: op.eps,
+        x_channels: count(x_channels)?,
+    };
     let groups = [count(op.groups)?, count(batch)?, 1];
     let mut launch = Launch::new("group_norm", 3, params, groups);
     // Without a second input x is bound instead, which the shader does not read through this binding.

@@ -1,9 +1,15 @@
 //! Launch of matrix multiplication.
 
-use super::epilogue::EpilogueParams;
+use super::epilogue::{EpilogueParams, ProductParams};
 use super::product::Product;
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
+use crate::gpu::params::params;
 use crate::ops::{Matmul, Storage, leading};
+
+params! {
+    /// Uniforms of matmul_unaligned.wgsl.
+    UnalignedMatmulParams { rows: u32, columns: u32, inner: u32 }
+}
 
 /// Returns the launch of matmul.wgsl, matmul_untiled.wgsl or, for widths that are not multiples of 4,
 /// matmul_unaligned.wgsl.
@@ -31,7 +37,7 @@ pub fn launch(op: &Matmul, inputs: &[&[usize]], stored: Storage, style: Style) -
         stored,
     };
     match product.is_aligned() {
-        true => Ok(product.launch(&[], style)?.with("TRANSPOSE_B", op.transpose_b)),
+        true => Ok(product.launch(ProductParams::default(), style)?.with("TRANSPOSE_B", op.transpose_b)),
         false => unaligned(op, (rows, columns, inner), stored),
     }
 }
@@ -41,7 +47,7 @@ fn unaligned(op: &Matmul, (rows, columns, inner): (u64, usize, usize), stored: S
     refuse_others("matmul_unaligned", &(op.prologue.details() + &op.epilogue.details()))?;
     let (rows, columns, inner) = (to_u32("matmul_unaligned", rows)?, count(columns)?, count(inner)?);
     let groups = [columns.div_ceil(8 * 4), rows.div_ceil(4 * 8), 1];
-    let mut launch = Launch::new("matmul_unaligned", 2, vec![rows, columns, inner], groups)
+    let mut launch = Launch::new("matmul_unaligned", 2, UnalignedMatmulParams { rows, columns, inner }, groups)
         .with("TRANSPOSE_B", op.transpose_b)
         .with("BIAS", op.bias)
         .with("STORAGE", stored.code());

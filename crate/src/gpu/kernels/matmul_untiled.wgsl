@@ -6,9 +6,9 @@
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y * 8u;
     // With GEGLU, 4 columns and the corresponding 4 gate columns of the second half.
-    let column = id.x * select(8u, 4u, has_flag(GEGLU));
+    let column = id.x * select(8u, 4u, has_flag(GEGLU_FLAG));
     if row >= params.rows || column >= output_columns() { return; }
-    let second = select(column + 4u, column + params.columns / 2u, has_flag(GEGLU));
+    let second = select(column + 4u, column + params.columns / 2u, has_flag(GEGLU_FLAG));
     let inner_vec4 = params.inner / 4u;
     let matrix_at = matrix_offset(row);
     // Rows past the end repeat the last one; their results are not stored.
@@ -33,7 +33,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     // A single call in a loop that compilers do not unroll: the inlined epilogue is large.
     var sums = array<mat4x4<f32>, 4>(a0, a1, b0, b1);
-    let blocks = select(2u, 1u, has_flag(GEGLU));
+    let blocks = select(2u, 1u, has_flag(GEGLU_FLAG));
     for (var i = 0u; i < blocks * min(8u, params.rows - row); i++) {
         let block_row = i / blocks;
         let block = i % blocks;

@@ -30,6 +30,7 @@ pub use product::untiled_groups;
 pub use winograd::SCRATCH;
 
 use super::kernel::{Launch, LaunchError, Style};
+use super::params::ParamsLayout;
 use crate::ops::{Op, Storage};
 
 /// Returns the launch of `op` for these shapes in the given style. `stored` holds the storage type of each input.
@@ -135,14 +136,22 @@ pub fn lower(
     })
 }
 
-/// Name and WGSL source of each kernel.
-pub const ALL: [(&str, &str); 33] = [
-    ("add", include_str!("add.wgsl")),
-    ("attention", include_str!("attention.wgsl")),
-    ("attention_untiled", concat!(include_str!("attention_no_state.wgsl"), include_str!("attention_untiled.wgsl"))),
-    ("attention_untiled_chunk", concat!(include_str!("attention_state.wgsl"), include_str!("attention_untiled.wgsl"))),
-    ("axpy", include_str!("axpy.wgsl")),
-    ("concat", include_str!("concat.wgsl")),
+/// Name, WGSL source and uniforms of each kernel.
+pub const ALL: [(&str, &str, ParamsLayout); 33] = [
+    ("add", include_str!("add.wgsl"), ParamsLayout::of::<add::AddParams>()),
+    ("attention", include_str!("attention.wgsl"), ParamsLayout::of::<attention::AttentionParams>()),
+    (
+        "attention_untiled",
+        concat!(include_str!("attention_no_state.wgsl"), include_str!("attention_untiled.wgsl")),
+        ParamsLayout::of::<attention::UntiledAttentionParams>(),
+    ),
+    (
+        "attention_untiled_chunk",
+        concat!(include_str!("attention_state.wgsl"), include_str!("attention_untiled.wgsl")),
+        ParamsLayout::of::<attention::UntiledAttentionParams>(),
+    ),
+    ("axpy", include_str!("axpy.wgsl"), ParamsLayout::of::<axpy::AxpyParams>()),
+    ("concat", include_str!("concat.wgsl"), ParamsLayout::of::<concat::ConcatParams>()),
     (
         "conv2d",
         concat!(
@@ -152,6 +161,7 @@ pub const ALL: [(&str, &str); 33] = [
             include_str!("tile.wgsl"),
             include_str!("conv2d.wgsl")
         ),
+        ParamsLayout::of::<epilogue::ProductParams>(),
     ),
     (
         "conv2d_untiled",
@@ -161,13 +171,34 @@ pub const ALL: [(&str, &str); 33] = [
             include_str!("window.wgsl"),
             include_str!("conv2d_untiled.wgsl")
         ),
+        ParamsLayout::of::<epilogue::ProductParams>(),
     ),
-    ("conv2d_unaligned", concat!(include_str!("unaligned.wgsl"), include_str!("conv2d_unaligned.wgsl"))),
-    ("geglu", include_str!("geglu.wgsl")),
-    ("group_norm", concat!(include_str!("workgroup_sum.wgsl"), include_str!("group_norm.wgsl"))),
-    ("group_norm_subgroups", concat!(include_str!("workgroup_sum_subgroups.wgsl"), include_str!("group_norm.wgsl"))),
-    ("layer_norm", concat!(include_str!("workgroup_sum.wgsl"), include_str!("layer_norm.wgsl"))),
-    ("layer_norm_subgroups", concat!(include_str!("workgroup_sum_subgroups.wgsl"), include_str!("layer_norm.wgsl"))),
+    (
+        "conv2d_unaligned",
+        concat!(include_str!("unaligned.wgsl"), include_str!("conv2d_unaligned.wgsl")),
+        ParamsLayout::of::<conv2d::UnalignedConvParams>(),
+    ),
+    ("geglu", include_str!("geglu.wgsl"), ParamsLayout::of::<geglu::GegluParams>()),
+    (
+        "group_norm",
+        concat!(include_str!("workgroup_sum.wgsl"), include_str!("group_norm.wgsl")),
+        ParamsLayout::of::<group_norm::GroupNormParams>(),
+    ),
+    (
+        "group_norm_subgroups",
+        concat!(include_str!("workgroup_sum_subgroups.wgsl"), include_str!("group_norm.wgsl")),
+        ParamsLayout::of::<group_norm::GroupNormParams>(),
+    ),
+    (
+        "layer_norm",
+        concat!(include_str!("workgroup_sum.wgsl"), include_str!("layer_norm.wgsl")),
+        ParamsLayout::of::<layer_norm::LayerNormParams>(),
+    ),
+    (
+        "layer_norm_subgroups",
+        concat!(include_str!("workgroup_sum_subgroups.wgsl"), include_str!("layer_norm.wgsl")),
+        ParamsLayout::of::<layer_norm::LayerNormParams>(),
+    ),
     (
         "matmul",
         concat!(
@@ -177,6 +208,7 @@ pub const ALL: [(&str, &str); 33] = [
             include_str!("tile.wgsl"),
             include_str!("matmul.wgsl")
         ),
+        ParamsLayout::of::<epilogue::ProductParams>(),
     ),
     (
         "matmul_untiled",
@@ -186,25 +218,60 @@ pub const ALL: [(&str, &str); 33] = [
             include_str!("prologue.wgsl"),
             include_str!("matmul_untiled.wgsl")
         ),
+        ParamsLayout::of::<epilogue::ProductParams>(),
     ),
-    ("matmul_unaligned", concat!(include_str!("unaligned.wgsl"), include_str!("matmul_unaligned.wgsl"))),
-    ("moments", concat!(include_str!("workgroup_sum.wgsl"), include_str!("moments.wgsl"))),
-    ("moments_subgroups", concat!(include_str!("workgroup_sum_subgroups.wgsl"), include_str!("moments.wgsl"))),
-    ("normalize", include_str!("normalize.wgsl")),
-    ("renorm", include_str!("renorm.wgsl")),
-    ("roofline_arithmetic", include_str!("roofline_arithmetic.wgsl")),
-    ("roofline_copy", include_str!("roofline_copy.wgsl")),
-    ("rotate", include_str!("rotate.wgsl")),
-    ("rows", include_str!("rows.wgsl")),
-    ("scale", include_str!("scale.wgsl")),
-    ("narrow", include_str!("narrow.wgsl")),
-    ("unary", include_str!("unary.wgsl")),
-    ("upsample", include_str!("upsample.wgsl")),
-    ("widen", include_str!("widen.wgsl")),
-    ("winograd_map", concat!(include_str!("winograd_tile.wgsl"), include_str!("winograd_map.wgsl"))),
-    ("winograd_sums", concat!(include_str!("epilogue.wgsl"), include_str!("winograd_sums.wgsl"))),
-    ("winograd_weight", concat!(include_str!("winograd_tile.wgsl"), include_str!("winograd_weight.wgsl"))),
+    (
+        "matmul_unaligned",
+        concat!(include_str!("unaligned.wgsl"), include_str!("matmul_unaligned.wgsl")),
+        ParamsLayout::of::<matmul::UnalignedMatmulParams>(),
+    ),
+    (
+        "moments",
+        concat!(include_str!("workgroup_sum.wgsl"), include_str!("moments.wgsl")),
+        ParamsLayout::of::<moments::MomentsParams>(),
+    ),
+    (
+        "moments_subgroups",
+        concat!(include_str!("workgroup_sum_subgroups.wgsl"), include_str!("moments.wgsl")),
+        ParamsLayout::of::<moments::MomentsParams>(),
+    ),
+    ("normalize", include_str!("normalize.wgsl"), ParamsLayout::of::<normalize::NormalizeParams>()),
+    ("renorm", include_str!("renorm.wgsl"), ParamsLayout::of::<renorm::RenormParams>()),
+    (
+        "roofline_arithmetic",
+        include_str!("roofline_arithmetic.wgsl"),
+        ParamsLayout::of::<super::roofline::ArithmeticParams>(),
+    ),
+    ("roofline_copy", include_str!("roofline_copy.wgsl"), ParamsLayout::NONE),
+    ("rotate", include_str!("rotate.wgsl"), ParamsLayout::of::<rotate::RotateParams>()),
+    ("rows", include_str!("rows.wgsl"), ParamsLayout::of::<rows::RowsParams>()),
+    ("scale", include_str!("scale.wgsl"), ParamsLayout::of::<scale::ScaleParams>()),
+    ("narrow", include_str!("narrow.wgsl"), ParamsLayout::of::<narrow::NarrowParams>()),
+    ("unary", include_str!("unary.wgsl"), ParamsLayout::of::<unary::UnaryParams>()),
+    ("upsample", include_str!("upsample.wgsl"), ParamsLayout::of::<upsample::UpsampleParams>()),
+    ("widen", include_str!("widen.wgsl"), ParamsLayout::of::<widen::WidenParams>()),
+    (
+        "winograd_map",
+        concat!(include_str!("winograd_tile.wgsl"), include_str!("winograd_map.wgsl")),
+        ParamsLayout::of::<winograd::InputTransformParams>(),
+    ),
+    (
+        "winograd_sums",
+        concat!(include_str!("epilogue.wgsl"), include_str!("winograd_sums.wgsl")),
+        ParamsLayout::of::<epilogue::ProductParams>(),
+    ),
+    (
+        "winograd_weight",
+        concat!(include_str!("winograd_tile.wgsl"), include_str!("winograd_weight.wgsl")),
+        ParamsLayout::of::<winograd::FilterTransformParams>(),
+    ),
 ];
 
 /// WGSL source shared by all kernels; it follows the definitions of `Scalar`, `Operand` and `F16_OPERANDS`.
 pub const HEADER: &str = include_str!("common.wgsl");
+
+/// Returns the constants that WGSL shares with the launches.
+pub fn wgsl_constants() -> String {
+    let constants = epilogue::FLAGS.iter().chain(&epilogue::ACTIVATIONS);
+    constants.map(|(name, value)| format!("const {name}: u32 = {value};\n")).collect()
+}

@@ -1,12 +1,19 @@
 //! Launch of the conversion from f32 to f16 or bf16.
 
 use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Narrow;
+
+params! {
+    /// Uniforms of narrow.wgsl.
+    NarrowParams { pairs: u32, count: u32 }
+}
 
 /// Returns the launch of narrow.wgsl.
 pub fn launch(op: &Narrow, output: &[usize]) -> Result<Launch, LaunchError> {
     let count = numel(output);
-    let rest = [to_u32("narrow", count)?];
-    Ok(Launch::elementwise("narrow", 1, count.div_ceil(2), &rest)?.with("STORAGE", op.storage.code()))
+    let pairs = count.div_ceil(2);
+    let params = NarrowParams { pairs: to_u32("narrow", pairs)?, count: to_u32("narrow", count)? };
+    Ok(Launch::elementwise("narrow", 1, pairs, params)?.with("STORAGE", op.storage.code()))
 }

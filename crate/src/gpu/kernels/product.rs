@@ -1,6 +1,6 @@
 //! Launches of matrix products, shared by matmul and conv2d; see product.wgsl.
 
-use super::epilogue::EpilogueParams;
+use super::epilogue::{BATCHED_MATRICES, EpilogueParams, ProductParams};
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
 use crate::ops::{Prologue, Storage};
 
@@ -8,8 +8,6 @@ use crate::ops::{Prologue, Storage};
 const TILE_COLUMNS: u32 = 64;
 /// Number of workgroups that keeps a large GPU busy.
 const FULL_OCCUPANCY_GROUPS: u64 = 256;
-/// Flag in epilogue.wgsl: each batch item has its own matrix.
-const BATCHED_MATRICES: u32 = 16;
 
 /// A matrix product; its rows are matrix rows (matmul) or output pixels (conv2d).
 pub struct Product<'a> {
@@ -41,21 +39,23 @@ impl Product<'_> {
         self.epilogue.inputs[0].last().copied().unwrap_or(1)
     }
 
-    /// Returns the launch; `conv_params` are the parameters that only convolutions have.
-    pub fn launch(&self, conv_params: &[u32], style: Style) -> Result<Launch, LaunchError> {
+    /// Returns the launch; `params` has what only convolutions have.
+    pub fn launch(&self, params: ProductParams, style: Style) -> Result<Launch, LaunchError> {
         let tiled = self.epilogue.kernel;
         let count = |n: usize| to_u32(tiled, n);
         let (rows, columns, inner) = (to_u32(tiled, self.size.0)?, count(self.size.1)?, count(self.size.2)?);
-        let mut params = self.epilogue.params((rows, columns, inner))?;
-        params[6] |= if self.batched { BATCHED_MATRICES } else { 0 };
         let (is_concat, eps) = match self.prologue {
             Some(Prologue::Concat) => (true, None),
             Some(Prologue::LayerNorm { eps }) => (false, Some(eps)),
             _ => (false, None),
         };
-        params.extend_from_slice(conv_params);
-        params.resize(18, 0);
-        params.extend([count(self.x_columns())?, eps.unwrap_or(0.0).to_bits()]);
+        let params = ProductParams {
+            flags: if self.batched { BATCHED_MATRICES } else { 0 },
+            x_columns: count(self.x_columns())?,
+            eps: eps.unwrap_or(0.0),
+            ..params
+        };
+        let params = self.epilogue.params((rows, columns, inner), params)?;
         let tile_rows = tile_rows(rows, columns);
         let (kernel, groups) = match style {
             Style::Tiled => (tiled, [rows.div_ceil(tile_rows), columns.div_ceil(TILE_COLUMNS), 1]),

@@ -30,5 +30,5 @@ fn matrix_block(column: u32, depth: u32) -> mat4x4<f32> {
 
 // Offset of a row's matrix in vec4s: nonzero if each batch item has its own.
 fn matrix_offset(row: u32) -> u32 {
-    return select(0u, row / params.item_rows * (params.columns * params.inner / 4u), has_flag(BATCHED_MATRICES));
+    return select(0u, row / params.item_rows * (params.columns * params.inner / 4u), has_flag(BATCHED_MATRICES_FLAG));
 }

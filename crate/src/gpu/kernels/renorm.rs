@@ -1,7 +1,13 @@
 //! Launch of the rescaling of rows or columns to given norms.
 
 use crate::gpu::kernel::{Launch, LaunchError, to_u32, workgroup_grid};
+use crate::gpu::params::params;
 use crate::ops::{Axis, Renorm};
+
+params! {
+    /// Uniforms of renorm.wgsl.
+    RenormParams { count: u32, columns: u32, repeats: u32, stride: u32, members: u32, offset: u32 }
+}
 
 /// Returns the launch of renorm.wgsl.
 pub fn launch(op: &Renorm, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
@@ -12,7 +18,14 @@ pub fn launch(op: &Renorm, inputs: &[&[usize]], output: &[usize]) -> Result<Laun
         Axis::Columns => (columns / count, count, rows * (columns / count)),
     };
     let offset = if op.axis == Axis::Rows { columns } else { 1 };
-    let params = [count, columns, repeats, stride, members, offset].map(|value| to_u32("renorm", value));
-    let params = params.into_iter().collect::<Result<Vec<u32>, _>>()?;
+    let size = |n: usize| to_u32("renorm", n);
+    let params = RenormParams {
+        count: size(count)?,
+        columns: size(columns)?,
+        repeats: size(repeats)?,
+        stride: size(stride)?,
+        members: size(members)?,
+        offset: size(offset)?,
+    };
     Ok(Launch::new("renorm", 3, params, workgroup_grid("renorm", count as u64)?))
 }

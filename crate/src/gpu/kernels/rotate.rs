@@ -1,13 +1,21 @@
 //! Launch of block-diagonal row mixing (OFT, BOFT).
 
 use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Rotate;
+
+params! {
+    /// Uniforms of rotate.wgsl.
+    RotateParams { count: u32, columns: u32, size: u32, stride: u32 }
+}
 
 /// Returns the launch of rotate.wgsl.
 pub fn launch(op: &Rotate, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let size = to_u32("rotate", inputs[0].last().copied().unwrap_or(1))?;
     let columns = to_u32("rotate", output.last().copied().unwrap_or(1))?;
-    let rest = [columns, size, to_u32("rotate", op.stride)?];
-    Launch::elementwise("rotate", 2, numel(output), &rest)
+    let count = numel(output);
+    let stride = to_u32("rotate", op.stride)?;
+    let params = RotateParams { count: to_u32("rotate", count)?, columns, size, stride };
+    Launch::elementwise("rotate", 2, count, params)
 }

@@ -19,7 +19,7 @@ var<private> sums_b1: mat4x4<f32>;
 // First matrix column of the vec4 with this index in the tile's rows. An invocation computes two adjacent vec4s; with
 // GEGLU the second one is the gate of the first.
 fn tile_column(group: u32, index: u32) -> u32 {
-    if has_flag(GEGLU) { return group * 32u + index / 2u * 4u + index % 2u * (params.columns / 2u); }
+    if has_flag(GEGLU_FLAG) { return group * 32u + index / 2u * 4u + index % 2u * (params.columns / 2u); }
     return group * 64u + index * 4u;
 }
 
@@ -96,6 +96,6 @@ fn store_tile(first_row: u32, group: u32, local: u32) {
         let first = firsts[i / 4u][i % 4u];
         let second = seconds[i / 4u][i % 4u];
         store_epilogue(row + i, column, first, second);
-        if !has_flag(GEGLU) { store_epilogue(row + i, column + 4u, second, vec4(0.0)); }
+        if !has_flag(GEGLU_FLAG) { store_epilogue(row + i, column + 4u, second, vec4(0.0)); }
     }
 }

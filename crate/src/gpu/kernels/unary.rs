@@ -1,8 +1,14 @@
 //! Launch of an elementwise activation function.
 
-use crate::gpu::kernel::{Launch, LaunchError};
+use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::{Activation, Unary};
+
+params! {
+    /// Uniforms of unary.wgsl.
+    UnaryParams { count: u32 }
+}
 
 /// Returns the launch of unary.wgsl.
 pub fn launch(op: &Unary, _inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
@@ -11,5 +17,7 @@ pub fn launch(op: &Unary, _inputs: &[&[usize]], output: &[usize]) -> Result<Laun
         Activation::Gelu => 1.0,
         Activation::QuickGelu => 2.0,
     };
-    Ok(Launch::elementwise("unary", 1, numel(output), &[])?.with("FUNCTION", function))
+    let count = numel(output);
+    let params = UnaryParams { count: to_u32("unary", count)? };
+    Ok(Launch::elementwise("unary", 1, count, params)?.with("FUNCTION", function))
 }

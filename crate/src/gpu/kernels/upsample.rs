@@ -1,14 +1,26 @@
 //! Launch of nearest-neighbor upsampling.
 
 use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Upsample;
 
+params! {
+    /// Uniforms of upsample.wgsl.
+    UpsampleParams { count: u32, height: u32, width: u32, channels: u32, out_height: u32, out_width: u32 }
+}
+
 /// Returns the launch of upsample.wgsl.
 pub fn launch(op: &Upsample, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
-    let mut rest = Vec::new();
-    for &size in inputs[0][1..].iter().chain([&op.height, &op.width]) {
-        rest.push(to_u32("upsample", size)?);
-    }
-    Launch::elementwise("upsample", 1, numel(output), &rest)
+    let size = |n: usize| to_u32("upsample", n);
+    let count = numel(output);
+    let params = UpsampleParams {
+        count: to_u32("upsample", count)?,
+        height: size(inputs[0][1])?,
+        width: size(inputs[0][2])?,
+        channels: size(inputs[0][3])?,
+        out_height: size(op.height)?,
+        out_width: size(op.width)?,
+    };
+    Launch::elementwise("upsample", 1, count, params)
 }

@@ -1,10 +1,18 @@
 //! Launch of the conversion to f32.
 
-use crate::gpu::kernel::{Launch, LaunchError};
+use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::{Storage, Widen};
 
+params! {
+    /// Uniforms of widen.wgsl.
+    WidenParams { count: u32 }
+}
+
 /// Returns the launch of widen.wgsl.
 pub fn launch(_op: &Widen, output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
-    Ok(Launch::elementwise("widen", 1, numel(output), &[])?.with("STORAGE", stored.code()))
+    let count = numel(output);
+    let params = WidenParams { count: to_u32("widen", count)? };
+    Ok(Launch::elementwise("widen", 1, count, params)?.with("STORAGE", stored.code()))
 }

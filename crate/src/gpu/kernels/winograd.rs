@@ -5,12 +5,26 @@
 //! the output transform A^T m A yields the pixels. Tiles are processed in chunks, so that the intermediate tensors are
 //! small and stay in the cache. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015.
 
-use super::epilogue::EpilogueParams;
+use super::epilogue::{EpilogueParams, ProductParams};
 use super::product::Product;
 use super::{BufferRef, Dispatch, KernelSequence};
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32, workgroup_grid};
+use crate::gpu::params::params;
 use crate::num::{host_len, numel};
 use crate::ops::{Conv2d, Epilogue, Storage, leading};
+
+params! {
+    /// Uniforms of winograd_weight.wgsl.
+    FilterTransformParams { count: u32, channels_vec4: u32 }
+}
+
+params! {
+    /// Uniforms of winograd_map.wgsl.
+    InputTransformParams {
+        count: u32, channels_vec4: u32, height: u32, width: u32, upsampled_height: u32, upsampled_width: u32,
+        tiles: u32, first: u32,
+    }
+}
 
 /// Number of scratch buffers: transformed filters, transformed input, and their products.
 pub const SCRATCH: usize = 3;
@@ -67,7 +81,7 @@ pub fn lower(
     };
 
     let vec4s = outputs * channels / 4;
-    let params = vec![count(vec4s)?, count(channels / 4)?];
+    let params = FilterTransformParams { count: count(vec4s)?, channels_vec4: count(channels / 4)? };
     let filters = Launch::new("winograd_weight", 1, params, workgroup_grid("winograd_weight", vec4s.div_ceil(256))?);
     push(filters.with("STORAGE", stored.code()), &[BufferRef::Input(1)], FILTERS, 2 * MATRICES * outputs * channels);
 
@@ -75,9 +89,17 @@ pub fn lower(
     while first < tiles {
         let chunk = max_chunk.min((tiles - first).next_multiple_of(TILE_MULTIPLE));
         let vec4s = chunk * channels / 4;
-        let input_sizes = [height, width, upsampled_height, upsampled_width].map(|size| size as u64);
-        let sizes = [&[vec4s, channels / 4][..], &input_sizes, &[tiles, first]].concat();
-        let params = sizes.into_iter().map(count).collect::<Result<Vec<_>, _>>()?;
+        let size = |n: usize| count(n as u64);
+        let params = InputTransformParams {
+            count: count(vec4s)?,
+            channels_vec4: count(channels / 4)?,
+            height: size(height)?,
+            width: size(width)?,
+            upsampled_height: size(upsampled_height)?,
+            upsampled_width: size(upsampled_width)?,
+            tiles: count(tiles)?,
+            first: count(first)?,
+        };
         let input = Launch::new("winograd_map", 1, params, workgroup_grid("winograd_map", vec4s.div_ceil(256))?);
         push(input, &[BufferRef::Input(0)], INPUT, 2 * MATRICES * chunk * channels);
 
@@ -98,12 +120,16 @@ pub fn lower(
             },
             stored: Storage::F32,
         };
-        let launch = product.launch(&[], style)?.with("TRANSPOSE_B", true);
+        let launch = product.launch(ProductParams::default(), style)?.with("TRANSPOSE_B", true);
         push(launch, &[INPUT, FILTERS], PRODUCTS, 2 * MATRICES * chunk * channels * outputs);
 
-        let mut params = epilogue.params((count(leading(output))?, count(outputs)?, count(chunk)?))?;
-        let [rows, columns] = [output[1], output[2]].map(|size| count(size as u64));
-        params.extend([0, 0, 0, 0, rows?, columns?, 0, 0, 0, 0, count(first)?, 0]);
+        let params = ProductParams {
+            out_height: size(output[1])?,
+            out_width: size(output[2])?,
+            first_tile: count(first)?,
+            ..Default::default()
+        };
+        let params = epilogue.params((count(leading(output))?, count(outputs)?, count(chunk)?), params)?;
         let groups = workgroup_grid("winograd_sums", (chunk * outputs / 4).div_ceil(64))?;
         let mut output_transform = Launch::new("winograd_sums", 0, params, groups);
         // All inputs but the first are the step's.

@@ -1,6 +1,6 @@
 // Winograd output transform (16, T, O) -> (B, H, W, O): A^T m A of each of T tiles, then the epilogue; see winograd.rs.
-// One invocation computes four channels of the four pixels of a tile. In Params, rows are pixels, columns are channels,
-// `inner` is T, and `x_columns` is the first tile.
+// One invocation computes four channels of the four pixels of a tile. In Params, rows are pixels, columns are channels
+// and `inner` is T.
 
 @group(0) @binding(5) var<storage, read> x: array<vec4<Scalar>>;
 
@@ -25,7 +25,7 @@ fn main(
 ) {
     let i = workgroup_index(group, groups) * 64u + local;
     let columns_vec4 = params.columns / 4u;
-    let tile = params.x_columns + i / columns_vec4;
+    let tile = params.first_tile + i / columns_vec4;
     let tiles_x = (params.out_width + 1u) / 2u;
     let tiles_y = (params.out_height + 1u) / 2u;
     let image = tile / (tiles_x * tiles_y);
