@@ -31,7 +31,8 @@ const RESIDUAL: u32 = 8;
 pub const BATCHED_MATRICES: u32 = 16;
 
 /// Activations of [`ProductParams`], which become constants of the WGSL; 0 is none.
-pub const ACTIVATIONS: [(&str, u32); 3] = [("SILU", SILU), ("GELU", GELU), ("QUICK_GELU", QUICK_GELU)];
+pub const ACTIVATIONS: [(&str, u32); 3] =
+    [("SILU_ACTIVATION", SILU), ("GELU_ACTIVATION", GELU), ("QUICK_GELU_ACTIVATION", QUICK_GELU)];
 const SILU: u32 = 1;
 const GELU: u32 = 2;
 const QUICK_GELU: u32 = 3;

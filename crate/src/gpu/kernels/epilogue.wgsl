@@ -54,9 +54,9 @@ fn store_epilogue(row: u32, column: u32, sums: vec4<f32>, gate: vec4<f32>) {
         value *= gelu4(biased_gate);
     }
     switch params.activation {
-        case SILU: { value = value / (1.0 + exp(-value)); }
-        case GELU: { value = gelu4(value); }
-        case QUICK_GELU: { value = value / (1.0 + exp(-1.702 * value)); }
+        case SILU_ACTIVATION: { value = value / (1.0 + exp(-value)); }
+        case GELU_ACTIVATION: { value = gelu4(value); }
+        case QUICK_GELU_ACTIVATION: { value = value / (1.0 + exp(-1.702 * value)); }
         default: {}
     }
     let at = (row * columns + column) / 4u;
