@@ -1,6 +1,6 @@
 //! Detection of adapters for every known architecture in every naming convention: family, layers and coverage.
 
-use lora_loupe::analysis::{Report, inspect};
+use lora_loupe::analysis::{Report, inspect, inspect_header};
 use lora_loupe::model::{Architecture, Component, Module, ModuleSource};
 use lora_loupe::num::{host_len, numel};
 use pollster::block_on;
@@ -28,6 +28,11 @@ fn report(bytes: Vec<u8>) -> Report {
     block_on(inspect("made.safetensors", &bytes, None, None))
 }
 
+/// Returns the report from the header alone.
+fn header_report(bytes: Vec<u8>) -> Report {
+    block_on(inspect_header("made.safetensors", &bytes, None))
+}
+
 /// Returns the layers of the denoiser (or language model) that a LoRA pair can change.
 fn large(architecture: &Architecture, naming: ModuleSource) -> Vec<(Component, &Module)> {
     let is_denoiser = |component: Component| !component.name().starts_with("text");
@@ -53,14 +58,16 @@ fn every_architecture_is_detected_in_every_convention() {
     assert!(families.len() >= 29);
     for family in families {
         for architecture in Architecture::of(family) {
-            for (prefix, separator, naming, down, up, convention) in SPELLINGS {
+            for (index, (prefix, separator, naming, down, up, convention)) in SPELLINGS.into_iter().enumerate() {
                 let modules = large(&architecture, naming);
                 let name = |module: &Module| match naming {
                     ModuleSource::Native => module.ldm.clone(),
                     _ => module.path.clone(),
                 };
                 let key = |module: &Module| format!("{prefix}{}", name(module).replace('.', separator));
-                let report = report(file(&modules, key, down, up));
+                let bytes = file(&modules, key, down, up);
+                // The tensor data is the same under every name: read it once.
+                let report = if index == 0 { report(bytes) } else { header_report(bytes) };
                 let what = format!("{} as {prefix}{separator}", architecture.label);
                 assert_eq!(report.base.family, family, "{what}: {:?}", report.base.evidence);
                 assert_eq!(report.base.label, architecture.label, "{what}: {:?}", report.base.evidence);
@@ -76,7 +83,8 @@ fn every_architecture_is_detected_in_every_convention() {
                 // diffusers keeps the connectors of LTX-2 in separate files, so they have no name in its transformer.
                 assert!(total == covered || architecture.label == "LTX-2" && total > covered, "{what}: {total}");
                 assert!(!report.is_refused(), "{what}: {:?}", report.problems);
-                assert!(report.modules.iter().all(|row| row.norm == Some(0.0)), "{what}");
+                let norm = (index == 0).then_some(0.0);
+                assert!(report.modules.iter().all(|row| row.norm == norm), "{what}");
             }
         }
     }
