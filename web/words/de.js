@@ -82,6 +82,13 @@ export default {
   "problem.archive": "Sie steckt in einem Archiv",
   "problem.bad_config": "Die Konfiguration ist nicht lesbar",
   "problem.unreadable": "Die Datei lässt sich nicht öffnen",
+  "problem.unsupported_algorithm": "Nicht unterstützter Algorithmus",
+  "problem.overflow": "Werte außerhalb des Wertebereichs",
+  "problem.wrong_hash": "Falscher Hash im Header",
+  "problem.wrong_header": "Metadaten und Layer widersprechen sich",
+  "problem.other_model": "Kann hier nicht ausgeführt werden",
+  "problem.unknown_model": "Unbekanntes Basismodell",
+  "problem.not_weighed": "Nicht mit dem Basismodell verglichen",
 
   "component.text_encoder": "Text-Encoder",
   "component.text_encoder_2": "Zweiter Text-Encoder",

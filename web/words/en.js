@@ -81,6 +81,13 @@ export default {
   "problem.archive": "It is packed in an archive",
   "problem.bad_config": "The config cannot be read",
   "problem.unreadable": "The file cannot be opened",
+  "problem.unsupported_algorithm": "Unsupported algorithm",
+  "problem.overflow": "Values out of range",
+  "problem.wrong_hash": "Wrong hash in the header",
+  "problem.wrong_header": "The metadata contradict the layers",
+  "problem.other_model": "Cannot be run here",
+  "problem.unknown_model": "Unknown base model",
+  "problem.not_weighed": "Not compared with the base model",
 
   "component.text_encoder": "Text encoder",
   "component.text_encoder_2": "Second text encoder",

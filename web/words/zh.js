@@ -82,6 +82,13 @@ export default {
   "problem.archive": "它被打包在压缩包中",
   "problem.bad_config": "无法读取配置",
   "problem.unreadable": "无法打开文件",
+  "problem.unsupported_algorithm": "不支持的算法",
+  "problem.overflow": "数值超出范围",
+  "problem.wrong_hash": "文件头中的哈希不正确",
+  "problem.wrong_header": "元数据与层不一致",
+  "problem.other_model": "无法在此运行",
+  "problem.unknown_model": "未知的基础模型",
+  "problem.not_weighed": "未与基础模型比较",
 
   "component.text_encoder": "文本编码器",
   "component.text_encoder_2": "第二文本编码器",
