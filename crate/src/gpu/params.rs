@@ -3,7 +3,7 @@
 /// Name and offset in bytes of a field.
 pub type Field = (&'static str, usize);
 
-/// ParamsLayout of a kernel's uniforms; `tests/kernels.rs` compares it with the WGSL.
+/// Layout of a kernel's uniforms; `tests/kernels.rs` compares it with the WGSL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParamsLayout {
     /// Fields in order.
@@ -13,7 +13,7 @@ pub struct ParamsLayout {
 }
 
 impl ParamsLayout {
-    /// ParamsLayout of a kernel without uniforms.
+    /// Layout of a kernel without uniforms.
     pub const NONE: ParamsLayout = ParamsLayout { fields: &[], size: 0 };
 
     /// Returns the layout of a struct of uniforms.

@@ -1,4 +1,4 @@
-// Stands for attention_state.wgsl where attention_untiled.wgsl covers all keys in one launch: there is no state to keep.
+// Replaces attention_state.wgsl if attention_untiled.wgsl covers all keys in one launch: no state is kept.
 
 struct RowState { row_max: vec4<f32>, row_sum: vec4<f32> }
 
