@@ -1,6 +1,6 @@
 //! Fused plans: the same results as the unfused ones, on the CPU and with kernels, in fewer steps.
 
-use lora_loupe::gpu::{F16_VARIANT, Gpu, Runner, Style, TOLERANCE_F16, TileChoice};
+use lora_loupe::gpu::{F16_VARIANT, Gpu, KernelConfig, Runner, Style, TOLERANCE_F16, TileChoice, Winograd};
 use lora_loupe::model::{Family, FamilyId};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe::ops::{
@@ -158,8 +158,8 @@ fn each_fusion_rule_keeps_the_result_in_fewer_steps() {
             let got = &interpret(&fused, &mut give(&fused), &[]).expect("the fused plan runs")["y"];
             close(name, got, wanted, REFERENCE);
             for style in [Style::Tiled, Style::Untiled] {
-                gpu.set_style(style);
-                let kernel = run(&gpu, &fused).await;
+                let config = KernelConfig { style, ..gpu.default_config() };
+                let kernel = run_with(&gpu, &config, &fused, &mut give(&fused)).await;
                 close(&format!("{name}, {style:?}"), &kernel, wanted, KERNEL);
             }
             let kernel = run_f16(&gpu, &fused, &mut give(&fused)).await;
@@ -168,25 +168,25 @@ fn each_fusion_rule_keeps_the_result_in_fewer_steps() {
     });
 }
 
-async fn run(gpu: &Gpu, plan: &Plan) -> Vec<f32> {
-    run_with(gpu, plan, &mut give(plan)).await
-}
-
 /// Runs the plan with f16 math if the device supports it; tests/kernels.rs checks that it is used.
 async fn run_f16(gpu: &Gpu, plan: &Plan, numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>) -> Vec<f32> {
-    gpu.set_style(Style::Tiled);
-    gpu.set_tile_choice(TileChoice::Forced(F16_VARIANT));
-    let got = run_with(gpu, &Plan { allows_f16_math: true, ..plan.clone() }, numbers).await;
-    gpu.set_tile_choice(TileChoice::Rule);
-    got
+    let tiles = TileChoice::Forced(F16_VARIANT);
+    let config = KernelConfig { style: Style::Tiled, tiles, ..gpu.default_config() };
+    run_with(gpu, &config, &Plan { allows_f16_math: true, ..plan.clone() }, numbers).await
 }
 
-async fn run_with(gpu: &Gpu, plan: &Plan, numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>) -> Vec<f32> {
-    run_stored(gpu, plan, numbers, &|_, _| Storage::F32).await
+async fn run_with(
+    gpu: &Gpu,
+    config: &KernelConfig,
+    plan: &Plan,
+    numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>,
+) -> Vec<f32> {
+    run_stored(gpu, config, plan, numbers, &|_, _| Storage::F32).await
 }
 
 async fn run_stored(
     gpu: &Gpu,
+    config: &KernelConfig,
     plan: &Plan,
     numbers: &mut dyn FnMut(&str) -> Option<Vec<f32>>,
     storage: &dyn Fn(&str, &[usize]) -> Storage,
@@ -195,7 +195,7 @@ async fn run_stored(
     for (name, tensor) in &resident {
         gpu.write(tensor, &numbers(name).expect("numbers")).expect("an upload");
     }
-    let runner = Runner::new(gpu, plan, &|name| resident.get(name).cloned()).await.expect("a runner");
+    let runner = Runner::new(gpu, config, plan, &|name| resident.get(name).cloned()).await.expect("a runner");
     for value in &plan.values {
         if let Source::Input(name) = &value.source {
             runner.set(gpu, name, &numbers(name).expect("numbers")).expect("an input");
@@ -246,8 +246,8 @@ fn layer_norm_is_fused_into_the_matmul_that_follows() {
             let got = &interpret(&fused, &mut shifted, &[]).expect("the fused plan runs")["y"];
             close(&what, got, wanted, 1e-5);
             for style in [Style::Tiled, Style::Untiled] {
-                gpu.set_style(style);
-                let kernel = run_with(&gpu, &fused, &mut shifted).await;
+                let config = KernelConfig { style, ..gpu.default_config() };
+                let kernel = run_with(&gpu, &config, &fused, &mut shifted).await;
                 close(&format!("{what}, {style:?}"), &kernel, got, 1e-5);
             }
             let kernel = run_f16(&gpu, &fused, &mut shifted).await;
@@ -283,11 +283,10 @@ fn winograd_convolutions_support_prologue_and_epilogue() {
             };
             let wanted = &interpret(&plan, &mut rounded, &[]).expect("the plan runs")["y"];
             for style in [Style::Tiled, Style::Untiled] {
-                gpu.set_style(style);
-                gpu.set_tile_choice(TileChoice::Forced(0));
+                let config = KernelConfig { style, winograd: Winograd::MinChannels(0), ..gpu.default_config() };
                 let made = gpu.resource_stats().bind_groups;
                 let stored = |name: &str, _: &[usize]| if name == "w" { storage } else { Storage::F32 };
-                let kernel = run_stored(&gpu, &plan, &mut rounded, &stored).await;
+                let kernel = run_stored(&gpu, &config, &plan, &mut rounded, &stored).await;
                 assert_eq!(
                     gpu.resource_stats().bind_groups - made,
                     4,

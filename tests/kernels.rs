@@ -1,7 +1,11 @@
 //! Every operation at production and unaligned shapes: CPU reference against PyTorch, kernels against the reference.
 
+use lora_loupe::gpu::kernel::{KernelSequence, LaunchError, MAX_WORKGROUPS_PER_AXIS};
+use lora_loupe::gpu::lower::{StepSignature, lower};
 use lora_loupe::gpu::params::ParamsLayout;
-use lora_loupe::gpu::{F16_VARIANT, Gpu, Runner, Scalar, Style, TOLERANCE_F16, TileChoice, Tuning, kernel, kernels};
+use lora_loupe::gpu::{
+    F16_VARIANT, Gpu, Kernel, KernelConfig, Runner, Scalar, Style, TOLERANCE_F16, TileChoice, Tuning, Winograd, wgsl,
+};
 use lora_loupe::ops::{
     Activation, Attention, Axpy, Conv2d, GroupNorm, LayerNorm, Matmul, Narrow, Op, Storage, Unary, Widen,
 };
@@ -32,21 +36,21 @@ fn the_reference_agrees_with_pytorch() {
 fn agree(style: Style) {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        gpu.set_style(style);
+        let config = KernelConfig { style, ..gpu.default_config() };
         println!("on {:?}", gpu.info());
         for case in cases() {
-            close(&case.name, &compute(&gpu, &case).await, &reference(&case), KERNEL);
+            close(&case.name, &compute(&gpu, &config, &case).await, &reference(&case), KERNEL);
         }
     });
 }
 
-async fn compute(gpu: &Gpu, case: &Case) -> Vec<f32> {
-    run(gpu, &case.plan, case).await.0
+async fn compute(gpu: &Gpu, config: &KernelConfig, case: &Case) -> Vec<f32> {
+    run(gpu, config, &case.plan, case).await.0
 }
 
 /// Returns the output of a case's plan, and whether f16 math was used.
-async fn run(gpu: &Gpu, plan: &Plan, case: &Case) -> (Vec<f32>, bool) {
-    let runner = Runner::new(gpu, plan, &|_| None).await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
+async fn run(gpu: &Gpu, config: &KernelConfig, plan: &Plan, case: &Case) -> (Vec<f32>, bool) {
+    let runner = Runner::new(gpu, config, plan, &|_| None).await.unwrap_or_else(|e| panic!("{}: {e}", case.name));
     for (i, data) in case.inputs.iter().enumerate() {
         runner.set(gpu, &format!("x{i}"), data).expect("an input");
     }
@@ -72,16 +76,16 @@ fn untiled_kernels_agree_with_the_reference() {
 fn every_tile_shape_agrees_with_the_reference() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        gpu.set_style(Style::Tiled);
         let listed: Vec<Case> = cases().into_iter().filter(|case| case.plan.flops() < 30_000_000).collect();
         for index in 0..4 {
-            gpu.set_tile_choice(TileChoice::Forced(index));
+            let tiles = TileChoice::Forced(index);
+            let config = KernelConfig { style: Style::Tiled, tiles, ..gpu.default_config() };
             let before = gpu.pipeline_count();
             for case in &listed {
                 if !["matmul", "conv2d", "attention"].contains(&case.plan.steps[0].op.get().name()) {
                     continue;
                 }
-                let got = compute(&gpu, case).await;
+                let got = compute(&gpu, &config, case).await;
                 close(&format!("shape {index}, {}", case.name), &got, &reference(case), KERNEL);
             }
             assert!(index == 0 || gpu.pipeline_count() > before, "shape {index} has its own kernels");
@@ -100,14 +104,13 @@ fn winograd_agrees_with_the_reference() {
             let plan = Plan { allows_winograd: true, ..case.plan.clone() };
             let wanted = reference(&case);
             for style in [Style::Tiled, Style::Untiled] {
-                gpu.set_style(style);
                 let mut dispatches = Vec::new();
-                for (plan, choice) in
-                    [(&plan, TileChoice::Forced(0)), (&plan, TileChoice::Rule), (&case.plan, TileChoice::Forced(0))]
-                {
-                    gpu.set_tile_choice(choice);
+                let always = Winograd::MinChannels(0);
+                for (plan, winograd) in [(&plan, always), (&plan, Winograd::ByStyle), (&case.plan, always)] {
+                    let config = KernelConfig { style, winograd, ..gpu.default_config() };
                     let before = gpu.resource_stats().bind_groups;
-                    close(&format!("{style:?} {}", case.name), &run(&gpu, plan, &case).await.0, &wanted, KERNEL);
+                    let got = run(&gpu, &config, plan, &case).await.0;
+                    close(&format!("{style:?} {}", case.name), &got, &wanted, KERNEL);
                     dispatches.push(gpu.resource_stats().bind_groups - before);
                 }
                 // One for the weight transform and three per chunk of tiles. By the rule no case has enough channels in
@@ -132,8 +135,8 @@ fn winograd_agrees_with_the_reference() {
 fn f16_products_agree_with_the_reference() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        gpu.set_style(Style::Tiled);
-        assert_eq!(gpu.f16_math(), gpu.info().shader_f16);
+        let config = KernelConfig { style: Style::Tiled, ..gpu.default_config() };
+        assert_eq!(config.f16_math, gpu.info().shader_f16);
         let is_product = |case: &Case| ["matmul", "conv2d"].contains(&case.plan.steps[0].op.get().name());
         let listed = cases().into_iter().filter(is_product).map(|case| (reference(&case), case));
         for (wanted, case) in listed.collect::<Vec<_>>() {
@@ -142,20 +145,20 @@ fn f16_products_agree_with_the_reference() {
             let ends = [plan.steps[0].inputs[0], plan.steps[0].output];
             let is_tiled = ends.iter().all(|id| plan.value(*id).shape.last().is_some_and(|width| width % 4 == 0));
             for index in F16_VARIANT..F16_VARIANT + 3 {
-                gpu.set_tile_choice(TileChoice::Forced(index));
+                let config = KernelConfig { tiles: TileChoice::Forced(index), ..config.clone() };
                 let what = format!("shape {index}, {}", case.name);
-                let (got, used_f16) = run(&gpu, &plan, &case).await;
-                assert_eq!(used_f16, is_tiled && gpu.f16_math(), "{what}");
+                let (got, used_f16) = run(&gpu, &config, &plan, &case).await;
+                assert_eq!(used_f16, is_tiled && config.f16_math, "{what}");
                 close(&what, &got, &wanted, if used_f16 { TOLERANCE_F16 } else { KERNEL });
             }
-            // f16 math is not used if the plan does not allow it or the device has it disabled.
-            close(&case.name, &compute(&gpu, &case).await, &wanted, KERNEL);
-            gpu.set_f16_math(false);
-            let (got, used_f16) = run(&gpu, &plan, &case).await;
-            assert!(!used_f16, "{}", case.name);
-            close(&case.name, &got, &wanted, KERNEL);
-            gpu.set_f16_math(true);
-            assert_eq!(gpu.f16_math(), gpu.info().shader_f16);
+            // f16 math is not used if the plan does not allow it or it is disabled.
+            let config = KernelConfig { tiles: TileChoice::Forced(F16_VARIANT), ..config.clone() };
+            let without = KernelConfig { f16_math: false, ..config.clone() };
+            for (config, plan) in [(&config, &case.plan), (&without, &plan)] {
+                let (got, used_f16) = run(&gpu, config, plan, &case).await;
+                assert!(!used_f16, "{}", case.name);
+                close(&case.name, &got, &wanted, KERNEL);
+            }
         }
     });
 }
@@ -163,104 +166,127 @@ fn f16_products_agree_with_the_reference() {
 /// Maximum number of tuning rounds: on a busy machine a round may run out of time.
 const MAX_TUNING_ROUNDS: usize = 20;
 
+/// Returns the tuning result of a configuration.
+fn tuning_of(config: &KernelConfig) -> Tuning {
+    let TileChoice::Tuned(tuning) = &config.tiles else { panic!("{:?}", config.tiles) };
+    tuning.clone()
+}
+
+/// Tunes until the result has `count` entries: on a busy machine, classes that run out of time follow in a later round.
+async fn tuned(
+    gpu: &Gpu,
+    config: &KernelConfig,
+    plans: &[(&Plan, &[Storage])],
+    count: usize,
+    on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> KernelConfig {
+    let mut config = config.clone();
+    for _ in 0..MAX_TUNING_ROUNDS {
+        if matches!(&config.tiles, TileChoice::Tuned(tuning) if tuning.best.len() == count) {
+            break;
+        }
+        config = gpu.tune_all(&config, plans, on_progress).await.expect("times");
+    }
+    assert_eq!(tuning_of(&config).best.len(), count, "{config:?}");
+    config
+}
+
+/// Returns a small matmul and a small attention.
+fn small_cases() -> [Case; 2] {
+    ["matmul", "attention"].map(|name| {
+        let is_small = |case: &Case| (200_001..5_000_000).contains(&case.plan.flops());
+        let found = cases().into_iter().find(|case| is_small(case) && case.plan.steps[0].op.get().name() == name);
+        found.expect("a case")
+    })
+}
+
 #[test]
 #[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
 fn a_device_is_tuned_once_within_its_time_budget() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        gpu.set_style(Style::Tiled);
-        let listed: Vec<Case> = cases();
-        let is_small = |case: &&Case| case.plan.flops() < 5_000_000;
-        let of = |name: &str| {
-            let named = |case: &&Case| case.plan.steps[0].op.get().name() == name && case.plan.flops() > 200_000;
-            listed.iter().filter(is_small).find(named).expect("a case")
-        };
-        let chosen = [of("matmul"), of("attention")];
+        let untuned = KernelConfig { style: Style::Tiled, ..gpu.default_config() };
+        let chosen = small_cases();
         let storages: Vec<Vec<Storage>> =
             chosen.iter().map(|case| vec![Storage::F32; case.plan.values.len()]).collect();
         let plans: Vec<_> = chosen.iter().zip(&storages).map(|(case, all)| (&case.plan, all.as_slice())).collect();
 
-        gpu.set_tuning_enabled(true);
-        gpu.tune(&plans, &mut |_, _| panic!("software rasterizers are not tuned")).await.expect("nothing");
-        gpu.tune_all(&plans, &mut |_, _| ControlFlow::Break(())).await.expect("nothing");
-        let TileChoice::Tuned(empty) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
-        assert!(empty.best.is_empty(), "cancelled before the first measurement: {empty:?}");
+        let same = gpu.tune(&untuned, &plans, &mut |_, _| panic!("software rasterizers are not tuned")).await;
+        assert_eq!(same.expect("nothing"), untuned);
+        let stopped = gpu.tune_all(&untuned, &plans, &mut |_, _| ControlFlow::Break(())).await.expect("nothing");
+        assert!(tuning_of(&stopped).best.is_empty(), "cancelled before the first measurement: {stopped:?}");
 
-        // A busy machine looks slow: classes that run out of time are tuned in the next round.
         let mut reports = Vec::new();
         let mut on_progress = |done, total| {
             reports.push((done, total));
             ControlFlow::Continue(())
         };
-        let mut tuning = empty;
-        for _ in 0..MAX_TUNING_ROUNDS {
-            if tuning.best.len() == 2 {
-                break;
-            }
-            gpu.tune_all(&plans, &mut on_progress).await.expect("times");
-            let TileChoice::Tuned(known) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
-            tuning = known;
-        }
-        assert_eq!(tuning.best.len(), 2, "{tuning:?}");
+        let config = tuned(&gpu, &stopped, &plans, 2, &mut on_progress).await;
         assert_eq!(reports[0], (0, 2));
         assert!(matches!(reports[reports.len() - 1], (1, 2) | (0, 1)), "{reports:?}");
-        gpu.tune_all(&plans, &mut |_, _| panic!("everything is tuned")).await.expect("nothing");
-        for case in chosen {
-            close(&case.name, &compute(&gpu, case).await, &reference(case), KERNEL);
+        let again = gpu.tune_all(&config, &plans, &mut |_, _| panic!("everything is tuned")).await;
+        assert_eq!(again.expect("nothing"), config);
+        for case in &chosen {
+            close(&case.name, &compute(&gpu, &config, case).await, &reference(case), KERNEL);
         }
 
-        // With f16 math available, products that allow it are a separate class.
-        let product = Plan { allows_f16_math: true, ..chosen[0].plan.clone() };
-        gpu.tune_all(&[(&product, plans[0].1)], &mut |_, _| ControlFlow::Continue(())).await.expect("times");
-        let TileChoice::Tuned(mut with) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
-        let new: Vec<String> = with.best.keys().filter(|class| !tuning.best.contains_key(*class)).cloned().collect();
-        assert_eq!(new.len(), usize::from(gpu.f16_math()), "{with:?}");
-        for class in new {
-            with.best.insert(class, F16_VARIANT);
-            gpu.set_tile_choice(TileChoice::Tuned(with.clone()));
-            let (got, used_f16) = run(&gpu, &product, chosen[0]).await;
-            assert!(used_f16, "{} as tuned", chosen[0].name);
-            close(&chosen[0].name, &got, &reference(chosen[0]), TOLERANCE_F16);
-        }
-        gpu.set_tile_choice(TileChoice::Tuned(tuning.clone()));
+        // Another device's tuning is ignored; this device's is applied even if it names unknown variants.
+        let text = serde_json::to_string(&tuning_of(&config)).expect("text");
+        let mut stored: Tuning = serde_json::from_str(&text).expect("a tuning");
+        stored.best.values_mut().for_each(|index| *index = 99);
+        let other = Tuning { device: "another".into(), ..stored.clone() };
+        assert_eq!(gpu.with_stored_tuning(config.clone(), other), config);
+        let unknown = gpu.with_stored_tuning(config, stored);
+        close(&chosen[0].name, &compute(&gpu, &unknown, &chosen[0]).await, &reference(&chosen[0]), KERNEL);
+    });
+}
 
-        // A plan that allows Winograd also tunes the number of channels from which it is faster; the products inside
-        // it are a separate class.
+#[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
+fn products_that_allow_f16_math_are_tuned_separately() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        let untuned = KernelConfig { style: Style::Tiled, ..gpu.default_config() };
+        let [case, _] = small_cases();
+        let storages = vec![Storage::F32; case.plan.values.len()];
+        let config = tuned(&gpu, &untuned, &[(&case.plan, &storages)], 1, &mut |_, _| ControlFlow::Continue(())).await;
+        let product = Plan { allows_f16_math: true, ..case.plan.clone() };
+        let count = 1 + usize::from(config.f16_math);
+        let both = tuned(&gpu, &config, &[(&product, &storages)], count, &mut |_, _| ControlFlow::Continue(())).await;
+        let f32_classes = tuning_of(&config).best;
+        let mut tuning = tuning_of(&both);
+        for class in tuning.clone().best.into_keys().filter(|class| !f32_classes.contains_key(class)) {
+            tuning.best.insert(class, F16_VARIANT);
+            let config = config.clone().with_tuning(tuning.clone());
+            let (got, used_f16) = run(&gpu, &config, &product, &case).await;
+            assert!(used_f16, "{} as tuned", case.name);
+            close(&case.name, &got, &reference(&case), TOLERANCE_F16);
+        }
+    });
+}
+
+#[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
+fn the_number_of_channels_for_winograd_is_tuned() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        let untuned = KernelConfig { style: Style::Tiled, ..gpu.default_config() };
         let mut b = Builder::new("wide");
         let (x, weight) = (b.input("x", &[1, 32, 32, 128]), b.input("weight", &[128, 9 * 128]));
         let op = Conv2d { kernel: 3, stride: 1, padding: 1, ..Default::default() };
         let y = b.push(op, &[x, weight], "wide").expect("a convolution");
         b.output("y", y);
         let wide = Plan { allows_winograd: true, ..b.finish() };
-        let count = wide.values.len();
-        let storages = vec![Storage::F32; count];
-        let mut with = tuning.clone();
-        for _ in 0..MAX_TUNING_ROUNDS {
-            if with.best.contains_key("winograd") {
-                break;
-            }
-            gpu.tune_all(&[(&wide, &storages)], &mut |_, _| ControlFlow::Continue(())).await.expect("times");
-            let TileChoice::Tuned(known) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
-            with = known;
-        }
-        let threshold = with.best.get("winograd").copied();
-        println!("Winograd from {threshold:?} channels on");
-        assert!(
-            with.best.len() == tuning.best.len() + 2
-                && threshold.is_some_and(|channels| [128, 256, 512, 1 << 20].contains(&channels)),
-            "{with:?}"
-        );
-        assert_eq!(gpu.caps().winograd_min_channels, threshold.expect("a threshold"));
-        gpu.set_tile_choice(TileChoice::Tuned(tuning.clone()));
-
-        // Another device's tuning is ignored; this device's is applied even if it names unknown variants.
-        let text = serde_json::to_string(&tuning).expect("text");
-        let mut stored: Tuning = serde_json::from_str(&text).expect("a tuning");
-        stored.best.values_mut().for_each(|index| *index = 99);
-        gpu.set_tile_choice(TileChoice::Tuned(Tuning { device: "another".into(), ..stored.clone() }));
-        assert_eq!(gpu.tile_choice(), TileChoice::Tuned(tuning));
-        gpu.set_tile_choice(TileChoice::Tuned(stored));
-        close(&chosen[0].name, &compute(&gpu, chosen[0]).await, &reference(chosen[0]), KERNEL);
+        let storages = vec![Storage::F32; wide.values.len()];
+        // The convolution, or the products inside it, is the other class.
+        let config = tuned(&gpu, &untuned, &[(&wide, &storages)], 2, &mut |_, _| ControlFlow::Continue(())).await;
+        let channels = tuning_of(&config).best[Tuning::WINOGRAD];
+        println!("Winograd from {channels} channels on");
+        assert!([128, 256, 512, 1 << 20].contains(&channels), "{config:?}");
+        assert_eq!(config.winograd, Winograd::MinChannels(channels));
+        // A device whose self-test disabled it stays without.
+        let disabled = KernelConfig { winograd: Winograd::Disabled, ..untuned };
+        assert_eq!(disabled.with_tuning(tuning_of(&config)).winograd, Winograd::Disabled);
     });
 }
 
@@ -290,10 +316,11 @@ fn every_kernel_is_valid_wgsl_for_all_types() {
         | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32
         | naga::valid::Capabilities::SUBGROUP;
     let types = [Scalar::F32, Scalar::F16];
-    for (name, _, layout) in kernels::ALL {
-        // naga accepts extensions without the `enable` directives that browsers require: see `kernel::source`.
+    for &kernel in Kernel::ALL {
+        let (name, layout) = (kernel.name(), wgsl::params(kernel));
+        // naga accepts extensions without the `enable` directives that browsers require: see `wgsl::source`.
         for (scalar, factors) in types.into_iter().flat_map(|scalar| types.map(|factors| (scalar, factors))) {
-            let text = kernel::source(name, scalar, factors).expect("a text");
+            let text = wgsl::source(kernel, scalar, factors);
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|error| panic!("{name} {scalar:?} {factors:?}: {}", error.emit_to_string(&text)));
             check_uniforms(name, &module, layout);
@@ -312,7 +339,7 @@ fn f16_and_bf16_tensors_are_read_widened_and_rounded_like_the_reference() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
         for style in [Style::Tiled, Style::Untiled] {
-            gpu.set_style(style);
+            let config = KernelConfig { style, ..gpu.default_config() };
             for storage in [Storage::F16, Storage::Bf16] {
                 // 5 x 7 elements: an odd count, so the last packed pair is half empty.
                 let (x, weight) = (numbers(1, 3 * 7, 1.0, 0.0), numbers(2, 5 * 7, 3.0, 0.0));
@@ -333,7 +360,7 @@ fn f16_and_bf16_tensors_are_read_widened_and_rounded_like_the_reference() {
                 let plan = builder.finish();
 
                 let resident = |name: &str| (name == "weight").then(|| resident.clone());
-                let runner = Runner::new(&gpu, &plan, &resident).await.expect("a runner");
+                let runner = Runner::new(&gpu, &config, &plan, &resident).await.expect("a runner");
                 runner.set(&gpu, "x", &x).expect("x");
                 runner.set_scalars(&gpu, &[0.3]);
                 let got = runner.compute(&gpu, "y").await.expect("y");
@@ -358,7 +385,8 @@ fn a_kernel_without_f16_support_is_refused() {
         let y = builder.push(Unary { function: Activation::Silu }, &[w], "y").expect("y");
         builder.output("y", y);
         let resident = |name: &str| (name == "weight").then(|| weight.clone());
-        let refused = Runner::new(&gpu, &builder.finish(), &resident).await.err().expect("a refusal");
+        let refused =
+            Runner::new(&gpu, &gpu.default_config(), &builder.finish(), &resident).await.err().expect("a refusal");
         assert!(refused.to_string().contains("f16 or bf16"), "{refused}");
     });
 }
@@ -377,7 +405,7 @@ fn plan_outputs_need_a_tensor_with_the_same_storage() {
             let plan = builder.finish();
             // A 16-bit tensor between two steps is read as such.
             let data = numbers(3, 5, 2.0, 0.1);
-            let runner = Runner::new(&gpu, &plan, &|_| None).await.expect("a runner");
+            let runner = Runner::new(&gpu, &gpu.default_config(), &plan, &|_| None).await.expect("a runner");
             runner.set(&gpu, "x", &data).expect("x");
             let rounded: Vec<f32> = data.iter().map(|&value| storage.round(value)).collect();
             assert_eq!(runner.compute(&gpu, "wide").await.expect("numbers"), rounded, "{storage:?}");
@@ -385,7 +413,7 @@ fn plan_outputs_need_a_tensor_with_the_same_storage() {
             let bind_output = async |name: &str, plan: &Plan, stored| {
                 let tensor = gpu.tensor_with_storage("output", 5, stored).expect("a tensor");
                 let resident = |other: &str| (other == name).then(|| tensor.clone());
-                Runner::new(&gpu, plan, &resident).await.map(|_| ())
+                Runner::new(&gpu, &gpu.default_config(), plan, &resident).await.map(|_| ())
             };
             // An f32 result into a 16-bit tensor, which is half as large.
             let refused = bind_output("wide", &plan, storage).await.expect_err("a refusal").to_string();
@@ -454,9 +482,22 @@ fn writes_are_exact_or_rejected() {
     });
 }
 
+/// Lowers an operation in f32, in a plan that allows Winograd's algorithm.
+fn lowered(
+    op: &Op,
+    inputs: &[&[usize]],
+    output: &[usize],
+    winograd: Winograd,
+    style: Style,
+) -> Result<KernelSequence, LaunchError> {
+    let stored = vec![Storage::F32; inputs.len()];
+    let step = StepSignature { op, inputs, output, stored: &stored, allows_f16_math: false, allows_winograd: true };
+    lower(&step, &KernelConfig { style, winograd, ..KernelConfig::BASELINE })
+}
+
 #[test]
 fn no_launch_exceeds_the_workgroup_limit() {
-    let max = kernel::MAX_WORKGROUPS_PER_AXIS as usize;
+    let max = MAX_WORKGROUPS_PER_AXIS as usize;
     let linear = Matmul { transpose_b: true, ..Default::default() };
     let conv = Conv2d { kernel: 3, stride: 1, padding: 1, ..Default::default() };
     let one = Conv2d { kernel: 1, stride: 1, ..Default::default() };
@@ -496,11 +537,12 @@ fn no_launch_exceeds_the_workgroup_limit() {
     for (op, style, shapes, is_supported) in cases {
         let inputs: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
         let output = op.get().shape(&inputs).expect("shapes that fit");
-        let launch = kernels::launch(&op, &inputs, &output, &vec![Storage::F32; inputs.len()], style);
+        let sequence = lowered(&op, &inputs, &output, Winograd::Disabled, style);
         let what = format!("{style:?} {op} {shapes:?}");
-        match launch {
-            Ok(launch) => {
-                assert!(is_supported && launch.workgroups.iter().all(|&n| n as usize <= max), "{what}: {launch:?}")
+        match sequence {
+            Ok(sequence) => {
+                let mut groups = sequence.dispatches.iter().flat_map(|dispatch| dispatch.launch.workgroups);
+                assert!(is_supported && groups.all(|n| n as usize <= max), "{what}: {sequence:?}")
             }
             Err(error) => assert!(!is_supported && error.to_string().contains("workgroups"), "{what}: {error}"),
         }
@@ -509,7 +551,7 @@ fn no_launch_exceeds_the_workgroup_limit() {
     let wide = [vec![1, 8192, 4096, 16], vec![16, 144]];
     let inputs: Vec<&[usize]> = wide.iter().map(Vec::as_slice).collect();
     let output = Op::from(conv).get().shape(&inputs).expect("shapes that fit");
-    let work = kernels::lower(&conv.into(), &inputs, &output, &[Storage::F32; 2], tiled, 0).expect("dispatches");
+    let work = lowered(&conv.into(), &inputs, &output, Winograd::MinChannels(0), tiled).expect("dispatches");
     assert!(
         work.dispatches.len() > 4 && work.dispatches.iter().all(|stage| stage.launch.fits()),
         "{}",
@@ -533,11 +575,9 @@ fn transposed_products_are_tuned_separately() {
         let plans = [plan(false), plan(true)];
         let storages = [Storage::F32; 3];
         let pairs: Vec<(&Plan, &[Storage])> = plans.iter().map(|plan| (plan, &storages[..])).collect();
-        let style = gpu.style();
-        gpu.tune_all(&pairs, &mut |_, _| ControlFlow::Continue(())).await.expect("times");
-        let TileChoice::Tuned(tuning) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
-        assert_eq!(tuning.best.len(), 2, "{tuning:?}");
-        assert_eq!(gpu.style(), style, "tuning does not change the style");
+        let untuned = gpu.default_config();
+        let config = tuned(&gpu, &untuned, &pairs, 2, &mut |_, _| ControlFlow::Continue(())).await;
+        assert_eq!(config.style, untuned.style, "tuning does not change the style");
     });
 }
 
@@ -547,14 +587,12 @@ fn the_self_test_passes_in_both_styles_and_names_failing_operations() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
         for style in [Style::Tiled, Style::Untiled] {
-            gpu.set_style(style);
-            gpu.self_test().await.expect("a passing self-test");
-            assert_eq!(gpu.style(), style, "the style is kept");
+            let config = KernelConfig { style, ..gpu.default_config() };
+            assert_eq!(gpu.self_test(&config).await.expect("a passing self-test"), config);
         }
-        // f32 sums are not exact: with a tolerance of 0 it fails, names the operations and keeps the style.
-        let error = gpu.test_f32_within(0.0).await.expect_err("rounding errors").to_string();
+        // f32 sums are not exact: with a tolerance of 0 it fails and names the operations.
+        let error = gpu.test_f32_within(0.0, &gpu.default_config()).await.expect_err("rounding errors").to_string();
         assert!(error.contains("matmul") && error.contains("attention"), "{error}");
-        assert_eq!(gpu.style(), Style::Untiled);
     });
 }
 
@@ -563,30 +601,28 @@ fn the_self_test_passes_in_both_styles_and_names_failing_operations() {
 fn subgroup_norms_agree_with_the_reference() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        println!("subgroups: {}", gpu.has_subgroups());
+        let has_subgroups = gpu.default_config().subgroups;
+        println!("subgroups: {has_subgroups}");
         let names = ["group_norm", "layer_norm", "moments"];
         let mut count = 0;
         for case in cases().into_iter().filter(|case| names.contains(&case.plan.steps[0].op.get().name())) {
             let wanted = reference(&case);
             for style in [Style::Tiled, Style::Untiled] {
-                gpu.set_style(style);
-                gpu.set_tile_choice(TileChoice::Rule);
-                compute(&gpu, &case).await;
+                let config = KernelConfig { style, ..gpu.default_config() };
+                compute(&gpu, &config, &case).await;
                 let before = gpu.pipeline_count();
-                gpu.set_tile_choice(TileChoice::Forced(1));
-                close(&format!("{style:?} {}", case.name), &compute(&gpu, &case).await, &wanted, KERNEL);
+                let config = KernelConfig { tiles: TileChoice::Forced(1), ..config };
+                close(&format!("{style:?} {}", case.name), &compute(&gpu, &config, &case).await, &wanted, KERNEL);
                 count += gpu.pipeline_count() - before;
             }
         }
         // With and without SiLU, and moments with and without previous ones, in two styles.
-        assert_eq!(count, if gpu.has_subgroups() { 10 } else { 0 });
+        assert_eq!(count, if has_subgroups { 10 } else { 0 });
 
-        gpu.set_style(Style::Tiled);
-        let has = gpu.has_subgroups();
-        gpu.test_subgroups_within(1e-3).await;
-        assert_eq!(gpu.has_subgroups(), has, "they pass the test");
-        gpu.test_subgroups_within(0.0).await;
-        assert!(!gpu.has_subgroups(), "with a tolerance of 0 they fail: f32 sums round");
+        let config = KernelConfig { style: Style::Tiled, ..gpu.default_config() };
+        assert_eq!(gpu.test_subgroups_within(1e-3, &config).await, config, "they pass the test");
+        let failed = gpu.test_subgroups_within(0.0, &config).await;
+        assert!(!failed.subgroups, "with a tolerance of 0 they fail: f32 sums round");
     });
 }
 
@@ -596,13 +632,12 @@ fn winograd_is_disabled_if_it_fails_the_self_test() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
         let before = gpu.resource_stats().bind_groups;
-        gpu.test_winograd_within(1e-3).await;
-        assert!(gpu.uses_winograd(), "it passes the test");
+        let config = gpu.default_config();
+        assert_eq!(gpu.test_winograd_within(1e-3, &config).await, config, "it passes the test");
         assert_eq!(gpu.resource_stats().bind_groups - before, 4, "the test runs Winograd kernels");
-        gpu.test_winograd_within(0.0).await;
-        assert!(!gpu.uses_winograd(), "with a tolerance of 0 it fails: f32 sums round");
-        gpu.set_tile_choice(TileChoice::Forced(0));
-        assert!(gpu.caps().winograd_min_channels > 4096, "no layer has as many channels");
+        let failed = gpu.test_winograd_within(0.0, &config).await;
+        assert_eq!(failed.winograd, Winograd::Disabled, "with a tolerance of 0 it fails: f32 sums round");
+        assert_eq!(failed.winograd_min_channels(), None);
     });
 }
 
@@ -611,14 +646,13 @@ fn winograd_is_disabled_if_it_fails_the_self_test() {
 fn f16_math_is_disabled_if_it_fails_the_self_test() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-        gpu.set_style(Style::Tiled);
-        gpu.self_test().await.expect("a passing self-test");
-        assert_eq!(gpu.f16_math(), gpu.info().shader_f16, "f16 math passes the test if the device supports it");
-        assert_eq!(gpu.tile_choice(), TileChoice::Rule, "the test keeps the choice");
+        let config = KernelConfig { style: Style::Tiled, ..gpu.default_config() };
+        let tested = gpu.self_test(&config).await.expect("a passing self-test");
+        assert_eq!(tested.f16_math, gpu.info().shader_f16, "f16 math passes the test if the device supports it");
+        assert_eq!(tested, config, "nothing else changes");
         // With a tolerance below the accuracy of f16 it fails, and f32 remains.
-        gpu.test_f16_math_within(1e-4).await;
-        assert!(!gpu.f16_math());
-        gpu.self_test().await.expect("f32 kernels are right");
-        assert_eq!((gpu.style(), gpu.f16_math()), (Style::Tiled, false));
+        let without = gpu.test_f16_math_within(1e-4, &config).await;
+        assert_eq!(without, KernelConfig { f16_math: false, ..config });
+        assert_eq!(gpu.self_test(&without).await.expect("f32 kernels are right"), without);
     });
 }

@@ -2,7 +2,7 @@
 //! invocation's loops after 65,535 iterations in total and reports nothing.
 #![cfg(not(target_os = "wasi"))]
 
-use lora_loupe::gpu::{Gpu, Runner, Style};
+use lora_loupe::gpu::{Gpu, KernelConfig, Runner, Style};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe::ops::{Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Moments, Op};
 use lora_loupe::plan::{Builder, interpret};
@@ -24,9 +24,9 @@ fn check(gpu: &Gpu, styles: &[Style], name: &str, op: Op, shapes: &[Vec<usize>])
     let mut give = |name: &str| name[1..].parse::<usize>().ok().map(|i| data[i].clone());
     let wanted = interpret(&plan, &mut give, &[]).expect("the reference runs").remove("y").expect("an output");
     for &style in styles {
-        gpu.set_style(style);
+        let config = KernelConfig { style, ..gpu.default_config() };
         let got = pollster::block_on(async {
-            let runner = Runner::new(gpu, &plan, &|_| None).await.expect("a launch");
+            let runner = Runner::new(gpu, &config, &plan, &|_| None).await.expect("a launch");
             for (i, data) in data.iter().enumerate() {
                 runner.set(gpu, &format!("x{i}"), data).expect("an input");
             }

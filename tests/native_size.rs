@@ -3,7 +3,7 @@
 //! `cargo xtask test` runs this on the native target and on wasm32, whose `usize` has 32 bits as in a browser.
 //! `UPDATE=1 cargo test -p lora-loupe-tests --test native_size` updates tests/golden/native_size.json.
 
-use lora_loupe::gpu::{DeviceCaps, Style};
+use lora_loupe::gpu::{KernelConfig, Style};
 use lora_loupe::pipeline::Shape;
 use lora_loupe_tests::{golden, imagined};
 use serde_json::{Value, json};
@@ -20,10 +20,11 @@ const SIZES: [(&str, usize, usize); 7] = [
 ];
 
 /// Returns a GPU with bindings of 128 MiB, and the software rasterizer of headless Chromium.
-fn devices() -> [(&'static str, DeviceCaps); 2] {
+fn devices() -> [(&'static str, KernelConfig); 2] {
+    let card = KernelConfig::BASELINE;
     let software =
-        DeviceCaps { max_binding: 1 << 30, f16_weights: false, style: Style::Untiled, winograd_min_channels: 64 };
-    [("card", DeviceCaps::BASELINE), ("software", software)]
+        KernelConfig { max_binding: 1 << 30, f16_weights: false, style: Style::Untiled, ..KernelConfig::BASELINE };
+    [("card", card), ("software", software)]
 }
 
 fn planned() -> Value {
@@ -39,13 +40,13 @@ fn planned() -> Value {
             clip_skip: 0,
             starts_from_picture: true,
         };
-        devices().map(|(device, caps)| {
-            let need = model.memory_need(shape, caps, &[]).expect("plans");
+        devices().map(|(device, config)| {
+            let need = model.memory_need(shape, &config, &[]).expect("plans");
             json!({
                 "model": family,
                 "size": format!("{width}x{height}"),
                 "device": device,
-                "plans": model.plan_needs(shape, caps).expect("plans"),
+                "plans": model.plan_needs(shape, &config).expect("plans"),
                 "memory": { "weights": need.weights, "temporaries": need.temporaries, "others": need.others },
             })
         })

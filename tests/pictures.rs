@@ -29,7 +29,7 @@ fn images_match_diffusers() {
 fn images_with_tiled_kernels_match_diffusers() {
     pollster::block_on(async {
         let mut session = full().await;
-        session.gpu.set_style(Style::Tiled);
+        session.config.style = Style::Tiled;
         let lora = adapter(&session, "lora_a").await;
         for name in ["ddim", "lora_a_1.0", "lora_a_-0.5"] {
             check(&draw(&mut session, &case(name), &[&lora]).await, name);

@@ -3,7 +3,7 @@
 
 #![cfg(not(target_os = "wasi"))] // needs a GPU
 
-use lora_loupe::gpu::{DeviceCaps, F16_VARIANT, Style, TileChoice};
+use lora_loupe::gpu::{F16_VARIANT, KernelConfig, Style, TileChoice};
 use lora_loupe::pipeline::{GenerateInputs, Network, Session, Shape};
 use lora_loupe::plan::interpret;
 use lora_loupe_tests::cases::{case, cases, given, unet_case};
@@ -33,13 +33,13 @@ fn unet_with_f16_math() {
             ("b1_t981", f16_session().await, &rounded),
         ];
         for (case, mut session, golden) in cases {
-            session.gpu.set_style(Style::Tiled);
-            session.gpu.set_f16_weights(true);
+            session.config.style = Style::Tiled;
+            session.config.f16_weights = true;
             let wanted = golden.get(&format!("{case}.out")).or(golden.get(&format!("unet.{case}.out")));
             let wanted = wanted.expect("an output").channels_last();
             let (network, inputs) = unet_case(&full_precision, case);
             for index in F16_VARIANT..F16_VARIANT + 3 {
-                session.gpu.set_tile_choice(TileChoice::Forced(index));
+                session.config.tiles = TileChoice::Forced(index);
                 let got = session.probe(network, &inputs, &[]).await.expect("a run");
                 close(case, &got["noise"], &wanted, UNET_F16);
                 let is_exact = rel_rms(&got["noise"], &wanted) <= 1e-4;
@@ -53,8 +53,8 @@ fn unet_with_f16_math() {
 fn images_with_f16_math() {
     pollster::block_on(async {
         let mut session = full().await;
-        session.gpu.set_style(Style::Tiled);
-        session.gpu.set_tile_choice(TileChoice::Forced(F16_VARIANT));
+        session.config.style = Style::Tiled;
+        session.config.tiles = TileChoice::Forced(F16_VARIANT);
         let lora = adapter(&session, "lora_a").await;
         for name in ["ddim", "lora_a_1.0"] {
             let picture = draw(&mut session, &case(name), &[&lora]).await;
@@ -72,7 +72,7 @@ fn images_with_f16_math() {
             }
             assert_eq!(rel_rms(&picture.latents, &wanted) <= LATENTS, !session.gpu.info().shader_f16, "{name}");
         }
-        assert_eq!(session.gpu.f16_math(), session.gpu.info().shader_f16, "no overflow");
+        assert_eq!(session.config.f16_math, session.gpu.info().shader_f16, "no overflow");
     });
 }
 
@@ -94,7 +94,7 @@ fn f16_weights_with_f32_math() {
 
         // The same with the weights kept as f16 in GPU memory, which is exact.
         let mut session = f16_session().await;
-        session.gpu.set_f16_weights(true);
+        session.config.f16_weights = true;
         let kept = draw(&mut session, &case("ddim_fp16_weights_fp32_math"), &[]).await;
         check(&kept, "ddim_fp16_weights_fp32_math");
         // With a LoRA the sum is rounded to f16 once: close to f32 weights, and removed bit-exactly.
@@ -142,7 +142,7 @@ fn rounded_weights_match_diffusers() {
             };
             for f16_weights in [false, true] {
                 let mut session = mini::stored(store).await;
-                session.gpu.set_f16_weights(f16_weights);
+                session.config.f16_weights = f16_weights;
                 let got = latents(&mut session, &recipe, &GenerateInputs::default()).await;
                 close(&format!("{case}, f16 weights: {f16_weights}"), &got, &wanted, LATENTS);
             }
@@ -157,7 +157,7 @@ fn only_unet_plans_allow_f16_math() {
     pollster::block_on(async {
         let session = full().await;
         // Also with strip mining: a feature map of the VAE is larger than 1 MiB.
-        for max_binding in [DeviceCaps::BASELINE.max_binding, 1 << 20] {
+        for max_binding in [KernelConfig::BASELINE.max_binding, 1 << 20] {
             let shape = Shape {
                 pictures: 1,
                 guided: true,
@@ -167,7 +167,8 @@ fn only_unet_plans_allow_f16_math() {
                 clip_skip: 0,
                 starts_from_picture: true,
             };
-            let plans = session.model.plans(shape, DeviceCaps { max_binding, ..DeviceCaps::BASELINE }).expect("plans");
+            let plans =
+                session.model.plans(shape, &KernelConfig { max_binding, ..KernelConfig::BASELINE }).expect("plans");
             let allowing: Vec<&str> =
                 plans.iter().filter(|plan| plan.allows_f16_math).map(|plan| plan.name.as_str()).collect();
             assert_eq!((plans.len(), allowing), (5, vec!["unet"]));
@@ -185,15 +186,15 @@ fn f16_overflow_in_the_unet_disables_f16_math() {
         };
         let (_, recipe, _) = cases("hires").remove(0);
         let mut session = mini::stored(scaled).await;
-        session.gpu.set_style(Style::Tiled);
+        session.config.style = Style::Tiled;
         let wanted = latents(&mut session, &recipe, &GenerateInputs::default()).await;
 
         let mut session = mini::stored(scaled).await;
-        session.gpu.set_style(Style::Tiled);
-        session.gpu.set_tile_choice(TileChoice::Forced(F16_VARIANT));
-        assert_eq!(session.gpu.f16_math(), session.gpu.info().shader_f16);
+        session.config.style = Style::Tiled;
+        session.config.tiles = TileChoice::Forced(F16_VARIANT);
+        assert_eq!(session.config.f16_math, session.gpu.info().shader_f16);
         assert_eq!(latents(&mut session, &recipe, &GenerateInputs::default()).await, wanted);
-        assert!(!session.gpu.f16_math(), "disabled or unsupported");
+        assert!(!session.config.f16_math, "disabled or unsupported");
     });
 }
 
@@ -213,8 +214,8 @@ fn f16_overflow_does_not_affect_the_vae_decoder() {
         for style in [Style::Tiled, Style::Untiled] {
             for f16_weights in [false, true] {
                 let mut session = mini::stored(scaled).await;
-                session.gpu.set_style(style);
-                session.gpu.set_f16_weights(f16_weights);
+                session.config.style = style;
+                session.config.f16_weights = f16_weights;
                 let tap = "decoder.conv_in".to_owned();
                 let got = session.probe(network, &inputs, std::slice::from_ref(&tap)).await.expect("a run");
                 let largest = got[&tap].iter().fold(0f32, |largest, x| largest.max(x.abs()));

@@ -2,7 +2,7 @@
 
 #![cfg(not(target_os = "wasi"))] // needs a GPU
 
-use lora_loupe::gpu::{F16_VARIANT, Gpu, KernelConfig, Style, TileChoice};
+use lora_loupe::gpu::{F16_VARIANT, Gpu, KernelConfig, Style, TileChoice, Winograd};
 use lora_loupe::pipeline::{AdapterChoice, GenerateInputs, Progress, Recipe, Shape, Stage};
 use lora_loupe::weights::LoadedAdapter;
 use lora_loupe_tests::cases::{case, cases, recipe};
@@ -15,18 +15,20 @@ use std::rc::Rc;
 
 #[test]
 fn memory_is_as_planned_and_steps_create_no_resources() {
-    // By the rule no layer has enough channels for Winograd; forced, every supported layer uses it.
-    for (style, choice) in
-        [(Style::Untiled, TileChoice::Rule), (Style::Tiled, TileChoice::Rule), (Style::Untiled, TileChoice::Forced(0))]
-    {
-        pollster::block_on(memory_is_as_planned(style, choice));
+    // By the rule no layer has enough channels for Winograd; with a minimum of 0, every supported layer uses it.
+    for (style, winograd) in [
+        (Style::Untiled, Winograd::ByStyle),
+        (Style::Tiled, Winograd::ByStyle),
+        (Style::Untiled, Winograd::MinChannels(0)),
+    ] {
+        pollster::block_on(memory_is_as_planned(style, winograd));
     }
 }
 
-async fn memory_is_as_planned(style: Style, choice: TileChoice) {
+async fn memory_is_as_planned(style: Style, winograd: Winograd) {
     let mut session = full().await;
-    session.gpu.set_style(style);
-    session.gpu.set_tile_choice(choice);
+    session.config.style = style;
+    session.config.winograd = winograd;
     let (_, recipe, _) = cases("hires").remove(0);
     let recipe = Recipe { steps: 4, ..recipe };
     let gpu = session.gpu.clone();
@@ -53,8 +55,8 @@ async fn memory_is_as_planned(style: Style, choice: TileChoice) {
         clip_skip: 0,
         starts_from_picture: false,
     };
-    let need = session.model.memory_need(shape, gpu.caps(), &[]).expect("plans");
-    assert_eq!(gpu.resource_stats().bytes, need.total(), "{style:?} {:?} {need:?}", gpu.tile_choice());
+    let need = session.model.memory_need(shape, &session.config, &[]).expect("plans");
+    assert_eq!(gpu.resource_stats().bytes, need.total(), "{style:?} {winograd:?} {need:?}");
     assert_eq!(steps[7].2.bytes, need.total());
     // Another image of the same shape creates no resources.
     assert_eq!(steps[7].2.pipelines, gpu.resource_stats().pipelines);
@@ -74,11 +76,11 @@ fn adapter_memory_is_as_planned_and_is_released() {
 
 async fn adapter_memory_is_released(names: &[&str], is_f16: bool) {
     let open = async || {
-        let session = match is_f16 {
+        let mut session = match is_f16 {
             true => mini::stored(|_, numbers| (Dtype::F16, mini::halves(&numbers))).await,
             false => full().await,
         };
-        session.gpu.set_f16_weights(is_f16);
+        session.config.f16_weights = is_f16;
         session
     };
     let mut session = open().await;
@@ -108,9 +110,8 @@ async fn adapter_memory_is_released(names: &[&str], is_f16: bool) {
         starts_from_picture: false,
     };
     let gpu = session.gpu.clone();
-    let caps = gpu.caps();
-    let bare = session.model.memory_need(shape, caps, &[]).expect("plans");
-    let need = session.model.memory_need(shape, caps, &loras).expect("plans");
+    let bare = session.model.memory_need(shape, &session.config, &[]).expect("plans");
+    let need = session.model.memory_need(shape, &session.config, &loras).expect("plans");
     assert!(need.adapters > 0 && need.total() > bare.total(), "{names:?}: {need:?}");
     // Submissions so small that progress is reported while the buffers of each part are allocated.
     gpu.set_submission_flops(500_000);
@@ -248,19 +249,19 @@ fn a_reopened_device_has_the_same_config_and_runs_the_self_test() {
     pollster::block_on(async {
         let (_, recipe, _) = cases("hires").remove(0);
         let mut session = full().await;
-        let original = session.gpu.config();
+        let original = session.config.clone();
         // With every optimization disabled, and with the original config.
         let reduced = KernelConfig {
             style: Style::Tiled,
             f16_weights: true,
             f16_math: false,
-            uses_winograd: false,
-            has_subgroups: false,
-            tile_choice: TileChoice::Forced(2),
+            winograd: Winograd::Disabled,
+            subgroups: false,
+            tiles: TileChoice::Forced(2),
+            ..original.clone()
         };
-        for (config, wants_tuning) in [(reduced, true), (original, false)] {
-            session.gpu.set_config(config.clone());
-            session.gpu.set_tuning_enabled(wants_tuning);
+        for config in [reduced, original] {
+            session.config = config.clone();
             let gpu = session.gpu.clone();
             let mut on_progress = |progress: Progress| {
                 if progress.stage == Stage::Denoise && Rc::strong_count(&gpu) > 1 {
@@ -270,10 +271,10 @@ fn a_reopened_device_has_the_same_config_and_runs_the_self_test() {
             };
             session.generate(&recipe, &GenerateInputs::default(), &mut on_progress).await.expect("an image");
             assert!(!Rc::ptr_eq(&gpu, &session.gpu), "the device was reopened");
-            assert_eq!(session.gpu.config(), config);
-            assert_eq!(session.gpu.tuning_enabled(), wants_tuning);
-            let again = Gpu::reopen(&gpu).await.expect("the device");
+            assert_eq!(session.config, config);
+            let (again, same) = Gpu::reopen(&gpu, &config).await.expect("the device");
             assert!(again.pipeline_count() > 10, "kernels of the self-test");
+            assert_eq!(same, config);
         }
     });
 }
@@ -298,8 +299,8 @@ fn the_error_names_the_layer_with_non_finite_outputs() {
             };
             let mut session = mini::session(broken).await;
             // Layers that also fail in f32 are reported, even if f16 math is disabled first.
-            session.gpu.set_style(Style::Tiled);
-            session.gpu.set_tile_choice(TileChoice::Forced(F16_VARIANT));
+            session.config.style = Style::Tiled;
+            session.config.tiles = TileChoice::Forced(F16_VARIANT);
             let result =
                 session.generate(&recipe, &GenerateInputs::default(), &mut |_| ControlFlow::Continue(())).await;
             let error = result.expect_err("a broken layer").to_string();

@@ -5,7 +5,7 @@ use lora_loupe::analysis::BaseShapes;
 use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, Strengths, apply};
 use lora_loupe::formats::source::ReadFuture;
 use lora_loupe::formats::{ByteSource, Dtype, Header, TensorInfo};
-use lora_loupe::gpu::{DeviceCaps, Gpu};
+use lora_loupe::gpu::{Gpu, KernelConfig};
 use lora_loupe::model::{Family, FamilyId, Module, Unet, UnetConfig};
 use lora_loupe::pipeline::{Folder, Model, Shape};
 use lora_loupe::plan::Layout;
@@ -248,11 +248,11 @@ fn stable_diffusion_1_5_needs_at_most_2_4_gb() {
         clip_skip: 0,
         starts_from_picture: false,
     };
-    let need = model.memory_need(shape(64, 64), DeviceCaps::BASELINE, &[]).expect("plans");
+    let need = model.memory_need(shape(64, 64), &KernelConfig::BASELINE, &[]).expect("plans");
     println!("512x512: {need:?}, {} in total", need.total());
     assert!(need.total() <= 2_400_000_000, "{need:?}");
     assert!(need.weights > 1_800_000_000, "UNet and VAE decoder are included");
-    let larger = model.memory_need(shape(96, 96), DeviceCaps::BASELINE, &[]).expect("plans");
+    let larger = model.memory_need(shape(96, 96), &KernelConfig::BASELINE, &[]).expect("plans");
     println!("768x768: {larger:?}, {} in total", larger.total());
     assert!(larger.total() > need.total());
 }
@@ -291,9 +291,9 @@ fn weights_are_read_in_slices_and_reordered() {
         model.checkpoint.slice = 2 * row as u64 + 1;
         source.max_read.set(0);
         for f16_weights in [false, true] {
-            gpu.set_f16_weights(f16_weights);
+            let config = KernelConfig { f16_weights, ..gpu.default_config() };
             let mut weights = Weights::default();
-            weights.load(&gpu, &model.checkpoint, name, Layout::Ohwi).await.expect("a tensor");
+            weights.load(&gpu, &config, &model.checkpoint, name, Layout::Ohwi).await.expect("a tensor");
             let got = gpu.read(&weights.get(name).expect("a weight")).await.expect("numbers");
             assert_eq!(got.len(), 4 * row);
             for (at, &got) in got.iter().enumerate() {

@@ -52,7 +52,8 @@ async fn compute(gpu: Option<&Gpu>, plan: &Plan, given: &BTreeMap<String, Vec<f3
     for (name, _, _) in plan.weights() {
         tensors.insert(name, gpu.upload(name, &given[name], Storage::F32).expect("a weight"));
     }
-    let runner = Runner::new(gpu, plan, &|name| tensors.get(name).cloned()).await.expect("a runner");
+    let runner =
+        Runner::new(gpu, &gpu.default_config(), plan, &|name| tensors.get(name).cloned()).await.expect("a runner");
     for value in &plan.values {
         if let Source::Input(name) = &value.source {
             runner.set(gpu, name, &given[name]).expect("an input");

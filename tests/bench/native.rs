@@ -4,7 +4,7 @@
 
 use lora_loupe::bench::{BUDGET, Prepared, Row, Size, cases, roofline_rows};
 use lora_loupe::formats::source::FileSource;
-use lora_loupe::gpu::{Gpu, RooflinePeak};
+use lora_loupe::gpu::{Gpu, KernelConfig, RooflinePeak};
 use lora_loupe::model::{Family, FamilyId};
 use lora_loupe::ops::Storage;
 use lora_loupe::pipeline::{AdapterChoice, Folder, Model, PipelineError, Recipe, Session, calls};
@@ -21,53 +21,65 @@ fn main() -> Result<(), Box<dyn Error>> {
     let has_flag = |flag: &str| arguments.iter().any(|argument| argument == flag);
     pollster::block_on(async {
         let gpu = Rc::new(Gpu::open().await?);
-        gpu.self_test().await?;
+        let config = gpu.self_test(&gpu.default_config()).await?;
         let peak = gpu.roofline_peak(BUDGET).await?;
         let mut rows = roofline_rows(peak).to_vec();
         let sizes: &[Size] = if has_flag("--full") { &[Size::Small, Size::Full] } else { &[Size::Small] };
         for size in sizes {
-            rows.extend(kernels(&gpu, *size, peak).await?);
+            rows.extend(kernels(&gpu, &config, *size, peak).await?);
         }
         if has_flag("--step") {
             let net = Family::published(FamilyId::Sd15)?.unet;
-            let (_, each) = calls(unet(&net, 2, 64, 64, 77)?, gpu.style());
-            rows.push(network(&gpu, "UNet step: SD 1.5 at 512x512 with guidance", each, peak).await?);
+            let (_, each) = calls(unet(&net, 2, 64, 64, 77)?, config.style);
+            rows.push(network(&gpu, &config, "UNet step: SD 1.5 at 512x512 with guidance", each, peak).await?);
             let net = Family::published_vae(FamilyId::Sd15)?;
             rows.push(
-                network(&gpu, "VAE decode: SD 1.5 at 512x512", vae_decoder(&net, 1, 64, 64)?.fuse_epilogues(), peak)
-                    .await?,
+                network(
+                    &gpu,
+                    &config,
+                    "VAE decode: SD 1.5 at 512x512",
+                    vae_decoder(&net, 1, 64, 64)?.fuse_epilogues(),
+                    peak,
+                )
+                .await?,
             );
         }
-        rows.extend(demo(&gpu, peak).await?);
+        rows.extend(demo(&gpu, &config, peak).await?);
         let info = gpu.info();
         println!("{}", json!({ "adapter": format!("{} ({})", info.adapter, info.backend), "rows": rows }));
         Ok(())
     })
 }
 
-async fn kernels(gpu: &Gpu, size: Size, peak: RooflinePeak) -> Result<Vec<Row>, Box<dyn Error>> {
+async fn kernels(gpu: &Gpu, config: &KernelConfig, size: Size, peak: RooflinePeak) -> Result<Vec<Row>, Box<dyn Error>> {
     let mut rows = Vec::new();
-    for case in cases(size, gpu.caps())? {
+    for case in cases(size, config)? {
         eprintln!("{}", case.name);
-        let prepared = Prepared::new(gpu, &case.plan, case.storage).await?;
+        let prepared = Prepared::new(gpu, config, &case.plan, case.storage).await?;
         rows.push(prepared.row(gpu, "kernels", &case.name, peak).await?);
     }
     Ok(rows)
 }
 
-async fn network(gpu: &Gpu, name: &str, plan: Plan, peak: RooflinePeak) -> Result<Row, PipelineError> {
+async fn network(
+    gpu: &Gpu,
+    config: &KernelConfig,
+    name: &str,
+    plan: Plan,
+    peak: RooflinePeak,
+) -> Result<Row, PipelineError> {
     eprintln!("{name}");
-    let storage = if gpu.f16_weights() { Storage::F16 } else { Storage::F32 };
-    Prepared::new(gpu, &plan, storage).await?.row(gpu, "networks", name, peak).await
+    let storage = if config.f16_weights { Storage::F16 } else { Storage::F32 };
+    Prepared::new(gpu, config, &plan, storage).await?.row(gpu, "networks", name, peak).await
 }
 
 /// Benchmarks the demo model with one of its LoRAs.
-async fn demo(gpu: &Rc<Gpu>, peak: RooflinePeak) -> Result<Vec<Row>, Box<dyn Error>> {
+async fn demo(gpu: &Rc<Gpu>, config: &KernelConfig, peak: RooflinePeak) -> Result<Vec<Row>, Box<dyn Error>> {
     eprintln!("the demo model");
     let root = golden::path("../web/public/demo");
     let model = Model::open("demo", &Folder::open(&root.join("model"))?).await?;
     let native = model.native_size();
-    let mut session = Session::new(gpu.clone(), model);
+    let mut session = Session::new(gpu.clone(), config.clone(), model);
     let recipe: Recipe = serde_json::from_value(json!({
         "version": 1, "model": "demo", "prompt": "a panda", "seed": 1, "steps": 4, "guidance": 5.0,
         "sampler": "dpmpp_2m", "width": native, "height": native, "adapters": [],

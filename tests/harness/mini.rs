@@ -28,7 +28,8 @@ pub fn folder(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Folder {
 pub async fn session(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Session {
     let model = Model::open("mini-sd15", &folder(change)).await.expect("the model");
     let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
-    Session::new(Rc::new(gpu), model)
+    let config = gpu.default_config();
+    Session::new(Rc::new(gpu), config, model)
 }
 
 /// Opens a session with the unmodified folder.

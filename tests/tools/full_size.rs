@@ -122,9 +122,9 @@ async fn run(case: &Case) -> Result<Value, Box<dyn Error>> {
     let file = TensorFile::open("model".into(), Rc::new(FileSource::open(&case.checkpoint)?)).await?;
     let model = Model::open_file("model", file, None, Tokenizer::clip()).await?;
     let gpu = Gpu::open().await?;
-    gpu.self_test().await?;
-    let mut session = Session::new(Rc::new(gpu), model);
-    let plans = session.model.plan_needs(case.shape, session.gpu.caps())?;
+    let config = gpu.self_test(&gpu.default_config()).await?;
+    let mut session = Session::new(Rc::new(gpu), config, model);
+    let plans = session.model.plan_needs(case.shape, &session.config)?;
     let started = Instant::now();
     let stages = match (&case.recipe, case.network) {
         (Some(recipe), None) => generate(&mut session, case, recipe).await?,

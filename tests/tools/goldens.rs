@@ -37,7 +37,9 @@ fn main() {
 async fn pipeline(root: &Path, name: &str) -> (usize, usize) {
     let folder = Folder::open(&root.join("pipelines").join(name)).expect("a pipeline");
     let model = Model::open(name, &folder).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-    let mut session = Session::new(Rc::new(Gpu::open().await.expect("a device")), model);
+    let gpu = Gpu::open().await.expect("a device");
+    let config = gpu.default_config();
+    let mut session = Session::new(Rc::new(gpu), config, model);
     let mut adapters = Vec::new();
     for entry in std::fs::read_dir(root.join("loras").join(name)).into_iter().flatten().flatten() {
         let id = entry.path().file_stem().expect("a name").to_string_lossy().into_owned();

@@ -1,6 +1,7 @@
 //! Benchmark cases: single operations and one UNet layer.
 
-use crate::gpu::{DeviceCaps, kernels};
+use crate::gpu::KernelConfig;
+use crate::gpu::lower::lower_step;
 use crate::model::{Family, FamilyId};
 use crate::num::{host_len, numel};
 use crate::ops::{Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Op, Storage};
@@ -28,22 +29,19 @@ pub struct Case {
 
 /// Returns the cases of a size that apply to a device with these capabilities: also with f16 weights if
 /// it keeps them in f16, and with Winograd convolutions where it uses them.
-pub fn cases(size: Size, caps: DeviceCaps) -> Result<Vec<Case>, PlanError> {
+pub fn cases(size: Size, config: &KernelConfig) -> Result<Vec<Case>, PlanError> {
     let mut list = Vec::new();
     for case in f32_cases(size)? {
-        let step = &case.plan.steps[0];
-        let (shapes, output) = (case.plan.input_shapes(step), &case.plan.value(step.output).shape);
-        let stored = vec![Storage::F32; shapes.len()];
-        let sequence = kernels::lower(&step.op, &shapes, output, &stored, caps.style, caps.winograd_min_channels);
-        let winograd = sequence.is_ok_and(|sequence| sequence.dispatches.len() > 1).then(|| Case {
-            name: format!("{}, Winograd", case.name),
-            plan: Plan { allows_winograd: true, ..case.plan.clone() },
-            storage: Storage::F32,
-        });
+        let plan = Plan { allows_winograd: true, ..case.plan.clone() };
+        let step = &plan.steps[0];
+        let sequence = lower_step(&plan, step, &vec![Storage::F32; step.inputs.len()], config);
+        let uses_winograd = matches!(step.op, Op::Conv2d(_)) && sequence.is_ok_and(|list| list.dispatches.len() > 1);
+        let winograd =
+            uses_winograd.then(|| Case { name: format!("{}, Winograd", case.name), plan, storage: Storage::F32 });
         list.push(case);
         list.extend(winograd);
     }
-    if caps.f16_weights {
+    if config.f16_weights {
         let with_f16 =
             |case: &Case| Case { name: format!("{}, f16 weights", case.name), storage: Storage::F16, ..case.clone() };
         let f16_cases: Vec<Case> = list.iter().filter(|case| case.has_matrix()).map(with_f16).collect();

@@ -8,7 +8,7 @@ mod session;
 
 pub use cases::{Case, Size, cases, numbers, seed};
 
-use crate::gpu::{BenchBudget, Gpu, RooflinePeak, Runner};
+use crate::gpu::{BenchBudget, Gpu, KernelConfig, RooflinePeak, Runner};
 use crate::ops::Storage;
 use crate::pipeline::PipelineError;
 use crate::plan::{Plan, Source};
@@ -83,13 +83,18 @@ pub struct Prepared {
 
 impl Prepared {
     /// Allocates the plan's buffers, with matrices in `storage`, and fills them with data generated from their names.
-    pub async fn new(gpu: &Gpu, plan: &Plan, storage: Storage) -> Result<Prepared, PipelineError> {
+    pub async fn new(
+        gpu: &Gpu,
+        config: &KernelConfig,
+        plan: &Plan,
+        storage: Storage,
+    ) -> Result<Prepared, PipelineError> {
         let storage_of = |_: &str, shape: &[usize]| if shape.len() > 1 { storage } else { Storage::F32 };
         let weights = gpu.with_error_scopes(&plan.name, || gpu.allocate_weights(plan, &storage_of)).await?;
         for (name, _, shape) in plan.weights() {
             gpu.write(&weights[name], &numbers(name, shape))?;
         }
-        let runner = Runner::new(gpu, plan, &|name| weights.get(name).cloned()).await?;
+        let runner = Runner::new(gpu, config, plan, &|name| weights.get(name).cloned()).await?;
         for value in &plan.values {
             if let Source::Input(name) = &value.source {
                 runner.set(gpu, name, &numbers(name, &value.shape))?;

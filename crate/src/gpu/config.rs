@@ -1,121 +1,101 @@
-//! Kernel configuration of a device: detected features and chosen options.
+//! Kernel configuration: the choices by which plans are lowered to dispatches.
 
-use super::device::{DeviceCaps, Gpu};
 use super::kernel::Style;
-use super::tune::TileChoice;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// Options that select the kernels of a plan. A device's configuration applies to plans compiled later; tests and
-/// benchmarks compile plans with a modified copy.
+/// Everything besides a plan that determines its dispatches. It is a value: tuning and the self-test return another
+/// one, and plans that are already compiled keep theirs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelConfig {
+    /// Maximum size of a storage buffer binding in bytes; larger feature maps are strip-mined.
+    pub max_binding: u64,
     /// Kernel style.
     pub style: Style,
     /// Whether 16-bit weights stay f16 or bf16 on the GPU: halves memory, adds a conversion per load.
     pub f16_weights: bool,
-    /// Whether matmul and convolution may multiply in f16 in plans that allow it. Requires `shader-f16`; disabled once
-    /// a result is wrong or overflows.
+    /// Whether matmul and convolution may multiply in f16 in plans that allow it. Requires `shader-f16`.
     pub f16_math: bool,
-    /// Whether convolutions may use Winograd's algorithm in plans that allow it; disabled once a result is wrong.
-    pub uses_winograd: bool,
-    /// Whether norms may use subgroup reductions: requires the feature; disabled once a result is wrong.
-    pub has_subgroups: bool,
+    /// Use of Winograd's algorithm for convolutions in plans that allow it.
+    pub winograd: Winograd,
+    /// Whether norms may use subgroup reductions. Requires the feature.
+    pub subgroups: bool,
     /// Tile shape selection.
-    pub tile_choice: TileChoice,
+    pub tiles: TileChoice,
 }
+
+/// Which convolutions use Winograd's algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Winograd {
+    /// None.
+    Disabled,
+    /// Those with as many channels as it usually needs to be faster with kernels of this style.
+    ByStyle,
+    /// Those with at least this many input and output channels.
+    MinChannels(usize),
+}
+
+/// How the variant of a launch is selected.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TileChoice {
+    /// By the heuristic on its size.
+    #[default]
+    Rule,
+    /// By the tuning result; by the heuristic for classes that are not tuned.
+    Tuned(Tuning),
+    /// The variant with this index if it exists; for tuning and tests.
+    Forced(usize),
+}
+
+/// Tuning result of one device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tuning {
+    /// Adapter, backend and kernel hash; see [`Gpu::tuning_key`](super::Gpu::tuning_key).
+    pub device: String,
+    /// Launch class -> index of the fastest variant; for `winograd`, the minimum number of channels.
+    pub best: BTreeMap<String, usize>,
+}
+
+impl Tuning {
+    /// Class of Winograd's algorithm.
+    pub const WINOGRAD: &str = "winograd";
+}
+
+/// Minimum number of channels for Winograd's algorithm on untuned GPUs: with half as many, its extra memory traffic can
+/// outweigh the savings on a large GPU.
+const WINOGRAD_MIN_CHANNELS_TILED: usize = 256;
+/// Minimum number of channels on software rasterizers: measured a third faster with 64.
+const WINOGRAD_MIN_CHANNELS_UNTILED: usize = 64;
 
 impl KernelConfig {
-    /// Returns the capabilities that planning depends on, for a maximum binding size of `max_binding` bytes.
-    pub fn caps(&self, max_binding: u64) -> DeviceCaps {
-        DeviceCaps {
-            max_binding,
-            f16_weights: self.f16_weights,
-            style: self.style,
-            winograd_min_channels: self.winograd_min_channels(),
+    /// An untuned GPU with WebGPU's default binding limit of 128 MiB, which every device supports.
+    pub const BASELINE: KernelConfig = KernelConfig {
+        max_binding: 128 << 20,
+        style: Style::Tiled,
+        f16_weights: true,
+        f16_math: false,
+        winograd: Winograd::ByStyle,
+        subgroups: false,
+        tiles: TileChoice::Rule,
+    };
+
+    /// Returns the configuration with a tuning result, unless Winograd's algorithm is disabled: that stays.
+    pub fn with_tuning(mut self, tuning: Tuning) -> KernelConfig {
+        if let (Some(&channels), true) = (tuning.best.get(Tuning::WINOGRAD), self.winograd != Winograd::Disabled) {
+            self.winograd = Winograd::MinChannels(channels);
         }
-    }
-}
-
-impl Gpu {
-    /// Returns the configuration for plans compiled from now on.
-    pub fn config(&self) -> KernelConfig {
-        self.config.borrow().clone()
+        self.tiles = TileChoice::Tuned(tuning);
+        self
     }
 
-    /// Replaces the configuration.
-    pub fn set_config(&self, config: KernelConfig) {
-        self.config.replace(config);
-    }
-
-    /// Returns the kernel style.
-    pub fn style(&self) -> Style {
-        self.config.borrow().style
-    }
-
-    /// Sets the kernel style for plans compiled from now on.
-    pub fn set_style(&self, style: Style) {
-        self.config.borrow_mut().style = style;
-    }
-
-    /// See [`KernelConfig::f16_weights`].
-    pub fn f16_weights(&self) -> bool {
-        self.config.borrow().f16_weights
-    }
-
-    /// Sets it for weights loaded from now on.
-    pub fn set_f16_weights(&self, enabled: bool) {
-        self.config.borrow_mut().f16_weights = enabled;
-    }
-
-    /// See [`KernelConfig::f16_math`].
-    pub fn f16_math(&self) -> bool {
-        self.config.borrow().f16_math
-    }
-
-    /// Sets it for plans compiled from now on; it stays off on devices without `shader-f16`.
-    pub fn set_f16_math(&self, enabled: bool) {
-        self.config.borrow_mut().f16_math = enabled && self.info().shader_f16;
-    }
-
-    /// See [`KernelConfig::uses_winograd`].
-    pub fn uses_winograd(&self) -> bool {
-        self.config.borrow().uses_winograd
-    }
-
-    /// Sets it for plans compiled from now on.
-    pub fn set_uses_winograd(&self, enabled: bool) {
-        self.config.borrow_mut().uses_winograd = enabled;
-    }
-
-    /// See [`KernelConfig::has_subgroups`].
-    pub fn has_subgroups(&self) -> bool {
-        self.config.borrow().has_subgroups
-    }
-
-    /// Sets it for plans compiled from now on; on the web wgpu does not report the feature.
-    pub fn set_has_subgroups(&self, enabled: bool) {
-        self.config.borrow_mut().has_subgroups = enabled;
-    }
-
-    /// Sets the tile shape selection for plans compiled from now on; ignores a tuning of another device.
-    pub fn set_tile_choice(&self, choice: TileChoice) {
-        let is_applicable = !matches!(&choice, TileChoice::Tuned(tuning) if tuning.device != self.tuning_key());
-        if is_applicable {
-            self.config.borrow_mut().tile_choice = choice;
+    /// Returns the minimum number of input and output channels of a convolution for Winograd's algorithm, or None if it
+    /// is disabled.
+    pub fn winograd_min_channels(&self) -> Option<usize> {
+        match (self.winograd, self.style) {
+            (Winograd::Disabled, _) => None,
+            (Winograd::ByStyle, Style::Tiled) => Some(WINOGRAD_MIN_CHANNELS_TILED),
+            (Winograd::ByStyle, Style::Untiled) => Some(WINOGRAD_MIN_CHANNELS_UNTILED),
+            (Winograd::MinChannels(channels), _) => Some(channels),
         }
-    }
-
-    /// Returns the tile shape selection.
-    pub fn tile_choice(&self) -> TileChoice {
-        self.config.borrow().tile_choice.clone()
-    }
-
-    /// Returns whether untuned kernels are timed before the first image.
-    pub fn tuning_enabled(&self) -> bool {
-        self.wants_tuning.get()
-    }
-
-    /// Enables or disables tuning; disabling it also ends a tuning in progress.
-    pub fn set_tuning_enabled(&self, enabled: bool) {
-        self.wants_tuning.set(enabled);
     }
 }

@@ -1,8 +1,8 @@
 //! The GPU device: adapter selection, buffers, transfers and the pipeline cache.
 
-use super::config::KernelConfig;
-use super::kernel::{self, Launch, LaunchError, Scalar, Style};
-use super::tune::{TileChoice, WINOGRAD_MIN_CHANNELS_GPU};
+use super::config::{KernelConfig, TileChoice, Winograd};
+use super::kernel::{Kernel, Launch, LaunchError, Scalar, Style};
+use super::wgsl;
 use crate::ops::Storage;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
@@ -74,29 +74,6 @@ pub struct GpuInfo {
     pub max_binding: u64,
 }
 
-/// Device capabilities that planning and memory estimates depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeviceCaps {
-    /// Maximum size of a storage buffer binding in bytes.
-    pub max_binding: u64,
-    /// Whether 16-bit weights stay f16 or bf16 on the GPU.
-    pub f16_weights: bool,
-    /// Kernel style.
-    pub style: Style,
-    /// Minimum channel count for Winograd convolution in plans that allow it.
-    pub winograd_min_channels: usize,
-}
-
-impl DeviceCaps {
-    /// A GPU with WebGPU's default binding limit of 128 MiB, which every device supports.
-    pub const BASELINE: DeviceCaps = DeviceCaps {
-        max_binding: 128 << 20,
-        f16_weights: true,
-        style: Style::Tiled,
-        winograd_min_channels: WINOGRAD_MIN_CHANNELS_GPU,
-    };
-}
-
 /// Counters of the resources that a device has created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ResourceStats {
@@ -153,7 +130,7 @@ impl Tensor {
 /// Floating-point operations per submission until the device's throughput is known: about 50 ms at 40 GFLOP/s.
 const FIRST_SUBMISSION_FLOPS: u64 = 2_000_000_000;
 
-type PipelineKey = (&'static str, Vec<(&'static str, u64)>, Scalar);
+type PipelineKey = (Kernel, Vec<(&'static str, u64)>, Scalar);
 
 /// An open device.
 pub struct Gpu {
@@ -161,8 +138,7 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     info: GpuInfo,
     scalar: Scalar,
-    pub(super) config: RefCell<KernelConfig>,
-    pub(super) wants_tuning: Cell<bool>,
+    has_subgroups: bool,
     pub(super) submission_flops: Cell<u64>,
     pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
     stats: Rc<Cell<ResourceStats>>,
@@ -215,21 +191,12 @@ impl Gpu {
                 record(&slot, GpuError::Lost(message));
             }
         });
-        let config = KernelConfig {
-            style: if info.software { Style::Untiled } else { Style::Tiled },
-            f16_weights: !info.software,
-            f16_math: info.shader_f16,
-            uses_winograd: true,
-            has_subgroups: adapter.features().contains(wgpu::Features::SUBGROUP),
-            tile_choice: TileChoice::Rule,
-        };
         Ok(Gpu {
             device,
             queue,
             info,
             scalar: Scalar::F32,
-            config: RefCell::new(config),
-            wants_tuning: Cell::new(false),
+            has_subgroups: adapter.features().contains(wgpu::Features::SUBGROUP),
             submission_flops: Cell::new(FIRST_SUBMISSION_FLOPS),
             pipelines: RefCell::default(),
             stats: Rc::default(),
@@ -238,26 +205,27 @@ impl Gpu {
         })
     }
 
-    /// Opens a device to replace a lost one. The same adapter keeps its [`KernelConfig`]; its throughput is measured
-    /// again. The self-test is repeated: features that fail now are disabled too, and disabled ones stay disabled.
-    pub async fn reopen(lost: &Gpu) -> Result<Gpu, GpuError> {
-        let gpu = Gpu::open().await?;
-        if gpu.info == lost.info {
-            gpu.set_config(lost.config());
-        }
-        gpu.set_tuning_enabled(lost.tuning_enabled());
-        gpu.self_test().await?;
-        Ok(gpu)
-    }
-
     /// Returns the device description.
     pub fn info(&self) -> &GpuInfo {
         &self.info
     }
 
-    /// Returns the capabilities that planning depends on.
-    pub fn caps(&self) -> DeviceCaps {
-        self.config.borrow().caps(self.info.max_binding)
+    /// Returns the configuration of an untuned device with these features. On the web wgpu does not report subgroups.
+    pub fn default_config(&self) -> KernelConfig {
+        KernelConfig {
+            max_binding: self.info.max_binding,
+            style: if self.info.software { Style::Untiled } else { Style::Tiled },
+            f16_weights: !self.info.software,
+            f16_math: self.info.shader_f16,
+            winograd: Winograd::ByStyle,
+            subgroups: self.has_subgroups,
+            tiles: TileChoice::Rule,
+        }
+    }
+
+    /// Returns the key of a [`Tuning`](super::Tuning) of this device with this build's kernels.
+    pub fn tuning_key(&self) -> String {
+        format!("{} ({}), kernels {:08x}", self.info.adapter, self.info.backend, wgsl::hash())
     }
 
     /// Returns the kernels' `Scalar`: the element type of activations.
@@ -426,21 +394,20 @@ impl Gpu {
     }
 
     /// Returns the pipeline of a launch, compiled on first use.
-    pub(super) fn pipeline(&self, launch: &Launch) -> Result<wgpu::ComputePipeline, GpuError> {
+    pub(super) fn pipeline(&self, launch: &Launch) -> wgpu::ComputePipeline {
         let constants: Vec<(&'static str, u64)> =
             launch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
         let key = (launch.kernel, constants, launch.operand_type);
         if let Some(pipeline) = self.pipelines.borrow().get(&key) {
-            return Ok(pipeline.clone());
+            return pipeline.clone();
         }
-        let text = kernel::source(launch.kernel, self.scalar, launch.operand_type)
-            .ok_or_else(|| GpuError::Fault { what: launch.kernel.into(), message: "no kernel has this name".into() })?;
+        let text = wgsl::source(launch.kernel, self.scalar, launch.operand_type);
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(launch.kernel),
+            label: Some(launch.kernel.name()),
             source: wgpu::ShaderSource::Wgsl(text.into()),
         });
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(launch.kernel),
+            label: Some(launch.kernel.name()),
             layout: None,
             module: &module,
             entry_point: Some("main"),
@@ -451,7 +418,7 @@ impl Gpu {
             cache: None,
         });
         self.pipelines.borrow_mut().insert(key, pipeline.clone());
-        Ok(pipeline)
+        pipeline
     }
 
     /// Returns the number of pipelines compiled so far.

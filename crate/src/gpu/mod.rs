@@ -3,21 +3,27 @@
 //! The only module that depends on wgpu. It handles steps, shapes and names, and is independent of model architectures.
 
 mod alloc;
+mod arena;
+mod compile;
 mod config;
 mod device;
 pub mod kernel;
 pub mod kernels;
+pub mod lower;
 pub mod params;
 mod readback;
 mod roofline;
 mod runner;
 mod self_test;
 mod tune;
+mod variants;
+pub mod wgsl;
 
-pub use config::KernelConfig;
-pub use device::{DeviceCaps, Gpu, GpuError, GpuInfo, ResourceStats, Tensor};
-pub use kernel::{Launch, Scalar, Style};
+pub use arena::Arena;
+pub use config::{KernelConfig, TileChoice, Tuning, Winograd};
+pub use device::{Gpu, GpuError, GpuInfo, ResourceStats, Tensor};
+pub use kernel::{Kernel, Launch, Scalar, Style};
 pub use roofline::{BenchBudget, RooflinePeak};
-pub use runner::{Arena, Runner};
+pub use runner::Runner;
 pub use self_test::{TOLERANCE_F16, numbers};
-pub use tune::{F16_VARIANT, TileChoice, Tuning};
+pub use variants::F16_VARIANT;

@@ -1,16 +1,12 @@
 //! Kernel timing and the device's roofline: peak arithmetic throughput and peak memory bandwidth.
 
 use super::device::{Gpu, GpuError, Tensor};
-use super::kernel::Launch;
-use super::params::{Uniforms, params};
+use super::kernel::{Kernel, Launch};
+use super::kernels::roofline::ArithmeticParams;
+use super::params::Uniforms;
 use crate::num::to_index;
 use std::time::Duration;
 use web_time::Instant;
-
-params! {
-    /// Uniforms of roofline_arithmetic.wgsl.
-    ArithmeticParams { rounds: u32 }
-}
 
 /// Peak throughput of a device.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,14 +70,14 @@ impl Gpu {
         let input = self.tensor("the roofline input", COPY_ELEMENTS)?;
         let best = |rounds: Vec<f64>| rounds.into_iter().fold(f64::INFINITY, f64::min) / 1e3;
 
-        let copy = Launch::new("roofline_copy", 1, Uniforms::none(), [COPY_GROUPS, 1, 1]);
+        let copy = Launch::new(Kernel::RooflineCopy, 1, Uniforms::none(), [COPY_GROUPS, 1, 1]);
         let seconds = best(self.time_launch(budget, &copy, &[&input, &output]).await?);
         let bytes = 2.0 * 4.0 * COPY_ELEMENTS as f64 / seconds;
         // Quadruple the work until a round takes about 20 ms.
         let mut inner_rounds: u32 = 16;
         loop {
             let launch = Launch::new(
-                "roofline_arithmetic",
+                Kernel::RooflineArithmetic,
                 0,
                 ArithmeticParams { rounds: inner_rounds },
                 [FULL_OCCUPANCY_GROUPS, 1, 1],
@@ -103,7 +99,7 @@ impl Gpu {
         tensors: &[&Tensor],
     ) -> Result<Vec<f64>, GpuError> {
         let (pipeline, params, bind_group) =
-            self.with_error_scopes(launch.kernel, || self.bind(launch, tensors)).await?;
+            self.with_error_scopes(launch.kernel.name(), || Ok(self.bind(launch, tensors))).await?;
         let submit = || {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             {
@@ -120,14 +116,10 @@ impl Gpu {
         rounds
     }
 
-    fn bind(
-        &self,
-        launch: &Launch,
-        tensors: &[&Tensor],
-    ) -> Result<(wgpu::ComputePipeline, wgpu::Buffer, wgpu::BindGroup), GpuError> {
-        let pipeline = self.pipeline(launch)?;
+    fn bind(&self, launch: &Launch, tensors: &[&Tensor]) -> (wgpu::ComputePipeline, wgpu::Buffer, wgpu::BindGroup) {
+        let pipeline = self.pipeline(launch);
         let params = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(launch.kernel),
+            label: Some(launch.kernel.name()),
             size: (4 * launch.params.words().len() as u64).next_multiple_of(16).max(16),
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
@@ -142,10 +134,10 @@ impl Gpu {
             entries.push(wgpu::BindGroupEntry { binding, resource });
         }
         let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(launch.kernel),
+            label: Some(launch.kernel.name()),
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         });
-        Ok((pipeline, params, bind_group))
+        (pipeline, params, bind_group)
     }
 }

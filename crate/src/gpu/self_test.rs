@@ -2,11 +2,11 @@
 //! If a tiled kernel fails, the untiled ones are tried; f16 math, Winograd's algorithm and subgroup reductions are
 //! disabled if they fail.
 
-use super::config::KernelConfig;
+use super::config::{KernelConfig, TileChoice, Winograd};
 use super::device::{Gpu, GpuError};
 use super::kernel::Style;
-use super::runner::{Arena, Runner};
-use super::tune::{F16_VARIANT, TileChoice};
+use super::runner::Runner;
+use super::variants::F16_VARIANT;
 use crate::num::{host_len, numel};
 use crate::ops::{Activation, Add, Attention, Broadcast, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Op, Unary};
 use crate::plan::{Builder, Plan, PlanError, interpret};
@@ -20,49 +20,64 @@ const TOLERANCE: f64 = 1e-3;
 pub const TOLERANCE_F16: f64 = 4.0 / 2048.0;
 
 impl Gpu {
-    /// Tests the kernels and selects a style in which all of them pass; disables optional features that fail. The
-    /// error names the kernels that fail in both styles.
-    pub async fn self_test(&self) -> Result<(), GpuError> {
-        self.test_f32_within(TOLERANCE).await?;
-        self.test_f16_math_within(TOLERANCE_F16).await;
-        self.test_winograd_within(TOLERANCE).await;
-        self.test_subgroups_within(TOLERANCE).await;
-        Ok(())
+    /// Tests the kernels and returns a configuration whose kernels pass: with the other style if those of `config` fail,
+    /// and without optional features that fail. The error names the kernels that fail in both styles.
+    pub async fn self_test(&self, config: &KernelConfig) -> Result<KernelConfig, GpuError> {
+        let config = self.test_f32_within(TOLERANCE, config).await?;
+        let config = self.test_f16_math_within(TOLERANCE_F16, &config).await;
+        let config = self.test_winograd_within(TOLERANCE, &config).await;
+        Ok(self.test_subgroups_within(TOLERANCE, &config).await)
+    }
+
+    /// Opens a device to replace a lost one, and returns it with its configuration. The same adapter keeps the
+    /// configuration; its throughput is measured again. The self-test is repeated: features that fail now are disabled
+    /// too, and disabled ones stay disabled.
+    pub async fn reopen(lost: &Gpu, config: &KernelConfig) -> Result<(Gpu, KernelConfig), GpuError> {
+        let gpu = Gpu::open().await?;
+        let config = if gpu.info() == lost.info() { config.clone() } else { gpu.default_config() };
+        let config = gpu.self_test(&config).await?;
+        Ok((gpu, config))
     }
 
     /// Disables subgroup reductions if the relative error of a norm that uses them exceeds `tolerance`.
-    pub async fn test_subgroups_within(&self, tolerance: f64) {
+    pub async fn test_subgroups_within(&self, tolerance: f64, config: &KernelConfig) -> KernelConfig {
         // Only tuning selects subgroup kernels, and it only runs with tiled ones.
-        if self.style() == Style::Tiled && self.has_subgroups() {
-            let config = KernelConfig { tile_choice: TileChoice::Forced(1), ..self.config() };
-            let is_norm = |op: &Op| matches!(op, Op::GroupNorm(_) | Op::LayerNorm(_));
-            let failed = self.failures(&config, tolerance, &is_norm).await;
-            self.set_has_subgroups(failed.is_ok_and(|failed| failed.is_empty()));
+        if config.style != Style::Tiled || !config.subgroups {
+            return config.clone();
         }
+        let forced = KernelConfig { tiles: TileChoice::Forced(1), ..config.clone() };
+        let is_norm = |op: &Op| matches!(op, Op::GroupNorm(_) | Op::LayerNorm(_));
+        let failed = self.failures(&forced, tolerance, &is_norm).await;
+        KernelConfig { subgroups: failed.is_ok_and(|failed| failed.is_empty()), ..config.clone() }
     }
 
     /// Disables Winograd's algorithm if its relative error exceeds `tolerance`.
-    pub async fn test_winograd_within(&self, tolerance: f64) {
-        if !self.uses_winograd() {
-            return;
+    pub async fn test_winograd_within(&self, tolerance: f64, config: &KernelConfig) -> KernelConfig {
+        if config.winograd == Winograd::Disabled {
+            return config.clone();
         }
         let conv = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
         // Hardly more tiles than Winograd's algorithm needs, with odd edges and a partial last block of tiles.
         let shapes = [vec![1, 31, 33, 4], vec![4, 36], vec![4]];
-        let config = KernelConfig { tile_choice: TileChoice::Forced(0), ..self.config() };
-        let error = self.relative_error(&config, &conv.into(), &shapes).await;
-        self.set_uses_winograd(error.is_ok_and(|error| error <= tolerance));
+        let forced = KernelConfig { winograd: Winograd::MinChannels(0), tiles: TileChoice::Rule, ..config.clone() };
+        let error = self.relative_error(&forced, &conv.into(), &shapes).await;
+        match error.is_ok_and(|error| error <= tolerance) {
+            true => config.clone(),
+            false => KernelConfig { winograd: Winograd::Disabled, ..config.clone() },
+        }
     }
 
     /// Disables f16 math if the relative error of a product exceeds `tolerance`, or if overflows would go unnoticed.
-    pub async fn test_f16_math_within(&self, tolerance: f64) {
-        if self.style() == Style::Tiled && self.f16_math() {
-            let config = KernelConfig { tile_choice: TileChoice::Forced(F16_VARIANT), ..self.config() };
-            let is_product = |op: &Op| matches!(op, Op::Matmul(_) | Op::Conv2d(_));
-            let failed = self.failures(&config, tolerance, &is_product).await;
-            let overflows = self.overflows_to_infinity(&config).await;
-            self.set_f16_math(failed.is_ok_and(|failed| failed.is_empty()) && overflows.unwrap_or(false));
+    pub async fn test_f16_math_within(&self, tolerance: f64, config: &KernelConfig) -> KernelConfig {
+        if config.style != Style::Tiled || !config.f16_math {
+            return config.clone();
         }
+        let forced = KernelConfig { tiles: TileChoice::Forced(F16_VARIANT), ..config.clone() };
+        let is_product = |op: &Op| matches!(op, Op::Matmul(_) | Op::Conv2d(_));
+        let failed = self.failures(&forced, tolerance, &is_product).await;
+        let overflows = self.overflows_to_infinity(&forced).await;
+        let passes = failed.is_ok_and(|failed| failed.is_empty()) && overflows.unwrap_or(false);
+        KernelConfig { f16_math: passes, ..config.clone() }
     }
 
     /// Returns whether values beyond 65504 become infinite; a device may also clamp them silently. They are multiplied
@@ -74,17 +89,16 @@ impl Gpu {
         Ok(kernel.iter().all(|value| !value.is_finite()))
     }
 
-    /// Tests the f32 kernels with the given maximum relative error and selects a style in which all of them pass.
-    pub async fn test_f32_within(&self, tolerance: f64) -> Result<(), GpuError> {
-        let first = self.style();
-        let other = if first == Style::Tiled { Style::Untiled } else { Style::Tiled };
+    /// Tests the f32 kernels with the given maximum relative error, and returns the configuration with a style in which
+    /// all of them pass.
+    pub async fn test_f32_within(&self, tolerance: f64, config: &KernelConfig) -> Result<KernelConfig, GpuError> {
+        let other = if config.style == Style::Tiled { Style::Untiled } else { Style::Tiled };
         let mut failed = Vec::new();
-        for style in [first, other] {
-            let config = KernelConfig { style, tile_choice: TileChoice::Rule, ..self.config() };
-            failed = self.failures(&config, tolerance, &|_| true).await?;
+        for style in [config.style, other] {
+            let plain = KernelConfig { style, tiles: TileChoice::Rule, ..config.clone() };
+            failed = self.failures(&plain, tolerance, &|_| true).await?;
             if failed.is_empty() {
-                self.set_style(style);
-                return Ok(());
+                return Ok(KernelConfig { style, ..config.clone() });
             }
         }
         let what = format!("{} on {}", failed.join(", "), self.info().adapter);
@@ -125,8 +139,7 @@ impl Gpu {
 
     /// Runs the kernel of a single-operation plan on these inputs.
     async fn run_kernel(&self, config: &KernelConfig, plan: &Plan, inputs: &[Vec<f32>]) -> Result<Vec<f32>, GpuError> {
-        let arena = Arena::with_config(self, config.clone(), &[plan]).await?;
-        let runner = Runner::with_arena(self, plan, &|_| None, &arena).await?;
+        let runner = Runner::new(self, config, plan, &|_| None).await?;
         for (i, data) in inputs.iter().enumerate() {
             runner.set(self, &i.to_string(), data)?;
         }

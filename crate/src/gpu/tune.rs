@@ -1,16 +1,15 @@
 //! Autotuning of tile shapes: each class of matmul, convolution and attention launches is timed once in a handful of
 //! variants. The result is serializable.
 
-use super::config::KernelConfig;
+use super::config::{KernelConfig, TileChoice, Tuning, Winograd};
 use super::device::{Gpu, GpuError};
-use super::kernel::{Binding, Launch, SUBGROUPS, Scalar, Style};
-use super::kernels::{self, BufferRef};
+use super::kernel::{Binding, BufferRef, Dispatch, KernelSequence, Launch, Scalar, Style};
+use super::lower::lower_step;
 use super::roofline::BenchBudget;
-use super::runner::{Arena, Runner, lower_step};
-use crate::num::low_word;
+use super::runner::Runner;
+use super::variants::{VariantSupport, class, variants};
 use crate::ops::{Conv2d, Op, Storage};
-use crate::plan::{Builder, Plan, PlanError};
-use serde::{Deserialize, Serialize};
+use crate::plan::{Builder, Plan, PlanError, Step};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -26,163 +25,29 @@ const BUDGET: BenchBudget = BenchBudget { rounds: 3, limit: Duration::from_milli
 const MAX_TIME_RATIO: f64 = 0.97;
 /// Maximum relative time of an f16 variant: saving a tenth of the time justifies the loss of precision.
 const MAX_TIME_RATIO_F16: f64 = 0.9;
-/// Class of Winograd's algorithm in a [`Tuning`]; its value is the minimum number of channels.
-const WINOGRAD: &str = "winograd";
-/// Minimum number of channels for Winograd's algorithm on untuned GPUs: with half as many, its extra memory traffic can
-/// outweigh the savings on a large GPU.
-pub const WINOGRAD_MIN_CHANNELS_GPU: usize = 256;
-/// Minimum number of channels on software rasterizers: measured a third faster with 64.
-const WINOGRAD_MIN_CHANNELS_SOFTWARE: usize = 64;
 /// Channel counts at which Winograd's algorithm is timed, on a 64x64 feature map.
 const WINOGRAD_WIDTHS: [usize; 3] = [128, 256, 512];
-/// Minimum number of channels that disables Winograd's algorithm: more than any layer has.
-const WINOGRAD_DISABLED: usize = 1 << 20;
-/// Tile heights of matmul and conv2d, in rows.
-const TILES: [u32; 3] = [32, 64, 128];
-/// Index of the first f16 variant of matmul and conv2d; f16 variants have the same tile heights as the f32 ones, in order.
-pub const F16_VARIANT: usize = TILES.len() + 1;
-
-/// Tuning result of one device.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Tuning {
-    /// Adapter, backend and kernel hash; see [`Gpu::tuned_for`].
-    pub device: String,
-    /// Launch class -> index of the fastest variant; for `winograd`, the minimum number of channels.
-    pub best: BTreeMap<String, usize>,
-}
-
-/// How the variant of a launch is selected.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum TileChoice {
-    /// By the heuristic on its size.
-    #[default]
-    Rule,
-    /// By the tuning result; by the heuristic for classes that are not tuned.
-    Tuned(Tuning),
-    /// The variant with this index if it exists, and Winograd's algorithm in every plan that allows it; for tests.
-    Forced(usize),
-}
-
-/// Optional features that variants may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VariantSupport {
-    /// f16 math in products.
-    pub f16: bool,
-    /// Subgroup reductions in norms.
-    pub subgroups: bool,
-}
-
-/// Returns the variants of a launch: its tile shapes and supported features, in an order that does not depend on the
-/// launch's own shape; empty if there is only one. A variant that needs too many workgroups is replaced by the launch
-/// itself.
-pub fn variants(launch: &Launch, support: VariantSupport) -> Vec<Launch> {
-    let or_original = |variant: Launch| if variant.fits() { variant } else { launch.clone() };
-    unchecked_variants(launch, support).into_iter().map(or_original).collect()
-}
-
-fn unchecked_variants(launch: &Launch, support: VariantSupport) -> Vec<Launch> {
-    let with_constants = |changes: &[(&str, usize)], groups: u32| {
-        let mut variant = launch.clone();
-        for (name, value) in &mut variant.constants {
-            if let Some((_, new)) = changes.iter().find(|(changed, _)| changed == name) {
-                *value = *new as f64;
-            }
-        }
-        variant.workgroups[0] = groups;
-        variant
-    };
-    match launch.kernel {
-        "matmul" | "conv2d" => {
-            let (rows, columns) = (launch.uniform("rows"), launch.uniform("columns"));
-            let tile = |tile: u32| with_constants(&[("ROWS", tile as usize)], rows.div_ceil(tile));
-            let kernel = if launch.kernel == "matmul" { "matmul_untiled" } else { "conv2d_untiled" };
-            let constants = launch.constants.iter().copied().filter(|(name, _)| *name != "ROWS").collect();
-            let groups = kernels::untiled_groups(rows, columns);
-            let untiled = Launch { kernel, constants, workgroups: groups, ..launch.clone() };
-            let tiles = TILES.map(tile);
-            let f16_tiles = tiles.clone().map(|tile| Launch { operand_type: Scalar::F16, ..tile });
-            let f16_tiles = f16_tiles.into_iter().filter(|_| support.f16);
-            tiles.into_iter().chain([untiled]).chain(f16_tiles).collect()
-        }
-        "attention" => {
-            let (all_queries, head_dim) = (launch.uniform("queries"), launch.uniform("head_dim") as usize);
-            let block = |(queries, keys, outputs): (usize, usize, usize)| {
-                let groups = all_queries.div_ceil(low_word(queries as u64));
-                with_constants(&[("QUERIES", queries), ("KEYS", keys), ("OWN", outputs)], groups)
-            };
-            kernels::attention_blocks(head_dim).take(4).map(block).collect()
-        }
-        kernel => match subgroup_kernel(kernel) {
-            Some(kernel) if support.subgroups => vec![launch.clone(), Launch { kernel, ..launch.clone() }],
-            _ => Vec::new(),
-        },
-    }
-}
-
-/// Returns the subgroup version of a kernel, if it has one.
-fn subgroup_kernel(kernel: &str) -> Option<&'static str> {
-    kernels::ALL.iter().map(|(name, ..)| *name).find(|name| name.strip_suffix(SUBGROUPS) == Some(kernel))
-}
-
-/// Returns the uniforms that a norm's speed depends on.
-fn norm_sizes(kernel: &str) -> [&'static str; 2] {
-    match kernel {
-        "group_norm" => ["pixels", "channels"],
-        "layer_norm" => ["rows", "width"],
-        _ => ["height", "width"],
-    }
-}
-
-/// Returns the class of a launch; launches of a class share a tuning result. It consists of the kernel, the sizes
-/// rounded up to powers of two, flags, supported features, and all constants but the tile shape. None for kernels
-/// without variants.
-pub fn class(launch: &Launch, support: VariantSupport) -> Option<String> {
-    let log_size = |name: &str| launch.uniform(name).next_power_of_two().trailing_zeros();
-    let is_tile_shape = |name: &str| ["ROWS", "QUERIES", "KEYS", "OWN"].contains(&name);
-    let constants = launch.constants.iter().filter(|(name, _)| !is_tile_shape(name));
-    let constants: Vec<String> = constants.map(|(name, value)| format!("{name} {value}")).collect();
-    let constants = constants.join(" ");
-    match launch.kernel {
-        "matmul" | "conv2d" => {
-            let sizes = ["rows", "columns", "inner"].map(log_size);
-            let types = if support.f16 { " halves" } else { "" };
-            Some(format!("{} {sizes:?} {constants} {}{types}", launch.kernel, launch.uniform("flags")))
-        }
-        "attention" => Some(format!("attention {:?} {constants}", ["queries", "keys"].map(log_size))),
-        kernel if support.subgroups && subgroup_kernel(kernel).is_some() => {
-            Some(format!("{kernel} {:?}", norm_sizes(kernel).map(log_size)))
-        }
-        _ => None,
-    }
-}
-
-/// Returns a hash of this build's kernels: FNV-1a of their sources.
-fn kernel_hash() -> u32 {
-    let bytes = kernels::ALL.iter().flat_map(|(_, text, _)| text.bytes());
-    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
+/// Minimum number of channels in a [`Tuning`] if Winograd's algorithm is never faster: more than any layer has.
+const WINOGRAD_NEVER: usize = 1 << 20;
 
 /// Builds a 3x3 convolution for timing; the contents of its input and weights do not matter.
 fn convolution_plan(channels: usize) -> Result<Plan, PlanError> {
-    let mut builder = Builder::new(WINOGRAD);
+    let mut builder = Builder::new(Tuning::WINOGRAD);
     let x = builder.input("x", &[1, 64, 64, channels]);
     let weight = builder.input("weight", &[channels, 9 * channels]);
     let op = Conv2d { kernel: 3, stride: 1, padding: 1, ..Default::default() };
-    let y = builder.push(op, &[x, weight], WINOGRAD)?;
+    let y = builder.push(op, &[x, weight], Tuning::WINOGRAD)?;
     builder.output("y", y);
-    Ok(builder.finish())
+    Ok(Plan { allows_winograd: true, ..builder.finish() })
 }
 
-/// Sets the minimum number of channels for Winograd's algorithm in a tuning result.
-fn with_winograd_min_channels(mut choice: TileChoice, channels: usize) -> TileChoice {
-    if let TileChoice::Tuned(tuning) = &mut choice {
-        tuning.best.insert(WINOGRAD.into(), channels);
-    }
-    choice
-}
-
-/// A launch to tune, with the length and storage type of each input and the length of its output.
-struct Workload {
+/// A dispatch to tune: its step, place among the step's dispatches, and the length and storage type of its tensors.
+struct Workload<'a> {
+    plan: &'a Plan,
+    step: &'a Step,
+    stored: Vec<Storage>,
+    index: usize,
+    /// The launch that the size heuristic chooses.
     launch: Launch,
     support: VariantSupport,
     inputs: Vec<(u64, Storage)>,
@@ -190,102 +55,124 @@ struct Workload {
     flops: u64,
 }
 
+impl Workload<'_> {
+    /// Returns the launch of each variant, by index.
+    fn variants(&self, config: &KernelConfig) -> Result<Vec<Launch>, GpuError> {
+        let count = variants(&self.launch, self.support).len();
+        let forced = |index| {
+            let config = KernelConfig { tiles: TileChoice::Forced(index), ..config.clone() };
+            let mut sequence = lowered(self.plan, self.step, &self.stored, &config)?;
+            Ok(sequence.dispatches.swap_remove(self.index).launch)
+        };
+        (0..count).map(forced).collect()
+    }
+}
+
+fn lowered(plan: &Plan, step: &Step, stored: &[Storage], config: &KernelConfig) -> Result<KernelSequence, GpuError> {
+    lower_step(plan, step, stored, config).map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })
+}
+
+/// Returns all dispatches of a plan, with the launches that the size heuristic chooses. `storages` holds the storage
+/// types of its values.
+fn workloads<'a>(plan: &'a Plan, storages: &[Storage], config: &KernelConfig) -> Result<Vec<Workload<'a>>, GpuError> {
+    let config = KernelConfig { tiles: TileChoice::Rule, ..config.clone() };
+    let mut workloads = Vec::new();
+    for step in &plan.steps {
+        let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
+        let sequence = lowered(plan, step, &stored, &config)?;
+        let layout = |buffer: BufferRef| match buffer {
+            BufferRef::Input(input) => (plan.value(step.inputs[input]).numel(), stored[input]),
+            BufferRef::Output => (plan.value(step.output).numel(), Storage::F32),
+            BufferRef::Scratch(index) => (sequence.scratch[index], Storage::F32),
+        };
+        for (index, dispatch) in sequence.dispatches.iter().enumerate() {
+            workloads.push(Workload {
+                plan,
+                step,
+                stored: stored.clone(),
+                index,
+                launch: dispatch.launch.clone(),
+                support: VariantSupport::of(plan.allows_f16_math, &config),
+                inputs: dispatch.inputs.iter().map(|&input| layout(input)).collect(),
+                output: layout(dispatch.output).0,
+                flops: dispatch.flops,
+            });
+        }
+    }
+    Ok(workloads)
+}
+
+/// Returns the dispatches to tune, one per class, heaviest class first.
+fn untuned_classes<'a>(
+    plans: &[(&'a Plan, &[Storage])],
+    config: &KernelConfig,
+    tuning: &Tuning,
+) -> Result<Vec<(String, Workload<'a>)>, GpuError> {
+    let mut untuned: BTreeMap<String, Workload> = BTreeMap::new();
+    for (plan, storages) in plans {
+        for workload in workloads(plan, storages, config)? {
+            let class = class(&workload.launch, workload.support);
+            if let Some(class) = class.filter(|class| !tuning.best.contains_key(class)) {
+                untuned.entry(class).and_modify(|first| first.flops += workload.flops).or_insert(workload);
+            }
+        }
+    }
+    let mut untuned: Vec<(String, Workload)> = untuned.into_iter().collect();
+    untuned.sort_by_key(|(_, workload)| std::cmp::Reverse(workload.flops));
+    Ok(untuned)
+}
+
 impl KernelConfig {
-    /// Returns the optional features that launches of a plan may use.
-    fn variant_support(&self, plan: &Plan) -> VariantSupport {
-        VariantSupport { f16: plan.allows_f16_math && self.f16_math, subgroups: self.has_subgroups }
-    }
-
-    /// Returns the minimum number of channels for Winograd's algorithm in plans that allow it.
-    pub(super) fn winograd_min_channels(&self) -> usize {
-        let default = match self.style {
-            Style::Tiled => WINOGRAD_MIN_CHANNELS_GPU,
-            Style::Untiled => WINOGRAD_MIN_CHANNELS_SOFTWARE,
-        };
-        if !self.uses_winograd {
-            return WINOGRAD_DISABLED;
-        }
-        match &self.tile_choice {
-            TileChoice::Rule => default,
-            TileChoice::Tuned(tuning) => tuning.best.get(WINOGRAD).copied().unwrap_or(default),
-            TileChoice::Forced(_) => 0,
-        }
-    }
-
-    /// Returns the selected variant of a launch of the plan.
-    pub(super) fn select_variant(&self, plan: &Plan, launch: Launch) -> Launch {
-        let support = self.variant_support(plan);
-        let index = match &self.tile_choice {
-            TileChoice::Rule => None,
-            TileChoice::Forced(index) => Some(*index),
-            TileChoice::Tuned(tuning) => class(&launch, support).and_then(|class| tuning.best.get(&class).copied()),
-        };
-        index.and_then(|index| variants(&launch, support).into_iter().nth(index)).unwrap_or(launch)
+    /// Returns whether this device's kernels can be tuned: not those of software rasterizers, nor forced ones.
+    fn is_tunable(&self, gpu: &Gpu) -> bool {
+        self.style == Style::Tiled && !gpu.info().software && !matches!(self.tiles, TileChoice::Forced(_))
     }
 }
 
 impl Gpu {
-    /// Returns the key of a [`Tuning`] of this device with this build's kernels.
-    pub fn tuning_key(&self) -> String {
-        let info = self.info();
-        format!("{} ({}), kernels {:08x}", info.adapter, info.backend, kernel_hash())
+    /// Returns whether the kernels are untuned and [`Gpu::tune`] would tune them.
+    pub fn needs_tuning(&self, config: &KernelConfig) -> bool {
+        config.is_tunable(self) && config.tiles == TileChoice::Rule
     }
 
-    fn can_be_tuned(&self) -> bool {
-        let is_forced = matches!(self.tile_choice(), TileChoice::Forced(_));
-        self.style() == Style::Tiled && !self.info().software && !is_forced && self.tuning_enabled()
+    /// Returns the configuration with a stored tuning result; unchanged if that is of another device or build.
+    pub fn with_stored_tuning(&self, config: KernelConfig, stored: Tuning) -> KernelConfig {
+        if stored.device == self.tuning_key() { config.with_tuning(stored) } else { config }
     }
 
-    /// Returns whether the device is untuned and is going to be tuned before the first image.
-    pub fn needs_tuning(&self) -> bool {
-        self.can_be_tuned() && self.tile_choice() == TileChoice::Rule
-    }
-
-    /// Tunes the untuned launch classes of these plans for a few seconds at most, heaviest first. Each plan comes with
-    /// the storage types of its values. `on_progress` receives the number of finished classes and their total, and can
-    /// stop the tuning; results up to then are used. Does nothing on software rasterizers, and unless enabled by
-    /// [`Gpu::set_wants_tuning`].
+    /// Tunes the untuned launch classes of these plans for a few seconds at most, heaviest first, and returns the
+    /// configuration with the result. Each plan comes with the storage types of its values. `on_progress` receives the
+    /// number of finished classes and their total, and can stop the tuning; results up to then are used. Does nothing
+    /// on software rasterizers.
     pub async fn tune(
         &self,
+        config: &KernelConfig,
         plans: &[(&Plan, &[Storage])],
         on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-    ) -> Result<(), GpuError> {
-        if !self.can_be_tuned() {
-            return Ok(());
+    ) -> Result<KernelConfig, GpuError> {
+        match config.is_tunable(self) {
+            true => self.tune_all(config, plans, on_progress).await,
+            false => Ok(config.clone()),
         }
-        let mut on_progress = |done, all| match self.tuning_enabled() {
-            true => on_progress(done, all),
-            false => ControlFlow::Break(()),
-        };
-        self.tune_all(plans, &mut on_progress).await
     }
 
-    /// Like [`Gpu::tune`], but on any device; tunes tiled kernels regardless of the device's style.
+    /// Like [`Gpu::tune`], but on any device; tunes tiled kernels regardless of the configuration's style.
     pub async fn tune_all(
         &self,
+        config: &KernelConfig,
         plans: &[(&Plan, &[Storage])],
         on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-    ) -> Result<(), GpuError> {
-        let config = KernelConfig { style: Style::Tiled, ..self.config() };
-        let mut tuning = match &config.tile_choice {
+    ) -> Result<KernelConfig, GpuError> {
+        let tiled = KernelConfig { style: Style::Tiled, ..config.clone() };
+        let mut tuning = match &config.tiles {
             TileChoice::Tuned(tuning) => tuning.clone(),
             _ => Tuning { device: self.tuning_key(), best: BTreeMap::new() },
         };
-        let mut untuned: BTreeMap<String, Workload> = BTreeMap::new();
-        for (plan, storages) in plans {
-            for workload in self.workloads(plan, storages, &config)? {
-                let class = class(&workload.launch, workload.support);
-                if let Some(class) = class.filter(|class| !tuning.best.contains_key(class)) {
-                    untuned.entry(class).and_modify(|first| first.flops += workload.flops).or_insert(workload);
-                }
-            }
-        }
-        let mut untuned: Vec<(String, Workload)> = untuned.into_iter().collect();
-        untuned.sort_by_key(|(_, workload)| std::cmp::Reverse(workload.flops));
+        let untuned = untuned_classes(plans, &tiled, &tuning)?;
         let has_convolution = |plan: &Plan| plan.steps.iter().any(|step| matches!(step.op, Op::Conv2d(_)));
         let tunes_winograd = plans.iter().any(|(plan, _)| plan.allows_winograd && has_convolution(plan))
-            && config.uses_winograd
-            && !tuning.best.contains_key(WINOGRAD);
+            && config.winograd != Winograd::Disabled
+            && !tuning.best.contains_key(Tuning::WINOGRAD);
         let (start, count) = (Instant::now(), untuned.len() + usize::from(tunes_winograd));
         // Set if the tuning is stopped or the device turns out to be slow.
         let mut is_stopped = false;
@@ -293,49 +180,48 @@ impl Gpu {
             if start.elapsed() > TIME_LIMIT {
                 break;
             }
-            let best =
-                if on_progress(index, count).is_break() { None } else { self.fastest_variant(&workload).await? };
+            let best = match on_progress(index, count) {
+                ControlFlow::Break(()) => None,
+                ControlFlow::Continue(()) => self.fastest_variant(&workload, &tiled).await?,
+            };
             let Some(best) = best else {
                 is_stopped = true;
                 break;
             };
             tuning.best.insert(class, best);
         }
-        self.set_tile_choice(TileChoice::Tuned(tuning));
         // Last, since it depends on the selected tiles; exempt from the time limit, since it runs only once.
         if tunes_winograd && !is_stopped && on_progress(count - 1, count).is_continue() {
-            self.tune_winograd().await?;
+            let tiled = tiled.with_tuning(tuning.clone());
+            if let Some(channels) = self.fastest_winograd(&tiled).await? {
+                tuning.best.insert(Tuning::WINOGRAD.into(), channels);
+            }
         }
-        Ok(())
+        Ok(config.clone().with_tuning(tuning))
     }
 
-    /// Finds the minimum number of channels with which Winograd's algorithm is faster; leaves it unset on slow devices.
-    async fn tune_winograd(&self) -> Result<(), GpuError> {
+    /// Finds the minimum number of channels with which Winograd's algorithm is faster; None on slow devices.
+    async fn fastest_winograd(&self, config: &KernelConfig) -> Result<Option<usize>, GpuError> {
         for channels in WINOGRAD_WIDTHS {
-            let [direct, winograd] = self.time_winograd(channels).await?;
+            let [direct, winograd] = self.time_winograd(config, channels).await?;
             if winograd < direct * MAX_TIME_RATIO {
-                self.set_tile_choice(with_winograd_min_channels(self.tile_choice(), channels));
-                return Ok(());
+                return Ok(Some(channels));
             }
             if direct > SLOW_KERNEL.as_secs_f64() * 1e3 {
-                return Ok(());
+                return Ok(None);
             }
         }
-        self.set_tile_choice(with_winograd_min_channels(self.tile_choice(), WINOGRAD_DISABLED));
-        Ok(())
+        Ok(Some(WINOGRAD_NEVER))
     }
 
     /// Returns the times in milliseconds of a convolution, directly and with Winograd's algorithm.
-    async fn time_winograd(&self, channels: usize) -> Result<[f64; 2], GpuError> {
+    async fn time_winograd(&self, config: &KernelConfig, channels: usize) -> Result<[f64; 2], GpuError> {
         let plan = convolution_plan(channels)
-            .map_err(|error| GpuError::Fault { what: WINOGRAD.into(), message: error.to_string() })?;
-        let tile_choice = with_winograd_min_channels(self.tile_choice(), 0);
-        let config = KernelConfig { style: Style::Tiled, tile_choice, ..self.config() };
+            .map_err(|error| GpuError::Fault { what: Tuning::WINOGRAD.into(), message: error.to_string() })?;
         let mut times = [0.0; 2];
-        for (allows_winograd, time) in [false, true].into_iter().zip(&mut times) {
-            let plan = Plan { allows_winograd, ..plan.clone() };
-            let arena = Arena::with_config(self, config.clone(), &[&plan]).await?;
-            let runner = Runner::with_arena(self, &plan, &|_| None, &arena).await?;
+        for (winograd, time) in [Winograd::Disabled, Winograd::MinChannels(0)].into_iter().zip(&mut times) {
+            let config = KernelConfig { winograd, ..config.clone() };
+            let runner = Runner::new(self, &config, &plan, &|_| None).await?;
             let rounds = self.time(BUDGET, &|| runner.run(self)).await?;
             *time = rounds.into_iter().fold(f64::INFINITY, f64::min);
         }
@@ -343,12 +229,12 @@ impl Gpu {
     }
 
     /// Returns the index of the fastest variant; None if the device is too slow for tuning.
-    async fn fastest_variant(&self, workload: &Workload) -> Result<Option<usize>, GpuError> {
+    async fn fastest_variant(&self, workload: &Workload<'_>, config: &KernelConfig) -> Result<Option<usize>, GpuError> {
         // The contents do not matter: a single tensor, large enough for every input, serves as all of them.
         let largest = workload.inputs.iter().map(|&(len, storage)| storage.bytes(len)).max().unwrap_or(4);
         let input = self.tensor("the tuning input", largest.div_ceil(4))?;
         let output = self.tensor("the tuning output", workload.output)?;
-        let candidates = variants(&workload.launch, workload.support).into_iter().enumerate();
+        let candidates = workload.variants(config)?.into_iter().enumerate();
         let (mut f32_variants, f16_variants): (Vec<_>, Vec<_>) =
             candidates.partition(|(_, variant)| variant.operand_type == Scalar::F32);
         // The heuristic's choice comes first: the others have to beat it.
@@ -380,37 +266,17 @@ impl Gpu {
 
     /// Compiles the pipelines of a plan ahead of time, one by one, so that cancellation and other work of the browser
     /// wait for at most one compilation.
-    pub async fn warm(&self, plan: &Plan, storages: &[Storage]) -> Result<(), GpuError> {
-        let config = self.config();
-        for Workload { launch, .. } in self.workloads(plan, storages, &config)? {
-            let pipelines_before = self.pipeline_count();
-            let launch = config.select_variant(plan, launch);
-            self.with_error_scopes(launch.kernel, || self.pipeline(&launch)).await?;
-            if self.pipeline_count() > pipelines_before {
-                self.finished().await?;
+    pub async fn warm(&self, config: &KernelConfig, plan: &Plan, storages: &[Storage]) -> Result<(), GpuError> {
+        for step in &plan.steps {
+            let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
+            for Dispatch { launch, .. } in lowered(plan, step, &stored, config)?.dispatches {
+                let pipelines_before = self.pipeline_count();
+                self.with_error_scopes(launch.kernel.name(), || Ok(self.pipeline(&launch))).await?;
+                if self.pipeline_count() > pipelines_before {
+                    self.finished().await?;
+                }
             }
         }
         Ok(())
-    }
-
-    /// Returns the launches of a plan as the size heuristic selects them.
-    fn workloads(&self, plan: &Plan, storages: &[Storage], config: &KernelConfig) -> Result<Vec<Workload>, GpuError> {
-        let caps = config.caps(self.info().max_binding);
-        let mut workloads = Vec::new();
-        for step in &plan.steps {
-            let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
-            let sequence = lower_step(plan, step, &stored, caps)?;
-            let layout = |buffer: BufferRef| match buffer {
-                BufferRef::Input(input) => (plan.value(step.inputs[input]).numel(), stored[input]),
-                BufferRef::Output => (plan.value(step.output).numel(), Storage::F32),
-                BufferRef::Scratch(index) => (sequence.scratch[index], Storage::F32),
-            };
-            for dispatch in &sequence.dispatches {
-                let inputs = dispatch.inputs.iter().map(|&input| layout(input)).collect();
-                let (launch, output, flops) = (dispatch.launch.clone(), layout(dispatch.output).0, dispatch.flops);
-                workloads.push(Workload { launch, support: config.variant_support(plan), inputs, output, flops });
-            }
-        }
-        Ok(workloads)
     }
 }

@@ -47,17 +47,17 @@ impl Operation for Attention {
         if !(1..=3).contains(&inputs.len()) || inputs.iter().any(|input| input.len() < 3) {
             return Err(self.shape_error(inputs, "expects q, k and v"));
         }
-        let mut parts = Vec::new();
-        for QkvSlice { input, of, .. } in Attention::qkv_slices(inputs.len()) {
+        let slice_shape = |QkvSlice { input, of, .. }: QkvSlice| {
             let mut shape = inputs[input].to_vec();
             let last = shape.len() - 1;
             if !shape[last].is_multiple_of(of) {
                 return Err(self.shape_error(inputs, format!("the width of input {input} is not divisible by {of}")));
             }
             shape[last] /= of;
-            parts.push(shape);
-        }
-        let [q, k, v] = parts.as_slice() else { unreachable!("there are three parts") };
+            Ok(shape)
+        };
+        let [q, k, v] = Attention::qkv_slices(inputs.len()).map(slice_shape);
+        let (q, k, v) = (q?, k?, v?);
         if k != v || q[0] != k[0] || q.last() != k.last() {
             return Err(
                 self.shape_error(inputs, "q and k must have the same batch size and width, k and v the same shape")
@@ -70,7 +70,7 @@ impl Operation for Attention {
         if self.causal && q != k {
             return Err(self.shape_error(inputs, "causal attention needs equally many queries and keys"));
         }
-        Ok(q.to_vec())
+        Ok(q)
     }
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {

@@ -1,6 +1,6 @@
 //! 2D convolution of a feature map (B, H, W, C): PyTorch's `conv2d`, channels last.
 
-use super::{Epilogue, Operation, ShapeError, View, leading};
+use super::{Epilogue, Operation, ProductOperands, Prologue, ShapeError, View, leading};
 use crate::num::numel;
 use serde::{Deserialize, Serialize};
 
@@ -17,20 +17,25 @@ pub struct Conv2d {
     /// Additional zero padding at the bottom and right (the VAE encoder's strided convolutions).
     #[serde(default)]
     pub pad_end: usize,
-    /// Whether a third input (O) is added to every pixel.
+    /// Whether a bias (O) is added to every pixel.
     pub bias: bool,
     /// Height and width that the input is first upsampled to, nearest-neighbor (as [`super::Upsample`]).
     #[serde(default)]
     pub upsample_to: Option<(usize, usize)>,
-    /// Operations fused after the convolution; their inputs come last.
+    /// Operations fused after the convolution.
     #[serde(default)]
     pub epilogue: Epilogue,
 }
 
 impl Conv2d {
-    /// Returns the index of the epilogue's first input.
-    pub fn epilogue_start(&self) -> usize {
-        2 + usize::from(self.bias)
+    /// Returns the index of each operand among the inputs.
+    pub fn operand_indices(&self) -> ProductOperands<usize> {
+        ProductOperands::indices(self.bias, Prologue::None, self.epilogue)
+    }
+
+    /// Returns the inputs by name, or None if their number is wrong.
+    pub fn operands<T: Copy>(&self, inputs: &[T]) -> Option<ProductOperands<T>> {
+        self.operand_indices().select(inputs)
     }
 
     /// Returns the height and width of the convolution's input after upsampling.
@@ -45,10 +50,10 @@ impl Operation for Conv2d {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        if inputs.len() != self.epilogue_start() + self.epilogue.input_count() {
+        let Some(operands) = self.operands(inputs) else {
             return Err(self.shape_error(inputs, "wrong number of inputs"));
-        }
-        let (&[batch, height, width, channels], &[outputs, span]) = (inputs[0], inputs[1]) else {
+        };
+        let (&[batch, height, width, channels], &[outputs, span]) = (operands.x, operands.weight) else {
             return Err(self.shape_error(inputs, "x must be (B, H, W, C) and the weight (O, kernel * kernel * C)"));
         };
         let expected = self.kernel * self.kernel * channels;
@@ -58,7 +63,7 @@ impl Operation for Conv2d {
                 format!("the weight has {span} elements per output channel, x needs {expected}"),
             ));
         }
-        if self.bias && inputs[2] != [outputs] {
+        if operands.bias.is_some_and(|bias| bias != [outputs]) {
             return Err(self.shape_error(inputs, format!("the bias must have {outputs} elements")));
         }
         let output_len = |length: usize| {
@@ -76,15 +81,16 @@ impl Operation for Conv2d {
             );
         };
         let shape = vec![batch, height, width, self.epilogue.output_columns(outputs)];
-        match self.epilogue.mismatch(&inputs[self.epilogue_start()..], &shape, outputs) {
+        match self.epilogue.mismatch(&operands, &shape, outputs) {
             Some(reason) => Err(self.shape_error(inputs, reason)),
             None => Ok(shape),
         }
     }
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
-        let &[batch, height, width, channels] = inputs[0].shape else { return };
-        let (x, weight, outputs) = (inputs[0].data, inputs[1].data, inputs[1].shape[0]);
+        let Some(operands) = self.operands(inputs) else { return };
+        let &[batch, height, width, channels] = operands.x.shape else { return };
+        let (x, weight, outputs) = (operands.x.data, operands.weight.data, operands.weight.shape[0]);
         let output_len = |length: usize| (length + 2 * self.padding + self.pad_end - self.kernel) / self.stride + 1;
         let (upsampled_height, upsampled_width) = self.upsampled_size(height, width);
         let (out_height, out_width) = (output_len(upsampled_height), output_len(upsampled_width));
@@ -98,7 +104,7 @@ impl Operation for Conv2d {
             let (image, row, column) =
                 (pixel / (out_height * out_width), pixel / out_width % out_height, pixel % out_width);
             for (channel, sum) in sums.iter_mut().enumerate() {
-                *sum = if self.bias { f64::from(inputs[2].data[channel]) } else { 0.0 };
+                *sum = operands.bias.map_or(0.0, |bias| f64::from(bias.data[channel]));
                 for ky in 0..self.kernel {
                     let Some(y) = source_index(row, ky, upsampled_height) else { continue };
                     let y = y * height / upsampled_height;
@@ -116,7 +122,7 @@ impl Operation for Conv2d {
                     }
                 }
             }
-            self.epilogue.apply(&inputs[self.epilogue_start()..], pixel, rows, &mut sums, out);
+            self.epilogue.apply(&operands, pixel, rows, &mut sums, out);
         }
     }
 

@@ -1,17 +1,17 @@
 //! Operations fused into a matmul or convolution kernel after the sums: channel bias, activation or
 //! GEGLU, residual, in this order.
 
-use super::View;
 use super::unary::{Activation, gelu};
+use super::{ProductOperands, View};
 use crate::num::to_f32;
 use serde::{Deserialize, Serialize};
 
-/// Operations applied to the sums of a matmul or convolution before they are stored. Each part that
-/// reads a tensor adds an input, in the order of the fields, after the base operation's inputs.
+/// Operations applied to the sums of a matmul or convolution before they are stored. [`ProductOperands`] has the
+/// tensors that they read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Epilogue {
-    /// Adds columns of a (B, S) input, starting at this one, to every row of a batch item: a resnet's
+    /// Adds columns of a (B, S) tensor, starting at this one, to every row of a batch item: a resnet's
     /// time embedding.
     pub channel_bias: Option<usize>,
     /// Activation of the sum.
@@ -23,37 +23,39 @@ pub struct Epilogue {
 }
 
 impl Epilogue {
-    /// Returns the number of inputs that the epilogue adds.
-    pub fn input_count(&self) -> usize {
-        usize::from(self.channel_bias.is_some()) + usize::from(self.residual)
-    }
-
     /// Returns the number of columns stored if `columns` are computed.
     pub fn output_columns(&self, columns: usize) -> usize {
         if self.geglu { columns / 2 } else { columns }
     }
 
-    /// Checks the epilogue's inputs against the output shape `result`; returns the first mismatch, if any.
-    pub fn mismatch(&self, inputs: &[&[usize]], result: &[usize], columns: usize) -> Option<String> {
+    /// Checks the epilogue's tensors against the output shape `result`; returns the first mismatch, if any.
+    pub fn mismatch(&self, operands: &ProductOperands<&[usize]>, result: &[usize], columns: usize) -> Option<String> {
         if self.geglu && !columns.is_multiple_of(2) {
             return Some(format!("GEGLU needs an even number of columns, not {columns}"));
         }
-        if let Some(at) = self.channel_bias
-            && !matches!(inputs[0], &[batch, width] if batch == result[0] && at + columns <= width)
+        if let (Some(at), Some(bias)) = (self.channel_bias, operands.channel_bias)
+            && !matches!(bias, &[batch, width] if batch == result[0] && at + columns <= width)
         {
             return Some(format!("the channel bias must be ({}, {} or more)", result[0], at + columns));
         }
-        if self.residual && inputs[inputs.len() - 1] != result {
+        if operands.residual.is_some_and(|residual| residual != result) {
             return Some("the residual must have the output's shape".into());
         }
         None
     }
 
     /// Applies the epilogue to the `sums` of row `row` of `rows` and writes the result to `output`.
-    pub fn apply(&self, inputs: &[View], row: usize, rows: usize, sums: &mut [f64], output: &mut [f32]) {
-        if let Some(at) = self.channel_bias {
-            let (item, width) = (row / (rows / inputs[0].shape[0]), inputs[0].width());
-            let bias = &inputs[0].data[item * width + at..];
+    pub fn apply(
+        &self,
+        operands: &ProductOperands<View>,
+        row: usize,
+        rows: usize,
+        sums: &mut [f64],
+        output: &mut [f32],
+    ) {
+        if let (Some(at), Some(bias)) = (self.channel_bias, operands.channel_bias) {
+            let (item, width) = (row / (rows / bias.shape[0]), bias.width());
+            let bias = &bias.data[item * width + at..];
             sums.iter_mut().zip(bias).for_each(|(sum, bias)| *sum += f64::from(*bias));
         }
         for (column, out) in output.iter_mut().enumerate() {
@@ -64,8 +66,8 @@ impl Epilogue {
             if let Some(function) = self.activation {
                 value = function.of(value);
             }
-            if self.residual {
-                value += inputs[inputs.len() - 1].data[row * self.output_columns(sums.len()) + column];
+            if let Some(residual) = operands.residual {
+                value += residual.data[row * self.output_columns(sums.len()) + column];
             }
             *out = value;
         }

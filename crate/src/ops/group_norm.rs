@@ -5,8 +5,7 @@ use super::{Operation, ShapeError, View};
 use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 
-/// Inputs: x (B, …, C), weight (C), bias (C), optionally a second feature map whose channels are
-/// concatenated to those of x (a skip connection read in place); C counts both. The variance is biased.
+/// See [`GroupNormOperands`] for the inputs. The variance is biased.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GroupNorm {
     /// Number of groups of adjacent channels.
@@ -15,9 +14,35 @@ pub struct GroupNorm {
     pub eps: f32,
     /// Whether SiLU follows.
     pub silu: bool,
-    /// Whether a fourth input's channels are concatenated to those of x.
+    /// Whether the channels of a second feature map are concatenated to those of x.
     #[serde(default)]
     pub concat: bool,
+}
+
+/// Operands of a group norm, in the order of a step's inputs. `T` is a tensor, its shape, its id, or its index among the
+/// inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupNormOperands<T> {
+    /// Feature map (B, …, C).
+    pub x: T,
+    /// Scale (C).
+    pub weight: T,
+    /// Shift (C).
+    pub bias: T,
+    /// Second feature map, whose channels are concatenated to those of x (a skip connection read in place); C counts
+    /// both.
+    pub skip: Option<T>,
+}
+
+impl GroupNorm {
+    /// Returns the inputs by name, or None if their number is wrong.
+    pub fn operands<T: Copy>(&self, inputs: &[T]) -> Option<GroupNormOperands<T>> {
+        match (inputs, self.concat) {
+            (&[x, weight, bias], false) => Some(GroupNormOperands { x, weight, bias, skip: None }),
+            (&[x, weight, bias, skip], true) => Some(GroupNormOperands { x, weight, bias, skip: Some(skip) }),
+            _ => None,
+        }
+    }
 }
 
 impl Operation for GroupNorm {
@@ -26,20 +51,18 @@ impl Operation for GroupNorm {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let (x, weight, bias, other) = match (inputs, self.concat) {
-            (&[x, weight, bias], false) => (x, weight, bias, None),
-            (&[x, weight, bias, other], true) => (x, weight, bias, Some(other)),
-            _ => return Err(self.shape_error(inputs, "expects x, weight, bias and, with concat, a second feature map")),
+        let Some(GroupNormOperands { x, weight, bias, skip }) = self.operands(inputs) else {
+            return Err(self.shape_error(inputs, "expects x, weight, bias and, with concat, a second feature map"));
         };
         let (Some((&x_channels, outer)), true) = (x.split_last(), x.len() >= 2) else {
             return Err(self.shape_error(inputs, "x needs a batch axis and a channel axis"));
         };
-        let other_channels = match other.map(|other| other.split_last()) {
+        let skip_channels = match skip.map(|skip| skip.split_last()) {
             None => 0,
-            Some(Some((&other_channels, other_outer))) if other_outer == outer => other_channels,
+            Some(Some((&skip_channels, skip_outer))) if skip_outer == outer => skip_channels,
             Some(_) => return Err(self.shape_error(inputs, "all axes except the last must match")),
         };
-        let channels = x_channels + other_channels;
+        let channels = x_channels + skip_channels;
         if weight != [channels] || bias != [channels] {
             return Err(self.shape_error(inputs, format!("weight and bias must have {channels} elements")));
         }
@@ -52,7 +75,8 @@ impl Operation for GroupNorm {
     }
 
     fn run(&self, inputs: &[View], _scalars: &[f32], output: &mut [f32]) {
-        let (x, weight, bias) = (inputs[0], inputs[1].data, inputs[2].data);
+        let Some(GroupNormOperands { x, weight, bias, skip }) = self.operands(inputs) else { return };
+        let (weight, bias, skip) = (weight.data, bias.data, skip.map_or(&[][..], |skip| skip.data));
         let (batch, channels) = (x.shape[0], weight.len());
         let (item_len, size) = (output.len() / batch, channels / self.groups);
         let x_channels = x.width();
@@ -60,7 +84,7 @@ impl Operation for GroupNorm {
             let (pixel, channel) = (i / channels, i % channels);
             f64::from(match channel.checked_sub(x_channels) {
                 None => x.data[pixel * x_channels + channel],
-                Some(channel) => inputs[3].data[pixel * (channels - x_channels) + channel],
+                Some(channel) => skip[pixel * (channels - x_channels) + channel],
             })
         };
         for b in 0..batch {

@@ -5,9 +5,10 @@ use super::error::PipelineError;
 use super::generate::{Report, Request, Session, Stage, Start, timestep_embedding};
 use super::latents::Latents;
 use super::preview::Previewer;
-use super::runners::Shape;
-use crate::gpu::{Arena, Runner};
+use super::runners::{Runners, Shape};
+use crate::gpu::{Arena, GpuError, Runner};
 use crate::num::{host_len, to_f32};
+use crate::plan::Plan;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -27,23 +28,24 @@ impl Session {
         report: Report<'_>,
     ) -> Result<Vec<f32>, PipelineError> {
         let segments = self.encode_all_prompts(request, latents, report).await?;
-        self.prepare(request.shape, report).await?;
+        let runners = self.prepare(request.shape, report).await?;
         self.apply_adapters(request, report).await?;
         if request.preview && self.previewer.is_none() {
             self.previewer = Some(self.make_previewer().await?);
         }
-        self.denoise(request, latents, &segments, report).await?;
+        self.denoise(&runners, request, latents, &segments, report).await?;
         if !needs_pixels {
             return Ok(Vec::new());
         }
         report(Stage::Decode, 0, request.shape.pictures, None)?;
-        self.decode(latents.current.as_deref().unwrap_or_default(), request.shape.pictures, report).await
+        let latents = latents.current.as_deref().unwrap_or_default();
+        self.decode(&runners.decoder, latents, request.shape.pictures, report).await
     }
 
     /// Folds the adapters into the weights.
     async fn apply_adapters(&mut self, request: &Request<'_>, report: Report<'_>) -> Result<(), PipelineError> {
         report(Stage::Adapters, 0, request.chosen.len(), None)?;
-        Ok(self.weights.apply(&self.gpu, &self.model.checkpoint, request.chosen).await?)
+        Ok(self.weights.apply(&self.gpu, &self.config, &self.model.checkpoint, request.chosen).await?)
     }
 
     /// Encodes the prompts of all remaining calls. The text encoders' weights are in GPU memory only while
@@ -55,6 +57,7 @@ impl Session {
         report: Report<'_>,
     ) -> Result<SegmentConditioning, PipelineError> {
         let plans = conditioning::plans(&self.model.encoders(), request.shape.items(), request.shape.clip_skip)?;
+        let plans: Vec<&Plan> = plans.iter().collect();
         let is_changed = request.chosen.iter().any(|(loaded, _)| loaded.changes_text_encoder());
         let calls = latents.next_call..latents.sampler.timesteps().len();
         let is_cached =
@@ -74,7 +77,7 @@ impl Session {
             }
             report(Stage::Text, 0, 1, None)?;
             // The encoders run one after the other and share their temporaries.
-            let arena = Arena::of(&self.gpu, &plans.iter().collect::<Vec<_>>()).await?;
+            let arena = Arena::new(&self.gpu, &self.config, &plans).await?;
             for plan in &plans {
                 runners.push(Runner::with_arena(&self.gpu, plan, &|name| self.weights.get(name), &arena).await?);
             }
@@ -120,19 +123,23 @@ impl Session {
     /// repeated.
     async fn denoise(
         &self,
+        runners: &Runners,
         request: &Request<'_>,
         latents: &mut Latents,
         segments: &SegmentConditioning,
         report: Report<'_>,
     ) -> Result<(), PipelineError> {
-        let Some(runners) = &self.runners else { unreachable!("`prepare` creates the runners") };
         let Request { recipe, shape, .. } = request;
         if latents.current.is_none() {
             let clean = match &request.start {
                 Start::Noise => None,
-                Start::Picture { pixels, .. } => Some(self.encode(pixels, *shape, &latents.posterior, report).await?),
-                Start::Pixels { pixels, .. } => Some(self.encode(pixels, *shape, &latents.posterior, report).await?),
                 Start::Latents { clean, .. } => Some(clean.clone()),
+                Start::Picture { pixels, .. } => {
+                    Some(self.encode(runners, pixels, *shape, &latents.posterior, report).await?)
+                }
+                Start::Pixels { pixels, .. } => {
+                    Some(self.encode(runners, pixels, *shape, &latents.posterior, report).await?)
+                }
             };
             latents.start(clean);
         }
@@ -213,14 +220,14 @@ impl Session {
     /// empty. A single image is repeated over the batch.
     async fn encode(
         &self,
+        runners: &Runners,
         images: &[f32],
         shape: Shape,
         posterior: &[f32],
         report: Report<'_>,
     ) -> Result<Vec<f32>, PipelineError> {
-        let Some(encoder) = self.runners.as_ref().and_then(|runners| runners.encoder.as_ref()) else {
-            unreachable!("`prepare` creates the encoder")
-        };
+        let missing = || GpuError::Missing { plan: "this image".into(), name: "the VAE's encoder".into() };
+        let encoder = runners.encoder.as_ref().ok_or_else(missing)?;
         let config = &self.model.vae.config;
         let (channels, scale) = (config.latent_channels, config.scaling_factor);
         let latent_len = shape.height * shape.width * channels;
@@ -241,14 +248,19 @@ impl Session {
     }
 
     /// Decodes latents into pixels (B, H, W, 3), one image at a time.
-    async fn decode(&self, latents: &[f32], batch: usize, report: Report<'_>) -> Result<Vec<f32>, PipelineError> {
-        let Some(runners) = &self.runners else { unreachable!("`prepare` creates the runners") };
+    async fn decode(
+        &self,
+        decoder: &Runner,
+        latents: &[f32],
+        batch: usize,
+        report: Report<'_>,
+    ) -> Result<Vec<f32>, PipelineError> {
         let mut images = Vec::new();
         for (index, latent) in latents.chunks_exact(latents.len() / batch).enumerate() {
             let on_progress = &mut || report(Stage::Decode, index, batch, None);
-            let pixels = self.decode_one(&runners.decoder, latent, on_progress).await?;
+            let pixels = self.decode_one(decoder, latent, on_progress).await?;
             if pixels.iter().any(|value| !value.is_finite()) {
-                let layer = runners.decoder.find_non_finite(&self.gpu).await?;
+                let layer = decoder.find_non_finite(&self.gpu).await?;
                 let hint = "try another VAE; this one may be damaged".into();
                 return Err(PipelineError::NotFinite { when: "decoding".into(), network: "VAE", layer, hint });
             }

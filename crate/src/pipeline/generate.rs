@@ -12,13 +12,14 @@ use super::recipe::{Recipe, Upscaler};
 use super::resize::{Filter, latent_mask, resize};
 use super::runners::{Runners, Shape};
 use crate::adapters::{Delta, Strengths};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, KernelConfig};
 use crate::model::{Clip, Component, FamilyId};
 use crate::num::to_f32;
 use crate::samplers::{Sampler, SamplerKind, SamplerOptions};
 use crate::text::ExtraNetwork;
 use crate::weights::{LoadedAdapter, Strength, Weights};
 use serde::Serialize;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -154,10 +155,14 @@ pub(super) struct Request<'a> {
 pub struct Session {
     /// The GPU.
     pub gpu: Rc<Gpu>,
+    /// Kernel configuration of plans that are compiled from now on.
+    pub config: KernelConfig,
+    /// Whether untuned kernels are tuned before the first image; clearing it also ends a tuning in progress.
+    pub tuning_enabled: Rc<Cell<bool>>,
     /// The base model.
     pub model: Model,
     pub(super) weights: Weights,
-    pub(super) runners: Option<Runners>,
+    pub(super) runners: Option<Rc<Runners>>,
     pub(super) conditioning_cache: Vec<(String, Rc<Conditioning>)>,
     pub(super) previewer: Option<Previewer>,
 }
@@ -166,10 +171,12 @@ pub struct Session {
 pub(super) type Report<'a> = &'a mut dyn FnMut(Stage, usize, usize, Option<&Preview>) -> Result<(), PipelineError>;
 
 impl Session {
-    /// Creates a session with nothing loaded.
-    pub fn new(gpu: Rc<Gpu>, model: Model) -> Session {
+    /// Creates a session with nothing loaded and tuning disabled.
+    pub fn new(gpu: Rc<Gpu>, config: KernelConfig, model: Model) -> Session {
         Session {
             gpu,
+            config,
+            tuning_enabled: Rc::default(),
             model,
             weights: Weights::default(),
             runners: None,
@@ -283,7 +290,7 @@ impl Session {
                 }
                 // Retry without f16 math: it overflowed, or the result is not finite in f32 either.
                 Err(PipelineError::F16Overflow) => {
-                    self.gpu.set_f16_math(false);
+                    self.config.f16_math = false;
                     self.runners = None;
                     latents.bound_segment = None;
                 }
@@ -321,11 +328,12 @@ impl Session {
 
     /// Opens the device again after a loss. All GPU resources are lost and are uploaded again.
     async fn recreate_device(&mut self) -> Result<(), PipelineError> {
-        let gpu = Gpu::reopen(&self.gpu).await?;
+        let (gpu, config) = Gpu::reopen(&self.gpu, &self.config).await?;
         self.runners = None;
         self.conditioning_cache.clear();
         self.weights = Weights::default();
         self.gpu = Rc::new(gpu);
+        self.config = config;
         Ok(())
     }
 }

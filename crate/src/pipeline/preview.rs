@@ -115,7 +115,7 @@ impl Session {
     pub(super) async fn fitted_previewer(&self) -> Result<Previewer, PipelineError> {
         let (channels, multiple) = (self.model.vae.config.latent_channels, self.model.size_multiple());
         let plan = plan::vae_decoder(&self.model.vae, 1, FIT_SIZE, FIT_SIZE)?;
-        let decoder = Runner::new(&self.gpu, &plan, &|name| self.weights.get(name)).await?;
+        let decoder = Runner::new(&self.gpu, &self.config, &plan, &|name| self.weights.get(name)).await?;
         let mut noise = TorchNoise::new(0);
         let mut pairs = Vec::new();
         for _ in 0..FIT_IMAGES {

@@ -39,10 +39,10 @@ impl Session {
                 plan::unet(&model.networks.unet, batch, height, width, tokens)?
             }
             Network::VaeDecoder { batch, height, width } => {
-                runners::decoder(model, batch, height, width, self.gpu.caps())?
+                runners::decoder(model, batch, height, width, &self.config)?
             }
             Network::VaeEncoder { batch, height, width } => {
-                runners::encoder(model, batch, height, width, self.gpu.caps())?
+                runners::encoder(model, batch, height, width, &self.config)?
             }
         })
     }
@@ -57,14 +57,15 @@ impl Session {
     /// Uploads the weights of one network to the GPU.
     pub async fn probe_loading(&mut self, network: Network) -> Result<(), PipelineError> {
         let plan = self.plan(network)?.fuse_epilogues();
-        self.load(&[plan], &mut |_, _, _, _| Ok(())).await
+        self.load(&[&plan], &mut |_, _, _, _| Ok(())).await
     }
 
     /// Tunes the kernels of one network, on any device.
-    pub async fn probe_tuning(&self, network: Network) -> Result<(), PipelineError> {
+    pub async fn probe_tuning(&mut self, network: Network) -> Result<(), PipelineError> {
         let plan = self.plan(network)?.fuse_epilogues();
-        let storages = self.model.checkpoint.storages(&plan, self.gpu.f16_weights())?;
-        self.gpu.tune_all(&[(&plan, &storages)], &mut |_, _| ControlFlow::Continue(())).await?;
+        let storages = self.model.checkpoint.storages(&plan, self.config.f16_weights)?;
+        let plans: [(&Plan, &[_]); 1] = [(&plan, &storages)];
+        self.config = self.gpu.tune_all(&self.config, &plans, &mut |_, _| ControlFlow::Continue(())).await?;
         Ok(())
     }
 
@@ -75,10 +76,9 @@ impl Session {
         inputs: &BTreeMap<String, Vec<f32>>,
         taps: &[String],
     ) -> Result<BTreeMap<String, Vec<f32>>, PipelineError> {
-        let plan = [self.plan(network)?.with_taps(taps).fuse_epilogues()];
-        self.load(&plan, &mut |_, _, _, _| Ok(())).await?;
-        let [plan] = plan;
-        let runner = Runner::new(&self.gpu, &plan, &|name| self.weights.get(name)).await?;
+        let plan = self.plan(network)?.with_taps(taps).fuse_epilogues();
+        self.load(&[&plan], &mut |_, _, _, _| Ok(())).await?;
+        let runner = Runner::new(&self.gpu, &self.config, &plan, &|name| self.weights.get(name)).await?;
         for (name, data) in inputs {
             runner.set(&self.gpu, name, data)?;
         }

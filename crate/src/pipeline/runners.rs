@@ -4,7 +4,7 @@ use super::conditioning;
 use super::error::PipelineError;
 use super::generate::{Report, Session, Stage};
 use super::model::Model;
-use crate::gpu::{Arena, DeviceCaps, Runner, Style};
+use crate::gpu::{Arena, KernelConfig, Runner, Style};
 use crate::plan::{self, Plan};
 use crate::text::CHUNK_LEN;
 use crate::weights::{LoadedAdapter, fold_bytes};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 /// Everything that the plans of an image depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,18 +54,41 @@ pub struct Runners {
     pub encoder: Option<Runner>,
 }
 
-/// Plans everything after the text encoders: the UNet's timestep-independent part, the rest of the UNet,
-/// the VAE's decoder and, if needed, its encoder.
-pub fn plans(model: &Model, shape: Shape, caps: DeviceCaps) -> Result<Vec<Plan>, PipelineError> {
-    let Shape { height, width, chunks, .. } = shape;
-    let unet = plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK_LEN)?;
-    let (texts, unet) = calls(unet, caps.style);
-    let mut plans = vec![texts, unet, decoder(model, 1, height, width, caps)?.fuse_epilogues()];
-    if shape.starts_from_picture {
+/// Plans of everything after the text encoders.
+pub struct ImagePlans {
+    /// The UNet's timestep-independent part.
+    pub texts: Plan,
+    /// The rest of the UNet.
+    pub unet: Plan,
+    /// The VAE's decoder.
+    pub decoder: Plan,
+    /// The VAE's encoder, for image-to-image.
+    pub encoder: Option<Plan>,
+}
+
+impl ImagePlans {
+    /// Plans an image of this shape.
+    pub fn new(model: &Model, shape: Shape, config: &KernelConfig) -> Result<ImagePlans, PipelineError> {
+        let Shape { height, width, chunks, .. } = shape;
+        let unet = plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK_LEN)?;
+        let (texts, unet) = calls(unet, config.style);
+        let decoder = decoder(model, 1, height, width, config)?.fuse_epilogues();
         let pixels = model.size_multiple();
-        plans.push(encoder(model, 1, height * pixels, width * pixels, caps)?.fuse_epilogues());
+        let encoder = match shape.starts_from_picture {
+            true => Some(encoder(model, 1, height * pixels, width * pixels, config)?.fuse_epilogues()),
+            false => None,
+        };
+        Ok(ImagePlans { texts, unet, decoder, encoder })
     }
-    Ok(plans)
+
+    /// Returns the plans in the order in which they run, except the encoder, which is last.
+    pub fn list(&self) -> Vec<&Plan> {
+        [&self.texts, &self.unet, &self.decoder].into_iter().chain(&self.encoder).collect()
+    }
+
+    fn into_list(self) -> Vec<Plan> {
+        [self.texts, self.unet, self.decoder].into_iter().chain(self.encoder).collect()
+    }
 }
 
 /// Plans the VAE's decoder for latents of this size, strip-mined along the rows.
@@ -73,9 +97,9 @@ pub(super) fn decoder(
     batch: usize,
     height: usize,
     width: usize,
-    caps: DeviceCaps,
+    config: &KernelConfig,
 ) -> Result<Plan, PipelineError> {
-    let strip = plan::vae_strip(&model.vae, height, width, caps.max_binding);
+    let strip = plan::vae_strip(&model.vae, height, width, config.max_binding);
     Ok(plan::vae_decoder(&model.vae, batch, height, width)?.strip_mined(strip)?)
 }
 
@@ -85,10 +109,10 @@ pub(super) fn encoder(
     batch: usize,
     height: usize,
     width: usize,
-    caps: DeviceCaps,
+    config: &KernelConfig,
 ) -> Result<Plan, PipelineError> {
     let pixels = model.size_multiple();
-    let strip = plan::vae_strip(&model.vae, height / pixels, width / pixels, caps.max_binding);
+    let strip = plan::vae_strip(&model.vae, height / pixels, width / pixels, config.max_binding);
     Ok(plan::vae_encoder(&model.vae, batch, height, width)?.strip_mined(strip)?)
 }
 
@@ -133,17 +157,17 @@ pub struct MemoryRequirements {
 impl MemoryRequirements {
     /// Returns the requirements of several plans together: shared weights count once, temporaries share an
     /// arena.
-    fn of(model: &Model, plans: &[&Plan], caps: DeviceCaps) -> Result<MemoryRequirements, PipelineError> {
+    fn of(model: &Model, plans: &[&Plan], config: &KernelConfig) -> Result<MemoryRequirements, PipelineError> {
         let mut weights = BTreeMap::new();
         for plan in plans {
-            weights.extend(model.checkpoint.resident_bytes(plan, caps.f16_weights)?);
+            weights.extend(model.checkpoint.resident_bytes(plan, config.f16_weights)?);
         }
         // Outputs of the first plan are inputs of the others.
         let is_output = |name: &str| plans[0].outputs.iter().any(|(output, _)| output == name);
         Ok(MemoryRequirements {
             weights: weights.values().sum(),
-            temporaries: Arena::bytes(plans, caps),
-            others: plans.iter().map(|plan| Runner::own_bytes(plan, caps, &is_output)).sum(),
+            temporaries: Arena::bytes(plans, config),
+            others: plans.iter().map(|plan| Runner::own_bytes(plan, config, &is_output)).sum(),
             adapters: 0,
         })
     }
@@ -157,21 +181,21 @@ impl MemoryRequirements {
 impl Model {
     /// Returns all plans of an image: the text encoders, the UNet's timestep-independent part, the rest of
     /// the UNet, the VAE's decoder and, if needed, its encoder.
-    pub fn plans(&self, shape: Shape, caps: DeviceCaps) -> Result<Vec<Plan>, PipelineError> {
+    pub fn plans(&self, shape: Shape, config: &KernelConfig) -> Result<Vec<Plan>, PipelineError> {
         let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
-        Ok([text, plans(self, shape, caps)?].concat())
+        Ok([text, ImagePlans::new(self, shape, config)?.into_list()].concat())
     }
 
     /// Returns the resource requirements of each plan.
-    pub fn plan_needs(&self, shape: Shape, caps: DeviceCaps) -> Result<Vec<PlanRequirements>, PipelineError> {
+    pub fn plan_needs(&self, shape: Shape, config: &KernelConfig) -> Result<Vec<PlanRequirements>, PipelineError> {
         let need = |plan: Plan| PlanRequirements {
             steps: plan.steps.len(),
-            dispatches: Runner::dispatches(&plan, caps),
+            dispatches: Runner::dispatches(&plan, config),
             flops: plan.flops(),
-            temporaries: Arena::bytes(&[&plan], caps),
+            temporaries: Arena::bytes(&[&plan], config),
             name: plan.name,
         };
-        Ok(self.plans(shape, caps)?.into_iter().map(need).collect())
+        Ok(self.plans(shape, config)?.into_iter().map(need).collect())
     }
 
     /// Returns the peak memory for generating a first image with these adapters: that of prompt encoding or
@@ -180,16 +204,16 @@ impl Model {
     pub fn memory_need(
         &self,
         shape: Shape,
-        caps: DeviceCaps,
+        config: &KernelConfig,
         adapters: &[&LoadedAdapter],
     ) -> Result<MemoryRequirements, PipelineError> {
         let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
-        let rest = plans(self, shape, caps)?;
-        let need = |plans: &[Plan]| MemoryRequirements::of(self, &plans.iter().collect::<Vec<_>>(), caps);
+        let rest = ImagePlans::new(self, shape, config)?.into_list();
+        let need = |plans: &[Plan]| MemoryRequirements::of(self, &plans.iter().collect::<Vec<_>>(), config);
         let (text_need, mut rest_need) = (need(&text)?, need(&rest)?);
         let changes_text = adapters.iter().any(|adapter| adapter.changes_text_encoder());
         let kept: Vec<&Plan> = text.iter().filter(|_| changes_text).chain(&rest).collect();
-        rest_need.adapters = fold_bytes(&self.checkpoint, adapters, &kept, caps)?;
+        rest_need.adapters = fold_bytes(&self.checkpoint, adapters, &kept, config)?;
         Ok(match changes_text {
             true => MemoryRequirements {
                 weights: text_need.weights + rest_need.weights,
@@ -205,36 +229,38 @@ impl Model {
 
 impl Session {
     /// Loads the weights of these plans that are not on the GPU yet.
-    pub(super) async fn load(&mut self, plans: &[Plan], report: Report<'_>) -> Result<(), PipelineError> {
-        self.weights.allocate(&self.gpu, &self.model.checkpoint, plans).await?;
+    pub(super) async fn load(&mut self, plans: &[&Plan], report: Report<'_>) -> Result<(), PipelineError> {
+        self.weights.allocate(&self.gpu, &self.config, &self.model.checkpoint, plans).await?;
         let mut missing: Vec<_> = plans.iter().flat_map(|plan| self.weights.missing(plan)).collect();
         let mut names = BTreeSet::new();
         missing.retain(|(name, _)| names.insert(*name));
         for (index, (name, layout)) in missing.iter().enumerate() {
             report(Stage::Load, index, missing.len(), None)?;
-            self.weights.load(&self.gpu, &self.model.checkpoint, name, *layout).await?;
+            self.weights.load(&self.gpu, &self.config, &self.model.checkpoint, name, *layout).await?;
         }
         Ok(())
     }
 
     /// Tunes kernels that this device has not been tuned for, if tuning is enabled, and starts compiling the
     /// pipelines of these plans.
-    async fn tune(&mut self, plans: &[Plan], report: Report<'_>) -> Result<(), PipelineError> {
-        let f16_weights = self.gpu.f16_weights();
+    async fn tune(&mut self, plans: &[&Plan], report: Report<'_>) -> Result<(), PipelineError> {
         let storages = plans
             .iter()
-            .map(|plan| self.model.checkpoint.storages(plan, f16_weights))
+            .map(|plan| self.model.checkpoint.storages(plan, self.config.f16_weights))
             .collect::<Result<Vec<_>, _>>()?;
-        let pairs: Vec<(&Plan, &[_])> = plans.iter().zip(storages.iter().map(Vec::as_slice)).collect();
+        let pairs: Vec<(&Plan, &[_])> = plans.iter().copied().zip(storages.iter().map(Vec::as_slice)).collect();
         let mut stopped = Ok(());
         let mut on_progress = |done, all| {
             stopped = report(Stage::Tune, done, all, None);
-            if stopped.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            let goes_on = stopped.is_ok() && self.tuning_enabled.get();
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        self.gpu.tune(&pairs, &mut on_progress).await?;
+        if self.tuning_enabled.get() {
+            self.config = self.gpu.tune(&self.config, &pairs, &mut on_progress).await?;
+        }
         stopped?;
         for (plan, storages) in pairs {
-            self.gpu.warm(plan, storages).await?;
+            self.gpu.warm(&self.config, plan, storages).await?;
         }
         Ok(())
     }
@@ -242,7 +268,7 @@ impl Session {
     /// Compiles the pipelines for an image of the model's native size with guidance ahead of time. Does
     /// nothing if the kernels are to be tuned first, since tuning also compiles them.
     pub fn warm_up(&self) -> impl Future<Output = ()> + use<> {
-        let gpu = self.gpu.clone();
+        let (gpu, config) = (self.gpu.clone(), self.config.clone());
         let edge = self.model.native_size() / self.model.size_multiple();
         let shape = Shape {
             pictures: 1,
@@ -253,47 +279,55 @@ impl Session {
             clip_skip: 0,
             starts_from_picture: false,
         };
-        let plans =
-            if gpu.needs_tuning() { Vec::new() } else { plans(&self.model, shape, gpu.caps()).unwrap_or_default() };
-        let f16_weights = gpu.f16_weights();
+        let plans = match self.tuning_enabled.get() && gpu.needs_tuning(&config) {
+            true => Vec::new(),
+            false => ImagePlans::new(&self.model, shape, &config).map(ImagePlans::into_list).unwrap_or_default(),
+        };
         let list: Vec<_> = plans
             .into_iter()
-            .filter_map(|plan| Some((self.model.checkpoint.storages(&plan, f16_weights).ok()?, plan)))
+            .filter_map(|plan| Some((self.model.checkpoint.storages(&plan, config.f16_weights).ok()?, plan)))
             .collect();
         async move {
             for (storages, plan) in list {
                 // Compilation errors surface on first use.
-                if gpu.warm(&plan, &storages).await.is_err() {
+                if gpu.warm(&config, &plan, &storages).await.is_err() {
                     return;
                 }
             }
         }
     }
 
-    /// Creates the runners for this shape, except those of the text encoders, and loads their weights.
-    /// Reuses existing ones.
-    pub(super) async fn prepare(&mut self, shape: Shape, report: Report<'_>) -> Result<(), PipelineError> {
-        if self.runners.as_ref().is_some_and(|runners| runners.shape == shape) {
-            return Ok(());
+    /// Returns the runners for this shape, except those of the text encoders, with their weights loaded. Reuses
+    /// existing ones.
+    pub(super) async fn prepare(&mut self, shape: Shape, report: Report<'_>) -> Result<Rc<Runners>, PipelineError> {
+        if let Some(runners) = self.runners.as_ref().filter(|runners| runners.shape == shape) {
+            return Ok(runners.clone());
         }
         // Free the old shape's buffers before allocating new ones.
         self.runners = None;
-        let plans = plans(&self.model, shape, self.gpu.caps())?;
-        self.tune(&plans, report).await?;
-        self.load(&plans, report).await?;
-        let arena = Arena::of(&self.gpu, &plans.iter().collect::<Vec<_>>()).await?;
-        let mut runners: Vec<Runner> = Vec::new();
-        for plan in &plans {
-            // The rest of the UNet reads the outputs of the first plan.
-            let output = |name: &str| runners.first().and_then(|texts| texts.output(name).cloned());
+        let plans = ImagePlans::new(&self.model, shape, &self.config)?;
+        let list = plans.list();
+        self.tune(&list, report).await?;
+        self.load(&list, report).await?;
+        let arena = Arena::new(&self.gpu, &self.config, &list).await?;
+        let compile = async |plan: &Plan, texts: Option<&Runner>| {
+            let output = |name: &str| texts.and_then(|texts| texts.output(name).cloned());
             let tensor = |name: &str| self.weights.get(name).or_else(|| output(name));
-            runners.push(Runner::with_arena(&self.gpu, plan, &tensor, &arena).await?);
-        }
-        let mut runners = runners.into_iter();
-        let (Some(texts), Some(unet), Some(decoder)) = (runners.next(), runners.next(), runners.next()) else {
-            unreachable!("`plans` returns at least three plans")
+            Runner::with_arena(&self.gpu, plan, &tensor, &arena).await
         };
-        self.runners = Some(Runners { shape, texts, unet, decoder, encoder: runners.next() });
-        Ok(())
+        let texts = compile(&plans.texts, None).await?;
+        let runners = Rc::new(Runners {
+            shape,
+            // The rest of the UNet reads the outputs of the first plan.
+            unet: compile(&plans.unet, Some(&texts)).await?,
+            decoder: compile(&plans.decoder, None).await?,
+            encoder: match &plans.encoder {
+                Some(plan) => Some(compile(plan, None).await?),
+                None => None,
+            },
+            texts,
+        });
+        self.runners = Some(runners.clone());
+        Ok(runners)
     }
 }

@@ -50,7 +50,7 @@ impl Session {
             let strength = 0.1 * (round + 1) as f32;
             let round_start = Instant::now();
             let strength = Strength { unet: strength, text: strength, blocks: Default::default() };
-            self.weights.apply(&self.gpu, &self.model.checkpoint, &[(adapter, strength)]).await?;
+            self.weights.apply(&self.gpu, &self.config, &self.model.checkpoint, &[(adapter, strength)]).await?;
             self.gpu.finished().await?;
             if round > 0 {
                 rounds.push(round_start.elapsed().as_secs_f64() * 1e3);

@@ -2,6 +2,7 @@
 //! equivalent plan with fewer steps. See merge_projections.rs for products that become one, and
 //! prologue.rs for prologue fusion.
 
+use super::product::Product;
 use super::{Plan, Source, Step, ValueId};
 use crate::ops::{Broadcast, Epilogue, Op};
 use std::collections::{BTreeSet, HashMap};
@@ -32,62 +33,54 @@ impl Plan {
     /// the producer, which is then unused.
     fn fuse_with_producer(&mut self, index: usize) -> Option<usize> {
         let step = &self.steps[index];
-        let (producer, merged) = match &step.op {
+        let (producer, fused) = match &step.op {
             Op::Add(add) if add.broadcast == Broadcast::None => {
-                let fuse_residual = |product_input: usize, residual_input: usize| {
-                    let (producer, product, epilogue) = self.product(step.inputs[product_input])?;
-                    let is_distinct = step.inputs[product_input] != step.inputs[residual_input];
-                    let is_free = is_distinct && !epilogue.residual;
-                    is_free.then(|| {
-                        (
-                            producer,
-                            with_epilogue(product, Some(step.inputs[residual_input]), |epilogue| {
-                                epilogue.residual = true
-                            }),
-                        )
-                    })
-                };
-                fuse_residual(1, 0).or_else(|| fuse_residual(0, 1))?
+                let &[a, b] = step.inputs.as_slice() else { return None };
+                self.with_residual(b, a).or_else(|| self.with_residual(a, b))?
             }
-            Op::Add(add) if add.broadcast == Broadcast::Pixels => {
-                let (producer, product, epilogue) = self.product(step.inputs[0])?;
-                let is_free = epilogue == Epilogue::default();
-                is_free.then(|| {
-                    (producer, with_epilogue(product, Some(step.inputs[1]), |epilogue| epilogue.channel_bias = Some(0)))
-                })?
+            Op::Add(_) => {
+                let &[x, bias] = step.inputs.as_slice() else { return None };
+                let (producer, product) = self.product(x)?;
+                let is_free = product.epilogue() == Epilogue::default();
+                is_free.then(|| (producer, product.with_channel_bias(bias, 0)))?
             }
             Op::Unary(unary) => {
-                let (producer, product, epilogue) = self.product(step.inputs[0])?;
+                let (producer, product) = self.product(step.inputs[0])?;
+                let epilogue = product.epilogue();
                 let is_free = epilogue.activation.is_none() && !epilogue.geglu && !epilogue.residual;
-                is_free.then(|| {
-                    (producer, with_epilogue(product, None, |epilogue| epilogue.activation = Some(unary.function)))
-                })?
+                is_free.then(|| (producer, product.with_activation(unary.function)))?
             }
             Op::Geglu(_) => {
-                let (producer, product, epilogue) = self.product(step.inputs[0])?;
+                let (producer, product) = self.product(step.inputs[0])?;
                 let is_aligned = self.value(step.output).shape.last().is_some_and(|width| width % 4 == 0);
-                let is_free = is_aligned && epilogue == Epilogue::default() && matches!(product.op, Op::Matmul(_));
-                is_free.then(|| (producer, with_epilogue(product, None, |epilogue| epilogue.geglu = true)))?
+                let is_free = product.epilogue() == Epilogue::default() && product.matmul().is_some();
+                (is_aligned && is_free).then(|| (producer, product.with_geglu()))?
             }
-            Op::Conv2d(conv) if conv.upsample_to.is_none() => {
-                let (producer, upsample) = self.single_use_producer(step.inputs[0])?;
-                let Op::Upsample(up) = upsample.op else { return None };
-                let small = &self.value(upsample.inputs[0]).shape;
-                if up.height < small[1] || up.width < small[2] || !self.is_aligned(step) {
-                    return None;
-                }
-                let mut merged = step.clone();
-                merged.inputs[0] = upsample.inputs[0];
-                if let Op::Conv2d(conv) = &mut merged.op {
-                    conv.upsample_to = Some((up.height, up.width));
-                }
-                (producer, merged)
-            }
+            Op::Conv2d(conv) if conv.upsample_to.is_none() => self.with_upsampled(Product::of(step)?)?,
             _ => return None,
         };
-        let output = step.output;
-        self.steps[index] = Step { output, ..merged };
+        // The fused step keeps the label of the product.
+        let labelled = if matches!(step.op, Op::Conv2d(_)) { step } else { &self.steps[producer] };
+        self.steps[index] = Step { output: step.output, ..fused.in_step(labelled) };
         Some(producer)
+    }
+
+    /// Fuses the addition of `residual` into the product that computes `value`.
+    fn with_residual(&self, value: ValueId, residual: ValueId) -> Option<(usize, Product)> {
+        let (producer, product) = self.product(value)?;
+        (value != residual && !product.epilogue().residual).then(|| (producer, product.with_residual(residual)))
+    }
+
+    /// Fuses the upsampling of its feature map into a convolution.
+    fn with_upsampled(&self, convolution: Product) -> Option<(usize, Product)> {
+        let (producer, upsample) = self.single_use_producer(convolution.operands.x)?;
+        let Op::Upsample(up) = upsample.op else { return None };
+        let &[x] = upsample.inputs.as_slice() else { return None };
+        let &[_, height, width, _] = self.value(x).shape.as_slice() else { return None };
+        if up.height < height || up.width < width || !self.is_aligned(&convolution) {
+            return None;
+        }
+        Some((producer, convolution.with_upsampled(x, (up.height, up.width))?))
     }
 
     /// Returns the step that produces `value` if it is read exactly once and is not an output.
@@ -99,21 +92,18 @@ impl Plan {
         self.steps.iter().enumerate().find(|(_, step)| step.output == value)
     }
 
-    /// Like `single_use_producer`, if the step is a matmul or convolution whose kernel supports an epilogue.
-    pub(super) fn product(&self, value: ValueId) -> Option<(usize, &Step, Epilogue)> {
+    /// Returns the product that computes `value` and its step's index, if the value is read exactly once, is not an
+    /// output, and the product's kernel supports an epilogue.
+    pub(super) fn product(&self, value: ValueId) -> Option<(usize, Product)> {
         let (index, step) = self.single_use_producer(value)?;
-        let epilogue = match &step.op {
-            Op::Matmul(op) => op.epilogue,
-            Op::Conv2d(op) => op.epilogue,
-            _ => return None,
-        };
-        self.is_aligned(step).then_some((index, step, epilogue))
+        let product = Product::of(step)?;
+        self.is_aligned(&product).then_some((index, product))
     }
 
     /// Returns whether the product's rows are whole vec4s; the unaligned kernels support no fusion.
-    pub(super) fn is_aligned(&self, step: &Step) -> bool {
-        let width = |id: ValueId| self.value(id).shape.last().copied().unwrap_or(1);
-        width(step.inputs[0]) % 4 == 0 && self.value(step.inputs[1]).shape.iter().all(|length| length % 4 == 0)
+    pub(super) fn is_aligned(&self, product: &Product) -> bool {
+        let width = self.value(product.operands.x).shape.last().copied().unwrap_or(1);
+        width.is_multiple_of(4) && self.value(product.operands.weight).shape.iter().all(|length| length % 4 == 0)
     }
 
     /// Splits off the steps that do not depend on the inputs named `varying`: they only run when another
@@ -179,16 +169,4 @@ impl Plan {
         let outputs = self.outputs.into_iter().map(|(name, id)| (name, new_ids[&id])).collect();
         Plan { values, steps, outputs, ..self }
     }
-}
-
-/// Returns the product with a modified epilogue and, optionally, one more input.
-fn with_epilogue(product: &Step, input: Option<ValueId>, change: impl Fn(&mut Epilogue)) -> Step {
-    let mut step = product.clone();
-    match &mut step.op {
-        Op::Matmul(op) => change(&mut op.epilogue),
-        Op::Conv2d(op) => change(&mut op.epilogue),
-        _ => unreachable!("only matmuls and convolutions have epilogues"),
-    }
-    step.inputs.extend(input);
-    step
 }

@@ -58,7 +58,9 @@ fn fetch(plan: &Plan, id: ValueId, tensors: &mut dyn FnMut(&str) -> Option<Vec<f
             let parts = parts.iter().map(|&part| fetch(plan, part, tensors)).collect::<Result<Vec<_>, _>>()?;
             return Ok(parts.concat());
         }
-        Source::Step(_) => unreachable!("a step runs before its output is read"),
+        Source::Step(_) => {
+            return Err(PlanError::Missing { plan: plan.name.clone(), name: plan.display_name(id) });
+        }
     };
     let data = tensors(name).ok_or_else(|| PlanError::Missing { plan: plan.name.clone(), name: name.clone() })?;
     let (found, expected) = (data.len() as u64, value.numel());

@@ -1,9 +1,10 @@
 //! Merging of matmuls with the same left operand into one with concatenated weights: fused QKV
 //! projections of attention layers, and a network's time-embedding projections.
 
+use super::product::{Product, ProductOp};
 use super::{Plan, Source, Step, Value, ValueId};
 use crate::num::numel;
-use crate::ops::{Epilogue, Matmul, Op, Prologue};
+use crate::ops::{Op, ProductOperands};
 
 /// Maximum elements of a merged weight: 128 MiB of f32, the binding size that every WebGPU device supports.
 const MAX_MERGED_LEN: u64 = 1 << 25;
@@ -35,17 +36,17 @@ impl Plan {
 
     /// Merges the products of the same rows that compute channel biases of convolutions.
     pub(super) fn merge_time_projections(&mut self) {
-        let has_channel_bias =
-            |step: &&Step| matches!(&step.op, Op::Conv2d(conv) if conv.epilogue.channel_bias == Some(0));
-        let channel_bias = |step: &Step| match &step.op {
-            Op::Conv2d(conv) => step.inputs[conv.epilogue_start()],
-            _ => unreachable!("filtered to convolutions"),
+        let channel_bias = |step: &Step| match Product::of(step)? {
+            Product { op: ProductOp::Conv2d(conv), operands } if conv.epilogue.channel_bias == Some(0) => {
+                operands.channel_bias
+            }
+            _ => None,
         };
-        let biases: Vec<ValueId> = self.steps.iter().filter(has_channel_bias).map(channel_bias).collect();
+        let biases: Vec<ValueId> = self.steps.iter().filter_map(channel_bias).collect();
         let mut groups: Vec<(ValueId, u64, Vec<ValueId>)> = Vec::new();
         for bias in biases {
-            let Some((_, product, _)) = self.mergeable(bias) else { continue };
-            let (rows, size) = (product.inputs[0], self.value(product.inputs[1]).numel());
+            let Some((_, product)) = self.mergeable(bias) else { continue };
+            let (rows, size) = (product.operands.x, self.value(product.operands.weight).numel());
             match groups
                 .iter_mut()
                 .find(|(group_rows, total, _)| *group_rows == rows && *total + size <= MAX_MERGED_LEN)
@@ -62,74 +63,76 @@ impl Plan {
                 group.iter().map(|&bias| self.value(bias).shape.last().copied().unwrap_or(0)).collect();
             let Some(merged) = self.merge_projections(&group) else { continue };
             for step in &mut self.steps {
-                if let Op::Conv2d(conv) = &mut step.op
-                    && conv.epilogue.channel_bias.is_some()
-                    && let Some(index) = group.iter().position(|bias| *bias == step.inputs[conv.epilogue_start()])
-                {
-                    let input = conv.epilogue_start();
-                    conv.epilogue.channel_bias = Some(widths[..index].iter().sum());
-                    step.inputs[input] = merged;
+                let place = channel_bias(step).and_then(|bias| group.iter().position(|&other| other == bias));
+                if let (Some(index), Some(product)) = (place, Product::of(step)) {
+                    *step = product.with_channel_bias(merged, widths[..index].iter().sum()).in_step(step);
                 }
             }
         }
     }
 
-    /// Returns the step that produces this value if it is a matmul with a weight, read once, without
-    /// prologue and epilogue.
-    fn mergeable(&self, value: ValueId) -> Option<(usize, &Step, Matmul)> {
-        let (index, step, epilogue) = self.product(value)?;
-        let Op::Matmul(op) = step.op else { return None };
-        let is_weight = |id: &ValueId| matches!(self.value(*id).source, Source::Weight { .. });
-        let is_plain = epilogue == Epilogue::default() && op.prologue == Prologue::None && op.transpose_b;
-        (is_plain && step.inputs[1..].iter().all(is_weight)).then_some((index, step, op))
+    /// Returns the product that computes this value and its step's index, if it is a linear layer whose result is read
+    /// once and whose operands besides x are weights.
+    fn mergeable(&self, value: ValueId) -> Option<(usize, Product)> {
+        let (index, product) = self.product(value)?;
+        let is_weight = |id: ValueId| matches!(self.value(id).source, Source::Weight { .. });
+        let ProductOperands { weight, bias, .. } = product.operands;
+        (product.is_linear() && is_weight(weight) && bias.is_none_or(is_weight)).then_some((index, product))
     }
 
     /// Merges the products that compute these values into one, at the earliest of their positions;
     /// returns its output, the concatenation of their columns.
     fn merge_projections(&mut self, values: &[ValueId]) -> Option<ValueId> {
-        let products: Vec<(usize, &Step, Matmul)> =
+        let products: Vec<(usize, Product)> =
             values.iter().map(|&value| self.mergeable(value)).collect::<Option<_>>()?;
-        let (_, first, op) = products.first()?;
-        let is_compatible = |(_, step, other): &(usize, &Step, Matmul)| {
-            let alignment =
-                |id: ValueId| if self.value(id).shape.len() > 1 { MATRIX_ALIGNMENT } else { BIAS_ALIGNMENT };
-            let is_aligned = |id: &ValueId| self.value(*id).numel().is_multiple_of(alignment(*id));
-            other == op && step.inputs[0] == first.inputs[0] && step.inputs[1..].iter().all(is_aligned)
+        let (_, first) = *products.first()?;
+        let is_aligned = |id: ValueId, alignment: u64| self.value(id).numel().is_multiple_of(alignment);
+        let is_compatible = |(_, other): &(usize, Product)| {
+            let ProductOperands { x, weight, bias, .. } = other.operands;
+            other.op == first.op
+                && x == first.operands.x
+                && is_aligned(weight, MATRIX_ALIGNMENT)
+                && bias.is_none_or(|bias| is_aligned(bias, BIAS_ALIGNMENT))
         };
-        let matrix = |(_, step, _): &(usize, &Step, Matmul)| self.value(step.inputs[1]).shape.clone();
+        let matrix = |(_, product): &(usize, Product)| self.value(product.operands.weight).shape.clone();
         let columns: usize = products.iter().map(|product| matrix(product)[0]).sum();
         let inner = matrix(&products[0])[1];
         if products.len() < 2 || !products.iter().all(is_compatible) || numel(&[columns, inner]) > MAX_MERGED_LEN {
             return None;
         }
-        let part =
-            |input: usize| Source::Concatenated(products.iter().map(|(_, step, _)| step.inputs[input]).collect());
-        let mut weights = vec![Value { shape: vec![columns, inner], source: part(1) }];
-        if op.bias {
-            weights.push(Value { shape: vec![columns], source: part(2) });
-        }
-        let mut shape = self.value(first.output).shape.clone();
-        *shape.last_mut()? = columns;
-        let mut indices: Vec<usize> = products.iter().map(|(index, ..)| *index).collect();
+        let label = self.merged_label(&products);
+        let mut indices: Vec<usize> = products.iter().map(|(index, _)| *index).collect();
         indices.sort_unstable();
-        let names: Vec<&str> =
-            products.iter().map(|(_, step, _)| step.label.rsplit('.').next().unwrap_or_default()).collect();
-        let label = match products.len() {
-            2 | 3 => format!("{}+{}", first.label, names[1..].join("+")),
-            count => format!("{} and {} more", first.label, count - 1),
-        };
-        let (rows, op) = (first.inputs[0], *op);
-        let mut inputs = vec![rows];
-        for value in weights {
-            self.values.push(value);
-            inputs.push(ValueId(self.values.len() - 1));
-        }
-        self.values.push(Value { shape, source: Source::Step(indices[0]) });
-        let output = ValueId(self.values.len() - 1);
+        let mut shape = self.value(self.steps[products[0].0].output).shape.clone();
+        *shape.last_mut()? = columns;
+
+        let weights = products.iter().map(|(_, product)| product.operands.weight).collect();
+        let biases: Option<Vec<ValueId>> = products.iter().map(|(_, product)| product.operands.bias).collect();
+        let mut merged = first;
+        merged.operands.weight = self.push_value(vec![columns, inner], Source::Concatenated(weights));
+        merged.operands.bias = biases.map(|biases| self.push_value(vec![columns], Source::Concatenated(biases)));
+        let output = self.push_value(shape, Source::Step(indices[0]));
         for &index in indices[1..].iter().rev() {
             self.steps.remove(index);
         }
-        self.steps[indices[0]] = Step { op: op.into(), inputs, output, label };
+        let step = &mut self.steps[indices[0]];
+        *step = Step { output, label, ..merged.in_step(step) };
         Some(output)
+    }
+
+    /// Returns the label of merged products.
+    fn merged_label(&self, products: &[(usize, Product)]) -> String {
+        let label = |(index, _): &(usize, Product)| self.steps[*index].label.as_str();
+        let names: Vec<&str> =
+            products.iter().map(|product| label(product).rsplit('.').next().unwrap_or_default()).collect();
+        match products.len() {
+            2 | 3 => format!("{}+{}", label(&products[0]), names[1..].join("+")),
+            count => format!("{} and {} more", label(&products[0]), count - 1),
+        }
+    }
+
+    fn push_value(&mut self, shape: Vec<usize>, source: Source) -> ValueId {
+        self.values.push(Value { shape, source });
+        ValueId(self.values.len() - 1)
     }
 }

@@ -11,6 +11,7 @@ mod interpret;
 mod memory;
 mod merge_projections;
 mod print;
+mod product;
 mod prologue;
 mod strip_mine;
 mod unet;
@@ -140,11 +141,11 @@ impl Plan {
     /// Iterates over the concatenated weights: the parts of each, in the form of [`Plan::weights`].
     pub fn concatenated(&self) -> impl Iterator<Item = Vec<(&str, Layout, &[usize])>> {
         let part = |id: &ValueId| match &self.value(*id).source {
-            Source::Weight { name, layout } => (name.as_str(), *layout, self.value(*id).shape.as_slice()),
-            _ => unreachable!("only weights are concatenated"),
+            Source::Weight { name, layout } => Some((name.as_str(), *layout, self.value(*id).shape.as_slice())),
+            _ => None,
         };
         self.values.iter().filter_map(move |value| match &value.source {
-            Source::Concatenated(parts) => Some(parts.iter().map(part).collect()),
+            Source::Concatenated(parts) => Some(parts.iter().filter_map(part).collect()),
             _ => None,
         })
     }

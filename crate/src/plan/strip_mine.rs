@@ -7,7 +7,7 @@
 
 use super::{Plan, PlanError, Source, Step, Value, ValueId};
 use crate::num::to_index;
-use crate::ops::{Broadcast, Conv2d, GroupNorm, MAX_PARTS, Moments, Normalize, Op, Rows, Upsample};
+use crate::ops::{Broadcast, Conv2d, GroupNorm, MAX_PARTS, Moments, Normalize, Op, ProductOperands, Rows, Upsample};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -54,8 +54,12 @@ impl Plan {
         self.steps.iter().flat_map(|step| &step.inputs).for_each(|id| uses[id.0] += 1);
         self.outputs.iter().for_each(|(_, id)| uses[id.0] += 2);
         let mut is_normed = vec![false; self.values.len()];
-        for step in self.steps.iter().filter(|step| matches!(step.op, Op::GroupNorm(_))) {
-            is_normed[step.inputs[0].0] = true;
+        for step in &self.steps {
+            if let Op::GroupNorm(norm) = step.op
+                && let Some(operands) = norm.operands(&step.inputs)
+            {
+                is_normed[operands.x.0] = true;
+            }
         }
 
         let mut new = Plan {
@@ -144,7 +148,8 @@ impl StripMiner<'_> {
 
     /// Computes a group norm's statistics over all strips of its input.
     fn accumulate_moments(&mut self, step: &Step, norm: GroupNorm) -> Result<(), PlanError> {
-        let strips = self.strips[step.inputs[0].0].clone().unwrap_or_default();
+        let operands = norm.operands(&step.inputs).ok_or_else(|| not_splittable(step))?;
+        let strips = self.strips[operands.x.0].clone().unwrap_or_default();
         let mut moments: Option<ValueId> = None;
         for Strip { id, first, rows } in strips {
             let inputs: Vec<ValueId> = [id].into_iter().chain(moments).collect();
@@ -194,7 +199,7 @@ impl StripMiner<'_> {
         let Some(strips) = &self.strips[id.0] else {
             let old = self.old;
             let Source::Step(step) = old.value(id).source else {
-                unreachable!("inputs and weights are never computed on demand")
+                return Err(PlanError::Missing { plan: old.name.clone(), name: old.display_name(id) });
             };
             return self.compute(&old.steps[step], range);
         };
@@ -218,28 +223,34 @@ impl StripMiner<'_> {
 
     /// Computes these rows of a step's output.
     fn compute(&mut self, step: &Step, rows: Range<usize>) -> Result<Strip, PlanError> {
-        let (label, input) = (step.label.as_str(), step.inputs[0]);
-        let input_shape = &self.old.value(input).shape;
-        let mut others: Vec<ValueId> = step.inputs[1..].iter().map(|&id| self.new_id(id)).collect();
-        let (op, from): (Op, Strip) = match &step.op {
-            Op::Conv2d(conv) => return self.convolve(step, conv, rows),
-            Op::Upsample(up) if up.height % input_shape[1] == 0 => {
-                let factor = up.height / input_shape[1];
-                let from = self.rows(input, rows.start / factor..rows.end.div_ceil(factor), label)?;
+        let label = step.label.as_str();
+        let (op, from, others): (Op, Strip, Vec<ValueId>) = match (&step.op, step.inputs.as_slice()) {
+            (Op::Conv2d(conv), inputs) => {
+                let operands = conv.operands(inputs).ok_or_else(|| not_splittable(step))?;
+                return self.convolve(step, conv, operands, rows);
+            }
+            (Op::Upsample(up), &[x]) if up.height.is_multiple_of(self.old.value(x).shape[1]) => {
+                let factor = up.height / self.old.value(x).shape[1];
+                let from = self.rows(x, rows.start / factor..rows.end.div_ceil(factor), label)?;
                 let height = self.new.value(from.id).shape[1] * factor;
                 let id = self.push_inferred(Upsample { height, ..*up }, &[from.id], label)?;
                 return Ok(Strip { id, first: from.first * factor, rows });
             }
-            Op::GroupNorm(norm) => {
-                others.insert(0, self.moments.get(&step.output).copied().ok_or_else(|| not_splittable(step))?);
-                (Normalize { eps: norm.eps, silu: norm.silu }.into(), self.rows(input, rows.clone(), label)?)
+            (Op::GroupNorm(norm), inputs) => {
+                let operands = norm.operands(inputs).ok_or_else(|| not_splittable(step))?;
+                let moments = self.moments.get(&step.output).copied().ok_or_else(|| not_splittable(step))?;
+                let others = vec![moments, self.new_id(operands.weight), self.new_id(operands.bias)];
+                let op = Normalize { eps: norm.eps, silu: norm.silu };
+                (op.into(), self.rows(operands.x, rows.clone(), label)?, others)
             }
-            Op::Add(add) if add.broadcast == Broadcast::None => {
-                let first = self.exact_rows(input, rows.clone(), label)?;
-                others = vec![self.exact_rows(step.inputs[1], rows.clone(), label)?.id];
-                (step.op.clone(), first)
+            (Op::Add(add), &[a, b]) if add.broadcast == Broadcast::None => {
+                let from = self.exact_rows(a, rows.clone(), label)?;
+                (step.op.clone(), from, vec![self.exact_rows(b, rows.clone(), label)?.id])
             }
-            Op::Add(_) | Op::Matmul(_) | Op::Unary(_) => (step.op.clone(), self.rows(input, rows.clone(), label)?),
+            (Op::Add(_) | Op::Matmul(_) | Op::Unary(_), &[x, ref others @ ..]) => {
+                let others = others.iter().map(|&id| self.new_id(id)).collect();
+                (step.op.clone(), self.rows(x, rows.clone(), label)?, others)
+            }
             _ => return Err(not_splittable(step)),
         };
         let inputs: Vec<ValueId> = [from.id].into_iter().chain(others).collect();
@@ -248,19 +259,24 @@ impl StripMiner<'_> {
 
     /// Computes rows of a convolution's output. The operation pads each buffer as if it were the whole
     /// map; the rows that this makes invalid are outside the strip's `rows`.
-    fn convolve(&mut self, step: &Step, conv: &Conv2d, rows: Range<usize>) -> Result<Strip, PlanError> {
-        let height = self.old.value(step.inputs[0]).shape[1];
+    fn convolve(
+        &mut self,
+        step: &Step,
+        conv: &Conv2d,
+        operands: ProductOperands<ValueId>,
+        rows: Range<usize>,
+    ) -> Result<Strip, PlanError> {
+        let height = self.old.value(operands.x).shape[1];
         let stride = conv.stride;
         // A buffer must start at the first input row of an output row.
         let start = (rows.start * stride).saturating_sub(conv.padding) / stride * stride;
         let end = ((rows.end - 1) * stride + conv.kernel).saturating_sub(conv.padding).min(height);
         let from = match stride {
-            1 => self.rows(step.inputs[0], start..end, &step.label)?,
-            _ => self.exact_rows(step.inputs[0], start..end, &step.label)?,
+            1 => self.rows(operands.x, start..end, &step.label)?,
+            _ => self.exact_rows(operands.x, start..end, &step.label)?,
         };
-        let mut inputs = vec![from.id];
-        inputs.extend(step.inputs[1..].iter().map(|&id| self.new_id(id)));
-        Ok(Strip { id: self.push_inferred(*conv, &inputs, &step.label)?, first: from.first / stride, rows })
+        let strip = ProductOperands { x: from.id, ..operands.map(|id| self.new_id(id)) };
+        Ok(Strip { id: self.push_inferred(*conv, &strip.list(), &step.label)?, first: from.first / stride, rows })
     }
 }
 

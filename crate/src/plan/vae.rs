@@ -23,13 +23,14 @@ pub fn vae_decoder(net: &Vae, batch: usize, height: usize, width: usize) -> Resu
     x = residual(b, &net.mid_in, x, None)?;
     x = self_attention(b, net.mid_attention.as_ref(), x)?;
     x = residual(b, &net.mid_out, x, None)?;
+    let (mut height, mut width) = (height, width);
     for (resnets, upsampler) in &net.up {
         for resnet in resnets {
             x = residual(b, resnet, x, None)?;
         }
         if let Some(conv) = upsampler {
-            let &[_, height, width, _] = b.shape(x) else { unreachable!("feature maps have four axes") };
-            x = b.push(Upsample { height: height * 2, width: width * 2 }, &[x], &conv.path)?;
+            (height, width) = (2 * height, 2 * width);
+            x = b.push(Upsample { height, width }, &[x], &conv.path)?;
             x = b.module(conv, x)?;
         }
     }

@@ -2,8 +2,9 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::engine::{Engine, Opened};
+use super::tuning::Device;
 use crate::bench::{BUDGET, Case, Prepared, Row, Size, cases, roofline_rows};
-use crate::gpu::DeviceCaps;
+use crate::gpu::KernelConfig;
 use crate::pipeline::Recipe;
 use js_sys::{Float32Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
@@ -12,7 +13,7 @@ use wasm_bindgen::prelude::*;
 impl Engine {
     /// Measures the device's peak throughput, the reference for later rows.
     pub async fn bench_roof(&self) -> Result<JsValue, JsValue> {
-        let gpu = self.device().await?;
+        let gpu = self.device().await?.gpu;
         let roof = gpu.roofline_peak(BUDGET).await.map_err(|error| refused(error.into()))?;
         self.roof.set(Some(roof));
         to_js(&roofline_rows(roof))
@@ -20,18 +21,18 @@ impl Engine {
 
     /// Returns the names of the benchmarks: small shapes, or with `full` those of published models.
     pub async fn bench_names(&self, full: bool) -> Result<JsValue, JsValue> {
-        let gpu = self.device().await?;
-        let names: Vec<String> = bench_cases(full, gpu.caps())?.into_iter().map(|case| case.name).collect();
+        let device = self.device().await?;
+        let names: Vec<String> = bench_cases(full, &device.config)?.into_iter().map(|case| case.name).collect();
         to_js(&names)
     }
 
     /// Runs one benchmark, after [`Engine::bench_roof`]; returns `{row, output?}`.
     pub async fn bench_case(&self, full: bool, name: String, with_output: bool) -> Result<JsValue, JsValue> {
-        let gpu = self.device().await?;
+        let Device { gpu, config } = self.device().await?;
         let roof = self.roof.get().ok_or_else(|| failure("busy", "measure the peak throughput first (bench_roof)"))?;
-        let case = bench_cases(full, gpu.caps())?.into_iter().find(|case| case.name == name);
+        let case = bench_cases(full, &config)?.into_iter().find(|case| case.name == name);
         let case = case.ok_or_else(|| failure("recipe", format!("no benchmark is called `{name}`")))?;
-        let prepared = Prepared::new(&gpu, &case.plan, case.storage).await.map_err(refused)?;
+        let prepared = Prepared::new(&gpu, &config, &case.plan, case.storage).await.map_err(refused)?;
         let row = prepared.row(&gpu, "kernels", &case.name, roof).await.map_err(refused)?;
         let result = Object::new();
         Reflect::set(&result, &"row".into(), &to_js(&row)?)?;
@@ -57,7 +58,7 @@ impl Engine {
     }
 }
 
-fn bench_cases(full: bool, caps: DeviceCaps) -> Result<Vec<Case>, JsValue> {
+fn bench_cases(full: bool, config: &KernelConfig) -> Result<Vec<Case>, JsValue> {
     let size = if full { Size::Full } else { Size::Small };
-    cases(size, caps).map_err(|error| refused(error.into()))
+    cases(size, config).map_err(|error| refused(error.into()))
 }

@@ -3,11 +3,12 @@
 use super::convert::{failure, from_js, refused, to_js};
 use super::progress::ProgressReporter;
 use super::sources::Place;
+use super::tuning::Device;
 use super::types::{Inspected, ModelInfo, PictureInfo, PngInfo, PreviewInfo, ProgressInfo};
 use crate::analysis;
 use crate::edit::{EditInput, fixes};
 use crate::formats::ByteSource;
-use crate::gpu::{Gpu, RooflinePeak, Tuning};
+use crate::gpu::{Gpu, KernelConfig, RooflinePeak, Tuning};
 use crate::pipeline::{
     Embedding, Folder, GenerateInputs, Infotext, Model, Picture, PipelineError, Preview, Progress, Recipe, Session,
     Stage, denoise_seconds_left, encode_png, png_parameters,
@@ -38,7 +39,9 @@ pub(super) struct Opened {
 #[derive(Default)]
 pub struct Engine {
     pub(super) files: Files,
-    pub(super) gpu: RefCell<Option<Rc<Gpu>>>,
+    pub(super) device: RefCell<Option<Device>>,
+    /// Whether untuned kernels are tuned before the first image.
+    pub(super) tuning_enabled: Rc<Cell<bool>>,
     /// Tuning stored by the page in an earlier session.
     pub(super) tuning: RefCell<Option<Tuning>>,
     /// Open model; `None` also while it is in use.
@@ -122,7 +125,7 @@ impl Engine {
 
     /// Opens the GPU and returns its [`GpuInfo`](crate::gpu::GpuInfo).
     pub async fn gpu(&self) -> Result<JsValue, JsValue> {
-        to_js(self.device().await?.info())
+        to_js(self.device().await?.gpu.info())
     }
 
     /// Opens a diffusers folder given as its files, each with its `path`; weights are loaded on demand.
@@ -232,7 +235,8 @@ impl Engine {
     async fn set_model(&self, model: Model) -> Result<JsValue, JsValue> {
         let info = ModelInfo::of(&model);
         let device = self.device().await?;
-        let session = Session::new(device, model);
+        let mut session = Session::new(device.gpu, device.config, model);
+        session.tuning_enabled = self.tuning_enabled.clone();
         wasm_bindgen_futures::spawn_local(session.warm_up());
         self.models_opened.set(self.models_opened.get() + 1);
         *self.opened.borrow_mut() = Some(Opened {
@@ -251,11 +255,15 @@ impl Engine {
         let mut opened = opened
             .ok_or_else(|| failure("busy", "no model is open, or an image is being generated; cancel it or wait"))?;
         let previous = opened.session.gpu.clone();
+        let is_previous = |device: &Device| Rc::ptr_eq(&device.gpu, &previous);
+        if let Some(device) = self.device.borrow().as_ref().filter(|device| is_previous(device)) {
+            opened.session.config = device.config.clone();
+        }
         let result = work(&mut opened).await;
-        // The session recreates a lost device.
-        let mut gpu = self.gpu.borrow_mut();
-        if gpu.as_ref().is_none_or(|gpu| Rc::ptr_eq(gpu, &previous)) {
-            *gpu = Some(opened.session.gpu.clone());
+        // The session recreates a lost device, tunes an untuned one and disables f16 math that overflows.
+        let mut device = self.device.borrow_mut();
+        if device.as_ref().is_none_or(is_previous) {
+            *device = Some(Device { gpu: opened.session.gpu.clone(), config: opened.session.config.clone() });
         }
         if opened.id == self.models_opened.get() {
             *self.opened.borrow_mut() = Some(opened);
@@ -263,17 +271,19 @@ impl Engine {
         Ok(result)
     }
 
-    pub(super) async fn device(&self) -> Result<Rc<Gpu>, JsValue> {
-        if let Some(gpu) = self.gpu.borrow().clone() {
-            return Ok(gpu);
+    /// Opens and tests the GPU, once.
+    pub(super) async fn device(&self) -> Result<Device, JsValue> {
+        if let Some(device) = self.device.borrow().clone() {
+            return Ok(device);
         }
         let gpu = Gpu::open().await.map_err(|error| refused(error.into()))?;
         let subgroups = Reflect::get(&js_sys::global(), &"deviceHasSubgroups".into());
-        gpu.set_has_subgroups(subgroups.is_ok_and(|has| has.is_truthy()));
-        gpu.self_test().await.map_err(|error| refused(error.into()))?;
-        gpu.set_tuning_enabled(true);
-        self.tell_tuning(&gpu);
-        Ok(self.gpu.borrow_mut().get_or_insert(Rc::new(gpu)).clone())
+        let subgroups = subgroups.is_ok_and(|has| has.is_truthy());
+        let config = KernelConfig { subgroups, ..gpu.default_config() };
+        let config = gpu.self_test(&config).await.map_err(|error| refused(error.into()))?;
+        self.tuning_enabled.set(true);
+        let device = Device { gpu: Rc::new(gpu), config }.with_tuning(self.tuning.borrow().clone());
+        Ok(self.device.borrow_mut().get_or_insert(device).clone())
     }
 
     pub(super) async fn draw(

@@ -2,7 +2,8 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::engine::{Engine, Opened};
-use crate::gpu::{Arena, KernelConfig, Runner, Style, TileChoice};
+use super::tuning::Device;
+use crate::gpu::{KernelConfig, Runner, Style, TileChoice, Winograd};
 use crate::ops::Op;
 use crate::pipeline::{Network, Recipe, Shape};
 use crate::plan::{Builder, Plan, interpret};
@@ -32,24 +33,22 @@ impl Engine {
         let output = builder.push(op, &ids, "probe").map_err(|error| failure("recipe", error.to_string()))?;
         builder.output("y", output);
         let plan = builder.finish();
-        let gpu = self.device().await?;
-        let device_config = gpu.config();
+        let Device { gpu, config: device_config } = self.device().await?;
         let result = Object::new();
         let is_convolution = matches!(plan.steps[0].op, Op::Conv2d(_));
-        let winograd = is_convolution.then_some(("winograd", Style::Tiled, TileChoice::Forced(0)));
+        let winograd = is_convolution.then_some(("winograd", Style::Tiled, TileChoice::Rule));
         let is_norm = matches!(plan.steps[0].op, Op::GroupNorm(_) | Op::LayerNorm(_) | Op::Moments(_));
-        let uses_subgroups = is_norm && device_config.has_subgroups;
+        let uses_subgroups = is_norm && device_config.subgroups;
         let subgroups = uses_subgroups.then_some(("subgroups", Style::Tiled, TileChoice::Forced(1)));
         let variants = [
-            ("tiled", Style::Tiled, device_config.tile_choice.clone()),
-            ("direct", Style::Untiled, device_config.tile_choice.clone()),
+            ("tiled", Style::Tiled, device_config.tiles.clone()),
+            ("direct", Style::Untiled, device_config.tiles.clone()),
         ];
-        for (name, style, tile_choice) in variants.into_iter().chain(winograd).chain(subgroups) {
+        for (name, style, tiles) in variants.into_iter().chain(winograd).chain(subgroups) {
             let plan = Plan { allows_winograd: name == "winograd", ..plan.clone() };
-            let config = KernelConfig { style, tile_choice, ..device_config.clone() };
+            let config = KernelConfig { style, tiles, winograd: Winograd::MinChannels(0), ..device_config.clone() };
             let bind_groups_before = gpu.resource_stats().bind_groups;
-            let arena = Arena::with_config(&gpu, config, &[&plan]).await.map_err(|error| refused(error.into()))?;
-            let runner = Runner::with_arena(&gpu, &plan, &|_| None, &arena).await;
+            let runner = Runner::new(&gpu, &config, &plan, &|_| None).await;
             let runner = runner.map_err(|error| refused(error.into()))?;
             let dispatches = gpu.resource_stats().bind_groups - bind_groups_before;
             if name == "winograd" && dispatches == 1 {
@@ -73,7 +72,7 @@ impl Engine {
     /// [`PlanRequirements`]: crate::pipeline::PlanRequirements
     pub async fn probe_plans(&self, shape: JsValue) -> Result<JsValue, JsValue> {
         let shape: Shape = from_js("the shape", shape)?;
-        let needs = async |opened: &mut Opened| opened.session.model.plan_needs(shape, opened.session.gpu.caps());
+        let needs = async |opened: &mut Opened| opened.session.model.plan_needs(shape, &opened.session.config);
         to_js(&self.with_model(needs).await?.map_err(refused)?)
     }
 
@@ -98,7 +97,7 @@ impl Engine {
     pub async fn probe_loading(&self, network: JsValue) -> Result<(), JsValue> {
         let network: Network = from_js("the network", network)?;
         let load = async |opened: &mut Opened| {
-            opened.session.gpu.set_f16_weights(true);
+            opened.session.config.f16_weights = true;
             opened.session.probe_loading(network).await
         };
         self.with_model(load).await?.map_err(refused)

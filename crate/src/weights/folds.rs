@@ -2,7 +2,7 @@
 
 use super::{Checkpoint, LoadedAdapter, WeightsError};
 use crate::adapters::Delta;
-use crate::gpu::{Arena, DeviceCaps, Runner};
+use crate::gpu::{Arena, KernelConfig, Runner};
 use crate::model::{Component, block};
 use crate::num::{host_len, numel};
 use crate::ops::{Narrow, Storage, Widen};
@@ -94,14 +94,14 @@ pub fn fold_bytes(
     checkpoint: &Checkpoint,
     adapters: &[&LoadedAdapter],
     plans: &[&Plan],
-    caps: DeviceCaps,
+    config: &KernelConfig,
 ) -> Result<u64, WeightsError> {
     if adapters.is_empty() {
         return Ok(0);
     }
     let mut stored: BTreeMap<&str, Storage> = BTreeMap::new();
     for plan in plans {
-        let storages = checkpoint.storages(plan, caps.f16_weights)?;
+        let storages = checkpoint.storages(plan, config.f16_weights)?;
         stored.extend(plan.values.iter().zip(storages).filter_map(|(value, storage)| match &value.source {
             Source::Weight { name, .. } => Some((name.as_str(), storage)),
             _ => None,
@@ -116,7 +116,7 @@ pub fn fold_bytes(
         _ => 0,
     };
     let weights: u64 = folds.values.iter().map(resident).sum();
-    Ok(weights + Arena::bytes(&[&folds], caps) + Runner::params_bytes(&folds, caps))
+    Ok(weights + Arena::bytes(&[&folds], config) + Runner::params_bytes(&folds, config))
 }
 
 /// Returns the prefix of the keys of the adapter with this index.

@@ -12,7 +12,7 @@ pub use folds::fold_bytes;
 
 use crate::adapters::{self, Adapter, PeftConfigs, Strengths};
 use crate::formats::FormatError;
-use crate::gpu::{Gpu, GpuError, Runner, Tensor};
+use crate::gpu::{Gpu, GpuError, KernelConfig, Runner, Tensor};
 use crate::model::{Component, Module};
 use crate::num::numel;
 use crate::ops::Storage;
@@ -128,8 +128,14 @@ impl Weights {
 
     /// Allocates contiguous memory for the tensors that these plans read concatenated. Those that are already in GPU
     /// memory but not contiguous are freed and have to be loaded again.
-    pub async fn allocate(&mut self, gpu: &Gpu, checkpoint: &Checkpoint, plans: &[Plan]) -> Result<(), WeightsError> {
-        for parts in plans.iter().flat_map(Plan::concatenated) {
+    pub async fn allocate(
+        &mut self,
+        gpu: &Gpu,
+        config: &KernelConfig,
+        checkpoint: &Checkpoint,
+        plans: &[&Plan],
+    ) -> Result<(), WeightsError> {
+        for parts in plans.iter().flat_map(|plan| plan.concatenated()) {
             let names: Vec<&str> = parts.iter().map(|(name, ..)| *name).collect();
             let allocated = |name: &&str| self.tensors.get(*name).or_else(|| self.allocated.get(*name)).cloned();
             let existing: Vec<Tensor> = names.iter().filter_map(allocated).collect();
@@ -144,7 +150,7 @@ impl Weights {
                 self.pristine.remove(*name);
             }
             let lengths: Vec<(&str, u64)> = parts.iter().map(|(name, _, shape)| (*name, numel(shape))).collect();
-            let storage = checkpoint.common_storage(names.iter().copied(), gpu.f16_weights())?;
+            let storage = checkpoint.common_storage(names.iter().copied(), config.f16_weights)?;
             let tensors = gpu.with_error_scopes(names[0], || gpu.allocate_contiguous(&lengths, storage)).await?;
             self.allocated.extend(names.iter().map(|name| (*name).to_owned()).zip(tensors));
         }
@@ -161,6 +167,7 @@ impl Weights {
     pub async fn load(
         &mut self,
         gpu: &Gpu,
+        config: &KernelConfig,
         checkpoint: &Checkpoint,
         name: &str,
         layout: Layout,
@@ -168,7 +175,7 @@ impl Weights {
         let tensor = match self.allocated.get(name) {
             Some(tensor) => tensor.clone(),
             None => {
-                let storage = checkpoint.common_storage([name].into_iter(), gpu.f16_weights())?;
+                let storage = checkpoint.common_storage([name].into_iter(), config.f16_weights)?;
                 let len = checkpoint.place(name)?.tensor.elements();
                 gpu.with_error_scopes(name, || gpu.tensor_with_storage(name, len, storage)).await?
             }
@@ -184,6 +191,7 @@ impl Weights {
     pub async fn apply(
         &mut self,
         gpu: &Gpu,
+        config: &KernelConfig,
         checkpoint: &Checkpoint,
         adapters: &[(&LoadedAdapter, Strength)],
     ) -> Result<(), WeightsError> {
@@ -196,7 +204,7 @@ impl Weights {
                 self.pristine.clear();
                 return Ok(());
             }
-            let folds = self.prepare(gpu, checkpoint, &adapters, ids).await?;
+            let folds = self.prepare(gpu, config, checkpoint, &adapters, ids).await?;
             self.folds = Some(folds);
         }
         if let Some(folds) = &mut self.folds
@@ -213,17 +221,17 @@ impl Weights {
     }
 
     /// Restores all pristine weights if an adapter has changed any weight of these plans.
-    pub fn restore_any(&mut self, gpu: &Gpu, plans: &[Plan]) -> Result<(), WeightsError> {
-        match plans.iter().flat_map(Plan::weights).any(|(name, ..)| self.pristine.contains_key(name)) {
+    pub fn restore_any(&mut self, gpu: &Gpu, plans: &[&Plan]) -> Result<(), WeightsError> {
+        match plans.iter().flat_map(|plan| plan.weights()).any(|(name, ..)| self.pristine.contains_key(name)) {
             true => self.restore(gpu),
             false => Ok(()),
         }
     }
 
     /// Frees the GPU memory of these plans' weights, which are loaded again from the file on demand.
-    pub fn release(&mut self, gpu: &Gpu, plans: &[Plan]) -> Result<(), WeightsError> {
+    pub fn release(&mut self, gpu: &Gpu, plans: &[&Plan]) -> Result<(), WeightsError> {
         self.restore_any(gpu, plans)?;
-        for (name, ..) in plans.iter().flat_map(Plan::weights) {
+        for (name, ..) in plans.iter().flat_map(|plan| plan.weights()) {
             self.tensors.remove(name);
             self.allocated.remove(name);
             self.pristine.remove(name);
@@ -247,6 +255,7 @@ impl Weights {
     async fn prepare(
         &mut self,
         gpu: &Gpu,
+        config: &KernelConfig,
         checkpoint: &Checkpoint,
         adapters: &[&LoadedAdapter],
         ids: Vec<String>,
@@ -291,7 +300,7 @@ impl Weights {
             Some(name) => self.pristine.get(name).cloned(),
             None => factors.get(name).or_else(|| self.tensors.get(name)).cloned(),
         };
-        let runner = Runner::new(gpu, &plan, &resident).await?;
+        let runner = Runner::new(gpu, config, &plan, &resident).await?;
         Ok(Folds { ids, runner, scalars, strengths: Vec::new(), _factors: factors })
     }
 }

@@ -171,8 +171,8 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         adapters.push(LoadedAdapter::open(file_hashes.sha256, file, config.as_deref(), &modules).await?);
     }
     let gpu = Gpu::open().await?;
-    gpu.self_test().await?;
-    let mut session = Session::new(Rc::new(gpu), model);
+    let config = gpu.self_test(&gpu.default_config()).await?;
+    let mut session = Session::new(Rc::new(gpu), config, model);
     let (mut embeddings, mut embedding_choices) = (Vec::new(), Vec::new());
     for path in &arguments.embeddings {
         let source: Rc<dyn ByteSource> = Rc::new(files::source(path)?);

@@ -2,7 +2,7 @@
 
 use crate::files;
 use crate::generate::{DEMO, open, size};
-use lora_loupe::gpu::{DeviceCaps, Runner};
+use lora_loupe::gpu::{KernelConfig, Runner};
 use lora_loupe::pipeline::{MemoryRequirements, Shape};
 use lora_loupe::plan::Plan;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         clip_skip: 0,
         starts_from_picture: false,
     };
-    let plans = model.plans(shape, DeviceCaps::BASELINE)?;
+    let plans = model.plans(shape, &KernelConfig::BASELINE)?;
     let mut adapters = Vec::new();
     for path in &arguments.loras {
         let (path, config) = files::adapter(path);
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         let modules = model.networks.modules();
         adapters.push(pollster::block_on(LoadedAdapter::open(name, file, config.as_deref(), &modules))?);
     }
-    let need = model.memory_need(shape, DeviceCaps::BASELINE, &adapters.iter().collect::<Vec<_>>())?;
+    let need = model.memory_need(shape, &KernelConfig::BASELINE, &adapters.iter().collect::<Vec<_>>())?;
     if arguments.json {
         say!("{}", to_json(&plans, need));
         return Ok(ExitCode::SUCCESS);
@@ -89,7 +89,7 @@ fn to_json(plans: &[Plan], need: MemoryRequirements) -> Value {
             json!({ "op": step.op.to_string(), "label": step.label, "shape": output, "flops": flops })
         });
         let steps: Vec<Value> = steps.collect();
-        let dispatches = Runner::dispatches(plan, DeviceCaps::BASELINE);
+        let dispatches = Runner::dispatches(plan, &KernelConfig::BASELINE);
         json!({ "name": plan.name, "flops": plan.flops(), "dispatches": dispatches, "temporaries": plan.memory(4).bytes(), "steps": steps })
     };
     let (weights, temporaries, others) = (need.weights, need.temporaries, need.others);

@@ -1,6 +1,6 @@
 //! Launch of broadcast addition.
 
-use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Kernel, Launch, LaunchError, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Add;
@@ -14,7 +14,10 @@ params! {
 pub fn launch(op: &Add, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let (period, inner) = op.stride(inputs[0]);
     let count = numel(output);
-    let params =
-        AddParams { count: to_u32("add", count)?, period: to_u32("add", period)?, inner: to_u32("add", inner)? };
-    Launch::elementwise("add", 2, count, params)
+    let params = AddParams {
+        count: to_u32(Kernel::Add, count)?,
+        period: to_u32(Kernel::Add, period)?,
+        inner: to_u32(Kernel::Add, inner)?,
+    };
+    Launch::elementwise(Kernel::Add, 2, count, params)
 }

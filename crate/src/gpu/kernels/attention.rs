@@ -1,7 +1,8 @@
 //! Launch of attention, with block sizes that fit 16 KiB of workgroup memory.
 
-use super::{BufferRef, Dispatch, KernelSequence};
-use crate::gpu::kernel::{Binding, Launch, LaunchError, MAX_LOOP_ITERATIONS, Style, to_u32};
+use crate::gpu::kernel::{
+    Binding, BufferRef, Dispatch, Kernel, KernelSequence, Launch, LaunchError, MAX_LOOP_ITERATIONS, Style, to_u32,
+};
 use crate::gpu::params::{Uniforms, params};
 use crate::num::{host_len, numel, to_f32};
 use crate::ops::{Attention, Operation};
@@ -90,7 +91,7 @@ pub fn lower(
     let mut dispatches = Vec::new();
     for first_key in (0..sizes.keys).step_by(host_len(max_keys)) {
         let end_key = (first_key + max_keys).min(sizes.keys);
-        let mut launch = untiled_launch("attention_untiled_chunk", op, inputs, output, first_key..end_key)?;
+        let mut launch = untiled_launch(Kernel::AttentionUntiledChunk, op, inputs, output, first_key..end_key)?;
         launch.bindings.push(Binding::Input(inputs.len()));
         let operands = (0..inputs.len()).map(BufferRef::Input).chain([BufferRef::Scratch(0)]).collect();
         let flops = flops / sizes.keys * (end_key - first_key);
@@ -104,17 +105,20 @@ pub fn lower(
 pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
     let sizes = Sizes::of(op, inputs, output);
     if sizes.is_untiled(style) {
-        return untiled_launch("attention_untiled", op, inputs, output, 0..sizes.keys);
+        return untiled_launch(Kernel::AttentionUntiled, op, inputs, output, 0..sizes.keys);
     }
-    let count = |n: usize| to_u32("attention", n);
+    let count = |n: usize| to_u32(Kernel::Attention, n);
     let (block_queries, block_keys, outputs) = blocks(sizes.head_dim).next().ok_or_else(|| LaunchError {
-        kernel: "attention",
+        kernel: Kernel::Attention.name(),
         reason: format!("supports head dimensions up to 1005, not {}", sizes.head_dim),
     })?;
-    let groups =
-        [to_u32("attention", sizes.queries.div_ceil(block_queries as u64))?, count(op.heads)?, count(sizes.items)?];
-    let params = params("attention", op, inputs, output)?;
-    Ok(bound("attention", inputs, params, groups)
+    let groups = [
+        to_u32(Kernel::Attention, sizes.queries.div_ceil(block_queries as u64))?,
+        count(op.heads)?,
+        count(sizes.items)?,
+    ];
+    let params = params(Kernel::Attention, op, inputs, output)?;
+    Ok(bound(Kernel::Attention, inputs, params, groups)
         .with("SIZE", count(sizes.head_dim)?)
         .with("QUERIES", count(block_queries)?)
         .with("KEYS", count(block_keys)?)
@@ -124,7 +128,7 @@ pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Styl
 
 /// Returns the launch of attention_untiled.wgsl for a range of keys.
 fn untiled_launch(
-    kernel: &'static str,
+    kernel: Kernel,
     op: &Attention,
     inputs: &[&[usize]],
     output: &[usize],
@@ -154,7 +158,7 @@ fn untiled_launch(
 
 /// Returns the uniforms that all attention kernels have.
 fn params(
-    kernel: &'static str,
+    kernel: Kernel,
     op: &Attention,
     inputs: &[&[usize]],
     output: &[usize],
@@ -177,7 +181,7 @@ fn params(
 }
 
 /// Returns a launch with q, k, v and the output bound.
-fn bound(kernel: &'static str, inputs: &[&[usize]], params: impl Into<Uniforms>, groups: [u32; 3]) -> Launch {
+fn bound(kernel: Kernel, inputs: &[&[usize]], params: impl Into<Uniforms>, groups: [u32; 3]) -> Launch {
     let slices = Attention::qkv_slices(inputs.len());
     let mut launch = Launch::new(kernel, 3, params, groups);
     launch.bindings.splice(..3, slices.map(|slice| Binding::Input(slice.input)));

@@ -1,6 +1,6 @@
 //! Launch of scaled addition.
 
-use crate::gpu::kernel::{Binding, Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Axpy;
@@ -13,8 +13,9 @@ params! {
 /// Returns the launch of axpy.wgsl.
 pub fn launch(op: &Axpy, _inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let count = numel(output);
-    let params = AxpyParams { count: to_u32("axpy", count)?, scalar: to_u32("axpy", op.scalar)?, factor: op.factor };
-    let mut launch = Launch::elementwise("axpy", 2, count, params)?;
+    let params =
+        AxpyParams { count: to_u32(Kernel::Axpy, count)?, scalar: to_u32(Kernel::Axpy, op.scalar)?, factor: op.factor };
+    let mut launch = Launch::elementwise(Kernel::Axpy, 2, count, params)?;
     launch.bindings.insert(2, Binding::Scalars);
     Ok(launch)
 }

@@ -1,6 +1,6 @@
 //! Launch of concatenation.
 
-use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Kernel, Launch, LaunchError, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Concat;
@@ -12,8 +12,9 @@ params! {
 
 /// Returns the launch of concat.wgsl.
 pub fn launch(_op: &Concat, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
-    let width = |shape: &[usize]| to_u32("concat", shape.last().copied().unwrap_or(1));
+    let width = |shape: &[usize]| to_u32(Kernel::Concat, shape.last().copied().unwrap_or(1));
     let count = numel(output);
-    let params = ConcatParams { count: to_u32("concat", count)?, left: width(inputs[0])?, right: width(inputs[1])? };
-    Launch::elementwise("concat", 2, count, params)
+    let params =
+        ConcatParams { count: to_u32(Kernel::Concat, count)?, left: width(inputs[0])?, right: width(inputs[1])? };
+    Launch::elementwise(Kernel::Concat, 2, count, params)
 }

@@ -3,10 +3,10 @@
 use super::epilogue::{EpilogueParams, ProductParams};
 use super::matmul::refuse_others;
 use super::product::Product;
-use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
+use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, Style, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
-use crate::ops::{Conv2d, Storage, leading};
+use crate::ops::{Conv2d, ProductOperands, Storage, leading};
 
 params! {
     /// Uniforms of conv2d_unaligned.wgsl.
@@ -25,19 +25,20 @@ pub fn launch(
     stored: Storage,
     style: Style,
 ) -> Result<Launch, LaunchError> {
-    let count = |n: usize| to_u32("conv2d", n);
-    let (channels, outputs) = (inputs[0][3], inputs[1][0]);
+    let count = |n: usize| to_u32(Kernel::Conv2d, n);
+    let operands = op.operand_indices();
+    let (x, filters) = (inputs[operands.x], inputs[operands.weight]);
+    let (channels, outputs) = (x[3], filters[0]);
     let epilogue = EpilogueParams {
-        kernel: "conv2d",
+        kernel: Kernel::Conv2d,
         inputs,
-        bias: op.bias.then_some(2),
+        operands,
         epilogue: op.epilogue,
-        epilogue_start: op.epilogue_start(),
         item_rows: numel(&output[1..3]),
     };
     let product = Product {
-        untiled: "conv2d_untiled",
-        size: (leading(output), outputs, inputs[1][1]),
+        untiled: Kernel::Conv2dUntiled,
+        size: (leading(output), outputs, filters[1]),
         batched: false,
         prologue: None,
         epilogue,
@@ -46,7 +47,7 @@ pub fn launch(
     if channels % 4 != 0 || !product.is_aligned() || op.epilogue.geglu {
         return unaligned(op, inputs, output, stored);
     }
-    let (height, width) = (inputs[0][1], inputs[0][2]);
+    let (height, width) = (x[1], x[2]);
     let (upsampled_height, upsampled_width) = op.upsampled_size(height, width);
     let params = ProductParams {
         height: count(height)?,
@@ -65,16 +66,20 @@ pub fn launch(
 }
 
 fn unaligned(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
-    let count = |n: usize| to_u32("conv2d_unaligned", n);
-    refuse_others("conv2d_unaligned", &op.epilogue.details())?;
+    let count = |n: usize| to_u32(Kernel::Conv2dUnaligned, n);
+    refuse_others(Kernel::Conv2dUnaligned, &op.epilogue.details())?;
     if op.upsample_to.is_some() {
-        return Err(LaunchError { kernel: "conv2d_unaligned", reason: "does not support upsampling".into() });
+        return Err(LaunchError {
+            kernel: Kernel::Conv2dUnaligned.name(),
+            reason: "does not support upsampling".into(),
+        });
     }
+    let ProductOperands { x, weight, bias, .. } = op.operand_indices();
     let params = UnalignedConvParams {
-        batch: count(inputs[0][0])?,
-        height: count(inputs[0][1])?,
-        width: count(inputs[0][2])?,
-        channels: count(inputs[0][3])?,
+        batch: count(inputs[x][0])?,
+        height: count(inputs[x][1])?,
+        width: count(inputs[x][2])?,
+        channels: count(inputs[x][3])?,
         out_height: count(output[1])?,
         out_width: count(output[2])?,
         outputs: count(output[3])?,
@@ -82,10 +87,10 @@ fn unaligned(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage
         stride: count(op.stride)?,
         padding: count(op.padding)?,
     };
-    let (pixels, outputs) = (to_u32("conv2d_unaligned", leading(output))?, count(output[3])?);
+    let (pixels, outputs) = (to_u32(Kernel::Conv2dUnaligned, leading(output))?, count(output[3])?);
     let groups = [outputs.div_ceil(8 * 4), pixels.div_ceil(4 * 4), 1];
     let mut launch =
-        Launch::new("conv2d_unaligned", 2, params, groups).with("BIAS", op.bias).with("STORAGE", stored.code());
-    launch.bindings.insert(2, Binding::Input(if op.bias { 2 } else { 1 }));
+        Launch::new(Kernel::Conv2dUnaligned, 2, params, groups).with("BIAS", op.bias).with("STORAGE", stored.code());
+    launch.bindings.insert(2, Binding::Input(bias.unwrap_or(weight)));
     Ok(launch)
 }

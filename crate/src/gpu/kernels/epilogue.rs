@@ -1,8 +1,8 @@
 //! Uniforms and bindings of epilogue.wgsl, which come first in a launch.
 
-use crate::gpu::kernel::{Binding, LaunchError, to_u32};
+use crate::gpu::kernel::{Binding, Kernel, LaunchError, to_u32};
 use crate::gpu::params::params;
-use crate::ops::{Activation, Epilogue};
+use crate::ops::{Activation, Epilogue, ProductOperands};
 
 params! {
     /// Uniforms of matmul, conv2d and winograd_sums, declared in epilogue.wgsl.
@@ -39,16 +39,14 @@ const QUICK_GELU: u32 = 3;
 
 /// Epilogue of a kernel's accumulators, with what its parameters and bindings depend on.
 pub struct EpilogueParams<'a> {
-    /// Kernel name.
-    pub kernel: &'static str,
+    /// Kernel.
+    pub kernel: Kernel,
     /// Shapes of the step's inputs.
     pub inputs: &'a [&'a [usize]],
-    /// Index of the bias among the inputs, if any.
-    pub bias: Option<usize>,
+    /// Indices of the operands among the inputs.
+    pub operands: ProductOperands<usize>,
     /// The epilogue.
     pub epilogue: Epilogue,
-    /// Index of the epilogue's first input.
-    pub epilogue_start: usize,
     /// Rows per batch item.
     pub item_rows: u64,
 }
@@ -62,7 +60,7 @@ impl EpilogueParams<'_> {
     }
 
     fn channel_bias_width(&self) -> usize {
-        self.epilogue.channel_bias.and_then(|_| self.inputs[self.epilogue_start].last().copied()).unwrap_or(0)
+        self.operands.channel_bias.and_then(|input| self.inputs[input].last().copied()).unwrap_or(0)
     }
 
     /// Returns the parameters of a product of this size (rows, columns, depth), with what it has in `params` already.
@@ -82,7 +80,7 @@ impl EpilogueParams<'_> {
             channel_bias_width: count(self.channel_bias_width())?,
             channel_bias_offset: count(channel_bias.unwrap_or(0))?,
             flags: params.flags
-                | flag(self.bias.is_some(), BIAS)
+                | flag(self.operands.bias.is_some(), BIAS)
                 | flag(channel_bias.is_some(), CHANNEL_BIAS)
                 | flag(geglu, GEGLU)
                 | flag(residual, RESIDUAL),
@@ -98,10 +96,8 @@ impl EpilogueParams<'_> {
 
     /// Returns the first bindings. Absent inputs are bound to `other`, which the shader does not read.
     pub fn bindings(&self, other: usize) -> Vec<Binding> {
-        let Epilogue { channel_bias, residual, .. } = self.epilogue;
-        let channel_bias = channel_bias.map(|_| self.epilogue_start);
-        let residual = residual.then(|| self.epilogue_start + usize::from(channel_bias.is_some()));
-        let inputs = [self.bias, channel_bias, residual].map(|input| Binding::Input(input.unwrap_or(other)));
+        let ProductOperands { bias, channel_bias, residual, .. } = self.operands;
+        let inputs = [bias, channel_bias, residual].map(|input| Binding::Input(input.unwrap_or(other)));
         inputs.into_iter().chain([Binding::Output]).collect()
     }
 }

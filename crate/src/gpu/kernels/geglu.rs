@@ -1,6 +1,6 @@
 //! Launch of GEGLU.
 
-use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Kernel, Launch, LaunchError, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Geglu;
@@ -12,7 +12,7 @@ params! {
 
 /// Returns the launch of geglu.wgsl.
 pub fn launch(_op: &Geglu, _inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
-    let half = to_u32("geglu", output.last().copied().unwrap_or(1))?;
+    let half = to_u32(Kernel::Geglu, output.last().copied().unwrap_or(1))?;
     let count = numel(output);
-    Launch::elementwise("geglu", 1, count, GegluParams { count: to_u32("geglu", count)?, half })
+    Launch::elementwise(Kernel::Geglu, 1, count, GegluParams { count: to_u32(Kernel::Geglu, count)?, half })
 }

@@ -1,6 +1,6 @@
 //! Launch of layer normalization.
 
-use crate::gpu::kernel::{Launch, LaunchError, Style, to_u32, workgroup_grid};
+use crate::gpu::kernel::{Kernel, Launch, LaunchError, Style, to_u32, workgroup_grid};
 use crate::gpu::params::params;
 use crate::ops::{LayerNorm, leading};
 
@@ -21,7 +21,11 @@ fn threads(style: Style) -> u32 {
 pub fn launch(op: &LayerNorm, inputs: &[&[usize]], output: &[usize], style: Style) -> Result<Launch, LaunchError> {
     let rows = leading(inputs[0]);
     let width = output.last().copied().unwrap_or(1);
-    let params =
-        LayerNormParams { rows: to_u32("layer_norm", rows)?, width: to_u32("layer_norm", width)?, eps: op.eps };
-    Ok(Launch::new("layer_norm", 3, params, workgroup_grid("layer_norm", rows)?).with("THREADS", threads(style)))
+    let params = LayerNormParams {
+        rows: to_u32(Kernel::LayerNorm, rows)?,
+        width: to_u32(Kernel::LayerNorm, width)?,
+        eps: op.eps,
+    };
+    Ok(Launch::new(Kernel::LayerNorm, 3, params, workgroup_grid(Kernel::LayerNorm, rows)?)
+        .with("THREADS", threads(style)))
 }

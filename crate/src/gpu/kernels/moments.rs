@@ -1,7 +1,7 @@
 //! Launch of group moments over a strip.
 
 use super::group_norm::threads;
-use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
+use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, Style, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Moments;
@@ -13,7 +13,7 @@ params! {
 
 /// Returns the launch of moments.wgsl.
 pub fn launch(op: &Moments, inputs: &[&[usize]], style: Style) -> Result<Launch, LaunchError> {
-    let size = |n: usize| to_u32("moments", n);
+    let size = |n: usize| to_u32(Kernel::Moments, n);
     let params = MomentsParams {
         height: size(inputs[0][1])?,
         width: size(inputs[0][2])?,
@@ -22,10 +22,10 @@ pub fn launch(op: &Moments, inputs: &[&[usize]], style: Style) -> Result<Launch,
         start: size(op.start)?,
         count: size(op.count)?,
     };
-    let groups = [to_u32("moments", op.groups)?, to_u32("moments", inputs[0][0])?, 1];
+    let groups = [to_u32(Kernel::Moments, op.groups)?, to_u32(Kernel::Moments, inputs[0][0])?, 1];
     let elements = numel(&[op.count, inputs[0][2], inputs[0][3]]) / op.groups as u64;
     let has_previous = inputs.len() == 2;
-    let mut launch = Launch::new("moments", 1, params, groups);
+    let mut launch = Launch::new(Kernel::Moments, 1, params, groups);
     launch.bindings.insert(1, Binding::Input(usize::from(has_previous)));
     Ok(launch.with("GOES_ON", has_previous).with("THREADS", threads(style, elements)))
 }

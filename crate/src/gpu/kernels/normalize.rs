@@ -1,6 +1,6 @@
 //! Launch of group normalization of a strip, from given moments.
 
-use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Kernel, Launch, LaunchError, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Normalize;
@@ -14,11 +14,11 @@ params! {
 pub fn launch(op: &Normalize, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
     let count = numel(output);
     let params = NormalizeParams {
-        count: to_u32("normalize", count)?,
-        item: to_u32("normalize", numel(&output[1..]))?,
-        channels: to_u32("normalize", output[3])?,
-        groups: to_u32("normalize", inputs[1][1])?,
+        count: to_u32(Kernel::Normalize, count)?,
+        item: to_u32(Kernel::Normalize, numel(&output[1..]))?,
+        channels: to_u32(Kernel::Normalize, output[3])?,
+        groups: to_u32(Kernel::Normalize, inputs[1][1])?,
         eps: op.eps,
     };
-    Ok(Launch::elementwise("normalize", 4, count, params)?.with("SILU", op.silu))
+    Ok(Launch::elementwise(Kernel::Normalize, 4, count, params)?.with("SILU", op.silu))
 }

@@ -1,8 +1,8 @@
 //! Launches of matrix products, shared by matmul and conv2d; see product.wgsl.
 
 use super::epilogue::{BATCHED_MATRICES, EpilogueParams, ProductParams};
-use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
-use crate::ops::{Prologue, Storage};
+use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, Style, to_u32};
+use crate::ops::{ProductOperands, Prologue, Storage};
 
 /// Columns of a workgroup's tile in tile.wgsl.
 const TILE_COLUMNS: u32 = 64;
@@ -11,14 +11,13 @@ const FULL_OCCUPANCY_GROUPS: u64 = 256;
 
 /// A matrix product; its rows are matrix rows (matmul) or output pixels (conv2d).
 pub struct Product<'a> {
-    /// Name of the untiled kernel, whose invocations compute 8 rows x 8 columns each; `epilogue` holds the name of the
-    /// tiled one.
-    pub untiled: &'static str,
+    /// The untiled kernel, whose invocations compute 8 rows x 8 columns each; `epilogue` holds the tiled one.
+    pub untiled: Kernel,
     /// (rows, columns, depth).
     pub size: (u64, usize, usize),
     /// Whether each batch item has its own matrix.
     pub batched: bool,
-    /// The prologue, for kernels that support one; its inputs follow the bias.
+    /// The prologue, for kernels that support one.
     pub prologue: Option<Prologue>,
     /// The epilogue.
     pub epilogue: EpilogueParams<'a>,
@@ -36,7 +35,7 @@ impl Product<'_> {
 
     /// Columns of x.
     fn x_columns(&self) -> usize {
-        self.epilogue.inputs[0].last().copied().unwrap_or(1)
+        self.epilogue.inputs[self.epilogue.operands.x].last().copied().unwrap_or(1)
     }
 
     /// Returns the launch; `params` has what only convolutions have.
@@ -66,13 +65,13 @@ impl Product<'_> {
             launch = launch.with("ROWS", tile_rows);
         }
         // Absent inputs are bound to the matrix, which the shader does not read through these bindings.
-        launch.bindings = self.epilogue.bindings(1);
-        launch.bindings.extend([0, 1].map(Binding::Input));
+        let ProductOperands { x, weight, skip, norm, .. } = self.epilogue.operands;
+        launch.bindings = self.epilogue.bindings(weight);
+        launch.bindings.extend([x, weight].map(Binding::Input));
         if self.prologue.is_some() {
             launch = launch.with("PROLOGUE", if is_concat { 1 } else { 2 * u32::from(eps.is_some()) });
-            let first = 2 + usize::from(self.epilogue.bias.is_some());
-            let or_matrix = |is_present: bool, input: usize| Binding::Input(if is_present { input } else { 1 });
-            launch.bindings.extend([or_matrix(is_concat || eps.is_some(), first), or_matrix(eps.is_some(), first + 1)]);
+            let inputs = [skip.or(norm.map(|norm| norm.scale)), norm.map(|norm| norm.scale_sums)];
+            launch.bindings.extend(inputs.map(|input| Binding::Input(input.unwrap_or(weight))));
         }
         Ok(launch)
     }

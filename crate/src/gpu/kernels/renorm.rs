@@ -1,6 +1,6 @@
 //! Launch of the rescaling of rows or columns to given norms.
 
-use crate::gpu::kernel::{Launch, LaunchError, to_u32, workgroup_grid};
+use crate::gpu::kernel::{Kernel, Launch, LaunchError, to_u32, workgroup_grid};
 use crate::gpu::params::params;
 use crate::ops::{Axis, Renorm};
 
@@ -18,7 +18,7 @@ pub fn launch(op: &Renorm, inputs: &[&[usize]], output: &[usize]) -> Result<Laun
         Axis::Columns => (columns / count, count, rows * (columns / count)),
     };
     let offset = if op.axis == Axis::Rows { columns } else { 1 };
-    let size = |n: usize| to_u32("renorm", n);
+    let size = |n: usize| to_u32(Kernel::Renorm, n);
     let params = RenormParams {
         count: size(count)?,
         columns: size(columns)?,
@@ -27,5 +27,5 @@ pub fn launch(op: &Renorm, inputs: &[&[usize]], output: &[usize]) -> Result<Laun
         members: size(members)?,
         offset: size(offset)?,
     };
-    Ok(Launch::new("renorm", 3, params, workgroup_grid("renorm", count as u64)?))
+    Ok(Launch::new(Kernel::Renorm, 3, params, workgroup_grid(Kernel::Renorm, count as u64)?))
 }

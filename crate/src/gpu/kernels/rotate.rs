@@ -1,6 +1,6 @@
 //! Launch of block-diagonal row mixing (OFT, BOFT).
 
-use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Kernel, Launch, LaunchError, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Rotate;
@@ -12,10 +12,10 @@ params! {
 
 /// Returns the launch of rotate.wgsl.
 pub fn launch(op: &Rotate, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
-    let size = to_u32("rotate", inputs[0].last().copied().unwrap_or(1))?;
-    let columns = to_u32("rotate", output.last().copied().unwrap_or(1))?;
+    let size = to_u32(Kernel::Rotate, inputs[0].last().copied().unwrap_or(1))?;
+    let columns = to_u32(Kernel::Rotate, output.last().copied().unwrap_or(1))?;
     let count = numel(output);
-    let stride = to_u32("rotate", op.stride)?;
-    let params = RotateParams { count: to_u32("rotate", count)?, columns, size, stride };
-    Launch::elementwise("rotate", 2, count, params)
+    let stride = to_u32(Kernel::Rotate, op.stride)?;
+    let params = RotateParams { count: to_u32(Kernel::Rotate, count)?, columns, size, stride };
+    Launch::elementwise(Kernel::Rotate, 2, count, params)
 }

@@ -1,6 +1,6 @@
 //! Launch of the vertical concatenation of feature map rows.
 
-use crate::gpu::kernel::{Binding, Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::{MAX_PARTS, Rows};
@@ -12,10 +12,10 @@ params! {
 
 /// Returns the launch of rows.wgsl.
 pub fn launch(op: &Rows, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
-    let count = |n: usize| to_u32("rows", n);
+    let count = |n: usize| to_u32(Kernel::Rows, n);
     let mut params = RowsParams {
-        count: to_u32("rows", numel(output))?,
-        row: to_u32("rows", numel(&output[2..]))?,
+        count: to_u32(Kernel::Rows, numel(output))?,
+        row: to_u32(Kernel::Rows, numel(&output[2..]))?,
         height: count(output[1])?,
         used: count(op.parts.len())?,
         parts: Default::default(),
@@ -27,7 +27,7 @@ pub fn launch(op: &Rows, inputs: &[&[usize]], output: &[usize]) -> Result<Launch
         *words = [count(first)?, count(start)?, count(height)?, 0];
         first += rows;
     }
-    let mut launch = Launch::elementwise("rows", 0, numel(output), params)?;
+    let mut launch = Launch::elementwise(Kernel::Rows, 0, numel(output), params)?;
     // Unused inputs are bound to the first map, which the shader does not read through them.
     launch.bindings = (0..MAX_PARTS).map(|part| Binding::Input(if part < op.parts.len() { part } else { 0 })).collect();
     launch.bindings.push(Binding::Output);

@@ -1,6 +1,6 @@
 //! Launch of row or column scaling.
 
-use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Kernel, Launch, LaunchError, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::{Axis, Scale};
@@ -12,10 +12,10 @@ params! {
 
 /// Returns the launch of scale.wgsl.
 pub fn launch(op: &Scale, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
-    let columns = to_u32("scale", output.last().copied().unwrap_or(1))?;
-    let factor_count = to_u32("scale", numel(inputs[1]))?;
+    let columns = to_u32(Kernel::Scale, output.last().copied().unwrap_or(1))?;
+    let factor_count = to_u32(Kernel::Scale, numel(inputs[1]))?;
     let count = numel(output);
     let by_rows = u32::from(op.axis == Axis::Rows);
-    let params = ScaleParams { count: to_u32("scale", count)?, columns, factor_count, by_rows };
-    Launch::elementwise("scale", 2, count, params)
+    let params = ScaleParams { count: to_u32(Kernel::Scale, count)?, columns, factor_count, by_rows };
+    Launch::elementwise(Kernel::Scale, 2, count, params)
 }

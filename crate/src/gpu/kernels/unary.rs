@@ -1,6 +1,6 @@
 //! Launch of an elementwise activation function.
 
-use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Kernel, Launch, LaunchError, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::{Activation, Unary};
@@ -18,6 +18,6 @@ pub fn launch(op: &Unary, _inputs: &[&[usize]], output: &[usize]) -> Result<Laun
         Activation::QuickGelu => 2.0,
     };
     let count = numel(output);
-    let params = UnaryParams { count: to_u32("unary", count)? };
-    Ok(Launch::elementwise("unary", 1, count, params)?.with("FUNCTION", function))
+    let params = UnaryParams { count: to_u32(Kernel::Unary, count)? };
+    Ok(Launch::elementwise(Kernel::Unary, 1, count, params)?.with("FUNCTION", function))
 }

@@ -1,6 +1,6 @@
 //! Launch of nearest-neighbor upsampling.
 
-use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Kernel, Launch, LaunchError, to_u32};
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Upsample;
@@ -12,15 +12,15 @@ params! {
 
 /// Returns the launch of upsample.wgsl.
 pub fn launch(op: &Upsample, inputs: &[&[usize]], output: &[usize]) -> Result<Launch, LaunchError> {
-    let size = |n: usize| to_u32("upsample", n);
+    let size = |n: usize| to_u32(Kernel::Upsample, n);
     let count = numel(output);
     let params = UpsampleParams {
-        count: to_u32("upsample", count)?,
+        count: to_u32(Kernel::Upsample, count)?,
         height: size(inputs[0][1])?,
         width: size(inputs[0][2])?,
         channels: size(inputs[0][3])?,
         out_height: size(op.height)?,
         out_width: size(op.width)?,
     };
-    Launch::elementwise("upsample", 1, count, params)
+    Launch::elementwise(Kernel::Upsample, 1, count, params)
 }

@@ -7,11 +7,12 @@
 
 use super::epilogue::{EpilogueParams, ProductParams};
 use super::product::Product;
-use super::{BufferRef, Dispatch, KernelSequence};
-use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32, workgroup_grid};
+use crate::gpu::kernel::{
+    Binding, BufferRef, Dispatch, Kernel, KernelSequence, Launch, LaunchError, Style, to_u32, workgroup_grid,
+};
 use crate::gpu::params::params;
 use crate::num::{host_len, numel};
-use crate::ops::{Conv2d, Epilogue, Storage, leading};
+use crate::ops::{Conv2d, Epilogue, ProductOperands, Prologue, Storage, leading};
 
 params! {
     /// Uniforms of winograd_weight.wgsl.
@@ -26,10 +27,11 @@ params! {
     }
 }
 
-/// Number of scratch buffers: transformed filters, transformed input, and their products.
-pub const SCRATCH: usize = 3;
+/// Transformed filters.
 const FILTERS: BufferRef = BufferRef::Scratch(0);
+/// Transformed input.
 const INPUT: BufferRef = BufferRef::Scratch(1);
+/// Products of both.
 const PRODUCTS: BufferRef = BufferRef::Scratch(2);
 
 /// Elements of a transformed 4x4 tile, each in a separate matrix.
@@ -53,93 +55,156 @@ pub fn lower(
     style: Style,
     min_channels: usize,
 ) -> Result<Option<KernelSequence>, LaunchError> {
-    let count = |n: u64| to_u32("winograd", n);
-    let (channels, outputs) = (inputs[0][3] as u64, inputs[1][0] as u64);
-    let (height, width) = (inputs[0][1], inputs[0][2]);
-    let (upsampled_height, upsampled_width) = op.upsampled_size(height, width);
-    let tiles = numel(&[output[0], output[1].div_ceil(2), output[2].div_ceil(2)]);
+    let operands = op.operand_indices();
     let epilogue = EpilogueParams {
-        kernel: "winograd_sums",
+        kernel: Kernel::WinogradSums,
         inputs,
-        bias: op.bias.then_some(2),
+        operands,
         epilogue: op.epilogue,
-        epilogue_start: op.epilogue_start(),
         item_rows: numel(&output[1..3]),
     };
-    let is_supported = (op.kernel, op.stride, op.padding, op.pad_end, op.epilogue.geglu) == (3, 1, 1, 0, false);
-    let is_aligned = channels % 4 == 0 && outputs % 4 == 0 && epilogue.is_aligned(inputs[1][0]);
-    let fits_binding = MATRICES * channels * outputs <= MAX_FILTER_ELEMENTS;
-    let is_too_small = channels.min(outputs) < min_channels as u64 || tiles < MIN_TILES;
-    if !is_supported || !fits_binding || !is_aligned || is_too_small {
+    let (x, filters) = (inputs[operands.x], inputs[operands.weight]);
+    let winograd = Winograd { x, outputs: filters[0], output, upsampled: op.upsampled_size(x[1], x[2]), epilogue };
+    if !winograd.supports(op) || !winograd.is_worthwhile(min_channels) {
         return Ok(None);
     }
+    let (channels, outputs, tiles) = (x[3] as u64, filters[0] as u64, winograd.tiles());
     let max_chunk = (MAX_CHUNK_ELEMENTS / MATRICES / channels.max(outputs) / TILE_MULTIPLE).max(1) * TILE_MULTIPLE;
     let max_chunk = max_chunk.min(tiles.next_multiple_of(TILE_MULTIPLE));
-    let mut dispatches = Vec::new();
-    let mut push = |launch, inputs: &[BufferRef], output, flops: u64| {
-        dispatches.push(Dispatch { launch, inputs: inputs.to_vec(), output, flops });
-    };
-
-    let vec4s = outputs * channels / 4;
-    let params = FilterTransformParams { count: count(vec4s)?, channels_vec4: count(channels / 4)? };
-    let filters = Launch::new("winograd_weight", 1, params, workgroup_grid("winograd_weight", vec4s.div_ceil(256))?);
-    push(filters.with("STORAGE", stored.code()), &[BufferRef::Input(1)], FILTERS, 2 * MATRICES * outputs * channels);
-
+    let mut dispatches = vec![winograd.filter_transform(stored)?];
     let mut first = 0;
     while first < tiles {
         let chunk = max_chunk.min((tiles - first).next_multiple_of(TILE_MULTIPLE));
-        let vec4s = chunk * channels / 4;
-        let size = |n: usize| count(n as u64);
-        let params = InputTransformParams {
-            count: count(vec4s)?,
-            channels_vec4: count(channels / 4)?,
-            height: size(height)?,
-            width: size(width)?,
-            upsampled_height: size(upsampled_height)?,
-            upsampled_width: size(upsampled_width)?,
-            tiles: count(tiles)?,
-            first: count(first)?,
-        };
-        let input = Launch::new("winograd_map", 1, params, workgroup_grid("winograd_map", vec4s.div_ceil(256))?);
-        push(input, &[BufferRef::Input(0)], INPUT, 2 * MATRICES * chunk * channels);
+        dispatches.push(winograd.input_transform(first, chunk)?);
+        dispatches.push(winograd.product(chunk, style)?);
+        dispatches.push(winograd.output_transform(first, chunk)?);
+        first += max_chunk;
+    }
+    let scratch = [outputs * channels, max_chunk * channels, max_chunk * outputs].map(|elements| MATRICES * elements);
+    Ok(Some(KernelSequence { dispatches, scratch }))
+}
 
+/// The shapes of one convolution.
+struct Winograd<'a> {
+    x: &'a [usize],
+    /// Output channels.
+    outputs: usize,
+    output: &'a [usize],
+    /// Height and width of the input after upsampling.
+    upsampled: (usize, usize),
+    epilogue: EpilogueParams<'a>,
+}
+
+impl Winograd<'_> {
+    fn channels(&self) -> usize {
+        self.x[3]
+    }
+
+    /// Tiles of 2x2 output pixels.
+    fn tiles(&self) -> u64 {
+        numel(&[self.output[0], self.output[1].div_ceil(2), self.output[2].div_ceil(2)])
+    }
+
+    /// Operations of a transform, or of a product's every multiplication, of `count` values of all matrices.
+    fn flops(count: u64) -> u64 {
+        2 * MATRICES * count
+    }
+
+    /// Returns whether the kernels support the convolution.
+    fn supports(&self, op: &Conv2d) -> bool {
+        let (channels, outputs) = (self.channels(), self.outputs);
+        (op.kernel, op.stride, op.padding, op.pad_end, op.epilogue.geglu) == (3, 1, 1, 0, false)
+            && MATRICES * channels as u64 * outputs as u64 <= MAX_FILTER_ELEMENTS
+            && channels.is_multiple_of(4)
+            && outputs.is_multiple_of(4)
+            && self.epilogue.is_aligned(outputs)
+    }
+
+    /// Returns whether the convolution has enough channels and tiles to benefit.
+    fn is_worthwhile(&self, min_channels: usize) -> bool {
+        self.channels().min(self.outputs) >= min_channels && self.tiles() >= MIN_TILES
+    }
+
+    fn filter_transform(&self, stored: Storage) -> Result<Dispatch, LaunchError> {
+        let kernel = Kernel::WinogradWeight;
+        let elements = numel(&[self.outputs, self.channels()]);
+        let vec4s = elements / 4;
+        let params = FilterTransformParams {
+            count: to_u32(kernel, vec4s)?,
+            channels_vec4: to_u32(kernel, self.channels() / 4)?,
+        };
+        let launch =
+            Launch::new(kernel, 1, params, workgroup_grid(kernel, vec4s.div_ceil(256))?).with("STORAGE", stored.code());
+        let inputs = vec![BufferRef::Input(self.epilogue.operands.weight)];
+        Ok(Dispatch { launch, inputs, output: FILTERS, flops: Winograd::flops(elements) })
+    }
+
+    /// Transforms the input of `chunk` tiles from tile `first` on.
+    fn input_transform(&self, first: u64, chunk: u64) -> Result<Dispatch, LaunchError> {
+        let kernel = Kernel::WinogradMap;
+        let count = |n: usize| to_u32(kernel, n);
+        let elements = chunk * self.channels() as u64;
+        let vec4s = elements / 4;
+        let params = InputTransformParams {
+            count: to_u32(kernel, vec4s)?,
+            channels_vec4: count(self.channels() / 4)?,
+            height: count(self.x[1])?,
+            width: count(self.x[2])?,
+            upsampled_height: count(self.upsampled.0)?,
+            upsampled_width: count(self.upsampled.1)?,
+            tiles: to_u32(kernel, self.tiles())?,
+            first: to_u32(kernel, first)?,
+        };
+        let launch = Launch::new(kernel, 1, params, workgroup_grid(kernel, vec4s.div_ceil(256))?);
+        let inputs = vec![BufferRef::Input(self.epilogue.operands.x)];
+        Ok(Dispatch { launch, inputs, output: INPUT, flops: Winograd::flops(elements) })
+    }
+
+    /// Multiplies the matrices of `chunk` tiles.
+    fn product(&self, chunk: u64, style: Style) -> Result<Dispatch, LaunchError> {
         let [matrices, rows] = [MATRICES, chunk].map(host_len);
-        let shapes: [&[usize]; 2] = [&[matrices, rows, inputs[0][3]], &[matrices, inputs[1][0], inputs[0][3]]];
+        let channels = self.channels();
+        let shapes: [&[usize]; 2] = [&[matrices, rows, channels], &[matrices, self.outputs, channels]];
+        let (prologue, epilogue) = (Prologue::None, Epilogue::default());
         let product = Product {
-            untiled: "matmul_untiled",
-            size: (MATRICES * chunk, inputs[1][0], inputs[0][3]),
+            untiled: Kernel::MatmulUntiled,
+            size: (MATRICES * chunk, self.outputs, channels),
             batched: true,
-            prologue: Some(Default::default()),
+            prologue: Some(prologue),
             epilogue: EpilogueParams {
-                kernel: "matmul",
+                kernel: Kernel::Matmul,
                 inputs: &shapes,
-                bias: None,
-                epilogue: Epilogue::default(),
-                epilogue_start: 2,
+                operands: ProductOperands::indices(false, prologue, epilogue),
+                epilogue,
                 item_rows: chunk,
             },
             stored: Storage::F32,
         };
         let launch = product.launch(ProductParams::default(), style)?.with("TRANSPOSE_B", true);
-        push(launch, &[INPUT, FILTERS], PRODUCTS, 2 * MATRICES * chunk * channels * outputs);
+        let flops = Winograd::flops(chunk * numel(&[channels, self.outputs]));
+        Ok(Dispatch { launch, inputs: vec![INPUT, FILTERS], output: PRODUCTS, flops })
+    }
 
+    /// Transforms the products of `chunk` tiles from tile `first` on to output pixels, and applies the epilogue.
+    fn output_transform(&self, first: u64, chunk: u64) -> Result<Dispatch, LaunchError> {
+        let kernel = Kernel::WinogradSums;
+        let count = |n: u64| to_u32(kernel, n);
+        let elements = chunk * self.outputs as u64;
         let params = ProductParams {
-            out_height: size(output[1])?,
-            out_width: size(output[2])?,
+            out_height: to_u32(kernel, self.output[1])?,
+            out_width: to_u32(kernel, self.output[2])?,
             first_tile: count(first)?,
             ..Default::default()
         };
-        let params = epilogue.params((count(leading(output))?, count(outputs)?, count(chunk)?), params)?;
-        let groups = workgroup_grid("winograd_sums", (chunk * outputs / 4).div_ceil(64))?;
-        let mut output_transform = Launch::new("winograd_sums", 0, params, groups);
-        // All inputs but the first are the step's.
-        output_transform.bindings = epilogue.bindings(0);
-        output_transform.bindings.push(Binding::Input(0));
-        let rest = (1..inputs.len()).map(BufferRef::Input);
-        let operands: Vec<BufferRef> = [PRODUCTS].into_iter().chain(rest).collect();
-        push(output_transform, &operands, BufferRef::Output, 2 * MATRICES * chunk * outputs);
-        first += max_chunk;
+        let size = (count(leading(self.output))?, to_u32(kernel, self.outputs)?, count(chunk)?);
+        let params = self.epilogue.params(size, params)?;
+        let mut launch = Launch::new(kernel, 0, params, workgroup_grid(kernel, (elements / 4).div_ceil(64))?);
+        // The products take the place of the feature map among the step's inputs.
+        let x = self.epilogue.operands.x;
+        launch.bindings = self.epilogue.bindings(x);
+        launch.bindings.push(Binding::Input(x));
+        let mut inputs: Vec<BufferRef> = (0..self.epilogue.inputs.len()).map(BufferRef::Input).collect();
+        inputs[x] = PRODUCTS;
+        Ok(Dispatch { launch, inputs, output: BufferRef::Output, flops: Winograd::flops(elements) })
     }
-    let scratch = [outputs * channels, max_chunk * channels, max_chunk * outputs].map(|elements| MATRICES * elements);
-    Ok(Some(KernelSequence { dispatches, scratch }))
 }
