@@ -67,7 +67,8 @@ fn conv(b: &mut Builder, x: ValueId) -> ValueId {
     b.push(op, &[x, weight, bias], "conv").expect("conv")
 }
 
-/// Example of a fusion rule: name, number of fused steps, text that the printed plan must contain, and the unfused plan.
+/// Example of a fusion rule: name, number of fused steps, text that the printed plan must contain, and the unfused
+/// plan.
 type Rule = (&'static str, usize, &'static str, Plan);
 
 fn rule(name: &'static str, steps: usize, words: &'static str, make: &dyn Fn(&mut Builder) -> ValueId) -> Rule {

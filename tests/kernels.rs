@@ -224,34 +224,7 @@ fn a_device_is_tuned_once_within_its_time_budget() {
         }
         gpu.set_tile_choice(TileChoice::Tuned(tuning.clone()));
 
-        // A plan that allows Winograd also tunes the number of channels from which it is faster; the products inside
-        // it are a separate class.
-        let mut b = Builder::new("wide");
-        let (x, weight) = (b.input("x", &[1, 32, 32, 128]), b.input("weight", &[128, 9 * 128]));
-        let op = Conv2d { kernel: 3, stride: 1, padding: 1, ..Default::default() };
-        let y = b.push(op, &[x, weight], "wide").expect("a convolution");
-        b.output("y", y);
-        let wide = Plan { allows_winograd: true, ..b.finish() };
-        let count = wide.values.len();
-        let storages = vec![Storage::F32; count];
-        let mut with = tuning.clone();
-        for _ in 0..MAX_TUNING_ROUNDS {
-            if with.best.contains_key("winograd") {
-                break;
-            }
-            gpu.tune_all(&[(&wide, &storages)], &mut |_, _| ControlFlow::Continue(())).await.expect("times");
-            let TileChoice::Tuned(known) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
-            with = known;
-        }
-        let threshold = with.best.get("winograd").copied();
-        println!("Winograd from {threshold:?} channels on");
-        assert!(
-            with.best.len() == tuning.best.len() + 2
-                && threshold.is_some_and(|channels| [128, 256, 512, 1 << 20].contains(&channels)),
-            "{with:?}"
-        );
-        assert_eq!(gpu.caps().winograd_min_channels, threshold.expect("a threshold"));
-        gpu.set_tile_choice(TileChoice::Tuned(tuning.clone()));
+        check_winograd_tuning(&gpu, &tuning).await;
 
         // Another device's tuning is ignored; this device's is applied even if it names unknown variants.
         let text = serde_json::to_string(&tuning).expect("text");
@@ -262,6 +235,37 @@ fn a_device_is_tuned_once_within_its_time_budget() {
         gpu.set_tile_choice(TileChoice::Tuned(stored));
         close(&chosen[0].name, &compute(&gpu, chosen[0]).await, &reference(chosen[0]), KERNEL);
     });
+}
+
+/// Checks that a plan that allows Winograd also tunes the number of channels from which it is faster; the products
+/// inside it are a separate class. The device keeps `tuning`.
+async fn check_winograd_tuning(gpu: &Gpu, tuning: &Tuning) {
+    let mut b = Builder::new("wide");
+    let (x, weight) = (b.input("x", &[1, 32, 32, 128]), b.input("weight", &[128, 9 * 128]));
+    let op = Conv2d { kernel: 3, stride: 1, padding: 1, ..Default::default() };
+    let y = b.push(op, &[x, weight], "wide").expect("a convolution");
+    b.output("y", y);
+    let wide = Plan { allows_winograd: true, ..b.finish() };
+    let count = wide.values.len();
+    let storages = vec![Storage::F32; count];
+    let mut with = tuning.clone();
+    for _ in 0..MAX_TUNING_ROUNDS {
+        if with.best.contains_key("winograd") {
+            break;
+        }
+        gpu.tune_all(&[(&wide, &storages)], &mut |_, _| ControlFlow::Continue(())).await.expect("times");
+        let TileChoice::Tuned(known) = gpu.tile_choice() else { panic!("{:?}", gpu.tile_choice()) };
+        with = known;
+    }
+    let threshold = with.best.get("winograd").copied();
+    println!("Winograd from {threshold:?} channels on");
+    assert!(
+        with.best.len() == tuning.best.len() + 2
+            && threshold.is_some_and(|channels| [128, 256, 512, 1 << 20].contains(&channels)),
+        "{with:?}"
+    );
+    assert_eq!(gpu.caps().winograd_min_channels, threshold.expect("a threshold"));
+    gpu.set_tile_choice(TileChoice::Tuned(tuning.clone()));
 }
 
 #[test]
