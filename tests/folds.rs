@@ -48,7 +48,7 @@ fn folds_on_the_gpu_agree_with_the_cpu() {
                 let before = upload(BASE, &Layout::Ohwi.arrange(data.clone(), shape));
                 let resident =
                     |name: &str| if name == BASE { Some(before.clone()) } else { uploaded.get(name).cloned() };
-                let runner = Runner::new(&gpu, &plan, &resident).await.expect("a runner");
+                let runner = Runner::new(&gpu, &gpu.default_config(), &plan, &resident).await.expect("a runner");
                 runner.set_scalars(&gpu, &strengths);
                 let got = runner.compute(&gpu, FOLDED).await.expect("a result");
                 let want = fold_on_cpu(data.clone(), shape, &folding).expect("a fold");

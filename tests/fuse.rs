@@ -52,26 +52,38 @@ fn layer(b: &mut Builder, name: &str, x: ValueId, columns: usize, bias: bool) ->
     b.push(Matmul { bias, ..LINEAR }, &inputs, name).expect("a linear layer")
 }
 
-/// Returns for each fusion rule: name, number of fused steps, text that the printed plan must contain, and the
-/// unfused plan.
-fn rules() -> Vec<(&'static str, usize, &'static str, Plan)> {
-    let linear = |b: &mut Builder, x, columns: usize, inner: usize| {
-        let weight = b.weight("w", &[columns, inner], Layout::Plain);
-        let bias = b.weight("b", &[columns], Layout::Plain);
-        b.push(LINEAR, &[x, weight, bias], "linear").expect("linear")
-    };
-    let conv = |b: &mut Builder, x| {
-        let weight = b.weight("w", &[20, 9 * 8], Layout::Ohwi);
-        let bias = b.weight("b", &[20], Layout::Plain);
-        let op = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
-        b.push(op, &[x, weight, bias], "conv").expect("conv")
-    };
-    let rule = |name, steps, words, make: &dyn Fn(&mut Builder) -> _| {
-        let mut builder = Builder::new(name);
-        let y = make(&mut builder);
-        builder.output("y", y);
-        (name, steps, words, builder.finish())
-    };
+/// Adds a linear layer with a bias.
+fn linear(b: &mut Builder, x: ValueId, columns: usize, inner: usize) -> ValueId {
+    let weight = b.weight("w", &[columns, inner], Layout::Plain);
+    let bias = b.weight("b", &[columns], Layout::Plain);
+    b.push(LINEAR, &[x, weight, bias], "linear").expect("linear")
+}
+
+/// Adds a 3x3 convolution from 8 to 20 channels.
+fn conv(b: &mut Builder, x: ValueId) -> ValueId {
+    let weight = b.weight("w", &[20, 9 * 8], Layout::Ohwi);
+    let bias = b.weight("b", &[20], Layout::Plain);
+    let op = Conv2d { kernel: 3, stride: 1, padding: 1, bias: true, ..Default::default() };
+    b.push(op, &[x, weight, bias], "conv").expect("conv")
+}
+
+/// Example of a fusion rule: name, number of fused steps, text that the printed plan must contain, and the unfused
+/// plan.
+type Rule = (&'static str, usize, &'static str, Plan);
+
+fn rule(name: &'static str, steps: usize, words: &'static str, make: &dyn Fn(&mut Builder) -> ValueId) -> Rule {
+    let mut builder = Builder::new(name);
+    let y = make(&mut builder);
+    builder.output("y", y);
+    (name, steps, words, builder.finish())
+}
+
+fn rules() -> Vec<Rule> {
+    [input_rules(), epilogue_rules()].concat()
+}
+
+/// Rules that merge matmuls of the same input and read concatenated inputs in place.
+fn input_rules() -> Vec<Rule> {
     vec![
         rule("queries, keys and values", 2, "matmul q+k+v (2,9,192) bias", &|b| {
             let x = b.input("x", &[2, 9, 20]);
@@ -105,6 +117,12 @@ fn rules() -> Vec<(&'static str, usize, &'static str, Plan)> {
             let shortcut = layer(b, "shortcut", both, 36, true);
             b.push(SUM, &[shortcut, inner], "sum").expect("sum")
         }),
+    ]
+}
+
+/// Rules that compute the steps after, or the upsampling before, a matmul or convolution in its kernel.
+fn epilogue_rules() -> Vec<Rule> {
+    vec![
         rule("residual of a linear layer", 1, "matmul linear (2,7,36) bias residual", &|b| {
             let x = b.input("x", &[2, 7, 20]);
             let other = b.input("other", &[2, 7, 36]);

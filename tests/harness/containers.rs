@@ -62,3 +62,47 @@ pub fn gguf(alpha: f32, tensors: &[Entry]) -> Vec<u8> {
     bytes.resize(bytes.len().next_multiple_of(32), 0);
     [bytes, data].concat()
 }
+
+/// Returns a zip archive of these files, in stored deflate blocks if `deflate`. `claim` overrides the uncompressed
+/// sizes.
+pub fn zip(files: &[(&str, &[u8])], deflate: bool, claim: Option<u32>) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (name, data) in files {
+        let start = bytes.len() as u32;
+        let stored: Vec<u8> = match deflate {
+            true => data
+                .chunks(60_000)
+                .enumerate()
+                .flat_map(|(at, chunk)| {
+                    let last = u8::from((at + 1) * 60_000 >= data.len());
+                    let len = chunk.len() as u16;
+                    [&[last][..], &len.to_le_bytes(), &(!len).to_le_bytes(), chunk].concat()
+                })
+                .collect(),
+            false => data.to_vec(),
+        };
+        let size = claim.unwrap_or(data.len() as u32).to_le_bytes();
+        let method = if deflate { [8, 0] } else { [0, 0] };
+        let lengths =
+            [&(stored.len() as u32).to_le_bytes()[..], &size, &(name.len() as u16).to_le_bytes(), &[0, 0]].concat();
+        bytes.extend([b"PK\x03\x04\x14\0\0\0", &method[..], &[0; 8], &lengths, name.as_bytes(), &stored].concat());
+        let location = [&[0; 10][..], &start.to_le_bytes()].concat();
+        directory.extend(
+            [b"PK\x01\x02\x14\0\x14\0\0\0", &method[..], &[0; 8], &lengths, &location, name.as_bytes()].concat(),
+        );
+    }
+    let (count, start) = ((files.len() as u16).to_le_bytes(), bytes.len() as u32);
+    bytes.extend(&directory);
+    bytes.extend(
+        [
+            b"PK\x05\x06\0\0\0\0",
+            &count[..],
+            &count,
+            &(directory.len() as u32).to_le_bytes(),
+            &start.to_le_bytes(),
+            &[0, 0],
+        ]
+        .concat(),
+    );
+    bytes
+}

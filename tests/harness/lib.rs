@@ -11,5 +11,6 @@ pub mod loader_cases;
 pub mod mini;
 pub mod numbers;
 pub mod ops;
+pub mod reports;
 pub mod synthetic;
 pub mod taps;

@@ -146,94 +146,8 @@ impl Unet {
     /// Creates the layers of a validated config.
     pub fn new(config: &UnetConfig) -> Unet {
         let channels = &config.block_out_channels;
-        let (levels, per_level) = (channels.len(), config.layers_per_block);
         let time = config.time_width();
-        let groups = |path: &str, ldm: &str, channels: usize| {
-            Module::new(path, ldm, Kind::GroupNorm { channels, groups: config.norm_num_groups, eps: config.norm_eps })
-        };
-
-        let mut skips = vec![channels[0]];
-        let mut index = 1;
-        let mut width = channels[0];
-        let mut down = Vec::new();
-        for level in 0..levels {
-            let attends = config.down_block_types[level].starts_with("CrossAttn");
-            let mut layers = Vec::new();
-            for layer in 0..per_level {
-                let (path, ldm) = (format!("down_blocks.{level}"), format!("input_blocks.{index}"));
-                let resnet = Resnet::unet(
-                    config,
-                    &format!("{path}.resnets.{layer}"),
-                    &format!("{ldm}.0"),
-                    width,
-                    channels[level],
-                );
-                let transformer = attends.then(|| {
-                    Transformer::new(config, &format!("{path}.attentions.{layer}"), &format!("{ldm}.1"), level)
-                });
-                layers.push((resnet, transformer));
-                width = channels[level];
-                skips.push(width);
-                index += 1;
-            }
-            let downsampler = (level + 1 < levels).then(|| {
-                skips.push(width);
-                index += 1;
-                conv(
-                    format!("down_blocks.{level}.downsamplers.0.conv"),
-                    format!("input_blocks.{}.0.op", index - 1),
-                    width,
-                    width,
-                    3,
-                    2,
-                )
-            });
-            down.push(DownBlock { layers, downsampler });
-        }
-
-        let mid = MidBlock {
-            resnet_in: Resnet::unet(config, "mid_block.resnets.0", "middle_block.0", width, width),
-            transformer: Transformer::new(config, "mid_block.attentions.0", "middle_block.1", levels - 1),
-            resnet_out: Resnet::unet(config, "mid_block.resnets.1", "middle_block.2", width, width),
-        };
-
-        let mut index = 0;
-        let mut up = Vec::new();
-        for block in 0..levels {
-            let level = levels - 1 - block;
-            let attends = config.up_block_types[block].starts_with("CrossAttn");
-            let mut layers = Vec::new();
-            for layer in 0..=per_level {
-                let (path, ldm) = (format!("up_blocks.{block}"), format!("output_blocks.{index}"));
-                let inputs = width + skips.pop().unwrap_or(0);
-                let resnet = Resnet::unet(
-                    config,
-                    &format!("{path}.resnets.{layer}"),
-                    &format!("{ldm}.0"),
-                    inputs,
-                    channels[level],
-                );
-                let transformer = attends.then(|| {
-                    Transformer::new(config, &format!("{path}.attentions.{layer}"), &format!("{ldm}.1"), level)
-                });
-                layers.push((resnet, transformer));
-                width = channels[level];
-                index += 1;
-            }
-            let upsampler = (level > 0).then(|| {
-                let slot = if attends { 2 } else { 1 };
-                conv(
-                    format!("up_blocks.{block}.upsamplers.0.conv"),
-                    format!("output_blocks.{}.{slot}.conv", index - 1),
-                    width,
-                    width,
-                    3,
-                    1,
-                )
-            });
-            up.push(UpBlock { layers, upsampler });
-        }
-
+        let (down, skips) = down_blocks(config);
         Unet {
             conv_in: conv("conv_in".into(), "input_blocks.0.0".into(), config.in_channels, channels[0], 3, 1),
             time_embedding: [
@@ -254,9 +168,9 @@ impl Unet {
                     ]
                 }),
             down,
-            mid,
-            up,
-            norm_out: groups("conv_norm_out", "out.0", channels[0]),
+            mid: MidBlock::new(config),
+            up: up_blocks(config, skips),
+            norm_out: Module::new("conv_norm_out", "out.0", group_norm(config, channels[0])),
             conv_out: conv("conv_out".into(), "out.2".into(), channels[0], config.out_channels, 3, 1),
             config: config.clone(),
         }
@@ -284,6 +198,84 @@ impl Unet {
     }
 }
 
+/// Returns a group norm with the config's groups and epsilon.
+fn group_norm(config: &UnetConfig, channels: usize) -> Kind {
+    Kind::GroupNorm { channels, groups: config.norm_num_groups, eps: config.norm_eps }
+}
+
+/// Creates the down blocks, and returns with them the channels of the skip connections in execution order: the outputs
+/// of `conv_in`, of every layer and of every downsampler.
+fn down_blocks(config: &UnetConfig) -> (Vec<DownBlock>, Vec<usize>) {
+    let channels = &config.block_out_channels;
+    let mut width = channels[0];
+    let mut skips = vec![width];
+    let mut blocks = Vec::new();
+    for (level, &outputs) in channels.iter().enumerate() {
+        let path = format!("down_blocks.{level}");
+        let attends = config.down_block_types[level].starts_with("CrossAttn");
+        let mut layers = Vec::new();
+        for layer in 0..config.layers_per_block {
+            // In LDM every skip connection is the output of an input block.
+            let ldm = format!("input_blocks.{}", skips.len());
+            let resnet = Resnet::unet(config, &format!("{path}.resnets.{layer}"), &format!("{ldm}.0"), width, outputs);
+            let transformer = attends
+                .then(|| Transformer::new(config, &format!("{path}.attentions.{layer}"), &format!("{ldm}.1"), level));
+            layers.push((resnet, transformer));
+            width = outputs;
+            skips.push(width);
+        }
+        let downsampler = (level + 1 < channels.len()).then(|| {
+            let ldm = format!("input_blocks.{}.0.op", skips.len());
+            skips.push(width);
+            conv(format!("{path}.downsamplers.0.conv"), ldm, width, width, 3, 2)
+        });
+        blocks.push(DownBlock { layers, downsampler });
+    }
+    (blocks, skips)
+}
+
+/// Creates the up blocks, whose layers read the skip connections in reverse order.
+fn up_blocks(config: &UnetConfig, mut skips: Vec<usize>) -> Vec<UpBlock> {
+    let channels = &config.block_out_channels;
+    let per_block = config.layers_per_block + 1;
+    let mut width = channels[channels.len() - 1];
+    let mut blocks = Vec::new();
+    for (block, (level, &outputs)) in channels.iter().enumerate().rev().enumerate() {
+        let path = format!("up_blocks.{block}");
+        let attends = config.up_block_types[block].starts_with("CrossAttn");
+        let mut layers = Vec::new();
+        for layer in 0..per_block {
+            let ldm = format!("output_blocks.{}", block * per_block + layer);
+            let inputs = width + skips.pop().unwrap_or(0);
+            let resnet = Resnet::unet(config, &format!("{path}.resnets.{layer}"), &format!("{ldm}.0"), inputs, outputs);
+            let transformer = attends
+                .then(|| Transformer::new(config, &format!("{path}.attentions.{layer}"), &format!("{ldm}.1"), level));
+            layers.push((resnet, transformer));
+            width = outputs;
+        }
+        let upsampler = (level > 0).then(|| {
+            // In LDM the upsampler is the last part of the block's last layer, after resnet and transformer.
+            let (last, part) = (block * per_block + per_block - 1, if attends { 2 } else { 1 });
+            let ldm = format!("output_blocks.{last}.{part}.conv");
+            conv(format!("{path}.upsamplers.0.conv"), ldm, width, width, 3, 1)
+        });
+        blocks.push(UpBlock { layers, upsampler });
+    }
+    blocks
+}
+
+impl MidBlock {
+    fn new(config: &UnetConfig) -> MidBlock {
+        let level = config.block_out_channels.len() - 1;
+        let width = config.block_out_channels[level];
+        MidBlock {
+            resnet_in: Resnet::unet(config, "mid_block.resnets.0", "middle_block.0", width, width),
+            transformer: Transformer::new(config, "mid_block.attentions.0", "middle_block.1", level),
+            resnet_out: Resnet::unet(config, "mid_block.resnets.1", "middle_block.2", width, width),
+        }
+    }
+}
+
 fn push_layers<'a>(layers: &'a [(Resnet, Option<Transformer>)], list: &mut Vec<&'a Module>) {
     for (resnet, transformer) in layers {
         resnet.push(list);
@@ -296,8 +288,7 @@ fn push_layers<'a>(layers: &'a [(Resnet, Option<Transformer>)], list: &mut Vec<&
 impl Resnet {
     fn unet(config: &UnetConfig, path: &str, ldm: &str, inputs: usize, outputs: usize) -> Resnet {
         let norm = |name: &str, ldm_name: &str, channels| {
-            let kind = Kind::GroupNorm { channels, groups: config.norm_num_groups, eps: config.norm_eps };
-            Module::new(format!("{path}.{name}"), format!("{ldm}.{ldm_name}"), kind)
+            Module::new(format!("{path}.{name}"), format!("{ldm}.{ldm_name}"), group_norm(config, channels))
         };
         let path_of = |name: &str| format!("{path}.{name}");
         let ldm_of = |name: &str| format!("{ldm}.{name}");

@@ -191,105 +191,126 @@ pub struct EngineError {
     pub message: String,
 }
 
+/// Function that returns the TypeScript declaration of a type.
+type Declaration = fn(&Config) -> String;
+
+/// Types of the report on a file and of comparisons.
+const REPORT: &[Declaration] = &[
+    Report::decl,
+    Container::decl,
+    FileKind::decl,
+    Base::decl,
+    ModuleRow::decl,
+    Strength::decl,
+    Health::decl,
+    Measures::decl,
+    Weighing::decl,
+    Hashes::decl,
+    Claim::decl,
+    ClaimVerdict::decl,
+    LeftoverRow::decl,
+    Coverage::decl,
+    LoaderVerdict::decl,
+    LoaderStatus::decl,
+    LogExplanation::decl,
+    ImportRow::decl,
+    ImportVerdict::decl,
+    Training::decl,
+    Setting::decl,
+    TriggerWord::decl,
+    TagCount::decl,
+    Dataset::decl,
+    Bucket::decl,
+    Summary::decl,
+    ReadProgress::decl,
+    Inspected::decl,
+    LayerSpectrum::decl,
+    ComparedFiles::decl,
+    Comparison::decl,
+    Relation::decl,
+    LayerComparison::decl,
+    SideOfLayer::decl,
+    MetadataDifference::decl,
+    Problem::decl,
+    Severity::decl,
+];
+
+/// Types of edits and their previews.
+const EDITS: &[Declaration] = &[
+    Edit::decl,
+    ConvertOptions::decl,
+    AlphaPlace::decl,
+    Target::decl,
+    Strengths::decl,
+    ResizeOptions::decl,
+    RankRule::decl,
+    MergeEdit::decl,
+    MergePart::decl,
+    MergeOptions::decl,
+    ExtractOptions::decl,
+    BakeEdit::decl,
+    MetadataEdit::decl,
+    Preview::decl,
+    ConvertPreview::decl,
+    Renamed::decl,
+    DroppedKey::decl,
+    BakedScale::decl,
+    Rebuilt::decl,
+    KeptRow::decl,
+    ResizePreview::decl,
+    MergePreview::decl,
+    ExtractPreview::decl,
+    BakePreview::decl,
+    MetadataPreview::decl,
+    MetadataChange::decl,
+    ExportPreview::decl,
+    Edited::decl,
+    Outcome::decl,
+    Thinned::decl,
+    EditProgress::decl,
+    Fix::decl,
+];
+
+/// Types of recipes and their generation data.
+const RECIPES: &[Declaration] = &[
+    Recipe::decl,
+    AdapterChoice::decl,
+    EmbeddingChoice::decl,
+    Hires::decl,
+    Upscaler::decl,
+    Rng::decl,
+    Syntax::decl,
+    Infotext::decl,
+    Mention::decl,
+    Leftover::decl,
+];
+
+/// Types of the model, the device and the images it generates.
+const GENERATION: &[Declaration] = &[
+    GpuInfo::decl,
+    ModelInfo::decl,
+    Stage::decl,
+    PreviewInfo::decl,
+    |_| "type Preview = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };".into(),
+    |_| "type PageProgress = ProgressInfo & { preview?: Preview };".into(),
+    ProgressInfo::decl,
+    Applied::decl,
+    PictureInfo::decl,
+    |_| "type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };".into(),
+    PngInfo::decl,
+    Row::decl,
+    Spread::decl,
+    EngineError::decl,
+];
+
 /// Returns the text of web/engine/types.d.ts.
 pub fn typescript() -> String {
     let config = Config::new().with_large_int("number");
     let mut text = String::from(
         "/** Types of the interface between the page and the engine; generated from the Rust types by tests/types.rs. */\n",
     );
-    let mut add = |declaration: String| text.push_str(&format!("\nexport {declaration}\n"));
-    add(Report::decl(&config));
-    add(Container::decl(&config));
-    add(FileKind::decl(&config));
-    add(Base::decl(&config));
-    add(ModuleRow::decl(&config));
-    add(Strength::decl(&config));
-    add(Health::decl(&config));
-    add(Measures::decl(&config));
-    add(Weighing::decl(&config));
-    add(Hashes::decl(&config));
-    add(Claim::decl(&config));
-    add(ClaimVerdict::decl(&config));
-    add(LeftoverRow::decl(&config));
-    add(Coverage::decl(&config));
-    add(LoaderVerdict::decl(&config));
-    add(LoaderStatus::decl(&config));
-    add(LogExplanation::decl(&config));
-    add(ImportRow::decl(&config));
-    add(ImportVerdict::decl(&config));
-    add(Training::decl(&config));
-    add(Setting::decl(&config));
-    add(TriggerWord::decl(&config));
-    add(TagCount::decl(&config));
-    add(Dataset::decl(&config));
-    add(Bucket::decl(&config));
-    add(Summary::decl(&config));
-    add(ReadProgress::decl(&config));
-    add(Inspected::decl(&config));
-    add(LayerSpectrum::decl(&config));
-    add(ComparedFiles::decl(&config));
-    add(Comparison::decl(&config));
-    add(Relation::decl(&config));
-    add(LayerComparison::decl(&config));
-    add(SideOfLayer::decl(&config));
-    add(MetadataDifference::decl(&config));
-    add(Problem::decl(&config));
-    add(Severity::decl(&config));
-    add(Edit::decl(&config));
-    add(ConvertOptions::decl(&config));
-    add(AlphaPlace::decl(&config));
-    add(Target::decl(&config));
-    add(Strengths::decl(&config));
-    add(ResizeOptions::decl(&config));
-    add(RankRule::decl(&config));
-    add(MergeEdit::decl(&config));
-    add(MergePart::decl(&config));
-    add(MergeOptions::decl(&config));
-    add(ExtractOptions::decl(&config));
-    add(BakeEdit::decl(&config));
-    add(MetadataEdit::decl(&config));
-    add(Preview::decl(&config));
-    add(ConvertPreview::decl(&config));
-    add(Renamed::decl(&config));
-    add(DroppedKey::decl(&config));
-    add(BakedScale::decl(&config));
-    add(Rebuilt::decl(&config));
-    add(KeptRow::decl(&config));
-    add(ResizePreview::decl(&config));
-    add(MergePreview::decl(&config));
-    add(ExtractPreview::decl(&config));
-    add(BakePreview::decl(&config));
-    add(MetadataPreview::decl(&config));
-    add(MetadataChange::decl(&config));
-    add(ExportPreview::decl(&config));
-    add(Edited::decl(&config));
-    add(Outcome::decl(&config));
-    add(Thinned::decl(&config));
-    add(EditProgress::decl(&config));
-    add(Fix::decl(&config));
-    add(Recipe::decl(&config));
-    add(AdapterChoice::decl(&config));
-    add(EmbeddingChoice::decl(&config));
-    add(Hires::decl(&config));
-    add(Upscaler::decl(&config));
-    add(Rng::decl(&config));
-    add(Syntax::decl(&config));
-    add(Infotext::decl(&config));
-    add(Mention::decl(&config));
-    add(Leftover::decl(&config));
-    add(GpuInfo::decl(&config));
-    add(ModelInfo::decl(&config));
-    add(Stage::decl(&config));
-    add(PreviewInfo::decl(&config));
-    add("type Preview = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };".into());
-    add("type PageProgress = ProgressInfo & { preview?: Preview };".into());
-    add(ProgressInfo::decl(&config));
-    add(Applied::decl(&config));
-    add(PictureInfo::decl(&config));
-    add("type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };".into());
-    add(PngInfo::decl(&config));
-    add(Row::decl(&config));
-    add(Spread::decl(&config));
-    add(EngineError::decl(&config));
+    for declaration in [REPORT, EDITS, RECIPES, GENERATION].into_iter().flatten() {
+        text.push_str(&format!("\nexport {}\n", declaration(&config)));
+    }
     text
 }

@@ -152,7 +152,43 @@ pub async fn open(path: &Path, vae: Option<&Path>) -> Result<Model, Box<dyn Erro
 async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
     let model = open(&root, arguments.vae.as_deref()).await?;
-    let name = model.name.clone();
+    let (adapters, adapter_choices) = open_adapters(arguments, &model).await?;
+    let gpu = Gpu::open().await?;
+    let config = gpu.self_test(&gpu.default_config()).await?;
+    let mut session = Session::new(Rc::new(gpu), config, model);
+    let (embeddings, embedding_choices) = open_embeddings(arguments, &session).await?;
+    let recipe = recipe(arguments, &session.model, adapter_choices, embedding_choices);
+    let read = |path: &PathBuf| read_image(path, recipe.width, recipe.height);
+    let init = arguments.init.as_ref().map(read).transpose()?;
+    // Mean of the RGB channels, mapped from -1..1 to 0..1.
+    let gray = |pixel: &[f32]| pixel.iter().sum::<f32>() / 6.0 + 0.5;
+    let mask = arguments.mask.as_ref().map(read).transpose()?;
+    let mask: Option<Vec<f32>> = mask.map(|mask| mask.chunks_exact(3).map(gray).collect());
+    let started = Instant::now();
+    let adapters: Vec<&LoadedAdapter> = adapters.iter().collect();
+    let embeddings: Vec<&Embedding> = embeddings.iter().collect();
+    let inputs = GenerateInputs {
+        adapters: &adapters,
+        embeddings: &embeddings,
+        init: init.as_deref(),
+        mask: mask.as_deref(),
+        preview: false,
+    };
+    let picture = session.generate(&recipe, &inputs, &mut reporter()).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    write_images(&arguments.output, &recipe, &picture)?;
+    if let Some(path) = &arguments.latents {
+        write(path, &latents(&picture, session.model.size_multiple())?)?;
+    }
+    print_summary(arguments, &recipe, &picture, &session, seconds)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the LoRAs and returns with them their entries in the recipe.
+async fn open_adapters(
+    arguments: &Arguments,
+    model: &Model,
+) -> Result<(Vec<LoadedAdapter>, Vec<AdapterChoice>), Box<dyn Error>> {
     let (mut adapters, mut choices) = (Vec::new(), Vec::new());
     for lora in &arguments.loras {
         let (path, config) = files::adapter(&lora.path);
@@ -170,23 +206,38 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         let modules = model.networks.modules();
         adapters.push(LoadedAdapter::open(file_hashes.sha256, file, config.as_deref(), &modules).await?);
     }
-    let gpu = Gpu::open().await?;
-    let config = gpu.self_test(&gpu.default_config()).await?;
-    let mut session = Session::new(Rc::new(gpu), config, model);
-    let (mut embeddings, mut embedding_choices) = (Vec::new(), Vec::new());
+    Ok((adapters, choices))
+}
+
+/// Opens the embeddings and returns with them their entries in the recipe.
+async fn open_embeddings(
+    arguments: &Arguments,
+    session: &Session,
+) -> Result<(Vec<Embedding>, Vec<EmbeddingChoice>), Box<dyn Error>> {
+    let (mut embeddings, mut choices) = (Vec::new(), Vec::new());
     for path in &arguments.embeddings {
         let source: Rc<dyn ByteSource> = Rc::new(files::source(path)?);
         let sha256 = hashes(source.as_ref(), None).await?.sha256;
         let file = TensorFile::open(files::name(path), source).await?;
         embeddings.push(Embedding::open(sha256.clone(), &file, &session.text_widths()).await?);
-        embedding_choices.push(EmbeddingChoice { name: file.name, sha256 });
+        choices.push(EmbeddingChoice { name: file.name, sha256 });
     }
-    let native_size = session.model.native_size();
+    Ok((embeddings, choices))
+}
+
+/// Returns the recipe of the image that the arguments request.
+fn recipe(
+    arguments: &Arguments,
+    model: &Model,
+    adapters: Vec<AdapterChoice>,
+    embeddings: Vec<EmbeddingChoice>,
+) -> Recipe {
+    let native_size = model.native_size();
     let (width, height) = arguments.size.unwrap_or((native_size, native_size));
-    let recipe = Recipe {
+    Recipe {
         version: 1,
-        model: name,
-        adapters: choices,
+        model: model.name.clone(),
+        adapters,
         prompt: arguments.prompt.clone(),
         negative: arguments.negative.clone(),
         seed: arguments.seed,
@@ -210,39 +261,20 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             steps: arguments.hires_steps,
             upscaler: arguments.hires_upscaler,
         }),
-        embeddings: embedding_choices,
-    };
-    let read = |path: &PathBuf| read_image(path, width, height);
-    let init = arguments.init.as_ref().map(read).transpose()?;
-    // Mean of the RGB channels, mapped from -1..1 to 0..1.
-    let gray = |pixel: &[f32]| pixel.iter().sum::<f32>() / 6.0 + 0.5;
-    let mask = arguments.mask.as_ref().map(read).transpose()?;
-    let mask: Option<Vec<f32>> = mask.map(|mask| mask.chunks_exact(3).map(gray).collect());
-    let started = Instant::now();
-    let adapters: Vec<&LoadedAdapter> = adapters.iter().collect();
-    let embeddings: Vec<&Embedding> = embeddings.iter().collect();
-    let inputs = GenerateInputs {
-        adapters: &adapters,
-        embeddings: &embeddings,
-        init: init.as_deref(),
-        mask: mask.as_deref(),
-        preview: false,
-    };
-    let picture = session.generate(&recipe, &inputs, &mut reporter()).await?;
-    let seconds = started.elapsed().as_secs_f64();
+        embeddings,
+    }
+}
 
-    let recipe_json = serde_json::to_string(&recipe)?;
-    let parameters = Infotext::of(&recipe).to_string();
+/// Writes the images of a batch as PNG files with their generation data.
+fn write_images(output: &Path, recipe: &Recipe, picture: &Picture) -> Result<(), Box<dyn Error>> {
+    let recipe_json = serde_json::to_string(recipe)?;
+    let parameters = Infotext::of(recipe).to_string();
     let texts = [("parameters", parameters.as_str()), ("lora-loupe", &recipe_json)];
     for (index, rgb) in picture.rgb.chunks_exact(picture.width * picture.height * 3).enumerate() {
         let png = encode_png(rgb, picture.width, picture.height, &texts)?;
-        write(&numbered(&arguments.output, index), &png)?;
+        write(&numbered(output, index), &png)?;
     }
-    if let Some(path) = &arguments.latents {
-        write(path, &latents(&picture, session.model.size_multiple())?)?;
-    }
-    print_summary(arguments, &recipe, &picture, &session, seconds)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Returns the path itself for the first image, `name.1.png` for the second, …
