@@ -5,6 +5,7 @@
 //! U[i, (p, q)] = w1_a[i, p] w2_a[i, q] and V[(p, q), j] = w1_b[p, j] w2_b[q, j], from which its norm is computed, and
 //! which represents it in memory if that is smaller than the full matrix.
 
+use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::form::{Dense, Factorization};
 use super::group::Group;
@@ -146,8 +147,8 @@ impl Loha {
 }
 
 impl Change for Loha {
-    fn algorithm(&self) -> &'static str {
-        if self.sides[0].mid.is_some() { "loha_tucker" } else { "loha" }
+    fn algorithm(&self) -> Algorithm {
+        if self.sides[0].mid.is_some() { Algorithm::LohaTucker } else { Algorithm::Loha }
     }
 
     fn factors(&self) -> Vec<&Factor> {

@@ -4,6 +4,7 @@
 //! convolution has the kernel, optionally with a Tucker core. The scale is alpha / rank, with the rank of w2, else of
 //! w1; if both are full matrices there is no rank and alpha is ignored, as in LyCORIS, ComfyUI and A1111.
 
+use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::form::{Dense, Factorization};
 use super::group::Group;
@@ -190,8 +191,8 @@ impl Lokr {
 }
 
 impl Change for Lokr {
-    fn algorithm(&self) -> &'static str {
-        if matches!(self.w2, Side::Tucker { .. }) { "lokr_tucker" } else { "lokr" }
+    fn algorithm(&self) -> Algorithm {
+        if matches!(self.w2, Side::Tucker { .. }) { Algorithm::LokrTucker } else { Algorithm::Lokr }
     }
 
     fn factors(&self) -> Vec<&Factor> {

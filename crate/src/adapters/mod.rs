@@ -4,6 +4,7 @@
 //! a small plan, which the report runs on the CPU and image generation on the GPU. Every key of a file is either
 //! part of a delta or a leftover with a reason; keys are never dropped silently.
 
+mod algorithm;
 mod bake;
 mod base;
 mod config;
@@ -26,6 +27,7 @@ mod oft;
 mod read;
 mod strengths;
 
+pub use algorithm::Algorithm;
 pub use bake::{BakeError, BakedAdapter, bake, baked_size};
 pub use base::{BaseTensor, ModelFile, Places, stored_part};
 pub use config::{ConfigError, ConfigSource, GGUF_KEY, METADATA_KEY, PeftConfig, PeftConfigs};

@@ -1,5 +1,6 @@
 //! The deltas of an adapter file, and the keys that are not part of any delta, each with its reason.
 
+use super::algorithm::Algorithm;
 use super::config::PeftConfigs;
 use super::delta::{Change, Delta, Factor, Part};
 use super::dora;
@@ -303,21 +304,24 @@ impl<'a> Reader<'a> {
             module: found.module.clone(),
             part,
             convention: found.convention,
-            algorithm: self.algorithm_name(change.algorithm()),
+            algorithm: self.named_algorithm(change.algorithm()),
             alpha,
             scale,
             change,
         }
     }
 
-    /// Returns the name that the file's trainer gives the algorithm: sd-scripts and LyCORIS call LoRA on convolution
-    /// kernels LoCon, and DyLoRA can only be told from the metadata.
-    fn algorithm_name(&self, algorithm: &'static str) -> &'static str {
+    /// Returns the algorithm under the name that the file's trainer gives it: only sd-scripts with `conv_dim` and
+    /// LyCORIS call LoRA on convolution kernels LoCon, and only the metadata identifies DyLoRA.
+    fn named_algorithm(&self, algorithm: Algorithm) -> Algorithm {
         let mentions = |key: &str, text: &str| self.header.metadata.get(key).is_some_and(|value| value.contains(text));
         match algorithm {
-            "lora" | "locon" if mentions("ss_network_module", "dylora") => "dylora",
-            "locon" if mentions("ss_network_args", "conv_dim") || mentions("ss_network_module", "lycoris") => "locon",
-            "locon" => "lora",
+            Algorithm::Lora | Algorithm::Locon if mentions("ss_network_module", "dylora") => Algorithm::Dylora,
+            Algorithm::Locon
+                if !mentions("ss_network_args", "conv_dim") && !mentions("ss_network_module", "lycoris") =>
+            {
+                Algorithm::Lora
+            }
             other => other,
         }
     }

@@ -5,7 +5,7 @@ use super::error::EditError;
 use super::names::Target;
 use super::pairs::{KeptRow, PairKeys, check_rank, no_name, pair_pieces};
 use super::peft::PeftMetadata;
-use crate::adapters::{BaseTensor, Dense, Factorization, METADATA_KEY, ModelFile};
+use crate::adapters::{BaseTensor, Dense, Factorization, METADATA_KEY, ModelFile, Part};
 use crate::analysis::{BaseShapes, LowRank};
 use crate::formats::{ByteSink, Dtype};
 use crate::model::Kind;
@@ -89,8 +89,8 @@ pub async fn extract<'a>(
     let mut preview = ExtractPreview::default();
     let (mut pieces, mut layers, mut notes) = (Vec::<TensorGroup>::new(), Vec::new(), PeftMetadata::default());
     for (component, module) in &tuned.shapes.modules {
-        for part in ["weight", "bias"] {
-            let name = format!("{component}.{}.{part}", module.path);
+        for part in [Part::Weight, Part::Bias] {
+            let name = format!("{component}.{}.{}", module.path, part.name());
             let (Some(a), Some(b)) = (tuned.tensor(&name), base.tensor(&name)) else { continue };
             let [a, b] = [a.shape(), b.shape()];
             if a != b {
@@ -103,7 +103,7 @@ pub async fn extract<'a>(
             }
             let unchanged = tuned.read(&name).await? == base.read(&name).await?;
             let is_matrix = a.len() > 1 && matches!(module.kind, Kind::Linear { .. } | Kind::Conv { .. });
-            match (part == "weight" && is_matrix, unchanged) {
+            match (part == Part::Weight && is_matrix, unchanged) {
                 (true, true) => preview.unchanged += 1,
                 (false, true) => {}
                 (false, false) => preview.left_out.push(name),
