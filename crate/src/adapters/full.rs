@@ -4,8 +4,8 @@ use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::form::{Dense, Factorization};
 use super::group::Group;
+use super::leftover::LeftoverReason;
 use super::linear::norm;
-use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::plan::{PlanError, ValueId};
 

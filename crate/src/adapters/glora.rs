@@ -7,8 +7,8 @@
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
+use super::leftover::LeftoverReason;
 use super::linear::{identity, kronecker};
-use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::ops::Matmul;
 use crate::plan::{Layout, PlanError, ValueId};

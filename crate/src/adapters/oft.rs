@@ -8,7 +8,7 @@
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
-use super::read::LeftoverReason;
+use super::leftover::LeftoverReason;
 use crate::model::Module;
 use crate::model::spelling::Role;
 use crate::num::to_f32;

@@ -8,14 +8,13 @@ use super::draft::Outcome;
 use super::error::EditError;
 use super::export::{ExportPreview, export};
 use super::extract::{ExtractOptions, ExtractPreview, extract};
-use super::inputs::{EditInput, Models, ProgressSource};
+use super::inputs::{EditInput, MergePart, Models, ProgressSource};
 use super::merge::{MergeInput, MergeOptions, MergePreview, merge};
 use super::metadata::{MetadataEdit, MetadataPreview, edit_metadata};
 use super::open::Opened;
 use super::pairs::KeptRow;
 use super::preview::ConvertPreview;
 use super::resize::{ResizeOptions, ResizePreview, resize};
-use crate::adapters::Strengths;
 use crate::analysis::ArchivedAdapter;
 use crate::formats::ByteSink;
 use serde::{Deserialize, Serialize};
@@ -54,16 +53,6 @@ pub struct MergeEdit {
     /// Rank, key format and dtype of the result.
     #[serde(default)]
     pub options: MergeOptions,
-}
-
-/// One file's strengths in a merge.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
-pub struct MergePart {
-    /// Strength of the file.
-    pub strength: f32,
-    /// Block weights, multiplied with the strength.
-    #[serde(default)]
-    pub strengths: Strengths,
 }
 
 /// Adapters to bake into a model.

@@ -2,11 +2,12 @@
 
 use super::draft::{Draft, Outcome, TensorGroup};
 use super::error::EditError;
+use super::model_side::ModelSide;
 use super::names::Target;
 use super::pairs::{KeptRow, PairKeys, check_rank, no_name, pair_pieces};
 use super::peft::PeftMetadata;
-use crate::adapters::{BaseTensor, Dense, Factorization, METADATA_KEY, ModelFile, Part};
-use crate::analysis::{BaseShapes, LowRank};
+use crate::adapters::{Dense, Factorization, METADATA_KEY, Part};
+use crate::analysis::LowRank;
 use crate::formats::{ByteSink, Dtype};
 use crate::model::Kind;
 use crate::num::{host_len, numel};
@@ -14,28 +15,6 @@ use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use ts_rs::TS;
-
-/// One of the two models.
-#[derive(Clone, Copy)]
-pub struct ModelSide<'a> {
-    /// Name, for messages.
-    pub name: &'a str,
-    /// Files.
-    pub files: &'a [ModelFile<'a>],
-    /// Layers and the location of their tensors.
-    pub shapes: &'a BaseShapes,
-}
-
-impl<'a> ModelSide<'a> {
-    fn tensor(&self, name: &str) -> Option<BaseTensor<'a>> {
-        BaseTensor::find(self.files, &self.shapes.tensors, name)
-    }
-
-    async fn read(&self, name: &str) -> Result<Vec<f32>, EditError> {
-        let Some(tensor) = self.tensor(name) else { return Ok(Vec::new()) };
-        tensor.read().await.map_err(|source| EditError::Read { file: self.name.into(), source })
-    }
-}
 
 /// Options of an extraction.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]

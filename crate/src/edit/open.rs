@@ -1,7 +1,7 @@
 //! An adapter file opened for editing: its header, changes and model family.
 
 use super::error::EditError;
-use super::extract::ModelSide;
+use super::model_side::ModelSide;
 use crate::adapters::{Adapter, Delta, FactorData, Group, PeftConfigs, group, read};
 use crate::analysis::{ComparedFile, Detected, LayerImpact, Layers, ReadError, compare_with_base, detect, own_layers};
 use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
