@@ -484,3 +484,27 @@ fn strength_zero_is_bit_exact() {
     }
     assert!(algorithms.len() >= 10, "only {algorithms:?} change the sampled tensors");
 }
+
+#[test]
+fn the_properties_of_algorithms_are_those_of_their_changes() {
+    let (shapes, weights) = (base::shapes(), golden::tensors(SAMPLE));
+    for case in cases("valid") {
+        for (delta, numbers) in &deltas(&case, &shapes) {
+            let (what, factors) = (format!("{} {}", case.file, delta.tensor()), delta.change.factors());
+            let algorithm = delta.algorithm;
+            assert_eq!(delta.change.norm(numbers).is_none(), algorithm.needs_base(), "{what}");
+            assert!(!algorithm.is_pair() || factors.len() == 2, "{what}");
+            assert!(!algorithm.is_difference() || factors.len() == 1, "{what}");
+            let weight = weights.get(&delta.tensor()).filter(|_| algorithm.is_linear());
+            let Some(Tensor { shape, data }) = weight else { continue };
+            let mut halved = numbers.clone();
+            for &index in algorithm.scaled_factors() {
+                halved.entry(factors[index].key.clone()).and_modify(|data| data.iter_mut().for_each(|x| *x *= 0.5));
+            }
+            let folded = |numbers: &FactorData, strength: f32| {
+                fold_on_cpu(data.clone(), shape, &[(delta, numbers, strength)]).expect("a fold")
+            };
+            close(&what, &folded(&halved, 1.0), &folded(numbers, 0.5));
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Singular values compared with NumPy, and what builds on them: reported errors of resize, merge and extract, and
 //! relations between files.
 
-use lora_loupe::adapters::{Adapter, Delta, Dense, FactorData, Factorization, ModelFile, PeftConfigs, read};
+use lora_loupe::adapters::{Adapter, Algorithm, Delta, Dense, FactorData, Factorization, ModelFile, PeftConfigs, read};
 use lora_loupe::analysis::{BaseShapes, LowRank, Relation, Spectrum, compare};
 use lora_loupe::edit::{
     ConvertOptions, EditError, ExtractOptions, MergeInput, MergeOptions, ModelSide, Opened, RankRule, ResizeOptions,
@@ -109,8 +109,9 @@ fn resize_errors_are_as_reported() {
             }
         }
     }
-    for name in ["lora", "locon", "locon_tucker", "loha_tucker", "lokr"] {
-        assert!(algorithms[name] > 50, "{algorithms:?}");
+    use Algorithm::{Locon, LoconTucker, LohaTucker, Lokr, Lora};
+    for algorithm in [Lora, Locon, LoconTucker, LohaTucker, Lokr] {
+        assert!(algorithms[&algorithm] > 50, "{algorithms:?}");
     }
 }
 

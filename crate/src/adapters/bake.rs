@@ -5,7 +5,7 @@ use super::delta::Delta;
 use super::fold::{Folding, fold_on_cpu};
 use super::read::Adapter;
 use super::strengths::Strengths;
-use crate::formats::{ByteSink, ByteSource, FormatError, Header, TensorInfo, widen::narrow};
+use crate::formats::{ByteSink, ByteSource, COPY_BLOCK, FormatError, Header, TensorInfo, blocks, widen::narrow};
 use crate::model::TensorLocation;
 use crate::model::stored::transposed;
 use crate::num::host_len;
@@ -156,13 +156,9 @@ async fn fold_part(base: Vec<f32>, shape: &[usize], name: &str, changes: &[Chang
 
 /// Copies an unchanged tensor in blocks.
 async fn copy_tensor(file: &ModelFile<'_>, tensor: &TensorInfo, out: &mut dyn ByteSink) -> Result<(), BakeError> {
-    const BLOCK: u64 = 4 << 20;
-    let mut at = tensor.bytes.start;
-    while at < tensor.bytes.end {
-        let end = (at + BLOCK).min(tensor.bytes.end);
-        let failed = |error: io::Error| BakeError::Numbers { tensor: tensor.name.clone(), source: error.into() };
-        out.write(&file.source.read(at..end).await.map_err(failed)?).await?;
-        at = end;
+    let failed = |error: io::Error| BakeError::Numbers { tensor: tensor.name.clone(), source: error.into() };
+    for block in blocks(tensor.bytes.clone(), COPY_BLOCK) {
+        out.write(&file.source.read(block).await.map_err(failed)?).await?;
     }
     Ok(())
 }

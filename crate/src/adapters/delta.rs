@@ -1,5 +1,6 @@
 //! Deltas: the change of one tensor of the base model, its target and its scale.
 
+use super::algorithm::Algorithm;
 use super::form::Factorization;
 use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo};
 use crate::model::{Component, Module};
@@ -61,8 +62,8 @@ impl Part {
 
 /// The change of a tensor, as computed by one algorithm family.
 pub trait Change: Debug {
-    /// Returns the algorithm's name in reports: `lora`, `locon`, `loha`, …
-    fn algorithm(&self) -> &'static str;
+    /// Returns the algorithm, as far as the factors identify it.
+    fn algorithm(&self) -> Algorithm;
 
     /// Returns the tensors of the file that it is computed from.
     fn factors(&self) -> Vec<&Factor>;
@@ -166,8 +167,8 @@ pub struct Delta {
     pub part: Part,
     /// Naming convention of the layer's keys.
     pub convention: &'static str,
-    /// Algorithm, as named in reports: `lora`, `loha`, …
-    pub algorithm: &'static str,
+    /// Algorithm, under the name that the file's trainer gives it.
+    pub algorithm: Algorithm,
     /// alpha from the file or its config.
     pub alpha: Option<f32>,
     /// Multiplier of the change at strength 1.

@@ -4,9 +4,10 @@
 //! (1, inputs, …), distinguished by its shape; PEFT's `lora_magnitude_vector` always has one magnitude per output.
 //! Strength s gives W + s · (W' − W), as in ComfyUI and A1111.
 
+use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
-use super::read::LeftoverReason;
+use super::leftover::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::num::{host_len, numel};
 use crate::ops::{Axis, Renorm};
@@ -38,8 +39,8 @@ pub(super) fn wrap(group: &Group, change: Box<dyn Change>) -> Result<Box<dyn Cha
 }
 
 impl Change for Dora {
-    fn algorithm(&self) -> &'static str {
-        "dora"
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Dora
     }
 
     fn factors(&self) -> Vec<&Factor> {

@@ -5,11 +5,11 @@ use super::full::Full;
 use super::glora::{self, Glora};
 use super::group::Group;
 use super::ia3::{self, Ia3};
+use super::leftover::LeftoverReason;
 use super::loha::{self, Loha};
 use super::lokr::{self, Lokr};
 use super::lora::{self, Lora};
 use super::oft::{self, Oft};
-use super::read::LeftoverReason;
 use crate::model::Module;
 use crate::model::spelling::Role;
 

@@ -1,10 +1,11 @@
 //! Full diffs: LyCORIS's stored differences of weights and biases, and of norm layers. alpha does not apply.
 
+use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::form::{Dense, Factorization};
 use super::group::Group;
+use super::leftover::LeftoverReason;
 use super::linear::norm;
-use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::plan::{PlanError, ValueId};
 
@@ -12,7 +13,7 @@ use crate::plan::{PlanError, ValueId};
 #[derive(Debug)]
 pub struct Full {
     diff: Factor,
-    algorithm: &'static str,
+    algorithm: Algorithm,
 }
 
 impl Full {
@@ -22,13 +23,14 @@ impl Full {
         if diff.shape.contains(&0) {
             return Err(LeftoverReason::malformed(&diff, "must not be empty"));
         }
-        let algorithm = if matches!(role, Role::WNorm | Role::BNorm) { "norm" } else { "full" };
+        let is_norm = matches!(role, Role::WNorm | Role::BNorm);
+        let algorithm = if is_norm { Algorithm::Norm } else { Algorithm::Full };
         Ok(Full { diff, algorithm })
     }
 }
 
 impl Change for Full {
-    fn algorithm(&self) -> &'static str {
+    fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 

@@ -4,10 +4,11 @@
 //! b2 (rank, inputs). Earlier files store them transposed and swapped: W · a2 · a1 + b2 · b1. The scale is
 //! alpha / rank.
 
+use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
+use super::leftover::LeftoverReason;
 use super::linear::{identity, kronecker};
-use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::ops::Matmul;
 use crate::plan::{Layout, PlanError, ValueId};
@@ -66,8 +67,8 @@ impl Glora {
 }
 
 impl Change for Glora {
-    fn algorithm(&self) -> &'static str {
-        if self.old { "glora_old" } else { "glora" }
+    fn algorithm(&self) -> Algorithm {
+        if self.old { Algorithm::GloraOld } else { Algorithm::Glora }
     }
 
     fn factors(&self) -> Vec<&Factor> {

@@ -2,9 +2,10 @@
 //!
 //! Liu et al. 2022, LyCORIS's (IA)^3: W ∘ w, along the inputs if `on_input` is 1. There is no alpha.
 
+use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
-use super::read::LeftoverReason;
+use super::leftover::LeftoverReason;
 use crate::model::Module;
 use crate::model::spelling::Role;
 use crate::num::{host_len, numel};
@@ -40,8 +41,8 @@ impl Ia3 {
 }
 
 impl Change for Ia3 {
-    fn algorithm(&self) -> &'static str {
-        "ia3"
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Ia3
     }
 
     fn factors(&self) -> Vec<&Factor> {

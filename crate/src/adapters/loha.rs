@@ -5,11 +5,13 @@
 //! U[i, (p, q)] = w1_a[i, p] w2_a[i, q] and V[(p, q), j] = w1_b[p, j] w2_b[q, j], from which its norm is computed, and
 //! which represents it in memory if that is smaller than the full matrix.
 
+use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::form::{Dense, Factorization};
 use super::group::Group;
-use super::linear::{MAX_DENSE_LEN, Representation, contracted, product_norm, transposed};
-use super::read::LeftoverReason;
+use super::leftover::LeftoverReason;
+use super::linear::{MAX_DENSE_LEN, contracted, product, product_norm, transposed};
+use super::representation::Representation;
 use crate::model::spelling::Role;
 use crate::model::{Kind, Module};
 use crate::num::{host_len, numel};
@@ -138,7 +140,7 @@ impl Loha {
         let [(a1, b1), (a2, b2)] = [self.sides[0].pair(numbers)?, self.sides[1].pair(numbers)?];
         let ranks = [self.sides[0].rank(), self.sides[1].rank()];
         for (a1, a2) in a1.chunks_exact(ranks[0]).zip(a2.chunks_exact(ranks[1])) {
-            let (x, y) = (super::linear::product(a1, &b1, ranks[0]), super::linear::product(a2, &b2, ranks[1]));
+            let (x, y) = (product(a1, &b1, ranks[0]), product(a2, &b2, ranks[1]));
             visit(x.iter().zip(&y).map(|(x, y)| x * y).collect());
         }
         Some(())
@@ -146,8 +148,8 @@ impl Loha {
 }
 
 impl Change for Loha {
-    fn algorithm(&self) -> &'static str {
-        if self.sides[0].mid.is_some() { "loha_tucker" } else { "loha" }
+    fn algorithm(&self) -> Algorithm {
+        if self.sides[0].mid.is_some() { Algorithm::LohaTucker } else { Algorithm::Loha }
     }
 
     fn factors(&self) -> Vec<&Factor> {

@@ -4,11 +4,13 @@
 //! convolution has the kernel, optionally with a Tucker core. The scale is alpha / rank, with the rank of w2, else of
 //! w1; if both are full matrices there is no rank and alpha is ignored, as in LyCORIS, ComfyUI and A1111.
 
+use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::form::{Dense, Factorization};
 use super::group::Group;
-use super::linear::{Representation, contracted, identity, kronecker, norm, product, product_norm, transposed};
-use super::read::LeftoverReason;
+use super::leftover::LeftoverReason;
+use super::linear::{contracted, identity, kronecker, norm, product, product_norm, transposed};
+use super::representation::Representation;
 use crate::model::spelling::Role;
 use crate::model::{Kind, Module};
 use crate::plan::{PlanError, ValueId};
@@ -190,8 +192,8 @@ impl Lokr {
 }
 
 impl Change for Lokr {
-    fn algorithm(&self) -> &'static str {
-        if matches!(self.w2, Side::Tucker { .. }) { "lokr_tucker" } else { "lokr" }
+    fn algorithm(&self) -> Algorithm {
+        if matches!(self.w2, Side::Tucker { .. }) { Algorithm::LokrTucker } else { Algorithm::Lokr }
     }
 
     fn factors(&self) -> Vec<&Factor> {

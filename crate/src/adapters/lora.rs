@@ -3,11 +3,12 @@
 //! Hu et al. 2021 (LoRA); Yeh et al. 2023 (LoCon: convolutions, and the core of a Tucker decomposition). The scale
 //! is alpha / rank. DyLoRA files hold pairs of the full rank.
 
+use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::form::Factorization;
 use super::group::Group;
+use super::leftover::LeftoverReason;
 use super::linear::{contracted, product_norm};
-use super::read::LeftoverReason;
 use crate::model::spelling::Role;
 use crate::num::{host_len, numel};
 use crate::ops::Matmul;
@@ -75,11 +76,11 @@ impl Lora {
 }
 
 impl Change for Lora {
-    fn algorithm(&self) -> &'static str {
+    fn algorithm(&self) -> Algorithm {
         match &self.mid {
-            Some(_) => "locon_tucker",
-            None if self.down.from_axis(2) > 1 => "locon",
-            None => "lora",
+            Some(_) => Algorithm::LoconTucker,
+            None if self.down.from_axis(2) > 1 => Algorithm::Locon,
+            None => Algorithm::Lora,
         }
     }
 

@@ -4,6 +4,7 @@
 //! a small plan, which the report runs on the CPU and image generation on the GPU. Every key of a file is either
 //! part of a delta or a leftover with a reason; keys are never dropped silently.
 
+mod algorithm;
 mod bake;
 mod base;
 mod config;
@@ -17,6 +18,7 @@ mod glora;
 mod gram;
 mod group;
 mod ia3;
+mod leftover;
 mod linear;
 mod locate;
 mod loha;
@@ -24,8 +26,10 @@ mod lokr;
 mod lora;
 mod oft;
 mod read;
+mod representation;
 mod strengths;
 
+pub use algorithm::Algorithm;
 pub use bake::{BakeError, BakedAdapter, bake, baked_size};
 pub use base::{BaseTensor, ModelFile, Places, stored_part};
 pub use config::{ConfigError, ConfigSource, GGUF_KEY, METADATA_KEY, PeftConfig, PeftConfigs};
@@ -34,7 +38,8 @@ pub use fold::{BASE, FOLDED, Folding, fold_on_cpu, fold_plan};
 pub use form::{Dense, Factorization};
 pub use gram::{Lines, gram, gram_f32};
 pub use group::{Group, group};
+pub use leftover::{Leftover, LeftoverClass, LeftoverReason};
 pub use linear::pair_is_smaller;
 pub use locate::locate;
-pub use read::{Adapter, Leftover, LeftoverClass, LeftoverReason, Reader, read};
+pub use read::{Adapter, Reader, read};
 pub use strengths::{ParseStrengthsError, Strengths};

@@ -5,9 +5,10 @@
 //! R by I + s(R − I) in every stage. A positive alpha limits ‖Q‖ to alpha · outputs; an alpha of 0 means no effect in
 //! files of sd-scripts and no limit in files of LyCORIS.
 
+use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
-use super::read::LeftoverReason;
+use super::leftover::LeftoverReason;
 use crate::model::Module;
 use crate::model::spelling::Role;
 use crate::num::to_f32;
@@ -131,11 +132,11 @@ fn cayley(block: &[f32], size: usize, q_scale: f64) -> Vec<f64> {
 }
 
 impl Change for Oft {
-    fn algorithm(&self) -> &'static str {
+    fn algorithm(&self) -> Algorithm {
         match (self.is_butterfly(), self.is_kohya) {
-            (true, _) => "boft",
-            (false, true) => "oft",
-            (false, false) => "diag_oft",
+            (true, _) => Algorithm::Boft,
+            (false, true) => Algorithm::Oft,
+            (false, false) => Algorithm::DiagOft,
         }
     }
 

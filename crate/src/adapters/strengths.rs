@@ -1,6 +1,6 @@
 //! Block weights: multipliers of an adapter's strength per block, in the syntax of block-weight tools.
 
-use super::Delta;
+use super::delta::Delta;
 use crate::model::{Component, block};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Hashes that programs and sites identify files by, and verification of those in a file's header.
 
-use crate::formats::{ByteSource, FormatError, Header};
+use crate::formats::{ByteSource, FormatError, Header, blocks};
 use crate::num::host_len;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -108,18 +108,16 @@ pub(super) async fn hashes_with(
     let mut whole = Sha256::new();
     let mut window = Window::new(WINDOW, &[]);
     let mut data = header.map(DataHashes::new);
-    let mut at = 0;
-    while at < source.len() {
-        let end = (at + BLOCK).min(source.len());
-        let bytes = source.read(at..end).await?;
+    for block in blocks(0..source.len(), BLOCK) {
+        let Range { start: at, end } = block.clone();
+        let bytes = source.read(block).await?;
         whole.update(&bytes);
         window.take(&bytes);
         if let (Some(data), Some(start)) = (&mut data, data_start) {
             let skip = host_len(start.saturating_sub(at)).min(bytes.len());
             data.take(&bytes[skip..]);
         }
-        at = end;
-        if on_progress(at).is_break() {
+        if on_progress(end).is_break() {
             return Ok(None);
         }
     }

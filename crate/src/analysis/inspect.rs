@@ -12,7 +12,9 @@ use super::report::{Base, Container, FileKind, ImportRow, LeftoverRow, ModuleRow
 use super::rows::{self, GroupMeasurements, Located, Share};
 use super::training::training;
 use super::verdict;
-use crate::adapters::{Adapter, ConfigSource, Group, Leftover, LeftoverReason, PeftConfigs, Reader, group, locate};
+use crate::adapters::{
+    Adapter, Algorithm, ConfigSource, Group, Leftover, LeftoverReason, PeftConfigs, Reader, group, locate,
+};
 use crate::formats::{
     Archive, Buffered, ByteSource, Content, FormatError, Header, TensorInfo, gguf, imports, read_header, sniff,
 };
@@ -337,16 +339,16 @@ fn algorithms(adapter: &Adapter, groups: &[Group]) -> Vec<String> {
     let named = groups.iter().flat_map(|group| group.tensors.values()).filter_map(|tensor| algorithm(&tensor.name));
     let named: BTreeSet<&str> = named.collect();
     let named: Vec<String> = named.into_iter().map(short).collect();
-    let mut names: Vec<&str> = Vec::new();
+    let mut distinct: Vec<Algorithm> = Vec::new();
     for delta in &adapter.deltas {
-        if !names.contains(&delta.algorithm) {
-            names.push(delta.algorithm);
+        if !distinct.contains(&delta.algorithm) {
+            distinct.push(delta.algorithm);
         }
     }
-    if names.contains(&"locon_tucker") {
-        names.retain(|name| !matches!(*name, "lora" | "locon"));
+    if distinct.contains(&Algorithm::LoconTucker) {
+        distinct.retain(|algorithm| !matches!(algorithm, Algorithm::Lora | Algorithm::Locon));
     }
-    let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    let mut names: Vec<String> = distinct.into_iter().map(|algorithm| algorithm.to_string()).collect();
     names.extend(named);
     names.dedup();
     names

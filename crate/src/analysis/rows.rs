@@ -205,7 +205,7 @@ fn row(delta: &Delta, norm: Option<f64>) -> ModuleRow {
     let dtype = delta.change.factors().first().map(|factor| factor.dtype.to_string());
     ModuleRow {
         path: delta.path(),
-        algorithm: delta.algorithm.into(),
+        algorithm: delta.algorithm.to_string(),
         rank: delta.change.rank(),
         alpha: delta.alpha,
         scale: delta.scale,

@@ -1,6 +1,7 @@
 //! The report's verdict: what the file is, its base model and its strength, or why it is refused.
 
 use super::report::{FileKind, ModuleRow, Report, Severity};
+use crate::adapters::Algorithm;
 use crate::model::spelling;
 
 /// Returns the verdict of a report.
@@ -102,27 +103,9 @@ fn range(label: &str, values: &[f64]) -> String {
     }
 }
 
-/// Returns an algorithm's display name.
+/// Returns the display name of an algorithm that is computed, or only recognized.
 fn display_name(name: &str) -> &str {
-    match name {
-        "lora" => "LoRA",
-        "dylora" => "DyLoRA",
-        "locon" => "LoCon",
-        "locon_tucker" => "LoCon (Tucker)",
-        "loha" => "LoHa",
-        "loha_tucker" => "LoHa (Tucker)",
-        "lokr" => "LoKr",
-        "lokr_tucker" => "LoKr (Tucker)",
-        "glora" | "glora_old" => "GLoRA",
-        "ia3" => "(IA)³",
-        "full" => "full diff",
-        "norm" => "norm diff",
-        "oft" => "OFT",
-        "diag_oft" => "Diag-OFT",
-        "boft" => "BOFT",
-        "dora" => "DoRA",
-        other => spelling::long(other).unwrap_or(other),
-    }
+    Algorithm::from_name(name).map(Algorithm::label).or_else(|| spelling::long(name)).unwrap_or(name)
 }
 
 #[cfg(test)]

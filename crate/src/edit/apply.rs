@@ -8,14 +8,13 @@ use super::draft::Outcome;
 use super::error::EditError;
 use super::export::{ExportPreview, export};
 use super::extract::{ExtractOptions, ExtractPreview, extract};
-use super::inputs::{EditInput, Models, ProgressSource};
+use super::inputs::{EditInput, MergePart, Models, ProgressSource};
 use super::merge::{MergeInput, MergeOptions, MergePreview, merge};
 use super::metadata::{MetadataEdit, MetadataPreview, edit_metadata};
 use super::open::Opened;
 use super::pairs::KeptRow;
 use super::preview::ConvertPreview;
 use super::resize::{ResizeOptions, ResizePreview, resize};
-use crate::adapters::Strengths;
 use crate::analysis::ArchivedAdapter;
 use crate::formats::ByteSink;
 use serde::{Deserialize, Serialize};
@@ -54,16 +53,6 @@ pub struct MergeEdit {
     /// Rank, key format and dtype of the result.
     #[serde(default)]
     pub options: MergeOptions,
-}
-
-/// One file's strengths in a merge.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
-pub struct MergePart {
-    /// Strength of the file.
-    pub strength: f32,
-    /// Block weights, multiplied with the strength.
-    #[serde(default)]
-    pub strengths: Strengths,
 }
 
 /// Adapters to bake into a model.
@@ -192,19 +181,13 @@ async fn run(edit: &Edit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSin
         Edit::Convert(options) => {
             let opened = one("a conversion", inputs)?.open().await?;
             let planned = convert(&opened, options).await?;
-            let outcome = match out {
-                Some(out) => Some(planned.write(out).await?),
-                None => None,
-            };
+            let outcome = written(out.map(|out| planned.write(out))).await?;
             Ok(Done::new(Preview::Convert(planned.preview), outcome))
         }
         Edit::Resize(options) => {
             let opened = one("a resize", inputs)?.open().await?;
             let planned = resize(&opened, *options).await?;
-            let outcome = match out {
-                Some(out) => Some(planned.write(out).await?),
-                None => None,
-            };
+            let outcome = written(out.map(|out| planned.write(out))).await?;
             Ok(Done::new(Preview::Resize(planned.preview), outcome))
         }
         Edit::Merge(edit) => merged(edit, inputs, out).await,
@@ -213,10 +196,7 @@ async fn run(edit: &Edit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSin
         Edit::Metadata(edit) => {
             let input = one("a metadata edit", inputs)?;
             let planned = edit_metadata(input.name, input.source()?, edit).await?;
-            let outcome = match out {
-                Some(out) => Some(planned.write(out).await?),
-                None => None,
-            };
+            let outcome = written(out.map(|out| planned.write(out))).await?;
             Ok(Done::new(Preview::Metadata(planned.preview), outcome))
         }
         Edit::Export => {
@@ -227,10 +207,7 @@ async fn run(edit: &Edit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSin
                 Some(inside) => export(&inside.name, &inside.source, inside.config.as_deref()).await?,
                 None => export(input.name, input.source()?, input.config).await?,
             };
-            let outcome = match out {
-                Some(out) => Some(planned.write(out).await?),
-                None => None,
-            };
+            let outcome = written(out.map(|out| planned.write(out))).await?;
             Ok(Done::new(Preview::Export(planned.preview), outcome))
         }
     }
@@ -239,6 +216,14 @@ async fn run(edit: &Edit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSin
 impl Done {
     fn new(preview: Preview, outcome: Option<Outcome>) -> Done {
         Done { preview, outcome, kept: Vec::new() }
+    }
+}
+
+/// Awaits the write of a result, if it is to be written.
+async fn written<T>(write: Option<impl Future<Output = Result<T, EditError>>>) -> Result<Option<T>, EditError> {
+    match write {
+        Some(write) => write.await.map(Some),
+        None => Ok(None),
     }
 }
 
@@ -262,10 +247,7 @@ async fn merged(edit: &MergeEdit, inputs: &[EditInput<'_>], out: Option<&mut dyn
         .map(|(opened, part)| MergeInput { opened, strength: part.strength, strengths: part.strengths.clone() })
         .collect();
     let planned = merge(&parts, edit.options).await?;
-    let outcome = match out {
-        Some(out) => Some(planned.write(out).await?),
-        None => None,
-    };
+    let outcome = written(out.map(|out| planned.write(out))).await?;
     Ok(Done::new(Preview::Merge(planned.preview), outcome))
 }
 
@@ -281,14 +263,8 @@ async fn extracted(
     let (tuned, base) = (Models::open(tuned).await?, Models::open(base).await?);
     let (tuned_files, base_files) = (tuned.files(), base.files());
     let planned = extract(tuned.side(&tuned_files), base.side(&base_files), options).await?;
-    let (outcome, kept) = match out {
-        Some(out) => {
-            let (outcome, kept) = planned.write(out).await?;
-            (Some(outcome), kept)
-        }
-        None => (None, Vec::new()),
-    };
-    Ok(Done { preview: Preview::Extract(planned.preview), outcome, kept })
+    let (outcome, kept) = written(out.map(|out| planned.write(out))).await?.unzip();
+    Ok(Done { preview: Preview::Extract(planned.preview), outcome, kept: kept.unwrap_or_default() })
 }
 
 async fn baked(edit: &BakeEdit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSink>) -> Result<Done, EditError> {
@@ -299,9 +275,6 @@ async fn baked(edit: &BakeEdit, inputs: &[EditInput<'_>], out: Option<&mut dyn B
     let base = Models::open(base).await?;
     let files = base.files();
     let planned: BakePlan = bake_into(&base, &files, adapters, &edit.parts).await?;
-    let outcome = match out {
-        Some(out) => Some(planned.write(out).await?),
-        None => None,
-    };
+    let outcome = written(out.map(|out| planned.write(out))).await?;
     Ok(Done::new(Preview::Bake(planned.preview), outcome))
 }

@@ -1,9 +1,8 @@
 //! Baking adapters into a model, after checking that every change matches a layer of it.
 
-use super::apply::MergePart;
 use super::draft::Outcome;
 use super::error::EditError;
-use super::inputs::{EditInput, Models};
+use super::inputs::{EditInput, MergePart, Models};
 use crate::adapters::{Adapter, BakedAdapter, Delta, LeftoverReason, ModelFile, PeftConfigs, bake, baked_size, read};
 use crate::analysis::{BaseShapes, Severity, inspect};
 use crate::formats::{ByteSink, ByteSource, Header, read_header};

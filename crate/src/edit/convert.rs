@@ -6,14 +6,13 @@ use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, KeyScheme, PairKeys, alpha, check_rank, common_dtype, dtype, form, layer_shape, no_name, pair,
-    pair_pieces, roles, spectrum,
+    KeptRow, KeyScheme, PairKeys, alpha, check_rank, common_dtype, dtype, form, is_convertible, layer_shape, no_name,
+    pair, pair_pieces, roles, spectrum,
 };
 use super::peft::PeftMetadata;
 use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
 use super::qkv::{Block, Destination, Fusion, assembled, place};
-use crate::adapters::Strengths;
-use crate::adapters::{Delta, Part};
+use crate::adapters::{Algorithm, Delta, Part, Strengths};
 use crate::formats::{ByteSink, ByteSource, Dtype, TensorInfo};
 use crate::model::spelling::Role;
 use crate::model::{Component, Module};
@@ -187,12 +186,11 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             return Ok(());
         }
         let strength = self.options.strengths.of(delta);
-        let linear = !matches!(delta.algorithm, "dora" | "oft" | "diag_oft" | "boft");
         if strength == 0.0 {
             self.drop_delta(delta, "its block weight is 0");
             return Ok(());
         }
-        if strength != 1.0 && !linear {
+        if strength != 1.0 && !delta.algorithm.is_linear() {
             let layer = self.opened.layer(delta);
             return Err(EditError::NotLinear { layer, algorithm: delta.algorithm, strength });
         }
@@ -216,7 +214,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
 
     /// Returns whether a delta must or should become LoRA; an error if the key format cannot store it.
     fn becomes_lora(&self, delta: &Delta) -> Result<bool, EditError> {
-        let composed = matches!(delta.algorithm, "loha" | "loha_tucker" | "lokr" | "lokr_tucker" | "locon_tucker");
+        let composed = delta.algorithm.is_composed();
         let KeyScheme::Target(target, _) = self.scheme else { return Ok(self.options.as_lora && composed) };
         let unsupported = |what: &str, hint| {
             let (layer, target) = (self.opened.layer(delta), target.name());
@@ -231,7 +229,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             let hint = "the constraint means something else there; skip such layers with --drop";
             return unsupported("sd-scripts' OFT", hint);
         }
-        if delta.algorithm == "dora" {
+        if delta.algorithm == Algorithm::Dora {
             let per_input = self.has_input_magnitudes(delta);
             return match target {
                 Target::Diffusers => unsupported("DoRA", "choose peft, or skip such layers with --drop"),
@@ -252,14 +250,12 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         if roles.iter().all(|&role| target.holds(role) || role == Role::Magnitude) {
             return Ok(self.options.as_lora && composed);
         }
-        let is_matrix =
-            composed || delta.algorithm == "full" && delta.part == Part::Weight && delta.change.shape().len() > 1;
-        if is_matrix {
+        if is_convertible(delta) {
             return Ok(true);
         }
         let what = match delta.part {
             Part::Bias => format!("a bias change ({})", delta.algorithm),
-            Part::Weight => delta.algorithm.to_owned(),
+            Part::Weight => delta.algorithm.to_string(),
         };
         unsupported(&what, "choose kohya, or skip such layers with --drop")
     }
@@ -362,7 +358,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let layer = self.opened.layer(delta);
         let spectrum = spectrum(&layer, &matrix, scale)?;
         let kept = KeptRow::new(layer, delta.change.rank(), rank, &spectrum);
-        self.preview.rebuilt.push(Rebuilt { algorithm: delta.algorithm.into(), exact, kept });
+        self.preview.rebuilt.push(Rebuilt { algorithm: delta.algorithm, exact, kept });
         self.notes.add(delta, rank, rank as f32, false);
         let (keys, shape) = (PairKeys::of(self.scheme, self.opened, delta)?, layer_shape(self.opened, delta));
         self.pieces.extend(pair_pieces(keys, &shape, rank, dtype, self.layers.len()));
@@ -386,8 +382,8 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         }
         let order: Vec<String> = factors.iter().map(|factor| factor.key.clone()).collect();
         let (scale, stored_alpha) = self.scale(delta, strength);
-        let first: &[usize] = if delta.algorithm.starts_with("glora") { &[0, 2] } else { &[0] };
-        let bake = if scale == 1.0 { Vec::new() } else { first.iter().map(|&index| order[index].clone()).collect() };
+        let scaled = delta.algorithm.scaled_factors().iter().filter(|_| scale != 1.0);
+        let bake: Vec<String> = scaled.map(|&index| order[index].clone()).collect();
         if scale != 1.0 {
             self.preview.baked.push(BakedScale { path: self.opened.layer(delta), scale });
         }
@@ -442,13 +438,13 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             _ if has_alpha => (1.0, alpha),
             _ => (scale, rank),
         };
-        self.notes.add(delta, delta.change.rank().unwrap_or(1), alpha, delta.algorithm == "dora");
+        self.notes.add(delta, delta.change.rank().unwrap_or(1), alpha, delta.algorithm == Algorithm::Dora);
         (bake, Some(alpha).filter(|_| has_alpha))
     }
 
     /// Copies the `on_input` flag of (IA)³.
     async fn on_input(&mut self, delta: &Delta, dtype: Dtype) -> Result<(), EditError> {
-        let group = self.opened.group(delta).filter(|_| delta.algorithm == "ia3");
+        let group = self.opened.group(delta).filter(|_| delta.algorithm == Algorithm::Ia3);
         let Some(tensor) = group.and_then(|group| group.get(Role::OnInput)) else { return Ok(()) };
         let value = tensor.read(&self.opened.source).await.map_err(|source| self.opened.unreadable(source))?;
         let name = self.scheme.key(self.opened, delta, Role::OnInput)?;

@@ -4,7 +4,7 @@
 use super::error::EditError;
 use crate::analysis::{DataHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH};
 use crate::formats::widen::{narrow, widen};
-use crate::formats::{ByteSink, ByteSource, Dtype, FormatError, Header, TensorInfo};
+use crate::formats::{ByteSink, ByteSource, COPY_BLOCK, Dtype, FormatError, Header, TensorInfo, blocks};
 use crate::num::numel;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -203,14 +203,10 @@ impl Sink<'_> {
     }
 
     async fn copy(&mut self, tensor: &TensorInfo, source: Option<(&str, &dyn ByteSource)>) -> Result<(), EditError> {
-        const BLOCK: u64 = 4 << 20;
         let Some((file, source)) = source else { return Ok(()) };
         let failed = |error: io::Error| EditError::Read { file: file.into(), source: error.into() };
-        let mut at = tensor.bytes.start;
-        while at < tensor.bytes.end {
-            let end = (at + BLOCK).min(tensor.bytes.end);
-            self.put(&source.read(at..end).await.map_err(failed)?).await?;
-            at = end;
+        for block in blocks(tensor.bytes.clone(), COPY_BLOCK) {
+            self.put(&source.read(block).await.map_err(failed)?).await?;
         }
         Ok(())
     }

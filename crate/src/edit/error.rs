@@ -1,6 +1,6 @@
 //! Errors of edits.
 
-use crate::adapters::{BakeError, ConfigError};
+use crate::adapters::{Algorithm, BakeError, ConfigError};
 use crate::formats::{Dtype, FormatError};
 use std::io;
 
@@ -31,13 +31,13 @@ pub enum EditError {
         "`{layer}`: {algorithm} depends on the base model's weights or is not a matrix, so it cannot be converted to \
          LoRA from this file alone; bake it into the model and extract a LoRA, or skip such layers with --drop"
     )]
-    NoMatrix { layer: String, algorithm: &'static str },
+    NoMatrix { layer: String, algorithm: Algorithm },
     /// No rank was given for a change of full rank.
     #[error(
         "`{layer}`: an exact LoRA of this {algorithm} layer needs rank {rank} and is no smaller; use --rank N for the \
          best approximation of that rank and its error"
     )]
-    NeedsRank { layer: String, algorithm: &'static str, rank: usize },
+    NeedsRank { layer: String, algorithm: Algorithm, rank: usize },
     /// Rank 0.
     #[error("the rank of a LoRA is at least 1, not 0; give another rank, or none")]
     NoRank,
@@ -46,7 +46,7 @@ pub enum EditError {
     NoShare(f64),
     /// A strength that cannot be baked into a nonlinear algorithm.
     #[error("`{layer}`: {algorithm} does not scale linearly, so strength {strength} cannot be baked in; use 0 or 1")]
-    NotLinear { layer: String, algorithm: &'static str, strength: f32 },
+    NotLinear { layer: String, algorithm: Algorithm, strength: f32 },
     /// NaN or Inf values.
     #[error(
         "`{layer}` contains NaN or Inf values, so nothing can be computed from it; set its block weight to 0 with \

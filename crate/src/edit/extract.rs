@@ -2,11 +2,12 @@
 
 use super::draft::{Draft, Outcome, TensorGroup};
 use super::error::EditError;
+use super::model_side::ModelSide;
 use super::names::Target;
 use super::pairs::{KeptRow, PairKeys, check_rank, no_name, pair_pieces};
 use super::peft::PeftMetadata;
-use crate::adapters::{BaseTensor, Dense, Factorization, METADATA_KEY, ModelFile};
-use crate::analysis::{BaseShapes, LowRank};
+use crate::adapters::{Dense, Factorization, METADATA_KEY, Part};
+use crate::analysis::LowRank;
 use crate::formats::{ByteSink, Dtype};
 use crate::model::Kind;
 use crate::num::{host_len, numel};
@@ -14,28 +15,6 @@ use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use ts_rs::TS;
-
-/// One of the two models.
-#[derive(Clone, Copy)]
-pub struct ModelSide<'a> {
-    /// Name, for messages.
-    pub name: &'a str,
-    /// Files.
-    pub files: &'a [ModelFile<'a>],
-    /// Layers and the location of their tensors.
-    pub shapes: &'a BaseShapes,
-}
-
-impl<'a> ModelSide<'a> {
-    fn tensor(&self, name: &str) -> Option<BaseTensor<'a>> {
-        BaseTensor::find(self.files, &self.shapes.tensors, name)
-    }
-
-    async fn read(&self, name: &str) -> Result<Vec<f32>, EditError> {
-        let Some(tensor) = self.tensor(name) else { return Ok(Vec::new()) };
-        tensor.read().await.map_err(|source| EditError::Read { file: self.name.into(), source })
-    }
-}
 
 /// Options of an extraction.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
@@ -89,8 +68,8 @@ pub async fn extract<'a>(
     let mut preview = ExtractPreview::default();
     let (mut pieces, mut layers, mut notes) = (Vec::<TensorGroup>::new(), Vec::new(), PeftMetadata::default());
     for (component, module) in &tuned.shapes.modules {
-        for part in ["weight", "bias"] {
-            let name = format!("{component}.{}.{part}", module.path);
+        for part in [Part::Weight, Part::Bias] {
+            let name = format!("{component}.{}.{}", module.path, part.name());
             let (Some(a), Some(b)) = (tuned.tensor(&name), base.tensor(&name)) else { continue };
             let [a, b] = [a.shape(), b.shape()];
             if a != b {
@@ -103,7 +82,7 @@ pub async fn extract<'a>(
             }
             let unchanged = tuned.read(&name).await? == base.read(&name).await?;
             let is_matrix = a.len() > 1 && matches!(module.kind, Kind::Linear { .. } | Kind::Conv { .. });
-            match (part == "weight" && is_matrix, unchanged) {
+            match (part == Part::Weight && is_matrix, unchanged) {
                 (true, true) => preview.unchanged += 1,
                 (false, true) => {}
                 (false, false) => preview.left_out.push(name),

@@ -13,10 +13,10 @@ use super::inputs::EditInput;
 use super::metadata::MetadataEdit;
 use super::names::Target;
 use super::open::Opened;
-use super::pairs::{KeyScheme, PairKeys, RankRule, layer_shape, pair_pieces};
+use super::pairs::{KeyScheme, PairKeys, RankRule, is_convertible, layer_shape, pair_pieces};
 use super::resize::ResizeOptions;
 
-use crate::adapters::{Delta, LeftoverClass, Part, Strengths};
+use crate::adapters::{Delta, LeftoverClass, Strengths};
 use crate::analysis::{Container, FileKind, Health, LoaderStatus, LoaderVerdict, Report, header_words, inspect_header};
 use crate::formats::{ByteSource, Dtype, Header, ReadFuture};
 use crate::num::to_f32;
@@ -178,15 +178,24 @@ fn bake_alpha(opened: &Opened, report: &Report) -> Option<Fix> {
     Some(Fix { loaders, ..fix("bake_alpha", title, why, &["ambiguous_alpha"], edit) })
 }
 
+/// A conversion to another key format.
+struct Candidate {
+    /// Loaders that apply the whole file only after it.
+    loaders: BTreeSet<String>,
+    /// Whether other algorithms become plain LoRA.
+    as_lora: bool,
+    fix: Fix,
+}
+
 /// Conversions to key formats or plain LoRA that more loaders apply: a greedy minimal set that
 /// covers all of those loaders.
 async fn renames(opened: &Opened<'_>, report: &Report) -> Vec<Fix> {
     const TARGETS: [Target; 5] = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
-    let mut candidates: Vec<(BTreeSet<String>, Fix)> = Vec::new();
+    let mut candidates: Vec<Candidate> = Vec::new();
     if opened.layers.is_some() {
         for target in TARGETS {
             for as_lora in [false, true] {
-                if as_lora && !opened.adapter.deltas.iter().any(becomes_lora) {
+                if as_lora && !opened.adapter.deltas.iter().any(is_convertible) {
                     continue;
                 }
                 let options = ConvertOptions {
@@ -202,30 +211,23 @@ async fn renames(opened: &Opened<'_>, report: &Report) -> Vec<Fix> {
                 };
                 let Some(header) = header else { continue };
                 let loaders = newly_applied(report, &header).await;
-                candidates.push((loaders, rename(report, target, as_lora, options)));
+                candidates.push(Candidate { loaders, as_lora, fix: rename(report, target, as_lora, options) });
             }
         }
     }
     let mut chosen = Vec::new();
     // On ties the first candidate wins: exact before lossy, kohya before other formats.
-    while let Some(best) = (0..candidates.len())
-        .rev()
-        .max_by_key(|&index| (candidates[index].0.len(), !candidates[index].1.id.starts_with("lora")))
+    while let Some(best) =
+        (0..candidates.len()).rev().max_by_key(|&index| (candidates[index].loaders.len(), !candidates[index].as_lora))
     {
-        let (loaders, fix) = candidates.remove(best);
+        let Candidate { loaders, fix, .. } = candidates.remove(best);
         if loaders.is_empty() {
             break;
         }
-        candidates.iter_mut().for_each(|(others, _)| others.retain(|loader| !loaders.contains(loader)));
+        candidates.iter_mut().for_each(|other| other.loaders.retain(|loader| !loaders.contains(loader)));
         chosen.push(Fix { loaders: loaders.into_iter().collect(), ..fix });
     }
     chosen
-}
-
-/// Returns whether a change of another algorithm can be converted to LoRA without the base model.
-fn becomes_lora(delta: &Delta) -> bool {
-    matches!(delta.algorithm, "loha" | "loha_tucker" | "lokr" | "lokr_tucker" | "locon_tucker")
-        || delta.algorithm == "full" && delta.part == Part::Weight && delta.change.shape().len() > 1
 }
 
 fn rename(report: &Report, target: Target, as_lora: bool, options: ConvertOptions) -> Fix {
@@ -250,7 +252,7 @@ fn rename(report: &Report, target: Target, as_lora: bool, options: ConvertOption
 /// Returns the header of a conversion to plain LoRA, with every layer that can be converted.
 fn lora_header(opened: &Opened, target: Target) -> Option<Header> {
     let scheme = KeyScheme::new(Some(target), opened).ok()?;
-    let lora = |delta: &&Delta| becomes_lora(delta) || matches!(delta.algorithm, "lora" | "locon" | "dylora");
+    let lora = |delta: &&Delta| is_convertible(delta) || delta.algorithm.is_pair();
     let mut pieces = Vec::new();
     for (index, delta) in opened.adapter.deltas.iter().filter(lora).enumerate() {
         let keys = PairKeys::of(scheme, opened, delta).ok()?;

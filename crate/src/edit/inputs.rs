@@ -1,14 +1,16 @@
-//! Inputs of edits: adapters and models, with their names and bytes.
+//! Inputs of edits: adapters and models, with their names, bytes and strengths.
 
 use super::error::EditError;
-use super::extract::ModelSide;
+use super::model_side::ModelSide;
 use super::open::Opened;
-use crate::adapters::ModelFile;
+use crate::adapters::{ModelFile, Strengths};
 use crate::analysis::BaseShapes;
 use crate::formats::{ByteSource, Header, ReadFuture};
 use crate::model::Component;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::ops::{ControlFlow, Range};
+use ts_rs::TS;
 
 /// An adapter or a model as input of an edit.
 #[derive(Clone)]
@@ -45,6 +47,16 @@ impl<'a> EditInput<'a> {
     pub(super) async fn open(&self) -> Result<Opened<'a>, EditError> {
         Opened::new(self.name, self.source()?, self.config).await
     }
+}
+
+/// One file's strengths in a merge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct MergePart {
+    /// Strength of the file.
+    pub strength: f32,
+    /// Block weights, multiplied with the strength.
+    #[serde(default)]
+    pub strengths: Strengths,
 }
 
 /// A model's files with their headers and layers.

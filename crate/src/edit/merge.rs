@@ -116,7 +116,7 @@ pub async fn merge<'a, 'b>(
 /// Returns the key format of the first file if it can be written. Files of newer models keep their
 /// own keys, since almost every program uses a different format.
 fn target_of(first: &Opened) -> Option<Target> {
-    matches!(first.model.as_str(), "sd15" | "sd21" | "sdxl").then(|| Target::for_convention(&first.adapter.convention))
+    first.family.map(|_| Target::for_convention(&first.adapter.convention))
 }
 
 /// Groups the changes of all files by layer, in order of first occurrence.
@@ -175,8 +175,7 @@ impl Layer<'_, '_> {
 
     /// Returns whether every change is one-dimensional: a norm or a bias.
     fn is_vector(&self) -> bool {
-        let is_vector =
-            |part: &Part| matches!(part.delta.algorithm, "full" | "norm") && part.delta.change.shape().len() == 1;
+        let is_vector = |part: &Part| part.delta.algorithm.is_difference() && part.delta.change.shape().len() == 1;
         self.parts.iter().all(is_vector)
     }
 }

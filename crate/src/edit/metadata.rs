@@ -3,9 +3,10 @@
 use super::draft::{Outcome, head};
 use super::error::EditError;
 use crate::analysis::{DataHashes, HeaderHashes, SPEC_HASH};
-use crate::formats::{ByteSink, ByteSource, Content, FormatError, Header, sniff};
+use crate::formats::{ByteSink, ByteSource, COPY_BLOCK, Content, FormatError, Header, blocks, sniff};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io;
 use ts_rs::TS;
 
 /// Options of a metadata edit.
@@ -95,7 +96,7 @@ pub async fn edit_metadata<'a>(
     edit: &MetadataEdit,
 ) -> Result<MetadataRewrite<'a>, EditError> {
     let failed = |source| EditError::Read { file: file.into(), source };
-    let io = |error: std::io::Error| failed(FormatError::from(error));
+    let io = |error: io::Error| failed(FormatError::from(error));
     let prefix = source.read(0..source.len().min(sniff::SNIFF_LEN as u64)).await.map_err(io)?;
     if sniff::sniff(&prefix) != Content::Safetensors {
         return Err(EditError::NoHeader { file: file.into() });
@@ -121,15 +122,10 @@ pub async fn edit_metadata<'a>(
 impl MetadataRewrite<'_> {
     /// Writes the file: the new header, then all bytes that follow the old one.
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
-        const BLOCK: u64 = 4 << 20;
+        let failed = |error: io::Error| EditError::Read { file: self.file.clone(), source: error.into() };
         out.write(&head(&self.header)).await?;
-        let mut at = self.data_start;
-        while at < self.source.len() {
-            let end = (at + BLOCK).min(self.source.len());
-            let read = self.source.read(at..end).await;
-            let bytes = read.map_err(|error| EditError::Read { file: self.file.clone(), source: error.into() })?;
-            out.write(&bytes).await?;
-            at = end;
+        for block in blocks(self.data_start..self.source.len(), COPY_BLOCK) {
+            out.write(&self.source.read(block).await.map_err(failed)?).await?;
         }
         let (size, tensors) = (self.preview.size_after, self.header.tensors.len());
         Ok(Outcome { size, tensors, thinned: Vec::new(), head: Vec::new() })
@@ -156,13 +152,9 @@ fn apply(metadata: &mut BTreeMap<String, String>, edit: &MetadataEdit) -> Result
 }
 
 async fn data_hashes(source: &dyn ByteSource, header: &Header, start: u64) -> Result<HeaderHashes, FormatError> {
-    const BLOCK: u64 = 4 << 20;
     let mut hashes = DataHashes::new(header);
-    let mut at = start;
-    while at < source.len() {
-        let end = (at + BLOCK).min(source.len());
-        hashes.take(&source.read(at..end).await?);
-        at = end;
+    for block in blocks(start..source.len(), COPY_BLOCK) {
+        hashes.take(&source.read(block).await?);
     }
     Ok(hashes.finish())
 }

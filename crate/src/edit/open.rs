@@ -1,12 +1,12 @@
 //! An adapter file opened for editing: its header, changes and model family.
 
 use super::error::EditError;
-use super::extract::ModelSide;
+use super::model_side::ModelSide;
 use crate::adapters::{Adapter, Delta, FactorData, Group, PeftConfigs, group, read};
-use crate::analysis::{ComparedFile, LayerImpact, Layers, ReadError, compare_with_base, detect, own_layers};
+use crate::analysis::{ComparedFile, Detected, LayerImpact, Layers, ReadError, compare_with_base, detect, own_layers};
 use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
 use crate::model::spelling::Role;
-use crate::model::{Component, Module};
+use crate::model::{Component, FamilyId, Module};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
@@ -24,6 +24,8 @@ pub struct Opened<'a> {
     pub model: String,
     /// Display name of the model family.
     pub label: String,
+    /// The family, if this program can run it.
+    pub family: Option<FamilyId>,
     /// Layers of the model family, if known.
     pub layers: Option<Layers>,
     configs: PeftConfigs,
@@ -58,8 +60,8 @@ impl<'a> Opened<'a> {
         for (index, group) in groups.iter().enumerate() {
             roles.extend(group.tensors.iter().map(|(role, tensor)| (tensor.name.clone(), (index, *role))));
         }
-        let (model, label, layers) = (detected.name, detected.label, detected.layers);
-        Ok(Opened { file: file.into(), source, header, adapter, model, label, layers, configs, groups, roles })
+        let Detected { name: model, label, id: family, layers, .. } = detected;
+        Ok(Opened { file: file.into(), source, header, adapter, model, label, family, layers, configs, groups, roles })
     }
 
     /// Checks that this file and another are for the same model family and name the same layers.
@@ -85,7 +87,7 @@ impl<'a> Opened<'a> {
         on_progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
     ) -> Result<Vec<LayerImpact>, EditError> {
         let family = base.shapes.family;
-        if self.model != family.name() {
+        if self.family != Some(family) {
             let (a, b) = (self.label.clone(), family.label().to_owned());
             return Err(EditError::OtherFamily { file_a: self.file.clone(), a, file_b: base.name.into(), b });
         }

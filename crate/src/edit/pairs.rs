@@ -4,7 +4,7 @@ use super::draft::{Origin, TensorGroup, TensorSpec, is_exact, writable};
 use super::error::EditError;
 use super::names::{Target, suffix};
 use super::open::Opened;
-use crate::adapters::{Delta, Factorization};
+use crate::adapters::{Algorithm, Delta, Factorization, Part};
 use crate::analysis::{LowRank, Spectrum};
 use crate::formats::Dtype;
 use crate::model::spelling::Role;
@@ -251,6 +251,12 @@ fn pad_columns(data: &[f32], rows: usize, columns: usize, padded: usize) -> Vec<
 pub(super) fn roles<'a>(opened: &Opened, delta: &'a Delta) -> BTreeMap<&'a str, Role> {
     let factors = delta.change.factors().into_iter();
     factors.filter_map(|factor| Some((factor.key.as_str(), opened.role(&factor.key)?))).collect()
+}
+
+/// Returns whether a plain LoRA can be computed from a change of another algorithm without the base model.
+pub(super) fn is_convertible(delta: &Delta) -> bool {
+    let is_matrix = delta.part == Part::Weight && delta.change.shape().len() > 1;
+    delta.algorithm.is_composed() || delta.algorithm == Algorithm::Full && is_matrix
 }
 
 /// Reads a delta and returns its matrix as a factorization.

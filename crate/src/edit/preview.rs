@@ -2,6 +2,7 @@
 
 use super::names::Target;
 use super::pairs::KeptRow;
+use crate::adapters::Algorithm;
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -69,7 +70,8 @@ pub struct BakedScale {
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Rebuilt {
     /// Algorithm before.
-    pub algorithm: String,
+    #[ts(type = "string")]
+    pub algorithm: Algorithm,
     /// Whether the LoRA equals the change up to rounding.
     pub exact: bool,
     /// Ranks, and the error if it is not exact.

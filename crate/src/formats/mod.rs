@@ -27,7 +27,7 @@ pub use pickle::Danger;
 pub use safetensors::{Header, TensorInfo};
 pub use sink::{ByteSink, WriteFuture};
 pub use sniff::{Content, sniff};
-pub use source::{Buffered, ByteSource, ReadFuture};
+pub use source::{Buffered, ByteSource, COPY_BLOCK, ReadFuture, blocks};
 
 /// Reads the list of tensors of a file in any supported format, which is detected from its content.
 /// Unknown formats are a [`FormatError::BadHeader`].

@@ -4,7 +4,7 @@
 //! header that is accepted here. One rule is stricter, as the format's specification requires: keys are unique. The
 //! checks are reimplemented so that every failure has its own problem class and only the header is held in memory.
 
-use super::{ByteSource, Dtype, FormatError, widen::widen};
+use super::{ByteSource, Dtype, FormatError, blocks, widen::widen};
 use crate::num::{host_len, numel};
 use serde::Deserialize;
 use serde::de::{Deserializer, IntoDeserializer, MapAccess, Visitor, value::StrDeserializer};
@@ -41,8 +41,8 @@ impl TensorInfo {
         let rest = elements.len().saturating_mul(chunks);
         // Return an error instead of aborting if there is not enough memory.
         elements.try_reserve_exact(rest).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        for at in (first..end).step_by(host_len(CHUNK)) {
-            elements.extend(widen(self.dtype, &source.read(at..end.min(at + CHUNK)).await?)?);
+        for chunk in blocks(first..end, CHUNK) {
+            elements.extend(widen(self.dtype, &source.read(chunk).await?)?);
         }
         Ok(elements)
     }

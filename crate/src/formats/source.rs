@@ -25,6 +25,20 @@ pub trait ByteSource {
     fn read(&self, range: Range<u64>) -> ReadFuture<'_>;
 }
 
+/// Length of the blocks in which data is copied, in bytes.
+pub const COPY_BLOCK: u64 = 4 << 20;
+
+/// Splits `range` into blocks of `block_len` bytes, the last of which may be shorter, so that a copy or a hash of it
+/// holds one block at a time.
+pub fn blocks(range: Range<u64>, block_len: u64) -> impl Iterator<Item = Range<u64>> {
+    let mut at = range.start;
+    std::iter::from_fn(move || {
+        let block = at..at.saturating_add(block_len).min(range.end);
+        at = block.end;
+        (!block.is_empty()).then_some(block)
+    })
+}
+
 fn past_the_end(range: &Range<u64>, len: u64) -> io::Error {
     let message = format!("bytes {}..{} are out of range of a file of {len} bytes", range.start, range.end);
     io::Error::new(io::ErrorKind::UnexpectedEof, message)
@@ -236,6 +250,20 @@ mod tests {
         for range in [2_999_999..3_000_001, 4_000_000..4_000_001] {
             let error = pollster::block_on(source.read(range)).expect_err("past the end");
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[test]
+    fn blocks_cover_a_range_once_and_in_order() {
+        let check = |range: Range<u64>, expect: &[Range<u64>]| {
+            assert_eq!(blocks(range.clone(), 4).collect::<Vec<_>>(), expect, "{range:?}");
+        };
+        check(3..12, &[3..7, 7..11, 11..12]);
+        check(0..8, &[0..4, 4..8]);
+        check(u64::MAX - 5..u64::MAX, &[u64::MAX - 5..u64::MAX - 1, u64::MAX - 1..u64::MAX]);
+        // A header may claim that the data starts after the end of the file.
+        for end in [5, 9] {
+            check(9..end, &[]);
         }
     }
 
