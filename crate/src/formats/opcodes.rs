@@ -37,6 +37,20 @@ pub fn imports(bytes: &[u8]) -> (Vec<String>, Option<usize>) {
     (machine.imports.unwrap_or_default(), is_complete.then_some(len))
 }
 
+/// Returns an error for the first global that is not harmless in the pickles at the start of `bytes`.
+pub fn check_imports(bytes: &[u8]) -> Result<(), FormatError> {
+    let mut rest = bytes;
+    loop {
+        let (names, len) = imports(rest);
+        // Other bytes may parse as a few pickle opcodes, but rarely as a complete import.
+        names.into_iter().try_for_each(|name| allow(name).map(|_| ()))?;
+        match len.and_then(|len| rest.get(len..)) {
+            Some(next) if !next.is_empty() => rest = next,
+            _ => return Ok(()),
+        }
+    }
+}
+
 struct Machine<'a> {
     bytes: &'a [u8],
     /// Offset of the next byte.
