@@ -7,6 +7,7 @@ mod family;
 mod hashes;
 mod health;
 mod inspect;
+mod layer_comparison;
 pub mod loaders;
 mod low_rank;
 mod matrix;
@@ -26,13 +27,12 @@ mod weigh;
 
 pub use crate::model::block;
 pub use base::BaseShapes;
-pub use compare::{
-    ComparedFile, Comparison, LayerComparison, MetadataDifference, ReadError, SideOfLayer, compare, compare_forms,
-};
+pub use compare::{ComparedFile, Comparison, MetadataDifference, ReadError, compare};
 pub use family::{Detected, Layers, detect, own_layers};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
 pub use health::{Health, HealthRow, health};
 pub use inspect::{OnProgress, Progress, inspect, inspect_header, inspect_with, measure};
+pub use layer_comparison::{LayerComparison, SideOfLayer, compare_forms};
 pub use loaders::{LoaderStatus, LoaderVerdict, LogExplanation, explain_log};
 pub use low_rank::LowRank;
 pub use packed::ArchivedAdapter;
