@@ -3,37 +3,10 @@
 use super::base::BaseShapes;
 use super::family::Detected;
 use super::hashes::{Claim, ClaimVerdict, Hashes};
+use super::measurements::Findings;
 use super::report::{Problem, Severity};
-use super::rows::ChangeMeasurements;
 use crate::adapters::{Adapter, Delta, Leftover, LeftoverClass};
 use std::collections::BTreeMap;
-
-/// Anomalies in an adapter's tensors.
-#[derive(Debug, Default)]
-pub struct Findings {
-    not_finite: Vec<String>,
-    zero_alpha: Vec<String>,
-    /// Number of deltas that are not known to be zero.
-    alive: usize,
-}
-
-impl Findings {
-    /// Returns the findings of an adapter whose tensors were not read: no delta is known to be zero.
-    pub fn unread(adapter: &Adapter) -> Findings {
-        Findings { alive: adapter.deltas.len(), ..Findings::default() }
-    }
-
-    /// Records the anomalies of one delta.
-    pub fn look(&mut self, delta: &Delta, numbers: &ChangeMeasurements) {
-        if !numbers.finite {
-            self.not_finite.push(delta.path());
-        }
-        if delta.alpha == Some(0.0) && delta.change.alpha_rank().is_some() {
-            self.zero_alpha.push(delta.path());
-        }
-        self.alive += usize::from(numbers.norm != Some(0.0));
-    }
-}
 
 /// Returns a problem if a hash in the header is not the file's.
 pub fn wrong_hashes(hashes: &Hashes) -> Option<Problem> {

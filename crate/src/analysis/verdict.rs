@@ -1,6 +1,7 @@
 //! The report's verdict: what the file is, its base model and its strength, or why it is refused.
 
-use super::report::{FileKind, ModuleRow, Report, Severity};
+use super::modules::ModuleRow;
+use super::report::{FileKind, Report, Severity};
 use crate::model::spelling;
 
 /// Returns the verdict of a report.
