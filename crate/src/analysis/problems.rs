@@ -68,7 +68,7 @@ fn count(layers: usize) -> String {
 fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
     let label = &found.label;
     match (base, found.id) {
-        (Some(base), id) if id.is_some_and(|id| id != base.family) || id.is_none() && found.name != "unknown" => {
+        (Some(base), id) if id.is_some_and(|id| id != base.family) || id.is_none() && found.is_known() => {
             let message = format!(
                 "This adapter was made for {label}, but the base model is {}: their layers do not match. \
                  Use it with {label}.",
@@ -76,7 +76,7 @@ fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
             );
             Some(Problem::refuse("wrong_base", message))
         }
-        (None, None) if found.name != "unknown" => {
+        (None, None) if found.is_known() => {
             let message = format!("This adapter was made for {label}, which LoRA Loupe can inspect but not run.");
             Some(Problem::warn("other_model", message))
         }
@@ -134,7 +134,7 @@ fn shape_mismatches(adapter: &Adapter, found: &Detected, base: Option<&BaseShape
 
 /// Returns one problem per class of leftover keys.
 fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<Problem> {
-    if found.layers.is_none() {
+    if !found.is_known() {
         return Vec::new();
     }
     let mut classes: BTreeMap<LeftoverClass, Vec<&Leftover>> = BTreeMap::new();

@@ -7,6 +7,7 @@ use super::modules::{Coverage, ModuleRow};
 use super::training::Training;
 use super::weigh::{LayerImpact, Measures};
 use crate::formats::{Danger, Import};
+use crate::model::FamilyId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
@@ -73,7 +74,7 @@ impl Report {
             verdict: String::new(),
             convention: String::new(),
             algorithms: Vec::new(),
-            base: Base { family: "unknown".into(), label: "an unknown model".into(), evidence: Vec::new() },
+            base: Base::unknown(),
             modules: Vec::new(),
             leftovers: Vec::new(),
             coverage: Vec::new(),
@@ -181,6 +182,26 @@ pub struct Base {
     pub label: String,
     /// Evidence for the family, in sentences.
     pub evidence: Vec<String>,
+}
+
+/// [`Base::family`] of a file for an unknown model.
+const UNKNOWN: &str = "unknown";
+
+impl Base {
+    /// Returns the base of a file for an unknown model.
+    pub(super) fn unknown() -> Base {
+        Base { family: UNKNOWN.into(), label: "an unknown model".into(), evidence: Vec::new() }
+    }
+
+    /// Returns whether the family was detected.
+    pub fn is_known(&self) -> bool {
+        self.family != UNKNOWN
+    }
+
+    /// Returns the family, if this program can run it.
+    pub fn id(&self) -> Option<FamilyId> {
+        FamilyId::ALL.into_iter().find(|id| id.name() == self.family)
+    }
 }
 
 /// An unused key.

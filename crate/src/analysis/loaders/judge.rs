@@ -190,14 +190,14 @@ impl<'a> Case<'a> {
     fn unsupported_family(&self) -> Option<LoaderVerdict> {
         let Case { loader, evidence, .. } = *self;
         let (family, label) = (evidence.family.name.as_str(), &evidence.family.label);
-        let runs = if evidence.family.layers.is_some() { loader.runs(family) } else { FamilySupport::NotKnown };
+        let runs = if evidence.family.is_known() { loader.runs(family) } else { FamilySupport::NotKnown };
         let (status, reason) = match runs {
             FamilySupport::WithAdapters => return None,
             FamilySupport::WithoutAdapters => {
                 (LoaderStatus::Refused, format!("{} does not load LoRAs for {label}.", loader.label))
             }
             FamilySupport::Not => (LoaderStatus::Refused, format!("{} does not support {label}.", loader.label)),
-            FamilySupport::NotKnown if family == "unknown" => {
+            FamilySupport::NotKnown if !evidence.family.is_known() => {
                 (LoaderStatus::Unknown, "The base model of this file is unknown.".into())
             }
             FamilySupport::NotKnown => {
@@ -455,7 +455,7 @@ fn own_verdict(evidence: &Evidence) -> LoaderVerdict {
     let refused = evidence.problems.iter().find(|problem| problem.severity == Severity::Refuse);
     let applied = if refused.is_some() || evidence.family.id.is_none() { 0 } else { paths.len().min(total) };
     let (status, reason) = match (refused, evidence.family.id) {
-        (None, None) if evidence.family.name == "unknown" => {
+        (None, None) if !evidence.family.is_known() => {
             (LoaderStatus::Unknown, "The base model of this file is unknown.".into())
         }
         (Some(problem), _) => (LoaderStatus::Refused, problem.message.clone()),

@@ -101,7 +101,7 @@ fn about_key(report: &Report, verdict: Option<&LoaderVerdict>, key: Option<&str>
     let leftover = report.leftovers.iter().find(|leftover| leftover.key == key);
     match (leftover, path) {
         // A key without an adapter's suffix is not an adapter tensor in any network.
-        (Some(leftover), _) if spelling::split(key).is_none() && report.base.family != "unknown" => format!(
+        (Some(leftover), _) if spelling::split(key).is_none() && report.base.is_known() => format!(
             "`{key}` is one of {} unused keys in the file: {}. It can be removed without loss.",
             report.leftovers.len(),
             leftover.reason
