@@ -2,7 +2,7 @@
 
 use lora_loupe::analysis::{Report, inspect};
 use lora_loupe::edit::{EditInput, apply, fixes};
-use lora_loupe::formats::Header;
+use lora_loupe::formats::{Header, read_header};
 use lora_loupe_tests::containers::zip;
 use lora_loupe_tests::golden;
 use lora_loupe_tests::reports::classes;
@@ -89,6 +89,34 @@ fn every_pickle_of_a_file_is_scanned() {
         "{:?}",
         report.imports
     );
+}
+
+/// Returns a file of PyTorch with one tensor of 2 x 3 elements in a storage of the given class.
+fn saved_tensor(class: &str, strides: [u8; 2]) -> Vec<u8> {
+    let [row, column] = strides;
+    let pickle: [&[u8]; 5] = [
+        b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\n",
+        class.as_bytes(),
+        b"\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQK\x00K\x02K\x03\x86K",
+        &[row, b'K', column],
+        b"\x86\x89ccollections\nOrderedDict\n)RtRs.",
+    ];
+    zip(&[("archive/data.pkl", &pickle.concat()), ("archive/data/0", &[0; 24])], false, None)
+}
+
+/// An error of a tensor in a pickle says what is wrong: its shape, its strides or its dtype.
+#[test]
+fn strides_and_dtypes_of_pickled_tensors_have_their_own_errors() {
+    let error = |class: &str, strides: [u8; 2]| {
+        block_on(read_header(&saved_tensor(class, strides)))
+            .map(|_| ())
+            .map_err(|error| (error.class(), error.to_string()))
+    };
+    assert_eq!(error("FloatStorage", [3, 1]), Ok(()));
+    let (class, message) = error("FloatStorage", [1, 2]).expect_err("transposed");
+    assert!(class == "not_contiguous" && message.contains("`a` of shape [2, 3] has the strides [1, 2]"), "{message}");
+    let (class, message) = error("QInt8Storage", [3, 1]).expect_err("quantized");
+    assert!(class == "bad_dtype" && message.contains("`torch.QInt8Storage`"), "{message}");
 }
 
 /// The report lists every import of a hostile pickle, not only the first.

@@ -4,7 +4,7 @@
 //! blocks after their stacks: D00… for double blocks, S00… for single ones; a text encoder has one
 //! block per layer.
 
-use super::report::{Coverage, ModuleRow};
+use super::modules::{Coverage, ModuleRow};
 use crate::model::block::{block, stack};
 use crate::model::{Component, Kind, Module};
 use std::collections::HashSet;

@@ -4,7 +4,7 @@
 //! and sizes decide between them, and metadata breaks ties. Metadata is reported as wrong only if the layers disprove
 //! it; a file that no network explains is for an unknown model.
 
-use super::report::Report;
+use super::report::{Base, Report};
 use super::signature::{self, said};
 use super::sizes::Sizes;
 use crate::adapters::{Group, locate};
@@ -74,6 +74,13 @@ pub struct Detected {
     pub published_sizes: bool,
     /// The family named by the metadata, if the layers disprove it.
     pub contradicted: Option<&'static str>,
+}
+
+impl Detected {
+    /// Returns whether a family was detected.
+    pub fn is_known(&self) -> bool {
+        self.layers.is_some()
+    }
 }
 
 /// Source of a family's layers.
@@ -178,10 +185,11 @@ pub fn spellings_of(report: &Report) -> Option<&'static KeyTable<'static>> {
 
 /// Returns the result for an unknown model.
 fn unknown() -> Detected {
+    let Base { family: name, label, evidence } = Base::unknown();
     Detected {
-        name: "unknown".into(),
-        label: "an unknown model".into(),
-        evidence: Vec::new(),
+        name,
+        label,
+        evidence,
         id: None,
         layers: None,
         found: Vec::new(),

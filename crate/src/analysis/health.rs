@@ -1,6 +1,6 @@
 //! Strength, rank usage and untrained layers of a file, from the norms and spectra of its changes.
 
-use super::report::ModuleRow;
+use super::modules::ModuleRow;
 use super::spectrum::Spectrum;
 use crate::adapters::Delta;
 use crate::formats::Header;

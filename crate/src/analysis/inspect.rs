@@ -5,11 +5,13 @@ use super::blocks::coverage;
 use super::family::{Detected, detect, own_layers};
 use super::hashes::{hashes_with, hex};
 use super::loaders::{Evidence, LoaderVerdict, verdicts};
-use super::packed;
+use super::measurements::{Findings, GroupMeasurements};
+use super::packed::ArchivedAdapter;
 use super::problems;
+use super::progress::{OnProgress, Progress};
 use super::refusal;
-use super::report::{Base, Container, FileKind, ImportRow, LeftoverRow, ModuleRow, Problem, Report};
-use super::rows::{self, GroupMeasurements, Located, Share};
+use super::report::{Base, Container, FileKind, ImportRow, LeftoverRow, Problem, Report};
+use super::rows::{self, Located, Share};
 use super::training::training;
 use super::verdict;
 use crate::adapters::{
@@ -23,30 +25,6 @@ use crate::model::{Component, Module};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-
-/// Progress of an inspection.
-#[derive(Debug)]
-pub enum Progress<'a> {
-    /// A layer was measured.
-    Layer {
-        /// Bytes done.
-        done: u64,
-        /// Total bytes.
-        total: u64,
-        /// The layer's row of the report.
-        row: &'a ModuleRow,
-    },
-    /// Part of the file was hashed.
-    Hashed {
-        /// Bytes done.
-        done: u64,
-        /// The file's size in bytes.
-        total: u64,
-    },
-}
-
-/// Progress callback; breaking stops the inspection.
-pub type OnProgress<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// Inspects a file. `companion` is the text of the adapter_config.json next to it, `base` the intended
 /// base model. Every failure becomes a problem of the report.
@@ -95,17 +73,17 @@ pub async fn inspect_header(file: &str, source: &dyn ByteSource, companion: Opti
 
 /// Inputs other than the file's bytes, and the level of detail.
 #[derive(Clone, Copy)]
-pub(super) struct InspectOptions<'a> {
-    pub(super) companion: Option<&'a str>,
-    pub(super) base: Option<&'a BaseShapes>,
-    pub(super) depth: Detail<'a>,
+struct InspectOptions<'a> {
+    companion: Option<&'a str>,
+    base: Option<&'a BaseShapes>,
+    depth: Detail<'a>,
     /// Whether the file is in an archive.
-    pub(super) inside: bool,
+    inside: bool,
 }
 
 /// The parts of a file that are read.
 #[derive(Clone, Copy)]
-pub(super) enum Detail<'a> {
+enum Detail<'a> {
     Header,
     /// All tensors of a share.
     Share(Share),
@@ -114,7 +92,7 @@ pub(super) enum Detail<'a> {
 }
 
 /// Returns a report, and the measured groups for [`Detail::Share`].
-pub(super) async fn inspect_as(
+async fn inspect_as(
     file: &str,
     source: &dyn ByteSource,
     options: InspectOptions<'_>,
@@ -193,7 +171,7 @@ async fn fill(
         && let Some(archive) = Archive::open(source).await?
     {
         if !matches!(options.depth, Detail::Share(_)) {
-            packed::report(report, source, &archive, options, on_progress).await?;
+            fill_from_archive(report, source, &archive, options, on_progress).await?;
         }
         return Ok(Vec::new());
     }
@@ -227,6 +205,37 @@ async fn fill(
     }
     report.kind = FileKind::Adapter;
     fill_adapter(report, source, &header, changing, Rest { idle, others }, options, on_progress).await
+}
+
+/// Replaces the report with that on the first adapter of an archive, and adds a problem that says to unpack it.
+async fn fill_from_archive(
+    report: &mut Report,
+    source: &dyn ByteSource,
+    archive: &Archive,
+    options: InspectOptions<'_>,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<(), FormatError> {
+    (report.container, report.kind) = (Container::Zip, FileKind::Unknown);
+    let Some(found) = ArchivedAdapter::of(source, archive).await? else {
+        let message = "This zip archive contains no LoRA. Unpack it and look for a .safetensors file.";
+        report.problems.push(Problem::refuse("not_an_adapter", message));
+        return Ok(());
+    };
+    let options = InspectOptions { companion: found.config.as_deref(), inside: true, ..options };
+    let (inside, _) = Box::pin(inspect_as(&found.name, &found.source, options, on_progress)).await;
+    let others = match &found.others[..] {
+        [] => String::new(),
+        [other] => format!(", which also contains `{other}`"),
+        more => format!(", which also contains {} other candidates", more.len()),
+    };
+    let message = format!(
+        "This report describes `{}` inside a zip archive{others}. Unpack it: programs load only the file itself.",
+        found.name
+    );
+    let (file, size) = (report.file.clone(), report.size);
+    *report = Report { file, size, container: Container::Zip, ..inside };
+    report.problems.push(Problem::refuse("archive", message));
+    Ok(())
 }
 
 /// The tensors of a file that change no layer by themselves.
@@ -294,7 +303,7 @@ async fn fill_adapter(
     };
     let adapter = reader.finish(&groups);
     let groups = &groups[..changing];
-    let mut findings = problems::Findings::unread(&adapter);
+    let mut findings = Findings::unread(&adapter);
     match measured {
         None => report.modules = rows::bare(&adapter),
         Some(measured) => {

@@ -77,7 +77,13 @@ fn whole(dense: &Dense, rank: usize) -> LowRank {
     if side > EXACT_SVD_MAX_SIDE && rank * 4 < side {
         return randomized(dense, rank);
     }
-    let found = eigen(small_gram(dense));
+    from_directions(dense, leading_vectors(small_gram(dense), rank))
+}
+
+/// Returns the first eigenvectors of M·Mᵀ or Mᵀ·M, at most `rank`, without those of singular values that are rounding
+/// errors.
+fn leading_vectors(gram: Matrix, rank: usize) -> Matrix {
+    let found = eigen(gram);
     let largest = found.values.first().copied().unwrap_or(0.0);
     let kept = found
         .values
@@ -85,8 +91,7 @@ fn whole(dense: &Dense, rank: usize) -> LowRank {
         .take(rank)
         .take_while(|&&value| value > MIN_SINGULAR_RATIO * MIN_SINGULAR_RATIO * largest && value > 0.0)
         .count();
-    let directions = found.vectors.first_rows(kept);
-    from_directions(dense, directions)
+    found.vectors.first_rows(kept)
 }
 
 /// SVD of a matrix whose singular vectors on the shorter side are `directions`, one per row.
@@ -133,18 +138,11 @@ fn randomized(dense: &Dense, rank: usize) -> LowRank {
         let opposite = orthonormal(blocked_product(dense, &directions, !wide));
         directions = orthonormal(blocked_product(dense, &opposite, wide));
     }
-    let found = {
+    let gram = {
         let opposite = blocked_product(dense, &directions, !wide);
-        eigen(opposite.times_transposed(&opposite))
+        opposite.times_transposed(&opposite)
     };
-    let largest = found.values.first().copied().unwrap_or(0.0);
-    let kept = found
-        .values
-        .iter()
-        .take(rank)
-        .take_while(|&&value| value > MIN_SINGULAR_RATIO * MIN_SINGULAR_RATIO * largest && value > 0.0)
-        .count();
-    from_directions(dense, found.vectors.first_rows(kept).times(&directions))
+    from_directions(dense, leading_vectors(gram, rank).times(&directions))
 }
 
 /// Orthonormalizes the rows by Gram-Schmidt, projecting twice to limit rounding errors; linearly

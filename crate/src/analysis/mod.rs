@@ -7,11 +7,15 @@ mod family;
 mod hashes;
 mod health;
 mod inspect;
+mod layer_comparison;
 pub mod loaders;
 mod low_rank;
 mod matrix;
+mod measurements;
+mod modules;
 mod packed;
 mod problems;
+mod progress;
 mod refusal;
 mod relation;
 mod report;
@@ -26,22 +30,21 @@ mod weigh;
 
 pub use crate::model::block;
 pub use base::BaseShapes;
-pub use compare::{
-    ComparedFile, Comparison, LayerComparison, MetadataDifference, ReadError, SideOfLayer, compare, compare_forms,
-};
+pub use compare::{ComparedFile, Comparison, MetadataDifference, ReadError, compare};
 pub use family::{Detected, Layers, detect, own_layers};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
 pub use health::{Health, HealthRow, health};
-pub use inspect::{OnProgress, Progress, inspect, inspect_header, inspect_with, measure};
+pub use inspect::{inspect, inspect_header, inspect_with, measure};
+pub use layer_comparison::{LayerComparison, SideOfLayer, compare_forms};
 pub use loaders::{LoaderStatus, LoaderVerdict, LogExplanation, explain_log};
 pub use low_rank::LowRank;
+pub use measurements::GroupMeasurements;
+pub use modules::{Coverage, ModuleRow, Strength};
 pub use packed::ArchivedAdapter;
+pub use progress::{OnProgress, Progress};
 pub use relation::{Relation, relation};
-pub use report::{
-    Base, Container, Coverage, FileKind, ImportRow, ImportVerdict, LeftoverRow, ModuleRow, Problem, Report, Severity,
-    Strength,
-};
-pub use rows::{GroupMeasurements, Share};
+pub use report::{Base, Container, FileKind, ImportRow, ImportVerdict, LeftoverRow, Problem, Report, Severity};
+pub use rows::Share;
 pub use signature::header_words;
 pub use spectrum::Spectrum;
 pub use summary::Summary;

@@ -3,37 +3,10 @@
 use super::base::BaseShapes;
 use super::family::Detected;
 use super::hashes::{Claim, ClaimVerdict, Hashes};
+use super::measurements::Findings;
 use super::report::{Problem, Severity};
-use super::rows::ChangeMeasurements;
 use crate::adapters::{Adapter, Delta, Leftover, LeftoverClass};
 use std::collections::BTreeMap;
-
-/// Anomalies in an adapter's tensors.
-#[derive(Debug, Default)]
-pub struct Findings {
-    not_finite: Vec<String>,
-    zero_alpha: Vec<String>,
-    /// Number of deltas that are not known to be zero.
-    alive: usize,
-}
-
-impl Findings {
-    /// Returns the findings of an adapter whose tensors were not read: no delta is known to be zero.
-    pub fn unread(adapter: &Adapter) -> Findings {
-        Findings { alive: adapter.deltas.len(), ..Findings::default() }
-    }
-
-    /// Records the anomalies of one delta.
-    pub fn look(&mut self, delta: &Delta, numbers: &ChangeMeasurements) {
-        if !numbers.finite {
-            self.not_finite.push(delta.path());
-        }
-        if delta.alpha == Some(0.0) && delta.change.alpha_rank().is_some() {
-            self.zero_alpha.push(delta.path());
-        }
-        self.alive += usize::from(numbers.norm != Some(0.0));
-    }
-}
 
 /// Returns a problem if a hash in the header is not the file's.
 pub fn wrong_hashes(hashes: &Hashes) -> Option<Problem> {
@@ -95,7 +68,7 @@ fn count(layers: usize) -> String {
 fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
     let label = &found.label;
     match (base, found.id) {
-        (Some(base), id) if id.is_some_and(|id| id != base.family) || id.is_none() && found.name != "unknown" => {
+        (Some(base), id) if id.is_some_and(|id| id != base.family) || id.is_none() && found.is_known() => {
             let message = format!(
                 "This adapter was made for {label}, but the base model is {}: their layers do not match. \
                  Use it with {label}.",
@@ -103,7 +76,7 @@ fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
             );
             Some(Problem::refuse("wrong_base", message))
         }
-        (None, None) if found.name != "unknown" => {
+        (None, None) if found.is_known() => {
             let message = format!("This adapter was made for {label}, which LoRA Loupe can inspect but not run.");
             Some(Problem::warn("other_model", message))
         }
@@ -161,7 +134,7 @@ fn shape_mismatches(adapter: &Adapter, found: &Detected, base: Option<&BaseShape
 
 /// Returns one problem per class of leftover keys.
 fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<Problem> {
-    if found.layers.is_none() {
+    if !found.is_known() {
         return Vec::new();
     }
     let mut classes: BTreeMap<LeftoverClass, Vec<&Leftover>> = BTreeMap::new();

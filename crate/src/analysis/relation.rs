@@ -1,6 +1,6 @@
 //! Relation of two files, from the comparison of their layers: same, rescaled, resized or merged.
 
-use super::compare::{LayerComparison, SideOfLayer};
+use super::layer_comparison::{LayerComparison, SideOfLayer};
 use serde::Serialize;
 use ts_rs::TS;
 

@@ -2,16 +2,15 @@
 //! from the header alone.
 
 use super::health::{Health, HealthRow, health};
-use super::inspect::{OnProgress, Progress};
-use super::problems::Findings;
-use super::report::{ModuleRow, Strength};
+use super::measurements::{ChangeMeasurements, Findings, GroupMeasurements};
+use super::modules::{ModuleRow, Strength};
+use super::progress::{OnProgress, Progress};
 use super::spectrum::Spectrum;
-use crate::adapters::{Adapter, Delta, Factorization, Group, Reader};
+use crate::adapters::{Adapter, Delta, Group, Reader};
 use crate::formats::{ByteSource, FormatError, Header};
 use crate::model::block;
-use crate::model::spelling::{ModuleMatch, Role};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use crate::model::spelling::ModuleMatch;
+use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
 /// Measurements of a file's tensors.
@@ -27,41 +26,6 @@ pub(super) struct Measured {
     pub whole: bool,
     /// Measurements per group, for another worker's report.
     pub groups: Vec<GroupMeasurements>,
-}
-
-/// Measurements of one group; workers that share a file send these to the one that writes the report.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct GroupMeasurements {
-    /// Index of the group in the file.
-    group: usize,
-    /// Its scalar tensors.
-    numbers: BTreeMap<Role, f32>,
-    /// Its changes.
-    changes: Vec<ChangeMeasurements>,
-}
-
-/// Measurements of one change.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct ChangeMeasurements {
-    /// Whether no element is NaN or infinite.
-    pub finite: bool,
-    /// Frobenius norm at strength 1, if it does not depend on the base weights.
-    pub norm: Option<f64>,
-    /// Singular values at strength 1, if they do not depend on the base weights or take too long.
-    values: Option<Vec<f64>>,
-}
-
-impl ChangeMeasurements {
-    async fn read(delta: &Delta, source: &dyn ByteSource, header: &Header) -> Result<ChangeMeasurements, FormatError> {
-        let factors = delta.read(source, header).await?;
-        let finite = delta.scale.is_finite() && factors.values().flatten().all(|x| x.is_finite());
-        let Some(form) = delta.change.form(&factors).filter(|form| work(form) <= MAX_WORK) else {
-            return Ok(ChangeMeasurements { finite, norm: delta.norm(&factors), values: None });
-        };
-        drop(factors); // `form` holds a copy: keeping both would double peak memory
-        let spectrum = Spectrum::of(&form, f64::from(delta.scale));
-        Ok(ChangeMeasurements { finite, norm: Some(spectrum.frobenius()), values: Some(spectrum.values) })
-    }
 }
 
 /// One of several parts of equal size in bytes, into which workers divide a file's groups.
@@ -97,9 +61,6 @@ impl Share {
 fn bytes(group: &Group) -> u64 {
     group.tensors.values().map(|tensor| tensor.bytes.end - tensor.bytes.start).sum()
 }
-
-/// Maximum number of multiplications for one layer's singular values: seconds in a browser.
-const MAX_WORK: usize = 1_000_000_000;
 
 /// Groups with the layers they change.
 pub(super) struct Located<'a> {
@@ -172,22 +133,6 @@ pub(super) fn unread(reader: &mut Reader<'_>, located: Located<'_>) {
 fn skip(reader: &mut Reader<'_>, group: &mut Group, found: Option<ModuleMatch<'_>>) {
     group.numbers = group.lone_numbers().map(|(role, _)| (role, 0.0)).collect();
     reader.add(group, found);
-}
-
-/// Estimates the number of multiplications for the singular values of a factorization.
-fn work(form: &Factorization) -> usize {
-    let whole = |rows: usize, columns: usize| {
-        let small = rows.min(columns);
-        small.saturating_mul(small).saturating_mul(rows.max(columns) + 4 * small)
-    };
-    match form {
-        Factorization::Whole(dense) => whole(dense.rows, dense.columns),
-        Factorization::Product(left, right) if left.columns <= form.rank() => {
-            left.columns.saturating_pow(2).saturating_mul(left.rows + right.columns + 4 * left.columns)
-        }
-        Factorization::Product(left, right) => whole(left.rows, right.columns),
-        Factorization::Kronecker(first, second) => work(first).saturating_add(work(second)),
-    }
 }
 
 /// Returns one row per layer from the header alone.

@@ -1,8 +1,9 @@
 //! The report's verdict: what the file is, its base model and its strength, or why it is refused.
 
-use super::report::{FileKind, ModuleRow, Report, Severity};
+use super::modules::ModuleRow;
+use super::report::{FileKind, Report, Severity};
 use crate::adapters::Algorithm;
-use crate::model::spelling;
+use crate::model::{FamilyId, spelling};
 
 /// Returns the verdict of a report.
 pub fn sentence(report: &Report) -> String {
@@ -51,7 +52,7 @@ fn finetune(report: &Report) -> Option<&'static str> {
         [("illustrious", "Illustrious"), ("noob", "NoobAI"), ("pony", "Pony"), ("animagine", "Animagine")];
     const KEYS: [&str; 4] = ["ss_sd_model_name", "ss_base_model_version", "modelspec.architecture", "ot_config"];
     let words = KEYS.iter().filter_map(|key| report.metadata.get(*key)).map(|word| word.to_ascii_lowercase());
-    let words: Vec<String> = words.filter(|_| report.base.family == "sdxl").collect();
+    let words: Vec<String> = words.filter(|_| report.base.id() == Some(FamilyId::Sdxl)).collect();
     let named = |(part, _): &&(&str, &str)| words.iter().any(|word| word.contains(part));
     NAMES.iter().find(named).map(|(_, name)| *name)
 }
@@ -60,7 +61,7 @@ fn finetune(report: &Report) -> Option<&'static str> {
 fn prediction(report: &Report) -> String {
     let has = |key: &str, want: &str| report.metadata.get(key).is_some_and(|value| value.eq_ignore_ascii_case(want));
     let velocity = has("ss_v_parameterization", "true") || has("modelspec.prediction_type", "v");
-    if !velocity || !matches!(report.base.family.as_str(), "sd15" | "sdxl") {
+    if !velocity || !matches!(report.base.id(), Some(FamilyId::Sd15 | FamilyId::Sdxl)) {
         return String::new();
     }
     let snr = if has("ss_zero_terminal_snr", "true") { " and zero terminal SNR" } else { "" };

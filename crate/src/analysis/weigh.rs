@@ -2,7 +2,7 @@
 
 use super::compare::{ComparedFile, ReadError};
 use super::health::Health;
-use super::report::{Coverage, ModuleRow};
+use super::modules::{Coverage, ModuleRow};
 use crate::adapters::{BaseTensor, Delta, ModelFile, Places, fold_on_cpu};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};

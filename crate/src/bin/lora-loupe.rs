@@ -38,6 +38,8 @@ mod resize;
 mod strength;
 #[path = "lora-loupe/table.rs"]
 mod table;
+#[path = "lora-loupe/values.rs"]
+mod values;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -24,6 +24,9 @@ pub enum FormatError {
     /// Shape that is impossible, or does not match the tensor's size in bytes.
     #[error("`{name}` has an invalid shape: {reason}; the file is corrupted or was written by a faulty program")]
     BadShape { name: String, reason: String },
+    /// Tensor whose elements are not stored in row-major order.
+    #[error("`{name}` of shape {shape:?} has the strides {strides:?}; save it again with .contiguous()")]
+    NotContiguous { name: String, shape: Vec<u64>, strides: Vec<u64> },
     /// dtype that the format does not define.
     #[error("`{name}` has the unknown dtype `{dtype}`; a newer version of this program may support it")]
     BadDtype { name: String, dtype: String },
@@ -69,6 +72,7 @@ impl FormatError {
             FormatError::DuplicateKey(_) => "duplicate_key",
             FormatError::BadOffsets(_) => "bad_offsets",
             FormatError::BadShape { .. } => "bad_shape",
+            FormatError::NotContiguous { .. } => "not_contiguous",
             FormatError::BadZip(_) => "bad_zip",
             FormatError::ResourceBomb(_) => "resource_bomb",
             FormatError::BadPickle(_) => "bad_pickle",

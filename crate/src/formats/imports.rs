@@ -1,7 +1,7 @@
 //! Globals that a file's pickles would import, each with its danger level. Every pickle is scanned, not only the one
 //! with the tensors; none is run.
 
-use super::pickle::{Danger, allow, danger};
+use super::pickle::{Danger, danger};
 use super::{ByteSource, Content, FormatError, opcodes, sniff, torch, zip};
 
 /// Maximum length of a scanned pickle, in bytes.
@@ -64,18 +64,4 @@ fn consecutive_imports(bytes: &[u8], max: usize, place: &str) -> Vec<Import> {
         (at, number) = (at + len, number + 1);
     }
     list
-}
-
-/// Returns an error for the first global that is not harmless in the pickles at the start of `bytes`.
-pub(super) fn check(bytes: &[u8]) -> Result<(), FormatError> {
-    let mut rest = bytes;
-    loop {
-        let (names, len) = opcodes::imports(rest);
-        // Other bytes may parse as a few pickle opcodes, but rarely as a complete import.
-        names.into_iter().try_for_each(|name| allow(name).map(|_| ()))?;
-        match len.and_then(|len| rest.get(len..)) {
-            Some(next) if !next.is_empty() => rest = next,
-            _ => return Ok(()),
-        }
-    }
 }

@@ -1,12 +1,74 @@
 //! Interpreter of pickle opcodes that describes values without running code.
 //!
-//! CPython's Lib/pickletools.py, protocols 0 to 5. Time and memory are proportional to the bytes: values are kept in
-//! one list and refer to each other by index.
+//! Protocols 0 to 5. Time and memory are proportional to the bytes: values are kept in one list and refer to each
+//! other by index.
 
 use super::FormatError;
 use super::pickle::{Id, Pickle, Value, allow};
 use crate::num::low_word;
 use std::collections::HashMap;
+
+// The opcodes, by their names in CPython's Lib/pickletools.py.
+const STOP: u8 = b'.';
+const POP: u8 = b'0';
+const POP_MARK: u8 = b'1';
+const DUP: u8 = b'2';
+const MARK: u8 = b'(';
+const FLOAT: u8 = b'F';
+const INT: u8 = b'I';
+const BININT: u8 = b'J';
+const BININT1: u8 = b'K';
+const LONG: u8 = b'L';
+const BININT2: u8 = b'M';
+const NONE: u8 = b'N';
+const BINFLOAT: u8 = b'G';
+const STRING: u8 = b'S';
+const BINSTRING: u8 = b'T';
+const SHORT_BINSTRING: u8 = b'U';
+const UNICODE: u8 = b'V';
+const BINUNICODE: u8 = b'X';
+const BINBYTES: u8 = b'B';
+const SHORT_BINBYTES: u8 = b'C';
+const BINPERSID: u8 = b'Q';
+const REDUCE: u8 = b'R';
+const BUILD: u8 = b'b';
+const GLOBAL: u8 = b'c';
+const INST: u8 = b'i';
+const EMPTY_DICT: u8 = b'}';
+const DICT: u8 = b'd';
+const EMPTY_LIST: u8 = b']';
+const LIST: u8 = b'l';
+const EMPTY_TUPLE: u8 = b')';
+const TUPLE: u8 = b't';
+const APPEND: u8 = b'a';
+const APPENDS: u8 = b'e';
+const SETITEM: u8 = b's';
+const SETITEMS: u8 = b'u';
+const GET: u8 = b'g';
+const BINGET: u8 = b'h';
+const LONG_BINGET: u8 = b'j';
+const PUT: u8 = b'p';
+const BINPUT: u8 = b'q';
+const LONG_BINPUT: u8 = b'r';
+const PROTO: u8 = 0x80;
+const NEWOBJ: u8 = 0x81;
+const TUPLE1: u8 = 0x85;
+const TUPLE2: u8 = 0x86;
+const TUPLE3: u8 = 0x87;
+const NEWTRUE: u8 = 0x88;
+const NEWFALSE: u8 = 0x89;
+const LONG1: u8 = 0x8a;
+const LONG4: u8 = 0x8b;
+const SHORT_BINUNICODE: u8 = 0x8c;
+const BINUNICODE8: u8 = 0x8d;
+const BINBYTES8: u8 = 0x8e;
+const EMPTY_SET: u8 = 0x8f;
+const ADDITEMS: u8 = 0x90;
+const FROZENSET: u8 = 0x91;
+const STACK_GLOBAL: u8 = 0x93;
+const MEMOIZE: u8 = 0x94;
+const FRAME: u8 = 0x95;
+const BYTEARRAY8: u8 = 0x96;
 
 /// Reads one pickle from the start of `bytes`.
 pub fn read(bytes: &[u8]) -> Result<Pickle, FormatError> {
@@ -37,6 +99,20 @@ pub fn imports(bytes: &[u8]) -> (Vec<String>, Option<usize>) {
     (machine.imports.unwrap_or_default(), is_complete.then_some(len))
 }
 
+/// Returns an error for the first global that is not harmless in the pickles at the start of `bytes`.
+pub fn check_imports(bytes: &[u8]) -> Result<(), FormatError> {
+    let mut rest = bytes;
+    loop {
+        let (names, len) = imports(rest);
+        // Other bytes may parse as a few pickle opcodes, but rarely as a complete import.
+        names.into_iter().try_for_each(|name| allow(name).map(|_| ()))?;
+        match len.and_then(|len| rest.get(len..)) {
+            Some(next) if !next.is_empty() => rest = next,
+            _ => return Ok(()),
+        }
+    }
+}
+
 struct Machine<'a> {
     bytes: &'a [u8],
     /// Offset of the next byte.
@@ -61,15 +137,6 @@ impl<'a> Machine<'a> {
             memo: HashMap::new(),
             imports: None,
         }
-    }
-
-    /// Records a global that the pickle imports, or rejects it.
-    fn global(&mut self, name: String) -> Result<Value, FormatError> {
-        let Some(imports) = &mut self.imports else { return allow(name).map(Value::Global) };
-        if imports.len() < MAX_IMPORTS && !imports.contains(&name) {
-            imports.push(name.clone());
-        }
-        Ok(Value::Global(name))
     }
 
     fn error(&self, what: &str) -> FormatError {
@@ -100,20 +167,79 @@ impl<'a> Machine<'a> {
         Ok(line)
     }
 
-    fn text(&mut self, len: u64) -> Result<Value, FormatError> {
-        Ok(Value::Text(String::from_utf8_lossy(self.take(len)?).into_owned()))
-    }
-
-    /// Skips bytes that the readers do not need, after their length in `width` bytes.
-    fn skip(&mut self, width: u64) -> Result<Value, FormatError> {
-        let len = self.read_le(width)?;
-        self.take(len)?;
-        Ok(Value::None)
-    }
-
     fn push(&mut self, value: Value) {
         self.values.push(value);
         self.stack.push(self.values.len() - 1);
+    }
+
+    /// Pushes an unsigned integer of at most 4 bytes.
+    fn unsigned(&mut self, len: u64) -> Result<(), FormatError> {
+        let value = self.read_le(len)? as i64;
+        self.push(Value::Int(value));
+        Ok(())
+    }
+
+    /// Pushes a signed integer of 4 bytes.
+    fn signed(&mut self) -> Result<(), FormatError> {
+        let value = low_word(self.read_le(4)?).cast_signed();
+        self.push(Value::Int(value.into()));
+        Ok(())
+    }
+
+    /// Pushes a two's complement integer, after its length in `width` bytes; those above 64 bits are not sizes and
+    /// become `None`.
+    fn long(&mut self, width: u64) -> Result<(), FormatError> {
+        let len = self.read_le(width)?;
+        let bytes = self.take(len)?;
+        let value = (bytes.len() <= 8).then(|| {
+            let fill = if bytes.last().is_some_and(|&byte| byte >= 0x80) { u64::MAX } else { 0 };
+            bytes.iter().rev().fold(fill, |value, &byte| value << 8 | u64::from(byte)) as i64
+        });
+        self.push(value.map_or(Value::None, Value::Int));
+        Ok(())
+    }
+
+    /// Pushes an integer in decimal digits.
+    fn decimal(&mut self) -> Result<(), FormatError> {
+        let line = self.line()?;
+        let value = line.trim_end_matches('L').parse().map_or(Value::None, Value::Int);
+        self.push(value);
+        Ok(())
+    }
+
+    /// Pushes `None` for a number in decimal digits, which the readers do not need.
+    fn float_line(&mut self) -> Result<(), FormatError> {
+        self.line()?;
+        self.push(Value::None);
+        Ok(())
+    }
+
+    /// Pushes text, after its length in `width` bytes.
+    fn text(&mut self, width: u64) -> Result<(), FormatError> {
+        let len = self.read_le(width)?;
+        let text = String::from_utf8_lossy(self.take(len)?).into_owned();
+        self.push(Value::Text(text));
+        Ok(())
+    }
+
+    /// Pushes the text of a line, without quotes.
+    fn text_line(&mut self) -> Result<(), FormatError> {
+        let line = self.line()?;
+        self.push(Value::Text(line.trim_matches(['\'', '"']).into()));
+        Ok(())
+    }
+
+    /// Pushes `None` for bytes, after their length in `width` bytes.
+    fn byte_string(&mut self, width: u64) -> Result<(), FormatError> {
+        let len = self.read_le(width)?;
+        self.skip(len)
+    }
+
+    /// Pushes `None` for `len` bytes that the readers do not need.
+    fn skip(&mut self, len: u64) -> Result<(), FormatError> {
+        self.take(len)?;
+        self.push(Value::None);
+        Ok(())
     }
 
     fn pop(&mut self) -> Result<Id, FormatError> {
@@ -135,12 +261,32 @@ impl<'a> Machine<'a> {
         Ok(&mut self.values[id])
     }
 
+    fn duplicate(&mut self) -> Result<(), FormatError> {
+        let id = self.pop()?;
+        self.stack.extend([id, id]);
+        Ok(())
+    }
+
     /// Replaces the last `count` values by a tuple of them.
     fn tuple(&mut self, count: usize) -> Result<(), FormatError> {
         let mut list = (0..count).map(|_| self.pop()).collect::<Result<Vec<Id>, _>>()?;
         list.reverse();
         self.push(Value::List(list));
         Ok(())
+    }
+
+    /// Replaces the last MARK and the values above it by a list of them.
+    fn marked_list(&mut self) -> Result<(), FormatError> {
+        let list = self.pop_mark()?;
+        self.push(Value::List(list));
+        Ok(())
+    }
+
+    /// Replaces the last MARK and the keys and values above it by a dictionary of them.
+    fn marked_dict(&mut self) -> Result<(), FormatError> {
+        let items = self.pop_mark()?;
+        self.push(Value::Dict(Vec::new()));
+        self.set(items)
     }
 
     fn append(&mut self, items: Vec<Id>) -> Result<(), FormatError> {
@@ -157,6 +303,15 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    /// Reads the memo key of a PUT or GET opcode.
+    fn memo_key(&mut self, opcode: u8) -> Result<u64, FormatError> {
+        match opcode {
+            BINPUT | BINGET => self.read_le(1),
+            LONG_BINPUT | LONG_BINGET => self.read_le(4),
+            _ => self.line()?.parse().map_err(|_| self.error("memo key is not a number")),
+        }
+    }
+
     fn memoize(&mut self, key: u64) -> Result<(), FormatError> {
         let id = *self.stack.last().ok_or_else(|| self.error("no value to memoize"))?;
         self.memo.insert(key, id);
@@ -166,6 +321,45 @@ impl<'a> Machine<'a> {
     fn push_memo(&mut self, key: u64) -> Result<(), FormatError> {
         let id = *self.memo.get(&key).ok_or_else(|| self.error("unknown memo key"))?;
         self.stack.push(id);
+        Ok(())
+    }
+
+    /// Records a global that the pickle imports, or rejects it.
+    fn global(&mut self, name: String) -> Result<Value, FormatError> {
+        let Some(imports) = &mut self.imports else { return allow(name).map(Value::Global) };
+        if imports.len() < MAX_IMPORTS && !imports.contains(&name) {
+            imports.push(name.clone());
+        }
+        Ok(Value::Global(name))
+    }
+
+    /// Pushes the global whose module and name are the next two lines.
+    fn global_by_lines(&mut self) -> Result<(), FormatError> {
+        let name = format!("{}.{}", self.line()?, self.line()?);
+        let value = self.global(name)?;
+        self.push(value);
+        Ok(())
+    }
+
+    /// Pushes the global whose module and name are on the stack.
+    fn global_by_stack(&mut self) -> Result<(), FormatError> {
+        let (name, module) = (self.pop()?, self.pop()?);
+        let (Value::Text(name), Value::Text(module)) = (&self.values[name], &self.values[module]) else {
+            return Err(self.error("STACK_GLOBAL with operands that are not strings"));
+        };
+        let name = format!("{module}.{name}");
+        let value = self.global(name)?;
+        self.push(value);
+        Ok(())
+    }
+
+    /// Pushes `None` for an instance of the global in the next two lines, with the values above the last MARK as its
+    /// arguments.
+    fn instance(&mut self) -> Result<(), FormatError> {
+        let name = format!("{}.{}", self.line()?, self.line()?);
+        self.global(name)?;
+        self.pop_mark()?;
+        self.push(Value::None);
         Ok(())
     }
 
@@ -193,172 +387,75 @@ impl<'a> Machine<'a> {
 
     /// Executes one opcode. Returns the root value at STOP.
     fn step(&mut self) -> Result<Option<Id>, FormatError> {
-        match self.take(1)?[0] {
-            b'.' => return self.pop().map(Some),
-            0x80 => drop(self.take(1)?),
-            0x95 => drop(self.take(8)?),
-            b'(' => self.marks.push(self.stack.len()),
-            b'0' => drop(self.pop()?),
-            b'1' => drop(self.pop_mark()?),
-            b'2' => {
-                let id = self.pop()?;
-                self.stack.extend([id, id]);
-            }
-            b'N' => self.push(Value::None),
-            0x88 => self.push(Value::Int(1)),
-            0x89 => self.push(Value::Int(0)),
-            b'K' => self.integer(1)?,
-            b'M' => self.integer(2)?,
-            b'J' => {
-                let value = low_word(self.read_le(4)?).cast_signed();
-                self.push(Value::Int(value.into()));
-            }
-            0x8a => {
-                let len = self.read_le(1)?;
-                self.long(len)?;
-            }
-            0x8b => {
-                let len = self.read_le(4)?;
-                self.long(len)?;
-            }
-            b'I' | b'L' => {
-                let line = self.line()?;
-                let value = line.trim_end_matches('L').parse().map_or(Value::None, Value::Int);
-                self.push(value);
-            }
-            b'F' => {
-                self.line()?;
-                self.push(Value::None);
-            }
-            b'G' => {
-                self.take(8)?;
-                self.push(Value::None);
-            }
-            b'X' => self.string(4)?,
-            0x8c => self.string(1)?,
-            0x8d => self.string(8)?,
-            b'T' => self.string(4)?,
-            b'U' => self.string(1)?,
-            b'V' | b'S' => {
-                let line = self.line()?;
-                self.push(Value::Text(line.trim_matches(['\'', '"']).into()));
-            }
-            b'B' => self.opaque(4)?,
-            b'C' => self.opaque(1)?,
-            0x8e | 0x96 => self.opaque(8)?,
-            b'}' => self.push(Value::Dict(Vec::new())),
-            b']' | b')' | 0x8f => self.push(Value::List(Vec::new())),
-            b't' | b'l' | 0x91 => {
-                let list = self.pop_mark()?;
-                self.push(Value::List(list));
-            }
-            b'd' => {
-                let items = self.pop_mark()?;
-                self.push(Value::Dict(Vec::new()));
-                self.set(items)?;
-            }
-            0x85 => self.tuple(1)?,
-            0x86 => self.tuple(2)?,
-            0x87 => self.tuple(3)?,
-            b'a' => {
+        let opcode = self.take(1)?[0];
+        match opcode {
+            STOP => return self.pop().map(Some),
+            PROTO => drop(self.take(1)?),
+            FRAME => drop(self.take(8)?),
+            MARK => self.marks.push(self.stack.len()),
+            POP | BUILD => drop(self.pop()?),
+            POP_MARK => drop(self.pop_mark()?),
+            DUP => self.duplicate()?,
+            NONE => self.push(Value::None),
+            NEWTRUE => self.push(Value::Int(1)),
+            NEWFALSE => self.push(Value::Int(0)),
+            BININT1 => self.unsigned(1)?,
+            BININT2 => self.unsigned(2)?,
+            BININT => self.signed()?,
+            INT | LONG => self.decimal()?,
+            LONG1 => self.long(1)?,
+            LONG4 => self.long(4)?,
+            FLOAT => self.float_line()?,
+            BINFLOAT => self.skip(8)?,
+            SHORT_BINUNICODE | SHORT_BINSTRING => self.text(1)?,
+            BINUNICODE | BINSTRING => self.text(4)?,
+            BINUNICODE8 => self.text(8)?,
+            UNICODE | STRING => self.text_line()?,
+            SHORT_BINBYTES => self.byte_string(1)?,
+            BINBYTES => self.byte_string(4)?,
+            BINBYTES8 | BYTEARRAY8 => self.byte_string(8)?,
+            EMPTY_DICT => self.push(Value::Dict(Vec::new())),
+            EMPTY_LIST | EMPTY_TUPLE | EMPTY_SET => self.push(Value::List(Vec::new())),
+            DICT => self.marked_dict()?,
+            TUPLE | LIST | FROZENSET => self.marked_list()?,
+            TUPLE1 => self.tuple(1)?,
+            TUPLE2 => self.tuple(2)?,
+            TUPLE3 => self.tuple(3)?,
+            APPEND => {
                 let item = self.pop()?;
                 self.append(vec![item])?;
             }
-            b'e' | 0x90 => {
+            APPENDS | ADDITEMS => {
                 let items = self.pop_mark()?;
                 self.append(items)?;
             }
-            b's' => {
+            SETITEM => {
                 let (value, key) = (self.pop()?, self.pop()?);
                 self.set(vec![key, value])?;
             }
-            b'u' => {
+            SETITEMS => {
                 let items = self.pop_mark()?;
                 self.set(items)?;
             }
-            b'p' => {
-                let key = self.line()?.parse().map_err(|_| self.error("memo key is not a number"))?;
+            PUT | BINPUT | LONG_BINPUT => {
+                let key = self.memo_key(opcode)?;
                 self.memoize(key)?;
             }
-            b'q' => {
-                let key = self.read_le(1)?;
-                self.memoize(key)?;
-            }
-            b'r' => {
-                let key = self.read_le(4)?;
-                self.memoize(key)?;
-            }
-            0x94 => self.memoize(self.memo.len() as u64)?,
-            b'g' => {
-                let key = self.line()?.parse().map_err(|_| self.error("memo key is not a number"))?;
+            MEMOIZE => self.memoize(self.memo.len() as u64)?,
+            GET | BINGET | LONG_BINGET => {
+                let key = self.memo_key(opcode)?;
                 self.push_memo(key)?;
             }
-            b'h' => {
-                let key = self.read_le(1)?;
-                self.push_memo(key)?;
-            }
-            b'j' => {
-                let key = self.read_le(4)?;
-                self.push_memo(key)?;
-            }
-            b'c' => {
-                let name = format!("{}.{}", self.line()?, self.line()?);
-                let value = self.global(name)?;
-                self.push(value);
-            }
-            b'i' => {
-                let name = format!("{}.{}", self.line()?, self.line()?);
-                self.global(name)?;
-                self.pop_mark()?;
-                self.push(Value::None);
-            }
-            0x93 => {
-                let (name, module) = (self.pop()?, self.pop()?);
-                let (Value::Text(name), Value::Text(module)) = (&self.values[name], &self.values[module]) else {
-                    return Err(self.error("STACK_GLOBAL with operands that are not strings"));
-                };
-                let name = format!("{module}.{name}");
-                let value = self.global(name)?;
-                self.push(value);
-            }
-            b'R' | 0x81 => self.call()?,
-            b'b' => drop(self.pop()?),
-            b'Q' => {
+            GLOBAL => self.global_by_lines()?,
+            STACK_GLOBAL => self.global_by_stack()?,
+            INST => self.instance()?,
+            REDUCE | NEWOBJ => self.call()?,
+            BINPERSID => {
                 let description = self.pop()?;
                 self.push(Value::Persistent(description));
             }
             other => return Err(self.error(&format!("unexpected opcode {other:#04x}"))),
         }
         Ok(None)
-    }
-
-    fn integer(&mut self, len: u64) -> Result<(), FormatError> {
-        let value = self.read_le(len)? as i64;
-        self.push(Value::Int(value));
-        Ok(())
-    }
-
-    /// Reads a two's complement integer; those above 64 bits are not sizes and become `None`.
-    fn long(&mut self, len: u64) -> Result<(), FormatError> {
-        let bytes = self.take(len)?;
-        let value = (bytes.len() <= 8).then(|| {
-            let fill = if bytes.last().is_some_and(|&byte| byte >= 0x80) { u64::MAX } else { 0 };
-            bytes.iter().rev().fold(fill, |value, &byte| value << 8 | u64::from(byte)) as i64
-        });
-        self.push(value.map_or(Value::None, Value::Int));
-        Ok(())
-    }
-
-    fn string(&mut self, width: u64) -> Result<(), FormatError> {
-        let len = self.read_le(width)?;
-        let text = self.text(len)?;
-        self.push(text);
-        Ok(())
-    }
-
-    fn opaque(&mut self, width: u64) -> Result<(), FormatError> {
-        let value = self.skip(width)?;
-        self.push(value);
-        Ok(())
     }
 }

@@ -5,7 +5,7 @@
 
 use super::pickle::{Id, Pickle, Value};
 use super::safetensors::elements;
-use super::{ByteSource, Dtype, FormatError, Header, TensorInfo, imports, opcodes, zip};
+use super::{ByteSource, Dtype, FormatError, Header, TensorInfo, opcodes, zip};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
@@ -39,7 +39,9 @@ pub async fn read_zip(source: &dyn ByteSource) -> Result<Header, FormatError> {
     }
     let pickle = opcodes::read(&source.read(main.bytes.clone()).await?)?;
     for other in records.iter().filter(|record| is_pickle_name(&record.name) && *record != main) {
-        imports::check(&source.read(other.bytes.start..other.bytes.end.min(other.bytes.start + MAX_PICKLE)).await?)?;
+        opcodes::check_imports(
+            &source.read(other.bytes.start..other.bytes.end.min(other.bytes.start + MAX_PICKLE)).await?,
+        )?;
     }
     let folder = main.name.strip_suffix("data.pkl").unwrap_or_default().to_owned() + "data/";
     let storages = records
@@ -62,7 +64,7 @@ pub async fn read_legacy(source: &dyn ByteSource) -> Result<Header, FormatError>
             other => other?,
         };
         // The data may be followed by another pickle, which some programs would run.
-        imports::check(&bytes_after(source, data_end).await?)?;
+        opcodes::check_imports(&bytes_after(source, data_end).await?)?;
         return Ok(header);
     }
 }
@@ -121,14 +123,19 @@ fn element_sizes(pickle: &Pickle) -> HashMap<&str, u64> {
         Value::Persistent(id) => storage(pickle, *id),
         _ => None,
     });
-    described.map(|(key, dtype)| (key, dtype.bitsize() as u64 / 8)).collect()
+    described.filter_map(|(key, class)| Some((key, storage_dtype(class)?.bitsize() as u64 / 8))).collect()
 }
 
-/// Returns the key and the dtype of `('storage', torch.FloatStorage, key, device, count, …)`.
-fn storage(pickle: &Pickle, description: Id) -> Option<(&str, Dtype)> {
+/// Returns the key and the class of `('storage', torch.FloatStorage, key, device, count, …)`.
+fn storage(pickle: &Pickle, description: Id) -> Option<(&str, &str)> {
     let &[_, class, key, ..] = pickle.list(description)? else { return None };
     let Value::Global(class) = pickle.get(class) else { return None };
-    let dtype = match class.strip_prefix("torch.")?.trim_start_matches("storage.").strip_suffix("Storage")? {
+    Some((pickle.text(key)?, class.as_str()))
+}
+
+/// Returns the dtype of a storage class: `torch.FloatStorage`, …
+fn storage_dtype(class: &str) -> Option<Dtype> {
+    Some(match class.strip_prefix("torch.")?.trim_start_matches("storage.").strip_suffix("Storage")? {
         "Float" => Dtype::F32,
         "Half" => Dtype::F16,
         "BFloat16" => Dtype::BF16,
@@ -140,8 +147,7 @@ fn storage(pickle: &Pickle, description: Id) -> Option<(&str, Dtype)> {
         "Byte" | "Untyped" => Dtype::U8,
         "Bool" => Dtype::BOOL,
         _ => return None,
-    };
-    Some((pickle.text(key)?, dtype))
+    })
 }
 
 /// Returns every tensor in the pickle's dictionaries, ordered by byte range. The nested keys, joined by dots, are its
@@ -178,30 +184,36 @@ fn header(pickle: &Pickle, storages: &Storages) -> Result<Header, FormatError> {
 
 /// Returns the tensor of `(storage, offset, shape, strides, …)`.
 fn tensor(pickle: &Pickle, name: String, arguments: Id, storages: &Storages) -> Result<TensorInfo, FormatError> {
-    let bad = |reason: &str| FormatError::BadShape { name: name.clone(), reason: reason.into() };
+    let bad_pickle = |reason: &str| FormatError::BadPickle(format!("`{name}` {reason}"));
     let sizes = |id| {
         let list = pickle.list(id)?.iter().map(|&id| pickle.size(id));
         list.collect::<Option<Vec<u64>>>()
     };
     let Some(&[source, offset, shape, strides, ..]) = pickle.list(arguments) else {
-        return Err(bad("its _rebuild_tensor_v2 arguments are incomplete"));
+        return Err(bad_pickle("lacks arguments of _rebuild_tensor_v2"));
     };
     let described = match pickle.get(source) {
         Value::Persistent(description) => storage(pickle, *description),
         _ => None,
     };
-    let (key, dtype) = described.ok_or_else(|| bad("its storage has an unknown dtype"))?;
+    let (key, class) = described.ok_or_else(|| bad_pickle("has no storage"))?;
+    let dtype =
+        storage_dtype(class).ok_or_else(|| FormatError::BadDtype { name: name.clone(), dtype: class.to_owned() })?;
     let bytes =
         storages.get(key).ok_or_else(|| FormatError::Truncated(format!("the storage of `{name}` is missing")))?;
     let (shape, strides) = sizes(shape)
         .zip(sizes(strides))
-        .ok_or_else(|| bad("its sizes and strides must be lists of non-negative integers"))?;
+        .filter(|(shape, strides)| shape.len() == strides.len())
+        .ok_or_else(|| bad_pickle("does not have one size and one stride, both non-negative integers, per axis"))?;
     let axes: Option<Vec<usize>> = shape.iter().map(|&axis| usize::try_from(axis).ok()).collect();
     let count = axes.as_deref().and_then(elements);
     let width = dtype.bitsize() as u64 / 8;
-    let span = count.and_then(|count| count.checked_mul(width)).ok_or_else(|| bad("it has too many elements"))?;
+    let span = count.and_then(|count| count.checked_mul(width)).ok_or_else(|| FormatError::BadShape {
+        name: name.clone(),
+        reason: format!("{shape:?} has too many elements"),
+    })?;
     if !is_row_major(&shape, &strides) {
-        return Err(bad("it is not contiguous; save it again with .contiguous()"));
+        return Err(FormatError::NotContiguous { name, shape, strides });
     }
     let offset = pickle.size(offset).and_then(|offset| offset.checked_mul(width));
     let start = offset.and_then(|offset| bytes.start.checked_add(offset));
@@ -212,13 +224,12 @@ fn tensor(pickle: &Pickle, name: String, arguments: Id, storages: &Storages) -> 
     Ok(TensorInfo { name, dtype, shape: axes.unwrap_or_default(), bytes: range })
 }
 
-/// Returns whether the strides are those of a contiguous tensor; axes of length 1 may have any stride.
+/// Returns whether the strides, one per axis, are those of a contiguous tensor; axes of length 1 may have any stride.
 fn is_row_major(shape: &[u64], strides: &[u64]) -> bool {
     let mut expected = 1u64;
-    shape.len() == strides.len()
-        && shape.iter().zip(strides).rev().all(|(&axis, &stride)| {
-            let fits = axis <= 1 || stride == expected;
-            expected = expected.saturating_mul(axis);
-            fits
-        })
+    shape.iter().zip(strides).rev().all(|(&axis, &stride)| {
+        let fits = axis <= 1 || stride == expected;
+        expected = expected.saturating_mul(axis);
+        fits
+    })
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{SamplerKind, ScheduleError};
+use super::{SamplerKind, ScheduleError, TimestepSpacing};
 use crate::num::to_f32;
 
 /// Curve of the noise variance β over the training timesteps.
@@ -29,18 +29,6 @@ pub enum PredictionType {
     VPrediction,
     /// Clean sample x₀.
     Sample,
-}
-
-/// Selection of a run's timesteps from the training timesteps (Lin et al. 2023, table 2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TimestepSpacing {
-    /// Multiples of an integer step ratio from 0, plus `steps_offset`.
-    Leading,
-    /// Evenly spaced from the first to the last training timestep.
-    Linspace,
-    /// Evenly spaced from the last training timestep downwards.
-    Trailing,
 }
 
 /// Configuration of a model's noise schedule, with the field names of diffusers' `scheduler_config.json`.

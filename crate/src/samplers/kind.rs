@@ -1,11 +1,10 @@
 //! The supported samplers and the properties of their diffusers classes.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ScheduleError, TimestepSpacing};
+use super::TimestepSpacing;
 
 /// A sampler, serialized by its [`name`](Self::name).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -128,25 +127,6 @@ impl SamplerKind {
 impl fmt::Display for SamplerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-impl FromStr for SamplerKind {
-    type Err = ScheduleError;
-
-    fn from_str(name: &str) -> Result<Self, ScheduleError> {
-        // The web UIs' name of PNDM without Runge-Kutta steps.
-        let name = if name == "plms" { Self::Pndm.name() } else { name };
-        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        found.ok_or_else(|| ScheduleError::UnknownSampler { name: name.into() })
-    }
-}
-
-impl TryFrom<String> for SamplerKind {
-    type Error = ScheduleError;
-
-    fn try_from(name: String) -> Result<Self, ScheduleError> {
-        name.parse()
     }
 }
 

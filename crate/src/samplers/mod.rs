@@ -20,6 +20,7 @@ mod kind;
 mod lcm;
 mod lms;
 mod noise;
+mod parse;
 mod pndm;
 mod schedule;
 mod spacing;
@@ -29,12 +30,12 @@ mod unipc;
 use crate::num::{to_f32, to_index};
 use serde::{Deserialize, Serialize};
 
-pub use config::{BetaSchedule, PredictionType, ScheduleConfig, TimestepSpacing};
+pub use config::{BetaSchedule, PredictionType, ScheduleConfig};
 pub use error::ScheduleError;
 pub use kind::SamplerKind;
 pub use noise::{PhiloxNoise, TorchNoise};
 use schedule::{Level, Schedule};
-pub use spacing::SigmaSpacing;
+pub use spacing::{SigmaSpacing, TimestepSpacing};
 
 /// Options of a run that override the model's schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Noise levels of the training timesteps, and of the model calls of a run.
 
-use super::config::{BetaSchedule, PredictionType, ScheduleConfig, TimestepSpacing};
-use super::spacing::interpolate;
+use super::config::{BetaSchedule, PredictionType, ScheduleConfig};
+use super::spacing::{TimestepSpacing, interpolate};
 use super::{SamplerKind, SamplerOptions, ScheduleError, SigmaSpacing};
 use crate::num::to_f32;
 

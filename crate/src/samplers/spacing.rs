@@ -1,7 +1,19 @@
-//! Schedule types: spacings of a run's noise levels.
+//! Spacings of a run's timesteps and of its noise levels (schedule types).
 
 use crate::num::to_index;
 use serde::{Deserialize, Serialize};
+
+/// Selection of a run's timesteps from the training timesteps (Lin et al. 2023, table 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestepSpacing {
+    /// Multiples of an integer step ratio from 0, plus `steps_offset`.
+    Leading,
+    /// Evenly spaced from the first to the last training timestep.
+    Linspace,
+    /// Evenly spaced from the last training timestep downwards.
+    Trailing,
+}
 
 /// Spacing of the noise levels (the web UIs' schedule type).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,36 +1,14 @@
 //! Verdicts: the result of applying a loader's rules to a file's groups.
 
+use super::evidence::Evidence;
 use super::rules::{self, FamilySupport, LoadPath, Loader, Name, Unreadable};
 use super::strength::{self, Changes};
-use super::{LoaderStatus, LoaderVerdict};
-use crate::adapters::{Adapter, ConfigSource, Group};
-use crate::analysis::family::Detected;
-use crate::analysis::report::{Problem, Severity};
-use crate::formats::Header;
+use super::{LoaderStatus, LoaderVerdict, REFUSED};
+use crate::adapters::Group;
+use crate::analysis::report::Severity;
 use crate::model::Component;
 use crate::model::spelling::{ModuleMatch, NamingScheme, Role};
 use std::collections::{BTreeMap, HashMap, HashSet};
-
-/// Everything known about a file.
-#[derive(Clone, Copy)]
-pub struct Evidence<'a> {
-    /// File name.
-    pub file: &'a str,
-    /// Header with all tensors.
-    pub header: &'a Header,
-    /// Groups that change a layer.
-    pub groups: &'a [Group],
-    /// The layer of each group, in the detected family.
-    pub found: &'a [Option<ModuleMatch<'a>>],
-    /// The detected family.
-    pub family: &'a Detected,
-    /// The file's deltas, read against the family.
-    pub adapter: &'a Adapter,
-    /// Problems of the file.
-    pub problems: &'a [Problem],
-    /// Location of its PEFT config.
-    pub config: Option<ConfigSource>,
-}
 
 /// Result of loading one group.
 enum KeyOutcome<'a> {
@@ -50,8 +28,8 @@ enum KeyOutcome<'a> {
 pub fn verdicts(evidence: &Evidence) -> Vec<LoaderVerdict> {
     let places = TensorPlaces::of(evidence);
     let changes = strength::changes(evidence);
-    let mut list: Vec<LoaderVerdict> =
-        rules::all().iter().map(|loader| judge(loader, evidence, &places, &changes)).collect();
+    let judge = |loader| Case { loader, evidence, places: &places, changes: &changes }.judge();
+    let mut list: Vec<LoaderVerdict> = rules::all().iter().map(judge).collect();
     list.push(own_verdict(evidence));
     list
 }
@@ -86,6 +64,11 @@ impl<'a> TensorPlaces<'a> {
 /// Returns the suffix of a tensor's key after its group's stem.
 fn ending<'a>(group: &Group, name: &'a str) -> &'a str {
     name.get(group.stem.len()..).unwrap_or(name)
+}
+
+/// Returns the suffixes of all keys of a group.
+fn endings(group: &Group) -> Vec<&str> {
+    group.tensors.values().map(|tensor| ending(group, &tensor.name)).collect()
 }
 
 /// Returns whether a tensor holds a change instead of only scaling or limiting one.
@@ -152,189 +135,239 @@ fn key_outcome<'a>(active: &ActiveRules, group: &'a Group, found: &'a Option<Mod
     KeyOutcome::Applied
 }
 
-fn judge(loader: &Loader, evidence: &Evidence, places: &TensorPlaces, changes: &Changes) -> LoaderVerdict {
-    let total = evidence.groups.len();
-    let verdict = |status, applied, reason: String, log: Option<String>| LoaderVerdict {
-        loader: loader.name.clone(),
-        label: loader.label.clone(),
-        version: format!("{} (rules of {})", loader.version, loader.read),
-        status,
-        applied,
-        total,
-        reason,
-        log: log.filter(|log| !log.is_empty()),
-        strength_note: None,
-    };
-    let family = evidence.family.name.as_str();
-    let label = &evidence.family.label;
-    let runs = if evidence.family.layers.is_some() { loader.runs(family) } else { FamilySupport::NotKnown };
-    let unsupported = match runs {
-        FamilySupport::WithAdapters => None,
-        FamilySupport::WithoutAdapters => {
-            Some((LoaderStatus::Refused, format!("{} does not load LoRAs for {label}.", loader.label)))
+/// A loader and a file.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    loader: &'a Loader,
+    evidence: &'a Evidence<'a>,
+    places: &'a TensorPlaces<'a>,
+    changes: &'a Changes<'a>,
+}
+
+impl<'a> Case<'a> {
+    /// Returns the loader's verdict.
+    fn judge(&self) -> LoaderVerdict {
+        if let Some(verdict) = self.unsupported_family() {
+            return verdict;
         }
-        FamilySupport::Not => Some((LoaderStatus::Refused, format!("{} does not support {label}.", loader.label))),
-        FamilySupport::NotKnown if family == "unknown" => {
-            Some((LoaderStatus::Unknown, "The base model of this file is unknown.".into()))
+        let Case { loader, evidence, .. } = *self;
+        let family = evidence.family.name.as_str();
+        let keys = self.keys();
+        if let Some(refusal) = loader.refusal(&keys, family, evidence.file) {
+            return self.refused(&format!("{}.", refusal.reason), Some(refusal.log));
         }
-        FamilySupport::NotKnown => {
-            Some((LoaderStatus::Unknown, format!("{} has not been checked with {label}.", loader.label)))
+        let path = loader.way(family, &keys);
+        let active = ActiveRules::of(loader, path, family);
+        let groups = evidence.groups.iter().zip(evidence.found);
+        let outcomes: Vec<KeyOutcome> = groups.map(|(group, found)| key_outcome(&active, group, found)).collect();
+        match path {
+            Some(path) => self.judge_load_path(path, &keys, &outcomes),
+            None => self.judge_keys(&active, &keys, &outcomes),
         }
-    };
-    if let Some((status, reason)) = unsupported {
-        return verdict(status, 0, reason, None);
     }
-    let bundled = |name: &str| name.starts_with("bundle_emb.");
-    let keys: Vec<&str> = evidence
-        .header
-        .tensors
-        .iter()
-        .map(|tensor| tensor.name.as_str())
-        .filter(|name| !(loader.ignores_bundles && bundled(name)))
-        .collect();
-    if let Some(refusal) = loader.refusal(&keys, family, evidence.file) {
-        let reason = format!("The whole file is refused: {}.", refusal.reason);
-        return verdict(LoaderStatus::Refused, 0, reason, Some(refusal.log));
+
+    fn verdict(&self, status: LoaderStatus, applied: usize, reason: String, log: Option<String>) -> LoaderVerdict {
+        let loader = self.loader;
+        LoaderVerdict {
+            loader: loader.name.clone(),
+            label: loader.label.clone(),
+            version: format!("{} (rules of {})", loader.version, loader.read),
+            status,
+            applied,
+            total: self.evidence.groups.len(),
+            reason,
+            log: log.filter(|log| !log.is_empty()),
+            strength_note: None,
+        }
     }
-    let path = loader.way(family, &keys);
-    let active = ActiveRules::of(loader, path, family);
-    let outcomes: Vec<KeyOutcome> =
-        evidence.groups.iter().zip(evidence.found).map(|(group, found)| key_outcome(&active, group, found)).collect();
-    if let Some(path) = path {
-        return judge_load_path(path, &active, evidence, (&keys, &outcomes, places), changes, verdict);
+
+    /// Returns the verdict that the whole file is refused.
+    fn refused(&self, why: &str, log: Option<String>) -> LoaderVerdict {
+        self.verdict(LoaderStatus::Refused, 0, format!("{REFUSED}{why}"), log)
     }
-    if let Some((group, ending)) =
-        unreadable(evidence.groups, &outcomes).filter(|_| loader.unreadable == Unreadable::Refuse)
-    {
-        let endings: Vec<&str> = group.tensors.values().map(|tensor| self::ending(group, &tensor.name)).collect();
-        let log = loader.unreadable(&endings, &format!("{}{ending}", group.stem));
-        let reason = format!("The whole file is refused: it does not read tensors that end with `{ending}`.");
-        return verdict(LoaderStatus::Refused, 0, reason, Some(log));
+
+    /// Returns the verdict on files of a family that the loader does not support.
+    fn unsupported_family(&self) -> Option<LoaderVerdict> {
+        let Case { loader, evidence, .. } = *self;
+        let (family, label) = (evidence.family.name.as_str(), &evidence.family.label);
+        let runs = if evidence.family.is_known() { loader.runs(family) } else { FamilySupport::NotKnown };
+        let (status, reason) = match runs {
+            FamilySupport::WithAdapters => return None,
+            FamilySupport::WithoutAdapters => {
+                (LoaderStatus::Refused, format!("{} does not load LoRAs for {label}.", loader.label))
+            }
+            FamilySupport::Not => (LoaderStatus::Refused, format!("{} does not support {label}.", loader.label)),
+            FamilySupport::NotKnown if !evidence.family.is_known() => {
+                (LoaderStatus::Unknown, "The base model of this file is unknown.".into())
+            }
+            FamilySupport::NotKnown => {
+                (LoaderStatus::Unknown, format!("{} has not been checked with {label}.", loader.label))
+            }
+        };
+        Some(self.verdict(status, 0, reason, None))
     }
-    let takes: Vec<bool> = places.endings.iter().map(|ending| active.takes(ending)).collect();
-    let dropped = |name: &str| bundled(name) && (loader.ignores_bundles || loader.reads_bundles);
-    let (mut used, mut unmatched, mut strays) = (0, Vec::new(), Vec::new());
-    for (tensor, place) in evidence.header.tensors.iter().zip(&places.tensors) {
-        match place {
-            Some((group, ending)) if matches!(outcomes[*group], KeyOutcome::Applied) && takes[*ending] => used += 1,
-            Some(_) => unmatched.push(tensor.name.as_str()),
-            None if dropped(&tensor.name) => {}
-            None => {
-                unmatched.push(&tensor.name);
-                strays.push(tensor.name.as_str());
+
+    /// Returns the keys to which the loader's rules apply.
+    fn keys(&self) -> Vec<&'a str> {
+        let names = self.evidence.header.tensors.iter().map(|tensor| tensor.name.as_str());
+        names.filter(|name| !(self.loader.ignores_bundles && is_bundled(name))).collect()
+    }
+
+    /// Returns the verdict by the loader's general rules.
+    fn judge_keys(&self, active: &ActiveRules, keys: &[&str], outcomes: &[KeyOutcome]) -> LoaderVerdict {
+        let Case { loader, evidence, .. } = *self;
+        if let Some((group, ending)) =
+            unreadable(evidence.groups, outcomes).filter(|_| loader.unreadable == Unreadable::Refuse)
+        {
+            let log = loader.unreadable(&endings(group), &format!("{}{ending}", group.stem));
+            return self.refused(&format!("it does not read tensors that end with `{ending}`."), Some(log));
+        }
+        let usage = self.key_usage(active, outcomes);
+        let (applied, total) = (count_applied(outcomes), outcomes.len());
+        if let Some(log) = loader.nothing_of_network().filter(|_| applied > 0 && misses_network(outcomes, evidence)) {
+            return self.refused(&reasons(loader, evidence, outcomes), Some(log.into()));
+        }
+        if let Some(limit) = loader.refuse_unmatched_over.filter(|&limit| usage.unmatched.len() > limit) {
+            let why = format!(
+                "{} keys are unmatched, and the limit is {limit}. {}",
+                usage.unmatched.len(),
+                if applied < total { reasons(loader, evidence, outcomes) } else { skipped_keys(&usage.strays) }
+            );
+            return self.refused(&why, loader.refuse_log.as_ref().map(|log| log.replace("{file}", evidence.file)));
+        }
+        let log = self.unmatched_log(&usage, keys.len());
+        let judged = match applied {
+            0 => match loader.nothing(keys) {
+                Some((log, stops)) => {
+                    let status = if stops { LoaderStatus::Refused } else { LoaderStatus::Ignored };
+                    let log = with_network_names(log, evidence);
+                    self.verdict(status, 0, reasons(loader, evidence, outcomes), Some(log))
+                }
+                None => self.verdict(LoaderStatus::Ignored, 0, reasons(loader, evidence, outcomes), log),
+            },
+            applied if applied < total => {
+                self.verdict(LoaderStatus::Partly, applied, reasons(loader, evidence, outcomes), log)
+            }
+            applied => self.verdict(LoaderStatus::Applied, applied, skipped_keys(&usage.strays), log),
+        };
+        LoaderVerdict { strength_note: self.strength_note(outcomes), ..judged }
+    }
+
+    /// Counts the tensors that the loader's general rules use, and lists the other keys.
+    fn key_usage(&self, active: &ActiveRules, outcomes: &[KeyOutcome]) -> KeyUsage<'a> {
+        let Case { loader, evidence, places, .. } = *self;
+        let takes: Vec<bool> = places.endings.iter().map(|ending| active.takes(ending)).collect();
+        let is_dropped = |name: &str| is_bundled(name) && (loader.ignores_bundles || loader.reads_bundles);
+        let mut usage = KeyUsage { used: 0, unmatched: Vec::new(), strays: Vec::new() };
+        for (tensor, place) in evidence.header.tensors.iter().zip(&places.tensors) {
+            match place {
+                Some((group, ending)) if matches!(outcomes[*group], KeyOutcome::Applied) && takes[*ending] => {
+                    usage.used += 1;
+                }
+                Some(_) => usage.unmatched.push(tensor.name.as_str()),
+                None if is_dropped(&tensor.name) => {}
+                None => {
+                    usage.unmatched.push(&tensor.name);
+                    usage.strays.push(&tensor.name);
+                }
             }
         }
+        usage
     }
-    let applied = outcomes.iter().filter(|outcome| matches!(outcome, KeyOutcome::Applied)).count();
-    if let Some(log) = loader.nothing_of_network().filter(|_| applied > 0 && misses_network(&outcomes, evidence)) {
-        let reason = format!("The whole file is refused: {}", reasons(loader, evidence, &outcomes));
-        return verdict(LoaderStatus::Refused, 0, reason, Some(log.into()));
-    }
-    if let Some(limit) = loader.refuse_unmatched_over.filter(|&limit| unmatched.len() > limit) {
-        let reason = format!(
-            "The whole file is refused: {} keys are unmatched, and the limit is {limit}. {}",
-            unmatched.len(),
-            if applied < total { reasons(loader, evidence, &outcomes) } else { skipped_keys(&strays) }
-        );
-        let log = loader.refuse_log.as_ref().map(|log| log.replace("{file}", evidence.file));
-        return verdict(LoaderStatus::Refused, 0, reason, log);
-    }
-    let line = |key: &str| {
-        let stem = evidence.groups.iter().find(|group| key.starts_with(&group.stem)).map_or(key, |group| &group.stem);
+
+    /// Returns the loader's log line on the keys that it does not use; `keys` is their number in the file.
+    fn unmatched_log(&self, usage: &KeyUsage, keys: usize) -> Option<String> {
+        let Case { loader, evidence, .. } = *self;
+        let key = usage.unmatched.first()?;
+        if let Some(log) = &loader.total_log {
+            let log = log.replace("{applied_keys}", &usage.used.to_string());
+            return Some(log.replace("{total_keys}", &keys.to_string()));
+        }
+        let stem = evidence.groups.iter().find(|group| key.starts_with(&group.stem)).map_or(*key, |group| &group.stem);
         let text = loader.unmatched.replace("{key}", key).replace("{stem}", stem).replace("{file}", evidence.file);
         (!text.is_empty()).then_some(text)
-    };
-    let counted =
-        loader.total_log.as_ref().filter(|_| !unmatched.is_empty()).map(|log| {
-            log.replace("{applied_keys}", &used.to_string()).replace("{total_keys}", &keys.len().to_string())
-        });
-    let log = counted.or_else(|| unmatched.first().and_then(|key| line(key)));
-    let mut judged = match applied {
-        0 => match loader.nothing(&keys) {
-            Some((log, stops)) => {
-                let status = if stops { LoaderStatus::Refused } else { LoaderStatus::Ignored };
-                verdict(status, 0, reasons(loader, evidence, &outcomes), Some(with_network_names(log, evidence)))
-            }
-            None => verdict(LoaderStatus::Ignored, 0, reasons(loader, evidence, &outcomes), log),
-        },
-        applied if applied < total => verdict(LoaderStatus::Partly, applied, reasons(loader, evidence, &outcomes), log),
-        applied => verdict(LoaderStatus::Applied, applied, skipped_keys(&strays), log),
-    };
-    judged.strength_note = note(loader, evidence, &outcomes, changes);
-    judged
+    }
+
+    /// Returns the verdict on a file that the loader reads by a special code path.
+    fn judge_load_path(&self, path: &LoadPath, keys: &[&str], outcomes: &[KeyOutcome]) -> LoaderVerdict {
+        let Case { loader, evidence, places, .. } = *self;
+        let line = |text: Option<&str>, key: &str| {
+            text.map(|text| text.replace("{key}", key).replace("{file}", evidence.file))
+        };
+        let first = keys.first().copied().unwrap_or_default();
+        if let Some(why) = &path.refuse {
+            return self.refused(&format!("{why}."), line(path.log.as_deref(), first));
+        }
+        if let Some(key) = path.lacking(keys) {
+            let why = format!("`{key}` does not contain \"{}\".", path.need.as_deref().unwrap_or_default());
+            return self.refused(&why, line(Some(path.need_log()), key));
+        }
+        if let Some((group, ending)) = unreadable(evidence.groups, outcomes).filter(|_| path.refuse_unreadable) {
+            let key = format!("{}{ending}", group.stem);
+            let text = line(path.log.as_deref(), &key).unwrap_or_else(|| loader.unreadable(&endings(group), &key));
+            return self.refused(&format!("it does not read tensors that end with `{ending}`."), Some(text));
+        }
+        let log = || line(path.log.as_deref().or(Some(&loader.unmatched)), self.first_unused(outcomes)?);
+        let has_unmatched =
+            outcomes.iter().any(|outcome| matches!(outcome, KeyOutcome::NotLookedUp(_) | KeyOutcome::NoLayer));
+        if path.refuse_unnamed && (has_unmatched || places.tensors.contains(&None)) {
+            let why = reasons(loader, evidence, outcomes);
+            return self.refused(if why.is_empty() { "it accepts no other keys." } else { &why }, log());
+        }
+        let applied = count_applied(outcomes);
+        if applied == 0 {
+            let why = reasons(loader, evidence, outcomes);
+            let stops = path.stops_at_nothing(keys);
+            let text = if stops { loader.nothing_of_network() } else { loader.silent() };
+            let text = text.map(|text| with_network_names(text, evidence)).or_else(log);
+            return self.verdict(if stops { LoaderStatus::Refused } else { LoaderStatus::Ignored }, 0, why, text);
+        }
+        let (status, why) = if applied == outcomes.len() {
+            let unplaced = evidence.header.tensors.iter().zip(&places.tensors).filter(|(_, place)| place.is_none());
+            let strays: Vec<&str> = unplaced.map(|(tensor, _)| tensor.name.as_str()).collect();
+            (LoaderStatus::Applied, skipped_keys(&strays))
+        } else {
+            (LoaderStatus::Partly, reasons(loader, evidence, outcomes))
+        };
+        LoaderVerdict { strength_note: self.strength_note(outcomes), ..self.verdict(status, applied, why, log()) }
+    }
+
+    /// Returns the first key in file order of no layer, or of a layer that is not applied.
+    fn first_unused(&self, outcomes: &[KeyOutcome]) -> Option<&'a str> {
+        let Case { evidence, places, .. } = *self;
+        let is_unused = |place: &Option<(usize, usize)>| match place {
+            Some((group, _)) => !matches!(outcomes[*group], KeyOutcome::Applied),
+            None => true,
+        };
+        let mut tensors = evidence.header.tensors.iter().zip(&places.tensors);
+        tensors.find(|(_, place)| is_unused(place)).map(|(tensor, _)| tensor.name.as_str())
+    }
+
+    /// Returns how the strength of the applied layers differs.
+    fn strength_note(&self, outcomes: &[KeyOutcome]) -> Option<String> {
+        let applied = (0..outcomes.len()).filter(|&at| matches!(outcomes[at], KeyOutcome::Applied));
+        let applied: Vec<_> = applied.map(|at| (&self.evidence.groups[at], self.changes[at])).collect();
+        if applied.is_empty() { None } else { strength::note(self.loader, self.evidence, &applied) }
+    }
 }
 
-/// Returns how the strength of the applied layers differs.
-fn note(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome], changes: &Changes) -> Option<String> {
-    let applied = (0..outcomes.len()).filter(|&at| matches!(outcomes[at], KeyOutcome::Applied));
-    let applied: Vec<_> = applied.map(|at| (&evidence.groups[at], changes[at])).collect();
-    if applied.is_empty() { None } else { strength::note(loader, evidence, &applied) }
+/// Use of a file's tensors by a loader.
+struct KeyUsage<'a> {
+    /// Number of tensors that it uses.
+    used: usize,
+    /// Keys that it does not use, in file order.
+    unmatched: Vec<&'a str>,
+    /// Those that belong to no layer.
+    strays: Vec<&'a str>,
 }
 
-/// Returns the verdict on a file that a loader reads by a special code path.
-fn judge_load_path(
-    path: &LoadPath,
-    active: &ActiveRules,
-    evidence: &Evidence,
-    (keys, outcomes, places): (&[&str], &[KeyOutcome], &TensorPlaces),
-    changes: &Changes,
-    verdict: impl Fn(LoaderStatus, usize, String, Option<String>) -> LoaderVerdict,
-) -> LoaderVerdict {
-    let loader = active.loader;
-    let line =
-        |text: Option<&str>, key: &str| text.map(|text| text.replace("{key}", key).replace("{file}", evidence.file));
-    let refused = |why: &str, log: Option<String>| {
-        verdict(LoaderStatus::Refused, 0, format!("The whole file is refused: {why}"), log)
-    };
-    let first = keys.first().copied().unwrap_or_default();
-    if let Some(why) = &path.refuse {
-        return refused(&format!("{why}."), line(path.log.as_deref(), first));
-    }
-    if let Some(key) = path.lacking(keys) {
-        let why = format!("`{key}` does not contain \"{}\".", path.need.as_deref().unwrap_or_default());
-        return refused(&why, line(Some(path.need_log()), key));
-    }
-    // The log line names the first unused key in file order.
-    let unused = |(tensor, place): &(&crate::formats::TensorInfo, &Option<(usize, usize)>)| match place {
-        Some((group, _)) => (!matches!(outcomes[*group], KeyOutcome::Applied)).then(|| tensor.name.clone()),
-        None => Some(tensor.name.clone()),
-    };
-    let unused = evidence.header.tensors.iter().zip(&places.tensors).find_map(|pair| unused(&pair));
-    let log = |key: Option<String>| key.and_then(|key| line(path.log.as_deref().or(Some(&loader.unmatched)), &key));
-    if let Some((group, ending)) = unreadable(evidence.groups, outcomes).filter(|_| path.refuse_unreadable) {
-        let endings: Vec<&str> = group.tensors.values().map(|tensor| self::ending(group, &tensor.name)).collect();
-        let key = format!("{}{ending}", group.stem);
-        let text = line(path.log.as_deref(), &key).unwrap_or_else(|| loader.unreadable(&endings, &key));
-        return refused(&format!("it does not read tensors that end with `{ending}`."), Some(text));
-    }
-    let has_unmatched =
-        outcomes.iter().any(|outcome| matches!(outcome, KeyOutcome::NotLookedUp(_) | KeyOutcome::NoLayer));
-    if path.refuse_unnamed && (has_unmatched || places.tensors.contains(&None)) {
-        let why = reasons(loader, evidence, outcomes);
-        return refused(if why.is_empty() { "it accepts no other keys." } else { &why }, log(unused));
-    }
-    let applied = outcomes.iter().filter(|outcome| matches!(outcome, KeyOutcome::Applied)).count();
-    if applied == 0 {
-        let why = reasons(loader, evidence, outcomes);
-        let stops = path.stops_at_nothing(keys);
-        let text = if stops { loader.nothing_of_network() } else { loader.silent() };
-        let text = text.map(|text| with_network_names(text, evidence)).or(log(unused));
-        return verdict(if stops { LoaderStatus::Refused } else { LoaderStatus::Ignored }, 0, why, text);
-    }
-    let status = if applied == outcomes.len() { LoaderStatus::Applied } else { LoaderStatus::Partly };
-    let strays: Vec<&str> = evidence
-        .header
-        .tensors
-        .iter()
-        .zip(&places.tensors)
-        .filter(|(_, place)| place.is_none())
-        .map(|(tensor, _)| tensor.name.as_str())
-        .collect();
-    let why = if status == LoaderStatus::Applied { skipped_keys(&strays) } else { reasons(loader, evidence, outcomes) };
-    LoaderVerdict {
-        strength_note: note(loader, evidence, outcomes, changes),
-        ..verdict(status, applied, why, log(unused))
-    }
+/// Returns whether a key belongs to a bundled embedding.
+fn is_bundled(name: &str) -> bool {
+    name.starts_with("bundle_emb.")
+}
+
+fn count_applied(outcomes: &[KeyOutcome]) -> usize {
+    outcomes.iter().filter(|outcome| matches!(outcome, KeyOutcome::Applied)).count()
 }
 
 /// Fills the class and the component of the family's network into a log line of diffusers.
@@ -422,7 +455,7 @@ fn own_verdict(evidence: &Evidence) -> LoaderVerdict {
     let refused = evidence.problems.iter().find(|problem| problem.severity == Severity::Refuse);
     let applied = if refused.is_some() || evidence.family.id.is_none() { 0 } else { paths.len().min(total) };
     let (status, reason) = match (refused, evidence.family.id) {
-        (None, None) if evidence.family.name == "unknown" => {
+        (None, None) if !evidence.family.is_known() => {
             (LoaderStatus::Unknown, "The base model of this file is unknown.".into())
         }
         (Some(problem), _) => (LoaderStatus::Refused, problem.message.clone()),

@@ -1,6 +1,6 @@
 //! Explanations of loaders' log lines for a given file.
 
-use super::{LoaderStatus, LoaderVerdict};
+use super::{LoaderStatus, LoaderVerdict, REFUSED};
 use crate::analysis::family::spellings_of;
 use crate::analysis::report::Report;
 use crate::model::spelling;
@@ -101,7 +101,7 @@ fn about_key(report: &Report, verdict: Option<&LoaderVerdict>, key: Option<&str>
     let leftover = report.leftovers.iter().find(|leftover| leftover.key == key);
     match (leftover, path) {
         // A key without an adapter's suffix is not an adapter tensor in any network.
-        (Some(leftover), _) if spelling::split(key).is_none() && report.base.family != "unknown" => format!(
+        (Some(leftover), _) if spelling::split(key).is_none() && report.base.is_known() => format!(
             "`{key}` is one of {} unused keys in the file: {}. It can be removed without loss.",
             report.leftovers.len(),
             leftover.reason
@@ -134,7 +134,11 @@ fn summary(verdict: &LoaderVerdict) -> String {
         LoaderStatus::Applied => format!("According to its rules, {label} applies all {total} layers of this file."),
         LoaderStatus::Partly => format!("{label} applies {applied} of {total} layers of this file: {reason}"),
         LoaderStatus::Ignored => format!("{label} ignores this file: {reason}"),
-        LoaderStatus::Refused => format!("{label} refuses this file: {reason}"),
+        // "Forge does not support FLUX.1." names the loader itself.
+        LoaderStatus::Refused if reason.starts_with(label.as_str()) => reason.clone(),
+        LoaderStatus::Refused => {
+            format!("{label} refuses this file: {}", reason.strip_prefix(REFUSED).unwrap_or(reason))
+        }
         LoaderStatus::Unknown => reason.clone(),
     };
     match (&verdict.strength_note, verdict.status) {
@@ -155,6 +159,27 @@ mod tests {
             assert!(captures(&row.text, &row.text).is_some(), "{} does not match itself", row.text);
             assert!(!row.means.ends_with('.'));
         }
+    }
+
+    #[test]
+    fn a_refusal_is_stated_once() {
+        let check = |reason: &str, expect: &str| {
+            let verdict = LoaderVerdict {
+                loader: "forge".into(),
+                label: "Forge".into(),
+                version: String::new(),
+                status: LoaderStatus::Refused,
+                applied: 0,
+                total: 3,
+                reason: reason.into(),
+                log: None,
+                strength_note: None,
+            };
+            assert_eq!(summary(&verdict), expect);
+        };
+        check(&format!("{REFUSED}it accepts no other keys."), "Forge refuses this file: it accepts no other keys.");
+        check("Forge does not support FLUX.1.", "Forge does not support FLUX.1.");
+        check("3 layers do not exist in SDXL.", "Forge refuses this file: 3 layers do not exist in SDXL.");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Compatibility with other programs: whether each loader applies, partly applies, ignores or refuses
 //! a file, why, what it logs, and how the strength differs. rules.toml holds the rules.
 
+mod evidence;
 mod judge;
 mod log;
 mod rules;
 mod strength;
 
-pub use judge::{Evidence, verdicts};
+pub use evidence::Evidence;
+pub use judge::verdicts;
 pub use log::{LogExplanation, explain_log};
 
 use serde::Serialize;
@@ -51,3 +53,6 @@ pub enum LoaderStatus {
     /// No rule covers this case.
     Unknown,
 }
+
+/// Start of the reason of a verdict if the whole file is refused; the cause follows.
+const REFUSED: &str = "The whole file is refused: ";

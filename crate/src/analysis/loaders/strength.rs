@@ -1,6 +1,6 @@
 //! Notes on how a loader's effect differs from the intended one, and by how much.
 
-use super::judge::Evidence;
+use super::evidence::Evidence;
 use super::rules::{AlphaPlace, Loader, MagnitudeAxis};
 use crate::adapters::{ConfigSource, Delta, Group};
 use crate::model::spelling::Role;

@@ -2,7 +2,7 @@
 
 use crate::files;
 use crate::output::{Output, size, thinned};
-use crate::resize::rank;
+use crate::values::{dtype, rank};
 use lora_loupe::edit::{AlphaPlace, ConvertOptions, ConvertPreview, Opened, Strengths, Target, convert};
 use lora_loupe::formats::Dtype;
 use pollster::block_on;
@@ -51,16 +51,6 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-/// Parses an output dtype.
-pub fn dtype(text: &str) -> Result<Dtype, String> {
-    match text {
-        "f32" | "fp32" => Ok(Dtype::F32),
-        "f16" | "fp16" => Ok(Dtype::F16),
-        "bf16" => Ok(Dtype::BF16),
-        _ => Err(format!("unknown dtype `{text}`: use f32, f16 or bf16")),
-    }
 }
 
 fn alpha(text: &str) -> Result<AlphaPlace, String> {

@@ -1,9 +1,9 @@
 //! `extract` command: the difference of two models as a LoRA.
 
-use crate::convert::dtype;
 use crate::files;
 use crate::output::{Output, size, thinned};
-use crate::resize::{kept, rank};
+use crate::resize::kept;
+use crate::values::{dtype, rank};
 use lora_loupe::edit::{ExtractOptions, Target, extract};
 use lora_loupe::formats::Dtype;
 use pollster::block_on;

@@ -1,10 +1,10 @@
 //! `merge` command: several adapters, each with a strength, into one.
 
-use crate::convert::dtype;
 use crate::files::{self, Source};
 use crate::lora::Lora;
 use crate::output::{Output, size, thinned};
-use crate::resize::{kept, rank, share};
+use crate::resize::kept;
+use crate::values::{dtype, rank, share};
 use lora_loupe::edit::{MergeInput, MergeOptions, Opened, RankRule, Strengths, Target, merge};
 use lora_loupe::formats::Dtype;
 use pollster::block_on;

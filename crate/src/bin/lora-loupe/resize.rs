@@ -1,8 +1,8 @@
 //! `resize` command: ranks of an adapter.
 
-use crate::convert::dtype;
 use crate::files;
 use crate::output::{Output, size, thinned};
+use crate::values::{dtype, rank, share};
 use lora_loupe::edit::{KeptRow, Opened, RankRule, ResizeOptions, Target, resize};
 use lora_loupe::formats::Dtype;
 use pollster::block_on;
@@ -52,22 +52,6 @@ struct Rule {
     /// Number of singular values that are at least this share of the largest, e.g. 0.1 or 10%
     #[arg(long, value_name = "X", value_parser = share)]
     ratio: Option<f64>,
-}
-
-/// Parses a rank of at least 1.
-pub fn rank(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|&rank| rank > 0)
-        .ok_or_else(|| format!("`{text}` is not a valid rank: give an integer of at least 1"))
-}
-
-/// Parses `0.98` or `98%` as a share in (0, 1].
-pub fn share(text: &str) -> Result<f64, String> {
-    let (digits, divisor) = text.strip_suffix('%').map_or((text, 1.0), |digits| (digits, 100.0));
-    let share = digits.trim().parse::<f64>().ok().map(|value| value / divisor);
-    let is_share = |share: &f64| *share > 0.0 && *share <= 1.0;
-    share.filter(is_share).ok_or_else(|| format!("`{text}` is not a valid share: give e.g. 0.98 or 98%"))
 }
 
 /// Writes the resized file.
