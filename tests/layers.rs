@@ -288,7 +288,7 @@ fn circle(graph: &Graph) -> Option<Vec<&str>> {
 
 #[test]
 fn files_do_not_import_each_other_in_circles() {
-    let mut graph = Modules::of(code()).graph();
+    let graph = Modules::of(code()).graph();
     let count: usize = graph.values().map(BTreeSet::len).sum();
     assert!(count > 800, "only {count} uses of files were found: the parser is broken");
     let uses = |file: &str, used: &str| graph.get(file).is_some_and(|all| all.contains(used));
@@ -296,7 +296,6 @@ fn files_do_not_import_each_other_in_circles() {
     assert!(uses("samplers::kind", "samplers::spacing"), "an import through mod.rs was not found");
     assert!(uses("analysis::packed", "formats::archive"), "an import from another module was not found");
     assert!(uses("bin::lora-loupe::merge", "bin::lora-loupe::lora"), "an import of the command line was not found");
-    graph.retain(|file, _| !CIRCULAR.iter().any(|module| file.split("::").next() == Some(*module)));
     let circle = circle(&graph).unwrap_or_default().join(" -> ");
     assert!(
         circle.is_empty(),

@@ -1,8 +1,8 @@
 //! Sampling state of an image on the CPU: latents, noise and the current call.
 
-use super::generate::{Request, Start};
 use super::preview::Preview;
 use super::recipe::{Recipe, Rng};
+use super::request::{Request, Start};
 use crate::samplers::{PhiloxNoise, Sampler, TorchNoise};
 
 /// Sampling state of an image or batch.

@@ -1,14 +1,9 @@
 //! Latent previews: a linear map from the latent channels to RGB.
 
-use super::error::PipelineError;
-use super::generate::Session;
 use super::image::to_rgb8;
 use super::model::Model;
-use crate::gpu::Runner;
 use crate::model::FamilyId;
 use crate::num::to_f32;
-use crate::plan;
-use crate::samplers::TorchNoise;
 
 /// A preview image, one pixel per latent position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +23,6 @@ pub struct Previewer {
     factors: Vec<[f32; 3]>,
     bias: [f32; 3],
 }
-
-/// Height and width of the latents that a map is fitted on.
-const FIT_SIZE: usize = 8;
-/// Number of images that a map is fitted on.
-const FIT_IMAGES: usize = 4;
 
 impl Previewer {
     /// Returns ComfyUI's factors (`latent_rgb_factors`) if the model has a published VAE's architecture.
@@ -107,30 +97,5 @@ impl Previewer {
         };
         let pixels: Vec<f32> = latents.chunks_exact(self.factors.len()).flat_map(rgb).collect();
         Preview { width, height, rgb: to_rgb8(&pixels) }
-    }
-}
-
-impl Session {
-    /// Fits a map for a VAE without published factors, by decoding noise.
-    pub(super) async fn fitted_previewer(&self) -> Result<Previewer, PipelineError> {
-        let (channels, multiple) = (self.model.vae.config.latent_channels, self.model.size_multiple());
-        let plan = plan::vae_decoder(&self.model.vae, 1, FIT_SIZE, FIT_SIZE)?;
-        let decoder = Runner::new(&self.gpu, &self.config, &plan, &|name| self.weights.get(name)).await?;
-        let mut noise = TorchNoise::new(0);
-        let mut pairs = Vec::new();
-        for _ in 0..FIT_IMAGES {
-            let latent = noise.randn(FIT_SIZE * FIT_SIZE * channels);
-            let image = self.decode_one(&decoder, &latent, &mut || Ok(())).await?;
-            for (at, values) in latent.chunks_exact(channels).enumerate() {
-                let (row, column) = (at / FIT_SIZE * multiple, at % FIT_SIZE * multiple);
-                let offset = |i: usize| ((row + i / multiple) * FIT_SIZE * multiple + column + i % multiple) * 3;
-                let mut rgb = [0.0; 3];
-                for i in 0..multiple * multiple {
-                    rgb.iter_mut().zip(&image[offset(i)..]).for_each(|(sum, value)| *sum += value);
-                }
-                pairs.push((values.to_vec(), rgb.map(|sum| sum / (multiple * multiple) as f32)));
-            }
-        }
-        Ok(Previewer::fitted(&pairs, channels))
     }
 }

@@ -3,8 +3,8 @@
 
 use super::conditioning;
 use super::error::PipelineError;
-use super::generate::Session;
-use super::runners;
+use super::plans;
+use super::session::Session;
 use crate::gpu::Runner;
 use crate::plan::{self, Plan};
 use serde::{Deserialize, Serialize};
@@ -38,12 +38,8 @@ impl Session {
             Network::Unet { batch, height, width, tokens } => {
                 plan::unet(&model.networks.unet, batch, height, width, tokens)?
             }
-            Network::VaeDecoder { batch, height, width } => {
-                runners::decoder(model, batch, height, width, &self.config)?
-            }
-            Network::VaeEncoder { batch, height, width } => {
-                runners::encoder(model, batch, height, width, &self.config)?
-            }
+            Network::VaeDecoder { batch, height, width } => plans::decoder(model, batch, height, width, &self.config)?,
+            Network::VaeEncoder { batch, height, width } => plans::encoder(model, batch, height, width, &self.config)?,
         })
     }
 

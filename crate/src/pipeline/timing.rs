@@ -1,7 +1,7 @@
 //! Benchmarks of a session's networks and of strength changes.
 
 use super::error::PipelineError;
-use super::generate::Session;
+use super::session::Session;
 use crate::gpu::{BenchBudget, Runner};
 use crate::weights::{LoadedAdapter, Strength};
 use web_time::Instant;

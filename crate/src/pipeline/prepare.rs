@@ -1,0 +1,117 @@
+//! Preparation of an image: weights are loaded, kernels tuned and plans compiled.
+
+use super::error::PipelineError;
+use super::plans::{ImagePlans, Runners, Shape};
+use super::progress::{Report, Stage};
+use super::session::Session;
+use crate::gpu::{Arena, Runner};
+use crate::plan::Plan;
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+impl Session {
+    /// Loads the weights of these plans that are not on the GPU yet.
+    pub(super) async fn load(&mut self, plans: &[&Plan], report: Report<'_>) -> Result<(), PipelineError> {
+        self.weights.allocate(&self.gpu, &self.config, &self.model.checkpoint, plans).await?;
+        let mut missing: Vec<_> = plans.iter().flat_map(|plan| self.weights.missing(plan)).collect();
+        let mut names = BTreeSet::new();
+        missing.retain(|(name, _)| names.insert(*name));
+        for (index, (name, layout)) in missing.iter().enumerate() {
+            report(Stage::Load, index, missing.len(), None)?;
+            self.weights.load(&self.gpu, &self.config, &self.model.checkpoint, name, *layout).await?;
+        }
+        Ok(())
+    }
+
+    /// Tunes kernels that this device has not been tuned for, if tuning is enabled, and starts compiling the
+    /// pipelines of these plans.
+    async fn tune(&mut self, plans: &[&Plan], report: Report<'_>) -> Result<(), PipelineError> {
+        let storages = plans
+            .iter()
+            .map(|plan| self.model.checkpoint.storages(plan, self.config.f16_weights))
+            .collect::<Result<Vec<_>, _>>()?;
+        let pairs: Vec<(&Plan, &[_])> = plans.iter().copied().zip(storages.iter().map(Vec::as_slice)).collect();
+        let mut stopped = Ok(());
+        let mut on_progress = |done, all| {
+            stopped = report(Stage::Tune, done, all, None);
+            let goes_on = stopped.is_ok() && self.tuning_enabled.get();
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        if self.tuning_enabled.get() {
+            self.config = self.gpu.tune(&self.config, &pairs, &mut on_progress).await?;
+        }
+        stopped?;
+        for (plan, storages) in pairs {
+            self.gpu.warm(&self.config, plan, storages).await?;
+        }
+        Ok(())
+    }
+
+    /// Compiles the pipelines for an image of the model's native size with guidance ahead of time. Does
+    /// nothing if the kernels are to be tuned first, since tuning also compiles them.
+    pub fn warm_up(&self) -> impl Future<Output = ()> + use<> {
+        let (gpu, config) = (self.gpu.clone(), self.config.clone());
+        let edge = self.model.native_size() / self.model.size_multiple();
+        let shape = Shape {
+            pictures: 1,
+            guided: true,
+            height: edge,
+            width: edge,
+            chunks: 1,
+            clip_skip: 0,
+            starts_from_picture: false,
+        };
+        let plans = match self.tuning_enabled.get() && gpu.needs_tuning(&config) {
+            true => Vec::new(),
+            false => ImagePlans::new(&self.model, shape, &config).map(ImagePlans::into_list).unwrap_or_default(),
+        };
+        let list: Vec<_> = plans
+            .into_iter()
+            .filter_map(|plan| Some((self.model.checkpoint.storages(&plan, config.f16_weights).ok()?, plan)))
+            .collect();
+        async move {
+            for (storages, plan) in list {
+                // Compilation errors surface on first use.
+                if gpu.warm(&config, &plan, &storages).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Returns the runners for this shape, except those of the text encoders, with their weights loaded. Reuses
+    /// existing ones.
+    pub(super) async fn prepare(&mut self, shape: Shape, report: Report<'_>) -> Result<Rc<Runners>, PipelineError> {
+        if let Some(runners) = self.runners.as_ref().filter(|runners| runners.shape == shape) {
+            return Ok(runners.clone());
+        }
+        // Free the old shape's buffers before allocating new ones.
+        self.runners = None;
+        let plans = ImagePlans::new(&self.model, shape, &self.config)?;
+        let list = plans.list();
+        self.tune(&list, report).await?;
+        self.load(&list, report).await?;
+        let arena = Arena::new(&self.gpu, &self.config, &list).await?;
+        let compile = async |plan: &Plan, texts: Option<&Runner>| {
+            let output = |name: &str| texts.and_then(|texts| texts.output(name).cloned());
+            let tensor = |name: &str| self.weights.get(name).or_else(|| output(name));
+            Runner::with_arena(&self.gpu, plan, &tensor, &arena).await
+        };
+        let texts = compile(&plans.texts, None).await?;
+        let runners = Rc::new(Runners {
+            shape,
+            // The rest of the UNet reads the outputs of the first plan.
+            unet: compile(&plans.unet, Some(&texts)).await?,
+            decoder: compile(&plans.decoder, None).await?,
+            encoder: match &plans.encoder {
+                Some(plan) => Some(compile(plan, None).await?),
+                None => None,
+            },
+            texts,
+        });
+        self.runners = Some(runners.clone());
+        Ok(runners)
+    }
+}

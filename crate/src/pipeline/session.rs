@@ -1,0 +1,61 @@
+//! A session: a GPU, a model and everything that is kept between images.
+
+use super::conditioning::Conditioning;
+use super::error::PipelineError;
+use super::model::Model;
+use super::plans::Runners;
+use super::preview::Previewer;
+use crate::gpu::{Gpu, KernelConfig};
+use crate::model::{Clip, Component};
+use crate::weights::Weights;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// A GPU, a model and everything that is kept between images.
+pub struct Session {
+    /// The GPU.
+    pub gpu: Rc<Gpu>,
+    /// Kernel configuration of plans that are compiled from now on.
+    pub config: KernelConfig,
+    /// Whether untuned kernels are tuned before the first image; clearing it also ends a tuning in progress.
+    pub tuning_enabled: Rc<Cell<bool>>,
+    /// The base model.
+    pub model: Model,
+    pub(super) weights: Weights,
+    pub(super) runners: Option<Rc<Runners>>,
+    pub(super) conditioning_cache: Vec<(String, Rc<Conditioning>)>,
+    pub(super) previewer: Option<Previewer>,
+}
+
+impl Session {
+    /// Creates a session with nothing loaded and tuning disabled.
+    pub fn new(gpu: Rc<Gpu>, config: KernelConfig, model: Model) -> Session {
+        Session {
+            gpu,
+            config,
+            tuning_enabled: Rc::default(),
+            model,
+            weights: Weights::default(),
+            runners: None,
+            conditioning_cache: Vec::new(),
+            previewer: None,
+        }
+    }
+
+    /// Returns the embedding width of each text encoder.
+    pub fn text_widths(&self) -> Vec<(Component, usize)> {
+        let width = |(component, clip, _): (Component, &Clip, _)| (component, clip.config.hidden_size);
+        self.model.encoders().into_iter().map(width).collect()
+    }
+
+    /// Opens the device again after a loss. All GPU resources are lost and are uploaded again.
+    pub(super) async fn recreate_device(&mut self) -> Result<(), PipelineError> {
+        let (gpu, config) = Gpu::reopen(&self.gpu, &self.config).await?;
+        self.runners = None;
+        self.conditioning_cache.clear();
+        self.weights = Weights::default();
+        self.gpu = Rc::new(gpu);
+        self.config = config;
+        Ok(())
+    }
+}
