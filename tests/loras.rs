@@ -88,7 +88,7 @@ fn block_strengths_match_diffusers() {
         let mut session = full().await;
         let source = FileSource::open(&golden::path("golden/loras/mini-sd15/lora_b.safetensors")).expect("a LoRA");
         let file = TensorFile::open("lora_b.safetensors".into(), Rc::new(source)).await.expect("a header");
-        let modules = session.model.networks.modules();
+        let modules = session.model.modules();
         let loaded = LoadedAdapter::open("b".into(), file, None, &modules).await.expect("an adapter");
         let given = GenerateInputs { adapters: &[&loaded], ..GenerateInputs::default() };
         for (case, recipe, wanted) in cases("blocks") {
@@ -211,7 +211,7 @@ fn embeddings_bundled_with_a_lora_are_used() {
             .map(|(name, shape, data)| (*name, TensorView::new(Dtype::F32, shape.clone(), data).expect("a tensor")));
         let bytes = safetensors::serialize(views, None).expect("a file");
         let file = TensorFile::open("style.safetensors".into(), Rc::new(bytes)).await.expect("a header");
-        let modules = session.model.networks.modules();
+        let modules = session.model.modules();
         let loaded = LoadedAdapter::open("l".into(), file, None, &modules).await.expect("a LoRA");
         let recipe = Recipe { adapters: vec![choice("l", 0.5, None)], ..recipe };
         let given = GenerateInputs { adapters: &[&loaded], ..GenerateInputs::default() };
@@ -236,7 +236,7 @@ fn an_adapter_that_does_not_fit_is_an_error_that_names_it() {
         let peft = pair(&format!("text_encoder.{layer}"), ".lora_B.weight", ".lora_A.weight", width);
         let load = async |session: &Session, name: &str, tensors: &[Entry]| {
             let file = TensorFile::open(name.into(), Rc::new(safetensors(&[], tensors))).await.expect("a header");
-            LoadedAdapter::open(name.into(), file, None, &session.model.networks.modules()).await.expect("an adapter")
+            LoadedAdapter::open(name.into(), file, None, &session.model.modules()).await.expect("an adapter")
         };
         let good = load(&session, "good", &kohya(width)[..]).await;
         let twice = load(&session, "twice", &[kohya(width), peft.clone()].concat()).await;

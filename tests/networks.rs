@@ -39,7 +39,8 @@ fn token_ids_agree_with_the_reference() {
     let golden = golden::tensors("golden/components/mini-sd15/text.safetensors");
     let listed = golden::json("golden/components/mini-sd15/components.json");
     for entry in listed["text"].as_array().expect("prompts") {
-        let ids = session.model.tokenizers[0].encode_padded(entry["prompt"].as_str().expect("a prompt"));
+        let ids =
+            session.model.spec.text_encoders()[0].tokenizer.encode_padded(entry["prompt"].as_str().expect("a prompt"));
         let wanted = &golden[&format!("{}input_ids", entry["prefix"].as_str().expect("a prefix"))].data;
         assert_eq!(ids.iter().map(|&id| id as f32).collect::<Vec<_>>(), *wanted, "{}", entry["prompt"]);
     }

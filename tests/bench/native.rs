@@ -8,7 +8,7 @@ use lora_loupe::gpu::{Gpu, KernelConfig, RooflinePeak};
 use lora_loupe::model::{Family, FamilyId};
 use lora_loupe::ops::Storage;
 use lora_loupe::pipeline::{AdapterChoice, Folder, Model, PipelineError, Recipe, Session, calls};
-use lora_loupe::plan::{Plan, unet, vae_decoder};
+use lora_loupe::plan::{Plan, UNET_VARYING, unet, vae_decoder};
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::golden;
 use serde_json::json;
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         if has_flag("--step") {
             let net = Family::published(FamilyId::Sd15)?.unet;
-            let (_, each) = calls(unet(&net, 2, 64, 64, 77)?, config.style);
+            let (_, each) = calls(unet(&net, 2, 64, 64, 77)?, &UNET_VARYING, config.style);
             rows.push(network(&gpu, &config, "UNet step: SD 1.5 at 512x512 with guidance", each, peak).await?);
             let net = Family::published_vae(FamilyId::Sd15)?;
             rows.push(
@@ -100,5 +100,5 @@ async fn demo(gpu: &Rc<Gpu>, config: &KernelConfig, peak: RooflinePeak) -> Resul
 async fn lora(root: &Path, session: &Session) -> Result<LoadedAdapter, Box<dyn Error>> {
     let path = root.join("loras/blueprint.safetensors");
     let file = TensorFile::open("blueprint.safetensors".into(), Rc::new(FileSource::open(&path)?)).await?;
-    Ok(LoadedAdapter::open("demo".into(), file, None, &session.model.networks.modules()).await?)
+    Ok(LoadedAdapter::open("demo".into(), file, None, &session.model.modules()).await?)
 }

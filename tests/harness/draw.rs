@@ -21,7 +21,7 @@ pub async fn adapter(session: &Session, name: &str) -> LoadedAdapter {
     let path = golden::path(&format!("golden/loras/mini-sd15/{name}.safetensors"));
     let source = Rc::new(FileSource::open(&path).expect("a LoRA"));
     let file = TensorFile::open(name.into(), source).await.expect("a header");
-    LoadedAdapter::open(name.into(), file, None, &session.model.networks.modules()).await.expect("an adapter")
+    LoadedAdapter::open(name.into(), file, None, &session.model.modules()).await.expect("an adapter")
 }
 
 /// Returns inputs with these adapters only.

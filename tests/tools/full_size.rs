@@ -16,6 +16,7 @@ use lora_loupe::num::{host_len, numel};
 use lora_loupe::pipeline::{
     GenerateInputs, Model, Network, Progress, Recipe, Session, Shape, Stage, encode_png, timestep_embedding,
 };
+use lora_loupe::plan::Source;
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::numbers::numbers;
@@ -147,7 +148,7 @@ async fn generate(
     let mut adapters = Vec::new();
     for choice in &recipe.adapters {
         let file = TensorFile::open(choice.name.clone(), Rc::new(FileSource::open(lora)?)).await?;
-        let modules = session.model.networks.modules();
+        let modules = session.model.modules();
         adapters.push(LoadedAdapter::open(choice.sha256.clone(), file, None, &modules).await?);
     }
     let chosen: Vec<&LoadedAdapter> = adapters.iter().collect();
@@ -172,23 +173,24 @@ async fn generate(
 /// Calls a network once with reproducible inputs, the UNet at timestep 500, and writes its output with channels last.
 /// Returns the seconds for loading and for the call.
 async fn call(session: &mut Session, network: Network, out: &Path) -> Result<BTreeMap<String, f64>, Box<dyn Error>> {
-    let config = &session.model.networks.unet.config;
+    let plan = session.plan(network)?;
     let mut inputs = BTreeMap::new();
-    let mut give = |name: &str, numbers: Vec<f32>| inputs.insert(name.to_owned(), numbers);
+    for value in &plan.values {
+        let Source::Input(name) = &value.source else { continue };
+        let count = host_len(value.numel());
+        let data = match name.as_str() {
+            "time" => timestep_embedding(500.0, count),
+            "sample" => numbers(2, count, 1.0, 0.0),
+            "text" => numbers(3, count, 1.0, 0.0),
+            "added" => numbers(4, count, 1.0, 0.0),
+            "latents" => numbers(2, count, 5.0, 0.0),
+            other => return Err(format!("no synthetic `{other}`").into()),
+        };
+        inputs.insert(name.clone(), data);
+    }
     let output = match network {
-        Network::Unet { batch: 1, height, width, tokens } => {
-            give("sample", numbers(2, height * width * config.in_channels, 1.0, 0.0));
-            give("time", timestep_embedding(500.0, config.block_out_channels[0]));
-            give("text", numbers(3, tokens * config.cross_attention_dim, 1.0, 0.0));
-            if let Some(width) = config.projection_class_embeddings_input_dim {
-                give("added", numbers(4, width, 1.0, 0.0));
-            }
-            "noise"
-        }
-        Network::VaeDecoder { batch: 1, height, width } => {
-            give("latents", numbers(2, height * width * session.model.vae.config.latent_channels, 5.0, 0.0));
-            "image"
-        }
+        Network::Unet { batch: 1, .. } => "noise",
+        Network::VaeDecoder { batch: 1, .. } => "image",
         other => return Err(format!("no synthetic inputs for {other:?}").into()),
     };
     let started = Instant::now();

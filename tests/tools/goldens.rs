@@ -46,8 +46,7 @@ async fn pipeline(root: &Path, name: &str) -> (usize, usize) {
         let file = TensorFile::open(id.clone(), Rc::new(FileSource::open(&entry.path()).expect("a LoRA")))
             .await
             .expect("a header");
-        adapters
-            .push(LoadedAdapter::open(id, file, None, &session.model.networks.modules()).await.expect("an adapter"));
+        adapters.push(LoadedAdapter::open(id, file, None, &session.model.modules()).await.expect("an adapter"));
     }
     let loaded: Vec<&LoadedAdapter> = adapters.iter().collect();
     let e2e = root.join("e2e").join(name);

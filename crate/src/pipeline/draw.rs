@@ -7,7 +7,6 @@ use super::plans::Runners;
 use super::progress::{Report, Stage};
 use super::request::{Request, Start};
 use super::session::Session;
-use super::sinusoidal::{guidance_embedding, timestep_embedding};
 use crate::gpu::Runner;
 
 impl Session {
@@ -70,27 +69,23 @@ impl Session {
         }
         let copies = if shape.guided { 2 } else { 1 };
         let calls = latents.sampler.timesteps().len();
-        let time_width = self.model.networks.unet.config.block_out_channels[0];
         while latents.next_call < calls {
             let (call, first) = (latents.next_call, latents.first_call);
             report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref())?;
             let segment = request.script.segment_at(call);
             if latents.bound_segment != Some(segment) {
                 let conditioning = &segments[&segment];
-                runners.texts.set(&self.gpu, "text", &conditioning.states)?;
-                if let Some(added) = &conditioning.added {
-                    runners.texts.set(&self.gpu, "added", added)?;
+                for (name, values) in &conditioning.inputs {
+                    runners.texts.set(&self.gpu, name, values)?;
                 }
                 runners.texts.run(&self.gpu);
                 latents.bound_segment = Some(segment);
             }
             let input = latents.input();
             runners.unet.set(&self.gpu, "sample", &input.repeat(copies))?;
-            let time = timestep_embedding(latents.sampler.timesteps()[call], time_width);
-            runners.unet.set(&self.gpu, "time", &time.repeat(copies * shape.pictures))?;
-            if let Some(width) = self.model.networks.unet.config.time_cond_proj_dim {
-                let guidance = guidance_embedding(recipe.guidance, width);
-                runners.unet.set(&self.gpu, "guidance", &guidance.repeat(copies * shape.pictures))?;
+            let timestep = latents.sampler.timesteps()[call];
+            for (name, item) in self.model.spec.call_inputs(timestep, recipe.guidance) {
+                runners.unet.set(&self.gpu, name, &item.repeat(shape.items()))?;
             }
             let on_progress = &mut || report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref());
             let mut predicted = runners.unet.compute_cancellable(&self.gpu, "noise", on_progress).await?;

@@ -1,17 +1,16 @@
 //! Image generation from a recipe, in a session that keeps weights and plans between images.
 
-use super::conditioning;
 use super::embedding::{Embedding, Vocabulary};
 use super::error::PipelineError;
 use super::image::to_rgb8;
 use super::latents::Latents;
-use super::plans::Shape;
 use super::progress::{Control, Progress, Report};
 use super::prompt_schedule::PromptSchedule;
 use super::recipe::{Recipe, Upscaler};
 use super::request::{GenerateInputs, Request, Start, choose, starting_point};
 use super::resize::{Filter, resize};
 use super::session::Session;
+use super::shape::Shape;
 use crate::adapters::Delta;
 use crate::model::FamilyId;
 use crate::samplers::{Sampler, SamplerKind, SamplerOptions};
@@ -124,13 +123,13 @@ impl Session {
         report: Report<'_>,
     ) -> Result<PassOutput, PipelineError> {
         let kind: SamplerKind = recipe.sampler.parse()?;
-        let is_xl = self.model.family() == FamilyId::Sdxl;
+        let spec = &self.model.spec;
         let options = SamplerOptions {
             // diffusers' pipelines pass TCD an eta of 0, not its class's default of 0.3.
             eta: recipe.eta.or((kind == SamplerKind::Tcd).then_some(0.0)),
             sigma_spacing: recipe.schedule,
             timestep_spacing: recipe.spacing,
-            is_xl,
+            is_xl: spec.family() == FamilyId::Sdxl,
         };
         let sampler = Sampler::new(kind, &self.model.schedule, steps, &options)?;
         let mut script = PromptSchedule::of(recipe, kind.calls_per_step() * steps)?;
@@ -138,15 +137,15 @@ impl Session {
         let multiple = self.model.size_multiple();
         let shape = Shape {
             pictures: recipe.batch,
-            guided: recipe.guidance > 1.0 && !self.model.has_guidance_embedding(),
+            guided: recipe.guidance > 1.0 && !spec.embeds_guidance(),
             height: height / multiple,
             width: width / multiple,
-            chunks: self.model.tokenizers.iter().map(|tokenizer| script.longest(tokenizer)).max().unwrap_or(1),
-            clip_skip: conditioning::clip_skip(recipe, is_xl),
+            chunks: spec.text_encoders().iter().map(|encoder| script.longest(encoder.tokenizer)).max().unwrap_or(1),
+            clip_skip: spec.clip_skip(recipe),
             starts_from_picture: start.is_encoded(),
         };
         let request = Request { recipe, script, vocabulary, chosen, start, shape, preview: given.preview };
-        let mut latents = Latents::new(&request, sampler, self.model.vae.config.latent_channels);
+        let mut latents = Latents::new(&request, sampler, spec.latents().channels);
         let mut losses = 0;
         let image = loop {
             match self.run_pass(&request, &mut latents, needs_pixels, report).await {

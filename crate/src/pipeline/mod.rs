@@ -1,6 +1,5 @@
 //! The Stable Diffusion pipeline: prompt -> text embeddings -> latents, step by step -> pixels.
 
-mod conditioning;
 mod draw;
 mod embedding;
 mod encode_prompts;
@@ -21,12 +20,13 @@ mod recipe;
 mod request;
 mod resize;
 mod session;
-mod single_file;
+mod shape;
 mod sinusoidal;
+mod spec;
+mod stable_diffusion;
 mod timing;
 mod vae;
 
-pub use conditioning::token_table;
 pub use embedding::Embedding;
 pub use error::PipelineError;
 pub use folder::Folder;
@@ -34,7 +34,7 @@ pub use generate::{Applied, Picture};
 pub use image::{DecodedImage, decode_png, encode_png, to_rgb8};
 pub use infotext::{Infotext, Leftover, Mention, png_parameters};
 pub use model::Model;
-pub use plans::{ImagePlans, MemoryRequirements, PlanRequirements, Shape, calls};
+pub use plans::{ImagePlans, MemoryRequirements, PlanRequirements, calls};
 pub use preview::Preview;
 pub use probe::Network;
 pub use progress::{Control, Progress, Stage, denoise_seconds_left};
@@ -42,5 +42,8 @@ pub use recipe::{AdapterChoice, EmbeddingChoice, Hires, Recipe, Rng, Upscaler};
 pub use request::GenerateInputs;
 pub use resize::{Filter, resize};
 pub use session::Session;
+pub use shape::Shape;
 pub use sinusoidal::timestep_embedding;
+pub use spec::{Conditioning, EncodePrompts, LatentSpace, LocalFuture, ModelSpec, TextEncoder};
+pub use stable_diffusion::token_table;
 pub use timing::BenchResult;

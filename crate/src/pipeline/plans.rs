@@ -1,40 +1,14 @@
 //! Execution plans of an image and their memory requirements.
 
-use super::conditioning;
 use super::error::PipelineError;
 use super::model::Model;
+use super::shape::Shape;
 use crate::gpu::{Arena, KernelConfig, Runner, Style};
-use crate::plan::{self, Plan};
+use crate::plan::Plan;
 use crate::text::CHUNK_LEN;
 use crate::weights::{LoadedAdapter, fold_bytes};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// Everything that the plans of an image depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
-    /// Batch size.
-    pub pictures: usize,
-    /// Whether classifier-free guidance doubles the batch.
-    pub guided: bool,
-    /// Height of the latents.
-    pub height: usize,
-    /// Width of the latents.
-    pub width: usize,
-    /// Chunks of 77 tokens per prompt.
-    pub chunks: usize,
-    /// Final layers of the text encoders to skip.
-    pub clip_skip: usize,
-    /// Whether the VAE's encoder is needed (image-to-image).
-    pub starts_from_picture: bool,
-}
-
-impl Shape {
-    /// Returns the batch size of the UNet and the text encoders.
-    pub fn items(&self) -> usize {
-        if self.guided { 2 * self.pictures } else { self.pictures }
-    }
-}
 
 /// Runners of one shape.
 pub struct Runners {
@@ -66,10 +40,10 @@ impl ImagePlans {
     /// Plans an image of this shape.
     pub fn new(model: &Model, shape: Shape, config: &KernelConfig) -> Result<ImagePlans, PipelineError> {
         let Shape { height, width, chunks, .. } = shape;
-        let unet = plan::unet(&model.networks.unet, shape.items(), height, width, chunks * CHUNK_LEN)?;
-        let (texts, unet) = calls(unet, config.style);
+        let denoiser = model.spec.denoiser(shape.items(), height, width, chunks * CHUNK_LEN)?;
+        let (texts, unet) = calls(denoiser, model.spec.varying(), config.style);
         let decoder = decoder(model, 1, height, width, config)?.fuse_epilogues();
-        let pixels = model.size_multiple();
+        let pixels = model.spec.latents().pixels;
         let encoder = match shape.starts_from_picture {
             true => Some(encoder(model, 1, height * pixels, width * pixels, config)?.fuse_epilogues()),
             false => None,
@@ -88,6 +62,12 @@ impl ImagePlans {
     }
 }
 
+/// Plans a model's text encoders for one chunk of tokens of every prompt.
+pub fn text_plans(model: &Model, shape: Shape) -> Result<Vec<Plan>, PipelineError> {
+    let plan = |index| Ok(model.spec.text_plan(index, shape.items(), CHUNK_LEN, shape.clip_skip)?.fuse_epilogues());
+    (0..model.spec.text_encoders().len()).map(plan).collect()
+}
+
 /// Plans the VAE's decoder for latents of this size, strip-mined along the rows.
 pub(super) fn decoder(
     model: &Model,
@@ -96,8 +76,8 @@ pub(super) fn decoder(
     width: usize,
     config: &KernelConfig,
 ) -> Result<Plan, PipelineError> {
-    let strip = plan::vae_strip(&model.vae, height, width, config.max_binding);
-    Ok(plan::vae_decoder(&model.vae, batch, height, width)?.strip_mined(strip)?)
+    let max_map = model.spec.max_map(height, width, config.max_binding);
+    Ok(model.spec.decoder(batch, height, width)?.strip_mined(max_map)?)
 }
 
 /// Plans the VAE's encoder for images of this size in pixels, strip-mined along the rows.
@@ -108,18 +88,18 @@ pub(super) fn encoder(
     width: usize,
     config: &KernelConfig,
 ) -> Result<Plan, PipelineError> {
-    let pixels = model.size_multiple();
-    let strip = plan::vae_strip(&model.vae, height / pixels, width / pixels, config.max_binding);
-    Ok(plan::vae_encoder(&model.vae, batch, height, width)?.strip_mined(strip)?)
+    let pixels = model.spec.latents().pixels;
+    let max_map = model.spec.max_map(height / pixels, width / pixels, config.max_binding);
+    Ok(model.spec.encoder(batch, height, width)?.strip_mined(max_map)?)
 }
 
-/// Fuses a UNet's plan for kernels of this style and splits it into its timestep-independent part and the
+/// Fuses a denoiser's plan for kernels of this style and splits it into its timestep-independent part and the
 /// rest. Layer norms are fused as prologues only for tiled kernels: software rasterizers slow down if each
 /// of a product's many invocations normalizes.
-pub fn calls(unet: Plan, style: Style) -> (Plan, Plan) {
-    let fused = unet.fuse_epilogues();
+pub fn calls(denoiser: Plan, varying: &[&str], style: Style) -> (Plan, Plan) {
+    let fused = denoiser.fuse_epilogues();
     let fused = if style == Style::Tiled { fused.fuse_layer_norms() } else { fused };
-    fused.hoist_invariant(&plan::UNET_VARYING)
+    fused.hoist_invariant(varying)
 }
 
 /// Resource requirements of one plan.
@@ -179,7 +159,7 @@ impl Model {
     /// Returns all plans of an image: the text encoders, the UNet's timestep-independent part, the rest of
     /// the UNet, the VAE's decoder and, if needed, its encoder.
     pub fn plans(&self, shape: Shape, config: &KernelConfig) -> Result<Vec<Plan>, PipelineError> {
-        let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
+        let text = text_plans(self, shape)?;
         Ok([text, ImagePlans::new(self, shape, config)?.into_list()].concat())
     }
 
@@ -204,7 +184,7 @@ impl Model {
         config: &KernelConfig,
         adapters: &[&LoadedAdapter],
     ) -> Result<MemoryRequirements, PipelineError> {
-        let text = conditioning::plans(&self.encoders(), shape.items(), shape.clip_skip)?;
+        let text = text_plans(self, shape)?;
         let rest = ImagePlans::new(self, shape, config)?.into_list();
         let need = |plans: &[Plan]| MemoryRequirements::of(self, &plans.iter().collect::<Vec<_>>(), config);
         let (text_need, mut rest_need) = (need(&text)?, need(&rest)?);

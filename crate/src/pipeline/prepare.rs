@@ -1,9 +1,10 @@
 //! Preparation of an image: weights are loaded, kernels tuned and plans compiled.
 
 use super::error::PipelineError;
-use super::plans::{ImagePlans, Runners, Shape};
+use super::plans::{ImagePlans, Runners};
 use super::progress::{Report, Stage};
 use super::session::Session;
+use super::shape::Shape;
 use crate::gpu::{Arena, Runner};
 use crate::plan::Plan;
 use std::collections::BTreeSet;

@@ -1,8 +1,6 @@
 //! Latent previews: a linear map from the latent channels to RGB.
 
 use super::image::to_rgb8;
-use super::model::Model;
-use crate::model::FamilyId;
 use crate::num::to_f32;
 
 /// A preview image, one pixel per latent position.
@@ -25,32 +23,9 @@ pub struct Previewer {
 }
 
 impl Previewer {
-    /// Returns ComfyUI's factors (`latent_rgb_factors`) if the model has a published VAE's architecture.
-    pub fn published(model: &Model) -> Option<Previewer> {
-        let config = &model.vae.config;
-        if config.latent_channels != 4 || config.block_out_channels != [128, 256, 512, 512] {
-            return None;
-        }
-        Some(match model.family() {
-            FamilyId::Sd15 | FamilyId::Sd21 => Previewer {
-                factors: vec![
-                    [0.3512, 0.2297, 0.3227],
-                    [0.3250, 0.4974, 0.2350],
-                    [-0.2829, 0.1762, 0.2721],
-                    [-0.2120, -0.2616, -0.7177],
-                ],
-                bias: [0.0; 3],
-            },
-            FamilyId::Sdxl => Previewer {
-                factors: vec![
-                    [0.3651, 0.4232, 0.4341],
-                    [-0.2533, -0.0042, 0.1068],
-                    [0.1076, 0.1111, -0.0362],
-                    [-0.3165, -0.2492, -0.2188],
-                ],
-                bias: [0.1084, -0.0175, -0.0011],
-            },
-        })
+    /// Returns a map with these RGB weights of each latent channel.
+    pub fn new(factors: Vec<[f32; 3]>, bias: [f32; 3]) -> Previewer {
+        Previewer { factors, bias }
     }
 
     /// Fits a map by least squares to pairs of a latent position's channels and the mean RGB that the VAE

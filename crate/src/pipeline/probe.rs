@@ -1,12 +1,11 @@
 //! Runs of a single network with access to the output of any step: for tests against a reference, and to
 //! find the first step where two devices differ.
 
-use super::conditioning;
 use super::error::PipelineError;
 use super::plans;
 use super::session::Session;
 use crate::gpu::Runner;
-use crate::plan::{self, Plan};
+use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -33,21 +32,12 @@ impl Session {
     pub fn plan(&self, network: Network) -> Result<Plan, PipelineError> {
         let model = &self.model;
         Ok(match network {
-            Network::TextEncoder { batch, tokens } => self.text_plan(0, batch, tokens)?,
-            Network::TextEncoder2 { batch, tokens } => self.text_plan(1, batch, tokens)?,
-            Network::Unet { batch, height, width, tokens } => {
-                plan::unet(&model.networks.unet, batch, height, width, tokens)?
-            }
+            Network::TextEncoder { batch, tokens } => model.spec.text_plan(0, batch, tokens, 0)?,
+            Network::TextEncoder2 { batch, tokens } => model.spec.text_plan(1, batch, tokens, 0)?,
+            Network::Unet { batch, height, width, tokens } => model.spec.denoiser(batch, height, width, tokens)?,
             Network::VaeDecoder { batch, height, width } => plans::decoder(model, batch, height, width, &self.config)?,
             Network::VaeEncoder { batch, height, width } => plans::encoder(model, batch, height, width, &self.config)?,
         })
-    }
-
-    fn text_plan(&self, index: usize, batch: usize, tokens: usize) -> Result<Plan, PipelineError> {
-        let encoders = self.model.encoders();
-        let (component, clip, _) =
-            encoders.get(index).ok_or_else(|| PipelineError::MissingFile(format!("text encoder {}", index + 1)))?;
-        Ok(plan::text_encoder(clip, component.name(), batch, tokens, conditioning::output(encoders.len() > 1), 0)?)
     }
 
     /// Uploads the weights of one network to the GPU.

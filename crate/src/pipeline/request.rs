@@ -2,10 +2,10 @@
 
 use super::embedding::{Embedding, Vocabulary};
 use super::error::PipelineError;
-use super::plans::Shape;
 use super::prompt_schedule::PromptSchedule;
 use super::recipe::Recipe;
 use super::resize::latent_mask;
+use super::shape::Shape;
 use crate::adapters::Strengths;
 use crate::text::ExtraNetwork;
 use crate::weights::{LoadedAdapter, Strength};
@@ -56,7 +56,7 @@ impl Start<'_> {
 }
 
 /// Everything that one sampling pass depends on.
-pub(super) struct Request<'a> {
+pub struct Request<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) script: PromptSchedule,
     pub(super) vocabulary: &'a Vocabulary,

@@ -1,12 +1,12 @@
 //! A session: a GPU, a model and everything that is kept between images.
 
-use super::conditioning::Conditioning;
 use super::error::PipelineError;
 use super::model::Model;
 use super::plans::Runners;
 use super::preview::Previewer;
+use super::spec::Conditioning;
 use crate::gpu::{Gpu, KernelConfig};
-use crate::model::{Clip, Component};
+use crate::model::Component;
 use crate::weights::Weights;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -44,8 +44,7 @@ impl Session {
 
     /// Returns the embedding width of each text encoder.
     pub fn text_widths(&self) -> Vec<(Component, usize)> {
-        let width = |(component, clip, _): (Component, &Clip, _)| (component, clip.config.hidden_size);
-        self.model.encoders().into_iter().map(width).collect()
+        self.model.spec.text_encoders().iter().map(|encoder| (encoder.component, encoder.width)).collect()
     }
 
     /// Opens the device again after a loss. All GPU resources are lost and are uploaded again.

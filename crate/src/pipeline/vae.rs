@@ -1,13 +1,14 @@
 //! The VAE of a session: images -> latents, latents -> images, and a map for previews.
 
 use super::error::PipelineError;
-use super::plans::{Runners, Shape};
+use super::plans::Runners;
 use super::preview::Previewer;
 use super::progress::{Report, Stage};
 use super::session::Session;
+use super::shape::Shape;
+use super::spec::LatentSpace;
 use crate::gpu::{GpuError, Runner};
 use crate::num::host_len;
-use crate::plan;
 use crate::samplers::TorchNoise;
 
 /// Height and width of the latents that a map is fitted on.
@@ -28,8 +29,7 @@ impl Session {
     ) -> Result<Vec<f32>, PipelineError> {
         let missing = || GpuError::Missing { plan: "this image".into(), name: "the VAE's encoder".into() };
         let encoder = runners.encoder.as_ref().ok_or_else(missing)?;
-        let config = &self.model.vae.config;
-        let (channels, scale) = (config.latent_channels, config.scaling_factor);
+        let LatentSpace { channels, scaling_factor: scale, .. } = self.model.spec.latents();
         let latent_len = shape.height * shape.width * channels;
         let mut moments = Vec::new();
         for image in images.chunks_exact(encoder.len("image").map_or(images.len(), host_len)) {
@@ -77,7 +77,7 @@ impl Session {
         latent: &[f32],
         on_progress: &mut dyn FnMut() -> Result<(), PipelineError>,
     ) -> Result<Vec<f32>, PipelineError> {
-        let scale = self.model.vae.config.scaling_factor;
+        let scale = self.model.spec.latents().scaling_factor;
         let scaled: Vec<f32> = latent.iter().map(|value| value / scale).collect();
         decoder.set(&self.gpu, "latents", &scaled)?;
         decoder.compute_cancellable(&self.gpu, "image", on_progress).await
@@ -85,7 +85,7 @@ impl Session {
 
     /// Returns the map from latents to previews.
     pub(super) async fn make_previewer(&self) -> Result<Previewer, PipelineError> {
-        match Previewer::published(&self.model) {
+        match self.model.spec.previewer() {
             Some(previewer) => Ok(previewer),
             None => self.fitted_previewer().await,
         }
@@ -93,8 +93,8 @@ impl Session {
 
     /// Fits a map for a VAE without published factors, by decoding noise.
     async fn fitted_previewer(&self) -> Result<Previewer, PipelineError> {
-        let (channels, multiple) = (self.model.vae.config.latent_channels, self.model.size_multiple());
-        let plan = plan::vae_decoder(&self.model.vae, 1, FIT_SIZE, FIT_SIZE)?;
+        let LatentSpace { channels, pixels: multiple, .. } = self.model.spec.latents();
+        let plan = self.model.spec.decoder(1, FIT_SIZE, FIT_SIZE)?;
         let decoder = Runner::new(&self.gpu, &self.config, &plan, &|name| self.weights.get(name)).await?;
         let mut noise = TorchNoise::new(0);
         let mut pairs = Vec::new();

@@ -198,11 +198,12 @@ impl Engine {
     /// Counts the tokens of a prompt for the open model: `[used, limit]`; null if no model is open.
     pub fn count_tokens(&self, prompt: String, syntax: String, steps: usize) -> Result<JsValue, JsValue> {
         let opened = self.opened.borrow();
-        let Some(tokenizer) = opened.as_ref().and_then(|opened| opened.session.model.tokenizers.first()) else {
+        let encoders = opened.as_ref().map(|opened| opened.session.model.spec.text_encoders());
+        let Some(encoder) = encoders.as_deref().and_then(<[_]>::first) else {
             return Ok(JsValue::NULL);
         };
         let syntax = syntax.parse().map_err(|error: crate::text::TextError| refused(error.into()))?;
-        to_js(&crate::text::count(tokenizer, &prompt, syntax, steps))
+        to_js(&crate::text::count(encoder.tokenizer, &prompt, syntax, steps))
     }
 
     /// Cancels the running [`Engine::generate`] before its next step.
@@ -356,7 +357,7 @@ impl Opened {
         }
         let Some(file) = files.borrow().get(sha256).cloned() else { return Ok(None) };
         let tensors = TensorFile::open(file.name, file.source).await?;
-        let modules = self.session.model.networks.modules();
+        let modules = self.session.model.modules();
         let loaded = Rc::new(LoadedAdapter::open(sha256.into(), tensors, file.config.as_deref(), &modules).await?);
         self.adapters.insert(sha256.into(), loaded.clone());
         Ok(Some(loaded))

@@ -203,7 +203,7 @@ async fn open_adapters(
             blocks: lora.blocks.clone(),
             hash: file_hashes.auto_v3,
         });
-        let modules = model.networks.modules();
+        let modules = model.modules();
         adapters.push(LoadedAdapter::open(file_hashes.sha256, file, config.as_deref(), &modules).await?);
     }
     Ok((adapters, choices))

@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         let (path, config) = files::adapter(path);
         let name = files::name(&path);
         let file = pollster::block_on(TensorFile::open(name.clone(), Rc::new(files::source(&path)?)))?;
-        let modules = model.networks.modules();
+        let modules = model.modules();
         adapters.push(pollster::block_on(LoadedAdapter::open(name, file, config.as_deref(), &modules))?);
     }
     let need = model.memory_need(shape, &KernelConfig::BASELINE, &adapters.iter().collect::<Vec<_>>())?;

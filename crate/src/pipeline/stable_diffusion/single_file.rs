@@ -1,11 +1,12 @@
 //! Base models in single-file checkpoints (CompVis's LDM, Stability AI's sgm), identified by the keys and
 //! shapes of their tensors.
 
-use super::error::PipelineError;
-use super::model::{Model, REFINER, special};
+use super::{REFINER, StableDiffusion, special};
 use crate::model::config::PerLevel;
 use crate::model::stored::{open_clip, open_clip_encoder};
 use crate::model::{Component, Family, FamilyId, TensorLocation, Unet, UnetConfig, Vae, single_file};
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::spec::OpenedModel;
 use crate::samplers::{PredictionType, ScheduleConfig};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, TensorFile, WeightsError};
@@ -23,15 +24,15 @@ fn clip_prefix(family: FamilyId) -> &'static str {
     }
 }
 
-impl Model {
-    /// Opens a checkpoint by its header; weights are read when needed. `vae` replaces the checkpoint's VAE,
-    /// or supplies a missing one; `tokenizer` is CLIP's, which these files do not contain.
-    pub async fn open_file(
+impl StableDiffusion {
+    /// Opens a checkpoint by its header. `vae` replaces the checkpoint's VAE, or supplies a missing one;
+    /// `tokenizer` is CLIP's, which these files do not contain.
+    pub fn open_file(
         name: &str,
         file: TensorFile,
         vae: Option<TensorFile>,
         tokenizer: Tokenizer,
-    ) -> Result<Model, PipelineError> {
+    ) -> Result<OpenedModel<StableDiffusion>, PipelineError> {
         let (family, config) = unet_config(name, &file)?;
         let networks = Family { unet: Unet::new(&config), ..Family::published(family)? };
         let decoder = Family::published_vae(family)?;
@@ -50,15 +51,9 @@ impl Model {
             FamilyId::Sd21 => vec![tokenizer.padded_with_zero()],
             FamilyId::Sdxl => vec![tokenizer.clone(), tokenizer.padded_with_zero()],
         };
-        Ok(Model {
-            name: name.into(),
-            networks,
-            vae: decoder,
-            tokenizers,
-            force_zeros_for_empty_prompt: family == FamilyId::Sdxl,
-            schedule,
-            checkpoint,
-        })
+        let force_zeros_for_empty_prompt = family == FamilyId::Sdxl;
+        let spec = StableDiffusion { networks, vae: decoder, tokenizers, force_zeros_for_empty_prompt };
+        Ok(OpenedModel { spec, schedule, checkpoint })
     }
 }
 

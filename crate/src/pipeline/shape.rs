@@ -1,0 +1,29 @@
+//! Everything that the plans of an image depend on besides the model.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that the plans of an image depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Batch size.
+    pub pictures: usize,
+    /// Whether classifier-free guidance doubles the batch.
+    pub guided: bool,
+    /// Height of the latents.
+    pub height: usize,
+    /// Width of the latents.
+    pub width: usize,
+    /// Chunks of 77 tokens per prompt.
+    pub chunks: usize,
+    /// Final layers of the text encoders to skip.
+    pub clip_skip: usize,
+    /// Whether the VAE's encoder is needed (image-to-image).
+    pub starts_from_picture: bool,
+}
+
+impl Shape {
+    /// Returns the batch size of the UNet and the text encoders.
+    pub fn items(&self) -> usize {
+        if self.guided { 2 * self.pictures } else { self.pictures }
+    }
+}
