@@ -1,17 +1,51 @@
 //! Compilation of a plan: allocate its tensors, lower its steps, upload the kernels' parameters, and bind every dispatch.
 
 use super::arena::Arena;
-use super::device::{Gpu, GpuError, Tensor};
+use super::device::{AllocationGuard, Gpu, GpuError, Tensor};
 use super::kernel::{Binding, BufferRef, Dispatch, KernelSequence, Scalar};
 use super::lower::lower_step;
-use super::runner::{BoundDispatch, CompiledStep, Runner};
 use crate::num::host_len;
 use crate::ops::{Op, Storage};
 use crate::plan::{Allocation, Plan, Source, Step, Value, ValueId};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// WebGPU's default `minUniformBufferOffsetAlignment`, which every device supports.
 pub(super) const PARAMS_STRIDE: u64 = 256;
+
+/// A dispatch with its pipeline and bind group.
+pub(super) struct BoundDispatch {
+    pub pipeline: wgpu::ComputePipeline,
+    pub bind_group: wgpu::BindGroup,
+    pub groups: [u32; 3],
+    pub flops: u64,
+}
+
+/// A step of a compiled plan.
+pub(super) struct CompiledStep {
+    pub label: String,
+    pub output: Tensor,
+    /// Indices of the steps that produce its inputs.
+    pub producers: Vec<usize>,
+    /// Number of dispatches up to and including its last.
+    pub dispatch_end: usize,
+}
+
+/// A plan's dispatches, and the buffers that they use.
+pub(super) struct CompiledPlan {
+    pub dispatches: Vec<BoundDispatch>,
+    pub steps: Vec<CompiledStep>,
+    pub inputs: BTreeMap<String, Tensor>,
+    pub outputs: BTreeMap<String, Tensor>,
+    pub scalars: wgpu::Buffer,
+    /// Bytes allocated for this plan alone.
+    pub bytes: u64,
+    /// Whether any dispatch multiplies in f16.
+    pub uses_f16_math: bool,
+    _guards: [Rc<AllocationGuard>; 2],
+    /// Keeps the buffers of all bind groups alive.
+    _tensors: Vec<Tensor>,
+}
 
 /// Compiles a plan. `resident` returns weights by name, and tensors to use as inputs and outputs.
 pub(super) fn compile(
@@ -19,7 +53,7 @@ pub(super) fn compile(
     plan: &Plan,
     resident: &dyn Fn(&str) -> Option<Tensor>,
     arena: &Arena,
-) -> Result<Runner, GpuError> {
+) -> Result<CompiledPlan, GpuError> {
     let tensors = PlanTensors::allocate(gpu, plan, resident, arena)?;
     let sequences = lower_all(plan, &tensors, arena)?;
     let dispatches = || sequences.iter().flat_map(|sequence| &sequence.dispatches);
@@ -34,7 +68,7 @@ pub(super) fn compile(
         steps.push(tensors.compiled_step(plan, step, bound.len())?);
     }
     let guards = [gpu.track_buffer(&uniforms.scalars), gpu.track_buffer(&uniforms.params)];
-    Ok(Runner {
+    Ok(CompiledPlan {
         uses_f16_math: dispatches().any(|dispatch| dispatch.launch.operand_type == Scalar::F16),
         dispatches: bound,
         steps,

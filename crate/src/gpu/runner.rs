@@ -1,46 +1,19 @@
 //! Compiled plans: dispatches whose buffers, parameters and bind groups are created once and submitted repeatedly.
 
 use super::arena::{Arena, StepResources};
-use super::compile::{PARAMS_STRIDE, compile, output_storage};
+use super::compile::{BoundDispatch, CompiledPlan, PARAMS_STRIDE, compile, output_storage};
 use super::config::KernelConfig;
-use super::device::{AllocationGuard, Gpu, GpuError, Tensor};
+use super::device::{Gpu, GpuError, Tensor};
 use crate::num::to_whole;
 use crate::plan::{Plan, Source, Value};
-use std::collections::BTreeMap;
-use std::rc::Rc;
 
 /// Target duration of a submission: short enough for prompt cancellation and for GPU watchdogs, long enough to make the
 /// submission overhead negligible.
 const SUBMISSION_SECONDS: f64 = 0.08;
 
-/// A dispatch with its pipeline and bind group.
-pub(super) struct BoundDispatch {
-    pub pipeline: wgpu::ComputePipeline,
-    pub bind_group: wgpu::BindGroup,
-    pub groups: [u32; 3],
-    pub flops: u64,
-}
-
-/// A step of a compiled plan.
-pub(super) struct CompiledStep {
-    pub label: String,
-    pub output: Tensor,
-    /// Indices of the steps that produce its inputs.
-    pub producers: Vec<usize>,
-    /// Number of dispatches up to and including its last.
-    pub dispatch_end: usize,
-}
-
 /// A compiled plan with its buffers.
 pub struct Runner {
-    pub(super) dispatches: Vec<BoundDispatch>,
-    pub(super) steps: Vec<CompiledStep>,
-    pub(super) inputs: BTreeMap<String, Tensor>,
-    pub(super) outputs: BTreeMap<String, Tensor>,
-    pub(super) scalars: wgpu::Buffer,
-    pub(super) _guards: [Rc<AllocationGuard>; 2],
-    /// Keeps the buffers of all bind groups alive.
-    pub(super) _tensors: Vec<Tensor>,
+    compiled: CompiledPlan,
     /// Bytes of GPU memory allocated for this plan: inputs, outputs, parameters.
     pub bytes: u64,
     /// Whether any dispatch multiplies in f16.
@@ -68,7 +41,8 @@ impl Runner {
         arena: &Arena,
     ) -> Result<Runner, GpuError> {
         let what = format!("the plan `{}`", plan.name);
-        gpu.with_error_scopes(&what, || compile(gpu, plan, resident, arena)).await
+        let compiled = gpu.with_error_scopes(&what, || compile(gpu, plan, resident, arena)).await?;
+        Ok(Runner { bytes: compiled.bytes, uses_f16_math: compiled.uses_f16_math, compiled })
     }
 
     /// Returns the number of dispatches of one run of a plan with this configuration.
@@ -100,7 +74,7 @@ impl Runner {
     /// Writes an input.
     pub fn set(&self, gpu: &Gpu, name: &str, data: &[f32]) -> Result<(), GpuError> {
         let missing = || GpuError::Missing { plan: "this plan".into(), name: name.into() };
-        let tensor = self.inputs.get(name).ok_or_else(missing)?;
+        let tensor = self.compiled.inputs.get(name).ok_or_else(missing)?;
         let found = data.len() as u64;
         if tensor.len != found {
             return Err(GpuError::LengthMismatch { name: name.into(), found, wanted: tensor.len });
@@ -110,29 +84,29 @@ impl Runner {
 
     /// Writes the run-time scalars, in the plan's order.
     pub fn set_scalars(&self, gpu: &Gpu, scalars: &[f32]) {
-        gpu.queue.write_buffer(&self.scalars, 0, bytemuck::cast_slice(scalars));
+        gpu.queue.write_buffer(&self.compiled.scalars, 0, bytemuck::cast_slice(scalars));
     }
 
     /// Returns the number of elements of an input.
     pub fn len(&self, input: &str) -> Option<u64> {
-        self.inputs.get(input).map(|tensor| tensor.len)
+        self.compiled.inputs.get(input).map(|tensor| tensor.len)
     }
 
     /// Finds the first step whose output contains NaN or infinity, or an input that does, for the inputs of the last
     /// run. Repeats parts of the plan several times.
     pub async fn find_non_finite(&self, gpu: &Gpu) -> Result<Option<String>, GpuError> {
         let is_finite = async |tensor| Ok(gpu.read(tensor).await?.iter().all(|value| value.is_finite()));
-        for (name, tensor) in &self.inputs {
+        for (name, tensor) in &self.compiled.inputs {
             if !is_finite(tensor).await? {
                 return Ok(Some(format!("the input `{name}`")));
             }
         }
         let is_step_finite = async |step: usize| {
-            self.run_first(gpu, self.steps[step].dispatch_end);
-            is_finite(&self.steps[step].output).await
+            self.run_first(gpu, self.compiled.steps[step].dispatch_end);
+            is_finite(&self.compiled.steps[step].output).await
         };
         // Binary search: a non-finite value propagates to nearly all later steps.
-        let (mut low, mut high) = (0, self.steps.len());
+        let (mut low, mut high) = (0, self.compiled.steps.len());
         while low < high {
             let middle = usize::midpoint(low, high);
             match is_step_finite(middle).await? {
@@ -141,7 +115,7 @@ impl Runner {
             }
         }
         // With parallel branches the search can end past the first bad step: follow non-finite inputs back to it.
-        while let Some(step) = self.steps.get(low) {
+        while let Some(step) = self.compiled.steps.get(low) {
             let mut culprit = None;
             for &producer in &step.producers {
                 if culprit.is_none() && !is_step_finite(producer).await? {
@@ -153,17 +127,17 @@ impl Runner {
                 None => break,
             }
         }
-        Ok(self.steps.get(low).map(|step| step.label.clone()))
+        Ok(self.compiled.steps.get(low).map(|step| step.label.clone()))
     }
 
     /// Submits all dispatches, in batches.
     pub fn run(&self, gpu: &Gpu) {
-        self.run_first(gpu, self.dispatches.len());
+        self.run_first(gpu, self.compiled.dispatches.len());
     }
 
     /// Submits the first `count` dispatches.
     fn run_first(&self, gpu: &Gpu, count: usize) {
-        let mut rest = &self.dispatches[..count];
+        let mut rest = &self.compiled.dispatches[..count];
         while !rest.is_empty() {
             rest = submit_batch(gpu, rest);
         }
@@ -171,12 +145,12 @@ impl Runner {
 
     /// Returns the floating-point operations of one run.
     pub fn flops(&self) -> u64 {
-        self.dispatches.iter().map(|dispatch| dispatch.flops).sum()
+        self.compiled.dispatches.iter().map(|dispatch| dispatch.flops).sum()
     }
 
     /// Returns the tensor of an output.
     pub fn output(&self, name: &str) -> Option<&Tensor> {
-        self.outputs.get(name)
+        self.compiled.outputs.get(name)
     }
 
     /// Runs the plan and reads an output.
@@ -196,7 +170,7 @@ impl Runner {
         let tensor = self.output(output).ok_or_else(missing)?;
         let start = web_time::Instant::now();
         let flops_of = |dispatches: &[BoundDispatch]| dispatches.iter().map(|dispatch| dispatch.flops).sum::<u64>();
-        let (mut rest, mut in_flight) = (self.dispatches.as_slice(), None);
+        let (mut rest, mut in_flight) = (self.compiled.dispatches.as_slice(), None);
         loop {
             // One batch is queued while the previous one executes.
             rest = submit_batch(gpu, rest);

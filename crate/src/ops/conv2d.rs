@@ -1,6 +1,6 @@
 //! 2D convolution of a feature map (B, H, W, C): PyTorch's `conv2d`, channels last.
 
-use super::{Epilogue, Operation, ProductOperands, Prologue, ShapeError, View, leading};
+use super::{Epilogue, Operation, ProductOperands, Prologue, ShapeError, View, leading, operand_indices};
 use crate::num::numel;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ pub struct Conv2d {
 impl Conv2d {
     /// Returns the index of each operand among the inputs.
     pub fn operand_indices(&self) -> ProductOperands<usize> {
-        ProductOperands::indices(self.bias, Prologue::None, self.epilogue)
+        operand_indices(self.bias, Prologue::None, self.epilogue)
     }
 
     /// Returns the inputs by name, or None if their number is wrong.

@@ -1,7 +1,7 @@
 //! Matrix multiplication, (…, K) x (K, N) -> (…, N): PyTorch's `linear` and `@`, and 1x1 convolutions on
 //! channels-last feature maps.
 
-use super::{Epilogue, Operation, ProductOperands, Prologue, ShapeError, View, leading};
+use super::{Epilogue, Operation, ProductOperands, Prologue, ShapeError, View, leading, operand_indices};
 use crate::num::{host_len, numel};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ pub struct Matmul {
 impl Matmul {
     /// Returns the index of each operand among the inputs.
     pub fn operand_indices(&self) -> ProductOperands<usize> {
-        ProductOperands::indices(self.bias, self.prologue, self.epilogue)
+        operand_indices(self.bias, self.prologue, self.epilogue)
     }
 
     /// Returns the inputs by name, or None if their number is wrong.

@@ -1,7 +1,5 @@
 //! Named operands of matmuls and convolutions.
 
-use super::{Epilogue, Prologue};
-
 /// Operands of a matmul or convolution, in the order of a step's inputs. `T` is a tensor, its shape, its id, or its index
 /// among the inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,13 +10,13 @@ pub struct ProductOperands<T> {
     pub weight: T,
     /// Added to every row or pixel.
     pub bias: Option<T>,
-    /// Second feature map of [`Prologue::Concat`].
+    /// Second feature map of [`Prologue::Concat`](super::Prologue::Concat).
     pub skip: Option<T>,
-    /// Tensors of [`Prologue::LayerNorm`].
+    /// Tensors of [`Prologue::LayerNorm`](super::Prologue::LayerNorm).
     pub norm: Option<NormOperands<T>>,
-    /// Tensor with the columns of [`Epilogue::channel_bias`].
+    /// Tensor with the columns of [`Epilogue::channel_bias`](super::Epilogue::channel_bias).
     pub channel_bias: Option<T>,
-    /// Tensor of [`Epilogue::residual`].
+    /// Tensor of [`Epilogue::residual`](super::Epilogue::residual).
     pub residual: Option<T>,
 }
 
@@ -32,24 +30,6 @@ pub struct NormOperands<T> {
 }
 
 impl ProductOperands<usize> {
-    /// Returns the index of each operand among the inputs.
-    pub fn indices(bias: bool, prologue: Prologue, epilogue: Epilogue) -> ProductOperands<usize> {
-        let mut count = 2;
-        let mut next = |is_present: bool| {
-            is_present.then(|| {
-                count += 1;
-                count - 1
-            })
-        };
-        let bias = next(bias);
-        let skip = next(prologue == Prologue::Concat);
-        let is_normed = matches!(prologue, Prologue::LayerNorm { .. });
-        let norm = next(is_normed).zip(next(is_normed)).map(|(scale, scale_sums)| NormOperands { scale, scale_sums });
-        let channel_bias = next(epilogue.channel_bias.is_some());
-        let residual = next(epilogue.residual);
-        ProductOperands { x: 0, weight: 1, bias, skip, norm, channel_bias, residual }
-    }
-
     /// Returns the inputs by name, or None if there are fewer or more.
     pub fn select<T: Copy>(&self, inputs: &[T]) -> Option<ProductOperands<T>> {
         (inputs.len() == self.list().len()).then(|| self.map(|index| inputs[index]))

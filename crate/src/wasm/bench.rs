@@ -1,8 +1,8 @@
 //! Benchmarks of the open device and model, for `cargo xtask bench` and the page's panel.
 
 use super::convert::{failure, from_js, refused, to_js};
+use super::device::Device;
 use super::engine::{Engine, Opened};
-use super::tuning::Device;
 use crate::bench::{BUDGET, Case, Prepared, Row, Size, cases, roofline_rows};
 use crate::gpu::KernelConfig;
 use crate::pipeline::Recipe;

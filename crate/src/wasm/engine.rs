@@ -1,9 +1,9 @@
 //! The engine of a worker: inspects files and generates images; keeps files, device and model between calls.
 
 use super::convert::{failure, from_js, refused, to_js};
+use super::device::Device;
 use super::progress::ProgressReporter;
 use super::sources::Place;
-use super::tuning::Device;
 use super::types::{Inspected, ModelInfo, PictureInfo, PngInfo, PreviewInfo, ProgressInfo};
 use crate::analysis;
 use crate::edit::{EditInput, fixes};

@@ -7,6 +7,7 @@
 mod bench;
 #[cfg(target_os = "unknown")]
 mod convert;
+mod device;
 #[cfg(target_os = "unknown")]
 mod edits;
 #[cfg(target_os = "unknown")]

@@ -1,8 +1,8 @@
 //! Single operations and networks run on given inputs, for the browser tests.
 
 use super::convert::{failure, from_js, refused, to_js};
+use super::device::Device;
 use super::engine::{Engine, Opened};
-use super::tuning::Device;
 use crate::gpu::{KernelConfig, Runner, Style, TileChoice, Winograd};
 use crate::ops::Op;
 use crate::pipeline::{Network, Recipe, Shape};

@@ -1,26 +1,8 @@
-//! The open device with its kernel configuration, and tuning results, saved and restored by the page as text.
+//! Kernel tuning results of a GPU, saved and restored by the page as text.
 
 use super::engine::Engine;
-use crate::gpu::{Gpu, KernelConfig, TileChoice, Tuning};
-use std::rc::Rc;
+use crate::gpu::{TileChoice, Tuning};
 use wasm_bindgen::prelude::*;
-
-/// An open device and the configuration of its kernels.
-#[derive(Clone)]
-pub(super) struct Device {
-    pub gpu: Rc<Gpu>,
-    pub config: KernelConfig,
-}
-
-impl Device {
-    /// Applies stored tuning results.
-    pub fn with_tuning(self, stored: Option<Tuning>) -> Device {
-        match stored {
-            Some(stored) => Device { config: self.gpu.with_stored_tuning(self.config, stored), gpu: self.gpu },
-            None => self,
-        }
-    }
-}
 
 #[wasm_bindgen]
 impl Engine {

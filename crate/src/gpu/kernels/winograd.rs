@@ -12,7 +12,7 @@ use crate::gpu::kernel::{
 };
 use crate::gpu::params::params;
 use crate::num::{host_len, numel};
-use crate::ops::{Conv2d, Epilogue, ProductOperands, Prologue, Storage, leading};
+use crate::ops::{Conv2d, Epilogue, Prologue, Storage, leading, operand_indices};
 
 params! {
     /// Uniforms of winograd_weight.wgsl.
@@ -174,7 +174,7 @@ impl Winograd<'_> {
             epilogue: EpilogueParams {
                 kernel: Kernel::Matmul,
                 inputs: &shapes,
-                operands: ProductOperands::indices(false, prologue, epilogue),
+                operands: operand_indices(false, prologue, epilogue),
                 epilogue,
                 item_rows: chunk,
             },
