@@ -3,9 +3,9 @@
 //! The inner product of two factorized changes is Σ (left₁ᵀ·left₂) ∘ (right₁·right₂ᵀ): ranks, keys and
 //! algorithms may differ, and no change is materialized.
 
-use super::matrix::{Matrix, eigen};
 use super::spectrum::Spectrum;
 use crate::adapters::{Dense, Factorization};
+use crate::linalg::{Matrix, eigen};
 use crate::num::numel;
 use serde::Serialize;
 use ts_rs::TS;

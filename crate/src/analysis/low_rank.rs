@@ -1,8 +1,8 @@
 //! Truncated SVD of factorized changes: the best approximation of a lower rank (Eckart and Young 1936).
 
-use super::matrix::{Matrix, eigen};
 use super::spectrum::{core, gram_of_columns, gram_of_rows, small_gram};
 use crate::adapters::{Dense, Factorization};
+use crate::linalg::{Matrix, dot, eigen};
 
 /// A truncated SVD: left · diag(values) · right.
 #[derive(Debug, Clone)]
@@ -152,14 +152,14 @@ fn orthonormal(mut rows: Matrix) -> Matrix {
     for i in 0..rows.rows {
         let (done, rest) = rows.data.split_at_mut(i * columns);
         let row = &mut rest[..columns];
-        let initial_norm = super::matrix::dot(row, row).sqrt();
+        let initial_norm = dot(row, row).sqrt();
         for _ in 0..2 {
             for other in done.chunks_exact(columns) {
-                let projection = super::matrix::dot(row, other);
+                let projection = dot(row, other);
                 row.iter_mut().zip(other).for_each(|(x, other)| *x -= projection * other);
             }
         }
-        let norm = super::matrix::dot(row, row).sqrt();
+        let norm = dot(row, row).sqrt();
         let factor = if norm > 1e-10 * initial_norm { 1.0 / norm } else { 0.0 };
         row.iter_mut().for_each(|x| *x *= factor);
     }

@@ -10,7 +10,6 @@ mod inspect;
 mod layer_comparison;
 pub mod loaders;
 mod low_rank;
-mod matrix;
 mod measurements;
 mod modules;
 mod packed;
