@@ -1,6 +1,6 @@
 //! Linear algebra on factors: the norm of a product without the product, Tucker contractions and Kronecker products.
 
-use super::gram::{Lines, gram_f32};
+use crate::linalg::{Lines, gram_f32};
 
 /// Maximum number of elements computed from factors whose sizes are not checked against a base model: many times
 /// what any published layer needs.

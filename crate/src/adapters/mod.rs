@@ -15,7 +15,6 @@ mod fold;
 mod form;
 mod full;
 mod glora;
-mod gram;
 mod group;
 mod ia3;
 mod leftover;
@@ -36,7 +35,6 @@ pub use config::{ConfigError, ConfigSource, GGUF_KEY, METADATA_KEY, PeftConfig, 
 pub use delta::{Change, Delta, Factor, FactorData, Fold, Part};
 pub use fold::{BASE, FOLDED, Folding, fold_on_cpu, fold_plan};
 pub use form::{Dense, Factorization};
-pub use gram::{Lines, gram, gram_f32};
 pub use group::{Group, group};
 pub use leftover::{Leftover, LeftoverClass, LeftoverReason};
 pub use linear::pair_is_smaller;

@@ -5,8 +5,8 @@
 //! products of both sides'. The matrix itself is materialized only if it is smaller. Computed in f64:
 //! values below 1e-7 of the largest are rounding errors.
 
-use crate::adapters::{Delta, Dense, FactorData, Factorization, Lines, gram};
-use crate::linalg::{Matrix, dot, eigenvalues};
+use crate::adapters::{Delta, Dense, FactorData, Factorization};
+use crate::linalg::{Lines, Matrix, dot, eigenvalues, gram};
 use serde::Serialize;
 use ts_rs::TS;
 
