@@ -4,8 +4,7 @@
 //! algorithms may differ, and no change is materialized.
 
 use super::spectrum::Spectrum;
-use crate::adapters::{Dense, Factorization};
-use crate::linalg::{Matrix, eigen};
+use crate::linalg::{Factorization, Matrix, eigen};
 use crate::num::numel;
 use serde::Serialize;
 use ts_rs::TS;
@@ -76,9 +75,8 @@ struct Factors {
 
 impl Factors {
     fn of(form: &Factorization) -> Factors {
-        let widen = |dense: &Dense| Matrix::of(&dense.data, dense.columns);
         let (left, right) = form.pair();
-        Factors { left: widen(&left), right: widen(&right) }
+        Factors { left: Matrix::from(&left), right: Matrix::from(&right) }
     }
 
     /// Returns the inner product of the two matrices.

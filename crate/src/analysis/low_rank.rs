@@ -1,8 +1,7 @@
 //! Truncated SVD of factorized changes: the best approximation of a lower rank (Eckart and Young 1936).
 
-use super::spectrum::{core, gram_of_columns, gram_of_rows, small_gram};
-use crate::adapters::{Dense, Factorization};
-use crate::linalg::{Matrix, dot, eigen};
+use super::spectrum::core;
+use crate::linalg::{Dense, Factorization, Matrix, dot, eigen};
 
 /// A truncated SVD: left · diag(values) · right.
 #[derive(Debug, Clone)]
@@ -57,15 +56,15 @@ fn normalized(left: Matrix, mut right: Matrix) -> LowRank {
 /// SVD of left · right. With T = diag(1/σ)·Y·Lᵀ (Y the eigenvectors of LᵀAL) the left vectors are
 /// left · Tᵀ; projecting the product onto them gives T·(leftᵀ·left)·right.
 fn product(left: &Dense, right: &Dense, rank: usize) -> LowRank {
-    let a = gram_of_columns(left);
-    let (root, inner) = core(&a, &gram_of_rows(right));
+    let a = left.gram_of_columns();
+    let (root, inner) = core(&a, &right.gram_of_rows());
     let found = eigen(inner);
     let values: Vec<f64> = found.values.iter().take(rank).map(|value| value.max(0.0).sqrt()).collect();
     let kept = values.iter().take_while(|&&value| value > MIN_SINGULAR_RATIO * values[0]).count();
     let mut transform = found.vectors.first_rows(kept).times_transposed(&root);
     transform.scale_rows(values[..kept].iter().map(|value| 1.0 / value));
-    let left_vectors = Matrix::of(&left.data, left.columns).times_transposed(&transform);
-    let scaled_right = transform.times(&a).times(&Matrix::of(&right.data, right.columns));
+    let left_vectors = Matrix::from(left).times_transposed(&transform);
+    let scaled_right = transform.times(&a).times(&Matrix::from(right));
     normalized(left_vectors, scaled_right)
 }
 
@@ -77,7 +76,7 @@ fn whole(dense: &Dense, rank: usize) -> LowRank {
     if side > EXACT_SVD_MAX_SIDE && rank * 4 < side {
         return randomized(dense, rank);
     }
-    from_directions(dense, leading_vectors(small_gram(dense), rank))
+    from_directions(dense, leading_vectors(dense.small_gram(), rank))
 }
 
 /// Returns the first eigenvectors of M·Mᵀ or Mᵀ·M, at most `rank`, without those of singular values that are rounding

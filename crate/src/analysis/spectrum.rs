@@ -5,8 +5,8 @@
 //! products of both sides'. The matrix itself is materialized only if it is smaller. Computed in f64:
 //! values below 1e-7 of the largest are rounding errors.
 
-use crate::adapters::{Delta, Dense, FactorData, Factorization};
-use crate::linalg::{Lines, Matrix, dot, eigenvalues, gram};
+use crate::adapters::{Delta, FactorData};
+use crate::linalg::{Factorization, Matrix, dot, eigenvalues};
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -94,10 +94,10 @@ fn values(form: &Factorization) -> Vec<f64> {
             first.iter().flat_map(|a| second.iter().map(move |b| a * b)).collect()
         }
         Factorization::Product(left, right) if left.columns <= count => {
-            roots(eigenvalues(core(&gram_of_columns(left), &gram_of_rows(right)).1))
+            roots(eigenvalues(core(&left.gram_of_columns(), &right.gram_of_rows()).1))
         }
         Factorization::Product(..) => return self::values(&Factorization::Whole(form.matrix())),
-        Factorization::Whole(whole) => roots(eigenvalues(small_gram(whole))),
+        Factorization::Whole(whole) => roots(eigenvalues(whole.small_gram())),
     };
     values.sort_by(|a, b| b.total_cmp(a));
     values.resize(count, 0.0);
@@ -113,21 +113,6 @@ pub(super) fn core(a: &Matrix, b: &Matrix) -> (Matrix, Matrix) {
     let root = cholesky(b);
     let inner = root.transposed_times(&a.times(&root));
     (root, inner)
-}
-
-/// Returns matrixᵀ · matrix.
-pub(super) fn gram_of_columns(matrix: &Dense) -> Matrix {
-    Matrix { rows: matrix.columns, columns: matrix.columns, data: gram(&matrix.data, matrix.columns, Lines::Columns) }
-}
-
-/// Returns matrix · matrixᵀ.
-pub(super) fn gram_of_rows(matrix: &Dense) -> Matrix {
-    Matrix { rows: matrix.rows, columns: matrix.rows, data: gram(&matrix.data, matrix.columns, Lines::Rows) }
-}
-
-/// Returns the smaller of M·Mᵀ and Mᵀ·M.
-pub(super) fn small_gram(matrix: &Dense) -> Matrix {
-    if matrix.columns < matrix.rows { gram_of_columns(matrix) } else { gram_of_rows(matrix) }
 }
 
 /// Pivoted Cholesky factor L with L·Lᵀ = `matrix`, positive semidefinite: one column per pivot,

@@ -1,5 +1,6 @@
 //! Dense f64 matrices and their products.
 
+use super::dense::Dense;
 use crate::num::to_f32;
 
 /// A row-major matrix.
@@ -85,6 +86,12 @@ impl Matrix {
     /// Returns the sum of the element-wise product with a matrix of the same size.
     pub fn dot(&self, other: &Matrix) -> f64 {
         dot(&self.data, &other.data)
+    }
+}
+
+impl From<&Dense> for Matrix {
+    fn from(dense: &Dense) -> Matrix {
+        Matrix::of(&dense.data, dense.columns)
     }
 }
 
