@@ -61,6 +61,11 @@ impl Matrix {
         out
     }
 
+    /// Swaps two rows.
+    pub fn swap_rows(&mut self, row: usize, other: usize) {
+        (0..self.columns).for_each(|at| self.data.swap(row * self.columns + at, other * self.columns + at));
+    }
+
     /// Multiplies row `i` by `factors[i]`.
     pub fn scale_rows(&mut self, factors: impl IntoIterator<Item = f64>) {
         for (row, factor) in self.data.chunks_exact_mut(self.columns.max(1)).zip(factors) {
