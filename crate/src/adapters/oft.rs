@@ -103,8 +103,8 @@ impl Oft {
     }
 }
 
-/// Returns the Cayley transform (I + Q)(I − Q)⁻¹ for Q = q_scale · (B − Bᵀ): the solution of (I − Q) R = I + Q. I − Q is
-/// always invertible, since Q is skew-symmetric.
+/// Returns the Cayley transform (I + Q)(I − Q)⁻¹ for Q = q_scale · (B − Bᵀ): the solution of (I − Q) R = I + Q.
+/// I − Q is always invertible, since Q is skew-symmetric.
 fn cayley(block: &[f32], size: usize, q_scale: f64) -> Vec<f64> {
     let (mut difference, mut sum) = (Matrix::identity(size), Matrix::identity(size));
     for at in 0..size * size {

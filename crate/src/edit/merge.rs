@@ -12,7 +12,7 @@ use super::pairs::{
 use super::peft::PeftMetadata;
 use super::preview::DroppedKey;
 use crate::adapters::{Delta, Strengths};
-use crate::formats::{ByteSink, ByteSource, Dtype};
+use crate::formats::{ByteSink, Dtype};
 use crate::linalg::{Dense, Factorization, pair_is_smaller};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
