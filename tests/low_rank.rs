@@ -1,13 +1,14 @@
 //! Singular values compared with NumPy, and what builds on them: reported errors of resize, merge and extract, and
 //! relations between files.
 
-use lora_loupe::adapters::{Adapter, Algorithm, Delta, Dense, FactorData, Factorization, ModelFile, PeftConfigs, read};
-use lora_loupe::analysis::{BaseShapes, LowRank, Relation, Spectrum, compare};
+use lora_loupe::adapters::{Adapter, Algorithm, Delta, FactorData, ModelFile, PeftConfigs, read};
+use lora_loupe::analysis::{BaseShapes, Relation, Spectrum, compare};
 use lora_loupe::edit::{
     ConvertOptions, EditError, ExtractOptions, MergeInput, MergeOptions, ModelSide, Opened, RankRule, ResizeOptions,
     Strengths, Target, extract, merge, resize,
 };
 use lora_loupe::formats::{Dtype, Header, read_header};
+use lora_loupe::linalg::{Dense, Factorization, LowRank};
 use lora_loupe::model::{Family, FamilyId};
 use lora_loupe_tests::edits::{F32, bytes_of, changes, converted, corpus, distance, finished, open, same};
 use lora_loupe_tests::golden::{self, bytes};

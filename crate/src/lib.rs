@@ -13,6 +13,7 @@ pub mod bench;
 pub mod edit;
 pub mod formats;
 pub mod gpu;
+pub mod linalg;
 pub mod model;
 pub mod num;
 pub mod ops;

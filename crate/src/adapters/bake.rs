@@ -6,8 +6,8 @@ use super::fold::{Folding, fold_on_cpu};
 use super::read::Adapter;
 use super::strengths::Strengths;
 use crate::formats::{ByteSink, ByteSource, COPY_BLOCK, FormatError, Header, TensorInfo, blocks, widen::narrow};
+use crate::linalg::transposed;
 use crate::model::TensorLocation;
-use crate::model::stored::transposed;
 use crate::num::host_len;
 use crate::plan::PlanError;
 use std::collections::{BTreeMap, HashMap};
@@ -124,18 +124,19 @@ async fn fold_tensor(
 ) -> Result<Vec<u8>, BakeError> {
     let failed = |source| BakeError::Numbers { tensor: tensor.name.clone(), source };
     let mut numbers = tensor.read(file.source).await.map_err(failed)?;
-    let row = numbers.len() / tensor.shape.first().map_or(1, |&rows| rows.max(1));
+    let columns = numbers.len() / tensor.shape.first().map_or(1, |&rows| rows.max(1));
     for (stored, changes) in parts {
         let part = stored_part(tensor, stored);
-        let start = stored.qkv_index.map_or(0, |third| third * part.shape[0] * row);
+        let start = stored.qkv_index.map_or(0, |third| third * part.shape[0] * columns);
         let elements = &mut numbers[start..start + host_len(part.elements())];
-        let base = if stored.transposed { transposed(elements, part.shape[0]) } else { elements.to_vec() };
+        let base = if stored.transposed { transposed(elements, columns) } else { elements.to_vec() };
         let shape: Vec<usize> = match stored.transposed {
             true => part.shape.iter().rev().copied().collect(),
             false => part.shape,
         };
         let sum = fold_part(base, &shape, &tensor.name, changes).await?;
-        elements.copy_from_slice(&if stored.transposed { transposed(&sum, shape[0]) } else { sum });
+        let rows = elements.len() / columns.max(1);
+        elements.copy_from_slice(&if stored.transposed { transposed(&sum, rows) } else { sum });
     }
     narrow(tensor.dtype, &numbers, &tensor.name).map_err(failed)
 }

@@ -1,7 +1,7 @@
 //! Tensors of a base model, found by full name in a single file or in a diffusers folder.
 
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
-use crate::model::stored::transposed;
+use crate::linalg::transposed;
 use crate::model::{Component, TensorLocation};
 use std::collections::HashMap;
 
@@ -63,6 +63,7 @@ impl<'a> BaseTensor<'a> {
     /// Reads its elements in PyTorch's order.
     pub async fn read(&self) -> Result<Vec<f32>, FormatError> {
         let data = self.tensor.read(self.file.source).await?;
-        Ok(if self.transposed { transposed(&data, self.tensor.shape[0]) } else { data })
+        let columns = data.len() / self.tensor.shape.first().map_or(1, |&rows| rows.max(1));
+        Ok(if self.transposed { transposed(&data, columns) } else { data })
     }
 }

@@ -1,8 +1,8 @@
 //! Deltas: the change of one tensor of the base model, its target and its scale.
 
 use super::algorithm::Algorithm;
-use super::form::Factorization;
 use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo};
+use crate::linalg::Factorization;
 use crate::model::{Component, Module};
 use crate::num::{host_len, numel};
 use crate::ops::{Add, Axpy, Broadcast, Op};
@@ -99,8 +99,8 @@ pub trait Change: Debug {
     /// change depends on the base weight.
     fn norm(&self, numbers: &FactorData) -> Option<f64>;
 
-    /// Returns the change at scale 1 as a factorized matrix, or `None` if it depends on the base weight, is not
-    /// a matrix, or is too large for one layer.
+    /// Returns the change at scale 1 as the factorized matrix (outputs, inputs · kernel²) in PyTorch's order, or `None`
+    /// if it depends on the base weight, is not a matrix, or is too large for one layer.
     fn form(&self, numbers: &FactorData) -> Option<Factorization> {
         let _ = numbers;
         None

@@ -2,10 +2,9 @@
 
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
-use super::form::{Dense, Factorization};
 use super::group::Group;
 use super::leftover::LeftoverReason;
-use super::linear::norm;
+use crate::linalg::{Dense, Factorization, norm};
 use crate::model::spelling::Role;
 use crate::plan::{PlanError, ValueId};
 

@@ -8,7 +8,7 @@ use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
 use super::leftover::LeftoverReason;
-use super::linear::{identity, kronecker};
+use crate::linalg::{Dense, kronecker};
 use crate::model::spelling::Role;
 use crate::ops::Matmul;
 use crate::plan::{Layout, PlanError, ValueId};
@@ -89,7 +89,7 @@ impl Change for Glora {
         let area = self.area();
         for factor in &self.inner {
             let Some(data) = numbers.get(&factor.key) else { continue };
-            let repeated = kronecker(&identity(area), area, data, factor.axis(0), factor.axis(1), 1);
+            let repeated = kronecker(&Dense::identity(area).data, area, data, factor.axis(0), factor.axis(1), 1);
             prepared.insert(factor.key.clone(), repeated);
         }
         for factor in &self.outer {

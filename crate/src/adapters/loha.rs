@@ -7,11 +7,11 @@
 
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
-use super::form::{Dense, Factorization};
 use super::group::Group;
 use super::leftover::LeftoverReason;
-use super::linear::{MAX_DENSE_LEN, contracted, product, product_norm, transposed};
 use super::representation::Representation;
+use super::tucker::{MAX_DENSE_LEN, contracted};
+use crate::linalg::{Dense, Factorization, product, product_norm, transposed};
 use crate::model::spelling::Role;
 use crate::model::{Kind, Module};
 use crate::num::{host_len, numel};

@@ -6,11 +6,11 @@
 
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
-use super::form::{Dense, Factorization};
 use super::group::Group;
 use super::leftover::LeftoverReason;
-use super::linear::{contracted, identity, kronecker, norm, product, product_norm, transposed};
 use super::representation::Representation;
+use super::tucker::contracted;
+use crate::linalg::{Dense, Factorization, kronecker, norm, product, product_norm, transposed};
 use crate::model::spelling::Role;
 use crate::model::{Kind, Module};
 use crate::plan::{PlanError, ValueId};
@@ -185,7 +185,7 @@ impl Lokr {
                 let (left, right) = self.w2.pair(numbers)?;
                 let rank = self.w2.rank()?;
                 let left = kronecker(&w1, b, &left, c, rank, 1);
-                pair.prepare(key, left, kronecker(&identity(b), b, &right, rank, d, area), &self.shape)
+                pair.prepare(key, left, kronecker(&Dense::identity(b).data, b, &right, rank, d, area), &self.shape)
             }
         })
     }

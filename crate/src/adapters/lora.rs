@@ -5,10 +5,10 @@
 
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
-use super::form::Factorization;
 use super::group::Group;
 use super::leftover::LeftoverReason;
-use super::linear::{contracted, product_norm};
+use super::tucker::contracted;
+use crate::linalg::{Factorization, product_norm};
 use crate::model::spelling::Role;
 use crate::num::{host_len, numel};
 use crate::ops::Matmul;

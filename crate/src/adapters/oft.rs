@@ -9,6 +9,7 @@ use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
 use super::leftover::LeftoverReason;
+use crate::linalg::{Matrix, solve};
 use crate::model::Module;
 use crate::model::spelling::Role;
 use crate::num::to_f32;
@@ -102,33 +103,16 @@ impl Oft {
     }
 }
 
-/// Returns the Cayley transform (I + Q)(I − Q)⁻¹ for Q = q_scale · (B − Bᵀ): the solution of (I − Q) R = I + Q by
-/// Gauss–Jordan elimination with pivoting. I − Q is always invertible, since Q is skew-symmetric.
+/// Returns the Cayley transform (I + Q)(I − Q)⁻¹ for Q = q_scale · (B − Bᵀ): the solution of (I − Q) R = I + Q.
+/// I − Q is always invertible, since Q is skew-symmetric.
 fn cayley(block: &[f32], size: usize, q_scale: f64) -> Vec<f64> {
-    let q = |row: usize, column: usize| {
-        q_scale * (f64::from(block[row * size + column]) - f64::from(block[column * size + row]))
-    };
-    let identity = |row, column| f64::from(u8::from(row == column));
-    let width = 2 * size;
-    let mut rows: Vec<Vec<f64>> = (0..size)
-        .map(|row| {
-            let left = (0..size).map(|column| identity(row, column) - q(row, column));
-            left.chain((0..size).map(|column| identity(row, column) + q(row, column))).collect()
-        })
-        .collect();
-    for column in 0..size {
-        let best = (column..size).max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()));
-        rows.swap(column, best.unwrap_or(column));
-        let pivot: Vec<f64> = rows[column].iter().map(|value| value / rows[column][column]).collect();
-        for (row, values) in rows.iter_mut().enumerate() {
-            let factor = if row == column { 0.0 } else { values[column] };
-            if factor != 0.0 {
-                (column..width).for_each(|at| values[at] -= factor * pivot[at]);
-            }
-        }
-        rows[column] = pivot;
+    let (mut difference, mut sum) = (Matrix::identity(size), Matrix::identity(size));
+    for at in 0..size * size {
+        let q = q_scale * (f64::from(block[at]) - f64::from(block[at % size * size + at / size]));
+        difference.data[at] -= q;
+        sum.data[at] += q;
     }
-    rows.iter().flat_map(|row| row[size..].iter().copied()).collect()
+    solve(difference, sum).data
 }
 
 impl Change for Oft {

@@ -1,7 +1,7 @@
 //! The smaller in-memory representation of a change, and its steps in a plan.
 
 use super::delta::{FactorData, Fold};
-use super::linear::{pair_is_smaller, product};
+use crate::linalg::{pair_is_smaller, product};
 use crate::num::{host_len, numel};
 use crate::ops::Matmul;
 use crate::plan::{Layout, PlanError, ValueId};

@@ -3,9 +3,8 @@
 //! The inner product of two factorized changes is Σ (left₁ᵀ·left₂) ∘ (right₁·right₂ᵀ): ranks, keys and
 //! algorithms may differ, and no change is materialized.
 
-use super::matrix::{Matrix, eigen};
 use super::spectrum::Spectrum;
-use crate::adapters::{Dense, Factorization};
+use crate::linalg::{Factorization, Matrix, orthonormal_basis};
 use crate::num::numel;
 use serde::Serialize;
 use ts_rs::TS;
@@ -76,9 +75,8 @@ struct Factors {
 
 impl Factors {
     fn of(form: &Factorization) -> Factors {
-        let widen = |dense: &Dense| Matrix::of(&dense.data, dense.columns);
         let (left, right) = form.pair();
-        Factors { left: widen(&left), right: widen(&right) }
+        Factors { left: Matrix::from(&left), right: Matrix::from(&right) }
     }
 
     /// Returns the inner product of the two matrices.
@@ -94,22 +92,11 @@ impl Factors {
         if spanned > MAX_SPANNED {
             return None;
         }
-        let left = orthonormal_rows(&other.left.transposed()).times(&self.left);
-        let right = self.right.times_transposed(&orthonormal_rows(&other.right));
+        let left = orthonormal_basis(&other.left.transposed()).times(&self.left);
+        let right = self.right.times_transposed(&orthonormal_basis(&other.right));
         let inside = left.transposed_times(&left).dot(&right.times_transposed(&right));
         Some((inside / self.dot(self)).clamp(0.0, 1.0))
     }
-}
-
-/// Returns orthonormal rows that span those of a matrix, ignoring f16 rounding errors.
-fn orthonormal_rows(matrix: &Matrix) -> Matrix {
-    const MIN_NORM: f64 = 1e-3;
-    let found = eigen(matrix.times_transposed(matrix));
-    let largest = found.values.first().copied().unwrap_or(0.0);
-    let kept = found.values.iter().take_while(|&&value| value > MIN_NORM * MIN_NORM * largest && value > 0.0).count();
-    let mut rows = found.vectors.first_rows(kept).times(matrix);
-    rows.scale_rows(found.values[..kept].iter().map(|value| 1.0 / value.sqrt()));
-    rows
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Measurements of a file's tensors: norms and singular values of its changes, and anomalies.
 
 use super::spectrum::Spectrum;
-use crate::adapters::{Adapter, Delta, Factorization};
+use crate::adapters::{Adapter, Delta};
 use crate::formats::{ByteSource, FormatError, Header};
+use crate::linalg::Factorization;
 use crate::model::spelling::Role;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,12 +1,7 @@
-//! Singular values of factorized changes, and statistics of them.
-//!
-//! For left · right, the squared singular values are the eigenvalues of Lᵀ(leftᵀ·left)L with
-//! right·rightᵀ = LLᵀ, a (rank, rank) matrix; for a Kronecker product, the singular values are the
-//! products of both sides'. The matrix itself is materialized only if it is smaller. Computed in f64:
-//! values below 1e-7 of the largest are rounding errors.
+//! Singular values of changes, and statistics of them.
 
-use super::matrix::{Matrix, dot, eigenvalues};
-use crate::adapters::{Delta, Dense, FactorData, Factorization, Lines, gram};
+use crate::adapters::{Delta, FactorData};
+use crate::linalg::Factorization;
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -20,7 +15,7 @@ pub struct Spectrum {
 impl Spectrum {
     /// Computes the singular values of a factorized matrix times `scale`.
     pub fn of(form: &Factorization, scale: f64) -> Spectrum {
-        let mut values = values(form);
+        let mut values = form.singular_values();
         values.iter_mut().for_each(|value| *value *= scale.abs());
         Spectrum { values }
     }
@@ -85,84 +80,6 @@ impl Spectrum {
     }
 }
 
-/// Returns the singular values, largest first, as many as the largest possible rank.
-fn values(form: &Factorization) -> Vec<f64> {
-    let count = form.rank();
-    let mut values = match form {
-        Factorization::Kronecker(first, second) => {
-            let (first, second) = (values(first), values(second));
-            first.iter().flat_map(|a| second.iter().map(move |b| a * b)).collect()
-        }
-        Factorization::Product(left, right) if left.columns <= count => {
-            roots(eigenvalues(core(&gram_of_columns(left), &gram_of_rows(right)).1))
-        }
-        Factorization::Product(..) => return self::values(&Factorization::Whole(form.matrix())),
-        Factorization::Whole(whole) => roots(eigenvalues(small_gram(whole))),
-    };
-    values.sort_by(|a, b| b.total_cmp(a));
-    values.resize(count, 0.0);
-    values
-}
-
-fn roots(values: Vec<f64>) -> Vec<f64> {
-    values.into_iter().map(|value| if value.is_nan() { value } else { value.max(0.0).sqrt() }).collect()
-}
-
-/// Returns L and LᵀAL for symmetric A and B = LLᵀ.
-pub(super) fn core(a: &Matrix, b: &Matrix) -> (Matrix, Matrix) {
-    let root = cholesky(b);
-    let inner = root.transposed_times(&a.times(&root));
-    (root, inner)
-}
-
-/// Returns matrixᵀ · matrix.
-pub(super) fn gram_of_columns(matrix: &Dense) -> Matrix {
-    Matrix { rows: matrix.columns, columns: matrix.columns, data: gram(&matrix.data, matrix.columns, Lines::Columns) }
-}
-
-/// Returns matrix · matrixᵀ.
-pub(super) fn gram_of_rows(matrix: &Dense) -> Matrix {
-    Matrix { rows: matrix.rows, columns: matrix.rows, data: gram(&matrix.data, matrix.columns, Lines::Rows) }
-}
-
-/// Returns the smaller of M·Mᵀ and Mᵀ·M.
-pub(super) fn small_gram(matrix: &Dense) -> Matrix {
-    if matrix.columns < matrix.rows { gram_of_columns(matrix) } else { gram_of_rows(matrix) }
-}
-
-/// Pivoted Cholesky factor L with L·Lᵀ = `matrix`, positive semidefinite: one column per pivot,
-/// largest first, until the remainder is rounding error (Higham, Accuracy and Stability of Numerical
-/// Algorithms, 10.3).
-fn cholesky(matrix: &Matrix) -> Matrix {
-    let size = matrix.rows;
-    let mut remainder: Vec<f64> = (0..size).map(|i| matrix.data[i * size + i]).collect();
-    let largest = remainder.iter().fold(0.0, |largest: f64, &x| largest.max(x));
-    let tolerance = largest * f64::EPSILON * size as f64;
-    let mut root = Matrix::zeros(size, size);
-    let mut columns = 0;
-    while columns < size {
-        let Some(pivot) = (0..size).max_by(|&a, &b| remainder[a].total_cmp(&remainder[b])) else { break };
-        if remainder[pivot].is_nan() || remainder[pivot] <= tolerance {
-            break;
-        }
-        let diagonal = remainder[pivot].sqrt();
-        let pivot_row = root.row(pivot)[..columns].to_vec();
-        for i in 0..size {
-            if remainder[i] == f64::NEG_INFINITY {
-                continue;
-            }
-            let rest = matrix.data[i * size + pivot] - dot(&root.row(i)[..columns], &pivot_row);
-            let entry = if i == pivot { diagonal } else { rest / diagonal };
-            root.data[i * size + columns] = entry;
-            remainder[i] -= entry * entry;
-        }
-        remainder[pivot] = f64::NEG_INFINITY;
-        columns += 1;
-    }
-    let data = root.data.chunks_exact(size.max(1)).flat_map(|row| row[..columns].iter().copied()).collect();
-    Matrix { rows: size, columns, data }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,15 +97,5 @@ mod tests {
         let nothing = Spectrum { values: vec![0.0; 3] };
         assert_eq!((nothing.stable_rank(), nothing.effective_rank(), nothing.energy_kept(1)), (0.0, 0.0, 1.0));
         assert_eq!(nothing.rank_for_energy(0.9), 1);
-    }
-
-    #[test]
-    fn cholesky_reconstructs_a_rank_deficient_matrix() {
-        let rows = Matrix::of(&[1.0, 2.0, 3.0, 0.5, 2.0, 4.0, 6.0, 1.0, -1.0, 0.0, 1.0, 3.0], 4);
-        let gram = rows.times_transposed(&rows);
-        let root = cholesky(&gram);
-        assert_eq!(root.columns, 2);
-        let product = root.times_transposed(&root);
-        assert!(product.data.iter().zip(&gram.data).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 }

@@ -6,9 +6,9 @@ use super::model_side::ModelSide;
 use super::names::Target;
 use super::pairs::{KeptRow, PairKeys, check_rank, no_name, pair_pieces};
 use super::peft::PeftMetadata;
-use crate::adapters::{Dense, Factorization, METADATA_KEY, Part};
-use crate::analysis::LowRank;
+use crate::adapters::{METADATA_KEY, Part};
 use crate::formats::{ByteSink, Dtype};
+use crate::linalg::{Dense, Factorization, LowRank, norm};
 use crate::model::Kind;
 use crate::num::{host_len, numel};
 use serde::{Deserialize, Serialize};
@@ -122,7 +122,7 @@ impl Extraction<'_> {
         let (name, columns, rank) = &self.layers[layer];
         let (tuned, base) = (self.tuned.read(name).await?, self.base.read(name).await?);
         let difference: Vec<f32> = tuned.iter().zip(&base).map(|(tuned, base)| tuned - base).collect();
-        let norm = difference.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        let norm = norm(&difference);
         let path = name.trim_end_matches(".weight").to_owned();
         if !norm.is_finite() {
             return Err(EditError::NotFinite { layer: path });

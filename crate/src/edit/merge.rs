@@ -11,9 +11,9 @@ use super::pairs::{
 };
 use super::peft::PeftMetadata;
 use super::preview::DroppedKey;
-use crate::adapters::Strengths;
-use crate::adapters::{Delta, Dense, Factorization, pair_is_smaller};
+use crate::adapters::{Delta, Strengths};
 use crate::formats::{ByteSink, ByteSource, Dtype};
+use crate::linalg::{Dense, Factorization, pair_is_smaller};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use ts_rs::TS;

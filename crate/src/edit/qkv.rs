@@ -9,8 +9,9 @@
 use super::error::EditError;
 use super::open::Opened;
 use super::pairs::form;
-use crate::adapters::{Delta, Dense, Factorization};
+use crate::adapters::Delta;
 use crate::analysis::Layers;
+use crate::linalg::{Dense, Factorization};
 use crate::model::{Component, Module, ModuleSource};
 use std::ops::Range;
 

@@ -21,12 +21,6 @@ impl TensorLocation {
     }
 }
 
-/// Transposes a row-major matrix with this many rows.
-pub fn transposed(data: &[f32], rows: usize) -> Vec<f32> {
-    let columns = data.len() / rows.max(1);
-    (0..data.len()).map(|i| data[i % rows * columns + i / rows]).collect()
-}
-
 /// Returns the text encoder that has OpenCLIP's keys in a family's single-file checkpoints, and its key prefix.
 pub fn open_clip_encoder(family: FamilyId) -> Option<(Component, &'static str)> {
     match family {

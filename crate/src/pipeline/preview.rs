@@ -1,7 +1,7 @@
 //! Latent previews: a linear map from the latent channels to RGB.
 
 use super::image::to_rgb8;
-use crate::num::to_f32;
+use crate::linalg::{Matrix, solve};
 
 /// A preview image, one pixel per latent position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,31 +32,15 @@ impl Previewer {
     /// decodes there.
     pub fn fitted(pairs: &[(Vec<f32>, [f32; 3])], channels: usize) -> Previewer {
         let width = channels + 1;
-        let row = |channels: &[f32]| channels.iter().map(|&x| f64::from(x)).chain([1.0]).collect::<Vec<f64>>();
+        let rows = pairs.iter().flat_map(|(latent, _)| latent.iter().map(|&x| f64::from(x)).chain([1.0]));
+        let x = Matrix { rows: pairs.len(), columns: width, data: rows.collect() };
+        let colors = pairs.iter().flat_map(|(_, rgb)| rgb.map(f64::from));
+        let y = Matrix { rows: pairs.len(), columns: 3, data: colors.collect() };
         // Normal equations suffice for a handful of channels.
-        let mut system = vec![vec![0.0; width + 3]; width];
-        for (latent, rgb) in pairs {
-            let row = row(latent);
-            for (line, x) in system.iter_mut().zip(&row) {
-                let right = row.iter().copied().chain(rgb.map(f64::from));
-                line.iter_mut().zip(right).for_each(|(cell, y)| *cell += x * y);
-            }
-        }
-        for (at, line) in system.iter_mut().enumerate() {
-            line[at] += 1e-6;
-        }
-        for pivot in 0..width {
-            let pivot_line: Vec<f64> = system[pivot].iter().map(|cell| cell / system[pivot][pivot]).collect();
-            for (index, line) in system.iter_mut().enumerate() {
-                let factor = line[pivot];
-                match index == pivot {
-                    true => line.clone_from(&pivot_line),
-                    false => line.iter_mut().zip(&pivot_line).for_each(|(cell, value)| *cell -= factor * value),
-                }
-            }
-        }
-        let solution = |line: &Vec<f64>| [line[width], line[width + 1], line[width + 2]].map(to_f32);
-        let mut factors: Vec<[f32; 3]> = system.iter().map(solution).collect();
+        let mut normal = x.transposed_times(&x);
+        (0..width).for_each(|at| normal.data[at * width + at] += 1e-6);
+        let solution = solve(normal, x.transposed_times(&y)).to_f32();
+        let mut factors: Vec<[f32; 3]> = solution.as_chunks::<3>().0.to_vec();
         let bias = factors.pop().unwrap_or_default();
         Previewer { factors, bias }
     }
@@ -72,5 +56,30 @@ impl Previewer {
         };
         let pixels: Vec<f32> = latents.chunks_exact(self.factors.len()).flat_map(rgb).collect();
         Preview { width, height, rgb: to_rgb8(&pixels) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fit_recovers_a_linear_map() {
+        let factors = vec![[0.5, -0.25, 1.0], [0.125, 0.75, -0.5], [-1.0, 0.375, 0.25], [0.0, 0.625, -0.75]];
+        let map = Previewer { factors, bias: [0.5, -0.125, 0.25] };
+        let channel = |position: usize, channel: usize| ((position * 37 + channel * 11) * 29 % 101) as f32 / 32.0 - 1.5;
+        let pairs = (0..64).map(|position| {
+            let latent: Vec<f32> = (0..4).map(|at| channel(position, at) * channel(position, at + 4)).collect();
+            let mut rgb = map.bias;
+            for (x, weights) in latent.iter().zip(&map.factors) {
+                rgb.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += x * weight);
+            }
+            (latent, rgb)
+        });
+        let fitted = Previewer::fitted(&pairs.collect::<Vec<_>>(), 4);
+        assert_eq!(fitted.factors.len(), 4);
+        let got = fitted.factors.iter().chain([&fitted.bias]).flatten();
+        let want = map.factors.iter().chain([&map.bias]).flatten();
+        assert!(got.zip(want).all(|(got, want)| (got - want).abs() < 1e-5), "{fitted:?}");
     }
 }

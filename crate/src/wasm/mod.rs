@@ -7,6 +7,7 @@
 mod bench;
 #[cfg(target_os = "unknown")]
 mod convert;
+#[cfg(target_os = "unknown")]
 mod device;
 #[cfg(target_os = "unknown")]
 mod edits;

@@ -5,7 +5,7 @@ use super::WeightsError;
 use crate::adapters::stored_part;
 use crate::formats::{ByteSource, Dtype, Header, TensorInfo, read_header};
 use crate::gpu::{Gpu, Tensor};
-use crate::model::stored::transposed;
+use crate::linalg::transposed;
 use crate::model::{Component, Module, TensorLocation};
 use crate::num::{host_len, numel};
 use crate::ops::Storage;
@@ -134,7 +134,7 @@ impl Checkpoint {
         let place = self.place(name)?;
         let data = place.file.read(&place.tensor).await?;
         Ok(match (place.transposed, place.tensor.shape.as_slice()) {
-            (true, &[rows, _]) => transposed(&data, rows),
+            (true, &[_, columns]) => transposed(&data, columns),
             (_, shape) => layout.arrange(data, shape),
         })
     }

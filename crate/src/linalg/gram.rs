@@ -5,6 +5,9 @@
 //! registers; only tiles of the lower triangle are computed. With f32 accumulators, the sums of a chunk have an
 //! error of about 1e-7 of the largest. That is enough for norms; squares of small singular values need f64.
 
+use super::dense::Dense;
+use super::matrix::Matrix;
+
 /// Elements per line in a chunk.
 const DEPTH: usize = 128;
 /// Lines per panel.
@@ -60,6 +63,23 @@ pub fn gram_f32(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64> {
 /// Returns the Gram matrix (lines, lines) of `matrix`, which has `columns` columns, computed in f64.
 pub fn gram(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64> {
     gram_in::<f64>(matrix, columns, lines)
+}
+
+impl Dense {
+    /// Returns selfᵀ · self, computed in f64.
+    pub fn gram_of_columns(&self) -> Matrix {
+        Matrix { rows: self.columns, columns: self.columns, data: gram(&self.data, self.columns, Lines::Columns) }
+    }
+
+    /// Returns self · selfᵀ, computed in f64.
+    pub fn gram_of_rows(&self) -> Matrix {
+        Matrix { rows: self.rows, columns: self.rows, data: gram(&self.data, self.columns, Lines::Rows) }
+    }
+
+    /// Returns the smaller of self · selfᵀ and selfᵀ · self, computed in f64.
+    pub fn small_gram(&self) -> Matrix {
+        if self.columns < self.rows { self.gram_of_columns() } else { self.gram_of_rows() }
+    }
 }
 
 fn gram_in<T: Element>(matrix: &[f32], columns: usize, lines: Lines) -> Vec<f64> {

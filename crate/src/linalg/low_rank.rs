@@ -1,8 +1,11 @@
-//! Truncated SVD of factorized changes: the best approximation of a lower rank (Eckart and Young 1936).
+//! Truncated SVD of factorized matrices: the best approximation of a lower rank (Eckart and Young 1936).
 
-use super::matrix::{Matrix, eigen};
-use super::spectrum::{core, gram_of_columns, gram_of_rows, small_gram};
-use crate::adapters::{Dense, Factorization};
+use super::cholesky::congruent;
+use super::dense::Dense;
+use super::eigen::eigen;
+use super::factorization::Factorization;
+use super::matrix::Matrix;
+use super::orthonormal::gram_schmidt;
 
 /// A truncated SVD: left · diag(values) · right.
 #[derive(Debug, Clone)]
@@ -57,15 +60,15 @@ fn normalized(left: Matrix, mut right: Matrix) -> LowRank {
 /// SVD of left · right. With T = diag(1/σ)·Y·Lᵀ (Y the eigenvectors of LᵀAL) the left vectors are
 /// left · Tᵀ; projecting the product onto them gives T·(leftᵀ·left)·right.
 fn product(left: &Dense, right: &Dense, rank: usize) -> LowRank {
-    let a = gram_of_columns(left);
-    let (root, inner) = core(&a, &gram_of_rows(right));
+    let a = left.gram_of_columns();
+    let (root, inner) = congruent(&a, &right.gram_of_rows());
     let found = eigen(inner);
     let values: Vec<f64> = found.values.iter().take(rank).map(|value| value.max(0.0).sqrt()).collect();
     let kept = values.iter().take_while(|&&value| value > MIN_SINGULAR_RATIO * values[0]).count();
     let mut transform = found.vectors.first_rows(kept).times_transposed(&root);
     transform.scale_rows(values[..kept].iter().map(|value| 1.0 / value));
-    let left_vectors = Matrix::of(&left.data, left.columns).times_transposed(&transform);
-    let scaled_right = transform.times(&a).times(&Matrix::of(&right.data, right.columns));
+    let left_vectors = Matrix::from(left).times_transposed(&transform);
+    let scaled_right = transform.times(&a).times(&Matrix::from(right));
     normalized(left_vectors, scaled_right)
 }
 
@@ -77,7 +80,7 @@ fn whole(dense: &Dense, rank: usize) -> LowRank {
     if side > EXACT_SVD_MAX_SIDE && rank * 4 < side {
         return randomized(dense, rank);
     }
-    from_directions(dense, leading_vectors(small_gram(dense), rank))
+    from_directions(dense, leading_vectors(dense.small_gram(), rank))
 }
 
 /// Returns the first eigenvectors of M·Mᵀ or Mᵀ·M, at most `rank`, without those of singular values that are rounding
@@ -133,37 +136,16 @@ fn randomized(dense: &Dense, rank: usize) -> LowRank {
     const POWER_ITERATIONS: usize = 4;
     let wide = dense.rows <= dense.columns;
     let width = dense.rows.min(dense.columns);
-    let mut directions = orthonormal(random(rank + OVERSAMPLING, width));
+    let mut directions = gram_schmidt(random(rank + OVERSAMPLING, width));
     for _ in 0..POWER_ITERATIONS {
-        let opposite = orthonormal(blocked_product(dense, &directions, !wide));
-        directions = orthonormal(blocked_product(dense, &opposite, wide));
+        let opposite = gram_schmidt(blocked_product(dense, &directions, !wide));
+        directions = gram_schmidt(blocked_product(dense, &opposite, wide));
     }
     let gram = {
         let opposite = blocked_product(dense, &directions, !wide);
         opposite.times_transposed(&opposite)
     };
     from_directions(dense, leading_vectors(gram, rank).times(&directions))
-}
-
-/// Orthonormalizes the rows by Gram-Schmidt, projecting twice to limit rounding errors; linearly
-/// dependent rows become zeros.
-fn orthonormal(mut rows: Matrix) -> Matrix {
-    let columns = rows.columns;
-    for i in 0..rows.rows {
-        let (done, rest) = rows.data.split_at_mut(i * columns);
-        let row = &mut rest[..columns];
-        let initial_norm = super::matrix::dot(row, row).sqrt();
-        for _ in 0..2 {
-            for other in done.chunks_exact(columns) {
-                let projection = super::matrix::dot(row, other);
-                row.iter_mut().zip(other).for_each(|(x, other)| *x -= projection * other);
-            }
-        }
-        let norm = super::matrix::dot(row, row).sqrt();
-        let factor = if norm > 1e-10 * initial_norm { 1.0 / norm } else { 0.0 };
-        row.iter_mut().for_each(|x| *x *= factor);
-    }
-    rows
 }
 
 /// Returns a random matrix from a fixed seed.

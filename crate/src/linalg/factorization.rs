@@ -1,35 +1,9 @@
-//! Factorized matrices of changes, the input of spectra, conversions and comparisons.
+//! Matrices as products and Kronecker products of smaller ones, which need not be multiplied out.
 
-use super::linear::{identity, kronecker, pair_is_smaller, product};
+use super::dense::{Dense, norm, product};
+use super::gram::{Lines, gram_f32};
 
-/// A dense row-major matrix.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Dense {
-    /// Number of rows.
-    pub rows: usize,
-    /// Number of columns.
-    pub columns: usize,
-    /// rows · columns elements.
-    pub data: Vec<f32>,
-}
-
-impl Dense {
-    /// Creates a matrix with `columns` columns from row-major `data`.
-    pub fn new(data: Vec<f32>, columns: usize) -> Dense {
-        Dense { rows: data.len() / columns.max(1), columns, data }
-    }
-
-    fn identity(size: usize) -> Dense {
-        Dense::new(identity(size), size)
-    }
-
-    fn kronecker(&self, other: &Dense) -> Dense {
-        let data = kronecker(&self.data, self.columns, &other.data, other.rows, other.columns, 1);
-        Dense { rows: self.rows * other.rows, columns: self.columns * other.columns, data }
-    }
-}
-
-/// A change at scale 1 as the matrix (outputs, inputs · kernel²) in PyTorch's order.
+/// A matrix as a product of factors.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Factorization {
     /// The full matrix.
@@ -109,12 +83,29 @@ impl Factorization {
     pub fn matrix(&self) -> Dense {
         match self {
             Factorization::Whole(whole) => whole.clone(),
-            Factorization::Product(left, right) => {
-                Dense { rows: left.rows, columns: right.columns, data: product(&left.data, &right.data, left.columns) }
-            }
+            Factorization::Product(left, right) => left.times(right),
             Factorization::Kronecker(first, second) => first.matrix().kronecker(&second.matrix()),
         }
     }
+}
+
+/// Returns ‖left · right‖ for `left` (m, rank) and `right` (rank, n): its square is the trace of
+/// (leftᵀ·left)·(right·rightᵀ). A product smaller than these two matrices is computed instead, which keeps memory
+/// proportional to the factors.
+pub fn product_norm(left: &[f32], right: &[f32], rank: usize) -> f64 {
+    let product_len = (left.len() / rank.max(1)).saturating_mul(right.len() / rank.max(1));
+    if product_len < rank.saturating_mul(rank) {
+        return norm(&product(left, right, rank));
+    }
+    let columns = right.len() / rank.max(1);
+    let (left, right) = (gram_f32(left, rank, Lines::Columns), gram_f32(right, columns, Lines::Rows));
+    left.iter().zip(&right).map(|(a, b)| a * b).sum::<f64>().max(0.0).sqrt()
+}
+
+/// Returns whether (rows, rank) and (rank, columns) together have fewer elements than (rows, columns).
+pub fn pair_is_smaller(rows: usize, columns: usize, rank: usize) -> bool {
+    let [rows, columns, rank] = [rows, columns, rank].map(|count| count as u64);
+    rank.saturating_mul(rows.saturating_add(columns)) < rows.saturating_mul(columns)
 }
 
 #[cfg(test)]
@@ -134,8 +125,8 @@ mod tests {
             let (left, right) = factorization.pair();
             assert_eq!((left.columns, factorization.pair_rank()), (rank, rank));
             assert_eq!((left.rows, right.columns), factorization.size());
-            let (got, want) = (product(&left.data, &right.data, rank), factorization.matrix());
-            assert!(got.iter().zip(&want.data).all(|(got, want)| (got - want).abs() < 1e-5), "{factorization:?}");
+            let (got, want) = (left.times(&right), factorization.matrix());
+            assert!(got.data.iter().zip(&want.data).all(|(got, want)| (got - want).abs() < 1e-5), "{factorization:?}");
         };
         check(Factorization::Whole(dense(3, 5, 11)), 3);
         check(*low(6, 5), 2);
@@ -153,5 +144,12 @@ mod tests {
         let (first, second) = (dense(2, 2, 3), dense(1, 3, 5));
         assert_eq!(product.matrix().data[3], first.data[1] * second.data[0]);
         assert_eq!(product.size(), (2, 6));
+    }
+
+    #[test]
+    fn product_norm_matches_the_norm_of_the_computed_product() {
+        let (left, right) = (dense(5, 3, 7), dense(3, 7, 5));
+        let computed = left.times(&right);
+        assert!((product_norm(&left.data, &right.data, 3) / norm(&computed.data) - 1.0).abs() < 1e-6);
     }
 }

@@ -1,0 +1,23 @@
+//! Linear algebra: dense matrices in f32 and f64, their products, Gram matrices, linear systems, eigenvalues and
+//! truncated SVD.
+//!
+//! A [`Dense`] matrix holds f32 elements of a file and a [`Matrix`] f64 results, which squares of small singular values
+//! need. A [`Factorization`] is a matrix that is not multiplied out.
+
+mod cholesky;
+mod dense;
+mod eigen;
+mod factorization;
+mod gram;
+mod low_rank;
+mod matrix;
+mod orthonormal;
+mod singular_values;
+mod solve;
+
+pub use dense::{Dense, kronecker, norm, product, transposed};
+pub use factorization::{Factorization, pair_is_smaller, product_norm};
+pub use low_rank::LowRank;
+pub use matrix::Matrix;
+pub use orthonormal::orthonormal_basis;
+pub use solve::solve;
