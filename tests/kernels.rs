@@ -302,7 +302,7 @@ fn a_wrong_output_is_detected() {
 /// Checks that a kernel's struct of uniforms has the fields, offsets and size of `Params` in its WGSL.
 fn check_uniforms(kernel: &str, module: &naga::Module, layout: ParamsLayout) {
     let uniform = module.global_variables.iter().find(|(_, variable)| variable.space == naga::AddressSpace::Uniform);
-    let Some((_, uniform)) = uniform else { return assert_eq!(layout, ParamsLayout::NONE, "{kernel}") };
+    let Some((_, uniform)) = uniform else { return assert_eq!(layout, ParamsLayout::of::<()>(), "{kernel}") };
     let naga::TypeInner::Struct { members, span } = &module.types[uniform.ty].inner else { panic!("{kernel}") };
     let fields: Vec<(&str, usize)> =
         members.iter().map(|member| (member.name.as_deref().unwrap_or_default(), member.offset as usize)).collect();
@@ -317,7 +317,7 @@ fn every_kernel_is_valid_wgsl_for_all_types() {
         | naga::valid::Capabilities::SUBGROUP;
     let types = [Scalar::F32, Scalar::F16];
     for &kernel in Kernel::ALL {
-        let (name, layout) = (kernel.name(), wgsl::params(kernel));
+        let (name, layout) = (kernel.name(), kernel.params());
         // naga accepts extensions without the `enable` directives that browsers require: see `wgsl::source`.
         for (scalar, factors) in types.into_iter().flat_map(|scalar| types.map(|factors| (scalar, factors))) {
             let text = wgsl::source(kernel, scalar, factors);

@@ -1,7 +1,8 @@
 //! The GPU device: adapter selection, buffers, transfers and the pipeline cache.
 
 use super::config::{KernelConfig, TileChoice, Winograd};
-use super::kernel::{Kernel, Launch, LaunchError, Scalar, Style};
+use super::kernel::{Launch, LaunchError, Scalar, Style};
+use super::kernels::Kernel;
 use super::wgsl;
 use crate::ops::Storage;
 use serde::Serialize;

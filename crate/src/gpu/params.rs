@@ -13,22 +13,27 @@ pub struct ParamsLayout {
 }
 
 impl ParamsLayout {
-    /// Layout of a kernel without uniforms.
-    pub const NONE: ParamsLayout = ParamsLayout { fields: &[], size: 0 };
-
     /// Returns the layout of a struct of uniforms.
     pub const fn of<P: Params>() -> ParamsLayout {
         ParamsLayout { fields: P::FIELDS, size: size_of::<P>() }
     }
 }
 
-/// A struct of uniforms, defined by [`params!`].
+/// A struct of uniforms, defined by [`params!`], or none.
 pub trait Params: Sized {
     /// Fields in order.
     const FIELDS: &'static [Field];
 
     /// Returns the fields' 32-bit words in order.
     fn words(&self) -> Vec<u32>;
+}
+
+impl Params for () {
+    const FIELDS: &'static [Field] = &[];
+
+    fn words(&self) -> Vec<u32> {
+        Vec::new()
+    }
 }
 
 /// Uniforms of a launch.
@@ -39,11 +44,6 @@ pub struct Uniforms {
 }
 
 impl Uniforms {
-    /// Returns the uniforms of a kernel that has none.
-    pub fn none() -> Uniforms {
-        Uniforms { layout: ParamsLayout::NONE, words: Vec::new() }
-    }
-
     /// Returns the 32-bit words in order; f32 as bits.
     pub fn words(&self) -> &[u32] {
         &self.words

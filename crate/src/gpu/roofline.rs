@@ -1,9 +1,9 @@
 //! Kernel timing and the device's roofline: peak arithmetic throughput and peak memory bandwidth.
 
 use super::device::{Gpu, GpuError, Tensor};
-use super::kernel::{Kernel, Launch};
+use super::kernel::Launch;
+use super::kernels::Kernel;
 use super::kernels::roofline::ArithmeticParams;
-use super::params::Uniforms;
 use crate::num::to_index;
 use std::time::Duration;
 use web_time::Instant;
@@ -70,7 +70,7 @@ impl Gpu {
         let input = self.tensor("the roofline input", COPY_ELEMENTS)?;
         let best = |rounds: Vec<f64>| rounds.into_iter().fold(f64::INFINITY, f64::min) / 1e3;
 
-        let copy = Launch::new(Kernel::RooflineCopy, 1, Uniforms::none(), [COPY_GROUPS, 1, 1]);
+        let copy = Launch::new(Kernel::RooflineCopy, 1, (), [COPY_GROUPS, 1, 1]);
         let seconds = best(self.time_launch(budget, &copy, &[&input, &output]).await?);
         let bytes = 2.0 * 4.0 * COPY_ELEMENTS as f64 / seconds;
         // Quadruple the work until a round takes about 20 ms.

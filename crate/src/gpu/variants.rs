@@ -1,7 +1,8 @@
 //! Variants of a launch: tile shapes, f16 operands and subgroup reductions. Tuning chooses among them by class.
 
 use super::config::KernelConfig;
-use super::kernel::{Kernel, Launch, Scalar};
+use super::kernel::{Launch, Scalar};
+use super::kernels::Kernel;
 use super::kernels::{attention, product};
 use crate::num::low_word;
 

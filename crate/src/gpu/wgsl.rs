@@ -1,96 +1,14 @@
-//! WGSL sources of the kernels and the layouts of their uniforms.
+//! Complete WGSL sources of the kernels.
 
-use super::kernel::{Kernel, Scalar};
-use super::kernels;
-use super::params::ParamsLayout;
+use super::kernel::Scalar;
+use super::kernels::{Kernel, epilogue};
 
 /// WGSL shared by all kernels; it follows the definitions of `Scalar`, `Operand` and `F16_OPERANDS`.
 const HEADER: &str = include_str!("kernels/common.wgsl");
 
-/// Concatenates WGSL files of kernels/.
-macro_rules! wgsl {
-    ($($stem:literal),*) => {
-        concat!($(include_str!(concat!("kernels/", $stem, ".wgsl"))),*)
-    };
-}
-
-/// Returns the kernel's own WGSL.
-fn body(kernel: Kernel) -> &'static str {
-    match kernel {
-        Kernel::Add => wgsl!["add"],
-        Kernel::Attention => wgsl!["attention"],
-        Kernel::AttentionUntiled => wgsl!["attention_no_state", "attention_untiled"],
-        Kernel::AttentionUntiledChunk => wgsl!["attention_state", "attention_untiled"],
-        Kernel::Axpy => wgsl!["axpy"],
-        Kernel::Concat => wgsl!["concat"],
-        Kernel::Conv2d => wgsl!["epilogue", "product", "window", "tile", "conv2d"],
-        Kernel::Conv2dUntiled => wgsl!["epilogue", "product", "window", "conv2d_untiled"],
-        Kernel::Conv2dUnaligned => wgsl!["unaligned", "conv2d_unaligned"],
-        Kernel::Geglu => wgsl!["geglu"],
-        Kernel::GroupNorm => wgsl!["workgroup_sum", "group_norm"],
-        Kernel::GroupNormSubgroups => wgsl!["workgroup_sum_subgroups", "group_norm"],
-        Kernel::LayerNorm => wgsl!["workgroup_sum", "layer_norm"],
-        Kernel::LayerNormSubgroups => wgsl!["workgroup_sum_subgroups", "layer_norm"],
-        Kernel::Matmul => wgsl!["epilogue", "product", "prologue", "tile", "matmul"],
-        Kernel::MatmulUntiled => wgsl!["epilogue", "product", "prologue", "matmul_untiled"],
-        Kernel::MatmulUnaligned => wgsl!["unaligned", "matmul_unaligned"],
-        Kernel::Moments => wgsl!["workgroup_sum", "moments"],
-        Kernel::MomentsSubgroups => wgsl!["workgroup_sum_subgroups", "moments"],
-        Kernel::Normalize => wgsl!["normalize"],
-        Kernel::Renorm => wgsl!["renorm"],
-        Kernel::RooflineArithmetic => wgsl!["roofline_arithmetic"],
-        Kernel::RooflineCopy => wgsl!["roofline_copy"],
-        Kernel::Rotate => wgsl!["rotate"],
-        Kernel::Rows => wgsl!["rows"],
-        Kernel::Scale => wgsl!["scale"],
-        Kernel::Narrow => wgsl!["narrow"],
-        Kernel::Unary => wgsl!["unary"],
-        Kernel::Upsample => wgsl!["upsample"],
-        Kernel::Widen => wgsl!["widen"],
-        Kernel::WinogradMap => wgsl!["winograd_tile", "winograd_map"],
-        Kernel::WinogradSums => wgsl!["epilogue", "winograd_sums"],
-        Kernel::WinogradWeight => wgsl!["winograd_tile", "winograd_weight"],
-    }
-}
-
-/// Returns the layout of the kernel's uniforms.
-pub fn params(kernel: Kernel) -> ParamsLayout {
-    match kernel {
-        Kernel::Add => ParamsLayout::of::<kernels::add::AddParams>(),
-        Kernel::Attention => ParamsLayout::of::<kernels::attention::AttentionParams>(),
-        Kernel::AttentionUntiled | Kernel::AttentionUntiledChunk => {
-            ParamsLayout::of::<kernels::attention::UntiledAttentionParams>()
-        }
-        Kernel::Axpy => ParamsLayout::of::<kernels::axpy::AxpyParams>(),
-        Kernel::Concat => ParamsLayout::of::<kernels::concat::ConcatParams>(),
-        Kernel::Conv2d | Kernel::Conv2dUntiled | Kernel::Matmul | Kernel::MatmulUntiled | Kernel::WinogradSums => {
-            ParamsLayout::of::<kernels::epilogue::ProductParams>()
-        }
-        Kernel::Conv2dUnaligned => ParamsLayout::of::<kernels::conv2d::UnalignedConvParams>(),
-        Kernel::Geglu => ParamsLayout::of::<kernels::geglu::GegluParams>(),
-        Kernel::GroupNorm | Kernel::GroupNormSubgroups => ParamsLayout::of::<kernels::group_norm::GroupNormParams>(),
-        Kernel::LayerNorm | Kernel::LayerNormSubgroups => ParamsLayout::of::<kernels::layer_norm::LayerNormParams>(),
-        Kernel::MatmulUnaligned => ParamsLayout::of::<kernels::matmul::UnalignedMatmulParams>(),
-        Kernel::Moments | Kernel::MomentsSubgroups => ParamsLayout::of::<kernels::moments::MomentsParams>(),
-        Kernel::Normalize => ParamsLayout::of::<kernels::normalize::NormalizeParams>(),
-        Kernel::Renorm => ParamsLayout::of::<kernels::renorm::RenormParams>(),
-        Kernel::RooflineArithmetic => ParamsLayout::of::<kernels::roofline::ArithmeticParams>(),
-        Kernel::RooflineCopy => ParamsLayout::NONE,
-        Kernel::Rotate => ParamsLayout::of::<kernels::rotate::RotateParams>(),
-        Kernel::Rows => ParamsLayout::of::<kernels::rows::RowsParams>(),
-        Kernel::Scale => ParamsLayout::of::<kernels::scale::ScaleParams>(),
-        Kernel::Narrow => ParamsLayout::of::<kernels::narrow::NarrowParams>(),
-        Kernel::Unary => ParamsLayout::of::<kernels::unary::UnaryParams>(),
-        Kernel::Upsample => ParamsLayout::of::<kernels::upsample::UpsampleParams>(),
-        Kernel::Widen => ParamsLayout::of::<kernels::widen::WidenParams>(),
-        Kernel::WinogradMap => ParamsLayout::of::<kernels::winograd::InputTransformParams>(),
-        Kernel::WinogradWeight => ParamsLayout::of::<kernels::winograd::FilterTransformParams>(),
-    }
-}
-
 /// Returns the constants that WGSL shares with the launches.
 fn constants() -> String {
-    let constants = kernels::epilogue::FLAGS.iter().chain(&kernels::epilogue::ACTIVATIONS);
+    let constants = epilogue::FLAGS.iter().chain(&epilogue::ACTIVATIONS);
     constants.map(|(name, value)| format!("const {name}: u32 = {value};\n")).collect()
 }
 
@@ -104,12 +22,12 @@ pub fn source(kernel: Kernel, scalar: Scalar, operand: Scalar) -> String {
     let (scalar, operand) = (scalar.name(), operand.name());
     let types =
         format!("alias Scalar = {scalar};\nalias Operand = {operand};\nconst F16_OPERANDS: u32 = {f16_operands};\n");
-    [f16, subgroups, &types, &constants(), HEADER, body(kernel)].concat()
+    [f16, subgroups, &types, &constants(), HEADER, kernel.body()].concat()
 }
 
 /// Returns a hash of all kernels' sources: FNV-1a.
 pub fn hash() -> u32 {
-    let bytes = Kernel::ALL.iter().flat_map(|&kernel| body(kernel).bytes());
+    let bytes = Kernel::ALL.iter().flat_map(|&kernel| kernel.body().bytes());
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 

@@ -1,8 +1,9 @@
 //! Launch of attention, with block sizes that fit 16 KiB of workgroup memory.
 
 use crate::gpu::kernel::{
-    Binding, BufferRef, Dispatch, Kernel, KernelSequence, Launch, LaunchError, MAX_LOOP_ITERATIONS, Style, to_u32,
+    Binding, BufferRef, Dispatch, KernelSequence, Launch, LaunchError, MAX_LOOP_ITERATIONS, Style, to_u32,
 };
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::{Uniforms, params};
 use crate::num::{host_len, numel, to_f32};
 use crate::ops::{Attention, Operation};

@@ -1,6 +1,7 @@
 //! Launch of scaled addition.
 
-use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, to_u32};
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Axpy;

@@ -3,7 +3,8 @@
 use super::epilogue::{EpilogueParams, ProductParams};
 use super::matmul::refuse_others;
 use super::product::Product;
-use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, Style, to_u32};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::{Conv2d, ProductOperands, Storage, leading};

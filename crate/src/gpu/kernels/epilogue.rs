@@ -1,6 +1,7 @@
 //! Uniforms and bindings of epilogue.wgsl, which come first in a launch.
 
-use crate::gpu::kernel::{Binding, Kernel, LaunchError, to_u32};
+use crate::gpu::kernel::{Binding, LaunchError, to_u32};
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::params;
 use crate::ops::{Activation, Epilogue, ProductOperands};
 

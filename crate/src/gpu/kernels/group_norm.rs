@@ -1,6 +1,7 @@
 //! Launch of group normalization.
 
-use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, MAX_LOOP_ITERATIONS, Style, to_u32};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, MAX_LOOP_ITERATIONS, Style, to_u32};
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::{GroupNorm, GroupNormOperands};

@@ -1,6 +1,7 @@
 //! Launch of layer normalization.
 
-use crate::gpu::kernel::{Kernel, Launch, LaunchError, Style, to_u32, workgroup_grid};
+use crate::gpu::kernel::{Launch, LaunchError, Style, to_u32, workgroup_grid};
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::params;
 use crate::ops::{LayerNorm, leading};
 

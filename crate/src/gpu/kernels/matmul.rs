@@ -2,7 +2,8 @@
 
 use super::epilogue::{EpilogueParams, ProductParams};
 use super::product::Product;
-use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, Style, to_u32};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::params;
 use crate::ops::{Matmul, ProductOperands, Storage, leading};
 

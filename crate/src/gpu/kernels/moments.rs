@@ -1,7 +1,8 @@
 //! Launch of group moments over a strip.
 
 use super::group_norm::threads;
-use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, Style, to_u32};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Moments;

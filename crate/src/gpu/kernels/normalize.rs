@@ -1,6 +1,7 @@
 //! Launch of group normalization of a strip, from given moments.
 
-use crate::gpu::kernel::{Kernel, Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Launch, LaunchError, to_u32};
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::Normalize;

@@ -1,7 +1,8 @@
 //! Launches of matrix products, shared by matmul and conv2d; see product.wgsl.
 
 use super::epilogue::{BATCHED_MATRICES, EpilogueParams, ProductParams};
-use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, Style, to_u32};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
+use crate::gpu::kernels::Kernel;
 use crate::ops::{ProductOperands, Prologue, Storage};
 
 /// Columns of a workgroup's tile in tile.wgsl.

@@ -1,6 +1,7 @@
 //! Launch of the rescaling of rows or columns to given norms.
 
-use crate::gpu::kernel::{Kernel, Launch, LaunchError, to_u32, workgroup_grid};
+use crate::gpu::kernel::{Launch, LaunchError, to_u32, workgroup_grid};
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::params;
 use crate::ops::{Axis, Renorm};
 

@@ -1,6 +1,7 @@
 //! Launch of the vertical concatenation of feature map rows.
 
-use crate::gpu::kernel::{Binding, Kernel, Launch, LaunchError, to_u32};
+use crate::gpu::kernel::{Binding, Launch, LaunchError, to_u32};
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::params;
 use crate::num::numel;
 use crate::ops::{MAX_PARTS, Rows};

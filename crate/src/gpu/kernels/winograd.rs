@@ -8,8 +8,9 @@
 use super::epilogue::{EpilogueParams, ProductParams};
 use super::product::Product;
 use crate::gpu::kernel::{
-    Binding, BufferRef, Dispatch, Kernel, KernelSequence, Launch, LaunchError, Style, to_u32, workgroup_grid,
+    Binding, BufferRef, Dispatch, KernelSequence, Launch, LaunchError, Style, to_u32, workgroup_grid,
 };
+use crate::gpu::kernels::Kernel;
 use crate::gpu::params::params;
 use crate::num::{host_len, numel};
 use crate::ops::{Conv2d, Epilogue, Prologue, Storage, leading, operand_indices};
