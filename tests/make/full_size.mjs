@@ -79,6 +79,7 @@ const CASES = {
   'sd15-unet': call('SD 1.5, one call of the UNet', 'sd15', SIZE, unet),
   'sdxl-decoder': call('SDXL, VAE decoder', 'sdxl', 2 * SIZE, decoder),
   'sdxl-unet': call('SDXL, one call of the UNet', 'sdxl', SIZE, unet),
+  'sdxl-unet-native-size': call('SDXL, one call of the UNet at its native size', 'sdxl', 2 * SIZE, unet),
   'sd15-load': load('SD 1.5, the UNet loaded', 'sd15'),
   'sdxl-load': load('SDXL, the UNet loaded', 'sdxl'),
 };
