@@ -87,7 +87,7 @@ fn strengths_in_the_recipe_override_those_in_the_prompt() {
 fn recipes_are_restored_and_missing_adapters_reported() {
     let info = full();
     let mut restored =
-        Recipe { prompt: String::new(), steps: 1, width: 64, sampler: "ddim".into(), rng: Rng::Torch, ..recipe() };
+        Recipe { prompt: String::new(), steps: 1, width: 64, sampler: SamplerKind::Ddim, rng: Rng::Torch, ..recipe() };
     (restored.schedule, restored.clip_skip, restored.denoise, restored.negative) = (None, 0, None, None);
     let loaded = &recipe().adapters[..1];
     let missing = info.restore(&mut restored, &mut |mention| {
@@ -165,7 +165,7 @@ fn web_ui_1_10_texts_are_read() {
     let adapters = [mention("ink-wash v2", 0.65, 0.65, "0f1e2d3c4b5a"), mention("detail", 0.2, 0.4, "1a2b3c4d5e6f")];
     assert_eq!(info.adapters, adapters);
     assert_eq!((info.steps, info.guidance, info.seed), (Some(28), Some(5.5), Some(3_735_928_559)));
-    assert_eq!((info.sampler.as_deref(), info.schedule), (Some("dpmpp_2m_sde"), Some(SigmaSpacing::Exponential)));
+    assert_eq!((info.sampler, info.schedule), (Some(SamplerKind::Dpmpp2mSde), Some(SigmaSpacing::Exponential)));
     assert_eq!((info.size, info.denoise, info.clip_skip), (Some((832, 1216)), None, Some(2)));
     assert_eq!((info.model.as_deref(), info.model_hash.as_deref()), (Some("sd_xl: base, 1.0"), Some("31e35c80fc")));
     assert_eq!((info.rng, info.version.as_deref()), (Some(Rng::Philox), Some("v1.10.1")));
@@ -194,7 +194,7 @@ fn schedule_types_in_sampler_names_before_web_ui_1_9_are_read() {
         assert_eq!(leftovers(&info).last(), Some(&("ENSD", "31337")));
         (info.sampler, info.schedule)
     };
-    let some = |sampler: &str, schedule| (Some(sampler.to_owned()), schedule);
+    let some = |sampler: &str, schedule| (Some(sampler.parse::<SamplerKind>().expect("a sampler")), schedule);
     assert_eq!(read("Euler a"), some("euler_a", None));
     assert_eq!(read("DPM++ 2M Karras"), some("dpmpp_2m", Some(SigmaSpacing::Karras)));
     assert_eq!(read("DPM++ 2M SDE Exponential"), some("dpmpp_2m_sde", Some(SigmaSpacing::Exponential)));
@@ -401,7 +401,7 @@ prop_compose! {
             negative: lines(negative),
             adapters: adapters.into_iter().filter(|adapter| names.insert(adapter.name.replace(',', "").trim().to_owned())).collect(),
             steps: Some(steps.into()),
-            sampler: sampler.map(|kind| kind.name().into()),
+            sampler,
             schedule,
             guidance: Some(guidance),
             seed: Some(seed),

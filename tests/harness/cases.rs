@@ -27,13 +27,11 @@ pub fn recipe(case: &Value) -> Recipe {
         steps: integer("steps") as usize,
         guidance: case["cfg"].as_f64().expect("guidance") as f32,
         // Spacing and Karras come from the recorded scheduler config.
-        sampler: sampler
-            .split("_karras")
-            .next()
-            .and_then(|name| name.split("_trailing").next())
-            .and_then(|name| name.split("_leading").next())
-            .unwrap_or_default()
-            .to_owned(),
+        sampler: ["_karras", "_trailing", "_leading", "_4steps"]
+            .into_iter()
+            .fold(sampler.as_str(), |name, suffix| name.split(suffix).next().unwrap_or(name))
+            .parse()
+            .expect("a sampler"),
         width: case["hw"][1].as_u64().expect("a width") as usize,
         height: case["hw"][0].as_u64().expect("a height") as usize,
         schedule: None,
@@ -77,7 +75,7 @@ pub fn cases(kind: &str) -> Vec<(Value, Recipe, Vec<f32>)> {
         seed: integer("seed"),
         steps: case["steps"].as_u64().unwrap_or(4) as usize,
         guidance: common["guidance"].as_f64().expect("guidance") as f32,
-        sampler: case["sampler"].as_str().unwrap_or("ddim").into(),
+        sampler: case["sampler"].as_str().unwrap_or("ddim").parse().expect("a sampler"),
         width: integer("width") as usize,
         height: integer("height") as usize,
         schedule: None,

@@ -65,10 +65,7 @@ async fn pipeline(root: &Path, name: &str) -> (usize, usize) {
             println!("{name} {id}: not a recipe");
             continue;
         }
-        let mut recipe = recipe(&case);
-        if recipe.sampler == "lcm_4steps" {
-            recipe.sampler = "lcm".into();
-        }
+        let recipe = recipe(&case);
         session.model.schedule = ScheduleConfig::from_json(&case["scheduler_config"].to_string()).expect("a schedule");
         let init = recipe.denoise.map(|_| {
             let png = decode_png(&std::fs::read(e2e.join("init_image.png")).expect("init_image.png")).expect("a PNG");

@@ -122,7 +122,7 @@ impl Session {
         needs_pixels: bool,
         report: Report<'_>,
     ) -> Result<PassOutput, PipelineError> {
-        let kind: SamplerKind = recipe.sampler.parse()?;
+        let kind = recipe.sampler;
         let spec = &self.model.spec;
         let options = SamplerOptions {
             // diffusers' pipelines pass TCD an eta of 0, not its class's default of 0.3.

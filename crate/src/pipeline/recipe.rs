@@ -2,7 +2,7 @@
 
 use super::error::PipelineError;
 use crate::num::to_index;
-use crate::samplers::{SigmaSpacing, TimestepSpacing};
+use crate::samplers::{SamplerKind, SigmaSpacing, TimestepSpacing};
 use crate::text::Syntax;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -28,8 +28,9 @@ pub struct Recipe {
     pub steps: usize,
     /// CFG scale; at 1 and below the negative prompt is not evaluated.
     pub guidance: f32,
-    /// Name of the sampler: `ddim`, `euler`, …
-    pub sampler: String,
+    /// Sampler, by its name: `ddim`, `euler`, …
+    #[ts(type = "string")]
+    pub sampler: SamplerKind,
     /// Width in pixels.
     pub width: usize,
     /// Height in pixels.

@@ -9,7 +9,7 @@ use lora_loupe::pipeline::{
     AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, Hires, Infotext, Model, Picture, Progress,
     Recipe, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
 };
-use lora_loupe::samplers::{SigmaSpacing, TimestepSpacing};
+use lora_loupe::samplers::{SamplerKind, SigmaSpacing, TimestepSpacing};
 use lora_loupe::text::{Syntax, Tokenizer};
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use serde_json::json;
@@ -53,7 +53,7 @@ pub struct Arguments {
     steps: usize,
     /// Sampler: dpmpp_2m, ddim, euler, …
     #[arg(long, default_value = "dpmpp_2m")]
-    sampler: String,
+    sampler: SamplerKind,
     /// Schedule type: timesteps (or normal), karras, exponential, sgm_uniform, simple, beta or ays
     #[arg(long, value_parser = named::<SigmaSpacing>)]
     schedule: Option<SigmaSpacing>,
@@ -243,7 +243,7 @@ fn recipe(
         seed: arguments.seed,
         steps: arguments.steps,
         guidance: arguments.cfg,
-        sampler: arguments.sampler.clone(),
+        sampler: arguments.sampler,
         width,
         height,
         schedule: arguments.schedule,

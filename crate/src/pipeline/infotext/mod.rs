@@ -18,7 +18,7 @@ use serde::Serialize;
 use ts_rs::TS;
 
 use super::recipe::{AdapterChoice, Hires, Recipe, Rng};
-use crate::samplers::SigmaSpacing;
+use crate::samplers::{SamplerKind, SigmaSpacing};
 use crate::text::{NetworkKind, extra_networks};
 
 pub use png_text::png_parameters;
@@ -34,8 +34,9 @@ pub struct Infotext {
     pub adapters: Vec<Mention>,
     /// Sampling steps.
     pub steps: Option<usize>,
-    /// Name of the sampler as in recipes: `euler_a`.
-    pub sampler: Option<String>,
+    /// Sampler, by its name in recipes: `euler_a`.
+    #[ts(type = "string | null")]
+    pub sampler: Option<SamplerKind>,
     /// Schedule type: spacing of the noise levels.
     #[ts(
         type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\" | null"
@@ -130,7 +131,7 @@ impl Infotext {
             negative: recipe.negative.clone().unwrap_or_default(),
             adapters,
             steps: Some(recipe.steps),
-            sampler: Some(recipe.sampler.clone()),
+            sampler: Some(recipe.sampler),
             schedule: recipe.schedule,
             guidance: Some(recipe.guidance),
             seed: Some(recipe.seed),
@@ -219,7 +220,7 @@ impl fmt::Display for Infotext {
         let hashes = hashes.collect::<Vec<_>>().join(", ");
         let fields = [
             ("Steps", self.steps.map(|steps| steps.to_string())),
-            ("Sampler", self.sampler.as_deref().map(|name| names::sampler_label(name).into())),
+            ("Sampler", self.sampler.map(|kind| names::sampler_label(kind.name()).into())),
             ("Schedule type", self.schedule.map(|schedule| names::schedule_label(schedule).into())),
             ("CFG scale", self.guidance.map(|guidance| guidance.to_string())),
             ("Seed", self.seed.map(|seed| seed.to_string())),

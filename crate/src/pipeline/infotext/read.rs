@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Infotext, Leftover, Mention, hash_name, names};
 use crate::pipeline::recipe::{Hires, Rng, Upscaler};
+use crate::samplers::SamplerKind;
 use crate::text::{ExtraNetwork, NetworkKind, extra_networks};
 
 /// Minimum number of parameters in a last line that does not begin with `Steps: 20` to count as parameters.
@@ -114,7 +115,7 @@ impl Reader {
     fn sampler(&mut self, label: &str) {
         match names::sampler(label) {
             Some((sampler, schedule)) => {
-                self.info.sampler = Some(sampler.name().into());
+                self.info.sampler = Some(sampler);
                 self.info.schedule = schedule;
             }
             None => self.push_leftover("Sampler", label, "unsupported sampler"),
@@ -156,7 +157,7 @@ impl Reader {
     /// Resolves the settings that depend on several fields.
     fn finish(mut self) -> Infotext {
         if let Some(label) = self.schedule.take() {
-            match names::schedule(&label, self.info.sampler.as_deref()) {
+            match names::schedule(&label, self.info.sampler.map(SamplerKind::name)) {
                 Some(schedule) => self.info.schedule = schedule,
                 None => self.push_leftover("Schedule type", &label, "unsupported schedule type"),
             }
