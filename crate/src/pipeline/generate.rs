@@ -13,7 +13,7 @@ use super::session::Session;
 use super::shape::Shape;
 use crate::adapters::Delta;
 use crate::model::FamilyId;
-use crate::samplers::{Sampler, SamplerKind, SamplerOptions};
+use crate::samplers::{Sampler, SamplerOptions};
 use crate::weights::{LoadedAdapter, Strength};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -125,8 +125,7 @@ impl Session {
         let kind = recipe.sampler;
         let spec = &self.model.spec;
         let options = SamplerOptions {
-            // diffusers' pipelines pass TCD an eta of 0, not its class's default of 0.3.
-            eta: recipe.eta.or((kind == SamplerKind::Tcd).then_some(0.0)),
+            eta: recipe.eta.or(kind.pipeline_eta()),
             sigma_spacing: recipe.schedule,
             timestep_spacing: recipe.spacing,
             is_xl: spec.family() == FamilyId::Sdxl,

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{SamplerKind, ScheduleError, TimestepSpacing};
+use super::error::ScheduleError;
+use super::properties::Properties;
+use super::spacing::TimestepSpacing;
 use crate::num::to_f32;
 
 /// Curve of the noise variance β over the training timesteps.
@@ -106,7 +108,7 @@ impl ScheduleConfig {
             match fields.get(field) {
                 None | Some(Value::Null) => {}
                 Some(value) if supported.as_array().is_some_and(|list| list.contains(value)) => {}
-                Some(value) => return Err(unsupported(field, value, &supported)),
+                Some(value) => return Err(ScheduleError::unsupported(field, value, &supported)),
             }
         }
         Ok(serde_json::from_value(Value::Object(fields))?)
@@ -118,30 +120,18 @@ impl ScheduleConfig {
         Self { steps_offset: Some(1), clip_sample: Some(false), ..self }
     }
 
-    /// Checks the fields that only some samplers read, and the number of steps.
-    pub(super) fn check(&self, kind: SamplerKind, steps: usize) -> Result<(), ScheduleError> {
-        let train_steps = self.train_steps();
-        let limit = match kind {
-            SamplerKind::Lcm | SamplerKind::Tcd => self.distilled_steps(),
-            _ => train_steps.saturating_sub(1),
-        };
+    /// Checks the number of steps of a sampler.
+    pub(super) fn check_steps(&self, properties: &Properties, steps: usize) -> Result<(), ScheduleError> {
+        let limit = if properties.is_distilled { self.distilled_steps() } else { self.train_steps().saturating_sub(1) };
         if !(1..=limit).contains(&steps) {
-            return Err(ScheduleError::Steps { kind, steps, limit });
-        }
-        let rescaled = self.rescale_betas_zero_snr == Some(true);
-        if rescaled
-            && kind == SamplerKind::Ddim
-            && self.prediction_type.unwrap_or(PredictionType::Epsilon) == PredictionType::Epsilon
-        {
-            return Err(unsupported("prediction_type", &json!("epsilon"), &json!(["v_prediction", "sample"])));
-        }
-        if kind == SamplerKind::Pndm && self.skip_prk_steps != Some(true) {
-            return Err(unsupported("skip_prk_steps", &json!(false), &json!([true])));
-        }
-        if kind == SamplerKind::Heun && self.clip_sample == Some(true) {
-            return Err(unsupported("clip_sample", &json!(true), &json!([false])));
+            return Err(ScheduleError::Steps { sampler: properties.name, steps, limit });
         }
         Ok(())
+    }
+
+    /// Returns the parametrization of the network's output.
+    pub(super) fn prediction(&self) -> PredictionType {
+        self.prediction_type.unwrap_or(PredictionType::Epsilon)
     }
 
     /// Returns the number of steps of the schedule that a consistency model was distilled with.
@@ -184,10 +174,6 @@ fn quote_non_finite(text: &str) -> String {
         rest = &rest[len..];
     }
     quoted
-}
-
-fn unsupported(field: &'static str, value: &Value, supported: &Value) -> ScheduleError {
-    ScheduleError::Unsupported { field, value: value.to_string(), supported: supported.to_string() }
 }
 
 /// Supported values of the fields whose other values need a different algorithm.

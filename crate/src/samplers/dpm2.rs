@@ -4,8 +4,31 @@
 //! and k-diffusion's DPM2 samplers, which put the midpoint halfway in log σ.
 
 use super::euler_a::ancestral_step;
+use super::properties::Properties;
 use super::schedule::Level;
-use super::{Call, weighted_sum};
+use super::solver::{Call, Row, Solver, weighted_sum};
+use super::spacing::SigmaSpacing;
+
+pub(super) const DPM2: Row = Row::new(
+    Properties {
+        automatic_spacing: Some(SigmaSpacing::Karras),
+        starts_at_end_of_step: true,
+        ..Properties::two_calls("dpm2", "DPM2")
+    },
+    |run| (Box::new(Dpm2::new(None)), run.schedule.midpoint_schedule(run.steps, &midpoint_sigma, true)),
+);
+
+pub(super) const DPM2_A: Row = Row::new(
+    Properties {
+        automatic_spacing: Some(SigmaSpacing::Karras),
+        eta: Some(1.0),
+        ..Properties::two_calls("dpm2_a", "DPM2 a")
+    },
+    |run| {
+        let middle = ancestral_midpoint_sigma(run.eta);
+        (Box::new(Dpm2::new(Some(run.eta))), run.schedule.midpoint_schedule(run.steps, &middle, true))
+    },
+);
 
 /// Returns σ at the midpoint of a step.
 pub(super) fn midpoint_sigma(from: Level, to: Level) -> f64 {
@@ -17,7 +40,7 @@ pub(super) fn ancestral_midpoint_sigma(eta: f64) -> impl Fn(Level, Level) -> f64
     move |from, to| (from.sigma_ratio() * ancestral_step(from, to, eta).0).sqrt()
 }
 
-pub(super) struct Dpm2 {
+struct Dpm2 {
     /// Eta of the ancestral sampler; `None` for the deterministic one.
     eta: Option<f64>,
     /// Sample at the start of the step, between its two calls.
@@ -25,16 +48,13 @@ pub(super) struct Dpm2 {
 }
 
 impl Dpm2 {
-    pub fn new(eta: Option<f64>) -> Self {
+    fn new(eta: Option<f64>) -> Self {
         Self { eta, start: None }
     }
+}
 
-    /// Returns whether steps add no noise.
-    pub fn is_deterministic(&self) -> bool {
-        self.eta.is_none()
-    }
-
-    pub fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+impl Solver for Dpm2 {
+    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         let derivative = call.noise();
         let to = call.next_level();
         let Some(start) = self.start.take() else {

@@ -3,9 +3,24 @@
 //! Source: Lu et al., "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic
 //! Models", 2022, multistep of second order with the midpoint rule.
 
-use super::{Call, weighted_sum};
+use super::properties::Properties;
+use super::solver::{Call, Row, Solver, weighted_sum};
+use super::spacing::SigmaSpacing;
 
-pub(super) struct Dpmpp2m {
+pub(super) const DPMPP_2M: Row = Row::new(
+    Properties { automatic_spacing: Some(SigmaSpacing::Karras), ..Properties::sigma_based("dpmpp_2m", "DPM++ 2M") },
+    |run| (Box::new(Dpmpp2m::new(false)), run.schedule.lambda_schedule(run.steps)),
+);
+
+pub(super) const DPMPP_2M_SDE: Row = Row::new(
+    Properties {
+        automatic_spacing: Some(SigmaSpacing::Exponential),
+        ..Properties::sigma_based("dpmpp_2m_sde", "DPM++ 2M SDE")
+    },
+    |run| (Box::new(Dpmpp2m::new(true)), run.schedule.lambda_schedule(run.steps)),
+);
+
+struct Dpmpp2m {
     /// Whether to solve the SDE instead of the probability flow ODE.
     stochastic: bool,
     /// x₀ prediction of the previous call.
@@ -13,11 +28,13 @@ pub(super) struct Dpmpp2m {
 }
 
 impl Dpmpp2m {
-    pub fn new(stochastic: bool) -> Self {
+    fn new(stochastic: bool) -> Self {
         Self { stochastic, last: None }
     }
+}
 
-    pub fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+impl Solver for Dpmpp2m {
+    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         let (from, to) = (call.level(), call.next_level());
         let h = to.lambda() - from.lambda();
         let clean = call.clean();

@@ -3,21 +3,34 @@
 //! Source: Lu et al., "DPM-Solver++", 2022, singlestep of second order with the midpoint rule, and
 //! k-diffusion's ancestral variant, which steps below the next level and adds noise up to it.
 
+use super::dpm2::ancestral_midpoint_sigma;
 use super::euler_a::ancestral_step;
-use super::{Call, weighted_sum};
+use super::properties::Properties;
+use super::solver::{Call, Row, Solver, weighted_sum};
+use super::spacing::SigmaSpacing;
 
-pub(super) struct Dpmpp2sA {
+pub(super) const DPMPP_2S_A: Row = Row::new(
+    Properties {
+        automatic_spacing: Some(SigmaSpacing::Karras),
+        follows_spaced_config: false,
+        eta: Some(1.0),
+        ..Properties::two_calls("dpmpp_2s_a", "DPM++ 2S a")
+    },
+    |run| {
+        let middle = ancestral_midpoint_sigma(run.eta);
+        let solver = Dpmpp2sA { eta: run.eta, start: None };
+        (Box::new(solver), run.schedule.midpoint_schedule(run.steps, &middle, false))
+    },
+);
+
+struct Dpmpp2sA {
     eta: f64,
     /// Sample at the start of the step, between its two calls.
     start: Option<Vec<f32>>,
 }
 
-impl Dpmpp2sA {
-    pub fn new(eta: f64) -> Self {
-        Self { eta, start: None }
-    }
-
-    pub fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+impl Solver for Dpmpp2sA {
+    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         let clean = call.clean();
         if call.is_last() {
             return clean;

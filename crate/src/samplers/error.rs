@@ -1,6 +1,6 @@
 //! Errors of noise schedules and samplers.
 
-use super::SamplerKind;
+use serde_json::Value;
 
 /// An error from setting up a sampler.
 #[derive(Debug, thiserror::Error)]
@@ -19,34 +19,43 @@ pub enum ScheduleError {
         supported: String,
     },
     /// A number of steps that the schedule does not allow.
-    #[error("{kind} takes 1 to {limit} steps with this model, not {steps}; change the number of steps")]
+    #[error("{sampler} takes 1 to {limit} steps with this model, not {steps}; change the number of steps")]
     Steps {
-        /// The sampler.
-        kind: SamplerKind,
+        /// Name of the sampler.
+        sampler: &'static str,
         /// Requested number of steps.
         steps: usize,
         /// Maximum number of steps.
         limit: usize,
     },
     /// A schedule type for a sampler whose timesteps determine the noise levels.
-    #[error("{kind} has no schedule type; use another sampler, or leave the schedule out")]
+    #[error("{sampler} has no schedule type; use another sampler, or leave the schedule out")]
     SigmaSpacing {
-        /// The sampler.
-        kind: SamplerKind,
+        /// Name of the sampler.
+        sampler: &'static str,
     },
     /// An eta out of range.
     #[error("eta is {0}; it must be from 0 (no added noise) to 1")]
     Eta(f64),
     /// An eta for a sampler without one.
-    #[error("{kind} has no eta; leave it out, or use a sampler that adds noise, such as euler_a or ddim")]
+    #[error("{sampler} has no eta; leave it out, or use a sampler that adds noise, such as euler_a or ddim")]
     NoEta {
-        /// The sampler.
-        kind: SamplerKind,
+        /// Name of the sampler.
+        sampler: &'static str,
     },
     /// An unknown sampler name.
-    #[error("unknown sampler {name:?}; available: {}", SamplerKind::ALL.map(|kind| kind.name()).join(", "))]
+    #[error("unknown sampler {name:?}; available: {available}")]
     UnknownSampler {
         /// The unknown name.
         name: String,
+        /// The known names, separated by commas.
+        available: String,
     },
+}
+
+impl ScheduleError {
+    /// Creates the error of a field's unsupported value; `supported` is an array.
+    pub(super) fn unsupported(field: &'static str, value: &Value, supported: &Value) -> Self {
+        Self::Unsupported { field, value: value.to_string(), supported: supported.to_string() }
+    }
 }

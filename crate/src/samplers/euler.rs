@@ -3,9 +3,20 @@
 //! Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022,
 //! algorithm 2 without churn.
 
-use super::{Call, weighted_sum};
+use super::properties::Properties;
+use super::solver::{Call, Row, Solver, weighted_sum};
+use super::spacing::SigmaSpacing;
 
-pub(super) fn step(call: &Call) -> Vec<f32> {
-    let dt = call.next_level().sigma_ratio() - call.level().sigma_ratio();
-    weighted_sum(&[(1.0, call.sample), (dt, &call.noise())])
+pub(super) const EULER: Row = Row::new(
+    Properties { automatic_spacing: Some(SigmaSpacing::Timesteps), ..Properties::variance_exploding("euler", "Euler") },
+    |run| (Box::new(Euler), run.schedule.sigma_schedule(run.steps)),
+);
+
+struct Euler;
+
+impl Solver for Euler {
+    fn step(&mut self, call: &Call, _noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+        let dt = call.next_level().sigma_ratio() - call.level().sigma_ratio();
+        weighted_sum(&[(1.0, call.sample), (dt, &call.noise())])
+    }
 }

@@ -2,13 +2,31 @@
 //!
 //! Source: k-diffusion's "Euler ancestral" sampler.
 
+use super::properties::Properties;
 use super::schedule::Level;
-use super::{Call, weighted_sum};
+use super::solver::{Call, Row, Solver, weighted_sum};
+use super::spacing::SigmaSpacing;
 
-pub(super) fn step(call: &Call, eta: f64, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
-    let (sigma_down, sigma_up) = ancestral_step(call.level(), call.next_level(), eta);
-    let dt = sigma_down - call.level().sigma_ratio();
-    weighted_sum(&[(1.0, call.sample), (dt, &call.noise()), (sigma_up, &noise(call.sample.len()))])
+pub(super) const EULER_A: Row = Row::new(
+    Properties {
+        automatic_spacing: Some(SigmaSpacing::Timesteps),
+        follows_spaced_config: false,
+        eta: Some(1.0),
+        ..Properties::variance_exploding("euler_a", "Euler a")
+    },
+    |run| (Box::new(EulerA { eta: run.eta }), run.schedule.sigma_schedule(run.steps)),
+);
+
+struct EulerA {
+    eta: f64,
+}
+
+impl Solver for EulerA {
+    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+        let (sigma_down, sigma_up) = ancestral_step(call.level(), call.next_level(), self.eta);
+        let dt = sigma_down - call.level().sigma_ratio();
+        weighted_sum(&[(1.0, call.sample), (dt, &call.noise()), (sigma_up, &noise(call.sample.len()))])
+    }
 }
 
 /// Returns (`sigma_down`, `sigma_up`): the σ that an ancestral step goes down to, and that of the noise which

@@ -2,14 +2,35 @@
 //!
 //! Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, algorithm 1.
 
-use super::{Call, weighted_sum};
+use serde_json::json;
+
+use super::config::ScheduleConfig;
+use super::error::ScheduleError;
+use super::properties::Properties;
+use super::solver::{Call, Row, Solver, weighted_sum};
+use super::spacing::SigmaSpacing;
+
+pub(super) const HEUN: Row = Row {
+    check: refuse_clipping,
+    ..Row::new(
+        Properties { automatic_spacing: Some(SigmaSpacing::Timesteps), ..Properties::two_calls("heun", "Heun") },
+        |run| (Box::new(Heun::default()), run.schedule.sigma_schedule(run.steps).doubled()),
+    )
+};
+
+fn refuse_clipping(config: &ScheduleConfig) -> Result<(), ScheduleError> {
+    match config.clip_sample {
+        Some(true) => Err(ScheduleError::unsupported("clip_sample", &json!(true), &json!([false]))),
+        _ => Ok(()),
+    }
+}
 
 /// Pending Euler step between the two calls: its sample, derivative and `dt`.
 #[derive(Default)]
-pub(super) struct Heun(Option<(Vec<f32>, Vec<f32>, f64)>);
+struct Heun(Option<(Vec<f32>, Vec<f32>, f64)>);
 
-impl Heun {
-    pub fn step(&mut self, call: &Call) -> Vec<f32> {
+impl Solver for Heun {
+    fn step(&mut self, call: &Call, _noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         let derivative = call.noise();
         if let Some((sample, first_derivative, dt)) = self.0.take() {
             return weighted_sum(&[(1.0, &sample), (dt / 2.0, &first_derivative), (dt / 2.0, &derivative)]);

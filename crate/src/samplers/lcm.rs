@@ -2,22 +2,25 @@
 //!
 //! Source: Luo et al., "Latent Consistency Models", 2023, multistep sampling.
 
-use super::config::ScheduleConfig;
-use super::schedule::{Level, NoiseSchedule, Schedule};
-use super::{Call, clip, weighted_sum};
+use super::properties::Properties;
+use super::schedule::{Level, NoiseSchedule};
+use super::solver::{Call, Row, SamplerRun, Solver, Started, clip, weighted_sum};
 use crate::num::to_index;
+
+pub(super) const LCM: Row =
+    Row::new(Properties { is_distilled: true, ..Properties::timestep_based("lcm", "LCM") }, Lcm::start);
 
 /// Standard deviation of the data that the boundary condition assumes.
 const SIGMA_DATA: f64 = 0.5;
 
-pub(super) struct Lcm {
+struct Lcm {
     /// Scaled timestep of each call.
     timesteps: Vec<f64>,
     clip: Option<f32>,
 }
 
 /// Returns the noise schedule of a model distilled on a coarser schedule: `steps` of that schedule's timesteps.
-pub(super) fn distilled_schedule(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> NoiseSchedule {
+pub(super) fn distilled_schedule(&SamplerRun { schedule, config, steps, .. }: &SamplerRun) -> NoiseSchedule {
     let distilled = config.distilled_steps();
     let step_ratio = schedule.alphas_bar.len() / distilled;
     let index = |i: usize| to_index(i as f64 * (distilled as f64 / steps as f64));
@@ -28,14 +31,16 @@ pub(super) fn distilled_schedule(schedule: &Schedule, config: &ScheduleConfig, s
 }
 
 impl Lcm {
-    pub fn new(schedule: &Schedule, config: &ScheduleConfig, steps: usize) -> (Self, NoiseSchedule) {
-        let noise_schedule = distilled_schedule(schedule, config, steps);
-        let scale = config.timestep_scaling.unwrap_or(10.0);
+    fn start(run: &SamplerRun) -> Started {
+        let noise_schedule = distilled_schedule(run);
+        let scale = run.config.timestep_scaling.unwrap_or(10.0);
         let timesteps = noise_schedule.timesteps.iter().map(|t| t * scale).collect();
-        (Self { timesteps, clip: config.clip_range(false) }, noise_schedule)
+        (Box::new(Self { timesteps, clip: run.config.clip_range(false) }), noise_schedule)
     }
+}
 
-    pub fn step(&self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+impl Solver for Lcm {
+    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         let mut clean = call.clean();
         clip(&mut clean, self.clip);
         let distance = self.timesteps[call.index].hypot(SIGMA_DATA);

@@ -4,16 +4,27 @@
 
 use std::collections::VecDeque;
 
-use super::{Call, weighted_sum};
+use super::properties::Properties;
+use super::solver::{Call, Row, Solver, weighted_sum};
+use super::spacing::SigmaSpacing;
+
+pub(super) const LMS: Row = Row::new(
+    Properties {
+        automatic_spacing: Some(SigmaSpacing::Timesteps),
+        rescales_betas: false,
+        ..Properties::variance_exploding("lms", "LMS")
+    },
+    |run| (Box::new(Lms::default()), run.schedule.sigma_schedule(run.steps)),
+);
 
 const ORDER: usize = 4;
 
 /// Derivatives of the last calls, newest first.
 #[derive(Default)]
-pub(super) struct Lms(VecDeque<Vec<f32>>);
+struct Lms(VecDeque<Vec<f32>>);
 
-impl Lms {
-    pub fn step(&mut self, call: &Call) -> Vec<f32> {
+impl Solver for Lms {
+    fn step(&mut self, call: &Call, _noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         self.0.push_front(call.noise());
         self.0.truncate(ORDER);
         // diffusers counts the order from the start of the schedule, even in image-to-image runs, which start

@@ -3,11 +3,31 @@
 //! Source: Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds", 2022, without the
 //! Runge-Kutta start (PLMS): the second call repeats the first step with the mean of two outputs.
 
-use super::schedule::{Level, NoiseSchedule, Schedule};
-use super::{Call, weighted_sum};
+use serde_json::json;
+
+use super::config::ScheduleConfig;
+use super::error::ScheduleError;
+use super::properties::Properties;
+use super::schedule::{Level, NoiseSchedule};
+use super::solver::{Call, Row, SamplerRun, Solver, Started, weighted_sum};
 use crate::num::to_whole;
 
-pub(super) struct Pndm {
+pub(super) const PNDM: Row = Row {
+    check: refuse_runge_kutta,
+    ..Row::new(
+        Properties { rescales_betas: false, sets_alpha_to_one: false, ..Properties::timestep_based("pndm", "PLMS") },
+        Pndm::start,
+    )
+};
+
+fn refuse_runge_kutta(config: &ScheduleConfig) -> Result<(), ScheduleError> {
+    match config.skip_prk_steps {
+        Some(true) => Ok(()),
+        _ => Err(ScheduleError::unsupported("skip_prk_steps", &json!(false), &json!([true]))),
+    }
+}
+
+struct Pndm {
     /// Levels one step ratio above each call's timestep, at it, and one step ratio below.
     stages: Vec<[Level; 3]>,
     /// Outputs of the last calls, newest last.
@@ -18,7 +38,7 @@ pub(super) struct Pndm {
 }
 
 impl Pndm {
-    pub fn new(schedule: &Schedule, steps: usize) -> (Self, NoiseSchedule) {
+    fn start(&SamplerRun { schedule, steps, .. }: &SamplerRun) -> Started {
         let mut timesteps: Vec<f64> = schedule.timesteps(steps, steps).into_iter().map(f64::round_ties_even).collect();
         if steps > 1 {
             timesteps.insert(1, timesteps[1]);
@@ -29,10 +49,13 @@ impl Pndm {
         let stages: Vec<_> = timesteps.iter().map(|t| stage(to_whole(*t))).collect();
         let end = stages.last().map(|stage| stage[2]);
         let levels = stages.iter().map(|stage| stage[1]).chain(end).collect();
-        (Self { stages, outputs: Vec::new(), calls: 0, first_sample: Vec::new() }, NoiseSchedule { timesteps, levels })
+        let solver = Self { stages, outputs: Vec::new(), calls: 0, first_sample: Vec::new() };
+        (Box::new(solver), NoiseSchedule { timesteps, levels })
     }
+}
 
-    pub fn step(&mut self, call: &Call) -> Vec<f32> {
+impl Solver for Pndm {
+    fn step(&mut self, call: &Call, _noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         let [above, at, below] = self.stages[call.index];
         let repeats = self.calls == 1;
         let (from, to) = if repeats { (above, at) } else { (at, below) };

@@ -1,8 +1,10 @@
 //! Noise levels of the training timesteps, and of the model calls of a run.
 
+use super::SamplerOptions;
 use super::config::{BetaSchedule, PredictionType, ScheduleConfig};
-use super::spacing::{TimestepSpacing, interpolate};
-use super::{SamplerKind, SamplerOptions, ScheduleError, SigmaSpacing};
+use super::error::ScheduleError;
+use super::properties::Properties;
+use super::spacing::{SigmaSpacing, TimestepSpacing, interpolate};
 use crate::num::to_f32;
 
 /// Noise level of a sample `alpha` · x₀ + `sigma` · noise, with `alpha`² + `sigma`² = 1.
@@ -98,30 +100,34 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// Resolves `config` for a sampler: absent fields take the defaults of the sampler's diffusers class.
-    pub fn new(kind: SamplerKind, config: &ScheduleConfig, options: &SamplerOptions) -> Result<Self, ScheduleError> {
-        let alphas_bar = alphas_bar(kind, config);
+    pub fn new(
+        properties: &Properties,
+        config: &ScheduleConfig,
+        options: &SamplerOptions,
+    ) -> Result<Self, ScheduleError> {
+        let alphas_bar = alphas_bar(properties, config);
         let final_alpha_bar =
-            if config.set_alpha_to_one.unwrap_or(kind != SamplerKind::Pndm) { 1.0 } else { alphas_bar[0] };
+            if config.set_alpha_to_one.unwrap_or(properties.sets_alpha_to_one) { 1.0 } else { alphas_bar[0] };
         let flags = [
             (config.use_karras_sigmas, SigmaSpacing::Karras),
             (config.use_exponential_sigmas, SigmaSpacing::Exponential),
             (config.use_beta_sigmas, SigmaSpacing::Beta),
         ];
-        let enabled = flags.iter().find(|(flag, _)| *flag == Some(true) && kind.follows_spaced_config());
+        let enabled = flags.iter().find(|(flag, _)| *flag == Some(true) && properties.follows_spaced_config);
         let configured = enabled.map_or(SigmaSpacing::Timesteps, |(_, spacing)| *spacing);
         let sigma_spacing = options.sigma_spacing.unwrap_or(configured);
-        if sigma_spacing != SigmaSpacing::Timesteps && !kind.has_sigma_spacing() {
-            return Err(ScheduleError::SigmaSpacing { kind });
+        if sigma_spacing != SigmaSpacing::Timesteps && !properties.is_sigma_based {
+            return Err(ScheduleError::SigmaSpacing { sampler: properties.name });
         }
         Ok(Self {
             final_alpha_bar,
             alphas_bar,
-            prediction: config.prediction_type.unwrap_or(PredictionType::Epsilon),
-            spacing: options.timestep_spacing.or(config.timestep_spacing).unwrap_or(kind.default_spacing()),
+            prediction: config.prediction(),
+            spacing: options.timestep_spacing.or(config.timestep_spacing).unwrap_or(properties.default_spacing),
             sigma_spacing,
             is_chosen: options.sigma_spacing.is_some(),
             is_xl: options.is_xl,
-            spans_table: !kind.follows_spaced_config(),
+            spans_table: !properties.follows_spaced_config,
             steps_offset: config.steps_offset.unwrap_or(0),
             is_cosine: config.beta_schedule == Some(BetaSchedule::SquaredCosine),
         })
@@ -229,7 +235,7 @@ fn from_sigmas(timesteps: Vec<f64>, sigmas: &[f64]) -> NoiseSchedule {
 
 /// Returns ᾱ of every training timestep: the cumulative product of 1 - β. β and ᾱ are rounded to f32 as in
 /// diffusers.
-fn alphas_bar(kind: SamplerKind, config: &ScheduleConfig) -> Vec<f64> {
+fn alphas_bar(properties: &Properties, config: &ScheduleConfig) -> Vec<f64> {
     let mut product = 1.0;
     let mut alphas_bar: Vec<f64> = betas(config)
         .into_iter()
@@ -238,9 +244,9 @@ fn alphas_bar(kind: SamplerKind, config: &ScheduleConfig) -> Vec<f64> {
             f64::from(to_f32(product))
         })
         .collect();
-    if config.rescale_betas_zero_snr == Some(true) && kind.rescales_betas() {
+    if config.rescale_betas_zero_snr == Some(true) && properties.rescales_betas {
         rescale_to_zero_snr(&mut alphas_bar);
-        if kind.is_sigma_based() {
+        if properties.is_sigma_based {
             let last = alphas_bar.len() - 1;
             // σ must stay finite: diffusers uses the smallest f16 value here.
             alphas_bar[last] = f64::from(2.0_f32.powi(-24));

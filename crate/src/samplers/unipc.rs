@@ -3,20 +3,25 @@
 //! Source: Zhao et al., "UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of
 //! Diffusion Models", 2023: order 2, B(h) = e^h - 1 ("bh2"), x₀ prediction.
 
+use super::properties::Properties;
 use super::schedule::Level;
-use super::{Call, weighted_sum};
+use super::solver::{Call, Row, Solver, weighted_sum};
+
+pub(super) const UNIPC: Row = Row::new(Properties::sigma_based("unipc", "UniPC"), |run| {
+    (Box::new(UniPc::default()), run.schedule.lambda_schedule(run.steps))
+});
 
 /// State between calls.
 #[derive(Default)]
-pub(super) struct UniPc {
+struct UniPc {
     /// Corrected sample of the last call, and the order of its step.
     last: Option<(Vec<f32>, usize)>,
     /// x₀ predictions of the last two calls, newest first.
     cleans: Vec<Vec<f32>>,
 }
 
-impl UniPc {
-    pub fn step(&mut self, call: &Call) -> Vec<f32> {
+impl Solver for UniPc {
+    fn step(&mut self, call: &Call, _noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
         let clean = call.clean();
         let sample = match self.last.take() {
             Some((last_sample, order)) => self.correct(call, &last_sample, &clean, order),
@@ -38,7 +43,9 @@ impl UniPc {
         self.last = Some((sample, order));
         next
     }
+}
 
+impl UniPc {
     /// Repeats the step to this call's sample, using the x₀ prediction at its end (UniC).
     fn correct(&self, call: &Call, last_sample: &[f32], clean: &[f32], order: usize) -> Vec<f32> {
         let (from, to) = (call.levels[call.index - 1], call.level());

@@ -220,7 +220,7 @@ impl fmt::Display for Infotext {
         let hashes = hashes.collect::<Vec<_>>().join(", ");
         let fields = [
             ("Steps", self.steps.map(|steps| steps.to_string())),
-            ("Sampler", self.sampler.map(|kind| names::sampler_label(kind.name()).into())),
+            ("Sampler", self.sampler.map(|kind| kind.label().into())),
             ("Schedule type", self.schedule.map(|schedule| names::schedule_label(schedule).into())),
             ("CFG scale", self.guidance.map(|guidance| guidance.to_string())),
             ("Seed", self.seed.map(|seed| seed.to_string())),

@@ -1,30 +1,7 @@
-//! The web UI's labels of samplers, schedule types, generators and upscalers.
+//! The web UI's labels of schedule types, generators and upscalers, and settings from their labels.
 
 use crate::pipeline::recipe::{Rng, Upscaler};
 use crate::samplers::{SamplerKind, SigmaSpacing};
-
-const TIMESTEPS: Option<SigmaSpacing> = Some(SigmaSpacing::Timesteps);
-const KARRAS: Option<SigmaSpacing> = Some(SigmaSpacing::Karras);
-const EXPONENTIAL: Option<SigmaSpacing> = Some(SigmaSpacing::Exponential);
-
-/// Samplers with the web UI's label and the spacing of its schedule type "Automatic", if the sampler has one.
-const SAMPLERS: [(SamplerKind, &str, Option<SigmaSpacing>); SamplerKind::ALL.len()] = [
-    (SamplerKind::Ddim, "DDIM", None),
-    (SamplerKind::Euler, "Euler", TIMESTEPS),
-    (SamplerKind::EulerA, "Euler a", TIMESTEPS),
-    (SamplerKind::Dpmpp2m, "DPM++ 2M", KARRAS),
-    (SamplerKind::Dpmpp2mSde, "DPM++ 2M SDE", EXPONENTIAL),
-    (SamplerKind::Dpmpp2sA, "DPM++ 2S a", KARRAS),
-    (SamplerKind::DpmppSde, "DPM++ SDE", KARRAS),
-    (SamplerKind::Heun, "Heun", TIMESTEPS),
-    (SamplerKind::Dpm2, "DPM2", KARRAS),
-    (SamplerKind::Dpm2A, "DPM2 a", KARRAS),
-    (SamplerKind::Lms, "LMS", TIMESTEPS),
-    (SamplerKind::Pndm, "PLMS", None),
-    (SamplerKind::UniPc, "UniPC", None),
-    (SamplerKind::Lcm, "LCM", None),
-    (SamplerKind::Tcd, "TCD", None),
-];
 
 /// The web UI's labels of schedule types.
 const SCHEDULES: [(&str, SigmaSpacing); 8] = [
@@ -37,11 +14,6 @@ const SCHEDULES: [(&str, SigmaSpacing); 8] = [
     ("Beta", SigmaSpacing::Beta),
     ("Align Your Steps", SigmaSpacing::Ays),
 ];
-
-/// Returns the web UI's label of a sampler's name; unknown names are returned unchanged.
-pub(super) fn sampler_label(name: &str) -> &str {
-    SAMPLERS.iter().find(|row| row.0.name() == name).map_or(name, |row| row.1)
-}
 
 /// Returns the web UI's label of a spacing.
 pub(super) fn schedule_label(spacing: SigmaSpacing) -> &'static str {
@@ -86,8 +58,8 @@ pub(super) fn upscaler(label: &str) -> Option<Upscaler> {
 pub(super) fn sampler(label: &str) -> Option<(SamplerKind, Option<SigmaSpacing>)> {
     let label = normalize(label);
     let known = |label: &str| {
-        let row = SAMPLERS.iter().find(|row| normalize(row.0.name()) == label || normalize(row.1) == label);
-        row.map(|row| row.0)
+        let names = |kind: &SamplerKind| [kind.name(), kind.label()];
+        SamplerKind::ALL.into_iter().find(|kind| names(kind).into_iter().any(|name| normalize(name) == label))
     };
     let with_suffix = |(suffix, spacing): &(&str, SigmaSpacing)| {
         let sampler = label.strip_suffix(&normalize(suffix))?.strip_suffix(' ')?;
@@ -97,10 +69,10 @@ pub(super) fn sampler(label: &str) -> Option<(SamplerKind, Option<SigmaSpacing>)
 }
 
 /// Parses a schedule type; "Automatic" depends on the sampler, and is `Some(None)` if that has no spacing.
-pub(super) fn schedule(label: &str, sampler: Option<&str>) -> Option<Option<SigmaSpacing>> {
+pub(super) fn schedule(label: &str, sampler: Option<SamplerKind>) -> Option<Option<SigmaSpacing>> {
     let label = normalize(label);
     if label == "automatic" {
-        return Some(SAMPLERS.iter().find(|row| Some(row.0.name()) == sampler).and_then(|row| row.2));
+        return Some(sampler.and_then(SamplerKind::automatic_spacing));
     }
     SCHEDULES.iter().find(|row| normalize(row.0) == label).map(|row| Some(row.1))
 }
@@ -115,11 +87,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sampler_has_a_web_ui_label() {
+    fn samplers_are_found_by_their_labels_and_names() {
         for kind in SamplerKind::ALL {
-            let label = sampler_label(kind.name());
-            assert_ne!(label, kind.name());
-            assert_eq!(sampler(label), Some((kind, None)));
+            assert_ne!(kind.label(), kind.name());
+            assert_eq!(sampler(kind.label()), Some((kind, None)));
             assert_eq!(sampler(kind.name()), Some((kind, None)));
         }
     }

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use super::{Infotext, Leftover, Mention, hash_name, names};
 use crate::pipeline::recipe::{Hires, Rng, Upscaler};
-use crate::samplers::SamplerKind;
 use crate::text::{ExtraNetwork, NetworkKind, extra_networks};
 
 /// Minimum number of parameters in a last line that does not begin with `Steps: 20` to count as parameters.
@@ -157,7 +156,7 @@ impl Reader {
     /// Resolves the settings that depend on several fields.
     fn finish(mut self) -> Infotext {
         if let Some(label) = self.schedule.take() {
-            match names::schedule(&label, self.info.sampler.map(SamplerKind::name)) {
+            match names::schedule(&label, self.info.sampler) {
                 Some(schedule) => self.info.schedule = schedule,
                 None => self.push_leftover("Schedule type", &label, "unsupported schedule type"),
             }
