@@ -3,45 +3,6 @@
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// Algorithm of a change. Tucker variants have a core tensor between the factors of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Algorithm {
-    /// LoRA: up · down.
-    Lora,
-    /// LoRA trained at several ranks; its files are those of LoRA.
-    Dylora,
-    /// LoRA on convolution kernels.
-    Locon,
-    /// LoCon with a Tucker core: up · mid · down.
-    LoconTucker,
-    /// LoHa: the Hadamard product of two low-rank products.
-    Loha,
-    /// LoHa with Tucker cores.
-    LohaTucker,
-    /// LoKr: a Kronecker product.
-    Lokr,
-    /// LoKr with a Tucker core.
-    LokrTucker,
-    /// GLoRA in the layout of LyCORIS since version 2.
-    Glora,
-    /// GLoRA in the earlier layout.
-    GloraOld,
-    /// (IA)³: factors of the weight's rows or columns.
-    Ia3,
-    /// The difference of a weight or bias.
-    Full,
-    /// The difference of a norm layer's weight or bias.
-    Norm,
-    /// OFT as sd-scripts writes it: block-diagonal rotations.
-    Oft,
-    /// OFT as LyCORIS writes it.
-    DiagOft,
-    /// BOFT: butterfly-factorized rotations.
-    Boft,
-    /// DoRA: another algorithm's change with learned magnitudes.
-    Dora,
-}
-
 /// Dependence of a change on the factors and on the base weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Structure {
@@ -57,90 +18,76 @@ enum Structure {
     Nonlinear,
 }
 
-impl Algorithm {
-    /// Every algorithm.
-    pub const ALL: [Algorithm; 17] = [
-        Algorithm::Lora,
-        Algorithm::Dylora,
-        Algorithm::Locon,
-        Algorithm::LoconTucker,
-        Algorithm::Loha,
-        Algorithm::LohaTucker,
-        Algorithm::Lokr,
-        Algorithm::LokrTucker,
-        Algorithm::Glora,
-        Algorithm::GloraOld,
-        Algorithm::Ia3,
-        Algorithm::Full,
-        Algorithm::Norm,
-        Algorithm::Oft,
-        Algorithm::DiagOft,
-        Algorithm::Boft,
-        Algorithm::Dora,
-    ];
-
-    /// Returns the name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Algorithm::Lora => "lora",
-            Algorithm::Dylora => "dylora",
-            Algorithm::Locon => "locon",
-            Algorithm::LoconTucker => "locon_tucker",
-            Algorithm::Loha => "loha",
-            Algorithm::LohaTucker => "loha_tucker",
-            Algorithm::Lokr => "lokr",
-            Algorithm::LokrTucker => "lokr_tucker",
-            Algorithm::Glora => "glora",
-            Algorithm::GloraOld => "glora_old",
-            Algorithm::Ia3 => "ia3",
-            Algorithm::Full => "full",
-            Algorithm::Norm => "norm",
-            Algorithm::Oft => "oft",
-            Algorithm::DiagOft => "diag_oft",
-            Algorithm::Boft => "boft",
-            Algorithm::Dora => "dora",
+macro_rules! algorithms {
+    ($($(#[$doc:meta])+ $algorithm:ident = $name:literal, $label:literal, $structure:ident;)+) => {
+        /// Algorithm of a change. Tucker variants have a core tensor between the factors of a convolution.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Algorithm {
+            $($(#[$doc])+ $algorithm,)+
         }
-    }
 
+        impl Algorithm {
+            /// Every algorithm.
+            pub const ALL: &[Algorithm] = &[$(Algorithm::$algorithm),+];
+
+            /// Returns the name in reports.
+            pub fn name(self) -> &'static str {
+                match self { $(Algorithm::$algorithm => $name,)+ }
+            }
+
+            /// Returns the display name.
+            pub fn label(self) -> &'static str {
+                match self { $(Algorithm::$algorithm => $label,)+ }
+            }
+
+            fn structure(self) -> Structure {
+                match self { $(Algorithm::$algorithm => Structure::$structure,)+ }
+            }
+        }
+    };
+}
+// Name in reports, display name, and structure.
+algorithms! {
+    /// LoRA: up · down.
+    Lora = "lora", "LoRA", Pair;
+    /// LoRA trained at several ranks; its files are those of LoRA.
+    Dylora = "dylora", "DyLoRA", Pair;
+    /// LoRA on convolution kernels.
+    Locon = "locon", "LoCon", Pair;
+    /// LoCon with a Tucker core: up · mid · down.
+    LoconTucker = "locon_tucker", "LoCon (Tucker)", Composed;
+    /// LoHa: the Hadamard product of two low-rank products.
+    Loha = "loha", "LoHa", Composed;
+    /// LoHa with Tucker cores.
+    LohaTucker = "loha_tucker", "LoHa (Tucker)", Composed;
+    /// LoKr: a Kronecker product.
+    Lokr = "lokr", "LoKr", Composed;
+    /// LoKr with a Tucker core.
+    LokrTucker = "lokr_tucker", "LoKr (Tucker)", Composed;
+    /// GLoRA in the layout of LyCORIS since version 2.
+    Glora = "glora", "GLoRA", Relative;
+    /// GLoRA in the earlier layout.
+    GloraOld = "glora_old", "GLoRA", Relative;
+    /// (IA)³: factors of the weight's rows or columns.
+    Ia3 = "ia3", "(IA)³", Relative;
+    /// The difference of a weight or bias.
+    Full = "full", "full diff", Difference;
+    /// The difference of a norm layer's weight or bias.
+    Norm = "norm", "norm diff", Difference;
+    /// OFT as sd-scripts writes it: block-diagonal rotations.
+    Oft = "oft", "OFT", Nonlinear;
+    /// OFT as LyCORIS writes it.
+    DiagOft = "diag_oft", "Diag-OFT", Nonlinear;
+    /// BOFT: butterfly-factorized rotations.
+    Boft = "boft", "BOFT", Nonlinear;
+    /// DoRA: another algorithm's change with learned magnitudes.
+    Dora = "dora", "DoRA", Nonlinear;
+}
+
+impl Algorithm {
     /// Returns the algorithm with this name in reports.
     pub fn from_name(name: &str) -> Option<Algorithm> {
-        Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)
-    }
-
-    /// Returns the display name.
-    pub fn label(self) -> &'static str {
-        match self {
-            Algorithm::Lora => "LoRA",
-            Algorithm::Dylora => "DyLoRA",
-            Algorithm::Locon => "LoCon",
-            Algorithm::LoconTucker => "LoCon (Tucker)",
-            Algorithm::Loha => "LoHa",
-            Algorithm::LohaTucker => "LoHa (Tucker)",
-            Algorithm::Lokr => "LoKr",
-            Algorithm::LokrTucker => "LoKr (Tucker)",
-            Algorithm::Glora | Algorithm::GloraOld => "GLoRA",
-            Algorithm::Ia3 => "(IA)³",
-            Algorithm::Full => "full diff",
-            Algorithm::Norm => "norm diff",
-            Algorithm::Oft => "OFT",
-            Algorithm::DiagOft => "Diag-OFT",
-            Algorithm::Boft => "BOFT",
-            Algorithm::Dora => "DoRA",
-        }
-    }
-
-    fn structure(self) -> Structure {
-        match self {
-            Algorithm::Lora | Algorithm::Dylora | Algorithm::Locon => Structure::Pair,
-            Algorithm::LoconTucker
-            | Algorithm::Loha
-            | Algorithm::LohaTucker
-            | Algorithm::Lokr
-            | Algorithm::LokrTucker => Structure::Composed,
-            Algorithm::Full | Algorithm::Norm => Structure::Difference,
-            Algorithm::Glora | Algorithm::GloraOld | Algorithm::Ia3 => Structure::Relative,
-            Algorithm::Oft | Algorithm::DiagOft | Algorithm::Boft | Algorithm::Dora => Structure::Nonlinear,
-        }
+        Algorithm::ALL.iter().copied().find(|algorithm| algorithm.name() == name)
     }
 
     /// Returns whether the factors are a LoRA pair and the change is their product.
@@ -198,12 +145,10 @@ mod tests {
 
     #[test]
     fn names_identify_the_algorithms() {
-        for (index, algorithm) in Algorithm::ALL.into_iter().enumerate() {
-            assert_eq!(algorithm as usize, index, "{algorithm} is not at its place in ALL");
+        for &algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
             assert_eq!(serde_json::to_value(algorithm).expect("a string"), algorithm.name());
         }
-        assert_eq!(Algorithm::Dora as usize + 1, Algorithm::ALL.len());
         assert_eq!(Algorithm::from_name("vera"), None);
     }
 }
