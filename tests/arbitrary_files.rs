@@ -2,7 +2,7 @@
 //! safetensors crate.
 
 use lora_loupe::analysis::inspect;
-use lora_loupe::formats::{Header, read_header, widen::widen};
+use lora_loupe::formats::{Dtype, Header, TensorInfo, View, read_header, widen::widen};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe_tests::containers::zip;
 use pollster::block_on;
@@ -106,6 +106,39 @@ proptest! {
             prop_assert_eq!(widen(tensor.dtype, view.data()).expect("numbers").len() as u64, tensor.elements());
         }
         read_all(&bytes);
+    }
+
+    /// Overlapping or far apart, in any order of the axes, and in blocks of any length.
+    #[test]
+    fn views_have_the_elements_at_their_strides(
+        axes in prop::collection::vec((0usize..5, prop::sample::select(vec![0u64, 1, 2, 3, 7, 60, 300, 5000])), 0..5),
+        start in 0u64..9, is_big_endian in any::<bool>(), len in 1u64..70
+    ) {
+        let (shape, strides): (Vec<usize>, Vec<u64>) = axes.into_iter().unzip();
+        let mut offsets = vec![0u64];
+        for (&axis, stride) in shape.iter().zip(&strides) {
+            offsets = offsets.iter().flat_map(|offset| (0..axis as u64).map(move |at| offset + at * stride)).collect();
+        }
+        let end = offsets.iter().max().map_or(start, |last| start + 2 * last + 2);
+        let file: Vec<u8> = (0..end).map(|at| (at * at % 251) as u8).collect();
+        let view = Some(View { strides, is_big_endian });
+        let tensor = TensorInfo { name: "a".into(), dtype: Dtype::U16, shape, bytes: start..end, view };
+        let element = |offset: &u64| {
+            let at = (start + 2 * offset) as usize;
+            if is_big_endian { [file[at + 1], file[at]] } else { [file[at], file[at + 1]] }
+        };
+        let expect: Vec<u8> = offsets.iter().flat_map(element).collect();
+        prop_assert_eq!(&block_on(tensor.read_bytes(&file)).expect("inside the file"), &expect);
+        prop_assert_eq!(block_on(tensor.read(&file)).expect("numbers"), widen(Dtype::U16, &expect).expect("numbers"));
+        let (mut blocks, mut joined) = (tensor.blocks(&file, len), Vec::new());
+        while let Some(block) = block_on(blocks.next()).expect("inside the file") {
+            joined.extend(block);
+        }
+        prop_assert_eq!(&joined, &expect);
+        if let Some(&rows) = tensor.shape.first() {
+            let parts = (0..rows).flat_map(|row| block_on(tensor.rows(row..row + 1).read_bytes(&file)).expect("a row"));
+            prop_assert_eq!(parts.collect::<Vec<u8>>(), expect);
+        }
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn values_out_of_range_of_a_dtype_are_reported() {
         let mut tensor = |name: String, shape: Vec<usize>| {
             let start = at;
             at += 4 * numel(&shape);
-            TensorInfo { name, dtype: Dtype::F32, shape, bytes: start..at }
+            TensorInfo::contiguous(name, Dtype::F32, shape, start..at)
         };
         let tensors = vec![
             tensor(format!("{stem}.lora_up.weight"), vec![2, 1]),
@@ -166,7 +166,7 @@ fn flux(layers: &[(&str, usize, usize)], up: &str, down: &str) -> Vec<u8> {
             at += 4 * count as u64;
             let number = |i: usize| ((i * (7919 + index)) % 97) as f32 / 97.0 - 0.5;
             data.extend((0..count).flat_map(|i| number(i + index).to_le_bytes()));
-            tensors.push(TensorInfo { name, dtype: Dtype::F32, shape, bytes: start..at });
+            tensors.push(TensorInfo::contiguous(name, Dtype::F32, shape, start..at));
         }
     }
     let mut bytes = Vec::new();

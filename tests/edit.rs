@@ -100,8 +100,7 @@ fn unusable_files_are_refused_with_the_matching_error() {
 /// Returns the file of tests/make/hashes.py with the given metadata.
 fn hashed_file(metadata: BTreeMap<String, String>) -> Vec<u8> {
     let data: Vec<u8> = (0..1_400_000u64).map(|i| ((i * i * 31 + i / 7) % 251) as u8).collect();
-    let tensor =
-        TensorInfo { name: "a.lora_up.weight".into(), dtype: Dtype::F16, shape: vec![700, 1000], bytes: 0..1_400_000 };
+    let tensor = TensorInfo::contiguous("a.lora_up.weight".into(), Dtype::F16, vec![700, 1000], 0..1_400_000);
     let mut file = Vec::new();
     Header::of(vec![tensor], metadata).write(&mut file).expect("memory");
     [file, data].concat()

@@ -83,7 +83,7 @@ fn rank_one(layers: &[(&str, f32, f32)], width: usize) -> Vec<u8> {
         for (part, shape, value) in [("lora_up", vec![width, 1], up), ("lora_down", vec![1, width], down)] {
             let start = 4 * data.len() as u64;
             let bytes = start..start + 4 * width as u64;
-            tensors.push(TensorInfo { name: format!("{layer}.{part}.weight"), dtype: Dtype::F32, shape, bytes });
+            tensors.push(TensorInfo::contiguous(format!("{layer}.{part}.weight"), Dtype::F32, shape, bytes));
             data.extend(std::iter::repeat_n(value, width));
         }
     }

@@ -14,7 +14,7 @@ pub fn header() -> Header {
     let tensors = shapes.into_iter().map(|(name, shape)| {
         let start = at;
         at += 4 * numel(&shape);
-        TensorInfo { name, dtype: Dtype::F32, shape, bytes: start..at }
+        TensorInfo::contiguous(name, Dtype::F32, shape, start..at)
     });
     Header::of(tensors.collect(), BTreeMap::new())
 }

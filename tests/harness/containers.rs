@@ -28,7 +28,7 @@ pub fn safetensors(metadata: &[(&str, &str)], tensors: &[Entry]) -> Vec<u8> {
     let infos = tensors.iter().map(|(name, shape, values)| {
         let start = at;
         at += 4 * values.len() as u64;
-        TensorInfo { name: name.clone(), dtype: Dtype::F32, shape: shape.clone(), bytes: start..at }
+        TensorInfo::contiguous(name.clone(), Dtype::F32, shape.clone(), start..at)
     });
     let infos = infos.collect();
     let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));

@@ -55,7 +55,7 @@ fn header(network: Network, rank: usize) -> io::Result<Header> {
     let (mut tensors, mut at) = (Vec::new(), 0);
     let mut add = |name: String, shape: Vec<usize>| {
         let end = at + 2 * numel(&shape);
-        tensors.push(TensorInfo { name, dtype: Dtype::F16, shape, bytes: at..end });
+        tensors.push(TensorInfo::contiguous(name, Dtype::F16, shape, at..end));
         at = end;
     };
     for (component, module) in family.modules() {

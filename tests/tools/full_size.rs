@@ -59,7 +59,7 @@ fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     let tensor = |(name, shape): (String, Vec<usize>)| {
         let from = at;
         at += 2 * numel(&shape);
-        TensorInfo { name, dtype: Dtype::F16, shape, bytes: from..at }
+        TensorInfo::contiguous(name, Dtype::F16, shape, from..at)
     };
     let tensors: Vec<TensorInfo> = shapes.into_iter().map(tensor).collect();
     let mut out = BufWriter::new(File::create(path)?);

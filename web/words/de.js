@@ -61,7 +61,7 @@ export default {
   "problem.duplicate_key": "Ein Name kommt zweimal vor",
   "problem.bad_offsets": "Der Header zeigt auf falsche Stellen",
   "problem.bad_shape": "Eine Form ist unmöglich",
-  "problem.not_contiguous": "Ein Tensor ist nicht zusammenhängend gespeichert",
+  "problem.unsupported_tensor": "Ein Tensor ist nicht als einfache Zahlen gespeichert",
   "problem.bad_dtype": "Ein Zahlenformat ist unbekannt",
   "problem.bad_zip": "Das Zip-Archiv ist kaputt",
   "problem.bad_pickle": "Der Pickle ist kaputt",

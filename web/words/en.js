@@ -60,7 +60,7 @@ export default {
   "problem.duplicate_key": "A name appears twice",
   "problem.bad_offsets": "The header points to wrong places",
   "problem.bad_shape": "A shape is impossible",
-  "problem.not_contiguous": "A tensor is not contiguous",
+  "problem.unsupported_tensor": "A tensor is not stored as plain numbers",
   "problem.bad_dtype": "A number format is unknown",
   "problem.bad_zip": "The zip archive is broken",
   "problem.bad_pickle": "The pickle is broken",

@@ -61,7 +61,7 @@ export default {
   "problem.duplicate_key": "名称重复",
   "problem.bad_offsets": "文件头指向错误位置",
   "problem.bad_shape": "形状不可能存在",
-  "problem.not_contiguous": "张量未连续存储",
+  "problem.unsupported_tensor": "张量不是以普通数值存储的",
   "problem.bad_dtype": "数值格式未知",
   "problem.bad_zip": "zip 压缩包损坏",
   "problem.bad_pickle": "Pickle 损坏",

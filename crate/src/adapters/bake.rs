@@ -5,7 +5,7 @@ use super::delta::Delta;
 use super::fold::{Folding, fold_on_cpu};
 use super::read::Adapter;
 use super::strengths::Strengths;
-use crate::formats::{ByteSink, ByteSource, COPY_BLOCK, FormatError, Header, TensorInfo, blocks, widen::narrow};
+use crate::formats::{ByteSink, ByteSource, COPY_BLOCK, FormatError, Header, TensorInfo, widen::narrow};
 use crate::linalg::transposed;
 use crate::model::TensorLocation;
 use crate::num::host_len;
@@ -92,7 +92,7 @@ pub fn baked_size(files: &[ModelFile]) -> u64 {
     // Writing to memory does not fail.
     let _ = output_header(files).write(&mut header);
     let tensors = files.iter().flat_map(|file| &file.header.tensors);
-    header.len() as u64 + tensors.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum::<u64>()
+    header.len() as u64 + tensors.map(TensorInfo::byte_len).sum::<u64>()
 }
 
 /// Deltas by file index and key, for each part of the stored tensor, in the order of the adapters.
@@ -158,8 +158,9 @@ async fn fold_part(base: Vec<f32>, shape: &[usize], name: &str, changes: &[Chang
 /// Copies an unchanged tensor in blocks.
 async fn copy_tensor(file: &ModelFile<'_>, tensor: &TensorInfo, out: &mut dyn ByteSink) -> Result<(), BakeError> {
     let failed = |error: io::Error| BakeError::Numbers { tensor: tensor.name.clone(), source: error.into() };
-    for block in blocks(tensor.bytes.clone(), COPY_BLOCK) {
-        out.write(&file.source.read(block).await.map_err(failed)?).await?;
+    let mut blocks = tensor.blocks(file.source, COPY_BLOCK);
+    while let Some(block) = blocks.next().await.map_err(failed)? {
+        out.write(&block).await?;
     }
     Ok(())
 }

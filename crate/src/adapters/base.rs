@@ -57,7 +57,7 @@ impl<'a> BaseTensor<'a> {
 
     /// Returns its size in the file, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.tensor.bytes.end - self.tensor.bytes.start
+        self.tensor.byte_len()
     }
 
     /// Reads its elements in PyTorch's order.

@@ -78,7 +78,7 @@ mod tests {
     /// Returns a pair of rank 4 for this layer at this position.
     fn pair(position: usize, module: &Module) -> Group {
         let shape = module.weight_shape();
-        let tensor = |shape: Vec<usize>| TensorInfo { name: String::new(), dtype: Dtype::F16, shape, bytes: 0..0 };
+        let tensor = |shape: Vec<usize>| TensorInfo::contiguous(String::new(), Dtype::F16, shape, 0..0);
         let down = [&[4], &shape[1..]].concat();
         let tensors = BTreeMap::from([(Role::Up, tensor(vec![shape[0], 4])), (Role::Down, tensor(down))]);
         Group { stem: format!("unet:{position}"), tensors, numbers: BTreeMap::new(), peft: false }

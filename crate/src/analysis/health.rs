@@ -3,7 +3,7 @@
 use super::modules::ModuleRow;
 use super::spectrum::Spectrum;
 use crate::adapters::Delta;
-use crate::formats::Header;
+use crate::formats::{Header, TensorInfo};
 use crate::num::{host_len, numel, to_f32, to_index};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -72,7 +72,7 @@ impl HealthRow {
     /// Builds the row of a delta with these singular values; `header` lists its tensors.
     pub fn new(delta: &Delta, header: &Header, spectrum: Spectrum) -> HealthRow {
         let tensors = delta.change.factors().into_iter().filter_map(|factor| header.get(&factor.key));
-        let bytes = tensors.map(|tensor| tensor.bytes.end - tensor.bytes.start).sum();
+        let bytes = tensors.map(TensorInfo::byte_len).sum();
         let shape = delta.change.shape();
         let size = (shape.first().copied().unwrap_or(0), host_len(numel(shape.get(1..).unwrap_or(&[]))));
         HealthRow { path: delta.path(), size, bytes, spectrum }

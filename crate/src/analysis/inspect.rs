@@ -374,7 +374,7 @@ fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<LeftoverRow> {
     adapter.leftovers.iter().map(row).collect()
 }
 
-/// Returns the SHA-256 of the file size, the metadata, and each tensor's name, dtype, shape and offsets.
+/// Returns the SHA-256 of the file size, the metadata, and each tensor's name, dtype, shape, offsets and view.
 fn header_sha256(header: &Header, size: u64) -> String {
     let mut hash = Sha256::new();
     hash.update(size.to_le_bytes());
@@ -383,6 +383,9 @@ fn header_sha256(header: &Header, size: u64) -> String {
     }
     for tensor in &header.tensors {
         hash.update(format!("{} {} {:?} {:?}\n", tensor.name, tensor.dtype, tensor.shape, tensor.bytes));
+        if let Some(view) = &tensor.view {
+            hash.update(format!("{view:?}\n"));
+        }
     }
     hex(&hash.finalize())
 }

@@ -184,8 +184,7 @@ mod tests {
     #[test]
     fn other_files_are_classified_by_tensor_names() {
         let check = |names: &[&str], kind: Option<FileKind>| {
-            let tensor =
-                |name: &&str| TensorInfo { name: (*name).into(), dtype: Dtype::F16, shape: vec![1, 1], bytes: 0..2 };
+            let tensor = |name: &&str| TensorInfo::contiguous((*name).into(), Dtype::F16, vec![1, 1], 0..2);
             let header = Header::of(names.iter().map(tensor).collect(), BTreeMap::new());
             assert_eq!(by_names(&header).map(|(kind, _)| kind), kind, "{names:?}");
         };

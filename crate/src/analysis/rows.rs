@@ -7,7 +7,7 @@ use super::modules::{ModuleRow, Strength};
 use super::progress::{OnProgress, Progress};
 use super::spectrum::Spectrum;
 use crate::adapters::{Adapter, Delta, Group, Reader};
-use crate::formats::{ByteSource, FormatError, Header};
+use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
 use crate::model::block;
 use crate::model::spelling::ModuleMatch;
 use std::collections::HashMap;
@@ -59,7 +59,7 @@ impl Share {
 }
 
 fn bytes(group: &Group) -> u64 {
-    group.tensors.values().map(|tensor| tensor.bytes.end - tensor.bytes.start).sum()
+    group.tensors.values().map(TensorInfo::byte_len).sum()
 }
 
 /// Groups with the layers they change.

@@ -104,7 +104,7 @@ mod tests {
     fn every_algorithm_implies_layer_sizes() {
         let check = |tensors: &[(Role, &[usize])], fits: &[usize], other: &[usize]| {
             let tensor = |&(role, shape): &(Role, &[usize])| {
-                (role, TensorInfo { name: String::new(), dtype: Dtype::F16, shape: shape.into(), bytes: 0..0 })
+                (role, TensorInfo::contiguous(String::new(), Dtype::F16, shape.into(), 0..0))
             };
             let tensors: BTreeMap<_, _> = tensors.iter().map(tensor).collect();
             let group = Group { stem: String::new(), tensors, numbers: BTreeMap::new(), peft: false };

@@ -4,7 +4,7 @@
 use super::error::EditError;
 use crate::analysis::{DataHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH};
 use crate::formats::widen::{narrow, widen};
-use crate::formats::{ByteSink, ByteSource, COPY_BLOCK, Dtype, FormatError, Header, TensorInfo, blocks};
+use crate::formats::{ByteSink, ByteSource, COPY_BLOCK, Dtype, FormatError, Header, TensorInfo};
 use crate::num::numel;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -92,7 +92,7 @@ impl Draft {
         let tensor = |slot: &TensorSpec| {
             let start = at;
             at += byte_len(slot);
-            TensorInfo { name: slot.name.clone(), dtype: slot.dtype, shape: slot.shape.clone(), bytes: start..at }
+            TensorInfo::contiguous(slot.name.clone(), slot.dtype, slot.shape.clone(), start..at)
         };
         let tensors = slots.map(tensor).collect();
         Draft { header: Header::of(tensors, metadata), pieces }
@@ -205,8 +205,9 @@ impl Sink<'_> {
     async fn copy(&mut self, tensor: &TensorInfo, source: Option<(&str, &dyn ByteSource)>) -> Result<(), EditError> {
         let Some((file, source)) = source else { return Ok(()) };
         let failed = |error: io::Error| EditError::Read { file: file.into(), source: error.into() };
-        for block in blocks(tensor.bytes.clone(), COPY_BLOCK) {
-            self.put(&source.read(block).await.map_err(failed)?).await?;
+        let mut blocks = tensor.blocks(source, COPY_BLOCK);
+        while let Some(block) = blocks.next().await.map_err(failed)? {
+            self.put(&block).await?;
         }
         Ok(())
     }

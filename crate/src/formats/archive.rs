@@ -4,14 +4,11 @@
 //! small multiple of its compressed size: adapters hardly compress.
 
 use super::source::{Part, ReadFuture};
-use super::zip::{self, Record};
+use super::zip::{self, MAX_COMPRESSION_RATIO, Record};
 use super::{ByteSource, FormatError};
 use flate2::read::DeflateDecoder;
 use std::io::Read;
 use std::ops::Range;
-
-/// Maximum ratio of a member's decompressed size to its compressed size.
-const MAX_COMPRESSION_RATIO: u64 = 16;
 
 /// Maximum decompressed size of a member, in bytes.
 const MAX_UNPACKED_BYTES: u64 = 512 << 20;

@@ -16,7 +16,7 @@ pub enum FormatError {
     #[error("the safetensors header is invalid: {0}; download the file again or contact its author")]
     BadHeader(String),
     /// Key of two tensors.
-    #[error("the header lists the key `{0}` twice, so the tensor is ambiguous; ask the file's author for a fixed one")]
+    #[error("the file lists the key `{0}` twice, so the tensor is ambiguous; ask the file's author for a fixed one")]
     DuplicateKey(String),
     /// Tensors that overlap, leave gaps, or do not end at the end of the file.
     #[error("the tensor offsets are invalid: {0}; the file is corrupted or was written by a faulty program")]
@@ -24,17 +24,19 @@ pub enum FormatError {
     /// Shape that is impossible, or does not match the tensor's size in bytes.
     #[error("`{name}` has an invalid shape: {reason}; the file is corrupted or was written by a faulty program")]
     BadShape { name: String, reason: String },
-    /// Tensor whose elements are not stored in row-major order.
-    #[error("`{name}` of shape {shape:?} has the strides {strides:?}; save it again with .contiguous()")]
-    NotContiguous { name: String, shape: Vec<u64>, strides: Vec<u64> },
+    /// Tensor without plain elements: quantized, sparse, on the meta device, ….
+    #[error("`{name}` is a {kind} tensor, which is not supported; save it again as a plain, dense tensor")]
+    UnsupportedTensor { name: String, kind: &'static str },
     /// dtype that the format does not define.
     #[error("`{name}` has the unknown dtype `{dtype}`; a newer version of this program may support it")]
     BadDtype { name: String, dtype: String },
     /// GGUF header that violates the format.
     #[error("the GGUF header is invalid: {0}; download the file again or contact its author")]
     BadGguf(String),
-    /// Tensor with one of ggml's quantized types.
-    #[error("`{name}` is quantized as {kind}, which is not supported; convert the adapter with --outtype f16")]
+    /// Tensor with a quantized type of ggml or PyTorch.
+    #[error(
+        "`{name}` is quantized as {kind}, which is not supported; save the adapter as F16 (llama.cpp: --outtype f16)"
+    )]
     Quantized { name: String, kind: String },
     /// Zip archive that violates the format.
     #[error("the zip archive is invalid: {0}; download the file again")]
@@ -72,7 +74,7 @@ impl FormatError {
             FormatError::DuplicateKey(_) => "duplicate_key",
             FormatError::BadOffsets(_) => "bad_offsets",
             FormatError::BadShape { .. } => "bad_shape",
-            FormatError::NotContiguous { .. } => "not_contiguous",
+            FormatError::UnsupportedTensor { .. } => "unsupported_tensor",
             FormatError::BadZip(_) => "bad_zip",
             FormatError::ResourceBomb(_) => "resource_bomb",
             FormatError::BadPickle(_) => "bad_pickle",

@@ -3,7 +3,7 @@
 //! ggml's docs/gguf.md, versions 2 and 3, little-endian. llama.cpp stores LoRA adapters in this format
 //! (`general.type` is `adapter`); all other files are full models.
 
-use super::safetensors::elements;
+use super::tensor::check_shape;
 use super::{ByteSource, Dtype, FormatError, Header, TensorInfo};
 use std::collections::{BTreeMap, HashSet};
 
@@ -99,17 +99,14 @@ pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError>
         let Some(dtype) = tensor.dtype() else {
             return Err(FormatError::Quantized { name: tensor.name.clone(), kind: tensor.type_name() });
         };
-        let count = elements(&tensor.shape).ok_or_else(|| FormatError::BadShape {
-            name: tensor.name.clone(),
-            reason: format!("{:?} has too many elements", tensor.shape),
-        })?;
+        let count = check_shape(&tensor.name, &tensor.shape)?;
         let len = count.checked_mul(dtype.bitsize() as u64 / 8);
         let start = data_start.checked_add(tensor.offset);
         let bytes = start.zip(len).and_then(|(start, len)| Some(start..start.checked_add(len)?));
         let bytes = bytes.filter(|bytes| bytes.end <= source.len()).ok_or_else(|| {
             FormatError::Truncated(format!("`{}` extends past the file's {} bytes", tensor.name, source.len()))
         })?;
-        tensors.push(TensorInfo { name: tensor.name.clone(), dtype, shape: tensor.shape.clone(), bytes });
+        tensors.push(TensorInfo::contiguous(tensor.name.clone(), dtype, tensor.shape.clone(), bytes));
     }
     tensors.sort_by_key(|tensor| tensor.bytes.start);
     Ok(Header::of(tensors, gguf.metadata))

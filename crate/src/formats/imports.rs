@@ -1,7 +1,7 @@
 //! Globals that a file's pickles would import, each with its danger level. Every pickle is scanned, not only the one
 //! with the tensors; none is run.
 
-use super::pickle::{Danger, danger};
+use super::globals::{Danger, danger};
 use super::{ByteSource, Content, FormatError, opcodes, sniff, torch, zip};
 
 /// Maximum length of a scanned pickle, in bytes.
@@ -36,9 +36,8 @@ fn classify(names: Vec<String>, place: &str) -> impl Iterator<Item = Import> {
 async fn zip_imports(source: &dyn ByteSource) -> Result<Vec<Import>, FormatError> {
     let mut list = Vec::new();
     let records = zip::records(source).await?;
-    for record in records.iter().filter(|record| torch::is_pickle_name(&record.name) && !record.packed) {
-        let end = record.bytes.end.min(record.bytes.start.saturating_add(MAX_PICKLE));
-        let (names, _) = opcodes::imports(&source.read(record.bytes.start..end).await?);
+    for record in records.iter().filter(|record| torch::is_pickle_name(&record.name)) {
+        let (names, _) = opcodes::imports(&record.contents(source, MAX_PICKLE).await?);
         list.extend(classify(names, &record.name));
     }
     Ok(list)

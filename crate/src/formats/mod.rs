@@ -5,7 +5,9 @@
 
 pub mod archive;
 mod error;
+mod escapes;
 pub mod gguf;
+mod globals;
 mod imports;
 mod opcodes;
 mod pickle;
@@ -13,7 +15,10 @@ pub mod safetensors;
 pub mod sink;
 pub mod sniff;
 pub mod source;
+mod state_dict;
+mod tensor;
 mod torch;
+mod view;
 #[cfg(not(target_family = "wasm"))]
 pub mod web;
 pub mod widen;
@@ -22,12 +27,14 @@ mod zip;
 pub use ::safetensors::Dtype;
 pub use archive::{Archive, Member};
 pub use error::FormatError;
+pub use globals::Danger;
 pub use imports::{Import, imports};
-pub use pickle::Danger;
-pub use safetensors::{Header, TensorInfo};
+pub use safetensors::Header;
 pub use sink::{ByteSink, WriteFuture};
 pub use sniff::{Content, sniff};
 pub use source::{Buffered, ByteSource, COPY_BLOCK, ReadFuture, blocks};
+pub use tensor::{TensorBlocks, TensorInfo};
+pub use view::View;
 
 /// Reads the list of tensors of a file in any supported format, which is detected from its content.
 /// Unknown formats are a [`FormatError::BadHeader`].

@@ -1,7 +1,5 @@
 //! Pickles as plain values, read without running them: nothing is imported, called or built, and a global that is not
-//! on a short allow list is an error. The opcodes are in opcodes.rs.
-
-use super::FormatError;
+//! on a short list (globals.rs) is an error. The opcodes are in opcodes.rs.
 
 /// Index of a value.
 pub type Id = usize;
@@ -24,7 +22,7 @@ pub enum Value {
     /// A persistent id: its description refers to data outside the pickle.
     Persistent(Id),
     /// A call, which is not executed.
-    Call { function: String, arguments: Id },
+    Call { function: Id, arguments: Id },
 }
 
 /// A parsed pickle.
@@ -67,91 +65,29 @@ impl Pickle {
             _ => None,
         }
     }
-}
 
-/// Globals that describe tensors. Any other could run code.
-const HARMLESS: &[&str] = &[
-    "collections.OrderedDict",
-    "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter",
-    "torch.nn.parameter.Parameter",
-    "torch.Size",
-    "torch.device",
-    "torch.storage.UntypedStorage",
-];
-
-/// Packages whose globals can run programs, open files or access the network.
-const DANGEROUS: &[&str] = &[
-    "__builtin__",
-    "builtins",
-    "os",
-    "posix",
-    "nt",
-    "sys",
-    "subprocess",
-    "importlib",
-    "runpy",
-    "pty",
-    "shutil",
-    "socket",
-    "ctypes",
-    "pickle",
-    "code",
-    "webbrowser",
-    "commands",
-    "operator",
-    "functools",
-    "types",
-    "marshal",
-    "multiprocessing",
-    "threading",
-    "signal",
-    "requests",
-    "urllib",
-    "http",
-    "tempfile",
-    "pathlib",
-    "io",
-    "bdb",
-    "pdb",
-    "timeit",
-    "platform",
-    "asyncio",
-    "numpy.testing",
-    "torch.hub",
-    "torch.jit",
-    "torch.distributed",
-];
-
-/// Danger level of importing a global.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Danger {
-    /// It describes tensors.
-    Harmless,
-    /// It is known neither as harmless nor as dangerous.
-    Unknown,
-    /// It can run programs, open files or access the network.
-    Dangerous,
-}
-
-/// Returns the danger level of importing the global `name`.
-pub fn danger(name: &str) -> Danger {
-    let storage = name.strip_prefix("torch.").is_some_and(|rest| rest.ends_with("Storage") && !rest.contains('.'));
-    let is_in = |package: &&str| name.strip_prefix(*package).is_some_and(|rest| rest.starts_with('.'));
-    if storage || HARMLESS.contains(&name) {
-        Danger::Harmless
-    } else if DANGEROUS.iter().any(is_in) {
-        Danger::Dangerous
-    } else {
-        Danger::Unknown
+    /// Returns the function and the arguments of the call at `id`.
+    pub fn call(&self, id: Id) -> Option<(&str, &[Id])> {
+        let &Value::Call { function, arguments } = self.get(id) else { return None };
+        match self.get(function) {
+            Value::Global(function) => Some((function, self.list(arguments)?)),
+            _ => None,
+        }
     }
-}
 
-/// Returns the name if it is harmless, or an error.
-pub(super) fn allow(name: String) -> Result<String, FormatError> {
-    match danger(&name) {
-        Danger::Harmless => Ok(name),
-        Danger::Unknown => Err(FormatError::UnknownGlobal(name)),
-        Danger::Dangerous => Err(FormatError::UnsafePickle(name)),
+    /// Returns the name of the global at `id`.
+    pub fn global(&self, id: Id) -> Option<&str> {
+        match self.get(id) {
+            Value::Global(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Returns the keys and values of the dictionary at `id`.
+    pub fn dict(&self, id: Id) -> Option<&[(Id, Id)]> {
+        match self.get(id) {
+            Value::Dict(pairs) => Some(pairs),
+            _ => None,
+        }
     }
 }

@@ -4,65 +4,16 @@
 //! header that is accepted here. One rule is stricter, as the format's specification requires: keys are unique. The
 //! checks are reimplemented so that every failure has its own problem class and only the header is held in memory.
 
-use super::{ByteSource, Dtype, FormatError, blocks, widen::widen};
-use crate::num::{host_len, numel};
+use super::tensor::{TensorInfo, check_shape};
+use super::{ByteSource, Dtype, FormatError};
 use serde::Deserialize;
 use serde::de::{Deserializer, IntoDeserializer, MapAccess, Visitor, value::StrDeserializer};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::{self, Write};
-use std::ops::Range;
 
 /// Maximum header length in the format, in bytes.
 pub const MAX_HEADER_LEN: u64 = 100_000_000;
-
-/// A tensor of a file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TensorInfo {
-    /// Key.
-    pub name: String,
-    /// dtype in the file.
-    pub dtype: Dtype,
-    /// Shape, outermost axis first; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// Byte range in the file.
-    pub bytes: Range<u64>,
-}
-
-impl TensorInfo {
-    /// Reads the tensor as f32 in row-major order, chunk by chunk.
-    pub async fn read(&self, source: &dyn ByteSource) -> Result<Vec<f32>, FormatError> {
-        /// A multiple of the size of every dtype.
-        const CHUNK: u64 = 1 << 19;
-        let Range { start, end } = self.bytes;
-        let first = if end > source.len() { end } else { end.min(start.saturating_add(CHUNK)) };
-        let mut elements = widen(self.dtype, &source.read(start..first).await?)?;
-        let chunks = host_len(end.saturating_sub(first).div_ceil(CHUNK));
-        let rest = elements.len().saturating_mul(chunks);
-        // Return an error instead of aborting if there is not enough memory.
-        elements.try_reserve_exact(rest).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        for chunk in blocks(first..end, CHUNK) {
-            elements.extend(widen(self.dtype, &source.read(chunk).await?)?);
-        }
-        Ok(elements)
-    }
-
-    /// Returns a range of its rows (the outermost axis) as a tensor.
-    pub fn rows(&self, rows: Range<usize>) -> TensorInfo {
-        let row = (self.bytes.end - self.bytes.start) / self.shape.first().map_or(1, |&rows| rows as u64).max(1);
-        let offset = |row_index: usize| self.bytes.start + row_index as u64 * row;
-        let mut part = TensorInfo { bytes: offset(rows.start)..offset(rows.end), ..self.clone() };
-        if let Some(axis) = part.shape.first_mut() {
-            *axis = rows.len();
-        }
-        part
-    }
-
-    /// Returns the number of elements.
-    pub fn elements(&self) -> u64 {
-        numel(&self.shape)
-    }
-}
 
 /// The header of a safetensors file.
 #[derive(Debug, Clone, Default)]
@@ -141,7 +92,7 @@ impl Header {
         }
         let mut at = 0;
         for tensor in &self.tensors {
-            let end = at + (tensor.bytes.end - tensor.bytes.start);
+            let end = at + tensor.byte_len();
             let info = serde_json::json!({
                 "dtype": tensor.dtype.to_string(), "shape": tensor.shape, "data_offsets": [at, end],
             });
@@ -153,13 +104,6 @@ impl Header {
         out.write_all(&(text.len() as u64).to_le_bytes())?;
         out.write_all(&text)
     }
-}
-
-/// Returns the number of elements of a tensor of this shape, or `None` if the product of its non-zero axes exceeds
-/// `u32::MAX`. No weight is that large, and so the product of any of the axes fits a `usize` on every target.
-pub(super) fn elements(shape: &[usize]) -> Option<u64> {
-    let product = shape.iter().try_fold(1u64, |product, &axis| product.checked_mul(axis.max(1) as u64))?;
-    (product <= u64::from(u32::MAX)).then_some(if shape.contains(&0) { 0 } else { product })
 }
 
 /// Checks that the sorted tensors start at the end of the header, are contiguous and end at the end of the file.
@@ -250,9 +194,8 @@ impl RawTensor {
             let size = axis.as_u64().and_then(|size| usize::try_from(size).ok());
             shape.push(size.ok_or_else(|| bad_shape(format!("{axis} is not a valid axis length")))?);
         }
-        let bits = elements(&shape)
-            .and_then(|count| count.checked_mul(dtype.bitsize() as u64))
-            .ok_or_else(|| bad_shape(format!("{shape:?} has too many elements")))?;
+        // At most u32::MAX elements.
+        let bits = check_shape(&name, &shape)? * dtype.bitsize() as u64;
         let offset = |number: &serde_json::Number| {
             number
                 .as_u64()
@@ -270,7 +213,7 @@ impl RawTensor {
                 bits.div_ceil(8)
             )));
         }
-        Ok(TensorInfo { name, dtype, shape, bytes })
+        Ok(TensorInfo::contiguous(name, dtype, shape, bytes))
     }
 }
 
@@ -305,6 +248,8 @@ mod tests {
         check(r#"{"a":{"dtype":"F4","shape":[1],"data_offsets":[0,1]}}"#, 1, "bad_shape");
         check(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#, 0, "bad_shape");
         check(r#"{"a":{"dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}}"#, 0, "bad_shape");
+        let ones = format!(r#"{{"a":{{"dtype":"F32","shape":{:?},"data_offsets":[0,4]}}}}"#, [1; 3002]);
+        check(&ones, 4, "bad_shape");
         check(r#"{"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}}"#, 4, "bad_dtype");
         check(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}}"#, 4, "bad_offsets");
         check(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4, "bad_offsets");

@@ -68,11 +68,29 @@ fn is_json(text: &[u8]) -> bool {
         && text.iter().all(|byte| *byte >= b' ' || byte.is_ascii_whitespace())
 }
 
-/// Returns whether it starts a pickle of protocol 2 to 5, or of protocol 0 with a `c` (GLOBAL) opcode.
+/// Returns whether it starts a pickle of protocol 2 to 5, or one of protocol 0 or 1: PyTorch's magic number, a GLOBAL,
+/// or a container.
 fn is_pickle(start: &[u8]) -> bool {
-    matches!(start, [0x80, 2..=5, next, ..] if *next != 0)
-        || start.starts_with(b"cposix\n")
-        || start.starts_with(b"c__builtin__\n")
+    match start {
+        [0x80, 0..=5, next, ..] => *next != 0,
+        // An argument or the memo follows the global.
+        [b'c', rest @ ..] => matches!(
+            name_line(rest).and_then(name_line),
+            Some([b'(' | b')' | b'q' | b'X' | b'U' | 0x80.., ..] | [b'p', b'0'..=b'9', ..] | [b'S' | b'V', _, ..])
+        ),
+        [b'(', b'd' | b'l' | b't', b'p', ..] | [b'}' | b']', b'q', 0, ..] => true,
+        [b'(', b'i' | b'c', rest @ ..] => name_line(rest).and_then(name_line).is_some(),
+        [b'L', rest @ ..] => rest.starts_with(b"119547037146038801333356L\n."),
+        _ => false,
+    }
+}
+
+/// Returns what follows a line with the name of a module or of a global.
+fn name_line(text: &[u8]) -> Option<&[u8]> {
+    let end = text.iter().position(|&byte| byte == b'\n').filter(|&end| end > 0)?;
+    let (name, rest) = text.split_at_checked(end)?;
+    let is_name = name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
+    is_name.then(|| &rest[1..])
 }
 
 /// Returns whether the first eight bytes may be the length of a header, even one beyond the format's limit.
@@ -93,6 +111,10 @@ mod tests {
         check(b"{\x00\x00\x00\x00\x00\x00\x00{\"a\":1}", Content::Safetensors);
         check(b"\x80\x02\x01\x00\x00\x00\x00\x00{}", Content::Safetensors);
         check(b"\x80\x02}q\x00", Content::Pickle);
+        check(b"cos\nsystem\n(S'x'\ntR.", Content::Pickle);
+        check(b"(dp0\nVa\np1\n", Content::Pickle);
+        check(b"L119547037146038801333356L\n.", Content::Pickle);
+        check(b"c'est la vie\nnon\n", Content::Unknown);
         check(b"PK\x03\x04", Content::Zip);
         check(b"GGUF\x03\x00\x00\x00", Content::Gguf);
         check(b"\x89PNG\r\n\x1a\n", Content::Image);

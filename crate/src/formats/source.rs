@@ -39,7 +39,7 @@ pub fn blocks(range: Range<u64>, block_len: u64) -> impl Iterator<Item = Range<u
     })
 }
 
-fn past_the_end(range: &Range<u64>, len: u64) -> io::Error {
+pub(super) fn past_the_end(range: &Range<u64>, len: u64) -> io::Error {
     let message = format!("bytes {}..{} are out of range of a file of {len} bytes", range.start, range.end);
     io::Error::new(io::ErrorKind::UnexpectedEof, message)
 }

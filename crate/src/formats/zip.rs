@@ -1,8 +1,10 @@
-//! Central directories of zip archives, and the byte ranges of their records. Nothing is decompressed here.
+//! Central directories of zip archives, and the byte ranges and contents of their records.
 //!
 //! Layout: PKWARE APPNOTE 4.3, with zip64 sizes.
 
 use super::{ByteSource, FormatError};
+use flate2::read::DeflateDecoder;
+use std::io::Read;
 use std::ops::Range;
 
 /// A record of an archive.
@@ -16,6 +18,25 @@ pub struct Record {
     pub packed: bool,
     /// Decompressed size, in bytes.
     pub size: u64,
+}
+
+/// Maximum ratio of a record's decompressed size to its compressed size.
+pub(super) const MAX_COMPRESSION_RATIO: u64 = 16;
+
+impl Record {
+    /// Reads the record, at most its first `max` bytes. Of a compressed one, returns what decompresses, at most a small
+    /// multiple of its compressed size.
+    pub async fn contents(&self, source: &dyn ByteSource, max: u64) -> Result<Vec<u8>, FormatError> {
+        let bytes = source.read(self.bytes.start..self.bytes.end.min(self.bytes.start.saturating_add(max))).await?;
+        if !self.packed {
+            return Ok(bytes);
+        }
+        let max = max.min((bytes.len() as u64).saturating_mul(MAX_COMPRESSION_RATIO));
+        let mut out = Vec::new();
+        // An error leaves what was decompressed before it.
+        let _ = DeflateDecoder::new(bytes.as_slice()).take(max).read_to_end(&mut out);
+        Ok(out)
+    }
 }
 
 /// Maximum size of a central directory, in bytes.
@@ -42,10 +63,14 @@ pub async fn records(source: &dyn ByteSource) -> Result<Vec<Record>, FormatError
     }
     let directory = source.read(start..start + size).await?;
     let mut fields = Fields(&directory);
-    let mut records = Vec::new();
+    let (mut records, mut total) = (Vec::new(), 0u64);
     while !fields.0.is_empty() {
-        let entry = Entry::read(&mut fields)?;
-        records.push(entry.locate(source).await?);
+        let record = Entry::read(&mut fields)?.locate(source).await?;
+        total = record.bytes.end.saturating_sub(record.bytes.start).saturating_add(total);
+        if total > len {
+            return Err(FormatError::BadZip("its records overlap".into()));
+        }
+        records.push(record);
     }
     Ok(records)
 }

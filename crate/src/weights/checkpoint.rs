@@ -234,7 +234,7 @@ impl Checkpoint {
             if is_same_type {
                 let failed =
                     |error: std::io::Error| WeightsError::File { file: place.file.name.clone(), source: error.into() };
-                let bytes = place.file.source.read(part.bytes.clone()).await.map_err(failed)?;
+                let bytes = part.read_bytes(place.file.source.as_ref()).await.map_err(failed)?;
                 let bits = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
                 gpu.write_u16_at(resident, first, &layout.arrange(bits, &part.shape))?;
             } else {
@@ -253,7 +253,6 @@ impl Checkpoint {
                 return Err(WeightsError::Shape { name: name.into(), found: other.to_vec(), wanted: vec![0, 0] });
             }
         };
-        let row_bytes = (place.tensor.bytes.end - place.tensor.bytes.start) / count.max(1);
         let mut cache: HashMap<u32, Vec<f32>> = HashMap::new();
         let mut out = Vec::with_capacity(rows.len() * width);
         for &row in rows {
@@ -264,10 +263,8 @@ impl Checkpoint {
             let elements = match cache.entry(row) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
-                    let start = place.tensor.bytes.start + u64::from(row) * row_bytes;
-                    let bytes = start..start + row_bytes;
-                    let tensor = TensorInfo { bytes, shape: vec![width], ..place.tensor.clone() };
-                    entry.insert(place.file.read(&tensor).await?)
+                    let row = row as usize;
+                    entry.insert(place.file.read(&place.tensor.rows(row..row + 1)).await?)
                 }
             };
             out.extend_from_slice(elements);
