@@ -1299,7 +1299,7 @@ steps: number,
  */
 guidance: number, 
 /**
- * Name of the sampler: `ddim`, `euler`, …
+ * Sampler, by its name: `ddim`, `euler`, …
  */
 sampler: string, 
 /**
@@ -1435,7 +1435,7 @@ adapters: Array<Mention>,
  */
 steps: number | null, 
 /**
- * Name of the sampler as in recipes: `euler_a`.
+ * Sampler, by its name in recipes: `euler_a`.
  */
 sampler: string | null, 
 /**
