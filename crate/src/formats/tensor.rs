@@ -98,6 +98,8 @@ impl TensorInfo {
         }
         let offset = |row_index: usize, row: u64| self.bytes.start + row_index as u64 * row;
         part.bytes = match &self.view {
+            // Empty rows may lie past the file's end.
+            Some(_) if part.shape.contains(&0) => self.bytes.start..self.bytes.start,
             Some(view) => {
                 let start = offset(rows.start, view.strides.first().copied().unwrap_or(0) * self.width());
                 start..start + extent(&part.shape, &view.strides).unwrap_or(0) * self.width()
