@@ -316,6 +316,24 @@ fn winograd_convolutions_support_prologue_and_epilogue() {
     });
 }
 
+/// A channel bias has a row per batch item; a sum over the batch has one per token.
+#[test]
+fn a_sum_over_the_batch_is_not_fused() {
+    let mut b = Builder::new("batch");
+    let x = b.input("x", &[2, 4, 8]);
+    let weight = b.weight("w", &[8, 8], Layout::Plain);
+    let y = b.push(Matmul { transpose_b: true, ..Default::default() }, &[x, weight], "linear").expect("linear");
+    let position = b.input("position", &[4, 8]);
+    let y = b.push(Add { broadcast: Broadcast::Batch }, &[y, position], "sum").expect("sum");
+    b.output("y", y);
+    let plan = b.finish();
+    let fused = plan.clone().fuse_epilogues();
+    assert_eq!(fused.steps.len(), 2, "{fused}");
+    let wanted = &interpret(&plan, &mut give(&plan), &[]).expect("the plan runs")["y"];
+    let got = &interpret(&fused, &mut give(&fused), &[]).expect("the fused plan runs")["y"];
+    close("a sum over the batch", got, wanted, REFERENCE);
+}
+
 #[test]
 fn results_with_two_uses_or_a_tap_are_not_fused() {
     let mut b = Builder::new("twice");

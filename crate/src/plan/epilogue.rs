@@ -38,7 +38,7 @@ impl Plan {
                 let &[a, b] = step.inputs.as_slice() else { return None };
                 self.with_residual(b, a).or_else(|| self.with_residual(a, b))?
             }
-            Op::Add(_) => {
+            Op::Add(add) if add.broadcast == Broadcast::Pixels => {
                 let &[x, bias] = step.inputs.as_slice() else { return None };
                 let (producer, product) = self.product(x)?;
                 let is_free = product.epilogue() == Epilogue::default();
