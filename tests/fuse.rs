@@ -10,6 +10,7 @@ use lora_loupe::ops::{
 use lora_loupe::plan::{Builder, Layout, Plan, Source, ValueId, interpret, unet, unet_layer};
 use lora_loupe_tests::compare::{close, rel_rms};
 use lora_loupe_tests::numbers::numbers;
+use proptest::prelude::*;
 
 /// Tolerance on the CPU: both plans round the result of each step to f32, and the fused one has fewer steps.
 const REFERENCE: f64 = 1e-6;
@@ -332,6 +333,71 @@ fn a_sum_over_the_batch_is_not_fused() {
     let wanted = &interpret(&plan, &mut give(&plan), &[]).expect("the plan runs")["y"];
     let got = &interpret(&fused, &mut give(&fused), &[]).expect("the fused plan runs")["y"];
     close("a sum over the batch", got, wanted, REFERENCE);
+}
+
+/// Appends one of the operations that passes fuse to `values`, all of which are (2, 4, 8); `pick` chooses its operands.
+fn push_random(b: &mut Builder, values: &mut Vec<ValueId>, kind: usize, pick: [prop::sample::Index; 2]) {
+    let [x, other] = pick.map(|index| *index.get(values));
+    let at = values.len();
+    let mut linear = |x, inner: usize, columns: usize, bias: bool| {
+        let mut inputs = vec![x, b.weight(&format!("w{at}"), &[columns, inner], Layout::Plain)];
+        inputs.extend(bias.then(|| b.weight(&format!("b{at}"), &[columns], Layout::Plain)));
+        b.push(Matmul { transpose_b: true, bias, ..Default::default() }, &inputs, &format!("linear{at}"))
+            .expect("linear")
+    };
+    let y = match kind {
+        0 => linear(x, 8, 8, true),
+        1 => linear(x, 8, 8, false),
+        2 => {
+            let wide = linear(x, 8, 16, true);
+            b.push(Geglu {}, &[wide], "geglu").expect("geglu")
+        }
+        3 => b.push(Unary { function: Activation::Silu }, &[x], "act").expect("act"),
+        4 => b.push(SUM, &[x, other], "sum").expect("sum"),
+        5 => {
+            let position = b.weight(&format!("p{at}"), &[4, 8], Layout::Plain);
+            b.push(Add { broadcast: Broadcast::Batch }, &[x, position], "batch").expect("batch")
+        }
+        6 => {
+            let time = b.weight(&format!("t{at}"), &[2, 8], Layout::Plain);
+            b.push(Add { broadcast: Broadcast::Pixels }, &[x, time], "pixels").expect("pixels")
+        }
+        7 => {
+            let wide = b.push(Concat {}, &[x, other], "concat").expect("concat");
+            let weight = b.weight(&format!("c{at}"), &[8, 16], Layout::Plain);
+            b.push(Matmul { transpose_b: true, ..Default::default() }, &[wide, weight], "joined").expect("joined")
+        }
+        _ => {
+            let scale = b.weight(&format!("s{at}"), &[8], Layout::Plain);
+            let shift = b.weight(&format!("h{at}"), &[8], Layout::Plain);
+            b.push(LayerNorm { eps: 1e-5 }, &[x, scale, shift], "norm").expect("norm")
+        }
+    };
+    values.push(y);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    /// No pass changes the result of any plan of the operations that they fuse.
+    #[test]
+    fn passes_keep_the_results_of_random_plans(
+        steps in prop::collection::vec((0usize..9, any::<[prop::sample::Index; 2]>()), 1..9)
+    ) {
+        let mut b = Builder::new("random");
+        let mut values = vec![b.input("x", &[2, 4, 8])];
+        for (kind, pick) in steps {
+            push_random(&mut b, &mut values, kind, pick);
+        }
+        b.output("y", values[values.len() - 1]);
+        let plan = b.finish();
+        let wanted = &interpret(&plan, &mut give(&plan), &[]).expect("the plan runs")["y"];
+        let fused = plan.clone().fuse_epilogues();
+        for fused in [fused.clone(), fused.fuse_layer_norms()] {
+            let got = &interpret(&fused, &mut give(&fused), &[]).expect("the fused plan runs")["y"];
+            close(&fused.to_string(), got, wanted, 1e-5);
+        }
+    }
 }
 
 #[test]

@@ -28,6 +28,12 @@ pub fn to_index(x: f64) -> usize {
     x as usize
 }
 
+/// Truncates `x` to a count of bytes or elements: 0 for negative values and NaN, saturating at `u64::MAX`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturation is intended")]
+pub fn to_count(x: f64) -> u64 {
+    x as u64
+}
+
 /// Truncates `x` to an integer: 0 for NaN, saturating at the limits of `i64`.
 #[expect(clippy::cast_possible_truncation, reason = "saturation is intended")]
 pub fn to_whole(x: f64) -> i64 {

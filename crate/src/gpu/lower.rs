@@ -61,7 +61,8 @@ fn sequence(step: &StepSignature, config: &KernelConfig) -> Result<Option<Kernel
     let StepSignature { op, inputs, output, stored, .. } = *step;
     match (op, config.winograd_min_channels().filter(|_| step.allows_winograd)) {
         (Op::Conv2d(conv), Some(min_channels)) => {
-            winograd::lower(conv, inputs, output, stored[1], config.style, min_channels)
+            let stored = stored[conv.operand_indices().weight];
+            winograd::lower(conv, inputs, output, stored, config.style, min_channels)
         }
         (Op::Attention(attention), _) => attention::lower(attention, inputs, output, config.style),
         _ => Ok(None),

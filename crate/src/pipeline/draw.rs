@@ -82,19 +82,19 @@ impl Session {
                 latents.bound_segment = Some(segment);
             }
             let input = latents.input();
-            runners.unet.set(&self.gpu, "sample", &input.repeat(copies))?;
+            runners.denoiser.set(&self.gpu, "sample", &input.repeat(copies))?;
             let timestep = latents.sampler.timesteps()[call];
             for (name, item) in self.model.spec.call_inputs(timestep, recipe.guidance) {
-                runners.unet.set(&self.gpu, name, &item.repeat(shape.items()))?;
+                runners.denoiser.set(&self.gpu, name, &item.repeat(shape.items()))?;
             }
             let on_progress = &mut || report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref());
-            let mut predicted = runners.unet.compute_cancellable(&self.gpu, "noise", on_progress).await?;
+            let mut predicted = runners.denoiser.compute_cancellable(&self.gpu, "noise", on_progress).await?;
             if predicted.iter().any(|value| !value.is_finite()) {
-                if runners.unet.uses_f16_math {
+                if runners.denoiser.uses_f16_math {
                     return Err(PipelineError::F16Overflow);
                 }
                 return Err(self
-                    .not_finite(&[&runners.texts, &runners.unet], "UNet", Some((call + 1, calls)), request)
+                    .not_finite(&[&runners.texts, &runners.denoiser], "UNet", Some((call + 1, calls)), request)
                     .await?);
             }
             if shape.guided {

@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 pub struct Runners {
     /// Shape that they are planned for.
     pub shape: Shape,
-    /// The UNet's timestep-independent part, which runs once per prompt: keys and values of cross-attention.
+    /// The denoiser's timestep-independent part, which runs once per prompt: keys and values of cross-attention.
     pub texts: Runner,
-    /// The rest of the UNet, which runs at each call.
-    pub unet: Runner,
+    /// The rest of the denoiser, which runs at each call.
+    pub denoiser: Runner,
     /// The VAE's decoder, for a batch of one.
     pub decoder: Runner,
     /// The VAE's encoder, for a batch of one; only in image-to-image runs.
@@ -26,10 +26,10 @@ pub struct Runners {
 
 /// Plans of everything after the text encoders.
 pub struct ImagePlans {
-    /// The UNet's timestep-independent part.
+    /// The denoiser's timestep-independent part.
     pub texts: Plan,
-    /// The rest of the UNet.
-    pub unet: Plan,
+    /// The rest of the denoiser.
+    pub denoiser: Plan,
     /// The VAE's decoder.
     pub decoder: Plan,
     /// The VAE's encoder, for image-to-image.
@@ -41,24 +41,24 @@ impl ImagePlans {
     pub fn new(model: &Model, shape: Shape, config: &KernelConfig) -> Result<ImagePlans, PipelineError> {
         let Shape { height, width, chunks, .. } = shape;
         let denoiser = model.spec.denoiser(shape.items(), height, width, chunks * CHUNK_LEN)?;
-        let (texts, unet) = calls(denoiser, model.spec.varying(), config.style);
+        let (texts, denoiser) = calls(denoiser, model.spec.varying(), config.style);
         let decoder = decoder(model, 1, height, width, config)?.fuse_epilogues();
         let pixels = model.spec.latents().pixels;
         let encoder = match shape.starts_from_picture {
             true => Some(encoder(model, 1, height * pixels, width * pixels, config)?.fuse_epilogues()),
             false => None,
         };
-        Ok(ImagePlans { texts, unet, decoder, encoder })
+        Ok(ImagePlans { texts, denoiser, decoder, encoder })
     }
 
     /// Returns the plans in the order in which they run, except the encoder, which is last.
     pub fn list(&self) -> Vec<&Plan> {
-        [&self.texts, &self.unet, &self.decoder].into_iter().chain(&self.encoder).collect()
+        [&self.texts, &self.denoiser, &self.decoder].into_iter().chain(&self.encoder).collect()
     }
 
-    /// Like [`ImagePlans::list`], without the names.
+    /// Returns the same plans by value.
     pub fn into_list(self) -> Vec<Plan> {
-        [self.texts, self.unet, self.decoder].into_iter().chain(self.encoder).collect()
+        [self.texts, self.denoiser, self.decoder].into_iter().chain(self.encoder).collect()
     }
 }
 
@@ -76,8 +76,7 @@ pub(super) fn decoder(
     width: usize,
     config: &KernelConfig,
 ) -> Result<Plan, PipelineError> {
-    let max_map = model.spec.max_map(height, width, config.max_binding);
-    Ok(model.spec.decoder(batch, height, width)?.strip_mined(max_map)?)
+    strip_mined(model, model.spec.decoder(batch, height, width)?, (height, width), config)
 }
 
 /// Plans the VAE's encoder for images of this size in pixels, strip-mined along the rows.
@@ -89,8 +88,17 @@ pub(super) fn encoder(
     config: &KernelConfig,
 ) -> Result<Plan, PipelineError> {
     let pixels = model.spec.latents().pixels;
-    let max_map = model.spec.max_map(height / pixels, width / pixels, config.max_binding);
-    Ok(model.spec.encoder(batch, height, width)?.strip_mined(max_map)?)
+    strip_mined(model, model.spec.encoder(batch, height, width)?, (height / pixels, width / pixels), config)
+}
+
+/// Strip-mines the decoder's or encoder's plan for latents of this height and width.
+fn strip_mined(
+    model: &Model,
+    plan: Plan,
+    (height, width): (usize, usize),
+    config: &KernelConfig,
+) -> Result<Plan, PipelineError> {
+    Ok(plan.strip_mined(model.spec.max_map(height, width, config.max_binding))?)
 }
 
 /// Fuses a denoiser's plan for kernels of this style and splits it into its timestep-independent part and the

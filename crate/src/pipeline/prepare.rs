@@ -103,8 +103,8 @@ impl Session {
         let texts = compile(&plans.texts, None).await?;
         let runners = Rc::new(Runners {
             shape,
-            // The rest of the UNet reads the outputs of the first plan.
-            unet: compile(&plans.unet, Some(&texts)).await?,
+            // The rest of the denoiser reads the outputs of the first plan.
+            denoiser: compile(&plans.denoiser, Some(&texts)).await?,
             decoder: compile(&plans.decoder, None).await?,
             encoder: match &plans.encoder {
                 Some(plan) => Some(compile(plan, None).await?),

@@ -19,7 +19,7 @@ impl Session {
     /// Times UNet calls in the shape of the last image; `None` before the first.
     pub async fn time_unet(&self, budget: BenchBudget) -> Result<Option<BenchResult>, PipelineError> {
         match &self.runners {
-            Some(runners) => Ok(Some(self.time(&runners.unet, budget).await?)),
+            Some(runners) => Ok(Some(self.time(&runners.denoiser, budget).await?)),
             None => Ok(None),
         }
     }

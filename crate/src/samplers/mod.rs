@@ -37,8 +37,8 @@ pub use error::ScheduleError;
 pub use kind::SamplerKind;
 pub use noise::{PhiloxNoise, TorchNoise};
 use properties::Properties;
-use schedule::{Level, Schedule};
-use solver::{Call, SamplerRun, Solver, weighted_sum};
+use schedule::Schedule;
+use solver::{CallContext, SamplerRun, Solver, weighted_sum};
 pub use spacing::{SigmaSpacing, TimestepSpacing};
 
 /// Options of a run that override the model's schedule.
@@ -60,8 +60,7 @@ pub struct SamplerOptions {
 pub struct Sampler {
     properties: &'static Properties,
     timesteps: Vec<f32>,
-    levels: Vec<Level>,
-    prediction: PredictionType,
+    calls: CallContext,
     init_noise_sigma: f32,
     steps: usize,
     solver: Box<dyn Solver>,
@@ -102,8 +101,11 @@ impl Sampler {
         Ok(Self {
             properties,
             timesteps: noise_schedule.timesteps.iter().map(|t| to_f32(*t)).collect(),
-            levels: noise_schedule.levels,
-            prediction: schedule.prediction,
+            calls: CallContext {
+                levels: noise_schedule.levels,
+                prediction: schedule.prediction,
+                is_variance_exploding: properties.is_variance_exploding,
+            },
             init_noise_sigma: to_f32(init_noise_sigma),
             steps,
             solver,
@@ -118,7 +120,7 @@ impl Sampler {
 
     /// Returns the noise level σ (relative to an unscaled x₀) of the sample at each model call and at the end.
     pub fn sigmas(&self) -> Vec<f32> {
-        self.levels.iter().map(|level| to_f32(level.sigma_ratio())).collect()
+        self.calls.levels.iter().map(|level| to_f32(level.sigma_ratio())).collect()
     }
 
     /// Returns the standard deviation of the initial noise.
@@ -134,7 +136,7 @@ impl Sampler {
 
     /// Returns the network's input at call `i` (diffusers' `scale_model_input`).
     pub fn scale_input(&self, i: usize, sample: &[f32]) -> Vec<f32> {
-        let factor = if self.properties.is_variance_exploding { self.levels[i].alpha } else { 1.0 };
+        let factor = if self.properties.is_variance_exploding { self.calls.levels[i].alpha } else { 1.0 };
         weighted_sum(&[(factor, sample)])
     }
 
@@ -142,22 +144,14 @@ impl Sampler {
     pub fn add_noise(&self, clean: &[f32], noise: &[f32], start_index: usize) -> Vec<f32> {
         let is_between_calls = start_index % self.properties.calls_per_step == 1;
         let skipped = usize::from(is_between_calls && self.properties.starts_at_end_of_step);
-        let level = self.levels[start_index + skipped];
+        let level = self.calls.levels[start_index + skipped];
         let scale = if self.properties.is_variance_exploding { 1.0 / level.alpha } else { 1.0 };
         weighted_sum(&[(level.alpha * scale, clean), (level.sigma * scale, noise)])
     }
 
     /// Returns the clean sample x₀ that the network's output implies at call `i`.
     pub fn predicted_x0(&self, i: usize, model_output: &[f32], sample: &[f32]) -> Vec<f32> {
-        let call = Call {
-            index: i,
-            levels: &self.levels,
-            prediction: self.prediction,
-            is_variance_exploding: self.properties.is_variance_exploding,
-            output: model_output,
-            sample,
-        };
-        call.clean()
+        self.calls.call(i, model_output, sample).clean()
     }
 
     /// Returns the next sample after call `i`, from the network's output and the unscaled sample of that call.
@@ -171,14 +165,6 @@ impl Sampler {
         sample: &[f32],
         noise: &mut dyn FnMut(usize) -> Vec<f32>,
     ) -> Vec<f32> {
-        let call = Call {
-            index: i,
-            levels: &self.levels,
-            prediction: self.prediction,
-            is_variance_exploding: self.properties.is_variance_exploding,
-            output: model_output,
-            sample,
-        };
-        self.solver.step(&call, noise)
+        self.solver.step(&self.calls.call(i, model_output, sample), noise)
     }
 }

@@ -40,6 +40,22 @@ pub(super) trait Solver {
     fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32>;
 }
 
+/// What all model calls of a run share.
+pub(super) struct CallContext {
+    /// Noise level of the sample at each call, and at the end.
+    pub levels: Vec<Level>,
+    pub prediction: PredictionType,
+    pub is_variance_exploding: bool,
+}
+
+impl CallContext {
+    /// Returns the call with this index.
+    pub fn call<'a>(&'a self, index: usize, output: &'a [f32], sample: &'a [f32]) -> Call<'a> {
+        let CallContext { levels, prediction, is_variance_exploding } = self;
+        Call { index, levels, prediction: *prediction, is_variance_exploding: *is_variance_exploding, output, sample }
+    }
+}
+
 /// One model call.
 pub(super) struct Call<'a> {
     pub index: usize,

@@ -2,6 +2,7 @@
 
 use super::convert::failure;
 use crate::formats::{ByteSource, ReadFuture};
+use crate::num::to_count;
 use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use std::io;
 use std::ops::Range;
@@ -52,7 +53,7 @@ pub struct BlobSource(pub Blob);
 
 impl ByteSource for BlobSource {
     fn len(&self) -> u64 {
-        self.0.size() as u64
+        to_count(self.0.size())
     }
 
     fn read(&self, range: Range<u64>) -> ReadFuture<'_> {
@@ -108,7 +109,7 @@ impl Place {
         let (name, size, read) = (field("name")?, field("size")?, field("read")?);
         match (name.as_string(), size.as_f64(), read.dyn_into::<Function>()) {
             (Some(name), Some(size), Ok(read)) => {
-                Ok(Place { name, source: Rc::new(RemoteSource { len: size as u64, read }), config })
+                Ok(Place { name, source: Rc::new(RemoteSource { len: to_count(size), read }), config })
             }
             _ => Err(failure("file", "the file is no longer available; drop it again")),
         }

@@ -129,7 +129,12 @@ pub fn launch(
     style: Style,
 ) -> Result<Launch, LaunchError> {
     // The other kernels would misinterpret f16 and bf16 data.
-    let reads_16_bit = |input: usize| matches!((op, input), (Op::Matmul(_) | Op::Conv2d(_), 1) | (Op::Widen(_), 0));
+    let reads_16_bit = |input: usize| match op {
+        Op::Matmul(op) => input == op.operand_indices().weight,
+        Op::Conv2d(op) => input == op.operand_indices().weight,
+        Op::Widen(_) => true,
+        _ => false,
+    };
     if let Some(input) = stored.iter().enumerate().position(|(i, stored)| *stored != Storage::F32 && !reads_16_bit(i)) {
         return Err(LaunchError {
             kernel: op.get().name(),
@@ -141,11 +146,11 @@ pub fn launch(
         Op::Attention(op) => attention::launch(op, inputs, output, style),
         Op::Axpy(op) => axpy::launch(op, inputs, output),
         Op::Concat(op) => concat::launch(op, inputs, output),
-        Op::Conv2d(op) => conv2d::launch(op, inputs, output, stored[1], style),
+        Op::Conv2d(op) => conv2d::launch(op, inputs, output, stored[op.operand_indices().weight], style),
         Op::Geglu(op) => geglu::launch(op, inputs, output),
         Op::GroupNorm(op) => group_norm::launch(op, inputs, output, style),
         Op::LayerNorm(op) => layer_norm::launch(op, inputs, output, style),
-        Op::Matmul(op) => matmul::launch(op, inputs, stored[1], style),
+        Op::Matmul(op) => matmul::launch(op, inputs, stored[op.operand_indices().weight], style),
         Op::Moments(op) => moments::launch(op, inputs, style),
         Op::Normalize(op) => normalize::launch(op, inputs, output),
         Op::Renorm(op) => renorm::launch(op, inputs, output),

@@ -106,7 +106,7 @@ impl Winograd<'_> {
         numel(&[self.output[0], self.output[1].div_ceil(2), self.output[2].div_ceil(2)])
     }
 
-    /// Operations of a transform, or of a product's every multiplication, of `count` values of all matrices.
+    /// Returns the floating-point operations for `count` values of each matrix; a multiply-add counts as two.
     fn flops(count: u64) -> u64 {
         2 * MATRICES * count
     }
