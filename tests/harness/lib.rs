@@ -7,6 +7,7 @@ pub mod draw;
 pub mod edits;
 pub mod golden;
 pub mod imagined;
+pub mod kernels;
 pub mod loader_cases;
 pub mod mini;
 pub mod numbers;

@@ -1,8 +1,8 @@
 //! Globals that a file's pickles would import, each with its danger level. Every pickle is scanned, not only the one
 //! with the tensors; none is run.
 
-use super::globals::{Danger, danger};
-use super::{ByteSource, Content, FormatError, opcodes, sniff, torch, zip};
+use super::pickle::{self, Danger, danger};
+use super::{ByteSource, Content, FormatError, sniff, torch, zip};
 
 /// Maximum length of a scanned pickle, in bytes.
 const MAX_PICKLE: u64 = 64 << 20;
@@ -37,7 +37,7 @@ async fn zip_imports(source: &dyn ByteSource) -> Result<Vec<Import>, FormatError
     let mut list = Vec::new();
     let records = zip::records(source).await?;
     for record in records.iter().filter(|record| torch::is_pickle_name(&record.name)) {
-        let (names, _) = opcodes::imports(&record.contents(source, MAX_PICKLE).await?);
+        let (names, _) = pickle::imports(&record.contents(source, MAX_PICKLE).await?);
         list.extend(classify(names, &record.name));
     }
     Ok(list)
@@ -57,7 +57,7 @@ async fn stream_imports(source: &dyn ByteSource) -> Result<Vec<Import>, FormatEr
 fn consecutive_imports(bytes: &[u8], max: usize, place: &str) -> Vec<Import> {
     let (mut list, mut at, mut number) = (Vec::new(), 0, 1);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty() && number <= max) {
-        let (names, len) = opcodes::imports(rest);
+        let (names, len) = pickle::imports(rest);
         list.extend(classify(names, &format!("{place} {number}")));
         let Some(len) = len.filter(|&len| len > 0) else { break };
         (at, number) = (at + len, number + 1);

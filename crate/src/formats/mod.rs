@@ -5,11 +5,8 @@
 
 pub mod archive;
 mod error;
-mod escapes;
 pub mod gguf;
-mod globals;
 mod imports;
-mod opcodes;
 mod pickle;
 pub mod safetensors;
 pub mod sink;
@@ -27,8 +24,8 @@ mod zip;
 pub use ::safetensors::Dtype;
 pub use archive::{Archive, Member};
 pub use error::FormatError;
-pub use globals::Danger;
 pub use imports::{Import, imports};
+pub use pickle::Danger;
 pub use safetensors::Header;
 pub use sink::{ByteSink, WriteFuture};
 pub use sniff::{Content, sniff};

@@ -3,10 +3,10 @@
 //! Since PyTorch 1.6 such a file is a zip archive: `NAME/data.pkl` describes the tensors and `NAME/data/KEY` holds the
 //! data of a storage. Earlier files (legacy) are five consecutive pickles, followed by the data of the storages.
 
-use super::pickle::{Pickle, Value};
+use super::pickle::{self, Pickle, Value};
 use super::state_dict::{StorageRef, Storages, header};
 use super::zip::{self, Record};
-use super::{ByteSource, FormatError, Header, opcodes};
+use super::{ByteSource, FormatError, Header};
 use std::collections::{HashMap, HashSet};
 
 /// Maximum pickle length, in bytes: a million tensors take less.
@@ -21,18 +21,18 @@ pub async fn read_zip(source: &dyn ByteSource) -> Result<Header, FormatError> {
     let others = || records.iter().filter(|record| is_pickle_name(&record.name) && *record != main);
     let bytes = main.contents(source, MAX_PICKLE).await?;
     // Dangerous pickles are named as such, whatever else is wrong with the file.
-    opcodes::check_dangers(&bytes)?;
+    pickle::check_dangers(&bytes)?;
     for other in others() {
-        opcodes::check_dangers(&other.contents(source, MAX_PICKLE).await?)?;
+        pickle::check_dangers(&other.contents(source, MAX_PICKLE).await?)?;
     }
     check_records(&records)?;
     if main.size > MAX_PICKLE {
         return Err(FormatError::ResourceBomb(format!("its pickle has {} bytes", main.size)));
     }
-    let pickle = opcodes::read(&bytes)?;
-    opcodes::check_imports(bytes.get(pickle.len..).unwrap_or_default())?;
+    let pickle = pickle::read(&bytes)?;
+    pickle::check_imports(bytes.get(pickle.len..).unwrap_or_default())?;
     for other in others() {
-        opcodes::check_imports(&other.contents(source, MAX_PICKLE).await?)?;
+        pickle::check_imports(&other.contents(source, MAX_PICKLE).await?)?;
     }
     let folder = main.name.strip_suffix("data.pkl").unwrap_or_default();
     let byte_order = format!("{folder}byteorder");
@@ -89,13 +89,13 @@ pub async fn read_legacy(source: &dyn ByteSource) -> Result<Header, FormatError>
             }
             Err(error) => {
                 // Dangerous pickles are named as such, whatever else is wrong with the file.
-                opcodes::check_dangers(&source.read(0..end).await?)?;
+                pickle::check_dangers(&source.read(0..end).await?)?;
                 return Err(error);
             }
             Ok(header) => header,
         };
         // The data may be followed by another pickle, which some programs would run.
-        opcodes::check_imports(&bytes_after(source, data_end).await?)?;
+        pickle::check_imports(&bytes_after(source, data_end).await?)?;
         return Ok(header);
     }
 }
@@ -115,7 +115,7 @@ async fn bytes_after(source: &dyn ByteSource, end: u64) -> Result<Vec<u8>, Forma
 async fn legacy(bytes: &[u8], source: &dyn ByteSource) -> Result<(Header, u64), FormatError> {
     let mut at = 0;
     let mut next = || {
-        let pickle = opcodes::read(bytes.get(at..).unwrap_or_default())?;
+        let pickle = pickle::read(bytes.get(at..).unwrap_or_default())?;
         at += pickle.len;
         Ok::<_, FormatError>(pickle)
     };

@@ -77,7 +77,7 @@ fn attention_variants(launch: &Launch) -> Option<Vec<Launch>> {
     let variant = |blocks: (usize, usize, usize)| {
         let (queries, keys, outputs) = (blocks.0 as u64, blocks.1 as u64, blocks.2 as u64);
         let [queries, keys, outputs] = [queries, keys, outputs].map(low_word);
-        let constants = [("QUERIES", queries), ("KEYS", keys), ("OWN", outputs)];
+        let constants = [("QUERIES", queries), ("KEYS", keys), ("OUTPUTS", outputs)];
         with_constants(launch, &constants, all_queries.div_ceil(queries))
     };
     Some(attention::blocks(head_dim as usize).take(ATTENTION_BLOCKS).map(variant).collect())
@@ -89,7 +89,7 @@ fn attention_variants(launch: &Launch) -> Option<Vec<Launch>> {
 pub fn class(launch: &Launch, support: VariantSupport) -> Option<String> {
     let log_size = |name: &str| Some(launch.uniform(name)?.next_power_of_two().trailing_zeros());
     let log_sizes = |names: &[&str]| names.iter().map(|name| log_size(name)).collect::<Option<Vec<u32>>>();
-    let is_tile_shape = |name: &str| ["ROWS", "QUERIES", "KEYS", "OWN"].contains(&name);
+    let is_tile_shape = |name: &str| ["ROWS", "QUERIES", "KEYS", "OUTPUTS"].contains(&name);
     let constants = launch.constants.iter().filter(|(name, _)| !is_tile_shape(name));
     let constants: Vec<String> = constants.map(|(name, value)| format!("{name} {value}")).collect();
     let (kernel, constants) = (launch.kernel, constants.join(" "));

@@ -124,7 +124,7 @@ pub fn launch(op: &Attention, inputs: &[&[usize]], output: &[usize], style: Styl
         .with("QUERIES", count(block_queries)?)
         .with("KEYS", count(block_keys)?)
         .with("CAUSAL", op.causal)
-        .with("OWN", count(outputs)?))
+        .with("OUTPUTS", count(outputs)?))
 }
 
 /// Returns the launch of attention_untiled.wgsl for a range of keys.

@@ -19,7 +19,7 @@ override QUERIES: u32 = 16;
 override KEYS: u32 = 16;
 override CAUSAL: bool = false;
 // Outputs per invocation: QUERIES * SIZE / 64, at most 32.
-override OWN: u32 = 10;
+override OUTPUTS: u32 = 10;
 
 const THREADS: u32 = 64;
 
@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         row_sum[local] = 0.0;
     }
     var sums: array<f32, 32>;
-    for (var i = 0u; i < OWN; i++) { sums[i] = 0.0; }
+    for (var i = 0u; i < OUTPUTS; i++) { sums[i] = 0.0; }
 
     for (var start = 0u; start < params.keys; start += KEYS) {
         workgroupBarrier();
@@ -89,7 +89,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             tile_kv[i] = value;
         }
         workgroupBarrier();
-        for (var i = 0u; i < OWN; i++) {
+        for (var i = 0u; i < OUTPUTS; i++) {
             let at = local + i * THREADS;
             if at < QUERIES * SIZE {
                 let query = at / SIZE;
@@ -102,7 +102,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
 
-    for (var i = 0u; i < OWN; i++) {
+    for (var i = 0u; i < OUTPUTS; i++) {
         let at = local + i * THREADS;
         let query = first + at / SIZE;
         if at < QUERIES * SIZE && query < params.queries {

@@ -1,7 +1,7 @@
 //! Globals of pickles by danger: data types and rebuild functions of tensors are harmless; everything else of PyTorch,
 //! and the modules that can run programs, open files or access the network, are dangerous.
 
-use super::FormatError;
+use super::super::FormatError;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -17,7 +17,7 @@ pub enum Danger {
 }
 
 /// Placeholder for the name of a global that the pickle computes instead of spelling it out.
-pub(super) const COMPUTED: &str = "a function with a computed name";
+pub const COMPUTED: &str = "a function with a computed name";
 
 /// Globals that construct plain values or tensors: those of `torch.load(weights_only=True)`, and numpy's scalars and
 /// arrays. Any other could run code.
@@ -224,7 +224,7 @@ fn is_module_class(rest: &str) -> bool {
 }
 
 /// Returns the name if it is harmless, or an error.
-pub(super) fn allow(name: String) -> Result<String, FormatError> {
+pub fn allow(name: String) -> Result<String, FormatError> {
     match danger(&name) {
         Danger::Harmless => Ok(name),
         Danger::Unknown => Err(FormatError::UnknownGlobal(name)),

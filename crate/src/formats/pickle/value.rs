@@ -1,5 +1,4 @@
-//! Pickles as plain values, read without running them: nothing is imported, called or built, and a global that is not
-//! on a short list (globals.rs) is an error. The opcodes are in opcodes.rs.
+//! A pickle as plain values.
 
 /// Index of a value.
 pub type Id = usize;
