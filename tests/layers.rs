@@ -41,17 +41,24 @@ fn sources(at: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Returns the path below crate/src and the text without comments of every source file.
+/// Returns the path below crate/src and the text without comments of every source file; linalg, a crate of its own, as
+/// if it were a module there.
 fn code() -> Vec<(String, String)> {
-    let root = golden::path("../crate/src");
-    let mut found = Vec::new();
-    sources(&root, &mut found);
-    let read = |path: PathBuf| {
-        let text = std::fs::read_to_string(&path).expect("a source file");
+    let roots = [("../crate/src", ""), ("../crate/linalg/src", "linalg/")];
+    let read = |path: &Path, root: &Path, prefix: &str| {
+        let text = std::fs::read_to_string(path).expect("a source file");
         let code = text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
-        (path.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/"), code)
+        let path = path.strip_prefix(root).expect("below the root").to_string_lossy().replace('\\', "/");
+        let path = if path == "lib.rs" && !prefix.is_empty() { "mod.rs".to_owned() } else { path };
+        (format!("{prefix}{path}"), code)
     };
-    found.into_iter().map(read).collect()
+    let mut all = Vec::new();
+    for (root, prefix) in roots {
+        let (root, mut found) = (golden::path(root), Vec::new());
+        sources(&root, &mut found);
+        all.extend(found.iter().map(|path| read(path, &root, prefix)));
+    }
+    all
 }
 
 fn module_of(path: &str) -> &str {
@@ -96,7 +103,6 @@ fn modules_use_only_what_the_table_allows() {
     assert!(count > 100, "only {count} uses were found: the parser is broken");
 }
 
-/// Modules whose files still import each other in circles.
 /// The modules that each module uses.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 

@@ -13,7 +13,6 @@ pub mod bench;
 pub mod edit;
 pub mod formats;
 pub mod gpu;
-pub mod linalg;
 pub mod model;
 pub mod num;
 pub mod ops;
@@ -23,3 +22,5 @@ pub mod samplers;
 pub mod text;
 pub mod wasm;
 pub mod weights;
+
+pub use lora_loupe_linalg as linalg;

@@ -160,6 +160,8 @@ fn wasm32(tally: &mut Tally) -> Result<(), Error> {
         "--package",
         "lora-loupe",
         "--package",
+        "lora-loupe-linalg",
+        "--package",
         "lora-loupe-tests",
         "--lib",
         "--test",

@@ -3,6 +3,10 @@
 //!
 //! A [`Dense`] matrix holds f32 elements of a file and a [`Matrix`] f64 results, which squares of small singular values
 //! need. A [`Factorization`] is a matrix that is not multiplied out.
+//!
+//! A crate of its own, because it is compiled for speed, and the rest of the engine for size.
+
+#![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "values in tests are small"))]
 
 mod cholesky;
 mod dense;

@@ -1,7 +1,6 @@
 //! Dense f64 matrices and their products.
 
 use super::dense::Dense;
-use crate::num::to_f32;
 
 /// A row-major matrix.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,9 +32,10 @@ impl Matrix {
         Matrix { rows: elements.len() / columns.max(1), columns, data }
     }
 
-    /// Returns the elements as f32.
+    /// Returns the elements, rounded to f32.
+    #[expect(clippy::cast_possible_truncation, reason = "rounding is intended")]
     pub fn to_f32(&self) -> Vec<f32> {
-        self.data.iter().map(|&x| to_f32(x)).collect()
+        self.data.iter().map(|&x| x as f32).collect()
     }
 
     /// Returns one row.
