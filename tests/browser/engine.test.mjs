@@ -185,22 +185,25 @@ test('a model that is opened while another is at work gets no LoRA read for that
     const { sha256 } = (await alone.inspect(place)).report;
     const wanted = (await alone.probe_picture(recipe(sha256))).applied;
 
-    const one = await g.engine();
-    await one.open_model('mini-sd15', await g.miniModel());
-    await one.inspect(place);
-    waits = new Promise((resolve) => (go = resolve));
-    const first = one.generate(recipe(sha256), () => {}, undefined, undefined, false).then(() => 'drawn', (error) => error.kind);
-    await one.open_model('demo', await demo());
-    const second = one.probe_picture(recipe(sha256)).then(({ applied }) => applied, (error) => error.message);
-    go();
-    await first;
-    const during = await second;
-    const after = await one.probe_picture(recipe(sha256)).then(({ applied }) => applied, (error) => error.message);
-    return { wanted, during, after };
+    /** What the second model gets after `draw`, begun with the first model, has ended. */
+    const after = async (draw) => {
+      const one = await g.engine();
+      await one.open_model('mini-sd15', await g.miniModel());
+      await one.inspect(place);
+      waits = new Promise((resolve) => (go = resolve));
+      const first = draw(one).then(() => 'drawn', (error) => error.kind);
+      await one.open_model('demo', await demo());
+      go();
+      await first;
+      return one.probe_picture(recipe(sha256)).then(({ applied }) => applied, (error) => error.message);
+    };
+    const generate = (one) => one.generate(recipe(sha256), () => {}, undefined, undefined, false);
+    const probe = (one) => one.probe_picture(recipe(sha256));
+    return { wanted, generated: await after(generate), probed: await after(probe) };
   });
   assert.ok(found.wanted[0].matched > 0 && found.wanted[0].leftovers === 0, JSON.stringify(found.wanted));
-  assert.deepEqual(found.during, found.wanted);
-  assert.deepEqual(found.after, found.wanted);
+  assert.deepEqual(found.generated, found.wanted);
+  assert.deepEqual(found.probed, found.wanted);
 });
 
 test('a device that binds little draws the same picture, its maps in strips of rows', async () => {
