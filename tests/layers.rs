@@ -41,24 +41,28 @@ fn sources(at: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Returns the path below crate/src and the text without comments of every source file; linalg, a crate of its own, as
-/// if it were a module there.
-fn code() -> Vec<(String, String)> {
-    let roots = [("../crate/src", ""), ("../crate/linalg/src", "linalg/")];
-    let read = |path: &Path, root: &Path, prefix: &str| {
-        let text = std::fs::read_to_string(path).expect("a source file");
-        let code = text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
-        let path = path.strip_prefix(root).expect("below the root").to_string_lossy().replace('\\', "/");
-        let path = if path == "lib.rs" && !prefix.is_empty() { "mod.rs".to_owned() } else { path };
-        (format!("{prefix}{path}"), code)
-    };
+/// Returns the path below crate/src and the text of every source file; linalg, a crate of its own, as if it were a module
+/// there.
+fn files() -> Vec<(String, String)> {
     let mut all = Vec::new();
-    for (root, prefix) in roots {
+    for (root, prefix) in [("../crate/src", ""), ("../crate/linalg/src", "linalg/")] {
         let (root, mut found) = (golden::path(root), Vec::new());
         sources(&root, &mut found);
-        all.extend(found.iter().map(|path| read(path, &root, prefix)));
+        for path in found {
+            let text = std::fs::read_to_string(&path).expect("a source file");
+            let path = path.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/");
+            let path = if prefix.is_empty() { path } else { path.replace("lib.rs", "mod.rs") };
+            all.push((format!("{prefix}{path}"), text));
+        }
     }
     all
+}
+
+/// Returns the files without comments.
+fn code() -> Vec<(String, String)> {
+    let uncommented = |line: &str| line.split("//").next().unwrap_or("").to_owned();
+    let code = |text: String| text.lines().map(uncommented).collect::<Vec<_>>().join("\n");
+    files().into_iter().map(|(path, text)| (path, code(text))).collect()
 }
 
 fn module_of(path: &str) -> &str {
@@ -387,9 +391,7 @@ fn a_widened_product_is_detected() {
 
 #[test]
 fn every_source_file_starts_with_a_module_comment() {
-    let root = golden::path("../crate/src");
-    for (path, _) in code() {
-        let text = std::fs::read_to_string(root.join(&path)).expect("a source file");
+    for (path, text) in files() {
         assert!(text.starts_with("//! "), "{path} does not start with a module comment");
     }
 }
