@@ -5,7 +5,7 @@ use lora_loupe::gpu::kernel::{Binding, BufferRef, Dispatch, KernelSequence, Laun
 use lora_loupe::gpu::lower::{StepSignature, lower};
 use lora_loupe::gpu::params::ParamsLayout;
 use lora_loupe::gpu::{F16_VARIANT, Kernel, KernelConfig, Scalar, Style, TileChoice, Winograd, wgsl};
-use lora_loupe::ops::{Activation, Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Op, Storage, Unary};
+use lora_loupe::ops::{Activation, Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Narrow, Op, Storage, Unary, Widen};
 use lora_loupe_tests::ops::{Case, cases};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,15 +120,15 @@ fn no_launch_exceeds_the_workgroup_limit() {
     );
 }
 
-/// Lowers an operation whose weight, if it reads 16-bit tensors, is stored as `storage`.
+/// Lowers an operation; the weight of a product is stored as `storage`.
 fn dispatches(op: &Op, inputs: &[&[usize]], config: &KernelConfig, storage: Storage) -> Vec<Dispatch> {
     let weight = match op {
         Op::Matmul(op) => Some(op.operand_indices().weight),
         Op::Conv2d(op) => Some(op.operand_indices().weight),
-        Op::Widen(_) => Some(0),
         _ => None,
     };
-    let mut stored = vec![Storage::F32; inputs.len()];
+    let whole = if matches!(op, Op::Widen(_)) { Storage::F16 } else { Storage::F32 };
+    let mut stored = vec![whole; inputs.len()];
     if let Some(stored) = weight.and_then(|weight| stored.get_mut(weight)) {
         *stored = storage;
     }
@@ -175,6 +175,9 @@ fn every_launch_binds_what_its_kernel_declares() {
     // More keys than one launch covers.
     let long = [4, 13_000, 13_000].map(|tokens| vec![1, tokens, 160]);
     steps.push((Attention { heads: 1, causal: false }.into(), long.to_vec()));
+    // Operations without goldens.
+    steps.push((Widen {}.into(), vec![vec![8]]));
+    steps.push((Narrow { storage: Storage::F16 }.into(), vec![vec![8]]));
     let mut declared = BTreeMap::new();
     for ((op, inputs), (config, storage)) in steps.iter().flat_map(|step| configs.iter().map(move |c| (step, c))) {
         let inputs: Vec<&[usize]> = inputs.iter().map(Vec::as_slice).collect();
