@@ -1,7 +1,7 @@
 /** What a person types or pastes as an address -> the address of a file, and what reads it. */
 
 import reachAddress from "./engine/reach.js?worker&url";
-import { asError } from "./engine/protocol.js";
+import { Bridge } from "./core/rpc.js";
 import { language, t } from "./words.js";
 
 /** @typedef {{ address: string, name: string, size: number }} Remote */
@@ -23,40 +23,27 @@ export function fileAddress(text) {
   return { address: url.href, name };
 }
 
-/** Starts the worker that may ask other servers when it is first needed. */
+/** The worker that may ask other servers, started when it is first needed. */
 export class Reach {
-  /** @type {Worker | null} */
-  #worker = null;
-  /** @type {Map<number, { resolve: (size: number) => void, reject: (error: unknown) => void }>} */
-  #waiting = new Map();
-  #count = 0;
+  #bridge;
+
+  /** @param {() => void} onCrash told that all ports are closed */
+  constructor(onCrash) {
+    this.#bridge = new Bridge(() => new Worker(new URL(reachAddress, location.href), { type: "module", name: language() }), {
+      onCrash,
+      says: { crashed: (message) => t("worker.failed", { message }), notLoaded: () => t("worker.not_loaded") },
+    });
+  }
 
   /** How long the file at an address is. @param {string} address @returns {Promise<number>} */
   size(address) {
-    const id = ++this.#count;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
-      this.#started().postMessage({ id, address });
-    });
+    return this.#bridge.repeated(() => this.#bridge.call("size", { address }));
   }
 
   /** A port through which the file's bytes are asked for. @param {string} address @returns {MessagePort} */
   port(address) {
     const { port1, port2 } = new MessageChannel();
-    this.#started().postMessage({ address, port: port2 }, [port2]);
+    this.#bridge.call("connect", { address, port: port2 }, { transfer: [port2] }).catch(() => {}); // the first read says it
     return port1;
-  }
-
-  #started() {
-    if (this.#worker) return this.#worker;
-    const worker = new Worker(new URL(reachAddress, location.href), { type: "module", name: language() });
-    worker.onmessage = ({ data: { id, size, error } }) => {
-      const asked = this.#waiting.get(id);
-      this.#waiting.delete(id);
-      if (error) asked?.reject(asError(error));
-      else asked?.resolve(size);
-    };
-    this.#worker = worker;
-    return worker;
   }
 }

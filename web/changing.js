@@ -1,64 +1,71 @@
 /** The panel "Change this file" -> edits made by the engine: planned, written to the browser's disk space, saved, looked at. */
 
 import { QUICK, asksForSomething, editOf, newName } from "./change.js";
-import { asError } from "./engine/protocol.js";
+import { asError, isCancelled } from "./core/errors.js";
+import { onAbort } from "./core/jobs.js";
 import { fileOf, keepDropped, keptOf } from "./library.js";
 import { saveBlob } from "./save.js";
 import { entryById } from "./select.js";
 
+/** @typedef {import("./types.d.ts").Action} Action */
+/** @typedef {{ edit: import("./engine/types.d.ts").Edit, places: import("./engine/protocol.js").Place[], hear: (progress: { done: number, total: number }) => void }} Asked */
+
 /**
  * @param {{
- *   client: import("./engine/client.js").EngineClient, send: import("./types.d.ts").Send, getState: () => import("./types.d.ts").State,
- *   show: (id: string, file: File) => void,
+ *   client: import("./engine/client.js").EngineClient, jobs: import("./core/jobs.js").Jobs,
+ *   send: import("./types.d.ts").Send, getState: () => import("./types.d.ts").State,
+ *   show: (id: string, file: File, select?: boolean) => void,
  * }} world `show` opens a file's report
  */
-export function createChanging({ client, send, getState, show }) {
+export function createChanging({ client, jobs, send, getState, show }) {
   /** The page's name among those that keep files; what has no lock held on it is cleared. */
   const session = crypto.randomUUID();
   void navigator.locks?.request(session, () => new Promise(() => {}));
-  /** Which edit is the latest: answers to older ones are dropped. */
-  let turn = 0;
+  /** The latest edit's job: answers to older ones are dropped. */
+  let latest = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
-  /** The edit, its files, and what to do with its answer while nothing else was asked. */
-  function asked() {
-    const { selected, look } = getState();
-    const own = ++turn;
-    const { edit, others } = editOf(look.change);
-    const places = [selected, ...others].flatMap((id) => keptOf(id) ?? []);
-    const answer = (/** @type {import("./types.d.ts").Action} */ action) => {
-      if (own === turn && getState().selected === selected) send(action);
-    };
-    const hear = (/** @type {{ done: number, total: number }} */ { done, total }) => answer({ type: "change/progress", done: done / Math.max(1, total) });
-    const fail = (/** @type {unknown} */ thrown) => {
-      const error = asError(thrown);
-      answer(error.kind === "cancelled" ? { type: "change/stopped" } : { type: "change/failed", error });
-    };
-    return { edit, places, answer, hear, fail };
-  }
-
-  async function plan() {
-    const { edit, places, answer, hear, fail } = asked();
-    try {
-      answer({ type: "change/planned", preview: await client.previewEdit(edit, places, hear) });
-    } catch (thrown) {
-      fail(thrown);
-    }
-  }
-
-  async function make() {
+  /**
+   * What the form asks for, as a job that takes the place of the last one.
+   * @param {"preview" | "make"} kind @param {(asked: Asked) => Promise<Action>} work
+   */
+  function begin(kind, work) {
     clearTimeout(timer);
     const { selected, look } = getState();
+    const { edit, others } = editOf(look.change);
+    const places = [selected, ...others].flatMap((id) => keptOf(id) ?? []);
+    const job = jobs.start({
+      ...{ lane: "edit", kind, name: entryById(getState(), selected)?.name, key: "edit", same: "replace" },
+      run: (signal, progress) => {
+        const hear = (/** @type {{ done: number, total: number }} */ { done, total }) => {
+          const share = done / Math.max(1, total);
+          progress(share);
+          tell({ type: "change/progress", done: share });
+        };
+        return onAbort(signal, () => client.stopEdit(), () => work({ edit, places, hear }));
+      },
+    });
+    const tell = (/** @type {Action} */ action) => {
+      if (latest === job?.id && getState().selected === selected) send(action);
+    };
+    latest = job?.id ?? 0;
+    job?.done.then(tell, (thrown) => tell(isCancelled(thrown) ? { type: "change/stopped" } : { type: "change/failed", error: asError(thrown) }));
+  }
+
+  function plan() {
+    begin("preview", async ({ edit, places, hear }) => ({ type: "change/planned", preview: await client.previewEdit(edit, places, hear) }));
+  }
+
+  function make() {
+    const { selected, look } = getState();
     const name = newName(entryById(getState(), selected)?.name ?? "lora", look.change);
-    const { edit, places, answer, hear, fail } = asked();
-    try {
+    begin("make", async ({ edit, places, hear }) => {
       const { edited, file } = await client.applyEdit(edit, places, { name, session }, hear);
       const [{ id }] = keepDropped([{ file }]);
-      answer({ type: "change/made", preview: edited.preview, result: { id, name, size: file.size, thinned: edited.outcome.thinned.length } });
-    } catch (thrown) {
-      fail(thrown);
-    }
+      if (getState().selected !== selected) show(id, file, false); // the panel that would offer it is gone
+      return { type: "change/made", preview: edited.preview, result: { id, name, size: file.size, thinned: edited.outcome.thinned.length } };
+    });
   }
 
   /** A cheap preview follows the form. */
@@ -69,7 +76,7 @@ export function createChanging({ client, send, getState, show }) {
     timer = setTimeout(() => send({ type: "change/plan" }), 200);
   }
 
-  /** @param {import("./types.d.ts").Action} action */
+  /** @param {Action} action */
   return function act(action) {
     const { change } = getState().look;
     switch (action.type) {
@@ -77,14 +84,14 @@ export function createChanging({ client, send, getState, show }) {
         requestAnimationFrame(() => document.getElementById("change")?.scrollIntoView({ block: "start" }));
         return follow();
       case "change/edited":
-        void client.stopEdit();
+        jobs.cancelAll("edit");
         return follow();
       case "change/plan":
-        return void plan();
+        return plan();
       case "change/make":
-        return void make();
+        return make();
       case "change/stop":
-        return void client.stopEdit();
+        return jobs.cancelAll("edit");
       case "change/saved": {
         const file = change.result && fileOf(change.result.id);
         return file ? saveBlob(file.name, file) : undefined;

@@ -1,9 +1,10 @@
 /** Actions -> everything that touches the world: the engine, files, downloads, the clipboard. Each answers with further actions. */
 
+import { Jobs } from "./core/jobs.js";
 import { createBenching } from "./benching.js";
 import { createApp } from "./app.js";
 import { fetchCatalogue, fetchLora } from "./demo.js";
-import { asError } from "./engine/protocol.js";
+import { asError } from "./core/errors.js";
 import { farModel } from "./far-model.js";
 import { createRunner } from "./runner.js";
 import { createLooking } from "./looking.js";
@@ -30,11 +31,12 @@ const MOST_TABS = 6;
  * @returns {(action: Action) => void}
  */
 export function createEffects({ client, readers, reach, send, getState }) {
+  const jobs = new Jobs((list) => send({ type: "jobs/changed", jobs: list }));
   const app = createApp({ send });
-  const shelf = createShelf({ send, getState });
-  const benching = createBenching({ client, send, getState });
-  const runner = createRunner({ client, send, getState, bringLora });
-  const looking = createLooking({ client, readers, reach, send, getState, raise, copy, modelFiles: runner.modelFiles });
+  const shelf = createShelf({ jobs, send, getState });
+  const benching = createBenching({ client, jobs, send });
+  const runner = createRunner({ client, jobs, send, getState, bringLora, read: (ids) => looking.read(ids) });
+  const looking = createLooking({ client, readers, jobs, reach, send, getState, raise, copy, modelFiles: runner.modelFiles });
 
   /**
    * Each kind of file goes its way: pictures to the form, models to the base model, everything else to its report.
@@ -120,7 +122,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
     await gpuKnown;
     const { gpu, base, demo } = getState();
     if (gpu.status !== "ready" || (base.chosen === "demo" && demo.status !== "ready")) return;
-    await runner.openModel().catch(() => {});
+    await runner.openAhead().catch((thrown) => asError(thrown).kind === "crashed" && raise(t("error.engine"), thrown));
   }
 
   /** @param {string} id */
@@ -136,7 +138,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   });
 
   const redrawSoon = debounced(250, () => {
-    if (canRedraw(getState())) void runner.redraw();
+    if (canRedraw(getState())) runner.redraw();
   });
 
   /** @param {string} id @param {File} file @param {boolean} select */
@@ -154,8 +156,9 @@ export function createEffects({ client, readers, reach, send, getState }) {
     if (!lora) return;
     const file = fileOf(id) ?? (await fetchLora(lora));
     keep(id, file);
-    addEntry(id, file, select);
-    await looking.read([id]);
+    if (!getState().files.some((entry) => entry.id === id)) addEntry(id, file, select);
+    else if (select) send({ type: "files/selected", id });
+    if (getState().files.find((entry) => entry.id === id)?.status !== "read") await looking.read([id]);
   }
 
   /** The first demo LoRA's report, and the model made ready for its picture. */
@@ -171,7 +174,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
       await gpuKnown;
       const { gpu, result } = getState();
       if (gpu.status !== "ready") return;
-      await runner.openModel();
+      await runner.openAhead();
       if (!gpu.info.software && !result) await runner.generate(); // a graphics card draws it in a moment
     } catch (thrown) {
       raise(t("error.demo"), thrown);
@@ -281,7 +284,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
       case "history/downloaded":
         return saveDrawing(getState(), action.id);
       case "grid/draw":
-        return void runner.generateGrid();
+        return runner.generateGrid();
       case "grid/downloaded":
         return void saveGrid(getState().grid);
       case "restored":
@@ -300,8 +303,10 @@ export function createEffects({ client, readers, reach, send, getState }) {
         return void runner.generate();
       case "run/cancel":
         return runner.cancel();
+      case "job/cancel":
+        return jobs.cancel(action.id);
       case "bench/run":
-        return void benching.run();
+        return benching.run();
       case "bench/stop":
         return benching.stop();
       case "run/skip_tuning":

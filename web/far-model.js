@@ -1,6 +1,6 @@
 /** The address of a base model -> the places of its files: one checkpoint, or what a diffusers folder holds. Nothing is read but which files there are and how long they are. */
 
-import { asError } from "./engine/protocol.js";
+import { asError } from "./core/errors.js";
 import { fileAddress } from "./address.js";
 import { t } from "./words.js";
 

@@ -2,7 +2,8 @@
 
 import { fileAddress } from "./address.js";
 import { createChanging } from "./changing.js";
-import { asError } from "./engine/protocol.js";
+import { asError, isCancelled } from "./core/errors.js";
+import { onAbort } from "./core/jobs.js";
 import { folderCsv, folderJson } from "./folder.js";
 import { keepRemote, keptOf } from "./library.js";
 import { reportHtml, reportMarkdown } from "./export.js";
@@ -15,33 +16,40 @@ import { t } from "./words.js";
 
 /**
  * @param {{
- *   client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers,
+ *   client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers, jobs: import("./core/jobs.js").Jobs,
  *   reach: import("./address.js").Reach, send: import("./types.d.ts").Send, getState: () => State,
  *   raise: (title: string, thrown: unknown) => void, copy: (text: string, what: string) => void,
  *   modelFiles: () => Promise<import("./library.js").ModelFiles>,
  * }} world `modelFiles` gives the chosen base model's
  */
-export function createLooking({ client, readers, reach, send, getState, raise, copy, modelFiles }) {
-  const changing = createChanging({ client, send, getState, show });
-  /** Files whose numbers are still to be read, the next one first. @type {string[]} */
-  let queue = [];
-  /** The one that is being read, "" for none. */
-  let current = "";
-  /** Counts up with each weighing and each stop. */
-  let weighings = 0;
-  /** Who waits for a file. @type {Map<string, () => void>} */
-  const waiting = new Map();
+export function createLooking({ client, readers, jobs, reach, send, getState, raise, copy, modelFiles }) {
+  const changing = createChanging({ client, jobs, send, getState, show });
+  /** Counts up: the file that was asked for last is read first. */
+  let turn = 0;
 
   /**
    * Reads files: what the headers say at once, then the numbers, these files' before all others.
    * @param {string[]} ids
    */
   async function read(ids) {
-    queue = [...ids.toReversed(), ...queue.filter((id) => !ids.includes(id))];
-    if (current && !ids.includes(current)) readers.stop();
-    const all = ids.map((id) => new Promise((/** @type {(value: void) => void} */ resolve) => waiting.set(id, resolve)));
-    for (const id of ids.toReversed()) await readHeader(id);
-    void readQueue();
+    const latestFirst = ids.toReversed();
+    const headers = (async () => {
+      for (const id of latestFirst) await readHeader(id);
+    })();
+    const priority = ++turn;
+    const all = latestFirst.map(async (id) => {
+      const job = jobs.start({
+        ...{ lane: "read", kind: "read", name: entryById(getState(), id)?.name, key: `read:${id}`, same: "join", priority, yields: "resumes" },
+        run: async (signal, progress) => {
+          await headers;
+          await readNumbers(id, signal, progress);
+        },
+      });
+      await job?.done.catch((thrown) => {
+        if (!isCancelled(thrown)) throw thrown;
+        send({ type: "files/waiting", id });
+      });
+    });
     await Promise.all(all);
   }
 
@@ -56,41 +64,24 @@ export function createLooking({ client, readers, reach, send, getState, raise, c
     }
   }
 
-  async function readQueue() {
-    if (current) return;
-    for (let id = queue.shift(); id; id = queue.shift()) {
-      current = id;
-      await readNumbers(id);
-      current = "";
-    }
-  }
-
-  /** A file that is stopped goes on when its turn comes again. @param {string} id */
-  async function readNumbers(id) {
+  /** A paused reading rejects, and begins anew when its turn comes again. @param {string} id @param {AbortSignal} signal @param {(done: number) => void} progress */
+  async function readNumbers(id, signal, progress) {
     const place = keptOf(id);
     if (!place) return;
     const started = performance.now();
-    try {
-      const { report, fixes } = await readers.inspect(place, ({ done, rows }) => {
+    const read = () =>
+      readers.inspect(place, ({ done, rows }) => {
         const seconds = (performance.now() - started) / 1000;
         const secondsLeft = seconds > 1 && done > 0 ? (seconds * (1 - done)) / done : null;
+        progress(done);
         send({ type: "files/progress", id, done, secondsLeft, rows });
       });
+    try {
+      const { report, fixes } = await onAbort(signal, () => readers.stop(), read);
       send({ type: "files/read", id, report, fixes });
     } catch (thrown) {
-      const error = asError(thrown);
-      if (error.kind === "cancelled") return void queue.push(id);
-      send({ type: "files/failed", id, error });
-    }
-    waiting.get(id)?.();
-    waiting.delete(id);
-  }
-
-  /** A file that comes to the front is read before those behind it. @param {string} id */
-  function cameToFront(id) {
-    if (queue.includes(id)) {
-      queue = [id, ...queue.filter((each) => each !== id)];
-      if (current) readers.stop();
+      if (isCancelled(thrown)) throw thrown;
+      send({ type: "files/failed", id, error: asError(thrown) });
     }
   }
 
@@ -113,23 +104,32 @@ export function createLooking({ client, readers, reach, send, getState, raise, c
   }
 
   /** Many files as a table, by their headers. @param {{ id: string, file: File, path?: string }[]} entries */
-  async function list(entries) {
+  function list(entries) {
     const rows = entries.map(({ id, file, path }) => ({ id, path: path ?? file.name, summary: null, error: null }));
     send({ type: "folder/listed", rows });
     /** @type {import("./types.d.ts").FolderRow[]} */
     let ready = [];
-    let told = performance.now();
+    let [count, told] = [0, performance.now()];
     const tell = () => {
       send({ type: "folder/summarized", rows: ready });
       ready = [];
       told = performance.now();
     };
-    await readers.each(rows, async (row, worker) => {
-      const read = await summary(row, worker);
-      ready.push(read);
-      if (performance.now() - told > 250) tell();
+    const left = rows.values(); // a paused list goes on where it was
+    const job = jobs.start({
+      ...{ lane: "read", kind: "folder", same: "replace", yields: "resumes" },
+      run: async (signal, progress) => {
+        const one = async (/** @type {import("./types.d.ts").FolderRow} */ row, /** @type {import("./engine/client.js").EngineClient} */ worker) => {
+          ready.push(await summary(row, worker));
+          progress(++count / rows.length);
+          if (performance.now() - told > 250) tell();
+        };
+        await readers.each(left, one, signal);
+        tell();
+        signal.throwIfAborted();
+      },
     });
-    tell();
+    job?.done.catch((thrown) => isCancelled(thrown) || raise(t("error.list"), thrown));
   }
 
   /**
@@ -152,12 +152,12 @@ export function createLooking({ client, readers, reach, send, getState, raise, c
     show(id, place.file);
   }
 
-  /** Opens the report of a file that is kept. @param {string} id @param {File} file */
-  function show(id, { name, size }) {
+  /** Opens the report of a file that is kept. @param {string} id @param {File} file @param {boolean} [select] goes to it */
+  function show(id, { name, size }, select = true) {
     if (entryById(getState(), id)) return send({ type: "files/selected", id });
-    send({ type: "files/added", entry: { id, name, size, status: "reading", report: null, fixes: [], error: null, done: 0, secondsLeft: null }, select: true });
+    send({ type: "files/added", entry: { id, name, size, status: "reading", report: null, fixes: [], error: null, done: 0, secondsLeft: null }, select });
     void read([id]);
-    requestAnimationFrame(() => document.getElementById("look")?.scrollIntoView({ block: "start" }));
+    if (select) requestAnimationFrame(() => document.getElementById("look")?.scrollIntoView({ block: "start" }));
   }
 
   /** @param {string} line */
@@ -185,21 +185,23 @@ export function createLooking({ client, readers, reach, send, getState, raise, c
   }
 
   /** Measures a report's strengths beside the weights of the chosen model. @param {string} id */
-  async function weigh(id) {
+  function weigh(id) {
     const entry = entryById(getState(), id);
-    const place = keptOf(id);
-    if (!entry?.report || !place) return;
+    const [place, report] = [keptOf(id), entry?.report];
+    if (!entry || !report || !place) return;
     const model = weighableBy(getState(), entry);
-    const own = ++weighings;
-    try {
-      const files = await modelFiles();
-      if (own !== weighings) return send({ type: "weigh/stopped", id });
-      const weighing = await client.weigh(place, files, entry.report, (done) => send({ type: "weigh/progress", id, done }));
-      send({ type: "weigh/done", id, weighing, model });
-    } catch (thrown) {
-      const error = asError(thrown);
-      send(error.kind === "cancelled" ? { type: "weigh/stopped", id } : { type: "weigh/failed", id, error });
-    }
+    const job = jobs.start({
+      ...{ lane: "disk", kind: "compare_base", name: entry.name, key: "weigh", same: "replace" },
+      run: async (signal, progress) => {
+        const files = await modelFiles();
+        const tell = (/** @type {number} */ done) => (progress(done), send({ type: "weigh/progress", id, done }));
+        return onAbort(signal, () => client.stopWeighing(), () => client.weigh(place, files, report, tell));
+      },
+    });
+    job?.done.then(
+      (weighing) => send({ type: "weigh/done", id, weighing, model }),
+      (thrown) => send(isCancelled(thrown) ? { type: "weigh/stopped", id } : { type: "weigh/failed", id, error: asError(thrown) }),
+    );
   }
 
   /** @param {string} other */
@@ -230,11 +232,13 @@ export function createLooking({ client, readers, reach, send, getState, raise, c
     if (action.type.startsWith("files/")) settleSoon();
     switch (action.type) {
       case "files/selected":
-        return cameToFront(action.id);
+        return jobs.raise(`read:${action.id}`, ++turn);
       case "files/continued":
         return void read([action.id]);
       case "address/opened":
         return void openAddress(action.text, action.whole ?? false);
+      case "folder/closed":
+        return jobs.cancelAll("folder");
       case "folder/opened":
         return openRow(action.id);
       case "folder/saved": {
@@ -247,10 +251,9 @@ export function createLooking({ client, readers, reach, send, getState, raise, c
       case "layer/chosen":
         return void measure(look.layer);
       case "weigh/asked":
-        return void weigh(action.id);
+        return weigh(action.id);
       case "weigh/stop":
-        weighings++;
-        return void client.stopWeighing();
+        return jobs.cancelAll("weigh");
       case "compare/asked":
         return void compare(action.id);
       case "report/copied": {

@@ -16,7 +16,8 @@ import "./elements/pixel-picture.js";
 import { language, t } from "./words.js";
 
 const store = createStore(reduce, initialState);
-const reach = new Reach();
+const reach = new Reach(() => client.disconnect());
+/** @type {EngineClient} */
 const client = engineClient((message) =>
   store.send({
     type: "notice/raised",

@@ -1,13 +1,14 @@
 /** The form -> two pictures of one recipe, without and with the LoRAs, or a grid of them. Model and LoRAs are brought first; cancel answers at every point. */
 
-import { asError } from "./engine/protocol.js";
+import { asError, isCancelled, orAbort } from "./core/errors.js";
+import { onAbort } from "./core/jobs.js";
 import { fetchModel } from "./demo.js";
 import { plannedGrid } from "./grid.js";
 import { fileOf, folderOf, keptOf } from "./library.js";
 import { clipMerges } from "./merges.js";
 import { pixelsOf } from "./pictures.js";
 import { activeLabels, activeRows, canRedraw, causeOf, modelKey, plainRecipe, sameRecipe, stackedRecipe } from "./recipe.js";
-import { entryById, usable } from "./select.js";
+import { entryById, overallProgress, usable } from "./select.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -17,27 +18,25 @@ import { t } from "./words.js";
 /** The most steps of a picture that follows a slider. */
 const LIVE_STEPS = 8;
 
+/** What the images of a run are made of; `tell` says of the run itself. @typedef {{ signal: AbortSignal, progress: (done: number) => void, tell: (action: RunFact) => void }} Making */
+/** A fact of the run of a job, but for the job. @typedef {{ type: "run/picture", picture: number } | { type: "run/progress", progress: import("./engine/types.d.ts").PageProgress } | { type: "run/result", result: import("./types.d.ts").Result } | RunStart} RunFact */
+/** @typedef {{ type: "run/started", pictures: number, live?: boolean, grid?: boolean }} RunStart */
+
 /**
  * @param {{
- *   client: import("./engine/client.js").EngineClient,
+ *   client: import("./engine/client.js").EngineClient, jobs: import("./core/jobs.js").Jobs,
  *   send: import("./types.d.ts").Send,
  *   getState: () => State,
- *   bringLora: (id: string, select: boolean) => Promise<void>,
+ *   bringLora: (id: string, select: boolean) => Promise<void>, read: (ids: string[]) => Promise<void>,
  * }} world
  */
-export function createRunner({ client, send, getState, bringLora }) {
-  /** @type {import("./library.js").ModelFiles | null} */
+export function createRunner({ client, jobs, send, getState, bringLora, read }) {
+  /** @type {Promise<import("./library.js").ModelFiles> | null} */
   let demoFiles = null;
-  /** @type {Promise<void> | null} */
+  /** Goes on when the run that needs it is cancelled. @type {Promise<void> | null} */
   let opening = null;
   /** What the engine said of the model that the worker has. @type {import("./engine/types.d.ts").ModelInfo | null} */
   let opened = null;
-  /** Aborted when the run at hand is cancelled. */
-  let running = new AbortController();
-  let drawing = false;
-  /** Ends with the run at hand. @type {Promise<void>} */
-  let current = Promise.resolve();
-  let redraws = 0;
 
   /** Hands the chosen model to each worker once; the one chosen meanwhile after it. */
   async function openModel() {
@@ -49,6 +48,12 @@ export function createRunner({ client, send, getState, bringLora }) {
     if (opened && !getState().base.info) send({ type: "model/ready", info: opened });
   }
 
+  /** Opens the chosen model ahead of the first image. */
+  async function openAhead() {
+    const job = jobs.start({ lane: "gpu", kind: "open", same: "join", priority: 1, run: openModel });
+    await job?.done;
+  }
+
   /** @param {string} key */
   async function open(key) {
     try {
@@ -56,7 +61,8 @@ export function createRunner({ client, send, getState, bringLora }) {
       if (key === modelKey(getState())) send({ type: "model/ready", info: opened });
     } catch (thrown) {
       if (key !== modelKey(getState())) return;
-      if (key !== "demo") send({ type: "model/failed", error: asError(thrown) });
+      // After a crash the model is opened again with the next image: it may not be to blame.
+      if (key !== "demo" && asError(thrown).kind !== "crashed") send({ type: "model/failed", error: asError(thrown) });
       throw thrown;
     }
   }
@@ -66,8 +72,7 @@ export function createRunner({ client, send, getState, bringLora }) {
     const { catalogue } = getState().demo;
     if (!catalogue) throw { kind: "download", message: t("error.demo_files") };
     try {
-      demoFiles ??= await downloaded(catalogue);
-      const info = await client.openModel(key, catalogue.name, demoFiles);
+      const info = await client.openModel(key, catalogue.name, await downloaded(catalogue));
       send({ type: "demo/ready" });
       return info;
     } catch (thrown) {
@@ -79,14 +84,16 @@ export function createRunner({ client, send, getState, bringLora }) {
   /** The files of the chosen model: the demo's are downloaded. @returns {Promise<import("./library.js").ModelFiles>} */
   async function modelFiles() {
     const { base, demo } = getState();
-    if (base.chosen === "demo" && demo.catalogue) return (demoFiles ??= await downloaded(demo.catalogue));
+    if (base.chosen === "demo" && demo.catalogue) return downloaded(demo.catalogue);
     const place = keptOf(base.chosen);
     return folderOf(base.chosen) ?? (place ? [{ path: "", ...place }] : []);
   }
 
-  /** @param {import("./types.d.ts").DemoCatalogue} catalogue */
+  /** Downloaded once; after a failure again. @param {import("./types.d.ts").DemoCatalogue} catalogue */
   function downloaded(catalogue) {
-    return fetchModel(catalogue, (received, total) => send({ type: "demo/progress", received, total }));
+    demoFiles ??= fetchModel(catalogue, (received, total) => send({ type: "demo/progress", received, total }));
+    demoFiles.catch(() => (demoFiles = null));
+    return demoFiles;
   }
 
   /** @param {string} key */
@@ -104,7 +111,9 @@ export function createRunner({ client, send, getState, bringLora }) {
   async function adapters(state) {
     const choices = [];
     for (const { id, strength, textEncoder, blocks } of activeRows(state)) {
-      if (!entryById(getState(), id)) await bringLora(id, false);
+      const here = entryById(getState(), id);
+      if (!here) await bringLora(id, false);
+      else if (here.status === "reading") await read([id]);
       const entry = entryById(getState(), id);
       const kept = keptOf(id);
       if (!kept || !entry?.report || !usable(entry)) {
@@ -136,120 +145,120 @@ export function createRunner({ client, send, getState, bringLora }) {
     return { start: await pixels(start), mask: await pixels(start && mask) };
   }
 
-  /** @param {Recipe} recipe @param {{ start?: Uint8Array, mask?: Uint8Array }} start @param {number} picture @returns {Promise<Picture>} */
-  async function draw(recipe, start, picture) {
-    running.signal.throwIfAborted();
-    send({ type: "run/picture", picture });
-    drawing = true;
-    try {
-      return await client.generate(recipe, { ...start, preview: getState().form.preview }, (progress) => send({ type: "run/progress", progress }));
-    } finally {
-      drawing = false;
-    }
+  /** @param {Making} making @param {Recipe} recipe @param {{ start?: Uint8Array, mask?: Uint8Array }} start @param {number} picture @param {number} pictures @returns {Promise<Picture>} */
+  async function draw({ signal, progress, tell }, recipe, start, picture, pictures) {
+    signal.throwIfAborted();
+    tell({ type: "run/picture", picture });
+    const hear = (/** @type {import("./engine/types.d.ts").PageProgress} */ now) => {
+      progress(overallProgress({ picture, pictures, progress: now }).done);
+      tell({ type: "run/progress", progress: now });
+    };
+    const given = { ...start, preview: getState().form.preview };
+    return onAbort(signal, () => client.cancel(), () => client.generate(recipe, given, hear));
   }
 
   /** Everything that the pictures need, brought. @param {AbortSignal} signal */
   async function prepare(signal) {
-    await until(signal, openModel());
+    await orAbort(signal, openModel());
     const state = getState();
     const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
-    const recipe = stackedRecipe(state, plain, await until(signal, adapters(state)));
-    await until(signal, embeddings(plain));
+    const recipe = stackedRecipe(state, plain, await orAbort(signal, adapters(state)));
+    await orAbort(signal, embeddings(plain));
     const start = await startOf(state, plain);
     return { plain, recipe, cause, loras, start };
   }
 
-  /** Both pictures; the one without LoRAs is drawn anew only when its recipe is new. @param {AbortSignal} signal */
-  async function drawBoth(signal) {
+  /** Both pictures; the one without LoRAs is drawn anew only when its recipe is new. @param {Making} making */
+  async function drawBoth(making) {
+    const { signal, tell } = making;
     const { result: last } = getState();
     const { plain, recipe, cause, loras, start } = await prepare(signal);
     const reused = last && last.cause === cause && sameRecipe(last.plain, plain) ? last.without : null;
-    if (reused) send({ type: "run/started", pictures: 1 });
+    if (reused) tell({ type: "run/started", pictures: 1 });
     const result = { plain, recipe, cause, loras, preview: false };
-    const without = reused ?? (await draw(plain, start, 1));
     const stacked = !sameRecipe(plain, recipe);
-    if (!reused || !stacked) send({ type: "run/result", result: { ...result, without, with: null } });
+    const pictures = reused || !stacked ? 1 : 2;
+    const without = reused ?? (await draw(making, plain, start, 1, pictures));
+    if (!reused || !stacked) tell({ type: "run/result", result: { ...result, without, with: null } });
     if (stacked) {
-      const picture = await draw(recipe, start, reused ? 1 : 2);
-      send({ type: "run/result", result: { ...result, without, with: picture } });
+      const picture = await draw(making, recipe, start, pictures, pictures);
+      tell({ type: "run/result", result: { ...result, without, with: picture } });
     }
   }
 
-  /** The picture with the LoRAs alone, in few steps. @param {AbortSignal} signal */
-  async function drawQuickly(signal) {
+  /** The picture with the LoRAs alone, in few steps. @param {Making} making */
+  async function drawQuickly(making) {
+    const { signal, tell } = making;
+    if (!canRedraw(getState())) return;
+    tell({ type: "run/started", pictures: 1, live: true });
     const { result: last } = getState();
     const { recipe, start, ...rest } = await prepare(signal);
     if (!last) return;
     const steps = Math.min(recipe.steps, LIVE_STEPS);
     const result = { ...last, ...rest, recipe: { ...recipe, steps }, preview: steps < recipe.steps };
-    const picture = !sameRecipe(rest.plain, recipe) ? await draw(result.recipe, start, 1) : null;
-    send({ type: "run/result", result: { ...result, with: picture } });
+    const picture = !sameRecipe(rest.plain, recipe) ? await draw(making, result.recipe, start, 1, 1) : null;
+    tell({ type: "run/result", result: { ...result, with: picture } });
   }
 
-  /** All pictures of the grid, row by row; those that are finished stay when it is stopped. @param {AbortSignal} signal */
-  async function drawGrid(signal) {
-    await until(signal, openModel());
+  /** All pictures of the grid, row by row; those that are finished stay when it is stopped. @param {Making} making */
+  async function drawGrid(making) {
+    const { signal, tell } = making;
+    await orAbort(signal, openModel());
     const state = getState();
     const { grid, forms } = plannedGrid(state);
-    send({ type: "run/started", pictures: forms.length, grid: true });
+    tell({ type: "run/started", pictures: forms.length, grid: true });
     send({ type: "grid/started", grid });
     for (const [at, form] of forms.entries()) {
       const asked = { ...state, form };
       const plain = plainRecipe(asked);
-      const recipe = stackedRecipe(asked, plain, await until(signal, adapters(asked)));
-      await until(signal, embeddings(plain));
-      const picture = await draw(recipe, await startOf(state, plain), at + 1);
+      const recipe = stackedRecipe(asked, plain, await orAbort(signal, adapters(asked)));
+      await orAbort(signal, embeddings(plain));
+      const picture = await draw(making, recipe, await startOf(state, plain), at + 1, forms.length);
       send({ type: "grid/drawn", at, cell: { picture, recipe, loras: activeLabels(asked) } });
     }
   }
 
-  /** @param {{ pictures: number, live?: boolean, grid?: boolean }} what @param {(signal: AbortSignal) => Promise<void>} make */
-  async function run(what, make) {
-    running = new AbortController();
-    const { signal } = running;
-    send({ type: "run/started", ...what });
-    try {
-      await make(signal);
-      send({ type: "run/done" });
-    } catch (thrown) {
-      const error = asError(thrown);
-      if (signal.aborted && error.kind !== "crashed") send({ type: "run/cancelled" });
-      else send({ type: "run/failed", error });
-    }
+  /**
+   * Pictures that are asked for wait for each other; one that follows a slider waits for them, and gives way to them and to the next of its kind.
+   * @param {"generate" | "grid" | "live"} kind @param {(making: Making) => Promise<void>} make
+   */
+  function start(kind, make) {
+    if (getState().gpu.status !== "ready") return;
+    const live = kind === "live";
+    const job = jobs.start({
+      ...{ lane: "gpu", kind, key: live ? "live" : "asked", same: live ? "replace" : "refuse", priority: live ? 0 : 2, yields: live ? "ends" : "no" },
+      run: (signal, progress) => make({ signal, progress, tell }),
+    });
+    const tell = (/** @type {RunFact | { type: "run/done" | "run/cancelled" } | { type: "run/failed", error: import("./engine/types.d.ts").EngineError }} */ fact) => {
+      if (job) send({ ...fact, job: job.id });
+    };
+    const ended = job?.done.then(
+      () => tell({ type: "run/done" }),
+      (thrown) => tell(isCancelled(thrown) ? { type: "run/cancelled" } : { type: "run/failed", error: asError(thrown) }),
+    );
+    return { ended, tell: job ? tell : () => {} };
   }
 
-  /** What was asked for goes before a picture that follows a slider. @param {Parameters<typeof run>} work */
-  async function start(...work) {
-    const { run: now, gpu } = getState();
-    if ((now.status !== "idle" && !now.live) || gpu.status !== "ready") return;
-    redraws++;
-    if (now.live) cancel();
-    await current;
-    await (current = run(...work));
+  async function generate() {
+    const run = start("generate", drawBoth);
+    run?.tell({ type: "run/started", pictures: activeRows(getState()).length ? 2 : 1 });
+    await run?.ended;
   }
 
-  const generate = () => start({ pictures: activeRows(getState()).length ? 2 : 1 }, drawBoth);
-  const generateGrid = () => start({ pictures: plannedGrid(getState()).forms.length, grid: true }, drawGrid);
+  function generateGrid() {
+    start("grid", drawGrid)?.tell({ type: "run/started", pictures: plannedGrid(getState()).forms.length, grid: true });
+  }
 
-  /** The last wish wins: what is being drawn is stopped, and wishes in between are passed over. */
-  async function redraw() {
-    const wish = ++redraws;
-    cancel();
-    await current;
-    if (wish === redraws && canRedraw(getState())) await (current = run({ pictures: 1, live: true }, drawQuickly));
+  /** The last wish wins: what follows the slider is stopped, and wishes in between are passed over. */
+  function redraw() {
+    start("live", drawQuickly);
   }
 
   /** A run that is still loading stops at once, a drawing one within a step. */
   function cancel() {
-    running.abort();
-    if (drawing) client.cancel().catch(() => {}); // a broken worker has stopped as well
+    jobs.cancelAll("asked");
+    jobs.cancelAll("live");
   }
 
-  return { openModel, modelFiles, generate, generateGrid, redraw, cancel };
-}
-
-/** @template T @param {AbortSignal} signal @param {Promise<T>} promise @returns {Promise<T>} */
-function until(signal, promise) {
-  const aborted = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
-  return Promise.race([promise, /** @type {Promise<never>} */ (aborted)]);
+  return { openAhead, modelFiles, generate, generateGrid, redraw, cancel };
 }

@@ -2,7 +2,9 @@
 
 import keeperAddress from "./engine/keeper.js?worker&url";
 import { fileAddress } from "./address.js";
-import { asError } from "./engine/protocol.js";
+import { asError, isCancelled } from "./core/errors.js";
+import { onAbort } from "./core/jobs.js";
+import { Bridge } from "./core/rpc.js";
 import { list, open as openKept, remove as removeKept } from "./kept.js";
 import { demoKept, dropDemo, keepDemo } from "./demo.js";
 import { forgetHandle, handleOf, keepHandle, listHandles, openHandle } from "./handles.js";
@@ -11,37 +13,12 @@ import { language, t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
-/** @typedef {{ resolve: (result: any) => void, reject: (error: unknown) => void, onBytes?: (received: number, size: number) => void }} Waiting */
 
-/** @param {{ send: import("./types.d.ts").Send, getState: () => State }} world */
-export function createShelf({ send, getState }) {
-  /** @type {Worker | null} */
-  let worker = null;
-  /** @type {Map<number, Waiting>} */
-  const waiting = new Map();
-  let count = 0;
-
-  /** @param {string} call @param {object} args @param {Waiting["onBytes"]} [onBytes] @returns {Promise<any>} */
-  function ask(call, args, onBytes) {
-    worker ??= started();
-    const id = ++count;
-    return new Promise((resolve, reject) => {
-      waiting.set(id, { resolve, reject, onBytes });
-      worker?.postMessage({ id, call, args });
-    });
-  }
-
-  function started() {
-    const fresh = new Worker(new URL(keeperAddress, location.href), { type: "module", name: language() });
-    fresh.onmessage = ({ data: { id, result, error, received, size } }) => {
-      const asked = waiting.get(id);
-      if (received !== undefined) return asked?.onBytes?.(received, size);
-      waiting.delete(id);
-      if (error) asked?.reject(asError(error));
-      else asked?.resolve(result);
-    };
-    return fresh;
-  }
+/** @param {{ jobs: import("./core/jobs.js").Jobs, send: import("./types.d.ts").Send, getState: () => State }} world */
+export function createShelf({ jobs, send, getState }) {
+  const bridge = new Bridge(() => new Worker(new URL(keeperAddress, location.href), { type: "module", name: language() }), {
+    says: { crashed: (message) => t("worker.failed", { message }), notLoaded: () => t("worker.not_loaded") },
+  });
 
   /** What is kept, and how much room there is. */
   async function look() {
@@ -55,16 +32,22 @@ export function createShelf({ send, getState }) {
     }
   }
 
-  /** @param {string} key @param {string} name @param {string} call @param {object} args */
+  /** @param {string} key @param {string} name @param {"keep" | "download"} call @param {object} args */
   async function work(key, name, call, args) {
+    const job = jobs.start({
+      ...{ lane: "disk", kind: call, name, key: `library:${key}`, same: "refuse" },
+      run: (signal, progress) => {
+        const hear = (/** @type {{ received: number, size: number }} */ { received, size }) => {
+          if (size) progress(received / size);
+          send({ type: "shelf/working", key, work: { name, received, size, error: null } });
+        };
+        return onAbort(signal, () => bridge.call("stop", { key }), () => bridge.call(call, { key, ...args }, { onProgress: hear }));
+      },
+    });
+    if (!job) return;
     send({ type: "shelf/working", key, work: { name, received: 0, size: 0, error: null } });
-    try {
-      await ask(call, { key, ...args }, (received, size) => send({ type: "shelf/working", key, work: { name, received, size, error: null } }));
-      send({ type: "shelf/working", key, work: null });
-    } catch (thrown) {
-      const error = asError(thrown);
-      send({ type: "shelf/working", key, work: error.kind === "cancelled" ? null : { name, received: 0, size: 0, error } });
-    }
+    const error = await job.done.then(() => null, (thrown) => (isCancelled(thrown) ? null : asError(thrown)));
+    send({ type: "shelf/working", key, work: error && { name, received: 0, size: 0, error } });
     await look();
   }
 
@@ -147,7 +130,7 @@ export function createShelf({ send, getState }) {
       case "shelf/resumed":
         return void goOn(action.key);
       case "shelf/stopped":
-        return void ask("stop", { key: action.key });
+        return jobs.cancelAll(`library:${action.key}`);
       case "shelf/opened":
         return void open(action.key);
       case "shelf/removed":

@@ -20,6 +20,7 @@ const freshTable = { open: false, sort: "order", descending: false, filter: "", 
 export const initialState = {
   language: "en",
   app: { offline: false, update: false, installable: false },
+  jobs: [],
   look: FIRST_LOOK,
   files: [],
   selected: "",
@@ -35,7 +36,7 @@ export const initialState = {
   chosen: "",
   rawMetadata: false,
   form: FIRST_FORM,
-  run: { status: "idle", picture: 1, pictures: 1, live: false, grid: false, progress: null, error: null },
+  run: { job: 0, status: "idle", picture: 1, pictures: 1, live: false, grid: false, progress: null, error: null },
   result: null,
   compare: "side",
   ...FIRST_PICTURES,
@@ -51,6 +52,7 @@ export const initialState = {
 
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduce(state, action) {
+  if ("job" in action && action.type !== "run/started" && action.job !== state.run.job) return state; // another run has taken its place
   const look = lookReduce(state, action);
   const page = reducePage(look === state.look ? state : { ...state, look }, action);
   return reduceBench(reduceGuide(reducePictures(page, action), action), action);
@@ -63,6 +65,8 @@ function reducePage(state, action) {
       return { ...state, language: action.language };
     case "app/changed":
       return { ...state, app: { ...state.app, ...action.change } };
+    case "jobs/changed":
+      return { ...state, jobs: action.jobs };
     case "gpu/known":
       return { ...state, gpu: action.gpu };
 
@@ -181,8 +185,8 @@ function reducePage(state, action) {
       return { ...state, form: withoutRow(state.form, action.index) };
 
     case "run/started": {
-      const { pictures, live = false, grid = false } = action;
-      const run = { ...state.run, picture: 1, pictures, live, grid, progress: null, error: null };
+      const { job, pictures, live = false, grid = false } = action;
+      const run = { ...state.run, job, picture: 1, pictures, live, grid, progress: null, error: null };
       const remark = state.remark?.severity === "good" && !live ? null : state.remark;
       return { ...state, remark, run: { ...run, status: "running" }, announcement: live ? state.announcement : grid ? t("said.making_many", { pictures }) : t("said.making") };
     }

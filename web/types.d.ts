@@ -1,5 +1,6 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
+import type { JobState } from "./core/jobs.js";
 import type { LinkedRecipe } from "./link.js";
 import type { Language } from "./words.js";
 import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax, Weighing } from "./engine/types.d.ts";
@@ -157,6 +158,8 @@ export type Form = {
 };
 
 export type Run = {
+  /** The job that makes the pictures, or made the last ones. */
+  job: number;
   status: "idle" | "running" | "cancelling";
   /** Which picture is being made, from 1. */
   picture: number;
@@ -339,6 +342,8 @@ export type State = {
   language: Language;
   shelf: Shelf;
   app: App;
+  /** All work that runs or waits, in the order in which it was asked for. */
+  jobs: JobState[];
   look: Look;
   files: Entry[];
   selected: string;
@@ -476,19 +481,20 @@ export type Action =
   | { type: "block/chosen"; block: BlockKey }
   | { type: "metadata/raw"; raw: boolean }
   | { type: "form/changed"; change: Partial<Form> }
+  | { type: "jobs/changed"; jobs: JobState[] }
+  | { type: "job/cancel"; id: number }
   | { type: "run/generate" }
-  | { type: "run/started"; pictures: number; live?: boolean; grid?: boolean }
-  | { type: "run/picture"; picture: number }
-  | { type: "run/progress"; progress: PageProgress }
-  | { type: "run/result"; result: Result }
-  | { type: "run/done" }
+  | { type: "run/started"; job: number; pictures: number; live?: boolean; grid?: boolean }
+  | { type: "run/picture"; job: number; picture: number }
+  | { type: "run/progress"; job: number; progress: PageProgress }
+  | { type: "run/result"; job: number; result: Result }
   | { type: "bench/shown" | "bench/run" | "bench/stop" }
   | { type: "bench/measured"; adapter: string; rows: Measured[]; all: number }
   | { type: "bench/ended"; error: EngineError | null }
   | { type: "run/cancel" }
   | { type: "run/skip_tuning" }
-  | { type: "run/cancelled" }
-  | { type: "run/failed"; error: EngineError }
+  | { type: "run/done" | "run/cancelled"; job: number }
+  | { type: "run/failed"; job: number; error: EngineError }
   | { type: "result/compared"; compare: Compare }
   | { type: "history/changed"; change: Partial<Omit<History, "items">> }
   | { type: "history/used"; id: number }

@@ -7,9 +7,9 @@
  */
 
 import { createSHA256 } from "hash-wasm";
+import { answer, loaded } from "../core/rpc.js";
 import { failure, folder, locked, readAbout } from "../kept.js";
 import { t, useLanguage } from "../words.js";
-import { asError } from "./protocol.js";
 
 /** @typedef {import("../kept.js").About} About */
 /** @typedef {(received: number, size: number) => void} OnBytes */
@@ -20,7 +20,7 @@ const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ 
 const PIECE = 4 << 20;
 const REPORT_MS = 250;
 
-/** Running downloads by their keys. @type {Map<string, AbortController>} */
+/** Running downloads and copies by their keys. @type {Map<string, AbortController>} */
 const running = new Map();
 
 /** @param {FileSystemDirectoryHandle} dir @param {About} about */
@@ -39,7 +39,7 @@ function keep({ key, file }, onBytes) {
     const dir = await folder(key, true);
     const about = { name: file.name, address: "", wanted: "", sha256: "", size: file.size, etag: "" };
     await writeAbout(dir, about);
-    await filled(dir, about, file.stream(), 0, onBytes);
+    await stoppable(key, (signal) => filled(dir, about, file.stream(), 0, onBytes, signal));
   });
 }
 
@@ -50,21 +50,28 @@ function download({ key, name, address, wanted }, onBytes) {
     const about = (await readAbout(dir)) ?? { name, address, wanted, sha256: "", size: 0, etag: "" };
     await writeAbout(dir, about);
     const data = await (await dir.getFileHandle("data", { create: true })).getFile();
-    const stop = new AbortController();
-    running.set(key, stop);
-    try {
-      const { body, start, size, etag } = await ask(about, data.size, stop.signal);
+    await stoppable(key, async (signal) => {
+      const { body, start, size, etag } = await ask(about, data.size, signal);
       await room(size - start);
       Object.assign(about, { size, etag });
       await writeAbout(dir, about);
-      await filled(dir, about, body, start, onBytes);
-    } catch (thrown) {
-      if (stop.signal.aborted) throw { kind: "cancelled", message: t("keeper.stopped") };
-      throw thrown;
-    } finally {
-      running.delete(key);
-    }
+      await filled(dir, about, body, start, onBytes, signal);
+    });
   });
+}
+
+/** Work that `stop` ends: it then rejects with kind "cancelled". @param {string} key @param {(signal: AbortSignal) => Promise<void>} work */
+async function stoppable(key, work) {
+  const stop = new AbortController();
+  running.set(key, stop);
+  try {
+    await work(stop.signal);
+  } catch (thrown) {
+    if (stop.signal.aborted) throw { kind: "cancelled", message: t("keeper.stopped") };
+    throw thrown;
+  } finally {
+    running.delete(key);
+  }
 }
 
 /**
@@ -89,8 +96,8 @@ async function ask(about, have, signal) {
   return { body: response.body, start, size: total, etag: response.headers.get("etag") ?? "" };
 }
 
-/** @param {FileSystemDirectoryHandle} dir @param {About} about @param {ReadableStream<Uint8Array>} stream @param {number} start @param {OnBytes} onBytes */
-async function filled(dir, about, stream, start, onBytes) {
+/** @param {FileSystemDirectoryHandle} dir @param {About} about @param {ReadableStream<Uint8Array>} stream @param {number} start @param {OnBytes} onBytes @param {AbortSignal} signal */
+async function filled(dir, about, stream, start, onBytes, signal) {
   const hash = await createSHA256();
   const handle = await (await dir.getFileHandle("data", { create: true })).createSyncAccessHandle();
   let at = start;
@@ -103,6 +110,7 @@ async function filled(dir, about, stream, start, onBytes) {
     }
     let told = -REPORT_MS;
     for await (const piece of /** @type {any} */ (stream)) {
+      signal.throwIfAborted();
       handle.write(piece, { at });
       hash.update(piece);
       at += piece.byteLength;
@@ -139,17 +147,16 @@ function stop({ key }) {
   running.get(key)?.abort();
 }
 
-const calls = /** @type {Record<string, (args: any, onBytes: OnBytes) => any>} */ ({ keep, download, stop });
-
 /** The page names its language when it starts this worker. */
 const speaking = useLanguage(scope.name || "en").catch(() => {});
 
-scope.onmessage = async ({ data: { id, call, args } }) => {
-  await speaking;
-  try {
-    const result = await calls[call](args, (received, size) => scope.postMessage({ id, received, size }));
-    scope.postMessage({ id, result });
-  } catch (thrown) {
-    scope.postMessage({ id, error: asError(thrown) });
-  }
-};
+/** @param {(args: any, onBytes: OnBytes) => any} call */
+function spoken(call) {
+  return async (/** @type {any} */ args, /** @type {(progress: any) => void} */ onProgress) => {
+    await speaking;
+    return call(args, (received, size) => onProgress({ received, size }));
+  };
+}
+
+answer(scope, { keep: spoken(keep), download: spoken(download), stop: spoken(stop) });
+loaded(scope);

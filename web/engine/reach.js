@@ -6,35 +6,51 @@
  * opens an address, asks for that one only, and sends neither cookies nor where it comes from.
  */
 
+import { asError } from "../core/errors.js";
+import { answer, loaded } from "../core/rpc.js";
 import { t, useLanguage } from "../words.js";
-import { asError } from "./protocol.js";
 
 const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
 /** The page names its language when it starts this worker. */
 const speaking = useLanguage(scope.name || "en").catch(() => {});
 
-/** `{id, address}` is answered with `{id, size}` or `{id, error}`; `{address, port}` gives a port that ranges are asked through. */
-scope.onmessage = async ({ data: { id, address, port } }) => {
-  await speaking;
-  if (port) return serve(address, port);
-  try {
-    scope.postMessage({ id, size: await sizeOf(address) });
-  } catch (thrown) {
-    scope.postMessage({ id, error: asError(thrown) });
-  }
-};
+/** Milliseconds without a byte after which a server is given up. */
+const SILENCE = 60_000;
 
-/** @param {string} address @param {MessagePort} port */
-function serve(address, port) {
-  port.onmessage = async ({ data: { id, start, end } }) => {
-    try {
-      const bytes = new Uint8Array(await (await range(address, start, end)).arrayBuffer());
-      port.postMessage({ id, bytes }, [bytes.buffer]);
-    } catch (thrown) {
-      port.postMessage({ id, error: asError(thrown) });
+answer(scope, {
+  size: async ({ address }) => (await speaking, sizeOf(address)),
+  connect: ({ address, port }) => answer(port, { read: ({ start, end }, onProgress) => bytesOf(address, start, end, onProgress) }, { transferred: (bytes) => [bytes.buffer] }),
+});
+loaded(scope);
+
+/** @param {string} address @param {number} start @param {number} end @param {(received: number) => void} onProgress */
+async function bytesOf(address, start, end, onProgress) {
+  const { body } = await range(address, start, end);
+  const bytes = new Uint8Array(end - start);
+  if (!body) return bytes.subarray(0, 0);
+  const reader = body.getReader();
+  try {
+    for (let at = 0; ; onProgress(at)) {
+      const { done, value } = await withinSilence(address, reader.read());
+      if (done) return bytes.subarray(0, at);
+      if (at + value.byteLength > bytes.byteLength) throw failure(t("far.too_much", { host: hostOf(address) }));
+      bytes.set(value, at);
+      at += value.byteLength;
     }
-  };
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+/** @template T @param {string} address @param {Promise<T>} promise @returns {Promise<T>} */
+function withinSilence(address, promise) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(failure(t("far.silent", { host: hostOf(address), seconds: SILENCE / 1000 }))), SILENCE);
+  });
+  return Promise.race([promise, /** @type {Promise<never>} */ (late)]).finally(() => clearTimeout(timer));
 }
 
 /** @param {string} address */
@@ -59,8 +75,9 @@ async function range(address, start, end) {
 /** @param {string} address @param {RequestInit} how */
 async function ask(address, how) {
   try {
-    return await fetch(address, { ...how, credentials: "omit", referrerPolicy: "no-referrer" });
-  } catch {
+    return await withinSilence(address, fetch(address, { ...how, credentials: "omit", referrerPolicy: "no-referrer" }));
+  } catch (thrown) {
+    if (asError(thrown).kind === "address") throw thrown;
     throw failure(t("far.unreachable", { host: hostOf(address) }));
   }
 }

@@ -41,14 +41,18 @@ export class Readers {
   }
 
   /**
-   * The rows of many files, told one by one.
-   * @template T @param {Iterable<T>} files @param {(file: T, worker: EngineClient) => Promise<void>} read
+   * The rows of many files, told one by one; an aborted signal leaves the rest.
+   * @template T @param {Iterable<T>} files @param {(file: T, worker: EngineClient) => Promise<void>} read @param {AbortSignal} signal
    */
-  async each(files, read) {
+  async each(files, read, signal) {
     const left = files[Symbol.iterator]();
     const workers = this.#together();
     const reader = async (/** @type {EngineClient} */ worker) => {
-      for (let next = left.next(); !next.done; next = left.next()) await read(next.value, worker);
+      while (!signal.aborted) {
+        const { done, value } = left.next();
+        if (done) return;
+        await read(value, worker);
+      }
     };
     try {
       await Promise.all(workers.flatMap((worker) => Array.from({ length: AT_ONCE }, () => reader(worker))));

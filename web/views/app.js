@@ -20,10 +20,10 @@ export function appView({ app }, send) {
   `;
 }
 
-/** A newer version waits until the visitor wants it, and until no picture is being made. @param {State} state @param {Send} send */
-export function updateView({ app, run }, send) {
+/** A newer version waits until the user wants it, and until no task is running. @param {State} state @param {Send} send */
+export function updateView({ app, jobs }, send) {
   if (!app.update) return nothing;
-  const busy = run.status !== "idle";
+  const busy = jobs.length > 0;
   const extra = html`<p>
     <button class="button small" type="button" id="update" aria-disabled=${busy ? "true" : "false"} @click=${() => busy || send({ type: "app/update" })}>
       ${t("app.use_new")}

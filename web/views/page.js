@@ -4,6 +4,7 @@ import { html, nothing } from "lit-html";
 import { guard } from "lit-html/directives/guard.js";
 import { entryById, showsRun } from "../select.js";
 import { t } from "../words.js";
+import { activityView } from "./activity.js";
 import { appView, updateView } from "./app.js";
 import { benchView } from "./bench.js";
 import { filesView } from "./files.js";
@@ -37,10 +38,11 @@ export function pageView(state, send) {
     ${state.look.folder ? folderView(state.look.folder, state.selected, send) : nothing}
     ${entry ? guard(besidesRun(state), () => html`${filesView(state, send)} ${lookView(state, entry, send)}`) : nothing} ${showsRun(state) ? runView(state, send) : nothing}
     ${shelfView(state, send)} ${benchView(state, send)} ${appView(state, send)}
+    <div class="corner">${activityView(state.jobs, send)}</div>
   `;
 }
 
 /** All that a report can depend on: a run's news come often, and leave it as it is. @param {State} state */
-function besidesRun({ run, bench, result, announcement, tokens, history, grid, ...others }) {
+function besidesRun({ jobs, run, bench, result, announcement, tokens, history, grid, ...others }) {
   return Object.values(others);
 }
