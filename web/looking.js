@@ -120,7 +120,8 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
       ...{ lane: "read", kind: "folder", same: "replace", yields: "resumes" },
       run: async (signal, progress) => {
         const one = async (/** @type {import("./types.d.ts").FolderRow} */ row, /** @type {import("./engine/client.js").EngineClient} */ worker) => {
-          ready.push(await summary(row, worker));
+          const read = await summary(row, worker);
+          ready.push(read); // not before: `tell` takes the list away meanwhile
           progress(++count / rows.length);
           if (performance.now() - told > 250) tell();
         };

@@ -160,6 +160,18 @@ it('a table that is closed is not read on', async () => {
   assert.equal(page.engine.calls.filter((call) => call === 'summarize').length, asked);
 });
 
+it('every row of a table is told, also those that come in between', async () => {
+  const page = await openPage();
+  page.send({ type: 'files/dropped', files: Array.from({ length: 9 }, (_, at) => file(`${at}.safetensors`)), folders: [], place: '' });
+  await page.engine.waiting('summarize');
+  await page.rest(300); // the first row is told by itself
+  while (page.state().jobs.length) {
+    page.engine.open[0]?.answer({ file: 'x' });
+    await page.rest(5);
+  }
+  assert.ok(page.state().look.folder.rows.every(({ summary }) => summary));
+});
+
 it('pictures wait for a measurement of the GPU, and can be cancelled meanwhile', async () => {
   const page = await openPage();
   await page.withDemoLora();
