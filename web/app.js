@@ -10,13 +10,14 @@ const SHARED = "shared";
 
 /** @param {{ send: import("./types.d.ts").Send }} world */
 export function createApp({ send }) {
-  const worker = import.meta.env.PROD && "serviceWorker" in navigator ? new Workbox("./sw.js") : null;
+  const workers = serviceWorkers();
+  const worker = import.meta.env.PROD && workers ? new Workbox("./sw.js") : null;
   /** @type {InstallOffer | null} */
   let offer = null;
 
   worker?.addEventListener("waiting", () => send({ type: "app/changed", change: { update: true } }));
   worker?.addEventListener("activated", () => send({ type: "app/changed", change: { offline: true } }));
-  if (navigator.serviceWorker?.controller) send({ type: "app/changed", change: { offline: true } });
+  if (workers?.controller) send({ type: "app/changed", change: { offline: true } });
   // Without one (private windows, plain http) the page works, but for offline.
   worker?.register().catch(() => {});
 
@@ -57,7 +58,7 @@ export function createApp({ send }) {
   /** What was downloaded before the service worker was there, or is not used yet in an installed app, is kept as well. */
   function keepDemo() {
     const { connection } = /** @type {any} */ (navigator);
-    if (!connection?.saveData) navigator.serviceWorker?.ready.then(({ active }) => active?.postMessage({ type: "KEEP_DEMO" }));
+    if (!connection?.saveData) workers?.ready.then(({ active }) => active?.postMessage({ type: "KEEP_DEMO" }));
   }
 
   async function install() {
@@ -73,6 +74,15 @@ export function createApp({ send }) {
   }
 
   return { keepDemo, install, update };
+}
+
+/** Undefined where the browser has none; with site data blocked even the question may throw. */
+function serviceWorkers() {
+  try {
+    return navigator.serviceWorker;
+  } catch {
+    return undefined;
+  }
 }
 
 /** @param {() => void} act */

@@ -14,13 +14,13 @@ import { entryById } from "./select.js";
  * @param {{
  *   client: import("./engine/client.js").EngineClient, jobs: import("./core/jobs.js").Jobs,
  *   send: import("./types.d.ts").Send, getState: () => import("./types.d.ts").State,
- *   show: (id: string, file: File, select?: boolean) => void,
+ *   show: (id: string, file: File, select?: boolean) => void, saved: (save: () => string) => void,
  * }} world `show` opens a file's report
  */
-export function createChanging({ client, jobs, send, getState, show }) {
+export function createChanging({ client, jobs, send, getState, show, saved }) {
   /** The page's name among those that keep files; what has no lock held on it is cleared. */
   const session = crypto.randomUUID();
-  void navigator.locks?.request(session, () => new Promise(() => {}));
+  navigator.locks?.request(session, () => new Promise(() => {})).catch(() => {}); // not with storage blocked
   /** The latest edit's job: answers to older ones are dropped. */
   let latest = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -92,11 +92,11 @@ export function createChanging({ client, jobs, send, getState, show }) {
         return make();
       case "change/stop":
         return jobs.cancelAll("edit");
-      case "change/saved": {
+      case "change/save": {
         const file = change.result && fileOf(change.result.id);
-        return file ? saveBlob(file.name, file) : undefined;
+        return file ? saved(() => saveBlob(file.name, file)) : undefined;
       }
-      case "change/looked": {
+      case "change/look": {
         const file = change.result && fileOf(change.result.id);
         return file && change.result ? show(change.result.id, file) : undefined;
       }

@@ -25,6 +25,8 @@ import { t } from "./words.js";
 
 /** More files than this in one drop become a table. */
 const MOST_TABS = 6;
+/** Milliseconds that a toast stays. */
+const TOAST = 4000;
 
 /**
  * @param {{ client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers, reach: import("./address.js").Reach, send: import("./types.d.ts").Send, getState: () => State }} world
@@ -36,7 +38,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   const shelf = createShelf({ jobs, send, getState });
   const benching = createBenching({ client, jobs, send });
   const runner = createRunner({ client, jobs, send, getState, bringLora, read: (ids) => looking.read(ids) });
-  const looking = createLooking({ client, readers, jobs, reach, send, getState, raise, copy, modelFiles: runner.modelFiles });
+  const looking = createLooking({ client, readers, jobs, reach, send, getState, raise, copy, saved, modelFiles: runner.modelFiles });
 
   /**
    * Each kind of file goes its way: pictures to the form, models to the base model, everything else to its report.
@@ -157,7 +159,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
     const file = fileOf(id) ?? (await fetchLora(lora));
     keep(id, file);
     if (!getState().files.some((entry) => entry.id === id)) addEntry(id, file, select);
-    else if (select) send({ type: "files/selected", id });
+    else if (select) send({ type: "files/select", id });
     if (getState().files.find((entry) => entry.id === id)?.status !== "read") await looking.read([id]);
   }
 
@@ -169,7 +171,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
     const id = `demo:${catalogue.loras[0].file}`;
     send({ type: "model/chosen", id: "demo" });
     try {
-      if (getState().files.some((entry) => entry.id === id)) send({ type: "files/selected", id });
+      if (getState().files.some((entry) => entry.id === id)) send({ type: "files/select", id });
       else await bringLora(id, true);
       await gpuKnown;
       const { gpu, result } = getState();
@@ -184,7 +186,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   /** @param {string} id */
   async function openDemoLora(id) {
     try {
-      if (getState().files.some((entry) => entry.id === id)) send({ type: "files/selected", id });
+      if (getState().files.some((entry) => entry.id === id)) send({ type: "files/select", id });
       else await bringLora(id, true);
       show("look");
     } catch (thrown) {
@@ -213,9 +215,25 @@ export function createEffects({ client, readers, reach, send, getState }) {
   async function copy(text, what) {
     try {
       await navigator.clipboard.writeText(text);
+      send({ type: "text/copied", what });
     } catch (thrown) {
       raise(t("error.not_copied", { what }), thrown);
     }
+  }
+
+  /** Says that a file was saved, or why not. @param {() => string | null | undefined | Promise<string | null | undefined>} save gives its name, if there is something to save */
+  async function saved(save) {
+    try {
+      const name = await save();
+      if (name) send({ type: "file/saved", name });
+    } catch (thrown) {
+      raise(t("error.not_saved"), thrown);
+    }
+  }
+
+  /** @param {number} id of a toast */
+  function expire(id) {
+    setTimeout(() => send({ type: "toast/expired", id }), TOAST);
   }
 
   /** @param {string} title @param {unknown} thrown */
@@ -250,14 +268,14 @@ export function createEffects({ client, readers, reach, send, getState }) {
         return app.update();
       case "app/install":
         return void app.install();
-      case "demo/opened":
+      case "demo/open":
         return void openDemoLora(action.id);
       case "demo/ready":
         return app.keepDemo();
       case "files/dropped":
-        return void addFiles(action);
+        return void addFiles(action).catch((thrown) => raise(t("error.not_opened"), thrown));
       case "files/pick":
-        return void pickFiles().then((files) => files?.length && send({ type: "files/dropped", files, folders: [], place: "" }));
+        return void pickFiles().then((files) => files?.length && send({ type: "files/dropped", files, folders: [], place: "" }), (thrown) => raise(t("error.not_opened"), thrown));
       case "demo/try":
         return void tryDemo();
       case "model/picked":
@@ -279,14 +297,14 @@ export function createEffects({ client, readers, reach, send, getState }) {
       case "files/read":
       case "model/added":
         return links.goOn();
-      case "history/used":
+      case "history/use":
         return useSettings(action.id);
-      case "history/downloaded":
-        return saveDrawing(getState(), action.id);
+      case "history/download":
+        return void saved(() => saveDrawing(getState(), action.id));
       case "grid/draw":
         return runner.generateGrid();
-      case "grid/downloaded":
-        return void saveGrid(getState().grid);
+      case "grid/download":
+        return void saved(() => saveGrid(getState().grid));
       case "restored":
         countSoon();
         return void openChosen();
@@ -311,10 +329,13 @@ export function createEffects({ client, readers, reach, send, getState }) {
         return benching.stop();
       case "run/skip_tuning":
         return void client.skipTuning().catch(() => {});
-      case "result/downloaded":
-        return saveResult(getState().result, action.which);
-      case "text/copied":
+      case "result/download":
+        return void saved(() => saveResult(getState().result, action.which));
+      case "text/copy":
         return void copy(action.text, action.what);
+      case "text/copied":
+      case "file/saved":
+        return expire(getState().toasts.at(-1)?.id ?? 0);
     }
   };
 }

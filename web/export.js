@@ -21,10 +21,10 @@ export function reportMarkdown(report) {
   ].filter(([, value]) => value);
   const changed = coverage.filter(({ covered }) => covered);
   return [
-    `# ${file}`,
-    [verdict, ...(health?.sentences ?? [])].join(" "),
+    `# ${markdown(file)}`,
+    markdown([verdict, ...(health?.sentences ?? [])].join(" ")),
     table(["", ""], facts),
-    ...(problems.length ? [`## ${t("export.problems")}`, problems.map((problem) => `- **${word("problem", problem.class)}**: ${problem.message}`).join("\n")] : []),
+    ...(problems.length ? [`## ${t("export.problems")}`, problems.map((problem) => `- **${word("problem", problem.class)}**: ${markdown(problem.message)}`).join("\n")] : []),
     ...(loaders.length
       ? [`## ${t("works.title")}`, table([t("export.program"), "", t("export.why")], loaders.map(({ label, status, applied, total, reason }) => [label, t("export.status", { status: word("status", status), applied, total }), reason]))]
       : []),
@@ -35,9 +35,15 @@ export function reportMarkdown(report) {
   ].join("\n\n") + "\n";
 }
 
+/** Text as it is, on one line: none of it is markup. What stands in backticks is code already. @param {string} text */
+function markdown(text) {
+  const line = text.replaceAll(/\s+/g, " ");
+  return /^`[0-9a-f]+`$/.test(line) ? line : line.replaceAll(/[\\`*_[\]<>!|#]/g, "\\$&");
+}
+
 /** @param {string[]} head @param {string[][]} rows */
 function table(head, rows) {
-  const line = (/** @type {string[]} */ cells) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|").replaceAll("\n", " ")).join(" | ")} |`;
+  const line = (/** @type {string[]} */ cells) => `| ${cells.map(markdown).join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
 

@@ -81,6 +81,8 @@ export function folderCsv({ rows }) {
 
 /** @param {unknown} value */
 function cell(value) {
-  const text = Array.isArray(value) ? value.join(" ") : String(value ?? "");
+  const plain = Array.isArray(value) ? value.join(" ") : String(value ?? "");
+  // A spreadsheet would run a text that begins so as a formula.
+  const text = typeof value !== "number" && /^[=+\-@\t\r]/.test(plain) ? `'${plain}` : plain;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -16,7 +16,7 @@ function stepOf(state, action) {
   switch (action.type) {
     case "files/read":
       return isBroken(state, action.id) ? "fix" : "look";
-    case "files/selected":
+    case "files/select":
       return isBroken(state, action.id) ? "fix" : null;
     case "run/result":
       return action.result.with ? "draw" : null;

@@ -9,9 +9,27 @@ const KEY = "language";
 
 /** The language that was chosen, else the first of the visitor's that is here. */
 function wanted() {
-  const chosen = localStorage.getItem(KEY);
+  const chosen = kept();
   const theirs = [...(chosen ? [chosen] : []), ...navigator.languages].map((tag) => tag.split("-")[0]);
   return theirs.find((tag) => tag in LANGUAGES) ?? "en";
+}
+
+/** The choice of the last visit; null without one, and where the browser keeps nothing. */
+function kept() {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} choice */
+function keep(choice) {
+  try {
+    localStorage.setItem(KEY, choice);
+  } catch {
+    // The next visit begins with the browser's language.
+  }
 }
 
 /** @param {string} next */
@@ -31,7 +49,7 @@ export async function startLanguage(onChange) {
   control.setAttribute("aria-label", t("page.language"));
   control.addEventListener("change", async () => {
     await speak(control.value);
-    localStorage.setItem(KEY, control.value = language());
+    keep((control.value = language()));
     control.setAttribute("aria-label", t("page.language"));
     onChange();
   });

@@ -14,9 +14,9 @@ export const FIRST_LOOK = { ...FRESH, folder: null, address: { status: "idle", e
 
 /** What was found out about a file that is no longer on show is dropped. @param {State} state @param {Action} action @returns {Look} */
 export function lookReduce({ look, selected }, action) {
-  if ("id" in action && action.id !== selected && /^(log|layer|weigh|compare)\//.test(action.type) && action.type !== "compare/asked") return look;
+  if ("id" in action && action.id !== selected && /^(log|layer|weigh|compare)\//.test(action.type) && action.type !== "compare/start") return look;
   switch (action.type) {
-    case "files/selected":
+    case "files/select":
       return { ...look, ...FRESH };
     case "files/added":
       return action.select ? { ...look, ...FRESH } : look;
@@ -28,7 +28,7 @@ export function lookReduce({ look, selected }, action) {
     case "layer/measured":
       return { ...look, spectra: { ...look.spectra, [action.path]: action.spectrum } };
 
-    case "weigh/asked":
+    case "weigh/start":
       return { ...look, weighing: { done: 0, error: null } };
     case "weigh/progress":
       return { ...look, weighing: { done: action.done, error: null } };
@@ -44,7 +44,7 @@ export function lookReduce({ look, selected }, action) {
     case "blocks/edited":
       return { ...look, strengths: action.strengths };
 
-    case "compare/asked":
+    case "compare/start":
       return { ...look, compared: action.id ? { id: action.id, status: "running", result: null, error: null } : null };
     case "compare/done":
       if (look.compared?.id !== action.other) return look;

@@ -18,12 +18,12 @@ import { t } from "./words.js";
  * @param {{
  *   client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers, jobs: import("./core/jobs.js").Jobs,
  *   reach: import("./address.js").Reach, send: import("./types.d.ts").Send, getState: () => State,
- *   raise: (title: string, thrown: unknown) => void, copy: (text: string, what: string) => void,
+ *   raise: (title: string, thrown: unknown) => void, copy: (text: string, what: string) => void, saved: (save: () => string | null | undefined) => void,
  *   modelFiles: () => Promise<import("./library.js").ModelFiles>,
  * }} world `modelFiles` gives the chosen base model's
  */
-export function createLooking({ client, readers, jobs, reach, send, getState, raise, copy, modelFiles }) {
-  const changing = createChanging({ client, jobs, send, getState, show });
+export function createLooking({ client, readers, jobs, reach, send, getState, raise, copy, saved, modelFiles }) {
+  const changing = createChanging({ client, jobs, send, getState, show, saved });
   /** Counts up: the file that was asked for last is read first. */
   let turn = 0;
 
@@ -97,7 +97,7 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
       const entry = { id, name, size, address, status: /** @type {const} */ ("header"), report, fixes: [], error: null, done: 0, secondsLeft: null };
       send({ type: "files/added", entry, select: true });
       send({ type: "address/answered", error: null });
-      if (whole) send({ type: "files/continued", id });
+      if (whole) send({ type: "files/continue", id });
     } catch (thrown) {
       send({ type: "address/answered", error: asError(thrown) });
     }
@@ -155,7 +155,7 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
 
   /** Opens the report of a file that is kept. @param {string} id @param {File} file @param {boolean} [select] goes to it */
   function show(id, { name, size }, select = true) {
-    if (entryById(getState(), id)) return send({ type: "files/selected", id });
+    if (entryById(getState(), id)) return send({ type: "files/select", id });
     send({ type: "files/added", entry: { id, name, size, status: "reading", report: null, fixes: [], error: null, done: 0, secondsLeft: null }, select });
     void read([id]);
     if (select) requestAnimationFrame(() => document.getElementById("look")?.scrollIntoView({ block: "start" }));
@@ -232,38 +232,39 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
     changing(action);
     if (action.type.startsWith("files/")) settleSoon();
     switch (action.type) {
-      case "files/selected":
+      case "files/select":
         return jobs.raise(`read:${action.id}`, ++turn);
-      case "files/continued":
+      case "files/continue":
         return void read([action.id]);
-      case "address/opened":
+      case "address/open":
         return void openAddress(action.text, action.whole ?? false);
       case "folder/closed":
         return jobs.cancelAll("folder");
-      case "folder/opened":
+      case "folder/open":
         return openRow(action.id);
-      case "folder/saved": {
-        if (!look.folder) return;
-        if (action.as === "csv") return saveText("lora-table.csv", folderCsv(look.folder), "text/csv");
-        return saveText("lora-table.json", folderJson(look.folder), "application/json");
+      case "folder/save": {
+        const { folder } = look;
+        if (!folder) return;
+        if (action.as === "csv") return saved(() => saveText("lora-table.csv", folderCsv(folder), "text/csv"));
+        return saved(() => saveText("lora-table.json", folderJson(folder), "application/json"));
       }
-      case "log/pasted":
+      case "log/explain":
         return void explain(action.line);
       case "layer/chosen":
         return void measure(look.layer);
-      case "weigh/asked":
+      case "weigh/start":
         return weigh(action.id);
       case "weigh/stop":
         return jobs.cancelAll("weigh");
-      case "compare/asked":
+      case "compare/start":
         return void compare(action.id);
-      case "report/copied": {
+      case "report/copy": {
         const report = shown();
         return report ? copy(reportMarkdown(report), t("look.the_report")) : undefined;
       }
-      case "report/saved": {
+      case "report/save": {
         const report = shown();
-        return report ? saveText(`${report.file}.html`, reportHtml(report.file), "text/html") : undefined;
+        return report ? saved(() => saveText(`${report.file}.html`, reportHtml(report.file), "text/html")) : undefined;
       }
     }
   }

@@ -9,6 +9,7 @@ import { createEffects } from "./effects.js";
 import { startLanguage } from "./language.js";
 import { initialState, reduce } from "./state.js";
 import { createStore } from "./store.js";
+import { asError, isCancelled } from "./core/errors.js";
 import { pageView } from "./views/page.js";
 import "./elements/before-after.js";
 import "./elements/drop-zone.js";
@@ -39,8 +40,10 @@ function startWorker() {
   return new Worker(URL.createObjectURL(source), { type: "module" });
 }
 
-const root = /** @type {HTMLElement} */ (document.getElementById("app"));
+let root = /** @type {HTMLElement} */ (document.getElementById("app"));
 let drawn = true;
+/** The last drawing ended half-way. */
+let broken = false;
 
 /** Many actions in one turn, one drawing. */
 function draw() {
@@ -48,9 +51,41 @@ function draw() {
   drawn = false;
   queueMicrotask(() => {
     drawn = true;
-    render(pageView(store.getState(), store.send), root);
+    try {
+      drawNow();
+    } catch (thrown) {
+      console.error(thrown);
+      if (broken) sayPlainly();
+      broken = true;
+      failed(thrown);
+    }
   });
 }
+
+/** When even the message cannot be drawn. */
+function sayPlainly() {
+  if (document.getElementById("fault")) return;
+  root.before(Object.assign(document.createElement("p"), { id: "fault", role: "alert", textContent: `${t("error.page")}.` }));
+}
+
+/** What was drawn half-way is replaced, once a whole drawing is there. */
+function drawNow() {
+  const target = broken ? /** @type {HTMLElement} */ (root.cloneNode(false)) : root;
+  render(pageView(store.getState(), store.send), target);
+  if (target !== root) root.replaceWith(target);
+  root = target;
+  broken = false;
+}
+
+/** Nothing that goes wrong stays unseen. @param {unknown} thrown */
+function failed(thrown) {
+  const { message } = asError(thrown);
+  const known = store.getState().notices.some((notice) => notice.message === message);
+  if (!known && !isCancelled(thrown)) store.send({ type: "page/failed", message });
+}
+
+addEventListener("error", ({ error, message }) => failed(error ?? message));
+addEventListener("unhandledrejection", ({ reason }) => failed(reason));
 
 await startLanguage(() => store.send({ type: "language/changed", language: language() }));
 store.subscribe(draw);

@@ -1,4 +1,4 @@
-/** Pictures, texts and edited files -> files among the visitor's downloads. The browser gives each a name of its own: nothing is overwritten. */
+/** Pictures, texts and edited files -> files among the user's downloads, by their names. The browser gives each a name of its own: nothing is overwritten. */
 
 import { drawingOf } from "./gallery.js";
 import { gridImage } from "./grid-image.js";
@@ -8,18 +8,18 @@ import { gridImage } from "./grid-image.js";
 /** @param {State["result"]} result @param {"without" | "with"} which */
 export function saveResult(result, which) {
   const picture = result?.[which];
-  if (result && picture) save(picture.png, nameOf(result.recipe, which === "with" ? result.loras : []));
+  return result && picture && save(picture.png, nameOf(result.recipe, which === "with" ? result.loras : []));
 }
 
 /** @param {State} state @param {number} id */
 export function saveDrawing(state, id) {
   const drawing = drawingOf(state, id);
-  if (drawing) save(drawing.picture.png, nameOf(drawing.recipe, drawing.loras));
+  return drawing && save(drawing.picture.png, nameOf(drawing.recipe, drawing.loras));
 }
 
 /** @param {State["grid"]} grid */
 export async function saveGrid(grid) {
-  if (grid) save(await gridImage(grid), `grid ${grid.title}`);
+  return grid && save(await gridImage(grid), `grid ${grid.title}`);
 }
 
 /** @param {import("./engine/types.d.ts").Recipe} recipe @param {{ label: string, strength: number }[]} loras */
@@ -30,19 +30,20 @@ function nameOf({ prompt, seed }, loras) {
 
 /** @param {BlobPart} png @param {string} name */
 function save(png, name) {
-  saveBlob(`${name.replace(/[^\p{L}\p{N}.+-]+/gu, "_").slice(0, 100)}.png`, new Blob([png], { type: "image/png" }));
+  return saveBlob(`${name.replace(/[^\p{L}\p{N}.+-]+/gu, "_").slice(0, 100)}.png`, new Blob([png], { type: "image/png" }));
 }
 
 /** @param {string} name @param {string} text @param {string} type */
 export function saveText(name, text, type) {
-  saveBlob(name, new Blob([text], { type }));
+  return saveBlob(name, new Blob([text], { type }));
 }
 
-/** @param {string} name @param {Blob} blob one on disk is not read into memory */
+/** @param {string} name @param {Blob} blob one on disk is not read into memory @returns {string} the name */
 export function saveBlob(name, blob) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  return name;
 }

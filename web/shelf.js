@@ -127,13 +127,13 @@ export function createShelf({ jobs, send, getState }) {
         return void keep(action.id);
       case "shelf/download":
         return void download(action.text, action.wanted);
-      case "shelf/resumed":
+      case "shelf/resume":
         return void goOn(action.key);
-      case "shelf/stopped":
+      case "shelf/stop":
         return jobs.cancelAll(`library:${action.key}`);
-      case "shelf/opened":
+      case "shelf/open":
         return void open(action.key);
-      case "shelf/removed":
+      case "shelf/remove":
         return void remove(action.key);
       case "shelf/demo":
         return void demo(action.keep);

@@ -7,6 +7,7 @@ import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, us
 import { FIRST_PICTURES, reducePictures } from "./gallery.js";
 import { reduceGuide } from "./guide.js";
 import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
+import { reduceToasts } from "./toasts.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -47,6 +48,7 @@ export const initialState = {
   asked: null,
   smooth: true,
   notices: [],
+  toasts: [],
   announcement: "",
 };
 
@@ -55,7 +57,7 @@ export function reduce(state, action) {
   if ("job" in action && action.type !== "run/started" && action.job !== state.run.job) return state; // another run has taken its place
   const look = lookReduce(state, action);
   const page = reducePage(look === state.look ? state : { ...state, look }, action);
-  return reduceBench(reduceGuide(reducePictures(page, action), action), action);
+  return reduceToasts(reduceBench(reduceGuide(reducePictures(page, action), action), action), action);
 }
 
 /** @param {State} state @param {Action} action @returns {State} */
@@ -127,8 +129,8 @@ function reducePage(state, action) {
       return withRows(state, action);
     case "files/waiting":
       return withEntry(state, action.id, { status: "header" });
-    case "files/continued":
-      return withEntry(state, action.id, { status: "reading", done: 0, secondsLeft: null });
+    case "files/continue":
+      return withEntry(state, action.id, { status: "reading", error: null, done: 0, secondsLeft: null });
     case "files/read": {
       const { id, report, fixes } = action;
       const next = withEntry(state, id, { status: "read", report, fixes, error: null });
@@ -141,10 +143,12 @@ function reducePage(state, action) {
     }
     case "files/failed": {
       const { id, error } = action;
-      const next = withEntry(state, id, { status: "failed", report: null, error });
+      // After a crash the header's report stays, and the numbers can be asked for again.
+      const header = error.kind === "crashed" && entryById(state, id)?.report;
+      const next = withEntry(state, id, header ? { status: "header", error } : { status: "failed", report: null, error });
       return { ...next, announcement: error.message };
     }
-    case "files/selected":
+    case "files/select":
       return select(state, action.id);
     case "weigh/done": {
       const entry = entryById(state, action.id);
@@ -224,9 +228,8 @@ function reducePage(state, action) {
       return { ...state, asked: action.asked };
     case "result/smoothed":
       return { ...state, smooth: action.smooth };
-    case "text/copied":
-      return { ...state, announcement: t("said.copied", { what: action.what }) };
-
+    case "page/failed":
+      return reducePage(state, { type: "notice/raised", title: t("error.page"), message: action.message });
     case "notice/raised": {
       const id = 1 + Math.max(0, ...state.notices.map((notice) => notice.id));
       const { title, message } = action;

@@ -27,9 +27,7 @@ export function createStore(reduce, initial) {
     try {
       listener(next.state, next.action);
     } catch (thrown) {
-      queueMicrotask(() => {
-        throw thrown;
-      });
+      reportError(thrown);
     }
   }
 

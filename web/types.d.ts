@@ -235,6 +235,9 @@ export type Grid = {
 /** A step of the guided minute. */
 export type GuideStep = "look" | "draw" | "slide" | "swap" | "fix";
 
+/** A message that goes by itself. */
+export type Toast = { id: number; text: string };
+
 export type Notice = { id: number; title: string; message: string };
 
 /** The page as an app. */
@@ -376,6 +379,7 @@ export type State = {
   asked: { addresses: string[]; whole: boolean } | null;
   smooth: boolean;
   notices: Notice[];
+  toasts: Toast[];
   /** Read out by screen readers when it changes. */
   announcement: string;
 };
@@ -390,7 +394,7 @@ export type Action =
   | { type: "shelf/working"; key: string; work: Work | null }
   | { type: "shelf/keep"; id: string }
   | { type: "shelf/download"; text: string; wanted: string }
-  | { type: "shelf/resumed" | "shelf/stopped" | "shelf/opened" | "shelf/removed"; key: string }
+  | { type: "shelf/resume" | "shelf/stop" | "shelf/open" | "shelf/remove"; key: string }
   | { type: "shelf/persist" }
   | { type: "shelf/demo"; keep: boolean }
   | { type: "app/changed"; change: Partial<App> }
@@ -399,7 +403,7 @@ export type Action =
   | { type: "gpu/known"; gpu: Gpu }
   | { type: "demo/listed"; catalogue: DemoCatalogue }
   | { type: "demo/try" }
-  | { type: "demo/opened"; id: string }
+  | { type: "demo/open"; id: string }
   | { type: "guide/closed" }
   | { type: "demo/progress"; received: number; total: number }
   | { type: "demo/ready" }
@@ -431,28 +435,28 @@ export type Action =
   | { type: "files/header"; id: string; report: Report }
   | { type: "files/progress"; id: string; done: number; secondsLeft: number | null; rows: ModuleRow[] }
   | { type: "files/waiting"; id: string }
-  | { type: "files/continued"; id: string }
-  | { type: "address/opened"; text: string; whole?: boolean }
+  | { type: "files/continue"; id: string }
+  | { type: "address/open"; text: string; whole?: boolean }
   | { type: "address/asking" }
   | { type: "address/answered"; error: EngineError | null }
   | { type: "folder/listed"; rows: FolderRow[] }
   | { type: "folder/summarized"; rows: FolderRow[] }
   | { type: "folder/changed"; change: Partial<FolderTable> }
   | { type: "folder/sorted"; key: FolderSort }
-  | { type: "folder/opened"; id: string }
-  | { type: "folder/saved"; as: "csv" | "json" }
+  | { type: "folder/open"; id: string }
+  | { type: "folder/save"; as: "csv" | "json" }
   | { type: "folder/closed" }
-  | { type: "log/pasted"; line: string }
+  | { type: "log/explain"; line: string }
   | { type: "log/explained"; id: string; line: string; answer: LogExplanation | null }
   | { type: "layer/chosen"; path: string }
   | { type: "layer/measured"; id: string; path: string; spectrum: LayerSpectrum | null }
-  | { type: "weigh/asked"; id: string }
+  | { type: "weigh/start"; id: string }
   | { type: "weigh/progress"; id: string; done: number }
   | { type: "weigh/done"; id: string; weighing: Weighing; model: string }
   | { type: "weigh/failed"; id: string; error: EngineError }
   | { type: "weigh/stop" }
   | { type: "weigh/stopped"; id: string }
-  | { type: "compare/asked"; id: string }
+  | { type: "compare/start"; id: string }
   | { type: "compare/done"; id: string; other: string; result: ComparedFiles }
   | { type: "compare/failed"; id: string; other: string; error: EngineError }
   | { type: "look/settled" }
@@ -467,14 +471,14 @@ export type Action =
   | { type: "change/failed"; error: EngineError }
   | { type: "change/stop" }
   | { type: "change/stopped" }
-  | { type: "change/saved" }
-  | { type: "change/looked" }
+  | { type: "change/save" }
+  | { type: "change/look" }
   | { type: "tag/toggled"; tag: string }
-  | { type: "report/copied" }
-  | { type: "report/saved" }
+  | { type: "report/copy" }
+  | { type: "report/save" }
   | { type: "files/read"; id: string; report: Report; fixes: Fix[] }
   | { type: "files/failed"; id: string; error: EngineError }
-  | { type: "files/selected"; id: string }
+  | { type: "files/select"; id: string }
   | { type: "table/changed"; change: Partial<Table> }
   | { type: "table/sorted"; key: SortKey }
   | { type: "block/pointed"; block: BlockKey }
@@ -497,19 +501,23 @@ export type Action =
   | { type: "run/failed"; job: number; error: EngineError }
   | { type: "result/compared"; compare: Compare }
   | { type: "history/changed"; change: Partial<Omit<History, "items">> }
-  | { type: "history/used"; id: number }
-  | { type: "history/downloaded"; id: number }
+  | { type: "history/use"; id: number }
+  | { type: "history/download"; id: number }
   | { type: "axis/changed"; side: "x" | "y"; change: Partial<Axis> }
   | { type: "grid/draw" }
   | { type: "grid/started"; grid: Grid }
   | { type: "grid/drawn"; at: number; cell: Omit<Drawing, "id"> }
   | { type: "grid/picked"; at: number }
-  | { type: "grid/downloaded" }
+  | { type: "grid/download" }
   | { type: "link/changed"; recipe: LinkedRecipe | null }
   | { type: "link/asked"; asked: State["asked"] }
   | { type: "result/smoothed"; smooth: boolean }
-  | { type: "result/downloaded"; which: "without" | "with" }
-  | { type: "text/copied"; text: string; what: string }
+  | { type: "result/download"; which: "without" | "with" }
+  | { type: "text/copy"; text: string; what: string }
+  | { type: "text/copied"; what: string }
+  | { type: "file/saved"; name: string }
+  | { type: "toast/expired"; id: number }
+  | { type: "page/failed"; message: string }
   | { type: "notice/raised"; title: string; message: string }
   | { type: "notice/dismissed"; id: number };
 

@@ -12,8 +12,9 @@ Object.assign(globalThis, {
   self: globalThis,
   window: globalThis,
   location: { hash: '', search: '', pathname: '/', href: 'http://localhost/' },
-  document: { baseURI: 'http://localhost/', getElementById: () => null },
+  document: { baseURI: 'http://localhost/', getElementById: () => null, createTreeWalker: () => ({}), createComment: () => ({}) },
   addEventListener() {},
+  reportError: (thrown) => setTimeout(() => { throw thrown; }),
   requestAnimationFrame: (act) => setTimeout(act),
   matchMedia: () => ({ matches: false }),
   fetch: async (address) => new Response(await readFile(new URL(new URL(address).pathname.slice(1), PUBLIC))),
@@ -124,7 +125,7 @@ export async function openPage() {
     /** Reads the demo's first LoRA, as far as its report, and shows it. */
     async withDemoLora() {
       const id = `demo:${store.getState().demo.catalogue.loras[0].file}`;
-      store.send({ type: 'demo/opened', id });
+      store.send({ type: 'demo/open', id });
       const { args } = await engine.waiting('inspect');
       await page.answer('inspect', { report: report(args.place.file.name), fixes: [] });
       await page.until('its report', ({ files }) => files[0]?.status === 'read');

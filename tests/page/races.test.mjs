@@ -80,7 +80,7 @@ it('a file that is asked for twice while it is read is read once, and both are a
   // A run needs the LoRA, and it is opened meanwhile.
   page.send({ type: 'run/generate' });
   await page.until('the model', ({ base }) => base.info);
-  page.send({ type: 'demo/opened', id: `demo:${name}` });
+  page.send({ type: 'demo/open', id: `demo:${name}` });
   await page.engine.waiting('inspect');
   await page.rest(100);
   await page.answer('inspect', { report: report(name), fixes: [] });
@@ -115,7 +115,7 @@ it('what is cancelled in the list of tasks waits for a click', async () => {
   assert.deepEqual([job.kind, job.name, job.status], ['read', 'one.safetensors', 'running']);
   page.send({ type: 'job/cancel', id: job.id });
   await page.until('the file to wait', ({ files, jobs }) => files[0].status === 'header' && !jobs.length);
-  page.send({ type: 'files/continued', id: page.state().files[0].id });
+  page.send({ type: 'files/continue', id: page.state().files[0].id });
   await page.answer('inspect', { report: report('one.safetensors'), fixes: [] });
   await page.until('its report', ({ files }) => files[0].status === 'read');
 });
@@ -124,7 +124,7 @@ it('a run waits for a LoRA that is still read, and does not call it unusable', a
   const page = await openPage();
   await page.withDemoLora();
   const id = page.state().files[0].id;
-  page.send({ type: 'files/continued', id }); // it is read once more
+  page.send({ type: 'files/continue', id }); // it is read once more
   await page.engine.waiting('inspect');
   page.send({ type: 'run/generate' });
   await page.until('the model', ({ base }) => base.info);

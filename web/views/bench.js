@@ -25,7 +25,7 @@ export function benchView({ bench, run, gpu }, send) {
               ${t("bench.run")}
             </button>`}
         ${rows.length && !running
-          ? html`<button class="button" type="button" id="bench-copy" @click=${() => send({ type: "text/copied", text: benchText(bench), what: t("bench.table") })}>
+          ? html`<button class="button" type="button" id="bench-copy" @click=${() => send({ type: "text/copy", text: benchText(bench), what: t("bench.table") })}>
               ${t("button.copy")}
             </button>`
           : nothing}

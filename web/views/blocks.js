@@ -43,7 +43,7 @@ export function blocksForm(strengths, report, set, send, more = nothing) {
     ${weights
       ? html`<p class="lbw">
           <span class="fine">${t("blocks.weights", { n: weights.split(",").length })}</span> <code data-testid="block-weights">${weights}</code>
-          <button class="button small" type="button" data-testid="copy-weights" @click=${() => send({ type: "text/copied", text: weights, what: t("blocks.copied") })}>${copy} ${t("button.copy")}</button>
+          <button class="button small" type="button" data-testid="copy-weights" @click=${() => send({ type: "text/copy", text: weights, what: t("blocks.copied") })}>${copy} ${t("button.copy")}</button>
         </p>`
       : nothing}
     <p class="change-actions">${more} <button class="button small" type="button" @click=${() => set({})}>${t("blocks.reset")}</button></p>

@@ -118,8 +118,8 @@ function outcomeView({ preview, result, error, status }, send) {
             <p>${rich("change.made", { name: html`<strong><bdi>${result.name}</bdi></strong>`, size: formatBytes(result.size) })}</p>
             ${result.thinned ? html`<p>${t("change.thinned", { n: result.thinned })}</p>` : nothing}
             <p class="made-actions">
-              <button class="button primary" type="button" id="change-save" @click=${() => send({ type: "change/saved" })}>${download} ${t("change.save")}</button>
-              <button class="button" type="button" id="change-look" @click=${() => send({ type: "change/looked" })}>${t("change.look")}</button>
+              <button class="button primary" type="button" id="change-save" @click=${() => send({ type: "change/save" })}>${download} ${t("change.save")}</button>
+              <button class="button" type="button" id="change-look" @click=${() => send({ type: "change/look" })}>${t("change.look")}</button>
             </p>
           </div>
         </div>`

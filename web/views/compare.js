@@ -22,7 +22,7 @@ export function compareView({ files, look: { compared } }, entry, send) {
       ${others.length
         ? html`<label class="field narrow">
             <span>${t("compare.other")}</span>
-            <select id="compare-with" @change=${(/** @type {Event} */ { target }) => send({ type: "compare/asked", id: /** @type {HTMLSelectElement} */ (target).value })}>
+            <select id="compare-with" @change=${(/** @type {Event} */ { target }) => send({ type: "compare/start", id: /** @type {HTMLSelectElement} */ (target).value })}>
               <option value="" ?selected=${!compared}>${t("option.choose")}</option>
               ${others.map(({ id, name }) => html`<option value=${id} ?selected=${id === compared?.id}>${name}</option>`)}
             </select>

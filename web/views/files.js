@@ -19,7 +19,7 @@ export function filesView({ files, selected }, send) {
               type="button"
               class="tab"
               aria-current=${entry.id === selected ? "true" : "false"}
-              @click=${() => send({ type: "files/selected", id: entry.id })}
+              @click=${() => send({ type: "files/select", id: entry.id })}
             >
               ${mark(entry)}<bdi>${entry.name}</bdi>
             </button>

@@ -47,8 +47,8 @@ export function folderView(table, selected, send) {
           />
         </label>
         <span class="fine" role="status">${t("table.of_rows", { rows: shown.length, all: rows.length })}</span>
-        <button class="button small" type="button" id="folder-csv" @click=${() => send({ type: "folder/saved", as: "csv" })}>${download} CSV</button>
-        <button class="button small" type="button" id="folder-json" @click=${() => send({ type: "folder/saved", as: "json" })}>${download} JSON</button>
+        <button class="button small" type="button" id="folder-csv" @click=${() => send({ type: "folder/save", as: "csv" })}>${download} CSV</button>
+        <button class="button small" type="button" id="folder-json" @click=${() => send({ type: "folder/save", as: "json" })}>${download} JSON</button>
       </div>
       <div class="scroller tall" tabindex="0" role="region" aria-label=${t("folder.table")}>
         <table>
@@ -77,9 +77,9 @@ function headline(rows, twins) {
 
 /** @param {FolderRow} row @param {boolean} current @param {string[] | undefined} twins @param {Send} send */
 function rowView({ id, path, summary, error }, current, twins, send) {
-  return html`<tr aria-current=${current ? "true" : "false"} @click=${() => send({ type: "folder/opened", id })}>
+  return html`<tr aria-current=${current ? "true" : "false"} @click=${() => send({ type: "folder/open", id })}>
     <th scope="row">
-      <button class="link" type="button" @click=${(/** @type {Event} */ event) => (event.stopPropagation(), send({ type: "folder/opened", id }))}><bdi>${path}</bdi></button>
+      <button class="link" type="button" @click=${(/** @type {Event} */ event) => (event.stopPropagation(), send({ type: "folder/open", id }))}><bdi>${path}</bdi></button>
       ${twins ? html`<span class="badge warn" title=${t("folder.same", { twins: twins.join(", ") })}>${t("folder.copy")}</span>` : nothing}
     </th>
     ${summary

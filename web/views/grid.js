@@ -106,7 +106,7 @@ function tableView({ title, x, y, cells }, smooth, send) {
       </table>
     </div>
     <p class="downloads">
-      ${drawn ? html`<button class="button small" type="button" id="download-grid" @click=${() => send({ type: "grid/downloaded" })}>${download} ${t("grid.png")}</button>` : nothing}
+      ${drawn ? html`<button class="button small" type="button" id="download-grid" @click=${() => send({ type: "grid/download" })}>${download} ${t("grid.png")}</button>` : nothing}
       <span class="fine" data-testid="grid-count">${t("grid.drawn", { drawn, pictures: t("n.picture", { n: cells.length }), what: x.name && y.name ? t("grid.two", { x: x.name, y: y.name }) : x.name || y.name || title })} ${t("grid.click")}</span>
     </p>
   `;

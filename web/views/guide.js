@@ -11,7 +11,7 @@ import { check, cross } from "./icons.js";
 export function guideView({ guide, demo, gpu }, send) {
   if (!guide) return nothing;
   const broken = demo.catalogue?.loras.find((lora) => lora.broken);
-  const open = () => broken && send({ type: "demo/opened", id: `demo:${broken.file}` });
+  const open = () => broken && send({ type: "demo/open", id: `demo:${broken.file}` });
   /** @type {[import("../types.d.ts").GuideStep, unknown, boolean][]} */
   const steps = [
     ["look", rich("guide.look", { a: (/** @type {string} */ text) => html`<a href="#look">${text}</a>` }), true],

@@ -48,7 +48,7 @@ function row(name, what, hash, send) {
     <dt>${name} <span class="fine">${what}</span></dt>
     <dd>
       <code>${hash}</code>
-      <button class="quiet" type="button" aria-label=${t("hashes.copy", { name })} title=${t("button.copy")} @click=${() => send({ type: "text/copied", text: hash, what: name })}>${copy}</button>
+      <button class="quiet" type="button" aria-label=${t("hashes.copy", { name })} title=${t("button.copy")} @click=${() => send({ type: "text/copy", text: hash, what: name })}>${copy}</button>
     </dd>
   </div>`;
 }

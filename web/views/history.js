@@ -63,14 +63,14 @@ function chosenView(state, chosen, send) {
       ${other ? pairView(other, chosen, compare, state.smooth) : html`<div class="pictures">${figureView(chosen, state.smooth)}</div>`}
       <p class="fine">${recipeLine(chosen.recipe)}</p>
       <p class="downloads">
-        <button class="button small" type="button" id="use-settings" @click=${() => send({ type: "history/used", id: chosen.id })}>${t("history.use")}</button>
+        <button class="button small" type="button" id="use-settings" @click=${() => send({ type: "history/use", id: chosen.id })}>${t("history.use")}</button>
         <button
           class="button small" type="button" id="pin" aria-pressed=${pinned === chosen.id ? "true" : "false"}
           @click=${() => send({ type: "history/changed", change: { pinned: pinned === chosen.id ? 0 : chosen.id } })}
         >
           ${pin} ${pinned === chosen.id ? t("history.unpin") : t("history.pin")}
         </button>
-        <button class="button small" type="button" @click=${() => send({ type: "history/downloaded", id: chosen.id })}>${download} PNG</button>
+        <button class="button small" type="button" @click=${() => send({ type: "history/download", id: chosen.id })}>${download} PNG</button>
         ${linkButton(chosen.recipe, state, send, "copy-chosen-link")}
       </p>
     </div>

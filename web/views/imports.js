@@ -8,6 +8,8 @@ import { check, stop, warning } from "./icons.js";
 /** @typedef {import("../engine/types.d.ts").ImportRow} Import */
 
 const ORDER = /** @type {const} */ (["dangerous", "unknown", "harmless"]);
+/** Names and places on show. */
+const MOST = 200;
 const LOOK = { dangerous: "refuse", unknown: "warn", harmless: "good" };
 const ICON = { dangerous: stop, unknown: warning, harmless: check };
 
@@ -39,7 +41,8 @@ function named(imports, verdict) {
 function groupView(verdict, names) {
   if (!names.length) return nothing;
   const list = html`<ul class="import-list">
-    ${names.map(([name, places]) => html`<li><code>${name}</code> <span class="fine">${t("imports.in", { places: [...places].join(", ") })}</span></li>`)}
+    ${names.slice(0, MOST).map(([name, places]) => html`<li><code>${name}</code> <span class="fine">${t("imports.in", { places: [...places].slice(0, MOST).join(", ") })}</span></li>`)}
+    ${names.length > MOST ? html`<li>${t("message.more", { n: names.length - MOST })}</li>` : nothing}
   </ul>`;
   const title = t("imports.group", { verdict: word("import", verdict), names: t("n.name", { n: names.length }) });
   if (verdict !== "harmless") return html`<div><h4 class=${LOOK[verdict]}>${title}</h4>${list}</div>`;

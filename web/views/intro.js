@@ -58,7 +58,7 @@ function addressView({ status, error }, send) {
         @submit=${(/** @type {SubmitEvent} */ event) => {
           event.preventDefault();
           const form = /** @type {HTMLFormElement} */ (event.target);
-          send({ type: "address/opened", text: /** @type {HTMLInputElement} */ (form.elements.namedItem("address")).value });
+          send({ type: "address/open", text: /** @type {HTMLInputElement} */ (form.elements.namedItem("address")).value });
         }}
       >
         <span class="joined">

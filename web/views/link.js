@@ -29,7 +29,7 @@ export function lookButton(look, send) {
 
 /** @param {string} fragment @param {import("../types.d.ts").Send} send */
 function copied(fragment, send) {
-  send({ type: "text/copied", text: new URL(fragment, location.href).href, what: t("link.copied") });
+  send({ type: "text/copy", text: new URL(fragment, location.href).href, what: t("link.copied") });
 }
 
 /** @param {import("../types.d.ts").State["asked"]} asked @param {import("../types.d.ts").Send} send */
@@ -37,7 +37,7 @@ export function askView(asked, send) {
   if (!asked) return nothing;
   const { addresses, whole } = asked;
   const done = () => send({ type: "link/asked", asked: null });
-  const read = () => (done(), addresses.forEach((text) => send({ type: "address/opened", text, whole })));
+  const read = () => (done(), addresses.forEach((text) => send({ type: "address/open", text, whole })));
   return messageView({
     title: t(whole ? "link.loras" : "link.far"),
     message: t(whole ? "link.loras_say" : "link.far_says", { address: addresses.join(", ") }),

@@ -5,6 +5,7 @@ import { guard } from "lit-html/directives/guard.js";
 import { formatBytes } from "../format.js";
 import { canChange, usable, weighableBy } from "../select.js";
 import { t } from "../words.js";
+import { safely } from "./boundary.js";
 import { changeView } from "./change.js";
 import { compareView } from "./compare.js";
 import { hashesView } from "./hashes.js";
@@ -48,8 +49,8 @@ export function lookView(state, entry, send) {
 /** @param {import("../types.d.ts").Entry} entry @param {import("../engine/types.d.ts").Report} report @param {boolean} keeps @param {Send} send */
 function toolsView({ id, name, address = "" }, { headers_only, sha256 }, keeps, send) {
   return html`<p class="act-tools">
-    <button class="button small" type="button" id="copy-report" @click=${() => send({ type: "report/copied" })}>${copy} ${t("look.markdown")}</button>
-    ${headers_only ? nothing : html`<button class="button small" type="button" id="save-report" @click=${() => send({ type: "report/saved" })}>${download} ${t("look.html")}</button>`}
+    <button class="button small" type="button" id="copy-report" @click=${() => send({ type: "report/copy" })}>${copy} ${t("look.markdown")}</button>
+    ${headers_only ? nothing : html`<button class="button small" type="button" id="save-report" @click=${() => send({ type: "report/save" })}>${download} ${t("look.html")}</button>`}
     ${address || sha256 ? lookButton({ name, sha256, address }, send) : nothing}
     ${keeps && !id.startsWith("demo:") ? keepButton(id, send) : nothing}
   </p>`;
@@ -65,7 +66,7 @@ function reportView(state, entry, report, send) {
   const changeable = canChange(report);
   const scale = { model: weighableBy(state, entry), weighing: look.weighing };
   // Each part is drawn again only with what it says; a pointer on the map moves the map alone.
-  const part = (/** @type {unknown[]} */ of, /** @type {() => unknown} */ view) => guard([...of, state.language], view);
+  const part = (/** @type {unknown[]} */ of, /** @type {() => unknown} */ view) => guard([...of, state.language], () => safely(view));
   return html`
     ${sectionsView(report, usable(entry) && state.gpu.status !== "missing")} ${part([entry, scale.model, scale.weighing], () => verdictView(entry, report, scale, send))}
     ${imports.length ? part([report], () => importsView(imports, changeable, send)) : nothing}

@@ -9,10 +9,12 @@ import { cross } from "./icons.js";
 /** @typedef {import("./change.js").Edit} Edit */
 
 const TRIGGER = "modelspec.trigger_phrase";
+/** Keys that are offered; any other can be typed. */
+const MOST_KEYS = 300;
 
 /** @param {Form} form @param {import("../engine/types.d.ts").Report["metadata"]} metadata @param {Edit} edit */
 export function metadataForm({ set, remove, stripPrivate, repairHashes }, metadata, edit) {
-  const keys = [...new Set([...KNOWN, ...Object.keys(metadata)])].sort();
+  const keys = [...new Set([...KNOWN, ...Object.keys(metadata)])].sort().slice(0, MOST_KEYS);
   const trigger = set.find(([key]) => key === TRIGGER)?.[1] ?? metadata[TRIGGER] ?? "";
   const others = set.flatMap(([key, value], at) => (key === TRIGGER ? [] : [{ key, value, at }]));
   const put = (/** @type {number} */ at, /** @type {[string, string]} */ pair) => edit({ set: set.with(at, pair) });
@@ -30,7 +32,7 @@ export function metadataForm({ set, remove, stripPrivate, repairHashes }, metada
             type="text" list="metadata-keys" aria-label=${t("meta.key")} placeholder="modelspec.title" .value=${key}
             @change=${(/** @type {Event} */ { target }) => {
               const typed = /** @type {HTMLInputElement} */ (target).value.trim();
-              put(at, [typed, value || metadata[typed] || ""]);
+              put(at, [typed, value || (Object.hasOwn(metadata, typed) ? metadata[typed] : "") || ""]);
             }}
           />
           <input type="text" aria-label=${t("meta.value_of", { key })} placeholder=${t("meta.value")} .value=${value} @input=${(/** @type {Event} */ { target }) => put(at, [key, /** @type {HTMLInputElement} */ (target).value])} />
@@ -54,7 +56,7 @@ export function metadataForm({ set, remove, stripPrivate, repairHashes }, metada
       ? html`<details>
           <summary>${remove.length ? t("meta.remove_n", { n: remove.length }) : t("meta.remove")}</summary>
           <p class="chips">
-            ${Object.keys(metadata).map(
+            ${Object.keys(metadata).slice(0, MOST_KEYS).map(
               (key) => html`<button
                 class="chip remove" type="button" aria-pressed=${remove.includes(key) ? "true" : "false"}
                 @click=${() => edit({ remove: remove.includes(key) ? remove.filter((each) => each !== key) : [...remove, key] })}

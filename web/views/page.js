@@ -7,6 +7,7 @@ import { t } from "../words.js";
 import { activityView } from "./activity.js";
 import { appView, updateView } from "./app.js";
 import { benchView } from "./bench.js";
+import { safely } from "./boundary.js";
 import { filesView } from "./files.js";
 import { folderView } from "./folder.js";
 import { guideView } from "./guide.js";
@@ -16,6 +17,7 @@ import { askView } from "./link.js";
 import { lookView } from "./look.js";
 import { runView } from "./run.js";
 import { shelfView } from "./shelf.js";
+import { toastsView } from "./toasts.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Send} Send */
@@ -31,18 +33,19 @@ export function pageView(state, send) {
     >
       <p class="drop-overlay">${t("page.drop")}</p>
     </drop-zone>
-    ${updateView(state, send)} ${introView(state, send)} ${askView(state.asked, send)} ${guideView(state, send)}
+    ${safely(() => updateView(state, send))} ${safely(() => introView(state, send))} ${safely(() => askView(state.asked, send))} ${safely(() => guideView(state, send))}
     ${state.notices.map(({ id, title, message }) =>
       messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
     )}
-    ${state.look.folder ? folderView(state.look.folder, state.selected, send) : nothing}
-    ${entry ? guard(besidesRun(state), () => html`${filesView(state, send)} ${lookView(state, entry, send)}`) : nothing} ${showsRun(state) ? runView(state, send) : nothing}
-    ${shelfView(state, send)} ${benchView(state, send)} ${appView(state, send)}
-    <div class="corner">${activityView(state.jobs, send)}</div>
+    ${safely(() => (state.look.folder ? folderView(state.look.folder, state.selected, send) : nothing))}
+    ${entry ? guard(besidesRun(state), () => safely(() => html`${filesView(state, send)} ${lookView(state, entry, send)}`)) : nothing}
+    ${safely(() => (showsRun(state) ? runView(state, send) : nothing))} ${safely(() => shelfView(state, send))} ${safely(() => benchView(state, send))}
+    ${safely(() => appView(state, send))}
+    <div class="corner">${toastsView(state.toasts)} ${safely(() => activityView(state.jobs, send))}</div>
   `;
 }
 
 /** All that a report can depend on: a run's news come often, and leave it as it is. @param {State} state */
-function besidesRun({ jobs, run, bench, result, announcement, tokens, history, grid, ...others }) {
+function besidesRun({ jobs, toasts, run, bench, result, announcement, tokens, history, grid, ...others }) {
   return Object.values(others);
 }

@@ -128,7 +128,7 @@ function captionView({ plain, recipe, preview, without, with: picture }) {
 
 /** @param {"without" | "with"} which @param {string} name @param {Send} send */
 function downloadView(which, name, send) {
-  return html`<button class="button small" type="button" id="download-${which}" @click=${() => send({ type: "result/downloaded", which })}>
+  return html`<button class="button small" type="button" id="download-${which}" @click=${() => send({ type: "result/download", which })}>
     ${download} ${name ? t("result.png", { name }) : t("result.png_without")}
   </button>`;
 }

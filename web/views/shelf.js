@@ -62,10 +62,10 @@ function itemView({ key, name, address, sha256, size, received, own }, work, sen
     ${whole ? nothing : html`<progress max="1" .value=${all ? done / all : 0} aria-label=${t("shelf.progress", { name })}></progress>`}
     ${work?.error ? html`<p class="fine over" role="alert">${work.error.message}</p>` : nothing}
     <p class="downloads">
-      ${whole ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/opened", key })}>${t("address.go")}</button>` : nothing}
-      ${busy && !whole ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stopped", key })}>${t("button.stop")}</button>` : nothing}
-      ${!busy && !whole && address ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resumed", key })}>${t("shelf.go_on")}</button>` : nothing}
-      ${busy ? nothing : html`<button class="button small" type="button" aria-label=${own ? `${t("shelf.forget")} ${name}` : t("shelf.delete_named", { name })} @click=${() => send({ type: "shelf/removed", key })}>${t(own ? "shelf.forget" : "button.delete")}</button>`}
+      ${whole ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/open", key })}>${t("address.go")}</button>` : nothing}
+      ${busy && !whole ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stop", key })}>${t("button.stop")}</button>` : nothing}
+      ${!busy && !whole && address ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resume", key })}>${t("shelf.go_on")}</button>` : nothing}
+      ${busy ? nothing : html`<button class="button small" type="button" aria-label=${own ? `${t("shelf.forget")} ${name}` : t("shelf.delete_named", { name })} @click=${() => send({ type: "shelf/remove", key })}>${t(own ? "shelf.forget" : "button.delete")}</button>`}
     </p>
   </li>`;
 }

@@ -10,6 +10,8 @@ import { copy } from "./icons.js";
 /** @typedef {import("../types.d.ts").Send} Send */
 
 const FIRST_TAGS = 30;
+/** Tags, trigger words, folders and sizes on show: a header may list any number of them. */
+const MOST = 200;
 
 /** @param {Training} training @param {import("../engine/types.d.ts").Report["metadata"]} metadata @param {import("../types.d.ts").State} state @param {Send} send */
 export function trainingView({ trainer, settings, trigger_words, tags, tag_total, datasets, buckets, preview_key }, metadata, { form }, send) {
@@ -39,11 +41,12 @@ function triggersView(words, chosen, send) {
   const all = words.map(({ text }) => text).join(", ");
   return html`<h4>${t("training.triggers")}</h4>
     <p class="chips">
-      ${words.map(({ text, source }) => chipView(text, t("training.click", { source }), chosen, send))}
-      <button class="quiet" type="button" aria-label=${t("training.copy")} title=${t("button.copy")} @click=${() => send({ type: "text/copied", text: all, what: t("training.triggers") })}>
+      ${words.slice(0, MOST).map(({ text, source }) => chipView(text, t("training.click", { source }), chosen, send))}
+      <button class="quiet" type="button" aria-label=${t("training.copy")} title=${t("button.copy")} @click=${() => send({ type: "text/copy", text: all, what: t("training.triggers") })}>
         ${copy}
       </button>
-    </p>`;
+    </p>
+    ${moreLine(words.length)}`;
 }
 
 /** @param {Training["tags"]} tags @param {number} total @param {string[]} chosen @param {Send} send */
@@ -56,7 +59,7 @@ function tagsView(tags, total, chosen, send) {
     ${tags.length > FIRST_TAGS
       ? html`<details>
           <summary>${total > tags.length ? t("training.more_of", { n: tags.length - FIRST_TAGS, total: formatCount(total) }) : t("training.more", { n: tags.length - FIRST_TAGS })}</summary>
-          <p class="chips">${tags.slice(FIRST_TAGS).map(chip)}</p>
+          <p class="chips">${tags.slice(FIRST_TAGS, MOST).map(chip)}</p>
         </details>`
       : nothing}`;
 }
@@ -78,22 +81,24 @@ function datasetsView(datasets) {
       <table>
         <thead><tr><th scope="col">${t("table.folder")}</th><th scope="col" class="numeric">${t("table.pictures")}</th><th scope="col" class="numeric">${t("table.repeats")}</th></tr></thead>
         <tbody>
-          ${datasets.map(
+          ${datasets.slice(0, MOST).map(
             ({ folder, images, repeats }) =>
               html`<tr><th scope="row"><bdi>${folder}</bdi></th><td class="numeric">${formatCount(images)}</td><td class="numeric">${repeats}</td></tr>`,
           )}
         </tbody>
       </table>
-    </div>`;
+    </div>
+    ${moreLine(datasets.length)}`;
 }
 
 /** Sizes as rectangles of their shape, with how many pictures each has. @param {Training["buckets"]} buckets */
 function bucketsView(buckets) {
-  const most = Math.max(...buckets.map(({ images }) => images));
-  const tallest = Math.max(...buckets.flatMap(({ width, height }) => [width, height]));
+  const shown = buckets.slice(0, MOST);
+  const most = Math.max(1, ...shown.map(({ images }) => images));
+  const tallest = Math.max(1, ...shown.flatMap(({ width, height }) => [width, height]));
   return html`<h4>${t("training.sizes")}</h4>
     <ul class="buckets">
-      ${buckets.map(
+      ${shown.map(
         ({ width, height, images }) => html`<li>
           <svg viewBox="0 0 40 40" width="40" height="40" aria-hidden="true">
             <rect
@@ -104,5 +109,11 @@ function bucketsView(buckets) {
           <span>${width} × ${height}<br /><span class="fine">${t("n.picture", { n: images })}</span></span>
         </li>`,
       )}
-    </ul>`;
+    </ul>
+    ${moreLine(buckets.length)}`;
+}
+
+/** @param {number} length of a list of which MOST are on show */
+function moreLine(length) {
+  return length > MOST ? html`<p class="fine">${t("message.more", { n: length - MOST })}</p>` : nothing;
 }

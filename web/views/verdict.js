@@ -87,7 +87,7 @@ function weighingView({ id, beside = "" }, report, { model, weighing }, send) {
     </div>`;
   }
   return html`${weighing?.error ? messageView({ title: t("weigh.failed"), severity: "warn", ...weighing.error }) : nothing}
-  ${model ? html`<p><button class="button small" type="button" id="weigh" @click=${() => send({ type: "weigh/asked", id })}>${t("weigh.ask", { model })}</button></p>` : nothing}`;
+  ${model ? html`<p><button class="button small" type="button" id="weigh" @click=${() => send({ type: "weigh/start", id })}>${t("weigh.ask", { model })}</button></p>` : nothing}`;
 }
 
 /** What is still to be read: how far, how long, or the way to start. @param {import("../types.d.ts").Entry} entry @param {import("../types.d.ts").Send} send */
@@ -95,7 +95,7 @@ function restView({ id, status, size, done, secondsLeft }, send) {
   if (status === "header") {
     return html`<div class="rest" data-testid="rest">
       <p>${t("verdict.header", { size: formatBytes(size) })}</p>
-      <button class="button small" type="button" id="read-numbers" @click=${() => send({ type: "files/continued", id })}>${t("verdict.read_on")}</button>
+      <button class="button small" type="button" id="read-numbers" @click=${() => send({ type: "files/continue", id })}>${t("verdict.read_on")}</button>
     </div>`;
   }
   if (status !== "reading") return nothing;
@@ -142,7 +142,7 @@ function factsView(report, send) {
                 type="button"
                 aria-label=${t("verdict.copy_hash")}
                 title=${t("verdict.copy_hash")}
-                @click=${() => send({ type: "text/copied", text: sha256, what: "SHA-256" })}
+                @click=${() => send({ type: "text/copy", text: sha256, what: "SHA-256" })}
               >
                 ${copy}
               </button>`,

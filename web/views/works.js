@@ -47,7 +47,7 @@ function logView(log, send) {
       @submit=${(/** @type {SubmitEvent} */ event) => {
         event.preventDefault();
         const form = /** @type {HTMLFormElement} */ (event.target);
-        send({ type: "log/pasted", line: /** @type {HTMLInputElement} */ (form.elements.namedItem("line")).value });
+        send({ type: "log/explain", line: /** @type {HTMLInputElement} */ (form.elements.namedItem("line")).value });
       }}
     >
       <label class="field">

@@ -1021,4 +1021,12 @@ export default {
   "job.download": "Wird heruntergeladen",
   "job.keep": "Wird in der Bibliothek gespeichert",
   "job.compare_base": "Vergleich mit dem Basismodell",
+  "said.saved": "{name} gespeichert",
+  "error.not_saved": "Die Datei konnte nicht gespeichert werden",
+  "error.not_opened": "Die Dateien konnten nicht geöffnet werden",
+  "error.page": "Auf dieser Seite ist etwas schiefgegangen",
+  "error.view": "Dieser Teil der Seite konnte nicht angezeigt werden",
+  "error.view_says": "{message}. Der Rest der Seite funktioniert weiterhin.",
+  "metadata.more": { one: "Ein weiterer Eintrag wird nicht angezeigt; die Kopie enthält alle.", other: "{n} weitere Einträge werden nicht angezeigt; die Kopie enthält alle." },
+  "metadata.cut": { one: "(ein weiteres Zeichen)", other: "({n} weitere Zeichen)" },
 };

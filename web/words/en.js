@@ -1020,4 +1020,12 @@ export default {
   "job.download": "Downloading",
   "job.keep": "Saving to the Library",
   "job.compare_base": "Comparing with the base model",
+  "said.saved": "Saved {name}",
+  "error.not_saved": "The file could not be saved",
+  "error.not_opened": "The files could not be opened",
+  "error.page": "Something went wrong on this page",
+  "error.view": "This part of the page could not be shown",
+  "error.view_says": "{message}. The rest of the page still works.",
+  "metadata.more": { one: "One more entry is not shown; the copy has all of them.", other: "{n} more entries are not shown; the copy has all of them." },
+  "metadata.cut": { one: "(one more character)", other: "({n} more characters)" },
 };

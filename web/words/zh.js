@@ -1021,4 +1021,12 @@ export default {
   "job.download": "正在下载",
   "job.keep": "正在保存到文件库",
   "job.compare_base": "正在与基础模型比较",
+  "said.saved": "已保存 {name}",
+  "error.not_saved": "无法保存文件",
+  "error.not_opened": "无法打开文件",
+  "error.page": "页面出现错误",
+  "error.view": "页面的这一部分无法显示",
+  "error.view_says": "{message}。页面的其余部分仍可使用。",
+  "metadata.more": "还有 {n} 个条目未显示；复制内容包含全部条目。",
+  "metadata.cut": "（还有 {n} 个字符）",
 };
