@@ -1,23 +1,23 @@
 /** Actions -> everything that touches the world: the engine, files, downloads, the clipboard. Each answers with further actions. */
 
 import { Jobs } from "./core/jobs.js";
-import { createBenching } from "./benching.js";
-import { createApp } from "./app.js";
-import { fetchCatalogue, fetchLora } from "./demo.js";
+import { createBenching } from "./bench/effects.js";
+import { createApp } from "./app/effects.js";
+import { fetchCatalogue, fetchLora } from "./demo/files.js";
 import { asError } from "./core/errors.js";
-import { farModel } from "./far-model.js";
-import { createRunner } from "./runner.js";
-import { createLooking } from "./looking.js";
-import { fileOf, keep, keepDropped, keepFolder, keepNew, keepRemote } from "./library.js";
-import { adaptersOf, together, withConfig } from "./folder.js";
+import { farModel } from "./remote/model.js";
+import { createRunner } from "./generate/run.js";
+import { createLooking } from "./inspect/effects.js";
+import { fileOf, keep, keepDropped, keepFolder, keepNew, keepRemote } from "./files/opened.js";
+import { adaptersOf, together, withConfig } from "./files/folder.js";
 import { isPicture, isPng } from "./pictures.js";
 import { canRedraw, modelKey } from "./recipe.js";
 import { restored } from "./restore.js";
-import { pickFiles, remember } from "./handles.js";
-import { createLinks } from "./links.js";
-import { createShelf } from "./shelf.js";
-import { drawingOf } from "./gallery.js";
-import { saveDrawing, saveGrid, saveResult } from "./save.js";
+import { pickFiles, remember } from "./library/handles.js";
+import { createLinks } from "./share/effects.js";
+import { createShelf } from "./library/effects.js";
+import { drawingOf } from "./gallery/state.js";
+import { saveDrawing, saveGrid, saveResult } from "./gallery/save.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
@@ -29,7 +29,7 @@ const MOST_TABS = 6;
 const TOAST = 4000;
 
 /**
- * @param {{ client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers, reach: import("./address.js").Reach, send: import("./types.d.ts").Send, getState: () => State }} world
+ * @param {{ client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers, reach: import("./remote/address.js").Reach, send: import("./types.d.ts").Send, getState: () => State }} world
  * @returns {(action: Action) => void}
  */
 export function createEffects({ client, readers, reach, send, getState }) {

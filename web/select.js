@@ -1,6 +1,6 @@
 /** State -> the answers that views and effects ask of it. Pure. */
 
-import { relative } from "./map.js";
+import { relative } from "./inspect/map.js";
 import { word } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */

@@ -1,13 +1,13 @@
 /** State and action -> the next state. Pure: no clock, no chance, no engine. */
 
-import { FIRST_BENCH, reduceBench } from "./bench.js";
-import { strengthsText } from "./blocks.js";
-import { FIRST_LOOK, lookReduce } from "./look.js";
+import { FIRST_BENCH, reduceBench } from "./bench/state.js";
+import { strengthsText } from "./inspect/blocks.js";
+import { FIRST_LOOK, lookReduce } from "./inspect/state.js";
 import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
-import { FIRST_PICTURES, reducePictures } from "./gallery.js";
-import { reduceGuide } from "./guide.js";
+import { FIRST_PICTURES, reducePictures } from "./gallery/state.js";
+import { reduceGuide } from "./guide/state.js";
 import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
-import { reduceToasts } from "./toasts.js";
+import { reduceToasts } from "./core/toasts.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */

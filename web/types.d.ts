@@ -1,7 +1,7 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
 import type { JobState } from "./core/jobs.js";
-import type { LinkedRecipe } from "./link.js";
+import type { LinkedRecipe } from "./share/link.js";
 import type { Language } from "./words.js";
 import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax, Weighing } from "./engine/types.d.ts";
 

@@ -16,9 +16,9 @@ const send = () => {};
 
 it('ten thousand entries of metadata, and values of megabytes, make a short section', async () => {
   const { state } = await openPage();
-  const { metadataView } = await import('../../web/views/metadata.js');
-  const { metadataForm } = await import('../../web/views/metadata-form.js');
-  const { FIRST_CHANGE } = await import('../../web/change.js');
+  const { metadataView } = await import('../../web/inspect/views/metadata.js');
+  const { metadataForm } = await import('../../web/edit/views/metadata-form.js');
+  const { FIRST_CHANGE } = await import('../../web/edit/state.js');
   const metadata = Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`key ${at}`, 'x']));
   metadata['a long one'] = 'y'.repeat(5e6);
   for (const rawMetadata of [false, true]) {
@@ -31,7 +31,7 @@ it('ten thousand entries of metadata, and values of megabytes, make a short sect
 
 it('a hundred and thirty thousand buckets are shown without a fault', async () => {
   const { state } = await openPage();
-  const { trainingView } = await import('../../web/views/training.js');
+  const { trainingView } = await import('../../web/inspect/views/training.js');
   const training = {
     trainer: '', settings: [], trigger_words: [], tags: [], tag_total: 0, preview_key: null,
     datasets: Array.from({ length: 50_000 }, (_, at) => ({ folder: `f${at}`, images: 1, repeats: 1 })),
@@ -52,7 +52,7 @@ it('a long prompt of half-finished mentions takes no time', async () => {
 });
 
 it('a view that throws leaves a message in its place', async () => {
-  const { safely } = await import('../../web/views/boundary.js');
+  const { safely } = await import('../../web/ui/boundary.js');
   const { error } = console;
   console.error = () => {};
   assert.match(written(safely(() => { throw new RangeError('too many'); })), /too many/);
@@ -86,19 +86,19 @@ it('a copy is announced only when it is there', async () => {
 });
 
 it('a table for a spreadsheet holds no formula', async () => {
-  const { folderCsv } = await import('../../web/folder.js');
+  const { folderCsv } = await import('../../web/files/folder.js');
   const summary = { file: '', size: 5, label: '=1+1', trigger_words: '@a', strength: -1 };
   assert.equal(folderCsv({ rows: [{ id: '', path: '+x', summary, error: null }] }), "file,size,label,trigger_words,strength\r\n'+x,5,'=1+1,'@a,-1\r\n");
 });
 
 it('a report as Markdown holds no markup of the file', async () => {
-  const { reportMarkdown } = await import('../../web/export.js');
+  const { reportMarkdown } = await import('../../web/inspect/export.js');
   const text = reportMarkdown(report('![](https://evil/beacon).safetensors', { algorithms: [], convention: '', size: 1, verdict: '<img src=x> `code`' }));
   assert.doesNotMatch(text, /!\[\]\(|[^\\]<img/);
 });
 
 it('one listener that throws keeps no other from hearing, and actions come in order', async () => {
-  const { createStore } = await import('../../web/store.js');
+  const { createStore } = await import('../../web/core/store.js');
   const store = createStore((state, action) => [...state, action], []);
   const heard = [];
   const thrown = [];

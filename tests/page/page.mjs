@@ -22,7 +22,7 @@ Object.assign(globalThis, {
 Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { gpu: {}, languages: ['en'], hardwareConcurrency: 2 } });
 
 const { createEffects } = await import('../../web/effects.js');
-const { createStore } = await import('../../web/store.js');
+const { createStore } = await import('../../web/core/store.js');
 const { initialState, reduce } = await import('../../web/state.js');
 
 /** A report of an adapter that fits the demo model. */

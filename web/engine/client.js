@@ -84,7 +84,7 @@ export class EngineClient {
 
   /**
    * What a base model's weights say of a report's strengths.
-   * @param {Place} place @param {import("../library.js").ModelFiles} base @param {import("./types.d.ts").Measures} measures the report's
+   * @param {Place} place @param {import("../files/opened.js").ModelFiles} base @param {import("./types.d.ts").Measures} measures the report's
    * @param {(done: any) => void} onProgress hears of each hundredth, 0 to 1
    * @returns {Promise<import("./types.d.ts").Weighing>}
    */

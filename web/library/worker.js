@@ -1,0 +1,162 @@
+/**
+ * Files and web addresses -> files that stay in the browser, laid out as kept.js says.
+ *
+ * A download that was cut off, by the network, a closed page or a kill, goes on where `data` ends. Like reach.js this
+ * worker comes from its own file, starts when a person keeps or downloads something, asks only for addresses that a
+ * person gave, and sends neither cookies nor where it comes from.
+ */
+
+import { createSHA256 } from "hash-wasm";
+import { answer, loaded } from "../core/rpc.js";
+import { failure, folder, locked, readAbout } from "./opfs.js";
+import { t, useLanguage } from "../words.js";
+
+/** @typedef {import("./opfs.js").About} About */
+/** @typedef {(received: number, size: number) => void} OnBytes */
+
+const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+
+/** Bytes that are read at once, and milliseconds between two reports of progress. */
+const PIECE = 4 << 20;
+const REPORT_MS = 250;
+
+/** Running downloads and copies by their keys. @type {Map<string, AbortController>} */
+const running = new Map();
+
+/** @param {FileSystemDirectoryHandle} dir @param {About} about */
+async function writeAbout(dir, about) {
+  const handle = await (await dir.getFileHandle("about.json", { create: true })).createSyncAccessHandle();
+  const bytes = new TextEncoder().encode(JSON.stringify(about));
+  handle.truncate(0);
+  handle.write(bytes, { at: 0 });
+  handle.close();
+}
+
+/** Copies a file of the visitor's. @param {{ key: string, file: File }} what @param {OnBytes} onBytes */
+function keep({ key, file }, onBytes) {
+  return locked(key, async () => {
+    await room(file.size);
+    const dir = await folder(key, true);
+    const about = { name: file.name, address: "", wanted: "", sha256: "", size: file.size, etag: "" };
+    await writeAbout(dir, about);
+    await stoppable(key, (signal) => filled(dir, about, file.stream(), 0, onBytes, signal));
+  });
+}
+
+/** Begins a download, or goes on with it. @param {{ key: string, name: string, address: string, wanted: string }} what @param {OnBytes} onBytes */
+function download({ key, name, address, wanted }, onBytes) {
+  return locked(key, async () => {
+    const dir = await folder(key, true);
+    const about = (await readAbout(dir)) ?? { name, address, wanted, sha256: "", size: 0, etag: "" };
+    await writeAbout(dir, about);
+    const data = await (await dir.getFileHandle("data", { create: true })).getFile();
+    await stoppable(key, async (signal) => {
+      const { body, start, size, etag } = await ask(about, data.size, signal);
+      await room(size - start);
+      Object.assign(about, { size, etag });
+      await writeAbout(dir, about);
+      await filled(dir, about, body, start, onBytes, signal);
+    });
+  });
+}
+
+/** Work that `stop` ends: it then rejects with kind "cancelled". @param {string} key @param {(signal: AbortSignal) => Promise<void>} work */
+async function stoppable(key, work) {
+  const stop = new AbortController();
+  running.set(key, stop);
+  try {
+    await work(stop.signal);
+  } catch (thrown) {
+    if (stop.signal.aborted) throw { kind: "cancelled", message: t("keeper.stopped") };
+    throw thrown;
+  } finally {
+    running.delete(key);
+  }
+}
+
+/**
+ * The file from byte `have` on, or from its beginning where the server gives no parts or the file has changed.
+ * @param {About} about @param {number} have @param {AbortSignal} signal
+ * @returns {Promise<{ body: ReadableStream<Uint8Array>, start: number, size: number, etag: string }>}
+ */
+async function ask(about, have, signal) {
+  const { host } = new URL(about.address);
+  const get = (/** @type {number} */ from) =>
+    fetch(about.address, { signal, credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store", headers: from ? { range: `bytes=${from}-` } : {} }).catch((thrown) => {
+      if (signal.aborted) throw thrown;
+      throw failure(t("far.unreachable", { host }));
+    });
+  let response = await get(have);
+  const changed = () => about.etag && response.headers.get("etag") && response.headers.get("etag") !== about.etag;
+  if (response.status === 416 || (response.status === 206 && changed())) response = await get(0);
+  if (!response.ok || !response.body) throw failure(t("keeper.answered", { host, status: response.status }));
+  const start = response.status === 206 ? have : 0;
+  const size = start + Number(response.headers.get("content-length") ?? 0);
+  const total = Number(response.headers.get("content-range")?.split("/")[1]) || size;
+  return { body: response.body, start, size: total, etag: response.headers.get("etag") ?? "" };
+}
+
+/** @param {FileSystemDirectoryHandle} dir @param {About} about @param {ReadableStream<Uint8Array>} stream @param {number} start @param {OnBytes} onBytes @param {AbortSignal} signal */
+async function filled(dir, about, stream, start, onBytes, signal) {
+  const hash = await createSHA256();
+  const handle = await (await dir.getFileHandle("data", { create: true })).createSyncAccessHandle();
+  let at = start;
+  try {
+    handle.truncate(start);
+    for (let read = 0; read < start; read += PIECE) {
+      const piece = new Uint8Array(Math.min(PIECE, start - read));
+      handle.read(piece, { at: read });
+      hash.update(piece);
+    }
+    let told = -REPORT_MS;
+    for await (const piece of /** @type {any} */ (stream)) {
+      signal.throwIfAborted();
+      handle.write(piece, { at });
+      hash.update(piece);
+      at += piece.byteLength;
+      if (performance.now() - told < REPORT_MS) continue;
+      told = performance.now();
+      handle.flush();
+      onBytes(at, about.size);
+    }
+  } catch (thrown) {
+    if (/** @type {any} */ (thrown)?.name === "QuotaExceededError") throw failure(t("keeper.full"));
+    if (about.address) throw failure(t("keeper.cut", { host: new URL(about.address).host, at }));
+    throw thrown;
+  } finally {
+    handle.flush();
+    handle.close();
+  }
+  if (about.size && at !== about.size) throw failure(t("keeper.short", { at, size: about.size }));
+  const sha256 = hash.digest("hex");
+  if (about.wanted && sha256 !== about.wanted) {
+    await dir.removeEntry("data");
+    throw failure(t("keeper.other", { sha256, wanted: about.wanted }));
+  }
+  await writeAbout(dir, { ...about, sha256, size: at });
+}
+
+/** @param {number} bytes */
+async function room(bytes) {
+  const { quota = Infinity, usage = 0 } = await navigator.storage.estimate();
+  if (bytes > quota - usage) throw failure(t("keeper.no_room", { bytes, left: Math.max(0, quota - usage) }));
+}
+
+/** @param {{ key: string }} what */
+function stop({ key }) {
+  running.get(key)?.abort();
+}
+
+/** The page names its language when it starts this worker. */
+const speaking = useLanguage(scope.name || "en").catch(() => {});
+
+/** @param {(args: any, onBytes: OnBytes) => any} call */
+function spoken(call) {
+  return async (/** @type {any} */ args, /** @type {(progress: any) => void} */ onProgress) => {
+    await speaking;
+    return call(args, (received, size) => onProgress({ received, size }));
+  };
+}
+
+answer(scope, { keep: spoken(keep), download: spoken(download), stop: spoken(stop) });
+loaded(scope);
