@@ -19,6 +19,7 @@ import { createShelf } from "./library/effects.js";
 import { drawingOf } from "./gallery/state.js";
 import { saveDrawing, saveGrid, saveResult } from "./gallery/save.js";
 import { t } from "./words.js";
+import { copyText, hasWebGpu, scrollTo } from "./world.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
@@ -73,7 +74,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
     } catch (thrown) {
       return raise(t("error.not_read", { name: file.name }), thrown);
     }
-    show("run");
+    scrollTo("run");
   }
 
   /** @param {File} file */
@@ -103,7 +104,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   function useModel(id, name, kind) {
     if (!getState().base.own.some((model) => model.id === id)) send({ type: "model/added", model: { id, name, kind } });
     send({ type: "model/chosen", id });
-    show("run");
+    scrollTo("run");
   }
 
   /** A model that lies elsewhere: what it needs comes from there, piece by piece. @param {string} text */
@@ -125,11 +126,6 @@ export function createEffects({ client, readers, reach, send, getState }) {
     const { gpu, base, demo } = getState();
     if (gpu.status !== "ready" || (base.chosen === "demo" && demo.status !== "ready")) return;
     await runner.openAhead().catch((thrown) => asError(thrown).kind === "crashed" && raise(t("error.engine"), thrown));
-  }
-
-  /** @param {string} id */
-  function show(id) {
-    requestAnimationFrame(() => document.getElementById(id)?.scrollIntoView({ block: "start" }));
   }
 
   const countSoon = debounced(200, async () => {
@@ -188,7 +184,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
     try {
       if (getState().files.some((entry) => entry.id === id)) send({ type: "files/select", id });
       else await bringLora(id, true);
-      show("look");
+      scrollTo("look");
     } catch (thrown) {
       raise(t("error.demo_lora"), thrown);
     }
@@ -204,7 +200,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
 
   async function findGpu() {
     try {
-      if (!navigator.gpu) throw { kind: "no_webgpu", message: t("error.no_webgpu") };
+      if (!hasWebGpu()) throw { kind: "no_webgpu", message: t("error.no_webgpu") };
       send({ type: "gpu/known", gpu: { status: "ready", info: await client.gpu() } });
     } catch (thrown) {
       send({ type: "gpu/known", gpu: { status: "missing", error: asError(thrown) } });
@@ -214,7 +210,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   /** @param {string} text @param {string} what */
   async function copy(text, what) {
     try {
-      await navigator.clipboard.writeText(text);
+      await copyText(text);
       send({ type: "text/copied", what });
     } catch (thrown) {
       raise(t("error.not_copied", { what }), thrown);
@@ -246,12 +242,12 @@ export function createEffects({ client, readers, reach, send, getState }) {
     const drawing = drawingOf(getState(), id);
     const found = drawing && restored(getState(), t("restore.picture"), { recipe: drawing.recipe, infotext: null }, t("restore.choose_again"));
     if (found) send({ type: "restored", ...found });
-    show("run");
+    scrollTo("run");
   }
 
   const listed = listDemo();
   const gpuKnown = findGpu();
-  const links = createLinks({ send, getState, listed, bringLora, generate, show });
+  const links = createLinks({ send, getState, listed, bringLora, generate, show: scrollTo });
   void links.open();
 
   /** As soon as it is known whether there is a graphics card. */

@@ -15,6 +15,7 @@ import "./ui/elements/before-after.js";
 import "./ui/elements/drop-zone.js";
 import "./ui/elements/pixel-picture.js";
 import { language, t } from "./words.js";
+import { byId, pageAddress } from "./world.js";
 
 const store = createStore(reduce, initialState);
 const reach = new Reach(() => client.disconnect());
@@ -35,12 +36,12 @@ function engineClient(onCrash) {
 
 /** A worker from a blob obeys this page's Content-Security-Policy: it cannot reach another origin either. */
 function startWorker() {
-  const address = new URL(workerAddress, location.href).href;
+  const address = new URL(workerAddress, pageAddress()).href;
   const source = new Blob([`import ${JSON.stringify(address)};`], { type: "text/javascript" });
   return new Worker(URL.createObjectURL(source), { type: "module" });
 }
 
-let root = /** @type {HTMLElement} */ (document.getElementById("app"));
+let root = /** @type {HTMLElement} */ (byId("app"));
 let drawn = true;
 /** The last drawing ended half-way. */
 let broken = false;
@@ -64,8 +65,8 @@ function draw() {
 
 /** When even the message cannot be drawn. */
 function sayPlainly() {
-  if (document.getElementById("fault")) return;
-  root.before(Object.assign(document.createElement("p"), { id: "fault", role: "alert", textContent: `${t("error.page")}.` }));
+  root.setAttribute("role", "alert");
+  root.textContent = `${t("error.page")}.`;
 }
 
 /** What was drawn half-way is replaced, once a whole drawing is there. */

@@ -28,7 +28,7 @@ export type DemoCatalogue = {
 /** A dropped or picked folder: its files with their paths below it. */
 export type Folder = { name: string; files: { path: string; file: File }[] };
 
-/** One dropped (or demo) file, or one at an address. The File itself stays in library.js. */
+/** One dropped (or demo) file, or one at an address. The File itself stays in files/opened.js. */
 export type Entry = {
   id: string;
   name: string;
@@ -62,7 +62,7 @@ export type Demo = {
   total: number;
 };
 
-/** A base model that the visitor brought. Its files stay in library.js. */
+/** A base model that the visitor brought. Its files stay in files/opened.js. */
 export type OwnModel = { id: string; name: string; kind: "file" | "folder" };
 
 /** What is drawn with. */
@@ -94,7 +94,7 @@ export type Row = {
   blocks: string;
 };
 
-/** The picture to start from. Its file stays in library.js; `url` shows it. */
+/** The picture to start from. Its file stays in files/opened.js; `url` shows it. */
 export type Start = { id: string; name: string; url: string };
 
 /** What there is to say above the form: of a restored recipe, a dropped picture, a model that does not open. */
@@ -250,7 +250,7 @@ export type App = {
   installable: boolean;
 };
 
-/** A file of a folder in the table of many. The File itself stays in library.js. */
+/** A file of a folder in the table of many. The File itself stays in files/opened.js. */
 export type FolderRow = { id: string; path: string; summary: Summary | null; error: EngineError | null };
 
 /** Many files at once, by their headers. */
@@ -292,7 +292,7 @@ export type Change = {
   /** 0 to 1. */
   done: number;
   preview: Preview | null;
-  /** The new file, which stays in library.js; of how many tensors numbers were too small for the number type. */
+  /** The new file, which stays in files/opened.js; of how many tensors numbers were too small for the number type. */
   result: { id: string; name: string; size: number; thinned: number } | null;
   error: EngineError | null;
 };

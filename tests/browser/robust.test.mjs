@@ -57,7 +57,7 @@ describe('the page', () => {
       const Real = Worker;
       window.Worker = class extends Real {
         constructor(address, options) {
-          super(String(address).includes('reach') && !window.repaired ? `${address}.missing` : address, options);
+          super(String(address).includes('remote-worker') && !window.repaired ? `${address}.missing` : address, options);
         }
       };
     });

@@ -57,14 +57,14 @@ describe('a bridge', () => {
       silent: () => new Promise(() => {}),
       slow: async (_args, onProgress) => {
         for (let at = 0; at < 5; at++) {
-          await turn(30);
+          await turn(300);
           onProgress(at);
         }
         return 'done';
       },
     }));
-    await assert.rejects(bridge.call('silent', {}, { silence: 60 }), { kind: 'timeout' });
-    assert.equal(await bridge.call('slow', {}, { silence: 60 }), 'done');
+    await assert.rejects(bridge.call('silent', {}, { silence: 1000 }), { kind: 'timeout' });
+    assert.equal(await bridge.call('slow', {}, { silence: 1000 }), 'done');
   });
 
   it('says a reply that cannot be read', async () => {
@@ -104,7 +104,10 @@ describe('a bridge', () => {
     const call = bridge.call('wait', {});
     worker.crash('busy');
     await assert.rejects(call);
-    assert.deepEqual(told, [['idle', 0], ['busy', 1]]);
+    const repeated = bridge.repeated(() => bridge.call('ok', {}));
+    worker.crash('unseen');
+    assert.equal(await repeated, 1);
+    assert.deepEqual(told, [['idle', 0], ['busy', 1], ['unseen', 0]]);
   });
 
   it('ends its calls with itself', async () => {

@@ -2,6 +2,7 @@
 
 import { Workbox } from "workbox-window";
 import { remember } from "../library/handles.js";
+import { reload, savesData, serviceWorkers, tookQuery } from "../world.js";
 
 /** Where sw.js puts what was shared. */
 const SHARED = "shared";
@@ -35,11 +36,10 @@ export function createApp({ send }) {
   /** @type {any} */ (window).launchQueue?.setConsumer(async (/** @type {{ files?: FileSystemFileHandle[] }} */ { files = [] }) => {
     open(await Promise.all(files.map(async (handle) => remember(await handle.getFile(), handle))));
   });
-  if (location.search === "?shared") void openShared();
+  if (tookQuery("?shared")) void openShared();
   if (matchMedia("(display-mode: standalone)").matches) whenIdle(keepDemo);
 
   async function openShared() {
-    history.replaceState(null, "", location.pathname + location.hash);
     const cache = await caches.open(SHARED);
     const requests = await cache.keys();
     const files = requests.map(async (request) => {
@@ -57,8 +57,7 @@ export function createApp({ send }) {
 
   /** What was downloaded before the service worker was there, or is not used yet in an installed app, is kept as well. */
   function keepDemo() {
-    const { connection } = /** @type {any} */ (navigator);
-    if (!connection?.saveData) workers?.ready.then(({ active }) => active?.postMessage({ type: "KEEP_DEMO" }));
+    if (!savesData()) workers?.ready.then(({ active }) => active?.postMessage({ type: "KEEP_DEMO" }));
   }
 
   async function install() {
@@ -69,20 +68,11 @@ export function createApp({ send }) {
 
   /** The other version takes over, and only this tab is loaded again. */
   function update() {
-    worker?.addEventListener("controlling", () => location.reload());
+    worker?.addEventListener("controlling", reload);
     worker?.messageSkipWaiting();
   }
 
   return { keepDemo, install, update };
-}
-
-/** Undefined where the browser has none; with site data blocked even the question may throw. */
-function serviceWorkers() {
-  try {
-    return navigator.serviceWorker;
-  } catch {
-    return undefined;
-  }
 }
 
 /** @param {() => void} act */

@@ -32,6 +32,8 @@ export class Bridge {
   #loading;
   /** Calls that are repeated after a crash, one at a time: the one that caused it takes no other with it again. @type {Promise<unknown>} */
   #repeats = Promise.resolve();
+  /** Calls whose failure is not seen, since they would be repeated. */
+  #repeatable = 0;
   #start;
   #options;
 
@@ -40,7 +42,7 @@ export class Bridge {
    * @param {{
    *   onCrash?: (message: string, waiting: number) => void, loading?: number,
    *   says?: { crashed?: (message: string) => string, notLoaded?: () => string, badReply?: () => string, silent?: () => string },
-   * }} [options] `onCrash` hears how many calls failed with it; `loading`: milliseconds until `loaded` has to come, 0 for a port
+   * }} [options] `onCrash` hears how many calls fail with it, and are not repeated; `loading`: milliseconds until `loaded` has to come, 0 for a port
    */
   constructor(start, options = {}) {
     this.#start = start;
@@ -80,8 +82,9 @@ export class Bridge {
 
   /** What can be asked twice, asked once more if the worker crashed meanwhile. @template T @param {() => Promise<T>} ask @returns {Promise<T>} */
   async repeated(ask) {
+    this.#repeatable++;
     try {
-      return await ask();
+      return await ask().finally(() => this.#repeatable--);
     } catch (thrown) {
       if (asError(thrown).kind !== "crashed") throw thrown;
       const again = this.#repeats.then(ask);
@@ -135,7 +138,7 @@ export class Bridge {
   #crash(channel, message) {
     if (channel !== this.#channel) return;
     this.#close();
-    this.#options.onCrash?.(message, this.#waiting.size);
+    this.#options.onCrash?.(message, Math.max(0, this.#waiting.size - this.#repeatable));
     this.#fail({ kind: "crashed", message: this.#options.says?.crashed?.(message) ?? message });
   }
 

@@ -1,11 +1,12 @@
 /** The bundled demo's addresses -> its list, model files and LoRA files. All beside the page, whatever path it is served under. */
 
 import { t } from "../words.js";
+import { besidePage } from "../world.js";
 
 /** @typedef {import("../types.d.ts").DemoCatalogue} DemoCatalogue */
 
 /** @param {string} path */
-const address = (path) => new URL(`demo/${path}`, document.baseURI);
+const address = (path) => besidePage(`demo/${path}`);
 
 /** @returns {Promise<DemoCatalogue>} */
 export async function fetchCatalogue() {

@@ -4,8 +4,8 @@ import { QUICK, asksForSomething, editOf, newName } from "./state.js";
 import { asError, isCancelled } from "../core/errors.js";
 import { onAbort } from "../core/jobs.js";
 import { fileOf, keepDropped, keptOf } from "../files/opened.js";
-import { saveBlob } from "../gallery/save.js";
 import { entryById } from "../select.js";
+import { download, holdLock, scrollTo } from "../world.js";
 
 /** @typedef {import("../types.d.ts").Action} Action */
 /** @typedef {{ edit: import("../engine/types.d.ts").Edit, places: import("../engine/protocol.js").Place[], hear: (progress: { done: number, total: number }) => void }} Asked */
@@ -20,7 +20,7 @@ import { entryById } from "../select.js";
 export function createChanging({ client, jobs, send, getState, show, saved }) {
   /** The page's name among those that keep files; what has no lock held on it is cleared. */
   const session = crypto.randomUUID();
-  navigator.locks?.request(session, () => new Promise(() => {})).catch(() => {}); // not with storage blocked
+  holdLock(session);
   /** The latest edit's job: answers to older ones are dropped. */
   let latest = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -81,7 +81,7 @@ export function createChanging({ client, jobs, send, getState, show, saved }) {
     const { change } = getState().look;
     switch (action.type) {
       case "change/opened":
-        requestAnimationFrame(() => document.getElementById("change")?.scrollIntoView({ block: "start" }));
+        scrollTo("change");
         return follow();
       case "change/edited":
         jobs.cancelAll("edit");
@@ -94,7 +94,7 @@ export function createChanging({ client, jobs, send, getState, show, saved }) {
         return jobs.cancelAll("edit");
       case "change/save": {
         const file = change.result && fileOf(change.result.id);
-        return file ? saved(() => saveBlob(file.name, file)) : undefined;
+        return file ? saved(() => download(file.name, file)) : undefined;
       }
       case "change/look": {
         const file = change.result && fileOf(change.result.id);

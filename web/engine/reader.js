@@ -1,10 +1,10 @@
-/** A port to reach.js -> a function that promises bytes of the file at its other end. */
+/** A port to remote-worker.js -> a function that promises bytes of the file at its other end. */
 
 import { Bridge } from "../core/rpc.js";
 
 /** @typedef {(start: number, end: number) => Promise<Uint8Array>} Reader */
 
-/** Milliseconds without a byte; reach.js gives up sooner, if it is still there. */
+/** Milliseconds without a byte; remote-worker.js gives up sooner, if it is still there. */
 const SILENCE = 120_000;
 
 /** @param {MessagePort} port @returns {Reader} */

@@ -1,5 +1,7 @@
 /** A file -> its report, and many files -> their rows, read by several workers at once. */
 
+import { cores } from "../world.js";
+
 /** @typedef {import("./client.js").EngineClient} EngineClient */
 /** @typedef {import("./protocol.js").Place} Place */
 /** @typedef {{ done: number, rows: import("./types.d.ts").ModuleRow[] }} Progress `done` is 0 to 1 of all work */
@@ -63,7 +65,7 @@ export class Readers {
 
   /** The reporting worker and helpers, which are started. */
   #together() {
-    const helpers = Array.from({ length: Math.min(MOST, navigator.hardwareConcurrency || 1) - 1 }, this.#another);
+    const helpers = Array.from({ length: Math.min(MOST, cores()) - 1 }, this.#another);
     helpers.forEach((helper) => this.#helpers.add(helper));
     return [this.#client, ...helpers];
   }

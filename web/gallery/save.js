@@ -2,6 +2,7 @@
 
 import { drawingOf } from "./state.js";
 import { gridImage } from "./grid-image.js";
+import { download } from "../world.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 
@@ -30,20 +31,10 @@ function nameOf({ prompt, seed }, loras) {
 
 /** @param {BlobPart} png @param {string} name */
 function save(png, name) {
-  return saveBlob(`${name.replace(/[^\p{L}\p{N}.+-]+/gu, "_").slice(0, 100)}.png`, new Blob([png], { type: "image/png" }));
+  return download(`${name.replace(/[^\p{L}\p{N}.+-]+/gu, "_").slice(0, 100)}.png`, new Blob([png], { type: "image/png" }));
 }
 
 /** @param {string} name @param {string} text @param {string} type */
 export function saveText(name, text, type) {
-  return saveBlob(name, new Blob([text], { type }));
-}
-
-/** @param {string} name @param {Blob} blob one on disk is not read into memory @returns {string} the name */
-export function saveBlob(name, blob) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  return name;
+  return download(name, new Blob([text], { type }));
 }

@@ -10,6 +10,7 @@ import { reportHtml, reportMarkdown } from "./export.js";
 import { saveText } from "../gallery/save.js";
 import { entryById, weighableBy } from "../select.js";
 import { t } from "../words.js";
+import { scrollTo } from "../world.js";
 
 /** @typedef {import("../types.d.ts").Action} Action */
 /** @typedef {import("../types.d.ts").State} State */
@@ -158,7 +159,7 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
     if (entryById(getState(), id)) return send({ type: "files/select", id });
     send({ type: "files/added", entry: { id, name, size, status: "reading", report: null, fixes: [], error: null, done: 0, secondsLeft: null }, select });
     void read([id]);
-    if (select) requestAnimationFrame(() => document.getElementById("look")?.scrollIntoView({ block: "start" }));
+    if (select) scrollTo("look");
   }
 
   /** @param {string} line */

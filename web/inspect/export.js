@@ -2,6 +2,7 @@
 
 import { formatBytes, formatNumber, formatValues } from "../core/format.js";
 import { language, t, word } from "../words.js";
+import { byId, emptyDocument, styleRules } from "../world.js";
 
 /** @typedef {import("../engine/types.d.ts").Report} Report */
 
@@ -52,19 +53,18 @@ const CONTROLS = "button, input, select, textarea, form, .filter, .sections, [da
 
 /** The report on show as one file: every fold open, controls taken out, the page's styles inside. @param {string} title */
 export function reportHtml(title) {
-  const shown = /** @type {HTMLElement} */ (document.getElementById("look")?.cloneNode(true));
+  const shown = /** @type {HTMLElement} */ (byId("look")?.cloneNode(true));
   for (const control of shown.querySelectorAll(CONTROLS)) {
     if (control.matches("button.chip, th > button, button.link")) control.replaceWith(...control.childNodes, " ");
     else control.remove();
   }
   for (const fold of shown.querySelectorAll("details")) fold.open = true;
-  const rules = [...document.styleSheets].flatMap(({ cssRules }) => [...cssRules].map(({ cssText }) => cssText));
-  const page = document.implementation.createHTMLDocument(title);
+  const page = emptyDocument(title);
   const policy = page.createElement("meta");
   policy.httpEquiv = "Content-Security-Policy";
   policy.content = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
   const style = page.createElement("style");
-  style.textContent = rules.join("\n");
+  style.textContent = styleRules().join("\n");
   page.head.prepend(Object.assign(page.createElement("meta"), { name: "viewport", content: "width=device-width, initial-scale=1" }), policy);
   page.head.append(style);
   const main = page.createElement("main");

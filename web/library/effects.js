@@ -1,6 +1,6 @@
 /** The library's actions -> files that stay in this browser, written by a worker of their own; what is there goes into the state. */
 
-import keeperAddress from "./worker.js?worker&url";
+import workerAddress from "./library-worker.js?worker&url";
 import { fileAddress } from "../remote/address.js";
 import { asError, isCancelled } from "../core/errors.js";
 import { onAbort } from "../core/jobs.js";
@@ -10,13 +10,14 @@ import { demoKept, dropDemo, keepDemo } from "../demo/files.js";
 import { forgetHandle, handleOf, keepHandle, listHandles, openHandle } from "./handles.js";
 import { fileOf } from "../files/opened.js";
 import { language, t } from "../words.js";
+import { ownWorker, persistStorage, storageRoom } from "../world.js";
 
 /** @typedef {import("../types.d.ts").Action} Action */
 /** @typedef {import("../types.d.ts").State} State */
 
 /** @param {{ jobs: import("../core/jobs.js").Jobs, send: import("../types.d.ts").Send, getState: () => State }} world */
 export function createShelf({ jobs, send, getState }) {
-  const bridge = new Bridge(() => new Worker(new URL(keeperAddress, location.href), { type: "module", name: language() }), {
+  const bridge = new Bridge(() => ownWorker(workerAddress, language()), {
     says: { crashed: (message) => t("worker.failed", { message }), notLoaded: () => t("worker.not_loaded") },
   });
 
@@ -24,8 +25,7 @@ export function createShelf({ jobs, send, getState }) {
   async function look() {
     try {
       const items = [...(await list()), ...(await listHandles())].sort((a, b) => a.name.localeCompare(b.name));
-      const { usage = 0, quota = 0 } = await navigator.storage.estimate();
-      const persisted = (await navigator.storage.persisted?.()) ?? false;
+      const { usage, quota, persisted } = await storageRoom();
       send({ type: "shelf/listed", items, demo: await demoKept(getState().demo.catalogue), usage, quota, persisted });
     } catch {
       // Without a private file system (private windows of some browsers) there is no library.
@@ -55,7 +55,7 @@ export function createShelf({ jobs, send, getState }) {
   async function keep(id) {
     const entry = getState().files.find((entry) => entry.id === id);
     if (!entry) return;
-    void navigator.storage.persist?.();
+    void persistStorage();
     const file = fileOf(id);
     const handle = handleOf(file);
     if (file && handle) await keepOwn(file, handle, entry.report?.sha256 ?? "");
@@ -80,7 +80,7 @@ export function createShelf({ jobs, send, getState }) {
   async function download(text, wanted) {
     try {
       const { address, name } = fileAddress(text);
-      void navigator.storage.persist?.();
+      void persistStorage();
       await work(await keyOf(address), name, "download", { name, address, wanted: wanted.trim().toLowerCase() });
     } catch (thrown) {
       send({ type: "notice/raised", title: t("shelf.not_begun"), message: asError(thrown).message });
@@ -114,7 +114,7 @@ export function createShelf({ jobs, send, getState }) {
   }
 
   async function persist() {
-    await navigator.storage.persist?.();
+    await persistStorage();
     await look();
   }
 

@@ -2,7 +2,7 @@
  * The files that stay in this browser (the origin's private file system): what there is, and each as a File.
  *
  * Each has a folder of its own below library/: `data`, and `about.json`, which has a hash once `data` is complete.
- * A Web Lock for each folder keeps two tabs apart. engine/keeper.js writes them.
+ * A Web Lock for each folder keeps two tabs apart. library-worker.js writes them.
  */
 
 import { t } from "../words.js";

@@ -1,8 +1,9 @@
 /** What a person types or pastes as an address -> the address of a file, and what reads it. */
 
-import reachAddress from "./worker.js?worker&url";
+import workerAddress from "./remote-worker.js?worker&url";
 import { Bridge } from "../core/rpc.js";
 import { language, t } from "../words.js";
+import { ownWorker } from "../world.js";
 
 /** @typedef {{ address: string, name: string, size: number }} Remote */
 
@@ -29,7 +30,7 @@ export class Reach {
 
   /** @param {() => void} onCrash told that all ports are closed */
   constructor(onCrash) {
-    this.#bridge = new Bridge(() => new Worker(new URL(reachAddress, location.href), { type: "module", name: language() }), {
+    this.#bridge = new Bridge(() => ownWorker(workerAddress, language()), {
       onCrash,
       says: { crashed: (message) => t("worker.failed", { message }), notLoaded: () => t("worker.not_loaded") },
     });

@@ -3,6 +3,7 @@
 import { parsedLink } from "./link.js";
 import { restored } from "../restore.js";
 import { t } from "../words.js";
+import { fragment, onFragment } from "../world.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 
@@ -14,11 +15,11 @@ import { t } from "../words.js";
  */
 export function createLinks({ send, getState, listed, bringLora, generate, show }) {
   async function open() {
-    if (location.hash === "#bench") {
+    if (fragment() === "#bench") {
       send({ type: "bench/shown" });
       return show("bench");
     }
-    const link = parsedLink(location.hash);
+    const link = parsedLink(fragment());
     if (!link) return;
     await listed;
     if ("unknown" in link) {
@@ -66,6 +67,6 @@ export function createLinks({ send, getState, listed, bringLora, generate, show 
     send({ type: "notice/raised", title: t("link.about", { name }), message: t(sha256 ? "link.about_hash" : "link.about_says", { hash: sha256.slice(0, 12) }) });
   }
 
-  addEventListener("hashchange", () => void open());
+  onFragment(() => void open());
   return { open, goOn };
 }

@@ -3,6 +3,7 @@
 import { html, nothing } from "lit-html";
 import { canChange } from "../../select.js";
 import { t } from "../../words.js";
+import { byId } from "../../world.js";
 
 /** @param {import("../../engine/types.d.ts").Report} report @param {boolean} draws whether pictures can be made with it */
 export function sectionsView(report, draws) {
@@ -32,7 +33,7 @@ export function sectionsView(report, draws) {
 
 /** The section's heading takes the focus, so that a screen reader goes on from there. @param {string} id */
 function show(id) {
-  const section = document.getElementById(id);
+  const section = byId(id);
   if (!section) return;
   if (section instanceof HTMLDetailsElement) section.open = true;
   section.scrollIntoView({ block: "start" });

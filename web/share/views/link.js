@@ -5,6 +5,7 @@ import { lookLink, recipeLink } from "../link.js";
 import { t } from "../../words.js";
 import { link } from "../../ui/icons.js";
 import { messageView } from "../../ui/message.js";
+import { pageAddress } from "../../world.js";
 
 /** @param {import("../../engine/types.d.ts").Recipe} recipe @param {import("../../types.d.ts").State} state @param {import("../../types.d.ts").Send} send @param {string} [id] */
 export function linkButton(recipe, { files }, send, id = "copy-link") {
@@ -29,7 +30,7 @@ export function lookButton(look, send) {
 
 /** @param {string} fragment @param {import("../../types.d.ts").Send} send */
 function copied(fragment, send) {
-  send({ type: "text/copy", text: new URL(fragment, location.href).href, what: t("link.copied") });
+  send({ type: "text/copy", text: new URL(fragment, pageAddress()).href, what: t("link.copied") });
 }
 
 /** @param {import("../../types.d.ts").State["asked"]} asked @param {import("../../types.d.ts").Send} send */

@@ -1,7 +1,7 @@
 /**
- * Files and web addresses -> files that stay in the browser, laid out as kept.js says.
+ * Files and web addresses -> files that stay in the browser, laid out as opfs.js says.
  *
- * A download that was cut off, by the network, a closed page or a kill, goes on where `data` ends. Like reach.js this
+ * A download that was cut off, by the network, a closed page or a kill, goes on where `data` ends. Like remote-worker.js this
  * worker comes from its own file, starts when a person keeps or downloads something, asks only for addresses that a
  * person gave, and sends neither cookies nor where it comes from.
  */
