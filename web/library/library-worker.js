@@ -1,18 +1,19 @@
 /**
  * Files and web addresses -> files that stay in the browser, laid out as opfs.js says.
  *
- * A download that was cut off, by the network, a closed page or a kill, goes on where `data` ends. Like remote-worker.js this
+ * A download that was cut off, by the network, a closed page or a kill, goes on where its part ends. Like remote-worker.js this
  * worker comes from its own file, starts when a person keeps or downloads something, asks only for addresses that a
  * person gave, and sends neither cookies nor where it comes from.
  */
 
 import { createSHA256 } from "hash-wasm";
 import { answer, loaded } from "../core/rpc.js";
-import { failure, folder, locked, readAbout } from "./opfs.js";
+import { ABOUT, failure, folder, locked, partOf, readAbout } from "./opfs.js";
 import { t, useLanguage } from "../words.js";
 
 /** @typedef {import("./opfs.js").About} About */
 /** @typedef {(received: number, size: number) => void} OnBytes */
+/** Bytes from `start` on of a file of `size`, 0 if that is not known; `exact` if it is known for sure. @typedef {{ body: ReadableStream<Uint8Array>, start: number, size: number, exact: boolean }} Coming */
 
 const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
@@ -23,23 +24,34 @@ const REPORT_MS = 250;
 /** Running downloads and copies by their keys. @type {Map<string, AbortController>} */
 const running = new Map();
 
-/** @param {FileSystemDirectoryHandle} dir @param {About} about */
+/** One text after the other: a kill in between leaves one that can be read. @param {FileSystemDirectoryHandle} dir @param {About} about */
 async function writeAbout(dir, about) {
-  const handle = await (await dir.getFileHandle("about.json", { create: true })).createSyncAccessHandle();
   const bytes = new TextEncoder().encode(JSON.stringify(about));
-  handle.truncate(0);
-  handle.write(bytes, { at: 0 });
-  handle.close();
+  for (const name of ABOUT.toReversed()) {
+    const handle = await (await dir.getFileHandle(name, { create: true })).createSyncAccessHandle();
+    try {
+      handle.truncate(0);
+      handle.write(bytes, { at: 0 });
+      handle.flush();
+    } finally {
+      handle.close();
+    }
+  }
 }
 
-/** Copies a file of the visitor's. @param {{ key: string, file: File }} what @param {OnBytes} onBytes */
+/** @param {string} name @param {string} address @returns {About} */
+function unknown(name, address) {
+  return { name, address, wanted: "", sha256: "", size: 0, etag: "", file: "", total: 0 };
+}
+
+/** Copies a file of the user's. @param {{ key: string, file: File }} what @param {OnBytes} onBytes */
 function keep({ key, file }, onBytes) {
   return locked(key, async () => {
     await room(file.size);
     const dir = await folder(key, true);
-    const about = { name: file.name, address: "", wanted: "", sha256: "", size: file.size, etag: "" };
+    const about = { ...((await readAbout(dir)) ?? unknown(file.name, "")), total: file.size };
     await writeAbout(dir, about);
-    await stoppable(key, (signal) => filled(dir, about, file.stream(), 0, onBytes, signal));
+    await stoppable(key, (signal) => filled(dir, about, { body: file.stream(), start: 0, size: file.size, exact: true }, onBytes, signal));
   });
 }
 
@@ -47,15 +59,20 @@ function keep({ key, file }, onBytes) {
 function download({ key, name, address, wanted }, onBytes) {
   return locked(key, async () => {
     const dir = await folder(key, true);
-    const about = (await readAbout(dir)) ?? { name, address, wanted, sha256: "", size: 0, etag: "" };
+    const known = (await readAbout(dir)) ?? unknown(name, address);
+    const about = { ...known, wanted: wanted || known.wanted };
     await writeAbout(dir, about);
-    const data = await (await dir.getFileHandle("data", { create: true })).getFile();
+    const part = await (await dir.getFileHandle(partOf(about), { create: true })).getFile();
     await stoppable(key, async (signal) => {
-      const { body, start, size, etag } = await ask(about, data.size, signal);
-      await room(size - start);
-      Object.assign(about, { size, etag });
+      const came = await ask(about, part.size, signal);
+      await room(came.size - came.start);
+      Object.assign(about, { total: came.size, etag: came.etag });
       await writeAbout(dir, about);
-      await filled(dir, about, body, start, onBytes, signal);
+      await filled(dir, about, came, onBytes, signal);
+    }).catch(async (thrown) => {
+      // What is whole stays, and half of another takes no room beside it.
+      if (about.file) await dir.removeEntry(partOf(about)).catch(() => {});
+      throw thrown;
     });
   });
 }
@@ -77,7 +94,7 @@ async function stoppable(key, work) {
 /**
  * The file from byte `have` on, or from its beginning where the server gives no parts or the file has changed.
  * @param {About} about @param {number} have @param {AbortSignal} signal
- * @returns {Promise<{ body: ReadableStream<Uint8Array>, start: number, size: number, etag: string }>}
+ * @returns {Promise<Coming & { etag: string }>}
  */
 async function ask(about, have, signal) {
   const { host } = new URL(about.address);
@@ -92,14 +109,33 @@ async function ask(about, have, signal) {
   if (!response.ok || !response.body) throw failure(t("keeper.answered", { host, status: response.status }));
   const start = response.status === 206 ? have : 0;
   const size = start + Number(response.headers.get("content-length") ?? 0);
-  const total = Number(response.headers.get("content-range")?.split("/")[1]) || size;
-  return { body: response.body, start, size: total, etag: response.headers.get("etag") ?? "" };
+  const total = Number(response.headers.get("content-range")?.split("/")[1]);
+  // Without a range the length may be that of a compressed transfer, which is shorter than what comes.
+  return { body: response.body, start, size: total || size, exact: total > 0, etag: response.headers.get("etag") ?? "" };
 }
 
-/** @param {FileSystemDirectoryHandle} dir @param {About} about @param {ReadableStream<Uint8Array>} stream @param {number} start @param {OnBytes} onBytes @param {AbortSignal} signal */
-async function filled(dir, about, stream, start, onBytes, signal) {
+/**
+ * Fills the part, verifies it, and makes it the whole file.
+ * @param {FileSystemDirectoryHandle} dir @param {About} about @param {Coming} coming @param {OnBytes} onBytes @param {AbortSignal} signal
+ */
+async function filled(dir, about, coming, onBytes, signal) {
+  const part = partOf(about);
+  const { at, sha256 } = await written(dir, about, coming, onBytes, signal);
+  const { size, exact } = coming;
+  if (exact ? at !== size : at < size) throw failure(t("keeper.short", { at, size }));
+  if (about.wanted && sha256 !== about.wanted) {
+    await dir.removeEntry(part);
+    throw failure(t("keeper.other", { sha256, wanted: about.wanted }));
+  }
+  await writeAbout(dir, { ...about, sha256, size: at, total: at, file: part });
+  if (about.file) await dir.removeEntry(about.file).catch(() => {}); // it may be open in another tab; the next one takes its place
+}
+
+/** @param {FileSystemDirectoryHandle} dir @param {About} about @param {Coming} coming @param {OnBytes} onBytes @param {AbortSignal} signal */
+async function written(dir, about, { body, start, size }, onBytes, signal) {
   const hash = await createSHA256();
-  const handle = await (await dir.getFileHandle("data", { create: true })).createSyncAccessHandle();
+  const handle = await (await dir.getFileHandle(partOf(about), { create: true })).createSyncAccessHandle();
+  const reader = body.getReader(); // Safari cannot iterate over a stream
   let at = start;
   try {
     handle.truncate(start);
@@ -108,32 +144,28 @@ async function filled(dir, about, stream, start, onBytes, signal) {
       handle.read(piece, { at: read });
       hash.update(piece);
     }
-    let told = -REPORT_MS;
-    for await (const piece of /** @type {any} */ (stream)) {
+    for (let told = -REPORT_MS; ; ) {
+      const { done, value } = await reader.read();
+      if (done) break;
       signal.throwIfAborted();
-      handle.write(piece, { at });
-      hash.update(piece);
-      at += piece.byteLength;
+      handle.write(value, { at });
+      hash.update(value);
+      at += value.byteLength;
       if (performance.now() - told < REPORT_MS) continue;
       told = performance.now();
       handle.flush();
-      onBytes(at, about.size);
+      onBytes(at, size);
     }
   } catch (thrown) {
     if (/** @type {any} */ (thrown)?.name === "QuotaExceededError") throw failure(t("keeper.full"));
     if (about.address) throw failure(t("keeper.cut", { host: new URL(about.address).host, at }));
     throw thrown;
   } finally {
+    reader.cancel().catch(() => {});
     handle.flush();
     handle.close();
   }
-  if (about.size && at !== about.size) throw failure(t("keeper.short", { at, size: about.size }));
-  const sha256 = hash.digest("hex");
-  if (about.wanted && sha256 !== about.wanted) {
-    await dir.removeEntry("data");
-    throw failure(t("keeper.other", { sha256, wanted: about.wanted }));
-  }
-  await writeAbout(dir, { ...about, sha256, size: at });
+  return { at, sha256: hash.digest("hex") };
 }
 
 /** @param {number} bytes */

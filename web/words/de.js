@@ -717,6 +717,7 @@ export default {
   "shelf.note": "Erst dann wird der Server gefragt. Was abgebrochen ist, geht dort weiter, wo es war, auch nachdem die Seite geschlossen wurde.",
   "shelf.keep": "Im Browser behalten",
   "shelf.other_tab": "Ein anderer Tab dieser Seite arbeitet an dieser Datei. Warte, bis er damit fertig ist.",
+  "shelf.torn": "Beschädigter Eintrag",
   "shelf.incomplete": "Diese Datei ist nicht vollständig.",
   "shelf.not_begun": "Der Download konnte nicht beginnen",
   "shelf.not_opened": "Die behaltene Datei konnte nicht geöffnet werden",

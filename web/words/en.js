@@ -716,6 +716,7 @@ export default {
   "shelf.note": "Only then is the server asked. What was cut off goes on from where it was, also after the page was closed.",
   "shelf.keep": "Keep in this browser",
   "shelf.other_tab": "Another tab of this page is working on this file. Wait until it is done there.",
+  "shelf.torn": "Damaged entry",
   "shelf.incomplete": "This file is not complete.",
   "shelf.not_begun": "The download could not begin",
   "shelf.not_opened": "The kept file could not be opened",

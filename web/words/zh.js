@@ -717,6 +717,7 @@ export default {
   "shelf.note": "只有此时才会访问服务器。中断的下载会从断点继续，关闭页面后也一样。",
   "shelf.keep": "保存在浏览器中",
   "shelf.other_tab": "本页面的另一个标签页正在处理该文件。请等待其完成。",
+  "shelf.torn": "损坏的条目",
   "shelf.incomplete": "该文件不完整。",
   "shelf.not_begun": "下载无法开始",
   "shelf.not_opened": "无法打开保存的文件",

@@ -59,11 +59,11 @@ function itemView({ key, name, address, sha256, size, received, own }, work, sen
   return html`<li data-testid="kept" data-name=${name} data-status=${busy ? "working" : own ? "own" : whole ? "kept" : "part"}>
     <p><bdi>${name}</bdi>
       <span class="fine">${own ? html`${formatBytes(size)}, ${t("shelf.own")}` : sha256 ? html`${formatBytes(size)}, SHA-256 <code>${sha256.slice(0, 12)}…</code>` : all ? t("shelf.part", { done: formatBytes(done), all: formatBytes(all) }) : formatBytes(done)}</span></p>
-    ${whole ? nothing : html`<progress max="1" .value=${all ? done / all : 0} aria-label=${t("shelf.progress", { name })}></progress>`}
+    ${whole && !busy ? nothing : html`<progress max="1" .value=${all ? done / all : 0} aria-label=${t("shelf.progress", { name })}></progress>`}
     ${work?.error ? html`<p class="fine over" role="alert">${work.error.message}</p>` : nothing}
     <p class="downloads">
       ${whole ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/open", key })}>${t("address.go")}</button>` : nothing}
-      ${busy && !whole ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stop", key })}>${t("button.stop")}</button>` : nothing}
+      ${busy ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stop", key })}>${t("button.stop")}</button>` : nothing}
       ${!busy && !whole && address ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resume", key })}>${t("shelf.go_on")}</button>` : nothing}
       ${busy ? nothing : html`<button class="button small" type="button" aria-label=${own ? `${t("shelf.forget")} ${name}` : t("shelf.delete_named", { name })} @click=${() => send({ type: "shelf/remove", key })}>${t(own ? "shelf.forget" : "button.delete")}</button>`}
     </p>
