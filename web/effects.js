@@ -4,7 +4,7 @@ import { Jobs } from "./core/jobs.js";
 import { createBenching } from "./bench/effects.js";
 import { createApp } from "./app/effects.js";
 import { fetchCatalogue, fetchLora } from "./demo/files.js";
-import { asError } from "./core/errors.js";
+import { asError, isCancelled } from "./core/errors.js";
 import { farModel } from "./remote/model.js";
 import { createRunner } from "./generate/run.js";
 import { createLooking } from "./inspect/effects.js";
@@ -234,6 +234,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
 
   /** @param {string} title @param {unknown} thrown */
   function raise(title, thrown) {
+    if (isCancelled(thrown)) return; // whoever cancelled it knows
     send({ type: "notice/raised", title, message: asError(thrown).message });
   }
 
