@@ -65,7 +65,7 @@ describe('the page', () => {
       await page.locator('#address').fill('https://127.0.0.1:1/some/file.safetensors');
       await page.locator('#address').press('Enter');
     };
-    await page.getByText('or open an https address').click();
+    await page.getByText('or open from a URL').click();
     await ask();
     await page.getByText(/could not be loaded/).waitFor();
     await page.evaluate(() => void (window.repaired = true));

@@ -7,6 +7,7 @@
  */
 
 import { createSHA256 } from "hash-wasm";
+import { formatBytes } from "../core/format.js";
 import { answer, loaded } from "../core/rpc.js";
 import { ABOUT, failure, folder, locked, partOf, readAbout } from "./opfs.js";
 import { t, useLanguage } from "../words.js";
@@ -122,7 +123,7 @@ async function filled(dir, about, coming, onBytes, signal) {
   const part = partOf(about);
   const { at, sha256 } = await written(dir, about, coming, onBytes, signal);
   const { size, exact } = coming;
-  if (exact ? at !== size : at < size) throw failure(t("keeper.short", { at, size }));
+  if (exact ? at !== size : at < size) throw failure(t("keeper.short", { at: formatBytes(at), size: formatBytes(size) }));
   if (about.wanted && sha256 !== about.wanted) {
     await dir.removeEntry(part);
     throw failure(t("keeper.other", { sha256, wanted: about.wanted }));
@@ -158,7 +159,7 @@ async function written(dir, about, { body, start, size }, onBytes, signal) {
     }
   } catch (thrown) {
     if (/** @type {any} */ (thrown)?.name === "QuotaExceededError") throw failure(t("keeper.full"));
-    if (about.address) throw failure(t("keeper.cut", { host: new URL(about.address).host, at }));
+    if (about.address) throw failure(t("keeper.cut", { host: new URL(about.address).host, at: formatBytes(at) }));
     throw thrown;
   } finally {
     reader.cancel().catch(() => {});
@@ -171,7 +172,7 @@ async function written(dir, about, { body, start, size }, onBytes, signal) {
 /** @param {number} bytes */
 async function room(bytes) {
   const { quota = Infinity, usage = 0 } = await navigator.storage.estimate();
-  if (bytes > quota - usage) throw failure(t("keeper.no_room", { bytes, left: Math.max(0, quota - usage) }));
+  if (bytes > quota - usage) throw failure(t("keeper.no_room", { bytes: formatBytes(bytes), left: formatBytes(Math.max(0, quota - usage)) }));
 }
 
 /** @param {{ key: string }} what */
