@@ -38,6 +38,8 @@ const MODEL = { name: 'Tiny emoji SD', family: 'sd15', label: 'SD 1.5', samplers
 class Engine {
   known = new Set();
   model = '';
+  /** Keys of models that do not open. */
+  unfit = /^$/;
   /** Calls that wait: `{ call, args, answer, fail }`. */
   open = [];
   /** Names of all calls so far. */
@@ -89,6 +91,8 @@ class Engine {
   end() {}
   async openModel(key) {
     this.calls.push('openModel');
+    await new Promise((next) => setTimeout(next, 5));
+    if (this.unfit.test(key)) throw { kind: 'unfit', message: 'no such model' };
     this.model = key;
     return MODEL;
   }

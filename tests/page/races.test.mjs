@@ -190,3 +190,14 @@ it('pictures wait for a measurement of the GPU, and can be cancelled meanwhile',
   await page.until('the end of the measurement', ({ bench }) => bench.status === 'idle');
   assert.equal(page.state().bench.error, null);
 });
+
+it('a model that does not open is let go, and the last one is opened again', async () => {
+  const page = await openPage();
+  await page.withDemoLora();
+  await page.generated();
+  page.engine.unfit = /^folder/;
+  page.send({ type: 'files/dropped', files: [], folders: [{ name: 'broken', files: [{ path: 'model_index.json', file: file('model_index.json') }] }], place: '' });
+  await page.until('the message', ({ remark }) => remark?.severity === 'refuse');
+  await page.until('the demo model', ({ base, jobs }) => base.chosen === 'demo' && base.info && !jobs.length);
+  assert.equal(page.engine.model, 'demo');
+});

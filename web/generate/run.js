@@ -50,7 +50,7 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
 
   /** Opens the chosen model ahead of the first image. */
   async function openAhead() {
-    const job = jobs.start({ lane: "gpu", kind: "open", same: "join", priority: 1, run: openModel });
+    const job = jobs.start({ lane: "gpu", kind: "open", priority: 1, run: openModel });
     await job?.done;
   }
 
