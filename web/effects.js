@@ -100,7 +100,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
     useModel(keepNew("model", file), file.name, "file");
   }
 
-  /** Makes the visitor's own model the base model. @param {string} id @param {string} name @param {"file" | "folder"} kind */
+  /** Makes the user's own model the base model. @param {string} id @param {string} name @param {"file" | "folder"} kind */
   function useModel(id, name, kind) {
     if (!getState().base.own.some((model) => model.id === id)) send({ type: "model/added", model: { id, name, kind } });
     send({ type: "model/chosen", id });

@@ -289,7 +289,7 @@ function withoutModel(state, { kind, message }) {
   return { ...next, remark: { kind, severity: "refuse", title, message, details: [], picture: null }, announcement: message };
 }
 
-/** A file of the visitor's that no row has yet, "" for none. @param {State} state */
+/** A file of the user's that no row has yet, "" for none. @param {State} state */
 function unused(state) {
   return loraOptions(state).own.find(({ id }) => !state.form.loras.some((row) => row.id === id))?.id ?? "";
 }

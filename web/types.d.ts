@@ -62,7 +62,7 @@ export type Demo = {
   total: number;
 };
 
-/** A base model that the visitor brought. Its files stay in files/opened.js. */
+/** A base model that the user brought. Its files stay in files/opened.js. */
 export type OwnModel = { id: string; name: string; kind: "file" | "folder" };
 
 /** What is drawn with. */
@@ -318,7 +318,7 @@ export type Look = {
   address: { status: "idle" | "asking"; error: EngineError | null };
 };
 
-/** A file that stays in this browser. `sha256` is "" while it is incomplete; `address` where it comes from, if that is elsewhere; `own` for the visitor's own file, which lies where it lay. */
+/** A file that stays in this browser. `sha256` is "" while it is incomplete; `address` where it comes from, if that is elsewhere; `own` for the user's own file, which lies where it lay. */
 export type KeptFile = { key: string; name: string; address: string; sha256: string; size: number; received: number; own?: boolean };
 
 /** Something on its way into the library. */

@@ -1,4 +1,4 @@
-/** The page as an app: kept for offline use, brought up to date at the visitor's wish, installed, opened with files. */
+/** The page as an app: kept for offline use, brought up to date at the user's wish, installed, opened with files. */
 
 import { Workbox } from "workbox-window";
 import { remember } from "../library/handles.js";

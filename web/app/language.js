@@ -1,4 +1,4 @@
-/** What a visitor reads -> the page's language: the control that chooses it, and the words that stand outside the views. */
+/** What a user reads -> the page's language: the control that chooses it, and the words that stand outside the views. */
 
 import { LANGUAGES, language, t, useLanguage } from "../words.js";
 import { byId, keep, kept, languages, speakDocument, worded } from "../world.js";
@@ -8,7 +8,7 @@ const KEY = "language";
 
 /** @typedef {import("../words.js").Key} Key */
 
-/** The language that was chosen, else the first of the visitor's that is here. */
+/** The language that was chosen, else the first of the user's that is here. */
 function wanted() {
   const chosen = kept(KEY);
   const theirs = [...(chosen ? [chosen] : []), ...languages()].map((tag) => tag.split("-")[0]);

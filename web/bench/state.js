@@ -1,4 +1,4 @@
-/** Measurements of the visitor's graphics card: state and action -> the next state, and the table as text. Pure. */
+/** Measurements of the user's graphics card: state and action -> the next state, and the table as text. Pure. */
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Action} Action */

@@ -1,4 +1,4 @@
-/** The guided minute: what the visitor has done with the demo so far. State and action -> the next state. Pure. */
+/** The guided minute: what the user has done with the demo so far. State and action -> the next state. Pure. */
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").GuideStep} GuideStep */

@@ -63,7 +63,7 @@ export function createShelf({ jobs, send, getState }) {
     else if (entry.address) await download(entry.address, "");
   }
 
-  /** The visitor's own file, without a copy. @param {File} file @param {FileSystemFileHandle} handle @param {string} sha256 "" while it is not known */
+  /** The user's own file, without a copy. @param {File} file @param {FileSystemFileHandle} handle @param {string} sha256 "" while it is not known */
   async function keepOwn({ name, size, lastModified }, handle, sha256) {
     await keepHandle(await keyOf(`${name} ${size} ${lastModified}`), { handle, name, size, sha256 });
     await look();

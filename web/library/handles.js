@@ -1,4 +1,4 @@
-/** The visitor's own files that the library keeps without a copy: what the browser gives to find them again, in its database. */
+/** The user's own files that the library keeps without a copy: what the browser gives to find them again, in its database. */
 
 import { createStore, del, entries, get, set } from "idb-keyval";
 import { t } from "../words.js";
@@ -17,7 +17,7 @@ export function remember(file, handle) {
   return file;
 }
 
-/** The handle of a file of the visitor's, where the browser gave one. @param {File | undefined} file */
+/** The handle of a file of the user's, where the browser gave one. @param {File | undefined} file */
 export function handleOf(file) {
   return file && known.get(file);
 }
@@ -39,7 +39,7 @@ export async function listHandles() {
   return all.map(([key, { name, size, sha256 }]) => ({ key, name, size, sha256, address: "", received: size, own: true }));
 }
 
-/** The file where it lies, after the visitor has agreed once more if the browser wants that. @param {string} key @returns {Promise<File>} */
+/** The file where it lies, after the user has agreed once more if the browser wants that. @param {string} key @returns {Promise<File>} */
 export async function openHandle(key) {
   const { handle, name } = /** @type {Own} */ (await get(key, store()));
   const asked = /** @type {any} */ (handle);

@@ -1,4 +1,4 @@
-/** How fast the visitor's graphics card runs the kernels: shown where the address ends in #bench. */
+/** How fast the user's graphics card runs the kernels: shown where the address ends in #bench. */
 
 import { html, nothing } from "lit-html";
 import { benchText, figures } from "../state.js";

@@ -1,4 +1,4 @@
-/** The base model: the demo, or the visitor's own checkpoint or folder. */
+/** The base model: the demo, or the user's own checkpoint or folder. */
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
