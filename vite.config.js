@@ -39,7 +39,7 @@ export default defineConfig({
       strategies: 'injectManifest',
       srcDir: 'web',
       filename: 'sw.js',
-      injectRegister: false, // web/app.js does it; an inline script would break the Content-Security-Policy
+      injectRegister: false, // web/app/effects.js does it; an inline script would break the Content-Security-Policy
       injectManifest: {
         rollupFormat: 'iife',
         globPatterns: ['**/*'],

@@ -1,40 +1,45 @@
 /** Actions -> everything that touches the world: the engine, files, downloads, the clipboard. Each answers with further actions. */
 
-import { createBenching } from "./benching.js";
-import { createApp } from "./app.js";
-import { fetchCatalogue, fetchLora } from "./demo.js";
-import { asError } from "./engine/protocol.js";
-import { farModel } from "./far-model.js";
-import { createRunner } from "./runner.js";
-import { createLooking } from "./looking.js";
-import { fileOf, keep, keepDropped, keepFolder, keepNew, keepRemote } from "./library.js";
-import { adaptersOf, together, withConfig } from "./folder.js";
+import { Jobs } from "./core/jobs.js";
+import { createBenching } from "./bench/effects.js";
+import { createApp } from "./app/effects.js";
+import { fetchCatalogue, fetchLora } from "./demo/files.js";
+import { asError, isCancelled } from "./core/errors.js";
+import { farModel } from "./remote/model.js";
+import { createRunner } from "./generate/run.js";
+import { createLooking } from "./inspect/effects.js";
+import { fileOf, keep, keepDropped, keepFolder, keepNew, keepRemote } from "./files/opened.js";
+import { adaptersOf, together, withConfig } from "./files/folder.js";
 import { isPicture, isPng } from "./pictures.js";
 import { canRedraw, modelKey } from "./recipe.js";
 import { restored } from "./restore.js";
-import { pickFiles, remember } from "./handles.js";
-import { createLinks } from "./links.js";
-import { createShelf } from "./shelf.js";
-import { drawingOf } from "./gallery.js";
-import { saveDrawing, saveGrid, saveResult } from "./save.js";
+import { pickFiles, remember } from "./library/handles.js";
+import { createLinks } from "./share/effects.js";
+import { createShelf } from "./library/effects.js";
+import { drawingOf } from "./gallery/state.js";
+import { saveDrawing, saveGrid, saveResult } from "./gallery/save.js";
 import { t } from "./words.js";
+import { copyText, hasWebGpu, scrollTo } from "./world.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
 
 /** More files than this in one drop become a table. */
 const MOST_TABS = 6;
+/** Milliseconds that a toast stays. */
+const TOAST = 4000;
 
 /**
- * @param {{ client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers, reach: import("./address.js").Reach, send: import("./types.d.ts").Send, getState: () => State }} world
+ * @param {{ client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers, reach: import("./remote/address.js").Reach, send: import("./types.d.ts").Send, getState: () => State }} world
  * @returns {(action: Action) => void}
  */
 export function createEffects({ client, readers, reach, send, getState }) {
+  const jobs = new Jobs((list) => send({ type: "jobs/changed", jobs: list }));
   const app = createApp({ send });
-  const shelf = createShelf({ send, getState });
-  const benching = createBenching({ client, send, getState });
-  const runner = createRunner({ client, send, getState, bringLora });
-  const looking = createLooking({ client, readers, reach, send, getState, raise, copy, modelFiles: runner.modelFiles });
+  const shelf = createShelf({ jobs, send, getState });
+  const benching = createBenching({ client, jobs, send });
+  const runner = createRunner({ client, jobs, send, getState, bringLora, read: (ids) => looking.read(ids) });
+  const looking = createLooking({ client, readers, jobs, reach, send, getState, raise, copy, saved, modelFiles: runner.modelFiles });
 
   /**
    * Each kind of file goes its way: pictures to the form, models to the base model, everything else to its report.
@@ -69,7 +74,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
     } catch (thrown) {
       return raise(t("error.not_read", { name: file.name }), thrown);
     }
-    show("run");
+    scrollTo("run");
   }
 
   /** @param {File} file */
@@ -95,11 +100,11 @@ export function createEffects({ client, readers, reach, send, getState }) {
     useModel(keepNew("model", file), file.name, "file");
   }
 
-  /** Makes the visitor's own model the base model. @param {string} id @param {string} name @param {"file" | "folder"} kind */
+  /** Makes the user's own model the base model. @param {string} id @param {string} name @param {"file" | "folder"} kind */
   function useModel(id, name, kind) {
     if (!getState().base.own.some((model) => model.id === id)) send({ type: "model/added", model: { id, name, kind } });
     send({ type: "model/chosen", id });
-    show("run");
+    scrollTo("run");
   }
 
   /** A model that lies elsewhere: what it needs comes from there, piece by piece. @param {string} text */
@@ -120,12 +125,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
     await gpuKnown;
     const { gpu, base, demo } = getState();
     if (gpu.status !== "ready" || (base.chosen === "demo" && demo.status !== "ready")) return;
-    await runner.openModel().catch(() => {});
-  }
-
-  /** @param {string} id */
-  function show(id) {
-    requestAnimationFrame(() => document.getElementById(id)?.scrollIntoView({ block: "start" }));
+    await runner.openAhead().catch((thrown) => asError(thrown).kind === "crashed" && raise(t("error.engine"), thrown));
   }
 
   const countSoon = debounced(200, async () => {
@@ -136,7 +136,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   });
 
   const redrawSoon = debounced(250, () => {
-    if (canRedraw(getState())) void runner.redraw();
+    if (canRedraw(getState())) runner.redraw();
   });
 
   /** @param {string} id @param {File} file @param {boolean} select */
@@ -154,8 +154,9 @@ export function createEffects({ client, readers, reach, send, getState }) {
     if (!lora) return;
     const file = fileOf(id) ?? (await fetchLora(lora));
     keep(id, file);
-    addEntry(id, file, select);
-    await looking.read([id]);
+    if (!getState().files.some((entry) => entry.id === id)) addEntry(id, file, select);
+    else if (select) send({ type: "files/select", id });
+    if (getState().files.find((entry) => entry.id === id)?.status !== "read") await looking.read([id]);
   }
 
   /** The first demo LoRA's report, and the model made ready for its picture. */
@@ -166,12 +167,12 @@ export function createEffects({ client, readers, reach, send, getState }) {
     const id = `demo:${catalogue.loras[0].file}`;
     send({ type: "model/chosen", id: "demo" });
     try {
-      if (getState().files.some((entry) => entry.id === id)) send({ type: "files/selected", id });
+      if (getState().files.some((entry) => entry.id === id)) send({ type: "files/select", id });
       else await bringLora(id, true);
       await gpuKnown;
       const { gpu, result } = getState();
       if (gpu.status !== "ready") return;
-      await runner.openModel();
+      await runner.openAhead();
       if (!gpu.info.software && !result) await runner.generate(); // a graphics card draws it in a moment
     } catch (thrown) {
       raise(t("error.demo"), thrown);
@@ -181,9 +182,9 @@ export function createEffects({ client, readers, reach, send, getState }) {
   /** @param {string} id */
   async function openDemoLora(id) {
     try {
-      if (getState().files.some((entry) => entry.id === id)) send({ type: "files/selected", id });
+      if (getState().files.some((entry) => entry.id === id)) send({ type: "files/select", id });
       else await bringLora(id, true);
-      show("look");
+      scrollTo("look");
     } catch (thrown) {
       raise(t("error.demo_lora"), thrown);
     }
@@ -199,7 +200,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
 
   async function findGpu() {
     try {
-      if (!navigator.gpu) throw { kind: "no_webgpu", message: t("error.no_webgpu") };
+      if (!hasWebGpu()) throw { kind: "no_webgpu", message: t("error.no_webgpu") };
       send({ type: "gpu/known", gpu: { status: "ready", info: await client.gpu() } });
     } catch (thrown) {
       send({ type: "gpu/known", gpu: { status: "missing", error: asError(thrown) } });
@@ -209,14 +210,31 @@ export function createEffects({ client, readers, reach, send, getState }) {
   /** @param {string} text @param {string} what */
   async function copy(text, what) {
     try {
-      await navigator.clipboard.writeText(text);
+      await copyText(text);
+      send({ type: "text/copied", what });
     } catch (thrown) {
       raise(t("error.not_copied", { what }), thrown);
     }
   }
 
+  /** Says that a file was saved, or why not. @param {() => string | null | undefined | Promise<string | null | undefined>} save gives its name, if there is something to save */
+  async function saved(save) {
+    try {
+      const name = await save();
+      if (name) send({ type: "file/saved", name });
+    } catch (thrown) {
+      raise(t("error.not_saved"), thrown);
+    }
+  }
+
+  /** @param {number} id of a toast */
+  function expire(id) {
+    setTimeout(() => send({ type: "toast/expired", id }), TOAST);
+  }
+
   /** @param {string} title @param {unknown} thrown */
   function raise(title, thrown) {
+    if (isCancelled(thrown)) return; // whoever cancelled it knows
     send({ type: "notice/raised", title, message: asError(thrown).message });
   }
 
@@ -225,12 +243,12 @@ export function createEffects({ client, readers, reach, send, getState }) {
     const drawing = drawingOf(getState(), id);
     const found = drawing && restored(getState(), t("restore.picture"), { recipe: drawing.recipe, infotext: null }, t("restore.choose_again"));
     if (found) send({ type: "restored", ...found });
-    show("run");
+    scrollTo("run");
   }
 
   const listed = listDemo();
   const gpuKnown = findGpu();
-  const links = createLinks({ send, getState, listed, bringLora, generate, show });
+  const links = createLinks({ send, getState, listed, bringLora, generate, show: scrollTo });
   void links.open();
 
   /** As soon as it is known whether there is a graphics card. */
@@ -247,14 +265,14 @@ export function createEffects({ client, readers, reach, send, getState }) {
         return app.update();
       case "app/install":
         return void app.install();
-      case "demo/opened":
+      case "demo/open":
         return void openDemoLora(action.id);
       case "demo/ready":
         return app.keepDemo();
       case "files/dropped":
-        return void addFiles(action);
+        return void addFiles(action).catch((thrown) => raise(t("error.not_opened"), thrown));
       case "files/pick":
-        return void pickFiles().then((files) => files?.length && send({ type: "files/dropped", files, folders: [], place: "" }));
+        return void pickFiles().then((files) => files?.length && send({ type: "files/dropped", files, folders: [], place: "" }), (thrown) => raise(t("error.not_opened"), thrown));
       case "demo/try":
         return void tryDemo();
       case "model/picked":
@@ -276,14 +294,14 @@ export function createEffects({ client, readers, reach, send, getState }) {
       case "files/read":
       case "model/added":
         return links.goOn();
-      case "history/used":
+      case "history/use":
         return useSettings(action.id);
-      case "history/downloaded":
-        return saveDrawing(getState(), action.id);
+      case "history/download":
+        return void saved(() => saveDrawing(getState(), action.id));
       case "grid/draw":
-        return void runner.generateGrid();
-      case "grid/downloaded":
-        return void saveGrid(getState().grid);
+        return runner.generateGrid();
+      case "grid/download":
+        return void saved(() => saveGrid(getState().grid));
       case "restored":
         countSoon();
         return void openChosen();
@@ -300,16 +318,21 @@ export function createEffects({ client, readers, reach, send, getState }) {
         return void runner.generate();
       case "run/cancel":
         return runner.cancel();
+      case "job/cancel":
+        return jobs.cancel(action.id);
       case "bench/run":
-        return void benching.run();
+        return benching.run();
       case "bench/stop":
         return benching.stop();
       case "run/skip_tuning":
         return void client.skipTuning().catch(() => {});
-      case "result/downloaded":
-        return saveResult(getState().result, action.which);
-      case "text/copied":
+      case "result/download":
+        return void saved(() => saveResult(getState().result, action.which));
+      case "text/copy":
         return void copy(action.text, action.what);
+      case "text/copied":
+      case "file/saved":
+        return expire(getState().toasts.at(-1)?.id ?? 0);
     }
   };
 }

@@ -1,6 +1,6 @@
 /** Two axes and the form -> the grid to be drawn: its ticks, and each cell's form. Pure. */
 
-import { sliders, strengthsText } from "./blocks.js";
+import { sliders, strengthsText } from "./inspect/blocks.js";
 import { clamp, entryById, loraOptions } from "./select.js";
 import { t, word } from "./words.js";
 

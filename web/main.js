@@ -4,19 +4,22 @@ import { render } from "lit-html";
 import workerAddress from "./engine/worker.js?worker&url";
 import { EngineClient } from "./engine/client.js";
 import { Readers } from "./engine/readers.js";
-import { Reach } from "./address.js";
+import { Reach } from "./remote/address.js";
 import { createEffects } from "./effects.js";
-import { startLanguage } from "./language.js";
+import { startLanguage } from "./app/language.js";
 import { initialState, reduce } from "./state.js";
-import { createStore } from "./store.js";
-import { pageView } from "./views/page.js";
-import "./elements/before-after.js";
-import "./elements/drop-zone.js";
-import "./elements/pixel-picture.js";
+import { createStore } from "./core/store.js";
+import { asError, isCancelled } from "./core/errors.js";
+import { pageView } from "./app/views/page.js";
+import "./ui/elements/before-after.js";
+import "./ui/elements/drop-zone.js";
+import "./ui/elements/pixel-picture.js";
 import { language, t } from "./words.js";
+import { byId, pageAddress } from "./world.js";
 
 const store = createStore(reduce, initialState);
-const reach = new Reach();
+const reach = new Reach(() => client.disconnect());
+/** @type {EngineClient} */
 const client = engineClient((message) =>
   store.send({
     type: "notice/raised",
@@ -33,13 +36,15 @@ function engineClient(onCrash) {
 
 /** A worker from a blob obeys this page's Content-Security-Policy: it cannot reach another origin either. */
 function startWorker() {
-  const address = new URL(workerAddress, location.href).href;
+  const address = new URL(workerAddress, pageAddress()).href;
   const source = new Blob([`import ${JSON.stringify(address)};`], { type: "text/javascript" });
   return new Worker(URL.createObjectURL(source), { type: "module" });
 }
 
-const root = /** @type {HTMLElement} */ (document.getElementById("app"));
+let root = /** @type {HTMLElement} */ (byId("app"));
 let drawn = true;
+/** The last drawing ended half-way. */
+let broken = false;
 
 /** Many actions in one turn, one drawing. */
 function draw() {
@@ -47,9 +52,41 @@ function draw() {
   drawn = false;
   queueMicrotask(() => {
     drawn = true;
-    render(pageView(store.getState(), store.send), root);
+    try {
+      drawNow();
+    } catch (thrown) {
+      console.error(thrown);
+      if (broken) sayPlainly();
+      broken = true;
+      failed(thrown);
+    }
   });
 }
+
+/** When even the message cannot be drawn. */
+function sayPlainly() {
+  root.setAttribute("role", "alert");
+  root.textContent = `${t("error.page")}.`;
+}
+
+/** What was drawn half-way is replaced, once a whole drawing is there. */
+function drawNow() {
+  const target = broken ? /** @type {HTMLElement} */ (root.cloneNode(false)) : root;
+  render(pageView(store.getState(), store.send), target);
+  if (target !== root) root.replaceWith(target);
+  root = target;
+  broken = false;
+}
+
+/** Nothing that goes wrong stays unseen. @param {unknown} thrown */
+function failed(thrown) {
+  const { message } = asError(thrown);
+  const known = store.getState().notices.some((notice) => notice.message === message);
+  if (!known && !isCancelled(thrown)) store.send({ type: "page/failed", message });
+}
+
+addEventListener("error", ({ error, message }) => failed(error ?? message));
+addEventListener("unhandledrejection", ({ reason }) => failed(reason));
 
 await startLanguage(() => store.send({ type: "language/changed", language: language() }));
 store.subscribe(draw);

@@ -19,7 +19,7 @@ export function causeOf(state) {
 }
 
 /** `<lora:name:strength>` of the web UIs. */
-const MENTION = /<lora:([^:>]+)(?::([^>]*))?>/gi;
+const MENTION = /<lora:([^:<>]{1,200})(?::([^<>]{0,200}))?>/gi;
 
 /**
  * What acts: the rows of the stack that are on, and the LoRAs that an A1111 prompt mentions, whose strengths come first.

@@ -1,6 +1,6 @@
 /** State -> the answers that views and effects ask of it. Pure. */
 
-import { relative } from "./map.js";
+import { relative } from "./inspect/map.js";
 import { word } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -158,7 +158,7 @@ export function blockKey({ path, block }) {
 
 /**
  * How far all the pictures of a run are, 0 to 1, and the seconds they still need.
- * @param {State["run"]} run
+ * @param {Pick<State["run"], "picture" | "pictures" | "progress">} run
  * @returns {{ done: number, secondsLeft: number | null }}
  */
 export function overallProgress({ picture, pictures, progress }) {

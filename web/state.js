@@ -1,12 +1,13 @@
 /** State and action -> the next state. Pure: no clock, no chance, no engine. */
 
-import { FIRST_BENCH, reduceBench } from "./bench.js";
-import { strengthsText } from "./blocks.js";
-import { FIRST_LOOK, lookReduce } from "./look.js";
+import { FIRST_BENCH, reduceBench } from "./bench/state.js";
+import { strengthsText } from "./inspect/blocks.js";
+import { FIRST_LOOK, lookReduce } from "./inspect/state.js";
 import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
-import { FIRST_PICTURES, reducePictures } from "./gallery.js";
-import { reduceGuide } from "./guide.js";
+import { FIRST_PICTURES, reducePictures } from "./gallery/state.js";
+import { reduceGuide } from "./guide/state.js";
 import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
+import { reduceToasts } from "./core/toasts.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -20,6 +21,7 @@ const freshTable = { open: false, sort: "order", descending: false, filter: "", 
 export const initialState = {
   language: "en",
   app: { offline: false, update: false, installable: false },
+  jobs: [],
   look: FIRST_LOOK,
   files: [],
   selected: "",
@@ -35,7 +37,7 @@ export const initialState = {
   chosen: "",
   rawMetadata: false,
   form: FIRST_FORM,
-  run: { status: "idle", picture: 1, pictures: 1, live: false, grid: false, progress: null, error: null },
+  run: { job: 0, status: "idle", picture: 1, pictures: 1, live: false, grid: false, progress: null, error: null },
   result: null,
   compare: "side",
   ...FIRST_PICTURES,
@@ -46,14 +48,16 @@ export const initialState = {
   asked: null,
   smooth: true,
   notices: [],
+  toasts: [],
   announcement: "",
 };
 
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduce(state, action) {
+  if ("job" in action && action.type !== "run/started" && action.job !== state.run.job) return state; // another run has taken its place
   const look = lookReduce(state, action);
   const page = reducePage(look === state.look ? state : { ...state, look }, action);
-  return reduceBench(reduceGuide(reducePictures(page, action), action), action);
+  return reduceToasts(reduceBench(reduceGuide(reducePictures(page, action), action), action), action);
 }
 
 /** @param {State} state @param {Action} action @returns {State} */
@@ -63,6 +67,8 @@ function reducePage(state, action) {
       return { ...state, language: action.language };
     case "app/changed":
       return { ...state, app: { ...state.app, ...action.change } };
+    case "jobs/changed":
+      return { ...state, jobs: action.jobs };
     case "gpu/known":
       return { ...state, gpu: action.gpu };
 
@@ -123,8 +129,8 @@ function reducePage(state, action) {
       return withRows(state, action);
     case "files/waiting":
       return withEntry(state, action.id, { status: "header" });
-    case "files/continued":
-      return withEntry(state, action.id, { status: "reading", done: 0, secondsLeft: null });
+    case "files/continue":
+      return withEntry(state, action.id, { status: "reading", error: null, done: 0, secondsLeft: null });
     case "files/read": {
       const { id, report, fixes } = action;
       const next = withEntry(state, id, { status: "read", report, fixes, error: null });
@@ -137,10 +143,12 @@ function reducePage(state, action) {
     }
     case "files/failed": {
       const { id, error } = action;
-      const next = withEntry(state, id, { status: "failed", report: null, error });
+      // After a crash the header's report stays, and the numbers can be asked for again.
+      const header = error.kind === "crashed" && entryById(state, id)?.report;
+      const next = withEntry(state, id, header ? { status: "header", error } : { status: "failed", report: null, error });
       return { ...next, announcement: error.message };
     }
-    case "files/selected":
+    case "files/select":
       return select(state, action.id);
     case "weigh/done": {
       const entry = entryById(state, action.id);
@@ -181,8 +189,8 @@ function reducePage(state, action) {
       return { ...state, form: withoutRow(state.form, action.index) };
 
     case "run/started": {
-      const { pictures, live = false, grid = false } = action;
-      const run = { ...state.run, picture: 1, pictures, live, grid, progress: null, error: null };
+      const { job, pictures, live = false, grid = false } = action;
+      const run = { ...state.run, job, picture: 1, pictures, live, grid, progress: null, error: null };
       const remark = state.remark?.severity === "good" && !live ? null : state.remark;
       return { ...state, remark, run: { ...run, status: "running" }, announcement: live ? state.announcement : grid ? t("said.making_many", { pictures }) : t("said.making") };
     }
@@ -220,9 +228,8 @@ function reducePage(state, action) {
       return { ...state, asked: action.asked };
     case "result/smoothed":
       return { ...state, smooth: action.smooth };
-    case "text/copied":
-      return { ...state, announcement: t("said.copied", { what: action.what }) };
-
+    case "page/failed":
+      return reducePage(state, { type: "notice/raised", title: t("error.page"), message: action.message });
     case "notice/raised": {
       const id = 1 + Math.max(0, ...state.notices.map((notice) => notice.id));
       const { title, message } = action;
@@ -282,7 +289,7 @@ function withoutModel(state, { kind, message }) {
   return { ...next, remark: { kind, severity: "refuse", title, message, details: [], picture: null }, announcement: message };
 }
 
-/** A file of the visitor's that no row has yet, "" for none. @param {State} state */
+/** A file of the user's that no row has yet, "" for none. @param {State} state */
 function unused(state) {
   return loraOptions(state).own.find(({ id }) => !state.form.loras.some((row) => row.id === id))?.id ?? "";
 }

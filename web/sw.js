@@ -74,6 +74,6 @@ async function dropOldDemo() {
 scope.addEventListener("activate", (event) => event.waitUntil(Promise.all([scope.clients.claim(), dropOldDemo()])));
 
 scope.addEventListener("message", (event) => {
-  if (event.data?.type === "SKIP_WAITING") void scope.skipWaiting(); // only ever at the visitor's wish
+  if (event.data?.type === "SKIP_WAITING") void scope.skipWaiting(); // only ever at the user's wish
   if (event.data?.type === "KEEP_DEMO") event.waitUntil(keepDemo().catch(() => {})); // offline: the next time
 });

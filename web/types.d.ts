@@ -1,6 +1,7 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
-import type { LinkedRecipe } from "./link.js";
+import type { JobState } from "./core/jobs.js";
+import type { LinkedRecipe } from "./share/link.js";
 import type { Language } from "./words.js";
 import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax, Weighing } from "./engine/types.d.ts";
 
@@ -27,7 +28,7 @@ export type DemoCatalogue = {
 /** A dropped or picked folder: its files with their paths below it. */
 export type Folder = { name: string; files: { path: string; file: File }[] };
 
-/** One dropped (or demo) file, or one at an address. The File itself stays in library.js. */
+/** One dropped (or demo) file, or one at an address. The File itself stays in files/opened.js. */
 export type Entry = {
   id: string;
   name: string;
@@ -61,7 +62,7 @@ export type Demo = {
   total: number;
 };
 
-/** A base model that the visitor brought. Its files stay in library.js. */
+/** A base model that the user brought. Its files stay in files/opened.js. */
 export type OwnModel = { id: string; name: string; kind: "file" | "folder" };
 
 /** What is drawn with. */
@@ -93,7 +94,7 @@ export type Row = {
   blocks: string;
 };
 
-/** The picture to start from. Its file stays in library.js; `url` shows it. */
+/** The picture to start from. Its file stays in files/opened.js; `url` shows it. */
 export type Start = { id: string; name: string; url: string };
 
 /** What there is to say above the form: of a restored recipe, a dropped picture, a model that does not open. */
@@ -157,6 +158,8 @@ export type Form = {
 };
 
 export type Run = {
+  /** The job that makes the pictures, or made the last ones. */
+  job: number;
   status: "idle" | "running" | "cancelling";
   /** Which picture is being made, from 1. */
   picture: number;
@@ -232,6 +235,9 @@ export type Grid = {
 /** A step of the guided minute. */
 export type GuideStep = "look" | "draw" | "slide" | "swap" | "fix";
 
+/** A message that goes by itself. */
+export type Toast = { id: number; text: string };
+
 export type Notice = { id: number; title: string; message: string };
 
 /** The page as an app. */
@@ -244,7 +250,7 @@ export type App = {
   installable: boolean;
 };
 
-/** A file of a folder in the table of many. The File itself stays in library.js. */
+/** A file of a folder in the table of many. The File itself stays in files/opened.js. */
 export type FolderRow = { id: string; path: string; summary: Summary | null; error: EngineError | null };
 
 /** Many files at once, by their headers. */
@@ -286,7 +292,7 @@ export type Change = {
   /** 0 to 1. */
   done: number;
   preview: Preview | null;
-  /** The new file, which stays in library.js; of how many tensors numbers were too small for the number type. */
+  /** The new file, which stays in files/opened.js; of how many tensors numbers were too small for the number type. */
   result: { id: string; name: string; size: number; thinned: number } | null;
   error: EngineError | null;
 };
@@ -312,7 +318,7 @@ export type Look = {
   address: { status: "idle" | "asking"; error: EngineError | null };
 };
 
-/** A file that stays in this browser. `sha256` is "" while it is incomplete; `address` where it comes from, if that is elsewhere; `own` for the visitor's own file, which lies where it lay. */
+/** A file that stays in this browser. `sha256` is "" while it is incomplete; `address` where it comes from, if that is elsewhere; `own` for the user's own file, which lies where it lay. */
 export type KeptFile = { key: string; name: string; address: string; sha256: string; size: number; received: number; own?: boolean };
 
 /** Something on its way into the library. */
@@ -339,6 +345,8 @@ export type State = {
   language: Language;
   shelf: Shelf;
   app: App;
+  /** All work that runs or waits, in the order in which it was asked for. */
+  jobs: JobState[];
   look: Look;
   files: Entry[];
   selected: string;
@@ -371,6 +379,7 @@ export type State = {
   asked: { addresses: string[]; whole: boolean } | null;
   smooth: boolean;
   notices: Notice[];
+  toasts: Toast[];
   /** Read out by screen readers when it changes. */
   announcement: string;
 };
@@ -385,7 +394,7 @@ export type Action =
   | { type: "shelf/working"; key: string; work: Work | null }
   | { type: "shelf/keep"; id: string }
   | { type: "shelf/download"; text: string; wanted: string }
-  | { type: "shelf/resumed" | "shelf/stopped" | "shelf/opened" | "shelf/removed"; key: string }
+  | { type: "shelf/resume" | "shelf/stop" | "shelf/open" | "shelf/remove"; key: string }
   | { type: "shelf/persist" }
   | { type: "shelf/demo"; keep: boolean }
   | { type: "app/changed"; change: Partial<App> }
@@ -394,7 +403,7 @@ export type Action =
   | { type: "gpu/known"; gpu: Gpu }
   | { type: "demo/listed"; catalogue: DemoCatalogue }
   | { type: "demo/try" }
-  | { type: "demo/opened"; id: string }
+  | { type: "demo/open"; id: string }
   | { type: "guide/closed" }
   | { type: "demo/progress"; received: number; total: number }
   | { type: "demo/ready" }
@@ -426,28 +435,28 @@ export type Action =
   | { type: "files/header"; id: string; report: Report }
   | { type: "files/progress"; id: string; done: number; secondsLeft: number | null; rows: ModuleRow[] }
   | { type: "files/waiting"; id: string }
-  | { type: "files/continued"; id: string }
-  | { type: "address/opened"; text: string; whole?: boolean }
+  | { type: "files/continue"; id: string }
+  | { type: "address/open"; text: string; whole?: boolean }
   | { type: "address/asking" }
   | { type: "address/answered"; error: EngineError | null }
   | { type: "folder/listed"; rows: FolderRow[] }
   | { type: "folder/summarized"; rows: FolderRow[] }
   | { type: "folder/changed"; change: Partial<FolderTable> }
   | { type: "folder/sorted"; key: FolderSort }
-  | { type: "folder/opened"; id: string }
-  | { type: "folder/saved"; as: "csv" | "json" }
+  | { type: "folder/open"; id: string }
+  | { type: "folder/save"; as: "csv" | "json" }
   | { type: "folder/closed" }
-  | { type: "log/pasted"; line: string }
+  | { type: "log/explain"; line: string }
   | { type: "log/explained"; id: string; line: string; answer: LogExplanation | null }
   | { type: "layer/chosen"; path: string }
   | { type: "layer/measured"; id: string; path: string; spectrum: LayerSpectrum | null }
-  | { type: "weigh/asked"; id: string }
+  | { type: "weigh/start"; id: string }
   | { type: "weigh/progress"; id: string; done: number }
   | { type: "weigh/done"; id: string; weighing: Weighing; model: string }
   | { type: "weigh/failed"; id: string; error: EngineError }
   | { type: "weigh/stop" }
   | { type: "weigh/stopped"; id: string }
-  | { type: "compare/asked"; id: string }
+  | { type: "compare/start"; id: string }
   | { type: "compare/done"; id: string; other: string; result: ComparedFiles }
   | { type: "compare/failed"; id: string; other: string; error: EngineError }
   | { type: "look/settled" }
@@ -462,48 +471,53 @@ export type Action =
   | { type: "change/failed"; error: EngineError }
   | { type: "change/stop" }
   | { type: "change/stopped" }
-  | { type: "change/saved" }
-  | { type: "change/looked" }
+  | { type: "change/save" }
+  | { type: "change/look" }
   | { type: "tag/toggled"; tag: string }
-  | { type: "report/copied" }
-  | { type: "report/saved" }
+  | { type: "report/copy" }
+  | { type: "report/save" }
   | { type: "files/read"; id: string; report: Report; fixes: Fix[] }
   | { type: "files/failed"; id: string; error: EngineError }
-  | { type: "files/selected"; id: string }
+  | { type: "files/select"; id: string }
   | { type: "table/changed"; change: Partial<Table> }
   | { type: "table/sorted"; key: SortKey }
   | { type: "block/pointed"; block: BlockKey }
   | { type: "block/chosen"; block: BlockKey }
   | { type: "metadata/raw"; raw: boolean }
   | { type: "form/changed"; change: Partial<Form> }
+  | { type: "jobs/changed"; jobs: JobState[] }
+  | { type: "job/cancel"; id: number }
   | { type: "run/generate" }
-  | { type: "run/started"; pictures: number; live?: boolean; grid?: boolean }
-  | { type: "run/picture"; picture: number }
-  | { type: "run/progress"; progress: PageProgress }
-  | { type: "run/result"; result: Result }
-  | { type: "run/done" }
+  | { type: "run/started"; job: number; pictures: number; live?: boolean; grid?: boolean }
+  | { type: "run/picture"; job: number; picture: number }
+  | { type: "run/progress"; job: number; progress: PageProgress }
+  | { type: "run/result"; job: number; result: Result }
   | { type: "bench/shown" | "bench/run" | "bench/stop" }
   | { type: "bench/measured"; adapter: string; rows: Measured[]; all: number }
   | { type: "bench/ended"; error: EngineError | null }
   | { type: "run/cancel" }
   | { type: "run/skip_tuning" }
-  | { type: "run/cancelled" }
-  | { type: "run/failed"; error: EngineError }
+  | { type: "run/done" | "run/cancelled"; job: number }
+  | { type: "run/failed"; job: number; error: EngineError }
   | { type: "result/compared"; compare: Compare }
   | { type: "history/changed"; change: Partial<Omit<History, "items">> }
-  | { type: "history/used"; id: number }
-  | { type: "history/downloaded"; id: number }
+  | { type: "history/use"; id: number }
+  | { type: "history/download"; id: number }
   | { type: "axis/changed"; side: "x" | "y"; change: Partial<Axis> }
   | { type: "grid/draw" }
   | { type: "grid/started"; grid: Grid }
   | { type: "grid/drawn"; at: number; cell: Omit<Drawing, "id"> }
   | { type: "grid/picked"; at: number }
-  | { type: "grid/downloaded" }
+  | { type: "grid/download" }
   | { type: "link/changed"; recipe: LinkedRecipe | null }
   | { type: "link/asked"; asked: State["asked"] }
   | { type: "result/smoothed"; smooth: boolean }
-  | { type: "result/downloaded"; which: "without" | "with" }
-  | { type: "text/copied"; text: string; what: string }
+  | { type: "result/download"; which: "without" | "with" }
+  | { type: "text/copy"; text: string; what: string }
+  | { type: "text/copied"; what: string }
+  | { type: "file/saved"; name: string }
+  | { type: "toast/expired"; id: number }
+  | { type: "page/failed"; message: string }
   | { type: "notice/raised"; title: string; message: string }
   | { type: "notice/dismissed"; id: number };
 

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
-import { benchText, figures } from '../../web/bench.js';
-import { progressView } from '../../web/views/progress.js';
+import { benchText, figures } from '../../web/bench/state.js';
+import { progressView } from '../../web/generate/views/progress.js';
 import { SUB_PATH, launch } from './harness.mjs';
 import { PATIENCE } from './studio.mjs';
 

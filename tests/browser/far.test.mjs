@@ -41,7 +41,7 @@ async function openFar(address) {
   const { page, errors } = await site.open();
   await page.click('#try-demo');
   await ready(page);
-  await page.getByText('Use your own model').click();
+  await page.getByText('Use your own checkpoint').click();
   await page.fill('#far-model', address);
   await page.press('#far-model', 'Enter');
   return { page, errors };
@@ -73,7 +73,7 @@ describe('a model at another origin', () => {
     const here = await site.open();
     await here.page.click('#try-demo');
     await ready(here.page);
-    await here.page.getByText('Use your own model').click();
+    await here.page.getByText('Use your own checkpoint').click();
     await here.page.setInputFiles('#pick-folder', fileURLToPath(new URL(MINI, TESTS)));
     await here.page.getByText('With your mini-sd15').waitFor(PATIENCE);
     await here.page.fill('#seed', await page.inputValue('#seed'));

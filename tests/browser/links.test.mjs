@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { lookLink, parsedLink, recipeLink } from '../../web/link.js';
+import { lookLink, parsedLink, recipeLink } from '../../web/share/link.js';
 import { BLANK, drop, elsewhere, launch, until } from './harness.mjs';
 import { PATIENCE, difference, finished, generate, pixels, ready, reportOf } from './studio.mjs';
 

@@ -67,7 +67,7 @@ describe('strength', () => {
     const [layers, middle, most] = said.slice(1).map(Number);
     await page.locator('#modules summary').click();
     const table = page.getByTestId('modules');
-    await table.getByRole('button', { name: 'Of its weight' }).click();
+    await table.getByRole('button', { name: 'Relative change' }).click();
     const shares = (await table.locator('tbody tr').allInnerTexts()).map((row) => Number(row.match(/([\d.]+) %/)[1]));
     assert.equal(shares.length, Math.min(100, layers));
     assert.ok(shares.every((share, i) => !i || share <= shares[i - 1]), `${shares}`);
@@ -250,7 +250,7 @@ describe('the map', () => {
     assert.equal(await layer.getAttribute('data-path'), path);
     assert.equal(await layer.locator('.spectrum rect').count(), 4, 'one value a rank');
     const text = await layer.innerText();
-    for (const name of ['Stable rank', 'Effective rank', '98 % in rank', 'Largest']) assert.ok(text.includes(name), text);
+    for (const name of ['Stable rank', 'Effective rank', 'Rank for 98% energy', 'Largest']) assert.ok(text.includes(name), text);
     await layer.getByRole('button').click();
     assert.equal(await layer.count(), 0);
     assert.deepEqual(errors, []);
@@ -374,6 +374,6 @@ describe('a report', () => {
     await page.click('#copy-report');
     await page.waitForFunction(async () => (await navigator.clipboard.readText()).startsWith('# kohya_lora'));
     const text = await page.evaluate(() => navigator.clipboard.readText());
-    for (const part of [/\| Rank \| 4 \|/, /## Will it work\?/, /\| ComfyUI .*works, 264 of 264/, /## Where it acts/]) assert.match(text, part);
+    for (const part of [/\| Rank \| 4 \|/, /## Will it work\?/, /\| ComfyUI .*works, 264 of 264/, /## Affected layers/]) assert.match(text, part);
   });
 });

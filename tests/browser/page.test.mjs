@@ -69,7 +69,7 @@ describe('look', () => {
     await page.click('#show-all');
     assert.equal(await rows.count(), 264);
 
-    await page.getByRole('button', { name: 'Strength' }).click();
+    await page.getByRole('button', { name: 'Norm' }).click();
     const strengths = await rows.evaluateAll((all) => all.map((row) => parseFloat(row.children[5].textContent)));
     assert.ok(strengths.every((value) => value > 0), strengths.join(' '));
     assert.deepEqual(strengths, strengths.toSorted((a, b) => b - a));

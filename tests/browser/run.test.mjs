@@ -38,7 +38,7 @@ async function openMini() {
   await drop(page, LORAS);
   await reportOf(page, 'lora_b.safetensors');
   await ready(page);
-  await page.getByText('Use your own model').click();
+  await page.getByText('Use your own checkpoint').click();
   await page.setInputFiles('#pick-folder', MINI);
   await page.getByText('With your mini-sd15').waitFor(PATIENCE);
   await type(page, 'prompt', 'a cat on a mat');
@@ -246,7 +246,7 @@ describe('a model of one’s own', () => {
     assert.equal(await page.inputValue('#base'), 'demo');
 
     // The last working model is restored.
-    await page.getByText('Use your own model').click();
+    await page.getByText('Use your own checkpoint').click();
     await page.setInputFiles('#pick-folder', MINI);
     await page.getByText('With your mini-sd15').waitFor(PATIENCE);
     await page.setInputFiles('#pick-checkpoint', fileURLToPath(new URL('hostile/truncated_data.safetensors', TESTS)));

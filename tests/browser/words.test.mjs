@@ -79,9 +79,9 @@ describe('the texts', () => {
   });
 
   it('stand in no view itself', async () => {
-    const views = (await readdir(new URL('views/', WEB))).filter((file) => file !== 'icons.js');
+    const views = (await readdir(WEB, { recursive: true })).filter((file) => /(^|\/)(ui|views)\/[^/]+\.js$/.test(file) && !file.endsWith('/icons.js'));
     assert.ok(views.length > 20, 'the views were not found');
-    for (const file of views) assert.deepEqual(inlineWords(await readFile(new URL(`views/${file}`, WEB), 'utf8')), [], file);
+    for (const file of views) assert.deepEqual(inlineWords(await readFile(new URL(file, WEB), 'utf8')), [], file);
     assert.deepEqual(inlineWords('html`<p class="a">${icon} say it</p><b title="Say it">x</b><i>${t("a.b")}</i>`'), ['say it', 'Say it']);
   });
 });

@@ -1,21 +1,13 @@
-/** Method calls of the page -> messages to the engine's worker and back; a crashed worker is replaced at the next call. */
+/** The engine's methods as calls of its worker; a crashed worker is replaced at the next call, and what can be asked twice is asked once more. */
 
+import { Bridge } from "../core/rpc.js";
 import { t } from "../words.js";
-import { asError } from "./protocol.js";
 
-/** @typedef {import("./types.d.ts").EngineError} EngineError */
 /** @typedef {import("./types.d.ts").PageProgress} Progress */
 /** @typedef {import("./protocol.js").Place} Place */
-/** @typedef {{ resolve: (result: any) => void, reject: (error: EngineError) => void, onProgress?: (progress: Progress) => void }} Waiting */
 
 export class EngineClient {
-  /** @type {Worker | null} */
-  #worker = null;
-  /** @type {Map<number, Waiting>} */
-  #waiting = new Map();
-  #nextId = 1;
-  #start;
-  #onCrash;
+  #bridge;
   #connect;
 
   /** What the present worker was given: adapters by sha256, and a model by its key, "" for none. A fresh one knows nothing. */
@@ -23,19 +15,25 @@ export class EngineClient {
   model = "";
 
   /**
-   * @param {() => Worker} start makes a worker that speaks protocol.js
+   * @param {() => Worker} start makes an engine's worker
    * @param {(message: string) => void} onCrash told of a worker that broke while no call waited: a waiting call is rejected instead
    * @param {(address: string) => MessagePort} connect gives a port through which the bytes at an address are read
    */
   constructor(start, onCrash, connect) {
     this.#connect = connect;
-    this.#start = start;
-    this.#onCrash = onCrash;
+    this.#bridge = new Bridge(start, {
+      onCrash: (message, waiting) => {
+        this.known.clear();
+        this.model = "";
+        if (!waiting) onCrash(message);
+      },
+      says: { crashed: (message) => t("engine.stopped", { message }), notLoaded: () => t("engine.not_loaded"), badReply: () => t("engine.bad_reply") },
+    });
   }
 
   /** What a file's header says. @param {Place} place @returns {Promise<import("./types.d.ts").Report>} */
-  async header(place) {
-    return this.#call("header", { place: await this.#reached(place) });
+  header(place) {
+    return this.#bridge.repeated(async () => this.#call("header", { place: await this.#reached(place) }));
   }
 
   /**
@@ -53,7 +51,7 @@ export class EngineClient {
    * @returns {Promise<import("./types.d.ts").Inspected>}
    */
   async inspect(place, known, onProgress) {
-    const inspected = await this.#call("inspect", { place: await this.#reached(place), known }, onProgress);
+    const inspected = await this.#bridge.repeated(async () => this.#call("inspect", { place: await this.#reached(place), known }, onProgress));
     this.known.add(inspected.report.sha256);
     return inspected;
   }
@@ -70,23 +68,23 @@ export class EngineClient {
   }
 
   /** A file's row of a table of many. @param {Place} place @returns {Promise<import("./types.d.ts").Summary>} */
-  async summarize(place) {
-    return this.#call("summarize", { place: await this.#reached(place) });
+  summarize(place) {
+    return this.#bridge.repeated(async () => this.#call("summarize", { place: await this.#reached(place) }));
   }
 
   /** @param {Place} place @param {string} line @returns {Promise<import("./types.d.ts").LogExplanation | null>} */
-  async explainLog(place, line) {
-    return this.#call("explainLog", { place: await this.#reached(place), line });
+  explainLog(place, line) {
+    return this.#bridge.repeated(async () => this.#call("explainLog", { place: await this.#reached(place), line }));
   }
 
   /** @param {Place} place @param {string} path a layer's @returns {Promise<import("./types.d.ts").LayerSpectrum | null>} */
-  async spectrum(place, path) {
-    return this.#call("spectrum", { place: await this.#reached(place), path });
+  spectrum(place, path) {
+    return this.#bridge.repeated(async () => this.#call("spectrum", { place: await this.#reached(place), path }));
   }
 
   /**
    * What a base model's weights say of a report's strengths.
-   * @param {Place} place @param {import("../library.js").ModelFiles} base @param {import("./types.d.ts").Measures} measures the report's
+   * @param {Place} place @param {import("../files/opened.js").ModelFiles} base @param {import("./types.d.ts").Measures} measures the report's
    * @param {(done: any) => void} onProgress hears of each hundredth, 0 to 1
    * @returns {Promise<import("./types.d.ts").Weighing>}
    */
@@ -101,13 +99,13 @@ export class EngineClient {
   }
 
   /** @param {Place} a @param {Place} b @returns {Promise<import("./types.d.ts").ComparedFiles>} */
-  async compare(a, b) {
-    return this.#call("compare", { a: await this.#reached(a), b: await this.#reached(b) });
+  compare(a, b) {
+    return this.#bridge.repeated(async () => this.#call("compare", { a: await this.#reached(a), b: await this.#reached(b) }));
   }
 
   /** @returns {Promise<import("./types.d.ts").GpuInfo>} */
   gpu() {
-    return this.#call("gpu", {});
+    return this.#bridge.repeated(() => this.#call("gpu", {}));
   }
 
   /**
@@ -147,7 +145,7 @@ export class EngineClient {
 
   /** What a PNG says of how it was made. @param {Uint8Array} bytes @returns {Promise<import("./types.d.ts").PngInfo>} */
   readPng(bytes) {
-    return this.#call("readPng", { bytes });
+    return this.#bridge.repeated(() => this.#call("readPng", { bytes }));
   }
 
   /**
@@ -164,8 +162,8 @@ export class EngineClient {
    * @param {import("./types.d.ts").Edit} edit @param {Place[]} places @param {(progress: any) => void} onProgress
    * @returns {Promise<import("./types.d.ts").Preview>}
    */
-  async previewEdit(edit, places, onProgress) {
-    return this.#call("previewEdit", { edit, places: await this.#allReached(places) }, onProgress);
+  previewEdit(edit, places, onProgress) {
+    return this.#bridge.repeated(async () => this.#call("previewEdit", { edit, places: await this.#allReached(places) }, onProgress));
   }
 
   /**
@@ -188,10 +186,14 @@ export class EngineClient {
     return this.#call("cancel", {});
   }
 
-  /** Ends the worker; a call that waits never hears of it. */
+  /** Ends the worker; calls that wait fail with kind "cancelled". */
   end() {
-    this.#worker?.terminate();
-    this.#worker = null;
+    this.#bridge.end();
+  }
+
+  /** Forgets the ports to web addresses, whose other side is gone. */
+  disconnect() {
+    for (const each of this.known) if (URL.canParse(each)) this.known.delete(each);
   }
 
   /** Names of the kernels that are timed: small shapes, or those of published models. @param {boolean} full @returns {Promise<string[]>} */
@@ -232,51 +234,11 @@ export class EngineClient {
   /**
    * @param {import("./protocol.js").CallName} call
    * @param {object} args
-   * @param {(progress: Progress) => void} [onProgress]
+   * @param {(progress: any) => void} [onProgress]
    * @param {Transferable[]} [transfer]
    * @returns {Promise<any>}
    */
-  #call(call, args, onProgress, transfer = []) {
-    const worker = (this.#worker ??= this.#fresh());
-    const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject, onProgress });
-      worker.postMessage({ id, call, args }, transfer);
-    });
-  }
-
-  #fresh() {
-    const worker = this.#start();
-    worker.onmessage = ({ data }) => this.#receive(worker, data);
-    worker.onerror = (event) => {
-      event.preventDefault();
-      this.#crash(worker, event.message ?? t("engine.not_loaded"));
-    };
-    worker.onmessageerror = () => this.#crash(worker, t("engine.bad_reply"));
-    return worker;
-  }
-
-  /** @param {Worker} worker @param {import("./protocol.js").Reply} reply */
-  #receive(worker, reply) {
-    if ("crashed" in reply) return this.#crash(worker, reply.crashed);
-    const waiting = this.#waiting.get(reply.id);
-    if (!waiting) return;
-    if ("progress" in reply) return waiting.onProgress?.(reply.progress);
-    this.#waiting.delete(reply.id);
-    if ("error" in reply) waiting.reject(asError(reply.error));
-    else waiting.resolve(reply.result);
-  }
-
-  /** @param {Worker} worker @param {string} message */
-  #crash(worker, message) {
-    if (worker !== this.#worker) return;
-    worker.terminate();
-    this.#worker = null;
-    this.known.clear();
-    this.model = "";
-    const error = { kind: "crashed", message: t("engine.stopped", { message }) };
-    if (this.#waiting.size === 0) this.#onCrash(message);
-    for (const { reject } of this.#waiting.values()) reject(error);
-    this.#waiting.clear();
+  #call(call, args, onProgress, transfer) {
+    return this.#bridge.call(call, args, { onProgress, transfer });
   }
 }

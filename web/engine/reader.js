@@ -1,22 +1,14 @@
-/** A port to reach.js -> a function that promises bytes of the file at its other end. */
+/** A port to remote-worker.js -> a function that promises bytes of the file at its other end. */
+
+import { Bridge } from "../core/rpc.js";
 
 /** @typedef {(start: number, end: number) => Promise<Uint8Array>} Reader */
 
+/** Milliseconds without a byte; remote-worker.js gives up sooner, if it is still there. */
+const SILENCE = 120_000;
+
 /** @param {MessagePort} port @returns {Reader} */
 export function readerOf(port) {
-  /** @type {Map<number, { resolve: (bytes: Uint8Array) => void, reject: (error: unknown) => void }>} */
-  const waiting = new Map();
-  let count = 0;
-  port.onmessage = ({ data: { id, bytes, error } }) => {
-    const asked = waiting.get(id);
-    waiting.delete(id);
-    if (error) asked?.reject(error);
-    else asked?.resolve(bytes);
-  };
-  return (start, end) =>
-    new Promise((resolve, reject) => {
-      const id = ++count;
-      waiting.set(id, { resolve, reject });
-      port.postMessage({ id, start, end });
-    });
+  const bridge = new Bridge(() => port, { loading: 0, says: { silent: () => "The worker that reads web addresses does not answer." } });
+  return (start, end) => bridge.call("read", { start, end }, { silence: SILENCE });
 }

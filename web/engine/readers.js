@@ -1,5 +1,7 @@
 /** A file -> its report, and many files -> their rows, read by several workers at once. */
 
+import { cores } from "../world.js";
+
 /** @typedef {import("./client.js").EngineClient} EngineClient */
 /** @typedef {import("./protocol.js").Place} Place */
 /** @typedef {{ done: number, rows: import("./types.d.ts").ModuleRow[] }} Progress `done` is 0 to 1 of all work */
@@ -41,14 +43,18 @@ export class Readers {
   }
 
   /**
-   * The rows of many files, told one by one.
-   * @template T @param {Iterable<T>} files @param {(file: T, worker: EngineClient) => Promise<void>} read
+   * The rows of many files, told one by one; an aborted signal leaves the rest.
+   * @template T @param {Iterable<T>} files @param {(file: T, worker: EngineClient) => Promise<void>} read @param {AbortSignal} signal
    */
-  async each(files, read) {
+  async each(files, read, signal) {
     const left = files[Symbol.iterator]();
     const workers = this.#together();
     const reader = async (/** @type {EngineClient} */ worker) => {
-      for (let next = left.next(); !next.done; next = left.next()) await read(next.value, worker);
+      while (!signal.aborted) {
+        const { done, value } = left.next();
+        if (done) return;
+        await read(value, worker);
+      }
     };
     try {
       await Promise.all(workers.flatMap((worker) => Array.from({ length: AT_ONCE }, () => reader(worker))));
@@ -59,7 +65,7 @@ export class Readers {
 
   /** The reporting worker and helpers, which are started. */
   #together() {
-    const helpers = Array.from({ length: Math.min(MOST, navigator.hardwareConcurrency || 1) - 1 }, this.#another);
+    const helpers = Array.from({ length: Math.min(MOST, cores()) - 1 }, this.#another);
     helpers.forEach((helper) => this.#helpers.add(helper));
     return [this.#client, ...helpers];
   }

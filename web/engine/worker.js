@@ -1,7 +1,8 @@
 /** Calls from the page -> the engine in wasm -> replies. The only file that imports the engine. */
 
 import init, { Engine } from "../../pkg/lora_loupe.js";
-import { asError, isCrash } from "./protocol.js";
+import { asError } from "../core/errors.js";
+import { answer, loaded } from "../core/rpc.js";
 import { readerOf } from "./reader.js";
 import { openSink } from "./sink.js";
 import { askForSubgroups } from "./subgroups.js";
@@ -89,28 +90,20 @@ async function written(engine, { edit, places, name, session }, onProgress) {
   }
 }
 
-/** @param {import("./protocol.js").Reply} reply @param {Transferable[]} [transfer] */
-function post(reply, transfer = []) {
-  scope.postMessage(reply, transfer);
-}
-
 /** The buffers of a picture move to the page; everything else is copied. @param {any} result */
 function transferred(result) {
   return result?.rgba && result?.png ? [result.rgba.buffer, result.png.buffer] : [];
 }
 
-scope.onmessage = async ({ data }) => {
-  const { id, call, args } = /** @type {import("./protocol.js").Request} */ (data);
-  try {
-    const engine = await starting;
-    const result = await calls[call](engine, args, (progress) => post({ id, progress }));
-    post({ id, result }, transferred(result));
-  } catch (thrown) {
-    if (isCrash(thrown)) post({ crashed: asError(thrown).message });
-    else post({ id, error: asError(thrown) });
-  }
-};
+/** Whether the engine's code itself broke: its memory can no longer be trusted. @param {unknown} thrown */
+function isCrash(thrown) {
+  return thrown instanceof WebAssembly.RuntimeError;
+}
+
+const answers = Object.entries(calls).map(([name, call]) => [name, async (/** @type {any} */ args, /** @type {any} */ onProgress) => call(await starting, args, onProgress)]);
+answer(scope, Object.fromEntries(answers), { transferred, isCrash });
+loaded(scope);
 
 // A panic inside an async engine call reaches no caller: it surfaces here.
-scope.addEventListener("error", (event) => post({ crashed: event.message }));
-scope.addEventListener("unhandledrejection", (event) => post({ crashed: asError(event.reason).message }));
+scope.addEventListener("error", (event) => scope.postMessage({ crashed: event.message }));
+scope.addEventListener("unhandledrejection", (event) => scope.postMessage({ crashed: asError(event.reason).message }));

@@ -43,6 +43,8 @@ enum Part {
     Engine,
     /// Type checks of the page's and the worker's JavaScript with `tsc --noEmit`.
     Types,
+    /// tests/page/*.test.mjs: the page's state and effects in Node, with an engine that the tests answer for.
+    Logic,
     /// The page built into dist/.
     Page,
     /// tests/browser/*.test.mjs against dist/ in Chromium, one of them in Firefox.
@@ -99,13 +101,22 @@ fn run_part(part: Part, options: &Options) -> (Tally, String) {
 }
 
 impl Part {
-    const ALL: [Part; 8] =
-        [Part::Lint, Part::Native, Part::Wasm32, Part::Engine, Part::Types, Part::Page, Part::Browser, Part::Libraries];
+    const ALL: [Part; 9] = [
+        Part::Lint,
+        Part::Native,
+        Part::Wasm32,
+        Part::Engine,
+        Part::Types,
+        Part::Logic,
+        Part::Page,
+        Part::Browser,
+        Part::Libraries,
+    ];
 
     /// Returns whether the part depends on `other`.
     fn needs(self, other: Part) -> bool {
         match self {
-            Part::Lint | Part::Native | Part::Wasm32 | Part::Engine | Part::Libraries => false,
+            Part::Lint | Part::Native | Part::Wasm32 | Part::Engine | Part::Logic | Part::Libraries => false,
             Part::Types | Part::Page => other == Part::Engine,
             Part::Browser => other == Part::Page || other == Part::Engine,
         }
@@ -130,6 +141,7 @@ impl Part {
                 })
                 .into_iter()
                 .collect(),
+            Part::Logic => logic(tally),
             Part::Page => tally.count(dist::page()),
             Part::Browser => browser(options, tally),
             Part::Libraries => tally.count(libraries::check()),
@@ -173,9 +185,17 @@ fn wasm32(tally: &mut Tally) -> Result<(), Error> {
     run_lines(&mut command, |line| *tally += cargo_tally(line))
 }
 
+/// Runs the tests of the page that need neither a browser nor the engine.
+fn logic(tally: &mut Tally) -> Result<(), Error> {
+    setup::npm_packages()?;
+    let mut node = Command::new("node");
+    node.args(["--test", TEST_TIMEOUT, "--test-reporter=spec"]).args(tests_in("page")?);
+    run_lines(&mut node, |line| *tally += node_tally(line))
+}
+
 /// Runs the browser test files one after another, so that they do not compete for the CPU, and prints the time of each.
 fn browser(options: &Options, tally: &mut Tally) -> Result<(), Error> {
-    let mut files = browser_tests()?;
+    let mut files = tests_in("browser")?;
     files.retain(|file| is_chosen(file, &options.only));
     let (chromium, firefox) = (setup::chromium()?, setup::firefox()?);
     let done = AtomicBool::new(false);
@@ -214,9 +234,9 @@ fn name_of(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Returns the test files of tests/browser/, sorted by name.
-fn browser_tests() -> Result<Vec<PathBuf>, Error> {
-    let folder = root().join("tests").join("browser");
+/// Returns the JavaScript test files of a folder of tests/, sorted by name.
+fn tests_in(folder: &str) -> Result<Vec<PathBuf>, Error> {
+    let folder = root().join("tests").join(folder);
     let entries = folder.read_dir().map_err(|cause| Error::File { path: folder.clone(), cause })?;
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     files.retain(|file| file.to_string_lossy().ends_with(".test.mjs"));

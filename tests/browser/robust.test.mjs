@@ -1,0 +1,98 @@
+/** What goes wrong is said, and the rest of the page works on: blocked storage, lost workers, faults, and tasks that are cancelled. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { BLANK, drop, launch } from './harness.mjs';
+import { reportOf } from './studio.mjs';
+
+const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
+let site;
+
+/** Opens the page after a script has run in it. */
+async function openWith(script, options) {
+  const opened = await site.open(BLANK, options);
+  await opened.page.addInitScript(script);
+  await opened.page.goto(site.url);
+  await opened.page.waitForSelector('#try-demo');
+  return opened;
+}
+
+describe('the page', () => {
+  before(async () => (site = await launch()));
+  after(() => site?.close());
+
+  it('works with all storage blocked', async () => {
+    const { page, errors } = await openWith(() => {
+      const blocked = () => {
+        throw new DOMException('The request was denied.', 'SecurityError');
+      };
+      for (const name of ['localStorage', 'sessionStorage', 'indexedDB', 'caches']) Object.defineProperty(window, name, { get: blocked });
+      for (const name of ['storage', 'serviceWorker']) Object.defineProperty(Navigator.prototype, name, { get: blocked });
+      navigator.locks.request = async () => blocked();
+    });
+    await drop(page, [KOHYA]);
+    const report = await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    await page.waitForSelector('[data-testid=report][data-status=read]');
+    assert.match(await report.innerText(), /Stable Diffusion 1/);
+    await page.selectOption('#language', 'de');
+    assert.equal(await page.locator('[data-testid=message][data-kind=view], [role=alert]').count(), 0);
+    assert.deepEqual(errors, []);
+  });
+
+  it('says faults that nothing else catches, each once', async () => {
+    const { page } = await openWith(() => {});
+    await page.evaluate(() => {
+      for (let time = 0; time < 2; time++) void Promise.reject(new Error('a lost promise'));
+      setTimeout(() => {
+        throw new Error('a lost fault');
+      });
+    });
+    await page.getByText('a lost fault').waitFor();
+    assert.equal(await page.getByText('a lost promise').count(), 1);
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+  });
+
+  it('says when the worker for web addresses does not load, and tries it again', async () => {
+    const { page } = await openWith(() => {
+      const Real = Worker;
+      window.Worker = class extends Real {
+        constructor(address, options) {
+          super(String(address).includes('remote-worker') && !window.repaired ? `${address}.missing` : address, options);
+        }
+      };
+    });
+    const ask = async () => {
+      await page.locator('#address').fill('https://127.0.0.1:1/some/file.safetensors');
+      await page.locator('#address').press('Enter');
+    };
+    await page.getByText('or open from a URL').click();
+    await ask();
+    await page.getByText(/could not be loaded/).waitFor();
+    await page.evaluate(() => void (window.repaired = true));
+    await ask();
+    await page.getByText(/127\.0\.0\.1:1 cannot be reached/).waitFor();
+  });
+
+  it('confirms what was copied', async () => {
+    const { page } = await openWith(() => {}, { permissions: ['clipboard-read', 'clipboard-write'] });
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    await page.click('#copy-report');
+    await page.getByTestId('toasts').getByText('copied').waitFor();
+    await page.getByTestId('toasts').waitFor({ state: 'detached' });
+  });
+
+  it('lists what runs, and cancels it there', async () => {
+    const { page } = await openWith(() => {});
+    await page.click('#try-demo');
+    await reportOf(page, 'duotone.safetensors');
+    await page.waitForSelector('#generate[aria-disabled=false]');
+    await page.click('#generate');
+    const task = page.getByTestId('activity').locator('[data-kind=generate]');
+    await task.waitFor();
+    assert.equal(await page.getAttribute('[data-testid=run]', 'data-status'), 'running');
+    await task.getByRole('button').click();
+    await page.waitForSelector('[data-testid=run][data-status=idle]');
+    await page.getByTestId('activity').waitFor({ state: 'detached' });
+  });
+});

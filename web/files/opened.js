@@ -1,0 +1,66 @@
+/** Ids -> the Files themselves, which the state does not hold: dropped files with their configs, models, pictures. */
+
+/** @typedef {import("../engine/protocol.js").Place} Kept */
+/** @typedef {({ path: string } & Kept)[]} ModelFiles */
+
+/** @type {Map<string, Kept>} */
+const kept = new Map();
+/** @type {Map<string, ModelFiles>} */
+const folders = new Map();
+let count = 0;
+
+/**
+ * Keeps adapters with what belongs to them, each under an id of its own.
+ * @template {{ file: File, config?: string }} T
+ * @param {T[]} adapters
+ * @returns {(T & { id: string })[]}
+ */
+export function keepDropped(adapters) {
+  return adapters.map((adapter) => {
+    const id = `file:${++count}`;
+    kept.set(id, { file: adapter.file, config: adapter.config });
+    return { ...adapter, id };
+  });
+}
+
+/** Keeps a file that lies at an address, under an id of its own. @param {import("../remote/address.js").Remote} remote @returns {string} */
+export function keepRemote(remote) {
+  const id = `address:${++count}`;
+  kept.set(id, remote);
+  return id;
+}
+
+/** @param {string} id @param {File} file */
+export function keep(id, file) {
+  kept.set(id, { file });
+}
+
+/** Keeps a file under an id of its own. @param {string} kind @param {File} file @returns {string} */
+export function keepNew(kind, file) {
+  const id = `${kind}:${++count}`;
+  keep(id, file);
+  return id;
+}
+
+/** Keeps a model's folder under an id of its own. @param {ModelFiles} files @returns {string} */
+export function keepFolder(files) {
+  const id = `folder:${++count}`;
+  folders.set(id, files);
+  return id;
+}
+
+/** @param {string} id */
+export function keptOf(id) {
+  return kept.get(id);
+}
+
+/** The File of an id; undefined where there is none, or only an address. @param {string} id */
+export function fileOf(id) {
+  const place = kept.get(id);
+  return place && "file" in place ? place.file : undefined;
+}
+
+/** @param {string} id */
+export function folderOf(id) {
+  return folders.get(id);
+}

@@ -1,0 +1,264 @@
+/** The form -> two pictures of one recipe, without and with the LoRAs, or a grid of them. Model and LoRAs are brought first; cancel answers at every point. */
+
+import { asError, isCancelled, orAbort } from "../core/errors.js";
+import { onAbort } from "../core/jobs.js";
+import { fetchModel } from "../demo/files.js";
+import { plannedGrid } from "../grid.js";
+import { fileOf, folderOf, keptOf } from "../files/opened.js";
+import { clipMerges } from "./merges.js";
+import { pixelsOf } from "../pictures.js";
+import { activeLabels, activeRows, canRedraw, causeOf, modelKey, plainRecipe, sameRecipe, stackedRecipe } from "../recipe.js";
+import { entryById, overallProgress, usable } from "../select.js";
+import { t } from "../words.js";
+
+/** @typedef {import("../types.d.ts").State} State */
+/** @typedef {import("../engine/types.d.ts").Recipe} Recipe */
+/** @typedef {import("../engine/types.d.ts").Picture} Picture */
+
+/** The most steps of a picture that follows a slider. */
+const LIVE_STEPS = 8;
+
+/** What the images of a run are made of; `tell` says of the run itself. @typedef {{ signal: AbortSignal, progress: (done: number) => void, tell: (action: RunFact) => void }} Making */
+/** A fact of the run of a job, but for the job. @typedef {{ type: "run/picture", picture: number } | { type: "run/progress", progress: import("../engine/types.d.ts").PageProgress } | { type: "run/result", result: import("../types.d.ts").Result } | RunStart} RunFact */
+/** @typedef {{ type: "run/started", pictures: number, live?: boolean, grid?: boolean }} RunStart */
+
+/**
+ * @param {{
+ *   client: import("../engine/client.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
+ *   send: import("../types.d.ts").Send,
+ *   getState: () => State,
+ *   bringLora: (id: string, select: boolean) => Promise<void>, read: (ids: string[]) => Promise<void>,
+ * }} world
+ */
+export function createRunner({ client, jobs, send, getState, bringLora, read }) {
+  /** @type {Promise<import("../files/opened.js").ModelFiles> | null} */
+  let demoFiles = null;
+  /** Goes on when the run that needs it is cancelled. @type {Promise<void> | null} */
+  let opening = null;
+  /** What the engine said of the model that the worker has. @type {import("../engine/types.d.ts").ModelInfo | null} */
+  let opened = null;
+
+  /** Hands the chosen model to each worker once; the one chosen meanwhile after it. */
+  async function openModel() {
+    while (client.model !== modelKey(getState())) {
+      if (opening) await opening.catch(() => {}); // whoever asked for it hears of it
+      else await (opening = open(modelKey(getState())).finally(() => (opening = null)));
+    }
+    // It may have been open all the time, while another was tried in vain.
+    if (opened && !getState().base.info) send({ type: "model/ready", info: opened });
+  }
+
+  /** Opens the chosen model ahead of the first image. */
+  async function openAhead() {
+    const job = jobs.start({ lane: "gpu", kind: "open", priority: 1, run: openModel });
+    await job?.done;
+  }
+
+  /** @param {string} key */
+  async function open(key) {
+    try {
+      opened = await (getState().base.chosen === "demo" ? openDemo(key) : openOwn(key));
+      if (key === modelKey(getState())) send({ type: "model/ready", info: opened });
+    } catch (thrown) {
+      if (key !== modelKey(getState())) return;
+      // After a crash the model is opened again with the next image: it may not be to blame.
+      if (key !== "demo" && asError(thrown).kind !== "crashed") send({ type: "model/failed", error: asError(thrown) });
+      throw thrown;
+    }
+  }
+
+  /** Downloads the demo model once. @param {string} key */
+  async function openDemo(key) {
+    const { catalogue } = getState().demo;
+    if (!catalogue) throw { kind: "download", message: t("error.demo_files") };
+    try {
+      const info = await client.openModel(key, catalogue.name, await downloaded(catalogue));
+      send({ type: "demo/ready" });
+      return info;
+    } catch (thrown) {
+      send({ type: "demo/failed" });
+      throw thrown;
+    }
+  }
+
+  /** The files of the chosen model: the demo's are downloaded. @returns {Promise<import("../files/opened.js").ModelFiles>} */
+  async function modelFiles() {
+    const { base, demo } = getState();
+    if (base.chosen === "demo" && demo.catalogue) return downloaded(demo.catalogue);
+    const place = keptOf(base.chosen);
+    return folderOf(base.chosen) ?? (place ? [{ path: "", ...place }] : []);
+  }
+
+  /** Downloaded once; after a failure again. @param {import("../types.d.ts").DemoCatalogue} catalogue */
+  function downloaded(catalogue) {
+    demoFiles ??= fetchModel(catalogue, (received, total) => send({ type: "demo/progress", received, total }));
+    demoFiles.catch(() => (demoFiles = null));
+    return demoFiles;
+  }
+
+  /** @param {string} key */
+  async function openOwn(key) {
+    const { chosen, own, vae } = getState().base;
+    const name = own.find(({ id }) => id === chosen)?.name ?? "";
+    const folder = folderOf(chosen);
+    if (folder) return client.openModel(key, name, folder);
+    const place = keptOf(chosen);
+    if (!place) throw { kind: "no_model", message: t("error.gone", { name }) };
+    return client.openCheckpoint(key, name, { place, merges: await clipMerges(), vae: vae ? keptOf(vae.id) : undefined });
+  }
+
+  /** The stack as a recipe's lines, each known to the worker. @param {State} state @returns {Promise<Recipe["adapters"]>} */
+  async function adapters(state) {
+    const choices = [];
+    for (const { id, strength, textEncoder, blocks } of activeRows(state)) {
+      const here = entryById(getState(), id);
+      if (!here) await bringLora(id, false);
+      else if (here.status === "reading") await read([id]);
+      const entry = entryById(getState(), id);
+      const kept = keptOf(id);
+      if (!kept || !entry?.report || !usable(entry)) {
+        throw entry?.error ?? { kind: "unusable", message: t("error.no_lora") };
+      }
+      const { sha256, hashes } = entry.report;
+      if (!client.known.has(sha256)) await client.remember(sha256, kept);
+      const rest = { ...(textEncoder !== null && { text_encoder: textEncoder }), ...(blocks && { blocks }), ...(hashes?.auto_v3 && { hash: hashes.auto_v3 }) };
+      choices.push({ name: entry.name, sha256, strength, ...rest });
+    }
+    return choices;
+  }
+
+  /** Textual inversions that the recipe calls, each known to the worker. @param {Recipe} recipe */
+  async function embeddings({ embeddings = [] }) {
+    for (const { sha256 } of embeddings) {
+      const entry = getState().files.find(({ report }) => report?.sha256 === sha256);
+      const kept = entry && keptOf(entry.id);
+      if (kept && !client.known.has(sha256)) await client.remember(sha256, kept);
+    }
+  }
+
+  /** The pixels to start from, and those of their mask. @param {State} state @param {Recipe} recipe */
+  async function startOf({ start, mask }, { width, height }) {
+    const pixels = async (/** @type {import("../types.d.ts").Start | null} */ picture) => {
+      const file = picture && fileOf(picture.id);
+      return file ? await pixelsOf(file, width, height) : undefined;
+    };
+    return { start: await pixels(start), mask: await pixels(start && mask) };
+  }
+
+  /** @param {Making} making @param {Recipe} recipe @param {{ start?: Uint8Array, mask?: Uint8Array }} start @param {number} picture @param {number} pictures @returns {Promise<Picture>} */
+  async function draw({ signal, progress, tell }, recipe, start, picture, pictures) {
+    signal.throwIfAborted();
+    tell({ type: "run/picture", picture });
+    const hear = (/** @type {import("../engine/types.d.ts").PageProgress} */ now) => {
+      progress(overallProgress({ picture, pictures, progress: now }).done);
+      tell({ type: "run/progress", progress: now });
+    };
+    const given = { ...start, preview: getState().form.preview };
+    return onAbort(signal, () => client.cancel(), () => client.generate(recipe, given, hear));
+  }
+
+  /** Everything that the pictures need, brought. @param {AbortSignal} signal */
+  async function prepare(signal) {
+    await orAbort(signal, openModel());
+    const state = getState();
+    const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
+    const recipe = stackedRecipe(state, plain, await orAbort(signal, adapters(state)));
+    await orAbort(signal, embeddings(plain));
+    const start = await startOf(state, plain);
+    return { plain, recipe, cause, loras, start };
+  }
+
+  /** Both pictures; the one without LoRAs is drawn anew only when its recipe is new. @param {Making} making */
+  async function drawBoth(making) {
+    const { signal, tell } = making;
+    const { result: last } = getState();
+    const { plain, recipe, cause, loras, start } = await prepare(signal);
+    const reused = last && last.cause === cause && sameRecipe(last.plain, plain) ? last.without : null;
+    if (reused) tell({ type: "run/started", pictures: 1 });
+    const result = { plain, recipe, cause, loras, preview: false };
+    const stacked = !sameRecipe(plain, recipe);
+    const pictures = reused || !stacked ? 1 : 2;
+    const without = reused ?? (await draw(making, plain, start, 1, pictures));
+    if (!reused || !stacked) tell({ type: "run/result", result: { ...result, without, with: null } });
+    if (stacked) {
+      const picture = await draw(making, recipe, start, pictures, pictures);
+      tell({ type: "run/result", result: { ...result, without, with: picture } });
+    }
+  }
+
+  /** The picture with the LoRAs alone, in few steps. @param {Making} making */
+  async function drawQuickly(making) {
+    const { signal, tell } = making;
+    if (!canRedraw(getState())) return;
+    tell({ type: "run/started", pictures: 1, live: true });
+    const { result: last } = getState();
+    const { recipe, start, ...rest } = await prepare(signal);
+    if (!last) return;
+    const steps = Math.min(recipe.steps, LIVE_STEPS);
+    const result = { ...last, ...rest, recipe: { ...recipe, steps }, preview: steps < recipe.steps };
+    const picture = !sameRecipe(rest.plain, recipe) ? await draw(making, result.recipe, start, 1, 1) : null;
+    tell({ type: "run/result", result: { ...result, with: picture } });
+  }
+
+  /** All pictures of the grid, row by row; those that are finished stay when it is stopped. @param {Making} making */
+  async function drawGrid(making) {
+    const { signal, tell } = making;
+    await orAbort(signal, openModel());
+    const state = getState();
+    const { grid, forms } = plannedGrid(state);
+    tell({ type: "run/started", pictures: forms.length, grid: true });
+    send({ type: "grid/started", grid });
+    for (const [at, form] of forms.entries()) {
+      const asked = { ...state, form };
+      const plain = plainRecipe(asked);
+      const recipe = stackedRecipe(asked, plain, await orAbort(signal, adapters(asked)));
+      await orAbort(signal, embeddings(plain));
+      const picture = await draw(making, recipe, await startOf(state, plain), at + 1, forms.length);
+      send({ type: "grid/drawn", at, cell: { picture, recipe, loras: activeLabels(asked) } });
+    }
+  }
+
+  /**
+   * Pictures that are asked for wait for each other; one that follows a slider waits for them, and gives way to them and to the next of its kind.
+   * @param {"generate" | "grid" | "live"} kind @param {(making: Making) => Promise<void>} make
+   */
+  function start(kind, make) {
+    if (getState().gpu.status !== "ready") return;
+    const live = kind === "live";
+    const job = jobs.start({
+      ...{ lane: "gpu", kind, key: live ? "live" : "asked", same: live ? "replace" : "refuse", priority: live ? 0 : 2, yields: live ? "ends" : "no" },
+      run: (signal, progress) => make({ signal, progress, tell }),
+    });
+    const tell = (/** @type {RunFact | { type: "run/done" | "run/cancelled" } | { type: "run/failed", error: import("../engine/types.d.ts").EngineError }} */ fact) => {
+      if (job) send({ ...fact, job: job.id });
+    };
+    const ended = job?.done.then(
+      () => tell({ type: "run/done" }),
+      (thrown) => tell(isCancelled(thrown) ? { type: "run/cancelled" } : { type: "run/failed", error: asError(thrown) }),
+    );
+    return { ended, tell: job ? tell : () => {} };
+  }
+
+  async function generate() {
+    const run = start("generate", drawBoth);
+    run?.tell({ type: "run/started", pictures: activeRows(getState()).length ? 2 : 1 });
+    await run?.ended;
+  }
+
+  function generateGrid() {
+    start("grid", drawGrid)?.tell({ type: "run/started", pictures: plannedGrid(getState()).forms.length, grid: true });
+  }
+
+  /** The last wish wins: what follows the slider is stopped, and wishes in between are passed over. */
+  function redraw() {
+    start("live", drawQuickly);
+  }
+
+  /** A run that is still loading stops at once, a drawing one within a step. */
+  function cancel() {
+    jobs.cancelAll("asked");
+    jobs.cancelAll("live");
+  }
+
+  return { openAhead, modelFiles, generate, generateGrid, redraw, cancel };
+}

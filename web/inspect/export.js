@@ -1,0 +1,77 @@
+/** A report -> markdown, and what the page shows of it -> one HTML file that needs nothing else. */
+
+import { formatBytes, formatNumber, formatValues } from "../core/format.js";
+import { language, t, word } from "../words.js";
+import { byId, emptyDocument, styleRules } from "../world.js";
+
+/** @typedef {import("../engine/types.d.ts").Report} Report */
+
+/** @param {Report} report */
+export function reportMarkdown(report) {
+  const { file, verdict, base, algorithms, convention, modules, size, sha256, problems, loaders, coverage, training, hashes, health } = report;
+  const facts = [
+    [t("fact.made_for"), base.family === "unknown" ? "" : base.label],
+    [t("fact.algorithm"), algorithms.map((name) => word("algorithm", name)).join(", ")],
+    [t("fact.names"), convention && word("convention", convention)],
+    [t("fact.rank"), formatValues(modules.flatMap(({ rank }) => rank ?? []))],
+    [t("fact.alpha"), formatValues(modules.flatMap(({ alpha }) => alpha ?? []))],
+    [t("fact.modules"), modules.length ? String(modules.length) : ""],
+    [t("fact.size"), formatBytes(size)],
+    ["SHA-256", sha256 && `\`${sha256}\``],
+    ["AutoV3", hashes?.auto_v3 ? `\`${hashes.auto_v3}\`` : ""],
+  ].filter(([, value]) => value);
+  const changed = coverage.filter(({ covered }) => covered);
+  return [
+    `# ${markdown(file)}`,
+    markdown([verdict, ...(health?.sentences ?? [])].join(" ")),
+    table(["", ""], facts),
+    ...(problems.length ? [`## ${t("export.problems")}`, problems.map((problem) => `- **${word("problem", problem.class)}**: ${markdown(problem.message)}`).join("\n")] : []),
+    ...(loaders.length
+      ? [`## ${t("works.title")}`, table([t("export.program"), "", t("export.why")], loaders.map(({ label, status, applied, total, reason }) => [label, t("export.status", { status: word("status", status), applied, total }), reason]))]
+      : []),
+    ...(changed.length
+      ? [`## ${t("map.title")}`, table([t("table.part"), t("table.block"), t("export.layers"), t("table.strength")], changed.map(({ component, block, covered, total, norm }) => [component, block, t("table.of", { covered, total }), formatNumber(norm)]))]
+      : []),
+    ...(training?.settings.length ? [`## ${t("section.training")}`, table(["", ""], training.settings.map(({ label, value }) => [label, value]))] : []),
+  ].join("\n\n") + "\n";
+}
+
+/** Text as it is, on one line: none of it is markup. What stands in backticks is code already. @param {string} text */
+function markdown(text) {
+  const line = text.replaceAll(/\s+/g, " ");
+  return /^`[0-9a-f]+`$/.test(line) ? line : line.replaceAll(/[\\`*_[\]<>!|#]/g, "\\$&");
+}
+
+/** @param {string[]} head @param {string[][]} rows */
+function table(head, rows) {
+  const line = (/** @type {string[]} */ cells) => `| ${cells.map(markdown).join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+/** What can only be done on the page. */
+const CONTROLS = "button, input, select, textarea, form, .filter, .sections, [data-live], [hidden], .visually-hidden:not(caption)";
+
+/** The report on show as one file: every fold open, controls taken out, the page's styles inside. @param {string} title */
+export function reportHtml(title) {
+  const shown = /** @type {HTMLElement} */ (byId("look")?.cloneNode(true));
+  for (const control of shown.querySelectorAll(CONTROLS)) {
+    if (control.matches("button.chip, th > button, button.link")) control.replaceWith(...control.childNodes, " ");
+    else control.remove();
+  }
+  for (const fold of shown.querySelectorAll("details")) fold.open = true;
+  const page = emptyDocument(title);
+  const policy = page.createElement("meta");
+  policy.httpEquiv = "Content-Security-Policy";
+  policy.content = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+  const style = page.createElement("style");
+  style.textContent = styleRules().join("\n");
+  page.head.prepend(Object.assign(page.createElement("meta"), { name: "viewport", content: "width=device-width, initial-scale=1" }), policy);
+  page.head.append(style);
+  const main = page.createElement("main");
+  main.append(shown);
+  const made = Object.assign(page.createElement("p"), { className: "fine", textContent: t("export.made", { date: new Date().toISOString().slice(0, 10) }) });
+  page.body.append(main, made);
+  page.documentElement.lang = language();
+  // The first kilobyte must name the encoding.
+  return `<!doctype html>\n${page.documentElement.outerHTML.replace("<head>", '<head><meta charset="utf-8">')}\n`;
+}

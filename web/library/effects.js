@@ -1,0 +1,154 @@
+/** The library's actions -> files that stay in this browser, written by a worker of their own; what is there goes into the state. */
+
+import workerAddress from "./library-worker.js?worker&url";
+import { fileAddress } from "../remote/address.js";
+import { asError, isCancelled } from "../core/errors.js";
+import { onAbort } from "../core/jobs.js";
+import { Bridge } from "../core/rpc.js";
+import { list, open as openKept, remove as removeKept } from "./opfs.js";
+import { demoKept, dropDemo, keepDemo } from "../demo/files.js";
+import { forgetHandle, handleOf, keepHandle, listHandles, openHandle } from "./handles.js";
+import { fileOf } from "../files/opened.js";
+import { language, t } from "../words.js";
+import { ownWorker, persistStorage, storageRoom } from "../world.js";
+
+/** @typedef {import("../types.d.ts").Action} Action */
+/** @typedef {import("../types.d.ts").State} State */
+
+/** @param {{ jobs: import("../core/jobs.js").Jobs, send: import("../types.d.ts").Send, getState: () => State }} world */
+export function createShelf({ jobs, send, getState }) {
+  const bridge = new Bridge(() => ownWorker(workerAddress, language()), {
+    says: { crashed: (message) => t("worker.failed", { message }), notLoaded: () => t("worker.not_loaded") },
+  });
+
+  /** What is kept, and how much room there is. */
+  async function look() {
+    try {
+      const items = [...(await list()), ...(await listHandles())].sort((a, b) => a.name.localeCompare(b.name));
+      const { usage, quota, persisted } = await storageRoom();
+      send({ type: "shelf/listed", items, demo: await demoKept(getState().demo.catalogue), usage, quota, persisted });
+    } catch {
+      // Without a private file system (private windows of some browsers) there is no library.
+    }
+  }
+
+  /** @param {string} key @param {string} name @param {"keep" | "download"} call @param {object} args */
+  async function work(key, name, call, args) {
+    const job = jobs.start({
+      ...{ lane: "disk", kind: call, name, key: `library:${key}`, same: "refuse" },
+      run: (signal, progress) => {
+        const hear = (/** @type {{ received: number, size: number }} */ { received, size }) => {
+          if (size) progress(received / size);
+          send({ type: "shelf/working", key, work: { name, received, size, error: null } });
+        };
+        return onAbort(signal, () => bridge.call("stop", { key }), () => bridge.call(call, { key, ...args }, { onProgress: hear }));
+      },
+    });
+    if (!job) return;
+    send({ type: "shelf/working", key, work: { name, received: 0, size: 0, error: null } });
+    const error = await job.done.then(() => null, (thrown) => (isCancelled(thrown) ? null : asError(thrown)));
+    send({ type: "shelf/working", key, work: error && { name, received: 0, size: 0, error } });
+    await look();
+  }
+
+  /** An opened file, copied into the browser's storage, or downloaded from where it lies. @param {string} id */
+  async function keep(id) {
+    const entry = getState().files.find((entry) => entry.id === id);
+    if (!entry) return;
+    void persistStorage();
+    const file = fileOf(id);
+    const handle = handleOf(file);
+    if (file && handle) await keepOwn(file, handle, entry.report?.sha256 ?? "");
+    else if (file) await work(await keyOf(`${file.name} ${file.size} ${file.lastModified}`), file.name, "keep", { file });
+    else if (entry.address) await download(entry.address, "");
+  }
+
+  /** The user's own file, without a copy. @param {File} file @param {FileSystemFileHandle} handle @param {string} sha256 "" while it is not known */
+  async function keepOwn({ name, size, lastModified }, handle, sha256) {
+    await keepHandle(await keyOf(`${name} ${size} ${lastModified}`), { handle, name, size, sha256 });
+    await look();
+  }
+
+  /** @param {boolean} keep */
+  async function demo(keep) {
+    if (keep) await keepDemo(getState().demo.catalogue).catch((/** @type {unknown} */ thrown) => send({ type: "notice/raised", title: t("error.demo"), message: asError(thrown).message }));
+    else await dropDemo();
+    await look();
+  }
+
+  /** @param {string} text @param {string} wanted the SHA-256 that it must have, "" for any */
+  async function download(text, wanted) {
+    try {
+      const { address, name } = fileAddress(text);
+      void persistStorage();
+      await work(await keyOf(address), name, "download", { name, address, wanted: wanted.trim().toLowerCase() });
+    } catch (thrown) {
+      send({ type: "notice/raised", title: t("shelf.not_begun"), message: asError(thrown).message });
+    }
+  }
+
+  /** @param {string} key */
+  async function goOn(key) {
+    const item = getState().shelf.items.find((item) => item.key === key);
+    if (item) await work(key, item.name, "download", item);
+  }
+
+  /** @param {string} key */
+  async function open(key) {
+    try {
+      send({ type: "files/dropped", files: [await (isOwn(key) ? openHandle(key) : openKept(key))], folders: [], place: "" });
+    } catch (thrown) {
+      send({ type: "notice/raised", title: t("shelf.not_opened"), message: asError(thrown).message });
+    }
+  }
+
+  /** @param {string} key */
+  async function remove(key) {
+    await (isOwn(key) ? forgetHandle(key) : removeKept(key)).catch((thrown) => send({ type: "notice/raised", title: t("shelf.not_deleted"), message: asError(thrown).message }));
+    await look();
+  }
+
+  /** @param {string} key */
+  function isOwn(key) {
+    return getState().shelf.items.some((item) => item.key === key && item.own);
+  }
+
+  async function persist() {
+    await persistStorage();
+    await look();
+  }
+
+  void look();
+
+  /** @param {Action} action */
+  return function act(action) {
+    switch (action.type) {
+      case "shelf/keep":
+        return void keep(action.id);
+      case "shelf/download":
+        return void download(action.text, action.wanted);
+      case "shelf/resume":
+        return void goOn(action.key);
+      case "shelf/stop":
+        return jobs.cancelAll(`library:${action.key}`);
+      case "shelf/open":
+        return void open(action.key);
+      case "shelf/remove":
+        return void remove(action.key);
+      case "shelf/demo":
+        return void demo(action.keep);
+      case "demo/listed":
+      case "demo/ready":
+      case "files/read":
+        return void look();
+      case "shelf/persist":
+        return void persist();
+    }
+  };
+}
+
+/** A folder's name for a file: the same file or address has the same in every tab. @param {string} text */
+async function keyOf(text) {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  return Array.from(digest.subarray(0, 12), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,119 @@
+/** What the page asks of the browser's document, address and devices. No other file of the page touches them. */
+
+/** The page's own address. */
+export const pageAddress = () => location.href;
+
+/** What follows # in it, with the #. */
+export const fragment = () => location.hash;
+
+/** @param {(fragment: string) => void} act */
+export function onFragment(act) {
+  addEventListener("hashchange", () => act(location.hash));
+}
+
+/** Whether the page was opened with this query, which is then taken out of its address. @param {string} query */
+export function tookQuery(query) {
+  if (location.search !== query) return false;
+  history.replaceState(null, "", location.pathname + location.hash);
+  return true;
+}
+
+/** Loads the page anew. */
+export const reload = () => location.reload();
+
+/** The address of a file beside the page. @param {string} path */
+export const besidePage = (path) => new URL(path, document.baseURI);
+
+/** A worker from its own file, which tells it the language as its name. @param {string} address @param {string} language */
+export function ownWorker(address, language) {
+  return new Worker(new URL(address, location.href), { type: "module", name: language });
+}
+
+/** @param {string} id */
+export const byId = (id) => document.getElementById(id);
+
+/** Scrolls to an element once it is drawn. @param {string} id */
+export function scrollTo(id) {
+  requestAnimationFrame(() => byId(id)?.scrollIntoView({ block: "start" }));
+}
+
+/** Elements whose text is the words of `data-words`. */
+export const worded = () => /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-words]"));
+
+/** @param {string} language */
+export function speakDocument(language) {
+  document.documentElement.lang = language;
+}
+
+/** The languages of the user, the first one first. */
+export const languages = () => navigator.languages;
+
+/** What was kept for the next visit; null for nothing, and where the browser keeps nothing. @param {string} key */
+export function kept(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} key @param {string} value */
+export function keep(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // The next visit begins without it.
+  }
+}
+
+/** @param {string} text @returns {Promise<void>} */
+export const copyText = (text) => navigator.clipboard.writeText(text);
+
+/** Puts a file among the user's downloads; one on disk is not read into memory. @param {string} name @param {Blob} blob @returns {string} the name */
+export function download(name, blob) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  return name;
+}
+
+/** A document for a file that the page writes. @param {string} title */
+export const emptyDocument = (title) => document.implementation.createHTMLDocument(title);
+
+/** All style rules of the page. */
+export const styleRules = () => [...document.styleSheets].flatMap(({ cssRules }) => [...cssRules].map(({ cssText }) => cssText));
+
+/** Processor cores, 1 if the browser does not say. */
+export const cores = () => navigator.hardwareConcurrency || 1;
+
+export const hasWebGpu = () => Boolean(navigator.gpu);
+
+/** Bytes that the page keeps and may keep, and whether the browser has promised not to clear them. */
+export async function storageRoom() {
+  const { usage = 0, quota = 0 } = await navigator.storage.estimate();
+  return { usage, quota, persisted: (await navigator.storage.persisted?.()) ?? false };
+}
+
+/** Asks the browser not to clear what the page keeps. */
+export async function persistStorage() {
+  await navigator.storage?.persist?.();
+}
+
+/** Holds a lock for as long as the page is open. @param {string} name */
+export function holdLock(name) {
+  navigator.locks?.request(name, () => new Promise(() => {})).catch(() => {}); // not with storage blocked
+}
+
+/** Undefined where the browser has none; with site data blocked even the question may throw. */
+export function serviceWorkers() {
+  try {
+    return navigator.serviceWorker;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the user asked to spare data. */
+export const savesData = () => Boolean(/** @type {any} */ (navigator).connection?.saveData);
