@@ -265,6 +265,8 @@ export type ChangeForm = {
   drop: boolean;
   keepLeftovers: boolean;
   without: string[];
+  withoutKeys: string[];
+  zeroNonFinite: boolean;
   rule: "fixed" | "energy";
   fixed: number;
   /** Per cent. */

@@ -306,6 +306,7 @@ export default {
   "section.compare": "Vergleichen",
   "section.run": "Zeichnen",
 
+  "fix.effect": "{label}: {before} → {after} von {total} Schichten",
   "works.title": "Läuft es?",
   "works.layers": "{applied} von {total} Schichten",
   "works.strength": "Stärke:",

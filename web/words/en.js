@@ -305,6 +305,7 @@ export default {
   "section.compare": "Compare",
   "section.run": "Draw",
 
+  "fix.effect": "{label}: {before} → {after} of {total} layers",
   "works.title": "Will it work?",
   "works.layers": "{applied} of {total} layers",
   "works.strength": "Strength:",

@@ -306,6 +306,7 @@ export default {
   "section.compare": "比较",
   "section.run": "作画",
 
+  "fix.effect": "{label}：{total} 层中的 {before} → {after} 层",
   "works.title": "能用吗？",
   "works.layers": "{total} 层中的 {applied} 层",
   "works.strength": "强度：",

@@ -27,13 +27,15 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Target, String> {
-        let all = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
-        let found = all.into_iter().find(|target| target.name() == text);
+        let found = Target::ALL.into_iter().find(|target| target.name() == text);
         found.ok_or_else(|| format!("unknown key format `{text}`: use kohya, peft, diffusers, comfy or onetrainer"))
     }
 }
 
 impl Target {
+    /// Every key format.
+    pub const ALL: [Target; 5] = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
+
     /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -212,12 +214,11 @@ mod tests {
 
     #[test]
     fn written_keys_are_read_as_the_same_layer() {
-        let targets = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
         for family_id in [FamilyId::Sd15, FamilyId::Sd21, FamilyId::Sdxl] {
             let family = Family::published(family_id).expect("a published config");
             let modules = family.modules();
             let spellings = KeyTable::new(&modules);
-            for target in targets {
+            for target in Target::ALL {
                 for &(component, module) in &modules {
                     for role in [Role::Up, Role::Down] {
                         let key = target.key(family_id.name(), component, module, role).expect("a key");

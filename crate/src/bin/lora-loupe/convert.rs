@@ -77,6 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         keep_leftovers: arguments.keep_leftovers,
         strengths: arguments.blocks.clone().unwrap_or_default(),
         without: arguments.without.clone(),
+        ..ConvertOptions::default()
     };
     let conversion = block_on(convert(&opened, &options))?;
     let outcome = arguments.output.write(|out| block_on(conversion.write(out)))?;
