@@ -156,6 +156,7 @@ export default {
   "target.diffusers": "diffusers",
   "target.comfy": "ComfyUI",
   "target.onetrainer": "OneTrainer",
+  "target.aitoolkit": "ai-toolkit",
 
   "dtype.F16": "16 Bit (F16)",
   "dtype.BF16": "16 Bit mit dem Bereich von F32 (BF16)",

@@ -317,7 +317,8 @@ async fn fill_adapter(
     report.algorithms = algorithms(&adapter, groups);
     report.leftovers = leftovers(&adapter, &found);
     report.convention = adapter.convention.clone();
-    problems::collect(&mut report.problems, &adapter, &findings, &found, base, lacks_config);
+    let config = problems::ConfigState { is_missing: lacks_config, metadata: &header.metadata };
+    problems::collect(&mut report.problems, &adapter, &findings, &found, base, config);
     let judged = judged(report, header, groups, &found, &adapter, configs.place());
     let (verdicts, by_loader) = judged.into_iter().map(|Judgement { verdict, applied }| (verdict, applied)).unzip();
     (report.loaders, report.applied) = (verdicts, AppliedLayers { weights: weights(groups, &found), by_loader });

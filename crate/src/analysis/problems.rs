@@ -21,19 +21,29 @@ pub fn wrong_hashes(hashes: &Hashes) -> Option<Problem> {
     Some(Problem::warn(ProblemClass::WrongHash, message))
 }
 
-/// Appends every problem of an adapter; `lacks_config` is set if it has no PEFT config.
+/// What a file says about its scales outside of its tensors.
+#[derive(Clone, Copy)]
+pub struct ConfigState<'a> {
+    /// Whether it has no PEFT config.
+    pub is_missing: bool,
+    /// Its metadata.
+    pub metadata: &'a BTreeMap<String, String>,
+}
+
+/// Appends every problem of an adapter.
 pub fn collect(
     problems: &mut Vec<Problem>,
     adapter: &Adapter,
     findings: &Findings,
     found: &Detected,
     base: Option<&BaseShapes>,
-    lacks_config: bool,
+    config: ConfigState<'_>,
 ) {
     problems.extend(wrong_base(found, base));
     problems.extend(contradiction(found));
     problems.extend(shape_mismatches(adapter, found, base));
     problems.extend(leftovers(adapter, found));
+    problems.extend(unread_alpha(adapter, config.metadata));
     if !findings.not_finite.is_empty() {
         let message = format!(
             "NaN or infinite values in {}: images turn black or into noise. \
@@ -54,11 +64,31 @@ pub fn collect(
                        or training failed. Ask the author for a trained file.";
         problems.push(Problem::warn(ProblemClass::NoEffect, message));
     }
-    if adapter.convention == "peft_plain" && lacks_config {
+    if adapter.convention == "peft_plain" && config.is_missing {
         let message = "alpha is stored in PEFT's adapter_config.json, which is missing, so scale 1 is assumed. \
                        Add that file to get the right strength.";
         problems.push(Problem::warn(ProblemClass::AmbiguousAlpha, message));
     }
+}
+
+/// Metadata keys with an alpha that no known program reads.
+const UNREAD_ALPHAS: [&str; 3] = ["lora_alpha", "network_alpha", "alpha"];
+
+/// Returns a problem if the header has an alpha where no known program reads it, and layers have none elsewhere.
+fn unread_alpha(adapter: &Adapter, metadata: &BTreeMap<String, String>) -> Option<Problem> {
+    let number = |key: &&str| metadata.get(*key)?.trim().parse::<f32>().ok().filter(|alpha| alpha.is_finite());
+    let (key, alpha) = UNREAD_ALPHAS.iter().find_map(|key| Some((*key, number(key)?)))?;
+    let lacking = adapter.deltas.iter().filter(|delta| delta.alpha.is_none() && delta.scale == 1.0);
+    let ratios: Vec<(String, f32)> =
+        lacking.filter_map(|delta| Some((delta.path(), alpha / delta.change.alpha_rank()? as f32))).collect();
+    let (_, first) = ratios.iter().find(|(_, ratio)| *ratio != 1.0)?;
+    let message = format!(
+        "The header's {key} is {alpha}, but no program that LoRA Loupe knows reads an alpha from there: {} applied at \
+         scale 1. If the file was trained with this alpha, use strength {} instead of 1.",
+        if ratios.len() == 1 { "1 layer is".into() } else { format!("{} layers are", ratios.len()) },
+        (f64::from(*first) * 1000.0).round() / 1000.0,
+    );
+    Some(Problem::warn(ProblemClass::AmbiguousAlpha, message).of(ratios.into_iter().map(|(path, _)| path).collect()))
 }
 
 /// Formats "1 layer" or "7 layers".

@@ -6,17 +6,16 @@ use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, KeyScheme, PairKeys, alpha, check_rank, common_dtype, dtype, form, is_convertible, layer_shape, lora_rank,
+    KeptRow, KeyScheme, PairKeys, alpha, check_rank, dtype, form, is_convertible, layer_shape, lora_rank,
     no_name, pair, pair_pieces, roles, spectrum,
 };
 use super::peft::PeftMetadata;
 use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
-use super::qkv::{Block, Destination, Fusion, assembled, part, place};
+use super::qkv::{Block, Destination, assembled, place};
 use crate::adapters::{Algorithm, Delta, Part, Strengths};
 use crate::formats::{ByteSink, ByteSource, Dtype, Header, TensorInfo};
 use crate::linalg::Factorization;
 use crate::model::spelling::Role;
-use crate::model::{Component, Module};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
@@ -74,7 +73,7 @@ pub struct Conversion<'a, 'b> {
 }
 
 /// One layer of the result.
-enum Layer<'a> {
+pub(super) enum Layer<'a> {
     /// The same factors in `order`; those in `bake` are multiplied by `scale`.
     Same { delta: &'a Delta, order: Vec<String>, bake: Vec<String>, scale: f32, zero_non_finite: bool },
     /// A LoRA pair computed from the factors.
@@ -168,16 +167,16 @@ impl Conversion<'_, '_> {
     }
 }
 
-struct Planner<'a, 'b, 'c> {
-    opened: &'a Opened<'b>,
-    options: &'c ConvertOptions,
-    scheme: KeyScheme<'a>,
+pub(super) struct Planner<'a, 'b, 'c> {
+    pub(super) opened: &'a Opened<'b>,
+    pub(super) options: &'c ConvertOptions,
+    pub(super) scheme: KeyScheme<'a>,
     /// Whether the factors of computed LoRAs are read.
-    reads_factors: bool,
-    pieces: Vec<TensorGroup>,
-    layers: Vec<Layer<'a>>,
-    notes: PeftMetadata,
-    preview: ConvertPreview,
+    pub(super) reads_factors: bool,
+    pub(super) pieces: Vec<TensorGroup>,
+    pub(super) layers: Vec<Layer<'a>>,
+    pub(super) notes: PeftMetadata,
+    pub(super) preview: ConvertPreview,
 }
 
 impl<'a, 'b> Planner<'a, 'b, '_> {
@@ -229,7 +228,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         }
         let dtype = dtype(delta, self.options.dtype);
         if let (KeyScheme::Target(target, _), Some(layers)) = (self.scheme, &self.opened.layers) {
-            match place(layers, delta, target.is_native()) {
+            match place(layers, delta, target.is_native(&self.opened.model)) {
                 Destination::Same => {}
                 Destination::Nowhere => return Err(no_name(self.opened.layer(delta), target)),
                 Destination::Swap => return self.swap(delta, target, strength).await,
@@ -265,7 +264,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         if delta.algorithm == Algorithm::Dora {
             let per_input = self.has_input_magnitudes(delta);
             return match target {
-                Target::Diffusers => unsupported("DoRA", "choose peft, or leave such layers out"),
+                Target::Diffusers | Target::Aitoolkit => unsupported("DoRA", "choose peft, or leave such layers out"),
                 Target::Peft if per_input => {
                     let hint = "PEFT's magnitudes are per output; leave such layers out";
                     unsupported("DoRA with per-input magnitudes", hint)
@@ -293,99 +292,8 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         unsupported(&what, "choose kohya, or leave such layers out")
     }
 
-    /// Swaps the upper and lower half of a change.
-    async fn swap(&mut self, delta: &'a Delta, target: Target, strength: f32) -> Result<(), EditError> {
-        let (rows, scale) = (delta.change.shape()[0], delta.scale * strength);
-        let half = rows / 2;
-        let block = |take: std::ops::Range<usize>, at| Block { delta, take, at, scale };
-        let blocks = vec![block(half..rows, 0), block(0..half, rows - half)];
-        self.joint((delta.component, &delta.module), blocks, rows, target).await
-    }
-
-    /// Splits a fused layer's change into one per part.
-    async fn split(
-        &mut self,
-        delta: &'a Delta,
-        fusion: Fusion<'a>,
-        target: Target,
-        strength: f32,
-    ) -> Result<(), EditError> {
-        let outputs = fusion.parts.last().map_or(0, |(_, rows)| rows.end);
-        if outputs != delta.change.shape()[0] {
-            return Err(no_name(self.opened.layer(delta), target));
-        }
-        for (part, rows) in fusion.parts {
-            let block = Block { delta, take: rows.clone(), at: 0, scale: delta.scale * strength };
-            self.joint((fusion.component, part), vec![block], rows.len(), target).await?;
-        }
-        self.preview.split.push(self.opened.layer(delta));
-        Ok(())
-    }
-
-    /// Fuses the changes of all parts of a layer into one; does nothing if it was fused before.
-    async fn fuse(&mut self, fusion: Fusion<'a>, target: Target) -> Result<(), EditError> {
-        let path = format!("{}.{}", fusion.component, fusion.whole.path);
-        if self.preview.fused.contains(&path) {
-            return Ok(());
-        }
-        let mut blocks = Vec::new();
-        for (part, rows) in &fusion.parts {
-            let is_part = |delta: &&Delta| delta.component == fusion.component && delta.module.path == part.path;
-            for delta in self.opened.adapter.deltas.iter().filter(is_part) {
-                if delta.change.shape()[0] != rows.len() || delta.part == Part::Bias {
-                    return Err(no_name(self.opened.layer(delta), target));
-                }
-                let scale = delta.scale * self.options.strengths.of(delta);
-                blocks.push(Block { delta, take: 0..rows.len(), at: rows.start, scale });
-            }
-        }
-        let outputs = fusion.parts.last().map_or(0, |(_, rows)| rows.end);
-        self.joint((fusion.component, fusion.whole), blocks, outputs, target).await?;
-        self.preview.fused.push(path);
-        Ok(())
-    }
-
-    /// Adds a LoRA pair for a layer, assembled from blocks.
-    async fn joint(
-        &mut self,
-        (component, module): (Component, &Module),
-        blocks: Vec<Block<'a>>,
-        rows: usize,
-        target: Target,
-    ) -> Result<(), EditError> {
-        let layer = format!("{component}.{}", module.path);
-        let keys = PairKeys::for_layer(target, &self.opened.model, component, module);
-        let keys = keys.ok_or_else(|| no_name(layer.clone(), target))?;
-        let columns = blocks.first().map_or(0, |block| block.delta.change.shape().iter().skip(1).product());
-        let rank = self.joint_rank(layer, &blocks, rows).await?;
-        let dtypes = blocks.iter().map(|block| dtype(block.delta, self.options.dtype));
-        let dtype = dtypes.reduce(common_dtype).unwrap_or(Dtype::F32);
-        self.notes.note(component, module, rank);
-        self.pieces.extend(pair_pieces(keys, &[rows, columns], rank, dtype, self.layers.len()));
-        self.layers.push(Layer::Joint { blocks, rows, rank, limit: self.options.rank });
-        Ok(())
-    }
-
-    /// Returns the rank of a LoRA that is assembled from blocks, and notes its error if it is an approximation.
-    async fn joint_rank(&mut self, layer: String, blocks: &[Block<'a>], rows: usize) -> Result<usize, EditError> {
-        if let Some(block) =
-            blocks.iter().find(|Block { delta, .. }| !delta.algorithm.is_pair() && !is_convertible(delta))
-        {
-            return Err(EditError::NoMatrix { layer, algorithm: block.delta.algorithm });
-        }
-        if !self.reads_factors {
-            return Ok(self.options.rank.unwrap_or(1));
-        }
-        for block in blocks.iter().filter(|block| !block.delta.algorithm.is_pair()) {
-            let layer = if blocks.len() == 1 { layer.clone() } else { self.opened.layer(block.delta) };
-            let matrix = part(self.opened, block).await?;
-            self.note_lora(layer, block.delta, &matrix, block.scale)?;
-        }
-        Ok(assembled(self.opened, blocks, rows, self.options.rank).await?.pair_rank())
-    }
-
     /// Returns the rank of the LoRA for a change of another algorithm, and notes it with its error.
-    fn note_lora(
+    pub(super) fn note_lora(
         &mut self,
         layer: String,
         delta: &Delta,

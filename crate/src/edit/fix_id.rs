@@ -67,6 +67,8 @@ fixes! {
     RenameComfy = "rename_comfy", [], "Only the keys change; the effect is the same.";
     /// Keys of OneTrainer.
     RenameOnetrainer = "rename_onetrainer", [], "Only the keys change; the effect is the same.";
+    /// Keys of ai-toolkit.
+    RenameAitoolkit = "rename_aitoolkit", [], "Only the keys change; the effect is the same.";
     /// Plain LoRA with keys of sd-scripts.
     LoraKohya = "lora_kohya", [],
         "Other algorithms become plain LoRA, exactly where possible; the preview shows the error otherwise.";
@@ -81,6 +83,9 @@ fixes! {
         "Other algorithms become plain LoRA, exactly where possible; the preview shows the error otherwise.";
     /// Plain LoRA with keys of OneTrainer.
     LoraOnetrainer = "lora_onetrainer", [],
+        "Other algorithms become plain LoRA, exactly where possible; the preview shows the error otherwise.";
+    /// Plain LoRA with keys of ai-toolkit.
+    LoraAitoolkit = "lora_aitoolkit", [],
         "Other algorithms become plain LoRA, exactly where possible; the preview shows the error otherwise.";
     /// A common dtype, exactly.
     AsF16 = "as_f16", [], "Every program reads F16, which holds all of these values.";
@@ -101,11 +106,13 @@ impl FixId {
             (Target::Diffusers, false) => FixId::RenameDiffusers,
             (Target::Comfy, false) => FixId::RenameComfy,
             (Target::Onetrainer, false) => FixId::RenameOnetrainer,
+            (Target::Aitoolkit, false) => FixId::RenameAitoolkit,
             (Target::Kohya, true) => FixId::LoraKohya,
             (Target::Peft, true) => FixId::LoraPeft,
             (Target::Diffusers, true) => FixId::LoraDiffusers,
             (Target::Comfy, true) => FixId::LoraComfy,
             (Target::Onetrainer, true) => FixId::LoraOnetrainer,
+            (Target::Aitoolkit, true) => FixId::LoraAitoolkit,
         }
     }
 
@@ -127,6 +134,7 @@ impl FixId {
                 | FixId::LoraDiffusers
                 | FixId::LoraComfy
                 | FixId::LoraOnetrainer
+                | FixId::LoraAitoolkit
                 | FixId::Smaller
                 | FixId::UsualStrength
                 | FixId::WithoutNan

@@ -252,6 +252,7 @@ fn conversion(report: &Report, target: Target, as_lora: bool) -> Fix {
         Target::Diffusers => "legacy diffusers",
         Target::Comfy => "ComfyUI",
         Target::Onetrainer => "OneTrainer",
+        Target::Aitoolkit => "ai-toolkit",
     };
     let title = match as_lora {
         true => format!("Convert {} to plain LoRA with {format} keys", report.algorithms.join(", ")),

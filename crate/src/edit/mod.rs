@@ -15,6 +15,7 @@ mod fix_id;
 mod fixes;
 mod inert;
 mod inputs;
+mod joint;
 mod merge;
 mod metadata;
 mod model_side;

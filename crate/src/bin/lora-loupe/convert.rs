@@ -19,7 +19,7 @@ use std::process::ExitCode;
 pub struct Arguments {
     /// An adapter, or a PEFT folder with adapter_model.safetensors
     file: PathBuf,
-    /// Key format: kohya, peft, diffusers, comfy or onetrainer (default: the file's own)
+    /// Key format: kohya, peft, diffusers, comfy, onetrainer or aitoolkit (default: the file's own)
     #[arg(long, value_name = "CONVENTION")]
     to: Option<Target>,
     #[command(flatten)]
