@@ -252,7 +252,7 @@ fn only_keys_that_change_nothing_are_removed() {
 /// Only the values that name another model are replaced.
 #[test]
 fn header_values_stay_unless_the_layers_disprove_them() {
-    let (_, case, _) = CASES.iter().find(|(_, _, truth)| truth["family"] == "wan").expect("a case of Wan");
+    let (_, case, _) = CASES.iter().find(|(_, _, truth)| truth["family"] == "flux1").expect("a case of Flux.1");
     let claims = |words: Value| case.with_header(|header| header["__metadata__"] = words);
     let set = |file: &CaseFile| {
         let report = block_on(inspect_header("made", file, None));
@@ -262,9 +262,9 @@ fn header_values_stay_unless_the_layers_disprove_them() {
         let Some(Edit::Metadata(edit)) = edit else { return (is_wrong, Vec::new()) };
         (is_wrong, edit.set.into_iter().map(|(key, _)| key).collect::<Vec<String>>())
     };
-    let mixed = json!({"ss_base_model_version": "sdxl_base_v1-0", "modelspec.architecture": "wan2.1"});
+    let mixed = json!({"ss_base_model_version": "sdxl_base_v1-0", "modelspec.architecture": "flux-1-schnell/lora"});
     assert_eq!(set(&claims(mixed)), (true, vec!["ss_base_model_version".to_owned()]));
-    assert_eq!(set(&claims(json!({"modelspec.architecture": "wan2.1"}))), (false, vec![]));
+    assert_eq!(set(&claims(json!({"modelspec.architecture": "flux-1-schnell/lora"}))), (false, vec![]));
     assert_eq!(set(&claims(json!({"ss_base_model_version": "novelty"}))), (false, vec![]));
 }
 

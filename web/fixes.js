@@ -3,7 +3,7 @@
 import { changeOf } from "./change.js";
 
 /** @typedef {import("./engine/types.d.ts").Fix} EngineFix */
-/** @typedef {{ label: string, why: string, effect: import("./engine/types.d.ts").LoaderEffect[], kind: import("./types.d.ts").ChangeKind, form: Partial<import("./types.d.ts").ChangeForm> }} Fix */
+/** @typedef {{ label: string, why: string, effect?: import("./engine/types.d.ts").LoaderEffect[], kind: import("./types.d.ts").ChangeKind, form: Partial<import("./types.d.ts").ChangeForm> }} Fix */
 
 /** What mends a problem, the most useful first. @param {EngineFix[]} fixes @param {string} problem its class */
 export function fixesOf(fixes, problem) {

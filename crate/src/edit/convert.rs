@@ -6,8 +6,8 @@ use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, KeyScheme, PairKeys, alpha, check_rank, dtype, form, is_convertible, layer_shape, lora_rank,
-    no_name, pair, pair_pieces, roles, spectrum,
+    KeptRow, KeyScheme, PairKeys, alpha, check_rank, dtype, form, is_convertible, layer_shape, lora_rank, no_name,
+    pair, pair_pieces, roles, spectrum,
 };
 use super::peft::PeftMetadata;
 use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
@@ -317,10 +317,16 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         magnitudes.is_some_and(|magnitudes| magnitudes.shape.len() > 1 && magnitudes.shape[0] == 1)
     }
 
+    /// Returns the rank of a LoRA for a change of another algorithm whose factors are not read.
+    pub(super) fn assumed_rank(&self, layer: String, delta: &Delta) -> Result<usize, EditError> {
+        let full_rank = delta.change.shape().into_iter().take(2).min().unwrap_or(1);
+        self.options.rank.ok_or(EditError::NeedsRank { layer, algorithm: delta.algorithm, rank: full_rank })
+    }
+
     async fn pair(&mut self, delta: &'a Delta, scale: f32, dtype: Dtype) -> Result<(), EditError> {
         let rank = match self.reads_factors {
             true => self.note_lora(self.opened.layer(delta), delta, &form(self.opened, delta).await?, scale)?,
-            false => self.options.rank.unwrap_or(1),
+            false => self.assumed_rank(self.opened.layer(delta), delta)?,
         };
         self.notes.add(delta, rank, rank as f32, false);
         let (keys, shape) = (PairKeys::of(self.scheme, self.opened, delta)?, layer_shape(self.opened, delta));

@@ -92,7 +92,8 @@ impl<'a> Planner<'a, '_, '_> {
             return Err(EditError::NoMatrix { layer, algorithm: block.delta.algorithm });
         }
         if !self.reads_factors {
-            return Ok(self.options.rank.unwrap_or(1));
+            let composed = blocks.iter().find(|block| !block.delta.algorithm.is_pair());
+            return composed.map_or(Ok(1), |block| self.assumed_rank(layer, block.delta));
         }
         for block in blocks.iter().filter(|block| !block.delta.algorithm.is_pair()) {
             let layer = if blocks.len() == 1 { layer.clone() } else { self.opened.layer(block.delta) };

@@ -30,20 +30,16 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Target, String> {
         let found = Target::ALL.into_iter().find(|target| target.name() == text);
-        found.ok_or_else(|| format!("unknown key format `{text}`: use kohya, peft, diffusers, comfy, onetrainer or aitoolkit"))
+        found.ok_or_else(|| {
+            format!("unknown key format `{text}`: use kohya, peft, diffusers, comfy, onetrainer or aitoolkit")
+        })
     }
 }
 
 impl Target {
     /// Every key format.
-    pub const ALL: [Target; 6] = [
-        Target::Kohya,
-        Target::Peft,
-        Target::Diffusers,
-        Target::Comfy,
-        Target::Onetrainer,
-        Target::Aitoolkit,
-    ];
+    pub const ALL: [Target; 6] =
+        [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer, Target::Aitoolkit];
 
     /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
@@ -260,7 +256,8 @@ mod tests {
                 let spellings = KeyTable::new(&modules);
                 for target in targets {
                     for &(component, module) in &modules {
-                        let source = if target.is_native(model) { ModuleSource::Native } else { ModuleSource::Diffusers };
+                        let source =
+                            if target.is_native(model) { ModuleSource::Native } else { ModuleSource::Diffusers };
                         let naming = architecture.naming(&module.path);
                         if naming != Some(ModuleSource::Both) && naming != Some(source) {
                             continue;
