@@ -37,7 +37,7 @@ fn adapters_in_archives_are_inspected() {
         assert_eq!(report.file, "x.zip");
         let inputs = [EditInput::file("x.zip", &bytes, None)];
         let list = block_on(fixes(&inputs[0], &report)).expect("fixes");
-        assert_eq!(list.iter().map(|fix| fix.id.as_str()).collect::<Vec<_>>(), ["unpack"]);
+        assert_eq!(list.iter().map(|fix| fix.id.name()).collect::<Vec<_>>(), ["unpack"]);
         let mut out = Vec::new();
         block_on(apply(&list[0].edit, &inputs, &mut out, &mut |_| ControlFlow::Continue(()))).expect("unpacked");
         let out_file = out;

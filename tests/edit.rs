@@ -3,8 +3,8 @@
 
 use lora_loupe::analysis::{ClaimVerdict, LoaderStatus, hashes, inspect};
 use lora_loupe::edit::{
-    ConvertOptions, Edit, EditError, EditInput, EditProgress, Edited, MetadataEdit, Opened, Preview, Target, apply,
-    edit_metadata, fixes, preview, resize,
+    ConvertOptions, Edit, EditError, EditInput, EditProgress, Edited, FixId, MetadataEdit, Opened, Preview, Target,
+    apply, edit_metadata, fixes, preview, resize,
 };
 use lora_loupe::formats::{Dtype, Header, TensorInfo, read_header};
 use lora_loupe_tests::containers::{entry, safetensors};
@@ -189,10 +189,7 @@ fn edits_drop_parts_of_a_change_only_with_the_drop_option() {
             assert_eq!(dropped.as_array().map(Vec::len), Some(report.leftovers.len()), "{name}: {dropping}");
         }
         let found = block_on(fixes(&input, &report)).expect("fixes");
-        let fix = found.iter().find(|fix| fix.id == "remove_broken").expect("a fix");
-        let json = serde_json::to_string(&fix.edit).expect("an edit");
-        let (_, out) = applied(&json, std::slice::from_ref(&input)).expect("a file");
-        assert!(!block_on(inspect(name, &out, None, None)).is_refused(), "{name}");
+        assert!(found.iter().all(|fix| fix.id != FixId::RemoveBroken), "{name}: the keys may be trained");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Detection of adapters for every known architecture in every naming convention: family, layers and coverage.
 
-use lora_loupe::analysis::{Report, inspect, inspect_header};
+use lora_loupe::analysis::{ProblemClass, Report, inspect, inspect_header};
 use lora_loupe::model::{Architecture, Component, Module, ModuleSource};
 use lora_loupe::num::{host_len, numel};
 use pollster::block_on;
@@ -194,7 +194,7 @@ fn metadata_that_contradicts_the_layers_is_reported() {
         header.insert("__metadata__".into(), serde_json::json!({"ss_base_model_version": base_model}));
         let text = serde_json::to_vec(&header).expect("a header");
         let report = report([&(text.len() as u64).to_le_bytes()[..], &text, &bytes[8 + length..]].concat());
-        report.problems.iter().any(|problem| problem.class == "wrong_header")
+        report.problems.iter().any(|problem| problem.class == ProblemClass::WrongHeader)
     };
     assert!(is_wrong("sdxl_base_v1-0"));
     assert!(!is_wrong("flux1"));

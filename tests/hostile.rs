@@ -3,7 +3,7 @@
 #[path = "corpus/base.rs"]
 mod base;
 
-use lora_loupe::analysis::{Report, Severity, inspect};
+use lora_loupe::analysis::{ProblemClass, Report, Severity, inspect};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe::pipeline::decode_png;
 use lora_loupe_tests::containers::{Entry, entry, safetensors, zip};
@@ -98,7 +98,7 @@ impl Case {
         let (file, problems) = (&self.file, &report.problems);
         let worst = problems.iter().find(|problem| problem.severity == Severity::Refuse).or(problems.first());
         let is_accepted = match worst {
-            Some(problem) => self.accepts(&problem.class) || !report.is_refused() && self.accepts("warn"),
+            Some(problem) => self.accepts(problem.class.name()) || !report.is_refused() && self.accepts("warn"),
             None => self.accepts("ok"),
         };
         assert!(is_accepted, "{file}: {problems:?}, not one of {:?}", self.acceptable_verdicts);
@@ -190,7 +190,10 @@ fn a_damaged_adapter_config_is_reported() {
     let bytes = std::fs::read(golden::path("hostile/alpha_zero.safetensors")).expect("a file of the set");
     for text in ["", "[]", "{\"lora_alpha\": \"x\"}", "{\"lora_alpha\": 1e99}", "<html>"] {
         let report = block_on(inspect("a.safetensors", &bytes, Some(text), None));
-        assert!(report.is_refused() && report.problems.iter().any(|problem| problem.class == "bad_config"), "{text:?}");
+        assert!(
+            report.is_refused() && report.problems.iter().any(|problem| problem.class == ProblemClass::BadConfig),
+            "{text:?}"
+        );
     }
 }
 
@@ -210,7 +213,8 @@ fn unusable_keys_of_a_known_layer_are_refused() {
         let report = block_on(inspect(what, &with(more), None, None));
         let found = classes(&report);
         assert!(found.contains(&class) && report.is_refused() == refused, "{what}: {:?}", report.problems);
-        let problem = report.problems.iter().find(|problem| problem.class == class).expect("a problem of the class");
+        let problem =
+            report.problems.iter().find(|problem| problem.class.name() == class).expect("a problem of the class");
         assert_eq!(problem.modules.is_empty(), !refused, "{what}: {:?}", problem.modules);
         assert_eq!(report.leftovers.len(), more.len(), "{what}: {:?}", report.leftovers);
     };

@@ -7,7 +7,7 @@ mod base;
 use lora_loupe::adapters::Delta;
 use lora_loupe::analysis::{Relation, compare, inspect};
 use lora_loupe::edit::{
-    BakeEdit, ConvertOptions, Edit, EditError, EditInput, MergeEdit, MergeOptions, MergePart, Opened, Strengths,
+    BakeEdit, ConvertOptions, Edit, EditError, EditInput, FixId, MergeEdit, MergeOptions, MergePart, Opened, Strengths,
     Target, apply, fixes,
 };
 use lora_loupe::formats::Header;
@@ -131,8 +131,8 @@ fn edits_keep_the_scale() {
     for variant in variants() {
         let report = block_on(inspect(variant.what, &variant.bytes, variant.sidecar, None));
         let found = block_on(fixes(&variant.input(), &report)).expect("fixes");
-        let harmless = |id: &str| id == "bake_alpha" || id == "safetensors" || id.starts_with("rename_");
-        let found = found.into_iter().filter(|fix| harmless(&fix.id)).map(|fix| fix.edit);
+        let harmless = |id: FixId| id.keeps_deltas();
+        let found = found.into_iter().filter(|fix| harmless(fix.id)).map(|fix| fix.edit);
         for edit in edits.iter().cloned().chain(found) {
             let what = format!("{} after {edit:?}", variant.what);
             let out = variant.edited(&edit).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -183,7 +183,7 @@ fn an_unreadable_config_is_the_same_error_everywhere() {
     for variant in broken {
         let what = variant.what;
         let report = block_on(inspect(what, &variant.bytes, variant.sidecar, None));
-        let classes: Vec<&str> = report.problems.iter().map(|problem| problem.class.as_str()).collect();
+        let classes: Vec<&str> = report.problems.iter().map(|problem| problem.class.name()).collect();
         assert_eq!(classes, ["bad_config"], "{what}: {:?}", report.problems);
         assert!(report.is_refused(), "{what}");
         let sentence = report.problems[0].message.trim_end_matches('.');

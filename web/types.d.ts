@@ -271,6 +271,8 @@ export type ChangeForm = {
   drop: boolean;
   keepLeftovers: boolean;
   without: string[];
+  withoutKeys: string[];
+  zeroNonFinite: boolean;
   rule: "fixed" | "energy";
   fixed: number;
   /** Per cent. */

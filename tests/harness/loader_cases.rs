@@ -66,13 +66,20 @@ impl CaseFile {
 impl CaseFile {
     /// Returns the file with renamed keys; `name` is called with the index and the key of each tensor.
     pub fn with_keys(&self, name: impl Fn(usize, &str) -> String) -> CaseFile {
-        let header: Map<String, Value> =
+        self.with_header(|header| {
+            let (metadata, tensors): (Map<_, _>, Map<_, _>) =
+                std::mem::take(header).into_iter().partition(|(key, _)| key == "__metadata__");
+            let renamed = tensors.into_iter().enumerate().map(|(at, (key, info))| (name(at, &key), info));
+            header.extend(metadata.into_iter().chain(renamed));
+        })
+    }
+
+    /// Returns the file with a changed header: the JSON object of the metadata and the tensors.
+    pub fn with_header(&self, change: impl FnOnce(&mut Map<String, Value>)) -> CaseFile {
+        let mut header: Map<String, Value> =
             serde_json::from_slice(self.header_bytes[8..].trim_ascii_end()).expect("a header");
-        let (metadata, tensors): (Map<_, _>, Map<_, _>) =
-            header.into_iter().partition(|(key, _)| key == "__metadata__");
-        let renamed = tensors.into_iter().enumerate().map(|(at, (key, info))| (name(at, &key), info));
-        let mut text =
-            serde_json::to_vec(&metadata.into_iter().chain(renamed).collect::<Map<_, _>>()).expect("a header");
+        change(&mut header);
+        let mut text = serde_json::to_vec(&header).expect("a header");
         text.resize(text.len().next_multiple_of(8), b' ');
         let header_bytes = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
         let shifted = |at: u64| at + header_bytes.len() as u64 - self.header_bytes.len() as u64;

@@ -6,7 +6,7 @@
 
 /** @type {ChangeForm} */
 export const FIRST_FORM = {
-  to: "", dtype: "", alpha: "usual", asLora: false, rank: null, drop: false, keepLeftovers: false, without: [],
+  to: "", dtype: "", alpha: "usual", asLora: false, rank: null, drop: false, keepLeftovers: false, without: [], withoutKeys: [], zeroNonFinite: false,
   rule: "energy", fixed: 16, energy: 98,
   strengths: {},
   set: [], remove: [], stripPrivate: false, repairHashes: false,
@@ -21,10 +21,10 @@ export const QUICK = ["convert", "blocks", "metadata", "bake", "export"];
 
 /** The edit, and the ids of the files after the one on show that it takes. @param {Change} change @returns {{ edit: Edit, others: string[] }} */
 export function editOf({ kind, form }) {
-  const { to, dtype, alpha, asLora, rank, drop, keepLeftovers, without, strengths } = form;
+  const { to, dtype, alpha, asLora, rank, drop, keepLeftovers, without, withoutKeys, zeroNonFinite, strengths } = form;
   const same = { to: to || null, dtype: dtype || null };
   const rule = form.rule === "fixed" ? { fixed: form.fixed } : { energy: form.energy / 100 };
-  const convert = { kind: /** @type {const} */ ("convert"), to: null, dtype: null, alpha, as_lora: false, rank: null, drop, keep_leftovers: keepLeftovers, strengths: {}, without };
+  const convert = { kind: /** @type {const} */ ("convert"), to: null, dtype: null, alpha, as_lora: false, rank: null, drop, keep_leftovers: keepLeftovers, strengths: {}, without, without_keys: withoutKeys, zero_non_finite: zeroNonFinite };
   switch (kind) {
     case "convert":
       return { edit: { ...convert, ...same, as_lora: asLora, rank }, others: [] };
@@ -53,9 +53,9 @@ export function editOf({ kind, form }) {
 export function changeOf(edit) {
   switch (edit.kind) {
     case "convert": {
-      const { to, dtype, alpha, as_lora, rank, drop, keep_leftovers, strengths, without } = edit;
+      const { to, dtype, alpha, as_lora, rank, drop, keep_leftovers, strengths, without, without_keys, zero_non_finite } = edit;
       if (Object.keys(strengths).length) return { kind: "blocks", form: { strengths } };
-      return { kind: "convert", form: { to: to ?? "", dtype: dtype ?? "", alpha, asLora: as_lora, rank, drop, keepLeftovers: keep_leftovers, without } };
+      return { kind: "convert", form: { to: to ?? "", dtype: dtype ?? "", alpha, asLora: as_lora, rank, drop, keepLeftovers: keep_leftovers, without, withoutKeys: without_keys, zeroNonFinite: zero_non_finite } };
     }
     case "resize": {
       const { rule, to, dtype, drop } = edit;
@@ -74,8 +74,8 @@ export function changeOf(edit) {
 
 /** Whether anything would change. @param {Change} change */
 export function asksForSomething({ kind, form }) {
-  const { to, dtype, alpha, asLora, drop, without, strengths, set, remove, stripPrivate, repairHashes, others } = form;
-  if (kind === "convert") return !!(to || dtype || asLora || drop || alpha !== "usual" || without.length);
+  const { to, dtype, alpha, asLora, drop, without, withoutKeys, zeroNonFinite, strengths, set, remove, stripPrivate, repairHashes, others } = form;
+  if (kind === "convert") return !!(to || dtype || asLora || drop || alpha !== "usual" || without.length || withoutKeys.length || zeroNonFinite);
   if (kind === "blocks") return Object.values(strengths).some((strength) => strength !== 1);
   if (kind === "metadata") return set.some(([key]) => key.trim()) || remove.length > 0 || stripPrivate || repairHashes;
   if (["merge", "bake", "extract"].includes(kind)) return others.length > 0;

@@ -373,6 +373,28 @@ log: string | null,
  */
 strength_note: string | null, };
 
+export type LoaderEffect = { 
+/**
+ * Identifier of the loader: `comfyui`, …
+ */
+loader: string, 
+/**
+ * Its display name.
+ */
+label: string, 
+/**
+ * Number of the original file's layers that it applies.
+ */
+before: number, 
+/**
+ * Number of these layers that it applies in the edited file.
+ */
+after: number, 
+/**
+ * Number of layers that the original file changes.
+ */
+total: number, };
+
 export type LoaderStatus = "applied" | "partly" | "ignored" | "refused" | "unknown";
 
 export type LogExplanation = { 
@@ -801,11 +823,19 @@ strengths: Strengths,
 /**
  * Layers to remove, by their paths in the report: `unet.down_blocks.0…`.
  */
-without: Array<string>, };
+without: Array<string>, 
+/**
+ * Keys to remove that belong to no delta: those of a report's leftovers.
+ */
+without_keys: Array<string>, 
+/**
+ * Whether NaN and infinite elements become 0.
+ */
+zero_non_finite: boolean, };
 
 export type AlphaPlace = "usual" | "kept" | "baked";
 
-export type Target = "kohya" | "peft" | "diffusers" | "comfy" | "onetrainer";
+export type Target = "kohya" | "peft" | "diffusers" | "comfy" | "onetrainer" | "aitoolkit";
 
 export type Strengths = Record<string, number>;
 
@@ -1260,6 +1290,11 @@ problems: Array<string>,
  * Ids of the loaders that apply the whole file only after the edit.
  */
 loaders: Array<string>, 
+/**
+ * Layers of the file that each loader applies before and after the edit, by the loaders' rules; empty if the edit
+ * changes no key and was not judged.
+ */
+effect: Array<LoaderEffect>, 
 /**
  * The edit; its only input is the file.
  */

@@ -3,26 +3,30 @@
 import { changeOf } from "../edit/state.js";
 
 /** @typedef {import("../engine/types.d.ts").Fix} EngineFix */
-/** @typedef {{ label: string, why: string, kind: import("../types.d.ts").ChangeKind, form: Partial<import("../types.d.ts").ChangeForm> }} Fix */
+/** @typedef {{ label: string, why: string, effect?: import("../engine/types.d.ts").LoaderEffect[], kind: import("../types.d.ts").ChangeKind, form: Partial<import("../types.d.ts").ChangeForm> }} Fix */
 
 /** What mends a problem, the most useful first. @param {EngineFix[]} fixes @param {string} problem its class */
 export function fixesOf(fixes, problem) {
   return fixes.filter(({ problems }) => problems.includes(problem)).flatMap(shown);
 }
 
-/** What makes a program apply all of the file. @param {EngineFix[]} fixes @param {import("../engine/types.d.ts").LoaderVerdict} verdict */
+/** What makes a program apply all of the file, or more of it. @param {EngineFix[]} fixes @param {import("../engine/types.d.ts").LoaderVerdict} verdict */
 export function fixFor(fixes, { loader, status }) {
   if (status === "applied" || status === "unknown") return null;
-  return fixes.filter(({ loaders }) => loaders.includes(loader)).flatMap(shown)[0] ?? null;
+  const whole = fixes.find(({ loaders }) => loaders.includes(loader));
+  const helps = fixes.find(({ effect }) => effect.some((row) => row.loader === loader && row.after > row.before));
+  const fix = whole ?? helps;
+  return fix ? (shown(fix)[0] ?? null) : null;
 }
 
 /** What is of use although nothing is wrong: a smaller file, a usual strength. @param {EngineFix[]} fixes */
 export function advice(fixes) {
-  return fixes.filter(({ problems, loaders, edit }) => !problems.length && !loaders.length && edit.kind !== "export").flatMap(shown);
+  const gains = (/** @type {EngineFix} */ { effect }) => effect.some(({ before, after }) => after > before);
+  return fixes.filter((fix) => !fix.problems.length && !fix.loaders.length && !gains(fix) && fix.edit.kind !== "export").flatMap(shown);
 }
 
 /** @param {EngineFix} fix @returns {Fix[]} */
-function shown({ title, why, edit }) {
+function shown({ title, why, effect, edit }) {
   const change = changeOf(edit);
-  return change ? [{ label: title, why, ...change }] : [];
+  return change ? [{ label: title, why, effect: effect.filter(({ before, after }) => before !== after), ...change }] : [];
 }

@@ -156,6 +156,7 @@ export default {
   "target.diffusers": "diffusers",
   "target.comfy": "ComfyUI",
   "target.onetrainer": "OneTrainer",
+  "target.aitoolkit": "ai-toolkit",
 
   "dtype.F16": "16 Bit (F16)",
   "dtype.BF16": "16 Bit mit dem Bereich von F32 (BF16)",
@@ -306,6 +307,7 @@ export default {
   "section.compare": "Vergleichen",
   "section.run": "Erzeugen",
 
+  "fix.effect": "{label}: {before} → {after} von {total} Schichten",
   "works.title": "Läuft es?",
   "works.layers": "{applied} von {total} Schichten",
   "works.strength": "Stärke:",

@@ -155,6 +155,7 @@ export default {
   "target.diffusers": "diffusers",
   "target.comfy": "ComfyUI",
   "target.onetrainer": "OneTrainer",
+  "target.aitoolkit": "ai-toolkit",
 
   "dtype.F16": "16-bit (F16)",
   "dtype.BF16": "16-bit with F32's range (BF16)",
@@ -305,6 +306,7 @@ export default {
   "section.compare": "Compare",
   "section.run": "Generate",
 
+  "fix.effect": "{label}: {before} → {after} of {total} layers",
   "works.title": "Will it work?",
   "works.layers": "{applied} of {total} layers",
   "works.strength": "Strength:",

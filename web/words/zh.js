@@ -156,6 +156,7 @@ export default {
   "target.diffusers": "diffusers",
   "target.comfy": "ComfyUI",
   "target.onetrainer": "OneTrainer",
+  "target.aitoolkit": "ai-toolkit",
 
   "dtype.F16": "16 位（F16）",
   "dtype.BF16": "16 位，范围同 F32（BF16）",
@@ -306,6 +307,7 @@ export default {
   "section.compare": "比较",
   "section.run": "生成",
 
+  "fix.effect": "{label}：{total} 层中的 {before} → {after} 层",
   "works.title": "能用吗？",
   "works.layers": "{total} 层中的 {applied} 层",
   "works.strength": "强度：",

@@ -66,8 +66,8 @@ impl LeftoverReason {
         }
     }
 
-    /// Returns whether the key belongs to no layer of the model, so that dropping it loses nothing. Every other
-    /// leftover is part of a layer's change, which is only dropped on request.
+    /// Returns whether the key addresses no layer of the model. Edits copy or leave out such keys as requested; every
+    /// other leftover is part of a layer's change, and stops an edit that would lose it.
     pub fn is_foreign(&self) -> bool {
         self.class().is_foreign()
     }

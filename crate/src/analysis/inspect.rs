@@ -4,9 +4,10 @@ use super::base::BaseShapes;
 use super::blocks::coverage;
 use super::family::{Detected, detect, own_layers};
 use super::hashes::{hashes_with, hex};
-use super::loaders::{Evidence, LoaderVerdict, verdicts};
+use super::loaders::{AppliedLayers, Evidence, Judgement, judgements, weights};
 use super::measurements::{Findings, GroupMeasurements};
 use super::packed::ArchivedAdapter;
+use super::problem_class::ProblemClass;
 use super::problems;
 use super::progress::{OnProgress, Progress};
 use super::refusal;
@@ -109,7 +110,7 @@ async fn inspect_as(
         result = result.and(add_hashes(&mut report, source, on_progress).await);
     }
     if let Err(error) = result {
-        report.problems.push(Problem::refuse(error.class(), sentence(&error.to_string())));
+        report.problems.push(Problem::refuse(ProblemClass::from(&error), sentence(&error.to_string())));
     }
     report.verdict = verdict::sentence(&report);
     (report, measured)
@@ -218,7 +219,7 @@ async fn fill_from_archive(
     (report.container, report.kind) = (Container::Zip, FileKind::Unknown);
     let Some(found) = ArchivedAdapter::of(source, archive).await? else {
         let message = "This zip archive contains no LoRA. Unpack it and look for a .safetensors file.";
-        report.problems.push(Problem::refuse("not_an_adapter", message));
+        report.problems.push(Problem::refuse(ProblemClass::NotAnAdapter, message));
         return Ok(());
     };
     let options = InspectOptions { companion: found.config.as_deref(), inside: true, ..options };
@@ -234,7 +235,7 @@ async fn fill_from_archive(
     );
     let (file, size) = (report.file.clone(), report.size);
     *report = Report { file, size, container: Container::Zip, ..inside };
-    report.problems.push(Problem::refuse("archive", message));
+    report.problems.push(Problem::refuse(ProblemClass::Archive, message));
     Ok(())
 }
 
@@ -271,7 +272,8 @@ async fn fill_adapter(
         (None, None) => Vec::new(),
     };
     let resolved = PeftConfigs::resolve(header, companion);
-    let bad_config = resolved.as_ref().err().map(|error| Problem::refuse("bad_config", sentence(&error.to_string())));
+    let bad_config =
+        resolved.as_ref().err().map(|error| Problem::refuse(ProblemClass::BadConfig, sentence(&error.to_string())));
     let lacks_config = resolved.as_ref().is_ok_and(|configs| configs.place().is_none());
     report.problems.extend(bad_config);
     let configs = resolved.unwrap_or_default();
@@ -315,8 +317,11 @@ async fn fill_adapter(
     report.algorithms = algorithms(&adapter, groups);
     report.leftovers = leftovers(&adapter, &found);
     report.convention = adapter.convention.clone();
-    problems::collect(&mut report.problems, &adapter, &findings, &found, base, lacks_config);
-    report.loaders = loaders(report, header, groups, &found, &adapter, configs.place());
+    let config = problems::ConfigState { is_missing: lacks_config, metadata: &header.metadata };
+    problems::collect(&mut report.problems, &adapter, &findings, &found, base, config);
+    let judged = judged(report, header, groups, &found, &adapter, configs.place());
+    let (verdicts, by_loader) = judged.into_iter().map(|Judgement { verdict, applied }| (verdict, applied)).unzip();
+    (report.loaders, report.applied) = (verdicts, AppliedLayers { weights: weights(groups, &found), by_loader });
     report.base = Base { family: found.name.clone(), label: found.label.clone(), evidence: found.evidence.clone() };
     Ok(Vec::new())
 }
@@ -329,17 +334,17 @@ fn padded<'a>(found: &[Option<ModuleMatch<'a>>], len: usize) -> Vec<Option<Modul
 }
 
 /// Returns what every loader does with the file, judged by the layers of its family.
-fn loaders(
+fn judged(
     report: &Report,
     header: &Header,
     groups: &[Group],
     family: &Detected,
     adapter: &Adapter,
     config: Option<ConfigSource>,
-) -> Vec<LoaderVerdict> {
+) -> Vec<Judgement> {
     let found = padded(&family.found, groups.len());
     let (file, problems) = (report.file.as_str(), report.problems.as_slice());
-    verdicts(&Evidence { file, header, groups, found: &found, family, adapter, problems, config })
+    judgements(&Evidence { file, header, groups, found: &found, family, adapter, problems, config })
 }
 
 /// Returns the distinct algorithms of all deltas. A LoCon with Tucker cores counts as one algorithm,

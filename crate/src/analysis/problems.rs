@@ -4,6 +4,7 @@ use super::base::BaseShapes;
 use super::family::Detected;
 use super::hashes::{Claim, ClaimVerdict, Hashes};
 use super::measurements::Findings;
+use super::problem_class::ProblemClass;
 use super::report::{Problem, Severity};
 use crate::adapters::{Adapter, Delta, Leftover, LeftoverClass};
 use std::collections::BTreeMap;
@@ -17,29 +18,39 @@ pub fn wrong_hashes(hashes: &Hashes) -> Option<Problem> {
          for another; fix the hashes.",
         first.key, first.says, first.should_say
     );
-    Some(Problem::warn("wrong_hash", message))
+    Some(Problem::warn(ProblemClass::WrongHash, message))
 }
 
-/// Appends every problem of an adapter; `lacks_config` is set if it has no PEFT config.
+/// What a file says about its scales outside of its tensors.
+#[derive(Clone, Copy)]
+pub struct ConfigState<'a> {
+    /// Whether it has no PEFT config.
+    pub is_missing: bool,
+    /// Its metadata.
+    pub metadata: &'a BTreeMap<String, String>,
+}
+
+/// Appends every problem of an adapter.
 pub fn collect(
     problems: &mut Vec<Problem>,
     adapter: &Adapter,
     findings: &Findings,
     found: &Detected,
     base: Option<&BaseShapes>,
-    lacks_config: bool,
+    config: ConfigState<'_>,
 ) {
     problems.extend(wrong_base(found, base));
     problems.extend(contradiction(found));
     problems.extend(shape_mismatches(adapter, found, base));
     problems.extend(leftovers(adapter, found));
+    problems.extend(unread_alpha(adapter, config.metadata));
     if !findings.not_finite.is_empty() {
         let message = format!(
             "NaN or infinite values in {}: images turn black or into noise. \
              Ask the author for a repaired file.",
             count(findings.not_finite.len())
         );
-        problems.push(Problem::warn("nan_inf", message).of(findings.not_finite.clone()));
+        problems.push(Problem::warn(ProblemClass::NanInf, message).of(findings.not_finite.clone()));
     }
     if !findings.zero_alpha.is_empty() {
         let message = format!(
@@ -47,17 +58,37 @@ pub fn collect(
              sd-scripts and LyCORIS use the rank as alpha.",
             count(findings.zero_alpha.len())
         );
-        problems.push(Problem::warn("ambiguous_alpha", message).of(findings.zero_alpha.clone()));
+        problems.push(Problem::warn(ProblemClass::AmbiguousAlpha, message).of(findings.zero_alpha.clone()));
     } else if !adapter.deltas.is_empty() && findings.alive == 0 {
         let message = "Every change is zero, so the file has no effect: it was saved before training, \
                        or training failed. Ask the author for a trained file.";
-        problems.push(Problem::warn("no_effect", message));
+        problems.push(Problem::warn(ProblemClass::NoEffect, message));
     }
-    if adapter.convention == "peft_plain" && lacks_config {
+    if adapter.convention == "peft_plain" && config.is_missing {
         let message = "alpha is stored in PEFT's adapter_config.json, which is missing, so scale 1 is assumed. \
                        Add that file to get the right strength.";
-        problems.push(Problem::warn("ambiguous_alpha", message));
+        problems.push(Problem::warn(ProblemClass::AmbiguousAlpha, message));
     }
+}
+
+/// Metadata keys with an alpha that no known program reads.
+const UNREAD_ALPHAS: [&str; 3] = ["lora_alpha", "network_alpha", "alpha"];
+
+/// Returns a problem if the header has an alpha where no known program reads it, and layers have none elsewhere.
+fn unread_alpha(adapter: &Adapter, metadata: &BTreeMap<String, String>) -> Option<Problem> {
+    let number = |key: &&str| metadata.get(*key)?.trim().parse::<f32>().ok().filter(|alpha| alpha.is_finite());
+    let (key, alpha) = UNREAD_ALPHAS.iter().find_map(|key| Some((*key, number(key)?)))?;
+    let lacking = adapter.deltas.iter().filter(|delta| delta.alpha.is_none() && delta.scale == 1.0);
+    let ratios: Vec<(String, f32)> =
+        lacking.filter_map(|delta| Some((delta.path(), alpha / delta.change.alpha_rank()? as f32))).collect();
+    let (_, first) = ratios.iter().find(|(_, ratio)| *ratio != 1.0)?;
+    let message = format!(
+        "The header's {key} is {alpha}, but no program that LoRA Loupe knows reads an alpha from there: {} applied at \
+         scale 1. If the file was trained with this alpha, use strength {} instead of 1.",
+        if ratios.len() == 1 { "1 layer is".into() } else { format!("{} layers are", ratios.len()) },
+        (f64::from(*first) * 1000.0).round() / 1000.0,
+    );
+    Some(Problem::warn(ProblemClass::AmbiguousAlpha, message).of(ratios.into_iter().map(|(path, _)| path).collect()))
 }
 
 /// Formats "1 layer" or "7 layers".
@@ -74,16 +105,16 @@ fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
                  Use it with {label}.",
                 base.family.label()
             );
-            Some(Problem::refuse("wrong_base", message))
+            Some(Problem::refuse(ProblemClass::WrongBase, message))
         }
         (None, None) if found.is_known() => {
             let message = format!("This adapter was made for {label}, which LoRA Loupe can inspect but not run.");
-            Some(Problem::warn("other_model", message))
+            Some(Problem::warn(ProblemClass::OtherModel, message))
         }
         (None, None) => {
             let message = "The base model of this adapter is unknown: compatibility cannot be checked, and images \
                            cannot be generated. The report shows only what the file itself contains.";
-            Some(Problem::warn("unknown_model", message))
+            Some(Problem::warn(ProblemClass::UnknownModel, message))
         }
         (Some(base), None) => {
             let message = format!(
@@ -91,7 +122,7 @@ fn wrong_base(found: &Detected, base: Option<&BaseShapes>) -> Option<Problem> {
                  Ask the author which model it is for.",
                 base.family.label()
             );
-            Some(Problem::refuse("unmatched_keys", message))
+            Some(Problem::refuse(ProblemClass::UnmatchedKeys, message))
         }
         _ => None,
     }
@@ -105,7 +136,7 @@ fn contradiction(found: &Detected) -> Option<Problem> {
          Programs that sort files by their header list this one under the wrong model; correct its metadata.",
         found.label
     );
-    Some(Problem::warn("wrong_header", message))
+    Some(Problem::warn(ProblemClass::WrongHeader, message))
 }
 
 /// Returns a problem if deltas have other shapes than the base model's weights.
@@ -129,7 +160,7 @@ fn shape_mismatches(adapter: &Adapter, found: &Detected, base: Option<&BaseShape
     );
     let paths = mismatched.iter().map(|delta| delta.path()).collect();
     let severity = if base.is_some() { Severity::Refuse } else { Severity::Warn };
-    Some(Problem { severity, ..Problem::refuse("shape_mismatch", message).of(paths) })
+    Some(Problem { severity, ..Problem::refuse(ProblemClass::ShapeMismatch, message).of(paths) })
 }
 
 /// Returns one problem per class of leftover keys.
@@ -152,7 +183,7 @@ fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<Problem> {
         paths.dedup();
         // A key of no layer is a warning; part of a layer's change is never dropped.
         let severity = if class.is_foreign() { Severity::Warn } else { Severity::Refuse };
-        Problem { severity, ..Problem::refuse(class.name(), message).of(paths) }
+        Problem { severity, ..Problem::refuse(class.into(), message).of(paths) }
     };
     classes.into_iter().map(problem).collect()
 }

@@ -1,6 +1,7 @@
 //! Files that are not adapters: their kind, and a problem that says what to do with them.
 
 use super::family;
+use super::problem_class::ProblemClass;
 use super::report::{Container, FileKind, Problem};
 use crate::formats::gguf::Gguf;
 use crate::formats::{Content, Header};
@@ -10,7 +11,7 @@ use std::sync::LazyLock;
 
 /// Classifies a file by its first bytes; `None` if tensors can be read from it.
 pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, Problem)> {
-    let not_adapter = |text: String| Problem::refuse("not_an_adapter", text);
+    let not_adapter = |text: String| Problem::refuse(ProblemClass::NotAnAdapter, text);
     let unknown = Container::Unknown;
     Some(match content {
         Content::Safetensors | Content::Zip | Content::Pickle | Content::Gguf => return None,
@@ -54,7 +55,7 @@ pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, P
             unknown,
             FileKind::Unknown,
             Problem::refuse(
-                "truncated",
+                ProblemClass::Truncated,
                 format!(
                     "The file has {size} bytes, too few for an adapter: the download was cut off. Download it again."
                 ),
@@ -105,7 +106,7 @@ pub fn by_names(header: &Header) -> Option<(FileKind, Problem)> {
         let count = header.tensors.iter().filter(|tensor| fits(row, &tensor.name)).count();
         count > 0 && count as f64 >= row.share * total as f64
     })?;
-    Some((row.kind, Problem::refuse("not_an_adapter", row.text.clone())))
+    Some((row.kind, Problem::refuse(ProblemClass::NotAnAdapter, row.text.clone())))
 }
 
 /// Returns the problem of a GGUF file that is not an adapter.
@@ -117,7 +118,7 @@ pub fn by_gguf(gguf: &Gguf) -> Problem {
     }
     let kind = kinds.iter().max_by_key(|(_, count)| **count).map_or("no type", |(kind, _)| kind);
     Problem::refuse(
-        "not_an_adapter",
+        ProblemClass::NotAnAdapter,
         format!(
             "This is a full model in GGUF format (architecture {}, {} tensors, mostly {kind}), not a LoRA. \
              Use it as the base model in a program that reads GGUF.",
@@ -132,11 +133,11 @@ pub fn by_tensors(header: &Header) -> (FileKind, Problem) {
     if is_embedding(header) {
         let text = "This is a textual inversion (embedding), not a LoRA: it changes no layer. \
                     Use it as an embedding in a program that supports them.";
-        return (FileKind::TextualInversion, Problem::refuse("textual_inversion", text));
+        return (FileKind::TextualInversion, Problem::refuse(ProblemClass::TextualInversion, text));
     }
     if is_model(header) {
         let text = "This is a full checkpoint, not a LoRA: it holds whole weights. Use it as the base model instead.";
-        return (FileKind::Checkpoint, Problem::refuse("full_checkpoint", text));
+        return (FileKind::Checkpoint, Problem::refuse(ProblemClass::FullCheckpoint, text));
     }
     let text = match header.tensors.first() {
         None => "The file holds no tensors, so there is nothing to apply. Download it again or ask the author.".into(),
@@ -147,7 +148,7 @@ pub fn by_tensors(header: &Header) -> (FileKind, Problem) {
             first.name
         ),
     };
-    (FileKind::Unknown, Problem::refuse("not_an_adapter", text))
+    (FileKind::Unknown, Problem::refuse(ProblemClass::NotAnAdapter, text))
 }
 
 /// Returns whether all tensors have the names of embeddings in diffusers, A1111 or SDXL.

@@ -2,8 +2,9 @@
 
 use super::hashes::Hashes;
 use super::health::Health;
-use super::loaders::LoaderVerdict;
+use super::loaders::{AppliedLayers, LoaderVerdict};
 use super::modules::{Coverage, ModuleRow};
+use super::problem_class::ProblemClass;
 use super::training::Training;
 use super::weigh::{LayerImpact, Measures};
 use crate::formats::{Danger, Import};
@@ -46,6 +47,10 @@ pub struct Report {
     pub coverage: Vec<Coverage>,
     /// Compatibility with each adapter loader.
     pub loaders: Vec<LoaderVerdict>,
+    /// The layers that each loader applies, with which edits are compared.
+    #[serde(skip)]
+    #[ts(skip)]
+    pub applied: AppliedLayers,
     /// Every global that its pickles import.
     pub imports: Vec<ImportRow>,
     /// Strength and rank statistics; null if no layer's singular values were computed.
@@ -79,6 +84,7 @@ impl Report {
             leftovers: Vec::new(),
             coverage: Vec::new(),
             loaders: Vec::new(),
+            applied: AppliedLayers::default(),
             imports: Vec::new(),
             health: None,
             hashes: None,
@@ -91,7 +97,7 @@ impl Report {
     /// Returns the report on a file that cannot be opened.
     pub fn unreadable(file: &str, reason: &str) -> Report {
         let verdict = format!("The file cannot be opened: {reason}.");
-        let problems = vec![Problem::refuse("unreadable", verdict.clone())];
+        let problems = vec![Problem::refuse(ProblemClass::Unreadable, verdict.clone())];
         Report { verdict, problems, ..Report::empty(file, 0) }
     }
 
@@ -252,7 +258,8 @@ impl From<Import> for ImportRow {
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Problem {
     /// Problem class: `truncated`, `shape_mismatch`, …
-    pub class: String,
+    #[ts(type = "string")]
+    pub class: ProblemClass,
     /// Whether the file can still be used.
     pub severity: Severity,
     /// Description, with what to do about it.
@@ -274,12 +281,12 @@ pub enum Severity {
 
 impl Problem {
     /// Creates a problem of the whole file that prevents its use.
-    pub fn refuse(class: &str, message: impl Into<String>) -> Problem {
-        Problem { class: class.into(), severity: Severity::Refuse, message: message.into(), modules: Vec::new() }
+    pub fn refuse(class: ProblemClass, message: impl Into<String>) -> Problem {
+        Problem { class, severity: Severity::Refuse, message: message.into(), modules: Vec::new() }
     }
 
     /// Creates a warning about the whole file.
-    pub fn warn(class: &str, message: impl Into<String>) -> Problem {
+    pub fn warn(class: ProblemClass, message: impl Into<String>) -> Problem {
         Problem { severity: Severity::Warn, ..Problem::refuse(class, message) }
     }
 

@@ -75,8 +75,18 @@ pub fn row(family: &str) -> Option<&'static Signature> {
 
 /// Returns a family's names in headers, `ss_base_model_version` and `modelspec.architecture`; empty if there is no
 /// common convention.
-pub fn header_words(family: &str) -> &'static [String] {
+fn header_words(family: &str) -> &'static [String] {
     row(family).map_or(&[], |row| &row.header)
+}
+
+/// Returns the metadata keys whose value names another family than `family`, with the family's own name for each.
+pub fn wrong_names(metadata: &BTreeMap<String, String>, family: &str) -> Vec<(&'static str, &'static str)> {
+    let names_other = |key: &str| {
+        let named = metadata.get(key).and_then(|text| family_of(text));
+        named.is_some_and(|named| named != family)
+    };
+    let words = MODEL_KEYS.into_iter().zip(header_words(family));
+    words.filter(|(key, _)| names_other(key)).map(|(key, word)| (key, word.as_str())).collect()
 }
 
 /// Metadata keys that name the model, the most exact first.

@@ -1,6 +1,7 @@
 //! One table row per file, summarized from its report.
 
 use super::loaders::LoaderStatus;
+use super::problem_class::ProblemClass;
 use super::report::{Container, FileKind, Report, Severity};
 use serde::Serialize;
 use ts_rs::TS;
@@ -48,7 +49,8 @@ pub struct Summary {
     /// Identifiers of the loaders that apply the whole file.
     pub works_in: Vec<String>,
     /// Class of the most severe problem; null if there is none.
-    pub problem: Option<String>,
+    #[ts(type = "string | null")]
+    pub problem: Option<ProblemClass>,
     /// The report's verdict.
     pub verdict: String,
 }
@@ -85,7 +87,7 @@ impl Summary {
             title: title.map(|title| title.value.clone()),
             trigger_words: words.map(|word| word.text.as_str()).collect::<Vec<_>>().join(", "),
             works_in: works.map(|verdict| verdict.loader.clone()).collect(),
-            problem: worst.or(report.problems.first()).map(|problem| problem.class.clone()),
+            problem: worst.or(report.problems.first()).map(|problem| problem.class),
             verdict: report.verdict.clone(),
         }
     }

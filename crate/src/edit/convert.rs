@@ -6,16 +6,16 @@ use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, KeyScheme, PairKeys, alpha, check_rank, common_dtype, dtype, form, is_convertible, layer_shape, no_name,
+    KeptRow, KeyScheme, PairKeys, alpha, check_rank, dtype, form, is_convertible, layer_shape, lora_rank, no_name,
     pair, pair_pieces, roles, spectrum,
 };
 use super::peft::PeftMetadata;
 use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
-use super::qkv::{Block, Destination, Fusion, assembled, place};
+use super::qkv::{Block, Destination, assembled, place};
 use crate::adapters::{Algorithm, Delta, Part, Strengths};
-use crate::formats::{ByteSink, ByteSource, Dtype, TensorInfo};
+use crate::formats::{ByteSink, ByteSource, Dtype, Header, TensorInfo};
+use crate::linalg::Factorization;
 use crate::model::spelling::Role;
-use crate::model::{Component, Module};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
@@ -57,6 +57,10 @@ pub struct ConvertOptions {
     pub strengths: Strengths,
     /// Layers to remove, by their paths in the report: `unet.down_blocks.0…`.
     pub without: Vec<String>,
+    /// Keys to remove that belong to no delta: those of a report's leftovers.
+    pub without_keys: Vec<String>,
+    /// Whether NaN and infinite elements become 0.
+    pub zero_non_finite: bool,
 }
 
 /// A planned conversion.
@@ -69,13 +73,14 @@ pub struct Conversion<'a, 'b> {
 }
 
 /// One layer of the result.
-enum Layer<'a> {
+pub(super) enum Layer<'a> {
     /// The same factors in `order`; those in `bake` are multiplied by `scale`.
-    Same { delta: &'a Delta, order: Vec<String>, bake: Vec<String>, scale: f32 },
+    Same { delta: &'a Delta, order: Vec<String>, bake: Vec<String>, scale: f32, zero_non_finite: bool },
     /// A LoRA pair computed from the factors.
     Pair { delta: &'a Delta, rank: usize, scale: f32 },
-    /// A LoRA pair for a layer of `rows` outputs, assembled from rows of other layers.
-    Joint { blocks: Vec<Block<'a>>, rows: usize, rank: usize },
+    /// A LoRA pair for a layer of `rows` outputs, assembled from rows of other layers; those of other algorithms are
+    /// approximated at rank `limit`.
+    Joint { blocks: Vec<Block<'a>>, rows: usize, rank: usize, limit: Option<usize> },
 }
 
 /// Plans a conversion. Reads alphas, and the factors of layers that become LoRA.
@@ -83,12 +88,27 @@ pub async fn convert<'a, 'b>(
     opened: &'a Opened<'b>,
     options: &ConvertOptions,
 ) -> Result<Conversion<'a, 'b>, EditError> {
+    plan(opened, options, true).await
+}
+
+/// Returns the header of a conversion without reading factors: its keys are those of [`convert`], but the ranks of
+/// computed LoRAs are assumed.
+pub(super) async fn converted_header(opened: &Opened<'_>, options: &ConvertOptions) -> Result<Header, EditError> {
+    Ok(plan(opened, options, false).await?.draft.header().clone())
+}
+
+async fn plan<'a, 'b>(
+    opened: &'a Opened<'b>,
+    options: &ConvertOptions,
+    reads_factors: bool,
+) -> Result<Conversion<'a, 'b>, EditError> {
     let scheme = KeyScheme::new(options.to, opened)?;
     check_rank(options.rank)?;
     let mut planner = Planner {
         opened,
         options,
         scheme,
+        reads_factors,
         pieces: Vec::new(),
         layers: Vec::new(),
         notes: PeftMetadata::default(),
@@ -130,9 +150,14 @@ impl Conversion<'_, '_> {
     async fn make(&self, layer: &Layer<'_>) -> Result<Vec<Vec<f32>>, EditError> {
         match layer {
             Layer::Pair { delta, rank, scale } => Ok(pair(&form(self.opened, delta).await?, *scale, *rank)),
-            Layer::Joint { blocks, rows, rank } => Ok(pair(&assembled(self.opened, blocks, *rows).await?, 1.0, *rank)),
-            Layer::Same { delta, order, bake, scale } => {
+            Layer::Joint { blocks, rows, rank, limit } => {
+                Ok(pair(&assembled(self.opened, blocks, *rows, *limit).await?, 1.0, *rank))
+            }
+            Layer::Same { delta, order, bake, scale, zero_non_finite } => {
                 let mut factors = self.opened.read_factors(delta).await?;
+                if *zero_non_finite {
+                    factors.values_mut().flatten().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
+                }
                 for key in bake {
                     factors.entry(key.clone()).and_modify(|data| data.iter_mut().for_each(|x| *x *= scale));
                 }
@@ -142,14 +167,16 @@ impl Conversion<'_, '_> {
     }
 }
 
-struct Planner<'a, 'b, 'c> {
-    opened: &'a Opened<'b>,
-    options: &'c ConvertOptions,
-    scheme: KeyScheme<'a>,
-    pieces: Vec<TensorGroup>,
-    layers: Vec<Layer<'a>>,
-    notes: PeftMetadata,
-    preview: ConvertPreview,
+pub(super) struct Planner<'a, 'b, 'c> {
+    pub(super) opened: &'a Opened<'b>,
+    pub(super) options: &'c ConvertOptions,
+    pub(super) scheme: KeyScheme<'a>,
+    /// Whether the factors of computed LoRAs are read.
+    pub(super) reads_factors: bool,
+    pub(super) pieces: Vec<TensorGroup>,
+    pub(super) layers: Vec<Layer<'a>>,
+    pub(super) notes: PeftMetadata,
+    pub(super) preview: ConvertPreview,
 }
 
 impl<'a, 'b> Planner<'a, 'b, '_> {
@@ -157,10 +184,15 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         self.preview.dropped.push(DroppedKey { key: key.into(), reason: reason.into() });
     }
 
-    /// Copies or drops the keys that match no layer; drops parts of a layer's change only with `drop`.
+    /// Copies or drops the keys that match no layer; drops parts of a layer's change only on request.
     fn unused_keys(&mut self) -> Result<(), EditError> {
-        self.opened.check_complete(self.options.drop)?;
+        let removed = &self.options.without_keys;
+        self.opened.check_complete(|key| self.options.drop || removed.iter().any(|removed| removed == key))?;
         for left in &self.opened.adapter.leftovers {
+            if removed.contains(&left.key) {
+                self.drop_key(&left.key, "removed on request");
+                continue;
+            }
             match self.opened.header.get(&left.key) {
                 Some(tensor) if left.reason.is_foreign() && self.options.keep_leftovers => self.copy(tensor),
                 _ => self.drop_key(&left.key, &left.reason.to_string()),
@@ -196,7 +228,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         }
         let dtype = dtype(delta, self.options.dtype);
         if let (KeyScheme::Target(target, _), Some(layers)) = (self.scheme, &self.opened.layers) {
-            match place(layers, delta, target.is_native()) {
+            match place(layers, delta, target.is_native(&self.opened.model)) {
                 Destination::Same => {}
                 Destination::Nowhere => return Err(no_name(self.opened.layer(delta), target)),
                 Destination::Swap => return self.swap(delta, target, strength).await,
@@ -226,15 +258,15 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             && target != Target::Kohya
             && self.opened.group(delta).is_some_and(|group| group.stem.starts_with("oft_"))
         {
-            let hint = "the constraint means something else there; skip such layers with --drop";
+            let hint = "the constraint means something else there; leave such layers out";
             return unsupported("sd-scripts' OFT", hint);
         }
         if delta.algorithm == Algorithm::Dora {
             let per_input = self.has_input_magnitudes(delta);
             return match target {
-                Target::Diffusers => unsupported("DoRA", "choose peft, or skip such layers with --drop"),
+                Target::Diffusers | Target::Aitoolkit => unsupported("DoRA", "choose peft, or leave such layers out"),
                 Target::Peft if per_input => {
-                    let hint = "PEFT's magnitudes are per output; skip such layers with --drop";
+                    let hint = "PEFT's magnitudes are per output; leave such layers out";
                     unsupported("DoRA with per-input magnitudes", hint)
                 }
                 Target::Peft
@@ -242,7 +274,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
                         .iter()
                         .all(|role| matches!(role, Role::Up | Role::Down | Role::DoraScale | Role::Magnitude)) =>
                 {
-                    unsupported("DoRA of this algorithm", "choose kohya, or skip such layers with --drop")
+                    unsupported("DoRA of this algorithm", "choose kohya, or leave such layers out")
                 }
                 _ => Ok(false),
             };
@@ -257,80 +289,24 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             Part::Bias => format!("a bias change ({})", delta.algorithm),
             Part::Weight => delta.algorithm.to_string(),
         };
-        unsupported(&what, "choose kohya, or skip such layers with --drop")
+        unsupported(&what, "choose kohya, or leave such layers out")
     }
 
-    /// Swaps the upper and lower half of a change.
-    async fn swap(&mut self, delta: &'a Delta, target: Target, strength: f32) -> Result<(), EditError> {
-        let (rows, scale) = (delta.change.shape()[0], delta.scale * strength);
-        let half = rows / 2;
-        let block = |take: std::ops::Range<usize>, at| Block { delta, take, at, scale };
-        let blocks = vec![block(half..rows, 0), block(0..half, rows - half)];
-        self.joint((delta.component, &delta.module), blocks, rows, target).await
-    }
-
-    /// Splits a fused layer's change into one per part.
-    async fn split(
+    /// Returns the rank of the LoRA for a change of another algorithm, and notes it with its error.
+    pub(super) fn note_lora(
         &mut self,
-        delta: &'a Delta,
-        fusion: Fusion<'a>,
-        target: Target,
-        strength: f32,
-    ) -> Result<(), EditError> {
-        let outputs = fusion.parts.last().map_or(0, |(_, rows)| rows.end);
-        if outputs != delta.change.shape()[0] {
-            return Err(no_name(self.opened.layer(delta), target));
-        }
-        for (part, rows) in fusion.parts {
-            let block = Block { delta, take: rows.clone(), at: 0, scale: delta.scale * strength };
-            self.joint((fusion.component, part), vec![block], rows.len(), target).await?;
-        }
-        self.preview.split.push(self.opened.layer(delta));
-        Ok(())
-    }
-
-    /// Fuses the changes of all parts of a layer into one; does nothing if it was fused before.
-    async fn fuse(&mut self, fusion: Fusion<'a>, target: Target) -> Result<(), EditError> {
-        let path = format!("{}.{}", fusion.component, fusion.whole.path);
-        if self.preview.fused.contains(&path) {
-            return Ok(());
-        }
-        let mut blocks = Vec::new();
-        for (part, rows) in &fusion.parts {
-            let is_part = |delta: &&Delta| delta.component == fusion.component && delta.module.path == part.path;
-            for delta in self.opened.adapter.deltas.iter().filter(is_part) {
-                if delta.change.shape()[0] != rows.len() || delta.part == Part::Bias {
-                    return Err(no_name(self.opened.layer(delta), target));
-                }
-                let scale = delta.scale * self.options.strengths.of(delta);
-                blocks.push(Block { delta, take: 0..rows.len(), at: rows.start, scale });
-            }
-        }
-        let outputs = fusion.parts.last().map_or(0, |(_, rows)| rows.end);
-        self.joint((fusion.component, fusion.whole), blocks, outputs, target).await?;
-        self.preview.fused.push(path);
-        Ok(())
-    }
-
-    /// Adds a LoRA pair for a layer, assembled from blocks.
-    async fn joint(
-        &mut self,
-        (component, module): (Component, &Module),
-        blocks: Vec<Block<'a>>,
-        rows: usize,
-        target: Target,
-    ) -> Result<(), EditError> {
-        let matrix = assembled(self.opened, &blocks, rows).await?;
-        let (rank, columns) = (matrix.pair_rank(), matrix.size().1);
-        let layer = format!("{component}.{}", module.path);
-        let keys = PairKeys::for_layer(target, &self.opened.model, component, module);
-        let keys = keys.ok_or_else(|| no_name(layer, target))?;
-        let dtypes = blocks.iter().map(|block| dtype(block.delta, self.options.dtype));
-        let dtype = dtypes.reduce(common_dtype).unwrap_or(Dtype::F32);
-        self.notes.note(component, module, rank);
-        self.pieces.extend(pair_pieces(keys, &[rows, columns], rank, dtype, self.layers.len()));
-        self.layers.push(Layer::Joint { blocks, rows, rank });
-        Ok(())
+        layer: String,
+        delta: &Delta,
+        matrix: &Factorization,
+        scale: f32,
+    ) -> Result<usize, EditError> {
+        let Some((rank, exact)) = lora_rank(matrix, self.options.rank) else {
+            return Err(EditError::NeedsRank { layer, algorithm: delta.algorithm, rank: matrix.rank() });
+        };
+        let spectrum = spectrum(&layer, matrix, scale)?;
+        let kept = KeptRow::new(layer, delta.change.rank(), rank, &spectrum);
+        self.preview.rebuilt.push(Rebuilt { algorithm: delta.algorithm, exact, kept });
+        Ok(rank)
     }
 
     /// Returns whether the magnitudes of DoRA are per input rather than per output.
@@ -341,24 +317,17 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         magnitudes.is_some_and(|magnitudes| magnitudes.shape.len() > 1 && magnitudes.shape[0] == 1)
     }
 
+    /// Returns the rank of a LoRA for a change of another algorithm whose factors are not read.
+    pub(super) fn assumed_rank(&self, layer: String, delta: &Delta) -> Result<usize, EditError> {
+        let full_rank = delta.change.shape().into_iter().take(2).min().unwrap_or(1);
+        self.options.rank.ok_or(EditError::NeedsRank { layer, algorithm: delta.algorithm, rank: full_rank })
+    }
+
     async fn pair(&mut self, delta: &'a Delta, scale: f32, dtype: Dtype) -> Result<(), EditError> {
-        let matrix = form(self.opened, delta).await?;
-        /// Full rank up to which a LoRA of that rank costs little.
-        const SMALL: usize = 16;
-        let full_rank = matrix.rank();
-        let (rank, exact) = match self.options.rank {
-            _ if matrix.is_low_rank() => (matrix.pair_rank(), true),
-            _ if full_rank <= SMALL => (full_rank, true),
-            Some(rank) => (rank.min(full_rank), rank >= full_rank),
-            None => {
-                let layer = self.opened.layer(delta);
-                return Err(EditError::NeedsRank { layer, algorithm: delta.algorithm, rank: full_rank });
-            }
+        let rank = match self.reads_factors {
+            true => self.note_lora(self.opened.layer(delta), delta, &form(self.opened, delta).await?, scale)?,
+            false => self.assumed_rank(self.opened.layer(delta), delta)?,
         };
-        let layer = self.opened.layer(delta);
-        let spectrum = spectrum(&layer, &matrix, scale)?;
-        let kept = KeptRow::new(layer, delta.change.rank(), rank, &spectrum);
-        self.preview.rebuilt.push(Rebuilt { algorithm: delta.algorithm, exact, kept });
         self.notes.add(delta, rank, rank as f32, false);
         let (keys, shape) = (PairKeys::of(self.scheme, self.opened, delta)?, layer_shape(self.opened, delta));
         self.pieces.extend(pair_pieces(keys, &shape, rank, dtype, self.layers.len()));
@@ -395,7 +364,8 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             self.pieces.push(alpha(self.scheme.key(self.opened, delta, Role::Alpha)?, value, dtype));
         }
         self.on_input(delta, dtype).await?;
-        self.layers.push(Layer::Same { delta, order, bake, scale });
+        let zero_non_finite = self.options.zero_non_finite;
+        self.layers.push(Layer::Same { delta, order, bake, scale, zero_non_finite });
         Ok(())
     }
 

@@ -18,10 +18,13 @@ pub enum EditError {
     #[error("{file}: {source}")]
     BadConfig { file: String, source: ConfigError },
     /// Part of a layer's change is missing or cannot be computed.
-    #[error("{file}: `{key}` cannot be used: {reason}; skip such tensors with --drop")]
+    #[error(
+        "{file}: `{key}` belongs to a layer's change and cannot be converted: {reason}; nothing is written, so that it \
+         is not lost, unless such keys may be left out"
+    )]
     Incomplete { file: String, key: String, reason: String },
     /// The model's layer names are unknown, so there is no other key format.
-    #[error("{file} is for {label}, whose layer names are unknown, so its keys cannot be renamed; omit --to")]
+    #[error("{file} is for {label}, whose layer names are unknown, so its keys cannot be renamed; keep its own keys")]
     UnknownLayers { file: String, label: String },
     /// The key format cannot store a layer or its algorithm.
     #[error("`{layer}`: {target} files cannot store {what}; {hint}")]
@@ -29,13 +32,13 @@ pub enum EditError {
     /// The change is not a factorizable matrix, so it cannot be converted to LoRA.
     #[error(
         "`{layer}`: {algorithm} depends on the base model's weights or is not a matrix, so it cannot be converted to \
-         LoRA from this file alone; bake it into the model and extract a LoRA, or skip such layers with --drop"
+         LoRA from this file alone; bake it into the model and extract a LoRA, or leave such layers out"
     )]
     NoMatrix { layer: String, algorithm: Algorithm },
     /// No rank was given for a change of full rank.
     #[error(
-        "`{layer}`: an exact LoRA of this {algorithm} layer needs rank {rank} and is no smaller; use --rank N for the \
-         best approximation of that rank and its error"
+        "`{layer}`: an exact LoRA of this {algorithm} layer needs rank {rank} and is no smaller; choose a rank for \
+         the best approximation of that rank and its error"
     )]
     NeedsRank { layer: String, algorithm: Algorithm, rank: usize },
     /// Rank 0.
@@ -49,8 +52,8 @@ pub enum EditError {
     NotLinear { layer: String, algorithm: Algorithm, strength: f32 },
     /// NaN or Inf values.
     #[error(
-        "`{layer}` contains NaN or Inf values, so nothing can be computed from it; set its block weight to 0 with \
-         --blocks, or ask the file's author for another version"
+        "`{layer}` contains NaN or Inf values, so nothing can be computed from it; set its block weight to 0, or ask \
+         the file's author for another version"
     )]
     NotFinite { layer: String },
     /// The files are for different model families.
@@ -75,8 +78,8 @@ pub enum EditError {
     #[error("`{name}` contains {value}, which overflows {dtype}; use bf16 or f32")]
     Overflow { name: String, value: f32, dtype: Dtype },
     /// A metadata edit of a file that is not safetensors.
-    #[error("{file} is not a safetensors file, so it has no metadata; convert it first")]
-    NoHeader { file: String },
+    #[error("{file} has no safetensors header, so there is no metadata to edit{hint}")]
+    NoHeader { file: String, hint: &'static str },
     /// A reserved or empty metadata key.
     #[error("`{0}` is not a valid metadata key")]
     BadKey(String),

@@ -6,7 +6,7 @@ use super::error::EditError;
 use super::peft::carried;
 use crate::adapters::{ConfigSource, METADATA_KEY, PeftConfigs, group};
 use crate::analysis::detect;
-use crate::formats::{Buffered, ByteSink, ByteSource, TensorInfo, read_header};
+use crate::formats::{Buffered, ByteSink, ByteSource, Header, TensorInfo, read_header};
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -66,6 +66,11 @@ pub async fn export<'a>(
 }
 
 impl Export<'_> {
+    /// Returns the header of the result.
+    pub fn header(&self) -> &Header {
+        self.draft.header()
+    }
+
     /// Writes the result; see [`Draft::write`].
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
         self.draft.write(Some((&self.file, &self.source)), async |_| Ok(Vec::new()), out).await

@@ -94,7 +94,7 @@ pub async fn merge<'a, 'b>(
     let first = inputs.first().ok_or(EditError::Nothing)?.opened;
     for MergeInput { opened, .. } in inputs {
         first.check_compatible(opened)?;
-        opened.check_complete(options.drop)?;
+        opened.check_complete(|_| options.drop)?;
     }
     options.rule.map(RankRule::checked).transpose()?;
     let to = options.to.or_else(|| first.layers.as_ref().and(target_of(first)));

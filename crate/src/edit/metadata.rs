@@ -98,8 +98,13 @@ pub async fn edit_metadata<'a>(
     let failed = |source| EditError::Read { file: file.into(), source };
     let io = |error: io::Error| failed(FormatError::from(error));
     let prefix = source.read(0..source.len().min(sniff::SNIFF_LEN as u64)).await.map_err(io)?;
-    if sniff::sniff(&prefix) != Content::Safetensors {
-        return Err(EditError::NoHeader { file: file.into() });
+    let hint = match sniff::sniff(&prefix) {
+        Content::Safetensors => None,
+        Content::Pickle | Content::Zip | Content::Gguf => Some("; a copy saved as safetensors has one"),
+        _ => Some(""),
+    };
+    if let Some(hint) = hint {
+        return Err(EditError::NoHeader { file: file.into(), hint });
     }
     let mut header = Header::read(source).await.map_err(failed)?;
     let length = source.read(0..8).await.map_err(io)?;
@@ -120,6 +125,11 @@ pub async fn edit_metadata<'a>(
 }
 
 impl MetadataRewrite<'_> {
+    /// Returns the header of the result.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
     /// Writes the file: the new header, then all bytes that follow the old one.
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
         let failed = |error: io::Error| EditError::Read { file: self.file.clone(), source: error.into() };

@@ -21,19 +21,26 @@ pub enum Target {
     Comfy,
     /// OneTrainer: `lora_unet_…` with diffusers' layer names, also for SDXL.
     Onetrainer,
+    /// ai-toolkit: `diffusion_model.….lora_A.weight` for transformers; no alphas. Most programs read it.
+    Aitoolkit,
 }
 
 impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Target, String> {
-        let all = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
-        let found = all.into_iter().find(|target| target.name() == text);
-        found.ok_or_else(|| format!("unknown key format `{text}`: use kohya, peft, diffusers, comfy or onetrainer"))
+        let found = Target::ALL.into_iter().find(|target| target.name() == text);
+        found.ok_or_else(|| {
+            format!("unknown key format `{text}`: use kohya, peft, diffusers, comfy, onetrainer or aitoolkit")
+        })
     }
 }
 
 impl Target {
+    /// Every key format.
+    pub const ALL: [Target; 6] =
+        [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer, Target::Aitoolkit];
+
     /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -42,6 +49,7 @@ impl Target {
             Target::Diffusers => "diffusers",
             Target::Comfy => "comfy",
             Target::Onetrainer => "onetrainer",
+            Target::Aitoolkit => "aitoolkit",
         }
     }
 
@@ -59,21 +67,26 @@ impl Target {
 
     /// Returns whether alphas are stored as tensors.
     pub fn has_alphas(self) -> bool {
-        !matches!(self, Target::Peft | Target::Diffusers)
+        !matches!(self, Target::Peft | Target::Diffusers | Target::Aitoolkit)
     }
 
     /// Returns whether the key format can store a tensor of this role.
     pub fn holds(self, role: Role) -> bool {
         match self {
             Target::Peft => matches!(role, Role::Up | Role::Down | Role::Magnitude),
-            Target::Diffusers => matches!(role, Role::Up | Role::Down),
+            Target::Diffusers | Target::Aitoolkit => matches!(role, Role::Up | Role::Down),
             Target::Kohya | Target::Comfy | Target::Onetrainer => role != Role::Magnitude,
         }
     }
 
-    /// Returns whether newer models use their original layers (fused QKV) rather than diffusers' split ones.
-    pub(super) fn is_native(self) -> bool {
-        matches!(self, Target::Kohya | Target::Comfy)
+    /// Returns whether newer models use their original layers (fused QKV) rather than diffusers' split ones. ai-toolkit
+    /// uses the layers of the implementation that it trains.
+    pub(super) fn is_native(self, model: &str) -> bool {
+        match self {
+            Target::Kohya | Target::Comfy => true,
+            Target::Aitoolkit => !matches!(model, "z_image" | "hidream" | "ltxv" | "ernie_image"),
+            Target::Peft | Target::Diffusers | Target::Onetrainer => false,
+        }
     }
 
     /// Returns the full key in files for `model` (`sd15`, `flux1`, …), if the key format has one.
@@ -96,6 +109,10 @@ impl Target {
             }
             Target::Comfy if !denoiser => {
                 format!("text_encoders.{}.transformer.{path}{}", comfy_encoder(model, component)?, suffix(role))
+            }
+            Target::Aitoolkit if newer => {
+                let name = if self.is_native(model) { native } else { path };
+                format!("diffusion_model.{name}{}", peft_suffix(role))
             }
             Target::Peft if component == Component::LanguageModel => {
                 format!("base_model.model.{path}{}", peft_suffix(role))
@@ -212,12 +229,11 @@ mod tests {
 
     #[test]
     fn written_keys_are_read_as_the_same_layer() {
-        let targets = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
         for family_id in [FamilyId::Sd15, FamilyId::Sd21, FamilyId::Sdxl] {
             let family = Family::published(family_id).expect("a published config");
             let modules = family.modules();
             let spellings = KeyTable::new(&modules);
-            for target in targets {
+            for target in Target::ALL.into_iter().filter(|target| *target != Target::Aitoolkit) {
                 for &(component, module) in &modules {
                     for role in [Role::Up, Role::Down] {
                         let key = target.key(family_id.name(), component, module, role).expect("a key");
@@ -232,7 +248,7 @@ mod tests {
 
     #[test]
     fn written_keys_of_newer_models_are_read_as_the_same_layer() {
-        let targets = [Target::Kohya, Target::Peft, Target::Comfy, Target::Onetrainer];
+        let targets = [Target::Kohya, Target::Peft, Target::Comfy, Target::Onetrainer, Target::Aitoolkit];
         let mut written = 0;
         for model in Architecture::families() {
             for architecture in Architecture::of(model) {
@@ -240,7 +256,8 @@ mod tests {
                 let spellings = KeyTable::new(&modules);
                 for target in targets {
                     for &(component, module) in &modules {
-                        let source = if target.is_native() { ModuleSource::Native } else { ModuleSource::Diffusers };
+                        let source =
+                            if target.is_native(model) { ModuleSource::Native } else { ModuleSource::Diffusers };
                         let naming = architecture.naming(&module.path);
                         if naming != Some(ModuleSource::Both) && naming != Some(source) {
                             continue;

@@ -121,6 +121,11 @@ impl<'a> Opened<'a> {
         self.groups.get(*group)
     }
 
+    /// Returns the tensors whose keys start with this stem.
+    pub(super) fn group_of_stem(&self, stem: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.stem == stem)
+    }
+
     /// Returns the role of a tensor in its layer.
     pub fn role(&self, key: &str) -> Option<Role> {
         self.roles.get(key).map(|(_, role)| *role)
@@ -137,10 +142,10 @@ impl<'a> Opened<'a> {
         self.configs.place().is_some() && self.groups.iter().any(needs_config)
     }
 
-    /// Checks that no part of a layer's change is unused, unless `drop` is set; the error names the first
+    /// Checks that no part of a layer's change is unused, except keys that `may_drop`; the error names the first
     /// unused key.
-    pub(super) fn check_complete(&self, drop: bool) -> Result<(), EditError> {
-        match self.adapter.leftovers.iter().find(|left| !drop && !left.reason.is_foreign()) {
+    pub(super) fn check_complete(&self, may_drop: impl Fn(&str) -> bool) -> Result<(), EditError> {
+        match self.adapter.leftovers.iter().find(|left| !left.reason.is_foreign() && !may_drop(&left.key)) {
             Some(left) => {
                 let (file, key) = (self.file.clone(), left.key.clone());
                 Err(EditError::Incomplete { file, key, reason: left.reason.to_string() })

@@ -131,7 +131,7 @@ impl<'m> KeyScheme<'m> {
 
 /// Returns the error for a layer that a key format cannot store.
 pub(super) fn no_name(layer: String, target: Target) -> EditError {
-    let hint = "choose kohya, or skip such layers with --drop";
+    let hint = "choose kohya, or leave such layers out";
     EditError::Unsupported { layer, what: "this layer".into(), target: target.name(), hint }
 }
 
@@ -229,6 +229,23 @@ fn balance(up: &mut [f32], down: &mut [f32]) {
         let factor = (0.5 * ratio.log2()).round().clamp(-60.0, 60.0).exp2();
         up.iter_mut().for_each(|x| *x *= factor);
         down.iter_mut().for_each(|x| *x /= factor);
+    }
+}
+
+/// Returns the rank of a LoRA for a matrix, and whether it is exact; `wanted` is the rank of approximations. `None` if
+/// an exact LoRA is no smaller and no rank is wanted. A Kronecker product is approximated at the wanted rank even if its
+/// exact LoRA, whose rank is the product of two ranks, is smaller than the full matrix.
+pub(super) fn lora_rank(matrix: &Factorization, wanted: Option<usize>) -> Option<(usize, bool)> {
+    /// Full rank up to which a LoRA of that rank costs little.
+    const SMALL: usize = 16;
+    let full_rank = matrix.rank();
+    match wanted {
+        Some(rank) if matches!(matrix, Factorization::Kronecker(..)) && full_rank > SMALL => {
+            Some((rank.min(full_rank), rank >= full_rank))
+        }
+        _ if matrix.is_low_rank() => Some((matrix.pair_rank(), true)),
+        _ if full_rank <= SMALL => Some((full_rank, true)),
+        wanted => wanted.map(|rank| (rank.min(full_rank), rank >= full_rank)),
     }
 }
 

@@ -5,13 +5,13 @@ use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, KeyScheme, PairKeys, RankRule, check_rank, dtype, energy_kept, form, layer_shape, pair, pair_pieces,
-    spectrum,
+    KeptRow, KeyScheme, PairKeys, RankRule, check_rank, dtype, energy_kept, form, is_convertible, layer_shape, pair,
+    pair_pieces, spectrum,
 };
 use super::peft::PeftMetadata;
 use super::preview::DroppedKey;
 use crate::adapters::Delta;
-use crate::formats::{ByteSink, ByteSource, Dtype};
+use crate::formats::{ByteSink, ByteSource, Dtype, Header};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -68,7 +68,7 @@ pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> R
     let (mut pieces, mut layers, mut rows, mut dropped) =
         (Vec::<TensorGroup>::new(), Vec::new(), Vec::new(), Vec::new());
     let mut notes = PeftMetadata::default();
-    opened.check_complete(options.drop)?;
+    opened.check_complete(|_| options.drop)?;
     let (rule, max_rank) = (options.rule.checked()?, check_rank(options.most)?.unwrap_or(usize::MAX));
     for left in &opened.adapter.leftovers {
         dropped.push(DroppedKey { key: left.key.clone(), reason: left.reason.to_string() });
@@ -106,6 +106,21 @@ pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> R
         size_after: draft.size(),
     };
     Ok(ResizePlan { opened, layers, draft, preview })
+}
+
+/// Returns the header of a resize without reading factors: its keys are those of [`resize`], with rank 1.
+pub(super) fn resized_header(opened: &Opened<'_>, options: ResizeOptions) -> Result<Header, EditError> {
+    let scheme = KeyScheme::new(options.to, opened)?;
+    opened.check_complete(|_| options.drop)?;
+    let mut pieces = Vec::new();
+    for (layer, delta) in opened.adapter.deltas.iter().enumerate() {
+        if !delta.algorithm.is_pair() && !is_convertible(delta) {
+            return Err(EditError::NoMatrix { layer: opened.layer(delta), algorithm: delta.algorithm });
+        }
+        let (keys, shape) = (PairKeys::of(scheme, opened, delta)?, layer_shape(opened, delta));
+        pieces.extend(pair_pieces(keys, &shape, 1, dtype(delta, options.dtype), layer));
+    }
+    Ok(Draft::new(pieces, opened.header.metadata.clone()).header().clone())
 }
 
 impl ResizePlan<'_, '_> {

@@ -76,7 +76,10 @@ impl Engine {
             return Err(failure("cancelled", "the comparison with the base model was cancelled"));
         }
         measures.weigh(&layers);
-        let usual_strength = measures.health.as_ref().and_then(usual_strength);
+        let usual_strength = match &measures.health {
+            Some(health) => usual_strength(&opened, health).await,
+            None => None,
+        };
         to_js(&Weighing { measures, usual_strength })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::analysis::{
     Base, Bucket, Claim, ClaimVerdict, Comparison, Container, Coverage, Dataset, FileKind, Hashes, Health, ImportRow,
-    ImportVerdict, LayerComparison, LeftoverRow, LoaderStatus, LoaderVerdict, LogExplanation, Measures,
+    ImportVerdict, LayerComparison, LeftoverRow, LoaderEffect, LoaderStatus, LoaderVerdict, LogExplanation, Measures,
     MetadataDifference, ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Spectrum, Strength,
     Summary, TagCount, Training, TriggerWord,
 };
@@ -211,6 +211,7 @@ const REPORT: &[Declaration] = &[
     LeftoverRow::decl,
     Coverage::decl,
     LoaderVerdict::decl,
+    LoaderEffect::decl,
     LoaderStatus::decl,
     LogExplanation::decl,
     ImportRow::decl,

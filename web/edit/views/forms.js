@@ -13,7 +13,7 @@ import { cross } from "../../ui/icons.js";
 const COMPOSED = /^(loha|lokr|locon_tucker)/;
 
 /** Conventions of names that can be written. @type {import("../../engine/types.d.ts").Target[]} */
-const TARGETS = ["kohya", "peft", "diffusers", "comfy", "onetrainer"];
+const TARGETS = ["kohya", "peft", "diffusers", "comfy", "onetrainer", "aitoolkit"];
 const DTYPES = ["F16", "BF16", "F32"];
 
 const targets = () => TARGETS.map((name) => /** @type {[string, string]} */ ([name, word("target", name)]));

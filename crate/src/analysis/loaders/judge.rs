@@ -24,13 +24,21 @@ enum KeyOutcome<'a> {
     Fails(&'a str),
 }
 
-/// Returns the verdict of every loader, and of this program, on a file.
-pub fn verdicts(evidence: &Evidence) -> Vec<LoaderVerdict> {
+/// A loader's verdict, and the layers that it applies.
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: LoaderVerdict,
+    /// Whether it applies the layer of each group.
+    pub applied: Vec<bool>,
+}
+
+/// Returns the judgement of every loader, and of this program, on a file.
+pub fn judgements(evidence: &Evidence) -> Vec<Judgement> {
     let places = TensorPlaces::of(evidence);
     let changes = strength::changes(evidence);
     let judge = |loader| Case { loader, evidence, places: &places, changes: &changes }.judge();
-    let mut list: Vec<LoaderVerdict> = rules::all().iter().map(judge).collect();
-    list.push(own_verdict(evidence));
+    let mut list: Vec<Judgement> = rules::all().iter().map(judge).collect();
+    list.push(own_judgement(evidence));
     list
 }
 
@@ -145,25 +153,29 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Returns the loader's verdict.
-    fn judge(&self) -> LoaderVerdict {
-        if let Some(verdict) = self.unsupported_family() {
-            return verdict;
-        }
+    /// Returns the loader's judgement.
+    fn judge(&self) -> Judgement {
         let Case { loader, evidence, .. } = *self;
         let family = evidence.family.name.as_str();
         let keys = self.keys();
-        if let Some(refusal) = loader.refusal(&keys, family, evidence.file) {
-            return self.refused(&format!("{}.", refusal.reason), Some(refusal.log));
+        let refused = || {
+            let refusal = loader.refusal(&keys, family, evidence.file)?;
+            Some(self.refused(&format!("{}.", refusal.reason), Some(refusal.log)))
+        };
+        if let Some(verdict) = self.unsupported_family().or_else(refused) {
+            return Judgement { verdict, applied: vec![false; evidence.groups.len()] };
         }
         let path = loader.way(family, &keys);
         let active = ActiveRules::of(loader, path, family);
         let groups = evidence.groups.iter().zip(evidence.found);
         let outcomes: Vec<KeyOutcome> = groups.map(|(group, found)| key_outcome(&active, group, found)).collect();
-        match path {
+        let verdict = match path {
             Some(path) => self.judge_load_path(path, &keys, &outcomes),
             None => self.judge_keys(&active, &keys, &outcomes),
-        }
+        };
+        let is_applied = |outcome: &KeyOutcome| verdict.applied > 0 && matches!(outcome, KeyOutcome::Applied);
+        let applied = outcomes.iter().map(is_applied).collect();
+        Judgement { verdict, applied }
     }
 
     fn verdict(&self, status: LoaderStatus, applied: usize, reason: String, log: Option<String>) -> LoaderVerdict {
@@ -448,8 +460,8 @@ fn unmatched_reason(group: &Group, found: &ModuleMatch) -> String {
     }
 }
 
-/// Returns the verdict of this program's own runner.
-fn own_verdict(evidence: &Evidence) -> LoaderVerdict {
+/// Returns the judgement of this program's own runner.
+fn own_judgement(evidence: &Evidence) -> Judgement {
     let total = evidence.groups.len();
     let paths: HashSet<String> = evidence.adapter.deltas.iter().map(|delta| delta.path()).collect();
     let refused = evidence.problems.iter().find(|problem| problem.severity == Severity::Refuse);
@@ -465,7 +477,11 @@ fn own_verdict(evidence: &Evidence) -> LoaderVerdict {
             (LoaderStatus::Partly, format!("{} layers do not exist in {}.", total - applied, evidence.family.label))
         }
     };
-    LoaderVerdict {
+    let is_changed = |found: &Option<ModuleMatch>| {
+        found.is_some_and(|found| paths.contains(&format!("{}.{}", found.component, found.module.path)))
+    };
+    let layers = evidence.found.iter().map(|found| applied > 0 && is_changed(found)).collect();
+    let verdict = LoaderVerdict {
         loader: "this_page".into(),
         label: "LoRA Loupe".into(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -475,5 +491,6 @@ fn own_verdict(evidence: &Evidence) -> LoaderVerdict {
         reason,
         log: None,
         strength_note: None,
-    }
+    };
+    Judgement { verdict, applied: layers }
 }

@@ -100,14 +100,9 @@ fn about_key(report: &Report, verdict: Option<&LoaderVerdict>, key: Option<&str>
     let Some(key) = key else { return about_file(report, verdict) };
     let leftover = report.leftovers.iter().find(|leftover| leftover.key == key);
     match (leftover, path) {
-        // A key without an adapter's suffix is not an adapter tensor in any network.
-        (Some(leftover), _) if spelling::split(key).is_none() && report.base.is_known() => format!(
-            "`{key}` is one of {} unused keys in the file: {}. It can be removed without loss.",
-            report.leftovers.len(),
-            leftover.reason
-        ),
         (Some(leftover), _) => format!(
-            "`{key}` is one of {} keys in the file that LoRA Loupe does not apply either: {}.",
+            "`{key}` is one of {} keys in the file that LoRA Loupe does not apply either: {}. Whether another program \
+             needs it is not known, so it is kept.",
             report.leftovers.len(),
             leftover.reason
         ),

@@ -1,14 +1,16 @@
 //! Compatibility with other programs: whether each loader applies, partly applies, ignores or refuses
 //! a file, why, what it logs, and how the strength differs. rules.toml holds the rules.
 
+mod effect;
 mod evidence;
 mod judge;
 mod log;
 mod rules;
 mod strength;
 
+pub use effect::{LoaderEffect, effects, weights};
 pub use evidence::Evidence;
-pub use judge::verdicts;
+pub use judge::{Judgement, judgements};
 pub use log::{LogExplanation, explain_log};
 
 use serde::Serialize;
@@ -35,6 +37,15 @@ pub struct LoaderVerdict {
     pub log: Option<String>,
     /// Difference from the intended effect, with its size.
     pub strength_note: Option<String>,
+}
+
+/// The layers that a file changes, and those that each loader applies.
+#[derive(Debug, Clone, Default)]
+pub struct AppliedLayers {
+    /// The changed weights of each layer; see [`weights`].
+    pub weights: Vec<Vec<String>>,
+    /// For each loader, in the order of the verdicts, whether it applies each layer.
+    pub by_loader: Vec<Vec<bool>>,
 }
 
 /// Result of loading a file.

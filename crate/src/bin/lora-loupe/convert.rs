@@ -19,7 +19,7 @@ use std::process::ExitCode;
 pub struct Arguments {
     /// An adapter, or a PEFT folder with adapter_model.safetensors
     file: PathBuf,
-    /// Key format: kohya, peft, diffusers, comfy or onetrainer (default: the file's own)
+    /// Key format: kohya, peft, diffusers, comfy, onetrainer or aitoolkit (default: the file's own)
     #[arg(long, value_name = "CONVENTION")]
     to: Option<Target>,
     #[command(flatten)]
@@ -77,6 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         keep_leftovers: arguments.keep_leftovers,
         strengths: arguments.blocks.clone().unwrap_or_default(),
         without: arguments.without.clone(),
+        ..ConvertOptions::default()
     };
     let conversion = block_on(convert(&opened, &options))?;
     let outcome = arguments.output.write(|out| block_on(conversion.write(out)))?;

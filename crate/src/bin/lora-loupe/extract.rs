@@ -27,7 +27,7 @@ pub struct Arguments {
     rank: usize,
     #[command(flatten)]
     output: Output,
-    /// Key format: kohya, peft, diffusers, comfy or onetrainer
+    /// Key format: kohya, peft, diffusers, comfy, onetrainer or aitoolkit
     #[arg(long, value_name = "CONVENTION", default_value = "kohya")]
     to: Target,
     /// f32, f16 or bf16

@@ -53,8 +53,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         }
         return Ok(if list.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     };
-    let Some(fix) = list.iter().find(|fix| fix.id == *wanted) else {
-        let available = list.iter().map(|fix| fix.id.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(fix) = list.iter().find(|fix| fix.id.name() == wanted) else {
+        let available = list.iter().map(|fix| fix.id.name()).collect::<Vec<_>>().join(", ");
         return Err(FixError::NoSuchFix { name: wanted.clone(), available }.into());
     };
     let (inputs, mut on_progress) = ([input], |_| ControlFlow::Continue(()));
@@ -76,8 +76,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
 /// Formats the fixes.
 fn text(list: &[Fix]) -> String {
     let entry = |fix: &Fix| {
-        let mut effects = fix.problems.clone();
-        effects.extend(fix.loaders.iter().map(|loader| format!("works in {loader}")));
+        let gains = fix.effect.iter().filter(|effect| effect.after > effect.before);
+        let gains = gains.map(|effect| {
+            format!("{}: {} -> {} of {} layers", effect.label, effect.before, effect.after, effect.total)
+        });
+        let effects: Vec<String> = fix.problems.iter().map(ToString::to_string).chain(gains).collect();
         let effects = if effects.is_empty() { String::new() } else { format!(" [{}]", effects.join(", ")) };
         format!("  {:<16} {}{effects}\n  {:<16} {}\n", fix.id, fix.title, "", fix.why)
     };

@@ -2,7 +2,9 @@
 
 use crate::files::{self, Model, Source};
 use crate::table::{self, Style};
-use lora_loupe::analysis::{Coverage, ImportVerdict, LoaderStatus, LoaderVerdict, Problem, Report, Severity, inspect};
+use lora_loupe::analysis::{
+    Coverage, ImportVerdict, LoaderStatus, LoaderVerdict, Problem, ProblemClass, Report, Severity, inspect,
+};
 use lora_loupe::edit::Opened;
 use pollster::block_on;
 use std::error::Error;
@@ -75,7 +77,7 @@ fn report(name: &str, source: &Source, companion: Option<&str>, base: Option<&Mo
         Ok(layers) => report.weigh(&layers),
         Err(error) => report
             .problems
-            .push(Problem::warn("not_weighed", format!("Could not compare with the base model: {error}."))),
+            .push(Problem::warn(ProblemClass::NotWeighed, format!("Could not compare with the base model: {error}."))),
     }
     report
 }

@@ -33,7 +33,7 @@ pub struct Arguments {
     blocks: Option<Strengths>,
     #[command(flatten)]
     output: Output,
-    /// Key format: kohya, peft, diffusers, comfy or onetrainer (default: the first file's)
+    /// Key format: kohya, peft, diffusers, comfy, onetrainer or aitoolkit (default: the first file's)
     #[arg(long, value_name = "CONVENTION")]
     to: Option<Target>,
     /// f32, f16 or bf16 (default: a dtype that holds the values of all inputs)

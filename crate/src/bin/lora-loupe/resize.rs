@@ -25,7 +25,7 @@ pub struct Arguments {
     max_rank: Option<usize>,
     #[command(flatten)]
     output: Output,
-    /// Key format: kohya, peft, diffusers, comfy or onetrainer (default: the file's own)
+    /// Key format: kohya, peft, diffusers, comfy, onetrainer or aitoolkit (default: the file's own)
     #[arg(long, value_name = "CONVENTION")]
     to: Option<Target>,
     /// f32, f16 or bf16 (default: each layer's own)

@@ -35,7 +35,7 @@ const COLUMNS: [Column; 12] = [
     ("trainer", |row| row.trainer.clone().unwrap_or_default()),
     ("trigger", |row| row.trigger_words.clone()),
     ("works_in", |row| row.works_in.join(" ")),
-    ("problem", |row| row.problem.clone().unwrap_or_default()),
+    ("problem", |row| row.problem.map_or_else(String::new, |class| class.to_string())),
 ];
 
 fn ranks(row: &Summary) -> String {
