@@ -21,8 +21,9 @@ pub struct Recipe {
     /// Negative prompt; null for none, which SDXL distinguishes from an empty one.
     #[serde(default)]
     pub negative: Option<String>,
-    /// Seed of the initial noise; PyTorch's CPU generator uses its low 32 bits.
-    #[ts(type = "number")]
+    /// Seed of the initial noise, a string above 2^53 - 1; PyTorch's CPU generator uses its low 32 bits.
+    #[serde(with = "super::seed")]
+    #[ts(type = "number | string")]
     pub seed: u64,
     /// Sampling steps.
     pub steps: usize,

@@ -6,8 +6,8 @@ use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::Gpu;
 use lora_loupe::pipeline::{
-    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, Hires, Infotext, Model, Picture, Progress,
-    Recipe, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
+    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, Hires, Model, Picture, Progress,
+    Recipe, RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
 };
 use lora_loupe::samplers::{SamplerKind, SigmaSpacing, TimestepSpacing};
 use lora_loupe::text::{Syntax, Tokenizer};
@@ -268,7 +268,7 @@ fn recipe(
 /// Writes the images of a batch as PNG files with their generation data.
 fn write_images(output: &Path, recipe: &Recipe, picture: &Picture) -> Result<(), Box<dyn Error>> {
     let recipe_json = serde_json::to_string(recipe)?;
-    let parameters = Infotext::of(recipe).to_string();
+    let parameters = RecipeDraft::of(recipe).to_infotext();
     let texts = [("parameters", parameters.as_str()), ("lora-loupe", &recipe_json)];
     for (index, rgb) in picture.rgb.chunks_exact(picture.width * picture.height * 3).enumerate() {
         let png = encode_png(rgb, picture.width, picture.height, &texts)?;
