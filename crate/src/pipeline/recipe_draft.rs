@@ -5,7 +5,7 @@ use ts_rs::TS;
 
 use super::recipe::{AdapterChoice, Hires, Recipe, Rng};
 use crate::samplers::{SamplerKind, SigmaSpacing};
-use crate::text::Syntax;
+use crate::program::Program;
 
 /// A program that writes generation data to images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
@@ -56,8 +56,8 @@ pub struct RecipeDraft {
         type = "\"AUTOMATIC1111\" | \"Forge\" | \"reForge\" | \"SD.Next\" | \"ComfyUI\" | \"SwarmUI\" | \"Fooocus\" | \"InvokeAI\" | \"NovelAI\" | \"Draw Things\" | \"stable-diffusion.cpp\" | \"Civitai\" | \"LoRA Loupe\" | null"
     )]
     pub origin: Option<Origin>,
-    /// How its prompts are interpreted.
-    pub syntax: Syntax,
+    /// The program whose rules apply to it.
+    pub program: Program,
     /// The prompt without `<lora:…>`.
     pub prompt: String,
     /// The negative prompt.

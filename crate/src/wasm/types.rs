@@ -18,8 +18,8 @@ use crate::pipeline::{
     AdapterChoice, Applied, EmbeddingChoice, EmbeddingMention, Hires, ImageInfo, Leftover, Mention, Model, Recipe,
     RecipeDraft, Rng, Stage, UnknownText, Upscaler,
 };
+use crate::program::Program;
 use crate::samplers::SamplerKind;
-use crate::text::Syntax;
 use serde::Serialize;
 use ts_rs::{Config, TS};
 
@@ -271,7 +271,7 @@ const RECIPES: &[Declaration] = &[
     Hires::decl,
     Upscaler::decl,
     Rng::decl,
-    Syntax::decl,
+    Program::decl,
     RecipeDraft::decl,
     Mention::decl,
     EmbeddingMention::decl,

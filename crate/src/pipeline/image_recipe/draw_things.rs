@@ -8,11 +8,11 @@ use crate::pipeline::infotext::sampler_named;
 use crate::pipeline::recipe::Rng;
 use crate::pipeline::recipe_draft::{Mention, Origin, RecipeDraft, file_stem};
 use crate::samplers::SigmaSpacing;
-use crate::text::Syntax;
+use crate::program::Program;
 
 pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     let map = objects.with_keys(&["c", "seed", "steps", "scale", "sampler"])?;
-    let mut fields = Fields::new(map, Origin::DrawThings, Syntax::A1111);
+    let mut fields = Fields::new(map, Origin::DrawThings, Program::A1111);
     fields.draft.prompt = fields.text("c");
     fields.draft.negative = fields.text("uc");
     fields.draft.seed = fields.number("seed");

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use crate::pipeline::recipe_draft::{Origin, RecipeDraft};
-use crate::text::Syntax;
+use crate::program::Program;
 
 /// An object's keys that are left, and the draft so far.
 pub(super) struct Fields {
@@ -15,8 +15,8 @@ pub(super) struct Fields {
 
 impl Fields {
     /// Starts a draft.
-    pub(super) fn new(map: &Map<String, Value>, origin: Origin, syntax: Syntax) -> Fields {
-        let draft = RecipeDraft { origin: Some(origin), syntax, ..RecipeDraft::default() };
+    pub(super) fn new(map: &Map<String, Value>, origin: Origin, program: Program) -> Fields {
+        let draft = RecipeDraft { origin: Some(origin), program, ..RecipeDraft::default() };
         Fields { map: map.clone(), draft }
     }
 

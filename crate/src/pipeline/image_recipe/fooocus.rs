@@ -3,14 +3,15 @@
 use serde_json::Value;
 
 use super::fields::{Fields, parse_number, text_of};
-use super::names::{COMFYUI_SYNTAX, set_sampler};
+use super::names::set_sampler;
 use super::objects::Objects;
 use crate::pipeline::recipe::Rng;
 use crate::pipeline::recipe_draft::{Mention, Origin, RecipeDraft, file_stem};
+use crate::program::Program;
 
 pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     let map = objects.with_keys(&["base_model", "guidance_scale", "prompt"])?;
-    let mut fields = Fields::new(map, Origin::Fooocus, COMFYUI_SYNTAX);
+    let mut fields = Fields::new(map, Origin::Fooocus, Program::Comfyui);
     fields.draft.rng = Some(Rng::Torch);
     fields.draft.prompt = prompt(&mut fields, "prompt", "full_prompt");
     fields.draft.negative = prompt(&mut fields, "negative_prompt", "full_negative_prompt");

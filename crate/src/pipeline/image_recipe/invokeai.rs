@@ -7,7 +7,7 @@ use super::objects::Objects;
 use crate::pipeline::recipe::Rng;
 use crate::pipeline::recipe_draft::{Mention, Origin, RecipeDraft, file_stem};
 use crate::samplers::{SamplerKind, SigmaSpacing};
-use crate::text::Syntax;
+use crate::program::Program;
 
 pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     let current = |keyword: &str| matches!(keyword, "invokeai_metadata" | "invokeai");
@@ -22,7 +22,7 @@ fn is_current(map: &Map<String, Value>) -> bool {
 }
 
 fn version_3(map: &Map<String, Value>) -> RecipeDraft {
-    let mut fields = Fields::new(map, Origin::InvokeAi, Syntax::Plain);
+    let mut fields = Fields::new(map, Origin::InvokeAi, Program::Diffusers);
     fields.draft.prompt = fields.text("positive_prompt");
     fields.draft.negative = fields.text("negative_prompt");
     fields.draft.seed = fields.number("seed");
@@ -76,7 +76,7 @@ fn name_of(model: &Value) -> Option<String> {
 /// stands in square brackets within the prompt.
 fn version_2(map: &Map<String, Value>) -> Option<RecipeDraft> {
     let Some(Value::Object(image)) = map.get("image") else { return None };
-    let mut fields = Fields::new(image, Origin::InvokeAi, Syntax::Plain);
+    let mut fields = Fields::new(image, Origin::InvokeAi, Program::Diffusers);
     let prompt = match fields.take("prompt")? {
         Value::Array(parts) => {
             if parts.len() > 1 {
@@ -135,7 +135,7 @@ fn set_scheduler(draft: &mut RecipeDraft, scheduler: &str) {
     }
 }
 
-/// InvokeAI's weights, `(red)1.3` and `red++`, are another syntax than those here.
+/// InvokeAI's weights, `(red)1.3` and `red++`, differ from those of all programs here.
 fn check_weights(draft: &mut RecipeDraft) {
     let is_weight = |pair: &[char]| matches!(pair, [')', '0'..='9' | '+' | '-'] | ['+', '+'] | ['-', '-']);
     for (name, text) in [("positive_prompt", draft.prompt.clone()), ("negative_prompt", draft.negative.clone())] {

@@ -21,7 +21,7 @@ use super::image_text::{TextEntries, image_texts};
 use super::infotext::{is_infotext, read_infotext};
 use super::recipe::Recipe;
 use super::recipe_draft::{Origin, RecipeDraft};
-use names::COMFYUI_SYNTAX;
+use crate::program::Program;
 use objects::Objects;
 
 /// What an image says about how it was generated.
@@ -90,7 +90,7 @@ fn draft(texts: &TextEntries, objects: &Objects) -> Option<RecipeDraft> {
         (Some(infotext), Some(graph)) => Some(merge(graph, infotext)),
         (Some(mut infotext), None) => {
             if matches!(infotext.origin, Some(Origin::Comfyui | Origin::Fooocus | Origin::Civitai)) {
-                infotext.syntax = COMFYUI_SYNTAX;
+                infotext.program = Program::Comfyui;
                 names::find_embeddings(&mut infotext);
             }
             Some(infotext)
@@ -103,7 +103,7 @@ fn draft(texts: &TextEntries, objects: &Objects) -> Option<RecipeDraft> {
 fn merge(graph: RecipeDraft, infotext: RecipeDraft) -> RecipeDraft {
     if graph.steps.is_none() {
         // No sampler was found, so that the graph says nothing.
-        return RecipeDraft { origin: Some(Origin::Comfyui), syntax: COMFYUI_SYNTAX, ..infotext };
+        return RecipeDraft { origin: Some(Origin::Comfyui), program: Program::Comfyui, ..infotext };
     }
     let is_without_text = graph.prompt.is_empty();
     let mut merged = RecipeDraft {

@@ -5,10 +5,6 @@ use std::collections::BTreeSet;
 use crate::pipeline::infotext::schedule_named;
 use crate::pipeline::recipe_draft::{RecipeDraft, file_stem};
 use crate::samplers::SamplerKind;
-use crate::text::Syntax;
-
-/// How ComfyUI's prompts are interpreted.
-pub(super) const COMFYUI_SYNTAX: Syntax = Syntax::A1111;
 
 /// Sets sampler and schedule from ComfyUI's names. Those without an equal here are leftovers.
 pub(super) fn set_sampler(draft: &mut RecipeDraft, sampler: Option<&str>, scheduler: Option<&str>) {

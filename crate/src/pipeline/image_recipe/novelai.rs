@@ -6,13 +6,13 @@ use super::fields::{Fields, text_of};
 use super::objects::Objects;
 use crate::pipeline::infotext::{sampler_named, schedule_named};
 use crate::pipeline::recipe_draft::{Origin, RecipeDraft};
-use crate::text::Syntax;
+use crate::program::Program;
 
 pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     let is_named = objects.software.iter().any(|software| software.starts_with("NovelAI"));
     let keys: &[&str] = if is_named { &["sampler", "seed"] } else { &["uc", "sampler", "seed", "scale", "steps"] };
     let object = objects.find(|object| object.keyword == "Comment" && keys.iter().all(|key| object.map.contains_key(*key)))?;
-    let mut fields = Fields::new(&object.map, Origin::NovelAi, Syntax::A1111);
+    let mut fields = Fields::new(&object.map, Origin::NovelAi, Program::A1111);
     let prompt = fields.text("prompt");
     let negative = fields.text("uc");
     fields.draft.prompt = weights(&prompt);

@@ -4,10 +4,11 @@
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, parse_number, text_of};
-use super::names::{COMFYUI_SYNTAX, find_embeddings, set_sampler};
+use super::names::{find_embeddings, set_sampler};
 use super::objects::Objects;
 use crate::pipeline::recipe::Rng;
 use crate::pipeline::recipe_draft::{Mention, Origin, RecipeDraft, file_stem};
+use crate::program::Program;
 use crate::text::{NetworkKind, extra_networks};
 
 /// Number of hex digits of a model's hash that drafts have.
@@ -16,7 +17,7 @@ const HASH_LEN: usize = 10;
 pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     let whole = objects.with_keys(&["sui_image_params"])?;
     let Some(Value::Object(parameters)) = whole.get("sui_image_params") else { return None };
-    let mut fields = Fields::new(parameters, Origin::SwarmUi, COMFYUI_SYNTAX);
+    let mut fields = Fields::new(parameters, Origin::SwarmUi, Program::Comfyui);
     let prompt = fields.text("prompt");
     let (prompt, networks) = extra_networks(&prompt);
     let draft = &mut fields.draft;
@@ -30,7 +31,7 @@ pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
             }
         }
     }
-    draft.negative = fields.text("negativeprompt").trim().into();
+    fields.draft.negative = fields.text("negativeprompt").trim().into();
     fields.draft.seed = fields.number("seed");
     fields.draft.steps = fields.number("steps");
     fields.draft.guidance = fields.number("cfgscale");

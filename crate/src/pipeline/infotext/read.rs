@@ -9,7 +9,8 @@ use super::fields::parameters;
 use super::{civitai, hash_name, names};
 use crate::pipeline::recipe::{Hires, Rng, Upscaler};
 use crate::pipeline::recipe_draft::{Mention, Origin, RecipeDraft};
-use crate::text::{ExtraNetwork, NetworkKind, Syntax, extra_networks};
+use crate::program::Program;
+use crate::text::{ExtraNetwork, NetworkKind, extra_networks};
 
 /// Minimum number of parameters in a last line that does not begin with `Steps: 20` to count as parameters.
 const MIN_PARAMETERS: usize = 3;
@@ -46,7 +47,7 @@ pub fn read_infotext(text: &str) -> RecipeDraft {
     let (prompt, networks) = extra_networks(&lines[..prompt_end].join("\n"));
     let negative = lines[prompt_end..text_end].join("\n");
     let mut reader = Reader::default();
-    reader.info.syntax = Syntax::A1111;
+    reader.info.program = Program::A1111;
     reader.info.prompt = prompt.trim().into();
     reader.info.negative = negative.strip_prefix(NEGATIVE).unwrap_or_default().trim().into();
     networks.into_iter().for_each(|network| reader.mention(network));
@@ -98,6 +99,8 @@ struct Reader {
     hashes: Vec<(String, String)>,
     hires_scale: Option<f64>,
     hires_steps: Option<usize>,
+    /// "Hires resize", which some texts have instead of a factor.
+    hires_size: Option<(usize, usize)>,
     hires_upscaler: Option<Upscaler>,
     /// `App`, which SD.Next writes.
     app: Option<String>,
@@ -134,15 +137,9 @@ impl Reader {
             "Eta" => parse_field(&mut info.eta, value, |share| (0.0..=1.0).contains(share)),
             "Hires upscale" => parse_field(&mut self.hires_scale, value, |scale| *scale > 1.0),
             "Hires steps" => parse_field(&mut self.hires_steps, value, |_| true),
-            "Hires upscaler" => {
-                self.hires_upscaler = names::upscaler(value);
-                self.hires_upscaler.is_some()
-            }
-            "Size" => {
-                let size = value.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-                info.size = size.or(info.size);
-                size.is_some()
-            }
+            "Hires upscaler" => return self.upscaler(value),
+            "Hires resize" => parse_size(&mut self.hires_size, value),
+            "Size" => parse_size(&mut info.size, value),
             "Model" => return info.model = Some(value.into()),
             "Model hash" => return info.model_hash = Some(value.into()),
             "Version" => return info.version = Some(value.into()),
@@ -174,6 +171,20 @@ impl Reader {
         }
     }
 
+    /// Upscaling networks work on pixels, and the other latent upscalers on latents.
+    fn upscaler(&mut self, label: &str) {
+        let upscaler = names::upscaler(label);
+        let nearest = if label.to_lowercase().starts_with("latent") { Upscaler::Latent } else { Upscaler::Pixels };
+        self.hires_upscaler = Some(upscaler.unwrap_or(nearest));
+        if upscaler.is_none() {
+            let reason = match nearest {
+                Upscaler::Latent => "unsupported upscaler: latents are interpolated linearly instead",
+                Upscaler::Pixels => "unsupported upscaler: pixels are interpolated instead",
+            };
+            self.push_leftover("Hires upscaler", label, reason);
+        }
+    }
+
     fn rng(&mut self, value: &str) {
         match value {
             "CPU" | "cpu" => self.info.rng = Some(Rng::Torch),
@@ -186,7 +197,8 @@ impl Reader {
     fn lora_hashes(&mut self, value: &str) {
         for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let parts: Vec<&str> = pair.split(':').map(str::trim).collect();
-            match (parts.as_slice(), parts.last().and_then(|part| part.parse::<f32>().ok())) {
+            let strength = parts.last().and_then(|part| part.parse::<f32>().ok()).filter(|strength| strength.is_finite());
+            match (parts.as_slice(), strength) {
                 ([name, hash], _) => self.hashes.push(((*name).into(), (*hash).into())),
                 ([name, hash, _], Some(strength)) => self.info.adapters.push(Mention {
                     name: (*name).into(),
@@ -268,6 +280,17 @@ impl Reader {
         }
     }
 
+    /// Takes the factor of the second pass from its size, if both sides have the same.
+    fn resize(&mut self) {
+        let Some((width, height)) = self.hires_size.take() else { return };
+        let factors = self.info.size.filter(|size| size.0 > 0 && size.1 > 0);
+        let factors = factors.map(|size| (width as f64 / size.0 as f64, height as f64 / size.1 as f64));
+        match factors.filter(|(wide, high)| *wide > 1.0 && (wide - high).abs() < 0.01) {
+            Some((factor, _)) => _ = self.hires_scale.get_or_insert(factor),
+            None => self.push_leftover("Hires resize", &format!("{width}x{height}"), "it changes the shape of the image"),
+        }
+    }
+
     /// Resolves the settings that depend on several fields.
     fn finish(mut self) -> RecipeDraft {
         if let Some(label) = self.schedule.take() {
@@ -276,6 +299,7 @@ impl Reader {
                 None => self.push_leftover("Schedule type", &label, "unsupported schedule type"),
             }
         }
+        self.resize();
         if let Some(scale) = self.hires_scale.take() {
             // The web UI has one denoising strength; with Hires. fix it applies to the second pass.
             let denoise = self.info.denoise.take().unwrap_or(0.75);
@@ -325,6 +349,13 @@ fn default_rng(origin: Origin) -> Option<Rng> {
         Origin::Comfyui | Origin::Fooocus | Origin::Civitai => Some(Rng::Torch),
         _ => None,
     }
+}
+
+/// Parses `512x768` into a field and returns whether it is valid; otherwise the field stays unchanged.
+fn parse_size(field: &mut Option<(usize, usize)>, value: &str) -> bool {
+    let size = value.split_once('x').and_then(|(w, h)| Some((w.trim().parse().ok()?, h.trim().parse().ok()?)));
+    *field = size.or(*field);
+    size.is_some()
 }
 
 /// Parses a number into a field and returns whether it is valid; otherwise the field stays unchanged.

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::{hash_name, names};
 use crate::pipeline::recipe::{EmbeddingChoice, Recipe};
 use crate::pipeline::recipe_draft::{EmbeddingMention, Mention, Origin, RecipeDraft, stem, tag_name};
-use crate::text::{NetworkKind, Syntax, extra_networks};
+use crate::program::Program;
+use crate::text::{NetworkKind, extra_networks};
 
 /// Hex digits of a textual inversion's SHA-256 that the web UI writes.
 const EMBEDDING_HASH_LEN: usize = 12;
@@ -13,11 +14,11 @@ const EMBEDDING_HASH_LEN: usize = 12;
 impl RecipeDraft {
     /// Returns what the infotext of a recipe says. The caller adds the model's hash, which a recipe does not contain.
     pub fn of(recipe: &Recipe) -> RecipeDraft {
-        let (prompt, mentioned) = match recipe.syntax {
-            Syntax::A1111 => extra_networks(&recipe.prompt),
-            Syntax::Plain => (escape(&recipe.prompt), Vec::new()),
+        let (prompt, mentioned) = match recipe.program {
+            Program::Diffusers => (recipe.prompt.clone(), Vec::new()),
+            Program::A1111 | Program::Comfyui => extra_networks(&recipe.prompt),
         };
-        let negative = recipe.negative.clone().unwrap_or_default();
+        let negative = recipe.negative.as_deref().unwrap_or_default();
         let chosen = recipe.adapters.iter().map(|choice| Mention {
             name: tag_name(stem(&choice.name)),
             text_encoder: choice.text_encoder.unwrap_or(choice.strength),
@@ -36,9 +37,9 @@ impl RecipeDraft {
         });
         RecipeDraft {
             origin: Some(Origin::LoraLoupe),
-            syntax: Syntax::A1111,
-            prompt,
-            negative: if recipe.syntax == Syntax::Plain { escape(&negative) } else { negative },
+            program: Program::A1111,
+            prompt: escape(&prompt, recipe.program),
+            negative: escape(negative, recipe.program),
             adapters,
             embeddings: embeddings.collect(),
             steps: Some(recipe.steps),
@@ -115,11 +116,16 @@ fn hashes<'a>(named: impl Iterator<Item = (&'a String, &'a Option<String>)>) -> 
     Some(pairs.collect::<Vec<_>>().join(", ")).filter(|pairs| !pairs.is_empty())
 }
 
-/// Escapes the characters of a plain prompt that the web UI would read as weights and prompt editing.
-fn escape(prompt: &str) -> String {
+/// Escapes the characters that the web UI reads as weights and prompt editing, and the program does not.
+fn escape(prompt: &str, program: Program) -> String {
+    let special: &[char] = match program {
+        Program::Diffusers => &['\\', '(', ')', '[', ']'],
+        Program::Comfyui => &['[', ']'],
+        Program::A1111 => &[],
+    };
     let mut escaped = String::with_capacity(prompt.len());
     for character in prompt.chars() {
-        if matches!(character, '\\' | '(' | ')' | '[' | ']') {
+        if special.contains(&character) {
             escaped.push('\\');
         }
         escaped.push(character);

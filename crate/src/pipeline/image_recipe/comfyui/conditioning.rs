@@ -2,7 +2,6 @@
 
 use super::graph::{Link, Node};
 use super::trace::Trace;
-use crate::text::Syntax;
 
 /// Maximum number of conditioning nodes that follow each other.
 const MAX_DEPTH: usize = 200;
@@ -68,8 +67,7 @@ impl<'g> Trace<'g> {
         let setting = |name: &str| node.values.get(name).and_then(|value| value.as_str());
         let parser = setting("parser").or_else(|| setting("weight_interpretation"));
         match parser {
-            Some("A1111" | "full" | "A1111 parser") => self.set_syntax(Syntax::A1111),
-            Some("comfy" | "comfy++") | None => {}
+            Some("comfy") | None => {}
             Some(_) => self.name(node, "its way to weigh words is not supported: ComfyUI's own is used"),
         }
         Some(Prompt { text, clip: node.link(&["clip"]) })
@@ -79,13 +77,6 @@ impl<'g> Trace<'g> {
     fn concatenated(&mut self, node: &'g Node, role: &'static str, depth: usize) -> Option<Prompt<'g>> {
         let first = self.prompt_at(node.links.get("conditioning_to")?, role, depth)?;
         let second = self.prompt_at(node.links.get("conditioning_from")?, role, depth)?;
-        // The two programs differ in weights, and ComfyUI has no BREAK.
-        let is_weighted = |text: &str| text.contains(['(', '[']);
-        if is_weighted(&first.text) || is_weighted(&second.text) {
-            self.name(node, "joined prompts with weights are not supported: only the first is used");
-            return Some(first);
-        }
-        self.set_syntax(Syntax::A1111);
         Some(Prompt { text: format!("{}\nBREAK\n{}", first.text, second.text), clip: first.clip })
     }
 }

@@ -14,10 +14,11 @@ mod workflow;
 
 use std::collections::HashSet;
 
-use super::names::{COMFYUI_SYNTAX, find_embeddings, set_sampler};
+use super::names::{find_embeddings, set_sampler};
 use super::objects::Objects;
 use crate::pipeline::recipe::{Hires, Rng, Upscaler};
 use crate::pipeline::recipe_draft::{Origin, RecipeDraft};
+use crate::program::Program;
 use graph::{Graph, Node};
 use latents::{IMAGES, Source};
 use samplers::Sampling;
@@ -37,7 +38,7 @@ pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
 fn draft(graph: &Graph) -> RecipeDraft {
     let draft = RecipeDraft {
         origin: Some(Origin::Comfyui),
-        syntax: COMFYUI_SYNTAX,
+        program: Program::Comfyui,
         rng: Some(Rng::Torch),
         ..RecipeDraft::default()
     };

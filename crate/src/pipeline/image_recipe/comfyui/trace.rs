@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::graph::{Graph, Link, Node};
 use crate::pipeline::image_recipe::fields::parse_number;
 use crate::pipeline::recipe_draft::{Leftover, RecipeDraft};
-use crate::text::Syntax;
 
 /// Maximum number of nodes that are visited, each as often as it is. It ends walks through circles.
 const MAX_VISITS: u32 = 20_000;
@@ -125,11 +124,6 @@ impl<'g> Trace<'g> {
         let name = names.iter().find(|name| node.has(name))?;
         let value = self.value(node, name)?;
         value.as_str().or_else(|| value.get("content")?.as_str()).filter(|name| !matches!(*name, "" | "None"))
-    }
-
-    /// Sets how prompts are interpreted.
-    pub(super) fn set_syntax(&mut self, syntax: Syntax) {
-        self.draft.syntax = syntax;
     }
 }
 
