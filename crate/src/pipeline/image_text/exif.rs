@@ -35,18 +35,26 @@ pub(super) fn read_heif(bytes: &[u8], texts: &mut TextEntries) {
     }
 }
 
+/// Adds the texts, and a problem only if there are none: libraries write data with flaws that do no harm.
 fn collect(parsed: Result<Exif, exif::Error>, texts: &mut TextEntries) {
+    let mut problem = None;
     let parsed = parsed.or_else(|error| {
         error.distill_partial_result(|errors| {
-            if let Some(error) = errors.first() {
-                texts.problem(format!("The EXIF data is damaged: {error}."));
-            }
+            problem = errors.first().map(|error| format!("The EXIF data is damaged: {error}."));
         })
     });
     let data = match parsed {
         Ok(data) => data,
         Err(error) => return texts.problem(format!("The EXIF data could not be read: {error}.")),
     };
+    let count = texts.entries.len();
+    read_tags(&data, texts);
+    if let Some(problem) = problem.filter(|_| texts.entries.len() == count) {
+        texts.problem(problem);
+    }
+}
+
+fn read_tags(data: &Exif, texts: &mut TextEntries) {
     // Only these tags are parsed: entries that all refer to one large block would multiply it.
     for (number, name) in TAGS {
         let field = [Context::Exif, Context::Tiff].into_iter().find_map(|context| {

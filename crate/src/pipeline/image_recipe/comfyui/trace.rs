@@ -10,6 +10,8 @@ use crate::pipeline::recipe_draft::{Leftover, RecipeDraft};
 
 /// Maximum number of nodes that are visited, each as often as it is. It ends walks through circles.
 const MAX_VISITS: u32 = 20_000;
+/// Maximum number of reroutes and switches that follow each other.
+const MAX_PASSED_ON: usize = 200;
 
 /// A walk through a graph, with what it found.
 pub(super) struct Trace<'g> {
@@ -49,7 +51,7 @@ impl<'g> Trace<'g> {
     /// Returns the node that a link leads to, through nodes that only pass on an input.
     pub(super) fn follow(&mut self, link: &'g Link) -> Option<&'g Node> {
         let mut link = link;
-        loop {
+        for _ in 0..MAX_PASSED_ON {
             self.visit()?;
             let node = self.graph.nodes.get(&link.node)?;
             match self.passed_on(node) {
@@ -61,6 +63,9 @@ impl<'g> Trace<'g> {
                 PassedOn::Nothing => return Some(node),
             }
         }
+        let node = self.graph.nodes.get(&link.node)?;
+        self.name(node, "it is part of a circle");
+        None
     }
 
     /// The input that a node passes on: a reroute's only one, or the one that a switch selects.
