@@ -125,7 +125,7 @@ export type BlockKey = string;
 export type Form = {
   prompt: string;
   negative: string;
-  seed: number;
+  seed: Recipe["seed"];
   steps: number;
   guidance: number;
   sampler: string;

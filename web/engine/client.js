@@ -145,9 +145,9 @@ export class EngineClient {
     return this.#call("generate", { recipe, ...given }, onProgress);
   }
 
-  /** What a PNG says of how it was made. @param {Uint8Array} bytes @returns {Promise<import("./types.d.ts").PngInfo>} */
-  readPng(bytes) {
-    return this.#call("readPng", { bytes });
+  /** What an image says of how it was made. @param {string} name @param {Uint8Array} bytes @returns {Promise<import("./types.d.ts").ImageInfo>} */
+  readImage(name, bytes) {
+    return this.#call("readImage", { name, bytes });
   }
 
   /**

@@ -55,7 +55,7 @@ const calls = {
   benchRoof: (engine) => engine.bench_roof(),
   benchCase: async (engine, { full, name }) => (await engine.bench_case(full, name, false)).row,
   skipTuning: (engine) => engine.skip_tuning(),
-  readPng: (engine, { bytes }) => engine.read_png(bytes),
+  readImage: (engine, { name, bytes }) => engine.read_image(name, bytes),
   countTokens: (engine, { prompt, program, steps }) => engine.count_tokens(prompt, program, steps),
   cancel: (engine) => engine.cancel(),
 };
