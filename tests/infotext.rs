@@ -102,7 +102,8 @@ fn only_texts_with_parameters_are_infotexts() {
     assert!(is_infotext(&full().to_infotext()));
     assert!(is_infotext("Steps: 5, Sampler: LCM") && is_infotext("a\nSampler: LCM, Seed: 2, CFG scale: 1"));
     assert!(is_infotext("a cat Negative prompt: b Steps: 5, Sampler: LCM, Seed: 2"), "a site joined the lines");
-    for text in ["", "a cat", "a\nSteps: 3", "Bread\nSteps: 3, Time: 20 min, Serves: 4", "{\"Steps\": 3, \"Seed\": 1}"] {
+    for text in ["", "a cat", "a\nSteps: 3", "Bread\nSteps: 3, Time: 20 min, Serves: 4", "{\"Steps\": 3, \"Seed\": 1}"]
+    {
         assert!(!is_infotext(text), "{text:?}");
     }
     let joined = read_infotext("a cat Negative prompt: b Steps: 5, Sampler: LCM, Seed: 2");
@@ -112,7 +113,9 @@ fn only_texts_with_parameters_are_infotexts() {
 #[test]
 fn hires_fix_without_the_upscaler_interpolates_where_it_worked() {
     let read = |upscaler: &str, size: &str| {
-        let info = read_infotext(&format!("a\nSteps: 6, Sampler: Euler, Denoising strength: 0.4, {size}, Hires upscaler: {upscaler}, Size: 512x768"));
+        let info = read_infotext(&format!(
+            "a\nSteps: 6, Sampler: Euler, Denoising strength: 0.4, {size}, Hires upscaler: {upscaler}, Size: 512x768"
+        ));
         (info.hires.map(|hires| (hires.scale, hires.upscaler)), info.leftovers.len())
     };
     assert_eq!(read("R-ESRGAN 4x+", "Hires upscale: 2"), (Some((2.0, Upscaler::Pixels)), 1));
@@ -295,10 +298,7 @@ fn json_values_by_civitai_are_read() {
 #[test]
 fn incomplete_and_unusual_texts_are_read() {
     let only = read_infotext("just a prompt, with (weights:1.2): and colons");
-    assert_eq!(
-        only,
-        RecipeDraft { prompt: "just a prompt, with (weights:1.2): and colons".into(), ..unset() }
-    );
+    assert_eq!(only, RecipeDraft { prompt: "just a prompt, with (weights:1.2): and colons".into(), ..unset() });
     let windows = read_infotext("a\r\nNegative prompt: b\r\n\r\nSteps: 5, Sampler: LCM, Seed: 2\r\n");
     assert_eq!((windows.prompt.as_str(), windows.negative.as_str(), windows.steps), ("a", "b", Some(5)));
     let no_prompt = read_infotext("Negative prompt: b\nSteps: 5, Sampler: LCM, Seed: 2");
@@ -439,8 +439,16 @@ fn adapter() -> impl Strategy<Value = Mention> {
     });
     let strength = || prop_oneof![-4f32..4.0, Just(1.0), Just(0.0)];
     let blocks = prop::option::of("[A-Z]{2}0[0-9]=0\\.[1-9](,MID=-?[0-9])?");
-    (name, strength(), strength(), blocks, prop::option::of("[0-9a-f]{12}"))
-        .prop_map(|(name, text_encoder, unet, blocks, hash)| Mention { name, text_encoder, unet, blocks, hash, civitai_version: None })
+    (name, strength(), strength(), blocks, prop::option::of("[0-9a-f]{12}")).prop_map(
+        |(name, text_encoder, unet, blocks, hash)| Mention {
+            name,
+            text_encoder,
+            unet,
+            blocks,
+            hash,
+            civitai_version: None,
+        },
+    )
 }
 
 prop_compose! {

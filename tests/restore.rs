@@ -20,9 +20,8 @@ fn complete(expected: &Map<String, Value>, found: &Map<String, Value>) -> Map<St
         Value::Array(_) if key != "size" => json!([]),
         _ => Value::Null,
     };
-    let fields = found.iter().map(|(key, value)| {
-        (key.clone(), expected.get(key).cloned().unwrap_or_else(|| empty(key, value)))
-    });
+    let fields =
+        found.iter().map(|(key, value)| (key.clone(), expected.get(key).cloned().unwrap_or_else(|| empty(key, value))));
     fields.chain(expected.clone()).collect()
 }
 
@@ -156,7 +155,11 @@ fn hostile_files_give_a_sentence() {
     bomb.extend([b"zTXt".as_slice(), &data, &[0; 4]].concat());
     let found = image_texts("bomb.png", &bomb).unwrap();
     assert_eq!(found.entries, []);
-    assert!(found.problems[0].contains("`parameters`") && found.problems[0].contains("too large"), "{:?}", found.problems);
+    assert!(
+        found.problems[0].contains("`parameters`") && found.problems[0].contains("too large"),
+        "{:?}",
+        found.problems
+    );
 
     // Lengths beyond the file.
     let lies: [&[u8]; 4] = [

@@ -4,8 +4,8 @@ use serde::Serialize;
 use ts_rs::TS;
 
 use super::recipe::{AdapterChoice, Hires, Recipe, Rng};
-use crate::samplers::{SamplerKind, SigmaSpacing};
 use crate::program::Program;
+use crate::samplers::{SamplerKind, SigmaSpacing};
 
 /// A program that writes generation data to images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]

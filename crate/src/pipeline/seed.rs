@@ -46,7 +46,9 @@ impl Visitor<'_> for SeedVisitor {
 
     fn visit_f64<E: Error>(self, seed: f64) -> Result<u64, E> {
         // JavaScript passes whole numbers as floats; the text of one has the exact digits.
-        format!("{seed}").parse().map_err(|_| E::custom(format!("the seed is {seed}; it must be a whole number, 0 or more")))
+        format!("{seed}")
+            .parse()
+            .map_err(|_| E::custom(format!("the seed is {seed}; it must be a whole number, 0 or more")))
     }
 
     fn visit_str<E: Error>(self, seed: &str) -> Result<u64, E> {

@@ -10,8 +10,8 @@ use crate::edit::{EditInput, fixes};
 use crate::formats::ByteSource;
 use crate::gpu::{Gpu, KernelConfig, RooflinePeak, Tuning};
 use crate::pipeline::{
-    Embedding, Folder, GenerateInputs, Model, Picture, PipelineError, Preview, Progress, Recipe, RecipeDraft,
-    Session, Stage, denoise_seconds_left, encode_png, read_image,
+    Embedding, Folder, GenerateInputs, Model, Picture, PipelineError, Preview, Progress, Recipe, RecipeDraft, Session,
+    Stage, denoise_seconds_left, encode_png, read_image,
 };
 use crate::program::{ParseProgramError, Program};
 use crate::text::Tokenizer;

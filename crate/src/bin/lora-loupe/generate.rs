@@ -6,8 +6,8 @@ use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::Gpu;
 use lora_loupe::pipeline::{
-    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, Hires, Model, Picture, Progress,
-    Recipe, RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
+    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, Hires, Model, Picture, Progress, Recipe,
+    RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
 };
 use lora_loupe::program::Program;
 use lora_loupe::samplers::{SamplerKind, SigmaSpacing, TimestepSpacing};

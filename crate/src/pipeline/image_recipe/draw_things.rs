@@ -7,8 +7,8 @@ use super::objects::Objects;
 use crate::pipeline::infotext::sampler_named;
 use crate::pipeline::recipe::Rng;
 use crate::pipeline::recipe_draft::{Mention, Origin, RecipeDraft, file_stem};
-use crate::samplers::SigmaSpacing;
 use crate::program::Program;
+use crate::samplers::SigmaSpacing;
 
 pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     let map = objects.with_keys(&["c", "seed", "steps", "scale", "sampler"])?;
@@ -19,7 +19,8 @@ pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     fields.draft.steps = fields.number("steps");
     fields.draft.guidance = fields.number("scale");
     let size = fields.text("size");
-    fields.draft.size = size.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    fields.draft.size =
+        size.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     fields.draft.model = fields.some_text("model").map(|file| model_name(&file));
     let strength: Option<f64> = fields.number("strength");
     fields.draft.denoise = strength.filter(|strength| *strength < 1.0);

@@ -86,7 +86,8 @@ pub(super) fn text_of(value: &Value) -> String {
 pub(super) fn parse_number<T: FromStr>(value: &Value) -> Option<T> {
     let text = text_of(value);
     let text = text.trim();
-    let whole = text.split_once('.').filter(|(_, fraction)| !fraction.is_empty() && fraction.bytes().all(|b| b == b'0'));
+    let whole =
+        text.split_once('.').filter(|(_, fraction)| !fraction.is_empty() && fraction.bytes().all(|b| b == b'0'));
     let is_finite = text.parse::<f64>().is_ok_and(f64::is_finite);
     text.parse().ok().or_else(|| whole?.0.parse().ok()).filter(|_| is_finite)
 }

@@ -6,8 +6,8 @@ use super::fields::{Fields, parse_number, text_of};
 use super::objects::Objects;
 use crate::pipeline::recipe::Rng;
 use crate::pipeline::recipe_draft::{Mention, Origin, RecipeDraft, file_stem};
-use crate::samplers::{SamplerKind, SigmaSpacing};
 use crate::program::Program;
+use crate::samplers::{SamplerKind, SigmaSpacing};
 
 pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     let current = |keyword: &str| matches!(keyword, "invokeai_metadata" | "invokeai");
@@ -141,7 +141,11 @@ fn check_weights(draft: &mut RecipeDraft) {
     for (name, text) in [("positive_prompt", draft.prompt.clone()), ("negative_prompt", draft.negative.clone())] {
         let characters: Vec<char> = text.chars().collect();
         if characters.windows(2).any(is_weight) {
-            draft.push_leftover(name, "", "InvokeAI's weights (`word++`, `(word)1.2`) are not supported and read as text");
+            draft.push_leftover(
+                name,
+                "",
+                "InvokeAI's weights (`word++`, `(word)1.2`) are not supported and read as text",
+            );
         }
     }
 }

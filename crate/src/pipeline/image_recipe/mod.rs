@@ -74,7 +74,8 @@ fn interpret(texts: TextEntries) -> ImageInfo {
     info.draft = draft(&texts, &objects);
     if info.recipe.is_none() && info.draft.is_none() {
         let foreign = texts.entries.iter().filter(|entry| !OF_CAMERAS.contains(&entry.keyword.as_str()));
-        info.unknown = foreign.map(|entry| UnknownText { name: entry.keyword.clone(), start: quote(&entry.text) }).collect();
+        info.unknown =
+            foreign.map(|entry| UnknownText { name: entry.keyword.clone(), start: quote(&entry.text) }).collect();
     }
     info
 }

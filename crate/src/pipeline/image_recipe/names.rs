@@ -20,7 +20,7 @@ pub(super) fn set_sampler(draft: &mut RecipeDraft, sampler: Option<&str>, schedu
         }
     }
     if let Some(name) = scheduler {
-        let schedule = if name == "ddim_uniform" { None } else { schedule_named(name, None).flatten() };
+        let schedule = schedule_named(name, None).flatten().or_else(|| serde_json::from_value(name.into()).ok());
         draft.schedule = schedule;
         if schedule.is_none() {
             draft.push_leftover("scheduler", name, "unsupported schedule type");

@@ -11,7 +11,8 @@ use crate::program::Program;
 pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     let is_named = objects.software.iter().any(|software| software.starts_with("NovelAI"));
     let keys: &[&str] = if is_named { &["sampler", "seed"] } else { &["uc", "sampler", "seed", "scale", "steps"] };
-    let object = objects.find(|object| object.keyword == "Comment" && keys.iter().all(|key| object.map.contains_key(*key)))?;
+    let object =
+        objects.find(|object| object.keyword == "Comment" && keys.iter().all(|key| object.map.contains_key(*key)))?;
     let mut fields = Fields::new(&object.map, Origin::NovelAi, Program::A1111);
     let prompt = fields.text("prompt");
     let negative = fields.text("uc");
@@ -44,18 +45,42 @@ pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
         let samples = object.map.get("n_samples").map(text_of).unwrap_or_default();
         fields.draft.push_leftover("n_samples", samples, "the image is one of several that were drawn at once");
     }
-    fields.draft.push_leftover("model", "NovelAI", "NovelAI's models and noise are its own: the image cannot be drawn again, only one like it");
+    fields.draft.push_leftover(
+        "model",
+        "NovelAI",
+        "NovelAI's models and noise are its own: the image cannot be drawn again, only one like it",
+    );
     fields.ignore(&[
-        "n_samples", "request_type", "signed_hash", "v4_prompt", "v4_negative_prompt", "version", "params_version",
-        "legacy", "legacy_v3_extend", "legacy_uc", "hide_debug_overlay", "lora_unet_weights", "lora_clip_weights",
-        "use_coords", "stream", "image_format", "add_original_image",
+        "n_samples",
+        "request_type",
+        "signed_hash",
+        "v4_prompt",
+        "v4_negative_prompt",
+        "version",
+        "params_version",
+        "legacy",
+        "legacy_v3_extend",
+        "legacy_uc",
+        "hide_debug_overlay",
+        "lora_unet_weights",
+        "lora_clip_weights",
+        "use_coords",
+        "stream",
+        "image_format",
+        "add_original_image",
     ]);
     fields.usual(&[
-        ("uncond_scale", &["1.0", "1", "0.0", "0"]), ("cfg_rescale", &["0.0", "0"]), ("noise", &["0.0", "0"]),
-        ("controlnet_strength", &["1.0", "1"]), ("dynamic_thresholding_percentile", &["0.999"]),
-        ("dynamic_thresholding_mimic_scale", &["10.0", "10"]), ("skip_cfg_below_sigma", &["0.0", "0"]),
-        ("deliberate_euler_ancestral_bug", &["false"]), ("prefer_brownian", &["true"]),
-        ("cfg_sched_eligibility", &["enable_for_post_summer_samplers"]), ("explike_fine_detail", &["false"]),
+        ("uncond_scale", &["1.0", "1", "0.0", "0"]),
+        ("cfg_rescale", &["0.0", "0"]),
+        ("noise", &["0.0", "0"]),
+        ("controlnet_strength", &["1.0", "1"]),
+        ("dynamic_thresholding_percentile", &["0.999"]),
+        ("dynamic_thresholding_mimic_scale", &["10.0", "10"]),
+        ("skip_cfg_below_sigma", &["0.0", "0"]),
+        ("deliberate_euler_ancestral_bug", &["false"]),
+        ("prefer_brownian", &["true"]),
+        ("cfg_sched_eligibility", &["enable_for_post_summer_samplers"]),
+        ("explike_fine_detail", &["false"]),
     ]);
     Some(fields.finish())
 }
@@ -95,5 +120,6 @@ fn weights(text: &str) -> String {
 
 /// Returns whether a text has weights of NovelAI's fourth model: `1.2::word::`.
 fn has_number_weights(text: &str) -> bool {
-    text.split("::").next().is_some_and(|before| before.len() < text.len()) && text.contains(|c: char| c.is_ascii_digit())
+    text.split("::").next().is_some_and(|before| before.len() < text.len())
+        && text.contains(|c: char| c.is_ascii_digit())
 }

@@ -48,9 +48,23 @@ pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     set_sampler(&mut fields.draft, Some(defaults.0), Some(defaults.1));
     loras(&mut fields);
     fields.ignore(&[
-        "aspectratio", "images", "nopreviews", "imageformat", "date", "generation_time", "prep_time", "used_wildcards",
-        "original_prompt", "original_negativeprompt", "wildcardseed", "automaticvae", "personalnote", "donotsave",
-        "colordepth", "sidelength", "used_embeddings",
+        "aspectratio",
+        "images",
+        "nopreviews",
+        "imageformat",
+        "date",
+        "generation_time",
+        "prep_time",
+        "used_wildcards",
+        "original_prompt",
+        "original_negativeprompt",
+        "wildcardseed",
+        "automaticvae",
+        "personalnote",
+        "donotsave",
+        "colordepth",
+        "sidelength",
+        "used_embeddings",
     ]);
     fields.usual(&[("variationseedstrength", &["0", "0.0"]), ("batchsize", &["1"]), ("vae", &["Automatic", "None"])]);
     let mut draft = fields.finish();

@@ -57,16 +57,14 @@ fn collect(parsed: Result<Exif, exif::Error>, texts: &mut TextEntries) {
 fn read_tags(data: &Exif, texts: &mut TextEntries) {
     // Only these tags are parsed: entries that all refer to one large block would multiply it.
     for (number, name) in TAGS {
-        let field = [Context::Exif, Context::Tiff].into_iter().find_map(|context| {
-            data.get_field(Tag(context, number), In::PRIMARY)
-        });
+        let field = [Context::Exif, Context::Tiff]
+            .into_iter()
+            .find_map(|context| data.get_field(Tag(context, number), In::PRIMARY));
         match field.map(|field| &field.value) {
-            Some(Value::Undefined(bytes, _)) if number == 0x9286 => {
-                match user_comment(bytes, data.little_endian()) {
-                    Some(text) => push(name, text, texts),
-                    None => texts.problem("The EXIF comment has an encoding that is not supported (JIS).".into()),
-                }
-            }
+            Some(Value::Undefined(bytes, _)) if number == 0x9286 => match user_comment(bytes, data.little_endian()) {
+                Some(text) => push(name, text, texts),
+                None => texts.problem("The EXIF comment has an encoding that is not supported (JIS).".into()),
+            },
             Some(Value::Byte(bytes)) if number == 0x9c9c => push(name, utf16(bytes, true), texts),
             Some(Value::Undefined(bytes, _) | Value::Byte(bytes)) => push(name, utf8_or_latin1(bytes), texts),
             Some(Value::Ascii(parts)) => push(name, utf8_or_latin1(&parts.join(&0)), texts),
@@ -79,7 +77,9 @@ fn read_tags(data: &Exif, texts: &mut TextEntries) {
 fn push(name: &str, text: String, texts: &mut TextEntries) {
     let named = text.split_once(':').map(|(name, json)| (name.to_lowercase(), json.trim()));
     match named {
-        Some((name, json)) if ["prompt", "workflow", "parameters"].contains(&name.as_str()) && json.starts_with('{') => {
+        Some((name, json))
+            if ["prompt", "workflow", "parameters"].contains(&name.as_str()) && json.starts_with('{') =>
+        {
             texts.push(&name, json.to_owned());
         }
         _ => texts.push(name, text),

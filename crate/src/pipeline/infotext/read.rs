@@ -197,7 +197,8 @@ impl Reader {
     fn lora_hashes(&mut self, value: &str) {
         for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let parts: Vec<&str> = pair.split(':').map(str::trim).collect();
-            let strength = parts.last().and_then(|part| part.parse::<f32>().ok()).filter(|strength| strength.is_finite());
+            let strength =
+                parts.last().and_then(|part| part.parse::<f32>().ok()).filter(|strength| strength.is_finite());
             match (parts.as_slice(), strength) {
                 ([name, hash], _) => self.hashes.push(((*name).into(), (*hash).into())),
                 ([name, hash, _], Some(strength)) => self.info.adapters.push(Mention {
@@ -287,7 +288,9 @@ impl Reader {
         let factors = factors.map(|size| (width as f64 / size.0 as f64, height as f64 / size.1 as f64));
         match factors.filter(|(wide, high)| *wide > 1.0 && (wide - high).abs() < 0.01) {
             Some((factor, _)) => _ = self.hires_scale.get_or_insert(factor),
-            None => self.push_leftover("Hires resize", &format!("{width}x{height}"), "it changes the shape of the image"),
+            None => {
+                self.push_leftover("Hires resize", &format!("{width}x{height}"), "it changes the shape of the image")
+            }
         }
     }
 

@@ -57,7 +57,8 @@ impl<'g> Trace<'g> {
 
     /// A text that a node encodes.
     fn encoded(&mut self, node: &'g Node) -> Option<Prompt<'g>> {
-        let text = self.text(node, &["populated_text", "text", "text_g", "prompt", "text_positive"]).unwrap_or_default();
+        let text =
+            self.text(node, &["populated_text", "text", "text_g", "prompt", "text_positive"]).unwrap_or_default();
         if node.has("text_l") && node.has("text_g") {
             let other = self.text(node, &["text_l"]);
             if other.is_some_and(|other| other != text) {

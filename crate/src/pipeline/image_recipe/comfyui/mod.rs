@@ -29,8 +29,10 @@ const MAX_PASSES: usize = 8;
 
 /// Reads the graph that ComfyUI ran or, without it, that of its editor.
 pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
-    let of_prompt = || objects.find(|object| Graph::of_prompt(&object.map).is_some()).and_then(|o| Graph::of_prompt(&o.map));
-    let of_workflow = || objects.find(|object| object.map.contains_key("nodes")).and_then(|o| Graph::of_workflow(&o.map));
+    let of_prompt =
+        || objects.find(|object| Graph::of_prompt(&object.map).is_some()).and_then(|o| Graph::of_prompt(&o.map));
+    let of_workflow =
+        || objects.find(|object| object.map.contains_key("nodes")).and_then(|o| Graph::of_workflow(&o.map));
     let graph = of_prompt().or_else(of_workflow)?;
     Some(draft(&graph))
 }
@@ -63,12 +65,15 @@ impl<'g> Trace<'g> {
     /// Returns the sampler of the saved image. Images that are only shown count where none is saved.
     fn sampler_of_image(&mut self) -> Option<&'g Node> {
         let graph = self.graph;
-        let outputs = |word: &'static str| graph.nodes.values().filter(move |node| node.is(word) && node.link(&IMAGES).is_some());
+        let outputs =
+            |word: &'static str| graph.nodes.values().filter(move |node| node.is(word) && node.link(&IMAGES).is_some());
         for word in ["save", "preview"] {
             let nodes: Vec<&Node> = outputs(word).collect();
             let mut found: Vec<&Node> = Vec::new();
             for node in &nodes {
-                if let Some(sampler) = self.sampler_before(node) && !found.iter().any(|other| other.id == sampler.id) {
+                if let Some(sampler) = self.sampler_before(node)
+                    && !found.iter().any(|other| other.id == sampler.id)
+                {
                     found.push(sampler);
                 }
             }
@@ -159,7 +164,11 @@ impl<'g> Trace<'g> {
         if self.choice(node, &["noise_mode"]).is_some_and(|mode| mode.starts_with("GPU")) {
             self.draft.rng = Some(Rng::Philox);
         }
-        let settings = [("seed", sampling.seed.is_some()), ("steps", sampling.steps.is_some()), ("cfg", sampling.guidance.is_some())];
+        let settings = [
+            ("seed", sampling.seed.is_some()),
+            ("steps", sampling.steps.is_some()),
+            ("cfg", sampling.guidance.is_some()),
+        ];
         for (name, is_known) in settings {
             if !is_known {
                 self.draft.push_leftover(format!("node {}", node.id), name, "this setting could not be found");
@@ -178,15 +187,22 @@ impl<'g> Trace<'g> {
         let source = &second.source;
         let by_size = source.target.zip(first.source.size).map(|(target, size)| target.0 as f64 / size.0 as f64);
         let Some(scale) = by_size.or(source.scale).filter(|scale| *scale > 1.0) else {
-            return self.name(second.node, "a second pass that does not enlarge the image by a known factor is not supported: it is left out");
+            return self.name(
+                second.node,
+                "a second pass that does not enlarge the image by a known factor is not supported: it is left out",
+            );
         };
         let upscaler = if source.is_of_pixels { Upscaler::Pixels } else { Upscaler::Latent };
         let denoise = second.sampling.denoise.unwrap_or(1.0);
         self.draft.hires = Some(Hires { scale, denoise, steps: second.sampling.steps.unwrap_or(0), upscaler });
         let (a, b) = (&first.sampling, &second.sampling);
-        let differs = a.guidance != b.guidance || a.sampler != b.sampler || a.scheduler != b.scheduler || a.seed != b.seed;
+        let differs =
+            a.guidance != b.guidance || a.sampler != b.sampler || a.scheduler != b.scheduler || a.seed != b.seed;
         if differs {
-            self.name(second.node, "its seed, CFG scale, sampler or scheduler differs from the first pass, which is not supported");
+            self.name(
+                second.node,
+                "its seed, CFG scale, sampler or scheduler differs from the first pass, which is not supported",
+            );
         }
         if a.positive != b.positive || a.negative != b.negative || a.model != b.model {
             self.name(second.node, "its prompt or model differs from the first pass, which is not supported");

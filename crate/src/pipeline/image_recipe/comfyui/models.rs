@@ -85,7 +85,10 @@ impl<'g> Trace<'g> {
         let mut current = Some(node);
         while let Some(node) = current.filter(|node| seen.insert(&node.id)) {
             let own = self.own_loras(node);
-            let named = own.into_iter().enumerate().map(|(slot, mention)| LoraUse { node: format!("{}/{slot}", node.id), mention });
+            let named = own
+                .into_iter()
+                .enumerate()
+                .map(|(slot, mention)| LoraUse { node: format!("{}/{slot}", node.id), mention });
             all.splice(0..0, named);
             let link = node.link(&["lora_stack", "optional_lora_stack", "LORA_STACK"]);
             current = link.and_then(|link| self.follow(link));
@@ -127,9 +130,11 @@ impl<'g> Trace<'g> {
         let mut found = Vec::new();
         let count = self.number(node, &["lora_count", "num_loras"]).unwrap_or(MAX_SLOTS).min(MAX_SLOTS);
         let mode = ["input_mode", "mode"].iter().find_map(|name| node.values.get(*name)).and_then(Value::as_str);
-        let is_off = |value: Option<&Value>| value.is_some_and(|value| matches!(value.as_str(), Some("Off")) || *value == false);
+        let is_off =
+            |value: Option<&Value>| value.is_some_and(|value| matches!(value.as_str(), Some("Off")) || *value == false);
         for at in 1..=count {
-            let [lora, name_first, number_first] = [format!("lora_{at}"), format!("lora_name_{at}"), format!("lora_{at}_name")];
+            let [lora, name_first, number_first] =
+                [format!("lora_{at}"), format!("lora_name_{at}"), format!("lora_{at}_name")];
             let padded = format!("lora_{at:02}");
             if let Some(object) = node.values.get(&lora).and_then(Value::as_object) {
                 let name = object.get("lora").and_then(Value::as_str);
@@ -145,7 +150,8 @@ impl<'g> Trace<'g> {
                 continue;
             }
             let simple = [format!("lora_wt_{at}"), format!("lora_{at}_strength"), format!("strength_{at:02}")];
-            let of_unet = [format!("model_str_{at}"), format!("model_weight_{at}"), format!("lora_{at}_model_strength")];
+            let of_unet =
+                [format!("model_str_{at}"), format!("model_weight_{at}"), format!("lora_{at}_model_strength")];
             let of_text = [format!("clip_str_{at}"), format!("clip_weight_{at}"), format!("lora_{at}_clip_strength")];
             let names = |names: &'_ [String; 3]| names.each_ref().map(|name| name.clone());
             let mut strength = |names: [String; 3]| self.number(node, &names.each_ref().map(String::as_str));
@@ -161,7 +167,8 @@ impl<'g> Trace<'g> {
         if !node.is("lora") {
             return Vec::new();
         }
-        let list = node.values.get("loras").map(|loras| loras.get("__value__").unwrap_or(loras)).and_then(Value::as_array);
+        let list =
+            node.values.get("loras").map(|loras| loras.get("__value__").unwrap_or(loras)).and_then(Value::as_array);
         if let Some(list) = list {
             let active = list.iter().filter(|lora| lora.get("active").is_none_or(|active| *active == true));
             let parts = active.map(|lora| {

@@ -11,20 +11,34 @@ const MAX_DEPTH: usize = 50;
 const MAX_LEN: usize = 1 << 20;
 
 /// Words in the classes of nodes that hold a text or pass it on.
-const HOLDS: [&str; 9] = ["primitive", "string", "text", "prompt", "literal", "multiline", "positive", "negative", "note"];
+const HOLDS: [&str; 9] =
+    ["primitive", "string", "text", "prompt", "literal", "multiline", "positive", "negative", "note"];
 /// Words in the classes of nodes whose text is not in the graph.
 const COMPUTES: [&str; 17] = [
-    "random", "replace", "find", "wildcard", "translat", "llm", "generat", "interrogat", "caption", "regex", "slice",
-    "file", "load", "style", "split", "tagger", "chat",
+    "random",
+    "replace",
+    "find",
+    "wildcard",
+    "translat",
+    "llm",
+    "generat",
+    "interrogat",
+    "caption",
+    "regex",
+    "slice",
+    "file",
+    "load",
+    "style",
+    "split",
+    "tagger",
+    "chat",
 ];
 /// Inputs that hold the text.
-const INPUTS: [&str; 10] = [
-    "text", "string", "value", "prompt", "Text", "String", "positive", "negative", "multiline_text", "populated_text",
-];
+const INPUTS: [&str; 10] =
+    ["text", "string", "value", "prompt", "Text", "String", "positive", "negative", "multiline_text", "populated_text"];
 /// Inputs of joining nodes that are not joined.
-const SETTINGS: [&str; 8] = [
-    "delimiter", "separator", "clean_whitespace", "inputcount", "linebreak_addition", "action", "tidy_tags", "result",
-];
+const SETTINGS: [&str; 8] =
+    ["delimiter", "separator", "clean_whitespace", "inputcount", "linebreak_addition", "action", "tidy_tags", "result"];
 
 impl<'g> Trace<'g> {
     /// Returns the text at the first of these inputs that exists; `None` if it cannot be told, after naming the node.

@@ -92,7 +92,10 @@ impl<'g> Trace<'g> {
             Some(Value::Bool(false)) => node.link(&["on_false", "false", "input_false"]),
             Some(value) => parse_number::<u32>(value).and_then(|number| {
                 let suffix = number.to_string();
-                node.links.iter().find(|(name, _)| name.trim_start_matches(|c: char| !c.is_ascii_digit()) == suffix).map(|(_, link)| link)
+                node.links
+                    .iter()
+                    .find(|(name, _)| name.trim_start_matches(|c: char| !c.is_ascii_digit()) == suffix)
+                    .map(|(_, link)| link)
             }),
             None => None,
         };
