@@ -1,8 +1,10 @@
 //! Infotexts: round trips, texts written by other programs, and PNG metadata.
 
 use lora_loupe::pipeline::{
-    AdapterChoice, Hires, Infotext, Leftover, Mention, Recipe, Rng, Upscaler, encode_png, png_parameters,
+    AdapterChoice, EmbeddingChoice, EmbeddingMention, Hires, Leftover, Mention, Origin, Recipe, RecipeDraft, Rng,
+    Upscaler, encode_png, image_texts, is_infotext, read_infotext,
 };
+use lora_loupe::program::Program;
 use lora_loupe::samplers::{SamplerKind, SigmaSpacing};
 use proptest::prelude::*;
 use serde_json::json;
@@ -16,21 +18,26 @@ fn recipe() -> Recipe {
         "version": 1, "model": "photon_v1.safetensors", "adapters": adapters,
         "prompt": "a (red:1.3) cat,\nsitting", "negative": "blurry", "seed": 4_294_967_299u64, "steps": 20,
         "guidance": 7.5, "sampler": "dpmpp_2m", "schedule": "karras", "width": 512, "height": 768,
-        "rng": "philox", "clip_skip": 1, "denoise": 0.55,
+        "rng": "philox", "program": "a1111", "clip_skip": 1, "denoise": 0.55,
     });
     serde_json::from_value(recipe).unwrap()
 }
 
 /// Returns the recipe's infotext with hashes, which a recipe does not have.
-fn full() -> Infotext {
-    let mut info = Infotext::of(&recipe());
+fn full() -> RecipeDraft {
+    let mut info = RecipeDraft::of(&recipe());
     info.model_hash = Some("ec41bd2a82".into());
     info.adapters[0].hash = Some("0123456789ab".into());
     info.adapters[1].hash = Some("ba9876543210".into());
     info
 }
 
-fn leftovers(info: &Infotext) -> Vec<(&str, &str)> {
+/// The draft of a text without any parameter.
+fn unset() -> RecipeDraft {
+    RecipeDraft { program: Program::A1111, ..RecipeDraft::default() }
+}
+
+fn leftovers(info: &RecipeDraft) -> Vec<(&str, &str)> {
     info.leftovers.iter().map(|Leftover { name, value, .. }| (name.as_str(), value.as_str())).collect()
 }
 
@@ -43,8 +50,8 @@ fn recipes_are_written_in_the_web_uis_format() {
          Lora hashes: \"ink: 0123456789ab, odd name v2: ba9876543210\", Version: LoRA Loupe {}",
         env!("CARGO_PKG_VERSION")
     );
-    assert_eq!(full().to_string(), expected);
-    assert_eq!(Infotext::read(&expected), full());
+    assert_eq!(full().to_infotext(), expected);
+    assert_eq!(read_infotext(&expected), full());
 }
 
 #[test]
@@ -52,10 +59,10 @@ fn unusual_values_round_trip() {
     for model in
         [" padded ", "\"quoted\"", "\"half", "a, b: c", "back\\slash\\", "two\nlines\r", "[1, 2]", "{", "é, 日本"]
     {
-        let info = Infotext { model: Some(model.into()), ..full() };
-        assert_eq!(Infotext::read(&info.to_string()), info, "{model:?}");
+        let info = RecipeDraft { model: Some(model.into()), ..full() };
+        assert_eq!(read_infotext(&info.to_infotext()), info, "{model:?}");
     }
-    let unquoted = Infotext::read("a\nSteps: 2, Model: \"x\" y, Seed: 3, Model hash: [1] z, CFG scale: 1");
+    let unquoted = read_infotext("a\nSteps: 2, Model: \"x\" y, Seed: 3, Model hash: [1] z, CFG scale: 1");
     assert_eq!((unquoted.model.as_deref(), unquoted.model_hash.as_deref()), (Some("\"x\" y"), Some("[1] z")));
     assert_eq!((unquoted.seed, unquoted.guidance), (Some(3), Some(1.0)));
 }
@@ -63,20 +70,64 @@ fn unusual_values_round_trip() {
 #[test]
 fn unset_fields_are_not_written() {
     let plain = Recipe { adapters: vec![], negative: None, schedule: None, clip_skip: 0, denoise: None, ..recipe() };
-    let text = Infotext::of(&plain).to_string();
+    let text = RecipeDraft::of(&plain).to_infotext();
     for absent in ["Negative", "Clip skip", "Schedule", "hash", "Denoising", "<"] {
         assert!(!text.contains(absent), "{absent} in {text}");
     }
-    assert_eq!(Infotext::of(&plain).clip_skip, Some(1), "the default is not written");
+    assert_eq!(RecipeDraft::of(&plain).clip_skip, Some(1), "the default is not written");
     let torch = Recipe { rng: Rng::Torch, ..plain };
-    assert!(Infotext::of(&torch).to_string().contains(", RNG: CPU, "));
-    assert_eq!(Infotext::default().to_string(), "");
+    assert!(RecipeDraft::of(&torch).to_infotext().contains(", RNG: CPU, "));
+    assert_eq!(RecipeDraft::default().to_infotext(), "");
+}
+
+#[test]
+fn plain_prompts_are_written_so_that_the_web_ui_reads_no_weights() {
+    let plain = Recipe {
+        program: Program::Diffusers,
+        prompt: r"a (red) cat [old], \ <b>".into(),
+        negative: Some("((x))".into()),
+        embeddings: vec![EmbeddingChoice { name: "tired,neg.pt".into(), sha256: "0123456789abcdef".into() }],
+        ..recipe()
+    };
+    let text = RecipeDraft::of(&plain).to_infotext();
+    assert!(text.starts_with(r"a \(red\) cat \[old\], \\ <b> <lora:ink"), "{text}");
+    assert!(text.contains("\nNegative prompt: \\(\\(x\\)\\)\n"), "{text}");
+    assert!(text.contains(", TI hashes: \"tiredneg: 0123456789ab\", "), "{text}");
+    let comfyui = Recipe { program: Program::Comfyui, ..plain };
+    assert!(RecipeDraft::of(&comfyui).to_infotext().starts_with(r"a (red) cat \[old\], \ <b>"));
+}
+
+#[test]
+fn only_texts_with_parameters_are_infotexts() {
+    assert!(is_infotext(&full().to_infotext()));
+    assert!(is_infotext("Steps: 5, Sampler: LCM") && is_infotext("a\nSampler: LCM, Seed: 2, CFG scale: 1"));
+    assert!(is_infotext("a cat Negative prompt: b Steps: 5, Sampler: LCM, Seed: 2"), "a site joined the lines");
+    for text in ["", "a cat", "a\nSteps: 3", "Bread\nSteps: 3, Time: 20 min, Serves: 4", "{\"Steps\": 3, \"Seed\": 1}"]
+    {
+        assert!(!is_infotext(text), "{text:?}");
+    }
+    let joined = read_infotext("a cat Negative prompt: b Steps: 5, Sampler: LCM, Seed: 2");
+    assert_eq!((joined.prompt.as_str(), joined.negative.as_str(), joined.steps), ("a cat", "b", Some(5)));
+}
+
+#[test]
+fn hires_fix_without_the_upscaler_interpolates_where_it_worked() {
+    let read = |upscaler: &str, size: &str| {
+        let info = read_infotext(&format!(
+            "a\nSteps: 6, Sampler: Euler, Denoising strength: 0.4, {size}, Hires upscaler: {upscaler}, Size: 512x768"
+        ));
+        (info.hires.map(|hires| (hires.scale, hires.upscaler)), info.leftovers.len())
+    };
+    assert_eq!(read("R-ESRGAN 4x+", "Hires upscale: 2"), (Some((2.0, Upscaler::Pixels)), 1));
+    assert_eq!(read("Latent (bicubic)", "Hires upscale: 2"), (Some((2.0, Upscaler::Latent)), 1));
+    assert_eq!(read("Latent", "Hires resize: 1024x1536"), (Some((2.0, Upscaler::Latent)), 0));
+    assert_eq!(read("Latent", "Hires resize: 1024x1024").0, None, "it changes the shape");
 }
 
 #[test]
 fn strengths_in_the_recipe_override_those_in_the_prompt() {
     let tagged = Recipe { prompt: "a <lora:ink:0.1> cat <lora:lost:0.4:0.2><hypernet:x:1>".into(), ..recipe() };
-    let text = Infotext::of(&tagged).to_string();
+    let text = RecipeDraft::of(&tagged).to_infotext();
     assert!(
         text.starts_with("a  cat  <lora:ink:0.8> <lora:odd name, v2:0.5:-1> <lora:lost:0.4:0.2>\nNegative"),
         "{text}"
@@ -102,10 +153,10 @@ fn recipes_are_restored_and_missing_adapters_reported() {
     assert_eq!(missing, [info.adapters[1].clone()]);
 
     let mut kept = recipe();
-    assert_eq!(Infotext::read("only a prompt").restore(&mut kept, &mut |_| None), []);
+    assert_eq!(read_infotext("only a prompt").restore(&mut kept, &mut |_| None), []);
     let expected = Recipe { prompt: "only a prompt".into(), negative: None, adapters: vec![], ..recipe() };
     assert_eq!(kept, expected, "fields missing from the text are kept");
-    Infotext::read("a\nSteps: 3, Sampler: Euler, RNG: CPU").restore(&mut kept, &mut |_| None);
+    read_infotext("a\nSteps: 3, Sampler: Euler, RNG: CPU").restore(&mut kept, &mut |_| None);
     assert_eq!((kept.steps, kept.clip_skip, kept.denoise, kept.schedule), (3, 0, None, None));
     let found = AdapterChoice {
         name: "x.pt".into(),
@@ -115,7 +166,7 @@ fn recipes_are_restored_and_missing_adapters_reported() {
         blocks: None,
         hash: None,
     };
-    Infotext::read("<lora:x:0.5><lora:x:0.5:1>").restore(&mut kept, &mut |_| Some(found.clone()));
+    read_infotext("<lora:x:0.5><lora:x:0.5:1>").restore(&mut kept, &mut |_| Some(found.clone()));
     let strengths = kept.adapters.iter().map(|choice| (choice.strength, choice.text_encoder));
     assert_eq!(strengths.collect::<Vec<_>>(), [(0.5, None), (1.0, Some(0.5))]);
 }
@@ -128,6 +179,7 @@ fn mentions_match_files_by_name_or_hash() {
         unet: 1.0,
         blocks: None,
         hash: Some("0123456789ab".into()),
+        civitai_version: None,
     };
     assert!(mention.is_named("odd: name, v2.safetensors") && mention.is_named("odd name, v2"));
     assert!(!mention.is_named("odd name, v3.safetensors"));
@@ -139,7 +191,7 @@ fn mentions_match_files_by_name_or_hash() {
 
 #[test]
 fn web_ui_1_10_texts_are_read() {
-    let info = Infotext::read(
+    let info = read_infotext(
         "portrait of a (lighthouse keeper:1.2), storm <lora:ink-wash v2:0.65> <lora:detail:0.2:0.4>\n\
          BREAK\n\
          oil painting\n\
@@ -161,6 +213,7 @@ fn web_ui_1_10_texts_are_read() {
         unet,
         blocks: None,
         hash: Some(hash.into()),
+        civitai_version: None,
     };
     let adapters = [mention("ink-wash v2", 0.65, 0.65, "0f1e2d3c4b5a"), mention("detail", 0.2, 0.4, "1a2b3c4d5e6f")];
     assert_eq!(info.adapters, adapters);
@@ -169,7 +222,9 @@ fn web_ui_1_10_texts_are_read() {
     assert_eq!((info.size, info.denoise, info.clip_skip), (Some((832, 1216)), None, Some(2)));
     assert_eq!((info.model.as_deref(), info.model_hash.as_deref()), (Some("sd_xl: base, 1.0"), Some("31e35c80fc")));
     assert_eq!((info.rng, info.version.as_deref()), (Some(Rng::Philox), Some("v1.10.1")));
-    let expected = [("ADetailer prompt", "a \"face\", sharp\nSteps: 3"), ("TI hashes", "neg: 5e40d722fc3d")];
+    let expected = [("ADetailer prompt", "a \"face\", sharp\nSteps: 3")];
+    assert_eq!(info.embeddings, [EmbeddingMention { name: "neg".into(), hash: Some("5e40d722fc3d".into()) }]);
+    assert_eq!((info.origin, info.program), (Some(Origin::A1111), Program::A1111));
     let hires = Hires { scale: 1.5, denoise: 0.4, steps: 0, upscaler: Upscaler::Latent };
     assert_eq!(info.hires, Some(hires));
     assert_eq!(leftovers(&info), expected);
@@ -177,7 +232,7 @@ fn web_ui_1_10_texts_are_read() {
 
 #[test]
 fn hires_fix_of_unknown_size_is_reported_as_leftovers() {
-    let info = Infotext::read(
+    let info = read_infotext(
         "a\nSteps: 6, Sampler: Euler, Denoising strength: 0.4, Hires steps: 3, Hires upscaler: Latent, Size: 512x512",
     );
     assert_eq!((info.hires, info.denoise), (None, None));
@@ -188,7 +243,7 @@ fn hires_fix_of_unknown_size_is_reported_as_leftovers() {
 #[test]
 fn schedule_types_in_sampler_names_before_web_ui_1_9_are_read() {
     let read = |sampler: &str| {
-        let info = Infotext::read(&format!(
+        let info = read_infotext(&format!(
             "a\nSteps: 20, Sampler: {sampler}, CFG scale: 7, Seed: 1, Size: 512x512, ENSD: 31337"
         ));
         assert_eq!(leftovers(&info).last(), Some(&("ENSD", "31337")));
@@ -211,7 +266,7 @@ fn schedule_types_in_sampler_names_before_web_ui_1_9_are_read() {
 fn automatic_schedule_type_is_the_samplers_default() {
     let read = |sampler: &str, schedule: &str| {
         let text = format!("a\nSteps: 20, Schedule type: {schedule}, Sampler: {sampler}, CFG scale: 7");
-        let info = Infotext::read(&text);
+        let info = read_infotext(&text);
         (info.schedule, info.leftovers.len())
     };
     assert_eq!(read("DPM++ 2M", "Automatic"), (Some(SigmaSpacing::Karras), 0));
@@ -227,7 +282,7 @@ fn automatic_schedule_type_is_the_samplers_default() {
 
 #[test]
 fn json_values_by_civitai_are_read() {
-    let info = Infotext::read(
+    let info = read_infotext(
         "a tree <lora:moss:1>\nSteps: 25, Sampler: Euler, CFG scale: 4.0, Seed: 7, Size: 1024x1024, \
          Hashes: {\"model\": \"00AABBCCDD\", \"lora:moss\": \"FFEEDD0011\", \"vae\": \"123\"}, Clip skip: 1, Denoising strength: 0.3, \
          Civitai resources: [{\"type\":\"checkpoint\",\"modelVersionId\":1,\"modelName\":\"A, B\"}], Version: ComfyUI",
@@ -235,42 +290,39 @@ fn json_values_by_civitai_are_read() {
     assert_eq!(info.model_hash.as_deref(), Some("00AABBCCDD"));
     assert_eq!(info.adapters[0].hash.as_deref(), Some("ffeedd0011"));
     assert_eq!((info.clip_skip, info.guidance, info.denoise), (Some(1), Some(4.0), Some(0.3)));
-    assert_eq!((info.version.as_deref(), info.rng), (Some("ComfyUI"), None));
-    let resources = ("Civitai resources", r#"[{"type":"checkpoint","modelVersionId":1,"modelName":"A, B"}]"#);
-    assert_eq!(leftovers(&info), [("Hashes", "vae: \"123\""), resources]);
+    assert_eq!((info.version.as_deref(), info.rng), (Some("ComfyUI"), Some(Rng::Torch)));
+    assert_eq!((info.origin, info.model.as_deref()), (Some(Origin::Civitai), Some("A, B")));
+    assert_eq!(leftovers(&info), [("Hashes", "vae: \"123\"")]);
 }
 
 #[test]
 fn incomplete_and_unusual_texts_are_read() {
-    let only = Infotext::read("just a prompt, with (weights:1.2): and colons");
-    assert_eq!(
-        only,
-        Infotext { prompt: "just a prompt, with (weights:1.2): and colons".into(), ..Infotext::default() }
-    );
-    let windows = Infotext::read("a\r\nNegative prompt: b\r\n\r\nSteps: 5, Sampler: LCM, Seed: 2\r\n");
+    let only = read_infotext("just a prompt, with (weights:1.2): and colons");
+    assert_eq!(only, RecipeDraft { prompt: "just a prompt, with (weights:1.2): and colons".into(), ..unset() });
+    let windows = read_infotext("a\r\nNegative prompt: b\r\n\r\nSteps: 5, Sampler: LCM, Seed: 2\r\n");
     assert_eq!((windows.prompt.as_str(), windows.negative.as_str(), windows.steps), ("a", "b", Some(5)));
-    let no_prompt = Infotext::read("Negative prompt: b\nSteps: 5, Sampler: LCM, Seed: 2");
+    let no_prompt = read_infotext("Negative prompt: b\nSteps: 5, Sampler: LCM, Seed: 2");
     assert_eq!((no_prompt.prompt.as_str(), no_prompt.negative.as_str(), no_prompt.steps), ("", "b", Some(5)));
-    let template = Infotext::read("a\nSteps: 5, Sampler: LCM, Seed: 2\nTemplate: {a|b}\nloose end");
+    let template = read_infotext("a\nSteps: 5, Sampler: LCM, Seed: 2\nTemplate: {a|b}\nloose end");
     assert_eq!((template.prompt.as_str(), template.steps), ("a", Some(5)));
     assert_eq!(leftovers(&template), [("Template", "{a|b}"), ("", "loose end")]);
-    let no_steps = Infotext::read("a\nSampler: LCM, Seed: 2, CFG scale: 1");
+    let no_steps = read_infotext("a\nSampler: LCM, Seed: 2, CFG scale: 1");
     assert_eq!((no_steps.prompt.as_str(), no_steps.seed), ("a", Some(2)));
-    let stairs = Infotext::read("a temple\nSteps: worn by feet");
+    let stairs = read_infotext("a temple\nSteps: worn by feet");
     assert_eq!((stairs.prompt.as_str(), stairs.steps), ("a temple\nSteps: worn by feet", None));
-    let hypernet = Infotext::read("a<hypernet:anime:0.5>");
+    let hypernet = read_infotext("a<hypernet:anime:0.5>");
     assert_eq!((hypernet.prompt.as_str(), leftovers(&hypernet)), ("a", vec![("hypernet", "anime")]));
-    assert_eq!(Infotext::read(""), Infotext::default());
+    assert_eq!(read_infotext(""), unset());
 }
 
 #[test]
 fn invalid_values_are_leftovers_with_a_reason() {
-    let info = Infotext::read(
+    let info = read_infotext(
         "a<lora:x:strong>\nSteps: 20.5, Sampler: Restart, CFG scale: inf, Seed: -1, Size: big, Clip skip: 0, \
          RNG: dice, Denoising strength: 2, Lora hashes: \"y: 12, z\", stray, Hashes: {1}, Face restoration: CodeFormer",
     );
-    let unread = Infotext { prompt: "a".into(), ..Infotext::default() };
-    let understood = Infotext { adapters: vec![], leftovers: vec![], rng: None, ..info.clone() };
+    let unread = RecipeDraft { prompt: "a".into(), ..unset() };
+    let understood = RecipeDraft { adapters: vec![], leftovers: vec![], rng: None, ..info.clone() };
     assert_eq!(understood, unread);
     let names: Vec<&str> = leftovers(&info).into_iter().map(|pair| pair.0).collect();
     let expected = [
@@ -303,35 +355,45 @@ fn png(add: impl FnOnce(&mut png::Encoder<&mut Vec<u8>>)) -> Vec<u8> {
     file
 }
 
-#[test]
-fn png_parameters_round_trip() {
-    let text = format!("日本, ü {}", full());
-    let written = encode_png(&[1, 2, 3], 1, 1, &[("lora-loupe", "{}"), ("parameters", &text)]).unwrap();
-    assert_eq!(png_parameters("a.png", &written).unwrap(), Some(text.clone()));
-    let of = |bytes: &[u8]| png_parameters("a.png", bytes).unwrap();
-    let latin = png(|encoder| encoder.add_text_chunk("parameters".into(), "ü a".into()).unwrap());
-    assert_eq!(of(&latin).as_deref(), Some("ü a"));
-    let utf8_as_latin: String = text.bytes().map(char::from).collect();
-    let wrong = png(|encoder| encoder.add_text_chunk("parameters".into(), utf8_as_latin).unwrap());
-    assert_eq!(of(&wrong), Some(text));
-    let packed = png(|encoder| encoder.add_ztxt_chunk("parameters".into(), "packed ".repeat(50)).unwrap());
-    assert_eq!(of(&packed), Some("packed ".repeat(50)));
-    assert_eq!(of(&png(|encoder| encoder.add_text_chunk("Comment".into(), "parameters".into()).unwrap())), None);
+/// The text of an image under `parameters`.
+fn parameters(bytes: &[u8]) -> Option<String> {
+    image_texts("a.png", bytes).unwrap().text("parameters").map(str::to_owned)
 }
 
 #[test]
-fn damaged_pngs_are_read_up_to_the_damage_or_reported() {
+fn png_parameters_round_trip() {
+    let text = format!("日本, ü {}", full().to_infotext());
+    let written = encode_png(&[1, 2, 3], 1, 1, &[("lora-loupe", "{}"), ("parameters", &text)]).unwrap();
+    assert_eq!(parameters(&written), Some(text.clone()));
+    let latin = png(|encoder| encoder.add_text_chunk("parameters".into(), "ü a".into()).unwrap());
+    assert_eq!(parameters(&latin).as_deref(), Some("ü a"));
+    let utf8_as_latin: String = text.bytes().map(char::from).collect();
+    let wrong = png(|encoder| encoder.add_text_chunk("parameters".into(), utf8_as_latin).unwrap());
+    assert_eq!(parameters(&wrong), Some(text));
+    let packed = png(|encoder| encoder.add_ztxt_chunk("parameters".into(), "packed ".repeat(50)).unwrap());
+    assert_eq!(parameters(&packed), Some("packed ".repeat(50).trim().into()));
+    let other = png(|encoder| encoder.add_text_chunk("Comment".into(), "parameters".into()).unwrap());
+    assert_eq!(parameters(&other), None);
+}
+
+#[test]
+fn damaged_pngs_are_read_up_to_the_damage_and_reported() {
     let whole = png(|encoder| encoder.add_text_chunk("parameters".into(), "a cat".into()).unwrap());
-    let pixels = whole.windows(4).position(|bytes| bytes == b"IDAT").unwrap();
-    for end in 0..whole.len() {
-        match png_parameters("broken.png", &whole[..end]) {
-            Ok(found) => assert_eq!((found.as_deref(), end > pixels), (Some("a cat"), true), "{end}"),
-            Err(error) => assert!(error.to_string().starts_with("broken.png: ") && end < pixels + 8, "{end}: {error}"),
+    assert_eq!(image_texts("whole.png", &whole).unwrap().problems, [""; 0]);
+    let text_end = whole.windows(5).position(|bytes| bytes == b"a cat").unwrap() + 5;
+    for end in 0..whole.len() - 12 {
+        match image_texts("broken.png", &whole[..end]) {
+            Ok(found) => {
+                assert_eq!(found.text("parameters"), (end >= text_end).then_some("a cat"), "{end}");
+                assert_eq!(found.problems.len(), 1, "{end}");
+            }
+            Err(error) => assert!(error.to_string().starts_with("broken.png: ") && end < 8, "{end}: {error}"),
         }
     }
-    assert!(png_parameters("page.png", b"<html>").unwrap_err().to_string().starts_with("page.png: "));
+    assert!(image_texts("page.png", b"<html>").unwrap_err().to_string().starts_with("page.png: "));
     let bomb = png(|encoder| encoder.add_ztxt_chunk("parameters".into(), "a".repeat(5 << 20)).unwrap());
-    assert_eq!(png_parameters("bomb.png", &bomb).unwrap(), None, "5 MiB is too large for an infotext");
+    let found = image_texts("bomb.png", &bomb).unwrap();
+    assert_eq!((found.entries.len(), found.problems.len()), (0, 1), "5 MiB is too large for a text");
 }
 
 /// Quadratic time for any of these would take minutes.
@@ -362,13 +424,13 @@ fn texts_of_100_000_characters_are_read() {
     for part in parts {
         for start in ["", "Steps: 1, ", "Steps: 1, ab: "] {
             let text = format!("{start}{}", part.repeat(100_000 / part.len()));
-            let again = Infotext::read(&Infotext::read(&text).to_string());
+            let again = read_infotext(&read_infotext(&text).to_infotext());
             assert!(again.prompt.len() <= text.len());
         }
     }
     let tags = "<lora:a:1>".repeat(5000);
     let text = format!("{tags}\nSteps: 1, Lora hashes: \"{}\"", "a: b, ".repeat(5000));
-    assert_eq!(Infotext::read(&text).adapters.len(), 5000);
+    assert_eq!(read_infotext(&text).adapters.len(), 5000);
 }
 
 fn adapter() -> impl Strategy<Value = Mention> {
@@ -377,8 +439,16 @@ fn adapter() -> impl Strategy<Value = Mention> {
     });
     let strength = || prop_oneof![-4f32..4.0, Just(1.0), Just(0.0)];
     let blocks = prop::option::of("[A-Z]{2}0[0-9]=0\\.[1-9](,MID=-?[0-9])?");
-    (name, strength(), strength(), blocks, prop::option::of("[0-9a-f]{12}"))
-        .prop_map(|(name, text_encoder, unet, blocks, hash)| Mention { name, text_encoder, unet, blocks, hash })
+    (name, strength(), strength(), blocks, prop::option::of("[0-9a-f]{12}")).prop_map(
+        |(name, text_encoder, unet, blocks, hash)| Mention {
+            name,
+            text_encoder,
+            unet,
+            blocks,
+            hash,
+            civitai_version: None,
+        },
+    )
 }
 
 prop_compose! {
@@ -392,11 +462,15 @@ prop_compose! {
         (model, model_hash) in (prop::option::of(any::<String>()), prop::option::of("[0-9a-f]{10}")),
         (denoise, clip_skip, eta) in (prop::option::of(0f64..=1.0), prop::option::of(2usize..13), prop::option::of(0f64..=1.0)),
         hires in prop::option::of((1.01f64..4.0, 0f64..=1.0, 0usize..90, prop::sample::select(vec![Upscaler::Latent, Upscaler::Pixels]))),
+        embeddings in prop::collection::btree_map("[a-z][a-z0-9-]{0,8}", "[0-9a-f]{12}", 0..3),
         (rng, version) in (prop::sample::select(vec![Rng::Torch, Rng::Philox]), prop::option::of("LoRA Loupe [0-9.]{1,5}")),
-    ) -> Infotext {
+    ) -> RecipeDraft {
         let lines = |text: String| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
         let mut names = std::collections::BTreeSet::new();
-        Infotext {
+        RecipeDraft {
+            origin: Some(if version.is_some() { Origin::LoraLoupe } else { Origin::A1111 }),
+            program: Program::A1111,
+            embeddings: embeddings.into_iter().map(|(name, hash)| EmbeddingMention { name, hash: Some(hash) }).collect(),
             prompt: lines(prompt),
             negative: lines(negative),
             adapters: adapters.into_iter().filter(|adapter| names.insert(adapter.name.replace(',', "").trim().to_owned())).collect(),
@@ -423,23 +497,23 @@ prop_compose! {
 proptest! {
     #[test]
     fn any_infotext_round_trips(info in infotext()) {
-        prop_assert_eq!(Infotext::read(&info.to_string()), info);
+        prop_assert_eq!(read_infotext(&info.to_infotext()), info);
     }
 
     #[test]
     fn any_text_is_read_without_a_panic(text in any::<String>()) {
-        Infotext::read(&text);
+        read_infotext(&text);
     }
 
     #[test]
     fn any_parameters_are_read_without_a_panic(text in "(Steps: |Size: |Sampler: |Lora hashes: |Hashes: |Negative prompt: |<lora:|[ ab1x:,\"\\\\\\n{}\\[\\]<>é-]){0,40}") {
-        let info = Infotext::read(&text);
+        let info = read_infotext(&text);
         prop_assert_eq!(info.prompt.trim(), info.prompt.as_str());
-        Infotext::read(&info.to_string());
+        read_infotext(&info.to_infotext());
     }
 
     #[test]
-    fn random_bytes_are_not_a_png(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        prop_assert!(png_parameters("x.png", &bytes).is_err());
+    fn random_bytes_are_no_image(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(image_texts("x.png", &bytes).is_err());
     }
 }

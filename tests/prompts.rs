@@ -1,8 +1,10 @@
 //! Prompt syntax compared with the web UI: prompt editing, extra networks, chunks and emphasis.
 
+use lora_loupe::pipeline::Recipe;
+use lora_loupe::program::Program;
 use lora_loupe::text::{
-    CHUNK_LEN, Chunk, ExtraNetwork, NetworkKind, Syntax, TextError, Tokenizer, count, emphasis, extra_networks, level,
-    parse_attention, schedule, text_at,
+    CHUNK_LEN, Chunk, ExtraNetwork, NetworkKind, Tokenizer, count, emphasis, extra_networks, level, parse_attention,
+    schedule, text_at,
 };
 use lora_loupe_tests::{compare::rel_rms, golden};
 use proptest::prelude::*;
@@ -174,7 +176,7 @@ fn plain_syntax_agrees_with_diffusers_and_reports_truncation() {
 
 #[test]
 fn token_counts_agree_with_the_web_ui() {
-    let shown = |prompt: &str| count(&CLIP, prompt, Syntax::A1111, 20);
+    let shown = |prompt: &str| count(&CLIP, prompt, Program::A1111, 20);
     assert_eq!(shown(""), (0, 75));
     assert_eq!(shown("a red cat, sitting"), (5, 75));
     assert_eq!(shown("(a (red:1.3) cat) <lora:ink:0.8>"), (3, 75));
@@ -184,18 +186,32 @@ fn token_counts_agree_with_the_web_ui() {
     assert_eq!(shown("dog BREAK"), (75, 75));
     assert_eq!(shown(&format!("{}, {}", "dog ".repeat(55), "cat ".repeat(20))), (95, 150));
     assert_eq!(shown("[a cat:an old dog:0.5]"), (3, 75), "the longest of the scheduled prompts");
-    assert_eq!(count(&CLIP, "[a cat|an old dog]", Syntax::A1111, 1), (2, 75));
-    assert_eq!(count(&CLIP, &"dog ".repeat(80), Syntax::Plain, 20), (80, 75));
-    assert_eq!(count(&CLIP, "(a)", Syntax::Plain, 20), (3, 75));
+    assert_eq!(count(&CLIP, "[a cat|an old dog]", Program::A1111, 1), (2, 75));
+    assert_eq!(count(&CLIP, &"dog ".repeat(80), Program::Diffusers, 20), (80, 75));
+    assert_eq!(count(&CLIP, "(a)", Program::Diffusers, 20), (3, 75));
 }
 
 #[test]
-fn syntaxes_are_parsed_by_name() {
-    assert_eq!("plain".parse::<Syntax>().unwrap(), Syntax::Plain);
-    assert_eq!("a1111".parse::<Syntax>().unwrap(), Syntax::A1111);
-    let error = "comfy".parse::<Syntax>().unwrap_err();
-    assert!(matches!(&error, TextError::Syntax(name) if name == "comfy"), "{error}");
-    assert!(error.to_string().contains("plain"));
+fn programs_are_parsed_by_name() {
+    let named = [("diffusers", Program::Diffusers), ("a1111", Program::A1111), ("comfyui", Program::Comfyui)];
+    for (name, program) in named {
+        assert_eq!(name.parse::<Program>().unwrap(), program);
+        assert_eq!(serde_json::to_value(program).unwrap(), name);
+    }
+    let error = "comfy".parse::<Program>().unwrap_err().to_string();
+    assert!(error.contains("comfy") && error.contains("a1111"), "{error}");
+}
+
+#[test]
+fn recipes_with_a_prompt_syntax_name_a_program() {
+    assert_eq!("plain".parse::<Program>().unwrap(), Program::Diffusers);
+    for (syntax, program) in [("plain", Program::Diffusers), ("a1111", Program::A1111)] {
+        let recipe = serde_json::json!({
+            "version": 1, "model": "", "adapters": [], "prompt": "", "seed": 0, "steps": 1, "guidance": 1.0,
+            "sampler": "ddim", "width": 8, "height": 8, "syntax": syntax
+        });
+        assert_eq!(serde_json::from_value::<Recipe>(recipe).unwrap().program, program);
+    }
 }
 
 #[test]
@@ -226,7 +242,7 @@ fn parse_all(prompt: &str, steps: usize) {
     assert!(clean.len() <= prompt.len() && (networks.is_empty() || clean != prompt));
     let ids = CLIP.encode(prompt);
     assert!(ids.len() <= prompt.len().max(1) * 3);
-    let (used, of) = count(&CLIP, prompt, Syntax::A1111, steps);
+    let (used, of) = count(&CLIP, prompt, Program::A1111, steps);
     assert!(used <= of && of % 75 == 0 && of > 0);
     for chunk in Chunk::weighted(&CLIP, prompt, &[]) {
         assert_eq!(chunk.ids[0], START);

@@ -10,9 +10,9 @@ import { createRunner } from "./generate/run.js";
 import { createLooking } from "./inspect/effects.js";
 import { fileOf, keep, keepDropped, keepFolder, keepNew, keepRemote } from "./files/opened.js";
 import { adaptersOf, together, withConfig } from "./files/folder.js";
-import { isPicture, isPng } from "./pictures.js";
+import { holdsTexts, isPicture } from "./pictures.js";
 import { canRedraw, modelKey } from "./recipe.js";
-import { restored } from "./restore.js";
+import { NOTHING_SAID, restored } from "./restore.js";
 import { pickFiles, remember } from "./library/handles.js";
 import { createLinks } from "./share/effects.js";
 import { createShelf } from "./library/effects.js";
@@ -23,6 +23,9 @@ import { copyText, hasWebGpu, scrollTo } from "./world.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
+
+/** Bytes of a picture that are searched for texts. */
+const MOST_BYTES = 64 << 20;
 
 /** More files than this in one drop become a table. */
 const MOST_TABS = 6;
@@ -67,21 +70,24 @@ export function createEffects({ client, readers, reach, send, getState }) {
   async function readPicture(file) {
     try {
       await listed;
-      const said = isPng(file) ? await client.readPng(new Uint8Array(await file.arrayBuffer())) : { recipe: null, infotext: null };
+      const bytes = async () => new Uint8Array(await file.slice(0, MOST_BYTES).arrayBuffer());
+      const said = holdsTexts(file) ? await client.readImage(file.name, await bytes()) : NOTHING_SAID;
       const found = restored(getState(), file.name, said);
       if (found) send({ type: "restored", ...found });
-      else offer(file);
+      else offer(file, said);
     } catch (thrown) {
       return raise(t("error.not_read", { name: file.name }), thrown);
     }
     scrollTo("run");
   }
 
-  /** @param {File} file */
-  function offer(file) {
+  /** @param {File} file @param {import("./engine/types.d.ts").ImageInfo} said */
+  function offer(file, said) {
     const title = t("picture.no_recipe", { name: file.name });
-    const message = t("picture.no_recipe_says");
-    const remark = { kind: "picture", severity: /** @type {const} */ ("good"), title, message, details: [] };
+    const details = [...said.unknown.map((text) => t("picture.unknown", text)), ...said.problems];
+    const message = t(details.length ? "picture.not_understood" : "picture.no_recipe_says");
+    const severity = details.length ? /** @type {const} */ ("warn") : /** @type {const} */ ("good");
+    const remark = { kind: "picture", severity, title, message, details };
     send({ type: "remark/made", remark: { ...remark, picture: keptPicture(file) } });
   }
 
@@ -131,7 +137,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   const countSoon = debounced(200, async () => {
     const { form, base } = getState();
     if (!base.info || client.model !== modelKey(getState())) return;
-    const counted = await client.countTokens(form.prompt, form.syntax, form.steps).catch(() => null);
+    const counted = await client.countTokens(form.prompt, form.program, form.steps).catch(() => null);
     if (counted) send({ type: "tokens/counted", tokens: { used: counted[0], room: counted[1] } });
   });
 
@@ -241,7 +247,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   /** A picture's settings, back in the form. @param {number} id */
   function useSettings(id) {
     const drawing = drawingOf(getState(), id);
-    const found = drawing && restored(getState(), t("restore.picture"), { recipe: drawing.recipe, infotext: null }, t("restore.choose_again"));
+    const found = drawing && restored(getState(), t("restore.picture"), { ...NOTHING_SAID, recipe: drawing.recipe }, t("restore.choose_again"));
     if (found) send({ type: "restored", ...found });
     scrollTo("run");
   }

@@ -23,7 +23,7 @@ export const FIRST_FORM = {
   schedule: "",
   spacing: "",
   rng: "torch",
-  syntax: "plain",
+  program: "diffusers",
   clipSkip: 1,
   denoise: 0.6,
   eta: null,
@@ -82,12 +82,23 @@ export function withoutRow(form, index) {
   return { ...form, loras: loras.length ? loras : [EMPTY_ROW] };
 }
 
+/** The largest seed: PyTorch takes 64 bits. */
+export const MOST_SEED = "18446744073709551615";
+
+/** A seed as recipes have it: a number up to 2^53 - 1, its digits above. @param {number | string} typed @returns {Form["seed"]} */
+export function seedOf(typed) {
+  const text = String(typed).trim();
+  if (!/^\d+$/.test(text)) return Math.trunc(clamp(Number(text), 0, Number.MAX_SAFE_INTEGER));
+  const seed = BigInt(text) > BigInt(MOST_SEED) ? BigInt(MOST_SEED) : BigInt(text);
+  return seed <= Number.MAX_SAFE_INTEGER ? Number(seed) : String(seed);
+}
+
 /** Every number within its bounds, whatever was typed. @param {Form} form @param {number} multiple of width and height @returns {Form} */
 export function checkedForm(form, multiple) {
   const pixels = (/** @type {number} */ size) => multiple * Math.max(1, Math.round(clamp(size, multiple, 2048) / multiple));
   return {
     ...form,
-    seed: Math.trunc(clamp(form.seed, 0, 2 ** 32 - 1)),
+    seed: seedOf(form.seed),
     steps: Math.trunc(clamp(form.steps, 1, 100)),
     guidance: clamp(form.guidance, 0, 30),
     width: pixels(form.width),

@@ -1,6 +1,7 @@
 /** Two axes and the form -> the grid to be drawn: its ticks, and each cell's form. Pure. */
 
 import { sliders, strengthsText } from "./inspect/blocks.js";
+import { seedOf } from "./form.js";
 import { clamp, entryById, loraOptions } from "./select.js";
 import { t, word } from "./words.js";
 
@@ -16,7 +17,7 @@ export const MOST_CELLS = 64;
 /** Bounds and usual values of the axes that take numbers. */
 const NUMBERS = {
   strength: { min: -4, max: 4, whole: false, usual: "-1, -0.5, 0, 0.5, 1, 1.5" },
-  seed: { min: 0, max: 2 ** 32 - 1, whole: true, usual: "0, 1, 2, 3" },
+  seed: { min: 0, max: Infinity, whole: true, usual: "0, 1, 2, 3" },
   steps: { min: 1, max: 100, whole: true, usual: "4, 8, 16" },
   guidance: { min: 0, max: 30, whole: false, usual: "1, 3, 5, 8" },
 };
@@ -75,8 +76,9 @@ export function ticksOf(state, { kind, text, chosen }) {
   const choices = axisChoices(state, kind);
   if (choices) return choices.filter(({ value }) => chosen.includes(String(value)));
   const { min, max, whole } = numbersOf(kind);
-  const typed = text.split(/[,;\s]+/).filter(Boolean).map((part) => Number(part.replace("−", "-")));
-  const numbers = typed.filter((value) => !Number.isNaN(value)).map((value) => clamp(whole ? Math.round(value) : value, min, max));
+  const typed = text.split(/[,;\s]+/).filter(Boolean).map((part) => part.replace("−", "-"));
+  const bounded = (/** @type {string} */ part) => clamp(whole ? Math.round(Number(part)) : Number(part), min, max);
+  const numbers = typed.filter((part) => !Number.isNaN(Number(part))).map(kind === "seed" ? seedOf : bounded);
   return [...new Set(numbers)].map((value) => ({ value, label: String(value).replace("-", "−") }));
 }
 

@@ -7,9 +7,9 @@ export function isPicture({ name, type }) {
   return type.startsWith("image/") || /\.(png|jpe?g|webp|gif|avif|bmp)$/i.test(name);
 }
 
-/** @param {File} file */
-export function isPng({ name, type }) {
-  return type === "image/png" || /\.png$/i.test(name);
+/** Whether the engine can read the texts of the picture. @param {File} file */
+export function holdsTexts({ name, type }) {
+  return /^image\/(png|jpeg|webp|avif)$/.test(type) || /\.(png|jpe?g|webp|avif)$/i.test(name);
 }
 
 /**

@@ -1,4 +1,4 @@
-/** What a PNG or a link says of how a picture was made -> the form's change, and one remark on what is missing. Pure. */
+/** What an image file or a link says of how a picture was made -> the form's change, and one remark on what is missing. Pure. */
 
 import { EMPTY_ROW } from "./form.js";
 import { entryById, loraNamed, stem, usable } from "./select.js";
@@ -7,20 +7,22 @@ import { t } from "./words.js";
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Form} Form */
 /** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
-/** @typedef {import("./engine/types.d.ts").Infotext} Infotext */
-/** @typedef {{ name: string, strength: number, textEncoder: number | null, sha256: string, blocks?: string | null }} Wanted `sha256` may be cut short or "" */
+/** @typedef {import("./engine/types.d.ts").RecipeDraft} RecipeDraft */
+/** @typedef {{ name: string, strength: number, textEncoder: number | null, sha256: string, blocks?: string | null, version?: number | null }} Wanted `sha256` may be cut short or ""; `version` is Civitai's number */
+
+/** @type {import("./engine/types.d.ts").ImageInfo} */
+export const NOTHING_SAID = { recipe: null, draft: null, unknown: [], problems: [] };
 
 /**
- * @param {State} state @param {string} file the PNG's name, or "the link"
- * @param {import("./engine/types.d.ts").PngInfo} said
+ * @param {State} state @param {string} file the image's name, or "the link"
+ * @param {import("./engine/types.d.ts").ImageInfo} said
  * @param {string} [again] what to do, or what happens, when a missing file has come
  * @returns {{ change: Partial<Form>, model: string, remark: import("./types.d.ts").Remark } | null} null where it says nothing
  */
-export function restored(state, file, { recipe, infotext }, again = t("restore.drop_again")) {
-  const told = recipe ? ofRecipe(recipe) : infotext ? ofInfotext(infotext) : null;
+export function restored(state, file, { recipe, draft, problems }, again = t("restore.drop_again")) {
+  const told = recipe ? ofRecipe(recipe) : draft ? ofDraft(draft) : null;
   if (!told) return null;
-  /** @type {string[]} */
-  const missing = [...told.missing];
+  const missing = [...told.missing, ...problems];
   const rows = told.wanted.flatMap((wanted) => {
     const { id, remark } = find(state, wanted, again);
     if (remark) missing.push(remark);
@@ -28,7 +30,7 @@ export function restored(state, file, { recipe, infotext }, again = t("restore.d
   });
   const model = modelNamed(state, told.model) ?? state.base.chosen;
   if (told.model && !modelNamed(state, told.model)) {
-    missing.push(t("restore.no_model", { name: told.model, again }));
+    missing.push(t("restore.no_model", { name: told.model + hashOf(told.modelHash), again }));
   }
   const { defaults } = state.demo.catalogue ?? {};
   const { width = 0, height = 0 } = told.change;
@@ -39,7 +41,8 @@ export function restored(state, file, { recipe, infotext }, again = t("restore.d
     missing.push(t(told.masked ? "restore.start_mask" : "restore.start", { amount: told.denoise }));
   }
   for (const { name, sha256 } of told.words) {
-    if (!state.files.some(({ report }) => report?.sha256 === sha256)) missing.push(t("restore.no_words", { name, again }));
+    const isIt = (/** @type {import("./types.d.ts").Entry} */ { report, name: file }) => (sha256.length === 64 ? report?.sha256 === sha256 : hasHash(report, sha256) || stem(file) === stem(name));
+    if (!state.files.some(isIt)) missing.push(t("restore.no_words", { name: name + hashOf(sha256), again }));
   }
   return {
     change: { ...told.change, ...(told.denoise !== null && { denoise: told.denoise }), loras: rows.length ? rows : [EMPTY_ROW] },
@@ -48,7 +51,7 @@ export function restored(state, file, { recipe, infotext }, again = t("restore.d
       kind: "restored",
       severity: missing.length ? "warn" : "good",
       title: missing.length ? t("restore.but", { file, things: t("n.thing", { n: missing.length }) }) : t("restore.taken", { file }),
-      message: missing.length ? "" : t(rows.length ? "restore.complete" : "restore.complete_plain"),
+      message: [told.origin && t("restore.origin", { program: told.origin }), !missing.length && t(rows.length ? "restore.complete" : "restore.complete_plain")].filter(Boolean).join(" "),
       details: missing,
       picture: null,
     },
@@ -57,32 +60,33 @@ export function restored(state, file, { recipe, infotext }, again = t("restore.d
 
 /** @param {Recipe} recipe */
 function ofRecipe({ model, adapters, negative, seed, denoise, clip_skip, batch = 1, masked = false, embeddings = [], ...recipe }) {
-  const { prompt, steps, guidance, sampler, width, height, schedule = "", spacing = "", rng = "torch", syntax = "plain", eta = null, hires } = recipe;
+  const { prompt, steps, guidance, sampler, width, height, schedule = "", spacing = "", rng = "torch", program = "diffusers", eta = null, hires } = recipe;
   /** @type {Partial<Form>} */
-  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule, spacing, rng, syntax, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires) };
+  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule, spacing, rng, program, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires) };
   const wanted = adapters.map(({ name, sha256, strength, text_encoder, blocks }) => ({ name, sha256, strength, textEncoder: text_encoder ?? null, blocks }));
   const missing = batch > 1 ? [t("restore.batch", { n: batch })] : [];
-  return { change, model, wanted, words: embeddings, masked, denoise: denoise ?? null, missing };
+  return { change, model, modelHash: "", origin: "", wanted, words: embeddings, masked, denoise: denoise ?? null, missing };
 }
 
-/** The web UI draws its noise as graphics cards do, unless its text says otherwise. @param {Infotext} info */
-function ofInfotext(info) {
-  const { prompt, negative, seed, steps, guidance, sampler, schedule, size, clip_skip, rng, model, denoise, eta, hires, adapters, leftovers } = info;
+/** Web UIs draw noise as graphics cards do, unless the file says otherwise. @param {RecipeDraft} draft */
+function ofDraft(draft) {
+  const { origin, program, prompt, negative, seed, steps, guidance, sampler, schedule, size, clip_skip, rng, model, model_hash, denoise, eta, hires, adapters, embeddings, leftovers } = draft;
   /** @type {Partial<Form>} */
   const change = {
-    ...{ prompt, negative, syntax: "a1111", rng: rng ?? "philox", schedule: schedule ?? "", spacing: "", clipSkip: clip_skip ?? 1, eta, ...secondPass(hires) },
+    ...{ prompt, negative, program, rng: rng ?? (program === "a1111" ? "philox" : "torch"), schedule: schedule ?? "", spacing: "", clipSkip: clip_skip ?? 1, eta, ...secondPass(hires) },
     ...(seed !== null && { seed }),
     ...(steps !== null && { steps }),
     ...(guidance !== null && { guidance }),
     ...(sampler !== null && { sampler }),
     ...(size !== null && { width: size[0], height: size[1] }),
   };
-  const wanted = adapters.map(({ name, unet, text_encoder, blocks, hash }) => ({
-    ...{ name, strength: unet, sha256: hash ?? "", blocks },
+  const wanted = adapters.map(({ name, unet, text_encoder, blocks, hash, civitai_version }) => ({
+    ...{ name, strength: unet, sha256: hash ?? "", blocks, version: civitai_version },
     textEncoder: text_encoder === unet ? null : text_encoder,
   }));
   const missing = leftovers.map(({ name, value, reason }) => `${name ? `${name}: ` : ""}${value} (${reason}).`);
-  return { change, model: model ?? "", wanted, words: [], masked: false, denoise, missing };
+  const words = embeddings.map(({ name, hash }) => ({ name, sha256: hash ?? "" }));
+  return { change, model: model ?? "", modelHash: model_hash ?? "", origin: origin === "LoRA Loupe" ? "" : origin, wanted, words, masked: false, denoise, missing };
 }
 
 /** @param {Recipe["hires"] | null} hires @returns {Partial<Form>} */
@@ -97,14 +101,21 @@ function hasHash(report, hash) {
 }
 
 /** The LoRA that is meant: by its hash, else by its name. @param {State} state @param {Wanted} wanted @param {string} again */
-function find(state, { name, strength, sha256 }, again) {
+function find(state, { name, strength, sha256, version }, again) {
   const same = state.files.find((entry) => usable(entry) && hasHash(entry.report, sha256));
   if (same) return { id: same.id, remark: "" };
   const id = loraNamed(state, name);
   const report = entryById(state, id)?.report;
   const other = report?.sha256 && sha256.length >= 8;
   if (id) return { id, remark: other ? t("restore.other", { name }) : "" };
-  return { id: "", remark: t(sha256.length === 64 ? "restore.no_lora_hash" : "restore.no_lora", { name, strength, hash: sha256.slice(0, 12), again }) };
+  if (version) return { id: "", remark: t("restore.no_lora_civitai", { name, strength, version, again }) };
+  if (sha256.length === 64) return { id: "", remark: t("restore.no_lora_hash", { name, strength, hash: sha256.slice(0, 12), again }) };
+  return { id: "", remark: t("restore.no_lora", { name: name + hashOf(sha256), strength, again }) };
+}
+
+/** What stands behind a name of which the hash is known. @param {string} hash */
+function hashOf(hash) {
+  return hash ? ` (${hash.slice(0, 12)})` : "";
 }
 
 /** @param {State} state @param {string} name @returns {string | undefined} */

@@ -92,10 +92,11 @@ export function stem(name) {
   return name.replace(/\.(safetensors|ckpt|pth?|bin)$/i, "").toLowerCase();
 }
 
-/** The id of the LoRA of a name, the newest first, "" for none. @param {State} state @param {string} name */
+/** The id of the LoRA of a name, which is its file's or the one that it was trained under, the newest first, "" for none. @param {State} state @param {string} name */
 export function loraNamed(state, name) {
   const { demo } = loraOptions(state);
-  const own = state.files.findLast((entry) => usable(entry) && !entry.id.startsWith("demo:") && stem(entry.name) === stem(name));
+  const files = state.files.filter((entry) => usable(entry) && !entry.id.startsWith("demo:"));
+  const own = files.findLast((entry) => stem(entry.name) === stem(name)) ?? files.findLast(({ report }) => stem(report?.metadata.ss_output_name ?? "") === stem(name));
   return own?.id ?? demo.find(({ id }) => stem(id) === `demo:${stem(name)}`)?.id ?? "";
 }
 

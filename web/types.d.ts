@@ -3,7 +3,7 @@
 import type { JobState } from "./core/jobs.js";
 import type { LinkedRecipe } from "./share/link.js";
 import type { Language } from "./words.js";
-import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax, Weighing } from "./engine/types.d.ts";
+import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -126,7 +126,7 @@ export type BlockKey = string;
 export type Form = {
   prompt: string;
   negative: string;
-  seed: number;
+  seed: Recipe["seed"];
   steps: number;
   guidance: number;
   sampler: string;
@@ -138,7 +138,7 @@ export type Form = {
   schedule: "" | NonNullable<Recipe["schedule"]>;
   spacing: "" | NonNullable<Recipe["spacing"]>;
   rng: Rng;
-  syntax: Syntax;
+  program: Program;
   /** As the web UIs count: 1 is the last layer. */
   clipSkip: number;
   /** How far to go from the picture to start from. */

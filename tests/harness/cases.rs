@@ -2,7 +2,7 @@
 
 use crate::golden::{self, Tensor};
 use lora_loupe::pipeline::{AdapterChoice, Network, Recipe, Rng, timestep_embedding};
-use lora_loupe::text::Syntax;
+use lora_loupe::program::Program;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub fn recipe(case: &Value) -> Recipe {
         schedule: None,
         spacing: None,
         rng: Rng::Torch,
-        syntax: Syntax::Plain,
+        program: Program::Diffusers,
         clip_skip: 0,
         batch: if case["batch"] == "num_images" { 2 } else { 1 },
         denoise: case["strength"].as_f64(),
@@ -82,7 +82,7 @@ pub fn cases(kind: &str) -> Vec<(Value, Recipe, Vec<f32>)> {
         spacing: None,
         eta: None,
         rng: Rng::Torch,
-        syntax: Syntax::Plain,
+        program: Program::Diffusers,
         clip_skip: 0,
         batch: 1,
         denoise: None,

@@ -143,18 +143,18 @@ export class EngineClient {
     return this.#call("generate", { recipe, ...given }, onProgress);
   }
 
-  /** What a PNG says of how it was made. @param {Uint8Array} bytes @returns {Promise<import("./types.d.ts").PngInfo>} */
-  readPng(bytes) {
-    return this.#bridge.repeated(() => this.#call("readPng", { bytes }));
+  /** What an image says of how it was made. @param {string} name @param {Uint8Array} bytes @returns {Promise<import("./types.d.ts").ImageInfo>} */
+  readImage(name, bytes) {
+    return this.#bridge.repeated(() => this.#call("readImage", { name, bytes }));
   }
 
   /**
    * Tokens used and room for them; null while no model is at rest.
-   * @param {string} prompt @param {import("./types.d.ts").Syntax} syntax @param {number} steps
+   * @param {string} prompt @param {import("./types.d.ts").Program} program @param {number} steps
    * @returns {Promise<[used: number, room: number] | null>}
    */
-  countTokens(prompt, syntax, steps) {
-    return this.#call("countTokens", { prompt, syntax, steps });
+  countTokens(prompt, program, steps) {
+    return this.#call("countTokens", { prompt, program, steps });
   }
 
   /**

@@ -1322,9 +1322,9 @@ prompt: string,
  */
 negative: string | null, 
 /**
- * Seed of the initial noise; PyTorch's CPU generator uses its low 32 bits.
+ * Seed of the initial noise, a string above 2^53 - 1; PyTorch's CPU generator uses its low 32 bits.
  */
-seed: number, 
+seed: number | string, 
 /**
  * Sampling steps.
  */
@@ -1362,13 +1362,13 @@ eta?: number,
  */
 rng?: Rng, 
 /**
- * Prompt syntax.
+ * The program whose image this is; `syntax` in older recipes.
  */
-syntax?: Syntax, 
+program?: Program, 
 /**
  * Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
- * plain syntax they add to those that SDXL itself skips and do not apply to negative prompts, as in
- * diffusers; in A1111 syntax both follow the web UIs.
+ * diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in the web UIs they
+ * replace those of SDXL and apply to both prompts.
  */
 clip_skip?: number, 
 /**
@@ -1450,9 +1450,17 @@ export type Upscaler = "latent" | "pixels";
 
 export type Rng = "torch" | "philox";
 
-export type Syntax = "plain" | "a1111";
+export type Program = "diffusers" | "a1111" | "comfyui";
 
-export type Infotext = { 
+export type RecipeDraft = { 
+/**
+ * The program that wrote it, if it can be told.
+ */
+origin: "AUTOMATIC1111" | "Forge" | "reForge" | "SD.Next" | "ComfyUI" | "SwarmUI" | "Fooocus" | "InvokeAI" | "NovelAI" | "Draw Things" | "stable-diffusion.cpp" | "Civitai" | "LoRA Loupe" | null, 
+/**
+ * The program whose rules apply to it.
+ */
+program: Program, 
 /**
  * The prompt without `<lora:…>`.
  */
@@ -1462,9 +1470,13 @@ prompt: string,
  */
 negative: string, 
 /**
- * LoRAs mentioned in the prompt.
+ * LoRAs.
  */
 adapters: Array<Mention>, 
+/**
+ * Textual inversions.
+ */
+embeddings: Array<EmbeddingMention>, 
 /**
  * Sampling steps.
  */
@@ -1482,9 +1494,9 @@ schedule: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "b
  */
 guidance: number | null, 
 /**
- * Seed of the initial noise.
+ * Seed of the initial noise; a string above 2^53 - 1.
  */
-seed: number | null, 
+seed: number | string | null, 
 /**
  * Width and height in pixels.
  */
@@ -1522,7 +1534,7 @@ rng: Rng | null,
  */
 version: string | null, 
 /**
- * Fields that were not understood.
+ * Everything that was not understood.
  */
 leftovers: Array<Leftover>, };
 
@@ -1547,11 +1559,25 @@ blocks: string | null,
  * First hex digits of the SHA-256 of the file without its header (12, the web UI) or of the whole file
  * (10, Civitai).
  */
+hash: string | null, 
+/**
+ * Number of the file's version on civitai.com.
+ */
+civitai_version: number | null, };
+
+export type EmbeddingMention = { 
+/**
+ * File name without extension.
+ */
+name: string, 
+/**
+ * First hex digits of the SHA-256 of the file.
+ */
 hash: string | null, };
 
 export type Leftover = { 
 /**
- * Name of the setting.
+ * Name of the setting, or the number and class of a ComfyUI node.
  */
 name: string, 
 /**
@@ -1695,15 +1721,33 @@ applied: Array<Applied>, };
 
 export type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };
 
-export type PngInfo = { 
+export type ImageInfo = { 
 /**
  * Recipe of this program.
  */
 recipe: Recipe | null, 
 /**
- * Infotext of the web UIs.
+ * Draft of a recipe, from another program's data or from this one's infotext.
  */
-infotext: Infotext | null, };
+draft: RecipeDraft | null, 
+/**
+ * Texts of no known program.
+ */
+unknown: Array<UnknownText>, 
+/**
+ * What could not be read: one sentence each.
+ */
+problems: Array<string>, };
+
+export type UnknownText = { 
+/**
+ * Keyword of the PNG chunk, or name of the EXIF or XMP field.
+ */
+name: string, 
+/**
+ * Its first words.
+ */
+start: string, };
 
 export type Row = { 
 /**

@@ -56,8 +56,8 @@ const calls = {
   benchRoof: (engine) => engine.bench_roof(),
   benchCase: async (engine, { full, name }) => (await engine.bench_case(full, name, false)).row,
   skipTuning: (engine) => engine.skip_tuning(),
-  readPng: (engine, { bytes }) => engine.read_png(bytes),
-  countTokens: (engine, { prompt, syntax, steps }) => engine.count_tokens(prompt, syntax, steps),
+  readImage: (engine, { name, bytes }) => engine.read_image(name, bytes),
+  countTokens: (engine, { prompt, program, steps }) => engine.count_tokens(prompt, program, steps),
   cancel: (engine) => engine.cancel(),
 };
 

@@ -1,7 +1,7 @@
 /** The page's fragment -> what it asks for: a picture's settings with its LoRAs, a report, or measurements. What is not here is asked for by name. */
 
 import { parsedLink } from "./link.js";
-import { restored } from "../restore.js";
+import { NOTHING_SAID, restored } from "../restore.js";
 import { t } from "../words.js";
 import { fragment, onFragment } from "../world.js";
 
@@ -38,7 +38,7 @@ export function createLinks({ send, getState, listed, bringLora, generate, show 
       const here = getState().files.some(({ report, id }) => report?.sha256 === sha256 || id === `demo:${name}`);
       if (!here) await bringLora(`demo:${name}`, getState().files.length === 0);
     }
-    const found = restored(getState(), t("link.the_link"), { recipe, infotext: null }, t("link.by_itself"));
+    const found = restored(getState(), t("link.the_link"), { ...NOTHING_SAID, recipe }, t("link.by_itself"));
     if (!found) return;
     const far = recipe.adapters.flatMap(({ name, sha256, address }) => (address && !isHere(name, sha256) ? [address] : []));
     send({ type: "link/asked", asked: far.length ? { addresses: far, whole: true } : null });

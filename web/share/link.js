@@ -6,15 +6,17 @@
  * text. Links of every version that was ever given away are kept in tests/browser/links.json.
  */
 
+import { seedOf } from "../form.js";
+
 /** @typedef {import("../engine/types.d.ts").Recipe} Recipe */
 /** @typedef {{ name: string, sha256: string, address: string }} Look what to report: by name and hash, or by address */
 /** @typedef {Recipe["adapters"][number] & { address?: string }} LinkedAdapter */
 /** @typedef {Omit<Recipe, "adapters"> & { adapters: LinkedAdapter[] }} LinkedRecipe */
 /** @typedef {{ recipe: LinkedRecipe } | { look: Look } | { unknown: string }} Link */
 
-const TEXTS = ["model", "prompt", "negative", "sampler", "schedule", "spacing", "rng", "syntax"];
+const TEXTS = ["model", "prompt", "negative", "sampler", "schedule", "spacing", "rng", "program"];
 const OF_ADAPTERS = ["lora", "blocks", "from", "version", "adapters"];
-const NUMBERS = ["seed", "steps", "guidance", "width", "height", "clip_skip", "batch", "denoise"];
+const NUMBERS = ["steps", "guidance", "width", "height", "clip_skip", "batch", "denoise"];
 
 /** What an old or a shortened link leaves out. */
 const USUAL = { model: "", prompt: "", negative: null, seed: 0, steps: 20, guidance: 7, sampler: "ddim", width: 512, height: 512 };
@@ -23,7 +25,8 @@ const USUAL = { model: "", prompt: "", negative: null, seed: 0, steps: 20, guida
 export function recipeLink({ version, adapters, ...fields }, addresses = new Map()) {
   const params = new URLSearchParams();
   for (const [key, value] of Object.entries(fields)) {
-    if (value !== null && value !== undefined) params.set(key, TEXTS.includes(key) ? String(value) : JSON.stringify(value));
+    const isText = TEXTS.includes(key) || key === "seed";
+    if (value !== null && value !== undefined) params.set(key, isText ? String(value) : JSON.stringify(value));
   }
   for (const { name, sha256, strength, text_encoder, blocks, address = addresses.get(sha256) } of adapters) {
     const strengths = text_encoder === undefined ? String(strength) : `${strength}/${text_encoder}`;
@@ -67,7 +70,10 @@ function recipeOf(params) {
   const fields = { ...USUAL };
   for (const [key, text] of params) {
     if (OF_ADAPTERS.includes(key)) continue;
-    if (TEXTS.includes(key)) fields[key] = text;
+    // The older name of the field.
+    if (key === "syntax") fields.program = text === "plain" ? "diffusers" : text;
+    else if (TEXTS.includes(key)) fields[key] = text;
+    else if (key === "seed") fields.seed = text ? seedOf(text) : fields.seed;
     else if (!NUMBERS.includes(key)) fields[key] = jsonOf(text);
     else if (text && Number.isFinite(Number(text))) fields[key] = Number(text);
   }

@@ -30,9 +30,11 @@ const typing = new WeakSet();
 export const starts = (/** @type {Event} */ { target }) => void (target && typing.add(target));
 export const ends = (/** @type {Event} */ { target }) => void (target && typing.delete(target));
 
-/** @param {string} id @param {number} value @param {{ min: number, max: number, step: number, mode?: "numeric" | "decimal" }} range @param {Change} change */
-export function numberInput(id, value, { min, max, step, mode = "numeric" }, change) {
-  const into = numberInto(id, change);
+/**
+ * @param {string} id @param {number | string} value @param {{ min: number, max: number | string, step: number, mode?: "numeric" | "decimal" }} range
+ * @param {Change} change @param {(event: Event) => void} [into]
+ */
+export function numberInput(id, value, { min, max, step, mode = "numeric" }, change, into = numberInto(id, change)) {
   return html`<input
     type="number" id=${id} min=${min} max=${max} step=${step} inputmode=${mode}
     .value=${settled(String(value))} @input=${starts} @blur=${ends}
@@ -50,6 +52,14 @@ export function numberInto(field, change) {
   return (/** @type {Event} */ { target }) => {
     const { valueAsNumber } = /** @type {HTMLInputElement} */ (target);
     change(Number.isNaN(valueAsNumber) ? {} : { [field]: valueAsNumber });
+  };
+}
+
+/** All digits of a number, which may be more than a JavaScript number has; an emptied field keeps its last one. @param {string} field @param {Change} change */
+export function digitsInto(field, change) {
+  return (/** @type {Event} */ { target }) => {
+    const { value } = /** @type {HTMLInputElement} */ (target);
+    change(value ? { [field]: value } : {});
   };
 }
 

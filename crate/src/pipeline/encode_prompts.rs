@@ -85,7 +85,7 @@ impl Session {
         format!(
             "{:?} {:?} {shape:?} {adapters:?} {embeddings:?} {:?}",
             script.texts(segment),
-            recipe.syntax,
+            recipe.program,
             script.words
         )
     }

@@ -2,7 +2,8 @@
 
 use super::error::PipelineError;
 use super::recipe::Recipe;
-use crate::text::{Chunk, ExtraNetwork, NetworkKind, Syntax, Tokenizer, Word, extra_networks, schedule, text_at};
+use crate::program::Program;
+use crate::text::{Chunk, ExtraNetwork, NetworkKind, Tokenizer, Word, extra_networks, schedule, text_at};
 
 /// The texts of one prompt, each with the last step that it holds for.
 type PromptEdits = Vec<(usize, String)>;
@@ -12,7 +13,7 @@ pub struct PromptSchedule {
     prompt: PromptEdits,
     /// `None` without a negative prompt.
     negative: Option<PromptEdits>,
-    syntax: Syntax,
+    program: Program,
     /// Adapters that the prompt mentions.
     pub mentions: Vec<ExtraNetwork>,
     /// Names of textual inversions, with their token ids.
@@ -22,13 +23,13 @@ pub struct PromptSchedule {
 impl PromptSchedule {
     /// Parses the recipe's prompts for a run of `steps` steps.
     pub fn of(recipe: &Recipe, steps: usize) -> Result<PromptSchedule, PipelineError> {
-        let parse = |text: &str| match recipe.syntax {
-            Syntax::Plain => vec![(steps, text.to_owned())],
-            Syntax::A1111 => schedule(text, steps),
+        let parse = |text: &str| match recipe.program {
+            Program::Diffusers => vec![(steps, text.to_owned())],
+            Program::A1111 | Program::Comfyui => schedule(text, steps),
         };
-        let (prompt, mentions) = match recipe.syntax {
-            Syntax::Plain => (recipe.prompt.clone(), Vec::new()),
-            Syntax::A1111 => extra_networks(&recipe.prompt),
+        let (prompt, mentions) = match recipe.program {
+            Program::Diffusers => (recipe.prompt.clone(), Vec::new()),
+            Program::A1111 | Program::Comfyui => extra_networks(&recipe.prompt),
         };
         if let Some(ExtraNetwork { kind: NetworkKind::Unsupported(kind), name, .. }) =
             mentions.iter().find(|mention| mention.kind != NetworkKind::Lora)
@@ -42,7 +43,7 @@ impl PromptSchedule {
         Ok(PromptSchedule {
             prompt: parse(&prompt),
             negative: recipe.negative.as_deref().map(parse),
-            syntax: recipe.syntax,
+            program: recipe.program,
             mentions,
             words: Vec::new(),
         })
@@ -63,9 +64,9 @@ impl PromptSchedule {
 
     /// Splits a text into the chunks that a text encoder reads.
     pub fn chunks(&self, tokenizer: &Tokenizer, text: &str) -> Vec<Chunk> {
-        match self.syntax {
-            Syntax::Plain => vec![Chunk::plain(tokenizer, text, &self.words).0],
-            Syntax::A1111 => Chunk::weighted(tokenizer, text, &self.words),
+        match self.program {
+            Program::Diffusers => vec![Chunk::plain(tokenizer, text, &self.words).0],
+            Program::A1111 | Program::Comfyui => Chunk::weighted(tokenizer, text, &self.words),
         }
     }
 

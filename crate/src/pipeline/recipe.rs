@@ -2,8 +2,8 @@
 
 use super::error::PipelineError;
 use crate::num::to_index;
+use crate::program::Program;
 use crate::samplers::{SamplerKind, SigmaSpacing, TimestepSpacing};
-use crate::text::Syntax;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -21,8 +21,9 @@ pub struct Recipe {
     /// Negative prompt; null for none, which SDXL distinguishes from an empty one.
     #[serde(default)]
     pub negative: Option<String>,
-    /// Seed of the initial noise; PyTorch's CPU generator uses its low 32 bits.
-    #[ts(type = "number")]
+    /// Seed of the initial noise, a string above 2^53 - 1; PyTorch's CPU generator uses its low 32 bits.
+    #[serde(with = "super::seed")]
+    #[ts(type = "number | string")]
     pub seed: u64,
     /// Sampling steps.
     pub steps: usize,
@@ -54,13 +55,13 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(optional, as = "Option<Rng>")]
     pub rng: Rng,
-    /// Prompt syntax.
-    #[serde(default)]
-    #[ts(optional, as = "Option<Syntax>")]
-    pub syntax: Syntax,
+    /// The program whose image this is; `syntax` in older recipes.
+    #[serde(default, alias = "syntax")]
+    #[ts(optional, as = "Option<Program>")]
+    pub program: Program,
     /// Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
-    /// plain syntax they add to those that SDXL itself skips and do not apply to negative prompts, as in
-    /// diffusers; in A1111 syntax both follow the web UIs.
+    /// diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in the web UIs they
+    /// replace those of SDXL and apply to both prompts.
     #[serde(default)]
     #[ts(optional, as = "Option<usize>")]
     pub clip_skip: usize,

@@ -1,16 +1,13 @@
 //! Prompt chunks: 77 token ids with a weight each, the input of a CLIP text encoder.
 //!
-//! In plain syntax, as in diffusers, a prompt is one chunk without weights, truncated; in the syntax of
-//! AUTOMATIC1111's web UI, it is as many chunks as needed, with weights.
+//! In diffusers, a prompt is one chunk without weights, truncated; in the web UIs, it is as many chunks as needed, with
+//! weights.
 
 use std::array;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-use ts_rs::TS;
-
-use super::{TextError, Tokenizer, Word, extra_networks, parse_attention, schedule};
+use super::{Tokenizer, Word, extra_networks, parse_attention, schedule};
 use crate::num::to_f32;
+use crate::program::Program;
 
 /// Ids per chunk, including start and end.
 pub const CHUNK_LEN: usize = 77;
@@ -19,29 +16,6 @@ const MAX_IDS: usize = CHUNK_LEN - 2;
 /// Maximum number of ids that a full chunk passes on to the next one to break at a comma (the web UI's
 /// `comma_padding_backtrack`).
 const COMMA_BACKTRACK: usize = 20;
-
-/// Prompt syntax.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
-#[serde(rename_all = "lowercase")]
-pub enum Syntax {
-    /// As in diffusers: every character is text, truncated to 75 ids.
-    #[default]
-    Plain,
-    /// As in AUTOMATIC1111's web UI: weights, `BREAK`, prompt editing, `<lora:…>`, any length.
-    A1111,
-}
-
-impl FromStr for Syntax {
-    type Err = TextError;
-
-    fn from_str(name: &str) -> Result<Self, TextError> {
-        match name {
-            "plain" => Ok(Syntax::Plain),
-            "a1111" => Ok(Syntax::A1111),
-            _ => Err(TextError::Syntax(name.into())),
-        }
-    }
-}
 
 /// One input sequence of the text encoder: start, up to 75 ids, end, padding.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,10 +91,10 @@ pub fn emphasis(states: &[f32], weights: &[f32]) -> Vec<f32> {
 
 /// Returns the number of ids of a prompt, and how many fit into its chunks: 12 of 75.
 ///
-/// In plain syntax there is one chunk, and ids over 75 are truncated. With prompt editing over `steps` steps,
-/// the longest text counts.
-pub fn count(tokenizer: &Tokenizer, prompt: &str, syntax: Syntax, steps: usize) -> (usize, usize) {
-    if syntax == Syntax::Plain {
+/// In diffusers there is one chunk, and ids over 75 are truncated. With prompt editing over `steps` steps, the longest
+/// text counts.
+pub fn count(tokenizer: &Tokenizer, prompt: &str, program: Program, steps: usize) -> (usize, usize) {
+    if program == Program::Diffusers {
         return (tokenizer.count(prompt), MAX_IDS);
     }
     let mut texts: Vec<String> = schedule(&extra_networks(prompt).0, steps).into_iter().map(|(_, text)| text).collect();

@@ -12,13 +12,13 @@ mod prompt;
 mod schedule;
 
 pub use bpe::{Tokenizer, Word};
-pub use chunks::{CHUNK_LEN, Chunk, Syntax, count, emphasis, level};
+pub use chunks::{CHUNK_LEN, Chunk, count, emphasis, level};
 pub use config::TokenizerConfig;
 pub use extra::{ExtraNetwork, NetworkKind, extra_networks};
 pub use prompt::parse_attention;
 pub use schedule::{schedule, text_at};
 
-/// An error from loading a tokenizer or parsing a [`Syntax`].
+/// An error from loading a tokenizer.
 #[derive(Debug, thiserror::Error)]
 pub enum TextError {
     /// A tokenizer file with invalid JSON.
@@ -50,9 +50,6 @@ pub enum TextError {
     /// A damaged compressed merges list.
     #[error("cannot decompress the merges list: {0}; load it again")]
     Gzip(#[from] std::io::Error),
-    /// An unknown prompt syntax.
-    #[error("unknown prompt syntax {0:?}; use plain (as in diffusers) or a1111 (as in the web UI)")]
-    Syntax(String),
     /// A maximum length that does not fit the start and end tokens.
     #[error("model_max_length is {0}, but the start and end tokens alone need 2; fix tokenizer_config.json")]
     TooShort(usize),

@@ -4,15 +4,16 @@ use super::convert::{failure, from_js, refused, to_js};
 use super::device::Device;
 use super::progress::ProgressReporter;
 use super::sources::Place;
-use super::types::{Inspected, ModelInfo, PictureInfo, PngInfo, PreviewInfo, ProgressInfo};
+use super::types::{Inspected, ModelInfo, PictureInfo, PreviewInfo, ProgressInfo};
 use crate::analysis;
 use crate::edit::{EditInput, fixes};
 use crate::formats::ByteSource;
 use crate::gpu::{Gpu, KernelConfig, RooflinePeak, Tuning};
 use crate::pipeline::{
-    Embedding, Folder, GenerateInputs, Infotext, Model, Picture, PipelineError, Preview, Progress, Recipe, Session,
-    Stage, denoise_seconds_left, encode_png, png_parameters,
+    Embedding, Folder, GenerateInputs, Model, Picture, PipelineError, Preview, Progress, Recipe, RecipeDraft, Session,
+    Stage, denoise_seconds_left, encode_png, read_image,
 };
+use crate::program::{ParseProgramError, Program};
 use crate::text::Tokenizer;
 use crate::weights::{LoadedAdapter, TensorFile};
 use js_sys::{Array, Function, Reflect, Uint8Array, Uint8ClampedArray};
@@ -188,22 +189,24 @@ impl Engine {
         picture_to_js(&recipe, picture, (js_sys::Date::now() - started) / 1000.0)
     }
 
-    /// Reads the generation data of a PNG, as [`PngInfo`]: this program's recipe and the web UIs' infotext.
-    pub fn read_png(&self, bytes: Vec<u8>) -> Result<JsValue, JsValue> {
-        let recipe = png_text("lora-loupe", &bytes).and_then(|text| serde_json::from_str(&text).ok());
-        let infotext = png_text("parameters", &bytes).map(|text| Infotext::read(&text));
-        to_js(&PngInfo { recipe, infotext })
+    /// Reads how an image was generated, as an [`ImageInfo`](crate::pipeline::ImageInfo).
+    pub fn read_image(&self, name: String, bytes: Vec<u8>) -> Result<JsValue, JsValue> {
+        let info = read_image(&name, &bytes).map_err(refused)?;
+        // Through JSON, which has the shortest digits of a 32-bit float: 0.7, not 0.699999988.
+        let json = serde_json::to_string(&info).map_err(|error| failure("recipe", error.to_string()))?;
+        js_sys::JSON::parse(&json)
     }
 
     /// Counts the tokens of a prompt for the open model: `[used, limit]`; null if no model is open.
-    pub fn count_tokens(&self, prompt: String, syntax: String, steps: usize) -> Result<JsValue, JsValue> {
+    pub fn count_tokens(&self, prompt: String, program: String, steps: usize) -> Result<JsValue, JsValue> {
         let opened = self.opened.borrow();
         let encoders = opened.as_ref().map(|opened| opened.session.model.spec.text_encoders());
         let Some(encoder) = encoders.as_deref().and_then(<[_]>::first) else {
             return Ok(JsValue::NULL);
         };
-        let syntax = syntax.parse().map_err(|error: crate::text::TextError| refused(error.into()))?;
-        to_js(&crate::text::count(encoder.tokenizer, &prompt, syntax, steps))
+        let program: Program =
+            program.parse().map_err(|error: ParseProgramError| failure("recipe", error.to_string()))?;
+        to_js(&crate::text::count(encoder.tokenizer, &prompt, program, steps))
     }
 
     /// Cancels the running [`Engine::generate`] before its next step.
@@ -372,16 +375,11 @@ fn preview_to_js(preview: &Preview) -> Result<JsValue, JsValue> {
     Ok(result)
 }
 
-/// Returns a text chunk of a PNG; `None` if it is missing or unreadable.
-fn png_text(name: &str, bytes: &[u8]) -> Option<String> {
-    png_parameters(name, bytes).ok().flatten()
-}
-
 /// Returns the image as `{width, height, seconds, applied, rgba, png}`.
 fn picture_to_js(recipe: &Recipe, picture: Picture, seconds: f64) -> Result<JsValue, JsValue> {
     let (width, height) = (picture.width, picture.height);
     let recipe_json = serde_json::to_string(recipe).map_err(|error| failure("recipe", error.to_string()))?;
-    let parameters = Infotext::of(recipe).to_string();
+    let parameters = RecipeDraft::of(recipe).to_infotext();
     let texts = [("parameters", parameters.as_str()), ("lora-loupe", &recipe_json)];
     let png = encode_png(&picture.rgb[..width * height * 3], width, height, &texts)
         .map_err(|error| failure("file", format!("could not encode the PNG: {error}")))?;

@@ -15,10 +15,11 @@ use crate::edit::{
 };
 use crate::gpu::GpuInfo;
 use crate::pipeline::{
-    AdapterChoice, Applied, EmbeddingChoice, Hires, Infotext, Leftover, Mention, Model, Recipe, Rng, Stage, Upscaler,
+    AdapterChoice, Applied, EmbeddingChoice, EmbeddingMention, Hires, ImageInfo, Leftover, Mention, Model, Recipe,
+    RecipeDraft, Rng, Stage, UnknownText, Upscaler,
 };
+use crate::program::Program;
 use crate::samplers::SamplerKind;
-use crate::text::Syntax;
 use serde::Serialize;
 use ts_rs::{Config, TS};
 
@@ -111,15 +112,6 @@ pub struct PictureInfo {
     pub seconds: f64,
     /// Applied layers and unused keys per adapter.
     pub applied: Vec<Applied>,
-}
-
-/// Generation data of a PNG.
-#[derive(Debug, Clone, Serialize, TS)]
-pub struct PngInfo {
-    /// Recipe of this program.
-    pub recipe: Option<Recipe>,
-    /// Infotext of the web UIs.
-    pub infotext: Option<Infotext>,
 }
 
 /// Progress of reading a file.
@@ -280,9 +272,10 @@ const RECIPES: &[Declaration] = &[
     Hires::decl,
     Upscaler::decl,
     Rng::decl,
-    Syntax::decl,
-    Infotext::decl,
+    Program::decl,
+    RecipeDraft::decl,
     Mention::decl,
+    EmbeddingMention::decl,
     Leftover::decl,
 ];
 
@@ -298,7 +291,8 @@ const GENERATION: &[Declaration] = &[
     Applied::decl,
     PictureInfo::decl,
     |_| "type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };".into(),
-    PngInfo::decl,
+    ImageInfo::decl,
+    UnknownText::decl,
     Row::decl,
     Spread::decl,
     EngineError::decl,

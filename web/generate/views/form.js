@@ -2,12 +2,13 @@
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
+import { MOST_SEED } from "../../form.js";
 import { activeRows } from "../../recipe.js";
 import { sizeStep } from "../../select.js";
 import { t, word } from "../../words.js";
 import { advancedView } from "./advanced.js";
 import { baseView } from "./base.js";
-import { choiceField, numberField, numberInput, textInto } from "../../ui/fields.js";
+import { choiceField, digitsInto, numberField, numberInput, textInto } from "../../ui/fields.js";
 import { dice } from "../../ui/icons.js";
 import { stackView } from "./stack.js";
 import { startView } from "./start.js";
@@ -78,7 +79,7 @@ function numbersView(state, change) {
       <div class="field">
         <label for="seed">${t("form.seed")}</label>
         <span class="joined">
-          ${numberInput("seed", form.seed, { min: 0, max: 4294967295, step: 1 }, change)}
+          ${numberInput("seed", form.seed, { min: 0, max: MOST_SEED, step: 1 }, change, digitsInto("seed", change))}
           <button
             class="button" type="button" id="roll" aria-label=${t("form.roll")} title=${t("form.roll")}
             @click=${() => change({ seed: Math.floor(Math.random() * 1_000_000) })}

@@ -6,11 +6,12 @@ use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::Gpu;
 use lora_loupe::pipeline::{
-    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, Hires, Infotext, Model, Picture, Progress,
-    Recipe, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
+    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, Hires, Model, Picture, Progress, Recipe,
+    RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
 };
+use lora_loupe::program::Program;
 use lora_loupe::samplers::{SamplerKind, SigmaSpacing, TimestepSpacing};
-use lora_loupe::text::{Syntax, Tokenizer};
+use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use serde_json::json;
 use std::error::Error;
@@ -66,9 +67,10 @@ pub struct Arguments {
     /// RNG: torch (PyTorch on the CPU) or philox (A1111's NV)
     #[arg(long, default_value = "torch")]
     rng: Rng,
-    /// Prompt syntax: plain (as in diffusers) or a1111 (weights, BREAK, [a:b:0.5], <lora:name:0.8>)
-    #[arg(long, default_value = "plain")]
-    syntax: Syntax,
+    /// Program whose image to reproduce: diffusers, a1111 or comfyui; the web UIs read weights, BREAK, [a:b:0.5] and
+    /// <lora:name:0.8> in prompts
+    #[arg(long = "as", value_name = "PROGRAM", default_value = "diffusers", alias = "syntax")]
+    program: Program,
     /// Number of final text encoder layers to skip, as in diffusers (A1111's Clip skip minus 1)
     #[arg(long, value_name = "N", default_value_t = 0)]
     clip_skip: usize,
@@ -249,7 +251,7 @@ fn recipe(
         schedule: arguments.schedule,
         spacing: arguments.spacing,
         rng: arguments.rng,
-        syntax: arguments.syntax,
+        program: arguments.program,
         clip_skip: arguments.clip_skip,
         batch: arguments.batch,
         denoise: arguments.strength,
@@ -268,7 +270,7 @@ fn recipe(
 /// Writes the images of a batch as PNG files with their generation data.
 fn write_images(output: &Path, recipe: &Recipe, picture: &Picture) -> Result<(), Box<dyn Error>> {
     let recipe_json = serde_json::to_string(recipe)?;
-    let parameters = Infotext::of(recipe).to_string();
+    let parameters = RecipeDraft::of(recipe).to_infotext();
     let texts = [("parameters", parameters.as_str()), ("lora-loupe", &recipe_json)];
     for (index, rgb) in picture.rgb.chunks_exact(picture.width * picture.height * 3).enumerate() {
         let png = encode_png(rgb, picture.width, picture.height, &texts)?;

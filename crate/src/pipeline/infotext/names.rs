@@ -54,27 +54,32 @@ pub(super) fn upscaler(label: &str) -> Option<Upscaler> {
     }
 }
 
-/// Parses a sampler's label, with a spacing as suffix as web UIs before 1.9 wrote it: `DPM++ 2M Karras`.
-pub(super) fn sampler(label: &str) -> Option<(SamplerKind, Option<SigmaSpacing>)> {
-    let label = normalize(label);
+/// Parses a sampler's label or name, with a spacing as suffix as web UIs before 1.9 wrote it: `DPM++ 2M Karras`.
+pub fn sampler_named(label: &str) -> Option<(SamplerKind, Option<SigmaSpacing>)> {
+    let label = compact(label);
     let known = |label: &str| {
         let names = |kind: &SamplerKind| [kind.name(), kind.label()];
-        SamplerKind::ALL.into_iter().find(|kind| names(kind).into_iter().any(|name| normalize(name) == label))
+        SamplerKind::ALL.into_iter().find(|kind| names(kind).into_iter().any(|name| compact(name) == label))
     };
     let with_suffix = |(suffix, spacing): &(&str, SigmaSpacing)| {
-        let sampler = label.strip_suffix(&normalize(suffix))?.strip_suffix(' ')?;
+        let sampler = label.strip_suffix(&compact(suffix))?;
         Some((known(sampler)?, Some(*spacing)))
     };
     known(&label).map(|sampler| (sampler, None)).or_else(|| SCHEDULES.iter().find_map(with_suffix))
 }
 
 /// Parses a schedule type; "Automatic" depends on the sampler, and is `Some(None)` if that has no spacing.
-pub(super) fn schedule(label: &str, sampler: Option<SamplerKind>) -> Option<Option<SigmaSpacing>> {
+pub fn schedule_named(label: &str, sampler: Option<SamplerKind>) -> Option<Option<SigmaSpacing>> {
     let label = normalize(label);
     if label == "automatic" {
         return Some(sampler.and_then(SamplerKind::automatic_spacing));
     }
     SCHEDULES.iter().find(|row| normalize(row.0) == label).map(|row| Some(row.1))
+}
+
+/// Converts a label to lower case without spaces, with `pp` for `++`: programs divide words differently.
+fn compact(name: &str) -> String {
+    normalize(name).replace(' ', "")
 }
 
 /// Converts a label to lower case, with spaces between words and `pp` for `++`.
@@ -90,8 +95,8 @@ mod tests {
     fn samplers_are_found_by_their_labels_and_names() {
         for kind in SamplerKind::ALL {
             assert_ne!(kind.label(), kind.name());
-            assert_eq!(sampler(kind.label()), Some((kind, None)));
-            assert_eq!(sampler(kind.name()), Some((kind, None)));
+            assert_eq!(sampler_named(kind.label()), Some((kind, None)));
+            assert_eq!(sampler_named(kind.name()), Some((kind, None)));
         }
     }
 }

@@ -5,60 +5,111 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use super::{Infotext, Leftover, Mention, hash_name, names};
+use super::fields::parameters;
+use super::{civitai, hash_name, names};
 use crate::pipeline::recipe::{Hires, Rng, Upscaler};
+use crate::pipeline::recipe_draft::{Mention, Origin, RecipeDraft};
+use crate::program::Program;
 use crate::text::{ExtraNetwork, NetworkKind, extra_networks};
 
 /// Minimum number of parameters in a last line that does not begin with `Steps: 20` to count as parameters.
 const MIN_PARAMETERS: usize = 3;
 const DIGITS: [char; 10] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
 const NEGATIVE: &str = "Negative prompt:";
+/// Parameters of which a text that is an infotext has at least two.
+const USUAL: [&str; 8] = ["Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Model hash", "Version"];
 
 impl From<ExtraNetwork> for Mention {
     fn from(network: ExtraNetwork) -> Mention {
         let ExtraNetwork { name, text_encoder, unet, blocks, .. } = network;
-        Mention { name, text_encoder, unet, blocks, hash: None }
+        Mention { name, text_encoder, unet, blocks, ..Mention::default() }
     }
 }
 
-impl Infotext {
-    /// Parses any text. A text without parameters is a prompt.
-    pub fn read(text: &str) -> Infotext {
-        let lines: Vec<&str> = text.lines().map(str::trim).collect();
-        let has_steps = |line: &str| line.strip_prefix("Steps:").is_some_and(|after| after.trim().starts_with(DIGITS));
-        let steps_line = lines.iter().rposition(|line| has_steps(line));
-        let count = |line: &str| parameters(line).iter().filter(|(name, _)| !name.is_empty()).count();
-        let last_line = || lines.len().checked_sub(1).filter(|last| count(lines[*last]) >= MIN_PARAMETERS);
-        let text_end = steps_line.or_else(last_line).unwrap_or(lines.len());
-        let prompt_end = lines[..text_end].iter().position(|line| line.starts_with(NEGATIVE)).unwrap_or(text_end);
-        let (prompt, networks) = extra_networks(&lines[..prompt_end].join("\n"));
-        let negative = lines[prompt_end..text_end].join("\n");
-        let mut reader = Reader::default();
-        reader.info.prompt = prompt.trim().into();
-        reader.info.negative = negative.strip_prefix(NEGATIVE).unwrap_or_default().trim().into();
-        networks.into_iter().for_each(|network| reader.mention(network));
-        for (name, value) in lines[text_end..].iter().flat_map(|line| parameters(line)) {
-            reader.field(&name, &value);
-        }
-        reader.finish()
+/// Returns whether a text is an infotext: its last lines hold at least two of the usual parameters. JSON never is.
+pub fn is_infotext(text: &str) -> bool {
+    if text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        return false;
     }
+    let lines = lines(text);
+    let found = lines[text_end(&lines)..].iter().flat_map(|line| parameters(line));
+    let mut found: Vec<String> = found.map(|(name, _)| name).filter(|name| USUAL.contains(&name.as_str())).collect();
+    found.sort();
+    found.dedup();
+    found.len() >= 2
+}
+
+/// Reads an infotext. A text without parameters is read as a prompt; see [`is_infotext`].
+pub fn read_infotext(text: &str) -> RecipeDraft {
+    let lines = lines(text);
+    let text_end = text_end(&lines);
+    let prompt_end = lines[..text_end].iter().position(|line| line.starts_with(NEGATIVE)).unwrap_or(text_end);
+    let (prompt, networks) = extra_networks(&lines[..prompt_end].join("\n"));
+    let negative = lines[prompt_end..text_end].join("\n");
+    let mut reader = Reader::default();
+    reader.info.program = Program::A1111;
+    reader.info.prompt = prompt.trim().into();
+    reader.info.negative = negative.strip_prefix(NEGATIVE).unwrap_or_default().trim().into();
+    networks.into_iter().for_each(|network| reader.mention(network));
+    for (name, value) in lines[text_end..].iter().flat_map(|line| parameters(line)) {
+        reader.field(&name, &value);
+    }
+    reader.finish()
+}
+
+/// The lines of a text. A site may have joined them to one, which is split before the negative prompt and the
+/// parameters.
+fn lines(text: &str) -> Vec<&str> {
+    let text = text.trim();
+    let steps = |line: &str| {
+        let after_steps = |at: usize| line[at + "Steps:".len()..].trim_start().starts_with(DIGITS);
+        line.rmatch_indices("Steps:").map(|(at, _)| at).find(|&at| line[..at].ends_with(' ') && after_steps(at))
+    };
+    let mut lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let has_parameters = lines.iter().any(|line| is_steps_line(line));
+    // Civitai leaves the line of an empty negative prompt open: `Negative prompt: Steps: 23, …`.
+    let open = lines.iter().rposition(|line| line.starts_with(NEGATIVE) || lines.len() == 1);
+    if let Some(at) = open.filter(|_| !has_parameters)
+        && let Some(start) = steps(lines[at])
+    {
+        let (before, parameters) = lines[at].split_at(start);
+        let (prompt, negative) = before.split_at(before.find(NEGATIVE).unwrap_or(before.len()));
+        lines.splice(at..=at, [prompt.trim(), negative.trim(), parameters]);
+    }
+    lines
+}
+
+fn is_steps_line(line: &str) -> bool {
+    line.strip_prefix("Steps:").is_some_and(|after| after.trim().starts_with(DIGITS))
+}
+
+/// Returns the number of lines before the parameters.
+fn text_end(lines: &[&str]) -> usize {
+    let count = |line: &str| parameters(line).iter().filter(|(name, _)| !name.is_empty()).count();
+    let last_line = || lines.len().checked_sub(1).filter(|last| count(lines[*last]) >= MIN_PARAMETERS);
+    lines.iter().rposition(|line| is_steps_line(line)).or_else(last_line).unwrap_or(lines.len())
 }
 
 #[derive(Default)]
 struct Reader {
-    info: Infotext,
+    info: RecipeDraft,
     /// "Schedule type", resolved at the end: "Automatic" depends on the sampler, which may follow it.
     schedule: Option<String>,
     /// LoRA names with their hashes.
     hashes: Vec<(String, String)>,
     hires_scale: Option<f64>,
     hires_steps: Option<usize>,
+    /// "Hires resize", which some texts have instead of a factor.
+    hires_size: Option<(usize, usize)>,
     hires_upscaler: Option<Upscaler>,
+    /// `App`, which SD.Next writes.
+    app: Option<String>,
+    has_civitai_resources: bool,
 }
 
 impl Reader {
     fn push_leftover(&mut self, name: &str, value: &str, reason: &str) {
-        self.info.leftovers.push(Leftover { name: name.into(), value: value.into(), reason: reason.into() });
+        self.info.push_leftover(name, value, reason);
     }
 
     fn mention(&mut self, network: ExtraNetwork) {
@@ -86,18 +137,17 @@ impl Reader {
             "Eta" => parse_field(&mut info.eta, value, |share| (0.0..=1.0).contains(share)),
             "Hires upscale" => parse_field(&mut self.hires_scale, value, |scale| *scale > 1.0),
             "Hires steps" => parse_field(&mut self.hires_steps, value, |_| true),
-            "Hires upscaler" => {
-                self.hires_upscaler = names::upscaler(value);
-                self.hires_upscaler.is_some()
-            }
-            "Size" => {
-                let size = value.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-                info.size = size.or(info.size);
-                size.is_some()
-            }
+            "Hires upscaler" => return self.upscaler(value),
+            "Hires resize" => parse_size(&mut self.hires_size, value),
+            "Size" => parse_size(&mut info.size, value),
             "Model" => return info.model = Some(value.into()),
             "Model hash" => return info.model_hash = Some(value.into()),
             "Version" => return info.version = Some(value.into()),
+            "App" => return self.app = Some(value.into()),
+            "Civitai resources" => return self.civitai_resources(value),
+            "Civitai metadata" if value == "{}" => return,
+            "TI hashes" => return self.embedding_hashes(value),
+            "TI" => return value.split(',').for_each(|name| info.push_embedding(name.trim(), None)),
             "Schedule type" => return self.schedule = Some(value.into()),
             "Sampler" => return self.sampler(value),
             "RNG" => return self.rng(value),
@@ -112,7 +162,7 @@ impl Reader {
     }
 
     fn sampler(&mut self, label: &str) {
-        match names::sampler(label) {
+        match names::sampler_named(label) {
             Some((sampler, schedule)) => {
                 self.info.sampler = Some(sampler);
                 self.info.schedule = schedule;
@@ -121,46 +171,138 @@ impl Reader {
         }
     }
 
+    /// Upscaling networks work on pixels, and the other latent upscalers on latents.
+    fn upscaler(&mut self, label: &str) {
+        let upscaler = names::upscaler(label);
+        let nearest = if label.to_lowercase().starts_with("latent") { Upscaler::Latent } else { Upscaler::Pixels };
+        self.hires_upscaler = Some(upscaler.unwrap_or(nearest));
+        if upscaler.is_none() {
+            let reason = match nearest {
+                Upscaler::Latent => "unsupported upscaler: latents are interpolated linearly instead",
+                Upscaler::Pixels => "unsupported upscaler: pixels are interpolated instead",
+            };
+            self.push_leftover("Hires upscaler", label, reason);
+        }
+    }
+
     fn rng(&mut self, value: &str) {
         match value {
-            "CPU" => self.info.rng = Some(Rng::Torch),
-            "NV" | "GPU" => self.info.rng = Some(Rng::Philox),
+            "CPU" | "cpu" => self.info.rng = Some(Rng::Torch),
+            "NV" | "GPU" | "cuda" => self.info.rng = Some(Rng::Philox),
             _ => self.push_leftover("RNG", value, "unsupported random number generator"),
         }
     }
 
-    /// `name: hash, name: hash`
+    /// `name: hash, name: hash`; Fooocus adds the strength: `name: hash: 0.5`.
     fn lora_hashes(&mut self, value: &str) {
         for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-            match pair.split_once(':') {
-                Some((name, hash)) => self.hashes.push((name.trim().into(), hash.trim().into())),
-                None => self.push_leftover("Lora hashes", pair, "not a name with a hash"),
+            let parts: Vec<&str> = pair.split(':').map(str::trim).collect();
+            let strength =
+                parts.last().and_then(|part| part.parse::<f32>().ok()).filter(|strength| strength.is_finite());
+            match (parts.as_slice(), strength) {
+                ([name, hash], _) => self.hashes.push(((*name).into(), (*hash).into())),
+                ([name, hash, _], Some(strength)) => self.info.adapters.push(Mention {
+                    name: (*name).into(),
+                    text_encoder: strength,
+                    unet: strength,
+                    hash: Some(hash.to_lowercase()),
+                    ..Mention::default()
+                }),
+                _ => self.push_leftover("Lora hashes", pair, "not a name with a hash"),
             }
         }
     }
 
-    /// `{"model": hash, "lora:name": hash}`, which Civitai's extension writes.
+    /// `name: hash, name: hash`
+    fn embedding_hashes(&mut self, value: &str) {
+        for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            match pair.split_once(':') {
+                Some((name, hash)) => self.info.push_embedding(name.trim(), Some(hash.trim().to_lowercase())),
+                None => self.push_leftover("TI hashes", pair, "not a name with a hash"),
+            }
+        }
+    }
+
+    /// `{"model": hash, "lora:name": hash, "embed:name": hash}`, which Civitai's extension writes.
     fn civitai_hashes(&mut self, value: &str) {
         let Ok(hashes) = serde_json::from_str::<Map<String, Value>>(value) else {
             return self.push_leftover("Hashes", value, "not a JSON object of hashes");
         };
         for (name, hash) in hashes {
-            match (name.strip_prefix("lora:"), hash) {
-                (Some(lora), Value::String(hash)) => self.hashes.push((lora.into(), hash)),
+            match (name.split_once(':'), hash) {
+                (Some(("lora", lora)), Value::String(hash)) => self.hashes.push((lora.into(), hash)),
+                (Some(("embed", embedding)), Value::String(hash)) => {
+                    self.info.push_embedding(embedding, Some(hash.to_lowercase()));
+                }
                 (None, Value::String(hash)) if name == "model" => _ = self.info.model_hash.get_or_insert(hash),
                 (_, hash) => self.push_leftover("Hashes", &format!("{name}: {hash}"), "unsupported setting"),
             }
         }
     }
 
+    fn civitai_resources(&mut self, value: &str) {
+        let Some(resources) = civitai::resources(value) else {
+            return self.push_leftover("Civitai resources", value, "not a JSON list of resources");
+        };
+        self.has_civitai_resources = true;
+        for (kind, name) in resources.others {
+            self.push_leftover(&format!("Civitai resource ({kind})"), &name, "this kind of resource is not supported");
+        }
+        if let Some(model) = resources.models.into_iter().next() {
+            _ = self.info.model.get_or_insert(model);
+        }
+        // The generator writes no tags; other tools list the LoRAs of the tags again.
+        if self.info.adapters.is_empty() {
+            self.info.adapters = resources.adapters;
+        }
+        for embedding in resources.embeddings {
+            self.info.push_embedding(&embedding.name, None);
+        }
+    }
+
+    /// Returns the program that wrote the text.
+    fn origin(&self) -> Option<Origin> {
+        let version = self.info.version.as_deref().unwrap_or_default();
+        let is_numbered = |prefix| version.strip_prefix(prefix).is_some_and(|rest: &str| rest.starts_with(DIGITS));
+        match version {
+            _ if self.app.as_deref().is_some_and(|app| app.starts_with("SD.Next")) => Some(Origin::SdNext),
+            "ComfyUI" if self.has_civitai_resources => Some(Origin::Civitai),
+            "ComfyUI" => Some(Origin::Comfyui),
+            "stable-diffusion.cpp" => Some(Origin::SdCpp),
+            _ if version.starts_with("Fooocus") => Some(Origin::Fooocus),
+            _ if version.starts_with("LoRA Loupe") => Some(Origin::LoraLoupe),
+            _ if version.to_lowercase().contains("reforge") => Some(Origin::ReForge),
+            _ if is_numbered("f") || version.starts_with("neo") => Some(Origin::Forge),
+            _ if is_numbered("v") => Some(Origin::A1111),
+            "" if self.has_civitai_resources => Some(Origin::Civitai),
+            // Web UIs before 1.3 wrote no version.
+            "" if self.info.steps.is_some() => Some(Origin::A1111),
+            _ => None,
+        }
+    }
+
+    /// Takes the factor of the second pass from its size, if both sides have the same.
+    fn resize(&mut self) {
+        let Some((width, height)) = self.hires_size.take() else { return };
+        let factors = self.info.size.filter(|size| size.0 > 0 && size.1 > 0);
+        let factors = factors.map(|size| (width as f64 / size.0 as f64, height as f64 / size.1 as f64));
+        match factors.filter(|(wide, high)| *wide > 1.0 && (wide - high).abs() < 0.01) {
+            Some((factor, _)) => _ = self.hires_scale.get_or_insert(factor),
+            None => {
+                self.push_leftover("Hires resize", &format!("{width}x{height}"), "it changes the shape of the image")
+            }
+        }
+    }
+
     /// Resolves the settings that depend on several fields.
-    fn finish(mut self) -> Infotext {
+    fn finish(mut self) -> RecipeDraft {
         if let Some(label) = self.schedule.take() {
-            match names::schedule(&label, self.info.sampler) {
+            match names::schedule_named(&label, self.info.sampler) {
                 Some(schedule) => self.info.schedule = schedule,
                 None => self.push_leftover("Schedule type", &label, "unsupported schedule type"),
             }
         }
+        self.resize();
         if let Some(scale) = self.hires_scale.take() {
             // The web UI has one denoising strength; with Hires. fix it applies to the second pass.
             let denoise = self.info.denoise.take().unwrap_or(0.75);
@@ -180,11 +322,9 @@ impl Reader {
                 self.push_leftover("Denoising strength", &share.to_string(), "belongs to Hires. fix, which is ignored");
             }
         }
-        // The web UI omits RNG at its default, the GPU.
-        let of_web_ui =
-            |version: &String| version.strip_prefix(['v', 'f']).is_some_and(|rest| rest.starts_with(DIGITS));
-        if self.info.rng.is_none() && self.info.steps.is_some() && self.info.version.as_ref().is_none_or(of_web_ui) {
-            self.info.rng = Some(Rng::Philox);
+        self.info.origin = self.origin();
+        if self.info.rng.is_none() && self.info.steps.is_some() {
+            self.info.rng = self.info.origin.and_then(default_rng);
         }
         let mut places: HashMap<String, Vec<usize>> = HashMap::new();
         for (place, adapter) in self.info.adapters.iter().enumerate() {
@@ -204,6 +344,23 @@ impl Reader {
     }
 }
 
+/// Returns the noise generator of a program that does not name it. The web UI leaves it out at its default, the
+/// graphics card; Civitai and ComfyUI draw noise on the processor.
+fn default_rng(origin: Origin) -> Option<Rng> {
+    match origin {
+        Origin::A1111 | Origin::Forge | Origin::ReForge | Origin::SdNext | Origin::SdCpp => Some(Rng::Philox),
+        Origin::Comfyui | Origin::Fooocus | Origin::Civitai => Some(Rng::Torch),
+        _ => None,
+    }
+}
+
+/// Parses `512x768` into a field and returns whether it is valid; otherwise the field stays unchanged.
+fn parse_size(field: &mut Option<(usize, usize)>, value: &str) -> bool {
+    let size = value.split_once('x').and_then(|(w, h)| Some((w.trim().parse().ok()?, h.trim().parse().ok()?)));
+    *field = size.or(*field);
+    size.is_some()
+}
+
 /// Parses a number into a field and returns whether it is valid; otherwise the field stays unchanged.
 fn parse_field<T: FromStr>(field: &mut Option<T>, value: &str, is_allowed: impl Fn(&T) -> bool) -> bool {
     let parsed = value.parse().ok().filter(|number| is_allowed(number));
@@ -212,54 +369,4 @@ fn parse_field<T: FromStr>(field: &mut Option<T>, value: &str, is_allowed: impl 
         *field = parsed;
     }
     is_valid
-}
-
-/// Splits a line into its comma-separated `Name: value` pairs. A value that is a JSON string, list or object
-/// may itself contain commas. Text outside such pairs is returned with an empty name.
-fn parameters(line: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut rest = line;
-    let mut stray = String::new();
-    while let Some((before, after)) = rest.split_once(':') {
-        let in_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | ' ' | '-' | '/');
-        let name = before.trim_end_matches(in_name).len();
-        let name = name + before[name..].len() - before[name..].trim_start_matches([' ', '-', '/']).len();
-        let (before, name) = before.split_at(name);
-        if name.chars().nth(1).is_none() {
-            stray += &rest[..rest.len() - after.len()];
-            rest = after;
-            continue;
-        }
-        stray += before;
-        push_stray(&mut found, &mut stray);
-        let after = after.trim_start();
-        let length = json_length(after).unwrap_or_else(|| after.find(',').unwrap_or(after.len()));
-        let (value, tail) = after.split_at(length);
-        let value = value.trim_end();
-        let unquoted = if value.starts_with('"') { serde_json::from_str(value).ok() } else { None };
-        found.push((name.trim_end().to_owned(), unquoted.unwrap_or_else(|| value.to_owned())));
-        rest = tail.strip_prefix(',').unwrap_or(tail);
-    }
-    stray += rest;
-    push_stray(&mut found, &mut stray);
-    found
-}
-
-fn push_stray(found: &mut Vec<(String, String)>, stray: &mut String) {
-    let text = stray.trim_matches([' ', ',']);
-    if !text.is_empty() {
-        found.push((String::new(), text.to_owned()));
-    }
-    stray.clear();
-}
-
-/// Returns the length of the JSON value at the start of a text, if a comma or the end follows.
-fn json_length(text: &str) -> Option<usize> {
-    if !text.starts_with(['"', '[', '{']) {
-        return None;
-    }
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
-    values.next()?.ok()?;
-    let tail = text[values.byte_offset()..].trim_start();
-    (tail.is_empty() || tail.starts_with(',')).then_some(text.len() - tail.len())
 }

@@ -11,7 +11,8 @@ use crate::pipeline::request::Request;
 use crate::pipeline::sinusoidal::timestep_embedding;
 use crate::pipeline::spec::{Conditioning, EncodePrompts};
 use crate::plan::{Layout, TextOutput};
-use crate::text::{CHUNK_LEN, Chunk, Syntax, Tokenizer, Word, emphasis};
+use crate::program::Program;
+use crate::text::{CHUNK_LEN, Chunk, Tokenizer, Word, emphasis};
 
 /// Returns the text encoder output that the model's UNet was trained on.
 pub fn output(is_xl: bool) -> TextOutput {
@@ -22,8 +23,8 @@ pub fn output(is_xl: bool) -> TextOutput {
 /// from the last layer, so their clip skip of 2 is SDXL's default; diffusers counts from the layer
 /// that the model uses.
 pub fn clip_skip(recipe: &Recipe, is_xl: bool) -> usize {
-    match recipe.syntax {
-        Syntax::A1111 if is_xl => recipe.clip_skip.saturating_sub(1),
+    match recipe.program {
+        Program::A1111 | Program::Comfyui if is_xl => recipe.clip_skip.saturating_sub(1),
         _ => recipe.clip_skip,
     }
 }
@@ -91,9 +92,9 @@ impl Encoder<'_> {
             prompts.iter().map(|prompt| script.chunks(tokenizer, prompt.unwrap_or(""))).collect();
         tokenized.iter_mut().for_each(|item| item.resize(shape.chunks, Chunk::empty(tokenizer)));
         // diffusers applies clip skip to the prompt only, the web UIs also to the negative prompt.
-        let unskipped = match request.recipe.syntax {
-            Syntax::Plain => prompts.len() - shape.pictures,
-            Syntax::A1111 => 0,
+        let unskipped = match request.recipe.program {
+            Program::Diffusers => prompts.len() - shape.pictures,
+            Program::A1111 | Program::Comfyui => 0,
         };
         let size = CHUNK_LEN * clip.config.hidden_size;
         let mut states = vec![0.0; prompts.len() * shape.chunks * size];
@@ -172,15 +173,15 @@ mod tests {
 
     #[test]
     fn clip_skip_2_of_the_web_uis_is_the_default_of_sdxl() {
-        let skipped = |syntax: &str, layers: usize, is_xl| {
+        let skipped = |program: &str, layers: usize, is_xl| {
             let recipe = serde_json::json!({
                 "version": 1, "model": "", "adapters": [], "prompt": "", "seed": 0, "steps": 1, "guidance": 1.0,
-                "sampler": "ddim", "width": 8, "height": 8, "syntax": syntax, "clip_skip": layers
+                "sampler": "ddim", "width": 8, "height": 8, "program": program, "clip_skip": layers
             });
             clip_skip(&serde_json::from_value(recipe).expect("a recipe"), is_xl)
         };
-        let all_skipped = |syntax, is_xl| [0, 1, 2].map(|layers| skipped(syntax, layers, is_xl));
-        assert_eq!((all_skipped("plain", false), all_skipped("plain", true)), ([0, 1, 2], [0, 1, 2]));
+        let all_skipped = |program, is_xl| [0, 1, 2].map(|layers| skipped(program, layers, is_xl));
+        assert_eq!((all_skipped("diffusers", false), all_skipped("diffusers", true)), ([0, 1, 2], [0, 1, 2]));
         assert_eq!((all_skipped("a1111", false), all_skipped("a1111", true)), ([0, 1, 2], [0, 0, 1]));
     }
 }
