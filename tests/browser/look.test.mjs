@@ -213,13 +213,13 @@ describe('an address', () => {
     await page.waitForSelector('[data-testid=report][data-status=read]');
     await page.getByTestId('hashes').waitFor();
     const blocks = await page.locator('[data-testid=coverage] [role=option]').evaluateAll((all) => all.map((each) => each.getAttribute('aria-label')));
-    assert.ok(blocks.some((line) => /strength [\d.]+$/.test(line)), blocks.join('\n'));
+    assert.ok(blocks.some((line) => /norm [\d.]+$/.test(line)), blocks.join('\n'));
     assert.deepEqual(errors, []);
     other.close();
   });
 
   it('whose server gives no ranges, or forbids other pages to read, is explained', async () => {
-    for (const [how, says] of [[{ ranges: false }, /whole files only/], [{ cors: false }, /does not let other pages/]]) {
+    for (const [how, says] of [[{ ranges: false }, /partial downloads/], [{ cors: false }, /does not let other pages/]]) {
       const other = await elsewhere(how);
       const { page } = await site.open();
       await openAddress(page, other.address);

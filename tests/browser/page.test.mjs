@@ -47,7 +47,7 @@ describe('look', () => {
     const blocks = page.locator('[data-testid=coverage] [role=option]');
     const told = await blocks.evaluateAll((cells) => cells.map((cell) => cell.getAttribute('aria-label')));
     assert.ok(told.length >= 12 + 25, `${told.length} blocks`);
-    assert.ok(told.some((line) => /strength [\d.]+$/.test(line)), told.join('\n'));
+    assert.ok(told.some((line) => /norm [\d.]+$/.test(line)), told.join('\n'));
     assert.ok(told.some((line) => /not changed/.test(line)), told.join('\n'));
 
     await page.click('#metadata summary');

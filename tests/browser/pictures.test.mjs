@@ -34,7 +34,7 @@ describe('many at once', () => {
     const { without, with: full } = await generate(page);
     await page.click('#grid summary');
     assert.equal(await page.inputValue('#values-x'), '-1, -0.5, 0, 0.5, 1, 1.5');
-    assert.match(await page.locator('#draw-grid').innerText(), /6 pictures/);
+    assert.match(await page.locator('#draw-grid').innerText(), /6 images/);
     await page.fill('#values-x', '-1, 0, 1');
     await drawGrid(page);
     const heads = await page.locator('.cells th[scope=col]').allInnerTexts();
@@ -107,7 +107,7 @@ describe('many at once', () => {
     const [first, ...others] = await canvases(page, '.cells canvas');
     assert.ok(deviation(first) > 5);
     assert.ok(others.length < 7);
-    assert.match(await page.getByTestId('grid-count').innerText(), new RegExp(`^${others.length + 1} of 8 pictures`));
+    assert.match(await page.getByTestId('grid-count').innerText(), new RegExp(`^${others.length + 1} of 8 images`));
     await page.fill('#values-x', Array.from({ length: 65 }, (_, i) => i / 100).join());
     assert.equal(await page.getAttribute('#draw-grid', 'aria-disabled'), 'true');
   });

@@ -201,3 +201,37 @@ it('a model that does not open is let go, and the last one is opened again', asy
   await page.until('the demo model', ({ base, jobs }) => base.chosen === 'demo' && base.info && !jobs.length);
   assert.equal(page.engine.model, 'demo');
 });
+
+/** A page with one LoRA of the user's on show, and an edit of it that is being written. */
+async function writingPage() {
+  const page = await openPage();
+  page.send({ type: 'files/dropped', files: [file('one.safetensors')], folders: [], place: '' });
+  await page.answer('inspect', { report: report('one.safetensors'), fixes: [] });
+  await page.until('its report', ({ files }) => files[0]?.status === 'read');
+  page.send({ type: 'change/opened', kind: 'resize', form: { fixed: 2 } });
+  page.send({ type: 'change/make' });
+  await page.engine.waiting('applyEdit');
+  const made = { edited: { preview: {}, outcome: { thinned: [] } }, file: file('one-new.safetensors') };
+  return { page, made };
+}
+
+it('an edit whose form is changed meanwhile is stopped, and its answer is dropped', async () => {
+  const { page, made } = await writingPage();
+  page.send({ type: 'change/edited', change: { fixed: 3 } });
+  await page.until('the end of the job', ({ jobs }) => !jobs.some(({ kind }) => kind === 'make'));
+  assert.equal(page.state().look.change.result, null);
+  page.send({ type: 'change/make' });
+  await page.answer('applyEdit', made);
+  await page.until('the result', ({ look }) => look.change.result);
+});
+
+it('an edit that ends while another file is on show becomes a file of its own', async () => {
+  const { page, made } = await writingPage();
+  page.send({ type: 'files/dropped', files: [file('two.safetensors')], folders: [], place: '' });
+  await page.answer('inspect', { report: report('two.safetensors'), fixes: [] });
+  await page.until('the other report', ({ files }) => files[1]?.status === 'read');
+  await page.answer('applyEdit', made);
+  await page.answer('inspect', { report: report('one-new.safetensors'), fixes: [] });
+  await page.until('three files', ({ files }) => files.length === 3 && files[2].status === 'read');
+  assert.equal(page.state().selected, page.state().files[1].id);
+});

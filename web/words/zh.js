@@ -237,7 +237,7 @@ export default {
 
   "n.module": "{n} 个模块",
   "n.problem": "{n} 个问题",
-  "n.picture": "{n} 张图片",
+  "n.picture": "{n} 张图像",
   "n.step": "{n} 步",
   "n.layer": "{n} 层",
   "n.fused_layer": "{n} 个合并层",
@@ -619,7 +619,7 @@ export default {
   "base.with_vae": "使用 VAE：{name}",
   "base.without_vae": "不用 {name}",
   "base.vae": "添加单独的 VAE",
-  "base.web": "或打开网上的模型",
+  "base.web": "或从 URL 加载",
   "base.web_place": "Hugging Face 上的 所有者/名称，或 https://…",
   "base.web_says": "diffusers 文件夹或 .safetensors 文件。画图需要权重时才从该服务器读取，有数 GB；若要多次使用，请改为下载文件。",
 
@@ -649,7 +649,7 @@ export default {
   "progress.ready": "准备中",
 
   "result.empty": "图像会出现在这里。",
-  "result.sample": "这两张图由同一引擎按旁边的设置预先绘制。点击“生成”即可用您自己的显卡在此绘制。",
+  "result.sample": "示例，预先按这些设置生成。点击“生成”即可生成你自己的图像。",
   "result.without": "不使用",
   "result.smooth": "平滑",
   "result.no_lora": "无 LoRA",
@@ -675,7 +675,7 @@ export default {
   "grid.says": "改变一项或两项设置",
   "grid.across": "X 轴",
   "grid.down": "Y 轴",
-  "grid.draw": "绘制 {pictures}",
+  "grid.draw": "生成 {pictures}",
   "grid.most": "一次最多 {n} 张：请去掉一些值。",
   "grid.rest": "其余与上方表单相同。",
   "grid.values_of": "取值，{side}",
@@ -687,11 +687,11 @@ export default {
   "grid.png": "网格 PNG",
   "grid.drawn": "已完成 {drawn} / {pictures}：{what}。",
   "grid.two": "横向 {x}，纵向 {y}",
-  "grid.click": "点击可将其放入本次的图片。",
+  "grid.click": "点击图像可将其加入历史。",
   "grid.cell": "{name}，种子 {seed}",
 
   "history.title": "历史",
-  "history.says": "{pictures}，保留到页面关闭。选择一张可取回其设置；固定一张可与其他图片比较。",
+  "history.says": "{pictures}，关闭页面后丢失。选择一张可重用其设置；固定一张可进行比较。",
   "history.pinned": "已固定",
   "history.use": "使用这些设置",
   "history.unpin": "取消固定",
@@ -847,7 +847,7 @@ export default {
   "folder.same": "其文件头与 {twins} 的相同",
   "folder.copy": "副本",
 
-  "said.making_many": "正在生成 {pictures} 张图片",
+  "said.making_many": "正在生成 {pictures} 张图像",
   "said.making": "正在生成",
   "said.ready": "图像已完成",
   "said.cancelling": "正在取消",
