@@ -306,6 +306,10 @@ fn lokr_of_a_fused_layer_becomes_lora_at_a_rank() {
     let planned = block_on(lora_loupe::edit::convert(&fused, &options)).expect("a plan");
     assert_eq!(planned.preview.rebuilt.len(), 3);
     assert!(planned.preview.rebuilt.iter().all(|row| row.kept.rank == 4 && !row.exact && row.kept.energy < 1.0));
-    let without = ConvertOptions { rank: None, ..options };
-    assert!(block_on(lora_loupe::edit::convert(&fused, &without)).is_err(), "the rank is chosen, never assumed");
+    let exact = ConvertOptions { rank: None, ..options };
+    let exact = block_on(lora_loupe::edit::convert(&fused, &exact)).expect("a plan");
+    assert!(
+        exact.preview.rebuilt.iter().all(|row| row.kept.rank == 16 * 80 && row.exact),
+        "without a rank it is exact"
+    );
 }

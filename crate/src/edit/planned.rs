@@ -21,7 +21,9 @@ pub(super) async fn planned_report(
 ) -> Result<Report, EditError> {
     let header = planned_header(edit, input, opened).await?;
     let head = head(&header);
-    let data = header.tensors.iter().map(|tensor| tensor.bytes.end).max().unwrap_or(0);
+    // Offsets of a planned header start at 0, those of a header that was read at its data.
+    let start = header.tensors.iter().map(|tensor| tensor.bytes.start).min().unwrap_or(0);
+    let data = header.tensors.iter().map(|tensor| tensor.bytes.end).max().unwrap_or(0) - start;
     let source = Planned { len: head.len() as u64 + data, head };
     Ok(inspect_header(input.name, &source, None).await)
 }
