@@ -29,8 +29,8 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
     return id ? [{ ...EMPTY_ROW, id, strength: wanted.strength, textEncoder: wanted.textEncoder, blocks: wanted.blocks ?? "" }] : [];
   });
   const model = modelNamed(state, told.model) ?? state.base.chosen;
-  if (told.model && !modelNamed(state, told.model)) {
-    missing.push(t("restore.no_model", { name: told.model + hashOf(told.modelHash), again }));
+  if ((told.model || told.modelHash) && !modelNamed(state, told.model)) {
+    missing.push(t("restore.no_model", { name: `${told.model}${hashOf(told.modelHash)}`.trim(), again }));
   }
   const { defaults } = state.demo.catalogue ?? {};
   const { width = 0, height = 0 } = told.change;
