@@ -37,7 +37,7 @@ fn normalized(value: &Value) -> Value {
 
 #[test]
 fn images_of_all_programs_give_their_recipes() {
-    let folder = golden::path("../recipes");
+    let folder = golden::path("recipes");
     let (mut count, mut differences) = (0, Vec::new());
     for entry in std::fs::read_dir(&folder).unwrap().flatten() {
         let path = entry.path();
@@ -190,7 +190,7 @@ fn hostile_files_give_a_sentence() {
 #[test]
 fn damaged_images_of_all_programs_never_panic() {
     let mut state = 1u64;
-    for entry in std::fs::read_dir(golden::path("../recipes")).unwrap().flatten() {
+    for entry in std::fs::read_dir(golden::path("recipes")).unwrap().flatten() {
         let path = entry.path();
         if path.extension().is_some_and(|extension| extension == "json") {
             continue;

@@ -29,8 +29,8 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
     return id ? [{ ...EMPTY_ROW, id, strength: wanted.strength, textEncoder: wanted.textEncoder, blocks: wanted.blocks ?? "" }] : [];
   });
   const model = modelNamed(state, told.model) ?? state.base.chosen;
-  if (told.model && !modelNamed(state, told.model)) {
-    missing.push(t("restore.no_model", { name: told.model + hashOf(told.modelHash), again }));
+  if ((told.model || told.modelHash) && !modelNamed(state, told.model)) {
+    missing.push(t("restore.no_model", { name: `${told.model}${hashOf(told.modelHash)}`.trim(), again }));
   }
   const { defaults } = state.demo.catalogue ?? {};
   const { width = 0, height = 0 } = told.change;
@@ -41,7 +41,8 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
     missing.push(t(told.masked ? "restore.start_mask" : "restore.start", { amount: told.denoise }));
   }
   for (const { name, sha256 } of told.words) {
-    const isIt = (/** @type {import("./types.d.ts").Entry} */ { report, name: file }) => (sha256.length === 64 ? report?.sha256 === sha256 : hasHash(report, sha256) || stem(file) === stem(name));
+    // Prompts call a textual inversion by its file's name: the same file under another name would not act.
+    const isIt = (/** @type {import("./types.d.ts").Entry} */ { report, name: file }) => (sha256.length === 64 ? report?.sha256 === sha256 : stem(file) === stem(name) && (!sha256 || hasHash(report, sha256)));
     if (!state.files.some(isIt)) missing.push(t("restore.no_words", { name: name + hashOf(sha256), again }));
   }
   return {
@@ -60,9 +61,9 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
 
 /** @param {Recipe} recipe */
 function ofRecipe({ model, adapters, negative, seed, denoise, clip_skip, batch = 1, masked = false, embeddings = [], ...recipe }) {
-  const { prompt, steps, guidance, sampler, width, height, schedule = "", spacing = "", rng = "torch", program = "diffusers", eta = null, hires } = recipe;
+  const { prompt, steps, guidance, sampler, width, height, schedule, spacing, rng = "torch", program = "diffusers", eta = null, hires } = recipe;
   /** @type {Partial<Form>} */
-  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule, spacing, rng, program, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires) };
+  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule: schedule ?? "", spacing: spacing ?? "", rng, program, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires) };
   const wanted = adapters.map(({ name, sha256, strength, text_encoder, blocks }) => ({ name, sha256, strength, textEncoder: text_encoder ?? null, blocks }));
   const missing = batch > 1 ? [t("restore.batch", { n: batch })] : [];
   return { change, model, modelHash: "", origin: "", wanted, words: embeddings, masked, denoise: denoise ?? null, missing };

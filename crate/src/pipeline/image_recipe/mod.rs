@@ -119,9 +119,13 @@ fn merge(graph: RecipeDraft, infotext: RecipeDraft) -> RecipeDraft {
         merged.prompt = infotext.prompt;
         merged.negative = infotext.negative;
     }
+    // Hashes of LoRAs that the infotext does not mention in its prompt are among its leftovers.
+    let unmentioned = infotext.leftovers.iter().filter(|leftover| leftover.name == "Lora hashes");
+    let unmentioned: Vec<_> = unmentioned.filter_map(|leftover| leftover.value.split_once(": ")).collect();
     for adapter in &mut merged.adapters {
         let known = infotext.adapters.iter().find(|known| known.is_named(&adapter.name));
-        adapter.hash = known.and_then(|known| known.hash.clone());
+        let other = unmentioned.iter().find(|(name, _)| adapter.is_named(name)).map(|(_, hash)| hash.to_lowercase());
+        adapter.hash = known.and_then(|known| known.hash.clone()).or(other);
     }
     merged
 }

@@ -8,6 +8,41 @@ use crate::pipeline::infotext::{sampler_named, schedule_named};
 use crate::pipeline::recipe_draft::{Origin, RecipeDraft};
 use crate::program::Program;
 
+/// Keys that do not determine the image.
+const IGNORED: [&str; 17] = [
+    "n_samples",
+    "request_type",
+    "signed_hash",
+    "v4_prompt",
+    "v4_negative_prompt",
+    "version",
+    "params_version",
+    "legacy",
+    "legacy_v3_extend",
+    "legacy_uc",
+    "hide_debug_overlay",
+    "lora_unet_weights",
+    "lora_clip_weights",
+    "use_coords",
+    "stream",
+    "image_format",
+    "add_original_image",
+];
+/// Settings that have no effect at these values.
+const USUAL: [(&str, &[&str]); 11] = [
+    ("uncond_scale", &["1.0", "1", "0.0", "0"]),
+    ("cfg_rescale", &["0.0", "0"]),
+    ("noise", &["0.0", "0"]),
+    ("controlnet_strength", &["1.0", "1"]),
+    ("dynamic_thresholding_percentile", &["0.999"]),
+    ("dynamic_thresholding_mimic_scale", &["10.0", "10"]),
+    ("skip_cfg_below_sigma", &["0.0", "0"]),
+    ("deliberate_euler_ancestral_bug", &["false"]),
+    ("prefer_brownian", &["true"]),
+    ("cfg_sched_eligibility", &["enable_for_post_summer_samplers"]),
+    ("explike_fine_detail", &["false"]),
+];
+
 pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     let is_named = objects.software.iter().any(|software| software.starts_with("NovelAI"));
     let keys: &[&str] = if is_named { &["sampler", "seed"] } else { &["uc", "sampler", "seed", "scale", "steps"] };
@@ -40,6 +75,10 @@ pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
             _ => fields.draft.push_leftover("noise_schedule", schedule, "unsupported schedule type"),
         }
     }
+    let characters = object.map.get("v4_prompt").and_then(|prompt| prompt.pointer("/caption/char_captions"));
+    if characters.and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
+        fields.draft.push_leftover("v4_prompt", "", "prompts of single characters are not supported");
+    }
     let is_several = object.map.get("n_samples").and_then(Value::as_u64).is_some_and(|n| n > 1);
     if is_several {
         let samples = object.map.get("n_samples").map(text_of).unwrap_or_default();
@@ -50,38 +89,8 @@ pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
         "NovelAI",
         "NovelAI's models and noise are its own: the image cannot be drawn again, only one like it",
     );
-    fields.ignore(&[
-        "n_samples",
-        "request_type",
-        "signed_hash",
-        "v4_prompt",
-        "v4_negative_prompt",
-        "version",
-        "params_version",
-        "legacy",
-        "legacy_v3_extend",
-        "legacy_uc",
-        "hide_debug_overlay",
-        "lora_unet_weights",
-        "lora_clip_weights",
-        "use_coords",
-        "stream",
-        "image_format",
-        "add_original_image",
-    ]);
-    fields.usual(&[
-        ("uncond_scale", &["1.0", "1", "0.0", "0"]),
-        ("cfg_rescale", &["0.0", "0"]),
-        ("noise", &["0.0", "0"]),
-        ("controlnet_strength", &["1.0", "1"]),
-        ("dynamic_thresholding_percentile", &["0.999"]),
-        ("dynamic_thresholding_mimic_scale", &["10.0", "10"]),
-        ("skip_cfg_below_sigma", &["0.0", "0"]),
-        ("deliberate_euler_ancestral_bug", &["false"]),
-        ("prefer_brownian", &["true"]),
-        ("cfg_sched_eligibility", &["enable_for_post_summer_samplers"]),
-        ("explike_fine_detail", &["false"]),
-    ]);
+    fields.ignore(&IGNORED);
+    fields.usual(&USUAL);
     Some(fields.finish())
 }
 

@@ -153,9 +153,8 @@ impl<'g> Trace<'g> {
             let of_unet =
                 [format!("model_str_{at}"), format!("model_weight_{at}"), format!("lora_{at}_model_strength")];
             let of_text = [format!("clip_str_{at}"), format!("clip_weight_{at}"), format!("lora_{at}_clip_strength")];
-            let names = |names: &'_ [String; 3]| names.each_ref().map(|name| name.clone());
             let mut strength = |names: [String; 3]| self.number(node, &names.each_ref().map(String::as_str));
-            let (simple, unet, text) = (strength(names(&simple)), strength(names(&of_unet)), strength(names(&of_text)));
+            let (simple, unet, text) = (strength(simple), strength(of_unet), strength(of_text));
             let (unet, text) = if mode == Some("simple") { (simple.or(unet), None) } else { (unet.or(simple), text) };
             found.extend(self.lora(node, name, unet, text));
         }
