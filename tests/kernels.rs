@@ -162,7 +162,7 @@ fn f16_and_bf16_tensors_are_read_widened_and_rounded_like_the_reference() {
                 builder.output("y", y);
                 let wide = builder.push(Widen {}, &[w], "wide").expect("wide");
                 let scalar = builder.scalar("s").0;
-                let sum = builder.push(Axpy { scalar, factor: 1.0 }, &[wide, wide], "sum").expect("sum");
+                let sum = builder.push(Axpy { scalar, factor: 1.0, gate: false }, &[wide, wide], "sum").expect("sum");
                 let narrow = builder.push(Narrow { storage }, &[sum], "narrow").expect("narrow");
                 builder.output("narrow", narrow);
                 let plan = builder.finish();

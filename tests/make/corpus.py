@@ -24,6 +24,11 @@ lycoris_lokr_both_factored_r1a1_fp16 lycoris_glora_r3a2_fp16 lycoris_ia3_fp16 ly
 lycoris_boft_fp16 lycoris_dora_in_axis_r4a2_fp16
 cloneofsimo_lora_weight cloneofsimo_lora_weight.text_encoder cloneofsimo_safeloras
 """.split()
+# Biases that peft_types.py needs besides the sampled weights.
+BIASES = [
+    "unet.conv_in.bias", "unet.down_blocks.1.attentions.0.transformer_blocks.0.ff.net.0.proj.bias",
+    "unet.up_blocks.1.attentions.1.proj_in.bias",
+]
 FIELDS = """file kind algorithms naming_convention base_family n_modules_unet n_modules_te ranks alphas dtypes
 unmatched_keys companion positional_targets expected""".split()
 HOSTILE = "acceptable_verdicts severity reason bad_modules hint danger".split()
@@ -47,7 +52,7 @@ def copy(source, target):
 
 
 def corpus(source, target, files):
-    sampled, cases = set(), []
+    sampled, cases = set(BIASES), []
     for case in files:
         name = case["file"].removeprefix("files/").rsplit(".", 1)[0]
         if case["kind"] == "valid" and name in VALID:

@@ -78,7 +78,7 @@ def run(op, f, x):
             y = y.reshape(y.shape[0], 1, 1, y.shape[1])
         return x[0] + y
     if op == "axpy":
-        return x[0] + NUMBER * f["factor"] * x[1]
+        return x[0] + (1 if f.get("gate") else NUMBER) * f["factor"] * x[1]
     if op == "concat":
         return torch.cat(x, -1)
     if op == "geglu":
@@ -103,6 +103,12 @@ def run(op, f, x):
         count, mean, squares = (each(t) for t in x[1].unbind(-1))
         out = (x[0] - mean) / (squares / count + f["eps"]).sqrt() * x[2] + x[3]
         return F.silu(out) if f["silu"] else out
+    if op == "rotate" and f.get("axis") == "columns":
+        # The transpose, with a kernel's positions as the faster axis of the rows.
+        (count, columns), area = x[1].shape, f["area"]
+        y = x[1].T.reshape(area, -1, count).transpose(0, 1).reshape(columns, count)
+        y = run(op, {"stride": f["stride"]}, [x[0], y])
+        return y.reshape(-1, area, count).transpose(0, 1).reshape(columns, count).T.contiguous()
     if op == "rotate":
         rows, columns = x[1].shape
         size, stride = x[0].shape[-1], f["stride"]
@@ -110,7 +116,7 @@ def run(op, f, x):
         y = (x[0] @ y.reshape(-1, size, columns)).reshape(rows, columns)
         return y if stride == 0 else y.reshape(-1, stride, 2, columns).transpose(1, 2).reshape(rows, columns)
     if op == "scale":
-        return x[0] * (x[1][:, None] if f["axis"] == "rows" else x[1].repeat(x[0].shape[1] // x[1].shape[0]))
+        return x[0] * (x[1][:, None] if f["axis"] == "rows" else x[1].repeat(x[0].shape[-1] // x[1].shape[0]))
     if op == "renorm":
         if f["axis"] == "rows":
             return x[2][:, None] * x[1] / x[1].norm(dim=1, keepdim=True) - x[0]
@@ -186,6 +192,10 @@ def cases():
     # Enough tiles for Winograd: a batch of two with odd sizes, tiles in three chunks.
     for b, h, w, c, o in [(1, 32, 32, 128, 128), (2, 23, 25, 8, 12), (1, 33, 35, 4, 1024)]:
         yield "conv2d", {"kernel": 3, "stride": 1, "padding": 1, "bias": True}, [[b, h, w, c], [o, 9 * c], [o]]
+    for blocks, size, rows, stride, area in [(40, 32, 320, 0, 1), (90, 32, 320, 0, 9), (80, 8, 24, 16, 1), (6, 3, 5, 0, 9), (2, 6, 5, 3, 1), (4, 6, 5, 6, 4)]:
+        yield "rotate", {"axis": "columns", "stride": stride, "area": area}, [[blocks, size, size], [rows, blocks * size]]
+    yield "axpy", {"scalar": 0, "factor": 0.75, "gate": True}, [[3, 7], [3, 7]]
+    yield "scale", {"axis": "columns"}, [[320], [320]]
 
 
 def main():

@@ -14,7 +14,8 @@ enum Structure {
     Difference,
     /// A function of the factors and the base weight that is linear in the strength.
     Relative,
-    /// A function of the factors and the base weight that is not linear in the strength.
+    /// A function of the factors and the base weight that is not linear in the strength, or whose strength cannot be
+    /// multiplied into a factor.
     Nonlinear,
 }
 
@@ -64,12 +65,26 @@ algorithms! {
     Lokr = "lokr", "LoKr", Composed;
     /// LoKr with a Tucker core.
     LokrTucker = "lokr_tucker", "LoKr (Tucker)", Composed;
+    /// AdaLoRA: up · diag(singular values) · down.
+    Adalora = "adalora", "AdaLoRA", Composed;
+    /// VeRA: random projections shared by all layers, scaled by two vectors per layer.
+    Vera = "vera", "VeRA", Composed;
+    /// DeLoRA: a product of normalized factors with a learned norm.
+    Delora = "delora", "DeLoRA", Composed;
+    /// MiSS: a small matrix repeated along the inputs.
+    Miss = "miss", "MiSS", Composed;
+    /// Bone, the earlier name of MiSS.
+    Bone = "bone", "Bone", Composed;
+    /// SHiRA: differences of a few elements.
+    Shira = "shira", "SHiRA", Composed;
     /// GLoRA in the layout of LyCORIS since version 2.
     Glora = "glora", "GLoRA", Relative;
     /// GLoRA in the earlier layout.
     GloraOld = "glora_old", "GLoRA", Relative;
     /// (IA)³: factors of the weight's rows or columns.
     Ia3 = "ia3", "(IA)³", Relative;
+    /// (IA)³ as PEFT writes it: the factors replace 1 and change the bias too.
+    PeftIa3 = "peft_ia3", "(IA)³", Nonlinear;
     /// The difference of a weight or bias.
     Full = "full", "full diff", Difference;
     /// The difference of a norm layer's weight or bias.
@@ -78,6 +93,10 @@ algorithms! {
     Oft = "oft", "OFT", Nonlinear;
     /// OFT as LyCORIS writes it.
     DiagOft = "diag_oft", "Diag-OFT", Nonlinear;
+    /// OFT as PEFT and OneTrainer write it: rotations of the inputs.
+    OftV2 = "oft_v2", "OFT v2", Nonlinear;
+    /// HRA: Householder reflections of the inputs.
+    Hra = "hra", "HRA", Nonlinear;
     /// BOFT: butterfly-factorized rotations.
     Boft = "boft", "BOFT", Nonlinear;
     /// DoRA: another algorithm's change with learned magnitudes.
@@ -149,6 +168,6 @@ mod tests {
             assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
             assert_eq!(serde_json::to_value(algorithm).expect("a string"), algorithm.name());
         }
-        assert_eq!(Algorithm::from_name("vera"), None);
+        assert_eq!(Algorithm::from_name("vb_lora"), None);
     }
 }

@@ -3,16 +3,51 @@
 
 use crate::formats::Header;
 use crate::model::Component;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The fields of a PEFT `LoraConfig` that change a delta's scale.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// The fields of a PEFT config that change a delta. Those that another algorithm may use with another type are `None`
+/// then.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct PeftConfig {
+    /// The algorithm: `LORA`, `IA3`, …
+    #[serde(default, deserialize_with = "lenient")]
+    pub peft_type: Option<String>,
     /// Default alpha.
     pub lora_alpha: Option<f32>,
+    /// Default alpha of LoHa and LoKr.
+    #[serde(default)]
+    pub alpha: Option<f32>,
+    /// Default rank.
+    #[serde(default, deserialize_with = "lenient")]
+    pub r: Option<usize>,
+    /// Rank of the layers whose path ends in (or matches) the key.
+    #[serde(default, deserialize_with = "lenient")]
+    pub rank_pattern: Option<BTreeMap<String, usize>>,
+    /// AdaLoRA: rank before layers were pruned.
+    #[serde(default, deserialize_with = "lenient")]
+    pub init_r: Option<usize>,
+    /// OFT: whether the Cayley transform is approximated by a Neumann series.
+    #[serde(default, deserialize_with = "lenient")]
+    pub use_cayley_neumann: Option<bool>,
+    /// OFT: number of terms of this series.
+    #[serde(default, deserialize_with = "lenient")]
+    pub num_cayley_neumann_terms: Option<usize>,
+    /// OFT: whether `eps` limits the rotations.
+    #[serde(default, deserialize_with = "lenient")]
+    pub coft: Option<bool>,
+    /// OFT: limit of the rotations.
+    #[serde(default, deserialize_with = "lenient")]
+    pub eps: Option<f64>,
+    /// HRA: whether the reflections are orthonormalized.
+    #[serde(default, rename = "apply_GS", deserialize_with = "lenient")]
+    pub apply_gs: Option<bool>,
+    /// (IA)³: endings of the names of layers whose inputs are scaled, or a pattern of these names.
+    #[serde(default, deserialize_with = "lenient")]
+    feedforward_modules: Option<Feedforward>,
     /// alpha of the layers whose path ends in (or matches) the key.
     #[serde(default)]
     pub alpha_pattern: BTreeMap<String, f32>,
@@ -21,16 +56,58 @@ pub struct PeftConfig {
     pub use_rslora: bool,
 }
 
+/// Names of (IA)³'s feed-forward layers.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Feedforward {
+    Endings(Vec<String>),
+    Pattern(String),
+}
+
+/// Reads a field, or `None` if it has another type.
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(field: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(field)?).ok())
+}
+
 impl PeftConfig {
     /// Returns the alpha of the layer with this path inside its network.
     pub fn alpha(&self, path: &str) -> Option<f32> {
         let matching = self.alpha_pattern.iter().find(|(pattern, _)| matches(pattern, path));
-        matching.map(|(_, &alpha)| alpha).or(self.lora_alpha)
+        let default = if self.is_lycoris() { self.alpha } else { self.lora_alpha };
+        matching.map(|(_, &alpha)| alpha).or(default)
     }
 
-    /// Returns the multiplier of the product of the factors.
-    pub fn scale(&self, alpha: f32, rank: usize) -> f32 {
-        alpha / if self.use_rslora { (rank as f32).sqrt() } else { rank as f32 }
+    /// Returns whether the algorithm is one that PEFT took over from LyCORIS with the names of its tensors.
+    pub fn is_lycoris(&self) -> bool {
+        matches!(self.peft_type.as_deref(), Some("LOHA" | "LOKR"))
+    }
+
+    /// Returns the multiplier of the product of the factors for the layer with this path; `rank` is the factors'
+    /// rank, which LoKr may lack. `None` if neither gives a rank.
+    pub fn scale(&self, alpha: f32, rank: Option<usize>, path: &str) -> Option<f32> {
+        Some(match self.peft_type.as_deref() {
+            Some("ADALORA") => {
+                let initial = self.init_r.or(rank)? as f32;
+                (if alpha > 0.0 { alpha } else { initial }) / (initial + 1e-5)
+            }
+            Some("LOKR") => {
+                let pattern = self.rank_pattern.iter().flatten().find(|(pattern, _)| matches(pattern, path));
+                alpha / pattern.map(|(_, &rank)| rank).or(self.r).or(rank)? as f32
+            }
+            _ if self.use_rslora => alpha / (rank? as f32).sqrt(),
+            _ => alpha / rank? as f32,
+        })
+    }
+
+    /// Returns whether the layer with this name is a feed-forward layer of (IA)³, whose inputs are scaled.
+    pub fn is_feedforward(&self, name: &str) -> bool {
+        match &self.feedforward_modules {
+            Some(Feedforward::Endings(endings)) => endings.iter().any(|ending| name.ends_with(ending)),
+            Some(Feedforward::Pattern(pattern)) => {
+                matches_here(pattern, name.strip_prefix("base_model.model.").unwrap_or(name))
+            }
+            None => false,
+        }
     }
 }
 
@@ -119,7 +196,7 @@ impl PeftConfigs {
     /// Parses GGUF's alpha.
     fn from_gguf_alpha(text: &str) -> Result<PeftConfigs, String> {
         let alpha = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
-        let shared = PeftConfig { lora_alpha: Some(alpha), alpha_pattern: BTreeMap::new(), use_rslora: false };
+        let shared = PeftConfig { lora_alpha: Some(alpha), ..PeftConfig::default() };
         Ok(PeftConfigs { shared: Some(shared), ..PeftConfigs::default() })
     }
 
@@ -149,7 +226,8 @@ impl PeftConfigs {
     /// Returns the configs, or an error if an alpha is not finite.
     fn checked(self) -> Result<PeftConfigs, String> {
         let configs = self.shared.iter().chain(self.parts.values());
-        let mut alphas = configs.flat_map(|config| config.lora_alpha.iter().chain(config.alpha_pattern.values()));
+        let mut alphas = configs
+            .flat_map(|config| config.lora_alpha.iter().chain(&config.alpha).chain(config.alpha_pattern.values()));
         match alphas.find(|alpha| !alpha.is_finite()) {
             Some(alpha) => Err(format!("alpha is {alpha}")),
             None => Ok(self),
@@ -247,7 +325,7 @@ mod tests {
         let unet = configs.of(Component::Unet).expect("a config");
         assert_eq!((unet.alpha("a.to_q"), unet.alpha("a.to_v")), (Some(3.0), Some(5.0)));
         let text = configs.of(Component::TextEncoder).expect("a config");
-        assert_eq!(text.scale(8.0, 4), 4.0);
+        assert_eq!(text.scale(8.0, Some(4), "a"), Some(4.0));
         assert!(configs.of(Component::TextEncoder2).is_none());
         let flux = PeftConfigs::from_metadata(r#"{"transformer.lora_alpha": 2}"#).expect("valid");
         assert_eq!(flux.of(Component::Transformer).and_then(|config| config.lora_alpha), Some(2.0));

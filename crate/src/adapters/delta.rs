@@ -76,6 +76,11 @@ pub trait Change: Debug {
         self.rank()
     }
 
+    /// Returns the algorithm of the change whose rows or columns DoRA rescales, if it is not LoRA.
+    fn decomposed(&self) -> Option<Algorithm> {
+        None
+    }
+
     /// Returns the PyTorch shape of the change.
     fn shape(&self) -> Vec<usize>;
 
@@ -143,9 +148,17 @@ impl Fold<'_> {
         self.add_scaled(base, change, 1.0)
     }
 
+    /// Adds `base + change`, which is exactly `base` at strength 0.
+    pub fn gate(&mut self, base: ValueId, change: ValueId) -> Result<ValueId, PlanError> {
+        match self.strength {
+            Some(strength) => self.push(Axpy { scalar: strength.0, factor: 1.0, gate: true }, &[base, change]),
+            None => self.add_scaled(base, change, 1.0),
+        }
+    }
+
     fn add_scaled(&mut self, base: ValueId, change: ValueId, factor: f32) -> Result<ValueId, PlanError> {
         match self.strength {
-            Some(strength) => self.push(Axpy { scalar: strength.0, factor }, &[base, change]),
+            Some(strength) => self.push(Axpy { scalar: strength.0, factor, gate: false }, &[base, change]),
             None => self.push(Add { broadcast: Broadcast::None }, &[base, change]),
         }
     }

@@ -57,6 +57,10 @@ impl Change for Dora {
         self.change.alpha_rank()
     }
 
+    fn decomposed(&self) -> Option<Algorithm> {
+        Some(self.change.algorithm()).filter(|algorithm| !algorithm.is_pair())
+    }
+
     fn shape(&self) -> Vec<usize> {
         self.change.shape()
     }

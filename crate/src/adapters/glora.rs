@@ -7,6 +7,7 @@
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
+use super::layer::Layer;
 use super::leftover::LeftoverReason;
 use crate::linalg::{Dense, kronecker};
 use crate::model::spelling::Role;
@@ -28,8 +29,9 @@ pub struct Glora {
 pub(super) const ROLES: &[Role] = &[Role::GloraA1, Role::GloraA2, Role::GloraB1, Role::GloraB2, Role::GloraBm];
 
 impl Glora {
-    /// Creates the change from a group in either order, or returns an error if the shapes of its factors do not match.
-    pub(super) fn from_group(group: &Group) -> Result<Glora, LeftoverReason> {
+    /// Creates the change of this layer from a group in either order, or returns an error if the shapes of its factors
+    /// do not match.
+    pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Glora, LeftoverReason> {
         if group.get(Role::GloraBm).is_some() {
             return Err(LeftoverReason::UnsupportedAlgorithm("GLoRA with a Tucker core"));
         }
@@ -45,10 +47,18 @@ impl Glora {
         let new = Glora { inner: [a1.clone(), a2.clone()], outer: [b1.clone(), b2.clone()], old: false };
         let old = Glora { inner: [a2, a1], outer: [b2, b1], old: true };
         match (new.is_consistent(), old.is_consistent()) {
+            // The transposed factors of a square layer are consistent too, with rank and width swapped.
+            (true, true) if old.fits(layer) && !new.fits(layer) => Ok(old),
+            (true, true) if old.fits(layer) == new.fits(layer) && old.rank() < new.rank() => Ok(old),
             (true, _) => Ok(new),
             (false, true) => Ok(old),
             _ => Err(LeftoverReason::RankMismatch { up: new.outer[0].axis(1), down: new.outer[1].axis(0) }),
         }
+    }
+
+    /// Returns whether the outputs and inputs are those of the layer.
+    fn fits(&self, layer: &Layer) -> bool {
+        layer.module.weight_shape().get(..2) == self.shape().get(..2)
     }
 
     fn is_consistent(&self) -> bool {

@@ -76,7 +76,19 @@ pub fn group(header: &Header) -> (Vec<Group>, Vec<&TensorInfo>) {
         group.peft |= suffix.peft;
         group.tensors.insert(suffix.role, tensor.clone());
     }
+    share_projections(&mut groups);
     (groups, others)
+}
+
+/// Adds VeRA's projections, which belong to no layer, to the groups that they are projections of.
+fn share_projections(groups: &mut Vec<Group>) {
+    let is_user = |group: &Group| group.has_any(&[Role::VeraLambdaB, Role::VeraLambdaD]);
+    let holds = |group: &Group| group.tensors.keys().all(|role| matches!(role, Role::VeraA | Role::VeraB));
+    let Some(at) = groups.iter().position(holds).filter(|_| groups.iter().any(is_user)) else { return };
+    let shared = groups.remove(at);
+    for group in groups.iter_mut().filter(|group| is_user(group)) {
+        group.tensors.extend(shared.tensors.clone());
+    }
 }
 
 /// Returns the groups of a bare list of tensors (cloneofsimo/lora's .pt), which alternates up and down. Each pair's

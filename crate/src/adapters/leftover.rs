@@ -44,6 +44,9 @@ pub enum LeftoverReason {
     /// Unsupported algorithm.
     #[error("{0} is not supported")]
     UnsupportedAlgorithm(&'static str),
+    /// Recognized algorithm that is not computed.
+    #[error("{algorithm} is recognized but not computed: {because}")]
+    NotComputed { algorithm: &'static str, because: &'static str },
 }
 
 impl LeftoverReason {
@@ -62,7 +65,9 @@ impl LeftoverReason {
             LeftoverReason::Incomplete { .. } => LeftoverClass::IncompletePair,
             LeftoverReason::RankMismatch { .. } => LeftoverClass::RankMismatch,
             LeftoverReason::Malformed { .. } => LeftoverClass::ShapeMismatch,
-            LeftoverReason::UnsupportedAlgorithm(_) => LeftoverClass::UnsupportedAlgorithm,
+            LeftoverReason::UnsupportedAlgorithm(_) | LeftoverReason::NotComputed { .. } => {
+                LeftoverClass::UnsupportedAlgorithm
+            }
         }
     }
 

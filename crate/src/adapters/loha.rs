@@ -8,12 +8,13 @@
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
+use super::layer::Layer;
 use super::leftover::LeftoverReason;
 use super::representation::Representation;
 use super::tucker::{MAX_DENSE_LEN, contracted};
 use crate::linalg::{Dense, Factorization, product, product_norm, transposed};
+use crate::model::Kind;
 use crate::model::spelling::Role;
-use crate::model::{Kind, Module};
 use crate::num::{host_len, numel};
 use crate::plan::{PlanError, ValueId};
 
@@ -96,8 +97,8 @@ impl Side {
 
 impl Loha {
     /// Creates the change of this layer from a group, or returns an error if the shapes of its factors do not match.
-    pub(super) fn from_group(group: &Group, module: &Module) -> Result<Loha, LeftoverReason> {
-        let kernel = if let Kind::Conv { kernel, .. } = module.kind { kernel } else { 1 };
+    pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Loha, LeftoverReason> {
+        let kernel = if let Kind::Conv { kernel, .. } = layer.module.kind { kernel } else { 1 };
         let first = Side::from_group(group, [Role::HadaW1A, Role::HadaW1B, Role::HadaT1])?;
         let second = Side::from_group(group, [Role::HadaW2A, Role::HadaW2B, Role::HadaT2])?;
         match (first.shape(kernel), second.shape(kernel)) {

@@ -7,12 +7,13 @@
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
+use super::layer::Layer;
 use super::leftover::LeftoverReason;
 use super::representation::Representation;
 use super::tucker::contracted;
 use crate::linalg::{Dense, Factorization, kronecker, norm, product, product_norm, transposed};
+use crate::model::Kind;
 use crate::model::spelling::Role;
-use crate::model::{Kind, Module};
 use crate::plan::{PlanError, ValueId};
 
 /// One of the two matrices.
@@ -82,13 +83,15 @@ impl Side {
     }
 
     /// Returns (rows, columns, kernel²) for a layer with this kernel size.
-    fn sizes(&self, kernel: usize) -> Option<[usize; 3]> {
+    fn sizes(&self, kernel: usize) -> [usize; 3] {
         match self {
-            Side::Whole(whole) => Some([whole.axis(0), whole.axis(1), whole.from_axis(2)]),
-            Side::Tucker { a, b, mid } => Some([a.axis(1), b.axis(1), mid.from_axis(2)]),
+            Side::Whole(whole) => [whole.axis(0), whole.axis(1), whole.from_axis(2)],
+            Side::Tucker { a, b, mid } => [a.axis(1), b.axis(1), mid.from_axis(2)],
             Side::Product { a, b } => {
-                let (columns, area) = (b.from_axis(1), kernel * kernel);
-                columns.is_multiple_of(area).then_some([a.axis(0), columns / area, area])
+                let columns = b.from_axis(1);
+                // A flattened kernel need not be within this side.
+                let area = if columns.is_multiple_of(kernel * kernel) { kernel * kernel } else { 1 };
+                [a.axis(0), columns / area, area]
             }
         }
     }
@@ -124,7 +127,7 @@ impl Side {
             }
             _ => {
                 let (left, right) = self.pair(numbers)?;
-                let rank = left.len() / self.sizes(1)?[0];
+                let rank = left.len() / self.sizes(1)[0];
                 Some(Factorization::product(left, right, rank))
             }
         }
@@ -143,20 +146,21 @@ impl Side {
 
 impl Lokr {
     /// Creates the change of this layer from a group, or returns an error if the shapes of its factors do not match.
-    pub(super) fn from_group(group: &Group, module: &Module) -> Result<Lokr, LeftoverReason> {
-        let kernel = if let Kind::Conv { kernel, .. } = module.kind { kernel } else { 1 };
+    pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Lokr, LeftoverReason> {
+        let kernel = if let Kind::Conv { kernel, .. } = layer.module.kind { kernel } else { 1 };
         let w1 = Side::from_group(group, [Role::LokrW1, Role::LokrW1A, Role::LokrW1B], None)?;
         let w2 = Side::from_group(group, [Role::LokrW2, Role::LokrW2A, Role::LokrW2B], Some(Role::LokrT2))?;
-        let (Some([a, b, 1]), Some([c, d, area])) = (w1.sizes(1), w2.sizes(kernel)) else {
-            let factor = w2.factors()[0];
-            return Err(LeftoverReason::malformed(factor, "is not divisible by the layer's kernel size"));
-        };
+        let ([a, b, one], [c, d, area]) = (w1.sizes(1), w2.sizes(kernel));
+        if one != 1 {
+            return Err(LeftoverReason::malformed(w1.factors()[0], "must have no kernel"));
+        }
         let (Some(rows), Some(columns)) = (a.checked_mul(c), b.checked_mul(d)) else {
             return Err(LeftoverReason::malformed(w2.factors()[0], "expands to more elements than any layer has"));
         };
         let side = area.isqrt();
-        let kernel_axes = if area == 1 { vec![] } else { vec![side, side] };
-        Ok(Lokr { w1, w2, sizes: ([a, b], [c, d, area]), shape: [vec![rows, columns], kernel_axes].concat() })
+        // ComfyUI's training node flattens the kernel: its positions are the last of the columns.
+        let shape = if area == 1 { layer.shape_of(rows, columns) } else { vec![rows, columns, side, side] };
+        Ok(Lokr { w1, w2, sizes: ([a, b], [c, d, area]), shape })
     }
 
     /// A pair is (w1 ⊗ w2_a) · (I ⊗ w2_b), if w2 is a product.

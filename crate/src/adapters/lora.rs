@@ -1,11 +1,12 @@
 //! LoRA: the product up · down, for convolutions optionally with a Tucker core between them.
 //!
 //! Hu et al. 2021 (LoRA); Yeh et al. 2023 (LoCon: convolutions, and the core of a Tucker decomposition). The scale
-//! is alpha / rank. DyLoRA files hold pairs of the full rank.
+//! is alpha / rank. DyLoRA files hold pairs of the full rank. ComfyUI's training node flattens a convolution's kernel.
 
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
 use super::group::Group;
+use super::layer::Layer;
 use super::leftover::LeftoverReason;
 use super::tucker::contracted;
 use crate::linalg::{Factorization, product_norm};
@@ -21,20 +22,18 @@ pub struct Lora {
     up: Factor,
     /// (rank, inputs), optionally with a kernel.
     down: Factor,
+    /// The kernel's axes, if the change is one of a convolution.
+    kernel: Vec<usize>,
     /// (up's rank, down's rank, kernel, kernel): change[o, i, h, w] = Σ up[o, m] mid[m, n, h, w] down[n, i].
     mid: Option<Factor>,
 }
 
 /// Roles of the factors.
-pub(super) const ROLES: &[Role] = &[Role::Up, Role::Down, Role::Mid];
+pub(super) const ROLES: &[Role] = &[Role::Up, Role::Down, Role::Mid, Role::LoraE];
 
 impl Lora {
-    /// Creates the change from a group, or returns an error if the shapes of its factors do not match.
-    pub(super) fn from_group(group: &Group) -> Result<Lora, LeftoverReason> {
-        // AdaLoRA multiplies by singular values between the factors.
-        if group.get(Role::LoraE).is_some() {
-            return Err(LeftoverReason::UnsupportedAlgorithm("AdaLoRA"));
-        }
+    /// Creates the change of this layer from a group, or returns an error if the shapes of its factors do not match.
+    pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Lora, LeftoverReason> {
         let factor = |role, name| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: name });
         let (up, down) = (factor(Role::Up, "lora_up (lora_B)")?, factor(Role::Down, "lora_down (lora_A)")?);
         let mid = group.get(Role::Mid).map(Factor::of);
@@ -57,13 +56,19 @@ impl Lora {
         if up.axis(1) != left || down.axis(0) != right {
             return Err(LeftoverReason::RankMismatch { up: up.axis(1), down: down.axis(0) });
         }
-        Ok(Lora { up, down, mid })
+        let kernel = match &mid {
+            Some(mid) => mid.shape[2..].to_vec(),
+            None if down.shape.len() == 2 => layer.shape_of(up.axis(0), down.axis(1))[2..].to_vec(),
+            None => down.shape[2..].to_vec(),
+        };
+        Ok(Lora { up, down, kernel, mid })
     }
 
     /// Returns the shape of the right factor: (rank, inputs), optionally with a kernel.
     fn right_shape(&self) -> Vec<usize> {
-        let kernel = &self.mid.as_ref().unwrap_or(&self.down).shape[2..];
-        [&[self.up.axis(1), self.down.axis(1)], kernel].concat()
+        let area = host_len(numel(&self.kernel));
+        let inputs = if self.mid.is_some() { self.down.axis(1) } else { self.down.from_axis(1) / area.max(1) };
+        [&[self.up.axis(1), inputs], &*self.kernel].concat()
     }
 
     /// Returns the right factor in the file's axis order: down, or mid · down.
@@ -79,7 +84,7 @@ impl Change for Lora {
     fn algorithm(&self) -> Algorithm {
         match &self.mid {
             Some(_) => Algorithm::LoconTucker,
-            None if self.down.from_axis(2) > 1 => Algorithm::Locon,
+            None if numel(&self.kernel) > 1 => Algorithm::Locon,
             None => Algorithm::Lora,
         }
     }

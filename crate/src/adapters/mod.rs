@@ -4,10 +4,13 @@
 //! a small plan, which the report runs on the CPU and image generation on the GPU. Every key of a file is either
 //! part of a delta or a leftover with a reason; keys are never dropped silently.
 
+mod adalora;
 mod algorithm;
 mod bake;
 mod base;
+mod composed;
 mod config;
+mod delora;
 mod delta;
 mod dora;
 mod families;
@@ -15,17 +18,25 @@ mod fold;
 mod full;
 mod glora;
 mod group;
+mod hra;
 mod ia3;
+mod layer;
 mod leftover;
 mod locate;
 mod loha;
 mod lokr;
 mod lora;
+mod miss;
 mod oft;
+mod oft_v2;
+mod peft_boft;
 mod read;
 mod representation;
+mod rotation;
+mod shira;
 mod strengths;
 mod tucker;
+mod vera;
 
 pub use algorithm::Algorithm;
 pub use bake::{BakeError, BakedAdapter, bake, baked_size};

@@ -1,11 +1,12 @@
 //! The deltas of an adapter file, and the keys that are not part of any delta, each with its reason.
 
 use super::algorithm::Algorithm;
-use super::config::PeftConfigs;
+use super::config::{PeftConfig, PeftConfigs};
 use super::delta::{Change, Delta, Part};
 use super::dora;
 use super::families::FAMILIES;
 use super::group::{Group, group};
+use super::layer::Layer;
 use super::leftover::{Leftover, LeftoverReason};
 use super::locate::locate;
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
@@ -139,14 +140,20 @@ impl<'a> Reader<'a> {
             }
             return;
         }
+        let layer = Layer { module: found.module, config: self.config(group, found) };
         let mut used: Vec<Role> = Vec::new();
         let mut failed: Option<LeftoverReason> = None;
         for family in FAMILIES
             .iter()
             .filter(|family| family.roles.iter().take(family.identifying_roles).any(|role| group.get(*role).is_some()))
         {
-            let change = (family.from_group)(group, found.module);
-            match if family.takes_magnitudes { change.and_then(|change| dora::wrap(group, change)) } else { change } {
+            let change = match (family.from_group)(group, &layer) {
+                Ok(Some(change)) if family.takes_magnitudes => dora::wrap(group, change),
+                Ok(Some(change)) => Ok(change),
+                Ok(None) => continue,
+                Err(reason) => Err(reason),
+            };
+            match change {
                 Ok(change) => {
                     used.extend(family.roles);
                     used.extend(dora::ROLES.iter().filter(|_| family.takes_magnitudes));
@@ -171,17 +178,24 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Returns the config that applies to a group: PEFT's LoHa and LoKr have LyCORIS's names.
+    fn config(&self, group: &Group, found: ModuleMatch<'_>) -> Option<&'a PeftConfig> {
+        self.configs.of(found.component).filter(|config| group.peft || config.is_lycoris())
+    }
+
     fn delta(&self, group: &Group, found: ModuleMatch<'_>, part: Part, change: Box<dyn Change>) -> Delta {
-        let config = self.configs.of(found.component).filter(|_| group.peft);
+        let path = &found.module.path;
         let stored = group.number(Role::Alpha);
-        let alpha = stored.or_else(|| config.and_then(|config| config.alpha(&found.module.path)));
-        let scale = match (group.number(Role::Scale), alpha, change.alpha_rank()) {
-            (Some(scale), _, _) => scale,
-            (None, Some(alpha), Some(rank)) => match config.filter(|_| stored.is_none()) {
-                Some(config) => config.scale(alpha, rank),
-                None => alpha / rank as f32,
+        let config = self.config(group, found).filter(|_| stored.is_none());
+        let alpha = stored.or_else(|| config.and_then(|config| config.alpha(path)));
+        let rank = change.alpha_rank();
+        let scale = match (group.number(Role::Scale), alpha) {
+            (Some(scale), _) => Some(scale),
+            (None, Some(alpha)) => match config.filter(|_| rank.is_some() || change.algorithm() == Algorithm::Lokr) {
+                Some(config) => config.scale(alpha, rank, path),
+                None => rank.map(|rank| alpha / rank as f32),
             },
-            _ => 1.0,
+            (None, None) => None,
         };
         Delta {
             component: found.component,
@@ -190,7 +204,7 @@ impl<'a> Reader<'a> {
             convention: found.convention,
             algorithm: self.named_algorithm(change.algorithm()),
             alpha,
-            scale,
+            scale: scale.unwrap_or(1.0),
             change,
         }
     }
@@ -214,7 +228,10 @@ impl<'a> Reader<'a> {
 /// Returns the reason that a tensor of a known layer is used by no family.
 fn missing_partner(role: Role, key: &str) -> LeftoverReason {
     if let Some(algorithm) = spelling::algorithm(key) {
-        return LeftoverReason::UnsupportedAlgorithm(algorithm);
+        return match spelling::why_not_computed(algorithm) {
+            Some(because) => LeftoverReason::NotComputed { algorithm, because },
+            None => LeftoverReason::UnsupportedAlgorithm(algorithm),
+        };
     }
     match role {
         Role::Alpha | Role::Scale => LeftoverReason::Incomplete { missing: "up/down pair" },

@@ -199,7 +199,11 @@ async fn fill(
     let (groups, others) = group(&header);
     let (changing, idle): (Vec<Group>, Vec<Group>) = groups.into_iter().partition(has_change);
     if changing.is_empty() {
-        let (kind, problem) = refusal::by_tensors(&header);
+        let named = options.companion.and_then(|config| refusal::by_peft_type(config, &header));
+        let (kind, problem) = match named {
+            Some(problem) => (FileKind::Unknown, problem),
+            None => refusal::by_tensors(&header),
+        };
         report.kind = kind;
         report.problems.push(problem);
         return Ok(Vec::new());
@@ -314,7 +318,7 @@ async fn fill_adapter(
         }
     }
     report.coverage = coverage(&counted, &report.modules);
-    report.algorithms = algorithms(&adapter, groups);
+    report.algorithms = algorithms(&adapter);
     report.leftovers = leftovers(&adapter, &found);
     report.convention = adapter.convention.clone();
     let config = problems::ConfigState { is_missing: lacks_config, metadata: &header.metadata };
@@ -347,24 +351,24 @@ fn judged(
     judgements(&Evidence { file, header, groups, found: &found, family, adapter, problems, config })
 }
 
-/// Returns the distinct algorithms of all deltas. A LoCon with Tucker cores counts as one algorithm,
-/// although its linear layers have no cores.
-fn algorithms(adapter: &Adapter, groups: &[Group]) -> Vec<String> {
-    let named = groups.iter().flat_map(|group| group.tensors.values()).filter_map(|tensor| algorithm(&tensor.name));
-    let named: BTreeSet<&str> = named.collect();
-    let named: Vec<String> = named.into_iter().map(short).collect();
+/// Returns the distinct algorithms: of all deltas, of the changes that DoRA is combined with, unless they are LoRA, and
+/// those that are only recognized. A LoCon with Tucker cores counts as one algorithm, although its linear layers have no
+/// cores.
+fn algorithms(adapter: &Adapter) -> Vec<String> {
+    let named: BTreeSet<&str> = adapter.leftovers.iter().filter_map(|leftover| algorithm(&leftover.key)).collect();
     let mut distinct: Vec<Algorithm> = Vec::new();
-    for delta in &adapter.deltas {
-        if !distinct.contains(&delta.algorithm) {
-            distinct.push(delta.algorithm);
-        }
+    for algorithm in adapter.deltas.iter().flat_map(|delta| [Some(delta.algorithm), delta.change.decomposed()]) {
+        distinct.extend(algorithm.filter(|algorithm| !distinct.contains(algorithm)));
     }
     if distinct.contains(&Algorithm::LoconTucker) {
         distinct.retain(|algorithm| !matches!(algorithm, Algorithm::Lora | Algorithm::Locon));
     }
     let mut names: Vec<String> = distinct.into_iter().map(|algorithm| algorithm.to_string()).collect();
-    names.extend(named);
-    names.dedup();
+    for name in named.into_iter().map(short) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names
 }
 

@@ -151,6 +151,18 @@ pub fn by_tensors(header: &Header) -> (FileKind, Problem) {
     (FileKind::Unknown, Problem::refuse(ProblemClass::NotAnAdapter, text))
 }
 
+/// Returns the problem of a file without known tensors whose adapter_config.json names an algorithm of PEFT.
+pub fn by_peft_type(config: &str, header: &Header) -> Option<Problem> {
+    let config: serde_json::Value = serde_json::from_str(config).ok()?;
+    let (algorithm, first) = (config.get("peft_type")?.as_str()?, header.tensors.first()?);
+    let text = format!(
+        "adapter_config.json says that this is an adapter of PEFT's type {algorithm}, of which LoRA Loupe reads no tensor \
+         (the first is `{}`). Load it with PEFT.",
+        first.name
+    );
+    Some(Problem::refuse("unsupported_algorithm", text))
+}
+
 /// Returns whether all tensors have the names of embeddings in diffusers, A1111 or SDXL.
 fn is_embedding(header: &Header) -> bool {
     const NAMES: [&str; 4] = ["emb_params", "clip_l", "clip_g", "string_to_param.*"];

@@ -37,6 +37,9 @@ impl Sizes {
             let axes = shape(Role::Down).map(<[usize]>::len);
             return Sizes { outputs: axis(Role::Up, 0), inputs: axis(Role::Down, 1), axes, either: None };
         }
+        if group.has_any(&[Role::DeloraA, Role::DeloraB]) {
+            return Sizes { outputs: axis(Role::DeloraB, 0), inputs: axis(Role::DeloraA, 1), ..Sizes::default() };
+        }
         if group.has_any(&[Role::HadaW1A, Role::HadaW1B]) {
             let outputs = axis(Role::HadaW1A, usize::from(shape(Role::HadaT1).is_some()));
             return Sizes { outputs, inputs: axis(Role::HadaW1B, 1), ..Sizes::default() };
@@ -58,17 +61,24 @@ impl Sizes {
             (Some(&[.., blocks, size, _]), _) => {
                 return Sizes { outputs: blocks.checked_mul(size), ..Sizes::default() };
             }
-            // A block of b rows is stored as the b (b - 1) / 2 elements above its diagonal.
-            (None, Some(&[blocks, elements])) => {
+            // A block of b rows, or one that all blocks share, is stored as the b (b - 1) / 2 elements above its diagonal.
+            (None, Some(&[blocks, elements])) if blocks > 1 => {
                 let size = (1..=elements + 1).find(|size| size * (size - 1) / 2 >= elements);
                 return Sizes { inputs: size.and_then(|size| blocks.checked_mul(size)), ..Sizes::default() };
             }
             _ => {}
         }
         let one = |role| shape(role).and_then(longest).filter(|&size| size > 1);
-        let outputs = one(Role::DiffB).or(one(Role::WNorm)).or(one(Role::BNorm));
-        let either = one(Role::Weight).or(one(Role::GloraB1)).or(one(Role::Part1));
-        Sizes { outputs, either: if outputs.is_some() { None } else { either }, ..Sizes::default() }
+        let outputs = one(Role::DiffB).or(one(Role::WNorm)).or(one(Role::BNorm)).or(one(Role::BoftS));
+        let outputs = outputs.or(one(Role::VeraLambdaB));
+        let inputs = match (shape(Role::BoftR), shape(Role::HraU)) {
+            (Some(&[_, blocks, size, _]), _) => blocks.checked_mul(size),
+            (None, Some(&[inputs, _])) => Some(inputs),
+            _ => None,
+        };
+        let either = one(Role::Weight).or(one(Role::GloraB1)).or(one(Role::Ia3L)).or(one(Role::MissBlock));
+        let either = either.or(one(Role::BoneBlock)).or(one(Role::Part1));
+        Sizes { outputs, inputs, either: if outputs.or(inputs).is_some() { None } else { either }, ..Sizes::default() }
     }
 
     /// Returns whether a layer's sizes are compatible.
@@ -130,6 +140,11 @@ mod tests {
         );
         check(&[(Role::OftBlocks, &[4, 768, 768])], &[3072, 320], &[320, 3072]);
         check(&[(Role::OftR, &[64, 496])], &[320, 2048], &[2048, 320]);
+        check(&[(Role::BoftR, &[2, 80, 4, 4]), (Role::BoftS, &[640, 1])], &[640, 320], &[320, 640]);
+        check(&[(Role::HraU, &[36, 8])], &[320, 4, 3, 3], &[4, 320, 3, 3]);
+        check(&[(Role::VeraLambdaB, &[640])], &[640, 320], &[320, 640]);
+        check(&[(Role::DeloraA, &[4, 320]), (Role::DeloraB, &[640, 4])], &[640, 320], &[320, 640]);
+        check(&[(Role::Ia3L, &[640, 1])], &[640, 320], &[320, 768]);
         check(&[(Role::Part1, &[64, 320])], &[320, 768], &[640, 640]);
         check(&[(Role::Diff, &[128])], &[128], &[64]);
     }

@@ -247,7 +247,11 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
     /// Returns whether a delta must or should become LoRA; an error if the key format cannot store it.
     fn becomes_lora(&self, delta: &Delta) -> Result<bool, EditError> {
         let composed = delta.algorithm.is_composed();
-        let KeyScheme::Target(target, _) = self.scheme else { return Ok(self.options.as_lora && composed) };
+        // VeRA's projections belong to several layers, and SHiRA's indices are exact integers.
+        let is_rewritable = !matches!(delta.algorithm, Algorithm::Vera | Algorithm::Shira);
+        let KeyScheme::Target(target, _) = self.scheme else {
+            return Ok((self.options.as_lora || !is_rewritable) && composed);
+        };
         let unsupported = |what: &str, hint| {
             let (layer, target) = (self.opened.layer(delta), target.name());
             Err(EditError::Unsupported { layer, what: what.into(), target, hint })

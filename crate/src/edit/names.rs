@@ -75,7 +75,7 @@ impl Target {
         match self {
             Target::Peft => matches!(role, Role::Up | Role::Down | Role::Magnitude),
             Target::Diffusers | Target::Aitoolkit => matches!(role, Role::Up | Role::Down),
-            Target::Kohya | Target::Comfy | Target::Onetrainer => role != Role::Magnitude,
+            Target::Kohya | Target::Comfy | Target::Onetrainer => role != Role::Magnitude && !suffix(role).is_empty(),
         }
     }
 
@@ -190,10 +190,34 @@ pub(super) fn suffix(role: Role) -> &'static str {
         Role::BNorm => ".b_norm",
         Role::SetWeight => ".set_weight",
         Role::ReshapeWeight => ".reshape_weight",
-        Role::OftR => ".oft_R.weight",
-        Role::LoraE => ".lora_E",
-        // Roles of unsupported algorithms; their keys are never renamed.
-        Role::Part1 | Role::Part2 | Role::Part3 => "",
+        // Roles of PEFT's and of unsupported algorithms; their keys are never renamed.
+        Role::OftR
+        | Role::OftScaled
+        | Role::LoraE
+        | Role::BoftR
+        | Role::BoftS
+        | Role::Ia3L
+        | Role::HraU
+        | Role::MissBlock
+        | Role::BoneBlock
+        | Role::VeraA
+        | Role::VeraB
+        | Role::VeraLambdaB
+        | Role::VeraLambdaD
+        | Role::ShiraWeight
+        | Role::ShiraIndices
+        | Role::DeloraA
+        | Role::DeloraB
+        | Role::DeloraLambda
+        | Role::DeloraWNorm
+        | Role::Part1
+        | Role::Part2
+        | Role::Part3
+        | Role::Part4
+        | Role::Part5
+        | Role::Part6
+        | Role::Part7
+        | Role::Part8 => "",
     }
 }
 

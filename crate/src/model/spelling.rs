@@ -53,15 +53,37 @@ pub enum Role {
     SetWeight,
     ReshapeWeight,
     OftR,
+    OftScaled,
     LoraE,
+    BoftR,
+    BoftS,
+    Ia3L,
+    HraU,
+    MissBlock,
+    BoneBlock,
+    VeraA,
+    VeraB,
+    VeraLambdaB,
+    VeraLambdaD,
+    ShiraWeight,
+    ShiraIndices,
+    DeloraA,
+    DeloraB,
+    DeloraLambda,
+    DeloraWNorm,
     /// Tensors, numbered, of algorithms that are recognized but not computed.
     Part1,
     Part2,
     Part3,
+    Part4,
+    Part5,
+    Part6,
+    Part7,
+    Part8,
 }
 
 /// Key suffix.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Suffix {
     /// Text of the suffix.
     pub text: String,
@@ -105,15 +127,28 @@ fn component<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Component, D:
         .ok_or_else(|| serde::de::Error::custom(format!("unknown component `{name}`")))
 }
 
+/// Reason that an algorithm is not computed.
+#[derive(Debug, Deserialize)]
+struct Uncomputed {
+    algorithm: String,
+    because: String,
+}
+
 #[derive(Deserialize)]
 struct Table {
+    uncomputed: Vec<Uncomputed>,
     prefix: Vec<Prefix>,
     checkpoint: Vec<Checkpoint>,
     suffix: Vec<Suffix>,
 }
 
-static TABLE: LazyLock<Table> =
-    LazyLock::new(|| toml::from_str(include_str!("spellings.toml")).expect("spellings.toml is checked by a test"));
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let mut table: Table = toml::from_str(include_str!("spellings.toml")).expect("spellings.toml is checked by a test");
+    // PEFT's keys include the adapter's name, "default", unless its own function saves them.
+    let named = table.suffix.iter().filter(|suffix| suffix.peft).map(Suffix::with_adapter_name).collect::<Vec<_>>();
+    table.suffix.extend(named);
+    table
+});
 
 /// Prefixes of stems without dots, and prefixes of stems with dots.
 static PREFIXES: LazyLock<[Vec<&Prefix>; 2]> = LazyLock::new(|| {
@@ -122,6 +157,18 @@ static PREFIXES: LazyLock<[Vec<&Prefix>; 2]> = LazyLock::new(|| {
         TABLE.prefix.iter().filter(|prefix| prefix.separator == ".").collect(),
     ]
 });
+
+impl Suffix {
+    /// Returns the suffix of keys that include PEFT's default name of an adapter.
+    fn with_adapter_name(&self) -> Suffix {
+        let parameter = [".weight", ".bias"].into_iter().find_map(|part| Some((self.text.strip_suffix(part)?, part)));
+        let text = match parameter {
+            Some((tensor, part)) => format!("{tensor}.default{part}"),
+            None => format!("{}.default", self.text),
+        };
+        Suffix { text, ..self.clone() }
+    }
+}
 
 impl Prefix {
     fn convention(&self, names: NamingScheme, peft: bool) -> &str {
@@ -170,6 +217,12 @@ pub fn split(key: &str) -> Option<(&str, &'static Suffix)> {
 /// Returns the display name of the algorithm that a key's suffix identifies, if it is not computed.
 pub fn algorithm(key: &str) -> Option<&'static str> {
     split(key)?.1.algorithm.as_deref()
+}
+
+/// Returns why an algorithm is not computed, if that is known.
+pub fn why_not_computed(algorithm: &str) -> Option<&'static str> {
+    let row = TABLE.uncomputed.iter().find(|row| row.algorithm == algorithm)?;
+    Some(&row.because)
 }
 
 /// Returns an algorithm's short name: `vera` for VeRA, `ln_tuning` for LN tuning.

@@ -4,12 +4,16 @@ use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
 /// x + (scalars[scalar] * factor) * y; bit-identical to x, even for non-finite y, if the product is 0.
+/// With `gate`, any scalar but 0 counts as 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Axpy {
     /// Index into the plan's scalars.
     pub scalar: usize,
     /// Constant multiplied with the scalar.
     pub factor: f32,
+    /// Whether the scalar only decides between x and x + factor * y.
+    #[serde(default)]
+    pub gate: bool,
 }
 
 impl Operation for Axpy {
@@ -25,7 +29,8 @@ impl Operation for Axpy {
     }
 
     fn run(&self, inputs: &[View], scalars: &[f32], output: &mut [f32]) {
-        let alpha = scalars[self.scalar] * self.factor;
+        let scalar = scalars[self.scalar];
+        let alpha = self.factor * if self.gate && scalar != 0.0 { 1.0 } else { scalar };
         for (i, out) in output.iter_mut().enumerate() {
             let x = inputs[0].data[i];
             *out = if alpha == 0.0 { x } else { x + alpha * inputs[1].data[i] };
@@ -33,6 +38,6 @@ impl Operation for Axpy {
     }
 
     fn details(&self) -> String {
-        format!("s{}*{}", self.scalar, self.factor)
+        format!("s{}{}*{}", self.scalar, if self.gate { " != 0" } else { "" }, self.factor)
     }
 }

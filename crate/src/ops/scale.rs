@@ -14,7 +14,7 @@ pub enum Axis {
     Columns,
 }
 
-/// output[m, n] = x[m, n] · factors[m], or x[m, n] · factors[n mod factors.len()].
+/// output[m, n] = x[m, n] · factors[m], or x[m, n] · factors[n mod factors.len()]; a vector is one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scale {
     /// Axis of the factors.
@@ -45,11 +45,16 @@ impl Operation for Scale {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeError> {
-        let &[&[rows, columns], &[count]] = inputs else {
+        let &[x, &[count]] = inputs else {
             return Err(self.shape_error(inputs, "expects a matrix and a vector of factors"));
         };
+        let (rows, columns) = match *x {
+            [rows, columns] => (rows, columns),
+            [columns] => (1, columns),
+            _ => return Err(self.shape_error(inputs, "expects a matrix or a vector")),
+        };
         match self.axis.takes(rows, columns, count) {
-            true => Ok(vec![rows, columns]),
+            true => Ok(x.to_vec()),
             false => Err(self.shape_error(inputs, format!("{count} factors do not match the {}", self.axis.name()))),
         }
     }

@@ -27,7 +27,8 @@ const algorithms = () => [
   ["DoRA", "m · (W + ΔW) ÷ ‖W + ΔW‖", t("help.dora")],
   ["GLoRA", "W + W·A + B", t("help.glora")],
   ["(IA)³", "W · diag(s)", t("help.ia3")],
-  ["OFT, BOFT", "R · W", t("help.oft")],
+  ["OFT, BOFT, HRA", "R · W, W · R", t("help.oft")],
+  ["AdaLoRA, VeRA, DeLoRA, MiSS, SHiRA", "W + ΔW", t("help.peft")],
   [t("help.full_name"), "W + D", t("help.full")],
 ];
 

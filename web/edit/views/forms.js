@@ -10,7 +10,7 @@ import { cross } from "../../ui/icons.js";
 /** @typedef {import("./change.js").Edit} Edit */
 
 /** Algorithms that can become a LoRA without the base model. */
-const COMPOSED = /^(loha|lokr|locon_tucker)/;
+const COMPOSED = /^(loha|lokr|locon_tucker|adalora|vera|delora|miss|bone|shira)/;
 
 /** Conventions of names that can be written. @type {import("../../engine/types.d.ts").Target[]} */
 const TARGETS = ["kohya", "peft", "diffusers", "comfy", "onetrainer", "aitoolkit"];

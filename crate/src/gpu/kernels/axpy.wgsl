@@ -1,6 +1,7 @@
-// x + alpha * y, and exactly x if alpha is 0; see ops/axpy.rs. alpha is a run-time scalar times a constant factor.
+// x + alpha * y, and exactly x if alpha is 0; see ops/axpy.rs. alpha is a run-time scalar times a constant factor;
+// with the gate, any scalar but 0 counts as 1.
 
-struct Params { count: u32, scalar: u32, factor: f32 }
+struct Params { count: u32, scalar: u32, factor: f32, gate: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Scalar>; // (count)
@@ -16,7 +17,8 @@ fn main(
 ) {
     let i = workgroup_index(group, groups) * 256u + local;
     if i >= params.count { return; }
-    let alpha = scalars[params.scalar] * params.factor;
+    let scalar = scalars[params.scalar];
+    let alpha = select(scalar, 1.0, params.gate == 1u && scalar != 0.0) * params.factor;
     if alpha == 0.0 {
         output[i] = x[i];
     } else {

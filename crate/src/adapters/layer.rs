@@ -1,0 +1,22 @@
+//! The layer of a group, from which its change is created.
+
+use super::config::PeftConfig;
+use crate::model::Module;
+use crate::num::{host_len, numel};
+
+/// A layer of the model, and the config that applies to it.
+pub(super) struct Layer<'a> {
+    pub(super) module: &'a Module,
+    /// The PEFT config of its network, if the group is PEFT's.
+    pub(super) config: Option<&'a PeftConfig>,
+}
+
+impl Layer<'_> {
+    /// Returns the shape of a matrix (outputs, columns): with the layer's kernel, if it is a convolution whose kernel
+    /// is flattened.
+    pub(super) fn shape_of(&self, outputs: usize, columns: usize) -> Vec<usize> {
+        let shape = self.module.weight_shape();
+        let is_flattened = shape.len() > 2 && shape[0] == outputs && host_len(numel(&shape[1..])) == columns;
+        if is_flattened { shape } else { vec![outputs, columns] }
+    }
+}
