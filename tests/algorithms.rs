@@ -1,6 +1,7 @@
 //! Reports on adapters of every algorithm that PEFT saves, whether it is computed or not.
 
 use lora_loupe::analysis::{FileKind, inspect};
+use lora_loupe::num::numel;
 use lora_loupe_tests::golden;
 use pollster::block_on;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ fn file(shapes: &BTreeMap<String, Vec<usize>>) -> Vec<u8> {
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
     for (key, shape) in shapes {
         let start = data.len();
-        for _ in 0..shape.iter().copied().fold(1, |count, axis| count * axis) {
+        for _ in 0..numel(shape) {
             data.extend(1f32.to_le_bytes());
         }
         let info = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]});

@@ -63,7 +63,8 @@ mod tests {
     fn a_cayley_transform_is_a_rotation() {
         let r = cayley(&skew(&[0.3, 0.9, -0.2, 0.1, 0.5, 0.7, -0.4, 0.2, 0.0], 3, 1.0));
         let identity = r.times(&r.transposed());
-        let off = identity.data.iter().zip(&Matrix::identity(3).data).map(|(a, b)| (a - b).abs());
+        let wanted = Matrix::identity(3);
+        let off = identity.data.iter().zip(&wanted.data).map(|(a, b)| (a - b).abs());
         assert!(off.fold(0.0, f64::max) < 1e-12);
         let half = cayley(&skew(&[0.0, 0.5, 0.0, 0.0], 2, 1.0));
         assert!((half.data[1] - 0.8).abs() < 1e-12, "tan of the half angle is 0.5");

@@ -12,6 +12,7 @@ use super::representation::Representation;
 use super::tucker::MAX_DENSE_LEN;
 use crate::linalg::{Dense, Factorization, norm};
 use crate::model::spelling::Role;
+use crate::num::to_index;
 use crate::plan::{PlanError, ValueId};
 
 /// A sparse difference.
@@ -47,12 +48,14 @@ impl Shira {
         let [rows, columns] = self.shape;
         let count = rows.checked_mul(columns).filter(|&count| count <= 8 * MAX_DENSE_LEN)?;
         let (values, indices) = (numbers.get(&self.values.key)?, numbers.get(&self.indices.key)?);
-        let (row_indices, column_indices) = indices.split_at(values.len());
+        let (row_indices, column_indices) = indices.split_at_checked(values.len())?;
         let mut matrix = vec![0.0; count];
         for ((&value, &row), &column) in values.iter().zip(row_indices).zip(column_indices) {
-            let is_inside = (0.0..rows as f32).contains(&row) && (0.0..columns as f32).contains(&column);
+            if !(0.0..rows as f32).contains(&row) || !(0.0..columns as f32).contains(&column) {
+                return None;
+            }
             // Indices in f32 are exact below 2^24.
-            *matrix.get_mut(row as usize * columns + column as usize).filter(|_| is_inside)? += value;
+            matrix[to_index(row.into()) * columns + to_index(column.into())] += value;
         }
         Some(matrix)
     }

@@ -160,7 +160,7 @@ pub fn by_peft_type(config: &str, header: &Header) -> Option<Problem> {
          (the first is `{}`). Load it with PEFT.",
         first.name
     );
-    Some(Problem::refuse("unsupported_algorithm", text))
+    Some(Problem::refuse(ProblemClass::UnsupportedAlgorithm, text))
 }
 
 /// Returns whether all tensors have the names of embeddings in diffusers, A1111 or SDXL.

@@ -9,6 +9,7 @@ use super::qkv::{Block, Fusion, assembled, part};
 use crate::adapters::{Delta, Part};
 use crate::formats::Dtype;
 use crate::model::{Component, Module};
+use crate::num::{host_len, numel};
 
 impl<'a> Planner<'a, '_, '_> {
     /// Swaps the upper and lower half of a change.
@@ -74,7 +75,8 @@ impl<'a> Planner<'a, '_, '_> {
         let layer = format!("{component}.{}", module.path);
         let keys = PairKeys::for_layer(target, &self.opened.model, component, module);
         let keys = keys.ok_or_else(|| no_name(layer.clone(), target))?;
-        let columns = blocks.first().map_or(0, |block| block.delta.change.shape().iter().skip(1).product());
+        let columns =
+            blocks.first().map_or(0, |block| host_len(numel(block.delta.change.shape().get(1..).unwrap_or_default())));
         let rank = self.joint_rank(layer, &blocks, rows).await?;
         let dtypes = blocks.iter().map(|block| dtype(block.delta, self.options.dtype));
         let dtype = dtypes.reduce(common_dtype).unwrap_or(Dtype::F32);
