@@ -8,7 +8,7 @@ use lora_loupe::formats::ByteSource;
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::model::Component;
 use lora_loupe::pipeline::{AdapterChoice, Embedding, EmbeddingChoice, GenerateInputs, PipelineError, Recipe, Session};
-use lora_loupe::text::Syntax;
+use lora_loupe::program::Program;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::cases::{case, cases};
 use lora_loupe_tests::compare::{LATENTS, close, rel_rms};
@@ -103,7 +103,7 @@ fn block_strengths_match_diffusers() {
 
             let prompt =
                 format!("{} <lora:lora_b:{strength}:lbw={}>", recipe.prompt, case["blocks"].as_str().expect("blocks"));
-            let in_prompt = Recipe { adapters: Vec::new(), prompt, syntax: Syntax::A1111, ..recipe };
+            let in_prompt = Recipe { adapters: Vec::new(), prompt, program: Program::A1111, ..recipe };
             // The prompt keeps the space before the tag.
             close("lbw", &latents(&mut session, &in_prompt, &given).await, &wanted, LATENTS);
             let wrong = Recipe { adapters: vec![choice("b", 1.0, Some("1,2"))], ..in_prompt };
@@ -175,7 +175,7 @@ fn textual_inversions_match_diffusers() {
             close(&format!("{case}"), &got, &wanted, LATENTS);
             if vectors == 3 {
                 // The web UI's syntax recognizes the plain name as well.
-                let a1111 = Recipe { syntax: Syntax::A1111, ..recipe.clone() };
+                let a1111 = Recipe { program: Program::A1111, ..recipe.clone() };
                 close("a1111", &latents(&mut session, &a1111, &given).await, &wanted, LATENTS);
             }
             let without = Recipe { embeddings: Vec::new(), ..recipe };

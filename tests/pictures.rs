@@ -5,7 +5,7 @@
 
 use lora_loupe::gpu::Style;
 use lora_loupe::pipeline::{GenerateInputs, Model, Recipe};
-use lora_loupe::text::Syntax;
+use lora_loupe::program::Program;
 use lora_loupe_tests::cases::{case, cases};
 use lora_loupe_tests::compare::{LATENTS, close, rel_rms};
 use lora_loupe_tests::draw::{adapter, check, draw, latents};
@@ -49,7 +49,7 @@ fn clip_skip_low_guidance_and_tcd_match_the_pipelines() {
             close(&format!("{case}"), &got, &wanted, LATENTS);
             // The web UIs skip CLIP layers for both prompts.
             let a1111 =
-                latents(&mut session, &Recipe { syntax: Syntax::A1111, ..recipe }, &GenerateInputs::default()).await;
+                latents(&mut session, &Recipe { program: Program::A1111, ..recipe }, &GenerateInputs::default()).await;
             assert_eq!(rel_rms(&a1111, &wanted) > 1e-3, clip_skip > 0 && guidance > 1.0, "{case}");
         }
     });

@@ -131,7 +131,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   const countSoon = debounced(200, async () => {
     const { form, base } = getState();
     if (!base.info || client.model !== modelKey(getState())) return;
-    const counted = await client.countTokens(form.prompt, form.syntax, form.steps).catch(() => null);
+    const counted = await client.countTokens(form.prompt, form.program, form.steps).catch(() => null);
     if (counted) send({ type: "tokens/counted", tokens: { used: counted[0], room: counted[1] } });
   });
 

@@ -23,7 +23,7 @@ export const FIRST_FORM = {
   schedule: "",
   spacing: "",
   rng: "torch",
-  syntax: "plain",
+  program: "diffusers",
   clipSkip: 1,
   denoise: 0.6,
   eta: null,

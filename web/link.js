@@ -12,7 +12,7 @@
 /** @typedef {Omit<Recipe, "adapters"> & { adapters: LinkedAdapter[] }} LinkedRecipe */
 /** @typedef {{ recipe: LinkedRecipe } | { look: Look } | { unknown: string }} Link */
 
-const TEXTS = ["model", "prompt", "negative", "sampler", "schedule", "spacing", "rng", "syntax"];
+const TEXTS = ["model", "prompt", "negative", "sampler", "schedule", "spacing", "rng", "program"];
 const OF_ADAPTERS = ["lora", "blocks", "from", "version", "adapters"];
 const NUMBERS = ["seed", "steps", "guidance", "width", "height", "clip_skip", "batch", "denoise"];
 
@@ -67,7 +67,9 @@ function recipeOf(params) {
   const fields = { ...USUAL };
   for (const [key, text] of params) {
     if (OF_ADAPTERS.includes(key)) continue;
-    if (TEXTS.includes(key)) fields[key] = text;
+    // The older name of the field.
+    if (key === "syntax") fields.program = text === "plain" ? "diffusers" : text;
+    else if (TEXTS.includes(key)) fields[key] = text;
     else if (!NUMBERS.includes(key)) fields[key] = jsonOf(text);
     else if (text && Number.isFinite(Number(text))) fields[key] = Number(text);
   }

@@ -40,7 +40,7 @@ export function activeLabels(state) {
 
 /** The mentioned LoRAs that are here; the engine names the others. @param {State} state @returns {Row[]} */
 function mentions(state) {
-  if (state.form.syntax !== "a1111") return [];
+  if (state.form.program === "diffusers") return [];
   return [...state.form.prompt.matchAll(MENTION)].flatMap(([, name, strengths]) => {
     const id = loraNamed(state, name);
     const parts = (strengths || "1").split(":");
@@ -57,18 +57,19 @@ export function stackedRecipe({ form }, plain, adapters) {
 
 /** The form's recipe without any LoRA; what is left at the model's own value is left out. @param {State} state @returns {Recipe} */
 export function plainRecipe({ form, base, start, mask, demo, files }) {
-  const { negative, seed, steps, guidance, sampler, schedule, spacing, rng, syntax, clipSkip } = form;
+  const { negative, seed, steps, guidance, sampler, schedule, spacing, rng, program, clipSkip } = form;
   if (!base.info || !demo.catalogue) throw { kind: "no_model", message: t("error.no_model") };
-  const prompt = syntax === "a1111" ? form.prompt.replace(MENTION, "") : form.prompt;
+  const isWebUi = program !== "diffusers";
+  const prompt = isWebUi ? form.prompt.replace(MENTION, "") : form.prompt;
   const { width, height } = base.chosen === "demo" ? demo.catalogue.defaults : form;
   return {
     ...{ version: 1, model: base.info.name, adapters: [], prompt, seed, steps, guidance, sampler, width, height },
     // The web UIs know no missing negative prompt, diffusers tells it from an empty one.
-    negative: negative || syntax === "a1111" ? negative : null,
+    negative: negative || isWebUi ? negative : null,
     ...(schedule && { schedule }),
     ...(spacing && { spacing }),
     ...(rng !== "torch" && { rng }),
-    ...(syntax !== "plain" && { syntax }),
+    ...(isWebUi && { program }),
     ...(clipSkip > 1 && { clip_skip: clipSkip - 1 }),
     ...(start && { denoise: form.denoise }),
     ...(start && mask && { masked: true }),

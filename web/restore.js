@@ -57,9 +57,9 @@ export function restored(state, file, { recipe, infotext }, again = t("restore.d
 
 /** @param {Recipe} recipe */
 function ofRecipe({ model, adapters, negative, seed, denoise, clip_skip, batch = 1, masked = false, embeddings = [], ...recipe }) {
-  const { prompt, steps, guidance, sampler, width, height, schedule = "", spacing = "", rng = "torch", syntax = "plain", eta = null, hires } = recipe;
+  const { prompt, steps, guidance, sampler, width, height, schedule = "", spacing = "", rng = "torch", program = "diffusers", eta = null, hires } = recipe;
   /** @type {Partial<Form>} */
-  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule, spacing, rng, syntax, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires) };
+  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule, spacing, rng, program, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires) };
   const wanted = adapters.map(({ name, sha256, strength, text_encoder, blocks }) => ({ name, sha256, strength, textEncoder: text_encoder ?? null, blocks }));
   const missing = batch > 1 ? [t("restore.batch", { n: batch })] : [];
   return { change, model, wanted, words: embeddings, masked, denoise: denoise ?? null, missing };
@@ -70,7 +70,7 @@ function ofInfotext(info) {
   const { prompt, negative, seed, steps, guidance, sampler, schedule, size, clip_skip, rng, model, denoise, eta, hires, adapters, leftovers } = info;
   /** @type {Partial<Form>} */
   const change = {
-    ...{ prompt, negative, syntax: "a1111", rng: rng ?? "philox", schedule: schedule ?? "", spacing: "", clipSkip: clip_skip ?? 1, eta, ...secondPass(hires) },
+    ...{ prompt, negative, program: "a1111", rng: rng ?? "philox", schedule: schedule ?? "", spacing: "", clipSkip: clip_skip ?? 1, eta, ...secondPass(hires) },
     ...(seed !== null && { seed }),
     ...(steps !== null && { steps }),
     ...(guidance !== null && { guidance }),

@@ -95,7 +95,9 @@ export function stem(name) {
 /** The id of the LoRA of a name, the newest first, "" for none. @param {State} state @param {string} name */
 export function loraNamed(state, name) {
   const { demo } = loraOptions(state);
-  const own = state.files.findLast((entry) => usable(entry) && !entry.id.startsWith("demo:") && stem(entry.name) === stem(name));
+  const files = state.files.filter((entry) => usable(entry) && !entry.id.startsWith("demo:"));
+  // The web UI writes the name from the training instead of the file's.
+  const own = files.findLast((entry) => stem(entry.name) === stem(name)) ?? files.findLast((entry) => entry.report?.metadata.ss_output_name === name);
   return own?.id ?? demo.find(({ id }) => stem(id) === `demo:${stem(name)}`)?.id ?? "";
 }
 

@@ -2,7 +2,7 @@
 
 import type { LinkedRecipe } from "./link.js";
 import type { Language } from "./words.js";
-import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Recipe, Report, Rng, Summary, Syntax, Weighing } from "./engine/types.d.ts";
+import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -137,7 +137,7 @@ export type Form = {
   schedule: "" | NonNullable<Recipe["schedule"]>;
   spacing: "" | NonNullable<Recipe["spacing"]>;
   rng: Rng;
-  syntax: Syntax;
+  program: Program;
   /** As the web UIs count: 1 is the last layer. */
   clipSkip: number;
   /** How far to go from the picture to start from. */

@@ -19,6 +19,7 @@ pub mod num;
 pub mod ops;
 pub mod pipeline;
 pub mod plan;
+pub mod program;
 pub mod samplers;
 pub mod text;
 pub mod wasm;

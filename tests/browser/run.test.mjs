@@ -152,13 +152,13 @@ describe('a model of one’s own', () => {
     assert.deepEqual(errors, []);
   });
 
-  it('takes noise, schedule and prompt syntax from the advanced part', async () => {
+  it('takes noise, schedule and program from the advanced part', async () => {
     const { page } = await openMini();
     await page.selectOption('#lora', '');
     await type(page, 'steps', 3);
     const usual = await generate(page);
     await page.getByText('Advanced', { exact: true }).click();
-    for (const [field, value] of [['rng', 'philox'], ['schedule', 'karras'], ['spacing', 'trailing'], ['syntax', 'a1111']]) {
+    for (const [field, value] of [['rng', 'philox'], ['schedule', 'karras'], ['spacing', 'trailing'], ['program', 'a1111']]) {
       await page.selectOption(`#${field}`, value);
     }
     await type(page, 'clipSkip', 2);
@@ -168,7 +168,7 @@ describe('a model of one’s own', () => {
     assert.ok(difference(other.with, other.without) > 0.5, 'a LoRA that only the prompt names acts');
     assert.match(await page.getByTestId('caption').innerText(), /lora_b\.safetensors: \d+ modules applied/);
     const text = (await saved(page, 'without')).toString('latin1');
-    for (const said of [/Schedule type: Karras/, /RNG: NV/, /Clip skip: 2/, /"spacing":"trailing"/, /"syntax":"a1111"/]) assert.match(text, said);
+    for (const said of [/Schedule type: Karras/, /RNG: NV/, /Clip skip: 2/, /"spacing":"trailing"/, /"program":"a1111"/]) assert.match(text, said);
   });
 
   it('draws anew only what a mask leaves white, in blocks of its own strength, and once more larger', async () => {

@@ -2,7 +2,7 @@
 
 use crate::golden::{self, Tensor};
 use lora_loupe::pipeline::{AdapterChoice, Network, Recipe, Rng, timestep_embedding};
-use lora_loupe::text::Syntax;
+use lora_loupe::program::Program;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -37,8 +37,13 @@ pub fn recipe(case: &Value) -> Recipe {
         schedule: None,
         spacing: None,
         rng: Rng::Torch,
-        syntax: Syntax::Plain,
+        program: Program::Diffusers,
         clip_skip: 0,
+        emphasis: Default::default(),
+        pad_conds: false,
+        prediction: None,
+        zero_snr: None,
+        guidance_rescale: 0.0,
         batch: if case["batch"] == "num_images" { 2 } else { 1 },
         denoise: case["strength"].as_f64(),
         eta: None,
@@ -82,8 +87,13 @@ pub fn cases(kind: &str) -> Vec<(Value, Recipe, Vec<f32>)> {
         spacing: None,
         eta: None,
         rng: Rng::Torch,
-        syntax: Syntax::Plain,
+        program: Program::Diffusers,
         clip_skip: 0,
+        emphasis: Default::default(),
+        pad_conds: false,
+        prediction: None,
+        zero_snr: None,
+        guidance_rescale: 0.0,
         batch: 1,
         denoise: None,
         masked: false,

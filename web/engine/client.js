@@ -152,11 +152,11 @@ export class EngineClient {
 
   /**
    * Tokens used and room for them; null while no model is at rest.
-   * @param {string} prompt @param {import("./types.d.ts").Syntax} syntax @param {number} steps
+   * @param {string} prompt @param {import("./types.d.ts").Program} program @param {number} steps
    * @returns {Promise<[used: number, room: number] | null>}
    */
-  countTokens(prompt, syntax, steps) {
-    return this.#call("countTokens", { prompt, syntax, steps });
+  countTokens(prompt, program, steps) {
+    return this.#call("countTokens", { prompt, program, steps });
   }
 
   /**

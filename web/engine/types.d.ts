@@ -1327,13 +1327,13 @@ eta?: number,
  */
 rng?: Rng, 
 /**
- * Prompt syntax.
+ * The program whose image this is; `syntax` in older recipes.
  */
-syntax?: Syntax, 
+program?: Program, 
 /**
  * Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
- * plain syntax they add to those that SDXL itself skips and do not apply to negative prompts, as in
- * diffusers; in A1111 syntax both follow the web UIs.
+ * diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in the web UIs they
+ * replace those of SDXL and apply to both prompts.
  */
 clip_skip?: number, 
 /**
@@ -1415,7 +1415,7 @@ export type Upscaler = "latent" | "pixels";
 
 export type Rng = "torch" | "philox";
 
-export type Syntax = "plain" | "a1111";
+export type Program = "diffusers" | "a1111" | "comfyui";
 
 export type Infotext = { 
 /**

@@ -56,7 +56,7 @@ const calls = {
   benchCase: async (engine, { full, name }) => (await engine.bench_case(full, name, false)).row,
   skipTuning: (engine) => engine.skip_tuning(),
   readPng: (engine, { bytes }) => engine.read_png(bytes),
-  countTokens: (engine, { prompt, syntax, steps }) => engine.count_tokens(prompt, syntax, steps),
+  countTokens: (engine, { prompt, program, steps }) => engine.count_tokens(prompt, program, steps),
   cancel: (engine) => engine.cancel(),
 };
 

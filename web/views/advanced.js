@@ -1,4 +1,4 @@
-/** What most pictures need no change of: schedule, noise, prompt syntax, a second pass, clip skip. */
+/** What most pictures need no change of: schedule, noise, program, a second pass, clip skip. */
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
@@ -29,13 +29,13 @@ export function advancedView(form, info, change) {
           <p class="fine">${form.rng === "torch" ? t("advanced.torch_says") : t("advanced.philox_says")}</p>
         </div>
         <div class="whole">
-          ${choiceField(t("advanced.syntax"), "syntax", form.syntax, [
-            ["plain", t("advanced.plain")], ["a1111", t("advanced.a1111")],
+          ${choiceField(t("advanced.program"), "program", form.program, [
+            ["diffusers", "diffusers"], ["a1111", "AUTOMATIC1111"], ["comfyui", "ComfyUI"],
           ], change)}
           <p class="fine">
-            ${form.syntax === "plain"
-              ? t("advanced.plain_says")
-              : t("advanced.a1111_says")}
+            ${form.program === "diffusers"
+              ? t("advanced.diffusers_says")
+              : t("advanced.web_ui_says")}
           </p>
         </div>
         ${isFresh

@@ -76,7 +76,7 @@ impl Session {
             let (call, first) = (latents.next_call, latents.first_call);
             report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref())?;
             let changed = request.strengths(call - first, calls - first);
-            if changed != strengths {
+            if changed.iter().map(|(_, strength)| strength).ne(strengths.iter().map(|(_, strength)| strength)) {
                 self.weights.apply(&self.gpu, &self.config, &self.model.checkpoint, &changed).await?;
                 strengths = changed;
                 // Keys and values of the text depend on the weights.

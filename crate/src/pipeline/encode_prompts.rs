@@ -61,7 +61,8 @@ impl Session {
         }
         let script = &request.script;
         let empty = PromptLine::new(vec![(0, String::new())], Role::Prompt);
-        let is_filled_up = request.lengths.pads && request.shape.guided && request.lengths.negative != request.lengths.prompt;
+        let is_filled_up =
+            request.lengths.pads && request.shape.guided && request.lengths.negative != request.lengths.prompt;
         let lines = script.lines.iter().skip(usize::from(!request.shape.guided));
         let lines: Vec<&PromptLine> = lines.chain(is_filled_up.then_some(&empty)).collect();
         let cached = |session: &Session, line: &PromptLine| {

@@ -72,7 +72,8 @@ impl Session {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(PipelineError::Cancelled),
         };
-        let sized = |(height, width), start| SamplingPass { height, width, steps: recipe.steps, is_second: false, start };
+        let sized =
+            |(height, width), start| SamplingPass { height, width, steps: recipe.steps, is_second: false, start };
         let first = sized((recipe.height, recipe.width), start);
         let needs_pixels = recipe.hires.is_none_or(|hires| hires.upscaler == Upscaler::Pixels);
         let output = self.sampling_pass(recipe, given, &vocabulary, &chosen, first, needs_pixels, report).await?;

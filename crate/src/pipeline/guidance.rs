@@ -48,7 +48,9 @@ impl Guidance {
         for (prompt, factor) in prompts.chunks_exact(len).zip(factors()) {
             match negative.is_empty() {
                 true => combined.iter_mut().zip(prompt).for_each(|(sum, c)| *sum += factor * c),
-                false => combined.iter_mut().zip(negative).zip(prompt).for_each(|((sum, u), c)| *sum += factor * (c - u)),
+                false => {
+                    combined.iter_mut().zip(negative).zip(prompt).for_each(|((sum, u), c)| *sum += factor * (c - u))
+                }
             }
         }
         if self.rescale > 0.0 && !negative.is_empty() {

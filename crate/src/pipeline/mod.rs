@@ -39,13 +39,15 @@ pub use plans::{ImagePlans, MemoryRequirements, PlanRequirements, calls};
 pub use preview::Preview;
 pub use probe::Network;
 pub use progress::{Control, Progress, Stage, denoise_seconds_left};
+pub use prompt_schedule::{Lengths, PromptLine, Role};
 pub use recipe::{AdapterChoice, EmbeddingChoice, Hires, Recipe, Rng, Upscaler};
 pub use request::GenerateInputs;
 pub use resize::{Filter, resize};
 pub use session::Session;
 pub use shape::Shape;
 pub use sinusoidal::timestep_embedding;
-pub use prompt_schedule::{Lengths, PromptLine, Role};
-pub use spec::{Conditioning, EncodePrompts, EncodedPrompt, EncodedText, LatentSpace, LocalFuture, ModelSpec, TextEncoder};
+pub use spec::{
+    Conditioning, EncodePrompts, EncodedPrompt, EncodedText, LatentSpace, LocalFuture, ModelSpec, TextEncoder,
+};
 pub use stable_diffusion::token_table;
 pub use timing::BenchResult;

@@ -137,7 +137,8 @@ impl PromptSchedule {
     /// Returns the lengths of the prompts in chunks.
     pub fn lengths(&self, tokenizers: &[&Tokenizer], pads: bool) -> Lengths {
         let (negative, parts) = self.lines.split_at(1);
-        let longest = |lines: &[PromptLine]| lines.iter().map(|line| self.line_chunks(tokenizers, line)).max().unwrap_or(1);
+        let longest =
+            |lines: &[PromptLine]| lines.iter().map(|line| self.line_chunks(tokenizers, line)).max().unwrap_or(1);
         Lengths { negative: longest(negative), prompt: longest(parts), pads }
     }
 }
@@ -181,7 +182,9 @@ fn check(tag: &ExtraNetwork) -> Result<(), PipelineError> {
         Some((name, _)) if ["start", "stop", "step"].contains(&name) => {
             "use start=5, stop=10 or step=5-10 with steps or fractions of them".into()
         }
-        Some((name, _)) => format!("the argument {name} is not supported: remove it; te, unet, hr, start, stop, step and lbw are"),
+        Some((name, _)) => {
+            format!("the argument {name} is not supported: remove it; te, unet, hr, start, stop, step and lbw are")
+        }
         None => "a strength must be a number such as 0.8, with a point".into(),
     };
     bad(format!("using `{argument}` in {}", tag.tag), wanted)

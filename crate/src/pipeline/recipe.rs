@@ -2,8 +2,9 @@
 
 use super::error::PipelineError;
 use crate::num::to_index;
+use crate::program::Program;
 use crate::samplers::{PredictionType, SamplerKind, ScheduleConfig, SigmaSpacing, TimestepSpacing};
-use crate::text::{Emphasis, Syntax};
+use crate::text::Emphasis;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -54,13 +55,13 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(optional, as = "Option<Rng>")]
     pub rng: Rng,
-    /// Prompt syntax.
-    #[serde(default)]
-    #[ts(optional, as = "Option<Syntax>")]
-    pub syntax: Syntax,
+    /// The program whose image this is; `syntax` in older recipes.
+    #[serde(default, alias = "syntax")]
+    #[ts(optional, as = "Option<Program>")]
+    pub program: Program,
     /// Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
-    /// plain syntax they add to those that SDXL itself skips and do not apply to negative prompts, as in
-    /// diffusers; in A1111 syntax both follow the web UIs.
+    /// diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in the web UIs they
+    /// replace those of SDXL and apply to both prompts.
     #[serde(default)]
     #[ts(optional, as = "Option<usize>")]
     pub clip_skip: usize,

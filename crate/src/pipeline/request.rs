@@ -121,7 +121,8 @@ pub(super) fn choose<'a>(
     let mut mentioned = Vec::new();
     for mention in mentions {
         let named = |is_named: &dyn Fn(&LoadedAdapter) -> bool| adapters.iter().find(|adapter| is_named(adapter));
-        let found = named(&|adapter| adapter.is_file(&mention.name)).or_else(|| named(&|adapter| adapter.alias() == Some(&mention.name)));
+        let found = named(&|adapter| adapter.is_file(&mention.name))
+            .or_else(|| named(&|adapter| adapter.alias() == Some(&mention.name)));
         let (second_text, second_unet) = if is_second_pass { mention.second_pass.clone() } else { (None, None) };
         mentioned.push(Chosen {
             adapter: found.ok_or_else(|| missing(&mention.name, "unknown"))?,

@@ -1,47 +1,20 @@
 //! Prompt chunks: 77 token ids with a weight each, the input of a CLIP text encoder.
 //!
-//! In plain syntax, as in diffusers, a prompt is one chunk without weights, truncated; in the syntax of
-//! AUTOMATIC1111's web UI, it is as many chunks as needed, with weights.
+//! In diffusers, a prompt is one chunk without weights, truncated; in the web UIs, it is as many chunks as needed, with
+//! weights.
 
 use std::array;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-use ts_rs::TS;
-
-use super::{TextError, Tokenizer, Word, extra_networks, parse_attention, schedule};
+use super::{Emphasis, Tokenizer, Word};
 use crate::num::to_f32;
 
 /// Ids per chunk, including start and end.
 pub const CHUNK_LEN: usize = 77;
 /// Maximum number of prompt ids per chunk.
-const MAX_IDS: usize = CHUNK_LEN - 2;
+pub(super) const MAX_IDS: usize = CHUNK_LEN - 2;
 /// Maximum number of ids that a full chunk passes on to the next one to break at a comma (the web UI's
 /// `comma_padding_backtrack`).
 const COMMA_BACKTRACK: usize = 20;
-
-/// Prompt syntax.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
-#[serde(rename_all = "lowercase")]
-pub enum Syntax {
-    /// As in diffusers: every character is text, truncated to 75 ids.
-    #[default]
-    Plain,
-    /// As in AUTOMATIC1111's web UI: weights, `BREAK`, prompt editing, `<lora:…>`, any length.
-    A1111,
-}
-
-impl FromStr for Syntax {
-    type Err = TextError;
-
-    fn from_str(name: &str) -> Result<Self, TextError> {
-        match name {
-            "plain" => Ok(Syntax::Plain),
-            "a1111" => Ok(Syntax::A1111),
-            _ => Err(TextError::Syntax(name.into())),
-        }
-    }
-}
 
 /// One input sequence of the text encoder: start, up to 75 ids, end, padding.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,28 +79,9 @@ impl Chunk {
     }
 }
 
-/// Returns the number of ids of a prompt, and how many fit into its chunks: 12 of 75.
-///
-/// In diffusers there is one chunk, and ids over 75 are truncated. In the web UI, the longest text counts of a prompt that
-/// changes over `steps` steps or is composed with `AND`.
-pub fn count(tokenizer: &Tokenizer, prompt: &str, program: Program, steps: usize) -> (usize, usize) {
-    let used = match program {
-        Program::Diffusers => return (tokenizer.count(prompt), MAX_IDS),
-        Program::Comfyui => comfyui_count(tokenizer, prompt),
-        Program::A1111 => {
-            let parts = compose(&extra_networks(&strip_comments(prompt)).0);
-            let mut texts: Vec<String> = parts.iter().flat_map(|(part, _)| schedule(part, steps)).map(|edit| edit.1).collect();
-            texts.sort_unstable();
-            texts.dedup();
-            texts.iter().map(|text| fill(tokenizer, &parse_attention(text), &[]).1).max().unwrap_or(0)
-        }
-    };
-    (used, used.max(1).div_ceil(MAX_IDS) * MAX_IDS)
-}
-
 /// Fills chunks with ids and their weights, without start, end and padding. Also returns the number of ids,
 /// where all chunks but an incomplete last one count in full.
-fn fill(tokenizer: &Tokenizer, pieces: &[(String, f64)], added: &[Word]) -> (Vec<Vec<(u32, f32)>>, usize) {
+pub(super) fn fill(tokenizer: &Tokenizer, pieces: &[(String, f64)], added: &[Word]) -> (Vec<Vec<(u32, f32)>>, usize) {
     let mut names: Vec<(Vec<u32>, &Word)> = added.iter().map(|word| (tokenizer.encode(&word.name), word)).collect();
     names.retain(|(ids, _)| !ids.is_empty());
     names.sort_by_key(|(ids, _)| std::cmp::Reverse(ids.len()));

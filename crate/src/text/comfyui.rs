@@ -3,7 +3,7 @@
 //! `(x)` multiplies the weight by 1.1, `(x:1.3)` sets it to 1.3, also inside of other brackets. Square brackets, `BREAK`,
 //! `AND` and `<lora:…>` are text; `\(` and `\)` are brackets as text.
 
-use super::chunks::{CHUNK_LEN, Chunk};
+use super::chunks::{Chunk, MAX_IDS};
 use super::{Tokenizer, Word};
 use crate::num::to_f32;
 
@@ -90,14 +90,17 @@ fn parts<'a>(piece: &'a str, words: &'a [Word]) -> Vec<Part<'a>> {
         let end = [" embedding:", "\nembedding:"].iter().filter_map(|mark| rest.find(mark)).min();
         let (segment, after) = rest.split_at(end.unwrap_or(rest.len()));
         let name = segment.strip_prefix(EMBEDDING).map(|named| named.trim_start());
-        match name.filter(|named| !named.is_empty()) {
+        match name.filter(|named| !named.is_empty() && !named.starts_with(',')) {
             None if segment.is_empty() => {}
             None => parts.push(Part::Text(segment.to_owned())),
             Some(named) => {
                 let (name, tail) = named.split_at(named.find(char::is_whitespace).unwrap_or(named.len()));
                 let bare = name.trim_end_matches(',');
-                let found = find(name, words).map(|word| (word, "")).or_else(|| Some((find(bare, words)?, &name[bare.len()..])));
-                let (part, commas) = found.map_or((Part::Missing(bare), ""), |(word, commas)| (Part::Named(word), commas));
+                let found = find(name, words)
+                    .map(|word| (word, ""))
+                    .or_else(|| Some((find(bare, words)?, &name[bare.len()..])));
+                let (part, commas) =
+                    found.map_or((Part::Missing(bare), ""), |(word, commas)| (Part::Named(word), commas));
                 parts.push(part);
                 let tail = [commas].into_iter().chain(tail.split_whitespace()).filter(|text| !text.is_empty());
                 let tail = tail.collect::<Vec<_>>().join(" ");
@@ -116,8 +119,12 @@ fn parts<'a>(piece: &'a str, words: &'a [Word]) -> Vec<Part<'a>> {
 /// Finds a textual inversion by its name, which may contain folders and an extension.
 fn find<'a>(name: &str, words: &'a [Word]) -> Option<&'a Word> {
     let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let stem = [".safetensors", ".pt", ".bin"].iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(name);
-    words.iter().find(|word| word.name == name).or_else(|| words.iter().find(|word| word.name.eq_ignore_ascii_case(stem)))
+    let stem =
+        [".safetensors", ".pt", ".bin"].iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(name);
+    words
+        .iter()
+        .find(|word| word.name == name)
+        .or_else(|| words.iter().find(|word| word.name.eq_ignore_ascii_case(stem)))
 }
 
 /// Returns the names of textual inversions that a prompt uses but `words` do not contain.
@@ -137,11 +144,10 @@ pub fn comfyui_chunks(tokenizer: &Tokenizer, prompt: &str, words: &[Word]) -> Ve
 /// Returns the number of ids of a prompt, where all chunks but the last count in full.
 pub(super) fn comfyui_count(tokenizer: &Tokenizer, prompt: &str) -> usize {
     let filled = fill(tokenizer, prompt, &[]);
-    (filled.len() - 1) * (CHUNK_LEN - 2) + filled.last().map_or(0, Vec::len)
+    (filled.len() - 1) * MAX_IDS + filled.last().map_or(0, Vec::len)
 }
 
 fn fill(tokenizer: &Tokenizer, prompt: &str, words: &[Word]) -> Vec<Vec<(u32, f32)>> {
-    let room = CHUNK_LEN - 2;
     let (mut chunks, mut chunk) = (Vec::new(), Vec::new());
     for (piece, weight) in comfyui_pieces(prompt) {
         for part in parts(&piece, words) {
@@ -152,8 +158,8 @@ fn fill(tokenizer: &Tokenizer, prompt: &str, words: &[Word]) -> Vec<Vec<(u32, f3
             };
             let ids: Vec<(u32, f32)> = ids.into_iter().map(|id| (id, to_f32(weight))).collect();
             let mut rest = ids.as_slice();
-            while chunk.len() + rest.len() > room {
-                let taken = if ids.len() >= MIN_SPLIT { room - chunk.len() } else { 0 };
+            while chunk.len() + rest.len() > MAX_IDS {
+                let taken = if ids.len() >= MIN_SPLIT { MAX_IDS - chunk.len() } else { 0 };
                 chunk.extend(&rest[..taken]);
                 rest = &rest[taken..];
                 chunks.push(std::mem::take(&mut chunk));

@@ -33,13 +33,15 @@ pub fn compose(prompt: &str) -> Vec<(String, f32)> {
 /// Splits `text :1.2` into text and weight, without the whitespace at the end of both.
 fn split_weight(part: &str) -> (&str, f32) {
     let part = part.trim_end();
-    let weighted = part.rsplit_once(':').and_then(|(text, number)| Some((text.trim_end(), weight(number.trim_start())?)));
+    let weighted =
+        part.rsplit_once(':').and_then(|(text, number)| Some((text.trim_end(), weight(number.trim_start())?)));
     weighted.unwrap_or((part, 1.0))
 }
 
 /// Parses a decimal number without exponent.
 fn weight(number: &str) -> Option<f32> {
     let digits = number.strip_prefix(['+', '-']).unwrap_or(number);
-    let is_decimal = digits.contains(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c == '.' || c.is_ascii_digit());
+    let is_decimal =
+        digits.contains(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c == '.' || c.is_ascii_digit());
     if is_decimal { number.parse().ok().map(to_f32) } else { None }
 }

@@ -30,6 +30,11 @@ impl Emphasis {
         (Emphasis::None, "None"),
     ];
 
+    /// Returns the web UI's label.
+    pub fn label(self) -> &'static str {
+        Emphasis::ALL.iter().find(|(mode, _)| *mode == self).map_or("Original", |(_, label)| label)
+    }
+
     /// Splits a prompt into pieces with weights, and `BREAK`, as [`parse_attention`] does; with [`Emphasis::None`]
     /// it is one piece.
     pub fn pieces(self, prompt: &str) -> Vec<(String, f64)> {
@@ -82,7 +87,9 @@ impl FromStr for Emphasis {
     fn from_str(text: &str) -> Result<Emphasis, String> {
         let name = text.trim().to_lowercase().replace('_', " ");
         let found = Emphasis::ALL.into_iter().find(|(_, label)| label.to_lowercase() == name);
-        found.map(|(mode, _)| mode).ok_or_else(|| format!("unknown emphasis mode `{text}`; use original, no_norm, ignore or none"))
+        found
+            .map(|(mode, _)| mode)
+            .ok_or_else(|| format!("unknown emphasis mode `{text}`; use original, no_norm, ignore or none"))
     }
 }
 

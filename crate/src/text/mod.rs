@@ -11,6 +11,7 @@ mod comfyui;
 mod comments;
 mod composition;
 mod config;
+mod count;
 mod emphasis;
 mod extra;
 mod prompt;
@@ -18,18 +19,19 @@ mod schedule;
 mod strength_curve;
 
 pub use bpe::{Tokenizer, Word};
-pub use chunks::{CHUNK_LEN, Chunk, Syntax, count};
+pub use chunks::{CHUNK_LEN, Chunk};
 pub use comfyui::{comfyui_chunks, comfyui_pieces, missing_embeddings};
 pub use comments::strip_comments;
 pub use composition::compose;
 pub use config::TokenizerConfig;
+pub use count::count;
 pub use emphasis::{Emphasis, WeightedStates, interpolate};
 pub use extra::{ExtraNetwork, NetworkKind, extra_networks};
 pub use prompt::parse_attention;
 pub use schedule::{Pass, schedule, schedule_of_pass, text_at};
 pub use strength_curve::{ActiveSteps, StrengthCurve};
 
-/// An error from loading a tokenizer or parsing a [`Syntax`].
+/// An error from loading a tokenizer.
 #[derive(Debug, thiserror::Error)]
 pub enum TextError {
     /// A tokenizer file with invalid JSON.
@@ -61,9 +63,6 @@ pub enum TextError {
     /// A damaged compressed merges list.
     #[error("cannot decompress the merges list: {0}; load it again")]
     Gzip(#[from] std::io::Error),
-    /// An unknown prompt syntax.
-    #[error("unknown prompt syntax {0:?}; use plain (as in diffusers) or a1111 (as in the web UI)")]
-    Syntax(String),
     /// A maximum length that does not fit the start and end tokens.
     #[error("model_max_length is {0}, but the start and end tokens alone need 2; fix tokenizer_config.json")]
     TooShort(usize),

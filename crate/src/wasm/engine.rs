@@ -13,6 +13,7 @@ use crate::pipeline::{
     Embedding, Folder, GenerateInputs, Infotext, Model, Picture, PipelineError, Preview, Progress, Recipe, Session,
     Stage, denoise_seconds_left, encode_png, png_parameters,
 };
+use crate::program::{ParseProgramError, Program};
 use crate::text::Tokenizer;
 use crate::weights::{LoadedAdapter, TensorFile};
 use js_sys::{Array, Function, Reflect, Uint8Array, Uint8ClampedArray};
@@ -196,14 +197,15 @@ impl Engine {
     }
 
     /// Counts the tokens of a prompt for the open model: `[used, limit]`; null if no model is open.
-    pub fn count_tokens(&self, prompt: String, syntax: String, steps: usize) -> Result<JsValue, JsValue> {
+    pub fn count_tokens(&self, prompt: String, program: String, steps: usize) -> Result<JsValue, JsValue> {
         let opened = self.opened.borrow();
         let encoders = opened.as_ref().map(|opened| opened.session.model.spec.text_encoders());
         let Some(encoder) = encoders.as_deref().and_then(<[_]>::first) else {
             return Ok(JsValue::NULL);
         };
-        let syntax = syntax.parse().map_err(|error: crate::text::TextError| refused(error.into()))?;
-        to_js(&crate::text::count(encoder.tokenizer, &prompt, syntax, steps))
+        let program: Program =
+            program.parse().map_err(|error: ParseProgramError| failure("recipe", error.to_string()))?;
+        to_js(&crate::text::count(encoder.tokenizer, &prompt, program, steps))
     }
 
     /// Cancels the running [`Engine::generate`] before its next step.

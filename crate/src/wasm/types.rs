@@ -17,8 +17,8 @@ use crate::gpu::GpuInfo;
 use crate::pipeline::{
     AdapterChoice, Applied, EmbeddingChoice, Hires, Infotext, Leftover, Mention, Model, Recipe, Rng, Stage, Upscaler,
 };
+use crate::program::Program;
 use crate::samplers::SamplerKind;
-use crate::text::Syntax;
 use serde::Serialize;
 use ts_rs::{Config, TS};
 
@@ -279,7 +279,7 @@ const RECIPES: &[Declaration] = &[
     Hires::decl,
     Upscaler::decl,
     Rng::decl,
-    Syntax::decl,
+    Program::decl,
     Infotext::decl,
     Mention::decl,
     Leftover::decl,

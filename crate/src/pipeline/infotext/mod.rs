@@ -19,7 +19,7 @@ use ts_rs::TS;
 
 use super::recipe::{AdapterChoice, Hires, Recipe, Rng};
 use crate::samplers::{SamplerKind, SigmaSpacing};
-use crate::text::{NetworkKind, extra_networks};
+use crate::text::{Emphasis, ExtraNetwork, NetworkKind, extra_networks};
 
 pub use png_text::png_parameters;
 
@@ -63,6 +63,12 @@ pub struct Infotext {
     pub clip_skip: Option<usize>,
     /// Random number generator of the noise.
     pub rng: Option<Rng>,
+    /// Emphasis mode.
+    pub emphasis: Option<Emphasis>,
+    /// Whether the shorter of prompt and negative prompt is filled up with empty chunks.
+    pub pad_conds: bool,
+    /// Whether the last timestep of the noise schedule is pure noise.
+    pub zero_snr: Option<bool>,
     /// Program and version that wrote the text.
     pub version: Option<String>,
     /// Fields that were not understood.
@@ -97,6 +103,12 @@ pub struct Leftover {
 }
 
 impl Mention {
+    /// Returns the mention of a network whose strengths are the same in all steps.
+    fn of(network: &ExtraNetwork) -> Option<Mention> {
+        let (text_encoder, unet) = network.constant()?;
+        Some(Mention { name: network.name.clone(), text_encoder, unet, blocks: network.blocks.clone(), hash: None })
+    }
+
     /// Returns whether this mentions the given file. Like the web UI, compares names without extension.
     pub fn is_named(&self, file: &str) -> bool {
         tag_name(&self.name) == tag_name(stem(file))
@@ -114,7 +126,7 @@ impl Mention {
 impl Infotext {
     /// Returns the infotext of a recipe. The caller adds the model's hash, which a recipe does not contain.
     pub fn of(recipe: &Recipe) -> Infotext {
-        let (prompt, mentioned) = extra_networks(&recipe.prompt);
+        let (mut prompt, mentioned) = extra_networks(&recipe.prompt);
         let chosen = recipe.adapters.iter().map(|choice| Mention {
             name: tag_name(stem(&choice.name)),
             text_encoder: choice.text_encoder.unwrap_or(choice.strength),
@@ -124,8 +136,13 @@ impl Infotext {
         });
         let mut adapters: Vec<Mention> = chosen.collect();
         let named: HashSet<String> = adapters.iter().map(|adapter| tag_name(&adapter.name)).collect();
-        let others = mentioned.into_iter().filter(|network| network.kind == NetworkKind::Lora);
-        adapters.extend(others.filter(|network| !named.contains(&tag_name(&network.name))).map(Mention::from));
+        for network in mentioned.iter().filter(|network| network.kind == NetworkKind::Lora) {
+            match Mention::of(network) {
+                Some(mention) if !named.contains(&tag_name(&mention.name)) => adapters.push(mention),
+                Some(_) => {}
+                None => prompt = format!("{prompt} {}", network.tag),
+            }
+        }
         Infotext {
             prompt,
             negative: recipe.negative.clone().unwrap_or_default(),
@@ -143,6 +160,9 @@ impl Infotext {
             hires: recipe.hires,
             clip_skip: Some(recipe.clip_skip.saturating_add(1)),
             rng: Some(recipe.rng),
+            emphasis: Some(recipe.emphasis).filter(|mode| *mode != Emphasis::Original),
+            pad_conds: recipe.pad_conds,
+            zero_snr: recipe.zero_snr,
             version: Some(concat!("LoRA Loupe ", env!("CARGO_PKG_VERSION")).into()),
             leftovers: Vec::new(),
         }
@@ -179,6 +199,9 @@ impl Infotext {
             recipe.eta = self.eta;
             recipe.hires = self.hires;
             recipe.masked = false;
+            recipe.emphasis = self.emphasis.unwrap_or_default();
+            recipe.pad_conds = self.pad_conds;
+            recipe.zero_snr = self.zero_snr;
             recipe.clip_skip = self.clip_skip.unwrap_or(1).saturating_sub(1);
         }
         recipe.adapters.clear();
@@ -234,6 +257,9 @@ impl fmt::Display for Infotext {
             ("Eta", self.eta.map(|eta| eta.to_string())),
             ("Clip skip", self.clip_skip.filter(|skip| *skip > 1).map(|skip| skip.to_string())),
             ("RNG", self.rng.map(|rng| names::rng_label(rng).into())),
+            ("Emphasis", self.emphasis.map(|mode| mode.label().into())),
+            ("Pad conds", Some("True".into()).filter(|_| self.pad_conds)),
+            ("Noise Schedule", self.zero_snr.filter(|is_zero| *is_zero).map(|_| "Zero Terminal SNR".into())),
             ("Hires upscale", self.hires.map(|hires| hires.scale.to_string())),
             ("Hires steps", self.hires.filter(|hires| hires.steps > 0).map(|hires| hires.steps.to_string())),
             ("Hires upscaler", self.hires.map(|hires| names::upscaler_label(hires.upscaler).into())),

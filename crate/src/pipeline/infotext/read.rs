@@ -14,13 +14,6 @@ const MIN_PARAMETERS: usize = 3;
 const DIGITS: [char; 10] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
 const NEGATIVE: &str = "Negative prompt:";
 
-impl From<ExtraNetwork> for Mention {
-    fn from(network: ExtraNetwork) -> Mention {
-        let ExtraNetwork { name, text_encoder, unet, blocks, .. } = network;
-        Mention { name, text_encoder, unet, blocks, hash: None }
-    }
-}
-
 impl Infotext {
     /// Parses any text. A text without parameters is a prompt.
     pub fn read(text: &str) -> Infotext {
@@ -61,6 +54,7 @@ impl Reader {
         self.info.leftovers.push(Leftover { name: name.into(), value: value.into(), reason: reason.into() });
     }
 
+    /// Adds a network to the list, or leaves it in the prompt if its strength changes.
     fn mention(&mut self, network: ExtraNetwork) {
         match &network.kind {
             NetworkKind::Unsupported(kind) => {
@@ -70,7 +64,10 @@ impl Reader {
                 for argument in &network.unread {
                     self.push_leftover(&format!("lora {}", network.name), argument, "not a strength");
                 }
-                self.info.adapters.push(network.into());
+                match Mention::of(&network) {
+                    Some(mention) => self.info.adapters.push(mention),
+                    None => self.info.prompt = [self.info.prompt.as_str(), &network.tag].join(" ").trim().into(),
+                }
             }
         }
     }
@@ -99,6 +96,15 @@ impl Reader {
             "Model hash" => return info.model_hash = Some(value.into()),
             "Version" => return info.version = Some(value.into()),
             "Schedule type" => return self.schedule = Some(value.into()),
+            "Emphasis" => parse_field(&mut info.emphasis, value, |_| true),
+            "Pad conds" if value == "True" => {
+                info.pad_conds = true;
+                true
+            }
+            "Noise Schedule" if value == "Zero Terminal SNR" => {
+                info.zero_snr = Some(true);
+                true
+            }
             "Sampler" => return self.sampler(value),
             "RNG" => return self.rng(value),
             "Lora hashes" => return self.lora_hashes(value),

@@ -93,7 +93,8 @@ impl StableDiffusion {
     /// Returns the UNet's inputs from the texts of all batch items.
     pub(super) fn text_inputs(&self, shape: &Shape, items: &[EncodedText]) -> Conditioning {
         let states = ("text", items.iter().flat_map(|item| &item.states).copied().collect());
-        let added = self.networks.unet.config.addition_time_embed_dim.filter(|_| self.networks.text_encoder_2.is_some());
+        let added =
+            self.networks.unet.config.addition_time_embed_dim.filter(|_| self.networks.text_encoder_2.is_some());
         let added = added.map(|dim| {
             let multiple = self.vae.config.scale();
             let (height, width) = (shape.height * multiple, shape.width * multiple);
@@ -171,8 +172,10 @@ impl Encoder<'_> {
                     .into_iter()
                     .zip(&texts)
                     .zip(&counts)
-                    .map(|((found, chunks), &count)| {
-                        WeightedStates { states: found.states, weights: &chunks[at].weights, count }
+                    .map(|((found, chunks), &count)| WeightedStates {
+                        states: found.states,
+                        weights: &chunks[at].weights,
+                        count,
                     })
                     .collect();
                 match recipe.program {

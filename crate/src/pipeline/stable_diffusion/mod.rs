@@ -10,8 +10,8 @@ pub use conditioning::token_table;
 use super::error::PipelineError;
 use super::preview::Previewer;
 use super::recipe::Recipe;
-use super::sinusoidal::{guidance_embedding, timestep_embedding};
 use super::shape::Shape;
+use super::sinusoidal::{guidance_embedding, timestep_embedding};
 use super::spec::{
     Conditioning, EncodePrompts, EncodedPrompt, EncodedText, LatentSpace, LocalFuture, ModelSpec, TextEncoder,
 };
