@@ -4,6 +4,7 @@ use lora_loupe::pipeline::{
     AdapterChoice, Hires, Infotext, Leftover, Mention, Recipe, Rng, Upscaler, encode_png, png_parameters,
 };
 use lora_loupe::samplers::{SamplerKind, SigmaSpacing};
+use lora_loupe::text::Emphasis;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -392,6 +393,7 @@ prop_compose! {
         (model, model_hash) in (prop::option::of(any::<String>()), prop::option::of("[0-9a-f]{10}")),
         (denoise, clip_skip, eta) in (prop::option::of(0f64..=1.0), prop::option::of(2usize..13), prop::option::of(0f64..=1.0)),
         hires in prop::option::of((1.01f64..4.0, 0f64..=1.0, 0usize..90, prop::sample::select(vec![Upscaler::Latent, Upscaler::Pixels]))),
+        (emphasis, pad_conds, is_zero_snr) in (prop::sample::select(vec![None, Some(Emphasis::NoNorm), Some(Emphasis::Ignore)]), any::<bool>(), any::<bool>()),
         (rng, version) in (prop::sample::select(vec![Rng::Torch, Rng::Philox]), prop::option::of("LoRA Loupe [0-9.]{1,5}")),
     ) -> Infotext {
         let lines = |text: String| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
@@ -415,9 +417,22 @@ prop_compose! {
             clip_skip,
             rng: Some(rng),
             version,
+            emphasis,
+            pad_conds,
+            zero_snr: is_zero_snr.then_some(true),
             leftovers: vec![],
         }
     }
+}
+
+#[test]
+fn loras_whose_strength_changes_stay_in_the_prompt() {
+    let info =
+        Infotext::read("a <lora:ink:0@0,1@0.5> cat <lora:odd:0.5>\nSteps: 3, Emphasis: No norm, Pad conds: True");
+    assert_eq!(info.prompt, "a  cat <lora:ink:0@0,1@0.5>");
+    assert_eq!(info.adapters.iter().map(|mention| mention.name.as_str()).collect::<Vec<_>>(), ["odd"]);
+    assert_eq!((info.emphasis, info.pad_conds), (Some(Emphasis::NoNorm), true));
+    assert_eq!(Infotext::read(&info.to_string()), info);
 }
 
 proptest! {

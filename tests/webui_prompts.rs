@@ -10,7 +10,7 @@ use lora_loupe::formats::source::FileSource;
 use lora_loupe::pipeline::{Embedding, GenerateInputs, Recipe};
 use lora_loupe::weights::TensorFile;
 use lora_loupe_tests::compare::rel_rms;
-use lora_loupe_tests::draw::latents;
+use lora_loupe_tests::draw::{adapter, latents, with};
 use lora_loupe_tests::{golden, mini};
 use serde_json::{Value, json};
 use std::rc::Rc;
@@ -39,8 +39,11 @@ async fn distances(program: &str) -> Vec<(String, f64)> {
 }
 
 fn check(distances: &[(String, f64)], limit: f64) {
-    let wrong: Vec<String> =
-        distances.iter().filter(|(_, distance)| !(*distance < limit)).map(|(id, far)| format!("{id}: {far:.1e}")).collect();
+    let wrong: Vec<String> = distances
+        .iter()
+        .filter(|(_, distance)| !(*distance < limit))
+        .map(|(id, far)| format!("{id}: {far:.1e}"))
+        .collect();
     let worst = distances.iter().map(|(_, distance)| *distance).fold(0.0, f64::max);
     println!("{} cases, at most {worst:.1e}", distances.len());
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), distances.len(), wrong.join("\n"));
@@ -80,5 +83,38 @@ fn a_composed_prompt_of_equal_parts_is_that_prompt() {
         assert!(rel_rms(&without, &plain) < 1e-5);
         let composed = latents(&mut session, &recipe("a cat AND a hat"), &given).await;
         assert!(rel_rms(&composed, &plain) > 1e-2);
+    });
+}
+
+#[test]
+fn the_strength_of_a_lora_changes_between_steps() {
+    pollster::block_on(async {
+        let mut session = mini::full().await;
+        let lora = adapter(&session, "lora_a").await;
+        let loras = [&lora];
+        let mut latents = async |prompt: &str| {
+            let recipe: Recipe = serde_json::from_value(json!({
+                "version": 1, "model": "mini-sd15", "adapters": [], "sampler": "euler", "program": "a1111",
+                "prompt": prompt, "negative": "red", "seed": 7, "steps": 4, "guidance": 7.0, "width": 64, "height": 64
+            }))
+            .expect("a recipe");
+            latents(&mut session, &recipe, &with(&loras)).await
+        };
+        let without = latents("a cat").await;
+        let constant = latents("a cat<lora:lora_a:1>").await;
+        assert!(rel_rms(&constant, &without) > 1e-2);
+        // Calls 0 and 1 come before the end of step 0, so that `start=1` is the beginning and `stop=1` the end.
+        assert_eq!(latents("a cat<lora:lora_a:1:stop=1>").await, without);
+        assert_eq!(latents("a cat<lora:lora_a:1:start=1>").await, constant);
+        assert_eq!(latents("a cat<lora:lora_a:te=1:unet=1@0,1@1>").await, constant);
+        // After the last call the start no longer matters; the second call is the last with step 0.
+        assert_eq!(latents("a cat<lora:lora_a:1:start=4>").await, without);
+        let late = latents("a cat<lora:lora_a:1:start=3>").await;
+        assert!(rel_rms(&late, &without) > 1e-4 && rel_rms(&late, &constant) > 1e-3);
+        let growing = latents("a cat<lora:lora_a:0@0,1@1>").await;
+        assert!(rel_rms(&growing, &without) > 1e-3 && rel_rms(&growing, &constant) > 1e-3);
+        let twice = latents("a cat<lora:lora_a:0.25><lora:lora_a:0.75>").await;
+        assert!(rel_rms(&twice, &constant) < 1e-5);
+        assert_eq!(latents("a cat").await, without);
     });
 }

@@ -60,8 +60,8 @@ pub struct Recipe {
     #[ts(optional, as = "Option<Program>")]
     pub program: Program,
     /// Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
-    /// diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in the web UIs they
-    /// replace those of SDXL and apply to both prompts.
+    /// diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in ComfyUI they
+    /// replace those of SD 2.x and SDXL and apply to both prompts; in A1111 they apply to both prompts of SD 1.x.
     #[serde(default)]
     #[ts(optional, as = "Option<usize>")]
     pub clip_skip: usize,

@@ -19,6 +19,7 @@ use crate::pipeline::{
 };
 use crate::program::Program;
 use crate::samplers::SamplerKind;
+use crate::text::Emphasis;
 use serde::Serialize;
 use ts_rs::{Config, TS};
 
@@ -280,6 +281,7 @@ const RECIPES: &[Declaration] = &[
     Upscaler::decl,
     Rng::decl,
     Program::decl,
+    Emphasis::decl,
     Infotext::decl,
     Mention::decl,
     Leftover::decl,
