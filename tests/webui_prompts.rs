@@ -103,11 +103,11 @@ fn the_strength_of_a_lora_changes_between_steps() {
         let without = latents("a cat").await;
         let constant = latents("a cat<lora:lora_a:1>").await;
         assert!(rel_rms(&constant, &without) > 1e-2);
-        // Calls 0 and 1 come before the end of step 0, so that `start=1` is the beginning and `stop=1` the end.
+        // The web UI counts no completed step in the first two calls, so that step 1 is the beginning.
         assert_eq!(latents("a cat<lora:lora_a:1:stop=1>").await, without);
         assert_eq!(latents("a cat<lora:lora_a:1:start=1>").await, constant);
         assert_eq!(latents("a cat<lora:lora_a:te=1:unet=1@0,1@1>").await, constant);
-        // After the last call the start no longer matters; the second call is the last with step 0.
+        // In the last of 4 calls it counts 2 completed steps: step 3 is reached there, step 4 never.
         assert_eq!(latents("a cat<lora:lora_a:1:start=4>").await, without);
         let late = latents("a cat<lora:lora_a:1:start=3>").await;
         assert!(rel_rms(&late, &without) > 1e-4 && rel_rms(&late, &constant) > 1e-3);
