@@ -6,6 +6,7 @@ use lora_loupe::pipeline::{
 };
 use lora_loupe::program::Program;
 use lora_loupe::samplers::{SamplerKind, SigmaSpacing};
+use lora_loupe::text::Emphasis;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -463,6 +464,7 @@ prop_compose! {
         (denoise, clip_skip, eta) in (prop::option::of(0f64..=1.0), prop::option::of(2usize..13), prop::option::of(0f64..=1.0)),
         hires in prop::option::of((1.01f64..4.0, 0f64..=1.0, 0usize..90, prop::sample::select(vec![Upscaler::Latent, Upscaler::Pixels]))),
         embeddings in prop::collection::btree_map("[a-z][a-z0-9-]{0,8}", "[0-9a-f]{12}", 0..3),
+        (emphasis, pad_conds, is_zero_snr) in (prop::sample::select(vec![None, Some(Emphasis::NoNorm), Some(Emphasis::Ignore)]), any::<bool>(), any::<bool>()),
         (rng, version) in (prop::sample::select(vec![Rng::Torch, Rng::Philox]), prop::option::of("LoRA Loupe [0-9.]{1,5}")),
     ) -> RecipeDraft {
         let lines = |text: String| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
@@ -489,9 +491,21 @@ prop_compose! {
             clip_skip,
             rng: Some(rng),
             version,
+            emphasis,
+            pad_conds,
+            zero_snr: is_zero_snr.then_some(true),
             leftovers: vec![],
         }
     }
+}
+
+#[test]
+fn loras_whose_strength_changes_stay_in_the_prompt() {
+    let info = read_infotext("a <lora:ink:0@0,1@0.5> cat <lora:odd:0.5>\nSteps: 3, Emphasis: No norm, Pad conds: True");
+    assert_eq!(info.prompt, "a  cat <lora:ink:0@0,1@0.5>");
+    assert_eq!(info.adapters.iter().map(|mention| mention.name.as_str()).collect::<Vec<_>>(), ["odd"]);
+    assert_eq!((info.emphasis, info.pad_conds), (Some(Emphasis::NoNorm), true));
+    assert_eq!(read_infotext(&info.to_infotext()), info);
 }
 
 proptest! {

@@ -34,6 +34,7 @@ fn planned() -> Value {
         let shape = Shape {
             pictures: 1,
             guided: true,
+            prompts: 1,
             height: height / multiple,
             width: width / multiple,
             chunks: 1,

@@ -161,6 +161,7 @@ fn only_unet_plans_allow_f16_math() {
             let shape = Shape {
                 pictures: 1,
                 guided: true,
+                prompts: 1,
                 height: 24,
                 width: 24,
                 chunks: 1,

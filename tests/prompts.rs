@@ -3,8 +3,9 @@
 use lora_loupe::pipeline::Recipe;
 use lora_loupe::program::Program;
 use lora_loupe::text::{
-    CHUNK_LEN, Chunk, ExtraNetwork, NetworkKind, Tokenizer, count, emphasis, extra_networks, level, parse_attention,
-    schedule, text_at,
+    ActiveSteps, CHUNK_LEN, Chunk, Emphasis, ExtraNetwork, NetworkKind, Pass, StrengthCurve, Tokenizer, WeightedStates,
+    Word, comfyui_chunks, comfyui_pieces, compose, count, extra_networks, interpolate, missing_embeddings,
+    parse_attention, schedule, schedule_of_pass, strip_comments, text_at,
 };
 use lora_loupe_tests::{compare::rel_rms, golden};
 use proptest::prelude::*;
@@ -39,25 +40,36 @@ fn prompts_change_at_the_same_calls_as_in_the_web_ui() {
     assert_eq!(text_at(&schedule("[a:b:3]", 6), 99), 0);
 }
 
-fn lora(name: &str, text_encoder: f32, unet: f32) -> ExtraNetwork {
-    ExtraNetwork { kind: NetworkKind::Lora, name: name.into(), text_encoder, unet, blocks: None, unread: Vec::new() }
+fn lora(tag: &str, name: &str, text_encoder: f32, unet: f32) -> ExtraNetwork {
+    ExtraNetwork {
+        kind: NetworkKind::Lora,
+        tag: tag.into(),
+        name: name.into(),
+        text_encoder: text_encoder.into(),
+        unet: unet.into(),
+        second_pass: (None, None),
+        active: ActiveSteps::default(),
+        blocks: None,
+        unread: Vec::new(),
+    }
 }
 
 #[test]
 fn lora_tags_are_removed_with_their_strengths() {
     let cases = [
-        ("a <lora:ink:0.8> b", "a  b", lora("ink", 0.8, 0.8)),
-        ("<lora:ink>", "", lora("ink", 1.0, 1.0)),
-        ("<lora:ink:0.2:0.9>", "", lora("ink", 0.2, 0.9)),
-        ("<lora:ink:te=0.5:unet=1>", "", lora("ink", 0.5, 1.0)),
-        ("<lora:ink:te=0.5>", "", lora("ink", 0.5, 0.5)),
-        ("<lora:ink:0.7:unet=-0.1>", "", lora("ink", 0.7, -0.1)),
-        ("<lora:ink:0.7:te=0.1>", "", lora("ink", 0.1, 0.1)),
-        ("<lyco:ink v1.2, (new): .5 >", "", lora("ink v1.2, (new)", 0.5, 0.5)),
-        ("< <lora:a=b:1>>", "< >", lora("a=b", 1.0, 1.0)),
+        ("a ", "<lora:ink:0.8>", " b", "ink", 0.8, 0.8),
+        ("", "<lora:ink>", "", "ink", 1.0, 1.0),
+        ("", "<lora:ink:0.2:0.9>", "", "ink", 0.2, 0.9),
+        ("", "<lora:ink:te=0.5:unet=1>", "", "ink", 0.5, 1.0),
+        ("", "<lora:ink:te=0.5>", "", "ink", 0.5, 0.5),
+        ("", "<lora:ink:0.7:unet=-0.1>", "", "ink", 0.7, -0.1),
+        ("", "<lora:ink:0.7:te=0.1>", "", "ink", 0.1, 0.1),
+        ("", "<lyco:ink v1.2, (new): .5 >", "", "ink v1.2, (new)", 0.5, 0.5),
+        ("< ", "<lora:a=b:1>", ">", "a=b", 1.0, 1.0),
     ];
-    for (prompt, clean, network) in cases {
-        assert_eq!(extra_networks(prompt), (clean.into(), vec![network]), "{prompt:?}");
+    for (before, tag, after, name, text_encoder, unet) in cases {
+        let expected = (format!("{before}{after}"), vec![lora(tag, name, text_encoder, unet)]);
+        assert_eq!(extra_networks(&format!("{before}{tag}{after}")), expected, "{tag:?}");
     }
 }
 
@@ -67,13 +79,47 @@ fn unsupported_tags_and_arguments_are_reported() {
     let kinds: Vec<&NetworkKind> = networks.iter().map(|network| &network.kind).collect();
     assert_eq!(clean, "x");
     assert_eq!(kinds, [&NetworkKind::Unsupported("hypernet".into()), &NetworkKind::Lora]);
-    assert_eq!((networks[1].text_encoder, networks[1].unet), (0.8, 0.6));
+    assert_eq!(networks[1].constant(), Some((0.8, 0.6)));
     assert_eq!(networks[1].unread, ["8", "nan"]);
     assert_eq!(networks[1].blocks.as_deref(), Some("IN02"));
-    for no_strength in ["strong", "nan", "-inf", ""] {
-        let (_, networks) = extra_networks(&format!("<lora:ink:{no_strength}>"));
-        assert_eq!((networks[0].unet, networks[0].unread.as_slice()), (1.0, [no_strength.to_owned()].as_slice()));
+    for unread in ["strong", "nan", "-inf", "", "0,8", "0. 6", "dyn=8", "in=0", "te=x", "start=-1", "step=5", "hr=1@x"]
+    {
+        let (_, networks) = extra_networks(&format!("<lora:ink:{unread}>"));
+        assert_eq!(
+            (networks[0].constant(), networks[0].unread.as_slice()),
+            (Some((1.0, 1.0)), [unread.to_owned()].as_slice())
+        );
     }
+    // Before `lbw=`, block weights were the third argument.
+    for blocks in ["1,0,0,0,0,0,0,0,0,0,0,0", "MIDD"] {
+        assert_eq!(extra_networks(&format!("<lora:ink:0.5:{blocks}>")).1[0].blocks.as_deref(), Some(blocks));
+    }
+}
+
+#[test]
+fn strengths_change_with_the_steps_as_in_the_extensions() {
+    let network = |tag: &str| extra_networks(tag).1.remove(0);
+    let at = |curve: &StrengthCurve, steps: usize| (0..steps).map(|step| curve.at(step, steps + 2)).collect::<Vec<_>>();
+    let curve = network("<lora:ink:0.0@0.5,0.8@1>").unet;
+    assert_eq!(at(&curve, 5), [0.0, 0.0, 0.0, 0.16, 0.48]);
+    assert_eq!(curve.at(5, 7), 0.8, "the last step");
+    // Steps instead of fractions; the strength before the first point is that of the first point.
+    let by_steps = network("<lora:ink:1:1@3;0@1>");
+    assert_eq!(at(&by_steps.unet, 5), [0.0, 0.0, 0.5, 1.0, 1.0]);
+    assert_eq!((by_steps.text_encoder.at(0, 9), by_steps.constant()), (1.0, None));
+    let second = network("<lora:ink:0.5:hr=1:hrte=0.2>");
+    assert_eq!(second.second_pass, (Some(0.2.into()), Some(1.0.into())));
+    assert!(second.unet.is_constant() && second.constant().is_none());
+
+    let active = |tag: &str| {
+        let active = network(tag).active;
+        (0..10).filter(|step| active.contains(*step, 10)).collect::<Vec<_>>()
+    };
+    assert_eq!(active("<lora:ink:1>"), (0..10).collect::<Vec<_>>());
+    assert_eq!(active("<lora:ink:1:start=5>"), (4..10).collect::<Vec<_>>());
+    assert_eq!(active("<lora:ink:1:stop=5>"), (0..4).collect::<Vec<_>>());
+    assert_eq!(active("<lora:ink:1:step=3-6>"), [2, 3, 4]);
+    assert_eq!(active("<lora:ink:1:stop=0.4>"), [0, 1, 2]);
 }
 
 #[test]
@@ -89,7 +135,7 @@ fn contents(prompt: &str) -> Vec<Vec<u32>> {
         assert_eq!((chunk.ids[0], chunk.ids[CHUNK_LEN - 1]), (START, END));
         chunk.ids[1..].iter().copied().take_while(|id| *id != END).collect()
     };
-    Chunk::weighted(&CLIP, prompt, &[]).iter().map(inside).collect()
+    Chunk::weighted(&CLIP, prompt, Emphasis::Original, &[]).iter().map(inside).collect()
 }
 
 #[test]
@@ -98,7 +144,7 @@ fn a_chunk_holds_75_ids() {
     assert_eq!(contents("dog cat"), [[DOG, CAT]]);
     assert_eq!(contents(&"dog ".repeat(75)), [[DOG; 75]]);
     assert_eq!(contents(&"dog ".repeat(76)), [vec![DOG; 75], vec![DOG]]);
-    let chunk = &Chunk::weighted(&CLIP, "a (red:1.5) [cat]", &[])[0];
+    let chunk = &Chunk::weighted(&CLIP, "a (red:1.5) [cat]", Emphasis::Original, &[])[0];
     assert_eq!(chunk.ids[..5], [START, 320, 736, CAT, END]);
     assert_eq!(chunk.weights[..5], [1.0, 1.0, 1.5, (1.0 / 1.1f64) as f32, 1.0]);
     assert!(chunk.weights[5..].iter().all(|weight| *weight == 1.0));
@@ -132,7 +178,12 @@ fn a_full_chunk_is_split_after_a_recent_comma() {
     let long = contents(&words(60, 120));
     assert_eq!(long, [dogs_and_comma(60), vec![CAT; 75], vec![CAT; 45]]);
     // Weights move with their tokens.
-    let moved = Chunk::weighted(&CLIP, &format!("{}, (cat:1.5) {}", "dog ".repeat(60), "cat ".repeat(20)), &[]);
+    let moved = Chunk::weighted(
+        &CLIP,
+        &format!("{}, (cat:1.5) {}", "dog ".repeat(60), "cat ".repeat(20)),
+        Emphasis::Original,
+        &[],
+    );
     assert_eq!(moved[1].weights[1..3], [1.5, 1.0]);
     assert!(moved[0].weights.iter().all(|weight| *weight == 1.0));
 }
@@ -140,23 +191,17 @@ fn a_full_chunk_is_split_after_a_recent_comma() {
 #[test]
 fn padding_depends_on_the_model() {
     let sd2 = Tokenizer::clip().padded_with_zero();
-    let chunk = &Chunk::weighted(&sd2, "dog", &[])[0];
+    let chunk = &Chunk::weighted(&sd2, "dog", Emphasis::Original, &[])[0];
     assert_eq!(chunk.ids[..4], [START, DOG, END, 0]);
     assert_eq!(chunk.ids[CHUNK_LEN - 1], 0);
     assert_eq!(Chunk::empty(&sd2).ids[..3], [START, END, 0]);
     assert_eq!(Chunk::empty(&CLIP).ids[1..], [END; CHUNK_LEN - 1]);
-    assert_eq!(Chunk::weighted(&sd2, "dog <|endoftext|> cat", &[])[0].ids[..5], [START, DOG, END, 0, 0]);
-    let full = &Chunk::weighted(&sd2, &"dog ".repeat(75), &[])[0];
+    assert_eq!(
+        Chunk::weighted(&sd2, "dog <|endoftext|> cat", Emphasis::Original, &[])[0].ids[..5],
+        [START, DOG, END, 0, 0]
+    );
+    let full = &Chunk::weighted(&sd2, &"dog ".repeat(75), Emphasis::Original, &[])[0];
     assert_eq!(full.ids[75..], [DOG, END]);
-}
-
-#[test]
-fn shorter_prompts_are_padded_with_empty_chunks() {
-    let mut prompts = [Chunk::weighted(&CLIP, "dog", &[]), Chunk::weighted(&CLIP, &"cat ".repeat(160), &[]), vec![]];
-    level(&CLIP, &mut prompts);
-    assert_eq!(prompts.each_ref().map(Vec::len), [3, 3, 3]);
-    assert_eq!(prompts[0][0].ids[1], DOG);
-    assert_eq!(prompts[0][1..], [Chunk::empty(&CLIP), Chunk::empty(&CLIP)]);
 }
 
 #[test]
@@ -186,6 +231,9 @@ fn token_counts_agree_with_the_web_ui() {
     assert_eq!(shown("dog BREAK"), (75, 75));
     assert_eq!(shown(&format!("{}, {}", "dog ".repeat(55), "cat ".repeat(20))), (95, 150));
     assert_eq!(shown("[a cat:an old dog:0.5]"), (3, 75), "the longest of the scheduled prompts");
+    assert_eq!(shown("a cat :1.2 AND an old dog # and more"), (3, 75), "the longest part");
+    assert_eq!(count(&CLIP, "(a:1.2) cat # b", Program::Comfyui, 20), (4, 75));
+    assert_eq!(count(&CLIP, &"dog ".repeat(76), Program::Comfyui, 20), (76, 150));
     assert_eq!(count(&CLIP, "[a cat|an old dog]", Program::A1111, 1), (2, 75));
     assert_eq!(count(&CLIP, &"dog ".repeat(80), Program::Diffusers, 20), (80, 75));
     assert_eq!(count(&CLIP, "(a)", Program::Diffusers, 20), (3, 75));
@@ -216,14 +264,162 @@ fn recipes_with_a_prompt_syntax_name_a_program() {
 
 #[test]
 fn emphasis_multiplies_and_restores_the_mean() {
+    let applied = |mode: Emphasis, weights: &[f32]| {
+        let mut chunks = [WeightedStates { states: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], weights, count: 1 }];
+        mode.apply(&mut chunks);
+        let [chunk] = chunks;
+        chunk.states
+    };
     // Mean 3.5; weighted 1 2 6 8 15 18, mean 25 / 3; factor 0.42.
-    let states = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     let expected = [0.42, 0.84, 2.52, 3.36, 6.3, 7.56];
-    assert!(rel_rms(&emphasis(&states, &[1.0, 2.0, 3.0]), &expected) < 1e-6);
-    assert!(rel_rms(&emphasis(&states, &[1.0, 2.0, 2.9]), &expected) > 1e-3);
-    assert_eq!(emphasis(&states, &[1.0, 1.0, 1.0]), states);
-    assert_eq!(emphasis(&states, &[0.0, 0.0, 0.0]), [0.0; 6], "a mean of 0 cannot be restored");
-    assert_eq!(emphasis(&[], &[]), [] as [f32; 0]);
+    assert!(rel_rms(&applied(Emphasis::Original, &[1.0, 2.0, 3.0]), &expected) < 1e-6);
+    assert!(rel_rms(&applied(Emphasis::Original, &[1.0, 2.0, 2.9]), &expected) > 1e-3);
+    assert_eq!(applied(Emphasis::NoNorm, &[1.0, 2.0, 3.0]), [1.0, 2.0, 6.0, 8.0, 15.0, 18.0]);
+    assert_eq!(applied(Emphasis::Ignore, &[1.0, 2.0, 3.0]), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(applied(Emphasis::Original, &[1.0, 1.0, 1.0]), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(applied(Emphasis::Original, &[0.0, 0.0, 0.0]), [0.0; 6], "a mean of 0 cannot be restored");
+    Emphasis::Original.apply(&mut []);
+}
+
+#[test]
+fn emphasis_restores_the_mean_over_all_texts_of_a_schedule() {
+    // The first text stands twice: mean (1 + 1 + 4) / 3 = 2, weighted (2 + 2 + 4) / 3, factor 0.75.
+    let weighted = |states, weights, count| WeightedStates { states: vec![states], weights, count };
+    let mut chunks = [weighted(1.0, &[2.0], 2), weighted(4.0, &[1.0], 1)];
+    Emphasis::Original.apply(&mut chunks);
+    assert_eq!(chunks.map(|chunk| chunk.states[0]), [1.5, 3.0]);
+}
+
+#[test]
+fn without_emphasis_brackets_are_text() {
+    assert_eq!(Emphasis::None.pieces("(a:1.2) BREAK"), [("(a:1.2) BREAK".to_owned(), 1.0)]);
+    assert_eq!(Emphasis::Ignore.pieces("(a:1.2)"), parse_attention("(a:1.2)"));
+    for (mode, label) in Emphasis::ALL {
+        assert_eq!((label.parse(), mode.label()), (Ok(mode), label));
+    }
+    assert_eq!("no_norm".parse(), Ok(Emphasis::NoNorm));
+    assert!("loud".parse::<Emphasis>().is_err());
+}
+
+#[test]
+fn comments_are_removed_as_in_the_web_ui() {
+    for (prompt, clean) in [
+        ("a cat # in a hat\nred", "a cat \nred"),
+        ("#1 hat", "\n"),
+        ("a\n# b\nc", "a\nc"),
+        ("a\n#b\n#c\nd", "a\n\nd"),
+        ("\n#b", "\n"),
+        ("a #b # c", "a \n"),
+        ("a\n", "a\n"),
+        ("", ""),
+    ] {
+        assert_eq!(strip_comments(prompt), clean, "{prompt:?}");
+    }
+}
+
+#[test]
+fn prompts_are_composed_as_in_the_web_ui() {
+    let parts = |prompt: &str| compose(prompt).into_iter().collect::<Vec<_>>();
+    let expected =
+        |parts: &[(&str, f32)]| parts.iter().map(|(text, weight)| ((*text).to_owned(), *weight)).collect::<Vec<_>>();
+    for (prompt, wanted) in [
+        ("a cat", &[("a cat", 1.0)][..]),
+        ("", &[("", 1.0)]),
+        ("a cat  ", &[("a cat", 1.0)]),
+        ("a cat :1.2 AND a red hat:.6 AND night : -2.", &[("a cat", 1.2), (" a red hat", 0.6), (" night", -2.0)]),
+        ("a AND b AND a", &[("a", 1.0), (" b", 1.0), (" a", 1.0)]),
+        ("a AND a :2 AND a", &[("a", 1.0), (" a", 3.0)]),
+        ("SAND AND1 _AND and", &[("SAND AND1 _AND and", 1.0)]),
+        ("AND", &[("", 2.0)]),
+        ("(a AND b:1.2)", &[("(a", 1.0), (" b:1.2)", 1.0)]),
+        ("4:3", &[("4", 3.0)]),
+        ("a:1.2.3 AND b:1e3 AND c:+ AND d:.", &[("a:1.2.3", 1.0), (" b:1e3", 1.0), (" c:+", 1.0), (" d:.", 1.0)]),
+    ] {
+        assert_eq!(parts(prompt), expected(wanted), "{prompt:?}");
+    }
+}
+
+#[test]
+fn choices_above_1_belong_to_the_second_pass() {
+    let passes = |prompt: &str| {
+        let second = Pass { steps: 8, before: Some(6) };
+        (schedule(prompt, 6), schedule_of_pass(prompt, second))
+    };
+    let texts =
+        |list: &[(usize, &str)]| list.iter().map(|(until, text)| (*until, (*text).to_owned())).collect::<Vec<_>>();
+    assert_eq!(passes("[a:b:0.5]"), (texts(&[(3, "a"), (6, "b")]), texts(&[(8, "b")])));
+    assert_eq!(passes("[a:b:1.5]"), (texts(&[(6, "a")]), texts(&[(4, "a"), (8, "b")])));
+    assert_eq!(passes("[a:b:9]"), (texts(&[(6, "a")]), texts(&[(3, "a"), (8, "b")])));
+    assert_eq!(passes("[a:b:2]"), (texts(&[(2, "a"), (6, "b")]), texts(&[(8, "b")])));
+}
+
+#[test]
+fn comfyui_weights_are_nested_by_replacement() {
+    let expected =
+        |pieces: &[(&str, f64)]| pieces.iter().map(|(text, weight)| ((*text).to_owned(), *weight)).collect::<Vec<_>>();
+    for (prompt, wanted) in [
+        ("a cat", &[("a cat", 1.0)][..]),
+        ("", &[]),
+        ("a (b) c", &[("a ", 1.0), ("b", 1.1), (" c", 1.0)]),
+        ("((b))", &[("b", 1.1 * 1.1)]),
+        ("(a (b:0.5):1.4)", &[("a ", 1.4), ("b", 0.5)]),
+        ("((a:2))", &[("a", 2.0)]),
+        ("((a):2)", &[("a", 2.0 * 1.1)]),
+        ("[a] BREAK <lora:x:1>", &[("[a] BREAK <lora:x:1>", 1.0)]),
+        ("a \\(b\\) \\[c\\]", &[("a (b) \\[c\\]", 1.0)]),
+        ("(a:1.2", &[("(a:1.2", 1.0)]),
+        ("a:1.2)", &[("a:1.2)", 1.0)]),
+        ("(:1.2)", &[(":1.2", 1.1)]),
+        ("(a:1.2.3)", &[("a:1.2.3", 1.1)]),
+        ("(a: 1.2 )", &[("a", 1.2)]),
+        ("(a:nan)", &[("a:nan", 1.1)]),
+        ("a) (b) c", &[("a) (b) c", 1.0)]),
+        ("()", &[]),
+    ] {
+        assert_eq!(comfyui_pieces(prompt), expected(wanted), "{prompt:?}");
+    }
+}
+
+#[test]
+fn comfyui_splits_only_long_pieces_between_chunks() {
+    let lens = |prompt: &str| {
+        let chunks = comfyui_chunks(&CLIP, prompt, &[]);
+        chunks.iter().map(|chunk| chunk.ids[1..].iter().take_while(|id| **id != END).count()).collect::<Vec<_>>()
+    };
+    assert_eq!(lens(""), [0]);
+    assert_eq!(lens(&"dog ".repeat(75)), [75]);
+    assert_eq!(lens(&format!("{}, cat", "dog ".repeat(75))), [75, 2], "no rule for commas");
+    assert_eq!(lens(&format!("{}(cat cat cat:1.2)", "dog ".repeat(73))), [73, 3], "a short piece moves as a whole");
+    assert_eq!(lens(&format!("{}({}:1.2)", "dog ".repeat(73), "cat ".repeat(8))), [75, 6]);
+    let sd2 = Tokenizer::clip().padded_with_zero();
+    let chunk = &comfyui_chunks(&sd2, "dog <|endoftext|> (cat:0.5)", &[])[0];
+    assert_eq!((&chunk.ids[..6], chunk.ids[76]), (&[START, DOG, END, CAT, END, 0][..], 0));
+    assert_eq!(chunk.weights[..5], [1.0, 1.0, 1.0, 0.5, 1.0]);
+    assert_eq!(comfyui_chunks(&sd2, "", &[]), [Chunk::empty(&sd2)]);
+}
+
+#[test]
+fn comfyui_finds_embeddings_by_their_prefix() {
+    let first = Word::FIRST;
+    let words = [Word { name: "myemb".into(), ids: first..first + 2 }];
+    let ids = |prompt: &str| {
+        let chunk = &comfyui_chunks(&CLIP, prompt, &words)[0];
+        chunk.ids[1..].iter().copied().take_while(|id| *id != END).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("dog embedding:myemb cat"), [DOG, first, first + 1, CAT]);
+    assert_eq!(ids("embedding:folder/MyEmb.pt, cat"), [first, first + 1, COMMA, CAT]);
+    assert_eq!(ids("(embedding:myemb:1.2)"), [first, first + 1]);
+    assert_eq!(ids("embedding:myemb embedding:myemb").len(), 4);
+    assert_eq!(ids("dog myemb"), CLIP.encode("dog myemb"));
+    assert_eq!(missing_embeddings("a embedding:other, embedding:myemb (embedding:x:1.1)", &words), ["other", "x"]);
+    assert!(missing_embeddings("embedding: , embedding", &words).is_empty());
+}
+
+#[test]
+fn comfyui_weights_interpolate_from_the_empty_prompt() {
+    let mut states = [1.0, 2.0, 3.0, 4.0];
+    interpolate(&mut states, &[0.0, 1.0, 1.0, 1.0], &[1.0, 0.5]);
+    assert_eq!(states, [1.0, 2.0, 2.0, 2.5]);
 }
 
 #[test]
@@ -244,10 +440,12 @@ fn parse_all(prompt: &str, steps: usize) {
     assert!(ids.len() <= prompt.len().max(1) * 3);
     let (used, of) = count(&CLIP, prompt, Program::A1111, steps);
     assert!(used <= of && of % 75 == 0 && of > 0);
-    for chunk in Chunk::weighted(&CLIP, prompt, &[]) {
+    let chunks = [Chunk::weighted(&CLIP, prompt, Emphasis::Original, &[]), comfyui_chunks(&CLIP, prompt, &[])];
+    for chunk in chunks.iter().flatten() {
         assert_eq!(chunk.ids[0], START);
         assert!(chunk.ids.contains(&END));
     }
+    assert!(!compose(prompt).is_empty() && strip_comments(prompt).len() <= prompt.len() + 1);
     assert_eq!(Chunk::plain(&CLIP, prompt, &[]).0.ids.to_vec(), CLIP.encode_padded(prompt));
 }
 
@@ -274,7 +472,7 @@ proptest! {
     }
 
     #[test]
-    fn any_syntax_is_parsed_without_a_panic(prompt in r"([ab ,\n\[\]():|\\<>=.]|:0\.5\]|:3\]|<lora:|te=|BREAK|-1|é|目){0,60}", steps in 0usize..30) {
+    fn any_syntax_is_parsed_without_a_panic(prompt in r"([ab ,\n\[\]():|\\<>=.]|:0\.5\]|:3\]|<lora:|te=|BREAK|AND|#|embedding:|@|-1|é|目){0,60}", steps in 0usize..30) {
         parse_all(&prompt, steps);
     }
 
@@ -291,7 +489,8 @@ proptest! {
 
     #[test]
     fn strengths_round_trip(text_encoder in -9f32..9.0, unet in -9f32..9.0) {
-        let (clean, networks) = extra_networks(&format!("a<lora:n:{text_encoder}:{unet}>"));
-        prop_assert_eq!((clean.as_str(), networks), ("a", vec![lora("n", text_encoder, unet)]));
+        let tag = format!("<lora:n:{text_encoder}:{unet}>");
+        let (clean, networks) = extra_networks(&format!("a{tag}"));
+        prop_assert_eq!((clean.as_str(), networks), ("a", vec![lora(&tag, "n", text_encoder, unet)]));
     }
 }

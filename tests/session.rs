@@ -49,6 +49,7 @@ async fn memory_is_as_planned(style: Style, winograd: Winograd) {
     let shape = Shape {
         pictures: 1,
         guided: true,
+        prompts: 1,
         height: recipe.height / 8,
         width: recipe.width / 8,
         chunks: 1,
@@ -103,6 +104,7 @@ async fn adapter_memory_is_released(names: &[&str], is_f16: bool) {
     let shape = Shape {
         pictures: 1,
         guided: true,
+        prompts: 1,
         height: without.height / 8,
         width: without.width / 8,
         chunks: 1,

@@ -243,6 +243,7 @@ fn stable_diffusion_1_5_needs_at_most_2_4_gb() {
     let shape = |height, width| Shape {
         pictures: 1,
         guided: true,
+        prompts: 1,
         height,
         width,
         chunks: 1,

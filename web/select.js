@@ -96,6 +96,7 @@ export function stem(name) {
 export function loraNamed(state, name) {
   const { demo } = loraOptions(state);
   const files = state.files.filter((entry) => usable(entry) && !entry.id.startsWith("demo:"));
+  // The web UI writes the name from the training instead of the file's.
   const own = files.findLast((entry) => stem(entry.name) === stem(name)) ?? files.findLast(({ report }) => stem(report?.metadata.ss_output_name ?? "") === stem(name));
   return own?.id ?? demo.find(({ id }) => stem(id) === `demo:${stem(name)}`)?.id ?? "";
 }

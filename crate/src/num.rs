@@ -40,6 +40,15 @@ pub fn to_whole(x: f64) -> i64 {
     x as i64
 }
 
+/// Returns the least common multiple of two positive counts.
+pub fn lcm(a: usize, b: usize) -> usize {
+    let (mut divisor, mut rest) = (a, b);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    a / divisor.max(1) * b
+}
+
 /// Rounds to the nearest byte, ties to even: 0 for negative values and NaN, saturating at 255.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturation is intended")]
 pub fn to_byte(x: f32) -> u8 {

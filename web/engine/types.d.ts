@@ -1367,10 +1367,32 @@ rng?: Rng,
 program?: Program, 
 /**
  * Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
- * diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in the web UIs they
- * replace those of SDXL and apply to both prompts.
+ * diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in ComfyUI they
+ * replace those of SD 2.x and SDXL and apply to both prompts; in A1111 they apply to both prompts of SD 1.x.
  */
 clip_skip?: number, 
+/**
+ * Emphasis mode of prompts' weights in AUTOMATIC1111's web UI.
+ */
+emphasis?: Emphasis, 
+/**
+ * Whether the shorter of prompt and negative prompt is filled up with empty chunks, the web UI's setting
+ * "Pad prompt/negative prompt".
+ */
+pad_conds?: boolean, 
+/**
+ * Parametrization of the model's output, instead of the one that its files state or that is guessed.
+ */
+prediction?: "epsilon" | "v_prediction" | "sample", 
+/**
+ * Whether the noise schedule is rescaled so that its last timestep is pure noise (zero terminal SNR), instead of
+ * what the model's files state.
+ */
+zero_snr?: boolean, 
+/**
+ * Share of the guided prediction that is rescaled to the deviation of the prompt's (CFG rescale), 0 to 1.
+ */
+guidance_rescale?: number, 
 /**
  * Batch size; one generator draws the images' noise one after the other.
  */
@@ -1461,6 +1483,9 @@ origin: "AUTOMATIC1111" | "Forge" | "reForge" | "SD.Next" | "ComfyUI" | "SwarmUI
  * The program whose rules apply to it.
  */
 program: Program, 
+export type Emphasis = "original" | "no_norm" | "ignore" | "none";
+
+export type Infotext = { 
 /**
  * The prompt without `<lora:…>`.
  */
@@ -1529,6 +1554,18 @@ clip_skip: number | null,
  * Random number generator of the noise.
  */
 rng: Rng | null, 
+/**
+ * Emphasis mode.
+ */
+emphasis: Emphasis | null, 
+/**
+ * Whether the shorter of prompt and negative prompt is filled up with empty chunks.
+ */
+pad_conds: boolean, 
+/**
+ * Whether the last timestep of the noise schedule is pure noise.
+ */
+zero_snr: boolean | null, 
 /**
  * Program and version that wrote the text.
  */

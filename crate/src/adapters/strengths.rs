@@ -12,13 +12,28 @@ use ts_rs::TS;
 /// Parsed from `IN04=0.5,MID=0,TE=0.7` (`TE` is every block of the text encoders, `ALL=0.5` multiplies every block;
 /// blocks of newer models are `D00`, `S00`, … as named in reports), or from a list of numbers in the layouts of
 /// sd-webui-lora-block-weight: 17 or 26 for SD 1.x and 2.x, 12 or 20 for SDXL. The first number is `BASE`: the text
-/// encoders and the layers outside the UNet's blocks.
+/// encoders and the layers outside the UNet's blocks. The names of the extension's own presets, such as `MIDD`, stand for
+/// their lists of 17.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
 #[serde(try_from = "BTreeMap<String, f32>", into = "BTreeMap<String, f32>")]
 #[ts(type = "Record<string, number>")]
 pub struct Strengths {
     blocks: BTreeMap<String, f32>,
 }
+
+/// Presets that sd-webui-lora-block-weight has from the start.
+const PRESETS: [(&str, &str); 10] = [
+    ("NONE", "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"),
+    ("ALL", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"),
+    ("INS", "1,1,1,1,0,0,0,0,0,0,0,0,0,0,0,0,0"),
+    ("IND", "1,0,0,0,1,1,1,0,0,0,0,0,0,0,0,0,0"),
+    ("INALL", "1,1,1,1,1,1,1,0,0,0,0,0,0,0,0,0,0"),
+    ("MIDD", "1,0,0,0,1,1,1,1,1,1,1,1,0,0,0,0,0"),
+    ("OUTD", "1,0,0,0,0,0,0,0,1,1,1,1,0,0,0,0,0"),
+    ("OUTS", "1,0,0,0,0,0,0,0,0,0,0,0,1,1,1,1,1"),
+    ("OUTALL", "1,0,0,0,0,0,0,0,1,1,1,1,1,1,1,1,1"),
+    ("ALL0.5", "0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5"),
+];
 
 /// Error for a text that is not a valid list of block weights.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +45,7 @@ impl FromStr for Strengths {
 
     fn from_str(text: &str) -> Result<Strengths, ParseStrengthsError> {
         let invalid = || ParseStrengthsError(text.into());
+        let text = PRESETS.iter().find(|(name, _)| *name == text.trim()).map_or(text, |(_, list)| list);
         let parts: Vec<&str> = text.split(',').map(str::trim).collect();
         let parse_number = |text: &str| text.trim().parse::<f32>().ok().filter(|x| x.is_finite()).ok_or_else(invalid);
         if parts.iter().all(|part| part.contains('=')) {
@@ -129,6 +145,8 @@ mod tests {
         assert_eq!(get(&list, "IN03"), None);
         let named: Strengths = "in04=0.25, MID=-1".parse().expect("names");
         assert_eq!((get(&named, "IN04"), get(&named, "MID")), (Some(0.25), Some(-1.0)));
+        let preset: Strengths = "OUTD".parse().expect("a preset");
+        assert_eq!((get(&preset, "OUT03"), get(&preset, "MID"), get(&preset, "TE")), (Some(1.0), Some(0.0), Some(1.0)));
         for (count, last) in [(12, "OUT05"), (17, "OUT11"), (20, "OUT08"), (26, "OUT11")] {
             let names = layout(count).expect("a layout");
             assert_eq!((names.len(), names.last().map(String::as_str)), (count, Some(last)));

@@ -1,6 +1,6 @@
 //! One sampling pass: prompt encoding, the denoising loop and VAE decoding.
 
-use super::encode_prompts::SegmentConditioning;
+use super::encode_prompts::EncodedPrompts;
 use super::error::PipelineError;
 use super::latents::Latents;
 use super::plans::Runners;
@@ -18,13 +18,13 @@ impl Session {
         needs_pixels: bool,
         report: Report<'_>,
     ) -> Result<Vec<f32>, PipelineError> {
-        let segments = self.encode_all_prompts(request, latents, report).await?;
+        let prompts = self.encode_all_prompts(request, latents, report).await?;
         let runners = self.prepare(request.shape, report).await?;
-        self.apply_adapters(request, report).await?;
+        self.apply_adapters(request, latents, report).await?;
         if request.preview && self.previewer.is_none() {
             self.previewer = Some(self.make_previewer().await?);
         }
-        self.denoise(&runners, request, latents, &segments, report).await?;
+        self.denoise(&runners, request, latents, &prompts, report).await?;
         if !needs_pixels {
             return Ok(Vec::new());
         }
@@ -33,24 +33,26 @@ impl Session {
         self.decode(&runners.decoder, latents, request.shape.pictures, report).await
     }
 
-    /// Folds the adapters into the weights.
+    /// Folds the adapters into the weights, with their strengths at the next call.
     pub(super) async fn apply_adapters(
         &mut self,
         request: &Request<'_>,
+        latents: &Latents,
         report: Report<'_>,
     ) -> Result<(), PipelineError> {
         report(Stage::Adapters, 0, request.chosen.len(), None)?;
-        Ok(self.weights.apply(&self.gpu, &self.config, &self.model.checkpoint, request.chosen).await?)
+        let strengths = request.strengths(latents.relative_call(), latents.calls());
+        Ok(self.weights.apply(&self.gpu, &self.config, &self.model.checkpoint, &strengths).await?)
     }
 
     /// Runs the denoising loop. Latents change only when a call is complete, so that a failed call can be
     /// repeated.
     async fn denoise(
-        &self,
+        &mut self,
         runners: &Runners,
         request: &Request<'_>,
         latents: &mut Latents,
-        segments: &SegmentConditioning,
+        prompts: &EncodedPrompts,
         report: Report<'_>,
     ) -> Result<(), PipelineError> {
         let Request { recipe, shape, .. } = request;
@@ -67,15 +69,23 @@ impl Session {
             };
             latents.start(clean);
         }
-        let copies = if shape.guided { 2 } else { 1 };
+        let copies = shape.items() / shape.pictures;
+        let mut strengths = request.strengths(latents.relative_call(), latents.calls());
         let calls = latents.sampler.timesteps().len();
         while latents.next_call < calls {
             let (call, first) = (latents.next_call, latents.first_call);
             report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref())?;
-            let segment = request.script.segment_at(call);
-            if latents.bound_segment != Some(segment) {
-                let conditioning = &segments[&segment];
-                for (name, values) in &conditioning.inputs {
+            let changed = request.strengths(call - first, calls - first);
+            if changed.iter().map(|(_, strength)| strength).ne(strengths.iter().map(|(_, strength)| strength)) {
+                self.weights.apply(&self.gpu, &self.config, &self.model.checkpoint, &changed).await?;
+                strengths = changed;
+                // Keys and values of the text depend on the weights.
+                latents.bound_segment = None;
+            }
+            let segment = request.script.segment_at(call - first);
+            if latents.bound_segment.as_ref() != Some(&segment) {
+                let items = prompts.items(request, &segment);
+                for (name, values) in &self.model.spec.conditioning(shape, &items).inputs {
                     runners.texts.set(&self.gpu, name, values)?;
                 }
                 runners.texts.run(&self.gpu);
@@ -88,8 +98,8 @@ impl Session {
                 runners.denoiser.set(&self.gpu, name, &item.repeat(shape.items()))?;
             }
             let on_progress = &mut || report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref());
-            let mut predicted = runners.denoiser.compute_cancellable(&self.gpu, "noise", on_progress).await?;
-            if predicted.iter().any(|value| !value.is_finite()) {
+            let predictions = runners.denoiser.compute_cancellable(&self.gpu, "noise", on_progress).await?;
+            if predictions.iter().any(|value| !value.is_finite()) {
                 if runners.denoiser.uses_f16_math {
                     return Err(PipelineError::F16Overflow);
                 }
@@ -97,12 +107,7 @@ impl Session {
                     .not_finite(&[&runners.texts, &runners.denoiser], "UNet", Some((call + 1, calls)), request)
                     .await?);
             }
-            if shape.guided {
-                let conditional = predicted.split_off(input.len());
-                for (unconditional, conditional) in predicted.iter_mut().zip(conditional) {
-                    *unconditional += recipe.guidance * (conditional - *unconditional);
-                }
-            }
+            let predicted = request.guidance.combine(&predictions, input.len(), shape.pictures);
             if let Some(previewer) = self.previewer.as_ref().filter(|_| request.preview) {
                 let clean = latents.predicted_x0(&predicted);
                 latents.preview =

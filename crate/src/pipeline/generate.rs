@@ -2,19 +2,20 @@
 
 use super::embedding::{Embedding, Vocabulary};
 use super::error::PipelineError;
+use super::guidance::Guidance;
 use super::image::to_rgb8;
 use super::latents::Latents;
 use super::progress::{Control, Progress, Report};
 use super::prompt_schedule::PromptSchedule;
 use super::recipe::{Recipe, Upscaler};
-use super::request::{GenerateInputs, Request, Start, choose, starting_point};
+use super::request::{Chosen, GenerateInputs, Request, Start, choose, starting_point};
 use super::resize::{Filter, resize};
 use super::session::Session;
 use super::shape::Shape;
 use crate::adapters::Delta;
 use crate::model::FamilyId;
 use crate::samplers::{Sampler, SamplerOptions};
-use crate::weights::{LoadedAdapter, Strength};
+use crate::text::{Pass, Tokenizer};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -62,8 +63,8 @@ impl Session {
     ) -> Result<Picture, PipelineError> {
         let multiple = self.model.size_multiple();
         recipe.check(multiple)?;
-        let mentions = PromptSchedule::of(recipe, recipe.steps)?.mentions;
-        let chosen = choose(recipe, &mentions, given.adapters)?;
+        let mentions = PromptSchedule::of(recipe, Pass { steps: recipe.steps, before: None })?.mentions;
+        let chosen = choose(recipe, &mentions, given.adapters, false)?;
         let vocabulary = self.vocabulary(recipe, given, &chosen).await?;
         let start = starting_point(recipe, given, multiple)?;
         let report: Report = &mut |stage, step, steps, preview| match progress(Progress { stage, step, steps, preview })
@@ -71,7 +72,8 @@ impl Session {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(PipelineError::Cancelled),
         };
-        let sized = |(height, width), start| SamplingPass { height, width, steps: recipe.steps, start };
+        let sized =
+            |(height, width), start| SamplingPass { height, width, steps: recipe.steps, is_second: false, start };
         let first = sized((recipe.height, recipe.width), start);
         let needs_pixels = recipe.hires.is_none_or(|hires| hires.upscaler == Upscaler::Pixels);
         let output = self.sampling_pass(recipe, given, &vocabulary, &chosen, first, needs_pixels, report).await?;
@@ -91,11 +93,12 @@ impl Session {
                 }
             };
             let steps = if hires.steps == 0 { recipe.steps } else { hires.steps };
-            let second = SamplingPass { steps, ..sized(to, start) };
+            let second = SamplingPass { steps, is_second: true, ..sized(to, start) };
+            let chosen = choose(recipe, &mentions, given.adapters, true)?;
             output = self.sampling_pass(recipe, given, &vocabulary, &chosen, second, true, report).await?;
             size = to;
         }
-        let applied = chosen.iter().map(|(loaded, _)| Applied {
+        let applied = chosen.iter().map(|Chosen { adapter: loaded, .. }| Applied {
             name: loaded.file.name.clone(),
             matched: loaded.adapter.deltas.iter().map(Delta::path).collect::<BTreeSet<_>>().len(),
             leftovers: loaded.adapter.leftovers.len(),
@@ -117,8 +120,8 @@ impl Session {
         recipe: &Recipe,
         given: &GenerateInputs<'_>,
         vocabulary: &Vocabulary,
-        chosen: &[(&LoadedAdapter, Strength)],
-        SamplingPass { height, width, steps, start }: SamplingPass<'_>,
+        chosen: &[Chosen<'_>],
+        SamplingPass { height, width, steps, is_second, start }: SamplingPass<'_>,
         needs_pixels: bool,
         report: Report<'_>,
     ) -> Result<PassOutput, PipelineError> {
@@ -130,20 +133,27 @@ impl Session {
             timestep_spacing: recipe.spacing,
             is_xl: spec.family() == FamilyId::Sdxl,
         };
-        let sampler = Sampler::new(kind, &self.model.schedule, steps, &options)?;
-        let mut script = PromptSchedule::of(recipe, kind.calls_per_step() * steps)?;
-        script.words.clone_from(&vocabulary.words);
+        let sampler = Sampler::new(kind, &recipe.noise_schedule(&self.model.schedule), steps, &options)?;
+        let calls = |steps| kind.calls_per_step() * steps;
+        let pass = Pass { steps: calls(steps), before: is_second.then_some(calls(recipe.steps)) };
+        let script = PromptSchedule::of(recipe, pass)?.with_words(&vocabulary.words)?;
+        let guidance = Guidance::new(recipe, script.weights.clone(), spec.embeds_guidance());
+        let encoders = spec.text_encoders();
+        let tokenizers: Vec<&Tokenizer> = encoders.iter().map(|encoder| encoder.tokenizer).collect();
+        let lengths = script.lengths(&tokenizers, recipe.pad_conds);
         let multiple = self.model.size_multiple();
         let shape = Shape {
             pictures: recipe.batch,
-            guided: recipe.guidance > 1.0 && !spec.embeds_guidance(),
+            guided: guidance.needs_negative(),
+            prompts: guidance.prompts(),
             height: height / multiple,
             width: width / multiple,
-            chunks: spec.text_encoders().iter().map(|encoder| script.longest(encoder.tokenizer)).max().unwrap_or(1),
+            chunks: lengths.common(guidance.needs_negative()),
             clip_skip: spec.clip_skip(recipe),
             starts_from_picture: start.is_encoded(),
         };
-        let request = Request { recipe, script, vocabulary, chosen, start, shape, preview: given.preview };
+        let preview = given.preview;
+        let request = Request { recipe, script, vocabulary, chosen, start, shape, guidance, lengths, preview };
         let mut latents = Latents::new(&request, sampler, spec.latents().channels);
         let mut losses = 0;
         let image = loop {
@@ -171,10 +181,10 @@ impl Session {
         &self,
         recipe: &Recipe,
         given: &GenerateInputs<'_>,
-        chosen: &[(&LoadedAdapter, Strength)],
+        chosen: &[Chosen<'_>],
     ) -> Result<Vocabulary, PipelineError> {
         let mut bundled = Vec::new();
-        for (loaded, _) in chosen {
+        for Chosen { adapter: loaded, .. } in chosen {
             bundled.extend(Embedding::bundled(&loaded.id, &loaded.file, &self.text_widths()).await?);
         }
         let mut named = Vec::new();
@@ -192,6 +202,7 @@ struct SamplingPass<'a> {
     height: usize,
     width: usize,
     steps: usize,
+    is_second: bool,
     start: Start<'a>,
 }
 

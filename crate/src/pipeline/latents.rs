@@ -15,8 +15,8 @@ pub struct Latents {
     pub next_call: usize,
     /// Index of the first UNet call; above 0 in image-to-image runs.
     pub first_call: usize,
-    /// Prompt segment whose conditioning is bound to the UNet.
-    pub bound_segment: Option<(usize, usize)>,
+    /// Prompt segment whose conditioning is bound to the UNet: the index of each prompt's text.
+    pub bound_segment: Option<Vec<usize>>,
     /// Noise for sampling the encoder's distribution; drawn before the initial noise.
     pub posterior: Vec<f32>,
     /// Preview as of the last call.
@@ -77,6 +77,16 @@ impl Latents {
             Some(clean) => self.sampler.add_noise(&clean, &noise, self.first_call),
             None => noise.into_iter().map(|value| value * scale).collect(),
         });
+    }
+
+    /// Returns the number of UNet calls of this run.
+    pub fn calls(&self) -> usize {
+        self.sampler.timesteps().len() - self.first_call
+    }
+
+    /// Returns the index of the next UNet call in this run, from 0.
+    pub fn relative_call(&self) -> usize {
+        self.next_call - self.first_call
     }
 
     /// Returns the UNet's input at this call.

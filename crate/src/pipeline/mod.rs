@@ -6,6 +6,7 @@ mod encode_prompts;
 mod error;
 mod folder;
 mod generate;
+mod guidance;
 mod image;
 mod image_recipe;
 mod image_text;
@@ -44,6 +45,7 @@ pub use plans::{ImagePlans, MemoryRequirements, PlanRequirements, calls};
 pub use preview::Preview;
 pub use probe::Network;
 pub use progress::{Control, Progress, Stage, denoise_seconds_left};
+pub use prompt_schedule::{Lengths, PromptLine, Role};
 pub use recipe::{AdapterChoice, EmbeddingChoice, Hires, Recipe, Rng, Upscaler};
 pub use recipe_draft::{EmbeddingMention, Leftover, Mention, Origin, RecipeDraft};
 pub use request::GenerateInputs;
@@ -51,6 +53,8 @@ pub use resize::{Filter, resize};
 pub use session::Session;
 pub use shape::Shape;
 pub use sinusoidal::timestep_embedding;
-pub use spec::{Conditioning, EncodePrompts, LatentSpace, LocalFuture, ModelSpec, TextEncoder};
+pub use spec::{
+    Conditioning, EncodePrompts, EncodedPrompt, EncodedText, LatentSpace, LocalFuture, ModelSpec, TextEncoder,
+};
 pub use stable_diffusion::token_table;
 pub use timing::BenchResult;

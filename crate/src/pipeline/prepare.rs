@@ -58,6 +58,7 @@ impl Session {
         let shape = Shape {
             pictures: 1,
             guided: true,
+            prompts: 1,
             height: edge,
             width: edge,
             chunks: 1,

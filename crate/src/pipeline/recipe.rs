@@ -3,7 +3,8 @@
 use super::error::PipelineError;
 use crate::num::to_index;
 use crate::program::Program;
-use crate::samplers::{SamplerKind, SigmaSpacing, TimestepSpacing};
+use crate::samplers::{PredictionType, SamplerKind, ScheduleConfig, SigmaSpacing, TimestepSpacing};
+use crate::text::Emphasis;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -60,11 +61,33 @@ pub struct Recipe {
     #[ts(optional, as = "Option<Program>")]
     pub program: Program,
     /// Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
-    /// diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in the web UIs they
-    /// replace those of SDXL and apply to both prompts.
+    /// diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in ComfyUI they
+    /// replace those of SD 2.x and SDXL and apply to both prompts; in A1111 they apply to both prompts of SD 1.x.
     #[serde(default)]
     #[ts(optional, as = "Option<usize>")]
     pub clip_skip: usize,
+    /// Emphasis mode of prompts' weights in AUTOMATIC1111's web UI.
+    #[serde(default)]
+    #[ts(optional, as = "Option<Emphasis>")]
+    pub emphasis: Emphasis,
+    /// Whether the shorter of prompt and negative prompt is filled up with empty chunks, the web UI's setting
+    /// "Pad prompt/negative prompt".
+    #[serde(default)]
+    #[ts(optional, as = "Option<bool>")]
+    pub pad_conds: bool,
+    /// Parametrization of the model's output, instead of the one that its files state or that is guessed.
+    #[serde(default)]
+    #[ts(optional, type = "\"epsilon\" | \"v_prediction\" | \"sample\"")]
+    pub prediction: Option<PredictionType>,
+    /// Whether the noise schedule is rescaled so that its last timestep is pure noise (zero terminal SNR), instead of
+    /// what the model's files state.
+    #[serde(default)]
+    #[ts(optional)]
+    pub zero_snr: Option<bool>,
+    /// Share of the guided prediction that is rescaled to the deviation of the prompt's (CFG rescale), 0 to 1.
+    #[serde(default)]
+    #[ts(optional, as = "Option<f32>")]
+    pub guidance_rescale: f32,
     /// Batch size; one generator draws the images' noise one after the other.
     #[serde(default = "one")]
     #[ts(optional, as = "Option<usize>")]
@@ -216,6 +239,9 @@ impl Recipe {
         if !self.guidance.is_finite() {
             return bad("the CFG scale", self.guidance.to_string(), "it must be a finite number, such as 7".into());
         }
+        if !(0.0..=1.0).contains(&self.guidance_rescale) {
+            return bad("the CFG rescale", self.guidance_rescale.to_string(), "it must be 0 to 1".into());
+        }
         for adapter in &self.adapters {
             if !adapter.strength.is_finite() || adapter.text_encoder.is_some_and(|strength| !strength.is_finite()) {
                 return bad(
@@ -226,6 +252,15 @@ impl Recipe {
             }
         }
         Ok(())
+    }
+
+    /// Returns the model's noise schedule with the recipe's choices.
+    pub(super) fn noise_schedule(&self, of_model: &ScheduleConfig) -> ScheduleConfig {
+        ScheduleConfig {
+            prediction_type: self.prediction.or(of_model.prediction_type),
+            rescale_betas_zero_snr: self.zero_snr.or(of_model.rescale_betas_zero_snr),
+            ..of_model.clone()
+        }
     }
 
     /// Returns height and width scaled by `scale`, rounded down to multiples of `multiple`.

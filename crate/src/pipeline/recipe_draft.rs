@@ -6,6 +6,7 @@ use ts_rs::TS;
 use super::recipe::{AdapterChoice, Hires, Recipe, Rng};
 use crate::program::Program;
 use crate::samplers::{SamplerKind, SigmaSpacing};
+use crate::text::{Emphasis, ExtraNetwork};
 
 /// A program that writes generation data to images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
@@ -98,6 +99,12 @@ pub struct RecipeDraft {
     pub clip_skip: Option<usize>,
     /// Random number generator of the noise.
     pub rng: Option<Rng>,
+    /// Emphasis mode.
+    pub emphasis: Option<Emphasis>,
+    /// Whether the shorter of prompt and negative prompt is filled up with empty chunks.
+    pub pad_conds: bool,
+    /// Whether the last timestep of the noise schedule is pure noise.
+    pub zero_snr: Option<bool>,
     /// Program and version that wrote the text.
     pub version: Option<String>,
     /// Everything that was not understood.
@@ -144,6 +151,13 @@ pub struct Leftover {
 }
 
 impl Mention {
+    /// Returns the mention of a network whose strengths are the same in all steps.
+    pub(super) fn of(network: &ExtraNetwork) -> Option<Mention> {
+        let (text_encoder, unet) = network.constant()?;
+        let (name, blocks) = (network.name.clone(), network.blocks.clone());
+        Some(Mention { name, text_encoder, unet, blocks, ..Mention::default() })
+    }
+
     /// Returns whether this mentions the given file. Like the web UI, compares names without extension.
     pub fn is_named(&self, file: &str) -> bool {
         tag_name(&self.name) == tag_name(stem(file))
@@ -203,6 +217,9 @@ impl RecipeDraft {
             recipe.eta = self.eta;
             recipe.hires = self.hires;
             recipe.masked = false;
+            recipe.emphasis = self.emphasis.unwrap_or_default();
+            recipe.pad_conds = self.pad_conds;
+            recipe.zero_snr = self.zero_snr;
             recipe.clip_skip = self.clip_skip.unwrap_or(1).saturating_sub(1);
         }
         recipe.adapters.clear();

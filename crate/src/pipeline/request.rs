@@ -2,12 +2,13 @@
 
 use super::embedding::{Embedding, Vocabulary};
 use super::error::PipelineError;
-use super::prompt_schedule::PromptSchedule;
+use super::guidance::Guidance;
+use super::prompt_schedule::{Lengths, PromptSchedule};
 use super::recipe::Recipe;
 use super::resize::latent_mask;
 use super::shape::Shape;
 use crate::adapters::Strengths;
-use crate::text::ExtraNetwork;
+use crate::text::{ActiveSteps, ExtraNetwork, StrengthCurve};
 use crate::weights::{LoadedAdapter, Strength};
 
 /// Data that a recipe refers to but does not contain.
@@ -60,18 +61,55 @@ pub struct Request<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) script: PromptSchedule,
     pub(super) vocabulary: &'a Vocabulary,
-    pub(super) chosen: &'a [(&'a LoadedAdapter, Strength)],
+    pub(super) chosen: &'a [Chosen<'a>],
     pub(super) start: Start<'a>,
     pub(super) shape: Shape,
+    pub(super) guidance: Guidance,
+    pub(super) lengths: Lengths,
     pub(super) preview: bool,
 }
 
-/// Looks up the recipe's adapters and those that its prompt mentions among the loaded ones.
+impl Request<'_> {
+    /// Returns the adapters with their strengths at a call of the pass, of `calls` calls.
+    pub fn strengths(&self, call: usize, calls: usize) -> Vec<(&LoadedAdapter, Strength)> {
+        let per_step = self.recipe.sampler.calls_per_step();
+        // The web UI's step count: it follows the first call of each step.
+        let (step, steps) = (call.div_ceil(per_step).saturating_sub(1), calls.div_ceil(per_step));
+        self.chosen.iter().map(|chosen| (chosen.adapter, chosen.at(step, steps))).collect()
+    }
+}
+
+/// An adapter with its strengths over the steps of a pass.
+pub struct Chosen<'a> {
+    /// The adapter.
+    pub adapter: &'a LoadedAdapter,
+    text: f32,
+    unet: StrengthCurve,
+    active: ActiveSteps,
+    blocks: Strengths,
+}
+
+impl Chosen<'_> {
+    /// Returns the strength after `step` of `steps` steps.
+    fn at(&self, step: usize, steps: usize) -> Strength {
+        let unet = if self.active.contains(step, steps) { self.unet.at(step, steps) } else { 0.0 };
+        Strength { unet, text: self.text, blocks: self.blocks.clone() }
+    }
+
+    /// Returns what the encoded prompts depend on.
+    pub fn text_strength(&self) -> (f32, &Strengths) {
+        (self.text, &self.blocks)
+    }
+}
+
+/// Looks up the recipe's adapters and those that its prompt mentions among the loaded ones. The strengths of a mention
+/// replace those of the recipe; those of several mentions of one adapter add up.
 pub(super) fn choose<'a>(
     recipe: &Recipe,
     mentions: &[ExtraNetwork],
     adapters: &[&'a LoadedAdapter],
-) -> Result<Vec<(&'a LoadedAdapter, Strength)>, PipelineError> {
+    is_second_pass: bool,
+) -> Result<Vec<Chosen<'a>>, PipelineError> {
     let missing = |name: &str, sha256: &str| PipelineError::NoAdapter { name: name.into(), sha256: sha256.into() };
     let blocks = |spec: Option<&str>| {
         spec.map_or(Ok(Strengths::default()), str::parse).map_err(|error| PipelineError::Recipe {
@@ -80,26 +118,36 @@ pub(super) fn choose<'a>(
             wanted: error.to_string(),
         })
     };
+    let mut mentioned = Vec::new();
+    for mention in mentions {
+        let named = |is_named: &dyn Fn(&LoadedAdapter) -> bool| adapters.iter().find(|adapter| is_named(adapter));
+        let found = named(&|adapter| adapter.is_file(&mention.name))
+            .or_else(|| named(&|adapter| adapter.alias() == Some(&mention.name)));
+        let (second_text, second_unet) = if is_second_pass { mention.second_pass.clone() } else { (None, None) };
+        mentioned.push(Chosen {
+            adapter: found.ok_or_else(|| missing(&mention.name, "unknown"))?,
+            text: second_text.as_ref().unwrap_or(&mention.text_encoder).at(0, 1),
+            unet: second_unet.unwrap_or_else(|| mention.unet.clone()),
+            active: mention.active,
+            blocks: blocks(mention.blocks.as_deref())?,
+        });
+    }
     let mut chosen = Vec::new();
     for choice in &recipe.adapters {
         let found = adapters.iter().find(|adapter| adapter.id == choice.sha256);
-        let text = choice.text_encoder.unwrap_or(choice.strength);
-        let strength = Strength { unet: choice.strength, text, blocks: blocks(choice.blocks.as_deref())? };
-        chosen.push((*found.ok_or_else(|| missing(&choice.name, &choice.sha256))?, strength));
-    }
-    for mention in mentions {
-        let is_mentioned = |adapter: &&&LoadedAdapter| {
-            let file = &adapter.file.name;
-            *file == mention.name || file.rsplit_once('.').is_some_and(|(stem, _)| stem == mention.name)
-        };
-        let found = adapters.iter().find(is_mentioned).ok_or_else(|| missing(&mention.name, "unknown"))?;
-        let strength =
-            Strength { unet: mention.unet, text: mention.text_encoder, blocks: blocks(mention.blocks.as_deref())? };
-        match chosen.iter_mut().find(|(adapter, _)| adapter.id == found.id) {
-            Some((_, chosen)) => *chosen = strength,
-            None => chosen.push((*found, strength)),
+        let adapter = *found.ok_or_else(|| missing(&choice.name, &choice.sha256))?;
+        if mentioned.iter().any(|mention: &Chosen| mention.adapter.id == adapter.id) {
+            continue;
         }
+        chosen.push(Chosen {
+            adapter,
+            text: choice.text_encoder.unwrap_or(choice.strength),
+            unet: choice.strength.into(),
+            active: ActiveSteps::default(),
+            blocks: blocks(choice.blocks.as_deref())?,
+        });
     }
+    chosen.extend(mentioned);
     Ok(chosen)
 }
 

@@ -4,7 +4,7 @@ use super::error::PipelineError;
 use super::model::Model;
 use super::plans::Runners;
 use super::preview::Previewer;
-use super::spec::Conditioning;
+use super::spec::EncodedPrompt;
 use crate::gpu::{Gpu, KernelConfig};
 use crate::model::Component;
 use crate::weights::Weights;
@@ -23,7 +23,7 @@ pub struct Session {
     pub model: Model,
     pub(super) weights: Weights,
     pub(super) runners: Option<Rc<Runners>>,
-    pub(super) conditioning_cache: Vec<(String, Rc<Conditioning>)>,
+    pub(super) prompt_cache: Vec<(String, Rc<EncodedPrompt>)>,
     pub(super) previewer: Option<Previewer>,
 }
 
@@ -37,7 +37,7 @@ impl Session {
             model,
             weights: Weights::default(),
             runners: None,
-            conditioning_cache: Vec::new(),
+            prompt_cache: Vec::new(),
             previewer: None,
         }
     }
@@ -51,7 +51,7 @@ impl Session {
     pub(super) async fn recreate_device(&mut self) -> Result<(), PipelineError> {
         let (gpu, config) = Gpu::reopen(&self.gpu, &self.config).await?;
         self.runners = None;
-        self.conditioning_cache.clear();
+        self.prompt_cache.clear();
         self.weights = Weights::default();
         self.gpu = Rc::new(gpu);
         self.config = config;

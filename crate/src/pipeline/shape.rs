@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 pub struct Shape {
     /// Batch size.
     pub pictures: usize,
-    /// Whether classifier-free guidance doubles the batch.
+    /// Whether the negative prompt is predicted too (classifier-free guidance).
     pub guided: bool,
+    /// Predictions per image besides the negative prompt's: 1, or the number of parts of a composed prompt.
+    pub prompts: usize,
     /// Height of the latents.
     pub height: usize,
     /// Width of the latents.
@@ -24,6 +26,6 @@ pub struct Shape {
 impl Shape {
     /// Returns the batch size of the UNet and the text encoders.
     pub fn items(&self) -> usize {
-        if self.guided { 2 * self.pictures } else { self.pictures }
+        (self.prompts + usize::from(self.guided)) * self.pictures
     }
 }

@@ -3,13 +3,15 @@
 use super::error::PipelineError;
 use super::preview::Previewer;
 use super::progress::Report;
+use super::prompt_schedule::PromptLine;
 use super::recipe::Recipe;
 use super::request::Request;
+use super::shape::Shape;
 use crate::gpu::{Gpu, Runner};
 use crate::model::{Component, FamilyId, Module};
 use crate::plan::{Plan, PlanError};
 use crate::samplers::ScheduleConfig;
-use crate::text::Tokenizer;
+use crate::text::{CHUNK_LEN, Tokenizer};
 use crate::weights::Checkpoint;
 use std::future::Future;
 use std::pin::Pin;
@@ -38,11 +40,14 @@ pub trait ModelSpec {
     /// Plans the text encoder with this index for `batch` prompts of `tokens` tokens.
     fn text_plan(&self, index: usize, batch: usize, tokens: usize, skip: usize) -> Result<Plan, PlanError>;
 
-    /// Encodes prompts into the denoiser's conditioning.
-    fn encode<'a>(&'a self, prompts: EncodePrompts<'a>) -> LocalFuture<'a, Result<Conditioning, PipelineError>>;
+    /// Encodes all texts of prompts, in the order of [`EncodePrompts::lines`].
+    fn encode<'a>(&'a self, prompts: EncodePrompts<'a>) -> LocalFuture<'a, Result<Vec<EncodedPrompt>, PipelineError>>;
+
+    /// Returns the denoiser's inputs that depend on the prompts, from the texts of all batch items.
+    fn conditioning(&self, shape: &Shape, items: &[EncodedText]) -> Conditioning;
 
     /// Plans the denoiser for `batch` latents of this size and `tokens` text states. Besides the inputs of
-    /// [`ModelSpec::encode`] and [`ModelSpec::call_inputs`] it reads `sample` and writes `noise`, both (B, H, W, C).
+    /// [`ModelSpec::conditioning`] and [`ModelSpec::call_inputs`] it reads `sample` and writes `noise`, both (B, H, W, C).
     fn denoiser(&self, batch: usize, height: usize, width: usize, tokens: usize) -> Result<Plan, PlanError>;
 
     /// Returns the names of the denoiser's inputs that change with each call.
@@ -115,10 +120,48 @@ pub struct EncodePrompts<'a> {
     pub runners: &'a [Runner],
     /// The image that the prompts belong to.
     pub request: &'a Request<'a>,
-    /// One prompt per batch item; `None` is an absent one.
-    pub prompts: &'a [Option<&'a str>],
+    /// The prompts.
+    pub lines: &'a [&'a PromptLine],
     /// Progress callback.
     pub report: Report<'a>,
+}
+
+/// The encoded texts of a prompt, in the order of [`PromptLine::texts`].
+pub struct EncodedPrompt {
+    /// Encoded texts, all of the same length.
+    pub texts: Vec<EncodedText>,
+}
+
+/// An encoded text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodedText {
+    /// Number of chunks.
+    pub chunks: usize,
+    /// Hidden states, (chunks * 77, D).
+    pub states: Vec<f32>,
+    /// Pooled embedding; empty for models without one.
+    pub pooled: Vec<f32>,
+}
+
+impl EncodedText {
+    /// Repeats the last state up to a number of chunks, as the web UI does with the shorter parts of a composed prompt.
+    pub fn with_last_state_repeated(mut self, chunks: usize) -> EncodedText {
+        let width = self.states.len() / (self.chunks * CHUNK_LEN);
+        let last = self.states[self.states.len() - width..].to_vec();
+        self.states.extend(last.repeat(chunks.saturating_sub(self.chunks) * CHUNK_LEN));
+        self.chunks = self.chunks.max(chunks);
+        self
+    }
+
+    /// Extends the text to a number of chunks: with those of `empty`, or by repeating its own.
+    pub fn extended(mut self, chunks: usize, empty: Option<&EncodedText>) -> EncodedText {
+        match empty {
+            Some(empty) => self.states.extend(empty.states.repeat(chunks.saturating_sub(self.chunks))),
+            None => self.states = self.states.repeat(chunks / self.chunks),
+        }
+        self.chunks = chunks;
+        self
+    }
 }
 
 /// The denoiser's inputs that depend on the prompts, with all batch items.

@@ -5,14 +5,13 @@
 
 use std::array;
 
-use super::{Tokenizer, Word, extra_networks, parse_attention, schedule};
+use super::{Emphasis, Tokenizer, Word};
 use crate::num::to_f32;
-use crate::program::Program;
 
 /// Ids per chunk, including start and end.
 pub const CHUNK_LEN: usize = 77;
 /// Maximum number of prompt ids per chunk.
-const MAX_IDS: usize = CHUNK_LEN - 2;
+pub(super) const MAX_IDS: usize = CHUNK_LEN - 2;
 /// Maximum number of ids that a full chunk passes on to the next one to break at a comma (the web UI's
 /// `comma_padding_backtrack`).
 const COMMA_BACKTRACK: usize = 20;
@@ -22,7 +21,7 @@ const COMMA_BACKTRACK: usize = 20;
 pub struct Chunk {
     /// Token ids.
     pub ids: [u32; CHUNK_LEN],
-    /// Weight of each id's hidden state, 1 by default; see [`emphasis`].
+    /// Weight of each id's hidden state, 1 by default.
     pub weights: [f32; CHUNK_LEN],
 }
 
@@ -51,8 +50,19 @@ impl Chunk {
     ///
     /// `prompt` is one text of [`schedule`], without [`extra_networks`]. `BREAK` ends a chunk. `added` words are
     /// matched by the ids of their names, longest first, and are not split between chunks.
-    pub fn weighted(tokenizer: &Tokenizer, prompt: &str, added: &[Word]) -> Vec<Chunk> {
-        fill(tokenizer, prompt, added).0.iter().map(|ids| Chunk::of(tokenizer, ids)).collect()
+    pub fn weighted(tokenizer: &Tokenizer, prompt: &str, emphasis: Emphasis, added: &[Word]) -> Vec<Chunk> {
+        fill(tokenizer, &emphasis.pieces(prompt), added).0.iter().map(|ids| Chunk::of(tokenizer, ids)).collect()
+    }
+
+    /// Adds start, end and padding, without a look at the ids in between.
+    pub(super) fn padded(tokenizer: &Tokenizer, prompt: &[(u32, f32)]) -> Chunk {
+        let mut chunk = Chunk { ids: [tokenizer.pad_id(); CHUNK_LEN], weights: [1.0; CHUNK_LEN] };
+        chunk.ids[0] = tokenizer.bos_id();
+        chunk.ids[prompt.len() + 1] = tokenizer.eos_id();
+        for (at, (id, weight)) in (1..).zip(prompt) {
+            (chunk.ids[at], chunk.weights[at]) = (*id, *weight);
+        }
+        chunk
     }
 
     /// Adds start, end and padding. Only padding follows the first end token, even if the prompt contains one.
@@ -69,57 +79,23 @@ impl Chunk {
     }
 }
 
-/// Pads the prompts of a batch to the same number of chunks with empty ones.
-pub fn level(tokenizer: &Tokenizer, prompts: &mut [Vec<Chunk>]) {
-    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-    prompts.iter_mut().for_each(|chunks| chunks.resize(longest, Chunk::empty(tokenizer)));
-}
-
-/// Multiplies a chunk's hidden states (T, D) by the weights of their ids, and rescales all to the original
-/// mean: the web UI's emphasis mode "Original".
-pub fn emphasis(states: &[f32], weights: &[f32]) -> Vec<f32> {
-    let mean = |states: &[f32]| states.iter().map(|state| f64::from(*state)).sum::<f64>() / states.len() as f64;
-    let width = (states.len() / weights.len().max(1)).max(1);
-    let rows = states.chunks(width).zip(weights);
-    let mut weighted: Vec<f32> = rows.flat_map(|(row, weight)| row.iter().map(move |state| state * weight)).collect();
-    let factor = mean(states) / mean(&weighted);
-    if factor.is_finite() {
-        weighted.iter_mut().for_each(|state| *state *= to_f32(factor));
-    }
-    weighted
-}
-
-/// Returns the number of ids of a prompt, and how many fit into its chunks: 12 of 75.
-///
-/// In diffusers there is one chunk, and ids over 75 are truncated. With prompt editing over `steps` steps, the longest
-/// text counts.
-pub fn count(tokenizer: &Tokenizer, prompt: &str, program: Program, steps: usize) -> (usize, usize) {
-    if program == Program::Diffusers {
-        return (tokenizer.count(prompt), MAX_IDS);
-    }
-    let mut texts: Vec<String> = schedule(&extra_networks(prompt).0, steps).into_iter().map(|(_, text)| text).collect();
-    texts.sort_unstable();
-    texts.dedup();
-    let used = texts.iter().map(|text| fill(tokenizer, text, &[]).1).max().unwrap_or(0);
-    (used, used.max(1).div_ceil(MAX_IDS) * MAX_IDS)
-}
-
 /// Fills chunks with ids and their weights, without start, end and padding. Also returns the number of ids,
 /// where all chunks but an incomplete last one count in full.
-fn fill(tokenizer: &Tokenizer, prompt: &str, added: &[Word]) -> (Vec<Vec<(u32, f32)>>, usize) {
+pub(super) fn fill(tokenizer: &Tokenizer, pieces: &[(String, f64)], added: &[Word]) -> (Vec<Vec<(u32, f32)>>, usize) {
     let mut names: Vec<(Vec<u32>, &Word)> = added.iter().map(|word| (tokenizer.encode(&word.name), word)).collect();
     names.retain(|(ids, _)| !ids.is_empty());
     names.sort_by_key(|(ids, _)| std::cmp::Reverse(ids.len()));
     let mut chunks = Vec::new();
     let mut chunk: Vec<(u32, f32)> = Vec::new();
     let mut comma = None;
-    for (text, weight) in parse_attention(prompt) {
+    for (text, weight) in pieces {
+        let weight = *weight;
         if text == "BREAK" && weight == -1.0 {
             chunks.push(std::mem::take(&mut chunk));
             comma = None;
             continue;
         }
-        let ids = tokenizer.encode(&text);
+        let ids = tokenizer.encode(text);
         let mut rest = ids.as_slice();
         while let Some((&id, after)) = rest.split_first() {
             let is_comma = id == tokenizer.comma_id();

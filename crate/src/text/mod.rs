@@ -1,22 +1,35 @@
 //! Prompts: text -> chunks of CLIP token ids with weights.
 //!
-//! [`Tokenizer`] is the CLIP byte-pair encoder. A prompt in the web UI's syntax is processed by
-//! [`extra_networks`] (`<lora:name:0.8>`), [`schedule`] (`[a:b:0.5]`), and for each text of the
-//! schedule [`Chunk::weighted`], which uses [`parse_attention`] for `(word:1.2)`.
+//! [`Tokenizer`] is the CLIP byte-pair encoder. A prompt of AUTOMATIC1111's web UI is processed by [`strip_comments`]
+//! (`# …`), [`extra_networks`] (`<lora:name:0.8>`), [`compose`] (`AND`), [`schedule`] (`[a:b:0.5]`), and for each text of
+//! the schedule [`Chunk::weighted`], which uses [`parse_attention`] for `(word:1.2)`. A prompt of ComfyUI is processed by
+//! [`comfyui_chunks`].
 
 mod bpe;
 mod chunks;
+mod comfyui;
+mod comments;
+mod composition;
 mod config;
+mod count;
+mod emphasis;
 mod extra;
 mod prompt;
 mod schedule;
+mod strength_curve;
 
 pub use bpe::{Tokenizer, Word};
-pub use chunks::{CHUNK_LEN, Chunk, count, emphasis, level};
+pub use chunks::{CHUNK_LEN, Chunk};
+pub use comfyui::{comfyui_chunks, comfyui_pieces, missing_embeddings};
+pub use comments::strip_comments;
+pub use composition::compose;
 pub use config::TokenizerConfig;
+pub use count::count;
+pub use emphasis::{Emphasis, WeightedStates, interpolate};
 pub use extra::{ExtraNetwork, NetworkKind, extra_networks};
 pub use prompt::parse_attention;
-pub use schedule::{schedule, text_at};
+pub use schedule::{Pass, schedule, schedule_of_pass, text_at};
+pub use strength_curve::{ActiveSteps, StrengthCurve};
 
 /// An error from loading a tokenizer.
 #[derive(Debug, thiserror::Error)]

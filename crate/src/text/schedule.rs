@@ -18,7 +18,23 @@ use std::collections::BTreeSet;
 /// Equals the web UI's `get_learned_conditioning_prompt_schedules` for a run without Hires. fix. Samplers that
 /// call the model twice per step need twice the steps.
 pub fn schedule(prompt: &str, steps: usize) -> Vec<(usize, String)> {
-    let Some(pieces) = parse(prompt, steps) else { return vec![(steps, prompt.into())] };
+    schedule_of_pass(prompt, Pass { steps, before: None })
+}
+
+/// A pass whose steps the numbers of choices refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// Steps of the pass.
+    pub steps: usize,
+    /// Steps of the first pass, if this is the second (Hires. fix): fractions from 1 to 2 and steps after those of the
+    /// first pass belong to the second.
+    pub before: Option<usize>,
+}
+
+/// Returns the texts of a pass, as [`schedule`] does.
+pub fn schedule_of_pass(prompt: &str, pass: Pass) -> Vec<(usize, String)> {
+    let steps = pass.steps;
+    let Some(pieces) = parse(prompt, pass) else { return vec![(steps, prompt.into())] };
     let mut ends = BTreeSet::from([steps]);
     for piece in &pieces {
         match piece {
@@ -33,7 +49,7 @@ pub fn schedule(prompt: &str, steps: usize) -> Vec<(usize, String)> {
 /// Returns the index in a [`schedule`] of the text that the web UI uses at model call `call`.
 ///
 /// It counts calls from 0 and steps from 1, so `[a:b:3]` uses `a` for 4 calls.
-pub fn text_at(schedule: &[(usize, String)], call: usize) -> usize {
+pub fn text_at<T>(schedule: &[(usize, T)], call: usize) -> usize {
     schedule.iter().position(|(until, _)| call <= *until).unwrap_or(0)
 }
 
@@ -81,7 +97,7 @@ struct Bracket {
 }
 
 /// Parses the prompt into pieces; `None` if the grammar does not allow one of its marks.
-fn parse(prompt: &str, steps: usize) -> Option<Vec<Piece<'_>>> {
+fn parse(prompt: &str, pass: Pass) -> Option<Vec<Piece<'_>>> {
     let mut pieces = Vec::new();
     let mut open: Vec<Bracket> = Vec::new();
     let mut rest = prompt;
@@ -99,7 +115,7 @@ fn parse(prompt: &str, steps: usize) -> Option<Vec<Piece<'_>>> {
             "|" => open.last_mut()?.bars.push(index),
             ")" | "]" => match open.pop() {
                 Some(bracket) if bracket.round == (text == ")") => {
-                    let valid = close(&mut pieces, &bracket, steps);
+                    let valid = close(&mut pieces, &bracket, pass);
                     if !valid && !bracket.bars.is_empty() {
                         return None;
                     }
@@ -121,14 +137,14 @@ fn check_text(brackets: impl Iterator<Item = Bracket>) -> Option<()> {
 }
 
 /// Closes a bracket and replaces the pieces of its marks if it is a choice. Returns whether it is valid.
-fn close(pieces: &mut [Piece], bracket: &Bracket, steps: usize) -> bool {
+fn close(pieces: &mut [Piece], bracket: &Bracket, pass: Pass) -> bool {
     let end = pieces.len() - 1;
     let choice = match (bracket.round, bracket.colons.as_slice(), bracket.bars.len()) {
         _ if !bracket.valid => return false,
         (true, [] | [_], 0) | (false, [], 0) => return true,
         (false, [], bars) => Choice::Alternate { branches: bars + 1 },
         (false, [.., last], 0) if bracket.colons.len() <= 2 => match pieces[last + 1..end] {
-            [Piece::Text(number)] if let Some(after) = last_step(number, steps) => {
+            [Piece::Text(number)] if let Some(after) = last_step(number, pass) => {
                 Choice::Switch { colons: bracket.colons.len(), after }
             }
             _ => return false,
@@ -141,12 +157,15 @@ fn close(pieces: &mut [Piece], bracket: &Bracket, steps: usize) -> bool {
     true
 }
 
-/// Parses the number of a choice: `0.5` of 20 steps is step 10, `12` is step 12.
-fn last_step(number: &str, steps: usize) -> Option<i64> {
+/// Parses the number of a choice: `0.5` of 20 steps is step 10, `12` is step 12; before the second pass, negative.
+fn last_step(number: &str, Pass { steps, before }: Pass) -> Option<i64> {
     let number = number.trim();
     let is_numeric = number.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '+' | '-' | 'e' | 'E'));
     let value: f64 = number.parse().ok().filter(|_| is_numeric)?;
-    let step = if number.contains('.') { value * steps as f64 } else { value };
+    let step = match number.contains('.') {
+        true => (value - if before.is_some() { 1.0 } else { 0.0 }) * steps as f64,
+        false => value - before.unwrap_or(0) as f64,
+    };
     Some(to_whole(step).min(steps as i64))
 }
 

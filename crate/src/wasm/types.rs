@@ -20,6 +20,7 @@ use crate::pipeline::{
 };
 use crate::program::Program;
 use crate::samplers::SamplerKind;
+use crate::text::Emphasis;
 use serde::Serialize;
 use ts_rs::{Config, TS};
 
@@ -273,6 +274,7 @@ const RECIPES: &[Declaration] = &[
     Upscaler::decl,
     Rng::decl,
     Program::decl,
+    Emphasis::decl,
     RecipeDraft::decl,
     Mention::decl,
     EmbeddingMention::decl,

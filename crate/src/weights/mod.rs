@@ -63,6 +63,17 @@ impl LoadedAdapter {
         self.adapter.deltas.iter().any(|delta| delta.component != Component::Unet)
     }
 
+    /// Returns whether its file has this name, with or without extension.
+    pub fn is_file(&self, name: &str) -> bool {
+        let file = self.file.name.as_str();
+        file == name || file.rsplit_once('.').is_some_and(|(stem, _)| stem == name)
+    }
+
+    /// Returns the name that its trainer gave it, by which the web UI knows it too (`ss_output_name`).
+    pub fn alias(&self) -> Option<&str> {
+        self.file.header.metadata.get("ss_output_name").map(String::as_str).filter(|alias| !alias.is_empty())
+    }
+
     /// Reads the adapter in `file` for a model with these `modules`. `config` is the text of the adapter_config.json
     /// next to it.
     pub async fn open(

@@ -10,8 +10,8 @@ use lora_loupe::pipeline::{
     RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
 };
 use lora_loupe::program::Program;
-use lora_loupe::samplers::{SamplerKind, SigmaSpacing, TimestepSpacing};
-use lora_loupe::text::Tokenizer;
+use lora_loupe::samplers::{PredictionType, SamplerKind, SigmaSpacing, TimestepSpacing};
+use lora_loupe::text::{Emphasis, Tokenizer};
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use serde_json::json;
 use std::error::Error;
@@ -74,6 +74,21 @@ pub struct Arguments {
     /// Number of final text encoder layers to skip, as in diffusers (A1111's Clip skip minus 1)
     #[arg(long, value_name = "N", default_value_t = 0)]
     clip_skip: usize,
+    /// Meaning of weights such as (cat:1.2) in A1111: original, no_norm, ignore or none
+    #[arg(long, value_name = "MODE", default_value = "original")]
+    emphasis: Emphasis,
+    /// Fill up the shorter of prompt and negative prompt with empty chunks (A1111's "Pad prompt/negative prompt")
+    #[arg(long)]
+    pad_conds: bool,
+    /// What the model predicts, if its files do not say or are wrong: epsilon (noise), v_prediction or sample
+    #[arg(long, value_name = "TYPE", value_parser = named::<PredictionType>)]
+    prediction: Option<PredictionType>,
+    /// Zero terminal SNR, if the model's files do not say or are wrong: start from pure noise (true or false)
+    #[arg(long, value_name = "BOOL")]
+    zero_snr: Option<bool>,
+    /// CFG rescale, 0 to 1: against overexposed images of v-prediction models; 0.7 is usual
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    cfg_rescale: f32,
     /// Batch size; all images but the first get a number in their file name
     #[arg(long, value_name = "N", default_value_t = 1)]
     batch: usize,
@@ -253,6 +268,11 @@ fn recipe(
         rng: arguments.rng,
         program: arguments.program,
         clip_skip: arguments.clip_skip,
+        emphasis: arguments.emphasis,
+        pad_conds: arguments.pad_conds,
+        prediction: arguments.prediction,
+        zero_snr: arguments.zero_snr,
+        guidance_rescale: arguments.cfg_rescale,
         batch: arguments.batch,
         denoise: arguments.strength,
         eta: arguments.eta,

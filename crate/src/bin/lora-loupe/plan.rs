@@ -46,6 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let shape = Shape {
         pictures: if guided { batch / 2 } else { batch },
         guided,
+        prompts: 1,
         height: height / multiple,
         width: width / multiple,
         chunks: 1,

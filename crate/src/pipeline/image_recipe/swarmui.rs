@@ -25,7 +25,10 @@ pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     draft.rng = Some(Rng::Torch);
     for network in networks {
         match &network.kind {
-            NetworkKind::Lora => draft.adapters.push(network.into()),
+            NetworkKind::Lora => match Mention::of(&network) {
+                Some(mention) => draft.adapters.push(mention),
+                None => draft.push_leftover("lora", network.tag, "its strength is not a number"),
+            },
             NetworkKind::Unsupported(kind) => {
                 draft.push_leftover(kind.clone(), &network.name, "this tag of SwarmUI's prompts is not supported");
             }

@@ -19,13 +19,6 @@ const NEGATIVE: &str = "Negative prompt:";
 /// Parameters of which a text that is an infotext has at least two.
 const USUAL: [&str; 8] = ["Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Model hash", "Version"];
 
-impl From<ExtraNetwork> for Mention {
-    fn from(network: ExtraNetwork) -> Mention {
-        let ExtraNetwork { name, text_encoder, unet, blocks, .. } = network;
-        Mention { name, text_encoder, unet, blocks, ..Mention::default() }
-    }
-}
-
 /// Returns whether a text is an infotext: its last lines hold at least two of the usual parameters. JSON never is.
 pub fn is_infotext(text: &str) -> bool {
     if text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
@@ -112,6 +105,7 @@ impl Reader {
         self.info.push_leftover(name, value, reason);
     }
 
+    /// Adds a network to the list, or leaves it in the prompt if its strength changes.
     fn mention(&mut self, network: ExtraNetwork) {
         match &network.kind {
             NetworkKind::Unsupported(kind) => {
@@ -121,7 +115,10 @@ impl Reader {
                 for argument in &network.unread {
                     self.push_leftover(&format!("lora {}", network.name), argument, "not a strength");
                 }
-                self.info.adapters.push(network.into());
+                match Mention::of(&network) {
+                    Some(mention) => self.info.adapters.push(mention),
+                    None => self.info.prompt = [self.info.prompt.as_str(), &network.tag].join(" ").trim().into(),
+                }
             }
         }
     }
@@ -149,6 +146,15 @@ impl Reader {
             "TI hashes" => return self.embedding_hashes(value),
             "TI" => return value.split(',').for_each(|name| info.push_embedding(name.trim(), None)),
             "Schedule type" => return self.schedule = Some(value.into()),
+            "Emphasis" => parse_field(&mut info.emphasis, value, |_| true),
+            "Pad conds" if value == "True" => {
+                info.pad_conds = true;
+                true
+            }
+            "Noise Schedule" if value == "Zero Terminal SNR" => {
+                info.zero_snr = Some(true);
+                true
+            }
             "Sampler" => return self.sampler(value),
             "RNG" => return self.rng(value),
             "Lora hashes" => return self.lora_hashes(value),

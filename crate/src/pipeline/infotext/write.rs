@@ -6,7 +6,7 @@ use super::{hash_name, names};
 use crate::pipeline::recipe::{EmbeddingChoice, Recipe};
 use crate::pipeline::recipe_draft::{EmbeddingMention, Mention, Origin, RecipeDraft, stem, tag_name};
 use crate::program::Program;
-use crate::text::{NetworkKind, extra_networks};
+use crate::text::{Emphasis, NetworkKind, extra_networks};
 
 /// Hex digits of a textual inversion's SHA-256 that the web UI writes.
 const EMBEDDING_HASH_LEN: usize = 12;
@@ -14,7 +14,7 @@ const EMBEDDING_HASH_LEN: usize = 12;
 impl RecipeDraft {
     /// Returns what the infotext of a recipe says. The caller adds the model's hash, which a recipe does not contain.
     pub fn of(recipe: &Recipe) -> RecipeDraft {
-        let (prompt, mentioned) = match recipe.program {
+        let (mut prompt, mentioned) = match recipe.program {
             Program::Diffusers => (recipe.prompt.clone(), Vec::new()),
             Program::A1111 | Program::Comfyui => extra_networks(&recipe.prompt),
         };
@@ -29,8 +29,13 @@ impl RecipeDraft {
         });
         let mut adapters: Vec<Mention> = chosen.collect();
         let named: HashSet<String> = adapters.iter().map(|adapter| tag_name(&adapter.name)).collect();
-        let others = mentioned.into_iter().filter(|network| network.kind == NetworkKind::Lora);
-        adapters.extend(others.filter(|network| !named.contains(&tag_name(&network.name))).map(Mention::from));
+        for network in mentioned.iter().filter(|network| network.kind == NetworkKind::Lora) {
+            match Mention::of(network) {
+                Some(mention) if !named.contains(&tag_name(&mention.name)) => adapters.push(mention),
+                Some(_) => {}
+                None => prompt = format!("{prompt} {}", network.tag),
+            }
+        }
         let embeddings = recipe.embeddings.iter().map(|EmbeddingChoice { name, sha256 }| EmbeddingMention {
             name: hash_name(stem(name)),
             hash: sha256.get(..EMBEDDING_HASH_LEN).map(str::to_owned),
@@ -55,6 +60,9 @@ impl RecipeDraft {
             hires: recipe.hires,
             clip_skip: Some(recipe.clip_skip.saturating_add(1)),
             rng: Some(recipe.rng),
+            emphasis: Some(recipe.emphasis).filter(|mode| *mode != Emphasis::Original),
+            pad_conds: recipe.pad_conds,
+            zero_snr: recipe.zero_snr,
             version: Some(concat!("LoRA Loupe ", env!("CARGO_PKG_VERSION")).into()),
             leftovers: Vec::new(),
         }
@@ -81,7 +89,7 @@ impl RecipeDraft {
     }
 
     /// The parameters of the last line; `None` for those that are not set.
-    fn fields(&self) -> [(&'static str, Option<String>); 18] {
+    fn fields(&self) -> [(&'static str, Option<String>); 21] {
         let loras = self.adapters.iter().map(|adapter| (&adapter.name, &adapter.hash));
         let embeddings = self.embeddings.iter().map(|embedding| (&embedding.name, &embedding.hash));
         [
@@ -100,6 +108,9 @@ impl RecipeDraft {
             ("Eta", self.eta.map(|eta| eta.to_string())),
             ("Clip skip", self.clip_skip.filter(|skip| *skip > 1).map(|skip| skip.to_string())),
             ("RNG", self.rng.map(|rng| names::rng_label(rng).into())),
+            ("Emphasis", self.emphasis.map(|mode| mode.label().into())),
+            ("Pad conds", Some("True".into()).filter(|_| self.pad_conds)),
+            ("Noise Schedule", self.zero_snr.filter(|is_zero| *is_zero).map(|_| "Zero Terminal SNR".into())),
             ("Hires upscale", self.hires.map(|hires| hires.scale.to_string())),
             ("Hires steps", self.hires.filter(|hires| hires.steps > 0).map(|hires| hires.steps.to_string())),
             ("Hires upscaler", self.hires.map(|hires| names::upscaler_label(hires.upscaler).into())),

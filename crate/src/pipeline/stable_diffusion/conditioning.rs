@@ -2,30 +2,34 @@
 
 use super::StableDiffusion;
 use crate::gpu::Runner;
-use crate::model::{Clip, Component};
+use crate::model::{Clip, Component, FamilyId};
 use crate::num::to_f32;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::progress::Stage;
+use crate::pipeline::prompt_schedule::{PromptLine, Role};
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::Request;
+use crate::pipeline::shape::Shape;
 use crate::pipeline::sinusoidal::timestep_embedding;
-use crate::pipeline::spec::{Conditioning, EncodePrompts};
+use crate::pipeline::spec::{Conditioning, EncodePrompts, EncodedPrompt, EncodedText};
 use crate::plan::{Layout, TextOutput};
 use crate::program::Program;
-use crate::text::{CHUNK_LEN, Chunk, Tokenizer, Word, emphasis};
+use crate::text::{CHUNK_LEN, Chunk, Tokenizer, WeightedStates, Word, interpolate};
+use std::collections::HashMap;
 
 /// Returns the text encoder output that the model's UNet was trained on.
 pub fn output(is_xl: bool) -> TextOutput {
     if is_xl { TextOutput { skipped: 1, normed: false } } else { TextOutput::LAST }
 }
 
-/// Returns the number of layers to skip beyond those that the model itself skips. The web UIs count
-/// from the last layer, so their clip skip of 2 is SDXL's default; diffusers counts from the layer
-/// that the model uses.
-pub fn clip_skip(recipe: &Recipe, is_xl: bool) -> usize {
-    match recipe.program {
-        Program::A1111 | Program::Comfyui if is_xl => recipe.clip_skip.saturating_sub(1),
-        _ => recipe.clip_skip,
+/// Returns the number of layers to skip beyond those that the model itself skips. diffusers counts from the layer that
+/// the model uses, ComfyUI from the last one, of which SD 2.x and SDXL skip one themselves; AUTOMATIC1111's web UI has
+/// the setting for SD 1.x only.
+pub fn clip_skip(recipe: &Recipe, family: FamilyId) -> usize {
+    match (recipe.program, family) {
+        (Program::Diffusers, _) | (_, FamilyId::Sd15) => recipe.clip_skip,
+        (Program::A1111, _) => 0,
+        (Program::Comfyui, _) => recipe.clip_skip.saturating_sub(1),
     }
 }
 
@@ -33,6 +37,74 @@ pub fn clip_skip(recipe: &Recipe, is_xl: bool) -> usize {
 /// to the GPU.
 pub fn token_table(component: Component) -> String {
     format!("{component}.text_model.embeddings.token_embedding.weight")
+}
+
+impl StableDiffusion {
+    /// Encodes all texts of prompts. Those of a prompt are padded to the number of chunks of its longest.
+    pub(super) async fn encode_lines(&self, mut work: EncodePrompts<'_>) -> Result<Vec<EncodedPrompt>, PipelineError> {
+        let encoders = self.clips();
+        let tokenizers: Vec<&Tokenizer> = encoders.iter().map(|(.., tokenizer)| *tokenizer).collect();
+        let script = &work.request.script;
+        let lengths: Vec<usize> = work.lines.iter().map(|line| script.line_chunks(&tokenizers, line)).collect();
+        let mut parts: Vec<Vec<Vec<(Vec<f32>, usize)>>> =
+            work.lines.iter().map(|line| vec![Vec::new(); line.texts.len()]).collect();
+        let mut pooled: Vec<Vec<Vec<f32>>> = work.lines.iter().map(|line| vec![Vec::new(); line.texts.len()]).collect();
+        for ((component, clip, tokenizer), runner) in encoders.iter().zip(work.runners) {
+            let encoder = Encoder { component: *component, clip, tokenizer, runner };
+            for (line, texts) in encoder.encode(&mut work, &lengths).await?.into_iter().enumerate() {
+                for (text, (states, pool)) in texts.into_iter().enumerate() {
+                    parts[line][text].push((states, clip.config.hidden_size));
+                    if !pool.is_empty() {
+                        pooled[line][text] = pool;
+                    }
+                }
+            }
+        }
+        let lines = work.lines.iter().zip(lengths).zip(parts.into_iter().zip(pooled));
+        let encoded = lines.map(|((line, chunks), (parts, pooled))| {
+            let texts = parts.iter().zip(pooled);
+            let texts = texts.map(|(parts, pooled)| EncodedText { chunks, states: concatenated_rows(parts), pooled });
+            let mut texts: Vec<EncodedText> = texts.collect();
+            if self.is_zero(line, work.request.recipe.program) {
+                for EncodedText { states, pooled, .. } in &mut texts {
+                    states.fill(0.0);
+                    pooled.fill(0.0);
+                }
+            }
+            EncodedPrompt { texts }
+        });
+        Ok(encoded.collect())
+    }
+
+    /// Returns whether a prompt is encoded as zeros: an absent one in diffusers, if the model says so, and an empty
+    /// negative prompt of SDXL in AUTOMATIC1111's web UI.
+    fn is_zero(&self, line: &PromptLine, program: Program) -> bool {
+        match program {
+            Program::Diffusers => self.force_zeros_for_empty_prompt && line.role == Role::Absent,
+            Program::A1111 => {
+                self.networks.text_encoder_2.is_some()
+                    && line.role != Role::Prompt
+                    && line.texts.iter().all(String::is_empty)
+            }
+            Program::Comfyui => false,
+        }
+    }
+
+    /// Returns the UNet's inputs from the texts of all batch items.
+    pub(super) fn text_inputs(&self, shape: &Shape, items: &[EncodedText]) -> Conditioning {
+        let states = ("text", items.iter().flat_map(|item| &item.states).copied().collect());
+        let added =
+            self.networks.unet.config.addition_time_embed_dim.filter(|_| self.networks.text_encoder_2.is_some());
+        let added = added.map(|dim| {
+            let multiple = self.vae.config.scale();
+            let (height, width) = (shape.height * multiple, shape.width * multiple);
+            // Original height and width, crop from the top and the left, target height and width.
+            let sizes = [height, width, 0, 0, height, width];
+            let sizes: Vec<f32> = sizes.iter().flat_map(|&size| timestep_embedding(size as f32, dim)).collect();
+            ("added", items.iter().flat_map(|item| [item.pooled.as_slice(), &sizes].concat()).collect())
+        });
+        Conditioning { inputs: [states].into_iter().chain(added).collect() }
+    }
 }
 
 /// A text encoder with its runner.
@@ -43,89 +115,123 @@ struct Encoder<'a> {
     runner: &'a Runner,
 }
 
-impl StableDiffusion {
-    /// Encodes `prompts`, one per batch item, into the UNet's conditioning; `None` is an absent prompt.
-    /// All are padded to the chunk count of the longest.
-    pub(super) async fn condition(&self, mut work: EncodePrompts<'_>) -> Result<Conditioning, PipelineError> {
-        let EncodePrompts { request, prompts, runners, .. } = work;
-        let encoders = self.clips();
-        let mut parts: Vec<(Vec<f32>, usize)> = Vec::new();
-        let mut pooled = Vec::new();
-        for ((component, clip, tokenizer), runner) in encoders.iter().zip(runners) {
-            let encoder = Encoder { component: *component, clip, tokenizer, runner };
-            let (states, pool) = encoder.run(&mut work).await?;
-            parts.push((states, clip.config.hidden_size));
-            if !pool.is_empty() {
-                pooled = pool;
-            }
-        }
-        let mut states = concatenated_rows(&parts);
-        if self.force_zeros_for_empty_prompt {
-            let (states_len, pooled_len) = (states.len() / prompts.len(), pooled.len() / prompts.len());
-            for (index, _) in prompts.iter().enumerate().filter(|(_, prompt)| prompt.is_none()) {
-                states[index * states_len..(index + 1) * states_len].fill(0.0);
-                pooled[index * pooled_len..(index + 1) * pooled_len].fill(0.0);
-            }
-        }
-        let added = self.networks.unet.config.addition_time_embed_dim.filter(|_| encoders.len() > 1);
-        let added = added.map(|dim| {
-            let multiple = self.vae.config.scale();
-            let (height, width) = (request.shape.height * multiple, request.shape.width * multiple);
-            // Original height and width, crop from the top and the left, target height and width.
-            let sizes = [height, width, 0, 0, height, width];
-            let sizes: Vec<f32> = sizes.iter().flat_map(|&size| timestep_embedding(size as f32, dim)).collect();
-            pooled.chunks(pooled.len() / prompts.len()).flat_map(|pool| [pool, &sizes].concat()).collect()
-        });
-        let states = ("text", states);
-        Ok(Conditioning { inputs: [states].into_iter().chain(added.map(|added| ("added", added))).collect() })
-    }
+/// States (T, D) of a chunk, and the final states from encoders with a projection.
+#[derive(Clone, Default)]
+struct ChunkStates {
+    states: Vec<f32>,
+    last: Vec<f32>,
 }
 
+/// Chunk and whether final layers are skipped.
+type Input = (Chunk, bool);
+
 impl Encoder<'_> {
-    /// Runs a text encoder on the prompts, one chunk of tokens after the other; returns the states (B, T, width) and,
-    /// from encoders with a projection, the pooled embeddings of the first chunk.
-    async fn run(&self, work: &mut EncodePrompts<'_>) -> Result<(Vec<f32>, Vec<f32>), PipelineError> {
-        let EncodePrompts { gpu, request, prompts, .. } = *work;
-        let Request { script, shape, .. } = request;
-        let Encoder { clip, tokenizer, runner, .. } = self;
-        let mut tokenized: Vec<Vec<Chunk>> =
-            prompts.iter().map(|prompt| script.chunks(tokenizer, prompt.unwrap_or(""))).collect();
-        tokenized.iter_mut().for_each(|item| item.resize(shape.chunks, Chunk::empty(tokenizer)));
-        // diffusers applies clip skip to the prompt only, the web UIs also to the negative prompt.
-        let unskipped = match request.recipe.program {
-            Program::Diffusers => prompts.len() - shape.pictures,
-            Program::A1111 | Program::Comfyui => 0,
-        };
-        let size = CHUNK_LEN * clip.config.hidden_size;
-        let mut states = vec![0.0; prompts.len() * shape.chunks * size];
-        let mut pooled = Vec::new();
-        for chunk in 0..shape.chunks {
-            let ids: Vec<Vec<u32>> = tokenized.iter().map(|item| item[chunk].ids.to_vec()).collect();
-            let tokens = self.token_embeddings(work, &ids.concat()).await?;
-            runner.set(gpu, "tokens", &tokens)?;
-            let on_progress = &mut || (work.report)(Stage::Text, 0, 1, None);
-            let mut hidden = runner.compute_cancellable(gpu, "states", on_progress).await?;
-            if let Some(early) = runner.output("early") {
-                hidden.splice(unskipped * size.., gpu.read(early).await?.drain(unskipped * size..));
+    /// Returns the states of each line's texts (lengths[line] * T, D) with their weights applied and, from encoders with
+    /// a projection, the pooled embedding of their first chunk.
+    async fn encode(
+        &self,
+        work: &mut EncodePrompts<'_>,
+        lengths: &[usize],
+    ) -> Result<Vec<Vec<(Vec<f32>, Vec<f32>)>>, PipelineError> {
+        let Request { recipe, script, .. } = work.request;
+        let matrix = match &self.clip.text_projection {
+            Some(_) => {
+                let name = format!("{}.text_projection.weight", self.component);
+                work.checkpoint.read(&name, Layout::Plain).await?
             }
-            for (item, (hidden, tokenized)) in hidden.chunks_exact(size).zip(&tokenized).enumerate() {
-                let weights = &tokenized[chunk].weights;
-                let is_weighted = weights.iter().any(|&weight| weight != 1.0);
-                let target = &mut states[(item * shape.chunks + chunk) * size..][..size];
-                match is_weighted {
-                    true => target.copy_from_slice(&emphasis(hidden, weights)),
-                    false => target.copy_from_slice(hidden),
+            None => Vec::new(),
+        };
+        let empty = Chunk::empty(self.tokenizer);
+        let mut lines = Vec::new();
+        let mut inputs: Vec<Input> = Vec::new();
+        for (line, &length) in work.lines.iter().zip(lengths) {
+            // diffusers applies clip skip to the prompt only, the web UIs also to the negative prompt.
+            let skips = recipe.program != Program::Diffusers || line.role == Role::Prompt;
+            let chunks = |text: &String| {
+                let mut chunks = script.chunks(self.tokenizer, text);
+                chunks.resize(length, empty.clone());
+                chunks
+            };
+            let texts: Vec<Vec<Chunk>> = line.texts.iter().map(chunks).collect();
+            inputs.extend(texts.iter().flatten().map(|chunk| (chunk.clone(), skips)));
+            inputs.extend((recipe.program == Program::Comfyui).then(|| (empty.clone(), skips)));
+            lines.push((line.counts(), texts, skips));
+        }
+        let states = self.run_all(work, &inputs).await?;
+        let of = |chunk: &Chunk, skips: bool| states.get(&(chunk.ids, skips)).cloned().unwrap_or_default();
+        let encoded = lines.into_iter().zip(lengths).map(|((counts, texts, skips), &length)| {
+            let mut encoded: Vec<(Vec<f32>, Vec<f32>)> = vec![Default::default(); texts.len()];
+            for at in 0..length {
+                let found: Vec<ChunkStates> = texts.iter().map(|chunks| of(&chunks[at], skips)).collect();
+                if at == 0 {
+                    for ((text, found), chunks) in encoded.iter_mut().zip(&found).zip(&texts) {
+                        text.1 = self.pool(&matrix, &chunks[0].ids, &found.last);
+                    }
+                }
+                let mut weighted: Vec<WeightedStates> = found
+                    .into_iter()
+                    .zip(&texts)
+                    .zip(&counts)
+                    .map(|((found, chunks), &count)| WeightedStates {
+                        states: found.states,
+                        weights: &chunks[at].weights,
+                        count,
+                    })
+                    .collect();
+                match recipe.program {
+                    Program::Diffusers => {}
+                    Program::A1111 => recipe.emphasis.apply(&mut weighted),
+                    Program::Comfyui => {
+                        let empty = of(&empty, skips).states;
+                        weighted.iter_mut().for_each(|text| interpolate(&mut text.states, &empty, text.weights));
+                    }
+                }
+                for (text, weighted) in encoded.iter_mut().zip(weighted) {
+                    text.0.extend(weighted.states);
                 }
             }
-            if chunk == 0 && clip.text_projection.is_some() {
-                let last = match runner.output("last") {
-                    Some(last) => gpu.read(last).await?,
-                    None => Vec::new(),
-                };
-                pooled = self.pool(work, &ids, &last).await?;
+            encoded
+        });
+        Ok(encoded.collect())
+    }
+
+    /// Runs the text encoder on the different ones among these chunks, a batch at a time.
+    async fn run_all(
+        &self,
+        work: &mut EncodePrompts<'_>,
+        inputs: &[Input],
+    ) -> Result<HashMap<([u32; CHUNK_LEN], bool), ChunkStates>, PipelineError> {
+        let (gpu, batch) = (work.gpu, work.request.shape.items());
+        let mut states: HashMap<([u32; CHUNK_LEN], bool), ChunkStates> = HashMap::new();
+        let mut different: Vec<([u32; CHUNK_LEN], bool)> = Vec::new();
+        for (chunk, skips) in inputs {
+            if states.insert((chunk.ids, *skips), ChunkStates::default()).is_none() {
+                different.push((chunk.ids, *skips));
             }
         }
-        Ok((states, pooled))
+        let size = CHUNK_LEN * self.clip.config.hidden_size;
+        for keys in different.chunks(batch) {
+            // A shorter last batch is filled up with its first chunk.
+            let ids = keys.iter().chain(std::iter::repeat(&keys[0])).take(batch).flat_map(|(ids, _)| *ids);
+            let tokens = self.token_embeddings(work, &ids.collect::<Vec<u32>>()).await?;
+            self.runner.set(gpu, "tokens", &tokens)?;
+            let on_progress = &mut || (work.report)(Stage::Text, 0, 1, None);
+            let unskipped = self.runner.compute_cancellable(gpu, "states", on_progress).await?;
+            let skipped = match self.runner.output("early") {
+                Some(early) => gpu.read(early).await?,
+                None => unskipped.clone(),
+            };
+            let last = match self.runner.output("last").filter(|_| self.clip.text_projection.is_some()) {
+                Some(last) => gpu.read(last).await?,
+                None => Vec::new(),
+            };
+            for (at, key) in keys.iter().enumerate() {
+                let part = |values: &[f32]| values.get(at * size..(at + 1) * size).unwrap_or_default().to_vec();
+                let states_of_key = part(if key.1 { &skipped } else { &unskipped });
+                states.insert(*key, ChunkStates { states: states_of_key, last: part(&last) });
+            }
+        }
+        Ok(states)
     }
 
     /// Returns the embeddings of tokens: rows of the encoder's table, or vectors of textual inversions.
@@ -144,19 +250,13 @@ impl Encoder<'_> {
         Ok(tokens)
     }
 
-    /// Returns the final hidden state at each prompt's first end token, projected (`text_embeds`).
-    async fn pool(&self, work: &EncodePrompts<'_>, ids: &[Vec<u32>], last: &[f32]) -> Result<Vec<f32>, PipelineError> {
-        let Encoder { component, clip, tokenizer, .. } = self;
-        let width = clip.config.hidden_size;
-        let matrix = work.checkpoint.read(&format!("{component}.text_projection.weight"), Layout::Plain).await?;
-        let mut pooled = Vec::new();
-        for (prompt, ids) in ids.iter().enumerate() {
-            let end = ids.iter().position(|&id| id == tokenizer.eos_id()).unwrap_or(ids.len() - 1);
-            let state = &last[(prompt * ids.len() + end) * width..][..width];
-            let dot = |row: &[f32]| to_f32(row.iter().zip(state).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum());
-            pooled.extend(matrix.chunks_exact(width).map(dot));
-        }
-        Ok(pooled)
+    /// Returns the final state at a chunk's first end token, projected (`text_embeds`); empty without final states.
+    fn pool(&self, matrix: &[f32], ids: &[u32], last: &[f32]) -> Vec<f32> {
+        let width = self.clip.config.hidden_size;
+        let end = ids.iter().position(|&id| id == self.tokenizer.eos_id()).unwrap_or(ids.len() - 1);
+        let Some(state) = last.get(end * width..(end + 1) * width) else { return Vec::new() };
+        let dot = |row: &[f32]| to_f32(row.iter().zip(state).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum());
+        matrix.chunks_exact(width).map(dot).collect()
     }
 }
 
@@ -170,18 +270,26 @@ fn concatenated_rows(parts: &[(Vec<f32>, usize)]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::clip_skip;
+    use crate::model::FamilyId;
 
     #[test]
-    fn clip_skip_2_of_the_web_uis_is_the_default_of_sdxl() {
-        let skipped = |program: &str, layers: usize, is_xl| {
-            let recipe = serde_json::json!({
-                "version": 1, "model": "", "adapters": [], "prompt": "", "seed": 0, "steps": 1, "guidance": 1.0,
-                "sampler": "ddim", "width": 8, "height": 8, "program": program, "clip_skip": layers
-            });
-            clip_skip(&serde_json::from_value(recipe).expect("a recipe"), is_xl)
+    fn clip_skip_depends_on_the_program() {
+        let skipped = |program: &str, family| {
+            [0, 1, 2].map(|layers| {
+                let recipe = serde_json::json!({
+                    "version": 1, "model": "", "adapters": [], "prompt": "", "seed": 0, "steps": 1, "guidance": 1.0,
+                    "sampler": "ddim", "width": 8, "height": 8, "program": program, "clip_skip": layers
+                });
+                clip_skip(&serde_json::from_value(recipe).expect("a recipe"), family)
+            })
         };
-        let all_skipped = |program, is_xl| [0, 1, 2].map(|layers| skipped(program, layers, is_xl));
-        assert_eq!((all_skipped("diffusers", false), all_skipped("diffusers", true)), ([0, 1, 2], [0, 1, 2]));
-        assert_eq!((all_skipped("a1111", false), all_skipped("a1111", true)), ([0, 1, 2], [0, 0, 1]));
+        for program in ["diffusers", "a1111", "comfyui"] {
+            assert_eq!(skipped(program, FamilyId::Sd15), [0, 1, 2], "{program}");
+        }
+        for family in [FamilyId::Sd21, FamilyId::Sdxl] {
+            assert_eq!(skipped("diffusers", family), [0, 1, 2]);
+            assert_eq!(skipped("a1111", family), [0, 0, 0]);
+            assert_eq!(skipped("comfyui", family), [0, 0, 1]);
+        }
     }
 }

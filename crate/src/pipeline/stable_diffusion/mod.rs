@@ -10,8 +10,11 @@ pub use conditioning::token_table;
 use super::error::PipelineError;
 use super::preview::Previewer;
 use super::recipe::Recipe;
+use super::shape::Shape;
 use super::sinusoidal::{guidance_embedding, timestep_embedding};
-use super::spec::{Conditioning, EncodePrompts, LatentSpace, LocalFuture, ModelSpec, TextEncoder};
+use super::spec::{
+    Conditioning, EncodePrompts, EncodedPrompt, EncodedText, LatentSpace, LocalFuture, ModelSpec, TextEncoder,
+};
 use crate::model::{Clip, Component, Family, FamilyId, Module, Vae};
 use crate::plan::{self, Plan, PlanError};
 use crate::text::Tokenizer;
@@ -93,7 +96,7 @@ impl ModelSpec for StableDiffusion {
     }
 
     fn clip_skip(&self, recipe: &Recipe) -> usize {
-        conditioning::clip_skip(recipe, self.family() == FamilyId::Sdxl)
+        conditioning::clip_skip(recipe, self.family())
     }
 
     fn text_plan(&self, index: usize, batch: usize, tokens: usize, skip: usize) -> Result<Plan, PlanError> {
@@ -105,8 +108,12 @@ impl ModelSpec for StableDiffusion {
         plan::text_encoder(clip, component.name(), batch, tokens, output, skip)
     }
 
-    fn encode<'a>(&'a self, prompts: EncodePrompts<'a>) -> LocalFuture<'a, Result<Conditioning, PipelineError>> {
-        Box::pin(self.condition(prompts))
+    fn encode<'a>(&'a self, prompts: EncodePrompts<'a>) -> LocalFuture<'a, Result<Vec<EncodedPrompt>, PipelineError>> {
+        Box::pin(self.encode_lines(prompts))
+    }
+
+    fn conditioning(&self, shape: &Shape, items: &[EncodedText]) -> Conditioning {
+        self.text_inputs(shape, items)
     }
 
     fn denoiser(&self, batch: usize, height: usize, width: usize, tokens: usize) -> Result<Plan, PlanError> {

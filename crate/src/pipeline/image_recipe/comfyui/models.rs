@@ -180,6 +180,16 @@ impl<'g> Trace<'g> {
         }
         let Some(text) = node.values.get("text").and_then(Value::as_str) else { return Vec::new() };
         let networks = extra_networks(text).1.into_iter().filter(|network| network.kind == NetworkKind::Lora);
-        networks.map(Mention::from).collect()
+        let mut mentions = Vec::new();
+        for network in networks {
+            match Mention::of(&network) {
+                Some(mention) => mentions.push(mention),
+                None => {
+                    let name = format!("node {}", node.id);
+                    self.draft.push_leftover(name, &network.tag, "the strength of this LoRA is not a number");
+                }
+            }
+        }
+        mentions
     }
 }
