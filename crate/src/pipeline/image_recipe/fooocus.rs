@@ -44,13 +44,17 @@ pub(super) fn read(objects: &Objects) -> Option<RecipeDraft> {
     Some(fields.finish())
 }
 
-/// The full prompt if there is one: the texts of the styles, each encoded by itself, as those around BREAK are.
+/// The full prompt if there is one: the texts of the styles, one per line.
 fn prompt(fields: &mut Fields, key: &str, full_key: &str) -> String {
     let raw = fields.text(key);
     let full = fields.take(full_key);
     let texts: Vec<String> = full.as_ref().and_then(Value::as_array).into_iter().flatten().map(text_of).collect();
     let texts: Vec<&str> = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
-    if texts.is_empty() { raw } else { texts.join("\nBREAK\n") }
+    if texts.len() > 1 {
+        let reason = "these texts are encoded each by itself there and as one here, so the image differs";
+        fields.draft.push_leftover(full_key, format!("{} texts", texts.len()), reason);
+    }
+    if texts.is_empty() { raw } else { texts.join("\n") }
 }
 
 /// `(1152, 896)`

@@ -74,10 +74,11 @@ impl<'g> Trace<'g> {
         Some(Prompt { text, clip: node.link(&["clip"]) })
     }
 
-    /// Two texts that are encoded each by itself, as those before and after BREAK are in web UIs.
+    /// Two texts that are encoded each by itself, which a prompt of ComfyUI cannot say.
     fn concatenated(&mut self, node: &'g Node, role: &'static str, depth: usize) -> Option<Prompt<'g>> {
         let first = self.prompt_at(node.links.get("conditioning_to")?, role, depth)?;
         let second = self.prompt_at(node.links.get("conditioning_from")?, role, depth)?;
-        Some(Prompt { text: format!("{}\nBREAK\n{}", first.text, second.text), clip: first.clip })
+        self.name(node, "it encodes its texts each by itself; here they are one text, so the image differs");
+        Some(Prompt { text: format!("{}\n{}", first.text, second.text), clip: first.clip })
     }
 }
