@@ -12,6 +12,7 @@ use super::representation::Representation;
 use super::tucker::MAX_DENSE_LEN;
 use crate::linalg::{Dense, Factorization, norm};
 use crate::model::spelling::Role;
+use crate::num::to_index;
 use crate::plan::{PlanError, ValueId};
 
 /// A sparse difference.
@@ -50,9 +51,12 @@ impl Shira {
         let (row_indices, column_indices) = indices.split_at(values.len());
         let mut matrix = vec![0.0; count];
         for ((&value, &row), &column) in values.iter().zip(row_indices).zip(column_indices) {
-            let is_inside = (0.0..rows as f32).contains(&row) && (0.0..columns as f32).contains(&column);
             // Indices in f32 are exact below 2^24.
-            *matrix.get_mut(row as usize * columns + column as usize).filter(|_| is_inside)? += value;
+            let (row, column) = (to_index(row.into()), to_index(column.into()));
+            if row >= rows || column >= columns {
+                return None;
+            }
+            matrix[row * columns + column] += value;
         }
         Some(matrix)
     }
