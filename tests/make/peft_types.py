@@ -224,7 +224,7 @@ def flat_lokr(weight):
 def cases():
     on = lambda paths: {"target_modules": paths}
     some = [Q, V, FF_OUT]
-    yield with_peft("peft_oft", OFTConfig(oft_block_size=8, r=0, **on(LINEAR + CONV)), LINEAR + CONV, 1, algorithms=["oft_v2"], ranks=[8])
+    yield with_peft("peft_oft", OFTConfig(oft_block_size=8, r=0, **on(LINEAR + CONV)), LINEAR + CONV, 1, algorithms=["oft_v2"], ranks=[8, 9])
     yield with_peft("peft_oft_exact", OFTConfig(r=2, oft_block_size=0, use_cayley_neumann=False, **on(some)), some, 2, algorithms=["oft_v2"], ranks=[8, 20, 64])
     yield with_peft("peft_oft_constrained", OFTConfig(oft_block_size=4, r=0, coft=True, eps=0.3, block_share=True, num_cayley_neumann_terms=7, **on(some)), some, 3, algorithms=["oft_v2"], ranks=[4])
     yield with_peft("peft_boft", BOFTConfig(boft_block_size=4, **on(LINEAR + CONV)), LINEAR + CONV, 4, algorithms=["boft"], ranks=[4])
@@ -251,10 +251,11 @@ def cases():
     oft = lambda constraint: lambda stem, target: DiagOFTModule(stem, target, lora_dim=4, constraint=constraint, rescaled=True)
     butterfly = lambda stem, target: ButterflyOFTModule(stem, target, lora_dim=4, constraint=0.1, rescaled=True)
     yield with_lycoris("lycoris_diag_oft_rescaled", oft(0.05), [Q, V, FF_OUT, DOWN, POINT], 21, both, algorithms=["diag_oft"], ranks=[4], alphas=[0.05])
-    yield with_lycoris("lycoris_boft_rescaled", butterfly, [Q, V, FF_OUT, DOWN, POINT], 22, both, algorithms=["boft"], ranks=[2, 4], alphas=[0.1])
+    yield with_lycoris("lycoris_boft_rescaled", butterfly, [Q, V, FF_OUT, DOWN, POINT], 22, both, algorithms=["boft"], ranks=[4], alphas=[0.1])
+    # get_merged_weight applies alpha / dim twice, the forward pass once; here it is 1.
     dora = {"weight_decompose": True, "wd_on_out": True}
     yield with_lycoris("lycoris_lokr_dora", lambda stem, target: LokrModule(stem, target, lora_dim=1, alpha=1, factor=4, **dora), [Q, V, FF_OUT, DOWN], 23, algorithms=["dora", "lokr"], ranks=[1], alphas=[1.0])
-    yield with_lycoris("lycoris_loha_dora", lambda stem, target: LohaModule(stem, target, lora_dim=4, alpha=2, **dora), [Q, V, FF_OUT, DOWN], 24, algorithms=["dora", "loha"], ranks=[4], alphas=[2.0])
+    yield with_lycoris("lycoris_loha_dora", lambda stem, target: LohaModule(stem, target, lora_dim=4, alpha=4, **dora), [Q, V, FF_OUT, DOWN], 24, algorithms=["dora", "loha"], ranks=[4], alphas=[4.0])
 
 
 def saved_keys():

@@ -2,8 +2,9 @@
 //!
 //! Qiu et al. 2023 (OFT; sd-scripts' and LyCORIS's Diag-OFT): Q = B − Bᵀ, R = (I + Q)(I − Q)⁻¹ and W' = RᵀW, block by
 //! block. Liu et al. 2024 (BOFT): several stages, each over different rows, with R instead of Rᵀ. Strength s replaces
-//! R by I + s(R − I) in every stage; the factors of `rescale` then apply in full, as in LyCORIS, unless s is 0. A positive alpha limits ‖Q‖ to alpha · outputs; an alpha of 0 means no effect in
-//! files of sd-scripts and no limit in files of LyCORIS.
+//! R by I + s(R − I) in every stage; the factors of `rescale` then apply in full, as in LyCORIS, unless s is 0. A
+//! positive alpha limits ‖Q‖ to alpha · outputs; an alpha of 0 means no effect in files of sd-scripts and no limit in
+//! files of LyCORIS.
 
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};

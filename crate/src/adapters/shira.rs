@@ -1,7 +1,7 @@
 //! SHiRA: differences of a few elements of a weight.
 //!
-//! Bhardwaj et al. 2024 (SHiRA), PEFT's SHiRA: `shira_weight` has the differences, `shira_indices` (2, count) their rows
-//! and columns.
+//! Bhardwaj et al. 2024 (SHiRA), PEFT's SHiRA: `shira_weight` has the differences, `shira_indices` (2, count) their
+//! rows and columns.
 
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};

@@ -217,6 +217,10 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             self.drop_delta(delta, "removed on request");
             return Ok(());
         }
+        // The weight's change has the same tensor.
+        if delta.algorithm == Algorithm::PeftIa3 && delta.part == Part::Bias {
+            return Ok(());
+        }
         let strength = self.options.strengths.of(delta);
         if strength == 0.0 {
             self.drop_delta(delta, "its block weight is 0");

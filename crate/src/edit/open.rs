@@ -2,7 +2,7 @@
 
 use super::error::EditError;
 use super::model_side::ModelSide;
-use crate::adapters::{Adapter, Delta, FactorData, Group, PeftConfigs, group, read};
+use crate::adapters::{Adapter, Delta, FactorData, Group, PeftConfig, PeftConfigs, group, read};
 use crate::analysis::{ComparedFile, Detected, LayerImpact, Layers, ReadError, compare_with_base, detect, own_layers};
 use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
 use crate::model::spelling::Role;
@@ -138,7 +138,9 @@ impl<'a> Opened<'a> {
 
     /// Returns whether the scale of some layers comes from a config, because they have no alpha tensor.
     pub(super) fn is_configured(&self) -> bool {
-        let needs_config = |group: &Group| group.peft && group.get(Role::Alpha).is_none();
+        let mut configs = Component::ALL.into_iter().filter_map(|component| self.configs.of(component));
+        let is_lycoris = configs.any(PeftConfig::is_lycoris);
+        let needs_config = |group: &Group| (group.peft || is_lycoris) && group.get(Role::Alpha).is_none();
         self.configs.place().is_some() && self.groups.iter().any(needs_config)
     }
 
