@@ -1474,6 +1474,8 @@ export type Rng = "torch" | "philox";
 
 export type Program = "diffusers" | "a1111" | "comfyui";
 
+export type Emphasis = "original" | "no_norm" | "ignore" | "none";
+
 export type RecipeDraft = { 
 /**
  * The program that wrote it, if it can be told.
@@ -1483,9 +1485,6 @@ origin: "AUTOMATIC1111" | "Forge" | "reForge" | "SD.Next" | "ComfyUI" | "SwarmUI
  * The program whose rules apply to it.
  */
 program: Program, 
-export type Emphasis = "original" | "no_norm" | "ignore" | "none";
-
-export type Infotext = { 
 /**
  * The prompt without `<lora:…>`.
  */
