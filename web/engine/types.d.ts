@@ -1313,7 +1313,7 @@ height: number,
 /**
  * Schedule type: spacing of the noise levels, instead of the model's.
  */
-schedule?: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays", 
+schedule?: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays" | "polyexponential" | "kl_optimal" | "ddim_uniform" | "linear_quadratic", 
 /**
  * Timestep spacing, instead of the model's.
  */
@@ -1331,13 +1331,17 @@ rng?: Rng,
  */
 program?: Program, 
 /**
+ * Settings of AUTOMATIC1111's web UI, for its images.
+ */
+web_ui?: WebUiSettings, 
+/**
  * Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
  * diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in the web UIs they
  * replace those of SDXL and apply to both prompts.
  */
 clip_skip?: number, 
 /**
- * Batch size; one generator draws the images' noise one after the other.
+ * Batch size. One generator draws the images' noise one after the other; in A1111 image i has the seed plus i.
  */
 batch?: number, 
 /**
@@ -1417,6 +1421,24 @@ export type Rng = "torch" | "philox";
 
 export type Program = "diffusers" | "a1111" | "comfyui";
 
+export type WebUiSettings = { 
+/**
+ * Eta noise seed delta (ENSD): added to the seed for the noise of the steps.
+ */
+noise_seed_delta?: number, 
+/**
+ * "Always discard next-to-last sigma".
+ */
+discard_penultimate?: boolean, 
+/**
+ * "SGM noise multiplier": initial noise times sqrt(1 + σ²) instead of σ.
+ */
+sgm_noise_multiplier?: boolean, 
+/**
+ * "Enable quantization in K samplers": whole timesteps.
+ */
+quantize?: boolean, };
+
 export type Infotext = { 
 /**
  * The prompt without `<lora:…>`.
@@ -1441,7 +1463,7 @@ sampler: string | null,
 /**
  * Schedule type: spacing of the noise levels.
  */
-schedule: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays" | null, 
+schedule: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays" | "polyexponential" | "kl_optimal" | "ddim_uniform" | "linear_quadratic" | null, 
 /**
  * CFG scale.
  */

@@ -13,6 +13,7 @@ use super::session::Session;
 use super::shape::Shape;
 use crate::adapters::Delta;
 use crate::model::FamilyId;
+use crate::program::Program;
 use crate::samplers::{Sampler, SamplerOptions};
 use crate::weights::{LoadedAdapter, Strength};
 use serde::Serialize;
@@ -73,7 +74,8 @@ impl Session {
         };
         let sized = |(height, width), start| SamplingPass { height, width, steps: recipe.steps, start };
         let first = sized((recipe.height, recipe.width), start);
-        let needs_pixels = recipe.hires.is_none_or(|hires| hires.upscaler == Upscaler::Pixels);
+        let is_decoded = !given.latents_only;
+        let needs_pixels = recipe.hires.map_or(is_decoded, |hires| hires.upscaler == Upscaler::Pixels);
         let output = self.sampling_pass(recipe, given, &vocabulary, &chosen, first, needs_pixels, report).await?;
         let (mut size, mut output) = ((recipe.height, recipe.width), output);
         if let Some(hires) = recipe.hires {
@@ -92,7 +94,7 @@ impl Session {
             };
             let steps = if hires.steps == 0 { recipe.steps } else { hires.steps };
             let second = SamplingPass { steps, ..sized(to, start) };
-            output = self.sampling_pass(recipe, given, &vocabulary, &chosen, second, true, report).await?;
+            output = self.sampling_pass(recipe, given, &vocabulary, &chosen, second, is_decoded, report).await?;
             size = to;
         }
         let applied = chosen.iter().map(|(loaded, _)| Applied {
@@ -129,6 +131,10 @@ impl Session {
             sigma_spacing: recipe.schedule,
             timestep_spacing: recipe.spacing,
             is_xl: spec.family() == FamilyId::Sdxl,
+            program: recipe.program,
+            strength: start.denoise(),
+            is_second_pass: matches!(start, Start::Latents { .. } | Start::Pixels { .. }),
+            settings: recipe.web_ui.unwrap_or_default(),
         };
         let sampler = Sampler::new(kind, &self.model.schedule, steps, &options)?;
         let mut script = PromptSchedule::of(recipe, kind.calls_per_step() * steps)?;
@@ -136,7 +142,7 @@ impl Session {
         let multiple = self.model.size_multiple();
         let shape = Shape {
             pictures: recipe.batch,
-            guided: recipe.guidance > 1.0 && !spec.embeds_guidance(),
+            guided: is_guided(recipe) && !spec.embeds_guidance(),
             height: height / multiple,
             width: width / multiple,
             chunks: spec.text_encoders().iter().map(|encoder| script.longest(encoder.tokenizer)).max().unwrap_or(1),
@@ -184,6 +190,14 @@ impl Session {
             named.push(*found.ok_or_else(missing)?);
         }
         Ok(Vocabulary::new(&named.into_iter().chain(&bundled).collect::<Vec<_>>()))
+    }
+}
+
+/// Returns whether the negative prompt is evaluated: diffusers has no guidance at 1 and below, the web UIs at 1.
+fn is_guided(recipe: &Recipe) -> bool {
+    match recipe.program {
+        Program::Diffusers => recipe.guidance > 1.0,
+        Program::A1111 | Program::Comfyui => recipe.guidance != 1.0,
     }
 }
 

@@ -10,6 +10,7 @@ mod image;
 mod infotext;
 mod latents;
 mod model;
+mod noise;
 mod plans;
 mod prepare;
 mod preview;

@@ -3,7 +3,7 @@
 use super::error::PipelineError;
 use crate::num::to_index;
 use crate::program::Program;
-use crate::samplers::{SamplerKind, SigmaSpacing, TimestepSpacing};
+use crate::samplers::{SamplerKind, SigmaSpacing, TimestepSpacing, WebUiSettings};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -39,7 +39,7 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(
         optional,
-        type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\""
+        type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\" | \"polyexponential\" | \"kl_optimal\" | \"ddim_uniform\" | \"linear_quadratic\""
     )]
     pub schedule: Option<SigmaSpacing>,
     /// Timestep spacing, instead of the model's.
@@ -58,13 +58,17 @@ pub struct Recipe {
     #[serde(default, alias = "syntax")]
     #[ts(optional, as = "Option<Program>")]
     pub program: Program,
+    /// Settings of AUTOMATIC1111's web UI, for its images.
+    #[serde(default)]
+    #[ts(optional)]
+    pub web_ui: Option<WebUiSettings>,
     /// Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
     /// diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in the web UIs they
     /// replace those of SDXL and apply to both prompts.
     #[serde(default)]
     #[ts(optional, as = "Option<usize>")]
     pub clip_skip: usize,
-    /// Batch size; one generator draws the images' noise one after the other.
+    /// Batch size. One generator draws the images' noise one after the other; in A1111 image i has the seed plus i.
     #[serde(default = "one")]
     #[ts(optional, as = "Option<usize>")]
     pub batch: usize,

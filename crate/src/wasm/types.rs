@@ -18,7 +18,7 @@ use crate::pipeline::{
     AdapterChoice, Applied, EmbeddingChoice, Hires, Infotext, Leftover, Mention, Model, Recipe, Rng, Stage, Upscaler,
 };
 use crate::program::Program;
-use crate::samplers::SamplerKind;
+use crate::samplers::{SamplerKind, WebUiSettings};
 use serde::Serialize;
 use ts_rs::{Config, TS};
 
@@ -280,6 +280,7 @@ const RECIPES: &[Declaration] = &[
     Upscaler::decl,
     Rng::decl,
     Program::decl,
+    WebUiSettings::decl,
     Infotext::decl,
     Mention::decl,
     Leftover::decl,
