@@ -92,9 +92,12 @@ fn resize_errors_are_as_reported() {
             for row in &plan.preview.layers {
                 let name = format!("{}.weight", row.path);
                 let (error, norm) = distance(&want[&name], &got[&name]);
+                // SHiRA's matrices have the published sizes of the layers, where the SVD is randomized.
+                let is_randomized = original.adapter.deltas.iter().any(|delta| delta.algorithm == Algorithm::Shira);
+                let limit = if is_randomized { 2e-4 } else { 3e-6 };
                 assert!((norm - row.norm).abs() <= 1e-5 * norm, "{file} {name}: norm is {norm}, reported {}", row.norm);
                 assert!(
-                    (error - row.error).abs() <= 3e-6 * norm,
+                    (error - row.error).abs() <= limit * norm,
                     "{file} {name}: error is {error}, reported {}",
                     row.error
                 );

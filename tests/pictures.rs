@@ -5,9 +5,8 @@
 
 use lora_loupe::gpu::Style;
 use lora_loupe::pipeline::{GenerateInputs, Model, Recipe};
-use lora_loupe::program::Program;
 use lora_loupe_tests::cases::{case, cases};
-use lora_loupe_tests::compare::{LATENTS, close, rel_rms};
+use lora_loupe_tests::compare::{LATENTS, close};
 use lora_loupe_tests::draw::{adapter, check, draw, latents};
 use lora_loupe_tests::mini::{self, full};
 use lora_loupe_tests::numbers::numbers;
@@ -47,10 +46,6 @@ fn clip_skip_low_guidance_and_tcd_match_the_pipelines() {
             let recipe = Recipe { guidance, clip_skip, ..recipe };
             let got = latents(&mut session, &recipe, &GenerateInputs::default()).await;
             close(&format!("{case}"), &got, &wanted, LATENTS);
-            // The web UIs skip CLIP layers for both prompts.
-            let a1111 =
-                latents(&mut session, &Recipe { program: Program::A1111, ..recipe }, &GenerateInputs::default()).await;
-            assert_eq!(rel_rms(&a1111, &wanted) > 1e-3, clip_skip > 0 && guidance > 1.0, "{case}");
         }
     });
 }

@@ -18,6 +18,7 @@ fn complete(expected: &Map<String, Value>, found: &Map<String, Value>) -> Map<St
     let empty = |key: &str, value: &Value| match value {
         _ if key == "prompt" || key == "negative" => json!(""),
         Value::Array(_) if key != "size" => json!([]),
+        Value::Bool(_) if key == "pad_conds" => json!(false),
         _ => Value::Null,
     };
     let fields =

@@ -283,7 +283,8 @@ fn every_sampler_has_goldens() {
     let cases: Vec<KCase> = serde_json::from_slice(&golden("schedulers/k_diffusion.json")).unwrap();
     let schedulers = Schedulers::read().cases.into_iter().map(|case| kind(&case.scheduler));
     let compared: Vec<SamplerKind> = cases.into_iter().map(|case| case.sampler).chain(schedulers).collect();
-    for kind in SamplerKind::ALL {
+    // tests/webui.rs has those of the web UIs.
+    for kind in SamplerKind::ALL.into_iter().filter(|kind| !kind.is_web_ui_only()) {
         assert!(compared.contains(&kind), "{kind} has no goldens: tests/make/samplers.py makes them");
     }
 }
@@ -417,6 +418,10 @@ fn invalid_settings_are_refused() {
     assert!(matches!(plan(SamplerKind::Euler, &config, 4, &eta), Err(ScheduleError::NoEta { .. })));
     let eta = SamplerOptions { eta: Some(1.5), ..options };
     assert!(matches!(plan(SamplerKind::Ddim, &config, 4, &eta), Err(ScheduleError::Eta(_))));
+    let restart = plan(SamplerKind::Restart, &config, 4, &options);
+    assert!(matches!(restart, Err(ScheduleError::OnlyInWebUis { .. })));
+    let kl_optimal = SamplerOptions { sigma_spacing: Some(SigmaSpacing::KlOptimal), ..options };
+    assert!(matches!(plan(SamplerKind::Euler, &config, 4, &kl_optimal), Err(ScheduleError::OnlyInWebUis { .. })));
     let zero_snr = ScheduleConfig { rescale_betas_zero_snr: Some(true), ..config.clone() };
     assert!(matches!(plan(SamplerKind::Ddim, &zero_snr, 4, &options), Err(ScheduleError::Unsupported { .. })));
 }

@@ -225,7 +225,7 @@ fn images_survive_device_loss() {
         let case = case("lora_a_0.6");
         let whole = draw(&mut session, &case, &[&lora]).await;
         let recipe = recipe(&case);
-        for loss in 0..10 {
+        for loss in 0..9 {
             let gpu = session.gpu.clone();
             // Losses before the prompts are encoded, before the adapters are folded, in each step and in decoding.
             let mut reports = 0;

@@ -15,3 +15,4 @@ pub mod ops;
 pub mod reports;
 pub mod synthetic;
 pub mod taps;
+pub mod web_ui;

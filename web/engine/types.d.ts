@@ -1348,7 +1348,7 @@ height: number,
 /**
  * Schedule type: spacing of the noise levels, instead of the model's.
  */
-schedule?: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays", 
+schedule?: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays" | "polyexponential" | "kl_optimal" | "ddim_uniform" | "linear_quadratic", 
 /**
  * Timestep spacing, instead of the model's.
  */
@@ -1365,6 +1365,10 @@ rng?: Rng,
  * The program whose image this is; `syntax` in older recipes.
  */
 program?: Program, 
+/**
+ * Settings of AUTOMATIC1111's web UI, for its images.
+ */
+web_ui?: WebUiSettings, 
 /**
  * Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
  * diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in ComfyUI they
@@ -1394,7 +1398,7 @@ zero_snr?: boolean,
  */
 guidance_rescale?: number, 
 /**
- * Batch size; one generator draws the images' noise one after the other.
+ * Batch size. One generator draws the images' noise one after the other; in A1111 image i has the seed plus i.
  */
 batch?: number, 
 /**
@@ -1476,6 +1480,24 @@ export type Program = "diffusers" | "a1111" | "comfyui";
 
 export type Emphasis = "original" | "no_norm" | "ignore" | "none";
 
+export type WebUiSettings = { 
+/**
+ * Eta noise seed delta (ENSD): added to the seed for the noise of the steps.
+ */
+noise_seed_delta?: number, 
+/**
+ * "Always discard next-to-last sigma".
+ */
+discard_penultimate?: boolean, 
+/**
+ * "SGM noise multiplier": initial noise times sqrt(1 + σ²) instead of σ.
+ */
+sgm_noise_multiplier?: boolean, 
+/**
+ * "Enable quantization in K samplers": whole timesteps.
+ */
+quantize?: boolean, };
+
 export type RecipeDraft = { 
 /**
  * The program that wrote it, if it can be told.
@@ -1512,7 +1534,7 @@ sampler: string | null,
 /**
  * Schedule type: spacing of the noise levels.
  */
-schedule: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays" | null, 
+schedule: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays" | "polyexponential" | "kl_optimal" | "ddim_uniform" | "linear_quadratic" | null, 
 /**
  * CFG scale.
  */

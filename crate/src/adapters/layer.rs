@@ -19,4 +19,14 @@ impl Layer<'_> {
         let is_flattened = shape.len() > 2 && shape[0] == outputs && host_len(numel(&shape[1..])) == columns;
         if is_flattened { shape } else { vec![outputs, columns] }
     }
+
+    /// Returns the layer's shape with rows of `columns` elements, which a file for a model of another size has; `None`
+    /// if its kernel does not divide them.
+    pub(super) fn shape_with_columns(&self, columns: usize) -> Option<Vec<usize>> {
+        let mut shape = self.module.weight_shape();
+        let area = host_len(numel(shape.get(2..)?));
+        let inputs = columns.checked_div(area).filter(|inputs| *inputs > 0 && columns.is_multiple_of(area))?;
+        shape[1] = inputs;
+        Some(shape)
+    }
 }

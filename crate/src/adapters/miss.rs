@@ -29,12 +29,11 @@ pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Composed, Lefto
     let (&[rank, width], &[outputs, columns]) = (&*block.shape, &*weight) else {
         return Err(LeftoverReason::malformed(&block, "must be a matrix, for a linear layer"));
     };
-    if rank == 0 || width == 0 || !outputs.is_multiple_of(width) {
-        return Err(LeftoverReason::malformed(
-            &block,
-            "must have the layer's outputs, or a divisor, as its second axis",
-        ));
+    if rank == 0 || width == 0 {
+        return Err(LeftoverReason::malformed(&block, "must not be empty"));
     }
+    // `mini` stores a divisor of the outputs.
+    let outputs = if outputs.is_multiple_of(width) { outputs } else { width };
     let (shape, factors) = (vec![outputs, columns], vec![block]);
     Ok(Composed {
         algorithm,

@@ -59,12 +59,15 @@ impl OftV2 {
                 "must have the elements above a square matrix's diagonal",
             ));
         };
-        let columns = host_len(numel(&shape[1..]));
-        let blocks = columns / size;
-        let covers = shape.len() > 1 && columns.is_multiple_of(size) && (stored == blocks || stored == 1);
-        if !covers {
+        // One block may be shared by the whole layer; several tell its columns.
+        let of_layer = host_len(numel(shape.get(1..).unwrap_or_default()));
+        let columns = if stored == 1 { Some(of_layer) } else { stored.checked_mul(size) };
+        let columns = columns.filter(|columns| columns.is_multiple_of(size));
+        let Some((columns, shape)) = columns.and_then(|columns| Some((columns, layer.shape_with_columns(columns)?)))
+        else {
             return Err(LeftoverReason::malformed(&triangles, "does not cover the columns of the layer's weight"));
-        }
+        };
+        let blocks = columns / size;
         let is_peft = group.stem.starts_with("base_model.") || group.stem.contains(".base_model.");
         let config = layer.config;
         let terms = config.and_then(|config| config.num_cayley_neumann_terms).unwrap_or(TERMS);

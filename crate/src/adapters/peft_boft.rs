@@ -33,22 +33,19 @@ impl PeftBoft {
     pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<PeftBoft, LeftoverReason> {
         let factor = |role, name| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: name });
         let (blocks, factors) = (factor(Role::BoftR, "boft_R")?, factor(Role::BoftS, "boft_s")?);
-        let shape = layer.module.weight_shape();
         let (stages, count, size) = match blocks.shape[..] {
             [stages, count, rows, columns] if rows == columns && stages > 0 => (stages, count, rows),
             _ => return Err(LeftoverReason::malformed(&blocks, "must be stages of square matrices")),
         };
-        let columns = host_len(numel(shape.get(1..).unwrap_or(&[])));
+        let columns = count.checked_mul(size).unwrap_or(0);
         // The last stage mixes 2 to the power of its index blocks.
         let chunk = u32::try_from(stages - 1).ok().and_then(|stage| size.checked_shl(stage));
         let divides = chunk.is_some_and(|chunk| chunk >= size && columns.is_multiple_of(chunk.max(1)));
         let is_even = stages == 1 || size.is_multiple_of(2);
-        if shape.len() < 2 || count.checked_mul(size) != Some(columns) || columns == 0 || !divides || !is_even {
+        let Some(mut shape) = layer.shape_with_columns(columns).filter(|_| divides && is_even) else {
             return Err(LeftoverReason::malformed(&blocks, "does not cover the columns of the layer's weight"));
-        }
-        if factors.from_axis(0) != shape[0] {
-            return Err(LeftoverReason::malformed(&factors, "must have one factor per output"));
-        }
+        };
+        shape[0] = factors.from_axis(0);
         Ok(PeftBoft { blocks, factors, shape })
     }
 

@@ -295,7 +295,9 @@ impl Fit {
             self.cross = shown.inputs.map(|found| (found, wanted));
         }
         if module.path.ends_with("proj_in") {
-            let kernel = group.get(Role::Down).or(group.get(Role::Diff));
+            // AdaLoRA flattens the kernels of convolutions.
+            let is_flat = group.get(Role::LoraE).is_some();
+            let kernel = group.get(Role::Down).or(group.get(Role::Diff)).filter(|_| !is_flat);
             self.proj_in = kernel.map(|tensor| tensor.shape.len() == 4);
         }
     }

@@ -34,7 +34,8 @@ impl Sizes {
             return Sizes { outputs: diff.first().copied(), inputs, axes: Some(diff.len()), either: None };
         }
         if group.has_any(&[Role::Down, Role::Up]) {
-            let axes = shape(Role::Down).map(<[usize]>::len);
+            // AdaLoRA flattens the kernels of convolutions.
+            let axes = shape(Role::Down).map(<[usize]>::len).filter(|_| group.get(Role::LoraE).is_none());
             return Sizes { outputs: axis(Role::Up, 0), inputs: axis(Role::Down, 1), axes, either: None };
         }
         if group.has_any(&[Role::DeloraA, Role::DeloraB]) {

@@ -297,7 +297,11 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             Part::Bias => format!("a bias change ({})", delta.algorithm),
             Part::Weight => delta.algorithm.to_string(),
         };
-        unsupported(&what, "choose kohya, or leave such layers out")
+        let hint = match target {
+            Target::Kohya => "keep its own keys, or leave such layers out",
+            _ => "choose kohya, or leave such layers out",
+        };
+        unsupported(&what, hint)
     }
 
     /// Returns the rank of the LoRA for a change of another algorithm, and notes it with its error.

@@ -75,7 +75,8 @@ impl Session {
         let sized =
             |(height, width), start| SamplingPass { height, width, steps: recipe.steps, is_second: false, start };
         let first = sized((recipe.height, recipe.width), start);
-        let needs_pixels = recipe.hires.is_none_or(|hires| hires.upscaler == Upscaler::Pixels);
+        let is_decoded = !given.latents_only;
+        let needs_pixels = recipe.hires.map_or(is_decoded, |hires| hires.upscaler == Upscaler::Pixels);
         let output = self.sampling_pass(recipe, given, &vocabulary, &chosen, first, needs_pixels, report).await?;
         let (mut size, mut output) = ((recipe.height, recipe.width), output);
         if let Some(hires) = recipe.hires {
@@ -95,7 +96,7 @@ impl Session {
             let steps = if hires.steps == 0 { recipe.steps } else { hires.steps };
             let second = SamplingPass { steps, is_second: true, ..sized(to, start) };
             let chosen = choose(recipe, &mentions, given.adapters, true)?;
-            output = self.sampling_pass(recipe, given, &vocabulary, &chosen, second, true, report).await?;
+            output = self.sampling_pass(recipe, given, &vocabulary, &chosen, second, is_decoded, report).await?;
             size = to;
         }
         let applied = chosen.iter().map(|Chosen { adapter: loaded, .. }| Applied {
@@ -132,6 +133,10 @@ impl Session {
             sigma_spacing: recipe.schedule,
             timestep_spacing: recipe.spacing,
             is_xl: spec.family() == FamilyId::Sdxl,
+            program: recipe.program,
+            strength: start.denoise(),
+            is_second_pass: matches!(start, Start::Latents { .. } | Start::Pixels { .. }),
+            settings: recipe.web_ui.unwrap_or_default(),
         };
         let sampler = Sampler::new(kind, &recipe.noise_schedule(&self.model.schedule), steps, &options)?;
         let calls = |steps| kind.calls_per_step() * steps;

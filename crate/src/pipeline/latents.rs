@@ -1,9 +1,9 @@
 //! Sampling state of an image on the CPU: latents, noise and the current call.
 
+use super::noise::Noise;
 use super::preview::Preview;
-use super::recipe::{Recipe, Rng};
 use super::request::{Request, Start};
-use crate::samplers::{PhiloxNoise, Sampler, TorchNoise};
+use crate::samplers::{NoiseRules, Sampler};
 
 /// Sampling state of an image or batch.
 pub struct Latents {
@@ -34,13 +34,15 @@ pub struct Latents {
 impl Latents {
     /// Creates the state before the first call.
     pub fn new(request: &Request, sampler: Sampler, channels: usize) -> Latents {
-        let mut noise = Noise::new(request.recipe, channels, request.shape.pictures);
-        let pixels = request.shape.height * request.shape.width;
-        let is_sampled = matches!(request.start, Start::Picture { .. });
+        let Request { recipe, shape, .. } = request;
+        let pixels = shape.height * shape.width;
+        let rules = NoiseRules::of(recipe.program, &recipe.web_ui.unwrap_or_default());
+        let mut noise = Noise::new(recipe, rules, sampler.noise_range(), (shape.pictures, pixels, channels));
+        let is_sampled = rules.samples_encoder && matches!(request.start, Start::Picture { .. });
         // The whole batch shares one sample of the init image.
         let posterior = if is_sampled { noise.draw_one(pixels).repeat(request.shape.pictures) } else { Vec::new() };
         let first = request.start.denoise().map_or(0, |denoise| sampler.start_index(denoise));
-        let initial_noise = noise.draw(pixels);
+        let initial_noise = noise.initial(pixels);
         let mask = match &request.start {
             Start::Picture { mask, .. } => mask.clone(),
             _ => None,
@@ -69,14 +71,11 @@ impl Latents {
     /// Sets the initial latents: pure noise, or the `clean` latents of an image with noise added.
     pub fn start(&mut self, clean: Option<Vec<f32>>) {
         let noise = std::mem::take(&mut self.initial_noise);
-        let scale = self.sampler.init_noise_sigma();
         if let (Some((init, _, _)), Some(clean)) = (&mut self.inpaint, &clean) {
             init.clone_from(clean);
         }
-        self.current = Some(match clean.filter(|_| !self.from_noise) {
-            Some(clean) => self.sampler.add_noise(&clean, &noise, self.first_call),
-            None => noise.into_iter().map(|value| value * scale).collect(),
-        });
+        let clean = clean.filter(|_| !self.from_noise);
+        self.current = Some(self.sampler.start(clean.as_deref(), &noise, self.first_call));
     }
 
     /// Returns the number of UNet calls of this run.
@@ -104,14 +103,14 @@ impl Latents {
     pub fn step(&mut self, predicted: &[f32]) {
         let Latents { sampler, current: now, next_call: call, noise, pixels, inpaint, .. } = self;
         let sample = now.take().unwrap_or_default();
-        let mut next = sampler.step(*call, predicted, &sample, &mut |_| noise.draw(*pixels));
+        let mut next = sampler.step(*call, predicted, &sample, noise);
         *call += 1;
         if let Some((init, init_noise, mask)) = inpaint {
             let noised = match *call < sampler.timesteps().len() {
                 true => sampler.add_noise(init, init_noise, *call),
                 false => init.clone(),
             };
-            let channels = next.len() / *pixels / noise.batch;
+            let channels = next.len() / *pixels / noise.batch();
             for (at, (value, kept)) in next.iter_mut().zip(noised).enumerate() {
                 if !mask[at / channels % mask.len()] {
                     *value = kept;
@@ -120,45 +119,4 @@ impl Latents {
         }
         *now = Some(next);
     }
-}
-
-/// A recipe's noise: one generator, drawn from in order, channels first as in PyTorch.
-struct Noise {
-    torch: TorchNoise,
-    philox: PhiloxNoise,
-    rng: Rng,
-    channels: usize,
-    batch: usize,
-}
-
-impl Noise {
-    fn new(recipe: &Recipe, channels: usize, batch: usize) -> Noise {
-        let (torch, philox) = (TorchNoise::new(recipe.seed), PhiloxNoise::new(recipe.seed));
-        Noise { torch, philox, rng: recipe.rng, channels, batch }
-    }
-
-    /// Draws the next (B, pixels, C) values.
-    fn draw(&mut self, pixels: usize) -> Vec<f32> {
-        self.draw_batch(self.batch, pixels)
-    }
-
-    /// Draws the next (pixels, C) values, for a single image.
-    fn draw_one(&mut self, pixels: usize) -> Vec<f32> {
-        self.draw_batch(1, pixels)
-    }
-
-    fn draw_batch(&mut self, batch: usize, pixels: usize) -> Vec<f32> {
-        let count = batch * self.channels * pixels;
-        let drawn = match self.rng {
-            Rng::Torch => self.torch.randn(count),
-            Rng::Philox => self.philox.randn(count),
-        };
-        drawn.chunks_exact(self.channels * pixels).flat_map(|item| channels_last(item, self.channels)).collect()
-    }
-}
-
-/// Transposes (C, P) to (P, C): PyTorch draws noise channels first.
-fn channels_last(data: &[f32], channels: usize) -> Vec<f32> {
-    let pixels = data.len() / channels;
-    (0..data.len()).map(|i| data[i % channels * pixels + i / channels]).collect()
 }

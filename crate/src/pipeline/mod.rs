@@ -13,6 +13,7 @@ mod image_text;
 mod infotext;
 mod latents;
 mod model;
+mod noise;
 mod plans;
 mod prepare;
 mod preview;

@@ -3,7 +3,7 @@
 use super::error::PipelineError;
 use crate::num::to_index;
 use crate::program::Program;
-use crate::samplers::{PredictionType, SamplerKind, ScheduleConfig, SigmaSpacing, TimestepSpacing};
+use crate::samplers::{PredictionType, SamplerKind, ScheduleConfig, SigmaSpacing, TimestepSpacing, WebUiSettings};
 use crate::text::Emphasis;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -41,7 +41,7 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(
         optional,
-        type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\""
+        type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\" | \"polyexponential\" | \"kl_optimal\" | \"ddim_uniform\" | \"linear_quadratic\""
     )]
     pub schedule: Option<SigmaSpacing>,
     /// Timestep spacing, instead of the model's.
@@ -60,6 +60,10 @@ pub struct Recipe {
     #[serde(default, alias = "syntax")]
     #[ts(optional, as = "Option<Program>")]
     pub program: Program,
+    /// Settings of AUTOMATIC1111's web UI, for its images.
+    #[serde(default)]
+    #[ts(optional)]
+    pub web_ui: Option<WebUiSettings>,
     /// Final layers of the text encoder to skip: diffusers' `clip_skip`, one less than the web UIs' value. In
     /// diffusers they add to those that SDXL itself skips and do not apply to negative prompts; in ComfyUI they
     /// replace those of SD 2.x and SDXL and apply to both prompts; in A1111 they apply to both prompts of SD 1.x.
@@ -88,7 +92,7 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(optional, as = "Option<f32>")]
     pub guidance_rescale: f32,
-    /// Batch size; one generator draws the images' noise one after the other.
+    /// Batch size. One generator draws the images' noise one after the other; in A1111 image i has the seed plus i.
     #[serde(default = "one")]
     #[ts(optional, as = "Option<usize>")]
     pub batch: usize,

@@ -74,7 +74,7 @@ pub struct RecipeDraft {
     pub sampler: Option<SamplerKind>,
     /// Schedule type: spacing of the noise levels.
     #[ts(
-        type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\" | null"
+        type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\" | \"polyexponential\" | \"kl_optimal\" | \"ddim_uniform\" | \"linear_quadratic\" | null"
     )]
     pub schedule: Option<SigmaSpacing>,
     /// CFG scale.

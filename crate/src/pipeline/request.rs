@@ -24,6 +24,8 @@ pub struct GenerateInputs<'a> {
     pub mask: Option<&'a [f32]>,
     /// Whether the progress includes previews.
     pub preview: bool,
+    /// Whether only the latents are needed: they are not decoded, and the images are empty.
+    pub latents_only: bool,
 }
 
 /// Starting point of a pass.

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::config::{PredictionType, ScheduleConfig};
 use super::error::ScheduleError;
+use super::noise::NoiseSource;
 use super::properties::Properties;
 use super::schedule::{Level, NoiseSchedule};
 use super::solver::{Call, Row, SamplerRun, Solver, Started, clip, weighted_sum};
-use crate::num::to_whole;
 
 pub(super) const DDIM: Row = Row {
     check: refuse_epsilon_of_pure_noise,
@@ -35,24 +35,24 @@ struct Ddim {
 
 impl Ddim {
     fn start(&SamplerRun { schedule, config, steps, eta }: &SamplerRun) -> Started {
-        let timesteps: Vec<f64> = schedule.timesteps(steps, steps).into_iter().map(f64::round_ties_even).collect();
-        let step_ratio = (schedule.alphas_bar.len() / steps) as i64;
-        let targets: Vec<Level> = timesteps.iter().map(|t| schedule.level(to_whole(*t) - step_ratio)).collect();
-        let levels = timesteps.iter().map(|t| schedule.level(to_whole(*t))).chain(targets.last().copied()).collect();
-        let clip = config.clip_range(true);
+        let pairs = schedule.timestep_pairs(steps);
+        let timesteps = pairs.iter().map(|pair| pair.0 as f64).collect();
+        let targets: Vec<Level> = pairs.iter().map(|pair| schedule.level(pair.1)).collect();
+        let levels = pairs.iter().map(|pair| schedule.level(pair.0)).chain(targets.last().copied()).collect();
+        let clip = if schedule.is_of_web_ui() { None } else { config.clip_range(true) };
         (Box::new(Self { targets, clip, eta }), NoiseSchedule { timesteps, levels })
     }
 }
 
 impl Solver for Ddim {
-    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+    fn step(&mut self, call: &Call, noise: &mut dyn NoiseSource) -> Vec<f32> {
         let (from, to) = (call.level(), self.targets[call.index]);
         let mut clean = call.clean();
         clip(&mut clean, self.clip);
         let std_dev = self.eta * to.sigma / from.sigma * (1.0 - (from.alpha / to.alpha).powi(2)).sqrt();
         let direction_weight = (to.sigma * to.sigma - std_dev * std_dev).sqrt();
         let direction = call.noise();
-        let variance_noise = if self.eta > 0.0 { noise(clean.len()) } else { Vec::new() };
+        let variance_noise = if self.eta > 0.0 { noise.next(clean.len()) } else { Vec::new() };
         weighted_sum(&[(to.alpha, &clean), (direction_weight, &direction), (std_dev, &variance_noise)])
     }
 }

@@ -4,6 +4,7 @@
 //! and k-diffusion's DPM2 samplers, which put the midpoint halfway in log σ.
 
 use super::euler_a::ancestral_step;
+use super::noise::NoiseSource;
 use super::properties::Properties;
 use super::schedule::Level;
 use super::solver::{Call, Row, Solver, weighted_sum};
@@ -54,7 +55,7 @@ impl Dpm2 {
 }
 
 impl Solver for Dpm2 {
-    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+    fn step(&mut self, call: &Call, noise: &mut dyn NoiseSource) -> Vec<f32> {
         let derivative = call.noise();
         let to = call.next_level();
         let Some(start) = self.start.take() else {
@@ -68,6 +69,10 @@ impl Solver for Dpm2 {
             return weighted_sum(&[(1.0, &start), (to.sigma_ratio() - from.sigma_ratio(), &derivative)]);
         };
         let (sigma_down, sigma_up) = ancestral_step(from, to, eta);
-        weighted_sum(&[(1.0, &start), (sigma_down - from.sigma_ratio(), &derivative), (sigma_up, &noise(start.len()))])
+        weighted_sum(&[
+            (1.0, &start),
+            (sigma_down - from.sigma_ratio(), &derivative),
+            (sigma_up, &noise.next(start.len())),
+        ])
     }
 }

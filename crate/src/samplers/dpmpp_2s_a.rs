@@ -5,6 +5,7 @@
 
 use super::dpm2::ancestral_midpoint_sigma;
 use super::euler_a::ancestral_step;
+use super::noise::NoiseSource;
 use super::properties::Properties;
 use super::solver::{Call, Row, Solver, weighted_sum};
 use super::spacing::SigmaSpacing;
@@ -30,9 +31,9 @@ struct Dpmpp2sA {
 }
 
 impl Solver for Dpmpp2sA {
-    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+    fn step(&mut self, call: &Call, noise: &mut dyn NoiseSource) -> Vec<f32> {
         let clean = call.clean();
-        if call.is_last() {
+        if call.ends_at_zero() {
             return clean;
         }
         let Some(start) = self.start.take() else {
@@ -43,6 +44,6 @@ impl Solver for Dpmpp2sA {
         let from = call.levels[call.index - 1];
         let (sigma_down, sigma_up) = ancestral_step(from, call.next_level(), self.eta);
         let ratio = sigma_down / from.sigma_ratio();
-        weighted_sum(&[(ratio, &start), (1.0 - ratio, &clean), (sigma_up, &noise(start.len()))])
+        weighted_sum(&[(ratio, &start), (1.0 - ratio, &clean), (sigma_up, &noise.next(start.len()))])
     }
 }

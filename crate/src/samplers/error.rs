@@ -34,6 +34,12 @@ pub enum ScheduleError {
         /// Name of the sampler.
         sampler: &'static str,
     },
+    /// A sampler or a schedule type that the recipe's program does not have.
+    #[error("{what} is not in the program whose image the recipe reproduces; choose another one, or a1111 or comfyui")]
+    OnlyInWebUis {
+        /// The sampler or schedule type.
+        what: String,
+    },
     /// An eta out of range.
     #[error("eta is {0}; it must be from 0 (no added noise) to 1")]
     Eta(f64),

@@ -3,6 +3,7 @@
 //! Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022,
 //! algorithm 2 without churn.
 
+use super::noise::NoiseSource;
 use super::properties::Properties;
 use super::solver::{Call, Row, Solver, weighted_sum};
 use super::spacing::SigmaSpacing;
@@ -15,7 +16,7 @@ pub(super) const EULER: Row = Row::new(
 struct Euler;
 
 impl Solver for Euler {
-    fn step(&mut self, call: &Call, _noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+    fn step(&mut self, call: &Call, _noise: &mut dyn NoiseSource) -> Vec<f32> {
         let dt = call.next_level().sigma_ratio() - call.level().sigma_ratio();
         weighted_sum(&[(1.0, call.sample), (dt, &call.noise())])
     }

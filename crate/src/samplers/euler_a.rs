@@ -2,6 +2,7 @@
 //!
 //! Source: k-diffusion's "Euler ancestral" sampler.
 
+use super::noise::NoiseSource;
 use super::properties::Properties;
 use super::schedule::Level;
 use super::solver::{Call, Row, Solver, weighted_sum};
@@ -22,10 +23,10 @@ struct EulerA {
 }
 
 impl Solver for EulerA {
-    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+    fn step(&mut self, call: &Call, noise: &mut dyn NoiseSource) -> Vec<f32> {
         let (sigma_down, sigma_up) = ancestral_step(call.level(), call.next_level(), self.eta);
         let dt = sigma_down - call.level().sigma_ratio();
-        weighted_sum(&[(1.0, call.sample), (dt, &call.noise()), (sigma_up, &noise(call.sample.len()))])
+        weighted_sum(&[(1.0, call.sample), (dt, &call.noise()), (sigma_up, &noise.next(call.sample.len()))])
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::config::ScheduleConfig;
 use super::error::ScheduleError;
+use super::noise::NoiseSource;
 use super::properties::Properties;
 use super::solver::{Call, Row, Solver, weighted_sum};
 use super::spacing::SigmaSpacing;
@@ -14,7 +15,7 @@ pub(super) const HEUN: Row = Row {
     check: refuse_clipping,
     ..Row::new(
         Properties { automatic_spacing: Some(SigmaSpacing::Timesteps), ..Properties::two_calls("heun", "Heun") },
-        |run| (Box::new(Heun::default()), run.schedule.sigma_schedule(run.steps).doubled()),
+        |run| (Box::new(Heun::default()), run.schedule.both_ends_schedule(run.steps)),
     )
 };
 
@@ -25,17 +26,22 @@ fn refuse_clipping(config: &ScheduleConfig) -> Result<(), ScheduleError> {
     }
 }
 
-/// Pending Euler step between the two calls: its sample, derivative and `dt`.
+/// Pending Euler step between the two calls: its sample, derivative and `dt`. If the next step starts at a higher σ,
+/// noise brings the sample up to it.
 #[derive(Default)]
-struct Heun(Option<(Vec<f32>, Vec<f32>, f64)>);
+pub(super) struct Heun(Option<(Vec<f32>, Vec<f32>, f64)>);
 
 impl Solver for Heun {
-    fn step(&mut self, call: &Call, _noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+    fn step(&mut self, call: &Call, noise: &mut dyn NoiseSource) -> Vec<f32> {
         let derivative = call.noise();
+        let (sigma, next_sigma) = (call.level().sigma_ratio(), call.next_level().sigma_ratio());
         if let Some((sample, first_derivative, dt)) = self.0.take() {
-            return weighted_sum(&[(1.0, &sample), (dt / 2.0, &first_derivative), (dt / 2.0, &derivative)]);
+            let mut terms = vec![(1.0, sample.as_slice()), (dt / 2.0, &first_derivative), (dt / 2.0, &derivative)];
+            let restart = if next_sigma > sigma { noise.next(sample.len()) } else { Vec::new() };
+            terms.push(((next_sigma * next_sigma - sigma * sigma).max(0.0).sqrt(), restart.as_slice()));
+            return weighted_sum(&terms);
         }
-        let dt = call.next_level().sigma_ratio() - call.level().sigma_ratio();
+        let dt = next_sigma - sigma;
         let next = weighted_sum(&[(1.0, call.sample), (dt, &derivative)]);
         if !call.is_last() {
             self.0 = Some((call.sample.to_vec(), derivative, dt));

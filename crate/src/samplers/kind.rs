@@ -5,8 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::programs::comfyui;
 use super::solver::Row;
 use super::{ScheduleError, SigmaSpacing};
+use crate::program::Program;
 
 /// Defines [`SamplerKind`] from the samplers in menu order: the variant, and the row in the sampler's file.
 macro_rules! samplers {
@@ -43,6 +45,10 @@ samplers! {
     Dpmpp2m = super::dpmpp_2m::DPMPP_2M,
     /// DPM-Solver++ (2M) on the SDE, with added noise in every step.
     Dpmpp2mSde = super::dpmpp_2m::DPMPP_2M_SDE,
+    /// DPM-Solver++ (2M) on the SDE with the rule of Heun's method: in the web UIs.
+    Dpmpp2mSdeHeun = super::dpmpp_2m::DPMPP_2M_SDE_HEUN,
+    /// DPM-Solver++, third order, multistep, on the SDE: in the web UIs.
+    Dpmpp3mSde = super::dpmpp_3m_sde::DPMPP_3M_SDE,
     /// DPM-Solver++, second order, singlestep, with added noise in every step: two model calls per step.
     Dpmpp2sA = super::dpmpp_2s_a::DPMPP_2S_A,
     /// DPM-Solver++ on the SDE: two model calls and two noise samples per step.
@@ -57,8 +63,12 @@ samplers! {
     Lms = super::lms::LMS,
     /// Pseudo linear multistep method (PLMS), without Runge-Kutta start: one call more than steps.
     Pndm = super::pndm::PNDM,
-    /// Unified predictor-corrector, second order.
+    /// Heun's method with restarts at a higher noise level: in AUTOMATIC1111's web UI.
+    Restart = super::restart::RESTART,
+    /// Unified predictor-corrector: second order in diffusers, third in the web UIs.
     UniPc = super::unipc::UNIPC,
+    /// Unified predictor-corrector with B(h) = e^h - 1: in ComfyUI.
+    UniPcBh2 = super::unipc::UNIPC_BH2,
     /// Latent consistency sampling, for models distilled to 1 to 8 steps.
     Lcm = super::lcm::LCM,
     /// Trajectory consistency sampling, for models distilled to few steps.
@@ -66,6 +76,31 @@ samplers! {
 }
 
 impl SamplerKind {
+    /// Returns what the sampler is in a program.
+    pub(super) fn row_in(self, program: Program) -> &'static Row {
+        match (self, program) {
+            (Self::Lcm, Program::A1111) => &super::lcm_web_ui::LCM_A1111,
+            (Self::Lcm, Program::Comfyui) => &super::lcm_web_ui::LCM_COMFYUI,
+            (Self::UniPc, Program::A1111) => &super::unipc::UNIPC_A1111,
+            (Self::UniPc, Program::Comfyui) => &super::unipc::UNIPC_COMFYUI,
+            (Self::Lms, Program::Comfyui) => &super::lms::LMS_COMFYUI,
+            // ComfyUI's "ddim" is Euler's method.
+            (Self::Ddim, Program::Comfyui) => &super::euler::EULER,
+            _ => self.row(),
+        }
+    }
+
+    /// Returns the sampler with this name in ComfyUI: `euler_ancestral`, `uni_pc`, …
+    pub fn of_comfyui(name: &str) -> Option<Self> {
+        let (own, _) = comfyui::SAMPLERS.iter().find(|row| row.1 == name)?;
+        own.parse().ok()
+    }
+
+    /// Returns whether only the web UIs have the sampler.
+    pub fn is_web_ui_only(self) -> bool {
+        self.row().properties.is_web_ui_only
+    }
+
     /// Returns the name in recipes and on the command line: `ddim`, `euler_a`, `dpmpp_2m`, …
     pub fn name(self) -> &'static str {
         self.row().properties.name

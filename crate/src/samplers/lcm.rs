@@ -2,6 +2,7 @@
 //!
 //! Source: Luo et al., "Latent Consistency Models", 2023, multistep sampling.
 
+use super::noise::NoiseSource;
 use super::properties::Properties;
 use super::schedule::{Level, NoiseSchedule};
 use super::solver::{Call, Row, SamplerRun, Solver, Started, clip, weighted_sum};
@@ -40,7 +41,7 @@ impl Lcm {
 }
 
 impl Solver for Lcm {
-    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+    fn step(&mut self, call: &Call, noise: &mut dyn NoiseSource) -> Vec<f32> {
         let mut clean = call.clean();
         clip(&mut clean, self.clip);
         let distance = self.timesteps[call.index].hypot(SIGMA_DATA);
@@ -51,6 +52,6 @@ impl Solver for Lcm {
             return denoised;
         }
         let to = call.next_level();
-        weighted_sum(&[(to.alpha, &denoised), (to.sigma, &noise(denoised.len()))])
+        weighted_sum(&[(to.alpha, &denoised), (to.sigma, &noise.next(denoised.len()))])
     }
 }

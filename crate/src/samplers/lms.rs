@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use super::noise::NoiseSource;
 use super::properties::Properties;
 use super::solver::{Call, Row, Solver, weighted_sum};
 use super::spacing::SigmaSpacing;
@@ -17,16 +18,28 @@ pub(super) const LMS: Row = Row::new(
     |run| (Box::new(Lms::default()), run.schedule.sigma_schedule(run.steps)),
 );
 
+pub(super) const LMS_COMFYUI: Row = Row::new(LMS.properties, |run| {
+    let solver = Lms { ends_at_x0: true, ..Lms::default() };
+    (Box::new(solver), run.schedule.sigma_schedule(run.steps))
+});
+
 const ORDER: usize = 4;
 
-/// Derivatives of the last calls, newest first.
 #[derive(Default)]
-struct Lms(VecDeque<Vec<f32>>);
+struct Lms {
+    /// Derivatives of the last calls, newest first.
+    derivatives: VecDeque<Vec<f32>>,
+    /// Whether the step to σ = 0 returns the last x₀ prediction, as in ComfyUI.
+    ends_at_x0: bool,
+}
 
 impl Solver for Lms {
-    fn step(&mut self, call: &Call, _noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
-        self.0.push_front(call.noise());
-        self.0.truncate(ORDER);
+    fn step(&mut self, call: &Call, _noise: &mut dyn NoiseSource) -> Vec<f32> {
+        if self.ends_at_x0 && call.ends_at_zero() {
+            return call.clean();
+        }
+        self.derivatives.push_front(call.noise());
+        self.derivatives.truncate(ORDER);
         // diffusers counts the order from the start of the schedule, even in image-to-image runs, which start
         // later and have fewer derivatives so far.
         let order = (call.index + 1).min(ORDER);
@@ -34,7 +47,10 @@ impl Solver for Lms {
         let end = call.next_level().sigma_ratio();
         let mut terms = vec![(1.0, call.sample)];
         terms.extend(
-            self.0.iter().zip(0..order).map(|(derivative, k)| (weight(&sigmas, k, end), derivative.as_slice())),
+            self.derivatives
+                .iter()
+                .zip(0..order)
+                .map(|(derivative, k)| (weight(&sigmas, k, end), derivative.as_slice())),
         );
         weighted_sum(&terms)
     }

@@ -2,16 +2,18 @@
 //!
 //! A [`Sampler`] is created for one run from a kind, a model's noise schedule and a number of steps. Each kind
 //! has its properties, its choice of noise levels and its arithmetic in one file, and a line in `kind.rs`; scaling
-//! of the samples is shared. Results match diffusers 0.42: the same timesteps and arithmetic, with noise drawn in
-//! the same order.
+//! of the samples is shared. Results match diffusers 0.42, AUTOMATIC1111's web UI 1.10 or ComfyUI: the same timesteps
+//! and arithmetic, with noise drawn in the same order. `programs/` has what the web UIs do differently.
 //!
 //! Samples are f32 in any layout: every operation is elementwise.
 
+mod brownian;
 mod config;
 mod ddim;
 mod dpm2;
 mod dpmpp_2m;
 mod dpmpp_2s_a;
+mod dpmpp_3m_sde;
 mod dpmpp_sde;
 mod error;
 mod euler;
@@ -19,29 +21,38 @@ mod euler_a;
 mod heun;
 mod kind;
 mod lcm;
+mod lcm_web_ui;
 mod lms;
 mod noise;
 mod pndm;
+mod programs;
 mod properties;
+mod restart;
 mod schedule;
+mod seed_sequence;
 mod solver;
 mod spacing;
 mod tcd;
+mod training;
 mod unipc;
 
 use crate::num::{to_f32, to_index};
+use crate::program::Program;
 use serde::{Deserialize, Serialize};
 
+pub use brownian::BrownianPath;
 pub use config::{BetaSchedule, PredictionType, ScheduleConfig};
 pub use error::ScheduleError;
 pub use kind::SamplerKind;
-pub use noise::{PhiloxNoise, TorchNoise};
+pub use noise::{NoiseSource, PhiloxNoise, TorchNoise};
+pub use programs::{NoiseRules, WebUiSettings};
 use properties::Properties;
-use schedule::Schedule;
+use schedule::{Level, Schedule};
+pub use seed_sequence::seed_words;
 use solver::{CallContext, SamplerRun, Solver, weighted_sum};
 pub use spacing::{SigmaSpacing, TimestepSpacing};
 
-/// Options of a run that override the model's schedule.
+/// Options of a run: the program whose arithmetic it has, and what overrides the model's schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SamplerOptions {
@@ -54,6 +65,14 @@ pub struct SamplerOptions {
     pub timestep_spacing: Option<TimestepSpacing>,
     /// Whether the model is SDXL, for which "Align Your Steps" has separate levels.
     pub is_xl: bool,
+    /// Program whose image the run reproduces. Samplers that it does not have run as in diffusers.
+    pub program: Program,
+    /// Denoising strength of an image-to-image run, which decides the web UIs' schedules.
+    pub strength: Option<f64>,
+    /// Whether the run is the second pass of Hires. fix.
+    pub is_second_pass: bool,
+    /// Settings of A1111's web UI.
+    pub settings: WebUiSettings,
 }
 
 /// State of one sampling run.
@@ -63,6 +82,12 @@ pub struct Sampler {
     calls: CallContext,
     init_noise_sigma: f32,
     steps: usize,
+    /// Weights of an init image's latents and of the noise in the initial sample, in a web UI's run.
+    start_weights: Option<(f64, f64)>,
+    /// Factor that scales the last sample to x₀ + σ·noise, in a web UI's run in σ.
+    end_scale: f64,
+    /// Range of σ of the noise's Brownian path, in a web UI's run in σ.
+    noise_range: Option<(f64, f64)>,
     solver: Box<dyn Solver>,
 }
 
@@ -77,21 +102,27 @@ impl Sampler {
         steps: usize,
         options: &SamplerOptions,
     ) -> Result<Self, ScheduleError> {
-        let row = kind.row();
+        let row = kind.row_in(options.program);
         let properties = &row.properties;
         config.check_steps(properties, steps)?;
-        (row.check)(config)?;
         if let Some(eta) = options.eta.filter(|eta| !(0.0..=1.0).contains(eta)) {
             return Err(ScheduleError::Eta(eta));
         }
         if options.eta.is_some() && properties.eta.is_none() {
             return Err(ScheduleError::NoEta { sampler: properties.name });
         }
-        let schedule = Schedule::new(properties, config, options)?;
+        let schedule = Schedule::new(properties, config, options, steps)?;
+        if !schedule.is_of_web_ui() {
+            (row.check)(config)?;
+        }
         let eta = options.eta.or(properties.eta).unwrap_or(0.0);
         let (solver, noise_schedule) = (row.start)(&SamplerRun { schedule: &schedule, config, steps, eta });
         let max_sigma = noise_schedule.levels.iter().map(|level| level.sigma_ratio()).fold(0.0, f64::max);
+        let start_weights = start_weights(&schedule, properties.is_variance_exploding, &noise_schedule.levels);
+        let end = noise_schedule.levels.last().map_or(1.0, |level| level.alpha);
+        let is_scaled = schedule.web_ui_sigmas().is_some() && !properties.is_variance_exploding;
         let init_noise_sigma = match schedule.spacing {
+            _ if start_weights.is_some() => start_weights.map_or(1.0, |weights| weights.1),
             _ if schedule.has_web_ui_spacing() && properties.is_variance_exploding => max_sigma,
             _ if schedule.has_web_ui_spacing() => noise_schedule.levels[0].sigma,
             _ if !properties.is_variance_exploding => 1.0,
@@ -108,8 +139,28 @@ impl Sampler {
             },
             init_noise_sigma: to_f32(init_noise_sigma),
             steps,
+            start_weights,
+            end_scale: if is_scaled { 1.0 / end } else { 1.0 },
+            noise_range: schedule.web_ui_sigmas().map(|sigmas| sigmas.range),
             solver,
         })
+    }
+
+    /// Returns the range of σ of the Brownian path that the samplers of SDEs take their noise from; `None` if it is
+    /// independent.
+    pub fn noise_range(&self) -> Option<(f64, f64)> {
+        self.noise_range
+    }
+
+    /// Returns the sample at call `start_index` from its noise and, in image-to-image runs, the clean latents.
+    pub fn start(&self, clean: Option<&[f32]>, noise: &[f32], start_index: usize) -> Vec<f32> {
+        match (clean, self.start_weights) {
+            (None, _) => weighted_sum(&[(f64::from(self.init_noise_sigma), noise)]),
+            (Some(clean), Some((clean_weight, noise_weight))) => {
+                weighted_sum(&[(clean_weight, clean), (noise_weight, noise)])
+            }
+            (Some(clean), None) => self.add_noise(clean, noise, start_index),
+        }
     }
 
     /// Returns the timestep of each model call; fractional for some samplers. There may be more calls than
@@ -129,7 +180,12 @@ impl Sampler {
     }
 
     /// Returns the first model call of an image-to-image run of `strength` (1 = from pure noise, 0 = no calls).
+    ///
+    /// The web UIs plan the run from there on.
     pub fn start_index(&self, strength: f64) -> usize {
+        if self.start_weights.is_some() {
+            return 0;
+        }
         let kept = to_index(self.steps as f64 * strength).min(self.steps);
         ((self.steps - kept) * self.properties.calls_per_step).min(self.timesteps.len())
     }
@@ -156,15 +212,23 @@ impl Sampler {
 
     /// Returns the next sample after call `i`, from the network's output and the unscaled sample of that call.
     ///
-    /// Must be called in order, from call 0 or from the start index of an image-to-image run. `noise(n)`
-    /// returns the next `n` normal values; deterministic samplers never call it.
-    pub fn step(
-        &mut self,
-        i: usize,
-        model_output: &[f32],
-        sample: &[f32],
-        noise: &mut dyn FnMut(usize) -> Vec<f32>,
-    ) -> Vec<f32> {
-        self.solver.step(&self.calls.call(i, model_output, sample), noise)
+    /// Must be called in order, from call 0 or from the start index of an image-to-image run. Deterministic
+    /// samplers take no noise.
+    pub fn step(&mut self, i: usize, model_output: &[f32], sample: &[f32], noise: &mut dyn NoiseSource) -> Vec<f32> {
+        let next = self.solver.step(&self.calls.call(i, model_output, sample), noise);
+        if self.end_scale != 1.0 && i + 1 == self.timesteps.len() {
+            return weighted_sum(&[(self.end_scale, &next)]);
+        }
+        next
     }
+}
+
+/// Returns the weights of an init image's latents and of the noise in a web UI's initial sample; `None` in diffusers.
+fn start_weights(schedule: &Schedule, is_variance_exploding: bool, levels: &[Level]) -> Option<(f64, f64)> {
+    if let Some(sigmas) = schedule.web_ui_sigmas() {
+        let scale = if is_variance_exploding { 1.0 } else { levels.first().map_or(1.0, |level| level.alpha) };
+        return Some((scale, scale * sigmas.initial_noise));
+    }
+    let start = schedule.web_ui_timesteps()?.start.map(|timestep| schedule.level(timestep));
+    Some(start.map_or((0.0, 1.0), |level| (level.alpha, level.sigma)))
 }

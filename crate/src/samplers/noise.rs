@@ -5,6 +5,25 @@
 use crate::num::{low_word, to_f32};
 use std::f64::consts::TAU;
 
+/// Source of a run's noise.
+pub trait NoiseSource {
+    /// Returns the next `n` normal values.
+    fn next(&mut self, n: usize) -> Vec<f32>;
+
+    /// Returns `n` normal values for a step from σ `from` down to σ `to`, for the samplers of SDEs. Overlapping steps
+    /// share noise if the source is a Brownian path; otherwise these are the next values.
+    fn between(&mut self, n: usize, from: f64, to: f64) -> Vec<f32> {
+        let _ = (from, to);
+        self.next(n)
+    }
+}
+
+impl<F: FnMut(usize) -> Vec<f32>> NoiseSource for F {
+    fn next(&mut self, n: usize) -> Vec<f32> {
+        self(n)
+    }
+}
+
 /// State length of the Mersenne twister, and the offset of the words that it mixes.
 const STATE: usize = 624;
 const MIDDLE: usize = 397;

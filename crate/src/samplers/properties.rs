@@ -32,6 +32,8 @@ pub(super) struct Properties {
     pub eta: Option<f64>,
     /// Eta that diffusers' pipelines pass instead of the class's default.
     pub pipeline_eta: Option<f64>,
+    /// Whether only the web UIs have the sampler.
+    pub is_web_ui_only: bool,
     /// Whether a run that starts between the two calls of a step is noised to the level at the end of that step, as
     /// in diffusers' DPM2 class, instead of to the level between them.
     pub starts_at_end_of_step: bool,
@@ -54,6 +56,7 @@ impl Properties {
             is_distilled: false,
             eta: None,
             pipeline_eta: None,
+            is_web_ui_only: false,
             starts_at_end_of_step: false,
         }
     }

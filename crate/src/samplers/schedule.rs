@@ -3,9 +3,11 @@
 use super::SamplerOptions;
 use super::config::{BetaSchedule, PredictionType, ScheduleConfig};
 use super::error::ScheduleError;
+use super::programs::{RunRequest, SigmaSchedule, TimestepSchedule, WebUiSchedule, schedule};
 use super::properties::Properties;
 use super::spacing::{SigmaSpacing, TimestepSpacing, interpolate};
-use crate::num::to_f32;
+use super::training::{alphas_bar, exact_alphas_bar};
+use crate::num::{to_f32, to_whole};
 
 /// Noise level of a sample `alpha` · x₀ + `sigma` · noise, with `alpha`² + `sigma`² = 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,6 +40,7 @@ impl Level {
 }
 
 /// Timesteps and noise levels of a run.
+#[derive(Default)]
 pub(super) struct NoiseSchedule {
     /// Timestep of each model call.
     pub timesteps: Vec<f64>,
@@ -46,14 +49,10 @@ pub(super) struct NoiseSchedule {
 }
 
 impl NoiseSchedule {
-    /// Repeats every entry except the first and the last level, for samplers that evaluate the network again at
-    /// the next level.
-    pub fn doubled(self) -> Self {
-        let repeats = |i: usize| if i == 0 { 1 } else { 2 };
-        let timesteps = self.timesteps.iter().enumerate().flat_map(|(i, t)| std::iter::repeat_n(*t, repeats(i)));
-        let (end, levels) = (self.levels.len() - 1, self.levels.iter().enumerate());
-        let levels = levels.flat_map(|(i, level)| std::iter::repeat_n(*level, if i == end { 1 } else { repeats(i) }));
-        Self { timesteps: timesteps.collect(), levels: levels.collect() }
+    /// Adds a call.
+    fn push(&mut self, timestep: f64, level: Level) {
+        self.timesteps.push(timestep);
+        self.levels.push(level);
     }
 }
 
@@ -96,16 +95,41 @@ pub(super) struct Schedule {
     /// ᾱ after the last step.
     final_alpha_bar: f64,
     is_cosine: bool,
+    /// The program's own schedule, if it is a web UI that has the sampler.
+    web_ui: Option<WebUiSchedule>,
 }
 
 impl Schedule {
-    /// Resolves `config` for a sampler: absent fields take the defaults of the sampler's diffusers class.
+    /// Resolves `config` for a sampler: a web UI's own schedule, or that of diffusers, where absent fields take the
+    /// defaults of the sampler's diffusers class.
     pub fn new(
         properties: &Properties,
         config: &ScheduleConfig,
         options: &SamplerOptions,
+        steps: usize,
     ) -> Result<Self, ScheduleError> {
-        let alphas_bar = alphas_bar(properties, config);
+        let exact = exact_alphas_bar(config);
+        let web_ui = schedule(
+            options.program,
+            &RunRequest {
+                sampler: properties.name,
+                steps,
+                spacing: options.sigma_spacing,
+                automatic: properties.automatic_spacing.unwrap_or(SigmaSpacing::Timesteps),
+                alphas_bar: &exact,
+                is_xl: options.is_xl,
+                strength: options.strength,
+                is_second_pass: options.is_second_pass,
+                settings: options.settings,
+            },
+        );
+        if web_ui.is_none() && properties.is_web_ui_only {
+            return Err(ScheduleError::OnlyInWebUis { what: properties.name.into() });
+        }
+        let alphas_bar = match web_ui {
+            Some(_) => exact.iter().map(|alpha_bar| f64::from(to_f32(*alpha_bar))).collect(),
+            None => alphas_bar(properties, config),
+        };
         let final_alpha_bar =
             if config.set_alpha_to_one.unwrap_or(properties.sets_alpha_to_one) { 1.0 } else { alphas_bar[0] };
         let flags = [
@@ -116,8 +140,13 @@ impl Schedule {
         let enabled = flags.iter().find(|(flag, _)| *flag == Some(true) && properties.follows_spaced_config);
         let configured = enabled.map_or(SigmaSpacing::Timesteps, |(_, spacing)| *spacing);
         let sigma_spacing = options.sigma_spacing.unwrap_or(configured);
-        if sigma_spacing != SigmaSpacing::Timesteps && !properties.is_sigma_based {
-            return Err(ScheduleError::SigmaSpacing { sampler: properties.name });
+        if web_ui.is_none() && sigma_spacing != SigmaSpacing::Timesteps {
+            if !properties.is_sigma_based {
+                return Err(ScheduleError::SigmaSpacing { sampler: properties.name });
+            }
+            if sigma_spacing.is_web_ui_only() {
+                return Err(ScheduleError::OnlyInWebUis { what: "this schedule type".into() });
+            }
         }
         Ok(Self {
             final_alpha_bar,
@@ -130,7 +159,29 @@ impl Schedule {
             spans_table: !properties.follows_spaced_config,
             steps_offset: config.steps_offset.unwrap_or(0),
             is_cosine: config.beta_schedule == Some(BetaSchedule::SquaredCosine),
+            web_ui,
         })
+    }
+
+    /// Returns whether the program's own schedule is used, not that of diffusers.
+    pub fn is_of_web_ui(&self) -> bool {
+        self.web_ui.is_some()
+    }
+
+    /// Returns the web UI's schedule in σ, if this is one.
+    pub fn web_ui_sigmas(&self) -> Option<&SigmaSchedule> {
+        match &self.web_ui {
+            Some(WebUiSchedule::Sigmas(sigmas)) => Some(sigmas),
+            _ => None,
+        }
+    }
+
+    /// Returns the web UI's schedule in training timesteps, if this is one.
+    pub fn web_ui_timesteps(&self) -> Option<&TimestepSchedule> {
+        match &self.web_ui {
+            Some(WebUiSchedule::Timesteps(timesteps)) => Some(timesteps),
+            _ => None,
+        }
     }
 
     /// Returns the level at a training timestep; negative timesteps are after the last step.
@@ -157,8 +208,23 @@ impl Schedule {
         (0..steps).map(nth).collect()
     }
 
+    /// Returns the timestep of each of DDIM's calls, and the timestep that the step goes to.
+    pub fn timestep_pairs(&self, steps: usize) -> Vec<(i64, i64)> {
+        if let Some(TimestepSchedule { timesteps, .. }) = self.web_ui_timesteps() {
+            return timesteps.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        }
+        let step_ratio = (self.alphas_bar.len() / steps) as i64;
+        let timesteps = self.timesteps(steps, steps).into_iter().map(|t| to_whole(t.round_ties_even()));
+        timesteps.map(|t| (t, t - step_ratio)).collect()
+    }
+
     /// Returns the schedule of the samplers that step in σ (k-diffusion's); timesteps may be fractional.
     pub fn sigma_schedule(&self, steps: usize) -> NoiseSchedule {
+        if let Some(web_ui) = self.web_ui_sigmas() {
+            let sigmas: Vec<f64> = web_ui.sigmas.iter().copied().map(f64::from).collect();
+            let timesteps = sigmas[..sigmas.len() - 1].iter().map(|sigma| web_ui.timestep(*sigma)).collect();
+            return NoiseSchedule { timesteps, levels: sigmas.into_iter().map(Level::from_sigma).collect() };
+        }
         let table = self.sigma_table();
         // diffusers stores these timesteps in f32.
         let timesteps: Vec<f64> = self.timesteps(steps, steps).into_iter().map(|t| f64::from(to_f32(t))).collect();
@@ -173,27 +239,54 @@ impl Schedule {
         from_sigmas(sigmas.iter().map(|sigma| timestep_of(*sigma, &table)).collect(), &sigmas)
     }
 
-    /// Returns a σ schedule with an additional call within every step but the last, at the σ that `middle`
+    /// Returns the network's timestep at a σ.
+    pub fn timestep_of(&self, sigma: f64) -> f64 {
+        match self.web_ui_sigmas() {
+            Some(web_ui) => web_ui.timestep(sigma),
+            None => timestep_of(sigma, &self.sigma_table()),
+        }
+    }
+
+    /// Returns a σ schedule with a second call at the end of every step that does not end at 0.
+    pub fn both_ends_schedule(&self, steps: usize) -> NoiseSchedule {
+        let NoiseSchedule { timesteps, levels } = self.sigma_schedule(steps);
+        let mut calls = NoiseSchedule::default();
+        for (i, step) in levels.windows(2).enumerate() {
+            calls.push(timesteps[i], step[0]);
+            if step[1].sigma > 0.0 {
+                let end = timesteps.get(i + 1).copied();
+                calls.push(end.unwrap_or_else(|| self.timestep_of(step[1].sigma_ratio())), step[1]);
+            }
+        }
+        calls.levels.extend(levels.last());
+        calls
+    }
+
+    /// Returns a σ schedule with an additional call within every step that does not end at 0, at the σ that `middle`
     /// computes from the step's ends. With `round`, the other timesteps are rounded for Karras levels, as in
     /// diffusers' DPM2 classes.
     pub fn midpoint_schedule(&self, steps: usize, middle: &dyn Fn(Level, Level) -> f64, round: bool) -> NoiseSchedule {
-        let table = self.sigma_table();
         let NoiseSchedule { mut timesteps, levels } = self.sigma_schedule(steps);
-        if round && self.sigma_spacing == SigmaSpacing::Karras {
+        if round && self.sigma_spacing == SigmaSpacing::Karras && self.web_ui.is_none() {
             timesteps.iter_mut().for_each(|t| *t = t.round_ties_even());
         }
-        let mut calls = NoiseSchedule { timesteps: vec![timesteps[0]], levels: vec![levels[0]] };
-        for i in 1..steps {
-            let sigma = middle(levels[i - 1], levels[i]);
-            calls.timesteps.extend([timestep_of(sigma, &table), timesteps[i]]);
-            calls.levels.extend([Level::from_sigma(sigma), levels[i]]);
+        let mut calls = NoiseSchedule::default();
+        for (i, step) in levels.windows(2).enumerate() {
+            calls.push(timesteps[i], step[0]);
+            if step[1].sigma > 0.0 {
+                let sigma = middle(step[0], step[1]);
+                calls.push(self.timestep_of(sigma), Level::from_sigma(sigma));
+            }
         }
-        calls.levels.push(levels[steps]);
+        calls.levels.extend(levels.last());
         calls
     }
 
     /// Returns the schedule of the multistep solvers in λ (DPM++ 2M, UniPC); timesteps are integers.
     pub fn lambda_schedule(&self, steps: usize) -> NoiseSchedule {
+        if self.web_ui.is_some() {
+            return self.sigma_schedule(steps);
+        }
         let table = self.sigma_table();
         let Some(sigmas) = self.respaced(&table, (table[table.len() - 1], table[0]), steps) else {
             let timesteps: Vec<f64> = self.timesteps(steps, steps + 1).into_iter().map(f64::round_ties_even).collect();
@@ -231,58 +324,6 @@ impl Schedule {
 fn from_sigmas(timesteps: Vec<f64>, sigmas: &[f64]) -> NoiseSchedule {
     let levels = sigmas.iter().copied().chain([0.0]).map(Level::from_sigma).collect();
     NoiseSchedule { timesteps, levels }
-}
-
-/// Returns ᾱ of every training timestep: the cumulative product of 1 - β. β and ᾱ are rounded to f32 as in
-/// diffusers.
-fn alphas_bar(properties: &Properties, config: &ScheduleConfig) -> Vec<f64> {
-    let mut product = 1.0;
-    let mut alphas_bar: Vec<f64> = betas(config)
-        .into_iter()
-        .map(|beta| {
-            product *= f64::from(1.0 - beta);
-            f64::from(to_f32(product))
-        })
-        .collect();
-    if config.rescale_betas_zero_snr == Some(true) && properties.rescales_betas {
-        rescale_to_zero_snr(&mut alphas_bar);
-        if properties.is_sigma_based {
-            let last = alphas_bar.len() - 1;
-            // σ must stay finite: diffusers uses the smallest f16 value here.
-            alphas_bar[last] = f64::from(2.0_f32.powi(-24));
-        }
-    }
-    alphas_bar
-}
-
-/// Returns the noise variance β of every training timestep.
-fn betas(config: &ScheduleConfig) -> Vec<f32> {
-    if let Some(betas) = &config.trained_betas {
-        return betas.clone();
-    }
-    let train = config.train_steps();
-    let (start, end) = (config.beta_start.unwrap_or(0.0001), config.beta_end.unwrap_or(0.02));
-    let ramp = |start: f64, end: f64| {
-        (0..train).map(move |i| to_f32(start + (end - start) * i as f64 / (train - 1).max(1) as f64))
-    };
-    match config.beta_schedule.unwrap_or(BetaSchedule::Linear) {
-        BetaSchedule::Linear => ramp(start, end).collect(),
-        BetaSchedule::ScaledLinear => ramp(start.sqrt(), end.sqrt()).map(|root| root * root).collect(),
-        BetaSchedule::SquaredCosine => {
-            let curve =
-                |i: usize| ((i as f64 / train as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
-            (0..train).map(|i| to_f32((1.0 - curve(i + 1) / curve(i)).min(0.999))).collect()
-        }
-    }
-}
-
-/// Shifts and scales √ᾱ so that the last value becomes 0 and the first is unchanged (Lin et al.,
-/// "Common Diffusion Noise Schedules and Sample Steps are Flawed", 2023, algorithm 1).
-fn rescale_to_zero_snr(alphas_bar: &mut [f64]) {
-    let (first, last) = (alphas_bar[0].sqrt(), alphas_bar[alphas_bar.len() - 1].sqrt());
-    for alpha_bar in alphas_bar {
-        *alpha_bar = ((alpha_bar.sqrt() - last) * first / (first - last)).powi(2);
-    }
 }
 
 /// Returns the fractional timestep of a σ, interpolated in log σ between table entries. The logarithms are in

@@ -2,6 +2,7 @@
 
 use super::config::{PredictionType, ScheduleConfig};
 use super::error::ScheduleError;
+use super::noise::NoiseSource;
 use super::properties::Properties;
 use super::schedule::{Level, NoiseSchedule, Schedule};
 use crate::num::to_f32;
@@ -37,7 +38,7 @@ pub(super) type Started = (Box<dyn Solver>, NoiseSchedule);
 /// The arithmetic of a sampler, with its state between the calls of a run.
 pub(super) trait Solver {
     /// Returns the next sample after a model call. `noise(n)` returns the next `n` normal values.
-    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32>;
+    fn step(&mut self, call: &Call, noise: &mut dyn NoiseSource) -> Vec<f32>;
 }
 
 /// What all model calls of a run share.
@@ -76,6 +77,11 @@ impl Call<'_> {
     /// Returns the noise level of the next call's sample.
     pub fn next_level(&self) -> Level {
         self.levels[self.index + 1]
+    }
+
+    /// Returns whether the step of this call ends at the clean sample.
+    pub fn ends_at_zero(&self) -> bool {
+        self.next_level().sigma == 0.0
     }
 
     /// Returns whether this is the last call.

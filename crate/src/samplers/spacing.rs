@@ -36,22 +36,51 @@ pub enum SigmaSpacing {
     Beta,
     /// NVIDIA's optimised levels (Sabour et al. 2024, "Align Your Steps"), interpolated in log σ.
     Ays,
+    /// Evenly spaced in a power of log σ, which is 1 by default and then the same as [`Exponential`](Self::Exponential).
+    Polyexponential,
+    /// Evenly spaced in the angle arctan σ (Sabour et al. 2024).
+    KlOptimal,
+    /// Every k-th entry of the level table from its second: "DDIM" in A1111.
+    DdimUniform,
+    /// Linear for the first half of the steps and then quadratic (Polyak et al. 2024, "Movie Gen"): ComfyUI.
+    LinearQuadratic,
 }
 
 impl SigmaSpacing {
     /// All spacings, in menu order.
-    pub const ALL: [SigmaSpacing; 7] =
-        [Self::Timesteps, Self::Karras, Self::Exponential, Self::SgmUniform, Self::Simple, Self::Beta, Self::Ays];
+    pub const ALL: [SigmaSpacing; 11] = [
+        Self::Timesteps,
+        Self::Karras,
+        Self::Exponential,
+        Self::SgmUniform,
+        Self::Simple,
+        Self::Beta,
+        Self::Ays,
+        Self::Polyexponential,
+        Self::KlOptimal,
+        Self::DdimUniform,
+        Self::LinearQuadratic,
+    ];
+
+    /// Returns whether only the web UIs have it.
+    pub(super) fn is_web_ui_only(self) -> bool {
+        matches!(self, Self::Polyexponential | Self::KlOptimal | Self::DdimUniform | Self::LinearQuadratic)
+    }
 
     /// Returns the levels of `steps` steps, descending, from `max` to `min`. `table` holds the level of each
-    /// training timestep, ascending. `None` if the levels follow from the timesteps.
+    /// training timestep, ascending. `None` if the levels follow from the timesteps, or if only the web UIs have the
+    /// spacing.
     pub(super) fn levels(self, steps: usize, table: &[f64], (max, min): (f64, f64), is_xl: bool) -> Option<Vec<f64>> {
         /// Exponent of Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022.
         const RHO: f64 = 7.0;
         let ramp = (0..steps).map(|i| i as f64 / (steps - 1).max(1) as f64);
         let lerp = |a: f64, b: f64, t: f64| a + t * (b - a);
         Some(match self {
-            SigmaSpacing::Timesteps => return None,
+            SigmaSpacing::Timesteps
+            | SigmaSpacing::Polyexponential
+            | SigmaSpacing::KlOptimal
+            | SigmaSpacing::DdimUniform
+            | SigmaSpacing::LinearQuadratic => return None,
             SigmaSpacing::Karras => {
                 let (max, min) = (max.powf(1.0 / RHO), min.powf(1.0 / RHO));
                 ramp.map(|t| lerp(max, min, t).powf(RHO)).collect()
@@ -121,7 +150,7 @@ pub(super) fn interpolate(table: &[f64], position: f64) -> f64 {
 }
 
 /// Quantile function of Beta(0.6, 0.6).
-fn beta_quantile(p: f64) -> f64 {
+pub(super) fn beta_quantile(p: f64) -> f64 {
     // The distribution is symmetric, and the series of `beta_cdf` is for the lower half.
     if p > 0.5 {
         return 1.0 - beta_quantile(1.0 - p);

@@ -3,6 +3,7 @@
 //! Source: Zheng et al., "Trajectory Consistency Distillation", 2024, strategic stochastic sampling.
 
 use super::lcm::distilled_schedule;
+use super::noise::NoiseSource;
 use super::properties::Properties;
 use super::schedule::Level;
 use super::solver::{Call, Row, SamplerRun, Solver, Started, weighted_sum};
@@ -35,13 +36,13 @@ impl Tcd {
 }
 
 impl Solver for Tcd {
-    fn step(&mut self, call: &Call, noise: &mut dyn FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+    fn step(&mut self, call: &Call, noise: &mut dyn NoiseSource) -> Vec<f32> {
         let (below, to) = self.targets[call.index];
         let noised = weighted_sum(&[(below.alpha, &call.clean()), (below.sigma, &call.noise())]);
         if call.is_last() || below == to {
             return noised;
         }
         let ratio = to.alpha / below.alpha;
-        weighted_sum(&[(ratio, &noised), ((1.0 - ratio * ratio).sqrt(), &noise(noised.len()))])
+        weighted_sum(&[(ratio, &noised), ((1.0 - ratio * ratio).sqrt(), &noise.next(noised.len()))])
     }
 }

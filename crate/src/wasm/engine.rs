@@ -309,7 +309,8 @@ impl Engine {
             embeddings.extend(opened.embedding(&self.files, &choice.sha256).await?);
         }
         let embeddings: Vec<&Embedding> = embeddings.iter().map(Rc::as_ref).collect();
-        let inputs = GenerateInputs { adapters: &adapters, embeddings: &embeddings, init, mask, preview };
+        let inputs =
+            GenerateInputs { adapters: &adapters, embeddings: &embeddings, init, mask, preview, latents_only: false };
         let mut denoise_start_ms: Option<f64> = None;
         let mut on_step = |progress: Progress| {
             let seconds_left = (progress.stage == Stage::Denoise).then(|| {

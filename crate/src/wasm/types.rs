@@ -19,7 +19,7 @@ use crate::pipeline::{
     RecipeDraft, Rng, Stage, UnknownText, Upscaler,
 };
 use crate::program::Program;
-use crate::samplers::SamplerKind;
+use crate::samplers::{SamplerKind, WebUiSettings};
 use crate::text::Emphasis;
 use serde::Serialize;
 use ts_rs::{Config, TS};
@@ -275,6 +275,7 @@ const RECIPES: &[Declaration] = &[
     Rng::decl,
     Program::decl,
     Emphasis::decl,
+    WebUiSettings::decl,
     RecipeDraft::decl,
     Mention::decl,
     EmbeddingMention::decl,

@@ -7,6 +7,11 @@ import { checkInto, choiceField, numberField } from "../../ui/fields.js";
 
 /** @typedef {import("../../types.d.ts").Form} Form */
 
+/** Schedules that only the web UIs have. @type {[string, string][]} */
+const WEB_UI_SCHEDULES = [
+  ["polyexponential", "Polyexponential"], ["kl_optimal", "KL Optimal"], ["ddim_uniform", "DDIM uniform"], ["linear_quadratic", "Linear quadratic"],
+];
+
 /** @param {Form} form @param {import("../../engine/types.d.ts").ModelInfo | null} info @param {(change: Partial<Form>) => void} change */
 export function advancedView(form, info, change) {
   const isFresh = info?.fresh.includes(form.sampler);
@@ -18,6 +23,7 @@ export function advancedView(form, info, change) {
         ${choiceField(t("advanced.schedule"), "schedule", form.schedule, [
           ["", t("option.models")], ["timesteps", t("option.timesteps")], ["karras", "Karras"], ["exponential", t("option.exponential")],
           ["sgm_uniform", "SGM uniform"], ["simple", t("option.simple")], ["beta", "beta"], ["ays", "Align Your Steps"],
+          ...(form.program === "diffusers" ? [] : WEB_UI_SCHEDULES),
         ], change)}
         ${choiceField(t("advanced.spacing"), "spacing", form.spacing, [
           ["", t("option.models")], ["leading", t("option.leading")], ["linspace", t("option.linspace")], ["trailing", t("option.trailing")],

@@ -55,7 +55,8 @@ pub struct Arguments {
     /// Sampler: dpmpp_2m, ddim, euler, …
     #[arg(long, default_value = "dpmpp_2m")]
     sampler: SamplerKind,
-    /// Schedule type: timesteps (or normal), karras, exponential, sgm_uniform, simple, beta or ays
+    /// Schedule type: timesteps (or normal), karras, exponential, sgm_uniform, simple, beta or ays; with --as a1111 or
+    /// comfyui also polyexponential, kl_optimal, ddim_uniform and linear_quadratic
     #[arg(long, value_parser = named::<SigmaSpacing>)]
     schedule: Option<SigmaSpacing>,
     /// Timestep spacing: leading, linspace or trailing
@@ -190,6 +191,7 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         init: init.as_deref(),
         mask: mask.as_deref(),
         preview: false,
+        latents_only: false,
     };
     let picture = session.generate(&recipe, &inputs, &mut reporter()).await?;
     let seconds = started.elapsed().as_secs_f64();
@@ -267,6 +269,7 @@ fn recipe(
         spacing: arguments.spacing,
         rng: arguments.rng,
         program: arguments.program,
+        web_ui: None,
         clip_skip: arguments.clip_skip,
         emphasis: arguments.emphasis,
         pad_conds: arguments.pad_conds,

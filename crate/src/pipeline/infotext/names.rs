@@ -4,7 +4,7 @@ use crate::pipeline::recipe::{Rng, Upscaler};
 use crate::samplers::{SamplerKind, SigmaSpacing};
 
 /// The web UI's labels of schedule types.
-const SCHEDULES: [(&str, SigmaSpacing); 8] = [
+const SCHEDULES: [(&str, SigmaSpacing); 12] = [
     ("Uniform", SigmaSpacing::Timesteps),
     ("Normal", SigmaSpacing::Timesteps),
     ("Karras", SigmaSpacing::Karras),
@@ -13,6 +13,10 @@ const SCHEDULES: [(&str, SigmaSpacing); 8] = [
     ("Simple", SigmaSpacing::Simple),
     ("Beta", SigmaSpacing::Beta),
     ("Align Your Steps", SigmaSpacing::Ays),
+    ("Polyexponential", SigmaSpacing::Polyexponential),
+    ("KL Optimal", SigmaSpacing::KlOptimal),
+    ("DDIM", SigmaSpacing::DdimUniform),
+    ("Linear Quadratic", SigmaSpacing::LinearQuadratic),
 ];
 
 /// Returns the web UI's label of a spacing.
@@ -25,6 +29,10 @@ pub(super) fn schedule_label(spacing: SigmaSpacing) -> &'static str {
         SigmaSpacing::Simple => "Simple",
         SigmaSpacing::Beta => "Beta",
         SigmaSpacing::Ays => "Align Your Steps",
+        SigmaSpacing::Polyexponential => "Polyexponential",
+        SigmaSpacing::KlOptimal => "KL Optimal",
+        SigmaSpacing::DdimUniform => "DDIM",
+        SigmaSpacing::LinearQuadratic => "Linear Quadratic",
     }
 }
 
