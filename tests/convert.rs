@@ -27,6 +27,10 @@ const TARGETS: [Target; 5] = [Target::Kohya, Target::Peft, Target::Diffusers, Ta
 /// Algorithms whose tensors have names in PEFT's files only.
 const ONLY_PEFT: [Algorithm; 4] = [Algorithm::OftV2, Algorithm::Boft, Algorithm::Hra, Algorithm::PeftIa3];
 
+/// Algorithms of PEFT that become LoRA under other names.
+const REBUILT: [Algorithm; 6] =
+    [Algorithm::Adalora, Algorithm::Bone, Algorithm::Delora, Algorithm::Miss, Algorithm::Shira, Algorithm::Vera];
+
 /// Returns whether an adapter has layers of [`ONLY_PEFT`], with the keys of PEFT or OneTrainer.
 fn is_only_peft(file: &str, opened: &Opened) -> bool {
     let has_one = opened.adapter.deltas.iter().any(|delta| ONLY_PEFT.contains(&delta.algorithm));
@@ -36,7 +40,8 @@ fn is_only_peft(file: &str, opened: &Opened) -> bool {
 #[test]
 fn conversions_keep_the_weight_changes() {
     let mut counts = BTreeMap::new();
-    for (file, bytes, companion) in corpus() {
+    // SHiRA becomes a LoRA of full rank, for which the SVDs of layers of published sizes take minutes.
+    for (file, bytes, companion) in corpus().into_iter().filter(|(file, ..)| !file.contains("shira")) {
         let original = open(&file, &bytes, companion.as_deref());
         let want = folded(&original, 1.0);
         for to in TARGETS {
@@ -93,9 +98,10 @@ fn renaming_keys_keeps_every_value() {
             } else {
                 again.adapter.deltas.iter().find(|delta| delta.tensor() == a.tensor()).expect("the same layer")
             };
-            if !keeps_factors(a) {
+            if !keeps_factors(a) || REBUILT.contains(&a.algorithm) {
                 continue;
             }
+            assert_eq!(a.algorithm, b.algorithm, "{file}");
             assert!((a.scale - b.scale).abs() <= 1e-6 * a.scale.abs(), "{file}: {} and {}", a.scale, b.scale);
             let (before, after) =
                 (block_on(original.read_factors(a)).expect("a"), block_on(again.read_factors(b)).expect("b"));

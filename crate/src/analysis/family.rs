@@ -228,6 +228,8 @@ struct Fit {
     /// Cross-attention input width: the file's and the family's.
     cross: Option<(usize, usize)>,
     proj_in: Option<bool>,
+    /// Whether kernels of convolutions are stored as matrices (ComfyUI's training node, AdaLoRA).
+    has_flat_kernels: bool,
     last_text_layer: Option<usize>,
     second_encoder: usize,
 }
@@ -265,7 +267,14 @@ impl Fit {
             proj_in: None,
             last_text_layer: None,
             second_encoder: 0,
+            has_flat_kernels: false,
         };
+        let is_flat = |(group, found): (&Group, &Option<ModuleMatch>)| {
+            let kernel = group.get(Role::Down).filter(|tensor| tensor.shape.len() == 2);
+            let module = found.as_ref().map(|found| found.module);
+            kernel.is_some() && module.is_some_and(|module| matches!(module.kind, Kind::Conv { kernel: 2.., .. }))
+        };
+        fit.has_flat_kernels = groups.iter().zip(found).any(|(group, found)| is_flat((group, found)));
         for ((group, shown), found) in groups.iter().zip(shown).zip(found) {
             if let Some(found) = found {
                 fit.native += usize::from(found.names == NamingScheme::Native);
@@ -286,7 +295,8 @@ impl Fit {
         let Some(shown) = shown else { return };
         self.sized += 1;
         self.sizes += usize::from(shown.fit(module));
-        self.wrong_kind += usize::from(shown.wrong_kind(module));
+        let is_point = matches!(module.kind, Kind::Conv { kernel: 1, .. });
+        self.wrong_kind += usize::from(shown.wrong_kind(module) && !(self.has_flat_kernels && is_point));
         let wanted = match module.kind {
             Kind::Linear { inputs, .. } | Kind::Conv { inputs, .. } => inputs,
             _ => return,
@@ -295,8 +305,7 @@ impl Fit {
             self.cross = shown.inputs.map(|found| (found, wanted));
         }
         if module.path.ends_with("proj_in") {
-            // AdaLoRA flattens the kernels of convolutions.
-            let is_flat = group.get(Role::LoraE).is_some();
+            let is_flat = self.has_flat_kernels || group.get(Role::LoraE).is_some();
             let kernel = group.get(Role::Down).or(group.get(Role::Diff)).filter(|_| !is_flat);
             self.proj_in = kernel.map(|tensor| tensor.shape.len() == 4);
         }

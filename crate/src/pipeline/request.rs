@@ -138,6 +138,7 @@ pub(super) fn choose<'a>(
     for choice in &recipe.adapters {
         let found = adapters.iter().find(|adapter| adapter.id == choice.sha256);
         let adapter = *found.ok_or_else(|| missing(&choice.name, &choice.sha256))?;
+        let blocks = blocks(choice.blocks.as_deref())?;
         if mentioned.iter().any(|mention: &Chosen| mention.adapter.id == adapter.id) {
             continue;
         }
@@ -146,7 +147,7 @@ pub(super) fn choose<'a>(
             text: choice.text_encoder.unwrap_or(choice.strength),
             unet: choice.strength.into(),
             active: ActiveSteps::default(),
-            blocks: blocks(choice.blocks.as_deref())?,
+            blocks,
         });
     }
     chosen.extend(mentioned);
