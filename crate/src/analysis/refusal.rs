@@ -5,6 +5,7 @@ use super::problem_class::ProblemClass;
 use super::report::{Container, FileKind, Problem};
 use crate::formats::gguf::Gguf;
 use crate::formats::{Content, Header};
+use crate::model::toml_table;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -93,7 +94,7 @@ struct Rows {
 }
 
 static ROWS: LazyLock<Rows> =
-    LazyLock::new(|| toml::from_str(include_str!("kinds.toml")).expect("kinds.toml is checked by a test"));
+    LazyLock::new(|| toml_table::parse(include_str!("kinds.toml")).expect("kinds.toml is checked by a test"));
 
 /// Classifies a file by its tensor names, if they show something other than a LoRA.
 pub fn by_names(header: &Header) -> Option<(FileKind, Problem)> {

@@ -1,6 +1,7 @@
 //! Key and metadata signatures of model families, from the table families.toml.
 
 use crate::adapters::Group;
+use crate::model::toml_table;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +35,7 @@ struct Signatures {
 }
 
 static SIGNATURES: LazyLock<Signatures> =
-    LazyLock::new(|| toml::from_str(include_str!("families.toml")).expect("families.toml is checked by a test"));
+    LazyLock::new(|| toml_table::parse(include_str!("families.toml")).expect("families.toml is checked by a test"));
 
 /// Returns the rows whose patterns match a file's keys, and the row of the family named by its metadata.
 pub fn fitting(groups: &[Group], claimed: Option<&str>) -> Vec<&'static Signature> {

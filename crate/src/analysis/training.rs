@@ -1,6 +1,7 @@
 //! Training information from a header's metadata: settings, datasets, buckets, tags and trigger words.
 //! Missing information is omitted. training.toml lists the metadata keys.
 
+use crate::model::toml_table;
 use crate::num::to_whole;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -137,7 +138,7 @@ struct Mark {
 }
 
 static TABLE: LazyLock<Table> =
-    LazyLock::new(|| toml::from_str(include_str!("training.toml")).expect("training.toml is checked by a test"));
+    LazyLock::new(|| toml_table::parse(include_str!("training.toml")).expect("training.toml is checked by a test"));
 
 /// Returns the training information in the metadata; `None` if there is none.
 pub fn training(metadata: &BTreeMap<String, String>) -> Option<Training> {

@@ -8,6 +8,7 @@
 //! norm. `~` marks a trainer's names for parts of a layer, which are not counted in the coverage.
 
 use super::module::{Component, Granularity, Kind, Module};
+use super::toml_table;
 use super::{Clip, ClipConfig, Unet, UnetConfig};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -178,9 +179,9 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         include_str!("architectures/ace_step15.toml"),
         include_str!("architectures/llm.toml"),
     ];
-    let families = FAMILIES.iter().map(|text| toml::from_str(text).expect("the tables are checked by a test"));
+    let families = FAMILIES.iter().map(|text| toml_table::parse(text).expect("the tables are checked by a test"));
     let encoders: Encoders =
-        toml::from_str(include_str!("architectures/text.toml")).expect("the tables are checked by a test");
+        toml_table::parse(include_str!("architectures/text.toml")).expect("the tables are checked by a test");
     Tables { families: families.collect(), encoders: encoders.encoder }
 });
 

@@ -13,6 +13,7 @@ pub mod positional;
 pub mod single_file;
 pub mod spelling;
 pub mod stored;
+pub mod toml_table;
 pub mod unet;
 pub mod vae;
 

@@ -4,6 +4,7 @@
 //! Prefixes, suffixes and conventions are in the table spellings.toml.
 
 use super::module::{Component, Granularity, Module};
+use super::toml_table;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -143,7 +144,8 @@ struct Table {
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let mut table: Table = toml::from_str(include_str!("spellings.toml")).expect("spellings.toml is checked by a test");
+    let mut table: Table =
+        toml_table::parse(include_str!("spellings.toml")).expect("spellings.toml is checked by a test");
     // PEFT's keys include the adapter's name, "default", unless its own function saves them.
     let is_peft = |suffix: &&Suffix| suffix.peft || [".hada_", ".lokr_"].iter().any(|own| suffix.text.starts_with(own));
     let named = table.suffix.iter().filter(is_peft).map(Suffix::with_adapter_name).collect::<Vec<_>>();

@@ -4,6 +4,7 @@ use super::{LoaderStatus, LoaderVerdict, REFUSED};
 use crate::analysis::family::spellings_of;
 use crate::analysis::report::Report;
 use crate::model::spelling;
+use crate::model::toml_table;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -47,7 +48,7 @@ struct Lines {
 }
 
 static LINES: LazyLock<Lines> =
-    LazyLock::new(|| toml::from_str(include_str!("logs.toml")).expect("logs.toml is checked by a test"));
+    LazyLock::new(|| toml_table::parse(include_str!("logs.toml")).expect("logs.toml is checked by a test"));
 
 /// Explains a pasted line for a file; `None` if no known loader logs such a line.
 pub fn explain_log(report: &Report, line: &str) -> Option<LogExplanation> {

@@ -2,6 +2,7 @@
 
 use crate::model::Granularity;
 use crate::model::spelling::{ModuleMatch, NamingScheme};
+use crate::model::toml_table;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -291,7 +292,7 @@ struct Rules {
 }
 
 static RULES: LazyLock<Rules> =
-    LazyLock::new(|| toml::from_str(include_str!("rules.toml")).expect("rules.toml is checked by a test"));
+    LazyLock::new(|| toml_table::parse(include_str!("rules.toml")).expect("rules.toml is checked by a test"));
 
 /// Returns diffusers' model class for a family.
 pub fn network(family: &str) -> Option<&'static str> {
