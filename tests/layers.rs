@@ -45,7 +45,7 @@ fn sources(at: &Path, found: &mut Vec<PathBuf>) {
 /// there.
 fn files() -> Vec<(String, String)> {
     let mut all = Vec::new();
-    for (root, prefix) in [("../crate/src", ""), ("../crate/linalg/src", "linalg/")] {
+    for (root, prefix) in [("../crate/src", ""), ("../linalg/src", "linalg/")] {
         let (root, mut found) = (golden::path(root), Vec::new());
         sources(&root, &mut found);
         for path in found {

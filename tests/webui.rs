@@ -58,6 +58,7 @@ fn brownian_paths_agree_with_torchsde() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
 fn images_are_those_of_the_web_uis() {
     let mut folder = WebUiCases::open(&golden::path("golden/webui"), &golden::path("golden/pipelines"));
     let cases = folder.cases.clone();
