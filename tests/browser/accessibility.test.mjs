@@ -56,7 +56,7 @@ describe('no serious violation', () => {
     await drop(page, ['hostile/nan_inf_weights.safetensors', 'hostile/html_page.safetensors']);
     await reportOf(page, 'html_page.safetensors');
     await passes(page, 'refusal');
-    await page.getByRole('button', { name: 'nan_inf_weights.safetensors' }).click();
+    await page.locator('button.tab', { hasText: 'nan_inf_weights.safetensors' }).click();
     await reportOf(page, 'nan_inf_weights.safetensors');
     await passes(page, 'problems');
   });

@@ -297,7 +297,7 @@ describe('a file that is being read', () => {
     await drop(page, [LOKR]);
     await drop(page, [KOHYA]);
     await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
-    await page.getByRole('button', { name: 'lycoris_lokr_full_bf16.safetensors' }).click();
+    await page.locator('button.tab', { hasText: 'lycoris_lokr_full_bf16.safetensors' }).click();
     await reportOf(page, 'lycoris_lokr_full_bf16.safetensors');
     assert.equal(await page.getByTestId('rest').count(), 0);
     assert.deepEqual(errors, []);

@@ -85,7 +85,7 @@ describe('look', () => {
     await drop(page, [KOHYA, 'corpus/files/diffusers_lora_AB_metadata_r6a3_fp32.safetensors']);
     await reportOf(page, 'diffusers_lora_AB_metadata_r6a3_fp32.safetensors');
     assert.match(await page.getByTestId('verdict').innerText(), /Rank\s+6\b/i);
-    await page.getByRole('button', { name: 'kohya_lora_r4a1_fp16.safetensors' }).click();
+    await page.locator('button.tab', { hasText: 'kohya_lora_r4a1_fp16.safetensors' }).click();
     await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
     assert.match(await page.getByTestId('verdict').innerText(), /Rank\s+4\b/i);
   });
