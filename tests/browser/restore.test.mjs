@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { seedOf } from '../../web/form.js';
-import { parsedLink, recipeLink } from '../../web/link.js';
+import { parsedLink, recipeLink } from '../../web/share/link.js';
 import { drop, launch } from './harness.mjs';
 import { PATIENCE, ready, reportOf } from './studio.mjs';
 
