@@ -294,10 +294,9 @@ def comfyui_packs():
     png("comfyui_packs", {"parameters": info, "prompt": graph})
     expect(
         "comfyui_packs", origin="ComfyUI", program="comfyui", prompt="a cat", negative="blurry",
-        adapters=[mention("ink", 0.6, hash="0f1e2d3c4b"), mention("moss", 0.3)], steps=18, schedule="simple", guidance=5, seed=77,
+        adapters=[mention("ink", 0.6, hash="0f1e2d3c4b"), mention("moss", 0.3)], steps=18, sampler="unipc", schedule="simple", guidance=5, seed=77,
         size=[512, 640], model="tide_v2", model_hash="31e35c80fc", clip_skip=2, rng="torch",
         leftovers=[
-            leftover("sampler_name", "uni_pc", "unsupported sampler"),
             leftover("node 4", "DPRandomGenerator", "the text that it makes is not in the image"),
         ],
     )

@@ -9,7 +9,7 @@ use crate::samplers::SamplerKind;
 /// Sets sampler and schedule from ComfyUI's names. Those without an equal here are leftovers.
 pub(super) fn set_sampler(draft: &mut RecipeDraft, sampler: Option<&str>, scheduler: Option<&str>) {
     if let Some(name) = sampler {
-        draft.sampler = sampler_named(name);
+        draft.sampler = SamplerKind::of_comfyui(name.strip_suffix("_gpu").unwrap_or(name));
         match draft.sampler {
             None => draft.push_leftover("sampler_name", name, "unsupported sampler"),
             Some(_) if name.ends_with("_gpu") => {
@@ -26,25 +26,6 @@ pub(super) fn set_sampler(draft: &mut RecipeDraft, sampler: Option<&str>, schedu
             draft.push_leftover("scheduler", name, "unsupported schedule type");
         }
     }
-}
-
-/// Returns the sampler that computes what ComfyUI's of this name does.
-fn sampler_named(name: &str) -> Option<SamplerKind> {
-    let name = name.strip_suffix("_gpu").unwrap_or(name);
-    let own = match name {
-        "euler_ancestral" => "euler_a",
-        "dpm_2" => "dpm2",
-        "dpm_2_ancestral" => "dpm2_a",
-        "dpmpp_2s_ancestral" => "dpmpp_2s_a",
-        // ComfyUI's DDIM is Euler's method on the noise levels of the schedule.
-        "ddim" => "euler",
-        // Of order 3, while UniPC here is of order 2.
-        "uni_pc" | "uni_pc_bh2" => return None,
-        // Names of samplers here that ComfyUI does not have.
-        "pndm" | "plms" | "unipc" | "tcd" => return None,
-        other => other,
-    };
-    own.parse().ok()
 }
 
 /// Lists the embeddings that the prompts name as ComfyUI does: `embedding:name`.
