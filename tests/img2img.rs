@@ -45,9 +45,9 @@ fn inpainting() {
 fn batches_from_one_image() {
     pollster::block_on(async {
         let mut session = full().await;
-        for (case, recipe, wanted) in cases("from picture") {
+        for (case, recipe, wanted) in cases("from image") {
             let init = init_image(&recipe);
-            let batch = case["pictures"].as_u64().expect("an integer") as usize;
+            let batch = case["images"].as_u64().expect("an integer") as usize;
             let recipe = Recipe { denoise: case["strength"].as_f64(), batch, ..recipe };
             let got =
                 latents(&mut session, &recipe, &GenerateInputs { init: Some(&init), ..GenerateInputs::default() })

@@ -43,9 +43,9 @@ fn loras_match_diffusers() {
             "lora_c_kohya_0.8",
             "lora_a_1.0",
         ] {
-            let picture = draw(&mut session, &case(name), &all).await;
-            check(&picture, name);
-            assert!(picture.applied.iter().all(|applied| applied.matched > 0 && applied.leftovers == 0), "{name}");
+            let generated = draw(&mut session, &case(name), &all).await;
+            check(&generated, name);
+            assert!(generated.applied.iter().all(|applied| applied.matched > 0 && applied.leftovers == 0), "{name}");
         }
         let after = draw(&mut session, &case("ddim"), &all).await;
         assert_eq!(before.latents, after.latents, "without adapters the original weights are restored bit-exactly");

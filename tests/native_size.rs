@@ -32,14 +32,14 @@ fn planned() -> Value {
         let model = imagined::open(&imagined::shapes(family), &[], None).expect("a model");
         let multiple = model.size_multiple();
         let shape = Shape {
-            pictures: 1,
+            images: 1,
             guided: true,
             prompts: 1,
             height: height / multiple,
             width: width / multiple,
             chunks: 1,
             clip_skip: 0,
-            starts_from_picture: true,
+            encodes_image: true,
         };
         devices().map(|(device, config)| {
             let need = model.memory_need(shape, &config, &[]).expect("plans");

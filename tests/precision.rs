@@ -57,20 +57,24 @@ fn images_with_f16_math() {
         session.config.tiles = TileChoice::Forced(F16_VARIANT);
         let lora = adapter(&session, "lora_a").await;
         for name in ["ddim", "lora_a_1.0"] {
-            let picture = draw(&mut session, &case(name), &[&lora]).await;
+            let generated = draw(&mut session, &case(name), &[&lora]).await;
             let golden = golden::tensors(&format!("golden/e2e/mini-sd15/{name}.safetensors"));
             let wanted = golden["final_latents"].channels_last();
             // The goldens' end-to-end tolerance for f16; measured are 3.2e-3 to 3.9e-3.
-            close(name, &picture.latents, &wanted, 2e-2);
+            close(name, &generated.latents, &wanted, 2e-2);
             if let Some(image) = golden.get("image") {
                 // PSNR of values from -1 to 1.
-                let mean =
-                    picture.image.iter().zip(image.channels_last()).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
-                        / picture.image.len() as f64;
+                let mean = generated
+                    .image
+                    .iter()
+                    .zip(image.channels_last())
+                    .map(|(a, b)| f64::from(a - b).powi(2))
+                    .sum::<f64>()
+                    / generated.image.len() as f64;
                 let decibels = 10.0 * (4.0 / mean).log10();
                 assert!(decibels >= 45.0, "{name}: {decibels} dB");
             }
-            assert_eq!(rel_rms(&picture.latents, &wanted) <= LATENTS, !session.gpu.info().shader_f16, "{name}");
+            assert_eq!(rel_rms(&generated.latents, &wanted) <= LATENTS, !session.gpu.info().shader_f16, "{name}");
         }
         assert_eq!(session.config.f16_math, session.gpu.info().shader_f16, "no overflow");
     });
@@ -89,8 +93,8 @@ fn f16_weights_with_f32_math() {
                 close(case, &got["noise"], &wanted.channels_last(), 1e-4);
             }
         }
-        let picture = draw(&mut session, &case("ddim_fp16_weights_fp32_math"), &[]).await;
-        check(&picture, "ddim_fp16_weights_fp32_math");
+        let generated = draw(&mut session, &case("ddim_fp16_weights_fp32_math"), &[]).await;
+        check(&generated, "ddim_fp16_weights_fp32_math");
 
         // The same with the weights kept as f16 in GPU memory, which is exact.
         let mut session = f16_session().await;
@@ -159,14 +163,14 @@ fn only_unet_plans_allow_f16_math() {
         // Also with strip mining: a feature map of the VAE is larger than 1 MiB.
         for max_binding in [KernelConfig::BASELINE.max_binding, 1 << 20] {
             let shape = Shape {
-                pictures: 1,
+                images: 1,
                 guided: true,
                 prompts: 1,
                 height: 24,
                 width: 24,
                 chunks: 1,
                 clip_skip: 0,
-                starts_from_picture: true,
+                encodes_image: true,
             };
             let plans =
                 session.model.plans(shape, &KernelConfig { max_binding, ..KernelConfig::BASELINE }).expect("plans");

@@ -47,14 +47,14 @@ async fn memory_is_as_planned(style: Style, winograd: Winograd) {
         assert_eq!(pair[0].2, pair[1].2, "between steps {} and {}", pair[0].1, pair[1].1);
     }
     let shape = Shape {
-        pictures: 1,
+        images: 1,
         guided: true,
         prompts: 1,
         height: recipe.height / 8,
         width: recipe.width / 8,
         chunks: 1,
         clip_skip: 0,
-        starts_from_picture: false,
+        encodes_image: false,
     };
     let need = session.model.memory_need(shape, &session.config, &[]).expect("plans");
     assert_eq!(gpu.resource_stats().bytes, need.total(), "{style:?} {winograd:?} {need:?}");
@@ -102,14 +102,14 @@ async fn adapter_memory_is_released(names: &[&str], is_f16: bool) {
     let with_loras = Recipe { steps: 2, adapters: names.iter().map(choice).collect(), ..plain.clone() };
     let without = Recipe { steps: 2, ..plain };
     let shape = Shape {
-        pictures: 1,
+        images: 1,
         guided: true,
         prompts: 1,
         height: without.height / 8,
         width: without.width / 8,
         chunks: 1,
         clip_skip: 0,
-        starts_from_picture: false,
+        encodes_image: false,
     };
     let gpu = session.gpu.clone();
     let bare = session.model.memory_need(shape, &session.config, &[]).expect("plans");
@@ -141,13 +141,13 @@ fn previews_approximate_the_image() {
             previews.extend(progress.preview.filter(|_| progress.stage == Stage::Denoise).cloned());
             ControlFlow::Continue(())
         };
-        let picture = session.generate(&recipe, &given, &mut on_progress).await.expect("an image");
+        let generated = session.generate(&recipe, &given, &mut on_progress).await.expect("an image");
         assert_eq!(previews.len(), 5, "one after each step but the last");
         let last = &previews[4];
         assert_eq!((last.width, last.height), (recipe.width / 8, recipe.height / 8));
         // The image's mean color at each latent pixel, and a preview's distance from it.
         let mut mean = vec![0.0f64; last.rgb.len()];
-        for (i, &value) in picture.rgb.iter().enumerate() {
+        for (i, &value) in generated.rgb.iter().enumerate() {
             let (pixel, channel) = (i / 3, i % 3);
             let (row, column) = (pixel / recipe.width / 8, pixel % recipe.width / 8);
             mean[(row * last.width + column) * 3 + channel] += f64::from(value) / 64.0;
@@ -229,7 +229,7 @@ fn images_survive_device_loss() {
             let gpu = session.gpu.clone();
             // Losses before the prompts are encoded, before the adapters are folded, in each step and in decoding.
             let mut reports = 0;
-            let picture = session
+            let generated = session
                 .generate(&recipe, &with(&[&lora]), &mut |_| {
                     if reports == loss + 1 {
                         gpu.simulate_loss();
@@ -238,10 +238,10 @@ fn images_survive_device_loss() {
                     ControlFlow::Continue(())
                 })
                 .await;
-            let picture = picture.unwrap_or_else(|error| panic!("loss {loss}: {error}"));
+            let generated = generated.unwrap_or_else(|error| panic!("loss {loss}: {error}"));
             assert!(!Rc::ptr_eq(&gpu, &session.gpu), "loss {loss}: the device was reopened");
-            assert_eq!(picture.latents, whole.latents, "loss {loss}");
-            assert_eq!(picture.rgb, whole.rgb, "loss {loss}");
+            assert_eq!(generated.latents, whole.latents, "loss {loss}");
+            assert_eq!(generated.rgb, whole.rgb, "loss {loss}");
         }
     });
 }

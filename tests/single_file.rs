@@ -241,14 +241,14 @@ fn a_missing_vae_is_an_error_and_a_separate_one_is_used() {
 fn stable_diffusion_1_5_needs_at_most_2_4_gb() {
     let model = open(&shapes("sd15"), &[], None).expect("a model");
     let shape = |height, width| Shape {
-        pictures: 1,
+        images: 1,
         guided: true,
         prompts: 1,
         height,
         width,
         chunks: 1,
         clip_skip: 0,
-        starts_from_picture: false,
+        encodes_image: false,
     };
     let need = model.memory_need(shape(64, 64), &KernelConfig::BASELINE, &[]).expect("plans");
     println!("512x512: {need:?}, {} in total", need.total());

@@ -10,7 +10,7 @@ import { createRunner } from "./generate/run.js";
 import { createLooking } from "./inspect/effects.js";
 import { fileOf, keep, keepDropped, keepFolder, keepNew, keepRemote } from "./files/opened.js";
 import { adaptersOf, together, withConfig } from "./files/folder.js";
-import { holdsTexts, isPicture } from "./pictures.js";
+import { holdsTexts, isImage } from "./images.js";
 import { canRedraw, modelKey } from "./recipe.js";
 import { NOTHING_SAID, restored } from "./restore.js";
 import { pickFiles, remember } from "./library/handles.js";
@@ -24,7 +24,7 @@ import { copyText, hasWebGpu, scrollTo } from "./world.js";
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
 
-/** Bytes of a picture that are searched for texts. */
+/** Bytes of an image that are searched for texts. */
 const MOST_BYTES = 64 << 20;
 
 /** More files than this in one drop become a table. */
@@ -45,7 +45,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   const looking = createLooking({ client, readers, jobs, reach, send, getState, raise, copy, saved, modelFiles: runner.modelFiles });
 
   /**
-   * Each kind of file goes its way: pictures to the form, models to the base model, everything else to its report.
+   * Each kind of file goes its way: images to the form, models to the base model, everything else to its report.
    * @param {Extract<Action, { type: "files/dropped" }>} drop
    */
   async function addFiles({ files: dropped, handles = [], folders, place }) {
@@ -57,8 +57,8 @@ export function createEffects({ client, readers, reach, send, getState }) {
       raise(t("error.empty_folder"), { message: t("error.empty_folder_says") });
     }
     for (const { name, files } of models) useModel(keepFolder(files), name, "folder");
-    for (const picture of dropped.filter(isPicture)) await (place === "start" ? startFrom(picture) : readPicture(picture));
-    const rest = dropped.filter((file) => !isPicture(file));
+    for (const image of dropped.filter(isImage)) await (place === "start" ? startFrom(image) : readImage(image));
+    const rest = dropped.filter((file) => !isImage(file));
     if (place === "base") return [...rest, ...inside.map(({ file }) => file)].forEach(useFile);
     const entries = [...keepDropped(await together(rest)), ...keepDropped(await Promise.all(inside.map(withConfig)))];
     if (entries.length > MOST_TABS || inside.length > 1) return looking.list(entries);
@@ -66,8 +66,8 @@ export function createEffects({ client, readers, reach, send, getState }) {
     await looking.read(entries.map(({ id }) => id));
   }
 
-  /** A picture's recipe goes into the form; one without is offered to start from. @param {File} file */
-  async function readPicture(file) {
+  /** An image's recipe goes into the form; one without is offered to start from. @param {File} file */
+  async function readImage(file) {
     try {
       await listed;
       const bytes = async () => new Uint8Array(await file.slice(0, MOST_BYTES).arrayBuffer());
@@ -83,22 +83,22 @@ export function createEffects({ client, readers, reach, send, getState }) {
 
   /** @param {File} file @param {import("./engine/types.d.ts").ImageInfo} said */
   function offer(file, said) {
-    const title = t("picture.no_recipe", { name: file.name });
-    const details = [...said.unknown.map((text) => t("picture.unknown", text)), ...said.problems];
-    const message = t(details.length ? "picture.not_understood" : "picture.no_recipe_says");
+    const title = t("image.no_recipe", { name: file.name });
+    const details = [...said.unknown.map((text) => t("image.unknown", text)), ...said.problems];
+    const message = t(details.length ? "image.not_understood" : "image.no_recipe_says");
     const severity = details.length ? /** @type {const} */ ("warn") : /** @type {const} */ ("good");
-    const remark = { kind: "picture", severity, title, message, details };
-    send({ type: "remark/made", remark: { ...remark, picture: keptPicture(file) } });
+    const remark = { kind: "image", severity, title, message, details };
+    send({ type: "remark/made", remark: { ...remark, image: keptImage(file) } });
   }
 
   /** @param {File} file */
-  function keptPicture(file) {
-    return { id: keepNew("picture", file), name: file.name, url: URL.createObjectURL(file) };
+  function keptImage(file) {
+    return { id: keepNew("image", file), name: file.name, url: URL.createObjectURL(file) };
   }
 
   /** @param {File} file */
   function startFrom(file) {
-    send({ type: "start/taken", start: keptPicture(file) });
+    send({ type: "start/taken", start: keptImage(file) });
   }
 
   /** @param {File} file */
@@ -126,7 +126,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
     }
   }
 
-  /** The chosen model, opened ahead of the first picture; what goes wrong is a remark already. */
+  /** The chosen model, opened ahead of the first image; what goes wrong is a remark already. */
   async function openChosen() {
     await gpuKnown;
     const { gpu, base, demo } = getState();
@@ -165,7 +165,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
     if (getState().files.find((entry) => entry.id === id)?.status !== "read") await looking.read([id]);
   }
 
-  /** The first demo LoRA's report, and the model made ready for its picture. */
+  /** The first demo LoRA's report, and the model made ready for its image. */
   async function tryDemo() {
     if (!getState().demo.catalogue) await listDemo();
     const { catalogue } = getState().demo;
@@ -244,10 +244,10 @@ export function createEffects({ client, readers, reach, send, getState }) {
     send({ type: "notice/raised", title, message: asError(thrown).message });
   }
 
-  /** A picture's settings, back in the form. @param {number} id */
+  /** An image's settings, back in the form. @param {number} id */
   function useSettings(id) {
     const drawing = drawingOf(getState(), id);
-    const found = drawing && restored(getState(), t("restore.picture"), { ...NOTHING_SAID, recipe: drawing.recipe }, t("restore.choose_again"));
+    const found = drawing && restored(getState(), t("restore.image"), { ...NOTHING_SAID, recipe: drawing.recipe }, t("restore.choose_again"));
     if (found) send({ type: "restored", ...found });
     scrollTo("run");
   }
@@ -296,7 +296,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
       case "start/picked":
         return startFrom(action.file);
       case "mask/picked":
-        return send({ type: "mask/taken", mask: keptPicture(action.file) });
+        return send({ type: "mask/taken", mask: keptImage(action.file) });
       case "files/read":
       case "model/added":
         return links.goOn();

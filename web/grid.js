@@ -11,7 +11,7 @@ import { t, word } from "./words.js";
 /** @typedef {import("./types.d.ts").Tick} Tick */
 /** @typedef {import("./types.d.ts").Form} Form */
 
-/** The most pictures of one grid. */
+/** The most images of one grid. */
 export const MOST_CELLS = 64;
 
 /** Bounds and usual values of the axes that take numbers. */

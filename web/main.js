@@ -13,7 +13,7 @@ import { asError, isCancelled } from "./core/errors.js";
 import { pageView } from "./app/views/page.js";
 import "./ui/elements/before-after.js";
 import "./ui/elements/drop-zone.js";
-import "./ui/elements/pixel-picture.js";
+import "./ui/elements/pixel-image.js";
 import { language, t } from "./words.js";
 import { byId, pageAddress } from "./world.js";
 

@@ -1,4 +1,4 @@
-/** State -> the recipe that its form means, and what else decides a picture. Pure. */
+/** State -> the recipe that its form means, and what else decides an image. Pure. */
 
 import { entryById, loraNamed, loraOptions, stem } from "./select.js";
 import { t } from "./words.js";
@@ -13,7 +13,7 @@ export function modelKey({ base }) {
   return single && base.vae ? `${base.chosen} with ${base.vae.id}` : base.chosen;
 }
 
-/** What decides a picture besides its recipe. @param {State} state */
+/** What decides an image besides its recipe. @param {State} state */
 export function causeOf(state) {
   return `${modelKey(state)} from ${state.start?.id ?? "noise"} through ${state.mask?.id ?? "no mask"}`;
 }
@@ -87,7 +87,7 @@ function embeddings(files, prompts) {
   return choices.length ? { embeddings: choices } : {};
 }
 
-/** Whether a quick picture with other strengths can stand beside the one without. @param {State} state */
+/** Whether a quick image with other strengths can stand beside the one without. @param {State} state */
 export function canRedraw(state) {
   const { form, result, base, gpu } = state;
   if (!form.live || !result?.without || !base.info || gpu.status !== "ready") return false;

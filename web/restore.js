@@ -1,4 +1,4 @@
-/** What an image file or a link says of how a picture was made -> the form's change, and one remark on what is missing. Pure. */
+/** What an image file or a link says of how an image was made -> the form's change, and one remark on what is missing. Pure. */
 
 import { EMPTY_ROW } from "./form.js";
 import { entryById, loraNamed, stem, usable } from "./select.js";
@@ -54,7 +54,7 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
       title: missing.length ? t("restore.but", { file, things: t("n.thing", { n: missing.length }) }) : t("restore.taken", { file }),
       message: [told.origin && t("restore.origin", { program: told.origin }), !missing.length && t(rows.length ? "restore.complete" : "restore.complete_plain")].filter(Boolean).join(" "),
       details: missing,
-      picture: null,
+      image: null,
     },
   };
 }

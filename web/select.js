@@ -159,16 +159,16 @@ export function blockKey({ path, block }) {
 }
 
 /**
- * How far all the pictures of a run are, 0 to 1, and the seconds they still need.
- * @param {Pick<State["run"], "picture" | "pictures" | "progress">} run
+ * How far all the images of a run are, 0 to 1, and the seconds they still need.
+ * @param {Pick<State["run"], "image" | "images" | "progress">} run
  * @returns {{ done: number, secondsLeft: number | null }}
  */
-export function overallProgress({ picture, pictures, progress }) {
-  if (!progress) return { done: (picture - 1) / pictures, secondsLeft: null };
+export function overallProgress({ image, images, progress }) {
+  if (!progress) return { done: (image - 1) / images, secondsLeft: null };
   const { step, steps, seconds_left } = progress;
   const within = progress.stage === "decode" ? 1 : progress.stage === "denoise" ? step / Math.max(1, steps) : 0;
-  const later = pictures - picture;
+  const later = images - image;
   const perStep = seconds_left !== null && steps > step ? seconds_left / (steps - step) : null;
   const secondsLeft = perStep === null ? seconds_left : perStep * (steps - step + later * steps);
-  return { done: (picture - 1 + within) / pictures, secondsLeft };
+  return { done: (image - 1 + within) / images, secondsLeft };
 }

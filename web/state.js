@@ -4,7 +4,7 @@ import { FIRST_BENCH, reduceBench } from "./bench/state.js";
 import { strengthsText } from "./inspect/blocks.js";
 import { FIRST_LOOK, lookReduce } from "./inspect/state.js";
 import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
-import { FIRST_PICTURES, reducePictures } from "./gallery/state.js";
+import { FIRST_IMAGES, reduceImages } from "./gallery/state.js";
 import { reduceGuide } from "./guide/state.js";
 import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
 import { reduceToasts } from "./core/toasts.js";
@@ -37,10 +37,10 @@ export const initialState = {
   chosen: "",
   rawMetadata: false,
   form: FIRST_FORM,
-  run: { job: 0, status: "idle", picture: 1, pictures: 1, live: false, grid: false, progress: null, error: null },
+  run: { job: 0, status: "idle", image: 1, images: 1, live: false, grid: false, progress: null, error: null },
   result: null,
   compare: "side",
-  ...FIRST_PICTURES,
+  ...FIRST_IMAGES,
   guide: null,
   bench: FIRST_BENCH,
   shelf: { ready: false, items: [], demo: { kept: 0, all: 0, bytes: 0 }, works: {}, usage: 0, quota: 0, persisted: false },
@@ -57,7 +57,7 @@ export function reduce(state, action) {
   if ("job" in action && action.type !== "run/started" && action.job !== state.run.job) return state; // another run has taken its place
   const look = lookReduce(state, action);
   const page = reducePage(look === state.look ? state : { ...state, look }, action);
-  return reduceToasts(reduceBench(reduceGuide(reducePictures(page, action), action), action), action);
+  return reduceToasts(reduceBench(reduceGuide(reduceImages(page, action), action), action), action);
 }
 
 /** @param {State} state @param {Action} action @returns {State} */
@@ -189,13 +189,13 @@ function reducePage(state, action) {
       return { ...state, form: withoutRow(state.form, action.index) };
 
     case "run/started": {
-      const { job, pictures, live = false, grid = false } = action;
-      const run = { ...state.run, job, picture: 1, pictures, live, grid, progress: null, error: null };
+      const { job, images, live = false, grid = false } = action;
+      const run = { ...state.run, job, image: 1, images, live, grid, progress: null, error: null };
       const remark = state.remark?.severity === "good" && !live ? null : state.remark;
-      return { ...state, remark, run: { ...run, status: "running" }, announcement: live ? state.announcement : grid ? t("said.making_many", { pictures }) : t("said.making") };
+      return { ...state, remark, run: { ...run, status: "running" }, announcement: live ? state.announcement : grid ? t("said.making_many", { images }) : t("said.making") };
     }
-    case "run/picture":
-      return { ...state, run: { ...state.run, picture: action.picture, progress: null } };
+    case "run/image":
+      return { ...state, run: { ...state.run, image: action.image, progress: null } };
     case "run/progress":
       return { ...state, run: { ...state.run, progress: action.progress } };
     case "run/result":
@@ -243,7 +243,7 @@ function reducePage(state, action) {
   }
 }
 
-/** Pictures of a moved strength come too often to be read out. @param {State} state @param {string} announcement @returns {State} */
+/** Images of a moved strength come too often to be read out. @param {State} state @param {string} announcement @returns {State} */
 function ended(state, announcement) {
   const { run } = state;
   return { ...state, run: { ...run, status: "idle" }, announcement: run.live ? state.announcement : announcement };
@@ -286,7 +286,7 @@ function withoutModel(state, { kind, message }) {
     : withBase({ ...state, base: { ...state.base, own: left } }, left.some(({ id }) => id === last) ? last : "demo");
   const name = model?.name ?? t("said.the_model");
   const title = withVae ? t("said.not_with_vae", { name, vae: vae.name }) : t("said.not_drawn_with", { name });
-  return { ...next, remark: { kind, severity: "refuse", title, message, details: [], picture: null }, announcement: message };
+  return { ...next, remark: { kind, severity: "refuse", title, message, details: [], image: null }, announcement: message };
 }
 
 /** A file of the user's that no row has yet, "" for none. @param {State} state */

@@ -3,7 +3,7 @@
 import type { JobState } from "./core/jobs.js";
 import type { LinkedRecipe } from "./share/link.js";
 import type { Language } from "./words.js";
-import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, Picture, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
+import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, GeneratedImage, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -94,18 +94,18 @@ export type Row = {
   blocks: string;
 };
 
-/** The picture to start from. Its file stays in files/opened.js; `url` shows it. */
+/** The image to start from. Its file stays in files/opened.js; `url` shows it. */
 export type Start = { id: string; name: string; url: string };
 
-/** What there is to say above the form: of a restored recipe, a dropped picture, a model that does not open. */
+/** What there is to say above the form: of a restored recipe, a dropped image, a model that does not open. */
 export type Remark = {
   kind: string;
   severity: "good" | "warn" | "refuse";
   title: string;
   message: string;
   details: string[];
-  /** A picture that can be started from. */
-  picture: Start | null;
+  /** An image that can be started from. */
+  image: Start | null;
 };
 
 export type SortKey = "order" | "path" | "block" | "algorithm" | "rank" | "alpha" | "scale" | "norm" | "relative" | "dtype";
@@ -141,7 +141,7 @@ export type Form = {
   program: Program;
   /** As the web UIs count: 1 is the last layer. */
   clipSkip: number;
-  /** How far to go from the picture to start from. */
+  /** How far to go from the image to start from. */
   denoise: number;
   /** Share of fresh noise in each step, for samplers that have it; null for the usual. */
   eta: number | null;
@@ -151,30 +151,30 @@ export type Form = {
   hiresDenoise: number;
   /** 0 for as many as the first pass has. */
   hiresSteps: number;
-  /** Show the picture while it forms. */
+  /** Show the image while it forms. */
   preview: boolean;
   /** Draw again when a strength has changed. */
   live: boolean;
 };
 
 export type Run = {
-  /** The job that makes the pictures, or made the last ones. */
+  /** The job that makes the images, or made the last ones. */
   job: number;
   status: "idle" | "running" | "cancelling";
-  /** Which picture is being made, from 1. */
-  picture: number;
-  pictures: number;
-  /** A quick picture for a moved strength. */
+  /** Which image is being made, from 1. */
+  image: number;
+  images: number;
+  /** A quick image for a moved strength. */
   live: boolean;
-  /** The pictures of a grid. */
+  /** The images of a grid. */
   grid: boolean;
   progress: PageProgress | null;
   error: EngineError | null;
 };
 
-/** Two pictures of the same recipe, but for the LoRAs. */
+/** Two images of the same recipe, but for the LoRAs. */
 export type Result = {
-  /** What decides a picture besides its recipe: the model's id and VAE, the picture to start from. */
+  /** What decides an image besides its recipe: the model's id and VAE, the image to start from. */
   cause: string;
   /** The recipe of `without`. */
   plain: Recipe;
@@ -184,20 +184,20 @@ export type Result = {
   loras: { label: string; strength: number }[];
   /** `with` was drawn in fewer steps than `without`. */
   preview: boolean;
-  without: Picture | null;
-  with: Picture | null;
+  without: GeneratedImage | null;
+  with: GeneratedImage | null;
 };
 
-/** One picture of this visit. */
+/** One image of this visit. */
 export type Drawing = {
   id: number;
-  picture: Picture;
+  image: GeneratedImage;
   recipe: Recipe;
   /** The LoRAs with their strengths, for people. */
   loras: { label: string; strength: number }[];
 };
 
-/** How two pictures are laid side by side. */
+/** How two images are laid side by side. */
 export type Compare = "side" | "slider" | "difference";
 
 export type History = {
@@ -223,7 +223,7 @@ export type Axis = {
 /** A value along one side, as it is used and as people read it. */
 export type Tick = { value: string | number; label: string };
 
-/** Pictures of one recipe that differ in one or two things. */
+/** Images of one recipe that differ in one or two things. */
 export type Grid = {
   title: string;
   x: { name: string; ticks: Tick[] };
@@ -490,8 +490,8 @@ export type Action =
   | { type: "jobs/changed"; jobs: JobState[] }
   | { type: "job/cancel"; id: number }
   | { type: "run/generate" }
-  | { type: "run/started"; job: number; pictures: number; live?: boolean; grid?: boolean }
-  | { type: "run/picture"; job: number; picture: number }
+  | { type: "run/started"; job: number; images: number; live?: boolean; grid?: boolean }
+  | { type: "run/image"; job: number; image: number }
   | { type: "run/progress"; job: number; progress: PageProgress }
   | { type: "run/result"; job: number; result: Result }
   | { type: "bench/shown" | "bench/run" | "bench/stop" }

@@ -61,7 +61,7 @@ describe('no serious violation', () => {
     await passes(page, 'problems');
   });
 
-  it('while it draws, and with pictures, a grid and the history', async () => {
+  it('while it draws, and with images, a grid and the history', async () => {
     const page = await open();
     await page.click('#try-demo');
     await reportOf(page, 'duotone.safetensors');
@@ -83,9 +83,9 @@ describe('no serious violation', () => {
     await finished(page);
     await page.locator('.cells .thumb').first().click();
     await page.waitForSelector('[data-testid=chosen]', PATIENCE);
-    await passes(page, 'pictures');
+    await passes(page, 'images');
     await page.setViewportSize({ width: 390, height: 844 });
-    await passes(page, 'pictures, narrow');
+    await passes(page, 'images, narrow');
   });
 });
 

@@ -58,7 +58,7 @@ describe('the measurements', () => {
 
 describe('tuning', () => {
   it('says how far it is and can be skipped', () => {
-    const run = (stage) => ({ status: 'running', picture: 1, pictures: 1, live: false, progress: { stage, step: 1, steps: 3, seconds_left: null } });
+    const run = (stage) => ({ status: 'running', image: 1, images: 1, live: false, progress: { stage, step: 1, steps: 3, seconds_left: null } });
     const sent = [];
     const drawn = (stage) => progressView(run(stage), { status: 'none' }, (action) => sent.push(action.type));
     const nested = (part) => (part?.strings ? [part, ...part.values.flatMap(nested)] : []);

@@ -141,7 +141,7 @@ test('mini-sd15: every block inside the UNet agrees with diffusers', async () =>
   under(found, LIMITS.inner);
 });
 
-test('mini-sd15: pictures agree with diffusers, with and without LoRAs, at odd sizes too', async () => {
+test('mini-sd15: images agree with diffusers, with and without LoRAs, at odd sizes too', async () => {
   const found = await page.evaluate(async () => {
     const root = 'golden/e2e/mini-sd15';
     const cases = await g.json(`${root}/cases.json`);
@@ -155,7 +155,7 @@ test('mini-sd15: pictures agree with diffusers, with and without LoRAs, at odd s
     for (const name of names) {
       const { prompt, negative, seed, steps, cfg, hw, sched, lora } = cases.find((entry) => entry.name === name);
       const adapters = (lora ?? []).map(([name, strength]) => ({ name, sha256: ids[name], strength }));
-      const got = await engine.probe_picture({
+      const got = await engine.probe_image({
         version: 1, model: 'mini-sd15', adapters, prompt, negative: negative ?? '', seed, steps, guidance: cfg,
         sampler: sched, width: hw[1], height: hw[0],
       });
@@ -183,7 +183,7 @@ test('a model that is opened while another is at work gets no LoRA read for that
     const alone = await g.engine();
     await alone.open_model('demo', await demo());
     const { sha256 } = (await alone.inspect(place)).report;
-    const wanted = (await alone.probe_picture(recipe(sha256))).applied;
+    const wanted = (await alone.probe_image(recipe(sha256))).applied;
 
     /** What the second model gets after `draw`, begun with the first model, has ended. */
     const after = async (draw) => {
@@ -195,10 +195,10 @@ test('a model that is opened while another is at work gets no LoRA read for that
       await one.open_model('demo', await demo());
       go();
       await first;
-      return one.probe_picture(recipe(sha256)).then(({ applied }) => applied, (error) => error.message);
+      return one.probe_image(recipe(sha256)).then(({ applied }) => applied, (error) => error.message);
     };
     const generate = (one) => one.generate(recipe(sha256), () => {}, undefined, undefined, false);
-    const probe = (one) => one.probe_picture(recipe(sha256));
+    const probe = (one) => one.probe_image(recipe(sha256));
     return { wanted, generated: await after(generate), probed: await after(probe) };
   });
   assert.ok(found.wanted[0].matched > 0 && found.wanted[0].leftovers === 0, JSON.stringify(found.wanted));
@@ -206,13 +206,13 @@ test('a model that is opened while another is at work gets no LoRA read for that
   assert.deepEqual(found.probed, found.wanted);
 });
 
-test('a device that binds little draws the same picture, its maps in strips of rows', async () => {
+test('a device that binds little draws the same image, its maps in strips of rows', async () => {
   const found = await page.evaluate(async () => {
     const recipe = {
       version: 1, model: 'mini-sd15', adapters: [], prompt: 'a cat', negative: '', seed: 3, steps: 2, guidance: 5,
       sampler: 'ddim', width: 96, height: 64,
     };
-    const whole = await engine.probe_picture(recipe);
+    const whole = await engine.probe_image(recipe);
     const { limits } = Object.getOwnPropertyDescriptors(GPUAdapter.prototype);
     // Less than a feature map of 16 channels, more than the largest weight.
     const few = (adapter) => new Proxy(limits.get.call(adapter), {
@@ -222,7 +222,7 @@ test('a device that binds little draws the same picture, its maps in strips of r
     try {
       const small = await g.engine();
       await small.open_model('mini-sd15', await g.miniModel());
-      const strips = await small.probe_picture(recipe);
+      const strips = await small.probe_image(recipe);
       const { max_binding } = await small.gpu();
       return { max_binding, latents: g.relRms(strips.latents, whole.latents), image: g.relRms(strips.image, whole.image) };
     } finally {

@@ -56,7 +56,7 @@ async function fourSteps(page) {
 }
 
 describe('a model at another origin', () => {
-  it('draws from a diffusers folder the picture that the same folder on this computer gives', async (test) => {
+  it('draws from a diffusers folder the image that the same folder on this computer gives', async (test) => {
     const other = await elsewhere();
     test.after(other.close);
     const { page, errors } = await openFar(`${other.origin}/${MINI}`);

@@ -57,7 +57,7 @@ describe('a link', () => {
 
     const { page: other, errors: more } = await site.open(BLANK);
     await other.goto(link);
-    await other.waitForSelector('[data-testid=picture-with]', PATIENCE);
+    await other.waitForSelector('[data-testid=image-with]', PATIENCE);
     await finished(other);
     assert.equal(await other.inputValue('#strength'), '0.65');
     assert.deepEqual(await pixels(other, 'with'), first.with);
@@ -94,7 +94,7 @@ describe('a link', () => {
       await page.locator('[data-kind=asked]').getByText(far.address).waitFor();
       assert.deepEqual(far.asked, []);
       await page.click('#read-asked');
-      await page.waitForSelector('[data-testid=picture-with]', PATIENCE);
+      await page.waitForSelector('[data-testid=image-with]', PATIENCE);
       await finished(page);
       assert.ok(far.asked.every(({ cookie, referer }) => !cookie && !referer), JSON.stringify(far.asked));
       assert.equal(await page.locator('#lora option:checked').innerText(), 'far');

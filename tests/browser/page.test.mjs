@@ -141,7 +141,7 @@ describe('run', () => {
     await page.press('#seed', 'Tab');
     await page.fill('#strength', '1');
     const other = await generate(page);
-    assert.ok(difference(first.without, other.without) > 1, 'another seed, another picture');
+    assert.ok(difference(first.without, other.without) > 1, 'another seed, another image');
 
     await page.fill('#seed', '0');
     await page.press('#seed', 'Tab');
@@ -151,7 +151,7 @@ describe('run', () => {
     assert.deepEqual(errors, []);
   });
 
-  it('saves each picture as a PNG', async () => {
+  it('saves each image as a PNG', async () => {
     const { page } = await openDemo();
     await generate(page);
     for (const [which, name] of [['without', /^red_apple_seed_0_no_LoRA\.png$/], ['with', /^red_apple_seed_0_Duotone_1\.png$/]]) {
@@ -172,7 +172,7 @@ describe('run', () => {
     await page.click('#cancel');
     await finished(page);
     assert.equal(await page.getByTestId('announcement').textContent(), 'Cancelled');
-    assert.equal(await page.getByTestId('picture-without').count(), 0);
+    assert.equal(await page.getByTestId('image-without').count(), 0);
     assert.equal(await page.locator('#run [role=alert]').count(), 0);
 
     await page.fill('#steps', STEPS);
@@ -193,7 +193,7 @@ describe('run', () => {
     assert.ok(deviation(await pixels(page, 'with')) > 10);
   });
 
-  it('says why a LoRA of another size cannot draw, and keeps the pictures', async () => {
+  it('says why a LoRA of another size cannot draw, and keeps the images', async () => {
     const { page } = await openDemo();
     await generate(page);
     await drop(page, [KOHYA]);
@@ -248,7 +248,7 @@ describe('everywhere', () => {
     await page.fill('#steps', STEPS);
     await page.press('#steps', 'Tab');
     await generate(page);
-    await fitsWidth(page, 'pictures');
+    await fitsWidth(page, 'images');
     await page.click('#compare-slider');
     await fitsWidth(page, 'slider');
   });

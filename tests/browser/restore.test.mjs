@@ -59,7 +59,7 @@ describe('images of other programs', () => {
   });
 
   it('never takes a foreign text for a prompt', async () => {
-    const { page, said } = await dropped('foreign_cooking.png', 'picture');
+    const { page, said } = await dropped('foreign_cooking.png', 'image');
     assert.match(said, /Bread Steps: 3, Time: 20 min, Serves: 4/);
     assert.notEqual(await page.inputValue('#prompt'), 'Bread');
   });

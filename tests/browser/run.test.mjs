@@ -207,7 +207,7 @@ describe('a model of one’s own', () => {
     assert.deepEqual(errors, []);
   });
 
-  it('reads the words of a textual inversion, and shows the picture while it forms', async () => {
+  it('reads the words of a textual inversion, and shows the image while it forms', async () => {
     const { page, errors } = await openMini();
     await page.selectOption('#lora', '');
     await type(page, 'prompt', 'inkstyle cat');
@@ -267,20 +267,20 @@ describe('a model of one’s own', () => {
   });
 });
 
-describe('pictures', () => {
-  it('starts from a picture, near to it or far', async () => {
+describe('images', () => {
+  it('starts from an image, near to it or far', async () => {
     const { page, errors } = await openDemo();
     await page.selectOption('#lora', '');
     await type(page, 'steps', 2);
     const { without: fresh } = await generate(page);
     await dropBytes(page, [{ name: 'flag.png', bytes: await plainPng(page) }]);
-    await remark(page, 'picture').waitFor();
+    await remark(page, 'image').waitFor();
     await page.click('#start-from');
     assert.match(await page.getByTestId('start').innerText(), /flag\.png/);
     await type(page, 'steps', 4);
     await type(page, 'denoise', 0.25);
     const { without: near } = await generate(page);
-    assert.ok(difference(near, fresh) > 2, 'the picture counts');
+    assert.ok(difference(near, fresh) > 2, 'the image counts');
     // Blue corner, yellow center, as in the image.
     const at = (x, y) => near.slice((y * 64 + x) * 4, (y * 64 + x) * 4 + 3);
     assert.ok(at(4, 4)[2] > at(4, 4)[0] + 40, `corner ${at(4, 4)}`);
@@ -318,7 +318,7 @@ describe('pictures', () => {
     const first = await generate(page);
     await page.check('#live');
     await type(page, 'strength', -0.5);
-    await page.getByText('a quick picture of 8 steps').waitFor(PATIENCE);
+    await page.getByText('a quick image of 8 steps').waitFor(PATIENCE);
     await finished(page);
     const moved = await pixels(page, 'with');
     assert.ok(difference(moved, first.with) > 0.5);

@@ -19,7 +19,7 @@ export async function generate(page) {
   await page.click('#generate');
   await finished(page);
   assert.equal(await page.locator('#run [role=alert]').count(), 0, await page.getByTestId('run').innerText());
-  const drawn = async (which) => ((await page.getByTestId(`picture-${which}`).count()) ? pixels(page, which) : null);
+  const drawn = async (which) => ((await page.getByTestId(`image-${which}`).count()) ? pixels(page, which) : null);
   return { without: await drawn('without'), with: await drawn('with') };
 }
 
@@ -29,7 +29,7 @@ export async function finished(page) {
 
 /** Returns the RGBA values of an image's canvas. */
 export async function pixels(page, which) {
-  return page.locator(`[data-testid=picture-${which}] canvas`).evaluate((canvas) => {
+  return page.locator(`[data-testid=image-${which}] canvas`).evaluate((canvas) => {
     const { width, height } = canvas;
     return Array.from(canvas.getContext('2d').getImageData(0, 0, width, height).data);
   });

@@ -4,7 +4,7 @@ use crate::cases::recipe;
 use crate::compare::{LATENTS, close, max_abs};
 use crate::golden;
 use lora_loupe::formats::source::FileSource;
-use lora_loupe::pipeline::{GenerateInputs, Picture, Recipe, Session};
+use lora_loupe::pipeline::{GenerateInputs, GeneratedImages, Recipe, Session};
 use lora_loupe::samplers::ScheduleConfig;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use std::ops::ControlFlow;
@@ -30,26 +30,26 @@ pub fn with<'a>(adapters: &'a [&'a LoadedAdapter]) -> GenerateInputs<'a> {
 }
 
 /// Generates a case's image with the scheduler config that it was recorded with.
-pub async fn draw(session: &mut Session, case: &serde_json::Value, adapters: &[&LoadedAdapter]) -> Picture {
+pub async fn draw(session: &mut Session, case: &serde_json::Value, adapters: &[&LoadedAdapter]) -> GeneratedImages {
     session.model.schedule = ScheduleConfig::from_json(&case["scheduler_config"].to_string()).expect("a schedule");
     let recipe = recipe(case);
-    let picture = session.generate(&recipe, &with(adapters), &mut |_| ControlFlow::Continue(())).await;
-    picture.unwrap_or_else(|error| panic!("{}: {error}", case["name"]))
+    let generated = session.generate(&recipe, &with(adapters), &mut |_| ControlFlow::Continue(())).await;
+    generated.unwrap_or_else(|error| panic!("{}: {error}", case["name"]))
 }
 
 /// Panics if latents, image or PNG are further from diffusers' than the goldens allow.
-pub fn check(picture: &Picture, name: &str) {
+pub fn check(generated: &GeneratedImages, name: &str) {
     let golden = golden::tensors(&format!("golden/e2e/mini-sd15/{name}.safetensors"));
-    close(name, &picture.latents, &golden["final_latents"].channels_last(), LATENTS);
+    close(name, &generated.latents, &golden["final_latents"].channels_last(), LATENTS);
     if let Some(image) = golden.get("image") {
-        assert!(max_abs(&picture.image, &image.channels_last()) <= 2e-3, "{name}: image");
+        assert!(max_abs(&generated.image, &image.channels_last()) <= 2e-3, "{name}: image");
     }
     let file = std::fs::File::open(golden::path(&format!("golden/e2e/mini-sd15/{name}.png"))).expect("a PNG");
     let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().expect("a PNG");
     let mut wanted = vec![0; reader.output_buffer_size().expect("a size")];
     reader.next_frame(&mut wanted).expect("pixels");
-    assert_eq!(wanted.len(), picture.rgb.len(), "{name}: size");
-    let off: Vec<u8> = wanted.iter().zip(&picture.rgb).map(|(a, b)| a.abs_diff(*b)).collect();
+    assert_eq!(wanted.len(), generated.rgb.len(), "{name}: size");
+    let off: Vec<u8> = wanted.iter().zip(&generated.rgb).map(|(a, b)| a.abs_diff(*b)).collect();
     assert!(off.iter().all(|&levels| levels <= 1), "{name}: {:?} levels off", off.iter().max());
     assert!(off.iter().filter(|&&levels| levels > 0).count() * 100 <= off.len(), "{name}: over 1 % of values off");
 }

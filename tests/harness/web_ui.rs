@@ -88,8 +88,8 @@ impl WebUiCases {
             latents_only: true,
             ..GenerateInputs::default()
         };
-        let picture = block_on(opened.session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())));
-        Ok((picture.map_err(|error| error.to_string())?.latents, expected))
+        let generated = block_on(opened.session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())));
+        Ok((generated.map_err(|error| error.to_string())?.latents, expected))
     }
 }
 

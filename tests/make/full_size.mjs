@@ -48,7 +48,7 @@ const START = (() => {
 })();
 
 /** Returns a case that generates an SD 1.5 image in two steps with guidance. */
-function picture(what, { strength = 0, ...more } = {}) {
+function image(what, { strength = 0, ...more } = {}) {
   const adapters = strength ? [{ name: 'full-size', sha256: '', strength }] : [];
   const recipe = {
     version: 1, model: 'sd15', adapters, prompt: 'a lighthouse at dusk', negative: 'blurry', seed: 1, steps: 2,
@@ -65,16 +65,16 @@ const plans = (what, family, size) => ({ what, family, shape: shape(size, true, 
 const load = (what, family) => ({ what, family, load: unet(8) });
 const unet = (side) => ({ unet: { batch: 1, height: side, width: side, tokens: 77 } });
 const decoder = (side) => ({ vae_decoder: { batch: 1, height: side, width: side } });
-const shape = (size, guided, starts_from_picture) => ({ pictures: 1, guided, height: size / 8, width: size / 8, chunks: 1, clip_skip: 0, starts_from_picture });
+const shape = (size, guided, encodes_image) => ({ images: 1, guided, height: size / 8, width: size / 8, chunks: 1, clip_skip: 0, encodes_image });
 
 const CASES = {
   'sd15-plans': plans('SD 1.5, plans', 'sd15', SIZE),
   'sdxl-plans': plans('SDXL, plans', 'sdxl', 2 * SIZE),
-  lora: picture('SD 1.5 with a LoRA', { strength: 1 }),
-  strength: picture('SD 1.5, the LoRA at strength 0.5', { strength: 0.5 }),
-  plain: picture('SD 1.5 without LoRA'),
+  lora: image('SD 1.5 with a LoRA', { strength: 1 }),
+  strength: image('SD 1.5, the LoRA at strength 0.5', { strength: 0.5 }),
+  plain: image('SD 1.5 without LoRA'),
   // Two of the seven steps remain.
-  img2img: picture('SD 1.5 with a LoRA, image to image', { strength: 1, steps: 7, denoise: 0.3 }),
+  img2img: image('SD 1.5 with a LoRA, image to image', { strength: 1, steps: 7, denoise: 0.3 }),
   'sd15-decoder': call('SD 1.5, VAE decoder', 'sd15', SIZE, decoder),
   'sd15-unet': call('SD 1.5, one call of the UNet', 'sd15', SIZE, unet),
   'sdxl-decoder': call('SDXL, VAE decoder', 'sdxl', 2 * SIZE, decoder),
@@ -210,7 +210,7 @@ function check(name, { chromium, native, apart, looks }) {
   const steps = (run) => JSON.stringify(run.plans.map(({ name, steps, flops }) => [name, steps, flops]));
   if (chromium?.plans && native && steps(chromium) !== steps(native)) wrong(`plans differ: ${steps(chromium)} in Chromium, ${steps(native)} natively`);
   if (apart && !(apart.relative === undefined ? apart.most <= LEVELS.most && apart.share <= LEVELS.share : apart.relative <= DISTANCE)) wrong(`Chromium and native are apart: ${JSON.stringify(apart)}`);
-  if (looks && !(looks.deviation > 10 && looks.ends < 0.5)) wrong(`no picture: ${JSON.stringify(looks)}`);
+  if (looks && !(looks.deviation > 10 && looks.ends < 0.5)) wrong(`no image: ${JSON.stringify(looks)}`);
 }
 
 /** Runs in the page: opens an engine in the same way as the app's worker. */

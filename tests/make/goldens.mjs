@@ -41,7 +41,7 @@ try {
 } finally {
   await site.close();
 }
-if (failed > 0) throw new Error(`${failed} pictures are further than ${LIMIT} from diffusers'`);
+if (failed > 0) throw new Error(`${failed} images are further than ${LIMIT} from diffusers'`);
 
 /** Runs in the page: generates a case with its scheduler and returns the distance of its latents. */
 async function drawn({ name, given }) {
@@ -56,7 +56,7 @@ async function drawn({ name, given }) {
   }
   const sampler = sched.replace(/_(karras|trailing|leading|4steps).*/, '');
   const recipe = { version: 1, model: name, adapters, prompt, negative, seed, steps, guidance: cfg, sampler, width: hw[1], height: hw[0] };
-  const { latents } = await engine.probe_picture(recipe);
+  const { latents } = await engine.probe_image(recipe);
   const golden = await g.tensors(`all/e2e/${name}/${given.name}.safetensors`);
   return g.relRms(latents, g.channelsLast(golden.final_latents));
 }

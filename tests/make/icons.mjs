@@ -22,7 +22,7 @@ const social = `<main><div>${icon}</div><section><h1>LoRA Loupe</h1><p>Drop a Lo
   .fine { color: #0a6b67; font-size: 34px; }</style>`;
 
 /** File name, width, height and SVG. */
-const pictures = [
+const images = [
   ['icon-192.png', 192, 192, onGround(0.78, 7)],
   ['icon-512.png', 512, 512, onGround(0.78, 7)],
   ['icon-maskable-512.png', 512, 512, onGround(0.58, 0)],
@@ -31,7 +31,7 @@ const pictures = [
 ];
 
 const browser = await chromium.launch({ executablePath: process.env.CHROME_PATH, args: ['--no-sandbox'] });
-for (const [name, width, height, content] of pictures) {
+for (const [name, width, height, content] of images) {
   const page = await browser.newPage({ viewport: { width, height } });
   await page.setContent(`<!doctype html><style>html, body { margin: 0; height: 100%; background: transparent; } svg { display: block; }</style>${content}`);
   await writeFile(new URL(name, PUBLIC), await page.screenshot({ omitBackground: true }));

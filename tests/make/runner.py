@@ -98,10 +98,10 @@ def blocks(strength, factors):
     return pipe(**usual(height=HEIGHT, width=WIDTH, num_inference_steps=4)).images
 
 
-def from_picture(pictures, steps, strength):
+def from_image(images, steps, strength):
     """A batch from one initial image: the encoder's distribution is sampled once."""
     pipe = pipeline(StableDiffusionImg2ImgPipeline)
-    return pipe(**usual(image=PICTURE, num_images_per_prompt=pictures, num_inference_steps=steps, strength=strength)).images
+    return pipe(**usual(image=PICTURE, num_images_per_prompt=images, num_inference_steps=steps, strength=strength)).images
 
 
 def told_guidance(guidance, width):
@@ -150,7 +150,7 @@ def main():
     add(blocks(0.8, factors), kind="blocks", strength=0.8, blocks=",".join(f"{name}={factor}" for name, factor in factors.items()))
 
     add(told_guidance(2.5, 16), kind="told guidance", guidance=2.5, width=16)
-    add(from_picture(2, 5, 0.6), kind="from picture", pictures=2, steps=5, strength=0.6)
+    add(from_image(2, 5, 0.6), kind="from image", images=2, steps=5, strength=0.6)
 
     for clip_skip, guidance in [(1, GUIDANCE), (2, 1.0)]:
         latents = asked("ddim", clip_skip=clip_skip, guidance_scale=guidance)

@@ -44,7 +44,7 @@ class Engine {
   open = [];
   /** Names of all calls so far. */
   calls = [];
-  /** The most pictures that were made at once. */
+  /** The most images that were made at once. */
   most = 0;
 
   #slow(call, args) {
@@ -135,21 +135,21 @@ export async function openPage() {
       await page.until('its report', ({ files }) => files[0]?.status === 'read');
       return id;
     },
-    /** Generates the two pictures of the form. */
+    /** Generates the two images of the form. */
     async generated() {
       store.send({ type: 'run/generate' });
-      await page.answer('generate', picture());
-      await page.answer('generate', picture());
-      await page.until('both pictures', ({ run, result }) => run.status === 'idle' && result?.with);
+      await page.answer('generate', image());
+      await page.answer('generate', image());
+      await page.until('both images', ({ run, result }) => run.status === 'idle' && result?.with);
     },
   };
   await page.until('the demo and the GPU', ({ gpu, demo }) => gpu.status === 'ready' && demo.catalogue);
   return page;
 }
 
-let pictures = 0;
-/** A picture as the engine makes it. */
-export const picture = () => ({ width: 1, height: 1, rgba: new Uint8Array(4), png: new Uint8Array(1), seconds: 1, serial: ++pictures });
+let images = 0;
+/** An image as the engine makes it. */
+export const image = () => ({ width: 1, height: 1, rgba: new Uint8Array(4), png: new Uint8Array(1), seconds: 1, serial: ++images });
 
 /** A small file for the page. */
 export const file = (name, bytes = 10) => new File([new Uint8Array(bytes)], name);

@@ -1,9 +1,9 @@
-/** What happens when several things are asked for at once: one picture at a time, and nothing waits for ever. */
+/** What happens when several things are asked for at once: one image at a time, and nothing waits for ever. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { file, openPage, picture, report } from './page.mjs';
+import { file, openPage, image, report } from './page.mjs';
 
-/** A page that follows its sliders: both pictures are there. */
+/** A page that follows its sliders: both images are there. */
 async function livePage() {
   const page = await openPage();
   await page.withDemoLora();
@@ -23,9 +23,9 @@ it('Generate pressed twice during a live redraw starts one run', async () => {
   await page.rest();
   const started = page.log.slice(before).filter(({ type }) => type === 'run/started');
   assert.equal(new Set(started.map(({ job }) => job)).size, 1);
-  assert.equal(page.engine.most, 1, 'pictures that were made at once');
+  assert.equal(page.engine.most, 1, 'images that were made at once');
   assert.equal(page.state().run.live, false);
-  await page.answer('generate', picture());
+  await page.answer('generate', image());
   await page.until('its end', ({ run }) => run.status === 'idle');
   assert.equal(page.state().run.error, null);
 });
@@ -34,21 +34,21 @@ it('a slider does not cancel a grid', async () => {
   const { page, slide } = await livePage();
   page.send({ type: 'axis/changed', side: 'x', change: { kind: 'seed', text: '1, 2, 3' } });
   page.send({ type: 'grid/draw' });
-  await page.answer('generate', picture());
+  await page.answer('generate', image());
   await page.engine.waiting('generate');
   slide(0.7);
   await page.rest(300);
   assert.ok(!page.engine.calls.includes('cancel'));
   assert.equal(page.state().run.grid, true);
-  await page.answer('generate', picture());
-  await page.answer('generate', picture());
+  await page.answer('generate', image());
+  await page.answer('generate', image());
   await page.until('the whole grid', ({ grid }) => grid?.cells.every(Boolean));
-  // Then the picture follows the slider.
-  await page.answer('generate', picture());
+  // Then the image follows the slider.
+  await page.answer('generate', image());
   await page.until('the end', ({ run }) => run.status === 'idle' && run.live);
 });
 
-it('a slider does not cancel a picture that was asked for', async () => {
+it('a slider does not cancel an image that was asked for', async () => {
   const { page, slide } = await livePage();
   page.send({ type: 'form/changed', change: { live: false } });
   page.send({ type: 'run/generate' });
@@ -57,7 +57,7 @@ it('a slider does not cancel a picture that was asked for', async () => {
   slide(0.9);
   await page.rest(300);
   assert.ok(!page.engine.calls.includes('cancel'));
-  await page.answer('generate', picture());
+  await page.answer('generate', image());
 });
 
 it('the last position of a slider wins', async () => {
@@ -67,10 +67,10 @@ it('the last position of a slider wins', async () => {
   slide(0.2);
   await page.rest(300);
   slide(0.3);
-  const { args } = await page.until('the next picture', () => page.engine.open.find(({ args }) => args.recipe?.adapters[0]?.strength === 0.3));
+  const { args } = await page.until('the next image', () => page.engine.open.find(({ args }) => args.recipe?.adapters[0]?.strength === 0.3));
   assert.equal(args.recipe.adapters[0].strength, 0.3);
   assert.equal(page.engine.most, 1);
-  await page.answer('generate', picture());
+  await page.answer('generate', image());
   await page.until('its end', ({ run }) => run.status === 'idle');
 });
 
@@ -84,9 +84,9 @@ it('a file that is asked for twice while it is read is read once, and both are a
   await page.engine.waiting('inspect');
   await page.rest(100);
   await page.answer('inspect', { report: report(name), fixes: [] });
-  await page.answer('generate', picture());
-  await page.answer('generate', picture());
-  await page.until('both pictures', ({ run, result }) => run.status === 'idle' && result?.with);
+  await page.answer('generate', image());
+  await page.answer('generate', image());
+  await page.until('both images', ({ run, result }) => run.status === 'idle' && result?.with);
   assert.equal(page.engine.calls.filter((call) => call === 'inspect').length, 1);
 });
 
@@ -131,9 +131,9 @@ it('a run waits for a LoRA that is still read, and does not call it unusable', a
   await page.rest();
   assert.equal(page.state().run.error, null);
   await page.answer('inspect', { report: report('a'), fixes: [] });
-  await page.answer('generate', picture());
-  await page.answer('generate', picture());
-  await page.until('both pictures', ({ run, result }) => run.status === 'idle' && result?.with);
+  await page.answer('generate', image());
+  await page.answer('generate', image());
+  await page.until('both images', ({ run, result }) => run.status === 'idle' && result?.with);
 });
 
 it('the file that was dropped last is read first, and the other goes on after it', async () => {
@@ -172,7 +172,7 @@ it('every row of a table is told, also those that come in between', async () => 
   assert.ok(page.state().look.folder.rows.every(({ summary }) => summary));
 });
 
-it('pictures wait for a measurement of the GPU, and can be cancelled meanwhile', async () => {
+it('images wait for a measurement of the GPU, and can be cancelled meanwhile', async () => {
   const page = await openPage();
   await page.withDemoLora();
   await page.generated();
@@ -181,7 +181,7 @@ it('pictures wait for a measurement of the GPU, and can be cancelled meanwhile',
   await page.engine.waiting('benchRoof');
   page.send({ type: 'run/generate' });
   await page.rest();
-  assert.equal(page.engine.most, 0, 'pictures that were made beside the measurement');
+  assert.equal(page.engine.most, 0, 'images that were made beside the measurement');
   assert.equal(page.state().run.status, 'running');
   page.send({ type: 'run/cancel' });
   await page.until('the end of the run', ({ run }) => run.status === 'idle');

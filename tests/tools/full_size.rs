@@ -164,9 +164,9 @@ async fn generate(
         ControlFlow::Continue(())
     };
     let given = GenerateInputs { adapters: &chosen, init: init.as_deref(), ..GenerateInputs::default() };
-    let picture = session.generate(recipe, &given, &mut on_progress).await?;
-    std::fs::write(out, &picture.rgb)?;
-    std::fs::write(out.with_extension("png"), encode_png(&picture.rgb, picture.width, picture.height, &[])?)?;
+    let generated = session.generate(recipe, &given, &mut on_progress).await?;
+    std::fs::write(out, &generated.rgb)?;
+    std::fs::write(out.with_extension("png"), encode_png(&generated.rgb, generated.width, generated.height, &[])?)?;
     Ok(stages)
 }
 

@@ -74,9 +74,9 @@ async fn pipeline(root: &Path, name: &str) -> (usize, usize) {
         let given = GenerateInputs { adapters: &loaded, init: init.as_deref(), ..GenerateInputs::default() };
         let result = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
         let distance = match result {
-            Ok(picture) => {
+            Ok(generated) => {
                 let golden: &Tensor = &read_tensors(&e2e.join(format!("{id}.safetensors")))["final_latents"];
-                rel_rms(&picture.latents, &golden.channels_last())
+                rel_rms(&generated.latents, &golden.channels_last())
             }
             Err(error) => {
                 println!("{name} {id}: {error}");

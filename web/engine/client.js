@@ -137,7 +137,7 @@ export class EngineClient {
    * @param {import("./types.d.ts").Recipe} recipe
    * @param {{ start?: Uint8Array, mask?: Uint8Array, preview: boolean }} given RGBA pixels of the recipe's size, where it has a `denoise` and is `masked`
    * @param {(progress: Progress) => void} onProgress
-   * @returns {Promise<import("./types.d.ts").Picture>}
+   * @returns {Promise<import("./types.d.ts").GeneratedImage>}
    */
   generate(recipe, given, onProgress) {
     return this.#call("generate", { recipe, ...given }, onProgress);

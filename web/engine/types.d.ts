@@ -1759,7 +1759,7 @@ matched: number,
  */
 leftovers: number, };
 
-export type PictureInfo = { 
+export type GeneratedInfo = { 
 /**
  * Width in pixels.
  */
@@ -1777,7 +1777,7 @@ seconds: number,
  */
 applied: Array<Applied>, };
 
-export type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };
+export type GeneratedImage = GeneratedInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };
 
 export type ImageInfo = { 
 /**
@@ -1809,7 +1809,7 @@ start: string, };
 
 export type Row = { 
 /**
- * Group of rows: `roof`, `kernels`, `networks`, `pictures`, `strength`.
+ * Group of rows: `roof`, `kernels`, `networks`, `images`, `strength`.
  */
 group: string, 
 /**

@@ -90,7 +90,7 @@ async function written(engine, { edit, places, name, session }, onProgress) {
   }
 }
 
-/** The buffers of a picture move to the page; everything else is copied. @param {any} result */
+/** The buffers of an image move to the page; everything else is copied. @param {any} result */
 function transferred(result) {
   return result?.rgba && result?.png ? [result.rgba.buffer, result.png.buffer] : [];
 }

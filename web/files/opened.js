@@ -1,4 +1,4 @@
-/** Ids -> the Files themselves, which the state does not hold: dropped files with their configs, models, pictures. */
+/** Ids -> the Files themselves, which the state does not hold: dropped files with their configs, models, images. */
 
 /** @typedef {import("../engine/protocol.js").Place} Kept */
 /** @typedef {({ path: string } & Kept)[]} ModelFiles */

@@ -1,4 +1,4 @@
-/** A grid -> one PNG: its pictures with the values above and beside them. */
+/** A grid -> one PNG: its images with the values above and beside them. */
 
 import { t } from "../words.js";
 
@@ -7,13 +7,13 @@ const LINE = 22;
 
 /** @param {import("../types.d.ts").Grid} grid @returns {Promise<Blob>} */
 export async function gridImage({ title, x, y, cells }) {
-  const first = cells.find((cell) => cell !== null)?.picture;
+  const first = cells.find((cell) => cell !== null)?.image;
   const { width, height } = first ?? { width: 64, height: 64 };
-  const scale = Math.max(1, Math.round(160 / width)); // small pictures are drawn with larger pixels
+  const scale = Math.max(1, Math.round(160 / width)); // small images are drawn with larger pixels
   const [wide, high] = [width * scale, height * scale];
 
   const measure = new OffscreenCanvas(1, 1).getContext("2d");
-  if (!measure) throw { kind: "picture", message: t("error.canvas_grid") };
+  if (!measure) throw { kind: "image", message: t("error.canvas_grid") };
   measure.font = font(15);
   const labelled = y.name ? [...y.ticks.map(({ label }) => label), y.name] : [];
   const left = GAP + Math.ceil(Math.max(0, ...labelled.map((text) => measure.measureText(text).width))) + (y.name ? GAP : 0);
@@ -37,12 +37,12 @@ export async function gridImage({ title, x, y, cells }) {
   cells.forEach((cell, at) => {
     if (!cell) return;
     const [column, row] = [at % x.ticks.length, Math.floor(at / x.ticks.length)];
-    context.drawImage(bitmap(cell.picture), left + column * (wide + GAP), top + row * (high + GAP), wide, high);
+    context.drawImage(bitmap(cell.image), left + column * (wide + GAP), top + row * (high + GAP), wide, high);
   });
   return canvas.convertToBlob({ type: "image/png" });
 }
 
-/** @param {import("../engine/types.d.ts").Picture} picture */
+/** @param {import("../engine/types.d.ts").GeneratedImage} image */
 function bitmap({ width, height, rgba }) {
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext("2d")?.putImageData(new ImageData(rgba, width, height), 0, 0);

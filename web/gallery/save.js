@@ -1,4 +1,4 @@
-/** Pictures, texts and edited files -> files among the user's downloads, by their names. The browser gives each a name of its own: nothing is overwritten. */
+/** Images, texts and edited files -> files among the user's downloads, by their names. The browser gives each a name of its own: nothing is overwritten. */
 
 import { drawingOf } from "./state.js";
 import { gridImage } from "./grid-image.js";
@@ -8,14 +8,14 @@ import { download } from "../world.js";
 
 /** @param {State["result"]} result @param {"without" | "with"} which */
 export function saveResult(result, which) {
-  const picture = result?.[which];
-  return result && picture && save(picture.png, nameOf(result.recipe, which === "with" ? result.loras : []));
+  const image = result?.[which];
+  return result && image && save(image.png, nameOf(result.recipe, which === "with" ? result.loras : []));
 }
 
 /** @param {State} state @param {number} id */
 export function saveDrawing(state, id) {
   const drawing = drawingOf(state, id);
-  return drawing && save(drawing.picture.png, nameOf(drawing.recipe, drawing.loras));
+  return drawing && save(drawing.image.png, nameOf(drawing.recipe, drawing.loras));
 }
 
 /** @param {State["grid"]} grid */

@@ -1,15 +1,15 @@
-/** What was drawn in this visit: the history of pictures, and the grid. State and action -> the next state. Pure. */
+/** What was drawn in this visit: the history of images, and the grid. State and action -> the next state. Pure. */
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Action} Action */
 /** @typedef {import("../types.d.ts").Drawing} Drawing */
 /** @typedef {import("../types.d.ts").Result} Result */
 
-/** The history lets go of its oldest pictures beyond this many pixels: 160 MB of memory. */
+/** The history lets go of its oldest images beyond this many pixels: 160 MB of memory. */
 const MOST_PIXELS = 40e6;
 
 /** @type {Pick<State, "history" | "axes" | "grid">} */
-export const FIRST_PICTURES = {
+export const FIRST_IMAGES = {
   history: { items: [], selected: 0, pinned: 0, compare: "side" },
   axes: {
     x: { kind: "strength:0", text: "-1, -0.5, 0, 0.5, 1, 1.5", chosen: [] },
@@ -19,7 +19,7 @@ export const FIRST_PICTURES = {
 };
 
 /** @param {State} state @param {Action} action @returns {State} */
-export function reducePictures(state, action) {
+export function reduceImages(state, action) {
   switch (action.type) {
     case "run/result":
       return action.result.preview ? state : drawings(action.result).reduce(remembered, state);
@@ -41,7 +41,7 @@ export function reducePictures(state, action) {
       const cell = state.grid?.cells[action.at];
       if (!cell) return state;
       const next = remembered(state, cell);
-      const { id } = /** @type {Drawing} */ (next.history.items.find(({ picture }) => picture === cell.picture));
+      const { id } = /** @type {Drawing} */ (next.history.items.find(({ image }) => image === cell.image));
       return { ...next, history: { ...next.history, selected: id } };
     }
     default:
@@ -52,21 +52,21 @@ export function reducePictures(state, action) {
 /** @param {Result} result @returns {Omit<Drawing, "id">[]} */
 function drawings({ without, with: stacked, plain, recipe, loras }) {
   return [
-    ...(without ? [{ picture: without, recipe: plain, loras: [] }] : []),
-    ...(stacked ? [{ picture: stacked, recipe, loras }] : []),
+    ...(without ? [{ image: without, recipe: plain, loras: [] }] : []),
+    ...(stacked ? [{ image: stacked, recipe, loras }] : []),
   ];
 }
 
-/** A picture is in the history once. @param {State} state @param {Omit<Drawing, "id">} drawing @returns {State} */
+/** An image is in the history once. @param {State} state @param {Omit<Drawing, "id">} drawing @returns {State} */
 function remembered(state, drawing) {
   const { items, pinned, selected } = state.history;
-  if (items.some(({ picture }) => picture === drawing.picture)) return state;
+  if (items.some(({ image }) => image === drawing.image)) return state;
   const id = 1 + Math.max(0, ...items.map((item) => item.id));
   const all = [...items, { ...drawing, id }];
-  let over = all.reduce((sum, { picture }) => sum + picture.width * picture.height, 0) - MOST_PIXELS;
+  let over = all.reduce((sum, { image }) => sum + image.width * image.height, 0) - MOST_PIXELS;
   const left = all.filter((item) => {
     const goes = over > 0 && ![pinned, selected, id].includes(item.id);
-    if (goes) over -= item.picture.width * item.picture.height;
+    if (goes) over -= item.image.width * item.image.height;
     return !goes;
   });
   return { ...state, history: { ...state.history, items: left } };

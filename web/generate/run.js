@@ -1,4 +1,4 @@
-/** The form -> two pictures of one recipe, without and with the LoRAs, or a grid of them. Model and LoRAs are brought first; cancel answers at every point. */
+/** The form -> two images of one recipe, without and with the LoRAs, or a grid of them. Model and LoRAs are brought first; cancel answers at every point. */
 
 import { asError, isCancelled, orAbort } from "../core/errors.js";
 import { onAbort } from "../core/jobs.js";
@@ -6,21 +6,21 @@ import { fetchModel } from "../demo/files.js";
 import { plannedGrid } from "../grid.js";
 import { fileOf, folderOf, keptOf } from "../files/opened.js";
 import { clipMerges } from "./merges.js";
-import { pixelsOf } from "../pictures.js";
+import { pixelsOf } from "../images.js";
 import { activeLabels, activeRows, canRedraw, causeOf, modelKey, plainRecipe, sameRecipe, stackedRecipe } from "../recipe.js";
 import { entryById, overallProgress, usable } from "../select.js";
 import { t } from "../words.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../engine/types.d.ts").Recipe} Recipe */
-/** @typedef {import("../engine/types.d.ts").Picture} Picture */
+/** @typedef {import("../engine/types.d.ts").GeneratedImage} GeneratedImage */
 
-/** The most steps of a picture that follows a slider. */
+/** The most steps of an image that follows a slider. */
 const LIVE_STEPS = 8;
 
 /** What the images of a run are made of; `tell` says of the run itself. @typedef {{ signal: AbortSignal, progress: (done: number) => void, tell: (action: RunFact) => void }} Making */
-/** A fact of the run of a job, but for the job. @typedef {{ type: "run/picture", picture: number } | { type: "run/progress", progress: import("../engine/types.d.ts").PageProgress } | { type: "run/result", result: import("../types.d.ts").Result } | RunStart} RunFact */
-/** @typedef {{ type: "run/started", pictures: number, live?: boolean, grid?: boolean }} RunStart */
+/** A fact of the run of a job, but for the job. @typedef {{ type: "run/image", image: number } | { type: "run/progress", progress: import("../engine/types.d.ts").PageProgress } | { type: "run/result", result: import("../types.d.ts").Result } | RunStart} RunFact */
+/** @typedef {{ type: "run/started", images: number, live?: boolean, grid?: boolean }} RunStart */
 
 /**
  * @param {{
@@ -138,26 +138,26 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
 
   /** The pixels to start from, and those of their mask. @param {State} state @param {Recipe} recipe */
   async function startOf({ start, mask }, { width, height }) {
-    const pixels = async (/** @type {import("../types.d.ts").Start | null} */ picture) => {
-      const file = picture && fileOf(picture.id);
+    const pixels = async (/** @type {import("../types.d.ts").Start | null} */ image) => {
+      const file = image && fileOf(image.id);
       return file ? await pixelsOf(file, width, height) : undefined;
     };
     return { start: await pixels(start), mask: await pixels(start && mask) };
   }
 
-  /** @param {Making} making @param {Recipe} recipe @param {{ start?: Uint8Array, mask?: Uint8Array }} start @param {number} picture @param {number} pictures @returns {Promise<Picture>} */
-  async function draw({ signal, progress, tell }, recipe, start, picture, pictures) {
+  /** @param {Making} making @param {Recipe} recipe @param {{ start?: Uint8Array, mask?: Uint8Array }} start @param {number} image @param {number} images @returns {Promise<GeneratedImage>} */
+  async function draw({ signal, progress, tell }, recipe, start, image, images) {
     signal.throwIfAborted();
-    tell({ type: "run/picture", picture });
+    tell({ type: "run/image", image });
     const hear = (/** @type {import("../engine/types.d.ts").PageProgress} */ now) => {
-      progress(overallProgress({ picture, pictures, progress: now }).done);
+      progress(overallProgress({ image, images, progress: now }).done);
       tell({ type: "run/progress", progress: now });
     };
     const given = { ...start, preview: getState().form.preview };
     return onAbort(signal, () => client.cancel(), () => client.generate(recipe, given, hear));
   }
 
-  /** Everything that the pictures need, brought. @param {AbortSignal} signal */
+  /** Everything that the images need, brought. @param {AbortSignal} signal */
   async function prepare(signal) {
     await orAbort(signal, openModel());
     const state = getState();
@@ -168,58 +168,58 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     return { plain, recipe, cause, loras, start };
   }
 
-  /** Both pictures; the one without LoRAs is drawn anew only when its recipe is new. @param {Making} making */
+  /** Both images; the one without LoRAs is drawn anew only when its recipe is new. @param {Making} making */
   async function drawBoth(making) {
     const { signal, tell } = making;
     const { result: last } = getState();
     const { plain, recipe, cause, loras, start } = await prepare(signal);
     const reused = last && last.cause === cause && sameRecipe(last.plain, plain) ? last.without : null;
-    if (reused) tell({ type: "run/started", pictures: 1 });
+    if (reused) tell({ type: "run/started", images: 1 });
     const result = { plain, recipe, cause, loras, preview: false };
     const stacked = !sameRecipe(plain, recipe);
-    const pictures = reused || !stacked ? 1 : 2;
-    const without = reused ?? (await draw(making, plain, start, 1, pictures));
+    const images = reused || !stacked ? 1 : 2;
+    const without = reused ?? (await draw(making, plain, start, 1, images));
     if (!reused || !stacked) tell({ type: "run/result", result: { ...result, without, with: null } });
     if (stacked) {
-      const picture = await draw(making, recipe, start, pictures, pictures);
-      tell({ type: "run/result", result: { ...result, without, with: picture } });
+      const image = await draw(making, recipe, start, images, images);
+      tell({ type: "run/result", result: { ...result, without, with: image } });
     }
   }
 
-  /** The picture with the LoRAs alone, in few steps. @param {Making} making */
+  /** The image with the LoRAs alone, in few steps. @param {Making} making */
   async function drawQuickly(making) {
     const { signal, tell } = making;
     if (!canRedraw(getState())) return;
-    tell({ type: "run/started", pictures: 1, live: true });
+    tell({ type: "run/started", images: 1, live: true });
     const { result: last } = getState();
     const { recipe, start, ...rest } = await prepare(signal);
     if (!last) return;
     const steps = Math.min(recipe.steps, LIVE_STEPS);
     const result = { ...last, ...rest, recipe: { ...recipe, steps }, preview: steps < recipe.steps };
-    const picture = !sameRecipe(rest.plain, recipe) ? await draw(making, result.recipe, start, 1, 1) : null;
-    tell({ type: "run/result", result: { ...result, with: picture } });
+    const image = !sameRecipe(rest.plain, recipe) ? await draw(making, result.recipe, start, 1, 1) : null;
+    tell({ type: "run/result", result: { ...result, with: image } });
   }
 
-  /** All pictures of the grid, row by row; those that are finished stay when it is stopped. @param {Making} making */
+  /** All images of the grid, row by row; those that are finished stay when it is stopped. @param {Making} making */
   async function drawGrid(making) {
     const { signal, tell } = making;
     await orAbort(signal, openModel());
     const state = getState();
     const { grid, forms } = plannedGrid(state);
-    tell({ type: "run/started", pictures: forms.length, grid: true });
+    tell({ type: "run/started", images: forms.length, grid: true });
     send({ type: "grid/started", grid });
     for (const [at, form] of forms.entries()) {
       const asked = { ...state, form };
       const plain = plainRecipe(asked);
       const recipe = stackedRecipe(asked, plain, await orAbort(signal, adapters(asked)));
       await orAbort(signal, embeddings(plain));
-      const picture = await draw(making, recipe, await startOf(state, plain), at + 1, forms.length);
-      send({ type: "grid/drawn", at, cell: { picture, recipe, loras: activeLabels(asked) } });
+      const image = await draw(making, recipe, await startOf(state, plain), at + 1, forms.length);
+      send({ type: "grid/drawn", at, cell: { image, recipe, loras: activeLabels(asked) } });
     }
   }
 
   /**
-   * Pictures that are asked for wait for each other; one that follows a slider waits for them, and gives way to them and to the next of its kind.
+   * Images that are asked for wait for each other; one that follows a slider waits for them, and gives way to them and to the next of its kind.
    * @param {"generate" | "grid" | "live"} kind @param {(making: Making) => Promise<void>} make
    */
   function start(kind, make) {
@@ -241,12 +241,12 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
 
   async function generate() {
     const run = start("generate", drawBoth);
-    run?.tell({ type: "run/started", pictures: activeRows(getState()).length ? 2 : 1 });
+    run?.tell({ type: "run/started", images: activeRows(getState()).length ? 2 : 1 });
     await run?.ended;
   }
 
   function generateGrid() {
-    start("grid", drawGrid)?.tell({ type: "run/started", pictures: plannedGrid(getState()).forms.length, grid: true });
+    start("grid", drawGrid)?.tell({ type: "run/started", images: plannedGrid(getState()).forms.length, grid: true });
   }
 
   /** The last wish wins: what follows the slider is stopped, and wishes in between are passed over. */

@@ -12,7 +12,7 @@ const TEXTS = [
   "model_index.json", "scheduler/scheduler_config.json", "unet/config.json", "vae/config.json", "text_encoder/config.json", "text_encoder_2/config.json",
   ...["tokenizer", "tokenizer_2"].flatMap((folder) => ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"].map((name) => `${folder}/${name}`)),
 ];
-/** Weights of each network, the first that is there: halves come in half the time and lose nothing that a picture shows. */
+/** Weights of each network, the first that is there: halves come in half the time and lose nothing that an image shows. */
 const WEIGHTS = [
   ...["unet", "vae"].map((network) => [`${network}/diffusion_pytorch_model.fp16.safetensors`, `${network}/diffusion_pytorch_model.safetensors`]),
   ...["text_encoder", "text_encoder_2"].map((network) => [`${network}/model.fp16.safetensors`, `${network}/model.safetensors`]),

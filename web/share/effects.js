@@ -1,4 +1,4 @@
-/** The page's fragment -> what it asks for: a picture's settings with its LoRAs, a report, or measurements. What is not here is asked for by name. */
+/** The page's fragment -> what it asks for: an image's settings with its LoRAs, a report, or measurements. What is not here is asked for by name. */
 
 import { parsedLink } from "./link.js";
 import { NOTHING_SAID, restored } from "../restore.js";

@@ -41,7 +41,7 @@ impl Spread {
 /// A row of the benchmark table.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 pub struct Row {
-    /// Group of rows: `roof`, `kernels`, `networks`, `pictures`, `strength`.
+    /// Group of rows: `roof`, `kernels`, `networks`, `images`, `strength`.
     pub group: String,
     /// What was timed, with its sizes.
     pub name: String,

@@ -35,8 +35,8 @@ impl Row {
             "{} at {}x{}, {} steps of {}, CFG scale {}",
             recipe.model, recipe.width, recipe.height, recipe.steps, recipe.sampler, recipe.guidance
         );
-        let mut rows = vec![Row::new("pictures", format!("first image: {description}"), vec![rounds.remove(0)])];
-        rows.push(Row::new("pictures", description, rounds));
+        let mut rows = vec![Row::new("images", format!("first image: {description}"), vec![rounds.remove(0)])];
+        rows.push(Row::new("images", description, rounds));
         let size = format!("{} at {}x{}", recipe.model, recipe.width, recipe.height);
         if let Some(timed) = session.time_unet(BUDGET).await? {
             rows.push(Row::timed("networks", format!("UNet step: {size}"), timed, roof));

@@ -28,9 +28,9 @@ impl Session {
         if !needs_pixels {
             return Ok(Vec::new());
         }
-        report(Stage::Decode, 0, request.shape.pictures, None)?;
+        report(Stage::Decode, 0, request.shape.images, None)?;
         let latents = latents.current.as_deref().unwrap_or_default();
-        self.decode(&runners.decoder, latents, request.shape.pictures, report).await
+        self.decode(&runners.decoder, latents, request.shape.images, report).await
     }
 
     /// Folds the adapters into the weights, with their strengths at the next call.
@@ -60,7 +60,7 @@ impl Session {
             let clean = match &request.start {
                 Start::Noise => None,
                 Start::Latents { clean, .. } => Some(clean.clone()),
-                Start::Picture { pixels, .. } => {
+                Start::Image { pixels, .. } => {
                     Some(self.encode(runners, pixels, *shape, &latents.posterior, report).await?)
                 }
                 Start::Pixels { pixels, .. } => {
@@ -69,7 +69,7 @@ impl Session {
             };
             latents.start(clean);
         }
-        let copies = shape.items() / shape.pictures;
+        let copies = shape.items() / shape.images;
         let mut strengths = request.strengths(latents.relative_call(), latents.calls());
         let calls = latents.sampler.timesteps().len();
         while latents.next_call < calls {
@@ -107,11 +107,10 @@ impl Session {
                     .not_finite(&[&runners.texts, &runners.denoiser], "UNet", Some((call + 1, calls)), request)
                     .await?);
             }
-            let predicted = request.guidance.combine(&predictions, input.len(), shape.pictures);
+            let predicted = request.guidance.combine(&predictions, input.len(), shape.images);
             if let Some(previewer) = self.previewer.as_ref().filter(|_| request.preview) {
                 let clean = latents.predicted_x0(&predicted);
-                latents.preview =
-                    Some(previewer.show(&clean[..clean.len() / shape.pictures], shape.height, shape.width));
+                latents.preview = Some(previewer.show(&clean[..clean.len() / shape.images], shape.height, shape.width));
             }
             latents.step(&predicted);
         }

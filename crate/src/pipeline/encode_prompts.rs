@@ -32,7 +32,7 @@ impl EncodedPrompts {
                 0 => text,
                 _ => text.with_last_state_repeated(lengths.prompt),
             };
-            vec![text.extended(shape.chunks, empty); shape.pictures]
+            vec![text.extended(shape.chunks, empty); shape.images]
         });
         items.collect()
     }

@@ -34,7 +34,7 @@ pub struct Applied {
 
 /// A generated image, or a batch of them.
 #[derive(Debug, Clone)]
-pub struct Picture {
+pub struct GeneratedImages {
     /// Width in pixels.
     pub width: usize,
     /// Height in pixels.
@@ -60,7 +60,7 @@ impl Session {
         recipe: &Recipe,
         given: &GenerateInputs<'_>,
         progress: &mut dyn FnMut(Progress) -> Control,
-    ) -> Result<Picture, PipelineError> {
+    ) -> Result<GeneratedImages, PipelineError> {
         let multiple = self.model.size_multiple();
         recipe.check(multiple)?;
         let mentions = PromptSchedule::of(recipe, Pass { steps: recipe.steps, before: None })?.mentions;
@@ -104,7 +104,7 @@ impl Session {
             matched: loaded.adapter.deltas.iter().map(Delta::path).collect::<BTreeSet<_>>().len(),
             leftovers: loaded.adapter.leftovers.len(),
         });
-        Ok(Picture {
+        Ok(GeneratedImages {
             width: size.1,
             height: size.0,
             rgb: to_rgb8(&output.image),
@@ -148,14 +148,14 @@ impl Session {
         let lengths = script.lengths(&tokenizers, recipe.pad_conds);
         let multiple = self.model.size_multiple();
         let shape = Shape {
-            pictures: recipe.batch,
+            images: recipe.batch,
             guided: guidance.needs_negative(),
             prompts: guidance.prompts(),
             height: height / multiple,
             width: width / multiple,
             chunks: lengths.common(guidance.needs_negative()),
             clip_skip: spec.clip_skip(recipe),
-            starts_from_picture: start.is_encoded(),
+            encodes_image: start.is_encoded(),
         };
         let preview = given.preview;
         let request = Request { recipe, script, vocabulary, chosen, start, shape, guidance, lengths, preview };

@@ -37,8 +37,8 @@ impl Guidance {
     }
 
     /// Combines a call's predictions of `len` values each: u + scale · Σ weight · (c - u), with the negative prompt's u
-    /// first, if it is needed. `pictures` images are rescaled separately.
-    pub fn combine(&self, predictions: &[f32], len: usize, pictures: usize) -> Vec<f32> {
+    /// first, if it is needed. `images` images are rescaled separately.
+    pub fn combine(&self, predictions: &[f32], len: usize, images: usize) -> Vec<f32> {
         let (negative, prompts) = predictions.split_at(if self.needs_negative() { len } else { 0 });
         let factors = || self.weights.iter().map(|weight| weight * self.scale);
         if self.weights == [1.0] && negative.is_empty() {
@@ -54,7 +54,7 @@ impl Guidance {
             }
         }
         if self.rescale > 0.0 && !negative.is_empty() {
-            let one = len / pictures;
+            let one = len / images;
             let pairs = combined.chunks_exact_mut(one).zip(prompts.chunks_exact(one));
             pairs.for_each(|(combined, prompt)| rescale(combined, prompt, self.rescale));
         }

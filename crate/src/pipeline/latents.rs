@@ -37,14 +37,14 @@ impl Latents {
         let Request { recipe, shape, .. } = request;
         let pixels = shape.height * shape.width;
         let rules = NoiseRules::of(recipe.program, &recipe.web_ui.unwrap_or_default());
-        let mut noise = Noise::new(recipe, rules, sampler.noise_range(), (shape.pictures, pixels, channels));
-        let is_sampled = rules.samples_encoder && matches!(request.start, Start::Picture { .. });
+        let mut noise = Noise::new(recipe, rules, sampler.noise_range(), (shape.images, pixels, channels));
+        let is_sampled = rules.samples_encoder && matches!(request.start, Start::Image { .. });
         // The whole batch shares one sample of the init image.
-        let posterior = if is_sampled { noise.draw_one(pixels).repeat(request.shape.pictures) } else { Vec::new() };
+        let posterior = if is_sampled { noise.draw_one(pixels).repeat(request.shape.images) } else { Vec::new() };
         let first = request.start.denoise().map_or(0, |denoise| sampler.start_index(denoise));
         let initial_noise = noise.initial(pixels);
         let mask = match &request.start {
-            Start::Picture { mask, .. } => mask.clone(),
+            Start::Image { mask, .. } => mask.clone(),
             _ => None,
         };
         if mask.is_some() {

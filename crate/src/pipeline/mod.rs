@@ -36,7 +36,7 @@ mod vae;
 pub use embedding::Embedding;
 pub use error::PipelineError;
 pub use folder::Folder;
-pub use generate::{Applied, Picture};
+pub use generate::{Applied, GeneratedImages};
 pub use image::{DecodedImage, decode_png, encode_png, to_rgb8};
 pub use image_recipe::{ImageInfo, UnknownText, read_image};
 pub use image_text::{TextEntries, TextEntry, image_texts};

@@ -44,7 +44,7 @@ impl ImagePlans {
         let (texts, denoiser) = calls(denoiser, model.spec.varying(), config.style);
         let decoder = decoder(model, 1, height, width, config)?.fuse_epilogues();
         let pixels = model.spec.latents().pixels;
-        let encoder = match shape.starts_from_picture {
+        let encoder = match shape.encodes_image {
             true => Some(encoder(model, 1, height * pixels, width * pixels, config)?.fuse_epilogues()),
             false => None,
         };

@@ -56,14 +56,14 @@ impl Session {
         let (gpu, config) = (self.gpu.clone(), self.config.clone());
         let edge = self.model.native_size() / self.model.size_multiple();
         let shape = Shape {
-            pictures: 1,
+            images: 1,
             guided: true,
             prompts: 1,
             height: edge,
             width: edge,
             chunks: 1,
             clip_skip: 0,
-            starts_from_picture: false,
+            encodes_image: false,
         };
         let plans = match self.tuning_enabled.get() && gpu.needs_tuning(&config) {
             true => Vec::new(),

@@ -34,7 +34,7 @@ pub(super) enum Start<'a> {
     Noise,
     /// An init image, encoded to a sample of the encoder's distribution. With a mask, only latents whose
     /// entry is true change.
-    Picture { pixels: &'a [f32], denoise: f64, mask: Option<Vec<bool>> },
+    Image { pixels: &'a [f32], denoise: f64, mask: Option<Vec<bool>> },
     /// Images of a first pass, encoded to the mean of the encoder's distribution.
     Pixels { pixels: Vec<f32>, denoise: f64 },
     /// Latents of a first pass.
@@ -46,7 +46,7 @@ impl Start<'_> {
     pub fn denoise(&self) -> Option<f64> {
         match self {
             Start::Noise => None,
-            Start::Picture { denoise, .. } | Start::Pixels { denoise, .. } | Start::Latents { denoise, .. } => {
+            Start::Image { denoise, .. } | Start::Pixels { denoise, .. } | Start::Latents { denoise, .. } => {
                 Some(*denoise)
             }
         }
@@ -54,7 +54,7 @@ impl Start<'_> {
 
     /// Returns whether the VAE's encoder is needed.
     pub fn is_encoded(&self) -> bool {
-        matches!(self, Start::Picture { .. } | Start::Pixels { .. })
+        matches!(self, Start::Image { .. } | Start::Pixels { .. })
     }
 }
 
@@ -174,9 +174,7 @@ pub(super) fn starting_point<'a>(
     };
     match (given.init, recipe.denoise) {
         (None, None) => Ok(Start::Noise),
-        (Some(given), Some(denoise)) if given.len() == pixels * 3 => {
-            Ok(Start::Picture { pixels: given, denoise, mask })
-        }
+        (Some(given), Some(denoise)) if given.len() == pixels * 3 => Ok(Start::Image { pixels: given, denoise, mask }),
         (Some(given), Some(_)) => {
             Err(bad(image, format!("{} values long", given.len()), "it must match the output size"))
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// Batch size.
-    pub pictures: usize,
+    pub images: usize,
     /// Whether the negative prompt is predicted too (classifier-free guidance).
     pub guided: bool,
     /// Predictions per image besides the negative prompt's: 1, or the number of parts of a composed prompt.
@@ -20,12 +20,12 @@ pub struct Shape {
     /// Final layers of the text encoders to skip.
     pub clip_skip: usize,
     /// Whether the VAE's encoder is needed (image-to-image).
-    pub starts_from_picture: bool,
+    pub encodes_image: bool,
 }
 
 impl Shape {
     /// Returns the batch size of the UNet and the text encoders.
     pub fn items(&self) -> usize {
-        (self.prompts + usize::from(self.guided)) * self.pictures
+        (self.prompts + usize::from(self.guided)) * self.images
     }
 }

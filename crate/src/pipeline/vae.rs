@@ -44,7 +44,7 @@ impl Session {
             let std = (0.5 * moments[at + channels].clamp(-30.0, 20.0)).exp();
             (moments[at] + std * noise) * scale
         };
-        Ok((0..latent_len * shape.pictures).map(sample).collect())
+        Ok((0..latent_len * shape.images).map(sample).collect())
     }
 
     /// Decodes latents into pixels (B, H, W, 3), one image at a time.

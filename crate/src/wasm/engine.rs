@@ -4,14 +4,14 @@ use super::convert::{failure, from_js, refused, to_js};
 use super::device::Device;
 use super::progress::ProgressReporter;
 use super::sources::Place;
-use super::types::{Inspected, ModelInfo, PictureInfo, PreviewInfo, ProgressInfo};
+use super::types::{GeneratedInfo, Inspected, ModelInfo, PreviewInfo, ProgressInfo};
 use crate::analysis;
 use crate::edit::{EditInput, fixes};
 use crate::formats::ByteSource;
 use crate::gpu::{Gpu, KernelConfig, RooflinePeak, Tuning};
 use crate::pipeline::{
-    Embedding, Folder, GenerateInputs, Model, Picture, PipelineError, Preview, Progress, Recipe, RecipeDraft, Session,
-    Stage, denoise_seconds_left, encode_png, read_image,
+    Embedding, Folder, GenerateInputs, GeneratedImages, Model, PipelineError, Preview, Progress, Recipe, RecipeDraft,
+    Session, Stage, denoise_seconds_left, encode_png, read_image,
 };
 use crate::program::{ParseProgramError, Program};
 use crate::text::Tokenizer;
@@ -185,8 +185,8 @@ impl Engine {
             self.cancel_requested.set(false);
             self.draw(opened, &recipe, (init.as_deref(), mask.as_deref(), preview), &on_progress).await
         };
-        let picture = self.with_model(generate).await?.map_err(refused)?;
-        picture_to_js(&recipe, picture, (js_sys::Date::now() - started) / 1000.0)
+        let generated = self.with_model(generate).await?.map_err(refused)?;
+        images_to_js(&recipe, generated, (js_sys::Date::now() - started) / 1000.0)
     }
 
     /// Reads how an image was generated, as an [`ImageInfo`](crate::pipeline::ImageInfo).
@@ -296,7 +296,7 @@ impl Engine {
         recipe: &Recipe,
         (init, mask, preview): (Option<&[f32]>, Option<&[f32]>, bool),
         on_progress: &Function,
-    ) -> Result<Picture, PipelineError> {
+    ) -> Result<GeneratedImages, PipelineError> {
         let mut adapters = Vec::new();
         for choice in &recipe.adapters {
             if let Some(adapter) = opened.adapter(&self.files, &choice.sha256).await? {
@@ -377,15 +377,15 @@ fn preview_to_js(preview: &Preview) -> Result<JsValue, JsValue> {
 }
 
 /// Returns the image as `{width, height, seconds, applied, rgba, png}`.
-fn picture_to_js(recipe: &Recipe, picture: Picture, seconds: f64) -> Result<JsValue, JsValue> {
-    let (width, height) = (picture.width, picture.height);
+fn images_to_js(recipe: &Recipe, generated: GeneratedImages, seconds: f64) -> Result<JsValue, JsValue> {
+    let (width, height) = (generated.width, generated.height);
     let recipe_json = serde_json::to_string(recipe).map_err(|error| failure("recipe", error.to_string()))?;
     let parameters = RecipeDraft::of(recipe).to_infotext();
     let texts = [("parameters", parameters.as_str()), ("lora-loupe", &recipe_json)];
-    let png = encode_png(&picture.rgb[..width * height * 3], width, height, &texts)
+    let png = encode_png(&generated.rgb[..width * height * 3], width, height, &texts)
         .map_err(|error| failure("file", format!("could not encode the PNG: {error}")))?;
-    let rgba: Vec<u8> = picture.rgb.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
-    let result = to_js(&PictureInfo { width, height, seconds, applied: picture.applied })?;
+    let rgba: Vec<u8> = generated.rgb.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
+    let result = to_js(&GeneratedInfo { width, height, seconds, applied: generated.applied })?;
     Reflect::set(&result, &"rgba".into(), &Uint8ClampedArray::from(rgba.as_slice()))?;
     Reflect::set(&result, &"png".into(), &Uint8Array::from(png.as_slice()))?;
     Ok(result)

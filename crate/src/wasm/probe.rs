@@ -120,15 +120,15 @@ impl Engine {
     }
 
     /// Generates the recipe's image as `{latents, image, applied}`; latents and image are channels-last f32.
-    pub async fn probe_picture(&self, recipe: JsValue) -> Result<JsValue, JsValue> {
+    pub async fn probe_image(&self, recipe: JsValue) -> Result<JsValue, JsValue> {
         let recipe: Recipe = from_js("the recipe", recipe)?;
         let no_op = js_sys::Function::new_no_args("");
         let generate = async |opened: &mut Opened| self.draw(opened, &recipe, (None, None, false), &no_op).await;
-        let picture = self.with_model(generate).await?.map_err(refused)?;
+        let generated = self.with_model(generate).await?.map_err(refused)?;
         let result = Object::new();
-        Reflect::set(&result, &"latents".into(), &Float32Array::from(picture.latents.as_slice()))?;
-        Reflect::set(&result, &"image".into(), &Float32Array::from(picture.image.as_slice()))?;
-        Reflect::set(&result, &"applied".into(), &to_js(&picture.applied)?)?;
+        Reflect::set(&result, &"latents".into(), &Float32Array::from(generated.latents.as_slice()))?;
+        Reflect::set(&result, &"image".into(), &Float32Array::from(generated.image.as_slice()))?;
+        Reflect::set(&result, &"applied".into(), &to_js(&generated.applied)?)?;
         Ok(result.into())
     }
 }

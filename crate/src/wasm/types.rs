@@ -104,7 +104,7 @@ pub struct PreviewInfo {
 
 /// A generated image without its pixels.
 #[derive(Debug, Clone, Serialize, TS)]
-pub struct PictureInfo {
+pub struct GeneratedInfo {
     /// Width in pixels.
     pub width: usize,
     /// Height in pixels.
@@ -292,8 +292,11 @@ const GENERATION: &[Declaration] = &[
     |_| "type PageProgress = ProgressInfo & { preview?: Preview };".into(),
     ProgressInfo::decl,
     Applied::decl,
-    PictureInfo::decl,
-    |_| "type Picture = PictureInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };".into(),
+    GeneratedInfo::decl,
+    |_| {
+        "type GeneratedImage = GeneratedInfo & { rgba: Uint8ClampedArray<ArrayBuffer>; png: Uint8Array<ArrayBuffer> };"
+            .into()
+    },
     ImageInfo::decl,
     UnknownText::decl,
     Row::decl,

@@ -1,4 +1,4 @@
-/** Two axes -> what changes along them, and the pictures as a table. */
+/** Two axes -> what changes along them, and the images as a table. */
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
@@ -25,7 +25,7 @@ export function gridView(state, send) {
         ${axisView(state, "x", t("grid.across"), send)} ${axisView(state, "y", t("grid.down"), send)}
         <p class="go">
           <button class="button primary" type="button" id="draw-grid" aria-disabled=${ready ? "false" : "true"} @click=${() => ready && send({ type: "grid/draw" })}>
-            ${t("grid.draw", { pictures: t("n.picture", { n: count }) })}
+            ${t("grid.draw", { images: t("n.image", { n: count }) })}
           </button>
           <span class="fine">${count > MOST_CELLS ? t("grid.most", { n: MOST_CELLS }) : t("grid.rest")}</span>
         </p>
@@ -85,7 +85,7 @@ function tableView({ title, x, y, cells }, smooth, send) {
     return html`<td>
       ${drawing
         ? html`<button type="button" class="thumb" aria-label=${t("grid.look", { name })} @click=${() => send({ type: "grid/picked", at })}>
-            <pixel-picture .room=${144} .picture=${drawing.picture} ?smooth=${smooth} label=""></pixel-picture>
+            <pixel-image .room=${144} .image=${drawing.image} ?smooth=${smooth} label=""></pixel-image>
           </button>`
         : html`<div class="blank"></div>`}
     </td>`;
@@ -107,7 +107,7 @@ function tableView({ title, x, y, cells }, smooth, send) {
     </div>
     <p class="downloads">
       ${drawn ? html`<button class="button small" type="button" id="download-grid" @click=${() => send({ type: "grid/download" })}>${download} ${t("grid.png")}</button>` : nothing}
-      <span class="fine" data-testid="grid-count">${t("grid.drawn", { drawn, pictures: t("n.picture", { n: cells.length }), what: x.name && y.name ? t("grid.two", { x: x.name, y: y.name }) : x.name || y.name || title })} ${t("grid.click")}</span>
+      <span class="fine" data-testid="grid-count">${t("grid.drawn", { drawn, images: t("n.image", { n: cells.length }), what: x.name && y.name ? t("grid.two", { x: x.name, y: y.name }) : x.name || y.name || title })} ${t("grid.click")}</span>
     </p>
   `;
 }

@@ -1,4 +1,4 @@
-/** The pictures of this visit -> a row to choose from, and the chosen one, alone or beside the pinned one. */
+/** The images of this visit -> a row to choose from, and the chosen one, alone or beside the pinned one. */
 
 import { html, nothing } from "lit-html";
 import { repeat } from "lit-html/directives/repeat.js";
@@ -21,8 +21,8 @@ export function historyView(state, send) {
   return html`
     <section class="card history" id="history" aria-labelledby="history-title" data-testid="history">
       <header><h3 id="history-title">${t("history.title")}</h3>
-        <p class="fine">${t("history.says", { pictures: t("n.picture", { n: items.length }) })}</p></header>
-      <ul class="row-of-pictures">
+        <p class="fine">${t("history.says", { images: t("n.image", { n: items.length }) })}</p></header>
+      <ul class="row-of-images">
         ${repeat(items.toReversed(), ({ id }) => id, (item) => itemView(state, item, send))}
       </ul>
       ${chosen ? chosenView(state, chosen, send) : nothing}
@@ -32,14 +32,14 @@ export function historyView(state, send) {
 
 /** @param {State} state @param {Drawing} item @param {Send} send */
 function itemView({ history, smooth }, item, send) {
-  const { id, picture, recipe } = item;
+  const { id, image, recipe } = item;
   const chosen = id === history.selected;
   return html`<li>
     <button
       type="button" class="thumb" aria-pressed=${chosen ? "true" : "false"} aria-label="${recipe.prompt}, ${t("grid.cell", { name: nameOf(item), seed: recipe.seed })}"
       @click=${() => send({ type: "history/changed", change: { selected: chosen ? 0 : id } })}
     >
-      <pixel-picture .room=${96} .picture=${picture} ?smooth=${smooth} label=""></pixel-picture>
+      <pixel-image .room=${96} .image=${image} ?smooth=${smooth} label=""></pixel-image>
       <span>${nameOf(item)}</span>
       ${id === history.pinned ? html`<span class="pinned" title=${t("history.pinned")}>${pin}</span>` : nothing}
     </button>
@@ -57,10 +57,10 @@ function chosenView(state, chosen, send) {
   const other = pinned === chosen.id ? undefined : drawingOf(state, pinned);
   return html`
     <div class="chosen" data-testid="chosen">
-      ${other && sameSize(other.picture, chosen.picture)
+      ${other && sameSize(other.image, chosen.image)
         ? html`<div class="tools">${compareChoice(compare, "history", (way) => send({ type: "history/changed", change: { compare: way } }))}</div>`
         : nothing}
-      ${other ? pairView(other, chosen, compare, state.smooth) : html`<div class="pictures">${figureView(chosen, state.smooth)}</div>`}
+      ${other ? pairView(other, chosen, compare, state.smooth) : html`<div class="images">${figureView(chosen, state.smooth)}</div>`}
       <p class="fine">${recipeLine(chosen.recipe)}</p>
       <p class="downloads">
         <button class="button small" type="button" id="use-settings" @click=${() => send({ type: "history/use", id: chosen.id })}>${t("history.use")}</button>
@@ -79,9 +79,9 @@ function chosenView(state, chosen, send) {
 
 /** @param {Drawing} before @param {Drawing} after @param {State["compare"]} compare @param {boolean} smooth */
 function pairView(before, after, compare, smooth) {
-  const side = (/** @type {Drawing} */ drawing) => ({ picture: drawing.picture, name: nameOf(drawing), label: `${drawing.recipe.prompt}, ${nameOf(drawing)}` });
-  if (compare === "side" || !sameSize(before.picture, after.picture)) {
-    return html`<div class="pictures">${figureView(before, smooth)} ${figureView(after, smooth)}</div>`;
+  const side = (/** @type {Drawing} */ drawing) => ({ image: drawing.image, name: nameOf(drawing), label: `${drawing.recipe.prompt}, ${nameOf(drawing)}` });
+  if (compare === "side" || !sameSize(before.image, after.image)) {
+    return html`<div class="images">${figureView(before, smooth)} ${figureView(after, smooth)}</div>`;
   }
   return compare === "slider" ? sliderView(side(before), side(after), smooth) : differenceView(side(before), side(after));
 }
@@ -89,7 +89,7 @@ function pairView(before, after, compare, smooth) {
 /** @param {Drawing} drawing @param {boolean} smooth */
 function figureView(drawing, smooth) {
   return html`<figure>
-    <pixel-picture .picture=${drawing.picture} ?smooth=${smooth} label="${drawing.recipe.prompt}, ${nameOf(drawing)}"></pixel-picture>
+    <pixel-image .image=${drawing.image} ?smooth=${smooth} label="${drawing.recipe.prompt}, ${nameOf(drawing)}"></pixel-image>
     <figcaption>${t("grid.cell", { name: nameOf(drawing), seed: drawing.recipe.seed })}</figcaption>
   </figure>`;
 }

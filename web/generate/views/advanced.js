@@ -1,4 +1,4 @@
-/** What most pictures need no change of: schedule, noise, program, a second pass, clip skip. */
+/** What most images need no change of: schedule, noise, program, a second pass, clip skip. */
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
@@ -60,7 +60,7 @@ export function advancedView(form, info, change) {
   `;
 }
 
-/** A second pass over the picture at a larger size. @param {Form} form @param {(change: Partial<Form>) => void} change */
+/** A second pass over the image at a larger size. @param {Form} form @param {(change: Partial<Form>) => void} change */
 function secondPassView(form, change) {
   return html`
     <div class="whole">

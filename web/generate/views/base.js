@@ -52,7 +52,7 @@ export function baseView({ base, demo, run }, send) {
   `;
 }
 
-/** A model on the web, which is asked only once this is sent. It stands in the form of the picture, so it is no form itself. @param {State["base"]["far"]} far @param {Send} send */
+/** A model on the web, which is asked only once this is sent. It stands in the form of the image, so it is no form itself. @param {State["base"]["far"]} far @param {Send} send */
 function farView({ status, error }, send) {
   const open = (/** @type {Event} */ event) => {
     event.preventDefault();

@@ -21,9 +21,9 @@ export function progressView(run, demo, send) {
         <p class="fine">${secondsLeft === null || run.status === "cancelling" ? nothing : t("progress.left", { seconds: formatSeconds(secondsLeft) })}</p>
       </div>
       ${run.progress?.preview && !run.live
-        ? html`<pixel-picture
-            class="forming" smooth .room=${96} .picture=${run.progress.preview} label=${t("progress.preview")} data-testid="preview"
-          ></pixel-picture>`
+        ? html`<pixel-image
+            class="forming" smooth .room=${96} .image=${run.progress.preview} label=${t("progress.preview")} data-testid="preview"
+          ></pixel-image>`
         : nothing}
       ${run.progress?.stage === "tune"
         ? html`<button class="button" type="button" id="skip-tuning" @click=${() => send({ type: "run/skip_tuning" })}>${t("button.skip_tuning")}</button>`
@@ -45,8 +45,8 @@ function downloadLine({ received, total }) {
 }
 
 /** @param {State["run"]} run */
-function stageLine({ picture, pictures, progress }) {
-  return pictures > 1 ? t("progress.picture", { at: picture, all: pictures, stage: stage(progress) }) : stage(progress);
+function stageLine({ image, images, progress }) {
+  return images > 1 ? t("progress.image", { at: image, all: images, stage: stage(progress) }) : stage(progress);
 }
 
 /** @param {State["run"]["progress"]} progress */

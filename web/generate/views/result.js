@@ -1,4 +1,4 @@
-/** Two pictures of one seed -> side by side, under one slider or as their difference, with what was applied, downloads and a link. */
+/** Two images of one seed -> side by side, under one slider or as their difference, with what was applied, downloads and a link. */
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
@@ -8,7 +8,7 @@ import { compareChoice, differenceView, sliderView } from "../../gallery/views/p
 import { download } from "../../ui/icons.js";
 import { linkButton } from "../../share/views/link.js";
 
-/** @typedef {import("../../engine/types.d.ts").Picture} Picture */
+/** @typedef {import("../../engine/types.d.ts").GeneratedImage} GeneratedImage */
 /** @typedef {import("../../types.d.ts").Send} Send */
 /** @typedef {import("../../types.d.ts").Result} Result */
 
@@ -16,7 +16,7 @@ import { linkButton } from "../../share/views/link.js";
 export function resultView(state, send) {
   const { result, run, compare, smooth } = state;
   if (!result) {
-    if (run.status !== "idle") return html`<div class="pictures">${placeholder(t("result.without"))}</div>`;
+    if (run.status !== "idle") return html`<div class="images">${placeholder(t("result.without"))}</div>`;
     return isSample(state) ? sampleView(state) : html`<p class="empty">${t("result.empty")}</p>`;
   }
   const both = result.without && result.with;
@@ -43,7 +43,7 @@ export function resultView(state, send) {
   `;
 }
 
-/** Whether the form asks for the demo's own picture, which lies ready. @param {import("../../types.d.ts").State} state */
+/** Whether the form asks for the demo's own image, which lies ready. @param {import("../../types.d.ts").State} state */
 function isSample({ base, demo: { catalogue }, form }) {
   if (base.chosen !== "demo" || !catalogue) return false;
   return form.prompt === catalogue.prompts[0] && form.loras.length === 1 && form.loras[0].id === `demo:${catalogue.loras[0].file}`;
@@ -52,12 +52,12 @@ function isSample({ base, demo: { catalogue }, form }) {
 /** @param {import("../../types.d.ts").State} state */
 function sampleView({ demo: { catalogue } }) {
   const [{ label }] = catalogue?.loras ?? [];
-  const picture = (/** @type {string} */ file, /** @type {string} */ name) => html`<figure>
+  const image = (/** @type {string} */ file, /** @type {string} */ name) => html`<figure>
     <img class="sample" src="./samples/${file}.png" alt="${catalogue?.prompts[0]}, ${name}" width="320" height="320" />
     <figcaption>${name}</figcaption>
   </figure>`;
   return html`<div class="result" data-testid="sample">
-    <div class="pictures">${picture("without", t("result.without"))} ${picture("with", `${label} × ${formatFixed(1)}`)}</div>
+    <div class="images">${image("without", t("result.without"))} ${image("with", `${label} × ${formatFixed(1)}`)}</div>
     <p class="fine">${t("result.sample")}</p>
   </div>`;
 }
@@ -66,17 +66,17 @@ function sampleView({ demo: { catalogue } }) {
 function sideView(result, busy, smooth) {
   const lora = result.loras.length > 0;
   return html`
-    <div class="pictures">
+    <div class="images">
       ${result.without ? figureView(result.without, lora ? t("result.without") : t("result.no_lora"), "without", smooth, result) : nothing}
       ${result.with ? figureView(result.with, withName(result), "with", smooth, result) : lora && busy ? placeholder(withName(result)) : nothing}
     </div>
   `;
 }
 
-/** @param {Picture} picture @param {string} name @param {"without" | "with"} which @param {boolean} smooth @param {Result} result */
-function figureView(picture, name, which, smooth, { recipe }) {
+/** @param {GeneratedImage} image @param {string} name @param {"without" | "with"} which @param {boolean} smooth @param {Result} result */
+function figureView(image, name, which, smooth, { recipe }) {
   return html`<figure>
-    <pixel-picture .picture=${picture} ?smooth=${smooth} label="${recipe.prompt}, ${name}" data-testid="picture-${which}"></pixel-picture>
+    <pixel-image .image=${image} ?smooth=${smooth} label="${recipe.prompt}, ${name}" data-testid="image-${which}"></pixel-image>
     <figcaption>${name}</figcaption>
   </figure>`;
 }
@@ -87,8 +87,8 @@ function joinedView(result, compare, smooth) {
   if (!without || !stacked) return nothing;
   const name = withName(result);
   const [before, after] = [
-    { picture: without, name: t("result.without"), label: t("result.named", { prompt: recipe.prompt }) },
-    { picture: stacked, name, label: `${recipe.prompt}, ${name}` },
+    { image: without, name: t("result.without"), label: t("result.named", { prompt: recipe.prompt }) },
+    { image: stacked, name, label: `${recipe.prompt}, ${name}` },
   ];
   return compare === "slider" ? sliderView(before, after, smooth) : differenceView(before, after);
 }
@@ -103,20 +103,20 @@ export function withName({ loras }) {
   return loras.map(({ label, strength }) => `${label} × ${formatFixed(strength)}`).join(" + ");
 }
 
-/** How a picture was made, in a sentence. @param {import("../../engine/types.d.ts").Recipe} recipe */
+/** How an image was made, in a sentence. @param {import("../../engine/types.d.ts").Recipe} recipe */
 export function recipeLine({ prompt, seed, steps, sampler, guidance }) {
   return t("result.caption", { prompt, seed, steps: t("n.step", { n: steps }), sampler: word("sampler", sampler), guidance: formatNumber(guidance) });
 }
 
 /** @param {Result} result */
-function captionView({ plain, recipe, preview, without, with: picture }) {
-  const applied = (picture?.applied ?? []).map(
+function captionView({ plain, recipe, preview, without, with: image }) {
+  const applied = (image?.applied ?? []).map(
     ({ name, matched, leftovers: left }) => {
       const modules = t("n.module", { n: matched });
       return html`<li>${left ? t("result.applied_left", { name, modules, left }) : t("result.applied", { name, modules })}</li>`;
     },
   );
-  const seconds = (without?.seconds ?? 0) + (picture?.seconds ?? 0);
+  const seconds = (without?.seconds ?? 0) + (image?.seconds ?? 0);
   return html`<div class="fine" data-testid="caption">
     ${applied.length ? html`<ul class="applied">${applied}</ul>` : nothing}
     <p>

@@ -1,4 +1,4 @@
-/** Act two, Run: the form on one side, the pictures on the other; or, without WebGPU, what to do about it. */
+/** Act two, Run: the form on one side, the images on the other; or, without WebGPU, what to do about it. */
 
 import { html, nothing } from "lit-html";
 import { formatBytes, formatFixed } from "../../core/format.js";
@@ -32,7 +32,7 @@ export function runView(state, send) {
               ${formView(state, send)}
               <div class="stage">
                 ${run.status === "idle" || run.live || run.grid ? nothing : progressView(run, demo, send)}
-                ${run.error ? messageView({ title: t("run.no_picture"), severity: "refuse", ...run.error }) : nothing}
+                ${run.error ? messageView({ title: t("run.no_image"), severity: "refuse", ...run.error }) : nothing}
                 ${resultView(state, send)} ${run.live ? liveView(state, send) : nothing}
               </div>
             </div>
@@ -45,7 +45,7 @@ export function runView(state, send) {
   `;
 }
 
-/** Below the pictures, whose place it must not move. @param {State} state @param {Send} send */
+/** Below the images, whose place it must not move. @param {State} state @param {Send} send */
 function liveView({ run, demo }, send) {
   return run.status === "idle" ? nothing : progressView(run, demo, send);
 }
@@ -69,12 +69,12 @@ function millions({ parameters }) {
 }
 
 /** @param {NonNullable<State["remark"]>} remark @param {Send} send */
-function remarkView({ kind, severity, title, message, details, picture }, send) {
+function remarkView({ kind, severity, title, message, details, image }, send) {
   const list = details.length ? html`<ul>${details.map((detail) => html`<li>${detail}</li>`)}</ul>` : nothing;
-  const take = picture
+  const take = image
     ? html`<p class="offer">
-        <img src=${picture.url} alt="" width="56" height="56" />
-        <button class="button small" type="button" id="start-from" @click=${() => send({ type: "start/taken", start: picture })}>${t("run.start_from")}</button>
+        <img src=${image.url} alt="" width="56" height="56" />
+        <button class="button small" type="button" id="start-from" @click=${() => send({ type: "start/taken", start: image })}>${t("run.start_from")}</button>
       </p>`
     : nothing;
   const dismiss = () => send({ type: "remark/made", remark: null });

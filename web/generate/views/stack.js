@@ -1,4 +1,4 @@
-/** The LoRAs of a picture, each with its strength: one row by default, more on demand. */
+/** The LoRAs of an image, each with its strength: one row by default, more on demand. */
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";

@@ -1,4 +1,4 @@
-/** The picture to start from: a place to drop it, or what was dropped, how far to go from it and where. */
+/** The image to start from: a place to drop it, or what was dropped, how far to go from it and where. */
 
 import { html } from "lit-html";
 import { live } from "lit-html/directives/live.js";

@@ -5,7 +5,7 @@ import { canChange } from "../../select.js";
 import { t } from "../../words.js";
 import { byId } from "../../world.js";
 
-/** @param {import("../../engine/types.d.ts").Report} report @param {boolean} draws whether pictures can be made with it */
+/** @param {import("../../engine/types.d.ts").Report} report @param {boolean} draws whether images can be made with it */
 export function sectionsView(report, draws) {
   /** @type {[id: string, name: string, there: boolean][]} */
   const sections = [

@@ -1,4 +1,4 @@
-/** What the header says of the training, for people: trigger words and tags that go into the prompt, settings, pictures. */
+/** What the header says of the training, for people: trigger words and tags that go into the prompt, settings, images. */
 
 import { html, nothing } from "lit-html";
 import { formatCount } from "../../core/format.js";
@@ -76,10 +76,10 @@ function chipView(tag, title, chosen, send, count, share = 0) {
 
 /** @param {Training["datasets"]} datasets */
 function datasetsView(datasets) {
-  return html`<h4>${t("training.pictures")}</h4>
+  return html`<h4>${t("training.images")}</h4>
     <div class="scroller" tabindex="0" role="region" aria-label=${t("training.folders")}>
       <table>
-        <thead><tr><th scope="col">${t("table.folder")}</th><th scope="col" class="numeric">${t("table.pictures")}</th><th scope="col" class="numeric">${t("table.repeats")}</th></tr></thead>
+        <thead><tr><th scope="col">${t("table.folder")}</th><th scope="col" class="numeric">${t("table.images")}</th><th scope="col" class="numeric">${t("table.repeats")}</th></tr></thead>
         <tbody>
           ${datasets.slice(0, MOST).map(
             ({ folder, images, repeats }) =>
@@ -91,7 +91,7 @@ function datasetsView(datasets) {
     ${moreLine(datasets.length)}`;
 }
 
-/** Sizes as rectangles of their shape, with how many pictures each has. @param {Training["buckets"]} buckets */
+/** Sizes as rectangles of their shape, with how many images each has. @param {Training["buckets"]} buckets */
 function bucketsView(buckets) {
   const shown = buckets.slice(0, MOST);
   const most = Math.max(1, ...shown.map(({ images }) => images));
@@ -106,7 +106,7 @@ function bucketsView(buckets) {
               rx="2" class="step-${Math.max(1, Math.round((6 * images) / most))}"
             />
           </svg>
-          <span>${width} × ${height}<br /><span class="fine">${t("n.picture", { n: images })}</span></span>
+          <span>${width} × ${height}<br /><span class="fine">${t("n.image", { n: images })}</span></span>
         </li>`,
       )}
     </ul>

@@ -1,4 +1,4 @@
-/** The blocks' strengths below the map of a file: for the pictures that are drawn with it, and for a new file. */
+/** The blocks' strengths below the map of a file: for the images that are drawn with it, and for a new file. */
 
 import { html } from "lit-html";
 import { shownStrengths, strengthsText } from "../blocks.js";

@@ -1,5 +1,5 @@
 /**
- * <before-after>: two pictures on top of each other with a divider to drag.
+ * <before-after>: two images on top of each other with a divider to drag.
  *
  * Slots `before` (left of the divider) and `after` (right of it), of the same size.
  * Attribute `label` names the slider. Property `position`: the divider, 0 to 100, from the left.
@@ -37,7 +37,7 @@ export class BeforeAfter extends HTMLElement {
     divider.className = "divider";
     root.append(slot("before"), slot("after"), this.#input, divider);
     this.#input.addEventListener("input", () => this.#place());
-    // A range input jumps by its thumb's width; the picture should follow the pointer itself.
+    // A range input jumps by its thumb's width; the image should follow the pointer itself.
     this.#input.addEventListener("pointerdown", (event) => this.#follow(event));
     this.#input.addEventListener("pointermove", (event) => event.buttons & 1 && this.#follow(event));
   }

@@ -6,7 +6,7 @@ use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::Gpu;
 use lora_loupe::pipeline::{
-    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, Hires, Model, Picture, Progress, Recipe,
+    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, GeneratedImages, Hires, Model, Progress, Recipe,
     RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
 };
 use lora_loupe::program::Program;
@@ -193,13 +193,13 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         preview: false,
         latents_only: false,
     };
-    let picture = session.generate(&recipe, &inputs, &mut reporter()).await?;
+    let generated = session.generate(&recipe, &inputs, &mut reporter()).await?;
     let seconds = started.elapsed().as_secs_f64();
-    write_images(&arguments.output, &recipe, &picture)?;
+    write_images(&arguments.output, &recipe, &generated)?;
     if let Some(path) = &arguments.latents {
-        write(path, &latents(&picture, session.model.size_multiple())?)?;
+        write(path, &latents(&generated, session.model.size_multiple())?)?;
     }
-    print_summary(arguments, &recipe, &picture, &session, seconds)?;
+    print_summary(arguments, &recipe, &generated, &session, seconds)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -291,12 +291,12 @@ fn recipe(
 }
 
 /// Writes the images of a batch as PNG files with their generation data.
-fn write_images(output: &Path, recipe: &Recipe, picture: &Picture) -> Result<(), Box<dyn Error>> {
+fn write_images(output: &Path, recipe: &Recipe, generated: &GeneratedImages) -> Result<(), Box<dyn Error>> {
     let recipe_json = serde_json::to_string(recipe)?;
     let parameters = RecipeDraft::of(recipe).to_infotext();
     let texts = [("parameters", parameters.as_str()), ("lora-loupe", &recipe_json)];
-    for (index, rgb) in picture.rgb.chunks_exact(picture.width * picture.height * 3).enumerate() {
-        let png = encode_png(rgb, picture.width, picture.height, &texts)?;
+    for (index, rgb) in generated.rgb.chunks_exact(generated.width * generated.height * 3).enumerate() {
+        let png = encode_png(rgb, generated.width, generated.height, &texts)?;
         write(&numbered(output, index), &png)?;
     }
     Ok(())
@@ -333,20 +333,20 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
 fn print_summary(
     arguments: &Arguments,
     recipe: &Recipe,
-    picture: &Picture,
+    generated: &GeneratedImages,
     session: &Session,
     seconds: f64,
 ) -> Result<(), Box<dyn Error>> {
     let output = arguments.output.display().to_string();
     if arguments.json {
-        let summary = json!({ "output": output, "recipe": recipe, "applied": picture.applied, "seconds": seconds, "gpu": session.gpu.info() });
+        let summary = json!({ "output": output, "recipe": recipe, "applied": generated.applied, "seconds": seconds, "gpu": session.gpu.info() });
         say!("{summary}");
         return Ok(());
     }
-    for applied in &picture.applied {
+    for applied in &generated.applied {
         say!("{}: {} layers applied, {} keys unused", applied.name, applied.matched, applied.leftovers);
     }
-    say!("{output}: {}x{} in {seconds:.1} s on {}", picture.width, picture.height, session.gpu.info().adapter);
+    say!("{output}: {}x{} in {seconds:.1} s on {}", generated.width, generated.height, session.gpu.info().adapter);
     Ok(())
 }
 
@@ -371,13 +371,13 @@ fn reporter() -> impl FnMut(Progress) -> ControlFlow<()> {
 }
 
 /// Returns a safetensors file with the final latents in NCHW layout, as tensor `latents`.
-fn latents(picture: &Picture, vae_scale_factor: usize) -> Result<Vec<u8>, Box<dyn Error>> {
-    let (height, width) = (picture.height / vae_scale_factor, picture.width / vae_scale_factor);
-    let batch = picture.rgb.len() / (picture.height * picture.width * 3);
+fn latents(generated: &GeneratedImages, vae_scale_factor: usize) -> Result<Vec<u8>, Box<dyn Error>> {
+    let (height, width) = (generated.height / vae_scale_factor, generated.width / vae_scale_factor);
+    let batch = generated.rgb.len() / (generated.height * generated.width * 3);
     let pixels = height * width;
-    let channels = picture.latents.len() / pixels / batch;
-    let mut bytes = Vec::with_capacity(picture.latents.len() * 4);
-    for latent in picture.latents.chunks_exact(pixels * channels) {
+    let channels = generated.latents.len() / pixels / batch;
+    let mut bytes = Vec::with_capacity(generated.latents.len() * 4);
+    for latent in generated.latents.chunks_exact(pixels * channels) {
         for i in 0..latent.len() {
             bytes.extend(latent[i % pixels * channels + i / pixels].to_le_bytes());
         }

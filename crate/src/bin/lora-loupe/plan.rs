@@ -44,14 +44,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let batch = usize::from(arguments.batch);
     let guided = batch.is_multiple_of(2);
     let shape = Shape {
-        pictures: if guided { batch / 2 } else { batch },
+        images: if guided { batch / 2 } else { batch },
         guided,
         prompts: 1,
         height: height / multiple,
         width: width / multiple,
         chunks: 1,
         clip_skip: 0,
-        starts_from_picture: false,
+        encodes_image: false,
     };
     let plans = model.plans(shape, &KernelConfig::BASELINE)?;
     let mut adapters = Vec::new();

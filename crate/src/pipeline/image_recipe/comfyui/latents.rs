@@ -1,4 +1,4 @@
-//! Where a sampler's latents come from: an empty image, a picture, or another sampler's result, made larger.
+//! Where a sampler's latents come from: an empty image, an image, or another sampler's result, made larger.
 
 use std::collections::HashSet;
 
@@ -16,8 +16,8 @@ pub(super) struct Source<'g> {
     pub(super) size: Option<(usize, usize)>,
     /// The sampler whose result it is.
     pub(super) sampler: Option<&'g Node>,
-    /// The loader of a picture.
-    pub(super) picture: Option<&'g Node>,
+    /// The loader of an image.
+    pub(super) image: Option<&'g Node>,
     /// Factor of the enlargement; `None` for an unknown one.
     pub(super) scale: Option<f64>,
     /// Size after the enlargement.
@@ -42,7 +42,7 @@ impl<'g> Trace<'g> {
                 break;
             }
             if node.is("loadimage") || node.is("load image") {
-                source.picture = Some(node);
+                source.image = Some(node);
                 break;
             }
             next = node.link(&IMAGES);

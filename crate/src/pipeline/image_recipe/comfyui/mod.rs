@@ -156,10 +156,10 @@ impl<'g> Trace<'g> {
         self.draft.size = source.size;
         set_sampler(&mut self.draft, sampling.sampler.as_deref(), sampling.scheduler.as_deref());
         let denoise = sampling.denoise.unwrap_or(1.0);
-        if source.picture.is_some() {
+        if source.image.is_some() {
             self.draft.denoise = Some(denoise);
         } else if denoise < 1.0 {
-            self.name(node, "a denoising strength below 1 without a picture to start from is not supported");
+            self.name(node, "a denoising strength below 1 without an image to start from is not supported");
         }
         if self.choice(node, &["noise_mode"]).is_some_and(|mode| mode.starts_with("GPU")) {
             self.draft.rng = Some(Rng::Philox);

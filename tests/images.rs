@@ -18,8 +18,8 @@ fn images_match_diffusers() {
     pollster::block_on(async {
         let mut session = full().await;
         for name in ["ddim", "euler", "ddim_cfg7.5_20steps", "euler_nocfg", "euler_no_negative", "euler_othersize"] {
-            let picture = draw(&mut session, &case(name), &[]).await;
-            check(&picture, name);
+            let generated = draw(&mut session, &case(name), &[]).await;
+            check(&generated, name);
         }
     });
 }

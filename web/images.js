@@ -3,26 +3,26 @@
 import { t } from "./words.js";
 
 /** @param {File} file */
-export function isPicture({ name, type }) {
+export function isImage({ name, type }) {
   return type.startsWith("image/") || /\.(png|jpe?g|webp|gif|avif|bmp)$/i.test(name);
 }
 
-/** Whether the engine can read the texts of the picture. @param {File} file */
+/** Whether the engine can read the texts of the image. @param {File} file */
 export function holdsTexts({ name, type }) {
   return /^image\/(png|jpeg|webp|avif)$/.test(type) || /\.(png|jpe?g|webp|avif)$/i.test(name);
 }
 
 /**
- * The middle of the picture, as large as it fills the size, on white: RGBA, row by row.
+ * The middle of the image, as large as it fills the size, on white: RGBA, row by row.
  * @param {File} file @param {number} width @param {number} height
  * @returns {Promise<Uint8Array>}
  */
 export async function pixelsOf(file, width, height) {
   const bitmap = await createImageBitmap(file).catch(() => {
-    throw { kind: "picture", message: t("error.not_picture", { name: file.name }) };
+    throw { kind: "image", message: t("error.not_image", { name: file.name }) };
   });
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  if (!context) throw { kind: "picture", message: t("error.canvas_picture") };
+  if (!context) throw { kind: "image", message: t("error.canvas_image") };
   const scale = Math.max(width / bitmap.width, height / bitmap.height);
   const [wide, high] = [bitmap.width * scale, bitmap.height * scale];
   context.fillStyle = "#fff";

@@ -1,18 +1,18 @@
 /**
- * <pixel-picture>: draws raw pixels on a canvas at a whole-number scale.
+ * <pixel-image>: draws raw pixels on a canvas at a whole-number scale.
  *
- * Property `picture`: { width, height, rgba }. Property `room`: the CSS pixels that its width may take, if it is smaller.
- * Attribute `smooth`: interpolate instead of square pixels. Attribute `label`: what the picture shows, for screen readers; one
+ * Property `image`: { width, height, rgba }. Property `room`: the CSS pixels that its width may take, if it is smaller.
+ * Attribute `smooth`: interpolate instead of square pixels. Attribute `label`: what the image shows, for screen readers; one
  * with "" is passed over by them.
  */
 
 /** @typedef {{ width: number, height: number, rgba: Uint8ClampedArray<ArrayBuffer> }} Pixels */
 
-export class PixelPicture extends HTMLElement {
+export class PixelImage extends HTMLElement {
   static observedAttributes = ["label"];
   #canvas = document.createElement("canvas");
   /** @type {Pixels | null} */
-  #picture = null;
+  #image = null;
 
   room = 320;
 
@@ -28,14 +28,14 @@ export class PixelPicture extends HTMLElement {
     }
   }
 
-  get picture() {
-    return this.#picture;
+  get image() {
+    return this.#image;
   }
 
-  set picture(picture) {
-    if (!picture || picture === this.#picture) return;
-    this.#picture = picture;
-    const { width, height, rgba } = picture;
+  set image(image) {
+    if (!image || image === this.#image) return;
+    this.#image = image;
+    const { width, height, rgba } = image;
     Object.assign(this.#canvas, { width, height });
     this.#canvas.getContext("2d")?.putImageData(new ImageData(rgba, width, height), 0, 0);
     const scale = Math.max(1, Math.floor(this.room / width));
@@ -43,4 +43,4 @@ export class PixelPicture extends HTMLElement {
   }
 }
 
-customElements.define("pixel-picture", PixelPicture);
+customElements.define("pixel-image", PixelImage);

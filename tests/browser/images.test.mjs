@@ -29,7 +29,7 @@ async function drawGrid(page) {
 }
 
 describe('many at once', () => {
-  it('draws a strip of strengths, and the picture without a LoRA at 0', async () => {
+  it('draws a strip of strengths, and the image without a LoRA at 0', async () => {
     const { page, errors } = await openDemo();
     const { without, with: full } = await generate(page);
     await page.click('#grid summary');
@@ -114,15 +114,15 @@ describe('many at once', () => {
 });
 
 describe('this visit', () => {
-  it('keeps every picture with its settings, pins one and compares', async () => {
+  it('keeps every image with its settings, pins one and compares', async () => {
     const { page, errors } = await openDemo();
     const first = await generate(page);
     await page.fill('#seed', '9');
     await page.press('#seed', 'Tab');
     const second = await generate(page);
-    const thumbs = page.locator('.row-of-pictures .thumb');
+    const thumbs = page.locator('.row-of-images .thumb');
     assert.equal(await thumbs.count(), 4);
-    assert.deepEqual(await canvases(page, '.row-of-pictures canvas'), [second.with, second.without, first.with, first.without]);
+    assert.deepEqual(await canvases(page, '.row-of-images canvas'), [second.with, second.without, first.with, first.without]);
 
     await thumbs.nth(3).click();
     await page.click('#pin');
@@ -141,7 +141,7 @@ describe('this visit', () => {
     assert.deepEqual(errors, []);
   });
 
-  it('shows the difference of the two pictures', async () => {
+  it('shows the difference of the two images', async () => {
     const { page } = await openDemo();
     await page.fill('#strength', '0');
     await generate(page);
