@@ -3,12 +3,15 @@
 use super::error::PipelineError;
 use crate::formats::TensorInfo;
 use crate::model::Component;
-use crate::text::Word;
+use crate::text::{CHUNK_LEN, Word};
 use crate::weights::TensorFile;
 use std::collections::BTreeMap;
 
 /// Key prefix of textual inversions in a LoRA file.
 const BUNDLED: &str = "bundle_emb.";
+
+/// Maximum number of vectors: an embedding must fit into a chunk, between its start and end tokens.
+const MAX_VECTORS: usize = CHUNK_LEN - 2;
 
 /// A textual inversion: the vectors that a word stands for in each text encoder.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,13 +101,15 @@ async fn read(
         rows.insert(component, file.read(tensor).await?);
     }
     match counts.first() {
-        Some(&count) if (1..=75).contains(&count) && counts.iter().all(|&other| other == count) => {
+        Some(&count) if (1..=MAX_VECTORS).contains(&count) && counts.iter().all(|&other| other == count) => {
             match widths.iter().find(|(component, _)| !rows.contains_key(component)) {
                 None => Ok((rows, count)),
                 Some((component, _)) => Err(bad(format!("it has no vectors for the {component}"))),
             }
         }
-        _ => Err(bad(format!("it has {counts:?} vectors; expected 1 to 75, the same number for each text encoder"))),
+        _ => Err(bad(format!(
+            "it has {counts:?} vectors; expected 1 to {MAX_VECTORS}, the same number for each text encoder"
+        ))),
     }
 }
 

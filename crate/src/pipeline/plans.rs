@@ -5,7 +5,6 @@ use super::model::Model;
 use super::shape::Shape;
 use crate::gpu::{Arena, KernelConfig, Runner, Style};
 use crate::plan::Plan;
-use crate::text::CHUNK_LEN;
 use crate::weights::{LoadedAdapter, fold_bytes};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -40,7 +39,7 @@ impl ImagePlans {
     /// Plans an image of this shape.
     pub fn new(model: &Model, shape: Shape, config: &KernelConfig) -> Result<ImagePlans, PipelineError> {
         let Shape { height, width, chunks, .. } = shape;
-        let denoiser = model.spec.denoiser(shape.items(), height, width, chunks * CHUNK_LEN)?;
+        let denoiser = model.spec.denoiser(shape.items(), height, width, chunks * model.spec.chunk_len())?;
         let (texts, denoiser) = calls(denoiser, model.spec.varying(), config.style);
         let decoder = decoder(model, 1, height, width, config)?.fuse_epilogues();
         let pixels = model.spec.latents().pixels;
@@ -64,7 +63,8 @@ impl ImagePlans {
 
 /// Plans a model's text encoders for one chunk of tokens of every prompt.
 pub fn text_plans(model: &Model, shape: Shape) -> Result<Vec<Plan>, PipelineError> {
-    let plan = |index| Ok(model.spec.text_plan(index, shape.items(), CHUNK_LEN, shape.clip_skip)?.fuse_epilogues());
+    let spec = &model.spec;
+    let plan = |index| Ok(spec.text_plan(index, shape.items(), spec.chunk_len(), shape.clip_skip)?.fuse_epilogues());
     (0..model.spec.text_encoders().len()).map(plan).collect()
 }
 

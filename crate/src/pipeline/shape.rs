@@ -15,7 +15,7 @@ pub struct Shape {
     pub height: usize,
     /// Width of the latents.
     pub width: usize,
-    /// Chunks of 77 tokens per prompt.
+    /// Chunks per prompt.
     pub chunks: usize,
     /// Final layers of the text encoders to skip.
     pub clip_skip: usize,

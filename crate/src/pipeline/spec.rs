@@ -11,7 +11,7 @@ use crate::gpu::{Gpu, Runner};
 use crate::model::{Component, FamilyId, Module};
 use crate::plan::{Plan, PlanError};
 use crate::samplers::ScheduleConfig;
-use crate::text::{CHUNK_LEN, Tokenizer};
+use crate::text::Tokenizer;
 use crate::weights::Checkpoint;
 use std::future::Future;
 use std::pin::Pin;
@@ -32,6 +32,9 @@ pub trait ModelSpec {
 
     /// Returns the text encoders, in the order of their plans.
     fn text_encoders(&self) -> Vec<TextEncoder<'_>>;
+
+    /// Returns the number of tokens of a chunk, the input of the text encoders.
+    fn chunk_len(&self) -> usize;
 
     /// Returns the number of final layers of the text encoders that a recipe skips, beyond those that the model itself
     /// skips.
@@ -137,7 +140,9 @@ pub struct EncodedPrompt {
 pub struct EncodedText {
     /// Number of chunks.
     pub chunks: usize,
-    /// Hidden states, (chunks * 77, D).
+    /// Width D of a hidden state.
+    pub width: usize,
+    /// Hidden states, (chunks * chunk length, D).
     pub states: Vec<f32>,
     /// Pooled embedding; empty for models without one.
     pub pooled: Vec<f32>,
@@ -146,9 +151,9 @@ pub struct EncodedText {
 impl EncodedText {
     /// Repeats the last state up to a number of chunks, as the web UI does with the shorter parts of a composed prompt.
     pub fn with_last_state_repeated(mut self, chunks: usize) -> EncodedText {
-        let width = self.states.len() / (self.chunks * CHUNK_LEN);
-        let last = self.states[self.states.len() - width..].to_vec();
-        self.states.extend(last.repeat(chunks.saturating_sub(self.chunks) * CHUNK_LEN));
+        let last = self.states[self.states.len() - self.width..].to_vec();
+        let chunk_len = self.states.len() / self.width / self.chunks;
+        self.states.extend(last.repeat(chunks.saturating_sub(self.chunks) * chunk_len));
         self.chunks = self.chunks.max(chunks);
         self
     }

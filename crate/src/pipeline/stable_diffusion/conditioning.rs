@@ -60,11 +60,12 @@ impl StableDiffusion {
                 }
             }
         }
+        let width = encoders.iter().map(|(_, clip, _)| clip.config.hidden_size).sum();
         let lines = work.lines.iter().zip(lengths).zip(parts.into_iter().zip(pooled));
         let encoded = lines.map(|((line, chunks), (parts, pooled))| {
             let texts = parts.iter().zip(pooled);
-            let texts = texts.map(|(parts, pooled)| EncodedText { chunks, states: concatenated_rows(parts), pooled });
-            let mut texts: Vec<EncodedText> = texts.collect();
+            let text = |parts: &[_], pooled| EncodedText { chunks, width, states: concatenated_rows(parts), pooled };
+            let mut texts: Vec<EncodedText> = texts.map(|(parts, pooled)| text(parts, pooled)).collect();
             if self.is_zero(line, work.request.recipe.program) {
                 for EncodedText { states, pooled, .. } in &mut texts {
                     states.fill(0.0);

@@ -17,7 +17,7 @@ use super::spec::{
 };
 use crate::model::{Clip, Component, Family, FamilyId, Module, Vae};
 use crate::plan::{self, Plan, PlanError};
-use crate::text::Tokenizer;
+use crate::text::{CHUNK_LEN, Tokenizer};
 
 /// Description of SDXL's refiner, which has only the second text encoder and was trained on nearly denoised
 /// latents.
@@ -97,6 +97,10 @@ impl ModelSpec for StableDiffusion {
 
     fn clip_skip(&self, recipe: &Recipe) -> usize {
         conditioning::clip_skip(recipe, self.family())
+    }
+
+    fn chunk_len(&self) -> usize {
+        CHUNK_LEN
     }
 
     fn text_plan(&self, index: usize, batch: usize, tokens: usize, skip: usize) -> Result<Plan, PlanError> {
