@@ -1,14 +1,12 @@
 //! Errors name the file, network or adapter at fault, and no other.
 
-#[path = "corpus/base.rs"]
-mod base;
-
 use lora_loupe::adapters::{BakedAdapter, ModelFile, PeftConfigs, Strengths, bake, read};
 use lora_loupe::analysis::compare;
 use lora_loupe::edit::{EditInput, ModelSide, Models, Opened, export};
 use lora_loupe::formats::{ByteSource, Header, ReadFuture};
 use lora_loupe::model::Component;
 use lora_loupe::pipeline::{Model, PipelineError};
+use lora_loupe_tests::base;
 use lora_loupe_tests::edits::bytes_of;
 use lora_loupe_tests::mini;
 use pollster::block_on;

@@ -3,9 +3,6 @@
 //! corpus/manifest.json and corpus/expected come from kohya-ss/sd-scripts, LyCORIS, peft and diffusers;
 //! corpus/README.md documents their origin and tolerances.
 
-#[path = "corpus/base.rs"]
-mod base;
-
 use lora_loupe::adapters::{
     BakedAdapter, Delta, FactorData, ModelFile, PeftConfigs, Strengths, bake, fold_on_cpu, read,
 };
@@ -16,6 +13,7 @@ use lora_loupe::analysis::{
 use lora_loupe::edit::{EditError, ModelSide, Opened};
 use lora_loupe::formats::{ByteSource, Header, ReadFuture, read_header};
 use lora_loupe::num::{host_len, numel};
+use lora_loupe_tests::base;
 use lora_loupe_tests::golden::{self, Tensor};
 use pollster::block_on;
 use serde::Deserialize;

@@ -1,8 +1,5 @@
 //! Folds of every algorithm on the GPU, compared with the CPU.
 
-#[path = "corpus/base.rs"]
-mod base;
-
 use lora_loupe::adapters::{BASE, FOLDED, PeftConfigs, fold_on_cpu, fold_plan, read};
 use lora_loupe::formats::read_header;
 use lora_loupe::formats::source::FileSource;
@@ -11,6 +8,7 @@ use lora_loupe::model::{Component, Family, FamilyId};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe::ops::Storage;
 use lora_loupe::plan::{Builder, Layout, unet};
+use lora_loupe_tests::base;
 use lora_loupe_tests::compare::close;
 use lora_loupe_tests::golden::{self, Tensor};
 use lora_loupe_tests::synthetic::{Network, write_hollow};

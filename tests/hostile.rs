@@ -1,11 +1,9 @@
 //! Damaged and hostile files: each is reported with the right class, within a memory limit and without a panic.
 
-#[path = "corpus/base.rs"]
-mod base;
-
 use lora_loupe::analysis::{ProblemClass, Report, Severity, inspect};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe::pipeline::decode_png;
+use lora_loupe_tests::base;
 use lora_loupe_tests::containers::{Entry, entry, safetensors, zip};
 use lora_loupe_tests::golden;
 use lora_loupe_tests::reports::classes;

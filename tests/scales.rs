@@ -1,9 +1,6 @@
 //! The scale of files whose alpha is not a tensor: reports, image generation and edits agree on it for every container,
 //! and refuse the file for the same reason if it cannot be read.
 
-#[path = "corpus/base.rs"]
-mod base;
-
 use lora_loupe::adapters::Delta;
 use lora_loupe::analysis::{Relation, compare, inspect};
 use lora_loupe::edit::{
@@ -12,6 +9,7 @@ use lora_loupe::edit::{
 };
 use lora_loupe::formats::Header;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
+use lora_loupe_tests::base;
 use lora_loupe_tests::containers::{entries, gguf, safetensors};
 use lora_loupe_tests::edits::{F32, changes, open, same};
 use lora_loupe_tests::golden::bytes;

@@ -1,5 +1,6 @@
 //! The tests' harness: golden files, seeded inputs, synthetic models and files, image generation and comparisons.
 
+pub mod base;
 pub mod cases;
 pub mod compare;
 pub mod containers;

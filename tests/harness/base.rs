@@ -1,9 +1,9 @@
 //! The mini base model of base/shapes.json.
 
+use crate::golden;
 use lora_loupe::analysis::BaseShapes;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
 use lora_loupe::num::numel;
-use lora_loupe_tests::golden;
 use std::collections::BTreeMap;
 
 /// Returns the header of the mini base, stored in f32 and in key order.
