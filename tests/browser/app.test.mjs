@@ -43,7 +43,7 @@ describe('offline', () => {
       assert.ok(deviation((await generate(page)).with) > 10);
       await page.setInputFiles('#file-picker', { name: NAME, mimeType: '', buffer: Buffer.from(bytes) });
       await reportOf(page, NAME);
-      assert.match(await page.getByTestId('verdict').innerText(), /Modules\s+264\b/i);
+      assert.match(await page.getByTestId('verdict').innerText(), /Layers\s+264\b/i);
     } finally {
       await own.close();
     }

@@ -95,7 +95,7 @@ describe('the library', () => {
     const entries = [...files, ...loras];
     const megabytes = Math.round(entries.reduce((sum, { size }) => sum + size, 0) / 1e6);
     const said = await demo.innerText();
-    assert.ok(said.includes(`${megabytes} MB, 0 of ${entries.length} files here`), said);
+    assert.ok(said.includes(`${megabytes} MB, 0 of ${entries.length} files downloaded`), said);
     await page.click('#keep-demo');
     await demo.getByText('all of it here').waitFor();
     await page.click('#drop-demo');
@@ -180,7 +180,7 @@ describe('the library', () => {
       const other = await page.context().newPage();
       await other.goto(site.url);
       await begin(other, far.address);
-      await other.getByText('Another tab of this page is working on this file').waitFor();
+      await other.getByText('Another tab is using this file').waitFor();
       assert.equal(far.asked.length, 1);
     } finally {
       far.close();

@@ -31,7 +31,7 @@ describe('stored links', () => {
   });
 });
 
-/** Presses Copy link and returns the clipboard text. */
+/** Presses Share link and returns the clipboard text. */
 async function copied(page, id) {
   await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { configurable: true, value: { writeText: async (text) => void (window.copied = text) } }));
   await page.click(id);
@@ -116,7 +116,7 @@ describe('a link', () => {
     await page.goto(`${site.url}#v1&look=https://example.org/a.safetensors`);
     const asked = page.locator('[data-kind=asked]');
     assert.match(await asked.innerText(), /https:\/\/example\.org\/a\.safetensors/);
-    assert.equal(await asked.getByRole('button', { name: 'Read it there' }).count(), 1);
+    assert.equal(await asked.getByRole('button', { name: 'Open it' }).count(), 1);
     await page.goto(`${site.url}#v9&x`);
     await page.getByText('version 9').waitFor();
   });

@@ -55,7 +55,7 @@ describe('images of other programs', () => {
 
   it('keeps strengths as they were written, and names LoRAs of Civitai by their version', async () => {
     const { said } = await dropped('civitai.jpg', 'restored');
-    assert.match(said, /“Duotone v1\.0” \(strength 0\.4\) is not here: it is version 123456 on Civitai/);
+    assert.match(said, /Missing LoRA “Duotone v1\.0” \(strength 0\.4\): version 123456 on Civitai/);
   });
 
   it('never takes a foreign text for a prompt', async () => {
