@@ -32,6 +32,7 @@ export const initialState = {
   mask: null,
   remark: null,
   tokens: null,
+  completion: null,
   table: freshTable,
   pointed: "",
   chosen: "",
@@ -150,6 +151,8 @@ function reducePage(state, action) {
     }
     case "files/select":
       return select(state, action.id);
+    case "files/close":
+      return withoutEntry(state, action.id);
     case "weigh/done": {
       const entry = entryById(state, action.id);
       if (!entry?.report) return state;
@@ -181,6 +184,10 @@ function reducePage(state, action) {
 
     case "form/changed":
       return { ...state, form: checkedForm({ ...state.form, ...action.change }, sizeStep(state)) };
+    case "prompt/completion":
+      return { ...state, completion: action.completion };
+    case "seed/reuse":
+      return state.result ? { ...state, form: { ...state.form, seed: state.result.plain.seed } } : state;
     case "row/added":
       return { ...state, form: { ...state.form, loras: [...state.form.loras, { ...EMPTY_ROW, id: unused(state) }] } };
     case "row/changed":
@@ -306,6 +313,16 @@ function canRun(state, id) {
 function select(state, id) {
   const form = canRun(state, id) ? withLora(state.form, id) : state.form;
   return { ...state, selected: id, form, table: { ...freshTable, open: state.table.open }, pointed: "", chosen: "" };
+}
+
+/** A closed file; the one opened before it comes on show. @param {State} state @param {string} id @returns {State} */
+function withoutEntry(state, id) {
+  const at = state.files.findIndex((entry) => entry.id === id);
+  if (at < 0) return state;
+  const files = state.files.toSpliced(at, 1);
+  const kept = state.form.loras.filter((row) => row.id !== id || id.startsWith("demo:"));
+  const next = { ...state, files, form: { ...state.form, loras: kept.length ? kept : [EMPTY_ROW] } };
+  return id === state.selected ? select(next, (files[at - 1] ?? files[at])?.id ?? "") : next;
 }
 
 /**

@@ -126,6 +126,7 @@ export type BlockKey = string;
 export type Form = {
   prompt: string;
   negative: string;
+  /** -1 for another one with each run. */
   seed: Recipe["seed"];
   steps: number;
   guidance: number;
@@ -155,6 +156,8 @@ export type Form = {
   preview: boolean;
   /** Draw again when a strength has changed. */
   live: boolean;
+  /** How many times to generate, each with the next seed. */
+  batch: number;
 };
 
 export type Run = {
@@ -362,6 +365,8 @@ export type State = {
   remark: Remark | null;
   /** How many tokens the prompt takes of the model's room. */
   tokens: { used: number; room: number } | null;
+  /** Names offered for what is typed in a prompt: `options[at]` would replace the text between `from` and `to`. */
+  completion: { field?: "prompt" | "negative"; from: number; to: number; at: number; options: { name: string; text: string }[] } | null;
   table: Table;
   pointed: BlockKey;
   chosen: BlockKey;
@@ -481,6 +486,7 @@ export type Action =
   | { type: "files/read"; id: string; report: Report; fixes: Fix[] }
   | { type: "files/failed"; id: string; error: EngineError }
   | { type: "files/select"; id: string }
+  | { type: "files/close"; id: string }
   | { type: "table/changed"; change: Partial<Table> }
   | { type: "table/sorted"; key: SortKey }
   | { type: "block/pointed"; block: BlockKey }
@@ -504,7 +510,8 @@ export type Action =
   | { type: "result/compared"; compare: Compare }
   | { type: "history/changed"; change: Partial<Omit<History, "items">> }
   | { type: "history/use"; id: number }
-  | { type: "history/download"; id: number }
+  | { type: "history/save" }
+  | { type: "image/save" | "image/copy" | "image/start" | "image/inpaint"; drawing: Omit<Drawing, "id"> }
   | { type: "axis/changed"; side: "x" | "y"; change: Partial<Axis> }
   | { type: "grid/draw" }
   | { type: "grid/started"; grid: Grid }
@@ -514,7 +521,10 @@ export type Action =
   | { type: "link/changed"; recipe: LinkedRecipe | null }
   | { type: "link/asked"; asked: State["asked"] }
   | { type: "result/smoothed"; smooth: boolean }
-  | { type: "result/download"; which: "without" | "with" }
+  | { type: "prompt/completion"; completion: State["completion"] }
+  | { type: "prompt/selected"; field: "prompt" | "negative"; text: string; start: number; end: number }
+  | { type: "prompt/unweighable" }
+  | { type: "seed/reuse" }
   | { type: "text/copy"; text: string; what: string }
   | { type: "text/copied"; what: string }
   | { type: "file/saved"; name: string }

@@ -69,6 +69,30 @@ export function keep(key, value) {
 /** @param {string} text @returns {Promise<void>} */
 export const copyText = (text) => navigator.clipboard.writeText(text);
 
+/** @param {Blob} png @returns {Promise<void>} */
+export const copyImage = (png) => navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
+
+/** Hears of what is pasted, and keeps it from going into a field if `take` returns true. @param {(pasted: { files: File[], text: string }) => boolean} take */
+export function onPaste(take) {
+  addEventListener("paste", (event) => {
+    const { clipboardData } = event;
+    if (clipboardData && take({ files: [...clipboardData.files], text: clipboardData.getData("text/plain") })) event.preventDefault();
+  });
+}
+
+/** Focuses an element once it is drawn. @param {string} id */
+export function focusOn(id) {
+  requestAnimationFrame(() => byId(id)?.focus());
+}
+
+/** Selects a part of a text area and types from there on. @param {string} id @param {string} text its whole text @param {number} start @param {number} end */
+export function selectText(id, text, start, end) {
+  const area = /** @type {HTMLTextAreaElement | null} */ (byId(id));
+  if (!area) return;
+  if (area.value !== text) area.value = text;
+  area.setSelectionRange(start, end);
+}
+
 /** Puts a file among the user's downloads; one on disk is not read into memory. @param {string} name @param {Blob} blob @returns {string} the name */
 export function download(name, blob) {
   const link = document.createElement("a");

@@ -95,7 +95,7 @@ describe('look', () => {
     const folder = 'corpus/files/peft_plain_text_encoder';
     await drop(page, [`${folder}/adapter_model.safetensors`, `${folder}/adapter_config.json`]);
     await reportOf(page, 'adapter_model.safetensors');
-    assert.equal(await page.locator('nav .tab').count(), 0);
+    assert.equal(await page.locator('nav .tab').count(), 1);
     const { lora_alpha: alpha } = JSON.parse(await readFile(new URL(`../${folder}/adapter_config.json`, import.meta.url), 'utf8'));
     assert.match(await page.getByTestId('verdict').innerText(), new RegExp(`Alpha\\s+${alpha}\\b`, 'i'));
   });

@@ -19,11 +19,11 @@ import { scrollTo } from "../world.js";
  * @param {{
  *   client: import("../engine/client.js").EngineClient, readers: import("../engine/readers.js").Readers, jobs: import("../core/jobs.js").Jobs,
  *   reach: import("../remote/address.js").Reach, send: import("../types.d.ts").Send, getState: () => State,
- *   raise: (title: string, thrown: unknown) => void, copy: (text: string, what: string) => void, saved: (save: () => string | null | undefined) => void,
+ *   raise: (title: string, thrown: unknown) => void, saved: (save: () => string | null | undefined) => void,
  *   modelFiles: () => Promise<import("../files/opened.js").ModelFiles>,
  * }} world `modelFiles` gives the chosen base model's
  */
-export function createLooking({ client, readers, jobs, reach, send, getState, raise, copy, saved, modelFiles }) {
+export function createLooking({ client, readers, jobs, reach, send, getState, raise, saved, modelFiles }) {
   const changing = createChanging({ client, jobs, send, getState, show, saved });
   /** Counts up: the file that was asked for last is read first. */
   let turn = 0;
@@ -261,7 +261,7 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
         return void compare(action.id);
       case "report/copy": {
         const report = shown();
-        return report ? copy(reportMarkdown(report), t("look.the_report")) : undefined;
+        return report ? send({ type: "text/copy", text: reportMarkdown(report), what: t("look.the_report") }) : undefined;
       }
       case "report/save": {
         const report = shown();

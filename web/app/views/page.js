@@ -46,6 +46,6 @@ export function pageView(state, send) {
 }
 
 /** All that a report can depend on: a run's news come often, and leave it as it is. @param {State} state */
-function besidesRun({ jobs, toasts, run, bench, result, announcement, tokens, history, grid, ...others }) {
+function besidesRun({ jobs, toasts, run, bench, result, announcement, tokens, completion, history, grid, ...others }) {
   return Object.values(others);
 }

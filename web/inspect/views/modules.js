@@ -56,7 +56,7 @@ export function modulesView(report, table, chosen, send) {
               (module) => html`<tr>
                 ${columns.map(({ key, numeric, cell }) =>
                   key === "path"
-                    ? html`<th scope="row"><code>${cell(module)}</code></th>`
+                    ? html`<th scope="row"><button type="button" class="path" title=${t("modules.numbers")} @click=${() => send({ type: "layer/chosen", path: module.path })}><code>${cell(module)}</code></button></th>`
                     : html`<td class=${numeric ? "numeric" : ""}>${cell(module)}</td>`,
                 )}
               </tr>`,
