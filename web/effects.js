@@ -13,7 +13,7 @@ import { areParameters, pngOfText } from "./files/paste.js";
 import { adaptersOf, together, withConfig } from "./files/folder.js";
 import { holdsTexts, isImage } from "./images.js";
 import { canRedraw, modelKey } from "./recipe.js";
-import { NOTHING_SAID, restored } from "./restore.js";
+import { NOTHING_SAID, restored } from "./share/restore.js";
 import { pickFiles, remember } from "./library/handles.js";
 import { createLinks } from "./share/effects.js";
 import { createShelf } from "./library/effects.js";
@@ -283,14 +283,8 @@ export function createEffects({ client, readers, reach, send, getState }) {
 
   const listed = listDemo();
   const gpuKnown = findGpu();
-  const links = createLinks({ send, getState, listed, bringLora, generate, show: scrollTo });
+  const links = createLinks({ send, getState, listed, bringLora, show: scrollTo, focus: focusOn, raise });
   void links.open();
-
-  /** As soon as it is known whether there is a graphics card. */
-  async function generate() {
-    await gpuKnown;
-    await runner.generate();
-  }
 
   return (action) => {
     looking.act(action);
@@ -329,6 +323,8 @@ export function createEffects({ client, readers, reach, send, getState }) {
       case "files/read":
       case "model/added":
         return links.goOn();
+      case "link/apply":
+        return void links.apply();
       case "history/use":
         return useSettings(action.id);
       case "history/save":

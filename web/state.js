@@ -53,11 +53,15 @@ export const initialState = {
   announcement: "",
 };
 
+/** What a person does to the form: a link that still waits for files is not applied over it. */
+const OWN_EDITS = new Set(["form/changed", "row/changed", "row/added", "row/removed", "blocks/edited", "tag/toggled"]);
+
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduce(state, action) {
   if ("job" in action && action.type !== "run/started" && action.job !== state.run.job) return state; // another run has taken its place
   const look = lookReduce(state, action);
-  const page = reducePage(look === state.look ? state : { ...state, look }, action);
+  const link = state.link && OWN_EDITS.has(action.type) ? { ...state.link, edited: true } : state.link;
+  const page = reducePage(look === state.look && link === state.link ? state : { ...state, look, link }, action);
   return reduceToasts(reduceBench(reduceGuide(reduceImages(page, action), action), action), action);
 }
 
@@ -113,7 +117,8 @@ function reducePage(state, action) {
       const next = model === state.base.chosen ? state : withBase(state, model);
       const form = checkedForm({ ...next.form, ...change }, 1);
       // What was restored stays as it is, whatever model is opened next.
-      return { ...next, form, remark, base: { ...next.base, usual: {} }, announcement: [remark.title, ...remark.details].join(". ") };
+      const announcement = [remark.title, ...remark.details].join(". ");
+      return { ...next, form, remark, link: null, base: { ...next.base, usual: {} }, announcement };
     }
     case "remark/made":
       return { ...state, remark: action.remark, announcement: action.remark?.title ?? state.announcement };
@@ -221,8 +226,10 @@ function reducePage(state, action) {
 
     case "result/compared":
       return { ...state, compare: action.compare };
-    case "link/changed":
-      return { ...state, link: action.recipe };
+    case "link/pending":
+      return { ...state, link: action.link };
+    case "link/forget":
+      return { ...state, link: null, asked: null };
     case "shelf/listed": {
       const { items, demo, usage, quota, persisted } = action;
       return { ...state, shelf: { ...state.shelf, ready: true, items, demo, usage, quota, persisted } };

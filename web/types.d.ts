@@ -1,7 +1,7 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
 import type { JobState } from "./core/jobs.js";
-import type { LinkedRecipe } from "./share/link.js";
+import type { LinkedRecipe, Unusable } from "./share/schema.js";
 import type { Language } from "./words.js";
 import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, GeneratedImage, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
 
@@ -380,8 +380,8 @@ export type State = {
   grid: Grid | null;
   /** The guided minute with the demo: null when it is not on show, else the steps that are done. */
   guide: GuideStep[] | null;
-  /** A recipe from a link that is not complete yet: what it lacks is taken up when it comes. */
-  link: LinkedRecipe | null;
+  /** A recipe from a link that waits for files: it is applied when they come, unless the form was `edited` meanwhile. */
+  link: { recipe: LinkedRecipe; unusable: Unusable[]; edited: boolean } | null;
   /** Addresses of files that a link leads to, and that are asked for only after a click; `whole` for LoRAs that are to be drawn with. */
   asked: { addresses: string[]; whole: boolean } | null;
   smooth: boolean;
@@ -443,7 +443,7 @@ export type Action =
   | { type: "files/progress"; id: string; done: number; secondsLeft: number | null; rows: ModuleRow[] }
   | { type: "files/waiting"; id: string }
   | { type: "files/continue"; id: string }
-  | { type: "address/open"; text: string; whole?: boolean }
+  | { type: "address/open"; text: string; whole?: boolean; linked?: boolean }
   | { type: "address/asking" }
   | { type: "address/answered"; error: EngineError | null }
   | { type: "folder/listed"; rows: FolderRow[] }
@@ -518,7 +518,8 @@ export type Action =
   | { type: "grid/drawn"; at: number; cell: Omit<Drawing, "id"> }
   | { type: "grid/picked"; at: number }
   | { type: "grid/download" }
-  | { type: "link/changed"; recipe: LinkedRecipe | null }
+  | { type: "link/pending"; link: State["link"] }
+  | { type: "link/apply" | "link/forget" }
   | { type: "link/asked"; asked: State["asked"] }
   | { type: "result/smoothed"; smooth: boolean }
   | { type: "prompt/completion"; completion: State["completion"] }

@@ -24,9 +24,9 @@ export const reload = () => location.reload();
 /** The address of a file beside the page. @param {string} path */
 export const besidePage = (path) => new URL(path, document.baseURI);
 
-/** A worker from its own file, which tells it the language as its name. @param {string} address @param {string} language */
-export function ownWorker(address, language) {
-  return new Worker(new URL(address, location.href), { type: "module", name: language });
+/** A worker from its own file, which is not bound by the page's policy. @param {string} address @param {string} name what it is told at its start */
+export function ownWorker(address, name) {
+  return new Worker(new URL(address, location.href), { type: "module", name });
 }
 
 /** @param {string} id */

@@ -228,6 +228,7 @@ export async function elsewhere(bytes, { most = Infinity } = {}) {
     cut = () => response.destroy();
   });
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+  server.unref(); // a test that fails before it closes it does not keep the run alive
   const close = () => (server.closeAllConnections(), server.close());
   return { address: `http://127.0.0.1:${server.address().port}/some/far.safetensors`, asked, cut: () => cut(), close };
 }

@@ -190,6 +190,7 @@ describe('an address', () => {
       createReadStream(file, { start, end }).pipe(response);
     });
     await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+    server.unref();
     const close = () => (server.closeAllConnections(), server.close());
     return { address: `http://127.0.0.1:${server.address().port}/some/lora.safetensors`, size, given, close };
   }
@@ -219,7 +220,7 @@ describe('an address', () => {
   });
 
   it('whose server gives no ranges, or forbids other pages to read, is explained', async () => {
-    for (const [how, says] of [[{ ranges: false }, /partial downloads/], [{ cors: false }, /does not let other pages/]]) {
+    for (const [how, says] of [[{ ranges: false }, /partial downloads/], [{ cors: false }, /blocks other sites/]]) {
       const other = await elsewhere(how);
       const { page } = await site.open();
       await openAddress(page, other.address);
@@ -261,8 +262,8 @@ describe('a file that is being read', () => {
   it('explains the words of the field to the mouse, a finger and the keyboard', async () => {
     const { page } = await openReport(KOHYA);
     const rank = page.getByTestId('verdict').locator('summary', { hasText: 'Rank' });
-    const says = page.getByText('How many directions of change');
-    assert.match(await rank.getAttribute('title'), /How many directions/);
+    const says = page.getByText('Network dim: the inner size');
+    assert.match(await rank.getAttribute('title'), /Network dim/);
     assert.equal(await says.isVisible(), false);
     await rank.click();
     assert.equal(await says.isVisible(), true);
@@ -314,7 +315,7 @@ describe('health', () => {
 
   it('of a file whose changes are all zero says so', async () => {
     const { page } = await openReport('hostile/all_zero_up.safetensors');
-    assert.match(await page.getByTestId('report').innerText(), /changes nothing/i);
+    assert.match(await page.getByTestId('report').innerText(), /No effect/i);
   });
 });
 

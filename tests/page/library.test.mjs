@@ -64,7 +64,8 @@ Object.defineProperty(globalThis, 'navigator', {
 const waiting = new Map();
 Object.assign(globalThis, {
   self: globalThis,
-  name: 'en',
+  name: JSON.stringify({ language: 'en', origin: 'https://host.example', typed: false }),
+  location: { href: 'https://page.example/assets/library-worker.js' },
   postMessage: (reply) => {
     if (!('result' in reply) && !('error' in reply)) return;
     waiting.get(reply.id)?.(reply);

@@ -86,11 +86,11 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
     }
   }
 
-  /** @param {string} text @param {boolean} whole read its numbers as well */
-  async function openAddress(text, whole) {
+  /** @param {string} text @param {boolean} whole read its numbers as well @param {boolean} linked */
+  async function openAddress(text, whole, linked) {
     send({ type: "address/asking" });
     try {
-      const { address, name } = fileAddress(text);
+      const { address, name } = fileAddress(text, linked);
       const size = await reach.size(address);
       const remote = { address, name, size };
       const id = keepRemote(remote);
@@ -238,7 +238,7 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
       case "files/continue":
         return void read([action.id]);
       case "address/open":
-        return void openAddress(action.text, action.whole ?? false);
+        return void openAddress(action.text, action.whole ?? false, action.linked ?? false);
       case "folder/closed":
         return jobs.cancelAll("folder");
       case "folder/open":
