@@ -3,6 +3,7 @@
 import { Jobs } from "./core/jobs.js";
 import { createBenching } from "./bench/effects.js";
 import { createApp } from "./app/effects.js";
+import { createSession } from "./app/session.js";
 import { fetchCatalogue, fetchLora } from "./demo/files.js";
 import { asError, isCancelled } from "./core/errors.js";
 import { farModel } from "./remote/model.js";
@@ -20,7 +21,7 @@ import { createShelf } from "./library/effects.js";
 import { drawingOf } from "./gallery/state.js";
 import { imageFile, saveDrawing, saveGrid, saveHistory } from "./gallery/save.js";
 import { t } from "./words.js";
-import { copyImage, copyText, focusOn, hasWebGpu, onPaste, scrollTo, selectText } from "./world.js";
+import { copyImage, copyText, focusOn, hasWebGpu, onPaste, reload, scrollTo, selectText } from "./world.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
@@ -283,15 +284,24 @@ export function createEffects({ client, readers, reach, send, getState }) {
 
   const listed = listDemo();
   const gpuKnown = findGpu();
-  const links = createLinks({ send, getState, listed, bringLora, show: scrollTo, focus: focusOn, raise });
+  const session = createSession({ send, getState });
+  const resumed = listed.then(session.restore);
+  const links = createLinks({ send, getState, listed: resumed, bringLora, show: scrollTo, focus: focusOn, raise });
   void links.open();
 
   return (action) => {
     looking.act(action);
     shelf(action);
+    session.keepSoon();
     switch (action.type) {
       case "app/update":
         return app.update();
+      case "app/reload":
+        return reload();
+      case "session/reopen":
+        return void session.reopen();
+      case "session/forget":
+        return void session.forget();
       case "app/install":
         return void app.install();
       case "demo/open":

@@ -111,6 +111,15 @@ export function laterSeed(seed, at) {
   return at ? seedOf(String(BigInt(seed) + BigInt(at))) : seed;
 }
 
+/** A form that was kept: what has the type of its field is taken, the rest is the first form's. @param {unknown} kept @returns {Form} */
+export function storedForm(kept) {
+  const given = /** @type {Record<string, unknown>} */ (typeof kept === "object" && kept ? kept : {});
+  const fits = Object.entries(FIRST_FORM).filter(([name, first]) => typeof given[name] === typeof first || (name === "eta" && typeof given.eta === "number") || (name === "seed" && typeof given.seed === "string"));
+  const form = /** @type {Form} */ ({ ...FIRST_FORM, ...Object.fromEntries(fits.map(([name]) => [name, given[name]])) });
+  const rows = Array.isArray(form.loras) ? form.loras.filter((row) => typeof row?.id === "string" && row.id.startsWith("demo:")) : [];
+  return checkedForm({ ...form, loras: rows.length ? rows.map((row) => checkedRow({ ...EMPTY_ROW, ...row })) : [EMPTY_ROW] }, 1);
+}
+
 /** Every number within its bounds, whatever was typed. @param {Form} form @param {number} multiple of width and height @returns {Form} */
 export function checkedForm(form, multiple) {
   const pixels = (/** @type {number} */ size) => multiple * Math.max(1, Math.round(clamp(size, multiple, 2048) / multiple));

@@ -3,7 +3,7 @@
 import { FIRST_BENCH, reduceBench } from "./bench/state.js";
 import { strengthsText } from "./inspect/blocks.js";
 import { FIRST_LOOK, lookReduce } from "./inspect/state.js";
-import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
+import { EMPTY_ROW, FIRST_FORM, checkedForm, checkedRow, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
 import { FIRST_IMAGES, reduceImages } from "./gallery/state.js";
 import { reduceGuide } from "./guide/state.js";
 import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
@@ -20,7 +20,7 @@ const freshTable = { open: false, sort: "order", descending: false, filter: "", 
 /** @type {State} */
 export const initialState = {
   language: "en",
-  app: { offline: false, update: false, installable: false },
+  app: { offline: false, update: false, stale: false, installable: false },
   jobs: [],
   look: FIRST_LOOK,
   files: [],
@@ -47,6 +47,7 @@ export const initialState = {
   shelf: { ready: false, items: [], demo: { kept: 0, all: 0, bytes: 0 }, works: {}, usage: 0, quota: 0, persisted: false },
   link: null,
   asked: null,
+  session: { rows: [], waiting: [], kept: false },
   smooth: true,
   notices: [],
   toasts: [],
@@ -122,6 +123,12 @@ function reducePage(state, action) {
     }
     case "remark/made":
       return { ...state, remark: action.remark, announcement: action.remark?.title ?? state.announcement };
+    case "session/restored":
+      return { ...state, form: action.form ?? state.form, session: { ...state.session, rows: action.rows, kept: true } };
+    case "session/waiting":
+      return { ...state, session: { ...state.session, waiting: action.names } };
+    case "session/kept":
+      return { ...state, session: { ...state.session, kept: action.kept } };
     case "tokens/counted":
       return { ...state, tokens: action.tokens };
 
@@ -142,8 +149,7 @@ function reducePage(state, action) {
       const next = withEntry(state, id, { status: "read", report, fixes, error: null });
       const runs = id === state.selected && canRun(next, id);
       return {
-        ...next,
-        form: runs ? withLora(state.form, id) : state.form,
+        ...withSessionRow({ ...next, form: runs ? withLora(state.form, id) : state.form }, id, report.file),
         announcement: `${report.file}: ${report.verdict}`,
       };
     }
@@ -320,6 +326,16 @@ function canRun(state, id) {
 function select(state, id) {
   const form = canRun(state, id) ? withLora(state.form, id) : state.form;
   return { ...state, selected: id, form, table: { ...freshTable, open: state.table.open }, pointed: "", chosen: "" };
+}
+
+/** A file of the last visit's stack takes its row again. @param {State} state @param {string} id @param {string} file its name @returns {State} */
+function withSessionRow(state, id, file) {
+  const row = state.session.rows.find(({ name }) => name === file);
+  if (!row) return state;
+  const { name, ...rest } = row;
+  const session = { ...state.session, rows: state.session.rows.filter((each) => each !== row) };
+  const loras = [...state.form.loras.filter((each) => each.id && each.id !== id), checkedRow({ ...EMPTY_ROW, ...rest, id })];
+  return { ...state, session, form: { ...state.form, loras } };
 }
 
 /** A closed file; the one opened before it comes on show. @param {State} state @param {string} id @returns {State} */

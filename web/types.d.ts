@@ -94,6 +94,9 @@ export type Row = {
   blocks: string;
 };
 
+/** A row of the last visit's stack, by its file's name. */
+export type SessionRow = Row & { name: string };
+
 /** The image to start from. Its file stays in files/opened.js; `url` shows it. */
 export type Start = { id: string; name: string; url: string };
 
@@ -249,6 +252,8 @@ export type App = {
   offline: boolean;
   /** A newer version is there and waits. */
   update: boolean;
+  /** Another tab has loaded a newer version: this one cannot load what it has not loaded yet. */
+  stale: boolean;
   /** The browser offers to install the page. */
   installable: boolean;
 };
@@ -384,6 +389,8 @@ export type State = {
   link: { recipe: LinkedRecipe; unusable: Unusable[]; edited: boolean } | null;
   /** Addresses of files that a link leads to, and that are asked for only after a click; `whole` for LoRAs that are to be drawn with. */
   asked: { addresses: string[]; whole: boolean } | null;
+  /** The last visit's work: LoRAs of files that are not open yet, names of files that a click opens again, and whether anything is kept. */
+  session: { rows: SessionRow[]; waiting: string[]; kept: boolean };
   smooth: boolean;
   notices: Notice[];
   toasts: Toast[];
@@ -405,7 +412,11 @@ export type Action =
   | { type: "shelf/persist" }
   | { type: "shelf/demo"; keep: boolean }
   | { type: "app/changed"; change: Partial<App> }
-  | { type: "app/update" }
+  | { type: "app/update" | "app/reload" }
+  | { type: "session/restored"; form: Form | null; rows: SessionRow[]; drawings: Drawing[] }
+  | { type: "session/waiting"; names: string[] }
+  | { type: "session/kept"; kept: boolean }
+  | { type: "session/reopen" | "session/forget" }
   | { type: "app/install" }
   | { type: "gpu/known"; gpu: Gpu }
   | { type: "demo/listed"; catalogue: DemoCatalogue }

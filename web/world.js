@@ -24,9 +24,20 @@ export const reload = () => location.reload();
 /** The address of a file beside the page. @param {string} path */
 export const besidePage = (path) => new URL(path, document.baseURI);
 
+/** The page's policy for addresses of scripts (Trusted Types): its own files and blobs. Not yet in TypeScript's library. */
+const scripts = /** @type {any} */ (globalThis).trustedTypes?.createPolicy("loupe", {
+  createScriptURL(/** @type {string} */ address) {
+    if (new URL(address, location.href).origin === location.origin) return address;
+    throw new TypeError(`no script of this page: ${address}`);
+  },
+});
+
+/** An address of a script as the browser wants it. @param {string} address @returns {string} */
+export const scriptAddress = (address) => scripts?.createScriptURL(address) ?? address;
+
 /** A worker from its own file, which is not bound by the page's policy. @param {string} address @param {string} name what it is told at its start */
 export function ownWorker(address, name) {
-  return new Worker(new URL(address, location.href), { type: "module", name });
+  return new Worker(scriptAddress(new URL(address, location.href).href), { type: "module", name });
 }
 
 /** @param {string} id */

@@ -27,7 +27,7 @@ describe('offline', () => {
       await reportOf(page, 'duotone.safetensors');
       await ready(page);
       await page.getByText('million parameters').waitFor(PATIENCE);
-      const keptFiles = () => page.evaluate(async () => (await (await caches.open('demo')).keys()).length);
+      const keptFiles = () => page.evaluate(async () => (await (await caches.open('demo~some~sub~path')).keys()).length);
       const { files } = JSON.parse(await readFile(new URL('../../web/public/demo/demo.json', import.meta.url), 'utf8'));
       await until('the demo to be kept, with its first LoRA', keptFiles, { passes: (count) => count >= files.length + 1 });
       const bytes = [...(await readFile(new URL(`../${FILE}`, import.meta.url)))];

@@ -70,7 +70,7 @@ describe('the library', () => {
     await openLibrary(page);
     await item(page, 'own').waitFor();
     const copies = () => page.evaluate(async () => {
-      const library = await (await navigator.storage.getDirectory()).getDirectoryHandle('library', { create: true });
+      const library = await (await navigator.storage.getDirectory()).getDirectoryHandle('library~some~sub~path', { create: true });
       return (await Array.fromAsync(library.keys())).length;
     });
     assert.equal(await copies(), 0);

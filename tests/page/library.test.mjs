@@ -73,6 +73,8 @@ Object.assign(globalThis, {
 });
 await import('../../web/library/library-worker.js');
 const { list, open } = await import('../../web/library/opfs.js');
+const { scoped } = await import('../../web/core/scope.js');
+const LIBRARY = scoped('library');
 
 let count = 0;
 /** Asks the worker, and returns its result or throws its error. */
@@ -179,7 +181,7 @@ it('has after a kill at any moment a file that is whole, or one that is not call
 it('lists what cannot be read as incomplete, and begins it anew', async () => {
   serve(BYTES);
   await ask('download', what);
-  const dir = await (await root.getDirectoryHandle('library')).getDirectoryHandle('k');
+  const dir = await (await root.getDirectoryHandle(LIBRARY)).getDirectoryHandle('k');
   for (const name of ['about.json', 'about.new']) (await dir.getFileHandle(name)).bytes = new TextEncoder().encode('{"name": "a');
   const [item] = await list();
   assert.deepEqual([item.key, item.sha256, item.received], ['k', '', 1000]);
@@ -189,7 +191,7 @@ it('lists what cannot be read as incomplete, and begins it anew', async () => {
 });
 
 it('reads folders of earlier versions: whole ones, and ones to go on with', async () => {
-  const library = await root.getDirectoryHandle('library', { create: true });
+  const library = await root.getDirectoryHandle(LIBRARY, { create: true });
   const dir = await library.getDirectoryHandle('k', { create: true });
   const write = async (name, bytes) => void ((await dir.getFileHandle(name, { create: true })).bytes = bytes);
   const about = { name: what.name, address: what.address, wanted: '', sha256: '', size: 1000, etag: '"one"' };

@@ -271,7 +271,7 @@ export default {
   "app.use_new": "Neue Version laden",
   "app.update": "Eine neue Version von LoRA Loupe ist da",
   "app.update_busy": "Sie kann geladen werden, wenn alle Aufgaben beendet sind.",
-  "app.update_free": "Lädt die Seite neu; deine Arbeit wird wiederhergestellt.",
+  "app.update_free": "Lädt die Seite neu; Formular und Bilder werden wiederhergestellt, offene Dateien musst du vielleicht noch einmal öffnen.",
 
   "start.pick": "Von einem Bild ausgehen (img2img)",
   "start.drop": "oder hier ablegen",
@@ -704,7 +704,7 @@ export default {
   "grid.cell": "{name}, Seed {seed}",
 
   "history.title": "Verlauf",
-  "history.says": "{images}, gehen beim Schließen der Seite verloren. Wähle eines, um seine Einstellungen wiederzuverwenden; hefte eines an, um zu vergleichen.",
+  "history.says": "{images}, die letzten 24 bleiben für den nächsten Besuch. Wähle eines, um seine Einstellungen wiederzuverwenden; hefte eines an, um zu vergleichen.",
   "history.pinned": "Angeheftet",
   "history.use": "Einstellungen übernehmen",
   "history.unpin": "Lösen",
@@ -1074,4 +1074,12 @@ export default {
   "address.insecure": "Nimm eine https://-URL: Diese Seite kann {host} nicht über http laden.",
   "address.private": "{host} liegt auf deinem Rechner oder in deinem Netz. Links können es nicht öffnen; gib die URL selbst ein, wenn du das willst.",
   "address.other": "{host} war nicht gemeint.",
+  "app.stale": "In einem anderen Tab läuft eine neuere Version",
+  "app.stale_says": "Teile dieser Seite lassen sich vielleicht nicht mehr laden. Lade sie neu; Formular und Bilder werden wiederhergestellt.",
+  "app.reload": "Neu laden",
+  "session.kept": "Formular und letzte Bilder bleiben für den nächsten Besuch in diesem Browser.",
+  "session.forget": "Vergessen",
+  "session.forget_files": "Vergessen",
+  "session.reopen": "Wieder öffnen",
+  "session.waiting": { one: "{n} Datei von deinem letzten Besuch", other: "{n} Dateien von deinem letzten Besuch" },
 };

@@ -270,7 +270,7 @@ export default {
   "app.use_new": "Use the new version",
   "app.update": "A newer version of LoRA Loupe is ready",
   "app.update_busy": "It can be loaded when all tasks have finished.",
-  "app.update_free": "Reloads the page; your work is restored.",
+  "app.update_free": "Reloads the page; your form and images are restored, open files may have to be opened again.",
 
   "start.pick": "Start from an image (img2img)",
   "start.drop": "or drop it here",
@@ -703,7 +703,7 @@ export default {
   "grid.cell": "{name}, seed {seed}",
 
   "history.title": "History",
-  "history.says": "{images}, lost when you close the page. Select one to reuse its settings; pin one to compare.",
+  "history.says": "{images}, the last 24 are kept for your next visit. Select one to reuse its settings; pin one to compare.",
   "history.pinned": "Pinned",
   "history.use": "Reuse settings",
   "history.unpin": "Unpin",
@@ -1073,4 +1073,12 @@ export default {
   "address.insecure": "Use an https:// URL: this page cannot load {host} over http.",
   "address.private": "{host} is on your own computer or network. Links cannot open it; type the URL yourself if you want that.",
   "address.other": "{host} was not asked for.",
+  "app.stale": "A newer version is running in another tab",
+  "app.stale_says": "Parts of this page may no longer load. Reload it; your form and images are restored.",
+  "app.reload": "Reload",
+  "session.kept": "Your form and last images are kept in this browser for the next visit.",
+  "session.forget": "Forget them",
+  "session.forget_files": "Forget",
+  "session.reopen": "Reopen",
+  "session.waiting": { one: "{n} file from your last visit", other: "{n} files from your last visit" },
 };

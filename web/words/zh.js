@@ -271,7 +271,7 @@ export default {
   "app.use_new": "使用新版本",
   "app.update": "LoRA Loupe 有新版本",
   "app.update_busy": "所有任务完成后即可加载。",
-  "app.update_free": "将重新加载页面；你的工作会恢复。",
+  "app.update_free": "将重新加载页面；表单和图像会恢复，已打开的文件可能需要重新打开。",
 
   "start.pick": "从图像开始（图生图）",
   "start.drop": "或拖放到此处",
@@ -704,7 +704,7 @@ export default {
   "grid.cell": "{name}，种子 {seed}",
 
   "history.title": "历史",
-  "history.says": "{images}，关闭页面后丢失。选择一张可重用其设置；固定一张可进行比较。",
+  "history.says": "{images}，最近 24 张会保留到下次访问。选择一张可重用其设置；固定一张可进行比较。",
   "history.pinned": "已固定",
   "history.use": "复用设置",
   "history.unpin": "取消固定",
@@ -1074,4 +1074,12 @@ export default {
   "address.insecure": "请使用 https:// 的 URL：本页面不能通过 http 加载 {host}。",
   "address.private": "{host}位于你自己的电脑或网络上。链接不能打开它；如有需要请自行输入 URL。",
   "address.other": "未请求访问 {host}。",
+  "app.stale": "另一个标签页正在运行更新的版本",
+  "app.stale_says": "本页面的某些部分可能无法再加载。请重新加载；表单和图像会恢复。",
+  "app.reload": "重新加载",
+  "session.kept": "表单和最近的图像会保留在此浏览器中，供下次访问使用。",
+  "session.forget": "清除",
+  "session.forget_files": "忘记",
+  "session.reopen": "重新打开",
+  "session.waiting": "上次访问时的 {n} 个文件",
 };
