@@ -14,7 +14,7 @@ after(() => site?.close());
 
 /** Waits until the service worker has cached everything that the page needs. */
 async function kept(page) {
-  await page.getByText('opens without a connection').waitFor();
+  await page.getByText('Available offline').waitFor();
 }
 
 describe('offline', () => {

@@ -88,7 +88,7 @@ describe('the library', () => {
 
   it('shows how much of the demo is kept, keeps all of it and lets it go', async () => {
     const { page } = await site.open();
-    await page.getByText('opens without a connection').waitFor();
+    await page.getByText('Available offline').waitFor();
     await openLibrary(page);
     const demo = page.getByTestId('kept-demo');
     const { files, loras } = JSON.parse(await readFile(new URL('../../web/public/demo/demo.json', import.meta.url), 'utf8'));
@@ -97,7 +97,7 @@ describe('the library', () => {
     const said = await demo.innerText();
     assert.ok(said.includes(`${megabytes} MB, 0 of ${entries.length} files downloaded`), said);
     await page.click('#keep-demo');
-    await demo.getByText('all of it here').waitFor();
+    await demo.getByText(', downloaded').waitFor();
     await page.click('#drop-demo');
     await demo.getByText(`0 of ${entries.length} files`).waitFor();
   });

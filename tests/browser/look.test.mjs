@@ -232,7 +232,7 @@ describe('an address', () => {
     }
     const { page } = await site.open();
     await openAddress(page, 'my lora');
-    assert.match(await page.getByTestId('address-error').innerText(), /no web address/);
+    assert.match(await page.getByTestId('address-error').innerText(), /is not a URL/);
   });
 });
 
