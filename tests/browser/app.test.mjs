@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { BLANK, SUB_PATH, drop, launch, until } from './harness.mjs';
+import { BLANK, SUB_PATH, WITH_WORKER, drop, launch, until } from './harness.mjs';
 import { PATIENCE, deviation, generate, ready, reportOf } from './studio.mjs';
 
 const FILE = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
@@ -21,7 +21,7 @@ describe('offline', () => {
   it('reads a file and draws the demo after a reload with the server stopped', async () => {
     const own = await launch();
     try {
-      const { page } = await own.open();
+      const { page } = await own.open(SUB_PATH, WITH_WORKER);
       await kept(page);
       await page.click('#try-demo');
       await reportOf(page, 'duotone.safetensors');
@@ -38,7 +38,7 @@ describe('offline', () => {
       await page.click('#try-demo');
       await reportOf(page, 'duotone.safetensors');
       await ready(page);
-      await page.fill('#steps', '2');
+      await page.fill('#steps', '1');
       await page.press('#steps', 'Tab');
       assert.ok(deviation((await generate(page)).with) > 10);
       await page.setInputFiles('#file-picker', { name: NAME, mimeType: '', buffer: Buffer.from(bytes) });
@@ -50,7 +50,7 @@ describe('offline', () => {
   });
 
   it('keeps shell and engine, but the demo only once it is used, and no other model', async () => {
-    const { page } = await site.open();
+    const { page } = await site.open(SUB_PATH, WITH_WORKER);
     await kept(page);
     const addresses = () => page.evaluate(async () => {
       const all = await Promise.all((await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url)));
@@ -67,7 +67,7 @@ describe('offline', () => {
   });
 
   it('offers a newer version, and takes it only when asked', async () => {
-    const { page } = await site.open();
+    const { page } = await site.open(SUB_PATH, WITH_WORKER);
     await kept(page);
     assert.equal(await page.locator('#update').count(), 0);
     // A different worker in the same scope simulates a newer version.
@@ -84,9 +84,17 @@ describe('offline', () => {
       assert.equal(await page.evaluate(() => window.stillHere), true, 'the page was loaded again unasked');
       const waits = () => page.evaluate(() => navigator.serviceWorker.ready.then(({ waiting }) => waiting !== null));
       assert.equal(await waits(), true, 'the newer version took over unasked');
+      const other = await page.context().newPage();
+      await other.goto(site.url);
+      await other.waitForSelector('#update');
       await Promise.all([page.waitForEvent('load'), page.click('#update')]);
       assert.equal(await page.evaluate(() => window.stillHere), undefined);
       assert.equal(await waits(), false);
+      // The other tab is told, and loads again when the user wants it.
+      await other.locator('[data-kind=stale]').waitFor();
+      await Promise.all([other.waitForEvent('load'), other.click('#reload')]);
+      await other.waitForSelector('#try-demo');
+      assert.equal(await other.locator('[data-kind=stale]').count(), 0);
     } finally {
       site.changed.clear();
     }
@@ -95,7 +103,7 @@ describe('offline', () => {
 
 describe('as an app', () => {
   it('can be installed: manifest and icons are what they say', async () => {
-    const { page } = await site.open();
+    const { page } = await site.open(SUB_PATH, WITH_WORKER);
     const address = await page.locator('link[rel=manifest]').evaluate((link) => link.href);
     const manifest = await page.evaluate((url) => fetch(url).then((response) => response.json()), address);
     assert.equal(new URL(manifest.start_url, address).pathname, SUB_PATH);
@@ -131,7 +139,7 @@ describe('as an app', () => {
   });
 
   it('reads the files that are shared to it', async () => {
-    const { page } = await site.open();
+    const { page } = await site.open(SUB_PATH, WITH_WORKER);
     await kept(page);
     await page.goto(new URL(BLANK, site.url).href);
     // A share arrives as a form submission. It is triggered by a click, since evaluated code that navigates away never

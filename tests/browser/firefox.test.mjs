@@ -47,7 +47,7 @@ describe('Firefox', () => {
     assert.deepEqual(errors, []);
   });
 
-  it('keeps a file in its library over a reload, and Available offline', async () => {
+  it('keeps a file in its library over a reload, and opens without a connection', async () => {
     const page = await firefox.newPage();
     page.setDefaultTimeout(STEP);
     await page.goto(site.url);

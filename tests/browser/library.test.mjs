@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { BLANK, drop, elsewhere, launch, until } from './harness.mjs';
+import { BLANK, SUB_PATH, WITH_WORKER, drop, elsewhere, launch, until } from './harness.mjs';
 import { reportOf } from './studio.mjs';
 
 const FILE = 'golden/loras/mini-sd15/lora_a.safetensors';
@@ -87,7 +87,7 @@ describe('the library', () => {
   });
 
   it('shows how much of the demo is kept, keeps all of it and lets it go', async () => {
-    const { page } = await site.open();
+    const { page } = await site.open(SUB_PATH, WITH_WORKER);
     await page.getByText('Available offline').waitFor();
     await openLibrary(page);
     const demo = page.getByTestId('kept-demo');

@@ -42,7 +42,7 @@ async function openMini() {
   await page.setInputFiles('#pick-folder', MINI);
   await page.getByText('mini-sd15: ').waitFor(PATIENCE);
   await type(page, 'prompt', 'a cat on a mat');
-  await type(page, 'steps', 4);
+  await type(page, 'steps', 2);
   return { page, errors };
 }
 
@@ -52,7 +52,7 @@ async function openDemo() {
   await page.click('#try-demo');
   await reportOf(page, 'duotone.safetensors');
   await ready(page);
-  await type(page, 'steps', 4);
+  await type(page, 'steps', 2);
   return { page, errors };
 }
 
@@ -155,7 +155,7 @@ describe('a model of one’s own', () => {
   it('takes noise, schedule and program from the advanced part', async () => {
     const { page } = await openMini();
     await page.selectOption('#lora', '');
-    await type(page, 'steps', 3);
+    await type(page, 'steps', 2);
     const usual = await generate(page);
     await page.getByText('Advanced', { exact: true }).click();
     for (const [field, value] of [['rng', 'philox'], ['schedule', 'karras'], ['spacing', 'trailing'], ['program', 'a1111']]) {
@@ -175,7 +175,7 @@ describe('a model of one’s own', () => {
     const { page, errors } = await openMini();
     await page.selectOption('#lora', { label: 'lora_b' });
     await page.getByText('Advanced', { exact: true }).click();
-    await type(page, 'steps', 3);
+    await type(page, 'steps', 2);
     await page.uncheck('#preview');
     await page.setInputFiles('#pick-start', { name: 'start.png', mimeType: 'image/png', buffer: await plainPng(page) });
     await page.setInputFiles('#pick-mask', { name: 'black.png', mimeType: 'image/png', buffer: await evenPng(page, '#000') });
