@@ -62,7 +62,7 @@ function seedView({ form, result }, change, send) {
   const tool = (/** @type {string} */ id, /** @type {string} */ label, /** @type {unknown} */ icon, /** @type {() => void} */ act, on = true) =>
     html`<button class="button" type="button" id=${id} aria-label=${label} title=${label} aria-disabled=${on ? "false" : "true"} @click=${act}>${icon}</button>`;
   return html`
-    <div class="field">
+    <div class="field whole">
       <label for="seed">${t("form.seed")}</label>
       <span class="joined">
         ${numberInput("seed", form.seed, { min: RANDOM_SEED, max: MOST_SEED, step: 1 }, change, digitsInto("seed", change))}

@@ -45,7 +45,7 @@ function areaView(field, state, send) {
   const put = (/** @type {import("../prompt.js").Selected} */ edit) => replace(field, edit, send);
   return html`<div class="completed">
     <textarea
-      id=${field} rows=${field === "prompt" ? 2 : 1} autocomplete="off" spellcheck="false" aria-autocomplete="list"
+      id=${field} rows=${Math.max(field === "prompt" ? 2 : 1, Math.min(12, state.form[field].split("\n").length))} autocomplete="off" spellcheck="false" aria-autocomplete="list"
       aria-controls=${open ? `${field}-names` : nothing} aria-activedescendant=${open ? `${field}-name-${open.at}` : nothing}
       .value=${live(state.form[field])}
       @input=${(/** @type {Event} */ { target }) => typed(field, /** @type {HTMLTextAreaElement} */ (target), state, send)}
