@@ -537,7 +537,7 @@ export default {
 
   "webgpu.title": "Zum Erzeugen braucht es WebGPU, das dieser Browser nicht bietet",
   "webgpu.says": "Der Bericht oben funktioniert trotzdem. Um Bilder zu erzeugen, öffne diese Seite über https (oder auf localhost) in einem von diesen:",
-  "webgpu.chrome": "Chrome oder Edge ab 113 unter Windows, macOS und ChromeOS, ab 121 unter Android",
+  "webgpu.chrome": "Chrome oder Edge ab 123 unter Windows, macOS, ChromeOS und Android",
   "webgpu.safari": "Safari ab 26",
   "webgpu.firefox": "Firefox ab 141 unter Windows, ab 145 unter macOS",
   "webgpu.flag": "Chrome unter Linux, oder wenn die GPU gesperrt ist: <code>chrome://flags/#enable-unsafe-webgpu</code> aktivieren und prüfen, dass in den Einstellungen „Grafikbeschleunigung verwenden“ an ist",

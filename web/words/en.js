@@ -536,7 +536,7 @@ export default {
 
   "webgpu.title": "Generating needs WebGPU, which this browser doesn’t offer",
   "webgpu.says": "The report above works all the same. To generate images, open this page over https (or on localhost) in one of these:",
-  "webgpu.chrome": "Chrome or Edge 113 and later on Windows, macOS and ChromeOS, 121 and later on Android",
+  "webgpu.chrome": "Chrome or Edge 123 and later on Windows, macOS, ChromeOS and Android",
   "webgpu.safari": "Safari 26 and later",
   "webgpu.firefox": "Firefox 141 and later on Windows, 145 and later on macOS",
   "webgpu.flag": "Chrome on Linux, or if the GPU is blocked: enable <code>chrome://flags/#enable-unsafe-webgpu</code> and check that “Use graphics acceleration” is on in the settings",

@@ -537,7 +537,7 @@ export default {
 
   "webgpu.title": "生成图像需要 WebGPU，而此浏览器不支持",
   "webgpu.says": "上方的报告照常可用。若要生成图像，请通过 https（或 localhost）在以下浏览器之一中打开本页面：",
-  "webgpu.chrome": "Windows、macOS、ChromeOS 上的 Chrome 或 Edge 113 及以上，Android 上 121 及以上",
+  "webgpu.chrome": "Windows、macOS、ChromeOS 和 Android 上的 Chrome 或 Edge 123 及以上",
   "webgpu.safari": "Safari 26 及以上",
   "webgpu.firefox": "Windows 上的 Firefox 141 及以上，macOS 上 145 及以上",
   "webgpu.flag": "Linux 上的 Chrome，或 GPU 被禁用时：启用 <code>chrome://flags/#enable-unsafe-webgpu</code>，并确认设置中的“使用图形加速功能”已打开",
