@@ -35,8 +35,11 @@ export function createSession({ send, getState }) {
     try {
       const work = /** @type {Work | undefined} */ (await get("work", store()));
       const images = /** @type {Drawing[]} */ ((await get("images", store())) ?? []);
-      const drawings = await Promise.all(images.map(async (each) => ({ ...each, image: { ...each.image, ...(await decodedImage(each.image.png)) } })));
-      if (work || drawings.length) send({ type: "session/restored", form: work ? storedForm(work.form) : null, rows: work?.rows ?? [], drawings });
+      const drawings = await Promise.all(
+        images.map(async (each) => ({ ...each, image: { ...each.image, ...(await decodedImage(each.image.png)) } })),
+      );
+      if (work || drawings.length)
+        send({ type: "session/restored", form: work ? storedForm(work.form) : null, rows: work?.rows ?? [], drawings });
       await openFiles(work?.handles ?? []);
     } catch {
       // Private windows of some browsers keep nothing, and what an older version kept may not be readable.
@@ -57,7 +60,14 @@ export function createSession({ send, getState }) {
   /** @param {Handle[]} handles */
   async function open(handles) {
     const files = (await Promise.all(handles.map(({ handle }) => reopened(handle)))).flatMap((file) => file ?? []);
-    if (files.length) send({ type: "files/dropped", files, handles: files.map((file) => handleOf(file) ?? null), folders: [], place: "" });
+    if (files.length)
+      send({
+        type: "files/dropped",
+        files,
+        handles: files.map((file) => handleOf(file) ?? null),
+        folders: [],
+        place: "",
+      });
   }
 
   /** After a click the browser asks whether the files may be read again. */
@@ -80,7 +90,9 @@ export function createSession({ send, getState }) {
     const { items } = last;
     last = { form, files, items: history.items };
     const nameOf = (/** @type {string} */ id) => files.find((entry) => entry.id === id)?.name;
-    const rows = form.loras.flatMap((row) => (nameOf(row.id) && !row.id.startsWith("demo:") ? [{ ...row, name: nameOf(row.id) ?? "" }] : []));
+    const rows = form.loras.flatMap((row) =>
+      nameOf(row.id) && !row.id.startsWith("demo:") ? [{ ...row, name: nameOf(row.id) ?? "" }] : [],
+    );
     const handles = files.flatMap(({ id, name }) => {
       const handle = handleOf(fileOf(id));
       return handle ? [{ name, handle }] : [];

@@ -19,9 +19,12 @@ export function reweighted({ text, start, end }, step) {
   const [from, to] = start === end ? wordAt(text, start) : trimmed(text, start, end);
   const group = around(text, GROUP, start, end);
   // A part of a group that was selected on purpose gets a weight of its own.
-  const isWhole = group && (start === end || (from - group.index <= 1 && group.index + group[0].length - to <= group[2].length + 2));
+  const isWhole =
+    group && (start === end || (from - group.index <= 1 && group.index + group[0].length - to <= group[2].length + 2));
   if (group && isWhole) {
-    return replaced(text, group, (words, weight) => (rounded(weight + step) === 1 ? words : `(${words}:${rounded(Math.max(0, weight + step))})`));
+    return replaced(text, group, (words, weight) =>
+      rounded(weight + step) === 1 ? words : `(${words}:${rounded(Math.max(0, weight + step))})`,
+    );
   }
   const words = text.slice(from, to);
   if (!words) return null;
@@ -69,8 +72,17 @@ export function completion(state, text, at) {
   const typed = mention ? mention[1] : (/[^\s,()[\]<>:|]{2,}$/.exec(before)?.[0] ?? "");
   if (!mention && !typed) return null;
   const fits = (/** @type {string} */ name) => name.toLowerCase().includes(typed.toLowerCase()) && name !== typed;
-  const loras = program === "diffusers" ? [] : loraNames(state).filter(fits).map((name) => ({ name, text: `<lora:${name}:1>` }));
-  const embeddings = mention ? [] : embeddingNames(state).filter(fits).map((name) => ({ name, text: program === "comfyui" ? `embedding:${name}` : name }));
+  const loras =
+    program === "diffusers"
+      ? []
+      : loraNames(state)
+          .filter(fits)
+          .map((name) => ({ name, text: `<lora:${name}:1>` }));
+  const embeddings = mention
+    ? []
+    : embeddingNames(state)
+        .filter(fits)
+        .map((name) => ({ name, text: program === "comfyui" ? `embedding:${name}` : name }));
   const options = [...loras, ...embeddings].slice(0, 8);
   return options.length ? { from: at - (mention ? mention[0] : typed).length, to: at, options, at: 0 } : null;
 }
@@ -83,5 +95,7 @@ function loraNames(state) {
 
 /** @param {State} state */
 function embeddingNames({ files }) {
-  return files.filter(({ report }) => report?.kind === "textual_inversion").map(({ name }) => name.replace(/\.\w+$/, ""));
+  return files
+    .filter(({ report }) => report?.kind === "textual_inversion")
+    .map(({ name }) => name.replace(/\.\w+$/, ""));
 }

@@ -20,7 +20,8 @@ const typedOrigins = new Set();
 export function fileAddress(text, linked = false) {
   const typed = text.trim();
   const url = addressOf(typed, linked);
-  if (url.host === "huggingface.co" || url.host === "hf.co") url.pathname = url.pathname.replace(/^(\/(?:datasets\/)?[^/]+\/[^/]+)\/blob\//, "$1/resolve/");
+  if (url.host === "huggingface.co" || url.host === "hf.co")
+    url.pathname = url.pathname.replace(/^(\/(?:datasets\/)?[^/]+\/[^/]+)\/blob\//, "$1/resolve/");
   const name = decoded(url.pathname.split("/").at(-1) ?? "");
   if (!name) throw { kind: "address", message: t("address.page", { address: url.href }) };
   return { address: url.href, name };
@@ -31,7 +32,8 @@ export function addressOf(typed, linked = false) {
   const hasScheme = /^[a-z]+:(?!\d)/i.test(typed);
   const whole = hasScheme ? typed : `https://${typed}`;
   const url = URL.canParse(whole) ? new URL(whole) : null;
-  if (!url || !(hasScheme || url.port || url.hostname.includes("."))) throw { kind: "address", message: t("address.none", { typed }) };
+  if (!url || !(hasScheme || url.port || url.hostname.includes(".")))
+    throw { kind: "address", message: t("address.none", { typed }) };
   const why = refusal(url, !linked || typedOrigins.has(url.origin), new URL(pageAddress()));
   if (why) throw { kind: "address", message: why };
   if (!linked) typedOrigins.add(url.origin);
@@ -77,7 +79,9 @@ export class Reach {
   /** A port through which the file's bytes are asked for. @param {string} address @returns {MessagePort} */
   port(address) {
     const { port1, port2 } = new MessageChannel();
-    this.#bridgeOf(address).call("connect", { address, port: port2 }, { transfer: [port2] }).catch(() => {}); // the first read says it
+    this.#bridgeOf(address)
+      .call("connect", { address, port: port2 }, { transfer: [port2] })
+      .catch(() => {}); // the first read says it
     return port1;
   }
 }

@@ -7,7 +7,8 @@ import { t } from "../words.js";
 /** Names that end so are of the user's own network, and so is a name without a dot. */
 const LOCAL_NAMES = /^(localhost|[^.]*|.*\.(localhost|local|lan|home|internal|home\.arpa))\.?$/i;
 /** Addresses of the same machine, of private networks, of links, and of carriers' own networks (RFC 1918, 3927, 6598). */
-const LOCAL_IPV4 = /^(?=(\d+\.){3}\d+$)(0|10|127|169\.254|192\.168|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./;
+const LOCAL_IPV4 =
+  /^(?=(\d+\.){3}\d+$)(0|10|127|169\.254|192\.168|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./;
 /** The same of IPv6, and IPv4 inside it (RFC 4193, 4291). */
 const LOCAL_IPV6 = /^\[(::|f[cd]|fe[89ab]|::ffff:)/i;
 

@@ -67,7 +67,9 @@ export function createLinks({ send, getState, listed, bringLora, show, focus, ra
 
   /** @param {string} name @param {string} sha256 */
   function isHere(name, sha256) {
-    return getState().files.some((entry) => entry.report && (sha256 ? entry.report.sha256 === sha256 : entry.name === name));
+    return getState().files.some(
+      (entry) => entry.report && (sha256 ? entry.report.sha256 === sha256 : entry.name === name),
+    );
   }
 
   /** Something came: perhaps what the link lacks. A person's own edits are not written over unasked. */
@@ -85,7 +87,11 @@ export function createLinks({ send, getState, listed, bringLora, show, focus, ra
   async function takeLook({ name, sha256, address }) {
     if (address) return send({ type: "link/asked", asked: { addresses: [address], whole: false } });
     if (getState().demo.catalogue?.loras.some(({ file }) => file === name)) return bringLora(`demo:${name}`, true);
-    send({ type: "notice/raised", title: t("link.about", { name }), message: t(sha256 ? "link.about_hash" : "link.about_says", { hash: sha256.slice(0, 12) }) });
+    send({
+      type: "notice/raised",
+      title: t("link.about", { name }),
+      message: t(sha256 ? "link.about_hash" : "link.about_says", { hash: sha256.slice(0, 12) }),
+    });
   }
 
   onFragment(() => void open());

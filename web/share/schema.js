@@ -1,4 +1,4 @@
-/** A recipe from outside, of any shape -> a recipe that the form can hold, and what of it was not usable. Pure and total. */
+/** The schema of recipes from outside: any value gives a recipe that the form can hold, and what was not usable. Pure. */
 
 import { MOST_STRENGTH, seedOf } from "../form.js";
 
@@ -14,13 +14,27 @@ const MOST_ENTRIES = 64;
 
 /** What a link or an image may leave out. @type {LinkedRecipe} */
 export const USUAL = {
-  ...{ version: 1, model: "", adapters: [], prompt: "", negative: null, seed: 0, steps: 20, guidance: 7, sampler: "ddim", width: 512, height: 512 },
+  version: 1,
+  model: "",
+  adapters: [],
+  prompt: "",
+  negative: null,
+  seed: 0,
+  steps: 20,
+  guidance: 7,
+  sampler: "ddim",
+  width: 512,
+  height: 512,
 };
 
 /** @type {(most?: number) => Check} */
-const text = (most = MOST_TEXT) => (value) => (typeof value === "string" && value.length <= most ? value : undefined);
+const text =
+  (most = MOST_TEXT) =>
+  (value) =>
+    typeof value === "string" && value.length <= most ? value : undefined;
 /** @type {(least: number, most: number) => Check} */
-const number = (least, most) => (value) => (typeof value === "number" && value >= least && value <= most ? value : undefined);
+const number = (least, most) => (value) =>
+  typeof value === "number" && value >= least && value <= most ? value : undefined;
 /** @type {(least: number, most: number) => Check} */
 const whole = (least, most) => (value) => (Number.isInteger(value) ? number(least, most)(value) : undefined);
 /** @type {Check} */
@@ -35,14 +49,18 @@ const list = (check) => (value) => {
   return checked.includes(undefined) ? undefined : checked;
 };
 /** Fields that are not usable are left out; those in `needed` are not. @type {(fields: Record<string, Check>, needed?: string[]) => Check} */
-const record = (fields, needed = []) => (value) => {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  const found = Object.entries(fields).flatMap(([name, check]) => {
-    const checked = Object.hasOwn(value, name) ? check(/** @type {Record<string, unknown>} */ (value)[name]) : undefined;
-    return checked === undefined ? [] : [[name, checked]];
-  });
-  return needed.every((name) => found.some(([each]) => each === name)) ? Object.fromEntries(found) : undefined;
-};
+const record =
+  (fields, needed = []) =>
+  (value) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    const found = Object.entries(fields).flatMap(([name, check]) => {
+      const checked = Object.hasOwn(value, name)
+        ? check(/** @type {Record<string, unknown>} */ (value)[name])
+        : undefined;
+      return checked === undefined ? [] : [[name, checked]];
+    });
+    return needed.every((name) => found.some(([each]) => each === name)) ? Object.fromEntries(found) : undefined;
+  };
 
 /** @type {Check} */
 const seed = (value) => (/^\d{1,20}$/.test(String(value)) ? seedOf(String(value)) : undefined);
@@ -51,14 +69,24 @@ const engineName = (value) => (typeof value === "string" && /^[a-z0-9_]{1,40}$/.
 /** @type {Check} */
 const hash = (value) => (typeof value === "string" && /^[0-9a-f]{0,64}$/.test(value) ? value : undefined);
 /** @type {Check} */
-const address = (value) => (typeof value === "string" && value.length < 2000 && /^https?:\/\//i.test(value) ? value : undefined);
+const address = (value) =>
+  typeof value === "string" && value.length < 2000 && /^https?:\/\//i.test(value) ? value : undefined;
 /** @type {Check} */
 const strength = number(-MOST_STRENGTH, MOST_STRENGTH);
 
 /** @type {Record<NonNullable<Recipe["schedule"]>, true>} */
 const SCHEDULES = {
-  ...{ timesteps: true, karras: true, exponential: true, sgm_uniform: true, simple: true, beta: true, ays: true },
-  ...{ polyexponential: true, kl_optimal: true, ddim_uniform: true, linear_quadratic: true },
+  timesteps: true,
+  karras: true,
+  exponential: true,
+  sgm_uniform: true,
+  simple: true,
+  beta: true,
+  ays: true,
+  polyexponential: true,
+  kl_optimal: true,
+  ddim_uniform: true,
+  linear_quadratic: true,
 };
 
 /** Every field of a recipe: a new one does not compile until it has a check. @type {Record<keyof Recipe, Check>} */
@@ -78,7 +106,12 @@ const FIELDS = {
   eta: number(0, 10),
   rng: choice({ torch: true, philox: true }),
   program: choice({ diffusers: true, a1111: true, comfyui: true }),
-  web_ui: record({ noise_seed_delta: whole(0, 2 ** 53), discard_penultimate: flag, sgm_noise_multiplier: flag, quantize: flag }),
+  web_ui: record({
+    noise_seed_delta: whole(0, 2 ** 53),
+    discard_penultimate: flag,
+    sgm_noise_multiplier: flag,
+    quantize: flag,
+  }),
   clip_skip: whole(0, 12),
   emphasis: choice({ original: true, no_norm: true, ignore: true, none: true }),
   pad_conds: flag,
@@ -88,9 +121,25 @@ const FIELDS = {
   batch: whole(1, 1000),
   denoise: orNull(number(0, 1)),
   masked: flag,
-  hires: orNull(record({ scale: number(1, 8), denoise: number(0, 1), steps: whole(0, 1000), upscaler: choice({ latent: true, pixels: true }) }, ["scale", "denoise"])),
+  hires: orNull(
+    record(
+      {
+        scale: number(1, 8),
+        denoise: number(0, 1),
+        steps: whole(0, 1000),
+        upscaler: choice({ latent: true, pixels: true }),
+      },
+      ["scale", "denoise"],
+    ),
+  ),
   embeddings: list(record({ name: text(300), sha256: hash }, ["name", "sha256"])),
-  adapters: list(record({ name: text(300), sha256: hash, strength, text_encoder: strength, blocks: text(2000), hash, address }, ["name", "sha256", "strength"])),
+  adapters: list(
+    record({ name: text(300), sha256: hash, strength, text_encoder: strength, blocks: text(2000), hash, address }, [
+      "name",
+      "sha256",
+      "strength",
+    ]),
+  ),
 };
 
 /** @param {unknown} value @returns {{ recipe: LinkedRecipe, unusable: Unusable[] }} */

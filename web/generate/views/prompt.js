@@ -21,12 +21,15 @@ export function promptView(state, send) {
         ${tokens ? html`<output class="fine" id="tokens">${t("form.tokens", { used: tokens.used, room: tokens.room })}</output>` : nothing}
       </label>
       ${areaView("prompt", state, send)}
-      ${tokens && tokens.used > tokens.room
-        ? html`<p class="fine over" role="status">${t("form.cut", { n: tokens.used - tokens.room })}</p>`
-        : nothing}
+      ${
+        tokens && tokens.used > tokens.room
+          ? html`<p class="fine over" role="status">${t("form.cut", { n: tokens.used - tokens.room })}</p>`
+          : nothing
+      }
     </div>
-    ${prompts.length
-      ? html`<p class="chips" role="group" aria-label=${t("form.prompts")}>
+    ${
+      prompts.length
+        ? html`<p class="chips" role="group" aria-label=${t("form.prompts")}>
           ${prompts.map(
             (prompt) =>
               html`<button class="chip" type="button" aria-pressed=${prompt === form.prompt ? "true" : "false"} @click=${() => change(prompt)}>
@@ -34,7 +37,8 @@ export function promptView(state, send) {
               </button>`,
           )}
         </p>`
-      : nothing}
+        : nothing
+    }
     <div class="field"><label for="negative">${t("form.negative")}</label>${areaView("negative", state, send)}</div>
   `;
 }
@@ -92,7 +96,12 @@ function replace(field, { text, start, end }, send) {
 
 /** @param {Field} field @param {KeyboardEvent} event @param {State} state @param {Send} send @param {(edit: import("../prompt.js").Selected) => void} put */
 function onKey(field, event, state, send, put) {
-  const { value: text, selectionStart: start, selectionEnd: end, form } = /** @type {HTMLTextAreaElement} */ (event.target);
+  const {
+    value: text,
+    selectionStart: start,
+    selectionEnd: end,
+    form,
+  } = /** @type {HTMLTextAreaElement} */ (event.target);
   const up = event.key === "ArrowUp";
   const open = state.completion?.field === field ? state.completion : null;
   if (event.ctrlKey || event.metaKey) {

@@ -9,7 +9,9 @@ import { pageAddress } from "../../world.js";
 
 /** @param {import("../../engine/types.d.ts").Recipe} recipe @param {import("../../types.d.ts").State} state @param {import("../../types.d.ts").Send} send @param {string} [id] */
 export function linkButton(recipe, { files }, send, id = "copy-link") {
-  const addresses = new Map(files.flatMap(({ address, report }) => (address && report?.sha256 ? [[report.sha256, address]] : [])));
+  const addresses = new Map(
+    files.flatMap(({ address, report }) => (address && report?.sha256 ? [[report.sha256, address]] : [])),
+  );
   return html`<button
     class="button small" type="button" id=${id} title=${t("link.recipe_says")}
     @click=${() => copied(recipeLink(recipe, addresses), send)}
@@ -58,8 +60,11 @@ function hostOf(address) {
 /** A link that waits for files. @param {import("../../types.d.ts").State["link"]} pending @param {import("../../types.d.ts").Send} send */
 export function pendingView(pending, send) {
   if (!pending) return nothing;
-  const button = (/** @type {"link/apply" | "link/forget"} */ type, /** @type {string} */ id, /** @type {string} */ label) =>
-    html`<button class="button small" type="button" id=${id} @click=${() => send({ type })}>${label}</button>`;
+  const button = (
+    /** @type {"link/apply" | "link/forget"} */ type,
+    /** @type {string} */ id,
+    /** @type {string} */ label,
+  ) => html`<button class="button small" type="button" id=${id} @click=${() => send({ type })}>${label}</button>`;
   return messageView({
     title: t("link.pending"),
     message: t(pending.edited ? "link.pending_edited" : "link.pending_says"),
