@@ -68,7 +68,7 @@ describe('strength', () => {
     await page.locator('#modules summary').click();
     const table = page.getByTestId('modules');
     await table.getByRole('button', { name: 'Relative change' }).click();
-    const shares = (await table.locator('tbody tr').allInnerTexts()).map((row) => Number(row.match(/([\d.]+) %/)[1]));
+    const shares = (await table.locator('tbody tr').allInnerTexts()).map((row) => Number(row.match(/([\d.]+)%/)[1]));
     assert.equal(shares.length, Math.min(100, layers));
     assert.ok(shares.every((share, i) => !i || share <= shares[i - 1]), `${shares}`);
     assert.equal(shares[0], most);

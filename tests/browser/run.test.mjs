@@ -103,7 +103,7 @@ describe('a model of one’s own', () => {
   it('draws from a folder with a stack of LoRAs, and again from its PNG', async () => {
     const { page, errors } = await openMini();
     assert.equal(await page.inputValue('#width'), '64');
-    await page.getByText(/\d+ of 75 tokens/).waitFor();
+    await page.getByText(/\d+\/75 tokens/).waitFor();
 
     await page.selectOption('#lora', { label: 'lora_a' });
     const alone = await generate(page);

@@ -1084,4 +1084,5 @@ export default {
   "session.waiting": { one: "{n} Datei von deinem letzten Besuch", other: "{n} Dateien von deinem letzten Besuch" },
   "help.weight_key": "im Prompt: Gewicht der ausgewählten Wörter, wie in A1111 und ComfyUI",
   "help.paste_key": "öffnet eingefügte Dateien und Bilder und liest eingefügte Erzeugungsparameter",
+  "values.percent": "{percent} %",
 };

@@ -1083,4 +1083,5 @@ export default {
   "session.waiting": { one: "{n} file from your last visit", other: "{n} files from your last visit" },
   "help.weight_key": "in a prompt: weight of the selected words, as in A1111 and ComfyUI",
   "help.paste_key": "opens pasted files and images, and reads pasted generation parameters",
+  "values.percent": "{percent}%",
 };

@@ -1084,4 +1084,5 @@ export default {
   "session.waiting": "上次访问时的 {n} 个文件",
   "help.weight_key": "在提示词中：调整所选词的权重，与 A1111 和 ComfyUI 相同",
   "help.paste_key": "打开粘贴的文件和图像，并读取粘贴的生成参数",
+  "values.percent": "{percent}%",
 };

@@ -86,7 +86,7 @@ function columnsOf(modules) {
     { key: "alpha", name: t("fact.alpha"), cell: ({ alpha }) => number(alpha), numeric: true },
     { key: "scale", name: t("fact.scale"), cell: ({ scale }) => number(scale), numeric: true },
     { key: "norm", name: t("table.strength"), cell: ({ norm }) => html`${number(norm)} ${barView(norm ?? 0, strongest)}`, numeric: true },
-    { key: "relative", name: t("table.share"), cell: (module) => (module.base_norm === null ? "" : `${number(100 * (relative(module) ?? 0))} %`), numeric: true },
+    { key: "relative", name: t("table.share"), cell: (module) => (module.base_norm === null ? "" : t("values.percent", { percent: number(100 * (relative(module) ?? 0)) })), numeric: true },
     { key: "dtype", name: t("fact.precision"), cell: ({ dtype }) => dtype },
     { key: "order", name: t("fact.shape"), cell: ({ shape }) => shape.join(" × ") },
   ];
