@@ -120,7 +120,7 @@ describe('a change', () => {
     await page.press('#change-fixed', 'Tab');
     await page.click('#change-plan');
     await page.waitForSelector('[data-testid=change][data-status=planned]');
-    assert.match(await page.getByTestId('preview').innerText(), /[\d.]+ % of the energy is kept; ranks 4 → 2/);
+    assert.match(await page.getByTestId('preview').innerText(), /[\d.]+% of the energy is kept; ranks 4 → 2/);
     const { name, bytes } = await make(page);
     assert.equal(name, 'kohya_lora_r4a1_fp16.rank2.safetensors');
     const before = await readFile(new URL(`../${KOHYA}`, import.meta.url));
