@@ -145,7 +145,7 @@ describe('a model of one’s own', () => {
     ].join('\n');
     await dropBytes(page, [{ name: 'theirs.png', bytes: withText(await plainPng(page), 'parameters', parameters) }]);
     await remark(page, 'restored').getByText('theirs.png').waitFor();
-    assert.match(await remark(page, 'restored').innerText(), /Everything/);
+    assert.match(await remark(page, 'restored').innerText(), /All settings restored/);
     assert.equal(await page.locator('#lora option:checked').innerText(), 'lora_b');
     const fields = { strength: '0.5', blocks: 'MID=0', hires: 'latent', hiresScale: '1.5', hiresDenoise: '0.7', hiresSteps: '3' };
     for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
