@@ -79,7 +79,7 @@ describe('the page', () => {
     await page.getByText(/could not be loaded/).waitFor();
     await page.evaluate(() => void (window.repaired = true));
     await ask();
-    await page.getByText(/127\.0\.0\.1:1 cannot be reached/).waitFor();
+    await page.getByText(/Can’t reach 127\.0\.0\.1:1/).waitFor();
   });
 
   it('confirms what was copied', async () => {
