@@ -7,7 +7,7 @@ const manifest = {
   id: './',
   name: 'LoRA Loupe',
   short_name: 'LoRA Loupe',
-  description: 'See what a LoRA file is, what it was made for and where it acts; then draw with it. Nothing leaves your browser.',
+  description: 'See what a LoRA file is, what it was made for and where it acts; then generate images with it. Nothing leaves your browser.',
   start_url: './',
   scope: './',
   display: 'standalone',

@@ -3,23 +3,25 @@
 import { Jobs } from "./core/jobs.js";
 import { createBenching } from "./bench/effects.js";
 import { createApp } from "./app/effects.js";
+import { createSession } from "./app/session.js";
 import { fetchCatalogue, fetchLora } from "./demo/files.js";
 import { asError, isCancelled } from "./core/errors.js";
 import { farModel } from "./remote/model.js";
 import { createRunner } from "./generate/run.js";
 import { createLooking } from "./inspect/effects.js";
-import { fileOf, keep, keepDropped, keepFolder, keepNew, keepRemote } from "./files/opened.js";
+import { fileOf, forget, keep, keepDropped, keepFolder, keepNew, keepRemote } from "./files/opened.js";
+import { areParameters, pngOfText } from "./files/paste.js";
 import { adaptersOf, together, withConfig } from "./files/folder.js";
 import { holdsTexts, isImage } from "./images.js";
 import { canRedraw, modelKey } from "./recipe.js";
-import { NOTHING_SAID, restored } from "./restore.js";
+import { NOTHING_SAID, restored } from "./share/restore.js";
 import { pickFiles, remember } from "./library/handles.js";
 import { createLinks } from "./share/effects.js";
 import { createShelf } from "./library/effects.js";
 import { drawingOf } from "./gallery/state.js";
-import { saveDrawing, saveGrid, saveResult } from "./gallery/save.js";
+import { imageFile, saveDrawing, saveGrid, saveHistory } from "./gallery/save.js";
 import { t } from "./words.js";
-import { copyText, hasWebGpu, scrollTo } from "./world.js";
+import { copyImage, copyText, focusOn, hasWebGpu, onPaste, reload, scrollTo, selectText } from "./world.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
@@ -42,7 +44,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
   const shelf = createShelf({ jobs, send, getState });
   const benching = createBenching({ client, jobs, send });
   const runner = createRunner({ client, jobs, send, getState, bringLora, read: (ids) => looking.read(ids) });
-  const looking = createLooking({ client, readers, jobs, reach, send, getState, raise, copy, saved, modelFiles: runner.modelFiles });
+  const looking = createLooking({ client, readers, jobs, reach, send, getState, raise, saved, modelFiles: runner.modelFiles });
 
   /**
    * Each kind of file goes its way: images to the form, models to the base model, everything else to its report.
@@ -68,18 +70,33 @@ export function createEffects({ client, readers, reach, send, getState }) {
 
   /** An image's recipe goes into the form; one without is offered to start from. @param {File} file */
   async function readImage(file) {
+    const bytes = async () => new Uint8Array(await file.slice(0, MOST_BYTES).arrayBuffer());
+    await readTexts(file.name, async () => (holdsTexts(file) ? client.readImage(file.name, await bytes()) : NOTHING_SAID), (said) => offer(file, said));
+  }
+
+  /** @param {string} name @param {() => Promise<import("./engine/types.d.ts").ImageInfo>} read @param {(said: import("./engine/types.d.ts").ImageInfo) => void} otherwise if it is no recipe */
+  async function readTexts(name, read, otherwise) {
     try {
       await listed;
-      const bytes = async () => new Uint8Array(await file.slice(0, MOST_BYTES).arrayBuffer());
-      const said = holdsTexts(file) ? await client.readImage(file.name, await bytes()) : NOTHING_SAID;
-      const found = restored(getState(), file.name, said);
+      const said = await read();
+      const found = restored(getState(), name, said);
       if (found) send({ type: "restored", ...found });
-      else offer(file, said);
+      else otherwise(said);
     } catch (thrown) {
-      return raise(t("error.not_read", { name: file.name }), thrown);
+      return raise(t("error.not_read", { name }), thrown);
     }
     scrollTo("run");
   }
+
+  /** Files are opened as if they were dropped; the parameters of an image go into the form, wherever they are pasted. */
+  onPaste(({ files, text }) => {
+    if (files.length) send({ type: "files/dropped", files, folders: [], place: "" });
+    else if (areParameters(text)) {
+      const name = t("paste.text");
+      void readTexts(name, () => client.readImage(name, pngOfText("parameters", text)), () => raise(t("error.not_read", { name }), t("paste.nothing")));
+    } else return false;
+    return true;
+  });
 
   /** @param {File} file @param {import("./engine/types.d.ts").ImageInfo} said */
   function offer(file, said) {
@@ -99,6 +116,19 @@ export function createEffects({ client, readers, reach, send, getState }) {
   /** @param {File} file */
   function startFrom(file) {
     send({ type: "start/taken", start: keptImage(file) });
+  }
+
+  /** A generated image becomes the image to start from. @param {{ type: string, drawing: import("./gallery/save.js").Drawing }} action */
+  function sendOn({ type, drawing }) {
+    startFrom(imageFile(drawing));
+    scrollTo("start");
+    focusOn(type === "image/inpaint" ? "pick-mask" : "denoise");
+  }
+
+  /** @param {string} id */
+  function closeFile(id) {
+    for (const key of [`read:${id}`, ...(id === getState().selected ? ["weigh", "edit"] : [])]) jobs.cancelAll(key);
+    if (!getState().base.own.some((model) => model.id === id)) forget(id);
   }
 
   /** @param {File} file */
@@ -213,10 +243,10 @@ export function createEffects({ client, readers, reach, send, getState }) {
     }
   }
 
-  /** @param {string} text @param {string} what */
-  async function copy(text, what) {
+  /** @param {() => Promise<void>} write @param {string} what */
+  async function copy(write, what) {
     try {
-      await copyText(text);
+      await write();
       send({ type: "text/copied", what });
     } catch (thrown) {
       raise(t("error.not_copied", { what }), thrown);
@@ -254,21 +284,24 @@ export function createEffects({ client, readers, reach, send, getState }) {
 
   const listed = listDemo();
   const gpuKnown = findGpu();
-  const links = createLinks({ send, getState, listed, bringLora, generate, show: scrollTo });
+  const session = createSession({ send, getState });
+  const resumed = listed.then(session.restore);
+  const links = createLinks({ send, getState, listed: resumed, bringLora, show: scrollTo, focus: focusOn, raise });
   void links.open();
-
-  /** As soon as it is known whether there is a graphics card. */
-  async function generate() {
-    await gpuKnown;
-    await runner.generate();
-  }
 
   return (action) => {
     looking.act(action);
     shelf(action);
+    session.keepSoon();
     switch (action.type) {
       case "app/update":
         return app.update();
+      case "app/reload":
+        return reload();
+      case "session/reopen":
+        return void session.reopen();
+      case "session/forget":
+        return void session.forget();
       case "app/install":
         return void app.install();
       case "demo/open":
@@ -300,10 +333,23 @@ export function createEffects({ client, readers, reach, send, getState }) {
       case "files/read":
       case "model/added":
         return links.goOn();
+      case "link/apply":
+        return void links.apply();
       case "history/use":
         return useSettings(action.id);
-      case "history/download":
-        return void saved(() => saveDrawing(getState(), action.id));
+      case "history/save":
+        return void saved(() => saveHistory(getState().history));
+      case "image/save":
+        return void saved(() => saveDrawing(action.drawing));
+      case "image/copy":
+        return void copy(() => copyImage(imageFile(action.drawing)), t("tools.the_image"));
+      case "image/start":
+      case "image/inpaint":
+        return sendOn(action);
+      case "prompt/selected":
+        return selectText(action.field, action.text, action.start, action.end);
+      case "files/close":
+        return closeFile(action.id);
       case "grid/draw":
         return runner.generateGrid();
       case "grid/download":
@@ -332,10 +378,8 @@ export function createEffects({ client, readers, reach, send, getState }) {
         return benching.stop();
       case "run/skip_tuning":
         return void client.skipTuning().catch(() => {});
-      case "result/download":
-        return void saved(() => saveResult(getState().result, action.which));
       case "text/copy":
-        return void copy(action.text, action.what);
+        return void copy(() => copyText(action.text), action.what);
       case "text/copied":
       case "file/saved":
         return expire(getState().toasts.at(-1)?.id ?? 0);

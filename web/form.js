@@ -33,6 +33,7 @@ export const FIRST_FORM = {
   hiresSteps: 0,
   preview: true,
   live: false,
+  batch: 1,
 };
 
 /** The demo's own settings and its first prompt and LoRA. @param {Form} form @param {DemoCatalogue} catalogue @returns {Form} */
@@ -71,9 +72,18 @@ export function withLora(form, id) {
   return { ...form, loras: [{ ...(form.loras[0] ?? EMPTY_ROW), id, on: true }] };
 }
 
+/** The largest strength of a LoRA, either way. */
+export const MOST_STRENGTH = 20;
+
 /** @param {Form} form @param {number} index @param {Partial<Row>} change @returns {Form} */
 export function withRow(form, index, change) {
-  return { ...form, loras: form.loras.map((row, at) => (at === index ? { ...row, ...change } : row)) };
+  return { ...form, loras: form.loras.map((row, at) => (at === index ? checkedRow({ ...row, ...change }) : row)) };
+}
+
+/** @param {Row} row @returns {Row} */
+export function checkedRow(row) {
+  const bounded = (/** @type {number} */ strength) => clamp(strength, -MOST_STRENGTH, MOST_STRENGTH);
+  return { ...row, strength: bounded(row.strength), textEncoder: row.textEncoder === null ? null : bounded(row.textEncoder) };
 }
 
 /** The last row is emptied, not taken away. @param {Form} form @param {number} index @returns {Form} */
@@ -81,6 +91,9 @@ export function withoutRow(form, index) {
   const loras = form.loras.filter((_, at) => at !== index);
   return { ...form, loras: loras.length ? loras : [EMPTY_ROW] };
 }
+
+/** The seed of a form that takes another one with each run, as in the web UIs. */
+export const RANDOM_SEED = -1;
 
 /** The largest seed: PyTorch takes 64 bits. */
 export const MOST_SEED = "18446744073709551615";
@@ -93,12 +106,27 @@ export function seedOf(typed) {
   return seed <= Number.MAX_SAFE_INTEGER ? Number(seed) : String(seed);
 }
 
+/** The seed of a later image of a batch: each has the next one. @param {Form["seed"]} seed @param {number} at */
+export function laterSeed(seed, at) {
+  return at ? seedOf(String(BigInt(seed) + BigInt(at))) : seed;
+}
+
+/** A form that was kept: what has the type of its field is taken, the rest is the first form's. @param {unknown} kept @returns {Form} */
+export function storedForm(kept) {
+  const given = /** @type {Record<string, unknown>} */ (typeof kept === "object" && kept ? kept : {});
+  const fits = Object.entries(FIRST_FORM).filter(([name, first]) => typeof given[name] === typeof first || (name === "eta" && typeof given.eta === "number") || (name === "seed" && typeof given.seed === "string"));
+  const form = /** @type {Form} */ ({ ...FIRST_FORM, ...Object.fromEntries(fits.map(([name]) => [name, given[name]])) });
+  const rows = Array.isArray(form.loras) ? form.loras.filter((row) => typeof row?.id === "string" && row.id.startsWith("demo:")) : [];
+  return checkedForm({ ...form, loras: rows.length ? rows.map((row) => checkedRow({ ...EMPTY_ROW, ...row })) : [EMPTY_ROW] }, 1);
+}
+
 /** Every number within its bounds, whatever was typed. @param {Form} form @param {number} multiple of width and height @returns {Form} */
 export function checkedForm(form, multiple) {
   const pixels = (/** @type {number} */ size) => multiple * Math.max(1, Math.round(clamp(size, multiple, 2048) / multiple));
   return {
     ...form,
-    seed: seedOf(form.seed),
+    seed: Number(form.seed) === RANDOM_SEED ? RANDOM_SEED : seedOf(form.seed),
+    batch: Math.trunc(clamp(form.batch, 1, 100)),
     steps: Math.trunc(clamp(form.steps, 1, 100)),
     guidance: clamp(form.guidance, 0, 30),
     width: pixels(form.width),

@@ -12,6 +12,17 @@ export function holdsTexts({ name, type }) {
   return /^image\/(png|jpeg|webp|avif)$/.test(type) || /\.(png|jpe?g|webp|avif)$/i.test(name);
 }
 
+/** A PNG's pixels. @param {Uint8Array} png */
+export async function decodedImage(png) {
+  const bitmap = await createImageBitmap(new Blob([/** @type {BlobPart} */ (png)], { type: "image/png" }), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  const { width, height } = bitmap;
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  if (!context) throw { kind: "image", message: t("error.canvas_image") };
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return { width, height, rgba: context.getImageData(0, 0, width, height).data };
+}
+
 /**
  * The middle of the image, as large as it fills the size, on white: RGBA, row by row.
  * @param {File} file @param {number} width @param {number} height

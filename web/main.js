@@ -15,7 +15,7 @@ import "./ui/elements/before-after.js";
 import "./ui/elements/drop-zone.js";
 import "./ui/elements/pixel-image.js";
 import { language, t } from "./words.js";
-import { byId, pageAddress } from "./world.js";
+import { byId, pageAddress, scriptAddress } from "./world.js";
 
 const store = createStore(reduce, initialState);
 const reach = new Reach(() => client.disconnect());
@@ -38,7 +38,7 @@ function engineClient(onCrash) {
 function startWorker() {
   const address = new URL(workerAddress, pageAddress()).href;
   const source = new Blob([`import ${JSON.stringify(address)};`], { type: "text/javascript" });
-  return new Worker(URL.createObjectURL(source), { type: "module" });
+  return new Worker(scriptAddress(URL.createObjectURL(source)), { type: "module" });
 }
 
 let root = /** @type {HTMLElement} */ (byId("app"));

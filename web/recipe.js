@@ -1,5 +1,6 @@
 /** State -> the recipe that its form means, and what else decides an image. Pure. */
 
+import { RANDOM_SEED } from "./form.js";
 import { entryById, loraNamed, loraOptions, stem } from "./select.js";
 import { t } from "./words.js";
 
@@ -50,6 +51,11 @@ function mentions(state) {
   });
 }
 
+/** The state with a seed in the place of "a random one". @param {State} state @param {Recipe["seed"]} seed @returns {State} */
+export function seeded(state, seed) {
+  return state.form.seed === RANDOM_SEED ? { ...state, form: { ...state.form, seed } } : state;
+}
+
 /** The recipe with the LoRAs. @param {State} state @param {Recipe} plain @param {Recipe["adapters"]} adapters @returns {Recipe} */
 export function stackedRecipe({ form }, plain, adapters) {
   return { ...plain, prompt: form.prompt, adapters };
@@ -91,7 +97,7 @@ function embeddings(files, prompts) {
 export function canRedraw(state) {
   const { form, result, base, gpu } = state;
   if (!form.live || !result?.without || !base.info || gpu.status !== "ready") return false;
-  return result.cause === causeOf(state) && sameRecipe(result.plain, plainRecipe(state));
+  return result.cause === causeOf(state) && sameRecipe(result.plain, plainRecipe(seeded(state, result.plain.seed)));
 }
 
 /** Both in the order of keys of plainRecipe. @param {Recipe} a @param {Recipe} b */

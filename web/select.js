@@ -66,8 +66,8 @@ export function sizeStep({ base }) {
 }
 
 /** Whether there is anything to draw with or to say of drawing. @param {State} state */
-export function showsRun({ files, base, start, remark }) {
-  return files.length > 0 || base.own.length > 0 || start !== null || remark !== null;
+export function showsRun({ files, base, start, remark, history }) {
+  return files.length > 0 || history.items.length > 0 || base.own.length > 0 || start !== null || remark !== null;
 }
 
 /**

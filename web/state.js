@@ -3,7 +3,7 @@
 import { FIRST_BENCH, reduceBench } from "./bench/state.js";
 import { strengthsText } from "./inspect/blocks.js";
 import { FIRST_LOOK, lookReduce } from "./inspect/state.js";
-import { EMPTY_ROW, FIRST_FORM, checkedForm, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
+import { EMPTY_ROW, FIRST_FORM, checkedForm, checkedRow, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
 import { FIRST_IMAGES, reduceImages } from "./gallery/state.js";
 import { reduceGuide } from "./guide/state.js";
 import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
@@ -20,7 +20,7 @@ const freshTable = { open: false, sort: "order", descending: false, filter: "", 
 /** @type {State} */
 export const initialState = {
   language: "en",
-  app: { offline: false, update: false, installable: false },
+  app: { offline: false, update: false, stale: false, installable: false },
   jobs: [],
   look: FIRST_LOOK,
   files: [],
@@ -32,6 +32,7 @@ export const initialState = {
   mask: null,
   remark: null,
   tokens: null,
+  completion: null,
   table: freshTable,
   pointed: "",
   chosen: "",
@@ -46,17 +47,22 @@ export const initialState = {
   shelf: { ready: false, items: [], demo: { kept: 0, all: 0, bytes: 0 }, works: {}, usage: 0, quota: 0, persisted: false },
   link: null,
   asked: null,
+  session: { rows: [], waiting: [], kept: false },
   smooth: true,
   notices: [],
   toasts: [],
   announcement: "",
 };
 
+/** What a person does to the form: a link that still waits for files is not applied over it. */
+const OWN_EDITS = new Set(["form/changed", "row/changed", "row/added", "row/removed", "blocks/edited", "tag/toggled"]);
+
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduce(state, action) {
   if ("job" in action && action.type !== "run/started" && action.job !== state.run.job) return state; // another run has taken its place
   const look = lookReduce(state, action);
-  const page = reducePage(look === state.look ? state : { ...state, look }, action);
+  const link = state.link && OWN_EDITS.has(action.type) ? { ...state.link, edited: true } : state.link;
+  const page = reducePage(look === state.look && link === state.link ? state : { ...state, look, link }, action);
   return reduceToasts(reduceBench(reduceGuide(reduceImages(page, action), action), action), action);
 }
 
@@ -112,10 +118,17 @@ function reducePage(state, action) {
       const next = model === state.base.chosen ? state : withBase(state, model);
       const form = checkedForm({ ...next.form, ...change }, 1);
       // What was restored stays as it is, whatever model is opened next.
-      return { ...next, form, remark, base: { ...next.base, usual: {} }, announcement: [remark.title, ...remark.details].join(". ") };
+      const announcement = [remark.title, ...remark.details].join(". ");
+      return { ...next, form, remark, link: null, base: { ...next.base, usual: {} }, announcement };
     }
     case "remark/made":
       return { ...state, remark: action.remark, announcement: action.remark?.title ?? state.announcement };
+    case "session/restored":
+      return { ...state, form: action.form ?? state.form, session: { ...state.session, rows: action.rows, kept: true } };
+    case "session/waiting":
+      return { ...state, session: { ...state.session, waiting: action.names } };
+    case "session/kept":
+      return { ...state, session: { ...state.session, kept: action.kept } };
     case "tokens/counted":
       return { ...state, tokens: action.tokens };
 
@@ -136,8 +149,7 @@ function reducePage(state, action) {
       const next = withEntry(state, id, { status: "read", report, fixes, error: null });
       const runs = id === state.selected && canRun(next, id);
       return {
-        ...next,
-        form: runs ? withLora(state.form, id) : state.form,
+        ...withSessionRow({ ...next, form: runs ? withLora(state.form, id) : state.form }, id, report.file),
         announcement: `${report.file}: ${report.verdict}`,
       };
     }
@@ -150,6 +162,8 @@ function reducePage(state, action) {
     }
     case "files/select":
       return select(state, action.id);
+    case "files/close":
+      return withoutEntry(state, action.id);
     case "weigh/done": {
       const entry = entryById(state, action.id);
       if (!entry?.report) return state;
@@ -181,6 +195,10 @@ function reducePage(state, action) {
 
     case "form/changed":
       return { ...state, form: checkedForm({ ...state.form, ...action.change }, sizeStep(state)) };
+    case "prompt/completion":
+      return { ...state, completion: action.completion };
+    case "seed/reuse":
+      return state.result ? { ...state, form: { ...state.form, seed: state.result.plain.seed } } : state;
     case "row/added":
       return { ...state, form: { ...state.form, loras: [...state.form.loras, { ...EMPTY_ROW, id: unused(state) }] } };
     case "row/changed":
@@ -214,8 +232,10 @@ function reducePage(state, action) {
 
     case "result/compared":
       return { ...state, compare: action.compare };
-    case "link/changed":
-      return { ...state, link: action.recipe };
+    case "link/pending":
+      return { ...state, link: action.link };
+    case "link/forget":
+      return { ...state, link: null, asked: null };
     case "shelf/listed": {
       const { items, demo, usage, quota, persisted } = action;
       return { ...state, shelf: { ...state.shelf, ready: true, items, demo, usage, quota, persisted } };
@@ -306,6 +326,26 @@ function canRun(state, id) {
 function select(state, id) {
   const form = canRun(state, id) ? withLora(state.form, id) : state.form;
   return { ...state, selected: id, form, table: { ...freshTable, open: state.table.open }, pointed: "", chosen: "" };
+}
+
+/** A file of the last visit's stack takes its row again. @param {State} state @param {string} id @param {string} file its name @returns {State} */
+function withSessionRow(state, id, file) {
+  const row = state.session.rows.find(({ name }) => name === file);
+  if (!row) return state;
+  const { name, ...rest } = row;
+  const session = { ...state.session, rows: state.session.rows.filter((each) => each !== row) };
+  const loras = [...state.form.loras.filter((each) => each.id && each.id !== id), checkedRow({ ...EMPTY_ROW, ...rest, id })];
+  return { ...state, session, form: { ...state.form, loras } };
+}
+
+/** A closed file; the one opened before it comes on show. @param {State} state @param {string} id @returns {State} */
+function withoutEntry(state, id) {
+  const at = state.files.findIndex((entry) => entry.id === id);
+  if (at < 0) return state;
+  const files = state.files.toSpliced(at, 1);
+  const kept = state.form.loras.filter((row) => row.id !== id || id.startsWith("demo:"));
+  const next = { ...state, files, form: { ...state.form, loras: kept.length ? kept : [EMPTY_ROW] } };
+  return id === state.selected ? select(next, (files[at - 1] ?? files[at])?.id ?? "") : next;
 }
 
 /**

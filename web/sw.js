@@ -2,6 +2,7 @@
 
 import { cleanupOutdatedCaches, precacheAndRoute } from "workbox-precaching";
 import { registerRoute } from "workbox-routing";
+import { scopedName } from "./core/scope.js";
 
 const scope = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
@@ -13,8 +14,9 @@ const isLanguage = (/** @type {{ url: string }} */ { url }) => /^assets\/(de|zh)
 const isLazy = (/** @type {{ url: string }} */ file) => isDemo(file) || isLanguage(file);
 
 /** Where the demo, other languages and shared files are kept. app.js reads the second. */
-const DEMO = "demo";
-const SHARED = "shared";
+const { pathname } = new URL(scope.registration.scope);
+const DEMO = scopedName("demo", pathname);
+const SHARED = scopedName("shared", pathname);
 
 cleanupOutdatedCaches();
 precacheAndRoute(files.filter((file) => !isLazy(file)), { ignoreURLParametersMatching: [/^shared$/], cleanURLs: false });
@@ -46,7 +48,7 @@ registerRoute(
   async ({ request }) => {
     const shared = (await request.formData()).getAll("files").filter((part) => part instanceof File);
     const cache = await caches.open(SHARED);
-    await Promise.all(shared.map((file, at) => cache.put(`${SHARED}/${at}/${encodeURIComponent(file.name)}`, new Response(file))));
+    await Promise.all(shared.map((file, at) => cache.put(`shared/${at}/${encodeURIComponent(file.name)}`, new Response(file))));
     return Response.redirect(new URL("./?shared", scope.registration.scope).href, 303);
   },
   "POST",

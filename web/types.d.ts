@@ -1,7 +1,7 @@
 /** What the page itself knows: the state, the actions that change it, and the bundled demo's list. */
 
 import type { JobState } from "./core/jobs.js";
-import type { LinkedRecipe } from "./share/link.js";
+import type { LinkedRecipe, Unusable } from "./share/schema.js";
 import type { Language } from "./words.js";
 import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, GeneratedImage, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
 
@@ -94,6 +94,9 @@ export type Row = {
   blocks: string;
 };
 
+/** A row of the last visit's stack, by its file's name. */
+export type SessionRow = Row & { name: string };
+
 /** The image to start from. Its file stays in files/opened.js; `url` shows it. */
 export type Start = { id: string; name: string; url: string };
 
@@ -126,6 +129,7 @@ export type BlockKey = string;
 export type Form = {
   prompt: string;
   negative: string;
+  /** -1 for another one with each run. */
   seed: Recipe["seed"];
   steps: number;
   guidance: number;
@@ -155,6 +159,8 @@ export type Form = {
   preview: boolean;
   /** Draw again when a strength has changed. */
   live: boolean;
+  /** How many times to generate, each with the next seed. */
+  batch: number;
 };
 
 export type Run = {
@@ -246,6 +252,8 @@ export type App = {
   offline: boolean;
   /** A newer version is there and waits. */
   update: boolean;
+  /** Another tab has loaded a newer version: this one cannot load what it has not loaded yet. */
+  stale: boolean;
   /** The browser offers to install the page. */
   installable: boolean;
 };
@@ -362,6 +370,8 @@ export type State = {
   remark: Remark | null;
   /** How many tokens the prompt takes of the model's room. */
   tokens: { used: number; room: number } | null;
+  /** Names offered for what is typed in a prompt: `options[at]` would replace the text between `from` and `to`. */
+  completion: { field?: "prompt" | "negative"; from: number; to: number; at: number; options: { name: string; text: string }[] } | null;
   table: Table;
   pointed: BlockKey;
   chosen: BlockKey;
@@ -375,10 +385,12 @@ export type State = {
   grid: Grid | null;
   /** The guided minute with the demo: null when it is not on show, else the steps that are done. */
   guide: GuideStep[] | null;
-  /** A recipe from a link that is not complete yet: what it lacks is taken up when it comes. */
-  link: LinkedRecipe | null;
+  /** A recipe from a link that waits for files: it is applied when they come, unless the form was `edited` meanwhile. */
+  link: { recipe: LinkedRecipe; unusable: Unusable[]; edited: boolean } | null;
   /** Addresses of files that a link leads to, and that are asked for only after a click; `whole` for LoRAs that are to be drawn with. */
   asked: { addresses: string[]; whole: boolean } | null;
+  /** The last visit's work: LoRAs of files that are not open yet, names of files that a click opens again, and whether anything is kept. */
+  session: { rows: SessionRow[]; waiting: string[]; kept: boolean };
   smooth: boolean;
   notices: Notice[];
   toasts: Toast[];
@@ -400,7 +412,11 @@ export type Action =
   | { type: "shelf/persist" }
   | { type: "shelf/demo"; keep: boolean }
   | { type: "app/changed"; change: Partial<App> }
-  | { type: "app/update" }
+  | { type: "app/update" | "app/reload" }
+  | { type: "session/restored"; form: Form | null; rows: SessionRow[]; drawings: Drawing[] }
+  | { type: "session/waiting"; names: string[] }
+  | { type: "session/kept"; kept: boolean }
+  | { type: "session/reopen" | "session/forget" }
   | { type: "app/install" }
   | { type: "gpu/known"; gpu: Gpu }
   | { type: "demo/listed"; catalogue: DemoCatalogue }
@@ -438,7 +454,7 @@ export type Action =
   | { type: "files/progress"; id: string; done: number; secondsLeft: number | null; rows: ModuleRow[] }
   | { type: "files/waiting"; id: string }
   | { type: "files/continue"; id: string }
-  | { type: "address/open"; text: string; whole?: boolean }
+  | { type: "address/open"; text: string; whole?: boolean; linked?: boolean }
   | { type: "address/asking" }
   | { type: "address/answered"; error: EngineError | null }
   | { type: "folder/listed"; rows: FolderRow[] }
@@ -481,6 +497,7 @@ export type Action =
   | { type: "files/read"; id: string; report: Report; fixes: Fix[] }
   | { type: "files/failed"; id: string; error: EngineError }
   | { type: "files/select"; id: string }
+  | { type: "files/close"; id: string }
   | { type: "table/changed"; change: Partial<Table> }
   | { type: "table/sorted"; key: SortKey }
   | { type: "block/pointed"; block: BlockKey }
@@ -504,17 +521,22 @@ export type Action =
   | { type: "result/compared"; compare: Compare }
   | { type: "history/changed"; change: Partial<Omit<History, "items">> }
   | { type: "history/use"; id: number }
-  | { type: "history/download"; id: number }
+  | { type: "history/save" }
+  | { type: "image/save" | "image/copy" | "image/start" | "image/inpaint"; drawing: Omit<Drawing, "id"> }
   | { type: "axis/changed"; side: "x" | "y"; change: Partial<Axis> }
   | { type: "grid/draw" }
   | { type: "grid/started"; grid: Grid }
   | { type: "grid/drawn"; at: number; cell: Omit<Drawing, "id"> }
   | { type: "grid/picked"; at: number }
   | { type: "grid/download" }
-  | { type: "link/changed"; recipe: LinkedRecipe | null }
+  | { type: "link/pending"; link: State["link"] }
+  | { type: "link/apply" | "link/forget" }
   | { type: "link/asked"; asked: State["asked"] }
   | { type: "result/smoothed"; smooth: boolean }
-  | { type: "result/download"; which: "without" | "with" }
+  | { type: "prompt/completion"; completion: State["completion"] }
+  | { type: "prompt/selected"; field: "prompt" | "negative"; text: string; start: number; end: number }
+  | { type: "prompt/unweighable" }
+  | { type: "seed/reuse" }
   | { type: "text/copy"; text: string; what: string }
   | { type: "text/copied"; what: string }
   | { type: "file/saved"; name: string }

@@ -24,9 +24,20 @@ export const reload = () => location.reload();
 /** The address of a file beside the page. @param {string} path */
 export const besidePage = (path) => new URL(path, document.baseURI);
 
-/** A worker from its own file, which tells it the language as its name. @param {string} address @param {string} language */
-export function ownWorker(address, language) {
-  return new Worker(new URL(address, location.href), { type: "module", name: language });
+/** The page's policy for addresses of scripts (Trusted Types): its own files and blobs. Not yet in TypeScript's library. */
+const scripts = /** @type {any} */ (globalThis).trustedTypes?.createPolicy("loupe", {
+  createScriptURL(/** @type {string} */ address) {
+    if (new URL(address, location.href).origin === location.origin) return address;
+    throw new TypeError(`no script of this page: ${address}`);
+  },
+});
+
+/** An address of a script as the browser wants it. @param {string} address @returns {string} */
+export const scriptAddress = (address) => scripts?.createScriptURL(address) ?? address;
+
+/** A worker from its own file, which is not bound by the page's policy. @param {string} address @param {string} name what it is told at its start */
+export function ownWorker(address, name) {
+  return new Worker(scriptAddress(new URL(address, location.href).href), { type: "module", name });
 }
 
 /** @param {string} id */
@@ -68,6 +79,30 @@ export function keep(key, value) {
 
 /** @param {string} text @returns {Promise<void>} */
 export const copyText = (text) => navigator.clipboard.writeText(text);
+
+/** @param {Blob} png @returns {Promise<void>} */
+export const copyImage = (png) => navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
+
+/** Hears of what is pasted, and keeps it from going into a field if `take` returns true. @param {(pasted: { files: File[], text: string }) => boolean} take */
+export function onPaste(take) {
+  addEventListener("paste", (event) => {
+    const { clipboardData } = event;
+    if (clipboardData && take({ files: [...clipboardData.files], text: clipboardData.getData("text/plain") })) event.preventDefault();
+  });
+}
+
+/** Focuses an element once it is drawn. @param {string} id */
+export function focusOn(id) {
+  requestAnimationFrame(() => byId(id)?.focus());
+}
+
+/** Selects a part of a text area and types from there on. @param {string} id @param {string} text its whole text @param {number} start @param {number} end */
+export function selectText(id, text, start, end) {
+  const area = /** @type {HTMLTextAreaElement | null} */ (byId(id));
+  if (!area) return;
+  if (area.value !== text) area.value = text;
+  area.setSelectionRange(start, end);
+}
 
 /** Puts a file among the user's downloads; one on disk is not read into memory. @param {string} name @param {Blob} blob @returns {string} the name */
 export function download(name, blob) {

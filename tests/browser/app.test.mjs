@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { BLANK, SUB_PATH, drop, launch, until } from './harness.mjs';
+import { BLANK, SUB_PATH, WITH_WORKER, drop, launch, until } from './harness.mjs';
 import { PATIENCE, deviation, generate, ready, reportOf } from './studio.mjs';
 
 const FILE = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
@@ -14,20 +14,20 @@ after(() => site?.close());
 
 /** Waits until the service worker has cached everything that the page needs. */
 async function kept(page) {
-  await page.getByText('opens without a connection').waitFor();
+  await page.getByText('Available offline').waitFor();
 }
 
 describe('offline', () => {
   it('reads a file and draws the demo after a reload with the server stopped', async () => {
     const own = await launch();
     try {
-      const { page } = await own.open();
+      const { page } = await own.open(SUB_PATH, WITH_WORKER);
       await kept(page);
       await page.click('#try-demo');
       await reportOf(page, 'duotone.safetensors');
       await ready(page);
       await page.getByText('million parameters').waitFor(PATIENCE);
-      const keptFiles = () => page.evaluate(async () => (await (await caches.open('demo')).keys()).length);
+      const keptFiles = () => page.evaluate(async () => (await (await caches.open('demo~some~sub~path')).keys()).length);
       const { files } = JSON.parse(await readFile(new URL('../../web/public/demo/demo.json', import.meta.url), 'utf8'));
       await until('the demo to be kept, with its first LoRA', keptFiles, { passes: (count) => count >= files.length + 1 });
       const bytes = [...(await readFile(new URL(`../${FILE}`, import.meta.url)))];
@@ -38,19 +38,19 @@ describe('offline', () => {
       await page.click('#try-demo');
       await reportOf(page, 'duotone.safetensors');
       await ready(page);
-      await page.fill('#steps', '2');
+      await page.fill('#steps', '1');
       await page.press('#steps', 'Tab');
       assert.ok(deviation((await generate(page)).with) > 10);
       await page.setInputFiles('#file-picker', { name: NAME, mimeType: '', buffer: Buffer.from(bytes) });
       await reportOf(page, NAME);
-      assert.match(await page.getByTestId('verdict').innerText(), /Modules\s+264\b/i);
+      assert.match(await page.getByTestId('verdict').innerText(), /Layers\s+264\b/i);
     } finally {
       await own.close();
     }
   });
 
   it('keeps shell and engine, but the demo only once it is used, and no other model', async () => {
-    const { page } = await site.open();
+    const { page } = await site.open(SUB_PATH, WITH_WORKER);
     await kept(page);
     const addresses = () => page.evaluate(async () => {
       const all = await Promise.all((await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url)));
@@ -67,7 +67,7 @@ describe('offline', () => {
   });
 
   it('offers a newer version, and takes it only when asked', async () => {
-    const { page } = await site.open();
+    const { page } = await site.open(SUB_PATH, WITH_WORKER);
     await kept(page);
     assert.equal(await page.locator('#update').count(), 0);
     // A different worker in the same scope simulates a newer version.
@@ -84,9 +84,17 @@ describe('offline', () => {
       assert.equal(await page.evaluate(() => window.stillHere), true, 'the page was loaded again unasked');
       const waits = () => page.evaluate(() => navigator.serviceWorker.ready.then(({ waiting }) => waiting !== null));
       assert.equal(await waits(), true, 'the newer version took over unasked');
+      const other = await page.context().newPage();
+      await other.goto(site.url);
+      await other.waitForSelector('#update');
       await Promise.all([page.waitForEvent('load'), page.click('#update')]);
       assert.equal(await page.evaluate(() => window.stillHere), undefined);
       assert.equal(await waits(), false);
+      // The other tab is told, and loads again when the user wants it.
+      await other.locator('[data-kind=stale]').waitFor();
+      await Promise.all([other.waitForEvent('load'), other.click('#reload')]);
+      await other.waitForSelector('#try-demo');
+      assert.equal(await other.locator('[data-kind=stale]').count(), 0);
     } finally {
       site.changed.clear();
     }
@@ -95,7 +103,7 @@ describe('offline', () => {
 
 describe('as an app', () => {
   it('can be installed: manifest and icons are what they say', async () => {
-    const { page } = await site.open();
+    const { page } = await site.open(SUB_PATH, WITH_WORKER);
     const address = await page.locator('link[rel=manifest]').evaluate((link) => link.href);
     const manifest = await page.evaluate((url) => fetch(url).then((response) => response.json()), address);
     assert.equal(new URL(manifest.start_url, address).pathname, SUB_PATH);
@@ -131,7 +139,7 @@ describe('as an app', () => {
   });
 
   it('reads the files that are shared to it', async () => {
-    const { page } = await site.open();
+    const { page } = await site.open(SUB_PATH, WITH_WORKER);
     await kept(page);
     await page.goto(new URL(BLANK, site.url).href);
     // A share arrives as a form submission. It is triggered by a click, since evaluated code that navigates away never

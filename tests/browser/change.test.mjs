@@ -54,7 +54,7 @@ describe('a fix', () => {
     await page.selectOption('#change-to', 'kohya');
     const preview = page.getByTestId('preview');
     await preview.waitFor();
-    assert.match(await preview.innerText(), /tensors? left out/);
+    assert.match(await preview.innerText(), /tensors? dropped/);
     const { name, tensors } = await make(page);
     assert.equal(name, 'kohya_with_unmatched_keys_fp16.kohya.safetensors');
     const before = await headerOf(UNMATCHED);
@@ -120,7 +120,7 @@ describe('a change', () => {
     await page.press('#change-fixed', 'Tab');
     await page.click('#change-plan');
     await page.waitForSelector('[data-testid=change][data-status=planned]');
-    assert.match(await page.getByTestId('preview').innerText(), /[\d.]+ % of the energy is kept; ranks 4 → 2/);
+    assert.match(await page.getByTestId('preview').innerText(), /[\d.]+% of the energy is kept; ranks 4 → 2/);
     const { name, bytes } = await make(page);
     assert.equal(name, 'kohya_lora_r4a1_fp16.rank2.safetensors');
     const before = await readFile(new URL(`../${KOHYA}`, import.meta.url));
@@ -161,7 +161,7 @@ describe('a change', () => {
     await page.fill('#meta-trigger', 'small cat');
     await page.check('#meta-private');
     await page.getByTestId('preview').waitFor();
-    assert.match(await page.getByTestId('preview').innerText(), /modelspec\.trigger_phrase\s+(not there|mini cat)\s+small cat/);
+    assert.match(await page.getByTestId('preview').innerText(), /modelspec\.trigger_phrase\s+(missing|mini cat)\s+small cat/);
     const { name, metadata, data } = await make(page);
     assert.match(name, /\.private\.safetensors$/);
     assert.equal(metadata['modelspec.trigger_phrase'], 'small cat');

@@ -39,7 +39,7 @@ describe('Firefox', () => {
     await picker.uploadFile(FILE);
     await page.waitForSelector('[data-testid=report][data-status=read]');
     const verdict = await textOf(page, '[data-testid=verdict]');
-    for (const said of [/kohya/i, /Stable Diffusion 1/, /Rank\s+4\b/i, /Modules\s+264\b/i]) assert.match(verdict, said);
+    for (const said of [/kohya/i, /Stable Diffusion 1/, /Rank\s+4\b/i, /Layers\s+264\b/i]) assert.match(verdict, said);
     assert.match(await textOf(page, '[data-testid=no-webgpu]'), /Firefox 141/);
     assert.equal(await page.$('#generate'), null);
     const [wanted, given] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);

@@ -19,7 +19,7 @@ export function zipped(names) {
  * @param {Awaited<ReturnType<typeof import('./harness.mjs').launch>>} site
  */
 export async function firstVisit(site) {
-  const { page } = await site.open(BLANK, { serviceWorkers: 'block' });
+  const { page } = await site.open(BLANK);
   const asked = new Set();
   page.context().on('request', (request) => asked.add(request.url()));
   await page.goto(site.url);

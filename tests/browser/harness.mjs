@@ -18,6 +18,8 @@ import { chromium } from 'playwright-core';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Path of the built page on the test server; not the root, as on GitHub's project pages. */
 export const SUB_PATH = '/some/sub/path/';
+/** Context options for a page with its service worker. */
+export const WITH_WORKER = { serviceWorkers: 'allow' };
 /** An empty page of the same origin, for tests that need a browser but not the app. */
 export const BLANK = '/blank.html';
 
@@ -53,7 +55,8 @@ const FLAGS = [
  * Starts the server and the browser.
  *
  * @returns `open(path, options)` opens a page in a new context (separate storage, Playwright's context options) at a path
- *   of the server, by default the built app, and returns it with its `errors`: messages of uncaught errors, console errors
+ *   of the server, by default the built app without its service worker, which would copy all of it for each context (pass
+ *   WITH_WORKER for one), and returns it with its `errors`: messages of uncaught errors, console errors
  *   and failed requests. A page opened in a test is closed after the test; one opened before the tests of a suite, with
  *   the browser. `url` is the app's URL, `browser` is Playwright's. `stop()` stops the server only, `close()` both.
  *   `changed` maps paths of the server to strings or bytes that replace the files.
@@ -70,7 +73,7 @@ export async function launch(flags = [], patience = CODE) {
   const origin = `http://127.0.0.1:${server.address().port}`;
 
   async function open(path = SUB_PATH, options = {}) {
-    const context = await browser.newContext(options);
+    const context = await browser.newContext({ serviceWorkers: 'block', ...options });
     living.add(context);
     context.on('close', () => living.delete(context));
     context.on('page', (page) => careful(page, patience));
@@ -228,6 +231,7 @@ export async function elsewhere(bytes, { most = Infinity } = {}) {
     cut = () => response.destroy();
   });
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+  server.unref(); // a test that fails before it closes it does not keep the run alive
   const close = () => (server.closeAllConnections(), server.close());
   return { address: `http://127.0.0.1:${server.address().port}/some/far.safetensors`, asked, cut: () => cut(), close };
 }

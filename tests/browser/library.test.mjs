@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { BLANK, drop, elsewhere, launch, until } from './harness.mjs';
+import { BLANK, SUB_PATH, WITH_WORKER, drop, elsewhere, launch, until } from './harness.mjs';
 import { reportOf } from './studio.mjs';
 
 const FILE = 'golden/loras/mini-sd15/lora_a.safetensors';
@@ -70,7 +70,7 @@ describe('the library', () => {
     await openLibrary(page);
     await item(page, 'own').waitFor();
     const copies = () => page.evaluate(async () => {
-      const library = await (await navigator.storage.getDirectory()).getDirectoryHandle('library', { create: true });
+      const library = await (await navigator.storage.getDirectory()).getDirectoryHandle('library~some~sub~path', { create: true });
       return (await Array.fromAsync(library.keys())).length;
     });
     assert.equal(await copies(), 0);
@@ -87,17 +87,17 @@ describe('the library', () => {
   });
 
   it('shows how much of the demo is kept, keeps all of it and lets it go', async () => {
-    const { page } = await site.open();
-    await page.getByText('opens without a connection').waitFor();
+    const { page } = await site.open(SUB_PATH, WITH_WORKER);
+    await page.getByText('Available offline').waitFor();
     await openLibrary(page);
     const demo = page.getByTestId('kept-demo');
     const { files, loras } = JSON.parse(await readFile(new URL('../../web/public/demo/demo.json', import.meta.url), 'utf8'));
     const entries = [...files, ...loras];
     const megabytes = Math.round(entries.reduce((sum, { size }) => sum + size, 0) / 1e6);
     const said = await demo.innerText();
-    assert.ok(said.includes(`${megabytes} MB, 0 of ${entries.length} files here`), said);
+    assert.ok(said.includes(`${megabytes} MB, 0 of ${entries.length} files downloaded`), said);
     await page.click('#keep-demo');
-    await demo.getByText('all of it here').waitFor();
+    await demo.getByText(', downloaded').waitFor();
     await page.click('#drop-demo');
     await demo.getByText(`0 of ${entries.length} files`).waitFor();
   });
@@ -180,7 +180,7 @@ describe('the library', () => {
       const other = await page.context().newPage();
       await other.goto(site.url);
       await begin(other, far.address);
-      await other.getByText('Another tab of this page is working on this file').waitFor();
+      await other.getByText('Another tab is using this file').waitFor();
       assert.equal(far.asked.length, 1);
     } finally {
       far.close();

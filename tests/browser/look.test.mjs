@@ -49,7 +49,7 @@ describe('strength', () => {
     });
     await reportOf(page, 'duotone.safetensors');
     const verdict = page.getByTestId('verdict');
-    assert.match(await verdict.innerText(), /It changes the weights by about [\d.]+ %/);
+    assert.match(await verdict.innerText(), /Changes the weights by about [\d.]+%/);
     // Stopped as soon as the button appears, since the measurement takes only a moment.
     await page.evaluate(() => {
       new MutationObserver((_, observer) => {
@@ -63,12 +63,12 @@ describe('strength', () => {
     assert.equal(await page.getByTestId('weighed').count(), 0);
 
     await page.click('#weigh');
-    const said = (await page.getByTestId('weighed').innerText()).match(/the middle one of (\d+) layers changes by ([\d.]+) %, the strongest by ([\d.]+) %/);
+    const said = (await page.getByTestId('weighed').innerText()).match(/the median of (\d+) layers changes by ([\d.]+)%, the largest by ([\d.]+)%/);
     const [layers, middle, most] = said.slice(1).map(Number);
     await page.locator('#modules summary').click();
     const table = page.getByTestId('modules');
     await table.getByRole('button', { name: 'Relative change' }).click();
-    const shares = (await table.locator('tbody tr').allInnerTexts()).map((row) => Number(row.match(/([\d.]+) %/)[1]));
+    const shares = (await table.locator('tbody tr').allInnerTexts()).map((row) => Number(row.match(/([\d.]+)%/)[1]));
     assert.equal(shares.length, Math.min(100, layers));
     assert.ok(shares.every((share, i) => !i || share <= shares[i - 1]), `${shares}`);
     assert.equal(shares[0], most);
@@ -104,7 +104,7 @@ describe('will it work', () => {
     assert.ok((await answer.innerText()).length > 60, await answer.innerText());
     await page.fill('#log-line', 'Killed');
     await page.press('#log-line', 'Enter');
-    await page.getByText('None of the programs above').waitFor();
+    await page.getByText('Not a LoRA message').waitFor();
   });
 });
 
@@ -114,7 +114,7 @@ describe('pickles', () => {
     const imports = page.getByTestId('imports');
     assert.equal(await imports.getAttribute('data-worst'), 'dangerous');
     assert.match(await imports.innerText(), /(os|posix|nt)[. ]system/);
-    assert.match(await page.getByTestId('verdict').innerText(), /Cannot be used/);
+    assert.match(await page.getByTestId('verdict').innerText(), /Not a LoRA|Unusable file/);
   });
 
   it('says of a sound one that it is harmless, and reads it', async () => {
@@ -190,6 +190,7 @@ describe('an address', () => {
       createReadStream(file, { start, end }).pipe(response);
     });
     await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+    server.unref();
     const close = () => (server.closeAllConnections(), server.close());
     return { address: `http://127.0.0.1:${server.address().port}/some/lora.safetensors`, size, given, close };
   }
@@ -206,7 +207,7 @@ describe('an address', () => {
     assert.equal(other.given.asked, 0);
     await openAddress(page, other.address);
     await reportOf(page, 'lora.safetensors');
-    assert.match(await page.getByTestId('verdict').innerText(), /Modules\s+264\b/i);
+    assert.match(await page.getByTestId('verdict').innerText(), /Layers\s+264\b/i);
     const header = 8 + Number((await readFile(new URL(`../${KOHYA}`, import.meta.url))).readBigUInt64LE(0));
     assert.ok(other.given.bytes < header + 4096, `${other.given.bytes} bytes for a header of ${header}`);
     await page.click('#read-numbers');
@@ -219,7 +220,7 @@ describe('an address', () => {
   });
 
   it('whose server gives no ranges, or forbids other pages to read, is explained', async () => {
-    for (const [how, says] of [[{ ranges: false }, /partial downloads/], [{ cors: false }, /does not let other pages/]]) {
+    for (const [how, says] of [[{ ranges: false }, /partial downloads/], [{ cors: false }, /blocks other sites/]]) {
       const other = await elsewhere(how);
       const { page } = await site.open();
       await openAddress(page, other.address);
@@ -231,7 +232,7 @@ describe('an address', () => {
     }
     const { page } = await site.open();
     await openAddress(page, 'my lora');
-    assert.match(await page.getByTestId('address-error').innerText(), /no web address/);
+    assert.match(await page.getByTestId('address-error').innerText(), /is not a URL/);
   });
 });
 
@@ -243,7 +244,7 @@ describe('the map', () => {
     const path = 'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q';
     const tile = page.locator(`.tile[data-path="${path}"]`);
     await tile.hover();
-    assert.match(await page.getByTestId('block-detail').innerText(), /attn1\.to_q.*changed by about [\d.]+ %/);
+    assert.match(await page.getByTestId('block-detail').innerText(), /attn1\.to_q.*changed by about [\d.]+%/);
     await tile.click();
     const layer = page.getByTestId('layer');
     await layer.locator('.spectrum').waitFor();
@@ -261,8 +262,8 @@ describe('a file that is being read', () => {
   it('explains the words of the field to the mouse, a finger and the keyboard', async () => {
     const { page } = await openReport(KOHYA);
     const rank = page.getByTestId('verdict').locator('summary', { hasText: 'Rank' });
-    const says = page.getByText('How many directions of change');
-    assert.match(await rank.getAttribute('title'), /How many directions/);
+    const says = page.getByText('Network dim: the inner size');
+    assert.match(await rank.getAttribute('title'), /Network dim/);
     assert.equal(await says.isVisible(), false);
     await rank.click();
     assert.equal(await says.isVisible(), true);
@@ -309,12 +310,12 @@ describe('health', () => {
     const { page } = await openReport(KOHYA);
     const health = page.getByTestId('health');
     await health.waitFor();
-    assert.match(await health.innerText(), /It changes the weights by about [\d.]+ %/);
+    assert.match(await health.innerText(), /Changes the weights by about [\d.]+%/);
   });
 
   it('of a file whose changes are all zero says so', async () => {
     const { page } = await openReport('hostile/all_zero_up.safetensors');
-    assert.match(await page.getByTestId('report').innerText(), /changes nothing/i);
+    assert.match(await page.getByTestId('report').innerText(), /No effect/i);
   });
 });
 
@@ -374,6 +375,6 @@ describe('a report', () => {
     await page.click('#copy-report');
     await page.waitForFunction(async () => (await navigator.clipboard.readText()).startsWith('# kohya_lora'));
     const text = await page.evaluate(() => navigator.clipboard.readText());
-    for (const part of [/\| Rank \| 4 \|/, /## Will it work\?/, /\| ComfyUI .*works, 264 of 264/, /## Affected layers/]) assert.match(text, part);
+    for (const part of [/\| Rank \| 4 \|/, /## Compatibility/, /\| ComfyUI .*works, 264 of 264/, /## Affected layers/]) assert.match(text, part);
   });
 });

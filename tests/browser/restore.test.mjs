@@ -55,7 +55,22 @@ describe('images of other programs', () => {
 
   it('keeps strengths as they were written, and names LoRAs of Civitai by their version', async () => {
     const { said } = await dropped('civitai.jpg', 'restored');
-    assert.match(said, /“Duotone v1\.0” \(strength 0\.4\) is not here: it is version 123456 on Civitai/);
+    assert.match(said, /Missing LoRA “Duotone v1\.0” \(strength 0\.4\): version 123456 on Civitai/);
+  });
+
+  it('reads parameters that are pasted, wherever the focus is', async () => {
+    const { page, errors } = await site.open();
+    await page.locator('#try-demo').waitFor();
+    const text = 'a red fox\nNegative prompt: blurry\nSteps: 12, Sampler: Euler a, CFG scale: 5.5, Seed: 77, Size: 512x512';
+    await page.evaluate((text) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData('text/plain', text);
+      document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+    }, text);
+    await page.locator('#run [data-kind=restored]').waitFor(PATIENCE);
+    const fields = { prompt: 'a red fox', negative: 'blurry', steps: '12', guidance: '5.5', seed: '77', sampler: 'euler_a' };
+    for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
+    assert.deepEqual(errors, []);
   });
 
   it('never takes a foreign text for a prompt', async () => {

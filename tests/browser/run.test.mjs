@@ -40,9 +40,9 @@ async function openMini() {
   await ready(page);
   await page.getByText('Use your own checkpoint').click();
   await page.setInputFiles('#pick-folder', MINI);
-  await page.getByText('With your mini-sd15').waitFor(PATIENCE);
+  await page.getByText('mini-sd15: ').waitFor(PATIENCE);
   await type(page, 'prompt', 'a cat on a mat');
-  await type(page, 'steps', 4);
+  await type(page, 'steps', 2);
   return { page, errors };
 }
 
@@ -52,7 +52,7 @@ async function openDemo() {
   await page.click('#try-demo');
   await reportOf(page, 'duotone.safetensors');
   await ready(page);
-  await type(page, 'steps', 4);
+  await type(page, 'steps', 2);
   return { page, errors };
 }
 
@@ -103,7 +103,7 @@ describe('a model of one’s own', () => {
   it('draws from a folder with a stack of LoRAs, and again from its PNG', async () => {
     const { page, errors } = await openMini();
     assert.equal(await page.inputValue('#width'), '64');
-    await page.getByText(/\d+ of 75 tokens/).waitFor();
+    await page.getByText(/\d+\/75 tokens/).waitFor();
 
     await page.selectOption('#lora', { label: 'lora_a' });
     const alone = await generate(page);
@@ -114,8 +114,8 @@ describe('a model of one’s own', () => {
     assert.deepEqual(both.without, alone.without);
     assert.ok(difference(both.with, alone.with) > 0.5, 'the second LoRA acts');
     const caption = await page.getByTestId('caption').innerText();
-    assert.match(caption, /lora_a\.safetensors: \d+ modules applied/);
-    assert.match(caption, /lora_b\.safetensors: \d+ modules applied/);
+    assert.match(caption, /lora_a\.safetensors: \d+ layers applied/);
+    assert.match(caption, /lora_b\.safetensors: \d+ layers applied/);
     const png = await saved(page, 'with');
 
     await page.uncheck('#on-2');
@@ -128,7 +128,7 @@ describe('a model of one’s own', () => {
     assert.equal(await page.inputValue('#width'), '88', 'rounded to a multiple of 8');
     await dropBytes(page, [{ name: 'mine.png', bytes: png }]);
     await remark(page, 'restored').waitFor();
-    assert.match(await remark(page, 'restored').innerText(), /Settings taken from mine\.png\s+Everything/);
+    assert.match(await remark(page, 'restored').innerText(), /Settings loaded from mine\.png\s+All settings/);
     assert.equal(await page.inputValue('#prompt'), 'a cat on a mat');
     assert.equal(await page.inputValue('#width'), '64');
     assert.equal(await page.inputValue('#strength-2'), '0.4');
@@ -145,7 +145,7 @@ describe('a model of one’s own', () => {
     ].join('\n');
     await dropBytes(page, [{ name: 'theirs.png', bytes: withText(await plainPng(page), 'parameters', parameters) }]);
     await remark(page, 'restored').getByText('theirs.png').waitFor();
-    assert.match(await remark(page, 'restored').innerText(), /Everything/);
+    assert.match(await remark(page, 'restored').innerText(), /All settings restored/);
     assert.equal(await page.locator('#lora option:checked').innerText(), 'lora_b');
     const fields = { strength: '0.5', blocks: 'MID=0', hires: 'latent', hiresScale: '1.5', hiresDenoise: '0.7', hiresSteps: '3' };
     for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
@@ -155,7 +155,7 @@ describe('a model of one’s own', () => {
   it('takes noise, schedule and program from the advanced part', async () => {
     const { page } = await openMini();
     await page.selectOption('#lora', '');
-    await type(page, 'steps', 3);
+    await type(page, 'steps', 2);
     const usual = await generate(page);
     await page.getByText('Advanced', { exact: true }).click();
     for (const [field, value] of [['rng', 'philox'], ['schedule', 'karras'], ['spacing', 'trailing'], ['program', 'a1111']]) {
@@ -166,7 +166,7 @@ describe('a model of one’s own', () => {
     const other = await generate(page);
     assert.ok(difference(usual.without, other.without) > 1);
     assert.ok(difference(other.with, other.without) > 0.5, 'a LoRA that only the prompt names acts');
-    assert.match(await page.getByTestId('caption').innerText(), /lora_b\.safetensors: \d+ modules applied/);
+    assert.match(await page.getByTestId('caption').innerText(), /lora_b\.safetensors: \d+ layers applied/);
     const text = (await saved(page, 'without')).toString('latin1');
     for (const said of [/Schedule type: Karras/, /RNG: NV/, /Clip skip: 2/, /"spacing":"trailing"/, /"program":"a1111"/]) assert.match(text, said);
   });
@@ -175,7 +175,7 @@ describe('a model of one’s own', () => {
     const { page, errors } = await openMini();
     await page.selectOption('#lora', { label: 'lora_b' });
     await page.getByText('Advanced', { exact: true }).click();
-    await type(page, 'steps', 3);
+    await type(page, 'steps', 2);
     await page.uncheck('#preview');
     await page.setInputFiles('#pick-start', { name: 'start.png', mimeType: 'image/png', buffer: await plainPng(page) });
     await page.setInputFiles('#pick-mask', { name: 'black.png', mimeType: 'image/png', buffer: await evenPng(page, '#000') });
@@ -239,8 +239,8 @@ describe('a model of one’s own', () => {
     const { page, errors } = await site.open();
     await drop(page, ['hostile/full_checkpoint.safetensors']);
     await reportOf(page, 'full_checkpoint.safetensors');
-    await page.getByRole('button', { name: 'Draw with this model' }).click();
-    const alert = page.locator('#run [role=alert]').filter({ hasText: 'full_checkpoint.safetensors cannot be drawn with' });
+    await page.getByRole('button', { name: 'Use as base model' }).click();
+    const alert = page.locator('#run [role=alert]').filter({ hasText: 'full_checkpoint.safetensors cannot be used as a base model' });
     await alert.waitFor(PATIENCE);
     assert.ok((await alert.innerText()).length > 80, await alert.innerText());
     assert.equal(await page.inputValue('#base'), 'demo');
@@ -248,9 +248,9 @@ describe('a model of one’s own', () => {
     // The last working model is restored.
     await page.getByText('Use your own checkpoint').click();
     await page.setInputFiles('#pick-folder', MINI);
-    await page.getByText('With your mini-sd15').waitFor(PATIENCE);
+    await page.getByText('mini-sd15: ').waitFor(PATIENCE);
     await page.setInputFiles('#pick-checkpoint', fileURLToPath(new URL('hostile/truncated_data.safetensors', TESTS)));
-    const other = page.locator('#run [role=alert]').filter({ hasText: 'truncated_data.safetensors cannot be drawn with' });
+    const other = page.locator('#run [role=alert]').filter({ hasText: 'truncated_data.safetensors cannot be used as a base model' });
     await other.waitFor(PATIENCE);
     assert.equal(await page.locator('#base option:checked').innerText(), 'mini-sd15');
     await page.locator('#run [role=alert]').getByLabel('Dismiss').click();
@@ -318,7 +318,7 @@ describe('images', () => {
     const first = await generate(page);
     await page.check('#live');
     await type(page, 'strength', -0.5);
-    await page.getByText('a quick image of 8 steps').waitFor(PATIENCE);
+    await page.getByText('Quick preview with 8 steps').waitFor(PATIENCE);
     await finished(page);
     const moved = await pixels(page, 'with');
     assert.ok(difference(moved, first.with) > 0.5);

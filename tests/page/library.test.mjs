@@ -64,7 +64,8 @@ Object.defineProperty(globalThis, 'navigator', {
 const waiting = new Map();
 Object.assign(globalThis, {
   self: globalThis,
-  name: 'en',
+  name: JSON.stringify({ language: 'en', origin: 'https://host.example', typed: false }),
+  location: { href: 'https://page.example/assets/library-worker.js' },
   postMessage: (reply) => {
     if (!('result' in reply) && !('error' in reply)) return;
     waiting.get(reply.id)?.(reply);
@@ -72,6 +73,8 @@ Object.assign(globalThis, {
 });
 await import('../../web/library/library-worker.js');
 const { list, open } = await import('../../web/library/opfs.js');
+const { scoped } = await import('../../web/core/scope.js');
+const LIBRARY = scoped('library');
 
 let count = 0;
 /** Asks the worker, and returns its result or throws its error. */
@@ -178,7 +181,7 @@ it('has after a kill at any moment a file that is whole, or one that is not call
 it('lists what cannot be read as incomplete, and begins it anew', async () => {
   serve(BYTES);
   await ask('download', what);
-  const dir = await (await root.getDirectoryHandle('library')).getDirectoryHandle('k');
+  const dir = await (await root.getDirectoryHandle(LIBRARY)).getDirectoryHandle('k');
   for (const name of ['about.json', 'about.new']) (await dir.getFileHandle(name)).bytes = new TextEncoder().encode('{"name": "a');
   const [item] = await list();
   assert.deepEqual([item.key, item.sha256, item.received], ['k', '', 1000]);
@@ -188,7 +191,7 @@ it('lists what cannot be read as incomplete, and begins it anew', async () => {
 });
 
 it('reads folders of earlier versions: whole ones, and ones to go on with', async () => {
-  const library = await root.getDirectoryHandle('library', { create: true });
+  const library = await root.getDirectoryHandle(LIBRARY, { create: true });
   const dir = await library.getDirectoryHandle('k', { create: true });
   const write = async (name, bytes) => void ((await dir.getFileHandle(name, { create: true })).bytes = bytes);
   const about = { name: what.name, address: what.address, wanted: '', sha256: '', size: 1000, etag: '"one"' };

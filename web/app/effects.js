@@ -1,20 +1,28 @@
 /** The page as an app: kept for offline use, brought up to date at the user's wish, installed, opened with files. */
 
 import { Workbox } from "workbox-window";
+import { scoped } from "../core/scope.js";
 import { remember } from "../library/handles.js";
-import { reload, savesData, serviceWorkers, tookQuery } from "../world.js";
+import { reload, scriptAddress, savesData, serviceWorkers, tookQuery } from "../world.js";
 
 /** Where sw.js puts what was shared. */
-const SHARED = "shared";
+const SHARED = scoped("shared");
 
 /** The browser's offer to install the page; not yet in TypeScript's library. @typedef {Event & { prompt: () => Promise<unknown> }} InstallOffer */
 
 /** @param {{ send: import("../types.d.ts").Send }} world */
 export function createApp({ send }) {
   const workers = serviceWorkers();
-  const worker = import.meta.env.PROD && workers ? new Workbox("./sw.js") : null;
+  const worker = import.meta.env.PROD && workers ? new Workbox(scriptAddress("./sw.js")) : null;
   /** @type {InstallOffer | null} */
   let offer = null;
+
+  let updating = false;
+  let controlled = Boolean(workers?.controller);
+  workers?.addEventListener?.("controllerchange", () => {
+    if (controlled && !updating) send({ type: "app/changed", change: { stale: true } });
+    controlled = true;
+  });
 
   worker?.addEventListener("waiting", () => send({ type: "app/changed", change: { update: true } }));
   worker?.addEventListener("activated", () => send({ type: "app/changed", change: { offline: true } }));
@@ -68,6 +76,7 @@ export function createApp({ send }) {
 
   /** The other version takes over, and only this tab is loaded again. */
   function update() {
+    updating = true;
     worker?.addEventListener("controlling", reload);
     worker?.messageSkipWaiting();
   }

@@ -1,10 +1,11 @@
 /** What a user reads -> the page's language: the control that chooses it, and the words that stand outside the views. */
 
+import { scoped } from "../core/scope.js";
 import { LANGUAGES, language, t, useLanguage } from "../words.js";
 import { byId, keep, kept, languages, speakDocument, worded } from "../world.js";
 
 /** Where the choice is kept. */
-const KEY = "language";
+const KEY = scoped("language");
 
 /** @typedef {import("../words.js").Key} Key */
 

@@ -51,3 +51,12 @@ export function formatValues(values) {
 function pointed(number) {
   return language() === "de" ? number.replace(".", ",") : number;
 }
+
+/** Percent signs decoded, where they are an encoding. @param {string} text */
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

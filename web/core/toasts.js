@@ -15,6 +15,8 @@ export function reduceToasts(state, action) {
       return shown(state, t("said.copied", { what: action.what }));
     case "file/saved":
       return shown(state, t("said.saved", { name: action.name }));
+    case "prompt/unweighable":
+      return shown(state, t("said.unweighable"));
     case "toast/expired":
       return { ...state, toasts: state.toasts.filter(({ id }) => id !== action.id) };
     default:

@@ -1,5 +1,6 @@
 /** The bundled demo's addresses -> its list, model files and LoRA files. All beside the page, whatever path it is served under. */
 
+import { scoped } from "../core/scope.js";
 import { t } from "../words.js";
 import { besidePage } from "../world.js";
 
@@ -37,7 +38,7 @@ export async function fetchLora({ file, size }) {
 }
 
 /** Where sw.js keeps the demo's files once they were used, each under its address and revision. */
-const CACHE = "demo";
+const CACHE = scoped("demo");
 
 /** Every file of the demo. @param {DemoCatalogue} catalogue */
 function filesOf({ files, loras }) {

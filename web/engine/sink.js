@@ -1,6 +1,8 @@
 /** Bytes in pieces -> a file on the browser's own disk space, or a Blob where there is none; never whole in memory. */
 
-const FOLDER = "results";
+import { scoped } from "../core/scope.js";
+
+const FOLDER = scoped("results");
 /** Bytes that are gathered before they become a Blob. */
 const PIECE = 16 << 20;
 

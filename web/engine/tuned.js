@@ -1,6 +1,8 @@
 /** What was found out of the graphics card -> a small file that stays in this browser, for the worker. */
 
-const NAME = "tuning.json";
+import { scoped } from "../core/scope.js";
+
+const NAME = scoped("tuning.json");
 
 /** @param {boolean} create */
 const place = async (create) => (await navigator.storage.getDirectory()).getFileHandle(NAME, { create });

@@ -42,6 +42,11 @@ export function keepNew(kind, file) {
   return id;
 }
 
+/** Lets go of a closed file. @param {string} id */
+export function forget(id) {
+  kept.delete(id);
+}
+
 /** Keeps a model's folder under an id of its own. @param {ModelFiles} files @returns {string} */
 export function keepFolder(files) {
   const id = `folder:${++count}`;

@@ -23,6 +23,8 @@ export function reduceImages(state, action) {
   switch (action.type) {
     case "run/result":
       return action.result.preview ? state : drawings(action.result).reduce(remembered, state);
+    case "session/restored":
+      return action.drawings.reduce(remembered, state);
     case "history/changed":
       return { ...state, history: { ...state.history, ...action.change } };
 

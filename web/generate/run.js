@@ -1,4 +1,4 @@
-/** The form -> two images of one recipe, without and with the LoRAs, or a grid of them. Model and LoRAs are brought first; cancel answers at every point. */
+/** The form -> two images of each seed, without and with the LoRAs, or a grid of them. Model and LoRAs are brought first; cancel answers at every point. */
 
 import { asError, isCancelled, orAbort } from "../core/errors.js";
 import { onAbort } from "../core/jobs.js";
@@ -7,7 +7,8 @@ import { plannedGrid } from "../grid.js";
 import { fileOf, folderOf, keptOf } from "../files/opened.js";
 import { clipMerges } from "./merges.js";
 import { pixelsOf } from "../images.js";
-import { activeLabels, activeRows, canRedraw, causeOf, modelKey, plainRecipe, sameRecipe, stackedRecipe } from "../recipe.js";
+import { laterSeed } from "../form.js";
+import { activeLabels, activeRows, canRedraw, causeOf, modelKey, plainRecipe, sameRecipe, seeded, stackedRecipe } from "../recipe.js";
 import { entryById, overallProgress, usable } from "../select.js";
 import { t } from "../words.js";
 
@@ -17,6 +18,9 @@ import { t } from "../words.js";
 
 /** The most steps of an image that follows a slider. */
 const LIVE_STEPS = 8;
+
+/** As large as the web UIs draw it. */
+const randomSeed = () => Math.floor(Math.random() * 2 ** 32);
 
 /** What the images of a run are made of; `tell` says of the run itself. @typedef {{ signal: AbortSignal, progress: (done: number) => void, tell: (action: RunFact) => void }} Making */
 /** A fact of the run of a job, but for the job. @typedef {{ type: "run/image", image: number } | { type: "run/progress", progress: import("../engine/types.d.ts").PageProgress } | { type: "run/result", result: import("../types.d.ts").Result } | RunStart} RunFact */
@@ -157,10 +161,10 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     return onAbort(signal, () => client.cancel(), () => client.generate(recipe, given, hear));
   }
 
-  /** Everything that the images need, brought. @param {AbortSignal} signal */
-  async function prepare(signal) {
+  /** Everything that the images need, brought. @param {AbortSignal} signal @param {Recipe["seed"]} seed in the place of a random one */
+  async function prepare(signal, seed) {
     await orAbort(signal, openModel());
-    const state = getState();
+    const state = seeded(getState(), seed);
     const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
     const recipe = stackedRecipe(state, plain, await orAbort(signal, adapters(state)));
     await orAbort(signal, embeddings(plain));
@@ -168,21 +172,24 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     return { plain, recipe, cause, loras, start };
   }
 
-  /** Both images; the one without LoRAs is drawn anew only when its recipe is new. @param {Making} making */
-  async function drawBoth(making) {
-    const { signal, tell } = making;
-    const { result: last } = getState();
-    const { plain, recipe, cause, loras, start } = await prepare(signal);
-    const reused = last && last.cause === cause && sameRecipe(last.plain, plain) ? last.without : null;
-    if (reused) tell({ type: "run/started", images: 1 });
-    const result = { plain, recipe, cause, loras, preview: false };
-    const stacked = !sameRecipe(plain, recipe);
-    const images = reused || !stacked ? 1 : 2;
-    const without = reused ?? (await draw(making, plain, start, 1, images));
-    if (!reused || !stacked) tell({ type: "run/result", result: { ...result, without, with: null } });
-    if (stacked) {
-      const image = await draw(making, recipe, start, images, images);
-      tell({ type: "run/result", result: { ...result, without, with: image } });
+  /** Both images of each seed of the batch; the one without LoRAs is drawn anew only when its recipe is new. @param {Making} making */
+  async function drawBatch(making) {
+    const { tell } = making;
+    const { result: last, form } = getState();
+    const { plain: first, recipe: stacked, start, ...rest } = await prepare(making.signal, randomSeed());
+    const reused = last && last.cause === rest.cause && sameRecipe(last.plain, first) ? last.without : null;
+    const isStacked = !sameRecipe(first, stacked);
+    const images = Math.max(1, form.batch * (isStacked ? 2 : 1) - (reused ? 1 : 0));
+    if (images !== getState().run.images) tell({ type: "run/started", images });
+    let image = 0;
+    for (let at = 0; at < form.batch; at++) {
+      const seed = laterSeed(first.seed, at);
+      const [plain, recipe] = [{ ...first, seed }, { ...stacked, seed }];
+      const result = { ...rest, plain, recipe, preview: false };
+      const without = (at === 0 && reused) || (await draw(making, plain, start, ++image, images));
+      if (at > 0 || !reused || !isStacked) tell({ type: "run/result", result: { ...result, without, with: null } });
+      if (!isStacked) continue;
+      tell({ type: "run/result", result: { ...result, without, with: await draw(making, recipe, start, ++image, images) } });
     }
   }
 
@@ -192,8 +199,8 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     if (!canRedraw(getState())) return;
     tell({ type: "run/started", images: 1, live: true });
     const { result: last } = getState();
-    const { recipe, start, ...rest } = await prepare(signal);
     if (!last) return;
+    const { recipe, start, ...rest } = await prepare(signal, last.plain.seed);
     const steps = Math.min(recipe.steps, LIVE_STEPS);
     const result = { ...last, ...rest, recipe: { ...recipe, steps }, preview: steps < recipe.steps };
     const image = !sameRecipe(rest.plain, recipe) ? await draw(making, result.recipe, start, 1, 1) : null;
@@ -204,7 +211,7 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
   async function drawGrid(making) {
     const { signal, tell } = making;
     await orAbort(signal, openModel());
-    const state = getState();
+    const state = seeded(getState(), randomSeed());
     const { grid, forms } = plannedGrid(state);
     tell({ type: "run/started", images: forms.length, grid: true });
     send({ type: "grid/started", grid });
@@ -240,8 +247,9 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
   }
 
   async function generate() {
-    const run = start("generate", drawBoth);
-    run?.tell({ type: "run/started", images: activeRows(getState()).length ? 2 : 1 });
+    const run = start("generate", drawBatch);
+    const { form } = getState();
+    run?.tell({ type: "run/started", images: form.batch * (activeRows(getState()).length ? 2 : 1) });
     await run?.ended;
   }
 

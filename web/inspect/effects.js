@@ -19,11 +19,11 @@ import { scrollTo } from "../world.js";
  * @param {{
  *   client: import("../engine/client.js").EngineClient, readers: import("../engine/readers.js").Readers, jobs: import("../core/jobs.js").Jobs,
  *   reach: import("../remote/address.js").Reach, send: import("../types.d.ts").Send, getState: () => State,
- *   raise: (title: string, thrown: unknown) => void, copy: (text: string, what: string) => void, saved: (save: () => string | null | undefined) => void,
+ *   raise: (title: string, thrown: unknown) => void, saved: (save: () => string | null | undefined) => void,
  *   modelFiles: () => Promise<import("../files/opened.js").ModelFiles>,
  * }} world `modelFiles` gives the chosen base model's
  */
-export function createLooking({ client, readers, jobs, reach, send, getState, raise, copy, saved, modelFiles }) {
+export function createLooking({ client, readers, jobs, reach, send, getState, raise, saved, modelFiles }) {
   const changing = createChanging({ client, jobs, send, getState, show, saved });
   /** Counts up: the file that was asked for last is read first. */
   let turn = 0;
@@ -86,11 +86,11 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
     }
   }
 
-  /** @param {string} text @param {boolean} whole read its numbers as well */
-  async function openAddress(text, whole) {
+  /** @param {string} text @param {boolean} whole read its numbers as well @param {boolean} linked */
+  async function openAddress(text, whole, linked) {
     send({ type: "address/asking" });
     try {
-      const { address, name } = fileAddress(text);
+      const { address, name } = fileAddress(text, linked);
       const size = await reach.size(address);
       const remote = { address, name, size };
       const id = keepRemote(remote);
@@ -238,7 +238,7 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
       case "files/continue":
         return void read([action.id]);
       case "address/open":
-        return void openAddress(action.text, action.whole ?? false);
+        return void openAddress(action.text, action.whole ?? false, action.linked ?? false);
       case "folder/closed":
         return jobs.cancelAll("folder");
       case "folder/open":
@@ -261,7 +261,7 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
         return void compare(action.id);
       case "report/copy": {
         const report = shown();
-        return report ? copy(reportMarkdown(report), t("look.the_report")) : undefined;
+        return report ? send({ type: "text/copy", text: reportMarkdown(report), what: t("look.the_report") }) : undefined;
       }
       case "report/save": {
         const report = shown();

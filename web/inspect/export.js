@@ -62,7 +62,7 @@ export function reportHtml(title) {
   const page = emptyDocument(title);
   const policy = page.createElement("meta");
   policy.httpEquiv = "Content-Security-Policy";
-  policy.content = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+  policy.content = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
   const style = page.createElement("style");
   style.textContent = styleRules().join("\n");
   page.head.prepend(Object.assign(page.createElement("meta"), { name: "viewport", content: "width=device-width, initial-scale=1" }), policy);

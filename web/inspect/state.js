@@ -18,6 +18,8 @@ export function lookReduce({ look, selected }, action) {
   switch (action.type) {
     case "files/select":
       return { ...look, ...FRESH };
+    case "files/close":
+      return action.id === selected ? { ...look, ...FRESH } : look;
     case "files/added":
       return action.select ? { ...look, ...FRESH } : look;
 

@@ -1,7 +1,7 @@
 /** The library's actions -> files that stay in this browser, written by a worker of their own; what is there goes into the state. */
 
 import workerAddress from "./library-worker.js?worker&url";
-import { fileAddress } from "../remote/address.js";
+import { addressOf, boundWorker, fileAddress } from "../remote/address.js";
 import { asError, isCancelled } from "../core/errors.js";
 import { onAbort } from "../core/jobs.js";
 import { Bridge } from "../core/rpc.js";
@@ -9,17 +9,25 @@ import { list, open as openKept, remove as removeKept } from "./opfs.js";
 import { demoKept, dropDemo, keepDemo } from "../demo/files.js";
 import { forgetHandle, handleOf, keepHandle, listHandles, openHandle } from "./handles.js";
 import { fileOf } from "../files/opened.js";
-import { language, t } from "../words.js";
-import { ownWorker, persistStorage, storageRoom } from "../world.js";
+import { t } from "../words.js";
+import { persistStorage, storageRoom } from "../world.js";
 
 /** @typedef {import("../types.d.ts").Action} Action */
 /** @typedef {import("../types.d.ts").State} State */
 
 /** @param {{ jobs: import("../core/jobs.js").Jobs, send: import("../types.d.ts").Send, getState: () => State }} world */
 export function createShelf({ jobs, send, getState }) {
-  const bridge = new Bridge(() => ownWorker(workerAddress, language()), {
-    says: { crashed: (message) => t("worker.failed", { message }), notLoaded: () => t("worker.not_loaded") },
-  });
+  /** A worker for each server that is asked, and one for files that are here. @type {Map<string, Bridge>} */
+  const bridges = new Map();
+
+  /** @param {string} address "" for none */
+  function bridgeOf(address) {
+    const origin = address && new URL(address).origin;
+    const says = { crashed: (/** @type {string} */ message) => t("worker.failed", { message }), notLoaded: () => t("worker.not_loaded") };
+    const bridge = bridges.get(origin) ?? new Bridge(() => boundWorker(workerAddress, address), { says });
+    bridges.set(origin, bridge);
+    return bridge;
+  }
 
   /** What is kept, and how much room there is. */
   async function look() {
@@ -32,8 +40,9 @@ export function createShelf({ jobs, send, getState }) {
     }
   }
 
-  /** @param {string} key @param {string} name @param {"keep" | "download"} call @param {object} args */
+  /** @param {string} key @param {string} name @param {"keep" | "download"} call @param {{ address?: string }} args */
   async function work(key, name, call, args) {
+    const bridge = bridgeOf(args.address ?? "");
     const job = jobs.start({
       ...{ lane: "disk", kind: call, name, key: `library:${key}`, same: "refuse" },
       run: (signal, progress) => {
@@ -59,8 +68,8 @@ export function createShelf({ jobs, send, getState }) {
     const file = fileOf(id);
     const handle = handleOf(file);
     if (file && handle) await keepOwn(file, handle, entry.report?.sha256 ?? "");
-    else if (file) await work(await keyOf(`${file.name} ${file.size} ${file.lastModified}`), file.name, "keep", { file });
-    else if (entry.address) await download(entry.address, "");
+    else if (file) await work(await keyOf(`${file.name} ${file.size} ${file.lastModified}`), file.name, "keep", /** @type {{}} */ ({ file }));
+    else if (entry.address) await download(entry.address, "", true);
   }
 
   /** The user's own file, without a copy. @param {File} file @param {FileSystemFileHandle} handle @param {string} sha256 "" while it is not known */
@@ -76,12 +85,13 @@ export function createShelf({ jobs, send, getState }) {
     await look();
   }
 
-  /** @param {string} text @param {string} wanted the SHA-256 that it must have, "" for any */
-  async function download(text, wanted) {
+  /** @param {string} text @param {string} wanted the SHA-256 that it must have, "" for any @param {boolean} [linked] */
+  async function download(text, wanted, linked = false) {
     try {
-      const { address, name } = fileAddress(text);
+      const { address, name } = fileAddress(text, linked);
       void persistStorage();
-      await work(await keyOf(address), name, "download", { name, address, wanted: wanted.trim().toLowerCase() });
+      const what = { name, address, wanted: wanted.trim().toLowerCase() };
+      await work(await keyOf(address), name, "download", what);
     } catch (thrown) {
       send({ type: "notice/raised", title: t("shelf.not_begun"), message: asError(thrown).message });
     }
@@ -90,7 +100,9 @@ export function createShelf({ jobs, send, getState }) {
   /** @param {string} key */
   async function goOn(key) {
     const item = getState().shelf.items.find((item) => item.key === key);
-    if (item) await work(key, item.name, "download", item);
+    if (!item) return;
+    addressOf(item.address); // it was typed in an earlier visit
+    await work(key, item.name, "download", item);
   }
 
   /** @param {string} key */

@@ -1,6 +1,7 @@
 /** The user's own files that the library keeps without a copy: what the browser gives to find them again, in its database. */
 
 import { createStore, del, entries, get, set } from "idb-keyval";
+import { scoped } from "../core/scope.js";
 import { t } from "../words.js";
 import { failure } from "./opfs.js";
 
@@ -9,7 +10,7 @@ import { failure } from "./opfs.js";
 /** What stands behind files that were dropped, picked or opened with the app. @type {WeakMap<File, FileSystemFileHandle>} */
 const known = new WeakMap();
 
-const store = () => createStore("loupe-handles", "files");
+const store = () => createStore(scoped("loupe-handles"), "files");
 
 /** @param {File} file @param {FileSystemFileHandle | null | undefined} handle */
 export function remember(file, handle) {
@@ -26,6 +27,21 @@ export function handleOf(file) {
 export async function pickFiles() {
   const handles = await /** @type {any} */ (window).showOpenFilePicker({ multiple: true }).catch(() => null);
   return handles && Promise.all(handles.map(async (/** @type {FileSystemFileHandle} */ handle) => remember(await handle.getFile(), handle)));
+}
+
+/** Whether the browser lets the page read a file without asking the user. @param {FileSystemFileHandle} handle @returns {Promise<boolean>} */
+export async function openable(handle) {
+  return (await /** @type {any} */ (handle).queryPermission?.({ mode: "read" }).catch(() => "denied")) === "granted";
+}
+
+/** The file where it lay, after the user has agreed if the browser wants that; null if it is gone or not allowed. @param {FileSystemFileHandle} handle @returns {Promise<File | null>} */
+export async function reopened(handle) {
+  try {
+    if (!(await openable(handle)) && (await /** @type {any} */ (handle).requestPermission({ mode: "read" })) !== "granted") return null;
+    return remember(await handle.getFile(), handle);
+  } catch {
+    return null;
+  }
 }
 
 /** @param {string} key @param {Own} own */

@@ -2,13 +2,14 @@
  * Files and web addresses -> files that stay in the browser, laid out as opfs.js says.
  *
  * A download that was cut off, by the network, a closed page or a kill, goes on where its part ends. Like remote-worker.js this
- * worker comes from its own file, starts when a person keeps or downloads something, asks only for addresses that a
- * person gave, and sends neither cookies nor where it comes from.
+ * worker comes from its own file, starts when a person keeps or downloads something, asks the server that its name says
+ * (bounds.js) and no other, and sends neither cookies nor where it comes from.
  */
 
 import { createSHA256 } from "hash-wasm";
 import { formatBytes } from "../core/format.js";
 import { answer, loaded } from "../core/rpc.js";
+import { boundsOf, within } from "../remote/bounds.js";
 import { ABOUT, failure, folder, locked, partOf, readAbout } from "./opfs.js";
 import { t, useLanguage } from "../words.js";
 
@@ -17,6 +18,8 @@ import { t, useLanguage } from "../words.js";
 /** Bytes from `start` on of a file of `size`, 0 if that is not known; `exact` if it is known for sure. @typedef {{ body: ReadableStream<Uint8Array>, start: number, size: number, exact: boolean }} Coming */
 
 const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+
+const bounds = boundsOf(scope.name);
 
 /** Bytes that are read at once, and milliseconds between two reports of progress. */
 const PIECE = 4 << 20;
@@ -98,6 +101,7 @@ async function stoppable(key, work) {
  * @returns {Promise<Coming & { etag: string }>}
  */
 async function ask(about, have, signal) {
+  within(about.address, bounds, new URL(scope.location.href));
   const { host } = new URL(about.address);
   const get = (/** @type {number} */ from) =>
     fetch(about.address, { signal, credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store", headers: from ? { range: `bytes=${from}-` } : {} }).catch((thrown) => {
@@ -180,8 +184,7 @@ function stop({ key }) {
   running.get(key)?.abort();
 }
 
-/** The page names its language when it starts this worker. */
-const speaking = useLanguage(scope.name || "en").catch(() => {});
+const speaking = useLanguage(bounds.language).catch(() => {});
 
 /** @param {(args: any, onBytes: OnBytes) => any} call */
 function spoken(call) {

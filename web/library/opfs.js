@@ -7,7 +7,11 @@
  * apart. library-worker.js writes them.
  */
 
+import { scoped } from "../core/scope.js";
 import { t } from "../words.js";
+
+/** The folder that holds the files' own, and the first part of their locks' names. */
+const LIBRARY = scoped("library");
 
 /**
  * `file`: the name of the whole file, "" while there is none, and `sha256` and `size` are its own; `wanted`: the hash that
@@ -19,7 +23,7 @@ import { t } from "../words.js";
 /** @param {string} key @param {boolean} [create] */
 export async function folder(key, create = false) {
   const root = await navigator.storage.getDirectory();
-  return (await root.getDirectoryHandle("library", { create: true })).getDirectoryHandle(key, { create });
+  return (await root.getDirectoryHandle(LIBRARY, { create: true })).getDirectoryHandle(key, { create });
 }
 
 /** The texts of a folder, the one that is always whole first. */
@@ -46,7 +50,7 @@ export function partOf({ file }) {
 
 /** One tab at a time. @template T @param {string} key @param {() => Promise<T>} act @returns {Promise<T>} */
 export function locked(key, act) {
-  return navigator.locks.request(`loupe-library:${key}`, { ifAvailable: true }, (lock) => {
+  return navigator.locks.request(`${LIBRARY}:${key}`, { ifAvailable: true }, (lock) => {
     if (!lock) throw failure(t("shelf.other_tab"));
     return act();
   });
@@ -55,7 +59,7 @@ export function locked(key, act) {
 /** @returns {Promise<Kept[]>} */
 export async function list() {
   const root = await navigator.storage.getDirectory();
-  const library = await root.getDirectoryHandle("library", { create: true });
+  const library = await root.getDirectoryHandle(LIBRARY, { create: true });
   /** @type {Kept[]} */
   const items = [];
   for await (const [key, dir] of /** @type {any} */ (library).entries()) {
@@ -93,7 +97,7 @@ export async function open(key) {
 export function remove(key) {
   return locked(key, async () => {
     const root = await navigator.storage.getDirectory();
-    await (await root.getDirectoryHandle("library")).removeEntry(key, { recursive: true });
+    await (await root.getDirectoryHandle(LIBRARY)).removeEntry(key, { recursive: true });
   });
 }
 

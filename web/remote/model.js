@@ -1,7 +1,7 @@
 /** The address of a base model -> the places of its files: one checkpoint, or what a diffusers folder holds. Nothing is read but which files there are and how long they are. */
 
 import { asError } from "../core/errors.js";
-import { fileAddress } from "./address.js";
+import { addressOf, fileAddress } from "./address.js";
 import { t } from "../words.js";
 
 /** @typedef {import("./address.js").Remote} Remote */
@@ -55,8 +55,8 @@ export async function farModel(text, size) {
 /** A folder's address with a slash at its end, and its name; null for a file's. @param {string} text */
 function folderAddress(text) {
   const repository = /^[\w-]+\/[\w.-]+$/.test(text) ? `https://huggingface.co/${text}` : text;
-  const url = URL.parse(/^[a-z]+:/i.test(repository) ? repository : `https://${repository}`);
-  if (!url || /\.(safetensors|ckpt|pt|bin)$/i.test(url.pathname)) return null;
+  const url = addressOf(repository);
+  if (/\.(safetensors|ckpt|pt|bin)$/i.test(url.pathname)) return null;
   url.search = url.hash = "";
   const parts = url.pathname.split("/").filter(Boolean);
   const name = parts.slice(0, url.host === "huggingface.co" || url.host === "hf.co" ? 2 : undefined).at(-1);

@@ -3,17 +3,19 @@
  *
  * The one part of the page that can ask another server. Its worker comes from its own file and not from a blob, so that
  * the page's Content-Security-Policy, which forbids every foreign address, does not bind it; it starts when a person
- * opens an address, asks for that one only, and sends neither cookies nor where it comes from.
+ * opens an address, asks the server that its name says (bounds.js) and no other, and sends neither cookies nor where it
+ * comes from.
  */
 
 import { asError } from "../core/errors.js";
 import { answer, loaded } from "../core/rpc.js";
+import { boundsOf, within } from "./bounds.js";
 import { t, useLanguage } from "../words.js";
 
 const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
-/** The page names its language when it starts this worker. */
-const speaking = useLanguage(scope.name || "en").catch(() => {});
+const bounds = boundsOf(scope.name);
+const speaking = useLanguage(bounds.language).catch(() => {});
 
 /** Milliseconds without a byte after which a server is given up. */
 const SILENCE = 60_000;
@@ -74,6 +76,7 @@ async function range(address, start, end) {
 
 /** @param {string} address @param {RequestInit} how */
 async function ask(address, how) {
+  within(address, bounds, new URL(scope.location.href));
   try {
     return await withinSilence(address, fetch(address, { ...how, credentials: "omit", referrerPolicy: "no-referrer" }));
   } catch (thrown) {

@@ -6,20 +6,17 @@
  * text. Links of every version that was ever given away are kept in tests/browser/links.json.
  */
 
-import { seedOf } from "../form.js";
+import { decoded } from "../core/format.js";
+import { checkedRecipe } from "./schema.js";
 
-/** @typedef {import("../engine/types.d.ts").Recipe} Recipe */
+/** @typedef {import("./schema.js").LinkedRecipe} LinkedRecipe */
+/** @typedef {import("./schema.js").LinkedAdapter} LinkedAdapter */
 /** @typedef {{ name: string, sha256: string, address: string }} Look what to report: by name and hash, or by address */
-/** @typedef {Recipe["adapters"][number] & { address?: string }} LinkedAdapter */
-/** @typedef {Omit<Recipe, "adapters"> & { adapters: LinkedAdapter[] }} LinkedRecipe */
-/** @typedef {{ recipe: LinkedRecipe } | { look: Look } | { unknown: string }} Link */
+/** @typedef {ReturnType<typeof checkedRecipe> | { look: Look } | { unknown: string }} Link */
 
 const TEXTS = ["model", "prompt", "negative", "sampler", "schedule", "spacing", "rng", "program"];
 const OF_ADAPTERS = ["lora", "blocks", "from", "version", "adapters"];
 const NUMBERS = ["steps", "guidance", "width", "height", "clip_skip", "batch", "denoise"];
-
-/** What an old or a shortened link leaves out. */
-const USUAL = { model: "", prompt: "", negative: null, seed: 0, steps: 20, guidance: 7, sampler: "ddim", width: 512, height: 512 };
 
 /** @param {LinkedRecipe} recipe @param {Map<string, string>} [addresses] where adapters lie on the web, by their hashes @returns {string} with its # */
 export function recipeLink({ version, adapters, ...fields }, addresses = new Map()) {
@@ -54,30 +51,29 @@ export function parsedLink(hash) {
   if (version !== "v1") return { unknown: version };
   const params = new URLSearchParams(rest);
   const look = params.get("look");
-  return look === null ? { recipe: recipeOf(params) } : { look: lookOf(look) };
+  return look === null ? checkedRecipe(recipeOf(params)) : { look: lookOf(look) };
 }
 
 /** @param {string} look @returns {Look} */
 function lookOf(look) {
-  if (/^https?:\/\//i.test(look)) return { name: decodeURIComponent(look.split(/[?#]/)[0].split("/").at(-1) ?? ""), sha256: "", address: look };
+  if (/^https?:\/\//i.test(look)) return { name: decoded(look.split(/[?#]/)[0].split("/").at(-1) ?? ""), sha256: "", address: look };
   const [, name = look, sha256 = ""] = /^(.*):([0-9a-f]{8,64})$/.exec(look) ?? [];
   return { name, sha256, address: "" };
 }
 
-/** @param {URLSearchParams} params @returns {Recipe} */
+/** The fields of a link as they are written: the schema says what is usable. @param {URLSearchParams} params @returns {Record<string, unknown>} */
 function recipeOf(params) {
-  /** @type {Record<string, unknown>} */
-  const fields = { ...USUAL };
+  /** @type {Map<string, unknown>} */
+  const fields = new Map();
   for (const [key, text] of params) {
     if (OF_ADAPTERS.includes(key)) continue;
     // The older name of the field.
-    if (key === "syntax") fields.program = text === "plain" ? "diffusers" : text;
-    else if (TEXTS.includes(key)) fields[key] = text;
-    else if (key === "seed") fields.seed = text ? seedOf(text) : fields.seed;
-    else if (!NUMBERS.includes(key)) fields[key] = jsonOf(text);
-    else if (text && Number.isFinite(Number(text))) fields[key] = Number(text);
+    if (key === "syntax") fields.set("program", text === "plain" ? "diffusers" : text);
+    else if (TEXTS.includes(key)) fields.set(key, text);
+    else if (text && NUMBERS.includes(key)) fields.set(key, Number.isFinite(Number(text)) ? Number(text) : text);
+    else if (text) fields.set(key, key === "seed" ? text : jsonOf(text));
   }
-  return /** @type {any} */ ({ version: 1, ...fields, adapters: adaptersOf(params) });
+  return { ...Object.fromEntries(fields), adapters: adaptersOf(params) };
 }
 
 /** What follows a LoRA is said of it. @param {URLSearchParams} params */

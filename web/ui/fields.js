@@ -1,6 +1,6 @@
 /** Inputs' events -> changes of a form's fields, and the plain number field. */
 
-import { html, noChange } from "lit-html";
+import { html, noChange, nothing } from "lit-html";
 import { Directive, directive } from "lit-html/directive.js";
 import { live } from "lit-html/directives/live.js";
 
@@ -32,11 +32,11 @@ export const ends = (/** @type {Event} */ { target }) => void (target && typing.
 
 /**
  * @param {string} id @param {number | string} value @param {{ min: number, max: number | string, step: number, mode?: "numeric" | "decimal" }} range
- * @param {Change} change @param {(event: Event) => void} [into]
+ * @param {Change} change @param {(event: Event) => void} [into] @param {string} [label] where no label is beside it
  */
-export function numberInput(id, value, { min, max, step, mode = "numeric" }, change, into = numberInto(id, change)) {
+export function numberInput(id, value, { min, max, step, mode = "numeric" }, change, into = numberInto(id, change), label) {
   return html`<input
-    type="number" id=${id} min=${min} max=${max} step=${step} inputmode=${mode}
+    type="number" id=${id} aria-label=${label ?? nothing} min=${min} max=${max} step=${step} inputmode=${mode}
     .value=${settled(String(value))} @input=${starts} @blur=${ends}
     @change=${(/** @type {Event} */ event) => (ends(event), into(event))}
   />`;

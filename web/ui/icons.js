@@ -8,6 +8,7 @@ const icon = (paths) => svg`<svg class="icon" viewBox="0 0 16 16" width="16" hei
 
 export const dice = icon(svg`<rect x="2" y="2" width="12" height="12" rx="2.5" />
   <path d="M5.5 5.5h.01M10.5 10.5h.01M10.5 5.5h.01M5.5 10.5h.01M8 8h.01" stroke-width="2" />`);
+export const recycle = icon(svg`<path d="M13.5 8A5.5 5.5 0 0 1 4 11.8M2.5 8A5.5 5.5 0 0 1 12 4.2M12.4 1.6v2.8H9.6M3.6 14.4v-2.8h2.8" />`);
 export const download = icon(svg`<path d="M8 2v8M4.8 7 8 10.2 11.2 7M2.5 13.5h11" />`);
 export const copy = icon(svg`<rect x="5.5" y="5.5" width="8" height="8" rx="1.5" /><path d="M10.5 3V2.5h-8v8H3" />`);
 export const cross = icon(svg`<path d="m4 4 8 8M12 4l-8 8" />`);

@@ -30,6 +30,10 @@ pub struct Options {
 /// Node's timeout for one browser test, in milliseconds; the longest take minutes.
 const TEST_TIMEOUT: &str = "--test-timeout=1200000";
 
+/// Browser test files that draw images or measure the GPU, which keeps all cores busy on a software rasterizer.
+const DRAWING: [&str; 12] =
+    ["accessibility", "app", "bench", "engine", "far", "guide", "habits", "images", "links", "page", "run", "webgpu"];
+
 /// A part of the tests. Parts run in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
@@ -193,7 +197,8 @@ fn logic(tally: &mut Tally) -> Result<(), Error> {
     run_lines(&mut node, |line| *tally += node_tally(line))
 }
 
-/// Runs the browser test files one after another, so that they do not compete for the CPU, and prints the time of each.
+/// Runs the browser test files, those of [`DRAWING`] one after another, so that they do not compete for the CPU, and the
+/// others two at a time; prints the time of each run.
 fn browser(options: &Options, tally: &mut Tally) -> Result<(), Error> {
     let mut files = tests_in("browser")?;
     files.retain(|file| is_chosen(file, &options.only));
@@ -209,20 +214,31 @@ fn browser(options: &Options, tally: &mut Tally) -> Result<(), Error> {
         }
         let mut times = Vec::new();
         let mut results = Vec::new();
-        for file in (0..options.repeat).flat_map(|_| &files) {
+        for files in (0..options.repeat).flat_map(|_| browser_runs(&files)) {
             let started = Instant::now();
-            let mut file_tally = Tally::default();
+            let mut run_tally = Tally::default();
             let mut node = Command::new("node");
             node.env("CHROME_PATH", &chromium).env("FIREFOX_PATH", &firefox);
-            node.args(["--test", TEST_TIMEOUT, "--test-reporter=spec"]).arg(file);
-            results.push(run_lines(&mut node, |line| file_tally += node_tally(line)));
-            times.push(format!("{:5.0} s  {file_tally}  {}", started.elapsed().as_secs_f64(), name_of(file)));
-            *tally += file_tally;
+            node.args(["--test", "--test-concurrency=2", TEST_TIMEOUT, "--test-reporter=spec"]).args(&files);
+            results.push(run_lines(&mut node, |line| run_tally += node_tally(line)));
+            let names: Vec<String> = files.iter().map(|file| name_of(file)).collect();
+            times.push(format!("{:5.0} s  {run_tally}  {}", started.elapsed().as_secs_f64(), names.join(", ")));
+            *tally += run_tally;
         }
         done.store(true, Ordering::Relaxed);
         println!("\nBrowser\n{}", times.join("\n"));
         results.into_iter().collect()
     })
+}
+
+/// Groups browser test files into runs: each that draws alone, all others together.
+fn browser_runs(files: &[PathBuf]) -> Vec<Vec<&PathBuf>> {
+    let (drawing, others): (Vec<&PathBuf>, Vec<&PathBuf>) =
+        files.iter().partition(|file| DRAWING.contains(&name_of(file).trim_end_matches(".test.mjs")));
+    let mut runs: Vec<Vec<&PathBuf>> = drawing.into_iter().map(|file| vec![file]).collect();
+    runs.push(others);
+    runs.retain(|files| !files.is_empty());
+    runs
 }
 
 /// Returns whether a test file's name contains one of `texts`; every file matches an empty list.
@@ -323,6 +339,17 @@ mod tests {
         assert!(is_chosen(app, &["app".into()]) && !is_chosen(links, &["app".into()]));
         assert!(is_chosen(links, &["app".into(), "link".into()]));
         assert!(!is_chosen(app, &["tests".into()]), "folders are not part of the name");
+    }
+
+    #[test]
+    fn files_that_draw_run_alone() {
+        let files = ["page", "look", "words", "run"].map(|name| PathBuf::from(format!("{name}.test.mjs")));
+        let runs = browser_runs(&files);
+        assert_eq!(runs, [vec![&files[0]], vec![&files[3]], vec![&files[1], &files[2]]]);
+        let there: Vec<String> = tests_in("browser").unwrap().iter().map(|file| name_of(file)).collect();
+        for name in DRAWING {
+            assert!(there.contains(&format!("{name}.test.mjs")), "{name}");
+        }
     }
 
     #[test]

@@ -8,13 +8,18 @@ import { messageView } from "../../ui/message.js";
 /** @typedef {import("../../types.d.ts").Send} Send */
 
 /** @param {State} state @param {Send} send */
-export function appView({ app }, send) {
-  if (!app.offline && !app.installable) return nothing;
+export function appView({ app, session }, send) {
+  if (!app.offline && !app.installable && !session.kept) return nothing;
   return html`
     <aside class="app" aria-label=${t("app.label")} data-testid="app">
       ${app.offline ? html`<p class="fine">${t("app.offline")}</p>` : nothing}
       ${app.installable
         ? html`<button class="button small" type="button" id="install" @click=${() => send({ type: "app/install" })}>${t("app.install")}</button>`
+        : nothing}
+      ${session.kept
+        ? html`<p class="fine">
+            ${t("session.kept")} <button class="button small" type="button" id="forget-session" @click=${() => send({ type: "session/forget" })}>${t("session.forget")}</button>
+          </p>`
         : nothing}
     </aside>
   `;
@@ -22,6 +27,10 @@ export function appView({ app }, send) {
 
 /** A newer version waits until the user wants it, and until no task is running. @param {State} state @param {Send} send */
 export function updateView({ app, jobs }, send) {
+  if (app.stale) {
+    const extra = html`<p><button class="button small" type="button" id="reload" @click=${() => send({ type: "app/reload" })}>${t("app.reload")}</button></p>`;
+    return messageView({ title: t("app.stale"), message: t("app.stale_says"), severity: "warn", kind: "stale", extra });
+  }
   if (!app.update) return nothing;
   const busy = jobs.length > 0;
   const extra = html`<p>
@@ -33,4 +42,19 @@ export function updateView({ app, jobs }, send) {
     ? t("app.update_busy")
     : t("app.update_free");
   return messageView({ title: t("app.update"), message, severity: "good", kind: "update", extra });
+}
+
+/** Files of the last visit that the browser gives only after a click. @param {State} state @param {Send} send */
+export function sessionView({ session: { waiting } }, send) {
+  if (!waiting.length) return nothing;
+  return messageView({
+    title: t("session.waiting", { n: waiting.length }),
+    message: waiting.slice(0, 8).join(", "),
+    severity: "good",
+    kind: "session",
+    extra: html`<p class="downloads">
+      <button class="button small" type="button" id="reopen" @click=${() => send({ type: "session/reopen" })}>${t("session.reopen")}</button>
+      <button class="button small" type="button" @click=${() => send({ type: "session/forget" })}>${t("session.forget_files")}</button>
+    </p>`,
+  });
 }

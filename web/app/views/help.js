@@ -69,6 +69,8 @@ export function helpView() {
       <dl class="keys-list">
         <div><dt>${key("Tab")}</dt><dd>${t("help.tab_key")}</dd></div>
         <div><dt>${key("Enter")}, ${key("Space")}</dt><dd>${rich("help.enter_key", tags)}</dd></div>
+        <div><dt>${key("Ctrl")} ${key("↑")} ${key("↓")}</dt><dd>${t("help.weight_key")}</dd></div>
+        <div><dt>${key("Ctrl")} ${key("V")}</dt><dd>${t("help.paste_key")}</dd></div>
         <div><dt>${key("←")} ${key("→")}</dt><dd>${t("help.arrow_key")}</dd></div>
         <div><dt>${key("Home")}, ${key("End")}</dt><dd>${t("help.home_key")}</dd></div>
         <div><dt>${key("Enter")} ${t("help.block_key")}</dt><dd>${t("help.block_key_says")}</dd></div>

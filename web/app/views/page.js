@@ -5,7 +5,7 @@ import { guard } from "lit-html/directives/guard.js";
 import { entryById, showsRun } from "../../select.js";
 import { t } from "../../words.js";
 import { activityView } from "../../ui/activity.js";
-import { appView, updateView } from "./app.js";
+import { appView, sessionView, updateView } from "./app.js";
 import { benchView } from "../../bench/views/bench.js";
 import { safely } from "../../ui/boundary.js";
 import { filesView } from "../../files/views/tabs.js";
@@ -33,7 +33,7 @@ export function pageView(state, send) {
     >
       <p class="drop-overlay">${t("page.drop")}</p>
     </drop-zone>
-    ${safely(() => updateView(state, send))} ${safely(() => introView(state, send))} ${safely(() => askView(state.asked, send))} ${safely(() => guideView(state, send))}
+    ${safely(() => updateView(state, send))} ${safely(() => sessionView(state, send))} ${safely(() => introView(state, send))} ${safely(() => askView(state.asked, send))} ${safely(() => guideView(state, send))}
     ${state.notices.map(({ id, title, message }) =>
       messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
     )}
@@ -46,6 +46,6 @@ export function pageView(state, send) {
 }
 
 /** All that a report can depend on: a run's news come often, and leave it as it is. @param {State} state */
-function besidesRun({ jobs, toasts, run, bench, result, announcement, tokens, history, grid, ...others }) {
+function besidesRun({ jobs, toasts, run, bench, result, announcement, tokens, completion, history, grid, ...others }) {
   return Object.values(others);
 }

@@ -109,7 +109,7 @@ const tensors = (n) => t("n.tensor", { n });
 
 /** @param {number} share */
 function percent(share) {
-  return `${formatFixed(100 * share, share > 0.9995 && share < 1 ? 3 : 1)} %`;
+  return t("values.percent", { percent: formatFixed(100 * share, share > 0.9995 && share < 1 ? 3 : 1) });
 }
 
 /** @param {string | null} value */

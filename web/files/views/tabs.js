@@ -1,15 +1,14 @@
-/** The opened files as a row of buttons; hidden while there is only one. */
+/** The opened files as a row of buttons, each with one that closes it. */
 
-import { html, nothing } from "lit-html";
+import { html } from "lit-html";
 import { refused } from "../../select.js";
 import { t } from "../../words.js";
-import { check, stop, warning } from "../../ui/icons.js";
+import { check, cross, stop, warning } from "../../ui/icons.js";
 
 /** @typedef {import("../../types.d.ts").Entry} Entry */
 
 /** @param {import("../../types.d.ts").State} state @param {import("../../types.d.ts").Send} send */
 export function filesView({ files, selected }, send) {
-  if (files.length < 2) return nothing;
   return html`
     <nav class="files" aria-label=${t("files.label")}>
       <ul>
@@ -22,6 +21,9 @@ export function filesView({ files, selected }, send) {
               @click=${() => send({ type: "files/select", id: entry.id })}
             >
               ${mark(entry)}<bdi>${entry.name}</bdi>
+            </button>
+            <button class="quiet" type="button" aria-label=${t("files.close", { name: entry.name })} title=${t("files.close", { name: entry.name })} @click=${() => send({ type: "files/close", id: entry.id })}>
+              ${cross}
             </button>
           </li>`,
         )}

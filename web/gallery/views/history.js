@@ -6,6 +6,7 @@ import { drawingOf } from "../state.js";
 import { t } from "../../words.js";
 import { compareChoice, differenceView, sameSize, sliderView } from "./pair.js";
 import { download, pin } from "../../ui/icons.js";
+import { imageTools } from "./tools.js";
 import { linkButton } from "../../share/views/link.js";
 import { recipeLine, withName } from "../../generate/views/result.js";
 
@@ -21,7 +22,8 @@ export function historyView(state, send) {
   return html`
     <section class="card history" id="history" aria-labelledby="history-title" data-testid="history">
       <header><h3 id="history-title">${t("history.title")}</h3>
-        <p class="fine">${t("history.says", { images: t("n.image", { n: items.length }) })}</p></header>
+        <p class="fine">${t("history.says", { images: t("n.image", { n: items.length }) })}</p>
+        <button class="button small" type="button" id="save-history" @click=${() => send({ type: "history/save" })}>${download} ${t("history.save")}</button></header>
       <ul class="row-of-images">
         ${repeat(items.toReversed(), ({ id }) => id, (item) => itemView(state, item, send))}
       </ul>
@@ -70,7 +72,8 @@ function chosenView(state, chosen, send) {
         >
           ${pin} ${pinned === chosen.id ? t("history.unpin") : t("history.pin")}
         </button>
-        <button class="button small" type="button" @click=${() => send({ type: "history/download", id: chosen.id })}>${download} PNG</button>
+        <button class="button small" type="button" @click=${() => send({ type: "image/save", drawing: chosen })}>${download} PNG</button>
+        ${imageTools(chosen, "chosen", send)}
         ${linkButton(chosen.recipe, state, send, "copy-chosen-link")}
       </p>
     </div>

@@ -1,15 +1,15 @@
 /** What to draw: prompt, LoRA and its strength first, the rest below. */
 
 import { html, nothing } from "lit-html";
-import { live } from "lit-html/directives/live.js";
-import { MOST_SEED } from "../../form.js";
+import { MOST_SEED, RANDOM_SEED } from "../../form.js";
 import { activeRows } from "../../recipe.js";
 import { sizeStep } from "../../select.js";
 import { t, word } from "../../words.js";
 import { advancedView } from "./advanced.js";
 import { baseView } from "./base.js";
-import { choiceField, digitsInto, numberField, numberInput, textInto } from "../../ui/fields.js";
-import { dice } from "../../ui/icons.js";
+import { choiceField, digitsInto, numberField, numberInput } from "../../ui/fields.js";
+import { dice, recycle } from "../../ui/icons.js";
+import { promptView } from "./prompt.js";
 import { stackView } from "./stack.js";
 import { startView } from "./start.js";
 
@@ -25,7 +25,7 @@ export function formView(state, send) {
   const stacked = activeRows(state).length;
   return html`
     <form class="recipe" aria-label=${t("form.label")} @submit=${(/** @type {Event} */ event) => submit(event, ready, send)}>
-      ${baseView(state, send)} ${promptView(state, change)} ${stackView(state, send)} ${numbersView(state, change)}
+      ${baseView(state, send)} ${promptView(state, send)} ${stackView(state, send)} ${numbersView(state, change, send)}
       ${startView(start, mask, form, change, send)} ${advancedView(form, state.base.info, change)}
       <button class="button primary" id="generate" type="submit" aria-disabled=${ready ? "false" : "true"}>
         ${gpu.status === "checking" ? t("form.checking") : t("form.generate")}
@@ -37,36 +37,8 @@ export function formView(state, send) {
   `;
 }
 
-/** @param {State} state @param {(change: Partial<Form>) => void} change */
-function promptView({ form, base, demo, tokens }, change) {
-  const prompts = base.chosen === "demo" ? (demo.catalogue?.prompts ?? []) : [];
-  return html`
-    <div class="field">
-      <label for="prompt">${t("form.prompt")} ${tokens ? html`<output class="fine" id="tokens">${t("form.tokens", { used: tokens.used, room: tokens.room })}</output>` : nothing}</label>
-      <input type="text" id="prompt" autocomplete="off" .value=${live(form.prompt)} @input=${textInto("prompt", change)} />
-      ${tokens && tokens.used > tokens.room
-        ? html`<p class="fine over" role="status">${t("form.cut", { n: tokens.used - tokens.room })}</p>`
-        : nothing}
-    </div>
-    ${prompts.length
-      ? html`<p class="chips" role="group" aria-label=${t("form.prompts")}>
-          ${prompts.map(
-            (prompt) =>
-              html`<button class="chip" type="button" aria-pressed=${prompt === form.prompt ? "true" : "false"} @click=${() => change({ prompt })}>
-                ${prompt}
-              </button>`,
-          )}
-        </p>`
-      : nothing}
-    <label class="field">
-      <span>${t("form.negative")}</span>
-      <input type="text" id="negative" autocomplete="off" .value=${live(form.negative)} @input=${textInto("negative", change)} />
-    </label>
-  `;
-}
-
-/** @param {State} state @param {(change: Partial<Form>) => void} change */
-function numbersView(state, change) {
+/** @param {State} state @param {(change: Partial<Form>) => void} change @param {Send} send */
+function numbersView(state, change, send) {
   const { form, base } = state;
   const samplers = base.info?.samplers ?? (form.sampler ? [form.sampler] : []);
   const step = sizeStep(state);
@@ -76,21 +48,28 @@ function numbersView(state, change) {
       ${base.chosen === "demo"
         ? nothing
         : html`${numberField(t("form.width"), "width", form.width, size, change)} ${numberField(t("form.height"), "height", form.height, size, change)}`}
-      <div class="field">
-        <label for="seed">${t("form.seed")}</label>
-        <span class="joined">
-          ${numberInput("seed", form.seed, { min: 0, max: MOST_SEED, step: 1 }, change, digitsInto("seed", change))}
-          <button
-            class="button" type="button" id="roll" aria-label=${t("form.roll")} title=${t("form.roll")}
-            @click=${() => change({ seed: Math.floor(Math.random() * 1_000_000) })}
-          >
-            ${dice}
-          </button>
-        </span>
-      </div>
+      ${seedView(state, change, send)}
       ${numberField(t("form.steps"), "steps", form.steps, { min: 1, max: 100, step: 1 }, change)}
       ${numberField(t("form.guidance"), "guidance", form.guidance, { min: 0, max: 30, step: 0.5, mode: "decimal" }, change)}
       ${choiceField(t("form.sampler"), "sampler", form.sampler, samplers.map((name) => [name, word("sampler", name)]), change)}
+      ${numberField(t("form.batch"), "batch", form.batch, { min: 1, max: 100, step: 1 }, change)}
+    </div>
+  `;
+}
+
+/** The seed with the web UIs' two buttons: a random one, and the last image's. @param {State} state @param {(change: Partial<Form>) => void} change @param {Send} send */
+function seedView({ form, result }, change, send) {
+  const tool = (/** @type {string} */ id, /** @type {string} */ label, /** @type {unknown} */ icon, /** @type {() => void} */ act, on = true) =>
+    html`<button class="button" type="button" id=${id} aria-label=${label} title=${label} aria-disabled=${on ? "false" : "true"} @click=${act}>${icon}</button>`;
+  return html`
+    <div class="field whole">
+      <label for="seed">${t("form.seed")}</label>
+      <span class="joined">
+        ${numberInput("seed", form.seed, { min: RANDOM_SEED, max: MOST_SEED, step: 1 }, change, digitsInto("seed", change))}
+        ${tool("roll", t("form.roll"), dice, () => change({ seed: RANDOM_SEED }))}
+        ${tool("reuse", t("tools.seed"), recycle, () => send({ type: "seed/reuse" }), result !== null)}
+      </span>
+      ${form.seed === RANDOM_SEED ? html`<span class="fine">${t("form.random")}</span>` : nothing}
     </div>
   `;
 }

@@ -5,6 +5,7 @@ import { live } from "lit-html/directives/live.js";
 import { formatFixed, formatNumber, formatSeconds } from "../../core/format.js";
 import { t, word } from "../../words.js";
 import { compareChoice, differenceView, sliderView } from "../../gallery/views/pair.js";
+import { imageTools } from "../../gallery/views/tools.js";
 import { download } from "../../ui/icons.js";
 import { linkButton } from "../../share/views/link.js";
 
@@ -36,7 +37,9 @@ export function resultView(state, send) {
       ${both && compare !== "side" ? joinedView(result, compare, smooth) : sideView(result, run.status !== "idle" && !run.grid, smooth)}
       ${captionView(result)}
       <p class="downloads">
-        ${result.without ? downloadView("without", "", send) : nothing} ${result.with ? downloadView("with", withName(result), send) : nothing}
+        ${result.without ? downloadView("without", result, send) : nothing} ${result.with ? downloadView("with", result, send) : nothing}
+        ${result.without || result.with ? imageTools(drawingOf(result), "image", send) : nothing}
+        <button class="button small" type="button" id="reuse-seed" @click=${() => send({ type: "seed/reuse" })}>${t("tools.seed")}</button>
         ${linkButton(result.recipe, state, send)}
       </p>
     </div>
@@ -126,9 +129,16 @@ function captionView({ plain, recipe, preview, without, with: image }) {
   </div>`;
 }
 
-/** @param {"without" | "with"} which @param {string} name @param {Send} send */
-function downloadView(which, name, send) {
-  return html`<button class="button small" type="button" id="download-${which}" @click=${() => send({ type: "result/download", which })}>
+/** One image of a result: the one with the LoRAs, if it is there. @param {Result} result @param {"without" | "with"} [which] */
+function drawingOf(result, which = result.with ? "with" : "without") {
+  const image = /** @type {GeneratedImage} */ (result[which]);
+  return which === "with" ? { image, recipe: result.recipe, loras: result.loras } : { image, recipe: result.plain, loras: [] };
+}
+
+/** @param {"without" | "with"} which @param {Result} result @param {Send} send */
+function downloadView(which, result, send) {
+  const name = which === "with" ? withName(result) : "";
+  return html`<button class="button small" type="button" id="download-${which}" @click=${() => send({ type: "image/save", drawing: drawingOf(result, which) })}>
     ${download} ${name ? t("result.png", { name }) : t("result.png_without")}
   </button>`;
 }

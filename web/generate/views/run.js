@@ -8,6 +8,7 @@ import { formView } from "./form.js";
 import { gridView } from "../../gallery/views/grid.js";
 import { historyView } from "../../gallery/views/history.js";
 import { messageView } from "../../ui/message.js";
+import { pendingView } from "../../share/views/link.js";
 import { progressView } from "./progress.js";
 import { resultView } from "./result.js";
 
@@ -27,7 +28,7 @@ export function runView(state, send) {
       ${gpu.status === "missing"
         ? missingView(gpu.error)
         : html`
-            ${remark ? remarkView(remark, send) : nothing} ${unfitView(state)}
+            ${remark ? remarkView(remark, send) : nothing} ${pendingView(state.link, send)} ${unfitView(state)}
             <div class="card studio">
               ${formView(state, send)}
               <div class="stage">

@@ -3,14 +3,18 @@
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import { formatFixed } from "../../core/format.js";
+import { MOST_STRENGTH } from "../../form.js";
 import { loraOptions } from "../../select.js";
 import { t } from "../../words.js";
-import { checkInto, ends, numberInto, settled, starts, textInto } from "../../ui/fields.js";
+import { checkInto, ends, numberInput, numberInto, settled, starts, textInto } from "../../ui/fields.js";
 import { cross } from "../../ui/icons.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
 /** @typedef {import("../../types.d.ts").Row} Row */
 /** @typedef {import("../../types.d.ts").Send} Send */
+
+/** What can be typed; the slider covers what is usual. @type {{ min: number, max: number, step: number, mode: "decimal" }} */
+const STRENGTHS = { min: -MOST_STRENGTH, max: MOST_STRENGTH, step: 0.05, mode: "decimal" };
 
 /** @param {State} state @param {Send} send */
 export function stackView(state, send) {
@@ -61,13 +65,16 @@ function rowView(row, index, rows, { demo, own }, send) {
         </select>
         <span class="fine" id="lora-shows${suffix}">${shows ?? nothing}</span>
       </label>
-      <label class="field">
-        <span>${t("stack.strength")} <output>${formatFixed(row.strength)}</output></span>
+      <div class="field">
+        <span class="typed">
+          <label for="strength${suffix}">${t("stack.strength")}</label>
+          ${numberInput(`strength-number${suffix}`, row.strength, STRENGTHS, change, numberInto("strength", change), t("stack.typed", { number }))}
+        </span>
         <input
           type="range" id="strength${suffix}" min="-1" max="1.5" step="0.05" list="strengths" ?disabled=${!row.id}
           .value=${live(String(row.strength))} @input=${numberInto("strength", change)}
         />
-      </label>
+      </div>
       <div class="row-tools">
         ${row.id ? textEncoderView(row, suffix, change) : nothing}
         ${several

@@ -13,7 +13,7 @@ import { cross } from "../../ui/icons.js";
 /** @param {import("../../types.d.ts").State["start"]} start @param {import("../../types.d.ts").State["mask"]} mask @param {Form} form @param {(change: Partial<Form>) => void} change @param {Send} send */
 export function startView(start, mask, { denoise }, change, send) {
   if (!start) {
-    return html`<div class="slot" data-drop="start">
+    return html`<div class="slot" id="start" data-drop="start">
       <label class="button small">
         <input class="visually-hidden" id="pick-start" type="file" accept="image/*" @change=${fileInto((file) => send({ type: "start/picked", file }))} />
         ${t("start.pick")}
@@ -21,7 +21,7 @@ export function startView(start, mask, { denoise }, change, send) {
       <span class="fine">${t("start.drop")}</span>
     </div>`;
   }
-  return html`<div class="slot filled" data-drop="start" data-testid="start">
+  return html`<div class="slot filled" id="start" data-drop="start" data-testid="start">
     <img src=${start.url} alt=${t("start.alt")} width="56" height="56" />
     <p class="taken">
       <bdi>${start.name}</bdi>

@@ -25,7 +25,7 @@ export function layerView(row, spectrum, read, send) {
         ${fact(t("fact.algorithm"), word("algorithm", algorithm))} ${fact(t("fact.shape"), shape.join(" × "))}
         ${rank === null ? nothing : fact(t("fact.rank"), formatNumber(rank))} ${alpha === null ? nothing : fact(t("fact.alpha"), formatNumber(alpha))}
         ${read ? fact(t("fact.scale"), formatNumber(scale)) : nothing} ${norm === null ? nothing : fact(t("table.strength"), formatNumber(norm), t("layer.norm"))}
-        ${row.base_norm === null ? nothing : fact(t("table.share"), `${formatNumber(100 * (relative(row) ?? 0))} %`, t("layer.share"))}
+        ${row.base_norm === null ? nothing : fact(t("table.share"), t("values.percent", { percent: formatNumber(100 * (relative(row) ?? 0)) }), t("layer.share"))}
         ${spectrum ? numbers(spectrum) : nothing}
       </dl>
       ${spectrum ? chartView(spectrum) : waitingView(spectrum, read)}

@@ -56,7 +56,7 @@ export function modulesView(report, table, chosen, send) {
               (module) => html`<tr>
                 ${columns.map(({ key, numeric, cell }) =>
                   key === "path"
-                    ? html`<th scope="row"><code>${cell(module)}</code></th>`
+                    ? html`<th scope="row"><button type="button" class="path" title=${t("modules.numbers")} @click=${() => send({ type: "layer/chosen", path: module.path })}><code>${cell(module)}</code></button></th>`
                     : html`<td class=${numeric ? "numeric" : ""}>${cell(module)}</td>`,
                 )}
               </tr>`,
@@ -86,7 +86,7 @@ function columnsOf(modules) {
     { key: "alpha", name: t("fact.alpha"), cell: ({ alpha }) => number(alpha), numeric: true },
     { key: "scale", name: t("fact.scale"), cell: ({ scale }) => number(scale), numeric: true },
     { key: "norm", name: t("table.strength"), cell: ({ norm }) => html`${number(norm)} ${barView(norm ?? 0, strongest)}`, numeric: true },
-    { key: "relative", name: t("table.share"), cell: (module) => (module.base_norm === null ? "" : `${number(100 * (relative(module) ?? 0))} %`), numeric: true },
+    { key: "relative", name: t("table.share"), cell: (module) => (module.base_norm === null ? "" : t("values.percent", { percent: number(100 * (relative(module) ?? 0)) })), numeric: true },
     { key: "dtype", name: t("fact.precision"), cell: ({ dtype }) => dtype },
     { key: "order", name: t("fact.shape"), cell: ({ shape }) => shape.join(" × ") },
   ];

@@ -1,28 +1,36 @@
-/** What an image file or a link says of how an image was made -> the form's change, and one remark on what is missing. Pure. */
+/**
+ * The one door for recipes from outside: what an image file, a link or the history says of how an image was made -> the
+ * form's change, and one remark on what is missing. Pure.
+ */
 
-import { EMPTY_ROW } from "./form.js";
-import { entryById, loraNamed, stem, usable } from "./select.js";
-import { t } from "./words.js";
+import { EMPTY_ROW } from "../form.js";
+import { entryById, loraNamed, stem, usable } from "../select.js";
+import { t, word } from "../words.js";
+import { checkedRecipe } from "./schema.js";
 
-/** @typedef {import("./types.d.ts").State} State */
-/** @typedef {import("./types.d.ts").Form} Form */
-/** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
-/** @typedef {import("./engine/types.d.ts").RecipeDraft} RecipeDraft */
+/** @typedef {import("../types.d.ts").State} State */
+/** @typedef {import("../types.d.ts").Form} Form */
+/** @typedef {import("../engine/types.d.ts").RecipeDraft} RecipeDraft */
 /** @typedef {{ name: string, strength: number, textEncoder: number | null, sha256: string, blocks?: string | null, version?: number | null }} Wanted `sha256` may be cut short or ""; `version` is Civitai's number */
 
-/** @type {import("./engine/types.d.ts").ImageInfo} */
+/** @type {import("../engine/types.d.ts").ImageInfo} */
 export const NOTHING_SAID = { recipe: null, draft: null, unknown: [], problems: [] };
 
 /**
  * @param {State} state @param {string} file the image's name, or "the link"
- * @param {import("./engine/types.d.ts").ImageInfo} said
+ * @param {Pick<import("../engine/types.d.ts").ImageInfo, "draft" | "problems"> & { recipe: unknown }} said a recipe of any shape
  * @param {string} [again] what to do, or what happens, when a missing file has come
- * @returns {{ change: Partial<Form>, model: string, remark: import("./types.d.ts").Remark } | null} null where it says nothing
+ * @returns {{ change: Partial<Form>, model: string, remark: import("../types.d.ts").Remark } | null} null where it says nothing
  */
 export function restored(state, file, { recipe, draft, problems }, again = t("restore.drop_again")) {
   const told = recipe ? ofRecipe(recipe) : draft ? ofDraft(draft) : null;
   if (!told) return null;
   const missing = [...told.missing, ...problems];
+  const { info } = state.base;
+  if (info && told.change.sampler && !info.samplers.includes(told.change.sampler)) {
+    missing.push(t("restore.no_sampler", { name: word("sampler", told.change.sampler), model: info.name }));
+    delete told.change.sampler;
+  }
   const rows = told.wanted.flatMap((wanted) => {
     const { id, remark } = find(state, wanted, again);
     if (remark) missing.push(remark);
@@ -42,7 +50,7 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
   }
   for (const { name, sha256 } of told.words) {
     // Prompts call a textual inversion by its file's name: the same file under another name would not act.
-    const isIt = (/** @type {import("./types.d.ts").Entry} */ { report, name: file }) => (sha256.length === 64 ? report?.sha256 === sha256 : stem(file) === stem(name) && (!sha256 || hasHash(report, sha256)));
+    const isIt = (/** @type {import("../types.d.ts").Entry} */ { report, name: file }) => (sha256.length === 64 ? report?.sha256 === sha256 : stem(file) === stem(name) && (!sha256 || hasHash(report, sha256)));
     if (!state.files.some(isIt)) missing.push(t("restore.no_words", { name: name + hashOf(sha256), again }));
   }
   return {
@@ -59,13 +67,20 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
   };
 }
 
-/** @param {Recipe} recipe */
-function ofRecipe({ model, adapters, negative, seed, denoise, clip_skip, batch = 1, masked = false, embeddings = [], ...recipe }) {
+/** What of a recipe was not usable, for people. @param {import("./schema.js").Unusable[]} unusable */
+export function unusableSentences(unusable) {
+  return unusable.map(({ name, value }) => t("restore.unusable", { name, value }));
+}
+
+/** @param {unknown} outside */
+function ofRecipe(outside) {
+  const { recipe: all, unusable } = checkedRecipe(outside);
+  const { model, adapters, negative, seed, denoise, clip_skip, batch = 1, masked = false, embeddings = [], ...recipe } = all;
   const { prompt, steps, guidance, sampler, width, height, schedule, spacing, rng = "torch", program = "diffusers", eta = null, hires } = recipe;
   /** @type {Partial<Form>} */
   const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule: schedule ?? "", spacing: spacing ?? "", rng, program, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires) };
   const wanted = adapters.map(({ name, sha256, strength, text_encoder, blocks }) => ({ name, sha256, strength, textEncoder: text_encoder ?? null, blocks }));
-  const missing = batch > 1 ? [t("restore.batch", { n: batch })] : [];
+  const missing = [...unusableSentences(unusable), ...(batch > 1 ? [t("restore.batch", { n: batch })] : [])];
   return { change, model, modelHash: "", origin: "", wanted, words: embeddings, masked, denoise: denoise ?? null, missing };
 }
 
@@ -90,12 +105,12 @@ function ofDraft(draft) {
   return { change, model: model ?? "", modelHash: model_hash ?? "", origin: origin === "LoRA Loupe" ? "" : origin, wanted, words, masked: false, denoise, missing };
 }
 
-/** @param {Recipe["hires"] | null} hires @returns {Partial<Form>} */
+/** @param {import("../engine/types.d.ts").Hires | null | undefined} hires @returns {Partial<Form>} */
 function secondPass(hires) {
   return hires ? { hires: hires.upscaler ?? "latent", hiresScale: hires.scale, hiresDenoise: hires.denoise, hiresSteps: hires.steps ?? 0 } : { hires: "" };
 }
 
-/** Whether a file has the hash that is meant: the whole file's SHA-256 or that of what stands behind its header, at any length that sites cut it to. @param {import("./engine/types.d.ts").Report | null} report @param {string} hash */
+/** Whether a file has the hash that is meant: the whole file's SHA-256 or that of what stands behind its header, at any length that sites cut it to. @param {import("../engine/types.d.ts").Report | null} report @param {string} hash */
 function hasHash(report, hash) {
   const own = [report?.sha256, report?.hashes?.auto_v3];
   return hash.length >= 8 && own.some((full) => full && (full.startsWith(hash) || (full.length < hash.length && hash.startsWith(full))));

@@ -1,0 +1,111 @@
+/** Habits of the web UIs in the browser: the prompt's keys, names to complete, closed files, and work that survives a reload. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { drop, launch, until } from './harness.mjs';
+import { deviation, generate, pixels, ready, reportOf } from './studio.mjs';
+
+const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
+
+let site;
+before(async () => (site = await launch()));
+after(() => site?.close());
+
+describe('the prompt', () => {
+  it('grows, weighs words, completes names and generates by keys', async () => {
+    const { page, errors } = await site.open();
+    await page.click('#try-demo');
+    await reportOf(page, 'duotone.safetensors');
+    await ready(page);
+    const prompt = page.locator('#prompt');
+    const height = async () => (await prompt.boundingBox()).height;
+    await prompt.fill('a red fox');
+    const low = await height();
+    await prompt.fill(Array.from({ length: 8 }, (_, line) => `line ${line}`).join('\n'));
+    assert.ok((await height()) > low + 60, 'it grows with its lines');
+
+    // diffusers has no weights, and says where they are.
+    await prompt.fill('a red fox');
+    await prompt.press('ControlOrMeta+ArrowUp');
+    await page.getByTestId('toasts').getByText('Weights need the prompt syntax').waitFor();
+    await page.locator('#advanced summary').click();
+    await page.selectOption('#program', 'a1111');
+    await prompt.evaluate((area) => area.setSelectionRange(3, 3));
+    await prompt.press('ControlOrMeta+ArrowUp');
+    await prompt.press('ControlOrMeta+ArrowUp');
+    assert.equal(await prompt.inputValue(), 'a (red:1.2) fox');
+    assert.deepEqual(await prompt.evaluate((area) => area.value.slice(area.selectionStart, area.selectionEnd)), 'red');
+
+    await prompt.press('ControlOrMeta+End');
+    await prompt.pressSequentially(', ink');
+    await page.getByRole('option', { name: 'ink_icon' }).waitFor();
+    await prompt.press('Tab');
+    assert.equal(await prompt.inputValue(), 'a (red:1.2) fox, <lora:ink_icon:1>');
+    assert.equal(await page.locator('#prompt-names').count(), 0);
+
+    await page.fill('#steps', '1');
+    await prompt.press('ControlOrMeta+Enter');
+    await page.waitForSelector('[data-testid=run][data-status=running]');
+    await page.click('#cancel');
+    assert.deepEqual(errors, []);
+  });
+});
+
+describe('a layer', () => {
+  it('shows its numbers to the keyboard, and its file can be closed', async () => {
+    const { page, errors } = await site.open();
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    await page.click('#modules summary');
+    await page.locator('#modules button.path').first().press('Enter');
+    await page.getByTestId('layer').waitFor();
+    await page.getByRole('button', { name: 'Close kohya_lora_r4a1_fp16.safetensors' }).click();
+    await page.getByRole('heading', { level: 1, name: /Drop a LoRA/ }).waitFor();
+    assert.deepEqual(errors, []);
+  });
+});
+
+describe('work', () => {
+  it('survives a reload: the form and the last images, until it is forgotten', async () => {
+    const { page, errors } = await site.open();
+    await page.click('#try-demo');
+    await reportOf(page, 'duotone.safetensors');
+    await ready(page);
+    await page.fill('#prompt', 'a fox');
+    await page.selectOption('#lora', '');
+    for (const [id, value] of [['steps', '1'], ['batch', '3']]) {
+      await page.fill(`#${id}`, value);
+      await page.press(`#${id}`, 'Tab');
+    }
+    await generate(page);
+    assert.ok(deviation(await pixels(page, 'without')) > 1);
+    await page.getByTestId('history').locator('li').nth(2).waitFor();
+    await page.locator('#forget-session').waitFor();
+    const latest = () => page.getByTestId('history').locator('canvas').first().evaluate((canvas) => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]);
+    const drawn = await latest();
+    await page.reload();
+    await page.getByTestId('history').locator('li').nth(2).waitFor();
+    assert.equal(await page.inputValue('#prompt'), 'a fox');
+    assert.equal(await page.inputValue('#batch'), '3');
+    assert.deepEqual(await latest(), drawn);
+
+    await page.click('#forget-session');
+    await until('the work to be forgotten', () => page.locator('#forget-session').count(), { passes: (count) => count === 0 });
+    await page.reload();
+    await page.getByRole('heading', { level: 1, name: /Drop a LoRA/ }).waitFor();
+    assert.deepEqual(errors, []);
+  });
+});
+
+it('scripts come from this page only, and nothing becomes markup', async () => {
+  const { page } = await site.open();
+  const refused = (code) => page.evaluate((code) => {
+    try {
+      return { worker: () => new Worker('data:text/javascript,'), markup: () => (document.body.innerHTML = '<b>x</b>'), text: () => (document.body.dataset.x = '1') }[code](), '';
+    } catch (thrown) {
+      return thrown.name;
+    }
+  }, code);
+  assert.equal(await refused('markup'), 'TypeError');
+  assert.equal(await refused('worker'), 'TypeError');
+  assert.equal(await refused('text'), '', 'what is harmless is not refused');
+});
