@@ -1,6 +1,6 @@
 //! Errors from reading files, each with a problem class and a sentence.
 
-use crate::sentence::{Sentence, sentence};
+use crate::sentence::{Sentence, Value, sentence};
 use std::error::Error;
 use std::{fmt, io};
 
@@ -11,29 +11,29 @@ pub enum FormatError {
     /// I/O error of the underlying source.
     Io(io::Error),
     /// File that is shorter than its header declares.
-    Truncated(String),
+    Truncated(Value),
     /// safetensors header that violates the format.
-    BadHeader(String),
+    BadHeader(Value),
     /// Key of two tensors.
     DuplicateKey(String),
     /// Tensors that overlap, leave gaps, or do not end at the end of the file.
-    BadOffsets(String),
+    BadOffsets(Value),
     /// Shape that is impossible, or does not match the tensor's size in bytes.
-    BadShape { name: String, reason: String },
+    BadShape { name: String, reason: Value },
     /// Tensor without plain elements: quantized, sparse, on the meta device, ….
     UnsupportedTensor { name: String, kind: &'static str },
     /// dtype that the format does not define.
     BadDtype { name: String, dtype: String },
     /// GGUF header that violates the format.
-    BadGguf(String),
+    BadGguf(Value),
     /// Tensor with a quantized type of ggml or PyTorch.
     Quantized { name: String, kind: String },
     /// Zip archive that violates the format.
-    BadZip(String),
+    BadZip(Value),
     /// File that would need far more memory than its size (decompression bomb).
-    ResourceBomb(String),
+    ResourceBomb(Value),
     /// Pickle that violates the format.
-    BadPickle(String),
+    BadPickle(Value),
     /// Pickle without a STOP opcode.
     PickleTruncated(usize),
     /// Pickle that imports a dangerous function.
@@ -51,20 +51,20 @@ impl FormatError {
     pub fn sentence(&self) -> Sentence {
         match self {
             FormatError::Io(error) => sentence!("file.io", reason = error.to_string()),
-            FormatError::Truncated(detail) => sentence!("file.truncated", detail = detail),
-            FormatError::BadHeader(detail) => sentence!("file.bad_header", detail = detail),
+            FormatError::Truncated(detail) => sentence!("file.truncated", detail = detail.clone()),
+            FormatError::BadHeader(detail) => sentence!("file.bad_header", detail = detail.clone()),
             FormatError::DuplicateKey(key) => sentence!("file.duplicate_key", key = key),
-            FormatError::BadOffsets(detail) => sentence!("file.bad_offsets", detail = detail),
-            FormatError::BadShape { name, reason } => sentence!("file.bad_shape", key = name, detail = reason),
+            FormatError::BadOffsets(detail) => sentence!("file.bad_offsets", detail = detail.clone()),
+            FormatError::BadShape { name, reason } => sentence!("file.bad_shape", key = name, detail = reason.clone()),
             FormatError::UnsupportedTensor { name, kind } => {
-                sentence!("file.unsupported_tensor", key = name, kind = *kind)
+                sentence!("file.unsupported_tensor", key = name, kind = Value::phrase(kind))
             }
             FormatError::BadDtype { name, dtype } => sentence!("file.bad_dtype", key = name, dtype = dtype),
-            FormatError::BadGguf(detail) => sentence!("file.bad_gguf", detail = detail),
+            FormatError::BadGguf(detail) => sentence!("file.bad_gguf", detail = detail.clone()),
             FormatError::Quantized { name, kind } => sentence!("file.quantized", key = name, kind = kind),
-            FormatError::BadZip(detail) => sentence!("file.bad_zip", detail = detail),
-            FormatError::ResourceBomb(detail) => sentence!("file.resource_bomb", detail = detail),
-            FormatError::BadPickle(detail) => sentence!("file.bad_pickle", detail = detail),
+            FormatError::BadZip(detail) => sentence!("file.bad_zip", detail = detail.clone()),
+            FormatError::ResourceBomb(detail) => sentence!("file.resource_bomb", detail = detail.clone()),
+            FormatError::BadPickle(detail) => sentence!("file.bad_pickle", detail = detail.clone()),
             FormatError::PickleTruncated(at) => sentence!("file.pickle_truncated", at = *at),
             FormatError::UnsafePickle(name) => sentence!("file.unsafe_pickle", name = name),
             FormatError::UnknownGlobal(name) => sentence!("file.unknown_global", name = name),
