@@ -4,7 +4,7 @@ import { html, nothing } from "lit-html";
 import { formatBytes, formatCount, formatNumber, formatSeconds, formatValues } from "../../core/format.js";
 import { advice, fixesOf } from "../fixes.js";
 import { refused, weighed } from "../../select.js";
-import { language, say, t, word } from "../../words.js";
+import { familyName, language, t, word } from "../../words.js";
 import { fixButton } from "./fix.js";
 import { check, copy, stop, warning } from "../../ui/icons.js";
 import { messageView } from "../../ui/message.js";
@@ -150,11 +150,6 @@ function factsView(report, send) {
         : nothing}
     </dl>
   `;
-}
-
-/** @param {Report["base"]} base */
-function familyName({ family, label }) {
-  return family === "unknown" ? say({ id: "family.unknown", values: {}, text: label }) : label;
 }
 
 /** A word of the field, explained on hover or when it is pressed. @param {string} name @param {string} says */
