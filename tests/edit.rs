@@ -224,7 +224,7 @@ fn fixes_remove_the_problems_they_claim_to_fix() {
             for loader in &fix.loaders {
                 let verdict = after.loaders.iter().find(|verdict| verdict.loader == *loader).expect("a loader");
                 if verdict.status != LoaderStatus::Applied {
-                    wrong.push(format!("{name}: {}: {loader}: {}", fix.title, verdict.reason));
+                    wrong.push(format!("{name}: {}: {loader}: {:?}", fix.title, verdict.reason));
                 }
                 fixed += 1;
             }

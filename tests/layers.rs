@@ -25,9 +25,9 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
     table
 }
 
-const MODULES: [&str; 18] = [
-    "num", "program", "formats", "model", "linalg", "ops", "plan", "adapters", "analysis", "edit", "gpu", "weights",
-    "text", "samplers", "pipeline", "bench", "wasm", "bin",
+const MODULES: [&str; 19] = [
+    "num", "program", "sentence", "formats", "model", "linalg", "ops", "plan", "adapters", "analysis", "edit", "gpu",
+    "weights", "text", "samplers", "pipeline", "bench", "wasm", "bin",
 ];
 
 fn sources(at: &Path, found: &mut Vec<PathBuf>) {

@@ -29,6 +29,7 @@ mod publishing;
 mod restore;
 mod samplers;
 mod scales;
+mod sentences;
 mod session;
 mod shaders;
 mod single_file;

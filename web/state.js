@@ -8,7 +8,7 @@ import { FIRST_IMAGES, reduceImages } from "./gallery/state.js";
 import { reduceGuide } from "./guide/state.js";
 import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
 import { reduceToasts } from "./core/toasts.js";
-import { t } from "./words.js";
+import { say, t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Action} Action */
@@ -150,7 +150,7 @@ function reducePage(state, action) {
       const runs = id === state.selected && canRun(next, id);
       return {
         ...withSessionRow({ ...next, form: runs ? withLora(state.form, id) : state.form }, id, report.file),
-        announcement: `${report.file}: ${report.verdict}`,
+        announcement: `${report.file}: ${say(report.verdict)}`,
       };
     }
     case "files/failed": {

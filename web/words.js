@@ -1,4 +1,4 @@
-/** A text's key and its values -> the text in the language of the page. English is always here; the others are loaded when they are wanted. */
+/** A text's key and its values, or a sentence of the engine -> the text in the language of the page. English is always here; the others are loaded when they are wanted. */
 
 import en from "./words/en.js";
 
@@ -11,13 +11,22 @@ import en from "./words/en.js";
 /** Each language as it calls itself. @type {Record<Language, string>} */
 export const LANGUAGES = { en: "English", de: "Deutsch", zh: "中文" };
 
-/** @type {Record<Exclude<Language, "en">, () => Promise<{ default: Texts }>>} */
-const OTHERS = { de: () => import("./words/de.js"), zh: () => import("./words/zh.js") };
+/** @typedef {import("./engine/types.d.ts").Sentence} Sentence */
+/** @typedef {import("./engine/types.d.ts").SentenceValue} SentenceValue */
+/** @typedef {Record<string, string | Forms>} Sentences */
+
+/** The page's texts, and those of the engine's sentences. @type {Record<Exclude<Language, "en">, () => Promise<[{ default: Texts }, { default: Sentences }]>>} */
+const OTHERS = {
+  de: () => Promise.all([import("./words/de.js"), import("./words/report.de.js")]),
+  zh: () => Promise.all([import("./words/zh.js"), import("./words/report.zh.js")]),
+};
 
 /** @type {Language} */
 let current = "en";
 /** @type {Texts} */
 let texts = en;
+/** The engine's sentences by their ids; none in English, in which they come. @type {Sentences} */
+let sentences = {};
 let plurals = new Intl.PluralRules("en");
 
 /** The language of the page. */
@@ -28,7 +37,8 @@ export function language() {
 /** Another language from now on; the last one stays where its texts cannot be loaded. @param {string} wanted one of LANGUAGES */
 export async function useLanguage(wanted) {
   const next = /** @type {Language} */ (wanted);
-  texts = next === "en" ? en : (await OTHERS[next]()).default;
+  const [page, report] = next === "en" ? [en, {}] : (await OTHERS[next]()).map((module) => module.default);
+  [texts, sentences] = [/** @type {Texts} */ (page), report];
   current = next;
   plurals = new Intl.PluralRules(next);
 }
@@ -57,9 +67,43 @@ export function word(group, name, otherwise = name.replaceAll("_", " ")) {
   return typeof found === "string" ? found : otherwise;
 }
 
+/** A sentence of the engine in the page's language, or in English if it has none there; other text as it is. @param {Sentence | string} told @returns {string} */
+export function say(told) {
+  if (typeof told === "string") return told;
+  const text = translation(told);
+  if (text === undefined) return told.text;
+  return chosen(text, told.values.n).replace(/\{(\w+)\}/g, (_, name) => saidValue(name, told.values[name]));
+}
+
+/** The name of a family of models: the same in every language, where it is known. @param {{ family: string, label: string }} base */
+export function familyName({ family, label }) {
+  return family === "unknown" ? say({ id: "family.unknown", values: {}, text: label }) : label;
+}
+
+/** Whether a sentence of the engine is there in the page's language. @param {Sentence} told */
+export function isTranslated(told) {
+  return current === "en" || translation(told) !== undefined;
+}
+
+/** @param {Sentence} told @returns {string | Forms | undefined} */
+function translation({ id }) {
+  return current === "en" ? undefined : (sentences[id] ?? texts[/** @type {Key} */ (id)]);
+}
+
+/** @param {string} name @param {SentenceValue} value */
+function saidValue(name, value) {
+  if (Array.isArray(value)) return value.map(say).join(String(sentences[`list.${name}`] ?? " "));
+  if (typeof value === "number") return value.toLocaleString(current, { maximumSignificantDigits: 15, useGrouping: name === "n" });
+  return say(value);
+}
+
 /** @param {Key} key @param {Values} values */
 function form(key, { n }) {
-  const text = texts[key];
+  return chosen(texts[key], n);
+}
+
+/** @param {string | Forms} text @param {unknown} n */
+function chosen(text, n) {
   return typeof text === "string" ? text : plurals.select(Number(n)) === "one" ? text.one : text.other;
 }
 

@@ -20,6 +20,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod program;
 pub mod samplers;
+pub mod sentence;
 pub mod text;
 pub mod wasm;
 pub mod weights;

@@ -93,7 +93,7 @@ it('a table for a spreadsheet holds no formula', async () => {
 
 it('a report as Markdown holds no markup of the file', async () => {
   const { reportMarkdown } = await import('../../web/inspect/export.js');
-  const text = reportMarkdown(report('![](https://evil/beacon).safetensors', { algorithms: [], convention: '', size: 1, verdict: '<img src=x> `code`' }));
+  const text = reportMarkdown(report('![](https://evil/beacon).safetensors', { algorithms: [], convention: '', size: 1, verdict: { id: 'made', values: {}, text: '<img src=x> `code`' } }));
   assert.doesNotMatch(text, /!\[\]\(|[^\\]<img/);
 });
 

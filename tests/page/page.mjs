@@ -28,7 +28,7 @@ const { initialState, reduce } = await import('../../web/state.js');
 /** A report of an adapter that fits the demo model. */
 export const report = (file, more = {}) => ({
   file, kind: 'adapter', container: 'safetensors', headers_only: false, problems: [], modules: [], loaders: [], coverage: [], imports: [],
-  leftovers: [], metadata: {}, training: null, hashes: null, health: null, sha256: `sha of ${file}`, header_sha256: 'h', verdict: 'A LoRA.',
+  leftovers: [], metadata: {}, training: null, hashes: null, health: null, sha256: `sha of ${file}`, header_sha256: 'h', verdict: { id: 'made', values: {}, text: 'A LoRA.' },
   base: { family: 'sd15', label: 'SD 1.5', evidence: [] }, ...more,
 });
 

@@ -1,5 +1,9 @@
 /** Types of the interface between the page and the engine; generated from the Rust types by tests/types.rs. */
 
+export type Sentence = { id: string, values: { [key in string]: SentenceValue }, text: string, };
+
+export type SentenceValue = number | string | Sentence | Array<Sentence>;
+
 export type Report = { 
 /**
  * File name, without folders.
@@ -32,7 +36,7 @@ kind: FileKind,
 /**
  * One sentence: kind, base model and strength, or why the file cannot be used and what to do.
  */
-verdict: string, 
+verdict: Sentence, 
 /**
  * Key format; empty if none is known.
  */
@@ -102,7 +106,7 @@ label: string,
 /**
  * Evidence for the family, in sentences.
  */
-evidence: Array<string>, };
+evidence: Array<Sentence>, };
 
 export type ModuleRow = { 
 /**
@@ -222,7 +226,7 @@ outliers: Array<string>,
 /**
  * Summary sentences, most important first.
  */
-sentences: Array<string>, };
+sentences: Array<Sentence>, };
 
 export type Measures = { 
 /**
@@ -307,7 +311,7 @@ key: string,
 /**
  * Reason.
  */
-reason: string, };
+reason: Sentence, };
 
 export type Coverage = { 
 /**
@@ -321,7 +325,7 @@ block: string,
 /**
  * Display label of the block.
  */
-label: string, 
+label: Sentence, 
 /**
  * Number of changed linear and convolution layers.
  */
@@ -347,7 +351,7 @@ label: string,
 /**
  * The version that the rules describe, and their date.
  */
-version: string, 
+version: Sentence, 
 /**
  * Overall result.
  */
@@ -363,7 +367,7 @@ total: number,
 /**
  * Reason why layers or keys are not applied, in a sentence; empty if all are.
  */
-reason: string, 
+reason: Sentence | null, 
 /**
  * The line that the loader logs.
  */
@@ -371,7 +375,7 @@ log: string | null,
 /**
  * Difference from the intended effect, with its size.
  */
-strength_note: string | null, };
+strength_note: Sentence | null, };
 
 export type LoaderEffect = { 
 /**
@@ -413,11 +417,11 @@ path: string | null,
 /**
  * Meaning of the line, in a sentence.
  */
-means: string, 
+means: Sentence, 
 /**
  * Cause in this file, and what to do.
  */
-reason: string, };
+reason: Sentence, };
 
 export type ImportRow = { 
 /**
@@ -477,11 +481,11 @@ name: string,
 /**
  * Display name.
  */
-label: string, 
+label: Sentence, 
 /**
  * Its value.
  */
-value: string, };
+value: Sentence | string, };
 
 export type TriggerWord = { 
 /**
@@ -491,7 +495,7 @@ text: string,
 /**
  * Its source: a metadata key or a folder.
  */
-source: string, };
+source: Sentence | string, };
 
 export type TagCount = { 
 /**
@@ -615,7 +619,7 @@ problem: string | null,
 /**
  * The report's verdict.
  */
-verdict: string, };
+verdict: Sentence, };
 
 export type ReadProgress = { 
 /**
@@ -671,7 +675,7 @@ export type ComparedFiles = {
 /**
  * Relation of the files, as a sentence.
  */
-sentence: string, 
+sentence: Sentence, 
 /**
  * Comparison by layer and of the metadata.
  */
@@ -777,7 +781,7 @@ severity: Severity,
 /**
  * Description, with what to do about it.
  */
-message: string, 
+message: Sentence, 
 /**
  * The affected layers; empty if the whole file is affected.
  */
@@ -1015,7 +1019,7 @@ key: string,
 /**
  * Reason, as a phrase.
  */
-reason: string, };
+reason: Sentence, };
 
 export type BakedScale = { 
 /**
@@ -1169,7 +1173,7 @@ tensors_after: number,
 /**
  * Warnings about the adapters, as sentences.
  */
-warnings: Array<string>, 
+warnings: Array<Sentence>, 
 /**
  * Size of the result in bytes.
  */
@@ -1277,11 +1281,11 @@ id: string,
 /**
  * Button label.
  */
-title: string, 
+title: Sentence, 
 /**
  * Reason to apply it, as a sentence.
  */
-why: string, 
+why: Sentence, 
 /**
  * Classes of the report's problems that it fixes.
  */

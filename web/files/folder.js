@@ -1,5 +1,7 @@
 /** Files of a drop or a folder -> adapters with their configs; a table of them -> its rows as they are sorted and filtered, and as CSV and JSON. */
 
+import { say } from "../words.js";
+
 /** @typedef {import("../types.d.ts").FolderTable} FolderTable */
 /** @typedef {import("../types.d.ts").FolderRow} FolderRow */
 
@@ -46,7 +48,7 @@ function value({ path, summary }, sort) {
 
 /** What a search looks at. @param {FolderRow} row */
 function searched({ path, summary }) {
-  const told = summary ? [summary.label, summary.algorithms, summary.trigger_words, summary.title ?? "", summary.convention, summary.verdict] : [];
+  const told = summary ? [summary.label, summary.algorithms, summary.trigger_words, summary.title ?? "", summary.convention, say(summary.verdict)] : [];
   return [path, ...told].join("\n").toLowerCase();
 }
 

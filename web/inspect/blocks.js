@@ -1,6 +1,6 @@
 /** Strengths of a network's blocks: which blocks there are, the strengths as a recipe writes them, and as block-weight extensions do. Pure. */
 
-import { t } from "../words.js";
+import { say, t } from "../words.js";
 
 /** @typedef {Record<string, number>} Strengths by block; 1 for those that are not named */
 
@@ -25,7 +25,7 @@ export function sliders({ coverage }) {
   const text = changed.some(({ component }) => component.startsWith("text_encoder"));
   const blocks = changed.filter(({ component }) => !component.startsWith("text_encoder"));
   const groups = Map.groupBy(blocks, ({ block }) => block.replace(/\d+$/, ""));
-  const own = [...groups].map(([name, blocks]) => ({ name, blocks: blocks.map(({ block, label }) => ({ block, label })) }));
+  const own = [...groups].map(([name, blocks]) => ({ name, blocks: blocks.map(({ block, label }) => ({ block, label: say(label) })) }));
   return [...(text ? [{ name: "TE", blocks: [{ block: "TE", label: t("group.all_te") }] }] : []), ...own];
 }
 

@@ -1,7 +1,7 @@
 /** A report -> markdown, and what the page shows of it -> one HTML file that needs nothing else. */
 
 import { formatBytes, formatNumber, formatValues } from "../core/format.js";
-import { language, t, word } from "../words.js";
+import { language, say, t, word } from "../words.js";
 import { byId, emptyDocument, styleRules } from "../world.js";
 
 /** @typedef {import("../engine/types.d.ts").Report} Report */
@@ -23,16 +23,16 @@ export function reportMarkdown(report) {
   const changed = coverage.filter(({ covered }) => covered);
   return [
     `# ${markdown(file)}`,
-    markdown([verdict, ...(health?.sentences ?? [])].join(" ")),
+    markdown([verdict, ...(health?.sentences ?? [])].map(say).join(" ")),
     table(["", ""], facts),
-    ...(problems.length ? [`## ${t("export.problems")}`, problems.map((problem) => `- **${word("problem", problem.class)}**: ${markdown(problem.message)}`).join("\n")] : []),
+    ...(problems.length ? [`## ${t("export.problems")}`, problems.map((problem) => `- **${word("problem", problem.class)}**: ${markdown(say(problem.message))}`).join("\n")] : []),
     ...(loaders.length
-      ? [`## ${t("works.title")}`, table([t("export.program"), "", t("export.why")], loaders.map(({ label, status, applied, total, reason }) => [label, t("export.status", { status: word("status", status), applied, total }), reason]))]
+      ? [`## ${t("works.title")}`, table([t("export.program"), "", t("export.why")], loaders.map(({ label, status, applied, total, reason }) => [label, t("export.status", { status: word("status", status), applied, total }), reason ? say(reason) : ""]))]
       : []),
     ...(changed.length
       ? [`## ${t("map.title")}`, table([t("table.part"), t("table.block"), t("export.layers"), t("table.strength")], changed.map(({ component, block, covered, total, norm }) => [component, block, t("table.of", { covered, total }), formatNumber(norm)]))]
       : []),
-    ...(training?.settings.length ? [`## ${t("section.training")}`, table(["", ""], training.settings.map(({ label, value }) => [label, value]))] : []),
+    ...(training?.settings.length ? [`## ${t("section.training")}`, table(["", ""], training.settings.map(({ label, value }) => [say(label), say(value)]))] : []),
   ].join("\n\n") + "\n";
 }
 

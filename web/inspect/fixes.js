@@ -1,6 +1,7 @@
 /** The engine's fixes -> those that mend a problem or serve a program, each as the panel "Change this file" holds it. Pure. */
 
 import { changeOf } from "../edit/state.js";
+import { say } from "../words.js";
 
 /** @typedef {import("../engine/types.d.ts").Fix} EngineFix */
 /** @typedef {{ label: string, why: string, effect?: import("../engine/types.d.ts").LoaderEffect[], kind: import("../types.d.ts").ChangeKind, form: Partial<import("../types.d.ts").ChangeForm> }} Fix */
@@ -28,5 +29,5 @@ export function advice(fixes) {
 /** @param {EngineFix} fix @returns {Fix[]} */
 function shown({ title, why, effect, edit }) {
   const change = changeOf(edit);
-  return change ? [{ label: title, why, effect: effect.filter(({ before, after }) => before !== after), ...change }] : [];
+  return change ? [{ label: say(title), why: say(why), effect: effect.filter(({ before, after }) => before !== after), ...change }] : [];
 }

@@ -3,11 +3,11 @@
 import { html, nothing } from "lit-html";
 import { t } from "../words.js";
 import { check, cross, stop, warning } from "./icons.js";
-import { textView } from "./text.js";
+import { sentenceView } from "./text.js";
 
 /**
  * @param {{
- *   title: string, message: string, severity: "refuse" | "warn" | "good",
+ *   title: string, message: import("./text.js").Sentence | string, severity: "refuse" | "warn" | "good",
  *   kind?: string, details?: string[], extra?: unknown, dismiss?: () => void,
  * }} content
  */
@@ -17,7 +17,7 @@ export function messageView({ title, message, severity, kind, details = [], extr
       ${{ refuse: stop, warn: warning, good: check }[severity]}
       <div>
         <p class="message-title">${title}</p>
-        ${message ? html`<p>${textView(message)}</p>` : nothing}
+        ${message ? html`<p>${sentenceView(message)}</p>` : nothing}
         ${details.length
           ? html`<details>
               <summary>${t("message.modules", { n: details.length })}</summary>

@@ -18,7 +18,7 @@ pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Composed, Lefto
     let values = factor(Role::LoraE, "lora_E")?;
     let (outputs, rank, columns) = (up.axis(0), down.axis(0), down.from_axis(1));
     if rank == 0 || outputs == 0 || columns == 0 {
-        return Err(LeftoverReason::malformed(&down, "must not be empty"));
+        return Err(LeftoverReason::malformed(&down, "shape.not_empty"));
     }
     if up.from_axis(1) != rank || values.from_axis(0) != rank {
         return Err(LeftoverReason::RankMismatch { up: up.from_axis(1), down: rank });

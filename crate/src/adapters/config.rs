@@ -3,6 +3,7 @@
 
 use crate::formats::Header;
 use crate::model::Component;
+use crate::sentence::{Sentence, sentence};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -128,25 +129,34 @@ pub enum ConfigSource {
     Sidecar,
 }
 
-impl fmt::Display for ConfigSource {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            ConfigSource::Metadata => write!(f, "the header's {METADATA_KEY}"),
-            ConfigSource::Gguf => write!(f, "the header's {GGUF_KEY}"),
-            ConfigSource::Sidecar => f.write_str("adapter_config.json"),
-        }
-    }
-}
-
 /// Error for a config that cannot be read.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{place} cannot be read ({reason}), so the scale of the adapter is unknown; fix it or remove it")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConfigError {
     /// Source of the config.
     pub place: ConfigSource,
     /// Reason that it cannot be read.
     pub reason: String,
 }
+
+impl ConfigError {
+    /// Returns the sentence in reports: what is wrong and what to do.
+    pub fn sentence(&self) -> Sentence {
+        let reason = &self.reason;
+        match self.place {
+            ConfigSource::Metadata => sentence!("file.bad_header_config", key = METADATA_KEY, reason = reason),
+            ConfigSource::Gguf => sentence!("file.bad_header_config", key = GGUF_KEY, reason = reason),
+            ConfigSource::Sidecar => sentence!("file.bad_config", reason = reason),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence().clause())
+    }
+}
+
+impl std::error::Error for ConfigError {}
 
 /// The config of a file, or one config per network.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -26,13 +26,13 @@ pub(super) fn from_group(group: &Group, _layer: &Layer) -> Result<Composed, Left
     let (lambda, norms) = (factor(Role::DeloraLambda, "delora_lambda")?, factor(Role::DeloraWNorm, "delora_w_norm")?);
     let (outputs, rank, columns) = (b.axis(0), a.axis(0), a.from_axis(1));
     if rank == 0 || outputs == 0 || columns == 0 {
-        return Err(LeftoverReason::malformed(&a, "must not be empty"));
+        return Err(LeftoverReason::malformed(&a, "shape.not_empty"));
     }
     if b.from_axis(1) != rank {
         return Err(LeftoverReason::RankMismatch { up: b.from_axis(1), down: rank });
     }
     if lambda.from_axis(0) != 1 || norms.from_axis(0) != columns {
-        return Err(LeftoverReason::malformed(&norms, "must have one norm per input"));
+        return Err(LeftoverReason::malformed(&norms, "shape.norm_per_input"));
     }
     let (shape, factors) = (vec![outputs, columns], vec![lambda, b, a, norms]);
     Ok(Composed {

@@ -33,7 +33,7 @@ pub(super) fn wrap(group: &Group, change: Box<dyn Change>) -> Result<Box<dyn Cha
     };
     let (magnitudes, shape) = (Factor::of(magnitudes), change.shape());
     if shape.get(usize::from(axis == Axis::Columns)) != Some(&magnitudes.from_axis(0)) {
-        return Err(LeftoverReason::malformed(&magnitudes, "must have one magnitude per output or per input"));
+        return Err(LeftoverReason::malformed(&magnitudes, "shape.magnitudes"));
     }
     Ok(Box::new(Dora { change, magnitudes, axis }))
 }

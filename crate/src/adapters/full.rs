@@ -20,7 +20,7 @@ impl Full {
     pub(super) fn from_group(group: &Group, role: Role) -> Result<Full, LeftoverReason> {
         let diff = group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "diff" })?;
         if diff.shape.contains(&0) {
-            return Err(LeftoverReason::malformed(&diff, "must not be empty"));
+            return Err(LeftoverReason::malformed(&diff, "shape.not_empty"));
         }
         let is_norm = matches!(role, Role::WNorm | Role::BNorm);
         let algorithm = if is_norm { Algorithm::Norm } else { Algorithm::Full };

@@ -41,7 +41,7 @@ impl Glora {
         let [b1, b2] = [factor(Role::GloraB1)?, factor(Role::GloraB2)?];
         for factor in [&a1, &a2, &b1, &b2] {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(LeftoverReason::malformed(factor, "must have at least two axes, none of length 0"));
+                return Err(LeftoverReason::malformed(factor, "shape.two_axes_not_empty"));
             }
         }
         let new = Glora { inner: [a1.clone(), a2.clone()], outer: [b1.clone(), b2.clone()], old: false };

@@ -38,10 +38,10 @@ impl Hra {
         let vectors = group.get(Role::HraU).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "hra_u" })?;
         let weight = layer.module.weight_shape();
         let &[columns, rank] = &*vectors.shape else {
-            return Err(LeftoverReason::malformed(&vectors, "must be a matrix"));
+            return Err(LeftoverReason::malformed(&vectors, "shape.matrix"));
         };
         if weight.len() < 2 || rank == 0 || columns == 0 {
-            return Err(LeftoverReason::malformed(&vectors, "must have a column per reflection of a matrix or kernel"));
+            return Err(LeftoverReason::malformed(&vectors, "shape.reflections"));
         }
         let shape = layer.shape_of(weight[0], columns);
         let is_orthonormalized = layer.config.is_some_and(|config| config.apply_gs == Some(true));

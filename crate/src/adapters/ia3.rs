@@ -58,7 +58,7 @@ impl Ia3 {
     fn along(axis: Axis, w: Factor, is_peft: bool, layer: &Layer) -> Result<Ia3, LeftoverReason> {
         let mut shape = layer.module.weight_shape();
         if shape.len() < 2 {
-            return Err(LeftoverReason::malformed(&w, "belongs to a layer that is neither linear nor a convolution"));
+            return Err(LeftoverReason::malformed(&w, "shape.linear_or_conv"));
         }
         shape[usize::from(axis == Axis::Columns)] = host_len(numel(&w.shape));
         Ok(Ia3 { w, axis, is_peft, shape })

@@ -1,6 +1,8 @@
 //! Keys of a file that are not part of any delta, each with its reason.
 
 use super::delta::Factor;
+use crate::sentence::{Sentence, Value, sentence};
+use std::fmt;
 
 /// A key that is not part of any delta.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,45 +16,60 @@ pub struct Leftover {
 }
 
 /// Reason that a key is not part of any delta.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's message says what its fields are")]
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the sentence of each variant says what its fields are")]
 pub enum LeftoverReason {
     /// Unknown key suffix.
-    #[error("no known adapter format uses this key suffix")]
     UnknownName,
     /// Embedding of a bundled textual inversion.
-    #[error("a textual inversion embedding bundled with the adapter; it changes no layer")]
     Embedding,
     /// Layer that the model does not have.
-    #[error("the model has no layer `{0}`")]
     NoSuchLayer(String),
     /// Layer that another group of keys already changes.
-    #[error("the same layer is already changed by `{by}`, in another key format")]
     LayerTaken { by: String },
     /// Role that another key of the group already has.
-    #[error("another key of this layer has the same role")]
     DuplicateRole,
     /// Tensor whose counterpart is missing.
-    #[error("the matching {missing} is missing")]
     Incomplete { missing: &'static str },
     /// Inner dimensions of a product that differ.
-    #[error("rank mismatch: lora_up has rank {up}, lora_down has rank {down}")]
     RankMismatch { up: usize, down: usize },
     /// Shape that the tensor's role does not allow.
-    #[error("`{key}` has shape {shape:?}: it {reason}")]
-    Malformed { key: String, shape: Vec<usize>, reason: String },
+    Malformed { key: String, shape: Vec<usize>, reason: &'static str },
     /// Unsupported algorithm.
-    #[error("{0} is not supported")]
     UnsupportedAlgorithm(&'static str),
     /// Recognized algorithm that is not computed.
-    #[error("{algorithm} is recognized but not computed: {because}")]
     NotComputed { algorithm: &'static str, because: &'static str },
 }
 
 impl LeftoverReason {
-    /// Creates the reason for a tensor whose shape its role does not allow.
-    pub(super) fn malformed(factor: &Factor, reason: &str) -> LeftoverReason {
-        LeftoverReason::Malformed { key: factor.key.clone(), shape: factor.shape.clone(), reason: reason.into() }
+    /// Creates the reason for a tensor whose shape its role does not allow: `reason` is the id of a phrase.
+    pub(super) fn malformed(factor: &Factor, reason: &'static str) -> LeftoverReason {
+        LeftoverReason::Malformed { key: factor.key.clone(), shape: factor.shape.clone(), reason }
+    }
+
+    /// Returns the reason as a phrase.
+    pub fn sentence(&self) -> Sentence {
+        match self {
+            LeftoverReason::UnknownName => sentence!("leftover.unknown_suffix"),
+            LeftoverReason::Embedding => sentence!("leftover.embedding"),
+            LeftoverReason::NoSuchLayer(layer) => sentence!("leftover.no_such_layer", layer = layer),
+            LeftoverReason::LayerTaken { by } => sentence!("leftover.layer_taken", by = by),
+            LeftoverReason::DuplicateRole => sentence!("leftover.duplicate_role"),
+            LeftoverReason::Incomplete { missing } => {
+                sentence!("leftover.incomplete", missing = Value::phrase(missing))
+            }
+            LeftoverReason::RankMismatch { up, down } => sentence!("leftover.rank_mismatch", up = *up, down = *down),
+            LeftoverReason::Malformed { key, shape, reason } => {
+                let reason = Value::phrase(reason);
+                sentence!("leftover.malformed", key = key, shape = format!("{shape:?}"), reason = reason)
+            }
+            LeftoverReason::UnsupportedAlgorithm(algorithm) => {
+                sentence!("leftover.unsupported", algorithm = Value::phrase(algorithm))
+            }
+            LeftoverReason::NotComputed { algorithm, because } => {
+                sentence!("leftover.not_computed", algorithm = *algorithm, because = Value::phrase(because))
+            }
+        }
     }
 
     /// Returns the problem class in reports.
@@ -75,6 +92,12 @@ impl LeftoverReason {
     /// other leftover is part of a layer's change, and stops an edit that would lose it.
     pub fn is_foreign(&self) -> bool {
         self.class().is_foreign()
+    }
+}
+
+impl fmt::Display for LeftoverReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sentence().fmt(f)
     }
 }
 

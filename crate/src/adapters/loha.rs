@@ -47,11 +47,11 @@ impl Side {
         let side = Side { a: factor(a)?, b: factor(b)?, mid: group.get(mid).map(Factor::of) };
         for factor in [&side.a, &side.b].into_iter().chain(&side.mid) {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(LeftoverReason::malformed(factor, "must have at least two axes, none of length 0"));
+                return Err(LeftoverReason::malformed(factor, "shape.two_axes_not_empty"));
             }
         }
         let (left, right) = match &side.mid {
-            Some(mid) if mid.shape.len() != 4 => return Err(LeftoverReason::malformed(mid, "must have four axes")),
+            Some(mid) if mid.shape.len() != 4 => return Err(LeftoverReason::malformed(mid, "shape.four_axes")),
             Some(mid) if side.a.axis(0) != mid.axis(0) => (side.a.axis(0), mid.axis(0)),
             Some(mid) => (mid.axis(1), side.b.axis(0)),
             None => (side.a.axis(1), side.b.axis(0)),
@@ -103,7 +103,7 @@ impl Loha {
         let second = Side::from_group(group, [Role::HadaW2A, Role::HadaW2B, Role::HadaT2])?;
         match (first.shape(kernel), second.shape(kernel)) {
             (Some(shape), Some(other)) if shape == other => Ok(Loha { sides: [first, second], shape }),
-            _ => Err(LeftoverReason::malformed(&second.b, "does not match the shape of the other product")),
+            _ => Err(LeftoverReason::malformed(&second.b, "shape.other_product")),
         }
     }
 

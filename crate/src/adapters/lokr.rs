@@ -48,18 +48,18 @@ impl Side {
             (Some(whole), ..) => Side::Whole(whole),
             (None, Some(a), Some(b), Some(mid)) => Side::Tucker { a, b, mid },
             (None, Some(a), Some(b), None) => Side::Product { a, b },
-            _ => return Err(LeftoverReason::Incomplete { missing: "lokr_w1 or lokr_w2 factor" }),
+            _ => return Err(LeftoverReason::Incomplete { missing: "missing.lokr" }),
         };
         for factor in side.factors() {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(LeftoverReason::malformed(factor, "must have at least two axes, none of length 0"));
+                return Err(LeftoverReason::malformed(factor, "shape.two_axes_not_empty"));
             }
         }
         let (left, right) = match &side {
             Side::Whole(_) => (0, 0),
             Side::Product { a, b } => (a.axis(1), b.axis(0)),
             Side::Tucker { mid, .. } if mid.shape.len() != 4 => {
-                return Err(LeftoverReason::malformed(mid, "must have four axes"));
+                return Err(LeftoverReason::malformed(mid, "shape.four_axes"));
             }
             Side::Tucker { a, mid, .. } if a.axis(0) != mid.axis(0) => (a.axis(0), mid.axis(0)),
             Side::Tucker { b, mid, .. } => (mid.axis(1), b.axis(0)),
@@ -152,10 +152,10 @@ impl Lokr {
         let w2 = Side::from_group(group, [Role::LokrW2, Role::LokrW2A, Role::LokrW2B], Some(Role::LokrT2))?;
         let ([a, b, one], [c, d, area]) = (w1.sizes(1), w2.sizes(kernel));
         if one != 1 {
-            return Err(LeftoverReason::malformed(w1.factors()[0], "must have no kernel"));
+            return Err(LeftoverReason::malformed(w1.factors()[0], "shape.no_kernel"));
         }
         let (Some(rows), Some(columns)) = (a.checked_mul(c), b.checked_mul(d)) else {
-            return Err(LeftoverReason::malformed(w2.factors()[0], "expands to more elements than any layer has"));
+            return Err(LeftoverReason::malformed(w2.factors()[0], "shape.too_large"));
         };
         let side = area.isqrt();
         // ComfyUI's training node flattens the kernel: its positions are the last of the columns.

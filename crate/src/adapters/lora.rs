@@ -39,16 +39,16 @@ impl Lora {
         let mid = group.get(Role::Mid).map(Factor::of);
         for factor in [&up, &down].into_iter().chain(&mid) {
             if factor.shape.len() < 2 || factor.shape.contains(&0) {
-                return Err(LeftoverReason::malformed(factor, "must have at least two axes, none of length 0"));
+                return Err(LeftoverReason::malformed(factor, "shape.two_axes_not_empty"));
             }
         }
         if up.from_axis(2) != 1 {
-            return Err(LeftoverReason::malformed(&up, "must have a 1x1 kernel"));
+            return Err(LeftoverReason::malformed(&up, "shape.kernel_1x1"));
         }
         let (left, right) = match &mid {
-            Some(mid) if mid.shape.len() != 4 => return Err(LeftoverReason::malformed(mid, "must have four axes")),
+            Some(mid) if mid.shape.len() != 4 => return Err(LeftoverReason::malformed(mid, "shape.four_axes")),
             Some(_) if down.from_axis(2) != 1 => {
-                return Err(LeftoverReason::malformed(&down, "must have a 1x1 kernel"));
+                return Err(LeftoverReason::malformed(&down, "shape.kernel_1x1"));
             }
             Some(mid) => (mid.axis(0), mid.axis(1)),
             None => (down.axis(0), down.axis(0)),

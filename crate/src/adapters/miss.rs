@@ -27,10 +27,10 @@ pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Composed, Lefto
         return Err(LeftoverReason::UnsupportedAlgorithm("MiSS of the variant `bat`"));
     }
     let (&[rank, width], &[outputs, columns]) = (&*block.shape, &*weight) else {
-        return Err(LeftoverReason::malformed(&block, "must be a matrix, for a linear layer"));
+        return Err(LeftoverReason::malformed(&block, "shape.linear_matrix"));
     };
     if rank == 0 || width == 0 {
-        return Err(LeftoverReason::malformed(&block, "must not be empty"));
+        return Err(LeftoverReason::malformed(&block, "shape.not_empty"));
     }
     // `mini` stores a divisor of the outputs.
     let outputs = if outputs.is_multiple_of(width) { outputs } else { width };

@@ -42,14 +42,13 @@ impl Oft {
         let (count, size) = match blocks.shape[..] {
             [count, rows, columns] if rows == columns => (count, rows),
             [stages, count, rows, columns] if rows == columns && rows % 2 == 0 && stages > 0 => (count, rows),
-            _ => return Err(LeftoverReason::malformed(&blocks, "must be a stack of square matrices")),
+            _ => return Err(LeftoverReason::malformed(&blocks, "shape.square_stack")),
         };
         let mut shape = layer.module.weight_shape();
         let rows = count.checked_mul(size).filter(|&rows| rows > 0 && shape.len() > 1);
-        shape[0] =
-            rows.ok_or_else(|| LeftoverReason::malformed(&blocks, "does not cover the rows of a matrix or kernel"))?;
+        shape[0] = rows.ok_or_else(|| LeftoverReason::malformed(&blocks, "shape.rows"))?;
         if let Some(rescale) = rescale.as_ref().filter(|rescale| rescale.from_axis(0) != shape[0]) {
-            return Err(LeftoverReason::malformed(rescale, "must have one element per output"));
+            return Err(LeftoverReason::malformed(rescale, "shape.element_per_output"));
         }
         let (alpha, is_kohya) = (group.number(Role::Alpha), group.stem.starts_with("oft_"));
         Ok(Oft { blocks, rescale, alpha, is_kohya, shape })

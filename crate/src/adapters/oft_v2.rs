@@ -45,19 +45,16 @@ impl OftV2 {
     /// Creates the change of this layer from a group, or returns an error if the shape of its factor does not match.
     pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<OftV2, LeftoverReason> {
         if group.get(Role::OftScaled).is_some() {
-            return Err(LeftoverReason::UnsupportedAlgorithm("scaled OFT v2, which trainers scale differently,"));
+            return Err(LeftoverReason::UnsupportedAlgorithm("unsupported.scaled_oft"));
         }
         let triangles = group.get(Role::OftR).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "oft_R" })?;
         let shape = layer.module.weight_shape();
         let &[stored, elements] = &*triangles.shape else {
-            return Err(LeftoverReason::malformed(&triangles, "must have two axes"));
+            return Err(LeftoverReason::malformed(&triangles, "shape.two_axes"));
         };
         let size = (1..=elements.min(1 << 16) + 1).find(|size| size * (size - 1) / 2 >= elements);
         let Some(size) = size.filter(|size| elements > 0 && size * (size - 1) / 2 == elements) else {
-            return Err(LeftoverReason::malformed(
-                &triangles,
-                "must have the elements above a square matrix's diagonal",
-            ));
+            return Err(LeftoverReason::malformed(&triangles, "shape.triangles"));
         };
         // One block may be shared by the whole layer; several tell its columns.
         let of_layer = host_len(numel(shape.get(1..).unwrap_or_default()));
@@ -65,7 +62,7 @@ impl OftV2 {
         let columns = columns.filter(|columns| columns.is_multiple_of(size));
         let Some((columns, shape)) = columns.and_then(|columns| Some((columns, layer.shape_with_columns(columns)?)))
         else {
-            return Err(LeftoverReason::malformed(&triangles, "does not cover the columns of the layer's weight"));
+            return Err(LeftoverReason::malformed(&triangles, "shape.columns"));
         };
         let blocks = columns / size;
         let is_peft = group.stem.starts_with("base_model.") || group.stem.contains(".base_model.");

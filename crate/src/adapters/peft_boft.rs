@@ -35,7 +35,7 @@ impl PeftBoft {
         let (blocks, factors) = (factor(Role::BoftR, "boft_R")?, factor(Role::BoftS, "boft_s")?);
         let (stages, count, size) = match blocks.shape[..] {
             [stages, count, rows, columns] if rows == columns && stages > 0 => (stages, count, rows),
-            _ => return Err(LeftoverReason::malformed(&blocks, "must be stages of square matrices")),
+            _ => return Err(LeftoverReason::malformed(&blocks, "shape.square_stages")),
         };
         let columns = count.checked_mul(size).unwrap_or(0);
         // The last stage mixes 2 to the power of its index blocks.
@@ -43,7 +43,7 @@ impl PeftBoft {
         let divides = chunk.is_some_and(|chunk| chunk >= size && columns.is_multiple_of(chunk.max(1)));
         let is_even = stages == 1 || size.is_multiple_of(2);
         let Some(mut shape) = layer.shape_with_columns(columns).filter(|_| divides && is_even) else {
-            return Err(LeftoverReason::malformed(&blocks, "does not cover the columns of the layer's weight"));
+            return Err(LeftoverReason::malformed(&blocks, "shape.columns"));
         };
         shape[0] = factors.from_axis(0);
         Ok(PeftBoft { blocks, factors, shape })

@@ -234,15 +234,15 @@ fn missing_partner(role: Role, key: &str) -> LeftoverReason {
         };
     }
     match role {
-        Role::Alpha | Role::Scale => LeftoverReason::Incomplete { missing: "up/down pair" },
-        Role::DoraScale | Role::Magnitude => LeftoverReason::Incomplete { missing: "up/down pair" },
-        Role::OftDiag => LeftoverReason::UnsupportedAlgorithm("LyCORIS's original OFT format"),
+        Role::Alpha | Role::Scale => LeftoverReason::Incomplete { missing: "missing.pair" },
+        Role::DoraScale | Role::Magnitude => LeftoverReason::Incomplete { missing: "missing.pair" },
+        Role::OftDiag => LeftoverReason::UnsupportedAlgorithm("unsupported.old_oft"),
         Role::Rescale => LeftoverReason::Incomplete { missing: "oft_blocks" },
         Role::Weight | Role::SetWeight | Role::ReshapeWeight => {
-            LeftoverReason::UnsupportedAlgorithm("replacing a weight")
+            LeftoverReason::UnsupportedAlgorithm("unsupported.weight")
         }
-        Role::Bias => LeftoverReason::UnsupportedAlgorithm("replacing a bias"),
-        Role::LoraBias => LeftoverReason::UnsupportedAlgorithm("a LoRA on a bias"),
+        Role::Bias => LeftoverReason::UnsupportedAlgorithm("unsupported.bias"),
+        Role::LoraBias => LeftoverReason::UnsupportedAlgorithm("unsupported.lora_bias"),
         _ => LeftoverReason::UnknownName,
     }
 }

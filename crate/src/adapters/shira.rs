@@ -35,11 +35,11 @@ impl Shira {
         let values = factor(Role::ShiraWeight, "shira_weight")?;
         let indices = factor(Role::ShiraIndices, "shira_indices")?;
         if indices.shape != [2, values.from_axis(0)] {
-            return Err(LeftoverReason::malformed(&indices, "must have two rows of one index per element"));
+            return Err(LeftoverReason::malformed(&indices, "shape.two_index_rows"));
         }
         match *layer.module.weight_shape() {
             [rows, columns] => Ok(Shira { values, indices, shape: [rows, columns] }),
-            _ => Err(LeftoverReason::malformed(&values, "belongs to a layer that is not linear")),
+            _ => Err(LeftoverReason::malformed(&values, "shape.not_linear")),
         }
     }
 

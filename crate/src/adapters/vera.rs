@@ -20,17 +20,17 @@ pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Composed, Lefto
     let (by_output, by_rank) =
         (factor(Role::VeraLambdaB, "vera_lambda_b")?, factor(Role::VeraLambdaD, "vera_lambda_d")?);
     let (Some(a), Some(b)) = (group.get(Role::VeraA).map(Factor::of), group.get(Role::VeraB).map(Factor::of)) else {
-        return Err(LeftoverReason::UnsupportedAlgorithm("VeRA without its projections (save_projection false)"));
+        return Err(LeftoverReason::UnsupportedAlgorithm("unsupported.vera"));
     };
     let (rank, outputs) = (by_rank.from_axis(0), by_output.from_axis(0));
     let columns = layer.module.weight_shape().get(1).copied().unwrap_or(0);
     if a.shape.len() != 2 || a.axis(0) != rank || a.axis(1) == 0 || columns == 0 {
-        return Err(LeftoverReason::malformed(&a, "must have the rank and at least the layer's inputs as its axes"));
+        return Err(LeftoverReason::malformed(&a, "shape.vera_a"));
     }
     // The first columns of the largest layer's projection.
     let columns = columns.min(a.axis(1));
     if b.shape.len() != 2 || b.axis(1) != rank || outputs == 0 || b.axis(0) < outputs {
-        return Err(LeftoverReason::malformed(&b, "must have at least the layer's outputs and the rank as its axes"));
+        return Err(LeftoverReason::malformed(&b, "shape.vera_b"));
     }
     let (shape, factors) = (vec![outputs, columns], vec![by_output, by_rank, a, b]);
     Ok(Composed {

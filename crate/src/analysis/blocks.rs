@@ -7,31 +7,38 @@
 use super::modules::{Coverage, ModuleRow};
 use crate::model::block::{block, stack};
 use crate::model::{Component, Kind, Module};
+use crate::sentence::{Sentence, sentence};
 use std::collections::HashSet;
 
 /// Returns a block's display label.
-fn label(component: Component, block: &str, module: &Module) -> String {
+fn label(component: Component, block: &str, module: &Module) -> Sentence {
     let parts: Vec<&str> = module.path.split('.').collect();
     if matches!(component, Component::Transformer | Component::Prior | Component::LanguageModel) {
         return match stack(&module.ldm) {
-            Some((_, label, number)) => format!("{label} {number}"),
-            None if block == "END" => "output layers".into(),
-            None => "input and time layers".into(),
+            Some((_, name, number)) => sentence!(name, number = number),
+            None if block == "END" => sentence!("block.output"),
+            None => sentence!("block.input"),
         };
     }
     match (component, parts.as_slice()) {
-        (Component::Unet, ["down_blocks", level, "downsamplers", ..]) => format!("down block {level}, downsampler"),
-        (Component::Unet, ["up_blocks", level, "upsamplers", ..]) => format!("up block {level}, upsampler"),
-        (Component::Unet, ["down_blocks", level, _, layer, ..]) => format!("down block {level}, layer {layer}"),
-        (Component::Unet, ["up_blocks", level, _, layer, ..]) => format!("up block {level}, layer {layer}"),
-        (Component::Unet, ["mid_block", ..]) => "middle block".into(),
-        (Component::Unet, ["conv_in", ..]) => "input convolution".into(),
-        (Component::Unet, _) if block == "END" => "output convolution".into(),
-        (Component::Unet, _) => "time embedding".into(),
+        (Component::Unet, ["down_blocks", level, "downsamplers", ..]) => {
+            sentence!("block.down_sampler", level = *level)
+        }
+        (Component::Unet, ["up_blocks", level, "upsamplers", ..]) => sentence!("block.up_sampler", level = *level),
+        (Component::Unet, ["down_blocks", level, _, layer, ..]) => {
+            sentence!("block.down", level = *level, layer = *layer)
+        }
+        (Component::Unet, ["up_blocks", level, _, layer, ..]) => {
+            sentence!("block.up", level = *level, layer = *layer)
+        }
+        (Component::Unet, ["mid_block", ..]) => sentence!("block.middle"),
+        (Component::Unet, ["conv_in", ..]) => sentence!("block.conv_in"),
+        (Component::Unet, _) if block == "END" => sentence!("block.conv_out"),
+        (Component::Unet, _) => sentence!("block.time"),
         _ => match block.strip_prefix("TE") {
-            Some(layer) => format!("text layer {}", layer.parse::<usize>().unwrap_or(0)),
-            None if block == "BASE" => "embeddings".into(),
-            None => "last norm and projection".into(),
+            Some(layer) => sentence!("block.text", layer = layer.parse::<usize>().unwrap_or(0)),
+            None if block == "BASE" => sentence!("block.embeddings"),
+            None => sentence!("block.last_norm"),
         },
     }
 }

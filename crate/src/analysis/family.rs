@@ -4,12 +4,13 @@
 //! and sizes decide between them, and metadata breaks ties. Metadata is reported as wrong only if the layers disprove
 //! it; a file that no network explains is for an unknown model.
 
-use super::report::{Base, Report};
+use super::report::{Base, Report, family_name};
 use super::signature::{self, said};
 use super::sizes::Sizes;
 use crate::adapters::{Group, locate};
 use crate::model::spelling::{KeyTable, ModuleMatch, NamingScheme, Role};
 use crate::model::{Architecture, Component, Family, FamilyId, Kind, Module, ModuleSource};
+use crate::sentence::{Sentence, Value, sentence};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{LazyLock, OnceLock};
@@ -62,8 +63,8 @@ pub struct Detected {
     pub name: String,
     /// Display name.
     pub label: String,
-    /// Evidence for the family, in sentences.
-    pub evidence: Vec<String>,
+    /// Evidence for the family.
+    pub evidence: Vec<Sentence>,
     /// The family, if this program can run it.
     pub id: Option<FamilyId>,
     /// The layers of the family; `None` for an unknown model.
@@ -80,6 +81,11 @@ impl Detected {
     /// Returns whether a family was detected.
     pub fn is_known(&self) -> bool {
         self.layers.is_some()
+    }
+
+    /// Returns the display name, as a value of sentences.
+    pub fn named(&self) -> Value {
+        family_name(&self.name, &self.label)
     }
 }
 
@@ -348,6 +354,32 @@ impl Fit {
         certain && (claimed.named * 4 < self.named * 3 || claimed.sizes * 2 < self.sizes)
     }
 
+    /// Returns what speaks for the family, named `base`, of a file with so many groups.
+    fn evidence(&self, base: &Value, groups: usize, published_sizes: bool) -> Vec<Sentence> {
+        let base = || base.clone();
+        let mut list = vec![sentence!("evidence.keys", n = self.named, groups = groups, base = base())];
+        list.extend(self.cross.map(|(width, expected)| match width == expected {
+            true => sentence!("evidence.cross_attention", width = width, base = base()),
+            false => {
+                sentence!("evidence.other_cross_attention", width = width, base = base(), expected = expected)
+            }
+        }));
+        list.extend(self.proj_in.map(|is_conv| match is_conv {
+            true => sentence!("evidence.proj_in_conv"),
+            false => sentence!("evidence.proj_in_linear"),
+        }));
+        list.extend(self.last_text_layer.map(|last| sentence!("evidence.text_layers", last = last)));
+        if self.second_encoder > 0 {
+            list.push(sentence!("evidence.second_encoder", n = self.second_encoder));
+        }
+        if self.sized > 0 && !published_sizes {
+            list.push(sentence!("evidence.other_sizes", base = base()));
+        } else if self.id.is_none() && self.sized > 0 {
+            list.push(sentence!("evidence.sizes", n = self.sizes, sized = self.sized, base = base()));
+        }
+        list
+    }
+
     fn detected(self, groups: usize) -> Detected {
         let published_sizes = self.has_sizes();
         let row = signature::row(self.name);
@@ -355,35 +387,7 @@ impl Fit {
             Some(row) if self.id.is_none() && !published_sizes => row.label.as_str(),
             _ => self.label,
         };
-        let mut evidence = Vec::new();
-        evidence.push(format!("{} of {groups} layers have keys of {label}", self.named));
-        match self.cross {
-            Some((found, wanted)) if found == wanted => {
-                evidence.push(format!("cross-attention width {found}: {label}"));
-            }
-            Some((found, wanted)) => {
-                evidence.push(format!("cross-attention width {found}, but {label} has {wanted}"));
-            }
-            None => {}
-        }
-        match self.proj_in {
-            Some(true) => evidence.push("proj_in is a 1x1 convolution: Stable Diffusion 1.x".into()),
-            Some(false) => evidence.push("proj_in is linear: Stable Diffusion 2.x or XL".into()),
-            None => {}
-        }
-        if let Some(last) = self.last_text_layer {
-            evidence.push(format!("text encoder layers up to {last}"));
-        }
-        if self.second_encoder > 0 {
-            evidence.push(format!("{} layers of a second text encoder", self.second_encoder));
-        }
-        if self.sized > 0 && !published_sizes {
-            evidence.push(format!(
-                "the sizes differ from the published {label}: a smaller or modified model of that family"
-            ));
-        } else if self.id.is_none() && self.sized > 0 {
-            evidence.push(format!("{} of {} layers have the sizes of {label}", self.sizes, self.sized));
-        }
+        let evidence = self.evidence(&family_name(self.name, label), groups, published_sizes);
         Detected {
             name: self.name.into(),
             label: label.into(),

@@ -4,7 +4,8 @@ use super::modules::ModuleRow;
 use super::spectrum::Spectrum;
 use crate::adapters::Delta;
 use crate::formats::{Header, TensorInfo};
-use crate::num::{host_len, numel, to_f32, to_index};
+use crate::num::{host_len, numel, to_count, to_f32, to_index};
+use crate::sentence::{Sentence, rounded, sentence};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -50,7 +51,7 @@ pub struct Health {
     /// Layers whose norm is far above the median, strongest first.
     pub outliers: Vec<String>,
     /// Summary sentences, most important first.
-    pub sentences: Vec<String>,
+    pub sentences: Vec<Sentence>,
 }
 
 /// Usual range of ‖change‖ / ‖weight‖ at strength 1. A rule of thumb: weight decay and sd-scripts'
@@ -176,48 +177,39 @@ fn resized(row: &HealthRow, rank: usize) -> u64 {
     if rank < current { to_index(bytes_per_element * rank as f64 * sides as f64) as u64 } else { row.bytes }
 }
 
-fn sentences(health: &Health) -> Vec<String> {
+fn sentences(health: &Health) -> Vec<Sentence> {
     let mut list = Vec::new();
-    let layers = health.layers;
-    let zeros = (health.untrained * layers as f64).round();
+    let zeros = to_count((health.untrained * health.layers as f64).round());
     if health.untrained == 1.0 {
-        list.push("Every change is zero: the file was saved before training, or training failed.".into());
-        return list;
+        return vec![sentence!("health.all_zero")];
     }
     if health.untrained > 0.0 {
-        list.push(format!("{zeros} of {layers} layers are all zeros: they were not trained."));
+        list.push(sentence!("health.untrained", n = zeros, layers = health.layers));
     }
+    let (times, inverse) = (short(health.times_usual), short(1.0 / health.times_usual));
     if health.times_usual > 1.2 {
-        let (times, try_at) = (short(health.times_usual), short(1.0 / health.times_usual));
-        list.push(format!("About {times}x stronger than usual: try strength {try_at}."));
+        list.push(sentence!("health.strong", times = times, strength = inverse));
     }
     if health.times_usual < 0.8 {
-        let (times, try_at) = (short(1.0 / health.times_usual), short(1.0 / health.times_usual));
-        list.push(format!("About {times}x weaker than usual: try strength {try_at}."));
+        list.push(sentence!("health.weak", times = inverse, strength = inverse));
     }
     if let Some(first) = health.outliers.first() {
-        let count = match health.outliers.len() {
-            1 => "1 layer is".to_owned(),
-            count => format!("{count} layers are"),
-        };
-        list.push(format!("{count} far stronger than the rest; the strongest is {first}."));
+        list.push(sentence!("health.outliers", n = health.outliers.len(), layer = first));
     }
     if health.rank_98 * 2 <= health.rank {
-        let mb = |bytes: u64| format!("{:.0} MB", (bytes as f64 / 1e6).max(1.0));
-        let (rank, before, after) = (health.rank_98, mb(health.bytes), mb(health.bytes_98));
-        list.push(format!("Rank {rank} keeps 98% of the energy: {before} -> {after}."));
+        let megabytes = |bytes: u64| (bytes as f64 / 1e6).round().max(1.0);
+        let (before, after) = (megabytes(health.bytes), megabytes(health.bytes_98));
+        list.push(sentence!("health.rank", rank = health.rank_98, before = before, after = after));
     }
     list
 }
 
-/// Formats a number with about two significant digits.
-fn short(x: f64) -> String {
-    if x >= 10.0 {
-        format!("{x:.0}")
-    } else if x >= 1.0 {
-        format!("{}", (x * 10.0).round() / 10.0)
-    } else {
-        format!("{}", (x * 100.0).round() / 100.0)
+/// Rounds a number to about two significant digits.
+fn short(x: f64) -> f64 {
+    match x {
+        10.0.. => x.round(),
+        1.0.. => rounded(x, 1),
+        _ => rounded(x, 2),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::formats::{
 };
 use crate::model::spelling::{KeyTable, ModuleMatch, Role, algorithm, short};
 use crate::model::{Component, Module};
+use crate::sentence::{Value, sentence};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -110,17 +111,10 @@ async fn inspect_as(
         result = result.and(add_hashes(&mut report, source, on_progress).await);
     }
     if let Err(error) = result {
-        report.problems.push(Problem::refuse(ProblemClass::from(&error), sentence(&error.to_string())));
+        report.problems.push(Problem::refuse(ProblemClass::from(&error), error.sentence()));
     }
     report.verdict = verdict::sentence(&report);
     (report, measured)
-}
-
-/// Capitalizes the text and appends a full stop.
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    let start = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    format!("{start}{}.", chars.as_str())
 }
 
 /// Adds the hashes, which takes another pass over the file.
@@ -222,21 +216,17 @@ async fn fill_from_archive(
 ) -> Result<(), FormatError> {
     (report.container, report.kind) = (Container::Zip, FileKind::Unknown);
     let Some(found) = ArchivedAdapter::of(source, archive).await? else {
-        let message = "This zip archive contains no LoRA. Unpack it and look for a .safetensors file.";
-        report.problems.push(Problem::refuse(ProblemClass::NotAnAdapter, message));
+        report.problems.push(Problem::refuse(ProblemClass::NotAnAdapter, sentence!("not_lora.zip")));
         return Ok(());
     };
     let options = InspectOptions { companion: found.config.as_deref(), inside: true, ..options };
     let (inside, _) = Box::pin(inspect_as(&found.name, &found.source, options, on_progress)).await;
     let others = match &found.others[..] {
-        [] => String::new(),
-        [other] => format!(", which also contains `{other}`"),
-        more => format!(", which also contains {} other candidates", more.len()),
+        [] => Value::from(""),
+        [other] => sentence!("not_lora.beside_one", file = other).into(),
+        more => sentence!("not_lora.beside_more", n = more.len()).into(),
     };
-    let message = format!(
-        "This report describes `{}` inside a zip archive{others}. Unpack it: programs load only the file itself.",
-        found.name
-    );
+    let message = sentence!("not_lora.inside_zip", file = &found.name, others = others);
     let (file, size) = (report.file.clone(), report.size);
     *report = Report { file, size, container: Container::Zip, ..inside };
     report.problems.push(Problem::refuse(ProblemClass::Archive, message));
@@ -276,8 +266,7 @@ async fn fill_adapter(
         (None, None) => Vec::new(),
     };
     let resolved = PeftConfigs::resolve(header, companion);
-    let bad_config =
-        resolved.as_ref().err().map(|error| Problem::refuse(ProblemClass::BadConfig, sentence(&error.to_string())));
+    let bad_config = resolved.as_ref().err().map(|error| Problem::refuse(ProblemClass::BadConfig, error.sentence()));
     let lacks_config = resolved.as_ref().is_ok_and(|configs| configs.place().is_none());
     report.problems.extend(bad_config);
     let configs = resolved.unwrap_or_default();
@@ -375,9 +364,9 @@ fn algorithms(adapter: &Adapter) -> Vec<String> {
 fn leftovers(adapter: &Adapter, found: &Detected) -> Vec<LeftoverRow> {
     let reason = |reason: &LeftoverReason| match reason {
         LeftoverReason::NoSuchLayer(stem) if found.layers.is_some() => {
-            format!("{} has no layer `{stem}`", found.label)
+            sentence!("leftover.no_layer_of", base = found.named(), layer = stem)
         }
-        reason => reason.to_string(),
+        reason => reason.sentence(),
     };
     let row = |leftover: &Leftover| LeftoverRow { key: leftover.key.clone(), reason: reason(&leftover.reason) };
     adapter.leftovers.iter().map(row).collect()

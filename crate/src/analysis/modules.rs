@@ -1,6 +1,7 @@
 //! Changed layers and their blocks, as rows of the report.
 
 use super::spectrum::Spectrum;
+use crate::sentence::Sentence;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -68,7 +69,7 @@ pub struct Coverage {
     /// `TE00`…, `BASE`, `IN00`…, `MID`, `OUT00`…, `END`; of transformers `D00`…, `S00`…, …
     pub block: String,
     /// Display label of the block.
-    pub label: String,
+    pub label: Sentence,
     /// Number of changed linear and convolution layers.
     pub covered: usize,
     /// Total number of linear and convolution layers.

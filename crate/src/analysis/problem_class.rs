@@ -146,6 +146,6 @@ mod tests {
         for class in LeftoverClass::ALL {
             assert_eq!(ProblemClass::from(class).name(), class.name());
         }
-        assert_eq!(ProblemClass::from(&FormatError::Truncated(String::new())), ProblemClass::Truncated);
+        assert_eq!(ProblemClass::from(&FormatError::Truncated("".into())), ProblemClass::Truncated);
     }
 }

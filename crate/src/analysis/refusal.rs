@@ -6,68 +6,26 @@ use super::report::{Container, FileKind, Problem};
 use crate::formats::gguf::Gguf;
 use crate::formats::{Content, Header};
 use crate::model::toml_table;
+use crate::sentence::sentence;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// Classifies a file by its first bytes; `None` if tensors can be read from it.
 pub fn by_content(content: Content, size: u64) -> Option<(Container, FileKind, Problem)> {
-    let not_adapter = |text: String| Problem::refuse(ProblemClass::NotAnAdapter, text);
-    let unknown = Container::Unknown;
-    Some(match content {
+    let (kind, message) = match content {
         Content::Safetensors | Content::Zip | Content::Pickle | Content::Gguf => return None,
-        Content::Empty => (
-            unknown,
-            FileKind::Empty,
-            not_adapter("The file is empty: the download was blocked or never started. Download it again.".into()),
-        ),
-        Content::Html => (
-            unknown,
-            FileKind::Html,
-            not_adapter(
-                "This is a web page, not a LoRA: the site sent a page, often a login, instead of the file. \
-                         Open the link in a browser, log in if needed, and download the file itself."
-                    .into(),
-            ),
-        ),
-        Content::Json => (
-            unknown,
-            FileKind::Json,
-            not_adapter(
-                "This is JSON text, not a LoRA, perhaps an error message sent instead of the file. \
-                         Open it in a text editor to read the message, then download the .safetensors file itself."
-                    .into(),
-            ),
-        ),
-        Content::GitLfs => (
-            unknown,
-            FileKind::GitLfs,
-            not_adapter(format!(
-                "This is a Git LFS pointer of {size} bytes, not the file itself. \
-                 Run `git lfs pull`, or download the file from the website."
-            )),
-        ),
-        Content::Image => (
-            unknown,
-            FileKind::Image,
-            not_adapter("This is an image, perhaps a preview, not a LoRA. Choose the .safetensors file.".into()),
-        ),
-        Content::Unknown if size < 8 => (
-            unknown,
-            FileKind::Unknown,
-            Problem::refuse(
-                ProblemClass::Truncated,
-                format!(
-                    "The file has {size} bytes, too few for an adapter: the download was cut off. Download it again."
-                ),
-            ),
-        ),
-        Content::Unknown => (
-            unknown,
-            FileKind::Unknown,
-            not_adapter("This is not a known adapter format. Choose a .safetensors file.".into()),
-        ),
-    })
+        Content::Empty => (FileKind::Empty, sentence!("not_lora.empty")),
+        Content::Html => (FileKind::Html, sentence!("not_lora.html")),
+        Content::Json => (FileKind::Json, sentence!("not_lora.json")),
+        Content::GitLfs => (FileKind::GitLfs, sentence!("not_lora.git_lfs", size = size)),
+        Content::Image => (FileKind::Image, sentence!("not_lora.image")),
+        Content::Unknown if size < 8 => (FileKind::Unknown, sentence!("not_lora.too_short", size = size)),
+        Content::Unknown => (FileKind::Unknown, sentence!("not_lora.unknown_format")),
+    };
+    let is_short = content == Content::Unknown && size < 8;
+    let class = if is_short { ProblemClass::Truncated } else { ProblemClass::NotAnAdapter };
+    Some((Container::Unknown, kind, Problem::refuse(class, message)))
 }
 
 /// A row of kinds.toml.
@@ -81,7 +39,8 @@ struct Row {
     /// Minimum fraction of the tensor names that must match.
     #[serde(default = "default_share")]
     share: f64,
-    text: String,
+    /// Id of the sentence that says so.
+    says: String,
 }
 
 fn default_share() -> f64 {
@@ -107,7 +66,7 @@ pub fn by_names(header: &Header) -> Option<(FileKind, Problem)> {
         let count = header.tensors.iter().filter(|tensor| fits(row, &tensor.name)).count();
         count > 0 && count as f64 >= row.share * total as f64
     })?;
-    Some((row.kind, Problem::refuse(ProblemClass::NotAnAdapter, row.text.clone())))
+    Some((row.kind, Problem::refuse(ProblemClass::NotAnAdapter, sentence!(&row.says))))
 }
 
 /// Returns the problem of a GGUF file that is not an adapter.
@@ -117,51 +76,36 @@ pub fn by_gguf(gguf: &Gguf) -> Problem {
     for tensor in &gguf.tensors {
         *kinds.entry(tensor.type_name()).or_default() += 1;
     }
-    let kind = kinds.iter().max_by_key(|(_, count)| **count).map_or("no type", |(kind, _)| kind);
-    Problem::refuse(
-        ProblemClass::NotAnAdapter,
-        format!(
-            "This is a full model in GGUF format (architecture {}, {} tensors, mostly {kind}), not a LoRA. \
-             Use it as the base model in a program that reads GGUF.",
-            value("general.architecture").unwrap_or("unknown"),
-            gguf.tensors.len()
-        ),
-    )
+    let kind = kinds.iter().max_by_key(|(_, count)| **count).map_or("?", |(kind, _)| kind);
+    let architecture = value("general.architecture").unwrap_or("?");
+    let tensors = gguf.tensors.len();
+    let message = sentence!("not_lora.gguf", architecture = architecture, tensors = tensors, kind = kind);
+    Problem::refuse(ProblemClass::NotAnAdapter, message)
 }
 
 /// Classifies a tensor file without adapter tensors.
 pub fn by_tensors(header: &Header) -> (FileKind, Problem) {
     if is_embedding(header) {
-        let text = "This is a textual inversion (embedding), not a LoRA: it changes no layer. \
-                    Use it as an embedding in a program that supports them.";
-        return (FileKind::TextualInversion, Problem::refuse(ProblemClass::TextualInversion, text));
+        let message = sentence!("not_lora.embedding");
+        return (FileKind::TextualInversion, Problem::refuse(ProblemClass::TextualInversion, message));
     }
     if is_model(header) {
-        let text = "This is a full checkpoint, not a LoRA: it holds whole weights. Use it as the base model instead.";
-        return (FileKind::Checkpoint, Problem::refuse(ProblemClass::FullCheckpoint, text));
+        let message = sentence!("not_lora.checkpoint");
+        return (FileKind::Checkpoint, Problem::refuse(ProblemClass::FullCheckpoint, message));
     }
-    let text = match header.tensors.first() {
-        None => "The file holds no tensors, so there is nothing to apply. Download it again or ask the author.".into(),
-        Some(first) => format!(
-            "None of the {} tensors has an adapter's key (the first is `{}`), so there is nothing to apply. \
-             Choose a LoRA file.",
-            header.tensors.len(),
-            first.name
-        ),
+    let message = match header.tensors.first() {
+        None => sentence!("not_lora.no_tensors"),
+        Some(first) => sentence!("not_lora.no_adapter_key", tensors = header.tensors.len(), key = &first.name),
     };
-    (FileKind::Unknown, Problem::refuse(ProblemClass::NotAnAdapter, text))
+    (FileKind::Unknown, Problem::refuse(ProblemClass::NotAnAdapter, message))
 }
 
 /// Returns the problem of a file without known tensors whose adapter_config.json names an algorithm of PEFT.
 pub fn by_peft_type(config: &str, header: &Header) -> Option<Problem> {
     let config: serde_json::Value = serde_json::from_str(config).ok()?;
     let (algorithm, first) = (config.get("peft_type")?.as_str()?, header.tensors.first()?);
-    let text = format!(
-        "adapter_config.json says that this is an adapter of PEFT's type {algorithm}, of which LoRA Loupe reads no tensor \
-         (the first is `{}`). Load it with PEFT.",
-        first.name
-    );
-    Some(Problem::refuse(ProblemClass::UnsupportedAlgorithm, text))
+    let message = sentence!("not_lora.peft_type", algorithm = algorithm, key = &first.name);
+    Some(Problem::refuse(ProblemClass::UnsupportedAlgorithm, message))
 }
 
 /// Returns whether all tensors have the names of embeddings in diffusers, A1111 or SDXL.

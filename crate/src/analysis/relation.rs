@@ -1,6 +1,7 @@
 //! Relation of two files, from the comparison of their layers: same, rescaled, resized or merged.
 
 use super::layer_comparison::{LayerComparison, SideOfLayer};
+use crate::sentence::{Sentence, rounded, sentence};
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -118,24 +119,26 @@ fn inside<'a>(both: &[Shared<'a>], side: impl Fn(&Shared<'a>) -> &'a SideOfLayer
 
 impl Relation {
     /// Returns a sentence about two files named `a` and `b`.
-    pub fn sentence(self, a: &str, b: &str) -> String {
-        let percent = |share: f64| format!("{:.1}%", 100.0 * share);
+    pub fn sentence(self, a: &str, b: &str) -> Sentence {
+        let percent = |share: f64| rounded(100.0 * share, 1);
         match self {
-            Relation::Same => format!("{a} and {b} change every layer equally: they are the same adapter."),
-            Relation::Rescaled { factor } => format!("{b} is {a} at strength {factor:.3}."),
+            Relation::Same => sentence!("relation.same", a = a, b = b),
+            Relation::Rescaled { factor } => {
+                sentence!("relation.rescaled", a = a, b = b, factor = rounded(factor, 3))
+            }
             Relation::Resized { energy } => {
-                format!("{b} is {a} at a lower rank and keeps {} of its energy.", percent(energy))
+                sentence!("relation.resized", a = a, b = b, percent = percent(energy))
             }
             Relation::Enlarged { energy } => {
-                format!("{a} is {b} at a lower rank and keeps {} of its energy.", percent(energy))
+                sentence!("relation.enlarged", a = a, b = b, percent = percent(energy))
             }
-            Relation::MergedFrom => format!("{b} contains all of {a} and more: it was merged from it."),
-            Relation::MergedInto => format!("{a} contains all of {b} and more: it was merged from it."),
+            Relation::MergedFrom => sentence!("relation.merged_from", a = a, b = b),
+            Relation::MergedInto => sentence!("relation.merged_into", a = a, b = b),
             Relation::Related { cosine } => {
-                format!("{a} and {b} are related (cosine similarity {cosine:.2}), but neither contains the other.")
+                sentence!("relation.related", a = a, b = b, cosine = rounded(cosine, 2))
             }
-            Relation::Different => format!("{a} and {b} have nothing in common."),
-            Relation::Incomparable => format!("{a} and {b} cannot be compared without the base model."),
+            Relation::Different => sentence!("relation.different", a = a, b = b),
+            Relation::Incomparable => sentence!("relation.incomparable", a = a, b = b),
         }
     }
 }

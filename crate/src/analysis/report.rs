@@ -9,13 +9,19 @@ use super::training::Training;
 use super::weigh::{LayerImpact, Measures};
 use crate::formats::{Danger, Import};
 use crate::model::FamilyId;
+use crate::sentence::{Sentence, Value, sentence};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
 
+/// [`Report::version`].
+const VERSION: u32 = 2;
+
 /// A file's kind, base model, changes and problems.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Report {
+    /// Version of this structure and of the sentences' ids: 2.
+    pub version: u32,
     /// File name, without folders.
     pub file: String,
     /// File size in bytes.
@@ -32,7 +38,7 @@ pub struct Report {
     /// Kind of file.
     pub kind: FileKind,
     /// One sentence: kind, base model and strength, or why the file cannot be used and what to do.
-    pub verdict: String,
+    pub verdict: Sentence,
     /// Key format; empty if none is known.
     pub convention: String,
     /// Algorithms of the changes.
@@ -69,6 +75,7 @@ impl Report {
     /// Returns an empty report.
     pub(super) fn empty(file: &str, size: u64) -> Report {
         Report {
+            version: VERSION,
             file: file.into(),
             size,
             headers_only: false,
@@ -76,7 +83,7 @@ impl Report {
             header_sha256: String::new(),
             container: Container::Unknown,
             kind: FileKind::Unknown,
-            verdict: String::new(),
+            verdict: Sentence::default(),
             convention: String::new(),
             algorithms: Vec::new(),
             base: Base::unknown(),
@@ -96,7 +103,7 @@ impl Report {
 
     /// Returns the report on a file that cannot be opened.
     pub fn unreadable(file: &str, reason: &str) -> Report {
-        let verdict = format!("The file cannot be opened: {reason}.");
+        let verdict = sentence!("file.unreadable", reason = reason);
         let problems = vec![Problem::refuse(ProblemClass::Unreadable, verdict.clone())];
         Report { verdict, problems, ..Report::empty(file, 0) }
     }
@@ -186,8 +193,8 @@ pub struct Base {
     pub family: String,
     /// Display name.
     pub label: String,
-    /// Evidence for the family, in sentences.
-    pub evidence: Vec<String>,
+    /// Evidence for the family.
+    pub evidence: Vec<Sentence>,
 }
 
 /// [`Base::family`] of a file for an unknown model.
@@ -196,12 +203,17 @@ const UNKNOWN: &str = "unknown";
 impl Base {
     /// Returns the base of a file for an unknown model.
     pub(super) fn unknown() -> Base {
-        Base { family: UNKNOWN.into(), label: "an unknown model".into(), evidence: Vec::new() }
+        Base { family: UNKNOWN.into(), label: sentence!("family.unknown").text, evidence: Vec::new() }
     }
 
     /// Returns whether the family was detected.
     pub fn is_known(&self) -> bool {
         self.family != UNKNOWN
+    }
+
+    /// Returns the display name, as a value of sentences.
+    pub fn name(&self) -> Value {
+        family_name(&self.family, &self.label)
     }
 
     /// Returns the family, if this program can run it.
@@ -210,13 +222,22 @@ impl Base {
     }
 }
 
+/// Returns the display name of a family as a value of sentences: names of models are the same in every language, and
+/// "an unknown model" is not.
+pub(super) fn family_name(family: &str, label: &str) -> Value {
+    match label.starts_with(char::is_lowercase) {
+        true => Sentence::word(format!("family.{family}"), label).into(),
+        false => label.into(),
+    }
+}
+
 /// An unused key.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct LeftoverRow {
     /// The key.
     pub key: String,
-    /// Reason.
-    pub reason: String,
+    /// Reason, as a phrase.
+    pub reason: Sentence,
 }
 
 /// A global that a pickle imports when it is loaded by `torch.load`; nothing is imported here.
@@ -263,7 +284,7 @@ pub struct Problem {
     /// Whether the file can still be used.
     pub severity: Severity,
     /// Description, with what to do about it.
-    pub message: String,
+    pub message: Sentence,
     /// The affected layers; empty if the whole file is affected.
     pub modules: Vec<String>,
 }
@@ -281,12 +302,17 @@ pub enum Severity {
 
 impl Problem {
     /// Creates a problem of the whole file that prevents its use.
-    pub fn refuse(class: ProblemClass, message: impl Into<String>) -> Problem {
-        Problem { class, severity: Severity::Refuse, message: message.into(), modules: Vec::new() }
+    pub fn refuse(class: ProblemClass, message: Sentence) -> Problem {
+        Problem { class, severity: Severity::Refuse, message, modules: Vec::new() }
+    }
+
+    /// Creates the warning that the norms could not be compared with the base model's.
+    pub fn not_compared(reason: &str) -> Problem {
+        Problem::warn(ProblemClass::NotWeighed, sentence!("finding.not_compared", reason = reason))
     }
 
     /// Creates a warning about the whole file.
-    pub fn warn(class: ProblemClass, message: impl Into<String>) -> Problem {
+    pub fn warn(class: ProblemClass, message: Sentence) -> Problem {
         Problem { severity: Severity::Warn, ..Problem::refuse(class, message) }
     }
 

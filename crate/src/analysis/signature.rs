@@ -2,6 +2,7 @@
 
 use crate::adapters::Group;
 use crate::model::toml_table;
+use crate::sentence::{Sentence, sentence};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,13 +112,13 @@ fn family_of(text: &str) -> Option<&'static str> {
     Some(&row.name)
 }
 
-/// Returns the metadata about the base model as evidence sentences.
-pub fn quoted(metadata: &BTreeMap<String, String>) -> Vec<String> {
-    let mut list: Vec<String> =
-        MODEL_KEYS.iter().filter_map(|key| Some(format!("metadata {key} is {:?}", metadata.get(*key)?))).collect();
+/// Returns the metadata about the base model as evidence.
+pub fn quoted(metadata: &BTreeMap<String, String>) -> Vec<Sentence> {
+    let quote = |key: &&str| Some(sentence!("evidence.metadata", key = *key, value = metadata.get(*key)?));
+    let mut list: Vec<Sentence> = MODEL_KEYS.iter().filter_map(quote).collect();
     let config = metadata.get("ot_config").and_then(|text| serde_json::from_str::<Value>(text).ok());
     let model = config.as_ref().and_then(|config| config.get("model_type")?.as_str());
-    list.extend(model.map(|model| format!("OneTrainer's model_type is {model:?}")));
+    list.extend(model.map(|model| sentence!("evidence.onetrainer", value = model)));
     list
 }
 

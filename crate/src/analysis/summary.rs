@@ -3,6 +3,7 @@
 use super::loaders::LoaderStatus;
 use super::problem_class::ProblemClass;
 use super::report::{Container, FileKind, Report, Severity};
+use crate::sentence::Sentence;
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -52,7 +53,7 @@ pub struct Summary {
     #[ts(type = "string | null")]
     pub problem: Option<ProblemClass>,
     /// The report's verdict.
-    pub verdict: String,
+    pub verdict: Sentence,
 }
 
 impl Summary {
@@ -84,7 +85,7 @@ impl Summary {
             leftovers: report.leftovers.len(),
             dtypes: dtypes.join(", "),
             trainer: training.and_then(|training| training.trainer.clone()),
-            title: title.map(|title| title.value.clone()),
+            title: title.map(|title| title.value.to_string()),
             trigger_words: words.map(|word| word.text.as_str()).collect::<Vec<_>>().join(", "),
             works_in: works.map(|verdict| verdict.loader.clone()).collect(),
             problem: worst.or(report.problems.first()).map(|problem| problem.class),

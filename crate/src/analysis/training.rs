@@ -3,6 +3,7 @@
 
 use crate::model::toml_table;
 use crate::num::to_whole;
+use crate::sentence::{Sentence, Value as Words, sentence};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -42,9 +43,10 @@ pub struct Setting {
     /// Identifier: `optimizer`, …
     pub name: String,
     /// Display name.
-    pub label: String,
-    /// Its value.
-    pub value: String,
+    pub label: Sentence,
+    /// Its value: a text of the header, or a phrase.
+    #[ts(type = "Sentence | string")]
+    pub value: Words,
 }
 
 /// A trigger word.
@@ -52,8 +54,9 @@ pub struct Setting {
 pub struct TriggerWord {
     /// The word or phrase.
     pub text: String,
-    /// Its source: a metadata key or a folder.
-    pub source: String,
+    /// Its source: a metadata key, or a phrase that names a folder.
+    #[ts(type = "Sentence | string")]
+    pub source: Words,
 }
 
 /// A tag and its number of captions.
@@ -102,7 +105,6 @@ struct Table {
 #[derive(Deserialize)]
 struct Row {
     name: String,
-    label: String,
     keys: Vec<String>,
     #[serde(default)]
     shape: Shape,
@@ -165,7 +167,8 @@ impl<'a> Source<'a> {
             let Some(value) = row.keys.iter().find_map(|key| self.value(key)) else { continue };
             let since = row.since.as_ref().and_then(|key| self.value(key));
             let Some(value) = row.shape.format(&value, since.as_deref()) else { continue };
-            settings.push(Setting { name: row.name.clone(), label: row.label.clone(), value });
+            let label = sentence!(&format!("setting.{}", row.name));
+            settings.push(Setting { name: row.name.clone(), label, value });
         }
         let folders = self.folders();
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -241,7 +244,7 @@ impl<'a> Source<'a> {
 
     fn trigger_words(&mut self, folders: &[Folder]) -> Vec<TriggerWord> {
         let mut words: Vec<TriggerWord> = Vec::new();
-        let mut add = |text: &str, source: String| {
+        let mut add = |text: &str, source: Words| {
             let text = text.trim();
             if !text.is_empty() && !words.iter().any(|word| word.text.eq_ignore_ascii_case(text)) {
                 words.push(TriggerWord { text: text.into(), source });
@@ -257,13 +260,13 @@ impl<'a> Source<'a> {
                 if folder.images > 0 { folder.images } else { folder.tags.iter().map(|tag| tag.1).max().unwrap_or(0) };
             let is_frequent = |count: u64| captions > 1 && count as f64 >= TRIGGER_FREQUENCY * captions as f64;
             for (tag, _) in folder.tags.iter().filter(|(_, count)| is_frequent(*count)).take(3) {
-                add(tag, format!("in nearly every caption of {}", folder.name));
+                add(tag, sentence!("trigger.captions", folder = &folder.name).into());
             }
             // sd-scripts folder names: REPEATS_CONCEPT.
             if let Some((repeats, concept)) = folder.name.split_once('_')
                 && repeats.parse::<u32>().is_ok()
             {
-                add(concept, format!("folder name {}", folder.name));
+                add(concept, sentence!("trigger.folder", folder = &folder.name).into());
             }
         }
         words
@@ -335,32 +338,32 @@ fn add_folders(folders: &mut Vec<Folder>, directories: &Value, frequencies: &Val
 
 impl Shape {
     /// Formats a value for display; `None` if there is nothing to show.
-    fn format(self, value: &str, since: Option<&str>) -> Option<String> {
+    fn format(self, value: &str, since: Option<&str>) -> Option<Words> {
         let seconds = |text: &str| text.parse::<f64>().ok().filter(|seconds| seconds.is_finite());
         Some(match self {
             Shape::Plain => value.into(),
-            Shape::Time => seconds(value).map_or_else(|| value.into(), date),
+            Shape::Time => seconds(value).map_or_else(|| value.into(), |seconds| date(seconds).into()),
             Shape::Duration => {
                 let seconds = (seconds(value)? - seconds(since?)?).max(0.0);
                 let seconds = to_whole(seconds).unsigned_abs();
-                format!("{} h {} min", seconds / 3600, seconds % 3600 / 60)
+                sentence!("value.duration", hours = seconds / 3600, minutes = seconds % 3600 / 60).into()
             }
             Shape::File => value.rsplit(['/', '\\']).next().unwrap_or(value).into(),
             Shape::Call => {
                 let name = value.split('(').next().unwrap_or(value);
                 let short = name.rsplit('.').next().unwrap_or(name);
-                format!("{short}{}", &value[name.len()..])
+                format!("{short}{}", &value[name.len()..]).into()
             }
             Shape::Size => {
                 let sides: Vec<&str> =
                     value.split(|c: char| !c.is_ascii_digit()).filter(|side| !side.is_empty()).collect();
                 match sides.as_slice() {
-                    [side] => format!("{side} x {side}"),
-                    [width, height] => format!("{width} x {height}"),
+                    [side] => format!("{side} x {side}").into(),
+                    [width, height] => format!("{width} x {height}").into(),
                     _ => value.into(),
                 }
             }
-            Shape::True => matches!(value, "True" | "true" | "1").then(|| "yes".to_owned())?,
+            Shape::True => matches!(value, "True" | "true" | "1").then(|| sentence!("value.yes").into())?,
         })
     }
 }
@@ -386,8 +389,10 @@ mod tests {
         training(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
     }
 
-    fn setting<'a>(training: &'a Training, name: &str) -> Option<&'a str> {
-        training.settings.iter().find(|setting| setting.name == name).map(|setting| setting.value.as_str())
+    /// Returns a setting's value, or "".
+    fn setting(training: &Training, name: &str) -> String {
+        let setting = training.settings.iter().find(|setting| setting.name == name);
+        setting.map(|setting| setting.value.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -412,15 +417,15 @@ mod tests {
         .expect("metadata of a training");
         assert_eq!(found.trainer.as_deref(), Some("sd-scripts"));
         for (name, value) in [
-            ("dim", Some("32")),
-            ("conv_dim", Some("8")),
-            ("optimizer", Some("AdamW8bit(weight_decay=0.1)")),
-            ("text_learning_rate", None),
-            ("v_prediction", None),
-            ("resolution", Some("512 x 768")),
-            ("base_model", Some("anything.safetensors")),
-            ("date", Some("2023-11-14")),
-            ("duration", Some("1 h 30 min")),
+            ("dim", "32"),
+            ("conv_dim", "8"),
+            ("optimizer", "AdamW8bit(weight_decay=0.1)"),
+            ("text_learning_rate", ""),
+            ("v_prediction", ""),
+            ("resolution", "512 x 768"),
+            ("base_model", "anything.safetensors"),
+            ("date", "2023-11-14"),
+            ("duration", "1 h 30 min"),
         ] {
             assert_eq!(setting(&found, name), value, "{name}");
         }
@@ -440,16 +445,16 @@ mod tests {
             ("name", "my_lora"),
         ]);
         let found = found.expect("metadata of a training");
-        assert_eq!((found.trainer.as_deref(), setting(&found, "steps")), (Some("ai-toolkit"), Some("2000")));
+        assert_eq!((found.trainer.as_deref(), setting(&found, "steps")), (Some("ai-toolkit"), "2000".into()));
         let found = read(&[("lora_adapter_metadata", r#"{"unet.r": 6, "unet.lora_alpha": 3}"#)]);
         let found = found.expect("metadata of a training");
-        assert_eq!((setting(&found, "dim"), setting(&found, "alpha")), (Some("6"), Some("3")));
+        assert_eq!((setting(&found, "dim"), setting(&found, "alpha")), ("6".into(), "3".into()));
         let found = read(&[("ot_config", r#"{"lora_rank": 16, "optimizer": {"optimizer": "PRODIGY"}}"#)]);
-        assert_eq!(setting(&found.expect("metadata"), "optimizer"), Some("PRODIGY"));
+        assert_eq!(setting(&found.expect("metadata"), "optimizer"), "PRODIGY");
         let datasets = r#"[{"resolution": [1024, 1024], "tag_frequency": {"": {"cat": 7}},
             "subsets": [{"img_count": 7, "num_repeats": 3, "image_dir": "C:\\data\\3_cat"}]}]"#;
         let found = read(&[("ss_datasets", datasets)]).expect("metadata");
-        assert_eq!(setting(&found, "resolution"), Some("1024 x 1024"));
+        assert_eq!(setting(&found, "resolution"), "1024 x 1024");
         assert_eq!(found.datasets, [Dataset { folder: "3_cat".into(), images: 7, repeats: 3 }]);
     }
 

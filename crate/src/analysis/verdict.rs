@@ -4,46 +4,50 @@ use super::modules::ModuleRow;
 use super::report::{FileKind, Report, Severity};
 use crate::adapters::Algorithm;
 use crate::model::{FamilyId, spelling};
+use crate::sentence::{Sentence, Value, sentence};
 
 /// Returns the verdict of a report.
-pub fn sentence(report: &Report) -> String {
+pub fn sentence(report: &Report) -> Sentence {
     let refusal = report.problems.iter().find(|problem| problem.severity == Severity::Refuse);
-    match (report.kind, refusal) {
-        (FileKind::Adapter, Some(problem)) => format!("{} It cannot be used: {}", describe(report), problem.message),
-        (_, Some(problem)) => problem.message.clone(),
-        (_, None) => describe(report),
+    let mut list = Vec::new();
+    if report.kind == FileKind::Adapter || refusal.is_none() {
+        list.push(description(report));
     }
+    match (refusal, list.is_empty()) {
+        (Some(problem), true) => list.push(problem.message.clone()),
+        (Some(problem), false) => list.push(sentence!("verdict.cannot_be_used", problem = &problem.message)),
+        (None, _) => {}
+    }
+    Sentence::joined(list).unwrap_or_default()
 }
 
-fn describe(report: &Report) -> String {
-    let algorithms: Vec<&str> = report.algorithms.iter().map(|name| display_name(name)).collect();
-    let name = if algorithms.is_empty() { "adapter".into() } else { algorithms.join(" and ") };
-    let article = if name.starts_with(['a', 'e', 'i', 'o', 'u', '(']) { "An" } else { "A" };
-    let mut text = format!("{article} {name} for {}", report.base.label);
-    if let Some(finetune) = finetune(report) {
-        text += &format!(", trained on {finetune}");
-    }
-    if !report.modules.is_empty() {
-        text += &format!(": it changes {}", layers(&report.modules));
-    }
-    let ranks: Vec<f64> = report.modules.iter().filter_map(|row| row.rank).map(|rank| rank as f64).collect();
-    let scales: Vec<f64> = report.modules.iter().map(|row| f64::from(row.scale)).collect();
-    text += &range(", rank", &ranks);
-    if !report.headers_only {
-        text += &range(", scale", &scales);
-    }
-    text.push('.');
-    text += &prediction(report);
-    let warnings: Vec<&str> = report
-        .problems
-        .iter()
-        .filter(|problem| problem.severity == Severity::Warn)
-        .map(|problem| problem.message.as_str())
-        .collect();
-    if let Some(first) = warnings.first() {
-        text += &format!(" {first}");
-    }
-    text
+/// Returns what the file is, with its prediction type if it matters and its first warning.
+fn description(report: &Report) -> Sentence {
+    let algorithms: Vec<Sentence> = report.algorithms.iter().map(|name| algorithm(name)).collect();
+    let items = if algorithms.is_empty() { vec![sentence!("verdict.adapter")] } else { algorithms };
+    let vowel = items[0].starts_with(['a', 'e', 'i', 'o', 'u', '(']);
+    let none = || Value::from("");
+    let finetune = finetune(report).map_or_else(none, |name| sentence!("verdict.finetune", name = name).into());
+    let changes = match report.modules.is_empty() {
+        true => none(),
+        false => sentence!("verdict.changes", items = layers(&report.modules)).into(),
+    };
+    let ranks = report.modules.iter().filter_map(|row| row.rank).map(|rank| rank as f64);
+    let rank = Value::range(ranks).map_or_else(none, |rank| sentence!("verdict.rank", rank = rank).into());
+    let scales = report.modules.iter().filter(|_| !report.headers_only).map(|row| f64::from(row.scale));
+    let scale = Value::range(scales).map_or_else(none, |scale| sentence!("verdict.scale", scale = scale).into());
+    let kind = sentence!(
+        if vowel { "verdict.an" } else { "verdict.a" },
+        items = items,
+        base = report.base.name(),
+        finetune = finetune,
+        changes = changes,
+        rank = rank,
+        scale = scale,
+    );
+    let warning = report.problems.iter().find(|problem| problem.severity == Severity::Warn);
+    let notes = [prediction(report), warning.map(|problem| problem.message.clone())];
+    Sentence::joined([kind].into_iter().chain(notes.into_iter().flatten()).collect()).unwrap_or_default()
 }
 
 /// Returns the SDXL finetune that a file was trained on, from the base model named in its header.
@@ -58,55 +62,37 @@ fn finetune(report: &Report) -> Option<&'static str> {
 }
 
 /// Returns a note if the file was trained for v-prediction and most models of its family predict noise.
-fn prediction(report: &Report) -> String {
+fn prediction(report: &Report) -> Option<Sentence> {
     let has = |key: &str, want: &str| report.metadata.get(key).is_some_and(|value| value.eq_ignore_ascii_case(want));
     let velocity = has("ss_v_parameterization", "true") || has("modelspec.prediction_type", "v");
     if !velocity || !matches!(report.base.id(), Some(FamilyId::Sd15 | FamilyId::Sdxl)) {
-        return String::new();
+        return None;
     }
-    let snr = if has("ss_zero_terminal_snr", "true") { " and zero terminal SNR" } else { "" };
-    format!(" It was trained for v-prediction{snr}: with an epsilon-prediction model, images look washed out.")
+    let zero_snr = has("ss_zero_terminal_snr", "true");
+    Some(if zero_snr { sentence!("verdict.velocity_zero_snr") } else { sentence!("verdict.velocity") })
 }
 
-/// Formats "192 UNet layers and 72 text encoder layers".
-fn layers(rows: &[ModuleRow]) -> String {
-    let count = |component: &str| rows.iter().filter(|row| row.path.split('.').next() == Some(component)).count();
-    let parts = [
-        ("UNet", count("unet")),
-        ("transformer", count("transformer")),
-        ("prior", count("prior")),
-        ("language model", count("language_model")),
-        ("text encoder", count("text_encoder")),
-        ("second text encoder", count("text_encoder_2")),
-        ("third text encoder", count("text_encoder_3")),
-        ("", count("model")),
+/// Returns "192 UNet layers", "72 text encoder layers".
+fn layers(rows: &[ModuleRow]) -> Vec<Sentence> {
+    const COMPONENTS: [(&str, &str); 8] = [
+        ("unet", "layers.unet"),
+        ("transformer", "layers.transformer"),
+        ("prior", "layers.prior"),
+        ("language_model", "layers.language_model"),
+        ("text_encoder", "layers.text_encoder"),
+        ("text_encoder_2", "layers.text_encoder_2"),
+        ("text_encoder_3", "layers.text_encoder_3"),
+        ("model", "layers.model"),
     ];
-    let list: Vec<String> = parts
-        .iter()
-        .filter(|(_, layers)| *layers > 0)
-        .map(|(name, layers)| {
-            format!("{layers} {name} layer{}", if *layers == 1 { "" } else { "s" }).replace("  ", " ")
-        })
-        .collect();
-    list.join(" and ")
-}
-
-/// Formats "{label} 4" or "{label} 1 to 5"; empty without values.
-fn range(label: &str, values: &[f64]) -> String {
-    let (low, high) =
-        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
-    let short = |x: f64| format!("{}", (x * 1000.0).round() / 1000.0);
-    match values {
-        [] => String::new(),
-        _ if low == high => format!("{label} {}", short(low)),
-        _ if low < high => format!("{label} {} to {}", short(low), short(high)),
-        _ => String::new(),
-    }
+    let count = |component: &str| rows.iter().filter(|row| row.path.split('.').next() == Some(component)).count();
+    let counts = COMPONENTS.iter().map(|(component, id)| (id, count(component)));
+    counts.filter(|(_, layers)| *layers > 0).map(|(id, layers)| sentence!(id, n = layers)).collect()
 }
 
 /// Returns the display name of an algorithm that is computed, or only recognized.
-fn display_name(name: &str) -> &str {
-    Algorithm::from_name(name).map(Algorithm::label).or_else(|| spelling::long(name)).unwrap_or(name)
+fn algorithm(name: &str) -> Sentence {
+    let label = Algorithm::from_name(name).map(Algorithm::label).or_else(|| spelling::long(name)).unwrap_or(name);
+    Sentence::word(format!("algorithm.{name}"), label)
 }
 
 #[cfg(test)]

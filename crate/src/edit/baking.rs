@@ -8,6 +8,7 @@ use crate::analysis::{BaseShapes, Severity, inspect};
 use crate::formats::{ByteSink, ByteSource, Header, read_header};
 use crate::model::Family;
 use crate::model::spelling::KeyTable;
+use crate::sentence::{Sentence, sentence};
 use serde::Serialize;
 use std::collections::HashSet;
 use ts_rs::TS;
@@ -22,7 +23,7 @@ pub struct BakePreview {
     /// Number of tensors in the result.
     pub tensors_after: usize,
     /// Warnings about the adapters, as sentences.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Sentence>,
     /// Size of the result in bytes.
     #[ts(type = "number")]
     pub size_after: u64,
@@ -95,15 +96,15 @@ async fn read_checked<'a>(
     input: &EditInput<'a>,
     part: &'a MergePart,
     base: &BaseShapes,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Sentence>,
 ) -> Result<BakeInput<'a>, EditError> {
     let (file, source) = (input.name, input.source()?);
     let report = inspect(file, source, input.config, Some(base)).await;
     let refuse = |reason: String| EditError::Refused { file: file.into(), reason };
     for problem in &report.problems {
         match problem.severity {
-            Severity::Refuse => return Err(refuse(problem.message.clone())),
-            Severity::Warn => warnings.push(format!("{file}: {}", problem.message)),
+            Severity::Refuse => return Err(refuse(problem.message.text.clone())),
+            Severity::Warn => warnings.push(sentence!("bake.warning", file = file, message = &problem.message)),
         }
     }
     let failed = |source| EditError::Read { file: file.into(), source };

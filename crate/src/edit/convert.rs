@@ -16,6 +16,7 @@ use crate::adapters::{Algorithm, Delta, Part, Strengths};
 use crate::formats::{ByteSink, ByteSource, Dtype, Header, TensorInfo};
 use crate::linalg::Factorization;
 use crate::model::spelling::Role;
+use crate::sentence::{Sentence, sentence};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
@@ -124,10 +125,10 @@ async fn plan<'a, 'b>(
     for delta in &opened.adapter.deltas {
         match planner.delta(delta).await {
             Err(EditError::Unsupported { what, hint, .. }) if options.drop => {
-                planner.drop_delta(delta, &format!("{what}: {hint}"))
+                planner.drop_delta(delta, &sentence!("dropped.unsupported", what = what, hint = hint));
             }
             Err(EditError::NoMatrix { algorithm, .. }) if options.drop => {
-                planner.drop_delta(delta, &format!("{algorithm} cannot be converted to LoRA without the base model"));
+                planner.drop_delta(delta, &sentence!("dropped.no_matrix", algorithm = algorithm.label()));
             }
             other => other?,
         }
@@ -180,8 +181,8 @@ pub(super) struct Planner<'a, 'b, 'c> {
 }
 
 impl<'a, 'b> Planner<'a, 'b, '_> {
-    fn drop_key(&mut self, key: &str, reason: &str) {
-        self.preview.dropped.push(DroppedKey { key: key.into(), reason: reason.into() });
+    fn drop_key(&mut self, key: &str, reason: Sentence) {
+        self.preview.dropped.push(DroppedKey { key: key.into(), reason });
     }
 
     /// Copies or drops the keys that match no layer; drops parts of a layer's change only on request.
@@ -190,12 +191,12 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         self.opened.check_complete(|key| self.options.drop || removed.iter().any(|removed| removed == key))?;
         for left in &self.opened.adapter.leftovers {
             if removed.contains(&left.key) {
-                self.drop_key(&left.key, "removed on request");
+                self.drop_key(&left.key, sentence!("dropped.requested"));
                 continue;
             }
             match self.opened.header.get(&left.key) {
                 Some(tensor) if left.reason.is_foreign() && self.options.keep_leftovers => self.copy(tensor),
-                _ => self.drop_key(&left.key, &left.reason.to_string()),
+                _ => self.drop_key(&left.key, left.reason.sentence()),
             }
         }
         Ok(())
@@ -206,15 +207,15 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         self.pieces.push(TensorGroup { slots: vec![slot], origin: Origin::Copy(tensor.clone()) });
     }
 
-    fn drop_delta(&mut self, delta: &Delta, reason: &str) {
+    fn drop_delta(&mut self, delta: &Delta, reason: &Sentence) {
         for factor in delta.change.factors() {
-            self.drop_key(&factor.key, reason);
+            self.drop_key(&factor.key, reason.clone());
         }
     }
 
     async fn delta(&mut self, delta: &'a Delta) -> Result<(), EditError> {
         if self.options.without.contains(&delta.path()) {
-            self.drop_delta(delta, "removed on request");
+            self.drop_delta(delta, &sentence!("dropped.requested"));
             return Ok(());
         }
         // The weight's change has the same tensor.
@@ -223,7 +224,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         }
         let strength = self.options.strengths.of(delta);
         if strength == 0.0 {
-            self.drop_delta(delta, "its block weight is 0");
+            self.drop_delta(delta, &sentence!("dropped.zero_weight"));
             return Ok(());
         }
         if strength != 1.0 && !delta.algorithm.is_linear() {

@@ -2,6 +2,7 @@
 
 use super::names::Target;
 use crate::analysis::ProblemClass;
+use crate::sentence::{Sentence, sentence};
 use serde::{Serialize, Serializer};
 use std::fmt;
 
@@ -27,74 +28,63 @@ macro_rules! fixes {
                 match self { $(FixId::$id => &[$(ProblemClass::$problem),*],)+ }
             }
 
-            /// Returns the reason to apply it, as a sentence.
-            pub fn why(self) -> &'static str {
-                match self { $(FixId::$id => $why,)+ }
+            /// Returns the reason to apply it.
+            pub fn why(self) -> Sentence {
+                match self { $(FixId::$id => sentence!($why),)+ }
             }
         }
     };
 }
-// Name, problems, and reason.
+// Name, problems, and the id of the reason.
 fixes! {
     /// The tensors of a pickle or GGUF as safetensors.
-    Safetensors = "safetensors", [], "A safetensors file contains no code, and every program reads it.";
+    Safetensors = "safetensors", [], "fix_why.safetensors";
     /// The adapter inside an archive.
-    Unpack = "unpack", [Archive], "Programs load the file itself, not a zip archive.";
+    Unpack = "unpack", [Archive], "fix_why.unpack";
     /// The hashes in the header.
-    RepairHashes = "repair_hashes", [WrongHash], "Programs can then identify the file by the hash in its header.";
+    RepairHashes = "repair_hashes", [WrongHash], "fix_why.repair_hashes";
     /// The base model in the header.
-    RightHeader = "right_header", [WrongHeader],
-        "Programs that sort files by their headers then list it under the right base model.";
+    RightHeader = "right_header", [WrongHeader], "fix_why.right_header";
     /// Without keys of a layer that are copies or zeros.
-    RemoveBroken = "remove_broken", [IncompletePair, RankMismatch, ShapeMismatch, ConflictingKeys, UnsupportedAlgorithm],
-        "The removed keys are zeros, training state or copies of keys that stay: no network changes without them.";
+    RemoveBroken = "remove_broken", [IncompletePair, RankMismatch, ShapeMismatch, ConflictingKeys, UnsupportedAlgorithm], "fix_why.remove";
     /// Without keys of no layer that are copies or zeros.
-    RemoveStrays = "remove_strays", [UnmatchedKeys],
-        "The removed keys are zeros, training state or copies of keys that stay: no network changes without them.";
+    RemoveStrays = "remove_strays", [UnmatchedKeys], "fix_why.remove";
     /// Zeros in place of NaN and infinite values.
-    WithoutNan = "without_nan", [NanInf],
-        "Images are no longer black; every other value stays, but what the replaced ones were is lost.";
+    WithoutNan = "without_nan", [NanInf], "fix_why.without_nan";
     /// alpha multiplied into the weights.
-    BakeAlpha = "bake_alpha", [AmbiguousAlpha],
-        "Not every program reads alpha from outside the tensors. Baked in, the strength is the same everywhere.";
+    BakeAlpha = "bake_alpha", [AmbiguousAlpha], "fix_why.bake_alpha";
     /// Keys of sd-scripts.
-    RenameKohya = "rename_kohya", [], "Only the keys change; the effect is the same.";
+    RenameKohya = "rename_kohya", [], "fix_why.rename";
     /// Keys of diffusers.
-    RenamePeft = "rename_peft", [], "Only the keys change; the effect is the same.";
+    RenamePeft = "rename_peft", [], "fix_why.rename";
     /// Keys of diffusers before 0.22.
-    RenameDiffusers = "rename_diffusers", [], "Only the keys change; the effect is the same.";
+    RenameDiffusers = "rename_diffusers", [], "fix_why.rename";
     /// Keys of ComfyUI.
-    RenameComfy = "rename_comfy", [], "Only the keys change; the effect is the same.";
+    RenameComfy = "rename_comfy", [], "fix_why.rename";
     /// Keys of OneTrainer.
-    RenameOnetrainer = "rename_onetrainer", [], "Only the keys change; the effect is the same.";
+    RenameOnetrainer = "rename_onetrainer", [], "fix_why.rename";
     /// Keys of ai-toolkit.
-    RenameAitoolkit = "rename_aitoolkit", [], "Only the keys change; the effect is the same.";
+    RenameAitoolkit = "rename_aitoolkit", [], "fix_why.rename";
     /// Plain LoRA with keys of sd-scripts.
-    LoraKohya = "lora_kohya", [],
-        "Other algorithms become plain LoRA, exactly where possible; the preview shows the error otherwise.";
+    LoraKohya = "lora_kohya", [], "fix_why.plain_lora";
     /// Plain LoRA with keys of diffusers.
-    LoraPeft = "lora_peft", [],
-        "Other algorithms become plain LoRA, exactly where possible; the preview shows the error otherwise.";
+    LoraPeft = "lora_peft", [], "fix_why.plain_lora";
     /// Plain LoRA with keys of diffusers before 0.22.
-    LoraDiffusers = "lora_diffusers", [],
-        "Other algorithms become plain LoRA, exactly where possible; the preview shows the error otherwise.";
+    LoraDiffusers = "lora_diffusers", [], "fix_why.plain_lora";
     /// Plain LoRA with keys of ComfyUI.
-    LoraComfy = "lora_comfy", [],
-        "Other algorithms become plain LoRA, exactly where possible; the preview shows the error otherwise.";
+    LoraComfy = "lora_comfy", [], "fix_why.plain_lora";
     /// Plain LoRA with keys of OneTrainer.
-    LoraOnetrainer = "lora_onetrainer", [],
-        "Other algorithms become plain LoRA, exactly where possible; the preview shows the error otherwise.";
+    LoraOnetrainer = "lora_onetrainer", [], "fix_why.plain_lora";
     /// Plain LoRA with keys of ai-toolkit.
-    LoraAitoolkit = "lora_aitoolkit", [],
-        "Other algorithms become plain LoRA, exactly where possible; the preview shows the error otherwise.";
+    LoraAitoolkit = "lora_aitoolkit", [], "fix_why.plain_lora";
     /// A common dtype, exactly.
-    AsF16 = "as_f16", [], "Every program reads F16, which holds all of these values.";
+    AsF16 = "as_f16", [], "fix_why.as_f16";
     /// A common dtype, for dtypes whose values F16 does not hold.
-    AsF32 = "as_f32", [], "Every program reads F32; values are rounded to its precision.";
+    AsF32 = "as_f32", [], "fix_why.as_f32";
     /// A smaller rank.
-    Smaller = "smaller", [], "Keeps 98% of the energy of its changes.";
+    Smaller = "smaller", [], "fix_why.smaller";
     /// Weights of a typical strength.
-    UsualStrength = "usual_strength", [], "Strength 1 is then as strong as in a typical LoRA.";
+    UsualStrength = "usual_strength", [], "fix_why.usual_strength";
 }
 
 impl FixId {

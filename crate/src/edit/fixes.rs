@@ -25,6 +25,7 @@ use crate::analysis::{
 use crate::formats::Dtype;
 use crate::model::spelling::Role;
 use crate::num::to_f32;
+use crate::sentence::{Sentence, Value, rounded, sentence};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use ts_rs::TS;
@@ -36,9 +37,9 @@ pub struct Fix {
     #[ts(type = "string")]
     pub id: FixId,
     /// Button label.
-    pub title: String,
-    /// Reason to apply it, as a sentence.
-    pub why: String,
+    pub title: Sentence,
+    /// Reason to apply it.
+    pub why: Sentence,
     /// Classes of the report's problems that it fixes.
     #[ts(type = "Array<string>")]
     pub problems: Vec<ProblemClass>,
@@ -64,15 +65,14 @@ pub async fn fixes(input: &EditInput<'_>, report: &Report) -> Result<Vec<Fix>, E
     let mut candidates = Vec::new();
     match report.container {
         Container::PickleZip | Container::PickleLegacy => {
-            let title = "Save as safetensors".into();
-            candidates.push(fix(FixId::Safetensors, title, Edit::Export));
+            candidates.push(fix(FixId::Safetensors, sentence!("fix.safetensors"), Edit::Export));
         }
         Container::Gguf => {
-            let why = "Image generators read safetensors.".into();
-            candidates.push(Fix { why, ..fix(FixId::Safetensors, "Save as safetensors".into(), Edit::Export) });
+            let why = sentence!("fix_why.gguf");
+            candidates.push(Fix { why, ..fix(FixId::Safetensors, sentence!("fix.safetensors"), Edit::Export) });
         }
         Container::Zip if report.kind == FileKind::Adapter => {
-            candidates.push(fix(FixId::Unpack, "Unpack to safetensors".into(), Edit::Export));
+            candidates.push(fix(FixId::Unpack, sentence!("fix.unpack"), Edit::Export));
         }
         Container::Safetensors => candidates.extend(header_fixes(report)),
         Container::Zip | Container::Unknown => {}
@@ -96,9 +96,9 @@ pub async fn fixes(input: &EditInput<'_>, report: &Report) -> Result<Vec<Fix>, E
 }
 
 /// Creates a fix whose effect is unknown.
-fn fix(id: FixId, title: String, edit: Edit) -> Fix {
+fn fix(id: FixId, title: Sentence, edit: Edit) -> Fix {
     let problems = id.problems().to_vec();
-    Fix { id, title, why: id.why().into(), problems, loaders: Vec::new(), effect: Vec::new(), edit }
+    Fix { id, title, why: id.why(), problems, loaders: Vec::new(), effect: Vec::new(), edit }
 }
 
 fn has(report: &Report, class: ProblemClass) -> bool {
@@ -146,12 +146,12 @@ fn header_fixes(report: &Report) -> Vec<Fix> {
     let mut list = Vec::new();
     if has(report, ProblemClass::WrongHash) {
         let edit = MetadataEdit { repair_hashes: true, ..MetadataEdit::default() };
-        list.push(fix(FixId::RepairHashes, "Fix the hashes in the header".into(), Edit::Metadata(edit)));
+        list.push(fix(FixId::RepairHashes, sentence!("fix.repair_hashes"), Edit::Metadata(edit)));
     }
     let wrong = wrong_names(&report.metadata, &report.base.family);
     if has(report, ProblemClass::WrongHeader) && !wrong.is_empty() {
         let set = wrong.into_iter().map(|(key, word)| (key.to_owned(), word.to_owned())).collect();
-        let title = format!("Set the base model in the header to {}", report.base.label);
+        let title = sentence!("fix.right_header", base = report.base.name());
         list.push(fix(FixId::RightHeader, title, Edit::Metadata(MetadataEdit { set, ..MetadataEdit::default() })));
     }
     list
@@ -167,11 +167,10 @@ async fn key_removals(opened: &Opened<'_>, report: &Report) -> Vec<Fix> {
     }
     let broken = LeftoverClass::ALL.into_iter().filter(|class| !class.is_foreign()).map(ProblemClass::from);
     let id = if broken.into_iter().any(|class| has(report, class)) { FixId::RemoveBroken } else { FixId::RemoveStrays };
-    let count =
-        if keys.len() == 1 { "1 key that changes".to_owned() } else { format!("{} keys that change", keys.len()) };
+    let title = sentence!("fix.remove", n = keys.len());
     let options = ConvertOptions { without_keys: keys, keep_leftovers: true, ..ConvertOptions::default() };
     let problems = [FixId::RemoveBroken.problems(), FixId::RemoveStrays.problems()].concat();
-    vec![Fix { problems, ..fix(id, format!("Remove {count} nothing"), Edit::Convert(options)) }]
+    vec![Fix { problems, ..fix(id, title, Edit::Convert(options)) }]
 }
 
 /// Fix for NaN and infinite values, if 0 in their place means no change of the weights.
@@ -183,7 +182,7 @@ fn without_nan(opened: &Opened, report: &Report) -> Option<Fix> {
     if paths.is_empty() || !deltas.clone().all(is_mendable) {
         return None;
     }
-    let title = format!("Replace NaN and Inf values of {} layers by 0", paths.len());
+    let title = sentence!("fix.without_nan", n = paths.len());
     let options = ConvertOptions { zero_non_finite: true, keep_leftovers: true, ..ConvertOptions::default() };
     Some(fix(FixId::WithoutNan, title, Edit::Convert(options)))
 }
@@ -202,7 +201,7 @@ fn bake_alpha(opened: &Opened, report: &Report) -> Option<Fix> {
         return None;
     }
     let options = ConvertOptions { alpha: AlphaPlace::Baked, keep_leftovers: true, ..ConvertOptions::default() };
-    let title = format!("Bake alpha into {hidden} layers");
+    let title = sentence!("fix.bake_alpha", n = hidden);
     Some(Fix { loaders, ..fix(FixId::BakeAlpha, title, Edit::Convert(options)) })
 }
 
@@ -247,16 +246,16 @@ fn most_useful(candidates: &[Fix], loaders: &BTreeSet<String>) -> Option<usize> 
 
 fn conversion(report: &Report, target: Target, as_lora: bool) -> Fix {
     let format = match target {
-        Target::Kohya => "kohya",
-        Target::Peft => "PEFT",
-        Target::Diffusers => "legacy diffusers",
-        Target::Comfy => "ComfyUI",
-        Target::Onetrainer => "OneTrainer",
-        Target::Aitoolkit => "ai-toolkit",
+        Target::Kohya => "kohya".into(),
+        Target::Peft => "PEFT".into(),
+        Target::Diffusers => Value::from(sentence!("fix.old_diffusers")),
+        Target::Comfy => "ComfyUI".into(),
+        Target::Onetrainer => "OneTrainer".into(),
+        Target::Aitoolkit => "ai-toolkit".into(),
     };
     let title = match as_lora {
-        true => format!("Convert {} to plain LoRA with {format} keys", report.algorithms.join(", ")),
-        false => format!("Rename keys to {format} format"),
+        true => sentence!("fix.convert", algorithms = report.algorithms.join(", "), format = format),
+        false => sentence!("fix.rename", format = format),
     };
     let rank = as_lora.then_some(LORA_RANK);
     let options = ConvertOptions { to: Some(target), as_lora, rank, keep_leftovers: true, ..ConvertOptions::default() };
@@ -272,7 +271,7 @@ fn rare_dtype(report: &Report) -> Option<Fix> {
     let (id, dtype) = if wide > 0 { (FixId::AsF32, Dtype::F32) } else { (FixId::AsF16, Dtype::F16) };
     let options = ConvertOptions { dtype: Some(dtype), keep_leftovers: true, ..ConvertOptions::default() };
     let rows = narrow + wide;
-    (rows > 0).then(|| fix(id, format!("Store {rows} layers as {dtype}"), Edit::Convert(options)))
+    (rows > 0).then(|| fix(id, sentence!("fix.dtype", n = rows, dtype = dtype.to_string()), Edit::Convert(options)))
 }
 
 /// Optional improvements of a file without problems.
@@ -280,9 +279,9 @@ fn advice(report: &Report) -> Vec<Fix> {
     let mut list = Vec::new();
     let Some(health) = report.health.as_ref().filter(|_| !has(report, ProblemClass::NanInf)) else { return list };
     if health.rank_98 * 2 <= health.rank && !report.is_refused() && report.leftovers.is_empty() {
-        let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+        let megabytes = |bytes: u64| rounded(bytes as f64 / 1e6, 1);
         let (before, after) = (megabytes(health.bytes), megabytes(health.bytes_98));
-        let title = format!("Resize to rank {}: {before} becomes {after}", health.rank_98);
+        let title = sentence!("fix.resize", rank = health.rank_98, before = before, after = after);
         let rule = RankRule::Fixed(health.rank_98);
         let edit = Edit::Resize(ResizeOptions { rule, most: None, to: None, dtype: None, drop: false });
         list.push(fix(FixId::Smaller, title, edit));
@@ -300,7 +299,7 @@ pub async fn usual_strength(opened: &Opened<'_>, health: &Health) -> Option<Fix>
 
 fn scaled_to_usual(health: &Health) -> Option<Fix> {
     let strength = ((1.0 / health.times_usual) * 100.0).round() / 100.0;
-    let title = format!("Multiply the weights by {strength}");
+    let title = sentence!("fix.scale", strength = strength);
     let edit = Edit::Convert(ConvertOptions {
         strengths: Strengths::all(to_f32(strength)),
         keep_leftovers: true,

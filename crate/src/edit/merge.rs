@@ -14,6 +14,7 @@ use super::preview::DroppedKey;
 use crate::adapters::{Delta, Strengths};
 use crate::formats::{ByteSink, ByteSource, Dtype};
 use crate::linalg::{Dense, Factorization, pair_is_smaller};
+use crate::sentence::sentence;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use ts_rs::TS;
@@ -126,7 +127,7 @@ fn by_layer<'a, 'b>(inputs: &[MergeInput<'a, 'b>], dropped: &mut Vec<DroppedKey>
     for MergeInput { opened, strength, strengths } in inputs {
         let opened: &'a Opened<'b> = opened;
         for left in &opened.adapter.leftovers {
-            dropped.push(DroppedKey { key: left.key.clone(), reason: left.reason.to_string() });
+            dropped.push(DroppedKey { key: left.key.clone(), reason: left.reason.sentence() });
         }
         for delta in &opened.adapter.deltas {
             let strength = strength * strengths.of(delta);
@@ -220,9 +221,10 @@ impl<'a, 'b> Planner<'a, 'b> {
             return self.add_vector(layer, dtype);
         }
         let matrix = match layer.summed().await {
-            Err(error @ EditError::NoMatrix { .. }) if self.options.drop => {
+            Err(EditError::NoMatrix { algorithm, .. }) if self.options.drop => {
+                let reason = sentence!("dropped.no_matrix", algorithm = algorithm.label());
                 let keys = layer.parts.iter().flat_map(|part| part.delta.change.factors());
-                let dropped = keys.map(|factor| DroppedKey { key: factor.key.clone(), reason: error.to_string() });
+                let dropped = keys.map(|factor| DroppedKey { key: factor.key.clone(), reason: reason.clone() });
                 self.dropped.extend(dropped);
                 return Ok(());
             }

@@ -3,6 +3,7 @@
 use super::names::Target;
 use super::pairs::KeptRow;
 use crate::adapters::Algorithm;
+use crate::sentence::Sentence;
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -54,7 +55,7 @@ pub struct DroppedKey {
     /// The key.
     pub key: String,
     /// Reason, as a phrase.
-    pub reason: String,
+    pub reason: Sentence,
 }
 
 /// A scale that is baked into a layer's weights.

@@ -12,6 +12,7 @@ use super::peft::PeftMetadata;
 use super::preview::DroppedKey;
 use crate::adapters::Delta;
 use crate::formats::{ByteSink, ByteSource, Dtype, Header};
+use crate::sentence::sentence;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -71,13 +72,14 @@ pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> R
     opened.check_complete(|_| options.drop)?;
     let (rule, max_rank) = (options.rule.checked()?, check_rank(options.most)?.unwrap_or(usize::MAX));
     for left in &opened.adapter.leftovers {
-        dropped.push(DroppedKey { key: left.key.clone(), reason: left.reason.to_string() });
+        dropped.push(DroppedKey { key: left.key.clone(), reason: left.reason.sentence() });
     }
     for delta in &opened.adapter.deltas {
         let matrix = match form(opened, delta).await {
-            Err(error @ EditError::NoMatrix { .. }) if options.drop => {
+            Err(EditError::NoMatrix { algorithm, .. }) if options.drop => {
+                let reason = sentence!("dropped.no_matrix", algorithm = algorithm.label());
                 let factors = delta.change.factors().into_iter();
-                dropped.extend(factors.map(|factor| DroppedKey { key: factor.key.clone(), reason: error.to_string() }));
+                dropped.extend(factors.map(|factor| DroppedKey { key: factor.key.clone(), reason: reason.clone() }));
                 continue;
             }
             matrix => matrix?,

@@ -6,6 +6,7 @@
 use super::source::{Part, ReadFuture};
 use super::zip::{self, MAX_COMPRESSION_RATIO, Record};
 use super::{ByteSource, FormatError};
+use crate::sentence::sentence;
 use flate2::read::DeflateDecoder;
 use std::io::Read;
 use std::ops::Range;
@@ -60,25 +61,21 @@ impl Archive {
     /// Opens the file `name`.
     pub async fn member<'a>(&self, source: &'a dyn ByteSource, name: &str) -> Result<Member<'a>, FormatError> {
         let record = self.records.iter().find(|record| record.name == name);
-        let record = record.ok_or_else(|| FormatError::BadZip(format!("it has no file `{name}`")))?;
+        let record = record.ok_or_else(|| FormatError::BadZip(sentence!("detail.no_file", file = name).into()))?;
         if !record.packed {
             return Ok(Member::Stored(Part::new(source, record.bytes.clone())));
         }
         let packed = record.bytes.end - record.bytes.start;
         if record.size > packed.saturating_mul(MAX_COMPRESSION_RATIO) || record.size > MAX_UNPACKED_BYTES {
-            return Err(FormatError::ResourceBomb(format!(
-                "`{name}` would decompress from {packed} to {} bytes",
-                record.size
-            )));
+            return Err(FormatError::ResourceBomb(
+                sentence!("detail.expands", file = name, packed = packed, size = record.size).into(),
+            ));
         }
         let packed = source.read(record.bytes.clone()).await?;
         let mut bytes = Vec::new();
         match DeflateDecoder::new(packed.as_slice()).take(record.size + 1).read_to_end(&mut bytes) {
             Ok(_) if bytes.len() as u64 == record.size => Ok(Member::Unpacked(bytes)),
-            _ => Err(FormatError::BadZip(format!(
-                "`{name}` does not decompress to its declared size of {} bytes",
-                record.size
-            ))),
+            _ => Err(FormatError::BadZip(sentence!("detail.other_size", file = name, size = record.size).into())),
         }
     }
 }

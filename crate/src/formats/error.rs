@@ -1,70 +1,80 @@
-//! Errors from reading files, each with a problem class and a message.
+//! Errors from reading files, each with a problem class and a sentence.
 
-use std::io;
+use crate::sentence::{Sentence, Value, sentence};
+use std::error::Error;
+use std::{fmt, io};
 
 /// Error from reading a file or one of its tensors, or from converting a tensor.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's message says what its fields are")]
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the sentence of each variant says what its fields are")]
 pub enum FormatError {
     /// I/O error of the underlying source.
-    #[error("the file could not be read: {0}; check that it still exists and try again")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// File that is shorter than its header declares.
-    #[error("the file is truncated: {0}; download it again")]
-    Truncated(String),
+    Truncated(Value),
     /// safetensors header that violates the format.
-    #[error("the safetensors header is invalid: {0}; download the file again or contact its author")]
-    BadHeader(String),
+    BadHeader(Value),
     /// Key of two tensors.
-    #[error("the file lists the key `{0}` twice, so the tensor is ambiguous; ask the file's author for a fixed one")]
     DuplicateKey(String),
     /// Tensors that overlap, leave gaps, or do not end at the end of the file.
-    #[error("the tensor offsets are invalid: {0}; the file is corrupted or was written by a faulty program")]
-    BadOffsets(String),
+    BadOffsets(Value),
     /// Shape that is impossible, or does not match the tensor's size in bytes.
-    #[error("`{name}` has an invalid shape: {reason}; the file is corrupted or was written by a faulty program")]
-    BadShape { name: String, reason: String },
+    BadShape { name: String, reason: Value },
     /// Tensor without plain elements: quantized, sparse, on the meta device, ….
-    #[error("`{name}` is a {kind} tensor, which is not supported; save it again as a plain, dense tensor")]
     UnsupportedTensor { name: String, kind: &'static str },
     /// dtype that the format does not define.
-    #[error("`{name}` has the unknown dtype `{dtype}`; a newer version of this program may support it")]
     BadDtype { name: String, dtype: String },
     /// GGUF header that violates the format.
-    #[error("the GGUF header is invalid: {0}; download the file again or contact its author")]
-    BadGguf(String),
+    BadGguf(Value),
     /// Tensor with a quantized type of ggml or PyTorch.
-    #[error(
-        "`{name}` is quantized as {kind}, which is not supported; save the adapter as F16 (llama.cpp: --outtype f16)"
-    )]
     Quantized { name: String, kind: String },
     /// Zip archive that violates the format.
-    #[error("the zip archive is invalid: {0}; download the file again")]
-    BadZip(String),
+    BadZip(Value),
     /// File that would need far more memory than its size (decompression bomb).
-    #[error("the file would need far more memory than its size: {0}; do not use it")]
-    ResourceBomb(String),
+    ResourceBomb(Value),
     /// Pickle that violates the format.
-    #[error("the pickle is invalid: {0}; download the file again")]
-    BadPickle(String),
+    BadPickle(Value),
     /// Pickle without a STOP opcode.
-    #[error("the file is truncated: its pickle ends at byte {0}; download it again")]
     PickleTruncated(usize),
     /// Pickle that imports a dangerous function.
-    #[error("loading the pickle would run `{0}`; nothing was run here. Delete the file")]
     UnsafePickle(String),
     /// Pickle that imports a name known neither as harmless nor as dangerous.
-    #[error("the pickle imports `{0}`, which adapters do not need; nothing was run here. Ask for a .safetensors file")]
     UnknownGlobal(String),
     /// dtype without a conversion to or from f32.
-    #[error("tensors of dtype {0} are not supported here; convert the file to F16, BF16 or F32")]
     UnsupportedDtype(::safetensors::Dtype),
     /// Value that overflows the base model's dtype.
-    #[error("`{name}` contains {value}, which overflows {dtype}; bake at a lower strength or into an F32 base model")]
     Overflow { name: String, value: f32, dtype: ::safetensors::Dtype },
 }
 
 impl FormatError {
+    /// Returns the sentence in reports: what is wrong and what to do.
+    pub fn sentence(&self) -> Sentence {
+        match self {
+            FormatError::Io(error) => sentence!("file.io", reason = error.to_string()),
+            FormatError::Truncated(detail) => sentence!("file.truncated", detail = detail.clone()),
+            FormatError::BadHeader(detail) => sentence!("file.bad_header", detail = detail.clone()),
+            FormatError::DuplicateKey(key) => sentence!("file.duplicate_key", key = key),
+            FormatError::BadOffsets(detail) => sentence!("file.bad_offsets", detail = detail.clone()),
+            FormatError::BadShape { name, reason } => sentence!("file.bad_shape", key = name, detail = reason.clone()),
+            FormatError::UnsupportedTensor { name, kind } => {
+                sentence!("file.unsupported_tensor", key = name, kind = Value::phrase(kind))
+            }
+            FormatError::BadDtype { name, dtype } => sentence!("file.bad_dtype", key = name, dtype = dtype),
+            FormatError::BadGguf(detail) => sentence!("file.bad_gguf", detail = detail.clone()),
+            FormatError::Quantized { name, kind } => sentence!("file.quantized", key = name, kind = kind),
+            FormatError::BadZip(detail) => sentence!("file.bad_zip", detail = detail.clone()),
+            FormatError::ResourceBomb(detail) => sentence!("file.resource_bomb", detail = detail.clone()),
+            FormatError::BadPickle(detail) => sentence!("file.bad_pickle", detail = detail.clone()),
+            FormatError::PickleTruncated(at) => sentence!("file.pickle_truncated", at = *at),
+            FormatError::UnsafePickle(name) => sentence!("file.unsafe_pickle", name = name),
+            FormatError::UnknownGlobal(name) => sentence!("file.unknown_global", name = name),
+            FormatError::UnsupportedDtype(dtype) => sentence!("file.unsupported_dtype", dtype = dtype.to_string()),
+            FormatError::Overflow { name, value, dtype } => {
+                sentence!("file.overflow", key = name, value = *value, dtype = dtype.to_string())
+            }
+        }
+    }
+
     /// Returns the problem class in reports and in the test corpus.
     pub fn class(&self) -> &'static str {
         match self {
@@ -86,5 +96,26 @@ impl FormatError {
             }
             FormatError::Overflow { .. } => "overflow",
         }
+    }
+}
+
+impl fmt::Display for FormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence().clause())
+    }
+}
+
+impl Error for FormatError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            FormatError::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for FormatError {
+    fn from(error: io::Error) -> FormatError {
+        FormatError::Io(error)
     }
 }

@@ -5,6 +5,7 @@
 
 use super::tensor::check_shape;
 use super::{ByteSource, Dtype, FormatError, Header, TensorInfo};
+use crate::sentence::sentence;
 use std::collections::{BTreeMap, HashSet};
 
 /// Maximum header length, in bytes: vocabularies of full models take several megabytes.
@@ -104,7 +105,7 @@ pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError>
         let start = data_start.checked_add(tensor.offset);
         let bytes = start.zip(len).and_then(|(start, len)| Some(start..start.checked_add(len)?));
         let bytes = bytes.filter(|bytes| bytes.end <= source.len()).ok_or_else(|| {
-            FormatError::Truncated(format!("`{}` extends past the file's {} bytes", tensor.name, source.len()))
+            FormatError::Truncated(sentence!("detail.past_file", key = &tensor.name, size = source.len()).into())
         })?;
         tensors.push(TensorInfo::contiguous(tensor.name.clone(), dtype, tensor.shape.clone(), bytes));
     }
@@ -133,7 +134,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, len: u64) -> Result<&'a [u8], FormatError> {
-        let truncated = || FormatError::Truncated("its GGUF header ends in the middle of an entry".into());
+        let truncated = || FormatError::Truncated(sentence!("detail.gguf_entry").into());
         let len = usize::try_from(len).map_err(|_| truncated())?;
         let (head, rest) = self.rest.split_at_checked(len).ok_or_else(truncated)?;
         self.rest = rest;
@@ -161,7 +162,7 @@ impl<'a> Reader<'a> {
         self.take(4)?;
         let version = self.u32()?;
         if !(2..=3).contains(&version) {
-            return Err(FormatError::BadGguf(format!("its version is {version}, but only 2 and 3 are supported")));
+            return Err(FormatError::BadGguf(sentence!("detail.gguf_version", version = u64::from(version)).into()));
         }
         let (tensor_count, entries) = (self.u64()?, self.u64()?);
         let mut metadata = BTreeMap::new();
@@ -176,7 +177,7 @@ impl<'a> Reader<'a> {
         for _ in 0..tensor_count {
             let tensor = self.tensor()?;
             if tensor.name.is_empty() || !names.insert(tensor.name.clone()) {
-                return Err(FormatError::BadGguf(format!("it has a duplicate or empty tensor name `{}`", tensor.name)));
+                return Err(FormatError::BadGguf(sentence!("detail.gguf_name", key = &tensor.name).into()));
             }
             tensors.push(tensor);
         }
@@ -206,7 +207,7 @@ impl<'a> Reader<'a> {
             10 => self.u64()?.to_string(),
             11 => i64::from_le_bytes(self.bytes()?).to_string(),
             12 => f64::from_le_bytes(self.bytes()?).to_string(),
-            other => return Err(FormatError::BadGguf(format!("it has a metadata value of the unknown type {other}"))),
+            other => return Err(FormatError::BadGguf(sentence!("detail.gguf_value", kind = u64::from(other)).into())),
         })
     }
 
@@ -224,7 +225,7 @@ impl<'a> Reader<'a> {
                 }
                 return Ok(());
             }
-            other => return Err(FormatError::BadGguf(format!("it has a metadata array of the unknown type {other}"))),
+            other => return Err(FormatError::BadGguf(sentence!("detail.gguf_array", kind = u64::from(other)).into())),
         };
         self.take(count.saturating_mul(width)).map(|_| ())
     }
@@ -233,14 +234,17 @@ impl<'a> Reader<'a> {
         let name = self.text()?;
         let axes = self.u32()?;
         if axes > MAX_AXES {
-            return Err(FormatError::BadGguf(format!("`{name}` has {axes} axes, but at most {MAX_AXES} are allowed")));
+            let (axes, most) = (u64::from(axes), u64::from(MAX_AXES));
+            return Err(FormatError::BadGguf(
+                sentence!("detail.tensor_axes", key = &name, axes = axes, most = most).into(),
+            ));
         }
         let mut shape = Vec::new();
         for _ in 0..axes {
             let axis = self.u64()?;
             let axis = usize::try_from(axis).map_err(|_| FormatError::BadShape {
                 name: name.clone(),
-                reason: format!("{axis} is not a valid axis length"),
+                reason: sentence!("detail.bad_axis", axis = axis.to_string()).into(),
             })?;
             shape.push(axis);
         }

@@ -6,6 +6,7 @@
 
 use super::tensor::{TensorInfo, check_shape};
 use super::{ByteSource, Dtype, FormatError};
+use crate::sentence::{Sentence, sentence};
 use serde::Deserialize;
 use serde::de::{Deserializer, IntoDeserializer, MapAccess, Visitor, value::StrDeserializer};
 use std::collections::{BTreeMap, HashMap};
@@ -30,31 +31,29 @@ impl Header {
     pub async fn read(source: &dyn ByteSource) -> Result<Header, FormatError> {
         let file_len = source.len();
         if file_len < 8 {
-            return Err(FormatError::Truncated(format!(
-                "it has {file_len} bytes, but a safetensors file starts with 8 bytes for the header length"
-            )));
+            return Err(FormatError::Truncated(sentence!("detail.too_short", size = file_len).into()));
         }
         let prefix = source.read(0..8).await?;
         let header_len = u64::from_le_bytes(prefix.try_into().unwrap_or_default());
         if header_len > MAX_HEADER_LEN {
-            return Err(FormatError::BadHeader(format!(
-                "it claims {header_len} bytes, but the format allows {MAX_HEADER_LEN}"
-            )));
+            return Err(FormatError::BadHeader(
+                sentence!("detail.header_too_long", size = header_len, most = MAX_HEADER_LEN).into(),
+            ));
         }
         if header_len > file_len - 8 {
-            return Err(FormatError::Truncated(format!(
-                "its header claims {header_len} bytes, but only {} follow",
-                file_len - 8
-            )));
+            return Err(FormatError::Truncated(
+                sentence!("detail.header_past_end", size = header_len, left = file_len - 8).into(),
+            ));
         }
         Header::parse(&source.read(8..8 + header_len).await?, file_len)
     }
 
     /// Parses and validates the header text `json` of a file of `file_len` bytes.
     pub fn parse(json: &[u8], file_len: u64) -> Result<Header, FormatError> {
-        let text =
-            std::str::from_utf8(json).map_err(|error| FormatError::BadHeader(format!("it is not UTF-8: {error}")))?;
-        let raw: RawHeader = serde_json::from_str(text).map_err(|error| FormatError::BadHeader(error.to_string()))?;
+        let text = std::str::from_utf8(json)
+            .map_err(|error| FormatError::BadHeader(sentence!("detail.not_utf8", error = error.to_string()).into()))?;
+        let raw: RawHeader =
+            serde_json::from_str(text).map_err(|error| FormatError::BadHeader(error.to_string().into()))?;
         let data_start = 8 + json.len() as u64;
         let mut tensors = Vec::with_capacity(raw.tensors.len());
         let mut by_name = HashMap::with_capacity(raw.tensors.len());
@@ -112,28 +111,21 @@ fn check_coverage(tensors: &[TensorInfo], data_start: u64, file_len: u64) -> Res
     for tensor in tensors {
         let (name, start) = (&tensor.name, tensor.bytes.start);
         if start < at {
-            return Err(FormatError::BadOffsets(format!(
-                "`{name}` overlaps the previous tensor by {} bytes",
-                at - start
-            )));
+            return Err(FormatError::BadOffsets(sentence!("detail.overlap", key = name, bytes = at - start).into()));
         }
         if start > at {
-            return Err(FormatError::BadOffsets(format!("{} bytes before `{name}` belong to no tensor", start - at)));
+            return Err(FormatError::BadOffsets(sentence!("detail.gap", key = name, bytes = start - at).into()));
         }
         at = tensor.bytes.end;
     }
     if at < file_len {
-        return Err(FormatError::BadOffsets(format!(
-            "{} bytes after the last tensor belong to no tensor",
-            file_len - at
-        )));
+        return Err(FormatError::BadOffsets(sentence!("detail.trailing", bytes = file_len - at).into()));
     }
     if let Some(first) = tensors.iter().find(|tensor| tensor.bytes.end > file_len) {
         let missing = 100.0 * (at - file_len) as f64 / (at - data_start) as f64;
-        return Err(FormatError::Truncated(format!(
-            "{missing:.0}% of the data is missing, starting in `{}` ({file_len} of {at} bytes)",
-            first.name
-        )));
+        let (percent, key) = (missing.round(), &first.name);
+        let detail = sentence!("detail.missing", percent = percent, key = key, size = file_len, expected = at);
+        return Err(FormatError::Truncated(detail.into()));
     }
     Ok(())
 }
@@ -188,11 +180,11 @@ impl RawTensor {
         let Ok(dtype) = Dtype::deserialize(dtype_name) else {
             return Err(FormatError::BadDtype { name, dtype: self.dtype });
         };
-        let bad_shape = |reason: String| FormatError::BadShape { name: name.clone(), reason };
+        let bad_shape = |reason: Sentence| FormatError::BadShape { name: name.clone(), reason: reason.into() };
         let mut shape = Vec::with_capacity(self.shape.len());
         for axis in &self.shape {
             let size = axis.as_u64().and_then(|size| usize::try_from(size).ok());
-            shape.push(size.ok_or_else(|| bad_shape(format!("{axis} is not a valid axis length")))?);
+            shape.push(size.ok_or_else(|| bad_shape(sentence!("detail.bad_axis", axis = axis.to_string())))?);
         }
         // At most u32::MAX elements.
         let bits = check_shape(&name, &shape)? * dtype.bitsize() as u64;
@@ -200,17 +192,21 @@ impl RawTensor {
             number
                 .as_u64()
                 .and_then(|offset| offset.checked_add(data_start))
-                .ok_or_else(|| FormatError::BadOffsets(format!("`{name}` has the invalid offset {number}")))
+                .ok_or_else(|| sentence!("detail.bad_offset", key = &name, offset = number.to_string()))
+                .map_err(|detail| FormatError::BadOffsets(detail.into()))
         };
         let bytes = offset(&self.data_offsets.0)?..offset(&self.data_offsets.1)?;
         if bytes.end < bytes.start {
-            return Err(FormatError::BadOffsets(format!("`{name}` ends before it starts")));
+            return Err(FormatError::BadOffsets(sentence!("detail.reversed", key = &name).into()));
         }
         let (span, remainder) = (bytes.end - bytes.start, bits % 8);
         if remainder != 0 || span != bits / 8 {
-            return Err(bad_shape(format!(
-                "{shape:?} as {dtype} needs {} bytes, but its offsets span {span}",
-                bits.div_ceil(8)
+            return Err(bad_shape(sentence!(
+                "detail.span",
+                shape = format!("{shape:?}"),
+                dtype = dtype.to_string(),
+                bytes = bits.div_ceil(8),
+                span = span,
             )));
         }
         Ok(TensorInfo::contiguous(name, dtype, shape, bytes))

@@ -4,6 +4,7 @@ use super::pickle::{Id, Pickle, Value};
 use super::tensor::check_shape;
 use super::view::{extent, is_row_major};
 use super::{Dtype, FormatError, Header, TensorInfo, View};
+use crate::sentence::sentence;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -44,14 +45,14 @@ pub fn header(pickle: &Pickle, storages: &Storages) -> Result<Header, FormatErro
         let Some(tensor) = tensor(pickle, &name, id, storages)? else { continue };
         names += name.len() as u64;
         if names > MIN_EXPANDED + MAX_EXPANSION * pickle.len as u64 {
-            return Err(FormatError::ResourceBomb("the keys of its nested dictionaries repeat each other".into()));
+            return Err(FormatError::ResourceBomb(sentence!("detail.repeated_keys").into()));
         }
         tensors.push(tensor);
     }
     let size = tensors.iter().fold(0u64, |size, tensor| size.saturating_add(tensor.byte_len()));
     if size > storages.file_len.saturating_mul(MAX_EXPANSION).max(MIN_EXPANDED) {
         let len = storages.file_len;
-        return Err(FormatError::ResourceBomb(format!("its tensors share {len} bytes but have {size}")));
+        return Err(FormatError::ResourceBomb(sentence!("detail.shared", len = len, size = size).into()));
     }
     tensors.sort_by(|a, b| (&a.name, a.bytes.start).cmp(&(&b.name, b.bytes.start)));
     tensors.dedup();
@@ -144,9 +145,10 @@ impl<'a> Walk<'a> {
                 return Ok(Some((self.name(place)?, id)));
             }
             let entries = self.entries(id);
-            self.budget = self.budget.checked_sub(entries.len()).ok_or_else(|| {
-                FormatError::ResourceBomb("its nested dictionaries contain each other again and again".into())
-            })?;
+            self.budget = self
+                .budget
+                .checked_sub(entries.len())
+                .ok_or_else(|| FormatError::ResourceBomb(sentence!("detail.nested").into()))?;
             for (key, value) in entries {
                 self.add(place, key, value);
             }
@@ -156,7 +158,7 @@ impl<'a> Walk<'a> {
 
     /// Returns the keys from the root to a place, joined by dots.
     fn name(&self, mut place: usize) -> Result<String, FormatError> {
-        let too_long = || FormatError::BadPickle(format!("a tensor's key exceeds {MAX_NAME} bytes"));
+        let too_long = || FormatError::BadPickle(sentence!("detail.long_key", most = MAX_NAME).into());
         let (mut keys, mut len) = (Vec::new(), 0);
         while place != 0 {
             let (outer, key) = self.places[place];
@@ -262,18 +264,18 @@ fn tensor(pickle: &Pickle, name: &str, call: Id, storages: &Storages) -> Result<
         "_rebuild_tensor_v2" => (None, arguments.get(6)),
         "_rebuild_tensor_v3" => (arguments.get(6), arguments.get(7)),
         "_rebuild_qtensor" => return Err(quantized(pickle, name, arguments)),
-        "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor" => return unsupported("sparse"),
-        "_rebuild_nested_tensor" => return unsupported("nested"),
+        "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor" => return unsupported("tensor.sparse"),
+        "_rebuild_nested_tensor" => return unsupported("tensor.nested"),
         "_rebuild_meta_tensor_no_storage" => return unsupported("meta"),
-        "_rebuild_wrapper_subclass" => return unsupported("custom"),
-        "_rebuild_device_tensor_from_numpy" | "_rebuild_xla_tensor" => return unsupported("numpy-backed"),
+        "_rebuild_wrapper_subclass" => return unsupported("tensor.custom"),
+        "_rebuild_device_tensor_from_numpy" | "_rebuild_xla_tensor" => return unsupported("tensor.numpy"),
         _ => return Ok(None),
     };
     let is_set = |&(key, value): &(Id, Id)| {
         matches!(pickle.text(key), Some("conj" | "neg")) && pickle.get(value) == &Value::Int(1)
     };
     if flags.and_then(|&flags| pickle.dict(flags)).is_some_and(|flags| flags.iter().any(is_set)) {
-        return unsupported("lazily negated or conjugated");
+        return unsupported("tensor.lazy");
     }
     strided(pickle, name, arguments, dtype.copied(), storages).map(Some)
 }
@@ -297,15 +299,15 @@ fn strided(
     other_dtype: Option<Id>,
     storages: &Storages,
 ) -> Result<TensorInfo, FormatError> {
-    let bad_pickle = |reason: &str| FormatError::BadPickle(format!("`{name}` {reason}"));
+    let bad_pickle = |id: &str| FormatError::BadPickle(sentence!(id, key = name).into());
     let &[source, offset, shape, strides, ..] = arguments else {
-        return Err(bad_pickle("lacks arguments of its rebuild function"));
+        return Err(bad_pickle("detail.lacks_arguments"));
     };
     let described = match pickle.get(source) {
         Value::Persistent(description) => StorageRef::of(pickle, *description),
         _ => None,
     };
-    let storage = described.ok_or_else(|| bad_pickle("has no storage"))?;
+    let storage = described.ok_or_else(|| bad_pickle("detail.no_storage"))?;
     let unknown = |dtype: &str| FormatError::BadDtype { name: name.to_owned(), dtype: dtype.to_owned() };
     let dtype = match other_dtype {
         Some(id) => {
@@ -314,8 +316,7 @@ fn strided(
         }
         None => storage.dtype().ok_or_else(|| unknown(storage.class))?,
     };
-    let (shape, strides) = shape_and_strides(pickle, shape, strides)
-        .ok_or_else(|| bad_pickle("does not have one size and one stride, both non-negative integers, per axis"))?;
+    let (shape, strides) = shape_and_strides(pickle, shape, strides).ok_or_else(|| bad_pickle("detail.strides"))?;
     check_shape(name, &shape)?;
     let bytes = storage_bytes(name, &storage, storages)?;
     let width = dtype.bitsize() as u64 / 8;
@@ -327,10 +328,8 @@ fn strided(
         _ => start.zip(span).and_then(|(start, span)| Some(start..start.checked_add(span)?)),
     };
     let range = range.filter(|range| range.end <= bytes.end).ok_or_else(|| {
-        FormatError::Truncated(format!(
-            "`{name}` of shape {shape:?} extends past its storage of {} bytes",
-            bytes.end - bytes.start
-        ))
+        let (shape, size) = (format!("{shape:?}"), bytes.end - bytes.start);
+        FormatError::Truncated(sentence!("detail.past_storage", key = name, shape = shape, size = size).into())
     })?;
     let is_big_endian = storages.is_big_endian && width > 1;
     let is_plain = range.is_empty() || !is_big_endian && is_row_major(&shape, &strides);
@@ -347,15 +346,14 @@ fn shape_and_strides(pickle: &Pickle, shape: Id, strides: Id) -> Option<(Vec<usi
 
 /// Returns the byte range of a storage, or of the part that `storage` is of it.
 fn storage_bytes(name: &str, storage: &StorageRef, storages: &Storages) -> Result<Range<u64>, FormatError> {
-    let missing = || FormatError::Truncated(format!("the storage of `{name}` is missing"));
+    let missing = || FormatError::Truncated(sentence!("detail.storage_missing", key = name).into());
     let bytes = storages.ranges.get(storage.key).ok_or_else(missing)?.clone();
     let Some((offset, len)) = storage.part else { return Ok(bytes) };
     let width = storage.dtype().map_or(1, |dtype| dtype.bitsize() as u64 / 8);
     let start = offset.checked_mul(width).and_then(|offset| bytes.start.checked_add(offset));
     let end = start.zip(len.checked_mul(width)).and_then(|(start, len)| start.checked_add(len));
     let part = start.zip(end).filter(|&(_, end)| end <= bytes.end);
-    let (start, end) = part.ok_or_else(|| {
-        FormatError::Truncated(format!("the storage of `{name}` is a part that extends past the whole"))
-    })?;
+    let (start, end) =
+        part.ok_or_else(|| FormatError::Truncated(sentence!("detail.storage_part", key = name).into()))?;
     Ok(start..end)
 }

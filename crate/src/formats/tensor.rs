@@ -5,6 +5,7 @@ use super::source::past_the_end;
 use super::view::{View, extent};
 use super::{ByteSource, Dtype, FormatError, widen::widen};
 use crate::num::{host_len, numel};
+use crate::sentence::{Sentence, sentence};
 use std::io;
 use std::ops::Range;
 
@@ -167,14 +168,14 @@ impl TensorBlocks<'_> {
 /// Checks a shape that a file claims and returns the number of elements. The product of the non-zero axes is at most
 /// `u32::MAX`: no weight is larger, and so the product of any of the axes fits a `usize` on every target.
 pub(super) fn check_shape(name: &str, shape: &[usize]) -> Result<u64, FormatError> {
-    let bad_shape = |reason: String| FormatError::BadShape { name: name.to_owned(), reason };
+    let bad_shape = |reason: Sentence| FormatError::BadShape { name: name.to_owned(), reason: reason.into() };
     if shape.len() > MAX_AXES {
-        return Err(bad_shape(format!("it has {} axes, but at most {MAX_AXES} are allowed", shape.len())));
+        return Err(bad_shape(sentence!("detail.axes", axes = shape.len(), most = MAX_AXES)));
     }
     let product = shape.iter().try_fold(1u64, |product, &axis| product.checked_mul(axis.max(1) as u64));
     match product {
         Some(product) if product <= u64::from(u32::MAX) => Ok(if shape.contains(&0) { 0 } else { product }),
-        _ => Err(bad_shape(format!("{shape:?} has too many elements"))),
+        _ => Err(bad_shape(sentence!("detail.elements", shape = format!("{shape:?}")))),
     }
 }
 

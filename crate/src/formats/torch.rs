@@ -7,6 +7,7 @@ use super::pickle::{self, Pickle, Value};
 use super::state_dict::{StorageRef, Storages, header};
 use super::zip::{self, Record};
 use super::{ByteSource, FormatError, Header};
+use crate::sentence::sentence;
 use std::collections::{HashMap, HashSet};
 
 /// Maximum pickle length, in bytes: a million tensors take less.
@@ -16,7 +17,7 @@ const MAX_PICKLE: u64 = 64 << 20;
 pub async fn read_zip(source: &dyn ByteSource) -> Result<Header, FormatError> {
     let records = zip::records(source).await?;
     let Some(main) = records.iter().find(|record| is_main(record)) else {
-        return Err(FormatError::BadZip("it was not written by PyTorch (data.pkl is missing)".into()));
+        return Err(FormatError::BadZip(sentence!("detail.no_data_pkl").into()));
     };
     let others = || records.iter().filter(|record| is_pickle_name(&record.name) && *record != main);
     let bytes = main.contents(source, MAX_PICKLE).await?;
@@ -27,7 +28,7 @@ pub async fn read_zip(source: &dyn ByteSource) -> Result<Header, FormatError> {
     }
     check_records(&records)?;
     if main.size > MAX_PICKLE {
-        return Err(FormatError::ResourceBomb(format!("its pickle has {} bytes", main.size)));
+        return Err(FormatError::ResourceBomb(sentence!("detail.pickle_size", size = main.size).into()));
     }
     let pickle = pickle::read(&bytes)?;
     pickle::check_imports(bytes.get(pickle.len..).unwrap_or_default())?;
@@ -54,16 +55,13 @@ fn is_main(record: &Record) -> bool {
 /// Checks that no record is compressed and that each name is unique, as in the archives that PyTorch writes.
 fn check_records(records: &[Record]) -> Result<(), FormatError> {
     if let Some(record) = records.iter().find(|record| record.packed) {
-        return Err(FormatError::ResourceBomb(format!(
-            "`{}` is compressed ({} bytes would become {}), but PyTorch never compresses",
-            record.name,
-            record.bytes.end - record.bytes.start,
-            record.size
-        )));
+        let packed = record.bytes.end - record.bytes.start;
+        let detail = sentence!("detail.compressed", file = &record.name, packed = packed, size = record.size);
+        return Err(FormatError::ResourceBomb(detail.into()));
     }
     let mut names = HashSet::new();
     match records.iter().find(|record| !names.insert(&record.name)) {
-        Some(twice) => Err(FormatError::BadZip(format!("it has two records named `{}`", twice.name))),
+        Some(twice) => Err(FormatError::BadZip(sentence!("detail.two_records", file = &twice.name).into())),
         None => Ok(()),
     }
 }
@@ -73,7 +71,9 @@ fn is_big_endian(record: &[u8]) -> Result<bool, FormatError> {
     match record {
         b"little" => Ok(false),
         b"big" => Ok(true),
-        other => Err(FormatError::BadZip(format!("its byte order is `{}`", String::from_utf8_lossy(other)))),
+        other => Err(FormatError::BadZip(
+            sentence!("detail.byte_order", order = String::from_utf8_lossy(other).into_owned()).into(),
+        )),
     }
 }
 
@@ -122,7 +122,7 @@ async fn legacy(bytes: &[u8], source: &dyn ByteSource) -> Result<(Header, u64), 
     // The magic number, the protocol version and the system info.
     let protocol = (next()?, next()?).1;
     if protocol.size(protocol.root) != Some(1001) {
-        return Err(FormatError::BadPickle("it was not written by PyTorch".into()));
+        return Err(FormatError::BadPickle(sentence!("detail.not_pytorch").into()));
     }
     next()?;
     let (object, keys) = (next()?, next()?);
@@ -136,7 +136,7 @@ async fn legacy(bytes: &[u8], source: &dyn ByteSource) -> Result<(Header, u64), 
         let width = widths.get(key).copied().unwrap_or(1);
         let end = count.checked_mul(width).and_then(|len| len.checked_add(start + 8));
         let end = end.filter(|&end| end <= source.len());
-        let end = end.ok_or_else(|| FormatError::Truncated(format!("its storage {key} extends past its end")))?;
+        let end = end.ok_or_else(|| FormatError::Truncated(sentence!("detail.storage_past_end", key = key).into()))?;
         ranges.insert(key.to_owned(), start + 8..end);
         start = end;
     }

@@ -3,6 +3,7 @@
 //! Layout: PKWARE APPNOTE 4.3, with zip64 sizes.
 
 use super::{ByteSource, FormatError};
+use crate::sentence::sentence;
 use flate2::read::DeflateDecoder;
 use std::io::Read;
 use std::ops::Range;
@@ -48,7 +49,7 @@ pub async fn records(source: &dyn ByteSource) -> Result<Vec<Record>, FormatError
     let tail_start = len.saturating_sub(22 + 65535);
     let tail = source.read(tail_start..len).await?;
     let Some(end) = tail.windows(4).rposition(|window| window == b"PK\x05\x06") else {
-        return Err(FormatError::Truncated("it starts like a zip archive but has no central directory".into()));
+        return Err(FormatError::Truncated(sentence!("detail.zip_no_directory").into()));
     };
     let mut fields = Fields(tail.get(end + 10..).unwrap_or_default());
     let (_, mut size, mut start) = (fields.u16()?, u64::from(fields.u32()?), u64::from(fields.u32()?));
@@ -57,9 +58,9 @@ pub async fn records(source: &dyn ByteSource) -> Result<Vec<Record>, FormatError
     }
     let is_inside = start.checked_add(size).is_some_and(|end| end <= len);
     if !is_inside || size > MAX_DIRECTORY {
-        return Err(FormatError::BadZip(format!(
-            "its central directory claims {size} bytes at offset {start} of a file of {len} bytes"
-        )));
+        return Err(FormatError::BadZip(
+            sentence!("detail.zip_directory", size = size, start = start, total = len).into(),
+        ));
     }
     let directory = source.read(start..start + size).await?;
     let mut fields = Fields(&directory);
@@ -68,7 +69,7 @@ pub async fn records(source: &dyn ByteSource) -> Result<Vec<Record>, FormatError
         let record = Entry::read(&mut fields)?.locate(source).await?;
         total = record.bytes.end.saturating_sub(record.bytes.start).saturating_add(total);
         if total > len {
-            return Err(FormatError::BadZip("its records overlap".into()));
+            return Err(FormatError::BadZip(sentence!("detail.zip_overlap").into()));
         }
         records.push(record);
     }
@@ -80,7 +81,7 @@ async fn zip64_directory(source: &dyn ByteSource, tail: &[u8], end: usize) -> Re
     let locator = end.checked_sub(20).and_then(|at| tail.get(at..end)).unwrap_or_default();
     let mut fields = Fields(locator);
     if fields.u32()? != 0x0706_4b50 {
-        return Err(FormatError::BadZip("its zip64 locator is missing".into()));
+        return Err(FormatError::BadZip(sentence!("detail.zip64").into()));
     }
     fields.take(4)?;
     let at = fields.u64()?;
@@ -102,7 +103,7 @@ struct Entry {
 impl Entry {
     fn read(fields: &mut Fields) -> Result<Entry, FormatError> {
         if fields.u32()? != 0x0201_4b50 {
-            return Err(FormatError::BadZip("an entry of its central directory has the wrong signature".into()));
+            return Err(FormatError::BadZip(sentence!("detail.zip_signature").into()));
         }
         fields.take(6)?;
         let method = fields.u16()?;
@@ -126,11 +127,13 @@ impl Entry {
             }
         }
         match method {
-            0 if size != compressed_size => Err(FormatError::BadZip(format!(
-                "`{name}` is stored uncompressed but has two sizes, {compressed_size} and {size}"
-            ))),
+            0 if size != compressed_size => Err(FormatError::BadZip(
+                sentence!("detail.zip_two_sizes", file = name, packed = compressed_size, size = size).into(),
+            )),
             0 | 8 => Ok(Entry { name, compressed_size, size, deflated: method == 8, header }),
-            other => Err(FormatError::BadZip(format!("`{name}` has the unsupported compression method {other}"))),
+            other => {
+                Err(FormatError::BadZip(sentence!("detail.zip_method", file = name, method = u64::from(other)).into()))
+            }
         }
     }
 
@@ -139,15 +142,13 @@ impl Entry {
         let local = source.read(self.header..self.header.saturating_add(30)).await?;
         let mut fields = Fields(&local);
         if fields.u32()? != 0x0403_4b50 {
-            return Err(FormatError::BadZip(format!(
-                "`{}` is not at the offset given in the central directory",
-                self.name
-            )));
+            return Err(FormatError::BadZip(sentence!("detail.zip_place", file = self.name).into()));
         }
         fields.take(22)?;
         let start = self.header + 30 + u64::from(fields.u16()?) + u64::from(fields.u16()?);
         let end = start.checked_add(self.compressed_size).filter(|&end| end <= source.len());
-        let end = end.ok_or_else(|| FormatError::Truncated(format!("`{}` extends past its end", self.name)))?;
+        let end =
+            end.ok_or_else(|| FormatError::Truncated(sentence!("detail.past_its_end", file = &self.name).into()))?;
         Ok(Record { name: self.name, bytes: start..end, packed: self.deflated, size: self.size })
     }
 }
@@ -157,7 +158,7 @@ struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], FormatError> {
-        let truncated = || FormatError::BadZip("its central directory ends in the middle of an entry".into());
+        let truncated = || FormatError::BadZip(sentence!("detail.zip_entry").into());
         let (head, rest) = self.0.split_at_checked(len).ok_or_else(truncated)?;
         self.0 = rest;
         Ok(head)

@@ -33,43 +33,43 @@ pub fn block(component: Component, module: &Module) -> String {
     }
 }
 
-/// Stacks of equal blocks: key prefix, short name of a block, display name of a block.
+/// Stacks of equal blocks: key prefix, short name of a block, id of its name in reports.
 const STACKS: [(&str, &str, &str); 28] = [
-    ("blk.", "L", "layer"),
-    ("double_blocks.", "D", "double block"),
-    ("single_blocks.", "S", "single block"),
-    ("joint_blocks.", "J", "joint block"),
-    ("transformer_blocks.", "T", "block"),
-    ("blocks.", "B", "block"),
-    ("layers.", "L", "layer"),
-    ("context_refiner.", "CR", "context refiner"),
-    ("noise_refiner.", "NR", "noise refiner"),
-    ("txt_in.individual_token_refiner.blocks.", "TR", "token refiner"),
-    ("llm_adapter.blocks.", "A", "text adapter block"),
-    ("distilled_guidance_layer.layers.", "G", "guidance layer"),
-    ("down_blocks.", "DOWN", "down block"),
-    ("up_blocks.", "UP", "up block"),
-    ("double_stream_blocks.", "D", "double block"),
-    ("single_stream_blocks.", "S", "single block"),
-    ("double_layers.", "D", "double block"),
-    ("single_layers.", "S", "single block"),
-    ("vace_blocks.", "V", "VACE block"),
-    ("visual_transformer_blocks.", "V", "block"),
-    ("text_transformer_blocks.", "T", "text block"),
-    ("language_model.layers.", "L", "layer"),
-    ("visual.blocks.", "E", "vision block"),
-    ("txtfusion.layerwise_blocks.", "TL", "text fusion block"),
-    ("txtfusion.refiner_blocks.", "TR", "text refiner"),
-    ("ref_image_refiner.", "RR", "reference refiner"),
-    ("audio_embeddings_connector.transformer_1d_blocks.", "AC", "audio connector"),
-    ("video_embeddings_connector.transformer_1d_blocks.", "VC", "video connector"),
+    ("blk.", "L", "stack.layer"),
+    ("double_blocks.", "D", "stack.double"),
+    ("single_blocks.", "S", "stack.single"),
+    ("joint_blocks.", "J", "stack.joint"),
+    ("transformer_blocks.", "T", "stack.block"),
+    ("blocks.", "B", "stack.block"),
+    ("layers.", "L", "stack.layer"),
+    ("context_refiner.", "CR", "stack.context_refiner"),
+    ("noise_refiner.", "NR", "stack.noise_refiner"),
+    ("txt_in.individual_token_refiner.blocks.", "TR", "stack.token_refiner"),
+    ("llm_adapter.blocks.", "A", "stack.text_adapter"),
+    ("distilled_guidance_layer.layers.", "G", "stack.guidance"),
+    ("down_blocks.", "DOWN", "stack.down"),
+    ("up_blocks.", "UP", "stack.up"),
+    ("double_stream_blocks.", "D", "stack.double"),
+    ("single_stream_blocks.", "S", "stack.single"),
+    ("double_layers.", "D", "stack.double"),
+    ("single_layers.", "S", "stack.single"),
+    ("vace_blocks.", "V", "stack.vace"),
+    ("visual_transformer_blocks.", "V", "stack.block"),
+    ("text_transformer_blocks.", "T", "stack.text"),
+    ("language_model.layers.", "L", "stack.layer"),
+    ("visual.blocks.", "E", "stack.vision"),
+    ("txtfusion.layerwise_blocks.", "TL", "stack.text_fusion"),
+    ("txtfusion.refiner_blocks.", "TR", "stack.text_refiner"),
+    ("ref_image_refiner.", "RR", "stack.reference_refiner"),
+    ("audio_embeddings_connector.transformer_1d_blocks.", "AC", "stack.audio_connector"),
+    ("video_embeddings_connector.transformer_1d_blocks.", "VC", "stack.video_connector"),
 ];
 
-/// Returns the short name, display name and block index of the stack that contains a transformer's layer.
+/// Returns the short name, the id of the name in reports and the block index of the stack that contains a transformer's layer.
 pub fn stack(native: &str) -> Option<(&'static str, &'static str, usize)> {
-    STACKS.iter().find_map(|&(start, short, label)| {
+    STACKS.iter().find_map(|&(start, short, name)| {
         let block = native.strip_prefix(start)?.split('.').next()?.parse().ok()?;
-        Some((short, label, block))
+        Some((short, name, block))
     })
 }
 

@@ -20,6 +20,7 @@ use crate::pipeline::{
 };
 use crate::program::Program;
 use crate::samplers::{SamplerKind, WebUiSettings};
+use crate::sentence::{Sentence, Value};
 use crate::text::Emphasis;
 use serde::Serialize;
 use ts_rs::{Config, TS};
@@ -169,8 +170,8 @@ impl LayerSpectrum {
 /// A comparison of two files.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct ComparedFiles {
-    /// Relation of the files, as a sentence.
-    pub sentence: String,
+    /// Relation of the files.
+    pub sentence: Sentence,
     /// Comparison by layer and of the metadata.
     pub comparison: Comparison,
 }
@@ -189,6 +190,8 @@ type Declaration = fn(&Config) -> String;
 
 /// Types of the report on a file and of comparisons.
 const REPORT: &[Declaration] = &[
+    Sentence::decl,
+    Value::decl,
     Report::decl,
     Container::decl,
     FileKind::decl,

@@ -3,6 +3,7 @@
 import { html, nothing } from "lit-html";
 import { formatBytes, formatCount, formatFixed, formatNumber } from "../../core/format.js";
 import { rich, t, word } from "../../words.js";
+import { sentenceView } from "../../ui/text.js";
 
 /** @typedef {import("../../engine/types.d.ts").Preview} Preview */
 
@@ -33,7 +34,7 @@ function sentences(preview) {
         ${said(split.length, t("preview.split", { layers: t("n.fused_layer", { n: split.length }) }), split.map((path) => html`<code>${path}</code>`))}
         ${said(fused.length, t("preview.fused", { layers: layers(fused.length) }), fused.map((path) => html`<code>${path}</code>`))}
         ${said(retyped, t("preview.retyped", { layers: layers(retyped) }))}
-        ${said(dropped.length, t("preview.dropped", { tensors: tensors(dropped.length) }), dropped.map(({ key, reason }) => html`<code>${key}</code>: ${reason}`))}
+        ${said(dropped.length, t("preview.dropped", { tensors: tensors(dropped.length) }), dropped.map(({ key, reason }) => html`<code>${key}</code>: ${sentenceView(reason)}`))}
         ${renamed.length + rebuilt.length + baked.length + split.length + fused.length + retyped + dropped.length ? nothing : html`<li>${t("preview.header", { tensors: tensors(tensors_after) })}</li>`}
       `;
     }
@@ -43,7 +44,7 @@ function sentences(preview) {
       return html`
         ${preview.kind === "merge" ? html`<li>${t("preview.merged", { layers: layers(preview.layers.length), shared: preview.shared })}</li>` : nothing}
         ${said(preview.layers.length, t("preview.energy", { percent: percent(energy), ranks: ranks(preview.layers) }), preview.layers.map(keptRow))}
-        ${said(dropped.length, t("preview.dropped", { tensors: tensors(dropped.length) }), dropped.map(({ key, reason }) => html`<code>${key}</code>: ${reason}`))}
+        ${said(dropped.length, t("preview.dropped", { tensors: tensors(dropped.length) }), dropped.map(({ key, reason }) => html`<code>${key}</code>: ${sentenceView(reason)}`))}
       `;
     }
     case "metadata":
@@ -61,7 +62,7 @@ function sentences(preview) {
     case "bake": {
       const { tensors_after, warnings } = preview;
       return html`<li>${t("preview.bake", { tensors: tensors(preview.tensors), all: formatCount(tensors_after) })}</li>
-        ${warnings.map((warning) => html`<li>${warning}</li>`)}`;
+        ${warnings.map((warning) => html`<li>${sentenceView(warning)}</li>`)}`;
     }
     case "extract": {
       const { unchanged, left_out } = preview;

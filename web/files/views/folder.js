@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { formatBytes } from "../../core/format.js";
 import { copies, folderRows } from "../folder.js";
-import { t, word } from "../../words.js";
+import { familyName, t, word } from "../../words.js";
 import { check, cross, download, stop, warning } from "../../ui/icons.js";
 
 /** @typedef {import("../../types.d.ts").FolderTable} FolderTable */
@@ -17,7 +17,7 @@ const MOST_ROWS = 500;
 
 /** @returns {Column[]} */
 const columns = () => [
-  { key: "label", name: t("fact.made_for"), cell: (summary) => (summary.kind === "adapter" ? summary.label : word("kind", summary.kind)) },
+  { key: "label", name: t("fact.made_for"), cell: (summary) => (summary.kind === "adapter" ? familyName(summary) : word("kind", summary.kind)) },
   { key: "algorithms", name: t("fact.algorithm"), cell: ({ algorithms }) => algorithms.split(", ").map((name) => word("algorithm", name)).join(", ") },
   { key: "rank_high", name: t("fact.rank"), cell: rank, numeric: true },
   { key: "size", name: t("fact.size"), cell: ({ size }) => formatBytes(size), numeric: true },

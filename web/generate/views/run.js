@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { formatBytes, formatFixed } from "../../core/format.js";
 import { entryById, firstChannels, fitsModel, textWidth, usable } from "../../select.js";
-import { rich, t } from "../../words.js";
+import { familyName, rich, t } from "../../words.js";
 import { formView } from "./form.js";
 import { gridView } from "../../gallery/views/grid.js";
 import { historyView } from "../../gallery/views/history.js";
@@ -90,7 +90,7 @@ function unfitView(state) {
   if (base.chosen !== "demo" && entry.id.startsWith("demo:")) return nothing; // of the bundled model, as everybody can see
   const look = { severity: /** @type {const} */ ("warn"), kind: "unfit" };
   if (base.chosen !== "demo") {
-    const message = t("run.unfit_own", { family: entry.report.base.label, label: base.info?.label });
+    const message = t("run.unfit_own", { family: familyName(entry.report.base), label: base.info?.label });
     return messageView({ ...look, title: t("run.unfit_title"), message });
   }
   return messageView({

@@ -5,6 +5,7 @@ import { formatNumber } from "../../core/format.js";
 import { usable } from "../../select.js";
 import { t } from "../../words.js";
 import { messageView } from "../../ui/message.js";
+import { sentenceView } from "../../ui/text.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
 /** @typedef {import("../../types.d.ts").Send} Send */
@@ -40,7 +41,7 @@ function resultView({ sentence, comparison }, a, b) {
   const { layers, metadata } = comparison;
   const known = layers.filter(({ cosine }) => cosine !== null);
   return html`
-    <p class="sentence" data-testid="relation">${sentence}</p>
+    <p class="sentence" data-testid="relation">${sentenceView(sentence)}</p>
     <details>
       <summary>${t("compare.layers", { layers: t("n.layer", { n: layers.length }), known: known.length })}</summary>
       <div class="scroller tall" tabindex="0" role="region" aria-label=${t("compare.by_layer")}>

@@ -3,7 +3,7 @@
 import { html, nothing, svg } from "lit-html";
 import { formatNumber } from "../../core/format.js";
 import { LIMITS, lanes, blockKeyOf, relative, step } from "../map.js";
-import { t, word } from "../../words.js";
+import { say, t, word } from "../../words.js";
 
 /** @typedef {import("../../engine/types.d.ts").Report} Report */
 /** @typedef {import("../../engine/types.d.ts").Coverage} Block */
@@ -95,7 +95,7 @@ const cellId = (block) => `block-${blockKeyOf(block).replace(/\W/g, "-")}`;
 
 /** @param {Block} block */
 function sentence({ label, block, covered, total, norm }) {
-  const name = label || block;
+  const name = say(label) || block;
   if (!covered) return t("map.unchanged", { name, total });
   return norm ? t("map.changed_by", { name, covered, total, norm: formatNumber(norm) }) : t("map.changed", { name, covered, total });
 }
@@ -162,7 +162,7 @@ function numbersView(coverage) {
             ${coverage.map(
               (block) => html`<tr>
                 <td>${word("component", block.component)}</td>
-                <th scope="row">${block.label || block.block}</th>
+                <th scope="row">${say(block.label) || block.block}</th>
                 <td>${t("table.of", { covered: block.covered, total: block.total })}</td>
                 <td>${formatNumber(block.norm)}</td>
               </tr>`,

@@ -5,6 +5,7 @@ import { formatNumber } from "../../core/format.js";
 import { relative } from "../map.js";
 import { tableRows } from "../../select.js";
 import { t, word } from "../../words.js";
+import { sentenceView } from "../../ui/text.js";
 
 /** @typedef {import("../../engine/types.d.ts").ModuleRow} Module */
 /** @typedef {import("../../types.d.ts").Table} Table */
@@ -130,7 +131,7 @@ export function leftoversView(leftovers) {
             <tr><th scope="col">${t("leftovers.name")}</th><th scope="col">${t("leftovers.why")}</th></tr>
           </thead>
           <tbody>
-            ${leftovers.slice(0, 500).map(({ key, reason }) => html`<tr><th scope="row"><code>${key}</code></th><td>${reason}</td></tr>`)}
+            ${leftovers.slice(0, 500).map(({ key, reason }) => html`<tr><th scope="row"><code>${key}</code></th><td>${sentenceView(reason)}</td></tr>`)}
           </tbody>
         </table>
       </div>

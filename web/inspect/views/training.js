@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { formatCount } from "../../core/format.js";
 import { tagsOf } from "../../select.js";
-import { t } from "../../words.js";
+import { say, t } from "../../words.js";
 import { copy } from "../../ui/icons.js";
 
 /** @typedef {import("../../engine/types.d.ts").Training} Training */
@@ -29,7 +29,7 @@ export function trainingView({ trainer, settings, trigger_words, tags, tag_total
         </div>
       </div>
       ${settings.length
-        ? html`<dl class="fields">${settings.map(({ label, value }) => html`<div><dt>${label}</dt><dd><bdi>${value}</bdi></dd></div>`)}</dl>`
+        ? html`<dl class="fields">${settings.map(({ label, value }) => html`<div><dt>${say(label)}</dt><dd><bdi>${say(value)}</bdi></dd></div>`)}</dl>`
         : nothing}
       ${datasets.length ? datasetsView(datasets) : nothing} ${buckets.length ? bucketsView(buckets) : nothing}
     </section>
@@ -41,7 +41,7 @@ function triggersView(words, chosen, send) {
   const all = words.map(({ text }) => text).join(", ");
   return html`<h4>${t("training.triggers")}</h4>
     <p class="chips">
-      ${words.slice(0, MOST).map(({ text, source }) => chipView(text, t("training.click", { source }), chosen, send))}
+      ${words.slice(0, MOST).map(({ text, source }) => chipView(text, t("training.click", { source: say(source) }), chosen, send))}
       <button class="quiet" type="button" aria-label=${t("training.copy")} title=${t("button.copy")} @click=${() => send({ type: "text/copy", text: all, what: t("training.triggers") })}>
         ${copy}
       </button>

@@ -4,11 +4,11 @@ import { html, nothing } from "lit-html";
 import { formatBytes, formatCount, formatNumber, formatSeconds, formatValues } from "../../core/format.js";
 import { advice, fixesOf } from "../fixes.js";
 import { refused, weighed } from "../../select.js";
-import { language, t, word } from "../../words.js";
+import { familyName, language, t, word } from "../../words.js";
 import { fixButton } from "./fix.js";
 import { check, copy, stop, warning } from "../../ui/icons.js";
 import { messageView } from "../../ui/message.js";
-import { engineText, textView } from "../../ui/text.js";
+import { sentenceView } from "../../ui/text.js";
 
 /** @typedef {import("../../engine/types.d.ts").Report} Report */
 
@@ -20,7 +20,7 @@ export function verdictView(entry, report, scale, send) {
   return html`
     <div class="card verdict" data-testid="verdict">
       <p class="badges">${statusBadge(report)}<span class="badge">${word("kind", report.kind)}</span></p>
-      <p class="sentence">${textView(report.verdict)}</p>
+      <p class="sentence">${sentenceView(report.verdict)}</p>
       ${report.kind === "checkpoint" && report.container === "safetensors"
         ? html`<p><button class="button" type="button" id="draw-with" @click=${() => send({ type: "model/used", id })}>${t("verdict.draw")}</button></p>`
         : nothing}
@@ -41,7 +41,7 @@ function problemView(problem, report, fixes, send) {
   const mends = fixesOf(fixes, kind);
   return messageView({
     title: word("problem", kind),
-    message: report.verdict.includes(message) ? "" : message,
+    message: report.verdict.text.includes(message.text) ? "" : message,
     severity,
     kind,
     details: modules,
@@ -65,7 +65,7 @@ function healthView({ relative, measured, sentences }, fixes, send) {
   return html`<div class="health" data-testid="health">
     <p>
       ${measured ? nothing : t(sentences.length ? "verdict.relative" : "verdict.usual", { percent: formatNumber(100 * relative) })}
-      ${engineText(sentences.join(" "))}
+      ${sentences.map((sentence) => html`${sentenceView(sentence)} `)}
     </p>
     ${advice(fixes).map((fix) => fixButton(fix, send))}
   </div>`;
@@ -124,7 +124,7 @@ function factsView(report, send) {
   return html`
     <dl class="facts">
       ${base.family !== "unknown" || base.evidence.length
-        ? fact(term(t("fact.made_for"), t("term.made_for")), html`${base.label}${base.evidence.length ? html`<ul class="evidence" lang="en">${base.evidence.map((line) => html`<li>${line}</li>`)}</ul>` : nothing}`, "wide")
+        ? fact(term(t("fact.made_for"), t("term.made_for")), html`${familyName(base)}${base.evidence.length ? html`<ul class="evidence">${base.evidence.map((line) => html`<li>${sentenceView(line)}</li>`)}</ul>` : nothing}`, "wide")
         : nothing}
       ${algorithms.length ? fact(term(t("fact.algorithm"), t("term.algorithm")), algorithms.map((name) => word("algorithm", name)).join(", ")) : nothing}
       ${convention ? fact(term(t("fact.names"), t("term.names")), word("convention", convention)) : nothing}

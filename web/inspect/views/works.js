@@ -2,10 +2,10 @@
 
 import { html, nothing } from "lit-html";
 import { fixFor } from "../fixes.js";
-import { rich, t, word } from "../../words.js";
+import { rich, say, t, word } from "../../words.js";
 import { fixButton } from "./fix.js";
 import { check, partly, question, stop, warning } from "../../ui/icons.js";
-import { textView } from "../../ui/text.js";
+import { sentenceView } from "../../ui/text.js";
 
 /** @typedef {import("../../engine/types.d.ts").LoaderVerdict} Verdict */
 /** @typedef {import("../../types.d.ts").Send} Send */
@@ -30,11 +30,11 @@ function loaderView({ loader, label, version, status, applied, total, reason, lo
     <span class="mark" title=${word("status_says", status)}>${ICON[status]}</span>
     <div>
       <p class="loader-name"><strong>${label}</strong> <span class="status">${status === "partly" ? t("works.layers", { applied, total }) : word("status", status)}</span></p>
-      ${reason ? html`<p>${textView(reason)}</p>` : nothing}
-      ${strength_note ? html`<p><strong>${t("works.strength")}</strong> ${textView(strength_note)}</p>` : nothing}
+      ${reason ? html`<p>${sentenceView(reason)}</p>` : nothing}
+      ${strength_note ? html`<p><strong>${t("works.strength")}</strong> ${sentenceView(strength_note)}</p>` : nothing}
       ${log ? html`<p class="log-line"><span class="fine">${t("works.prints")}</span> <code>${log}</code></p>` : nothing}
       ${fix ? fixButton(fix, send) : nothing}
-      <p class="fine version">${version}</p>
+      <p class="fine version">${say(version)}</p>
     </div>
   </li>`;
 }
@@ -71,8 +71,8 @@ function answerView({ answer }) {
   }
   const { means, reason, path } = answer;
   return html`<div class="answer">
-    <p><strong>${textView(means)}</strong></p>
-    <p>${textView(reason)}</p>
+    <p><strong>${sentenceView(means)}</strong></p>
+    <p>${sentenceView(reason)}</p>
     ${path ? html`<p class="fine">${rich("works.layer", { path: html`<code>${path}</code>` })}</p>` : nothing}
   </div>`;
 }

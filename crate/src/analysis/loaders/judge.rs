@@ -3,11 +3,12 @@
 use super::evidence::Evidence;
 use super::rules::{self, FamilySupport, LoadPath, Loader, Name, Unreadable};
 use super::strength::{self, Changes};
-use super::{LoaderStatus, LoaderVerdict, REFUSED};
+use super::{LoaderStatus, LoaderVerdict};
 use crate::adapters::Group;
 use crate::analysis::report::Severity;
 use crate::model::Component;
 use crate::model::spelling::{ModuleMatch, NamingScheme, Role};
+use crate::sentence::{Sentence, Value, sentence};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Result of loading one group.
@@ -160,7 +161,7 @@ impl<'a> Case<'a> {
         let keys = self.keys();
         let refused = || {
             let refusal = loader.refusal(&keys, family, evidence.file)?;
-            Some(self.refused(&format!("{}.", refusal.reason), Some(refusal.log)))
+            Some(self.refused(refusal.reason, Some(refusal.log)))
         };
         if let Some(verdict) = self.unsupported_family().or_else(refused) {
             return Judgement { verdict, applied: vec![false; evidence.groups.len()] };
@@ -178,12 +179,18 @@ impl<'a> Case<'a> {
         Judgement { verdict, applied }
     }
 
-    fn verdict(&self, status: LoaderStatus, applied: usize, reason: String, log: Option<String>) -> LoaderVerdict {
+    fn verdict(
+        &self,
+        status: LoaderStatus,
+        applied: usize,
+        reason: Option<Sentence>,
+        log: Option<String>,
+    ) -> LoaderVerdict {
         let loader = self.loader;
         LoaderVerdict {
             loader: loader.name.clone(),
             label: loader.label.clone(),
-            version: format!("{} (rules of {})", loader.version, loader.read),
+            version: sentence!("loader.version", version = &loader.version, date = &loader.read),
             status,
             applied,
             total: self.evidence.groups.len(),
@@ -194,29 +201,29 @@ impl<'a> Case<'a> {
     }
 
     /// Returns the verdict that the whole file is refused.
-    fn refused(&self, why: &str, log: Option<String>) -> LoaderVerdict {
-        self.verdict(LoaderStatus::Refused, 0, format!("{REFUSED}{why}"), log)
+    fn refused(&self, cause: Sentence, log: Option<String>) -> LoaderVerdict {
+        self.verdict(LoaderStatus::Refused, 0, Some(sentence!("loader.refuses", cause = cause)), log)
     }
 
     /// Returns the verdict on files of a family that the loader does not support.
     fn unsupported_family(&self) -> Option<LoaderVerdict> {
         let Case { loader, evidence, .. } = *self;
-        let (family, label) = (evidence.family.name.as_str(), &evidence.family.label);
+        let (family, base, name) = (evidence.family.name.as_str(), evidence.family.named(), &loader.label);
         let runs = if evidence.family.is_known() { loader.runs(family) } else { FamilySupport::NotKnown };
         let (status, reason) = match runs {
             FamilySupport::WithAdapters => return None,
             FamilySupport::WithoutAdapters => {
-                (LoaderStatus::Refused, format!("{} does not load LoRAs for {label}.", loader.label))
+                (LoaderStatus::Refused, sentence!("loader.no_loras", loader = name, base = base))
             }
-            FamilySupport::Not => (LoaderStatus::Refused, format!("{} does not support {label}.", loader.label)),
+            FamilySupport::Not => (LoaderStatus::Refused, sentence!("loader.no_model", loader = name, base = base)),
             FamilySupport::NotKnown if !evidence.family.is_known() => {
-                (LoaderStatus::Unknown, "The base model of this file is unknown.".into())
+                (LoaderStatus::Unknown, sentence!("loader.unknown_base"))
             }
             FamilySupport::NotKnown => {
-                (LoaderStatus::Unknown, format!("{} has not been checked with {label}.", loader.label))
+                (LoaderStatus::Unknown, sentence!("loader.not_checked", loader = name, base = base))
             }
         };
-        Some(self.verdict(status, 0, reason, None))
+        Some(self.verdict(status, 0, Some(reason), None))
     }
 
     /// Returns the keys to which the loader's rules apply.
@@ -232,20 +239,18 @@ impl<'a> Case<'a> {
             unreadable(evidence.groups, outcomes).filter(|_| loader.unreadable == Unreadable::Refuse)
         {
             let log = loader.unreadable(&endings(group), &format!("{}{ending}", group.stem));
-            return self.refused(&format!("it does not read tensors that end with `{ending}`."), Some(log));
+            return self.refused(sentence!("loader.unreadable", ending = ending), Some(log));
         }
         let usage = self.key_usage(active, outcomes);
         let (applied, total) = (count_applied(outcomes), outcomes.len());
         if let Some(log) = loader.nothing_of_network().filter(|_| applied > 0 && misses_network(outcomes, evidence)) {
-            return self.refused(&reasons(loader, evidence, outcomes), Some(log.into()));
+            return self.refused(reasons(loader, evidence, outcomes).unwrap_or_default(), Some(log.into()));
         }
         if let Some(limit) = loader.refuse_unmatched_over.filter(|&limit| usage.unmatched.len() > limit) {
-            let why = format!(
-                "{} keys are unmatched, and the limit is {limit}. {}",
-                usage.unmatched.len(),
-                if applied < total { reasons(loader, evidence, outcomes) } else { skipped_keys(&usage.strays) }
-            );
-            return self.refused(&why, loader.refuse_log.as_ref().map(|log| log.replace("{file}", evidence.file)));
+            let limit = sentence!("loader.unmatched_limit", n = usage.unmatched.len(), limit = limit);
+            let which = if applied < total { reasons(loader, evidence, outcomes) } else { skipped_keys(&usage.strays) };
+            let cause = Sentence::joined([limit].into_iter().chain(which).collect()).unwrap_or_default();
+            return self.refused(cause, loader.refuse_log.as_ref().map(|log| log.replace("{file}", evidence.file)));
         }
         let log = self.unmatched_log(&usage, keys.len());
         let judged = match applied {
@@ -308,23 +313,24 @@ impl<'a> Case<'a> {
         };
         let first = keys.first().copied().unwrap_or_default();
         if let Some(why) = &path.refuse {
-            return self.refused(&format!("{why}."), line(path.log.as_deref(), first));
+            return self.refused(sentence!(why), line(path.log.as_deref(), first));
         }
         if let Some(key) = path.lacking(keys) {
-            let why = format!("`{key}` does not contain \"{}\".", path.need.as_deref().unwrap_or_default());
-            return self.refused(&why, line(Some(path.need_log()), key));
+            let word = path.need.as_deref().unwrap_or_default();
+            let cause = sentence!("loader.lacks_word", key = key, word = word);
+            return self.refused(cause, line(Some(path.need_log()), key));
         }
         if let Some((group, ending)) = unreadable(evidence.groups, outcomes).filter(|_| path.refuse_unreadable) {
             let key = format!("{}{ending}", group.stem);
             let text = line(path.log.as_deref(), &key).unwrap_or_else(|| loader.unreadable(&endings(group), &key));
-            return self.refused(&format!("it does not read tensors that end with `{ending}`."), Some(text));
+            return self.refused(sentence!("loader.unreadable", ending = ending), Some(text));
         }
         let log = || line(path.log.as_deref().or(Some(&loader.unmatched)), self.first_unused(outcomes)?);
         let has_unmatched =
             outcomes.iter().any(|outcome| matches!(outcome, KeyOutcome::NotLookedUp(_) | KeyOutcome::NoLayer));
         if path.refuse_unnamed && (has_unmatched || places.tensors.contains(&None)) {
-            let why = reasons(loader, evidence, outcomes);
-            return self.refused(if why.is_empty() { "it accepts no other keys." } else { &why }, log());
+            let cause = reasons(loader, evidence, outcomes).unwrap_or_else(|| sentence!("loader.no_other_keys"));
+            return self.refused(cause, log());
         }
         let applied = count_applied(outcomes);
         if applied == 0 {
@@ -356,7 +362,7 @@ impl<'a> Case<'a> {
     }
 
     /// Returns how the strength of the applied layers differs.
-    fn strength_note(&self, outcomes: &[KeyOutcome]) -> Option<String> {
+    fn strength_note(&self, outcomes: &[KeyOutcome]) -> Option<Sentence> {
         let applied = (0..outcomes.len()).filter(|&at| matches!(outcomes[at], KeyOutcome::Applied));
         let applied: Vec<_> = applied.map(|at| (&self.evidence.groups[at], self.changes[at])).collect();
         if applied.is_empty() { None } else { strength::note(self.loader, self.evidence, &applied) }
@@ -410,54 +416,81 @@ fn misses_network(outcomes: &[KeyOutcome], evidence: &Evidence) -> bool {
     matched.values().any(|matched| !matched)
 }
 
-/// Formats the keys of no layer that are skipped although every layer is applied.
-fn skipped_keys(strays: &[&str]) -> String {
-    match strays {
-        [] => String::new(),
-        [key] => format!("Only `{key}` is skipped; it changes no layer."),
-        [key, ..] => format!("{} keys are skipped, the first is `{key}`; they change no layer.", strays.len()),
-    }
+/// Returns the keys of no layer that are skipped although every layer is applied.
+fn skipped_keys(strays: &[&str]) -> Option<Sentence> {
+    Some(match strays {
+        [] => return None,
+        [key] => sentence!("loader.skips_key", key = *key),
+        [key, ..] => sentence!("loader.skips_keys", n = strays.len(), key = *key),
+    })
 }
 
-/// Returns why layers are not applied: each reason with its number of layers, and advice.
-fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome]) -> String {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for (group, outcome) in evidence.groups.iter().zip(outcomes) {
-        let reason = match outcome {
-            KeyOutcome::Applied => continue,
-            KeyOutcome::NoLayer => format!("do not exist in {}", evidence.family.label),
-            KeyOutcome::NotLookedUp(found) => unmatched_reason(group, found),
-            KeyOutcome::Unreadable(ending) => format!("are stored as `{ending}`, which it does not support"),
-            KeyOutcome::Fails(ending) => format!("are stored as `{ending}`, which it supports but fails to compute"),
+/// Reason why a loader does not apply a layer.
+#[derive(Clone, Copy, PartialEq)]
+enum Skip<'a> {
+    /// The family has no such layer.
+    NoLayer,
+    /// The loader does not look up its keys: their naming, prefix, and whether they are PEFT's.
+    Names(NamingScheme, &'a str, bool),
+    /// The loader does not read tensors with this suffix.
+    Stored(&'a str),
+    /// It fails to compute them.
+    Fails(&'a str),
+}
+
+impl Skip<'_> {
+    fn of<'a>(group: &Group, outcome: &KeyOutcome<'a>) -> Option<Skip<'a>> {
+        match *outcome {
+            KeyOutcome::Applied => None,
+            KeyOutcome::NoLayer => Some(Skip::NoLayer),
+            KeyOutcome::NotLookedUp(found) => Some(Skip::Names(found.names, found.prefix, group.peft)),
+            KeyOutcome::Unreadable(ending) => Some(Skip::Stored(ending)),
+            KeyOutcome::Fails(ending) => Some(Skip::Fails(ending)),
+        }
+    }
+
+    /// Returns the reason for a number of layers of a file for the model `base`.
+    fn sentence(self, layers: usize, base: &Value) -> Sentence {
+        let (scheme, prefix, peft) = match self {
+            Skip::NoLayer => return sentence!("loader.no_layer", n = layers, base = base.clone()),
+            Skip::Stored(ending) => return sentence!("loader.stored", n = layers, ending = ending),
+            Skip::Fails(ending) => return sentence!("loader.fails", n = layers, ending = ending),
+            Skip::Names(scheme, prefix, peft) => (scheme, prefix, peft),
         };
-        *counts.entry(reason).or_default() += 1;
+        let names = match scheme {
+            NamingScheme::Diffusers => sentence!("names.diffusers"),
+            NamingScheme::AttnProcs => sentence!("names.attn_procs"),
+            NamingScheme::Ldm | NamingScheme::Native => sentence!("names.native"),
+            NamingScheme::Trainer => sentence!("names.trainer"),
+            NamingScheme::Place => return sentence!("loader.indexed", n = layers),
+        };
+        match (prefix, peft) {
+            ("", false) => sentence!("loader.unprefixed", n = layers, names = names),
+            ("", true) => sentence!("loader.unprefixed_peft", n = layers, names = names),
+            (prefix, false) => sentence!("loader.prefixed", n = layers, names = names, prefix = prefix),
+            (prefix, true) => sentence!("loader.prefixed_peft", n = layers, names = names, prefix = prefix),
+        }
     }
-    let mut sorted: Vec<(String, usize)> = counts.into_iter().collect();
-    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let parts: Vec<String> = sorted.iter().map(|(reason, count)| format!("{count} layers {reason}")).collect();
-    let advice = if outcomes.iter().any(|outcome| matches!(outcome, KeyOutcome::NotLookedUp(_))) {
-        format!(" Convert the file's keys for {}.", loader.label)
-    } else if outcomes.iter().any(|outcome| matches!(outcome, KeyOutcome::Unreadable(_) | KeyOutcome::Fails(_))) {
-        " Convert the file to plain LoRA.".into()
-    } else {
-        String::new()
-    };
-    if parts.is_empty() { String::new() } else { format!("{}.{advice}", parts.join("; ")) }
 }
 
-fn unmatched_reason(group: &Group, found: &ModuleMatch) -> String {
-    let scheme = match found.names {
-        NamingScheme::Diffusers => "diffusers keys",
-        NamingScheme::AttnProcs => "diffusers attention processor keys",
-        NamingScheme::Ldm | NamingScheme::Native => "the original model's keys",
-        NamingScheme::Trainer => "a trainer's keys for parts of layers",
-        NamingScheme::Place => return "have an index instead of a key, which it does not look up".into(),
-    };
-    let format = if group.peft { " in PEFT format" } else { "" };
-    match found.prefix {
-        "" => format!("have {scheme} without a prefix{format}, which it does not look up"),
-        prefix => format!("have {scheme} with prefix `{prefix}`{format}, which it does not look up"),
+/// Returns why layers are not applied: each reason with its number of layers, the most frequent first, and advice.
+fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome]) -> Option<Sentence> {
+    let mut counts: Vec<(Skip, usize)> = Vec::new();
+    for skip in evidence.groups.iter().zip(outcomes).filter_map(|(group, outcome)| Skip::of(group, outcome)) {
+        match counts.iter_mut().find(|(known, _)| *known == skip) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((skip, 1)),
+        }
     }
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let base = evidence.family.named();
+    let mut list: Vec<Sentence> = counts.iter().map(|(skip, count)| skip.sentence(*count, &base)).collect();
+    if counts.iter().any(|(skip, _)| matches!(skip, Skip::Names(..))) {
+        list.push(sentence!("loader.convert_keys", loader = &loader.label));
+    } else if counts.iter().any(|(skip, _)| matches!(skip, Skip::Stored(_) | Skip::Fails(_))) {
+        list.push(sentence!("loader.convert_lora"));
+    }
+    Sentence::joined(list)
 }
 
 /// Returns the judgement of this program's own runner.
@@ -467,14 +500,13 @@ fn own_judgement(evidence: &Evidence) -> Judgement {
     let refused = evidence.problems.iter().find(|problem| problem.severity == Severity::Refuse);
     let applied = if refused.is_some() || evidence.family.id.is_none() { 0 } else { paths.len().min(total) };
     let (status, reason) = match (refused, evidence.family.id) {
-        (None, None) if !evidence.family.is_known() => {
-            (LoaderStatus::Unknown, "The base model of this file is unknown.".into())
-        }
-        (Some(problem), _) => (LoaderStatus::Refused, problem.message.clone()),
-        (None, None) => (LoaderStatus::Refused, format!("LoRA Loupe cannot run {}.", evidence.family.label)),
-        (None, Some(_)) if applied == total => (LoaderStatus::Applied, String::new()),
+        (None, None) if !evidence.family.is_known() => (LoaderStatus::Unknown, Some(sentence!("loader.unknown_base"))),
+        (Some(problem), _) => (LoaderStatus::Refused, Some(problem.message.clone())),
+        (None, None) => (LoaderStatus::Refused, Some(sentence!("loader.cannot_run", base = evidence.family.named()))),
+        (None, Some(_)) if applied == total => (LoaderStatus::Applied, None),
         (None, Some(_)) => {
-            (LoaderStatus::Partly, format!("{} layers do not exist in {}.", total - applied, evidence.family.label))
+            let missing = Skip::NoLayer.sentence(total - applied, &evidence.family.named());
+            (LoaderStatus::Partly, Some(missing))
         }
     };
     let is_changed = |found: &Option<ModuleMatch>| {
@@ -484,7 +516,7 @@ fn own_judgement(evidence: &Evidence) -> Judgement {
     let verdict = LoaderVerdict {
         loader: "this_page".into(),
         label: "LoRA Loupe".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
+        version: sentence!("loader.built_in", version = env!("CARGO_PKG_VERSION")),
         status,
         applied,
         total,

@@ -1,10 +1,11 @@
 //! Explanations of loaders' log lines for a given file.
 
-use super::{LoaderStatus, LoaderVerdict, REFUSED};
+use super::{LoaderStatus, LoaderVerdict};
 use crate::analysis::family::spellings_of;
 use crate::analysis::report::Report;
 use crate::model::spelling;
 use crate::model::toml_table;
+use crate::sentence::{Sentence, Value, sentence};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -19,10 +20,10 @@ pub struct LogExplanation {
     pub key: Option<String>,
     /// The layer that the file changes with this key: `unet.down_blocks.0…`; null if there is none.
     pub path: Option<String>,
-    /// Meaning of the line, in a sentence.
-    pub means: String,
+    /// Meaning of the line.
+    pub means: Sentence,
     /// Cause in this file, and what to do.
-    pub reason: String,
+    pub reason: Sentence,
 }
 
 /// A row of logs.toml.
@@ -31,6 +32,7 @@ struct Line {
     loader: Option<String>,
     text: String,
     about: About,
+    /// Id of the sentence.
     means: String,
 }
 
@@ -60,9 +62,9 @@ pub fn explain_log(report: &Report, line: &str) -> Option<LogExplanation> {
     let reason = match row.about {
         About::Layer => about_key(report, verdict, key.as_deref(), path.as_deref()),
         About::File => about_file(report, verdict),
-        About::Place => "The file itself is fine; check its name, its folder and its metadata.".into(),
+        About::Place => sentence!("log.file_is_fine"),
     };
-    Some(LogExplanation { loader: row.loader.clone(), key, path, means: format!("{}.", row.means), reason })
+    Some(LogExplanation { loader: row.loader.clone(), key, path, means: sentence!(&row.means), reason })
 }
 
 /// Returns the parts of `line` where `template` has names in braces; `None` if the rest differs.
@@ -97,51 +99,52 @@ fn path(report: &Report, key: &str) -> Option<String> {
     changed(format!("{}.{}", found.component, found.module.path))
 }
 
-fn about_key(report: &Report, verdict: Option<&LoaderVerdict>, key: Option<&str>, path: Option<&str>) -> String {
+fn about_key(report: &Report, verdict: Option<&LoaderVerdict>, key: Option<&str>, path: Option<&str>) -> Sentence {
     let Some(key) = key else { return about_file(report, verdict) };
     let leftover = report.leftovers.iter().find(|leftover| leftover.key == key);
     match (leftover, path) {
-        (Some(leftover), _) => format!(
-            "`{key}` is one of {} keys in the file that LoRA Loupe does not apply either: {}. Whether another program \
-             needs it is not known, so it is kept.",
-            report.leftovers.len(),
-            leftover.reason
-        ),
-        (None, Some(path)) => {
-            let summary = verdict.map(|verdict| format!(" {}", summary(verdict))).unwrap_or_default();
-            format!("The file changes `{path}` with this key, so part of its effect is lost.{summary}")
+        (Some(leftover), _) => {
+            sentence!("log.leftover", key = key, keys = report.leftovers.len(), reason = &leftover.reason)
         }
-        (None, None) => format!("This file has no key `{key}`: the line is about another file."),
+        (None, Some(path)) => {
+            let lost = sentence!("log.part_lost", path = path);
+            let list = [lost].into_iter().chain(verdict.map(summary)).collect();
+            Sentence::joined(list).unwrap_or_default()
+        }
+        (None, None) => sentence!("log.other_file", key = key),
     }
 }
 
-fn about_file(report: &Report, verdict: Option<&LoaderVerdict>) -> String {
+fn about_file(report: &Report, verdict: Option<&LoaderVerdict>) -> Sentence {
     match (verdict, report.problems.first()) {
         (Some(verdict), _) => summary(verdict),
         (None, Some(problem)) => problem.message.clone(),
-        (None, None) => "This file has no such problem.".into(),
+        (None, None) => sentence!("log.no_such_problem"),
     }
 }
 
-/// Formats a verdict in a sentence or two.
-fn summary(verdict: &LoaderVerdict) -> String {
-    let LoaderVerdict { label, applied, total, reason, .. } = verdict;
-    let text = match verdict.status {
-        LoaderStatus::Applied => format!("According to its rules, {label} applies all {total} layers of this file."),
-        LoaderStatus::Partly => format!("{label} applies {applied} of {total} layers of this file: {reason}"),
-        LoaderStatus::Ignored => format!("{label} ignores this file: {reason}"),
-        // "Forge does not support FLUX.1." names the loader itself.
-        LoaderStatus::Refused if reason.starts_with(label.as_str()) => reason.clone(),
-        LoaderStatus::Refused => {
-            format!("{label} refuses this file: {}", reason.strip_prefix(REFUSED).unwrap_or(reason))
-        }
-        LoaderStatus::Unknown => reason.clone(),
+/// Returns a verdict in a sentence or two.
+fn summary(verdict: &LoaderVerdict) -> Sentence {
+    let LoaderVerdict { label, applied, total, .. } = verdict;
+    let reason = verdict.reason.clone().unwrap_or_default();
+    let also = match verdict.status {
+        LoaderStatus::Applied => verdict.reason.clone(),
+        _ => None,
     };
-    match (&verdict.strength_note, verdict.status) {
-        (_, LoaderStatus::Applied) if !reason.is_empty() => format!("{text} {reason}"),
-        (Some(note), _) => format!("{text} {note}"),
-        _ => text,
-    }
+    let first = match (verdict.status, reason.values.get("cause")) {
+        (LoaderStatus::Applied, _) => sentence!("log.applies_all", loader = label, total = *total),
+        (LoaderStatus::Partly, _) => {
+            sentence!("log.applies_part", loader = label, applied = *applied, total = *total, reason = reason)
+        }
+        (LoaderStatus::Ignored, _) => sentence!("log.ignores", loader = label, reason = reason),
+        (LoaderStatus::Refused, Some(cause)) => sentence!("log.refuses", loader = label, cause = cause.clone()),
+        // "Forge does not support FLUX.1." names the loader itself.
+        (LoaderStatus::Refused, None) if reason.values.contains_key("loader") => reason,
+        (LoaderStatus::Refused, None) => sentence!("log.refuses", loader = label, cause = Value::from(reason)),
+        (LoaderStatus::Unknown, _) => reason,
+    };
+    let note = if also.is_some() { None } else { verdict.strength_note.clone() };
+    Sentence::joined([Some(first), also, note].into_iter().flatten().collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -153,29 +156,32 @@ mod tests {
         for row in &LINES.line {
             assert_eq!(row.text.matches('{').count(), row.text.matches('}').count(), "{}", row.text);
             assert!(captures(&row.text, &row.text).is_some(), "{} does not match itself", row.text);
-            assert!(!row.means.ends_with('.'));
+            assert!(sentence!(&row.means).ends_with('.'), "{} has no text", row.means);
         }
     }
 
     #[test]
     fn a_refusal_is_stated_once() {
-        let check = |reason: &str, expect: &str| {
+        let check = |reason: Sentence, expect: &str| {
             let verdict = LoaderVerdict {
                 loader: "forge".into(),
                 label: "Forge".into(),
-                version: String::new(),
+                version: Sentence::default(),
                 status: LoaderStatus::Refused,
                 applied: 0,
                 total: 3,
-                reason: reason.into(),
+                reason: Some(reason),
                 log: None,
                 strength_note: None,
             };
-            assert_eq!(summary(&verdict), expect);
+            assert_eq!(&*summary(&verdict), expect);
         };
-        check(&format!("{REFUSED}it accepts no other keys."), "Forge refuses this file: it accepts no other keys.");
-        check("Forge does not support FLUX.1.", "Forge does not support FLUX.1.");
-        check("3 layers do not exist in SDXL.", "Forge refuses this file: 3 layers do not exist in SDXL.");
+        let refused = sentence!("loader.refuses", cause = sentence!("loader.no_other_keys"));
+        check(refused, "Forge refuses this file: it accepts no other keys.");
+        let unsupported = sentence!("loader.no_model", loader = "Forge", base = "FLUX.1");
+        check(unsupported, "Forge does not support FLUX.1.");
+        let layers = sentence!("loader.no_layer", n = 3usize, base = "SDXL");
+        check(layers, "Forge refuses this file: 3 layers do not exist in SDXL.");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub use evidence::Evidence;
 pub use judge::{Judgement, judgements};
 pub use log::{LogExplanation, explain_log};
 
+use crate::sentence::Sentence;
 use serde::Serialize;
 use ts_rs::TS;
 
@@ -24,19 +25,19 @@ pub struct LoaderVerdict {
     /// Display name.
     pub label: String,
     /// The version that the rules describe, and their date.
-    pub version: String,
+    pub version: Sentence,
     /// Overall result.
     pub status: LoaderStatus,
     /// Number of applied layers.
     pub applied: usize,
     /// Number of layers that the file changes.
     pub total: usize,
-    /// Reason why layers or keys are not applied, in a sentence; empty if all are.
-    pub reason: String,
+    /// Reason why layers or keys are not applied; null if all are.
+    pub reason: Option<Sentence>,
     /// The line that the loader logs.
     pub log: Option<String>,
     /// Difference from the intended effect, with its size.
-    pub strength_note: Option<String>,
+    pub strength_note: Option<Sentence>,
 }
 
 /// The layers that a file changes, and those that each loader applies.
@@ -64,6 +65,3 @@ pub enum LoaderStatus {
     /// No rule covers this case.
     Unknown,
 }
-
-/// Start of the reason of a verdict if the whole file is refused; the cause follows.
-const REFUSED: &str = "The whole file is refused: ";

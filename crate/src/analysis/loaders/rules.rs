@@ -3,6 +3,7 @@
 use crate::model::Granularity;
 use crate::model::spelling::{ModuleMatch, NamingScheme};
 use crate::model::toml_table;
+use crate::sentence::{Sentence, sentence};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -137,7 +138,7 @@ pub struct LoadPath {
     /// If no layer is applied, a key that matches one of these makes it refuse the file.
     #[serde(default)]
     nothing: Vec<String>,
-    /// The reason for refusing every file of this kind.
+    /// The reason for refusing every file of this kind: the id of a sentence.
     pub refuse: Option<String>,
     /// Its log line when it skips keys or refuses the file.
     pub log: Option<String>,
@@ -319,8 +320,8 @@ pub enum FamilySupport {
 
 /// A loader's refusal of a whole file.
 pub struct Refusal {
-    /// The reason, for display.
-    pub reason: String,
+    /// The reason.
+    pub reason: Sentence,
     /// The loader's log line.
     pub log: String,
 }
@@ -361,31 +362,31 @@ impl Loader {
 
     /// Returns why it refuses a file by its keys alone, if it does. `keys` are all keys of the file.
     pub fn refusal(&self, keys: &[&str], family: &str, file: &str) -> Option<Refusal> {
-        let refuse = |reason: String, log: Option<&String>, key: &str| {
+        let refuse = |reason: Sentence, log: Option<&String>, key: &str| {
             let log = log.map(|log| log.replace("{file}", file).replace("{key}", key)).unwrap_or_default();
             Some(Refusal { reason, log })
         };
         if is_among(&self.known_families, family) && self.way(family, keys).is_none() {
-            let reason = "it recognizes no LoRA format for this model in the keys".into();
+            let reason = sentence!("loader.no_format");
             return refuse(reason, self.unknown_log.as_ref(), "");
         }
         let trap = self.traps.iter().find(|trap| keys.iter().any(|key| key.starts_with(trap.as_str())));
         if let Some(trap) = trap.filter(|_| is_among(&self.trap_families, family)) {
-            let reason = format!("it takes `{}` for the name of a single layer", trap.trim_end_matches('.'));
+            let reason = sentence!("loader.one_layer", key = trap.trim_end_matches('.'));
             let endings: Vec<&str> = keys.iter().filter_map(|key| key.strip_prefix(trap.as_str())).take(3).collect();
             return Some(Refusal { reason, log: self.unreadable(&endings, trap) });
         }
         if is_among(&self.strict_families, family)
             && let Some(key) = keys.iter().find(|key| !has_prefix_among(&self.strict_prefixes, key))
         {
-            let reason = format!("`{key}` has none of the prefixes {}", self.strict_prefixes.join(", "));
+            let reason = sentence!("loader.no_prefix", key = *key, prefixes = self.strict_prefixes.join(", "));
             return refuse(reason, self.refuse_log.as_ref(), key);
         }
         let word = self.refuse_lacking.as_ref().filter(|_| is_among(&self.lacking_families, family))?;
         let is_unconverted = !self.is_converted(keys);
         let lacking = keys.iter().find(|key| !key.contains(word.as_str()) && !key.ends_with(".dora_scale"));
         let key = lacking.filter(|_| is_unconverted)?;
-        refuse(format!("`{key}` does not contain \"{word}\""), self.refuse_log.as_ref(), key)
+        refuse(sentence!("loader.lacks_word", key = *key, word = word), self.refuse_log.as_ref(), key)
     }
 
     /// Returns its log line for tensors that it cannot read, from their suffixes and the first one's key.

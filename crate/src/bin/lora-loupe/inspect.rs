@@ -2,9 +2,7 @@
 
 use crate::files::{self, Model, Source};
 use crate::table::{self, Style};
-use lora_loupe::analysis::{
-    Coverage, ImportVerdict, LoaderStatus, LoaderVerdict, Problem, ProblemClass, Report, Severity, inspect,
-};
+use lora_loupe::analysis::{Coverage, ImportVerdict, LoaderStatus, LoaderVerdict, Problem, Report, Severity, inspect};
 use lora_loupe::edit::Opened;
 use pollster::block_on;
 use std::error::Error;
@@ -75,9 +73,7 @@ fn report(name: &str, source: &Source, companion: Option<&str>, base: Option<&Mo
     });
     match impacts {
         Ok(layers) => report.weigh(&layers),
-        Err(error) => report
-            .problems
-            .push(Problem::warn(ProblemClass::NotWeighed, format!("Could not compare with the base model: {error}."))),
+        Err(error) => report.problems.push(Problem::not_compared(&error.to_string())),
     }
     report
 }
@@ -91,7 +87,7 @@ fn text(report: &Report) -> String {
         row("algorithms", report.algorithms.join(", "));
     }
     for line in &report.base.evidence {
-        row("base", line.clone());
+        row("base", line.to_string());
     }
     for block in report.coverage.iter().filter(|block| block.covered > 0) {
         let Coverage { component, block, covered, total, norm, label } = block;
@@ -145,7 +141,8 @@ fn text(report: &Report) -> String {
 
 /// Formats a loader's verdict as one line.
 fn loader(verdict: &LoaderVerdict) -> String {
-    let LoaderVerdict { label, version, applied, total, reason, .. } = verdict;
+    let LoaderVerdict { label, version, applied, total, .. } = verdict;
+    let reason = verdict.reason.as_deref().unwrap_or_default();
     let status = match verdict.status {
         LoaderStatus::Applied => "all applied",
         LoaderStatus::Partly => "partially applied",

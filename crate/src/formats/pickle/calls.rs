@@ -85,7 +85,7 @@ impl Machine<'_> {
     pub fn object(&mut self) -> Result<(), FormatError> {
         let mut arguments = self.pop_mark()?;
         if arguments.is_empty() {
-            arguments.push(self.wrong("instance without a class", NOTHING)?);
+            arguments.push(self.wrong("pickle.no_class", NOTHING)?);
         }
         let class = arguments.remove(0);
         self.push(Value::List(arguments));
@@ -102,7 +102,7 @@ impl Machine<'_> {
     /// Describes a call without executing it; the calls that build plain values become those values.
     pub fn call(&mut self, function: Id, arguments: Id) -> Result<(), FormatError> {
         let Value::Global(name) = &self.values[function] else {
-            let value = self.wrong("call of something other than a global", Value::None)?;
+            let value = self.wrong("pickle.no_global", Value::None)?;
             self.push(value);
             return Ok(());
         };

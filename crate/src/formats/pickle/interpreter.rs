@@ -13,6 +13,7 @@ use super::opcodes::{
     STOP, STRING, TUPLE, TUPLE1, TUPLE2, TUPLE3, UNICODE,
 };
 use super::value::{Id, Pickle, Value};
+use crate::sentence::sentence;
 
 /// Reads one pickle from the start of `bytes`.
 pub fn read(bytes: &[u8]) -> Result<Pickle, FormatError> {
@@ -133,7 +134,7 @@ impl Machine<'_> {
                 let description = self.pop()?;
                 self.push(Value::Persistent(description));
             }
-            other => return Err(self.error(&format!("unexpected opcode {other:#04x}"))),
+            other => return Err(self.error(sentence!("pickle.opcode", opcode = format!("{other:#04x}")))),
         }
         Ok(())
     }

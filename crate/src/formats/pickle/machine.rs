@@ -5,6 +5,7 @@ use super::escapes::unescaped;
 use super::opcodes::{BINGET, BINPUT, LONG_BINGET, LONG_BINPUT};
 use super::value::{Id, Value};
 use crate::num::low_word;
+use crate::sentence::{Sentence, sentence};
 use std::collections::HashMap;
 
 /// Id of the first value, which is `None`.
@@ -47,11 +48,11 @@ impl<'a> Machine<'a> {
     /// Returns an error about the stack, or `instead` if the globals are only listed.
     pub fn wrong<T>(&mut self, what: &str, instead: T) -> Result<T, FormatError> {
         self.is_wrong = true;
-        if self.imports.is_some() { Ok(instead) } else { Err(self.error(what)) }
+        if self.imports.is_some() { Ok(instead) } else { Err(self.error(sentence!(what))) }
     }
 
-    pub fn error(&self, what: &str) -> FormatError {
-        FormatError::BadPickle(format!("{what} at byte {}", self.at))
+    pub fn error(&self, what: Sentence) -> FormatError {
+        FormatError::BadPickle(sentence!("detail.pickle", what = what, at = self.at).into())
     }
 
     pub fn take(&mut self, len: u64) -> Result<&[u8], FormatError> {
@@ -158,14 +159,14 @@ impl<'a> Machine<'a> {
     pub fn pop(&mut self) -> Result<Id, FormatError> {
         let floor = self.marks.last().copied().unwrap_or(0);
         let value = if self.stack.len() > floor { self.stack.pop() } else { None };
-        value.map_or_else(|| self.wrong("stack underflow", NOTHING), Ok)
+        value.map_or_else(|| self.wrong("pickle.underflow", NOTHING), Ok)
     }
 
     /// Pops the last MARK and the values above it.
     pub fn pop_mark(&mut self) -> Result<Vec<Id>, FormatError> {
         match self.marks.pop() {
             Some(mark) => Ok(self.stack.split_off(mark.min(self.stack.len()))),
-            None => self.wrong("missing MARK", Vec::new()),
+            None => self.wrong("pickle.no_mark", Vec::new()),
         }
     }
 
@@ -180,7 +181,7 @@ impl<'a> Machine<'a> {
     pub fn top(&mut self) -> Result<&mut Value, FormatError> {
         let id = match self.stack.last() {
             Some(&id) => id,
-            None => self.wrong("no container on the stack", NOTHING)?,
+            None => self.wrong("pickle.no_container", NOTHING)?,
         };
         Ok(&mut self.values[id])
     }
@@ -222,7 +223,7 @@ impl<'a> Machine<'a> {
 
     pub fn set(&mut self, items: Vec<Id>) -> Result<(), FormatError> {
         if !items.len().is_multiple_of(2) {
-            return self.wrong("key without a value", ());
+            return self.wrong("pickle.no_value", ());
         }
         if let Value::Dict(pairs) = self.top()? {
             pairs.extend(items.as_chunks::<2>().0.iter().map(|&[key, value]| (key, value)));
@@ -237,7 +238,7 @@ impl<'a> Machine<'a> {
             LONG_BINPUT | LONG_BINGET => self.read_le(4),
             _ => match self.line()?.trim().parse() {
                 Ok(key) => Ok(key),
-                Err(_) => self.wrong("memo key is not a number", u64::MAX),
+                Err(_) => self.wrong("pickle.memo_number", u64::MAX),
             },
         }
     }
@@ -245,7 +246,7 @@ impl<'a> Machine<'a> {
     pub fn memoize(&mut self, key: u64) -> Result<(), FormatError> {
         let id = match self.stack.last() {
             Some(&id) => id,
-            None => self.wrong("no value to memoize", NOTHING)?,
+            None => self.wrong("pickle.memo_value", NOTHING)?,
         };
         self.memo.insert(key, id);
         Ok(())
@@ -254,7 +255,7 @@ impl<'a> Machine<'a> {
     pub fn push_memo(&mut self, key: u64) -> Result<(), FormatError> {
         let id = match self.memo.get(&key) {
             Some(&id) => id,
-            None => self.wrong("unknown memo key", NOTHING)?,
+            None => self.wrong("pickle.memo_key", NOTHING)?,
         };
         self.stack.push(id);
         Ok(())
