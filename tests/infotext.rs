@@ -325,7 +325,8 @@ fn automatic_schedule_type_is_the_samplers_default() {
     assert_eq!(read("DPM++ 2M", "Normal"), (Some(SigmaSpacing::Timesteps), 0));
     assert_eq!(read("UniPC", "karras"), (Some(SigmaSpacing::Karras), 0));
     assert_eq!(read("DPM++ 2M Karras", "Exponential"), (Some(SigmaSpacing::Exponential), 0));
-    assert_eq!(read("Euler", "Turbo"), (None, 1));
+    assert_eq!(read("Euler", "Turbo"), (Some(SigmaSpacing::Turbo), 0));
+    assert_eq!(read("Euler", "Fast"), (None, 1));
 }
 
 #[test]
@@ -366,7 +367,7 @@ fn incomplete_and_unusual_texts_are_read() {
 #[test]
 fn invalid_values_are_leftovers_with_a_reason() {
     let info = read_infotext(
-        "a<lora:x:strong>\nSteps: 20.5, Sampler: DPM adaptive, CFG scale: inf, Seed: -1, Size: big, Clip skip: 0, \
+        "a<lora:x:strong>\nSteps: 20.5, Sampler: DPM slow, CFG scale: inf, Seed: -1, Size: big, Clip skip: 0, \
          RNG: dice, Denoising strength: 2, Lora hashes: \"y: 12, z\", stray, Hashes: {1}, Face restoration: CodeFormer",
     );
     let unread = RecipeDraft { prompt: "a".into(), ..unset() };

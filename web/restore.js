@@ -79,7 +79,8 @@ function ofDraft(draft) {
     ...(steps !== null && { steps }),
     ...(guidance !== null && { guidance }),
     ...(sampler !== null && { sampler }),
-    ...(size !== null && { width: size[0], height: size[1] }),
+    // The web UIs draw whole positions of the latents.
+    ...(size !== null && { width: size[0] - (size[0] % 8), height: size[1] - (size[1] % 8) }),
   };
   const wanted = adapters.map(({ name, unet, text_encoder, blocks, hash, civitai_version }) => ({
     ...{ name, strength: unet, sha256: hash ?? "", blocks, version: civitai_version },
@@ -90,7 +91,10 @@ function ofDraft(draft) {
   return { change, model: model ?? "", modelHash: model_hash ?? "", origin: origin === "LoRA Loupe" ? "" : origin, wanted, words, masked: false, denoise, missing };
 }
 
-/** Emphasis mode, prediction type and the like; what is no field is carried along. @param {Omit<Recipe, "adapters" | "model" | "negative" | "seed"> | RecipeDraft} said @returns {Partial<Form>} */
+/**
+ * Emphasis mode, prediction type and the like; what is no field is carried along.
+ * @param {Partial<Recipe> | RecipeDraft} said @returns {Partial<Form>}
+ */
 function settingsOf({ emphasis, pad_conds, zero_snr, web_ui, variation, seed_resize, ...rest }) {
   const carried = Object.entries({ web_ui, variation, seed_resize }).filter(([, value]) => value);
   return {

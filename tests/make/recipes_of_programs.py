@@ -90,7 +90,7 @@ def web_ui_family():
     text = "一只猫\n" + base.format(schedule="Schedule type: Normal, ", rest="Version: f2.0.1v1.10.1-previous-669-gdfdcbab6")
     png("forge", {"parameters": text}, international=["parameters"], compressed=["parameters"])
     expect(
-        "forge", **draft, origin="Forge", prompt="一只猫", schedule="timesteps",
+        "forge", **draft, origin="Forge", web_ui=dict(quantize=True), prompt="一只猫", schedule="timesteps",
         version="f2.0.1v1.10.1-previous-669-gdfdcbab6",
     )
     text = "a cat\n" + base.format(schedule="", rest="App: SD.Next, Version: 6846f4e, Pipeline: StableDiffusionPipeline")

@@ -99,13 +99,18 @@ def karras(steps, rho=7.0, low=MIN, high=MAX):
     return K.get_sigmas_karras(steps, low, high, rho).double()
 
 
+def start_scale(program, sigma):
+    """Returns the deviation of the initial noise."""
+    return sigma if program == "a1111" else (1 + sigma**2) ** 0.5
+
+
 def k_run(program, function, sigmas, ranged=False, **options):
     """Runs a sampler of k-diffusion."""
     model, noise = Model(program), Noise()
     K.torch = Hijack(noise)
     if "eta" in options or "noise_sampler" in options:
         options["noise_sampler"] = noise
-    x = START * sigmas[0]
+    x = START * start_scale(program, float(sigmas[0]))
     if ranged:
         low = MIN if program == "a1111" else float(sigmas[-2])
         given = (low, float(sigmas[0]), len(sigmas) - 1) if "fast" in function else (low, float(sigmas[0]))
@@ -267,7 +272,7 @@ def ddim_cfg_pp(steps):
 def own_run(solver, steps):
     model = Model("comfyui")
     sigmas = normal(steps).tolist()
-    return model.timesteps, solver(model, START * sigmas[0], sigmas, Noise())
+    return model.timesteps, solver(model, START * start_scale("comfyui", sigmas[0]), sigmas, Noise())
 
 
 def published(levels, n):
@@ -276,7 +281,23 @@ def published(levels, n):
 
 
 def schedules():
-    """σ of A1111's schedule types and settings, and of its forks'."""
+    """σ of A1111's schedule types and settings, of its forks' and of ComfyUI's."""
+    log_sigmas = lambda places: np.exp(np.interp(places, np.arange(1000), LOGS))
+    angles = lambda n, divisions: np.tan(np.arctan(MAX) + np.arange(n) / divisions * (np.arctan(MIN) - np.arctan(MAX)))
+    yield "sgm_uniform", 7, {}, log_sigmas(np.linspace(999, 0, 8)[:-1])
+    yield "simple", 7, {}, [TABLE[-(1 + int(i * 1000 / 7))] for i in range(7)]
+    yield "ddim_uniform", 7, {}, TABLE[1 :: 1000 // 7][::-1]
+    yield "kl_optimal", 7, {}, angles(7, 7)
+    yield "ays", 8, {}, published([14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029], 8)
+    places = np.rint(stats.beta.ppf(1 - np.linspace(0, 1, 9, endpoint=False), 0.6, 0.6) * 999).astype(int)
+    yield "beta", 9, None, TABLE[places]
+    yield "kl_optimal", 7, None, angles(7, 6)
+    linear, n = 3, 7
+    difference = linear - 0.025 * n
+    square, slope = difference / (linear * (n - linear) ** 2), 0.025 / linear - 2 * difference / (n - linear) ** 2
+    rise = [i * 0.025 / linear for i in range(linear)]
+    rise += [square * i * i + slope * i + square * linear**2 for i in range(linear, n)]
+    yield "linear_quadratic", 7, None, (1 - np.array(rise)) * MAX
     gits = [14.615, 4.617, 2.507, 1.236, 0.702, 0.402, 0.240, 0.156, 0.104, 0.094, 0.029]
     turbo = [TABLE[min(999, int(np.float32(step) * np.float32(1000 / 7) - 1 + 0.5))] for step in range(7, 0, -1)]
     beta = stats.beta.ppf(1 - np.linspace(0, 1, 9), 0.5, 0.8) * (MAX - MIN) + MIN
@@ -326,8 +347,11 @@ def main():
         add("gradient_estimation" + suffix, "comfyui", 7, own_run(gradient_estimation(is_cfg_pp), 7))
     add("ddim_cfg_pp", "a1111", 7, ddim_cfg_pp(7))
     for schedule, steps, settings, sigmas in schedules():
-        sigmas = [round(float(sigma), 6) for sigma in [*sigmas, 0.0]]
-        cases.append({"sampler": "euler", "program": "a1111", "schedule": schedule, "steps": steps, "settings": settings, "sigmas": sigmas})
+        program = "comfyui" if settings is None else "a1111"
+        # A1111's last level of this type is the smallest one.
+        end = MIN if schedule == "kl_optimal" and program == "a1111" else 0.0
+        sigmas = [round(float(sigma), 6) for sigma in [*sigmas, end]]
+        cases.append({"sampler": "euler", "program": program, "schedule": schedule, "steps": steps, "settings": settings, "sigmas": sigmas})
     OUT.write_text("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
     print(len(cases), "cases")
 

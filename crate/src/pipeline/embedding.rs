@@ -32,7 +32,8 @@ pub struct Embedding {
 
 impl Embedding {
     /// Reads a textual inversion file: A1111's `string_to_param` or `emb_params`, diffusers' `<token>`,
-    /// SDXL's `clip_l` with `clip_g` or `text_encoders_0` with `text_encoders_1`. `widths` are the embedding widths of the model's text encoders.
+    /// SDXL's `clip_l` with `clip_g` or `text_encoders_0` with `text_encoders_1`. `widths` are the embedding widths of
+    /// the model's text encoders.
     pub async fn open(
         id: String,
         file: &TensorFile,

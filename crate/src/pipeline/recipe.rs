@@ -263,9 +263,12 @@ impl Recipe {
         if let Some(variation) = self.variation.filter(|variation| !(0.0..=1.0).contains(&variation.strength)) {
             return bad("the variation strength", variation.strength.to_string(), "it must be 0 to 1".into());
         }
-        if self.program != Program::A1111 && (self.variation.is_some() || self.seed_resize.is_some()) {
-            let wanted = "only AUTOMATIC1111's web UI has it; choose a1111, or leave it out".into();
-            return bad("the variation seed or the resized seed", format!("given for {:?}", self.program), wanted);
+        let has_settings = self.variation.is_some()
+            || self.seed_resize.is_some()
+            || self.web_ui.is_some_and(|settings| settings != WebUiSettings::default());
+        if self.program != Program::A1111 && has_settings {
+            let wanted = "only AUTOMATIC1111's web UI has them; choose a1111, or leave them out".into();
+            return bad("a variation seed, a resized seed or another setting of A1111", "given".into(), wanted);
         }
         if let Some((width, height)) = self.seed_resize.filter(|(width, height)| *width.max(height) > 4096) {
             return bad("the size of the resized seed", format!("{width}x{height}"), "it must be at most 4096".into());

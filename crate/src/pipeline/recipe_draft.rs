@@ -211,8 +211,10 @@ impl RecipeDraft {
         set(&mut recipe.guidance, &self.guidance);
         set(&mut recipe.seed, &self.seed);
         set(&mut recipe.model, &self.model);
-        set(&mut recipe.width, &self.size.map(|size| size.0));
-        set(&mut recipe.height, &self.size.map(|size| size.1));
+        // The web UIs draw whole positions of the latents.
+        let whole = |pixels: usize| pixels / 8 * 8;
+        set(&mut recipe.width, &self.size.map(|size| whole(size.0)));
+        set(&mut recipe.height, &self.size.map(|size| whole(size.1)));
         set(&mut recipe.rng, &self.rng);
         if self.steps.is_some() {
             recipe.schedule = self.schedule;

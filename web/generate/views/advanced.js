@@ -55,7 +55,10 @@ export function advancedView(form, info, change) {
   `;
 }
 
-/** The schedule types of the program, before a model is open only the chosen one. @param {Form} form @param {ModelInfo | null} info @returns {[string, string][]} */
+/**
+ * The schedule types of the program; before a model is open, only the chosen one.
+ * @param {Form} form @param {ModelInfo | null} info @returns {[string, string][]}
+ */
 function schedules({ schedule, program }, info) {
   if (!info) return schedule ? [[schedule, schedule]] : [];
   const offered = info.schedules.filter(({ is_web_ui_only }) => program !== "diffusers" || !is_web_ui_only);
@@ -66,7 +69,8 @@ function schedules({ schedule, program }, info) {
 function modelView(form, change) {
   return html`
     ${choiceField(t("advanced.prediction"), "prediction", form.prediction, [
-      ["", t("option.models")], ["epsilon", t("option.epsilon")], ["v_prediction", t("option.v_prediction")], ["sample", t("option.sample")],
+      ["", t("option.models")], ["epsilon", t("option.epsilon")], ["v_prediction", t("option.v_prediction")],
+      ["sample", t("option.sample")],
     ], change)}
     ${choiceField(t("advanced.zero_snr"), "zeroSnr", form.zeroSnr, [
       ["", t("option.models")], ["on", t("option.on")], ["off", t("option.off")],
@@ -79,8 +83,8 @@ function modelView(form, change) {
 /** Settings of A1111, and those that a restored image brought along. @param {Form} form @param {Change} change */
 function a1111View(form, change) {
   const { web_ui, variation, seed_resize } = form.carried;
-  const carried = Object.entries({ ...web_ui, variation: variation && `${variation.seed} × ${variation.strength}`, seed_resize: seed_resize?.join("×") });
-  const said = carried.filter(([, value]) => value).map(([name, value]) => `${name}: ${value}`);
+  const seeds = { variation: variation && `${variation.seed} × ${variation.strength}`, seed_resize: seed_resize?.join("×") };
+  const said = Object.entries({ ...web_ui, ...seeds }).filter(([, value]) => value).map(([name, value]) => `${name}: ${value}`);
   return html`
     ${choiceField(t("advanced.emphasis"), "emphasis", form.emphasis, [
       ["original", "Original"], ["no_norm", "No norm"], ["ignore", "Ignore"], ["none", "None"],

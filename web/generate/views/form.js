@@ -68,7 +68,8 @@ function promptView({ form, base, demo, tokens }, change) {
 /** @param {State} state @param {(change: Partial<Form>) => void} change */
 function numbersView(state, change) {
   const { form, base } = state;
-  const isOffered = (/** @type {string} */ name) => form.program !== "diffusers" || name === form.sampler || !base.info?.web_ui_samplers.includes(name);
+  const missing = form.program === "diffusers" ? (base.info?.web_ui_samplers ?? []) : [];
+  const isOffered = (/** @type {string} */ name) => name === form.sampler || !missing.includes(name);
   const samplers = base.info?.samplers.filter(isOffered) ?? (form.sampler ? [form.sampler] : []);
   const step = sizeStep(state);
   const size = { min: step, max: 2048, step };

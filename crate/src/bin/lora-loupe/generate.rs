@@ -2,6 +2,7 @@
 
 use crate::files;
 use crate::lora::Lora;
+use crate::values::size;
 use crate::web_ui::WebUiArguments;
 use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
@@ -135,13 +136,6 @@ pub struct Arguments {
     json: bool,
     #[command(flatten)]
     web_ui: WebUiArguments,
-}
-
-/// Parses `512x512` as (width, height).
-pub fn size(text: &str) -> Result<(usize, usize), String> {
-    let parts =
-        text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
-    parts.ok_or_else(|| format!("`{text}` is not a size: give WIDTHxHEIGHT, e.g. 512x512"))
 }
 
 /// Parses a value that deserializes from a JSON string.

@@ -1,6 +1,6 @@
 //! Options of A1111's web UI for `generate`: settings that its images depend on and that are rarely changed.
 
-use crate::generate::size;
+use crate::values::size;
 use lora_loupe::pipeline::Variation;
 use lora_loupe::samplers::WebUiSettings;
 

@@ -349,6 +349,10 @@ impl Reader {
             }
         }
         self.info.origin = self.origin();
+        if matches!(self.info.origin, Some(Origin::Forge | Origin::ReForge)) && self.info.steps.is_some() {
+            // They take the nearest timestep of a σ.
+            self.info.web_ui.get_or_insert_default().quantize = true;
+        }
         if self.info.rng.is_none() && self.info.steps.is_some() {
             let draws_on_device = self.info.sampler.is_some_and(SamplerKind::draws_on_device_in_comfyui);
             self.info.rng = self.info.origin.and_then(|origin| default_rng(origin, draws_on_device));

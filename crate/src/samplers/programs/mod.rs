@@ -21,15 +21,19 @@ pub(super) use table::SigmaTable;
 #[ts(optional_fields)]
 pub struct WebUiSettings {
     /// Eta noise seed delta (ENSD): added to the seed for the noise of the steps.
+    #[serde(skip_serializing_if = "is_zero")]
     #[ts(optional, as = "Option<i64>")]
     pub noise_seed_delta: i64,
     /// "Always discard next-to-last sigma".
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub discard_penultimate: bool,
     /// "SGM noise multiplier": initial noise times sqrt(1 + σ²) instead of σ.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub sgm_noise_multiplier: bool,
-    /// "Enable quantization in K samplers": whole timesteps.
+    /// "Enable quantization in K samplers": whole timesteps, which Forge and reForge always have.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub quantize: bool,
     /// "Sigma churn" of Euler, Heun and DPM2: noise that is added before a step, from `s_tmin` to `s_tmax`.
@@ -68,6 +72,11 @@ pub struct WebUiSettings {
     /// "Skip Early CFG": share of the calls, from the first, that are without the negative prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_early_guidance: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &i64) -> bool {
+    *value == 0
 }
 
 impl WebUiSettings {
