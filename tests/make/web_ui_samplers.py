@@ -334,17 +334,17 @@ def main():
     noisy = {"s_noise": 0.9}
     add("dpm2_a", "a1111", 7, k_run("a1111", "sample_dpm_2_ancestral", discarded, eta=1.0, **noisy), "karras", settings=noisy)
     add("dpmpp_2s_a", "a1111", 7, k_run("a1111", "sample_dpmpp_2s_ancestral", karras(7), eta=1.0, **noisy), "karras", settings=noisy)
-    add("ddpm", "comfyui", 7, own_run(ddpm, 7))
-    add("euler_cfg_pp", "comfyui", 7, own_run(euler_cfg_pp(0.0), 7))
-    add("euler_a_cfg_pp", "comfyui", 7, own_run(euler_cfg_pp(1.0), 7))
-    add("dpmpp_2s_a_cfg_pp", "comfyui", 7, own_run(dpmpp_2s_a_cfg_pp, 7))
-    add("dpmpp_2m_cfg_pp", "comfyui", 7, own_run(dpmpp_2m_cfg_pp, 7))
+    add("ddpm", "comfyui", 8, own_run(ddpm, 8))
+    add("euler_cfg_pp", "comfyui", 8, own_run(euler_cfg_pp(0.0), 8))
+    add("euler_a_cfg_pp", "comfyui", 8, own_run(euler_cfg_pp(1.0), 8))
+    add("dpmpp_2s_a_cfg_pp", "comfyui", 8, own_run(dpmpp_2s_a_cfg_pp, 8))
+    add("dpmpp_2m_cfg_pp", "comfyui", 8, own_run(dpmpp_2m_cfg_pp, 8))
     for name, solver in [("ipndm", ipndm), ("heunpp2", heunpp2), ("er_sde", er_sde)]:
-        add(name, "comfyui", 7, own_run(solver, 7))
+        add(name, "comfyui", 8, own_run(solver, 8))
     for suffix, is_cfg_pp in [("", False), ("_cfg_pp", True)]:
-        add("res_multistep" + suffix, "comfyui", 7, own_run(res_multistep(0.0, is_cfg_pp), 7))
-        add("res_multistep_a" + suffix, "comfyui", 7, own_run(res_multistep(1.0, is_cfg_pp), 7))
-        add("gradient_estimation" + suffix, "comfyui", 7, own_run(gradient_estimation(is_cfg_pp), 7))
+        add("res_multistep" + suffix, "comfyui", 8, own_run(res_multistep(0.0, is_cfg_pp), 8))
+        add("res_multistep_a" + suffix, "comfyui", 8, own_run(res_multistep(1.0, is_cfg_pp), 8))
+        add("gradient_estimation" + suffix, "comfyui", 8, own_run(gradient_estimation(is_cfg_pp), 8))
     add("ddim_cfg_pp", "a1111", 7, ddim_cfg_pp(7))
     for schedule, steps, settings, sigmas in schedules():
         program = "comfyui" if settings is None else "a1111"

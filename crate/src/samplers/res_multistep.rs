@@ -64,10 +64,10 @@ impl Solver for ResMultistep {
         let (sigma_down, sigma_up) = ancestral_step(call.level(), call.next_level(), self.eta);
         let ratio = sigma_down / call.level().sigma_ratio();
         let last = self.last.replace((target.clone(), sigma_down));
-        let moved = weighted_sum(&[(1.0, call.sample), (1.0, &clean), (-1.0, &target)]);
         let next = match last {
-            None => weighted_sum(&[(ratio, &moved), (1.0 - ratio, &target)]),
+            None => weighted_sum(&[(1.0, &clean), (ratio, call.sample), (-ratio, &target)]),
             Some((last, last_down)) => {
+                let moved = weighted_sum(&[(1.0, call.sample), (1.0, &clean), (-1.0, &target)]);
                 let h = -ratio.ln();
                 let previous = call.levels[call.index - 1].sigma_ratio();
                 let position = (last_down / previous).ln() / h;
