@@ -1503,7 +1503,7 @@ discard_penultimate?: boolean,
  */
 sgm_noise_multiplier?: boolean, 
 /**
- * "Enable quantization in K samplers": whole timesteps.
+ * "Enable quantization in K samplers": whole timesteps, which Forge and reForge always have.
  */
 quantize?: boolean, 
 /**
