@@ -2,10 +2,10 @@
 
 use lora_loupe::pipeline::{
     AdapterChoice, EmbeddingChoice, EmbeddingMention, Hires, Leftover, Mention, Origin, Recipe, RecipeDraft, Rng,
-    Upscaler, encode_png, image_texts, is_infotext, read_infotext,
+    Upscaler, Variation, encode_png, image_texts, is_infotext, read_infotext,
 };
 use lora_loupe::program::Program;
-use lora_loupe::samplers::{SamplerKind, SigmaSpacing};
+use lora_loupe::samplers::{SamplerKind, SigmaSpacing, WebUiSettings};
 use lora_loupe::text::Emphasis;
 use proptest::prelude::*;
 use serde_json::json;
@@ -242,12 +242,56 @@ fn hires_fix_of_unknown_size_is_reported_as_leftovers() {
 }
 
 #[test]
+fn settings_of_the_web_ui_are_read() {
+    let text = "a\nSteps: 20, Sampler: Euler, Schedule type: Beta, CFG scale: 7, Seed: 1, Size: 512x512, Eta: 0.5, \
+                Variation seed: 18446744073709551615, Variation seed strength: 0.25, Seed resize from: 512x768, \
+                ENSD: -31337, Sigma churn: 3, Sigma tmin: 0.1, Sigma tmax: 8, Sigma noise: 1.01, \
+                Schedule max sigma: 10, Schedule min sigma: 0.1, Schedule rho: 5, Beta schedule alpha: 0.5, \
+                Beta schedule beta: 0.7, Discard penultimate sigma: True, SGM noise multiplier: True, \
+                Extra noise: 0.05, NGMS: 2, Skip Early CFG: 0.1";
+    let info = read_infotext(text);
+    assert_eq!(leftovers(&info), []);
+    assert_eq!(info.variation, Some(Variation { seed: u64::MAX, strength: 0.25 }));
+    assert_eq!(info.seed_resize, Some((512, 768)));
+    let expected = WebUiSettings {
+        noise_seed_delta: -31337,
+        discard_penultimate: true,
+        sgm_noise_multiplier: true,
+        s_churn: Some(3.0),
+        s_tmin: Some(0.1),
+        s_tmax: Some(8.0),
+        s_noise: Some(1.01),
+        sigma_min: Some(0.1),
+        sigma_max: Some(10.0),
+        rho: Some(5.0),
+        beta_alpha: Some(0.5),
+        beta_beta: Some(0.7),
+        extra_noise: Some(0.05),
+        min_sigma_of_guidance: Some(2.0),
+        skip_early_guidance: Some(0.1),
+        ..WebUiSettings::default()
+    };
+    assert_eq!(info.web_ui, Some(expected));
+    let mut restored = recipe();
+    info.restore(&mut restored, &mut |_| None);
+    assert_eq!((restored.web_ui, restored.variation), (info.web_ui, info.variation));
+    assert_eq!(read_infotext(&RecipeDraft::of(&restored).to_infotext()).web_ui, info.web_ui);
+    restored.check(8).expect("a recipe");
+
+    let info = read_infotext(
+        "a\nSteps: 2, Sampler: DDIM, Seed: 1, Eta DDIM: 0.5, Schedule rho: 0, Sigma churn: -1, Variation seed: 3",
+    );
+    assert_eq!((info.eta, info.web_ui), (Some(0.5), None));
+    assert_eq!(leftovers(&info), [("Sigma churn", "-1"), ("Variation seed", "3")]);
+}
+
+#[test]
 fn schedule_types_in_sampler_names_before_web_ui_1_9_are_read() {
     let read = |sampler: &str| {
         let info = read_infotext(&format!(
-            "a\nSteps: 20, Sampler: {sampler}, CFG scale: 7, Seed: 1, Size: 512x512, ENSD: 31337"
+            "a\nSteps: 20, Sampler: {sampler}, CFG scale: 7, Seed: 1, Size: 512x512, Tiling: True"
         ));
-        assert_eq!(leftovers(&info).last(), Some(&("ENSD", "31337")));
+        assert_eq!(leftovers(&info).last(), Some(&("Tiling", "True")));
         (info.sampler, info.schedule)
     };
     let some = |sampler: &str, schedule| (Some(sampler.parse::<SamplerKind>().expect("a sampler")), schedule);
@@ -259,7 +303,10 @@ fn schedule_types_in_sampler_names_before_web_ui_1_9_are_read() {
     assert_eq!(read("LMS Karras"), some("lms", Some(SigmaSpacing::Karras)));
     assert_eq!(read("PLMS"), some("pndm", None));
     assert_eq!(read("dpmpp_2m_karras"), some("dpmpp_2m", Some(SigmaSpacing::Karras)));
-    assert_eq!(read("DPM adaptive"), (None, None));
+    assert_eq!(read("DPM adaptive"), some("dpm_adaptive", None));
+    assert_eq!(read("DPM++ 2M Turbo"), some("dpmpp_2m", Some(SigmaSpacing::Turbo)));
+    assert_eq!(read("DDIM CFG++"), some("ddim_cfg_pp", None));
+    assert_eq!(read("DPM slow"), (None, None));
     assert_eq!(read("Karras"), (None, None));
 }
 
@@ -278,7 +325,8 @@ fn automatic_schedule_type_is_the_samplers_default() {
     assert_eq!(read("DPM++ 2M", "Normal"), (Some(SigmaSpacing::Timesteps), 0));
     assert_eq!(read("UniPC", "karras"), (Some(SigmaSpacing::Karras), 0));
     assert_eq!(read("DPM++ 2M Karras", "Exponential"), (Some(SigmaSpacing::Exponential), 0));
-    assert_eq!(read("Euler", "Turbo"), (None, 1));
+    assert_eq!(read("Euler", "Turbo"), (Some(SigmaSpacing::Turbo), 0));
+    assert_eq!(read("Euler", "Fast"), (None, 1));
 }
 
 #[test]
@@ -319,7 +367,7 @@ fn incomplete_and_unusual_texts_are_read() {
 #[test]
 fn invalid_values_are_leftovers_with_a_reason() {
     let info = read_infotext(
-        "a<lora:x:strong>\nSteps: 20.5, Sampler: DPM adaptive, CFG scale: inf, Seed: -1, Size: big, Clip skip: 0, \
+        "a<lora:x:strong>\nSteps: 20.5, Sampler: DPM slow, CFG scale: inf, Seed: -1, Size: big, Clip skip: 0, \
          RNG: dice, Denoising strength: 2, Lora hashes: \"y: 12, z\", stray, Hashes: {1}, Face restoration: CodeFormer",
     );
     let unread = RecipeDraft { prompt: "a".into(), ..unset() };
@@ -453,6 +501,32 @@ fn adapter() -> impl Strategy<Value = Mention> {
 }
 
 prop_compose! {
+    fn settings()(
+        (noise_seed_delta, [discard_penultimate, sgm_noise_multiplier, quantize]) in (any::<i64>(), any::<[bool; 3]>()),
+        numbers in prop::collection::vec(prop::option::of(0.01f64..1.0), 12),
+    ) -> WebUiSettings {
+        WebUiSettings {
+            noise_seed_delta,
+            discard_penultimate,
+            sgm_noise_multiplier,
+            quantize,
+            s_churn: numbers[0],
+            s_tmin: numbers[1],
+            s_tmax: numbers[2],
+            s_noise: numbers[3],
+            sigma_min: numbers[4],
+            sigma_max: numbers[5],
+            rho: numbers[6],
+            beta_alpha: numbers[7],
+            beta_beta: numbers[8],
+            extra_noise: numbers[9],
+            min_sigma_of_guidance: numbers[10],
+            skip_early_guidance: numbers[11],
+        }
+    }
+}
+
+prop_compose! {
     fn infotext()(
         prompt in r"[a-zé(]([a-z0-9 ,.:()\[\]|é\\/\n-]{0,60}[a-z0-9)\]])?",
         negative in r"([a-z(][a-z0-9 ,.:()é\n]{0,40}[a-z)])?",
@@ -465,7 +539,15 @@ prop_compose! {
         hires in prop::option::of((1.01f64..4.0, 0f64..=1.0, 0usize..90, prop::sample::select(vec![Upscaler::Latent, Upscaler::Pixels]))),
         embeddings in prop::collection::btree_map("[a-z][a-z0-9-]{0,8}", "[0-9a-f]{12}", 0..3),
         (emphasis, pad_conds, is_zero_snr) in (prop::sample::select(vec![None, Some(Emphasis::NoNorm), Some(Emphasis::Ignore)]), any::<bool>(), any::<bool>()),
-        (rng, version) in (prop::sample::select(vec![Rng::Torch, Rng::Philox]), prop::option::of("LoRA Loupe [0-9.]{1,5}")),
+        (rng, version, (web_ui, variation, seed_resize)) in (
+            prop::sample::select(vec![Rng::Torch, Rng::Philox, Rng::TorchPhilox]),
+            prop::option::of("LoRA Loupe [0-9.]{1,5}"),
+            (
+                prop::option::of(settings().prop_filter("all defaults", |it| *it != WebUiSettings::default())),
+                prop::option::of((any::<u64>(), 0f64..=1.0).prop_map(|(seed, strength)| Variation { seed, strength })),
+                prop::option::of((1usize..4096, 1usize..4096)),
+            ),
+        ),
     ) -> RecipeDraft {
         let lines = |text: String| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
         let mut names = std::collections::BTreeSet::new();
@@ -490,6 +572,9 @@ prop_compose! {
             hires: hires.map(|(scale, denoise, steps, upscaler)| Hires { scale, denoise, steps, upscaler }),
             clip_skip,
             rng: Some(rng),
+            web_ui,
+            variation,
+            seed_resize,
             version,
             emphasis,
             pad_conds,

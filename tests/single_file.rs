@@ -41,6 +41,18 @@ fn every_family_is_detected_and_every_tensor_found() {
 }
 
 #[test]
+fn text_encoders_with_the_names_of_early_transformers_are_found() {
+    let early = |key: &str| key.replace("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer.");
+    let shapes: Shapes = shapes("sd15").into_iter().map(|(key, shape)| (early(&key), shape)).collect();
+    let key = "cond_stage_model.transformer.encoder.layers.3.self_attn.k_proj.bias";
+    let (_, offsets) = synthetic_checkpoint(&shapes, &[]);
+    let model = open(&shapes, &[], None).expect("a model");
+    let name = "text_encoder.text_model.encoder.layers.3.self_attn.k_proj.bias";
+    let got = pollster::block_on(model.checkpoint.read(name, Layout::Plain)).expect("a tensor");
+    assert_eq!(got, numbers(offsets[key], 768));
+}
+
+#[test]
 fn fused_and_transposed_weights_are_read_correctly() {
     let shapes = shapes("sdxl");
     let (_, offsets) = synthetic_checkpoint(&shapes, &[]);

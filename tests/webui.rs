@@ -3,7 +3,7 @@
 
 use lora_loupe::program::Program;
 use lora_loupe::samplers::{
-    BrownianPath, PhiloxNoise, Sampler, SamplerKind, SamplerOptions, ScheduleConfig, SigmaSpacing, TorchNoise,
+    BrownianPath, Outputs, PhiloxNoise, Sampler, SamplerKind, SamplerOptions, ScheduleConfig, SigmaSpacing, TorchNoise,
     seed_words,
 };
 use lora_loupe_tests::compare::rel_rms;
@@ -73,14 +73,17 @@ fn images_are_those_of_the_web_uis() {
     assert!(different.is_empty(), "of {} images, these differ: {different:#?}", cases.len());
 }
 
-/// Samplers of which no image was recorded.
+/// Samplers of which neither an image nor a run was recorded.
 const NOT_RECORDED: [SamplerKind; 1] = [SamplerKind::Dpmpp2mSdeHeun];
 
 #[test]
 fn samplers_that_only_web_uis_have_are_compared() {
     let cases = golden::json("golden/webui/cases.json");
-    let cases = cases.as_array().expect("a list").iter();
-    let compared: BTreeSet<String> = cases.map(|case| recipe(case).expect("a recipe").sampler.to_string()).collect();
+    let images =
+        cases.as_array().expect("a list").iter().map(|case| recipe(case).expect("a recipe").sampler.to_string());
+    let runs = golden::json("golden/webui/samplers.json");
+    let runs = runs.as_array().expect("a list").iter().map(|case| text(case, "sampler").to_owned());
+    let compared: BTreeSet<String> = images.chain(runs).collect();
     for kind in SamplerKind::ALL.into_iter().filter(|kind| kind.is_web_ui_only()) {
         assert_eq!(compared.contains(kind.name()), !NOT_RECORDED.contains(&kind), "{kind}");
     }
@@ -89,6 +92,55 @@ fn samplers_that_only_web_uis_have_are_compared() {
 /// The function used in place of a model.
 fn mock_model(x: &[f32], t: f32) -> Vec<f32> {
     x.iter().map(|x| 0.8 * x / (1.0 + 0.2 * x * x) + 0.15 * (t / 1000.0 - 0.5)).collect()
+}
+
+/// Returns the sampler of a case of `samplers.json`.
+fn sampler_of(case: &serde_json::Value) -> Sampler {
+    let field = |name: &str| case.get(name).cloned().unwrap_or_default();
+    let options = SamplerOptions {
+        program: text(case, "program").parse().expect("a program"),
+        sigma_spacing: serde_json::from_value(field("schedule")).expect("a schedule"),
+        eta: field("eta").as_f64(),
+        settings: serde_json::from_value::<Option<_>>(field("settings")).expect("settings").unwrap_or_default(),
+        ..SamplerOptions::default()
+    };
+    let steps = field("steps").as_u64().expect("steps") as usize;
+    let kind = text(case, "sampler").parse().expect("a sampler");
+    let is_timestep_based = !SamplerKind::has_sigma_spacing(kind);
+    let sigma_spacing = options.sigma_spacing.filter(|_| !is_timestep_based);
+    let options = SamplerOptions { sigma_spacing, ..options };
+    Sampler::new(kind, &ScheduleConfig::stable_diffusion(), steps, &options).expect("a sampler")
+}
+
+#[test]
+fn samplers_agree_with_k_diffusion_and_their_formulas() {
+    let cases = golden::json("golden/webui/samplers.json");
+    let floats = |value: &serde_json::Value| -> Vec<f32> {
+        value.as_array().expect("numbers").iter().map(|value| value.as_f64().expect("a number") as f32).collect()
+    };
+    for case in cases.as_array().expect("a list") {
+        let mut sampler = sampler_of(case);
+        if let Some(sigmas) = case.get("sigmas") {
+            assert!(rel_rms(&sampler.sigmas(), &floats(sigmas)) < 1e-6, "{case}: {:?}", sampler.sigmas());
+            continue;
+        }
+        let mut noise = TorchNoise::new(2);
+        let mut noise = |n: usize| noise.randn(n);
+        let sample = sampler.start(None, &TorchNoise::new(1).randn(16), 0);
+        let mut sample = sampler.begin(sample, &mut noise);
+        let mut i = 0;
+        while i < sampler.timesteps().len() {
+            let guided = mock_model(&sampler.scale_input(i, &sample), sampler.timesteps()[i]);
+            let negative: Vec<f32> = guided.iter().map(|value| 0.9 * value + 0.05).collect();
+            sample = sampler.step(i, Outputs { guided: &guided, negative: &negative }, &sample, &mut noise);
+            i += 1;
+        }
+        let timesteps = floats(&case["timesteps"]);
+        assert_eq!(sampler.timesteps().len(), timesteps.len(), "{case}");
+        let furthest = sampler.timesteps().iter().zip(&timesteps).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let distance = rel_rms(&sample, &floats(&case["end"]));
+        assert!(furthest < 0.02 && distance < 1e-4, "{case}: timesteps {furthest}, {distance:.1e}");
+    }
 }
 
 #[test]
@@ -109,9 +161,11 @@ fn every_sampler_and_schedule_of_the_web_uis_ends_in_finite_latents() {
             let clean = strength.map(|_| vec![0.5; initial.len()]);
             let mut sample = sampler.start(clean.as_deref(), &initial, first);
             let mut noise = TorchNoise::new(2);
-            for i in first..sampler.timesteps().len() {
+            let mut i = first;
+            while i < sampler.timesteps().len() {
                 let output = mock_model(&sampler.scale_input(i, &sample), sampler.timesteps()[i]);
                 sample = sampler.step(i, &output, &sample, &mut |n: usize| noise.randn(n));
+                i += 1;
             }
             let what = format!("{program:?} {kind} {spacing:?}, {steps} steps, {strength:?}");
             assert!(sample.iter().all(|value| value.is_finite()), "{what}");

@@ -2,7 +2,7 @@
 //! inversions, with Euler's method, which both compute as this program does.
 //!
 //! `golden/webui_prompts/cases.json` has the recipes, `latents.safetensors` the final latents that the web UIs' own code
-//! computed for them on a CPU in f32.
+//! computed for them on a CPU in f32: one case for each kind of syntax. The `webui` program compares larger folders.
 
 #![cfg(not(target_os = "wasi"))] // needs a GPU
 
@@ -52,7 +52,7 @@ fn check(distances: &[(String, f64)], limit: f64) {
 #[test]
 fn prompts_are_read_as_in_automatic1111() {
     let distances = pollster::block_on(distances("a1111"));
-    assert_eq!(distances.len(), 85);
+    assert_eq!(distances.len(), 19);
     // Most agree to 1e-5; a prompt that changes in each step is 3e-4 off.
     check(&distances, 1e-3);
 }
@@ -60,7 +60,7 @@ fn prompts_are_read_as_in_automatic1111() {
 #[test]
 fn prompts_are_read_as_in_comfyui() {
     let distances = pollster::block_on(distances("comfyui"));
-    assert_eq!(distances.len(), 57);
+    assert_eq!(distances.len(), 9);
     check(&distances, 1e-4);
 }
 

@@ -77,12 +77,21 @@ export function plainRecipe({ form, base, start, mask, demo, files }) {
     ...(rng !== "torch" && { rng }),
     ...(isWebUi && { program }),
     ...(clipSkip > 1 && { clip_skip: clipSkip - 1 }),
+    ...(program === "a1111" && ofA1111(form)),
+    ...(form.prediction && { prediction: form.prediction }),
+    ...(form.zeroSnr && { zero_snr: form.zeroSnr === "on" }),
+    ...(form.guidanceRescale > 0 && { guidance_rescale: form.guidanceRescale }),
     ...(start && { denoise: form.denoise }),
     ...(start && mask && { masked: true }),
     ...(form.eta !== null && base.info.fresh.includes(sampler) && { eta: form.eta }),
     ...(form.hires && { hires: { scale: form.hiresScale, denoise: form.hiresDenoise, upscaler: form.hires, ...(form.hiresSteps && { steps: form.hiresSteps }) } }),
     ...embeddings(files, `${prompt} ${negative}`),
   };
+}
+
+/** What only A1111's images have. @param {State["form"]} form @returns {Partial<Recipe>} */
+function ofA1111({ emphasis, padConds, carried }) {
+  return { ...(emphasis !== "original" && { emphasis }), ...(padConds && { pad_conds: true }), ...carried };
 }
 
 /** Opened textual inversions that the prompts call by name. @param {State["files"]} files @param {string} prompts */

@@ -3,7 +3,7 @@
 import type { JobState } from "./core/jobs.js";
 import type { LinkedRecipe, Unusable } from "./share/schema.js";
 import type { Language } from "./words.js";
-import type { AlphaPlace, ComparedFiles, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, GeneratedImage, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
+import type { AlphaPlace, ComparedFiles, Emphasis, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, GeneratedImage, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -145,6 +145,16 @@ export type Form = {
   program: Program;
   /** As the web UIs count: 1 is the last layer. */
   clipSkip: number;
+  /** Meaning of the weights in prompts, and whether the shorter of both prompts is filled up, in A1111. */
+  emphasis: Emphasis;
+  padConds: boolean;
+  /** What the model predicts, and zero terminal SNR, "" for what its files say. */
+  prediction: "" | NonNullable<Recipe["prediction"]>;
+  zeroSnr: "" | "on" | "off";
+  /** CFG rescale. */
+  guidanceRescale: number;
+  /** Settings of A1111 that a restored image has and that are not fields here. */
+  carried: Pick<Recipe, "web_ui" | "variation" | "seed_resize">;
   /** How far to go from the image to start from. */
   denoise: number;
   /** Share of fresh noise in each step, for samplers that have it; null for the usual. */

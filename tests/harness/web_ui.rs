@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// The web UI's labels of schedule types, and ComfyUI's ids.
-const SCHEDULES: [(&str, &str); 20] = [
+const SCHEDULES: [(&str, &str); 22] = [
     ("Uniform", "timesteps"),
     ("Normal", "timesteps"),
     ("Karras", "karras"),
@@ -38,6 +38,8 @@ const SCHEDULES: [(&str, &str); 20] = [
     ("ddim_uniform", "ddim_uniform"),
     ("beta", "beta"),
     ("linear_quadratic", "linear_quadratic"),
+    ("Turbo", "turbo"),
+    ("Align Your Steps 32", "ays32"),
 ];
 
 /// A folder of cases, with a session for each model that has been used.
@@ -134,6 +136,18 @@ pub fn recipe(case: &Value) -> Result<Recipe, String> {
 /// Returns the settings that are not at the web UI's defaults, under the names of the recipe's fields.
 fn settings(case: &Value) -> Value {
     let names = [
+        ("s_churn", "s_churn"),
+        ("s_tmin", "s_tmin"),
+        ("s_tmax", "s_tmax"),
+        ("s_noise", "s_noise"),
+        ("sigma_min", "sigma_min"),
+        ("sigma_max", "sigma_max"),
+        ("rho", "rho"),
+        ("beta_dist_alpha", "beta_alpha"),
+        ("beta_dist_beta", "beta_beta"),
+        ("img2img_extra_noise", "extra_noise"),
+        ("s_min_uncond", "min_sigma_of_guidance"),
+        ("skip_early_cond", "skip_early_guidance"),
         ("eta_noise_seed_delta", "noise_seed_delta"),
         ("always_discard_next_to_last_sigma", "discard_penultimate"),
         ("sgm_noise_multiplier", "sgm_noise_multiplier"),

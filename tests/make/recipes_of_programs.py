@@ -90,7 +90,7 @@ def web_ui_family():
     text = "一只猫\n" + base.format(schedule="Schedule type: Normal, ", rest="Version: f2.0.1v1.10.1-previous-669-gdfdcbab6")
     png("forge", {"parameters": text}, international=["parameters"], compressed=["parameters"])
     expect(
-        "forge", **draft, origin="Forge", prompt="一只猫", schedule="timesteps",
+        "forge", **draft, origin="Forge", web_ui=dict(quantize=True), prompt="一只猫", schedule="timesteps",
         version="f2.0.1v1.10.1-previous-669-gdfdcbab6",
     )
     text = "a cat\n" + base.format(schedule="", rest="App: SD.Next, Version: 6846f4e, Pipeline: StableDiffusionPipeline")
@@ -217,7 +217,7 @@ def comfyui_custom():
     with_exif("comfyui_custom.webp", exif)
     expect(
         "comfyui_custom", origin="ComfyUI", program="comfyui", prompt="a fox", steps=14, sampler="euler_a",
-        schedule="sgm_uniform", guidance=6.5, seed="18446744073709551615", denoise=0.6, model="tide_v2", rng="torch",
+        schedule="sgm_uniform", guidance=6.5, seed="18446744073709551615", denoise=0.6, model="tide_v2", rng="torch_philox",
         leftovers=[
             leftover("node 2", "DualCLIPLoader", "this node is not supported, and its effect is left out"),
         ],
@@ -344,10 +344,9 @@ def fooocus():
         origin="Fooocus", program="comfyui", prompt="cinematic still a fox\na fox, sharp", negative="blurry",
         adapters=[mention("ink", 0.1, hash="4852686128")], steps=30, sampler="dpmpp_2m_sde", schedule="karras",
         guidance=4, seed="8472635410987654321", size=[1152, 896], model="tide_v2", model_hash="31e35c80fc", clip_skip=2,
-        rng="torch", version="Fooocus v2.5.5",
+        rng="torch_philox", version="Fooocus v2.5.5",
         leftovers=[
             leftover("full_prompt", "2 texts", "these texts are encoded each by itself there and as one here, so the image differs"),
-            leftover("sampler_name", "dpmpp_2m_sde_gpu", "it draws noise on the graphics card, which differs from the processor's"),
             leftover("adm_guidance", "(1.5, 0.8, 0.3)", UNSUPPORTED),
             leftover("sharpness", "2.0", UNSUPPORTED),
         ],

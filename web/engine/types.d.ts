@@ -1,10 +1,26 @@
 /** Types of the interface between the page and the engine; generated from the Rust types by tests/types.rs. */
 
-export type Sentence = { id: string, values: { [key in string]: SentenceValue }, text: string, };
+export type Sentence = { 
+/**
+ * Key of its text in en.json and in the page's languages.
+ */
+id: string, 
+/**
+ * Values of the text's placeholders.
+ */
+values: { [key in string]: SentenceValue }, 
+/**
+ * English text.
+ */
+text: string, };
 
-export type SentenceValue = number | string | Sentence | Array<Sentence>;
+export type SentenceValue = number | number | string | Sentence | Array<Sentence>;
 
 export type Report = { 
+/**
+ * Version of this structure and of the sentences' ids: 2.
+ */
+version: number, 
 /**
  * File name, without folders.
  */
@@ -104,7 +120,7 @@ family: string,
  */
 label: string, 
 /**
- * Evidence for the family, in sentences.
+ * Evidence for the family.
  */
 evidence: Array<Sentence>, };
 
@@ -309,7 +325,7 @@ export type LeftoverRow = {
  */
 key: string, 
 /**
- * Reason.
+ * Reason, as a phrase.
  */
 reason: Sentence, };
 
@@ -365,7 +381,7 @@ applied: number,
  */
 total: number, 
 /**
- * Reason why layers or keys are not applied, in a sentence; empty if all are.
+ * Reason why layers or keys are not applied; null if all are.
  */
 reason: Sentence | null, 
 /**
@@ -415,7 +431,7 @@ key: string | null,
  */
 path: string | null, 
 /**
- * Meaning of the line, in a sentence.
+ * Meaning of the line.
  */
 means: Sentence, 
 /**
@@ -483,7 +499,7 @@ name: string,
  */
 label: Sentence, 
 /**
- * Its value.
+ * Its value: a text of the header, or a phrase.
  */
 value: Sentence | string, };
 
@@ -493,7 +509,7 @@ export type TriggerWord = {
  */
 text: string, 
 /**
- * Its source: a metadata key or a folder.
+ * Its source: a metadata key, or a phrase that names a folder.
  */
 source: Sentence | string, };
 
@@ -673,7 +689,7 @@ energy: Array<number>, };
 
 export type ComparedFiles = { 
 /**
- * Relation of the files, as a sentence.
+ * Relation of the files.
  */
 sentence: Sentence, 
 /**
@@ -1283,7 +1299,7 @@ id: string,
  */
 title: Sentence, 
 /**
- * Reason to apply it, as a sentence.
+ * Reason to apply it.
  */
 why: Sentence, 
 /**
@@ -1352,7 +1368,7 @@ height: number,
 /**
  * Schedule type: spacing of the noise levels, instead of the model's.
  */
-schedule?: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays" | "polyexponential" | "kl_optimal" | "ddim_uniform" | "linear_quadratic", 
+schedule?: SigmaSpacing, 
 /**
  * Timestep spacing, instead of the model's.
  */
@@ -1379,6 +1395,15 @@ web_ui?: WebUiSettings,
  * replace those of SD 2.x and SDXL and apply to both prompts; in A1111 they apply to both prompts of SD 1.x.
  */
 clip_skip?: number, 
+/**
+ * Variation of the seed's initial noise, for images of AUTOMATIC1111's web UI.
+ */
+variation?: Variation, 
+/**
+ * Width and height in pixels whose initial noise is pasted into the middle of the image's ("Resize seed from
+ * width/height"), for images of AUTOMATIC1111's web UI.
+ */
+seed_resize?: [number, number], 
 /**
  * Emphasis mode of prompts' weights in AUTOMATIC1111's web UI.
  */
@@ -1478,7 +1503,7 @@ upscaler?: Upscaler, };
 
 export type Upscaler = "latent" | "pixels";
 
-export type Rng = "torch" | "philox";
+export type Rng = "torch" | "philox" | "torch_philox";
 
 export type Program = "diffusers" | "a1111" | "comfyui";
 
@@ -1498,9 +1523,69 @@ discard_penultimate?: boolean,
  */
 sgm_noise_multiplier?: boolean, 
 /**
- * "Enable quantization in K samplers": whole timesteps.
+ * "Enable quantization in K samplers": whole timesteps, which Forge and reForge always have.
  */
-quantize?: boolean, };
+quantize?: boolean, 
+/**
+ * "Sigma churn" of Euler, Heun and DPM2: noise that is added before a step, from `s_tmin` to `s_tmax`.
+ */
+s_churn?: number, 
+/**
+ * "Sigma tmin".
+ */
+s_tmin?: number, 
+/**
+ * "Sigma tmax"; 0 for no limit.
+ */
+s_tmax?: number, 
+/**
+ * "Sigma noise": factor of the noise that the samplers of DPM and DPM++ and the churn add.
+ */
+s_noise?: number, 
+/**
+ * "Schedule min sigma".
+ */
+sigma_min?: number, 
+/**
+ * "Schedule max sigma".
+ */
+sigma_max?: number, 
+/**
+ * "Schedule rho": exponent of Karras and Polyexponential.
+ */
+rho?: number, 
+/**
+ * "Beta schedule alpha".
+ */
+beta_alpha?: number, 
+/**
+ * "Beta schedule beta".
+ */
+beta_beta?: number, 
+/**
+ * "Extra noise", added to the latents of an init image, in multiples of its noise.
+ */
+extra_noise?: number, 
+/**
+ * "NGMS" (negative guidance minimum sigma): below it, every second call is without the negative prompt.
+ */
+min_sigma_of_guidance?: number, 
+/**
+ * "Skip Early CFG": share of the calls, from the first, that are without the negative prompt.
+ */
+skip_early_guidance?: number, };
+
+export type Variation = { 
+/**
+ * Variation seed, a string above 2^53 - 1.
+ */
+seed: number | string, 
+/**
+ * Variation strength, 0 to 1: share of the variation seed's noise.
+ */
+strength: number, };
+
+export type SigmaSpacing = "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays" | "polyexponential" | "kl_optimal" | "ddim_uniform" | "linear_quadratic" | "turbo" | "ays11" | "ays32" | "ays_gits";
 
 export type RecipeDraft = { 
 /**
@@ -1538,7 +1623,7 @@ sampler: string | null,
 /**
  * Schedule type: spacing of the noise levels.
  */
-schedule: "timesteps" | "karras" | "exponential" | "sgm_uniform" | "simple" | "beta" | "ays" | "polyexponential" | "kl_optimal" | "ddim_uniform" | "linear_quadratic" | null, 
+schedule: SigmaSpacing | null, 
 /**
  * CFG scale.
  */
@@ -1579,6 +1664,18 @@ clip_skip: number | null,
  * Random number generator of the noise.
  */
 rng: Rng | null, 
+/**
+ * Settings of AUTOMATIC1111's web UI that are not at their defaults.
+ */
+web_ui: WebUiSettings | null, 
+/**
+ * Variation of the seed's noise.
+ */
+variation: Variation | null, 
+/**
+ * Width and height in pixels that the seed's noise is resized from.
+ */
+seed_resize: [number, number] | null, 
 /**
  * Emphasis mode.
  */
@@ -1707,6 +1804,14 @@ multiple: number,
  */
 samplers: Array<string>, 
 /**
+ * Samplers that only the web UIs have.
+ */
+web_ui_samplers: Array<string>, 
+/**
+ * Schedule types.
+ */
+schedules: Array<ScheduleInfo>, 
+/**
  * Samplers that support a schedule type.
  */
 spaced: Array<string>, 
@@ -1714,6 +1819,20 @@ spaced: Array<string>,
  * Samplers that add noise in each step (eta).
  */
 fresh: Array<string>, };
+
+export type ScheduleInfo = { 
+/**
+ * Name in recipes.
+ */
+name: SigmaSpacing, 
+/**
+ * Label in the web UIs.
+ */
+label: string, 
+/**
+ * Whether only the web UIs have it.
+ */
+is_web_ui_only: boolean, };
 
 export type Stage = "tune" | "load" | "text" | "adapters" | "denoise" | "decode";
 

@@ -78,7 +78,7 @@ function ofRecipe(outside) {
   const { model, adapters, negative, seed, denoise, clip_skip, batch = 1, masked = false, embeddings = [], ...recipe } = all;
   const { prompt, steps, guidance, sampler, width, height, schedule, spacing, rng = "torch", program = "diffusers", eta = null, hires } = recipe;
   /** @type {Partial<Form>} */
-  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule: schedule ?? "", spacing: spacing ?? "", rng, program, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires) };
+  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule: schedule ?? "", spacing: spacing ?? "", rng, program, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires), ...settingsOf(recipe) };
   const wanted = adapters.map(({ name, sha256, strength, text_encoder, blocks }) => ({ name, sha256, strength, textEncoder: text_encoder ?? null, blocks }));
   const missing = [...unusableSentences(unusable), ...(batch > 1 ? [t("restore.batch", { n: batch })] : [])];
   return { change, model, modelHash: "", origin: "", wanted, words: embeddings, masked, denoise: denoise ?? null, missing };
@@ -89,12 +89,13 @@ function ofDraft(draft) {
   const { origin, program, prompt, negative, seed, steps, guidance, sampler, schedule, size, clip_skip, rng, model, model_hash, denoise, eta, hires, adapters, embeddings, leftovers } = draft;
   /** @type {Partial<Form>} */
   const change = {
-    ...{ prompt, negative, program, rng: rng ?? (program === "a1111" ? "philox" : "torch"), schedule: schedule ?? "", spacing: "", clipSkip: clip_skip ?? 1, eta, ...secondPass(hires) },
+    ...{ prompt, negative, program, rng: rng ?? (program === "a1111" ? "philox" : "torch"), schedule: schedule ?? "", spacing: "", clipSkip: clip_skip ?? 1, eta, ...secondPass(hires), ...settingsOf(draft) },
     ...(seed !== null && { seed }),
     ...(steps !== null && { steps }),
     ...(guidance !== null && { guidance }),
     ...(sampler !== null && { sampler }),
-    ...(size !== null && { width: size[0], height: size[1] }),
+    // The web UIs draw whole positions of the latents.
+    ...(size !== null && { width: size[0] - (size[0] % 8), height: size[1] - (size[1] % 8) }),
   };
   const wanted = adapters.map(({ name, unet, text_encoder, blocks, hash, civitai_version }) => ({
     ...{ name, strength: unet, sha256: hash ?? "", blocks, version: civitai_version },
@@ -103,6 +104,22 @@ function ofDraft(draft) {
   const missing = leftovers.map(({ name, value, reason }) => `${name ? `${name}: ` : ""}${value} (${reason}).`);
   const words = embeddings.map(({ name, hash }) => ({ name, sha256: hash ?? "" }));
   return { change, model: model ?? "", modelHash: model_hash ?? "", origin: origin === "LoRA Loupe" ? "" : origin, wanted, words, masked: false, denoise, missing };
+}
+
+/**
+ * Emphasis mode, prediction type and the like; what is no field is carried along.
+ * @param {Partial<Recipe> | RecipeDraft} said @returns {Partial<Form>}
+ */
+function settingsOf({ emphasis, pad_conds, zero_snr, web_ui, variation, seed_resize, ...rest }) {
+  const carried = Object.entries({ web_ui, variation, seed_resize }).filter(([, value]) => value);
+  return {
+    emphasis: emphasis ?? "original",
+    padConds: pad_conds ?? false,
+    prediction: ("prediction" in rest && rest.prediction) || "",
+    zeroSnr: typeof zero_snr === "boolean" ? (zero_snr ? "on" : "off") : "",
+    guidanceRescale: ("guidance_rescale" in rest && rest.guidance_rescale) || 0,
+    carried: Object.fromEntries(carried),
+  };
 }
 
 /** @param {import("../engine/types.d.ts").Hires | null | undefined} hires @returns {Partial<Form>} */

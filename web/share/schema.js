@@ -48,6 +48,8 @@ const list = (check) => (value) => {
   const checked = Array.isArray(value) && value.length <= MOST_ENTRIES ? value.map(check) : [undefined];
   return checked.includes(undefined) ? undefined : checked;
 };
+/** @type {(check: Check) => Check} */
+const pair = (check) => (value) => (Array.isArray(value) && value.length === 2 ? list(check)(value) : undefined);
 /** Fields that are not usable are left out; those in `needed` are not. @type {(fields: Record<string, Check>, needed?: string[]) => Check} */
 const record =
   (fields, needed = []) =>
@@ -87,7 +89,17 @@ const SCHEDULES = {
   kl_optimal: true,
   ddim_uniform: true,
   linear_quadratic: true,
+  turbo: true,
+  ays11: true,
+  ays32: true,
+  ays_gits: true,
 };
+
+/** Numbers among A1111's settings. */
+const WEB_UI_NUMBERS = [
+  ...["s_churn", "s_tmin", "s_tmax", "s_noise", "sigma_min", "sigma_max", "rho", "beta_alpha", "beta_beta"],
+  ...["extra_noise", "min_sigma_of_guidance", "skip_early_guidance"],
+];
 
 /** Every field of a recipe: a new one does not compile until it has a check. @type {Record<keyof Recipe, Check>} */
 const FIELDS = {
@@ -104,14 +116,17 @@ const FIELDS = {
   schedule: choice(SCHEDULES),
   spacing: choice({ leading: true, linspace: true, trailing: true }),
   eta: number(0, 10),
-  rng: choice({ torch: true, philox: true }),
+  rng: choice({ torch: true, philox: true, torch_philox: true }),
   program: choice({ diffusers: true, a1111: true, comfyui: true }),
   web_ui: record({
-    noise_seed_delta: whole(0, 2 ** 53),
+    noise_seed_delta: whole(-(2 ** 53), 2 ** 53),
     discard_penultimate: flag,
     sgm_noise_multiplier: flag,
     quantize: flag,
+    ...Object.fromEntries(WEB_UI_NUMBERS.map((name) => [name, number(0, 1e6)])),
   }),
+  variation: record({ seed, strength: number(0, 1) }, ["seed", "strength"]),
+  seed_resize: pair(whole(0, 8192)),
   clip_skip: whole(0, 12),
   emphasis: choice({ original: true, no_norm: true, ignore: true, none: true }),
   pad_conds: flag,

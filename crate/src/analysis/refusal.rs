@@ -110,7 +110,8 @@ pub fn by_peft_type(config: &str, header: &Header) -> Option<Problem> {
 
 /// Returns whether all tensors have the names of embeddings in diffusers, A1111 or SDXL.
 fn is_embedding(header: &Header) -> bool {
-    const NAMES: [&str; 4] = ["emb_params", "clip_l", "clip_g", "string_to_param.*"];
+    const NAMES: [&str; 6] =
+        ["emb_params", "clip_l", "clip_g", "text_encoders_0", "text_encoders_1", "string_to_param.*"];
     let bracketed = |name: &str| name.starts_with('<') && name.ends_with('>');
     let few = (1..=8).contains(&header.tensors.len());
     few && header

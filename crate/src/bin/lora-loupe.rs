@@ -40,6 +40,8 @@ mod strength;
 mod table;
 #[path = "lora-loupe/values.rs"]
 mod values;
+#[path = "lora-loupe/web_ui.rs"]
+mod web_ui;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

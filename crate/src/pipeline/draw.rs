@@ -8,6 +8,7 @@ use super::progress::{Report, Stage};
 use super::request::{Request, Start};
 use super::session::Session;
 use crate::gpu::Runner;
+use crate::samplers::Outputs;
 
 impl Session {
     /// Runs what remains of a pass and returns its pixels (B, H, W, 3), or nothing without `needs_pixels`.
@@ -71,9 +72,9 @@ impl Session {
         }
         let copies = shape.items() / shape.images;
         let mut strengths = request.strengths(latents.relative_call(), latents.calls());
-        let calls = latents.sampler.timesteps().len();
-        while latents.next_call < calls {
+        while !latents.is_done() {
             let (call, first) = (latents.next_call, latents.first_call);
+            let calls = latents.sampler.timesteps().len();
             report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref())?;
             let changed = request.strengths(call - first, calls - first);
             if changed.iter().map(|(_, strength)| strength).ne(strengths.iter().map(|(_, strength)| strength)) {
@@ -107,12 +108,14 @@ impl Session {
                     .not_finite(&[&runners.texts, &runners.denoiser], "UNet", Some((call + 1, calls)), request)
                     .await?);
             }
-            let predicted = request.guidance.combine(&predictions, input.len(), shape.images);
+            let is_guided = latents.is_guided(recipe);
+            let predicted = request.guidance.combine(&predictions, input.len(), shape.images, is_guided);
             if let Some(previewer) = self.previewer.as_ref().filter(|_| request.preview) {
                 let clean = latents.predicted_x0(&predicted);
                 latents.preview = Some(previewer.show(&clean[..clean.len() / shape.images], shape.height, shape.width));
             }
-            latents.step(&predicted);
+            let negative = if request.guidance.needs_negative() { &predictions[..input.len()] } else { &predicted };
+            latents.step(Outputs { guided: &predicted, negative });
         }
         Ok(())
     }

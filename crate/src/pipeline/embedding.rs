@@ -7,6 +7,13 @@ use crate::text::{CHUNK_LEN, Word};
 use crate::weights::TensorFile;
 use std::collections::BTreeMap;
 
+/// Keys that name a text encoder: of A1111, and of diffusers' advanced training scripts.
+const ENCODERS: [(&str, Component); 4] = [
+    ("clip_l", Component::TextEncoder),
+    ("clip_g", Component::TextEncoder2),
+    ("text_encoders_0", Component::TextEncoder),
+    ("text_encoders_1", Component::TextEncoder2),
+];
 /// Key prefix of textual inversions in a LoRA file.
 const BUNDLED: &str = "bundle_emb.";
 
@@ -28,7 +35,8 @@ pub struct Embedding {
 
 impl Embedding {
     /// Reads a textual inversion file: A1111's `string_to_param` or `emb_params`, diffusers' `<token>`,
-    /// SDXL's `clip_l` with `clip_g`. `widths` are the embedding widths of the model's text encoders.
+    /// SDXL's `clip_l` with `clip_g` or `text_encoders_0` with `text_encoders_1`. `widths` are the embedding widths of
+    /// the model's text encoders.
     pub async fn open(
         id: String,
         file: &TensorFile,
@@ -37,7 +45,8 @@ impl Embedding {
         let stem = file.name.rsplit_once('.').map_or(file.name.as_str(), |(stem, _)| stem).to_owned();
         let tensors = file.header.tensors.iter().filter(|tensor| matches!(tensor.shape.len(), 1 | 2));
         let mut parts: Vec<(&str, &TensorInfo)> = tensors.map(|tensor| (tensor.name.as_str(), tensor)).collect();
-        let known = |key: &str| ["emb_params", "clip_l", "clip_g"].contains(&key) || key.starts_with("string_to_param");
+        let names_encoder = |key: &str| ENCODERS.iter().any(|row| row.0 == key);
+        let known = |key: &str| key == "emb_params" || names_encoder(key) || key.starts_with("string_to_param");
         if parts.iter().any(|(key, _)| known(key)) {
             parts.retain(|(key, _)| known(key));
         }
@@ -81,7 +90,7 @@ async fn read(
         |reason: String| PipelineError::InvalidFile { file: format!("the embedding {name} in {}", file.name), reason };
     let (mut rows, mut counts) = (BTreeMap::new(), Vec::new());
     for (key, tensor) in parts {
-        let component = if *key == "clip_g" { Component::TextEncoder2 } else { Component::TextEncoder };
+        let component = ENCODERS.iter().find(|row| row.0 == *key).map_or(Component::TextEncoder, |row| row.1);
         let (count, width) = match tensor.shape.as_slice() {
             &[width] => (1, width),
             &[count, width] => (count, width),

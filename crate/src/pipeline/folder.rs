@@ -74,19 +74,21 @@ impl Folder {
         self.text(path).await?.ok_or_else(|| PipelineError::MissingFile(path.into()))
     }
 
-    /// Opens the weights of a component: all shards of the variant that is preferred among those in the folder.
+    /// Opens the weights of a component: all shards of the variant that is preferred among those in the folder; pickles
+    /// (`.bin`) if there are no safetensors.
     pub async fn weights(&self, component: &str) -> Result<Vec<Rc<TensorFile>>, PipelineError> {
         let prefix = format!("{component}/");
-        let all: Vec<&String> =
-            self.files.keys().filter(|path| path.starts_with(&prefix) && path.ends_with(".safetensors")).collect();
+        let of_kind = |extension: &str| -> Vec<&String> {
+            self.files.keys().filter(|path| path.starts_with(&prefix) && path.ends_with(extension)).collect()
+        };
+        let safetensors = of_kind(".safetensors");
+        let all = if safetensors.is_empty() { of_kind(".bin") } else { safetensors };
         // Each variant is a complete set of weights: full precision, fp16, the weights without EMA, and both.
         let variant = |path: &str| (path.contains(".non_ema"), path.contains(".fp16"));
         let preferred = all.iter().map(|path| variant(path)).min();
         let chosen: Vec<&String> = all.into_iter().filter(|path| Some(variant(path)) == preferred).collect();
         if chosen.is_empty() {
-            let pickled = self.files.keys().any(|path| path.starts_with(&prefix) && path.ends_with(".bin"));
-            let hint = if pickled { "*.safetensors weights, only .bin pickles" } else { "*.safetensors weights" };
-            return Err(PipelineError::MissingFile(format!("{prefix}{hint}")));
+            return Err(PipelineError::MissingFile(format!("{prefix}*.safetensors or .bin weights")));
         }
         let mut files = Vec::new();
         for path in chosen {
@@ -107,7 +109,8 @@ mod tests {
         let opened = |names: &[&str]| {
             let files = names.iter().map(|name| {
                 let file: Rc<dyn ByteSource> = Rc::new(bytes.clone());
-                (format!("unet/{name}.safetensors"), file)
+                let extension = if name.contains(".bin") { "" } else { ".safetensors" };
+                (format!("unet/{name}{extension}"), file)
             });
             let weights = pollster::block_on(Folder::new(files).weights("unet")).expect("weights");
             weights.iter().map(|file| file.name.clone()).collect::<Vec<_>>()
@@ -116,6 +119,8 @@ mod tests {
         assert_eq!(opened(&[non_ema, fp16, plain]), ["unet/m.safetensors"]);
         assert_eq!(opened(&[non_ema, fp16]), ["unet/m.fp16.safetensors"]);
         assert_eq!(opened(&[non_ema]), ["unet/m.non_ema.safetensors"]);
+        assert_eq!(opened(&["m.bin", fp16]), ["unet/m.fp16.safetensors"]);
+        assert_eq!(opened(&["m.fp16.bin", "m.bin"]), ["unet/m.bin"]);
         let shards = ["m.fp16-00001-of-00002", "m.fp16-00002-of-00002", non_ema];
         assert_eq!(opened(&shards).len(), 2, "all shards of a variant");
     }

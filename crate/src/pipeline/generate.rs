@@ -159,7 +159,7 @@ impl Session {
         };
         let preview = given.preview;
         let request = Request { recipe, script, vocabulary, chosen, start, shape, guidance, lengths, preview };
-        let mut latents = Latents::new(&request, sampler, spec.latents().channels);
+        let mut latents = Latents::new(&request, sampler, spec.latents().channels, multiple);
         let mut losses = 0;
         let image = loop {
             match self.run_pass(&request, &mut latents, needs_pixels, report).await {

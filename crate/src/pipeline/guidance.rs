@@ -13,6 +13,8 @@ pub struct Guidance {
     weights: Vec<f32>,
     /// Share of the combined prediction that is rescaled to the deviation of the prompt's.
     rescale: f32,
+    /// Whether the sampler needs the prediction for the negative prompt by itself (CFG++).
+    is_cfg_pp: bool,
 }
 
 impl Guidance {
@@ -23,7 +25,13 @@ impl Guidance {
             Program::Diffusers => recipe.guidance.max(1.0),
             Program::A1111 | Program::Comfyui => recipe.guidance,
         };
-        Guidance { scale, weights, rescale: recipe.guidance_rescale }
+        let divisor = recipe.sampler.cfg_pp_divisor();
+        Guidance {
+            scale: scale / divisor.unwrap_or(1.0),
+            weights,
+            rescale: recipe.guidance_rescale,
+            is_cfg_pp: divisor.is_some() && !is_embedded,
+        }
     }
 
     /// Returns the number of prompts besides the negative one.
@@ -33,14 +41,16 @@ impl Guidance {
 
     /// Returns whether the negative prompt has an effect.
     pub fn needs_negative(&self) -> bool {
-        self.scale * self.weights.iter().sum::<f32>() != 1.0
+        self.is_cfg_pp || self.scale * self.weights.iter().sum::<f32>() != 1.0
     }
 
     /// Combines a call's predictions of `len` values each: u + scale · Σ weight · (c - u), with the negative prompt's u
-    /// first, if it is needed. `images` images are rescaled separately.
-    pub fn combine(&self, predictions: &[f32], len: usize, images: usize) -> Vec<f32> {
+    /// first, if it is needed. `images` images are rescaled separately. A call that is not guided has the scale 1 and,
+    /// as in the web UI, the first prompt's c for u.
+    pub fn combine(&self, predictions: &[f32], len: usize, images: usize, is_guided: bool) -> Vec<f32> {
         let (negative, prompts) = predictions.split_at(if self.needs_negative() { len } else { 0 });
-        let factors = || self.weights.iter().map(|weight| weight * self.scale);
+        let (negative, scale) = if is_guided { (negative, self.scale) } else { (&prompts[..len], 1.0) };
+        let factors = || self.weights.iter().map(|weight| weight * scale);
         if self.weights == [1.0] && negative.is_empty() {
             return prompts.to_vec();
         }
@@ -83,17 +93,17 @@ mod tests {
     use super::*;
 
     fn guidance(scale: f32, weights: &[f32], rescale: f32) -> Guidance {
-        Guidance { scale, weights: weights.to_vec(), rescale }
+        Guidance { scale, weights: weights.to_vec(), rescale, is_cfg_pp: false }
     }
 
     #[test]
     fn predictions_are_combined_by_their_weights() {
-        assert_eq!(guidance(3.0, &[1.0], 0.0).combine(&[1.0, 2.0, 2.0, 0.0], 2, 1), [4.0, -4.0]);
-        assert_eq!(guidance(2.0, &[1.5, -0.5], 0.0).combine(&[1.0, 3.0, 5.0], 1, 1), [1.0 + 3.0 * 2.0 - 4.0]);
+        assert_eq!(guidance(3.0, &[1.0], 0.0).combine(&[1.0, 2.0, 2.0, 0.0], 2, 1, true), [4.0, -4.0]);
+        assert_eq!(guidance(2.0, &[1.5, -0.5], 0.0).combine(&[1.0, 3.0, 5.0], 1, 1, true), [1.0 + 3.0 * 2.0 - 4.0]);
         // Without an effect of the negative prompt, only the prompts are predicted.
         assert!(!guidance(1.0, &[0.25, 0.75], 0.0).needs_negative());
-        assert_eq!(guidance(1.0, &[0.25, 0.75], 0.0).combine(&[4.0, 8.0], 1, 1), [7.0]);
-        assert_eq!(guidance(1.0, &[1.0], 0.7).combine(&[4.0, 8.0], 2, 1), [4.0, 8.0]);
+        assert_eq!(guidance(1.0, &[0.25, 0.75], 0.0).combine(&[4.0, 8.0], 1, 1, true), [7.0]);
+        assert_eq!(guidance(1.0, &[1.0], 0.7).combine(&[4.0, 8.0], 2, 1, true), [4.0, 8.0]);
         assert!(guidance(1.0, &[1.2], 0.0).needs_negative() && guidance(0.5, &[1.0], 0.0).needs_negative());
     }
 
@@ -101,7 +111,7 @@ mod tests {
     fn rescaling_restores_the_deviation_of_each_image() {
         // Two images: the prompt's deviations are 1 and 2, those of the combinations 3 and 6.
         let predictions = [0.0, 0.0, 0.0, 0.0, 1.0, -1.0, 2.0, -2.0];
-        assert_eq!(guidance(3.0, &[1.0], 1.0).combine(&predictions, 4, 2), [1.0, -1.0, 2.0, -2.0]);
-        assert_eq!(guidance(3.0, &[1.0], 0.5).combine(&predictions, 4, 2), [2.0, -2.0, 4.0, -4.0]);
+        assert_eq!(guidance(3.0, &[1.0], 1.0).combine(&predictions, 4, 2, true), [1.0, -1.0, 2.0, -2.0]);
+        assert_eq!(guidance(3.0, &[1.0], 0.5).combine(&predictions, 4, 2, true), [2.0, -2.0, 4.0, -4.0]);
     }
 }

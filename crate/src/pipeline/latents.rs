@@ -1,9 +1,11 @@
 //! Sampling state of an image on the CPU: latents, noise and the current call.
 
-use super::noise::Noise;
+use super::noise::{Noise, NoiseShape};
 use super::preview::Preview;
+use super::recipe::Recipe;
 use super::request::{Request, Start};
-use crate::samplers::{NoiseRules, Sampler};
+use crate::program::Program;
+use crate::samplers::{NoiseRules, Outputs, Sampler};
 
 /// Sampling state of an image or batch.
 pub struct Latents {
@@ -33,16 +35,18 @@ pub struct Latents {
 
 impl Latents {
     /// Creates the state before the first call.
-    pub fn new(request: &Request, sampler: Sampler, channels: usize) -> Latents {
+    pub fn new(request: &Request, sampler: Sampler, channels: usize, multiple: usize) -> Latents {
         let Request { recipe, shape, .. } = request;
         let pixels = shape.height * shape.width;
         let rules = NoiseRules::of(recipe.program, &recipe.web_ui.unwrap_or_default());
-        let mut noise = Noise::new(recipe, rules, sampler.noise_range(), (shape.images, pixels, channels));
+        let size = (shape.height, shape.width);
+        let noise_shape = NoiseShape { batch: shape.images, size, channels, multiple };
+        let mut noise = Noise::new(recipe, rules, sampler.noise_range(), noise_shape);
         let is_sampled = rules.samples_encoder && matches!(request.start, Start::Image { .. });
         // The whole batch shares one sample of the init image.
         let posterior = if is_sampled { noise.draw_one(pixels).repeat(request.shape.images) } else { Vec::new() };
         let first = request.start.denoise().map_or(0, |denoise| sampler.start_index(denoise));
-        let initial_noise = noise.initial(pixels);
+        let initial_noise = noise.initial();
         let mask = match &request.start {
             Start::Image { mask, .. } => mask.clone(),
             _ => None,
@@ -75,10 +79,16 @@ impl Latents {
             init.clone_from(clean);
         }
         let clean = clean.filter(|_| !self.from_noise);
-        self.current = Some(self.sampler.start(clean.as_deref(), &noise, self.first_call));
+        let sample = self.sampler.start(clean.as_deref(), &noise, self.first_call);
+        self.current = Some(self.sampler.begin(sample, &mut self.noise));
     }
 
-    /// Returns the number of UNet calls of this run.
+    /// Returns whether there are no more UNet calls.
+    pub fn is_done(&self) -> bool {
+        self.next_call >= self.sampler.timesteps().len()
+    }
+
+    /// Returns the number of UNet calls of this run; that of a sampler which chooses its steps grows.
     pub fn calls(&self) -> usize {
         self.sampler.timesteps().len() - self.first_call
     }
@@ -86,6 +96,20 @@ impl Latents {
     /// Returns the index of the next UNet call in this run, from 0.
     pub fn relative_call(&self) -> usize {
         self.next_call - self.first_call
+    }
+
+    /// Returns whether the negative prompt has an effect at this call, which A1111's settings "NGMS" and "Skip Early
+    /// CFG" decide.
+    pub fn is_guided(&self, recipe: &Recipe) -> bool {
+        let Some(settings) = recipe.web_ui.filter(|_| recipe.program == Program::A1111) else { return true };
+        let (call, per_step) = (self.relative_call(), recipe.sampler.calls_per_step());
+        let calls = self.calls().div_ceil(per_step) * per_step;
+        let is_early = |share: f64| share > 0.0 && call as f64 / calls as f64 <= share;
+        if settings.skip_early_guidance.is_some_and(is_early) {
+            return false;
+        }
+        let is_late = |min: f64| call % 2 == 1 && self.sampler.web_ui_sigma(self.next_call) < min;
+        !settings.min_sigma_of_guidance.is_some_and(is_late)
     }
 
     /// Returns the UNet's input at this call.
@@ -98,9 +122,9 @@ impl Latents {
         self.sampler.predicted_x0(self.next_call, predicted, self.current.as_deref().unwrap_or_default())
     }
 
-    /// Completes this call with the UNet's prediction. Outside the mask, the latents are replaced by those
+    /// Completes this call with the UNet's predictions. Outside the mask, the latents are replaced by those
     /// of the init image, noised to the current level.
-    pub fn step(&mut self, predicted: &[f32]) {
+    pub fn step(&mut self, predicted: Outputs) {
         let Latents { sampler, current: now, next_call: call, noise, pixels, inpaint, .. } = self;
         let sample = now.take().unwrap_or_default();
         let mut next = sampler.step(*call, predicted, &sample, noise);

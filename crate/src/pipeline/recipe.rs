@@ -39,10 +39,7 @@ pub struct Recipe {
     pub height: usize,
     /// Schedule type: spacing of the noise levels, instead of the model's.
     #[serde(default)]
-    #[ts(
-        optional,
-        type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\" | \"polyexponential\" | \"kl_optimal\" | \"ddim_uniform\" | \"linear_quadratic\""
-    )]
+    #[ts(optional)]
     pub schedule: Option<SigmaSpacing>,
     /// Timestep spacing, instead of the model's.
     #[serde(default)]
@@ -70,6 +67,15 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(optional, as = "Option<usize>")]
     pub clip_skip: usize,
+    /// Variation of the seed's initial noise, for images of AUTOMATIC1111's web UI.
+    #[serde(default)]
+    #[ts(optional)]
+    pub variation: Option<Variation>,
+    /// Width and height in pixels whose initial noise is pasted into the middle of the image's ("Resize seed from
+    /// width/height"), for images of AUTOMATIC1111's web UI.
+    #[serde(default)]
+    #[ts(optional)]
+    pub seed_resize: Option<(usize, usize)>,
     /// Emphasis mode of prompts' weights in AUTOMATIC1111's web UI.
     #[serde(default)]
     #[ts(optional, as = "Option<Emphasis>")]
@@ -112,6 +118,17 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(optional, as = "Option<Vec<EmbeddingChoice>>")]
     pub embeddings: Vec<EmbeddingChoice>,
+}
+
+/// A second seed whose initial noise is blended into that of the seed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
+pub struct Variation {
+    /// Variation seed, a string above 2^53 - 1.
+    #[serde(with = "super::seed")]
+    #[ts(type = "number | string")]
+    pub seed: u64,
+    /// Variation strength, 0 to 1: share of the variation seed's noise.
+    pub strength: f64,
 }
 
 /// Settings of a second pass over the upscaled result of the first (Hires. fix).
@@ -165,6 +182,8 @@ pub enum Rng {
     Torch,
     /// Philox 4x32-10 (A1111 "NV").
     Philox,
+    /// PyTorch's CPU generator for the initial noise and Philox for that of the steps (ComfyUI on an NVIDIA card).
+    TorchPhilox,
 }
 
 impl std::str::FromStr for Rng {
@@ -174,7 +193,8 @@ impl std::str::FromStr for Rng {
         match text {
             "torch" => Ok(Rng::Torch),
             "philox" => Ok(Rng::Philox),
-            other => Err(format!("unknown RNG `{other}`; use torch or philox")),
+            "torch_philox" => Ok(Rng::TorchPhilox),
+            other => Err(format!("unknown RNG `{other}`; use torch, philox or torch_philox")),
         }
     }
 }
@@ -239,6 +259,22 @@ impl Recipe {
             if !(0.0..=1.0).contains(&hires.denoise) {
                 return bad("the Hires. fix denoising strength", hires.denoise.to_string(), "it must be 0 to 1".into());
             }
+        }
+        if let Some(variation) = self.variation.filter(|variation| !(0.0..=1.0).contains(&variation.strength)) {
+            return bad("the variation strength", variation.strength.to_string(), "it must be 0 to 1".into());
+        }
+        let has_settings = self.variation.is_some()
+            || self.seed_resize.is_some()
+            || self.web_ui.is_some_and(|settings| settings != WebUiSettings::default());
+        if self.program != Program::A1111 && has_settings {
+            let wanted = "only AUTOMATIC1111's web UI has them; choose a1111, or leave them out".into();
+            return bad("a variation seed, a resized seed or another setting of A1111", "given".into(), wanted);
+        }
+        if let Some((width, height)) = self.seed_resize.filter(|(width, height)| *width.max(height) > 4096) {
+            return bad("the size of the resized seed", format!("{width}x{height}"), "it must be at most 4096".into());
+        }
+        if let Err((what, found, wanted)) = self.web_ui.unwrap_or_default().check() {
+            return bad(what, found.to_string(), wanted.into());
         }
         if !self.guidance.is_finite() {
             return bad("the CFG scale", self.guidance.to_string(), "it must be a finite number, such as 7".into());

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::recipe::{AdapterChoice, Hires, Recipe, Rng};
+use super::recipe::{AdapterChoice, Hires, Recipe, Rng, Variation};
 use crate::program::Program;
-use crate::samplers::{SamplerKind, SigmaSpacing};
+use crate::samplers::{SamplerKind, SigmaSpacing, WebUiSettings};
 use crate::text::{Emphasis, ExtraNetwork};
 
 /// A program that writes generation data to images.
@@ -73,9 +73,6 @@ pub struct RecipeDraft {
     #[ts(type = "string | null")]
     pub sampler: Option<SamplerKind>,
     /// Schedule type: spacing of the noise levels.
-    #[ts(
-        type = "\"timesteps\" | \"karras\" | \"exponential\" | \"sgm_uniform\" | \"simple\" | \"beta\" | \"ays\" | \"polyexponential\" | \"kl_optimal\" | \"ddim_uniform\" | \"linear_quadratic\" | null"
-    )]
     pub schedule: Option<SigmaSpacing>,
     /// CFG scale.
     pub guidance: Option<f32>,
@@ -99,6 +96,12 @@ pub struct RecipeDraft {
     pub clip_skip: Option<usize>,
     /// Random number generator of the noise.
     pub rng: Option<Rng>,
+    /// Settings of AUTOMATIC1111's web UI that are not at their defaults.
+    pub web_ui: Option<WebUiSettings>,
+    /// Variation of the seed's noise.
+    pub variation: Option<Variation>,
+    /// Width and height in pixels that the seed's noise is resized from.
+    pub seed_resize: Option<(usize, usize)>,
     /// Emphasis mode.
     pub emphasis: Option<Emphasis>,
     /// Whether the shorter of prompt and negative prompt is filled up with empty chunks.
@@ -208,8 +211,10 @@ impl RecipeDraft {
         set(&mut recipe.guidance, &self.guidance);
         set(&mut recipe.seed, &self.seed);
         set(&mut recipe.model, &self.model);
-        set(&mut recipe.width, &self.size.map(|size| size.0));
-        set(&mut recipe.height, &self.size.map(|size| size.1));
+        // The web UIs draw whole positions of the latents.
+        let whole = |pixels: usize| pixels / 8 * 8;
+        set(&mut recipe.width, &self.size.map(|size| whole(size.0)));
+        set(&mut recipe.height, &self.size.map(|size| whole(size.1)));
         set(&mut recipe.rng, &self.rng);
         if self.steps.is_some() {
             recipe.schedule = self.schedule;
@@ -217,6 +222,9 @@ impl RecipeDraft {
             recipe.eta = self.eta;
             recipe.hires = self.hires;
             recipe.masked = false;
+            recipe.web_ui = self.web_ui;
+            recipe.variation = self.variation;
+            recipe.seed_resize = self.seed_resize;
             recipe.emphasis = self.emphasis.unwrap_or_default();
             recipe.pad_conds = self.pad_conds;
             recipe.zero_snr = self.zero_snr;

@@ -3,11 +3,12 @@
 //! Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022,
 //! and k-diffusion's DPM2 samplers, which put the midpoint halfway in log σ.
 
+use super::churn::Churn;
 use super::euler_a::ancestral_step;
 use super::noise::NoiseSource;
 use super::properties::Properties;
 use super::schedule::Level;
-use super::solver::{Call, Row, Solver, weighted_sum};
+use super::solver::{Call, Row, SamplerRun, Solver, Started, weighted_sum};
 use super::spacing::SigmaSpacing;
 
 pub(super) const DPM2: Row = Row::new(
@@ -16,8 +17,17 @@ pub(super) const DPM2: Row = Row::new(
         starts_at_end_of_step: true,
         ..Properties::two_calls("dpm2", "DPM2")
     },
-    |run| (Box::new(Dpm2::new(None)), run.schedule.midpoint_schedule(run.steps, &midpoint_sigma, true)),
+    start,
 );
+
+fn start(run: &SamplerRun) -> Started {
+    let churn = Churn::of(run);
+    let calls = match &churn {
+        Some(churn) => churn.schedule(run.schedule, Some(&midpoint_sigma)),
+        None => run.schedule.midpoint_schedule(run.steps, &midpoint_sigma, true),
+    };
+    (Box::new(Dpm2 { churn, ..Dpm2::new(None, 1.0) }), calls)
+}
 
 pub(super) const DPM2_A: Row = Row::new(
     Properties {
@@ -27,7 +37,10 @@ pub(super) const DPM2_A: Row = Row::new(
     },
     |run| {
         let middle = ancestral_midpoint_sigma(run.eta);
-        (Box::new(Dpm2::new(Some(run.eta))), run.schedule.midpoint_schedule(run.steps, &middle, true))
+        (
+            Box::new(Dpm2::new(Some(run.eta), run.noise_scale())),
+            run.schedule.midpoint_schedule(run.steps, &middle, true),
+        )
     },
 );
 
@@ -44,17 +57,26 @@ pub(super) fn ancestral_midpoint_sigma(eta: f64) -> impl Fn(Level, Level) -> f64
 struct Dpm2 {
     /// Eta of the ancestral sampler; `None` for the deterministic one.
     eta: Option<f64>,
+    noise_scale: f64,
+    churn: Option<Churn>,
     /// Sample at the start of the step, between its two calls.
     start: Option<Vec<f32>>,
 }
 
 impl Dpm2 {
-    fn new(eta: Option<f64>) -> Self {
-        Self { eta, start: None }
+    fn new(eta: Option<f64>, noise_scale: f64) -> Self {
+        Self { eta, noise_scale, churn: None, start: None }
     }
 }
 
 impl Solver for Dpm2 {
+    fn begin(&mut self, sample: Vec<f32>, noise: &mut dyn NoiseSource) -> Vec<f32> {
+        match &self.churn {
+            Some(churn) => churn.raise(sample, noise),
+            None => sample,
+        }
+    }
+
     fn step(&mut self, call: &Call, noise: &mut dyn NoiseSource) -> Vec<f32> {
         let derivative = call.noise();
         let to = call.next_level();
@@ -65,6 +87,10 @@ impl Solver for Dpm2 {
             return weighted_sum(&[(1.0, call.sample), (to.sigma_ratio() - call.level().sigma_ratio(), &derivative)]);
         };
         let from = call.levels[call.index - 1];
+        if let Some(churn) = &mut self.churn {
+            let next = weighted_sum(&[(1.0, &start), (churn.end() - from.sigma_ratio(), &derivative)]);
+            return churn.finish(next, noise);
+        }
         let Some(eta) = self.eta else {
             return weighted_sum(&[(1.0, &start), (to.sigma_ratio() - from.sigma_ratio(), &derivative)]);
         };
@@ -72,7 +98,7 @@ impl Solver for Dpm2 {
         weighted_sum(&[
             (1.0, &start),
             (sigma_down - from.sigma_ratio(), &derivative),
-            (sigma_up, &noise.next(start.len())),
+            (sigma_up * self.noise_scale, &noise.next(start.len())),
         ])
     }
 }

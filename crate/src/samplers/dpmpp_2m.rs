@@ -10,7 +10,7 @@ use super::spacing::SigmaSpacing;
 
 pub(super) const DPMPP_2M: Row = Row::new(
     Properties { automatic_spacing: Some(SigmaSpacing::Karras), ..Properties::sigma_based("dpmpp_2m", "DPM++ 2M") },
-    |run| (Box::new(Dpmpp2m::new(0.0, false)), run.schedule.lambda_schedule(run.steps)),
+    |run| (Box::new(Dpmpp2m::new(0.0, 1.0, false)), run.schedule.lambda_schedule(run.steps)),
 );
 
 pub(super) const DPMPP_2M_SDE: Row = Row::new(
@@ -19,7 +19,7 @@ pub(super) const DPMPP_2M_SDE: Row = Row::new(
         eta: Some(1.0),
         ..Properties::sigma_based("dpmpp_2m_sde", "DPM++ 2M SDE")
     },
-    |run| (Box::new(Dpmpp2m::new(run.eta, false)), run.schedule.lambda_schedule(run.steps)),
+    |run| (Box::new(Dpmpp2m::new(run.eta, run.noise_scale(), false)), run.schedule.lambda_schedule(run.steps)),
 );
 
 pub(super) const DPMPP_2M_SDE_HEUN: Row = Row::new(
@@ -29,20 +29,21 @@ pub(super) const DPMPP_2M_SDE_HEUN: Row = Row::new(
         is_web_ui_only: true,
         ..Properties::sigma_based("dpmpp_2m_sde_heun", "DPM++ 2M SDE Heun")
     },
-    |run| (Box::new(Dpmpp2m::new(run.eta, true)), run.schedule.lambda_schedule(run.steps)),
+    |run| (Box::new(Dpmpp2m::new(run.eta, run.noise_scale(), true)), run.schedule.lambda_schedule(run.steps)),
 );
 
 struct Dpmpp2m {
     /// Noise added per step: 0 solves the probability flow ODE, 1 the SDE.
     eta: f64,
+    noise_scale: f64,
     is_heun: bool,
     /// x₀ prediction of the previous call.
     last: Option<Vec<f32>>,
 }
 
 impl Dpmpp2m {
-    fn new(eta: f64, is_heun: bool) -> Self {
-        Self { eta, is_heun, last: None }
+    fn new(eta: f64, noise_scale: f64, is_heun: bool) -> Self {
+        Self { eta, noise_scale, is_heun, last: None }
     }
 }
 
@@ -67,7 +68,7 @@ impl Solver for Dpmpp2m {
         let mut terms = vec![(to.sigma / from.sigma * decay, call.sample), (to.alpha * gain, target.as_slice())];
         if self.eta > 0.0 {
             let noise = noise.between(call.sample.len(), from.sigma_ratio(), to.sigma_ratio());
-            terms.push((to.sigma * (-(-2.0 * h * self.eta).exp_m1()).sqrt(), &noise));
+            terms.push((to.sigma * (-(-2.0 * h * self.eta).exp_m1()).sqrt() * self.noise_scale, &noise));
             return weighted_sum(&terms);
         }
         weighted_sum(&terms)

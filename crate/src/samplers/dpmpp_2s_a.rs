@@ -19,13 +19,14 @@ pub(super) const DPMPP_2S_A: Row = Row::new(
     },
     |run| {
         let middle = ancestral_midpoint_sigma(run.eta);
-        let solver = Dpmpp2sA { eta: run.eta, start: None };
+        let solver = Dpmpp2sA { eta: run.eta, noise_scale: run.noise_scale(), start: None };
         (Box::new(solver), run.schedule.midpoint_schedule(run.steps, &middle, false))
     },
 );
 
 struct Dpmpp2sA {
     eta: f64,
+    noise_scale: f64,
     /// Sample at the start of the step, between its two calls.
     start: Option<Vec<f32>>,
 }
@@ -44,6 +45,7 @@ impl Solver for Dpmpp2sA {
         let from = call.levels[call.index - 1];
         let (sigma_down, sigma_up) = ancestral_step(from, call.next_level(), self.eta);
         let ratio = sigma_down / from.sigma_ratio();
-        weighted_sum(&[(ratio, &start), (1.0 - ratio, &clean), (sigma_up, &noise.next(start.len()))])
+        let noise = noise.next(start.len());
+        weighted_sum(&[(ratio, &start), (1.0 - ratio, &clean), (sigma_up * self.noise_scale, &noise)])
     }
 }

@@ -15,11 +15,15 @@ pub(super) const DPMPP_3M_SDE: Row = Row::new(
         is_web_ui_only: true,
         ..Properties::variance_exploding("dpmpp_3m_sde", "DPM++ 3M SDE")
     },
-    |run| (Box::new(Dpmpp3mSde { eta: run.eta, last: Vec::new() }), run.schedule.sigma_schedule(run.steps)),
+    |run| {
+        let solver = Dpmpp3mSde { eta: run.eta, noise_scale: run.noise_scale(), last: Vec::new() };
+        (Box::new(solver), run.schedule.sigma_schedule(run.steps))
+    },
 );
 
 struct Dpmpp3mSde {
     eta: f64,
+    noise_scale: f64,
     /// x₀ predictions of the last calls, newest first.
     last: Vec<Vec<f32>>,
 }
@@ -66,7 +70,7 @@ impl Solver for Dpmpp3mSde {
         let mut terms = vec![(to / from * (-h * self.eta).exp(), call.sample)];
         terms.extend(weights.into_iter().zip(&self.last).map(|(weight, clean)| (weight, clean.as_slice())));
         if !noise.is_empty() {
-            terms.push((to * (-(-2.0 * h * self.eta).exp_m1()).sqrt(), &noise));
+            terms.push((to * (-(-2.0 * h * self.eta).exp_m1()).sqrt() * self.noise_scale, &noise));
         }
         let next = weighted_sum(&terms);
         self.last.truncate(2);

@@ -19,7 +19,7 @@ pub(super) const DPMPP_SDE: Row = Row::new(
         ..Properties::two_calls("dpmpp_sde", "DPM++ SDE")
     },
     |run| {
-        let solver = DpmppSde { eta: run.eta, start: None };
+        let solver = DpmppSde { eta: run.eta, noise_scale: run.noise_scale(), start: None };
         let middle = if run.schedule.is_of_web_ui() { rounded_midpoint_sigma } else { midpoint_sigma };
         (Box::new(solver), run.schedule.midpoint_schedule(run.steps, &middle, false))
     },
@@ -35,6 +35,7 @@ fn rounded_midpoint_sigma(from: Level, to: Level) -> f64 {
 
 struct DpmppSde {
     eta: f64,
+    noise_scale: f64,
     /// Sample at the start of the step, between its two calls.
     start: Option<Vec<f32>>,
 }
@@ -56,6 +57,6 @@ impl Solver for DpmppSde {
         let (sigma_down, sigma_up) = ancestral_step(from, to, self.eta);
         let noise = noise.between(start.len(), from.sigma_ratio(), to.sigma_ratio());
         let ratio = sigma_down / from.sigma_ratio();
-        weighted_sum(&[(ratio, &start), (1.0 - ratio, &clean), (sigma_up, &noise)])
+        weighted_sum(&[(ratio, &start), (1.0 - ratio, &clean), (sigma_up * self.noise_scale, &noise)])
     }
 }

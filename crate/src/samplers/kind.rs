@@ -69,6 +69,40 @@ samplers! {
     UniPc = super::unipc::UNIPC,
     /// Unified predictor-corrector with B(h) = e^h - 1: in ComfyUI.
     UniPcBh2 = super::unipc::UNIPC_BH2,
+    /// DPM-Solver with steps of orders 1 to 3 for a number of model calls: in the web UIs.
+    DpmFast = super::dpm_fast::DPM_FAST,
+    /// DPM-Solver of order 3 with as many steps as the error needs: in the web UIs.
+    DpmAdaptive = super::dpm_adaptive::DPM_ADAPTIVE,
+    /// Denoising diffusion probabilistic models, stepped in σ: in ComfyUI and Forge.
+    Ddpm = super::ddpm::DDPM,
+    /// DDIM with CFG++ guidance: in AUTOMATIC1111's web UI.
+    DdimCfgPp = super::ddim::DDIM_CFG_PP,
+    /// Euler's method with CFG++ guidance: in ComfyUI.
+    EulerCfgPp = super::cfg_pp::EULER_CFG_PP,
+    /// Euler ancestral with CFG++ guidance: in ComfyUI.
+    EulerACfgPp = super::cfg_pp::EULER_A_CFG_PP,
+    /// DPM-Solver++ (2S) ancestral with CFG++ guidance: in ComfyUI.
+    Dpmpp2sACfgPp = super::cfg_pp::DPMPP_2S_A_CFG_PP,
+    /// DPM-Solver++ (2M) with CFG++ guidance: in ComfyUI.
+    Dpmpp2mCfgPp = super::cfg_pp::DPMPP_2M_CFG_PP,
+    /// Heun's method with up to three calls per step: in ComfyUI and Forge.
+    HeunPp2 = super::heunpp2::HEUNPP2,
+    /// Adams-Bashforth method of order 4: in ComfyUI and Forge.
+    Ipndm = super::ipndm::IPNDM,
+    /// Multistep exponential integrator of second order: in ComfyUI.
+    ResMultistep = super::res_multistep::RES_MULTISTEP,
+    /// RES with CFG++ guidance: in ComfyUI.
+    ResMultistepCfgPp = super::res_multistep::RES_MULTISTEP_CFG_PP,
+    /// RES with added noise in every step: in ComfyUI.
+    ResMultistepA = super::res_multistep::RES_MULTISTEP_A,
+    /// RES with added noise and CFG++ guidance: in ComfyUI.
+    ResMultistepACfgPp = super::res_multistep::RES_MULTISTEP_A_CFG_PP,
+    /// Euler's method with an extrapolated derivative: in ComfyUI.
+    GradientEstimation = super::gradient_estimation::GRADIENT_ESTIMATION,
+    /// Gradient estimation with CFG++ guidance: in ComfyUI.
+    GradientEstimationCfgPp = super::gradient_estimation::GRADIENT_ESTIMATION_CFG_PP,
+    /// Extended reverse-time SDE solver of third order: in ComfyUI.
+    ErSde = super::er_sde::ER_SDE,
     /// Latent consistency sampling, for models distilled to 1 to 8 steps.
     Lcm = super::lcm::LCM,
     /// Trajectory consistency sampling, for models distilled to few steps.
@@ -83,6 +117,8 @@ impl SamplerKind {
             (Self::Lcm, Program::Comfyui) => &super::lcm_web_ui::LCM_COMFYUI,
             (Self::UniPc, Program::A1111) => &super::unipc::UNIPC_A1111,
             (Self::UniPc, Program::Comfyui) => &super::unipc::UNIPC_COMFYUI,
+            (Self::DpmFast, Program::Comfyui) => &super::dpm_fast::DPM_FAST_COMFYUI,
+            (Self::DpmAdaptive, Program::Comfyui) => &super::dpm_adaptive::DPM_ADAPTIVE_COMFYUI,
             (Self::Lms, Program::Comfyui) => &super::lms::LMS_COMFYUI,
             // ComfyUI's "ddim" is Euler's method.
             (Self::Ddim, Program::Comfyui) => &super::euler::EULER,
@@ -94,6 +130,11 @@ impl SamplerKind {
     pub fn of_comfyui(name: &str) -> Option<Self> {
         let (own, _) = comfyui::SAMPLERS.iter().find(|row| row.1 == name)?;
         own.parse().ok()
+    }
+
+    /// Returns whether ComfyUI draws the noise of the sampler's steps on the graphics card, if there is one.
+    pub fn draws_on_device_in_comfyui(self) -> bool {
+        comfyui::DRAWS_ON_DEVICE.contains(&self.name())
     }
 
     /// Returns whether only the web UIs have the sampler.
@@ -130,6 +171,11 @@ impl SamplerKind {
     /// [`SamplerOptions`](super::SamplerOptions).
     pub fn pipeline_eta(self) -> Option<f64> {
         self.row().properties.pipeline_eta
+    }
+
+    /// Returns what the CFG scale is divided by if this is a CFG++ sampler, which always needs the negative prompt.
+    pub fn cfg_pp_divisor(self) -> Option<f32> {
+        self.row().properties.cfg_pp_divisor
     }
 
     /// Returns the number of model calls per step, other than at the ends of a run.

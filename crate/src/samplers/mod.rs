@@ -8,17 +8,27 @@
 //! Samples are f32 in any layout: every operation is elementwise.
 
 mod brownian;
+mod cfg_pp;
+mod churn;
 mod config;
 mod ddim;
+mod ddpm;
 mod dpm2;
+mod dpm_adaptive;
+mod dpm_fast;
+mod dpm_solver;
 mod dpmpp_2m;
 mod dpmpp_2s_a;
 mod dpmpp_3m_sde;
 mod dpmpp_sde;
+mod er_sde;
 mod error;
 mod euler;
 mod euler_a;
+mod gradient_estimation;
 mod heun;
+mod heunpp2;
+mod ipndm;
 mod kind;
 mod lcm;
 mod lcm_web_ui;
@@ -27,6 +37,7 @@ mod noise;
 mod pndm;
 mod programs;
 mod properties;
+mod res_multistep;
 mod restart;
 mod schedule;
 mod seed_sequence;
@@ -49,6 +60,7 @@ pub use programs::{NoiseRules, WebUiSettings};
 use properties::Properties;
 use schedule::{Level, Schedule};
 pub use seed_sequence::seed_words;
+pub use solver::Outputs;
 use solver::{CallContext, SamplerRun, Solver, weighted_sum};
 pub use spacing::{SigmaSpacing, TimestepSpacing};
 
@@ -89,6 +101,7 @@ pub struct Sampler {
     /// Range of σ of the noise's Brownian path, in a web UI's run in σ.
     noise_range: Option<(f64, f64)>,
     solver: Box<dyn Solver>,
+    schedule: Schedule,
 }
 
 impl Sampler {
@@ -116,9 +129,12 @@ impl Sampler {
             (row.check)(config)?;
         }
         let eta = options.eta.or(properties.eta).unwrap_or(0.0);
-        let (solver, noise_schedule) = (row.start)(&SamplerRun { schedule: &schedule, config, steps, eta });
+        let settings = if options.program == Program::A1111 { options.settings } else { WebUiSettings::default() };
+        let (solver, noise_schedule) = (row.start)(&SamplerRun { schedule: &schedule, config, steps, eta, settings });
         let max_sigma = noise_schedule.levels.iter().map(|level| level.sigma_ratio()).fold(0.0, f64::max);
-        let start_weights = start_weights(&schedule, properties.is_variance_exploding, &noise_schedule.levels);
+        let extra_noise = settings.extra_noise.filter(|_| options.strength.is_some()).unwrap_or(0.0);
+        let start_weights =
+            start_weights(&schedule, properties.is_variance_exploding, &noise_schedule.levels, extra_noise);
         let end = noise_schedule.levels.last().map_or(1.0, |level| level.alpha);
         let is_scaled = schedule.web_ui_sigmas().is_some() && !properties.is_variance_exploding;
         let init_noise_sigma = match schedule.spacing {
@@ -143,6 +159,7 @@ impl Sampler {
             end_scale: if is_scaled { 1.0 / end } else { 1.0 },
             noise_range: schedule.web_ui_sigmas().map(|sigmas| sigmas.range),
             solver,
+            schedule,
         })
     }
 
@@ -163,8 +180,13 @@ impl Sampler {
         }
     }
 
-    /// Returns the timestep of each model call; fractional for some samplers. There may be more calls than
-    /// steps.
+    /// Returns the sample of the first call from that of [`start`](Self::start): some samplers add noise before a step.
+    pub fn begin(&mut self, sample: Vec<f32>, noise: &mut dyn NoiseSource) -> Vec<f32> {
+        self.solver.begin(sample, noise)
+    }
+
+    /// Returns the timestep of each model call; fractional for some samplers. There may be more calls than steps, and
+    /// a sampler that chooses its steps adds calls while it runs.
     pub fn timesteps(&self) -> &[f32] {
         &self.timesteps
     }
@@ -172,6 +194,15 @@ impl Sampler {
     /// Returns the noise level σ (relative to an unscaled x₀) of the sample at each model call and at the end.
     pub fn sigmas(&self) -> Vec<f32> {
         self.calls.levels.iter().map(|level| to_f32(level.sigma_ratio())).collect()
+    }
+
+    /// Returns what the web UI compares with its limits of σ: σ at call `i`, or the timestep if the sampler steps in
+    /// timesteps.
+    pub fn web_ui_sigma(&self, i: usize) -> f64 {
+        match self.schedule.web_ui_timesteps() {
+            Some(_) => f64::from(self.timesteps[i]),
+            None => self.calls.levels[i].sigma_ratio(),
+        }
     }
 
     /// Returns the standard deviation of the initial noise.
@@ -207,15 +238,26 @@ impl Sampler {
 
     /// Returns the clean sample x₀ that the network's output implies at call `i`.
     pub fn predicted_x0(&self, i: usize, model_output: &[f32], sample: &[f32]) -> Vec<f32> {
-        self.calls.call(i, model_output, sample).clean()
+        self.calls.call(i, model_output.into(), sample).clean()
     }
 
-    /// Returns the next sample after call `i`, from the network's output and the unscaled sample of that call.
+    /// Returns the next sample after call `i`, from the network's outputs and the unscaled sample of that call.
     ///
     /// Must be called in order, from call 0 or from the start index of an image-to-image run. Deterministic
     /// samplers take no noise.
-    pub fn step(&mut self, i: usize, model_output: &[f32], sample: &[f32], noise: &mut dyn NoiseSource) -> Vec<f32> {
-        let next = self.solver.step(&self.calls.call(i, model_output, sample), noise);
+    pub fn step<'a>(
+        &mut self,
+        i: usize,
+        outputs: impl Into<Outputs<'a>>,
+        sample: &'a [f32],
+        noise: &mut dyn NoiseSource,
+    ) -> Vec<f32> {
+        let next = self.solver.step(&self.calls.call(i, outputs.into(), sample), noise);
+        if let Some(sigma) = self.solver.chosen_sigma() {
+            let at = self.calls.levels.len() - 1;
+            self.timesteps.push(to_f32(self.schedule.timestep_of(sigma)));
+            self.calls.levels.insert(at, Level::from_sigma(sigma));
+        }
         if self.end_scale != 1.0 && i + 1 == self.timesteps.len() {
             return weighted_sum(&[(self.end_scale, &next)]);
         }
@@ -224,11 +266,17 @@ impl Sampler {
 }
 
 /// Returns the weights of an init image's latents and of the noise in a web UI's initial sample; `None` in diffusers.
-fn start_weights(schedule: &Schedule, is_variance_exploding: bool, levels: &[Level]) -> Option<(f64, f64)> {
+/// `extra_noise` is added to the latents, in multiples of the noise.
+fn start_weights(
+    schedule: &Schedule,
+    is_variance_exploding: bool,
+    levels: &[Level],
+    extra_noise: f64,
+) -> Option<(f64, f64)> {
     if let Some(sigmas) = schedule.web_ui_sigmas() {
         let scale = if is_variance_exploding { 1.0 } else { levels.first().map_or(1.0, |level| level.alpha) };
-        return Some((scale, scale * sigmas.initial_noise));
+        return Some((scale, scale * (sigmas.initial_noise + extra_noise)));
     }
     let start = schedule.web_ui_timesteps()?.start.map(|timestep| schedule.level(timestep));
-    Some(start.map_or((0.0, 1.0), |level| (level.alpha, level.sigma)))
+    Some(start.map_or((0.0, 1.0), |level| (level.alpha, level.sigma + level.alpha * extra_noise)))
 }

@@ -32,6 +32,8 @@ pub(super) struct Properties {
     pub eta: Option<f64>,
     /// Eta that diffusers' pipelines pass instead of the class's default.
     pub pipeline_eta: Option<f64>,
+    /// What the CFG scale is divided by, for CFG++ samplers: these always need the negative prompt's output.
+    pub cfg_pp_divisor: Option<f32>,
     /// Whether only the web UIs have the sampler.
     pub is_web_ui_only: bool,
     /// Whether a run that starts between the two calls of a step is noised to the level at the end of that step, as
@@ -56,6 +58,7 @@ impl Properties {
             is_distilled: false,
             eta: None,
             pipeline_eta: None,
+            cfg_pp_divisor: None,
             is_web_ui_only: false,
             starts_at_end_of_step: false,
         }

@@ -176,6 +176,12 @@ impl Schedule {
         }
     }
 
+    /// Returns the σ that a solver which chooses its own steps starts and ends at.
+    pub fn solver_range(&self) -> (f64, f64) {
+        let table = self.sigma_table();
+        self.web_ui_sigmas().map_or((table[table.len() - 1], table[0]), |sigmas| sigmas.solver_range)
+    }
+
     /// Returns the web UI's schedule in training timesteps, if this is one.
     pub fn web_ui_timesteps(&self) -> Option<&TimestepSchedule> {
         match &self.web_ui {

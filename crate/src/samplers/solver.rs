@@ -3,6 +3,7 @@
 use super::config::{PredictionType, ScheduleConfig};
 use super::error::ScheduleError;
 use super::noise::NoiseSource;
+use super::programs::WebUiSettings;
 use super::properties::Properties;
 use super::schedule::{Level, NoiseSchedule, Schedule};
 use crate::num::to_f32;
@@ -30,6 +31,15 @@ pub(super) struct SamplerRun<'a> {
     pub steps: usize,
     /// Noise added per step, 0 to 1; of no effect if the sampler has no eta.
     pub eta: f64,
+    /// Settings of A1111's web UI; the defaults in other programs.
+    pub settings: WebUiSettings,
+}
+
+impl SamplerRun<'_> {
+    /// Returns the factor of the added noise ("Sigma noise").
+    pub fn noise_scale(&self) -> f64 {
+        self.settings.s_noise.unwrap_or(1.0)
+    }
 }
 
 /// The solver of a run, and its timesteps and noise levels.
@@ -37,6 +47,17 @@ pub(super) type Started = (Box<dyn Solver>, NoiseSchedule);
 
 /// The arithmetic of a sampler, with its state between the calls of a run.
 pub(super) trait Solver {
+    /// Returns the sample of the first call from the initial one, for solvers that add noise before a step.
+    fn begin(&mut self, sample: Vec<f32>, _noise: &mut dyn NoiseSource) -> Vec<f32> {
+        sample
+    }
+
+    /// Returns σ of the next call's sample after a step, for solvers that choose their steps while they run; `None` at
+    /// the end, and if all calls were planned.
+    fn chosen_sigma(&self) -> Option<f64> {
+        None
+    }
+
     /// Returns the next sample after a model call. `noise(n)` returns the next `n` normal values.
     fn step(&mut self, call: &Call, noise: &mut dyn NoiseSource) -> Vec<f32>;
 }
@@ -51,9 +72,32 @@ pub(super) struct CallContext {
 
 impl CallContext {
     /// Returns the call with this index.
-    pub fn call<'a>(&'a self, index: usize, output: &'a [f32], sample: &'a [f32]) -> Call<'a> {
-        let CallContext { levels, prediction, is_variance_exploding } = self;
-        Call { index, levels, prediction: *prediction, is_variance_exploding: *is_variance_exploding, output, sample }
+    pub fn call<'a>(&'a self, index: usize, outputs: Outputs<'a>, sample: &'a [f32]) -> Call<'a> {
+        let &CallContext { ref levels, prediction, is_variance_exploding } = self;
+        let Outputs { guided: output, negative } = outputs;
+        Call { index, levels, prediction, is_variance_exploding, output, negative, sample }
+    }
+}
+
+/// The network's outputs of a model call.
+#[derive(Debug, Clone, Copy)]
+pub struct Outputs<'a> {
+    /// The output after guidance.
+    pub guided: &'a [f32],
+    /// The output for the negative prompt, which the CFG++ samplers use.
+    pub negative: &'a [f32],
+}
+
+impl<'a> From<&'a [f32]> for Outputs<'a> {
+    /// The outputs without guidance.
+    fn from(output: &'a [f32]) -> Self {
+        Self { guided: output, negative: output }
+    }
+}
+
+impl<'a> From<&'a Vec<f32>> for Outputs<'a> {
+    fn from(output: &'a Vec<f32>) -> Self {
+        output.as_slice().into()
     }
 }
 
@@ -65,6 +109,8 @@ pub(super) struct Call<'a> {
     pub is_variance_exploding: bool,
     /// The network's output.
     pub output: &'a [f32],
+    /// The network's output for the negative prompt.
+    negative: &'a [f32],
     pub sample: &'a [f32],
 }
 
@@ -91,14 +137,32 @@ impl Call<'_> {
 
     /// Returns the network's prediction of the clean sample x₀.
     pub fn clean(&self) -> Vec<f32> {
+        self.clean_of(self.output)
+    }
+
+    /// Returns the clean sample x₀ that the network predicts for the negative prompt.
+    pub fn negative_clean(&self) -> Vec<f32> {
+        self.clean_of(self.negative)
+    }
+
+    fn clean_of(&self, output: &[f32]) -> Vec<f32> {
         let (sample_weight, output_weight) = self.prediction.x0_weights(self.level());
-        weighted_sum(&[(sample_weight * self.sample_scale(), self.sample), (output_weight, self.output)])
+        weighted_sum(&[(sample_weight * self.sample_scale(), self.sample), (output_weight, output)])
     }
 
     /// Returns the network's prediction of the noise, which is also dx/dσ of a sample x = x₀ + σ·noise.
     pub fn noise(&self) -> Vec<f32> {
+        self.noise_of(self.output)
+    }
+
+    /// Returns the noise that the network predicts for the negative prompt.
+    pub fn negative_noise(&self) -> Vec<f32> {
+        self.noise_of(self.negative)
+    }
+
+    fn noise_of(&self, output: &[f32]) -> Vec<f32> {
         let (sample_weight, output_weight) = self.prediction.noise_weights(self.level());
-        weighted_sum(&[(sample_weight * self.sample_scale(), self.sample), (output_weight, self.output)])
+        weighted_sum(&[(sample_weight * self.sample_scale(), self.sample), (output_weight, output)])
     }
 
     /// Returns the factor that scales the sample to unit variance.

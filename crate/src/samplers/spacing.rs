@@ -2,6 +2,7 @@
 
 use crate::num::to_index;
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 /// Selection of a run's timesteps from the training timesteps (Lin et al. 2023, table 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +17,7 @@ pub enum TimestepSpacing {
 }
 
 /// Spacing of the noise levels (the web UIs' schedule type).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum SigmaSpacing {
     /// Levels of the timesteps, called "normal" in the web UIs.
@@ -44,11 +45,19 @@ pub enum SigmaSpacing {
     DdimUniform,
     /// Linear for the first half of the steps and then quadratic (Polyak et al. 2024, "Movie Gen"): ComfyUI.
     LinearQuadratic,
+    /// Levels of evenly spaced timesteps from the last one down, for SDXL Turbo: Forge.
+    Turbo,
+    /// The same as [`Ays`](Self::Ays) under reForge's name.
+    Ays11,
+    /// Align Your Steps for 32 levels: reForge.
+    Ays32,
+    /// Levels of GITS (Chen et al. 2024): reForge.
+    AysGits,
 }
 
 impl SigmaSpacing {
     /// All spacings, in menu order.
-    pub const ALL: [SigmaSpacing; 11] = [
+    pub const ALL: [SigmaSpacing; 15] = [
         Self::Timesteps,
         Self::Karras,
         Self::Exponential,
@@ -60,11 +69,16 @@ impl SigmaSpacing {
         Self::KlOptimal,
         Self::DdimUniform,
         Self::LinearQuadratic,
+        Self::Turbo,
+        Self::Ays11,
+        Self::Ays32,
+        Self::AysGits,
     ];
 
     /// Returns whether only the web UIs have it.
-    pub(super) fn is_web_ui_only(self) -> bool {
-        matches!(self, Self::Polyexponential | Self::KlOptimal | Self::DdimUniform | Self::LinearQuadratic)
+    pub fn is_web_ui_only(self) -> bool {
+        use SigmaSpacing::{Ays11, Ays32, AysGits, DdimUniform, KlOptimal, LinearQuadratic, Polyexponential, Turbo};
+        matches!(self, Polyexponential | KlOptimal | DdimUniform | LinearQuadratic | Turbo | Ays11 | Ays32 | AysGits)
     }
 
     /// Returns the levels of `steps` steps, descending, from `max` to `min`. `table` holds the level of each
@@ -76,11 +90,6 @@ impl SigmaSpacing {
         let ramp = (0..steps).map(|i| i as f64 / (steps - 1).max(1) as f64);
         let lerp = |a: f64, b: f64, t: f64| a + t * (b - a);
         Some(match self {
-            SigmaSpacing::Timesteps
-            | SigmaSpacing::Polyexponential
-            | SigmaSpacing::KlOptimal
-            | SigmaSpacing::DdimUniform
-            | SigmaSpacing::LinearQuadratic => return None,
             SigmaSpacing::Karras => {
                 let (max, min) = (max.powf(1.0 / RHO), min.powf(1.0 / RHO));
                 ramp.map(|t| lerp(max, min, t).powf(RHO)).collect()
@@ -94,13 +103,14 @@ impl SigmaSpacing {
                 let stride = table.len() as f64 / steps as f64;
                 (0..steps).map(|i| table[table.len() - 1 - to_index(i as f64 * stride)]).collect()
             }
-            SigmaSpacing::Beta => ramp.map(|t| lerp(min, max, beta_quantile(1.0 - t))).collect(),
+            SigmaSpacing::Beta => ramp.map(|t| lerp(min, max, beta_quantile(1.0 - t, 0.6, 0.6))).collect(),
             SigmaSpacing::Ays => {
                 let levels: &[f64] = if is_xl { &AYS_XL } else { &AYS };
                 let log_levels: Vec<f64> = levels.iter().map(|level| level.ln()).collect();
                 let position = |i: usize| i as f64 / steps as f64 * (log_levels.len() - 1) as f64;
                 (0..steps).map(|i| interpolate(&log_levels, position(i)).exp()).collect()
             }
+            _ => return None,
         })
     }
 }
@@ -149,30 +159,32 @@ pub(super) fn interpolate(table: &[f64], position: f64) -> f64 {
     table[low] + (table[high] - table[low]) * (position - low as f64)
 }
 
-/// Quantile function of Beta(0.6, 0.6).
-pub(super) fn beta_quantile(p: f64) -> f64 {
-    // The distribution is symmetric, and the series of `beta_cdf` is for the lower half.
-    if p > 0.5 {
-        return 1.0 - beta_quantile(1.0 - p);
+/// Quantile function of a Beta distribution.
+pub(super) fn beta_quantile(p: f64, alpha: f64, beta: f64) -> f64 {
+    let (lower, upper) = (incomplete_beta(0.5, alpha, beta), incomplete_beta(0.5, beta, alpha));
+    let total = lower + upper;
+    match p * total <= lower {
+        true => inverse_incomplete_beta(p * total, alpha, beta),
+        false => 1.0 - inverse_incomplete_beta((1.0 - p) * total, beta, alpha),
     }
+}
+
+/// Returns x <= 1/2 of a value of the incomplete beta function.
+fn inverse_incomplete_beta(value: f64, a: f64, b: f64) -> f64 {
     let (mut low, mut high) = (0.0, 0.5);
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
-        if beta_cdf(middle) < p { low = middle } else { high = middle }
+        if incomplete_beta(middle, a, b) < value { low = middle } else { high = middle }
     }
     f64::midpoint(low, high)
 }
 
-/// Cumulative distribution function of Beta(a, a), a = 0.6, for x <= 1/2: the incomplete beta function's series,
-/// x^a / (a·B(a, a)) · Σ (1-a)(2-a)…(n-a) / n! · a / (a + n) · xⁿ.
-fn beta_cdf(x: f64) -> f64 {
-    const A: f64 = 0.6;
-    /// Γ(0.6)² / Γ(1.2).
-    const BETA: f64 = 2.415_344_208_002_472_3;
+/// Incomplete beta function B(x; a, b) for x <= 1/2: x^a · Σ (1-b)(2-b)…(n-b) / n! · xⁿ / (a + n).
+fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     let (mut power, mut sum) = (1.0, 0.0);
     for n in 0..80 {
-        sum += power * A / (A + f64::from(n));
-        power *= x * (f64::from(n) + 1.0 - A) / (f64::from(n) + 1.0);
+        sum += power / (a + f64::from(n));
+        power *= x * (f64::from(n) + 1.0 - b) / (f64::from(n) + 1.0);
     }
-    x.powf(A) / (A * BETA) * sum
+    x.powf(a) * sum
 }

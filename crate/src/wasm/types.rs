@@ -16,10 +16,10 @@ use crate::edit::{
 use crate::gpu::GpuInfo;
 use crate::pipeline::{
     AdapterChoice, Applied, EmbeddingChoice, EmbeddingMention, Hires, ImageInfo, Leftover, Mention, Model, Recipe,
-    RecipeDraft, Rng, Stage, UnknownText, Upscaler,
+    RecipeDraft, Rng, Stage, UnknownText, Upscaler, Variation, schedule_label,
 };
 use crate::program::Program;
-use crate::samplers::{SamplerKind, WebUiSettings};
+use crate::samplers::{SamplerKind, SigmaSpacing, WebUiSettings};
 use crate::sentence::{Sentence, Value};
 use crate::text::Emphasis;
 use serde::Serialize;
@@ -45,6 +45,10 @@ pub struct ModelInfo {
     pub multiple: usize,
     /// Names of the supported samplers.
     pub samplers: Vec<String>,
+    /// Samplers that only the web UIs have.
+    pub web_ui_samplers: Vec<String>,
+    /// Schedule types.
+    pub schedules: Vec<ScheduleInfo>,
     /// Samplers that support a schedule type.
     pub spaced: Vec<String>,
     /// Samplers that add noise in each step (eta).
@@ -66,9 +70,28 @@ impl ModelInfo {
             height: model.native_size(),
             multiple: model.size_multiple(),
             samplers: names(|_| true),
+            web_ui_samplers: names(SamplerKind::is_web_ui_only),
+            schedules: SigmaSpacing::ALL.map(ScheduleInfo::of).into(),
             spaced: names(SamplerKind::has_sigma_spacing),
             fresh: names(SamplerKind::has_eta),
         }
+    }
+}
+
+/// A schedule type.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct ScheduleInfo {
+    /// Name in recipes.
+    pub name: SigmaSpacing,
+    /// Label in the web UIs.
+    pub label: String,
+    /// Whether only the web UIs have it.
+    pub is_web_ui_only: bool,
+}
+
+impl ScheduleInfo {
+    fn of(name: SigmaSpacing) -> ScheduleInfo {
+        ScheduleInfo { name, label: schedule_label(name).into(), is_web_ui_only: name.is_web_ui_only() }
     }
 }
 
@@ -279,6 +302,8 @@ const RECIPES: &[Declaration] = &[
     Program::decl,
     Emphasis::decl,
     WebUiSettings::decl,
+    Variation::decl,
+    SigmaSpacing::decl,
     RecipeDraft::decl,
     Mention::decl,
     EmbeddingMention::decl,
@@ -289,6 +314,7 @@ const RECIPES: &[Declaration] = &[
 const GENERATION: &[Declaration] = &[
     GpuInfo::decl,
     ModelInfo::decl,
+    ScheduleInfo::decl,
     Stage::decl,
     PreviewInfo::decl,
     |_| "type Preview = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };".into(),

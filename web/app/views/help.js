@@ -15,6 +15,7 @@ const CASES = [
   ["help.half", "help.half_says"],
   ["help.unopened", "help.unopened_says"],
   ["help.fits", "help.fits_says"],
+  ["help.other_image", "help.other_image_says"],
 ];
 
 /** @returns {[name: string, formula: string, short: string][]} */

@@ -7,12 +7,10 @@ import { checkInto, choiceField, numberField } from "../../ui/fields.js";
 
 /** @typedef {import("../../types.d.ts").Form} Form */
 
-/** Schedules that only the web UIs have. @type {[string, string][]} */
-const WEB_UI_SCHEDULES = [
-  ["polyexponential", "Polyexponential"], ["kl_optimal", "KL Optimal"], ["ddim_uniform", "DDIM uniform"], ["linear_quadratic", "Linear quadratic"],
-];
+/** @typedef {import("../../engine/types.d.ts").ModelInfo} ModelInfo */
+/** @typedef {(change: Partial<Form>) => void} Change */
 
-/** @param {Form} form @param {import("../../engine/types.d.ts").ModelInfo | null} info @param {(change: Partial<Form>) => void} change */
+/** @param {Form} form @param {ModelInfo | null} info @param {Change} change */
 export function advancedView(form, info, change) {
   const isFresh = info?.fresh.includes(form.sampler);
   const eta = (/** @type {{ eta?: number }} */ { eta }) => eta !== undefined && change({ eta });
@@ -20,19 +18,15 @@ export function advancedView(form, info, change) {
     <details class="advanced" id="advanced">
       <summary>${t("advanced.title")}</summary>
       <div class="inside numbers">
-        ${choiceField(t("advanced.schedule"), "schedule", form.schedule, [
-          ["", t("option.models")], ["timesteps", t("option.timesteps")], ["karras", "Karras"], ["exponential", t("option.exponential")],
-          ["sgm_uniform", "SGM uniform"], ["simple", t("option.simple")], ["beta", "beta"], ["ays", "Align Your Steps"],
-          ...(form.program === "diffusers" ? [] : WEB_UI_SCHEDULES),
-        ], change)}
+        ${choiceField(t("advanced.schedule"), "schedule", form.schedule, [["", t("option.models")], ...schedules(form, info)], change)}
         ${choiceField(t("advanced.spacing"), "spacing", form.spacing, [
           ["", t("option.models")], ["leading", t("option.leading")], ["linspace", t("option.linspace")], ["trailing", t("option.trailing")],
         ], change)}
         <div class="whole">
           ${choiceField(t("advanced.noise"), "rng", form.rng, [
-            ["torch", t("advanced.torch")], ["philox", "Philox"],
+            ["torch", t("advanced.torch")], ["philox", "Philox"], ["torch_philox", t("advanced.torch_philox")],
           ], change)}
-          <p class="fine">${form.rng === "torch" ? t("advanced.torch_says") : t("advanced.philox_says")}</p>
+          <p class="fine">${t(`advanced.${form.rng}_says`)}</p>
         </div>
         <div class="whole">
           ${choiceField(t("advanced.program"), "program", form.program, [
@@ -48,6 +42,7 @@ export function advancedView(form, info, change) {
           ? html`${numberField(t("advanced.eta"), "eta", form.eta ?? usualEta(form.sampler), { min: 0, max: 1, step: 0.05, mode: "decimal" }, eta)}
               <p class="fine beside">${t("advanced.eta_says")}</p>`
           : nothing}
+        ${modelView(form, change)} ${form.program === "a1111" ? a1111View(form, change) : nothing}
         ${secondPassView(form, change)}
         <label class="check whole">
           <input type="checkbox" id="preview" .checked=${live(form.preview)} @change=${checkInto("preview", change)} />
@@ -57,6 +52,53 @@ export function advancedView(form, info, change) {
         <p class="fine beside">${t("advanced.clip_says")}</p>
       </div>
     </details>
+  `;
+}
+
+/**
+ * The schedule types of the program; before a model is open, only the chosen one.
+ * @param {Form} form @param {ModelInfo | null} info @returns {[string, string][]}
+ */
+function schedules({ schedule, program }, info) {
+  if (!info) return schedule ? [[schedule, schedule]] : [];
+  const offered = info.schedules.filter(({ is_web_ui_only }) => program !== "diffusers" || !is_web_ui_only);
+  return offered.map(({ name, label }) => [name, label]);
+}
+
+/** What the files of a model may say wrongly or not at all. @param {Form} form @param {Change} change */
+function modelView(form, change) {
+  return html`
+    ${choiceField(t("advanced.prediction"), "prediction", form.prediction, [
+      ["", t("option.models")], ["epsilon", t("option.epsilon")], ["v_prediction", t("option.v_prediction")],
+      ["sample", t("option.sample")],
+    ], change)}
+    ${choiceField(t("advanced.zero_snr"), "zeroSnr", form.zeroSnr, [
+      ["", t("option.models")], ["on", t("option.on")], ["off", t("option.off")],
+    ], change)}
+    ${numberField(t("advanced.rescale"), "guidanceRescale", form.guidanceRescale, { min: 0, max: 1, step: 0.05, mode: "decimal" }, change)}
+    <p class="fine beside">${t("advanced.rescale_says")}</p>
+  `;
+}
+
+/** Settings of A1111, and those that a restored image brought along. @param {Form} form @param {Change} change */
+function a1111View(form, change) {
+  const { web_ui, variation, seed_resize } = form.carried;
+  const seeds = { variation: variation && `${variation.seed} × ${variation.strength}`, seed_resize: seed_resize?.join("×") };
+  const said = Object.entries({ ...web_ui, ...seeds }).filter(([, value]) => value).map(([name, value]) => `${name}: ${value}`);
+  return html`
+    ${choiceField(t("advanced.emphasis"), "emphasis", form.emphasis, [
+      ["original", "Original"], ["no_norm", "No norm"], ["ignore", "Ignore"], ["none", "None"],
+    ], change)}
+    <label class="check whole">
+      <input type="checkbox" id="padConds" .checked=${live(form.padConds)} @change=${checkInto("padConds", change)} />
+      ${t("advanced.pad_conds")}
+    </label>
+    ${said.length
+      ? html`<p class="fine whole">
+          ${t("advanced.carried", { settings: said.join(", ") })}
+          <button class="chip" type="button" id="uncarry" @click=${() => change({ carried: {} })}>${t("advanced.uncarry")}</button>
+        </p>`
+      : nothing}
   `;
 }
 
@@ -86,5 +128,5 @@ function secondPassView(form, change) {
 
 /** What a sampler takes unless it is told. @param {string} sampler */
 function usualEta(sampler) {
-  return sampler === "ddim" || sampler === "tcd" ? 0 : 1;
+  return ["ddim", "ddim_cfg_pp", "tcd"].includes(sampler) ? 0 : 1;
 }

@@ -40,7 +40,9 @@ export function formView(state, send) {
 /** @param {State} state @param {(change: Partial<Form>) => void} change @param {Send} send */
 function numbersView(state, change, send) {
   const { form, base } = state;
-  const samplers = base.info?.samplers ?? (form.sampler ? [form.sampler] : []);
+  const missing = form.program === "diffusers" ? (base.info?.web_ui_samplers ?? []) : [];
+  const isOffered = (/** @type {string} */ name) => name === form.sampler || !missing.includes(name);
+  const samplers = base.info?.samplers.filter(isOffered) ?? (form.sampler ? [form.sampler] : []);
   const step = sizeStep(state);
   const size = { min: step, max: 2048, step };
   return html`

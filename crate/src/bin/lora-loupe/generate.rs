@@ -2,6 +2,8 @@
 
 use crate::files;
 use crate::lora::Lora;
+use crate::values::size;
+use crate::web_ui::WebUiArguments;
 use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::Gpu;
@@ -56,7 +58,7 @@ pub struct Arguments {
     #[arg(long, default_value = "dpmpp_2m")]
     sampler: SamplerKind,
     /// Schedule type: timesteps (or normal), karras, exponential, sgm_uniform, simple, beta or ays; with --as a1111 or
-    /// comfyui also polyexponential, kl_optimal, ddim_uniform and linear_quadratic
+    /// comfyui also polyexponential, kl_optimal, ddim_uniform, linear_quadratic, turbo, ays11, ays32 and ays_gits
     #[arg(long, value_parser = named::<SigmaSpacing>)]
     schedule: Option<SigmaSpacing>,
     /// Timestep spacing: leading, linspace or trailing
@@ -65,7 +67,7 @@ pub struct Arguments {
     /// Eta: noise added per step, 0 to 1, for samplers that support it
     #[arg(long, value_name = "X")]
     eta: Option<f64>,
-    /// RNG: torch (PyTorch on the CPU) or philox (A1111's NV)
+    /// RNG: torch (PyTorch on the CPU), philox (A1111's NV) or torch_philox (ComfyUI on an NVIDIA card)
     #[arg(long, default_value = "torch")]
     rng: Rng,
     /// Program whose image to reproduce: diffusers, a1111 or comfyui; the web UIs read weights, BREAK, [a:b:0.5] and
@@ -132,13 +134,8 @@ pub struct Arguments {
     /// Print one JSON object about the image
     #[arg(long)]
     json: bool,
-}
-
-/// Parses `512x512` as (width, height).
-pub fn size(text: &str) -> Result<(usize, usize), String> {
-    let parts =
-        text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
-    parts.ok_or_else(|| format!("`{text}` is not a size: give WIDTHxHEIGHT, e.g. 512x512"))
+    #[command(flatten)]
+    web_ui: WebUiArguments,
 }
 
 /// Parses a value that deserializes from a JSON string.
@@ -269,7 +266,9 @@ fn recipe(
         spacing: arguments.spacing,
         rng: arguments.rng,
         program: arguments.program,
-        web_ui: None,
+        web_ui: arguments.web_ui.settings(),
+        variation: arguments.web_ui.variation(),
+        seed_resize: arguments.web_ui.seed_resize,
         clip_skip: arguments.clip_skip,
         emphasis: arguments.emphasis,
         pad_conds: arguments.pad_conds,

@@ -1,7 +1,8 @@
 //! `plan` command: steps, FLOPs and memory of generating an image.
 
 use crate::files;
-use crate::generate::{DEMO, open, size};
+use crate::generate::{DEMO, open};
+use crate::values::size;
 use lora_loupe::gpu::{KernelConfig, Runner};
 use lora_loupe::pipeline::{MemoryRequirements, Shape};
 use lora_loupe::plan::Plan;

@@ -27,3 +27,10 @@ pub fn share(text: &str) -> Result<f64, String> {
     let is_share = |share: &f64| *share > 0.0 && *share <= 1.0;
     share.filter(is_share).ok_or_else(|| format!("`{text}` is not a valid share: give e.g. 0.98 or 98%"))
 }
+
+/// Parses `512x512` as (width, height).
+pub fn size(text: &str) -> Result<(usize, usize), String> {
+    let parts =
+        text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    parts.ok_or_else(|| format!("`{text}` is not a size: give WIDTHxHEIGHT, e.g. 512x512"))
+}

@@ -3,18 +3,19 @@
 use std::collections::BTreeSet;
 
 use crate::pipeline::infotext::schedule_named;
+use crate::pipeline::recipe::Rng;
 use crate::pipeline::recipe_draft::{RecipeDraft, file_stem};
 use crate::samplers::SamplerKind;
 
-/// Sets sampler and schedule from ComfyUI's names. Those without an equal here are leftovers.
+/// Sets sampler, schedule and the generator of the noise from ComfyUI's names. Those without an equal here are leftovers.
+/// The images are taken to be made on an NVIDIA card, whose generator some samplers use for the noise of their steps.
 pub(super) fn set_sampler(draft: &mut RecipeDraft, sampler: Option<&str>, scheduler: Option<&str>) {
     if let Some(name) = sampler {
         draft.sampler = SamplerKind::of_comfyui(name.strip_suffix("_gpu").unwrap_or(name));
         match draft.sampler {
             None => draft.push_leftover("sampler_name", name, "unsupported sampler"),
-            Some(_) if name.ends_with("_gpu") => {
-                let reason = "it draws noise on the graphics card, which differs from the processor's";
-                draft.push_leftover("sampler_name", name, reason);
+            Some(kind) if name.ends_with("_gpu") || kind.draws_on_device_in_comfyui() => {
+                draft.rng = Some(Rng::TorchPhilox);
             }
             Some(_) => {}
         }

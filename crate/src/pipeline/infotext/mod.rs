@@ -12,9 +12,10 @@ mod civitai;
 mod fields;
 mod names;
 mod read;
+mod settings;
 mod write;
 
-pub use names::{sampler_named, schedule_named};
+pub use names::{sampler_named, schedule_label, schedule_named};
 pub use read::{is_infotext, read_infotext};
 
 /// Removes the characters that `Lora hashes` does not allow in a name.

@@ -4,7 +4,7 @@ use crate::pipeline::recipe::{Rng, Upscaler};
 use crate::samplers::{SamplerKind, SigmaSpacing};
 
 /// The web UI's labels of schedule types.
-const SCHEDULES: [(&str, SigmaSpacing); 12] = [
+const SCHEDULES: [(&str, SigmaSpacing); 16] = [
     ("Uniform", SigmaSpacing::Timesteps),
     ("Normal", SigmaSpacing::Timesteps),
     ("Karras", SigmaSpacing::Karras),
@@ -17,23 +17,15 @@ const SCHEDULES: [(&str, SigmaSpacing); 12] = [
     ("KL Optimal", SigmaSpacing::KlOptimal),
     ("DDIM", SigmaSpacing::DdimUniform),
     ("Linear Quadratic", SigmaSpacing::LinearQuadratic),
+    ("Turbo", SigmaSpacing::Turbo),
+    ("Align Your Steps 11", SigmaSpacing::Ays11),
+    ("Align Your Steps 32", SigmaSpacing::Ays32),
+    ("Align Your Steps GITS", SigmaSpacing::AysGits),
 ];
 
 /// Returns the web UI's label of a spacing.
-pub(super) fn schedule_label(spacing: SigmaSpacing) -> &'static str {
-    match spacing {
-        SigmaSpacing::Timesteps => "Uniform",
-        SigmaSpacing::Karras => "Karras",
-        SigmaSpacing::Exponential => "Exponential",
-        SigmaSpacing::SgmUniform => "SGM Uniform",
-        SigmaSpacing::Simple => "Simple",
-        SigmaSpacing::Beta => "Beta",
-        SigmaSpacing::Ays => "Align Your Steps",
-        SigmaSpacing::Polyexponential => "Polyexponential",
-        SigmaSpacing::KlOptimal => "KL Optimal",
-        SigmaSpacing::DdimUniform => "DDIM",
-        SigmaSpacing::LinearQuadratic => "Linear Quadratic",
-    }
+pub fn schedule_label(spacing: SigmaSpacing) -> &'static str {
+    SCHEDULES.iter().find(|row| row.1 == spacing).map_or("Automatic", |row| row.0)
 }
 
 /// Returns the web UI's label of a generator.
@@ -41,6 +33,7 @@ pub(super) fn rng_label(rng: Rng) -> &'static str {
     match rng {
         Rng::Torch => "CPU",
         Rng::Philox => "NV",
+        Rng::TorchPhilox => "CPU+NV",
     }
 }
 

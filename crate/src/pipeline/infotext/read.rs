@@ -6,10 +6,11 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::fields::parameters;
-use super::{civitai, hash_name, names};
-use crate::pipeline::recipe::{Hires, Rng, Upscaler};
+use super::{civitai, hash_name, names, settings};
+use crate::pipeline::recipe::{Hires, Rng, Upscaler, Variation};
 use crate::pipeline::recipe_draft::{Mention, Origin, RecipeDraft};
 use crate::program::Program;
+use crate::samplers::SamplerKind;
 use crate::text::{ExtraNetwork, NetworkKind, extra_networks};
 
 /// Minimum number of parameters in a last line that does not begin with `Steps: 20` to count as parameters.
@@ -95,6 +96,8 @@ struct Reader {
     /// "Hires resize", which some texts have instead of a factor.
     hires_size: Option<(usize, usize)>,
     hires_upscaler: Option<Upscaler>,
+    variation_seed: Option<u64>,
+    variation_strength: Option<f64>,
     /// `App`, which SD.Next writes.
     app: Option<String>,
     has_civitai_resources: bool,
@@ -131,11 +134,16 @@ impl Reader {
             "Seed" => parse_field(&mut info.seed, value, |_| true),
             "Clip skip" => parse_field(&mut info.clip_skip, value, |skip| *skip > 0),
             "Denoising strength" => parse_field(&mut info.denoise, value, |share| (0.0..=1.0).contains(share)),
-            "Eta" => parse_field(&mut info.eta, value, |share| (0.0..=1.0).contains(share)),
+            "Eta" | "Eta DDIM" => parse_field(&mut info.eta, value, |share| (0.0..=1.0).contains(share)),
             "Hires upscale" => parse_field(&mut self.hires_scale, value, |scale| *scale > 1.0),
             "Hires steps" => parse_field(&mut self.hires_steps, value, |_| true),
             "Hires upscaler" => return self.upscaler(value),
             "Hires resize" => parse_size(&mut self.hires_size, value),
+            "Variation seed" => parse_field(&mut self.variation_seed, value, |_| true),
+            "Variation seed strength" => {
+                parse_field(&mut self.variation_strength, value, |share| (0.0..=1.0).contains(share))
+            }
+            "Seed resize from" => parse_size(&mut info.seed_resize, value),
             "Size" => parse_size(&mut info.size, value),
             "Model" => return info.model = Some(value.into()),
             "Model hash" => return info.model_hash = Some(value.into()),
@@ -160,7 +168,10 @@ impl Reader {
             "Lora hashes" => return self.lora_hashes(value),
             "Hashes" => return self.civitai_hashes(value),
             "" => return self.push_leftover(name, value, "not a setting with a value"),
-            _ => return self.push_leftover(name, value, "unsupported setting"),
+            _ => match settings::set(&mut info.web_ui, name, value) {
+                Some(is_valid) => is_valid,
+                None => return self.push_leftover(name, value, "unsupported setting"),
+            },
         };
         if !is_valid {
             self.push_leftover(name, value, "invalid value");
@@ -195,6 +206,7 @@ impl Reader {
         match value {
             "CPU" | "cpu" => self.info.rng = Some(Rng::Torch),
             "NV" | "GPU" | "cuda" => self.info.rng = Some(Rng::Philox),
+            "CPU+NV" => self.info.rng = Some(Rng::TorchPhilox),
             _ => self.push_leftover("RNG", value, "unsupported random number generator"),
         }
     }
@@ -308,6 +320,14 @@ impl Reader {
                 None => self.push_leftover("Schedule type", &label, "unsupported schedule type"),
             }
         }
+        match (self.variation_seed.take(), self.variation_strength.take()) {
+            (Some(seed), Some(strength)) => self.info.variation = Some(Variation { seed, strength }),
+            (Some(seed), None) => self.push_leftover("Variation seed", &seed.to_string(), "its strength is missing"),
+            (None, Some(strength)) => {
+                self.push_leftover("Variation seed strength", &strength.to_string(), "its seed is missing");
+            }
+            (None, None) => {}
+        }
         self.resize();
         if let Some(scale) = self.hires_scale.take() {
             // The web UI has one denoising strength; with Hires. fix it applies to the second pass.
@@ -329,8 +349,13 @@ impl Reader {
             }
         }
         self.info.origin = self.origin();
+        if matches!(self.info.origin, Some(Origin::Forge | Origin::ReForge)) && self.info.steps.is_some() {
+            // They take the nearest timestep of a σ.
+            self.info.web_ui.get_or_insert_default().quantize = true;
+        }
         if self.info.rng.is_none() && self.info.steps.is_some() {
-            self.info.rng = self.info.origin.and_then(default_rng);
+            let draws_on_device = self.info.sampler.is_some_and(SamplerKind::draws_on_device_in_comfyui);
+            self.info.rng = self.info.origin.and_then(|origin| default_rng(origin, draws_on_device));
         }
         let mut places: HashMap<String, Vec<usize>> = HashMap::new();
         for (place, adapter) in self.info.adapters.iter().enumerate() {
@@ -351,9 +376,10 @@ impl Reader {
 }
 
 /// Returns the noise generator of a program that does not name it. The web UI leaves it out at its default, the
-/// graphics card; Civitai and ComfyUI draw noise on the processor.
-fn default_rng(origin: Origin) -> Option<Rng> {
+/// graphics card; Civitai and ComfyUI draw the initial noise on the processor, and some samplers' on the graphics card.
+fn default_rng(origin: Origin, draws_on_device: bool) -> Option<Rng> {
     match origin {
+        Origin::Comfyui | Origin::Civitai if draws_on_device => Some(Rng::TorchPhilox),
         Origin::A1111 | Origin::Forge | Origin::ReForge | Origin::SdNext | Origin::SdCpp => Some(Rng::Philox),
         Origin::Comfyui | Origin::Fooocus | Origin::Civitai => Some(Rng::Torch),
         _ => None,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{hash_name, names};
+use super::{hash_name, names, settings};
 use crate::pipeline::recipe::{EmbeddingChoice, Recipe};
 use crate::pipeline::recipe_draft::{EmbeddingMention, Mention, Origin, RecipeDraft, stem, tag_name};
 use crate::program::Program;
@@ -60,6 +60,9 @@ impl RecipeDraft {
             hires: recipe.hires,
             clip_skip: Some(recipe.clip_skip.saturating_add(1)),
             rng: Some(recipe.rng),
+            web_ui: recipe.web_ui,
+            variation: recipe.variation,
+            seed_resize: recipe.seed_resize,
             emphasis: Some(recipe.emphasis).filter(|mode| *mode != Emphasis::Original),
             pad_conds: recipe.pad_conds,
             zero_snr: recipe.zero_snr,
@@ -89,23 +92,28 @@ impl RecipeDraft {
     }
 
     /// The parameters of the last line; `None` for those that are not set.
-    fn fields(&self) -> [(&'static str, Option<String>); 21] {
+    fn fields(&self) -> Vec<(&'static str, Option<String>)> {
         let loras = self.adapters.iter().map(|adapter| (&adapter.name, &adapter.hash));
         let embeddings = self.embeddings.iter().map(|embedding| (&embedding.name, &embedding.hash));
-        [
+        let size = |(width, height): (usize, usize)| format!("{width}x{height}");
+        let settings = self.web_ui.iter().flat_map(settings::fields).map(|(name, value)| (name, Some(value)));
+        let mut fields = vec![
             ("Steps", self.steps.map(|steps| steps.to_string())),
             ("Sampler", self.sampler.map(|kind| kind.label().into())),
             ("Schedule type", self.schedule.map(|schedule| names::schedule_label(schedule).into())),
             ("CFG scale", self.guidance.map(|guidance| guidance.to_string())),
             ("Seed", self.seed.map(|seed| seed.to_string())),
-            ("Size", self.size.map(|(width, height)| format!("{width}x{height}"))),
+            ("Size", self.size.map(size)),
             ("Model hash", self.model_hash.clone()),
             ("Model", self.model.clone()),
+            ("Variation seed", self.variation.map(|variation| variation.seed.to_string())),
+            ("Variation seed strength", self.variation.map(|variation| variation.strength.to_string())),
+            ("Seed resize from", self.seed_resize.map(size)),
             (
                 "Denoising strength",
                 self.hires.map(|hires| hires.denoise).or(self.denoise).map(|share| share.to_string()),
             ),
-            ("Eta", self.eta.map(|eta| eta.to_string())),
+            (settings::eta_name(self.sampler), self.eta.map(|eta| eta.to_string())),
             ("Clip skip", self.clip_skip.filter(|skip| *skip > 1).map(|skip| skip.to_string())),
             ("RNG", self.rng.map(|rng| names::rng_label(rng).into())),
             ("Emphasis", self.emphasis.map(|mode| mode.label().into())),
@@ -114,10 +122,14 @@ impl RecipeDraft {
             ("Hires upscale", self.hires.map(|hires| hires.scale.to_string())),
             ("Hires steps", self.hires.filter(|hires| hires.steps > 0).map(|hires| hires.steps.to_string())),
             ("Hires upscaler", self.hires.map(|hires| names::upscaler_label(hires.upscaler).into())),
+        ];
+        fields.extend(settings);
+        fields.extend([
             ("Lora hashes", hashes(loras)),
             ("TI hashes", hashes(embeddings)),
             ("Version", self.version.clone()),
-        ]
+        ]);
+        fields
     }
 }
 

@@ -117,7 +117,12 @@ fn add_networks(
         let open = open_clip_encoder(family).filter(|(encoder, _)| *encoder == component);
         checkpoint.add_spelled(component, &clip.modules(), files, &|module, part| match open {
             Some((_, prefix)) => open_clip(prefix, module, part).into_iter().collect(),
-            None => vec![TensorLocation::whole(format!("{}{}.{part}", clip_prefix(family), module.path))],
+            None => {
+                // NovelAI's file and merges with it have the names of early transformers.
+                let early = module.path.strip_prefix("text_model.");
+                let paths = [Some(module.path.as_str()), early].into_iter().flatten();
+                paths.map(|path| TensorLocation::whole(format!("{}{path}.{part}", clip_prefix(family)))).collect()
+            }
         })?;
     }
     Ok(())

@@ -2,16 +2,17 @@
 //!
 //! Source: its `sd_schedulers.py`, `sd_samplers_kdiffusion.py`, `sd_samplers_timesteps.py` and `rng.py`.
 
-use super::table::{SigmaTable, ddim_uniform, exponential, karras, linspace, simple};
+use super::levels::{LevelRequest, kl_optimal};
+use super::table::SigmaTable;
 use super::{
-    NoiseRules, RunRequest, SigmaSchedule, TimestepRule, TimestepSchedule, WebUiSchedule, WebUiSettings, kl_optimal,
-    quantile_points, without_penultimate,
+    NoiseRules, RunRequest, SigmaSchedule, TimestepRule, TimestepSchedule, WebUiSchedule, WebUiSettings,
+    without_penultimate,
 };
 use crate::num::{to_f32, to_index};
-use crate::samplers::spacing::{SigmaSpacing, beta_quantile, interpolate};
+use crate::samplers::spacing::SigmaSpacing;
 
-/// Samplers that step in σ (k-diffusion's).
-const SIGMA_SAMPLERS: [&str; 14] = [
+/// Samplers that step in σ: k-diffusion's, and those that forks (Forge, reForge) have from ComfyUI.
+const SIGMA_SAMPLERS: [&str; 30] = [
     "euler",
     "euler_a",
     "dpmpp_2m",
@@ -26,9 +27,25 @@ const SIGMA_SAMPLERS: [&str; 14] = [
     "lms",
     "restart",
     "lcm",
+    "dpm_fast",
+    "dpm_adaptive",
+    "ddpm",
+    "euler_cfg_pp",
+    "euler_a_cfg_pp",
+    "dpmpp_2s_a_cfg_pp",
+    "dpmpp_2m_cfg_pp",
+    "heunpp2",
+    "ipndm",
+    "res_multistep",
+    "res_multistep_cfg_pp",
+    "res_multistep_a",
+    "res_multistep_a_cfg_pp",
+    "gradient_estimation",
+    "gradient_estimation_cfg_pp",
+    "er_sde",
 ];
 /// Samplers that step in training timesteps.
-const TIMESTEP_SAMPLERS: [&str; 3] = ["ddim", "pndm", "unipc"];
+const TIMESTEP_SAMPLERS: [&str; 4] = ["ddim", "ddim_cfg_pp", "pndm", "unipc"];
 /// Samplers that plan one step more and leave out the level before the last.
 const DISCARDS_PENULTIMATE: [&str; 3] = ["dpm2", "dpm2_a", "dpmpp_3m_sde"];
 /// Number of timesteps that LCM was distilled with.
@@ -77,7 +94,7 @@ fn sigma_schedule(request: &RunRequest) -> SigmaSchedule {
     let discards = DISCARDS_PENULTIMATE.contains(&request.sampler) || request.settings.discard_penultimate;
     let (planned, run) = planned_and_run(request);
     let spacing = request.spacing.unwrap_or(request.automatic);
-    let mut sigmas = levels(spacing, planned + usize::from(discards), &table, request.is_xl);
+    let mut sigmas = levels(spacing, planned + usize::from(discards), &LevelRequest::new(request, &table));
     if discards {
         sigmas = without_penultimate(sigmas);
     }
@@ -86,46 +103,23 @@ fn sigma_schedule(request: &RunRequest) -> SigmaSchedule {
     let sigma = f64::from(sigmas[0]);
     let multiplies = request.settings.sgm_noise_multiplier && request.strength.is_none();
     let initial_noise = if multiplies { (1.0 + sigma * sigma).sqrt() } else { sigma };
-    SigmaSchedule { sigmas, range, initial_noise, table, rule }
+    // From noise, the web UI's DPM-Solver ignores the schedule type.
+    let solver_range = match request.strength {
+        None => (table.max(), table.min()),
+        Some(_) => SigmaSchedule::first_and_last_of(&sigmas),
+    };
+    SigmaSchedule { sigmas, range, initial_noise, solver_range, table, rule }
 }
 
 /// Returns the levels of `n` steps, and that of the end.
-fn levels(spacing: SigmaSpacing, n: usize, table: &SigmaTable, is_xl: bool) -> Vec<f32> {
-    let (ends, last) = ((table.min(), table.max()), table.last() as f64);
-    let of_indices = |indices: Vec<f32>| indices.into_iter().map(|index| table.sigma_at(index)).collect();
-    let mut sigmas: Vec<f32> = match spacing {
-        SigmaSpacing::Timesteps | SigmaSpacing::LinearQuadratic => of_indices(linspace(last, 0.0, n)),
-        SigmaSpacing::Karras => karras(n, ends),
-        // Its exponent is 1 by default, which is a geometric progression.
-        SigmaSpacing::Exponential | SigmaSpacing::Polyexponential => exponential(n, ends),
-        SigmaSpacing::SgmUniform => of_indices(linspace(last, 0.0, n + 1).into_iter().take(n).collect()),
-        SigmaSpacing::Simple => simple(n, table),
-        SigmaSpacing::DdimUniform => ddim_uniform(n, table),
-        SigmaSpacing::Beta => {
-            quantile_points(n, n - 1).map(|p| to_f32(ends.0 + beta_quantile(p) * (ends.1 - ends.0))).collect()
-        }
-        SigmaSpacing::Ays => align_your_steps(n, is_xl),
+fn levels(spacing: SigmaSpacing, n: usize, request: &LevelRequest) -> Vec<f32> {
+    if spacing == SigmaSpacing::KlOptimal {
         // The last level is the smallest one, and not 0.
-        SigmaSpacing::KlOptimal => return kl_optimal(n + 1, n, ends),
-    };
+        return kl_optimal(n + 1, n, request.ends);
+    }
+    let mut sigmas = request.levels(spacing, n);
     sigmas.push(0.0);
     sigmas
-}
-
-/// Levels of Align Your Steps for 10 steps and the smallest one, as rounded by the web UI.
-const AYS: [f64; 11] = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029];
-/// The same for SDXL.
-const AYS_XL: [f64; 11] = [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029];
-
-/// Returns `n` levels, interpolated in log σ, the last of which is the smallest.
-fn align_your_steps(n: usize, is_xl: bool) -> Vec<f32> {
-    let logs: Vec<f64> = if is_xl { AYS_XL } else { AYS }.iter().map(|level| level.ln()).collect();
-    // numpy spaces positions from the end, so that one level is the smallest one.
-    let position = |i: usize| match n {
-        1 => 10.0,
-        _ => i as f64 / (n - 1) as f64 * 10.0,
-    };
-    (0..n).map(|i| to_f32(interpolate(&logs, position(i)).exp())).collect()
 }
 
 fn timestep_schedule(request: &RunRequest) -> TimestepSchedule {

@@ -2,16 +2,14 @@
 //!
 //! Source: its `comfy/samplers.py`, `comfy/model_sampling.py` and `comfy/k_diffusion/sampling.py`.
 
-use super::table::{SigmaTable, ddim_uniform, exponential, karras, linspace, simple};
-use super::{
-    NoiseRules, RunRequest, SigmaSchedule, TimestepRule, WebUiSchedule, kl_optimal, quantile_points,
-    without_penultimate,
-};
+use super::levels::LevelRequest;
+use super::table::SigmaTable;
+use super::{NoiseRules, RunRequest, SigmaSchedule, TimestepRule, WebUiSchedule, without_penultimate};
 use crate::num::{to_f32, to_index};
-use crate::samplers::spacing::{SigmaSpacing, beta_quantile};
+use crate::samplers::spacing::SigmaSpacing;
 
 /// ComfyUI's samplers: their names in recipes and in ComfyUI.
-pub(in crate::samplers) const SAMPLERS: [(&str, &str); 16] = [
+pub(in crate::samplers) const SAMPLERS: [(&str, &str); 32] = [
     ("euler", "euler"),
     ("euler_a", "euler_ancestral"),
     ("heun", "heun"),
@@ -28,6 +26,35 @@ pub(in crate::samplers) const SAMPLERS: [(&str, &str); 16] = [
     ("ddim", "ddim"),
     ("unipc", "uni_pc"),
     ("unipc_bh2", "uni_pc_bh2"),
+    ("dpm_fast", "dpm_fast"),
+    ("dpm_adaptive", "dpm_adaptive"),
+    ("ddpm", "ddpm"),
+    ("euler_cfg_pp", "euler_cfg_pp"),
+    ("euler_a_cfg_pp", "euler_ancestral_cfg_pp"),
+    ("dpmpp_2s_a_cfg_pp", "dpmpp_2s_ancestral_cfg_pp"),
+    ("dpmpp_2m_cfg_pp", "dpmpp_2m_cfg_pp"),
+    ("heunpp2", "heunpp2"),
+    ("ipndm", "ipndm"),
+    ("res_multistep", "res_multistep"),
+    ("res_multistep_cfg_pp", "res_multistep_cfg_pp"),
+    ("res_multistep_a", "res_multistep_ancestral"),
+    ("res_multistep_a_cfg_pp", "res_multistep_ancestral_cfg_pp"),
+    ("gradient_estimation", "gradient_estimation"),
+    ("gradient_estimation_cfg_pp", "gradient_estimation_cfg_pp"),
+    ("er_sde", "er_sde"),
+];
+/// Samplers whose steps take independent noise; that of the SDE samplers is from a path on the CPU.
+pub(in crate::samplers) const DRAWS_ON_DEVICE: [&str; 10] = [
+    "euler_a",
+    "dpm2_a",
+    "dpmpp_2s_a",
+    "lcm",
+    "ddpm",
+    "euler_a_cfg_pp",
+    "dpmpp_2s_a_cfg_pp",
+    "res_multistep_a",
+    "res_multistep_a_cfg_pp",
+    "er_sde",
 ];
 /// Samplers that plan one step more and leave out the level before the last.
 const DISCARDS_PENULTIMATE: [&str; 4] = ["dpm2", "dpm2_a", "unipc", "unipc_bh2"];
@@ -48,7 +75,7 @@ pub(super) fn schedule(request: &RunRequest) -> Option<WebUiSchedule> {
         _ => request.steps,
     };
     let spacing = request.spacing.unwrap_or(SigmaSpacing::Timesteps);
-    let mut sigmas = levels(spacing, planned + usize::from(discards), &table, request.is_xl);
+    let mut sigmas = levels(spacing, planned + usize::from(discards), &LevelRequest::new(request, &table));
     if discards {
         sigmas = without_penultimate(sigmas);
     }
@@ -59,56 +86,32 @@ pub(super) fn schedule(request: &RunRequest) -> Option<WebUiSchedule> {
     let (sigma, max) = (f64::from(sigmas[0]), table.max());
     let is_max = sigma > max || (sigma - max).abs() <= 1e-5 * max;
     let initial_noise = if is_max { (1.0 + sigma * sigma).sqrt() } else { sigma };
+    let solver_range = SigmaSchedule::first_and_last_of(&sigmas);
     let end = sigmas.len() - 1;
     if name.starts_with("unipc") && sigmas[end] == 0.0 {
         sigmas[end] = UNIPC_END;
     }
     let rule = TimestepRule::Nearest { first: 0, stride: 1 };
-    Some(WebUiSchedule::Sigmas(SigmaSchedule { sigmas, range, initial_noise, table, rule }))
+    Some(WebUiSchedule::Sigmas(SigmaSchedule { sigmas, range, initial_noise, solver_range, table, rule }))
 }
 
 /// Returns the levels of `n` steps, and 0.
-fn levels(spacing: SigmaSpacing, n: usize, table: &SigmaTable, is_xl: bool) -> Vec<f32> {
-    let (ends, last) = ((table.min(), table.max()), table.last() as f64);
-    let of_indices = |indices: Vec<f32>| indices.into_iter().map(|index| table.sigma_at(index)).collect();
+fn levels(spacing: SigmaSpacing, n: usize, request: &LevelRequest) -> Vec<f32> {
+    let table = request.table;
     let mut sigmas: Vec<f32> = match spacing {
-        SigmaSpacing::Timesteps => of_indices(linspace(last, 0.0, n)),
-        SigmaSpacing::Karras => karras(n, ends),
-        SigmaSpacing::Exponential | SigmaSpacing::Polyexponential => exponential(n, ends),
-        SigmaSpacing::SgmUniform => of_indices(linspace(last, 0.0, n + 1).into_iter().take(n).collect()),
-        SigmaSpacing::Simple => simple(n, table),
-        SigmaSpacing::DdimUniform => ddim_uniform(n, table),
         SigmaSpacing::Beta => {
+            let last = table.last() as f64;
             let mut indices: Vec<usize> =
-                quantile_points(n, n).map(|p| to_index((beta_quantile(p) * last).round_ties_even())).collect();
+                request.beta_points(n, n).map(|p| to_index((p * last).round_ties_even())).collect();
             indices.dedup();
             indices.into_iter().map(|index| table.sigmas[index]).collect()
         }
-        SigmaSpacing::Ays => spacing.levels(n, &[], ends, is_xl).unwrap_or_default().into_iter().map(to_f32).collect(),
-        SigmaSpacing::KlOptimal => kl_optimal(n, n - 1, ends),
-        SigmaSpacing::LinearQuadratic => linear_quadratic(n).map(|level| to_f32(level) * to_f32(ends.1)).collect(),
+        // The node "AlignYourStepsScheduler" has the levels as published.
+        SigmaSpacing::Ays => {
+            spacing.levels(n, &[], request.ends, request.is_xl).unwrap_or_default().into_iter().map(to_f32).collect()
+        }
+        _ => request.levels(spacing, n),
     };
     sigmas.push(0.0);
     sigmas
-}
-
-/// Returns levels from 1 that fall linearly by 0.025 in the first half of the steps, and then quadratically to 0
-/// (Polyak et al., "Movie Gen", 2024).
-fn linear_quadratic(n: usize) -> impl Iterator<Item = f64> {
-    const LINEAR_FALL: f64 = 0.025;
-    let linear = n / 2;
-    let (linear_steps, quadratic_steps) = (linear as f64, (n - linear) as f64);
-    let difference = linear_steps - LINEAR_FALL * n as f64;
-    let square = difference / (linear_steps * quadratic_steps.powi(2));
-    let slope = LINEAR_FALL / linear_steps - 2.0 * difference / quadratic_steps.powi(2);
-    (0..n).map(move |i| {
-        let at = i as f64;
-        if n == 1 {
-            1.0
-        } else if i < linear {
-            1.0 - at * LINEAR_FALL / linear_steps
-        } else {
-            1.0 - (square * at * at + slope * at + square * linear_steps.powi(2))
-        }
-    })
 }

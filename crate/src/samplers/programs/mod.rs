@@ -1,35 +1,111 @@
 //! Rules of the web UIs: the noise levels of a run, and how its noise is seeded.
 //!
-//! Each program has a file with its spacings and its samplers; both start from the same [`SigmaTable`].
+//! Each program has a file with its samplers and what its schedule types have of their own; both start from the same
+//! [`SigmaTable`], and share `levels.rs`.
 
 mod a1111;
 pub(super) mod comfyui;
+mod levels;
 mod table;
 
 use super::spacing::SigmaSpacing;
-use crate::num::to_f32;
 use crate::program::Program;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 pub(super) use table::SigmaTable;
 
-/// Settings of AUTOMATIC1111's web UI that change images and are not at their defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+/// Settings of AUTOMATIC1111's web UI and its forks that change images, as far as they are not at their defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
+#[ts(optional_fields)]
 pub struct WebUiSettings {
     /// Eta noise seed delta (ENSD): added to the seed for the noise of the steps.
+    #[serde(skip_serializing_if = "is_zero")]
     #[ts(optional, as = "Option<i64>")]
     pub noise_seed_delta: i64,
     /// "Always discard next-to-last sigma".
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub discard_penultimate: bool,
     /// "SGM noise multiplier": initial noise times sqrt(1 + σ²) instead of σ.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub sgm_noise_multiplier: bool,
-    /// "Enable quantization in K samplers": whole timesteps.
+    /// "Enable quantization in K samplers": whole timesteps, which Forge and reForge always have.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub quantize: bool,
+    /// "Sigma churn" of Euler, Heun and DPM2: noise that is added before a step, from `s_tmin` to `s_tmax`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s_churn: Option<f64>,
+    /// "Sigma tmin".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s_tmin: Option<f64>,
+    /// "Sigma tmax"; 0 for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s_tmax: Option<f64>,
+    /// "Sigma noise": factor of the noise that the samplers of DPM and DPM++ and the churn add.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s_noise: Option<f64>,
+    /// "Schedule min sigma".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigma_min: Option<f64>,
+    /// "Schedule max sigma".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigma_max: Option<f64>,
+    /// "Schedule rho": exponent of Karras and Polyexponential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rho: Option<f64>,
+    /// "Beta schedule alpha".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta_alpha: Option<f64>,
+    /// "Beta schedule beta".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta_beta: Option<f64>,
+    /// "Extra noise", added to the latents of an init image, in multiples of its noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_noise: Option<f64>,
+    /// "NGMS" (negative guidance minimum sigma): below it, every second call is without the negative prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_sigma_of_guidance: Option<f64>,
+    /// "Skip Early CFG": share of the calls, from the first, that are without the negative prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_early_guidance: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &i64) -> bool {
+    *value == 0
+}
+
+impl WebUiSettings {
+    /// Checks that the numbers are in the ranges that the web UI allows.
+    ///
+    /// # Errors
+    /// The setting and what it must be.
+    pub fn check(&self) -> Result<(), (&'static str, f64, &'static str)> {
+        let not_negative = |value: f64| value.is_finite() && value >= 0.0;
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let rules: [(&str, Option<f64>, &dyn Fn(f64) -> bool, &str); 12] = [
+            ("Sigma churn", self.s_churn, &not_negative, "it must be 0 or more"),
+            ("Sigma tmin", self.s_tmin, &not_negative, "it must be 0 or more"),
+            ("Sigma tmax", self.s_tmax, &not_negative, "it must be 0 or more"),
+            ("Sigma noise", self.s_noise, &not_negative, "it must be 0 or more"),
+            ("Schedule min sigma", self.sigma_min, &positive, "it must be above 0"),
+            ("Schedule max sigma", self.sigma_max, &positive, "it must be above 0"),
+            ("Schedule rho", self.rho, &positive, "it must be above 0"),
+            ("Beta schedule alpha", self.beta_alpha, &positive, "it must be above 0"),
+            ("Beta schedule beta", self.beta_beta, &positive, "it must be above 0"),
+            ("Extra noise", self.extra_noise, &not_negative, "it must be 0 or more"),
+            ("NGMS", self.min_sigma_of_guidance, &not_negative, "it must be 0 or more"),
+            ("Skip Early CFG", self.skip_early_guidance, &|share| (0.0..=1.0).contains(&share), "it must be 0 to 1"),
+        ];
+        let wrong = rules.into_iter().find_map(|(name, value, is_allowed, wanted)| {
+            value.filter(|value| !is_allowed(*value)).map(|value| (name, value, wanted))
+        });
+        wrong.map_or(Ok(()), Err)
+    }
 }
 
 /// How a program seeds an image's noise.
@@ -97,6 +173,8 @@ pub(super) struct SigmaSchedule {
     pub range: (f64, f64),
     /// Standard deviation of the initial noise, which is added to the latents of an init image.
     pub initial_noise: f64,
+    /// σ that DPM fast and DPM adaptive choose their own steps between, descending.
+    pub solver_range: (f64, f64),
     pub table: SigmaTable,
     pub rule: TimestepRule,
 }
@@ -108,6 +186,12 @@ impl SigmaSchedule {
             TimestepRule::Fractional => self.table.index_of(sigma),
             TimestepRule::Nearest { first, stride } => first as f64 + stride as f64 * self.table.nearest(sigma) as f64,
         }
+    }
+
+    /// Returns the first σ and the last one that is not 0.
+    fn first_and_last_of(sigmas: &[f32]) -> (f64, f64) {
+        let last = sigmas.iter().rev().find(|sigma| **sigma > 0.0);
+        (f64::from(sigmas[0]), f64::from(*last.unwrap_or(&sigmas[0])))
     }
 
     /// Returns the smallest and the largest σ, other than 0, of a whole schedule.
@@ -135,25 +219,10 @@ pub(super) fn schedule(program: Program, request: &RunRequest) -> Option<WebUiSc
     }
 }
 
-/// Returns the levels of a distribution's quantiles for `n` steps, n >= 1.
-fn quantile_points(n: usize, divisions: usize) -> impl Iterator<Item = f64> {
-    (0..n).map(move |i| 1.0 - i as f64 / divisions.max(1) as f64)
-}
-
 /// Removes the level before the last.
 fn without_penultimate(mut sigmas: Vec<f32>) -> Vec<f32> {
     if sigmas.len() > 1 {
         sigmas.remove(sigmas.len() - 2);
     }
     sigmas
-}
-
-/// Returns levels that are evenly spaced in the angle of their signal and noise, `n` from `max` on, `divisions` steps
-/// before `min` (KL-optimal: Sabour et al., "Align Your Steps", 2024).
-fn kl_optimal(n: usize, divisions: usize, (min, max): (f64, f64)) -> Vec<f32> {
-    let angle = |i: usize| {
-        let t = i as f64 / divisions.max(1) as f64;
-        t * min.atan() + (1.0 - t) * max.atan()
-    };
-    (0..n).map(|i| to_f32(angle(i).tan())).collect()
 }

@@ -64,39 +64,3 @@ impl SigmaTable {
         if distance(below) <= distance(above) { below } else { above }
     }
 }
-
-/// Returns `n` evenly spaced values, as PyTorch computes them in f32: from both ends to the middle.
-pub(super) fn linspace(start: f64, end: f64, n: usize) -> Vec<f32> {
-    let (start, end) = (to_f32(start), to_f32(end));
-    let step = (end - start) / (n.max(2) - 1) as f32;
-    let value = |i: usize| if i < n / 2 { start + step * i as f32 } else { end - step * (n - 1 - i) as f32 };
-    if n == 1 { vec![start] } else { (0..n).map(value).collect() }
-}
-
-/// Returns the levels of Karras et al. 2022 with ρ = 7.
-pub(super) fn karras(n: usize, (min, max): (f64, f64)) -> Vec<f32> {
-    const RHO: f64 = 7.0;
-    let (low, high) = (min.powf(1.0 / RHO), max.powf(1.0 / RHO));
-    let root = |t: f32| to_f32(high) + t * to_f32(low - high);
-    linspace(0.0, 1.0, n).into_iter().map(|t| to_f32(f64::from(root(t)).powf(RHO))).collect()
-}
-
-/// Returns a geometric progression.
-pub(super) fn exponential(n: usize, (min, max): (f64, f64)) -> Vec<f32> {
-    linspace(max.ln(), min.ln(), n).into_iter().map(|log| to_f32(f64::from(log).exp())).collect()
-}
-
-/// Returns evenly spaced entries from the end of the table.
-pub(super) fn simple(n: usize, table: &SigmaTable) -> Vec<f32> {
-    let stride = table.sigmas.len() as f64 / n as f64;
-    (0..n).map(|i| table.sigmas[table.last() - to_index(i as f64 * stride)]).collect()
-}
-
-/// Returns every k-th entry of the table from its second, k the whole quotient of its length and `n`, descending. There
-/// may be more than `n`.
-pub(super) fn ddim_uniform(n: usize, table: &SigmaTable) -> Vec<f32> {
-    let stride = (table.sigmas.len() / n).max(1);
-    let mut sigmas: Vec<f32> = table.sigmas.iter().skip(1).step_by(stride).copied().collect();
-    sigmas.reverse();
-    sigmas
-}
