@@ -2,8 +2,10 @@
 //! split, block strengths are baked in, and values out of range are reported.
 
 use lora_loupe::adapters::{Algorithm, Delta, fold_on_cpu};
-use lora_loupe::edit::{AlphaPlace, ConvertOptions, EditError, Opened, Strengths, Target};
+use lora_loupe::analysis::Relation;
+use lora_loupe::edit::{AlphaPlace, ConvertOptions, EditError, Opened, Strengths, Target, compare_files};
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
+use lora_loupe::model::spelling::Role;
 use lora_loupe::num::{host_len, numel};
 use lora_loupe_tests::edits::{bytes_of, changes, converted, corpus, distance, open, same};
 use lora_loupe_tests::golden::bytes;
@@ -24,17 +26,16 @@ fn folded(opened: &Opened, strength: f32) -> BTreeMap<String, Vec<f32>> {
 
 const TARGETS: [Target; 5] = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
 
-/// Algorithms whose tensors have names in PEFT's files only.
-const ONLY_PEFT: [Algorithm; 4] = [Algorithm::OftV2, Algorithm::Boft, Algorithm::Hra, Algorithm::PeftIa3];
+/// Returns whether kohya's key format has names for all tensors of a layer; without, it becomes a LoRA if it can.
+fn has_kohya_names(opened: &Opened, delta: &Delta) -> bool {
+    let mut roles = opened.group(delta).into_iter().flat_map(|group| group.tensors.keys());
+    roles.all(|&role| role == Role::Magnitude || Target::Kohya.holds(role))
+}
 
-/// Algorithms of PEFT that become LoRA under other names.
-const REBUILT: [Algorithm; 6] =
-    [Algorithm::Adalora, Algorithm::Bone, Algorithm::Delora, Algorithm::Miss, Algorithm::Shira, Algorithm::Vera];
-
-/// Returns whether an adapter has layers of [`ONLY_PEFT`], with the keys of PEFT or OneTrainer.
-fn is_only_peft(file: &str, opened: &Opened) -> bool {
-    let has_one = opened.adapter.deltas.iter().any(|delta| ONLY_PEFT.contains(&delta.algorithm));
-    has_one && ["peft_", "onetrainer_"].iter().any(|program| file.starts_with(&format!("files/{program}")))
+/// Returns whether an adapter has layers that neither have kohya names nor become LoRAs.
+fn is_only_peft(opened: &Opened) -> bool {
+    let is_stuck = |delta: &Delta| !delta.algorithm.is_composed() && !has_kohya_names(opened, delta);
+    opened.adapter.deltas.iter().any(is_stuck)
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn conversions_keep_the_weight_changes() {
                 };
                 let out = match converted(&original, &options) {
                     Ok((out, _)) => out,
-                    Err(EditError::Unsupported { .. }) if to != Target::Kohya || is_only_peft(&file, &original) => {
+                    Err(EditError::Unsupported { .. }) if to != Target::Kohya || is_only_peft(&original) => {
                         continue;
                     }
                     Err(error) => panic!("{what}: {error}"),
@@ -85,7 +86,7 @@ fn renaming_keys_keeps_every_value() {
         let original = open(&file, &bytes, companion.as_deref());
         let out = match converted(&original, &ConvertOptions { to: Some(Target::Kohya), ..Default::default() }) {
             Ok((out, _)) => out,
-            Err(EditError::Unsupported { .. }) if is_only_peft(&file, &original) => continue,
+            Err(EditError::Unsupported { .. }) if is_only_peft(&original) => continue,
             // SHiRA has full rank.
             Err(EditError::NeedsRank { algorithm: Algorithm::Shira, .. }) => continue,
             Err(error) => panic!("{file}: {error}"),
@@ -104,7 +105,7 @@ fn renaming_keys_keeps_every_value() {
             } else {
                 again.adapter.deltas.iter().find(|delta| delta.tensor() == a.tensor()).expect("the same layer")
             };
-            if !keeps_factors(a) || REBUILT.contains(&a.algorithm) {
+            if !keeps_factors(a) || !has_kohya_names(&original, a) {
                 continue;
             }
             assert_eq!(a.algorithm, b.algorithm, "{file}");
@@ -203,6 +204,12 @@ fn change(opened: &Opened, tensor: &str) -> Vec<f32> {
     changes(opened).remove(tensor).unwrap_or_else(|| panic!("{} changes {tensor}", opened.file))
 }
 
+/// Returns the relation of two files, and in how many layers both have a change.
+fn relation(a: &Opened, b: &Opened) -> (Relation, usize) {
+    let comparison = block_on(compare_files(a, b)).expect("files of one family");
+    (comparison.relation, comparison.layers.iter().filter(|row| row.cosine.is_some()).count())
+}
+
 #[test]
 fn fused_layers_are_split_and_fused_without_loss() {
     const D: usize = 3072;
@@ -260,4 +267,7 @@ fn fused_layers_are_split_and_fused_without_loss() {
     assert!(qkv[D * D..2 * D * D].iter().all(|x| *x == 0.0), "to_k is missing");
     assert_eq!(qkv[2 * D * D..], change(&separate, "transformer.transformer_blocks.0.attn.to_v.weight"));
     assert!(matches!(joined.check_compatible(&separate), Err(EditError::OtherNaming { .. })));
+    assert_eq!(relation(&native, &parts), (Relation::Same, 5));
+    assert_eq!(relation(&parts, &native), (Relation::Same, 5));
+    assert_eq!(relation(&joined, &separate), (Relation::Same, 3));
 }

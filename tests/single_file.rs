@@ -2,7 +2,7 @@
 //! tensor. The keys are those that diffusers' converters accept.
 
 use lora_loupe::analysis::BaseShapes;
-use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, Strengths, apply};
+use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, MergeVerdict, Strengths, apply, verify};
 use lora_loupe::formats::source::ReadFuture;
 use lora_loupe::formats::{ByteSource, Dtype, Header, TensorInfo};
 use lora_loupe::gpu::{Gpu, KernelConfig};
@@ -144,6 +144,55 @@ fn fused_and_transposed_weights_are_baked_correctly() {
     let transposed = change("text_projection");
     assert!((0..WIDTH * WIDTH).all(|i| (transposed[i] - f32::from(u8::from(i % WIDTH == 0))).abs() < 2e-3));
     assert!(change("transformer.resblocks.0.attn.in_proj_bias").iter().all(|&x| x == 0.0));
+}
+
+/// Two layers of OpenCLIP's fused attention, in f16: what `bake` writes is bit-exact, one changed bit is rounding, and
+/// another strength, a missing LoRA and a changed tensor that no LoRA touches are reported with their figures.
+#[test]
+fn a_merged_model_is_verified() {
+    const WIDTH: usize = 1280;
+    let mut selected = shapes("sdxl");
+    selected.retain(|key, _| key.contains("embedders.1.model.transformer.resblocks.0."));
+    let (model, _) = synthetic_checkpoint(&selected, &[]);
+    let attention = "lora_te2_text_model_encoder_layers_0_self_attn";
+    let lora =
+        rank_one(&[(&*format!("{attention}_k_proj"), 0.5, 1.0), (&*format!("{attention}_v_proj"), 1.0, 2.0)], WIDTH);
+    let (base, adapter) = (EditInput::file("base", &model, None), EditInput::file("lora", &lora, None));
+    let part = |strength| MergePart { strength, strengths: Strengths::default() };
+    let mut merged = Vec::new();
+    let edit = Edit::Bake(BakeEdit { parts: vec![part(0.75)] });
+    let inputs = [base.clone(), adapter.clone()];
+    pollster::block_on(apply(&edit, &inputs, &mut merged, &mut |_| ControlFlow::Continue(()))).expect("a baked model");
+    let verified = |merged: &dyn ByteSource, strength| {
+        let input = EditInput::file("merged", merged, None);
+        let adapters = std::slice::from_ref(&adapter);
+        pollster::block_on(verify(&input, &base, adapters, &[part(strength)])).expect("two models of one family")
+    };
+    let exact = verified(&merged, 0.75);
+    assert_eq!((exact.verdict, exact.touched, exact.exact, exact.largest_ulps), (MergeVerdict::Exact, 2, 2, 0));
+    assert_eq!((exact.exact_elements, exact.largest_error), (2 * (WIDTH * WIDTH) as u64, 0.0));
+    assert!(exact.untouched > 10 && exact.equal == exact.untouched && exact.missing.is_empty(), "{exact:?}");
+
+    let stronger = verified(&merged, 0.5);
+    assert!(!stronger.holds() && (stronger.factor.expect("a change") - 1.5).abs() < 0.01, "{stronger:?}");
+    assert!((stronger.largest_error - 0.5).abs() < 0.01 && stronger.equal == stronger.untouched, "{stronger:?}");
+    let absent = verified(&model, 0.75);
+    assert_eq!((absent.verdict, absent.exact, absent.factor), (MergeVerdict::Different, 0, Some(0.0)));
+
+    let header = pollster::block_on(Header::read(&merged)).expect("a file");
+    let start = |end: &str| {
+        let tensor = header.tensors.iter().find(|tensor| tensor.name.ends_with(end)).expect("the tensor");
+        tensor.bytes.start as usize
+    };
+    let mut changed = merged.clone();
+    changed[start("attn.in_proj_weight") + 2 * WIDTH * WIDTH] ^= 1; // the first element of k_proj
+    let rounded = verified(&changed, 0.75);
+    assert_eq!((rounded.verdict, rounded.exact, rounded.rounded), (MergeVerdict::Rounded, 1, 1));
+    assert_eq!((rounded.exact_elements, rounded.largest_ulps), (exact.elements - 1, 1));
+    changed[start("ln_1.weight")] ^= 1;
+    let others = verified(&changed, 0.75);
+    assert_eq!((others.untouched - others.equal, others.changed.len()), (1, 1), "{others:?}");
+    assert!(others.changed[0].ends_with("layer_norm1.weight"), "{:?}", others.changed);
 }
 
 #[test]

@@ -208,9 +208,13 @@ relative: number,
  */
 measured: boolean, 
 /**
- * `relative` as a multiple of the nearest end of the usual range; 1 within the range.
+ * Usual range of `relative` for the model family; null if it is not known.
  */
-times_usual: number, 
+usual: [number, number] | null, 
+/**
+ * `relative` as a multiple of the nearest end of the usual range; 1 within the range, null if it is not known.
+ */
+times_usual: number | null, 
 /**
  * The smallest uniform rank that keeps 98 % of the total energy.
  */
@@ -239,6 +243,18 @@ energy: Array<number>,
  * Layers whose norm is far above the median, strongest first.
  */
 outliers: Array<string>, 
+/**
+ * The largest norm of a layer as a multiple of the median norm; 0 if all are zero.
+ */
+peak: number, 
+/**
+ * Number of layers of rank 4 or more with at least 99 % of their energy in one direction.
+ */
+one_direction: number, 
+/**
+ * Number of layers of rank 8 or more whose singular values are nearly equal.
+ */
+flat: number, 
 /**
  * Summary sentences, most important first.
  */

@@ -96,10 +96,10 @@ pub fn baked_size(files: &[ModelFile]) -> u64 {
 }
 
 /// Deltas by file index and key, for each part of the stored tensor, in the order of the adapters.
-type Targets<'a> = HashMap<(usize, &'a str), Vec<(&'a TensorLocation, Vec<Change<'a>>)>>;
+type Targets<'a> = HashMap<(usize, &'a str), Vec<(&'a TensorLocation, Vec<AdapterDelta<'a>>)>>;
 
 /// A delta and its adapter.
-type Change<'a> = (&'a BakedAdapter<'a>, &'a Delta);
+pub type AdapterDelta<'a> = (&'a BakedAdapter<'a>, &'a Delta);
 
 /// Returns the header of the result: that of a single file, or all tensors of a folder with the networks' names.
 fn output_header(files: &[ModelFile]) -> Header {
@@ -120,7 +120,7 @@ fn output_header(files: &[ModelFile]) -> Header {
 async fn fold_tensor(
     file: &ModelFile<'_>,
     tensor: &TensorInfo,
-    parts: &[(&TensorLocation, Vec<Change<'_>>)],
+    parts: &[(&TensorLocation, Vec<AdapterDelta<'_>>)],
 ) -> Result<Vec<u8>, BakeError> {
     let failed = |source| BakeError::Numbers { tensor: tensor.name.clone(), source };
     let mut numbers = tensor.read(file.source).await.map_err(failed)?;
@@ -141,8 +141,13 @@ async fn fold_tensor(
     narrow(tensor.dtype, &numbers, &tensor.name).map_err(failed)
 }
 
-/// Folds the changes into `base`, of PyTorch shape `shape`.
-async fn fold_part(base: Vec<f32>, shape: &[usize], name: &str, changes: &[Change<'_>]) -> Result<Vec<f32>, BakeError> {
+/// Folds the changes into `base`, of PyTorch shape `shape`; `name` is the tensor's, for error messages.
+pub async fn fold_part(
+    base: Vec<f32>,
+    shape: &[usize],
+    name: &str,
+    changes: &[AdapterDelta<'_>],
+) -> Result<Vec<f32>, BakeError> {
     let mut factors = Vec::new();
     for (adapter, delta) in changes {
         let numbers = delta.read(adapter.source, adapter.header).await;

@@ -1,6 +1,6 @@
 //! Tensors of a base model, found by full name in a single file or in a diffusers folder.
 
-use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
+use crate::formats::{ByteSource, Dtype, FormatError, Header, TensorInfo};
 use crate::linalg::transposed;
 use crate::model::{Component, TensorLocation};
 use std::collections::HashMap;
@@ -48,6 +48,11 @@ impl<'a> BaseTensor<'a> {
     pub fn shape(&self) -> Vec<usize> {
         let stored = self.tensor.shape.iter().copied();
         if self.transposed { stored.rev().collect() } else { stored.collect() }
+    }
+
+    /// Returns its dtype in the file.
+    pub fn dtype(&self) -> Dtype {
+        self.tensor.dtype
     }
 
     /// Returns the index of its file and its offset there, in bytes.

@@ -39,7 +39,7 @@ mod tucker;
 mod vera;
 
 pub use algorithm::Algorithm;
-pub use bake::{BakeError, BakedAdapter, bake, baked_size};
+pub use bake::{AdapterDelta, BakeError, BakedAdapter, bake, baked_size, fold_part};
 pub use base::{BaseTensor, ModelFile, Places, stored_part};
 pub use config::{ConfigError, ConfigSource, GGUF_KEY, METADATA_KEY, PeftConfig, PeftConfigs};
 pub use delta::{Change, Delta, Factor, FactorData, Fold, Part};

@@ -78,12 +78,16 @@ pub async fn compare(a: ComparedFile<'_>, b: ComparedFile<'_>) -> Result<Compari
     for delta in b.adapter.deltas.iter().filter(|delta| others.contains_key(&delta.tensor())) {
         layers.push(layer(None, Some((delta, &b.read(delta).await?))));
     }
-    let keys: BTreeSet<&String> = a.header.metadata.keys().chain(b.header.metadata.keys()).collect();
-    let value = |file: ComparedFile, key: &String| file.header.metadata.get(key).cloned();
-    let metadata =
+    Ok(Comparison { relation: relation(&layers), layers, metadata: metadata_differences(a.header, b.header) })
+}
+
+/// Returns the metadata keys with different values, in alphabetical order.
+pub fn metadata_differences(a: &Header, b: &Header) -> Vec<MetadataDifference> {
+    let keys: BTreeSet<&String> = a.metadata.keys().chain(b.metadata.keys()).collect();
+    let value = |header: &Header, key: &String| header.metadata.get(key).cloned();
+    let differences =
         keys.into_iter().map(|key| MetadataDifference { key: key.clone(), a: value(a, key), b: value(b, key) });
-    let metadata = metadata.filter(|difference| difference.a != difference.b).collect();
-    Ok(Comparison { relation: relation(&layers), layers, metadata })
+    differences.filter(|difference| difference.a != difference.b).collect()
 }
 
 /// A delta and its factors.

@@ -32,8 +32,10 @@ pub struct Health {
     pub relative: f64,
     /// Whether every ‖weight‖ is the base model's.
     pub measured: bool,
-    /// `relative` as a multiple of the nearest end of the usual range; 1 within the range.
-    pub times_usual: f64,
+    /// Usual range of `relative` for the model family; null if it is not known.
+    pub usual: Option<(f64, f64)>,
+    /// `relative` as a multiple of the nearest end of the usual range; 1 within the range, null if it is not known.
+    pub times_usual: Option<f64>,
     /// The smallest uniform rank that keeps 98 % of the total energy.
     pub rank_98: usize,
     /// The largest rank in the file.
@@ -50,13 +52,20 @@ pub struct Health {
     pub energy: Vec<f32>,
     /// Layers whose norm is far above the median, strongest first.
     pub outliers: Vec<String>,
+    /// The largest norm of a layer as a multiple of the median norm; 0 if all are zero.
+    pub peak: f64,
+    /// Number of layers of rank 4 or more with at least 99 % of their energy in one direction.
+    pub one_direction: usize,
+    /// Number of layers of rank 8 or more whose singular values are nearly equal.
+    pub flat: usize,
     /// Summary sentences, most important first.
     pub sentences: Vec<Sentence>,
 }
 
-/// Usual range of ‖change‖ / ‖weight‖ at strength 1. A rule of thumb: weight decay and sd-scripts'
-/// max-norm regularization (`scale_weight_norms`) keep trained changes in this range.
-const USUAL_RANGE: (f64, f64) = (0.002, 0.1);
+/// Usual range of ‖change‖ / ‖weight‖ at strength 1, by model family. A rule of thumb for Stable Diffusion: weight decay
+/// and sd-scripts' max-norm regularization (`scale_weight_norms`) keep trained changes in this range. Other families
+/// have no row until LoRAs of theirs were measured against their weights.
+const USUAL_RANGES: [(&str, (f64, f64)); 3] = [("sd15", (0.002, 0.1)), ("sd21", (0.002, 0.1)), ("sdxl", (0.002, 0.1))];
 
 /// RMS row norm of a trained weight. PyTorch's initialization of linear layers gives 1/√3; training
 /// moves the median of a network's layers to about this (0.72 and 0.75 in the demo model's UNet and
@@ -68,6 +77,13 @@ const KEPT_ENERGY: f64 = 0.98;
 
 /// Multiple of the median norm above which a layer is an outlier.
 const OUTLIER_FACTOR: f64 = 8.0;
+
+/// Fraction of a layer's energy in its first direction from which on the others hardly matter.
+const ONE_DIRECTION: f64 = 0.99;
+
+/// Smallest over largest singular value from which on a spectrum counts as flat. Products of random matrices whose sides
+/// are long have such spectra (Marchenko-Pastur); training concentrates the energy in few directions.
+const FLAT: f64 = 0.6;
 
 impl HealthRow {
     /// Builds the row of a delta with these singular values; `header` lists its tensors.
@@ -96,10 +112,7 @@ fn energy(rows: &[HealthRow], max_rank: usize) -> Vec<f32> {
 }
 
 /// Returns the layers whose norm is far above the median, strongest first.
-fn outliers(rows: &[HealthRow], norms: &[f64]) -> Vec<String> {
-    let mut sorted: Vec<f64> = norms.iter().copied().filter(|&norm| norm > 0.0).collect();
-    sorted.sort_by(f64::total_cmp);
-    let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+fn outliers(rows: &[HealthRow], norms: &[f64], median: f64) -> Vec<String> {
     let mut far: Vec<(f64, &str)> = norms
         .iter()
         .zip(rows)
@@ -110,27 +123,48 @@ fn outliers(rows: &[HealthRow], norms: &[f64]) -> Vec<String> {
     far.into_iter().map(|(_, path)| path.to_owned()).collect()
 }
 
-/// Computes a file's statistics; `None` if no layer has singular values.
-pub fn health(rows: &[HealthRow]) -> Option<Health> {
+impl HealthRow {
+    /// Returns whether nearly all of the energy of a layer with several directions is in the first.
+    fn has_one_direction(&self) -> bool {
+        let values = &self.spectrum.values;
+        let energy: f64 = values.iter().map(|value| value * value).sum();
+        values.len() >= 4 && energy > 0.0 && values[0] * values[0] >= ONE_DIRECTION * energy
+    }
+
+    /// Returns whether the singular values of a layer are nearly equal.
+    fn is_flat(&self) -> bool {
+        let values = &self.spectrum.values;
+        values.len() >= 8 && values[0] > 0.0 && values[values.len() - 1] >= FLAT * values[0]
+    }
+}
+
+/// Computes the statistics of a file for a model family; `None` if no layer has singular values.
+pub fn health(rows: &[HealthRow], family: &str) -> Option<Health> {
     let norms: Vec<f64> = rows.iter().map(|row| row.spectrum.frobenius()).collect();
     let relative = median(rows.iter().zip(&norms).map(|(row, norm)| norm / estimate_norm(row.size.0)));
     let untrained = norms.iter().filter(|norm| **norm == 0.0).count() as f64 / rows.len().max(1) as f64;
     let rank = rows.iter().map(|row| row.spectrum.values.len()).max().filter(|&rank| rank > 0)?;
     let energy = energy(rows, rank);
     let rank_98 = energy.iter().position(|&share| f64::from(share) >= KEPT_ENERGY).map_or(rank, |index| index + 1);
+    let typical = median(norms.iter().copied());
+    let peak = norms.iter().copied().fold(0.0, f64::max);
     let bytes_98 = rows.iter().map(|row| resized(row, rank_98)).sum();
     let mut health = Health {
         layers: rows.len(),
         relative: 0.0,
         measured: false,
-        times_usual: 1.0,
+        usual: USUAL_RANGES.iter().find(|(name, _)| *name == family).map(|(_, range)| *range),
+        times_usual: None,
         rank_98,
         rank,
         bytes: rows.iter().map(|row| row.bytes).sum(),
         bytes_98,
         untrained,
         energy,
-        outliers: outliers(rows, &norms),
+        outliers: outliers(rows, &norms, typical),
+        peak: if typical > 0.0 { peak / typical } else { 0.0 },
+        one_direction: rows.iter().filter(|row| row.has_one_direction()).count(),
+        flat: rows.iter().filter(|row| row.is_flat()).count(),
         sentences: Vec::new(),
     };
     health.set_relative(relative);
@@ -146,7 +180,7 @@ impl Health {
 
     fn set_relative(&mut self, relative: f64) {
         self.relative = relative;
-        self.times_usual = relative / relative.clamp(USUAL_RANGE.0, USUAL_RANGE.1);
+        self.times_usual = self.usual.map(|(low, high)| relative / relative.clamp(low, high));
         self.sentences = sentences(self);
     }
 }
@@ -186,20 +220,30 @@ fn sentences(health: &Health) -> Vec<Sentence> {
     if health.untrained > 0.0 {
         list.push(sentence!("health.untrained", n = zeros, layers = health.layers));
     }
-    let (times, inverse) = (short(health.times_usual), short(1.0 / health.times_usual));
-    if health.times_usual > 1.2 {
+    let times_usual = health.times_usual.unwrap_or(1.0);
+    let (times, inverse) = (short(times_usual), short(1.0 / times_usual));
+    if times_usual > 1.2 {
         list.push(sentence!("health.strong", times = times, strength = inverse));
     }
-    if health.times_usual < 0.8 {
+    if times_usual < 0.8 {
         list.push(sentence!("health.weak", times = inverse, strength = inverse));
     }
     if let Some(first) = health.outliers.first() {
-        list.push(sentence!("health.outliers", n = health.outliers.len(), layer = first));
+        list.push(sentence!("health.outliers", n = health.outliers.len(), layer = first, times = short(health.peak)));
+    }
+    if health.one_direction * 2 > health.layers {
+        list.push(sentence!("health.one_direction", n = health.one_direction, layers = health.layers));
+    }
+    if health.flat * 2 > health.layers {
+        list.push(sentence!("health.flat", n = health.flat, layers = health.layers));
     }
     if health.rank_98 * 2 <= health.rank {
         let megabytes = |bytes: u64| (bytes as f64 / 1e6).round().max(1.0);
         let (before, after) = (megabytes(health.bytes), megabytes(health.bytes_98));
         list.push(sentence!("health.rank", rank = health.rank_98, before = before, after = after));
+    }
+    if health.usual.is_none() {
+        list.push(sentence!("health.no_usual"));
     }
     list
 }
@@ -230,7 +274,7 @@ mod tests {
     #[test]
     fn sentences_follow_from_the_spectra() {
         let check = |rows: &[HealthRow], want: &[&str]| {
-            let health = health(rows).expect("layers");
+            let health = health(rows, "sd15").expect("layers");
             assert_eq!(health.sentences.len(), want.len(), "{health:?}");
             assert!(health.sentences.iter().zip(want).all(|(got, want)| got.starts_with(want)), "{health:?}");
         };
@@ -242,13 +286,42 @@ mod tests {
             &["About 2x stronger than usual: try strength 0.51", "Rank 1 keeps"],
         );
         check(&[row(&[0.001, 0.001])], &["About 17x weaker"]);
-        assert!(health(&[]).is_none());
+        assert!(health(&[], "sd15").is_none());
+    }
+
+    #[test]
+    fn unusual_files_are_described_with_their_figures() {
+        let sentences = |rows: &[HealthRow], family: &str| -> Vec<String> {
+            health(rows, family).expect("layers").sentences.into_iter().map(|sentence| sentence.text).collect()
+        };
+        let named = |mut row: HealthRow, path: &str| {
+            row.path = path.into();
+            row
+        };
+        let falling = || row(&[0.05, 0.04, 0.03, 0.02, 0.01, 0.008, 0.006, 0.004]);
+        let strong = named(row(&[2.0, 1.6, 1.2, 0.8, 0.4, 0.32, 0.24, 0.16]), "unet.conv_in");
+        let said = sentences(&[falling(), falling(), strong], "sd15");
+        assert_eq!(
+            said,
+            ["1 layer is far stronger than the rest; the strongest is unet.conv_in, at 40x the median norm."]
+        );
+        let narrow = row(&[0.2, 0.002, 0.001, 0.001]);
+        let said = sentences(&[narrow], "sd15");
+        assert!(
+            said.iter().any(|line| line.starts_with("1 of 1 layers has over 99% of their energy in one")),
+            "{said:?}"
+        );
+        let said = sentences(&[row(&[0.09; 8])], "sd15");
+        assert!(said.iter().any(|line| line.contains("nearly equal, as in random matrices")), "{said:?}");
+        assert!(sentences(&[falling()], "sd15").is_empty());
+        let said = sentences(&[row(&[9.0, 7.0, 5.0, 3.0])], "flux1");
+        assert_eq!(said, ["How strong LoRAs for this model family usually are is not known here."]);
     }
 
     #[test]
     fn size_shrinks_with_rank() {
         let rows = [row(&[3.0, 0.1, 0.1, 0.1]), row(&[1.0, 0.2, 0.0, 0.0])];
-        let health = health(&rows).expect("layers");
+        let health = health(&rows, "sd15").expect("layers");
         assert_eq!((health.rank, health.rank_98), (4, 1));
         assert_eq!((health.bytes, health.bytes_98), (9600, 2400));
     }

@@ -283,7 +283,7 @@ async fn fill_adapter(
         _ => padded(&found.found, groups.len()),
     };
     let mut reader = Reader::new(header, &configs, &rest.others);
-    let located = Located { groups: &mut groups, layers: &layers };
+    let located = Located { groups: &mut groups, layers: &layers, family: &found.name };
     let measured = match depth {
         Detail::Header => {
             rows::unread(&mut reader, located);

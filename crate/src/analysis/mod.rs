@@ -29,7 +29,7 @@ mod weigh;
 
 pub use crate::model::block;
 pub use base::BaseShapes;
-pub use compare::{ComparedFile, Comparison, MetadataDifference, ReadError, compare};
+pub use compare::{ComparedFile, Comparison, MetadataDifference, ReadError, compare, metadata_differences};
 pub use family::{Detected, Layers, detect, own_layers};
 pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_HASH, MODEL_HASH, SPEC_HASH, hashes};
 pub use health::{Health, HealthRow, health};

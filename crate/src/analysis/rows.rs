@@ -66,6 +66,8 @@ fn bytes(group: &Group) -> u64 {
 pub(super) struct Located<'a> {
     pub groups: &'a mut [Group],
     pub layers: &'a [Option<ModuleMatch<'a>>],
+    /// Model family: `sd15`, …
+    pub family: &'a str,
 }
 
 /// Measures one row per layer. Reads every tensor of a share once, except those of `known` groups, and
@@ -118,7 +120,7 @@ pub(super) async fn measured(
             measured.whole = done == total;
         }
     }
-    measured.health = health(&layers);
+    measured.health = health(&layers, located.family);
     Ok(measured)
 }
 

@@ -40,6 +40,8 @@ mod strength;
 mod table;
 #[path = "lora-loupe/values.rs"]
 mod values;
+#[path = "lora-loupe/verify.rs"]
+mod verify;
 #[path = "lora-loupe/web_ui.rs"]
 mod web_ui;
 
@@ -60,6 +62,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Log(log::Arguments),
     Bake(bake::Arguments),
+    Verify(verify::Arguments),
     Convert(convert::Arguments),
     Resize(resize::Arguments),
     Merge(merge::Arguments),
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
         Command::Bake(arguments) => bake::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Resize(arguments) => resize::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),

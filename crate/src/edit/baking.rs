@@ -39,7 +39,7 @@ pub struct BakePlan<'a> {
 }
 
 /// An adapter that was read and checked against the model.
-struct BakeInput<'a> {
+pub(super) struct BakeInput<'a> {
     name: &'a str,
     source: &'a dyn ByteSource,
     header: Header,
@@ -73,26 +73,29 @@ pub(super) async fn bake_into<'a>(
 impl BakePlan<'_> {
     /// Writes the model with the adapters baked in.
     pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
-        let adapters: Vec<BakedAdapter> = self
-            .loras
-            .iter()
-            .map(|lora| BakedAdapter {
-                name: lora.name,
-                source: lora.source,
-                header: &lora.header,
-                adapter: &lora.adapter,
-                strength: lora.part.strength,
-                blocks: &lora.part.strengths,
-            })
-            .collect();
+        let adapters: Vec<BakedAdapter> = self.loras.iter().map(BakeInput::baked).collect();
         bake(self.files, &self.base.tensors, &adapters, out).await?;
         let BakePreview { size_after, tensors_after, .. } = self.preview;
         Ok(Outcome { size: size_after, tensors: tensors_after, thinned: Vec::new(), head: Vec::new() })
     }
 }
 
+impl BakeInput<'_> {
+    /// Returns the adapter with its strength.
+    pub(super) fn baked(&self) -> BakedAdapter<'_> {
+        BakedAdapter {
+            name: self.name,
+            source: self.source,
+            header: &self.header,
+            adapter: &self.adapter,
+            strength: self.part.strength,
+            blocks: &self.part.strengths,
+        }
+    }
+}
+
 /// Reads an adapter and checks that all of it applies to the model.
-async fn read_checked<'a>(
+pub(super) async fn read_checked<'a>(
     input: &EditInput<'a>,
     part: &'a MergePart,
     base: &BaseShapes,

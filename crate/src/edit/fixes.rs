@@ -298,12 +298,13 @@ pub async fn usual_strength(opened: &Opened<'_>, health: &Health) -> Option<Fix>
 }
 
 fn scaled_to_usual(health: &Health) -> Option<Fix> {
-    let strength = ((1.0 / health.times_usual) * 100.0).round() / 100.0;
+    let times = health.times_usual?;
+    let strength = ((1.0 / times) * 100.0).round() / 100.0;
     let title = sentence!("fix.scale", strength = strength);
     let edit = Edit::Convert(ConvertOptions {
         strengths: Strengths::all(to_f32(strength)),
         keep_leftovers: true,
         ..ConvertOptions::default()
     });
-    (health.times_usual > 1.2).then(|| fix(FixId::UsualStrength, title, edit))
+    (times > 1.2).then(|| fix(FixId::UsualStrength, title, edit))
 }

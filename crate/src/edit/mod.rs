@@ -6,6 +6,7 @@
 
 mod apply;
 mod baking;
+mod comparison;
 mod convert;
 mod draft;
 mod error;
@@ -27,10 +28,12 @@ mod planned;
 mod preview;
 mod qkv;
 mod resize;
+mod verify;
 
 pub use crate::adapters::Strengths;
 pub use apply::{BakeEdit, Edit, EditProgress, Edited, Listener, MergeEdit, Preview, apply, preview};
 pub use baking::BakePreview;
+pub use comparison::compare_files;
 pub use convert::{AlphaPlace, Conversion, ConvertOptions, convert};
 pub use draft::{Draft, Outcome, Thinned};
 pub use error::EditError;
@@ -47,3 +50,4 @@ pub use open::Opened;
 pub use pairs::{KeptRow, RankRule};
 pub use preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
 pub use resize::{ResizeOptions, ResizePlan, ResizePreview, resize};
+pub use verify::{MergeVerdict, Verification, verify};

@@ -64,18 +64,27 @@ impl<'a> Opened<'a> {
         Ok(Opened { file: file.into(), source, header, adapter, model, label, family, layers, configs, groups, roles })
     }
 
+    /// Checks that this file and another are for the same model family.
+    pub fn check_same_family(&self, other: &Opened) -> Result<(), EditError> {
+        let (file_a, file_b) = (self.file.clone(), other.file.clone());
+        let error = || EditError::OtherFamily { file_a, a: self.label.clone(), file_b, b: other.label.clone() };
+        if self.model == other.model { Ok(()) } else { Err(error()) }
+    }
+
+    /// Returns whether both files have the same layers, instead of one having fused layers and the other their parts.
+    pub fn names_layers_like(&self, other: &Opened) -> bool {
+        match (&self.layers, &other.layers) {
+            (Some(Layers::Architecture(_, source)), Some(Layers::Architecture(_, others))) => source == others,
+            _ => true,
+        }
+    }
+
     /// Checks that this file and another are for the same model family and name the same layers.
     pub fn check_compatible(&self, other: &Opened) -> Result<(), EditError> {
+        self.check_same_family(other)?;
         let (file_a, file_b) = (self.file.clone(), other.file.clone());
-        if self.model != other.model {
-            return Err(EditError::OtherFamily { file_a, a: self.label.clone(), file_b, b: other.label.clone() });
-        }
-        match (&self.layers, &other.layers) {
-            (Some(Layers::Architecture(_, source)), Some(Layers::Architecture(_, others))) if source != others => {
-                Err(EditError::OtherNaming { file_a, file_b, model: self.label.clone() })
-            }
-            _ => Ok(()),
-        }
+        let error = || EditError::OtherNaming { file_a, file_b, model: self.label.clone() };
+        if self.names_layers_like(other) { Ok(()) } else { Err(error()) }
     }
 
     /// Measures its changes relative to the weights of a base model of its family; see

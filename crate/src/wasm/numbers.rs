@@ -4,8 +4,8 @@ use super::convert::{failure, from_js, to_js};
 use super::engine::Engine;
 use super::sources::Place;
 use super::types::{ComparedFiles, LayerSpectrum, Weighing};
-use crate::analysis::{Measures, Spectrum, compare};
-use crate::edit::{EditInput, Models, Opened, usual_strength};
+use crate::analysis::{Measures, Spectrum};
+use crate::edit::{EditInput, Models, Opened, compare_files, usual_strength};
 use crate::formats::Buffered;
 use crate::model::Component;
 use js_sys::{Array, Function, Reflect};
@@ -92,8 +92,7 @@ impl Engine {
     pub async fn compare(&self, a: JsValue, b: JsValue) -> Result<JsValue, JsValue> {
         let (a, b) = (Place::of(&a)?, Place::of(&b)?);
         let (a, b) = (open(&a).await?, open(&b).await?);
-        a.check_compatible(&b).map_err(broken)?;
-        let comparison = compare(a.compared(), b.compared()).await.map_err(broken)?;
+        let comparison = compare_files(&a, &b).await.map_err(broken)?;
         let sentence = comparison.relation.sentence(&a.file, &b.file);
         to_js(&ComparedFiles { sentence, comparison })
     }

@@ -1,8 +1,8 @@
 //! `compare` command: the relation of two adapters.
 
 use crate::files;
-use lora_loupe::analysis::{Comparison, LayerComparison, compare};
-use lora_loupe::edit::Opened;
+use lora_loupe::analysis::{Comparison, LayerComparison};
+use lora_loupe::edit::{Opened, compare_files};
 use pollster::block_on;
 use serde_json::json;
 use std::error::Error;
@@ -31,8 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let open =
         |side: usize| block_on(Opened::new(&files::name(&paths[side]), &sources[side], companions[side].as_deref()));
     let (a, b) = (open(0)?, open(1)?);
-    a.check_compatible(&b)?;
-    let comparison = block_on(compare(a.compared(), b.compared()))?;
+    let comparison = block_on(compare_files(&a, &b))?;
     let sentence = comparison.relation.sentence(&a.file, &b.file);
     if arguments.json {
         let files = [&a.file, &b.file];

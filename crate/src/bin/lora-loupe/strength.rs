@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             rows.push(HealthRow::new(delta, &opened.header, spectrum.clone()));
             layers.entry(opened.layer(delta)).or_default().spectrum = Some(spectrum);
         }
-        let mut assessment = health(&rows);
+        let mut assessment = health(&rows, &opened.model);
         if let Some((name, model)) = &base {
             let files = model.model_files();
             let side = model.side(name, &files);
