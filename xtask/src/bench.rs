@@ -159,8 +159,7 @@ fn print(part: &Value) {
     }
 }
 
-/// Prints what a compiler made of the kernels, and the estimates that follow from it, as the Markdown of
-/// docs/COMPILED.md.
+/// Prints what a compiler made of the kernels, and the estimates that follow from it, as Markdown.
 fn print_compiled(part: &Value, estimates: &[Value]) {
     println!("\n{}\n", part["adapter"].as_str().unwrap_or_default());
     let rows: Vec<&Value> = part["rows"].as_array().into_iter().flatten().collect();
