@@ -1,7 +1,7 @@
 //! Every operation at production and unaligned shapes: CPU reference against PyTorch, kernels against the reference.
 
 use lora_loupe::gpu::{F16_VARIANT, Gpu, KernelConfig, Runner, Style, TOLERANCE_F16, TileChoice, Winograd};
-use lora_loupe::ops::{Activation, Axpy, Matmul, Narrow, Op, Storage, Unary, Widen};
+use lora_loupe::ops::{Activation, Attention, Axpy, Matmul, Narrow, Op, Storage, Unary, Widen};
 use lora_loupe::plan::{Builder, Layout, Plan, interpret};
 use lora_loupe_tests::compare::{close, rel_rms};
 use lora_loupe_tests::kernels::{KERNEL, compute, reference, run};
@@ -58,6 +58,53 @@ fn every_tile_shape_agrees_with_the_reference() {
                 close(&format!("shape {index}, {}", case.name), &got, &reference(case), KERNEL);
             }
             assert!(index == 0 || gpu.pipeline_count() > before, "shape {index} has its own kernels");
+        }
+    });
+}
+
+#[test]
+#[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
+fn every_attention_block_agrees_with_the_reference() {
+    pollster::block_on(async {
+        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        // Queries, keys, heads and their dimension: those of the networks, with partial last blocks of queries, keys
+        // and channels; tokens of a text; dimensions that are no multiples of 4.
+        let shapes: [(usize, usize, usize, usize); 9] = [
+            (230, 230, 2, 40),
+            (130, 77, 2, 40),
+            (270, 270, 1, 64),
+            (100, 170, 2, 80),
+            (70, 190, 1, 160),
+            (9, 530, 1, 512),
+            (61, 77, 3, 13),
+            (300, 300, 1, 6),
+            (40, 90, 2, 36),
+        ];
+        for (queries, keys, heads, head_dim) in shapes {
+            for causal in [false, true].into_iter().filter(|causal| !causal || queries == keys) {
+                let width = heads * head_dim;
+                let mut builder = Builder::new("attention");
+                let ids = [("x0", queries), ("x1", keys), ("x2", keys)]
+                    .map(|(name, tokens)| builder.input(name, &[2, tokens, width]));
+                let y = builder.push(Attention { heads, causal }, &ids, "y").expect("an attention");
+                builder.output("y", y);
+                let case = Case {
+                    name: format!("{queries} to {keys} tokens, {heads} heads of {head_dim}, causal {causal}"),
+                    plan: builder.finish(),
+                    inputs: [queries, keys, keys]
+                        .map(|tokens| numbers(tokens as u32, 2 * tokens * width, 1.5, 0.1))
+                        .into(),
+                    scalars: Vec::new(),
+                    golden: Vec::new(),
+                };
+                let wanted = reference(&case);
+                for index in 0..4 {
+                    let tiles = TileChoice::Forced(index);
+                    let config = KernelConfig { style: Style::Tiled, tiles, ..gpu.default_config() };
+                    let got = compute(&gpu, &config, &case).await;
+                    close(&format!("block {index}, {}", case.name), &got, &wanted, KERNEL);
+                }
+            }
         }
     });
 }

@@ -12,6 +12,8 @@ use lora_loupe_tests::numbers::numbers;
 /// Tolerance of sums of up to 16,384 terms in f32.
 const TOLERANCE: f64 = 1e-5;
 const BOTH: [Style; 2] = [Style::Tiled, Style::Untiled];
+/// Keys that one launch of the tiled attention covers with heads of 8 channels.
+const TILED_KEYS: usize = 18_072;
 
 fn check(gpu: &Gpu, styles: &[Style], name: &str, op: Op, shapes: &[Vec<usize>]) {
     let mut builder = Builder::new("loops");
@@ -39,14 +41,12 @@ fn check(gpu: &Gpu, styles: &[Style], name: &str, op: Op, shapes: &[Vec<usize>])
 #[test]
 fn attention_over_all_tokens_of_a_vae() {
     let gpu = pollster::block_on(Gpu::open()).expect("a Vulkan device; software Vulkan counts");
-    // Tiles are for GPUs, whose drivers do not limit loops.
-    let untiled = [Style::Untiled];
     // One head of 512 channels: 512x512, 768x768 and 1024x1024 pixels; a last chunk of one key.
     for keys in [4096, 9216, 16384, 4033] {
         let op = Attention { heads: 1, causal: false };
         check(
             &gpu,
-            &untiled,
+            &BOTH,
             &format!("{keys} keys"),
             op.into(),
             &[vec![1, 6, 512], vec![1, keys, 512], vec![1, keys, 512]],
@@ -54,7 +54,10 @@ fn attention_over_all_tokens_of_a_vae() {
     }
     // Several heads and items, one tensor of keys and values.
     let op = Attention { heads: 2, causal: false };
-    check(&gpu, &untiled, "two heads", op.into(), &[vec![2, 5, 1024], vec![2, 4100, 2048]]);
+    check(&gpu, &BOTH, "two heads", op.into(), &[vec![2, 5, 1024], vec![2, 4100, 2048]]);
+    // Small blocks of keys: several launches of the tiled kernel, the last one of a single key.
+    let op = Attention { heads: 2, causal: false };
+    check(&gpu, &[Style::Tiled], "small heads", op.into(), &[vec![2, 5, 16], vec![2, TILED_KEYS + 1, 32]]);
 }
 
 #[test]

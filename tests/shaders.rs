@@ -85,8 +85,8 @@ fn no_launch_exceeds_the_workgroup_limit() {
         (conv.into(), tiled, vec![vec![1, 2048, 2048, 8], vec![8, 72]], true),
         (one.into(), tiled, vec![vec![8, 1024, 1024, 8], vec![8, 8]], false),
         (attention(1).into(), tiled, vec![vec![max + 1, 4, 8]; 3], false),
-        (attention(1).into(), tiled, vec![vec![1, 16 * max, 8]; 3], true),
-        (attention(1).into(), tiled, vec![vec![1, 16 * max + 1, 8]; 3], false),
+        (attention(1).into(), tiled, vec![vec![1, 512 * max, 8]; 3], true),
+        (attention(1).into(), tiled, vec![vec![1, 512 * max + 1, 8]; 3], false),
         (attention(1).into(), direct, vec![vec![1, 64 * max + 1, 8]; 3], false),
         (attention(max + 1).into(), direct, vec![vec![1, 2, 4 * (max + 1)]; 3], false),
         (norm(1).into(), tiled, vec![vec![max + 1, 2, 4], vec![4], vec![4]], false),
@@ -172,9 +172,11 @@ fn every_launch_binds_what_its_kernel_declares() {
         (step.op.clone(), case.plan.input_shapes(step).into_iter().map(<[usize]>::to_vec).collect())
     };
     let mut steps: Vec<(Op, Vec<Vec<usize>>)> = cases().iter().map(shapes).collect();
-    // More keys than one launch covers.
-    let long = [4, 13_000, 13_000].map(|tokens| vec![1, tokens, 160]);
-    steps.push((Attention { heads: 1, causal: false }.into(), long.to_vec()));
+    // More keys than one launch covers, without tiles and with them.
+    for (keys, width) in [(13_000, 160), (40_000, 8)] {
+        let long = [4, keys, keys].map(|tokens| vec![1, tokens, width]);
+        steps.push((Attention { heads: 1, causal: false }.into(), long.to_vec()));
+    }
     // Operations without goldens.
     steps.push((Widen {}.into(), vec![vec![8]]));
     steps.push((Narrow { storage: Storage::F16 }.into(), vec![vec![8]]));

@@ -376,6 +376,8 @@ export function createEffects({ client, readers, reach, send, getState }) {
         return benching.run();
       case "bench/stop":
         return benching.stop();
+      case "bench/save":
+        return void saved(() => benching.save(getState().bench));
       case "run/skip_tuning":
         return void client.skipTuning().catch(() => {});
       case "text/copy":

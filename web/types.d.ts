@@ -521,7 +521,7 @@ export type Action =
   | { type: "run/image"; job: number; image: number }
   | { type: "run/progress"; job: number; progress: PageProgress }
   | { type: "run/result"; job: number; result: Result }
-  | { type: "bench/shown" | "bench/run" | "bench/stop" }
+  | { type: "bench/shown" | "bench/run" | "bench/stop" | "bench/save" }
   | { type: "bench/measured"; adapter: string; rows: Measured[]; all: number }
   | { type: "bench/ended"; error: EngineError | null }
   | { type: "run/cancel" }

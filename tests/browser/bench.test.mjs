@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
-import { benchText, figures } from '../../web/bench/state.js';
+import { benchFile, benchText, figures, verdict } from '../../web/bench/state.js';
 import { progressView } from '../../web/generate/views/progress.js';
 import { SUB_PATH, launch } from './harness.mjs';
 import { PATIENCE } from './studio.mjs';
@@ -53,6 +53,16 @@ describe('the measurements', () => {
     const row = { group: 'kernels', name: 'x', ours_ms: { min: 1.234, median: 12.34, max: 123.4 }, gflops: null, share_of_roof: 0.456 };
     assert.deepEqual(figures(row), { min: '1.23', median: '12.3', max: '123', gflops: '', percent: '46 %' });
     assert.equal(benchText({ adapter: 'a card', rows: [row] }), 'LoRA Loupe on a card\nx, 12.3 ms (1.23 to 123), 46 % of the roof\n');
+  });
+
+  it('are judged by their share of the peak, and saved with nothing but the card and the rows', () => {
+    const row = { group: 'kernels', name: 'matmul', ours_ms: { min: 1, median: 1, max: 1 }, gflops: null, share_of_roof: 0.5 };
+    const of = (changes) => verdict({ ...row, ...changes });
+    assert.deepEqual([of({}), of({ share_of_roof: 0.25 }), of({ share_of_roof: 0.2 })], ['good', 'fair', 'slow']);
+    assert.deepEqual([of({ name: 'layer norm 8192 x 320' }), of({ name: '2 x group norm and SiLU' })], ['memory', 'memory']);
+    assert.deepEqual([of({ group: 'roof' }), of({ share_of_roof: null })], [null, null]);
+    const bench = { shown: true, status: 'idle', all: 1, rows: [row], adapter: 'a card', error: null };
+    assert.deepEqual(JSON.parse(benchFile(bench)), { adapter: 'a card', rows: [row] });
   });
 });
 

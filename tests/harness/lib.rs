@@ -13,6 +13,8 @@ pub mod loader_cases;
 pub mod mini;
 pub mod numbers;
 pub mod ops;
+#[cfg(not(target_family = "wasm"))]
+pub mod radv;
 pub mod reports;
 pub mod synthetic;
 pub mod taps;

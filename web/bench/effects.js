@@ -1,6 +1,8 @@
 /** The measurement of the user's graphics card, kernel by kernel, until it is done or stopped. */
 
 import { asError, isCancelled } from "../core/errors.js";
+import { download } from "../world.js";
+import { benchFile } from "./state.js";
 
 /**
  * @param {{
@@ -35,5 +37,8 @@ export function createBenching({ client, jobs, send }) {
     );
   }
 
-  return { run, stop: () => jobs.cancelAll("bench") };
+  /** @param {import("../types.d.ts").Bench} bench @returns {string} the file's name */
+  const save = (bench) => download("lora-loupe-bench.json", new Blob([benchFile(bench)], { type: "application/json" }));
+
+  return { run, stop: () => jobs.cancelAll("bench"), save };
 }

@@ -47,3 +47,22 @@ export function benchText({ adapter, rows }) {
   });
   return [`LoRA Loupe on ${adapter}`, ...lines, ""].join("\n");
 }
+
+/** Shares of the peak from which a kernel is good, and fair. */
+const GOOD = 0.5;
+const FAIR = 0.25;
+
+/**
+ * What a kernel's share of the peak means; null for the peaks themselves. Norms read more than they compute, so their
+ * share says nothing. @param {Row} row @returns {"good" | "fair" | "slow" | "memory" | null}
+ */
+export function verdict({ group, name, share_of_roof }) {
+  if (group === "roof" || share_of_roof === null) return null;
+  if (/^(\d+ x )?(group|layer) norm/.test(name)) return "memory";
+  return share_of_roof >= GOOD ? "good" : share_of_roof >= FAIR ? "fair" : "slow";
+}
+
+/** The measurements as a file that can be contributed: the card and the rows, and nothing else. @param {State["bench"]} bench */
+export function benchFile({ adapter, rows }) {
+  return `${JSON.stringify({ adapter, rows }, null, 1)}\n`;
+}

@@ -22,6 +22,9 @@ pub struct Options {
     /// that has it).
     #[arg(long)]
     analyzer: bool,
+    /// Compile every kernel in every variant for AMD cards with Mesa's RADV driver and judge the result; needs no card.
+    #[arg(long)]
+    compiled: bool,
     /// Include the shapes of Stable Diffusion 1.5 and XL (native; takes minutes without a GPU).
     #[arg(long)]
     full: bool,
@@ -35,7 +38,7 @@ pub struct Options {
 
 /// Runs the selected benchmarks, prints their tables and writes the JSON file.
 pub fn bench(options: &Options) -> Result<(), Error> {
-    let all = !options.native && !options.browser && !options.analyzer;
+    let all = !options.native && !options.browser && !options.analyzer && !options.compiled;
     let mut parts = Vec::new();
     if options.native || all {
         parts.push(native(options)?);
@@ -46,8 +49,14 @@ pub fn bench(options: &Options) -> Result<(), Error> {
     if options.analyzer || all {
         parts.extend(analyzer()?);
     }
+    if options.compiled {
+        parts.push(compiled()?);
+    }
     for part in &parts {
-        print(part);
+        match part["estimates"].as_array() {
+            Some(estimates) => print_compiled(part, estimates),
+            None => print(part),
+        }
     }
     if let Some(path) = &options.json {
         let adapters: Vec<&str> = parts.iter().filter_map(|part| part["adapter"].as_str()).collect();
@@ -92,6 +101,13 @@ fn analyzer() -> Result<[Value; 2], Error> {
     let mut page = Command::new("node");
     page.env("CHROME_PATH", setup::chromium()?).arg(root().join("tests").join("bench").join("analyzer.mjs")).arg(&tool);
     Ok([table(&mut Command::new(&tool), "analyzer")?, table(&mut page, "analyzer in Chromium")?])
+}
+
+/// Returns what the compiler of AMD's cards makes of the kernels.
+fn compiled() -> Result<Value, Error> {
+    setup::radv()?;
+    let mut command = cargo();
+    table(command.args(["run", "--quiet", "-p", "lora-loupe-tests", "--bin", "compiled"]), "compiled")
 }
 
 /// Runs a program that prints its rows as JSON and tags each row with `place`, where it ran.
@@ -140,5 +156,45 @@ fn print(part: &Value) {
             number(&row["peer_ms"]["median"], 1),
             number(&row["ratio"], 2),
         );
+    }
+}
+
+/// Prints what a compiler made of the kernels, and the estimates that follow from it, as Markdown.
+fn print_compiled(part: &Value, estimates: &[Value]) {
+    println!("\n{}\n", part["adapter"].as_str().unwrap_or_default());
+    let rows: Vec<&Value> = part["rows"].as_array().into_iter().flatten().collect();
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let mut devices: Vec<String> = rows.iter().map(|row| text(row, "device")).collect();
+    devices.dedup();
+    println!("| kernel | variant | workgroup memory | {} |", devices.join(" | "));
+    println!("| --- | --- | --- |{}", " --- |".repeat(devices.len()));
+    for first in rows.iter().filter(|row| row["device"] == devices[0].as_str()) {
+        let same = rows.iter().filter(|row| row["kernel"] == first["kernel"] && row["variant"] == first["variant"]);
+        let cells: Vec<String> = same.map(|row| compiled_cell(row)).collect();
+        let [kernel, variant] = ["kernel", "variant"].map(|name| text(first, name));
+        println!("| {kernel} | {variant} | {} | {} |", first["lds"], cells.join(" | "));
+    }
+    for estimate in estimates {
+        println!("\n{}, one UNet call with guidance, estimated:\n", text(estimate, "model"));
+        println!("| kernel | dispatches | GFLOP | GB | ms |\n| --- | --- | --- | --- | --- |");
+        let mut total = [0.0; 4];
+        for (kernel, numbers) in estimate["parts"].as_object().into_iter().flatten() {
+            let numbers = [0, 1, 2, 3].map(|i| numbers[i].as_f64().unwrap_or(0.0));
+            total.iter_mut().zip(numbers).for_each(|(total, number)| *total += number);
+            println!("| {kernel} | {} |", numbers.map(|number| format!("{number:.1}")).join(" | "));
+        }
+        println!("| all | {} |", total.map(|number| format!("{number:.1}")).join(" | "));
+    }
+}
+
+/// Returns a device's registers, spilled ones, subgroups, and the instructions and multiply-adds of the inner loop.
+fn compiled_cell(row: &Value) -> String {
+    let [vgprs, spilled, waves] = ["vgprs", "spilled", "waves"].map(|name| row[name].to_string());
+    let spilled = if spilled == "0" { String::new() } else { format!(" ({spilled} spilled)") };
+    match (row["loop"].as_u64(), row["fma"].as_f64()) {
+        (Some(instructions), Some(share)) if instructions > 0 => {
+            format!("{vgprs}{spilled}, {waves}, {:.0} % of {instructions}", 100.0 * share)
+        }
+        _ => format!("{vgprs}{spilled}, {waves}"),
     }
 }

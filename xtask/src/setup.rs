@@ -11,6 +11,11 @@ use crate::process::{Error, on_path, output, root, run, say};
 /// Oldest Node version that Vite supports, as (major, minor).
 const NODE_VERSION: (u32, u32) = (20, 19);
 
+/// Debian's packages of the Vulkan loader and drivers.
+const VULKAN_PACKAGES: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];
+/// Folders in which the Vulkan loader looks for drivers' manifests.
+const VULKAN_FOLDERS: [&str; 3] = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+
 /// Installs the npm packages of package-lock.json in node_modules/.
 pub fn npm_packages() -> Result<(), Error> {
     node()?;
@@ -73,8 +78,17 @@ pub fn vulkan() -> Result<(), Error> {
     if !cfg!(target_os = "linux") {
         return Ok(());
     }
-    let packages = ["mesa-vulkan-drivers", "libvulkan1"];
-    debian_packages("a Vulkan driver", &packages, || vulkan_loader() && vulkan_driver())
+    debian_packages("a Vulkan driver", &VULKAN_PACKAGES, || vulkan_loader() && vulkan_driver())
+}
+
+/// Installs Mesa's driver of AMD cards, which compiles for cards that are not there; Debian has it in the same package
+/// as the software rasterizer.
+pub fn radv() -> Result<(), Error> {
+    let has_manifest = || {
+        let folders = VULKAN_FOLDERS.iter().map(Path::new);
+        folders.into_iter().any(|folder| has_entry(folder, |name| name.starts_with("radeon_icd")))
+    };
+    debian_packages("AMD's Vulkan driver in Mesa (RADV)", &VULKAN_PACKAGES, || vulkan_loader() && has_manifest())
 }
 
 /// Checks that `node` is installed and recent enough.
@@ -122,8 +136,7 @@ fn vulkan_loader() -> bool {
 /// Returns whether a Vulkan driver is installed, by manifests in the loader's folders or environment variables.
 fn vulkan_driver() -> bool {
     let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].iter().any(|name| std::env::var_os(name).is_some());
-    let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
-    named || folders.iter().any(|folder| has_entry(Path::new(folder), |name| name.ends_with(".json")))
+    named || VULKAN_FOLDERS.iter().any(|folder| has_entry(Path::new(folder), |name| name.ends_with(".json")))
 }
 
 fn has_entry(folder: &Path, wanted: impl Fn(&str) -> bool) -> bool {

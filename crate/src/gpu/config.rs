@@ -1,6 +1,7 @@
 //! Kernel configuration: the choices by which plans are lowered to dispatches.
 
 use super::kernel::Style;
+use super::kernels::attention::MIN_WORKGROUP_MEMORY;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 pub struct KernelConfig {
     /// Maximum size of a storage buffer binding in bytes; larger feature maps are strip-mined.
     pub max_binding: u64,
+    /// Workgroup memory in bytes.
+    pub workgroup_memory: u32,
     /// Kernel style.
     pub style: Style,
     /// Whether 16-bit weights stay f16 or bf16 on the GPU: halves memory, adds a conversion per load.
@@ -68,9 +71,11 @@ const WINOGRAD_MIN_CHANNELS_TILED: usize = 256;
 const WINOGRAD_MIN_CHANNELS_UNTILED: usize = 64;
 
 impl KernelConfig {
-    /// An untuned GPU with WebGPU's default binding limit of 128 MiB, which every device supports.
+    /// An untuned GPU with WebGPU's default limits, which every device supports: bindings of 128 MiB, 16 KiB of workgroup
+    /// memory.
     pub const BASELINE: KernelConfig = KernelConfig {
         max_binding: 128 << 20,
+        workgroup_memory: MIN_WORKGROUP_MEMORY,
         style: Style::Tiled,
         f16_weights: true,
         f16_math: false,

@@ -140,6 +140,7 @@ pub struct Gpu {
     info: GpuInfo,
     scalar: Scalar,
     has_subgroups: bool,
+    workgroup_memory: u32,
     pub(super) submission_flops: Cell<u64>,
     pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
     stats: Rc<Cell<ResourceStats>>,
@@ -174,6 +175,7 @@ impl Gpu {
             shader_f16: adapter.features().contains(wgpu::Features::SHADER_F16),
             max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
         };
+        let workgroup_memory = limits.max_compute_workgroup_storage_size;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("lora-loupe"),
             required_features: adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP),
@@ -198,6 +200,7 @@ impl Gpu {
             info,
             scalar: Scalar::F32,
             has_subgroups: adapter.features().contains(wgpu::Features::SUBGROUP),
+            workgroup_memory,
             submission_flops: Cell::new(FIRST_SUBMISSION_FLOPS),
             pipelines: RefCell::default(),
             stats: Rc::default(),
@@ -215,6 +218,7 @@ impl Gpu {
     pub fn default_config(&self) -> KernelConfig {
         KernelConfig {
             max_binding: self.info.max_binding,
+            workgroup_memory: self.workgroup_memory,
             style: if self.info.software { Style::Untiled } else { Style::Tiled },
             f16_weights: !self.info.software,
             f16_math: self.info.shader_f16,

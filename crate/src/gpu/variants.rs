@@ -3,13 +3,11 @@
 use super::config::KernelConfig;
 use super::kernel::{Launch, Scalar};
 use super::kernels::Kernel;
-use super::kernels::{attention, product};
-use crate::num::low_word;
+use super::kernels::attention::{self, Block};
+use super::kernels::product;
 
 /// Tile heights of matmul and conv2d, in rows.
 const TILES: [u32; 3] = [32, 64, 128];
-/// Block sizes of attention, largest first.
-const ATTENTION_BLOCKS: usize = 4;
 /// Index of the first f16 variant of matmul and conv2d; f16 variants have the same tile heights as the f32 ones, in order.
 pub const F16_VARIANT: usize = TILES.len() + 1;
 
@@ -20,12 +18,15 @@ pub struct VariantSupport {
     pub f16: bool,
     /// Subgroup reductions in norms.
     pub subgroups: bool,
+    /// Workgroup memory in bytes.
+    pub workgroup_memory: u32,
 }
 
 impl VariantSupport {
     /// Returns what launches of a plan may use.
     pub fn of(plan_allows_f16_math: bool, config: &KernelConfig) -> VariantSupport {
-        VariantSupport { f16: plan_allows_f16_math && config.f16_math, subgroups: config.subgroups }
+        let &KernelConfig { f16_math, subgroups, workgroup_memory, .. } = config;
+        VariantSupport { f16: plan_allows_f16_math && f16_math, subgroups, workgroup_memory }
     }
 }
 
@@ -41,7 +42,7 @@ fn unchecked_variants(launch: &Launch, support: VariantSupport) -> Option<Vec<La
     match launch.kernel {
         Kernel::Matmul => product_variants(launch, Kernel::MatmulUntiled, support),
         Kernel::Conv2d => product_variants(launch, Kernel::Conv2dUntiled, support),
-        Kernel::Attention => attention_variants(launch),
+        Kernel::Attention | Kernel::AttentionUnaligned => attention_variants(launch, support.workgroup_memory),
         kernel => {
             let kernel = kernel.with_subgroups().filter(|_| support.subgroups)?;
             Some(vec![launch.clone(), Launch { kernel, ..launch.clone() }])
@@ -72,15 +73,11 @@ fn product_variants(launch: &Launch, untiled: Kernel, support: VariantSupport) -
     Some(tiles.into_iter().chain([untiled]).chain(f16_tiles).collect())
 }
 
-fn attention_variants(launch: &Launch) -> Option<Vec<Launch>> {
-    let (all_queries, head_dim) = (launch.uniform("queries")?, launch.uniform("head_dim")?);
-    let variant = |blocks: (usize, usize, usize)| {
-        let (queries, keys, outputs) = (blocks.0 as u64, blocks.1 as u64, blocks.2 as u64);
-        let [queries, keys, outputs] = [queries, keys, outputs].map(low_word);
-        let constants = [("QUERIES", queries), ("KEYS", keys), ("OUTPUTS", outputs)];
-        with_constants(launch, &constants, all_queries.div_ceil(queries))
-    };
-    Some(attention::blocks(head_dim as usize).take(ATTENTION_BLOCKS).map(variant).collect())
+fn attention_variants(launch: &Launch, memory: u32) -> Option<Vec<Launch>> {
+    let (queries, head_dim) = (launch.uniform("queries")?, launch.uniform("head_dim")?);
+    let blocks = attention::blocks(head_dim as usize, memory).into_iter();
+    let variant = |block: Block| with_constants(launch, &block.constants(), queries.div_ceil(block.queries()));
+    Some(blocks.map(variant).collect())
 }
 
 /// Returns the class of a launch; launches of a class share a tuning result. It consists of the kernel, the sizes
@@ -89,7 +86,7 @@ fn attention_variants(launch: &Launch) -> Option<Vec<Launch>> {
 pub fn class(launch: &Launch, support: VariantSupport) -> Option<String> {
     let log_size = |name: &str| Some(launch.uniform(name)?.next_power_of_two().trailing_zeros());
     let log_sizes = |names: &[&str]| names.iter().map(|name| log_size(name)).collect::<Option<Vec<u32>>>();
-    let is_tile_shape = |name: &str| ["ROWS", "QUERIES", "KEYS", "OUTPUTS"].contains(&name);
+    let is_tile_shape = |name: &str| ["ROWS", "DEPTH", "THREADS"].contains(&name);
     let constants = launch.constants.iter().filter(|(name, _)| !is_tile_shape(name));
     let constants: Vec<String> = constants.map(|(name, value)| format!("{name} {value}")).collect();
     let (kernel, constants) = (launch.kernel, constants.join(" "));
@@ -99,7 +96,9 @@ pub fn class(launch: &Launch, support: VariantSupport) -> Option<String> {
             let types = if support.f16 { " halves" } else { "" };
             Some(format!("{kernel} {sizes:?} {constants} {}{types}", launch.uniform("flags")?))
         }
-        Kernel::Attention => Some(format!("{kernel} {:?} {constants}", log_sizes(&["queries", "keys"])?)),
+        Kernel::Attention | Kernel::AttentionUnaligned => {
+            Some(format!("{kernel} {:?} {constants}", log_sizes(&["queries", "keys"])?))
+        }
         _ if !support.subgroups => None,
         Kernel::GroupNorm => Some(format!("{kernel} {:?}", log_sizes(&["pixels", "channels"])?)),
         Kernel::LayerNorm => Some(format!("{kernel} {:?}", log_sizes(&["rows", "width"])?)),
@@ -128,7 +127,7 @@ mod tests {
             (LayerNorm { eps: 1e-5 }.into(), &[map, &[64], &[64]]),
             (Moments { groups: 4, start: 0, count: 16 }.into(), &[map]),
         ];
-        let support = VariantSupport { f16: true, subgroups: true };
+        let support = VariantSupport { f16: true, subgroups: true, workgroup_memory: 32 << 10 };
         let mut kernels = Vec::new();
         for (op, inputs) in cases {
             let output = op.get().shape(inputs).expect("matching shapes");

@@ -42,7 +42,7 @@ pub use image_recipe::{ImageInfo, UnknownText, read_image};
 pub use image_text::{TextEntries, TextEntry, image_texts};
 pub use infotext::{is_infotext, read_infotext, schedule_label};
 pub use model::Model;
-pub use plans::{ImagePlans, MemoryRequirements, PlanRequirements, calls};
+pub use plans::{ImagePlans, MemoryRequirements, PlanRequirements, calls, text_plans};
 pub use preview::Preview;
 pub use probe::Network;
 pub use progress::{Control, Progress, Stage, denoise_seconds_left};

@@ -1,8 +1,8 @@
 /** How fast the user's graphics card runs the kernels: shown where the address ends in #bench. */
 
 import { html, nothing } from "lit-html";
-import { benchText, figures } from "../state.js";
-import { t } from "../../words.js";
+import { benchText, figures, verdict } from "../state.js";
+import { t, word } from "../../words.js";
 import { messageView } from "../../ui/message.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
@@ -27,7 +27,8 @@ export function benchView({ bench, run, gpu }, send) {
         ${rows.length && !running
           ? html`<button class="button" type="button" id="bench-copy" @click=${() => send({ type: "text/copy", text: benchText(bench), what: t("bench.table") })}>
               ${t("button.copy")}
-            </button>`
+            </button>
+            <button class="button" type="button" id="bench-save" @click=${() => send({ type: "bench/save" })}>${t("bench.save")}</button>`
           : nothing}
       </p>
       <p role="status" data-testid="bench-status">${running ? t("bench.running", { done: rows.length, all: all || "…" }) : rows.length ? t("bench.done", { adapter }) : nothing}</p>
@@ -42,15 +43,16 @@ function tableView(rows) {
   return html`<div class="scroller" tabindex="0" role="region" aria-label=${t("bench.table")}>
     <table>
       <thead>
-        <tr>${[t("bench.what"), t("bench.median"), t("bench.range"), "GFLOP/s", t("bench.share")].map((name, at) => html`<th scope="col" class=${at ? "numeric" : ""}>${name}</th>`)}</tr>
+        <tr>${[t("bench.what"), t("bench.median"), t("bench.range"), "GFLOP/s", t("bench.share"), t("bench.verdict")].map((name, at) => html`<th scope="col" class=${at && at < 5 ? "numeric" : ""}>${name}</th>`)}</tr>
       </thead>
       <tbody>
         ${rows.map((row) => {
           const { median, min, max, gflops, percent } = figures(row);
           const isRoof = row.group === "roof";
           const rate = row.name.startsWith("copy") ? `${gflops} GB/s` : gflops;
+          const found = verdict(row);
           const cells = [isRoof ? "" : median, isRoof ? "" : `${min} – ${max}`, rate, percent];
-          return html`<tr><th scope="row">${row.name}</th>${cells.map((cell) => html`<td class="numeric">${cell}</td>`)}</tr>`;
+          return html`<tr><th scope="row">${row.name}</th>${cells.map((cell) => html`<td class="numeric">${cell}</td>`)}<td>${found ? word("bench", found) : ""}</td></tr>`;
         })}
       </tbody>
     </table>

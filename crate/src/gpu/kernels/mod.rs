@@ -63,9 +63,11 @@ macro_rules! kernels {
 // Name, WGSL files and uniforms.
 kernels! {
     Add = "add": ["add"], add::AddParams;
-    Attention = "attention": ["attention"], attention::AttentionParams;
-    AttentionUntiled = "attention_untiled": ["attention_no_state", "attention_untiled"], attention::UntiledAttentionParams;
-    AttentionUntiledChunk = "attention_untiled_chunk": ["attention_state", "attention_untiled"], attention::UntiledAttentionParams;
+    Attention = "attention": ["attention_no_state", "attention_vec4", "attention"], attention::AttentionParams;
+    AttentionChunk = "attention_chunk": ["attention_state", "attention_vec4", "attention"], attention::AttentionParams;
+    AttentionUnaligned = "attention_unaligned": ["attention_no_state", "attention_unaligned", "attention"], attention::AttentionParams;
+    AttentionUntiled = "attention_untiled": ["attention_no_state", "attention_untiled"], attention::AttentionParams;
+    AttentionUntiledChunk = "attention_untiled_chunk": ["attention_state", "attention_untiled"], attention::AttentionParams;
     Axpy = "axpy": ["axpy"], axpy::AxpyParams;
     Concat = "concat": ["concat"], concat::ConcatParams;
     Conv2d = "conv2d": ["epilogue", "product", "window", "tile", "conv2d"], epilogue::ProductParams;
