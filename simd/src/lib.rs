@@ -8,19 +8,25 @@
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "values in tests are small"))]
 
 mod activation;
+mod arithmetic;
 mod attention;
 mod elements;
+mod feature_map;
 mod isa;
 mod matrix;
 mod norm;
 mod packed;
 mod parallel;
 mod product;
+mod winograd;
 
 pub use activation::{exp, gelu, gelu_gate, quick_gelu, silu};
+pub use arithmetic::{add, axpy};
 pub use attention::{Attention, Heads};
 pub use elements::Elements;
+pub use feature_map::Windows;
 pub use matrix::Matrix;
-pub use norm::{Moments, layer_norm, scale_and_shift};
+pub use norm::{Moments, normalize, row_moments, scale_and_shift};
 pub use parallel::{for_each_chunk, map, threads};
 pub use product::{Finish, Left, Product};
+pub use winograd::Winograd;

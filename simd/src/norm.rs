@@ -105,11 +105,20 @@ vectorized! {
 
 vectorized! {
     /// Returns the mean of a row and the reciprocal of its standard deviation, with `eps` added to the variance.
-    pub fn layer_norm(row: &[f32], eps: f32) -> (f32, f32) {
+    pub fn row_moments(row: &[f32], eps: f32) -> (f32, f32) {
         let count = row.len() as f32;
         let mean = lane_sum(row, &|x| x) / count;
         let variance = lane_sum(row, &|x| (x - mean) * (x - mean)) / count;
         (mean, 1.0 / (variance + eps).sqrt())
+    }
+}
+
+vectorized! {
+    /// Computes (x − mean) · scale · weight of part of a row.
+    pub fn normalize(row: &[f32], mean: f32, scale: f32, weight: &[f32], out: &mut [f32]) {
+        for ((out, x), weight) in out.iter_mut().zip(row).zip(weight) {
+            *out = (x - mean) * scale * weight;
+        }
     }
 }
 
@@ -138,7 +147,7 @@ mod tests {
         assert_eq!(moments[1], Moments { count: 2500.0, mean: 0.5, squares: 0.0 });
         let both = moments[0].with(moments[1]);
         assert!((both.mean - (mean + 0.5) / 2.0).abs() < 1e-6 && both.count == 5000.0);
-        let (row_mean, scale) = layer_norm(&[1.0, 2.0, 3.0, 6.0], 0.0);
+        let (row_mean, scale) = row_moments(&[1.0, 2.0, 3.0, 6.0], 0.0);
         assert!((row_mean, scale) == (3.0, 1.0 / 3.5f32.sqrt()));
     }
 }

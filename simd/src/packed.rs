@@ -122,6 +122,7 @@ fn tile<const M: usize, const N: usize, const FMA: bool>(left: &[f32], stride: u
     let panel = panel.as_chunks::<N>().0;
     let rows: [&[f32]; M] = std::array::from_fn(|row| &left[row * stride..][..panel.len()]);
     let mut sums = [[0.0; N]; M];
+    // With indices the sums stay in registers, with iterators not.
     for (k, weights) in panel.iter().enumerate() {
         for i in 0..M {
             // SAFETY: each row is as long as the panel.
