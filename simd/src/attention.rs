@@ -53,7 +53,7 @@ impl Attention<'_> {
         // As many parts of the queries as it takes to keep all threads busy.
         let ranges = threads().div_ceil(all_heads).min(self.queries.div_ceil(BLOCK_QUERIES)).max(1);
         let size = self.queries.div_ceil(ranges);
-        let work = (all_heads * self.head_dim) as u64 * self.queries as u64 * self.keys as u64 / 8;
+        let work = all_heads as u64 * self.head_dim as u64 * self.queries as u64 * self.keys as u64 / 8;
         let computed = map(all_heads * ranges, work, &|index| {
             let first = index % ranges * size;
             self.head(index / ranges, first..self.queries.min(first + size))

@@ -47,7 +47,7 @@ impl Winograd<'_> {
         let ranges = threads().div_ceil(blocks).min(self.count.div_ceil(BLOCK_FILTERS)).max(1);
         let width = self.count.div_ceil(ranges).next_multiple_of(16);
         let ranges = self.count.div_ceil(width);
-        let work = (tiles * self.patches.channels) as u64 * self.count as u64;
+        let work = tiles as u64 * self.patches.channels as u64 * self.count as u64;
         let part = |index: usize| {
             let (tile, filter) = (index / ranges * BLOCK_TILES, index % ranges * width);
             (tile..tiles.min(tile + BLOCK_TILES), filter..self.count.min(filter + width))
