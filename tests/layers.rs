@@ -25,9 +25,9 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
     table
 }
 
-const MODULES: [&str; 19] = [
-    "num", "program", "sentence", "formats", "model", "linalg", "ops", "plan", "adapters", "analysis", "edit", "gpu",
-    "weights", "text", "samplers", "pipeline", "bench", "wasm", "bin",
+const MODULES: [&str; 22] = [
+    "num", "program", "sentence", "formats", "model", "linalg", "simd", "ops", "plan", "adapters", "analysis", "edit",
+    "gpu", "cpu", "device", "weights", "text", "samplers", "pipeline", "bench", "wasm", "bin",
 ];
 
 fn sources(at: &Path, found: &mut Vec<PathBuf>) {
@@ -41,11 +41,11 @@ fn sources(at: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Returns the path below crate/src and the text of every source file; linalg, a crate of its own, as if it were a module
-/// there.
+/// Returns the path below crate/src and the text of every source file; linalg and simd, crates of their own, as if they
+/// were modules there.
 fn files() -> Vec<(String, String)> {
     let mut all = Vec::new();
-    for (root, prefix) in [("../crate/src", ""), ("../linalg/src", "linalg/")] {
+    for (root, prefix) in [("../crate/src", ""), ("../linalg/src", "linalg/"), ("../simd/src", "simd/")] {
         let (root, mut found) = (golden::path(root), Vec::new());
         sources(&root, &mut found);
         for path in found {

@@ -60,14 +60,14 @@ fn strength_zero_is_bit_exact_and_strength_changes_create_no_pipelines() {
         let mut case = case("lora_a_1.0");
         let none = draw(&mut session, &self::case("ddim"), &[&lora]).await;
         let full = draw(&mut session, &case, &[&lora]).await;
-        let made = session.gpu.pipeline_count();
+        let made = session.gpu().expect("a GPU").pipeline_count();
         case["lora"][0][1] = 0.0.into();
         let zero = draw(&mut session, &case, &[&lora]).await;
         assert_eq!(zero.latents, none.latents);
         assert!(rel_rms(&full.latents, &none.latents) > 1e-3, "the LoRA changes the image");
         case["lora"][0][1] = 0.3.into();
         draw(&mut session, &case, &[&lora]).await;
-        assert_eq!(session.gpu.pipeline_count(), made, "another strength creates no pipeline");
+        assert_eq!(session.gpu().expect("a GPU").pipeline_count(), made, "another strength creates no pipeline");
     });
 }
 
@@ -96,10 +96,14 @@ fn block_strengths_match_diffusers() {
             let whole = Recipe { adapters: vec![choice("b", strength, None)], ..recipe.clone() };
             let without_blocks = latents(&mut session, &whole, &given).await;
             assert!(rel_rms(&without_blocks, &wanted) > 1e-3, "block strengths have an effect");
-            let made = session.gpu.pipeline_count();
+            let made = session.gpu().expect("a GPU").pipeline_count();
             let recipe = Recipe { adapters: vec![choice("b", strength, case["blocks"].as_str())], ..whole };
             close(&format!("{case}"), &latents(&mut session, &recipe, &given).await, &wanted, LATENTS);
-            assert_eq!(session.gpu.pipeline_count(), made, "other block strengths create no pipeline");
+            assert_eq!(
+                session.gpu().expect("a GPU").pipeline_count(),
+                made,
+                "other block strengths create no pipeline"
+            );
 
             let prompt =
                 format!("{} <lora:lora_b:{strength}:lbw={}>", recipe.prompt, case["blocks"].as_str().expect("blocks"));

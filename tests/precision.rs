@@ -43,7 +43,7 @@ fn unet_with_f16_math() {
                 let got = session.probe(network, &inputs, &[]).await.expect("a run");
                 close(case, &got["noise"], &wanted, UNET_F16);
                 let is_exact = rel_rms(&got["noise"], &wanted) <= 1e-4;
-                assert_eq!(is_exact, !session.gpu.info().shader_f16, "{case}: f16 math if supported");
+                assert_eq!(is_exact, !session.gpu().expect("a GPU").info().shader_f16, "{case}: f16 math if supported");
             }
         }
     });
@@ -74,9 +74,13 @@ fn images_with_f16_math() {
                 let decibels = 10.0 * (4.0 / mean).log10();
                 assert!(decibels >= 45.0, "{name}: {decibels} dB");
             }
-            assert_eq!(rel_rms(&generated.latents, &wanted) <= LATENTS, !session.gpu.info().shader_f16, "{name}");
+            assert_eq!(
+                rel_rms(&generated.latents, &wanted) <= LATENTS,
+                !session.gpu().expect("a GPU").info().shader_f16,
+                "{name}"
+            );
         }
-        assert_eq!(session.config.f16_math, session.gpu.info().shader_f16, "no overflow");
+        assert_eq!(session.config.f16_math, session.gpu().expect("a GPU").info().shader_f16, "no overflow");
     });
 }
 
@@ -197,7 +201,7 @@ fn f16_overflow_in_the_unet_disables_f16_math() {
         let mut session = mini::stored(scaled).await;
         session.config.style = Style::Tiled;
         session.config.tiles = TileChoice::Forced(F16_VARIANT);
-        assert_eq!(session.config.f16_math, session.gpu.info().shader_f16);
+        assert_eq!(session.config.f16_math, session.gpu().expect("a GPU").info().shader_f16);
         assert_eq!(latents(&mut session, &recipe, &GenerateInputs::default()).await, wanted);
         assert!(!session.config.f16_math, "disabled or unsupported");
     });

@@ -31,7 +31,7 @@ async fn memory_is_as_planned(style: Style, winograd: Winograd) {
     session.config.winograd = winograd;
     let (_, recipe, _) = cases("hires").remove(0);
     let recipe = Recipe { steps: 4, ..recipe };
-    let gpu = session.gpu.clone();
+    let gpu = session.gpu().expect("a GPU").clone();
     let mut steps = Vec::new();
     for image in 0..2 {
         let mut on_progress = |progress: Progress| {
@@ -111,7 +111,7 @@ async fn adapter_memory_is_released(names: &[&str], is_f16: bool) {
         clip_skip: 0,
         encodes_image: false,
     };
-    let gpu = session.gpu.clone();
+    let gpu = session.gpu().expect("a GPU").clone();
     let bare = session.model.memory_need(shape, &session.config, &[]).expect("plans");
     let need = session.model.memory_need(shape, &session.config, &loras).expect("plans");
     assert!(need.adapters > 0 && need.total() > bare.total(), "{names:?}: {need:?}");
@@ -186,7 +186,7 @@ fn cancellation_takes_effect_within_a_network_call() {
         let recipe = recipe(&case("ddim"));
         let mut run = async |stop: Option<(Stage, usize, usize)>| {
             // Submissions as small as on a slow device with a large model.
-            session.gpu.set_submission_flops(500_000);
+            session.gpu().expect("a GPU").set_submission_flops(500_000);
             let mut reports = Vec::new();
             let on_progress = &mut |progress: lora_loupe::pipeline::Progress| {
                 reports.push((progress.stage, progress.step));
@@ -233,7 +233,7 @@ fn images_survive_device_loss() {
         };
         session.generate(&recipe, &with(&[&lora]), &mut count).await.expect("an image");
         for loss in 0..places - 1 {
-            let gpu = session.gpu.clone();
+            let gpu = session.gpu().expect("a GPU").clone();
             let mut reports = 0;
             let generated = session
                 .generate(&recipe, &with(&[&lora]), &mut |_| {
@@ -245,7 +245,7 @@ fn images_survive_device_loss() {
                 })
                 .await;
             let generated = generated.unwrap_or_else(|error| panic!("loss {loss}: {error}"));
-            assert!(!Rc::ptr_eq(&gpu, &session.gpu), "loss {loss}: the device was reopened");
+            assert!(!Rc::ptr_eq(&gpu, session.gpu().expect("a GPU")), "loss {loss}: the device was reopened");
             assert_eq!(generated.latents, whole.latents, "loss {loss}");
             assert_eq!(generated.rgb, whole.rgb, "loss {loss}");
         }
@@ -270,7 +270,7 @@ fn a_reopened_device_has_the_same_config_and_runs_the_self_test() {
         };
         for config in [reduced, original] {
             session.config = config.clone();
-            let gpu = session.gpu.clone();
+            let gpu = session.gpu().expect("a GPU").clone();
             let mut on_progress = |progress: Progress| {
                 if progress.stage == Stage::Denoise && Rc::strong_count(&gpu) > 1 {
                     gpu.simulate_loss();
@@ -278,7 +278,7 @@ fn a_reopened_device_has_the_same_config_and_runs_the_self_test() {
                 ControlFlow::Continue(())
             };
             session.generate(&recipe, &GenerateInputs::default(), &mut on_progress).await.expect("an image");
-            assert!(!Rc::ptr_eq(&gpu, &session.gpu), "the device was reopened");
+            assert!(!Rc::ptr_eq(&gpu, session.gpu().expect("a GPU")), "the device was reopened");
             assert_eq!(session.config, config);
             let (again, same) = Gpu::reopen(&gpu, &config).await.expect("the device");
             assert!(again.pipeline_count() > 10, "kernels of the self-test");

@@ -2,6 +2,7 @@
 //! tensor. The keys are those that diffusers' converters accept.
 
 use lora_loupe::analysis::BaseShapes;
+use lora_loupe::device::Device;
 use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, MergeVerdict, Strengths, apply, verify};
 use lora_loupe::formats::source::ReadFuture;
 use lora_loupe::formats::{ByteSource, Dtype, Header, TensorInfo};
@@ -346,7 +347,7 @@ fn weights_are_read_in_slices_and_reordered() {
         let source = Rc::new(RecordingSource { file, max_read: 0.into() });
         let file = TensorFile::open("model".into(), source.clone()).await.expect("a header");
         let mut model = Model::open_file("model", file, None, Tokenizer::clip()).await.expect("a model");
-        let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
+        let gpu = Rc::new(Gpu::open().await.expect("a Vulkan device; software Vulkan counts"));
         // 3x3, 320 to 4 channels: two slices of two rows.
         let name = "unet.conv_out.weight";
         let offset = offsets["model.diffusion_model.out.2.weight"];
@@ -355,9 +356,10 @@ fn weights_are_read_in_slices_and_reordered() {
         source.max_read.set(0);
         for f16_weights in [false, true] {
             let config = KernelConfig { f16_weights, ..gpu.default_config() };
+            let device = Device::from(gpu.clone());
             let mut weights = Weights::default();
-            weights.load(&gpu, &config, &model.checkpoint, name, Layout::Ohwi).await.expect("a tensor");
-            let got = gpu.read(&weights.get(name).expect("a weight")).await.expect("numbers");
+            weights.load(&device, &config, &model.checkpoint, name, Layout::Ohwi).await.expect("a tensor");
+            let got = weights.get(name).expect("a weight").read().await.expect("numbers");
             assert_eq!(got.len(), 4 * row);
             for (at, &got) in got.iter().enumerate() {
                 let (output, tap, input) = (at / row, at / 320 % 9, at % 320);

@@ -6,6 +6,7 @@ mod blame;
 mod containers;
 mod convert;
 mod corpus;
+mod cpu;
 mod edit;
 mod families;
 mod fixes;

@@ -1,8 +1,8 @@
-//! LoRA inspector and Stable Diffusion engine on WebGPU: LoRA files -> reports; recipes (model + adapters + prompt +
+//! LoRA inspector and Stable Diffusion engine on WebGPU and on CPUs: LoRA files -> reports; recipes (model + adapters + prompt +
 //! seed) -> images.
 //!
 //! Two pipelines share the first modules. *Inspect*: formats -> model -> adapters -> analysis.
-//! *Generate*: model -> ops -> plan -> gpu -> weights -> samplers -> pipeline; bench times it.
+//! *Generate*: model -> ops -> plan -> gpu or cpu -> weights -> samplers -> pipeline; bench times it.
 //! Allowed module dependencies: the table in ARCHITECTURE.md, checked by tests/layers.rs.
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "values in tests are small"))]
@@ -10,6 +10,8 @@
 pub mod adapters;
 pub mod analysis;
 pub mod bench;
+pub mod cpu;
+pub mod device;
 pub mod edit;
 pub mod formats;
 pub mod gpu;
@@ -26,3 +28,4 @@ pub mod wasm;
 pub mod weights;
 
 pub use lora_loupe_linalg as linalg;
+pub use lora_loupe_simd as simd;

@@ -1,8 +1,9 @@
 //! The mini-sd15 pipeline as a model folder, with modified files if needed.
 
 use crate::golden;
+use lora_loupe::device::Device;
 use lora_loupe::formats::ByteSource;
-use lora_loupe::gpu::Gpu;
+use lora_loupe::gpu::{Gpu, KernelConfig};
 use lora_loupe::pipeline::{Folder, Model, Session};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::rc::Rc;
@@ -32,6 +33,11 @@ pub async fn session(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Session {
     Session::new(Rc::new(gpu), config, model)
 }
 
+/// Opens a session on the CPU with such a folder.
+pub async fn on_cpu(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Session {
+    Session::new(Device::Cpu, KernelConfig::CPU, Model::open("mini-sd15", &folder(change)).await.expect("the model"))
+}
+
 /// Opens a session with the unmodified folder.
 pub async fn full() -> Session {
     session(|_, bytes| bytes).await
@@ -39,9 +45,12 @@ pub async fn full() -> Session {
 
 /// Opens a session whose f32 tensors are rewritten by `store`, from name and values to dtype and bytes.
 pub async fn stored(store: impl Fn(&str, Vec<f32>) -> (Dtype, Vec<u8>)) -> Session {
-    let change =
-        |path: &str, bytes: Vec<u8>| if path.ends_with(".safetensors") { rewritten(&bytes, &store) } else { bytes };
-    session(change).await
+    session(storing(store)).await
+}
+
+/// Returns the change of a folder whose f32 tensors are rewritten by `store`.
+pub fn storing(store: impl Fn(&str, Vec<f32>) -> (Dtype, Vec<u8>)) -> impl Fn(&str, Vec<u8>) -> Vec<u8> {
+    move |path, bytes| if path.ends_with(".safetensors") { rewritten(&bytes, &store) } else { bytes }
 }
 
 fn rewritten(bytes: &[u8], store: &dyn Fn(&str, Vec<f32>) -> (Dtype, Vec<u8>)) -> Vec<u8> {

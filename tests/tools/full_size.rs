@@ -133,9 +133,9 @@ async fn run(case: &Case) -> Result<Value, Box<dyn Error>> {
         _ => return Err("a case needs either a recipe or a network".into()),
     };
     let seconds = started.elapsed().as_secs_f64();
-    let adapter = &session.gpu.info().adapter;
+    let adapter = &session.gpu().expect("a GPU").info().adapter;
     Ok(
-        json!({ "adapter": adapter, "seconds": seconds, "stages": stages, "plans": plans, "graphics": session.gpu.resource_stats().bytes }),
+        json!({ "adapter": adapter, "seconds": seconds, "stages": stages, "plans": plans, "graphics": session.gpu().expect("a GPU").resource_stats().bytes }),
     )
 }
 
@@ -195,7 +195,7 @@ async fn call(session: &mut Session, network: Network, out: &Path) -> Result<BTr
     };
     let started = Instant::now();
     session.probe_loading(network).await?;
-    session.gpu.finished().await?;
+    session.device.finished().await?;
     let load = started.elapsed().as_secs_f64();
     let started = Instant::now();
     let got = session.probe(network, &inputs, &[]).await?;

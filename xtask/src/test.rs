@@ -178,6 +178,8 @@ fn wasm32(tally: &mut Tally) -> Result<(), Error> {
         "--package",
         "lora-loupe-linalg",
         "--package",
+        "lora-loupe-simd",
+        "--package",
         "lora-loupe-tests",
         "--lib",
         "--test",

@@ -5,7 +5,7 @@ use super::device::{Gpu, GpuError, Tensor};
 use super::kernel::SCRATCH;
 use super::lower::lower_step;
 use crate::ops::Storage;
-use crate::plan::Plan;
+use crate::plan::{Plan, shared_slots, slot_order};
 
 /// Buffers for the temporaries of plans that never run concurrently, and the kernel configuration of these plans.
 pub struct Arena {
@@ -44,7 +44,7 @@ impl Arena {
         let tensor = |bytes: u64| gpu.tensor(&format!("a temporary of {}", names.join(", ")), bytes / 4);
         let tensors = |sizes: Vec<u64>| sizes.into_iter().map(tensor).collect::<Result<_, GpuError>>();
         let create = || {
-            let (slots, scratch) = (Arena::sizes(plans), Arena::scratch(plans, config));
+            let (slots, scratch) = (shared_slots(plans), Arena::scratch(plans, config));
             Ok(Arena { slots: tensors(slots)?, scratch: tensors(scratch)?, config: config.clone() })
         };
         gpu.with_error_scopes("temporaries", create).await
@@ -52,7 +52,7 @@ impl Arena {
 
     /// Returns the total size in bytes of an arena for these plans with this configuration.
     pub fn bytes(plans: &[&Plan], config: &KernelConfig) -> u64 {
-        Arena::sizes(plans).into_iter().chain(Arena::scratch(plans, config)).sum()
+        shared_slots(plans).into_iter().chain(Arena::scratch(plans, config)).sum()
     }
 
     /// Returns the sizes in bytes of the scratch buffers; empty if no step needs any.
@@ -65,25 +65,8 @@ impl Arena {
         sizes.into_iter().filter(|&bytes| bytes > 0).collect()
     }
 
-    /// Returns the sizes in bytes of the buffers for temporaries, largest first.
-    fn sizes(plans: &[&Plan]) -> Vec<u64> {
-        let mut sizes: Vec<u64> = Vec::new();
-        for plan in plans {
-            let mut slots = plan.memory(4).slots;
-            slots.iter_mut().for_each(|bytes| *bytes = bytes.next_multiple_of(16));
-            slots.sort_unstable_by_key(|&bytes| std::cmp::Reverse(bytes));
-            sizes.resize(sizes.len().max(slots.len()), 0);
-            sizes.iter_mut().zip(slots).for_each(|(size, bytes)| *size = (*size).max(bytes));
-        }
-        sizes
-    }
-
     /// Assigns a buffer to each slot of a plan: the largest slot gets the largest buffer.
     pub(super) fn slots(&self, sizes: &[u64]) -> Vec<Tensor> {
-        let mut order: Vec<usize> = (0..sizes.len()).collect();
-        order.sort_by_key(|&slot| std::cmp::Reverse(sizes[slot]));
-        let mut slots = vec![None; sizes.len()];
-        order.into_iter().zip(&self.slots).for_each(|(slot, tensor)| slots[slot] = Some(tensor.clone()));
-        slots.into_iter().flatten().collect()
+        slot_order(sizes).into_iter().map(|buffer| self.slots[buffer].clone()).collect()
     }
 }

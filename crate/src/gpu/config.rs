@@ -84,6 +84,10 @@ impl KernelConfig {
         tiles: TileChoice::Rule,
     };
 
+    /// The CPU, whose plans are those of an untuned GPU without Winograd's algorithm and without fused layer norms.
+    pub const CPU: KernelConfig =
+        KernelConfig { style: Style::Untiled, winograd: Winograd::Disabled, ..KernelConfig::BASELINE };
+
     /// Returns the configuration with a tuning result, unless Winograd's algorithm is disabled: that stays.
     pub fn with_tuning(mut self, tuning: Tuning) -> KernelConfig {
         if let (Some(&channels), true) = (tuning.best.get(Tuning::WINOGRAD), self.winograd != Winograd::Disabled) {

@@ -16,6 +16,14 @@ pub struct Axpy {
     pub gate: bool,
 }
 
+impl Axpy {
+    /// Returns the factor of y.
+    pub fn alpha(&self, scalars: &[f32]) -> f32 {
+        let scalar = scalars[self.scalar];
+        self.factor * if self.gate && scalar != 0.0 { 1.0 } else { scalar }
+    }
+}
+
 impl Operation for Axpy {
     fn name(&self) -> &'static str {
         "axpy"
@@ -29,8 +37,7 @@ impl Operation for Axpy {
     }
 
     fn run(&self, inputs: &[View], scalars: &[f32], output: &mut [f32]) {
-        let scalar = scalars[self.scalar];
-        let alpha = self.factor * if self.gate && scalar != 0.0 { 1.0 } else { scalar };
+        let alpha = self.alpha(scalars);
         for (i, out) in output.iter_mut().enumerate() {
             let x = inputs[0].data[i];
             *out = if alpha == 0.0 { x } else { x + alpha * inputs[1].data[i] };

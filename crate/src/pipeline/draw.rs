@@ -7,7 +7,7 @@ use super::plans::Runners;
 use super::progress::{Report, Stage};
 use super::request::{Request, Start};
 use super::session::Session;
-use crate::gpu::Runner;
+use crate::device::Runner;
 use crate::samplers::Outputs;
 
 impl Session {
@@ -43,7 +43,7 @@ impl Session {
     ) -> Result<(), PipelineError> {
         report(Stage::Adapters, 0, request.chosen.len(), None)?;
         let strengths = request.strengths(latents.relative_call(), latents.calls());
-        Ok(self.weights.apply(&self.gpu, &self.config, &self.model.checkpoint, &strengths).await?)
+        Ok(self.weights.apply(&self.device, &self.config, &self.model.checkpoint, &strengths).await?)
     }
 
     /// Runs the denoising loop. Latents change only when a call is complete, so that a failed call can be
@@ -78,7 +78,7 @@ impl Session {
             report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref())?;
             let changed = request.strengths(call - first, calls - first);
             if changed.iter().map(|(_, strength)| strength).ne(strengths.iter().map(|(_, strength)| strength)) {
-                self.weights.apply(&self.gpu, &self.config, &self.model.checkpoint, &changed).await?;
+                self.weights.apply(&self.device, &self.config, &self.model.checkpoint, &changed).await?;
                 strengths = changed;
                 // Keys and values of the text depend on the weights.
                 latents.bound_segment = None;
@@ -87,21 +87,21 @@ impl Session {
             if latents.bound_segment.as_ref() != Some(&segment) {
                 let items = prompts.items(request, &segment);
                 for (name, values) in &self.model.spec.conditioning(shape, &items).inputs {
-                    runners.texts.set(&self.gpu, name, values)?;
+                    runners.texts.set(name, values)?;
                 }
-                runners.texts.run(&self.gpu);
+                runners.texts.run()?;
                 latents.bound_segment = Some(segment);
             }
             let input = latents.input();
-            runners.denoiser.set(&self.gpu, "sample", &input.repeat(copies))?;
+            runners.denoiser.set("sample", &input.repeat(copies))?;
             let timestep = latents.sampler.timesteps()[call];
             for (name, item) in self.model.spec.call_inputs(timestep, recipe.guidance) {
-                runners.denoiser.set(&self.gpu, name, &item.repeat(shape.items()))?;
+                runners.denoiser.set(name, &item.repeat(shape.items()))?;
             }
             let on_progress = &mut || report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref());
-            let predictions = runners.denoiser.compute_cancellable(&self.gpu, "noise", on_progress).await?;
+            let predictions = runners.denoiser.compute_cancellable("noise", on_progress).await?;
             if predictions.iter().any(|value| !value.is_finite()) {
-                if runners.denoiser.uses_f16_math {
+                if runners.denoiser.uses_f16_math() {
                     return Err(PipelineError::F16Overflow);
                 }
                 return Err(self
@@ -131,7 +131,7 @@ impl Session {
         let mut layer = None;
         for runner in runners {
             if layer.is_none() {
-                layer = runner.find_non_finite(&self.gpu).await?;
+                layer = runner.find_non_finite().await?;
             }
         }
         let when = step.map_or("encoding the prompt".into(), |(step, steps)| format!("step {step} of {steps}"));

@@ -8,7 +8,7 @@ use super::prompt_schedule::{PromptLine, Role};
 use super::request::Request;
 use super::session::Session;
 use super::spec::{EncodePrompts, EncodedPrompt, EncodedText};
-use crate::gpu::{Arena, Runner};
+use crate::device::{Arena, Runner};
 use crate::plan::Plan;
 use std::rc::Rc;
 
@@ -78,7 +78,7 @@ impl Session {
         let mut fresh = Vec::new();
         if !missing.is_empty() {
             if !is_changed {
-                self.weights.restore_any(&self.gpu, &plans)?;
+                self.weights.restore_any(&plans)?;
                 self.load(&plans, report).await?;
             }
             report(Stage::Text, 0, 1, None)?;
@@ -96,7 +96,7 @@ impl Session {
         }
         self.prompt_cache.drain(..self.prompt_cache.len().saturating_sub(MAX_CACHED_PROMPTS));
         if !is_changed {
-            self.weights.release(&self.gpu, &plans)?;
+            self.weights.release(&plans)?;
         }
         let empty = if is_filled_up { encoded.pop() } else { None };
         Ok(EncodedPrompts { lines: encoded, empty })
@@ -111,13 +111,13 @@ impl Session {
         report: Report<'_>,
     ) -> Result<Vec<Rc<EncodedPrompt>>, PipelineError> {
         // The encoders run one after the other and share their temporaries.
-        let arena = Arena::new(&self.gpu, &self.config, plans).await?;
+        let arena = Arena::new(&self.device, &self.config, plans).await?;
         let mut runners = Vec::new();
         for plan in plans {
-            runners.push(Runner::with_arena(&self.gpu, plan, &|name| self.weights.get(name), &arena).await?);
+            runners.push(Runner::with_arena(&self.device, plan, &|name| self.weights.get(name), &arena).await?);
         }
-        let (gpu, checkpoint) = (&*self.gpu, &self.model.checkpoint);
-        let work = EncodePrompts { gpu, checkpoint, runners: &runners, request, lines, report };
+        let checkpoint = &self.model.checkpoint;
+        let work = EncodePrompts { checkpoint, runners: &runners, request, lines, report };
         let encoded = self.model.spec.encode(work).await?;
         let texts = encoded.iter().flat_map(|line| &line.texts);
         let mut values = texts.flat_map(|text| text.states.iter().chain(&text.pooled));

@@ -1,5 +1,6 @@
 //! Errors of the pipeline.
 
+use crate::device::DeviceError;
 use crate::gpu::GpuError;
 use crate::model::ConfigError;
 use crate::plan::PlanError;
@@ -55,6 +56,15 @@ pub enum PipelineError {
     /// The GPU.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+}
+
+impl From<DeviceError> for PipelineError {
+    fn from(error: DeviceError) -> PipelineError {
+        match error {
+            DeviceError::Gpu(error) => error.into(),
+            DeviceError::Plan(error) => error.into(),
+        }
+    }
 }
 
 fn location(network: &str, layer: &Option<String>) -> String {

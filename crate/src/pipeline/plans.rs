@@ -3,6 +3,7 @@
 use super::error::PipelineError;
 use super::model::Model;
 use super::shape::Shape;
+use crate::device;
 use crate::gpu::{Arena, KernelConfig, Runner, Style};
 use crate::plan::Plan;
 use crate::weights::{LoadedAdapter, fold_bytes};
@@ -14,13 +15,13 @@ pub struct Runners {
     /// Shape that they are planned for.
     pub shape: Shape,
     /// The denoiser's timestep-independent part, which runs once per prompt: keys and values of cross-attention.
-    pub texts: Runner,
+    pub texts: device::Runner,
     /// The rest of the denoiser, which runs at each call.
-    pub denoiser: Runner,
+    pub denoiser: device::Runner,
     /// The VAE's decoder, for a batch of one.
-    pub decoder: Runner,
+    pub decoder: device::Runner,
     /// The VAE's encoder, for a batch of one; only in image-to-image runs.
-    pub encoder: Option<Runner>,
+    pub encoder: Option<device::Runner>,
 }
 
 /// Plans of everything after the text encoders.

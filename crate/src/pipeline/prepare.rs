@@ -5,7 +5,8 @@ use super::plans::{ImagePlans, Runners};
 use super::progress::{Report, Stage};
 use super::session::Session;
 use super::shape::Shape;
-use crate::gpu::{Arena, Runner};
+use crate::device::{Arena, Runner};
+use crate::gpu::Gpu;
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -15,13 +16,13 @@ use std::rc::Rc;
 impl Session {
     /// Loads the weights of these plans that are not on the GPU yet.
     pub(super) async fn load(&mut self, plans: &[&Plan], report: Report<'_>) -> Result<(), PipelineError> {
-        self.weights.allocate(&self.gpu, &self.config, &self.model.checkpoint, plans).await?;
+        self.weights.allocate(&self.device, &self.config, &self.model.checkpoint, plans).await?;
         let mut missing: Vec<_> = plans.iter().flat_map(|plan| self.weights.missing(plan)).collect();
         let mut names = BTreeSet::new();
         missing.retain(|(name, _)| names.insert(*name));
         for (index, (name, layout)) in missing.iter().enumerate() {
             report(Stage::Load, index, missing.len(), None)?;
-            self.weights.load(&self.gpu, &self.config, &self.model.checkpoint, name, *layout).await?;
+            self.weights.load(&self.device, &self.config, &self.model.checkpoint, name, *layout).await?;
         }
         Ok(())
     }
@@ -34,6 +35,7 @@ impl Session {
             .map(|plan| self.model.checkpoint.storages(plan, self.config.f16_weights))
             .collect::<Result<Vec<_>, _>>()?;
         let pairs: Vec<(&Plan, &[_])> = plans.iter().copied().zip(storages.iter().map(Vec::as_slice)).collect();
+        let Some(gpu) = self.gpu().cloned() else { return Ok(()) };
         let mut stopped = Ok(());
         let mut on_progress = |done, all| {
             stopped = report(Stage::Tune, done, all, None);
@@ -41,19 +43,19 @@ impl Session {
             if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         if self.tuning_enabled.get() {
-            self.config = self.gpu.tune(&self.config, &pairs, &mut on_progress).await?;
+            self.config = gpu.tune(&self.config, &pairs, &mut on_progress).await?;
         }
         stopped?;
         for (plan, storages) in pairs {
-            self.gpu.warm(&self.config, plan, storages).await?;
+            gpu.warm(&self.config, plan, storages).await?;
         }
         Ok(())
     }
 
     /// Compiles the pipelines for an image of the model's native size with guidance ahead of time. Does
-    /// nothing if the kernels are to be tuned first, since tuning also compiles them.
+    /// nothing if the kernels are to be tuned first, since tuning also compiles them, and on the CPU.
     pub fn warm_up(&self) -> impl Future<Output = ()> + use<> {
-        let (gpu, config) = (self.gpu.clone(), self.config.clone());
+        let (gpu, config) = (self.gpu().cloned(), self.config.clone());
         let edge = self.model.native_size() / self.model.size_multiple();
         let shape = Shape {
             images: 1,
@@ -65,7 +67,8 @@ impl Session {
             clip_skip: 0,
             encodes_image: false,
         };
-        let plans = match self.tuning_enabled.get() && gpu.needs_tuning(&config) {
+        let is_tuned_first = |gpu: &Rc<Gpu>| self.tuning_enabled.get() && gpu.needs_tuning(&config);
+        let plans = match gpu.as_ref().is_none_or(is_tuned_first) {
             true => Vec::new(),
             false => ImagePlans::new(&self.model, shape, &config).map(ImagePlans::into_list).unwrap_or_default(),
         };
@@ -76,7 +79,9 @@ impl Session {
         async move {
             for (storages, plan) in list {
                 // Compilation errors surface on first use.
-                if gpu.warm(&config, &plan, &storages).await.is_err() {
+                if let Some(gpu) = &gpu
+                    && gpu.warm(&config, &plan, &storages).await.is_err()
+                {
                     return;
                 }
             }
@@ -95,11 +100,11 @@ impl Session {
         let list = plans.list();
         self.tune(&list, report).await?;
         self.load(&list, report).await?;
-        let arena = Arena::new(&self.gpu, &self.config, &list).await?;
+        let arena = Arena::new(&self.device, &self.config, &list).await?;
         let compile = async |plan: &Plan, texts: Option<&Runner>| {
-            let output = |name: &str| texts.and_then(|texts| texts.output(name).cloned());
+            let output = |name: &str| texts.and_then(|texts| texts.output(name));
             let tensor = |name: &str| self.weights.get(name).or_else(|| output(name));
-            Runner::with_arena(&self.gpu, plan, &tensor, &arena).await
+            Runner::with_arena(&self.device, plan, &tensor, &arena).await
         };
         let texts = compile(&plans.texts, None).await?;
         let runners = Rc::new(Runners {

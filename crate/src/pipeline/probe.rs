@@ -4,7 +4,7 @@
 use super::error::PipelineError;
 use super::plans;
 use super::session::Session;
-use crate::gpu::Runner;
+use crate::device::Runner;
 use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,7 +51,9 @@ impl Session {
         let plan = self.plan(network)?.fuse_epilogues();
         let storages = self.model.checkpoint.storages(&plan, self.config.f16_weights)?;
         let plans: [(&Plan, &[_]); 1] = [(&plan, &storages)];
-        self.config = self.gpu.tune_all(&self.config, &plans, &mut |_, _| ControlFlow::Continue(())).await?;
+        if let Some(gpu) = self.gpu() {
+            self.config = gpu.tune_all(&self.config, &plans, &mut |_, _| ControlFlow::Continue(())).await?;
+        }
         Ok(())
     }
 
@@ -64,15 +66,15 @@ impl Session {
     ) -> Result<BTreeMap<String, Vec<f32>>, PipelineError> {
         let plan = self.plan(network)?.with_taps(taps).fuse_epilogues();
         self.load(&[&plan], &mut |_, _, _, _| Ok(())).await?;
-        let runner = Runner::new(&self.gpu, &self.config, &plan, &|name| self.weights.get(name)).await?;
+        let runner = Runner::new(&self.device, &self.config, &plan, &|name| self.weights.get(name)).await?;
         for (name, data) in inputs {
-            runner.set(&self.gpu, name, data)?;
+            runner.set(name, data)?;
         }
-        runner.run(&self.gpu);
+        runner.run()?;
         let mut outputs = BTreeMap::new();
         for (name, _) in &plan.outputs {
             if let Some(tensor) = runner.output(name) {
-                outputs.insert(name.clone(), self.gpu.read(tensor).await?);
+                outputs.insert(name.clone(), tensor.read().await?);
             }
         }
         Ok(outputs)

@@ -1,20 +1,21 @@
-//! A session: a GPU, a model and everything that is kept between images.
+//! A session: a device, a model and everything that is kept between images.
 
 use super::error::PipelineError;
 use super::model::Model;
 use super::plans::Runners;
 use super::preview::Previewer;
 use super::spec::EncodedPrompt;
+use crate::device::Device;
 use crate::gpu::{Gpu, KernelConfig};
 use crate::model::Component;
 use crate::weights::Weights;
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// A GPU, a model and everything that is kept between images.
+/// A device, a model and everything that is kept between images.
 pub struct Session {
-    /// The GPU.
-    pub gpu: Rc<Gpu>,
+    /// Where the networks run.
+    pub device: Device,
     /// Kernel configuration of plans that are compiled from now on.
     pub config: KernelConfig,
     /// Whether untuned kernels are tuned before the first image; clearing it also ends a tuning in progress.
@@ -29,9 +30,9 @@ pub struct Session {
 
 impl Session {
     /// Creates a session with nothing loaded and tuning disabled.
-    pub fn new(gpu: Rc<Gpu>, config: KernelConfig, model: Model) -> Session {
+    pub fn new(device: impl Into<Device>, config: KernelConfig, model: Model) -> Session {
         Session {
-            gpu,
+            device: device.into(),
             config,
             tuning_enabled: Rc::default(),
             model,
@@ -47,13 +48,19 @@ impl Session {
         self.model.spec.text_encoders().iter().map(|encoder| (encoder.component, encoder.width)).collect()
     }
 
-    /// Opens the device again after a loss. All GPU resources are lost and are uploaded again.
+    /// Returns the GPU, if the networks run on one.
+    pub fn gpu(&self) -> Option<&Rc<Gpu>> {
+        self.device.gpu()
+    }
+
+    /// Opens the GPU again after a loss. All of its resources are lost and are uploaded again.
     pub(super) async fn recreate_device(&mut self) -> Result<(), PipelineError> {
-        let (gpu, config) = Gpu::reopen(&self.gpu, &self.config).await?;
+        let Some(lost) = self.gpu() else { return Ok(()) };
+        let (gpu, config) = Gpu::reopen(lost, &self.config).await?;
         self.runners = None;
         self.prompt_cache.clear();
         self.weights = Weights::default();
-        self.gpu = Rc::new(gpu);
+        self.device = Device::Gpu(Rc::new(gpu));
         self.config = config;
         Ok(())
     }

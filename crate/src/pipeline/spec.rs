@@ -7,7 +7,7 @@ use super::prompt_schedule::PromptLine;
 use super::recipe::Recipe;
 use super::request::Request;
 use super::shape::Shape;
-use crate::gpu::{Gpu, Runner};
+use crate::device::Runner;
 use crate::model::{Component, FamilyId, Module};
 use crate::plan::{Plan, PlanError};
 use crate::samplers::ScheduleConfig;
@@ -115,8 +115,6 @@ pub struct TextEncoder<'a> {
 
 /// Prompts to encode, and what that needs.
 pub struct EncodePrompts<'a> {
-    /// The GPU.
-    pub gpu: &'a Gpu,
     /// Weights of the model.
     pub checkpoint: &'a Checkpoint,
     /// Runners of the text encoders' plans.

@@ -2,7 +2,8 @@
 
 use super::error::PipelineError;
 use super::session::Session;
-use crate::gpu::{BenchBudget, Runner};
+use crate::device::Runner;
+use crate::gpu::BenchBudget;
 use crate::weights::{LoadedAdapter, Strength};
 use web_time::Instant;
 
@@ -33,7 +34,7 @@ impl Session {
     }
 
     async fn time(&self, runner: &Runner, budget: BenchBudget) -> Result<BenchResult, PipelineError> {
-        let rounds = self.gpu.time(budget, &|| runner.run(&self.gpu)).await?;
+        let rounds = self.device.time(budget, runner).await?;
         Ok(BenchResult { rounds, flops: runner.flops() })
     }
 
@@ -50,8 +51,8 @@ impl Session {
             let strength = 0.1 * (round + 1) as f32;
             let round_start = Instant::now();
             let strength = Strength { unet: strength, text: strength, blocks: Default::default() };
-            self.weights.apply(&self.gpu, &self.config, &self.model.checkpoint, &[(adapter, strength)]).await?;
-            self.gpu.finished().await?;
+            self.weights.apply(&self.device, &self.config, &self.model.checkpoint, &[(adapter, strength)]).await?;
+            self.device.finished().await?;
             if round > 0 {
                 rounds.push(round_start.elapsed().as_secs_f64() * 1e3);
             }

@@ -7,7 +7,8 @@ use super::progress::{Report, Stage};
 use super::session::Session;
 use super::shape::Shape;
 use super::spec::LatentSpace;
-use crate::gpu::{GpuError, Runner};
+use crate::device::Runner;
+use crate::gpu::GpuError;
 use crate::num::host_len;
 use crate::samplers::TorchNoise;
 
@@ -33,9 +34,9 @@ impl Session {
         let latent_len = shape.height * shape.width * channels;
         let mut moments = Vec::new();
         for image in images.chunks_exact(encoder.len("image").map_or(images.len(), host_len)) {
-            encoder.set(&self.gpu, "image", image)?;
+            encoder.set("image", image)?;
             let on_progress = &mut || report(Stage::Denoise, 0, 1, None);
-            moments.push(encoder.compute_cancellable(&self.gpu, "moments", on_progress).await?);
+            moments.push(encoder.compute_cancellable("moments", on_progress).await?);
         }
         let sample = |index: usize| {
             let moments = &moments[index / latent_len % moments.len()];
@@ -60,7 +61,7 @@ impl Session {
             let on_progress = &mut || report(Stage::Decode, index, batch, None);
             let pixels = self.decode_one(decoder, latent, on_progress).await?;
             if pixels.iter().any(|value| !value.is_finite()) {
-                let layer = decoder.find_non_finite(&self.gpu).await?;
+                let layer = decoder.find_non_finite().await?;
                 let hint = "try another VAE; this one may be damaged".into();
                 return Err(PipelineError::NotFinite { when: "decoding".into(), network: "VAE", layer, hint });
             }
@@ -79,8 +80,8 @@ impl Session {
     ) -> Result<Vec<f32>, PipelineError> {
         let scale = self.model.spec.latents().scaling_factor;
         let scaled: Vec<f32> = latent.iter().map(|value| value / scale).collect();
-        decoder.set(&self.gpu, "latents", &scaled)?;
-        decoder.compute_cancellable(&self.gpu, "image", on_progress).await
+        decoder.set("latents", &scaled)?;
+        decoder.compute_cancellable("image", on_progress).await
     }
 
     /// Returns the map from latents to previews.
@@ -95,7 +96,7 @@ impl Session {
     async fn fitted_previewer(&self) -> Result<Previewer, PipelineError> {
         let LatentSpace { channels, pixels: multiple, .. } = self.model.spec.latents();
         let plan = self.model.spec.decoder(1, FIT_SIZE, FIT_SIZE)?;
-        let decoder = Runner::new(&self.gpu, &self.config, &plan, &|name| self.weights.get(name)).await?;
+        let decoder = Runner::new(&self.device, &self.config, &plan, &|name| self.weights.get(name)).await?;
         let mut noise = TorchNoise::new(0);
         let mut pairs = Vec::new();
         for _ in 0..FIT_IMAGES {

@@ -1,6 +1,7 @@
 //! Memory planning: assigns a plan's temporary tensors to shared slots by liveness.
 
 use super::{Plan, Source};
+use std::cmp::Reverse;
 
 /// Memory of a tensor during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,29 @@ impl Memory {
     pub fn bytes(&self) -> u64 {
         self.slots.iter().sum()
     }
+}
+
+/// Returns the sizes in bytes of the buffers that plans which never run concurrently share for their temporaries, largest
+/// first; elements are f32.
+pub fn shared_slots(plans: &[&Plan]) -> Vec<u64> {
+    let mut sizes: Vec<u64> = Vec::new();
+    for plan in plans {
+        let mut slots = plan.memory(4).slots;
+        slots.iter_mut().for_each(|bytes| *bytes = bytes.next_multiple_of(16));
+        slots.sort_unstable_by_key(|&bytes| Reverse(bytes));
+        sizes.resize(sizes.len().max(slots.len()), 0);
+        sizes.iter_mut().zip(slots).for_each(|(size, bytes)| *size = (*size).max(bytes));
+    }
+    sizes
+}
+
+/// Returns the index of each slot's buffer among [`shared_slots`]: the largest slot has the largest buffer.
+pub fn slot_order(slots: &[u64]) -> Vec<usize> {
+    let mut by_size: Vec<usize> = (0..slots.len()).collect();
+    by_size.sort_by_key(|&slot| Reverse(slots[slot]));
+    let mut order = vec![0; slots.len()];
+    by_size.into_iter().enumerate().for_each(|(buffer, slot)| order[slot] = buffer);
+    order
 }
 
 impl Plan {

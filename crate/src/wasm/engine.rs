@@ -258,16 +258,16 @@ impl Engine {
         let opened = self.opened.borrow_mut().take();
         let mut opened = opened
             .ok_or_else(|| failure("busy", "no model is open, or an image is being generated; cancel it or wait"))?;
-        let previous = opened.session.gpu.clone();
-        let is_previous = |device: &Device| Rc::ptr_eq(&device.gpu, &previous);
+        let previous = opened.session.gpu().cloned();
+        let is_previous = |device: &Device| previous.as_ref().is_some_and(|gpu| Rc::ptr_eq(&device.gpu, gpu));
         if let Some(device) = self.device.borrow().as_ref().filter(|device| is_previous(device)) {
             opened.session.config = device.config.clone();
         }
         let result = work(&mut opened).await;
         // The session recreates a lost device, tunes an untuned one and disables f16 math that overflows.
         let mut device = self.device.borrow_mut();
-        if device.as_ref().is_none_or(is_previous) {
-            *device = Some(Device { gpu: opened.session.gpu.clone(), config: opened.session.config.clone() });
+        if let Some(gpu) = opened.session.gpu().filter(|_| device.as_ref().is_none_or(is_previous)) {
+            *device = Some(Device { gpu: gpu.clone(), config: opened.session.config.clone() });
         }
         if opened.id == self.models_opened.get() {
             *self.opened.borrow_mut() = Some(opened);

@@ -3,8 +3,8 @@
 
 use super::WeightsError;
 use crate::adapters::stored_part;
+use crate::device::Tensor;
 use crate::formats::{ByteSource, Dtype, Header, TensorInfo, read_header};
-use crate::gpu::{Gpu, Tensor};
 use crate::linalg::transposed;
 use crate::model::{Component, Module, TensorLocation};
 use crate::num::{host_len, numel};
@@ -216,19 +216,13 @@ impl Checkpoint {
 
     /// Uploads a tensor to `resident`, slice by slice: CPU memory holds one slice at a time. f16 or bf16 elements that
     /// the file has in the wanted type are not converted to f32.
-    pub(super) async fn fetch(
-        &self,
-        gpu: &Gpu,
-        name: &str,
-        layout: Layout,
-        resident: &Tensor,
-    ) -> Result<(), WeightsError> {
+    pub(super) async fn fetch(&self, name: &str, layout: Layout, resident: &Tensor) -> Result<(), WeightsError> {
         let place = self.place(name)?;
-        let storage = resident.storage;
+        let storage = resident.storage();
         let is_same_type =
             matches!((place.tensor.dtype, storage), (Dtype::F16, Storage::F16) | (Dtype::BF16, Storage::Bf16));
         if place.transposed {
-            return Ok(gpu.write(resident, &self.read(name, layout).await?)?);
+            return Ok(resident.write_at(0, &self.read(name, layout).await?)?);
         }
         for (first, part) in self.slices(name)? {
             if is_same_type {
@@ -236,9 +230,9 @@ impl Checkpoint {
                     |error: std::io::Error| WeightsError::File { file: place.file.name.clone(), source: error.into() };
                 let bytes = part.read_bytes(place.file.source.as_ref()).await.map_err(failed)?;
                 let bits = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-                gpu.write_u16_at(resident, first, &layout.arrange(bits, &part.shape))?;
+                resident.write_u16_at(first, &layout.arrange(bits, &part.shape))?;
             } else {
-                gpu.write_at(resident, first, &layout.arrange(place.file.read(&part).await?, &part.shape))?;
+                resident.write_at(first, &layout.arrange(place.file.read(&part).await?, &part.shape))?;
             }
         }
         Ok(())

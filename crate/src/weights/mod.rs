@@ -11,11 +11,11 @@ pub use checkpoint::{Checkpoint, TensorFile};
 pub use folds::fold_bytes;
 
 use crate::adapters::{self, Adapter, PeftConfigs, Strengths};
+use crate::device::{Device, DeviceError, Runner, Tensor};
 use crate::formats::FormatError;
-use crate::gpu::{Gpu, GpuError, KernelConfig, Runner, Tensor};
+use crate::gpu::{GpuError, KernelConfig};
 use crate::model::{Component, Module};
 use crate::num::numel;
-use crate::ops::Storage;
 use crate::plan::{Layout, Plan, PlanError};
 use folds::{FoldPlan, PRISTINE, prefix};
 use std::collections::HashMap;
@@ -45,6 +45,15 @@ pub enum WeightsError {
     /// Failure to plan the folds.
     #[error("the adapters cannot be folded into the weights: {0}")]
     Plan(#[from] PlanError),
+}
+
+impl From<DeviceError> for WeightsError {
+    fn from(error: DeviceError) -> WeightsError {
+        match error {
+            DeviceError::Gpu(error) => error.into(),
+            DeviceError::Plan(error) => error.into(),
+        }
+    }
 }
 
 /// An adapter and the file with its factors.
@@ -141,7 +150,7 @@ impl Weights {
     /// memory but not contiguous are freed and have to be loaded again.
     pub async fn allocate(
         &mut self,
-        gpu: &Gpu,
+        device: &Device,
         config: &KernelConfig,
         checkpoint: &Checkpoint,
         plans: &[&Plan],
@@ -150,11 +159,11 @@ impl Weights {
             let names: Vec<&str> = parts.iter().map(|(name, ..)| *name).collect();
             let allocated = |name: &&str| self.tensors.get(*name).or_else(|| self.allocated.get(*name)).cloned();
             let existing: Vec<Tensor> = names.iter().filter_map(allocated).collect();
-            if existing.len() == names.len() && Tensor::contiguous(&existing).is_some() {
+            if existing.len() == names.len() && Tensor::are_contiguous(&existing) {
                 continue;
             }
             if names.iter().any(|name| self.pristine.contains_key(*name)) {
-                self.restore(gpu)?;
+                self.restore()?;
             }
             for name in &names {
                 self.tensors.remove(*name);
@@ -162,7 +171,7 @@ impl Weights {
             }
             let lengths: Vec<(&str, u64)> = parts.iter().map(|(name, _, shape)| (*name, numel(shape))).collect();
             let storage = checkpoint.common_storage(names.iter().copied(), config.f16_weights)?;
-            let tensors = gpu.with_error_scopes(names[0], || gpu.allocate_contiguous(&lengths, storage)).await?;
+            let tensors = device.contiguous_parts(&lengths, storage).await?;
             self.allocated.extend(names.iter().map(|name| (*name).to_owned()).zip(tensors));
         }
         Ok(())
@@ -177,7 +186,7 @@ impl Weights {
     /// Loads one tensor into GPU memory.
     pub async fn load(
         &mut self,
-        gpu: &Gpu,
+        device: &Device,
         config: &KernelConfig,
         checkpoint: &Checkpoint,
         name: &str,
@@ -188,10 +197,10 @@ impl Weights {
             None => {
                 let storage = checkpoint.common_storage([name].into_iter(), config.f16_weights)?;
                 let len = checkpoint.place(name)?.tensor.elements();
-                gpu.with_error_scopes(name, || gpu.tensor_with_storage(name, len, storage)).await?
+                device.tensor(name, len, storage).await?
             }
         };
-        checkpoint.fetch(gpu, name, layout, &tensor).await?;
+        checkpoint.fetch(name, layout, &tensor).await?;
         self.allocated.remove(name);
         self.tensors.insert(name.into(), tensor);
         Ok(())
@@ -201,7 +210,7 @@ impl Weights {
     /// also uploaded.
     pub async fn apply(
         &mut self,
-        gpu: &Gpu,
+        device: &Device,
         config: &KernelConfig,
         checkpoint: &Checkpoint,
         adapters: &[(&LoadedAdapter, Strength)],
@@ -209,13 +218,13 @@ impl Weights {
         let ids: Vec<String> = adapters.iter().map(|(adapter, _)| adapter.id.clone()).collect();
         let strengths: Vec<Strength> = adapters.iter().map(|(_, strength)| strength.clone()).collect();
         if self.folds.as_ref().map(|folds| &folds.ids) != Some(&ids) {
-            self.restore(gpu)?;
+            self.restore()?;
             let adapters: Vec<&LoadedAdapter> = adapters.iter().map(|(adapter, _)| *adapter).collect();
             if adapters.is_empty() {
                 self.pristine.clear();
                 return Ok(());
             }
-            let folds = self.prepare(gpu, config, checkpoint, &adapters, ids).await?;
+            let folds = self.prepare(device, config, checkpoint, &adapters, ids).await?;
             self.folds = Some(folds);
         }
         if let Some(folds) = &mut self.folds
@@ -224,24 +233,24 @@ impl Weights {
             let scalars = folds.scalars.iter();
             let scalars: Vec<f32> =
                 scalars.map(|(index, component, block)| strengths[*index].at(*component, block)).collect();
-            folds.runner.set_scalars(gpu, &scalars);
-            folds.runner.run(gpu);
+            folds.runner.set_scalars(&scalars);
+            folds.runner.run()?;
             folds.strengths = strengths;
         }
         Ok(())
     }
 
     /// Restores all pristine weights if an adapter has changed any weight of these plans.
-    pub fn restore_any(&mut self, gpu: &Gpu, plans: &[&Plan]) -> Result<(), WeightsError> {
+    pub fn restore_any(&mut self, plans: &[&Plan]) -> Result<(), WeightsError> {
         match plans.iter().flat_map(|plan| plan.weights()).any(|(name, ..)| self.pristine.contains_key(name)) {
-            true => self.restore(gpu),
+            true => self.restore(),
             false => Ok(()),
         }
     }
 
     /// Frees the GPU memory of these plans' weights, which are loaded again from the file on demand.
-    pub fn release(&mut self, gpu: &Gpu, plans: &[&Plan]) -> Result<(), WeightsError> {
-        self.restore_any(gpu, plans)?;
+    pub fn release(&mut self, plans: &[&Plan]) -> Result<(), WeightsError> {
+        self.restore_any(plans)?;
         for (name, ..) in plans.iter().flat_map(|plan| plan.weights()) {
             self.tensors.remove(name);
             self.allocated.remove(name);
@@ -251,11 +260,11 @@ impl Weights {
     }
 
     /// Restores all pristine weights.
-    fn restore(&mut self, gpu: &Gpu) -> Result<(), WeightsError> {
+    fn restore(&mut self) -> Result<(), WeightsError> {
         if self.folds.take().is_some() {
             for (name, tensor) in &self.pristine {
                 if let Some(changed) = self.tensors.get(name) {
-                    gpu.copy(tensor, changed)?;
+                    changed.copy_from(tensor)?;
                 }
             }
         }
@@ -265,13 +274,13 @@ impl Weights {
     /// Uploads factors, makes pristine copies and plans the folds. Does not change any weight yet.
     async fn prepare(
         &mut self,
-        gpu: &Gpu,
+        device: &Device,
         config: &KernelConfig,
         checkpoint: &Checkpoint,
         adapters: &[&LoadedAdapter],
         ids: Vec<String>,
     ) -> Result<Folds, WeightsError> {
-        let stored = |name: &str| self.tensors.get(name).map(|tensor| tensor.storage);
+        let stored = |name: &str| self.tensors.get(name).map(Tensor::storage);
         let FoldPlan { plan, scalars } = FoldPlan::new(checkpoint, adapters, &stored)?;
         let mut factors = HashMap::new();
         for (index, loaded) in adapters.iter().enumerate() {
@@ -290,7 +299,7 @@ impl Weights {
                 }
                 for (key, data) in delta.prepare(&numbers) {
                     let name = format!("{}{key}", prefix(index));
-                    let tensor = gpu.with_error_scopes(&name, || gpu.upload(&name, &data, Storage::F32)).await?;
+                    let tensor = device.upload(&name, &data).await?;
                     factors.insert(name, tensor);
                 }
             }
@@ -301,9 +310,8 @@ impl Weights {
             if !self.pristine.contains_key(name)
                 && let Some(tensor) = self.tensors.get(name)
             {
-                let copy =
-                    gpu.with_error_scopes(name, || gpu.tensor_with_storage(name, tensor.len, tensor.storage)).await?;
-                gpu.copy(tensor, &copy)?;
+                let copy = device.tensor(name, tensor.len(), tensor.storage()).await?;
+                copy.copy_from(tensor)?;
                 self.pristine.insert(name.clone(), copy);
             }
         }
@@ -311,7 +319,7 @@ impl Weights {
             Some(name) => self.pristine.get(name).cloned(),
             None => factors.get(name).or_else(|| self.tensors.get(name)).cloned(),
         };
-        let runner = Runner::new(gpu, config, &plan, &resident).await?;
+        let runner = Runner::new(device, config, &plan, &resident).await?;
         Ok(Folds { ids, runner, scalars, strengths: Vec::new(), _factors: factors })
     }
 }

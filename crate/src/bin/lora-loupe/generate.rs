@@ -5,8 +5,9 @@ use crate::lora::Lora;
 use crate::values::size;
 use crate::web_ui::WebUiArguments;
 use lora_loupe::analysis::hashes;
+use lora_loupe::device::Device;
 use lora_loupe::formats::ByteSource;
-use lora_loupe::gpu::Gpu;
+use lora_loupe::gpu::{Gpu, KernelConfig};
 use lora_loupe::pipeline::{
     AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, GeneratedImages, Hires, Model, Progress, Recipe,
     RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
@@ -27,6 +28,17 @@ use std::time::Instant;
 /// Path of the bundled demo model in the source tree.
 pub const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/public/demo/model");
 
+/// Where the networks run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DeviceChoice {
+    /// The GPU if there is one, not emulated in software; else the CPU
+    Auto,
+    /// The GPU, also one that is emulated in software
+    Gpu,
+    /// The CPU, with all cores
+    Cpu,
+}
+
 /// Generate images with a model and any number of LoRAs
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -42,6 +54,9 @@ pub struct Arguments {
     /// A textual inversion embedding, used in prompts by its file name; can be repeated
     #[arg(long = "embedding", value_name = "FILE")]
     embeddings: Vec<PathBuf>,
+    /// Where to run the networks
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    device: DeviceChoice,
     /// Prompt
     #[arg(long)]
     prompt: String,
@@ -168,9 +183,8 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
     let model = open(&root, arguments.vae.as_deref()).await?;
     let (adapters, adapter_choices) = open_adapters(arguments, &model).await?;
-    let gpu = Gpu::open().await?;
-    let config = gpu.self_test(&gpu.default_config()).await?;
-    let mut session = Session::new(Rc::new(gpu), config, model);
+    let (device, config) = open_device(arguments.device).await?;
+    let mut session = Session::new(device, config, model);
     let (embeddings, embedding_choices) = open_embeddings(arguments, &session).await?;
     let recipe = recipe(arguments, &session.model, adapter_choices, embedding_choices);
     let read = |path: &PathBuf| read_image(path, recipe.width, recipe.height);
@@ -198,6 +212,18 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     }
     print_summary(arguments, &recipe, &generated, &session, seconds)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the device of this choice.
+async fn open_device(choice: DeviceChoice) -> Result<(Device, KernelConfig), Box<dyn Error>> {
+    let gpu = match choice {
+        DeviceChoice::Cpu => None,
+        DeviceChoice::Gpu => Some(Gpu::open().await?),
+        DeviceChoice::Auto => Gpu::open().await.ok().filter(|gpu| !gpu.info().software),
+    };
+    let Some(gpu) = gpu else { return Ok((Device::Cpu, KernelConfig::CPU)) };
+    let config = gpu.self_test(&gpu.default_config()).await?;
+    Ok((Rc::new(gpu).into(), config))
 }
 
 /// Opens the LoRAs and returns with them their entries in the recipe.
@@ -328,7 +354,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     std::fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
-/// Prints the output path, applied adapters, time and GPU.
+/// Prints the output path, applied adapters, time and device.
 fn print_summary(
     arguments: &Arguments,
     recipe: &Recipe,
@@ -338,14 +364,14 @@ fn print_summary(
 ) -> Result<(), Box<dyn Error>> {
     let output = arguments.output.display().to_string();
     if arguments.json {
-        let summary = json!({ "output": output, "recipe": recipe, "applied": generated.applied, "seconds": seconds, "gpu": session.gpu.info() });
+        let summary = json!({ "output": output, "recipe": recipe, "applied": generated.applied, "seconds": seconds, "device": session.device.name(), "gpu": session.gpu().map(|gpu| gpu.info()) });
         say!("{summary}");
         return Ok(());
     }
     for applied in &generated.applied {
         say!("{}: {} layers applied, {} keys unused", applied.name, applied.matched, applied.leftovers);
     }
-    say!("{output}: {}x{} in {seconds:.1} s on {}", generated.width, generated.height, session.gpu.info().adapter);
+    say!("{output}: {}x{} in {seconds:.1} s on {}", generated.width, generated.height, session.device.name());
     Ok(())
 }
 

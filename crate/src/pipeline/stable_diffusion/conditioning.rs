@@ -1,7 +1,7 @@
 //! Prompt conditioning of the UNet: text encoder states and, for SDXL, pooled embeddings and sizes.
 
 use super::StableDiffusion;
-use crate::gpu::Runner;
+use crate::device::Runner;
 use crate::model::{Clip, Component, FamilyId};
 use crate::num::to_f32;
 use crate::pipeline::error::PipelineError;
@@ -202,7 +202,7 @@ impl Encoder<'_> {
         work: &mut EncodePrompts<'_>,
         inputs: &[Input],
     ) -> Result<HashMap<([u32; CHUNK_LEN], bool), ChunkStates>, PipelineError> {
-        let (gpu, batch) = (work.gpu, work.request.shape.items());
+        let batch = work.request.shape.items();
         let mut states: HashMap<([u32; CHUNK_LEN], bool), ChunkStates> = HashMap::new();
         let mut different: Vec<([u32; CHUNK_LEN], bool)> = Vec::new();
         for (chunk, skips) in inputs {
@@ -215,15 +215,15 @@ impl Encoder<'_> {
             // A shorter last batch is filled up with its first chunk.
             let ids = keys.iter().chain(std::iter::repeat(&keys[0])).take(batch).flat_map(|(ids, _)| *ids);
             let tokens = self.token_embeddings(work, &ids.collect::<Vec<u32>>()).await?;
-            self.runner.set(gpu, "tokens", &tokens)?;
+            self.runner.set("tokens", &tokens)?;
             let on_progress = &mut || (work.report)(Stage::Text, 0, 1, None);
-            let unskipped = self.runner.compute_cancellable(gpu, "states", on_progress).await?;
+            let unskipped = self.runner.compute_cancellable("states", on_progress).await?;
             let skipped = match self.runner.output("early") {
-                Some(early) => gpu.read(early).await?,
+                Some(early) => early.read().await?,
                 None => unskipped.clone(),
             };
             let last = match self.runner.output("last").filter(|_| self.clip.text_projection.is_some()) {
-                Some(last) => gpu.read(last).await?,
+                Some(last) => last.read().await?,
                 None => Vec::new(),
             };
             for (at, key) in keys.iter().enumerate() {

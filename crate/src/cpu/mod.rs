@@ -1,0 +1,11 @@
+//! CPU backend: runs the same plans as the GPU backend, with the kernels of the simd crate.
+//!
+//! Weights stay in the 16-bit type of their file and are widened in blocks; everything else is f32. Temporaries share
+//! slots as in GPU memory.
+
+mod kernels;
+mod runner;
+mod tensor;
+
+pub use runner::{Arena, Runner};
+pub use tensor::Tensor;

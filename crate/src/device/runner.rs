@@ -1,0 +1,161 @@
+//! Plans that are ready to run on a device.
+
+use super::{Device, DeviceError, Tensor, on_cpu, on_gpu};
+use crate::gpu::{Gpu, GpuError, KernelConfig};
+use crate::plan::{Plan, PlanError};
+use crate::{cpu, gpu};
+use std::rc::Rc;
+use std::time::Duration;
+use web_time::Instant;
+
+/// Time after which the CPU asks whether to go on.
+const PORTION: Duration = Duration::from_millis(80);
+
+/// Buffers for the temporaries of plans that never run concurrently.
+pub enum Arena {
+    /// In GPU memory.
+    Gpu(gpu::Arena),
+    /// In host memory.
+    Cpu(cpu::Arena),
+}
+
+impl Arena {
+    /// Allocates buffers that are large enough for each of these plans.
+    pub async fn new(device: &Device, config: &KernelConfig, plans: &[&Plan]) -> Result<Arena, DeviceError> {
+        Ok(match device {
+            Device::Gpu(gpu) => Arena::Gpu(gpu::Arena::new(gpu, config, plans).await?),
+            Device::Cpu => Arena::Cpu(cpu::Arena::new(plans)),
+        })
+    }
+}
+
+/// A plan with its tensors on a device.
+pub enum Runner {
+    /// On a GPU.
+    Gpu(Rc<Gpu>, gpu::Runner),
+    /// On the CPU.
+    Cpu(cpu::Runner),
+}
+
+impl Runner {
+    /// Prepares a plan. `resident` returns weights by name, and tensors to use as inputs and outputs; those inputs and
+    /// outputs for which it returns None are allocated.
+    pub async fn new(
+        device: &Device,
+        config: &KernelConfig,
+        plan: &Plan,
+        resident: &dyn Fn(&str) -> Option<Tensor>,
+    ) -> Result<Runner, DeviceError> {
+        let arena = Arena::new(device, config, &[plan]).await?;
+        Runner::with_arena(device, plan, resident, &arena).await
+    }
+
+    /// Like [`Runner::new`], with temporaries in an arena that several plans share, this one among them.
+    pub async fn with_arena(
+        device: &Device,
+        plan: &Plan,
+        resident: &dyn Fn(&str) -> Option<Tensor>,
+        arena: &Arena,
+    ) -> Result<Runner, DeviceError> {
+        match (device, arena) {
+            (Device::Gpu(gpu), Arena::Gpu(arena)) => {
+                let runner = gpu::Runner::with_arena(gpu, plan, &on_gpu(resident), arena).await?;
+                Ok(Runner::Gpu(gpu.clone(), runner))
+            }
+            (_, Arena::Cpu(arena)) => Ok(Runner::Cpu(cpu::Runner::new(plan, &on_cpu(resident), arena)?)),
+            (Device::Cpu, Arena::Gpu(_)) => {
+                Err(PlanError::Missing { plan: plan.name.clone(), name: "an arena in host memory".into() }.into())
+            }
+        }
+    }
+
+    /// Returns whether any product multiplies in f16.
+    pub fn uses_f16_math(&self) -> bool {
+        match self {
+            Runner::Gpu(_, runner) => runner.uses_f16_math,
+            Runner::Cpu(_) => false,
+        }
+    }
+
+    /// Returns the floating-point operations of one run.
+    pub fn flops(&self) -> u64 {
+        match self {
+            Runner::Gpu(_, runner) => runner.flops(),
+            Runner::Cpu(runner) => runner.flops(),
+        }
+    }
+
+    /// Returns the number of elements of an input.
+    pub fn len(&self, input: &str) -> Option<u64> {
+        match self {
+            Runner::Gpu(_, runner) => runner.len(input),
+            Runner::Cpu(runner) => runner.len(input),
+        }
+    }
+
+    /// Writes an input.
+    pub fn set(&self, name: &str, data: &[f32]) -> Result<(), DeviceError> {
+        match self {
+            Runner::Gpu(gpu, runner) => Ok(runner.set(gpu, name, data)?),
+            Runner::Cpu(runner) => Ok(runner.set(name, data)?),
+        }
+    }
+
+    /// Writes the run-time scalars, in the plan's order.
+    pub fn set_scalars(&self, scalars: &[f32]) {
+        match self {
+            Runner::Gpu(gpu, runner) => runner.set_scalars(gpu, scalars),
+            Runner::Cpu(runner) => runner.set_scalars(scalars),
+        }
+    }
+
+    /// Returns the tensor of an output.
+    pub fn output(&self, name: &str) -> Option<Tensor> {
+        match self {
+            Runner::Gpu(gpu, runner) => runner.output(name).map(|tensor| Tensor::Gpu(gpu.clone(), tensor.clone())),
+            Runner::Cpu(runner) => runner.output(name).map(Tensor::Cpu),
+        }
+    }
+
+    /// Runs the plan; a GPU may still be running it afterwards.
+    pub fn run(&self) -> Result<(), DeviceError> {
+        match self {
+            Runner::Gpu(gpu, runner) => runner.run(gpu),
+            Runner::Cpu(runner) => runner.run()?,
+        }
+        Ok(())
+    }
+
+    /// Runs the plan and reads an output. Calls `on_portion` after each finished portion of the work, which takes about
+    /// 80 ms, at least a step; an error from it cancels the run.
+    pub async fn compute_cancellable<E: From<GpuError> + From<PlanError>>(
+        &self,
+        output: &str,
+        on_portion: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<Vec<f32>, E> {
+        match self {
+            Runner::Gpu(gpu, runner) => runner.compute_cancellable(gpu, output, on_portion).await,
+            Runner::Cpu(runner) => {
+                let missing = || PlanError::Missing { plan: "this plan".into(), name: output.into() };
+                let tensor = runner.output(output).ok_or_else(missing)?;
+                let mut start = Instant::now();
+                for step in 0..runner.steps() {
+                    runner.run_step(step)?;
+                    if start.elapsed() >= PORTION {
+                        on_portion()?;
+                        start = Instant::now();
+                    }
+                }
+                Ok(tensor.read())
+            }
+        }
+    }
+
+    /// Finds the first step whose output contains NaN or infinity, or an input that does, for the inputs of the last run.
+    pub async fn find_non_finite(&self) -> Result<Option<String>, DeviceError> {
+        match self {
+            Runner::Gpu(gpu, runner) => Ok(runner.find_non_finite(gpu).await?),
+            Runner::Cpu(runner) => Ok(runner.find_non_finite()?),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Work on all cores: chunks of an output, or independent parts. In a browser there is one thread.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+/// Number of elementary operations below which starting threads costs more than it saves, which takes about 20 µs.
+const MIN_WORK: u64 = 400_000;
+
+/// Returns the number of threads that kernels use.
+pub fn threads() -> usize {
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    // WASI and browsers have one.
+    *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Returns the number of parts to split `work` elementary operations into.
+pub(crate) fn parts(work: u64) -> usize {
+    if work < MIN_WORK { 1 } else { threads() }
+}
+
+/// Splits `out`, rows of `width` elements, into one part per thread and calls `compute` with the index of each part's
+/// first row and its elements. `work` is the total number of elementary operations.
+pub fn for_each_chunk(out: &mut [f32], width: usize, work: u64, compute: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+    let rows = out.len() / width.max(1);
+    let rows_per_part = rows.div_ceil(parts(work)).max(1);
+    if rows_per_part >= rows {
+        return compute(0, out);
+    }
+    let mut chunks = out.chunks_mut(rows_per_part * width).enumerate();
+    let last = chunks.next_back();
+    std::thread::scope(|scope| {
+        for (index, chunk) in chunks {
+            scope.spawn(move || compute(index * rows_per_part, chunk));
+        }
+        if let Some((index, chunk)) = last {
+            compute(index * rows_per_part, chunk);
+        }
+    });
+}
+
+/// Returns `compute` of each index below `count`. `work` is the total number of elementary operations.
+pub fn map<T: Send>(count: usize, work: u64, compute: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
+    let threads = parts(work).min(count);
+    if threads <= 1 {
+        return (0..count).map(compute).collect();
+    }
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(count)));
+    let take = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
+                return;
+            }
+            let result = compute(index);
+            results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(take);
+        }
+        take();
+    });
+    let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_and_every_part_is_computed_once() {
+        for rows in [1, 2, 3, 7, 64] {
+            let mut out = vec![0.0; rows * 3];
+            for_each_chunk(&mut out, 3, u64::MAX, &|first, chunk| {
+                chunk.iter_mut().enumerate().for_each(|(at, value)| *value += (first * 3 + at) as f32);
+            });
+            assert_eq!(out, (0..rows * 3).map(|at| at as f32).collect::<Vec<_>>());
+            assert_eq!(map(rows, u64::MAX, &|index| index * 2), (0..rows).map(|index| index * 2).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Matrix products whose left operand is computed block by block, and whose sums are processed before they are stored.
+
+use crate::matrix::Matrix;
+use crate::packed::{Packed, TILE_ROWS, depth_blocks, multiply};
+use crate::parallel::{for_each_chunk, map, parts};
+use std::ops::Range;
+
+/// Writes elements of the left operand: those of the row with the given index, from the given column on, as many as the
+/// slice has.
+pub type Left<'a> = dyn Fn(usize, usize, &mut [f32]) + Sync + 'a;
+
+/// Computes output columns of a row: from the row's index, the range of columns, and the sums of these columns, followed
+/// by those of the second half's if the product is paired.
+pub type Finish<'a> = dyn Fn(usize, Range<usize>, &mut [f32], &mut [f32]) + Sync + 'a;
+
+/// Rows of a block of the left operand, which fits the second cache.
+const BLOCK_ROWS: usize = 4 * TILE_ROWS;
+/// Maximum number of rows whose sums are in memory at once, per thread.
+const MAX_ROWS: usize = 1024;
+/// Maximum number of columns of a block of the right operand.
+const MAX_COLUMNS: usize = 2048;
+/// Multiply-adds that take as long as one elementary operation.
+const MULTIPLY_ADDS: u64 = 16;
+
+/// A product of a left operand and a matrix.
+pub struct Product<'a> {
+    /// Rows of the left operand.
+    pub rows: usize,
+    /// Left operand, as wide as the matrix is deep.
+    pub left: &'a Left<'a>,
+    /// Right operand.
+    pub matrix: Matrix<'a>,
+    /// Whether each output column is computed from two of the matrix: the output has half as many.
+    pub paired: bool,
+    /// Computation of the output from the sums.
+    pub finish: &'a Finish<'a>,
+}
+
+impl Product<'_> {
+    /// Computes the product. `out` has a row per row of the left operand.
+    pub fn run(&self, out: &mut [f32]) {
+        let columns = self.matrix.columns / self.halves();
+        let multiply_adds = self.rows as u64 * self.matrix.depth as u64 * self.matrix.columns as u64;
+        let work = multiply_adds / MULTIPLY_ADDS;
+        if self.rows >= columns || parts(work) == 1 {
+            let compute =
+                |first: usize, out: &mut [f32]| self.compute(first..first + out.len() / columns, 0..columns, out);
+            return for_each_chunk(out, columns, work, &compute);
+        }
+        // Few rows: each thread computes some of the columns.
+        let width = columns.div_ceil(parts(work)).next_multiple_of(16);
+        let range = |part: usize| part * width..columns.min((part + 1) * width);
+        let computed = map(columns.div_ceil(width), work, &|part| {
+            let mut out = vec![0.0; self.rows * range(part).len()];
+            self.compute(0..self.rows, range(part), &mut out);
+            out
+        });
+        for (part, computed) in computed.iter().enumerate() {
+            let rows = computed.chunks_exact(range(part).len());
+            out.chunks_exact_mut(columns).zip(rows).for_each(|(out, row)| out[range(part)].copy_from_slice(row));
+        }
+    }
+
+    fn halves(&self) -> usize {
+        if self.paired { 2 } else { 1 }
+    }
+
+    /// Computes these rows and columns of the output.
+    fn compute(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
+        let width = columns.len() * self.halves();
+        let mut sums = vec![0.0; rows.len().min(MAX_ROWS) * width];
+        for first in rows.clone().step_by(MAX_ROWS) {
+            let block = first..rows.end.min(first + MAX_ROWS);
+            self.sum(block.clone(), columns.clone(), &mut sums);
+            let out = &mut out[(first - rows.start) * columns.len()..];
+            for ((row, sums), out) in block.zip(sums.chunks_exact_mut(width)).zip(out.chunks_exact_mut(columns.len())) {
+                (self.finish)(row, columns.clone(), sums, out);
+            }
+        }
+    }
+
+    /// Computes the sums of these rows and output columns.
+    fn sum(&self, rows: Range<usize>, columns: Range<usize>, sums: &mut [f32]) {
+        let half = self.matrix.columns / self.halves();
+        let width = columns.len() * self.halves();
+        let mut packed = Packed::default();
+        let mut left = Vec::new();
+        for depth in depth_blocks(self.matrix.depth) {
+            left.resize(BLOCK_ROWS * depth.len(), 0.0);
+            for (pair, start) in
+                (0..self.halves()).flat_map(|pair| columns.clone().step_by(MAX_COLUMNS).map(move |start| (pair, start)))
+            {
+                let block = start..columns.end.min(start + MAX_COLUMNS);
+                packed.pack(&self.matrix, depth.clone(), pair * half + block.start..pair * half + block.end);
+                let at = pair * columns.len() + block.start - columns.start;
+                for first in rows.clone().step_by(BLOCK_ROWS) {
+                    let count = BLOCK_ROWS.min(rows.end - first);
+                    for (row, out) in left.chunks_exact_mut(depth.len()).enumerate().take(count) {
+                        (self.left)(first + row, depth.start, out);
+                    }
+                    let sums = &mut sums[(first - rows.start) * width + at..];
+                    multiply(&left, depth.len(), count, &packed, sums, width, depth.start > 0);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elements::Elements;
+
+    fn values(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|at| ((at * 31 + seed * 17) % 101) as f32 / 50.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn products_of_every_shape_are_the_sums_of_products() {
+        for (rows, depth, columns) in
+            [(1, 1, 1), (5, 7, 3), (13, 400, 37), (130, 33, 70), (2, 770, 600), (1100, 40, 24)]
+        {
+            for (transposed, paired) in [(true, false), (false, false), (true, true)] {
+                if paired && columns % 2 > 0 {
+                    continue;
+                }
+                let (a, b) = (values(rows * depth, 1), values(depth * columns, 2));
+                let width = if paired { columns / 2 } else { columns };
+                let sum = |row: usize, column: usize| {
+                    let weight = |k: usize| b[if transposed { column * depth + k } else { k * columns + column }];
+                    (0..depth).map(|k| f64::from(a[row * depth + k]) * f64::from(weight(k))).sum::<f64>()
+                };
+                let product = Product {
+                    rows,
+                    left: &|row, start, out| out.copy_from_slice(&a[row * depth + start..][..out.len()]),
+                    matrix: Matrix::new(Elements::F32(&b), depth, columns, transposed),
+                    paired,
+                    finish: &|row, columns, sums, out| {
+                        for (at, out) in out.iter_mut().enumerate() {
+                            let second = if paired { sums[columns.len() + at] } else { 0.0 };
+                            *out = sums[at] + 2.0 * second + row as f32 * 1e-3 + columns.start as f32 * 0.0;
+                        }
+                    },
+                };
+                let mut out = vec![f32::NAN; rows * width];
+                product.run(&mut out);
+                for (at, out) in out.iter().enumerate() {
+                    let (row, column) = (at / width, at % width);
+                    let second = if paired { 2.0 * sum(row, width + column) } else { 0.0 };
+                    let expected = sum(row, column) + second + row as f64 * 1e-3;
+                    assert!((f64::from(*out) - expected).abs() < 1e-3, "{rows}x{depth}x{columns} at {row}, {column}");
+                }
+            }
+        }
+    }
+}
