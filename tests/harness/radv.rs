@@ -262,7 +262,7 @@ fn inner_loop(assembly: &str) -> (u64, f64) {
     };
     let loops: Vec<(usize, usize)> = blocks.iter().enumerate().filter_map(back).collect();
     let is_inside = |a: &(usize, usize), b: &(usize, usize)| a != b && a.0 >= b.0 && a.1 <= b.1;
-    let innermost = loops.iter().filter(|outer| !loops.iter().any(|other| is_inside(other, *outer)));
+    let innermost = loops.iter().filter(|outer| !loops.iter().any(|other| is_inside(other, outer)));
     let counts = innermost.map(|&(first, last)| {
         let blocks = &blocks[first..=last];
         let instructions: u64 = blocks.iter().map(|block| block.instructions).sum();
