@@ -13,7 +13,7 @@ use lora_loupe_tests::numbers::numbers;
 const TOLERANCE: f64 = 1e-5;
 const BOTH: [Style; 2] = [Style::Tiled, Style::Untiled];
 /// Keys that one launch of the tiled attention covers with heads of 8 channels.
-const TILED_KEYS: usize = 18_072;
+const TILED_KEYS: usize = 12_480;
 
 fn check(gpu: &Gpu, styles: &[Style], name: &str, op: Op, shapes: &[Vec<usize>]) {
     let mut builder = Builder::new("loops");

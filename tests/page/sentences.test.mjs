@@ -32,13 +32,13 @@ test('the forms of an English text have the same values, with n', () => {
 });
 
 test('a sentence is said in the language of the page', async () => {
-  const layers = (n) => ({ id: 'health.outliers', values: { n, layer: 'a.b' }, text: 'English' });
+  const layers = (n) => ({ id: 'health.outliers', values: { n, layer: 'a.b', times: 40 }, text: 'English' });
   const list = { id: 'verdict.changes', values: { items: [{ id: 'layers.unet', values: { n: 1200 }, text: '' }, { id: 'layers.model', values: { n: 1 }, text: '' }] }, text: '' };
   const unknown = { id: 'of.a.later.version', values: {}, text: 'Unknown here.' };
   assert.equal(say(layers(2)), 'English');
   await useLanguage('de');
-  assert.match(say(layers(1)), /^1 Layer ist weit stärker.*a\.b\.$/);
-  assert.match(say(layers(2)), /^2 Layer sind/);
+  assert.match(say(layers(1)), /^1 Schicht ist weit stärker.*a\.b mit dem 40-Fachen/);
+  assert.match(say(layers(2)), /^2 Schichten sind/);
   assert.equal(say(list), ': ändert 1.200 UNet-Layer und 1 Layer');
   assert.match(say({ id: 'health.strong', values: { times: 2.5, strength: 0.4 }, text: '' }), /2,5.*0,4/);
   assert.equal(say({ id: 'algorithm.full', values: {}, text: 'full diff' }), 'Full Diff');

@@ -108,7 +108,7 @@ function ofDraft(draft) {
 
 /**
  * Emphasis mode, prediction type and the like; what is no field is carried along.
- * @param {Partial<Recipe> | RecipeDraft} said @returns {Partial<Form>}
+ * @param {Partial<import("./schema.js").LinkedRecipe> | RecipeDraft} said @returns {Partial<Form>}
  */
 function settingsOf({ emphasis, pad_conds, zero_snr, web_ui, variation, seed_resize, ...rest }) {
   const carried = Object.entries({ web_ui, variation, seed_resize }).filter(([, value]) => value);

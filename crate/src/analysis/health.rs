@@ -308,7 +308,7 @@ mod tests {
         let narrow = row(&[0.2, 0.002, 0.001, 0.001]);
         let said = sentences(&[narrow], "sd15");
         assert!(
-            said.iter().any(|line| line.starts_with("1 of 1 layers has over 99% of their energy in one")),
+            said.iter().any(|line| line.starts_with("1 of 1 layers has over 99% of its energy in one")),
             "{said:?}"
         );
         let said = sentences(&[row(&[0.09; 8])], "sd15");

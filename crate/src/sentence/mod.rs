@@ -234,9 +234,9 @@ mod tests {
 
     #[test]
     fn numbers_choose_the_form_and_values_take_their_places() {
-        let text = |n: usize| sentence!("health.outliers", n = n, layer = "a.b").text;
-        assert_eq!(text(1), "1 layer is far stronger than the rest; the strongest is a.b.");
-        assert_eq!(text(2), "2 layers are far stronger than the rest; the strongest is a.b.");
+        let text = |n: usize| sentence!("loader.stored", n = n, ending = "a.b").text;
+        assert_eq!(text(1), "1 layer is stored as `a.b`, which it does not support.");
+        assert_eq!(text(2), "2 layers are stored as `a.b`, which it does not support.");
         let list = vec![sentence!("layers.unet", n = 1usize), sentence!("layers.text_encoder", n = 2usize)];
         assert_eq!(
             sentence!("verdict.changes", items = list).text,
