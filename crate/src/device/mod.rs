@@ -20,8 +20,18 @@ pub enum Device {
     /// A GPU.
     Gpu(Rc<Gpu>),
     /// The CPU.
-    Cpu,
+    Cpu(Cpu),
 }
+
+/// The permission to run plans on the CPU. The page does not use it yet: there it cannot be created, and the compiler
+/// leaves out the code of all variants that hold it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cpu(Permission);
+
+#[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
+type Permission = ();
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+type Permission = std::convert::Infallible;
 
 /// Error of a device.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -41,11 +51,15 @@ impl From<Rc<Gpu>> for Device {
 }
 
 impl Device {
+    /// The CPU.
+    #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
+    pub const CPU: Device = Device::Cpu(Cpu(()));
+
     /// Returns the GPU, if it is one.
     pub fn gpu(&self) -> Option<&Rc<Gpu>> {
         match self {
             Device::Gpu(gpu) => Some(gpu),
-            Device::Cpu => None,
+            Device::Cpu(_) => None,
         }
     }
 
@@ -53,7 +67,7 @@ impl Device {
     pub fn name(&self) -> String {
         match self {
             Device::Gpu(gpu) => gpu.info().adapter.clone(),
-            Device::Cpu => match crate::simd::threads() {
+            Device::Cpu(_) => match crate::simd::threads() {
                 1 => "the CPU".into(),
                 threads => format!("the CPU ({threads} threads)"),
             },
@@ -67,7 +81,7 @@ impl Device {
                 let create = || gpu.tensor_with_storage(what, len, storage);
                 Tensor::Gpu(gpu.clone(), gpu.with_error_scopes(what, create).await?)
             }
-            Device::Cpu => Tensor::Cpu(cpu::Tensor::new(len, storage)),
+            Device::Cpu(cpu) => Tensor::Cpu(*cpu, cpu::Tensor::new(len, storage)),
         })
     }
 
@@ -86,9 +100,12 @@ impl Device {
                 let tensors = gpu.with_error_scopes(what, || gpu.allocate_contiguous(parts, storage)).await?;
                 tensors.into_iter().map(|tensor| Tensor::Gpu(gpu.clone(), tensor)).collect()
             }
-            Device::Cpu => {
+            Device::Cpu(cpu) => {
                 let lengths: Vec<u64> = parts.iter().map(|(_, len)| *len).collect();
-                cpu::Tensor::contiguous_parts(&lengths, storage).into_iter().map(Tensor::Cpu).collect()
+                cpu::Tensor::contiguous_parts(&lengths, storage)
+                    .into_iter()
+                    .map(|tensor| Tensor::Cpu(*cpu, tensor))
+                    .collect()
             }
         })
     }
@@ -97,7 +114,7 @@ impl Device {
     pub async fn finished(&self) -> Result<(), DeviceError> {
         match self {
             Device::Gpu(gpu) => Ok(gpu.finished().await?),
-            Device::Cpu => Ok(()),
+            Device::Cpu(_) => Ok(()),
         }
     }
 
@@ -122,14 +139,14 @@ impl Device {
 fn on_gpu(resident: &dyn Fn(&str) -> Option<Tensor>) -> impl Fn(&str) -> Option<gpu::Tensor> {
     move |name| match resident(name)? {
         Tensor::Gpu(_, tensor) => Some(tensor),
-        Tensor::Cpu(_) => None,
+        Tensor::Cpu(..) => None,
     }
 }
 
 /// Returns the CPU's tensors among those that `resident` returns.
 fn on_cpu(resident: &dyn Fn(&str) -> Option<Tensor>) -> impl Fn(&str) -> Option<cpu::Tensor> {
     move |name| match resident(name)? {
-        Tensor::Cpu(tensor) => Some(tensor),
+        Tensor::Cpu(_, tensor) => Some(tensor),
         Tensor::Gpu(..) => None,
     }
 }

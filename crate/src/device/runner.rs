@@ -1,6 +1,6 @@
 //! Plans that are ready to run on a device.
 
-use super::{Device, DeviceError, Tensor, on_cpu, on_gpu};
+use super::{Cpu, Device, DeviceError, Tensor, on_cpu, on_gpu};
 use crate::gpu::{Gpu, GpuError, KernelConfig};
 use crate::plan::{Plan, PlanError};
 use crate::{cpu, gpu};
@@ -16,7 +16,7 @@ pub enum Arena {
     /// In GPU memory.
     Gpu(gpu::Arena),
     /// In host memory.
-    Cpu(cpu::Arena),
+    Cpu(Cpu, cpu::Arena),
 }
 
 impl Arena {
@@ -24,7 +24,7 @@ impl Arena {
     pub async fn new(device: &Device, config: &KernelConfig, plans: &[&Plan]) -> Result<Arena, DeviceError> {
         Ok(match device {
             Device::Gpu(gpu) => Arena::Gpu(gpu::Arena::new(gpu, config, plans).await?),
-            Device::Cpu => Arena::Cpu(cpu::Arena::new(plans)),
+            Device::Cpu(cpu) => Arena::Cpu(*cpu, cpu::Arena::new(plans)),
         })
     }
 }
@@ -34,7 +34,7 @@ pub enum Runner {
     /// On a GPU.
     Gpu(Rc<Gpu>, gpu::Runner),
     /// On the CPU.
-    Cpu(cpu::Runner),
+    Cpu(Cpu, cpu::Runner),
 }
 
 impl Runner {
@@ -62,8 +62,8 @@ impl Runner {
                 let runner = gpu::Runner::with_arena(gpu, plan, &on_gpu(resident), arena).await?;
                 Ok(Runner::Gpu(gpu.clone(), runner))
             }
-            (_, Arena::Cpu(arena)) => Ok(Runner::Cpu(cpu::Runner::new(plan, &on_cpu(resident), arena)?)),
-            (Device::Cpu, Arena::Gpu(_)) => {
+            (_, Arena::Cpu(cpu, arena)) => Ok(Runner::Cpu(*cpu, cpu::Runner::new(plan, &on_cpu(resident), arena)?)),
+            (Device::Cpu(_), Arena::Gpu(_)) => {
                 Err(PlanError::Missing { plan: plan.name.clone(), name: "an arena in host memory".into() }.into())
             }
         }
@@ -73,7 +73,7 @@ impl Runner {
     pub fn uses_f16_math(&self) -> bool {
         match self {
             Runner::Gpu(_, runner) => runner.uses_f16_math,
-            Runner::Cpu(_) => false,
+            Runner::Cpu(..) => false,
         }
     }
 
@@ -81,7 +81,7 @@ impl Runner {
     pub fn flops(&self) -> u64 {
         match self {
             Runner::Gpu(_, runner) => runner.flops(),
-            Runner::Cpu(runner) => runner.flops(),
+            Runner::Cpu(_, runner) => runner.flops(),
         }
     }
 
@@ -89,7 +89,7 @@ impl Runner {
     pub fn len(&self, input: &str) -> Option<u64> {
         match self {
             Runner::Gpu(_, runner) => runner.len(input),
-            Runner::Cpu(runner) => runner.len(input),
+            Runner::Cpu(_, runner) => runner.len(input),
         }
     }
 
@@ -97,7 +97,7 @@ impl Runner {
     pub fn set(&self, name: &str, data: &[f32]) -> Result<(), DeviceError> {
         match self {
             Runner::Gpu(gpu, runner) => Ok(runner.set(gpu, name, data)?),
-            Runner::Cpu(runner) => Ok(runner.set(name, data)?),
+            Runner::Cpu(_, runner) => Ok(runner.set(name, data)?),
         }
     }
 
@@ -105,7 +105,7 @@ impl Runner {
     pub fn set_scalars(&self, scalars: &[f32]) {
         match self {
             Runner::Gpu(gpu, runner) => runner.set_scalars(gpu, scalars),
-            Runner::Cpu(runner) => runner.set_scalars(scalars),
+            Runner::Cpu(_, runner) => runner.set_scalars(scalars),
         }
     }
 
@@ -113,7 +113,7 @@ impl Runner {
     pub fn output(&self, name: &str) -> Option<Tensor> {
         match self {
             Runner::Gpu(gpu, runner) => runner.output(name).map(|tensor| Tensor::Gpu(gpu.clone(), tensor.clone())),
-            Runner::Cpu(runner) => runner.output(name).map(Tensor::Cpu),
+            Runner::Cpu(cpu, runner) => runner.output(name).map(|tensor| Tensor::Cpu(*cpu, tensor)),
         }
     }
 
@@ -121,7 +121,7 @@ impl Runner {
     pub fn run(&self) -> Result<(), DeviceError> {
         match self {
             Runner::Gpu(gpu, runner) => runner.run(gpu),
-            Runner::Cpu(runner) => runner.run()?,
+            Runner::Cpu(_, runner) => runner.run()?,
         }
         Ok(())
     }
@@ -135,7 +135,7 @@ impl Runner {
     ) -> Result<Vec<f32>, E> {
         match self {
             Runner::Gpu(gpu, runner) => runner.compute_cancellable(gpu, output, on_portion).await,
-            Runner::Cpu(runner) => {
+            Runner::Cpu(_, runner) => {
                 let missing = || PlanError::Missing { plan: "this plan".into(), name: output.into() };
                 let tensor = runner.output(output).ok_or_else(missing)?;
                 let mut start = Instant::now();
@@ -155,7 +155,7 @@ impl Runner {
     pub async fn find_non_finite(&self) -> Result<Option<String>, DeviceError> {
         match self {
             Runner::Gpu(gpu, runner) => Ok(runner.find_non_finite(gpu).await?),
-            Runner::Cpu(runner) => Ok(runner.find_non_finite()?),
+            Runner::Cpu(_, runner) => Ok(runner.find_non_finite()?),
         }
     }
 }
