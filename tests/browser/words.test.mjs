@@ -80,7 +80,7 @@ describe('the texts', () => {
 });
 
 /** The verdict on the demo's LoRA. */
-const SENTENCES = { de: /^LoRA für Stable Diffusion 1\.x: ändert \d+ UNet-Layer/, zh: /^适用于 Stable Diffusion 1\.x 的 LoRA：修改 \d+ 个 UNet 层/ };
+const SENTENCES = { de: /^LoRA für Stable Diffusion 1\.x: ändert \d+ UNet-Schichten/, zh: /^适用于 Stable Diffusion 1\.x 的 LoRA：修改 \d+ 个 UNet 层/ };
 
 let site;
 

@@ -39,11 +39,11 @@ test('a sentence is said in the language of the page', async () => {
   await useLanguage('de');
   assert.match(say(layers(1)), /^1 Schicht ist weit stärker.*a\.b mit dem 40-Fachen/);
   assert.match(say(layers(2)), /^2 Schichten sind/);
-  assert.equal(say(list), ': ändert 1.200 UNet-Layer und 1 Layer');
+  assert.equal(say(list), ': ändert 1.200 UNet-Schichten und 1 Schicht');
   assert.match(say({ id: 'health.strong', values: { times: 2.5, strength: 0.4 }, text: '' }), /2,5.*0,4/);
   assert.equal(say({ id: 'algorithm.full', values: {}, text: 'full diff' }), 'Full Diff');
   assert.equal(say(unknown), 'Unknown here.');
   assert.deepEqual([isTranslated(unknown), isTranslated(list)], [false, true]);
   await useLanguage('zh');
-  assert.equal(say(list), '：修改 1,200 个 UNet 层 和 1 个层');
+  assert.equal(say(list), '：修改 1,200 个 UNet 层、1 层');
 });

@@ -95,7 +95,7 @@ export default {
   "problem.unsupported_algorithm": "Nicht unterstützter Algorithmus",
   "problem.overflow": "Werte außerhalb des Wertebereichs",
   "problem.wrong_hash": "Falscher Hash im Header",
-  "problem.wrong_header": "Metadaten und Layer widersprechen sich",
+  "problem.wrong_header": "Metadaten und Schichten widersprechen sich",
   "problem.other_model": "Kann hier nicht ausgeführt werden",
   "problem.unknown_model": "Unbekanntes Basismodell",
   "problem.not_weighed": "Nicht mit dem Basismodell verglichen",

@@ -450,7 +450,7 @@ export default {
 
   "layer.close": "关闭该层",
   "layer.norm": "强度为 1 时改变量的弗罗贝尼乌斯范数",
-  "layer.share": "改变量的范数与底模权重范数之比",
+  "layer.share": "改变量的范数与基础模型权重范数之比",
   "layer.no_spectrum": "没有奇异值：该改动依赖基础模型的权重，或不是矩阵。",
   "layer.measuring": "正在测量…",
   "layer.unread": "尚未读取其张量。",
