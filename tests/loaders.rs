@@ -252,7 +252,7 @@ fn verdicts_depend_on_transformer_prefixes() {
         ("lora_unet_double_blocks_0_img_attn_qkv", 9216, 3072, "araaaar"),
         ("diffusion_model.double_blocks.0.img_attn.qkv", 9216, 3072, "araaaar"),
         ("lora_transformer_single_transformer_blocks_0_proj_mlp", 12288, 3072, "araraar"),
-        ("lycoris_single_transformer_blocks_0_proj_mlp", 12288, 3072, "arairar"),
+        ("lycoris_single_transformer_blocks_0_proj_mlp", 12288, 3072, "ararrar"),
         ("transformer.blocks.0.attn1.to_q", 1536, 1536, "irrraar"),
         ("diffusion_model.blocks.0.self_attn.q", 1536, 1536, "arraaar"),
         ("lora_unet__blocks_0_self_attn_q", 1536, 1536, "arrrrir"),

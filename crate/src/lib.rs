@@ -7,6 +7,11 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "values in tests are small"))]
 
+/// The text of a shader or table of src/, without its comments (build.rs).
+macro_rules! embedded {
+    ($($part:literal),*) => { include_str!(concat!(env!("OUT_DIR"), "/", $($part),*)) };
+}
+
 pub mod adapters;
 pub mod analysis;
 pub mod bench;

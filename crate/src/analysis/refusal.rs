@@ -53,7 +53,7 @@ struct Rows {
 }
 
 static ROWS: LazyLock<Rows> =
-    LazyLock::new(|| toml_table::parse(include_str!("kinds.toml")).expect("kinds.toml is checked by a test"));
+    LazyLock::new(|| toml_table::parse(embedded!("analysis/kinds.toml")).expect("kinds.toml is checked by a test"));
 
 /// Classifies a file by its tensor names, if they show something other than a LoRA.
 pub fn by_names(header: &Header) -> Option<(FileKind, Problem)> {

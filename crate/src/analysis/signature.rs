@@ -35,8 +35,9 @@ struct Signatures {
     family: Vec<Signature>,
 }
 
-static SIGNATURES: LazyLock<Signatures> =
-    LazyLock::new(|| toml_table::parse(include_str!("families.toml")).expect("families.toml is checked by a test"));
+static SIGNATURES: LazyLock<Signatures> = LazyLock::new(|| {
+    toml_table::parse(embedded!("analysis/families.toml")).expect("families.toml is checked by a test")
+});
 
 /// Returns the rows whose patterns match a file's keys, and the row of the family named by its metadata.
 pub fn fitting(groups: &[Group], claimed: Option<&str>) -> Vec<&'static Signature> {

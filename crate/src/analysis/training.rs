@@ -139,8 +139,9 @@ struct Mark {
     holds: Option<String>,
 }
 
-static TABLE: LazyLock<Table> =
-    LazyLock::new(|| toml_table::parse(include_str!("training.toml")).expect("training.toml is checked by a test"));
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    toml_table::parse(embedded!("analysis/training.toml")).expect("training.toml is checked by a test")
+});
 
 /// Returns the training information in the metadata; `None` if there is none.
 pub fn training(metadata: &BTreeMap<String, String>) -> Option<Training> {

@@ -4,7 +4,7 @@ use super::kernel::Scalar;
 use super::kernels::{Kernel, epilogue};
 
 /// WGSL shared by all kernels; it follows the definitions of `Scalar`, `Operand` and `F16_OPERANDS`.
-const HEADER: &str = include_str!("kernels/common.wgsl");
+const HEADER: &str = embedded!("gpu/kernels/common.wgsl");
 
 /// Returns the constants that WGSL shares with the launches.
 fn constants() -> String {
@@ -59,7 +59,7 @@ mod tests {
                 println!("skipped: the device has no subgroups");
                 return;
             }
-            let text = include_str!("kernels/workgroup_sum_subgroups.wgsl");
+            let text = embedded!("gpu/kernels/workgroup_sum_subgroups.wgsl");
             let source = wgpu::ShaderSource::Wgsl(format!("{text}{MAIN}").into());
             let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
             // Odd factors are coprime with the power-of-two workgroup sizes, so they permute; 1 is the identity.

@@ -145,7 +145,7 @@ struct Table {
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut table: Table =
-        toml_table::parse(include_str!("spellings.toml")).expect("spellings.toml is checked by a test");
+        toml_table::parse(embedded!("model/spellings.toml")).expect("spellings.toml is checked by a test");
     // PEFT's keys include the adapter's name, "default", unless its own function saves them.
     let is_peft = |suffix: &&Suffix| suffix.peft || [".hada_", ".lokr_"].iter().any(|own| suffix.text.starts_with(own));
     let named = table.suffix.iter().filter(is_peft).map(Suffix::with_adapter_name).collect::<Vec<_>>();

@@ -49,8 +49,9 @@ struct Lines {
     line: Vec<Line>,
 }
 
-static LINES: LazyLock<Lines> =
-    LazyLock::new(|| toml_table::parse(include_str!("logs.toml")).expect("logs.toml is checked by a test"));
+static LINES: LazyLock<Lines> = LazyLock::new(|| {
+    toml_table::parse(embedded!("analysis/loaders/logs.toml")).expect("logs.toml is checked by a test")
+});
 
 /// Explains a pasted line for a file; `None` if no known loader logs such a line.
 pub fn explain_log(report: &Report, line: &str) -> Option<LogExplanation> {

@@ -292,8 +292,9 @@ struct Rules {
     loader: Vec<Loader>,
 }
 
-static RULES: LazyLock<Rules> =
-    LazyLock::new(|| toml_table::parse(include_str!("rules.toml")).expect("rules.toml is checked by a test"));
+static RULES: LazyLock<Rules> = LazyLock::new(|| {
+    toml_table::parse(embedded!("analysis/loaders/rules.toml")).expect("rules.toml is checked by a test")
+});
 
 /// Returns diffusers' model class for a family.
 pub fn network(family: &str) -> Option<&'static str> {

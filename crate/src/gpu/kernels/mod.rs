@@ -50,7 +50,7 @@ macro_rules! kernels {
 
             /// Returns the kernel's own WGSL; see [`source`](super::wgsl::source).
             pub fn body(self) -> &'static str {
-                match self { $(Kernel::$kernel => concat!($(include_str!(concat!($stem, ".wgsl"))),*),)* }
+                match self { $(Kernel::$kernel => concat!($(embedded!("gpu/kernels/", $stem, ".wgsl")),*),)* }
             }
 
             /// Returns the layout of the uniforms.
