@@ -1,4 +1,4 @@
-//! All tests but those of hostile.rs, in one program: `cargo test --test suite kernels::` runs one file.
+//! All tests but those that need a program of their own (Cargo.toml), in one: `cargo test --test suite kernels::` runs one file.
 
 mod algorithms;
 mod arbitrary_files;
@@ -36,7 +36,6 @@ mod shaders;
 mod single_file;
 mod strips;
 mod text;
-mod tuning;
 mod types;
 mod webui;
 mod webui_prompts;

@@ -614,9 +614,6 @@ export default {
   "advanced.pass_steps_says": "0 = wie Schritte.",
 
   "option.models": "Standard des Modells",
-  "option.timesteps": "Zeitschritte",
-  "option.exponential": "Exponential",
-  "option.simple": "Simple",
   "option.epsilon": "Rauschen (epsilon)",
   "option.v_prediction": "V-Prediction",
   "option.sample": "Bild (sample)",
@@ -1031,7 +1028,7 @@ export default {
   "help.home_key": "an deren Enden",
   "help.block_key": "auf einem Block",
   "help.block_key_says": "seine Schichten in der Tabelle darunter",
-  "help.languages_says": "Die Seite spricht Englisch, Deutsch und Chinesisch. Was die Engine über eine Datei sagt, also Urteil, Gründe und Abhilfen eines Berichts, ist bisher auf Englisch, ebenso Namen, die Programme und Dateien benutzen.",
+  "help.languages_says": "Die Seite spricht Englisch, Deutsch und Chinesisch. Namen von Dateien, Schlüsseln und Einstellungen, Zeilen anderer Programme und manche Fehlermeldungen bleiben, wie sie sind.",
   "help.bench": "<a>Messen, wie schnell deine GPU ist</a>",
 
   "far.unreachable": "{host} ist nicht erreichbar oder sperrt andere Seiten (CORS). Lade die Datei herunter und lege sie hier ab.",

@@ -613,9 +613,6 @@ export default {
   "advanced.pass_steps_says": "0 = same as Steps.",
 
   "option.models": "Model default",
-  "option.timesteps": "timesteps",
-  "option.exponential": "Exponential",
-  "option.simple": "Simple",
   "option.epsilon": "noise (epsilon)",
   "option.v_prediction": "v-prediction",
   "option.sample": "image (sample)",
@@ -1030,7 +1027,7 @@ export default {
   "help.home_key": "to either end of these",
   "help.block_key": "on a block",
   "help.block_key_says": "its layers in the table below",
-  "help.languages_says": "The page speaks English, German and Chinese. What the engine says of a file, the verdict, reasons and fixes of a report, is in English for now, as are names that programs and files use.",
+  "help.languages_says": "The page speaks English, German and Chinese. Names of files, keys and settings, lines of other programs and some error messages stay as they are.",
   "help.bench": "<a>Measure how fast your GPU is</a>",
 
   "far.unreachable": "Can’t reach {host}, or it blocks other sites (CORS). Download the file and drop it here.",

@@ -614,9 +614,6 @@ export default {
   "advanced.pass_steps_says": "0 = 与步数相同。",
 
   "option.models": "模型默认",
-  "option.timesteps": "时间步",
-  "option.exponential": "Exponential",
-  "option.simple": "Simple",
   "option.epsilon": "噪声 (epsilon)",
   "option.v_prediction": "V 预测",
   "option.sample": "图像 (sample)",
@@ -1031,7 +1028,7 @@ export default {
   "help.home_key": "移到它们的两端",
   "help.block_key": "位于块上时",
   "help.block_key_says": "在下方表格显示其各层",
-  "help.languages_says": "页面提供英文、德文和中文。引擎对文件的描述（报告的结论、原因与修复建议）目前为英文，程序与文件所用的名称亦然。",
+  "help.languages_says": "页面提供英文、德文和中文。文件、键和设置的名称、其他程序的日志行以及部分错误信息保持原样。",
   "help.bench": "<a>测量你的 GPU 有多快</a>",
 
   "far.unreachable": "无法连接 {host}，或它阻止其他网站访问（CORS）。请下载文件后拖到此处。",

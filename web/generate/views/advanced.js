@@ -10,6 +10,13 @@ import { checkInto, choiceField, numberField } from "../../ui/fields.js";
 /** @typedef {import("../../engine/types.d.ts").ModelInfo} ModelInfo */
 /** @typedef {(change: Partial<Form>) => void} Change */
 
+/** @type {Record<Form["rng"], string>} */
+const RNG_SAYS = {
+  torch: "advanced.torch_says",
+  philox: "advanced.philox_says",
+  torch_philox: "advanced.torch_philox_says",
+};
+
 /** @param {Form} form @param {ModelInfo | null} info @param {Change} change */
 export function advancedView(form, info, change) {
   const isFresh = info?.fresh.includes(form.sampler);
@@ -26,7 +33,7 @@ export function advancedView(form, info, change) {
           ${choiceField(t("advanced.noise"), "rng", form.rng, [
             ["torch", t("advanced.torch")], ["philox", "Philox"], ["torch_philox", t("advanced.torch_philox")],
           ], change)}
-          <p class="fine">${t(`advanced.${form.rng}_says`)}</p>
+          <p class="fine">${t(RNG_SAYS[form.rng])}</p>
         </div>
         <div class="whole">
           ${choiceField(t("advanced.program"), "program", form.program, [
