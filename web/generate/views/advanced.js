@@ -10,12 +10,11 @@ import { checkInto, choiceField, numberField } from "../../ui/fields.js";
 /** @typedef {import("../../engine/types.d.ts").ModelInfo} ModelInfo */
 /** @typedef {(change: Partial<Form>) => void} Change */
 
-/** @type {Record<Form["rng"], string>} */
-const RNG_SAYS = {
+const RNG_SAYS = /** @type {const} */ ({
   torch: "advanced.torch_says",
   philox: "advanced.philox_says",
   torch_philox: "advanced.torch_philox_says",
-};
+});
 
 /** @param {Form} form @param {ModelInfo | null} info @param {Change} change */
 export function advancedView(form, info, change) {
