@@ -167,8 +167,9 @@ impl fmt::Display for Value {
 }
 
 impl From<u64> for Value {
+    /// A JavaScript number holds counts up to 2^53 exactly; larger ones become text.
     fn from(count: u64) -> Value {
-        Value::Count(count)
+        if count <= 1 << 53 { Value::Count(count) } else { Value::Text(count.to_string()) }
     }
 }
 
@@ -252,6 +253,7 @@ mod tests {
         assert_eq!(range(&[2.0, 1.0 / 3.0]).as_deref(), Some("0.333 to 2"));
         assert_eq!(Value::from(0.1f32).to_string(), "0.1");
         assert_eq!(Value::from(f32::NAN), Value::Text("NaN".into()));
+        assert_eq!(Value::from(u64::MAX), Value::Text("18446744073709551615".into()));
     }
 
     #[test]
