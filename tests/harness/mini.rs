@@ -35,7 +35,7 @@ pub async fn session(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Session {
 
 /// Opens a session on the CPU with such a folder.
 pub async fn on_cpu(change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Session {
-    Session::new(Device::CPU, KernelConfig::CPU, Model::open("mini-sd15", &folder(change)).await.expect("the model"))
+    Session::new(Device::cpu(), KernelConfig::CPU, Model::open("mini-sd15", &folder(change)).await.expect("the model"))
 }
 
 /// Opens a session with the unmodified folder.

@@ -1,6 +1,7 @@
 //! Where plans run: on a GPU or on the CPU. Everything above this module is independent of which.
 
 mod runner;
+mod speed;
 mod tensor;
 
 pub use runner::{Arena, Runner};
@@ -11,6 +12,8 @@ use crate::num::numel;
 use crate::ops::Storage;
 use crate::plan::PlanError;
 use crate::{cpu, gpu};
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use web_time::Instant;
 
@@ -20,18 +23,25 @@ pub enum Device {
     /// A GPU.
     Gpu(Rc<Gpu>),
     /// The CPU.
-    Cpu(Cpu),
+    Cpu(Pause),
 }
 
-/// The permission to run plans on the CPU. The page does not use it yet: there it cannot be created, and the compiler
-/// leaves out the code of all variants that hold it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cpu(Permission);
+/// What a CPU does between two portions of work: in a browser, it lets the worker receive messages.
+#[derive(Clone)]
+pub struct Pause(Rc<dyn Fn() -> LocalFuture>);
 
-#[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
-type Permission = ();
-#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-type Permission = std::convert::Infallible;
+type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
+
+impl Pause {
+    /// Awaits the future that `pause` returns, between two portions of work.
+    pub fn new<F: Future<Output = ()> + 'static>(pause: impl Fn() -> F + 'static) -> Pause {
+        Pause(Rc::new(move || Box::pin(pause())))
+    }
+
+    async fn wait(&self) {
+        (self.0)().await;
+    }
+}
 
 /// Error of a device.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -51,9 +61,10 @@ impl From<Rc<Gpu>> for Device {
 }
 
 impl Device {
-    /// The CPU.
-    #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
-    pub const CPU: Device = Device::Cpu(Cpu(()));
+    /// Returns the CPU of a program whose thread has nothing else to do.
+    pub fn cpu() -> Device {
+        Device::Cpu(Pause::new(|| std::future::ready(())))
+    }
 
     /// Returns the GPU, if it is one.
     pub fn gpu(&self) -> Option<&Rc<Gpu>> {
@@ -81,7 +92,7 @@ impl Device {
                 let create = || gpu.tensor_with_storage(what, len, storage);
                 Tensor::Gpu(gpu.clone(), gpu.with_error_scopes(what, create).await?)
             }
-            Device::Cpu(cpu) => Tensor::Cpu(*cpu, cpu::Tensor::new(len, storage)),
+            Device::Cpu(_) => Tensor::Cpu(cpu::Tensor::new(len, storage)),
         })
     }
 
@@ -100,12 +111,9 @@ impl Device {
                 let tensors = gpu.with_error_scopes(what, || gpu.allocate_contiguous(parts, storage)).await?;
                 tensors.into_iter().map(|tensor| Tensor::Gpu(gpu.clone(), tensor)).collect()
             }
-            Device::Cpu(cpu) => {
+            Device::Cpu(_) => {
                 let lengths: Vec<u64> = parts.iter().map(|(_, len)| *len).collect();
-                cpu::Tensor::contiguous_parts(&lengths, storage)
-                    .into_iter()
-                    .map(|tensor| Tensor::Cpu(*cpu, tensor))
-                    .collect()
+                cpu::Tensor::contiguous_parts(&lengths, storage).into_iter().map(Tensor::Cpu).collect()
             }
         })
     }
@@ -139,14 +147,14 @@ impl Device {
 fn on_gpu(resident: &dyn Fn(&str) -> Option<Tensor>) -> impl Fn(&str) -> Option<gpu::Tensor> {
     move |name| match resident(name)? {
         Tensor::Gpu(_, tensor) => Some(tensor),
-        Tensor::Cpu(..) => None,
+        Tensor::Cpu(_) => None,
     }
 }
 
 /// Returns the CPU's tensors among those that `resident` returns.
 fn on_cpu(resident: &dyn Fn(&str) -> Option<Tensor>) -> impl Fn(&str) -> Option<cpu::Tensor> {
     move |name| match resident(name)? {
-        Tensor::Cpu(_, tensor) => Some(tensor),
+        Tensor::Cpu(tensor) => Some(tensor),
         Tensor::Gpu(..) => None,
     }
 }

@@ -1,6 +1,6 @@
 //! Plans that are ready to run on a device.
 
-use super::{Cpu, Device, DeviceError, Tensor, on_cpu, on_gpu};
+use super::{Device, DeviceError, Pause, Tensor, on_cpu, on_gpu};
 use crate::gpu::{Gpu, GpuError, KernelConfig};
 use crate::plan::{Plan, PlanError};
 use crate::{cpu, gpu};
@@ -16,7 +16,7 @@ pub enum Arena {
     /// In GPU memory.
     Gpu(gpu::Arena),
     /// In host memory.
-    Cpu(Cpu, cpu::Arena),
+    Cpu(cpu::Arena),
 }
 
 impl Arena {
@@ -24,7 +24,7 @@ impl Arena {
     pub async fn new(device: &Device, config: &KernelConfig, plans: &[&Plan]) -> Result<Arena, DeviceError> {
         Ok(match device {
             Device::Gpu(gpu) => Arena::Gpu(gpu::Arena::new(gpu, config, plans).await?),
-            Device::Cpu(cpu) => Arena::Cpu(*cpu, cpu::Arena::new(plans)),
+            Device::Cpu(_) => Arena::Cpu(cpu::Arena::new(plans)),
         })
     }
 }
@@ -34,7 +34,7 @@ pub enum Runner {
     /// On a GPU.
     Gpu(Rc<Gpu>, gpu::Runner),
     /// On the CPU.
-    Cpu(Cpu, cpu::Runner),
+    Cpu(Pause, cpu::Runner),
 }
 
 impl Runner {
@@ -62,9 +62,12 @@ impl Runner {
                 let runner = gpu::Runner::with_arena(gpu, plan, &on_gpu(resident), arena).await?;
                 Ok(Runner::Gpu(gpu.clone(), runner))
             }
-            (_, Arena::Cpu(cpu, arena)) => Ok(Runner::Cpu(*cpu, cpu::Runner::new(plan, &on_cpu(resident), arena)?)),
-            (Device::Cpu(_), Arena::Gpu(_)) => {
-                Err(PlanError::Missing { plan: plan.name.clone(), name: "an arena in host memory".into() }.into())
+            (Device::Cpu(pause), Arena::Cpu(arena)) => {
+                Ok(Runner::Cpu(pause.clone(), cpu::Runner::new(plan, &on_cpu(resident), arena)?))
+            }
+            _ => {
+                let name = "an arena on the same device".into();
+                Err(PlanError::Missing { plan: plan.name.clone(), name }.into())
             }
         }
     }
@@ -113,7 +116,7 @@ impl Runner {
     pub fn output(&self, name: &str) -> Option<Tensor> {
         match self {
             Runner::Gpu(gpu, runner) => runner.output(name).map(|tensor| Tensor::Gpu(gpu.clone(), tensor.clone())),
-            Runner::Cpu(cpu, runner) => runner.output(name).map(|tensor| Tensor::Cpu(*cpu, tensor)),
+            Runner::Cpu(_, runner) => runner.output(name).map(Tensor::Cpu),
         }
     }
 
@@ -135,13 +138,14 @@ impl Runner {
     ) -> Result<Vec<f32>, E> {
         match self {
             Runner::Gpu(gpu, runner) => runner.compute_cancellable(gpu, output, on_portion).await,
-            Runner::Cpu(_, runner) => {
+            Runner::Cpu(pause, runner) => {
                 let missing = || PlanError::Missing { plan: "this plan".into(), name: output.into() };
                 let tensor = runner.output(output).ok_or_else(missing)?;
                 let mut start = Instant::now();
                 for step in 0..runner.steps() {
                     runner.run_step(step)?;
                     if start.elapsed() >= PORTION {
+                        pause.wait().await;
                         on_portion()?;
                         start = Instant::now();
                     }

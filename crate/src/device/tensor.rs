@@ -1,6 +1,6 @@
 //! Tensors in the memory of a device.
 
-use super::{Cpu, DeviceError};
+use super::DeviceError;
 use crate::gpu::Gpu;
 use crate::ops::Storage;
 use crate::plan::PlanError;
@@ -13,7 +13,7 @@ pub enum Tensor {
     /// In GPU memory.
     Gpu(Rc<Gpu>, gpu::Tensor),
     /// In host memory.
-    Cpu(Cpu, cpu::Tensor),
+    Cpu(cpu::Tensor),
 }
 
 impl Tensor {
@@ -21,7 +21,7 @@ impl Tensor {
     pub fn len(&self) -> u64 {
         match self {
             Tensor::Gpu(_, tensor) => tensor.len,
-            Tensor::Cpu(_, tensor) => tensor.len,
+            Tensor::Cpu(tensor) => tensor.len,
         }
     }
 
@@ -34,7 +34,7 @@ impl Tensor {
     pub fn storage(&self) -> Storage {
         match self {
             Tensor::Gpu(_, tensor) => tensor.storage,
-            Tensor::Cpu(_, tensor) => tensor.storage,
+            Tensor::Cpu(tensor) => tensor.storage,
         }
     }
 
@@ -43,7 +43,7 @@ impl Tensor {
         let gpu =
             parts.iter().filter_map(|part| if let Tensor::Gpu(_, tensor) = part { Some(tensor.clone()) } else { None });
         let cpu =
-            parts.iter().filter_map(|part| if let Tensor::Cpu(_, tensor) = part { Some(tensor.clone()) } else { None });
+            parts.iter().filter_map(|part| if let Tensor::Cpu(tensor) = part { Some(tensor.clone()) } else { None });
         let (gpu, cpu): (Vec<_>, Vec<_>) = (gpu.collect(), cpu.collect());
         gpu.is_empty() && cpu::Tensor::contiguous(&cpu).is_some()
             || cpu.is_empty() && gpu::Tensor::contiguous(&gpu).is_some()
@@ -53,7 +53,7 @@ impl Tensor {
     pub fn write_at(&self, first: u64, data: &[f32]) -> Result<(), DeviceError> {
         match self {
             Tensor::Gpu(gpu, tensor) => Ok(gpu.write_at(tensor, first, data)?),
-            Tensor::Cpu(_, tensor) => Ok(tensor.write_at(first, data)?),
+            Tensor::Cpu(tensor) => Ok(tensor.write_at(first, data)?),
         }
     }
 
@@ -61,7 +61,7 @@ impl Tensor {
     pub fn write_u16_at(&self, first: u64, bits: &[u16]) -> Result<(), DeviceError> {
         match self {
             Tensor::Gpu(gpu, tensor) => Ok(gpu.write_u16_at(tensor, first, bits)?),
-            Tensor::Cpu(_, tensor) => Ok(tensor.write_u16_at(first, bits)?),
+            Tensor::Cpu(tensor) => Ok(tensor.write_u16_at(first, bits)?),
         }
     }
 
@@ -69,7 +69,7 @@ impl Tensor {
     pub fn copy_from(&self, from: &Tensor) -> Result<(), DeviceError> {
         match (from, self) {
             (Tensor::Gpu(gpu, from), Tensor::Gpu(_, to)) => Ok(gpu.copy(from, to)?),
-            (Tensor::Cpu(_, from), Tensor::Cpu(_, to)) => Ok(to.copy_from(from)?),
+            (Tensor::Cpu(from), Tensor::Cpu(to)) => Ok(to.copy_from(from)?),
             _ => Err(PlanError::Missing { plan: "a copy".into(), name: "the device of both tensors".into() }.into()),
         }
     }
@@ -78,7 +78,7 @@ impl Tensor {
     pub async fn read(&self) -> Result<Vec<f32>, DeviceError> {
         match self {
             Tensor::Gpu(gpu, tensor) => Ok(gpu.read(tensor).await?),
-            Tensor::Cpu(_, tensor) => Ok(tensor.read()),
+            Tensor::Cpu(tensor) => Ok(tensor.read()),
         }
     }
 }

@@ -2,8 +2,12 @@
 
 use super::error::PipelineError;
 use super::session::Session;
+use super::plans::ImagePlans;
+use super::recipe::Recipe;
+use super::shape::Shape;
 use crate::device::Runner;
 use crate::gpu::BenchBudget;
+use crate::num::to_count;
 use crate::weights::{LoadedAdapter, Strength};
 use web_time::Instant;
 
@@ -17,6 +21,27 @@ pub struct BenchResult {
 }
 
 impl Session {
+    /// Returns the floating-point operations of the calls of a recipe's images. The second pass of hires fix is not
+    /// counted, nor are further chunks of long prompts.
+    pub fn flops(&self, recipe: &Recipe) -> Result<u64, PipelineError> {
+        let pixels = self.model.size_multiple();
+        let shape = Shape {
+            images: 1,
+            guided: recipe.guidance > 1.0,
+            prompts: 1,
+            height: recipe.height / pixels,
+            width: recipe.width / pixels,
+            chunks: 1,
+            clip_skip: 0,
+            encodes_image: false,
+        };
+        let plans = ImagePlans::new(&self.model, shape, &self.config)?;
+        let share = recipe.denoise.unwrap_or(1.0).clamp(0.0, 1.0);
+        let steps = to_count((recipe.steps as f64 * share).ceil());
+        let calls = steps * recipe.sampler.calls_per_step() as u64;
+        Ok((plans.denoiser.flops() * calls + plans.decoder.flops()) * recipe.batch as u64)
+    }
+
     /// Times UNet calls in the shape of the last image; `None` before the first.
     pub async fn time_unet(&self, budget: BenchBudget) -> Result<Option<BenchResult>, PipelineError> {
         match &self.runners {

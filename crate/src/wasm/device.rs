@@ -1,9 +1,18 @@
-//! The open GPU.
+//! The device on which networks run: the GPU or the CPU.
 
+use super::convert::{failure, from_js, refused, to_js};
+use super::engine::Engine;
+use super::types::DeviceInfo;
+use crate::device::{self, Pause};
 use crate::gpu::{Gpu, KernelConfig, Tuning};
+use crate::pipeline::{Model, Recipe, Session};
+use js_sys::{Promise, Reflect};
 use std::rc::Rc;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::MessageChannel;
 
-/// An open device and the configuration of its kernels.
+/// An open GPU and the configuration of its kernels.
 #[derive(Clone)]
 pub(super) struct Device {
     pub gpu: Rc<Gpu>,
@@ -17,5 +26,100 @@ impl Device {
             Some(stored) => Device { config: self.gpu.with_stored_tuning(self.config, stored), gpu: self.gpu },
             None => self,
         }
+    }
+}
+
+/// Returns the CPU, which lets the worker receive messages between portions of work.
+fn cpu() -> device::Device {
+    device::Device::Cpu(Pause::new(receive_messages))
+}
+
+/// Lets the worker receive messages, such as a cancellation, by waiting for one from itself.
+async fn receive_messages() {
+    let Ok(channel) = MessageChannel::new() else { return };
+    let promise = Promise::new(&mut |resolve, _| {
+        channel.port1().set_onmessage(Some(&resolve));
+        let _ = channel.port2().post_message(&JsValue::NULL);
+    });
+    let _ = JsFuture::from(promise).await;
+    channel.port1().close();
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens the GPU and returns its [`GpuInfo`](crate::gpu::GpuInfo).
+    pub async fn gpu(&self) -> Result<JsValue, JsValue> {
+        to_js(self.device().await?.gpu.info())
+    }
+
+    /// Chooses the device of models that are opened from now on and returns its [`DeviceInfo`]: `gpu`, `cpu`, or with
+    /// `auto` the GPU if there is one that is not emulated in software, else the CPU.
+    pub async fn choose_device(&self, choice: String) -> Result<JsValue, JsValue> {
+        let reason = match choice.as_str() {
+            "cpu" => Some(String::new()),
+            "gpu" => {
+                self.device().await?;
+                None
+            }
+            _ => match Gpu::open().await {
+                Ok(gpu) if !gpu.info().software => {
+                    self.keep_gpu(gpu).await?;
+                    None
+                }
+                Ok(gpu) => Some(gpu.info().adapter.clone()),
+                Err(error) => Some(error.to_string()),
+            },
+        };
+        self.on_cpu.set(reason.is_some());
+        let gpu = self.device.borrow().as_ref().map(|device| device.gpu.info().clone());
+        to_js(&DeviceInfo { gpu: gpu.filter(|_| reason.is_none()), reason: reason.filter(|reason| !reason.is_empty()) })
+    }
+
+    /// Estimates the seconds that a recipe's images take on the CPU, from a measurement; undefined on a GPU, without a
+    /// model, and for recipes with a second pass.
+    pub async fn estimate(&self, recipe: JsValue) -> Result<Option<f64>, JsValue> {
+        let recipe: Recipe = from_js("the recipe", recipe)?;
+        if !self.on_cpu.get() || recipe.hires.is_some() {
+            return Ok(None);
+        }
+        let Some(flops) = self.flops(&recipe).map_err(refused)? else { return Ok(None) };
+        let speed = match self.cpu_speed.get() {
+            Some(speed) => speed,
+            None => cpu().flops_per_second(&KernelConfig::CPU).await.map_err(|error| refused(error.into()))?,
+        };
+        self.cpu_speed.set(Some(speed));
+        Ok(Some(flops as f64 / speed))
+    }
+}
+
+impl Engine {
+    /// Opens and tests the GPU, once.
+    pub(super) async fn device(&self) -> Result<Device, JsValue> {
+        if let Some(device) = self.device.borrow().clone() {
+            return Ok(device);
+        }
+        self.keep_gpu(Gpu::open().await.map_err(|error| refused(error.into()))?).await
+    }
+
+    /// Tests a GPU and keeps it, unless another was kept meanwhile.
+    async fn keep_gpu(&self, gpu: Gpu) -> Result<Device, JsValue> {
+        let subgroups = Reflect::get(&js_sys::global(), &"deviceHasSubgroups".into());
+        let subgroups = subgroups.is_ok_and(|has| has.is_truthy());
+        let config = KernelConfig { subgroups, ..gpu.default_config() };
+        let config = gpu.self_test(&config).await.map_err(|error| refused(error.into()))?;
+        self.tuning_enabled.set(true);
+        let device = Device { gpu: Rc::new(gpu), config }.with_tuning(self.tuning.borrow().clone());
+        Ok(self.device.borrow_mut().get_or_insert(device).clone())
+    }
+
+    /// Returns a session on the chosen device.
+    pub(super) async fn session(&self, model: Model) -> Result<Session, JsValue> {
+        if self.on_cpu.get() {
+            return Ok(Session::new(cpu(), KernelConfig::CPU, model));
+        }
+        let Device { gpu, config } = self.device().await?;
+        let mut session = Session::new(gpu, config, model);
+        session.tuning_enabled = self.tuning_enabled.clone();
+        Ok(session)
     }
 }

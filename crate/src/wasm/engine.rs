@@ -8,7 +8,7 @@ use super::types::{GeneratedInfo, Inspected, ModelInfo, PreviewInfo, ProgressInf
 use crate::analysis;
 use crate::edit::{EditInput, fixes};
 use crate::formats::ByteSource;
-use crate::gpu::{Gpu, KernelConfig, RooflinePeak, Tuning};
+use crate::gpu::{RooflinePeak, Tuning};
 use crate::pipeline::{
     Embedding, Folder, GenerateInputs, GeneratedImages, Model, PipelineError, Preview, Progress, Recipe, RecipeDraft,
     Session, Stage, denoise_seconds_left, encode_png, read_image,
@@ -40,7 +40,12 @@ pub(super) struct Opened {
 #[derive(Default)]
 pub struct Engine {
     pub(super) files: Files,
+    /// The open GPU.
     pub(super) device: RefCell<Option<Device>>,
+    /// Whether models are opened on the CPU.
+    pub(super) on_cpu: Cell<bool>,
+    /// Floating-point operations per second of the CPU, once measured.
+    pub(super) cpu_speed: Cell<Option<f64>>,
     /// Whether untuned kernels are tuned before the first image.
     pub(super) tuning_enabled: Rc<Cell<bool>>,
     /// Tuning stored by the page in an earlier session.
@@ -122,11 +127,6 @@ impl Engine {
     /// Cancels all running [`Engine::measure`] and [`Engine::inspect`] calls at their next layer.
     pub fn stop_reading(&self) {
         self.read_generation.set(self.read_generation.get() + 1);
-    }
-
-    /// Opens the GPU and returns its [`GpuInfo`](crate::gpu::GpuInfo).
-    pub async fn gpu(&self) -> Result<JsValue, JsValue> {
-        to_js(self.device().await?.gpu.info())
     }
 
     /// Opens a diffusers folder given as its files, each with its `path`; weights are loaded on demand.
@@ -238,9 +238,7 @@ impl Engine {
     /// Replaces the open model.
     async fn set_model(&self, model: Model) -> Result<JsValue, JsValue> {
         let info = ModelInfo::of(&model);
-        let device = self.device().await?;
-        let mut session = Session::new(device.gpu, device.config, model);
-        session.tuning_enabled = self.tuning_enabled.clone();
+        let session = self.session(model).await?;
         wasm_bindgen_futures::spawn_local(session.warm_up());
         self.models_opened.set(self.models_opened.get() + 1);
         *self.opened.borrow_mut() = Some(Opened {
@@ -275,19 +273,10 @@ impl Engine {
         Ok(result)
     }
 
-    /// Opens and tests the GPU, once.
-    pub(super) async fn device(&self) -> Result<Device, JsValue> {
-        if let Some(device) = self.device.borrow().clone() {
-            return Ok(device);
-        }
-        let gpu = Gpu::open().await.map_err(|error| refused(error.into()))?;
-        let subgroups = Reflect::get(&js_sys::global(), &"deviceHasSubgroups".into());
-        let subgroups = subgroups.is_ok_and(|has| has.is_truthy());
-        let config = KernelConfig { subgroups, ..gpu.default_config() };
-        let config = gpu.self_test(&config).await.map_err(|error| refused(error.into()))?;
-        self.tuning_enabled.set(true);
-        let device = Device { gpu: Rc::new(gpu), config }.with_tuning(self.tuning.borrow().clone());
-        Ok(self.device.borrow_mut().get_or_insert(device).clone())
+    /// Returns the floating-point operations of a recipe's images with the open model; `None` without one.
+    pub(super) fn flops(&self, recipe: &Recipe) -> Result<Option<u64>, PipelineError> {
+        let opened = self.opened.borrow();
+        opened.as_ref().map(|opened| opened.session.flops(recipe)).transpose()
     }
 
     pub(super) async fn draw(

@@ -221,7 +221,7 @@ async fn open_device(choice: DeviceChoice) -> Result<(Device, KernelConfig), Box
         DeviceChoice::Gpu => Some(Gpu::open().await?),
         DeviceChoice::Auto => Gpu::open().await.ok().filter(|gpu| !gpu.info().software),
     };
-    let Some(gpu) = gpu else { return Ok((Device::CPU, KernelConfig::CPU)) };
+    let Some(gpu) = gpu else { return Ok((Device::cpu(), KernelConfig::CPU)) };
     let config = gpu.self_test(&gpu.default_config()).await?;
     Ok((Rc::new(gpu).into(), config))
 }
