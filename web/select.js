@@ -70,6 +70,12 @@ export function showsRun({ files, base, start, remark, history }) {
   return files.length > 0 || history.items.length > 0 || base.own.length > 0 || start !== null || remark !== null;
 }
 
+/** Whether anything is there besides the intro and the library. @param {State} state */
+export function showsWork(state) {
+  const { look, bench, asked, guide } = state;
+  return showsRun(state) || look.folder !== null || bench.shown || asked !== null || guide !== null;
+}
+
 /**
  * What can be chosen to run with: the demo model's LoRAs, and the files that were dropped.
  * @param {State} state

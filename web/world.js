@@ -43,9 +43,21 @@ export function ownWorker(address, name) {
 /** @param {string} id */
 export const byId = (id) => document.getElementById(id);
 
+/** Frames that an element is waited for: the code of its view may still have to come. */
+const PATIENCE = 300;
+
+/** @param {string} id @param {(element: HTMLElement) => void} act @param {number} [left] */
+function onceDrawn(id, act, left = PATIENCE) {
+  requestAnimationFrame(() => {
+    const element = byId(id);
+    if (element) act(element);
+    else if (left > 0) onceDrawn(id, act, left - 1);
+  });
+}
+
 /** Scrolls to an element once it is drawn. @param {string} id */
 export function scrollTo(id) {
-  requestAnimationFrame(() => byId(id)?.scrollIntoView({ block: "start" }));
+  onceDrawn(id, (element) => element.scrollIntoView({ block: "start" }));
 }
 
 /** Elements whose text is the words of `data-words`. */
@@ -93,7 +105,7 @@ export function onPaste(take) {
 
 /** Focuses an element once it is drawn. @param {string} id */
 export function focusOn(id) {
-  requestAnimationFrame(() => byId(id)?.focus());
+  onceDrawn(id, (element) => element.focus());
 }
 
 /** Selects a part of a text area and types from there on. @param {string} id @param {string} text its whole text @param {number} start @param {number} end */
