@@ -1,4 +1,7 @@
-/** Actions -> everything that touches the world: the engine, files, downloads, the clipboard. Each answers with further actions. */
+/**
+ * Actions -> everything that touches the world: the engine, files, downloads, the clipboard. Each answers with further
+ * actions.
+ */
 
 import { Jobs } from "./core/jobs.js";
 import { createBenching } from "./bench/effects.js";
@@ -35,7 +38,8 @@ const MOST_TABS = 6;
 const TOAST = 4000;
 
 /**
- * @param {{ client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers, reach: import("./remote/address.js").Reach, send: import("./types.d.ts").Send, getState: () => State }} world
+ * @param {{ client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers, reach:
+ * import("./remote/address.js").Reach, send: import("./types.d.ts").Send, getState: () => State }} world
  * @returns {(action: Action) => void}
  */
 export function createEffects({ client, readers, reach, send, getState }) {
@@ -44,7 +48,17 @@ export function createEffects({ client, readers, reach, send, getState }) {
   const shelf = createShelf({ jobs, send, getState });
   const benching = createBenching({ client, jobs, send });
   const runner = createRunner({ client, jobs, send, getState, bringLora, read: (ids) => looking.read(ids) });
-  const looking = createLooking({ client, readers, jobs, reach, send, getState, raise, saved, modelFiles: runner.modelFiles });
+  const looking = createLooking({
+    client,
+    readers,
+    jobs,
+    reach,
+    send,
+    getState,
+    raise,
+    saved,
+    modelFiles: runner.modelFiles,
+  });
 
   /**
    * Each kind of file goes its way: images to the form, models to the base model, everything else to its report.
@@ -71,10 +85,18 @@ export function createEffects({ client, readers, reach, send, getState }) {
   /** An image's recipe goes into the form; one without is offered to start from. @param {File} file */
   async function readImage(file) {
     const bytes = async () => new Uint8Array(await file.slice(0, MOST_BYTES).arrayBuffer());
-    await readTexts(file.name, async () => (holdsTexts(file) ? client.readImage(file.name, await bytes()) : NOTHING_SAID), (said) => offer(file, said));
+    await readTexts(
+      file.name,
+      async () => (holdsTexts(file) ? client.readImage(file.name, await bytes()) : NOTHING_SAID),
+      (said) => offer(file, said),
+    );
   }
 
-  /** @param {string} name @param {() => Promise<import("./engine/types.d.ts").ImageInfo>} read @param {(said: import("./engine/types.d.ts").ImageInfo) => void} otherwise if it is no recipe */
+  /**
+   * @param {string} name
+   * @param {() => Promise<import("./engine/types.d.ts").ImageInfo>} read
+   * @param {(said: import("./engine/types.d.ts").ImageInfo) => void} otherwise if it is no recipe
+   */
   async function readTexts(name, read, otherwise) {
     try {
       await listed;
@@ -88,12 +110,18 @@ export function createEffects({ client, readers, reach, send, getState }) {
     scrollTo("run");
   }
 
-  /** Files are opened as if they were dropped; the parameters of an image go into the form, wherever they are pasted. */
+  /**
+   * Files are opened as if they were dropped; the parameters of an image go into the form, wherever they are pasted.
+   */
   onPaste(({ files, text }) => {
     if (files.length) send({ type: "files/dropped", files, folders: [], place: "" });
     else if (areParameters(text)) {
       const name = t("paste.text");
-      void readTexts(name, () => client.readImage(name, pngOfText("parameters", text)), () => raise(t("error.not_read", { name }), t("paste.nothing")));
+      void readTexts(
+        name,
+        () => client.readImage(name, pngOfText("parameters", text)),
+        () => raise(t("error.not_read", { name }), t("paste.nothing")),
+      );
     } else return false;
     return true;
   });
@@ -118,7 +146,10 @@ export function createEffects({ client, readers, reach, send, getState }) {
     send({ type: "start/taken", start: keptImage(file) });
   }
 
-  /** A generated image becomes the image to start from. @param {{ type: string, drawing: import("./gallery/save.js").Drawing }} action */
+  /**
+   * A generated image becomes the image to start from.
+   * @param {{ type: string, drawing: import("./gallery/save.js").Drawing }} action
+   */
   function sendOn({ type, drawing }) {
     startFrom(imageFile(drawing));
     scrollTo("start");
@@ -136,7 +167,12 @@ export function createEffects({ client, readers, reach, send, getState }) {
     useModel(keepNew("model", file), file.name, "file");
   }
 
-  /** Makes the user's own model the base model. @param {string} id @param {string} name @param {"file" | "folder"} kind */
+  /**
+   * Makes the user's own model the base model.
+   * @param {string} id
+   * @param {string} name
+   * @param {"file" | "folder"} kind
+   */
   function useModel(id, name, kind) {
     if (!getState().base.own.some((model) => model.id === id)) send({ type: "model/added", model: { id, name, kind } });
     send({ type: "model/chosen", id });
@@ -177,7 +213,16 @@ export function createEffects({ client, readers, reach, send, getState }) {
 
   /** @param {string} id @param {File} file @param {boolean} select */
   function addEntry(id, file, select) {
-    const entry = { id, name: file.name, size: file.size, report: null, fixes: [], error: null, done: 0, secondsLeft: null };
+    const entry = {
+      id,
+      name: file.name,
+      size: file.size,
+      report: null,
+      fixes: [],
+      error: null,
+      done: 0,
+      secondsLeft: null,
+    };
     send({ type: "files/added", entry: { ...entry, status: "reading" }, select });
   }
 
@@ -253,7 +298,11 @@ export function createEffects({ client, readers, reach, send, getState }) {
     }
   }
 
-  /** Says that a file was saved, or why not. @param {() => string | null | undefined | Promise<string | null | undefined>} save gives its name, if there is something to save */
+  /**
+   * Says that a file was saved, or why not.
+   * @param {() => string | null | undefined | Promise<string | null | undefined>} save gives its name, if there is
+   * something to save
+   */
   async function saved(save) {
     try {
       const name = await save();
@@ -277,7 +326,9 @@ export function createEffects({ client, readers, reach, send, getState }) {
   /** An image's settings, back in the form. @param {number} id */
   function useSettings(id) {
     const drawing = drawingOf(getState(), id);
-    const found = drawing && restored(getState(), t("restore.image"), { ...NOTHING_SAID, recipe: drawing.recipe }, t("restore.choose_again"));
+    const found =
+      drawing &&
+      restored(getState(), t("restore.image"), { ...NOTHING_SAID, recipe: drawing.recipe }, t("restore.choose_again"));
     if (found) send({ type: "restored", ...found });
     scrollTo("run");
   }
@@ -311,7 +362,10 @@ export function createEffects({ client, readers, reach, send, getState }) {
       case "files/dropped":
         return void addFiles(action).catch((thrown) => raise(t("error.not_opened"), thrown));
       case "files/pick":
-        return void pickFiles().then((files) => files?.length && send({ type: "files/dropped", files, folders: [], place: "" }), (thrown) => raise(t("error.not_opened"), thrown));
+        return void pickFiles().then(
+          (files) => files?.length && send({ type: "files/dropped", files, folders: [], place: "" }),
+          (thrown) => raise(t("error.not_opened"), thrown),
+        );
       case "demo/try":
         return void tryDemo();
       case "model/picked":

@@ -45,7 +45,10 @@ let drawn = true;
 /** The last drawing ended half-way. */
 let broken = false;
 
-/** The work place's view, whose code comes with the first file. @type {typeof import("./app/views/work.js").workView | null} */
+/**
+ * The work place's view, whose code comes with the first file.
+ * @type {typeof import("./app/views/work.js").workView | null}
+ */
 let workView = null;
 /** It is on its way. */
 let coming = false;

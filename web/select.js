@@ -23,7 +23,10 @@ export function refused(report) {
   return report.problems.some(({ severity }) => severity === "refuse");
 }
 
-/** Whether a new file can be made of it: its header could be read, and its tensors are numbers. @param {Report} report */
+/**
+ * Whether a new file can be made of it: its header could be read, and its tensors are numbers.
+ * @param {Report} report
+ */
 export function canChange({ container, kind, header_sha256 }) {
   if (!header_sha256 || container === "zip") return false;
   return kind === "adapter" || container === "safetensors" || container.startsWith("pickle");
@@ -35,15 +38,21 @@ export function usable(entry) {
 }
 
 /**
- * The width of the text features that an adapter was trained on, read from a layer that takes them in; null when it has none.
+ * The width of the text features that an adapter was trained on, read from a layer that takes them in; null when it has
+ * none.
  * @param {Report} report
  */
 export function textWidth(report) {
-  const layer = report.modules.find(({ path, shape }) => shape.length >= 2 && /attn2\.to_[kv]$|self_attn\.q_proj$/.test(path));
+  const layer = report.modules.find(
+    ({ path, shape }) => shape.length >= 2 && /attn2\.to_[kv]$|self_attn\.q_proj$/.test(path),
+  );
   return layer ? layer.shape[1] : null;
 }
 
-/** Channels of the UNet's first level, read from a layer of an adapter that has as many; null when it has none. @param {Report} report */
+/**
+ * Channels of the UNet's first level, read from a layer of an adapter that has as many; null when it has none.
+ * @param {Report} report
+ */
 export function firstChannels(report) {
   const first = /^unet\.(conv_in|down_blocks\.0\.(resnets\.\d\.conv\d|attentions\.\d\.proj_in|downsamplers\.0\.conv))$/;
   return report.modules.find(({ path, shape }) => shape.length >= 2 && first.test(path))?.shape[0] ?? null;
@@ -98,18 +107,28 @@ export function stem(name) {
   return name.replace(/\.(safetensors|ckpt|pth?|bin)$/i, "").toLowerCase();
 }
 
-/** The id of the LoRA of a name, which is its file's or the one that it was trained under, the newest first, "" for none. @param {State} state @param {string} name */
+/**
+ * The id of the LoRA of a name, which is its file's or the one that it was trained under, the newest first, "" for
+ * none.
+ * @param {State} state
+ * @param {string} name
+ */
 export function loraNamed(state, name) {
   const { demo } = loraOptions(state);
   const files = state.files.filter((entry) => usable(entry) && !entry.id.startsWith("demo:"));
   // The web UI writes the name from the training instead of the file's.
-  const own = files.findLast((entry) => stem(entry.name) === stem(name)) ?? files.findLast(({ report }) => stem(report?.metadata.ss_output_name ?? "") === stem(name));
+  const own =
+    files.findLast((entry) => stem(entry.name) === stem(name)) ??
+    files.findLast(({ report }) => stem(report?.metadata.ss_output_name ?? "") === stem(name));
   return own?.id ?? demo.find(({ id }) => stem(id) === `demo:${stem(name)}`)?.id ?? "";
 }
 
 /** The tags of a prompt. @param {string} prompt */
 export function tagsOf(prompt) {
-  return prompt.split(",").map((tag) => tag.trim()).filter(Boolean);
+  return prompt
+    .split(",")
+    .map((tag) => tag.trim())
+    .filter(Boolean);
 }
 
 /** The prompt with a tag at its end, or without it where it has it. @param {string} prompt @param {string} tag */
@@ -135,7 +154,11 @@ export function tableRows(report, table, chosen) {
   return rows.sort((a, b) => sign * compare(value(a), value(b)));
 }
 
-/** Numbers by size, words by alphabet, nothing last. @param {string | number | null} a @param {string | number | null} b */
+/**
+ * Numbers by size, words by alphabet, nothing last.
+ * @param {string | number | null} a
+ * @param {string | number | null} b
+ */
 function compare(a, b) {
   if (a === null || b === null) return Number(a === null) - Number(b === null);
   if (typeof a === "number" && typeof b === "number") return a - b;
@@ -153,7 +176,10 @@ export function weighableBy(state, entry) {
   return base.own.find(({ id }) => id === base.chosen)?.name ?? "";
 }
 
-/** The shares of the base model's weights by which a report's layers change them, from weak to strong. @param {Report} report */
+/**
+ * The shares of the base model's weights by which a report's layers change them, from weak to strong.
+ * @param {Report} report
+ */
 export function weighed({ modules }) {
   const known = modules.filter(({ base_norm }) => base_norm !== null);
   return known.flatMap((row) => relative(row) ?? []).sort((a, b) => a - b);

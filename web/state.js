@@ -3,7 +3,19 @@
 import { FIRST_BENCH, reduceBench } from "./bench/state.js";
 import { strengthsText } from "./inspect/blocks.js";
 import { FIRST_LOOK, lookReduce } from "./inspect/state.js";
-import { EMPTY_ROW, FIRST_FORM, checkedForm, checkedRow, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
+import {
+  EMPTY_ROW,
+  FIRST_FORM,
+  checkedForm,
+  checkedRow,
+  demoForm,
+  demoNumbers,
+  followed,
+  usualNumbers,
+  withLora,
+  withRow,
+  withoutRow,
+} from "./form.js";
 import { FIRST_IMAGES, reduceImages } from "./gallery/state.js";
 import { reduceGuide } from "./guide/state.js";
 import { entryById, fitsModel, loraOptions, sizeStep, withTag } from "./select.js";
@@ -27,7 +39,15 @@ export const initialState = {
   selected: "",
   gpu: { status: "checking" },
   demo: { catalogue: null, status: "none", received: 0, total: 0 },
-  base: { chosen: "demo", own: [], vae: null, info: null, usual: {}, last: "demo", far: { status: "idle", error: null } },
+  base: {
+    chosen: "demo",
+    own: [],
+    vae: null,
+    info: null,
+    usual: {},
+    last: "demo",
+    far: { status: "idle", error: null },
+  },
   start: null,
   mask: null,
   remark: null,
@@ -44,7 +64,15 @@ export const initialState = {
   ...FIRST_IMAGES,
   guide: null,
   bench: FIRST_BENCH,
-  shelf: { ready: false, items: [], demo: { kept: 0, all: 0, bytes: 0 }, works: {}, usage: 0, quota: 0, persisted: false },
+  shelf: {
+    ready: false,
+    items: [],
+    demo: { kept: 0, all: 0, bytes: 0 },
+    works: {},
+    usage: 0,
+    quota: 0,
+    persisted: false,
+  },
   link: null,
   asked: null,
   session: { rows: [], waiting: [], kept: false },
@@ -59,7 +87,8 @@ const OWN_EDITS = new Set(["form/changed", "row/changed", "row/added", "row/remo
 
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduce(state, action) {
-  if ("job" in action && action.type !== "run/started" && action.job !== state.run.job) return state; // another run has taken its place
+  // another run has taken its place
+  if ("job" in action && action.type !== "run/started" && action.job !== state.run.job) return state;
   const look = lookReduce(state, action);
   const link = state.link && OWN_EDITS.has(action.type) ? { ...state.link, edited: true } : state.link;
   const page = reducePage(look === state.look && link === state.link ? state : { ...state, look, link }, action);
@@ -124,7 +153,11 @@ function reducePage(state, action) {
     case "remark/made":
       return { ...state, remark: action.remark, announcement: action.remark?.title ?? state.announcement };
     case "session/restored":
-      return { ...state, form: action.form ?? state.form, session: { ...state.session, rows: action.rows, kept: true } };
+      return {
+        ...state,
+        form: action.form ?? state.form,
+        session: { ...state.session, rows: action.rows, kept: true },
+      };
     case "session/waiting":
       return { ...state, session: { ...state.session, waiting: action.names } };
     case "session/kept":
@@ -157,7 +190,11 @@ function reducePage(state, action) {
       const { id, error } = action;
       // After a crash the header's report stays, and the numbers can be asked for again.
       const header = error.kind === "crashed" && entryById(state, id)?.report;
-      const next = withEntry(state, id, header ? { status: "header", error } : { status: "failed", report: null, error });
+      const next = withEntry(
+        state,
+        id,
+        header ? { status: "header", error } : { status: "failed", report: null, error },
+      );
       return { ...next, announcement: error.message };
     }
     case "files/select":
@@ -168,7 +205,10 @@ function reducePage(state, action) {
       const entry = entryById(state, action.id);
       if (!entry?.report) return state;
       const { measures, usual_strength } = action.weighing;
-      const fixes = [...entry.fixes.filter(({ id }) => id !== "usual_strength"), ...(usual_strength ? [usual_strength] : [])];
+      const fixes = [
+        ...entry.fixes.filter(({ id }) => id !== "usual_strength"),
+        ...(usual_strength ? [usual_strength] : []),
+      ];
       return withEntry(state, action.id, { report: { ...entry.report, ...measures }, fixes, beside: action.model });
     }
 
@@ -210,7 +250,12 @@ function reducePage(state, action) {
       const { job, images, live = false, grid = false } = action;
       const run = { ...state.run, job, image: 1, images, live, grid, progress: null, error: null };
       const remark = state.remark?.severity === "good" && !live ? null : state.remark;
-      return { ...state, remark, run: { ...run, status: "running" }, announcement: live ? state.announcement : grid ? t("said.making_many", { images }) : t("said.making") };
+      return {
+        ...state,
+        remark,
+        run: { ...run, status: "running" },
+        announcement: live ? state.announcement : grid ? t("said.making_many", { images }) : t("said.making"),
+      };
     }
     case "run/image":
       return { ...state, run: { ...state.run, image: action.image, progress: null } };
@@ -242,7 +287,10 @@ function reducePage(state, action) {
     }
     case "shelf/working": {
       const { [action.key]: _, ...others } = state.shelf.works;
-      return { ...state, shelf: { ...state.shelf, works: action.work ? { ...others, [action.key]: action.work } : others } };
+      return {
+        ...state,
+        shelf: { ...state.shelf, works: action.work ? { ...others, [action.key]: action.work } : others },
+      };
     }
     case "link/asked":
       return { ...state, asked: action.asked };
@@ -263,13 +311,23 @@ function reducePage(state, action) {
   }
 }
 
-/** Images of a moved strength come too often to be read out. @param {State} state @param {string} announcement @returns {State} */
+/**
+ * Images of a moved strength come too often to be read out.
+ * @param {State} state
+ * @param {string} announcement
+ * @returns {State}
+ */
 function ended(state, announcement) {
   const { run } = state;
   return { ...state, run: { ...run, status: "idle" }, announcement: run.live ? state.announcement : announcement };
 }
 
-/** Another base model: what was made for the last one gives way. @param {State} state @param {string} chosen @returns {State} */
+/**
+ * Another base model: what was made for the last one gives way.
+ * @param {State} state
+ * @param {string} chosen
+ * @returns {State}
+ */
 function withBase(state, chosen) {
   if (chosen === state.base.chosen) return state;
   const next = { ...state, base: { ...state.base, chosen, info: null }, tokens: null, remark: null };
@@ -277,10 +335,17 @@ function withBase(state, chosen) {
   const { demo } = loraOptions(next);
   const first = demo[0]?.id ?? (canRun(next, state.selected) ? state.selected : "");
   const form = { ...state.form, loras: kept.length ? kept : [{ ...EMPTY_ROW, id: first }] };
-  return chosen === "demo" && state.demo.catalogue ? withUsual({ ...next, form }, demoNumbers(state.demo.catalogue)) : { ...next, form };
+  return chosen === "demo" && state.demo.catalogue
+    ? withUsual({ ...next, form }, demoNumbers(state.demo.catalogue))
+    : { ...next, form };
 }
 
-/** An opened model: untouched numbers follow it, and a sampler that it lacks gives way. @param {State} state @param {import("./engine/types.d.ts").ModelInfo} info @returns {State} */
+/**
+ * An opened model: untouched numbers follow it, and a sampler that it lacks gives way.
+ * @param {State} state
+ * @param {import("./engine/types.d.ts").ModelInfo} info
+ * @returns {State}
+ */
 function withModel(state, info) {
   const { base, demo } = state;
   const usual = base.chosen === "demo" && demo.catalogue ? demoNumbers(demo.catalogue) : usualNumbers(info);
@@ -295,7 +360,12 @@ function withUsual(state, usual) {
   return { ...state, form: followed(state.form, state.base.usual, usual), base: { ...state.base, usual } };
 }
 
-/** What does not open is let go, with a word: the separate VAE first, then the model. @param {State} state @param {import("./engine/types.d.ts").EngineError} error @returns {State} */
+/**
+ * What does not open is let go, with a word: the separate VAE first, then the model.
+ * @param {State} state
+ * @param {import("./engine/types.d.ts").EngineError} error
+ * @returns {State}
+ */
 function withoutModel(state, { kind, message }) {
   const { own, chosen, vae, last } = state.base;
   const model = own.find(({ id }) => id === chosen);
@@ -306,7 +376,11 @@ function withoutModel(state, { kind, message }) {
     : withBase({ ...state, base: { ...state.base, own: left } }, left.some(({ id }) => id === last) ? last : "demo");
   const name = model?.name ?? t("said.the_model");
   const title = withVae ? t("said.not_with_vae", { name, vae: vae.name }) : t("said.not_drawn_with", { name });
-  return { ...next, remark: { kind, severity: "refuse", title, message, details: [], image: null }, announcement: message };
+  return {
+    ...next,
+    remark: { kind, severity: "refuse", title, message, details: [], image: null },
+    announcement: message,
+  };
 }
 
 /** A file of the user's that no row has yet, "" for none. @param {State} state */
@@ -314,7 +388,11 @@ function unused(state) {
   return loraOptions(state).own.find(({ id }) => !state.form.loras.some((row) => row.id === id))?.id ?? "";
 }
 
-/** Whether an id is that of a LoRA for the chosen model: one of the demo's, or an opened file that fits. @param {State} state @param {string} id */
+/**
+ * Whether an id is that of a LoRA for the chosen model: one of the demo's, or an opened file that fits.
+ * @param {State} state
+ * @param {string} id
+ */
 function canRun(state, id) {
   const { demo, own } = loraOptions(state);
   const report = entryById(state, id)?.report;
@@ -328,13 +406,22 @@ function select(state, id) {
   return { ...state, selected: id, form, table: { ...freshTable, open: state.table.open }, pointed: "", chosen: "" };
 }
 
-/** A file of the last visit's stack takes its row again. @param {State} state @param {string} id @param {string} file its name @returns {State} */
+/**
+ * A file of the last visit's stack takes its row again.
+ * @param {State} state
+ * @param {string} id
+ * @param {string} file its name
+ * @returns {State}
+ */
 function withSessionRow(state, id, file) {
   const row = state.session.rows.find(({ name }) => name === file);
   if (!row) return state;
   const { name, ...rest } = row;
   const session = { ...state.session, rows: state.session.rows.filter((each) => each !== row) };
-  const loras = [...state.form.loras.filter((each) => each.id && each.id !== id), checkedRow({ ...EMPTY_ROW, ...rest, id })];
+  const loras = [
+    ...state.form.loras.filter((each) => each.id && each.id !== id),
+    checkedRow({ ...EMPTY_ROW, ...rest, id }),
+  ];
   return { ...state, session, form: { ...state.form, loras } };
 }
 
@@ -356,7 +443,12 @@ function withEntry(state, id, change) {
   return { ...state, files: state.files.map((entry) => (entry.id === id ? { ...entry, ...change } : entry)) };
 }
 
-/** Layers that were read take the place of what the header says of them. @param {State} state @param {Extract<Action, { type: "files/progress" }>} action @returns {State} */
+/**
+ * Layers that were read take the place of what the header says of them.
+ * @param {State} state
+ * @param {Extract<Action, { type: "files/progress" }>} action
+ * @returns {State}
+ */
 function withRows(state, { id, done, secondsLeft, rows }) {
   const report = state.files.find((entry) => entry.id === id)?.report;
   if (!report || !rows.length) return withEntry(state, id, { done, secondsLeft });
@@ -365,7 +457,12 @@ function withRows(state, { id, done, secondsLeft, rows }) {
   return withEntry(state, id, { done, secondsLeft, report: { ...report, modules } });
 }
 
-/** The same header again turns the order round; numbers start with the largest. @param {Table} table @param {import("./types.d.ts").SortKey} key @returns {Table} */
+/**
+ * The same header again turns the order round; numbers start with the largest.
+ * @param {Table} table
+ * @param {import("./types.d.ts").SortKey} key
+ * @returns {Table}
+ */
 function sorted(table, key) {
   if (table.sort === key) return { ...table, descending: !table.descending };
   const descending = ["rank", "alpha", "scale", "norm", "relative"].includes(key);

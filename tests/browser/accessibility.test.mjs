@@ -19,7 +19,13 @@ async function violations(page) {
     const { violations } = await window.axe.run(document, { resultTypes: ['violations'] });
     return violations
       .filter(({ impact }) => ['serious', 'critical'].includes(impact))
-      .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 4).map(({ target, any }) => `${target.join(' ')} (${any[0]?.message ?? ''})`).join('; ')}`);
+      .map(
+        ({ id, nodes }) =>
+          `${id}: ${nodes
+            .slice(0, 4)
+            .map(({ target, any }) => `${target.join(' ')} (${any[0]?.message ?? ''})`)
+            .join('; ')}`,
+      );
   });
 }
 
@@ -99,7 +105,10 @@ describe('motion', () => {
       await page.fill('#steps', '100');
       await page.click('#generate');
       await page.waitForSelector('[data-testid=progress]');
-      const found = await page.evaluate(() => ({ animations: document.getAnimations().length, scrolls: getComputedStyle(document.documentElement).scrollBehavior }));
+      const found = await page.evaluate(() => ({
+        animations: document.getAnimations().length,
+        scrolls: getComputedStyle(document.documentElement).scrollBehavior,
+      }));
       assert.equal(await page.getByTestId('run').getAttribute('data-status'), 'running', 'it still draws');
       return found;
     };

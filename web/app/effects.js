@@ -8,7 +8,10 @@ import { reload, scriptAddress, savesData, serviceWorkers, tookQuery } from "../
 /** Where sw.js puts what was shared. */
 const SHARED = scoped("shared");
 
-/** The browser's offer to install the page; not yet in TypeScript's library. @typedef {Event & { prompt: () => Promise<unknown> }} InstallOffer */
+/**
+ * The browser's offer to install the page; not yet in TypeScript's library.
+ * @typedef {Event & { prompt: () => Promise<unknown> }} InstallOffer
+ */
 
 /** @param {{ send: import("../types.d.ts").Send }} world */
 export function createApp({ send }) {
@@ -41,9 +44,11 @@ export function createApp({ send }) {
   });
 
   // Files that were opened with the installed app.
-  /** @type {any} */ (window).launchQueue?.setConsumer(async (/** @type {{ files?: FileSystemFileHandle[] }} */ { files = [] }) => {
-    open(await Promise.all(files.map(async (handle) => remember(await handle.getFile(), handle))));
-  });
+  /** @type {any} */ (window).launchQueue?.setConsumer(
+    async (/** @type {{ files?: FileSystemFileHandle[] }} */ { files = [] }) => {
+      open(await Promise.all(files.map(async (handle) => remember(await handle.getFile(), handle))));
+    },
+  );
   if (tookQuery("?shared")) void openShared();
   if (matchMedia("(display-mode: standalone)").matches) whenIdle(keepDemo);
 
@@ -63,7 +68,9 @@ export function createApp({ send }) {
     if (files.length) send({ type: "files/dropped", files, folders: [], place: "" });
   }
 
-  /** What was downloaded before the service worker was there, or is not used yet in an installed app, is kept as well. */
+  /**
+   * What was downloaded before the service worker was there, or is not used yet in an installed app, is kept as well.
+   */
   function keepDemo() {
     if (!savesData()) workers?.ready.then(({ active }) => active?.postMessage({ type: "KEEP_DEMO" }));
   }

@@ -1,4 +1,7 @@
-/** The work of a visit, kept in the browser's database for the next one: the form, files that can be found again, the last images. */
+/**
+ * The work of a visit, kept in the browser's database for the next one: the form, files that can be found again, the
+ * last images.
+ */
 
 import { createStore, delMany, get, set } from "idb-keyval";
 import { scoped } from "../core/scope.js";
@@ -10,7 +13,10 @@ import { handleOf, openable, reopened } from "../library/handles.js";
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Drawing} Drawing */
 /** @typedef {{ name: string, handle: FileSystemFileHandle }} Handle */
-/** `rows`: LoRAs of the user's own files, by their names. @typedef {{ form: unknown, rows: import("../types.d.ts").SessionRow[], handles: Handle[] }} Work */
+/**
+ * `rows`: LoRAs of the user's own files, by their names.
+ * @typedef {{ form: unknown, rows: import("../types.d.ts").SessionRow[], handles: Handle[] }} Work
+ */
 
 /** Images that are kept, the latest. */
 const MOST_IMAGES = 24;

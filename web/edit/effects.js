@@ -1,4 +1,7 @@
-/** The panel "Change this file" -> edits made by the engine: planned, written to the browser's disk space, saved, looked at. */
+/**
+ * The panel "Change this file" -> edits made by the engine: planned, written to the browser's disk space, saved, looked
+ * at.
+ */
 
 import { QUICK, asksForSomething, editOf, newName } from "./state.js";
 import { asError, isCancelled } from "../core/errors.js";
@@ -8,7 +11,10 @@ import { entryById } from "../select.js";
 import { download, holdLock, scrollTo } from "../world.js";
 
 /** @typedef {import("../types.d.ts").Action} Action */
-/** @typedef {{ edit: import("../engine/types.d.ts").Edit, places: import("../engine/protocol.js").Place[], hear: (progress: { done: number, total: number }) => void }} Asked */
+/**
+ * @typedef {{ edit: import("../engine/types.d.ts").Edit, places: import("../engine/protocol.js").Place[], hear:
+ * (progress: { done: number, total: number }) => void }} Asked
+ */
 
 /**
  * @param {{
@@ -43,18 +49,27 @@ export function createChanging({ client, jobs, send, getState, show, saved }) {
           progress(share);
           tell({ type: "change/progress", done: share });
         };
-        return onAbort(signal, () => client.stopEdit(), () => work({ edit, places, hear }));
+        return onAbort(
+          signal,
+          () => client.stopEdit(),
+          () => work({ edit, places, hear }),
+        );
       },
     });
     const tell = (/** @type {Action} */ action) => {
       if (latest === job?.id && getState().selected === selected) send(action);
     };
     latest = job?.id ?? 0;
-    job?.done.then(tell, (thrown) => tell(isCancelled(thrown) ? { type: "change/stopped" } : { type: "change/failed", error: asError(thrown) }));
+    job?.done.then(tell, (thrown) =>
+      tell(isCancelled(thrown) ? { type: "change/stopped" } : { type: "change/failed", error: asError(thrown) }),
+    );
   }
 
   function plan() {
-    begin("preview", async ({ edit, places, hear }) => ({ type: "change/planned", preview: await client.previewEdit(edit, places, hear) }));
+    begin("preview", async ({ edit, places, hear }) => ({
+      type: "change/planned",
+      preview: await client.previewEdit(edit, places, hear),
+    }));
   }
 
   function make() {
@@ -64,7 +79,11 @@ export function createChanging({ client, jobs, send, getState, show, saved }) {
       const { edited, file } = await client.applyEdit(edit, places, { name, session }, hear);
       const [{ id }] = keepDropped([{ file }]);
       if (getState().selected !== selected) show(id, file, false); // the panel that would offer it is gone
-      return { type: "change/made", preview: edited.preview, result: { id, name, size: file.size, thinned: edited.outcome.thinned.length } };
+      return {
+        type: "change/made",
+        preview: edited.preview,
+        result: { id, name, size: file.size, thinned: edited.outcome.thinned.length },
+      };
     });
   }
 

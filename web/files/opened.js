@@ -23,7 +23,11 @@ export function keepDropped(adapters) {
   });
 }
 
-/** Keeps a file that lies at an address, under an id of its own. @param {import("../remote/address.js").Remote} remote @returns {string} */
+/**
+ * Keeps a file that lies at an address, under an id of its own.
+ * @param {import("../remote/address.js").Remote} remote
+ * @returns {string}
+ */
 export function keepRemote(remote) {
   const id = `address:${++count}`;
   kept.set(id, remote);

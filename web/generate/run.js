@@ -1,4 +1,7 @@
-/** The form -> two images of each seed, without and with the LoRAs, or a grid of them. Model and LoRAs are brought first; cancel answers at every point. */
+/**
+ * The form -> two images of each seed, without and with the LoRAs, or a grid of them. Model and LoRAs are brought
+ * first; cancel answers at every point.
+ */
 
 import { asError, isCancelled, orAbort } from "../core/errors.js";
 import { onAbort } from "../core/jobs.js";
@@ -8,7 +11,17 @@ import { fileOf, folderOf, keptOf } from "../files/opened.js";
 import { clipMerges } from "./merges.js";
 import { pixelsOf } from "../images.js";
 import { laterSeed } from "../form.js";
-import { activeLabels, activeRows, canRedraw, causeOf, modelKey, plainRecipe, sameRecipe, seeded, stackedRecipe } from "../recipe.js";
+import {
+  activeLabels,
+  activeRows,
+  canRedraw,
+  causeOf,
+  modelKey,
+  plainRecipe,
+  sameRecipe,
+  seeded,
+  stackedRecipe,
+} from "../recipe.js";
 import { entryById, overallProgress, usable } from "../select.js";
 import { t } from "../words.js";
 
@@ -22,8 +35,16 @@ const LIVE_STEPS = 8;
 /** As large as the web UIs draw it. */
 const randomSeed = () => Math.floor(Math.random() * 2 ** 32);
 
-/** What the images of a run are made of; `tell` says of the run itself. @typedef {{ signal: AbortSignal, progress: (done: number) => void, tell: (action: RunFact) => void }} Making */
-/** A fact of the run of a job, but for the job. @typedef {{ type: "run/image", image: number } | { type: "run/progress", progress: import("../engine/types.d.ts").PageProgress } | { type: "run/result", result: import("../types.d.ts").Result } | RunStart} RunFact */
+/**
+ * What the images of a run are made of; `tell` says of the run itself.
+ * @typedef {{ signal: AbortSignal, progress: (done: number) => void, tell: (action: RunFact) => void }} Making
+ */
+/**
+ * A fact of the run of a job, but for the job.
+ * @typedef {{ type: "run/image", image: number } | { type: "run/progress", progress:
+ * import("../engine/types.d.ts").PageProgress } | { type: "run/result", result: import("../types.d.ts").Result } |
+ * RunStart} RunFact
+ */
 /** @typedef {{ type: "run/started", images: number, live?: boolean, grid?: boolean }} RunStart */
 
 /**
@@ -45,7 +66,8 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
   /** Hands the chosen model to each worker once; the one chosen meanwhile after it. */
   async function openModel() {
     while (client.model !== modelKey(getState())) {
-      if (opening) await opening.catch(() => {}); // whoever asked for it hears of it
+      if (opening)
+        await opening.catch(() => {}); // whoever asked for it hears of it
       else await (opening = open(modelKey(getState())).finally(() => (opening = null)));
     }
     // It may have been open all the time, while another was tried in vain.
@@ -85,7 +107,10 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     }
   }
 
-  /** The files of the chosen model: the demo's are downloaded. @returns {Promise<import("../files/opened.js").ModelFiles>} */
+  /**
+   * The files of the chosen model: the demo's are downloaded.
+   * @returns {Promise<import("../files/opened.js").ModelFiles>}
+   */
   async function modelFiles() {
     const { base, demo } = getState();
     if (base.chosen === "demo" && demo.catalogue) return downloaded(demo.catalogue);
@@ -108,10 +133,18 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     if (folder) return client.openModel(key, name, folder);
     const place = keptOf(chosen);
     if (!place) throw { kind: "no_model", message: t("error.gone", { name }) };
-    return client.openCheckpoint(key, name, { place, merges: await clipMerges(), vae: vae ? keptOf(vae.id) : undefined });
+    return client.openCheckpoint(key, name, {
+      place,
+      merges: await clipMerges(),
+      vae: vae ? keptOf(vae.id) : undefined,
+    });
   }
 
-  /** The stack as a recipe's lines, each known to the worker. @param {State} state @returns {Promise<Recipe["adapters"]>} */
+  /**
+   * The stack as a recipe's lines, each known to the worker.
+   * @param {State} state
+   * @returns {Promise<Recipe["adapters"]>}
+   */
   async function adapters(state) {
     const choices = [];
     for (const { id, strength, textEncoder, blocks } of activeRows(state)) {
@@ -125,7 +158,11 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
       }
       const { sha256, hashes } = entry.report;
       if (!client.known.has(sha256)) await client.remember(sha256, kept);
-      const rest = { ...(textEncoder !== null && { text_encoder: textEncoder }), ...(blocks && { blocks }), ...(hashes?.auto_v3 && { hash: hashes.auto_v3 }) };
+      const rest = {
+        ...(textEncoder !== null && { text_encoder: textEncoder }),
+        ...(blocks && { blocks }),
+        ...(hashes?.auto_v3 && { hash: hashes.auto_v3 }),
+      };
       choices.push({ name: entry.name, sha256, strength, ...rest });
     }
     return choices;
@@ -149,7 +186,14 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     return { start: await pixels(start), mask: await pixels(start && mask) };
   }
 
-  /** @param {Making} making @param {Recipe} recipe @param {{ start?: Uint8Array, mask?: Uint8Array }} start @param {number} image @param {number} images @returns {Promise<GeneratedImage>} */
+  /**
+   * @param {Making} making
+   * @param {Recipe} recipe
+   * @param {{ start?: Uint8Array, mask?: Uint8Array }} start
+   * @param {number} image
+   * @param {number} images
+   * @returns {Promise<GeneratedImage>}
+   */
   async function draw({ signal, progress, tell }, recipe, start, image, images) {
     signal.throwIfAborted();
     tell({ type: "run/image", image });
@@ -158,10 +202,18 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
       tell({ type: "run/progress", progress: now });
     };
     const given = { ...start, preview: getState().form.preview };
-    return onAbort(signal, () => client.cancel(), () => client.generate(recipe, given, hear));
+    return onAbort(
+      signal,
+      () => client.cancel(),
+      () => client.generate(recipe, given, hear),
+    );
   }
 
-  /** Everything that the images need, brought. @param {AbortSignal} signal @param {Recipe["seed"]} seed in the place of a random one */
+  /**
+   * Everything that the images need, brought.
+   * @param {AbortSignal} signal
+   * @param {Recipe["seed"]} seed in the place of a random one
+   */
   async function prepare(signal, seed) {
     await orAbort(signal, openModel());
     const state = seeded(getState(), seed);
@@ -172,7 +224,10 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     return { plain, recipe, cause, loras, start };
   }
 
-  /** Both images of each seed of the batch; the one without LoRAs is drawn anew only when its recipe is new. @param {Making} making */
+  /**
+   * Both images of each seed of the batch; the one without LoRAs is drawn anew only when its recipe is new.
+   * @param {Making} making
+   */
   async function drawBatch(making) {
     const { tell } = making;
     const { result: last, form } = getState();
@@ -184,12 +239,18 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     let image = 0;
     for (let at = 0; at < form.batch; at++) {
       const seed = laterSeed(first.seed, at);
-      const [plain, recipe] = [{ ...first, seed }, { ...stacked, seed }];
+      const [plain, recipe] = [
+        { ...first, seed },
+        { ...stacked, seed },
+      ];
       const result = { ...rest, plain, recipe, preview: false };
       const without = (at === 0 && reused) || (await draw(making, plain, start, ++image, images));
       if (at > 0 || !reused || !isStacked) tell({ type: "run/result", result: { ...result, without, with: null } });
       if (!isStacked) continue;
-      tell({ type: "run/result", result: { ...result, without, with: await draw(making, recipe, start, ++image, images) } });
+      tell({
+        type: "run/result",
+        result: { ...result, without, with: await draw(making, recipe, start, ++image, images) },
+      });
     }
   }
 
@@ -226,22 +287,33 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
   }
 
   /**
-   * Images that are asked for wait for each other; one that follows a slider waits for them, and gives way to them and to the next of its kind.
+   * Images that are asked for wait for each other; one that follows a slider waits for them, and gives way to them and
+   * to the next of its kind.
    * @param {"generate" | "grid" | "live"} kind @param {(making: Making) => Promise<void>} make
    */
   function start(kind, make) {
     if (getState().gpu.status !== "ready") return;
     const live = kind === "live";
     const job = jobs.start({
-      ...{ lane: "gpu", kind, key: live ? "live" : "asked", same: live ? "replace" : "refuse", priority: live ? 0 : 2, yields: live ? "ends" : "no" },
+      ...{
+        lane: "gpu",
+        kind,
+        key: live ? "live" : "asked",
+        same: live ? "replace" : "refuse",
+        priority: live ? 0 : 2,
+        yields: live ? "ends" : "no",
+      },
       run: (signal, progress) => make({ signal, progress, tell }),
     });
-    const tell = (/** @type {RunFact | { type: "run/done" | "run/cancelled" } | { type: "run/failed", error: import("../engine/types.d.ts").EngineError }} */ fact) => {
+    const tell = (
+      /** @type {RunFact | { type: "run/done" | "run/cancelled" } | { type: "run/failed", error: import("../engine/types.d.ts").EngineError }} */ fact,
+    ) => {
       if (job) send({ ...fact, job: job.id });
     };
     const ended = job?.done.then(
       () => tell({ type: "run/done" }),
-      (thrown) => tell(isCancelled(thrown) ? { type: "run/cancelled" } : { type: "run/failed", error: asError(thrown) }),
+      (thrown) =>
+        tell(isCancelled(thrown) ? { type: "run/cancelled" } : { type: "run/failed", error: asError(thrown) }),
     );
     return { ended, tell: job ? tell : () => {} };
   }

@@ -1,4 +1,7 @@
-/** The Look act's actions -> calls of the engine and downloads: files read header first, folders, addresses, logs, comparisons. */
+/**
+ * The Look act's actions -> calls of the engine and downloads: files read header first, folders, addresses, logs,
+ * comparisons.
+ */
 
 import { fileAddress } from "../remote/address.js";
 import { createChanging } from "../edit/effects.js";
@@ -17,7 +20,8 @@ import { scrollTo } from "../world.js";
 
 /**
  * @param {{
- *   client: import("../engine/client.js").EngineClient, readers: import("../engine/readers.js").Readers, jobs: import("../core/jobs.js").Jobs,
+ *   client: import("../engine/client.js").EngineClient, readers: import("../engine/readers.js").Readers, jobs:
+ * import("../core/jobs.js").Jobs,
  *   reach: import("../remote/address.js").Reach, send: import("../types.d.ts").Send, getState: () => State,
  *   raise: (title: string, thrown: unknown) => void, saved: (save: () => string | null | undefined) => void,
  *   modelFiles: () => Promise<import("../files/opened.js").ModelFiles>,
@@ -40,7 +44,15 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
     const priority = ++turn;
     const all = latestFirst.map(async (id) => {
       const job = jobs.start({
-        ...{ lane: "read", kind: "read", name: entryById(getState(), id)?.name, key: `read:${id}`, same: "join", priority, yields: "resumes" },
+        ...{
+          lane: "read",
+          kind: "read",
+          name: entryById(getState(), id)?.name,
+          key: `read:${id}`,
+          same: "join",
+          priority,
+          yields: "resumes",
+        },
         run: async (signal, progress) => {
           await headers;
           await readNumbers(id, signal, progress);
@@ -65,7 +77,12 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
     }
   }
 
-  /** A paused reading rejects, and begins anew when its turn comes again. @param {string} id @param {AbortSignal} signal @param {(done: number) => void} progress */
+  /**
+   * A paused reading rejects, and begins anew when its turn comes again.
+   * @param {string} id
+   * @param {AbortSignal} signal
+   * @param {(done: number) => void} progress
+   */
   async function readNumbers(id, signal, progress) {
     const place = keptOf(id);
     if (!place) return;
@@ -95,7 +112,18 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
       const remote = { address, name, size };
       const id = keepRemote(remote);
       const report = await client.header(remote);
-      const entry = { id, name, size, address, status: /** @type {const} */ ("header"), report, fixes: [], error: null, done: 0, secondsLeft: null };
+      const entry = {
+        id,
+        name,
+        size,
+        address,
+        status: /** @type {const} */ ("header"),
+        report,
+        fixes: [],
+        error: null,
+        done: 0,
+        secondsLeft: null,
+      };
       send({ type: "files/added", entry, select: true });
       send({ type: "address/answered", error: null });
       if (whole) send({ type: "files/continue", id });
@@ -120,7 +148,10 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
     const job = jobs.start({
       ...{ lane: "read", kind: "folder", same: "replace", yields: "resumes" },
       run: async (signal, progress) => {
-        const one = async (/** @type {import("../types.d.ts").FolderRow} */ row, /** @type {import("../engine/client.js").EngineClient} */ worker) => {
+        const one = async (
+          /** @type {import("../types.d.ts").FolderRow} */ row,
+          /** @type {import("../engine/client.js").EngineClient} */ worker,
+        ) => {
           const read = await summary(row, worker);
           ready.push(read); // not before: `tell` takes the list away meanwhile
           progress(++count / rows.length);
@@ -154,10 +185,19 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
     show(id, place.file);
   }
 
-  /** Opens the report of a file that is kept. @param {string} id @param {File} file @param {boolean} [select] goes to it */
+  /**
+   * Opens the report of a file that is kept.
+   * @param {string} id
+   * @param {File} file
+   * @param {boolean} [select] goes to it
+   */
   function show(id, { name, size }, select = true) {
     if (entryById(getState(), id)) return send({ type: "files/select", id });
-    send({ type: "files/added", entry: { id, name, size, status: "reading", report: null, fixes: [], error: null, done: 0, secondsLeft: null }, select });
+    send({
+      type: "files/added",
+      entry: { id, name, size, status: "reading", report: null, fixes: [], error: null, done: 0, secondsLeft: null },
+      select,
+    });
     void read([id]);
     if (select) scrollTo("look");
   }
@@ -197,12 +237,19 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
       run: async (signal, progress) => {
         const files = await modelFiles();
         const tell = (/** @type {number} */ done) => (progress(done), send({ type: "weigh/progress", id, done }));
-        return onAbort(signal, () => client.stopWeighing(), () => client.weigh(place, files, report, tell));
+        return onAbort(
+          signal,
+          () => client.stopWeighing(),
+          () => client.weigh(place, files, report, tell),
+        );
       },
     });
     job?.done.then(
       (weighing) => send({ type: "weigh/done", id, weighing, model }),
-      (thrown) => send(isCancelled(thrown) ? { type: "weigh/stopped", id } : { type: "weigh/failed", id, error: asError(thrown) }),
+      (thrown) =>
+        send(
+          isCancelled(thrown) ? { type: "weigh/stopped", id } : { type: "weigh/failed", id, error: asError(thrown) },
+        ),
     );
   }
 
@@ -261,7 +308,9 @@ export function createLooking({ client, readers, jobs, reach, send, getState, ra
         return void compare(action.id);
       case "report/copy": {
         const report = shown();
-        return report ? send({ type: "text/copy", text: reportMarkdown(report), what: t("look.the_report") }) : undefined;
+        return report
+          ? send({ type: "text/copy", text: reportMarkdown(report), what: t("look.the_report") })
+          : undefined;
       }
       case "report/save": {
         const report = shown();

@@ -7,14 +7,34 @@ import { FIRST_CHANGE, changeReduce } from "../edit/state.js";
 /** @typedef {import("../types.d.ts").Action} Action */
 
 /** What belongs to one report, before anything is asked of it. */
-const FRESH = { log: null, layer: "", spectra: {}, weighing: null, compared: null, change: FIRST_CHANGE, strengths: {}, settled: false };
+const FRESH = {
+  log: null,
+  layer: "",
+  spectra: {},
+  weighing: null,
+  compared: null,
+  change: FIRST_CHANGE,
+  strengths: {},
+  settled: false,
+};
 
 /** @type {Look} */
 export const FIRST_LOOK = { ...FRESH, folder: null, address: { status: "idle", error: null } };
 
-/** What was found out about a file that is no longer on show is dropped. @param {State} state @param {Action} action @returns {Look} */
+/**
+ * What was found out about a file that is no longer on show is dropped.
+ * @param {State} state
+ * @param {Action} action
+ * @returns {Look}
+ */
 export function lookReduce({ look, selected }, action) {
-  if ("id" in action && action.id !== selected && /^(log|layer|weigh|compare)\//.test(action.type) && action.type !== "compare/start") return look;
+  if (
+    "id" in action &&
+    action.id !== selected &&
+    /^(log|layer|weigh|compare)\//.test(action.type) &&
+    action.type !== "compare/start"
+  )
+    return look;
   switch (action.type) {
     case "files/select":
       return { ...look, ...FRESH };
@@ -84,7 +104,11 @@ export function lookReduce({ look, selected }, action) {
   }
 }
 
-/** @param {Look} look @param {(folder: import("../types.d.ts").FolderTable) => Partial<import("../types.d.ts").FolderTable>} change @returns {Look} */
+/**
+ * @param {Look} look
+ * @param {(folder: import("../types.d.ts").FolderTable) => Partial<import("../types.d.ts").FolderTable>} change
+ * @returns {Look}
+ */
 function withFolder(look, change) {
   return look.folder ? { ...look, folder: { ...look.folder, ...change(look.folder) } } : look;
 }

@@ -1,4 +1,7 @@
-/** The library's actions -> files that stay in this browser, written by a worker of their own; what is there goes into the state. */
+/**
+ * The library's actions -> files that stay in this browser, written by a worker of their own; what is there goes into
+ * the state.
+ */
 
 import workerAddress from "./library-worker.js?worker&url";
 import { addressOf, boundWorker, fileAddress } from "../remote/address.js";
@@ -15,7 +18,9 @@ import { persistStorage, storageRoom } from "../world.js";
 /** @typedef {import("../types.d.ts").Action} Action */
 /** @typedef {import("../types.d.ts").State} State */
 
-/** @param {{ jobs: import("../core/jobs.js").Jobs, send: import("../types.d.ts").Send, getState: () => State }} world */
+/**
+ * @param {{ jobs: import("../core/jobs.js").Jobs, send: import("../types.d.ts").Send, getState: () => State }} world
+ */
 export function createShelf({ jobs, send, getState }) {
   /** A worker for each server that is asked, and one for files that are here. @type {Map<string, Bridge>} */
   const bridges = new Map();
@@ -23,7 +28,10 @@ export function createShelf({ jobs, send, getState }) {
   /** @param {string} address "" for none */
   function bridgeOf(address) {
     const origin = address && new URL(address).origin;
-    const says = { crashed: (/** @type {string} */ message) => t("worker.failed", { message }), notLoaded: () => t("worker.not_loaded") };
+    const says = {
+      crashed: (/** @type {string} */ message) => t("worker.failed", { message }),
+      notLoaded: () => t("worker.not_loaded"),
+    };
     const bridge = bridges.get(origin) ?? new Bridge(() => boundWorker(workerAddress, address), { says });
     bridges.set(origin, bridge);
     return bridge;
@@ -50,12 +58,19 @@ export function createShelf({ jobs, send, getState }) {
           if (size) progress(received / size);
           send({ type: "shelf/working", key, work: { name, received, size, error: null } });
         };
-        return onAbort(signal, () => bridge.call("stop", { key }), () => bridge.call(call, { key, ...args }, { onProgress: hear }));
+        return onAbort(
+          signal,
+          () => bridge.call("stop", { key }),
+          () => bridge.call(call, { key, ...args }, { onProgress: hear }),
+        );
       },
     });
     if (!job) return;
     send({ type: "shelf/working", key, work: { name, received: 0, size: 0, error: null } });
-    const error = await job.done.then(() => null, (thrown) => (isCancelled(thrown) ? null : asError(thrown)));
+    const error = await job.done.then(
+      () => null,
+      (thrown) => (isCancelled(thrown) ? null : asError(thrown)),
+    );
     send({ type: "shelf/working", key, work: error && { name, received: 0, size: 0, error } });
     await look();
   }
@@ -68,11 +83,22 @@ export function createShelf({ jobs, send, getState }) {
     const file = fileOf(id);
     const handle = handleOf(file);
     if (file && handle) await keepOwn(file, handle, entry.report?.sha256 ?? "");
-    else if (file) await work(await keyOf(`${file.name} ${file.size} ${file.lastModified}`), file.name, "keep", /** @type {{}} */ ({ file }));
+    else if (file)
+      await work(
+        await keyOf(`${file.name} ${file.size} ${file.lastModified}`),
+        file.name,
+        "keep",
+        /** @type {{}} */ ({ file }),
+      );
     else if (entry.address) await download(entry.address, "", true);
   }
 
-  /** The user's own file, without a copy. @param {File} file @param {FileSystemFileHandle} handle @param {string} sha256 "" while it is not known */
+  /**
+   * The user's own file, without a copy.
+   * @param {File} file
+   * @param {FileSystemFileHandle} handle
+   * @param {string} sha256 "" while it is not known
+   */
   async function keepOwn({ name, size, lastModified }, handle, sha256) {
     await keepHandle(await keyOf(`${name} ${size} ${lastModified}`), { handle, name, size, sha256 });
     await look();
@@ -80,7 +106,10 @@ export function createShelf({ jobs, send, getState }) {
 
   /** @param {boolean} keep */
   async function demo(keep) {
-    if (keep) await keepDemo(getState().demo.catalogue).catch((/** @type {unknown} */ thrown) => send({ type: "notice/raised", title: t("error.demo"), message: asError(thrown).message }));
+    if (keep)
+      await keepDemo(getState().demo.catalogue).catch((/** @type {unknown} */ thrown) =>
+        send({ type: "notice/raised", title: t("error.demo"), message: asError(thrown).message }),
+      );
     else await dropDemo();
     await look();
   }
@@ -108,7 +137,12 @@ export function createShelf({ jobs, send, getState }) {
   /** @param {string} key */
   async function open(key) {
     try {
-      send({ type: "files/dropped", files: [await (isOwn(key) ? openHandle(key) : openKept(key))], folders: [], place: "" });
+      send({
+        type: "files/dropped",
+        files: [await (isOwn(key) ? openHandle(key) : openKept(key))],
+        folders: [],
+        place: "",
+      });
     } catch (thrown) {
       send({ type: "notice/raised", title: t("shelf.not_opened"), message: asError(thrown).message });
     }
@@ -116,7 +150,9 @@ export function createShelf({ jobs, send, getState }) {
 
   /** @param {string} key */
   async function remove(key) {
-    await (isOwn(key) ? forgetHandle(key) : removeKept(key)).catch((thrown) => send({ type: "notice/raised", title: t("shelf.not_deleted"), message: asError(thrown).message }));
+    await (isOwn(key) ? forgetHandle(key) : removeKept(key)).catch((thrown) =>
+      send({ type: "notice/raised", title: t("shelf.not_deleted"), message: asError(thrown).message }),
+    );
     await look();
   }
 

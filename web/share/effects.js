@@ -1,4 +1,7 @@
-/** The page's fragment -> what it asks for: an image's settings with its LoRAs, a report, or measurements. What is not here is asked for by name. */
+/**
+ * The page's fragment -> what it asks for: an image's settings with its LoRAs, a report, or measurements. What is not
+ * here is asked for by name.
+ */
 
 import { parsedLink } from "./link.js";
 import { NOTHING_SAID, restored, unusableSentences } from "./restore.js";
@@ -40,7 +43,10 @@ export function createLinks({ send, getState, listed, bringLora, show, focus, ra
     return takeLook(link.look);
   }
 
-  /** The demo's LoRAs come from beside the page; the others must be here. @param {{ recipe: LinkedRecipe, unusable: import("./schema.js").Unusable[] }} link */
+  /**
+   * The demo's LoRAs come from beside the page; the others must be here.
+   * @param {{ recipe: LinkedRecipe, unusable: import("./schema.js").Unusable[] }} link
+   */
   async function takeRecipe({ recipe, unusable }) {
     const demo = getState().demo.catalogue?.loras ?? [];
     const wanted = recipe.adapters.filter(({ name }) => demo.some(({ file }) => file === name));

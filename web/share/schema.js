@@ -1,12 +1,20 @@
-/** The schema of recipes from outside: any value gives a recipe that the form can hold, and what was not usable. Pure. */
+/**
+ * The schema of recipes from outside: any value gives a recipe that the form can hold, and what was not usable. Pure.
+ */
 
 import { MOST_STRENGTH, seedOf } from "../form.js";
 
 /** @typedef {import("../engine/types.d.ts").Recipe} Recipe */
-/** @typedef {import("../engine/types.d.ts").AdapterChoice & { address?: string }} LinkedAdapter `address`: where it lies on the web */
+/**
+ * @typedef {import("../engine/types.d.ts").AdapterChoice & { address?: string }} LinkedAdapter `address`: where it lies
+ * on the web
+ */
 /** @typedef {Omit<Recipe, "adapters"> & { adapters: LinkedAdapter[] }} LinkedRecipe */
 /** The value as it is used; undefined for one that is not usable. @typedef {(value: unknown) => unknown} Check */
-/** A setting that is left out, and the value that it had, cut short. @typedef {{ name: string, value: string }} Unusable */
+/**
+ * A setting that is left out, and the value that it had, cut short.
+ * @typedef {{ name: string, value: string }} Unusable
+ */
 
 /** Characters of a prompt, and entries of a list, that are read at most. */
 const MOST_TEXT = 20_000;
@@ -50,7 +58,10 @@ const list = (check) => (value) => {
 };
 /** @type {(check: Check) => Check} */
 const pair = (check) => (value) => (Array.isArray(value) && value.length === 2 ? list(check)(value) : undefined);
-/** Fields that are not usable are left out; those in `needed` are not. @type {(fields: Record<string, Check>, needed?: string[]) => Check} */
+/**
+ * Fields that are not usable are left out; those in `needed` are not.
+ * @type {(fields: Record<string, Check>, needed?: string[]) => Check}
+ */
 const record =
   (fields, needed = []) =>
   (value) => {

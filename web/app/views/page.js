@@ -12,15 +12,23 @@ import { toastsView } from "../../ui/toasts.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
 /** @typedef {import("../../types.d.ts").Send} Send */
-/** @typedef {{ files: File[], handles: (FileSystemFileHandle | null)[], folders: import("../../types.d.ts").Folder[], place: string }} Dropped */
+/**
+ * @typedef {{ files: File[], handles: (FileSystemFileHandle | null)[], folders: import("../../types.d.ts").Folder[],
+ * place: string }} Dropped
+ */
 
-/** @param {State} state @param {Send} send @param {unknown} work the work place's view, once something is there to work on */
+/**
+ * @param {State} state
+ * @param {Send} send
+ * @param {unknown} work the work place's view, once something is there to work on
+ */
 export function pageView(state, send, work) {
   const drop = (/** @type {CustomEvent<Dropped>} */ { detail }) => send({ type: "files/dropped", ...detail });
   return html`
     <div class="visually-hidden" role="status" data-testid="announcement">${state.announcement}</div>
     <drop-zone @files=${drop}><p class="drop-overlay">${t("page.drop")}</p></drop-zone>
-    ${safely(() => updateView(state, send))} ${safely(() => sessionView(state, send))} ${safely(() => introView(state, send))}
+    ${safely(() => updateView(state, send))} ${safely(() => sessionView(state, send))}
+    ${safely(() => introView(state, send))}
     ${state.notices.map(({ id, title, message }) =>
       messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
     )}

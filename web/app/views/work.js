@@ -24,7 +24,11 @@ export function workView(state, send) {
   return html`
     ${safely(() => askView(asked, send))} ${safely(() => guideView(state, send))}
     ${safely(() => (look.folder ? folderView(look.folder, selected, send) : nothing))}
-    ${entry ? guard(besidesRun(state), () => safely(() => html`${filesView(state, send)} ${lookView(state, entry, send)}`)) : nothing}
+    ${
+      entry
+        ? guard(besidesRun(state), () => safely(() => html`${filesView(state, send)} ${lookView(state, entry, send)}`))
+        : nothing
+    }
     ${safely(() => (showsRun(state) ? runView(state, send) : nothing))} ${safely(() => benchView(state, send))}
   `;
 }

@@ -22,51 +22,98 @@ export function metadataForm({ set, remove, stripPrivate, repairHashes }, metada
     <label class="field"
       ><span>${t("training.triggers")}</span>
       <input
-        type="text" id="meta-trigger" .value=${trigger} placeholder=${t("meta.trigger_hint")}
-        @input=${(/** @type {Event} */ { target }) => edit({ set: withKey(set, TRIGGER, /** @type {HTMLInputElement} */ (target).value) })}
+        type="text"
+        id="meta-trigger"
+        .value=${trigger}
+        placeholder=${t("meta.trigger_hint")}
+        @input=${(/** @type {Event} */ { target }) =>
+          edit({ set: withKey(set, TRIGGER, /** @type {HTMLInputElement} */ (target).value) })}
     /></label>
     <div class="pairs">
       ${others.map(
-        ({ key, value, at }) => html`<div class="pair">
-          <input
-            type="text" list="metadata-keys" aria-label=${t("meta.key")} placeholder="modelspec.title" .value=${key}
-            @change=${(/** @type {Event} */ { target }) => {
-              const typed = /** @type {HTMLInputElement} */ (target).value.trim();
-              put(at, [typed, value || (Object.hasOwn(metadata, typed) ? metadata[typed] : "") || ""]);
-            }}
-          />
-          <input type="text" aria-label=${t("meta.value_of", { key })} placeholder=${t("meta.value")} .value=${value} @input=${(/** @type {Event} */ { target }) => put(at, [key, /** @type {HTMLInputElement} */ (target).value])} />
-          <button class="quiet" type="button" aria-label=${t("meta.unset", { key })} @click=${() => edit({ set: set.toSpliced(at, 1) })}>${cross}</button>
-        </div>`,
+        ({ key, value, at }) =>
+          html`<div class="pair">
+            <input
+              type="text"
+              list="metadata-keys"
+              aria-label=${t("meta.key")}
+              placeholder="modelspec.title"
+              .value=${key}
+              @change=${(/** @type {Event} */ { target }) => {
+                const typed = /** @type {HTMLInputElement} */ (target).value.trim();
+                put(at, [typed, value || (Object.hasOwn(metadata, typed) ? metadata[typed] : "") || ""]);
+              }}
+            />
+            <input
+              type="text"
+              aria-label=${t("meta.value_of", { key })}
+              placeholder=${t("meta.value")}
+              .value=${value}
+              @input=${(/** @type {Event} */ { target }) =>
+                put(at, [key, /** @type {HTMLInputElement} */ (target).value])}
+            />
+            <button
+              class="quiet"
+              type="button"
+              aria-label=${t("meta.unset", { key })}
+              @click=${() => edit({ set: set.toSpliced(at, 1) })}
+            >
+              ${cross}
+            </button>
+          </div>`,
       )}
-      <button class="button small" type="button" id="meta-add" @click=${() => edit({ set: [...set, ["", ""]] })}>${t("meta.add")}</button>
+      <button class="button small" type="button" id="meta-add" @click=${() => edit({ set: [...set, ["", ""]] })}>
+        ${t("meta.add")}
+      </button>
       <datalist id="metadata-keys">${keys.map((key) => html`<option value=${key}></option>`)}</datalist>
     </div>
     <div class="checks">
       <label class="check"
-        ><input type="checkbox" id="meta-private" .checked=${stripPrivate} @change=${(/** @type {Event} */ { target }) => edit({ stripPrivate: /** @type {HTMLInputElement} */ (target).checked })} />
+        ><input
+          type="checkbox"
+          id="meta-private"
+          .checked=${stripPrivate}
+          @change=${(/** @type {Event} */ { target }) =>
+            edit({ stripPrivate: /** @type {HTMLInputElement} */ (target).checked })}
+        />
         ${t("meta.private")}</label
       >
       <label class="check"
-        ><input type="checkbox" id="meta-hashes" .checked=${repairHashes} @change=${(/** @type {Event} */ { target }) => edit({ repairHashes: /** @type {HTMLInputElement} */ (target).checked })} />
+        ><input
+          type="checkbox"
+          id="meta-hashes"
+          .checked=${repairHashes}
+          @change=${(/** @type {Event} */ { target }) =>
+            edit({ repairHashes: /** @type {HTMLInputElement} */ (target).checked })}
+        />
         ${t("meta.hashes")}</label
       >
     </div>
-    ${Object.keys(metadata).length
-      ? html`<details>
-          <summary>${remove.length ? t("meta.remove_n", { n: remove.length }) : t("meta.remove")}</summary>
-          <p class="chips">
-            ${Object.keys(metadata).slice(0, MOST_KEYS).map(
-              (key) => html`<button
-                class="chip remove" type="button" aria-pressed=${remove.includes(key) ? "true" : "false"}
-                @click=${() => edit({ remove: remove.includes(key) ? remove.filter((each) => each !== key) : [...remove, key] })}
-              >
-                ${key}
-              </button>`,
-            )}
-          </p>
-        </details>`
-      : nothing}
+    ${
+      Object.keys(metadata).length
+        ? html`<details>
+            <summary>${remove.length ? t("meta.remove_n", { n: remove.length }) : t("meta.remove")}</summary>
+            <p class="chips">
+              ${Object.keys(metadata)
+                .slice(0, MOST_KEYS)
+                .map(
+                  (key) =>
+                    html`<button
+                      class="chip remove"
+                      type="button"
+                      aria-pressed=${remove.includes(key) ? "true" : "false"}
+                      @click=${() =>
+                        edit({
+                          remove: remove.includes(key) ? remove.filter((each) => each !== key) : [...remove, key],
+                        })}
+                    >
+                      ${key}
+                    </button>`,
+                )}
+            </p>
+          </details>`
+        : nothing
+    }
     <p class="fine">${t("meta.note")}</p>
   </div>`;
 }
