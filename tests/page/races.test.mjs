@@ -94,13 +94,13 @@ it('a file that is asked for twice while it is read is read once, and both are a
 
 it('each reading of a file settles, however often it is asked for', async () => {
   const page = await openPage();
-  const { createLooking } = await import('../../web/inspect/effects.js');
+  const { Looking } = await import('../../web/inspect/effects.js');
   const { Jobs } = await import('../../web/core/jobs.js');
   const { Readers } = await import('../../web/engine/readers.js');
   const { keep } = await import('../../web/files/opened.js');
   const { engine, send } = page;
   keep('own', file('own.safetensors'));
-  const looking = createLooking({
+  const looking = new Looking({
     client: engine,
     readers: new Readers(engine, () => engine),
     jobs: new Jobs(() => {}),
