@@ -204,3 +204,15 @@ export function overallProgress({ image, images, progress }) {
   const secondsLeft = perStep === null ? seconds_left : perStep * (steps - step + later * steps);
   return { done: (image - 1 + within) / images, secondsLeft };
 }
+
+/**
+ * Whether an id is that of a LoRA for the chosen model: one of the demo's, or an opened file that fits.
+ * @param {State} state
+ * @param {string} id
+ */
+export function canRun(state, id) {
+  const { demo, own } = loraOptions(state);
+  const report = entryById(state, id)?.report;
+  const fits = own.some((option) => option.id === id) && !!report && fitsModel(state, report);
+  return fits || demo.some((option) => option.id === id);
+}

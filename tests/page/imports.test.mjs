@@ -57,11 +57,11 @@ const RULES = [
   ['ui imports no feature', ({ from, to }) => from.startsWith('ui/') && !/^(ui\/|core\/|words)/.test(to)],
   [
     'state is pure: it imports neither effects nor the world',
-    ({ from, to }) => /(^|\/)state\.js$/.test(from) && /(^|\/)(effects|run|world|client|jobs|rpc)\.js$/.test(to),
+    ({ from, to }) => /(^|\/|-)state\.js$/.test(from) && /(^|\/)(effects|run|world|client|jobs|rpc)\.js$/.test(to),
   ],
   [
     'only app/ and the roots import app/',
-    ({ from, to }) => to.startsWith('app/') && !from.startsWith('app/') && !['main.js', 'effects.js'].includes(from),
+    ({ from, to }) => to.startsWith('app/') && !from.startsWith('app/') && !['main.js', 'effects.js', 'state.js'].includes(from),
   ],
   ['only main.js imports the effects of the whole page', ({ from, to }) => to === 'effects.js' && from !== 'main.js'],
   [
