@@ -1,4 +1,4 @@
-/** State and action -> the next state: each feature's reducer hears every action. Pure: no clock, no chance, no engine. */
+/** State and action -> the next state: each feature's reducer hears every action. Pure: no clock, no chance. */
 
 import { reduceApp } from "./app/state.js";
 import { FIRST_BENCH, reduceBench } from "./bench/state.js";

@@ -18,7 +18,7 @@ const starting = init().then(
   () => new Engine(),
   (thrown) => {
     const why = asError(thrown).message;
-    const message = `The engine could not be started: ${why}. Reload the page; a browser older than 2023 may be too old for it.`;
+    const message = `The engine could not be started: ${why}. Reload the page; an old browser may lack what it needs.`;
     throw { kind: "engine_start", message };
   },
 );

@@ -96,48 +96,16 @@ export function unusableSentences(unusable) {
 /** @param {unknown} outside */
 function ofRecipe(outside) {
   const { recipe: all, unusable } = checkedRecipe(outside);
-  const {
-    model,
-    adapters,
-    negative,
-    seed,
-    denoise,
-    clip_skip,
-    batch = 1,
-    masked = false,
-    embeddings = [],
-    ...recipe
-  } = all;
-  const {
-    prompt,
-    steps,
-    guidance,
-    sampler,
-    width,
-    height,
-    schedule,
-    spacing,
-    rng = "torch",
-    program = "diffusers",
-    eta = null,
-    hires,
-  } = recipe;
+  const { model, adapters, denoise, batch = 1, masked = false, embeddings = [], ...recipe } = all;
+  const { negative, clip_skip, schedule, spacing, rng = "torch", program = "diffusers", eta = null, hires } = recipe;
+  const { prompt, seed, steps, guidance, sampler, width, height } = recipe;
   /** @type {Partial<Form>} */
   const change = {
-    prompt,
+    ...{ prompt, seed, steps, guidance, sampler, width, height, rng, program, eta },
     negative: negative ?? "",
-    seed,
-    steps,
-    guidance,
-    sampler,
-    width,
-    height,
     schedule: schedule ?? "",
     spacing: spacing ?? "",
-    rng,
-    program,
     clipSkip: (clip_skip ?? 0) + 1,
-    eta,
     ...secondPass(hires),
     ...settingsOf(recipe),
   };
@@ -164,28 +132,8 @@ function ofRecipe(outside) {
 
 /** Web UIs draw noise as graphics cards do, unless the file says otherwise. @param {RecipeDraft} draft */
 function ofDraft(draft) {
-  const {
-    origin,
-    program,
-    prompt,
-    negative,
-    seed,
-    steps,
-    guidance,
-    sampler,
-    schedule,
-    size,
-    clip_skip,
-    rng,
-    model,
-    model_hash,
-    denoise,
-    eta,
-    hires,
-    adapters,
-    embeddings,
-    leftovers,
-  } = draft;
+  const { origin, program, prompt, negative, seed, steps, guidance, sampler, schedule, size, clip_skip, rng } = draft;
+  const { model, model_hash, denoise, eta, hires, adapters, embeddings, leftovers } = draft;
   /** @type {Partial<Form>} */
   const change = {
     ...{

@@ -87,6 +87,36 @@ export function resizeForm(form, edit) {
 }
 
 /**
+ * A file that is merged, and its strength.
+ * @param {string} name
+ * @param {number} strength
+ * @param {(strength: number) => void} set
+ * @param {(() => void) | null} remove
+ */
+function part(name, strength, set, remove) {
+  return html`<li>
+    <bdi>${name}</bdi>
+    <input
+      type="range"
+      min="-1"
+      max="2"
+      step="0.05"
+      aria-label=${t("merge.strength", { name })}
+      .value=${String(strength)}
+      @input=${(/** @type {Event} */ { target }) => set(Number(/** @type {HTMLInputElement} */ (target).value))}
+    />
+    <output>${formatFixed(strength)}</output>
+    ${
+      remove
+        ? html`<button class="quiet" type="button" aria-label=${t("merge.remove", { name })} @click=${remove}>
+            ${cross}
+          </button>`
+        : html`<span></span>`
+    }
+  </li>`;
+}
+
+/**
  * @param {Form} form
  * @param {"merge" | "bake"} kind
  * @param {import("../../types.d.ts").Entry} entry
@@ -97,32 +127,6 @@ export function mergeForm(form, kind, entry, files, edit) {
   const free = files.filter(
     (file) => file.id !== entry.id && usable(file) && !form.others.some(({ id }) => id === file.id),
   );
-  const part = (
-    /** @type {string} */ name,
-    /** @type {number} */ strength,
-    /** @type {(strength: number) => void} */ set,
-    /** @type {(() => void) | null} */ remove,
-  ) =>
-    html`<li>
-      <bdi>${name}</bdi>
-      <input
-        type="range"
-        min="-1"
-        max="2"
-        step="0.05"
-        aria-label=${t("merge.strength", { name })}
-        .value=${String(strength)}
-        @input=${(/** @type {Event} */ { target }) => set(Number(/** @type {HTMLInputElement} */ (target).value))}
-      />
-      <output>${formatFixed(strength)}</output>
-      ${
-        remove
-          ? html`<button class="quiet" type="button" aria-label=${t("merge.remove", { name })} @click=${remove}>
-              ${cross}
-            </button>`
-          : html`<span></span>`
-      }
-    </li>`;
   return html`<div class="change-form">
     <ul class="parts">
       ${kind === "merge" ? part(entry.name, form.strength, (strength) => edit({ strength }), null) : nothing}
@@ -271,7 +275,7 @@ function number(id, name, value, least, most, step, set) {
 }
 
 /** @param {string} id @param {string} name @param {boolean} checked @param {(checked: boolean) => void} set */
-function box(id, name, checked, set) {
+export function box(id, name, checked, set) {
   return html`<label class="check"
     ><input
       type="checkbox"

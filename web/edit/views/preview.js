@@ -33,105 +33,13 @@ export function previewView(preview, made) {
 /** @param {Preview} preview */
 function sentences(preview) {
   switch (preview.kind) {
-    case "convert": {
-      const { to, renamed, dropped, baked, rebuilt, split, fused, retyped, tensors_after } = preview;
-      const inexact = rebuilt.filter(({ exact }) => !exact);
-      const kept = inexact.length ? Math.min(...inexact.map(({ energy }) => energy)) : 1;
-      return html`
-        ${said(
-          renamed.length,
-          t(to ? "preview.renamed" : "preview.names", {
-            names: t("n.name", { n: renamed.length }),
-            target: word("target", to ?? ""),
-          }),
-          renamed.map(({ from, to }) => html`<code>${from}</code> → <code>${to}</code>`),
-        )}
-        ${said(
-          rebuilt.length,
-          t(inexact.length ? "preview.rebuilt_lossy" : "preview.rebuilt", {
-            layers: layers(rebuilt.length),
-            algorithm: word("algorithm", rebuilt[0]?.algorithm ?? ""),
-            exact: rebuilt.length - inexact.length,
-            percent: percent(kept),
-          }),
-          rebuilt.map(keptRow),
-        )}
-        ${said(
-          baked.length,
-          t("preview.baked", { layers: layers(baked.length) }),
-          baked.map(({ path, scale }) => html`<code>${path}</code> × ${formatNumber(scale)}`),
-        )}
-        ${said(
-          split.length,
-          t("preview.split", { layers: t("n.fused_layer", { n: split.length }) }),
-          split.map((path) => html`<code>${path}</code>`),
-        )}
-        ${said(
-          fused.length,
-          t("preview.fused", { layers: layers(fused.length) }),
-          fused.map((path) => html`<code>${path}</code>`),
-        )}
-        ${said(retyped, t("preview.retyped", { layers: layers(retyped) }))}
-        ${said(
-          dropped.length,
-          t("preview.dropped", { tensors: tensors(dropped.length) }),
-          dropped.map(({ key, reason }) => html`<code>${key}</code>: ${sentenceView(reason)}`),
-        )}
-        ${
-          renamed.length + rebuilt.length + baked.length + split.length + fused.length + retyped + dropped.length
-            ? nothing
-            : html`<li>${t("preview.header", { tensors: tensors(tensors_after) })}</li>`
-        }
-      `;
-    }
+    case "convert":
+      return converted(preview);
     case "resize":
-    case "merge": {
-      const { energy, dropped } = preview;
-      return html`
-        ${
-          preview.kind === "merge"
-            ? html`<li>${t("preview.merged", { layers: layers(preview.layers.length), shared: preview.shared })}</li>`
-            : nothing
-        }
-        ${said(
-          preview.layers.length,
-          t("preview.energy", { percent: percent(energy), ranks: ranks(preview.layers) }),
-          preview.layers.map(keptRow),
-        )}
-        ${said(
-          dropped.length,
-          t("preview.dropped", { tensors: tensors(dropped.length) }),
-          dropped.map(({ key, reason }) => html`<code>${key}</code>: ${sentenceView(reason)}`),
-        )}
-      `;
-    }
+    case "merge":
+      return resized(preview);
     case "metadata":
-      return preview.changes.length
-        ? html`<li>
-            ${t("preview.entries", { entries: t("n.entry", { n: preview.changes.length }) })}
-            <div class="scroller" tabindex="0" role="region" aria-label=${t("preview.table")}>
-              <table class="wrap">
-                <thead>
-                  <tr>
-                    <th scope="col">${t("meta.key")}</th>
-                    <th scope="col">${t("preview.before")}</th>
-                    <th scope="col">${t("preview.after")}</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  ${preview.changes.map(
-                    ({ key, before, after }) =>
-                      html`<tr>
-                        <th scope="row"><code>${key}</code></th>
-                        <td>${short(before)}</td>
-                        <td>${short(after)}</td>
-                      </tr>`,
-                  )}
-                </tbody>
-              </table>
-            </div>
-          </li>`
-        : html`<li>${t("preview.same")}</li>`;
+      return preview.changes.length ? changedEntries(preview.changes) : html`<li>${t("preview.same")}</li>`;
     case "bake": {
       const { tensors_after, warnings } = preview;
       return html`<li>${t("preview.bake", { tensors: tensors(preview.tensors), all: formatCount(tensors_after) })}</li>
@@ -153,6 +61,109 @@ function sentences(preview) {
     default:
       return nothing;
   }
+}
+
+/** @param {Extract<Preview, { kind: "convert" }>} preview */
+function converted(preview) {
+  const { to, renamed, dropped, baked, rebuilt, split, fused, retyped, tensors_after } = preview;
+  const inexact = rebuilt.filter(({ exact }) => !exact);
+  const kept = inexact.length ? Math.min(...inexact.map(({ energy }) => energy)) : 1;
+  return html`
+    ${said(
+      renamed.length,
+      t(to ? "preview.renamed" : "preview.names", {
+        names: t("n.name", { n: renamed.length }),
+        target: word("target", to ?? ""),
+      }),
+      renamed.map(({ from, to }) => html`<code>${from}</code> → <code>${to}</code>`),
+    )}
+    ${said(
+      rebuilt.length,
+      t(inexact.length ? "preview.rebuilt_lossy" : "preview.rebuilt", {
+        layers: layers(rebuilt.length),
+        algorithm: word("algorithm", rebuilt[0]?.algorithm ?? ""),
+        exact: rebuilt.length - inexact.length,
+        percent: percent(kept),
+      }),
+      rebuilt.map(keptRow),
+    )}
+    ${said(
+      baked.length,
+      t("preview.baked", { layers: layers(baked.length) }),
+      baked.map(({ path, scale }) => html`<code>${path}</code> × ${formatNumber(scale)}`),
+    )}
+    ${said(
+      split.length,
+      t("preview.split", { layers: t("n.fused_layer", { n: split.length }) }),
+      split.map((path) => html`<code>${path}</code>`),
+    )}
+    ${said(
+      fused.length,
+      t("preview.fused", { layers: layers(fused.length) }),
+      fused.map((path) => html`<code>${path}</code>`),
+    )}
+    ${said(retyped, t("preview.retyped", { layers: layers(retyped) }))}
+    ${said(
+      dropped.length,
+      t("preview.dropped", { tensors: tensors(dropped.length) }),
+      dropped.map(({ key, reason }) => html`<code>${key}</code>: ${sentenceView(reason)}`),
+    )}
+    ${
+      renamed.length + rebuilt.length + baked.length + split.length + fused.length + retyped + dropped.length
+        ? nothing
+        : html`<li>${t("preview.header", { tensors: tensors(tensors_after) })}</li>`
+    }
+  `;
+}
+
+/** @param {Extract<Preview, { kind: "resize" | "merge" }>} preview */
+function resized(preview) {
+  const { energy, dropped } = preview;
+  return html`
+    ${
+      preview.kind === "merge"
+        ? html`<li>${t("preview.merged", { layers: layers(preview.layers.length), shared: preview.shared })}</li>`
+        : nothing
+    }
+    ${said(
+      preview.layers.length,
+      t("preview.energy", { percent: percent(energy), ranks: ranks(preview.layers) }),
+      preview.layers.map(keptRow),
+    )}
+    ${said(
+      dropped.length,
+      t("preview.dropped", { tensors: tensors(dropped.length) }),
+      dropped.map(({ key, reason }) => html`<code>${key}</code>: ${sentenceView(reason)}`),
+    )}
+  `;
+}
+
+/** @param {Extract<Preview, { kind: "metadata" }>["changes"]} changes */
+function changedEntries(changes) {
+  return html`<li>
+    ${t("preview.entries", { entries: t("n.entry", { n: changes.length }) })}
+    <div class="scroller" tabindex="0" role="region" aria-label=${t("preview.table")}>
+      <table class="wrap">
+        <thead>
+          <tr>
+            <th scope="col">${t("meta.key")}</th>
+            <th scope="col">${t("preview.before")}</th>
+            <th scope="col">${t("preview.after")}</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${changes.map(
+            ({ key, before, after }) =>
+              html`<tr>
+                <th scope="row"><code>${key}</code></th>
+                <td>${short(before)}</td>
+                <td>${short(after)}</td>
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </li>`;
 }
 
 /**

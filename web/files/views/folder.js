@@ -70,36 +70,7 @@ export function folderView(table, selected, send) {
           ${cross}
         </button>
       </header>
-      <div class="filter">
-        <label>
-          <span class="visually-hidden">${t("folder.filter")}</span>
-          <input
-            type="search"
-            id="folder-filter"
-            placeholder=${t("folder.example")}
-            .value=${filter}
-            @input=${(/** @type {Event} */ { target }) =>
-              send({ type: "folder/changed", change: { filter: /** @type {HTMLInputElement} */ (target).value } })}
-          />
-        </label>
-        <span class="fine" role="status">${t("table.of_rows", { rows: shown.length, all: rows.length })}</span>
-        <button
-          class="button small"
-          type="button"
-          id="folder-csv"
-          @click=${() => send({ type: "folder/save", as: "csv" })}
-        >
-          ${download} CSV
-        </button>
-        <button
-          class="button small"
-          type="button"
-          id="folder-json"
-          @click=${() => send({ type: "folder/save", as: "json" })}
-        >
-          ${download} JSON
-        </button>
-      </div>
+      ${filterView(filter, shown.length, rows.length, send)}
       <div class="scroller tall" tabindex="0" role="region" aria-label=${t("folder.table")}>
         <table>
           <thead>
@@ -121,6 +92,35 @@ export function folderView(table, selected, send) {
       }
     </section>
   `;
+}
+
+/** @param {string} filter @param {number} shown @param {number} all @param {Send} send */
+function filterView(filter, shown, all, send) {
+  return html`<div class="filter">
+    <label>
+      <span class="visually-hidden">${t("folder.filter")}</span>
+      <input
+        type="search"
+        id="folder-filter"
+        placeholder=${t("folder.example")}
+        .value=${filter}
+        @input=${(/** @type {Event} */ { target }) =>
+          send({ type: "folder/changed", change: { filter: /** @type {HTMLInputElement} */ (target).value } })}
+      />
+    </label>
+    <span class="fine" role="status">${t("table.of_rows", { rows: shown, all })}</span>
+    <button class="button small" type="button" id="folder-csv" @click=${() => send({ type: "folder/save", as: "csv" })}>
+      ${download} CSV
+    </button>
+    <button
+      class="button small"
+      type="button"
+      id="folder-json"
+      @click=${() => send({ type: "folder/save", as: "json" })}
+    >
+      ${download} JSON
+    </button>
+  </div>`;
 }
 
 /** @param {FolderRow[]} rows @param {number} twins */

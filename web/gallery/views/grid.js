@@ -107,29 +107,36 @@ function axisView(state, side, name, send) {
   `;
 }
 
+/**
+ * @param {import("../../types.d.ts").Grid["cells"]} cells
+ * @param {number} at
+ * @param {boolean} smooth
+ * @param {Send} send
+ */
+function cellView(cells, at, smooth, send) {
+  const drawing = cells[at];
+  const name = drawing
+    ? t("grid.cell", { name: withName(drawing) || t("grid.no_lora"), seed: drawing.recipe.seed })
+    : "";
+  return html`<td>
+    ${
+      drawing
+        ? html`<button
+            type="button"
+            class="thumb"
+            aria-label=${t("grid.look", { name })}
+            @click=${() => send({ type: "grid/picked", at })}
+          >
+            <pixel-image .room=${144} .image=${drawing.image} ?smooth=${smooth} label=""></pixel-image>
+          </button>`
+        : html`<div class="blank"></div>`
+    }
+  </td>`;
+}
+
 /** @param {import("../../types.d.ts").Grid} grid @param {boolean} smooth @param {Send} send */
 function tableView({ title, x, y, cells }, smooth, send) {
   const drawn = cells.filter((cell) => cell !== null).length;
-  const cell = (/** @type {number} */ at) => {
-    const drawing = cells[at];
-    const name = drawing
-      ? t("grid.cell", { name: withName(drawing) || t("grid.no_lora"), seed: drawing.recipe.seed })
-      : "";
-    return html`<td>
-      ${
-        drawing
-          ? html`<button
-              type="button"
-              class="thumb"
-              aria-label=${t("grid.look", { name })}
-              @click=${() => send({ type: "grid/picked", at })}
-            >
-              <pixel-image .room=${144} .image=${drawing.image} ?smooth=${smooth} label=""></pixel-image>
-            </button>`
-          : html`<div class="blank"></div>`
-      }
-    </td>`;
-  };
   return html`
     <div class="scroller" tabindex="0" role="region" aria-label=${t("grid.label")}>
       <table class="cells">
@@ -152,7 +159,7 @@ function tableView({ title, x, y, cells }, smooth, send) {
             ({ label }, row) =>
               html`<tr>
                 ${y.name ? html`<th scope="row">${label}</th>` : nothing}${x.ticks.map((_, column) =>
-                  cell(row * x.ticks.length + column),
+                  cellView(cells, row * x.ticks.length + column, smooth, send),
                 )}
               </tr>`,
           )}

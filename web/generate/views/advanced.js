@@ -24,53 +24,7 @@ export function advancedView(form, info, change) {
     <details class="advanced" id="advanced">
       <summary>${t("advanced.title")}</summary>
       <div class="inside numbers">
-        ${choiceField(
-          t("advanced.schedule"),
-          "schedule",
-          form.schedule,
-          [["", t("option.models")], ...schedules(form, info)],
-          change,
-        )}
-        ${choiceField(
-          t("advanced.spacing"),
-          "spacing",
-          form.spacing,
-          [
-            ["", t("option.models")],
-            ["leading", t("option.leading")],
-            ["linspace", t("option.linspace")],
-            ["trailing", t("option.trailing")],
-          ],
-          change,
-        )}
-        <div class="whole">
-          ${choiceField(
-            t("advanced.noise"),
-            "rng",
-            form.rng,
-            [
-              ["torch", t("advanced.torch")],
-              ["philox", "Philox"],
-              ["torch_philox", t("advanced.torch_philox")],
-            ],
-            change,
-          )}
-          <p class="fine">${t(RNG_SAYS[form.rng])}</p>
-        </div>
-        <div class="whole">
-          ${choiceField(
-            t("advanced.program"),
-            "program",
-            form.program,
-            [
-              ["diffusers", "diffusers"],
-              ["a1111", "AUTOMATIC1111"],
-              ["comfyui", "ComfyUI"],
-            ],
-            change,
-          )}
-          <p class="fine">${form.program === "diffusers" ? t("advanced.diffusers_says") : t("advanced.web_ui_says")}</p>
-        </div>
+        ${samplingView(form, info, change)}
         ${
           isFresh
             ? html`${numberField(
@@ -94,6 +48,62 @@ export function advancedView(form, info, change) {
       </div>
     </details>
   `;
+}
+
+/**
+ * The noise and its levels, and the program whose rules hold.
+ * @param {Form} form
+ * @param {ModelInfo | null} info
+ * @param {Change} change
+ */
+function samplingView(form, info, change) {
+  return html`${choiceField(
+      t("advanced.schedule"),
+      "schedule",
+      form.schedule,
+      [["", t("option.models")], ...schedules(form, info)],
+      change,
+    )}
+    ${choiceField(
+      t("advanced.spacing"),
+      "spacing",
+      form.spacing,
+      [
+        ["", t("option.models")],
+        ["leading", t("option.leading")],
+        ["linspace", t("option.linspace")],
+        ["trailing", t("option.trailing")],
+      ],
+      change,
+    )}
+    <div class="whole">
+      ${choiceField(
+        t("advanced.noise"),
+        "rng",
+        form.rng,
+        [
+          ["torch", t("advanced.torch")],
+          ["philox", "Philox"],
+          ["torch_philox", t("advanced.torch_philox")],
+        ],
+        change,
+      )}
+      <p class="fine">${t(RNG_SAYS[form.rng])}</p>
+    </div>
+    <div class="whole">
+      ${choiceField(
+        t("advanced.program"),
+        "program",
+        form.program,
+        [
+          ["diffusers", "diffusers"],
+          ["a1111", "AUTOMATIC1111"],
+          ["comfyui", "ComfyUI"],
+        ],
+        change,
+      )}
+      <p class="fine">${form.program === "diffusers" ? t("advanced.diffusers_says") : t("advanced.web_ui_says")}</p>
+    </div>`;
 }
 
 /**

@@ -61,33 +61,14 @@ export function stackView(state, send) {
  * @param {ReturnType<typeof loraOptions>} options
  * @param {Send} send
  */
-function rowView(row, index, rows, { demo, own }, send) {
+function rowView(row, index, rows, options, send) {
   const suffix = index ? `-${index + 1}` : "";
   const several = rows.length > 1;
   const number = several ? ` ${index + 1}` : "";
   const change = (/** @type {Partial<Row>} */ change) => send({ type: "row/changed", index, change });
-  const free = (/** @type {{ id: string }} */ { id }) => id === row.id || !rows.some((other) => other.id === id);
-  const option = (/** @type {{ id: string, label: string }} */ { id, label }) =>
-    html`<option value=${id} .selected=${live(id === row.id)}>${label}</option>`;
-  const shows = demo.find(({ id }) => id === row.id)?.shows;
   return html`
     <div class="lora ${several ? "one-of-many" : ""}" role="group" aria-label="LoRA${number}" ?data-off=${!row.on}>
-      <label class="field">
-        <span>LoRA${number}</span>
-        <select
-          id="lora${suffix}"
-          aria-describedby="lora-shows${suffix}"
-          @change=${(/** @type {Event} */ { target }) =>
-            change({ id: /** @type {HTMLSelectElement} */ (target).value })}
-        >
-          <option value="" .selected=${live(row.id === "")}>${t("stack.none")}</option>
-          ${own.length ? html`<optgroup label=${t("stack.own")}>${own.filter(free).map(option)}</optgroup>` : nothing}
-          ${
-            demo.length ? html`<optgroup label=${t("stack.demo")}>${demo.filter(free).map(option)}</optgroup>` : nothing
-          }
-        </select>
-        <span class="fine" id="lora-shows${suffix}">${shows ?? nothing}</span>
-      </label>
+      ${loraField(row, number, suffix, rows, options, change)}
       <div class="field">
         <span class="typed">
           <label for="strength${suffix}">${t("stack.strength")}</label>
@@ -114,32 +95,64 @@ function rowView(row, index, rows, { demo, own }, send) {
       </div>
       <div class="row-tools">
         ${row.id ? textEncoderView(row, suffix, change) : nothing}
-        ${
-          several
-            ? html`<label class="check"
-                  ><input
-                    type="checkbox"
-                    id="on${suffix}"
-                    .checked=${live(row.on)}
-                    @change=${checkInto("on", change)}
-                  />
-                  ${t("stack.on")}</label
-                >
-                <button
-                  class="quiet"
-                  type="button"
-                  id="remove${suffix}"
-                  aria-label=${t("stack.remove", { number })}
-                  title=${t("button.remove")}
-                  @click=${() => send({ type: "row/removed", index })}
-                >
-                  ${cross}
-                </button>`
-            : nothing
-        }
+        ${several ? oneOfManyView(row, index, number, send) : nothing}
       </div>
     </div>
   `;
+}
+
+/**
+ * @param {Row} row
+ * @param {string} number
+ * @param {string} suffix
+ * @param {Row[]} rows
+ * @param {ReturnType<typeof loraOptions>} options
+ * @param {(change: Partial<Row>) => void} change
+ */
+function loraField(row, number, suffix, rows, { demo, own }, change) {
+  const free = (/** @type {{ id: string }} */ { id }) => id === row.id || !rows.some((other) => other.id === id);
+  const option = (/** @type {{ id: string, label: string }} */ { id, label }) =>
+    html`<option value=${id} .selected=${live(id === row.id)}>${label}</option>`;
+  const shows = demo.find(({ id }) => id === row.id)?.shows;
+  return html`<label class="field">
+    <span>LoRA${number}</span>
+    <select
+      id="lora${suffix}"
+      aria-describedby="lora-shows${suffix}"
+      @change=${(/** @type {Event} */ { target }) => change({ id: /** @type {HTMLSelectElement} */ (target).value })}
+    >
+      <option value="" .selected=${live(row.id === "")}>${t("stack.none")}</option>
+      ${own.length ? html`<optgroup label=${t("stack.own")}>${own.filter(free).map(option)}</optgroup>` : nothing}
+      ${demo.length ? html`<optgroup label=${t("stack.demo")}>${demo.filter(free).map(option)}</optgroup>` : nothing}
+    </select>
+    <span class="fine" id="lora-shows${suffix}">${shows ?? nothing}</span>
+  </label>`;
+}
+
+/**
+ * What only a stack of several needs: switching one off, and taking it away.
+ * @param {Row} row
+ * @param {number} index
+ * @param {string} number
+ * @param {Send} send
+ */
+function oneOfManyView(row, index, number, send) {
+  const suffix = index ? `-${index + 1}` : "";
+  const change = (/** @type {Partial<Row>} */ change) => send({ type: "row/changed", index, change });
+  return html`<label class="check"
+      ><input type="checkbox" id="on${suffix}" .checked=${live(row.on)} @change=${checkInto("on", change)} />
+      ${t("stack.on")}</label
+    >
+    <button
+      class="quiet"
+      type="button"
+      id="remove${suffix}"
+      aria-label=${t("stack.remove", { number })}
+      title=${t("button.remove")}
+      @click=${() => send({ type: "row/removed", index })}
+    >
+      ${cross}
+    </button>`;
 }
 
 /** @param {Row} row @param {string} suffix @param {(change: Partial<Row>) => void} change */

@@ -95,35 +95,36 @@ function resultView({ sentence, comparison }, a, b) {
           : nothing
       }
     </details>
-    ${
-      metadata.length
-        ? html`<details>
-            <summary>${t("compare.metadata", { differences: t("n.difference", { n: metadata.length }) })}</summary>
-            <div class="scroller tall" tabindex="0" role="region" aria-label=${t("compare.differences")}>
-              <table class="wrap">
-                <thead>
-                  <tr>
-                    <th scope="col">${t("meta.key")}</th>
-                    <th scope="col"><bdi>${a}</bdi></th>
-                    <th scope="col"><bdi>${b}</bdi></th>
-                  </tr>
-                </thead>
-                <tbody>
-                  ${metadata.map(
-                    ({ key, a, b }) =>
-                      html`<tr>
-                        <th scope="row"><code>${key}</code></th>
-                        <td>${short(a)}</td>
-                        <td>${short(b)}</td>
-                      </tr>`,
-                  )}
-                </tbody>
-              </table>
-            </div>
-          </details>`
-        : html`<p class="fine">${t("compare.same")}</p>`
-    }
+    ${metadata.length ? metadataView(metadata, a, b) : html`<p class="fine">${t("compare.same")}</p>`}
   `;
+}
+
+/** @param {Compared["comparison"]["metadata"]} metadata @param {string} a @param {string} b */
+function metadataView(metadata, a, b) {
+  return html`<details>
+    <summary>${t("compare.metadata", { differences: t("n.difference", { n: metadata.length }) })}</summary>
+    <div class="scroller tall" tabindex="0" role="region" aria-label=${t("compare.differences")}>
+      <table class="wrap">
+        <thead>
+          <tr>
+            <th scope="col">${t("meta.key")}</th>
+            <th scope="col"><bdi>${a}</bdi></th>
+            <th scope="col"><bdi>${b}</bdi></th>
+          </tr>
+        </thead>
+        <tbody>
+          ${metadata.map(
+            ({ key, a, b }) =>
+              html`<tr>
+                <th scope="row"><code>${key}</code></th>
+                <td>${short(a)}</td>
+                <td>${short(b)}</td>
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </details>`;
 }
 
 /** @param {string | null} value */

@@ -48,15 +48,13 @@ function named(imports, verdict) {
 function groupView(verdict, names) {
   if (!names.length) return nothing;
   const list = html`<ul class="import-list">
-    ${names
-      .slice(0, MOST)
-      .map(
-        ([name, places]) =>
-          html`<li>
-            <code>${name}</code>
-            <span class="fine">${t("imports.in", { places: [...places].slice(0, MOST).join(", ") })}</span>
-          </li>`,
-      )}
+    ${names.slice(0, MOST).map(
+      ([name, places]) =>
+        html`<li>
+          <code>${name}</code>
+          <span class="fine">${t("imports.in", { places: [...places].slice(0, MOST).join(", ") })}</span>
+        </li>`,
+    )}
     ${names.length > MOST ? html`<li>${t("message.more", { n: names.length - MOST })}</li>` : nothing}
   </ul>`;
   const title = t("imports.group", { verdict: word("import", verdict), names: t("n.name", { n: names.length }) });

@@ -42,14 +42,14 @@ export function mapView(report, marks, detail, tune, send) {
 }
 
 /** @param {import("../map.js").Strip} strip @param {number} longest @param {Marks} marks @param {Send} send */
-function stripView({ component, columns, rows }, longest, { pointed, chosen, layer }, send) {
+function stripView({ component, columns, rows }, longest, marks, send) {
   const unit = 100 / longest;
   const tops = rows.map(
     (_, i) => TOP + rows.slice(0, i).reduce((sum, lane) => sum + lane.layers.length * TILE + GAP, 0),
   );
   const tall = tops[tops.length - 1] + rows[rows.length - 1].layers.length * TILE;
   const title = word("component", component);
-  const active = columns.find(({ block }) => blockKeyOf(block) === (pointed || chosen));
+  const active = columns.find(({ block }) => blockKeyOf(block) === (marks.pointed || marks.chosen));
   return html`
     <div class="strip">
       <p class="strip-title">${title}</p>
@@ -71,46 +71,40 @@ function stripView({ component, columns, rows }, longest, { pointed, chosen, lay
           @mouseleave=${() => send({ type: "block/pointed", block: "" })}
           @blur=${() => send({ type: "block/pointed", block: "" })}
         >
-          ${columns.map(({ block, x, width, over, under, tiles }) => {
-            const key = blockKeyOf(block);
-            const left = `${x * unit}%`;
-            return svg`<g id=${cellId(block)} role="option" class="cell"
-                aria-selected=${key === chosen ? "true" : "false"} aria-label="${[over, under]
-                  .filter(Boolean)
-                  .join(" ")}, ${sentence(block)}"
-                data-pointed=${key === pointed ? "" : nothing}
-                @mouseover=${(/** @type {MouseEvent} */ event) =>
-                  send({ type: "block/pointed", block: pathOf(event) || key })}
-                @click=${(/** @type {MouseEvent} */ event) => choose(pathOf(event), key, send)}>
-              ${over ? svg`<text class="group" x=${left} y="11">${over}</text>` : nothing}
-              <rect class="hit" x=${left} y=${TOP - 4} width="${width * unit}%" height=${tall - TOP + 22} />
-              ${rows.map(
-                ({ layers }, i) =>
-                  svg`<rect class="room" x=${left} y=${tops[i]} width="${(width - 0.14) * unit}%" height=${layers.length * TILE - 1} rx="2" />`,
-              )}
-              ${tiles.map(
-                ({
-                  row,
-                  lane,
-                  line,
-                  across,
-                  of,
-                }) => svg`<rect class="tile step-${step(row)}" data-path=${row.path} data-on=${
-                  row.path === layer ? "" : nothing
-                }
-                  x="${
-                    (x + ((width - 0.14) * across) / of) * unit
-                  }%" y=${tops[lane] + line * TILE} width="${((width - 0.14) / of) * unit}%" height=${TILE - 1} />`,
-              )}
-              <text class="under ${Number(under) % 2 ? "odd" : ""}" x="${
-                (x + (width - 0.14) / 2) * unit
-              }%" y=${tall + 13}>${under}</text>
-            </g>`;
-          })}
+          ${columns.map((column) => columnView(column, { unit, tops, tall, rows }, marks, send))}
         </svg>
       </div>
     </div>
   `;
+}
+
+/**
+ * A block: its name, the room of its lanes, a tile for each layer.
+ * @param {import("../map.js").Strip["columns"][number]} column
+ * @param {{ unit: number, tops: number[], tall: number, rows: import("../map.js").Strip["rows"] }} places
+ * @param {Marks} marks
+ * @param {Send} send
+ */
+function columnView({ block, x, width, over, under, tiles }, { unit, tops, tall, rows }, marks, send) {
+  const key = blockKeyOf(block);
+  const wide = width - 0.14;
+  const room = (/** @type {number} */ i, /** @type {{ layers: unknown[] }} */ { layers }) =>
+    svg`<rect class="room" x="${x * unit}%" y=${tops[i]} width="${wide * unit}%"
+      height=${layers.length * TILE - 1} rx="2" />`;
+  const tile = (/** @type {typeof tiles[number]} */ { row, lane, line, across, of }) =>
+    svg`<rect class="tile step-${step(row)}" data-path=${row.path} data-on=${row.path === marks.layer ? "" : nothing}
+      x="${(x + (wide * across) / of) * unit}%" y=${tops[lane] + line * TILE}
+      width="${(wide / of) * unit}%" height=${TILE - 1} />`;
+  return svg`<g id=${cellId(block)} role="option" class="cell" aria-selected=${key === marks.chosen ? "true" : "false"}
+    aria-label="${[over, under].filter(Boolean).join(" ")}, ${sentence(block)}"
+    data-pointed=${key === marks.pointed ? "" : nothing}
+    @mouseover=${(/** @type {MouseEvent} */ event) => send({ type: "block/pointed", block: pathOf(event) || key })}
+    @click=${(/** @type {MouseEvent} */ event) => choose(pathOf(event), key, send)}>
+    ${over ? svg`<text class="group" x="${x * unit}%" y="11">${over}</text>` : nothing}
+    <rect class="hit" x="${x * unit}%" y=${TOP - 4} width="${width * unit}%" height=${tall - TOP + 22} />
+    ${rows.map((row, i) => room(i, row))} ${tiles.map(tile)}
+    <text class="under ${Number(under) % 2 ? "odd" : ""}" x="${(x + wide / 2) * unit}%" y=${tall + 13}>${under}</text>
+  </g>`;
 }
 
 /** The layer under the pointer, "" for none. @param {MouseEvent} event */

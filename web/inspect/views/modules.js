@@ -39,34 +39,7 @@ export function modulesView(report, table, chosen, send) {
         <h3>${t("modules.title")}</h3>
         <span class="fine">${t("n.module", { n: report.modules.length })}</span>
       </summary>
-      <div class="filter">
-        <label>
-          <span class="visually-hidden">${t("modules.filter")}</span>
-          <input
-            type="search"
-            id="module-filter"
-            placeholder=${t("modules.example")}
-            .value=${table.filter}
-            @input=${(/** @type {Event} */ { target }) =>
-              send({
-                type: "table/changed",
-                change: { filter: /** @type {HTMLInputElement} */ (target).value, all: false },
-              })}
-          />
-        </label>
-        ${
-          chosen
-            ? html`<button
-                class="button small"
-                type="button"
-                @click=${() => send({ type: "block/chosen", block: chosen })}
-              >
-                ${t("modules.only", { block: chosen.split("/")[1] })}
-              </button>`
-            : nothing
-        }
-        <span class="fine" role="status">${t("table.of_rows", { rows: rows.length, all: report.modules.length })}</span>
-      </div>
+      ${filterView(table, rows.length, report.modules.length, chosen, send)}
       <div class="scroller tall" tabindex="0" role="region" aria-label=${t("modules.table")}>
         <table data-testid="modules">
           <thead>
@@ -75,25 +48,7 @@ export function modulesView(report, table, chosen, send) {
             </tr>
           </thead>
           <tbody>
-            ${shown.map(
-              (module) =>
-                html`<tr>
-                  ${columns.map(({ key, numeric, cell }) =>
-                    key === "path"
-                      ? html`<th scope="row">
-                          <button
-                            type="button"
-                            class="path"
-                            title=${t("modules.numbers")}
-                            @click=${() => send({ type: "layer/chosen", path: module.path })}
-                          >
-                            <code>${cell(module)}</code>
-                          </button>
-                        </th>`
-                      : html`<td class=${numeric ? "numeric" : ""}>${cell(module)}</td>`,
-                  )}
-                </tr>`,
-            )}
+            ${shown.map((module) => rowView(module, columns, send))}
           </tbody>
         </table>
       </div>
@@ -111,6 +66,60 @@ export function modulesView(report, table, chosen, send) {
       }
     </details>
   `;
+}
+
+/** @param {Module} module @param {Column[]} columns @param {Send} send */
+function rowView(module, columns, send) {
+  return html`<tr>
+    ${columns.map(({ key, numeric, cell }) =>
+      key === "path"
+        ? html`<th scope="row">
+            <button
+              type="button"
+              class="path"
+              title=${t("modules.numbers")}
+              @click=${() => send({ type: "layer/chosen", path: module.path })}
+            >
+              <code>${cell(module)}</code>
+            </button>
+          </th>`
+        : html`<td class=${numeric ? "numeric" : ""}>${cell(module)}</td>`,
+    )}
+  </tr>`;
+}
+
+/**
+ * @param {Table} table
+ * @param {number} rows
+ * @param {number} all
+ * @param {string} chosen
+ * @param {Send} send
+ */
+function filterView(table, rows, all, chosen, send) {
+  return html`<div class="filter">
+    <label>
+      <span class="visually-hidden">${t("modules.filter")}</span>
+      <input
+        type="search"
+        id="module-filter"
+        placeholder=${t("modules.example")}
+        .value=${table.filter}
+        @input=${(/** @type {Event} */ { target }) =>
+          send({
+            type: "table/changed",
+            change: { filter: /** @type {HTMLInputElement} */ (target).value, all: false },
+          })}
+      />
+    </label>
+    ${
+      chosen
+        ? html`<button class="button small" type="button" @click=${() => send({ type: "block/chosen", block: chosen })}>
+            ${t("modules.only", { block: chosen.split("/")[1] })}
+          </button>`
+        : nothing
+    }
+    <span class="fine" role="status">${t("table.of_rows", { rows, all })}</span>
+  </div>`;
 }
 
 /**

@@ -106,7 +106,8 @@ function demoView({ kept, all, bytes }, n, send) {
  * @param {import("../../types.d.ts").Work | undefined} work
  * @param {Send} send
  */
-function itemView({ key, name, address, sha256, size, received, own }, work, send) {
+function itemView(item, work, send) {
+  const { name, sha256, size, received, own } = item;
   const whole = own || sha256 !== "";
   const busy = work && !work.error;
   const done = busy ? Math.max(work.received, 0) : received;
@@ -136,42 +137,47 @@ function itemView({ key, name, address, sha256, size, received, own }, work, sen
         : html`<progress max="1" .value=${all ? done / all : 0} aria-label=${t("shelf.progress", { name })}></progress>`
     }
     ${work?.error ? html`<p class="fine over" role="alert">${work.error.message}</p>` : nothing}
-    <p class="downloads">
-      ${
-        whole
-          ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/open", key })}>
-              ${t("address.go")}
-            </button>`
-          : nothing
-      }
-      ${
-        busy
-          ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stop", key })}>
-              ${t("button.stop")}
-            </button>`
-          : nothing
-      }
-      ${
-        !busy && !whole && address
-          ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resume", key })}>
-              ${t("shelf.go_on")}
-            </button>`
-          : nothing
-      }
-      ${
-        busy
-          ? nothing
-          : html`<button
-              class="button small"
-              type="button"
-              aria-label=${own ? `${t("shelf.forget")} ${name}` : t("shelf.delete_named", { name })}
-              @click=${() => send({ type: "shelf/remove", key })}
-            >
-              ${t(own ? "shelf.forget" : "button.delete")}
-            </button>`
-      }
-    </p>
+    ${toolsView(item, whole, Boolean(busy), send)}
   </li>`;
+}
+
+/** @param {State["shelf"]["items"][number]} item @param {boolean} whole @param {boolean} busy @param {Send} send */
+function toolsView({ key, name, address, own }, whole, busy, send) {
+  return html`<p class="downloads">
+    ${
+      whole
+        ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/open", key })}>
+            ${t("address.go")}
+          </button>`
+        : nothing
+    }
+    ${
+      busy
+        ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stop", key })}>
+            ${t("button.stop")}
+          </button>`
+        : nothing
+    }
+    ${
+      !busy && !whole && address
+        ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resume", key })}>
+            ${t("shelf.go_on")}
+          </button>`
+        : nothing
+    }
+    ${
+      busy
+        ? nothing
+        : html`<button
+            class="button small"
+            type="button"
+            aria-label=${own ? `${t("shelf.forget")} ${name}` : t("shelf.delete_named", { name })}
+            @click=${() => send({ type: "shelf/remove", key })}
+          >
+            ${t(own ? "shelf.forget" : "button.delete")}
+          </button>`
+    }
+  </p>`;
 }
 
 /** @param {Send} send */
