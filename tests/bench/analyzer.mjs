@@ -103,7 +103,7 @@ async function read(path, whole) {
     new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
   });
   await new Promise((done) => setTimeout(done, SETTLED));
-  const memory = await watch(page);
+  const memory = await watch();
   await page.setInputFiles('#file-picker', path);
   const wanted = whole ? 'read' : 'map';
   await page.waitForFunction((name) => name in globalThis.marks, wanted);
@@ -136,7 +136,7 @@ async function table() {
 }
 
 /** Tracks the peak memory of the page's process relative to now; null without /proc. */
-async function watch(page) {
+async function watch() {
   const session = await app.browser.newBrowserCDPSession();
   const { processInfo } = await session.send('SystemInfo.getProcessInfo');
   await session.detach();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
-import { BLANK, SUB_PATH, drop, launch } from './harness.mjs';
+import { SUB_PATH, drop, launch } from './harness.mjs';
 import { PATIENCE, finished, ready, reportOf } from './studio.mjs';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { lookLink, parsedLink, recipeLink } from '../../web/share/link.js';
 import { BLANK, drop, elsewhere, launch, until } from './harness.mjs';
-import { PATIENCE, difference, finished, generate, pixels, ready, reportOf } from './studio.mjs';
+import { generate, pixels, ready, reportOf } from './studio.mjs';
 
 const STORED = JSON.parse(await readFile(new URL('links.json', import.meta.url), 'utf8'));
 

@@ -61,7 +61,8 @@ const RULES = [
   ],
   [
     'only app/ and the roots import app/',
-    ({ from, to }) => to.startsWith('app/') && !from.startsWith('app/') && !['main.js', 'effects.js', 'state.js'].includes(from),
+    ({ from, to }) =>
+      to.startsWith('app/') && !from.startsWith('app/') && !['main.js', 'effects.js', 'state.js'].includes(from),
   ],
   ['only main.js imports the effects of the whole page', ({ from, to }) => to === 'effects.js' && from !== 'main.js'],
   [
