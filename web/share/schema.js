@@ -106,11 +106,41 @@ const SCHEDULES = {
   ays_gits: true,
 };
 
-/** Numbers among A1111's settings. */
-const WEB_UI_NUMBERS = [
-  ...["s_churn", "s_tmin", "s_tmax", "s_noise", "sigma_min", "sigma_max", "rho", "beta_alpha", "beta_beta"],
-  ...["extra_noise", "min_sigma_of_guidance", "skip_early_guidance"],
-];
+/** Choices and parts of a recipe: what the engine gets anew does not compile until it stands here. */
+/** @type {Record<NonNullable<Recipe["spacing"]>, true>} */
+const SPACINGS = { leading: true, linspace: true, trailing: true };
+/** @type {Record<NonNullable<Recipe["rng"]>, true>} */
+const RNGS = { torch: true, philox: true, torch_philox: true };
+/** @type {Record<NonNullable<Recipe["program"]>, true>} */
+const PROGRAMS = { diffusers: true, a1111: true, comfyui: true };
+/** @type {Record<NonNullable<Recipe["emphasis"]>, true>} */
+const EMPHASES = { original: true, no_norm: true, ignore: true, none: true };
+/** @type {Record<NonNullable<Recipe["prediction"]>, true>} */
+const PREDICTIONS = { epsilon: true, v_prediction: true, sample: true };
+/** @type {Record<NonNullable<Hires["upscaler"]>, true>} */
+const UPSCALERS = { latent: true, pixels: true };
+
+/** @typedef {NonNullable<Recipe["hires"]>} Hires */
+/** @type {Record<keyof Hires, Check>} */
+const HIRES = { scale: number(1, 8), denoise: number(0, 1), steps: whole(0, 1000), upscaler: choice(UPSCALERS) };
+/** @type {Record<keyof NonNullable<Recipe["variation"]>, Check>} */
+const VARIATION = { seed, strength: number(0, 1) };
+/** @type {Record<keyof NonNullable<Recipe["embeddings"]>[number], Check>} */
+const EMBEDDING = { name: text(300), sha256: hash };
+/** @type {Record<keyof LinkedAdapter, Check>} */
+const ADAPTER = {
+  ...{ name: text(300), sha256: hash, strength, text_encoder: strength, blocks: text(2000), hash, address },
+};
+
+const setting = number(0, 1e6);
+/** A1111's settings. @type {Record<keyof NonNullable<Recipe["web_ui"]>, Check>} */
+const WEB_UI = {
+  noise_seed_delta: whole(-(2 ** 53), 2 ** 53),
+  ...{ discard_penultimate: flag, sgm_noise_multiplier: flag, quantize: flag },
+  ...{ s_churn: setting, s_tmin: setting, s_tmax: setting, s_noise: setting },
+  ...{ sigma_min: setting, sigma_max: setting, rho: setting, beta_alpha: setting, beta_beta: setting },
+  ...{ extra_noise: setting, min_sigma_of_guidance: setting, skip_early_guidance: setting },
+};
 
 /** Every field of a recipe: a new one does not compile until it has a check. @type {Record<keyof Recipe, Check>} */
 const FIELDS = {
@@ -125,47 +155,25 @@ const FIELDS = {
   width: whole(8, 8192),
   height: whole(8, 8192),
   schedule: choice(SCHEDULES),
-  spacing: choice({ leading: true, linspace: true, trailing: true }),
+  spacing: choice(SPACINGS),
   eta: number(0, 10),
-  rng: choice({ torch: true, philox: true, torch_philox: true }),
-  program: choice({ diffusers: true, a1111: true, comfyui: true }),
-  web_ui: record({
-    noise_seed_delta: whole(-(2 ** 53), 2 ** 53),
-    discard_penultimate: flag,
-    sgm_noise_multiplier: flag,
-    quantize: flag,
-    ...Object.fromEntries(WEB_UI_NUMBERS.map((name) => [name, number(0, 1e6)])),
-  }),
-  variation: record({ seed, strength: number(0, 1) }, ["seed", "strength"]),
+  rng: choice(RNGS),
+  program: choice(PROGRAMS),
+  web_ui: record(WEB_UI),
+  variation: record(VARIATION, ["seed", "strength"]),
   seed_resize: pair(whole(0, 8192)),
   clip_skip: whole(0, 12),
-  emphasis: choice({ original: true, no_norm: true, ignore: true, none: true }),
+  emphasis: choice(EMPHASES),
   pad_conds: flag,
-  prediction: choice({ epsilon: true, v_prediction: true, sample: true }),
+  prediction: choice(PREDICTIONS),
   zero_snr: flag,
   guidance_rescale: number(0, 1),
   batch: whole(1, 1000),
   denoise: orNull(number(0, 1)),
   masked: flag,
-  hires: orNull(
-    record(
-      {
-        scale: number(1, 8),
-        denoise: number(0, 1),
-        steps: whole(0, 1000),
-        upscaler: choice({ latent: true, pixels: true }),
-      },
-      ["scale", "denoise"],
-    ),
-  ),
-  embeddings: list(record({ name: text(300), sha256: hash }, ["name", "sha256"])),
-  adapters: list(
-    record({ name: text(300), sha256: hash, strength, text_encoder: strength, blocks: text(2000), hash, address }, [
-      "name",
-      "sha256",
-      "strength",
-    ]),
-  ),
+  hires: orNull(record(HIRES, ["scale", "denoise"])),
+  embeddings: list(record(EMBEDDING, ["name", "sha256"])),
+  adapters: list(record(ADAPTER, ["name", "sha256", "strength"])),
 };
 
 /** @param {unknown} value @returns {{ recipe: LinkedRecipe, unusable: Unusable[] }} */
